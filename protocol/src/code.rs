@@ -1,0 +1,177 @@
+//! Why a server refuses: the closed list of codes.
+
+use alloc::string::{String, ToString};
+use core::fmt;
+
+/// What a refusal is about (PROTOCOL.md, "Refusal codes", is this table in prose).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Code {
+    /// The bytes are not a frame, or a header lacks what it must have.
+    Malformed,
+    /// The protocol version is not served.
+    Version,
+    /// An entry of `must` is not known.
+    Unsupported,
+    /// An id repeats, goes back or leaves a gap.
+    BadId,
+    /// More is unanswered than `hello` allowed.
+    Window,
+    /// The peer was silent for too long.
+    Timeout,
+    /// The server is stopping.
+    ShuttingDown,
+    /// A limit on what is open at once is reached.
+    Busy,
+    /// The command is not known.
+    UnknownCommand,
+    /// A name or a link's target breaks the rules for names.
+    BadName,
+    /// Fields contradict each other.
+    BadRequest,
+    /// The body does not match the digest or chaining value in its header.
+    DigestMismatch,
+    /// A directory stands where a file comes, or the reverse.
+    Conflict,
+    /// A parent of the name is a symbolic link, or leads out of the root otherwise.
+    Escape,
+    /// The name is on another file system than the root.
+    CrossDevice,
+    /// The disk or a quota is full.
+    NoSpace,
+    /// The file is larger than the server takes.
+    TooLarge,
+    /// The server may not do this to that file.
+    Permission,
+    /// Nothing of that name is there.
+    NotFound,
+    /// No open upload has this token.
+    UnknownUpload,
+    /// The range is not a part, or a part with another chaining value is held already.
+    BadPart,
+    /// A newer claim on the same part replaced this one.
+    Superseded,
+    /// The commit came before all parts.
+    Incomplete,
+    /// The server's disk failed.
+    Io,
+    /// A code that this version does not know, kept as it came.
+    Other(String),
+}
+
+/// One row of the table: the code, its word on the wire, may trying again help, does the
+/// connection end.
+type Row = (Code, &'static str, bool, bool);
+
+const ROWS: [Row; 24] = [
+    (Code::Malformed, "malformed", false, true),
+    (Code::Version, "version", false, true),
+    (Code::Unsupported, "unsupported", false, true),
+    (Code::BadId, "bad_id", false, true),
+    (Code::Window, "window", false, true),
+    (Code::Timeout, "timeout", true, true),
+    (Code::ShuttingDown, "shutting_down", true, true),
+    (Code::Busy, "busy", true, false),
+    (Code::UnknownCommand, "unknown_command", false, false),
+    (Code::BadName, "bad_name", false, false),
+    (Code::BadRequest, "bad_request", false, false),
+    (Code::DigestMismatch, "digest_mismatch", true, false),
+    (Code::Conflict, "conflict", false, false),
+    (Code::Escape, "escape", false, false),
+    (Code::CrossDevice, "cross_device", false, false),
+    (Code::NoSpace, "no_space", false, false),
+    (Code::TooLarge, "too_large", false, false),
+    (Code::Permission, "permission", false, false),
+    (Code::NotFound, "not_found", false, false),
+    (Code::UnknownUpload, "unknown_upload", true, false),
+    (Code::BadPart, "bad_part", false, false),
+    (Code::Superseded, "superseded", true, false),
+    (Code::Incomplete, "incomplete", true, false),
+    (Code::Io, "io", false, false),
+];
+
+impl Code {
+    /// All codes that this version knows, in the order of the table in PROTOCOL.md.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ROWS.iter().map(|row| row.0.clone())
+    }
+
+    fn row(&self) -> Option<&'static Row> {
+        ROWS.iter().find(|row| row.0 == *self)
+    }
+
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Other(word) => word,
+            known => known.row().map_or("", |row| row.1),
+        }
+    }
+
+    /// Reads a word from the wire; an unknown one is kept.
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
+        match ROWS.iter().find(|row| row.1 == word) {
+            Some(row) => row.0.clone(),
+            None => Self::Other(word.to_string()),
+        }
+    }
+
+    /// Whether the same request may succeed when it is sent again soon.
+    #[must_use]
+    pub fn retry(&self) -> bool {
+        self.row().is_some_and(|row| row.2)
+    }
+
+    /// Whether the server ends the connection after this refusal.
+    #[must_use]
+    pub fn ends_connection(&self) -> bool {
+        self.row().is_some_and(|row| row.3)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A request was not carried out, and nothing has changed by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What it is about.
+    pub code: Code,
+    /// For a person: what happened and what can be done.
+    pub message: String,
+    /// Whether the same request may succeed when it is sent again soon.
+    pub retry: bool,
+}
+
+impl Refusal {
+    /// A refusal with the usual answer to whether trying again helps.
+    #[must_use]
+    pub fn new(code: Code, message: impl fmt::Display) -> Self {
+        Self { retry: code.retry(), message: message.to_string(), code }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_reads_back_from_its_word() {
+        for code in Code::all() {
+            assert_eq!(Code::parse(code.as_str()), code);
+            assert!(!code.as_str().is_empty());
+        }
+        assert_eq!(Code::parse("from_the_future").as_str(), "from_the_future");
+    }
+}

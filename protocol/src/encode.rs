@@ -1,0 +1,228 @@
+//! Messages into frames: each function appends a prefix and a header; the body, if the message has
+//! one, is the caller's to append.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use byteorder::{ByteOrder, LittleEndian};
+use serde::Serialize;
+
+use crate::error::EncodeError;
+use crate::header::{AnswerHeader, Forms, RequestHeader, Text, forms};
+use crate::limits::{MAX_BODY_LEN, MAX_HEADER_LEN, MAX_NUMBER, PREFIX_LEN};
+use crate::message::{Answer, Attributes, Hello, Op, Reply};
+use crate::name::Name;
+
+/// Appends the first frame of a connection in the haul dialect.
+///
+/// # Errors
+/// If the header is too long or a number out of range; `out` is then as before.
+pub fn hello(hello: &Hello, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    check("version", hello.version, MAX_NUMBER)?;
+    check("slot", hello.slot, MAX_NUMBER)?;
+    frame(
+        &RequestHeader {
+            cmd: Some(Text::from("hello")),
+            version: Some(hello.version),
+            agent: Some(Text::from(hello.agent.as_str())),
+            client: Some(Text::from(hello.client.as_str())),
+            slot: Some(hello.slot),
+            must: Some(hello.must.iter().map(|entry| Text::from(entry.as_str())).collect()),
+            ..RequestHeader::default()
+        },
+        out,
+    )
+}
+
+/// Appends the header of a request; its body of `length` bytes follows.
+///
+/// For `put`, `length` must be the file's size.
+///
+/// # Errors
+/// If a number is out of range; `out` is then as before.
+///
+/// ```
+/// use haul_protocol::{encode, Op};
+/// let mut out = Vec::new();
+/// encode::request(7, 0, &Op::Ping, &mut out)?;
+/// assert_eq!(out[4..], *br#"{"cmd":"ping","id":7}"#);
+/// # Ok::<(), haul_protocol::EncodeError>(())
+/// ```
+pub fn request(id: u64, length: u64, op: &Op, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    check("id", id, MAX_NUMBER)?;
+    check("length", length, MAX_BODY_LEN)?;
+    let mut header = RequestHeader {
+        id: Some(id),
+        length: (length > 0).then_some(length),
+        ..RequestHeader::default()
+    };
+    let command = match op {
+        Op::Put { name, size, digest, attributes } => {
+            named(&mut header, name);
+            with(&mut header, attributes);
+            header.filesize = Some(*size);
+            header.blake3 = Some(*digest);
+            "put"
+        }
+        Op::Open(wanted) => {
+            named(&mut header, &wanted.name);
+            with(&mut header, &wanted.attributes);
+            header.filesize = Some(wanted.size);
+            header.fingerprint = Some(Text::from(wanted.fingerprint.as_str()));
+            "open"
+        }
+        Op::Part { upload, offset, cv } => {
+            header.upload = Some(*upload);
+            header.offset = Some(*offset);
+            header.cv = Some(*cv);
+            "part"
+        }
+        Op::Commit { upload, digest } => {
+            header.upload = Some(*upload);
+            header.blake3 = Some(*digest);
+            "commit"
+        }
+        Op::Abort { upload } => {
+            header.upload = Some(*upload);
+            "abort"
+        }
+        Op::Mkdir { name, mode } => {
+            named(&mut header, name);
+            header.mode = *mode;
+            "mkdir"
+        }
+        Op::Symlink { name, target, mtime } => {
+            named(&mut header, name);
+            (header.target, header.target_b64) = forms(target.as_bytes());
+            header.mtime = *mtime;
+            "symlink"
+        }
+        Op::Setattr { name, attributes } => {
+            named(&mut header, name);
+            with(&mut header, attributes);
+            "setattr"
+        }
+        Op::Check => "check",
+        Op::List { name, after } => {
+            if let Some(name) = name {
+                named(&mut header, name);
+            }
+            if let Some(after) = after {
+                (header.after, header.after_b64) = forms(after.as_bytes());
+            }
+            "list"
+        }
+        Op::Ping => "ping",
+    };
+    for (field, value) in [("filesize", header.filesize), ("offset", header.offset)] {
+        check(field, value.unwrap_or(0), MAX_NUMBER)?;
+    }
+    header.cmd = Some(Text::from(command));
+    frame(&header, out)
+}
+
+/// Appends the header of a classic `put`; `filesize` bytes follow. The classic dialect has only
+/// UTF-8 names.
+///
+/// # Errors
+/// If the header is too long; `out` is then as before.
+pub fn classic_put(filename: &str, filesize: u64, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    check("filesize", filesize, MAX_NUMBER)?;
+    frame(
+        &RequestHeader {
+            cmd: Some(Text::from("put")),
+            filename: Some(Text::from(filename)),
+            filesize: Some(filesize),
+            ..RequestHeader::default()
+        },
+        out,
+    )
+}
+
+/// Appends an answer; a body of its `length` bytes follows.
+///
+/// # Errors
+/// If the header is too long or a number out of range; `out` is then as before.
+pub fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let mut header = AnswerHeader::default();
+    match answer {
+        Answer::Hello(hello) => {
+            check("hello", hello.version, MAX_NUMBER)?;
+            header.hello = Some(hello.version);
+            header.agent = Some(Text::from(hello.agent.as_str()));
+            header.limits = Some(hello.limits);
+            header.durability = Some(Text::from(hello.durability.as_str()));
+            header.features =
+                Some(hello.features.iter().map(|name| Text::from(name.as_str())).collect());
+        }
+        Answer::Ack(id) => {
+            check("ack", *id, MAX_NUMBER)?;
+            header.ack = Some(*id);
+        }
+        Answer::Refused { id, refusal } => {
+            check("refused", *id, MAX_NUMBER)?;
+            header.refused = Some(*id);
+            header.code = Some(Text::from(refusal.code.as_str()));
+            header.message = Some(Text(shorten(&refusal.message)));
+            header.retry = Some(refusal.retry);
+        }
+        Answer::Answered { id, length, reply } => {
+            check("answer", *id, MAX_NUMBER)?;
+            check("length", *length, MAX_BODY_LEN)?;
+            header.answer = Some(*id);
+            header.length = (*length > 0).then_some(*length);
+            match reply {
+                Reply::Done => {}
+                Reply::Opened { upload, part_size } => {
+                    header.upload = Some(*upload);
+                    header.part_size = Some(*part_size);
+                }
+                Reply::Listed { more } => header.more = Some(*more),
+            }
+        }
+    }
+    frame(&header, out)
+}
+
+fn named<'a>(header: &mut RequestHeader<'a>, name: &'a Name) {
+    let (text, base64): Forms<'a> = forms(name.as_bytes());
+    (header.filename, header.filename_b64) = (text, base64);
+}
+
+fn with(header: &mut RequestHeader<'_>, attributes: &Attributes) {
+    header.mode = attributes.mode;
+    header.mtime = attributes.mtime;
+}
+
+/// A message quotes names, which may be long and escape sixfold; it must never make its own frame
+/// too long.
+fn shorten(message: &str) -> Cow<'_, str> {
+    const ENOUGH: usize = MAX_HEADER_LEN / 8;
+    if message.len() <= ENOUGH {
+        return Cow::Borrowed(message);
+    }
+    let end = (0..=ENOUGH).rev().find(|&end| message.is_char_boundary(end)).unwrap_or(0);
+    Cow::Borrowed(&message[..end])
+}
+
+fn check(field: &'static str, value: u64, max: u64) -> Result<(), EncodeError> {
+    if value > max {
+        return Err(EncodeError::OutOfRange { field, value });
+    }
+    Ok(())
+}
+
+fn frame(header: &impl Serialize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    // Without std, serde_json can't append to a `Vec` that is there already. Headers are all strings,
+    // numbers and structs, for which it can't fail; nothing at all would be refused as too short.
+    let json = serde_json::to_vec(header).unwrap_or_default();
+    let prefix = match i32::try_from(json.len()) {
+        Ok(len @ 1..) if json.len() <= MAX_HEADER_LEN => len,
+        _ => return Err(EncodeError::HeaderTooLong(json.len())),
+    };
+    let mut bytes = [0; PREFIX_LEN];
+    LittleEndian::write_i32(&mut bytes, prefix);
+    out.extend_from_slice(&bytes);
+    out.extend_from_slice(&json);
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Entries of a directory tree, as the bodies of `check` and of the answer to `list` hold them: one
+//! JSON object a line.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use crate::error::DecodeError;
+use crate::header::{EntryLine, Text, forms, link, name, parse};
+use crate::message::Mtime;
+use crate::name::{LinkTarget, Name};
+
+/// A file, directory or link by name, and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its full name.
+    pub name: Name,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Permission bits; links have none.
+    pub mode: Option<u32>,
+    /// Time of last change.
+    pub mtime: Option<Mtime>,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File {
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Link {
+        /// Where it points.
+        target: LinkTarget,
+    },
+    /// A device, socket or FIFO; only in the answer to `list`.
+    Other,
+}
+
+/// Appends one line.
+pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
+    let mut line =
+        EntryLine { mode: entry.mode, mtime: entry.mtime, ..EntryLine::default() };
+    (line.filename, line.filename_b64) = forms(entry.name.as_bytes());
+    let kind = match &entry.kind {
+        EntryKind::File { size } => {
+            line.filesize = Some(*size);
+            "file"
+        }
+        EntryKind::Directory => "directory",
+        EntryKind::Link { target } => {
+            (line.target, line.target_b64) = forms(target.as_bytes());
+            "link"
+        }
+        EntryKind::Other => "other",
+    };
+    line.kind = Some(Text::from(kind));
+    // Strings and numbers only: serializing them can't fail.
+    out.extend_from_slice(&serde_json::to_vec(&line).unwrap_or_default());
+    out.push(b'\n');
+}
+
+/// Reads one line, its line feed not included.
+///
+/// # Errors
+/// If it is not an entry.
+pub fn decode_entry(line: &[u8]) -> Result<Entry, DecodeError> {
+    let mut line: EntryLine<'_> = parse(line)?;
+    let missing =
+        |field| DecodeError::Missing { command: "entry".to_string(), field };
+    let bad_name = |error: crate::NameError| DecodeError::Json(error.to_string());
+    let name = name("filename", &(line.filename.take(), line.filename_b64.take()))
+        .map_err(bad_name)?
+        .ok_or_else(|| missing("filename"))?;
+    let kind = match line.kind.as_ref().map(|kind| &*kind.0) {
+        Some("file") => {
+            EntryKind::File { size: line.filesize.ok_or_else(|| missing("filesize"))? }
+        }
+        Some("directory") => EntryKind::Directory,
+        Some("link") => EntryKind::Link {
+            target: link(&(line.target.take(), line.target_b64.take()))
+                .map_err(bad_name)?
+                .ok_or_else(|| missing("target"))?,
+        },
+        Some("other") => EntryKind::Other,
+        _ => return Err(missing("kind")),
+    };
+    Ok(Entry { name, kind, mode: line.mode, mtime: line.mtime })
+}

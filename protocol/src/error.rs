@@ -1,0 +1,174 @@
+//! What can be wrong with bytes, names and the order of requests.
+
+use alloc::string::String;
+use thiserror::Error;
+
+use crate::limits::{
+    MAX_BODY_LEN, MAX_COMPONENT_LEN, MAX_HEADER_DEPTH, MAX_HEADER_LEN, MAX_LINK_LEN, MAX_NAME_LEN,
+};
+
+/// The bytes are not a frame of this protocol. The connection can't go on: where the next frame
+/// starts is unknown.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum DecodeError {
+    /// The prefix is not a length from 1 to [`MAX_HEADER_LEN`].
+    #[error("header length {0} is not from 1 to {MAX_HEADER_LEN}")]
+    Prefix(i32),
+    /// The first bytes are HTTP.
+    #[error("the peer speaks HTTP, not haul")]
+    Http,
+    /// The header is not UTF-8.
+    #[error("header is not UTF-8 from byte {0}")]
+    NotUtf8(usize),
+    /// The header is JSON of another kind, or none.
+    #[error("header is not a JSON object")]
+    NotObject,
+    /// The header nests deeper than [`MAX_HEADER_DEPTH`].
+    #[error("header nests deeper than {MAX_HEADER_DEPTH} levels")]
+    TooDeep,
+    /// The header is not JSON, or a known field is doubled, of the wrong type or out of range.
+    #[error("header: {0}")]
+    Json(String),
+    /// A field that this header must have is missing.
+    #[error("header of `{command}` lacks `{field}`")]
+    Missing {
+        /// The command or the kind of answer.
+        command: String,
+        /// The field's name.
+        field: &'static str,
+    },
+    /// The header is an object, but no answer that this version knows.
+    #[error("header has none of `hello`, `ack`, `refused` and `answer`")]
+    UnknownAnswer,
+    /// `length` is more than [`MAX_BODY_LEN`].
+    #[error("body length {0} is over {MAX_BODY_LEN}")]
+    BodyTooLong(u64),
+    /// The stream ended inside a frame.
+    #[error("stream ended in a {place}, {missing} bytes short")]
+    Truncated {
+        /// Which part of the frame was being read.
+        place: Place,
+        /// Bytes that were still to come.
+        missing: u64,
+    },
+    /// The decoder was given more input after it had failed.
+    #[error("input after an earlier error")]
+    Failed,
+}
+
+/// The three parts of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The 4-byte length.
+    Prefix,
+    /// The JSON object.
+    Header,
+    /// The raw bytes.
+    Body,
+}
+
+impl core::fmt::Display for Place {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Prefix => "prefix",
+            Self::Header => "header",
+            Self::Body => "body",
+        })
+    }
+}
+
+/// A message can't be put into a frame. Always the caller's own doing, never the peer's.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum EncodeError {
+    /// The header would be longer than [`MAX_HEADER_LEN`].
+    #[error("header of {0} bytes is over {MAX_HEADER_LEN}")]
+    HeaderTooLong(usize),
+    /// A number is over [`MAX_NUMBER`](crate::limits::MAX_NUMBER), or a body over [`MAX_BODY_LEN`].
+    #[error("`{field}` is out of range: {value}")]
+    OutOfRange {
+        /// The field's name.
+        field: &'static str,
+        /// What was asked for.
+        value: u64,
+    },
+}
+
+/// Why a name or the target of a link is refused (PROTOCOL.md, "Names").
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NameError {
+    /// No bytes at all.
+    #[error("name is empty")]
+    Empty,
+    /// Longer than [`MAX_NAME_LEN`].
+    #[error("name of {0} bytes is over {MAX_NAME_LEN}")]
+    TooLong(usize),
+    /// A component is longer than [`MAX_COMPONENT_LEN`].
+    #[error("component of {0} bytes is over {MAX_COMPONENT_LEN}")]
+    ComponentTooLong(usize),
+    /// Starts with a slash.
+    #[error("name is absolute")]
+    Absolute,
+    /// Ends with a slash.
+    #[error("name ends with a slash")]
+    TrailingSlash,
+    /// Two slashes in a row.
+    #[error("name has an empty component")]
+    EmptyComponent,
+    /// A component is `.` or `..`.
+    #[error("name has a component `.` or `..`")]
+    Dots,
+    /// A NUL byte.
+    #[error("name has a NUL byte")]
+    Nul,
+    /// The first component is `.haul`, in any case.
+    #[error("`.haul` is reserved")]
+    Reserved,
+    /// Both forms of one name are in the header.
+    #[error("both `{0}` and `{0}_b64` are given")]
+    Both(&'static str),
+    /// Not canonical base64.
+    #[error("`{0}_b64` is not canonical base64")]
+    Base64(&'static str),
+    /// Base64 of a name that is UTF-8 and must be sent as such.
+    #[error("`{0}_b64` holds a name that is UTF-8")]
+    NeedlessBase64(&'static str),
+    /// A link's target is empty, has a NUL byte, or is longer than [`MAX_LINK_LEN`].
+    #[error("link target is empty, has a NUL byte or is over {MAX_LINK_LEN} bytes")]
+    LinkTarget,
+}
+
+/// A request or an answer comes at a time when it may not.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OrderError {
+    /// Ids are 1, 2, 3… on each connection.
+    #[error("request id {got} where {expected} is next")]
+    Id {
+        /// The id that was sent.
+        got: u64,
+        /// The id that was due.
+        expected: u64,
+    },
+    /// More is unanswered than the window allows.
+    #[error(
+        "window exceeded: {requests} requests and {bytes} bytes unanswered, \
+         {max_requests} and {max_bytes} allowed"
+    )]
+    Window {
+        /// Unanswered requests, the new one included.
+        requests: u64,
+        /// Bytes of their bodies.
+        bytes: u64,
+        /// What `hello` allowed.
+        max_requests: u64,
+        /// What `hello` allowed.
+        max_bytes: u64,
+    },
+    /// The answer names a request that is not waiting for it.
+    #[error("answer to request {0}, which waits for none")]
+    NotWaiting(u64),
+}
+
+/// Text is not lower-case hexadecimal of the right length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not {0} lower-case hexadecimal digits")]
+pub struct ParseHexError(pub usize);

@@ -1,0 +1,243 @@
+//! Which requests are unanswered: the client's book and the server's.
+//!
+//! The rules (PROTOCOL.md, "Answers"): ids are 1, 2, 3…; `ack N` says that every change up to N that
+//! was not refused is done; a refusal precedes any ack at or over its id; requests that are not
+//! changes are answered by id and hold no ack back.
+
+use alloc::collections::VecDeque;
+
+use crate::error::OrderError;
+use crate::message::ServerLimits;
+
+/// The client's book on one connection. `T` is what the caller remembers of each request.
+#[derive(Debug)]
+pub struct Requester<T> {
+    max_requests: u64,
+    max_bytes: u64,
+    /// Requests `first..first + waiting.len()`, `None` where answered.
+    waiting: VecDeque<Option<Waiting<T>>>,
+    first: u64,
+    requests: u64,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    what: T,
+    change: bool,
+    length: u64,
+}
+
+impl<T> Requester<T> {
+    /// An empty book under the limits that the server announced.
+    #[must_use]
+    pub fn new(limits: &ServerLimits) -> Self {
+        Self {
+            max_requests: limits.window_requests,
+            max_bytes: limits.window_bytes,
+            waiting: VecDeque::new(),
+            first: 1,
+            requests: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Whether one more request with a body of `length` bytes fits the window.
+    #[must_use]
+    pub fn has_room(&self, length: u64) -> bool {
+        self.requests < self.max_requests && self.bytes + length <= self.max_bytes
+    }
+
+    /// Requests without an answer.
+    #[must_use]
+    pub fn unanswered(&self) -> u64 {
+        self.requests
+    }
+
+    /// The id that the next request has.
+    #[must_use]
+    pub fn next_id(&self) -> u64 {
+        self.first + self.waiting.len() as u64
+    }
+
+    /// Enters a request, which has [`next_id`](Self::next_id).
+    pub fn sent(&mut self, what: T, change: bool, length: u64) {
+        self.waiting.push_back(Some(Waiting { what, change, length }));
+        self.requests += 1;
+        self.bytes += length;
+    }
+
+    /// Takes an `ack`: gives every change that it confirms, in order, to `done`.
+    ///
+    /// # Errors
+    /// If the id was never sent.
+    pub fn acked(&mut self, id: u64, mut done: impl FnMut(T)) -> Result<(), OrderError> {
+        if id >= self.next_id() {
+            return Err(OrderError::NotWaiting(id));
+        }
+        let count = usize::try_from((id + 1).saturating_sub(self.first)).unwrap_or(usize::MAX);
+        for slot in self.waiting.iter_mut().take(count) {
+            if let Some(waiting) = slot.take_if(|waiting| waiting.change) {
+                self.requests -= 1;
+                self.bytes -= waiting.length;
+                done(waiting.what);
+            }
+        }
+        self.trim();
+        Ok(())
+    }
+
+    /// Takes a refusal or an answer by id.
+    ///
+    /// # Errors
+    /// If no request of that id waits for one.
+    pub fn answered(&mut self, id: u64) -> Result<T, OrderError> {
+        let waiting = id
+            .checked_sub(self.first)
+            .and_then(|index| self.waiting.get_mut(usize::try_from(index).ok()?)?.take())
+            .ok_or(OrderError::NotWaiting(id))?;
+        self.requests -= 1;
+        self.bytes -= waiting.length;
+        self.trim();
+        Ok(waiting.what)
+    }
+
+    /// Everything without an answer, oldest first: what a lost connection leaves.
+    pub fn drain(&mut self) -> impl Iterator<Item = T> + '_ {
+        (self.requests, self.bytes) = (0, 0);
+        self.first += self.waiting.len() as u64;
+        self.waiting.drain(..).flatten().map(|waiting| waiting.what)
+    }
+
+    fn trim(&mut self) {
+        while let Some(None) = self.waiting.front() {
+            self.waiting.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+/// The server's book on one connection.
+#[derive(Debug)]
+pub struct Responder {
+    max_requests: u64,
+    max_bytes: u64,
+    /// Requests `first..first + open.len()`.
+    open: VecDeque<Open>,
+    first: u64,
+    requests: u64,
+    bytes: u64,
+    acked: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    length: u64,
+    change: bool,
+    state: Progress,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Under way.
+    Open,
+    /// A change that is done and waits for its ack.
+    Done,
+    /// Refused or answered by id.
+    Told,
+}
+
+impl Responder {
+    /// An empty book under the limits that the server announced.
+    #[must_use]
+    pub fn new(limits: &ServerLimits) -> Self {
+        Self {
+            max_requests: limits.window_requests,
+            max_bytes: limits.window_bytes,
+            open: VecDeque::new(),
+            first: 1,
+            requests: 0,
+            bytes: 0,
+            acked: 0,
+        }
+    }
+
+    /// Enters a request that came.
+    ///
+    /// # Errors
+    /// If its id is not the next one, or the client has exceeded its window. Both end the connection.
+    pub fn received(&mut self, id: u64, change: bool, length: u64) -> Result<(), OrderError> {
+        let expected = self.first + self.open.len() as u64;
+        if id != expected {
+            return Err(OrderError::Id { got: id, expected });
+        }
+        let (requests, bytes) = (self.requests + 1, self.bytes + length);
+        if requests > self.max_requests || bytes > self.max_bytes {
+            return Err(OrderError::Window {
+                requests,
+                bytes,
+                max_requests: self.max_requests,
+                max_bytes: self.max_bytes,
+            });
+        }
+        (self.requests, self.bytes) = (requests, bytes);
+        self.open.push_back(Open { length, change, state: Progress::Open });
+        Ok(())
+    }
+
+    /// A change is done; the next [`ack`](Self::ack) may tell it.
+    pub fn done(&mut self, id: u64) {
+        if let Some(open) = self.get(id) {
+            open.state = Progress::Done;
+        }
+    }
+
+    /// A refusal or an answer by id has been written.
+    pub fn told(&mut self, id: u64) {
+        let Some(open) = self.get(id) else { return };
+        if open.state == Progress::Told {
+            return;
+        }
+        let length = open.length;
+        open.state = Progress::Told;
+        self.requests -= 1;
+        self.bytes -= length;
+    }
+
+    /// Whether a request is still under way.
+    #[must_use]
+    pub fn busy(&self) -> bool {
+        self.open.iter().any(|open| open.state == Progress::Open)
+    }
+
+    /// The id to acknowledge now, if that says anything new. Its window is free from here on.
+    pub fn ack(&mut self) -> Option<u64> {
+        let (mut id, mut ack) = (self.first, None);
+        for open in &mut self.open {
+            match open.state {
+                Progress::Open if open.change => break,
+                Progress::Done => {
+                    open.state = Progress::Told;
+                    self.requests -= 1;
+                    self.bytes -= open.length;
+                    ack = Some(id);
+                }
+                Progress::Open | Progress::Told => {}
+            }
+            id += 1;
+        }
+        while self.open.front().is_some_and(|open| open.state == Progress::Told) {
+            self.open.pop_front();
+            self.first += 1;
+        }
+        if let Some(id) = ack {
+            debug_assert!(id > self.acked, "acks only go forward");
+            self.acked = id;
+        }
+        ack
+    }
+
+    fn get(&mut self, id: u64) -> Option<&mut Open> {
+        self.open.get_mut(usize::try_from(id.checked_sub(self.first)?).ok()?)
+    }
+}

@@ -1,0 +1,114 @@
+//! The command line of `hauld`, and what it means.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+pub use crate::deadline::Timeouts;
+pub use crate::listen::{Listen, ListenError};
+
+/// Takes uploads from `haul` under one root directory: each file appears whole and verified, or not
+/// at all.
+///
+/// Logs go to standard error (HAUL_LOG=debug shows more). For each address one line "listening on
+/// ADDRESS" goes to standard output when connections are accepted. SIGTERM or Ctrl-C stops: no more
+/// connections, transfers under way may finish; a second one stops at once.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "hauld", version)]
+pub struct Config {
+    /// Address to listen on: HOST:PORT, [V6]:PORT or unix:PATH; may be given several times. Port 0
+    /// takes a free port.
+    #[arg(long, value_name = "ADDR", env = "HAULD_LISTEN", value_delimiter = ',',
+          default_value = "127.0.0.1:8080")]
+    pub listen: Vec<Listen>,
+
+    /// Directory that uploads go to; made if it is missing.
+    #[arg(long, value_name = "DIR", env = "HAULD_ROOT", default_value = "./uploads")]
+    pub root: PathBuf,
+
+    /// Worker threads [default: twice the cores, at least 4].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+
+    /// What an acknowledgement promises: "none" holds across a crash of this process, "group" (not
+    /// there yet) across a power cut.
+    #[arg(long, value_enum, default_value = "none")]
+    pub durability: Durability,
+
+    /// Largest file, such as 10GiB; at most 1TiB.
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "1TiB")]
+    pub max_file: u64,
+
+    /// Connections at once [default: 10000, or what the limit of open files allows].
+    #[arg(long, value_name = "N")]
+    pub max_connections: Option<usize>,
+
+    /// Listen on an address that other machines reach, though nothing is encrypted and nobody is
+    /// asked who they are.
+    #[arg(long)]
+    pub insecure: bool,
+
+    /// How long the header of a request may take.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
+    pub header_timeout: Duration,
+
+    /// How long a peer may pause inside a body, or leave answers unread.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
+    pub body_timeout: Duration,
+
+    /// How long a haul client may ask for nothing. Classic clients may for ever.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
+    pub idle_timeout: Duration,
+
+    /// How long transfers may go on after a signal to stop.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
+    pub grace: Duration,
+
+    /// Unanswered requests that a client may have on one connection.
+    #[arg(long, value_name = "N", default_value_t = haul_protocol::limits::WINDOW_REQUESTS,
+          value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub window_requests: u64,
+}
+
+/// What an acknowledgement promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Durability {
+    /// The file survives a crash of the server's process.
+    None,
+    /// The file survives a power cut.
+    Group,
+}
+
+impl Config {
+    /// The timeouts together.
+    #[must_use]
+    pub fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            header: self.header_timeout,
+            body: self.body_timeout,
+            idle: self.idle_timeout,
+            grace: self.grace,
+        }
+    }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    const MAX: u64 = haul_protocol::limits::MAX_PARTED_SIZE;
+    match parse_size::parse_size(text) {
+        Ok(size) if size <= MAX => Ok(size),
+        Ok(_) => Err(String::from("more than 1TiB")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Config::command().debug_assert();
+    }
+}

@@ -1,0 +1,226 @@
+//! Where the bytes of a body go.
+
+use haul_protocol::{
+    Answer, Attributes, Bitmap, Code, Digest, FileHasher, Name, Refusal, Reply, decode_entry, limits,
+};
+
+use super::{Connection, Dialect};
+use crate::pool::Worker;
+use crate::store::{Staged, StoreError};
+use crate::uploads::PartWriter;
+
+/// The receiver of the body that comes now.
+#[derive(Debug)]
+pub(super) enum Sink {
+    /// No request, or one that is answered already: its body is skipped.
+    Nothing,
+    /// A part that is held already: its body is skipped, then acknowledged.
+    Held { id: u64 },
+    /// A whole file.
+    File(Incoming),
+    /// A part of a large file.
+    Part { id: u64, writer: Box<PartWriter> },
+    /// Entries to compare.
+    Check(Box<Check>),
+}
+
+/// A file that comes in one body.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    /// The request's id; a classic one has none and is never answered.
+    pub(super) id: Option<u64>,
+    pub(super) name: Name,
+    pub(super) size: u64,
+    /// What the bytes must be; a classic client does not say.
+    pub(super) digest: Option<Digest>,
+    pub(super) attributes: Attributes,
+    /// Made when the first bytes come without the last ones.
+    pub(super) stream: Option<Box<Stream>>,
+}
+
+/// A file of which some bytes have come.
+#[derive(Debug)]
+pub(super) struct Stream {
+    staged: Staged,
+    hasher: FileHasher,
+    offset: u64,
+}
+
+/// A comparison under way.
+#[derive(Debug, Default)]
+pub(super) struct Check {
+    pub(super) id: u64,
+    /// The line that has no end yet.
+    line: Vec<u8>,
+    entries: usize,
+    differing: Bitmap,
+}
+
+impl Connection {
+    /// The next bytes of a body.
+    pub(super) fn body(&mut self, bytes: &[u8], worker: &mut Worker<'_>) {
+        let result = match &mut self.sink {
+            Sink::Nothing | Sink::Held { .. } => return,
+            // Wholly in the buffer: verified before anything is written, and done.
+            Sink::File(file) if file.stream.is_none() && file.size == bytes.len() as u64 => {
+                let result = file.put(bytes, worker);
+                let Sink::File(file) = std::mem::replace(&mut self.sink, Sink::Nothing) else {
+                    return;
+                };
+                self.file_done(&file, result);
+                return;
+            }
+            Sink::File(file) => file.append(bytes, worker).map_err(Refusal::from),
+            Sink::Part { writer, .. } => writer.write(bytes),
+            Sink::Check(check) => check.append(bytes, worker),
+        };
+        if let Err(refusal) = result {
+            match std::mem::replace(&mut self.sink, Sink::Nothing) {
+                Sink::File(file) => self.file_refused(&file, refusal),
+                Sink::Part { id, .. } => self.refuse(id, refusal),
+                Sink::Check(check) => self.refuse(check.id, refusal),
+                Sink::Nothing | Sink::Held { .. } => {}
+            }
+        }
+    }
+
+    /// The body is complete.
+    pub(super) fn body_end(&mut self, worker: &mut Worker<'_>) {
+        match std::mem::replace(&mut self.sink, Sink::Nothing) {
+            Sink::Nothing => {}
+            Sink::Held { id } => self.done(id),
+            Sink::File(mut file) => {
+                let result = match file.stream.take() {
+                    None => file.put(&[], worker),
+                    Some(stream) => file.publish(*stream, worker),
+                };
+                self.file_done(&file, result);
+            }
+            Sink::Part { id, writer } => match writer.finish() {
+                Ok(()) => self.done(id),
+                Err(refusal) => self.refuse(id, refusal),
+            },
+            Sink::Check(mut check) => match check.append(b"\n", worker) {
+                Ok(()) => self.answer(check.id, Reply::Done, check.differing.as_bytes()),
+                Err(refusal) => self.refuse(check.id, refusal),
+            },
+        }
+    }
+
+    fn file_done(&mut self, file: &Incoming, result: Result<(), StoreError>) {
+        match (result, file.id) {
+            (Ok(()), Some(id)) => self.done(id),
+            (Ok(()), None) => {
+                tracing::info!(peer = self.peer, name = %file.name, size = file.size, "stored");
+            }
+            (Err(error), _) => self.file_refused(file, error.into()),
+        }
+    }
+
+    fn file_refused(&mut self, file: &Incoming, refusal: Refusal) {
+        match file.id {
+            Some(id) => self.refuse(id, refusal),
+            None => {
+                tracing::warn!(peer = self.peer, name = %file.name, %refusal, "refused");
+            }
+        }
+    }
+
+    /// A change is done; the next ack says so.
+    pub(super) fn done(&mut self, id: u64) {
+        if let Dialect::Haul(haul) = &mut self.dialect {
+            haul.responder.done(id);
+        }
+    }
+
+    /// A request is not carried out.
+    pub(super) fn refuse(&mut self, id: u64, refusal: Refusal) {
+        tracing::debug!(peer = self.peer, id, %refusal, "refused");
+        self.outbox.push(&Answer::Refused { id, refusal });
+        if let Dialect::Haul(haul) = &mut self.dialect {
+            haul.responder.told(id);
+        }
+    }
+
+    /// A request that is not a change is answered.
+    pub(super) fn answer(&mut self, id: u64, reply: Reply, body: &[u8]) {
+        self.outbox.push_with(&Answer::Answered { id, length: body.len() as u64, reply }, body);
+        if let Dialect::Haul(haul) = &mut self.dialect {
+            haul.responder.told(id);
+        }
+    }
+}
+
+impl Incoming {
+    fn check(&self, actual: Digest) -> Result<(), StoreError> {
+        if self.digest.is_some_and(|digest| digest != actual) {
+            return Err(StoreError::DigestMismatch { name: self.name.to_string() });
+        }
+        Ok(())
+    }
+
+    /// All bytes are here at once.
+    fn put(&self, bytes: &[u8], worker: &Worker<'_>) -> Result<(), StoreError> {
+        if self.digest.is_some() {
+            self.check(Digest::of(bytes))?;
+        }
+        worker.shared.store.put(&worker.parents, &self.name, &self.attributes, bytes)
+    }
+
+    /// Some bytes are here.
+    fn append(&mut self, bytes: &[u8], worker: &Worker<'_>) -> Result<(), StoreError> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => none.insert(Box::new(Stream {
+                staged: worker.shared.store.stage(&self.name, &self.attributes)?,
+                hasher: FileHasher::new(),
+                offset: 0,
+            })),
+        };
+        stream.staged.write_at(&self.name, stream.offset, bytes)?;
+        stream.offset += bytes.len() as u64;
+        if self.digest.is_some() {
+            stream.hasher.update(bytes);
+        }
+        Ok(())
+    }
+
+    /// The last bytes were here.
+    fn publish(&self, stream: Stream, worker: &Worker<'_>) -> Result<(), StoreError> {
+        if self.digest.is_some() {
+            self.check(stream.hasher.finish())?;
+        }
+        let store = &worker.shared.store;
+        store.publish(&worker.parents, stream.staged, &self.name, &self.attributes)
+    }
+}
+
+impl Check {
+    pub(super) fn new(id: u64) -> Self {
+        Self { id, ..Self::default() }
+    }
+
+    fn append(&mut self, bytes: &[u8], worker: &Worker<'_>) -> Result<(), Refusal> {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            if self.line.len() + piece.len() > limits::MAX_HEADER_LEN {
+                return Err(Refusal::new(Code::BadRequest, "an entry is too long"));
+            }
+            self.line.extend_from_slice(piece);
+            if !piece.ends_with(b"\n") {
+                continue;
+            }
+            let line = std::mem::take(&mut self.line);
+            let line = line.trim_ascii();
+            if line.is_empty() {
+                continue;
+            }
+            let entry =
+                decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
+            if worker.shared.store.differs(&worker.parents, &entry)? {
+                self.differing.set(self.entries);
+            }
+            self.entries += 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,328 @@
+//! The communication loop: one connection's state machine, run by whichever worker has it.
+//!
+//! A turn reads, decodes and stores until the socket would block or the turn's share is used up. All
+//! that was read into the worker's buffer is decoded before the turn ends: bytes in user space raise
+//! no event.
+
+mod body;
+mod outbox;
+mod request;
+
+use std::sync::Arc;
+
+use haul_protocol::{
+    Answer, Classic, Code, DecodeError, Decoder, Event, FirstOrLater, Refusal, Requests, Responder,
+};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, Shutdown};
+
+use crate::deadline::{Deadline, Owes};
+use crate::poller::Interest;
+use crate::pool::{Shared, Worker};
+use crate::slots::Slot;
+use body::Sink;
+use outbox::Outbox;
+
+/// Bytes that one turn may read before other connections have theirs.
+const TURN_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes that are read and thrown away after a refusal that ends the connection.
+const DRAIN_BYTES: usize = 64 * 1024 * 1024;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: Arc<OwnedFd>,
+    /// Who is there, for the log.
+    peer: String,
+    decoder: Decoder<Requests>,
+    dialect: Dialect,
+    sink: Sink,
+    outbox: Outbox,
+    phase: Phase,
+    /// When the peer last took or gave a byte, in milliseconds of the server's clock.
+    progress: u64,
+    /// When the first byte of an unfinished header came.
+    header_since: Option<u64>,
+    /// Bytes of it that are counted in [`Shared::header_bytes`].
+    header_bytes: usize,
+}
+
+#[derive(Debug)]
+enum Dialect {
+    /// Before the first header.
+    Unknown,
+    /// Never written to.
+    Classic,
+    Haul(Haul),
+}
+
+/// What a `hello` settled.
+#[derive(Debug)]
+struct Haul {
+    client: String,
+    responder: Responder,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Requests are read.
+    Open,
+    /// The peer sends no more; answers still go out.
+    InputEnded,
+    /// Refused for good: flush, shut the sending side, read what still comes, close.
+    Draining { left: usize, shut: bool },
+}
+
+/// What happens to a connection after its turn.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// It waits.
+    Park(Interest, Deadline),
+    /// It is over.
+    Close,
+}
+
+impl Connection {
+    pub(crate) fn new(socket: Arc<OwnedFd>, peer: String, now: u64) -> Self {
+        Self {
+            socket,
+            peer,
+            decoder: Decoder::new(Requests::default()),
+            dialect: Dialect::Unknown,
+            sink: Sink::Nothing,
+            outbox: Outbox::default(),
+            phase: Phase::Open,
+            progress: now,
+            header_since: None,
+            header_bytes: 0,
+        }
+    }
+
+    /// Runs until there is nothing to do or others are due.
+    pub(crate) fn turn(&mut self, worker: &mut Worker<'_>, slot: &Slot) -> Next {
+        let now = worker.shared.now();
+        let mut left = TURN_BYTES;
+        let next = loop {
+            match self.outbox.flush(&self.socket) {
+                Ok(true) => self.progress = now,
+                Ok(false) => {}
+                Err(_) => break None,
+            }
+            if slot.expired() && !self.expire() {
+                break None;
+            }
+            if worker.shared.stopping() && self.may_stop(worker.shared) {
+                self.refuse_connection(Code::ShuttingDown, "the server is stopping");
+                continue;
+            }
+            if let Phase::Draining { shut, .. } = &mut self.phase
+                && self.outbox.is_empty()
+                && !*shut
+            {
+                *shut = true;
+                // Fails only if the peer is gone, which the next read tells.
+                let _ = rustix::net::shutdown(&*self.socket, Shutdown::Write);
+            }
+            if self.phase == Phase::InputEnded && self.outbox.is_empty() {
+                break None;
+            }
+            if self.phase == Phase::InputEnded || self.outbox.is_full() {
+                break Some(Interest::WRITE);
+            }
+            let waiting = if self.outbox.is_empty() { Interest::READ } else { Interest::BOTH };
+            if left == 0 {
+                break Some(waiting);
+            }
+            let mut buffer = std::mem::take(&mut worker.buffer);
+            let received = rustix::net::recv(&*self.socket, &mut buffer[..], RecvFlags::empty());
+            let more = match received {
+                Ok((0, _)) => self.input_ended(),
+                Ok((len, _)) => {
+                    self.progress = now;
+                    left = left.saturating_sub(len);
+                    self.take(&buffer[..len], worker)
+                }
+                Err(Errno::AGAIN) => Some(Some(waiting)),
+                Err(Errno::INTR) => None,
+                Err(errno) => {
+                    tracing::debug!(peer = self.peer, %errno, "connection lost");
+                    Some(None)
+                }
+            };
+            worker.buffer = buffer;
+            if let Some(next) = more {
+                break next;
+            }
+        };
+        worker.parents.clear();
+        match next {
+            Some(interest) => Next::Park(interest, self.deadline(worker.shared, interest, now)),
+            None => Next::Close,
+        }
+    }
+
+    /// What the table of clients and the bounds must know when the connection is over.
+    pub(crate) fn closed(mut self, shared: &Shared) {
+        self.sink = Sink::Nothing;
+        shared.header_bytes(self.header_bytes, 0);
+        if let Dialect::Haul(haul) = &self.dialect {
+            shared.uploads.disconnected(&haul.client);
+        }
+    }
+
+    /// Decodes all bytes of one read. Returns what [`turn`](Self::turn) should break with, if it
+    /// should.
+    fn take(&mut self, bytes: &[u8], worker: &mut Worker<'_>) -> Option<Option<Interest>> {
+        if let Phase::Draining { left, .. } = &mut self.phase {
+            *left = left.saturating_sub(bytes.len());
+            return (*left == 0).then_some(None);
+        }
+        let mut input = bytes;
+        while self.phase == Phase::Open {
+            match self.decoder.decode(&mut input) {
+                Ok(Some(Event::Header(header))) => self.header(header, worker),
+                Ok(Some(Event::Body(bytes))) => self.body(bytes, worker),
+                Ok(Some(Event::End)) => self.body_end(worker),
+                Ok(None) => break,
+                Err(error) => return self.malformed(&error),
+            }
+        }
+        if let Dialect::Haul(haul) = &mut self.dialect
+            && let Some(id) = haul.responder.ack()
+        {
+            self.outbox.push(&Answer::Ack(id));
+        }
+        let held = self.decoder.held();
+        if held == 0 {
+            self.header_since = None;
+        } else if self.header_since.is_none() {
+            self.header_since = Some(self.progress);
+        }
+        let fits = worker.shared.header_bytes(self.header_bytes, held);
+        self.header_bytes = held;
+        if !fits {
+            tracing::warn!(peer = self.peer, "too many bytes of unfinished headers at once");
+            return self.end(Refusal::new(Code::Busy, "too many unfinished headers at once"));
+        }
+        None
+    }
+
+    fn header(&mut self, header: FirstOrLater, worker: &mut Worker<'_>) {
+        match header {
+            FirstOrLater::Hello(hello) => self.hello(&hello, worker.shared),
+            FirstOrLater::Request(request) => self.request(request, worker),
+            FirstOrLater::Classic(classic) => {
+                if matches!(self.dialect, Dialect::Unknown) {
+                    tracing::info!(peer = self.peer, "speaks the classic dialect");
+                    self.dialect = Dialect::Classic;
+                }
+                match classic {
+                    Classic::Put { name, size } => self.classic_put(name, size, worker.shared),
+                    Classic::Unknown(command) => {
+                        tracing::info!(peer = self.peer, command, "ignored a classic command");
+                    }
+                }
+            }
+        }
+    }
+
+    /// The stream is no frame any more.
+    fn malformed(&mut self, error: &DecodeError) -> Option<Option<Interest>> {
+        tracing::warn!(peer = self.peer, %error, "malformed input");
+        if *error == DecodeError::Http && matches!(self.dialect, Dialect::Unknown) {
+            self.outbox.push_raw(
+                b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
+                  Content-Type: text/plain\r\n\r\nThis is hauld, which speaks no HTTP. \
+                  Upload with: haul put FILE HOST:PORT\n",
+            );
+            self.phase = Phase::Draining { left: DRAIN_BYTES, shut: false };
+            return None;
+        }
+        self.end(Refusal::new(Code::Malformed, error))
+    }
+
+    /// Ends the connection: with a last refusal in the haul dialect, in silence in the classic one.
+    fn end(&mut self, refusal: Refusal) -> Option<Option<Interest>> {
+        self.sink = Sink::Nothing;
+        if !self.decoder.side().is_haul() {
+            return Some(None);
+        }
+        if let Dialect::Haul(haul) = &mut self.dialect
+            && let Some(id) = haul.responder.ack()
+        {
+            self.outbox.push(&Answer::Ack(id));
+        }
+        self.outbox.push(&Answer::Refused { id: 0, refusal });
+        self.phase = Phase::Draining { left: DRAIN_BYTES, shut: false };
+        None
+    }
+
+    fn refuse_connection(&mut self, code: Code, message: &str) {
+        tracing::debug!(peer = self.peer, code = code.as_str(), "ended the connection");
+        if self.end(Refusal::new(code, message)).is_some() {
+            self.phase = Phase::InputEnded;
+        }
+    }
+
+    /// The peer was silent for too long. Returns whether it can still be told.
+    fn expire(&mut self) -> bool {
+        if self.phase != Phase::Open {
+            return false;
+        }
+        tracing::info!(peer = self.peer, "peer was silent for too long");
+        self.refuse_connection(Code::Timeout, "nothing came for too long");
+        true
+    }
+
+    /// Whether a stopping server may end this connection now.
+    fn may_stop(&self, shared: &Shared) -> bool {
+        self.phase == Phase::Open
+            && self.decoder.between_frames()
+            && match &self.dialect {
+                Dialect::Haul(haul) => !shared.uploads.has_open(&haul.client),
+                Dialect::Unknown | Dialect::Classic => true,
+            }
+    }
+
+    fn input_ended(&mut self) -> Option<Option<Interest>> {
+        if let Err(error) = self.decoder.finish()
+            && self.phase == Phase::Open
+        {
+            tracing::warn!(peer = self.peer, %error, "connection ended too early");
+        }
+        self.sink = Sink::Nothing;
+        if matches!(self.phase, Phase::Draining { .. }) && self.outbox.is_empty() {
+            return Some(None);
+        }
+        self.phase = Phase::InputEnded;
+        None
+    }
+
+    fn deadline(&self, shared: &Shared, interest: Interest, now: u64) -> Deadline {
+        let timeouts = &shared.timeouts;
+        let after = |from: u64, timeout: std::time::Duration, owes| Deadline {
+            at: from.saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+            owes,
+        };
+        if interest.write {
+            return after(self.progress, timeouts.body, Owes::Reading);
+        }
+        match (&self.phase, &self.dialect) {
+            (Phase::Draining { .. }, _) => after(self.progress, timeouts.header, Owes::Reading),
+            (_, Dialect::Unknown) if self.header_since.is_none() => {
+                after(self.progress, timeouts.header, Owes::FirstByte)
+            }
+            _ if self.header_since.is_some() => {
+                after(self.header_since.unwrap_or(now), timeouts.header, Owes::Bytes)
+            }
+            _ if !self.decoder.between_frames() => {
+                after(self.progress, timeouts.body, Owes::Bytes)
+            }
+            (_, Dialect::Haul(_)) => after(self.progress, timeouts.idle, Owes::Bytes),
+            // The user sits at a prompt; closing would silently lose the next file.
+            (_, Dialect::Classic | Dialect::Unknown) => Deadline::NONE,
+        }
+    }
+}

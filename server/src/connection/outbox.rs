@@ -1,0 +1,65 @@
+//! Answers on their way to the peer.
+
+use haul_protocol::{Answer, encode};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+
+/// Bytes of unread answers at which no more requests are read from a connection.
+const FULL: usize = 64 * 1024;
+
+/// Answers that the socket did not take yet.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() - self.sent >= FULL
+    }
+
+    /// Appends an answer without a body.
+    pub(super) fn push(&mut self, answer: &Answer) {
+        self.push_with(answer, &[]);
+    }
+
+    /// Appends an answer and its body.
+    pub(super) fn push_with(&mut self, answer: &Answer, body: &[u8]) {
+        match encode::answer(answer, &mut self.bytes) {
+            Ok(()) => self.bytes.extend_from_slice(body),
+            Err(error) => tracing::error!(%error, ?answer, "an answer could not be encoded"),
+        }
+    }
+
+    /// Appends bytes that are no answer.
+    pub(super) fn push_raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Sends what the socket takes; returns whether it took anything.
+    pub(super) fn flush(&mut self, socket: &OwnedFd) -> Result<bool, Errno> {
+        let mut progress = false;
+        while self.sent < self.bytes.len() {
+            match rustix::net::send(socket, &self.bytes[self.sent..], SendFlags::NOSIGNAL) {
+                Ok(sent) => {
+                    self.sent += sent;
+                    progress = true;
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(progress),
+                Err(errno) => return Err(errno),
+            }
+        }
+        if !self.bytes.is_empty() {
+            // An idle connection holds no buffer.
+            *self = Self::default();
+        }
+        Ok(progress)
+    }
+}

@@ -1,0 +1,172 @@
+//! What each request does: from its header to the store, or to the sink of its body.
+
+use haul_protocol::{
+    Answer, Attributes, Code, Hello, Name, NameError, Op, OrderError, Refusal, Reply, Request,
+    Responder, ServerHello, encode_entry, limits,
+};
+
+use super::body::{Check, Incoming, Sink};
+use super::{Connection, Dialect, Haul};
+use crate::pool::{Shared, Worker};
+
+/// Bytes of an answer to `list` at which it ends; one more entry always fits a body.
+const LIST_BYTES: usize = 1024 * 1024;
+
+impl Connection {
+    /// The first frame of the haul dialect.
+    pub(super) fn hello(&mut self, hello: &Hello, shared: &Shared) {
+        tracing::debug!(peer = self.peer, agent = hello.agent, slot = hello.slot, "hello");
+        if hello.version != limits::VERSION {
+            let message = format!(
+                "version {} is not served here, version {} is",
+                hello.version,
+                limits::VERSION
+            );
+            self.refuse_connection(Code::Version, &message);
+            return;
+        }
+        // Version 1 has no features beyond itself, so nothing that must be there can be.
+        if let Some(unknown) = hello.must.first() {
+            let message = format!("feature `{}` is not known here", unknown.escape_debug());
+            self.refuse_connection(Code::Unsupported, &message);
+            return;
+        }
+        shared.uploads.connected(&hello.client);
+        self.dialect = Dialect::Haul(Haul {
+            client: hello.client.clone(),
+            responder: Responder::new(&shared.limits),
+        });
+        self.outbox.push(&Answer::Hello(ServerHello {
+            version: limits::VERSION,
+            agent: concat!("hauld/", env!("CARGO_PKG_VERSION")).to_owned(),
+            limits: shared.limits,
+            durability: String::from("none"),
+            features: Vec::new(),
+        }));
+    }
+
+    /// A later frame of the haul dialect.
+    pub(super) fn request(&mut self, request: Request, worker: &mut Worker<'_>) {
+        let Request { id, length, op } = request;
+        let Dialect::Haul(haul) = &mut self.dialect else {
+            return;
+        };
+        let change = op.as_ref().is_ok_and(Op::is_change);
+        if let Err(error) = haul.responder.received(id, change, length) {
+            let code = match error {
+                OrderError::Window { .. } => Code::Window,
+                OrderError::Id { .. } | OrderError::NotWaiting(_) => Code::BadId,
+            };
+            tracing::warn!(peer = self.peer, %error, "request out of order");
+            self.refuse_connection(code, &error.to_string());
+            return;
+        }
+        match op.and_then(|op| self.carry_out(id, length, op, worker)) {
+            Ok(sink) => self.sink = sink,
+            Err(refusal) => self.refuse(id, refusal),
+        }
+    }
+
+    /// Does what needs no body, and says where a body goes.
+    fn carry_out(
+        &mut self,
+        id: u64,
+        length: u64,
+        op: Op,
+        worker: &mut Worker<'_>,
+    ) -> Result<Sink, Refusal> {
+        let Worker { shared, parents, .. } = worker;
+        let (store, uploads) = (&shared.store, &shared.uploads);
+        let fits = |size: u64| within(size, shared.limits.max_file);
+        match op {
+            Op::Put { name, size, digest, attributes } => {
+                fits(size)?;
+                let digest = Some(digest);
+                let file = Incoming { id: Some(id), name, size, digest, attributes, stream: None };
+                return Ok(Sink::File(file));
+            }
+            Op::Part { upload, offset, cv } => {
+                return Ok(match uploads.part(&upload, offset, length, cv)? {
+                    Some(writer) => Sink::Part { id, writer: Box::new(writer) },
+                    None => Sink::Held { id },
+                });
+            }
+            Op::Check => return Ok(Sink::Check(Box::new(Check::new(id)))),
+            Op::Mkdir { name, mode } => {
+                store.make_directory(parents, &name, mode)?;
+                self.done(id);
+            }
+            Op::Symlink { name, target, mtime } => {
+                store.link(parents, &name, &target, mtime)?;
+                self.done(id);
+            }
+            Op::Setattr { name, attributes } => {
+                store.set_attributes(parents, &name, &attributes)?;
+                self.done(id);
+            }
+            Op::Open(wanted) => {
+                fits(wanted.size)?;
+                let Dialect::Haul(haul) = &self.dialect else { return Ok(Sink::Nothing) };
+                let (upload, geometry) = uploads.open(store, parents, &haul.client, *wanted)?;
+                let part_size = geometry.part_size();
+                self.answer(id, Reply::Opened { upload, part_size }, &[]);
+            }
+            Op::Commit { upload, digest } => {
+                uploads.commit(store, parents, &upload, digest)?;
+                self.answer(id, Reply::Done, &[]);
+            }
+            Op::Abort { upload } => {
+                uploads.abort(&upload)?;
+                self.answer(id, Reply::Done, &[]);
+            }
+            Op::List { name, after } => {
+                let (entries, mut more) = store.list(parents, name.as_ref(), after.as_ref())?;
+                let mut body = Vec::new();
+                for entry in &entries {
+                    if body.len() > LIST_BYTES {
+                        more = true;
+                        break;
+                    }
+                    encode_entry(entry, &mut body);
+                }
+                self.answer(id, Reply::Listed { more }, &body);
+            }
+            Op::Ping => self.answer(id, Reply::Done, &[]),
+        }
+        Ok(Sink::Nothing)
+    }
+
+    /// A file in the classic dialect: streamed, published when its whole body is there, and never
+    /// answered.
+    pub(super) fn classic_put(
+        &mut self,
+        name: Result<Name, NameError>,
+        size: u64,
+        shared: &Shared,
+    ) {
+        let name = name.map_err(|error| Refusal::new(Code::BadName, error));
+        let allowed = name.and_then(|name| within(size, shared.limits.max_file).map(|()| name));
+        self.sink = match allowed {
+            Ok(name) => Sink::File(Incoming {
+                id: None,
+                name,
+                size,
+                digest: None,
+                attributes: Attributes::default(),
+                stream: None,
+            }),
+            Err(refusal) => {
+                tracing::warn!(peer = self.peer, %refusal, "refused a classic put");
+                Sink::Nothing
+            }
+        };
+    }
+}
+
+fn within(size: u64, max_file: u64) -> Result<(), Refusal> {
+    if size > max_file {
+        let message = format!("a file of {size} bytes is over the server's limit of {max_file}");
+        return Err(Refusal::new(Code::TooLarge, message));
+    }
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! `hauld`, the server of haul: takes uploads from many connections on a fixed number of threads and
+//! publishes each file atomically and verified under one root directory.
+//!
+//! [`Config`] says what to serve and [`Server`] serves it. ARCHITECTURE.md in the repository walks
+//! the path of one file through these modules.
+
+pub mod config;
+mod connection;
+mod deadline;
+mod listen;
+mod poller;
+mod pool;
+mod reply;
+mod server;
+mod slots;
+mod store;
+mod upload;
+mod uploads;
+
+pub use config::Config;
+pub use server::{Server, StartError};

@@ -1,0 +1,182 @@
+//! Addresses to listen on, and the sockets that come of them.
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use thiserror::Error;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// Where to listen: `HOST:PORT`, `[V6]:PORT` or `unix:PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// A TCP address; port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// An address can't be read, or not be listened on.
+#[derive(Debug, Error)]
+pub enum ListenError {
+    /// Not an address.
+    #[error("`{0}` is not HOST:PORT, [V6]:PORT or unix:PATH")]
+    Address(String),
+    /// The port is taken.
+    #[error(
+        "{0} is taken by another program; choose another address with --listen, or port 0 for a \
+         free one"
+    )]
+    Taken(Listen),
+    /// A live server listens on that Unix socket, or something else is there.
+    #[error("{0} is in use or is not a socket; choose another path with --listen")]
+    SocketInUse(Listen),
+    /// Anything else.
+    #[error("could not listen on {0}: {1}")]
+    Io(Listen, #[source] std::io::Error),
+}
+
+impl FromStr for Listen {
+    type Err = ListenError;
+
+    fn from_str(text: &str) -> Result<Self, ListenError> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path {
+                "" => Err(ListenError::Address(text.to_owned())),
+                path => Ok(Self::Unix(path.into())),
+            };
+        }
+        text.to_socket_addrs()
+            .ok()
+            .and_then(|mut addresses| addresses.next())
+            .map(Self::Tcp)
+            .ok_or_else(|| ListenError::Address(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Listen {
+    /// Whether only this machine can reach the address.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+
+    pub(crate) fn bind(&self) -> Result<Listener, ListenError> {
+        match self {
+            Self::Tcp(address) => match tcp(*address) {
+                Ok(listener) => Ok(listener),
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                    Err(ListenError::Taken(self.clone()))
+                }
+                Err(error) => Err(ListenError::Io(self.clone(), error)),
+            },
+            Self::Unix(path) => {
+                if let Ok(found) = std::fs::symlink_metadata(path) {
+                    // A dead socket refuses; everything else is somebody's.
+                    let live = UnixStream::connect(path);
+                    let dead = found.file_type().is_socket()
+                        && live.is_err_and(|error| {
+                            error.kind() == std::io::ErrorKind::ConnectionRefused
+                        });
+                    if !dead {
+                        return Err(ListenError::SocketInUse(self.clone()));
+                    }
+                    let _ = std::fs::remove_file(path);
+                }
+                let bound = UnixListener::bind(path).and_then(|listener| {
+                    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+                    listener.set_nonblocking(true)?;
+                    Ok(listener)
+                });
+                match bound {
+                    Ok(listener) => {
+                        Ok(Listener { socket: listener.into(), address: self.clone() })
+                    }
+                    Err(error) => Err(ListenError::Io(self.clone(), error)),
+                }
+            }
+        }
+    }
+}
+
+fn tcp(address: SocketAddr) -> std::io::Result<Listener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let bound = socket.local_addr()?.as_socket().unwrap_or(address);
+    Ok(Listener { socket: socket.into(), address: Listen::Tcp(bound) })
+}
+
+/// A socket that takes connections.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: OwnedFd,
+    /// What it is really bound to.
+    pub(crate) address: Listen,
+}
+
+impl Listener {
+    /// The next connection that waits, and who it is.
+    pub(crate) fn accept(&self) -> Result<(OwnedFd, String), Errno> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        match self.address {
+            Listen::Unix(_) => {
+                let socket = rustix::net::accept_with(&self.socket, flags)?;
+                Ok((socket, self.address.to_string()))
+            }
+            Listen::Tcp(_) => {
+                let (socket, peer) = rustix::net::acceptfrom_with(&self.socket, flags)?;
+                let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+                let options = SockRef::from(&socket);
+                let keepalive = TcpKeepalive::new()
+                    .with_time(Duration::from_secs(60))
+                    .with_interval(Duration::from_secs(20));
+                // Neither is worth refusing a connection that works without.
+                let _ = options.set_tcp_nodelay(true);
+                let _ = options.set_tcp_keepalive(&keepalive);
+                Ok((socket, peer.map_or_else(|| String::from("?"), |peer| peer.to_string())))
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Listen::Unix(path) = &self.address {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `hauld`: reads the command line, starts the server and waits for signals.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::thread;
+
+use anyhow::Context;
+use clap::Parser;
+use haul_server::{Config, Server};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tracing_subscriber::EnvFilter;
+
+/// Wrong arguments, a taken address or a root that can't be served.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let config = Config::parse();
+    let filter = EnvFilter::try_from_env("HAUL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    let server = match Server::start(&config) {
+        Ok(server) => server,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "hauld: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match serve(server) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "hauld: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The first signal stops with grace, the second at once.
+fn serve(server: Server) -> anyhow::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("could not watch signals")?;
+    let mut out = std::io::stdout().lock();
+    for address in server.addresses() {
+        writeln!(out, "listening on {address}").context("could not write to standard output")?;
+    }
+    out.flush().context("could not write to standard output")?;
+    drop(out);
+
+    let stop = server.stopper();
+    let handle = signals.handle();
+    // This thread watches signals to the end; the others are joined by one that then ends the watch.
+    let joiner = thread::Builder::new()
+        .name(String::from("joiner"))
+        .spawn(move || {
+            server.join();
+            handle.close();
+        })
+        .context("could not start a thread")?;
+    let mut signals = signals.forever();
+    if signals.next().is_some() {
+        tracing::info!("stopping; transfers under way may finish, a second signal stops at once");
+        stop();
+        if signals.next().is_some() {
+            tracing::warn!("stopped at once");
+            return Ok(());
+        }
+    }
+    if joiner.join().is_err() {
+        anyhow::bail!("the thread that waits for the others has panicked");
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Readiness: one epoll instance on which all workers wait, one event at a time.
+//!
+//! Everything is registered one-shot (epoll(7)), so an event wakes one worker, which owns the source
+//! until it arms it again.
+
+use std::io;
+
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+
+/// What a source wants to be woken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Interest {
+    /// Bytes to read, or the end of the stream.
+    pub(crate) read: bool,
+    /// Room to write.
+    pub(crate) write: bool,
+}
+
+impl Interest {
+    pub(crate) const READ: Self = Self { read: true, write: false };
+    pub(crate) const WRITE: Self = Self { read: false, write: true };
+    pub(crate) const BOTH: Self = Self { read: true, write: true };
+
+    fn flags(self) -> EventFlags {
+        let mut flags = EventFlags::ONESHOT;
+        if self.read {
+            flags |= EventFlags::IN | EventFlags::RDHUP;
+        }
+        if self.write {
+            flags |= EventFlags::OUT;
+        }
+        flags
+    }
+}
+
+/// The key that wakes every worker for good.
+const STOP: u64 = u64::MAX;
+
+/// The epoll instance and the signal that ends all waiting.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    epoll: OwnedFd,
+    stop: OwnedFd,
+}
+
+impl Poller {
+    pub(crate) fn new() -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        // Level-triggered and never read: once written it wakes everyone who waits, again and again.
+        epoll::add(&epoll, &stop, EventData::new_u64(STOP), EventFlags::IN)?;
+        Ok(Self { epoll, stop })
+    }
+
+    pub(crate) fn add(&self, source: impl AsFd, key: u64, interest: Interest) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, source, EventData::new_u64(key), interest.flags())?)
+    }
+
+    pub(crate) fn arm(&self, source: impl AsFd, key: u64, interest: Interest) -> io::Result<()> {
+        Ok(epoll::modify(&self.epoll, source, EventData::new_u64(key), interest.flags())?)
+    }
+
+    /// Blocks until something is ready and returns its key; `None` when the pool stops.
+    pub(crate) fn wait(&self) -> io::Result<Option<u64>> {
+        loop {
+            // Room for one: events taken in a batch would sit behind a worker that is busy.
+            let mut events = [const { std::mem::MaybeUninit::uninit() }; 1];
+            match epoll::wait(&self.epoll, &mut events, None) {
+                Ok((events, _)) => match events.first().map(|event| event.data.u64()) {
+                    Some(STOP) => return Ok(None),
+                    Some(key) => return Ok(Some(key)),
+                    None => {}
+                },
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Ends all waiting, now and later.
+    pub(crate) fn stop(&self) -> io::Result<()> {
+        rustix::io::write(&self.stop, &1_u64.to_ne_bytes())?;
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+//! The link loop: a fixed number of workers, all waiting on one poller, that accept connections and
+//! run them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use haul_protocol::ServerLimits;
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+
+use crate::connection::{Connection, Next};
+use crate::deadline::Timeouts;
+use crate::listen::Listener;
+use crate::poller::{Interest, Poller};
+use crate::slots::{FIRST_OTHER_KEY, Slot, Slots};
+use crate::store::{Parents, Store};
+use crate::uploads::Uploads;
+
+/// Bytes that a worker reads at once: they stay in the second-level cache while they are hashed and
+/// written.
+const BUFFER_LEN: usize = 256 * 1024;
+
+/// Connections accepted before others have their turn.
+const ACCEPTS: usize = 64;
+
+/// Bytes of unfinished headers of all connections together.
+const MAX_HEADER_BYTES: usize = 64 * 1024 * 1024;
+
+/// What all threads of a server share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Arc<Store>,
+    pub(crate) uploads: Uploads,
+    pub(crate) slots: Slots,
+    pub(crate) limits: ServerLimits,
+    pub(crate) timeouts: Timeouts,
+    poller: Poller,
+    listeners: Vec<Listener>,
+    max_connections: usize,
+    /// A listener waits for a connection to end, or for a file descriptor.
+    paused: AtomicBool,
+    header_bytes: AtomicUsize,
+    start: Instant,
+    stopping: AtomicBool,
+    /// When the grace time ends, in milliseconds of this clock.
+    stop_at: AtomicU64,
+}
+
+/// What belongs to one worker.
+#[derive(Debug)]
+pub(crate) struct Worker<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) parents: Parents<'a>,
+    pub(crate) buffer: Vec<u8>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        listeners: Vec<Listener>,
+        limits: ServerLimits,
+        timeouts: Timeouts,
+        max_connections: usize,
+    ) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        for (index, listener) in (FIRST_OTHER_KEY..).zip(&listeners) {
+            poller.add(listener, index, Interest::READ)?;
+        }
+        Ok(Self {
+            store,
+            uploads: Uploads::default(),
+            slots: Slots::default(),
+            limits,
+            timeouts,
+            poller,
+            listeners,
+            max_connections,
+            paused: AtomicBool::new(false),
+            header_bytes: AtomicUsize::new(0),
+            start: Instant::now(),
+            stopping: AtomicBool::new(false),
+            stop_at: AtomicU64::new(u64::MAX),
+        })
+    }
+
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &crate::listen::Listen> {
+        self.listeners.iter().map(|listener| &listener.address)
+    }
+
+    /// Milliseconds since the server started.
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether no more connections are accepted for the time being.
+    pub(crate) fn is_full(&self) -> bool {
+        self.slots.len() >= self.max_connections
+    }
+
+    /// Replaces a connection's share of the bytes of unfinished headers; returns whether all
+    /// together are within bounds.
+    pub(crate) fn header_bytes(&self, before: usize, now: usize) -> bool {
+        if now <= before {
+            self.header_bytes.fetch_sub(before - now, Ordering::Relaxed);
+            return true;
+        }
+        let added = now - before;
+        self.header_bytes.fetch_add(added, Ordering::Relaxed) + added <= MAX_HEADER_BYTES
+    }
+
+    /// Stops accepting; connections end when their transfers do, at the latest after the grace time.
+    pub(crate) fn stop(&self) {
+        let grace = u64::try_from(self.timeouts.grace.as_millis()).unwrap_or(u64::MAX);
+        self.stop_at.store(self.now().saturating_add(grace), Ordering::Release);
+        self.stopping.store(true, Ordering::Release);
+        self.slots.for_each(|slot| slot.wake(&self.poller));
+    }
+
+    pub(crate) fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Whether a stopping server has nothing left to do, or no time; ends the workers' waiting then.
+    pub(crate) fn finished(&self) -> bool {
+        if !self.stopping() {
+            return false;
+        }
+        let connections = self.slots.len();
+        if connections > 0 && self.now() < self.stop_at.load(Ordering::Acquire) {
+            // A transfer that ended in this moment leaves a connection that nothing wakes.
+            self.slots.for_each(|slot| slot.wake(&self.poller));
+            return false;
+        }
+        if connections > 0 {
+            tracing::warn!(connections, "the grace time is over, transfers are cut off");
+        }
+        if let Err(error) = self.poller.stop() {
+            tracing::error!(%error, "could not stop the workers");
+        }
+        true
+    }
+
+    /// Listens again where it was given up for a while.
+    pub(crate) fn retry_listeners(&self) {
+        if self.is_full() || self.stopping() || !self.paused.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        for (key, listener) in (FIRST_OTHER_KEY..).zip(&self.listeners) {
+            if let Err(error) = self.poller.arm(listener, key, Interest::READ) {
+                tracing::error!(%error, "could not listen again");
+            }
+        }
+    }
+}
+
+impl<'a> Worker<'a> {
+    pub(crate) fn new(shared: &'a Shared) -> Self {
+        Self { shared, parents: shared.store.parents(), buffer: vec![0; BUFFER_LEN] }
+    }
+
+    /// Runs until the pool stops.
+    pub(crate) fn run(&mut self) {
+        loop {
+            match self.shared.poller.wait() {
+                Ok(None) => return,
+                Ok(Some(key)) if key >= FIRST_OTHER_KEY => self.accept(key),
+                Ok(Some(key)) => {
+                    if let Some(slot) = self.shared.slots.get(key)
+                        && let Some(connection) = slot.take()
+                    {
+                        self.drive(&slot, connection);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a worker can't wait and ends");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Runs a connection until it waits or is over.
+    fn drive(&mut self, slot: &Slot, connection: Box<Connection>) {
+        let mut running = Some(connection);
+        while let Some(mut connection) = running.take() {
+            match connection.turn(self, slot) {
+                Next::Park(interest, deadline) => {
+                    slot.set_deadline(deadline);
+                    running = slot.park(&self.shared.poller, connection, interest);
+                }
+                Next::Close => {
+                    connection.closed(self.shared);
+                    self.shared.slots.remove(slot);
+                    self.shared.retry_listeners();
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, key: u64) {
+        let shared = self.shared;
+        let index = usize::try_from(key - FIRST_OTHER_KEY).unwrap_or(usize::MAX);
+        let Some(listener) = shared.listeners.get(index) else { return };
+        for _ in 0..ACCEPTS {
+            if shared.stopping() {
+                return;
+            }
+            if shared.is_full() {
+                tracing::warn!(connections = shared.max_connections, "no more connections for now");
+                shared.paused.store(true, Ordering::Release);
+                // One may have ended in this moment, and nobody would listen again.
+                shared.retry_listeners();
+                return;
+            }
+            match listener.accept() {
+                Ok((socket, peer)) => self.connected(socket, peer),
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(errno) => {
+                    tracing::warn!(%errno, "could not accept a connection, trying again soon");
+                    shared.paused.store(true, Ordering::Release);
+                    return;
+                }
+            }
+        }
+        if let Err(error) = shared.poller.arm(listener, key, Interest::READ) {
+            tracing::error!(%error, "could not listen again");
+        }
+    }
+
+    fn connected(&mut self, socket: OwnedFd, peer: String) {
+        let socket = Arc::new(socket);
+        let slot = self.shared.slots.add(Arc::clone(&socket));
+        // Registered without interest; parking arms it.
+        let none = Interest { read: false, write: false };
+        let connection = Box::new(Connection::new(Arc::clone(&socket), peer, self.shared.now()));
+        if let Err(error) = self.shared.poller.add(&*socket, slot.key, none) {
+            tracing::error!(%error, "could not watch a connection");
+            self.shared.slots.remove(&slot);
+            return;
+        }
+        self.drive(&slot, connection);
+    }
+}

@@ -1,0 +1,21 @@
+//! The one table that turns errors of the store into refusals on the wire.
+
+use haul_protocol::{Code, Refusal};
+
+use crate::store::StoreError;
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        let code = match &error {
+            StoreError::Escape { .. } => Code::Escape,
+            StoreError::Conflict { .. } => Code::Conflict,
+            StoreError::CrossDevice { .. } => Code::CrossDevice,
+            StoreError::DigestMismatch { .. } => Code::DigestMismatch,
+            StoreError::NoSpace { .. } | StoreError::Quota { .. } => Code::NoSpace,
+            StoreError::Permission { .. } => Code::Permission,
+            StoreError::NotFound { .. } => Code::NotFound,
+            StoreError::Io { .. } => Code::Io,
+        };
+        Self::new(code, error)
+    }
+}

@@ -1,0 +1,151 @@
+//! Start and stop.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use haul_protocol::ServerLimits;
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use thiserror::Error;
+
+use crate::config::{Config, Durability};
+use crate::deadline;
+use crate::listen::{Listen, ListenError};
+use crate::pool::{Shared, Worker};
+use crate::store::Store;
+use crate::uploads::MAX_OPEN;
+
+/// The server can't start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The command line asks for what isn't there.
+    #[error("{0}")]
+    Usage(String),
+    /// An address.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The root directory.
+    #[error("{0}")]
+    Root(String),
+    /// A thread or a file descriptor could not be had.
+    #[error("could not start: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    timer: JoinHandle<()>,
+}
+
+/// Files that are open besides connections, staged files and uploads.
+const OTHER_FILES: u64 = 64;
+
+/// Connections at once if the limit of open files allows.
+const USUAL_CONNECTIONS: u64 = 10_000;
+
+impl Server {
+    /// Locks the root, listens and starts all threads.
+    ///
+    /// Sets the umask of the process to 0, since sent modes are exact.
+    ///
+    /// # Errors
+    /// If an address, the root or a resource can't be had.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        check(config)?;
+        let umask = rustix::process::umask(Mode::empty());
+        let store = Store::open(&config.root, umask)
+            .map_err(|error| StartError::Root(error.to_string()))?;
+        let limits = ServerLimits {
+            max_file: config.max_file,
+            window_requests: config.window_requests,
+            ..ServerLimits::default()
+        };
+        let listeners: Vec<_> =
+            config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
+        let workers = config.workers.map_or_else(default_workers, usize::from);
+        let max_connections = connections(config.max_connections, workers);
+        tracing::info!(
+            root = %store.path().display(),
+            durability = "none",
+            workers,
+            max_connections,
+            "serving"
+        );
+        if rustix::process::geteuid().is_root() {
+            tracing::warn!("running as root: uploaded files belong to root; use a user of its own");
+        }
+        let shared = Arc::new(Shared::new(
+            Arc::new(store),
+            listeners,
+            limits,
+            config.timeouts(),
+            max_connections,
+        )?);
+        let spawn = |name: String, run: fn(&Arc<Shared>)| {
+            let shared = Arc::clone(&shared);
+            thread::Builder::new().name(name).spawn(move || run(&shared))
+        };
+        let workers = (0..workers)
+            .map(|index| spawn(format!("worker-{index}"), |shared| Worker::new(shared).run()))
+            .collect::<Result<_, _>>()?;
+        let timer = spawn(String::from("timer"), deadline::run)?;
+        Ok(Self { shared, workers, timer })
+    }
+
+    /// The addresses that are listened on.
+    pub fn addresses(&self) -> impl Iterator<Item = &Listen> {
+        self.shared.addresses()
+    }
+
+    /// Something that stops this server from another thread.
+    pub fn stopper(&self) -> impl FnOnce() + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || shared.stop()
+    }
+
+    /// Waits until the server has been stopped and all its threads have ended.
+    pub fn join(self) {
+        for thread in self.workers.into_iter().chain([self.timer]) {
+            if thread.join().is_err() {
+                tracing::error!("a thread has panicked");
+            }
+        }
+    }
+}
+
+fn check(config: &Config) -> Result<(), StartError> {
+    if config.durability == Durability::Group {
+        return Err(StartError::Usage(String::from(
+            "--durability group is not there yet; this version has --durability none",
+        )));
+    }
+    match config.listen.iter().find(|listen| !listen.is_local()) {
+        Some(open) if !config.insecure => Err(StartError::Usage(format!(
+            "{open} can be reached from other machines, without encryption and without asking who \
+             they are; say --insecure if that is meant"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn default_workers() -> usize {
+    thread::available_parallelism().map_or(4, |cores| (2 * cores.get()).max(4))
+}
+
+/// Raises the limit of open files and derives from it how many connections there may be: each may
+/// hold a socket and a staged file.
+fn connections(wanted: Option<usize>, workers: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // If that is not allowed, the current limit stays.
+    let _ = setrlimit(Resource::Nofile, raised);
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    // A worker holds some parents and one file of its own.
+    let taken = OTHER_FILES + MAX_OPEN as u64 + 16 * workers as u64;
+    let possible = usize::try_from(files.saturating_sub(taken) / 2).unwrap_or(usize::MAX).max(1);
+    let usual = usize::try_from(USUAL_CONNECTIONS).unwrap_or(usize::MAX);
+    wanted.unwrap_or(usual).clamp(1, possible)
+}

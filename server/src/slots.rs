@@ -1,0 +1,182 @@
+//! Who owns a connection.
+//!
+//! A connection is *parked* (armed in the poller, nobody runs it), *running* (on one worker's
+//! stack), or running and *notified* (something happened meanwhile, so it runs once more). Only who
+//! holds the slot's mutex arms it, and only when it parks. The state goes back before the connection
+//! is armed: another worker may run it instantly.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use rustix::fd::OwnedFd;
+use rustix::net::Shutdown;
+use slab::Slab;
+
+use crate::connection::Connection;
+use crate::deadline::{Deadline, NEVER, Owes};
+use crate::poller::{Interest, Poller};
+
+/// One connection, as others than its owner see it.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// Names this slot in the poller: an index, and a generation against events that come late.
+    pub(crate) key: u64,
+    /// Shared with the connection, so that a deadline can shut it down.
+    pub(crate) socket: Arc<OwnedFd>,
+    /// Milliseconds of the server's clock at which the peer has been silent for too long.
+    deadline: AtomicU64,
+    /// What the peer owes by then, as [`Owes`].
+    owes: AtomicU8,
+    expired: AtomicBool,
+    owner: Mutex<Owner>,
+}
+
+#[derive(Debug)]
+enum Owner {
+    Parked(Box<Connection>),
+    Running,
+    Notified,
+    Closed,
+}
+
+impl Slot {
+    fn owner(&self) -> MutexGuard<'_, Owner> {
+        self.owner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a parked connection to run it. `None` if it is running (and now notified) or closed.
+    pub(crate) fn take(&self) -> Option<Box<Connection>> {
+        let mut owner = self.owner();
+        match std::mem::replace(&mut *owner, Owner::Running) {
+            Owner::Parked(connection) => Some(connection),
+            Owner::Running | Owner::Notified => {
+                *owner = Owner::Notified;
+                None
+            }
+            Owner::Closed => {
+                *owner = Owner::Closed;
+                None
+            }
+        }
+    }
+
+    /// Parks a connection and arms it; gives it back if it was notified while it ran.
+    pub(crate) fn park(
+        &self,
+        poller: &Poller,
+        connection: Box<Connection>,
+        interest: Interest,
+    ) -> Option<Box<Connection>> {
+        let mut owner = self.owner();
+        if matches!(*owner, Owner::Notified) {
+            *owner = Owner::Running;
+            return Some(connection);
+        }
+        *owner = Owner::Parked(connection);
+        if let Err(error) = poller.arm(&*self.socket, self.key, interest) {
+            tracing::error!(%error, "could not arm a connection");
+        }
+        None
+    }
+
+    /// Makes a worker run the connection soon, whatever its peer does.
+    pub(crate) fn wake(&self, poller: &Poller) {
+        let mut owner = self.owner();
+        match *owner {
+            // A socket is nearly always writable, so this fires at once.
+            Owner::Parked(_) => {
+                if let Err(error) = poller.arm(&*self.socket, self.key, Interest::BOTH) {
+                    tracing::error!(%error, "could not wake a connection");
+                }
+            }
+            Owner::Running => *owner = Owner::Notified,
+            Owner::Notified | Owner::Closed => {}
+        }
+    }
+
+    pub(crate) fn set_deadline(&self, deadline: Deadline) {
+        self.owes.store(deadline.owes as u8, Ordering::Relaxed);
+        self.deadline.store(deadline.at, Ordering::Release);
+    }
+
+    /// Whether the connection was shut down because its peer was silent.
+    pub(crate) fn expired(&self) -> bool {
+        self.expired.load(Ordering::Acquire)
+    }
+
+    /// Shuts the socket down if the deadline has passed: the owner sees the end of the stream, and
+    /// why. Closing is the owner's alone.
+    pub(crate) fn expire(&self, now: u64, scarce: bool) {
+        let at = self.deadline.load(Ordering::Acquire);
+        let owes = self.owes.load(Ordering::Relaxed);
+        if at > now || (owes == Owes::FirstByte as u8 && !scarce) {
+            return;
+        }
+        // If the owner has moved the deadline in this moment, the peer is not silent.
+        let moved = self.deadline.compare_exchange(at, NEVER, Ordering::AcqRel, Ordering::Acquire);
+        if moved.is_ok() {
+            self.expired.store(true, Ordering::Release);
+            // Who does not read can't be told; anyone else still hears why.
+            let side = if owes == Owes::Reading as u8 { Shutdown::Both } else { Shutdown::Read };
+            // The peer may be gone already; then its owner knows that as well.
+            let _ = rustix::net::shutdown(&*self.socket, side);
+        }
+    }
+}
+
+/// All connections.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    slots: RwLock<Slab<Arc<Slot>>>,
+    generation: AtomicU64,
+}
+
+/// Bits of a key that are the slot's index; the rest is its generation.
+const INDEX_BITS: u32 = 24;
+
+/// Keys from here up are not slots.
+pub(crate) const FIRST_OTHER_KEY: u64 = 1 << 62;
+
+impl Slots {
+    /// Enters a connection as running: the caller parks it.
+    pub(crate) fn add(&self, socket: Arc<OwnedFd>) -> Arc<Slot> {
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed) % (1 << 37);
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let entry = slots.vacant_entry();
+        let slot = Arc::new(Slot {
+            key: (generation << INDEX_BITS) | entry.key() as u64,
+            socket,
+            deadline: AtomicU64::new(NEVER),
+            owes: AtomicU8::new(Owes::Bytes as u8),
+            expired: AtomicBool::new(false),
+            owner: Mutex::new(Owner::Running),
+        });
+        entry.insert(Arc::clone(&slot));
+        slot
+    }
+
+    /// The slot of a key, if that connection still is.
+    pub(crate) fn get(&self, key: u64) -> Option<Arc<Slot>> {
+        let index = usize::try_from(key & ((1 << INDEX_BITS) - 1)).ok()?;
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        slots.get(index).filter(|slot| slot.key == key).cloned()
+    }
+
+    /// Removes a connection that its owner ends.
+    pub(crate) fn remove(&self, slot: &Slot) {
+        *slot.owner() = Owner::Closed;
+        if let Ok(index) = usize::try_from(slot.key & ((1 << INDEX_BITS) - 1)) {
+            self.slots.write().unwrap_or_else(PoisonError::into_inner).try_remove(index);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Calls `each` for every connection.
+    pub(crate) fn for_each(&self, mut each: impl FnMut(&Slot)) {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        slots.iter().for_each(|(_, slot)| each(slot));
+    }
+}

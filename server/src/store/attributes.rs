@@ -1,0 +1,110 @@
+//! Modes and times, of what is staged and of directories.
+
+use haul_protocol::{Attributes, Mtime, Name};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use super::Store;
+use super::error::StoreError;
+use super::root::Parents;
+
+/// The permission bits that are kept; setuid, setgid and sticky never are.
+pub(super) fn kept(mode: Option<u32>) -> Option<Mode> {
+    mode.map(|mode| Mode::from_raw_mode(mode & 0o777))
+}
+
+/// Sets the mtime, leaves the atime.
+pub(super) fn times(mtime: Mtime) -> Timestamps {
+    let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+    Timestamps {
+        last_access: omit,
+        last_modification: Timespec { tv_sec: mtime.s, tv_nsec: mtime.ns.into() },
+    }
+}
+
+impl Store {
+    /// Makes a directory, or gives the one that is there its mode.
+    pub(crate) fn make_directory(
+        &self,
+        parents: &Parents<'_>,
+        name: &Name,
+        mode: Option<u32>,
+    ) -> Result<(), StoreError> {
+        let parent = parents.of(name)?;
+        let last = name.split().1;
+        let new = kept(mode).unwrap_or(Mode::from_raw_mode(0o777) - self.umask);
+        match rustix::fs::mkdirat(&parent, last, new) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(StoreError::new("make directory", name, errno)),
+        }
+        let stat = rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| StoreError::new("look at", name, errno))?;
+        let found = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                return match kept(mode) {
+                    Some(mode) if Mode::from_raw_mode(stat.st_mode & 0o7777) != mode => {
+                        self.set_attributes(
+                            parents,
+                            name,
+                            &Attributes { mode: Some(mode.as_raw_mode()), mtime: None },
+                        )
+                    }
+                    _ => Ok(()),
+                };
+            }
+            FileType::Symlink => "a symbolic link, not a directory",
+            _ => "not a directory",
+        };
+        Err(StoreError::Conflict { name: name.to_string(), found })
+    }
+
+    /// Sets mode and mtime of a directory that is there.
+    pub(crate) fn set_attributes(
+        &self,
+        parents: &Parents<'_>,
+        name: &Name,
+        attributes: &Attributes,
+    ) -> Result<(), StoreError> {
+        let (parent, last) = name.split();
+        let parent = parents.existing(parent)?;
+        let failed = |errno| match errno {
+            // With O_NOFOLLOW and O_DIRECTORY a link is ENOTDIR too: either way no directory.
+            Errno::LOOP => StoreError::new("open", name, Errno::NOTDIR),
+            errno => StoreError::new("open", name, errno),
+        };
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |how| rustix::fs::openat(&parent, last, flags | how, Mode::empty());
+        match open(OFlags::RDONLY) {
+            Ok(directory) => by_handle(&directory, attributes),
+            Err(Errno::ACCESS) => by_magic_link(&open(OFlags::PATH).map_err(failed)?, attributes),
+            Err(errno) => return Err(failed(errno)),
+        }
+        .map_err(|errno| StoreError::new("set mode and mtime of", name, errno))
+    }
+}
+
+fn by_handle(directory: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
+    if let Some(mode) = kept(attributes.mode) {
+        rustix::fs::fchmod(directory, mode)?;
+    }
+    match attributes.mtime {
+        Some(mtime) => rustix::fs::futimens(directory, &times(mtime)),
+        None => Ok(()),
+    }
+}
+
+/// For a directory of our own that we may not read (mode 0300, say): chmod(2) takes no `O_PATH`
+/// handle, but follows its link in /proc, which leads to nothing else.
+fn by_magic_link(directory: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
+    use rustix::fd::AsRawFd;
+    let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    if let Some(mode) = kept(attributes.mode) {
+        rustix::fs::chmod(&link, mode)?;
+    }
+    match attributes.mtime {
+        Some(mtime) => rustix::fs::utimensat(CWD, &link, &times(mtime), AtFlags::empty()),
+        None => Ok(()),
+    }
+}

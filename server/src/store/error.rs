@@ -1,0 +1,128 @@
+//! What can go wrong with a file, in the store's own words.
+
+use std::path::PathBuf;
+
+use haul_protocol::Name;
+use rustix::io::Errno;
+use thiserror::Error;
+
+/// An operation on a file below the root failed. Nothing that stood there before has changed.
+#[derive(Debug, Error)]
+pub(crate) enum StoreError {
+    /// A parent is a symbolic link.
+    #[error("`{link}` is a symbolic link, and names are not followed through links")]
+    Escape {
+        /// The component, as a name from the root.
+        link: String,
+    },
+    /// A directory stands where something else comes, or the reverse.
+    #[error("`{name}` is {found}")]
+    Conflict {
+        /// What is in the way.
+        name: String,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A mount point lies between the root and the file.
+    #[error("`{name}` is on another file system than the root")]
+    CrossDevice {
+        /// The file.
+        name: String,
+    },
+    /// The bytes are not those of the digest.
+    #[error("the bytes of `{name}` do not match their digest")]
+    DigestMismatch {
+        /// The file.
+        name: String,
+    },
+    /// The file system is full.
+    #[error("no space left on the server for `{name}`")]
+    NoSpace {
+        /// The file.
+        name: String,
+    },
+    /// The file system's quota is used up.
+    #[error("the server's disk quota is used up, no room for `{name}`")]
+    Quota {
+        /// The file.
+        name: String,
+    },
+    /// The server's user may not do this.
+    #[error("the server may not {op} `{name}`: permission denied")]
+    Permission {
+        /// The operation.
+        op: &'static str,
+        /// The file.
+        name: String,
+    },
+    /// Nothing is there.
+    #[error("`{name}` does not exist")]
+    NotFound {
+        /// The file.
+        name: String,
+    },
+    /// Anything else.
+    #[error("the server could not {op} `{name}`: {source}")]
+    Io {
+        /// The operation.
+        op: &'static str,
+        /// The file.
+        name: String,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+}
+
+impl StoreError {
+    /// What an error number means when it comes from `op` on `name`.
+    pub(crate) fn new(op: &'static str, name: &Name, errno: Errno) -> Self {
+        Self::at(op, name.to_string(), errno)
+    }
+
+    /// As [`new`](Self::new), for what has no [`Name`] of its own.
+    pub(crate) fn at(op: &'static str, name: String, errno: Errno) -> Self {
+        match errno {
+            Errno::NOSPC | Errno::FBIG => Self::NoSpace { name },
+            Errno::DQUOT => Self::Quota { name },
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => Self::Permission { op, name },
+            Errno::XDEV | Errno::BUSY => Self::CrossDevice { name },
+            Errno::NOENT => Self::NotFound { name },
+            Errno::ISDIR | Errno::NOTEMPTY => Self::Conflict { name, found: "a directory" },
+            Errno::NOTDIR => Self::Conflict { name, found: "not a directory" },
+            errno => Self::Io { op, name, source: errno.into() },
+        }
+    }
+}
+
+/// The root can't be served.
+#[derive(Debug, Error)]
+pub(crate) enum OpenError {
+    /// Another server has it.
+    #[error("`{path}` is already served by process {pid}; one server a root")]
+    InUse {
+        /// The root.
+        path: PathBuf,
+        /// The other server's process id, as it wrote it.
+        pid: String,
+    },
+    /// `.haul` is on another file system, so nothing could be renamed out of it.
+    #[error("`{path}` is on another file system than the root above it, or is a link")]
+    StagingElsewhere {
+        /// `.haul` or something in it.
+        path: PathBuf,
+    },
+    /// The kernel or a sandbox does not allow `openat2`, without which names can't be kept below
+    /// the root.
+    #[error("openat2 does not work here (Linux 5.6 or later needed; a sandbox may block it): {0}")]
+    NoOpenat2(std::io::Error),
+    /// Anything else.
+    #[error("could not {op} `{path}`: {source}")]
+    Io {
+        /// The operation.
+        op: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+}

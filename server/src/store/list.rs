@@ -1,0 +1,114 @@
+//! Looking: what is in a directory, and whether an entry is what a client holds.
+
+use std::collections::BinaryHeap;
+
+use haul_protocol::{Entry, EntryKind, LinkTarget, Mtime, Name};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::io::Errno;
+
+use super::Store;
+use super::error::StoreError;
+use super::root::Parents;
+
+/// Entries of one answer to `list`: bounds its memory whatever the directory holds.
+const PAGE: usize = 1000;
+
+impl Store {
+    /// The first entries of a directory (`None`: the root) after the name `after`, sorted by bytes,
+    /// and whether there are more.
+    pub(crate) fn list(
+        &self,
+        parents: &Parents<'_>,
+        directory: Option<&Name>,
+        after: Option<&Name>,
+    ) -> Result<(Vec<Entry>, bool), StoreError> {
+        let path = directory.map_or(&b""[..], Name::as_bytes);
+        let shown = || String::from_utf8_lossy(path).into_owned();
+        let failed = |errno| StoreError::at("read directory", shown(), errno);
+        let handle = parents.existing(path)?;
+        let after = after.map(|name| name.split().1);
+
+        // The PAGE + 1 smallest names, the largest of them on top.
+        let mut smallest: BinaryHeap<Vec<u8>> = BinaryHeap::new();
+        for entry in rustix::fs::Dir::read_from(&handle).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_bytes();
+            let own = directory.is_none() && name.eq_ignore_ascii_case(b".haul");
+            if matches!(name, b"." | b"..") || own || after.is_some_and(|after| name <= after) {
+                continue;
+            }
+            smallest.push(name.to_vec());
+            if smallest.len() > PAGE + 1 {
+                smallest.pop();
+            }
+        }
+        let mut names = smallest.into_sorted_vec();
+        let more = names.len() > PAGE;
+        names.truncate(PAGE);
+
+        let mut entries = Vec::with_capacity(names.len());
+        for last in names {
+            let name = match directory {
+                Some(directory) => directory.join(&last),
+                None => Name::parse(&last),
+            };
+            // Too deep to be named, or gone since: not there for a client.
+            let Ok(name) = name else { continue };
+            if let Some(entry) = look(&handle, name)? {
+                entries.push(entry);
+            }
+        }
+        Ok((entries, more))
+    }
+
+    /// Whether `wanted` is missing here or differs in anything that it states.
+    pub(crate) fn differs(
+        &self,
+        parents: &Parents<'_>,
+        wanted: &Entry,
+    ) -> Result<bool, StoreError> {
+        let parent = match parents.existing(wanted.name.split().0) {
+            Ok(parent) => parent,
+            Err(StoreError::NotFound { .. } | StoreError::Conflict { .. }) => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        let Some(found) = look(&parent, wanted.name.clone())? else {
+            return Ok(true);
+        };
+        let mode = |mode: Option<u32>| mode.map(|mode| mode & 0o777);
+        Ok(found.kind != wanted.kind
+            || (wanted.mode.is_some() && mode(found.mode) != mode(wanted.mode))
+            || (wanted.mtime.is_some() && found.mtime != wanted.mtime))
+    }
+}
+
+/// What stands under the last component of `name`, or `None`.
+fn look(parent: &OwnedFd, name: Name) -> Result<Option<Entry>, StoreError> {
+    let last = name.split().1;
+    let failed = |errno| StoreError::new("look at", &name, errno);
+    let stat = match rustix::fs::statat(parent, last, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => stat,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(failed(errno)),
+    };
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => EntryKind::File { size: stat.st_size.unsigned_abs() },
+        FileType::Directory => EntryKind::Directory,
+        FileType::Symlink => match rustix::fs::readlinkat(parent, last, Vec::new()) {
+            Ok(target) => match LinkTarget::parse(target.as_bytes()) {
+                Ok(target) => EntryKind::Link { target },
+                Err(_) => EntryKind::Other,
+            },
+            Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
+            Err(errno) => return Err(failed(errno)),
+        },
+        _ => EntryKind::Other,
+    };
+    let mode = (!matches!(kind, EntryKind::Link { .. })).then_some(stat.st_mode & 0o777);
+    Ok(Some(Entry { mode, mtime: mtime(&stat), kind, name }))
+}
+
+fn mtime(stat: &Stat) -> Option<Mtime> {
+    Some(Mtime { s: stat.st_mtime, ns: u32::try_from(stat.st_mtime_nsec).ok()? })
+}

@@ -1,0 +1,88 @@
+//! Start: the private directory `.haul`, the lock, and what an earlier server left.
+
+use std::io::Read;
+use std::io::Write;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::error::OpenError;
+use super::root::Root;
+
+const PRIVATE: &str = ".haul";
+const STAGED: &str = "staged";
+const LOCK: &str = "lock";
+
+/// What a store starts with.
+pub(super) struct Recovered {
+    /// Held for life; the kernel lets go of it however the process ends.
+    pub(super) lock: OwnedFd,
+    /// The directory of half-written files, now empty.
+    pub(super) staging: OwnedFd,
+    /// Files removed from it.
+    pub(super) swept: usize,
+}
+
+/// Locks the root before anything in it is touched, then sweeps.
+pub(super) fn recover(root: &Root) -> Result<Recovered, OpenError> {
+    let at = |name: &str| root.path().join(PRIVATE).join(name);
+    let io = |op, path, errno: Errno| OpenError::Io { op, path, source: errno.into() };
+
+    let private = private_directory(root, root.as_fd(), PRIVATE)?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let lock = rustix::fs::openat(&private, LOCK, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|errno| io("open", at(LOCK), errno))?;
+    let mut file = std::fs::File::from(lock);
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            let mut pid = String::new();
+            let read = (&mut file).take(20).read_to_string(&mut pid);
+            let pid = if read.is_ok() { pid.trim().to_owned() } else { String::from("?") };
+            return Err(OpenError::InUse { path: root.path().to_owned(), pid });
+        }
+        Err(errno) => return Err(io("lock", at(LOCK), errno)),
+    }
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(|source| OpenError::Io { op: "write", path: at(LOCK), source })?;
+
+    let staging = private_directory(root, private.as_fd(), STAGED)?;
+    let swept = sweep(&staging).map_err(|errno| io("sweep", at(STAGED), errno))?;
+    Ok(Recovered { lock: file.into(), staging, swept })
+}
+
+/// Opens or makes a directory of our own: no link, the same file system as the root.
+fn private_directory(
+    root: &Root,
+    parent: BorrowedFd<'_>,
+    name: &str,
+) -> Result<OwnedFd, OpenError> {
+    let path = || root.path().join(if name == STAGED { ".haul/staged" } else { name });
+    let io = |op, errno: Errno| OpenError::Io { op, path: path(), source: errno.into() };
+    match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(io("make", errno)),
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    match rustix::fs::openat2(parent, name, flags, Mode::empty(), resolve) {
+        Ok(directory) => Ok(directory),
+        Err(Errno::XDEV | Errno::LOOP) => Err(OpenError::StagingElsewhere { path: path() }),
+        Err(errno) => Err(io("open", errno)),
+    }
+}
+
+fn sweep(staging: &OwnedFd) -> Result<usize, Errno> {
+    let mut swept = 0;
+    for entry in rustix::fs::Dir::read_from(staging)? {
+        let entry = entry?;
+        if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            continue;
+        }
+        rustix::fs::unlinkat(staging, entry.file_name(), AtFlags::empty())?;
+        swept += 1;
+    }
+    Ok(swept)
+}

@@ -1,0 +1,175 @@
+//! The root, and directories below it: the only room that opens a path without a handle.
+//!
+//! Names are resolved by the kernel with `openat2` (openat2(2)): beneath the root, through no link,
+//! on one file system. What is done with a file after that is done with a handle on its parent and a
+//! single component.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use haul_protocol::Name;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::error::{OpenError, StoreError};
+
+/// Flags for a handle on a directory; `O_PATH` would not do, since it can't be synced.
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
+/// How often `openat2` is called again when it says that a rename or mount raced with it.
+const RACES: usize = 16;
+
+/// The directory under which everything happens.
+#[derive(Debug)]
+pub(super) struct Root {
+    directory: OwnedFd,
+    path: PathBuf,
+}
+
+impl Root {
+    /// Opens the root itself, making it if it is missing: the one ambient open of the server.
+    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+        let failed = |op, source| OpenError::Io { op, path: path.to_owned(), source };
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .create(path)
+            .map_err(|source| failed("make", source))?;
+        let path = path.canonicalize().map_err(|source| failed("resolve", source))?;
+        let directory = rustix::fs::openat(CWD, &path, DIRECTORY, Mode::empty())
+            .map_err(|errno| failed("open", errno.into()))?;
+        let root = Self { directory, path };
+        match root.resolve(b".") {
+            Ok(_) => Ok(root),
+            Err(errno) => Err(OpenError::NoOpenat2(errno.into())),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A handle on a directory below the root. `name` is a valid name, or `.` for the root.
+    pub(super) fn resolve(&self, name: &[u8]) -> Result<OwnedFd, Errno> {
+        let mut races = 0;
+        loop {
+            let opened =
+                rustix::fs::openat2(&self.directory, name, DIRECTORY, Mode::empty(), BENEATH);
+            match opened {
+                Err(Errno::AGAIN) if races < RACES => races += 1,
+                Err(Errno::INTR) => {}
+                opened => return opened,
+            }
+        }
+    }
+
+    /// Why `name` could not be resolved: finds the first component that is in the way. Only for the
+    /// message; nothing is decided by it.
+    fn explain(&self, op: &'static str, name: &[u8], errno: Errno) -> StoreError {
+        let shown = |end| String::from_utf8_lossy(&name[..end]).into_owned();
+        let ends = name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        for end in ends.chain([name.len()]) {
+            let Ok(stat) =
+                rustix::fs::statat(&self.directory, &name[..end], AtFlags::SYMLINK_NOFOLLOW)
+            else {
+                break;
+            };
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => {}
+                FileType::Symlink => return StoreError::Escape { link: shown(end) },
+                _ => return StoreError::Conflict { name: shown(end), found: "not a directory" },
+            }
+        }
+        match errno {
+            Errno::LOOP => StoreError::Escape { link: shown(name.len()) },
+            errno => StoreError::at(op, shown(name.len()), errno),
+        }
+    }
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
+/// Handles on directories that were used a moment ago.
+///
+/// A handle follows its directory when that is moved, out of the root as well, so a cache lives for
+/// one turn of one connection at most and is then dropped whole.
+#[derive(Debug)]
+pub(crate) struct Parents<'a> {
+    root: &'a Root,
+    /// Mode of parents that nobody sent.
+    implied: Mode,
+    recent: RefCell<Vec<Recent>>,
+}
+
+/// A directory by name, and its handle.
+type Recent = (Box<[u8]>, Rc<OwnedFd>);
+
+impl<'a> Parents<'a> {
+    /// Handles kept at once: the depth of a usual tree.
+    const KEPT: usize = 8;
+
+    pub(super) fn new(root: &'a Root, implied: Mode) -> Self {
+        Self { root, implied, recent: RefCell::new(Vec::with_capacity(Self::KEPT)) }
+    }
+
+    /// Forgets all handles.
+    pub(crate) fn clear(&self) {
+        self.recent.borrow_mut().clear();
+    }
+
+    /// A handle on the directory `name` (empty: the root), which must exist.
+    pub(super) fn existing(&self, name: &[u8]) -> Result<Rc<OwnedFd>, StoreError> {
+        self.find(name).map_err(|errno| self.root.explain("open", name, errno))
+    }
+
+    /// A handle on the parent of `name`; missing directories on the way are made.
+    pub(super) fn of(&self, name: &Name) -> Result<Rc<OwnedFd>, StoreError> {
+        self.make(name.split().0)
+    }
+
+    fn make(&self, name: &[u8]) -> Result<Rc<OwnedFd>, StoreError> {
+        match self.find(name) {
+            Err(Errno::NOENT) if !name.is_empty() => {}
+            found => return found.map_err(|errno| self.root.explain("open", name, errno)),
+        }
+        let slash = name.iter().rposition(|&byte| byte == b'/');
+        let (above, last) = match slash {
+            Some(at) => (&name[..at], &name[at + 1..]),
+            None => (&name[..0], name),
+        };
+        let above = self.make(above)?;
+        match rustix::fs::mkdirat(&above, last, self.implied) {
+            // Whoever needs a directory first makes it.
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => {
+                let name = String::from_utf8_lossy(name).into_owned();
+                return Err(StoreError::at("make directory", name, errno));
+            }
+        }
+        self.find(name).map_err(|errno| self.root.explain("open", name, errno))
+    }
+
+    fn find(&self, name: &[u8]) -> Result<Rc<OwnedFd>, Errno> {
+        let mut recent = self.recent.borrow_mut();
+        if let Some(at) = recent.iter().rposition(|(known, _)| **known == *name) {
+            return Ok(Rc::clone(&recent[at].1));
+        }
+        let directory = Rc::new(self.root.resolve(if name.is_empty() { b"." } else { name })?);
+        if recent.len() == Self::KEPT {
+            recent.remove(0);
+        }
+        recent.push((name.into(), Rc::clone(&directory)));
+        Ok(directory)
+    }
+}
