@@ -1,6 +1,6 @@
 //! `hauld`: reads the command line, starts the server and waits for signals.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::thread;
 
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let server = match Server::start(&config) {
         Ok(server) => server,

@@ -1,0 +1,97 @@
+//! The dialect of the classic tutorial's server: files only, one connection each, no answers.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::path::Path;
+use std::time::Duration;
+
+use haul_protocol::encode;
+
+use crate::destination::Server;
+use crate::error::{ConnectionError, FileError};
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::socket::tcp;
+use crate::source::Source;
+
+/// How long a server may take to close its side after it was sent everything.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// What is said before anything is sent.
+pub const NOTICE: &str = "haul: a classic server acknowledges nothing: what follows says what was \
+                          sent, not what arrived";
+
+/// Sends each file of a plan.
+///
+/// # Errors
+/// If the server can't be reached.
+pub fn run(plan: &Plan, server: &Server, progress: &Progress) -> Result<(), ConnectionError> {
+    for root in &plan.roots {
+        let name = root.target.as_ref().and_then(|name| std::str::from_utf8(name.as_bytes()).ok());
+        let sent = match name {
+            _ if root.contents || root.source.is_dir() => {
+                Err(FileError::local("send")(io::Error::other(
+                    "a classic server takes files only, not directories",
+                )))
+            }
+            Some(name) => Source::open(&root.source).map(|source| (name, source)),
+            None => Err(FileError::local("send the name")(io::Error::other(
+                "a classic server takes UTF-8 names only",
+            ))),
+        };
+        let result = match sent {
+            Ok((name, source)) => match file(name, &source, server)? {
+                Ok(()) => {
+                    progress.sent(source.size);
+                    progress.file_done(&name, source.size);
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
+            progress.failed(Path::new(&root.source), &error);
+        }
+    }
+    Ok(())
+}
+
+/// Sends one file. The outer error is the server's, the inner one the file's.
+fn file(
+    name: &str,
+    source: &Source,
+    server: &Server,
+) -> Result<Result<(), FileError>, ConnectionError> {
+    let unreachable = |source| ConnectionError::Unreachable { server: server.to_string(), source };
+    let lost = ConnectionError::Lost;
+    let Server::Tcp { host, port } = server else {
+        return Err(unreachable(io::Error::other("a classic server listens on TCP only")));
+    };
+    let mut stream = tcp(host, *port).map_err(unreachable)?;
+    let mut buffer = Vec::with_capacity(256 * 1024);
+    // Prefix and header in one write: the classic server reads them with one call each.
+    encode::classic_put(name, source.size, &mut buffer)
+        .map_err(|error| ConnectionError::Lost(io::Error::other(error)))?;
+    stream.write_all(&buffer).map_err(lost)?;
+    let mut left = source.size;
+    let mut reader = source.reader();
+    buffer.resize(256 * 1024, 0);
+    while left > 0 {
+        let len = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let read = match reader.read(&mut buffer[..len]) {
+            // The server waits for bytes that are not there: only an end in the middle tells it.
+            Ok(0) => return Ok(Err(FileError::Changed)),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Ok(Err(FileError::local("read")(error))),
+        };
+        stream.write_all(&buffer[..read]).map_err(lost)?;
+        left -= read as u64;
+    }
+    // Closing with bytes on the way can cut them off; the server closes when it has them.
+    stream.shutdown(Shutdown::Write).map_err(lost)?;
+    stream.set_read_timeout(Some(CLOSE)).map_err(lost)?;
+    let _ = stream.read(&mut buffer);
+    Ok(source.check_unchanged())
+}

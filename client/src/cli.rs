@@ -1,0 +1,120 @@
+//! The command line of `haul`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::destination::Destination;
+
+/// Uploads files and whole directories to a haul server: in parallel, verified, each file whole or
+/// not at all.
+///
+/// Exit codes: 0 everything is committed; 1 some files failed, each is named; 2 wrong usage; 3 the
+/// server could not be reached or was lost; 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "haul", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Upload one file, several, or whole directories.
+    Put(Put),
+    /// A prompt that takes `put FILE...`; also reads commands from a pipe.
+    Shell(Shell),
+}
+
+/// `haul put`.
+#[derive(Debug, Args)]
+pub struct Put {
+    /// What to send: a file, a link, or a directory. `DIR` puts the directory itself at the
+    /// destination, `DIR/`, `.` and `..` put its contents there.
+    #[arg(required = true, value_name = "SRC")]
+    pub sources: Vec<PathBuf>,
+
+    /// Where to: HOST[:PORT][/PATH], [V6][:PORT][/PATH], haul://HOST[:PORT][/PATH] or
+    /// unix:SOCKET[:/PATH]. The port is 8080 by default. PATH is a directory below the server's root,
+    /// made if it is missing.
+    #[arg(value_name = "DEST")]
+    pub destination: Destination,
+
+    /// Store a single file under another name.
+    #[arg(long = "as", value_name = "NAME")]
+    pub rename: Option<String>,
+
+    /// How to go about it.
+    #[command(flatten)]
+    pub how: How,
+
+    /// How much to tell.
+    #[command(flatten)]
+    pub tell: Tell,
+}
+
+/// `haul shell`.
+#[derive(Debug, Args)]
+pub struct Shell {
+    /// Where to, as for `haul put`.
+    #[arg(value_name = "DEST")]
+    pub destination: Destination,
+
+    /// How to go about it.
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// How to go about an upload.
+#[derive(Debug, Clone, Args)]
+pub struct How {
+    /// Parallel connections [default: one a core, 2 to 8].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub connections: Option<u16>,
+
+    /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
+    /// server acknowledges nothing.
+    #[arg(long, conflicts_with = "connections")]
+    pub classic: bool,
+}
+
+/// How much to tell.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Tell {
+    /// Tell only what failed.
+    #[arg(long, short)]
+    pub quiet: bool,
+
+    /// Name every file that is committed.
+    #[arg(long, short, conflicts_with = "quiet")]
+    pub verbose: bool,
+
+    /// One JSON object a line on standard output: failures, progress, and the summary at the end.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl How {
+    /// The number of connections: each costs the server little and the client one thread that
+    /// hashes, so one a core; at least two, so that one is sending while another waits.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        match self.connections {
+            Some(wanted) => usize::from(wanted),
+            None => std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

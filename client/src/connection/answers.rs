@@ -1,0 +1,147 @@
+//! What each answer means for what was asked.
+
+use std::sync::Arc;
+
+use haul_protocol::{Answer, Event, Geometry, Refusal, Reply};
+
+use super::{Connection, Pending};
+use crate::error::{ConnectionError, FileError, ProtocolError};
+use crate::transfer::Large;
+use crate::work::{Kind, Task};
+
+/// An answer whose body has not come yet.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    id: u64,
+    reply: Reply,
+}
+
+impl Connection<'_> {
+    /// Reads all answers that are there; returns whether there were any.
+    pub(super) fn read(&mut self) -> Result<bool, ConnectionError> {
+        let mut any = false;
+        let mut bytes = std::mem::take(&mut self.link.input);
+        let result = loop {
+            match self.link.read(&mut bytes) {
+                Ok(0) => break Ok(any),
+                Ok(len) => {
+                    any = true;
+                    if let Err(error) = self.take(&bytes[..len]) {
+                        break Err(error);
+                    }
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        self.link.input = bytes;
+        result
+    }
+
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), ConnectionError> {
+        loop {
+            match self.link.decoder.decode(&mut bytes).map_err(ProtocolError::from)? {
+                None => return Ok(()),
+                Some(Event::Header(answer)) => self.answer(answer)?,
+                // The bodies of this version's answers say which parts are held; none are yet.
+                Some(Event::Body(_)) => {}
+                Some(Event::End) => {
+                    if let Some(Unfinished { id, reply }) = self.answer.take() {
+                        self.answered(id, reply)?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) -> Result<(), ConnectionError> {
+        match answer {
+            Answer::Ack(id) => {
+                let mut done = Vec::new();
+                self.book.acked(id, |pending| done.push(pending)).map_err(ProtocolError::from)?;
+                let settled = done.into_iter().map(|pending| self.done(pending)).sum();
+                if settled > 0 {
+                    self.run.work.settle(settled);
+                }
+            }
+            Answer::Refused { id: 0, refusal } => return Err(ConnectionError::Ended(refusal)),
+            Answer::Refused { id, refusal } => {
+                let pending = self.book.answered(id).map_err(ProtocolError::from)?;
+                self.refused(pending, refusal);
+            }
+            Answer::Answered { id, reply, .. } => self.answer = Some(Unfinished { id, reply }),
+            Answer::Hello(_) => return Err(ProtocolError::Kind.into()),
+        }
+        Ok(())
+    }
+
+    /// A change is acknowledged; returns how many items are settled by that.
+    fn done(&self, pending: Pending) -> usize {
+        match pending {
+            Pending::Item(item, size) => {
+                let progress = self.run.progress;
+                match item.kind {
+                    Kind::File => progress.file_done(&item.name, size),
+                    Kind::Link => progress.link_done(&item.name),
+                    Kind::Attributes(_) => progress.directory_done(&item.name),
+                    Kind::Directory(_) => {}
+                }
+                1
+            }
+            Pending::Part(large, index, cv) => {
+                if large.done(index, cv) {
+                    self.complete(large);
+                }
+                0
+            }
+            Pending::Open(..) | Pending::Commit(_) | Pending::Other => 0,
+        }
+    }
+
+    /// All parts are there. The source must still be what it was when it was opened.
+    fn complete(&self, large: Arc<Large>) {
+        match large.source.check_unchanged() {
+            Ok(()) => self.run.work.add_urgent(Task::Commit(large)),
+            Err(error) => self.end_large(&large, &error),
+        }
+    }
+
+    /// A request that is not a change is answered.
+    fn answered(&mut self, id: u64, reply: Reply) -> Result<(), ConnectionError> {
+        match (self.book.answered(id).map_err(ProtocolError::from)?, reply) {
+            (Pending::Open(item, source), Reply::Opened { upload, part_size }) => {
+                let geometry =
+                    Geometry::new(source.size, part_size).map_err(ProtocolError::from)?;
+                let large = Large::new(item, source, upload, geometry);
+                self.run.work.add_large(Arc::new(large));
+                Ok(())
+            }
+            (Pending::Commit(large), Reply::Done) => {
+                if large.end() {
+                    self.run.progress.file_done(&large.item.name, large.geometry.size());
+                    self.run.work.settle(1);
+                }
+                Ok(())
+            }
+            (Pending::Other, Reply::Done) => Ok(()),
+            _ => Err(ProtocolError::Kind.into()),
+        }
+    }
+
+    fn refused(&self, pending: Pending, refusal: Refusal) {
+        match pending {
+            Pending::Item(item, _) | Pending::Open(item, _) => {
+                self.give_up(item, &FileError::Refused(refusal));
+            }
+            Pending::Part(large, index, _) => {
+                let known = refusal.code != haul_protocol::Code::UnknownUpload;
+                if known && refusal.retry && large.again(index) {
+                    self.run.work.add_large(large);
+                } else {
+                    self.end_large(&large, &FileError::Refused(refusal));
+                }
+            }
+            Pending::Commit(large) => self.end_large(&large, &FileError::Refused(refusal)),
+            Pending::Other => {}
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! `haul`, the client: uploads single files and whole directories over a few parallel connections.
+//!
+//! A command line becomes [`cli`] → [`plan`] (what goes where); [`transfer`] runs the plan: [`walk`]
+//! finds entries, [`work`] hands them to [`connection`]s, which read, hash and send them;
+//! [`progress`] counts and [`summary`] tells. ARCHITECTURE.md walks the path of one file.
+
+pub mod classic;
+pub mod cli;
+pub mod connection;
+pub mod destination;
+pub mod error;
+pub mod exit;
+pub mod plan;
+pub mod progress;
+pub mod shell;
+pub mod socket;
+pub mod source;
+pub mod summary;
+pub mod transfer;
+pub mod walk;
+pub mod work;

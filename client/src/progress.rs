@@ -1,0 +1,374 @@
+//! Counting what happens, and showing it while it does.
+//!
+//! Counts are atomics; one ticker turns them into a bar or lines. Knows nothing of the rest.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use humansize::{BINARY, format_size};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+/// How often a bar moves.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How often a line is written where no bar is.
+const LINE: Duration = Duration::from_secs(5);
+
+/// Without any byte for so long, it is stalled.
+const STALL: Duration = Duration::from_secs(5);
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// A bar, for a person who watches.
+    Bar,
+    /// A line every few seconds.
+    Lines,
+    /// JSON, a line every few seconds.
+    Json,
+    /// Failures only.
+    Quiet,
+}
+
+impl View {
+    /// What fits the options and the terminal.
+    #[must_use]
+    pub fn choose(json: bool, quiet: bool) -> Self {
+        if json {
+            Self::Json
+        } else if quiet {
+            Self::Quiet
+        } else if io::stderr().is_terminal() {
+            Self::Bar
+        } else {
+            Self::Lines
+        }
+    }
+}
+
+/// What has happened so far.
+#[derive(Debug)]
+pub struct Progress {
+    view: View,
+    verbose: bool,
+    bar: ProgressBar,
+    start: Instant,
+    found_files: AtomicU64,
+    found_bytes: AtomicU64,
+    walk_ended: AtomicBool,
+    files: AtomicU64,
+    links: AtomicU64,
+    directories: AtomicU64,
+    bytes: AtomicU64,
+    sent: AtomicU64,
+    failed: AtomicU64,
+    skipped: AtomicU64,
+    special: AtomicU64,
+    over: Mutex<bool>,
+    ended: Condvar,
+}
+
+/// The counts at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Files committed.
+    pub files: u64,
+    /// Links committed.
+    pub links: u64,
+    /// Directories committed.
+    pub directories: u64,
+    /// Bytes of the files committed.
+    pub bytes_total: u64,
+    /// Bytes of bodies sent, those sent again included.
+    pub bytes_sent: u64,
+    /// Bytes that were there already.
+    pub bytes_resumed: u64,
+    /// Entries that failed, each named.
+    pub failed: u64,
+    /// Sockets, devices and FIFOs.
+    pub skipped: u64,
+    /// Modes of which setuid, setgid or sticky was dropped.
+    pub special_bits_dropped: u64,
+}
+
+impl Progress {
+    /// Starts counting, and the clock.
+    #[must_use]
+    pub fn new(view: View, verbose: bool) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        if view == View::Bar {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{spinner} {wide_bar:.cyan/blue} {msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        }
+        let zero = || AtomicU64::new(0);
+        Self {
+            view,
+            verbose,
+            bar,
+            start: Instant::now(),
+            found_files: zero(),
+            found_bytes: zero(),
+            walk_ended: AtomicBool::new(false),
+            files: zero(),
+            links: zero(),
+            directories: zero(),
+            bytes: zero(),
+            sent: zero(),
+            failed: zero(),
+            skipped: zero(),
+            special: zero(),
+            over: Mutex::new(false),
+            ended: Condvar::new(),
+        }
+    }
+
+    /// Whether totals are shown, so that sizes are worth asking for.
+    #[must_use]
+    pub fn wants_sizes(&self) -> bool {
+        self.view == View::Bar
+    }
+
+    /// The walk found a file or link of `bytes`.
+    pub fn found(&self, bytes: u64) {
+        self.found_files.fetch_add(1, Ordering::Relaxed);
+        self.found_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Totals are known from now on.
+    pub fn walk_ended(&self) {
+        self.walk_ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes of a body were given to the connection.
+    pub fn sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A file of `bytes` is committed.
+    pub fn file_done(&self, name: &dyn Display, bytes: u64) {
+        self.files.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.name(name);
+    }
+
+    /// A link is committed.
+    pub fn link_done(&self, name: &dyn Display) {
+        self.links.fetch_add(1, Ordering::Relaxed);
+        self.name(name);
+    }
+
+    /// A directory has its final mode and mtime.
+    pub fn directory_done(&self, name: &dyn Display) {
+        self.directories.fetch_add(1, Ordering::Relaxed);
+        self.name(name);
+    }
+
+    fn name(&self, name: &dyn Display) {
+        if self.verbose {
+            match self.view {
+                View::Json => self.event(&serde_json::json!({
+                    "event": "committed", "name": name.to_string(),
+                })),
+                _ => self.message(name),
+            }
+        }
+    }
+
+    /// A mode lost its setuid, setgid or sticky bit.
+    pub fn special_bits_dropped(&self) {
+        self.special.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An entry failed for good.
+    pub fn failed(&self, path: &Path, error: &dyn Display) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        let path = quote(path);
+        match self.view {
+            View::Json => self.event(&serde_json::json!({
+                "event": "failed", "source": path, "error": error.to_string(),
+            })),
+            _ => self.message(&format_args!("haul: {path}: {error}")),
+        }
+    }
+
+    /// An entry is of a kind that is not carried.
+    pub fn skipped(&self, path: &Path, what: &str) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+        let path = quote(path);
+        match self.view {
+            View::Json => self.event(&serde_json::json!({
+                "event": "skipped", "source": path, "what": what,
+            })),
+            View::Quiet => {}
+            View::Bar | View::Lines => {
+                self.message(&format_args!("haul: skipped {path}: {what}"));
+            }
+        }
+    }
+
+    /// A message on standard error, above the bar if there is one.
+    pub fn message(&self, text: &dyn Display) {
+        // Nothing can be told if standard error is gone.
+        self.bar.suspend(|| writeln!(io::stderr().lock(), "{text}").ok());
+    }
+
+    /// One line of JSON on standard output.
+    pub fn event(&self, event: &impl Serialize) {
+        let Ok(mut line) = serde_json::to_vec(event) else { return };
+        line.push(b'\n');
+        // A reader who has had enough is no failure of the upload.
+        let _ = io::stdout().lock().write_all(&line);
+    }
+
+    /// The counts now.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Counts {
+            files: get(&self.files),
+            links: get(&self.links),
+            directories: get(&self.directories),
+            bytes_total: get(&self.bytes),
+            bytes_sent: get(&self.sent),
+            bytes_resumed: 0,
+            failed: get(&self.failed),
+            skipped: get(&self.skipped),
+            special_bits_dropped: get(&self.special),
+        }
+    }
+
+    /// Time since the start.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Shows progress until [`end`](Self::end).
+    pub fn run(&self) {
+        let pause = match self.view {
+            View::Bar => TICK,
+            View::Lines | View::Json => LINE,
+            View::Quiet => return,
+        };
+        let mut rate = Rate::new();
+        let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let waited = self.ended.wait_timeout_while(over, pause, |over| !*over);
+            over = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if *over {
+                return;
+            }
+            self.show(&mut rate);
+        }
+    }
+
+    /// Ends showing.
+    pub fn end(&self) {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.ended.notify_all();
+        self.bar.finish_and_clear();
+    }
+
+    fn show(&self, rate: &mut Rate) {
+        let counts = self.counts();
+        rate.take(counts.bytes_sent, counts.files + counts.links);
+        let done = counts.files + counts.links;
+        let found = self.found_files.load(Ordering::Relaxed);
+        // Totals are known when the walk is over, and bytes only where sizes were asked for.
+        let known = self.walk_ended.load(Ordering::Relaxed);
+        let total = self.found_bytes.load(Ordering::Relaxed);
+        if self.view == View::Json {
+            self.event(&serde_json::json!({
+                "event": "progress",
+                "files": done,
+                "files_total": known.then_some(found),
+                "bytes_sent": counts.bytes_sent,
+                "bytes_per_second": rate.per_second(),
+                "stalled": rate.stalled(),
+            }));
+            return;
+        }
+        let of = if known { format!("{done} of {found} files") } else { format!("{done} files") };
+        let speed = match rate.per_second() {
+            _ if rate.stalled() => String::from("stalled"),
+            Some(speed) => format!("{}/s", format_size(speed, BINARY)),
+            None => String::from("starting"),
+        };
+        let mut text = format!("{of}, {}, {speed}", format_size(counts.bytes_sent, BINARY));
+        if self.view == View::Lines {
+            self.message(&text);
+            return;
+        }
+        if known && total > 0 {
+            self.bar.set_length(total);
+            self.bar.set_position(counts.bytes_sent.min(total));
+            let left = total.saturating_sub(counts.bytes_sent);
+            if let (Some(speed @ 1..), false) = (rate.per_second(), rate.stalled()) {
+                let seconds = left / speed;
+                text.push_str(&format!(", {}:{:02} left", seconds / 60, seconds % 60));
+            }
+        }
+        self.bar.set_message(text);
+        self.bar.tick();
+    }
+}
+
+/// The speed of the last few seconds.
+struct Rate {
+    /// Times, and bytes and files at them; the oldest first.
+    samples: std::collections::VecDeque<(Instant, u64)>,
+    last: (u64, u64),
+    moved: Instant,
+}
+
+impl Rate {
+    const WINDOW: Duration = Duration::from_secs(6);
+
+    fn new() -> Self {
+        Self { samples: [].into(), last: (0, 0), moved: Instant::now() }
+    }
+
+    fn take(&mut self, bytes: u64, files: u64) {
+        let now = Instant::now();
+        if self.last != (bytes, files) {
+            self.last = (bytes, files);
+            self.moved = now;
+        }
+        self.samples.push_back((now, bytes));
+        while self.samples.len() > 2
+            && self.samples.front().is_some_and(|(at, _)| now - *at > Self::WINDOW)
+        {
+            self.samples.pop_front();
+        }
+    }
+
+    fn stalled(&self) -> bool {
+        self.moved.elapsed() >= STALL
+    }
+
+    /// Bytes a second; `None` before there are two samples.
+    fn per_second(&self) -> Option<u64> {
+        let (first, last) = (self.samples.front()?, self.samples.back()?);
+        let millis = u64::try_from((last.0 - first.0).as_millis()).ok().filter(|&ms| ms > 0)?;
+        Some(last.1.saturating_sub(first.1).saturating_mul(1000) / millis)
+    }
+}
+
+/// A path that never garbles a terminal.
+fn quote(path: &Path) -> String {
+    let mut text = String::new();
+    for character in path.to_string_lossy().chars() {
+        if character.is_control() {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}

@@ -1,0 +1,233 @@
+//! Sources: reading files that don't hold still.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::path::Path;
+
+use haul_protocol::{Attributes, LinkTarget, Mtime};
+
+use crate::error::FileError;
+
+/// A file that is open, and what it was then.
+#[derive(Debug)]
+pub struct Source {
+    file: File,
+    /// Bytes, when it was opened.
+    pub size: u64,
+    /// Mode and mtime, when it was opened.
+    pub attributes: Attributes,
+    /// It has setuid, setgid or sticky, which are not sent.
+    pub special_bits: bool,
+    stamp: Stamp,
+}
+
+/// Changes whenever the bytes of a file may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    size: u64,
+    mtime: Option<Mtime>,
+    /// Device, inode and change time, where there are such things.
+    inode: [i64; 4],
+}
+
+impl Source {
+    /// Opens a regular file, and nothing else: not through a link that was put there since the walk,
+    /// and without waiting for the other end of a FIFO.
+    ///
+    /// # Errors
+    /// If it can't be opened or is no regular file any more.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let file = platform::open(path).map_err(FileError::local("open"))?;
+        let metadata = file.metadata().map_err(FileError::local("look at"))?;
+        if !metadata.is_file() {
+            return Err(FileError::Changed);
+        }
+        let stamp = stamp(&metadata);
+        Ok(Self {
+            size: metadata.len(),
+            attributes: attributes(&metadata),
+            special_bits: has_special_bits(&metadata),
+            stamp,
+            file,
+        })
+    }
+
+    /// Reads exactly `len` bytes at `offset` into `buffer`, replacing what it holds.
+    ///
+    /// # Errors
+    /// [`FileError::Changed`] if the file is shorter now.
+    pub fn read(&self, offset: u64, len: usize, buffer: &mut Vec<u8>) -> Result<(), FileError> {
+        buffer.resize(len, 0);
+        match platform::read_exact_at(&self.file, buffer, offset) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(FileError::Changed),
+            Err(error) => Err(FileError::local("read")(error)),
+        }
+    }
+
+    /// Whether the file is still what it was when it was opened.
+    ///
+    /// # Errors
+    /// [`FileError::Changed`] if not.
+    pub fn check_unchanged(&self) -> Result<(), FileError> {
+        let now = self.file.metadata().map_err(FileError::local("look at"))?;
+        if stamp(&now) == self.stamp { Ok(()) } else { Err(FileError::Changed) }
+    }
+
+    /// A reader of the whole file from its start.
+    pub fn reader(&self) -> impl Read + '_ {
+        &self.file
+    }
+
+    /// A text that changes whenever the file does.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let Stamp { size, mtime, inode: [device, inode, ctime, ctime_ns] } = self.stamp;
+        let (s, ns) = mtime.map_or((0, 0), |mtime| (mtime.s, mtime.ns));
+        format!("{device:x}-{inode:x}-{size:x}-{s:x}.{ns:x}-{ctime:x}.{ctime_ns:x}")
+    }
+}
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    Stamp { size: metadata.len(), mtime: mtime(metadata), inode: platform::inode(metadata) }
+}
+
+/// What is sent of a file's or directory's metadata. Setuid, setgid and sticky are not.
+#[must_use]
+pub fn attributes(metadata: &Metadata) -> Attributes {
+    Attributes { mode: platform::mode(metadata).map(|mode| mode & 0o777), mtime: mtime(metadata) }
+}
+
+/// Whether a mode has bits that are not carried.
+#[must_use]
+pub fn has_special_bits(metadata: &Metadata) -> bool {
+    platform::mode(metadata).is_some_and(|mode| mode & 0o7000 != 0)
+}
+
+/// The time of the last change; `None` where the file system has none.
+#[must_use]
+pub fn mtime(metadata: &Metadata) -> Option<Mtime> {
+    let time = metadata.modified().ok()?;
+    match time.duration_since(std::time::UNIX_EPOCH) {
+        Ok(since) => {
+            Some(Mtime { s: i64::try_from(since.as_secs()).ok()?, ns: since.subsec_nanos() })
+        }
+        // Before 1970 seconds count backward, nanoseconds forward.
+        Err(error) => {
+            let before = error.duration();
+            let s = -i64::try_from(before.as_secs()).ok()?;
+            Some(match before.subsec_nanos() {
+                0 => Mtime { s, ns: 0 },
+                ns => Mtime { s: s - 1, ns: 1_000_000_000 - ns },
+            })
+        }
+    }
+}
+
+/// Where a symbolic link points, and its own mtime.
+///
+/// # Errors
+/// If it can't be read or is no link any more.
+pub fn link(path: &Path) -> Result<(LinkTarget, Option<Mtime>), FileError> {
+    let metadata = path.symlink_metadata().map_err(FileError::local("look at"))?;
+    let target = path.read_link().map_err(FileError::local("read link"))?;
+    Ok((LinkTarget::parse(&platform::bytes(target.as_os_str())?)?, mtime(&metadata)))
+}
+
+pub use platform::bytes;
+
+#[cfg(unix)]
+mod platform {
+    use std::borrow::Cow;
+    use std::ffi::OsStr;
+    use std::fs::{File, Metadata, OpenOptions};
+    use std::io;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+    use std::path::Path;
+
+    use rustix::fs::OFlags;
+
+    use crate::error::FileError;
+
+    pub(super) fn open(path: &Path) -> io::Result<File> {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags = i32::try_from(flags.bits()).unwrap_or(0);
+        OpenOptions::new().read(true).custom_flags(flags).open(path)
+    }
+
+    pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        file.read_exact_at(buffer, offset)
+    }
+
+    pub(super) fn inode(metadata: &Metadata) -> [i64; 4] {
+        let device = metadata.dev().cast_signed();
+        [device, metadata.ino().cast_signed(), metadata.ctime(), metadata.ctime_nsec()]
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "other platforms have no modes")]
+    pub(super) fn mode(metadata: &Metadata) -> Option<u32> {
+        Some(metadata.mode() & 0o7777)
+    }
+
+    /// The bytes of a name; any are allowed here.
+    ///
+    /// # Errors
+    /// None on this platform.
+    pub fn bytes(text: &OsStr) -> Result<Cow<'_, [u8]>, FileError> {
+        Ok(Cow::Borrowed(text.as_bytes()))
+    }
+}
+
+#[cfg(windows)]
+mod platform {
+    use std::borrow::Cow;
+    use std::ffi::OsStr;
+    use std::fs::{File, Metadata};
+    use std::io;
+    use std::os::windows::fs::FileExt;
+    use std::path::Path;
+
+    use crate::error::FileError;
+
+    pub(super) fn open(path: &Path) -> io::Result<File> {
+        if path.symlink_metadata()?.is_file() {
+            File::open(path)
+        } else {
+            Err(io::Error::other("not a regular file any more"))
+        }
+    }
+
+    pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let (mut buffer, mut offset) = (buffer, offset);
+        while !buffer.is_empty() {
+            match file.seek_read(buffer, offset)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                len => {
+                    buffer = &mut buffer[len..];
+                    offset += len as u64;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn inode(_: &Metadata) -> [i64; 4] {
+        [0; 4]
+    }
+
+    pub(super) fn mode(_: &Metadata) -> Option<u32> {
+        None
+    }
+
+    /// The bytes of a name, with `/` between components.
+    ///
+    /// # Errors
+    /// If the name is not Unicode.
+    pub fn bytes(text: &OsStr) -> Result<Cow<'_, [u8]>, FileError> {
+        match text.to_str() {
+            Some(text) => Ok(Cow::Owned(text.replace('\\', "/").into_bytes())),
+            None => Err(FileError::local("send the name")(io::Error::other("not Unicode"))),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Walking: finds what a plan's sources hold, in a memory that does not grow with them.
+//!
+//! First every entry, parents before children. When all of that is settled, every directory again,
+//! children before parents, with its final mode and mtime: putting a file into a directory changes
+//! its mtime, and a read-only directory takes none.
+
+use std::path::Path;
+
+use haul_protocol::{Attributes, Name};
+use walkdir::{DirEntry, WalkDir};
+
+use crate::error::FileError;
+use crate::plan::{Plan, Root};
+use crate::progress::Progress;
+use crate::source::{attributes, bytes, has_special_bits};
+use crate::work::{Item, Kind, Stopped, Work};
+
+/// Items handed to a connection at once.
+const BATCH: usize = 32;
+
+/// What the owner must be allowed to do in a directory that is being filled.
+const WRITABLE: u32 = 0o700;
+
+/// Directories above an entry that their owner may not write to, outermost first: depth and item.
+type Locked = Vec<(usize, Item)>;
+
+/// Walks everything, to the end of the run.
+///
+/// # Errors
+/// If the run was stopped.
+pub fn walk(plan: &Plan, work: &Work, progress: &Progress, sizes: bool) -> Result<(), Stopped> {
+    for root in &plan.roots {
+        entries(root, work, progress, sizes)?;
+    }
+    progress.walk_ended();
+    work.drain()?;
+    for root in &plan.roots {
+        directories(root, work, progress)?;
+    }
+    work.drain()?;
+    work.close();
+    Ok(())
+}
+
+fn walker(root: &Root) -> WalkDir {
+    let depth = usize::from(root.contents);
+    // `link/` means what the link points to, `link` the link itself.
+    WalkDir::new(&root.source).min_depth(depth).follow_root_links(root.contents)
+}
+
+/// An entry as an item. Failures are told and leave `None`.
+fn name(root: &Root, entry: &DirEntry, progress: &Progress) -> Option<Name> {
+    let found = || -> Result<Name, FileError> {
+        let below = entry.path().strip_prefix(&root.source).unwrap_or_else(|_| Path::new(""));
+        let below = bytes(below.as_os_str())?;
+        Ok(match &root.target {
+            Some(target) if below.is_empty() => target.clone(),
+            Some(target) => target.join(&below)?,
+            None => Name::parse(&below)?,
+        })
+    };
+    found().map_err(|error| progress.failed(entry.path(), &error)).ok()
+}
+
+fn entries(root: &Root, work: &Work, progress: &Progress, sizes: bool) -> Result<(), Stopped> {
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut locked = Locked::new();
+    for entry in walker(root) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                unreadable(root, error, progress);
+                continue;
+            }
+        };
+        let Some(name) = name(root, &entry, progress) else { continue };
+        while locked.last().is_some_and(|(depth, _)| *depth >= entry.depth()) {
+            locked.pop();
+        }
+        let kind = match kind(&entry, progress, sizes) {
+            Ok(Some(kind)) => kind,
+            Ok(None) => continue,
+            Err(error) => {
+                progress.failed(entry.path(), &error);
+                continue;
+            }
+        };
+        if batch.is_empty() {
+            // Batches overtake each other. On a second upload a read-only directory may be there
+            // already, and must be opened up before anything in this batch goes into it.
+            batch.extend(locked.iter().map(|(_, item)| item.clone()));
+        }
+        let depth = entry.depth();
+        let item = Item { path: entry.into_path(), name, kind, attempts: 0 };
+        if let Kind::Directory(Some(mode)) = kind {
+            let item = Item { kind: Kind::Directory(Some(mode | WRITABLE)), ..item };
+            if mode & WRITABLE != WRITABLE {
+                locked.push((depth, item.clone()));
+            }
+            batch.push(item);
+        } else {
+            batch.push(item);
+        }
+        if batch.len() >= BATCH {
+            work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
+        }
+    }
+    if !batch.is_empty() {
+        work.push(batch)?;
+    }
+    Ok(())
+}
+
+/// What an entry is; `None` for what is not carried.
+fn kind(entry: &DirEntry, progress: &Progress, sizes: bool) -> Result<Option<Kind>, FileError> {
+    let file_type = entry.file_type();
+    let metadata = || {
+        entry.metadata().map_err(|error| FileError::Local { op: "look at", source: error.into() })
+    };
+    if file_type.is_file() {
+        let size = if sizes { metadata()?.len() } else { 0 };
+        progress.found(size);
+        Ok(Some(Kind::File))
+    } else if file_type.is_dir() {
+        Ok(Some(Kind::Directory(attributes(&metadata()?).mode)))
+    } else if file_type.is_symlink() {
+        progress.found(0);
+        Ok(Some(Kind::Link))
+    } else {
+        progress.skipped(entry.path(), special(file_type));
+        Ok(None)
+    }
+}
+
+fn directories(root: &Root, work: &Work, progress: &Progress) -> Result<(), Stopped> {
+    let mut batch = Vec::with_capacity(BATCH);
+    for entry in walker(root).contents_first(true) {
+        // What can't be read now was told in the first walk, or has come since.
+        let Ok(entry) = entry else { continue };
+        if !entry.file_type().is_dir() {
+            continue;
+        }
+        let (Some(name), Ok(metadata)) = (name(root, &entry, progress), entry.metadata()) else {
+            continue;
+        };
+        if has_special_bits(&metadata) {
+            progress.special_bits_dropped();
+        }
+        let attributes: Attributes = attributes(&metadata);
+        // Batches overtake each other, so nothing below may be on its way when the owner loses the
+        // right to pass through.
+        let closes = attributes.mode.is_some_and(|mode| mode & 0o100 == 0);
+        if closes {
+            work.push(std::mem::take(&mut batch))?;
+            work.drain()?;
+        }
+        let kind = Kind::Attributes(attributes);
+        batch.push(Item { path: entry.into_path(), name, kind, attempts: 0 });
+        if closes || batch.len() >= BATCH {
+            work.push(std::mem::take(&mut batch))?;
+        }
+        if closes {
+            work.drain()?;
+        }
+    }
+    if !batch.is_empty() {
+        work.push(batch)?;
+    }
+    // The next root may be inside this one.
+    work.drain()
+}
+
+fn unreadable(root: &Root, error: walkdir::Error, progress: &Progress) {
+    let path = error.path().unwrap_or(&root.source).to_owned();
+    let source = error
+        .into_io_error()
+        .unwrap_or_else(|| std::io::Error::other("links lead back to a directory above"));
+    progress.failed(&path, &FileError::Local { op: "read", source });
+}
+
+#[cfg(unix)]
+fn special(file_type: std::fs::FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    if file_type.is_fifo() {
+        "a FIFO"
+    } else if file_type.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+#[cfg(not(unix))]
+fn special(_: std::fs::FileType) -> &'static str {
+    "not a file, directory or link"
+}
