@@ -29,11 +29,9 @@ pub fn run(plan: &Plan, server: &Server, progress: &Progress) -> Result<(), Conn
     for root in &plan.roots {
         let name = root.target.as_ref().and_then(|name| std::str::from_utf8(name.as_bytes()).ok());
         let sent = match name {
-            _ if root.contents || root.source.is_dir() => {
-                Err(FileError::local("send")(io::Error::other(
-                    "a classic server takes files only, not directories",
-                )))
-            }
+            _ if root.contents || root.source.is_dir() => Err(FileError::local("send")(
+                io::Error::other("a classic server takes files only, not directories"),
+            )),
             Some(name) => Source::open(&root.source).map(|source| (name, source)),
             None => Err(FileError::local("send the name")(io::Error::other(
                 "a classic server takes UTF-8 names only",

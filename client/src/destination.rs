@@ -108,9 +108,9 @@ fn split<'a>(whole: &str, text: &'a str) -> Result<(Server, &'a str), Destinatio
         return Err(DestinationError::BareV6(authority.to_owned()));
     }
     let (host, rest) = match text.strip_prefix('[') {
-        Some(bracketed) => bracketed
-            .split_once(']')
-            .ok_or_else(|| DestinationError::NoHost(whole.to_owned()))?,
+        Some(bracketed) => {
+            bracketed.split_once(']').ok_or_else(|| DestinationError::NoHost(whole.to_owned()))?
+        }
         None => {
             let end = text.find([':', '/']).unwrap_or(text.len());
             text.split_at(end)

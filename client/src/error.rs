@@ -73,9 +73,7 @@ pub enum ConnectionError {
     #[error("no word from the server for {0} seconds")]
     Silent(u64),
     /// No answer to `hello`.
-    #[error(
-        "no answer to `hello`: this is no haul server. If it is a classic one, use --classic"
-    )]
+    #[error("no answer to `hello`: this is no haul server. If it is a classic one, use --classic")]
     NotHaul,
     /// The server ended the connection with a reason.
     #[error("the server ended the connection: {0}")]

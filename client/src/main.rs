@@ -26,16 +26,15 @@ fn main() -> ExitCode {
             options.tell,
             &interrupt,
         ),
-        Command::Shell(options) => {
-            shell::run(|files| {
-                let (how, tell_all) = (&options.how, Tell::default());
-                put(files, &options.destination, None, how, tell_all, &interrupt)
-                    .unwrap_or_else(|error| {
-                        tell(&format_args!("haul: {error:#}"));
-                        exit::FAILED
-                    })
-            })
-        }
+        Command::Shell(options) => shell::run(|files| {
+            let (how, tell_all) = (&options.how, Tell::default());
+            put(files, &options.destination, None, how, tell_all, &interrupt).unwrap_or_else(
+                |error| {
+                    tell(&format_args!("haul: {error:#}"));
+                    exit::FAILED
+                },
+            )
+        }),
     });
     match code {
         Ok(code) => ExitCode::from(code),
@@ -85,7 +84,9 @@ fn put(
         summary.print();
     }
     if interrupted {
-        tell(&"haul: interrupted; what was counted is there, run the same command again for the rest");
+        tell(
+            &"haul: interrupted; what was counted is there, run the same command again for the rest",
+        );
         return Ok(exit::INTERRUPTED);
     }
     Ok(match (outcome.error, counts.failed) {

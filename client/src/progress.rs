@@ -220,7 +220,9 @@ impl Progress {
 
     /// One line of JSON on standard output.
     pub fn event(&self, event: &impl Serialize) {
-        let Ok(mut line) = serde_json::to_vec(event) else { return };
+        let Ok(mut line) = serde_json::to_vec(event) else {
+            return;
+        };
         line.push(b'\n');
         // A reader who has had enough is no failure of the upload.
         let _ = io::stdout().lock().write_all(&line);

@@ -43,9 +43,7 @@ fn parse(line: &str) -> Command {
         Some((put, _)) if put == "put" => Command::Wrong(String::from("put what? put FILE...")),
         Some((help, [])) if help == "help" || help == "?" => Command::Help,
         Some((quit, [])) if quit == "quit" || quit == "exit" => Command::Quit,
-        Some((word, _)) => {
-            Command::Wrong(format!("`{word}` is not a command; `help` shows them"))
-        }
+        Some((word, _)) => Command::Wrong(format!("`{word}` is not a command; `help` shows them")),
     }
 }
 

@@ -28,8 +28,7 @@ impl Socket {
     /// # Errors
     /// What the last address said.
     pub fn connect(server: &Server) -> Result<Self, ConnectionError> {
-        let failed =
-            |source| ConnectionError::Unreachable { server: server.to_string(), source };
+        let failed = |source| ConnectionError::Unreachable { server: server.to_string(), source };
         match server {
             Server::Tcp { host, port } => {
                 let stream = tcp(host, *port).map_err(failed)?;

@@ -53,10 +53,9 @@ impl std::fmt::Display for Summary {
             format!("{count} {}", if count == 1 { one } else { many })
         };
         write!(f, "{}", plural(counts.files, "file", "files"))?;
-        for (count, one, many) in [
-            (counts.links, "link", "links"),
-            (counts.directories, "directory", "directories"),
-        ] {
+        for (count, one, many) in
+            [(counts.links, "link", "links"), (counts.directories, "directory", "directories")]
+        {
             if count > 0 {
                 write!(f, ", {}", plural(count, one, many))?;
             }

@@ -73,7 +73,9 @@ fn entries(root: &Root, work: &Work, progress: &Progress, sizes: bool) -> Result
                 continue;
             }
         };
-        let Some(name) = name(root, &entry, progress) else { continue };
+        let Some(name) = name(root, &entry, progress) else {
+            continue;
+        };
         while locked.last().is_some_and(|(depth, _)| *depth >= entry.depth()) {
             locked.pop();
         }

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use crate::error::EncodeError;
 use crate::header::{AnswerHeader, Forms, RequestHeader, Text, forms};
-use crate::limits::{MAX_BODY_LEN, MAX_HEADER_LEN, MAX_NUMBER, PREFIX_LEN};
+use crate::limits::{
+    MAX_BODY_LEN, MAX_HEADER_LEN, MAX_MODE, MAX_NUMBER, MAX_TEXT_LEN, NANOS_PER_SECOND, PREFIX_LEN,
+};
 use crate::message::{Answer, Attributes, Hello, Op, Reply};
 use crate::name::Name;
 
@@ -20,6 +22,8 @@ use crate::name::Name;
 pub fn hello(hello: &Hello, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     check("version", hello.version, MAX_NUMBER)?;
     check("slot", hello.slot, MAX_NUMBER)?;
+    check_text("agent", &hello.agent)?;
+    check_text("client", &hello.client)?;
     frame(
         &RequestHeader {
             cmd: Some(Text::from("hello")),
@@ -68,6 +72,7 @@ pub fn request(id: u64, length: u64, op: &Op, out: &mut Vec<u8>) -> Result<(), E
             named(&mut header, &wanted.name);
             with(&mut header, &wanted.attributes);
             header.filesize = Some(wanted.size);
+            check_text("fingerprint", &wanted.fingerprint)?;
             header.fingerprint = Some(Text::from(wanted.fingerprint.as_str()));
             "open"
         }
@@ -117,6 +122,11 @@ pub fn request(id: u64, length: u64, op: &Op, out: &mut Vec<u8>) -> Result<(), E
     for (field, value) in [("filesize", header.filesize), ("offset", header.offset)] {
         check(field, value.unwrap_or(0), MAX_NUMBER)?;
     }
+    check("mode", header.mode.unwrap_or(0).into(), MAX_MODE.into())?;
+    if let Some(mtime) = header.mtime {
+        check("mtime", mtime.s.unsigned_abs(), MAX_NUMBER)?;
+        check("mtime", mtime.ns.into(), u64::from(NANOS_PER_SECOND) - 1)?;
+    }
     header.cmd = Some(Text::from(command));
     frame(&header, out)
 }
@@ -148,6 +158,9 @@ pub fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     match answer {
         Answer::Hello(hello) => {
             check("hello", hello.version, MAX_NUMBER)?;
+            check("limits", hello.limits.largest(), MAX_NUMBER)?;
+            check_text("agent", &hello.agent)?;
+            check_text("durability", &hello.durability)?;
             header.hello = Some(hello.version);
             header.agent = Some(Text::from(hello.agent.as_str()));
             header.limits = Some(hello.limits);
@@ -174,6 +187,7 @@ pub fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<(), EncodeError> {
             match reply {
                 Reply::Done => {}
                 Reply::Opened { upload, part_size } => {
+                    check("part_size", *part_size, MAX_NUMBER)?;
                     header.upload = Some(*upload);
                     header.part_size = Some(*part_size);
                 }
@@ -210,6 +224,14 @@ fn check(field: &'static str, value: u64, max: u64) -> Result<(), EncodeError> {
         return Err(EncodeError::OutOfRange { field, value });
     }
     Ok(())
+}
+
+/// Reports a text of the wrong length by that length.
+fn check_text(field: &'static str, text: &str) -> Result<(), EncodeError> {
+    match text.len() {
+        1..=MAX_TEXT_LEN => Ok(()),
+        len => Err(EncodeError::OutOfRange { field, value: len as u64 }),
+    }
 }
 
 fn frame(header: &impl Serialize, out: &mut Vec<u8>) -> Result<(), EncodeError> {

@@ -43,8 +43,7 @@ pub enum EntryKind {
 
 /// Appends one line.
 pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
-    let mut line =
-        EntryLine { mode: entry.mode, mtime: entry.mtime, ..EntryLine::default() };
+    let mut line = EntryLine { mode: entry.mode, mtime: entry.mtime, ..EntryLine::default() };
     (line.filename, line.filename_b64) = forms(entry.name.as_bytes());
     let kind = match &entry.kind {
         EntryKind::File { size } => {
@@ -70,16 +69,13 @@ pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
 /// If it is not an entry.
 pub fn decode_entry(line: &[u8]) -> Result<Entry, DecodeError> {
     let mut line: EntryLine<'_> = parse(line)?;
-    let missing =
-        |field| DecodeError::Missing { command: "entry".to_string(), field };
+    let missing = |field| DecodeError::Missing { command: "entry".to_string(), field };
     let bad_name = |error: crate::NameError| DecodeError::Json(error.to_string());
     let name = name("filename", &(line.filename.take(), line.filename_b64.take()))
         .map_err(bad_name)?
         .ok_or_else(|| missing("filename"))?;
     let kind = match line.kind.as_ref().map(|kind| &*kind.0) {
-        Some("file") => {
-            EntryKind::File { size: line.filesize.ok_or_else(|| missing("filesize"))? }
-        }
+        Some("file") => EntryKind::File { size: line.filesize.ok_or_else(|| missing("filesize"))? },
         Some("directory") => EntryKind::Directory,
         Some("link") => EntryKind::Link {
             target: link(&(line.target.take(), line.target_b64.take()))

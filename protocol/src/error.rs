@@ -83,7 +83,7 @@ pub enum EncodeError {
     /// The header would be longer than [`MAX_HEADER_LEN`].
     #[error("header of {0} bytes is over {MAX_HEADER_LEN}")]
     HeaderTooLong(usize),
-    /// A number is over [`MAX_NUMBER`](crate::limits::MAX_NUMBER), or a body over [`MAX_BODY_LEN`].
+    /// A number, or the length of a body or of a text, that the peer's decoder would not take.
     #[error("`{field}` is out of range: {value}")]
     OutOfRange {
         /// The field's name.

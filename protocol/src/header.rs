@@ -8,6 +8,7 @@ use alloc::borrow::Cow;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;
+use core::marker::PhantomData;
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -111,12 +112,37 @@ fn mode<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u32>, D::Error> {
     Ok(Some(value))
 }
 
+/// A nested object. As with headers, a derived struct would accept an array as well.
+fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<T, D::Error> {
+    struct Visitor<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(de::value::MapAccessDeserializer::new(map))
+        }
+    }
+    d.deserialize_map(Visitor(PhantomData))
+}
+
 fn mtime<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Mtime>, D::Error> {
-    let value = Mtime::deserialize(d)?;
+    let value: Mtime = object(d)?;
     if value.ns >= NANOS_PER_SECOND || value.s.unsigned_abs() > MAX_NUMBER {
         return Err(de::Error::custom("mtime is out of range"));
     }
     Ok(Some(value))
+}
+
+fn limits<'de, D: Deserializer<'de>>(d: D) -> Result<Option<ServerLimits>, D::Error> {
+    let value: ServerLimits = object(d)?;
+    match value.largest() {
+        largest if largest > MAX_NUMBER => {
+            Err(de::Error::custom(format_args!("limit {largest} is over {MAX_NUMBER}")))
+        }
+        _ => Ok(Some(value)),
+    }
 }
 
 /// Free text that identifies something, 1 to [`MAX_TEXT_LEN`] bytes.
@@ -131,15 +157,30 @@ fn short<'de: 'a, 'a, D: Deserializer<'de>>(d: D) -> Result<Option<Text<'a>>, D:
 /// Every field that any request has.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct RequestHeader<'a> {
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) cmd: Option<Text<'a>>,
     #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<u64>,
     #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     pub(crate) length: Option<u64>,
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) filename: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) filename_b64: Option<Text<'a>>,
     #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     pub(crate) filesize: Option<u64>,
@@ -157,13 +198,33 @@ pub(crate) struct RequestHeader<'a> {
     pub(crate) offset: Option<u64>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub(crate) cv: Option<Cv>,
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) target: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) target_b64: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) after: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) after_b64: Option<Text<'a>>,
     #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<u64>,
@@ -173,7 +234,12 @@ pub(crate) struct RequestHeader<'a> {
     pub(crate) client: Option<Text<'a>>,
     #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     pub(crate) slot: Option<u64>,
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) must: Option<Vec<Text<'a>>>,
 }
 
@@ -190,9 +256,19 @@ pub(crate) struct AnswerHeader<'a> {
     pub(crate) answer: Option<u64>,
     #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     pub(crate) length: Option<u64>,
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) code: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) message: Option<Text<'a>>,
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub(crate) retry: Option<bool>,
@@ -204,22 +280,42 @@ pub(crate) struct AnswerHeader<'a> {
     pub(crate) more: Option<bool>,
     #[serde(borrow, default, deserialize_with = "short", skip_serializing_if = "Option::is_none")]
     pub(crate) agent: Option<Text<'a>>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "limits", skip_serializing_if = "Option::is_none")]
     pub(crate) limits: Option<ServerLimits>,
     #[serde(borrow, default, deserialize_with = "short", skip_serializing_if = "Option::is_none")]
     pub(crate) durability: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) features: Option<Vec<Text<'a>>>,
 }
 
 /// One line of the body of `check` and of the answer to `list`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct EntryLine<'a> {
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) kind: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) filename: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) filename_b64: Option<Text<'a>>,
     #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
     pub(crate) filesize: Option<u64>,
@@ -227,9 +323,19 @@ pub(crate) struct EntryLine<'a> {
     pub(crate) mode: Option<u32>,
     #[serde(default, deserialize_with = "mtime", skip_serializing_if = "Option::is_none")]
     pub(crate) mtime: Option<Mtime>,
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) target: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) target_b64: Option<Text<'a>>,
 }
 

@@ -54,3 +54,8 @@ pub use message::{
 };
 pub use name::{LinkTarget, Name};
 pub use pending::{Requester, Responder};
+
+/// Runs the example in the readme as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

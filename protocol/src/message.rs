@@ -60,6 +60,13 @@ pub struct ServerLimits {
     pub max_file: u64,
 }
 
+impl ServerLimits {
+    pub(crate) fn largest(&self) -> u64 {
+        let Self { max_header, max_body, window_requests, window_bytes, max_file } = *self;
+        max_header.max(max_body).max(window_requests).max(window_bytes).max(max_file)
+    }
+}
+
 impl Default for ServerLimits {
     fn default() -> Self {
         Self {

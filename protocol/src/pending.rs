@@ -187,7 +187,9 @@ impl Responder {
 
     /// A change is done; the next [`ack`](Self::ack) may tell it.
     pub fn done(&mut self, id: u64) {
-        if let Some(open) = self.get(id) {
+        if let Some(open) = self.get(id)
+            && open.state == Progress::Open
+        {
             open.state = Progress::Done;
         }
     }

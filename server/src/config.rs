@@ -19,8 +19,13 @@ pub use crate::listen::{Listen, ListenError};
 pub struct Config {
     /// Address to listen on: HOST:PORT, [V6]:PORT or unix:PATH; may be given several times. Port 0
     /// takes a free port.
-    #[arg(long, value_name = "ADDR", env = "HAULD_LISTEN", value_delimiter = ',',
-          default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "HAULD_LISTEN",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:8080"
+    )]
     pub listen: Vec<Listen>,
 
     /// Directory that uploads go to; made if it is missing.

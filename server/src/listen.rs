@@ -111,9 +111,7 @@ impl Listen {
                     Ok(listener)
                 });
                 match bound {
-                    Ok(listener) => {
-                        Ok(Listener { socket: listener.into(), address: self.clone() })
-                    }
+                    Ok(listener) => Ok(Listener { socket: listener.into(), address: self.clone() }),
                     Err(error) => Err(ListenError::Io(self.clone(), error)),
                 }
             }

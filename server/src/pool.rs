@@ -202,7 +202,9 @@ impl<'a> Worker<'a> {
     fn accept(&mut self, key: u64) {
         let shared = self.shared;
         let index = usize::try_from(key - FIRST_OTHER_KEY).unwrap_or(usize::MAX);
-        let Some(listener) = shared.listeners.get(index) else { return };
+        let Some(listener) = shared.listeners.get(index) else {
+            return;
+        };
         for _ in 0..ACCEPTS {
             if shared.stopping() {
                 return;

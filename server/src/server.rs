@@ -63,8 +63,7 @@ impl Server {
             window_requests: config.window_requests,
             ..ServerLimits::default()
         };
-        let listeners: Vec<_> =
-            config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
+        let listeners: Vec<_> = config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
         let workers = config.workers.map_or_else(default_workers, usize::from);
         let max_connections = connections(config.max_connections, workers);
         tracing::info!(

@@ -55,7 +55,9 @@ impl Uploads {
     /// A connection of this client has ended; with its last one, its uploads are discarded.
     pub(crate) fn disconnected(&self, client: &str) {
         let mut table = self.table();
-        let Some(count) = table.connections.get_mut(client) else { return };
+        let Some(count) = table.connections.get_mut(client) else {
+            return;
+        };
         *count -= 1;
         if *count > 0 {
             return;

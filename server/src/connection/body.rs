@@ -1,7 +1,8 @@
 //! Where the bytes of a body go.
 
 use haul_protocol::{
-    Answer, Attributes, Bitmap, Code, Digest, FileHasher, Name, Refusal, Reply, decode_entry, limits,
+    Answer, Attributes, Bitmap, Code, Digest, FileHasher, Name, Refusal, Reply, decode_entry,
+    limits,
 };
 
 use super::{Connection, Dialect};

@@ -317,9 +317,7 @@ impl Connection {
             _ if self.header_since.is_some() => {
                 after(self.header_since.unwrap_or(now), timeouts.header, Owes::Bytes)
             }
-            _ if !self.decoder.between_frames() => {
-                after(self.progress, timeouts.body, Owes::Bytes)
-            }
+            _ if !self.decoder.between_frames() => after(self.progress, timeouts.body, Owes::Bytes),
             (_, Dialect::Haul(_)) => after(self.progress, timeouts.idle, Owes::Bytes),
             // The user sits at a prompt; closing would silently lose the next file.
             (_, Dialect::Classic | Dialect::Unknown) => Deadline::NONE,

@@ -106,7 +106,9 @@ impl Connection {
             }
             Op::Open(wanted) => {
                 fits(wanted.size)?;
-                let Dialect::Haul(haul) = &self.dialect else { return Ok(Sink::Nothing) };
+                let Dialect::Haul(haul) = &self.dialect else {
+                    return Ok(Sink::Nothing);
+                };
                 let (upload, geometry) = uploads.open(store, parents, &haul.client, *wanted)?;
                 let part_size = geometry.part_size();
                 self.answer(id, Reply::Opened { upload, part_size }, &[]);

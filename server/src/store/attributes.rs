@@ -44,13 +44,12 @@ impl Store {
         let found = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
                 return match kept(mode) {
-                    Some(mode) if Mode::from_raw_mode(stat.st_mode & 0o7777) != mode => {
-                        self.set_attributes(
+                    Some(mode) if Mode::from_raw_mode(stat.st_mode & 0o7777) != mode => self
+                        .set_attributes(
                             parents,
                             name,
                             &Attributes { mode: Some(mode.as_raw_mode()), mtime: None },
-                        )
-                    }
+                        ),
                     _ => Ok(()),
                 };
             }

@@ -84,7 +84,9 @@ impl Root {
             match FileType::from_raw_mode(stat.st_mode) {
                 FileType::Directory => {}
                 FileType::Symlink => return StoreError::Escape { link: shown(end) },
-                _ => return StoreError::Conflict { name: shown(end), found: "not a directory" },
+                _ => {
+                    return StoreError::Conflict { name: shown(end), found: "not a directory" };
+                }
             }
         }
         match errno {

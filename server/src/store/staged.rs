@@ -27,17 +27,11 @@ impl Store {
         attributes: &Attributes,
     ) -> Result<Staged, StoreError> {
         let name = self.staged_name();
-        let mode = kept(attributes.mode)
-            .unwrap_or(Mode::from_raw_mode(0o666) - self.umask);
+        let mode = kept(attributes.mode).unwrap_or(Mode::from_raw_mode(0o666) - self.umask);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.staging, name.as_str(), flags, mode)
             .map_err(|errno| StoreError::new("stage", target, errno))?;
-        Ok(Staged {
-            file: Some(file),
-            name,
-            staging: std::sync::Arc::clone(self),
-            renamed: false,
-        })
+        Ok(Staged { file: Some(file), name, staging: std::sync::Arc::clone(self), renamed: false })
     }
 }
 
@@ -71,8 +65,7 @@ impl Drop for Staged {
     fn drop(&mut self) {
         if !self.renamed {
             let staging = &self.staging.staging;
-            if let Err(errno) =
-                rustix::fs::unlinkat(staging, self.name.as_str(), AtFlags::empty())
+            if let Err(errno) = rustix::fs::unlinkat(staging, self.name.as_str(), AtFlags::empty())
             {
                 tracing::warn!(file = self.name, %errno, "could not remove a half-written file");
             }

@@ -1,0 +1,163 @@
+//! Messages of every kind, with names and texts that are as unusual as the rules allow.
+
+use haul_protocol::{
+    Answer, Attributes, Code, Cv, Digest, Entry, EntryKind, Hello, LinkTarget, Mtime, Name, Op,
+    Refusal, Reply, ServerHello, ServerLimits, Token, Wanted, limits,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+/// A component of a name before the rules are applied; often short, now and then as long as may be.
+fn component() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => "[a-zA-Z0-9._ -]{1,12}".prop_map(String::into_bytes),
+        2 => "[\\PC\\x01-\\x1f\"\\\\]{1,20}".prop_map(String::into_bytes),
+        2 => vec(any::<u8>(), 1..20),
+        1 => (200_usize..=255).prop_map(|len| vec![b'x'; len]),
+    ]
+}
+
+pub(crate) fn name() -> impl Strategy<Value = Name> {
+    vec(component(), 1..5)
+        .prop_filter_map("breaks a rule for names", |parts| Name::parse(&parts.join(&b'/')).ok())
+}
+
+fn target() -> impl Strategy<Value = LinkTarget> {
+    let bytes = prop_oneof![
+        ".{1,40}".prop_map(String::into_bytes),
+        vec(any::<u8>(), 1..40),
+        (4000_usize..=4095).prop_map(|len| vec![1; len]),
+    ];
+    bytes.prop_filter_map("has a NUL byte", |bytes| LinkTarget::parse(&bytes).ok())
+}
+
+pub(crate) fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0..10_u64, 0..=limits::MAX_NUMBER, Just(limits::MAX_NUMBER)]
+}
+
+fn text() -> impl Strategy<Value = String> {
+    ".{1,20}".prop_filter("longer than a text may be", |text| text.len() <= limits::MAX_TEXT_LEN)
+}
+
+fn mtime() -> impl Strategy<Value = Option<Mtime>> {
+    const MAX: i64 = (1 << 53) - 1;
+    let mtime = (-MAX..=MAX, 0..limits::NANOS_PER_SECOND);
+    option::of(mtime.prop_map(|(s, ns)| Mtime { s, ns }))
+}
+
+fn mode() -> impl Strategy<Value = Option<u32>> {
+    option::of(0..=limits::MAX_MODE)
+}
+
+fn attributes() -> impl Strategy<Value = Attributes> {
+    (mode(), mtime()).prop_map(|(mode, mtime)| Attributes { mode, mtime })
+}
+
+fn token() -> impl Strategy<Value = Token> {
+    any::<[u8; 16]>().prop_map(Token)
+}
+
+pub(crate) fn hello() -> impl Strategy<Value = Hello> {
+    (number(), text(), text(), number(), vec(".{0,9}", 0..3)).prop_map(
+        |(version, agent, client, slot, must)| Hello { version, agent, client, slot, must },
+    )
+}
+
+/// A request and its body, of at most `max_body` bytes.
+pub(crate) fn request(max_body: usize) -> impl Strategy<Value = (Op, Vec<u8>)> {
+    let body = move || vec(any::<u8>(), 0..=max_body);
+    let bodiless = prop_oneof![
+        (name(), number(), attributes(), text()).prop_map(
+            |(name, size, attributes, fingerprint)| {
+                Op::Open(Box::new(Wanted { name, size, attributes, fingerprint }))
+            }
+        ),
+        (token(), any::<[u8; 32]>())
+            .prop_map(|(upload, digest)| Op::Commit { upload, digest: Digest(digest) }),
+        token().prop_map(|upload| Op::Abort { upload }),
+        (name(), mode()).prop_map(|(name, mode)| Op::Mkdir { name, mode }),
+        (name(), target(), mtime()).prop_map(|(name, target, mtime)| Op::Symlink {
+            name,
+            target,
+            mtime
+        }),
+        (name(), attributes()).prop_map(|(name, attributes)| Op::Setattr { name, attributes }),
+        (option::of(name()), option::of(name())).prop_map(|(name, after)| Op::List { name, after }),
+        Just(Op::Ping),
+    ];
+    prop_oneof![
+        3 => (name(), attributes(), body()).prop_map(|(name, attributes, body)| {
+            let (size, digest) = (body.len() as u64, Digest::of(&body));
+            (Op::Put { name, size, digest, attributes }, body)
+        }),
+        1 => (token(), number(), any::<[u8; 32]>(), body())
+            .prop_map(|(upload, offset, cv, body)| (Op::Part { upload, offset, cv: Cv(cv) }, body)),
+        1 => body().prop_map(|body| (Op::Check, body)),
+        5 => bodiless.prop_map(|op| (op, Vec::new())),
+    ]
+}
+
+pub(crate) fn refusal() -> impl Strategy<Value = Refusal> {
+    let codes: Vec<Code> = Code::all().collect();
+    let code = prop_oneof![
+        5 => proptest::sample::select(codes),
+        1 => "[a-z_]{1,12}".prop_map(|word| Code::parse(&word)),
+    ];
+    (code, ".{0,40}", any::<bool>()).prop_map(|(code, message, retry)| Refusal {
+        code,
+        message,
+        retry,
+    })
+}
+
+fn server_limits() -> impl Strategy<Value = ServerLimits> {
+    (number(), number(), number(), number(), number()).prop_map(
+        |(max_header, max_body, window_requests, window_bytes, max_file)| ServerLimits {
+            max_header,
+            max_body,
+            window_requests,
+            window_bytes,
+            max_file,
+        },
+    )
+}
+
+/// An answer and its body.
+pub(crate) fn answer() -> impl Strategy<Value = (Answer, Vec<u8>)> {
+    let reply = prop_oneof![
+        Just(Reply::Done),
+        (token(), number()).prop_map(|(upload, part_size)| Reply::Opened { upload, part_size }),
+        any::<bool>().prop_map(|more| Reply::Listed { more }),
+    ];
+    let bodiless = prop_oneof![
+        (number(), text(), server_limits(), text(), vec(".{0,9}", 0..3)).prop_map(
+            |(version, agent, limits, durability, features)| {
+                Answer::Hello(ServerHello { version, agent, limits, durability, features })
+            }
+        ),
+        number().prop_map(Answer::Ack),
+        (number(), refusal()).prop_map(|(id, refusal)| Answer::Refused { id, refusal }),
+    ];
+    prop_oneof![
+        bodiless.prop_map(|answer| (answer, Vec::new())),
+        (number(), reply, vec(any::<u8>(), 0..100)).prop_map(|(id, reply, body)| {
+            (Answer::Answered { id, length: body.len() as u64, reply }, body)
+        }),
+    ]
+}
+
+pub(crate) fn entry() -> impl Strategy<Value = Entry> {
+    let kind = prop_oneof![
+        number().prop_map(|size| EntryKind::File { size }),
+        Just(EntryKind::Directory),
+        target().prop_map(|target| EntryKind::Link { target }),
+        Just(EntryKind::Other),
+    ];
+    (name(), kind, mode(), mtime()).prop_map(|(name, kind, mode, mtime)| Entry {
+        name,
+        kind,
+        mode,
+        mtime,
+    })
+}

@@ -1,0 +1,153 @@
+//! Headers as the JSON objects that the vectors' README describes.
+
+use haul_protocol::{
+    Answer, Attributes, Classic, FirstOrLater, Name, Op, Reply, Request, ServerHello,
+};
+use serde_json::{Map, Value, json};
+
+/// The object for a header that a server has read.
+pub(crate) fn request(header: &FirstOrLater) -> Value {
+    match header {
+        FirstOrLater::Hello(hello) => json!({
+            "is": "hello", "version": hello.version, "agent": hello.agent,
+            "client": hello.client, "slot": hello.slot, "must": hello.must,
+        }),
+        FirstOrLater::Classic(Classic::Unknown(cmd)) => {
+            json!({ "is": "classic_unknown", "cmd": cmd })
+        }
+        FirstOrLater::Classic(Classic::Put { name, size }) => {
+            let mut object = object("classic_put");
+            object.insert("filesize".into(), json!(size));
+            match name {
+                Ok(name) => bytes(&mut object, "filename", name.as_bytes()),
+                Err(_) => drop(object.insert("bad_name".into(), json!(true))),
+            }
+            Value::Object(object)
+        }
+        FirstOrLater::Request(Request { id, length, op }) => {
+            let mut object = match op {
+                Ok(op) => asked(op),
+                Err(refusal) => {
+                    let mut object = object("refused");
+                    object.insert("code".into(), json!(refusal.code.as_str()));
+                    object
+                }
+            };
+            object.insert("id".into(), json!(id));
+            object.insert("length".into(), json!(length));
+            Value::Object(object)
+        }
+    }
+}
+
+/// The object for a header that a client has read.
+pub(crate) fn answer(header: &Answer) -> Value {
+    match header {
+        Answer::Hello(ServerHello { version, agent, limits, durability, features }) => json!({
+            "is": "hello", "version": version, "agent": agent, "durability": durability,
+            "features": features,
+            "limits": {
+                "max_header": limits.max_header, "max_body": limits.max_body,
+                "window_requests": limits.window_requests, "window_bytes": limits.window_bytes,
+                "max_file": limits.max_file,
+            },
+        }),
+        Answer::Ack(id) => json!({ "is": "ack", "id": id }),
+        Answer::Refused { id, refusal } => json!({
+            "is": "refused", "id": id, "code": refusal.code.as_str(),
+            "message": refusal.message, "retry": refusal.retry,
+        }),
+        Answer::Answered { id, length, reply } => match reply {
+            Reply::Done => json!({ "is": "answered", "id": id, "length": length }),
+            Reply::Opened { upload, part_size } => json!({
+                "is": "opened", "id": id, "length": length,
+                "upload": upload.to_string(), "part_size": part_size,
+            }),
+            Reply::Listed { more } => {
+                json!({ "is": "listed", "id": id, "length": length, "more": more })
+            }
+        },
+    }
+}
+
+fn asked(op: &Op) -> Map<String, Value> {
+    let mut all = object(match op {
+        Op::Put { .. } => "put",
+        Op::Open(_) => "open",
+        Op::Part { .. } => "part",
+        Op::Commit { .. } => "commit",
+        Op::Abort { .. } => "abort",
+        Op::Mkdir { .. } => "mkdir",
+        Op::Symlink { .. } => "symlink",
+        Op::Setattr { .. } => "setattr",
+        Op::Check => "check",
+        Op::List { .. } => "list",
+        Op::Ping => "ping",
+    });
+    let mut set = |field: &str, value: Value| drop(all.insert(field.into(), value));
+    match op {
+        Op::Put { size, digest, .. } => {
+            set("filesize", json!(size));
+            set("blake3", json!(digest.to_string()));
+        }
+        Op::Open(wanted) => {
+            set("filesize", json!(wanted.size));
+            set("fingerprint", json!(wanted.fingerprint));
+        }
+        Op::Part { upload, offset, cv } => {
+            set("upload", json!(upload.to_string()));
+            set("offset", json!(offset));
+            set("cv", json!(cv.to_string()));
+        }
+        Op::Commit { upload, digest } => {
+            set("upload", json!(upload.to_string()));
+            set("blake3", json!(digest.to_string()));
+        }
+        Op::Abort { upload } => set("upload", json!(upload.to_string())),
+        _ => {}
+    }
+    let (name, attributes) = named(op);
+    if let Some(name) = name {
+        bytes(&mut all, "filename", name.as_bytes());
+    }
+    match op {
+        Op::Symlink { target, .. } => bytes(&mut all, "target", target.as_bytes()),
+        Op::List { after: Some(after), .. } => bytes(&mut all, "after", after.as_bytes()),
+        _ => {}
+    }
+    if let Some(mode) = attributes.mode {
+        all.insert("mode".into(), json!(mode));
+    }
+    if let Some(mtime) = attributes.mtime {
+        all.insert("mtime".into(), json!({ "s": mtime.s, "ns": mtime.ns }));
+    }
+    all
+}
+
+fn named(op: &Op) -> (Option<&Name>, Attributes) {
+    match op {
+        Op::Put { name, attributes, .. } | Op::Setattr { name, attributes } => {
+            (Some(name), *attributes)
+        }
+        Op::Open(wanted) => (Some(&wanted.name), wanted.attributes),
+        Op::Mkdir { name, mode } => (Some(name), Attributes { mode: *mode, mtime: None }),
+        Op::Symlink { name, mtime, .. } => (Some(name), Attributes { mode: None, mtime: *mtime }),
+        Op::List { name, .. } => (name.as_ref(), Attributes::default()),
+        _ => (None, Attributes::default()),
+    }
+}
+
+fn object(is: &str) -> Map<String, Value> {
+    Map::from_iter([("is".into(), json!(is))])
+}
+
+/// The two forms of a name, as on the wire.
+fn bytes(object: &mut Map<String, Value>, field: &str, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => object.insert(field.into(), json!(text)),
+        Err(_) => {
+            let base64 = data_encoding::BASE64.encode(bytes);
+            object.insert(format!("{field}_b64"), json!(base64))
+        }
+    };
+}

@@ -1,0 +1,56 @@
+//! The binaries under test, built when they are needed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context, bail};
+
+/// Where `haul` and `hauld` are.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    /// The client.
+    pub haul: PathBuf,
+    /// The server.
+    pub hauld: PathBuf,
+}
+
+/// Builds both and says where they are.
+///
+/// # Errors
+/// If cargo fails; what it printed is on standard error.
+pub fn build(release: bool) -> anyhow::Result<Binaries> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no workspace")?;
+    let mut command = Command::new(cargo);
+    command.current_dir(root).args(["build", "--quiet", "--locked", "--message-format=json"]);
+    command.args(["-p", "haul-server", "-p", "haul-client", "--bins"]);
+    if release {
+        command.arg("--release");
+    }
+    let output = command.stderr(Stdio::inherit()).output().context("could not run cargo")?;
+    if !output.status.success() {
+        bail!("cargo could not build haul and hauld");
+    }
+    let find = |name: &str| {
+        String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .filter(|message| message["target"]["name"] == name)
+            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+            .with_context(|| format!("cargo built no {name}"))
+    };
+    Ok(Binaries { haul: find("haul")?, hauld: find("hauld")? })
+}
+
+/// The binaries for tests, in the profile of the tests, built once a process.
+///
+/// # Panics
+/// If they can't be built.
+pub fn get() -> &'static Binaries {
+    static BINARIES: OnceLock<Binaries> = OnceLock::new();
+    BINARIES.get_or_init(|| match build(cfg!(not(debug_assertions))) {
+        Ok(binaries) => binaries,
+        Err(error) => panic!("{error:#}"),
+    })
+}

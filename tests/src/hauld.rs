@@ -1,0 +1,154 @@
+//! A running server.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// A `hauld` on a free port. Dropping it ends it at once.
+#[derive(Debug)]
+pub struct Hauld {
+    child: Child,
+    /// What it said that it listens on, in order.
+    pub addresses: Vec<String>,
+    root: PathBuf,
+    /// Its standard error.
+    pub log: PathBuf,
+    temporary: Option<TempDir>,
+}
+
+impl Hauld {
+    /// Starts with a temporary root.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start(hauld: &Path, args: &[&str]) -> anyhow::Result<Self> {
+        Self::start_in(TempDir::new()?, Command::new(hauld), args)
+    }
+
+    /// Starts in a directory that is removed in the end. `command` may run the server in some
+    /// environment of its own; the root is `root` in `directory`.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_in(directory: TempDir, command: Command, args: &[&str]) -> anyhow::Result<Self> {
+        let root = directory.path().join("root");
+        let mut server = Self::start_at(&root, &directory.path().join("log"), command, args)?;
+        server.temporary = Some(directory);
+        Ok(server)
+    }
+
+    /// Starts with a root that stays.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_at(
+        root: &Path,
+        log: &Path,
+        mut command: Command,
+        args: &[&str],
+    ) -> anyhow::Result<Self> {
+        let listens = args.iter().filter(|arg| **arg == "--listen").count();
+        if listens == 0 {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let file = std::fs::File::options().create(true).append(true).open(log)?;
+        let mut child = command
+            .arg("--root")
+            .arg(root)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(file)
+            .spawn()
+            .context("could not start hauld")?;
+        let out = child.stdout.take().context("no standard output")?;
+        let mut addresses = Vec::new();
+        for line in BufReader::new(out).lines().take(listens.max(1)) {
+            let line = line?;
+            match line.strip_prefix("listening on ") {
+                Some(address) => addresses.push(address.to_owned()),
+                None => bail!("unexpected line of hauld: {line}"),
+            }
+        }
+        let (root, log) = (root.to_owned(), log.to_owned());
+        let mut server = Self { child, addresses, root, log, temporary: None };
+        if server.addresses.len() < listens.max(1) {
+            let status = server.child.wait()?;
+            bail!("hauld ended with {status}: {}", server.log_text());
+        }
+        Ok(server)
+    }
+
+    /// The first address.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.addresses[0]
+    }
+
+    /// The root directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the server has logged so far.
+    #[must_use]
+    pub fn log_text(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), signal)?)
+    }
+
+    /// Waits for the process to end.
+    ///
+    /// # Errors
+    /// If it can't be waited for.
+    pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
+        Ok(self.child.wait()?)
+    }
+
+    /// A line of `/proc/PID/status`, as a number.
+    ///
+    /// # Errors
+    /// If there is no such line.
+    pub fn status(&self, key: &str) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+        let value = line.and_then(|line| line.split_whitespace().next()).context("no such line")?;
+        Ok(value.parse()?)
+    }
+
+    /// Names of half-written files.
+    ///
+    /// # Errors
+    /// If the private directory can't be read.
+    pub fn staged(&self) -> anyhow::Result<Vec<String>> {
+        std::fs::read_dir(self.root.join(".haul/staged"))?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+}
+
+impl Drop for Hauld {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,26 @@
+//! What end-to-end tests and xtask share: the built binaries, a running `hauld`, a peer that speaks
+//! raw frames, and the comparison of trees. Drives binaries only; knows none of their code.
+
+pub mod binaries;
+pub mod hauld;
+pub mod peer;
+pub mod tree;
+pub mod user;
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up: far more than it needs on a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Waits until `happened` says so, for what sends no event.
+///
+/// # Panics
+/// If it has not after [`DEADLINE`].
+#[track_caller]
+pub fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !happened() {
+        assert!(start.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,115 @@
+//! A client that speaks raw frames, right or wrong, written from PROTOCOL.md alone.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+
+use serde_json::{Value, json};
+
+use crate::DEADLINE;
+
+/// One connection.
+#[derive(Debug)]
+pub struct Peer {
+    /// The socket, for tests that do with it what no client should.
+    pub stream: TcpStream,
+}
+
+/// A frame: prefix, header and body.
+#[must_use]
+pub fn frame(header: &Value, body: &[u8]) -> Vec<u8> {
+    raw_frame(header.to_string().as_bytes(), body)
+}
+
+/// A frame with any bytes as header.
+#[must_use]
+pub fn raw_frame(header: &[u8], body: &[u8]) -> Vec<u8> {
+    let len = i32::try_from(header.len()).unwrap_or(i32::MAX);
+    [&len.to_le_bytes(), header, body].concat()
+}
+
+/// A classic put.
+#[must_use]
+pub fn classic(filename: &str, body: &[u8]) -> Vec<u8> {
+    frame(&json!({"cmd": "put", "filename": filename, "filesize": body.len()}), body)
+}
+
+impl Peer {
+    /// Connects and says nothing.
+    ///
+    /// # Errors
+    /// If nobody listens.
+    pub fn connect(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        Ok(Self { stream })
+    }
+
+    /// Connects and says hello; the answer is read.
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    pub fn hello(address: &str) -> io::Result<Self> {
+        Self::hello_as(address, &format!("test-{}", std::process::id()), 0).map(|(peer, _)| peer)
+    }
+
+    /// As [`hello`](Self::hello), with a name for the client; returns the answer too.
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    pub fn hello_as(address: &str, client: &str, slot: u64) -> io::Result<(Self, Value)> {
+        let mut peer = Self::connect(address)?;
+        let hello = json!({
+            "cmd": "hello", "version": 1, "agent": "test/1", "client": client, "slot": slot,
+            "must": [],
+        });
+        peer.send(&hello, b"")?;
+        let (answer, _) = peer.receive()?;
+        Ok((peer, answer))
+    }
+
+    /// Sends one frame.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub fn send(&mut self, header: &Value, body: &[u8]) -> io::Result<()> {
+        self.stream.write_all(&frame(header, body))
+    }
+
+    /// Reads one answer and its body.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the server has closed.
+    pub fn receive(&mut self) -> io::Result<(Value, Vec<u8>)> {
+        let mut prefix = [0; 4];
+        self.stream.read_exact(&mut prefix)?;
+        let len = usize::try_from(i32::from_le_bytes(prefix)).map_err(io::Error::other)?;
+        let mut header = vec![0; len];
+        self.stream.read_exact(&mut header)?;
+        let header: Value = serde_json::from_slice(&header)?;
+        let len = usize::try_from(header["length"].as_u64().unwrap_or(0));
+        let mut body = vec![0; len.map_err(io::Error::other)?];
+        self.stream.read_exact(&mut body)?;
+        Ok((header, body))
+    }
+
+    /// Sends one request and reads one answer.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub fn ask(&mut self, header: &Value, body: &[u8]) -> io::Result<Value> {
+        self.send(header, body)?;
+        Ok(self.receive()?.0)
+    }
+
+    /// Ends the sending side and reads everything that still comes.
+    ///
+    /// # Errors
+    /// If the connection breaks instead of ending.
+    pub fn end(mut self) -> io::Result<Vec<u8>> {
+        self.stream.shutdown(Shutdown::Write)?;
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest)?;
+        Ok(rest)
+    }
+}

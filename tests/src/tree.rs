@@ -1,0 +1,117 @@
+//! Comparing trees: names, kinds, bytes, modes, mtimes and links.
+
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use walkdir::WalkDir;
+
+/// What was compared.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Compared {
+    /// Regular files.
+    pub files: u64,
+    /// Directories.
+    pub directories: u64,
+    /// Symbolic links.
+    pub links: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+}
+
+/// Compares everything below two directories, and themselves.
+///
+/// # Errors
+/// Names the first twenty differences.
+pub fn compare(expected: &Path, actual: &Path) -> anyhow::Result<Compared> {
+    let (mut compared, mut differences) = (Compared::default(), Vec::new());
+    let mut rest = entries(actual)?;
+    for (name, metadata) in entries(expected)? {
+        let kind = metadata.file_type();
+        if !(kind.is_file() || kind.is_dir() || kind.is_symlink()) {
+            continue;
+        }
+        match rest.remove(&name) {
+            None => differences.push(format!("{}: missing", name.display())),
+            Some(other) => {
+                let (left, right) = (expected.join(&name), actual.join(&name));
+                if let Some(what) = difference(&left, &metadata, &right, &other)? {
+                    differences.push(format!("{}: {what}", name.display()));
+                }
+            }
+        }
+        compared.files += u64::from(kind.is_file());
+        compared.directories += u64::from(kind.is_dir());
+        compared.links += u64::from(kind.is_symlink());
+        compared.bytes += if kind.is_file() { metadata.len() } else { 0 };
+    }
+    differences.extend(rest.into_keys().map(|name| format!("{}: not in source", name.display())));
+    if differences.is_empty() {
+        return Ok(compared);
+    }
+    let count = differences.len();
+    differences.truncate(20);
+    bail!("{count} differences:\n{}", differences.join("\n"));
+}
+
+fn entries(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, Metadata>> {
+    // A file compared on its own is its own tree.
+    WalkDir::new(root)
+        .into_iter()
+        .map(|entry| {
+            let entry = entry?;
+            let name = entry.path().strip_prefix(root)?.to_owned();
+            let metadata = entry.metadata()?;
+            Ok((name, metadata))
+        })
+        .collect::<anyhow::Result<_>>()
+        .with_context(|| format!("could not walk {}", root.display()))
+}
+
+fn difference(
+    left: &Path,
+    expected: &Metadata,
+    right: &Path,
+    actual: &Metadata,
+) -> anyhow::Result<Option<String>> {
+    if expected.file_type() != actual.file_type() {
+        return Ok(Some(String::from("kind differs")));
+    }
+    if (expected.mtime(), expected.mtime_nsec()) != (actual.mtime(), actual.mtime_nsec()) {
+        return Ok(Some(String::from("mtime differs")));
+    }
+    if expected.is_symlink() {
+        let same = left.read_link()? == right.read_link()?;
+        return Ok((!same).then(|| String::from("link target differs")));
+    }
+    let (want, have) = (expected.mode() & 0o777, actual.mode() & 0o7777);
+    if want != have {
+        return Ok(Some(format!("mode is {have:o}, not {want:o}")));
+    }
+    if expected.is_dir() {
+        return Ok(None);
+    }
+    if expected.len() != actual.len() {
+        return Ok(Some(format!("size is {}, not {}", actual.len(), expected.len())));
+    }
+    Ok((!same_bytes(left, right)?).then(|| String::from("bytes differ")))
+}
+
+fn same_bytes(left: &Path, right: &Path) -> anyhow::Result<bool> {
+    let open = |path: &Path| File::open(path).with_context(|| path.display().to_string());
+    let (mut left, mut right) = (open(left)?, open(right)?);
+    let (mut expected, mut actual) = (vec![0; 1 << 18], vec![0; 1 << 18]);
+    loop {
+        let len = left.read(&mut expected)?;
+        if len == 0 {
+            return Ok(right.read(&mut actual)? == 0);
+        }
+        right.read_exact(&mut actual[..len])?;
+        if expected[..len] != actual[..len] {
+            return Ok(false);
+        }
+    }
+}

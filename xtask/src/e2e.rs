@@ -1,0 +1,116 @@
+//! Upload a real tree with the real binaries, and compare every name, byte, mode, mtime and link.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use haul_tests::hauld::Hauld;
+use haul_tests::{binaries, tree};
+use humansize::{BINARY, format_size};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+/// Options of the chore.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// What to upload [default: the sources of this workspace's dependencies].
+    #[arg(long, value_name = "DIR")]
+    tree: Option<PathBuf>,
+
+    /// Parallel connections [default: haul's own].
+    #[arg(long, value_name = "N")]
+    connections: Option<u16>,
+
+    /// Where the server's temporary root is made.
+    #[arg(long, value_name = "DIR")]
+    tmp: Option<PathBuf>,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let binaries = binaries::build(true)?;
+    let sources = match &options.tree {
+        Some(tree) => vec![tree.canonicalize().with_context(|| tree.display().to_string())?],
+        None => dependencies()?,
+    };
+    let directory = match &options.tmp {
+        Some(tmp) => TempDir::new_in(tmp)?,
+        None => TempDir::new()?,
+    };
+    let mut server = Hauld::start_in(directory, Command::new(&binaries.hauld), &[])?;
+    println!("server {} on {}", server.root().display(), server.address());
+
+    let mut haul = Command::new(&binaries.haul);
+    haul.arg("put").arg("--json").args(&sources).arg(server.address());
+    if let Some(connections) = options.connections {
+        haul.arg("--connections").arg(connections.to_string());
+    }
+    let start = Instant::now();
+    let output = haul.stderr(std::process::Stdio::inherit()).output()?;
+    let seconds = start.elapsed().as_secs_f64();
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "haul ended with {}:\n{text}", output.status);
+    let summary: serde_json::Value =
+        serde_json::from_str(text.lines().last().context("haul printed no summary")?)?;
+
+    let mut total = tree::Compared::default();
+    for source in &sources {
+        let name = source.file_name().context("a tree has a name")?;
+        let compared = tree::compare(source, &server.root().join(name))?;
+        total.files += compared.files;
+        total.directories += compared.directories;
+        total.links += compared.links;
+        total.bytes += compared.bytes;
+    }
+    ensure!(summary["files"] == total.files, "summary counts {} files", summary["files"]);
+    ensure!(summary["bytes_total"] == total.bytes, "summary: {} bytes", summary["bytes_total"]);
+    let expected = sources.len() + 1;
+    let found = std::fs::read_dir(server.root())?.count();
+    ensure!(found == expected, "{found} entries in the root, not {expected}");
+    ensure!(server.staged()?.is_empty(), "half-written files are left");
+    server.signal(Signal::TERM)?;
+    let status = server.wait()?;
+    if !status.success() {
+        bail!("hauld ended with {status}: {}", server.log_text());
+    }
+    report(&total, seconds);
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "rates for people")]
+fn report(total: &tree::Compared, seconds: f64) {
+    println!(
+        "{} files, {} directories, {} links, {}: the same in every name, byte, mode, mtime and link",
+        total.files,
+        total.directories,
+        total.links,
+        format_size(total.bytes, BINARY),
+    );
+    println!(
+        "{seconds:.2} s: {:.0} files/s, {:.1} MiB/s",
+        total.files as f64 / seconds,
+        total.bytes as f64 / seconds / (1024.0 * 1024.0),
+    );
+}
+
+/// The unpacked sources of every dependency: real trees that are on every machine that builds haul.
+fn dependencies() -> anyhow::Result<Vec<PathBuf>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version=1", "--locked"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()?;
+    ensure!(output.status.success(), "cargo metadata failed");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let packages = metadata["packages"].as_array().context("no packages")?;
+    let mut sources: Vec<PathBuf> = packages
+        .iter()
+        .filter(|package| package["source"].is_string())
+        .filter_map(|package| Path::new(package["manifest_path"].as_str()?).parent())
+        .map(Path::to_owned)
+        .collect();
+    sources.sort();
+    ensure!(!sources.is_empty(), "this workspace has no dependencies with sources");
+    Ok(sources)
+}
