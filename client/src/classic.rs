@@ -1,14 +1,15 @@
 //! The dialect of the classic tutorial's server: files only, one connection each, no answers.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haul_protocol::encode;
 
 use crate::destination::Server;
 use crate::error::{ConnectionError, FileError};
+use crate::interrupt::Interrupt;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::socket::tcp;
@@ -16,6 +17,12 @@ use crate::source::Source;
 
 /// How long a server may take to close its side after it was sent everything.
 const CLOSE: Duration = Duration::from_secs(5);
+
+/// How often it is seen whether the user has had enough.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a server may take nothing.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// What is said before anything is sent.
 pub const NOTICE: &str = "haul: a classic server acknowledges nothing: what follows says what was \
@@ -25,7 +32,12 @@ pub const NOTICE: &str = "haul: a classic server acknowledges nothing: what foll
 ///
 /// # Errors
 /// If the server can't be reached.
-pub fn run(plan: &Plan, server: &Server, progress: &Progress) -> Result<(), ConnectionError> {
+pub fn run(
+    plan: &Plan,
+    server: &Server,
+    progress: &Progress,
+    interrupt: &Interrupt,
+) -> Result<(), ConnectionError> {
     for root in &plan.roots {
         let name = root.target.as_ref().and_then(|name| std::str::from_utf8(name.as_bytes()).ok());
         let sent = match name {
@@ -38,7 +50,7 @@ pub fn run(plan: &Plan, server: &Server, progress: &Progress) -> Result<(), Conn
             ))),
         };
         let result = match sent {
-            Ok((name, source)) => match file(name, &source, server)? {
+            Ok((name, source)) => match file(name, &source, server, interrupt)? {
                 Ok(()) => {
                     progress.sent(source.size);
                     progress.file_done(&name, source.size);
@@ -60,18 +72,21 @@ fn file(
     name: &str,
     source: &Source,
     server: &Server,
+    interrupt: &Interrupt,
 ) -> Result<Result<(), FileError>, ConnectionError> {
     let unreachable = |source| ConnectionError::Unreachable { server: server.to_string(), source };
     let lost = ConnectionError::Lost;
     let Server::Tcp { host, port } = server else {
         return Err(unreachable(io::Error::other("a classic server listens on TCP only")));
     };
-    let mut stream = tcp(host, *port).map_err(unreachable)?;
+    let stream = tcp(host, *port).map_err(unreachable)?;
+    stream.set_write_timeout(Some(PAUSE)).map_err(lost)?;
+    stream.set_read_timeout(Some(CLOSE)).map_err(lost)?;
     let mut buffer = Vec::with_capacity(256 * 1024);
     // Prefix and header in one write: the classic server reads them with one call each.
     encode::classic_put(name, source.size, &mut buffer)
         .map_err(|error| ConnectionError::Lost(io::Error::other(error)))?;
-    stream.write_all(&buffer).map_err(lost)?;
+    write(&stream, &buffer, interrupt)?;
     let mut left = source.size;
     let mut reader = source.reader();
     buffer.resize(256 * 1024, 0);
@@ -84,12 +99,47 @@ fn file(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Ok(Err(FileError::local("read")(error))),
         };
-        stream.write_all(&buffer[..read]).map_err(lost)?;
+        write(&stream, &buffer[..read], interrupt)?;
         left -= read as u64;
     }
     // Closing with bytes on the way can cut them off; the server closes when it has them.
     stream.shutdown(Shutdown::Write).map_err(lost)?;
-    stream.set_read_timeout(Some(CLOSE)).map_err(lost)?;
-    let _ = stream.read(&mut buffer);
+    match (&stream).read(&mut buffer) {
+        // A server that keeps its side open has had the time.
+        Ok(_) => {}
+        Err(error) if is_timeout(&error) => {}
+        Err(error) => return Err(lost(error)),
+    }
     Ok(source.check_unchanged())
+}
+
+/// Writes everything, unless the server takes nothing for too long or the user has had enough.
+fn write(
+    mut stream: &TcpStream,
+    mut bytes: &[u8],
+    interrupt: &Interrupt,
+) -> Result<(), ConnectionError> {
+    let mut moved = Instant::now();
+    while !bytes.is_empty() {
+        if interrupt.is_set() {
+            return Err(ConnectionError::Stopped);
+        }
+        match stream.write(bytes) {
+            Ok(written) => {
+                bytes = &bytes[written..];
+                moved = Instant::now();
+            }
+            Err(error) if is_timeout(&error) && moved.elapsed() < SILENCE => {}
+            Err(error) if is_timeout(&error) => {
+                return Err(ConnectionError::Silent(SILENCE.as_secs()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(ConnectionError::Lost(error)),
+        }
+    }
+    Ok(())
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }

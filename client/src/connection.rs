@@ -15,10 +15,10 @@ use haul_protocol::{
     limits::{MAX_BODY_LEN, MIN_PART_LEN},
 };
 
-use crate::error::{ConnectionError, FileError};
+use crate::error::{ConnectionError, FileError, Retry};
 use crate::source::{self, Source};
 use crate::transfer::{Large, Run};
-use crate::work::{Item, Kind, Task};
+use crate::work::{Item, Kind, Taken, Task};
 use link::Link;
 
 /// Bytes of requests that are gathered before they are sent in one write.
@@ -26,9 +26,6 @@ const GATHER: usize = 256 * 1024;
 
 /// Bodies up to this are copied behind their header; larger ones are sent from where they are.
 const COPIED: usize = 64 * 1024;
-
-/// How often an item is tried.
-const ATTEMPTS: u32 = 4;
 
 /// What a request was about.
 #[derive(Debug)]
@@ -65,7 +62,17 @@ struct Connection<'a> {
 pub fn run(run: &Run<'_>, slot: usize) -> Result<(), ConnectionError> {
     let mut link = Link::connect(run.server)?;
     let number = run.work.register(link.waker());
-    let hello = link.hello(run, slot)?;
+    let hello = match link.hello(run, slot) {
+        Ok(Some(hello)) => hello,
+        // The others have done everything meanwhile.
+        Ok(None) => return Ok(()),
+        // A server with no room for one more connection still serves the first.
+        Err(error) if run.durability.get().is_some() && !run.work.is_stopped() => {
+            run.progress.message(&format_args!("haul: one connection less: {error}"));
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
     let _ = run.durability.set(hello.durability);
     let mut connection = Connection {
         run,
@@ -109,7 +116,7 @@ impl Connection<'_> {
             }
             if !wrote && !read && (waiting_for_work || self.link.is_blocked() || !self.has_room()) {
                 let idle = self.book.unanswered() == 0;
-                if self.link.wait(idle)? {
+                if self.link.wait(idle, self.run.work.due_in())? {
                     self.request(Pending::Other, &Op::Ping)?;
                 }
             }
@@ -121,13 +128,13 @@ impl Connection<'_> {
     }
 
     fn next(&mut self, number: usize) -> Option<Task> {
-        if self.run.work.has_urgent()
-            && let Some(task) = self.run.work.take_urgent()
-        {
-            return Some(task);
-        }
-        if self.batch.is_empty() {
-            self.batch = self.run.work.take_batch(number)?.into();
+        let has_items = !self.batch.is_empty();
+        if !has_items || self.run.work.has_urgent() {
+            match self.run.work.take(number, has_items) {
+                Some(Taken::Task(task)) => return Some(task),
+                Some(Taken::Batch(batch)) => self.batch = batch.into(),
+                None => {}
+            }
         }
         self.batch.pop_front().map(Task::Item)
     }
@@ -192,6 +199,9 @@ impl Connection<'_> {
             self.run.progress.special_bits_dropped();
         }
         if size > MIN_PART_LEN {
+            if !self.run.work.begin_large(item) {
+                return Ok(());
+            }
             let wanted = Wanted {
                 name,
                 size,
@@ -243,12 +253,16 @@ impl Connection<'_> {
 
     /// An item did not arrive: again, if that can help.
     fn give_up(&self, mut item: Item, error: &FileError) {
+        let (work, progress) = (self.run.work, self.run.progress);
         item.attempts += 1;
-        if error.retry() && item.attempts < ATTEMPTS {
-            self.run.work.add_urgent(Task::Item(item));
-        } else {
-            self.run.progress.failed(&item.path, error);
-            self.run.work.settle(1);
+        match error.retry(matches!(item.kind, Kind::Directory(_))) {
+            Retry::Now(times) if item.attempts <= times => work.add_urgent(Task::Item(item)),
+            Retry::Later(times, pause) if item.attempts <= times => work.add_delayed(item, pause),
+            Retry::Last(times) if item.attempts <= times => work.add_last(item),
+            _ => {
+                progress.failed(&item.path, error);
+                work.settle(1);
+            }
         }
     }
 
@@ -256,6 +270,7 @@ impl Connection<'_> {
     fn end_large(&self, large: &Large, error: &FileError) {
         if large.end() {
             self.abort(large.upload);
+            self.run.work.end_large();
             self.give_up(large.item.clone(), error);
         }
     }

@@ -1,8 +1,9 @@
 //! What goes wrong: on this machine, on the way, or at the server's word.
 
 use std::io;
+use std::time::Duration;
 
-use haul_protocol::{DecodeError, OrderError, Refusal};
+use haul_protocol::{Code, DecodeError, OrderError, Refusal};
 use thiserror::Error;
 
 /// One file did not arrive. The others go on.
@@ -41,15 +42,39 @@ impl FileError {
         move |source| Self::Local { op, source }
     }
 
-    /// Whether sending the same file again soon can help: the one place that decides it.
+    /// Whether sending the same thing again can help: the one place that decides it.
     #[must_use]
-    pub fn retry(&self) -> bool {
+    pub fn retry(&self, is_directory: bool) -> Retry {
         match self {
-            Self::Changed => true,
-            Self::Refused(refusal) => refusal.retry,
-            Self::Local { .. } | Self::Name(_) | Self::TooLarge { .. } => false,
+            Self::Changed => Retry::Now(3),
+            // Others have all of the server's places.
+            Self::Refused(refusal) if refusal.code == Code::Busy => {
+                Retry::Later(120, Duration::from_millis(250))
+            }
+            // A read-only directory of an earlier upload may be opened up by a request that is still
+            // on its way; directories in directories take one round for each level.
+            Self::Refused(refusal) if refusal.code == Code::Permission => {
+                Retry::Last(if is_directory { 64 } else { 2 })
+            }
+            Self::Refused(refusal) if refusal.retry => Retry::Now(3),
+            Self::Refused(_) | Self::Local { .. } | Self::Name(_) | Self::TooLarge { .. } => {
+                Retry::Never
+            }
         }
     }
+}
+
+/// When to send the same thing again, and how often at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// It can't help.
+    Never,
+    /// At once.
+    Now(u32),
+    /// After a pause.
+    Later(u32, Duration),
+    /// When everything else is settled.
+    Last(u32),
 }
 
 /// The server can't be reached, or not any more.
@@ -73,8 +98,20 @@ pub enum ConnectionError {
     #[error("no word from the server for {0} seconds")]
     Silent(u64),
     /// No answer to `hello`.
-    #[error("no answer to `hello`: this is no haul server. If it is a classic one, use --classic")]
-    NotHaul,
+    #[error(
+        "no answer to `hello` in {0} seconds: the server is stopped, full or no haul server; a \
+         classic server never answers: for one, use --classic"
+    )]
+    NoHello(u64),
+    /// Closed before `hello` was answered.
+    #[error(
+        "the server closed the connection without an answer to `hello`: it is stopping, or no haul \
+         server; for a classic one, use --classic"
+    )]
+    ClosedAtHello,
+    /// What came in answer to `hello` is of another protocol.
+    #[error("this is no haul server: {0}")]
+    NotHaul(DecodeError),
     /// The server ended the connection with a reason.
     #[error("the server ended the connection: {0}")]
     Ended(Refusal),

@@ -10,6 +10,7 @@ pub mod connection;
 pub mod destination;
 pub mod error;
 pub mod exit;
+pub mod interrupt;
 pub mod plan;
 pub mod progress;
 pub mod shell;

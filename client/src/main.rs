@@ -9,11 +9,12 @@ use haul_client::classic;
 use haul_client::cli::{Cli, Command, How, Tell};
 use haul_client::destination::Destination;
 use haul_client::exit;
+use haul_client::interrupt::Interrupt;
 use haul_client::plan::Plan;
 use haul_client::progress::{Progress, View};
 use haul_client::shell;
 use haul_client::summary::Summary;
-use haul_client::transfer::{self, Interrupt, Outcome};
+use haul_client::transfer::{self, Outcome};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -66,8 +67,9 @@ fn put(
         if !options.quiet {
             tell(&classic::NOTICE);
         }
-        let error = classic::run(&plan, &destination.server, &progress).err();
-        Outcome { error, interrupted: interrupt.is_set(), durability: None }
+        interrupt.begin(std::sync::Weak::new());
+        let error = classic::run(&plan, &destination.server, &progress, interrupt).err();
+        Outcome { error, interrupted: interrupt.end(), durability: None }
     } else {
         let connections = how.connections();
         transfer::run(&plan, &destination.server, connections, &progress, interrupt)?

@@ -4,6 +4,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
+use haul_protocol::limits::{MAX_NUMBER, NANOS_PER_SECOND};
 use haul_protocol::{Attributes, LinkTarget, Mtime};
 
 use crate::error::FileError;
@@ -104,11 +105,12 @@ pub fn has_special_bits(metadata: &Metadata) -> bool {
     platform::mode(metadata).is_some_and(|mode| mode & 0o7000 != 0)
 }
 
-/// The time of the last change; `None` where the file system has none.
+/// The time of the last change; `None` where the file system has none, or none that the protocol
+/// can carry.
 #[must_use]
 pub fn mtime(metadata: &Metadata) -> Option<Mtime> {
     let time = metadata.modified().ok()?;
-    match time.duration_since(std::time::UNIX_EPOCH) {
+    let mtime = match time.duration_since(std::time::UNIX_EPOCH) {
         Ok(since) => {
             Some(Mtime { s: i64::try_from(since.as_secs()).ok()?, ns: since.subsec_nanos() })
         }
@@ -118,10 +120,11 @@ pub fn mtime(metadata: &Metadata) -> Option<Mtime> {
             let s = -i64::try_from(before.as_secs()).ok()?;
             Some(match before.subsec_nanos() {
                 0 => Mtime { s, ns: 0 },
-                ns => Mtime { s: s - 1, ns: 1_000_000_000 - ns },
+                ns => Mtime { s: s - 1, ns: NANOS_PER_SECOND - ns },
             })
         }
-    }
+    };
+    mtime.filter(|mtime| mtime.s.unsigned_abs() <= MAX_NUMBER)
 }
 
 /// Where a symbolic link points, and its own mtime.

@@ -1,6 +1,6 @@
 //! One run: a plan, the threads that carry it out, and the large files that they share.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
 use haul_protocol::{Cv, Digest, Geometry, Token, merge};
@@ -8,6 +8,7 @@ use haul_protocol::{Cv, Digest, Geometry, Token, merge};
 use crate::connection;
 use crate::destination::Server;
 use crate::error::ConnectionError;
+use crate::interrupt::Interrupt;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::source::Source;
@@ -52,7 +53,7 @@ pub fn run(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Outcome> {
     let work = Arc::new(Work::new(connections));
-    interrupt.watch(&work);
+    interrupt.begin(Arc::downgrade(&work));
     let mut client = [0; 16];
     getrandom::fill(&mut client)?;
     let client = Token(client).to_string();
@@ -65,10 +66,12 @@ pub fn run(
     thread::scope(|scope| {
         scope.spawn(|| progress.run());
         scope.spawn(|| {
+            let _guard = StopOnPanic(&work);
             // Stopped: whoever stopped it has told why.
             let _ = walk::walk(plan, &work, progress, progress.wants_sizes());
         });
         pool.broadcast(|context| {
+            let _guard = StopOnPanic(&work);
             if let Err(error) = connection::run(&run, context.index()) {
                 work.stop(error);
             }
@@ -77,7 +80,7 @@ pub fn run(
     });
     Ok(Outcome {
         error: work.take_error(),
-        interrupted: interrupt.is_set(),
+        interrupted: interrupt.end(),
         durability: run.durability.into_inner(),
     })
 }
@@ -169,50 +172,13 @@ impl Large {
     }
 }
 
-/// Ctrl-C and SIGTERM: the first stops the run, the second the process.
-#[derive(Debug, Default)]
-pub struct Interrupt {
-    state: Arc<Mutex<Watched>>,
-}
+/// A bug in one thread must not leave the others waiting for it.
+struct StopOnPanic<'a>(&'a Work);
 
-#[derive(Debug, Default)]
-struct Watched {
-    work: Weak<Work>,
-    set: bool,
-}
-
-impl Interrupt {
-    /// Watches signals from now on. Once a process.
-    ///
-    /// # Errors
-    /// If the system does not allow it.
-    pub fn install() -> anyhow::Result<Self> {
-        let interrupt = Self::default();
-        let state = Arc::clone(&interrupt.state);
-        ctrlc::set_handler(move || {
-            let mut watched = state.lock().unwrap_or_else(PoisonError::into_inner);
-            if watched.set {
-                std::process::exit(i32::from(crate::exit::INTERRUPTED));
-            }
-            watched.set = true;
-            if let Some(work) = watched.work.upgrade() {
-                work.stop(ConnectionError::Stopped);
-            }
-        })?;
-        Ok(interrupt)
-    }
-
-    fn watch(&self, work: &Arc<Work>) {
-        let mut watched = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.work = Arc::downgrade(work);
-        if watched.set {
-            work.stop(ConnectionError::Stopped);
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.stop(ConnectionError::Stopped);
         }
-    }
-
-    /// Whether a signal has come.
-    #[must_use]
-    pub fn is_set(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).set
     }
 }

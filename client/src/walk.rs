@@ -21,9 +21,6 @@ const BATCH: usize = 32;
 /// What the owner must be allowed to do in a directory that is being filled.
 const WRITABLE: u32 = 0o700;
 
-/// Directories above an entry that their owner may not write to, outermost first: depth and item.
-type Locked = Vec<(usize, Item)>;
-
 /// Walks everything, to the end of the run.
 ///
 /// # Errors
@@ -64,7 +61,11 @@ fn name(root: &Root, entry: &DirEntry, progress: &Progress) -> Option<Name> {
 
 fn entries(root: &Root, work: &Work, progress: &Progress, sizes: bool) -> Result<(), Stopped> {
     let mut batch = Vec::with_capacity(BATCH);
-    let mut locked = Locked::new();
+    if let (true, Some(name)) = (root.contents, &root.target) {
+        // Made if it is missing, also for a source with nothing in it.
+        let (path, name) = (root.source.clone(), name.clone());
+        batch.push(Item { path, name, kind: Kind::Directory(None), attempts: 0 });
+    }
     for entry in walker(root) {
         let entry = match entry {
             Ok(entry) => entry,
@@ -76,9 +77,6 @@ fn entries(root: &Root, work: &Work, progress: &Progress, sizes: bool) -> Result
         let Some(name) = name(root, &entry, progress) else {
             continue;
         };
-        while locked.last().is_some_and(|(depth, _)| *depth >= entry.depth()) {
-            locked.pop();
-        }
         let kind = match kind(&entry, progress, sizes) {
             Ok(Some(kind)) => kind,
             Ok(None) => continue,
@@ -87,22 +85,7 @@ fn entries(root: &Root, work: &Work, progress: &Progress, sizes: bool) -> Result
                 continue;
             }
         };
-        if batch.is_empty() {
-            // Batches overtake each other. On a second upload a read-only directory may be there
-            // already, and must be opened up before anything in this batch goes into it.
-            batch.extend(locked.iter().map(|(_, item)| item.clone()));
-        }
-        let depth = entry.depth();
-        let item = Item { path: entry.into_path(), name, kind, attempts: 0 };
-        if let Kind::Directory(Some(mode)) = kind {
-            let item = Item { kind: Kind::Directory(Some(mode | WRITABLE)), ..item };
-            if mode & WRITABLE != WRITABLE {
-                locked.push((depth, item.clone()));
-            }
-            batch.push(item);
-        } else {
-            batch.push(item);
-        }
+        batch.push(Item { path: entry.into_path(), name, kind, attempts: 0 });
         if batch.len() >= BATCH {
             work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
         }
@@ -124,7 +107,8 @@ fn kind(entry: &DirEntry, progress: &Progress, sizes: bool) -> Result<Option<Kin
         progress.found(size);
         Ok(Some(Kind::File))
     } else if file_type.is_dir() {
-        Ok(Some(Kind::Directory(attributes(&metadata()?).mode)))
+        let mode = attributes(&metadata()?).mode;
+        Ok(Some(Kind::Directory(mode.map(|mode| mode | WRITABLE))))
     } else if file_type.is_symlink() {
         progress.found(0);
         Ok(Some(Kind::Link))
@@ -150,8 +134,8 @@ fn directories(root: &Root, work: &Work, progress: &Progress) -> Result<(), Stop
         }
         let attributes: Attributes = attributes(&metadata);
         // Batches overtake each other, so nothing below may be on its way when the owner loses the
-        // right to pass through.
-        let closes = attributes.mode.is_some_and(|mode| mode & 0o100 == 0);
+        // right to read it and to pass through.
+        let closes = attributes.mode.is_some_and(|mode| mode & 0o500 != 0o500);
         if closes {
             work.push(std::mem::take(&mut batch))?;
             work.drain()?;

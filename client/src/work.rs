@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use haul_protocol::{Attributes, Name, Token};
 use mio::Waker;
@@ -17,6 +18,9 @@ use crate::transfer::Large;
 
 /// Batches that wait for each connection at most.
 const BATCHES: usize = 4;
+
+/// Large files under way at once: an open file here, and one of the server's 256 uploads there.
+const LARGE: usize = 32;
 
 /// One thing to make on the server.
 #[derive(Debug, Clone)]
@@ -79,10 +83,28 @@ struct State {
     urgent: VecDeque<Task>,
     /// Large files that may have parts left to send.
     large: Vec<Arc<Large>>,
+    /// Large files under way, from before they are opened until they are settled.
+    large_open: usize,
+    /// Large files that wait for one of those to be settled.
+    large_later: VecDeque<Item>,
+    /// Items that are tried again when everything else is settled.
+    last: Vec<Item>,
+    /// Items that are tried again when some time has passed.
+    delayed: Vec<(Instant, Item)>,
     open: usize,
     closed: bool,
+    /// For each connection, how to wake it, and whether it has nothing to do.
     wakers: Vec<(Arc<Waker>, bool)>,
     error: Option<ConnectionError>,
+}
+
+/// What a connection gets.
+#[derive(Debug)]
+pub enum Taken {
+    /// Something that goes before new items.
+    Task(Task),
+    /// New items, all its own.
+    Batch(Vec<Item>),
 }
 
 impl State {
@@ -97,6 +119,38 @@ impl State {
                 }
             }
         }
+    }
+
+    fn take_urgent(&mut self) -> Option<Task> {
+        let now = Instant::now();
+        while let Some(at) = self.delayed.iter().position(|(due, _)| *due <= now) {
+            let (_, item) = self.delayed.swap_remove(at);
+            self.urgent.push_back(Task::Item(item));
+        }
+        if let Some(task) = self.urgent.pop_front() {
+            return Some(task);
+        }
+        while let Some(large) = self.large.first() {
+            if let Some(index) = large.take() {
+                return Some(Task::Part(Arc::clone(large), index));
+            }
+            self.large.remove(0);
+        }
+        None
+    }
+
+    /// Lets items go that wait for everything else: directories first, because they may be why the
+    /// others were refused.
+    fn release_last(&mut self) {
+        if self.last.is_empty() || self.open > self.last.len() {
+            return;
+        }
+        let directory = |item: &Item| matches!(item.kind, Kind::Directory(_));
+        let any = self.last.iter().any(directory);
+        let (now, later): (Vec<Item>, Vec<Item>) =
+            std::mem::take(&mut self.last).into_iter().partition(|item| directory(item) == any);
+        self.last = later;
+        self.urgent.extend(now.into_iter().map(Task::Item));
     }
 }
 
@@ -128,6 +182,9 @@ impl Work {
     /// # Errors
     /// If the run was stopped.
     pub fn push(&self, batch: Vec<Item>) -> Result<(), Stopped> {
+        if batch.is_empty() {
+            return Ok(());
+        }
         let mut state = self.state();
         while state.batches.len() >= self.capacity && !self.is_stopped() {
             state = self.wait(state);
@@ -175,47 +232,65 @@ impl Work {
         self.urgent.load(Ordering::Acquire) > 0
     }
 
-    /// The next task that goes before new items.
-    pub fn take_urgent(&self) -> Option<Task> {
+    /// The next thing to do for connection `number`, which has items of its own or has none. `None`:
+    /// nothing now; a connection without items is woken when there is.
+    pub fn take(&self, number: usize, has_items: bool) -> Option<Taken> {
         let mut state = self.state();
-        let task = Self::next_urgent(&mut state);
+        let urgent = state.take_urgent();
+        let taken = match urgent {
+            Some(task) => Some(Taken::Task(task)),
+            None if has_items => None,
+            None => state.batches.pop_front().map(Taken::Batch),
+        };
+        if let Some(Taken::Batch(_)) = taken {
+            self.changed.notify_all();
+        }
+        if let Some((_, idle)) = state.wakers.get_mut(number) {
+            *idle = taken.is_none() && !has_items;
+        }
+        self.hint(&state);
+        taken
+    }
+
+    /// How long an idle connection may sleep before something is due.
+    pub fn due_in(&self) -> Option<Duration> {
+        let state = self.state();
+        let due = state.delayed.iter().map(|(due, _)| *due).min()?;
+        Some(due.saturating_duration_since(Instant::now()))
+    }
+
+    fn hint(&self, state: &State) {
         self.urgent.store(state.urgent.len() + state.large.len(), Ordering::Release);
-        task
     }
 
-    fn next_urgent(state: &mut State) -> Option<Task> {
-        if let Some(task) = state.urgent.pop_front() {
-            return Some(task);
-        }
-        while let Some(large) = state.large.first() {
-            if let Some(index) = large.take() {
-                return Some(Task::Part(Arc::clone(large), index));
-            }
-            state.large.remove(0);
-        }
-        None
-    }
-
-    /// The next items. `None`: none now; `number` is woken when there may be some.
-    pub fn take_batch(&self, number: usize) -> Option<Vec<Item>> {
+    /// Takes a place for a large file. `false`: there is none, and the item comes again when there
+    /// is. Bounds open files here and uploads there.
+    pub fn begin_large(&self, item: &Item) -> bool {
         let mut state = self.state();
-        let batch = state.batches.pop_front();
-        match &batch {
-            Some(_) => self.changed.notify_all(),
-            None => {
-                if let Some((_, idle)) = state.wakers.get_mut(number) {
-                    *idle = true;
-                }
-            }
+        if state.large_open >= LARGE {
+            state.large_later.push_back(item.clone());
+            return false;
         }
-        batch
+        state.large_open += 1;
+        true
+    }
+
+    /// Gives the place of a large file back, committed or not.
+    pub fn end_large(&self) {
+        let mut state = self.state();
+        state.large_open -= 1;
+        if let Some(item) = state.large_later.pop_front() {
+            state.urgent.push_back(Task::Item(item));
+            self.hint(&state);
+            state.wake(false);
+        }
     }
 
     /// A large file has been opened: its parts can be sent, by everyone.
     pub fn add_large(&self, large: Arc<Large>) {
         let mut state = self.state();
         state.large.push(large);
-        self.urgent.store(state.urgent.len() + state.large.len(), Ordering::Release);
+        self.hint(&state);
         state.wake(true);
     }
 
@@ -223,16 +298,37 @@ impl Work {
     pub fn add_urgent(&self, task: Task) {
         let mut state = self.state();
         state.urgent.push_back(task);
-        self.urgent.store(state.urgent.len() + state.large.len(), Ordering::Release);
+        self.hint(&state);
+        state.wake(false);
+    }
+
+    /// An item is tried again when everything else is settled.
+    pub fn add_last(&self, item: Item) {
+        let mut state = self.state();
+        state.last.push(item);
+        state.release_last();
+        self.hint(&state);
         state.wake(true);
     }
 
-    /// An item is committed or given up.
+    /// An item is tried again in a while.
+    pub fn add_delayed(&self, item: Item, pause: Duration) {
+        let mut state = self.state();
+        state.delayed.push((Instant::now() + pause, item));
+        // Whoever is idle must know when to wake.
+        state.wake(false);
+    }
+
+    /// Items are committed or given up.
     pub fn settle(&self, items: usize) {
         let mut state = self.state();
         state.open -= items;
+        state.release_last();
+        self.hint(&state);
         if state.open == 0 {
             self.changed.notify_all();
+        }
+        if state.open == 0 || !state.urgent.is_empty() {
             state.wake(true);
         }
     }

@@ -30,6 +30,17 @@ pub(crate) struct Deadline {
 
 impl Deadline {
     pub(crate) const NONE: Self = Self { at: NEVER, owes: Owes::Bytes };
+
+    /// `timeout` after a moment of the server's clock.
+    pub(crate) fn after(moment: u64, timeout: Duration, owes: Owes) -> Self {
+        let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        Self { at: moment.saturating_add(timeout), owes }
+    }
+
+    /// Whether the peer has been silent for too long, if nothing of it waits to be read.
+    pub(crate) fn is_over(&self, shared: &Shared) -> bool {
+        self.at <= shared.now() && (self.owes != Owes::FirstByte || shared.is_full())
+    }
 }
 
 /// How long each kind of silence may last.
@@ -56,7 +67,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         std::thread::park_timeout(TICK);
         let now = shared.now();
         let scarce = shared.is_full();
-        shared.slots.for_each(|slot| slot.expire(now, scarce));
+        shared.expire(now, scarce);
         shared.retry_listeners();
     }
 }

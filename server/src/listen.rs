@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -105,8 +106,11 @@ impl Listen {
                     }
                     let _ = std::fs::remove_file(path);
                 }
-                let bound = UnixListener::bind(path).and_then(|listener| {
-                    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+                // No moment in which another user could connect. Nothing else runs yet.
+                let umask = rustix::process::umask(Mode::from_raw_mode(0o177));
+                let bound = UnixListener::bind(path);
+                rustix::process::umask(umask);
+                let bound = bound.and_then(|listener| {
                     listener.set_nonblocking(true)?;
                     Ok(listener)
                 });

@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::Context;
 use clap::Parser;
 use haul_server::{Config, Server};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing_subscriber::EnvFilter;
 
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 
 /// The first signal stops with grace, the second at once.
 fn serve(server: Server) -> anyhow::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("could not watch signals")?;
+    let mut signals = Signals::new([SIGTERM, SIGINT]).context("could not watch signals")?;
     let mut out = std::io::stdout().lock();
     for address in server.addresses() {
         writeln!(out, "listening on {address}").context("could not write to standard output")?;

@@ -94,6 +94,11 @@ impl Shared {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// Lets owners look at deadlines that have passed.
+    pub(crate) fn expire(&self, now: u64, scarce: bool) {
+        self.slots.for_each(|slot| slot.expire(&self.poller, now, scarce));
+    }
+
     /// Whether no more connections are accepted for the time being.
     pub(crate) fn is_full(&self) -> bool {
         self.slots.len() >= self.max_connections
@@ -185,7 +190,7 @@ impl<'a> Worker<'a> {
     fn drive(&mut self, slot: &Slot, connection: Box<Connection>) {
         let mut running = Some(connection);
         while let Some(mut connection) = running.take() {
-            match connection.turn(self, slot) {
+            match connection.turn(self) {
                 Next::Park(interest, deadline) => {
                     slot.set_deadline(deadline);
                     running = slot.park(&self.shared.poller, connection, interest);
@@ -243,6 +248,7 @@ impl<'a> Worker<'a> {
             self.shared.slots.remove(&slot);
             return;
         }
-        self.drive(&slot, connection);
+        slot.set_deadline(connection.first_deadline(self.shared));
+        slot.park(&self.shared.poller, connection, Interest::READ);
     }
 }

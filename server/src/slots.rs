@@ -5,7 +5,7 @@
 //! holds the slot's mutex arms it, and only when it parks. The state goes back before the connection
 //! is armed: another worker may run it instantly.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rustix::fd::OwnedFd;
@@ -21,13 +21,12 @@ use crate::poller::{Interest, Poller};
 pub(crate) struct Slot {
     /// Names this slot in the poller: an index, and a generation against events that come late.
     pub(crate) key: u64,
-    /// Shared with the connection, so that a deadline can shut it down.
+    /// Shared with the connection: armed here, and shut down at a deadline.
     pub(crate) socket: Arc<OwnedFd>,
     /// Milliseconds of the server's clock at which the peer has been silent for too long.
     deadline: AtomicU64,
     /// What the peer owes by then, as [`Owes`].
     owes: AtomicU8,
-    expired: AtomicBool,
     owner: Mutex<Owner>,
 }
 
@@ -99,14 +98,9 @@ impl Slot {
         self.deadline.store(deadline.at, Ordering::Release);
     }
 
-    /// Whether the connection was shut down because its peer was silent.
-    pub(crate) fn expired(&self) -> bool {
-        self.expired.load(Ordering::Acquire)
-    }
-
-    /// Shuts the socket down if the deadline has passed: the owner sees the end of the stream, and
-    /// why. Closing is the owner's alone.
-    pub(crate) fn expire(&self, now: u64, scarce: bool) {
+    /// Lets the owner look at a deadline that has passed. What the peer sent may wait to be read, so
+    /// only the owner can tell whether it is late.
+    pub(crate) fn expire(&self, poller: &Poller, now: u64, scarce: bool) {
         let at = self.deadline.load(Ordering::Acquire);
         let owes = self.owes.load(Ordering::Relaxed);
         if at > now || (owes == Owes::FirstByte as u8 && !scarce) {
@@ -114,13 +108,15 @@ impl Slot {
         }
         // If the owner has moved the deadline in this moment, the peer is not silent.
         let moved = self.deadline.compare_exchange(at, NEVER, Ordering::AcqRel, Ordering::Acquire);
-        if moved.is_ok() {
-            self.expired.store(true, Ordering::Release);
-            // Who does not read can't be told; anyone else still hears why.
-            let side = if owes == Owes::Reading as u8 { Shutdown::Both } else { Shutdown::Read };
-            // The peer may be gone already; then its owner knows that as well.
-            let _ = rustix::net::shutdown(&*self.socket, side);
+        if moved.is_err() {
+            return;
         }
+        if owes == Owes::Reading as u8 {
+            // It takes nothing, so no readiness would wake the owner; the end of the socket does.
+            // The peer may be gone already; then its owner knows that as well.
+            let _ = rustix::net::shutdown(&*self.socket, Shutdown::Both);
+        }
+        self.wake(poller);
     }
 }
 
@@ -148,7 +144,6 @@ impl Slots {
             socket,
             deadline: AtomicU64::new(NEVER),
             owes: AtomicU8::new(Owes::Bytes as u8),
-            expired: AtomicBool::new(false),
             owner: Mutex::new(Owner::Running),
         });
         entry.insert(Arc::clone(&slot));

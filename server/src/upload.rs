@@ -11,7 +11,8 @@
 //!
 //! | part | event | becomes | decision |
 //! |---|---|---|---|
-//! | missing, claimed | `claim` | claimed (new number) | write |
+//! | missing | `claim` | claimed | write |
+//! | claimed | `claim` | claimed (new number) | write when the older writer has stopped |
 //! | held | `claim`, same value | held | skip |
 //! | held | `claim`, other value | held | refuse `bad_part` |
 //! | claimed | `finish`, value as announced | held | acknowledge |
@@ -52,6 +53,8 @@ pub(crate) struct Claim {
 pub(crate) enum Decision {
     /// Verify and write it under this claim.
     Write(Claim),
+    /// The same, when the writer that had it before has stopped.
+    TakeOver(Claim),
     /// It is held already: skip the body and acknowledge.
     Skip,
 }
@@ -78,10 +81,14 @@ impl Upload {
                 Code::BadPart,
                 format_args!("part at {offset} is held with another chaining value"),
             )),
-            Part::Missing | Part::Claimed(_) => {
+            before @ (Part::Missing | Part::Claimed(_)) => {
                 self.next_claim += 1;
                 self.parts[index] = Part::Claimed(self.next_claim);
-                Ok(Decision::Write(Claim { index, number: self.next_claim, announced: cv }))
+                let claim = Claim { index, number: self.next_claim, announced: cv };
+                Ok(match before {
+                    Part::Claimed(_) => Decision::TakeOver(claim),
+                    _ => Decision::Write(claim),
+                })
             }
         }
     }
@@ -168,7 +175,7 @@ mod tests {
 
     fn write(decision: Result<Decision, Refusal>) -> Claim {
         match decision {
-            Ok(Decision::Write(claim)) => claim,
+            Ok(Decision::Write(claim) | Decision::TakeOver(claim)) => claim,
             other => panic!("expected a claim, got {other:?}"),
         }
     }
@@ -196,7 +203,9 @@ mod tests {
     fn newer_claim_cancels_the_older() {
         let (mut upload, _, cvs, _) = fixture();
         let old = write(upload.claim(0, 1024, cvs[0]));
-        let new = write(upload.claim(0, 1024, cvs[0]));
+        let new = upload.claim(0, 1024, cvs[0]);
+        assert!(matches!(new, Ok(Decision::TakeOver(_))));
+        let new = write(new);
         assert!(!upload.is_valid(&old) && upload.is_valid(&new));
         assert_eq!(upload.finish(&old, cvs[0]).unwrap_err().code, Code::Superseded);
         upload.release(&old);

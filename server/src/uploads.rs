@@ -93,6 +93,7 @@ impl Uploads {
         let part_size = limits::part_size_for(wanted.size).unwrap_or(limits::MAX_BODY_LEN);
         let geometry = Geometry::new(wanted.size, part_size)
             .map_err(|error| Refusal::new(Code::BadRequest, error))?;
+        self.table().check_room(geometry)?;
         store.prepare(parents, &wanted.name)?;
         let staged = store.stage(&wanted.name, &wanted.attributes)?;
         let mut token = [0; 16];
@@ -100,9 +101,8 @@ impl Uploads {
             .map_err(|error| Refusal::new(Code::Io, format_args!("no random bytes: {error}")))?;
         let token = Token(token);
         let mut table = self.table();
-        if table.open.len() >= MAX_OPEN || table.parts + geometry.parts() > MAX_OPEN_PARTS {
-            return Err(Refusal::new(Code::Busy, "too many large uploads at once"));
-        }
+        // Others may have come in the meantime.
+        table.check_room(geometry)?;
         table.parts += geometry.parts();
         table.open.insert(
             token,
@@ -128,14 +128,19 @@ impl Uploads {
         let upload = self.table().open.get(token).cloned().ok_or_else(unknown)?;
         let mut state = upload.state();
         let geometry = state.geometry();
-        match state.claim(offset, len, cv)? {
-            Decision::Skip => Ok(None),
-            Decision::Write(claim) => {
-                drop(state);
-                let hasher = geometry.hasher(claim.index).ok_or_else(superseded)?;
-                Ok(Some(PartWriter { upload, claim, hasher, offset, finished: false }))
+        let decision = state.claim(offset, len, cv)?;
+        drop(state);
+        let claim = match decision {
+            Decision::Skip => return Ok(None),
+            Decision::Write(claim) => claim,
+            Decision::TakeOver(claim) => {
+                // The older writer may have passed its check and be in the middle of a write.
+                drop(upload.staged.write().unwrap_or_else(PoisonError::into_inner));
+                claim
             }
-        }
+        };
+        let hasher = geometry.hasher(claim.index).ok_or_else(superseded)?;
+        Ok(Some(PartWriter { upload, claim, hasher, offset, finished: false }))
     }
 
     /// Publishes an upload that is complete.
@@ -164,6 +169,13 @@ impl Uploads {
 }
 
 impl Table {
+    fn check_room(&self, geometry: Geometry) -> Result<(), Refusal> {
+        if self.open.len() >= MAX_OPEN || self.parts + geometry.parts() > MAX_OPEN_PARTS {
+            return Err(Refusal::new(Code::Busy, "too many large uploads at once"));
+        }
+        Ok(())
+    }
+
     fn remove(&mut self, token: &Token) -> Option<Arc<OpenUpload>> {
         let upload = self.open.remove(token)?;
         self.parts -= upload.state().geometry().parts();

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Answer, Event, Geometry, Refusal, Reply};
+use haul_protocol::{Answer, Code, Event, Geometry, Refusal, Reply};
 
 use super::{Connection, Pending};
 use crate::error::{ConnectionError, FileError, ProtocolError};
 use crate::transfer::Large;
-use crate::work::{Kind, Task};
+use crate::work::{Item, Kind, Task};
 
 /// An answer whose body has not come yet.
 #[derive(Debug)]
@@ -117,6 +117,7 @@ impl Connection<'_> {
             }
             (Pending::Commit(large), Reply::Done) => {
                 if large.end() {
+                    self.run.work.end_large();
                     self.run.progress.file_done(&large.item.name, large.geometry.size());
                     self.run.work.settle(1);
                 }
@@ -129,11 +130,19 @@ impl Connection<'_> {
 
     fn refused(&self, pending: Pending, refusal: Refusal) {
         match pending {
-            Pending::Item(item, _) | Pending::Open(item, _) => {
+            // It has come since the first walk, and nothing was put into it.
+            Pending::Item(Item { kind: Kind::Attributes(_), .. }, _)
+                if refusal.code == Code::NotFound =>
+            {
+                self.run.work.settle(1);
+            }
+            Pending::Item(item, _) => self.give_up(item, &FileError::Refused(refusal)),
+            Pending::Open(item, _) => {
+                self.run.work.end_large();
                 self.give_up(item, &FileError::Refused(refusal));
             }
             Pending::Part(large, index, _) => {
-                let known = refusal.code != haul_protocol::Code::UnknownUpload;
+                let known = refusal.code != Code::UnknownUpload;
                 if known && refusal.retry && large.again(index) {
                     self.run.work.add_large(large);
                 } else {

@@ -70,12 +70,13 @@ impl Link {
         Arc::clone(&self.waker)
     }
 
-    /// Introduces the client and waits for the server's answer.
+    /// Introduces the client and waits for the server's answer; `None` if there is nothing left to
+    /// do meanwhile.
     pub(super) fn hello(
         &mut self,
         run: &Run<'_>,
         slot: usize,
-    ) -> Result<ServerHello, ConnectionError> {
+    ) -> Result<Option<ServerHello>, ConnectionError> {
         let hello = Hello {
             version: VERSION,
             agent: concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -90,21 +91,25 @@ impl Link {
             if run.work.is_stopped() {
                 return Err(ConnectionError::Stopped);
             }
-            self.write()?;
+            if run.work.is_finished() {
+                return Ok(None);
+            }
+            let wrote = self.write();
             let len = match self.read(&mut input) {
                 Ok(len) => len,
-                Err(ConnectionError::Closed) => return Err(ConnectionError::NotHaul),
+                Err(ConnectionError::Closed) => return Err(ConnectionError::ClosedAtHello),
                 Err(error) => return Err(error),
             };
+            wrote?;
             let mut bytes = &input[..len];
-            match self.decoder.decode(&mut bytes).map_err(ProtocolError::from)? {
+            match self.decoder.decode(&mut bytes).map_err(ConnectionError::NotHaul)? {
                 Some(Event::Header(Answer::Hello(hello))) => {
                     let limits = &hello.limits;
                     if limits.window_requests == 0 || limits.window_bytes < MAX_BODY_LEN {
                         return Err(ProtocolError::Limits.into());
                     }
                     return match self.decoder.decode(&mut bytes).map_err(ProtocolError::from)? {
-                        Some(Event::End) if bytes.is_empty() => Ok(hello),
+                        Some(Event::End) if bytes.is_empty() => Ok(Some(hello)),
                         _ => Err(ProtocolError::Kind.into()),
                     };
                 }
@@ -117,7 +122,7 @@ impl Link {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(ConnectionError::NotHaul);
+                return Err(ConnectionError::NoHello(HELLO.as_secs()));
             }
             self.poll(left)?;
         }
@@ -192,15 +197,19 @@ impl Link {
         }
     }
 
-    /// Waits until the socket or other threads have something; returns whether an idle connection
+    /// Waits until the socket or other threads have something, or something is due; returns whether an idle connection
     /// should say that it is there.
-    pub(super) fn wait(&mut self, idle: bool) -> Result<bool, ConnectionError> {
+    pub(super) fn wait(
+        &mut self,
+        idle: bool,
+        due: Option<Duration>,
+    ) -> Result<bool, ConnectionError> {
         let left = SILENCE.saturating_sub(self.moved.elapsed());
         if left.is_zero() {
             self.moved = Instant::now();
             return if idle { Ok(true) } else { Err(ConnectionError::Silent(SILENCE.as_secs())) };
         }
-        self.poll(left)?;
+        self.poll(due.map_or(left, |due| due.min(left)))?;
         Ok(false)
     }
 

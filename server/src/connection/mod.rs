@@ -20,7 +20,6 @@ use rustix::net::{RecvFlags, Shutdown};
 use crate::deadline::{Deadline, Owes};
 use crate::poller::Interest;
 use crate::pool::{Shared, Worker};
-use crate::slots::Slot;
 use body::Sink;
 use outbox::Outbox;
 
@@ -29,6 +28,11 @@ const TURN_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes that are read and thrown away after a refusal that ends the connection.
 const DRAIN_BYTES: usize = 64 * 1024 * 1024;
+
+/// What a peer that speaks HTTP is told.
+const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
+    Content-Type: text/plain\r\n\r\nThis is hauld, which speaks no HTTP. \
+    Upload with: haul put FILE HOST:PORT\n";
 
 /// One connection.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub(crate) struct Connection {
     dialect: Dialect,
     sink: Sink,
     outbox: Outbox,
+    /// Bytes that came when the outbox was full: they are decoded when it is not.
+    rest: Vec<u8>,
     phase: Phase,
     /// When the peer last took or gave a byte, in milliseconds of the server's clock.
     progress: u64,
@@ -72,7 +78,18 @@ enum Phase {
     /// The peer sends no more; answers still go out.
     InputEnded,
     /// Refused for good: flush, shut the sending side, read what still comes, close.
-    Draining { left: usize, shut: bool },
+    Draining { left: usize, shut: bool, since: u64 },
+}
+
+/// What comes after one step of a turn.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// The next step.
+    Again,
+    /// Nothing can be done until the socket is ready.
+    Wait(Interest),
+    /// The connection is over.
+    Close,
 }
 
 /// What happens to a connection after its turn.
@@ -93,6 +110,7 @@ impl Connection {
             dialect: Dialect::Unknown,
             sink: Sink::Nothing,
             outbox: Outbox::default(),
+            rest: Vec::new(),
             phase: Phase::Open,
             progress: now,
             header_since: None,
@@ -101,66 +119,79 @@ impl Connection {
     }
 
     /// Runs until there is nothing to do or others are due.
-    pub(crate) fn turn(&mut self, worker: &mut Worker<'_>, slot: &Slot) -> Next {
-        let now = worker.shared.now();
+    pub(crate) fn turn(&mut self, worker: &mut Worker<'_>) -> Next {
         let mut left = TURN_BYTES;
         let next = loop {
-            match self.outbox.flush(&self.socket) {
-                Ok(true) => self.progress = now,
-                Ok(false) => {}
-                Err(_) => break None,
-            }
-            if slot.expired() && !self.expire() {
-                break None;
-            }
-            if worker.shared.stopping() && self.may_stop(worker.shared) {
-                self.refuse_connection(Code::ShuttingDown, "the server is stopping");
-                continue;
-            }
-            if let Phase::Draining { shut, .. } = &mut self.phase
-                && self.outbox.is_empty()
-                && !*shut
-            {
-                *shut = true;
-                // Fails only if the peer is gone, which the next read tells.
-                let _ = rustix::net::shutdown(&*self.socket, Shutdown::Write);
-            }
-            if self.phase == Phase::InputEnded && self.outbox.is_empty() {
-                break None;
-            }
-            if self.phase == Phase::InputEnded || self.outbox.is_full() {
-                break Some(Interest::WRITE);
-            }
-            let waiting = if self.outbox.is_empty() { Interest::READ } else { Interest::BOTH };
-            if left == 0 {
-                break Some(waiting);
-            }
-            let mut buffer = std::mem::take(&mut worker.buffer);
-            let received = rustix::net::recv(&*self.socket, &mut buffer[..], RecvFlags::empty());
-            let more = match received {
-                Ok((0, _)) => self.input_ended(),
-                Ok((len, _)) => {
-                    self.progress = now;
-                    left = left.saturating_sub(len);
-                    self.take(&buffer[..len], worker)
+            match self.step(worker, &mut left) {
+                Step::Again => {}
+                Step::Close => break Next::Close,
+                Step::Wait(interest) => {
+                    let deadline = self.deadline(worker.shared, interest);
+                    if !deadline.is_over(worker.shared) {
+                        break Next::Park(interest, deadline);
+                    }
+                    if !self.expire(deadline.owes) {
+                        break Next::Close;
+                    }
                 }
-                Err(Errno::AGAIN) => Some(Some(waiting)),
-                Err(Errno::INTR) => None,
-                Err(errno) => {
-                    tracing::debug!(peer = self.peer, %errno, "connection lost");
-                    Some(None)
-                }
-            };
-            worker.buffer = buffer;
-            if let Some(next) = more {
-                break next;
             }
         };
         worker.parents.clear();
-        match next {
-            Some(interest) => Next::Park(interest, self.deadline(worker.shared, interest, now)),
-            None => Next::Close,
+        next
+    }
+
+    /// Writes what waits to be written, then reads and decodes once.
+    fn step(&mut self, worker: &mut Worker<'_>, left: &mut usize) -> Step {
+        match self.outbox.flush(&self.socket) {
+            Ok(true) => self.progress = worker.shared.now(),
+            Ok(false) => {}
+            Err(_) => return Step::Close,
         }
+        if let Phase::Draining { shut, .. } = &mut self.phase
+            && self.outbox.is_empty()
+            && !*shut
+        {
+            *shut = true;
+            // Fails only if the peer is gone, which the next read tells.
+            let _ = rustix::net::shutdown(&*self.socket, Shutdown::Write);
+        }
+        match self.phase {
+            Phase::InputEnded if self.outbox.is_empty() => return Step::Close,
+            Phase::InputEnded => return Step::Wait(Interest::WRITE),
+            _ if self.outbox.is_full() => return Step::Wait(Interest::WRITE),
+            Phase::Open | Phase::Draining { .. } => {}
+        }
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            return self.take(&rest, worker);
+        }
+        let waiting = if self.outbox.is_empty() { Interest::READ } else { Interest::BOTH };
+        if *left == 0 {
+            return Step::Wait(waiting);
+        }
+        let mut buffer = std::mem::take(&mut worker.buffer);
+        let received = rustix::net::recv(&*self.socket, &mut buffer[..], RecvFlags::empty());
+        let step = match received {
+            Ok((0, _)) => self.input_ended(),
+            Ok((len, _)) => {
+                self.progress = worker.shared.now();
+                *left = left.saturating_sub(len);
+                self.take(&buffer[..len], worker)
+            }
+            // Only now is it sure that nothing that has come is dropped.
+            Err(Errno::AGAIN) if worker.shared.stopping() && self.may_stop(worker.shared) => {
+                self.refuse_connection(Code::ShuttingDown, "the server is stopping");
+                Step::Again
+            }
+            Err(Errno::AGAIN) => Step::Wait(waiting),
+            Err(Errno::INTR) => Step::Again,
+            Err(errno) => {
+                tracing::debug!(peer = self.peer, %errno, "connection lost");
+                Step::Close
+            }
+        };
+        worker.buffer = buffer;
+        step
     }
 
     /// What the table of clients and the bounds must know when the connection is over.
@@ -172,15 +203,18 @@ impl Connection {
         }
     }
 
-    /// Decodes all bytes of one read. Returns what [`turn`](Self::turn) should break with, if it
-    /// should.
-    fn take(&mut self, bytes: &[u8], worker: &mut Worker<'_>) -> Option<Option<Interest>> {
+    /// Decodes all bytes of one read; what comes when the outbox is full is kept for later.
+    fn take(&mut self, bytes: &[u8], worker: &mut Worker<'_>) -> Step {
         if let Phase::Draining { left, .. } = &mut self.phase {
             *left = left.saturating_sub(bytes.len());
-            return (*left == 0).then_some(None);
+            return if *left == 0 { Step::Close } else { Step::Again };
         }
         let mut input = bytes;
         while self.phase == Phase::Open {
+            if self.outbox.is_full() {
+                self.rest = input.to_vec();
+                break;
+            }
             match self.decoder.decode(&mut input) {
                 Ok(Some(Event::Header(header))) => self.header(header, worker),
                 Ok(Some(Event::Body(bytes))) => self.body(bytes, worker),
@@ -189,11 +223,7 @@ impl Connection {
                 Err(error) => return self.malformed(&error),
             }
         }
-        if let Dialect::Haul(haul) = &mut self.dialect
-            && let Some(id) = haul.responder.ack()
-        {
-            self.outbox.push(&Answer::Ack(id));
-        }
+        self.acknowledge();
         let held = self.decoder.held();
         if held == 0 {
             self.header_since = None;
@@ -206,10 +236,19 @@ impl Connection {
             tracing::warn!(peer = self.peer, "too many bytes of unfinished headers at once");
             return self.end(Refusal::new(Code::Busy, "too many unfinished headers at once"));
         }
-        None
+        Step::Again
+    }
+
+    fn acknowledge(&mut self) {
+        if let Dialect::Haul(haul) = &mut self.dialect
+            && let Some(id) = haul.responder.ack()
+        {
+            self.outbox.push(&Answer::Ack(id));
+        }
     }
 
     fn header(&mut self, header: FirstOrLater, worker: &mut Worker<'_>) {
+        self.header_since = None;
         match header {
             FirstOrLater::Hello(hello) => self.hello(&hello, worker.shared),
             FirstOrLater::Request(request) => self.request(request, worker),
@@ -229,49 +268,45 @@ impl Connection {
     }
 
     /// The stream is no frame any more.
-    fn malformed(&mut self, error: &DecodeError) -> Option<Option<Interest>> {
+    fn malformed(&mut self, error: &DecodeError) -> Step {
         tracing::warn!(peer = self.peer, %error, "malformed input");
         if *error == DecodeError::Http && matches!(self.dialect, Dialect::Unknown) {
-            self.outbox.push_raw(
-                b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
-                  Content-Type: text/plain\r\n\r\nThis is hauld, which speaks no HTTP. \
-                  Upload with: haul put FILE HOST:PORT\n",
-            );
-            self.phase = Phase::Draining { left: DRAIN_BYTES, shut: false };
-            return None;
+            self.outbox.push_raw(HTTP_ANSWER);
+            return self.drain();
         }
         self.end(Refusal::new(Code::Malformed, error))
     }
 
     /// Ends the connection: with a last refusal in the haul dialect, in silence in the classic one.
-    fn end(&mut self, refusal: Refusal) -> Option<Option<Interest>> {
+    fn end(&mut self, refusal: Refusal) -> Step {
         self.sink = Sink::Nothing;
         if !self.decoder.side().is_haul() {
-            return Some(None);
+            return Step::Close;
         }
-        if let Dialect::Haul(haul) = &mut self.dialect
-            && let Some(id) = haul.responder.ack()
-        {
-            self.outbox.push(&Answer::Ack(id));
-        }
+        self.acknowledge();
         self.outbox.push(&Answer::Refused { id: 0, refusal });
-        self.phase = Phase::Draining { left: DRAIN_BYTES, shut: false };
-        None
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Step {
+        self.rest = Vec::new();
+        self.phase = Phase::Draining { left: DRAIN_BYTES, shut: false, since: self.progress };
+        Step::Again
     }
 
     fn refuse_connection(&mut self, code: Code, message: &str) {
         tracing::debug!(peer = self.peer, code = code.as_str(), "ended the connection");
-        if self.end(Refusal::new(code, message)).is_some() {
+        if let Step::Close = self.end(Refusal::new(code, message)) {
             self.phase = Phase::InputEnded;
         }
     }
 
-    /// The peer was silent for too long. Returns whether it can still be told.
-    fn expire(&mut self) -> bool {
-        if self.phase != Phase::Open {
+    /// The peer was silent for too long. Returns whether there is still something to do.
+    fn expire(&mut self, owes: Owes) -> bool {
+        tracing::info!(peer = self.peer, "peer was silent for too long");
+        if self.phase != Phase::Open || owes == Owes::Reading {
             return false;
         }
-        tracing::info!(peer = self.peer, "peer was silent for too long");
         self.refuse_connection(Code::Timeout, "nothing came for too long");
         true
     }
@@ -286,7 +321,7 @@ impl Connection {
             }
     }
 
-    fn input_ended(&mut self) -> Option<Option<Interest>> {
+    fn input_ended(&mut self) -> Step {
         if let Err(error) = self.decoder.finish()
             && self.phase == Phase::Open
         {
@@ -294,33 +329,37 @@ impl Connection {
         }
         self.sink = Sink::Nothing;
         if matches!(self.phase, Phase::Draining { .. }) && self.outbox.is_empty() {
-            return Some(None);
+            return Step::Close;
         }
         self.phase = Phase::InputEnded;
-        None
+        Step::Again
     }
 
-    fn deadline(&self, shared: &Shared, interest: Interest, now: u64) -> Deadline {
+    /// When a connection that has just been accepted must have sent something, should connections
+    /// be scarce.
+    pub(crate) fn first_deadline(&self, shared: &Shared) -> Deadline {
+        Deadline::after(self.progress, shared.timeouts.header, Owes::FirstByte)
+    }
+
+    fn deadline(&self, shared: &Shared, interest: Interest) -> Deadline {
         let timeouts = &shared.timeouts;
-        let after = |from: u64, timeout: std::time::Duration, owes| Deadline {
-            at: from.saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
-            owes,
-        };
         if interest.write {
-            return after(self.progress, timeouts.body, Owes::Reading);
+            return Deadline::after(self.progress, timeouts.body, Owes::Reading);
         }
-        match (&self.phase, &self.dialect) {
-            (Phase::Draining { .. }, _) => after(self.progress, timeouts.header, Owes::Reading),
-            (_, Dialect::Unknown) if self.header_since.is_none() => {
-                after(self.progress, timeouts.header, Owes::FirstByte)
+        match (self.phase, &self.dialect, self.header_since) {
+            (Phase::Draining { since, .. }, ..) => {
+                Deadline::after(since, timeouts.header, Owes::Bytes)
             }
-            _ if self.header_since.is_some() => {
-                after(self.header_since.unwrap_or(now), timeouts.header, Owes::Bytes)
+            (_, _, Some(since)) => Deadline::after(since, timeouts.header, Owes::Bytes),
+            (_, Dialect::Unknown, None) => self.first_deadline(shared),
+            _ if !self.decoder.between_frames() => {
+                Deadline::after(self.progress, timeouts.body, Owes::Bytes)
             }
-            _ if !self.decoder.between_frames() => after(self.progress, timeouts.body, Owes::Bytes),
-            (_, Dialect::Haul(_)) => after(self.progress, timeouts.idle, Owes::Bytes),
+            (_, Dialect::Haul(_), None) => {
+                Deadline::after(self.progress, timeouts.idle, Owes::Bytes)
+            }
             // The user sits at a prompt; closing would silently lose the next file.
-            (_, Dialect::Classic | Dialect::Unknown) => Deadline::NONE,
+            (_, Dialect::Classic, None) => Deadline::NONE,
         }
     }
 }

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::Store;
 use super::error::StoreError;
-use super::root::Parents;
+use super::root::{BENEATH, Parents};
 
 /// The permission bits that are kept; setuid, setgid and sticky never are.
 pub(super) fn kept(mode: Option<u32>) -> Option<Mode> {
@@ -44,7 +44,7 @@ impl Store {
         let found = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
                 return match kept(mode) {
-                    Some(mode) if Mode::from_raw_mode(stat.st_mode & 0o7777) != mode => self
+                    Some(mode) if Mode::from_raw_mode(stat.st_mode & 0o777) != mode => self
                         .set_attributes(
                             parents,
                             name,
@@ -74,7 +74,8 @@ impl Store {
             errno => StoreError::new("open", name, errno),
         };
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = |how| rustix::fs::openat(&parent, last, flags | how, Mode::empty());
+        // With `openat2`, because a mount point would be another file system's directory.
+        let open = |how| rustix::fs::openat2(&parent, last, flags | how, Mode::empty(), BENEATH);
         match open(OFlags::RDONLY) {
             Ok(directory) => by_handle(&directory, attributes),
             Err(Errno::ACCESS) => by_magic_link(&open(OFlags::PATH).map_err(failed)?, attributes),
@@ -86,12 +87,18 @@ impl Store {
 
 fn by_handle(directory: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
     if let Some(mode) = kept(attributes.mode) {
-        rustix::fs::fchmod(directory, mode)?;
+        rustix::fs::fchmod(directory, mode | special_bits(directory)?)?;
     }
     match attributes.mtime {
         Some(mtime) => rustix::fs::futimens(directory, &times(mtime)),
         None => Ok(()),
     }
+}
+
+/// Setuid, setgid and sticky of a directory that is there: no client sets them, and what the
+/// server's people set stays.
+fn special_bits(directory: &OwnedFd) -> Result<Mode, Errno> {
+    Ok(Mode::from_raw_mode(rustix::fs::fstat(directory)?.st_mode & 0o7000))
 }
 
 /// For a directory of our own that we may not read (mode 0300, say): chmod(2) takes no `O_PATH`
@@ -100,7 +107,7 @@ fn by_magic_link(directory: &OwnedFd, attributes: &Attributes) -> Result<(), Err
     use rustix::fd::AsRawFd;
     let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
     if let Some(mode) = kept(attributes.mode) {
-        rustix::fs::chmod(&link, mode)?;
+        rustix::fs::chmod(&link, mode | special_bits(directory)?)?;
     }
     match attributes.mtime {
         Some(mtime) => rustix::fs::utimensat(CWD, &link, &times(mtime), AtFlags::empty()),

@@ -38,7 +38,7 @@ pub(crate) struct Store {
 impl Store {
     /// Opens (or makes) the root, locks it and removes what an earlier server left half-written.
     pub(crate) fn open(path: &Path, umask: Mode) -> Result<Self, OpenError> {
-        let root = Root::open(path)?;
+        let root = Root::open(path, Mode::from_raw_mode(0o777) - umask)?;
         let recovered = recover::recover(&root)?;
         if recovered.swept > 0 {
             tracing::info!(files = recovered.swept, "removed half-written files of an earlier run");

@@ -5,6 +5,7 @@
 //! single component.
 
 use std::cell::RefCell;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -15,11 +16,11 @@ use rustix::io::Errno;
 
 use super::error::{OpenError, StoreError};
 
-/// Flags for a handle on a directory; `O_PATH` would not do, since it can't be synced.
-const DIRECTORY: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+/// Flags for a handle on a directory; `O_PATH` would not do, since it can't be synced. No
+/// `O_NOFOLLOW`: with it a link at the end would be ENOTDIR, as a file is, and not ELOOP.
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-const BENEATH: ResolveFlags = ResolveFlags::BENEATH
+pub(super) const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS)
     .union(ResolveFlags::NO_XDEV);
@@ -36,10 +37,11 @@ pub(super) struct Root {
 
 impl Root {
     /// Opens the root itself, making it if it is missing: the one ambient open of the server.
-    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, mode: Mode) -> Result<Self, OpenError> {
         let failed = |op, source| OpenError::Io { op, path: path.to_owned(), source };
         std::fs::DirBuilder::new()
             .recursive(true)
+            .mode(mode.as_raw_mode())
             .create(path)
             .map_err(|source| failed("make", source))?;
         let path = path.canonicalize().map_err(|source| failed("resolve", source))?;
