@@ -22,7 +22,7 @@ struct Large {
 
 impl Large {
     fn new() -> Self {
-        let bytes: Vec<u8> = (0..2 * PART + 5).map(|at| (at % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..=250).cycle().take(2 * PART + 5).collect();
         let geometry = Geometry::new(bytes.len() as u64, PART as u64).unwrap();
         let cvs = bytes.chunks(PART).enumerate().map(|(index, part)| {
             let mut hasher = geometry.hasher(index).unwrap();

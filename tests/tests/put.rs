@@ -52,7 +52,7 @@ fn everything(root: &Path) {
         ((1 << 20) + 1, "1M+1"),
         (5 * (1 << 20) + 17, "5M+17"),
     ] {
-        let bytes: Vec<u8> = (0..size).map(|at: u32| (at % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..=250).cycle().take(size).collect();
         fs::write(root.join(name), bytes).unwrap();
     }
     for bits in [0o000, 0o200, 0o444, 0o555, 0o640, 0o777] {

@@ -1,0 +1,225 @@
+//! `hauld` as a program: addresses, lock, threads, signals, and what it says.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+
+use assert_cmd::Command as Assert;
+use haul_tests::hauld::Hauld;
+use haul_tests::peer::{Peer, frame};
+use haul_tests::{binaries, eventually};
+use predicates::prelude::*;
+use rustix::process::Signal;
+use serde_json::json;
+use tempfile::TempDir;
+
+fn server(args: &[&str]) -> Hauld {
+    Hauld::start(&binaries::get().hauld, args).unwrap()
+}
+
+fn hauld() -> Assert {
+    Assert::new(&binaries::get().hauld)
+}
+
+fn haul() -> Assert {
+    Assert::new(&binaries::get().haul)
+}
+
+#[test]
+fn listens_on_v4_v6_and_unix_at_once() {
+    let (directory, source) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let socket = format!("unix:{}", directory.path().join("s").display());
+    // A socket that a dead server left is replaced.
+    drop(UnixListener::bind(directory.path().join("s")).unwrap());
+    let listens = ["--listen", "127.0.0.1:0", "--listen", "[::1]:0", "--listen", &socket];
+    let mut server = server(&listens);
+    let mode = fs::metadata(directory.path().join("s")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    for (index, address) in server.addresses.clone().iter().enumerate() {
+        let name = index.to_string();
+        fs::write(source.path().join(&name), &name).unwrap();
+        let separator = if address.starts_with("unix:") { ":/" } else { "/" };
+        let destination = format!("{address}{separator}in");
+        haul().current_dir(&source).args(["put", &name, &destination]).assert().success();
+        assert_eq!(fs::read(server.root().join("in").join(&name)).unwrap(), name.as_bytes());
+    }
+    // A live one is not.
+    let other = TempDir::new().unwrap();
+    hauld()
+        .args(["--listen", &socket, "--root"])
+        .arg(other.path())
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("--listen"));
+    server.signal(Signal::TERM).unwrap();
+    assert!(server.wait().unwrap().success());
+    assert!(!directory.path().join("s").exists());
+}
+
+#[test]
+fn taken_port_names_itself_and_the_option() {
+    let (server, root) = (server(&[]), TempDir::new().unwrap());
+    hauld()
+        .args(["--listen", server.address(), "--root"])
+        .arg(root.path())
+        .assert()
+        .code(2)
+        .stdout("")
+        .stderr(
+            predicate::str::contains(server.address()).and(predicate::str::contains("--listen")),
+        );
+}
+
+/// Trap `two_servers_one_root`: the second is refused and touches nothing.
+#[test]
+fn two_servers_one_root() {
+    let server = server(&[]);
+    let mut peer = Peer::hello(server.address()).unwrap();
+    let open =
+        json!({"cmd": "open", "id": 1, "filename": "x", "filesize": 9_999_999, "fingerprint": "f"});
+    peer.ask(&open, b"").unwrap();
+    assert_eq!(server.staged().unwrap().len(), 1);
+    hauld()
+        .args(["--listen", "127.0.0.1:0", "--root"])
+        .arg(server.root())
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains(format!("process {}", server.pid())));
+    assert_eq!(server.staged().unwrap().len(), 1, "the live upload was swept away");
+}
+
+#[test]
+fn leftovers_of_an_earlier_server_are_swept() {
+    let directory = TempDir::new().unwrap();
+    let root = directory.path().join("root");
+    fs::create_dir_all(root.join(".haul/staged")).unwrap();
+    fs::write(root.join(".haul/staged/7"), "half").unwrap();
+    fs::write(root.join("kept"), "whole").unwrap();
+    let log = directory.path().join("log");
+    let server = Hauld::start_at(&root, &log, Command::new(&binaries::get().hauld), &[]).unwrap();
+    assert!(server.staged().unwrap().is_empty());
+    assert_eq!(fs::read(root.join("kept")).unwrap(), b"whole");
+    assert!(server.log_text().contains("removed half-written files"));
+}
+
+#[test]
+fn durability_group_is_refused_with_a_message() {
+    let root = TempDir::new().unwrap();
+    hauld()
+        .args(["--durability", "group", "--root"])
+        .arg(root.path())
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("--durability none"));
+}
+
+#[test]
+fn address_that_others_reach_needs_insecure() {
+    let root = TempDir::new().unwrap();
+    hauld()
+        .args(["--listen", "0.0.0.0:0", "--root"])
+        .arg(root.path())
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("--insecure"));
+    assert!(!root.path().join(".haul").exists());
+}
+
+#[test]
+fn help_explains_itself() {
+    for (mut program, words) in [
+        (hauld(), &["--listen", "--root", "--durability", "127.0.0.1:8080", "SIGTERM"][..]),
+        (haul(), &["put", "shell", "Exit codes"]),
+    ] {
+        let output = program.arg("--help").assert().success().get_output().stdout.clone();
+        let text = String::from_utf8(output).unwrap();
+        for word in words {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+    }
+    let output = haul().args(["put", "--help"]).assert().success().get_output().stdout.clone();
+    let text = String::from_utf8(output).unwrap();
+    for word in ["--connections", "--quiet", "--verbose", "--json", "--as", "--classic", "HOST"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
+#[test]
+fn start_is_logged_with_absolute_root_durability_and_workers() {
+    let server = server(&["--workers", "3"]);
+    let log = server.log_text();
+    let first = log.lines().next().unwrap();
+    for word in [&format!("root={}", server.root().display()), "durability=\"none\"", "workers=3"] {
+        assert!(first.contains(word), "{word}: {first}");
+    }
+}
+
+/// Trap `thread_per_connection`: hundreds of connections, as many threads as before, and all work.
+#[test]
+fn thread_per_connection() {
+    let server = server(&[]);
+    let threads = server.status("Threads").unwrap();
+    let mut peers: Vec<Peer> = (0..300).map(|_| Peer::hello(server.address()).unwrap()).collect();
+    assert_eq!(server.status("Threads").unwrap(), threads);
+    for peer in &mut peers {
+        assert_eq!(peer.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
+    }
+    assert_eq!(server.status("Threads").unwrap(), threads);
+    drop(peers);
+    let open = || fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count();
+    eventually("connections are closed", || open() < 50);
+}
+
+#[test]
+fn connections_over_the_bound_wait_and_silent_ones_make_room() {
+    let server = server(&["--max-connections", "2", "--header-timeout", "100ms"]);
+    let first = Peer::hello(server.address()).unwrap();
+    let _silent = Peer::connect(server.address()).unwrap();
+    // Served when the one that has never said anything is ended.
+    let mut third = Peer::hello(server.address()).unwrap();
+    assert_eq!(third.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
+    // And this one when another leaves.
+    drop(first);
+    Peer::hello(server.address()).unwrap();
+}
+
+#[test]
+fn sigterm_lets_a_transfer_finish_and_then_exits_0() {
+    let mut server = server(&["--grace", "50s"]);
+    let body = vec![7; 100_000];
+    let put = json!({
+        "cmd": "put", "id": 1, "length": body.len(), "filename": "x", "filesize": body.len(),
+        "blake3": blake3::hash(&body).to_string(),
+    });
+    let bytes = frame(&put, &body);
+    let mut idle = Peer::hello_as(server.address(), "idle", 0).unwrap().0;
+    let mut busy = Peer::hello_as(server.address(), "busy", 0).unwrap().0;
+    busy.stream.write_all(&bytes[..50_000]).unwrap();
+    eventually("the body is under way", || !server.staged().unwrap().is_empty());
+    server.signal(Signal::TERM).unwrap();
+    assert_eq!(idle.receive().unwrap().0["code"], "shutting_down");
+    busy.stream.write_all(&bytes[50_000..]).unwrap();
+    assert_eq!(busy.receive().unwrap().0["ack"], 1);
+    drop(idle.end());
+    drop(busy.end());
+    assert!(server.wait().unwrap().success());
+    assert_eq!(fs::read(server.root().join("x")).unwrap(), body);
+}
+
+#[test]
+fn grace_time_ends_and_a_second_signal_does_at_once() {
+    for (grace, signals) in [("100ms", 1), ("1h", 2)] {
+        let mut server = server(&["--grace", grace]);
+        let mut stuck = Peer::hello(server.address()).unwrap();
+        stuck.stream.write_all(b"\x10").unwrap();
+        for _ in 0..signals {
+            server.signal(Signal::TERM).unwrap();
+            eventually("the signal is seen", || server.log_text().contains("stopping"));
+        }
+        server.wait().unwrap();
+    }
+}
