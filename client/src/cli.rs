@@ -36,8 +36,8 @@ pub struct Put {
     #[arg(required = true, value_name = "SRC")]
     pub sources: Vec<PathBuf>,
 
-    /// Where to: HOST[:PORT][/PATH], [V6][:PORT][/PATH], haul://HOST[:PORT][/PATH] or
-    /// unix:SOCKET[:/PATH]. The port is 8080 by default. PATH is a directory below the server's root,
+    /// Where to: `HOST[:PORT][/PATH]`, `[V6][:PORT][/PATH]`, `haul://HOST[:PORT][/PATH]` or
+    /// `unix:SOCKET[:/PATH]`. The port is 8080 by default. PATH is a directory below the server's root,
     /// made if it is missing.
     #[arg(value_name = "DEST")]
     pub destination: Destination,

@@ -17,7 +17,7 @@ pub use crate::listen::{Listen, ListenError};
 #[derive(Debug, Clone, Parser)]
 #[command(name = "hauld", version)]
 pub struct Config {
-    /// Address to listen on: HOST:PORT, [V6]:PORT or unix:PATH; may be given several times. Port 0
+    /// Address to listen on: `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; may be given several times. Port 0
     /// takes a free port.
     #[arg(
         long,
