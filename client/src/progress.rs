@@ -333,7 +333,7 @@ impl Rate {
     const WINDOW: Duration = Duration::from_secs(6);
 
     fn new() -> Self {
-        Self { samples: [].into(), last: (0, 0), moved: Instant::now() }
+        Self { samples: [(Instant::now(), 0)].into(), last: (0, 0), moved: Instant::now() }
     }
 
     fn take(&mut self, bytes: u64, files: u64) {

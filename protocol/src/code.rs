@@ -85,7 +85,7 @@ const ROWS: [Row; 24] = [
     (Code::NotFound, "not_found", false, false),
     (Code::UnknownUpload, "unknown_upload", true, false),
     (Code::BadPart, "bad_part", false, false),
-    (Code::Superseded, "superseded", true, false),
+    (Code::Superseded, "superseded", false, false),
     (Code::Incomplete, "incomplete", true, false),
     (Code::Io, "io", false, false),
 ];
@@ -118,7 +118,7 @@ impl Code {
         }
     }
 
-    /// Whether the same request may succeed when it is sent again soon.
+    /// Whether trying again soon may succeed.
     #[must_use]
     pub fn retry(&self) -> bool {
         self.row().is_some_and(|row| row.2)
@@ -137,14 +137,14 @@ impl fmt::Display for Code {
     }
 }
 
-/// A request was not carried out, and nothing has changed by it.
+/// A request was not carried out. What stood under its name is as it was before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// What it is about.
     pub code: Code,
     /// For a person: what happened and what can be done.
     pub message: String,
-    /// Whether the same request may succeed when it is sent again soon.
+    /// Whether trying again soon may succeed: the same request, or the file from `open`.
     pub retry: bool,
 }
 

@@ -8,11 +8,12 @@ use byteorder::{ByteOrder, LittleEndian};
 use serde::Serialize;
 
 use crate::error::EncodeError;
-use crate::header::{AnswerHeader, Forms, RequestHeader, Text, forms};
+use crate::field::{Forms, Text, forms};
+use crate::header::{AnswerHeader, RequestHeader};
 use crate::limits::{
     MAX_BODY_LEN, MAX_HEADER_LEN, MAX_MODE, MAX_NUMBER, MAX_TEXT_LEN, NANOS_PER_SECOND, PREFIX_LEN,
 };
-use crate::message::{Answer, Attributes, Hello, Op, Reply};
+use crate::message::{Answer, Attributes, Hello, Mtime, Op, Reply};
 use crate::name::Name;
 
 /// Appends the first frame of a connection in the haul dialect.
@@ -122,11 +123,7 @@ pub fn request(id: u64, length: u64, op: &Op, out: &mut Vec<u8>) -> Result<(), E
     for (field, value) in [("filesize", header.filesize), ("offset", header.offset)] {
         check(field, value.unwrap_or(0), MAX_NUMBER)?;
     }
-    check("mode", header.mode.unwrap_or(0).into(), MAX_MODE.into())?;
-    if let Some(mtime) = header.mtime {
-        check("mtime", mtime.s.unsigned_abs(), MAX_NUMBER)?;
-        check("mtime", mtime.ns.into(), u64::from(NANOS_PER_SECOND) - 1)?;
-    }
+    check_attributes(header.mode, header.mtime)?;
     header.cmd = Some(Text::from(command));
     frame(&header, out)
 }
@@ -219,7 +216,17 @@ fn shorten(message: &str) -> Cow<'_, str> {
     Cow::Borrowed(&message[..end])
 }
 
-fn check(field: &'static str, value: u64, max: u64) -> Result<(), EncodeError> {
+/// The ranges of a mode and an mtime.
+pub(crate) fn check_attributes(mode: Option<u32>, mtime: Option<Mtime>) -> Result<(), EncodeError> {
+    check("mode", mode.unwrap_or(0).into(), MAX_MODE.into())?;
+    if let Some(mtime) = mtime {
+        check("mtime", mtime.s.unsigned_abs(), MAX_NUMBER)?;
+        check("mtime", mtime.ns.into(), u64::from(NANOS_PER_SECOND) - 1)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn check(field: &'static str, value: u64, max: u64) -> Result<(), EncodeError> {
     if value > max {
         return Err(EncodeError::OutOfRange { field, value });
     }

@@ -4,8 +4,11 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::error::DecodeError;
-use crate::header::{EntryLine, Text, forms, link, name, parse};
+use crate::encode::{check, check_attributes};
+use crate::error::{DecodeError, EncodeError};
+use crate::field::{Text, forms, link, name, parse};
+use crate::header::EntryLine;
+use crate::limits::MAX_NUMBER;
 use crate::message::Mtime;
 use crate::name::{LinkTarget, Name};
 
@@ -42,11 +45,16 @@ pub enum EntryKind {
 }
 
 /// Appends one line.
-pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
+///
+/// # Errors
+/// If a number is out of range; `out` is then as before.
+pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    check_attributes(entry.mode, entry.mtime)?;
     let mut line = EntryLine { mode: entry.mode, mtime: entry.mtime, ..EntryLine::default() };
     (line.filename, line.filename_b64) = forms(entry.name.as_bytes());
     let kind = match &entry.kind {
         EntryKind::File { size } => {
+            check("filesize", *size, MAX_NUMBER)?;
             line.filesize = Some(*size);
             "file"
         }
@@ -61,6 +69,7 @@ pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
     // Strings and numbers only: serializing them can't fail.
     out.extend_from_slice(&serde_json::to_vec(&line).unwrap_or_default());
     out.push(b'\n');
+    Ok(())
 }
 
 /// Reads one line, its line feed not included.

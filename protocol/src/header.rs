@@ -1,157 +1,22 @@
 //! The JSON of a header, field by field, before it has a meaning.
 //!
 //! One flat struct for all requests and one for all answers: serde's derived structs refuse doubled
-//! fields, and a flat one buffers nothing. [`encode`](crate::encode) and [`decode`](crate::decode)
+//! fields, and a flat one buffers nothing. [`encode`](crate::encode) and [`side`](crate::side)
 //! share them, so that what one writes the other reads.
 
-use alloc::borrow::Cow;
-use alloc::string::ToString;
 use alloc::vec::Vec;
-use core::fmt;
-use core::marker::PhantomData;
 
-use data_encoding::BASE64;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Serialize};
 
 use crate::digest::{Cv, Digest, Token};
-use crate::error::{DecodeError, NameError};
-use crate::limits::{MAX_HEADER_DEPTH, MAX_MODE, MAX_NUMBER, MAX_TEXT_LEN, NANOS_PER_SECOND};
+use crate::field::{self, Text};
 use crate::message::{Mtime, ServerLimits};
-use crate::name::{LinkTarget, Name};
 
-/// Reads a header as JSON object of `T`.
-pub(crate) fn parse<'a, T: Deserialize<'a>>(header: &'a [u8]) -> Result<T, DecodeError> {
-    let text = core::str::from_utf8(header).map_err(|e| DecodeError::NotUtf8(e.valid_up_to()))?;
-    // A derived struct would accept an array as well.
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err(DecodeError::NotObject);
-    }
-    if depth(header) > MAX_HEADER_DEPTH {
-        return Err(DecodeError::TooDeep);
-    }
-    serde_json::from_str(text).map_err(|e| DecodeError::Json(e.to_string()))
-}
-
-/// How deep brackets nest outside strings. serde_json skips unknown fields without a limit of depth.
-fn depth(header: &[u8]) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let (mut in_string, mut escaped) = (false, false);
-    for &byte in header {
-        if in_string {
-            in_string = escaped || byte != b'"';
-            escaped = !escaped && byte == b'\\';
-            continue;
-        }
-        match byte {
-            b'"' => in_string = true,
-            b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
-/// A string that borrows from the header unless JSON escapes are in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
-
-impl Serialize for Text<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Text<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_string())))
-            }
-        }
-        deserializer.deserialize_str(Visitor)
-    }
-}
-
-impl<'a> From<&'a str> for Text<'a> {
-    fn from(text: &'a str) -> Self {
-        Self(Cow::Borrowed(text))
-    }
-}
-
-/// Present means present: `null` is a wrong type, not an absent field.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(d).map(Some)
-}
-
-/// A number that every JSON reader holds exactly.
-fn number<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
-    let value = u64::deserialize(d)?;
-    if value > MAX_NUMBER {
-        return Err(de::Error::custom(format_args!("number {value} is over {MAX_NUMBER}")));
-    }
-    Ok(Some(value))
-}
-
-fn mode<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u32>, D::Error> {
-    let value = u32::deserialize(d)?;
-    if value > MAX_MODE {
-        return Err(de::Error::custom(format_args!("mode {value} is over {MAX_MODE}")));
-    }
-    Ok(Some(value))
-}
-
-/// A nested object. As with headers, a derived struct would accept an array as well.
-fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<T, D::Error> {
-    struct Visitor<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
-        type Value = T;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-            T::deserialize(de::value::MapAccessDeserializer::new(map))
-        }
-    }
-    d.deserialize_map(Visitor(PhantomData))
-}
-
-fn mtime<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Mtime>, D::Error> {
-    let value: Mtime = object(d)?;
-    if value.ns >= NANOS_PER_SECOND || value.s.unsigned_abs() > MAX_NUMBER {
-        return Err(de::Error::custom("mtime is out of range"));
-    }
-    Ok(Some(value))
-}
-
-fn limits<'de, D: Deserializer<'de>>(d: D) -> Result<Option<ServerLimits>, D::Error> {
-    let value: ServerLimits = object(d)?;
-    match value.largest() {
-        largest if largest > MAX_NUMBER => {
-            Err(de::Error::custom(format_args!("limit {largest} is over {MAX_NUMBER}")))
-        }
-        _ => Ok(Some(value)),
-    }
-}
-
-/// Free text that identifies something, 1 to [`MAX_TEXT_LEN`] bytes.
-fn short<'de: 'a, 'a, D: Deserializer<'de>>(d: D) -> Result<Option<Text<'a>>, D::Error> {
-    let text = Text::deserialize(d)?;
-    if text.0.is_empty() || text.0.len() > MAX_TEXT_LEN {
-        return Err(de::Error::custom(format_args!("text is not of 1 to {MAX_TEXT_LEN} bytes")));
-    }
-    Ok(Some(text))
+/// The command alone: what tells dialects apart when the rest can't be read.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CommandHeader<'a> {
+    #[serde(borrow, default, deserialize_with = "field::present")]
+    pub(crate) cmd: Option<Text<'a>>,
 }
 
 /// Every field that any request has.
@@ -160,84 +25,99 @@ pub(crate) struct RequestHeader<'a> {
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) cmd: Option<Text<'a>>,
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<u64>,
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) length: Option<u64>,
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) filename: Option<Text<'a>>,
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) filename_b64: Option<Text<'a>>,
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) filesize: Option<u64>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
     pub(crate) blake3: Option<Digest>,
-    #[serde(default, deserialize_with = "mode", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::mode", skip_serializing_if = "Option::is_none")]
     pub(crate) mode: Option<u32>,
-    #[serde(default, deserialize_with = "mtime", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::mtime", skip_serializing_if = "Option::is_none")]
     pub(crate) mtime: Option<Mtime>,
-    #[serde(borrow, default, deserialize_with = "short", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "field::short",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) fingerprint: Option<Text<'a>>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
     pub(crate) upload: Option<Token>,
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) offset: Option<u64>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
     pub(crate) cv: Option<Cv>,
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) target: Option<Text<'a>>,
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) target_b64: Option<Text<'a>>,
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) after: Option<Text<'a>>,
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) after_b64: Option<Text<'a>>,
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<u64>,
-    #[serde(borrow, default, deserialize_with = "short", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "field::short",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) agent: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "short", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "field::short",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) client: Option<Text<'a>>,
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) slot: Option<u64>,
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) must: Option<Vec<Text<'a>>>,
@@ -246,48 +126,58 @@ pub(crate) struct RequestHeader<'a> {
 /// Every field that any answer has.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct AnswerHeader<'a> {
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) hello: Option<u64>,
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) ack: Option<u64>,
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) refused: Option<u64>,
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) answer: Option<u64>,
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) length: Option<u64>,
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) code: Option<Text<'a>>,
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) message: Option<Text<'a>>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
     pub(crate) retry: Option<bool>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
     pub(crate) upload: Option<Token>,
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) part_size: Option<u64>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
     pub(crate) more: Option<bool>,
-    #[serde(borrow, default, deserialize_with = "short", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "field::short",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) agent: Option<Text<'a>>,
-    #[serde(default, deserialize_with = "limits", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::limits", skip_serializing_if = "Option::is_none")]
     pub(crate) limits: Option<ServerLimits>,
-    #[serde(borrow, default, deserialize_with = "short", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "field::short",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) durability: Option<Text<'a>>,
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) features: Option<Vec<Text<'a>>>,
@@ -299,81 +189,42 @@ pub(crate) struct EntryLine<'a> {
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) kind: Option<Text<'a>>,
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) filename: Option<Text<'a>>,
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) filename_b64: Option<Text<'a>>,
-    #[serde(default, deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) filesize: Option<u64>,
-    #[serde(default, deserialize_with = "mode", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::mode", skip_serializing_if = "Option::is_none")]
     pub(crate) mode: Option<u32>,
-    #[serde(default, deserialize_with = "mtime", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "field::mtime", skip_serializing_if = "Option::is_none")]
     pub(crate) mtime: Option<Mtime>,
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) target: Option<Text<'a>>,
     #[serde(
         borrow,
         default,
-        deserialize_with = "present",
+        deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) target_b64: Option<Text<'a>>,
-}
-
-/// The two forms of one name: text if it is UTF-8, base64 otherwise.
-pub(crate) type Forms<'a> = (Option<Text<'a>>, Option<Text<'a>>);
-
-/// The bytes that one of two forms of a name stands for, or `None` if neither is there.
-fn bytes<'a>(
-    field: &'static str,
-    (text, base64): &'a Forms<'_>,
-) -> Result<Option<Cow<'a, [u8]>>, NameError> {
-    match (text, base64) {
-        (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err(NameError::Both(field)),
-        (Some(text), None) => Ok(Some(Cow::Borrowed(text.0.as_bytes()))),
-        (None, Some(base64)) => {
-            let decoded =
-                BASE64.decode(base64.0.as_bytes()).map_err(|_| NameError::Base64(field))?;
-            if core::str::from_utf8(&decoded).is_ok() {
-                return Err(NameError::NeedlessBase64(field));
-            }
-            Ok(Some(Cow::Owned(decoded)))
-        }
-    }
-}
-
-/// The form in which bytes are sent.
-pub(crate) fn forms(bytes: &[u8]) -> Forms<'_> {
-    match core::str::from_utf8(bytes) {
-        Ok(text) => (Some(Text::from(text)), None),
-        Err(_) => (None, Some(Text(Cow::Owned(BASE64.encode(bytes))))),
-    }
-}
-
-pub(crate) fn name(field: &'static str, forms: &Forms<'_>) -> Result<Option<Name>, NameError> {
-    bytes(field, forms)?.map(|bytes| Name::parse(&bytes)).transpose()
-}
-
-pub(crate) fn link(forms: &Forms<'_>) -> Result<Option<LinkTarget>, NameError> {
-    bytes("target", forms)?.map(|bytes| LinkTarget::parse(&bytes)).transpose()
 }

@@ -36,15 +36,17 @@ mod digest;
 pub mod encode;
 mod entry;
 mod error;
+mod field;
 mod header;
 pub mod limits;
 mod message;
 mod name;
 mod pending;
+mod side;
 
 pub use bitmap::Bitmap;
 pub use code::{Code, Refusal};
-pub use decode::{Answers, Decoder, Event, Headers, Requests};
+pub use decode::{Decoder, Event};
 pub use digest::{Cv, Digest, FileHasher, Geometry, GeometryError, PartHasher, Token, merge};
 pub use entry::{Entry, EntryKind, decode_entry, encode_entry};
 pub use error::{DecodeError, EncodeError, NameError, OrderError, ParseHexError, Place};
@@ -54,6 +56,7 @@ pub use message::{
 };
 pub use name::{LinkTarget, Name};
 pub use pending::{Requester, Responder};
+pub use side::{Answers, Headers, Requests};
 
 /// Runs the example in the readme as a test.
 #[cfg(doctest)]

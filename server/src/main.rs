@@ -42,13 +42,7 @@ fn main() -> ExitCode {
 /// The first signal stops with grace, the second at once.
 fn serve(server: Server) -> anyhow::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT]).context("could not watch signals")?;
-    let mut out = std::io::stdout().lock();
-    for address in server.addresses() {
-        writeln!(out, "listening on {address}").context("could not write to standard output")?;
-    }
-    out.flush().context("could not write to standard output")?;
-    drop(out);
-
+    let addresses: Vec<String> = server.addresses().map(ToString::to_string).collect();
     let stop = server.stopper();
     let handle = signals.handle();
     // This thread watches signals to the end; the others are joined by one that then ends the watch.
@@ -59,6 +53,14 @@ fn serve(server: Server) -> anyhow::Result<()> {
             handle.close();
         })
         .context("could not start a thread")?;
+
+    let mut out = std::io::stdout().lock();
+    for address in addresses {
+        writeln!(out, "listening on {address}").context("could not write to standard output")?;
+    }
+    out.flush().context("could not write to standard output")?;
+    drop(out);
+
     let mut signals = signals.forever();
     if signals.next().is_some() {
         tracing::info!("stopping; transfers under way may finish, a second signal stops at once");

@@ -36,16 +36,30 @@ fn refusal_codes_of_the_protocol_and_of_the_code_are_the_same() {
     assert_eq!(found, expected);
 }
 
-/// Every file that a document links to is there.
+/// The anchor that a heading gets: lower case, spaces as hyphens, no other punctuation.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+fn has_anchor(document: &str, wanted: &str) -> bool {
+    let text = read(document);
+    let mut headings = text.lines().filter(|line| line.starts_with('#'));
+    headings.any(|line| anchor(line.trim_start_matches('#').trim()) == wanted)
+}
+
+/// Every file and every section that a document links to is there.
 #[test]
 fn links_in_documents_lead_somewhere() {
     for document in ["README.md", "ARCHITECTURE.md", "PROTOCOL.md", "CHANGELOG.md"] {
         let text = read(document);
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         let mut count = 0;
-        for link in links.filter(|link| !link.starts_with('#') && !link.contains("://")) {
-            let path = link.split('#').next().unwrap();
+        for link in links.filter(|link| !link.contains("://")) {
+            let (path, section) = link.split_once('#').unwrap_or((link, ""));
+            let path = if path.is_empty() { document } else { path };
             assert!(root().join(path).exists(), "{document}: {link}");
+            assert!(section.is_empty() || has_anchor(path, section), "{document}: {link}");
             count += 1;
         }
         assert!(count > 0, "{document} links to nothing");

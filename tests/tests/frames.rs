@@ -385,6 +385,32 @@ fn hello_of_another_version_or_with_unknown_demands_is_refused_by_name() {
     assert!(answer["limits"]["window_bytes"].as_u64() >= answer["limits"]["max_body"].as_u64());
 }
 
+/// Who says `hello` reads answers, so it is told what is wrong with the rest of its header.
+#[test]
+fn hello_with_missing_or_wrong_fields_is_refused_as_malformed() {
+    let server = server(&[]);
+    let sound = json!({"cmd": "hello", "version": 1, "agent": "t", "client": "c", "slot": 0});
+    for (field, value) in [
+        ("version", json!("1")),
+        ("slot", json!(-1)),
+        ("agent", json!("")),
+        ("client", json!("c".repeat(129))),
+        ("must", json!([1])),
+        ("length", json!(1_u64 << 40)),
+    ] {
+        let mut hello = sound.clone();
+        hello[field] = value;
+        let mut peer = Peer::connect(server.address()).unwrap();
+        let answer = peer.ask(&hello, b"").unwrap();
+        refused(&answer, 0, "malformed");
+    }
+    let mut hello = sound;
+    hello.as_object_mut().unwrap().remove("client");
+    let answer = Peer::connect(server.address()).unwrap().ask(&hello, b"").unwrap();
+    refused(&answer, 0, "malformed");
+    assert!(answer["message"].as_str().unwrap().contains("client"), "{answer}");
+}
+
 #[test]
 fn silence_in_a_header_a_body_or_between_requests_is_ended_and_told() {
     let server = server(&[

@@ -69,7 +69,7 @@ proptest! {
     fn entries_round_trip(entries in prop::collection::vec(strategies::entry(), 0..5)) {
         let mut body = Vec::new();
         for entry in &entries {
-            encode_entry(entry, &mut body);
+            encode_entry(entry, &mut body).unwrap();
         }
         let lines = body.split_inclusive(|&byte| byte == b'\n').map(|line| &line[..line.len() - 1]);
         let decoded: Vec<_> = lines.map(|line| decode_entry(line).unwrap()).collect();

@@ -129,7 +129,10 @@ impl Connection {
                         more = true;
                         break;
                     }
-                    encode_entry(entry, &mut body);
+                    // Numbers that the protocol can't say are not of this world; nor is the entry.
+                    if let Err(error) = encode_entry(entry, &mut body) {
+                        tracing::warn!(name = %entry.name, %error, "not listed");
+                    }
                 }
                 self.answer(id, Reply::Listed { more }, &body);
             }

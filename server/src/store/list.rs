@@ -27,39 +27,19 @@ impl Store {
         let shown = || String::from_utf8_lossy(path).into_owned();
         let failed = |errno| StoreError::at("read directory", shown(), errno);
         let handle = parents.existing(path)?;
-        let after = after.map(|name| name.split().1);
-
-        // The PAGE + 1 smallest names, the largest of them on top.
-        let mut smallest: BinaryHeap<Vec<u8>> = BinaryHeap::new();
-        for entry in rustix::fs::Dir::read_from(&handle).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name().to_bytes();
-            let own = directory.is_none() && name.eq_ignore_ascii_case(b".haul");
-            if matches!(name, b"." | b"..") || own || after.is_some_and(|after| name <= after) {
-                continue;
+        let mut after = after.map(|name| name.split().1.to_vec());
+        loop {
+            let (names, more) = page(&handle, directory, after.as_deref()).map_err(failed)?;
+            let mut entries = Vec::with_capacity(names.len());
+            after = names.last().map(|name| name.split().1.to_vec());
+            for name in names {
+                entries.extend(look(&handle, name)?);
             }
-            smallest.push(name.to_vec());
-            if smallest.len() > PAGE + 1 {
-                smallest.pop();
+            // All of a page may have gone since; a client could not ask on from nothing.
+            if !entries.is_empty() || !more {
+                return Ok((entries, more));
             }
         }
-        let mut names = smallest.into_sorted_vec();
-        let more = names.len() > PAGE;
-        names.truncate(PAGE);
-
-        let mut entries = Vec::with_capacity(names.len());
-        for last in names {
-            let name = match directory {
-                Some(directory) => directory.join(&last),
-                None => Name::parse(&last),
-            };
-            // Too deep to be named, or gone since: not there for a client.
-            let Ok(name) = name else { continue };
-            if let Some(entry) = look(&handle, name)? {
-                entries.push(entry);
-            }
-        }
-        Ok((entries, more))
     }
 
     /// Whether `wanted` is missing here or differs in anything that it states.
@@ -81,6 +61,36 @@ impl Store {
             || (wanted.mode.is_some() && mode(found.mode) != mode(wanted.mode))
             || (wanted.mtime.is_some() && found.mtime != wanted.mtime))
     }
+}
+
+/// The smallest names after `after` that can be said (a path may be too long to be), sorted, and
+/// whether there are more.
+fn page(
+    handle: &OwnedFd,
+    directory: Option<&Name>,
+    after: Option<&[u8]>,
+) -> Result<(Vec<Name>, bool), Errno> {
+    // One more than a page, the largest on top.
+    let mut smallest: BinaryHeap<Name> = BinaryHeap::new();
+    for entry in rustix::fs::Dir::read_from(handle)? {
+        let entry = entry?;
+        let last = entry.file_name().to_bytes();
+        if matches!(last, b"." | b"..") || after.is_some_and(|after| last <= after) {
+            continue;
+        }
+        let name = match directory {
+            Some(directory) => directory.join(last),
+            None => Name::parse(last),
+        };
+        smallest.extend(name);
+        if smallest.len() > PAGE + 1 {
+            smallest.pop();
+        }
+    }
+    let mut names = smallest.into_sorted_vec();
+    let more = names.len() > PAGE;
+    names.truncate(PAGE);
+    Ok((names, more))
 }
 
 /// What stands under the last component of `name`, or `None`.

@@ -1,0 +1,241 @@
+//! Headers into messages, for either side of a connection.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::code::{Code, Refusal};
+use crate::error::{DecodeError, NameError};
+use crate::field::{Text, link, name, parse};
+use crate::header::{AnswerHeader, CommandHeader, RequestHeader};
+use crate::limits::MAX_BODY_LEN;
+use crate::message::{
+    Answer, Attributes, Classic, FirstOrLater, Hello, Op, Reply, Request, ServerHello, Wanted,
+};
+use crate::name::Name;
+
+/// How one side reads headers: [`Requests`] or [`Answers`].
+pub trait Headers {
+    /// What a header becomes.
+    type Header;
+
+    /// Reads the JSON of one header and says how long the body behind it is.
+    ///
+    /// # Errors
+    /// If the header is malformed.
+    fn read(&mut self, header: &[u8]) -> Result<(Self::Header, u64), DecodeError>;
+}
+
+/// A server's side: reads the headers of requests. The first frame decides the dialect.
+#[derive(Debug, Default)]
+pub struct Requests {
+    dialect: Option<Dialect>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    Haul,
+    Classic,
+}
+
+impl Requests {
+    /// Whether the first frame was a `hello`, sound or not: such a peer reads answers.
+    #[must_use]
+    pub fn is_haul(&self) -> bool {
+        self.dialect == Some(Dialect::Haul)
+    }
+}
+
+impl Headers for Requests {
+    type Header = FirstOrLater;
+
+    fn read(&mut self, header: &[u8]) -> Result<(FirstOrLater, u64), DecodeError> {
+        let header: RequestHeader<'_> = match parse(header) {
+            Ok(header) => header,
+            Err(error) => {
+                // Who says `hello` reads answers, so it can be told what is wrong with the rest.
+                if self.dialect.is_none() && is_hello(header) {
+                    self.dialect = Some(Dialect::Haul);
+                }
+                return Err(error);
+            }
+        };
+        let command = need("header", "cmd", header.cmd.as_ref())?.0.to_string();
+        match self.dialect {
+            None if command == "hello" => {
+                self.dialect = Some(Dialect::Haul);
+                let len = body_len(header.length)?;
+                Ok((FirstOrLater::Hello(hello(header)?), len))
+            }
+            Some(Dialect::Haul) => {
+                let length = body_len(header.length)?;
+                let id = need(&command, "id", header.id)?;
+                let op = op(&command, header, length)?;
+                Ok((FirstOrLater::Request(Request { id, length, op }), length))
+            }
+            None | Some(Dialect::Classic) => {
+                self.dialect = Some(Dialect::Classic);
+                let (classic, len) = classic(command, header)?;
+                Ok((FirstOrLater::Classic(classic), len))
+            }
+        }
+    }
+}
+
+fn is_hello(header: &[u8]) -> bool {
+    let read: Result<CommandHeader<'_>, _> = parse(header);
+    read.is_ok_and(|header| header.cmd.is_some_and(|cmd| cmd.0 == "hello"))
+}
+
+fn hello(header: RequestHeader<'_>) -> Result<Hello, DecodeError> {
+    Ok(Hello {
+        version: need("hello", "version", header.version)?,
+        agent: need("hello", "agent", header.agent)?.0.into_owned(),
+        client: need("hello", "client", header.client)?.0.into_owned(),
+        slot: need("hello", "slot", header.slot)?,
+        must: texts(header.must),
+    })
+}
+
+fn classic(command: String, header: RequestHeader<'_>) -> Result<(Classic, u64), DecodeError> {
+    if command != "put" {
+        return Ok((Classic::Unknown(command), 0));
+    }
+    let filename = need("put", "filename", header.filename)?;
+    let size = need("put", "filesize", header.filesize)?;
+    Ok((Classic::Put { name: Name::parse(filename.0.as_bytes()), size }, size))
+}
+
+/// Reads a request whose frame is sound. The outer error ends the connection, the inner one refuses
+/// the request, whose body can be skipped.
+fn op(
+    command: &str,
+    mut header: RequestHeader<'_>,
+    length: u64,
+) -> Result<Result<Op, Refusal>, DecodeError> {
+    let attributes = Attributes { mode: header.mode, mtime: header.mtime };
+    let named = name("filename", &(header.filename.take(), header.filename_b64.take()));
+    let named = match named {
+        Ok(name) => name,
+        Err(error) => return Ok(Err(bad_name(&error))),
+    };
+    let wrong = |message: &str| Ok(Err(Refusal::new(Code::BadRequest, message)));
+    let has_body = matches!(command, "put" | "part" | "check");
+    let op = match command {
+        "put" => {
+            let size = need(command, "filesize", header.filesize)?;
+            let digest = need(command, "blake3", header.blake3)?;
+            let name = need(command, "filename", named)?;
+            if size != length {
+                return wrong("`length` of a put is not its `filesize`");
+            }
+            Op::Put { name, size, digest, attributes }
+        }
+        "open" => Op::Open(Box::new(Wanted {
+            name: need(command, "filename", named)?,
+            size: need(command, "filesize", header.filesize)?,
+            attributes,
+            fingerprint: need(command, "fingerprint", header.fingerprint)?.0.into_owned(),
+        })),
+        "part" => Op::Part {
+            upload: need(command, "upload", header.upload)?,
+            offset: need(command, "offset", header.offset)?,
+            cv: need(command, "cv", header.cv)?,
+        },
+        "commit" => Op::Commit {
+            upload: need(command, "upload", header.upload)?,
+            digest: need(command, "blake3", header.blake3)?,
+        },
+        "abort" => Op::Abort { upload: need(command, "upload", header.upload)? },
+        "mkdir" => Op::Mkdir { name: need(command, "filename", named)?, mode: header.mode },
+        "symlink" => match link(&(header.target.take(), header.target_b64.take())) {
+            Err(error) => return Ok(Err(bad_name(&error))),
+            Ok(target) => Op::Symlink {
+                name: need(command, "filename", named)?,
+                target: need(command, "target", target)?,
+                mtime: header.mtime,
+            },
+        },
+        "setattr" => Op::Setattr { name: need(command, "filename", named)?, attributes },
+        "check" => Op::Check,
+        "list" => match name("after", &(header.after.take(), header.after_b64.take())) {
+            Err(error) => return Ok(Err(bad_name(&error))),
+            Ok(after) => Op::List { name: named, after },
+        },
+        "ping" => Op::Ping,
+        unknown => {
+            let message = alloc::format!("command `{}` is not known", unknown.escape_debug());
+            return Ok(Err(Refusal::new(Code::UnknownCommand, message)));
+        }
+    };
+    if length > 0 && !has_body {
+        return wrong("this request has no body");
+    }
+    Ok(Ok(op))
+}
+
+fn bad_name(error: &NameError) -> Refusal {
+    Refusal::new(Code::BadName, error)
+}
+
+/// A client's side: reads the headers of answers.
+#[derive(Debug, Default)]
+pub struct Answers;
+
+impl Headers for Answers {
+    type Header = Answer;
+
+    fn read(&mut self, header: &[u8]) -> Result<(Answer, u64), DecodeError> {
+        let header: AnswerHeader<'_> = parse(header)?;
+        let length = body_len(header.length)?;
+        let answer = match (header.hello, header.ack, header.refused, header.answer) {
+            (Some(version), None, None, None) => Answer::Hello(ServerHello {
+                version,
+                agent: need("hello", "agent", header.agent)?.0.into_owned(),
+                limits: need("hello", "limits", header.limits)?,
+                durability: need("hello", "durability", header.durability)?.0.into_owned(),
+                features: texts(header.features),
+            }),
+            (None, Some(id), None, None) => Answer::Ack(id),
+            (None, None, Some(id), None) => Answer::Refused {
+                id,
+                refusal: Refusal {
+                    code: Code::parse(&need("refused", "code", header.code)?.0),
+                    message: need("refused", "message", header.message)?.0.into_owned(),
+                    retry: need("refused", "retry", header.retry)?,
+                },
+            },
+            (None, None, None, Some(id)) => {
+                let reply = match (header.upload, header.part_size, header.more) {
+                    (Some(upload), part_size, _) => {
+                        let part_size = need("open", "part_size", part_size)?;
+                        Reply::Opened { upload, part_size }
+                    }
+                    (None, _, Some(more)) => Reply::Listed { more },
+                    (None, _, None) => Reply::Done,
+                };
+                Answer::Answered { id, length, reply }
+            }
+            _ => return Err(DecodeError::UnknownAnswer),
+        };
+        Ok((answer, length))
+    }
+}
+
+fn need<T>(command: &str, field: &'static str, value: Option<T>) -> Result<T, DecodeError> {
+    value.ok_or_else(|| DecodeError::Missing {
+        command: command.escape_debug().take(32).collect(),
+        field,
+    })
+}
+
+fn texts(texts: Option<Vec<Text<'_>>>) -> Vec<String> {
+    texts.unwrap_or_default().into_iter().map(|text| text.0.into_owned()).collect()
+}
+
+fn body_len(length: Option<u64>) -> Result<u64, DecodeError> {
+    match length.unwrap_or(0) {
+        len if len > MAX_BODY_LEN => Err(DecodeError::BodyTooLong(len)),
+        len => Ok(len),
+    }
+}
