@@ -37,7 +37,7 @@ pub fn compare(expected: &Path, actual: &Path) -> anyhow::Result<Compared> {
         match rest.remove(&name) {
             None => differences.push(format!("{}: missing", name.display())),
             Some(other) => {
-                let (left, right) = (expected.join(&name), actual.join(&name));
+                let (left, right) = (below(expected, &name), below(actual, &name));
                 if let Some(what) = difference(&left, &metadata, &right, &other)? {
                     differences.push(format!("{}: {what}", name.display()));
                 }
@@ -57,8 +57,12 @@ pub fn compare(expected: &Path, actual: &Path) -> anyhow::Result<Compared> {
     bail!("{count} differences:\n{}", differences.join("\n"));
 }
 
+/// A file compared on its own is its own tree, with an empty name: joining that would add a slash.
+fn below(root: &Path, name: &Path) -> PathBuf {
+    if name.as_os_str().is_empty() { root.to_owned() } else { root.join(name) }
+}
+
 fn entries(root: &Path) -> anyhow::Result<BTreeMap<PathBuf, Metadata>> {
-    // A file compared on its own is its own tree.
     WalkDir::new(root)
         .into_iter()
         .map(|entry| {
@@ -113,5 +117,23 @@ fn same_bytes(left: &Path, right: &Path) -> anyhow::Result<bool> {
         if expected[..len] != actual[..len] {
             return Ok(false);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn single_files_are_compared_too() -> anyhow::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let paths = ["a", "b"].map(|name| directory.path().join(name));
+        std::fs::write(&paths[0], "same")?;
+        assert_eq!(compare(&paths[0], &paths[0])?.files, 1);
+        std::fs::write(&paths[1], "else")?;
+        let time = std::fs::metadata(&paths[0])?.modified()?;
+        File::options().write(true).open(&paths[1])?.set_modified(time)?;
+        assert!(compare(&paths[0], &paths[1]).is_err_and(|e| e.to_string().contains("bytes")));
+        Ok(())
     }
 }
