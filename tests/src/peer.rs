@@ -33,6 +33,16 @@ pub fn classic(filename: &str, body: &[u8]) -> Vec<u8> {
     frame(&json!({"cmd": "put", "filename": filename, "filesize": body.len()}), body)
 }
 
+/// The header of a `put` of these bytes.
+#[must_use]
+pub fn put(id: u64, name: &str, bytes: &[u8]) -> Value {
+    let digest = blake3::hash(bytes).to_hex();
+    json!({
+        "cmd": "put", "id": id, "length": bytes.len(), "filename": name, "filesize": bytes.len(),
+        "blake3": digest.as_str(),
+    })
+}
+
 impl Peer {
     /// Connects and says nothing.
     ///

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use assert_cmd::Command as Assert;
 use haul_tests::hauld::Hauld;
-use haul_tests::peer::Peer;
+use haul_tests::peer::{Peer, put};
 use haul_tests::user::User;
 use haul_tests::{binaries, eventually};
 use serde_json::{Value, json};
@@ -17,14 +17,6 @@ use tempfile::TempDir;
 
 fn server() -> Hauld {
     Hauld::start(&binaries::get().hauld, &[]).unwrap()
-}
-
-fn put(id: u64, name: &str, bytes: &[u8]) -> Value {
-    let digest = blake3::hash(bytes).to_hex();
-    json!({
-        "cmd": "put", "id": id, "length": bytes.len(), "filename": name, "filesize": bytes.len(),
-        "blake3": digest.as_str(),
-    })
 }
 
 #[track_caller]

@@ -1,0 +1,95 @@
+//! Who a peer is, and whether it is still there: hello, HTTP, silence.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::io::{Read, Write};
+
+use haul_tests::binaries;
+use haul_tests::hauld::Hauld;
+use haul_tests::peer::{Peer, frame, put};
+use serde_json::{Value, json};
+
+fn server(args: &[&str]) -> Hauld {
+    Hauld::start(&binaries::get().hauld, args).unwrap()
+}
+
+#[track_caller]
+fn refused(answer: &Value, id: u64, code: &str) {
+    assert_eq!((&answer["refused"], &answer["code"]), (&json!(id), &json!(code)), "{answer}");
+}
+
+#[test]
+fn http_request_is_named_as_such() {
+    let server = server(&[]);
+    let mut peer = Peer::connect(server.address()).unwrap();
+    peer.stream.write_all(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let text = String::from_utf8(peer.end().unwrap()).unwrap();
+    assert!(text.starts_with("HTTP/1.1 400 ") && text.contains("speaks no HTTP"), "{text}");
+    assert!(server.log_text().contains("the peer speaks HTTP"), "{}", server.log_text());
+}
+
+#[test]
+fn hello_of_another_version_or_with_unknown_demands_is_refused_by_name() {
+    let server = server(&[]);
+    let hello = |version: u64, must: &[&str]| {
+        let mut peer = Peer::connect(server.address()).unwrap();
+        let hello = json!({"cmd": "hello", "version": version, "agent": "t", "client": "c", "slot": 0, "must": must});
+        peer.ask(&hello, b"").unwrap()
+    };
+    refused(&hello(2, &[]), 0, "version");
+    let answer = hello(1, &["teleport"]);
+    refused(&answer, 0, "unsupported");
+    assert!(answer["message"].as_str().unwrap().contains("teleport"));
+    let answer = hello(1, &[]);
+    assert_eq!(answer["durability"], "none");
+    assert!(answer["limits"]["window_bytes"].as_u64() >= answer["limits"]["max_body"].as_u64());
+}
+
+/// Who says `hello` reads answers, so it is told what is wrong with the rest of its header.
+#[test]
+fn hello_with_missing_or_wrong_fields_is_refused_as_malformed() {
+    let server = server(&[]);
+    let sound = json!({"cmd": "hello", "version": 1, "agent": "t", "client": "c", "slot": 0});
+    for (field, value) in [
+        ("version", json!("1")),
+        ("slot", json!(-1)),
+        ("agent", json!("")),
+        ("client", json!("c".repeat(129))),
+        ("must", json!([1])),
+        ("length", json!(1_u64 << 40)),
+    ] {
+        let mut hello = sound.clone();
+        hello[field] = value;
+        let mut peer = Peer::connect(server.address()).unwrap();
+        let answer = peer.ask(&hello, b"").unwrap();
+        refused(&answer, 0, "malformed");
+    }
+    let mut hello = sound;
+    hello.as_object_mut().unwrap().remove("client");
+    let answer = Peer::connect(server.address()).unwrap().ask(&hello, b"").unwrap();
+    refused(&answer, 0, "malformed");
+    assert!(answer["message"].as_str().unwrap().contains("client"), "{answer}");
+}
+
+#[test]
+fn silence_in_a_header_a_body_or_between_requests_is_ended_and_told() {
+    let server = server(&[
+        "--header-timeout",
+        "200ms",
+        "--body-timeout",
+        "200ms",
+        "--idle-timeout",
+        "200ms",
+    ]);
+    for bytes in [&b""[..], b"\x10", b"\x10\0\0\0{", &frame(&put(1, "x", b"12"), b"1")] {
+        let mut peer = Peer::hello(server.address()).unwrap();
+        peer.stream.write_all(bytes).unwrap();
+        let answer = peer.receive().unwrap().0;
+        refused(&answer, 0, "timeout");
+        assert_eq!(answer["retry"], true);
+        let mut rest = Vec::new();
+        peer.stream.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"");
+    }
+    assert!(!server.root().join("x").exists());
+}
