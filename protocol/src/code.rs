@@ -21,6 +21,8 @@ pub enum Code {
     Timeout,
     /// The server is stopping.
     ShuttingDown,
+    /// A newer connection of the same client and slot replaced this one.
+    Fenced,
     /// A limit on what is open at once is reached.
     Busy,
     /// The command is not known.
@@ -51,10 +53,14 @@ pub enum Code {
     BadPart,
     /// A newer claim on the same part replaced this one.
     Superseded,
+    /// A newer `open` of the same file by the same client replaced this upload's token.
+    TakenOver,
     /// The commit came before all parts.
     Incomplete,
     /// The server's disk failed.
     Io,
+    /// The change is visible, but the disk failed to make it durable.
+    Uncertain,
     /// A code that this version does not know, kept as it came.
     Other(String),
 }
@@ -63,7 +69,7 @@ pub enum Code {
 /// connection end.
 type Row = (Code, &'static str, bool, bool);
 
-const ROWS: [Row; 24] = [
+const ROWS: [Row; 27] = [
     (Code::Malformed, "malformed", false, true),
     (Code::Version, "version", false, true),
     (Code::Unsupported, "unsupported", false, true),
@@ -71,6 +77,7 @@ const ROWS: [Row; 24] = [
     (Code::Window, "window", false, true),
     (Code::Timeout, "timeout", true, true),
     (Code::ShuttingDown, "shutting_down", true, true),
+    (Code::Fenced, "fenced", false, true),
     (Code::Busy, "busy", true, false),
     (Code::UnknownCommand, "unknown_command", false, false),
     (Code::BadName, "bad_name", false, false),
@@ -86,8 +93,10 @@ const ROWS: [Row; 24] = [
     (Code::UnknownUpload, "unknown_upload", true, false),
     (Code::BadPart, "bad_part", false, false),
     (Code::Superseded, "superseded", false, false),
+    (Code::TakenOver, "taken_over", false, false),
     (Code::Incomplete, "incomplete", true, false),
     (Code::Io, "io", false, false),
+    (Code::Uncertain, "uncertain", true, false),
 ];
 
 impl Code {

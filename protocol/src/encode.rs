@@ -25,6 +25,7 @@ pub fn hello(hello: &Hello, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     check("slot", hello.slot, MAX_NUMBER)?;
     check_text("agent", &hello.agent)?;
     check_text("client", &hello.client)?;
+    check_text("identity", hello.identity.as_deref().unwrap_or("none"))?;
     frame(
         &RequestHeader {
             cmd: Some(Text::from("hello")),
@@ -32,6 +33,7 @@ pub fn hello(hello: &Hello, out: &mut Vec<u8>) -> Result<(), EncodeError> {
             agent: Some(Text::from(hello.agent.as_str())),
             client: Some(Text::from(hello.client.as_str())),
             slot: Some(hello.slot),
+            identity: hello.identity.as_deref().map(Text::from),
             must: Some(hello.must.iter().map(|entry| Text::from(entry.as_str())).collect()),
             ..RequestHeader::default()
         },

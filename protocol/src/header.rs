@@ -117,6 +117,13 @@ pub(crate) struct RequestHeader<'a> {
     #[serde(
         borrow,
         default,
+        deserialize_with = "field::short",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) identity: Option<Text<'a>>,
+    #[serde(
+        borrow,
+        default,
         deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]

@@ -41,6 +41,9 @@ pub struct Hello {
     pub client: String,
     /// Which of the client's connections this is.
     pub slot: u64,
+    /// Who the client is across its runs: a later run resumes what an earlier one of the same
+    /// identity left. `None`: nobody but this run.
+    pub identity: Option<String>,
     /// Features without which the client can't go on.
     pub must: Vec<String>,
 }

@@ -239,6 +239,13 @@ impl Responder {
         ack
     }
 
+    /// The last id that was acknowledged, 0 before any: repeated while a slow disk holds the next one
+    /// back.
+    #[must_use]
+    pub fn last_ack(&self) -> u64 {
+        self.acked
+    }
+
     fn get(&mut self, id: u64) -> Option<&mut Open> {
         self.open.get_mut(usize::try_from(id.checked_sub(self.first)?).ok()?)
     }

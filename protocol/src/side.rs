@@ -93,6 +93,7 @@ fn hello(header: RequestHeader<'_>) -> Result<Hello, DecodeError> {
         agent: need("hello", "agent", header.agent)?.0.into_owned(),
         client: need("hello", "client", header.client)?.0.into_owned(),
         slot: need("hello", "slot", header.slot)?,
+        identity: header.identity.map(|identity| identity.0.into_owned()),
         must: texts(header.must),
     })
 }

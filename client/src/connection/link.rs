@@ -82,6 +82,7 @@ impl Link {
             agent: concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned(),
             client: run.client.clone(),
             slot: slot as u64,
+            identity: None,
             must: Vec::new(),
         };
         encode::hello(&hello, &mut self.out).map_err(super::encoding)?;

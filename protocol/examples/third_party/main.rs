@@ -28,6 +28,7 @@ fn main() -> Result<()> {
         agent: "third-party/0.1".to_string(),
         client: "random for each run".to_string(),
         slot: 0,
+        identity: None,
         must: Vec::new(),
     };
     encode::hello(&hello, &mut client.wire)?;

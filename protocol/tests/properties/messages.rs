@@ -115,7 +115,7 @@ proptest! {
 
 fn sound_hello() -> Hello {
     let (agent, client) = ("test/1".to_string(), "c".to_string());
-    Hello { version: 1, agent, client, slot: 0, must: Vec::new() }
+    Hello { version: 1, agent, client, slot: 0, identity: None, must: Vec::new() }
 }
 
 #[test]

@@ -59,8 +59,15 @@ fn token() -> impl Strategy<Value = Token> {
 }
 
 pub(crate) fn hello() -> impl Strategy<Value = Hello> {
-    (number(), text(), text(), number(), vec(".{0,9}", 0..3)).prop_map(
-        |(version, agent, client, slot, must)| Hello { version, agent, client, slot, must },
+    (number(), text(), text(), number(), option::of(text()), vec(".{0,9}", 0..3)).prop_map(
+        |(version, agent, client, slot, identity, must)| Hello {
+            version,
+            agent,
+            client,
+            slot,
+            identity,
+            must,
+        },
     )
 }
 

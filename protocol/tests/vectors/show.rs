@@ -8,10 +8,18 @@ use serde_json::{Map, Value, json};
 /// The object for a header that a server has read.
 pub(crate) fn request(header: &FirstOrLater) -> Value {
     match header {
-        FirstOrLater::Hello(hello) => json!({
-            "is": "hello", "version": hello.version, "agent": hello.agent,
-            "client": hello.client, "slot": hello.slot, "must": hello.must,
-        }),
+        FirstOrLater::Hello(hello) => {
+            let mut object = object("hello");
+            object.insert("version".into(), json!(hello.version));
+            object.insert("agent".into(), json!(hello.agent));
+            object.insert("client".into(), json!(hello.client));
+            object.insert("slot".into(), json!(hello.slot));
+            if let Some(identity) = &hello.identity {
+                object.insert("identity".into(), json!(identity));
+            }
+            object.insert("must".into(), json!(hello.must));
+            Value::Object(object)
+        }
         FirstOrLater::Classic(Classic::Unknown(cmd)) => {
             json!({ "is": "classic_unknown", "cmd": cmd })
         }
