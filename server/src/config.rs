@@ -36,10 +36,18 @@ pub struct Config {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
 
-    /// What an acknowledgement promises: "none" holds across a crash of this process, "group" (not
-    /// there yet) across a power cut.
-    #[arg(long, value_enum, default_value = "none")]
+    /// What an acknowledgement promises: "group" holds across a power cut, and flushes many changes
+    /// together; "none" holds across a crash of this process.
+    #[arg(long, value_enum, default_value = "group")]
     pub durability: Durability,
+
+    /// How long an interrupted upload of a large file can be taken up again.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "7d")]
+    pub keep_partials: Duration,
+
+    /// Space that uploads leave free on the file system of the root.
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "16MiB")]
+    pub keep_free: u64,
 
     /// Largest file, such as 10GiB; at most 1TiB.
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "1TiB")]
@@ -83,6 +91,17 @@ pub enum Durability {
     None,
     /// The file survives a power cut.
     Group,
+}
+
+impl Durability {
+    /// The word in `hello`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Group => "group",
+        }
+    }
 }
 
 impl Config {

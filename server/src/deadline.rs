@@ -19,6 +19,8 @@ pub(crate) enum Owes {
     Bytes,
     /// Reading what it was sent.
     Reading,
+    /// Nothing: the server does, and repeats its last ack so that the peer knows it is there.
+    Nothing,
 }
 
 /// When a peer has been silent for too long, in milliseconds of the server's clock.

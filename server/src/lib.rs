@@ -4,9 +4,11 @@
 //! [`Config`] says what to serve and [`Server`] serves it. ARCHITECTURE.md in the repository walks
 //! the path of one file through these modules.
 
+mod committer;
 pub mod config;
 mod connection;
 mod deadline;
+mod fence;
 mod listen;
 mod poller;
 mod pool;
@@ -14,8 +16,10 @@ mod reply;
 mod server;
 mod slots;
 mod store;
+mod sweeper;
 mod upload;
 mod uploads;
+mod writer;
 
 pub use config::Config;
 pub use server::{Server, StartError};

@@ -20,6 +20,7 @@ pub(crate) struct Interest {
 }
 
 impl Interest {
+    pub(crate) const NONE: Self = Self { read: false, write: false };
     pub(crate) const READ: Self = Self { read: true, write: false };
     pub(crate) const WRITE: Self = Self { read: false, write: true };
     pub(crate) const BOTH: Self = Self { read: true, write: true };

@@ -10,8 +10,10 @@ use haul_protocol::ServerLimits;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
+use crate::committer::Committer;
 use crate::connection::{Connection, Next};
 use crate::deadline::Timeouts;
+use crate::fence::Fences;
 use crate::listen::Listener;
 use crate::poller::{Interest, Poller};
 use crate::slots::{FIRST_OTHER_KEY, Slot, Slots};
@@ -33,6 +35,9 @@ const MAX_HEADER_BYTES: usize = 64 * 1024 * 1024;
 pub(crate) struct Shared {
     pub(crate) store: Arc<Store>,
     pub(crate) uploads: Uploads,
+    pub(crate) fences: Fences,
+    /// Makes changes durable; `None` if nobody waits for the disk.
+    pub(crate) committer: Option<Committer>,
     pub(crate) slots: Slots,
     pub(crate) limits: ServerLimits,
     pub(crate) timeouts: Timeouts,
@@ -63,6 +68,7 @@ impl Shared {
         limits: ServerLimits,
         timeouts: Timeouts,
         max_connections: usize,
+        durable: bool,
     ) -> io::Result<Self> {
         let poller = Poller::new()?;
         for (index, listener) in (FIRST_OTHER_KEY..).zip(&listeners) {
@@ -71,6 +77,8 @@ impl Shared {
         Ok(Self {
             store,
             uploads: Uploads::default(),
+            fences: Fences::default(),
+            committer: durable.then(Committer::default),
             slots: Slots::default(),
             limits,
             timeouts,
@@ -89,6 +97,11 @@ impl Shared {
         self.listeners.iter().map(|listener| &listener.address)
     }
 
+    /// What an ack promises, in the word of `hello`.
+    pub(crate) fn durability(&self) -> &'static str {
+        if self.committer.is_some() { "group" } else { "none" }
+    }
+
     /// Milliseconds since the server started.
     pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
@@ -97,6 +110,13 @@ impl Shared {
     /// Lets owners look at deadlines that have passed.
     pub(crate) fn expire(&self, now: u64, scarce: bool) {
         self.slots.for_each(|slot| slot.expire(&self.poller, now, scarce));
+    }
+
+    /// Makes a worker run a connection soon, if it still is.
+    pub(crate) fn wake(&self, key: u64) {
+        if let Some(slot) = self.slots.get(key) {
+            slot.wake(&self.poller);
+        }
     }
 
     /// Whether no more connections are accepted for the time being.
@@ -190,6 +210,7 @@ impl<'a> Worker<'a> {
     fn drive(&mut self, slot: &Slot, connection: Box<Connection>) {
         let mut running = Some(connection);
         while let Some(mut connection) = running.take() {
+            connection.completed(slot.completions());
             match connection.turn(self) {
                 Next::Park(interest, deadline) => {
                     slot.set_deadline(deadline);
@@ -241,9 +262,9 @@ impl<'a> Worker<'a> {
         let socket = Arc::new(socket);
         let slot = self.shared.slots.add(Arc::clone(&socket));
         // Registered without interest; parking arms it.
-        let none = Interest { read: false, write: false };
-        let connection = Box::new(Connection::new(Arc::clone(&socket), peer, self.shared.now()));
-        if let Err(error) = self.shared.poller.add(&*socket, slot.key, none) {
+        let now = self.shared.now();
+        let connection = Box::new(Connection::new(Arc::clone(&socket), slot.key, peer, now));
+        if let Err(error) = self.shared.poller.add(&*socket, slot.key, Interest::NONE) {
             tracing::error!(%error, "could not watch a connection");
             self.shared.slots.remove(&slot);
             return;

@@ -11,7 +11,10 @@ impl From<StoreError> for Refusal {
             StoreError::Conflict { .. } => Code::Conflict,
             StoreError::CrossDevice { .. } => Code::CrossDevice,
             StoreError::DigestMismatch { .. } => Code::DigestMismatch,
-            StoreError::NoSpace { .. } | StoreError::Quota { .. } => Code::NoSpace,
+            StoreError::NoSpace { .. } | StoreError::Quota { .. } | StoreError::NoRoom { .. } => {
+                Code::NoSpace
+            }
+            StoreError::Uncertain { .. } => Code::Uncertain,
             StoreError::Permission { .. } => Code::Permission,
             StoreError::NotFound { .. } => Code::NotFound,
             StoreError::Io { .. } => Code::Io,

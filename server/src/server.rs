@@ -8,11 +8,13 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 
+use crate::committer::{self, MAX_QUEUED};
 use crate::config::{Config, Durability};
 use crate::deadline;
 use crate::listen::{Listen, ListenError};
 use crate::pool::{Shared, Worker};
 use crate::store::Store;
+use crate::sweeper::Sweeper;
 use crate::uploads::MAX_OPEN;
 
 /// The server can't start.
@@ -38,6 +40,8 @@ pub struct Server {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     timer: JoinHandle<()>,
+    committer: Option<JoinHandle<()>>,
+    sweeper: Sweeper,
 }
 
 /// Files that are open besides connections, staged files and uploads.
@@ -56,7 +60,8 @@ impl Server {
     pub fn start(config: &Config) -> Result<Self, StartError> {
         check(config)?;
         let umask = rustix::process::umask(Mode::empty());
-        let store = Store::open(&config.root, umask)
+        let durable = config.durability == Durability::Group;
+        let store = Store::open(&config.root, umask, durable, config.keep_free)
             .map_err(|error| StartError::Root(error.to_string()))?;
         let limits = ServerLimits {
             max_file: config.max_file,
@@ -65,10 +70,10 @@ impl Server {
         };
         let listeners: Vec<_> = config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
         let workers = config.workers.map_or_else(default_workers, usize::from);
-        let max_connections = connections(config.max_connections, workers);
+        let max_connections = connections(config.max_connections, workers, durable);
         tracing::info!(
             root = %store.path().display(),
-            durability = "none",
+            durability = config.durability.as_str(),
             workers,
             max_connections,
             "serving"
@@ -82,7 +87,9 @@ impl Server {
             limits,
             config.timeouts(),
             max_connections,
+            durable,
         )?);
+        shared.uploads.sweep(&shared.store, config.keep_partials);
         let spawn = |name: String, run: fn(&Arc<Shared>)| {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name(name).spawn(move || run(&shared))
@@ -91,7 +98,12 @@ impl Server {
             .map(|index| spawn(format!("worker-{index}"), |shared| Worker::new(shared).run()))
             .collect::<Result<_, _>>()?;
         let timer = spawn(String::from("timer"), deadline::run)?;
-        Ok(Self { shared, workers, timer })
+        let committer = match durable {
+            true => Some(spawn(String::from("committer"), committer::run)?),
+            false => None,
+        };
+        let sweeper = Sweeper::start(Arc::clone(&shared), config.keep_partials)?;
+        Ok(Self { shared, workers, timer, committer, sweeper })
     }
 
     /// The addresses that are listened on.
@@ -108,19 +120,24 @@ impl Server {
     /// Waits until the server has been stopped and all its threads have ended.
     pub fn join(self) {
         for thread in self.workers.into_iter().chain([self.timer]) {
-            if thread.join().is_err() {
-                tracing::error!("a thread has panicked");
-            }
+            joined(thread);
         }
+        // What workers have queued is made durable before the process ends.
+        if let (Some(committer), Some(thread)) = (&self.shared.committer, self.committer) {
+            committer.stop();
+            joined(thread);
+        }
+        self.sweeper.stop();
+    }
+}
+
+fn joined(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a thread has panicked");
     }
 }
 
 fn check(config: &Config) -> Result<(), StartError> {
-    if config.durability == Durability::Group {
-        return Err(StartError::Usage(String::from(
-            "--durability group is not there yet; this version has --durability none",
-        )));
-    }
     match config.listen.iter().find(|listen| !listen.is_local()) {
         Some(open) if !config.insecure => Err(StartError::Usage(format!(
             "{open} can be reached from other machines, without encryption and without asking who \
@@ -136,14 +153,15 @@ fn default_workers() -> usize {
 
 /// Raises the limit of open files and derives from it how many connections there may be: each may
 /// hold a socket and a staged file.
-fn connections(wanted: Option<usize>, workers: usize) -> usize {
+fn connections(wanted: Option<usize>, workers: usize, durable: bool) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     // If that is not allowed, the current limit stays.
     let _ = setrlimit(Resource::Nofile, raised);
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     // A worker holds some parents and one file of its own.
-    let taken = OTHER_FILES + MAX_OPEN as u64 + 16 * workers as u64;
+    let queued = if durable { 2 * MAX_QUEUED as u64 } else { 0 };
+    let taken = OTHER_FILES + 2 * MAX_OPEN as u64 + 16 * workers as u64 + queued;
     let possible = usize::try_from(files.saturating_sub(taken) / 2).unwrap_or(usize::MAX).max(1);
     let usual = usize::try_from(USUAL_CONNECTIONS).unwrap_or(usize::MAX);
     wanted.unwrap_or(usual).clamp(1, possible)

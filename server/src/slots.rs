@@ -12,6 +12,7 @@ use rustix::fd::OwnedFd;
 use rustix::net::Shutdown;
 use slab::Slab;
 
+use crate::committer::Completion;
 use crate::connection::Connection;
 use crate::deadline::{Deadline, NEVER, Owes};
 use crate::poller::{Interest, Poller};
@@ -28,6 +29,8 @@ pub(crate) struct Slot {
     /// What the peer owes by then, as [`Owes`].
     owes: AtomicU8,
     owner: Mutex<Owner>,
+    /// Changes of this connection that the committer is done with.
+    completions: Mutex<Vec<Completion>>,
 }
 
 #[derive(Debug)]
@@ -72,10 +75,24 @@ impl Slot {
             return Some(connection);
         }
         *owner = Owner::Parked(connection);
+        // Armed for nothing it would still be told of a hang-up, again and again.
+        if interest == Interest::NONE {
+            return None;
+        }
         if let Err(error) = poller.arm(&*self.socket, self.key, interest) {
             tracing::error!(%error, "could not arm a connection");
         }
         None
+    }
+
+    /// The committer is done with a change; whoever runs the connection next takes this.
+    pub(crate) fn complete(&self, completion: Completion) {
+        self.completions.lock().unwrap_or_else(PoisonError::into_inner).push(completion);
+    }
+
+    /// Takes what the committer has left.
+    pub(crate) fn completions(&self) -> Vec<Completion> {
+        std::mem::take(&mut self.completions.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Makes a worker run the connection soon, whatever its peer does.
@@ -145,6 +162,7 @@ impl Slots {
             deadline: AtomicU64::new(NEVER),
             owes: AtomicU8::new(Owes::Bytes as u8),
             owner: Mutex::new(Owner::Running),
+            completions: Mutex::new(Vec::new()),
         });
         entry.insert(Arc::clone(&slot));
         slot

@@ -8,6 +8,7 @@
 //! - A held part is never written again: the same chaining value is acknowledged without writing,
 //!   another one is refused.
 //! - A commit needs every part held, and chaining values that merge to its digest.
+//! - Who opens the upload again has it alone: all claims are cancelled, what is held stays.
 //!
 //! | part | event | becomes | decision |
 //! |---|---|---|---|
@@ -15,14 +16,15 @@
 //! | claimed | `claim` | claimed (new number) | write when the older writer has stopped |
 //! | held | `claim`, same value | held | skip |
 //! | held | `claim`, other value | held | refuse `bad_part` |
-//! | claimed | `finish`, value as announced | held | acknowledge |
+//! | claimed | `finish`, value as announced | held | journal, then acknowledge |
 //! | claimed | `finish`, other value | missing | refuse `digest_mismatch` |
 //! | claimed by another, missing, held | `finish` | as before | refuse `superseded` |
 //! | claimed | `release` | missing | |
+//! | claimed | `take_over` | missing | the older writer is refused, then the newer one may write |
 //! | all held | `commit`, digest right | | publish |
 //! | any | `commit` otherwise | as before | refuse `incomplete` or `digest_mismatch` |
 
-use haul_protocol::{Code, Cv, Digest, Geometry, Refusal, merge};
+use haul_protocol::{Bitmap, Code, Cv, Digest, Geometry, Refusal, merge};
 
 /// The state of one upload.
 #[derive(Debug)]
@@ -60,9 +62,42 @@ pub(crate) enum Decision {
 }
 
 impl Upload {
-    /// Nothing is held yet.
-    pub(crate) fn new(geometry: Geometry) -> Self {
-        Self { geometry, parts: vec![Part::Missing; geometry.parts()], next_claim: 0 }
+    /// These parts are held already.
+    pub(crate) fn new(geometry: Geometry, held: &[(usize, Cv)]) -> Self {
+        let mut parts = vec![Part::Missing; geometry.parts()];
+        for &(index, cv) in held {
+            if let Some(part) = parts.get_mut(index) {
+                *part = Part::Held(cv);
+            }
+        }
+        Self { geometry, parts, next_claim: 0 }
+    }
+
+    /// The parts that are held.
+    pub(crate) fn held(&self) -> Bitmap {
+        let mut held = Bitmap::new();
+        for (index, part) in self.parts.iter().enumerate() {
+            if matches!(part, Part::Held(_)) {
+                held.set(index);
+            }
+        }
+        held
+    }
+
+    /// Bytes of the parts that are not held.
+    pub(crate) fn missing_bytes(&self) -> u64 {
+        let missing =
+            self.parts.iter().enumerate().filter(|(_, part)| !matches!(part, Part::Held(_)));
+        missing.filter_map(|(index, _)| self.geometry.range(index)).map(|r| r.end - r.start).sum()
+    }
+
+    /// The upload is opened again: nobody else writes any more.
+    pub(crate) fn take_over(&mut self) {
+        for part in &mut self.parts {
+            if matches!(part, Part::Claimed(_)) {
+                *part = Part::Missing;
+            }
+        }
     }
 
     pub(crate) fn geometry(&self) -> Geometry {
@@ -98,8 +133,14 @@ impl Upload {
         self.parts[claim.index] == Part::Claimed(claim.number)
     }
 
-    /// All bytes of a part are written, and have this chaining value.
-    pub(crate) fn finish(&mut self, claim: &Claim, actual: Cv) -> Result<(), Refusal> {
+    /// All bytes of a part are written, and have this chaining value. `journal` is called before it
+    /// counts as held: nobody else can claim the part between the two.
+    pub(crate) fn finish<T>(
+        &mut self,
+        claim: &Claim,
+        actual: Cv,
+        journal: impl FnOnce() -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         if !self.is_valid(claim) {
             return Err(superseded());
         }
@@ -110,8 +151,10 @@ impl Upload {
                 format_args!("part {} does not match its chaining value", claim.index),
             ));
         }
+        self.parts[claim.index] = Part::Missing;
+        let journalled = journal()?;
         self.parts[claim.index] = Part::Held(actual);
-        Ok(())
+        Ok(journalled)
     }
 
     /// A writer gives up.
@@ -170,7 +213,7 @@ mod tests {
         let bytes = [vec![1; 1024], vec![2; 10]];
         let cvs = [cv(&bytes[0], 0, geometry), cv(&bytes[1], 1, geometry)];
         let digest = Digest::of(&bytes.concat());
-        (Upload::new(geometry), bytes, cvs, digest)
+        (Upload::new(geometry, &[]), bytes, cvs, digest)
     }
 
     fn write(decision: Result<Decision, Refusal>) -> Claim {
@@ -194,7 +237,7 @@ mod tests {
     fn parts_doubled_are_skipped_or_refused() {
         let (mut upload, _, cvs, _) = fixture();
         let claim = write(upload.claim(0, 1024, cvs[0]));
-        upload.finish(&claim, cvs[0]).unwrap();
+        upload.finish(&claim, cvs[0], || Ok(())).unwrap();
         assert_eq!(upload.claim(0, 1024, cvs[0]), Ok(Decision::Skip));
         assert_eq!(upload.claim(0, 1024, cvs[1]).unwrap_err().code, Code::BadPart);
     }
@@ -207,17 +250,20 @@ mod tests {
         assert!(matches!(new, Ok(Decision::TakeOver(_))));
         let new = write(new);
         assert!(!upload.is_valid(&old) && upload.is_valid(&new));
-        assert_eq!(upload.finish(&old, cvs[0]).unwrap_err().code, Code::Superseded);
+        assert_eq!(upload.finish(&old, cvs[0], || Ok(())).unwrap_err().code, Code::Superseded);
         upload.release(&old);
         assert!(upload.is_valid(&new), "a cancelled writer releases nothing");
-        upload.finish(&new, cvs[0]).unwrap();
+        upload.finish(&new, cvs[0], || Ok(())).unwrap();
     }
 
     #[test]
     fn part_with_wrong_cv_is_missing_again() {
         let (mut upload, _, cvs, _) = fixture();
         let claim = write(upload.claim(0, 1024, cvs[0]));
-        assert_eq!(upload.finish(&claim, cvs[1]).unwrap_err().code, Code::DigestMismatch);
+        assert_eq!(
+            upload.finish(&claim, cvs[1], || Ok(())).unwrap_err().code,
+            Code::DigestMismatch
+        );
         write(upload.claim(0, 1024, cvs[0]));
     }
 
@@ -225,11 +271,11 @@ mod tests {
     fn commit_needs_every_part_and_the_right_digest() {
         let (mut upload, _, cvs, digest) = fixture();
         let second = write(upload.claim(1024, 10, cvs[1]));
-        upload.finish(&second, cvs[1]).unwrap();
+        upload.finish(&second, cvs[1], || Ok(())).unwrap();
         assert_eq!(upload.commit(digest).unwrap_err().code, Code::Incomplete);
         let first = write(upload.claim(0, 1024, cvs[0]));
         assert_eq!(upload.commit(digest).unwrap_err().code, Code::Incomplete);
-        upload.finish(&first, cvs[0]).unwrap();
+        upload.finish(&first, cvs[0], || Ok(())).unwrap();
         assert_eq!(upload.commit(Digest([0; 32])).unwrap_err().code, Code::DigestMismatch);
         assert_eq!(upload.commit(digest), Ok(()));
     }

@@ -1,21 +1,25 @@
 //! All large files under way: found by token, written by any connection, published once.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use haul_protocol::{
-    Attributes, Code, Cv, Digest, Geometry, Name, PartHasher, Refusal, Token, Wanted, limits,
-};
+use haul_protocol::{Bitmap, Code, Cv, Digest, Geometry, Refusal, Token, Wanted, limits};
 
-use crate::store::{Parents, Staged, Store};
-use crate::upload::{Claim, Decision, Upload, superseded};
+use crate::store::{Change, Key, Parents, Resumed, Store};
+use crate::upload::{Decision, Upload, superseded};
+use crate::writer::{OpenUpload, Owner, PartWriter};
 
-/// Large files that may be under way at once; each holds one open file.
+/// Large files that may be under way at once; each holds two open files.
 pub(crate) const MAX_OPEN: usize = 256;
 
 /// Parts of all files under way together: bounds the memory of their states (40 bytes a part) to
 /// 20 MiB.
 const MAX_OPEN_PARTS: usize = 1 << 19;
+
+/// Tokens that are remembered after they have become invalid, and published files whose journal is
+/// kept: for clients that ask again because the answer was lost.
+const REMEMBERED: usize = 256;
 
 /// The table of uploads, and which client has how many connections.
 #[derive(Debug, Default)]
@@ -26,20 +30,32 @@ pub(crate) struct Uploads {
 #[derive(Debug, Default)]
 struct Table {
     open: HashMap<Token, Arc<OpenUpload>>,
+    /// The token of each key that is open.
+    by_key: HashMap<String, Token>,
+    /// Keys whose files are being opened or renamed just now.
+    busy: HashSet<String>,
     parts: usize,
     connections: HashMap<String, usize>,
+    /// Tokens that a newer `open` has replaced.
+    taken_over: VecDeque<Token>,
+    published: VecDeque<(Token, Digest, String)>,
 }
 
-/// One large file: its state, and the staged file that its parts are written to.
+/// What a commit needs.
 #[derive(Debug)]
-pub(crate) struct OpenUpload {
-    name: Name,
-    attributes: Attributes,
-    client: String,
-    state: Mutex<Upload>,
-    /// Writers share it, a commit has it alone and takes the file out: after that a late writer
-    /// finds nothing to write to.
-    staged: RwLock<Option<Staged>>,
+pub(crate) enum Commit {
+    /// Nothing: it was done before.
+    Done,
+    /// This change, and to be told when it is over.
+    Change(Change, Publishing),
+}
+
+/// An upload on its way to its final name.
+#[derive(Debug)]
+pub(crate) struct Publishing {
+    token: Token,
+    digest: Digest,
+    key: String,
 }
 
 impl Uploads {
@@ -52,7 +68,8 @@ impl Uploads {
         *self.table().connections.entry(client.to_owned()).or_default() += 1;
     }
 
-    /// A connection of this client has ended; with its last one, its uploads are discarded.
+    /// A connection of this client has ended; with its last one its tokens are forgotten. What is
+    /// held stays on the disk.
     pub(crate) fn disconnected(&self, client: &str) {
         let mut table = self.table();
         let Some(count) = table.connections.get_mut(client) else {
@@ -66,58 +83,85 @@ impl Uploads {
         let left: Vec<Token> = table
             .open
             .iter()
-            .filter(|(_, upload)| upload.client == client)
+            .filter(|(_, upload)| upload.owner().client == client)
             .map(|(token, _)| *token)
             .collect();
-        let left: Vec<_> = left.into_iter().filter_map(|token| table.remove(&token)).collect();
-        drop(table);
-        for upload in left {
-            tracing::info!(name = %upload.name, "discarded an unfinished upload");
-            upload.close();
+        for token in left {
+            if let Some(upload) = table.remove(&token) {
+                tracing::info!(name = %upload.name, "an upload is interrupted");
+                upload.take();
+            }
         }
     }
 
     /// Whether this client has uploads under way.
     pub(crate) fn has_open(&self, client: &str) -> bool {
-        self.table().open.values().any(|upload| upload.client == client)
+        self.table().open.values().any(|upload| upload.owner().client == client)
     }
 
-    /// Starts an upload.
+    /// Starts an upload, or goes on with one; returns what is held.
     pub(crate) fn open(
         &self,
         store: &Arc<Store>,
         parents: &Parents<'_>,
-        client: &str,
+        (client, identity): (&str, &str),
         wanted: Wanted,
-    ) -> Result<(Token, Geometry), Refusal> {
+    ) -> Result<(Token, Geometry, Bitmap), Refusal> {
         let part_size = limits::part_size_for(wanted.size).unwrap_or(limits::MAX_BODY_LEN);
         let geometry = Geometry::new(wanted.size, part_size)
             .map_err(|error| Refusal::new(Code::BadRequest, error))?;
-        self.table().check_room(geometry)?;
+        let key = Key::new(&wanted.name, geometry, &wanted.fingerprint, identity);
+        let token = random_token()?;
+        let owner = Owner { token, client: client.to_owned(), attributes: wanted.attributes };
         store.prepare(parents, &wanted.name)?;
-        let staged = store.stage(&wanted.name, &wanted.attributes)?;
-        let mut token = [0; 16];
-        getrandom::fill(&mut token)
-            .map_err(|error| Refusal::new(Code::Io, format_args!("no random bytes: {error}")))?;
-        let token = Token(token);
+        if let Some(upload) = self.take_over_or_begin(&key, geometry, &owner)? {
+            // Older writers may have passed their check and be in the middle of a write.
+            drop(upload.writers_alone());
+            let held = upload.state().held();
+            return Ok((token, geometry, held));
+        }
+        let opened = open_files(store, parents, &key, &wanted, geometry, owner);
         let mut table = self.table();
-        // Others may have come in the meantime.
-        table.check_room(geometry)?;
+        table.busy.remove(key.id());
+        let upload = opened?;
+        let held = upload.state().held();
         table.parts += geometry.parts();
-        table.open.insert(
-            token,
-            Arc::new(OpenUpload {
-                name: wanted.name,
-                attributes: wanted.attributes,
-                client: client.to_owned(),
-                state: Mutex::new(Upload::new(geometry)),
-                staged: RwLock::new(Some(staged)),
-            }),
-        );
-        Ok((token, geometry))
+        table.by_key.insert(key.id().to_owned(), token);
+        table.open.insert(token, Arc::new(upload));
+        Ok((token, geometry, held))
     }
 
-    /// Announces a part.
+    /// The open upload of this key, with its new owner; or `None`, and the key is busy until its
+    /// files are open.
+    fn take_over_or_begin(
+        &self,
+        key: &Key,
+        geometry: Geometry,
+        owner: &Owner,
+    ) -> Result<Option<Arc<OpenUpload>>, Refusal> {
+        let mut table = self.table();
+        if let Some(old) = table.by_key.get(key.id()).copied()
+            && let Some(upload) = table.open.remove(&old)
+        {
+            table.remember_taken_over(old);
+            table.by_key.insert(key.id().to_owned(), owner.token);
+            table.open.insert(owner.token, Arc::clone(&upload));
+            upload.state().take_over();
+            *upload.owner() = owner.clone();
+            return Ok(Some(upload));
+        }
+        if table.open.len() + table.busy.len() >= MAX_OPEN
+            || table.parts + geometry.parts() > MAX_OPEN_PARTS
+        {
+            return Err(Refusal::new(Code::Busy, "too many large uploads at once"));
+        }
+        if !table.busy.insert(key.id().to_owned()) {
+            return Err(Refusal::new(Code::Busy, "this very file is being published or opened"));
+        }
+        Ok(None)
+    }
+
+    /// Announces a part. `None`: it is held already.
     pub(crate) fn part(
         &self,
         token: &Token,
@@ -125,7 +169,7 @@ impl Uploads {
         len: u64,
         cv: Cv,
     ) -> Result<Option<PartWriter>, Refusal> {
-        let upload = self.table().open.get(token).cloned().ok_or_else(unknown)?;
+        let upload = self.find(token)?;
         let mut state = upload.state();
         let geometry = state.geometry();
         let decision = state.claim(offset, len, cv)?;
@@ -135,109 +179,165 @@ impl Uploads {
             Decision::Write(claim) => claim,
             Decision::TakeOver(claim) => {
                 // The older writer may have passed its check and be in the middle of a write.
-                drop(upload.staged.write().unwrap_or_else(PoisonError::into_inner));
+                drop(upload.writers_alone());
                 claim
             }
         };
         let hasher = geometry.hasher(claim.index).ok_or_else(superseded)?;
-        Ok(Some(PartWriter { upload, claim, hasher, offset, finished: false }))
+        Ok(Some(PartWriter::new(upload, *token, claim, hasher, offset)))
     }
 
-    /// Publishes an upload that is complete.
-    pub(crate) fn commit(
-        &self,
-        store: &Store,
-        parents: &Parents<'_>,
-        token: &Token,
-        digest: Digest,
-    ) -> Result<(), Refusal> {
-        let upload = self.table().open.get(token).cloned().ok_or_else(unknown)?;
-        let mut staged = upload.staged.write().unwrap_or_else(PoisonError::into_inner);
-        upload.state().commit(digest)?;
-        let file = staged.take().ok_or_else(unknown)?;
-        drop(staged);
-        self.table().remove(token);
-        Ok(store.publish(parents, file, &upload.name, &upload.attributes)?)
+    /// Checks that an upload is complete, and takes it out of the hands of its writers.
+    pub(crate) fn commit(&self, token: &Token, digest: Digest) -> Result<Commit, Refusal> {
+        if let Some((_, published, _)) =
+            self.table().published.iter().find(|(published, ..)| published == token)
+        {
+            return if *published == digest { Ok(Commit::Done) } else { Err(wrong_digest()) };
+        }
+        let upload = self.find(token)?;
+        let partial = {
+            // Alone: a late writer finds nothing to write to.
+            let mut writers = upload.writers_alone();
+            upload.state().commit(digest)?;
+            writers.take()
+        };
+        let Some(partial) = partial else {
+            if upload.was_published {
+                self.table().remove(token);
+                return Ok(Commit::Done);
+            }
+            return Err(Refusal::new(Code::Busy, "this upload is being published"));
+        };
+        let mut table = self.table();
+        table.remove(token);
+        table.busy.insert(upload.key.clone());
+        drop(table);
+        let publishing = Publishing { token: *token, digest, key: upload.key.clone() };
+        let attributes = upload.owner().attributes;
+        match partial.finish(upload.name.clone(), &attributes, digest) {
+            Ok(finished) => Ok(Commit::Change(Change::Upload(Box::new(finished)), publishing)),
+            Err(error) => {
+                self.table().busy.remove(&upload.key);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The change of a commit has been carried out, or has failed.
+    pub(crate) fn published(&self, store: &Store, publishing: Publishing, done: bool) {
+        let mut table = self.table();
+        table.busy.remove(&publishing.key);
+        if !done {
+            return;
+        }
+        table.published.push_back((publishing.token, publishing.digest, publishing.key));
+        let old =
+            if table.published.len() > REMEMBERED { table.published.pop_front() } else { None };
+        if let Some((_, _, key)) = old
+            && !table.by_key.contains_key(&key)
+            && !table.busy.contains(&key)
+            && let Err(errno) = store.forget(&key)
+        {
+            tracing::warn!(partial = key, %errno, "could not remove a journal");
+        }
     }
 
     /// Discards an upload.
     pub(crate) fn abort(&self, token: &Token) -> Result<(), Refusal> {
-        let upload = self.table().remove(token).ok_or_else(unknown)?;
-        upload.close();
+        let upload = self.find(token)?;
+        self.table().remove(token);
+        if let Some(partial) = upload.take() {
+            partial.discard();
+        }
         Ok(())
+    }
+
+    /// Removes partials that nobody came back for.
+    pub(crate) fn sweep(&self, store: &Store, keep: Duration) {
+        for key in store.expired(keep) {
+            let table = self.table();
+            if table.by_key.contains_key(&key) || table.busy.contains(&key) {
+                continue;
+            }
+            match store.forget(&key) {
+                Ok(()) => tracing::info!(partial = key, "removed an expired partial"),
+                Err(errno) => tracing::warn!(partial = key, %errno, "could not remove a partial"),
+            }
+        }
+    }
+
+    fn find(&self, token: &Token) -> Result<Arc<OpenUpload>, Refusal> {
+        let table = self.table();
+        match table.open.get(token) {
+            Some(upload) => Ok(Arc::clone(upload)),
+            None if table.taken_over.contains(token) => Err(taken_over()),
+            None => Err(unknown()),
+        }
     }
 }
 
 impl Table {
-    fn check_room(&self, geometry: Geometry) -> Result<(), Refusal> {
-        if self.open.len() >= MAX_OPEN || self.parts + geometry.parts() > MAX_OPEN_PARTS {
-            return Err(Refusal::new(Code::Busy, "too many large uploads at once"));
-        }
-        Ok(())
-    }
-
     fn remove(&mut self, token: &Token) -> Option<Arc<OpenUpload>> {
         let upload = self.open.remove(token)?;
+        self.by_key.remove(&upload.key);
         self.parts -= upload.state().geometry().parts();
         Some(upload)
     }
-}
 
-impl OpenUpload {
-    fn state(&self) -> MutexGuard<'_, Upload> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn close(&self) {
-        self.staged.write().unwrap_or_else(PoisonError::into_inner).take();
-    }
-}
-
-/// Writes one part as its bytes come. Dropping it unfinished makes the part missing again.
-#[derive(Debug)]
-pub(crate) struct PartWriter {
-    upload: Arc<OpenUpload>,
-    claim: Claim,
-    hasher: PartHasher,
-    offset: u64,
-    finished: bool,
-}
-
-impl PartWriter {
-    /// Takes the next bytes of the part.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        if !self.hasher.update(bytes) {
-            return Err(Refusal::new(Code::BadPart, "more bytes than the part has"));
+    fn remember_taken_over(&mut self, token: Token) {
+        if self.taken_over.len() == REMEMBERED {
+            self.taken_over.pop_front();
         }
-        let staged = self.upload.staged.read().unwrap_or_else(PoisonError::into_inner);
-        let staged = staged.as_ref().ok_or_else(unknown)?;
-        if !self.upload.state().is_valid(&self.claim) {
-            return Err(superseded());
-        }
-        staged.write_at(&self.upload.name, self.offset, bytes)?;
-        self.offset += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// All bytes have come.
-    pub(crate) fn finish(mut self) -> Result<(), Refusal> {
-        let actual = self
-            .hasher
-            .finish()
-            .ok_or_else(|| Refusal::new(Code::BadPart, "fewer bytes than the part has"))?;
-        self.finished = true;
-        self.upload.state().finish(&self.claim, actual)
+        self.taken_over.push_back(token);
     }
 }
 
-impl Drop for PartWriter {
-    fn drop(&mut self) {
-        if !self.finished {
-            self.upload.state().release(&self.claim);
+fn open_files(
+    store: &Arc<Store>,
+    parents: &Parents<'_>,
+    key: &Key,
+    wanted: &Wanted,
+    geometry: Geometry,
+    owner: Owner,
+) -> Result<OpenUpload, Refusal> {
+    let (partial, held) = match store.partial(parents, key, &wanted.name, geometry)? {
+        Resumed::Partial(partial, held) => (Some(partial), held),
+        Resumed::Published(held) => (None, held),
+    };
+    let state = Upload::new(geometry, &held);
+    if !held.is_empty() {
+        tracing::info!(name = %wanted.name, parts = held.len(), "an upload goes on");
+    }
+    let missing = if partial.is_some() { state.missing_bytes() } else { 0 };
+    match store.reserve(&wanted.name, missing) {
+        Ok(reserved) => {
+            Ok(OpenUpload::new(key.id(), wanted.name.clone(), owner, state, partial, reserved))
+        }
+        Err(error) => {
+            // Of no use to anyone if it holds nothing.
+            if let Some(partial) = partial.filter(|_| held.is_empty()) {
+                partial.discard();
+            }
+            Err(error.into())
         }
     }
 }
 
-fn unknown() -> Refusal {
+fn random_token() -> Result<Token, Refusal> {
+    let mut token = [0; 16];
+    getrandom::fill(&mut token)
+        .map_err(|error| Refusal::new(Code::Io, format_args!("no random bytes: {error}")))?;
+    Ok(Token(token))
+}
+
+pub(crate) fn unknown() -> Refusal {
     Refusal::new(Code::UnknownUpload, "no upload of this token is open; open the file again")
+}
+
+pub(crate) fn taken_over() -> Refusal {
+    Refusal::new(Code::TakenOver, "a newer run of this client has taken this upload over")
+}
+
+fn wrong_digest() -> Refusal {
+    Refusal::new(Code::DigestMismatch, "this upload was committed with another digest")
 }

@@ -134,6 +134,21 @@ impl Hauld {
         Ok(value.parse()?)
     }
 
+    /// Names of large files that are under way or were interrupted.
+    ///
+    /// # Errors
+    /// If the private directory can't be read.
+    pub fn partials(&self) -> anyhow::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(self.root.join(".haul/partials"))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if !name.ends_with(".journal") {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
     /// Names of half-written files.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ pub mod binaries;
 pub mod hauld;
 pub mod peer;
 pub mod tree;
+pub mod upload;
 pub mod user;
 
 use std::time::{Duration, Instant};

@@ -60,7 +60,15 @@ impl Peer {
     /// # Errors
     /// If the server does not answer.
     pub fn hello(address: &str) -> io::Result<Self> {
-        Self::hello_as(address, &format!("test-{}", std::process::id()), 0).map(|(peer, _)| peer)
+        let mut peer = Self::connect(address)?;
+        peer.say_hello(&peer.unique(), 0, None)?;
+        Ok(peer)
+    }
+
+    /// A name for a client that no other has: the address of this end.
+    #[must_use]
+    pub fn unique(&self) -> String {
+        format!("test-{:?}", self.stream.local_addr())
     }
 
     /// As [`hello`](Self::hello), with a name for the client; returns the answer too.
@@ -69,13 +77,28 @@ impl Peer {
     /// If the server does not answer.
     pub fn hello_as(address: &str, client: &str, slot: u64) -> io::Result<(Self, Value)> {
         let mut peer = Self::connect(address)?;
-        let hello = json!({
+        let answer = peer.say_hello(client, slot, None)?;
+        Ok((peer, answer))
+    }
+
+    /// Says hello and reads the answer.
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    pub fn say_hello(
+        &mut self,
+        client: &str,
+        slot: u64,
+        identity: Option<&str>,
+    ) -> io::Result<Value> {
+        let mut hello = json!({
             "cmd": "hello", "version": 1, "agent": "test/1", "client": client, "slot": slot,
             "must": [],
         });
-        peer.send(&hello, b"")?;
-        let (answer, _) = peer.receive()?;
-        Ok((peer, answer))
+        if let Some(identity) = identity {
+            hello["identity"] = identity.into();
+        }
+        self.ask(&hello, b"")
     }
 
     /// Sends one frame.

@@ -41,7 +41,7 @@ fn hello_of_another_version_or_with_unknown_demands_is_refused_by_name() {
     refused(&answer, 0, "unsupported");
     assert!(answer["message"].as_str().unwrap().contains("teleport"));
     let answer = hello(1, &[]);
-    assert_eq!(answer["durability"], "none");
+    assert_eq!(answer["durability"], "group");
     assert!(answer["limits"]["window_bytes"].as_u64() >= answer["limits"]["max_body"].as_u64());
 }
 

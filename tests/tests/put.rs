@@ -222,7 +222,7 @@ fn json_has_one_object_a_line_and_a_summary() {
     {
         assert_eq!(summary[key], value, "{key}");
     }
-    assert_eq!(summary["durability"], "none");
+    assert_eq!(summary["durability"], "group");
     assert!(summary["seconds"].as_f64().unwrap() > 0.0);
 }
 

@@ -82,14 +82,14 @@ fn two_servers_one_root() {
     let open =
         json!({"cmd": "open", "id": 1, "filename": "x", "filesize": 9_999_999, "fingerprint": "f"});
     peer.ask(&open, b"").unwrap();
-    assert_eq!(server.staged().unwrap().len(), 1);
+    assert_eq!(server.partials().unwrap().len(), 1);
     hauld()
         .args(["--listen", "127.0.0.1:0", "--root"])
         .arg(server.root())
         .assert()
         .code(2)
         .stderr(predicate::str::contains(format!("process {}", server.pid())));
-    assert_eq!(server.staged().unwrap().len(), 1, "the live upload was swept away");
+    assert_eq!(server.partials().unwrap().len(), 1, "the live upload was swept away");
 }
 
 #[test]
@@ -104,17 +104,6 @@ fn leftovers_of_an_earlier_server_are_swept() {
     assert!(server.staged().unwrap().is_empty());
     assert_eq!(fs::read(root.join("kept")).unwrap(), b"whole");
     assert!(server.log_text().contains("removed half-written files"));
-}
-
-#[test]
-fn durability_group_is_refused_with_a_message() {
-    let root = TempDir::new().unwrap();
-    hauld()
-        .args(["--durability", "group", "--root"])
-        .arg(root.path())
-        .assert()
-        .code(2)
-        .stderr(predicate::str::contains("--durability none"));
 }
 
 #[test]
@@ -153,7 +142,8 @@ fn start_is_logged_with_absolute_root_durability_and_workers() {
     let server = server(&["--workers", "3"]);
     let log = server.log_text();
     let first = log.lines().next().unwrap();
-    for word in [&format!("root={}", server.root().display()), "durability=\"none\"", "workers=3"] {
+    for word in [&format!("root={}", server.root().display()), "durability=\"group\"", "workers=3"]
+    {
         assert!(first.contains(word), "{word}: {first}");
     }
 }

@@ -1,14 +1,18 @@
 //! Where the bytes of a body go.
 
+use std::sync::Arc;
+
 use haul_protocol::{
     Answer, Attributes, Bitmap, Code, Digest, FileHasher, Name, Refusal, Reply, decode_entry,
     limits,
 };
 
 use super::{Connection, Dialect};
+use crate::committer::{Asked, Completion, Job, What};
 use crate::pool::Worker;
-use crate::store::{Staged, StoreError};
-use crate::uploads::PartWriter;
+use crate::store::{Change, Staged, StoreError};
+use crate::uploads::Publishing;
+use crate::writer::PartWriter;
 
 /// The receiver of the body that comes now.
 #[derive(Debug)]
@@ -64,11 +68,10 @@ impl Connection {
             Sink::Nothing | Sink::Held { .. } => return,
             // Wholly in the buffer: verified before anything is written, and done.
             Sink::File(file) if file.stream.is_none() && file.size == bytes.len() as u64 => {
-                let result = file.put(bytes, worker);
-                let Sink::File(file) = std::mem::replace(&mut self.sink, Sink::Nothing) else {
-                    return;
-                };
-                self.file_done(&file, result);
+                if let Sink::File(file) = std::mem::replace(&mut self.sink, Sink::Nothing) {
+                    let staged = file.stage(bytes, worker);
+                    self.file_staged(file, staged, worker);
+                }
                 return;
             }
             Sink::File(file) => file.append(bytes, worker).map_err(Refusal::from),
@@ -77,7 +80,7 @@ impl Connection {
         };
         if let Err(refusal) = result {
             match std::mem::replace(&mut self.sink, Sink::Nothing) {
-                Sink::File(file) => self.file_refused(&file, refusal),
+                Sink::File(file) => self.complete(file.what(), Err(refusal)),
                 Sink::Part { id, .. } => self.refuse(id, refusal),
                 Sink::Check(check) => self.refuse(check.id, refusal),
                 Sink::Nothing | Sink::Held { .. } => {}
@@ -91,14 +94,20 @@ impl Connection {
             Sink::Nothing => {}
             Sink::Held { id } => self.done(id),
             Sink::File(mut file) => {
-                let result = match file.stream.take() {
-                    None => file.put(&[], worker),
-                    Some(stream) => file.publish(*stream, worker),
+                let staged = match file.stream.take() {
+                    None => file.stage(&[], worker),
+                    Some(stream) => file.staged(*stream),
                 };
-                self.file_done(&file, result);
+                self.file_staged(file, staged, worker);
             }
             Sink::Part { id, writer } => match writer.finish() {
-                Ok(()) => self.done(id),
+                Ok(flush) => {
+                    if let (Some(flush), Some(committer)) = (flush, &worker.shared.committer) {
+                        let change = Change::Flush(Box::new(flush));
+                        committer.add(Job { change, publishing: None, asked: None });
+                    }
+                    self.done(id);
+                }
                 Err(refusal) => self.refuse(id, refusal),
             },
             Sink::Check(mut check) => match check.append(b"\n", worker) {
@@ -108,21 +117,78 @@ impl Connection {
         }
     }
 
-    fn file_done(&mut self, file: &Incoming, result: Result<(), StoreError>) {
-        match (result, file.id) {
-            (Ok(()), Some(id)) => self.done(id),
-            (Ok(()), None) => {
-                tracing::info!(peer = self.peer, name = %file.name, size = file.size, "stored");
+    fn file_staged(
+        &mut self,
+        file: Incoming,
+        staged: Result<Staged, StoreError>,
+        worker: &Worker<'_>,
+    ) {
+        match staged {
+            Ok(staged) => {
+                let what = file.what();
+                self.submit(what, Change::File { staged, name: file.name }, None, worker);
             }
-            (Err(error), _) => self.file_refused(file, error.into()),
+            Err(error) => self.complete(file.what(), Err(error.into())),
         }
     }
 
-    fn file_refused(&mut self, file: &Incoming, refusal: Refusal) {
-        match file.id {
-            Some(id) => self.refuse(id, refusal),
-            None => {
-                tracing::warn!(peer = self.peer, name = %file.name, %refusal, "refused");
+    /// Has a change carried out: at once, or by the committer.
+    pub(super) fn submit(
+        &mut self,
+        what: What,
+        change: Change,
+        publishing: Option<Publishing>,
+        worker: &Worker<'_>,
+    ) {
+        let shared = worker.shared;
+        let fence = match &self.dialect {
+            Dialect::Haul(haul) => Some(Arc::clone(&haul.fence)),
+            Dialect::Unknown | Dialect::Classic => None,
+        };
+        let leave = match fence.as_ref().map(|fence| fence.enter()).transpose() {
+            Ok(leave) => leave,
+            Err(refusal) => {
+                if let Some(publishing) = publishing {
+                    shared.uploads.published(&shared.store, publishing, false);
+                }
+                return self.complete(what, Err(refusal));
+            }
+        };
+        let Some(committer) = &shared.committer else {
+            let result = shared.store.apply(&worker.parents, change);
+            drop(leave);
+            if let Some(publishing) = publishing {
+                shared.uploads.published(&shared.store, publishing, result.is_ok());
+            }
+            return self.complete(what, result.map_err(Refusal::from));
+        };
+        let asked = Some(Asked { connection: self.key, what });
+        committer.add(Job { change, publishing, asked });
+        drop(leave);
+        self.pending += 1;
+    }
+
+    /// The committer has done some of this connection's changes.
+    pub(crate) fn completed(&mut self, completions: Vec<Completion>) {
+        if completions.is_empty() {
+            return;
+        }
+        for Completion { what, result } in completions {
+            self.pending = self.pending.saturating_sub(1);
+            self.complete(what, result);
+        }
+        self.say_last_word();
+    }
+
+    /// A change is over: tells whoever asked for it.
+    fn complete(&mut self, what: What, result: Result<(), Refusal>) {
+        match (what, result) {
+            (What::Change(id), Ok(())) => self.done(id),
+            (What::Commit(id), Ok(())) => self.answer(id, Reply::Done, &[]),
+            (What::Change(id) | What::Commit(id), Err(refusal)) => self.refuse(id, refusal),
+            (What::Classic(name), Ok(())) => tracing::info!(peer = self.peer, name, "stored"),
+            (What::Classic(name), Err(refusal)) => {
+                tracing::warn!(peer = self.peer, name, %refusal, "refused");
             }
         }
     }
@@ -160,12 +226,17 @@ impl Incoming {
         Ok(())
     }
 
+    /// Who is to be told.
+    fn what(&self) -> What {
+        self.id.map_or_else(|| What::Classic(self.name.to_string()), What::Change)
+    }
+
     /// All bytes are here at once.
-    fn put(&self, bytes: &[u8], worker: &Worker<'_>) -> Result<(), StoreError> {
+    fn stage(&self, bytes: &[u8], worker: &Worker<'_>) -> Result<Staged, StoreError> {
         if self.digest.is_some() {
             self.check(Digest::of(bytes))?;
         }
-        worker.shared.store.put(&worker.parents, &self.name, &self.attributes, bytes)
+        worker.shared.store.stage_whole(&self.name, &self.attributes, bytes)
     }
 
     /// Some bytes are here.
@@ -187,12 +258,12 @@ impl Incoming {
     }
 
     /// The last bytes were here.
-    fn publish(&self, stream: Stream, worker: &Worker<'_>) -> Result<(), StoreError> {
+    fn staged(&self, stream: Stream) -> Result<Staged, StoreError> {
         if self.digest.is_some() {
             self.check(stream.hasher.finish())?;
         }
-        let store = &worker.shared.store;
-        store.publish(&worker.parents, stream.staged, &self.name, &self.attributes)
+        stream.staged.complete(&self.name, &self.attributes)?;
+        Ok(stream.staged)
     }
 }
 

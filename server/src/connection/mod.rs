@@ -9,6 +9,7 @@ mod outbox;
 mod request;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use haul_protocol::{
     Answer, Classic, Code, DecodeError, Decoder, Event, FirstOrLater, Refusal, Requests, Responder,
@@ -18,6 +19,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 
 use crate::deadline::{Deadline, Owes};
+use crate::fence::{self, Fence};
 use crate::poller::Interest;
 use crate::pool::{Shared, Worker};
 use body::Sink;
@@ -29,6 +31,9 @@ const TURN_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes that are read and thrown away after a refusal that ends the connection.
 const DRAIN_BYTES: usize = 64 * 1024 * 1024;
 
+/// How often the last ack is repeated while the disk is slow (PROTOCOL.md, "Answers").
+const REPEAT: Duration = Duration::from_secs(5);
+
 /// What a peer that speaks HTTP is told.
 const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
     Content-Type: text/plain\r\n\r\nThis is hauld, which speaks no HTTP. \
@@ -38,6 +43,8 @@ const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: Arc<OwnedFd>,
+    /// Its key in the table of slots.
+    key: u64,
     /// Who is there, for the log.
     peer: String,
     decoder: Decoder<Requests>,
@@ -49,6 +56,12 @@ pub(crate) struct Connection {
     phase: Phase,
     /// When the peer last took or gave a byte, in milliseconds of the server's clock.
     progress: u64,
+    /// Changes that the committer has not done yet.
+    pending: usize,
+    /// Why the connection ends, until the pending changes have been told.
+    last_word: Option<Refusal>,
+    /// When something was last said to the peer.
+    said: u64,
     /// When the first byte of an unfinished header came.
     header_since: Option<u64>,
     /// Bytes of it that are counted in [`Shared::header_bytes`].
@@ -68,6 +81,9 @@ enum Dialect {
 #[derive(Debug)]
 struct Haul {
     client: String,
+    slot: u64,
+    identity: String,
+    fence: Arc<Fence>,
     responder: Responder,
 }
 
@@ -102,9 +118,10 @@ pub(crate) enum Next {
 }
 
 impl Connection {
-    pub(crate) fn new(socket: Arc<OwnedFd>, peer: String, now: u64) -> Self {
+    pub(crate) fn new(socket: Arc<OwnedFd>, key: u64, peer: String, now: u64) -> Self {
         Self {
             socket,
+            key,
             peer,
             decoder: Decoder::new(Requests::default()),
             dialect: Dialect::Unknown,
@@ -113,6 +130,9 @@ impl Connection {
             rest: Vec::new(),
             phase: Phase::Open,
             progress: now,
+            pending: 0,
+            last_word: None,
+            said: now,
             header_since: None,
             header_bytes: 0,
         }
@@ -130,7 +150,7 @@ impl Connection {
                     if !deadline.is_over(worker.shared) {
                         break Next::Park(interest, deadline);
                     }
-                    if !self.expire(deadline.owes) {
+                    if !self.expire(deadline.owes, worker.shared.now()) {
                         break Next::Close;
                     }
                 }
@@ -143,22 +163,30 @@ impl Connection {
     /// Writes what waits to be written, then reads and decodes once.
     fn step(&mut self, worker: &mut Worker<'_>, left: &mut usize) -> Step {
         match self.outbox.flush(&self.socket) {
-            Ok(true) => self.progress = worker.shared.now(),
+            Ok(true) => {
+                self.progress = worker.shared.now();
+                self.said = self.progress;
+            }
             Ok(false) => {}
             Err(_) => return Step::Close,
         }
         if let Phase::Draining { shut, .. } = &mut self.phase
             && self.outbox.is_empty()
+            && self.last_word.is_none()
             && !*shut
         {
             *shut = true;
             // Fails only if the peer is gone, which the next read tells.
             let _ = rustix::net::shutdown(&*self.socket, Shutdown::Write);
         }
+        let answers = if self.outbox.is_empty() { Interest::NONE } else { Interest::WRITE };
         match self.phase {
-            Phase::InputEnded if self.outbox.is_empty() => return Step::Close,
-            Phase::InputEnded => return Step::Wait(Interest::WRITE),
+            Phase::InputEnded if self.outbox.is_empty() && self.pending == 0 => return Step::Close,
+            // Not armed for input, which has ended; the last completion wakes.
+            Phase::InputEnded => return Step::Wait(answers),
+            Phase::Open if self.is_fenced() => return self.end(fence::refusal()),
             _ if self.outbox.is_full() => return Step::Wait(Interest::WRITE),
+            Phase::Open if self.must_wait(worker.shared) => return Step::Wait(answers),
             Phase::Open | Phase::Draining { .. } => {}
         }
         if !self.rest.is_empty() {
@@ -199,8 +227,19 @@ impl Connection {
         self.sink = Sink::Nothing;
         shared.header_bytes(self.header_bytes, 0);
         if let Dialect::Haul(haul) = &self.dialect {
+            shared.fences.leave(&haul.client, haul.slot, self.key);
             shared.uploads.disconnected(&haul.client);
         }
+    }
+
+    /// Whether a newer connection has taken this one's place.
+    fn is_fenced(&self) -> bool {
+        matches!(&self.dialect, Dialect::Haul(haul) if haul.fence.is_closed())
+    }
+
+    /// Whether the committer has so much to do that no more is read.
+    fn must_wait(&self, shared: &Shared) -> bool {
+        shared.committer.as_ref().is_some_and(|committer| committer.is_full(self.key))
     }
 
     /// Decodes all bytes of one read; what comes when the outbox is full is kept for later.
@@ -211,7 +250,7 @@ impl Connection {
         }
         let mut input = bytes;
         while self.phase == Phase::Open {
-            if self.outbox.is_full() {
+            if self.outbox.is_full() || self.must_wait(worker.shared) {
                 self.rest = input.to_vec();
                 break;
             }
@@ -250,7 +289,7 @@ impl Connection {
     fn header(&mut self, header: FirstOrLater, worker: &mut Worker<'_>) {
         self.header_since = None;
         match header {
-            FirstOrLater::Hello(hello) => self.hello(&hello, worker.shared),
+            FirstOrLater::Hello(hello) => self.hello(hello, worker.shared),
             FirstOrLater::Request(request) => self.request(request, worker),
             FirstOrLater::Classic(classic) => {
                 if matches!(self.dialect, Dialect::Unknown) {
@@ -283,9 +322,19 @@ impl Connection {
         if !self.decoder.side().is_haul() {
             return Step::Close;
         }
-        self.acknowledge();
-        self.outbox.push(&Answer::Refused { id: 0, refusal });
+        self.last_word = Some(refusal);
+        self.say_last_word();
         self.drain()
+    }
+
+    /// Tells why the connection ends, once all that was asked before has been told.
+    fn say_last_word(&mut self) {
+        self.acknowledge();
+        if self.pending == 0
+            && let Some(refusal) = self.last_word.take()
+        {
+            self.outbox.push(&Answer::Refused { id: 0, refusal });
+        }
     }
 
     fn drain(&mut self) -> Step {
@@ -302,7 +351,12 @@ impl Connection {
     }
 
     /// The peer was silent for too long. Returns whether there is still something to do.
-    fn expire(&mut self, owes: Owes) -> bool {
+    fn expire(&mut self, owes: Owes, now: u64) -> bool {
+        if let (Owes::Nothing, Dialect::Haul(haul)) = (owes, &self.dialect) {
+            self.outbox.push(&Answer::Ack(haul.responder.last_ack()));
+            self.said = now;
+            return true;
+        }
         tracing::info!(peer = self.peer, "peer was silent for too long");
         if self.phase != Phase::Open || owes == Owes::Reading {
             return false;
@@ -314,6 +368,7 @@ impl Connection {
     /// Whether a stopping server may end this connection now.
     fn may_stop(&self, shared: &Shared) -> bool {
         self.phase == Phase::Open
+            && self.pending == 0
             && self.decoder.between_frames()
             && match &self.dialect {
                 Dialect::Haul(haul) => !shared.uploads.has_open(&haul.client),
@@ -328,7 +383,8 @@ impl Connection {
             tracing::warn!(peer = self.peer, %error, "connection ended too early");
         }
         self.sink = Sink::Nothing;
-        if matches!(self.phase, Phase::Draining { .. }) && self.outbox.is_empty() {
+        let told = self.outbox.is_empty() && self.last_word.is_none();
+        if matches!(self.phase, Phase::Draining { .. }) && told {
             return Step::Close;
         }
         self.phase = Phase::InputEnded;
@@ -342,11 +398,23 @@ impl Connection {
     }
 
     fn deadline(&self, shared: &Shared, interest: Interest) -> Deadline {
+        let peer = self.peer_deadline(shared, interest);
+        if self.pending == 0 || !matches!(self.dialect, Dialect::Haul(_)) {
+            return peer;
+        }
+        let repeat = Deadline::after(self.said, REPEAT, Owes::Nothing);
+        if peer.at < repeat.at { peer } else { repeat }
+    }
+
+    /// When the peer must have done something.
+    fn peer_deadline(&self, shared: &Shared, interest: Interest) -> Deadline {
         let timeouts = &shared.timeouts;
         if interest.write {
             return Deadline::after(self.progress, timeouts.body, Owes::Reading);
         }
         match (self.phase, &self.dialect, self.header_since) {
+            // The server owes answers.
+            (Phase::Draining { .. }, ..) if self.last_word.is_some() => Deadline::NONE,
             (Phase::Draining { since, .. }, ..) => {
                 Deadline::after(since, timeouts.header, Owes::Bytes)
             }
@@ -355,6 +423,8 @@ impl Connection {
             _ if !self.decoder.between_frames() => {
                 Deadline::after(self.progress, timeouts.body, Owes::Bytes)
             }
+            // The server owes answers.
+            _ if self.pending > 0 => Deadline::NONE,
             (_, Dialect::Haul(_), None) => {
                 Deadline::after(self.progress, timeouts.idle, Owes::Bytes)
             }

@@ -7,14 +7,17 @@ use haul_protocol::{
 
 use super::body::{Check, Incoming, Sink};
 use super::{Connection, Dialect, Haul};
+use crate::committer::What;
 use crate::pool::{Shared, Worker};
+use crate::store::Change;
+use crate::uploads::Commit;
 
 /// Bytes of an answer to `list` at which it ends; one more entry always fits a body.
 const LIST_BYTES: usize = 1024 * 1024;
 
 impl Connection {
     /// The first frame of the haul dialect.
-    pub(super) fn hello(&mut self, hello: &Hello, shared: &Shared) {
+    pub(super) fn hello(&mut self, hello: Hello, shared: &Shared) {
         tracing::debug!(peer = self.peer, agent = hello.agent, slot = hello.slot, "hello");
         if hello.version != limits::VERSION {
             let message = format!(
@@ -32,15 +35,27 @@ impl Connection {
             return;
         }
         shared.uploads.connected(&hello.client);
+        let (fence, older) = shared.fences.enter(&hello.client, hello.slot, self.key);
+        if let Some(older) = older {
+            tracing::info!(
+                peer = self.peer,
+                slot = hello.slot,
+                "takes an older connection's place"
+            );
+            shared.wake(older);
+        }
         self.dialect = Dialect::Haul(Haul {
-            client: hello.client.clone(),
+            identity: hello.identity.unwrap_or_else(|| hello.client.clone()),
+            client: hello.client,
+            slot: hello.slot,
+            fence,
             responder: Responder::new(&shared.limits),
         });
         self.outbox.push(&Answer::Hello(ServerHello {
             version: limits::VERSION,
             agent: concat!("hauld/", env!("CARGO_PKG_VERSION")).to_owned(),
             limits: shared.limits,
-            durability: String::from("none"),
+            durability: String::from(shared.durability()),
             features: Vec::new(),
         }));
     }
@@ -81,6 +96,7 @@ impl Connection {
         match op {
             Op::Put { name, size, digest, attributes } => {
                 fits(size)?;
+                store.check_room(&name, size)?;
                 let digest = Some(digest);
                 let file = Incoming { id: Some(id), name, size, digest, attributes, stream: None };
                 return Ok(Sink::File(file));
@@ -93,32 +109,41 @@ impl Connection {
             }
             Op::Check => return Ok(Sink::Check(Box::new(Check::new(id)))),
             Op::Mkdir { name, mode } => {
-                store.make_directory(parents, &name, mode)?;
-                self.done(id);
+                self.submit(What::Change(id), Change::Directory { name, mode }, None, worker);
             }
             Op::Symlink { name, target, mtime } => {
-                store.link(parents, &name, &target, mtime)?;
-                self.done(id);
+                let change = Change::Link { name, target, mtime };
+                self.submit(What::Change(id), change, None, worker);
             }
             Op::Setattr { name, attributes } => {
-                store.set_attributes(parents, &name, &attributes)?;
-                self.done(id);
+                let change = Change::Attributes { name, attributes };
+                self.submit(What::Change(id), change, None, worker);
             }
             Op::Open(wanted) => {
                 fits(wanted.size)?;
                 let Dialect::Haul(haul) = &self.dialect else {
                     return Ok(Sink::Nothing);
                 };
-                let (upload, geometry) = uploads.open(store, parents, &haul.client, *wanted)?;
+                let (upload, geometry, held) = {
+                    let _leave = haul.fence.enter()?;
+                    uploads.open(store, parents, (&haul.client, &haul.identity), *wanted)?
+                };
                 let part_size = geometry.part_size();
-                self.answer(id, Reply::Opened { upload, part_size }, &[]);
+                self.answer(id, Reply::Opened { upload, part_size }, held.as_bytes());
             }
-            Op::Commit { upload, digest } => {
-                uploads.commit(store, parents, &upload, digest)?;
-                self.answer(id, Reply::Done, &[]);
-            }
+            Op::Commit { upload, digest } => match uploads.commit(&upload, digest)? {
+                Commit::Done => self.answer(id, Reply::Done, &[]),
+                Commit::Change(change, publishing) => {
+                    self.submit(What::Commit(id), change, Some(publishing), worker);
+                }
+            },
             Op::Abort { upload } => {
+                let Dialect::Haul(haul) = &self.dialect else {
+                    return Ok(Sink::Nothing);
+                };
+                let leave = haul.fence.enter()?;
                 uploads.abort(&upload)?;
+                drop(leave);
                 self.answer(id, Reply::Done, &[]);
             }
             Op::List { name, after } => {
@@ -150,7 +175,11 @@ impl Connection {
         shared: &Shared,
     ) {
         let name = name.map_err(|error| Refusal::new(Code::BadName, error));
-        let allowed = name.and_then(|name| within(size, shared.limits.max_file).map(|()| name));
+        let allowed = name.and_then(|name| {
+            within(size, shared.limits.max_file)?;
+            shared.store.check_room(&name, size)?;
+            Ok(name)
+        });
         self.sink = match allowed {
             Ok(name) => Sink::File(Incoming {
                 id: None,

@@ -2,11 +2,13 @@
 
 use haul_protocol::{Attributes, Mtime, Name};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::Store;
+use super::disk;
 use super::error::StoreError;
+use super::group::Touched;
 use super::root::{BENEATH, Parents};
 
 /// The permission bits that are kept; setuid, setgid and sticky never are.
@@ -24,47 +26,13 @@ pub(super) fn times(mtime: Mtime) -> Timestamps {
 }
 
 impl Store {
-    /// Makes a directory, or gives the one that is there its mode.
-    pub(crate) fn make_directory(
-        &self,
-        parents: &Parents<'_>,
-        name: &Name,
-        mode: Option<u32>,
-    ) -> Result<(), StoreError> {
-        let parent = parents.of(name)?;
-        let last = name.split().1;
-        let new = kept(mode).unwrap_or(Mode::from_raw_mode(0o777) - self.umask);
-        match rustix::fs::mkdirat(&parent, last, new) {
-            Ok(()) => return Ok(()),
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err(StoreError::new("make directory", name, errno)),
-        }
-        let stat = rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|errno| StoreError::new("look at", name, errno))?;
-        let found = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => {
-                return match kept(mode) {
-                    Some(mode) if Mode::from_raw_mode(stat.st_mode & 0o777) != mode => self
-                        .set_attributes(
-                            parents,
-                            name,
-                            &Attributes { mode: Some(mode.as_raw_mode()), mtime: None },
-                        ),
-                    _ => Ok(()),
-                };
-            }
-            FileType::Symlink => "a symbolic link, not a directory",
-            _ => "not a directory",
-        };
-        Err(StoreError::Conflict { name: name.to_string(), found })
-    }
-
     /// Sets mode and mtime of a directory that is there.
-    pub(crate) fn set_attributes(
+    pub(super) fn set_attributes(
         &self,
         parents: &Parents<'_>,
         name: &Name,
         attributes: &Attributes,
+        touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let (parent, last) = name.split();
         let parent = parents.existing(parent)?;
@@ -77,8 +45,16 @@ impl Store {
         // With `openat2`, because a mount point would be another file system's directory.
         let open = |how| rustix::fs::openat2(&parent, last, flags | how, Mode::empty(), BENEATH);
         match open(OFlags::RDONLY) {
-            Ok(directory) => by_handle(&directory, attributes),
-            Err(Errno::ACCESS) => by_magic_link(&open(OFlags::PATH).map_err(failed)?, attributes),
+            Ok(directory) => {
+                let result = by_handle(&directory, attributes);
+                touched.directory(name.as_bytes(), &directory.into());
+                result
+            }
+            Err(Errno::ACCESS) => {
+                // What may not be opened for reading can't be synced alone.
+                touched.everything();
+                by_magic_link(&open(OFlags::PATH).map_err(failed)?, attributes)
+            }
             Err(errno) => return Err(failed(errno)),
         }
         .map_err(|errno| StoreError::new("set mode and mtime of", name, errno))
@@ -87,10 +63,10 @@ impl Store {
 
 fn by_handle(directory: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
     if let Some(mode) = kept(attributes.mode) {
-        rustix::fs::fchmod(directory, mode | special_bits(directory)?)?;
+        disk::set_mode(directory, mode | special_bits(directory)?)?;
     }
     match attributes.mtime {
-        Some(mtime) => rustix::fs::futimens(directory, &times(mtime)),
+        Some(mtime) => disk::set_times(directory, &times(mtime)),
         None => Ok(()),
     }
 }

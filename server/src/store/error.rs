@@ -6,7 +6,8 @@ use haul_protocol::Name;
 use rustix::io::Errno;
 use thiserror::Error;
 
-/// An operation on a file below the root failed. Nothing that stood there before has changed.
+/// An operation on a file below the root failed. Other than with [`Uncertain`](Self::Uncertain),
+/// what stood there before has not changed.
 #[derive(Debug, Error)]
 pub(crate) enum StoreError {
     /// A parent is a symbolic link.
@@ -60,6 +61,36 @@ pub(crate) enum StoreError {
     NotFound {
         /// The file.
         name: String,
+    },
+    /// The file can't fit.
+    #[error(
+        "`{name}` has {size} bytes, but the server has room for {room}: {free} free, {keep_free} of them \
+         kept free, {reserved} needed by other uploads"
+    )]
+    NoRoom {
+        /// The file.
+        name: String,
+        /// Its size in bytes.
+        size: u64,
+        /// What it may have.
+        room: u64,
+        /// What the file system has free for the server's user.
+        free: u64,
+        /// The floor that is not to be touched.
+        keep_free: u64,
+        /// What other uploads have announced and not yet sent.
+        reserved: u64,
+    },
+    /// The change is visible, but not known to be durable.
+    #[error(
+        "it is there, but the server could not flush `{directory}`, so it may not survive a loss of \
+         power: {source}"
+    )]
+    Uncertain {
+        /// The directory, empty for the root.
+        directory: String,
+        /// What the kernel said.
+        source: std::io::Error,
     },
     /// Anything else.
     #[error("the server could not {op} `{name}`: {source}")]

@@ -4,12 +4,21 @@
 //! through [`root`], which alone may open one that is not below a handle.
 
 mod attributes;
+mod change;
 mod commit;
+#[cfg(test)]
+mod crash;
+mod disk;
 mod error;
+mod group;
+mod journal;
 mod list;
+mod partial;
 mod recover;
 mod root;
+mod space;
 mod staged;
+mod sweep;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,8 +26,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
 
+pub(crate) use change::Change;
 pub(crate) use error::{OpenError, StoreError};
+pub(crate) use group::Committing;
+pub(crate) use partial::{Flush, Key, Partial, Resumed};
 pub(crate) use root::Parents;
+pub(crate) use space::Reserved;
 pub(crate) use staged::Staged;
 
 use root::Root;
@@ -29,7 +42,14 @@ pub(crate) struct Store {
     root: Root,
     /// `.haul/staged`: on the root's file system, named by no client, swept at start.
     staging: OwnedFd,
+    /// `.haul/partials`: large files under way and their journals.
+    partials: OwnedFd,
     next_staged: AtomicU64,
+    /// Changes are flushed before they are told to be done.
+    durable: bool,
+    /// Names this boot of the machine.
+    boot: String,
+    space: space::Space,
     /// Bits that absent modes lose. The process's own umask is 0, so that sent modes are exact.
     umask: Mode,
     _lock: OwnedFd,
@@ -37,16 +57,34 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens (or makes) the root, locks it and removes what an earlier server left half-written.
-    pub(crate) fn open(path: &Path, umask: Mode) -> Result<Self, OpenError> {
+    ///
+    /// If changes are to be durable, so is from here on all that an earlier server left visible.
+    pub(crate) fn open(
+        path: &Path,
+        umask: Mode,
+        durable: bool,
+        keep_free: u64,
+    ) -> Result<Self, OpenError> {
         let root = Root::open(path, Mode::from_raw_mode(0o777) - umask)?;
         let recovered = recover::recover(&root)?;
         if recovered.swept > 0 {
             tracing::info!(files = recovered.swept, "removed half-written files of an earlier run");
         }
+        if durable {
+            disk::sync_file_system(&root).map_err(|errno| OpenError::Io {
+                op: "flush",
+                path: root.path().to_owned(),
+                source: errno.into(),
+            })?;
+        }
         Ok(Self {
             root,
             staging: recovered.staging,
+            partials: recovered.partials,
             next_staged: AtomicU64::new(0),
+            durable,
+            boot: recovered.boot,
+            space: space::Space::new(keep_free),
             umask,
             _lock: recovered.lock,
         })

@@ -12,7 +12,11 @@ use super::root::Root;
 
 const PRIVATE: &str = ".haul";
 const STAGED: &str = "staged";
+const PARTIALS: &str = "partials";
 const LOCK: &str = "lock";
+
+/// See random(4).
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// What a store starts with.
 pub(super) struct Recovered {
@@ -22,6 +26,10 @@ pub(super) struct Recovered {
     pub(super) staging: OwnedFd,
     /// Files removed from it.
     pub(super) swept: usize,
+    /// The directory of large files under way.
+    pub(super) partials: OwnedFd,
+    /// Names this boot of the machine.
+    pub(super) boot: String,
 }
 
 /// Locks the root before anything in it is touched, then sweeps.
@@ -50,7 +58,14 @@ pub(super) fn recover(root: &Root) -> Result<Recovered, OpenError> {
 
     let staging = private_directory(root, private.as_fd(), STAGED)?;
     let swept = sweep(&staging).map_err(|errno| io("sweep", at(STAGED), errno))?;
-    Ok(Recovered { lock: file.into(), staging, swept })
+    let partials = private_directory(root, private.as_fd(), PARTIALS)?;
+    let boot = std::fs::read_to_string(BOOT_ID).map_err(|source| OpenError::Io {
+        op: "read",
+        path: BOOT_ID.into(),
+        source,
+    })?;
+    let boot = boot.trim().to_owned();
+    Ok(Recovered { lock: file.into(), staging, swept, partials, boot })
 }
 
 /// Opens or makes a directory of our own: no link, the same file system as the root.
@@ -59,7 +74,10 @@ fn private_directory(
     parent: BorrowedFd<'_>,
     name: &str,
 ) -> Result<OwnedFd, OpenError> {
-    let path = || root.path().join(if name == STAGED { ".haul/staged" } else { name });
+    let path = || match name {
+        PRIVATE => root.path().join(PRIVATE),
+        inner => root.path().join(PRIVATE).join(inner),
+    };
     let io = |op, errno: Errno| OpenError::Io { op, path: path(), source: errno.into() };
     match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => {}

@@ -14,6 +14,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::disk;
 use super::error::{OpenError, StoreError};
 
 /// Flags for a handle on a directory; `O_PATH` would not do, since it can't be synced. No
@@ -153,7 +154,7 @@ impl<'a> Parents<'a> {
             None => (&name[..0], name),
         };
         let above = self.make(above)?;
-        match rustix::fs::mkdirat(&above, last, self.implied) {
+        match disk::make_directory(&above, last, self.implied) {
             // Whoever needs a directory first makes it.
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => {

@@ -1,74 +1,97 @@
 //! A file that is written where no client can name it, until it is published or dropped.
 
+use std::sync::Arc;
+
 use haul_protocol::{Attributes, Name};
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::Store;
-use super::attributes::kept;
+use super::attributes::{kept, times};
 use super::error::StoreError;
+use super::{Store, disk};
 
 /// A file under way. Dropping it removes it.
 #[derive(Debug)]
 pub(crate) struct Staged {
-    pub(super) file: Option<OwnedFd>,
+    file: Option<OwnedFd>,
     pub(super) name: String,
     /// A handle of its own, so that dropping needs nobody's help.
-    staging: std::sync::Arc<Store>,
+    store: Arc<Store>,
     pub(super) renamed: bool,
 }
 
 impl Store {
     /// Starts a file that will be published as `target`, with its final mode from the beginning.
     pub(crate) fn stage(
-        self: &std::sync::Arc<Self>,
+        self: &Arc<Self>,
         target: &Name,
         attributes: &Attributes,
     ) -> Result<Staged, StoreError> {
         let name = self.staged_name();
         let mode = kept(attributes.mode).unwrap_or(Mode::from_raw_mode(0o666) - self.umask);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.staging, name.as_str(), flags, mode)
+        let file = disk::create(&self.staging, &name, OFlags::WRONLY | OFlags::EXCL, mode)
             .map_err(|errno| StoreError::new("stage", target, errno))?;
-        Ok(Staged { file: Some(file), name, staging: std::sync::Arc::clone(self), renamed: false })
+        Ok(Staged { file: Some(file), name, store: Arc::clone(self), renamed: false })
     }
 }
 
 impl Staged {
+    fn file(&self, op: &'static str, target: &Name) -> Result<BorrowedFd<'_>, StoreError> {
+        let file = self.file.as_ref().ok_or_else(|| StoreError::new(op, target, Errno::BADF))?;
+        Ok(file.as_fd())
+    }
+
     /// Writes all of `bytes` at `offset`.
     pub(crate) fn write_at(
         &self,
         target: &Name,
-        mut offset: u64,
-        mut bytes: &[u8],
+        offset: u64,
+        bytes: &[u8],
     ) -> Result<(), StoreError> {
-        let Some(file) = &self.file else {
-            return Err(StoreError::new("write", target, Errno::BADF));
-        };
-        while !bytes.is_empty() {
-            match rustix::io::pwrite(file, bytes, offset) {
-                Ok(0) => return Err(StoreError::new("write", target, Errno::NOSPC)),
-                Ok(written) => {
-                    bytes = &bytes[written..];
-                    offset += written as u64;
-                }
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(StoreError::new("write", target, errno)),
-            }
+        disk::write_at(self.file("write", target)?, offset, bytes)
+            .map_err(|errno| StoreError::new("write", target, errno))
+    }
+
+    /// All bytes are written: sets the mtime.
+    pub(crate) fn complete(
+        &self,
+        target: &Name,
+        attributes: &Attributes,
+    ) -> Result<(), StoreError> {
+        let file = self.file("set mtime of", target)?;
+        if let Some(mtime) = attributes.mtime {
+            disk::set_times(file, &times(mtime))
+                .map_err(|errno| StoreError::new("set mtime of", target, errno))?;
+        }
+        if self.store.durable {
+            disk::start_writeback(file, 0, 0);
         }
         Ok(())
+    }
+
+    /// Waits until the file would survive a loss of power.
+    pub(super) fn sync(&self, target: &Name) -> Result<(), StoreError> {
+        disk::sync(self.file("flush", target)?)
+            .map_err(|errno| StoreError::new("flush", target, errno))
+    }
+
+    pub(super) fn close(&mut self, target: &Name) -> Result<(), StoreError> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        disk::close(file).map_err(|source| StoreError::Io {
+            op: "close",
+            name: target.to_string(),
+            source,
+        })
     }
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if !self.renamed {
-            let staging = &self.staging.staging;
-            if let Err(errno) = rustix::fs::unlinkat(staging, self.name.as_str(), AtFlags::empty())
-            {
-                tracing::warn!(file = self.name, %errno, "could not remove a half-written file");
-            }
+        if !self.renamed
+            && let Err(errno) = disk::unlink(&self.store.staging, &self.name)
+        {
+            tracing::warn!(file = self.name, %errno, "could not remove a half-written file");
         }
     }
 }

@@ -1,0 +1,170 @@
+//! The committer: one thread that makes changes durable, many at once. Workers never wait for it;
+//! what it has done it leaves at the connection, which it wakes.
+//!
+//! Only with durability `group`. Changes are carried out in the order in which they were queued.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use haul_protocol::Refusal;
+
+use crate::pool::Shared;
+use crate::store::{Change, Committing};
+use crate::uploads::Publishing;
+
+/// Changes that wait at once. Each may hold an open file; at this many, connections are not read
+/// until some are done.
+pub(crate) const MAX_QUEUED: usize = 4096;
+
+/// Changes of one group: bounds how long the first waits for the last, and the open directories.
+const MAX_GROUP: usize = 1024;
+
+/// A change that waits, and who is to be told.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) change: Change,
+    pub(crate) publishing: Option<Publishing>,
+    /// Nobody, for work of the server's own.
+    pub(crate) asked: Option<Asked>,
+}
+
+/// A connection that waits for a change.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Its key in the table of slots.
+    pub(crate) connection: u64,
+    pub(crate) what: What,
+}
+
+/// What the change was asked for with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    /// A request that is acknowledged with others.
+    Change(u64),
+    /// A commit, answered by its id.
+    Commit(u64),
+    /// A classic put of this name, never answered.
+    Classic(String),
+}
+
+/// A change that is over.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    pub(crate) what: What,
+    pub(crate) result: Result<(), Refusal>,
+}
+
+/// The queue.
+#[derive(Debug, Default)]
+pub(crate) struct Committer {
+    queue: Mutex<Queue>,
+    filled: Condvar,
+    /// Jobs that wait or are being done, for a look without the lock.
+    unfinished: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    jobs: Vec<Job>,
+    /// Connections that are not read because the queue was full.
+    waiting: Vec<u64>,
+    stopped: bool,
+}
+
+impl Committer {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a change.
+    pub(crate) fn add(&self, job: Job) {
+        self.unfinished.fetch_add(1, Ordering::Relaxed);
+        let mut queue = self.queue();
+        queue.jobs.push(job);
+        if queue.jobs.len() == 1 {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Whether a connection must wait before it is read on; it is woken when there is room.
+    pub(crate) fn is_full(&self, connection: u64) -> bool {
+        if self.unfinished.load(Ordering::Relaxed) < MAX_QUEUED {
+            return false;
+        }
+        let mut queue = self.queue();
+        // Under the lock that `done` takes: either it has made room, or it will see who waits.
+        let full = self.unfinished.load(Ordering::Relaxed) >= MAX_QUEUED;
+        if full && queue.waiting.last() != Some(&connection) {
+            queue.waiting.push(connection);
+        }
+        full
+    }
+
+    /// Ends [`run`] when everything is done.
+    pub(crate) fn stop(&self) {
+        self.queue().stopped = true;
+        self.filled.notify_one();
+    }
+
+    /// The next group, in order; `None` when stopped and empty.
+    fn take(&self) -> Option<Vec<Job>> {
+        let mut queue = self.queue();
+        loop {
+            if !queue.jobs.is_empty() {
+                let len = queue.jobs.len().min(MAX_GROUP);
+                let rest = queue.jobs.split_off(len);
+                let group = std::mem::replace(&mut queue.jobs, rest);
+                return Some(group);
+            }
+            if queue.stopped {
+                return None;
+            }
+            queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// So many jobs are done; returns connections that may be read again.
+    fn done(&self, jobs: usize) -> Vec<u64> {
+        let mut queue = self.queue();
+        let before = self.unfinished.fetch_sub(jobs, Ordering::Relaxed);
+        if before - jobs < MAX_QUEUED { std::mem::take(&mut queue.waiting) } else { Vec::new() }
+    }
+}
+
+/// Runs until the committer is stopped: whenever it is idle it takes all that waits.
+pub(crate) fn run(shared: &Arc<Shared>) {
+    let Some(committer) = &shared.committer else { return };
+    let mut committing = Committing::new(&shared.store);
+    while let Some(group) = committer.take() {
+        let mut asked = Vec::with_capacity(group.len());
+        let mut changes = Vec::with_capacity(group.len());
+        for job in group {
+            changes.push(job.change);
+            asked.push((job.asked, job.publishing));
+        }
+        let jobs = changes.len();
+        let mut wake: Vec<u64> = Vec::new();
+        for (result, (asked, publishing)) in committing.commit(changes).into_iter().zip(asked) {
+            if let Some(publishing) = publishing {
+                shared.uploads.published(&shared.store, publishing, result.is_ok());
+            }
+            let Some(Asked { connection, what }) = asked else {
+                if let Err(error) = result {
+                    tracing::warn!(%error, "a partial could not be flushed");
+                }
+                continue;
+            };
+            // If the connection is gone, nobody waits any more.
+            if let Some(slot) = shared.slots.get(connection) {
+                slot.complete(Completion { what, result: result.map_err(Refusal::from) });
+                if wake.last() != Some(&connection) {
+                    wake.push(connection);
+                }
+            }
+        }
+        wake.extend(committer.done(jobs));
+        for connection in wake {
+            shared.wake(connection);
+        }
+    }
+}

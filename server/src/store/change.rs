@@ -1,0 +1,166 @@
+//! One change of what clients see: what it needs to be carried out, all bytes staged and verified.
+
+use haul_protocol::{Attributes, LinkTarget, Mtime, Name};
+use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::io::Errno;
+
+use super::attributes::times;
+use super::error::StoreError;
+use super::group::Touched;
+use super::partial::Finished;
+use super::root::Parents;
+use super::{Staged, Store, disk};
+
+/// What a request changes.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// A file appears, whole.
+    File {
+        /// Its bytes, mode and mtime.
+        staged: Staged,
+        /// Under this name.
+        name: Name,
+    },
+    /// A large file appears, whole.
+    Upload(Box<Finished>),
+    /// A symbolic link appears.
+    Link {
+        /// Its name.
+        name: Name,
+        /// Where it points.
+        target: LinkTarget,
+        /// Its own mtime; `None` is now.
+        mtime: Option<Mtime>,
+    },
+    /// A directory is there, with this mode.
+    Directory {
+        /// Its name.
+        name: Name,
+        /// `None` obeys the umask if it is new, and changes nothing if it is not.
+        mode: Option<u32>,
+    },
+    /// A directory that is there gets mode and mtime.
+    Attributes {
+        /// Its name.
+        name: Name,
+        /// What it gets.
+        attributes: Attributes,
+    },
+    /// The parts of a large file that are held are flushed, nothing becomes visible.
+    Flush(Box<super::partial::Flush>),
+}
+
+impl Change {
+    /// What must be on the disk before the change may become visible, if it is to be durable.
+    pub(super) fn sync(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::File { staged, name } => staged.sync(name),
+            Self::Upload(finished) => finished.sync(),
+            Self::Flush(flush) => flush.run(),
+            Self::Link { .. } | Self::Directory { .. } | Self::Attributes { .. } => Ok(()),
+        }
+    }
+
+    /// Makes it visible, and notes the directories whose entries changed by that.
+    pub(super) fn apply(
+        self,
+        store: &Store,
+        parents: &Parents<'_>,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::File { mut staged, name } => {
+                staged.close(&name)?;
+                store.rename(parents, &store.staging, &staged.name, &name, touched)?;
+                staged.renamed = true;
+                Ok(())
+            }
+            Self::Upload(finished) => finished.publish(store, parents, touched),
+            Self::Link { name, target, mtime } => {
+                store.link(parents, &name, &target, mtime, touched)
+            }
+            Self::Directory { name, mode } => store.make_directory(parents, &name, mode, touched),
+            Self::Attributes { name, attributes } => {
+                store.set_attributes(parents, &name, &attributes, touched)
+            }
+            Self::Flush(_) => Ok(()),
+        }
+    }
+}
+
+impl Store {
+    /// Carries a change out at once, without waiting for the disk.
+    pub(crate) fn apply(&self, parents: &Parents<'_>, change: Change) -> Result<(), StoreError> {
+        change.apply(self, parents, &mut Touched::ignored())
+    }
+
+    /// Publishes a symbolic link, replacing a file or link.
+    fn link(
+        &self,
+        parents: &Parents<'_>,
+        name: &Name,
+        target: &LinkTarget,
+        mtime: Option<Mtime>,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        let failed = |op| move |errno| StoreError::new(op, name, errno);
+        let staged = self.staged_name();
+        disk::make_link(&self.staging, &staged, target.as_bytes()).map_err(failed("make link"))?;
+        let published = match mtime {
+            Some(mtime) => rustix::fs::utimensat(
+                &self.staging,
+                staged.as_str(),
+                &times(mtime),
+                AtFlags::SYMLINK_NOFOLLOW,
+            )
+            .map_err(failed("set mtime of")),
+            None => Ok(()),
+        }
+        .and_then(|()| self.rename(parents, &self.staging, &staged, name, touched));
+        if published.is_err()
+            && let Err(errno) = disk::unlink(&self.staging, &staged)
+        {
+            tracing::warn!(file = staged, %errno, "could not remove a half-made link");
+        }
+        published
+    }
+
+    /// Makes a directory, or gives the one that is there its mode.
+    fn make_directory(
+        &self,
+        parents: &Parents<'_>,
+        name: &Name,
+        mode: Option<u32>,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        let (above, last) = name.split();
+        let parent = parents.of(name)?;
+        let new = super::attributes::kept(mode).unwrap_or(Mode::from_raw_mode(0o777) - self.umask);
+        match disk::make_directory(&parent, last, new) {
+            Ok(()) => {
+                touched.directory(above, &parent);
+                return Ok(());
+            }
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(StoreError::new("make directory", name, errno)),
+        }
+        let stat = rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|errno| StoreError::new("look at", name, errno))?;
+        let found = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                // It may be new all the same, made by someone who did not sync it.
+                touched.directory(above, &parent);
+                return match mode.map(|mode| mode & 0o777) {
+                    Some(mode) if stat.st_mode & 0o777 != mode => {
+                        let attributes = Attributes { mode: Some(mode), mtime: None };
+                        self.set_attributes(parents, name, &attributes, touched)
+                    }
+                    _ => Ok(()),
+                };
+            }
+            FileType::Symlink => "a symbolic link, not a directory",
+            _ => "not a directory",
+        };
+        Err(StoreError::Conflict { name: name.to_string(), found })
+    }
+}

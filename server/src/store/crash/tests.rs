@@ -1,0 +1,252 @@
+//! The store on a disk that may crash at any moment.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use haul_protocol::{Attributes, Cv, Digest, Geometry, LinkTarget, Mtime, Name, merge};
+use rustix::fs::Mode;
+use tempfile::TempDir;
+
+use super::model::{Disk, every_crash, start, stop};
+use super::{Op, record};
+use crate::store::{Change, Committing, Key, Resumed, Store};
+
+const SEED: u64 = 0x5eed;
+
+fn name(text: &str) -> Name {
+    Name::parse(text.as_bytes()).unwrap()
+}
+
+fn store(root: &TempDir) -> Arc<Store> {
+    Arc::new(Store::open(root.path(), Mode::from_raw_mode(0o022), true, 0).unwrap())
+}
+
+fn told(what: &'static str) {
+    record(|| Op::Told(what));
+}
+
+/// Everything that a name may ever hold, and what must be there once something was told.
+#[derive(Debug, Default)]
+struct Expected {
+    versions: BTreeMap<&'static str, Vec<&'static [u8]>>,
+    /// What was told, and which version it promises at the least.
+    promises: Vec<(&'static str, &'static str, usize)>,
+}
+
+impl Expected {
+    fn check(&self, disk: &Disk, told: &[&str]) {
+        let published = disk.published();
+        for (found, bytes) in &published {
+            let found = std::str::from_utf8(found).unwrap();
+            let Some(bytes) = bytes else { continue };
+            let versions = &self.versions[found];
+            assert!(versions.contains(&&bytes[..]), "P1: {found} is neither old nor new");
+        }
+        for (what, promised, version) in &self.promises {
+            let versions = &self.versions[promised];
+            let at_least = if told.contains(what) { *version } else { 0 };
+            let found = published.get(promised.as_bytes()).and_then(Option::as_ref);
+            let version = versions.iter().position(|bytes| found.is_some_and(|f| f == bytes));
+            // An empty first version stands for: nothing is there.
+            let version = version.unwrap_or(0);
+            assert!(
+                version >= at_least,
+                "P3: {what} was told, but {promised} is version {version}"
+            );
+            let lost = !versions[0].is_empty() && found.is_none();
+            assert!(!lost, "P2: {promised} is gone");
+        }
+    }
+}
+
+/// Two groups of small changes: a file replaced, new files in new directories, a link.
+fn small_changes(root: &TempDir) -> (Disk, Vec<Op>, Expected) {
+    std::fs::write(root.path().join("old"), b"old bytes").unwrap();
+    let store = store(root);
+    let mut committing = Committing::new(&store);
+    let disk = start(root.path());
+    let parents = store.parents();
+    let file = |to: &str, bytes: &[u8]| {
+        let attributes = Attributes { mode: Some(0o644), mtime: Some(Mtime { s: 1, ns: 2 }) };
+        let staged = store.stage_whole(&name(to), &attributes, bytes).unwrap();
+        Change::File { staged, name: name(to) }
+    };
+    // A directory that somebody made and nobody has flushed.
+    store.apply(&parents, Change::Directory { name: name("made"), mode: None }).unwrap();
+    let first = vec![file("old", b"new bytes"), file("d/e/f", b"deep")];
+    committing.commit(first).into_iter().for_each(|result| result.unwrap());
+    told("first");
+    let link = LinkTarget::parse(b"old").unwrap();
+    let second = vec![
+        file("made/g", b"inside"),
+        Change::Link { name: name("d/link"), target: link, mtime: None },
+        file("old", b"newest"),
+    ];
+    committing.commit(second).into_iter().for_each(|result| result.unwrap());
+    told("second");
+    let ops = stop();
+    let mut expected = Expected::default();
+    expected.versions.insert("old", vec![b"old bytes", b"new bytes", b"newest"]);
+    expected.versions.insert("d/e/f", vec![b"", b"deep"]);
+    expected.versions.insert("made/g", vec![b"", b"inside"]);
+    expected.versions.insert("d/link", vec![b"", b"-> old"]);
+    expected.promises = vec![
+        ("first", "old", 1),
+        ("first", "d/e/f", 1),
+        ("second", "old", 2),
+        ("second", "made/g", 1),
+        ("second", "d/link", 1),
+    ];
+    (disk, ops, expected)
+}
+
+#[test]
+fn every_crash_of_small_changes_keeps_the_promises() {
+    let root = TempDir::new().unwrap();
+    let (disk, ops, expected) = small_changes(&root);
+    let states = every_crash(&disk, &ops, SEED, |disk, told| expected.check(disk, told));
+    assert!(states > 50, "only {states} states: is anything recorded?");
+}
+
+/// Whether the model finds that a record breaks a promise.
+fn breaks(disk: &Disk, ops: &[Op], expected: &Expected) -> Option<String> {
+    let all = || every_crash(disk, ops, SEED, |disk, told| expected.check(disk, told));
+    let panic = catch_unwind(AssertUnwindSafe(all)).err()?;
+    Some(panic.downcast_ref::<String>().unwrap().clone())
+}
+
+#[test]
+fn rename_before_fsync_is_found() {
+    let root = TempDir::new().unwrap();
+    let (disk, mut ops, expected) = small_changes(&root);
+    let rename = ops.iter().position(|op| matches!(op, Op::Rename { .. })).unwrap();
+    let op = ops.remove(rename);
+    let sync = ops.iter().position(|op| matches!(op, Op::Sync { .. })).unwrap();
+    assert!(sync < rename, "a file is flushed before it is renamed");
+    ops.insert(sync, op);
+    let found = breaks(&disk, &ops, &expected).unwrap();
+    assert!(found.starts_with("P1"), "{found}");
+}
+
+/// Trap `parent_entry_not_synced`: the file is flushed, the new directory above it is not.
+#[test]
+fn parent_entry_not_synced() {
+    let root = TempDir::new().unwrap();
+    let (disk, ops, expected) = small_changes(&root);
+    let directories: Vec<usize> = ops
+        .iter()
+        .filter_map(|op| match op {
+            Op::MakeDirectory { parent, .. } => Some(*parent),
+            _ => None,
+        })
+        .collect();
+    for parent in directories {
+        let without: Vec<Op> =
+            ops.iter().filter(|op| **op != Op::Sync { object: parent }).cloned().collect();
+        let found = breaks(&disk, &without, &expected).unwrap();
+        assert!(found.starts_with("P3"), "{found}");
+    }
+}
+
+/// A large file of four parts, flushed after two.
+struct Large {
+    bytes: Vec<u8>,
+    geometry: Geometry,
+    cvs: Vec<Cv>,
+    key: Key,
+    attributes: Attributes,
+}
+
+impl Large {
+    fn new() -> Self {
+        let bytes: Vec<u8> = (0..3500_u32).map(|i| (i % 251) as u8 + 1).collect();
+        let geometry = Geometry::new(bytes.len() as u64, 1024).unwrap();
+        let cvs = (0..geometry.parts())
+            .map(|part| {
+                let mut hasher = geometry.hasher(part).unwrap();
+                assert!(hasher.update(Self::slice(&bytes, geometry, part)));
+                hasher.finish().unwrap()
+            })
+            .collect();
+        let key = Key::new(&name("large"), geometry, "fingerprint", "identity");
+        let attributes = Attributes { mode: None, mtime: Some(Mtime { s: 5, ns: 6 }) };
+        Self { bytes, geometry, cvs, key, attributes }
+    }
+
+    fn slice(bytes: &[u8], geometry: Geometry, part: usize) -> &[u8] {
+        let range = geometry.range(part).unwrap();
+        &bytes[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()]
+    }
+
+    fn open(&self, store: &Arc<Store>) -> Resumed {
+        store.partial(&store.parents(), &self.key, &name("large"), self.geometry).unwrap()
+    }
+}
+
+#[test]
+fn every_crash_of_a_large_upload_keeps_the_promises() {
+    let root = TempDir::new().unwrap();
+    std::fs::write(root.path().join("large"), b"old").unwrap();
+    let (store, large) = (store(&root), Large::new());
+    let disk = start(root.path());
+    let Resumed::Partial(partial, held) = large.open(&store) else { panic!("published") };
+    assert_eq!(held, []);
+    for part in [0, 2, 1, 3] {
+        let range = large.geometry.range(part).unwrap();
+        let bytes = Large::slice(&large.bytes, large.geometry, part);
+        partial.write_at(&name("large"), range.start, bytes).unwrap();
+        partial.hold(&name("large"), part, large.cvs[part], range).unwrap();
+        if part == 2 {
+            partial.flush(&name("large")).run().unwrap();
+        }
+    }
+    let digest = Digest::of(&large.bytes);
+    assert_eq!(merge(&large.cvs), Some(digest));
+    let finished = partial.finish(name("large"), &large.attributes, digest).unwrap();
+    let mut committing = Committing::new(&store);
+    for result in committing.commit(vec![Change::Upload(Box::new(finished))]) {
+        result.unwrap();
+    }
+    told("committed");
+    drop(committing);
+    let ops = stop();
+    let whole: &'static [u8] = large.bytes.clone().leak();
+    let mut expected = Expected::default();
+    expected.versions.insert("large", vec![b"old", whole]);
+    expected.promises = vec![("committed", "large", 1)];
+    let mut offered = 0;
+    every_crash(&disk, &ops, SEED, |disk, told| {
+        expected.check(disk, told);
+        offered += recovered(disk, &large);
+    });
+    assert!(offered > 0, "nothing is ever offered after a crash");
+}
+
+/// Recovers from a state under another boot; every part that is offered must be there. Returns how
+/// many are.
+fn recovered(disk: &Disk, large: &Large) -> usize {
+    let root = TempDir::new().unwrap();
+    disk.materialize(root.path());
+    let mut store = Store::open(root.path(), Mode::from_raw_mode(0o022), true, 0).unwrap();
+    store.boot = String::from("another boot");
+    let store = Arc::new(store);
+    match large.open(&store) {
+        Resumed::Published(held) => {
+            // The inode of this copy is another, so this can't be known of it.
+            panic!("an inode matched by chance: {held:?}");
+        }
+        Resumed::Partial(_, held) => {
+            let path = root.path().join(".haul/partials").join(large.key.id());
+            let bytes = std::fs::read(path).unwrap();
+            for &(part, cv) in &held {
+                assert_eq!(cv, large.cvs[part]);
+                let expected = Large::slice(&large.bytes, large.geometry, part);
+                let range = large.geometry.range(part).unwrap();
+                let at = usize::try_from(range.start).unwrap();
+                assert_eq!(&bytes[at..at + expected.len()], expected, "part {part} is not there");
+            }
+            held.len()
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Every system call by which the store changes the disk, and nothing else.
+//!
+//! One room, so that tests can make each of them fail (`fail`, compiled in for this crate's tests
+//! only) and record what happens in which order ([`super::crash`]).
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Advice, AtFlags, Mode, OFlags, Timestamps};
+use rustix::io::Errno;
+
+#[cfg(test)]
+use super::crash::{Op, record};
+
+/// A place where tests inject an error by its name; nothing at all in a build without them.
+macro_rules! may_fail {
+    ($name:literal) => {
+        fail::fail_point!(concat!("disk::", $name), |error| Err(match error.as_deref() {
+            Some("ENOSPC") => Errno::NOSPC,
+            _ => Errno::IO,
+        }
+        .into()));
+    };
+}
+
+/// Makes a new file.
+pub(super) fn create(
+    directory: impl AsFd,
+    name: &str,
+    flags: OFlags,
+    mode: Mode,
+) -> Result<OwnedFd, Errno> {
+    may_fail!("open");
+    let flags = flags | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&directory, name, flags, mode)?;
+    #[cfg(test)]
+    record(|| Op::create(&directory, name.as_bytes(), &file));
+    Ok(file)
+}
+
+/// Writes all of `bytes` at `offset`.
+pub(super) fn write_at(file: impl AsFd, mut offset: u64, mut bytes: &[u8]) -> Result<(), Errno> {
+    may_fail!("write");
+    #[cfg(test)]
+    record(|| Op::write(&file, offset, bytes));
+    while !bytes.is_empty() {
+        match rustix::io::pwrite(&file, bytes, offset) {
+            Ok(0) => return Err(Errno::NOSPC),
+            Ok(written) => {
+                bytes = &bytes[written..];
+                offset += written as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Appends a record to a journal whose length is `end`; after an error the journal is as long as
+/// before.
+pub(super) fn append(journal: impl AsFd, end: u64, record: &[u8]) -> Result<(), Errno> {
+    may_fail!("append");
+    let written = write_at(&journal, end, record);
+    if written.is_err() {
+        // If this fails too, the torn record has no right checksum and is skipped.
+        let _ = truncate(&journal, end);
+    }
+    written
+}
+
+/// Cuts a file.
+pub(super) fn truncate(file: impl AsFd, len: u64) -> Result<(), Errno> {
+    rustix::fs::ftruncate(&file, len)?;
+    #[cfg(test)]
+    record(|| Op::truncate(&file, len));
+    Ok(())
+}
+
+/// Sets a staged file's mode.
+pub(super) fn set_mode(file: impl AsFd, mode: Mode) -> Result<(), Errno> {
+    rustix::fs::fchmod(file, mode)
+}
+
+/// Sets a file's or directory's times.
+pub(super) fn set_times(file: impl AsFd, times: &Timestamps) -> Result<(), Errno> {
+    may_fail!("times");
+    rustix::fs::futimens(file, times)
+}
+
+/// Starts to write a file's bytes to the disk and does not wait, so that a later [`sync`] has less to
+/// do. That is what this advice does first (Linux, mm/fadvise.c); the pages stay while they are
+/// written. A hint: errors come to light in `sync`.
+pub(super) fn start_writeback(file: impl AsFd, offset: u64, len: u64) {
+    let _ = rustix::fs::fadvise(file, offset, std::num::NonZeroU64::new(len), Advice::DontNeed);
+}
+
+/// Waits until a file's bytes and metadata would survive a loss of power (fsync(2), not fdatasync:
+/// the mtime counts).
+pub(super) fn sync(file: impl AsFd) -> Result<(), Errno> {
+    may_fail!("fsync");
+    rustix::fs::fsync(&file)?;
+    #[cfg(test)]
+    record(|| Op::sync(&file));
+    Ok(())
+}
+
+/// As [`sync`], of the entries of a directory.
+pub(super) fn sync_directory(directory: impl AsFd) -> Result<(), Errno> {
+    may_fail!("fsync_directory");
+    rustix::fs::fsync(&directory)?;
+    #[cfg(test)]
+    record(|| Op::sync(&directory));
+    Ok(())
+}
+
+/// As [`sync`], of everything on the file system: what cannot be opened for it alone.
+pub(super) fn sync_file_system(any: impl AsFd) -> Result<(), Errno> {
+    may_fail!("syncfs");
+    rustix::fs::syncfs(&any)?;
+    #[cfg(test)]
+    record(|| Op::SyncAll);
+    Ok(())
+}
+
+/// Closes a file and tells what a drop would not: a network file system may report a failed write
+/// only here.
+pub(super) fn close(file: OwnedFd) -> std::io::Result<()> {
+    may_fail!("close");
+    Ok(nix::unistd::close(file)?)
+}
+
+/// rename(2) replaces a file, a link itself, or one name of several of an inode; atomically.
+pub(super) fn rename(
+    from: impl AsFd,
+    name: &str,
+    to: impl AsFd,
+    target: &[u8],
+) -> Result<(), Errno> {
+    may_fail!("rename");
+    rustix::fs::renameat(&from, name, &to, target)?;
+    #[cfg(test)]
+    record(|| Op::rename(&from, name.as_bytes(), &to, target));
+    Ok(())
+}
+
+/// Makes a directory.
+pub(super) fn make_directory(parent: impl AsFd, name: &[u8], mode: Mode) -> Result<(), Errno> {
+    may_fail!("mkdir");
+    rustix::fs::mkdirat(&parent, name, mode)?;
+    #[cfg(test)]
+    record(|| Op::make_directory(&parent, name));
+    Ok(())
+}
+
+/// Makes a symbolic link.
+pub(super) fn make_link(parent: impl AsFd, name: &str, target: &[u8]) -> Result<(), Errno> {
+    may_fail!("symlink");
+    rustix::fs::symlinkat(target, &parent, name)?;
+    #[cfg(test)]
+    record(|| Op::make_link(&parent, name.as_bytes(), target));
+    Ok(())
+}
+
+/// Removes a file of our own.
+pub(super) fn unlink(parent: impl AsFd, name: &str) -> Result<(), Errno> {
+    may_fail!("unlink");
+    rustix::fs::unlinkat(&parent, name, AtFlags::empty())?;
+    #[cfg(test)]
+    record(|| Op::unlink(&parent, name.as_bytes()));
+    Ok(())
+}

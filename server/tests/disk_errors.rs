@@ -1,0 +1,343 @@
+//! Each operation on the disk fails once, with ENOSPC and with EIO: the client is told clearly, the
+//! old file is untouched, nothing is left behind, and the server goes on.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+
+use clap::Parser;
+use fail::FailScenario;
+use haul_protocol::{
+    Answer, Answers, Attributes, Decoder, Digest, Event, Geometry, Hello, Name, Op, Reply, Token,
+    Wanted, encode,
+};
+use haul_server::{Config, Server};
+use tempfile::TempDir;
+
+/// A server in this process, so that failpoints reach it; and a root with an old file.
+struct Setup {
+    root: TempDir,
+    server: Option<Server>,
+    address: String,
+}
+
+impl Setup {
+    fn new(durability: &str) -> Self {
+        let root = TempDir::new().unwrap();
+        fs::write(root.path().join("small"), "old").unwrap();
+        fs::write(root.path().join("large"), "old").unwrap();
+        let path = root.path().to_str().unwrap();
+        let config = Config::try_parse_from([
+            "hauld",
+            "--listen",
+            "127.0.0.1:0",
+            "--root",
+            path,
+            "--durability",
+            durability,
+        ]);
+        let server = Server::start(&config.unwrap()).unwrap();
+        let address = server.addresses().next().unwrap().to_string();
+        Self { root, server: Some(server), address }
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.root.path().join(name)).unwrap()
+    }
+}
+
+impl Drop for Setup {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            (server.stopper())();
+            server.join();
+        }
+    }
+}
+
+struct Client {
+    stream: TcpStream,
+    decoder: Decoder<Answers>,
+    id: u64,
+}
+
+impl Client {
+    fn connect(setup: &Setup) -> Self {
+        let stream = TcpStream::connect(&setup.address).unwrap();
+        let mut client = Self { stream, decoder: Decoder::new(Answers), id: 0 };
+        let local = client.stream.local_addr().unwrap();
+        let hello = Hello {
+            version: 1,
+            agent: String::from("test/1"),
+            client: local.to_string(),
+            slot: 0,
+            identity: Some(String::from("me")),
+            must: Vec::new(),
+        };
+        let mut out = Vec::new();
+        encode::hello(&hello, &mut out).unwrap();
+        client.stream.write_all(&out).unwrap();
+        assert!(matches!(client.receive().0, Answer::Hello(_)));
+        client
+    }
+
+    fn receive(&mut self) -> (Answer, Vec<u8>) {
+        let (mut answer, mut body) = (None, Vec::new());
+        loop {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).unwrap();
+            let mut input = &byte[..];
+            while let Some(event) = self.decoder.decode(&mut input).unwrap() {
+                match event {
+                    Event::Header(header) => answer = Some(header),
+                    Event::Body(bytes) => body.extend_from_slice(bytes),
+                    Event::End => return (answer.unwrap(), body),
+                }
+                if input.is_empty() && answer.is_some() && self.decoder.body_left() == Some(0) {
+                    continue;
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, op: &Op, body: &[u8]) -> (Answer, Vec<u8>) {
+        self.id += 1;
+        let mut out = Vec::new();
+        encode::request(self.id, body.len() as u64, op, &mut out).unwrap();
+        out.extend_from_slice(body);
+        self.stream.write_all(&out).unwrap();
+        loop {
+            match self.receive() {
+                // Repeated while the disk is slow.
+                (Answer::Ack(id), _) if id < self.id => {}
+                answer => return answer,
+            }
+        }
+    }
+
+    fn put(&mut self, name: &str, bytes: &[u8]) -> Answer {
+        let op = Op::Put {
+            name: Name::parse(name.as_bytes()).unwrap(),
+            size: bytes.len() as u64,
+            digest: Digest::of(bytes),
+            attributes: Attributes { mode: Some(0o644), mtime: None },
+        };
+        self.ask(&op, bytes).0
+    }
+
+    fn code(answer: &Answer) -> String {
+        match answer {
+            Answer::Refused { refusal, .. } => {
+                assert!(!refusal.message.is_empty());
+                refusal.code.to_string()
+            }
+            Answer::Ack(_) => String::from("ack"),
+            Answer::Answered { .. } => String::from("answer"),
+            Answer::Hello(_) => String::from("hello"),
+        }
+    }
+}
+
+/// A file of two parts, sent to its end; returns the first thing that was refused.
+fn send_large(client: &mut Client, first: u8) -> (String, Vec<u8>) {
+    let mut bytes = vec![5; (1 << 20) + 100];
+    bytes[0] = first;
+    let geometry = Geometry::new(bytes.len() as u64, 1 << 20).unwrap();
+    let open = Op::Open(Box::new(Wanted {
+        name: Name::parse(b"large").unwrap(),
+        size: bytes.len() as u64,
+        attributes: Attributes { mode: Some(0o644), mtime: None },
+        fingerprint: format!("f{first}"),
+    }));
+    let (answer, _) = client.ask(&open, b"");
+    let Answer::Answered { reply: Reply::Opened { upload, .. }, .. } = answer else {
+        return (Client::code(&answer), bytes);
+    };
+    for index in 0..2 {
+        let code = part(client, upload, geometry, index, &bytes);
+        if code != "ack" {
+            return (code, bytes);
+        }
+    }
+    let commit = Op::Commit { upload, digest: Digest::of(&bytes) };
+    (Client::code(&client.ask(&commit, b"").0), bytes)
+}
+
+fn part(
+    client: &mut Client,
+    upload: Token,
+    geometry: Geometry,
+    index: usize,
+    all: &[u8],
+) -> String {
+    let range = geometry.range(index).unwrap();
+    let bytes = &all[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()];
+    let mut hasher = geometry.hasher(index).unwrap();
+    assert!(hasher.update(bytes));
+    let op = Op::Part { upload, offset: range.start, cv: hasher.finish().unwrap() };
+    Client::code(&client.ask(&op, bytes).0)
+}
+
+fn leftovers(root: &Path) -> usize {
+    fs::read_dir(root.join(".haul/staged")).unwrap().count()
+}
+
+#[test]
+fn every_operation_fails_for_a_small_file() {
+    let scenario = FailScenario::setup();
+    for durability in ["none", "group"] {
+        let setup = Setup::new(durability);
+        let mut client = Client::connect(&setup);
+        for (operation, group_only) in [
+            ("open", false),
+            ("write", false),
+            ("close", false),
+            ("rename", false),
+            ("fsync", true),
+        ] {
+            if group_only && durability == "none" {
+                continue;
+            }
+            for (error, code) in [("ENOSPC", "no_space"), ("EIO", "io")] {
+                // What close(2) says is told as it is.
+                let code = if operation == "close" { "io" } else { code };
+                let point = format!("disk::{operation}");
+                fail::cfg(&point, &format!("1*return({error})")).unwrap();
+                let answer = client.put("small", b"new");
+                assert_eq!(Client::code(&answer), code, "{durability} {point} {error}");
+                assert_eq!(setup.read("small"), b"old", "{durability} {point} {error}");
+                assert_eq!(leftovers(setup.root.path()), 0, "{durability} {point} {error}");
+                // The same connection goes on, and so does everything else.
+                assert_eq!(Client::code(&client.put("other", b"x")), "ack");
+                assert_eq!(setup.read("other"), b"x");
+            }
+        }
+        assert_eq!(Client::code(&client.put("small", b"new")), "ack");
+        assert_eq!(setup.read("small"), b"new");
+    }
+    scenario.teardown();
+}
+
+/// The file is visible, but whether it would survive is not known: told as what it is.
+#[test]
+fn directory_that_cannot_be_flushed_is_uncertain() {
+    let scenario = FailScenario::setup();
+    let setup = Setup::new("group");
+    let mut client = Client::connect(&setup);
+    fail::cfg("disk::fsync_directory", "1*return(EIO)").unwrap();
+    let answer = client.put("small", b"new");
+    assert_eq!(Client::code(&answer), "uncertain");
+    let Answer::Refused { refusal, .. } = &answer else { panic!("{answer:?}") };
+    assert!(refusal.retry);
+    assert_eq!(setup.read("small"), b"new");
+    assert_eq!(Client::code(&client.put("small", b"new")), "ack");
+    scenario.teardown();
+}
+
+#[test]
+fn every_operation_fails_for_a_large_file() {
+    let scenario = FailScenario::setup();
+    for durability in ["none", "group"] {
+        let setup = Setup::new(durability);
+        let mut first = 0;
+        for (operation, skip, group_only) in [
+            ("open", 0, false),
+            ("write", 2, false),
+            ("append", 2, false),
+            ("append", 4, false),
+            ("rename", 0, false),
+            ("fsync", 0, true),
+        ] {
+            if group_only && durability == "none" {
+                continue;
+            }
+            for (error, code) in [("ENOSPC", "no_space"), ("EIO", "io")] {
+                first += 1;
+                let what = format!("{durability} {operation} {skip} {error}");
+                let mut client = Client::connect(&setup);
+                let point = format!("disk::{operation}");
+                let action = match skip {
+                    0 => format!("1*return({error})"),
+                    skip => format!("{skip}*off->1*return({error})"),
+                };
+                fail::cfg(&point, &action).unwrap();
+                let (refused, bytes) = send_large(&mut client, first);
+                assert_eq!(refused, code, "{what}");
+                assert_eq!(setup.read("large"), b"old", "{what}");
+                fail::remove(&point);
+                // The next run goes on with what is held, and gets it done.
+                drop(client);
+                let mut client = Client::connect(&setup);
+                assert_eq!(send_large(&mut client, first).0, "answer", "{what}");
+                assert_eq!(setup.read("large"), bytes, "{what}");
+                fs::write(setup.root.path().join("large"), "old").unwrap();
+            }
+        }
+    }
+    scenario.teardown();
+}
+
+/// A half-written file that cannot be removed is told in the log, and swept at the next start.
+#[test]
+fn unlink_that_fails_harms_nothing() {
+    let scenario = FailScenario::setup();
+    let setup = Setup::new("group");
+    let mut client = Client::connect(&setup);
+    fail::cfg("disk::write", "1*return(EIO)").unwrap();
+    fail::cfg("disk::unlink", "1*return(EIO)").unwrap();
+    assert_eq!(Client::code(&client.put("small", b"new")), "io");
+    assert_eq!(setup.read("small"), b"old");
+    assert_eq!(leftovers(setup.root.path()), 1);
+    assert_eq!(Client::code(&client.put("small", b"new")), "ack");
+    scenario.teardown();
+}
+
+/// Trap `close_or_fsync_error_dropped`.
+#[test]
+fn close_or_fsync_error_dropped() {
+    let scenario = FailScenario::setup();
+    for point in ["disk::close", "disk::fsync"] {
+        let setup = Setup::new("group");
+        let mut client = Client::connect(&setup);
+        fail::cfg(point, "1*return(EIO)").unwrap();
+        assert_eq!(Client::code(&client.put("small", b"new")), "io", "{point}");
+        assert_eq!(setup.read("small"), b"old", "{point}");
+    }
+    scenario.teardown();
+}
+
+/// A flush of several seconds: the last ack is repeated meanwhile, and the real one follows.
+#[test]
+fn slow_flush_repeats_the_last_ack() {
+    let scenario = FailScenario::setup();
+    let setup = Setup::new("group");
+    let mut client = Client::connect(&setup);
+    assert_eq!(Client::code(&client.put("small", b"1")), "ack");
+    fail::cfg("disk::fsync", "1*sleep(6000)").unwrap();
+    client.id += 1;
+    let mut out = Vec::new();
+    let op = Op::Mkdir { name: Name::parse(b"d").unwrap(), mode: None };
+    encode::request(client.id, 0, &op, &mut out).unwrap();
+    client.id += 1;
+    let bytes = b"slow";
+    let op = Op::Put {
+        name: Name::parse(b"small").unwrap(),
+        size: 4,
+        digest: Digest::of(bytes),
+        attributes: Attributes::default(),
+    };
+    encode::request(client.id, 4, &op, &mut out).unwrap();
+    out.extend_from_slice(bytes);
+    client.stream.write_all(&out).unwrap();
+    let mut acks = Vec::new();
+    while acks.last() != Some(&3) {
+        let (Answer::Ack(id), _) = client.receive() else { panic!("refused") };
+        acks.push(id);
+    }
+    // However the two were grouped, something was said while the flush went on.
+    assert!(acks.len() >= 2 && acks[0] < 3, "{acks:?}");
+    scenario.teardown();
+}

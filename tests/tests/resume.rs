@@ -1,0 +1,280 @@
+//! Uploads that were interrupted: what is held, who may go on with it, and what it costs.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use haul_tests::hauld::Hauld;
+use haul_tests::peer::{Peer, frame};
+use haul_tests::upload::{Large, PART, Upload};
+use haul_tests::{binaries, eventually};
+use rustix::process::Signal;
+use serde_json::json;
+use tempfile::TempDir;
+
+fn hauld(directory: &Path, args: &[&str]) -> Hauld {
+    let command = Command::new(&binaries::get().hauld);
+    Hauld::start_at(&directory.join("root"), &directory.join("log"), command, args).unwrap()
+}
+
+fn kill(mut server: Hauld) {
+    server.signal(Signal::KILL).unwrap();
+    server.wait().unwrap();
+}
+
+fn commit(upload: &mut Upload, server: &Hauld, large: &Large) {
+    let answer = upload.commit(&large.digest).unwrap();
+    assert_eq!(answer["answer"], upload.id, "{answer}");
+    assert_eq!(fs::read(server.root().join("dir/large")).unwrap(), large.bytes);
+}
+
+/// The journal of the only upload.
+fn journal(root: &Path) -> PathBuf {
+    let entries = fs::read_dir(root.join(".haul/partials")).unwrap();
+    let mut journals = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "journal"));
+    let journal = journals.next().unwrap();
+    assert_eq!(journals.next(), None);
+    journal
+}
+
+#[test]
+fn restarted_server_offers_what_is_held() {
+    for durability in ["none", "group"] {
+        let (directory, large) = (TempDir::new().unwrap(), Large::new(0));
+        let server = hauld(directory.path(), &["--durability", durability]);
+        let mut upload = Upload::open(&server, &large).unwrap();
+        assert_eq!(upload.held, [0_usize; 0]);
+        upload.good(&large, 2).unwrap();
+        upload.good(&large, 0).unwrap();
+        kill(server);
+        let server = hauld(directory.path(), &["--durability", durability]);
+        let mut upload = Upload::open(&server, &large).unwrap();
+        assert_eq!(upload.held, [0, 2]);
+        upload.good(&large, 1).unwrap();
+        commit(&mut upload, &server, &large);
+        assert!(server.partials().unwrap().is_empty());
+    }
+}
+
+/// Trap `stale_upload_blocks_takeover`: the connection of the first client still stands; a newer run
+/// goes on at once, and the first one can do nothing any more.
+#[test]
+fn stale_upload_blocks_takeover() {
+    let (directory, large) = (TempDir::new().unwrap(), Large::new(0));
+    let server = hauld(directory.path(), &[]);
+    let mut first = Upload::open(&server, &large).unwrap();
+    first.good(&large, 1).unwrap();
+    // In the middle of a part.
+    let header = json!({
+        "cmd": "part", "id": 3, "length": PART, "upload": first.token, "offset": 0,
+        "cv": large.cvs[0],
+    });
+    let bytes = frame(&header, large.part(0));
+    first.peer.stream.write_all(&bytes[..PART / 2]).unwrap();
+    let mut second = Upload::open(&server, &large).unwrap();
+    assert_eq!(second.held, [1]);
+    assert_ne!(first.token, second.token);
+    first.peer.stream.write_all(&bytes[PART / 2..]).unwrap();
+    let answer = first.peer.receive().unwrap().0;
+    assert_eq!((&answer["refused"], &answer["code"]), (&json!(3), &json!("taken_over")));
+    first.id = 3;
+    assert_eq!(first.commit(&large.digest).unwrap()["code"], "taken_over");
+    second.good(&large, 0).unwrap();
+    second.good(&large, 2).unwrap();
+    commit(&mut second, &server, &large);
+}
+
+/// Trap `resume_onto_changed_source`: another source, another client or another size has a partial of
+/// its own, and the last commit wins whole.
+#[test]
+fn resume_onto_changed_source() {
+    let (directory, large) = (TempDir::new().unwrap(), Large::new(0));
+    let server = hauld(directory.path(), &[]);
+    let mut old = Upload::open(&server, &large).unwrap();
+    for part in [0, 1, 2] {
+        old.good(&large, part).unwrap();
+    }
+    let changed = Large::new(1);
+    let mut new = Upload::open(&server, &changed).unwrap();
+    assert_eq!(new.held, [0_usize; 0]);
+    let mut other = Upload::open_as(&server, &large, "somebody else").unwrap();
+    assert_eq!(other.held, [0_usize; 0]);
+    for part in [0, 1, 2] {
+        new.good(&changed, part).unwrap();
+        other.good(&large, part).unwrap();
+    }
+    commit(&mut old, &server, &large);
+    commit(&mut new, &server, &changed);
+    commit(&mut other, &server, &large);
+}
+
+/// Trap `final_answer_lost`: did it succeed? Asking again is harmless, over the old token, and after
+/// a restart with a new one; nothing is uploaded again.
+#[test]
+fn final_answer_lost() {
+    let (directory, large) = (TempDir::new().unwrap(), Large::new(0));
+    let server = hauld(directory.path(), &[]);
+    let mut upload = Upload::open(&server, &large).unwrap();
+    for part in [0, 1, 2] {
+        upload.good(&large, part).unwrap();
+    }
+    let token = upload.token.clone();
+    commit(&mut upload, &server, &large);
+    let path = server.root().join("dir/large");
+    let inode = fs::metadata(&path).unwrap().ino();
+    let mut again = Peer::hello(server.address()).unwrap();
+    let repeated = json!({"cmd": "commit", "id": 1, "upload": token, "blake3": large.digest});
+    assert_eq!(again.ask(&repeated, b"").unwrap()["answer"], 1);
+    kill(server);
+    let server = hauld(directory.path(), &[]);
+    let mut again = Upload::open(&server, &large).unwrap();
+    assert_eq!(again.held, [0, 1, 2]);
+    commit(&mut again, &server, &large);
+    assert_eq!(fs::metadata(&path).unwrap().ino(), inode, "it was written again");
+    // If somebody has put another file there since, it is not taken for the old one.
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, "another").unwrap();
+    kill(server);
+    let server = hauld(directory.path(), &[]);
+    assert_eq!(Upload::open(&server, &large).unwrap().held, [0_usize; 0]);
+}
+
+#[test]
+fn torn_journal_costs_the_torn_part_only() {
+    let (directory, large) = (TempDir::new().unwrap(), Large::new(0));
+    let server = hauld(directory.path(), &[]);
+    let mut upload = Upload::open(&server, &large).unwrap();
+    upload.good(&large, 0).unwrap();
+    upload.good(&large, 1).unwrap();
+    let root = server.root().to_owned();
+    kill(server);
+    let journal = fs::File::options().write(true).open(journal(&root)).unwrap();
+    journal.set_len(journal.metadata().unwrap().len() - 3).unwrap();
+    let server = hauld(directory.path(), &[]);
+    let mut upload = Upload::open(&server, &large).unwrap();
+    assert_eq!(upload.held, [0]);
+    upload.good(&large, 1).unwrap();
+    upload.good(&large, 2).unwrap();
+    commit(&mut upload, &server, &large);
+}
+
+/// Trap `journal_after_power_cut`: the journal says that a part is held, but the data never reached
+/// the disk and reads as zeros of the right length.
+#[test]
+fn journal_after_power_cut() {
+    let (directory, large) = (TempDir::new().unwrap(), Large::new(0));
+    let server = hauld(directory.path(), &["--durability", "none"]);
+    let mut upload = Upload::open(&server, &large).unwrap();
+    for part in [0, 1, 2] {
+        upload.good(&large, part).unwrap();
+    }
+    let root = server.root().to_owned();
+    kill(server);
+    // As if it had been written under another boot of the machine.
+    let journal = journal(&root);
+    let lines: Vec<String> = fs::read_to_string(&journal)
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let mut record: serde_json::Value = serde_json::from_str(&line[17..]).unwrap();
+            if record["is"] == "boot" {
+                record["id"] = json!("another");
+            }
+            let text = record.to_string();
+            format!("{} {text}\n", &blake3::hash(text.as_bytes()).to_hex()[..16])
+        })
+        .collect();
+    fs::write(&journal, lines.concat()).unwrap();
+    let partial = journal.with_extension("");
+    let mut bytes = fs::read(&partial).unwrap();
+    bytes[PART..2 * PART].fill(0);
+    fs::write(&partial, bytes).unwrap();
+    let server = hauld(directory.path(), &["--durability", "none"]);
+    let mut upload = Upload::open(&server, &large).unwrap();
+    assert_eq!(upload.held, [0, 2], "the part of zeros is not offered, the others are");
+    upload.good(&large, 1).unwrap();
+    commit(&mut upload, &server, &large);
+}
+
+/// Trap `partials_fill_the_disk`: what nobody comes back for is removed, what is young is not.
+#[test]
+fn partials_fill_the_disk() {
+    let (directory, large) = (TempDir::new().unwrap(), Large::new(0));
+    let server = hauld(directory.path(), &[]);
+    let mut upload = Upload::open(&server, &large).unwrap();
+    upload.good(&large, 0).unwrap();
+    let root = server.root().to_owned();
+    kill(server);
+    let server = hauld(directory.path(), &[]);
+    assert_eq!(server.partials().unwrap().len(), 1, "the default is a week");
+    kill(server);
+    let old = SystemTime::now() - Duration::from_secs(8 * 24 * 3600);
+    fs::File::open(journal(&root)).unwrap().set_modified(old).unwrap();
+    let server = hauld(directory.path(), &[]);
+    assert_eq!(fs::read_dir(root.join(".haul/partials")).unwrap().count(), 0);
+    assert_eq!(Upload::open(&server, &large).unwrap().held, [0_usize; 0]);
+}
+
+/// Trap `one_file_jumps_quota`: refused before the first byte, with the figures.
+#[test]
+fn one_file_jumps_quota() {
+    let directory = TempDir::new().unwrap();
+    let stat = rustix::fs::statvfs(directory.path()).unwrap();
+    let free = stat.f_bavail * stat.f_frsize;
+    let gib = 1 << 30;
+    let keep = free.saturating_sub(4 * gib).to_string();
+    let server = hauld(directory.path(), &["--keep-free", &keep]);
+    let mut peer = Peer::hello(server.address()).unwrap();
+    let open = |id: u64, name: &str, size: u64| json!({"cmd": "open", "id": id, "filename": name, "filesize": size, "fingerprint": "f"});
+    let answer = peer.ask(&open(1, "a", 5 * gib), b"").unwrap();
+    assert_eq!(answer["code"], "no_space", "{answer}");
+    let message = answer["message"].as_str().unwrap();
+    for figure in ["5368709120 bytes", "free", &keep] {
+        assert!(message.contains(figure), "{message}");
+    }
+    // What is announced counts before it is sent.
+    assert_eq!(peer.ask(&open(2, "b", 5 * gib / 2), b"").unwrap()["answer"], 2);
+    let answer = peer.ask(&open(3, "c", 5 * gib / 2), b"").unwrap();
+    assert_eq!(answer["code"], "no_space", "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("needed by other uploads"));
+    // And when the upload is given up, it doesn't any more.
+    drop(peer);
+    eventually("the upload is given up", || {
+        let mut peer = Peer::hello(server.address()).unwrap();
+        peer.ask(&open(1, "c", 5 * gib / 2), b"").unwrap()["answer"] == 1
+    });
+    assert!(server.root().join("a").symlink_metadata().is_err());
+}
+
+/// Trap `old_connection_overwrites_new`: bytes that are left in a connection that its client has
+/// given up are not published over what was sent again.
+#[test]
+fn old_connection_overwrites_new() {
+    for durability in ["none", "group"] {
+        let directory = TempDir::new().unwrap();
+        let server = hauld(directory.path(), &["--durability", durability]);
+        let mut old = Peer::hello_as(server.address(), "client", 3).unwrap().0;
+        let bytes = frame(&haul_tests::peer::put(1, "x", &[b'o'; 100_000]), &[b'o'; 100_000]);
+        old.stream.write_all(&bytes[..50_000]).unwrap();
+        eventually("the old body is under way", || !server.staged().unwrap().is_empty());
+        let mut new = Peer::hello_as(server.address(), "client", 3).unwrap().0;
+        let put = haul_tests::peer::put(1, "x", b"new");
+        assert_eq!(new.ask(&put, b"new").unwrap()["ack"], 1);
+        // The rest may find the connection closed already.
+        let _ = old.stream.write_all(&bytes[50_000..]);
+        let answer = old.receive().unwrap().0;
+        assert_eq!((&answer["refused"], &answer["code"]), (&json!(0), &json!("fenced")));
+        eventually("the old body is discarded", || server.staged().unwrap().is_empty());
+        assert_eq!(fs::read(server.root().join("x")).unwrap(), b"new");
+        // Other slots of the same client are left alone.
+        Peer::hello_as(server.address(), "client", 4).unwrap();
+        assert_eq!(new.ask(&json!({"cmd": "ping", "id": 2}), b"").unwrap()["answer"], 2);
+    }
+}
