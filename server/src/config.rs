@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 pub use crate::deadline::Timeouts;
 pub use crate::listen::{Listen, ListenError};
+pub use crate::partials::Partials;
 
 /// Takes uploads from `haul` under one root directory: each file appears whole and verified, or not
 /// at all.
@@ -15,8 +16,12 @@ pub use crate::listen::{Listen, ListenError};
 /// ADDRESS" goes to standard output when connections are accepted. SIGTERM or Ctrl-C stops: no more
 /// connections, transfers under way may finish; a second one stops at once.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "hauld", version)]
+#[command(name = "hauld", version, args_conflicts_with_subcommands = true)]
 pub struct Config {
+    /// Something else than to serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Address to listen on: `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; may be given several times. Port 0
     /// takes a free port.
     #[arg(
@@ -82,6 +87,14 @@ pub struct Config {
     #[arg(long, value_name = "N", default_value_t = haul_protocol::limits::WINDOW_REQUESTS,
           value_parser = clap::value_parser!(u64).range(1..=65_536))]
     pub window_requests: u64,
+}
+
+/// What hauld does other than to serve.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// What interrupted uploads of large files have left; only while no server serves that root.
+    #[command(subcommand)]
+    Partials(Partials),
 }
 
 /// What an acknowledgement promises.

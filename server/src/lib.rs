@@ -10,6 +10,7 @@ mod connection;
 mod deadline;
 mod fence;
 mod listen;
+pub mod partials;
 mod poller;
 mod pool;
 mod reply;

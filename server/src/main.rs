@@ -6,7 +6,8 @@ use std::thread;
 
 use anyhow::Context;
 use clap::Parser;
-use haul_server::{Config, Server};
+use haul_server::Server;
+use haul_server::config::{Command, Config};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tracing_subscriber::EnvFilter;
@@ -23,6 +24,15 @@ fn main() -> ExitCode {
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+    if let Some(Command::Partials(partials)) = &config.command {
+        return match partials.run(&mut std::io::stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "hauld: {error}");
+                ExitCode::from(USAGE)
+            }
+        };
+    }
     let server = match Server::start(&config) {
         Ok(server) => server,
         Err(error) => {

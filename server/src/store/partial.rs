@@ -192,7 +192,8 @@ impl Store {
     }
 }
 
-fn read_journal(journal: OwnedFd) -> Result<(OwnedFd, Vec<u8>), Errno> {
+/// Reads a journal and gives its file back.
+pub(super) fn read_journal(journal: OwnedFd) -> Result<(OwnedFd, Vec<u8>), Errno> {
     let mut file = std::fs::File::from(journal);
     let mut bytes = Vec::new();
     match (&mut file).take(journal::MAX_LEN).read_to_end(&mut bytes) {

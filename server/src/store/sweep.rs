@@ -1,25 +1,42 @@
 //! Partials that nobody came back for, and journals of files that are published.
 
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
+use haul_protocol::{Geometry, Name};
 use rustix::fd::OwnedFd;
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::Store;
-use super::partial::journal_name;
+use super::partial::{journal_name, read_journal};
+use super::{Store, journal};
 
 /// How long the journal of a published file stays, for a client that did not get the answer.
 const PUBLISHED: Duration = Duration::from_secs(600);
 
 /// One upload that is under way or was interrupted.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) id: String,
+struct Found {
+    id: String,
     /// Bytes on the disk; `None` if only the journal is there.
-    pub(super) bytes: Option<u64>,
+    bytes: Option<u64>,
     /// Since the last part, or whatever was written last.
-    pub(super) age: Duration,
+    age: Duration,
+}
+
+/// A partial, for people.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) id: String,
+    /// Its target, as far as its journal can be read.
+    pub(crate) name: String,
+    /// Bytes of the whole file, and of the parts that are held.
+    pub(crate) size: u64,
+    pub(crate) held: u64,
+    /// Bytes on the disk.
+    pub(crate) bytes: u64,
+    /// Since the last part.
+    pub(crate) age: Duration,
 }
 
 impl Store {
@@ -39,8 +56,50 @@ impl Store {
     }
 }
 
+impl Store {
+    /// All partials, the oldest first. Journals of published files are none.
+    pub(crate) fn listed(&self) -> Vec<Listed> {
+        let found = find(&self.partials).unwrap_or_else(|errno| {
+            tracing::warn!(%errno, "could not look for partials");
+            Vec::new()
+        });
+        let mut listed: Vec<Listed> = found
+            .into_iter()
+            .filter_map(|Found { id, bytes, age }| {
+                let bytes = bytes?;
+                let (name, size, held) = self.described(&id);
+                Some(Listed { id, name, size, held, bytes, age })
+            })
+            .collect();
+        listed.sort_by_key(|listed| std::cmp::Reverse(listed.age));
+        listed
+    }
+
+    /// Name, size and bytes held, by the journal.
+    fn described(&self, id: &str) -> (String, u64, u64) {
+        let unknown = || (String::from("?"), 0, 0);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let journal = journal_name(id);
+        let opened = rustix::fs::openat(&self.partials, journal.as_str(), flags, Mode::empty());
+        let Some(journal) = opened
+            .and_then(read_journal)
+            .ok()
+            .and_then(|(_, bytes)| journal::read(&bytes, &self.boot))
+        else {
+            return unknown();
+        };
+        let begin = journal.begin;
+        let Ok(geometry) = Geometry::new(begin.size, begin.part_size) else { return unknown() };
+        let parts: HashSet<usize> = journal.held.iter().map(|held| held.part).collect();
+        let ranges = parts.into_iter().filter_map(|part| geometry.range(part));
+        let held = ranges.map(|range| range.end - range.start).sum();
+        let name = Name::parse(&begin.name).map_or_else(|_| String::from("?"), |n| n.to_string());
+        (name, begin.size, held)
+    }
+}
+
 /// All partials in their directory.
-pub(super) fn find(partials: &OwnedFd) -> Result<Vec<Found>, Errno> {
+fn find(partials: &OwnedFd) -> Result<Vec<Found>, Errno> {
     let mut found: Vec<Found> = Vec::new();
     for entry in rustix::fs::Dir::read_from(partials)? {
         let entry = entry?;

@@ -278,3 +278,30 @@ fn old_connection_overwrites_new() {
         assert_eq!(new.ask(&json!({"cmd": "ping", "id": 2}), b"").unwrap()["answer"], 2);
     }
 }
+
+#[test]
+fn partials_are_listed_and_cleaned_while_no_server_runs() {
+    let (directory, large) = (TempDir::new().unwrap(), Large::new(0));
+    let server = hauld(directory.path(), &[]);
+    let mut upload = Upload::open(&server, &large).unwrap();
+    upload.good(&large, 0).unwrap();
+    let root = server.root().to_owned();
+    let partials = |args: &[&str]| {
+        let mut command = assert_cmd::Command::new(&binaries::get().hauld);
+        command.arg("partials").args(args).arg("--root").arg(&root).assert()
+    };
+    let held = predicates::str::contains(format!("process {}", server.pid()));
+    partials(&["list"]).code(2).stderr(held);
+    kill(server);
+    let listed = partials(&["list"]).success().get_output().stdout.clone();
+    let listed = String::from_utf8(listed).unwrap();
+    assert!(listed.contains("1 MiB of 2.00 MiB") && listed.contains("dir/large"), "{listed}");
+    partials(&["clean", "--older-than", "1h"])
+        .success()
+        .stdout(predicates::str::starts_with("removed 0 partials"));
+    partials(&["clean"]).success().stdout(predicates::str::starts_with("removed 1 partial,"));
+    assert_eq!(fs::read_dir(root.join(".haul/partials")).unwrap().count(), 0);
+    let empty = TempDir::new().unwrap();
+    let mut command = assert_cmd::Command::new(&binaries::get().hauld);
+    command.args(["partials", "list", "--root"]).arg(empty.path()).assert().code(2);
+}

@@ -1,0 +1,84 @@
+//! `hauld partials`: what interrupted uploads have left, listed and removed while no server runs.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use humansize::{BINARY, format_size};
+use rustix::fs::Mode;
+
+use crate::server::StartError;
+use crate::store::Store;
+
+/// What to do with partials.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Partials {
+    /// Shows each: id, how much of it is held, since when, and its name.
+    List(Where),
+    /// Removes them; what has been sent of these files is sent again.
+    Clean {
+        /// Where.
+        #[command(flatten)]
+        root: Where,
+        /// Only those to which nothing was added for this time, such as 2d.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        older_than: Option<Duration>,
+    },
+}
+
+/// Which root.
+#[derive(Debug, Clone, Args)]
+pub struct Where {
+    /// Directory that uploads go to.
+    #[arg(long, value_name = "DIR", env = "HAULD_ROOT")]
+    root: PathBuf,
+}
+
+impl Partials {
+    /// Does it, and tells on standard output.
+    ///
+    /// # Errors
+    /// If the root can't be opened or is served, or a partial can't be removed.
+    pub fn run(&self, out: &mut impl Write) -> Result<(), StartError> {
+        match self {
+            Self::List(at) => {
+                for partial in at.open()?.listed() {
+                    let held = format_size(partial.held, BINARY);
+                    let size = format_size(partial.size, BINARY);
+                    let age =
+                        humantime::format_duration(Duration::from_secs(partial.age.as_secs()));
+                    writeln!(out, "{}  {held} of {size}  {age}  {}", partial.id, partial.name)?;
+                }
+            }
+            Self::Clean { root, older_than } => {
+                let store = root.open()?;
+                let (mut count, mut bytes) = (0, 0);
+                for partial in store.listed() {
+                    if older_than.is_some_and(|older| partial.age < older) {
+                        continue;
+                    }
+                    store.forget(&partial.id).map_err(io::Error::from)?;
+                    count += 1;
+                    bytes += partial.bytes;
+                }
+                let plural = if count == 1 { "" } else { "s" };
+                let bytes = format_size(bytes, BINARY);
+                writeln!(out, "removed {count} partial{plural}, {bytes}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Where {
+    fn open(&self) -> Result<Store, StartError> {
+        if !self.root.join(".haul").is_dir() {
+            let root = self.root.display();
+            return Err(StartError::Root(format!("`{root}` is not the root of a server")));
+        }
+        let umask = Mode::from_raw_mode(0o077);
+        Store::open(&self.root, umask, false, 0)
+            .map_err(|error| StartError::Root(error.to_string()))
+    }
+}
