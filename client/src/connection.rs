@@ -5,21 +5,27 @@
 //! unread is a deadlock.
 
 mod answers;
+mod ended;
+mod hello;
 mod link;
+mod lost;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use haul_protocol::{
-    Cv, Digest, EncodeError, Op, Requester, Token, Wanted, encode,
+    Cv, Digest, Op, Requester, Wanted, encode,
     limits::{MAX_BODY_LEN, MIN_PART_LEN},
 };
 
-use crate::error::{ConnectionError, FileError, Retry};
+use crate::error::{ConnectionError, FileError};
+use crate::large::Large;
+use crate::poller::Poller;
+use crate::socket::Socket;
 use crate::source::{self, Source};
-use crate::transfer::{Large, Run};
-use crate::work::{Item, Kind, Taken, Task};
-use link::Link;
+use crate::transfer::Run;
+use crate::work::{Abort, Item, Kind, Taken, Task};
+use link::{Link, Patience};
 
 /// Bytes of requests that are gathered before they are sent in one write.
 const GATHER: usize = 256 * 1024;
@@ -30,21 +36,30 @@ const COPIED: usize = 64 * 1024;
 /// What a request was about.
 #[derive(Debug)]
 enum Pending {
-    /// A file, link, directory or attributes; and the size of a file.
-    Item(Item, u64),
+    /// A file, link, directory or attributes.
+    Item(Item, Sent),
     /// An announced large file.
     Open(Item, Source),
     Part(Arc<Large>, usize, Cv),
     Commit(Arc<Large>),
-    /// Nobody waits for the answer.
-    Other,
+    Abort(Box<Abort>),
+    Ping,
 }
 
-/// One connection of a run.
+/// What is counted when an item has arrived.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sent {
+    size: u64,
+    special_bits: bool,
+}
+
+/// One connection of a run, from when its `hello` is answered until it ends.
 #[derive(Debug)]
-struct Connection<'a> {
+pub struct Connection<'a> {
     run: &'a Run<'a>,
-    link: Link,
+    /// What the work knows it by.
+    number: usize,
+    link: Link<'a>,
     book: Requester<Pending>,
     max_file: u64,
     /// Items that are this connection's to send.
@@ -53,48 +68,57 @@ struct Connection<'a> {
     body: Vec<u8>,
     /// The body of the answer that is being read.
     answer: Option<answers::Unfinished>,
+    /// The server has answered something.
+    progress: bool,
 }
 
-/// Connects and works until there is nothing left to do.
-///
-/// # Errors
-/// If the connection can't be made or breaks, or the run is stopped.
-pub fn run(run: &Run<'_>, slot: usize) -> Result<(), ConnectionError> {
-    let mut link = Link::connect(run.server)?;
-    let number = run.work.register(link.waker());
-    let hello = match link.hello(run, slot) {
-        Ok(Some(hello)) => hello,
-        // The others have done everything meanwhile.
-        Ok(None) => return Ok(()),
-        // A server with no room for one more connection still serves the first.
-        Err(error) if run.durability.get().is_some() && !run.work.is_stopped() => {
-            run.progress.message(&format_args!("haul: one connection less: {error}"));
-            return Ok(());
-        }
-        Err(error) => return Err(error),
-    };
-    let _ = run.durability.set(hello.durability);
-    let mut connection = Connection {
-        run,
-        link,
-        book: Requester::new(&hello.limits),
-        max_file: hello.limits.max_file,
-        batch: VecDeque::new(),
-        body: Vec::new(),
-        answer: None,
-    };
-    connection.work(number)
-}
+impl<'a> Connection<'a> {
+    /// Introduces itself over a connected socket, and waits for the answer. `number` is what the work
+    /// knows it by, `slot` what the server does.
+    ///
+    /// # Errors
+    /// If there is no haul server, or it wants no connection, or the run is over.
+    pub fn greet(
+        run: &'a Run<'a>,
+        number: usize,
+        slot: usize,
+        socket: Socket,
+        poller: &'a mut Poller,
+    ) -> Result<Self, ConnectionError> {
+        let mut link = Link::new(socket, poller, run.timeout);
+        let hello = hello::hello(&mut link, run, slot)?;
+        run.announced(hello.durability);
+        Ok(Self {
+            run,
+            number,
+            link,
+            book: Requester::new(&hello.limits),
+            max_file: hello.limits.max_file,
+            batch: VecDeque::new(),
+            body: Vec::new(),
+            answer: None,
+            progress: false,
+        })
+    }
 
-impl Connection<'_> {
-    fn work(&mut self, number: usize) -> Result<(), ConnectionError> {
+    /// Whether the server has answered anything but `hello`.
+    #[must_use]
+    pub fn has_progress(&self) -> bool {
+        self.progress
+    }
+
+    /// Works until there is nothing left to do.
+    ///
+    /// # Errors
+    /// If the connection breaks, or the run is stopped.
+    pub fn work(&mut self) -> Result<(), ConnectionError> {
         loop {
             if self.run.work.is_stopped() {
                 return Err(ConnectionError::Stopped);
             }
             let mut waiting_for_work = false;
-            while self.link.gathered() < GATHER && self.book.has_room(MAX_BODY_LEN) {
-                match self.next(number) {
+            while self.link.gathered() < GATHER && self.has_room() {
+                match self.next() {
                     Some(task) => self.send(task)?,
                     None => {
                         waiting_for_work = true;
@@ -111,26 +135,56 @@ impl Connection<'_> {
                 }
             };
             let read = self.read()?;
-            if waiting_for_work && self.book.unanswered() == 0 && self.run.work.is_finished() {
+            let idle = self.book.unanswered() == 0;
+            if waiting_for_work && idle && self.run.work.is_finished() {
                 return Ok(());
             }
             if !wrote && !read && (waiting_for_work || self.link.is_blocked() || !self.has_room()) {
-                let idle = self.book.unanswered() == 0;
-                if self.link.wait(idle, self.run.work.due_in())? {
-                    self.request(Pending::Other, &Op::Ping)?;
-                }
+                self.pause(idle)?;
             }
         }
+    }
+
+    /// Nothing can be sent or read now: time for what is less urgent, or to sleep.
+    fn pause(&mut self, idle: bool) -> Result<(), ConnectionError> {
+        match self.link.patience(idle)? {
+            Patience::Ping => self.request(Pending::Ping, &Op::Ping),
+            Patience::Left(left) => {
+                if self.hash_held() {
+                    return Ok(());
+                }
+                let due = self.run.work.due_in();
+                self.link.sleep(due.map_or(left, |due| due.min(left)))
+            }
+        }
+    }
+
+    /// Hashes one part that the server holds already, if there is one: its chaining value is needed
+    /// for the digest of the file. One at a time, so that sending goes on as soon as it can.
+    fn hash_held(&mut self) -> bool {
+        let Some((large, index)) = self.run.work.take_held() else {
+            return false;
+        };
+        match self.read_part(&large, index) {
+            Ok(cv) => {
+                self.run.progress.hashed(self.body.len() as u64);
+                if large.hashed(index, cv) {
+                    self.complete(large);
+                }
+            }
+            Err(error) => self.end_large(&large, error),
+        }
+        true
     }
 
     fn has_room(&self) -> bool {
         self.book.has_room(MAX_BODY_LEN)
     }
 
-    fn next(&mut self, number: usize) -> Option<Task> {
+    fn next(&mut self) -> Option<Task> {
         let has_items = !self.batch.is_empty();
         if !has_items || self.run.work.has_urgent() {
-            match self.run.work.take(number, has_items) {
+            match self.run.work.take(self.number, has_items) {
                 Some(Taken::Task(task)) => return Some(task),
                 Some(Taken::Batch(batch)) => self.batch = batch.into(),
                 None => {}
@@ -159,18 +213,21 @@ impl Connection<'_> {
                     self.request_with_body(Pending::Part(large, index, cv), &op)
                 }
                 Err(error) => {
-                    self.end_large(&large, &error);
+                    self.end_large(&large, error);
                     Ok(())
                 }
             },
             Task::Commit(large) => match large.digest() {
-                Some(digest) => {
+                Some(digest) if !large.is_over() => {
                     let op = Op::Commit { upload: large.upload, digest };
                     self.request(Pending::Commit(large), &op)
                 }
-                None => Ok(()),
+                _ => Ok(()),
             },
-            Task::Abort(upload) => self.request(Pending::Other, &Op::Abort { upload }),
+            Task::Abort(abort) => {
+                let op = Op::Abort { upload: abort.upload };
+                self.request(Pending::Abort(abort), &op)
+            }
         }
     }
 
@@ -185,7 +242,7 @@ impl Connection<'_> {
                 Op::Symlink { name, target, mtime }
             }
         };
-        Ok(self.request(Pending::Item(item.clone(), 0), &op)?)
+        Ok(self.request(Pending::Item(item.clone(), Sent::default()), &op)?)
     }
 
     fn send_file(&mut self, item: &Item) -> Result<(), Failure> {
@@ -195,9 +252,6 @@ impl Connection<'_> {
             return Err(FileError::TooLarge { size, max: self.max_file }.into());
         }
         let name = item.name.clone();
-        if source.special_bits && item.attempts == 0 {
-            self.run.progress.special_bits_dropped();
-        }
         if size > MIN_PART_LEN {
             if !self.run.work.begin_large(item) {
                 return Ok(());
@@ -216,7 +270,8 @@ impl Connection<'_> {
         source.check_unchanged()?;
         let digest = Digest::of(&self.body);
         let op = Op::Put { name, size, digest, attributes: source.attributes };
-        Ok(self.request_with_body(Pending::Item(item.clone(), size), &op)?)
+        let sent = Sent { size, special_bits: source.special_bits };
+        Ok(self.request_with_body(Pending::Item(item.clone(), sent), &op)?)
     }
 
     /// Reads a part into the body and hashes it.
@@ -232,16 +287,23 @@ impl Connection<'_> {
     }
 
     fn request(&mut self, pending: Pending, op: &Op) -> Result<(), ConnectionError> {
-        encode::request(self.book.next_id(), 0, op, self.link.out()).map_err(encoding)?;
-        self.book.sent(pending, op.is_change(), 0);
+        self.enter(pending, op, 0)
+    }
+
+    fn enter(&mut self, pending: Pending, op: &Op, len: u64) -> Result<(), ConnectionError> {
+        // Everything that is sent was checked before, so what fails here is a bug of ours.
+        encode::request(self.book.next_id(), len, op, self.link.out())?;
+        if self.book.unanswered() == 0 {
+            self.link.expects();
+        }
+        self.book.sent(pending, op.is_change(), len);
         Ok(())
     }
 
     /// Sends a request whose body is `self.body`.
     fn request_with_body(&mut self, pending: Pending, op: &Op) -> Result<(), ConnectionError> {
         let len = self.body.len() as u64;
-        encode::request(self.book.next_id(), len, op, self.link.out()).map_err(encoding)?;
-        self.book.sent(pending, op.is_change(), len);
+        self.enter(pending, op, len)?;
         self.run.progress.sent(len);
         if self.body.len() <= COPIED {
             self.link.out().extend_from_slice(&self.body);
@@ -249,34 +311,6 @@ impl Connection<'_> {
             self.link.follow(&mut self.body);
         }
         Ok(())
-    }
-
-    /// An item did not arrive: again, if that can help.
-    fn give_up(&self, mut item: Item, error: &FileError) {
-        let (work, progress) = (self.run.work, self.run.progress);
-        item.attempts += 1;
-        match error.retry(matches!(item.kind, Kind::Directory(_))) {
-            Retry::Now(times) if item.attempts <= times => work.add_urgent(Task::Item(item)),
-            Retry::Later(times, pause) if item.attempts <= times => work.add_delayed(item, pause),
-            Retry::Last(times) if item.attempts <= times => work.add_last(item),
-            _ => {
-                progress.failed(&item.path, error);
-                work.settle(1);
-            }
-        }
-    }
-
-    /// A large file did not arrive: from the beginning, if that can help.
-    fn end_large(&self, large: &Large, error: &FileError) {
-        if large.end() {
-            self.abort(large.upload);
-            self.run.work.end_large();
-            self.give_up(large.item.clone(), error);
-        }
-    }
-
-    fn abort(&self, upload: Token) {
-        self.run.work.add_urgent(Task::Abort(upload));
     }
 }
 
@@ -296,9 +330,4 @@ impl From<ConnectionError> for Failure {
     fn from(error: ConnectionError) -> Self {
         Self::Connection(error)
     }
-}
-
-/// Everything that is sent was checked before, so this is a bug of ours; it must not pass silently.
-fn encoding(error: EncodeError) -> ConnectionError {
-    ConnectionError::Lost(std::io::Error::other(error))
 }

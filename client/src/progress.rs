@@ -2,25 +2,28 @@
 //!
 //! Counts are atomics; one ticker turns them into a bar or lines. Knows nothing of the rest.
 
+mod links;
+mod rate;
+
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use humansize::{BINARY, format_size};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use links::Links;
+use rate::Rate;
+
 /// How often a bar moves.
 const TICK: Duration = Duration::from_millis(100);
 
 /// How often a line is written where no bar is.
 const LINE: Duration = Duration::from_secs(5);
-
-/// Without any byte for so long, it is stalled.
-const STALL: Duration = Duration::from_secs(5);
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,9 @@ pub struct Progress {
     directories: AtomicU64,
     bytes: AtomicU64,
     sent: AtomicU64,
+    resumed: AtomicU64,
+    hashed: AtomicU64,
+    connections: Mutex<Links>,
     failed: AtomicU64,
     skipped: AtomicU64,
     special: AtomicU64,
@@ -86,7 +92,7 @@ pub struct Counts {
     pub bytes_total: u64,
     /// Bytes of bodies sent, those sent again included.
     pub bytes_sent: u64,
-    /// Bytes that were there already.
+    /// Bytes of large files that the server held already.
     pub bytes_resumed: u64,
     /// Entries that failed, each named.
     pub failed: u64,
@@ -120,6 +126,9 @@ impl Progress {
             directories: zero(),
             bytes: zero(),
             sent: zero(),
+            resumed: zero(),
+            hashed: zero(),
+            connections: Mutex::default(),
             failed: zero(),
             skipped: zero(),
             special: zero(),
@@ -148,6 +157,52 @@ impl Progress {
     /// Bytes of a body were given to the connection.
     pub fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The server holds bytes of a large file already.
+    pub fn resumed(&self, bytes: u64) {
+        self.resumed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What was told to [`resumed`](Self::resumed) is of no use, or will be told again.
+    pub fn not_resumed(&self, bytes: u64) {
+        self.resumed.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that need not be sent were hashed.
+    pub fn hashed(&self, bytes: u64) {
+        self.hashed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Links> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection is up.
+    pub fn connected(&self) {
+        self.connections().connected();
+    }
+
+    /// A connection that was up has ended.
+    pub fn disconnected(&self) {
+        self.connections().disconnected();
+    }
+
+    /// A lost connection is tried again; told while no other one is up.
+    pub fn reconnecting(&self, attempt: u32, of: u32, error: &dyn Display) {
+        if !self.connections().reconnecting(attempt, of) {
+            return;
+        }
+        match self.view {
+            View::Json => self.event(&serde_json::json!({
+                "event": "reconnecting", "attempt": attempt, "of": of, "error": error.to_string(),
+            })),
+            View::Lines => {
+                self.message(&format_args!("haul: {error}; reconnecting ({attempt} of {of})"));
+            }
+            // The bar says it as long as it is so.
+            View::Bar | View::Quiet => {}
+        }
     }
 
     /// A file of `bytes` is committed.
@@ -238,7 +293,7 @@ impl Progress {
             directories: get(&self.directories),
             bytes_total: get(&self.bytes),
             bytes_sent: get(&self.sent),
-            bytes_resumed: 0,
+            bytes_resumed: get(&self.resumed),
             failed: get(&self.failed),
             skipped: get(&self.skipped),
             special_bits_dropped: get(&self.special),
@@ -279,8 +334,9 @@ impl Progress {
 
     fn show(&self, rate: &mut Rate) {
         let counts = self.counts();
-        rate.take(counts.bytes_sent, counts.files + counts.links);
         let done = counts.files + counts.links;
+        let hashed = self.hashed.load(Ordering::Relaxed);
+        rate.take(counts.bytes_sent, done, hashed);
         let found = self.found_files.load(Ordering::Relaxed);
         // Totals are known when the walk is over, and bytes only where sizes were asked for.
         let known = self.walk_ended.load(Ordering::Relaxed);
@@ -291,74 +347,42 @@ impl Progress {
                 "files": done,
                 "files_total": known.then_some(found),
                 "bytes_sent": counts.bytes_sent,
+                "bytes_resumed": counts.bytes_resumed,
                 "bytes_per_second": rate.per_second(),
                 "stalled": rate.stalled(),
             }));
             return;
         }
         let of = if known { format!("{done} of {found} files") } else { format!("{done} files") };
-        let speed = match rate.per_second() {
+        let attempt = self.connections().attempt();
+        let speed = match (attempt, rate.per_second()) {
+            (Some((attempt, of)), _) => format!("reconnecting ({attempt} of {of})"),
             _ if rate.stalled() => String::from("stalled"),
-            Some(speed) => format!("{}/s", format_size(speed, BINARY)),
-            None => String::from("starting"),
+            (None, Some(0)) if rate.hashing() => String::from("hashing what is there already"),
+            (None, Some(speed)) => format!("{}/s", format_size(speed, BINARY)),
+            (None, None) => String::from("starting"),
         };
-        let mut text = format!("{of}, {}, {speed}", format_size(counts.bytes_sent, BINARY));
+        let mut text = format!("{of}, {}", format_size(counts.bytes_sent, BINARY));
+        if counts.bytes_resumed > 0 {
+            text.push_str(&format!(" and {} resumed", format_size(counts.bytes_resumed, BINARY)));
+        }
+        text.push_str(&format!(", {speed}"));
         if self.view == View::Lines {
             self.message(&text);
             return;
         }
         if known && total > 0 {
+            let there = counts.bytes_sent + counts.bytes_resumed;
             self.bar.set_length(total);
-            self.bar.set_position(counts.bytes_sent.min(total));
-            let left = total.saturating_sub(counts.bytes_sent);
-            if let (Some(speed @ 1..), false) = (rate.per_second(), rate.stalled()) {
+            self.bar.set_position(there.min(total));
+            let left = total.saturating_sub(there);
+            if let (None, Some(speed @ 1..), false) = (attempt, rate.per_second(), rate.stalled()) {
                 let seconds = left / speed;
                 text.push_str(&format!(", {}:{:02} left", seconds / 60, seconds % 60));
             }
         }
         self.bar.set_message(text);
         self.bar.tick();
-    }
-}
-
-/// The speed of the last few seconds.
-struct Rate {
-    /// Times, and bytes and files at them; the oldest first.
-    samples: std::collections::VecDeque<(Instant, u64)>,
-    last: (u64, u64),
-    moved: Instant,
-}
-
-impl Rate {
-    const WINDOW: Duration = Duration::from_secs(6);
-
-    fn new() -> Self {
-        Self { samples: [(Instant::now(), 0)].into(), last: (0, 0), moved: Instant::now() }
-    }
-
-    fn take(&mut self, bytes: u64, files: u64) {
-        let now = Instant::now();
-        if self.last != (bytes, files) {
-            self.last = (bytes, files);
-            self.moved = now;
-        }
-        self.samples.push_back((now, bytes));
-        while self.samples.len() > 2
-            && self.samples.front().is_some_and(|(at, _)| now - *at > Self::WINDOW)
-        {
-            self.samples.pop_front();
-        }
-    }
-
-    fn stalled(&self) -> bool {
-        self.moved.elapsed() >= STALL
-    }
-
-    /// Bytes a second; `None` before there are two samples.
-    fn per_second(&self) -> Option<u64> {
-        let (first, last) = (self.samples.front()?, self.samples.back()?);
-        let millis = u64::try_from((last.0 - first.0).as_millis()).ok().filter(|&ms| ms > 0)?;
-        Some(last.1.saturating_sub(first.1).saturating_mul(1000) / millis)
     }
 }
 

@@ -4,62 +4,27 @@
 //! Bounded: the walk waits while enough is queued. An item is *open* from when it is put in until it
 //! is settled (committed or given up), also while it is tried again.
 
+mod item;
+
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use haul_protocol::{Attributes, Name, Token};
 use mio::Waker;
 
 use crate::error::ConnectionError;
-use crate::transfer::Large;
+use crate::large::Large;
+pub use item::{Abort, Item, Kind, Task};
 
 /// Batches that wait for each connection at most.
 const BATCHES: usize = 4;
 
+/// Items handed to a connection at once.
+pub const BATCH: usize = 32;
+
 /// Large files under way at once: an open file here, and one of the server's 256 uploads there.
 const LARGE: usize = 32;
-
-/// One thing to make on the server.
-#[derive(Debug, Clone)]
-pub struct Item {
-    /// Where it is on this machine.
-    pub path: PathBuf,
-    /// What it is called there.
-    pub name: Name,
-    /// What it is.
-    pub kind: Kind,
-    /// How often it has been tried.
-    pub attempts: u32,
-}
-
-/// What an item is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A regular file.
-    File,
-    /// A symbolic link.
-    Link,
-    /// A directory, with the mode that it has until everything is in it.
-    Directory(Option<u32>),
-    /// The final mode and mtime of a directory.
-    Attributes(Attributes),
-}
-
-/// What a connection is to do next.
-#[derive(Debug)]
-pub enum Task {
-    /// Send an item.
-    Item(Item),
-    /// Send one part of a large file.
-    Part(Arc<Large>, usize),
-    /// All parts of a large file are there.
-    Commit(Arc<Large>),
-    /// Discard what was sent of a large file.
-    Abort(Token),
-}
 
 /// The run is over, or was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +38,8 @@ pub struct Work {
     changed: Condvar,
     /// Tasks that go before new items; looked at without the lock.
     urgent: AtomicUsize,
+    /// Large files with parts to hash; looked at without the lock.
+    held: AtomicUsize,
     stopped: AtomicBool,
     capacity: usize,
 }
@@ -83,6 +50,8 @@ struct State {
     urgent: VecDeque<Task>,
     /// Large files that may have parts left to send.
     large: Vec<Arc<Large>>,
+    /// Large files that may have parts left to hash, because the server holds them.
+    held: Vec<Arc<Large>>,
     /// Large files under way, from before they are opened until they are settled.
     large_open: usize,
     /// Large files that wait for one of those to be settled.
@@ -162,6 +131,7 @@ impl Work {
             state: Mutex::default(),
             changed: Condvar::new(),
             urgent: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
             capacity: BATCHES * connections,
         }
@@ -252,6 +222,24 @@ impl Work {
         taken
     }
 
+    /// A part to hash, for when nothing can be sent: what that gives is needed only in the end.
+    pub fn take_held(&self) -> Option<(Arc<Large>, usize)> {
+        if self.held.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let mut state = self.state();
+        let mut found = None;
+        while let Some(large) = state.held.first() {
+            if let Some(index) = large.take_held() {
+                found = Some((Arc::clone(large), index));
+                break;
+            }
+            state.held.remove(0);
+        }
+        self.hint(&state);
+        found
+    }
+
     /// How long an idle connection may sleep before something is due.
     pub fn due_in(&self) -> Option<Duration> {
         let state = self.state();
@@ -261,6 +249,7 @@ impl Work {
 
     fn hint(&self, state: &State) {
         self.urgent.store(state.urgent.len() + state.large.len(), Ordering::Release);
+        self.held.store(state.held.len(), Ordering::Release);
     }
 
     /// Takes a place for a large file. `false`: there is none, and the item comes again when there
@@ -286,10 +275,15 @@ impl Work {
         }
     }
 
-    /// A large file has been opened: its parts can be sent, by everyone.
+    /// A large file has been opened, or has parts to send again: by everyone.
     pub fn add_large(&self, large: Arc<Large>) {
         let mut state = self.state();
-        state.large.push(large);
+        let State { large: to_send, held: to_hash, .. } = &mut *state;
+        for list in [to_send, to_hash] {
+            if !list.iter().any(|known| Arc::ptr_eq(known, &large)) {
+                list.push(Arc::clone(&large));
+            }
+        }
         self.hint(&state);
         state.wake(true);
     }
@@ -317,6 +311,19 @@ impl Work {
         state.delayed.push((Instant::now() + pause, item));
         // Whoever is idle must know when to wake.
         state.wake(false);
+    }
+
+    /// Connection `number` is lost, or back: what it has for others to send goes before everything
+    /// that waits, and all look for work, since it may have been the one that was woken for it.
+    pub fn put_back(&self, number: usize, items: Vec<Item>) {
+        let mut state = self.state();
+        for batch in items.chunks(BATCH).rev() {
+            state.batches.push_front(batch.to_vec());
+        }
+        if let Some((_, idle)) = state.wakers.get_mut(number) {
+            *idle = false;
+        }
+        state.wake(true);
     }
 
     /// Items are committed or given up.
