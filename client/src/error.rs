@@ -146,7 +146,7 @@ pub enum ConnectionError {
     #[error("the server ended the connection: {0}")]
     Ended(Refusal),
     /// Every attempt to connect again failed.
-    #[error("{source}; {}", gave_up(*.attempts))]
+    #[error("lost the server for good: {source}; {}", gave_up(*.attempts))]
     GaveUp {
         /// How often it was tried since the server last acknowledged something.
         attempts: u32,

@@ -134,6 +134,12 @@ impl Large {
         index
     }
 
+    /// Whether there may be parts for [`take_held`](Self::take_held).
+    #[must_use]
+    pub fn has_held(&self) -> bool {
+        self.held.as_bytes().iter().any(|byte| *byte != 0)
+    }
+
     /// A part that was sent is acknowledged; returns whether it was the last one missing.
     pub fn done(&self, index: usize, cv: Cv) -> bool {
         let mut state = self.state();

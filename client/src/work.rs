@@ -268,6 +268,8 @@ impl Work {
     pub fn end_large(&self) {
         let mut state = self.state();
         state.large_open -= 1;
+        // It may be waiting for somebody with time to hash, and keeps its source open.
+        state.held.retain(|large| !large.is_over());
         if let Some(item) = state.large_later.pop_front() {
             state.urgent.push_back(Task::Item(item));
             self.hint(&state);
@@ -279,7 +281,8 @@ impl Work {
     pub fn add_large(&self, large: Arc<Large>) {
         let mut state = self.state();
         let State { large: to_send, held: to_hash, .. } = &mut *state;
-        for list in [to_send, to_hash] {
+        let to_hash = large.has_held().then_some(to_hash);
+        for list in [Some(to_send), to_hash].into_iter().flatten() {
             if !list.iter().any(|known| Arc::ptr_eq(known, &large)) {
                 list.push(Arc::clone(&large));
             }

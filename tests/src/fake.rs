@@ -80,7 +80,9 @@ pub fn hello_answer() -> Value {
 pub fn opened(peer: &mut Peer, id: &Value, part_size: u64, held: &[u64]) -> io::Result<()> {
     let last = held.iter().max().map_or(0, |last| last / 8 + 1);
     let bitmap: Vec<u8> = (0..last)
-        .map(|byte| (0..8).fold(0, |bits, bit| bits | u8::from(held.contains(&(byte * 8 + bit))) << bit))
+        .map(|byte| {
+            (0..8).fold(0, |bits, bit| bits | u8::from(held.contains(&(byte * 8 + bit))) << bit)
+        })
         .collect();
     let answer =
         json!({"answer": id, "upload": TOKEN, "part_size": part_size, "length": bitmap.len()});

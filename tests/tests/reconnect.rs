@@ -248,7 +248,8 @@ fn nothing_unanswered_is_sent_again_before_the_old_connection_is_fenced() {
 
 #[test]
 fn refusal_of_the_connection_ends_the_run_only_if_trying_again_is_no_use() {
-    for (code, retry, exit) in [("shutting_down", true, 0), ("busy", true, 0), ("window", false, 3)] {
+    for (code, retry, exit) in [("shutting_down", true, 0), ("busy", true, 0), ("window", false, 3)]
+    {
         let (fake, source) = (Fake::start().unwrap(), one_file("a"));
         let haul = put(source.path(), &["a", &fake.address().unwrap(), "--connections", "1"]);
         let (mut peer, _) = fake.greet().unwrap();

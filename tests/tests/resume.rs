@@ -128,8 +128,7 @@ fn resume_rehashes_everything() {
     let (mut peer, _) = fake.greet().unwrap();
     let open = expect(&mut peer, "open");
     assert_eq!(open["filesize"], part_size * parts);
-    let held = vec![0xff; usize::try_from(parts / 8).unwrap()];
-    let mut held = held;
+    let mut held = vec![0xff; usize::try_from(parts / 8).unwrap()];
     *held.last_mut().unwrap() = 0x7f;
     let answer = json!({
         "answer": open["id"], "upload": haul_tests::fake::TOKEN, "part_size": part_size,
@@ -191,12 +190,14 @@ fn upload_that_a_newer_run_has_taken_over_is_left_to_it() {
     let (mut peer, _) = upload.fake.greet().unwrap();
     let open = expect(&mut peer, "open");
     opened(&mut peer, &open["id"], PART_SIZE, &[]).unwrap();
-    for _ in 0..PARTS {
-        let part = expect(&mut peer, "part");
+    // Only parts come, and no abort, which would be the other one's end too.
+    let mut count = 0;
+    while let Ok((part, _)) = peer.receive() {
+        assert_eq!(part["cmd"], "part", "{part}");
         peer.send(&refusal(&part["id"], "taken_over", false), b"").unwrap();
+        count += 1;
     }
-    // Nothing more comes: no abort, which would be the other one's end too.
-    assert!(peer.receive().is_err());
+    assert!(count > 0);
     let (output, _) = upload.end();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
