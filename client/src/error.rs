@@ -119,7 +119,7 @@ pub enum ConnectionError {
         source: io::Error,
     },
     /// The connection broke.
-    #[error("lost the server: {0}")]
+    #[error("the connection to the server broke: {0}")]
     Lost(io::Error),
     /// The server closed the connection.
     #[error("the server closed the connection")]

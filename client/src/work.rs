@@ -5,8 +5,8 @@
 //! is settled (committed or given up), also while it is tried again.
 
 mod item;
+mod state;
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use mio::Waker;
 use crate::error::ConnectionError;
 use crate::large::Large;
 pub use item::{Abort, Item, Kind, Task};
+use state::State;
 
 /// Batches that wait for each connection at most.
 const BATCHES: usize = 4;
@@ -44,29 +45,6 @@ pub struct Work {
     capacity: usize,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    batches: VecDeque<Vec<Item>>,
-    urgent: VecDeque<Task>,
-    /// Large files that may have parts left to send.
-    large: Vec<Arc<Large>>,
-    /// Large files that may have parts left to hash, because the server holds them.
-    held: Vec<Arc<Large>>,
-    /// Large files under way, from before they are opened until they are settled.
-    large_open: usize,
-    /// Large files that wait for one of those to be settled.
-    large_later: VecDeque<Item>,
-    /// Items that are tried again when everything else is settled.
-    last: Vec<Item>,
-    /// Items that are tried again when some time has passed.
-    delayed: Vec<(Instant, Item)>,
-    open: usize,
-    closed: bool,
-    /// For each connection, how to wake it, and whether it has nothing to do.
-    wakers: Vec<(Arc<Waker>, bool)>,
-    error: Option<ConnectionError>,
-}
-
 /// What a connection gets.
 #[derive(Debug)]
 pub enum Taken {
@@ -74,53 +52,6 @@ pub enum Taken {
     Task(Task),
     /// New items, all its own.
     Batch(Vec<Item>),
-}
-
-impl State {
-    fn wake(&mut self, all: bool) {
-        for (waker, idle) in &mut self.wakers {
-            if *idle || self.closed {
-                *idle = false;
-                // A poller that is gone belongs to a connection that needs no waking.
-                let _ = waker.wake();
-                if !all {
-                    return;
-                }
-            }
-        }
-    }
-
-    fn take_urgent(&mut self) -> Option<Task> {
-        let now = Instant::now();
-        while let Some(at) = self.delayed.iter().position(|(due, _)| *due <= now) {
-            let (_, item) = self.delayed.swap_remove(at);
-            self.urgent.push_back(Task::Item(item));
-        }
-        if let Some(task) = self.urgent.pop_front() {
-            return Some(task);
-        }
-        while let Some(large) = self.large.first() {
-            if let Some(index) = large.take() {
-                return Some(Task::Part(Arc::clone(large), index));
-            }
-            self.large.remove(0);
-        }
-        None
-    }
-
-    /// Lets items go that wait for everything else: directories first, because they may be why the
-    /// others were refused.
-    fn release_last(&mut self) {
-        if self.last.is_empty() || self.open > self.last.len() {
-            return;
-        }
-        let directory = |item: &Item| matches!(item.kind, Kind::Directory(_));
-        let any = self.last.iter().any(directory);
-        let (now, later): (Vec<Item>, Vec<Item>) =
-            std::mem::take(&mut self.last).into_iter().partition(|item| directory(item) == any);
-        self.last = later;
-        self.urgent.extend(now.into_iter().map(Task::Item));
-    }
 }
 
 impl Work {

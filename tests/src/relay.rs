@@ -142,11 +142,7 @@ impl Shared {
     /// One direction of one connection, to its end.
     fn pass(&self, number: usize, mut from: TcpStream, mut to: TcpStream, up: bool) {
         let mut buffer = vec![0; 16 * 1024];
-        loop {
-            let len = match from.read(&mut buffer) {
-                Ok(len @ 1..) => len,
-                _ => break,
-            };
+        while let Ok(len @ 1..) = from.read(&mut buffer) {
             if !self.may_pass(number, if up { len as u64 } else { 0 }) {
                 break;
             }
