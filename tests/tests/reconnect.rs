@@ -174,6 +174,30 @@ fn ctrl_c_ends_a_pause_between_attempts() {
     assert_eq!(haul.wait().unwrap().code(), Some(130));
 }
 
+/// A server that takes no connection holds nobody up: not the first Ctrl-C either.
+#[test]
+fn ctrl_c_ends_an_attempt_to_connect() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+    let source = one_file("a");
+    let path = source.path().join("socket");
+    let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+    listen(&listener, 0).unwrap();
+    // The only one that gets a place: whoever comes next would wait for ever.
+    let _first = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let destination = format!("unix:{}", path.display());
+    let mut haul = put(source.path(), &["a", &destination, "--connections", "1"]);
+    let threads = format!("/proc/{}/task", haul.id());
+    eventually("the client connects", || {
+        let threads = fs::read_dir(&threads).unwrap().filter_map(Result::ok);
+        let mut names = threads.filter_map(|one| fs::read_to_string(one.path().join("comm")).ok());
+        names.any(|name| name.starts_with("connection"))
+    });
+    kill_process(Pid::from_child(&haul), Signal::INT).unwrap();
+    eventually("the client ends", || haul.try_wait().unwrap().is_some());
+    assert_eq!(haul.wait().unwrap().code(), Some(130));
+}
+
 /// Trap `slow_flush_times_out`: a server that repeats its last ack is alive, however slow its disk is.
 #[test]
 fn slow_flush_times_out() {
