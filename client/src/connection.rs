@@ -24,6 +24,7 @@ use crate::source::Source;
 use crate::transfer::Run;
 use crate::work::{Abort, Item, Taken, Task};
 use link::{Link, Patience};
+pub use lost::Left;
 
 /// Bytes of requests that are gathered before they are sent in one write.
 const GATHER: usize = 256 * 1024;

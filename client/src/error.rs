@@ -31,7 +31,7 @@ pub enum FileError {
         "a newer run sends this file, with what was there already; this run leaves it to that one"
     )]
     TakenOver,
-    /// It had no answer whenever the connection was lost.
+    /// The connection was lost, again and again, while this waited for its answer before all others.
     #[error("the connection was lost {times} times while this was sent, the last time: {reason}")]
     Lost {
         /// How often.

@@ -40,7 +40,7 @@ struct Parts {
     again: Vec<usize>,
     /// How often a part may still be sent again.
     resends: u32,
-    /// How often the connection was lost with a part, or with the commit, unanswered.
+    /// How often a part, or the commit, is blamed for the loss of a connection.
     losses: HashMap<usize, u32>,
     /// Parts that this run has sent at least once.
     sent: Bitmap,
@@ -170,9 +170,9 @@ impl Large {
         true
     }
 
-    /// The connection was lost with a part unanswered: it is sent again, unless that has happened
-    /// to it more than `most` times.
-    pub fn lost(&self, index: usize, most: u32) -> bool {
+    /// The connection was lost with a part unanswered: it is sent again, unless it is blamed for that
+    /// and was more than `most` times.
+    pub fn lost(&self, index: usize, most: Option<u32>) -> bool {
         let mut state = self.state();
         let again = state.lost(index, most);
         if again {
@@ -182,7 +182,7 @@ impl Large {
     }
 
     /// The connection was lost with the commit unanswered; as [`lost`](Self::lost).
-    pub fn commit_lost(&self, most: u32) -> bool {
+    pub fn commit_lost(&self, most: Option<u32>) -> bool {
         let mut state = self.state();
         let commit = state.cvs.len();
         state.lost(commit, most)
@@ -237,7 +237,10 @@ impl Parts {
         first && self.missing == 0 && !self.over
     }
 
-    fn lost(&mut self, what: usize, most: u32) -> bool {
+    fn lost(&mut self, what: usize, most: Option<u32>) -> bool {
+        let Some(most) = most else {
+            return true;
+        };
         let losses = self.losses.entry(what).or_default();
         *losses += 1;
         *losses <= most || self.over

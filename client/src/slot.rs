@@ -81,7 +81,11 @@ impl Slot<'_> {
         if let Err(error) = &result
             && error.is_lost()
         {
-            self.unfenced = connection.leave(error);
+            let left = connection.leave(error);
+            self.unfenced = left.items;
+            if left.culprit_gone {
+                self.attempts = 0;
+            }
         }
         result
     }

@@ -1,71 +1,90 @@
 //! What a connection leaves behind when it is lost.
 
-use std::sync::Arc;
-
 use super::{Connection, Pending};
 use crate::error::{ConnectionError, FileError};
-use crate::large::Large;
 use crate::work::{Item, Task};
+
+/// What a lost connection leaves for its successor.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// Items that may be sent again only when the connection has been replaced by one of the same
+    /// slot: until then the server may still read them from the old socket, and they would overwrite
+    /// what is newer.
+    pub items: Vec<Item>,
+    /// What broke the connection, as far as one can know, will not be sent again.
+    pub culprit_gone: bool,
+}
 
 impl Connection<'_> {
     /// Gives back everything that has no answer. Parts, commits and aborts are what they say they
-    /// are, so any connection may send them at once; so may it what was not sent yet. The items that
-    /// are returned may be sent again only when this connection has been replaced by one of the same
-    /// slot: until then the server may still read them from the old socket, and they would overwrite
-    /// what is newer.
-    pub fn leave(&mut self, reason: &ConnectionError) -> Vec<Item> {
+    /// are, so any connection may send them at once; so may it what was not sent yet.
+    ///
+    /// A server reads requests in order, so if one of them breaks every connection that it is sent
+    /// on, it is the oldest sooner or later: only that one is blamed, and given up in the end.
+    pub fn leave(&mut self, reason: &ConnectionError) -> Left {
         let work = self.run.work;
         work.put_back(self.number, std::mem::take(&mut self.batch).into());
-        let left: Vec<Pending> = self.book.drain().collect();
-        let mut items = Vec::new();
-        for pending in left {
-            match pending {
-                Pending::Item(item, _) => items.extend(self.survivor(item, reason)),
+        let unanswered: Vec<Pending> = self.book.drain().collect();
+        let mut left = Left::default();
+        for (position, pending) in unanswered.into_iter().enumerate() {
+            let most = (position == 0).then_some(self.run.retries);
+            let spared = match pending {
+                Pending::Item(item, _) => self.item_lost(item, most, reason, &mut left.items),
                 Pending::Open(item, _) => {
                     work.end_large();
-                    items.extend(self.survivor(item, reason));
+                    self.item_lost(item, most, reason, &mut left.items)
                 }
                 Pending::Part(large, index, _) => {
-                    if large.lost(index, self.run.retries) {
+                    let spared = large.lost(index, most);
+                    if spared {
                         work.add_large(large);
                     } else {
-                        self.lost_too_often(&large, reason);
+                        self.end_large(&large, self.lost_too_often(reason));
                     }
+                    spared
                 }
                 Pending::Commit(large) => {
-                    if large.commit_lost(self.run.retries) {
+                    let spared = large.commit_lost(most);
+                    if spared {
                         work.add_urgent(Task::Commit(large));
                     } else {
-                        self.lost_too_often(&large, reason);
+                        self.end_large(&large, self.lost_too_often(reason));
                     }
+                    spared
                 }
                 Pending::Abort(mut abort) => {
-                    abort.item.losses += 1;
-                    if abort.item.losses <= self.run.retries {
+                    let spared = abort.item.may_be_sent_again(most);
+                    if spared {
                         work.add_urgent(Task::Abort(abort));
                     } else {
                         self.give_up(abort.item, &abort.error);
                     }
+                    spared
                 }
-                Pending::Ping => {}
-            }
+                Pending::Ping => true,
+            };
+            left.culprit_gone |= !spared;
         }
-        items
+        left
     }
 
-    /// The item, unless every connection breaks that it is sent on.
-    fn survivor(&self, mut item: Item, reason: &ConnectionError) -> Option<Item> {
-        item.losses += 1;
-        if item.losses <= self.run.retries {
-            return Some(item);
+    fn item_lost(
+        &self,
+        mut item: Item,
+        most: Option<u32>,
+        reason: &ConnectionError,
+        left: &mut Vec<Item>,
+    ) -> bool {
+        let spared = item.may_be_sent_again(most);
+        if spared {
+            left.push(item);
+        } else {
+            self.give_up(item, &self.lost_too_often(reason));
         }
-        let error = FileError::Lost { times: item.losses, reason: reason.to_string() };
-        self.give_up(item, &error);
-        None
+        spared
     }
 
-    fn lost_too_often(&self, large: &Arc<Large>, reason: &ConnectionError) {
-        let times = self.run.retries + 1;
-        self.end_large(large, FileError::Lost { times, reason: reason.to_string() });
+    fn lost_too_often(&self, reason: &ConnectionError) -> FileError {
+        FileError::Lost { times: self.run.retries + 1, reason: reason.to_string() }
     }
 }

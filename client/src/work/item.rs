@@ -19,7 +19,7 @@ pub struct Item {
     pub kind: Kind,
     /// How often it was tried and refused.
     pub attempts: u32,
-    /// How often the connection was lost while it had no answer.
+    /// How often it is blamed for the loss of a connection.
     pub losses: u32,
     /// What is known of a large file that was open before.
     pub earlier: Option<Arc<Earlier>>,
@@ -30,6 +30,13 @@ impl Item {
     #[must_use]
     pub fn new(path: PathBuf, name: Name, kind: Kind) -> Self {
         Self { path, name, kind, attempts: 0, losses: 0, earlier: None }
+    }
+
+    /// A connection was lost while this had no answer. If it is blamed for that, and was more than
+    /// `most` times, it may not be sent again.
+    pub fn may_be_sent_again(&mut self, most: Option<u32>) -> bool {
+        self.losses += u32::from(most.is_some());
+        most.is_none_or(|most| self.losses <= most)
     }
 }
 
