@@ -252,6 +252,13 @@ impl Progress {
         self.bar.suspend(|| writeln!(io::stderr().lock(), "{text}").ok());
     }
 
+    /// As [`message`](Self::message), for what a user may do without.
+    pub fn note(&self, text: &dyn Display) {
+        if self.view != View::Quiet {
+            self.message(text);
+        }
+    }
+
     /// One line of JSON on standard output.
     pub fn event(&self, event: &impl Serialize) {
         let Ok(mut line) = serde_json::to_vec(event) else {

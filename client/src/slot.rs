@@ -51,6 +51,10 @@ impl Slot<'_> {
             if run.work.is_stopped() || !run.is_reached() {
                 return Err(error);
             }
+            // Everything has been answered before it was lost.
+            if run.work.is_finished() {
+                return Ok(());
+            }
             if !error.is_lost() {
                 return if self.greeted { Err(error) } else { self.give_up(error) };
             }
@@ -106,11 +110,14 @@ impl Slot<'_> {
     /// The others go on without this one; without others, the run ends.
     fn give_up(self, error: ConnectionError) -> Result<(), ConnectionError> {
         self.run.work.put_back(self.number, self.unfenced);
-        if self.run.is_last() {
-            let source = Box::new(error);
-            return Err(ConnectionError::GaveUp { attempts: self.attempts, source });
+        if !self.run.is_last() {
+            self.run.progress.note(&format_args!("haul: one connection less: {error}"));
+            return Ok(());
         }
-        self.run.progress.message(&format_args!("haul: one connection less: {error}"));
-        Ok(())
+        if !error.is_lost() {
+            return Err(error);
+        }
+        let source = Box::new(error);
+        Err(ConnectionError::GaveUp { attempts: self.attempts, source })
     }
 }
