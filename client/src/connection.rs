@@ -42,6 +42,19 @@ enum Pending {
     Ping,
 }
 
+impl Pending {
+    /// Bytes of its body.
+    fn body(&self) -> u64 {
+        match self {
+            Self::Item(_, Sent { size, .. }) => *size,
+            Self::Part(large, index, _) => {
+                large.geometry.range(*index).map_or(0, |range| range.end - range.start)
+            }
+            Self::Open(..) | Self::Commit(_) | Self::Abort(_) | Self::Ping => 0,
+        }
+    }
+}
+
 /// What is counted when an item has arrived.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sent {

@@ -71,6 +71,7 @@ pub struct Progress {
     directories: AtomicU64,
     bytes: AtomicU64,
     sent: AtomicU64,
+    lost: AtomicU64,
     resumed: AtomicU64,
     hashed: AtomicU64,
     connections: Mutex<Links>,
@@ -105,6 +106,7 @@ impl Progress {
             directories: zero(),
             bytes: zero(),
             sent: zero(),
+            lost: zero(),
             resumed: zero(),
             hashed: zero(),
             connections: Mutex::default(),
@@ -136,6 +138,11 @@ impl Progress {
     /// Bytes of a body were given to the connection.
     pub fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of bodies that were sent have no answer, and will be sent again.
+    pub fn lost(&self, bytes: u64) {
+        self.lost.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// The server holds bytes of a large file already.

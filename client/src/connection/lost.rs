@@ -28,6 +28,7 @@ impl Connection<'_> {
         let mut left = Left::default();
         for (position, pending) in unanswered.into_iter().enumerate() {
             let most = (position == 0).then_some(self.run.retries);
+            self.run.progress.lost(pending.body());
             let spared = match pending {
                 Pending::Item(item, _) => self.item_lost(item, most, reason, &mut left.items),
                 Pending::Open(item, _) => {

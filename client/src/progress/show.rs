@@ -49,7 +49,8 @@ impl Progress {
             return;
         }
         if known && total > 0 {
-            let there = counts.bytes_sent + counts.bytes_resumed;
+            let lost = self.lost.load(Ordering::Relaxed);
+            let there = (counts.bytes_sent + counts.bytes_resumed).saturating_sub(lost);
             self.bar.set_length(total);
             self.bar.set_position(there.min(total));
             let left = total.saturating_sub(there);
