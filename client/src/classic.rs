@@ -1,7 +1,7 @@
 //! The dialect of the classic tutorial's server: files only, one connection each, no answers.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -12,8 +12,10 @@ use crate::error::{ConnectionError, FileError};
 use crate::interrupt::Interrupt;
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::socket::tcp;
 use crate::source::Source;
+
+/// How long one address may take to answer.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long a server may take to close its side after it was sent everything.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -131,7 +133,7 @@ fn write(
             }
             Err(error) if is_timeout(&error) && moved.elapsed() < SILENCE => {}
             Err(error) if is_timeout(&error) => {
-                return Err(ConnectionError::Silent(SILENCE.as_secs()));
+                return Err(ConnectionError::Silent(SILENCE));
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(ConnectionError::Lost(error)),
@@ -142,4 +144,20 @@ fn write(
 
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// A blocking stream to the first address that answers.
+fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, CONNECT) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }

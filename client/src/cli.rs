@@ -1,6 +1,7 @@
 //! The command line of `haul`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -10,7 +11,8 @@ use crate::destination::Destination;
 /// not at all.
 ///
 /// Exit codes: 0 everything is committed; 1 some files failed, each is named; 2 wrong usage; 3 the
-/// server could not be reached or was lost; 130 interrupted.
+/// server could not be reached or was lost for good; 130 interrupted. After 1, 3 and 130 the same
+/// command sends the rest, and large files go on where they stopped.
 #[derive(Debug, Parser)]
 #[command(name = "haul", version)]
 pub struct Cli {
@@ -74,6 +76,17 @@ pub struct How {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub connections: Option<u16>,
 
+    /// How often to connect again, in a row, when the connection is lost; the count starts again when
+    /// the server has acknowledged something.
+    #[arg(long, value_name = "N", default_value_t = 10, conflicts_with = "classic")]
+    pub retries: u32,
+
+    /// How long the server may be silent while it owes answers, such as 90s or 2m, before its
+    /// connection counts as lost. A server whose disk is slow says so every few seconds.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s",
+          conflicts_with = "classic")]
+    pub timeout: Duration,
+
     /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
     /// server acknowledges nothing.
     #[arg(long, conflicts_with = "connections")]
@@ -108,6 +121,15 @@ impl How {
     }
 }
 
+/// With a unit, or plain seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = match text.parse() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?,
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
+    };
+    if duration.is_zero() { Err(String::from("no time at all")) } else { Ok(duration) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +138,17 @@ mod tests {
     #[test]
     fn command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_a_unit_or_are_seconds() {
+        let millis = |text| duration(text).map(|duration| duration.as_millis());
+        assert_eq!(millis("60"), Ok(60_000));
+        assert_eq!(millis("0.5"), Ok(500));
+        assert_eq!(millis("300ms"), Ok(300));
+        assert_eq!(millis("1m 30s"), Ok(90_000));
+        for wrong in ["0", "0s", "-1", "inf", "NaN", "soon", ""] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
     }
 }

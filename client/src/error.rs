@@ -26,6 +26,19 @@ pub enum FileError {
     /// The server refused it.
     #[error("refused by the server: {0}")]
     Refused(Refusal),
+    /// The server takes it from somebody else now.
+    #[error(
+        "a newer run sends this file, with what was there already; this run leaves it to that one"
+    )]
+    TakenOver,
+    /// The connection was lost, again and again, while this waited for its answer before all others.
+    #[error("the connection was lost {times} times while this was sent, the last time: {reason}")]
+    Lost {
+        /// How often.
+        times: u32,
+        /// What was wrong with the connection.
+        reason: String,
+    },
     /// Larger than the server takes.
     #[error("{size} bytes are over the server's limit of {max}")]
     TooLarge {
@@ -42,6 +55,18 @@ impl FileError {
         move |source| Self::Local { op, source }
     }
 
+    /// Whether what the server has staged of a large file is of no use to a later run either.
+    #[must_use]
+    pub fn spoils_upload(&self) -> bool {
+        match self {
+            Self::Changed => true,
+            Self::Refused(refusal) => {
+                matches!(refusal.code, Code::DigestMismatch | Code::BadPart)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether sending the same thing again can help: the one place that decides it.
     #[must_use]
     pub fn retry(&self, is_directory: bool) -> Retry {
@@ -56,10 +81,15 @@ impl FileError {
             Self::Refused(refusal) if refusal.code == Code::Permission => {
                 Retry::Last(if is_directory { 64 } else { 2 })
             }
+            // What the server holds of the file is not the file; from the start it may be.
+            Self::Refused(refusal) if refusal.code == Code::BadPart => Retry::Now(3),
             Self::Refused(refusal) if refusal.retry => Retry::Now(3),
-            Self::Refused(_) | Self::Local { .. } | Self::Name(_) | Self::TooLarge { .. } => {
-                Retry::Never
-            }
+            Self::Refused(_)
+            | Self::Local { .. }
+            | Self::Name(_)
+            | Self::TakenOver
+            | Self::Lost { .. }
+            | Self::TooLarge { .. } => Retry::Never,
         }
     }
 }
@@ -89,14 +119,14 @@ pub enum ConnectionError {
         source: io::Error,
     },
     /// The connection broke.
-    #[error("lost the server: {0}")]
+    #[error("the connection to the server broke: {0}")]
     Lost(io::Error),
     /// The server closed the connection.
     #[error("the server closed the connection")]
     Closed,
     /// The server is silent.
-    #[error("no word from the server for {0} seconds")]
-    Silent(u64),
+    #[error("no word from the server for {0:?}")]
+    Silent(Duration),
     /// No answer to `hello`.
     #[error(
         "no answer to `hello` in {0} seconds: the server is stopped, full or no haul server; a \
@@ -115,12 +145,55 @@ pub enum ConnectionError {
     /// The server ended the connection with a reason.
     #[error("the server ended the connection: {0}")]
     Ended(Refusal),
+    /// Every attempt to connect again failed.
+    #[error("lost the server for good: {source}; {}", gave_up(*.attempts))]
+    GaveUp {
+        /// How often it was tried since the server last acknowledged something.
+        attempts: u32,
+        /// What the last attempt met.
+        source: Box<Self>,
+    },
+    /// A request could not be put into words, which is a bug here.
+    #[error("{0}")]
+    Encode(#[from] haul_protocol::EncodeError),
+    /// The system gave no means to wait for a connection.
+    #[error("could not wait for a connection: {0}")]
+    Poller(io::Error),
     /// What came is no answer.
     #[error("the server's answer makes no sense: {0}")]
     Protocol(#[from] ProtocolError),
     /// Another connection of the run failed first, or the user interrupted.
     #[error("stopped")]
     Stopped,
+}
+
+impl ConnectionError {
+    /// Whether a server that has been reached before may be there again later: the one place that
+    /// decides it.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Self::Ended(refusal) => refusal.retry,
+            // Something else answers in its place while it is away, such as a balancer.
+            Self::NotHaul(_) | Self::ClosedAtHello | Self::NoHello(_) => true,
+            Self::Unreachable { .. } | Self::Lost(_) | Self::Closed | Self::Silent(_) => true,
+            Self::GaveUp { .. }
+            | Self::Encode(_)
+            | Self::Poller(_)
+            | Self::Protocol(_)
+            | Self::Stopped => false,
+        }
+    }
+}
+
+/// What to do when the server is lost for good.
+fn gave_up(attempts: u32) -> String {
+    let tried = match attempts {
+        0 => String::new(),
+        1 => String::from("1 attempt to reconnect failed; "),
+        _ => format!("{attempts} attempts to reconnect failed; "),
+    };
+    format!("{tried}run the same command again, it goes on where this one stopped")
 }
 
 /// The server breaks the protocol.

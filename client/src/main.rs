@@ -71,8 +71,9 @@ fn put(
         let error = classic::run(&plan, &destination.server, &progress, interrupt).err();
         Outcome { error, interrupted: interrupt.end(), durability: None }
     } else {
-        let connections = how.connections();
-        transfer::run(&plan, &destination.server, connections, &progress, interrupt)?
+        let (retries, timeout) = (how.retries, how.timeout);
+        let how = transfer::Options { connections: how.connections(), retries, timeout };
+        transfer::run(&plan, &destination.server, how, &progress, interrupt)?
     };
     let counts = progress.counts();
     let interrupted = outcome.interrupted;
@@ -87,7 +88,8 @@ fn put(
     }
     if interrupted {
         tell(
-            &"haul: interrupted; what was counted is there, run the same command again for the rest",
+            &"haul: interrupted; what was counted is there, run the same command again for the rest: \
+              large files go on where they stopped",
         );
         return Ok(exit::INTERRUPTED);
     }

@@ -2,25 +2,30 @@
 //!
 //! Counts are atomics; one ticker turns them into a bar or lines. Knows nothing of the rest.
 
+mod counts;
+mod links;
+mod rate;
+mod show;
+
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use humansize::{BINARY, format_size};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+
+pub use counts::Counts;
+use links::Links;
+use rate::Rate;
 
 /// How often a bar moves.
 const TICK: Duration = Duration::from_millis(100);
 
 /// How often a line is written where no bar is.
 const LINE: Duration = Duration::from_secs(5);
-
-/// Without any byte for so long, it is stalled.
-const STALL: Duration = Duration::from_secs(5);
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,34 +71,15 @@ pub struct Progress {
     directories: AtomicU64,
     bytes: AtomicU64,
     sent: AtomicU64,
+    lost: AtomicU64,
+    resumed: AtomicU64,
+    hashed: AtomicU64,
+    connections: Mutex<Links>,
     failed: AtomicU64,
     skipped: AtomicU64,
     special: AtomicU64,
     over: Mutex<bool>,
     ended: Condvar,
-}
-
-/// The counts at one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// Files committed.
-    pub files: u64,
-    /// Links committed.
-    pub links: u64,
-    /// Directories committed.
-    pub directories: u64,
-    /// Bytes of the files committed.
-    pub bytes_total: u64,
-    /// Bytes of bodies sent, those sent again included.
-    pub bytes_sent: u64,
-    /// Bytes that were there already.
-    pub bytes_resumed: u64,
-    /// Entries that failed, each named.
-    pub failed: u64,
-    /// Sockets, devices and FIFOs.
-    pub skipped: u64,
-    /// Modes of which setuid, setgid or sticky was dropped.
-    pub special_bits_dropped: u64,
 }
 
 impl Progress {
@@ -120,6 +106,10 @@ impl Progress {
             directories: zero(),
             bytes: zero(),
             sent: zero(),
+            lost: zero(),
+            resumed: zero(),
+            hashed: zero(),
+            connections: Mutex::default(),
             failed: zero(),
             skipped: zero(),
             special: zero(),
@@ -148,6 +138,57 @@ impl Progress {
     /// Bytes of a body were given to the connection.
     pub fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of bodies that were sent have no answer, and will be sent again.
+    pub fn lost(&self, bytes: u64) {
+        self.lost.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The server holds bytes of a large file already.
+    pub fn resumed(&self, bytes: u64) {
+        self.resumed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What was told to [`resumed`](Self::resumed) is of no use, or will be told again.
+    pub fn not_resumed(&self, bytes: u64) {
+        self.resumed.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that need not be sent were hashed.
+    pub fn hashed(&self, bytes: u64) {
+        self.hashed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Links> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection is up.
+    pub fn connected(&self) {
+        self.connections().connected();
+    }
+
+    /// A connection that was up has ended.
+    pub fn disconnected(&self) {
+        self.connections().disconnected();
+    }
+
+    /// A lost connection is tried again; told while no other one is up.
+    pub fn reconnecting(&self, attempt: u32, of: u32, error: &dyn Display) {
+        if !self.connections().reconnecting(attempt, of) {
+            return;
+        }
+        match self.view {
+            View::Json => self.event(&serde_json::json!({
+                "event": "reconnecting", "attempt": attempt, "of": of, "error": error.to_string(),
+            })),
+            View::Lines => {
+                self.message(&format_args!("haul: {error}; reconnecting ({attempt} of {of})"));
+            }
+            // The bar says it as long as it is so.
+            View::Bar | View::Quiet => {}
+        }
     }
 
     /// A file of `bytes` is committed.
@@ -218,6 +259,13 @@ impl Progress {
         self.bar.suspend(|| writeln!(io::stderr().lock(), "{text}").ok());
     }
 
+    /// As [`message`](Self::message), for what a user may do without.
+    pub fn note(&self, text: &dyn Display) {
+        if self.view != View::Quiet {
+            self.message(text);
+        }
+    }
+
     /// One line of JSON on standard output.
     pub fn event(&self, event: &impl Serialize) {
         let Ok(mut line) = serde_json::to_vec(event) else {
@@ -238,7 +286,7 @@ impl Progress {
             directories: get(&self.directories),
             bytes_total: get(&self.bytes),
             bytes_sent: get(&self.sent),
-            bytes_resumed: 0,
+            bytes_resumed: get(&self.resumed),
             failed: get(&self.failed),
             skipped: get(&self.skipped),
             special_bits_dropped: get(&self.special),
@@ -275,90 +323,6 @@ impl Progress {
         *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.ended.notify_all();
         self.bar.finish_and_clear();
-    }
-
-    fn show(&self, rate: &mut Rate) {
-        let counts = self.counts();
-        rate.take(counts.bytes_sent, counts.files + counts.links);
-        let done = counts.files + counts.links;
-        let found = self.found_files.load(Ordering::Relaxed);
-        // Totals are known when the walk is over, and bytes only where sizes were asked for.
-        let known = self.walk_ended.load(Ordering::Relaxed);
-        let total = self.found_bytes.load(Ordering::Relaxed);
-        if self.view == View::Json {
-            self.event(&serde_json::json!({
-                "event": "progress",
-                "files": done,
-                "files_total": known.then_some(found),
-                "bytes_sent": counts.bytes_sent,
-                "bytes_per_second": rate.per_second(),
-                "stalled": rate.stalled(),
-            }));
-            return;
-        }
-        let of = if known { format!("{done} of {found} files") } else { format!("{done} files") };
-        let speed = match rate.per_second() {
-            _ if rate.stalled() => String::from("stalled"),
-            Some(speed) => format!("{}/s", format_size(speed, BINARY)),
-            None => String::from("starting"),
-        };
-        let mut text = format!("{of}, {}, {speed}", format_size(counts.bytes_sent, BINARY));
-        if self.view == View::Lines {
-            self.message(&text);
-            return;
-        }
-        if known && total > 0 {
-            self.bar.set_length(total);
-            self.bar.set_position(counts.bytes_sent.min(total));
-            let left = total.saturating_sub(counts.bytes_sent);
-            if let (Some(speed @ 1..), false) = (rate.per_second(), rate.stalled()) {
-                let seconds = left / speed;
-                text.push_str(&format!(", {}:{:02} left", seconds / 60, seconds % 60));
-            }
-        }
-        self.bar.set_message(text);
-        self.bar.tick();
-    }
-}
-
-/// The speed of the last few seconds.
-struct Rate {
-    /// Times, and bytes and files at them; the oldest first.
-    samples: std::collections::VecDeque<(Instant, u64)>,
-    last: (u64, u64),
-    moved: Instant,
-}
-
-impl Rate {
-    const WINDOW: Duration = Duration::from_secs(6);
-
-    fn new() -> Self {
-        Self { samples: [(Instant::now(), 0)].into(), last: (0, 0), moved: Instant::now() }
-    }
-
-    fn take(&mut self, bytes: u64, files: u64) {
-        let now = Instant::now();
-        if self.last != (bytes, files) {
-            self.last = (bytes, files);
-            self.moved = now;
-        }
-        self.samples.push_back((now, bytes));
-        while self.samples.len() > 2
-            && self.samples.front().is_some_and(|(at, _)| now - *at > Self::WINDOW)
-        {
-            self.samples.pop_front();
-        }
-    }
-
-    fn stalled(&self) -> bool {
-        self.moved.elapsed() >= STALL
-    }
-
-    /// Bytes a second; `None` before there are two samples.
-    fn per_second(&self) -> Option<u64> {
-        let (first, last) = (self.samples.front()?, self.samples.back()?);
-        let millis = u64::try_from((last.0 - first.0).as_millis()).ok().filter(|&ms| ms > 0)?;
-        Some(last.1.saturating_sub(first.1).saturating_mul(1000) / millis)
     }
 }
 

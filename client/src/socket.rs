@@ -1,18 +1,12 @@
 //! The transport: a stream to the server that never blocks, TCP or Unix.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::path::Path;
 
 use mio::{Interest, Registry, Token};
 
-use crate::destination::Server;
-use crate::error::ConnectionError;
-
-/// How long one address may take to answer.
-const CONNECT: Duration = Duration::from_secs(10);
-
-/// A connected stream.
+/// A stream, connected or about to be.
 #[derive(Debug)]
 pub enum Socket {
     /// Over a network, or loopback.
@@ -23,26 +17,59 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// Connects, trying all addresses of a name.
+    /// Begins to connect to an address.
     ///
     /// # Errors
-    /// What the last address said.
-    pub fn connect(server: &Server) -> Result<Self, ConnectionError> {
-        let failed = |source| ConnectionError::Unreachable { server: server.to_string(), source };
-        match server {
-            Server::Tcp { host, port } => {
-                let stream = tcp(host, *port).map_err(failed)?;
-                stream.set_nonblocking(true).map_err(failed)?;
-                Ok(Self::Tcp(mio::net::TcpStream::from_std(stream)))
-            }
+    /// If that fails at once.
+    pub fn tcp(address: SocketAddr) -> io::Result<Self> {
+        mio::net::TcpStream::connect(address).map(Self::Tcp)
+    }
+
+    /// Begins to connect to a Unix socket.
+    ///
+    /// # Errors
+    /// If that fails at once; `WouldBlock` if the server is behind with accepting.
+    #[cfg(unix)]
+    pub fn unix(path: &Path) -> io::Result<Self> {
+        mio::net::UnixStream::connect(path).map(Self::Unix)
+    }
+
+    /// There are no Unix sockets here.
+    ///
+    /// # Errors
+    /// Always.
+    #[cfg(not(unix))]
+    pub fn unix(_: &Path) -> io::Result<Self> {
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+
+    /// Whether it is connected by now.
+    ///
+    /// # Errors
+    /// If it never will be.
+    pub fn is_connected(&self) -> io::Result<bool> {
+        let (error, peer) = match self {
+            Self::Tcp(stream) => (stream.take_error()?, stream.peer_addr().map(|_| ())),
             #[cfg(unix)]
-            Server::Unix(path) => {
-                let stream = std::os::unix::net::UnixStream::connect(path).map_err(failed)?;
-                stream.set_nonblocking(true).map_err(failed)?;
-                Ok(Self::Unix(mio::net::UnixStream::from_std(stream)))
-            }
-            #[cfg(not(unix))]
-            Server::Unix(_) => Err(failed(io::Error::from(io::ErrorKind::Unsupported))),
+            Self::Unix(stream) => (stream.take_error()?, stream.peer_addr().map(|_| ())),
+        };
+        match (error, peer) {
+            (Some(error), _) => Err(error),
+            (None, Ok(())) => Ok(true),
+            (None, Err(error)) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            (None, Err(error)) => Err(error),
+        }
+    }
+
+    /// Sends small writes at once: requests are gathered here already.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub fn set_nodelay(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_nodelay(true),
+            #[cfg(unix)]
+            Self::Unix(_) => Ok(()),
         }
     }
 
@@ -56,6 +83,18 @@ impl Socket {
             Self::Tcp(stream) => registry.register(stream, token, both),
             #[cfg(unix)]
             Self::Unix(stream) => registry.register(stream, token, both),
+        }
+    }
+
+    /// Takes the registration back, which a socket needs before it is closed.
+    ///
+    /// # Errors
+    /// If it was not registered.
+    pub fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => registry.deregister(stream),
+            #[cfg(unix)]
+            Self::Unix(stream) => registry.deregister(stream),
         }
     }
 
@@ -83,23 +122,4 @@ impl Socket {
             Self::Unix(stream) => stream.read(buffer),
         }
     }
-}
-
-/// A blocking stream to the first address that answers.
-///
-/// # Errors
-/// What the last address said.
-pub fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let addresses: Vec<SocketAddr> = (host, port).to_socket_addrs()?.collect();
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, CONNECT) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }

@@ -60,7 +60,7 @@ impl std::fmt::Display for Summary {
                 write!(f, ", {}", plural(count, one, many))?;
             }
         }
-        let rate = per_second(counts.bytes_total, self.seconds);
+        let rate = per_second(counts.bytes_sent, self.seconds);
         write!(
             f,
             ", {} in {:.2} s ({}/s), {} failed",
@@ -69,6 +69,9 @@ impl std::fmt::Display for Summary {
             format_size(rate, BINARY),
             counts.failed,
         )?;
+        if counts.bytes_resumed > 0 {
+            write!(f, ", {} resumed", format_size(counts.bytes_resumed, BINARY))?;
+        }
         if counts.skipped > 0 {
             write!(f, ", {} skipped", counts.skipped)?;
         }

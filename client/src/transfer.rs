@@ -1,19 +1,32 @@
-//! One run: a plan, the threads that carry it out, and the large files that they share.
+//! One run: a plan, and the threads that carry it out.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-use haul_protocol::{Cv, Digest, Geometry, Token, merge};
+use haul_protocol::Token;
 
-use crate::connection;
 use crate::destination::Server;
 use crate::error::ConnectionError;
+use crate::identity::identity;
 use crate::interrupt::Interrupt;
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::source::Source;
+use crate::slot;
 use crate::walk;
-use crate::work::{Item, Work};
+use crate::work::Work;
+
+/// How a run goes about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Connections at once.
+    pub connections: usize,
+    /// Attempts to connect again, in a row.
+    pub retries: u32,
+    /// How long the server may be silent while it owes answers.
+    pub timeout: Duration,
+}
 
 /// How a run ended.
 #[derive(Debug)]
@@ -37,8 +50,50 @@ pub struct Run<'a> {
     pub progress: &'a Progress,
     /// Random for this run.
     pub client: String,
-    /// The server's word.
-    pub durability: OnceLock<String>,
+    /// The same in all runs of this user.
+    pub identity: String,
+    /// Attempts to connect again, in a row; and how often one item may be lost with a connection.
+    pub retries: u32,
+    /// How long the server may be silent while it owes answers.
+    pub timeout: Duration,
+    /// What the server's acknowledgements promise, once it was reached.
+    durability: Mutex<Option<String>>,
+    /// Connections that are not given up.
+    left: AtomicUsize,
+}
+
+impl Run<'_> {
+    fn durability(&self) -> MutexGuard<'_, Option<String>> {
+        self.durability.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server was reached, and says what its acknowledgements promise.
+    pub fn announced(&self, level: String) {
+        let mut durability = self.durability();
+        match &*durability {
+            // Started again with another level: less than both is promised for the whole run.
+            Some(known) if *known != level => *durability = Some(String::from("none")),
+            _ => *durability = Some(level),
+        }
+    }
+
+    /// Whether any connection has got an answer to `hello`.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        self.durability().is_some()
+    }
+
+    /// Whether there is nothing left to do, or nothing shall be done any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.work.is_stopped() || self.work.is_finished()
+    }
+
+    /// A connection is given up; returns whether it was the last one.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.left.fetch_sub(1, Ordering::AcqRel) == 1
+    }
 }
 
 /// Carries a plan out, to the end or until it is stopped.
@@ -48,16 +103,27 @@ pub struct Run<'a> {
 pub fn run(
     plan: &Plan,
     server: &Server,
-    connections: usize,
+    options: Options,
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Outcome> {
+    let Options { connections, retries, timeout } = options;
     let work = Arc::new(Work::new(connections));
     interrupt.begin(Arc::downgrade(&work));
     let mut client = [0; 16];
     getrandom::fill(&mut client)?;
     let client = Token(client).to_string();
-    let run = Run { server, work: &work, progress, client, durability: OnceLock::new() };
+    let run = Run {
+        server,
+        work: &work,
+        progress,
+        client,
+        identity: identity(),
+        retries,
+        timeout,
+        durability: Mutex::new(None),
+        left: AtomicUsize::new(connections),
+    };
     // A pool of its own: its threads block, and rayon's global pool must never.
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(connections)
@@ -72,7 +138,7 @@ pub fn run(
         });
         pool.broadcast(|context| {
             let _guard = StopOnPanic(&work);
-            if let Err(error) = connection::run(&run, context.index()) {
+            if let Err(error) = slot::run(&run, context.index()) {
                 work.stop(error);
             }
         });
@@ -81,95 +147,8 @@ pub fn run(
     Ok(Outcome {
         error: work.take_error(),
         interrupted: interrupt.end(),
-        durability: run.durability.into_inner(),
+        durability: run.durability().clone(),
     })
-}
-
-/// A large file that is sent in parts, by all connections.
-#[derive(Debug)]
-pub struct Large {
-    /// What it is.
-    pub item: Item,
-    /// The open file.
-    pub source: Source,
-    /// What the server calls it.
-    pub upload: Token,
-    /// How it is cut.
-    pub geometry: Geometry,
-    state: Mutex<Parts>,
-}
-
-#[derive(Debug)]
-struct Parts {
-    /// The next part that nobody has taken.
-    next: usize,
-    /// Parts that must be sent again.
-    again: Vec<usize>,
-    /// How often a part may still be sent again.
-    resends: u32,
-    cvs: Vec<Option<Cv>>,
-    missing: usize,
-    over: bool,
-}
-
-impl Large {
-    /// Nothing has been sent yet.
-    #[must_use]
-    pub fn new(item: Item, source: Source, upload: Token, geometry: Geometry) -> Self {
-        let missing = geometry.parts();
-        let cvs = vec![None; missing];
-        let state = Parts { next: 0, again: Vec::new(), resends: 16, cvs, missing, over: false };
-        Self { item, source, upload, geometry, state: Mutex::new(state) }
-    }
-
-    fn state(&self) -> MutexGuard<'_, Parts> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next part to send, if there is one that nobody has.
-    pub fn take(&self) -> Option<usize> {
-        let mut state = self.state();
-        if state.over {
-            return None;
-        }
-        if let Some(index) = state.again.pop() {
-            return Some(index);
-        }
-        (state.next < state.cvs.len()).then(|| {
-            state.next += 1;
-            state.next - 1
-        })
-    }
-
-    /// A part is acknowledged; returns whether it was the last one missing.
-    pub fn done(&self, index: usize, cv: Cv) -> bool {
-        let mut state = self.state();
-        let first = state.cvs[index].replace(cv).is_none();
-        state.missing -= usize::from(first);
-        first && state.missing == 0 && !state.over
-    }
-
-    /// A part was refused; returns whether it is worth sending again.
-    pub fn again(&self, index: usize) -> bool {
-        let mut state = self.state();
-        if state.over || state.resends == 0 {
-            return false;
-        }
-        state.resends -= 1;
-        state.again.push(index);
-        true
-    }
-
-    /// The file is given up or committed; returns whether this is the first word of it.
-    pub fn end(&self) -> bool {
-        !std::mem::replace(&mut self.state().over, true)
-    }
-
-    /// The digest of the whole file, when all parts are done.
-    pub fn digest(&self) -> Option<Digest> {
-        let cvs: Option<Vec<Cv>> = self.state().cvs.iter().copied().collect();
-        merge(&cvs?)
-    }
 }
 
 /// A bug in one thread must not leave the others waiting for it.

@@ -13,10 +13,7 @@ use crate::error::FileError;
 use crate::plan::{Plan, Root};
 use crate::progress::Progress;
 use crate::source::{attributes, bytes, has_special_bits};
-use crate::work::{Item, Kind, Stopped, Work};
-
-/// Items handed to a connection at once.
-const BATCH: usize = 32;
+use crate::work::{BATCH, Item, Kind, Stopped, Work};
 
 /// What the owner must be allowed to do in a directory that is being filled.
 const WRITABLE: u32 = 0o700;
@@ -64,7 +61,7 @@ fn entries(root: &Root, work: &Work, progress: &Progress, sizes: bool) -> Result
     if let (true, Some(name)) = (root.contents, &root.target) {
         // Made if it is missing, also for a source with nothing in it.
         let (path, name) = (root.source.clone(), name.clone());
-        batch.push(Item { path, name, kind: Kind::Directory(None), attempts: 0 });
+        batch.push(Item::new(path, name, Kind::Directory(None)));
     }
     for entry in walker(root) {
         let entry = match entry {
@@ -85,7 +82,7 @@ fn entries(root: &Root, work: &Work, progress: &Progress, sizes: bool) -> Result
                 continue;
             }
         };
-        batch.push(Item { path: entry.into_path(), name, kind, attempts: 0 });
+        batch.push(Item::new(entry.into_path(), name, kind));
         if batch.len() >= BATCH {
             work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
         }
@@ -141,7 +138,7 @@ fn directories(root: &Root, work: &Work, progress: &Progress) -> Result<(), Stop
             work.drain()?;
         }
         let kind = Kind::Attributes(attributes);
-        batch.push(Item { path: entry.into_path(), name, kind, attempts: 0 });
+        batch.push(Item::new(entry.into_path(), name, kind));
         if closes || batch.len() >= BATCH {
             work.push(std::mem::take(&mut batch))?;
         }

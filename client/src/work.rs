@@ -4,62 +4,28 @@
 //! Bounded: the walk waits while enough is queued. An item is *open* from when it is put in until it
 //! is settled (committed or given up), also while it is tried again.
 
-use std::collections::VecDeque;
-use std::path::PathBuf;
+mod item;
+mod state;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use haul_protocol::{Attributes, Name, Token};
 use mio::Waker;
 
 use crate::error::ConnectionError;
-use crate::transfer::Large;
+use crate::large::Large;
+pub use item::{Abort, Item, Kind, Task};
+use state::State;
 
 /// Batches that wait for each connection at most.
 const BATCHES: usize = 4;
 
+/// Items handed to a connection at once.
+pub const BATCH: usize = 32;
+
 /// Large files under way at once: an open file here, and one of the server's 256 uploads there.
 const LARGE: usize = 32;
-
-/// One thing to make on the server.
-#[derive(Debug, Clone)]
-pub struct Item {
-    /// Where it is on this machine.
-    pub path: PathBuf,
-    /// What it is called there.
-    pub name: Name,
-    /// What it is.
-    pub kind: Kind,
-    /// How often it has been tried.
-    pub attempts: u32,
-}
-
-/// What an item is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A regular file.
-    File,
-    /// A symbolic link.
-    Link,
-    /// A directory, with the mode that it has until everything is in it.
-    Directory(Option<u32>),
-    /// The final mode and mtime of a directory.
-    Attributes(Attributes),
-}
-
-/// What a connection is to do next.
-#[derive(Debug)]
-pub enum Task {
-    /// Send an item.
-    Item(Item),
-    /// Send one part of a large file.
-    Part(Arc<Large>, usize),
-    /// All parts of a large file are there.
-    Commit(Arc<Large>),
-    /// Discard what was sent of a large file.
-    Abort(Token),
-}
 
 /// The run is over, or was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,29 +39,10 @@ pub struct Work {
     changed: Condvar,
     /// Tasks that go before new items; looked at without the lock.
     urgent: AtomicUsize,
+    /// Large files with parts to hash; looked at without the lock.
+    held: AtomicUsize,
     stopped: AtomicBool,
     capacity: usize,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    batches: VecDeque<Vec<Item>>,
-    urgent: VecDeque<Task>,
-    /// Large files that may have parts left to send.
-    large: Vec<Arc<Large>>,
-    /// Large files under way, from before they are opened until they are settled.
-    large_open: usize,
-    /// Large files that wait for one of those to be settled.
-    large_later: VecDeque<Item>,
-    /// Items that are tried again when everything else is settled.
-    last: Vec<Item>,
-    /// Items that are tried again when some time has passed.
-    delayed: Vec<(Instant, Item)>,
-    open: usize,
-    closed: bool,
-    /// For each connection, how to wake it, and whether it has nothing to do.
-    wakers: Vec<(Arc<Waker>, bool)>,
-    error: Option<ConnectionError>,
 }
 
 /// What a connection gets.
@@ -107,53 +54,6 @@ pub enum Taken {
     Batch(Vec<Item>),
 }
 
-impl State {
-    fn wake(&mut self, all: bool) {
-        for (waker, idle) in &mut self.wakers {
-            if *idle || self.closed {
-                *idle = false;
-                // A poller that is gone belongs to a connection that needs no waking.
-                let _ = waker.wake();
-                if !all {
-                    return;
-                }
-            }
-        }
-    }
-
-    fn take_urgent(&mut self) -> Option<Task> {
-        let now = Instant::now();
-        while let Some(at) = self.delayed.iter().position(|(due, _)| *due <= now) {
-            let (_, item) = self.delayed.swap_remove(at);
-            self.urgent.push_back(Task::Item(item));
-        }
-        if let Some(task) = self.urgent.pop_front() {
-            return Some(task);
-        }
-        while let Some(large) = self.large.first() {
-            if let Some(index) = large.take() {
-                return Some(Task::Part(Arc::clone(large), index));
-            }
-            self.large.remove(0);
-        }
-        None
-    }
-
-    /// Lets items go that wait for everything else: directories first, because they may be why the
-    /// others were refused.
-    fn release_last(&mut self) {
-        if self.last.is_empty() || self.open > self.last.len() {
-            return;
-        }
-        let directory = |item: &Item| matches!(item.kind, Kind::Directory(_));
-        let any = self.last.iter().any(directory);
-        let (now, later): (Vec<Item>, Vec<Item>) =
-            std::mem::take(&mut self.last).into_iter().partition(|item| directory(item) == any);
-        self.last = later;
-        self.urgent.extend(now.into_iter().map(Task::Item));
-    }
-}
-
 impl Work {
     /// For this many connections.
     #[must_use]
@@ -162,6 +62,7 @@ impl Work {
             state: Mutex::default(),
             changed: Condvar::new(),
             urgent: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
             capacity: BATCHES * connections,
         }
@@ -252,6 +153,24 @@ impl Work {
         taken
     }
 
+    /// A part to hash, for when nothing can be sent: what that gives is needed only in the end.
+    pub fn take_held(&self) -> Option<(Arc<Large>, usize)> {
+        if self.held.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let mut state = self.state();
+        let mut found = None;
+        while let Some(large) = state.held.first() {
+            if let Some(index) = large.take_held() {
+                found = Some((Arc::clone(large), index));
+                break;
+            }
+            state.held.remove(0);
+        }
+        self.hint(&state);
+        found
+    }
+
     /// How long an idle connection may sleep before something is due.
     pub fn due_in(&self) -> Option<Duration> {
         let state = self.state();
@@ -261,6 +180,7 @@ impl Work {
 
     fn hint(&self, state: &State) {
         self.urgent.store(state.urgent.len() + state.large.len(), Ordering::Release);
+        self.held.store(state.held.len(), Ordering::Release);
     }
 
     /// Takes a place for a large file. `false`: there is none, and the item comes again when there
@@ -279,6 +199,8 @@ impl Work {
     pub fn end_large(&self) {
         let mut state = self.state();
         state.large_open -= 1;
+        // It may be waiting for somebody with time to hash, and keeps its source open.
+        state.held.retain(|large| !large.is_over());
         if let Some(item) = state.large_later.pop_front() {
             state.urgent.push_back(Task::Item(item));
             self.hint(&state);
@@ -286,10 +208,16 @@ impl Work {
         }
     }
 
-    /// A large file has been opened: its parts can be sent, by everyone.
+    /// A large file has been opened, or has parts to send again: by everyone.
     pub fn add_large(&self, large: Arc<Large>) {
         let mut state = self.state();
-        state.large.push(large);
+        let State { large: to_send, held: to_hash, .. } = &mut *state;
+        let to_hash = large.has_held().then_some(to_hash);
+        for list in [Some(to_send), to_hash].into_iter().flatten() {
+            if !list.iter().any(|known| Arc::ptr_eq(known, &large)) {
+                list.push(Arc::clone(&large));
+            }
+        }
         self.hint(&state);
         state.wake(true);
     }
@@ -317,6 +245,19 @@ impl Work {
         state.delayed.push((Instant::now() + pause, item));
         // Whoever is idle must know when to wake.
         state.wake(false);
+    }
+
+    /// Connection `number` is lost, or back: what it has for others to send goes before everything
+    /// that waits, and all look for work, since it may have been the one that was woken for it.
+    pub fn put_back(&self, number: usize, items: Vec<Item>) {
+        let mut state = self.state();
+        for batch in items.chunks(BATCH).rev() {
+            state.batches.push_front(batch.to_vec());
+        }
+        if let Some((_, idle)) = state.wakers.get_mut(number) {
+            *idle = false;
+        }
+        state.wake(true);
     }
 
     /// Items are committed or given up.

@@ -1,9 +1,11 @@
-//! What end-to-end tests and xtask share: the built binaries, a running `hauld`, a peer that speaks
-//! raw frames, and the comparison of trees. Drives binaries only; knows none of their code.
+//! What end-to-end tests and xtask share: the built binaries, a running `hauld`, peers that speak
+//! raw frames, a bad network, and the comparison of trees. Drives binaries only; knows none of their code.
 
 pub mod binaries;
+pub mod fake;
 pub mod hauld;
 pub mod peer;
+pub mod relay;
 pub mod tree;
 pub mod upload;
 pub mod user;

@@ -241,7 +241,7 @@ fn server_killed_in_the_middle_leaves_no_partial_file() {
     for round in 0..3 {
         let mut server = start();
         let haul = Command::new(&binaries::get().haul)
-            .args(["put", "--quiet"])
+            .args(["put", "--quiet", "--retries", "1"])
             .arg(source.path().join("."))
             .arg(format!("{}/to", server.address()))
             .stderr(Stdio::piped())

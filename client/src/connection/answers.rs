@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Answer, Code, Event, Geometry, Refusal, Reply};
+use haul_protocol::limits::MAX_PARTS;
+use haul_protocol::{Answer, Bitmap, Code, Event, Geometry, Refusal, Reply};
 
-use super::{Connection, Pending};
+use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError, ProtocolError};
-use crate::transfer::Large;
+use crate::large::Large;
 use crate::work::{Item, Kind, Task};
+
+/// The longest body of an answer that says anything: a bitmap of all parts of the largest file.
+const MAX_BITMAP: usize = (MAX_PARTS / 8) as usize;
 
 /// An answer whose body has not come yet.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     id: u64,
     reply: Reply,
+    /// As much of it as can mean something.
+    body: Vec<u8>,
 }
 
 impl Connection<'_> {
@@ -42,11 +48,15 @@ impl Connection<'_> {
             match self.link.decoder.decode(&mut bytes).map_err(ProtocolError::from)? {
                 None => return Ok(()),
                 Some(Event::Header(answer)) => self.answer(answer)?,
-                // The bodies of this version's answers say which parts are held; none are yet.
-                Some(Event::Body(_)) => {}
+                Some(Event::Body(bytes)) => {
+                    if let Some(Unfinished { body, .. }) = &mut self.answer {
+                        let room = MAX_BITMAP - body.len();
+                        body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                    }
+                }
                 Some(Event::End) => {
-                    if let Some(Unfinished { id, reply }) = self.answer.take() {
-                        self.answered(id, reply)?;
+                    if let Some(Unfinished { id, reply, body }) = self.answer.take() {
+                        self.answered(id, reply, body)?;
                     }
                 }
             }
@@ -58,6 +68,7 @@ impl Connection<'_> {
             Answer::Ack(id) => {
                 let mut done = Vec::new();
                 self.book.acked(id, |pending| done.push(pending)).map_err(ProtocolError::from)?;
+                self.progress |= !done.is_empty();
                 let settled = done.into_iter().map(|pending| self.done(pending)).sum();
                 if settled > 0 {
                     self.run.work.settle(settled);
@@ -68,7 +79,9 @@ impl Connection<'_> {
                 let pending = self.book.answered(id).map_err(ProtocolError::from)?;
                 self.refused(pending, refusal);
             }
-            Answer::Answered { id, reply, .. } => self.answer = Some(Unfinished { id, reply }),
+            Answer::Answered { id, reply, .. } => {
+                self.answer = Some(Unfinished { id, reply, body: Vec::new() });
+            }
             Answer::Hello(_) => return Err(ProtocolError::Kind.into()),
         }
         Ok(())
@@ -77,8 +90,11 @@ impl Connection<'_> {
     /// A change is acknowledged; returns how many items are settled by that.
     fn done(&self, pending: Pending) -> usize {
         match pending {
-            Pending::Item(item, size) => {
+            Pending::Item(item, Sent { size, special_bits }) => {
                 let progress = self.run.progress;
+                if special_bits {
+                    progress.special_bits_dropped();
+                }
                 match item.kind {
                     Kind::File => progress.file_done(&item.name, size),
                     Kind::Link => progress.link_done(&item.name),
@@ -93,37 +109,51 @@ impl Connection<'_> {
                 }
                 0
             }
-            Pending::Open(..) | Pending::Commit(_) | Pending::Other => 0,
+            Pending::Open(..) | Pending::Commit(_) | Pending::Abort(_) | Pending::Ping => 0,
         }
     }
 
     /// All parts are there. The source must still be what it was when it was opened.
-    fn complete(&self, large: Arc<Large>) {
+    pub(super) fn complete(&self, large: Arc<Large>) {
         match large.source.check_unchanged() {
             Ok(()) => self.run.work.add_urgent(Task::Commit(large)),
-            Err(error) => self.end_large(&large, &error),
+            Err(error) => self.end_large(&large, error),
         }
     }
 
     /// A request that is not a change is answered.
-    fn answered(&mut self, id: u64, reply: Reply) -> Result<(), ConnectionError> {
+    fn answered(&mut self, id: u64, reply: Reply, body: Vec<u8>) -> Result<(), ConnectionError> {
+        self.progress = true;
         match (self.book.answered(id).map_err(ProtocolError::from)?, reply) {
             (Pending::Open(item, source), Reply::Opened { upload, part_size }) => {
                 let geometry =
                     Geometry::new(source.size, part_size).map_err(ProtocolError::from)?;
-                let large = Large::new(item, source, upload, geometry);
-                self.run.work.add_large(Arc::new(large));
+                let held = Bitmap::from_bytes(body);
+                let large = Arc::new(Large::new(item, source, upload, geometry, held));
+                self.run.progress.resumed(large.resumed);
+                if large.is_complete() {
+                    self.complete(large);
+                } else {
+                    self.run.work.add_large(large);
+                }
                 Ok(())
             }
             (Pending::Commit(large), Reply::Done) => {
                 if large.end() {
                     self.run.work.end_large();
+                    if large.source.special_bits {
+                        self.run.progress.special_bits_dropped();
+                    }
                     self.run.progress.file_done(&large.item.name, large.geometry.size());
                     self.run.work.settle(1);
                 }
                 Ok(())
             }
-            (Pending::Other, Reply::Done) => Ok(()),
+            (Pending::Abort(abort), Reply::Done) => {
+                self.give_up(abort.item, &abort.error);
+                Ok(())
+            }
+            (Pending::Ping, Reply::Done) => Ok(()),
             _ => Err(ProtocolError::Kind.into()),
         }
     }
@@ -141,16 +171,11 @@ impl Connection<'_> {
                 self.run.work.end_large();
                 self.give_up(item, &FileError::Refused(refusal));
             }
-            Pending::Part(large, index, _) => {
-                let known = refusal.code != Code::UnknownUpload;
-                if known && refusal.retry && large.again(index) {
-                    self.run.work.add_large(large);
-                } else {
-                    self.end_large(&large, &FileError::Refused(refusal));
-                }
-            }
-            Pending::Commit(large) => self.end_large(&large, &FileError::Refused(refusal)),
-            Pending::Other => {}
+            Pending::Part(large, index, _) => self.part_refused(large, index, refusal),
+            Pending::Commit(large) => self.commit_refused(&large, refusal),
+            // The server has nothing of it any more, which is what was wanted.
+            Pending::Abort(abort) => self.give_up(abort.item, &abort.error),
+            Pending::Ping => {}
         }
     }
 }

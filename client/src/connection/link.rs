@@ -1,37 +1,23 @@
 //! The two directions of a connection: what is gathered to be sent, and what has come.
 
 use std::io;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use haul_protocol::{
-    Answer, Answers, Decoder, Event, Hello, ServerHello, encode,
-    limits::{MAX_BODY_LEN, VERSION},
-};
-use mio::{Events, Poll, Token, Waker};
+use haul_protocol::{Answers, Decoder};
 
-use crate::destination::Server;
-use crate::error::{ConnectionError, ProtocolError};
+use crate::error::ConnectionError;
+use crate::poller::Poller;
 use crate::socket::Socket;
-use crate::transfer::Run;
 
-/// How long a server may take to answer `hello`.
-const HELLO: Duration = Duration::from_secs(10);
-
-/// How long a server may be silent while it owes an answer; and after how long without a request it
-/// is told that the client is still there.
-const SILENCE: Duration = Duration::from_secs(60);
-
-const SOCKET: Token = Token(0);
-const WAKER: Token = Token(1);
+/// After how long without a byte an idle client says that it is there: well before the server's idle
+/// deadline, which nobody announces.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// A socket, its poller and its buffers.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct Link<'a> {
     socket: Socket,
-    poll: Poll,
-    events: Events,
-    waker: Arc<Waker>,
+    poller: &'a mut Poller,
     out: Vec<u8>,
     /// A large body that follows `out`.
     tail: Vec<u8>,
@@ -41,91 +27,39 @@ pub(super) struct Link {
     pub(super) decoder: Decoder<Answers>,
     /// A buffer for what is read.
     pub(super) input: Vec<u8>,
+    /// How long the server may be silent.
+    timeout: Duration,
+    /// When the server, or its system, last gave a sign of life.
+    heard: Instant,
+    /// When a byte last went either way.
     moved: Instant,
 }
 
-impl Link {
-    pub(super) fn connect(server: &Server) -> Result<Self, ConnectionError> {
-        let lost = ConnectionError::Lost;
-        let mut socket = Socket::connect(server)?;
-        let poll = Poll::new().map_err(lost)?;
-        socket.register(poll.registry(), SOCKET).map_err(lost)?;
-        let waker = Waker::new(poll.registry(), WAKER).map_err(lost)?;
-        Ok(Self {
+/// How long a connection may go on waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// So long.
+    Left(Duration),
+    /// It should say that it is still there.
+    Ping,
+}
+
+impl<'a> Link<'a> {
+    /// Over a connected socket that is in the poller.
+    pub(super) fn new(socket: Socket, poller: &'a mut Poller, timeout: Duration) -> Self {
+        let now = Instant::now();
+        Self {
             socket,
-            poll,
-            events: Events::with_capacity(4),
-            waker: Arc::new(waker),
+            poller,
             out: Vec::new(),
             tail: Vec::new(),
             sent: 0,
             blocked: false,
             decoder: Decoder::new(Answers),
             input: vec![0; 64 * 1024],
-            moved: Instant::now(),
-        })
-    }
-
-    pub(super) fn waker(&self) -> Arc<Waker> {
-        Arc::clone(&self.waker)
-    }
-
-    /// Introduces the client and waits for the server's answer; `None` if there is nothing left to
-    /// do meanwhile.
-    pub(super) fn hello(
-        &mut self,
-        run: &Run<'_>,
-        slot: usize,
-    ) -> Result<Option<ServerHello>, ConnectionError> {
-        let hello = Hello {
-            version: VERSION,
-            agent: concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned(),
-            client: run.client.clone(),
-            slot: slot as u64,
-            identity: None,
-            must: Vec::new(),
-        };
-        encode::hello(&hello, &mut self.out).map_err(super::encoding)?;
-        let deadline = Instant::now() + HELLO;
-        let mut input = vec![0; 64 * 1024];
-        loop {
-            if run.work.is_stopped() {
-                return Err(ConnectionError::Stopped);
-            }
-            if run.work.is_finished() {
-                return Ok(None);
-            }
-            let wrote = self.write();
-            let len = match self.read(&mut input) {
-                Ok(len) => len,
-                Err(ConnectionError::Closed) => return Err(ConnectionError::ClosedAtHello),
-                Err(error) => return Err(error),
-            };
-            wrote?;
-            let mut bytes = &input[..len];
-            match self.decoder.decode(&mut bytes).map_err(ConnectionError::NotHaul)? {
-                Some(Event::Header(Answer::Hello(hello))) => {
-                    let limits = &hello.limits;
-                    if limits.window_requests == 0 || limits.window_bytes < MAX_BODY_LEN {
-                        return Err(ProtocolError::Limits.into());
-                    }
-                    return match self.decoder.decode(&mut bytes).map_err(ProtocolError::from)? {
-                        Some(Event::End) if bytes.is_empty() => Ok(Some(hello)),
-                        _ => Err(ProtocolError::Kind.into()),
-                    };
-                }
-                Some(Event::Header(Answer::Refused { refusal, .. })) => {
-                    return Err(ConnectionError::Ended(refusal));
-                }
-                Some(_) => return Err(ProtocolError::Kind.into()),
-                None if len > 0 => continue,
-                None => {}
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(ConnectionError::NoHello(HELLO.as_secs()));
-            }
-            self.poll(left)?;
+            timeout,
+            heard: now,
+            moved: now,
         }
     }
 
@@ -151,10 +85,15 @@ impl Link {
         self.blocked
     }
 
+    /// From now on the server owes an answer, which it did not before.
+    pub(super) fn expects(&mut self) {
+        self.heard = Instant::now();
+    }
+
     /// Sends what the socket takes; returns whether it took anything.
     pub(super) fn write(&mut self) -> Result<bool, ConnectionError> {
         let mut any = false;
-        self.blocked = false;
+        let was_blocked = std::mem::take(&mut self.blocked);
         while self.sent < self.out.len() + self.tail.len() {
             let first = self.out.get(self.sent..).unwrap_or_default();
             let second = &self.tail[self.sent.saturating_sub(self.out.len())..];
@@ -178,6 +117,11 @@ impl Link {
         }
         if any {
             self.moved = Instant::now();
+            // A full socket has room again only when the peer has taken something; room in one that
+            // was not full says nothing of the peer.
+            if was_blocked {
+                self.heard = self.moved;
+            }
         }
         Ok(any)
     }
@@ -189,6 +133,7 @@ impl Link {
                 Ok(0) => Err(ConnectionError::Closed),
                 Ok(len) => {
                     self.moved = Instant::now();
+                    self.heard = self.moved;
                     Ok(len)
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
@@ -198,27 +143,31 @@ impl Link {
         }
     }
 
-    /// Waits until the socket or other threads have something, or something is due; returns whether an idle connection
-    /// should say that it is there.
-    pub(super) fn wait(
-        &mut self,
-        idle: bool,
-        due: Option<Duration>,
-    ) -> Result<bool, ConnectionError> {
-        let left = SILENCE.saturating_sub(self.moved.elapsed());
-        if left.is_zero() {
-            self.moved = Instant::now();
-            return if idle { Ok(true) } else { Err(ConnectionError::Silent(SILENCE.as_secs())) };
+    /// How long to wait for the server, which owes an answer unless the connection is idle.
+    ///
+    /// # Errors
+    /// If that was too long.
+    pub(super) fn patience(&self, idle: bool) -> Result<Patience, ConnectionError> {
+        let left = if idle {
+            IDLE.saturating_sub(self.moved.elapsed())
+        } else {
+            self.timeout.saturating_sub(self.heard.elapsed())
+        };
+        match (left.is_zero(), idle) {
+            (false, _) => Ok(Patience::Left(left)),
+            (true, true) => Ok(Patience::Ping),
+            (true, false) => Err(ConnectionError::Silent(self.timeout)),
         }
-        self.poll(due.map_or(left, |due| due.min(left)))?;
-        Ok(false)
     }
 
-    fn poll(&mut self, timeout: Duration) -> Result<(), ConnectionError> {
-        match self.poll.poll(&mut self.events, Some(timeout)) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
-            Err(error) => Err(ConnectionError::Lost(error)),
-        }
+    /// Waits until the socket or other threads have something, or time is up.
+    pub(super) fn sleep(&mut self, timeout: Duration) -> Result<(), ConnectionError> {
+        self.poller.wait(timeout).map_err(ConnectionError::Poller)
+    }
+}
+
+impl Drop for Link<'_> {
+    fn drop(&mut self) {
+        self.poller.remove(&mut self.socket);
     }
 }

@@ -1,0 +1,82 @@
+//! What becomes of items and large files that did not arrive.
+
+use std::sync::Arc;
+
+use haul_protocol::{Code, Refusal};
+
+use super::Connection;
+use crate::error::{FileError, Retry};
+use crate::large::Large;
+use crate::work::{Abort, Item, Kind, Task};
+
+impl Connection<'_> {
+    /// An item did not arrive: again, if that can help.
+    pub(super) fn give_up(&self, mut item: Item, error: &FileError) {
+        let (work, progress) = (self.run.work, self.run.progress);
+        item.attempts += 1;
+        match error.retry(matches!(item.kind, Kind::Directory(_))) {
+            Retry::Now(times) if item.attempts <= times => work.add_urgent(Task::Item(item)),
+            Retry::Later(times, pause) if item.attempts <= times => work.add_delayed(item, pause),
+            Retry::Last(times) if item.attempts <= times => work.add_last(item),
+            _ => {
+                progress.failed(&item.path, error);
+                work.settle(1);
+            }
+        }
+    }
+
+    /// A large file did not arrive. What the server holds of it is discarded only if it is no good
+    /// to a later run either.
+    pub(super) fn end_large(&self, large: &Arc<Large>, error: FileError) {
+        if !large.end() {
+            return;
+        }
+        let work = self.run.work;
+        work.end_large();
+        if error.spoils_upload() {
+            self.run.progress.not_resumed(large.resumed);
+            let (upload, item) = (large.upload, large.item.clone());
+            work.add_urgent(Task::Abort(Box::new(Abort { upload, item, error })));
+        } else if error.retry(false) == Retry::Never {
+            self.give_up(large.item.clone(), &error);
+        } else {
+            // Opened again, the server says what it holds by now.
+            self.run.progress.not_resumed(large.resumed);
+            self.give_up(large.reopened(), &error);
+        }
+    }
+
+    /// The server, or another one in its place, does not know an upload any more: it is opened again,
+    /// which is no failure of the file as long as something was achieved in between.
+    pub(super) fn reopen(&self, large: &Arc<Large>, refusal: Refusal) {
+        if !large.has_progress() {
+            self.end_large(large, FileError::Refused(refusal));
+        } else if large.end() {
+            self.run.work.end_large();
+            self.run.progress.not_resumed(large.resumed);
+            self.run.work.add_urgent(Task::Item(large.reopened()));
+        }
+    }
+
+    /// A part was refused.
+    pub(super) fn part_refused(&self, large: Arc<Large>, index: usize, refusal: Refusal) {
+        match refusal.code {
+            Code::UnknownUpload => self.reopen(&large, refusal),
+            Code::TakenOver => self.end_large(&large, FileError::TakenOver),
+            // No two connections of this run have the same part, so the newer request is what a lost
+            // one had left in its socket, and nobody waits for its answer.
+            Code::Superseded if large.again(index) => self.run.work.add_large(large),
+            _ if refusal.retry && large.again(index) => self.run.work.add_large(large),
+            _ => self.end_large(&large, FileError::Refused(refusal)),
+        }
+    }
+
+    /// A commit was refused.
+    pub(super) fn commit_refused(&self, large: &Arc<Large>, refusal: Refusal) {
+        match refusal.code {
+            Code::UnknownUpload => self.reopen(large, refusal),
+            Code::TakenOver => self.end_large(large, FileError::TakenOver),
+            _ => self.end_large(large, FileError::Refused(refusal)),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Introducing a connection to its server.
+
+use std::time::{Duration, Instant};
+
+use haul_protocol::{
+    Answer, Event, Hello, ServerHello, encode,
+    limits::{MAX_BODY_LEN, VERSION},
+};
+
+use super::link::Link;
+use crate::error::{ConnectionError, ProtocolError};
+use crate::transfer::Run;
+
+/// How long a server may take to answer `hello`.
+const HELLO: Duration = Duration::from_secs(10);
+
+/// Introduces the client and waits for the server's answer.
+///
+/// # Errors
+/// If it is no server for us, or is lost; [`ConnectionError::Stopped`] if nothing is left to do.
+pub(super) fn hello(
+    link: &mut Link<'_>,
+    run: &Run<'_>,
+    slot: usize,
+) -> Result<ServerHello, ConnectionError> {
+    let hello = Hello {
+        version: VERSION,
+        agent: concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned(),
+        client: run.client.clone(),
+        slot: slot as u64,
+        identity: Some(run.identity.clone()),
+        must: Vec::new(),
+    };
+    encode::hello(&hello, link.out())?;
+    let deadline = Instant::now() + HELLO;
+    let mut input = vec![0; 64 * 1024];
+    loop {
+        if run.is_over() {
+            return Err(ConnectionError::Stopped);
+        }
+        let wrote = link.write();
+        let len = match link.read(&mut input) {
+            Ok(len) => len,
+            Err(ConnectionError::Closed) => return Err(ConnectionError::ClosedAtHello),
+            Err(error) => return Err(error),
+        };
+        wrote?;
+        let mut bytes = &input[..len];
+        match link.decoder.decode(&mut bytes).map_err(ConnectionError::NotHaul)? {
+            Some(Event::Header(Answer::Hello(hello))) => {
+                let limits = &hello.limits;
+                if limits.window_requests == 0 || limits.window_bytes < MAX_BODY_LEN {
+                    return Err(ProtocolError::Limits.into());
+                }
+                return match link.decoder.decode(&mut bytes).map_err(ProtocolError::from)? {
+                    Some(Event::End) if bytes.is_empty() => Ok(hello),
+                    _ => Err(ProtocolError::Kind.into()),
+                };
+            }
+            Some(Event::Header(Answer::Refused { refusal, .. })) => {
+                return Err(ConnectionError::Ended(refusal));
+            }
+            Some(_) => return Err(ProtocolError::Kind.into()),
+            None if len > 0 => continue,
+            None => {}
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ConnectionError::NoHello(HELLO.as_secs()));
+        }
+        link.sleep(left)?;
+    }
+}

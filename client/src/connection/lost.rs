@@ -1,0 +1,91 @@
+//! What a connection leaves behind when it is lost.
+
+use super::{Connection, Pending};
+use crate::error::{ConnectionError, FileError};
+use crate::work::{Item, Task};
+
+/// What a lost connection leaves for its successor.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// Items that may be sent again only when the connection has been replaced by one of the same
+    /// slot: until then the server may still read them from the old socket, and they would overwrite
+    /// what is newer.
+    pub items: Vec<Item>,
+    /// What broke the connection, as far as one can know, will not be sent again.
+    pub culprit_gone: bool,
+}
+
+impl Connection<'_> {
+    /// Gives back everything that has no answer. Parts, commits and aborts are what they say they
+    /// are, so any connection may send them at once; so may it what was not sent yet.
+    ///
+    /// A server reads requests in order, so if one of them breaks every connection that it is sent
+    /// on, it is the oldest sooner or later: only that one is blamed, and given up in the end.
+    pub fn leave(&mut self, reason: &ConnectionError) -> Left {
+        let work = self.run.work;
+        work.put_back(self.number, std::mem::take(&mut self.batch).into());
+        let unanswered: Vec<Pending> = self.book.drain().collect();
+        let mut left = Left::default();
+        for (position, pending) in unanswered.into_iter().enumerate() {
+            let most = (position == 0).then_some(self.run.retries);
+            self.run.progress.lost(pending.body());
+            let spared = match pending {
+                Pending::Item(item, _) => self.item_lost(item, most, reason, &mut left.items),
+                Pending::Open(item, _) => {
+                    work.end_large();
+                    self.item_lost(item, most, reason, &mut left.items)
+                }
+                Pending::Part(large, index, _) => {
+                    let spared = large.lost(index, most);
+                    if spared {
+                        work.add_large(large);
+                    } else {
+                        self.end_large(&large, self.lost_too_often(reason));
+                    }
+                    spared
+                }
+                Pending::Commit(large) => {
+                    let spared = large.commit_lost(most);
+                    if spared {
+                        work.add_urgent(Task::Commit(large));
+                    } else {
+                        self.end_large(&large, self.lost_too_often(reason));
+                    }
+                    spared
+                }
+                Pending::Abort(mut abort) => {
+                    let spared = abort.item.may_be_sent_again(most);
+                    if spared {
+                        work.add_urgent(Task::Abort(abort));
+                    } else {
+                        self.give_up(abort.item, &abort.error);
+                    }
+                    spared
+                }
+                Pending::Ping => true,
+            };
+            left.culprit_gone |= !spared;
+        }
+        left
+    }
+
+    fn item_lost(
+        &self,
+        mut item: Item,
+        most: Option<u32>,
+        reason: &ConnectionError,
+        left: &mut Vec<Item>,
+    ) -> bool {
+        let spared = item.may_be_sent_again(most);
+        if spared {
+            left.push(item);
+        } else {
+            self.give_up(item, &self.lost_too_often(reason));
+        }
+        spared
+    }
+
+    fn lost_too_often(&self, reason: &ConnectionError) -> FileError {
+        FileError::Lost { times: self.run.retries + 1, reason: reason.to_string() }
+    }
+}

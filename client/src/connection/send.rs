@@ -1,0 +1,154 @@
+//! Turning tasks into requests: reading and hashing sources, and entering what is sent into the book.
+
+use haul_protocol::{Cv, Digest, Op, Wanted, encode, limits::MIN_PART_LEN};
+
+use super::{Connection, Pending, Sent};
+use crate::error::{ConnectionError, FileError};
+use crate::large::Large;
+use crate::source::{self, Source};
+use crate::work::{Item, Kind, Task};
+
+/// Bodies up to this are copied behind their header; larger ones are sent from where they are.
+const COPIED: usize = 64 * 1024;
+
+impl Connection<'_> {
+    /// Sends what a task says, or settles it if it can't be sent.
+    pub(super) fn send(&mut self, task: Task) -> Result<(), ConnectionError> {
+        match task {
+            Task::Item(item) => match self.send_item(&item) {
+                Ok(()) => Ok(()),
+                Err(Failure::File(error)) => {
+                    self.give_up(item, &error);
+                    Ok(())
+                }
+                Err(Failure::Connection(error)) => Err(error),
+            },
+            Task::Part(large, index) => match self.read_part(&large, index) {
+                Ok(cv) => {
+                    let op = Op::Part {
+                        upload: large.upload,
+                        offset: large.geometry.range(index).map_or(0, |range| range.start),
+                        cv,
+                    };
+                    self.request_with_body(Pending::Part(large, index, cv), &op)
+                }
+                Err(error) => {
+                    self.end_large(&large, error);
+                    Ok(())
+                }
+            },
+            Task::Commit(large) => match large.digest() {
+                Some(digest) if !large.is_over() => {
+                    let op = Op::Commit { upload: large.upload, digest };
+                    self.request(Pending::Commit(large), &op)
+                }
+                _ => Ok(()),
+            },
+            Task::Abort(abort) => {
+                let op = Op::Abort { upload: abort.upload };
+                self.request(Pending::Abort(abort), &op)
+            }
+        }
+    }
+
+    fn send_item(&mut self, item: &Item) -> Result<(), Failure> {
+        let name = item.name.clone();
+        let op = match item.kind {
+            Kind::File => return self.send_file(item),
+            Kind::Directory(mode) => Op::Mkdir { name, mode },
+            Kind::Attributes(attributes) => Op::Setattr { name, attributes },
+            Kind::Link => {
+                let (target, mtime) = source::link(&item.path)?;
+                Op::Symlink { name, target, mtime }
+            }
+        };
+        Ok(self.request(Pending::Item(item.clone(), Sent::default()), &op)?)
+    }
+
+    fn send_file(&mut self, item: &Item) -> Result<(), Failure> {
+        let source = Source::open(&item.path)?;
+        let size = source.size;
+        if size > self.max_file {
+            return Err(FileError::TooLarge { size, max: self.max_file }.into());
+        }
+        let name = item.name.clone();
+        if size > MIN_PART_LEN {
+            if !self.run.work.begin_large(item) {
+                return Ok(());
+            }
+            let wanted = Wanted {
+                name,
+                size,
+                attributes: source.attributes,
+                fingerprint: source.fingerprint(),
+            };
+            let op = Op::Open(Box::new(wanted));
+            return Ok(self.request(Pending::Open(item.clone(), source), &op)?);
+        }
+        let len = usize::try_from(size).unwrap_or(usize::MAX);
+        source.read(0, len, &mut self.body)?;
+        source.check_unchanged()?;
+        let digest = Digest::of(&self.body);
+        let op = Op::Put { name, size, digest, attributes: source.attributes };
+        let sent = Sent { size, special_bits: source.special_bits };
+        Ok(self.request_with_body(Pending::Item(item.clone(), sent), &op)?)
+    }
+
+    /// Reads a part into the body and hashes it.
+    pub(super) fn read_part(&mut self, large: &Large, index: usize) -> Result<Cv, FileError> {
+        let range = large.geometry.range(index).ok_or(FileError::Changed)?;
+        let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        large.source.read(range.start, len, &mut self.body)?;
+        let mut hasher = large.geometry.hasher(index).ok_or(FileError::Changed)?;
+        if !hasher.update(&self.body) {
+            return Err(FileError::Changed);
+        }
+        hasher.finish().ok_or(FileError::Changed)
+    }
+
+    /// Sends a request without a body.
+    pub(super) fn request(&mut self, pending: Pending, op: &Op) -> Result<(), ConnectionError> {
+        self.enter(pending, op, 0)
+    }
+
+    fn enter(&mut self, pending: Pending, op: &Op, len: u64) -> Result<(), ConnectionError> {
+        // Everything that is sent was checked before, so what fails here is a bug of ours.
+        encode::request(self.book.next_id(), len, op, self.link.out())?;
+        if self.book.unanswered() == 0 {
+            self.link.expects();
+        }
+        self.book.sent(pending, op.is_change(), len);
+        Ok(())
+    }
+
+    /// Sends a request whose body is `self.body`.
+    fn request_with_body(&mut self, pending: Pending, op: &Op) -> Result<(), ConnectionError> {
+        let len = self.body.len() as u64;
+        self.enter(pending, op, len)?;
+        self.run.progress.sent(len);
+        if self.body.len() <= COPIED {
+            self.link.out().extend_from_slice(&self.body);
+        } else {
+            self.link.follow(&mut self.body);
+        }
+        Ok(())
+    }
+}
+
+/// What ends the sending of one item.
+enum Failure {
+    File(FileError),
+    Connection(ConnectionError),
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<ConnectionError> for Failure {
+    fn from(error: ConnectionError) -> Self {
+        Self::Connection(error)
+    }
+}

@@ -1,0 +1,26 @@
+//! What is counted.
+
+use serde::Serialize;
+
+/// The counts at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Files committed.
+    pub files: u64,
+    /// Links committed.
+    pub links: u64,
+    /// Directories committed.
+    pub directories: u64,
+    /// Bytes of the files committed.
+    pub bytes_total: u64,
+    /// Bytes of bodies sent, those sent again included.
+    pub bytes_sent: u64,
+    /// Bytes of large files that the server held already.
+    pub bytes_resumed: u64,
+    /// Entries that failed, each named.
+    pub failed: u64,
+    /// Sockets, devices and FIFOs.
+    pub skipped: u64,
+    /// Modes of which setuid, setgid or sticky was dropped.
+    pub special_bits_dropped: u64,
+}

@@ -1,0 +1,79 @@
+//! What is to be done: items, and the tasks that they become.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use haul_protocol::{Attributes, Name, Token};
+
+use crate::error::FileError;
+use crate::large::{Earlier, Large};
+
+/// One thing to make on the server.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Where it is on this machine.
+    pub path: PathBuf,
+    /// What it is called there.
+    pub name: Name,
+    /// What it is.
+    pub kind: Kind,
+    /// How often it was tried and refused.
+    pub attempts: u32,
+    /// How often it is blamed for the loss of a connection.
+    pub losses: u32,
+    /// What is known of a large file that was open before.
+    pub earlier: Option<Arc<Earlier>>,
+}
+
+impl Item {
+    /// Not tried yet.
+    #[must_use]
+    pub fn new(path: PathBuf, name: Name, kind: Kind) -> Self {
+        Self { path, name, kind, attempts: 0, losses: 0, earlier: None }
+    }
+
+    /// A connection was lost while this had no answer. If it is blamed for that, and was more than
+    /// `most` times, it may not be sent again.
+    pub fn may_be_sent_again(&mut self, most: Option<u32>) -> bool {
+        self.losses += u32::from(most.is_some());
+        most.is_none_or(|most| self.losses <= most)
+    }
+}
+
+/// What an item is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A symbolic link.
+    Link,
+    /// A directory, with the mode that it has until everything is in it.
+    Directory(Option<u32>),
+    /// The final mode and mtime of a directory.
+    Attributes(Attributes),
+}
+
+/// What a connection is to do next.
+#[derive(Debug)]
+pub enum Task {
+    /// Send an item.
+    Item(Item),
+    /// Send one part of a large file.
+    Part(Arc<Large>, usize),
+    /// All parts of a large file are there.
+    Commit(Arc<Large>),
+    /// Discard what was sent of a large file.
+    Abort(Box<Abort>),
+}
+
+/// An upload that is no good to anybody. What becomes of its item is decided when the server has
+/// discarded it: the same file opened again would go on with it.
+#[derive(Debug)]
+pub struct Abort {
+    /// What the server calls it.
+    pub upload: Token,
+    /// The file.
+    pub item: Item,
+    /// What is wrong with it.
+    pub error: FileError,
+}

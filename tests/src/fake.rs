@@ -1,0 +1,96 @@
+//! A server that does what a test wants, right or wrong: speaks raw frames, written from PROTOCOL.md
+//! alone.
+
+use std::io;
+use std::net::{TcpListener, TcpStream};
+
+use serde_json::{Value, json};
+
+use crate::DEADLINE;
+use crate::peer::Peer;
+
+/// The size of parts that it asks for unless told otherwise.
+pub const PART_SIZE: u64 = 1 << 20;
+
+/// The token that it gives to uploads.
+pub const TOKEN: &str = "000102030405060708090a0b0c0d0e0f";
+
+/// A server without connections.
+#[derive(Debug)]
+pub struct Fake {
+    listener: TcpListener,
+}
+
+impl Fake {
+    /// Listens on a free port.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn start() -> io::Result<Self> {
+        Ok(Self { listener: TcpListener::bind("127.0.0.1:0")? })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// If the system doesn't say.
+    pub fn address(&self) -> io::Result<String> {
+        Ok(self.listener.local_addr()?.to_string())
+    }
+
+    /// Takes the next connection; says nothing yet.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn accept(&self) -> io::Result<Peer> {
+        let stream: TcpStream = self.listener.accept()?.0;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        Ok(Peer { stream })
+    }
+
+    /// Takes the next connection, reads its `hello` and answers it; returns what it said.
+    ///
+    /// # Errors
+    /// If there is none, or it breaks.
+    pub fn greet(&self) -> io::Result<(Peer, Value)> {
+        let mut peer = self.accept()?;
+        let (hello, _) = peer.receive()?;
+        peer.send(&hello_answer(), b"")?;
+        Ok((peer, hello))
+    }
+}
+
+/// A good answer to `hello`.
+#[must_use]
+pub fn hello_answer() -> Value {
+    json!({
+        "hello": 1, "agent": "fake/1", "durability": "group", "features": [],
+        "limits": {
+            "max_header": 65_536, "max_body": 8_388_608, "window_requests": 1024,
+            "window_bytes": 33_554_432, "max_file": 1_u64 << 40,
+        },
+    })
+}
+
+/// The answer to `open`, with the parts that are held already.
+///
+/// # Errors
+/// If the connection is gone.
+pub fn opened(peer: &mut Peer, id: &Value, part_size: u64, held: &[u64]) -> io::Result<()> {
+    let last = held.iter().max().map_or(0, |last| last / 8 + 1);
+    let bitmap: Vec<u8> = (0..last)
+        .map(|byte| {
+            (0..8).fold(0, |bits, bit| bits | u8::from(held.contains(&(byte * 8 + bit))) << bit)
+        })
+        .collect();
+    let answer =
+        json!({"answer": id, "upload": TOKEN, "part_size": part_size, "length": bitmap.len()});
+    peer.send(&answer, &bitmap)
+}
+
+/// A refusal.
+#[must_use]
+pub fn refusal(id: &Value, code: &str, retry: bool) -> Value {
+    json!({"refused": id, "code": code, "message": "the test says so", "retry": retry})
+}

@@ -1,0 +1,330 @@
+//! A lost connection, a restarted server, a stalled network: each costs the requests that had no
+//! answer, and nothing else.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use haul_tests::fake::{Fake, refusal};
+use haul_tests::hauld::Hauld;
+use haul_tests::peer::Peer;
+use haul_tests::relay::{Event, Relay};
+use haul_tests::{binaries, eventually, tree};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const MIB: u64 = 1 << 20;
+
+fn server() -> Hauld {
+    Hauld::start(&binaries::get().hauld, &[]).unwrap()
+}
+
+/// `haul put`, with the paths of its sources relative to a directory.
+fn put(directory: &Path, args: &[&str]) -> Child {
+    Command::new(&binaries::get().haul)
+        .current_dir(directory)
+        .arg("put")
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The objects that `--json` has printed.
+fn events(output: &Output) -> Vec<Value> {
+    text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[track_caller]
+fn exits(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+}
+
+/// Directories, small files, links, and a file in parts: some 50 MB.
+fn tree() -> TempDir {
+    let source = TempDir::new().unwrap();
+    for directory in 0..20 {
+        let parent = source.path().join(format!("t/d{directory}"));
+        fs::create_dir_all(&parent).unwrap();
+        for index in 0..50 {
+            fs::write(parent.join(format!("f{index}")), vec![b'x'; 20_000 + index]).unwrap();
+        }
+        std::os::unix::fs::symlink("f0", parent.join("link")).unwrap();
+    }
+    let bytes: Vec<u8> = (0..=250).cycle().take(30 << 20).collect();
+    fs::write(source.path().join("t/large"), bytes).unwrap();
+    source
+}
+
+/// Everything has arrived, and was counted once.
+#[track_caller]
+fn arrived(source: &TempDir, server: &Path, output: &Output) {
+    exits(output, 0);
+    let compared = tree::compare(&source.path().join("t"), &server.join("t")).unwrap();
+    let events = events(output);
+    let summary = events.last().unwrap();
+    assert_eq!(summary["files"], compared.files, "{summary}");
+    assert_eq!(summary["links"], compared.links, "{summary}");
+    assert_eq!(summary["directories"], compared.directories, "{summary}");
+    assert_eq!(summary["bytes_total"], compared.bytes, "{summary}");
+    assert_eq!(summary["failed"], 0, "{summary}");
+    let mut names = HashSet::new();
+    for event in events.iter().filter(|event| event["event"] == "committed") {
+        assert!(names.insert(event["name"].as_str().unwrap().to_owned()), "{event} twice");
+    }
+    assert_eq!(names.len() as u64, compared.files + compared.links + compared.directories);
+}
+
+/// Trap `connection_loss_ends_run`: connections that break in the middle are replaced.
+#[test]
+fn connection_loss_ends_run() {
+    let (server, source) = (server(), tree());
+    let cuts: Vec<(u64, Event)> = (1..=6).map(|n| (n * 7 * MIB, Event::Cut)).collect();
+    let relay = Relay::start(server.address(), &cuts).unwrap();
+    let args = ["t", relay.address(), "--connections", "3", "--json", "-v"];
+    let output = put(source.path(), &args).wait_with_output().unwrap();
+    arrived(&source, server.root(), &output);
+    assert!(relay.accepted() >= 3 + 6, "{} connections", relay.accepted());
+}
+
+#[test]
+fn server_killed_and_started_again_is_gone_on_with() {
+    let (source, directory) = (tree(), TempDir::new().unwrap());
+    let (root, log) = (directory.path().join("root"), directory.path().join("log"));
+    let start = |listen: &str| {
+        let hauld = Command::new(&binaries::get().hauld);
+        Hauld::start_at(&root, &log, hauld, &["--listen", listen]).unwrap()
+    };
+    let mut server = start("127.0.0.1:0");
+    let address = server.address().to_owned();
+    // The relay holds the client back in the middle, until the server has been replaced.
+    let relay = Relay::start(&address, &[(20 * MIB, Event::Stall)]).unwrap();
+    let haul = put(source.path(), &["t", relay.address(), "--json", "-v"]);
+    eventually("the upload is under way", || relay.passed() >= 20 * MIB);
+    server.signal(Signal::KILL).unwrap();
+    server.wait().unwrap();
+    relay.now(Event::Cut);
+    let _server = start(&address);
+    arrived(&source, &root, &haul.wait_with_output().unwrap());
+}
+
+#[test]
+fn stalled_connection_is_replaced() {
+    let (server, source) = (server(), tree());
+    let plan = [(10 * MIB, Event::Stall), (25 * MIB, Event::Stall)];
+    let relay = Relay::start(server.address(), &plan).unwrap();
+    let args = ["t", relay.address(), "--connections", "2", "--timeout", "300ms", "--json", "-v"];
+    let output = put(source.path(), &args).wait_with_output().unwrap();
+    arrived(&source, server.root(), &output);
+    assert!(relay.accepted() >= 2 + 2, "{} connections", relay.accepted());
+}
+
+/// A file in a directory, to be sent to a fake server.
+fn one_file(name: &str) -> TempDir {
+    let source = TempDir::new().unwrap();
+    fs::write(source.path().join(name), name).unwrap();
+    source
+}
+
+/// A client that was greeted once by a server that is gone since.
+fn abandoned(source: &TempDir, args: &[&str]) -> Child {
+    let fake = Fake::start().unwrap();
+    let address = fake.address().unwrap();
+    let args = [&["a", &address, "--connections", "1"], args].concat();
+    let haul = put(source.path(), &args);
+    fake.greet().unwrap();
+    haul
+}
+
+#[test]
+fn server_gone_for_good_is_exit_3_and_says_what_to_do() {
+    let source = one_file("a");
+    let haul = abandoned(&source, &["--retries", "2", "--json"]);
+    let output = haul.wait_with_output().unwrap();
+    exits(&output, 3);
+    let said = text(&output.stderr);
+    assert!(said.contains("2 attempts to reconnect failed; run the same command again"), "{said}");
+    let events = events(&output);
+    let tries: Vec<_> = events.iter().filter(|event| event["event"] == "reconnecting").collect();
+    let counts: Vec<_> = tries.iter().map(|event| (&event["attempt"], &event["of"])).collect();
+    assert_eq!(counts, [(&json!(1), &json!(2)), (&json!(2), &json!(2))]);
+    assert_eq!(events.last().unwrap()["files"], 0);
+}
+
+#[test]
+fn ctrl_c_ends_a_pause_between_attempts() {
+    let source = one_file("a");
+    let mut haul = abandoned(&source, &["--retries", "1000"]);
+    let mut lines = BufReader::new(haul.stderr.take().unwrap()).lines().map_while(Result::ok);
+    // From here on the pauses are seconds long.
+    lines.find(|line| line.contains("reconnecting (7 of 1000)")).unwrap();
+    kill_process(Pid::from_child(&haul), Signal::INT).unwrap();
+    assert!(lines.any(|line| line.contains("run the same command again")));
+    assert_eq!(haul.wait().unwrap().code(), Some(130));
+}
+
+/// A server that takes no connection holds nobody up: not the first Ctrl-C either.
+#[test]
+fn ctrl_c_ends_an_attempt_to_connect() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+    let source = one_file("a");
+    let path = source.path().join("socket");
+    let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+    listen(&listener, 0).unwrap();
+    // The only one that gets a place: whoever comes next would wait for ever.
+    let _first = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let destination = format!("unix:{}", path.display());
+    let mut haul = put(source.path(), &["a", &destination, "--connections", "1"]);
+    let threads = format!("/proc/{}/task", haul.id());
+    eventually("the client connects", || {
+        let threads = fs::read_dir(&threads).unwrap().filter_map(Result::ok);
+        let mut names = threads.filter_map(|one| fs::read_to_string(one.path().join("comm")).ok());
+        names.any(|name| name.starts_with("connection"))
+    });
+    kill_process(Pid::from_child(&haul), Signal::INT).unwrap();
+    eventually("the client ends", || haul.try_wait().unwrap().is_some());
+    assert_eq!(haul.wait().unwrap().code(), Some(130));
+}
+
+/// Trap `slow_flush_times_out`: a server that repeats its last ack is alive, however slow its disk is.
+#[test]
+fn slow_flush_times_out() {
+    let (fake, source) = (Fake::start().unwrap(), one_file("a"));
+    let args = ["a", &fake.address().unwrap(), "--connections", "1", "--timeout", "1s"];
+    let haul = put(source.path(), &args);
+    let (mut peer, _) = fake.greet().unwrap();
+    assert_eq!(peer.receive().unwrap().0["cmd"], "put");
+    // Three times as long as the client waits for a silent server.
+    peer.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    for _ in 0..30 {
+        peer.send(&json!({"ack": 0}), b"").unwrap();
+        let error = peer.receive().unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+    }
+    peer.send(&json!({"ack": 1}), b"").unwrap();
+    exits(&haul.wait_with_output().unwrap(), 0);
+}
+
+/// A server that is silent while it owes an answer is lost; what it owes is asked again with the same
+/// client and slot, so that the old connection is fenced.
+#[test]
+fn silent_server_is_asked_again_on_the_same_slot() {
+    let (fake, source) = (Fake::start().unwrap(), one_file("a"));
+    let args = ["a", &fake.address().unwrap(), "--connections", "1", "--timeout", "200ms"];
+    let haul = put(source.path(), &args);
+    let (mut silent, first) = fake.greet().unwrap();
+    assert_eq!(silent.receive().unwrap().0["filename"], "a");
+    let (mut peer, again) = fake.greet().unwrap();
+    for field in ["client", "slot", "identity"] {
+        assert!(!first[field].is_null());
+        assert_eq!(first[field], again[field], "{field}");
+    }
+    assert_eq!(peer.receive().unwrap().0["filename"], "a");
+    peer.send(&json!({"ack": 1}), b"").unwrap();
+    exits(&haul.wait_with_output().unwrap(), 0);
+}
+
+/// What is unanswered waits for the fence: another connection must not send it while the server may
+/// still read it from the old one.
+#[test]
+fn nothing_unanswered_is_sent_again_before_the_old_connection_is_fenced() {
+    let (fake, source) = (Fake::start().unwrap(), one_file("a"));
+    let haul = put(source.path(), &["a", &fake.address().unwrap(), "--connections", "2"]);
+    let peers = [fake.greet().unwrap(), fake.greet().unwrap()];
+    for (peer, _) in &peers {
+        peer.stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    }
+    let mut peers: Vec<(Peer, Value)> = peers.into();
+    let mut receiving = 0;
+    eventually("one of them gets the file", || {
+        receiving = 1 - receiving;
+        peers[receiving].0.receive().is_ok()
+    });
+    let (lost, hello) = peers.remove(receiving);
+    drop(lost);
+    let mut waiting = fake.accept().unwrap();
+    let again = waiting.receive().unwrap().0;
+    assert_eq!((&again["client"], &again["slot"]), (&hello["client"], &hello["slot"]));
+    assert!(peers[0].0.receive().is_err(), "the other one has nothing to send");
+    waiting.send(&haul_tests::fake::hello_answer(), b"").unwrap();
+    let mut everybody = [waiting, peers.remove(0).0];
+    everybody[0].stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let mut receiving = 0;
+    eventually("one of them gets the file again", || {
+        receiving = 1 - receiving;
+        everybody[receiving].receive().is_ok()
+    });
+    everybody[receiving].send(&json!({"ack": 1}), b"").unwrap();
+    exits(&haul.wait_with_output().unwrap(), 0);
+}
+
+#[test]
+fn refusal_of_the_connection_ends_the_run_only_if_trying_again_is_no_use() {
+    for (code, retry, exit) in [("shutting_down", true, 0), ("busy", true, 0), ("window", false, 3)]
+    {
+        let (fake, source) = (Fake::start().unwrap(), one_file("a"));
+        let haul = put(source.path(), &["a", &fake.address().unwrap(), "--connections", "1"]);
+        let (mut peer, _) = fake.greet().unwrap();
+        peer.receive().unwrap();
+        peer.send(&refusal(&json!(0), code, retry), b"").unwrap();
+        drop(peer);
+        if retry {
+            let (mut peer, _) = fake.greet().unwrap();
+            assert_eq!(peer.receive().unwrap().0["filename"], "a");
+            peer.send(&json!({"ack": 1}), b"").unwrap();
+        }
+        let output = haul.wait_with_output().unwrap();
+        exits(&output, exit);
+        assert!(retry || text(&output.stderr).contains(code), "{}", text(&output.stderr));
+    }
+}
+
+/// Whatever breaks every connection that it is sent on is given up; the others arrive.
+#[test]
+fn file_that_breaks_every_connection_fails_and_is_named() {
+    let (fake, source) = (Fake::start().unwrap(), TempDir::new().unwrap());
+    let names = ["a", "b", "c", "poison"];
+    for name in names {
+        fs::write(source.path().join(name), name).unwrap();
+    }
+    let address = fake.address().unwrap();
+    let options = [address.as_str(), "--connections", "1", "--retries", "2"];
+    let haul = put(source.path(), &[&names[..], &options].concat());
+    for round in 0..5 {
+        let (mut peer, _) = fake.greet().unwrap();
+        while peer.receive().unwrap().0["filename"] != "poison" {}
+        // What is before it arrives, one each time; from then on nothing does.
+        if round < 3 {
+            peer.send(&json!({"ack": 1}), b"").unwrap();
+        }
+    }
+    let output = haul.wait_with_output().unwrap();
+    exits(&output, 1);
+    let said = text(&output.stderr);
+    assert!(said.contains("poison: the connection was lost 3 times while this was sent"), "{said}");
+    assert!(text(&output.stdout).starts_with("3 files"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn change_that_may_not_be_durable_is_sent_again() {
+    let (fake, source) = (Fake::start().unwrap(), one_file("a"));
+    let haul = put(source.path(), &["a", &fake.address().unwrap(), "--connections", "1"]);
+    let (mut peer, _) = fake.greet().unwrap();
+    peer.receive().unwrap();
+    peer.send(&refusal(&json!(1), "uncertain", true), b"").unwrap();
+    assert_eq!(peer.receive().unwrap().0["filename"], "a");
+    peer.send(&json!({"ack": 2}), b"").unwrap();
+    exits(&haul.wait_with_output().unwrap(), 0);
+}
