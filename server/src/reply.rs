@@ -17,8 +17,9 @@ impl From<StoreError> for Refusal {
             StoreError::Uncertain { .. } => Code::Uncertain,
             StoreError::Permission { .. } => Code::Permission,
             StoreError::NotFound { .. } => Code::NotFound,
-            StoreError::Io { .. } => Code::Io,
+            StoreError::Io { .. } | StoreError::Group { .. } => Code::Io,
         };
-        Self::new(code, error)
+        let retry = code.retry() || matches!(error, StoreError::Group { .. });
+        Self { retry, ..Self::new(code, error) }
     }
 }

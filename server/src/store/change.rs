@@ -51,6 +51,18 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    /// Whether it is a small file, whose flush is nothing but that of its bytes and attributes.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self, Self::File { .. })
+    }
+
+    /// Starts to write a small file to the disk, so that several are under way at once.
+    pub(super) fn start_writeback(&self) {
+        if let Self::File { staged, .. } = self {
+            staged.start_writeback();
+        }
+    }
+
     /// What must be on the disk before the change may become visible, if it is to be durable.
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         match self {

@@ -81,6 +81,14 @@ pub(crate) enum StoreError {
         /// What other uploads have announced and not yet sent.
         reserved: u64,
     },
+    /// The file system could not be flushed, and does not say for which file.
+    #[error(
+        "the server could not flush its disk, so nothing of what came together with this is kept: {source}"
+    )]
+    Group {
+        /// What the kernel said.
+        source: std::io::Error,
+    },
     /// The change is visible, but not known to be durable.
     #[error(
         "it is there, but the server could not flush `{directory}`, so it may not survive a loss of \

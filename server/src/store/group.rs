@@ -1,9 +1,15 @@
 //! Group commit: many changes become durable together.
 //!
-//! 1. The bytes of all files are flushed. (Their write-back started when they were staged.)
+//! 1. The bytes of all files are flushed.
 //! 2. All changes become visible, in their order.
 //! 3. Each directory whose entries changed is flushed once, and so is every directory above it whose
 //!    own entry is not known to be durable, by whomever it was made.
+//!
+//! Several files or directories are flushed by one `syncfs` rather than one by one: each `fsync` makes
+//! the disk empty its cache, also if nothing is left to write, and while others go on to create files
+//! it may be a commit of the file system's journal. It can't say which file failed, so then
+//! all are refused; and it waits for what others write on the same file system, so when it has been
+//! slow, files are flushed one by one for a while.
 //!
 //! Only then is any of them told to be done. A flush that fails is never tried again as if it could
 //! succeed (the kernel drops what it could not write): before the change is visible it is refused,
@@ -11,6 +17,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -23,6 +30,17 @@ use super::{Store, disk};
 /// Directories whose entries are known to be durable; more are forgotten all at once, which costs a
 /// flush for each that is met again.
 const KNOWN: usize = 1 << 16;
+
+/// Files or directories from which on one `syncfs` is tried for all.
+const MANY: usize = 4;
+
+/// What `syncfs` may take, and for each file that it is done for; over that somebody else's bytes are
+/// being written. An `fsync` takes about as much.
+const FAIR: Duration = Duration::from_millis(50);
+const FAIR_EACH: Duration = Duration::from_micros(200);
+
+/// Groups that are flushed one by one after `syncfs` was slow.
+const SLOW_GROUPS: usize = 64;
 
 /// The directories that a group of changes touched.
 #[derive(Debug)]
@@ -68,20 +86,41 @@ pub(crate) struct Committing<'a> {
     parents: Parents<'a>,
     /// Inodes by name of directories whose own entry is durable.
     known: HashMap<Box<[u8]>, u64>,
+    many: usize,
+    /// Groups for which `syncfs` is not tried.
+    slow: usize,
 }
 
 impl<'a> Committing<'a> {
     /// At the start nothing is known of any directory.
     pub(crate) fn new(store: &'a Store) -> Self {
-        Self { store, parents: store.parents(), known: HashMap::new() }
+        Self { store, parents: store.parents(), known: HashMap::new(), many: MANY, slow: 0 }
+    }
+
+    /// As [`new`](Self::new), with `syncfs` for every group.
+    #[cfg(test)]
+    pub(super) fn at_once(store: &'a Store) -> Self {
+        Self { many: 1, ..Self::new(store) }
     }
 
     /// Carries out all changes; each has its own result.
     pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Vec<Result<(), StoreError>> {
+        self.slow = self.slow.saturating_sub(1);
+        let files = changes.iter().filter(|change| change.is_file()).count();
+        let at_once = self.all_at_once(files);
+        if at_once.is_none() {
+            changes.iter().for_each(Change::start_writeback);
+        }
+        // Everything is flushed before anything becomes visible.
+        let flushed: Vec<_> = changes
+            .into_iter()
+            .map(|mut change| match &at_once {
+                Some(result) if change.is_file() => result.map(|()| change).map_err(group),
+                _ => change.sync().map(|()| change),
+            })
+            .collect();
         let mut touched = Touched::new();
-        let synced: Vec<_> =
-            changes.into_iter().map(|mut change| change.sync().map(|()| change)).collect();
-        let applied: Vec<_> = synced
+        let applied: Vec<_> = flushed
             .into_iter()
             .map(|change| {
                 let result =
@@ -100,6 +139,19 @@ impl<'a> Committing<'a> {
             .collect()
     }
 
+    /// Flushes the whole file system, if that is better for so many files or directories.
+    fn all_at_once(&mut self, count: usize) -> Option<Result<(), Errno>> {
+        if count < self.many || self.slow > 0 {
+            return None;
+        }
+        let start = Instant::now();
+        let result = disk::sync_file_system(&self.store.root);
+        if start.elapsed() > FAIR + FAIR_EACH * u32::try_from(count).unwrap_or(u32::MAX) {
+            self.slow = SLOW_GROUPS;
+        }
+        Some(result)
+    }
+
     /// Flushes what was touched, and the way to it from the root.
     fn sync(&mut self, touched: Touched) -> Failed {
         let mut failed = Failed::default();
@@ -114,7 +166,12 @@ impl<'a> Committing<'a> {
         for (name, handle) in needed.clone() {
             self.climb(&name, handle, &mut needed, &mut new);
         }
-        for (name, handle) in &needed {
+        let at_once = self.all_at_once(needed.len());
+        if let Some(Err(errno)) = at_once {
+            failed.all = Some(errno);
+            return failed;
+        }
+        for (name, handle) in needed.iter().filter(|_| at_once.is_none()) {
             if let Err(errno) = disk::sync_directory(handle) {
                 let shown = String::from_utf8_lossy(name);
                 tracing::error!(directory = %shown, %errno, "could not flush a directory");
@@ -184,6 +241,10 @@ impl Failed {
             name = above(name);
         }
     }
+}
+
+fn group(errno: Errno) -> StoreError {
+    StoreError::Group { source: errno.into() }
 }
 
 fn uncertain(directory: &[u8], errno: Errno) -> StoreError {

@@ -64,10 +64,14 @@ impl Staged {
             disk::set_times(file, &times(mtime))
                 .map_err(|errno| StoreError::new("set mtime of", target, errno))?;
         }
-        if self.store.durable {
+        Ok(())
+    }
+
+    /// Starts to write the file to the disk.
+    pub(super) fn start_writeback(&self) {
+        if let Some(file) = &self.file {
             disk::start_writeback(file, 0, 0);
         }
-        Ok(())
     }
 
     /// Waits until the file would survive a loss of power.

@@ -61,10 +61,11 @@ impl Expected {
 }
 
 /// Two groups of small changes: a file replaced, new files in new directories, a link.
-fn small_changes(root: &TempDir) -> (Disk, Vec<Op>, Expected) {
+fn small_changes(root: &TempDir, at_once: bool) -> (Disk, Vec<Op>, Expected) {
     std::fs::write(root.path().join("old"), b"old bytes").unwrap();
     let store = store(root);
-    let mut committing = Committing::new(&store);
+    let mut committing =
+        if at_once { Committing::at_once(&store) } else { Committing::new(&store) };
     let disk = start(root.path());
     let parents = store.parents();
     let file = |to: &str, bytes: &[u8]| {
@@ -103,10 +104,14 @@ fn small_changes(root: &TempDir) -> (Disk, Vec<Op>, Expected) {
 
 #[test]
 fn every_crash_of_small_changes_keeps_the_promises() {
-    let root = TempDir::new().unwrap();
-    let (disk, ops, expected) = small_changes(&root);
-    let states = every_crash(&disk, &ops, SEED, |disk, told| expected.check(disk, told));
-    assert!(states > 50, "only {states} states: is anything recorded?");
+    for at_once in [false, true] {
+        let root = TempDir::new().unwrap();
+        let (disk, ops, expected) = small_changes(&root, at_once);
+        let all = ops.contains(&Op::SyncAll);
+        assert_eq!(all, at_once);
+        let states = every_crash(&disk, &ops, SEED, |disk, told| expected.check(disk, told));
+        assert!(states > 50, "only {states} states: is anything recorded?");
+    }
 }
 
 /// Whether the model finds that a record breaks a promise.
@@ -119,7 +124,7 @@ fn breaks(disk: &Disk, ops: &[Op], expected: &Expected) -> Option<String> {
 #[test]
 fn rename_before_fsync_is_found() {
     let root = TempDir::new().unwrap();
-    let (disk, mut ops, expected) = small_changes(&root);
+    let (disk, mut ops, expected) = small_changes(&root, false);
     let rename = ops.iter().position(|op| matches!(op, Op::Rename { .. })).unwrap();
     let op = ops.remove(rename);
     let sync = ops.iter().position(|op| matches!(op, Op::Sync { .. })).unwrap();
@@ -133,7 +138,7 @@ fn rename_before_fsync_is_found() {
 #[test]
 fn parent_entry_not_synced() {
     let root = TempDir::new().unwrap();
-    let (disk, ops, expected) = small_changes(&root);
+    let (disk, ops, expected) = small_changes(&root, false);
     let directories: Vec<usize> = ops
         .iter()
         .filter_map(|op| match op {
