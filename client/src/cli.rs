@@ -1,5 +1,6 @@
 //! The command line of `haul`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +29,18 @@ pub enum Command {
     Put(Put),
     /// A prompt that takes `put FILE...`; also reads commands from a pipe.
     Shell(Shell),
+    /// What interrupted uploads have left at a server: `list` or `clean`, with `--root DIR`. On the
+    /// server's machine and while no server serves that root; hauld does it.
+    #[command(disable_help_flag = true)]
+    Partials(Partials),
+}
+
+/// `haul partials`: what follows is for hauld.
+#[derive(Debug, Args)]
+pub struct Partials {
+    /// As `hauld partials --help` explains.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "list|clean")]
+    pub words: Vec<OsString>,
 }
 
 /// `haul put`.

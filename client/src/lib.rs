@@ -15,6 +15,7 @@ pub mod exit;
 pub mod identity;
 pub mod interrupt;
 pub mod large;
+pub mod offline;
 pub mod plan;
 pub mod poller;
 pub mod progress;

@@ -10,6 +10,7 @@ use haul_client::cli::{Cli, Command, How, Tell};
 use haul_client::destination::Destination;
 use haul_client::exit;
 use haul_client::interrupt::Interrupt;
+use haul_client::offline;
 use haul_client::plan::Plan;
 use haul_client::progress::{Progress, View};
 use haul_client::shell;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
             options.tell,
             &interrupt,
         ),
+        Command::Partials(partials) => offline::partials(&partials.words),
         Command::Shell(options) => shell::run(|files| {
             let (how, tell_all) = (&options.how, Tell::default());
             put(files, &options.destination, None, how, tell_all, &interrupt).unwrap_or_else(

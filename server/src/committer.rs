@@ -3,12 +3,12 @@
 //!
 //! Only with durability `group`. Changes are carried out in the order in which they were queued.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use haul_protocol::Refusal;
 
 use crate::pool::Shared;
+use crate::queue::Queue;
 use crate::store::{Change, Committing};
 use crate::uploads::Publishing;
 
@@ -54,80 +54,29 @@ pub(crate) struct Completion {
     pub(crate) result: Result<(), Refusal>,
 }
 
-/// The queue.
-#[derive(Debug, Default)]
-pub(crate) struct Committer {
-    queue: Mutex<Queue>,
-    filled: Condvar,
-    /// Jobs that wait or are being done, for a look without the lock.
-    unfinished: AtomicUsize,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    jobs: Vec<Job>,
-    /// Connections that are not read because the queue was full.
-    waiting: Vec<u64>,
-    stopped: bool,
-}
+/// The queue of changes.
+#[derive(Debug)]
+pub(crate) struct Committer(Queue<Job>);
 
 impl Committer {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    /// With nothing to do.
+    pub(crate) fn new() -> Self {
+        Self(Queue::new(MAX_QUEUED))
     }
 
     /// Queues a change.
     pub(crate) fn add(&self, job: Job) {
-        self.unfinished.fetch_add(1, Ordering::Relaxed);
-        let mut queue = self.queue();
-        queue.jobs.push(job);
-        if queue.jobs.len() == 1 {
-            self.filled.notify_one();
-        }
+        self.0.add(job);
     }
 
     /// Whether a connection must wait before it is read on; it is woken when there is room.
     pub(crate) fn is_full(&self, connection: u64) -> bool {
-        if self.unfinished.load(Ordering::Relaxed) < MAX_QUEUED {
-            return false;
-        }
-        let mut queue = self.queue();
-        // Under the lock that `done` takes: either it has made room, or it will see who waits.
-        let full = self.unfinished.load(Ordering::Relaxed) >= MAX_QUEUED;
-        if full && queue.waiting.last() != Some(&connection) {
-            queue.waiting.push(connection);
-        }
-        full
+        self.0.is_full(connection)
     }
 
     /// Ends [`run`] when everything is done.
     pub(crate) fn stop(&self) {
-        self.queue().stopped = true;
-        self.filled.notify_one();
-    }
-
-    /// The next group, in order; `None` when stopped and empty.
-    fn take(&self) -> Option<Vec<Job>> {
-        let mut queue = self.queue();
-        loop {
-            if !queue.jobs.is_empty() {
-                let len = queue.jobs.len().min(MAX_GROUP);
-                let rest = queue.jobs.split_off(len);
-                let group = std::mem::replace(&mut queue.jobs, rest);
-                return Some(group);
-            }
-            if queue.stopped {
-                return None;
-            }
-            queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// So many jobs are done; returns connections that may be read again.
-    fn done(&self, jobs: usize) -> Vec<u64> {
-        let mut queue = self.queue();
-        let before = self.unfinished.fetch_sub(jobs, Ordering::Relaxed);
-        if before - jobs < MAX_QUEUED { std::mem::take(&mut queue.waiting) } else { Vec::new() }
+        self.0.stop();
     }
 }
 
@@ -135,7 +84,7 @@ impl Committer {
 pub(crate) fn run(shared: &Arc<Shared>) {
     let Some(committer) = &shared.committer else { return };
     let mut committing = Committing::new(&shared.store);
-    while let Some(group) = committer.take() {
+    while let Some(group) = committer.0.take(MAX_GROUP) {
         let mut asked = Vec::with_capacity(group.len());
         let mut changes = Vec::with_capacity(group.len());
         for job in group {
@@ -162,7 +111,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
                 }
             }
         }
-        wake.extend(committer.done(jobs));
+        wake.extend(committer.0.done(jobs));
         for connection in wake {
             shared.wake(connection);
         }

@@ -78,7 +78,7 @@ impl Shared {
             store,
             uploads: Uploads::default(),
             fences: Fences::default(),
-            committer: durable.then(Committer::default),
+            committer: durable.then(Committer::new),
             slots: Slots::default(),
             limits,
             timeouts,

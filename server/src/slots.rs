@@ -1,12 +1,8 @@
-//! Who owns a connection.
-//!
-//! A connection is *parked* (armed in the poller, nobody runs it), *running* (on one worker's
-//! stack), or running and *notified* (something happened meanwhile, so it runs once more). Only who
-//! holds the slot's mutex arms it, and only when it parks. The state goes back before the connection
-//! is armed: another worker may run it instantly.
+//! All connections, as others than their owners see them: found by key, woken, looked at by the timer.
+//! Who runs one is settled in [`crate::ownership`].
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rustix::fd::OwnedFd;
 use rustix::net::Shutdown;
@@ -15,6 +11,7 @@ use slab::Slab;
 use crate::committer::Completion;
 use crate::connection::Connection;
 use crate::deadline::{Deadline, NEVER, Owes};
+use crate::ownership::Ownership;
 use crate::poller::{Interest, Poller};
 
 /// One connection, as others than its owner see it.
@@ -28,38 +25,15 @@ pub(crate) struct Slot {
     deadline: AtomicU64,
     /// What the peer owes by then, as [`Owes`].
     owes: AtomicU8,
-    owner: Mutex<Owner>,
+    owner: Ownership<Box<Connection>>,
     /// Changes of this connection that the committer is done with.
     completions: Mutex<Vec<Completion>>,
 }
 
-#[derive(Debug)]
-enum Owner {
-    Parked(Box<Connection>),
-    Running,
-    Notified,
-    Closed,
-}
-
 impl Slot {
-    fn owner(&self) -> MutexGuard<'_, Owner> {
-        self.owner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes a parked connection to run it. `None` if it is running (and now notified) or closed.
     pub(crate) fn take(&self) -> Option<Box<Connection>> {
-        let mut owner = self.owner();
-        match std::mem::replace(&mut *owner, Owner::Running) {
-            Owner::Parked(connection) => Some(connection),
-            Owner::Running | Owner::Notified => {
-                *owner = Owner::Notified;
-                None
-            }
-            Owner::Closed => {
-                *owner = Owner::Closed;
-                None
-            }
-        }
+        self.owner.take()
     }
 
     /// Parks a connection and arms it; gives it back if it was notified while it ran.
@@ -69,20 +43,18 @@ impl Slot {
         connection: Box<Connection>,
         interest: Interest,
     ) -> Option<Box<Connection>> {
-        let mut owner = self.owner();
-        if matches!(*owner, Owner::Notified) {
-            *owner = Owner::Running;
-            return Some(connection);
-        }
-        *owner = Owner::Parked(connection);
-        // Armed for nothing it would still be told of a hang-up, again and again.
-        if interest == Interest::NONE {
-            return None;
-        }
+        self.owner.park(connection, || {
+            // Armed for nothing it would still be told of a hang-up, again and again.
+            if interest != Interest::NONE {
+                self.arm(poller, interest);
+            }
+        })
+    }
+
+    fn arm(&self, poller: &Poller, interest: Interest) {
         if let Err(error) = poller.arm(&*self.socket, self.key, interest) {
             tracing::error!(%error, "could not arm a connection");
         }
-        None
     }
 
     /// The committer is done with a change; whoever runs the connection next takes this.
@@ -97,17 +69,8 @@ impl Slot {
 
     /// Makes a worker run the connection soon, whatever its peer does.
     pub(crate) fn wake(&self, poller: &Poller) {
-        let mut owner = self.owner();
-        match *owner {
-            // A socket is nearly always writable, so this fires at once.
-            Owner::Parked(_) => {
-                if let Err(error) = poller.arm(&*self.socket, self.key, Interest::BOTH) {
-                    tracing::error!(%error, "could not wake a connection");
-                }
-            }
-            Owner::Running => *owner = Owner::Notified,
-            Owner::Notified | Owner::Closed => {}
-        }
+        // A socket is nearly always writable, so this fires at once.
+        self.owner.wake(|| self.arm(poller, Interest::BOTH));
     }
 
     pub(crate) fn set_deadline(&self, deadline: Deadline) {
@@ -161,7 +124,7 @@ impl Slots {
             socket,
             deadline: AtomicU64::new(NEVER),
             owes: AtomicU8::new(Owes::Bytes as u8),
-            owner: Mutex::new(Owner::Running),
+            owner: Ownership::running(),
             completions: Mutex::new(Vec::new()),
         });
         entry.insert(Arc::clone(&slot));
@@ -177,7 +140,7 @@ impl Slots {
 
     /// Removes a connection that its owner ends.
     pub(crate) fn remove(&self, slot: &Slot) {
-        *slot.owner() = Owner::Closed;
+        slot.owner.close();
         if let Ok(index) = usize::try_from(slot.key & ((1 << INDEX_BITS) - 1)) {
             self.slots.write().unwrap_or_else(PoisonError::into_inner).try_remove(index);
         }

@@ -6,11 +6,12 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use haul_tests::hauld::Hauld;
 use haul_tests::peer::{Peer, frame};
+use haul_tests::relay::{Event, Relay};
 use haul_tests::upload::{Large, PART, Upload};
 use haul_tests::{binaries, eventually};
 use rustix::process::Signal;
@@ -287,7 +288,8 @@ fn partials_are_listed_and_cleaned_while_no_server_runs() {
     upload.good(&large, 0).unwrap();
     let root = server.root().to_owned();
     let partials = |args: &[&str]| {
-        let mut command = assert_cmd::Command::new(&binaries::get().hauld);
+        // Carried out by the hauld beside it.
+        let mut command = assert_cmd::Command::new(&binaries::get().haul);
         command.arg("partials").args(args).arg("--root").arg(&root).assert()
     };
     let held = predicates::str::contains(format!("process {}", server.pid()));
@@ -304,4 +306,51 @@ fn partials_are_listed_and_cleaned_while_no_server_runs() {
     let empty = TempDir::new().unwrap();
     let mut command = assert_cmd::Command::new(&binaries::get().hauld);
     command.args(["partials", "list", "--root"]).arg(empty.path()).assert().code(2);
+}
+
+/// The client is killed at about half, then the server; a new process goes on, and what was under way
+/// on each connection is all that is sent twice.
+#[test]
+fn new_processes_on_both_sides_go_on() {
+    const SIZE: u64 = 48 << 20;
+    const CONNECTIONS: u64 = 2;
+    let (directory, source) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let path = source.path().join("big");
+    // No two parts are the same.
+    let mut bytes = [7; PART].repeat(48);
+    for (number, part) in (0..).zip(bytes.chunks_mut(PART)) {
+        part[0] = number;
+    }
+    fs::write(&path, &bytes).unwrap();
+    let server = hauld(directory.path(), &[]);
+    let relay = Relay::start(server.address(), &[(SIZE / 2, Event::Stall)]).unwrap();
+    let put = |address: &str| {
+        let mut haul = Command::new(&binaries::get().haul);
+        haul.args(["put", "--json", "--connections", &CONNECTIONS.to_string()]);
+        haul.arg(&path).arg(address).stdout(Stdio::piped());
+        haul.spawn().unwrap()
+    };
+    let mut first = put(relay.address());
+    eventually("half has passed", || relay.passed() >= SIZE / 2);
+    let held = || match fs::read_to_string(journal(server.root())) {
+        Ok(text) => text.lines().filter(|line| line.contains("\"held\"")).count() as u64,
+        Err(_) => 0,
+    };
+    let part = PART as u64;
+    eventually("the server has caught up", || (held() + CONNECTIONS) * part >= relay.passed());
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let passed = relay.passed();
+    kill(server);
+    let server = hauld(directory.path(), &[]);
+    let output = put(server.address()).wait_with_output().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    let number = |key: &str| summary[key].as_u64().unwrap();
+    assert_eq!(number("bytes_sent") + number("bytes_resumed"), SIZE, "{summary}");
+    let twice = passed + number("bytes_sent") - SIZE;
+    // Headers and hellos are little beside a part.
+    assert!(twice <= (CONNECTIONS + 1) * part, "{twice} bytes were sent twice");
+    assert!(fs::read(server.root().join("big")).unwrap() == bytes);
 }

@@ -1,0 +1,91 @@
+//! The committer's queue: jobs in order, taken by one thread, many at once; and who waits while it is
+//! full.
+
+use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError};
+
+/// A queue of jobs `J`, and of keys of those who wait for room in it.
+#[derive(Debug)]
+pub(crate) struct Queue<J> {
+    state: Mutex<State<J>>,
+    filled: Condvar,
+    /// Jobs that wait or are being done, for a look without the lock.
+    unfinished: AtomicUsize,
+    /// At so many it is full.
+    max: usize,
+}
+
+#[derive(Debug)]
+struct State<J> {
+    jobs: Vec<J>,
+    waiting: Vec<u64>,
+    stopped: bool,
+}
+
+impl<J> Queue<J> {
+    /// Full at `max` unfinished jobs.
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            state: Mutex::new(State { jobs: Vec::new(), waiting: Vec::new(), stopped: false }),
+            filled: Condvar::new(),
+            unfinished: AtomicUsize::new(0),
+            max,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<J>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a job, also if the queue is full.
+    pub(crate) fn add(&self, job: J) {
+        let mut state = self.state();
+        self.unfinished.fetch_add(1, Ordering::Relaxed);
+        state.jobs.push(job);
+        if state.jobs.len() == 1 {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Whether someone must wait before adding more; [`done`](Self::done) then gives the key back.
+    pub(crate) fn is_full(&self, key: u64) -> bool {
+        if self.unfinished.load(Ordering::Relaxed) < self.max {
+            return false;
+        }
+        let mut state = self.state();
+        // Under the lock that `done` takes: either it has made room, or it will see who waits.
+        let full = self.unfinished.load(Ordering::Relaxed) >= self.max;
+        if full && state.waiting.last() != Some(&key) {
+            state.waiting.push(key);
+        }
+        full
+    }
+
+    /// The next jobs, at most so many, in order. Waits for one; `None` when stopped and empty.
+    pub(crate) fn take(&self, most: usize) -> Option<Vec<J>> {
+        let mut state = self.state();
+        loop {
+            if !state.jobs.is_empty() {
+                let len = state.jobs.len().min(most);
+                let rest = state.jobs.split_off(len);
+                return Some(std::mem::replace(&mut state.jobs, rest));
+            }
+            if state.stopped {
+                return None;
+            }
+            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// So many jobs are done; returns the keys of those who need not wait any more.
+    pub(crate) fn done(&self, jobs: usize) -> Vec<u64> {
+        let mut state = self.state();
+        let before = self.unfinished.fetch_sub(jobs, Ordering::Relaxed);
+        if before - jobs < self.max { std::mem::take(&mut state.waiting) } else { Vec::new() }
+    }
+
+    /// Ends [`take`](Self::take) when everything has been taken.
+    pub(crate) fn stop(&self) {
+        self.state().stopped = true;
+        self.filled.notify_one();
+    }
+}
