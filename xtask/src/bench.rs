@@ -115,13 +115,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// A daemon on a free port, serving one writable module.
-struct Rsyncd {
+pub(crate) struct Rsyncd {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Rsyncd {
-    fn start(directory: &Path, target: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(directory: &Path, target: &Path) -> anyhow::Result<Self> {
         // Free in this moment, which is enough on one machine.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let config = directory.join("rsyncd.conf");
@@ -155,7 +155,7 @@ impl Drop for Rsyncd {
 }
 
 /// Files of 1 to 5 KB, 3 KB on average, 200 in a directory.
-fn small(directory: &Path, count: usize) -> anyhow::Result<PathBuf> {
+pub(crate) fn small(directory: &Path, count: usize) -> anyhow::Result<PathBuf> {
     let root = directory.join("small");
     let mut seed = 1_u64;
     for index in 0..count {

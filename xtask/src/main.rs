@@ -1,10 +1,11 @@
-//! Chores of the workspace, one file each: `cargo xtask e2e`, `crowd`, `bench`, `ci`.
+//! Chores of the workspace, one file each: `cargo xtask e2e`, `crowd`, `bench`, `durable`, `ci`.
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
 
 mod bench;
 mod ci;
 mod crowd;
+mod durable;
 mod e2e;
 
 use clap::Parser;
@@ -18,6 +19,8 @@ enum Chore {
     Crowd(crowd::Options),
     /// Measure haul beside an rsync daemon and `cp -r`, in one run.
     Bench(bench::Options),
+    /// Measure what durability costs on a real disk, beside `rsync --fsync`, in one run.
+    Durable(durable::Options),
     /// All checks: formatting, lints, documentation, package, tests, e2e.
     Ci,
 }
@@ -27,6 +30,7 @@ fn main() -> anyhow::Result<()> {
         Chore::E2e(options) => e2e::run(&options),
         Chore::Crowd(options) => crowd::run(&options),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Durable(options) => durable::run(&options),
         Chore::Ci => ci::run(),
     }
 }
