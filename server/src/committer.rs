@@ -80,9 +80,23 @@ impl Committer {
     }
 }
 
+/// Without the committer clients would wait for ever, and be told again and again that all is well. A
+/// process that is gone they notice.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the committer has panicked");
+            std::process::abort();
+        }
+    }
+}
+
 /// Runs until the committer is stopped: whenever it is idle it takes all that waits.
 pub(crate) fn run(shared: &Arc<Shared>) {
     let Some(committer) = &shared.committer else { return };
+    let _end_with_me = AbortOnPanic;
     let mut committing = Committing::new(&shared.store);
     while let Some(group) = committer.0.take(MAX_GROUP) {
         let mut asked = Vec::with_capacity(group.len());

@@ -47,15 +47,19 @@ fn journal(root: &Path) -> PathBuf {
 
 #[test]
 fn restarted_server_offers_what_is_held() {
-    for durability in ["none", "group"] {
+    for (durability, end) in
+        [("none", Signal::KILL), ("group", Signal::KILL), ("group", Signal::TERM)]
+    {
         let (directory, large) = (TempDir::new().unwrap(), Large::new(0));
-        let server = hauld(directory.path(), &["--durability", durability]);
+        let args = ["--durability", durability, "--grace", "100ms"];
+        let mut server = hauld(directory.path(), &args);
         let mut upload = Upload::open(&server, &large).unwrap();
         assert_eq!(upload.held, [0_usize; 0]);
         upload.good(&large, 2).unwrap();
         upload.good(&large, 0).unwrap();
-        kill(server);
-        let server = hauld(directory.path(), &["--durability", durability]);
+        server.signal(end).unwrap();
+        server.wait().unwrap();
+        let server = hauld(directory.path(), &args);
         let mut upload = Upload::open(&server, &large).unwrap();
         assert_eq!(upload.held, [0, 2]);
         upload.good(&large, 1).unwrap();
