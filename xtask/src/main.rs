@@ -1,4 +1,4 @@
-//! Chores of the workspace, one file each: `cargo xtask e2e`, `crowd`, `bench`, `ci`.
+//! Chores of the workspace, one file each: `cargo xtask e2e`, `crowd`, `bench`, `torture`, `ci`.
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
 
@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod crowd;
 mod e2e;
+mod torture;
 
 use clap::Parser;
 
@@ -18,6 +19,8 @@ enum Chore {
     Crowd(crowd::Options),
     /// Measure haul beside an rsync daemon and `cp -r`, in one run.
     Bench(bench::Options),
+    /// Send a tree again and again while everything goes wrong, and see that nothing is lost.
+    Torture(torture::Options),
     /// All checks: formatting, lints, documentation, package, tests, e2e.
     Ci,
 }
@@ -27,6 +30,7 @@ fn main() -> anyhow::Result<()> {
         Chore::E2e(options) => e2e::run(&options),
         Chore::Crowd(options) => crowd::run(&options),
         Chore::Bench(options) => bench::run(&options),
+        Chore::Torture(options) => torture::run(&options),
         Chore::Ci => ci::run(),
     }
 }

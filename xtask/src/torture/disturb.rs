@@ -1,0 +1,93 @@
+//! What goes wrong in a round, and when: decided from the seed before the round begins.
+
+use std::time::Duration;
+
+use super::random::Random;
+
+/// Something that goes wrong.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Action {
+    /// The server is killed, and started again after a while.
+    KillServer { down: Duration },
+    /// The server is asked to end, and started again.
+    StopServer,
+    /// The client is killed, and started again after a while.
+    KillClient { pause: Duration },
+    /// The client gets a SIGINT, and is started again when it has ended.
+    Interrupt,
+    /// Connections end.
+    Cut { all: bool },
+    /// Connections end in the middle of what they carry.
+    Truncate { all: bool },
+    /// Connections carry nothing for a while, and then go on or end.
+    Stall { all: bool, time: Duration, cut: bool },
+    /// Connections are slow for a while.
+    Delay { each: Duration, time: Duration },
+    /// The disk has so many bytes left for a while.
+    Fill { left: u64, time: Duration },
+}
+
+/// An action, and when it comes: when so many bytes more have passed, or after so long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) bytes: u64,
+    pub(crate) within: Duration,
+    pub(crate) action: Action,
+}
+
+/// How a server or a client of this round is run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) server: Vec<String>,
+    /// Which of the steps choose one connection, choose it by this.
+    pub(crate) random: Random,
+}
+
+impl Plan {
+    /// Decides. `small` says that the disk can be filled.
+    pub(crate) fn new(mut random: Random, small: bool, durability: &str) -> Self {
+        let mut server = vec![String::from("--durability"), durability.to_owned()];
+        if random.chance(50) {
+            server.extend(["--body-timeout", "1s", "--header-timeout", "1s"].map(String::from));
+        }
+        if random.chance(50) {
+            server.extend(["--keep-free", "0"].map(String::from));
+        }
+        server.extend(["--grace", "500ms"].map(String::from));
+        let steps = (0..20 + random.below(40)).map(|_| step(&mut random, small)).collect();
+        Self { steps, server, random }
+    }
+}
+
+fn step(random: &mut Random, small: bool) -> Step {
+    let mut millis = |least: u64, more: u64| Duration::from_millis(least + random.below(more));
+    let (short, long, tiny) = (millis(0, 300), millis(50, 2500), millis(1, 15));
+    let all = random.chance(50);
+    let action = match random.below(if small { 100 } else { 85 }) {
+        0..18 => Action::KillServer { down: short },
+        18..22 => Action::StopServer,
+        22..36 => Action::KillClient { pause: short / 2 },
+        36..42 => Action::Interrupt,
+        42..52 => Action::Cut { all },
+        52..64 => Action::Truncate { all },
+        64..78 => Action::Stall { all, time: long, cut: random.chance(40) },
+        78..85 => Action::Delay { each: tiny, time: long / 3 },
+        _ => Action::Fill { left: random.below(24 << 20), time: long },
+    };
+    // Small steps are as frequent as large ones.
+    let most = 1_u64 << (12 + random.below(13));
+    let bytes = random.below(most);
+    let within = Duration::from_millis(10 + random.below(400));
+    Step { bytes, within, action }
+}
+
+/// How the next client of a disturbed round is run.
+pub(crate) fn client_options(random: &mut Random) -> Vec<String> {
+    let connections = 1 + random.below(6);
+    let timeout = random.pick(&["300ms", "700ms", "1500ms", "10s"]);
+    let retries = random.pick(&["2", "10", "10", "30"]);
+    ["--connections", &connections.to_string(), "--timeout", timeout, "--retries", retries]
+        .map(String::from)
+        .to_vec()
+}
