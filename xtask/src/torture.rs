@@ -125,9 +125,7 @@ struct Torture<'a> {
 impl<'a> Torture<'a> {
     fn new(options: &'a Options, binaries: Binaries, directory: PathBuf) -> anyhow::Result<Self> {
         let source = Tree::new(&directory.join("source"), options.seed)?;
-        // Old and new versions are there together, and some more.
-        let size = 3 * source.bytes();
-        let disk = match options.inside.then(|| Disk::mount(&directory.join("small"), size)) {
+        let disk = match options.inside.then(|| Disk::mount(&directory.join("small"))) {
             Some(Err(error)) => {
                 println!("the disk will never be full: {error:#}");
                 None

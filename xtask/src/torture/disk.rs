@@ -1,13 +1,13 @@
 //! A small disk that can be filled without touching the rest of the machine: a tmpfs in a mount
 //! namespace of this process's own, which is gone when the process is.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::fs::statvfs;
 
 /// Ways into a namespace of one's own: for root, and for everybody where the system allows it.
 const WAYS: [&[&str]; 2] = [
@@ -38,16 +38,15 @@ pub(crate) struct Disk {
     path: PathBuf,
 }
 
+/// What it holds when nobody makes it small: more than any round needs.
+const ROOMY: u64 = 8 << 30;
+
 impl Disk {
-    /// Mounts one of this size on a directory that is made for it.
-    pub(crate) fn mount(path: &Path, bytes: u64) -> anyhow::Result<Self> {
+    /// Mounts one on a directory that is made for it.
+    pub(crate) fn mount(path: &Path) -> anyhow::Result<Self> {
         fs::create_dir(path)?;
-        let output = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={bytes},mode=700"), "haul-torture"])
-            .arg(path)
-            .output()
-            .context("could not run mount")?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+        let size = format!("size={ROOMY},mode=700");
+        mount(&["-t", "tmpfs", "-o", &size, "haul-torture"], path)?;
         Ok(Self { path: path.to_owned() })
     }
 
@@ -56,26 +55,23 @@ impl Disk {
         &self.path
     }
 
-    /// Fills it, up to so many bytes.
+    /// Makes it so small that only so many bytes are left. Others are writing to it at the same time,
+    /// and it can't be made smaller than what it holds.
     pub(crate) fn fill(&self, left: u64) -> anyhow::Result<()> {
-        let found = statvfs(&self.path)?;
-        let len = (found.f_bavail * found.f_frsize).saturating_sub(left);
-        let ballast = File::create(self.ballast())?;
-        // What is taken meanwhile by others may be missing; then it is full as well.
-        match fallocate(&ballast, FallocateFlags::empty(), 0, len.max(1)) {
-            Ok(()) | Err(rustix::io::Errno::NOSPC) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
+        let fill = || {
+            let found = statvfs(&self.path)?;
+            self.resize((found.f_blocks - found.f_bfree) * found.f_frsize + left)
+        };
+        (0..20).find_map(|_| fill().ok()).map_or_else(fill, Ok)
     }
 
     /// Makes room again.
-    pub(crate) fn free(&self) {
-        // It may not be full.
-        let _ = fs::remove_file(self.ballast());
+    pub(crate) fn free(&self) -> anyhow::Result<()> {
+        self.resize(ROOMY)
     }
 
-    fn ballast(&self) -> PathBuf {
-        self.path.join("ballast")
+    fn resize(&self, bytes: u64) -> anyhow::Result<()> {
+        mount(&["-o", &format!("remount,size={bytes}")], &self.path)
     }
 }
 
@@ -84,4 +80,10 @@ impl Drop for Disk {
         // If it stays, it is gone when this process is.
         let _ = Command::new("umount").arg("--lazy").arg(&self.path).output();
     }
+}
+
+fn mount(args: &[&str], path: &Path) -> anyhow::Result<()> {
+    let output = Command::new("mount").args(args).arg(path).output().context("no `mount`")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(())
 }

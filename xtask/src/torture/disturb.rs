@@ -40,6 +40,9 @@ pub(crate) struct Step {
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) server: Vec<String>,
+    /// How long each piece of 16 KiB takes when nothing is wrong: large files take their time then, so
+    /// that something can happen to them.
+    pub(crate) pace: Duration,
     /// Which of the steps choose one connection, choose it by this.
     pub(crate) random: Random,
 }
@@ -55,8 +58,9 @@ impl Plan {
             server.extend(["--keep-free", "0"].map(String::from));
         }
         server.extend(["--grace", "500ms"].map(String::from));
+        let pace = Duration::from_micros(*random.pick(&[0, 100, 400, 1000]));
         let steps = (0..20 + random.below(40)).map(|_| step(&mut random, small)).collect();
-        Self { steps, server, random }
+        Self { steps, server, pace, random }
     }
 }
 
@@ -73,7 +77,10 @@ fn step(random: &mut Random, small: bool) -> Step {
         52..64 => Action::Truncate { all },
         64..78 => Action::Stall { all, time: long, cut: random.chance(40) },
         78..85 => Action::Delay { each: tiny, time: long / 3 },
-        _ => Action::Fill { left: random.below(24 << 20), time: long },
+        _ => {
+            let most = 1 << (10 + random.below(16));
+            Action::Fill { left: random.below(most), time: long }
+        }
     };
     // Small steps are as frequent as large ones.
     let most = 1_u64 << (12 + random.below(13));

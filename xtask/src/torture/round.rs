@@ -1,6 +1,8 @@
 //! One round: a server, a relay, clients one after the other, and everything that goes wrong between
 //! them, until it is let run in peace and has to end well.
 
+mod act;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -15,10 +17,11 @@ use rustix::process::Signal;
 use super::check;
 use super::client::{Acks, Client};
 use super::disk::Disk;
-use super::disturb::{Action, Plan, client_options};
+use super::disturb::{Plan, client_options};
 use super::report::Counts;
 use super::tree::Tree;
 use super::watch::Watcher;
+use act::End;
 
 /// How long a client may take when nothing disturbs it.
 const CALM: Duration = Duration::from_secs(180);
@@ -36,14 +39,6 @@ pub(crate) struct Setting<'a> {
     /// The root is on it, if it can be filled.
     pub(crate) disk: Option<&'a Disk>,
     pub(crate) acks: Arc<Acks>,
-}
-
-/// A disturbance that ends by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Stall { cut: bool },
-    Delay,
-    Fill,
 }
 
 /// A round under way.
@@ -66,6 +61,7 @@ impl<'a> Round<'a> {
     pub(crate) fn new(setting: Setting<'a>, plan: Plan) -> anyhow::Result<Self> {
         let server = start(&setting, &plan)?;
         let relay = Relay::start(server.address(), &[])?;
+        relay.delay(plan.pace);
         let start_at = Instant::now();
         let counts = Counts { tree: setting.source.bytes(), ..Counts::default() };
         let (client, ends) = (None, Vec::new());
@@ -112,7 +108,7 @@ impl<'a> Round<'a> {
         let (over, rest): (Vec<_>, Vec<_>) = self.ends.drain(..).partition(|(at, _)| *at <= now);
         self.ends = rest;
         for (_, end) in over {
-            self.end(end);
+            self.end(end)?;
         }
         if self.client.is_none() && now >= self.start_at {
             let options = client_options(&mut self.plan.random);
@@ -177,104 +173,6 @@ impl<'a> Round<'a> {
         self.start_at = self.start_at.max(Instant::now());
         self.check_acks("when a client has ended")?;
         Ok(status.success())
-    }
-
-    fn act(&mut self, action: Action) -> anyhow::Result<()> {
-        let pick = self.plan.random.index(64);
-        let now = Instant::now();
-        let relay = &self.relay;
-        let happen =
-            |event, all| if all { relay.now(event) } else { relay.now_to_one(event, pick) };
-        match action {
-            Action::KillServer { down } => {
-                self.server.signal(Signal::KILL)?;
-                self.server.wait()?;
-                self.counts.server_kills += 1;
-                self.check_acks("while the server is dead")?;
-                std::thread::sleep(down);
-                self.start_server()?;
-                self.check_acks("when the server was started again")?;
-            }
-            Action::StopServer => {
-                self.server.signal(Signal::TERM)?;
-                let status = self.server.wait()?;
-                ensure!(status.success(), "the server ended with {status}");
-                self.counts.server_stops += 1;
-                self.check_acks("while the server is stopped")?;
-                self.start_server()?;
-            }
-            Action::KillClient { pause } => {
-                if let Some(client) = &self.client {
-                    client.signal(Signal::KILL);
-                    (self.killed, self.start_at) = (true, now + pause);
-                    self.counts.client_kills += 1;
-                }
-            }
-            Action::Interrupt => {
-                if let Some(client) = &self.client {
-                    client.signal(Signal::INT);
-                    self.killed = true;
-                    self.counts.interrupts += 1;
-                }
-            }
-            Action::Cut { all } => {
-                happen(Event::Cut, all);
-                self.counts.cuts += 1;
-            }
-            Action::Truncate { all } => {
-                happen(Event::Truncate, all);
-                self.counts.truncations += 1;
-            }
-            Action::Stall { all, time, cut } => {
-                happen(Event::Stall, all);
-                self.ends.push((now + time, End::Stall { cut }));
-                self.counts.stalls += 1;
-            }
-            Action::Delay { each, time } => {
-                self.relay.delay(each);
-                self.ends.push((now + time, End::Delay));
-                self.counts.delays += 1;
-            }
-            Action::Fill { left, time } => {
-                if let Some(disk) = self.setting.disk {
-                    disk.fill(left)?;
-                    self.ends.push((now + time, End::Fill));
-                    self.counts.full_disks += 1;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn end(&self, end: End) {
-        match end {
-            End::Stall { cut: true } => self.relay.now(Event::Cut),
-            End::Stall { cut: false } => self.relay.now(Event::Resume),
-            End::Delay => self.relay.delay(Duration::ZERO),
-            End::Fill => self.setting.disk.iter().for_each(|disk| disk.free()),
-        }
-    }
-
-    /// Nothing is disturbed from now on.
-    fn heal(&mut self) -> anyhow::Result<()> {
-        for (_, end) in std::mem::take(&mut self.ends) {
-            self.end(end);
-        }
-        Ok(())
-    }
-
-    /// Starts the server again. A full disk may not let it.
-    fn start_server(&mut self) -> anyhow::Result<()> {
-        self.server = match (start(&self.setting, &self.plan), self.setting.disk) {
-            (Err(_), Some(disk)) if self.ends.iter().any(|(_, end)| *end == End::Fill) => {
-                self.counts.starts_refused += 1;
-                disk.free();
-                start(&self.setting, &self.plan)?
-            }
-            (result, _) => result?,
-        };
-        self.relay.lead_to(self.server.address());
-        Ok(())
     }
 
     fn check_acks(&mut self, when: &str) -> anyhow::Result<()> {

@@ -16,6 +16,12 @@ const MIB: u64 = 1 << 20;
 /// Small files in the first version.
 const SMALL: usize = 2500;
 
+/// Files after many rounds.
+const MOST: usize = 5000;
+
+/// Size of the largest small file.
+const LONGEST_SMALL: u64 = 64 << 10;
+
 /// Sizes around the bounds of parts.
 const BOUNDARIES: [u64; 6] = [MIB - 1, MIB, MIB + 1, 2 * MIB - 1, 2 * MIB, 2 * MIB + 5];
 
@@ -118,14 +124,20 @@ impl Tree {
             let percent = if len < MIB - 1 { 25 } else { 50 };
             if self.random.chance(percent) {
                 // Half of them keep their size, which is the harder case.
-                let other = if self.random.chance(50) { len } else { len - len / 7 + 3 };
+                let other = match self.random.below(4) {
+                    0 => len - len / 8,
+                    1 if len <= LONGEST_SMALL => (len + len / 7 + 3).min(LONGEST_SMALL),
+                    1 => (len + len / 7).min(200 * MIB),
+                    _ => len,
+                };
                 self.write(&name, other)?;
             } else if self.random.chance(3) {
                 let mode = *self.random.pick(&FILE_MODES);
                 fs::set_permissions(self.path(&name), Permissions::from_mode(mode))?;
             }
         }
-        for index in 0..60 {
+        let room = MOST.saturating_sub(self.files.len());
+        for index in 0..room.min(60) {
             self.add_small(&format!("new{}_{index}", self.version))?;
         }
         for name in self.links.clone() {
@@ -158,7 +170,7 @@ impl Tree {
         let len = match self.random.below(100) {
             0..5 => 0,
             5..65 => self.random.below(4 << 10),
-            _ => self.random.below((64 << 10) + 1),
+            _ => self.random.below(LONGEST_SMALL + 1),
         };
         let name = format!("{}/{name}", self.directory());
         self.write(&name, len)
