@@ -1,13 +1,12 @@
 //! One run of `haul put`, and what it tells while it runs.
 
+use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-
-use std::collections::HashSet;
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
@@ -68,16 +67,17 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Starts `haul put` in the directory of the source. What it says on standard error is appended
-    /// to `log`.
+    /// Starts `haul put` in the directory of the source. What it says is appended to `client.log` and
+    /// `client.out` among the logs.
     pub(crate) fn start(
         haul: &Path,
         directory: &Path,
         args: &[String],
-        log: &Path,
+        logs: &Path,
         acks: &Arc<Acks>,
     ) -> anyhow::Result<Self> {
-        let log = File::options().create(true).append(true).open(log)?;
+        let append = |name| File::options().create(true).append(true).open(logs.join(name));
+        let (log, copy) = (append("client.log")?, append("client.out")?);
         let mut child = Command::new(haul)
             .current_dir(directory)
             .args(["put", "--json", "-v"])
@@ -89,7 +89,7 @@ impl Client {
             .context("could not start haul")?;
         let out = child.stdout.take().context("no standard output")?;
         let acks = Arc::clone(acks);
-        let reader = std::thread::spawn(move || read(out, &acks));
+        let reader = std::thread::spawn(move || read(out, copy, &acks));
         Ok(Self { child, reader: Some(reader) })
     }
 
@@ -119,10 +119,12 @@ impl Drop for Client {
 }
 
 /// Reads to the end. The last line of a run that was killed may be cut off.
-fn read(out: ChildStdout, acks: &Acks) -> Told {
-    let mut told = Told::default();
+fn read(out: ChildStdout, copy: File, acks: &Acks) -> Told {
+    let (mut told, mut copy) = (Told::default(), BufWriter::new(copy));
     let mut lines = BufReader::new(out).lines().map_while(Result::ok).peekable();
     while let Some(line) = lines.next() {
+        // For people only.
+        let _ = writeln!(copy, "{line}");
         let Ok(event) = serde_json::from_str::<Value>(&line) else {
             if lines.peek().is_some() {
                 told.garbled = Some(line);

@@ -24,8 +24,10 @@ pub(crate) struct Counts {
     pub(crate) starts_refused: u64,
     /// Files that failed because the disk was full.
     pub(crate) no_space: u64,
-    /// Files that failed because of lost connections or a newer run.
+    /// Files that were given up after too many lost connections.
     pub(crate) given_up: u64,
+    /// Files that were left to another run.
+    pub(crate) taken_over: u64,
     /// Runs that resumed something, and how much.
     pub(crate) resumes: u64,
     pub(crate) bytes_resumed: u64,
@@ -71,6 +73,7 @@ impl AddAssign for Counts {
         self.starts_refused += other.starts_refused;
         self.no_space += other.no_space;
         self.given_up += other.given_up;
+        self.taken_over += other.taken_over;
         self.resumes += other.resumes;
         self.bytes_resumed += other.bytes_resumed;
         self.bytes_sent += other.bytes_sent;
@@ -117,7 +120,7 @@ impl fmt::Display for Counts {
         write!(
             f,
             "\n  {} resumes of {}; {} of files, {} sent, {} of that twice ({} relayed); failed for a \
-             while: {} files for want of space, {} for other reasons",
+             while: {} files for want of space, {} for lost connections, {} left to another run",
             self.resumes,
             size(self.bytes_resumed),
             size(self.tree),
@@ -126,6 +129,7 @@ impl fmt::Display for Counts {
             size(self.relayed),
             self.no_space,
             self.given_up,
+            self.taken_over,
         )?;
         let watched = self.watched;
         write!(
