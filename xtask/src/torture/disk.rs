@@ -55,14 +55,16 @@ impl Disk {
         &self.path
     }
 
-    /// Makes it so small that only so many bytes are left. Others are writing to it at the same time,
-    /// and it can't be made smaller than what it holds.
+    /// Makes it so small that only so many bytes are left. It can't be made smaller than what it
+    /// holds, and others are writing to it at the same time: the more often that makes it fail, the
+    /// more is left to them.
     pub(crate) fn fill(&self, left: u64) -> anyhow::Result<()> {
-        let fill = || {
+        let fill = |more: u64| {
             let found = statvfs(&self.path)?;
-            self.resize((found.f_blocks - found.f_bfree) * found.f_frsize + left)
+            self.resize((found.f_blocks - found.f_bfree) * found.f_frsize + left + more)
         };
-        (0..20).find_map(|_| fill().ok()).map_or_else(fill, Ok)
+        let attempts = std::iter::once(0).chain((16..28).map(|bits| 1 << bits));
+        attempts.into_iter().map(fill).find(Result::is_ok).unwrap_or_else(|| fill(1 << 28))
     }
 
     /// Makes room again.
