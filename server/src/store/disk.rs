@@ -1,7 +1,7 @@
 //! Every system call by which the store changes the disk, and nothing else.
 //!
 //! One room, so that tests can make each of them fail (`fail`, compiled in for this crate's tests
-//! only) and record what happens in which order ([`super::crash`]).
+//! only) and record what happens in which order (`super::crash`).
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Advice, AtFlags, Mode, OFlags, Timestamps};
