@@ -98,6 +98,19 @@ fn connection_loss_ends_run() {
     assert!(relay.accepted() >= 3 + 6, "{} connections", relay.accepted());
 }
 
+/// A frame that ends in the middle is not carried out, and its rest does not begin another.
+#[test]
+fn truncated_frames_are_sent_again_whole() {
+    let (server, source) = (server(), tree());
+    let plan: Vec<(u64, Event)> = (1..=6).map(|n| (n * 7 * MIB, Event::Truncate)).collect();
+    let relay = Relay::start(server.address(), &plan).unwrap();
+    relay.delay(Duration::from_micros(100));
+    let args = ["t", relay.address(), "--connections", "3", "--json", "-v"];
+    let output = put(source.path(), &args).wait_with_output().unwrap();
+    arrived(&source, server.root(), &output);
+    assert!(relay.accepted() >= 3 + 6, "{} connections", relay.accepted());
+}
+
 #[test]
 fn server_killed_and_started_again_is_gone_on_with() {
     let (source, directory) = (tree(), TempDir::new().unwrap());

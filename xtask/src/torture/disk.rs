@@ -73,7 +73,8 @@ impl Disk {
     }
 
     fn resize(&self, bytes: u64) -> anyhow::Result<()> {
-        mount(&["-o", &format!("remount,size={bytes}")], &self.path)
+        // Without the options that it has already: some name users that a namespace may not know.
+        mount(&["--options-mode", "ignore", "-o", &format!("remount,size={bytes}")], &self.path)
     }
 }
 

@@ -82,10 +82,11 @@ fn step(random: &mut Random, small: bool) -> Step {
             Action::Fill { left: random.below(most), time: long }
         }
     };
-    // Small steps are as frequent as large ones.
-    let most = 1_u64 << (12 + random.below(13));
-    let bytes = random.below(most);
-    let within = Duration::from_millis(10 + random.below(400));
+    // Short steps are as frequent as long ones: some things come together, and others when a large
+    // file is half there.
+    let bytes = 1 << (12 + random.below(15));
+    let millis = 1 << (5 + random.below(6));
+    let (bytes, within) = (random.below(bytes), Duration::from_millis(10 + random.below(millis)));
     Step { bytes, within, action }
 }
 
@@ -97,4 +98,18 @@ pub(crate) fn client_options(random: &mut Random) -> Vec<String> {
     ["--connections", &connections.to_string(), "--timeout", timeout, "--retries", retries]
         .map(String::from)
         .to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_seed_and_round_decide_the_same_and_others_do_not() {
+        let plan =
+            |seed, round| format!("{:?}", Plan::new(Random::new(seed, round), true, "group"));
+        assert_eq!(plan(1, 1), plan(1, 1));
+        assert_ne!(plan(1, 1), plan(1, 2));
+        assert_ne!(plan(1, 1), plan(2, 1));
+    }
 }
