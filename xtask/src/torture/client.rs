@@ -55,7 +55,9 @@ pub(crate) struct Told {
     /// The last word about them; for a run that was killed, perhaps from seconds before.
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_resumed: u64,
-    /// What made no sense.
+    /// The last line of a run that was not killed.
+    pub(crate) summary: Option<Value>,
+    /// What made no sense, such as a name that was committed twice.
     pub(crate) garbled: Option<String>,
 }
 
@@ -121,6 +123,7 @@ impl Drop for Client {
 /// Reads to the end. The last line of a run that was killed may be cut off.
 fn read(out: ChildStdout, copy: File, acks: &Acks) -> Told {
     let (mut told, mut copy) = (Told::default(), BufWriter::new(copy));
+    let mut names = HashSet::new();
     let mut lines = BufReader::new(out).lines().map_while(Result::ok).peekable();
     while let Some(line) = lines.next() {
         // For people only.
@@ -132,11 +135,18 @@ fn read(out: ChildStdout, copy: File, acks: &Acks) -> Told {
             continue;
         };
         match event["event"].as_str() {
-            Some("committed") => acks.add(event["name"].as_str().unwrap_or_default()),
+            Some("committed") => {
+                let name = event["name"].as_str().unwrap_or_default();
+                acks.add(name);
+                if !names.insert(name.to_owned()) {
+                    told.garbled = Some(line);
+                }
+            }
             Some("failed") => told.failed.push(line),
-            Some("progress" | "summary") => {
+            Some(kind @ ("progress" | "summary")) => {
                 told.bytes_sent = event["bytes_sent"].as_u64().unwrap_or(0);
                 told.bytes_resumed = event["bytes_resumed"].as_u64().unwrap_or(0);
+                told.summary = (kind == "summary").then_some(event);
             }
             _ => {}
         }

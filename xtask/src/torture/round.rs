@@ -13,6 +13,7 @@ use haul_tests::hauld::Hauld;
 use haul_tests::relay::{Event, Relay};
 use haul_tests::{DEADLINE, binaries::Binaries, tree};
 use rustix::process::Signal;
+use serde_json::Value;
 
 use super::check;
 use super::client::{Acks, Client};
@@ -170,9 +171,26 @@ impl<'a> Round<'a> {
             Some(_) => false,
         };
         ensure!(expected, "the client ended with {status}; failed: {:?}", told.failed);
+        if status.success() {
+            self.check_summary(&told.summary.context("no summary")?)?;
+        }
         self.start_at = self.start_at.max(Instant::now());
         self.check_acks("when a client has ended")?;
         Ok(status.success())
+    }
+
+    /// A run that sent everything has counted everything, and each thing once.
+    fn check_summary(&self, summary: &Value) -> anyhow::Result<()> {
+        let source = self.setting.source;
+        for (field, expected) in [
+            ("files", source.files.len() as u64),
+            ("links", source.links.len() as u64),
+            ("directories", source.directories.len() as u64),
+            ("bytes_total", source.bytes()),
+        ] {
+            ensure!(summary[field] == expected, "{field} is not {expected} in {summary}");
+        }
+        Ok(())
     }
 
     fn check_acks(&mut self, when: &str) -> anyhow::Result<()> {
