@@ -58,7 +58,7 @@ impl Plan {
             server.extend(["--keep-free", "0"].map(String::from));
         }
         server.extend(["--grace", "500ms"].map(String::from));
-        let pace = Duration::from_micros(*random.pick(&[0, 100, 400, 1000]));
+        let pace = Duration::from_micros(*random.pick(&[50, 200, 500, 1000]));
         let steps = (0..20 + random.below(40)).map(|_| step(&mut random, small)).collect();
         Self { steps, server, pace, random }
     }
