@@ -31,6 +31,8 @@ pub(crate) struct Counts {
     /// Runs that resumed something, and how much.
     pub(crate) resumes: u64,
     pub(crate) bytes_resumed: u64,
+    /// Large files that a server went on with, in the same run of the client or in a later one.
+    pub(crate) gone_on: u64,
     pub(crate) bytes_sent: u64,
     /// Bytes that the relay got from clients, and so everything that was sent.
     pub(crate) relayed: u64,
@@ -76,6 +78,7 @@ impl AddAssign for Counts {
         self.taken_over += other.taken_over;
         self.resumes += other.resumes;
         self.bytes_resumed += other.bytes_resumed;
+        self.gone_on += other.gone_on;
         self.bytes_sent += other.bytes_sent;
         self.relayed += other.relayed;
         self.acks_checked += other.acks_checked;
@@ -119,8 +122,9 @@ impl fmt::Display for Counts {
         }
         write!(
             f,
-            "\n  {} resumes of {}; {} of files, {} sent, {} of that twice ({} relayed); failed for a \
+            "\n  {} uploads gone on with; {} runs resumed {}; {} of files, {} sent, {} of that twice ({} relayed); failed for a \
              while: {} files for want of space, {} for lost connections, {} left to another run",
+            self.gone_on,
             self.resumes,
             size(self.bytes_resumed),
             size(self.tree),

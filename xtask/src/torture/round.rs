@@ -218,7 +218,9 @@ impl<'a> Round<'a> {
         ensure!(status.success(), "the server ended with {status}");
         let source = self.setting.source.path(Tree::NAME);
         tree::compare(&source, &self.setting.root.join(Tree::NAME)).context("the trees differ")?;
-        ensure!(!self.server.log_text().contains("panicked"), "a thread of the server panicked");
+        let log = self.server.log_text();
+        ensure!(!log.contains("panicked"), "a thread of the server panicked");
+        self.counts.gone_on = log.matches("an upload goes on").count() as u64;
         Ok(())
     }
 }
