@@ -1,16 +1,19 @@
-//! A network between a client and a server that has bad days: a relay that passes bytes on, and cuts
-//! or stalls connections at a word, or when so many bytes have passed.
+//! A network between a client and a server that has bad days: a relay that passes bytes on, and cuts,
+//! truncates, stalls or delays connections at a word, or when so many bytes have passed.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-/// What happens to all connections that there are.
+/// What happens to all connections that there are, or to one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// They end, both sides of them.
     Cut,
+    /// They end in the middle of what they pass on next, in whichever direction that is.
+    Truncate,
     /// They stay open, and nothing passes any more. New connections are not concerned.
     Stall,
     /// They go on where they were stalled.
@@ -26,17 +29,19 @@ pub struct Relay {
 
 #[derive(Debug)]
 struct Shared {
-    target: String,
     state: Mutex<State>,
     resumed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    target: String,
     lines: Vec<Line>,
     accepted: usize,
     /// Bytes from clients to the server.
     passed: u64,
+    /// How long each piece waits before it is passed on.
+    delay: Duration,
     /// What is to happen, and when so many bytes have passed; the next one last.
     plan: Vec<(u64, Event)>,
     over: bool,
@@ -47,7 +52,10 @@ struct State {
 struct Line {
     number: usize,
     ends: [TcpStream; 2],
+    /// Directions that have not ended.
+    open: u8,
     stalled: bool,
+    truncated: bool,
 }
 
 impl Relay {
@@ -61,9 +69,8 @@ impl Relay {
         let address = listener.local_addr()?.to_string();
         let mut plan = plan.to_vec();
         plan.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-        let state = Mutex::new(State { plan, ..State::default() });
-        let shared = Shared { target: target.to_owned(), state, resumed: Condvar::new() };
-        let shared = Arc::new(shared);
+        let state = Mutex::new(State { target: target.to_owned(), plan, ..State::default() });
+        let shared = Arc::new(Shared { state, resumed: Condvar::new() });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -84,7 +91,26 @@ impl Relay {
 
     /// Lets something happen now.
     pub fn now(&self, event: Event) {
-        self.shared.happen(&mut self.shared.state(), event);
+        self.shared.happen(&mut self.shared.state(), event, None);
+    }
+
+    /// Lets something happen now to one connection, whichever `pick` leads to.
+    pub fn now_to_one(&self, event: Event, pick: usize) {
+        let mut state = self.shared.state();
+        if let Some(index) = pick.checked_rem(state.lines.len()) {
+            let number = state.lines[index].number;
+            self.shared.happen(&mut state, event, Some(number));
+        }
+    }
+
+    /// Each piece of at most 16 KiB waits so long from now on, in both directions.
+    pub fn delay(&self, delay: Duration) {
+        self.shared.state().delay = delay;
+    }
+
+    /// New connections go to another address from now on.
+    pub fn lead_to(&self, target: &str) {
+        target.clone_into(&mut self.shared.state().target);
     }
 
     /// Connections accepted so far.
@@ -104,7 +130,7 @@ impl Drop for Relay {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         state.over = true;
-        self.shared.happen(&mut state, Event::Cut);
+        self.shared.happen(&mut state, Event::Cut, None);
         drop(state);
         // Ends the thread that accepts; if nobody accepts any more, it has ended.
         let _ = TcpStream::connect(&self.address);
@@ -118,7 +144,8 @@ impl Shared {
 
     /// A client has come; without a server it is sent away.
     fn connect(self: &Arc<Self>, client: TcpStream) {
-        let ends = TcpStream::connect(&self.target).and_then(|server| {
+        let target = self.state().target.clone();
+        let ends = TcpStream::connect(target).and_then(|server| {
             client.set_nodelay(true)?;
             server.set_nodelay(true)?;
             let copies = [client.try_clone()?, server.try_clone()?];
@@ -131,7 +158,7 @@ impl Shared {
         let mut state = self.state();
         let number = state.accepted;
         state.accepted += 1;
-        state.lines.push(Line { number, ends, stalled: false });
+        state.lines.push(Line { number, ends, open: 2, stalled: false, truncated: false });
         drop(state);
         for (from, to, up) in [(client, copies.1, true), (server, copies.0, false)] {
             let shared = Arc::clone(self);
@@ -143,50 +170,79 @@ impl Shared {
     fn pass(&self, number: usize, mut from: TcpStream, mut to: TcpStream, up: bool) {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(len @ 1..) = from.read(&mut buffer) {
-            if !self.may_pass(number, if up { len as u64 } else { 0 }) {
-                break;
-            }
-            if to.write_all(&buffer[..len]).is_err() {
+            let may = self.may_pass(number, len, up);
+            if to.write_all(&buffer[..may]).is_err() || may < len {
                 break;
             }
         }
         // The other end may have gone first.
         let _ = to.shutdown(Shutdown::Write);
         let _ = from.shutdown(Shutdown::Read);
+        let mut state = self.state();
+        if let Some(index) = state.lines.iter().position(|line| line.number == number) {
+            state.lines[index].open -= 1;
+            if state.lines[index].truncated {
+                state.lines.remove(index).end();
+            } else if state.lines[index].open == 0 {
+                state.lines.remove(index);
+            }
+        }
     }
 
-    /// Waits while a connection is stalled; `false` if it is cut.
-    fn may_pass(&self, number: usize, bytes: u64) -> bool {
+    /// How much of a piece is passed on: all, after waiting while the connection is stalled; half of
+    /// it if it is truncated; nothing if it is cut.
+    fn may_pass(&self, number: usize, len: usize, up: bool) -> usize {
         let mut state = self.state();
-        state.passed += bytes;
+        state.passed += if up { len as u64 } else { 0 };
         while let Some((at, event)) = state.plan.last().copied()
             && at <= state.passed
         {
             state.plan.pop();
-            self.happen(&mut state, event);
+            self.happen(&mut state, event, None);
         }
         loop {
             match state.lines.iter().find(|line| line.number == number) {
-                None => return false,
-                Some(line) if !line.stalled => return true,
+                None => return 0,
+                Some(line) if line.truncated => return len / 2,
+                Some(line) if !line.stalled => break,
                 Some(_) => {
                     state = self.resumed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
             }
         }
+        let delay = state.delay;
+        drop(state);
+        if !delay.is_zero() {
+            thread::sleep(delay);
+        }
+        len
     }
 
-    fn happen(&self, state: &mut State, event: Event) {
-        match event {
-            Event::Cut => {
-                for end in state.lines.drain(..).flat_map(|line| line.ends) {
-                    // It may have ended by itself.
-                    let _ = end.shutdown(Shutdown::Both);
-                }
+    /// Lets something happen to all connections, or to the one with a number.
+    fn happen(&self, state: &mut State, event: Event, only: Option<usize>) {
+        let concerned = |line: &mut Line| only.is_none_or(|number| line.number == number);
+        if event == Event::Cut {
+            for line in state.lines.extract_if(.., concerned) {
+                line.end();
             }
-            Event::Stall => state.lines.iter_mut().for_each(|line| line.stalled = true),
-            Event::Resume => state.lines.iter_mut().for_each(|line| line.stalled = false),
+        }
+        for line in state.lines.iter_mut().filter_map(|line| concerned(line).then_some(line)) {
+            match event {
+                Event::Cut => {}
+                Event::Truncate => line.truncated = true,
+                Event::Stall => line.stalled = true,
+                Event::Resume => line.stalled = false,
+            }
         }
         self.resumed.notify_all();
+    }
+}
+
+impl Line {
+    fn end(self) {
+        for end in self.ends {
+            // It may have ended by itself.
+            let _ = end.shutdown(Shutdown::Both);
+        }
     }
 }

@@ -48,7 +48,11 @@ fn events(output: &Output) -> Vec<Value> {
 
 #[track_caller]
 fn exits(output: &Output, code: i32) {
-    assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+    let told = text(&output.stdout);
+    // With `--json` failures are told there.
+    let failed: Vec<&str> = told.lines().filter(|line| line.contains("\"failed\"")).collect();
+    let told = format!("{}{failed:#?}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{told}");
 }
 
 /// Directories, small files, links, and a file in parts: some 50 MB.
@@ -98,6 +102,19 @@ fn connection_loss_ends_run() {
     assert!(relay.accepted() >= 3 + 6, "{} connections", relay.accepted());
 }
 
+/// A frame that ends in the middle is not carried out, and its rest does not begin another.
+#[test]
+fn truncated_frames_are_sent_again_whole() {
+    let (server, source) = (server(), tree());
+    let plan: Vec<(u64, Event)> = (1..=6).map(|n| (n * 7 * MIB, Event::Truncate)).collect();
+    let relay = Relay::start(server.address(), &plan).unwrap();
+    relay.delay(Duration::from_micros(100));
+    let args = ["t", relay.address(), "--connections", "3", "--json", "-v"];
+    let output = put(source.path(), &args).wait_with_output().unwrap();
+    arrived(&source, server.root(), &output);
+    assert!(relay.accepted() >= 3 + 6, "{} connections", relay.accepted());
+}
+
 #[test]
 fn server_killed_and_started_again_is_gone_on_with() {
     let (source, directory) = (tree(), TempDir::new().unwrap());
@@ -124,7 +141,7 @@ fn stalled_connection_is_replaced() {
     let (server, source) = (server(), tree());
     let plan = [(10 * MIB, Event::Stall), (25 * MIB, Event::Stall)];
     let relay = Relay::start(server.address(), &plan).unwrap();
-    let args = ["t", relay.address(), "--connections", "2", "--timeout", "300ms", "--json", "-v"];
+    let args = ["t", relay.address(), "--connections", "2", "--timeout", "3s", "--json", "-v"];
     let output = put(source.path(), &args).wait_with_output().unwrap();
     arrived(&source, server.root(), &output);
     assert!(relay.accepted() >= 2 + 2, "{} connections", relay.accepted());

@@ -1,4 +1,4 @@
-//! Chores of the workspace, one file each: `cargo xtask e2e`, `crowd`, `bench`, `durable`, `ci`.
+//! Chores of the workspace, one file each: `cargo xtask e2e`, `crowd`, `bench`, `durable`, `torture`, `ci`.
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
 
@@ -7,6 +7,7 @@ mod ci;
 mod crowd;
 mod durable;
 mod e2e;
+mod torture;
 
 use clap::Parser;
 
@@ -21,6 +22,8 @@ enum Chore {
     Bench(bench::Options),
     /// Measure what durability costs on a real disk, beside `rsync --fsync`, in one run.
     Durable(durable::Options),
+    /// Send a tree again and again while everything goes wrong, and see that nothing is lost.
+    Torture(torture::Options),
     /// All checks: formatting, lints, documentation, package, tests, e2e.
     Ci,
 }
@@ -31,6 +34,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Crowd(options) => crowd::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::Durable(options) => durable::run(&options),
+        Chore::Torture(options) => torture::run(&options),
         Chore::Ci => ci::run(),
     }
 }

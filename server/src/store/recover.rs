@@ -52,9 +52,10 @@ pub(super) fn recover(root: &Root) -> Result<Recovered, OpenError> {
         }
         Err(errno) => return Err(io("lock", at(LOCK), errno)),
     }
-    file.set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(|source| OpenError::Io { op: "write", path: at(LOCK), source })?;
+    // The lock is held; the number is for people, and a full disk is no reason not to start.
+    if let Err(error) = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
+        tracing::warn!(%error, "could not write the process id into the lock file");
+    }
 
     let staging = private_directory(root, private.as_fd(), STAGED)?;
     let swept = sweep(&staging).map_err(|errno| io("sweep", at(STAGED), errno))?;
