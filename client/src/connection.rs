@@ -149,20 +149,21 @@ impl<'a> Connection<'a> {
                 return Ok(());
             }
             if !wrote && !read && (waiting_for_work || self.link.is_blocked() || !self.has_room()) {
-                self.pause(idle)?;
+                self.pause(idle, waiting_for_work)?;
             }
         }
     }
 
     /// Nothing can be sent or read now: time for what is less urgent, or to sleep.
-    fn pause(&mut self, idle: bool) -> Result<(), ConnectionError> {
+    fn pause(&mut self, idle: bool, waiting_for_work: bool) -> Result<(), ConnectionError> {
         match self.link.patience(idle)? {
             Patience::Ping => self.request(Pending::Ping, &Op::Ping),
             Patience::Left(left) => {
                 if self.hash_held() {
                     return Ok(());
                 }
-                let due = self.run.work.due_in();
+                // What is due can't be sent anyway while the window is full.
+                let due = if waiting_for_work { self.run.work.due_in() } else { None };
                 self.link.sleep(due.map_or(left, |due| due.min(left)))
             }
         }

@@ -74,7 +74,7 @@ impl FileError {
             Self::Changed => Retry::Now(3),
             // Others have all of the server's places.
             Self::Refused(refusal) if refusal.code == Code::Busy => {
-                Retry::Later(120, Duration::from_millis(250))
+                Retry::Later(1200, Duration::from_millis(250))
             }
             // A read-only directory of an earlier upload may be opened up by a request that is still
             // on its way; directories in directories take one round for each level.

@@ -265,6 +265,12 @@ impl Work {
         let mut state = self.state();
         state.open -= items;
         state.release_last();
+        // Whoever was given a place may have failed before it took it.
+        if state.large_open < LARGE
+            && let Some(item) = state.large_later.pop_front()
+        {
+            state.urgent.push_back(Task::Item(item));
+        }
         self.hint(&state);
         if state.open == 0 {
             self.changed.notify_all();

@@ -15,6 +15,7 @@ impl From<StoreError> for Refusal {
                 Code::NoSpace
             }
             StoreError::Uncertain { .. } => Code::Uncertain,
+            StoreError::Spoiled { .. } | StoreError::Replaced { .. } => Code::UnknownUpload,
             StoreError::Permission { .. } => Code::Permission,
             StoreError::NotFound { .. } => Code::NotFound,
             StoreError::Io { .. } | StoreError::Group { .. } => Code::Io,

@@ -32,8 +32,10 @@ struct Table {
     open: HashMap<Token, Arc<OpenUpload>>,
     /// The token of each key that is open.
     by_key: HashMap<String, Token>,
-    /// Keys whose files are being opened or renamed just now.
+    /// Keys whose files are being opened, renamed or removed just now.
     busy: HashSet<String>,
+    /// Tokens whose commit is being carried out.
+    publishing: HashSet<Token>,
     parts: usize,
     connections: HashMap<String, usize>,
     /// Tokens that a newer `open` has replaced.
@@ -86,11 +88,16 @@ impl Uploads {
             .filter(|(_, upload)| upload.owner().client == client)
             .map(|(token, _)| *token)
             .collect();
-        for token in left {
-            if let Some(upload) = table.remove(&token) {
-                tracing::info!(name = %upload.name, "an upload is interrupted");
-                upload.take();
+        let left: Vec<_> = left.iter().filter_map(|token| table.remove(token)).collect();
+        // Nobody opens them again before the last writer has stopped.
+        table.busy.extend(left.iter().map(|upload| upload.key.clone()));
+        drop(table);
+        for upload in left {
+            tracing::info!(name = %upload.name, "an upload is interrupted");
+            if let Some(partial) = upload.take() {
+                partial.close();
             }
+            self.table().busy.remove(&upload.key);
         }
     }
 
@@ -141,6 +148,12 @@ impl Uploads {
     ) -> Result<Option<Arc<OpenUpload>>, Refusal> {
         let mut table = self.table();
         if let Some(old) = table.by_key.get(key.id()).copied()
+            && table.open.get(&old).is_some_and(|upload| upload.is_spoiled())
+        {
+            // Its disk has failed, so it starts again.
+            table.remove(&old);
+        }
+        if let Some(old) = table.by_key.get(key.id()).copied()
             && let Some(upload) = table.open.remove(&old)
         {
             table.remember_taken_over(old);
@@ -189,80 +202,117 @@ impl Uploads {
 
     /// Checks that an upload is complete, and takes it out of the hands of its writers.
     pub(crate) fn commit(&self, token: &Token, digest: Digest) -> Result<Commit, Refusal> {
+        let table = self.table();
         if let Some((_, published, _)) =
-            self.table().published.iter().find(|(published, ..)| published == token)
+            table.published.iter().find(|(published, ..)| published == token)
         {
             return if *published == digest { Ok(Commit::Done) } else { Err(wrong_digest()) };
         }
-        let upload = self.find(token)?;
-        let partial = {
-            // Alone: a late writer finds nothing to write to.
-            let mut writers = upload.writers_alone();
-            upload.state().commit(digest)?;
-            writers.take()
-        };
-        let Some(partial) = partial else {
-            if upload.was_published {
-                self.table().remove(token);
-                return Ok(Commit::Done);
-            }
+        if table.publishing.contains(token) {
             return Err(Refusal::new(Code::Busy, "this upload is being published"));
-        };
+        }
+        drop(table);
+        let upload = self.find(token)?;
+        // Alone: a late writer finds nothing to write to.
+        let mut writers = upload.writers_alone();
+        upload.state().commit(digest)?;
         let mut table = self.table();
+        if !table.open.get(token).is_some_and(|open| Arc::ptr_eq(open, &upload)) {
+            drop(table);
+            // Taken over, or committed, since it was looked up.
+            return Err(self.find(token).err().unwrap_or_else(unknown));
+        }
         table.remove(token);
         table.busy.insert(upload.key.clone());
+        table.publishing.insert(*token);
         drop(table);
+        let partial = writers.take();
+        drop(writers);
         let publishing = Publishing { token: *token, digest, key: upload.key.clone() };
-        let attributes = upload.owner().attributes;
-        match partial.finish(upload.name.clone(), &attributes, digest) {
-            Ok(finished) => Ok(Commit::Change(Change::Upload(Box::new(finished)), publishing)),
+        let change = match (partial, &upload.published) {
+            (Some(partial), _) => {
+                let attributes = upload.owner().attributes;
+                let finished = partial.finish(upload.name.clone(), &attributes, digest);
+                finished.map(|finished| Change::Upload(Box::new(finished)))
+            }
+            // It stood there, whole, when it was opened.
+            (None, Some(published)) => Ok(Change::Confirm(Box::new(published.clone()))),
+            (None, None) => {
+                self.not_published(&publishing);
+                return Err(unknown());
+            }
+        };
+        match change {
+            Ok(change) => Ok(Commit::Change(change, publishing)),
             Err(error) => {
-                self.table().busy.remove(&upload.key);
+                self.not_published(&publishing);
                 Err(error.into())
             }
         }
     }
 
-    /// The change of a commit has been carried out, or has failed.
-    pub(crate) fn published(&self, store: &Store, publishing: Publishing, done: bool) {
+    fn not_published(&self, publishing: &Publishing) {
         let mut table = self.table();
         table.busy.remove(&publishing.key);
+        table.publishing.remove(&publishing.token);
+    }
+
+    /// The change of a commit has been carried out, or has failed.
+    pub(crate) fn published(&self, store: &Store, publishing: Publishing, done: bool) {
+        self.not_published(&publishing);
         if !done {
             return;
         }
+        let mut table = self.table();
         table.published.push_back((publishing.token, publishing.digest, publishing.key));
         let old =
             if table.published.len() > REMEMBERED { table.published.pop_front() } else { None };
-        if let Some((_, _, key)) = old
-            && !table.by_key.contains_key(&key)
-            && !table.busy.contains(&key)
-            && let Err(errno) = store.forget(&key)
-        {
+        let Some((_, _, key)) = old else { return };
+        if table.by_key.contains_key(&key) || !table.busy.insert(key.clone()) {
+            return;
+        }
+        drop(table);
+        if let Err(errno) = store.forget_published(&key) {
             tracing::warn!(partial = key, %errno, "could not remove a journal");
         }
+        self.table().busy.remove(&key);
     }
 
     /// Discards an upload.
     pub(crate) fn abort(&self, token: &Token) -> Result<(), Refusal> {
-        let upload = self.find(token)?;
-        self.table().remove(token);
+        let mut table = self.table();
+        let Some(upload) = table.remove(token) else {
+            drop(table);
+            return Err(self.find(token).err().unwrap_or_else(unknown));
+        };
+        table.busy.insert(upload.key.clone());
+        drop(table);
         if let Some(partial) = upload.take() {
+            partial.close();
             partial.discard();
         }
+        self.table().busy.remove(&upload.key);
         Ok(())
     }
 
     /// Removes partials that nobody came back for.
     pub(crate) fn sweep(&self, store: &Store, keep: Duration) {
         for key in store.expired(keep) {
-            let table = self.table();
-            if table.by_key.contains_key(&key) || table.busy.contains(&key) {
+            let mut table = self.table();
+            if table.by_key.contains_key(&key) || !table.busy.insert(key.clone()) {
                 continue;
             }
-            match store.forget(&key) {
-                Ok(()) => tracing::info!(partial = key, "removed an expired partial"),
-                Err(errno) => tracing::warn!(partial = key, %errno, "could not remove a partial"),
+            drop(table);
+            // It may have been taken up and interrupted again since it was listed.
+            if store.is_expired(&key, keep) {
+                match store.forget(&key) {
+                    Ok(_) => tracing::info!(partial = key, "removed an expired partial"),
+                    Err(errno) => {
+                        tracing::warn!(partial = key, %errno, "could not remove a partial");
+                    }
+                }
             }
+            self.table().busy.remove(&key);
         }
     }
 
@@ -300,22 +350,22 @@ fn open_files(
     geometry: Geometry,
     owner: Owner,
 ) -> Result<OpenUpload, Refusal> {
-    let (partial, held) = match store.partial(parents, key, &wanted.name, geometry)? {
-        Resumed::Partial(partial, held) => (Some(partial), held),
-        Resumed::Published(held) => (None, held),
+    let (content, held) = match store.partial(parents, key, &wanted.name, geometry)? {
+        Resumed::Partial(partial, held) => (Ok(partial), held),
+        Resumed::Published(published, held) => (Err(published), held),
     };
     let state = Upload::new(geometry, &held);
     if !held.is_empty() {
         tracing::info!(name = %wanted.name, parts = held.len(), "an upload goes on");
     }
-    let missing = if partial.is_some() { state.missing_bytes() } else { 0 };
+    let missing = if content.is_ok() { state.missing_bytes() } else { 0 };
     match store.reserve(&wanted.name, missing) {
         Ok(reserved) => {
-            Ok(OpenUpload::new(key.id(), wanted.name.clone(), owner, state, partial, reserved))
+            Ok(OpenUpload::new(key.id(), wanted.name.clone(), owner, state, content, reserved))
         }
         Err(error) => {
             // Of no use to anyone if it holds nothing.
-            if let Some(partial) = partial.filter(|_| held.is_empty()) {
+            if let (Ok(partial), true) = (content, held.is_empty()) {
                 partial.discard();
             }
             Err(error.into())

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use haul_protocol::{Attributes, Code, Name, PartHasher, Refusal, Token};
 
-use crate::store::{Flush, Partial, Reserved};
+use crate::store::{Flush, Partial, Published, Reserved};
 use crate::upload::{Claim, Upload, superseded};
 use crate::uploads::{taken_over, unknown};
 
@@ -19,7 +19,7 @@ pub(crate) struct OpenUpload {
     /// finds nothing to write to.
     partial: RwLock<Option<Partial>>,
     /// The file stood there already, whole, when it was opened.
-    pub(crate) was_published: bool,
+    pub(crate) published: Option<Published>,
     reserved: Reserved,
 }
 
@@ -37,16 +37,20 @@ impl OpenUpload {
         name: Name,
         owner: Owner,
         state: Upload,
-        partial: Option<Partial>,
+        content: Result<Partial, Published>,
         reserved: Reserved,
     ) -> Self {
+        let (partial, published) = match content {
+            Ok(partial) => (Some(partial), None),
+            Err(published) => (None, Some(published)),
+        };
         Self {
             key: key.to_owned(),
             name,
             owner: Mutex::new(owner),
             state: Mutex::new(state),
-            was_published: partial.is_none(),
             partial: RwLock::new(partial),
+            published,
             reserved,
         }
     }
@@ -62,6 +66,12 @@ impl OpenUpload {
     /// Waits until nobody writes.
     pub(crate) fn writers_alone(&self) -> RwLockWriteGuard<'_, Option<Partial>> {
         self.partial.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether its disk has failed.
+    pub(crate) fn is_spoiled(&self) -> bool {
+        let partial = self.partial.read().unwrap_or_else(PoisonError::into_inner);
+        partial.as_ref().is_some_and(Partial::is_spoiled)
     }
 
     /// Takes the partial away from all writers.
@@ -124,10 +134,12 @@ impl PartWriter {
         }
         let range = state.geometry().range(self.claim.index).ok_or_else(superseded)?;
         let len = range.end - range.start;
+        let written = range.clone();
         let flush = state.finish(&self.claim, actual, || {
             Ok(partial.hold(&upload.name, self.claim.index, actual, range)?)
         })?;
         drop(state);
+        partial.start_writeback(&written);
         upload.reserved.used(len);
         Ok(flush)
     }

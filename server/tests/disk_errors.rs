@@ -141,18 +141,27 @@ impl Client {
     }
 }
 
-/// A file of two parts, sent to its end; returns the first thing that was refused.
-fn send_large(client: &mut Client, first: u8) -> (String, Vec<u8>) {
+/// The bytes of a file of two parts.
+fn large(first: u8) -> Vec<u8> {
     let mut bytes = vec![5; (1 << 20) + 100];
     bytes[0] = first;
-    let geometry = Geometry::new(bytes.len() as u64, 1 << 20).unwrap();
-    let open = Op::Open(Box::new(Wanted {
+    bytes
+}
+
+fn open_large(first: u8, bytes: &[u8]) -> Op {
+    Op::Open(Box::new(Wanted {
         name: Name::parse(b"large").unwrap(),
         size: bytes.len() as u64,
         attributes: Attributes { mode: Some(0o644), mtime: None },
         fingerprint: format!("f{first}"),
-    }));
-    let (answer, _) = client.ask(&open, b"");
+    }))
+}
+
+/// A file of two parts, sent to its end; returns the first thing that was refused.
+fn send_large(client: &mut Client, first: u8) -> (String, Vec<u8>) {
+    let bytes = large(first);
+    let geometry = Geometry::new(bytes.len() as u64, 1 << 20).unwrap();
+    let (answer, _) = client.ask(&open_large(first, &bytes), b"");
     let Answer::Answered { reply: Reply::Opened { upload, .. }, .. } = answer else {
         return (Client::code(&answer), bytes);
     };
@@ -277,6 +286,40 @@ fn every_operation_fails_for_a_large_file() {
             }
         }
     }
+    scenario.teardown();
+}
+
+/// The kernel drops what it could not write, and a second flush finds nothing to do: nothing that was
+/// held before a flush failed is offered again.
+#[test]
+fn failed_flush_is_never_tried_again() {
+    let scenario = FailScenario::setup();
+    let setup = Setup::new("group");
+    let mut client = Client::connect(&setup);
+    fail::cfg("disk::fsync", "1*return(EIO)").unwrap();
+    assert_eq!(send_large(&mut client, 1).0, "io");
+    let mut client = Client::connect(&setup);
+    let (answer, held) = client.ask(&open_large(1, &large(1)), b"");
+    assert!(matches!(answer, Answer::Answered { .. }), "{answer:?}");
+    assert_eq!(held, b"", "parts are offered whose flush has failed");
+    scenario.teardown();
+}
+
+/// A commit that may not be durable is not agreed to afterwards, as long as the disk fails.
+#[test]
+fn uncertain_commit_stays_uncertain_until_it_is_flushed() {
+    let scenario = FailScenario::setup();
+    let setup = Setup::new("group");
+    let mut client = Client::connect(&setup);
+    fail::cfg("disk::fsync_directory", "return(EIO)").unwrap();
+    fail::cfg("disk::syncfs", "return(EIO)").unwrap();
+    let (first, bytes) = send_large(&mut client, 1);
+    assert_eq!(first, "uncertain");
+    assert_eq!(send_large(&mut client, 1).0, "uncertain");
+    fail::remove("disk::fsync_directory");
+    fail::remove("disk::syncfs");
+    assert_eq!(send_large(&mut client, 1).0, "answer");
+    assert_eq!(setup.read("large"), bytes);
     scenario.teardown();
 }
 

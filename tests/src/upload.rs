@@ -22,6 +22,8 @@ pub struct Large {
     pub digest: String,
     /// What its source is said to be.
     pub fingerprint: String,
+    /// Its permission bits.
+    pub mode: u32,
 }
 
 impl Large {
@@ -36,7 +38,7 @@ impl Large {
             blake3::Hash::from_bytes(hasher.finalize_non_root()).to_string()
         });
         let (cvs, digest) = (cvs.collect(), blake3::hash(&bytes).to_string());
-        Self { bytes, cvs, digest, fingerprint: format!("f{first}") }
+        Self { bytes, cvs, digest, fingerprint: format!("f{first}"), mode: 0o640 }
     }
 
     /// The bytes of one part.
@@ -76,7 +78,7 @@ impl Upload {
         let mut peer = Peer::connect(server.address())?;
         peer.say_hello(&peer.unique(), 0, Some(identity))?;
         let open = json!({
-            "cmd": "open", "id": 1, "filename": "dir/large", "mode": 0o640,
+            "cmd": "open", "id": 1, "filename": "dir/large", "mode": large.mode,
             "filesize": large.bytes.len(), "mtime": {"s": -5, "ns": 999_999_999},
             "fingerprint": large.fingerprint,
         });

@@ -338,14 +338,20 @@ fn client_that_never_reads_is_ended_and_costs_nothing() {
     let server = server(&["--body-timeout", "300ms"]);
     let mut peer = Peer::hello(server.address()).unwrap();
     let before = server.status("VmRSS").unwrap();
-    // Long answers fill the socket, then the outbox; then the server reads no more.
+    // Long answers fill the socket, then the outbox; then the server reads no more. With changes in
+    // between, some are pending when it stops.
     for index in 0..1000 {
         fs::write(server.root().join(format!("{index:0>250}")), "").unwrap();
     }
     let mut id = 0;
     loop {
         id += 1;
-        if peer.stream.write_all(&frame(&json!({"cmd": "list", "id": id}), b"")).is_err() {
+        let command = if id % 8 == 0 { "mkdir" } else { "list" };
+        let mut request = json!({"cmd": command, "id": id});
+        if command == "mkdir" {
+            request["filename"] = json!(format!("d{id}"));
+        }
+        if peer.stream.write_all(&frame(&request, b"")).is_err() {
             break;
         }
         assert!(id < 1_000_000, "the server reads for ever");

@@ -13,6 +13,7 @@ use haul_tests::hauld::Hauld;
 use haul_tests::peer::{Peer, frame};
 use haul_tests::relay::{Event, Relay};
 use haul_tests::upload::{Large, PART, Upload};
+use haul_tests::user::User;
 use haul_tests::{binaries, eventually};
 use rustix::process::Signal;
 use serde_json::json;
@@ -357,4 +358,27 @@ fn new_processes_on_both_sides_go_on() {
     // Headers and hellos are little beside a part.
     assert!(twice <= (CONNECTIONS + 1) * part, "{twice} bytes were sent twice");
     assert!(fs::read(server.root().join("big")).unwrap() == bytes);
+}
+
+/// A commit that was refused has given the partial its final mode already; a server that is not root
+/// goes on with it all the same.
+#[test]
+fn read_only_partial_can_be_taken_up_again() {
+    let user = User::new().unwrap();
+    let log = user.path().join("log");
+    fs::File::create(&log).unwrap();
+    let root = user.path().join("root");
+    let server = Hauld::start_at(&root, &log, user.command("hauld"), &[]).unwrap();
+    let large = Large { mode: 0o444, ..Large::new(0) };
+    let mut upload = Upload::open(&server, &large).unwrap();
+    for part in [0, 1, 2] {
+        upload.good(&large, part).unwrap();
+    }
+    fs::create_dir(root.join("dir/large")).unwrap();
+    assert_eq!(upload.commit(&large.digest).unwrap()["code"], "conflict");
+    fs::remove_dir(root.join("dir/large")).unwrap();
+    let mut upload = Upload::open(&server, &large).unwrap();
+    assert_eq!(upload.held, [0, 1, 2]);
+    commit(&mut upload, &server, &large);
+    assert_eq!(fs::metadata(root.join("dir/large")).unwrap().mode() & 0o7777, 0o444);
 }

@@ -170,12 +170,13 @@ impl Connection {
             Ok(false) => {}
             Err(_) => return Step::Close,
         }
-        if let Phase::Draining { shut, .. } = &mut self.phase
+        if let Phase::Draining { shut, since, .. } = &mut self.phase
             && self.outbox.is_empty()
             && self.last_word.is_none()
             && !*shut
         {
             *shut = true;
+            *since = worker.shared.now();
             // Fails only if the peer is gone, which the next read tells.
             let _ = rustix::net::shutdown(&*self.socket, Shutdown::Write);
         }
@@ -399,7 +400,8 @@ impl Connection {
 
     fn deadline(&self, shared: &Shared, interest: Interest) -> Deadline {
         let peer = self.peer_deadline(shared, interest);
-        if self.pending == 0 || !matches!(self.dialect, Dialect::Haul(_)) {
+        // Who leaves answers unread needs no more of them.
+        if self.pending == 0 || interest.write || !matches!(self.dialect, Dialect::Haul(_)) {
             return peer;
         }
         let repeat = Deadline::after(self.said, REPEAT, Owes::Nothing);
@@ -413,6 +415,8 @@ impl Connection {
             return Deadline::after(self.progress, timeouts.body, Owes::Reading);
         }
         match (self.phase, &self.dialect, self.header_since) {
+            // Nothing more is expected of the peer.
+            (Phase::InputEnded, ..) => Deadline::NONE,
             // The server owes answers.
             (Phase::Draining { .. }, ..) if self.last_word.is_some() => Deadline::NONE,
             (Phase::Draining { since, .. }, ..) => {

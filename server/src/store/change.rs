@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::attributes::times;
 use super::error::StoreError;
 use super::group::Touched;
-use super::partial::Finished;
+use super::partial::{Finished, Published};
 use super::root::Parents;
 use super::{Staged, Store, disk};
 
@@ -46,6 +46,8 @@ pub(crate) enum Change {
         /// What it gets.
         attributes: Attributes,
     },
+    /// A large file that was published before is still there, and becomes durable if it is not.
+    Confirm(Box<Published>),
     /// The parts of a large file that are held are flushed, nothing becomes visible.
     Flush(Box<super::partial::Flush>),
 }
@@ -54,6 +56,12 @@ impl Change {
     /// Whether it is a small file, whose flush is nothing but that of its bytes and attributes.
     pub(super) fn is_file(&self) -> bool {
         matches!(self, Self::File { .. })
+    }
+
+    /// Whether a flush has failed since it was staged, and may have been of its bytes: the file system
+    /// tells of an error once, each open file tells of its own.
+    pub(super) fn must_be_asked(&self, failures: u64) -> bool {
+        matches!(self, Self::File { staged, .. } if staged.failures_before != failures)
     }
 
     /// Starts to write a small file to the disk, so that several are under way at once.
@@ -69,7 +77,10 @@ impl Change {
             Self::File { staged, name } => staged.sync(name),
             Self::Upload(finished) => finished.sync(),
             Self::Flush(flush) => flush.run(),
-            Self::Link { .. } | Self::Directory { .. } | Self::Attributes { .. } => Ok(()),
+            Self::Link { .. }
+            | Self::Directory { .. }
+            | Self::Attributes { .. }
+            | Self::Confirm(_) => Ok(()),
         }
     }
 
@@ -95,6 +106,7 @@ impl Change {
             Self::Attributes { name, attributes } => {
                 store.set_attributes(parents, &name, &attributes, touched)
             }
+            Self::Confirm(published) => published.confirm(store, parents, touched),
             Self::Flush(_) => Ok(()),
         }
     }

@@ -60,6 +60,8 @@ impl Store {
                 Err(Errno::NOENT) if !fresh => {
                     fresh = true;
                     parents.clear();
+                    // Its name may stand for two directories in this group.
+                    touched.everything();
                 }
                 Err(errno) => return Err(StoreError::new("publish", name, errno)),
             }

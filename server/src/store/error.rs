@@ -81,6 +81,18 @@ pub(crate) enum StoreError {
         /// What other uploads have announced and not yet sent.
         reserved: u64,
     },
+    /// A flush of the upload failed, or it was interrupted: it has to be opened again.
+    #[error("the upload of `{name}` has to start again, its disk or its connection failed")]
+    Spoiled {
+        /// The file.
+        name: String,
+    },
+    /// A file that was published before has been replaced since.
+    #[error("`{name}` was replaced in the meantime; open the file again")]
+    Replaced {
+        /// The file.
+        name: String,
+    },
     /// The file system could not be flushed, and does not say for which file.
     #[error(
         "the server could not flush its disk, so nothing of what came together with this is kept: {source}"

@@ -17,9 +17,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 
 use super::change::Change;
@@ -76,6 +78,7 @@ impl Touched {
     /// Something changed that can't be flushed alone.
     pub(super) fn everything(&mut self) {
         self.everything = true;
+        self.latest.push(Box::default());
     }
 }
 
@@ -84,8 +87,8 @@ impl Touched {
 pub(crate) struct Committing<'a> {
     store: &'a Store,
     parents: Parents<'a>,
-    /// Inodes by name of directories whose own entry is durable.
-    known: HashMap<Box<[u8]>, u64>,
+    /// By name, directories whose own entry is durable.
+    known: HashMap<Box<[u8]>, Identity>,
     many: usize,
     /// Groups for which `syncfs` is not tried.
     slow: usize,
@@ -108,6 +111,7 @@ impl<'a> Committing<'a> {
         self.slow = self.slow.saturating_sub(1);
         let files = changes.iter().filter(|change| change.is_file()).count();
         let at_once = self.all_at_once(files);
+        let failures = self.store.flush_failures.load(Ordering::Acquire);
         if at_once.is_none() {
             changes.iter().for_each(Change::start_writeback);
         }
@@ -115,7 +119,8 @@ impl<'a> Committing<'a> {
         let flushed: Vec<_> = changes
             .into_iter()
             .map(|mut change| match &at_once {
-                Some(result) if change.is_file() => result.map(|()| change).map_err(group),
+                Some(Err(errno)) if change.is_file() => Err(group(*errno)),
+                Some(Ok(())) if change.is_file() && !change.must_be_asked(failures) => Ok(change),
                 _ => change.sync().map(|()| change),
             })
             .collect();
@@ -145,28 +150,38 @@ impl<'a> Committing<'a> {
             return None;
         }
         let start = Instant::now();
-        let result = disk::sync_file_system(&self.store.root);
+        let result = self.flush_file_system();
         if start.elapsed() > FAIR + FAIR_EACH * u32::try_from(count).unwrap_or(u32::MAX) {
             self.slow = SLOW_GROUPS;
         }
         Some(result)
     }
 
+    fn flush_file_system(&self) -> Result<(), Errno> {
+        let result = disk::sync_file_system(&self.store.root);
+        if result.is_err() {
+            self.store.flush_failures.fetch_add(1, Ordering::AcqRel);
+        }
+        result
+    }
+
     /// Flushes what was touched, and the way to it from the root.
     fn sync(&mut self, touched: Touched) -> Failed {
         let mut failed = Failed::default();
         if touched.everything
-            && let Err(errno) = disk::sync_file_system(&self.store.root)
+            && let Err(errno) = self.flush_file_system()
         {
             failed.all = Some(errno);
             return failed;
         }
         let mut needed = touched.directories;
         let mut new = Vec::new();
+        let mut sure = true;
         for (name, handle) in needed.clone() {
-            self.climb(&name, handle, &mut needed, &mut new);
+            sure &= self.climb(&name, handle, &mut needed, &mut new);
         }
-        let at_once = self.all_at_once(needed.len());
+        let at_once =
+            if sure { self.all_at_once(needed.len()) } else { Some(self.flush_file_system()) };
         if let Some(Err(errno)) = at_once {
             failed.all = Some(errno);
             return failed;
@@ -187,28 +202,43 @@ impl<'a> Committing<'a> {
         failed
     }
 
-    /// Adds the directories above `name` up to the first whose entry is durable.
+    /// Adds the directories above `name` up to the first whose entry is durable. `false` if one can't
+    /// be had.
     fn climb(
         &self,
         name: &[u8],
         mut handle: Rc<OwnedFd>,
         needed: &mut BTreeMap<Box<[u8]>, Rc<OwnedFd>>,
-        new: &mut Vec<(Box<[u8]>, u64)>,
-    ) {
+        new: &mut Vec<(Box<[u8]>, Identity)>,
+    ) -> bool {
         let mut name = name;
         while !name.is_empty() {
-            let inode = rustix::fs::fstat(&handle).map_or(0, |stat| stat.st_ino);
-            if self.known.get(name) == Some(&inode) {
-                return;
+            let Ok(identity) = identity(&handle) else { return false };
+            if self.known.get(name) == Some(&identity) {
+                return true;
             }
-            new.push((name.into(), inode));
+            new.push((name.into(), identity));
             name = above(name);
-            // Gone by now: then so is what was below it, and nobody else's entries are concerned.
-            let Ok(parent) = self.parents.existing(name) else { return };
+            let parent = match self.parents.existing(name) {
+                Ok(parent) => parent,
+                // Gone by now: then so is what was below it, and nobody's entries are concerned.
+                Err(StoreError::NotFound { .. }) => return true,
+                Err(_) => return false,
+            };
             needed.entry(name.into()).or_insert_with(|| Rc::clone(&parent));
             handle = parent;
         }
+        true
     }
+}
+
+/// What tells a directory from a later one in its place: inode numbers are used again.
+type Identity = (u64, i64, u32);
+
+fn identity(directory: &OwnedFd) -> Result<Identity, Errno> {
+    let wanted = StatxFlags::INO | StatxFlags::BTIME;
+    let stat = rustix::fs::statx(directory, c"", AtFlags::EMPTY_PATH, wanted)?;
+    Ok((stat.stx_ino, stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec))
 }
 
 fn above(name: &[u8]) -> &[u8] {

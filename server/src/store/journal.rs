@@ -8,7 +8,7 @@
 //! | `begin` | whose partial this is |
 //! | `boot` | the records that follow are of this boot of the machine |
 //! | `held` | the part is verified and written, and survives a crash of the process |
-//! | `synced` | the parts of all records before `end` survive a loss of power |
+//! | `synced` | the parts of the records from `from` to before `end` survive a loss of power |
 //! | `committing` | all parts are held; the rename comes next. If the partial is gone, it has happened |
 
 use haul_protocol::{Cv, Digest};
@@ -40,6 +40,9 @@ pub(super) enum Record {
     },
     /// The partial was flushed.
     Synced {
+        /// Where the records of the boot that flushed begin: what an earlier boot has said of parts
+        /// was of bytes that this one may never have seen.
+        from: u64,
         /// Length of the journal when the flush began.
         end: u64,
     },
@@ -74,6 +77,8 @@ pub(super) struct Journal {
     pub(super) committing: Option<Committing>,
     /// Whether the last `boot` is the present one.
     pub(super) same_boot: bool,
+    /// Where the records of the last `boot` begin.
+    pub(super) boot_start: u64,
     /// Length up to the end of the last sound line; what follows is cut off.
     pub(super) len: u64,
 }
@@ -102,7 +107,7 @@ pub(super) fn line(record: &Record) -> Vec<u8> {
 pub(super) fn read(bytes: &[u8], boot: &str) -> Option<Journal> {
     let mut begin = None;
     let (mut held, mut committing, mut same_boot, mut len) = (Vec::new(), None, false, 0);
-    let (mut at, mut synced) = (0_u64, 0);
+    let (mut at, mut boot_start, mut synced) = (0_u64, 0, Vec::new());
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
         let start = at;
         at += line.len() as u64;
@@ -110,9 +115,12 @@ pub(super) fn read(bytes: &[u8], boot: &str) -> Option<Journal> {
         len = at;
         match record {
             Record::Begin(found) => begin = Some(found),
-            Record::Boot { id } => same_boot = id == boot,
+            Record::Boot { id } => {
+                same_boot = id == boot;
+                boot_start = start;
+            }
             Record::Held { part, cv } => held.push((start, same_boot, part, cv)),
-            Record::Synced { end } => synced = end.max(synced),
+            Record::Synced { from, end } => synced.push(from..end),
             Record::Committing(found) => committing = Some(found),
         }
     }
@@ -121,10 +129,10 @@ pub(super) fn read(bytes: &[u8], boot: &str) -> Option<Journal> {
         .map(|(start, same_boot, part, cv)| HeldPart {
             part,
             cv,
-            safe: same_boot || start < synced,
+            safe: same_boot || synced.iter().any(|range| range.contains(&start)),
         })
         .collect();
-    Some(Journal { begin: begin?, held, committing, same_boot, len })
+    Some(Journal { begin: begin?, held, committing, same_boot, boot_start, len })
 }
 
 fn parse(line: &[u8]) -> Option<Record> {
@@ -179,10 +187,22 @@ mod tests {
         let journal = read(&bytes(&all), "two").unwrap();
         assert_eq!(safe(&journal), [(0, false), (3, false), (1, true)]);
         let end = bytes(&all[..3]).len() as u64;
-        all.push(Record::Synced { end });
+        all.push(Record::Synced { from: 0, end });
         let journal = read(&bytes(&all), "three").unwrap();
         assert_eq!(safe(&journal), [(0, true), (3, false), (1, false)]);
         assert!(!journal.same_boot);
+    }
+
+    /// What another boot has said of a part is not made true by a flush of this one.
+    #[test]
+    fn flush_covers_the_parts_of_its_own_boot_only() {
+        let mut all = records();
+        let journal = read(&bytes(&all), "two").unwrap();
+        all.push(Record::Synced { from: journal.boot_start, end: journal.len });
+        let journal = read(&bytes(&all), "two").unwrap();
+        assert_eq!(safe(&journal), [(0, false), (3, false), (1, true)]);
+        let journal = read(&bytes(&all), "three").unwrap();
+        assert_eq!(safe(&journal), [(0, false), (3, false), (1, true)]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use rustix::fs::Mode;
 pub(crate) use change::Change;
 pub(crate) use error::{OpenError, StoreError};
 pub(crate) use group::Committing;
-pub(crate) use partial::{Flush, Key, Partial, Resumed};
+pub(crate) use partial::{Flush, Key, Partial, Published, Resumed};
 pub(crate) use root::Parents;
 pub(crate) use space::Reserved;
 pub(crate) use staged::Staged;
@@ -45,6 +45,8 @@ pub(crate) struct Store {
     /// `.haul/partials`: large files under way and their journals.
     partials: OwnedFd,
     next_staged: AtomicU64,
+    /// Flushes of the whole file system that have failed.
+    flush_failures: AtomicU64,
     /// Changes are flushed before they are told to be done.
     durable: bool,
     /// Names this boot of the machine.
@@ -82,6 +84,7 @@ impl Store {
             staging: recovered.staging,
             partials: recovered.partials,
             next_staged: AtomicU64::new(0),
+            flush_failures: AtomicU64::new(0),
             durable,
             boot: recovered.boot,
             space: space::Space::new(keep_free),

@@ -74,6 +74,11 @@ struct Inner {
 #[derive(Debug)]
 struct End {
     len: u64,
+    /// Where the records of this boot begin.
+    boot_start: u64,
+    /// No more may be written: the upload was interrupted, and somebody else may have opened the same
+    /// files; or a flush has failed, and nobody knows what is on the disk.
+    closed: bool,
     /// Bytes of parts held since the last flush began.
     unflushed: u64,
 }
@@ -84,7 +89,31 @@ pub(crate) enum Resumed {
     /// A partial, new or old, and the parts that it holds.
     Partial(Partial, Vec<(usize, Cv)>),
     /// The file was published before, and stands there unchanged.
-    Published(Vec<(usize, Cv)>),
+    Published(Published, Vec<(usize, Cv)>),
+}
+
+/// A file that was published before. Whether it is durable is not known: the flush may have failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    name: Name,
+    size: u64,
+    committing: Committing,
+}
+
+impl Published {
+    /// It is still there, and becomes durable with everything else on the disk.
+    pub(super) fn confirm(
+        &self,
+        store: &Store,
+        parents: &Parents<'_>,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        if !store.stands(parents, &self.name, self.size, self.committing) {
+            return Err(StoreError::Replaced { name: self.name.to_string() });
+        }
+        touched.everything();
+        Ok(())
+    }
 }
 
 impl Store {
@@ -100,13 +129,16 @@ impl Store {
         if let Some(resumed) = self.resume(parents, key, name, geometry)? {
             return Ok(resumed);
         }
-        self.forget(key.id()).map_err(failed("discard the partial of"))?;
+        if self.forget(key.id()).map_err(failed("discard the partial of"))? && self.durable {
+            // The old journal must not come back beside the new bytes.
+            disk::sync_directory(&self.partials).map_err(failed("discard the partial of"))?;
+        }
         let flags = OFlags::RDWR | OFlags::EXCL;
         let private = Mode::RUSR | Mode::WUSR;
         let open = |file: &str| disk::create(&self.partials, file, flags, private);
         let journal = open(&journal_name(key.id())).map_err(failed("stage"))?;
         let data = open(key.id()).map_err(failed("stage"))?;
-        let partial = Partial::new(self, key.id(), data, journal, 0);
+        let partial = Partial::new(self, key.id(), data, journal, (0, 0));
         partial.append(name, &Record::Begin(key.begin.clone()))?;
         partial.append(name, &Record::Boot { id: self.boot.clone() })?;
         Ok(Resumed::Partial(partial, Vec::new()))
@@ -134,15 +166,26 @@ impl Store {
             return Ok(None);
         }
         let held = || found.held.iter().filter(|held| held.part < geometry.parts());
+        // It may have its final mode already, which may forbid us to write.
+        let writable = Mode::RUSR | Mode::WUSR;
+        match rustix::fs::chmodat(&self.partials, key.id(), writable, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
         let Some(data) = open(key.id())? else {
-            let published = found
-                .committing
-                .is_some_and(|committing| self.stands(parents, name, geometry.size(), committing));
+            let size = geometry.size();
+            let Some(committing) =
+                found.committing.filter(|committing| self.stands(parents, name, size, *committing))
+            else {
+                return Ok(None);
+            };
+            let published = Published { name: name.clone(), size, committing };
             let held = held().map(|held| (held.part, held.cv)).collect();
-            return Ok(published.then_some(Resumed::Published(held)));
+            return Ok(Some(Resumed::Published(published, held)));
         };
         disk::truncate(&journal, found.len).map_err(failed)?;
-        let partial = Partial::new(self, key.id(), data, journal, found.len);
+        let boot_start = if found.same_boot { found.boot_start } else { found.len };
+        let partial = Partial::new(self, key.id(), data, journal, (boot_start, found.len));
         if !found.same_boot {
             partial.append(name, &Record::Boot { id: self.boot.clone() })?;
         }
@@ -179,16 +222,27 @@ impl Store {
         })
     }
 
-    /// Removes what is there of a partial. The journal goes first: a journal without a partial means
-    /// that the file was published.
-    pub(crate) fn forget(&self, id: &str) -> Result<(), Errno> {
+    /// Removes what is there of a partial; returns whether anything was. The journal goes first: a
+    /// journal without a partial means that the file was published.
+    pub(crate) fn forget(&self, id: &str) -> Result<bool, Errno> {
+        let mut any = false;
         for file in [&journal_name(id), id] {
             match disk::unlink(&self.partials, file) {
-                Ok(()) | Err(Errno::NOENT) => {}
+                Ok(()) => any = true,
+                Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno),
             }
         }
-        Ok(())
+        Ok(any)
+    }
+
+    /// Removes the journal of a published file, unless a new upload has begun under the same key.
+    pub(crate) fn forget_published(&self, id: &str) -> Result<(), Errno> {
+        match rustix::fs::statat(&self.partials, id, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => self.forget(id).map(|_| ()),
+            Ok(_) => Ok(()),
+            Err(errno) => Err(errno),
+        }
     }
 }
 
@@ -203,8 +257,14 @@ pub(super) fn read_journal(journal: OwnedFd) -> Result<(OwnedFd, Vec<u8>), Errno
 }
 
 impl Partial {
-    fn new(store: &Arc<Store>, id: &str, data: OwnedFd, journal: OwnedFd, len: u64) -> Self {
-        let end = Mutex::new(End { len, unflushed: 0 });
+    fn new(
+        store: &Arc<Store>,
+        id: &str,
+        data: OwnedFd,
+        journal: OwnedFd,
+        (boot_start, len): (u64, u64),
+    ) -> Self {
+        let end = Mutex::new(End { len, boot_start, closed: false, unflushed: 0 });
         Self(Arc::new(Inner { id: id.to_owned(), data, journal, end, store: Arc::clone(store) }))
     }
 
@@ -215,6 +275,9 @@ impl Partial {
     fn append(&self, name: &Name, record: &Record) -> Result<(), StoreError> {
         let line = journal::line(record);
         let mut end = self.end();
+        if end.closed {
+            return Err(StoreError::Spoiled { name: name.to_string() });
+        }
         disk::append(&self.0.journal, end.len, &line)
             .map_err(|errno| StoreError::new("journal", name, errno))?;
         end.len += line.len() as u64;
@@ -249,6 +312,13 @@ impl Partial {
             .map_err(|errno| StoreError::new("write", name, errno))
     }
 
+    /// Starts to write a part to the disk, so that a later flush has less to do.
+    pub(crate) fn start_writeback(&self, range: &std::ops::Range<u64>) {
+        if self.0.store.durable {
+            disk::start_writeback(&self.0.data, range.start, range.end - range.start);
+        }
+    }
+
     /// A part is written and verified. Returns what should be flushed by now.
     pub(crate) fn hold(
         &self,
@@ -262,7 +332,6 @@ impl Partial {
             return Ok(None);
         }
         let len = range.end - range.start;
-        disk::start_writeback(&self.0.data, range.start, len);
         let mut end = self.end();
         end.unflushed += len;
         if end.unflushed < FLUSH_EVERY {
@@ -275,7 +344,28 @@ impl Partial {
 
     /// A flush of all that is held by now.
     pub(super) fn flush(&self, name: &Name) -> Flush {
-        Flush { partial: self.clone(), name: name.clone(), end: self.end().len }
+        let (from, end) = {
+            let end = self.end();
+            (end.boot_start, end.len)
+        };
+        Flush { partial: self.clone(), name: name.clone(), from, end }
+    }
+
+    /// Nobody writes through this handle any more; what is held stays.
+    pub(crate) fn close(&self) {
+        self.end().closed = true;
+    }
+
+    /// Whether a flush has failed.
+    pub(crate) fn is_spoiled(&self) -> bool {
+        self.end().closed
+    }
+
+    /// The disk has lost bytes and won't say which: nothing of the file can be trusted, and another
+    /// flush would find nothing left to write.
+    fn spoil(&self) {
+        self.close();
+        self.clone().discard();
     }
 
     /// Removes it.
@@ -314,15 +404,23 @@ impl Partial {
 pub(crate) struct Flush {
     partial: Partial,
     name: Name,
+    /// Where the records of this boot begin.
+    from: u64,
     /// Length of the journal before the flush: what is held later is not covered.
     end: u64,
 }
 
 impl Flush {
     pub(super) fn run(&self) -> Result<(), StoreError> {
-        disk::sync(&self.partial.0.data)
-            .map_err(|errno| StoreError::new("flush", &self.name, errno))?;
-        self.partial.append(&self.name, &Record::Synced { end: self.end })
+        if let Err(errno) = disk::sync(&self.partial.0.data) {
+            self.partial.spoil();
+            return Err(StoreError::new("flush", &self.name, errno));
+        }
+        match self.partial.append(&self.name, &Record::Synced { from: self.from, end: self.end }) {
+            // Interrupted meanwhile: whoever opens it next reads what this record would have spared.
+            Err(StoreError::Spoiled { .. }) => Ok(()),
+            result => result,
+        }
     }
 }
 

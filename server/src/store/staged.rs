@@ -1,6 +1,7 @@
 //! A file that is written where no client can name it, until it is published or dropped.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use haul_protocol::{Attributes, Name};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,6 +20,8 @@ pub(crate) struct Staged {
     /// A handle of its own, so that dropping needs nobody's help.
     store: Arc<Store>,
     pub(super) renamed: bool,
+    /// Flushes of the file system that had failed when it was made.
+    pub(super) failures_before: u64,
 }
 
 impl Store {
@@ -32,7 +35,9 @@ impl Store {
         let mode = kept(attributes.mode).unwrap_or(Mode::from_raw_mode(0o666) - self.umask);
         let file = disk::create(&self.staging, &name, OFlags::WRONLY | OFlags::EXCL, mode)
             .map_err(|errno| StoreError::new("stage", target, errno))?;
-        Ok(Staged { file: Some(file), name, store: Arc::clone(self), renamed: false })
+        let failures_before = self.flush_failures.load(Ordering::Acquire);
+        let store = Arc::clone(self);
+        Ok(Staged { file: Some(file), name, store, renamed: false, failures_before })
     }
 }
 

@@ -24,6 +24,12 @@ struct Found {
     age: Duration,
 }
 
+impl Found {
+    fn is_expired(&self, keep: Duration) -> bool {
+        self.age >= if self.bytes.is_some() { keep } else { PUBLISHED }
+    }
+}
+
 /// A partial, for people.
 #[derive(Debug)]
 pub(crate) struct Listed {
@@ -45,7 +51,7 @@ impl Store {
         match find(&self.partials) {
             Ok(found) => found
                 .into_iter()
-                .filter(|found| found.age >= if found.bytes.is_some() { keep } else { PUBLISHED })
+                .filter(|found| found.is_expired(keep))
                 .map(|found| found.id)
                 .collect(),
             Err(errno) => {
@@ -95,6 +101,14 @@ impl Store {
         let held = ranges.map(|range| range.end - range.start).sum();
         let name = Name::parse(&begin.name).map_or_else(|_| String::from("?"), |n| n.to_string());
         (name, begin.size, held)
+    }
+}
+
+impl Store {
+    /// Whether this one is older than `keep` now.
+    pub(crate) fn is_expired(&self, id: &str, keep: Duration) -> bool {
+        let found = find(&self.partials).unwrap_or_default();
+        found.iter().any(|found| found.id == id && found.is_expired(keep))
     }
 }
 
