@@ -5,20 +5,22 @@
 //! no event.
 
 mod body;
+mod ending;
 mod outbox;
+mod patience;
 mod request;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use haul_protocol::{
-    Answer, Classic, Code, DecodeError, Decoder, Event, FirstOrLater, Refusal, Requests, Responder,
+    Answer, Classic, Code, Decoder, Event, FirstOrLater, Refusal, Requests, Responder,
 };
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 
-use crate::deadline::{Deadline, Owes};
+use crate::deadline::Deadline;
 use crate::fence::{self, Fence};
 use crate::poller::Interest;
 use crate::pool::{Shared, Worker};
@@ -304,136 +306,6 @@ impl Connection {
                     }
                 }
             }
-        }
-    }
-
-    /// The stream is no frame any more.
-    fn malformed(&mut self, error: &DecodeError) -> Step {
-        tracing::warn!(peer = self.peer, %error, "malformed input");
-        if *error == DecodeError::Http && matches!(self.dialect, Dialect::Unknown) {
-            self.outbox.push_raw(HTTP_ANSWER);
-            return self.drain();
-        }
-        self.end(Refusal::new(Code::Malformed, error))
-    }
-
-    /// Ends the connection: with a last refusal in the haul dialect, in silence in the classic one.
-    fn end(&mut self, refusal: Refusal) -> Step {
-        self.sink = Sink::Nothing;
-        if !self.decoder.side().is_haul() {
-            return Step::Close;
-        }
-        self.last_word = Some(refusal);
-        self.say_last_word();
-        self.drain()
-    }
-
-    /// Tells why the connection ends, once all that was asked before has been told.
-    fn say_last_word(&mut self) {
-        self.acknowledge();
-        if self.pending == 0
-            && let Some(refusal) = self.last_word.take()
-        {
-            self.outbox.push(&Answer::Refused { id: 0, refusal });
-        }
-    }
-
-    fn drain(&mut self) -> Step {
-        self.rest = Vec::new();
-        self.phase = Phase::Draining { left: DRAIN_BYTES, shut: false, since: self.progress };
-        Step::Again
-    }
-
-    fn refuse_connection(&mut self, code: Code, message: &str) {
-        tracing::debug!(peer = self.peer, code = code.as_str(), "ended the connection");
-        if let Step::Close = self.end(Refusal::new(code, message)) {
-            self.phase = Phase::InputEnded;
-        }
-    }
-
-    /// The peer was silent for too long. Returns whether there is still something to do.
-    fn expire(&mut self, owes: Owes, now: u64) -> bool {
-        if let (Owes::Nothing, Dialect::Haul(haul)) = (owes, &self.dialect) {
-            self.outbox.push(&Answer::Ack(haul.responder.last_ack()));
-            self.said = now;
-            return true;
-        }
-        tracing::info!(peer = self.peer, "peer was silent for too long");
-        if self.phase != Phase::Open || owes == Owes::Reading {
-            return false;
-        }
-        self.refuse_connection(Code::Timeout, "nothing came for too long");
-        true
-    }
-
-    /// Whether a stopping server may end this connection now.
-    fn may_stop(&self, shared: &Shared) -> bool {
-        self.phase == Phase::Open
-            && self.pending == 0
-            && self.decoder.between_frames()
-            && match &self.dialect {
-                Dialect::Haul(haul) => !shared.uploads.has_open(&haul.client),
-                Dialect::Unknown | Dialect::Classic => true,
-            }
-    }
-
-    fn input_ended(&mut self) -> Step {
-        if let Err(error) = self.decoder.finish()
-            && self.phase == Phase::Open
-        {
-            tracing::warn!(peer = self.peer, %error, "connection ended too early");
-        }
-        self.sink = Sink::Nothing;
-        let told = self.outbox.is_empty() && self.last_word.is_none();
-        if matches!(self.phase, Phase::Draining { .. }) && told {
-            return Step::Close;
-        }
-        self.phase = Phase::InputEnded;
-        Step::Again
-    }
-
-    /// When a connection that has just been accepted must have sent something, should connections
-    /// be scarce.
-    pub(crate) fn first_deadline(&self, shared: &Shared) -> Deadline {
-        Deadline::after(self.progress, shared.timeouts.header, Owes::FirstByte)
-    }
-
-    fn deadline(&self, shared: &Shared, interest: Interest) -> Deadline {
-        let peer = self.peer_deadline(shared, interest);
-        // Who leaves answers unread needs no more of them.
-        if self.pending == 0 || interest.write || !matches!(self.dialect, Dialect::Haul(_)) {
-            return peer;
-        }
-        let repeat = Deadline::after(self.said, REPEAT, Owes::Nothing);
-        if peer.at < repeat.at { peer } else { repeat }
-    }
-
-    /// When the peer must have done something.
-    fn peer_deadline(&self, shared: &Shared, interest: Interest) -> Deadline {
-        let timeouts = &shared.timeouts;
-        if interest.write {
-            return Deadline::after(self.progress, timeouts.body, Owes::Reading);
-        }
-        match (self.phase, &self.dialect, self.header_since) {
-            // Nothing more is expected of the peer.
-            (Phase::InputEnded, ..) => Deadline::NONE,
-            // The server owes answers.
-            (Phase::Draining { .. }, ..) if self.last_word.is_some() => Deadline::NONE,
-            (Phase::Draining { since, .. }, ..) => {
-                Deadline::after(since, timeouts.header, Owes::Bytes)
-            }
-            (_, _, Some(since)) => Deadline::after(since, timeouts.header, Owes::Bytes),
-            (_, Dialect::Unknown, None) => self.first_deadline(shared),
-            _ if !self.decoder.between_frames() => {
-                Deadline::after(self.progress, timeouts.body, Owes::Bytes)
-            }
-            // The server owes answers.
-            _ if self.pending > 0 => Deadline::NONE,
-            (_, Dialect::Haul(_), None) => {
-                Deadline::after(self.progress, timeouts.idle, Owes::Bytes)
-            }
-            // The user sits at a prompt; closing would silently lose the next file.
-            (_, Dialect::Classic, None) => Deadline::NONE,
         }
     }
 }

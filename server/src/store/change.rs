@@ -6,8 +6,9 @@ use rustix::io::Errno;
 
 use super::attributes::times;
 use super::error::StoreError;
+use super::finished::Finished;
 use super::group::Touched;
-use super::partial::{Finished, Published};
+use super::resume::Published;
 use super::root::Parents;
 use super::{Staged, Store, disk};
 

@@ -8,7 +8,8 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::partial::{journal_name, read_journal};
+use super::partial::journal_name;
+use super::resume::read_journal;
 use super::{Store, journal};
 
 /// How long the journal of a published file stays, for a client that did not get the answer.

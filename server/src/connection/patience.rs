@@ -1,0 +1,70 @@
+//! How long a connection waits for its peer, and what it says when the peer waits for it.
+
+use haul_protocol::{Answer, Code};
+
+use super::{Connection, Dialect, Phase, REPEAT};
+use crate::deadline::{Deadline, Owes};
+use crate::poller::Interest;
+use crate::pool::Shared;
+
+impl Connection {
+    /// The peer was silent for too long. Returns whether there is still something to do.
+    pub(super) fn expire(&mut self, owes: Owes, now: u64) -> bool {
+        if let (Owes::Nothing, Dialect::Haul(haul)) = (owes, &self.dialect) {
+            self.outbox.push(&Answer::Ack(haul.responder.last_ack()));
+            self.said = now;
+            return true;
+        }
+        tracing::info!(peer = self.peer, "peer was silent for too long");
+        if self.phase != Phase::Open || owes == Owes::Reading {
+            return false;
+        }
+        self.refuse_connection(Code::Timeout, "nothing came for too long");
+        true
+    }
+
+    /// When a connection that has just been accepted must have sent something, should connections
+    /// be scarce.
+    pub(crate) fn first_deadline(&self, shared: &Shared) -> Deadline {
+        Deadline::after(self.progress, shared.timeouts.header, Owes::FirstByte)
+    }
+
+    pub(super) fn deadline(&self, shared: &Shared, interest: Interest) -> Deadline {
+        let peer = self.peer_deadline(shared, interest);
+        // Who leaves answers unread needs no more of them.
+        if self.pending == 0 || interest.write || !matches!(self.dialect, Dialect::Haul(_)) {
+            return peer;
+        }
+        let repeat = Deadline::after(self.said, REPEAT, Owes::Nothing);
+        if peer.at < repeat.at { peer } else { repeat }
+    }
+
+    /// When the peer must have done something.
+    pub(super) fn peer_deadline(&self, shared: &Shared, interest: Interest) -> Deadline {
+        let timeouts = &shared.timeouts;
+        if interest.write {
+            return Deadline::after(self.progress, timeouts.body, Owes::Reading);
+        }
+        match (self.phase, &self.dialect, self.header_since) {
+            // Nothing more is expected of the peer.
+            (Phase::InputEnded, ..) => Deadline::NONE,
+            // The server owes answers.
+            (Phase::Draining { .. }, ..) if self.last_word.is_some() => Deadline::NONE,
+            (Phase::Draining { since, .. }, ..) => {
+                Deadline::after(since, timeouts.header, Owes::Bytes)
+            }
+            (_, _, Some(since)) => Deadline::after(since, timeouts.header, Owes::Bytes),
+            (_, Dialect::Unknown, None) => self.first_deadline(shared),
+            _ if !self.decoder.between_frames() => {
+                Deadline::after(self.progress, timeouts.body, Owes::Bytes)
+            }
+            // The server owes answers.
+            _ if self.pending > 0 => Deadline::NONE,
+            (_, Dialect::Haul(_), None) => {
+                Deadline::after(self.progress, timeouts.idle, Owes::Bytes)
+            }
+            // The user sits at a prompt; closing would silently lose the next file.
+            (_, Dialect::Classic, None) => Deadline::NONE,
+        }
+    }
+}

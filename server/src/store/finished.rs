@@ -1,0 +1,85 @@
+//! A partial that is complete, on its way to its final name.
+
+use std::sync::Arc;
+
+use haul_protocol::{Attributes, Digest, Name};
+use rustix::fs::Mode;
+
+use super::attributes::{kept, times};
+use super::error::StoreError;
+use super::group::Touched;
+use super::journal::{Committing, Record};
+use super::partial::Partial;
+use super::root::Parents;
+use super::{Store, disk};
+
+/// A large file that only has to become visible.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    partial: Partial,
+    name: Name,
+    committing: Committing,
+    journalled: bool,
+}
+
+impl Partial {
+    /// All parts are held, and their digest is right: it gets its final mode and mtime.
+    pub(crate) fn finish(
+        self,
+        name: Name,
+        attributes: &Attributes,
+        digest: Digest,
+    ) -> Result<Finished, StoreError> {
+        let failed = |errno| StoreError::new("set mode and mtime of", &name, errno);
+        let mode = kept(attributes.mode);
+        let mode = mode.unwrap_or(Mode::from_raw_mode(0o666) - self.0.store.umask);
+        disk::set_mode(&self.0.data, mode).map_err(failed)?;
+        if let Some(mtime) = attributes.mtime {
+            disk::set_times(&self.0.data, &times(mtime)).map_err(failed)?;
+        }
+        let stat = rustix::fs::fstat(&self.0.data).map_err(failed)?;
+        let committing = Committing {
+            digest,
+            inode: stat.st_ino,
+            mtime: (stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+        };
+        Ok(Finished { partial: self, name, committing, journalled: false })
+    }
+}
+
+impl Finished {
+    /// As of every file, before it becomes visible; and the journal must know which file that is.
+    pub(super) fn sync(&mut self) -> Result<(), StoreError> {
+        self.partial.flush(&self.name).run()?;
+        self.journal()?;
+        disk::sync(&self.partial.0.journal)
+            .map_err(|errno| StoreError::new("flush the journal of", &self.name, errno))
+    }
+
+    fn journal(&mut self) -> Result<(), StoreError> {
+        if !self.journalled {
+            self.partial.append(&self.name, &Record::Committing(self.committing))?;
+            self.journalled = true;
+        }
+        Ok(())
+    }
+
+    pub(super) fn publish(
+        mut self,
+        store: &Store,
+        parents: &Parents<'_>,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        self.journal()?;
+        let id = self.partial.0.id.clone();
+        // Otherwise a flush of it is still waiting, and the bytes were flushed just now.
+        if let Ok(inner) = Arc::try_unwrap(self.partial.0) {
+            disk::close(inner.data).map_err(|source| StoreError::Io {
+                op: "close",
+                name: self.name.to_string(),
+                source,
+            })?;
+        }
+        store.rename(parents, &store.partials, &id, &self.name, touched)
+    }
+}

@@ -1,0 +1,194 @@
+//! What is found under an upload's key: a partial to go on with, or the file that it has become.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use haul_protocol::{Cv, Geometry, Name};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::error::StoreError;
+use super::group::Touched;
+use super::journal::{self, Committing, HeldPart, Record};
+use super::partial::{Key, Partial, journal_name};
+use super::root::Parents;
+use super::{Store, disk};
+
+/// Bytes of parts from another boot that are read and compared when an upload goes on; parts over
+/// that are sent again. A few seconds of reading, during which the client waits.
+const MAX_VERIFIED: u64 = 4 << 30;
+
+/// What was found under a key.
+#[derive(Debug)]
+pub(crate) enum Resumed {
+    /// A partial, new or old, and the parts that it holds.
+    Partial(Partial, Vec<(usize, Cv)>),
+    /// The file was published before, and stands there unchanged.
+    Published(Published, Vec<(usize, Cv)>),
+}
+
+/// A file that was published before. Whether it is durable is not known: the flush may have failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    name: Name,
+    size: u64,
+    committing: Committing,
+}
+
+impl Published {
+    /// It is still there, and becomes durable with everything else on the disk.
+    pub(super) fn confirm(
+        &self,
+        store: &Store,
+        parents: &Parents<'_>,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        if !store.stands(parents, &self.name, self.size, self.committing) {
+            return Err(StoreError::Replaced { name: self.name.to_string() });
+        }
+        touched.everything();
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Opens the partial of a key, or starts one.
+    pub(crate) fn partial(
+        self: &Arc<Self>,
+        parents: &Parents<'_>,
+        key: &Key,
+        name: &Name,
+        geometry: Geometry,
+    ) -> Result<Resumed, StoreError> {
+        let failed = |op| move |errno| StoreError::new(op, name, errno);
+        if let Some(resumed) = self.resume(parents, key, name, geometry)? {
+            return Ok(resumed);
+        }
+        if self.forget(key.id()).map_err(failed("discard the partial of"))? && self.durable {
+            // The old journal must not come back beside the new bytes.
+            disk::sync_directory(&self.partials).map_err(failed("discard the partial of"))?;
+        }
+        let flags = OFlags::RDWR | OFlags::EXCL;
+        let private = Mode::RUSR | Mode::WUSR;
+        let open = |file: &str| disk::create(&self.partials, file, flags, private);
+        let journal = open(&journal_name(key.id())).map_err(failed("stage"))?;
+        let data = open(key.id()).map_err(failed("stage"))?;
+        let partial = Partial::new(self, key.id(), data, journal, (0, 0));
+        partial.append(name, &Record::Begin(key.begin.clone()))?;
+        partial.append(name, &Record::Boot { id: self.boot.clone() })?;
+        Ok(Resumed::Partial(partial, Vec::new()))
+    }
+
+    fn resume(
+        self: &Arc<Self>,
+        parents: &Parents<'_>,
+        key: &Key,
+        name: &Name,
+        geometry: Geometry,
+    ) -> Result<Option<Resumed>, StoreError> {
+        let failed = |errno| StoreError::new("resume", name, errno);
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |file: &str| match rustix::fs::openat(&self.partials, file, flags, Mode::empty())
+        {
+            Ok(file) => Ok(Some(file)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(failed(errno)),
+        };
+        let Some(journal) = open(&journal_name(key.id()))? else { return Ok(None) };
+        let (journal, bytes) = read_journal(journal).map_err(failed)?;
+        let Some(found) = journal::read(&bytes, &self.boot) else { return Ok(None) };
+        if found.begin != key.begin {
+            return Ok(None);
+        }
+        let held = || found.held.iter().filter(|held| held.part < geometry.parts());
+        // It may have its final mode already, which may forbid us to write.
+        let writable = Mode::RUSR | Mode::WUSR;
+        match rustix::fs::chmodat(&self.partials, key.id(), writable, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        let Some(data) = open(key.id())? else {
+            let size = geometry.size();
+            let Some(committing) =
+                found.committing.filter(|committing| self.stands(parents, name, size, *committing))
+            else {
+                return Ok(None);
+            };
+            let published = Published { name: name.clone(), size, committing };
+            let held = held().map(|held| (held.part, held.cv)).collect();
+            return Ok(Some(Resumed::Published(published, held)));
+        };
+        disk::truncate(&journal, found.len).map_err(failed)?;
+        let boot_start = if found.same_boot { found.boot_start } else { found.len };
+        let partial = Partial::new(self, key.id(), data, journal, (boot_start, found.len));
+        if !found.same_boot {
+            partial.append(name, &Record::Boot { id: self.boot.clone() })?;
+        }
+        let mut sure: HashMap<usize, Cv> =
+            held().filter(|held| held.safe).map(|held| (held.part, held.cv)).collect();
+        let mut read = 0;
+        for &HeldPart { part, cv, .. } in held().filter(|held| !held.safe) {
+            let Some(range) = geometry.range(part) else { continue };
+            if sure.contains_key(&part) || read > MAX_VERIFIED {
+                continue;
+            }
+            read += range.end - range.start;
+            if partial.has(geometry, part, cv) {
+                partial.append(name, &Record::Held { part, cv })?;
+                sure.insert(part, cv);
+            }
+        }
+        Ok(Some(Resumed::Partial(partial, sure.into_iter().collect())))
+    }
+
+    /// Whether the file that a journal was about to publish stands under its name, unchanged.
+    fn stands(
+        &self,
+        parents: &Parents<'_>,
+        name: &Name,
+        size: u64,
+        committing: Committing,
+    ) -> bool {
+        let Ok(parent) = parents.existing(name.split().0) else { return false };
+        rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
+            stat.st_ino == committing.inode
+                && u64::try_from(stat.st_size) == Ok(size)
+                && (stat.st_mtime, stat.st_mtime_nsec.cast_signed()) == committing.mtime
+        })
+    }
+
+    /// Removes what is there of a partial; returns whether anything was. The journal goes first: a
+    /// journal without a partial means that the file was published.
+    pub(crate) fn forget(&self, id: &str) -> Result<bool, Errno> {
+        let mut any = false;
+        for file in [&journal_name(id), id] {
+            match disk::unlink(&self.partials, file) {
+                Ok(()) => any = true,
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(any)
+    }
+
+    /// Removes the journal of a published file, unless a new upload has begun under the same key.
+    pub(crate) fn forget_published(&self, id: &str) -> Result<(), Errno> {
+        match rustix::fs::statat(&self.partials, id, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => self.forget(id).map(|_| ()),
+            Ok(_) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
+/// Reads a journal and gives its file back.
+pub(super) fn read_journal(journal: OwnedFd) -> Result<(OwnedFd, Vec<u8>), Errno> {
+    let mut file = std::fs::File::from(journal);
+    let mut bytes = Vec::new();
+    match (&mut file).take(journal::MAX_LEN).read_to_end(&mut bytes) {
+        Ok(_) => Ok((file.into(), bytes)),
+        Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+    }
+}

@@ -1,0 +1,109 @@
+//! From a complete upload to a published file, once.
+
+use std::sync::Arc;
+
+use haul_protocol::{Code, Digest, Refusal, Token};
+
+use super::{REMEMBERED, Uploads, unknown};
+use crate::store::{Change, Store};
+
+/// What a commit needs.
+#[derive(Debug)]
+pub(crate) enum Commit {
+    /// Nothing: it was done before.
+    Done,
+    /// This change, and to be told when it is over.
+    Change(Change, Publishing),
+}
+
+/// An upload on its way to its final name.
+#[derive(Debug)]
+pub(crate) struct Publishing {
+    token: Token,
+    digest: Digest,
+    key: String,
+}
+
+impl Uploads {
+    /// Checks that an upload is complete, and takes it out of the hands of its writers.
+    pub(crate) fn commit(&self, token: &Token, digest: Digest) -> Result<Commit, Refusal> {
+        let table = self.table();
+        if let Some((_, published, _)) =
+            table.published.iter().find(|(published, ..)| published == token)
+        {
+            return if *published == digest { Ok(Commit::Done) } else { Err(wrong_digest()) };
+        }
+        if table.publishing.contains(token) {
+            return Err(Refusal::new(Code::Busy, "this upload is being published"));
+        }
+        drop(table);
+        let upload = self.find(token)?;
+        // Alone: a late writer finds nothing to write to.
+        let mut writers = upload.writers_alone();
+        upload.state().commit(digest)?;
+        let mut table = self.table();
+        if !table.open.get(token).is_some_and(|open| Arc::ptr_eq(open, &upload)) {
+            drop(table);
+            // Taken over, or committed, since it was looked up.
+            return Err(self.find(token).err().unwrap_or_else(unknown));
+        }
+        table.remove(token);
+        table.busy.insert(upload.key.clone());
+        table.publishing.insert(*token);
+        drop(table);
+        let partial = writers.take();
+        drop(writers);
+        let publishing = Publishing { token: *token, digest, key: upload.key.clone() };
+        let change = match (partial, &upload.published) {
+            (Some(partial), _) => {
+                let attributes = upload.owner().attributes;
+                let finished = partial.finish(upload.name.clone(), &attributes, digest);
+                finished.map(|finished| Change::Upload(Box::new(finished)))
+            }
+            // It stood there, whole, when it was opened.
+            (None, Some(published)) => Ok(Change::Confirm(Box::new(published.clone()))),
+            (None, None) => {
+                self.not_published(&publishing);
+                return Err(unknown());
+            }
+        };
+        match change {
+            Ok(change) => Ok(Commit::Change(change, publishing)),
+            Err(error) => {
+                self.not_published(&publishing);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn not_published(&self, publishing: &Publishing) {
+        let mut table = self.table();
+        table.busy.remove(&publishing.key);
+        table.publishing.remove(&publishing.token);
+    }
+
+    /// The change of a commit has been carried out, or has failed.
+    pub(crate) fn published(&self, store: &Store, publishing: Publishing, done: bool) {
+        self.not_published(&publishing);
+        if !done {
+            return;
+        }
+        let mut table = self.table();
+        table.published.push_back((publishing.token, publishing.digest, publishing.key));
+        let old =
+            if table.published.len() > REMEMBERED { table.published.pop_front() } else { None };
+        let Some((_, _, key)) = old else { return };
+        if table.by_key.contains_key(&key) || !table.busy.insert(key.clone()) {
+            return;
+        }
+        drop(table);
+        if let Err(errno) = store.forget_published(&key) {
+            tracing::warn!(partial = key, %errno, "could not remove a journal");
+        }
+        self.table().busy.remove(&key);
+    }
+}
+
+fn wrong_digest() -> Refusal {
+    Refusal::new(Code::DigestMismatch, "this upload was committed with another digest")
+}
