@@ -191,7 +191,8 @@ fn part(
 }
 
 fn leftovers(root: &Path) -> usize {
-    fs::read_dir(root.join(".haul/staged")).unwrap().count()
+    let directories = fs::read_dir(root.join(".haul/staged")).unwrap();
+    directories.map(|directory| fs::read_dir(directory.unwrap().path()).unwrap().count()).sum()
 }
 
 #[test]

@@ -153,10 +153,14 @@ impl Hauld {
     ///
     /// # Errors
     /// If the private directory can't be read.
-    pub fn staged(&self) -> anyhow::Result<Vec<String>> {
-        std::fs::read_dir(self.root.join(".haul/staged"))?
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect()
+    pub fn staged(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut staged = Vec::new();
+        for directory in std::fs::read_dir(self.root.join(".haul/staged"))? {
+            for entry in std::fs::read_dir(directory?.path())? {
+                staged.push(entry?.path());
+            }
+        }
+        Ok(staged)
     }
 }
 

@@ -96,8 +96,8 @@ fn two_servers_one_root() {
 fn leftovers_of_an_earlier_server_are_swept() {
     let directory = TempDir::new().unwrap();
     let root = directory.path().join("root");
-    fs::create_dir_all(root.join(".haul/staged")).unwrap();
-    fs::write(root.join(".haul/staged/7"), "half").unwrap();
+    fs::create_dir_all(root.join(".haul/staged/3")).unwrap();
+    fs::write(root.join(".haul/staged/3/7b"), "half").unwrap();
     fs::write(root.join("kept"), "whole").unwrap();
     let log = directory.path().join("log");
     let server = Hauld::start_at(&root, &log, Command::new(&binaries::get().hauld), &[]).unwrap();

@@ -189,8 +189,10 @@ fn no_room_left_is_told_and_the_old_file_stays() {
         .code(1)
         .stderr(predicates::str::contains("big: refused by the server: `big` has 8388608 bytes"));
     assert_eq!(fs::read(there("small")).unwrap(), b"y");
-    eventually("the partial is removed", || {
-        fs::read_dir(there(".haul/staged")).unwrap().count() == 0
+    eventually("nothing half-written stays", || {
+        fs::read_dir(there(".haul/staged"))
+            .unwrap()
+            .all(|directory| fs::read_dir(directory.unwrap().path()).unwrap().next().is_none())
     });
 }
 

@@ -95,7 +95,8 @@ impl Change {
         match self {
             Self::File { mut staged, name } => {
                 staged.close(&name)?;
-                store.rename(parents, &store.staging, &staged.name, &name, touched)?;
+                let (staging, temporary) = store.staging.at(staged.place);
+                store.rename(parents, staging, &temporary, &name, touched)?;
                 staged.renamed = true;
                 Ok(())
             }
@@ -129,11 +130,11 @@ impl Store {
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let failed = |op| move |errno| StoreError::new(op, name, errno);
-        let staged = self.staged_name();
-        disk::make_link(&self.staging, &staged, target.as_bytes()).map_err(failed("make link"))?;
+        let (staging, staged) = self.staging.at(self.staging.place());
+        disk::make_link(staging, &staged, target.as_bytes()).map_err(failed("make link"))?;
         let published = match mtime {
             Some(mtime) => rustix::fs::utimensat(
-                &self.staging,
+                staging,
                 staged.as_str(),
                 &times(mtime),
                 AtFlags::SYMLINK_NOFOLLOW,
@@ -141,9 +142,9 @@ impl Store {
             .map_err(failed("set mtime of")),
             None => Ok(()),
         }
-        .and_then(|()| self.rename(parents, &self.staging, &staged, name, touched));
+        .and_then(|()| self.rename(parents, staging, &staged, name, touched));
         if published.is_err()
-            && let Err(errno) = disk::unlink(&self.staging, &staged)
+            && let Err(errno) = disk::unlink(staging, &staged)
         {
             tracing::warn!(file = staged, %errno, "could not remove a half-made link");
         }

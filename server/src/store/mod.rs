@@ -20,10 +20,11 @@ mod resume;
 mod root;
 mod space;
 mod staged;
+mod staging;
 mod sweep;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
@@ -38,16 +39,16 @@ pub(crate) use space::Reserved;
 pub(crate) use staged::Staged;
 
 use root::Root;
+use staging::Staging;
 
 /// The store of one server process, which holds the root's lock for life.
 #[derive(Debug)]
 pub(crate) struct Store {
     root: Root,
     /// `.haul/staged`: on the root's file system, named by no client, swept at start.
-    staging: OwnedFd,
+    staging: Staging,
     /// `.haul/partials`: large files under way and their journals.
     partials: OwnedFd,
-    next_staged: AtomicU64,
     /// Flushes of the whole file system that have failed.
     flush_failures: AtomicU64,
     /// Changes are flushed before they are told to be done.
@@ -86,7 +87,6 @@ impl Store {
             root,
             staging: recovered.staging,
             partials: recovered.partials,
-            next_staged: AtomicU64::new(0),
             flush_failures: AtomicU64::new(0),
             durable,
             boot: recovered.boot,
@@ -104,9 +104,5 @@ impl Store {
     /// A cache of parent directories, to be kept for moments only (see [`Parents`]).
     pub(crate) fn parents(&self) -> Parents<'_> {
         Parents::new(&self.root, Mode::from_raw_mode(0o777) - self.umask)
-    }
-
-    fn staged_name(&self) -> String {
-        format!("{:x}", self.next_staged.fetch_add(1, Ordering::Relaxed))
     }
 }

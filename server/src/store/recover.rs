@@ -4,11 +4,12 @@ use std::io::Read;
 use std::io::Write;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::error::OpenError;
 use super::root::Root;
+use super::staging::{DIRECTORIES, Staging, sweep};
 
 const PRIVATE: &str = ".haul";
 const STAGED: &str = "staged";
@@ -22,9 +23,9 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 pub(super) struct Recovered {
     /// Held for life; the kernel lets go of it however the process ends.
     pub(super) lock: OwnedFd,
-    /// The directory of half-written files, now empty.
-    pub(super) staging: OwnedFd,
-    /// Files removed from it.
+    /// The directories of half-written files, now empty.
+    pub(super) staging: Staging,
+    /// Files removed from them.
     pub(super) swept: usize,
     /// The directory of large files under way.
     pub(super) partials: OwnedFd,
@@ -57,8 +58,16 @@ pub(super) fn recover(root: &Root) -> Result<Recovered, OpenError> {
         tracing::warn!(%error, "could not write the process id into the lock file");
     }
 
-    let staging = private_directory(root, private.as_fd(), STAGED)?;
-    let swept = sweep(&staging).map_err(|errno| io("sweep", at(STAGED), errno))?;
+    private_directory(root, private.as_fd(), STAGED)?;
+    let mut directories = Vec::new();
+    let mut swept = 0;
+    for number in 0..DIRECTORIES {
+        let name = format!("{STAGED}/{number}");
+        let directory = private_directory(root, private.as_fd(), &name)?;
+        swept += sweep(&directory).map_err(|errno| io("sweep", at(&name), errno))?;
+        directories.push(directory);
+    }
+    let staging = Staging::new(directories);
     let partials = private_directory(root, private.as_fd(), PARTIALS)?;
     let boot = std::fs::read_to_string(BOOT_ID).map_err(|source| OpenError::Io {
         op: "read",
@@ -91,17 +100,4 @@ fn private_directory(
         Err(Errno::XDEV | Errno::LOOP) => Err(OpenError::StagingElsewhere { path: path() }),
         Err(errno) => Err(io("open", errno)),
     }
-}
-
-fn sweep(staging: &OwnedFd) -> Result<usize, Errno> {
-    let mut swept = 0;
-    for entry in rustix::fs::Dir::read_from(staging)? {
-        let entry = entry?;
-        if matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            continue;
-        }
-        rustix::fs::unlinkat(staging, entry.file_name(), AtFlags::empty())?;
-        swept += 1;
-    }
-    Ok(swept)
 }

@@ -10,13 +10,14 @@ use rustix::io::Errno;
 
 use super::attributes::{kept, times};
 use super::error::StoreError;
+use super::staging::Place;
 use super::{Store, disk};
 
 /// A file under way. Dropping it removes it.
 #[derive(Debug)]
 pub(crate) struct Staged {
     file: Option<OwnedFd>,
-    pub(super) name: String,
+    pub(super) place: Place,
     /// A handle of its own, so that dropping needs nobody's help.
     store: Arc<Store>,
     pub(super) renamed: bool,
@@ -31,13 +32,14 @@ impl Store {
         target: &Name,
         attributes: &Attributes,
     ) -> Result<Staged, StoreError> {
-        let name = self.staged_name();
+        let place = self.staging.place();
+        let (directory, name) = self.staging.at(place);
         let mode = kept(attributes.mode).unwrap_or(Mode::from_raw_mode(0o666) - self.umask);
-        let file = disk::create(&self.staging, &name, OFlags::WRONLY | OFlags::EXCL, mode)
+        let file = disk::create(directory, &name, OFlags::WRONLY | OFlags::EXCL, mode)
             .map_err(|errno| StoreError::new("stage", target, errno))?;
         let failures_before = self.flush_failures.load(Ordering::Acquire);
         let store = Arc::clone(self);
-        Ok(Staged { file: Some(file), name, store, renamed: false, failures_before })
+        Ok(Staged { file: Some(file), place, store, renamed: false, failures_before })
     }
 }
 
@@ -97,10 +99,12 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if !self.renamed
-            && let Err(errno) = disk::unlink(&self.store.staging, &self.name)
-        {
-            tracing::warn!(file = self.name, %errno, "could not remove a half-written file");
+        if self.renamed {
+            return;
+        }
+        let (directory, name) = self.store.staging.at(self.place);
+        if let Err(errno) = disk::unlink(directory, &name) {
+            tracing::warn!(file = name, %errno, "could not remove a half-written file");
         }
     }
 }
