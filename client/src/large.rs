@@ -23,6 +23,8 @@ pub struct Large {
     pub upload: Token,
     /// How it is cut.
     pub geometry: Geometry,
+    /// Connections that the run had lost by then.
+    pub opened_after: usize,
     /// Bytes that the server held before this run sent them.
     pub resumed: u64,
     /// Parts that the server holds already.
@@ -70,6 +72,7 @@ impl Large {
         upload: Token,
         geometry: Geometry,
         held: Bitmap,
+        opened_after: usize,
     ) -> Self {
         let fingerprint = source.fingerprint();
         let earlier = item.earlier.take();
@@ -97,7 +100,16 @@ impl Large {
             progress: false,
             over: false,
         };
-        Self { item, source, upload, geometry, resumed, held, state: Mutex::new(state) }
+        Self {
+            item,
+            source,
+            upload,
+            geometry,
+            opened_after,
+            resumed,
+            held,
+            state: Mutex::new(state),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, Parts> {
@@ -213,6 +225,7 @@ impl Large {
         let mut item = self.item.clone();
         if state.progress {
             item.attempts = 0;
+            item.interrupted = 0;
         }
         item.earlier = Some(Arc::new(Earlier {
             fingerprint: self.source.fingerprint(),

@@ -85,6 +85,7 @@ impl Slot<'_> {
         if let Err(error) = &result
             && error.is_lost()
         {
+            run.lost();
             let left = connection.leave(error);
             self.unfenced = left.items;
             if left.culprit_gone {

@@ -60,6 +60,8 @@ pub struct Run<'a> {
     durability: Mutex<Option<String>>,
     /// Connections that are not given up.
     left: AtomicUsize,
+    /// Connections that were lost.
+    losses: AtomicUsize,
 }
 
 impl Run<'_> {
@@ -87,6 +89,17 @@ impl Run<'_> {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.work.is_stopped() || self.work.is_finished()
+    }
+
+    /// How many connections were lost so far.
+    #[must_use]
+    pub fn losses(&self) -> usize {
+        self.losses.load(Ordering::Acquire)
+    }
+
+    /// A connection is lost.
+    pub fn lost(&self) {
+        self.losses.fetch_add(1, Ordering::AcqRel);
     }
 
     /// A connection is given up; returns whether it was the last one.
@@ -123,6 +136,7 @@ pub fn run(
         timeout,
         durability: Mutex::new(None),
         left: AtomicUsize::new(connections),
+        losses: AtomicUsize::new(0),
     };
     // A pool of its own: its threads block, and rayon's global pool must never.
     let pool = rayon::ThreadPoolBuilder::new()

@@ -169,6 +169,29 @@ fn upload_that_is_unknown_is_opened_again() {
     assert_eq!((&summary["bytes_resumed"], &summary["files"]), (&json!(0), &json!(1)));
 }
 
+/// A server that is started again and again between `open` and `commit` is no fault of the file.
+#[test]
+fn upload_that_is_unknown_after_each_restart_is_opened_again() {
+    let upload = Upload::start();
+    let (mut peer, _) = upload.fake.greet().unwrap();
+    // More often than a file may be refused.
+    for _ in 0..5 {
+        let open = expect(&mut peer, "open");
+        opened(&mut peer, &open["id"], PART_SIZE, &[0, 1, 2, 3, 4, 5]).unwrap();
+        expect(&mut peer, "commit");
+        drop(peer);
+        (peer, _) = upload.fake.greet().unwrap();
+        let commit = expect(&mut peer, "commit");
+        peer.send(&refusal(&commit["id"], "unknown_upload", true), b"").unwrap();
+    }
+    let open = expect(&mut peer, "open");
+    opened(&mut peer, &open["id"], PART_SIZE, &[0, 1, 2, 3, 4, 5]).unwrap();
+    let commit = expect(&mut peer, "commit");
+    done(&mut peer, &commit);
+    let (output, _) = upload.end();
+    assert_eq!(output.status.code(), Some(0));
+}
+
 #[test]
 fn upload_that_is_unknown_again_and_again_fails() {
     let upload = Upload::start();

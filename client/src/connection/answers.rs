@@ -129,7 +129,8 @@ impl Connection<'_> {
                 let geometry =
                     Geometry::new(source.size, part_size).map_err(ProtocolError::from)?;
                 let held = Bitmap::from_bytes(body);
-                let large = Arc::new(Large::new(item, source, upload, geometry, held));
+                let losses = self.run.losses();
+                let large = Arc::new(Large::new(item, source, upload, geometry, held, losses));
                 self.run.progress.resumed(large.resumed);
                 if large.is_complete() {
                     self.complete(large);

@@ -46,15 +46,22 @@ impl Connection<'_> {
         }
     }
 
-    /// The server, or another one in its place, does not know an upload any more: it is opened again,
-    /// which is no failure of the file as long as something was achieved in between.
+    /// The server, or another one in its place, does not know an upload any more: it is opened again.
+    /// That is no failure of the file if something was achieved in between, or if a connection was lost,
+    /// which a server may be with that was started again; so often as connections may be lost in a row.
     pub(super) fn reopen(&self, large: &Arc<Large>, refusal: Refusal) {
+        let run = self.run;
+        let mut item = large.reopened();
         if !large.has_progress() {
-            self.end_large(large, FileError::Refused(refusal));
-        } else if large.end() {
-            self.run.work.end_large();
-            self.run.progress.not_resumed(large.resumed);
-            self.run.work.add_urgent(Task::Item(large.reopened()));
+            item.interrupted += 1;
+            if large.opened_after == run.losses() || item.interrupted > run.retries {
+                return self.end_large(large, FileError::Refused(refusal));
+            }
+        }
+        if large.end() {
+            run.work.end_large();
+            run.progress.not_resumed(large.resumed);
+            run.work.add_urgent(Task::Item(item));
         }
     }
 

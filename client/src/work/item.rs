@@ -21,6 +21,8 @@ pub struct Item {
     pub attempts: u32,
     /// How often it is blamed for the loss of a connection.
     pub losses: u32,
+    /// How often, in a row, its upload was gone after the loss of a connection.
+    pub interrupted: u32,
     /// What is known of a large file that was open before.
     pub earlier: Option<Arc<Earlier>>,
 }
@@ -29,7 +31,7 @@ impl Item {
     /// Not tried yet.
     #[must_use]
     pub fn new(path: PathBuf, name: Name, kind: Kind) -> Self {
-        Self { path, name, kind, attempts: 0, losses: 0, earlier: None }
+        Self { path, name, kind, attempts: 0, losses: 0, interrupted: 0, earlier: None }
     }
 
     /// A connection was lost while this had no answer. If it is blamed for that, and was more than
