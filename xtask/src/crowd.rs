@@ -16,6 +16,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::median;
+
 /// Options of the chore.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -45,11 +47,13 @@ const SLOW_LEN: usize = 3600;
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let binaries = binaries::build(true)?;
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+    let connections = (options.idle + options.slow) as u64;
+    allow_files(3 * connections + 20_000)?;
+    let wanted = (connections + 100).to_string();
     let start = || {
         let directory = TempDir::new_in(&options.tmp)?;
-        Hauld::start_in(directory, Command::new(&binaries.hauld), &[])
+        let args = ["--durability", "none", "--max-connections", &wanted];
+        Hauld::start_in(directory, Command::new(&binaries.hauld), &args)
     };
     let (alone, crowded) = (start()?, start()?);
     let upload = |server: &Hauld, run: usize| upload(&binaries.haul, &options.tree, server, run);
@@ -101,7 +105,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             Ok(())
         });
         let grown = crowded.status("VmRSS")?.saturating_sub(before);
-        let connections = (options.idle + options.slow) as u64;
         println!(
             "threads: {threads} before, {} with {connections} connections more",
             crowded.status("Threads")?
@@ -129,6 +132,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     println!("ratio {:.2}", crowded / alone);
     ensure!(crowded <= 1.2 * alone, "the crowd costs more than a fifth");
     Ok(())
+}
+
+/// Lets this process, and those that it starts, open so many files.
+fn allow_files(wanted: u64) -> anyhow::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.map(|maximum| maximum.max(wanted));
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
+    // Only root may have more than it was given.
+    raised.with_context(|| format!("{wanted} files can't be opened at once; see ulimit -Hn"))
 }
 
 /// Every connection still works: each puts a file.
@@ -179,12 +191,6 @@ fn upload(haul: &Path, tree: &Path, server: &Hauld, run: usize) -> anyhow::Resul
     ensure!(status.success(), "haul ended with {status}");
     std::fs::remove_dir_all(server.root().join(format!("run-{run}")))?;
     Ok(seconds)
-}
-
-/// The middle one.
-pub(crate) fn median(times: &mut [f64]) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]

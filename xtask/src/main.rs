@@ -1,12 +1,13 @@
-//! Chores of the workspace, one file each: `cargo xtask e2e`, `crowd`, `bench`, `durable`, `torture`, `ci`.
+//! Chores of the workspace, one file each: `cargo xtask e2e`, `crowd`, `bench`, `scale`, `torture`, `ci`.
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
 
 mod bench;
 mod ci;
 mod crowd;
-mod durable;
 mod e2e;
+mod random;
+mod scale;
 mod torture;
 
 use clap::Parser;
@@ -18,10 +19,13 @@ enum Chore {
     E2e(e2e::Options),
     /// Upload while thousands of idle and slow connections are open, and show what they cost.
     Crowd(crowd::Options),
-    /// Measure haul beside an rsync daemon and `cp -r`, in one run.
+    /// Measure haul beside what a user would pick instead, in one run.
     Bench(bench::Options),
-    /// Measure what durability costs on a real disk, beside `rsync --fsync`, in one run.
-    Durable(durable::Options),
+    /// Show time and memory as files and clients become more.
+    Scale(scale::Options),
+    /// Run one command and write what it took; for `bench`.
+    #[command(hide = true)]
+    Timed(bench::timed::Options),
     /// Send a tree again and again while everything goes wrong, and see that nothing is lost.
     Torture(torture::Options),
     /// All checks: formatting, lints, documentation, package, tests, e2e.
@@ -33,8 +37,15 @@ fn main() -> anyhow::Result<()> {
         Chore::E2e(options) => e2e::run(&options),
         Chore::Crowd(options) => crowd::run(&options),
         Chore::Bench(options) => bench::run(&options),
-        Chore::Durable(options) => durable::run(&options),
+        Chore::Scale(options) => scale::run(&options),
+        Chore::Timed(options) => bench::timed::run(&options),
         Chore::Torture(options) => torture::run(&options),
         Chore::Ci => ci::run(),
     }
+}
+
+/// The middle one.
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use blake3::{Hash, Hasher};
 
-use super::random::Random;
+use crate::random::Random;
 
 const MIB: u64 = 1 << 20;
 

@@ -14,9 +14,9 @@ use anyhow::{Context, bail, ensure};
 use blake3::{Hash, Hasher};
 
 use super::client::Acks;
-use super::random::Random;
 use super::report::Watched;
 use super::tree::{Tree, Version};
+use crate::random::Random;
 
 /// Bytes that are read before there is a pause.
 const BUDGET: u64 = 8 << 20;

@@ -1,0 +1,83 @@
+//! What the header of one small file costs on both sides, without and with its digest.
+
+#![expect(clippy::unwrap_used, reason = "in a benchmark, a panic is the message")]
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use haul_protocol::limits::VERSION;
+use haul_protocol::{
+    Answer, Answers, Attributes, Decoder, Digest, Event, Hello, Mtime, Name, Op, Requests, encode,
+};
+
+fn main() {
+    divan::main();
+}
+
+fn put() -> Op {
+    Op::Put {
+        name: Name::parse(b"toolchain/lib/rustlib/src/library/core/num.rs").unwrap(),
+        size: 3000,
+        digest: Digest::of(&[7; 3000]),
+        attributes: Attributes {
+            mode: Some(0o644),
+            mtime: Some(Mtime { s: 1_700_000_000, ns: 123_456_789 }),
+        },
+    }
+}
+
+#[divan::bench]
+fn encode_put(bencher: Bencher<'_, '_>) {
+    let op = put();
+    let mut wire = Vec::with_capacity(4096);
+    bencher.counter(ItemsCount::new(1_u32)).bench_local(|| {
+        wire.clear();
+        encode::request(12_345, 3000, &op, &mut wire).unwrap();
+        wire.len()
+    });
+}
+
+#[divan::bench]
+fn decode_put(bencher: Bencher<'_, '_>) {
+    let hello = Hello {
+        version: VERSION,
+        agent: String::from("bench"),
+        client: String::from("bench"),
+        slot: 0,
+        identity: None,
+        must: Vec::new(),
+    };
+    let mut first = Vec::new();
+    encode::hello(&hello, &mut first).unwrap();
+    let mut decoder = Decoder::new(Requests::default());
+    assert!(matches!(decoder.decode(&mut &first[..]), Ok(Some(Event::Header(_)))));
+    let mut wire = Vec::new();
+    encode::request(1, 3000, &put(), &mut wire).unwrap();
+    wire.resize(wire.len() + 3000, 7);
+    bencher.counter(ItemsCount::new(1_u32)).bench_local(|| {
+        let mut input = &wire[..];
+        let mut events = 0;
+        while let Some(event) = decoder.decode(&mut input).unwrap() {
+            divan::black_box(&event);
+            events += 1;
+        }
+        events
+    });
+}
+
+#[divan::bench]
+fn encode_and_decode_ack(bencher: Bencher<'_, '_>) {
+    let mut decoder = Decoder::new(Answers);
+    let mut wire = Vec::with_capacity(64);
+    bencher.counter(ItemsCount::new(1_u32)).bench_local(|| {
+        wire.clear();
+        encode::answer(&Answer::Ack(123_456), &mut wire).unwrap();
+        let mut input = &wire[..];
+        decoder.decode(&mut input).unwrap().is_some()
+    });
+}
+
+#[divan::bench(args = [300, 3000, 30_000])]
+fn digest(bencher: Bencher<'_, '_>, len: usize) {
+    let bytes = vec![7; len];
+    bencher.counter(divan::counter::BytesCount::new(len)).bench(|| Digest::of(&bytes));
+}

@@ -1,0 +1,282 @@
+//! What haul is measured against, and which of them does which work.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use clap::ValueEnum;
+use haul_tests::binaries::Binaries;
+use serde::Serialize;
+
+use super::workload::Workload;
+
+/// A way to get files to another machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Peer {
+    /// `haul put` to `hauld`.
+    Haul,
+    /// `rsync -a` to an rsync daemon.
+    Rsync,
+    /// `tar` through `nc`.
+    Tar,
+    /// `cp -r`, on one machine.
+    Cp,
+    /// `lftp mirror -R` to vsftpd.
+    Lftp,
+    /// `curl -T` to vsftpd.
+    Curl,
+    /// `socat`, one file.
+    Socat,
+    /// `scp -r` to sshd.
+    Scp,
+    /// A few lines of Python: a connection a file.
+    Classic,
+}
+
+/// Which peer does which work. Those that send one file at a time don't send trees, and what needs
+/// other programs' patience is not asked for all that others have shown.
+const MATRIX: [(Workload, &[Peer]); 6] = {
+    use Peer::{Classic, Cp, Curl, Haul, Lftp, Rsync, Scp, Socat, Tar};
+    [
+        (Workload::Tiny, &[Haul, Rsync, Tar, Cp, Lftp, Scp]),
+        (Workload::Toolchain, &[Haul, Rsync, Tar, Cp]),
+        (Workload::Share, &[Haul, Rsync, Tar, Cp]),
+        (Workload::Big, &[Haul, Rsync, Tar, Cp, Curl, Socat, Scp, Classic]),
+        (Workload::Durable, &[Haul, Rsync]),
+        (Workload::Far, &[Haul, Rsync, Tar]),
+    ]
+};
+
+/// Who does this work.
+pub(crate) fn peers_of(workload: Workload) -> &'static [Peer] {
+    MATRIX.iter().find(|(of, _)| *of == workload).map_or(&[], |(_, peers)| peers)
+}
+
+/// Where a peer works, and how.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) binaries: &'a Binaries,
+    /// A directory of its own, with the target in it.
+    pub(crate) directory: &'a Path,
+    pub(crate) port: u16,
+    /// Whether everything is flushed.
+    pub(crate) durable: bool,
+}
+
+impl Place<'_> {
+    /// Where files arrive.
+    pub(crate) fn target(&self) -> PathBuf {
+        self.directory.join("target")
+    }
+
+    fn file(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        let path = self.directory.join(name);
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+}
+
+impl Peer {
+    /// As on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Haul => "haul",
+            Self::Rsync => "rsync daemon",
+            Self::Tar => "tar over nc",
+            Self::Cp => "cp -r, local",
+            Self::Lftp => "lftp, vsftpd",
+            Self::Curl => "curl, vsftpd",
+            Self::Socat => "socat",
+            Self::Scp => "scp",
+            Self::Classic => "classic pair",
+        }
+    }
+
+    /// The programs that it needs and that are not there.
+    pub(crate) fn missing(self) -> Vec<&'static str> {
+        let needed: &[&str] = match self {
+            Self::Haul => &[],
+            Self::Rsync => &["rsync"],
+            Self::Tar => &["tar", "nc"],
+            Self::Cp => &["cp"],
+            Self::Lftp => &["lftp", "vsftpd"],
+            Self::Curl => &["curl", "vsftpd"],
+            Self::Socat => &["socat"],
+            Self::Scp => &["scp", "sshd", "ssh-keygen"],
+            Self::Classic => &["python3"],
+        };
+        needed.iter().copied().filter(|program| path_of(program).is_none()).collect()
+    }
+
+    /// Whether modes and times arrive too, to the nanosecond. Bytes and names do with all.
+    pub(crate) fn keeps_attributes(self) -> bool {
+        matches!(self, Self::Haul | Self::Rsync | Self::Cp)
+    }
+
+    /// Whether its server ends when the client has, and not before everything is written.
+    pub(crate) fn server_ends(self) -> bool {
+        matches!(self, Self::Tar | Self::Socat)
+    }
+
+    /// The server, if it has one.
+    pub(crate) fn server(self, source: &Path, at: &Place<'_>) -> anyhow::Result<Option<Command>> {
+        let (port, target) = (at.port.to_string(), at.target());
+        let command = match self {
+            Self::Cp => return Ok(None),
+            Self::Haul => {
+                let mut hauld = Command::new(&at.binaries.hauld);
+                hauld.args(["--listen", &format!("127.0.0.1:{port}"), "--root"]).arg(target);
+                hauld.args(["--durability", if at.durable { "group" } else { "none" }]);
+                hauld
+            }
+            Self::Rsync => {
+                let config = format!(
+                    "use chroot = no\naddress = 127.0.0.1\n[t]\npath = {}\nread only = no\n\
+                     uid = {}\ngid = {}\n",
+                    target.display(),
+                    rustix::process::getuid().as_raw(),
+                    rustix::process::getgid().as_raw(),
+                );
+                let mut rsync = Command::new("rsync");
+                rsync.args(["--daemon", "--no-detach", "--port", &port, "--config"]);
+                rsync.arg(at.file("rsyncd.conf", &config)?);
+                rsync
+            }
+            Self::Tar => {
+                let mut sh = Command::new("sh");
+                sh.args(["-c", "nc -l 127.0.0.1 \"$1\" | tar x -p -C \"$2\"", "sh", &port]);
+                sh.arg(target);
+                sh
+            }
+            Self::Socat => {
+                let mut socat = Command::new("socat");
+                socat.args(["-u", "-b", "262144"]);
+                socat.arg(format!("TCP-LISTEN:{port},bind=127.0.0.1"));
+                let name = source.file_name().context("a source has a name")?;
+                socat.arg(format!("CREATE:{}", target.join(name).display()));
+                socat
+            }
+            Self::Lftp | Self::Curl => {
+                let config = format!(
+                    "listen=YES\nlisten_address=127.0.0.1\nlisten_port={port}\nbackground=NO\n\
+                     anonymous_enable=YES\nno_anon_password=YES\nanon_root={}\nwrite_enable=YES\n\
+                     anon_upload_enable=YES\nanon_mkdir_write_enable=YES\nanon_umask=022\n\
+                     anon_other_write_enable=YES\nallow_writeable_chroot=YES\n\
+                     run_as_launching_user=YES\nseccomp_sandbox=NO\nxferlog_enable=NO\n",
+                    target.display(),
+                );
+                let mut vsftpd = Command::new("vsftpd");
+                vsftpd.arg(at.file("vsftpd.conf", &config)?);
+                vsftpd
+            }
+            Self::Scp => {
+                for key in ["host", "user"] {
+                    let mut keygen = Command::new("ssh-keygen");
+                    keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]);
+                    ensure!(keygen.arg(at.directory.join(key)).status()?.success(), "no key");
+                }
+                let place = at.directory.display();
+                let config = format!(
+                    "Port {port}\nListenAddress 127.0.0.1\nHostKey {place}/host\n\
+                     AuthorizedKeysFile {place}/user.pub\nStrictModes no\nUsePAM no\n\
+                     PidFile none\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n",
+                );
+                // Where it is not a service, nobody has made this. If that fails, sshd says so.
+                let _ = fs::create_dir_all("/run/sshd");
+                // It starts itself again for each connection, and wants to be named in full for that.
+                let mut sshd = Command::new(path_of("sshd").context("sshd is there")?);
+                sshd.args(["-D", "-e", "-f"]).arg(at.file("sshd.conf", &config)?);
+                sshd
+            }
+            Self::Classic => {
+                let mut python = Command::new("python3");
+                python.arg(at.file("classic.py", include_str!("classic.py"))?);
+                python.args(["serve", &port]).arg(target);
+                python
+            }
+        };
+        Ok(Some(command))
+    }
+
+    /// What sends `source` to the server behind `port`.
+    pub(crate) fn client(
+        self,
+        source: &Path,
+        port: u16,
+        at: &Place<'_>,
+    ) -> anyhow::Result<Command> {
+        let name = source.file_name().context("a source has a name")?;
+        let mut command = match self {
+            Self::Haul => Command::new(&at.binaries.haul),
+            Self::Rsync => Command::new("rsync"),
+            Self::Tar => Command::new("sh"),
+            Self::Cp => Command::new("cp"),
+            Self::Lftp => Command::new("lftp"),
+            Self::Curl => Command::new("curl"),
+            Self::Socat => Command::new("socat"),
+            Self::Scp => Command::new("scp"),
+            Self::Classic => Command::new("python3"),
+        };
+        match self {
+            Self::Haul => {
+                command.args(["put", "--quiet"]).arg(source).arg(format!("127.0.0.1:{port}"));
+            }
+            Self::Rsync => {
+                command.args(["-a", "--whole-file"]);
+                command.args(at.durable.then_some("--fsync"));
+                command.arg(source).arg(format!("rsync://127.0.0.1:{port}/t/"));
+            }
+            Self::Tar => {
+                let script = "tar c -C \"$1\" \"$2\" | nc -N 127.0.0.1 \"$3\"";
+                command.args(["-c", script, "sh"]);
+                command.arg(source.parent().context("a source has a parent")?).arg(name);
+                command.arg(port.to_string());
+            }
+            Self::Cp => {
+                command.args(["-r", "--preserve=mode,timestamps"]).arg(source).arg(at.target());
+            }
+            Self::Lftp => {
+                let (from, to) = (source.display(), Path::new(name).display());
+                command.args([
+                    "-c",
+                    &format!(
+                        "set net:max-retries 1; open -u anonymous, ftp://127.0.0.1:{port}; \
+                     mirror -R -P 8 {from} {to}"
+                    ),
+                ]);
+            }
+            Self::Curl => {
+                command.args(["-sS", "-T"]).arg(source).arg(format!("ftp://127.0.0.1:{port}/"));
+            }
+            Self::Socat => {
+                command.args(["-u", "-b", "262144"]);
+                command.arg(format!("OPEN:{}", source.display()));
+                command.arg(format!("TCP:127.0.0.1:{port}"));
+            }
+            Self::Scp => {
+                command.args(["-q", "-r", "-p", "-P", &port.to_string(), "-i"]);
+                command.arg(at.directory.join("user"));
+                command.args(["-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes"]);
+                command.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]);
+                command.arg(source).arg(format!("127.0.0.1:{}", at.target().display()));
+            }
+            Self::Classic => {
+                command.arg(at.directory.join("classic.py")).args(["send", &port.to_string()]);
+                command.arg(source);
+            }
+        }
+        Ok(command)
+    }
+}
+
+/// Where a program is; servers may be where users don't look.
+fn path_of(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let servers = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(servers)
+        .map(|directory| directory.join(program))
+        .find(|path| path.is_file())
+}

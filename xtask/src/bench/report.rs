@@ -1,0 +1,167 @@
+//! What is shown and kept of the races: a table, all samples as JSON, and a chart.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde::Serialize;
+
+use super::chart;
+use super::peer::Peer;
+use super::race::{Outcome, Turn};
+use super::timed::Figures;
+use crate::median;
+
+/// Everything that was measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    machine: Machine,
+    /// Of the sources that were built; with a mark if they had been changed.
+    commit: String,
+    rounds: usize,
+    outcomes: Vec<Outcome>,
+}
+
+#[derive(Debug, Serialize)]
+struct Machine {
+    processor: String,
+    cores: usize,
+    memory_kib: u64,
+    kernel: String,
+}
+
+/// One peer's figures of one workload.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) peer: Peer,
+    pub(crate) scaled: bool,
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+    /// haul's time by this peer's, the median of all rounds.
+    ratio: Option<f64>,
+    client_cpu: f64,
+    server_cpu: Option<f64>,
+    client_mib: f64,
+    server_mib: Option<f64>,
+}
+
+impl Report {
+    pub(crate) fn new(rounds: usize) -> anyhow::Result<Self> {
+        let line = |path: &str, key: &str| -> anyhow::Result<String> {
+            let text = fs::read_to_string(path)?;
+            let value = text.lines().find_map(|line| line.strip_prefix(key)?.split(':').nth(1));
+            Ok(value.unwrap_or("?").trim().to_owned())
+        };
+        let memory = line("/proc/meminfo", "MemTotal")?;
+        let machine = Machine {
+            processor: line("/proc/cpuinfo", "model name")?,
+            cores: std::thread::available_parallelism()?.get(),
+            memory_kib: memory.split(' ').next().unwrap_or_default().parse()?,
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+        };
+        let git = Command::new("git").args(["describe", "--always", "--dirty"]).output()?;
+        let commit = String::from_utf8(git.stdout)?.trim().to_owned();
+        Ok(Self { machine, commit, rounds, outcomes: Vec::new() })
+    }
+
+    /// Adds a workload, and prints its part of the table.
+    pub(crate) fn add(&mut self, outcome: Outcome) {
+        print!("{}", table(&outcome));
+        self.outcomes.push(outcome);
+    }
+
+    /// Writes table, samples and chart.
+    pub(crate) fn write(&self, directory: &Path) -> anyhow::Result<()> {
+        let machine = &self.machine;
+        let mut text = format!(
+            "{}, {} cores, {} GiB, Linux {}; commit {}; medians of {} rounds (least to most)\n",
+            machine.processor,
+            machine.cores,
+            machine.memory_kib >> 20,
+            machine.kernel,
+            self.commit,
+            self.rounds,
+        );
+        self.outcomes.iter().for_each(|outcome| text += &table(outcome));
+        fs::write(directory.join("bench.md"), text)?;
+        fs::write(directory.join("bench.json"), serde_json::to_vec_pretty(self)?)?;
+        fs::write(directory.join("bench.svg"), chart::draw(&self.outcomes))?;
+        println!("written to {}", directory.display());
+        Ok(())
+    }
+}
+
+fn cpu(figures: &Figures) -> f64 {
+    figures.user + figures.system
+}
+
+/// The figures of all peers that have a time, in the order of the matrix.
+pub(crate) fn rows(outcome: &Outcome) -> Vec<Row> {
+    let of = |peer: Peer| -> Vec<&Turn> {
+        outcome.turns.iter().filter(|turn| turn.peer == peer).collect()
+    };
+    let middle = |turns: &[&Turn], figure: &dyn Fn(&Turn) -> Option<f64>| {
+        let mut figures: Vec<f64> = turns.iter().filter_map(|turn| figure(turn)).collect();
+        (!figures.is_empty()).then(|| median(&mut figures))
+    };
+    let haul = of(Peer::Haul);
+    let mut rows = Vec::new();
+    for &peer in super::peer::peers_of(outcome.workload) {
+        let turns = of(peer);
+        let Some(median) = middle(&turns, &|turn| Some(turn.seconds)) else { continue };
+        let scaled = outcome.scaled.contains(&peer);
+        let seconds = || turns.iter().map(|turn| turn.seconds);
+        rows.push(Row {
+            peer,
+            scaled,
+            median,
+            least: seconds().fold(f64::INFINITY, f64::min),
+            most: seconds().fold(0.0, f64::max),
+            ratio: middle(&haul, &|mine| {
+                let other = turns.iter().find(|turn| scaled || turn.round == mine.round)?;
+                Some(mine.seconds / other.seconds)
+            }),
+            client_cpu: middle(&turns, &|turn| Some(cpu(&turn.client))).unwrap_or_default(),
+            server_cpu: middle(&turns, &|turn| turn.server.as_ref().map(cpu)),
+            client_mib: middle(&turns, &|turn| Some(turn.client.peak_kib as f64 / 1024.0))
+                .unwrap_or_default(),
+            server_mib: middle(&turns, &|turn| {
+                turn.server.as_ref().map(|figures| figures.peak_kib as f64 / 1024.0)
+            }),
+        });
+    }
+    rows
+}
+
+/// The table of one workload, as Markdown.
+fn table(outcome: &Outcome) -> String {
+    let name = outcome.workload.name();
+    let size = humansize::format_size(outcome.bytes, humansize::BINARY);
+    let mut text =
+        format!("\n### {name}: {} files, {size}, to {}\n\n", outcome.files, outcome.target);
+    text += "| | seconds | haul's time by this | CPU s, client + server | peak MiB, client + server |\n";
+    text += "|---|---|---|---|---|\n";
+    for row in rows(outcome) {
+        let seconds = match row.scaled {
+            true => format!("{:.1}, scaled from a part", row.median),
+            false => format!("{:.2} ({:.2} to {:.2})", row.median, row.least, row.most),
+        };
+        let ratio = row.ratio.filter(|_| row.peer != Peer::Haul);
+        let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+        let both = |client: f64, server: Option<f64>, digits: usize| match server {
+            Some(server) => format!("{client:.digits$} + {server:.digits$}"),
+            None => format!("{client:.digits$}"),
+        };
+        let cpu = both(row.client_cpu, row.server_cpu, 2);
+        let memory = both(row.client_mib, row.server_mib, 0);
+        // A string never fails.
+        let _ = writeln!(text, "| {} | {seconds} | {ratio} | {cpu} | {memory} |", row.peer.name());
+    }
+    for (peer, why) in &outcome.without {
+        let why = why.lines().next().unwrap_or_default();
+        let _ = writeln!(text, "| {} | no time: {why} | | | |", peer.name());
+    }
+    text
+}
