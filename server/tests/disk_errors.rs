@@ -44,6 +44,14 @@ impl Setup {
         Self { root, server: Some(server), address }
     }
 
+    /// As on a file system where files under way must have names.
+    fn named(durability: &str) -> Self {
+        fail::cfg("disk::link", "1*return(EIO)").unwrap();
+        let setup = Self::new(durability);
+        fail::remove("disk::link");
+        setup
+    }
+
     fn read(&self, name: &str) -> Vec<u8> {
         fs::read(self.root.path().join(name)).unwrap()
     }
@@ -198,28 +206,38 @@ fn leftovers(root: &Path) -> usize {
 #[test]
 fn every_operation_fails_for_a_small_file() {
     let scenario = FailScenario::setup();
-    for durability in ["none", "group"] {
-        let setup = Setup::new(durability);
+    for (durability, named) in [("none", true), ("none", false), ("group", true), ("group", false)]
+    {
+        let setup = if named { Setup::named(durability) } else { Setup::new(durability) };
         let mut client = Client::connect(&setup);
-        for (operation, group_only) in [
-            ("open", false),
-            ("write", false),
-            ("close", false),
-            ("rename", false),
-            ("fsync", true),
+        for (operation, skip, named_only, group_only) in [
+            ("open", 0, None, false),
+            ("write", 0, None, false),
+            ("close", 0, Some(true), false),
+            // The final name, and the one that it has for a moment because that is taken.
+            ("link", 0, Some(false), false),
+            ("link", 1, Some(false), false),
+            ("rename", 0, None, false),
+            ("fsync", 0, None, true),
         ] {
-            if group_only && durability == "none" {
+            if group_only && durability == "none" || named_only.is_some_and(|only| only != named) {
                 continue;
             }
             for (error, code) in [("ENOSPC", "no_space"), ("EIO", "io")] {
                 // What close(2) says is told as it is.
                 let code = if operation == "close" { "io" } else { code };
                 let point = format!("disk::{operation}");
-                fail::cfg(&point, &format!("1*return({error})")).unwrap();
+                let action = match skip {
+                    0 => format!("1*return({error})"),
+                    skip => format!("{skip}*off->1*return({error})"),
+                };
+                fail::cfg(&point, &action).unwrap();
                 let answer = client.put("small", b"new");
-                assert_eq!(Client::code(&answer), code, "{durability} {point} {error}");
-                assert_eq!(setup.read("small"), b"old", "{durability} {point} {error}");
-                assert_eq!(leftovers(setup.root.path()), 0, "{durability} {point} {error}");
+                let what = format!("{durability} {named} {point} {skip} {error}");
+                assert_eq!(Client::code(&answer), code, "{what}");
+                assert_eq!(setup.read("small"), b"old", "{what}");
+                assert_eq!(leftovers(setup.root.path()), 0, "{what}");
+                fail::remove(&point);
                 // The same connection goes on, and so does everything else.
                 assert_eq!(Client::code(&client.put("other", b"x")), "ack");
                 assert_eq!(setup.read("other"), b"x");
@@ -328,7 +346,7 @@ fn uncertain_commit_stays_uncertain_until_it_is_flushed() {
 #[test]
 fn unlink_that_fails_harms_nothing() {
     let scenario = FailScenario::setup();
-    let setup = Setup::new("group");
+    let setup = Setup::named("group");
     let mut client = Client::connect(&setup);
     fail::cfg("disk::write", "1*return(EIO)").unwrap();
     fail::cfg("disk::unlink", "1*return(EIO)").unwrap();
@@ -344,7 +362,7 @@ fn unlink_that_fails_harms_nothing() {
 fn close_or_fsync_error_dropped() {
     let scenario = FailScenario::setup();
     for point in ["disk::close", "disk::fsync"] {
-        let setup = Setup::new("group");
+        let setup = Setup::named("group");
         let mut client = Client::connect(&setup);
         fail::cfg(point, "1*return(EIO)").unwrap();
         assert_eq!(Client::code(&client.put("small", b"new")), "io", "{point}");

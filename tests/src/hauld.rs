@@ -149,12 +149,20 @@ impl Hauld {
         Ok(names)
     }
 
-    /// Names of half-written files.
+    /// Half-written files. Those without a name may be listed twice while they get one.
     ///
     /// # Errors
     /// If the private directory can't be read.
     pub fn staged(&self) -> anyhow::Result<Vec<PathBuf>> {
         let mut staged = Vec::new();
+        // Those without a name are to be seen as long as they are open.
+        for open in std::fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten() {
+            let open = open?.path();
+            let place = std::fs::read_link(&open).unwrap_or_default();
+            if place.starts_with(self.root.join(".haul/staged")) && !place.is_dir() {
+                staged.push(open);
+            }
+        }
         for directory in std::fs::read_dir(self.root.join(".haul/staged"))? {
             for entry in std::fs::read_dir(directory?.path())? {
                 staged.push(entry?.path());

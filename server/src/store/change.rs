@@ -93,16 +93,10 @@ impl Change {
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         match self {
-            Self::File { mut staged, name } => {
-                staged.close(&name)?;
-                let (staging, temporary) = store.staging.at(staged.place);
-                store.rename(parents, staging, &temporary, &name, touched)?;
-                staged.renamed = true;
-                Ok(())
-            }
+            Self::File { staged, name } => staged.publish(&name, parents, touched),
             Self::Upload(finished) => finished.publish(store, parents, touched),
             Self::Link { name, target, mtime } => {
-                store.link(parents, &name, &target, mtime, touched)
+                store.make_link(parents, &name, &target, mtime, touched)
             }
             Self::Directory { name, mode } => store.make_directory(parents, &name, mode, touched),
             Self::Attributes { name, attributes } => {
@@ -121,7 +115,7 @@ impl Store {
     }
 
     /// Publishes a symbolic link, replacing a file or link.
-    fn link(
+    fn make_link(
         &self,
         parents: &Parents<'_>,
         name: &Name,

@@ -38,6 +38,38 @@ impl Store {
         }
     }
 
+    /// Gives a file without a name its final one. What is in its place is replaced by a rename, for
+    /// which it must have a name of ours for a moment.
+    pub(super) fn link(
+        &self,
+        parents: &Parents<'_>,
+        file: impl AsFd,
+        name: &Name,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        let (above, last) = name.split();
+        let parent = parents.of(name)?;
+        match disk::link(&file, &parent, last) {
+            Ok(()) => {
+                touched.directory(above, &parent);
+                return Ok(());
+            }
+            // Also if the parent was removed since it was opened: the rename looks again.
+            Err(Errno::EXIST | Errno::NOENT) => {}
+            Err(errno) => return Err(StoreError::new("publish", name, errno)),
+        }
+        let (directory, temporary) = self.staging.at(self.staging.place());
+        disk::link(&file, directory, temporary.as_bytes())
+            .map_err(|errno| StoreError::new("publish", name, errno))?;
+        let renamed = self.rename(parents, directory, &temporary, name, touched);
+        if renamed.is_err()
+            && let Err(errno) = disk::unlink(directory, &temporary)
+        {
+            tracing::warn!(file = temporary, %errno, "could not remove a half-published file");
+        }
+        renamed
+    }
+
     /// Moves a file or link of ours to its final name.
     pub(super) fn rename(
         &self,

@@ -23,6 +23,14 @@ pub(super) enum Op {
         name: Vec<u8>,
         file: Object,
     },
+    CreateUnnamed {
+        file: Object,
+    },
+    Link {
+        file: Object,
+        to: Object,
+        target: Vec<u8>,
+    },
     Write {
         file: Object,
         offset: u64,
@@ -114,6 +122,15 @@ impl Op {
         let inode = inode(file);
         let file = with(|recorder| recorder.new_object(inode));
         Self::Create { directory: object(directory), name: name.to_vec(), file }
+    }
+
+    pub(super) fn create_unnamed(file: impl AsFd) -> Self {
+        let inode = inode(file);
+        Self::CreateUnnamed { file: with(|recorder| recorder.new_object(inode)) }
+    }
+
+    pub(super) fn link(file: impl AsFd, to: impl AsFd, target: &[u8]) -> Self {
+        Self::Link { file: object(file), to: object(to), target: target.to_vec() }
     }
 
     pub(super) fn write(file: impl AsFd, offset: u64, bytes: &[u8]) -> Self {

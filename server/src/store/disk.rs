@@ -36,6 +36,28 @@ pub(super) fn create(
     Ok(file)
 }
 
+/// Makes a new file without a name, which is gone with its last handle unless it is given one by
+/// [`link`] (open(2), `O_TMPFILE`). The directory says on which file system.
+pub(super) fn create_unnamed(directory: impl AsFd, mode: Mode) -> Result<OwnedFd, Errno> {
+    may_fail!("open");
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&directory, c".", flags, mode)?;
+    #[cfg(test)]
+    record(|| Op::create_unnamed(&file));
+    Ok(file)
+}
+
+/// Gives a file its first name, which must be free.
+///
+/// Before Linux 6.10 a process without `CAP_DAC_READ_SEARCH` is told that there is no such file.
+pub(super) fn link(file: impl AsFd, to: impl AsFd, target: &[u8]) -> Result<(), Errno> {
+    may_fail!("link");
+    rustix::fs::linkat(&file, c"", &to, target, AtFlags::EMPTY_PATH)?;
+    #[cfg(test)]
+    record(|| Op::link(&file, &to, target));
+    Ok(())
+}
+
 /// Writes all of `bytes` at `offset`.
 pub(super) fn write_at(file: impl AsFd, mut offset: u64, mut bytes: &[u8]) -> Result<(), Errno> {
     may_fail!("write");

@@ -10,6 +10,8 @@ use rustix::io::Errno;
 
 use super::attributes::{kept, times};
 use super::error::StoreError;
+use super::group::Touched;
+use super::root::Parents;
 use super::staging::Place;
 use super::{Store, disk};
 
@@ -17,10 +19,11 @@ use super::{Store, disk};
 #[derive(Debug)]
 pub(crate) struct Staged {
     file: Option<OwnedFd>,
-    pub(super) place: Place,
+    /// `None`: it has no name.
+    place: Option<Place>,
     /// A handle of its own, so that dropping needs nobody's help.
     store: Arc<Store>,
-    pub(super) renamed: bool,
+    published: bool,
     /// Flushes of the file system that had failed when it was made.
     pub(super) failures_before: u64,
 }
@@ -32,14 +35,18 @@ impl Store {
         target: &Name,
         attributes: &Attributes,
     ) -> Result<Staged, StoreError> {
-        let place = self.staging.place();
-        let (directory, name) = self.staging.at(place);
         let mode = kept(attributes.mode).unwrap_or(Mode::from_raw_mode(0o666) - self.umask);
-        let file = disk::create(directory, &name, OFlags::WRONLY | OFlags::EXCL, mode)
-            .map_err(|errno| StoreError::new("stage", target, errno))?;
+        let place = self.staging.place();
+        let (file, place) = if self.staging.unnamed {
+            (disk::create_unnamed(self.staging.directory(place), mode), None)
+        } else {
+            let (directory, name) = self.staging.at(place);
+            (disk::create(directory, &name, OFlags::WRONLY | OFlags::EXCL, mode), Some(place))
+        };
+        let file = file.map_err(|errno| StoreError::new("stage", target, errno))?;
         let failures_before = self.flush_failures.load(Ordering::Acquire);
         let store = Arc::clone(self);
-        Ok(Staged { file: Some(file), place, store, renamed: false, failures_before })
+        Ok(Staged { file: Some(file), place, store, published: false, failures_before })
     }
 }
 
@@ -87,7 +94,26 @@ impl Staged {
             .map_err(|errno| StoreError::new("flush", target, errno))
     }
 
-    pub(super) fn close(&mut self, target: &Name) -> Result<(), StoreError> {
+    /// Gives it its final name.
+    pub(super) fn publish(
+        mut self,
+        name: &Name,
+        parents: &Parents<'_>,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        let store = Arc::clone(&self.store);
+        if let Some(place) = self.place {
+            self.close(name)?;
+            let (directory, temporary) = store.staging.at(place);
+            store.rename(parents, directory, &temporary, name, touched)?;
+        } else {
+            store.link(parents, self.file("publish", name)?, name, touched)?;
+        }
+        self.published = true;
+        Ok(())
+    }
+
+    fn close(&mut self, target: &Name) -> Result<(), StoreError> {
         let Some(file) = self.file.take() else { return Ok(()) };
         disk::close(file).map_err(|source| StoreError::Io {
             op: "close",
@@ -99,10 +125,8 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if self.renamed {
-            return;
-        }
-        let (directory, name) = self.store.staging.at(self.place);
+        let Some(place) = self.place.filter(|_| !self.published) else { return };
+        let (directory, name) = self.store.staging.at(place);
         if let Err(errno) = disk::unlink(directory, &name) {
             tracing::warn!(file = name, %errno, "could not remove a half-written file");
         }

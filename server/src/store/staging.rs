@@ -1,13 +1,18 @@
 //! Where files are written that are not to be seen yet: `.haul/staged`, named by no client.
 //!
+//! Small files have no name there at all, where that is as good: it saves the making and the removing
+//! of a directory entry. Others, and the few that replace a file, are named for a while.
+//!
 //! Several directories, since the kernel makes, renames and removes the entries of one directory one
 //! after another: with a single one, workers spend their time waiting for each other.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
+
+use super::disk;
 
 /// Twice the workers of a small machine, so that two of them seldom meet.
 pub(super) const DIRECTORIES: usize = 8;
@@ -17,6 +22,8 @@ pub(super) const DIRECTORIES: usize = 8;
 pub(super) struct Staging {
     directories: Vec<OwnedFd>,
     next: AtomicUsize,
+    /// Whether files may be without a name.
+    pub(super) unnamed: bool,
 }
 
 /// One name in one of the directories, used by one file or link only.
@@ -26,7 +33,26 @@ pub(super) struct Place(usize);
 impl Staging {
     /// With [`DIRECTORIES`] directories, all empty.
     pub(super) fn new(directories: Vec<OwnedFd>) -> Self {
-        Self { directories, next: AtomicUsize::new(0) }
+        let mut staging = Self { directories, next: AtomicUsize::new(0), unnamed: false };
+        staging.unnamed = staging.try_unnamed();
+        staging
+    }
+
+    /// Only where it is known that a flush of a file without a name counts for when it has one, and
+    /// that its close tells nothing. Btrfs logs nothing for a file without a name (fs/btrfs/tree-log.c);
+    /// FUSE may tell of an error at a close.
+    fn try_unnamed(&self) -> bool {
+        /// `EXT4_SUPER_MAGIC`, `XFS_SUPER_MAGIC` and `TMPFS_MAGIC` of linux/magic.h.
+        const KNOWN: [u64; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
+        let (directory, name) = self.at(self.place());
+        let kind = rustix::fs::fstatfs(directory).map(|found| found.f_type);
+        if !kind.is_ok_and(|kind| u64::try_from(kind).is_ok_and(|kind| KNOWN.contains(&kind))) {
+            return false;
+        }
+        let tried = disk::create_unnamed(directory, Mode::RUSR | Mode::WUSR)
+            .and_then(|file| disk::link(file, directory, name.as_bytes()))
+            .and_then(|()| disk::unlink(directory, &name));
+        tried.is_ok()
     }
 
     /// A place of the caller's own.
@@ -35,9 +61,13 @@ impl Staging {
     }
 
     /// The directory of a place, and the name in it.
-    pub(super) fn at(&self, Place(number): Place) -> (&OwnedFd, String) {
-        let among = number % self.directories.len();
-        (&self.directories[among], format!("{number:x}"))
+    pub(super) fn at(&self, place: Place) -> (&OwnedFd, String) {
+        (self.directory(place), format!("{:x}", place.0))
+    }
+
+    /// The directory of a place.
+    pub(super) fn directory(&self, Place(number): Place) -> &OwnedFd {
+        &self.directories[number % self.directories.len()]
     }
 }
 

@@ -132,11 +132,11 @@ fn is_pending(ops: &[Op], at: usize) -> bool {
     let object = match &ops[at] {
         Op::Write { file, .. } | Op::Truncate { file, .. } => *file,
         Op::Create { directory, .. } => *directory,
-        Op::Rename { to, .. } => *to,
+        Op::Rename { to, .. } | Op::Link { to, .. } => *to,
         Op::MakeDirectory { parent, .. }
         | Op::MakeLink { parent, .. }
         | Op::Unlink { parent, .. } => *parent,
-        Op::Sync { .. } | Op::SyncAll | Op::Told(_) => return false,
+        Op::CreateUnnamed { .. } | Op::Sync { .. } | Op::SyncAll | Op::Told(_) => return false,
     };
     !ops[at..].iter().any(|op| match op {
         Op::SyncAll => true,
@@ -157,6 +157,15 @@ fn replay(start: &Disk, ops: &[Op], lost: &HashSet<usize>, how: Lost) -> Disk {
                 names.insert((*directory, name.clone()), Node::File(*file));
                 if kept {
                     disk.enter(*directory, name, Node::File(*file));
+                }
+            }
+            Op::CreateUnnamed { file } => {
+                disk.files.insert(*file, Vec::new());
+            }
+            Op::Link { file, to, target } => {
+                names.insert((*to, target.clone()), Node::File(*file));
+                if kept {
+                    disk.enter(*to, target, Node::File(*file));
                 }
             }
             Op::Write { file, offset, bytes } => match (kept, how) {
