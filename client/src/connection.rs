@@ -5,6 +5,7 @@
 //! unread is a deadlock.
 
 mod answers;
+mod body;
 mod ended;
 mod hello;
 mod link;
@@ -23,6 +24,7 @@ use crate::socket::Socket;
 use crate::source::Source;
 use crate::transfer::Run;
 use crate::work::{Abort, Item, Taken, Task};
+use body::Body;
 use link::{Link, Patience};
 pub use lost::Left;
 
@@ -74,7 +76,7 @@ pub struct Connection<'a> {
     /// Items that are this connection's to send.
     batch: VecDeque<Item>,
     /// The body that is being read.
-    body: Vec<u8>,
+    body: Body,
     /// The body of the answer that is being read.
     answer: Option<answers::Unfinished>,
     /// The server has answered something.
@@ -104,7 +106,7 @@ impl<'a> Connection<'a> {
             book: Requester::new(&hello.limits),
             max_file: hello.limits.max_file,
             batch: VecDeque::new(),
-            body: Vec::new(),
+            body: Body::default(),
             answer: None,
             progress: false,
         })

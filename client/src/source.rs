@@ -53,12 +53,11 @@ impl Source {
         })
     }
 
-    /// Reads exactly `len` bytes at `offset` into `buffer`, replacing what it holds.
+    /// Reads as many bytes at `offset` as `buffer` has.
     ///
     /// # Errors
     /// [`FileError::Changed`] if the file is shorter now.
-    pub fn read(&self, offset: u64, len: usize, buffer: &mut Vec<u8>) -> Result<(), FileError> {
-        buffer.resize(len, 0);
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FileError> {
         match platform::read_exact_at(&self.file, buffer, offset) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(FileError::Changed),

@@ -18,6 +18,9 @@ pub(crate) struct OpenUpload {
     /// Writers share it; a commit has it alone and takes the partial out: after that a late writer
     /// finds nothing to write to.
     partial: RwLock<Option<Partial>>,
+    /// The kernel lets one write to a file at a time and has the others spin, which costs a processor:
+    /// they had better sleep here.
+    turn: Mutex<()>,
     /// The file stood there already, whole, when it was opened.
     pub(crate) published: Option<Published>,
     reserved: Reserved,
@@ -50,6 +53,7 @@ impl OpenUpload {
             owner: Mutex::new(owner),
             state: Mutex::new(state),
             partial: RwLock::new(partial),
+            turn: Mutex::new(()),
             published,
             reserved,
         }
@@ -112,7 +116,9 @@ impl PartWriter {
         if !self.upload.state().is_valid(&self.claim) {
             return Err(self.replaced());
         }
+        let turn = self.upload.turn.lock().unwrap_or_else(PoisonError::into_inner);
         partial.write_at(&self.upload.name, self.offset, bytes)?;
+        drop(turn);
         self.offset += bytes.len() as u64;
         Ok(())
     }

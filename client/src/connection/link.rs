@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use haul_protocol::{Answers, Decoder};
 
+use super::body::Body;
 use crate::error::ConnectionError;
 use crate::poller::Poller;
 use crate::socket::Socket;
@@ -20,7 +21,7 @@ pub(super) struct Link<'a> {
     poller: &'a mut Poller,
     out: Vec<u8>,
     /// A large body that follows `out`.
-    tail: Vec<u8>,
+    tail: Body,
     /// Bytes of both that are sent.
     sent: usize,
     blocked: bool,
@@ -52,7 +53,7 @@ impl<'a> Link<'a> {
             socket,
             poller,
             out: Vec::new(),
-            tail: Vec::new(),
+            tail: Body::default(),
             sent: 0,
             blocked: false,
             decoder: Decoder::new(Answers),
@@ -75,7 +76,7 @@ impl<'a> Link<'a> {
     }
 
     /// Takes a large body that follows what was appended, and gives its buffer in exchange.
-    pub(super) fn follow(&mut self, body: &mut Vec<u8>) {
+    pub(super) fn follow(&mut self, body: &mut Body) {
         std::mem::swap(&mut self.tail, body);
         body.clear();
     }

@@ -11,6 +11,9 @@ use crate::work::{Item, Kind, Task};
 /// Bodies up to this are copied behind their header; larger ones are sent from where they are.
 const COPIED: usize = 64 * 1024;
 
+/// Bytes of a part that are read and hashed at once: they are still in the second-level cache then.
+const PIECE: usize = 128 * 1024;
+
 impl Connection<'_> {
     /// Sends what a task says, or settles it if it can't be sent.
     pub(super) fn send(&mut self, task: Task) -> Result<(), ConnectionError> {
@@ -86,7 +89,7 @@ impl Connection<'_> {
             return Ok(self.request(Pending::Open(item.clone(), source), &op)?);
         }
         let len = usize::try_from(size).unwrap_or(usize::MAX);
-        source.read(0, len, &mut self.body)?;
+        source.read(0, self.body.room(len))?;
         source.check_unchanged()?;
         let digest = Digest::of(&self.body);
         let op = Op::Put { name, size, digest, attributes: source.attributes };
@@ -98,10 +101,14 @@ impl Connection<'_> {
     pub(super) fn read_part(&mut self, large: &Large, index: usize) -> Result<Cv, FileError> {
         let range = large.geometry.range(index).ok_or(FileError::Changed)?;
         let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        large.source.read(range.start, len, &mut self.body)?;
         let mut hasher = large.geometry.hasher(index).ok_or(FileError::Changed)?;
-        if !hasher.update(&self.body) {
-            return Err(FileError::Changed);
+        let mut offset = range.start;
+        for piece in self.body.room(len).chunks_mut(PIECE) {
+            large.source.read(offset, piece)?;
+            offset += piece.len() as u64;
+            if !hasher.update(piece) {
+                return Err(FileError::Changed);
+            }
         }
         hasher.finish().ok_or(FileError::Changed)
     }
