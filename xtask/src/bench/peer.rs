@@ -134,7 +134,7 @@ impl Peer {
             Self::Rsync => {
                 let config = format!(
                     "use chroot = no\naddress = 127.0.0.1\n[t]\npath = {}\nread only = no\n\
-                     uid = {}\ngid = {}\n",
+                     munge symlinks = no\nuid = {}\ngid = {}\n",
                     target.display(),
                     rustix::process::getuid().as_raw(),
                     rustix::process::getgid().as_raw(),

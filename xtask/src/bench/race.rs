@@ -112,7 +112,10 @@ impl<'a> Race<'a> {
             }
             // The first turn is not counted, unless it is the only one.
             match self.turn(peer, &self.sample, 0) {
-                Err(error) => outcome.without.push((peer, format!("{error:#}"))),
+                Err(error) => {
+                    println!("  {}: no time: {error:#}", peer.name());
+                    outcome.without.push((peer, format!("{error:#}")));
+                }
                 Ok(turn) if turn.seconds * PART as f64 > PATIENCE => {
                     outcome.scaled.push(peer);
                     outcome.turns.push(Turn { seconds: turn.seconds * PART as f64, ..turn });
@@ -131,12 +134,12 @@ impl<'a> Race<'a> {
                         println!("  round {round}, {}: {:.3} s", peer.name(), turn.seconds);
                         outcome.turns.push(turn);
                     }
-                    Err(error) => outcome.without.push((peer, format!("{error:#}"))),
+                    Err(error) => {
+                        println!("  round {round}, {}: no time: {error:#}", peer.name());
+                        outcome.without.push((peer, format!("round {round}: {error:#}")));
+                    }
                 }
             }
-        }
-        for (peer, why) in &outcome.without {
-            println!("  {}: no time: {why}", peer.name());
         }
         Ok(outcome)
     }
