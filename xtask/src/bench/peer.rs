@@ -132,8 +132,10 @@ impl Peer {
                 hauld
             }
             Self::Rsync => {
+                // Without a chroot the daemon takes the first slash from the targets of links.
+                let chroot = if rustix::process::getuid().is_root() { "yes" } else { "no" };
                 let config = format!(
-                    "use chroot = no\naddress = 127.0.0.1\n[t]\npath = {}\nread only = no\n\
+                    "use chroot = {chroot}\naddress = 127.0.0.1\n[t]\npath = {}\nread only = no\n\
                      munge symlinks = no\nuid = {}\ngid = {}\n",
                     target.display(),
                     rustix::process::getuid().as_raw(),

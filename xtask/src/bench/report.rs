@@ -159,7 +159,10 @@ fn table(outcome: &Outcome) -> String {
         // A string never fails.
         let _ = writeln!(text, "| {} | {seconds} | {ratio} | {cpu} | {memory} |", row.peer.name());
     }
-    for (peer, why) in &outcome.without {
+    for (index, (peer, why)) in outcome.without.iter().enumerate() {
+        if outcome.without[..index].iter().any(|(earlier, _)| earlier == peer) {
+            continue;
+        }
         let why = why.lines().next().unwrap_or_default();
         let _ = writeln!(text, "| {} | no time: {why} | | | |", peer.name());
     }
