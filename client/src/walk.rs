@@ -15,6 +15,9 @@ use crate::progress::Progress;
 use crate::source::{attributes, bytes, has_special_bits};
 use crate::work::{BATCH, Item, Kind, Stopped, Work};
 
+/// Items of one batch, if they are all in one directory.
+const MAX_BATCH: usize = 8 * BATCH;
+
 /// What the owner must be allowed to do in a directory that is being filled.
 const WRITABLE: u32 = 0o700;
 
@@ -82,10 +85,13 @@ fn entries(root: &Root, work: &Work, progress: &Progress, sizes: bool) -> Result
                 continue;
             }
         };
-        batch.push(Item::new(entry.into_path(), name, kind));
-        if batch.len() >= BATCH {
+        // What is in a directory goes with it, over one connection: a server can fill a new directory
+        // before it appears.
+        let ends = matches!(kind, Kind::Directory(_)) && batch.len() >= BATCH;
+        if ends || batch.len() >= MAX_BATCH {
             work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
         }
+        batch.push(Item::new(entry.into_path(), name, kind));
     }
     if !batch.is_empty() {
         work.push(batch)?;

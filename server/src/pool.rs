@@ -17,7 +17,7 @@ use crate::fence::Fences;
 use crate::listen::Listener;
 use crate::poller::{Interest, Poller};
 use crate::slots::{FIRST_OTHER_KEY, Slot, Slots};
-use crate::store::{Parents, Store};
+use crate::store::{Fresh, Parents, Store};
 use crate::uploads::Uploads;
 
 /// Bytes that a worker reads at once: they stay in the second-level cache while they are hashed and
@@ -58,6 +58,7 @@ pub(crate) struct Shared {
 pub(crate) struct Worker<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) parents: Parents<'a>,
+    pub(crate) fresh: Fresh<'a>,
     pub(crate) buffer: Vec<u8>,
 }
 
@@ -182,7 +183,12 @@ impl Shared {
 
 impl<'a> Worker<'a> {
     pub(crate) fn new(shared: &'a Shared) -> Self {
-        Self { shared, parents: shared.store.parents(), buffer: vec![0; BUFFER_LEN] }
+        Self {
+            shared,
+            parents: shared.store.parents(),
+            fresh: Fresh::new(&shared.store),
+            buffer: vec![0; BUFFER_LEN],
+        }
     }
 
     /// Runs until the pool stops.

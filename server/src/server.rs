@@ -159,9 +159,9 @@ fn connections(wanted: Option<usize>, workers: usize, durable: bool) -> usize {
     // If that is not allowed, the current limit stays.
     let _ = setrlimit(Resource::Nofile, raised);
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    // A worker holds some parents and one file of its own.
+    // A worker holds some parents, the new directories that it fills, and one file of its own.
     let queued = if durable { 2 * MAX_QUEUED as u64 } else { 0 };
-    let taken = OTHER_FILES + 2 * MAX_OPEN as u64 + 16 * workers as u64 + queued;
+    let taken = OTHER_FILES + 2 * MAX_OPEN as u64 + 64 * workers as u64 + queued;
     let possible = usize::try_from(files.saturating_sub(taken) / 2).unwrap_or(usize::MAX).max(1);
     let usual = usize::try_from(USUAL_CONNECTIONS).unwrap_or(usize::MAX);
     wanted.unwrap_or(usual).clamp(1, possible)

@@ -11,8 +11,8 @@ use std::path::Path;
 use clap::Parser;
 use fail::FailScenario;
 use haul_protocol::{
-    Answer, Answers, Attributes, Decoder, Digest, Event, Geometry, Hello, Name, Op, Reply, Token,
-    Wanted, encode,
+    Answer, Answers, Attributes, Decoder, Digest, Event, Geometry, Hello, Mtime, Name, Op, Reply,
+    Token, Wanted, encode,
 };
 use haul_server::{Config, Server};
 use tempfile::TempDir;
@@ -401,5 +401,45 @@ fn slow_flush_repeats_the_last_ack() {
     }
     // However the two were grouped, something was said while the flush went on.
     assert!(acks.len() >= 2 && acks[0] < 3, "{acks:?}");
+    scenario.teardown();
+}
+
+/// A file that can't be written into a new directory is missing there, and only that one.
+#[test]
+fn no_room_in_a_new_directory_costs_that_file_only() {
+    let scenario = FailScenario::setup();
+    for (operation, code) in [("write", "no_space"), ("times", "no_space"), ("close", "io")] {
+        let setup = Setup::named("none");
+        let mut client = Client::connect(&setup);
+        let mkdir = Op::Mkdir { name: Name::parse(b"new").unwrap(), mode: Some(0o755) };
+        let mut out = Vec::new();
+        encode::request(1, 0, &mkdir, &mut out).unwrap();
+        for (id, name) in (2..).zip(["new/a", "new/b", "new/c"]) {
+            let put = Op::Put {
+                name: Name::parse(name.as_bytes()).unwrap(),
+                size: 5,
+                digest: Digest::of(b"bytes"),
+                attributes: Attributes { mode: Some(0o644), mtime: Some(Mtime { s: 1, ns: 2 }) },
+            };
+            encode::request(id, 5, &put, &mut out).unwrap();
+            out.extend_from_slice(b"bytes");
+        }
+        let error = if operation == "close" { "EIO" } else { "ENOSPC" };
+        // In the new directory, and then where it belongs.
+        fail::cfg(format!("disk::{operation}"), &format!("1*off->2*return({error})")).unwrap();
+        client.stream.write_all(&out).unwrap();
+        let (refused, _) = client.receive();
+        assert!(matches!(refused, Answer::Refused { id: 3, .. }), "{operation}: {refused:?}");
+        assert_eq!(Client::code(&refused), code, "{operation}");
+        // What had been taken before it is published first, and may be acknowledged by itself.
+        while !matches!(client.receive().0, Answer::Ack(4)) {}
+        fail::remove(format!("disk::{operation}"));
+        let there: Vec<bool> = ["new/a", "new/b", "new/c"]
+            .iter()
+            .map(|name| fs::read(setup.root.path().join(name)).is_ok_and(|read| read == b"bytes"))
+            .collect();
+        assert_eq!(there, [true, false, true], "{operation}");
+        assert_eq!(leftovers(setup.root.path()), 0, "{operation}");
+    }
     scenario.teardown();
 }

@@ -98,6 +98,8 @@ fn leftovers_of_an_earlier_server_are_swept() {
     let root = directory.path().join("root");
     fs::create_dir_all(root.join(".haul/staged/3")).unwrap();
     fs::write(root.join(".haul/staged/3/7b"), "half").unwrap();
+    fs::create_dir_all(root.join(".haul/staged/0/1/new/inner")).unwrap();
+    fs::write(root.join(".haul/staged/0/1/new/inner/file"), "whole, but nobody was told").unwrap();
     fs::write(root.join("kept"), "whole").unwrap();
     let log = directory.path().join("log");
     let server = Hauld::start_at(&root, &log, Command::new(&binaries::get().hauld), &[]).unwrap();

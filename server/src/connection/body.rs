@@ -69,8 +69,7 @@ impl Connection {
             // Wholly in the buffer: verified before anything is written, and done.
             Sink::File(file) if file.stream.is_none() && file.size == bytes.len() as u64 => {
                 if let Sink::File(file) = std::mem::replace(&mut self.sink, Sink::Nothing) {
-                    let staged = file.stage(bytes, worker);
-                    self.file_staged(file, staged, worker);
+                    self.whole_file(file, bytes, worker);
                 }
                 return;
             }
@@ -94,10 +93,10 @@ impl Connection {
             Sink::Nothing => {}
             Sink::Held { id } => self.done(id),
             Sink::File(mut file) => {
-                let staged = match file.stream.take() {
-                    None => file.stage(&[], worker),
-                    Some(stream) => file.staged(*stream),
+                let Some(stream) = file.stream.take() else {
+                    return self.whole_file(file, &[], worker);
                 };
+                let staged = file.staged(*stream);
                 self.file_staged(file, staged, worker);
             }
             Sink::Part { id, writer } => match writer.finish() {
@@ -114,21 +113,6 @@ impl Connection {
                 Ok(()) => self.answer(check.id, Reply::Done, check.differing.as_bytes()),
                 Err(refusal) => self.refuse(check.id, refusal),
             },
-        }
-    }
-
-    fn file_staged(
-        &mut self,
-        file: Incoming,
-        staged: Result<Staged, StoreError>,
-        worker: &Worker<'_>,
-    ) {
-        match staged {
-            Ok(staged) => {
-                let what = file.what();
-                self.submit(what, Change::File { staged, name: file.name }, None, worker);
-            }
-            Err(error) => self.complete(file.what(), Err(error.into())),
         }
     }
 
@@ -181,7 +165,7 @@ impl Connection {
     }
 
     /// A change is over: tells whoever asked for it.
-    fn complete(&mut self, what: What, result: Result<(), Refusal>) {
+    pub(super) fn complete(&mut self, what: What, result: Result<(), Refusal>) {
         match (what, result) {
             (What::Change(id), Ok(())) => self.done(id),
             (What::Commit(id), Ok(())) => self.answer(id, Reply::Done, &[]),
@@ -219,7 +203,7 @@ impl Connection {
 }
 
 impl Incoming {
-    fn check(&self, actual: Digest) -> Result<(), StoreError> {
+    pub(super) fn check(&self, actual: Digest) -> Result<(), StoreError> {
         if self.digest.is_some_and(|digest| digest != actual) {
             return Err(StoreError::DigestMismatch { name: self.name.to_string() });
         }
@@ -227,12 +211,12 @@ impl Incoming {
     }
 
     /// Who is to be told.
-    fn what(&self) -> What {
+    pub(super) fn what(&self) -> What {
         self.id.map_or_else(|| What::Classic(self.name.to_string()), What::Change)
     }
 
     /// All bytes are here at once.
-    fn stage(&self, bytes: &[u8], worker: &Worker<'_>) -> Result<Staged, StoreError> {
+    pub(super) fn stage(&self, bytes: &[u8], worker: &Worker<'_>) -> Result<Staged, StoreError> {
         if self.digest.is_some() {
             self.check(Digest::of(bytes))?;
         }

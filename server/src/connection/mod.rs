@@ -6,6 +6,7 @@
 
 mod body;
 mod ending;
+mod fresh;
 mod outbox;
 mod patience;
 mod request;
@@ -58,8 +59,10 @@ pub(crate) struct Connection {
     phase: Phase,
     /// When the peer last took or gave a byte, in milliseconds of the server's clock.
     progress: u64,
-    /// Changes that the committer has not done yet.
+    /// Changes that are not done yet: by the committer, or until `fresh` is published.
     pending: usize,
+    /// Requests whose changes wait in the worker's tree of new directories; none between two turns.
+    fresh: Vec<u64>,
     /// Why the connection ends, until the pending changes have been told.
     last_word: Option<Refusal>,
     /// When something was last said to the peer.
@@ -133,6 +136,7 @@ impl Connection {
             phase: Phase::Open,
             progress: now,
             pending: 0,
+            fresh: Vec::new(),
             last_word: None,
             said: now,
             header_since: None,
@@ -146,6 +150,10 @@ impl Connection {
         let next = loop {
             match self.step(worker, &mut left) {
                 Step::Again => {}
+                Step::Close | Step::Wait(_) if !self.fresh.is_empty() => {
+                    self.publish_fresh(worker);
+                    self.acknowledge();
+                }
                 Step::Close => break Next::Close,
                 Step::Wait(interest) => {
                     let deadline = self.deadline(worker.shared, interest);
@@ -252,6 +260,7 @@ impl Connection {
             return if *left == 0 { Step::Close } else { Step::Again };
         }
         let mut input = bytes;
+        let mut malformed = None;
         while self.phase == Phase::Open {
             if self.outbox.is_full() || self.must_wait(worker.shared) {
                 self.rest = input.to_vec();
@@ -262,8 +271,15 @@ impl Connection {
                 Ok(Some(Event::Body(bytes))) => self.body(bytes, worker),
                 Ok(Some(Event::End)) => self.body_end(worker),
                 Ok(None) => break,
-                Err(error) => return self.malformed(&error),
+                Err(error) => {
+                    malformed = Some(error);
+                    break;
+                }
             }
+        }
+        if let Some(error) = malformed {
+            self.publish_fresh(worker);
+            return self.malformed(&error);
         }
         self.acknowledge();
         let held = self.decoder.held();

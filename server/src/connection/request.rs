@@ -90,6 +90,10 @@ impl Connection {
         op: Op,
         worker: &mut Worker<'_>,
     ) -> Result<Sink, Refusal> {
+        // All others may be about what is in there.
+        if !matches!(op, Op::Put { .. } | Op::Part { .. } | Op::Mkdir { .. } | Op::Symlink { .. }) {
+            self.publish_fresh(worker);
+        }
         let Worker { shared, parents, .. } = worker;
         let (store, uploads) = (&shared.store, &shared.uploads);
         let fits = |size: u64| within(size, shared.limits.max_file);
@@ -108,13 +112,8 @@ impl Connection {
                 });
             }
             Op::Check => return Ok(Sink::Check(Box::new(Check::new(id)))),
-            Op::Mkdir { name, mode } => {
-                self.submit(What::Change(id), Change::Directory { name, mode }, None, worker);
-            }
-            Op::Symlink { name, target, mtime } => {
-                let change = Change::Link { name, target, mtime };
-                self.submit(What::Change(id), change, None, worker);
-            }
+            Op::Mkdir { name, mode } => self.make_directory(id, name, mode, worker),
+            Op::Symlink { name, target, mtime } => self.make_link(id, name, target, mtime, worker),
             Op::Setattr { name, attributes } => {
                 let change = Change::Attributes { name, attributes };
                 self.submit(What::Change(id), change, None, worker);

@@ -1,7 +1,7 @@
 //! One change of what clients see: what it needs to be carried out, all bytes staged and verified.
 
 use haul_protocol::{Attributes, LinkTarget, Mtime, Name};
-use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use super::attributes::times;
@@ -125,7 +125,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let failed = |op| move |errno| StoreError::new(op, name, errno);
         let (staging, staged) = self.staging.at(self.staging.place());
-        disk::make_link(staging, &staged, target.as_bytes()).map_err(failed("make link"))?;
+        disk::make_link(staging, staged.as_bytes(), target.as_bytes())
+            .map_err(failed("make link"))?;
         let published = match mtime {
             Some(mtime) => rustix::fs::utimensat(
                 staging,
@@ -136,9 +137,9 @@ impl Store {
             .map_err(failed("set mtime of")),
             None => Ok(()),
         }
-        .and_then(|()| self.rename(parents, staging, &staged, name, touched));
+        .and_then(|()| self.rename(parents, staging, staged.as_bytes(), name, touched));
         if published.is_err()
-            && let Err(errno) = disk::unlink(staging, &staged)
+            && let Err(errno) = disk::unlink(staging, staged.as_bytes())
         {
             tracing::warn!(file = staged, %errno, "could not remove a half-made link");
         }
@@ -146,7 +147,7 @@ impl Store {
     }
 
     /// Makes a directory, or gives the one that is there its mode.
-    fn make_directory(
+    pub(super) fn make_directory(
         &self,
         parents: &Parents<'_>,
         name: &Name,
@@ -155,8 +156,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (above, last) = name.split();
         let parent = parents.of(name)?;
-        let new = super::attributes::kept(mode).unwrap_or(Mode::from_raw_mode(0o777) - self.umask);
-        match disk::make_directory(&parent, last, new) {
+        match disk::make_directory(&parent, last, self.directory_mode(mode)) {
             Ok(()) => {
                 touched.directory(above, &parent);
                 return Ok(());

@@ -61,9 +61,9 @@ impl Store {
         let (directory, temporary) = self.staging.at(self.staging.place());
         disk::link(&file, directory, temporary.as_bytes())
             .map_err(|errno| StoreError::new("publish", name, errno))?;
-        let renamed = self.rename(parents, directory, &temporary, name, touched);
+        let renamed = self.rename(parents, directory, temporary.as_bytes(), name, touched);
         if renamed.is_err()
-            && let Err(errno) = disk::unlink(directory, &temporary)
+            && let Err(errno) = disk::unlink(directory, temporary.as_bytes())
         {
             tracing::warn!(file = temporary, %errno, "could not remove a half-published file");
         }
@@ -75,7 +75,7 @@ impl Store {
         &self,
         parents: &Parents<'_>,
         from: impl AsFd,
-        staged: &str,
+        staged: &[u8],
         name: &Name,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {

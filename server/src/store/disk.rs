@@ -4,7 +4,7 @@
 //! only) and record what happens in which order (`crash`).
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Advice, AtFlags, Mode, OFlags, Timestamps};
+use rustix::fs::{Advice, AtFlags, Mode, OFlags, RenameFlags, Timestamps};
 use rustix::io::Errno;
 
 #[cfg(test)]
@@ -24,7 +24,7 @@ macro_rules! may_fail {
 /// Makes a new file.
 pub(super) fn create(
     directory: impl AsFd,
-    name: &str,
+    name: &[u8],
     flags: OFlags,
     mode: Mode,
 ) -> Result<OwnedFd, Errno> {
@@ -32,7 +32,7 @@ pub(super) fn create(
     let flags = flags | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(&directory, name, flags, mode)?;
     #[cfg(test)]
-    record(|| Op::create(&directory, name.as_bytes(), &file));
+    record(|| Op::create(&directory, name, &file));
     Ok(file)
 }
 
@@ -153,14 +153,28 @@ pub(super) fn close(file: OwnedFd) -> std::io::Result<()> {
 /// rename(2) replaces a file, a link itself, or one name of several of an inode; atomically.
 pub(super) fn rename(
     from: impl AsFd,
-    name: &str,
+    name: &[u8],
     to: impl AsFd,
     target: &[u8],
 ) -> Result<(), Errno> {
     may_fail!("rename");
     rustix::fs::renameat(&from, name, &to, target)?;
     #[cfg(test)]
-    record(|| Op::rename(&from, name.as_bytes(), &to, target));
+    record(|| Op::rename(&from, name, &to, target));
+    Ok(())
+}
+
+/// As [`rename`], if nothing has that name (renameat2(2); not every file system can).
+pub(super) fn rename_new(
+    from: impl AsFd,
+    name: &[u8],
+    to: impl AsFd,
+    target: &[u8],
+) -> Result<(), Errno> {
+    may_fail!("rename");
+    rustix::fs::renameat_with(&from, name, &to, target, RenameFlags::NOREPLACE)?;
+    #[cfg(test)]
+    record(|| Op::rename(&from, name, &to, target));
     Ok(())
 }
 
@@ -174,19 +188,19 @@ pub(super) fn make_directory(parent: impl AsFd, name: &[u8], mode: Mode) -> Resu
 }
 
 /// Makes a symbolic link.
-pub(super) fn make_link(parent: impl AsFd, name: &str, target: &[u8]) -> Result<(), Errno> {
+pub(super) fn make_link(parent: impl AsFd, name: &[u8], target: &[u8]) -> Result<(), Errno> {
     may_fail!("symlink");
     rustix::fs::symlinkat(target, &parent, name)?;
     #[cfg(test)]
-    record(|| Op::make_link(&parent, name.as_bytes(), target));
+    record(|| Op::make_link(&parent, name, target));
     Ok(())
 }
 
 /// Removes a file of our own.
-pub(super) fn unlink(parent: impl AsFd, name: &str) -> Result<(), Errno> {
+pub(super) fn unlink(parent: impl AsFd, name: &[u8]) -> Result<(), Errno> {
     may_fail!("unlink");
     rustix::fs::unlinkat(&parent, name, AtFlags::empty())?;
     #[cfg(test)]
-    record(|| Op::unlink(&parent, name.as_bytes()));
+    record(|| Op::unlink(&parent, name));
     Ok(())
 }

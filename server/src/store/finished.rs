@@ -80,6 +80,6 @@ impl Finished {
                 source,
             })?;
         }
-        store.rename(parents, &store.partials, &id, &self.name, touched)
+        store.rename(parents, &store.partials, id.as_bytes(), &self.name, touched)
     }
 }

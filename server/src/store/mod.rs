@@ -11,6 +11,7 @@ mod crash;
 mod disk;
 mod error;
 mod finished;
+mod fresh;
 mod group;
 mod journal;
 mod list;
@@ -31,6 +32,7 @@ use rustix::fs::Mode;
 
 pub(crate) use change::Change;
 pub(crate) use error::{OpenError, StoreError};
+pub(crate) use fresh::Fresh;
 pub(crate) use group::Committing;
 pub(crate) use partial::{Flush, Key, Partial};
 pub(crate) use resume::{Published, Resumed};

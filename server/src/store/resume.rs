@@ -72,7 +72,7 @@ impl Store {
         }
         let flags = OFlags::RDWR | OFlags::EXCL;
         let private = Mode::RUSR | Mode::WUSR;
-        let open = |file: &str| disk::create(&self.partials, file, flags, private);
+        let open = |file: &str| disk::create(&self.partials, file.as_bytes(), flags, private);
         let journal = open(&journal_name(key.id())).map_err(failed("stage"))?;
         let data = open(key.id()).map_err(failed("stage"))?;
         let partial = Partial::new(self, key.id(), data, journal, (0, 0));
@@ -164,7 +164,7 @@ impl Store {
     pub(crate) fn forget(&self, id: &str) -> Result<bool, Errno> {
         let mut any = false;
         for file in [&journal_name(id), id] {
-            match disk::unlink(&self.partials, file) {
+            match disk::unlink(&self.partials, file.as_bytes()) {
                 Ok(()) => any = true,
                 Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno),

@@ -165,6 +165,17 @@ impl<'a> Parents<'a> {
         self.find(name).map_err(|errno| self.root.explain("open", name, errno))
     }
 
+    /// Keeps handles that somebody else has opened.
+    pub(super) fn remember(&self, directories: Vec<(Name, OwnedFd)>) {
+        let mut recent = self.recent.borrow_mut();
+        for (name, directory) in directories {
+            if recent.len() == Self::KEPT {
+                recent.remove(0);
+            }
+            recent.push((name.as_bytes().into(), Rc::new(directory)));
+        }
+    }
+
     fn find(&self, name: &[u8]) -> Result<Rc<OwnedFd>, Errno> {
         let mut recent = self.recent.borrow_mut();
         if let Some(at) = recent.iter().rposition(|(known, _)| **known == *name) {

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 
 use haul_protocol::{Attributes, Name};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::attributes::{kept, times};
+use super::attributes::times;
 use super::error::StoreError;
 use super::group::Touched;
 use super::root::Parents;
@@ -35,13 +35,16 @@ impl Store {
         target: &Name,
         attributes: &Attributes,
     ) -> Result<Staged, StoreError> {
-        let mode = kept(attributes.mode).unwrap_or(Mode::from_raw_mode(0o666) - self.umask);
+        let mode = self.file_mode(attributes);
         let place = self.staging.place();
         let (file, place) = if self.staging.unnamed {
             (disk::create_unnamed(self.staging.directory(place), mode), None)
         } else {
             let (directory, name) = self.staging.at(place);
-            (disk::create(directory, &name, OFlags::WRONLY | OFlags::EXCL, mode), Some(place))
+            (
+                disk::create(directory, name.as_bytes(), OFlags::WRONLY | OFlags::EXCL, mode),
+                Some(place),
+            )
         };
         let file = file.map_err(|errno| StoreError::new("stage", target, errno))?;
         let failures_before = self.flush_failures.load(Ordering::Acquire);
@@ -105,10 +108,29 @@ impl Staged {
         if let Some(place) = self.place {
             self.close(name)?;
             let (directory, temporary) = store.staging.at(place);
-            store.rename(parents, directory, &temporary, name, touched)?;
+            store.rename(parents, directory, temporary.as_bytes(), name, touched)?;
         } else {
             store.link(parents, self.file("publish", name)?, name, touched)?;
         }
+        self.published = true;
+        Ok(())
+    }
+
+    /// Gives it its final name in a directory where nothing may have it yet.
+    pub(super) fn publish_new(
+        &mut self,
+        directory: &OwnedFd,
+        name: &Name,
+    ) -> Result<(), StoreError> {
+        let last = name.split().1;
+        if let Some(place) = self.place {
+            self.close(name)?;
+            let (staging, temporary) = self.store.staging.at(place);
+            disk::rename_new(staging, temporary.as_bytes(), directory, last)
+        } else {
+            disk::link(self.file("publish", name)?, directory, last)
+        }
+        .map_err(|errno| StoreError::new("publish", name, errno))?;
         self.published = true;
         Ok(())
     }
@@ -127,7 +149,7 @@ impl Drop for Staged {
     fn drop(&mut self) {
         let Some(place) = self.place.filter(|_| !self.published) else { return };
         let (directory, name) = self.store.staging.at(place);
-        if let Err(errno) = disk::unlink(directory, &name) {
+        if let Err(errno) = disk::unlink(directory, name.as_bytes()) {
             tracing::warn!(file = name, %errno, "could not remove a half-written file");
         }
     }

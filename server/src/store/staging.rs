@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::disk;
@@ -51,7 +51,7 @@ impl Staging {
         }
         let tried = disk::create_unnamed(directory, Mode::RUSR | Mode::WUSR)
             .and_then(|file| disk::link(file, directory, name.as_bytes()))
-            .and_then(|()| disk::unlink(directory, &name));
+            .and_then(|()| disk::unlink(directory, name.as_bytes()));
         tried.is_ok()
     }
 
@@ -79,8 +79,20 @@ pub(super) fn sweep(directory: &OwnedFd) -> Result<usize, Errno> {
         if matches!(entry.file_name().to_bytes(), b"." | b"..") {
             continue;
         }
-        rustix::fs::unlinkat(directory, entry.file_name(), AtFlags::empty())?;
+        remove(directory, entry.file_name().to_bytes())?;
         swept += 1;
     }
     Ok(swept)
+}
+
+/// Removes a file, a link, or a directory that was being filled (see [`fresh`](super::fresh), which
+/// bounds how deep it is).
+pub(super) fn remove(directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+    match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+        Err(Errno::ISDIR) => {}
+        removed => return removed,
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    sweep(&rustix::fs::openat(directory, name, flags, Mode::empty())?)?;
+    rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR)
 }

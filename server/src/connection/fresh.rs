@@ -1,0 +1,123 @@
+//! New directories, which are filled before they appear: how requests get there and are told of it.
+//!
+//! Only where nobody waits for the disk (durability `none`), and only for one turn: before it ends, all
+//! is published, and acknowledged.
+
+use haul_protocol::{Digest, LinkTarget, Mtime, Name, Refusal};
+
+use super::body::Incoming;
+use super::{Connection, Dialect};
+use crate::committer::What;
+use crate::pool::Worker;
+use crate::store::{Change, Staged, StoreError};
+
+impl Connection {
+    /// A directory: into the tree, as a new tree, or where it belongs.
+    pub(super) fn make_directory(
+        &mut self,
+        id: u64,
+        name: Name,
+        mode: Option<u32>,
+        worker: &mut Worker<'_>,
+    ) {
+        let at_once = worker.shared.committer.is_none();
+        if at_once && worker.fresh.directory(&worker.parents, &name, mode) {
+            return self.wait_for_fresh(id);
+        }
+        self.publish_fresh(worker);
+        if at_once && worker.fresh.directory(&worker.parents, &name, mode) {
+            return self.wait_for_fresh(id);
+        }
+        self.submit(What::Change(id), Change::Directory { name, mode }, None, worker);
+    }
+
+    /// A symbolic link: into the tree, or where it belongs.
+    pub(super) fn make_link(
+        &mut self,
+        id: u64,
+        name: Name,
+        target: LinkTarget,
+        mtime: Option<Mtime>,
+        worker: &mut Worker<'_>,
+    ) {
+        if worker.fresh.concerns(&name) {
+            if worker.fresh.link(&name, &target, mtime) {
+                return self.wait_for_fresh(id);
+            }
+            self.publish_fresh(worker);
+        }
+        self.submit(What::Change(id), Change::Link { name, target, mtime }, None, worker);
+    }
+
+    /// A file all of whose bytes are here: into the tree, or where it belongs.
+    pub(super) fn whole_file(&mut self, file: Incoming, bytes: &[u8], worker: &mut Worker<'_>) {
+        if let Some(id) = file.id
+            && worker.fresh.concerns(&file.name)
+        {
+            if let Err(error) = file.check(Digest::of(bytes)) {
+                return self.complete(What::Change(id), Err(error.into()));
+            }
+            if worker.fresh.file(&file.name, &file.attributes, bytes) {
+                return self.wait_for_fresh(id);
+            }
+            self.publish_fresh(worker);
+        }
+        let staged = file.stage(bytes, worker);
+        self.file_staged(file, staged, worker);
+    }
+
+    /// A file that is written and verified: into the tree, or where it belongs.
+    pub(super) fn file_staged(
+        &mut self,
+        file: Incoming,
+        staged: Result<Staged, StoreError>,
+        worker: &mut Worker<'_>,
+    ) {
+        let what = file.what();
+        let mut staged = match staged {
+            Ok(staged) => staged,
+            Err(error) => return self.complete(what, Err(error.into())),
+        };
+        if worker.fresh.concerns(&file.name) {
+            match what {
+                What::Change(id) if worker.fresh.staged(&mut staged, &file.name) => {
+                    return self.wait_for_fresh(id);
+                }
+                _ => self.publish_fresh(worker),
+            }
+        }
+        self.submit(what, Change::File { staged, name: file.name }, None, worker);
+    }
+
+    fn wait_for_fresh(&mut self, id: u64) {
+        self.fresh.push(id);
+        self.pending += 1;
+    }
+
+    /// Makes the tree visible, if there is one. What was asked for after it must not happen before it,
+    /// so everything that the tree does not take, and that may be about what is in it, comes here first.
+    pub(super) fn publish_fresh(&mut self, worker: &mut Worker<'_>) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        let Dialect::Haul(haul) = &self.dialect else { return };
+        let ids = std::mem::take(&mut self.fresh);
+        let results: Vec<Result<(), Refusal>> = match haul.fence.enter() {
+            Ok(_leave) => {
+                let results = worker.fresh.publish(&worker.parents).into_iter();
+                results.map(|result| result.map_err(Refusal::from)).collect()
+            }
+            Err(refusal) => {
+                worker.fresh.discard();
+                vec![Err(refusal); ids.len()]
+            }
+        };
+        self.pending -= ids.len();
+        for (id, result) in ids.into_iter().zip(results) {
+            self.complete(What::Change(id), result);
+        }
+        if self.last_word.is_some() {
+            self.say_last_word();
+        }
+    }
+}

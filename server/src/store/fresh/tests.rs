@@ -1,0 +1,152 @@
+//! What only others can do to a tree while it is filled.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::*;
+
+struct Setup {
+    root: TempDir,
+    store: Arc<Store>,
+}
+
+impl Setup {
+    fn new() -> Self {
+        let root = TempDir::new().unwrap();
+        let store = Store::open(root.path(), Mode::from_raw_mode(0o022), false, 0).unwrap();
+        Self { root, store: Arc::new(store) }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// Names of what is staged.
+    fn staged(&self) -> Vec<String> {
+        let directories = fs::read_dir(self.path(".haul/staged")).unwrap();
+        let inner =
+            directories.flat_map(|directory| fs::read_dir(directory.unwrap().path()).unwrap());
+        inner.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::parse(text.as_bytes()).unwrap()
+}
+
+fn filled<'a>(setup: &'a Setup, parents: &Parents<'_>) -> Fresh<'a> {
+    let mut fresh = Fresh::new(&setup.store);
+    let attributes = Attributes { mode: Some(0o640), mtime: None };
+    assert!(fresh.directory(parents, &name("new"), Some(0o755)));
+    assert!(fresh.file(&name("new/a"), &attributes, b"ours"));
+    assert!(fresh.directory(parents, &name("new/inner"), None));
+    assert!(fresh.file(&name("new/inner/b"), &attributes, b"ours"));
+    assert!(!setup.path("new").exists());
+    fresh
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn published_by_one_rename() {
+    let setup = Setup::new();
+    let parents = setup.store.parents();
+    let mut fresh = filled(&setup, &parents);
+    let results = fresh.publish(&parents);
+    assert_eq!(results.len(), 4);
+    assert!(results.iter().all(Result::is_ok));
+    assert_eq!(read(&setup.path("new/a")) + &read(&setup.path("new/inner/b")), "oursours");
+    assert!(setup.staged().is_empty());
+    assert!(fresh.publish(&parents).is_empty(), "nothing is left to publish");
+}
+
+#[test]
+fn merged_into_a_directory_that_somebody_else_has_made() {
+    let setup = Setup::new();
+    let parents = setup.store.parents();
+    let mut fresh = filled(&setup, &parents);
+    fs::create_dir_all(setup.path("new/inner/b")).unwrap();
+    fs::write(setup.path("new/a"), "theirs").unwrap();
+    fs::write(setup.path("new/c"), "theirs").unwrap();
+    let results = fresh.publish(&parents);
+    let ok: Vec<bool> = results.iter().map(Result::is_ok).collect();
+    assert_eq!(ok, [true, true, true, false]);
+    assert!(matches!(results[3], Err(StoreError::Conflict { .. })), "{:?}", results[3]);
+    assert_eq!(read(&setup.path("new/a")), "ours");
+    assert_eq!(read(&setup.path("new/c")), "theirs");
+    assert!(setup.path("new/inner/b").is_dir());
+    assert!(setup.staged().is_empty());
+}
+
+#[test]
+fn conflict_with_a_file_that_has_come_meanwhile() {
+    let setup = Setup::new();
+    let parents = setup.store.parents();
+    let mut fresh = filled(&setup, &parents);
+    fs::write(setup.path("new"), "theirs").unwrap();
+    let results = fresh.publish(&parents);
+    assert!(results.iter().all(|result| matches!(result, Err(StoreError::Conflict { .. }))));
+    assert_eq!((results.len(), read(&setup.path("new"))), (4, String::from("theirs")));
+    assert!(setup.staged().is_empty());
+}
+
+/// Trap `symlink_swapped_in`: a link in the directory's place is not followed.
+#[test]
+fn symlink_swapped_in_for_a_new_directory() {
+    let setup = Setup::new();
+    let outside = TempDir::new().unwrap();
+    let parents = setup.store.parents();
+    let mut fresh = filled(&setup, &parents);
+    std::os::unix::fs::symlink(outside.path(), setup.path("new")).unwrap();
+    let results = fresh.publish(&parents);
+    assert!(results.iter().all(Result::is_err));
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    assert!(setup.staged().is_empty());
+}
+
+#[test]
+fn parent_that_was_removed_is_made_again() {
+    let setup = Setup::new();
+    fs::create_dir(setup.path("above")).unwrap();
+    let parents = setup.store.parents();
+    let mut fresh = Fresh::new(&setup.store);
+    assert!(fresh.directory(&parents, &name("above/new"), None));
+    assert!(fresh.file(&name("above/new/a"), &Attributes::default(), b"ours"));
+    fs::remove_dir(setup.path("above")).unwrap();
+    parents.clear();
+    assert!(fresh.publish(&parents).iter().all(Result::is_ok));
+    assert_eq!(read(&setup.path("above/new/a")), "ours");
+}
+
+#[test]
+fn discarded_leaves_nothing() {
+    let setup = Setup::new();
+    let parents = setup.store.parents();
+    filled(&setup, &parents).discard();
+    assert!(!setup.path("new").exists());
+    assert!(setup.staged().is_empty());
+}
+
+#[test]
+fn not_taken_where_it_could_not_be_the_same() {
+    let setup = Setup::new();
+    let parents = setup.store.parents();
+    let mut fresh = Fresh::new(&setup.store);
+    fs::create_dir(setup.path("there")).unwrap();
+    for (what, mode) in [("there", 0o755), ("no/parent", 0o755), ("closed", 0o500)] {
+        assert!(!fresh.directory(&parents, &name(what), Some(mode)), "{what}");
+    }
+    let mut fresh = filled(&setup, &parents);
+    let attributes = Attributes::default();
+    for what in ["new/a", "new/missing/a", "newer", "elsewhere/a"] {
+        assert!(!fresh.file(&name(what), &attributes, b"again"), "{what}");
+    }
+    assert!(!fresh.concerns(&name("newer")) && fresh.concerns(&name("new")));
+    fresh.publish(&parents);
+    assert_eq!(read(&setup.path("new/a")), "ours");
+}
