@@ -14,6 +14,9 @@ use crate::socket::Socket;
 /// deadline, which nobody announces.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// Bytes that are sent and kept before what waits is moved to the front.
+const SENT_KEPT: usize = 256 * 1024;
+
 /// A socket, its poller and its buffers.
 #[derive(Debug)]
 pub(super) struct Link<'a> {
@@ -115,6 +118,10 @@ impl<'a> Link<'a> {
             self.out.clear();
             self.tail.clear();
             self.sent = 0;
+        } else if self.tail.is_empty() && self.sent >= SENT_KEPT {
+            // A socket that always takes a little less than there is would let it grow for ever.
+            self.out.drain(..self.sent);
+            self.sent = 0;
         }
         if any {
             self.moved = Instant::now();
@@ -170,5 +177,43 @@ impl<'a> Link<'a> {
 impl Drop for Link<'_> {
     fn drop(&mut self) {
         self.poller.remove(&mut self.socket);
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// The peer takes all that it is sent, but is always a little behind.
+    #[test]
+    fn what_is_sent_is_not_kept() {
+        let (ours, mut theirs) = mio::net::UnixStream::pair().unwrap();
+        let mut poller = Poller::new().unwrap();
+        let mut socket = Socket::Unix(ours);
+        poller.add(&mut socket).unwrap();
+        let mut link = Link::new(socket, &mut poller, Duration::from_secs(60));
+        let (mut sent, mut read) = (Vec::new(), Vec::new());
+        let mut buffer = vec![0; 64 * 1024];
+        for number in 0..200_u8 {
+            while link.gathered() < 256 * 1024 {
+                let piece = vec![number; 10_000];
+                link.out().extend_from_slice(&piece);
+                sent.extend(piece);
+            }
+            link.write().unwrap();
+            assert!(link.is_blocked(), "the test needs a peer that is behind");
+            let len = theirs.read(&mut buffer).unwrap();
+            read.extend_from_slice(&buffer[..len]);
+        }
+        assert!(sent.len() > 8 << 20);
+        assert!(link.out.capacity() <= 2 << 20, "{} bytes are kept", link.out.capacity());
+        while read.len() < sent.len() {
+            link.write().unwrap();
+            let len = theirs.read(&mut buffer).unwrap();
+            read.extend_from_slice(&buffer[..len]);
+        }
+        assert!(read == sent, "what arrives is not what was sent");
     }
 }
