@@ -19,6 +19,7 @@ mod reply;
 mod server;
 mod slots;
 mod store;
+mod streams;
 mod sweeper;
 mod sync;
 mod upload;

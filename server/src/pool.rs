@@ -18,6 +18,7 @@ use crate::listen::Listener;
 use crate::poller::{Interest, Poller};
 use crate::slots::{FIRST_OTHER_KEY, Slot, Slots};
 use crate::store::{Fresh, Parents, Store};
+use crate::streams::Streams;
 use crate::uploads::Uploads;
 
 /// Bytes that a worker reads at once: they stay in the second-level cache while they are hashed and
@@ -30,6 +31,15 @@ const ACCEPTS: usize = 64;
 /// Bytes of unfinished headers of all connections together.
 const MAX_HEADER_BYTES: usize = 64 * 1024 * 1024;
 
+/// How much there may be at once; both together follow from the limit of open files.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Connections.
+    pub(crate) connections: usize,
+    /// Files whose bytes have come in part.
+    pub(crate) streams: usize,
+}
+
 /// What all threads of a server share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -39,6 +49,7 @@ pub(crate) struct Shared {
     /// Makes changes durable; `None` if nobody waits for the disk.
     pub(crate) committer: Option<Committer>,
     pub(crate) slots: Slots,
+    pub(crate) streams: Streams,
     pub(crate) limits: ServerLimits,
     pub(crate) timeouts: Timeouts,
     poller: Poller,
@@ -68,7 +79,7 @@ impl Shared {
         listeners: Vec<Listener>,
         limits: ServerLimits,
         timeouts: Timeouts,
-        max_connections: usize,
+        bounds: Bounds,
         durable: bool,
     ) -> io::Result<Self> {
         let poller = Poller::new()?;
@@ -81,11 +92,12 @@ impl Shared {
             fences: Fences::default(),
             committer: durable.then(Committer::new),
             slots: Slots::default(),
+            streams: Streams::new(bounds.streams),
             limits,
             timeouts,
             poller,
             listeners,
-            max_connections,
+            max_connections: bounds.connections,
             paused: AtomicBool::new(false),
             header_bytes: AtomicUsize::new(0),
             start: Instant::now(),

@@ -12,7 +12,7 @@ use crate::committer::{self, MAX_QUEUED};
 use crate::config::{Config, Durability};
 use crate::deadline;
 use crate::listen::{Listen, ListenError};
-use crate::pool::{Shared, Worker};
+use crate::pool::{Bounds, Shared, Worker};
 use crate::store::Store;
 use crate::sweeper::Sweeper;
 use crate::uploads::MAX_OPEN;
@@ -70,12 +70,12 @@ impl Server {
         };
         let listeners: Vec<_> = config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
         let workers = config.workers.map_or_else(default_workers, usize::from);
-        let max_connections = connections(config.max_connections, workers, durable);
+        let bounds = bounds(config.max_connections, workers, durable);
         tracing::info!(
             root = %store.path().display(),
             durability = config.durability.as_str(),
             workers,
-            max_connections,
+            max_connections = bounds.connections,
             "serving"
         );
         if rustix::process::geteuid().is_root() {
@@ -86,7 +86,7 @@ impl Server {
             listeners,
             limits,
             config.timeouts(),
-            max_connections,
+            bounds,
             durable,
         )?);
         shared.uploads.sweep(&shared.store, config.keep_partials);
@@ -151,9 +151,8 @@ fn default_workers() -> usize {
     thread::available_parallelism().map_or(4, |cores| (2 * cores.get()).max(4))
 }
 
-/// Raises the limit of open files and derives from it how many connections there may be: each may
-/// hold a socket and a staged file.
-fn connections(wanted: Option<usize>, workers: usize, durable: bool) -> usize {
+/// Raises the limit of open files and derives from it how much there may be at once.
+fn bounds(wanted: Option<usize>, workers: usize, durable: bool) -> Bounds {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     // If that is not allowed, the current limit stays.
@@ -162,7 +161,10 @@ fn connections(wanted: Option<usize>, workers: usize, durable: bool) -> usize {
     // A worker holds some parents, the new directories that it fills, and one file of its own.
     let queued = if durable { 2 * MAX_QUEUED as u64 } else { 0 };
     let taken = OTHER_FILES + 2 * MAX_OPEN as u64 + 64 * workers as u64 + queued;
-    let possible = usize::try_from(files.saturating_sub(taken) / 2).unwrap_or(usize::MAX).max(1);
+    let free = usize::try_from(files.saturating_sub(taken)).unwrap_or(usize::MAX).max(2);
+    // Most connections are idle, or send what comes whole in one read.
+    let possible = (free / 4 * 3).max(1);
     let usual = usize::try_from(USUAL_CONNECTIONS).unwrap_or(usize::MAX);
-    wanted.unwrap_or(usual).clamp(1, possible)
+    let connections = wanted.unwrap_or(usual).clamp(1, possible);
+    Bounds { connections, streams: free - connections }
 }

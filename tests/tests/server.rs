@@ -10,7 +10,7 @@ use std::process::Command;
 
 use assert_cmd::Command as Assert;
 use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame};
+use haul_tests::peer::{Peer, frame, put};
 use haul_tests::{binaries, eventually};
 use predicates::prelude::*;
 use rustix::process::Signal;
@@ -148,6 +148,50 @@ fn start_is_logged_with_absolute_root_durability_and_workers() {
     {
         assert!(first.contains(word), "{word}: {first}");
     }
+}
+
+/// What the limit of open files leaves for half-written files is bounded apart from connections: one more
+/// is refused and can come again, and files that come whole are not concerned.
+#[test]
+fn half_written_files_over_the_bound_are_refused_and_may_come_again() {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", r#"ulimit -n 680; exec "$0" "$@""#]).arg(&binaries::get().hauld);
+    let args = ["--durability", "none", "--workers", "1", "--max-connections", "30"];
+    let server = Hauld::start_in(TempDir::new().unwrap(), limited, &args).unwrap();
+    let bytes = [7; 1000];
+    let mut begun = Vec::new();
+    let mut refused = loop {
+        assert!(begun.len() < 30, "no bound");
+        let mut peer = Peer::hello(server.address()).unwrap();
+        let name = format!("file-{}", begun.len());
+        // What is half written is so once something else is answered.
+        peer.send(&put(1, &name, &bytes), &bytes[..500]).unwrap();
+        let staged = begun.len() + 1;
+        let mut answer = None;
+        peer.stream.set_nonblocking(true).unwrap();
+        eventually("it is staged, or refused", || {
+            let mut byte = [0];
+            answer = peer.stream.peek(&mut byte).ok();
+            answer.is_some() || server.staged().unwrap().len() == staged
+        });
+        peer.stream.set_nonblocking(false).unwrap();
+        if answer.is_some() {
+            break peer;
+        }
+        begun.push(peer);
+    };
+    let answer = refused.receive().unwrap().0;
+    assert_eq!((&answer["code"], &answer["retry"]), (&json!("busy"), &json!(true)), "{answer}");
+    // The rest of the body is skipped; a file that comes whole has its place.
+    refused.stream.write_all(&bytes[500..]).unwrap();
+    assert_eq!(refused.ask(&put(2, "whole", b"whole"), b"whole").unwrap()["ack"], 2);
+    let mut first = begun.swap_remove(0);
+    first.stream.write_all(&bytes[500..]).unwrap();
+    assert_eq!(first.receive().unwrap().0["ack"], 1);
+    refused.send(&put(3, "again", &bytes), &bytes[..500]).unwrap();
+    eventually("it is staged", || server.staged().unwrap().len() == begun.len() + 1);
+    refused.stream.write_all(&bytes[500..]).unwrap();
+    assert_eq!(refused.receive().unwrap().0["ack"], 3);
 }
 
 /// Trap `thread_per_connection`: hundreds of connections, as many threads as before, and all work.

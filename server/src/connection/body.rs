@@ -11,6 +11,7 @@ use super::{Connection, Dialect};
 use crate::committer::{Asked, Completion, Job, What};
 use crate::pool::Worker;
 use crate::store::{Change, Staged, StoreError};
+use crate::streams::Place;
 use crate::uploads::Publishing;
 use crate::writer::PartWriter;
 
@@ -49,6 +50,7 @@ pub(super) struct Stream {
     staged: Staged,
     hasher: FileHasher,
     offset: u64,
+    _place: Place,
 }
 
 /// A comparison under way.
@@ -73,7 +75,7 @@ impl Connection {
                 }
                 return;
             }
-            Sink::File(file) => file.append(bytes, worker).map_err(Refusal::from),
+            Sink::File(file) => file.append(bytes, worker),
             Sink::Part { writer, .. } => writer.write(bytes),
             Sink::Check(check) => check.append(bytes, worker),
         };
@@ -224,10 +226,12 @@ impl Incoming {
     }
 
     /// Some bytes are here.
-    fn append(&mut self, bytes: &[u8], worker: &Worker<'_>) -> Result<(), StoreError> {
+    fn append(&mut self, bytes: &[u8], worker: &Worker<'_>) -> Result<(), Refusal> {
+        let busy = || Refusal::new(Code::Busy, "too many files are half written at once");
         let stream = match &mut self.stream {
             Some(stream) => stream,
             none => none.insert(Box::new(Stream {
+                _place: worker.shared.streams.begin().ok_or_else(busy)?,
                 staged: worker.shared.store.stage(&self.name, &self.attributes)?,
                 hasher: FileHasher::new(),
                 offset: 0,
