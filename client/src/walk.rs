@@ -4,7 +4,7 @@
 //! children before parents, with its final mode and mtime: putting a file into a directory changes
 //! its mtime, and a read-only directory takes none.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use haul_protocol::{Attributes, Name};
 use walkdir::{DirEntry, WalkDir};
@@ -18,6 +18,9 @@ use crate::work::{BATCH, Item, Kind, Stopped, Work};
 /// Items of one batch, if they are all in one directory.
 const MAX_BATCH: usize = 8 * BATCH;
 
+/// Directories that are remembered for their attributes: some hundred KiB.
+const REMEMBERED: usize = 4096;
+
 /// What the owner must be allowed to do in a directory that is being filled.
 const WRITABLE: u32 = 0o700;
 
@@ -26,13 +29,14 @@ const WRITABLE: u32 = 0o700;
 /// # Errors
 /// If the run was stopped.
 pub fn walk(plan: &Plan, work: &Work, progress: &Progress, sizes: bool) -> Result<(), Stopped> {
+    let (mut found, mut room) = (Vec::new(), REMEMBERED);
     for root in &plan.roots {
-        entries(root, work, progress, sizes)?;
+        found.push(entries(root, work, progress, sizes, &mut room)?);
     }
     progress.walk_ended();
     work.drain()?;
-    for root in &plan.roots {
-        directories(root, work, progress)?;
+    for (root, found) in plan.roots.iter().zip(found) {
+        directories(root, found, work, progress)?;
     }
     work.drain()?;
     work.close();
@@ -45,10 +49,10 @@ fn walker(root: &Root) -> WalkDir {
     WalkDir::new(&root.source).min_depth(depth).follow_root_links(root.contents)
 }
 
-/// An entry as an item. Failures are told and leave `None`.
-fn name(root: &Root, entry: &DirEntry, progress: &Progress) -> Option<Name> {
+/// The target's name of a path. Failures are told and leave `None`.
+fn name(root: &Root, path: &Path, progress: &Progress) -> Option<Name> {
     let found = || -> Result<Name, FileError> {
-        let below = entry.path().strip_prefix(&root.source).unwrap_or_else(|_| Path::new(""));
+        let below = path.strip_prefix(&root.source).unwrap_or_else(|_| Path::new(""));
         let below = bytes(below.as_os_str())?;
         Ok(match &root.target {
             Some(target) if below.is_empty() => target.clone(),
@@ -56,10 +60,17 @@ fn name(root: &Root, entry: &DirEntry, progress: &Progress) -> Option<Name> {
             None => Name::parse(&below)?,
         })
     };
-    found().map_err(|error| progress.failed(entry.path(), &error)).ok()
+    found().map_err(|error| progress.failed(path, &error)).ok()
 }
 
-fn entries(root: &Root, work: &Work, progress: &Progress, sizes: bool) -> Result<(), Stopped> {
+fn entries(
+    root: &Root,
+    work: &Work,
+    progress: &Progress,
+    sizes: bool,
+    room: &mut usize,
+) -> Result<Found, Stopped> {
+    let mut found = Some(Vec::new());
     let mut batch = Vec::with_capacity(BATCH);
     if let (true, Some(name)) = (root.contents, &root.target) {
         // Made if it is missing, also for a source with nothing in it.
@@ -74,7 +85,7 @@ fn entries(root: &Root, work: &Work, progress: &Progress, sizes: bool) -> Result
                 continue;
             }
         };
-        let Some(name) = name(root, &entry, progress) else {
+        let Some(name) = name(root, entry.path(), progress) else {
             continue;
         };
         let kind = match kind(&entry, progress, sizes) {
@@ -91,12 +102,19 @@ fn entries(root: &Root, work: &Work, progress: &Progress, sizes: bool) -> Result
         if ends || batch.len() >= MAX_BATCH {
             work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
         }
+        if matches!(kind, Kind::Directory(_)) {
+            found = found.filter(|_| *room > 0);
+            if let Some(found) = &mut found {
+                found.push(entry.path().to_owned());
+                *room -= 1;
+            }
+        }
         batch.push(Item::new(entry.into_path(), name, kind));
     }
     if !batch.is_empty() {
         work.push(batch)?;
     }
-    Ok(())
+    Ok(found)
 }
 
 /// What an entry is; `None` for what is not carried.
@@ -121,35 +139,26 @@ fn kind(entry: &DirEntry, progress: &Progress, sizes: bool) -> Result<Option<Kin
     }
 }
 
-fn directories(root: &Root, work: &Work, progress: &Progress) -> Result<(), Stopped> {
+/// The directories that the first walk has found, parents first; `None` if they were too many.
+type Found = Option<Vec<PathBuf>>;
+
+/// Every directory once more, children before parents. Those that are remembered are not searched for:
+/// in a large tree of small files, reading all directories again would cost a twentieth of the run.
+fn directories(root: &Root, found: Found, work: &Work, progress: &Progress) -> Result<(), Stopped> {
     let mut batch = Vec::with_capacity(BATCH);
-    for entry in walker(root).contents_first(true) {
-        // What can't be read now was told in the first walk, or has come since.
-        let Ok(entry) = entry else { continue };
-        if !entry.file_type().is_dir() {
-            continue;
+    match found {
+        Some(found) => {
+            for path in found.into_iter().rev() {
+                directory(root, path, &mut batch, work, progress)?;
+            }
         }
-        let (Some(name), Ok(metadata)) = (name(root, &entry, progress), entry.metadata()) else {
-            continue;
-        };
-        if has_special_bits(&metadata) {
-            progress.special_bits_dropped();
-        }
-        let attributes: Attributes = attributes(&metadata);
-        // Batches overtake each other, so nothing below may be on its way when the owner loses the
-        // right to read it and to pass through.
-        let closes = attributes.mode.is_some_and(|mode| mode & 0o500 != 0o500);
-        if closes {
-            work.push(std::mem::take(&mut batch))?;
-            work.drain()?;
-        }
-        let kind = Kind::Attributes(attributes);
-        batch.push(Item::new(entry.into_path(), name, kind));
-        if closes || batch.len() >= BATCH {
-            work.push(std::mem::take(&mut batch))?;
-        }
-        if closes {
-            work.drain()?;
+        None => {
+            // What can't be read now was told in the first walk, or has come since.
+            for entry in walker(root).contents_first(true).into_iter().flatten() {
+                if entry.file_type().is_dir() {
+                    directory(root, entry.into_path(), &mut batch, work, progress)?;
+                }
+            }
         }
     }
     if !batch.is_empty() {
@@ -157,6 +166,37 @@ fn directories(root: &Root, work: &Work, progress: &Progress) -> Result<(), Stop
     }
     // The next root may be inside this one.
     work.drain()
+}
+
+fn directory(
+    root: &Root,
+    path: PathBuf,
+    batch: &mut Vec<Item>,
+    work: &Work,
+    progress: &Progress,
+) -> Result<(), Stopped> {
+    let (Some(name), Ok(metadata)) = (name(root, &path, progress), path.symlink_metadata()) else {
+        return Ok(());
+    };
+    if !metadata.is_dir() {
+        return Ok(());
+    }
+    if has_special_bits(&metadata) {
+        progress.special_bits_dropped();
+    }
+    let attributes: Attributes = attributes(&metadata);
+    // Batches overtake each other, so nothing below may be on its way when the owner loses the
+    // right to read it and to pass through.
+    let closes = attributes.mode.is_some_and(|mode| mode & 0o500 != 0o500);
+    if closes {
+        work.push(std::mem::take(batch))?;
+        work.drain()?;
+    }
+    batch.push(Item::new(path, name, Kind::Attributes(attributes)));
+    if closes || batch.len() >= BATCH {
+        work.push(std::mem::take(batch))?;
+    }
+    if closes { work.drain() } else { Ok(()) }
 }
 
 fn unreadable(root: &Root, error: walkdir::Error, progress: &Progress) {
