@@ -282,8 +282,9 @@ fn ctrl_c_ends_with_130_and_a_hint() {
     let pid = Pid::from_child(&haul);
     let mut haul = haul;
     let mut err = BufReader::new(haul.stderr.take().unwrap());
-    // The first file that is committed: the run is under way.
+    // Two files are committed: the run is under way, and the summary counts in the plural.
     let mut line = String::new();
+    err.read_line(&mut line).unwrap();
     err.read_line(&mut line).unwrap();
     kill_process(pid, Signal::INT).unwrap();
     err.read_to_string(&mut line).unwrap();
