@@ -60,12 +60,12 @@ pub(crate) struct Options {
 }
 
 /// Of the work that `--quick` does.
-const QUICK: [Workload; 4] = [Workload::Tiny, Workload::Share, Workload::Big, Workload::Durable];
+const QUICK: [Workload; 3] = [Workload::Tiny, Workload::Big, Workload::Durable];
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let binaries = binaries::build(true)?;
     let (work, amounts, rounds): (&[_], _, _) = if options.quick {
-        (&QUICK, Amounts { tiny: 20_000, big_mib: 1024 }, 3)
+        (&QUICK, Amounts { tiny: 20_000, big_mib: 512 }, 3)
     } else {
         use Workload::{Big, Durable, Far, Share, Tiny, Toolchain};
         (&[Tiny, Toolchain, Share, Big, Durable, Far], Amounts { tiny: 100_000, big_mib: 4096 }, 5)

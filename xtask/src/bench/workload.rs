@@ -71,16 +71,24 @@ impl Workload {
     }
 }
 
+/// Files after which the sizes of [`small`] come again.
+const SAME_SIZES: usize = 10_000;
+
 /// Files of a log-normal size around 1.5 KB, 3 KB on average, 100 in a directory.
+///
+/// Their sizes come again and again, so that a larger tree holds more files and not larger ones.
 pub(crate) fn small(root: &Path, count: usize) -> anyhow::Result<()> {
     let mut random = Random::new(1, 0);
-    let mut unit = || (random.next() >> 11) as f64 / (1_u64 << 53) as f64;
     let mut bytes = noise_block(1 << 20);
     for index in 0..count {
         let parent = root.join(format!("d{:04}", index / 100));
         if index % 100 == 0 {
             fs::create_dir_all(&parent)?;
         }
+        if index % SAME_SIZES == 0 {
+            random = Random::new(1, 0);
+        }
+        let mut unit = || (random.next() >> 11) as f64 / (1_u64 << 53) as f64;
         // Box and Muller, 1958. The mean is the median times e^(s^2/2), so s^2 is 2 ln 2.
         let normal = (-2.0 * (1.0 - unit()).ln()).sqrt() * (std::f64::consts::TAU * unit()).cos();
         let size = 1500.0 * (normal * (2.0 * std::f64::consts::LN_2).sqrt()).exp();
