@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::destination::Destination;
+use crate::filter::Rules;
 
 /// Uploads files and whole directories to a haul server: in parallel, verified, each file whole or
 /// not at all.
@@ -27,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Upload one file, several, or whole directories.
     Put(Put),
+    /// Make a destination like a source: send only what it lacks or holds differently.
+    Sync(Sync),
     /// A prompt that takes `put FILE...`; also reads commands from a pipe.
     Shell(Shell),
     /// What interrupted uploads have left at a server: `list` or `clean`, with `--root DIR`. On the
@@ -61,6 +64,65 @@ pub struct Put {
     #[arg(long = "as", value_name = "NAME")]
     pub rename: Option<String>,
 
+    /// What is left out.
+    #[command(flatten)]
+    pub rules: Rules,
+
+    /// Only tell what would be sent and why; nothing is changed.
+    #[arg(long, short = 'n', conflicts_with = "classic")]
+    pub dry_run: bool,
+
+    /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
+    /// server acknowledges nothing.
+    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "exclude", "include", "exclude_from"])]
+    pub classic: bool,
+
+    /// How to go about it.
+    #[command(flatten)]
+    pub how: How,
+
+    /// How much to tell.
+    #[command(flatten)]
+    pub tell: Tell,
+}
+
+/// `haul sync`.
+///
+/// Files with the same size, mtime and mode are taken to be the same. Nothing is removed at the
+/// destination without --delete, but what is of another kind there (a file where a directory comes) is
+/// replaced.
+#[derive(Debug, Args)]
+pub struct Sync {
+    /// What to send: a file, a link, or a directory. `DIR` becomes a directory at the destination, `DIR/`
+    /// and `.` mean that the destination itself becomes like it.
+    #[arg(value_name = "SRC")]
+    pub source: PathBuf,
+
+    /// Where to, as for `haul put`.
+    #[arg(value_name = "DEST")]
+    pub destination: Destination,
+
+    /// Remove what the source lacks, after all else is committed; not if anything could not be read or
+    /// sent. What is left out by a rule is not removed.
+    #[arg(long)]
+    pub delete: bool,
+
+    /// With --delete: remove N entries at most.
+    #[arg(long, value_name = "N", requires = "delete")]
+    pub max_delete: Option<u64>,
+
+    /// With --delete: remove even if something could not be read or sent.
+    #[arg(long, requires = "delete")]
+    pub force_delete: bool,
+
+    /// Only tell what would be sent or removed and why; nothing is changed.
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+
+    /// What is left out.
+    #[command(flatten)]
+    pub rules: Rules,
+
     /// How to go about it.
     #[command(flatten)]
     pub how: How,
@@ -77,6 +139,11 @@ pub struct Shell {
     #[arg(value_name = "DEST")]
     pub destination: Destination,
 
+    /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
+    /// server acknowledges nothing.
+    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout"])]
+    pub classic: bool,
+
     /// How to go about it.
     #[command(flatten)]
     pub how: How,
@@ -91,19 +158,13 @@ pub struct How {
 
     /// How often to connect again, in a row, when the connection is lost; the count starts again when
     /// the server has acknowledged something.
-    #[arg(long, value_name = "N", default_value_t = 10, conflicts_with = "classic")]
+    #[arg(long, value_name = "N", default_value_t = 10)]
     pub retries: u32,
 
     /// How long the server may be silent while it owes answers, such as 90s or 2m, before its
     /// connection counts as lost. A server whose disk is slow says so every few seconds.
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s",
-          conflicts_with = "classic")]
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub timeout: Duration,
-
-    /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
-    /// server acknowledges nothing.
-    #[arg(long, conflicts_with = "connections")]
-    pub classic: bool,
 }
 
 /// How much to tell.

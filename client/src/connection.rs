@@ -6,10 +6,12 @@
 
 mod answers;
 mod body;
+mod check;
 mod ended;
 mod hello;
 mod link;
 mod lost;
+mod prune;
 mod send;
 
 use std::collections::VecDeque;
@@ -36,6 +38,10 @@ const GATHER: usize = 256 * 1024;
 enum Pending {
     /// A file, link, directory or attributes.
     Item(Item, Sent),
+    /// Items that are compared.
+    Check(Vec<Item>),
+    /// A directory that is looked through.
+    List(Item),
     /// An announced large file.
     Open(Item, Source),
     Part(Arc<Large>, usize, Cv),
@@ -52,7 +58,12 @@ impl Pending {
             Self::Part(large, index, _) => {
                 large.geometry.range(*index).map_or(0, |range| range.end - range.start)
             }
-            Self::Open(..) | Self::Commit(_) | Self::Abort(_) | Self::Ping => 0,
+            Self::Check(_)
+            | Self::List(_)
+            | Self::Open(..)
+            | Self::Commit(_)
+            | Self::Abort(_)
+            | Self::Ping => 0,
         }
     }
 }
@@ -201,6 +212,9 @@ impl<'a> Connection<'a> {
                 Some(Taken::Batch(batch)) => self.batch = batch.into(),
                 None => {}
             }
+        }
+        if self.must_check() {
+            return Some(Task::Check);
         }
         self.batch.pop_front().map(Task::Item)
     }

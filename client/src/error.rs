@@ -67,6 +67,12 @@ impl FileError {
         }
     }
 
+    /// Whether something of another kind stands in the way at the server.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.code == Code::Conflict)
+    }
+
     /// Whether sending the same thing again can help: the one place that decides it.
     #[must_use]
     pub fn retry(&self, is_directory: bool) -> Retry {

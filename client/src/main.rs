@@ -6,37 +6,77 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use haul_client::classic;
-use haul_client::cli::{Cli, Command, How, Tell};
+use haul_client::cli::{Cli, Command, How, Put, Shell, Tell};
 use haul_client::destination::Destination;
 use haul_client::exit;
+use haul_client::filter::{Filter, Rules};
 use haul_client::interrupt::Interrupt;
 use haul_client::offline;
 use haul_client::plan::Plan;
 use haul_client::progress::{Progress, View};
 use haul_client::shell;
 use haul_client::summary::Summary;
+use haul_client::sync::{Delete, Sync};
 use haul_client::transfer::{self, Outcome};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let code = Interrupt::install().and_then(|interrupt| match &cli.command {
-        Command::Put(options) => put(
-            &options.sources,
-            &options.destination,
-            options.rename.as_deref(),
-            &options.how,
-            options.tell,
-            &interrupt,
-        ),
+        Command::Put(put) => {
+            let mut sync = match filter(&put.rules) {
+                Ok(filter) => Sync::new(filter),
+                Err(code) => return Ok(code),
+            };
+            sync.dry_run = put.dry_run;
+            let Put { sources, destination, rename, classic, how, tell, .. } = put;
+            let (rename, classic) = (rename.as_deref(), *classic);
+            upload(
+                Job { sources, destination, rename, classic, how, sync, tell: *tell },
+                &interrupt,
+            )
+        }
+        Command::Sync(options) => {
+            let mut sync = match filter(&options.rules) {
+                Ok(filter) => Sync::new(filter),
+                Err(code) => return Ok(code),
+            };
+            sync.only_changed = true;
+            sync.dry_run = options.dry_run;
+            let delete =
+                options.delete.then(|| Delete::new(options.force_delete, options.max_delete));
+            sync.delete = delete;
+            let job = Job {
+                sources: std::slice::from_ref(&options.source),
+                destination: &options.destination,
+                rename: None,
+                classic: false,
+                how: &options.how,
+                sync,
+                tell: options.tell,
+            };
+            upload(job, &interrupt)
+        }
         Command::Partials(partials) => offline::partials(&partials.words),
         Command::Shell(options) => shell::run(|files| {
-            let (how, tell_all) = (&options.how, Tell::default());
-            put(files, &options.destination, None, how, tell_all, &interrupt).unwrap_or_else(
-                |error| {
-                    tell(&format_args!("haul: {error:#}"));
-                    exit::FAILED
-                },
-            )
+            let sync = match filter(&Rules::default()) {
+                Ok(filter) => Sync::new(filter),
+                Err(code) => return code,
+            };
+            let Shell { destination, classic, how } = options;
+            let (classic, tell_all) = (*classic, Tell::default());
+            let job = Job {
+                sources: files,
+                destination,
+                rename: None,
+                classic,
+                how,
+                sync,
+                tell: tell_all,
+            };
+            upload(job, &interrupt).unwrap_or_else(|error| {
+                tell(&format_args!("haul: {error:#}"));
+                exit::FAILED
+            })
         }),
     });
     match code {
@@ -48,15 +88,28 @@ fn main() -> ExitCode {
     }
 }
 
+/// The rules of a command line, or the exit code if they make no sense.
+fn filter(rules: &Rules) -> Result<Filter, u8> {
+    Filter::new(rules).map_err(|error| {
+        tell(&format_args!("haul: {error}"));
+        exit::USAGE
+    })
+}
+
+/// What one command asks for.
+struct Job<'a> {
+    sources: &'a [PathBuf],
+    destination: &'a Destination,
+    rename: Option<&'a str>,
+    classic: bool,
+    how: &'a How,
+    sync: Sync,
+    tell: Tell,
+}
+
 /// Uploads, tells what came of it, and returns the exit code.
-fn put(
-    sources: &[PathBuf],
-    destination: &Destination,
-    rename: Option<&str>,
-    how: &How,
-    options: Tell,
-    interrupt: &Interrupt,
-) -> anyhow::Result<u8> {
+fn upload(job: Job<'_>, interrupt: &Interrupt) -> anyhow::Result<u8> {
+    let Job { sources, destination, rename, classic, how, sync, tell: options } = job;
     let plan = match Plan::new(sources, destination.path.as_ref(), rename) {
         Ok(plan) => plan,
         Err(error) => {
@@ -65,7 +118,7 @@ fn put(
         }
     };
     let progress = Progress::new(View::choose(options.json, options.quiet), options.verbose);
-    let outcome = if how.classic {
+    let outcome = if classic {
         if !options.quiet {
             tell(&classic::NOTICE);
         }
@@ -75,14 +128,15 @@ fn put(
     } else {
         let (retries, timeout) = (how.retries, how.timeout);
         let how = transfer::Options { connections: how.connections(), retries, timeout };
-        transfer::run(&plan, &destination.server, how, &progress, interrupt)?
+        transfer::run(&plan, &destination.server, how, &sync, &progress, interrupt)?
     };
     let counts = progress.counts();
     let interrupted = outcome.interrupted;
     if let Some(error) = &outcome.error {
         tell(&format_args!("haul: {error}"));
     }
-    let summary = Summary::new(counts, progress.elapsed(), outcome.durability, interrupted);
+    let (elapsed, dry_run) = (progress.elapsed(), sync.dry_run);
+    let summary = Summary::new(counts, elapsed, outcome.durability, interrupted, dry_run);
     if options.json {
         summary.print_json();
     } else if !options.quiet {

@@ -78,6 +78,9 @@ pub struct Progress {
     failed: AtomicU64,
     skipped: AtomicU64,
     special: AtomicU64,
+    unchanged: AtomicU64,
+    removed: AtomicU64,
+    limit_told: AtomicBool,
     over: Mutex<bool>,
     ended: Condvar,
 }
@@ -113,6 +116,9 @@ impl Progress {
             failed: zero(),
             skipped: zero(),
             special: zero(),
+            unchanged: zero(),
+            removed: zero(),
+            limit_told: AtomicBool::new(false),
             over: Mutex::new(false),
             ended: Condvar::new(),
         }
@@ -210,6 +216,49 @@ impl Progress {
         self.name(name);
     }
 
+    /// A file or link is there already as it is here.
+    pub fn unchanged(&self) {
+        self.unchanged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Something that the source lacks is removed at the server.
+    pub fn removed(&self, name: &dyn Display) {
+        self.removed.fetch_add(1, Ordering::Relaxed);
+        if self.verbose {
+            match self.view {
+                View::Json => self.event(&serde_json::json!({
+                    "event": "removed", "name": name.to_string(),
+                })),
+                _ => self.message(&format_args!("removed {name}")),
+            }
+        }
+    }
+
+    /// Something that the source lacks stays, because enough has been removed; told once.
+    pub fn kept(&self, path: &Path) {
+        if !self.limit_told.swap(true, Ordering::Relaxed) {
+            self.failed(
+                path,
+                &"not removed, and more that the source lacks: --max-delete is reached",
+            );
+        }
+    }
+
+    /// In a dry run: what would be done with a name, and why. A result, so on standard output.
+    pub fn would(&self, action: &str, name: &dyn Display, why: &str, size: Option<u64>) {
+        match self.view {
+            View::Json => self.event(&serde_json::json!({
+                "event": "would", "do": action, "name": name.to_string(), "why": why, "size": size,
+            })),
+            View::Quiet => {}
+            View::Bar | View::Lines => {
+                let size = size.map(|size| format!(", {size} bytes")).unwrap_or_default();
+                let line = format!("would {action} {name}: {why}{size}\n");
+                self.bar.suspend(|| io::stdout().lock().write_all(line.as_bytes()).ok());
+            }
+        }
+    }
+
     fn name(&self, name: &dyn Display) {
         if self.verbose {
             match self.view {
@@ -290,6 +339,8 @@ impl Progress {
             failed: get(&self.failed),
             skipped: get(&self.skipped),
             special_bits_dropped: get(&self.special),
+            unchanged: get(&self.unchanged),
+            removed: get(&self.removed),
         }
     }
 

@@ -136,7 +136,7 @@ pub fn link(path: &Path) -> Result<(LinkTarget, Option<Mtime>), FileError> {
     Ok((LinkTarget::parse(&platform::bytes(target.as_os_str())?)?, mtime(&metadata)))
 }
 
-pub use platform::bytes;
+pub use platform::{bytes, from_bytes};
 
 #[cfg(unix)]
 mod platform {
@@ -165,6 +165,12 @@ mod platform {
     pub(super) fn inode(metadata: &Metadata) -> [i64; 4] {
         let device = metadata.dev().cast_signed();
         [device, metadata.ino().cast_signed(), metadata.ctime(), metadata.ctime_nsec()]
+    }
+
+    /// The local form of one component of a name.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Cow<'_, OsStr> {
+        Cow::Borrowed(OsStr::from_bytes(bytes))
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "other platforms have no modes")]
@@ -212,6 +218,12 @@ mod platform {
             }
         }
         Ok(())
+    }
+
+    /// The local form of one component of a name.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Cow<'_, OsStr> {
+        Cow::Owned(String::from_utf8_lossy(bytes).into_owned().into())
     }
 
     pub(super) fn inode(_: &Metadata) -> [i64; 4] {

@@ -18,6 +18,8 @@ pub struct Summary {
     /// What acknowledgements promised; `None` if no server was reached.
     durability: Option<String>,
     interrupted: bool,
+    /// Nothing was done: the counts say what would be.
+    dry_run: bool,
 }
 
 impl Summary {
@@ -28,8 +30,10 @@ impl Summary {
         elapsed: Duration,
         durability: Option<String>,
         interrupted: bool,
+        dry_run: bool,
     ) -> Self {
-        Self { event: "summary", counts, seconds: elapsed.as_secs_f64(), durability, interrupted }
+        let seconds = elapsed.as_secs_f64();
+        Self { event: "summary", counts, seconds, durability, interrupted, dry_run }
     }
 
     /// As one object on standard output.
@@ -52,6 +56,9 @@ impl std::fmt::Display for Summary {
         let plural = |count: u64, one: &str, many: &str| {
             format!("{count} {}", if count == 1 { one } else { many })
         };
+        if self.dry_run {
+            f.write_str("dry run, nothing is changed: ")?;
+        }
         write!(f, "{}", plural(counts.files, "file", "files"))?;
         for (count, one, many) in
             [(counts.links, "link", "links"), (counts.directories, "directory", "directories")]
@@ -72,6 +79,11 @@ impl std::fmt::Display for Summary {
         if counts.bytes_resumed > 0 {
             write!(f, ", {} resumed", format_size(counts.bytes_resumed, BINARY))?;
         }
+        for (count, what) in [(counts.unchanged, "unchanged"), (counts.removed, "removed")] {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
         if counts.skipped > 0 {
             write!(f, ", {} skipped", counts.skipped)?;
         }
@@ -80,8 +92,8 @@ impl std::fmt::Display for Summary {
             write!(f, ", {dropped} without setuid, setgid or sticky")?;
         }
         match self.durability.as_deref() {
-            Some(level) => write!(f, "; durability {level}"),
-            None => Ok(()),
+            Some(level) if !self.dry_run => write!(f, "; durability {level}"),
+            _ => Ok(()),
         }
     }
 }

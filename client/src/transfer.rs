@@ -14,6 +14,7 @@ use crate::interrupt::Interrupt;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::slot;
+use crate::sync::Sync;
 use crate::walk;
 use crate::work::Work;
 
@@ -48,6 +49,8 @@ pub struct Run<'a> {
     pub work: &'a Work,
     /// What has been done.
     pub progress: &'a Progress,
+    /// What is compared and removed.
+    pub sync: &'a Sync,
     /// Random for this run.
     pub client: String,
     /// The same in all runs of this user.
@@ -117,6 +120,7 @@ pub fn run(
     plan: &Plan,
     server: &Server,
     options: Options,
+    sync: &Sync,
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Outcome> {
@@ -130,6 +134,7 @@ pub fn run(
         server,
         work: &work,
         progress,
+        sync,
         client,
         identity: identity(),
         retries,
@@ -148,7 +153,7 @@ pub fn run(
         scope.spawn(|| {
             let _guard = StopOnPanic(&work);
             // Stopped: whoever stopped it has told why.
-            let _ = walk::walk(plan, &work, progress, progress.wants_sizes());
+            let _ = walk::walk(plan, &work, progress, sync);
         });
         pool.broadcast(|context| {
             let _guard = StopOnPanic(&work);

@@ -13,7 +13,8 @@ use crate::error::FileError;
 use crate::plan::{Plan, Root};
 use crate::progress::Progress;
 use crate::source::{attributes, bytes, has_special_bits};
-use crate::work::{BATCH, Item, Kind, Stopped, Work};
+use crate::sync::{Delete, Sync};
+use crate::work::{BATCH, Item, Kind, Listing, Stopped, Work};
 
 /// Items of one batch, if they are all in one directory.
 const MAX_BATCH: usize = 8 * BATCH;
@@ -28,19 +29,189 @@ const WRITABLE: u32 = 0o700;
 ///
 /// # Errors
 /// If the run was stopped.
-pub fn walk(plan: &Plan, work: &Work, progress: &Progress, sizes: bool) -> Result<(), Stopped> {
-    let (mut found, mut room) = (Vec::new(), REMEMBERED);
+pub fn walk(plan: &Plan, work: &Work, progress: &Progress, sync: &Sync) -> Result<(), Stopped> {
+    let walk = Walk { work, progress, sync, sizes: progress.wants_sizes() };
+    let mut room = REMEMBERED;
+    let mut found = Vec::new();
     for root in &plan.roots {
-        found.push(entries(root, work, progress, sizes, &mut room)?);
+        found.push(walk.entries(root, &mut room)?);
     }
     progress.walk_ended();
     work.drain()?;
-    for (root, found) in plan.roots.iter().zip(found) {
-        directories(root, found, work, progress)?;
+    if let Some(delete) = &sync.delete {
+        walk.remove(plan, &found, delete)?;
+    }
+    for (root, found) in plan.roots.iter().zip(&found) {
+        walk.directories(root, found)?;
     }
     work.drain()?;
     work.close();
     Ok(())
+}
+
+/// The directories that the first walk has found, parents first; `None` if they were too many.
+type Found = Option<Vec<PathBuf>>;
+
+struct Walk<'a> {
+    work: &'a Work,
+    progress: &'a Progress,
+    sync: &'a Sync,
+    sizes: bool,
+}
+
+impl Walk<'_> {
+    /// Puts every entry in, parents first.
+    fn entries(&self, root: &Root, room: &mut usize) -> Result<Found, Stopped> {
+        let mut found = Some(Vec::new());
+        let mut batch = Vec::with_capacity(BATCH);
+        if let (true, Some(name)) = (root.contents, &root.target) {
+            // Made if it is missing, also for a source with nothing in it.
+            let (path, name) = (root.source.clone(), name.clone());
+            batch.push(Item::new(path, name, Kind::Directory(None)));
+        }
+        let filter = &self.sync.filter;
+        let kept = |entry: &DirEntry| {
+            entry.depth() == 0
+                || !filter.excludes(&root.source, entry.path(), entry.file_type().is_dir())
+        };
+        for entry in walker(root).into_iter().filter_entry(kept) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    unreadable(root, error, self.progress);
+                    continue;
+                }
+            };
+            let Some(name) = name(root, entry.path(), self.progress) else {
+                continue;
+            };
+            let kind = match kind(&entry, self.progress, self.sizes) {
+                Ok(Some(kind)) => kind,
+                Ok(None) => continue,
+                Err(error) => {
+                    self.progress.failed(entry.path(), &error);
+                    continue;
+                }
+            };
+            // What is in a directory goes with it, over one connection: a server can fill a new directory
+            // before it appears.
+            let ends = matches!(kind, Kind::Directory(_)) && batch.len() >= BATCH;
+            if ends || batch.len() >= MAX_BATCH {
+                self.work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
+            }
+            if matches!(kind, Kind::Directory(_)) {
+                found = found.filter(|_| *room > 0);
+                if let Some(found) = &mut found {
+                    found.push(entry.path().to_owned());
+                    *room -= 1;
+                }
+            }
+            batch.push(Item::new(entry.into_path(), name, kind));
+        }
+        self.work.push(batch)?;
+        Ok(found)
+    }
+
+    /// Looks through every directory at the server that the source has too, for what the source lacks;
+    /// then sends what a directory was in the way of.
+    fn remove(&self, plan: &Plan, found: &[Found], delete: &Delete) -> Result<(), Stopped> {
+        if self.progress.counts().failed > 0 && !delete.force {
+            self.progress.note(
+                &"haul: nothing is removed, because of what failed above; --force-delete removes all \
+                  the same",
+            );
+            return Ok(());
+        }
+        for (root, found) in plan.roots.iter().zip(found) {
+            let mut batch = Vec::with_capacity(BATCH);
+            let mut list = |path: PathBuf, name: Option<Name>| {
+                let (root, target) = (root.source.clone(), name.clone());
+                let listing = Listing { root, name: target, after: None, doomed: None };
+                // The server's root has no name; that of the item is for nobody then.
+                let Some(name) = name.or_else(|| Name::parse(b"root").ok()) else { return Ok(()) };
+                batch.push(Item::new(path, name, Kind::List(Box::new(listing))));
+                if batch.len() < BATCH {
+                    return Ok(());
+                }
+                self.work.push(std::mem::take(&mut batch))
+            };
+            if root.contents {
+                list(root.source.clone(), root.target.clone())?;
+            }
+            self.each_directory(root, found, |path| match name(root, &path, self.progress) {
+                Some(name) => list(path, Some(name)),
+                None => Ok(()),
+            })?;
+            self.work.push(batch)?;
+        }
+        self.work.drain()?;
+        if self.sync.begin_last_round() {
+            for root in &plan.roots {
+                self.entries(root, &mut 0)?;
+            }
+            self.work.drain()?;
+        }
+        Ok(())
+    }
+
+    /// Every directory once more, children before parents. Those that are remembered are not searched
+    /// for: in a large tree of small files, reading all directories again would cost a twentieth of the
+    /// run.
+    fn each_directory(
+        &self,
+        root: &Root,
+        found: &Found,
+        mut then: impl FnMut(PathBuf) -> Result<(), Stopped>,
+    ) -> Result<(), Stopped> {
+        if let Some(found) = found {
+            return found.iter().rev().try_for_each(|path| then(path.clone()));
+        }
+        // What can't be read now was told in the first walk, or has come since.
+        for entry in walker(root).contents_first(true).into_iter().flatten() {
+            let excluded = || self.sync.filter.excludes_above(&root.source, entry.path(), true);
+            if entry.file_type().is_dir() && !excluded() {
+                then(entry.into_path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives every directory its final attributes.
+    fn directories(&self, root: &Root, found: &Found) -> Result<(), Stopped> {
+        let mut batch = Vec::with_capacity(BATCH);
+        self.each_directory(root, found, |path| self.directory(root, path, &mut batch))?;
+        self.work.push(batch)?;
+        // The next root may be inside this one.
+        self.work.drain()
+    }
+
+    fn directory(&self, root: &Root, path: PathBuf, batch: &mut Vec<Item>) -> Result<(), Stopped> {
+        let work = self.work;
+        let (Some(name), Ok(metadata)) =
+            (name(root, &path, self.progress), path.symlink_metadata())
+        else {
+            return Ok(());
+        };
+        if !metadata.is_dir() {
+            return Ok(());
+        }
+        if has_special_bits(&metadata) {
+            self.progress.special_bits_dropped();
+        }
+        let attributes: Attributes = attributes(&metadata);
+        // Batches overtake each other, so nothing below may be on its way when the owner loses the
+        // right to read it and to pass through.
+        let closes = attributes.mode.is_some_and(|mode| mode & 0o500 != 0o500);
+        if closes {
+            work.push(std::mem::take(batch))?;
+            work.drain()?;
+        }
+        batch.push(Item::new(path, name, Kind::Attributes(attributes)));
+        if closes || batch.len() >= BATCH {
+            work.push(std::mem::take(batch))?;
+        }
+        if closes { work.drain() } else { Ok(()) }
+    }
 }
 
 fn walker(root: &Root) -> WalkDir {
@@ -63,60 +234,6 @@ fn name(root: &Root, path: &Path, progress: &Progress) -> Option<Name> {
     found().map_err(|error| progress.failed(path, &error)).ok()
 }
 
-fn entries(
-    root: &Root,
-    work: &Work,
-    progress: &Progress,
-    sizes: bool,
-    room: &mut usize,
-) -> Result<Found, Stopped> {
-    let mut found = Some(Vec::new());
-    let mut batch = Vec::with_capacity(BATCH);
-    if let (true, Some(name)) = (root.contents, &root.target) {
-        // Made if it is missing, also for a source with nothing in it.
-        let (path, name) = (root.source.clone(), name.clone());
-        batch.push(Item::new(path, name, Kind::Directory(None)));
-    }
-    for entry in walker(root) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                unreadable(root, error, progress);
-                continue;
-            }
-        };
-        let Some(name) = name(root, entry.path(), progress) else {
-            continue;
-        };
-        let kind = match kind(&entry, progress, sizes) {
-            Ok(Some(kind)) => kind,
-            Ok(None) => continue,
-            Err(error) => {
-                progress.failed(entry.path(), &error);
-                continue;
-            }
-        };
-        // What is in a directory goes with it, over one connection: a server can fill a new directory
-        // before it appears.
-        let ends = matches!(kind, Kind::Directory(_)) && batch.len() >= BATCH;
-        if ends || batch.len() >= MAX_BATCH {
-            work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
-        }
-        if matches!(kind, Kind::Directory(_)) {
-            found = found.filter(|_| *room > 0);
-            if let Some(found) = &mut found {
-                found.push(entry.path().to_owned());
-                *room -= 1;
-            }
-        }
-        batch.push(Item::new(entry.into_path(), name, kind));
-    }
-    if !batch.is_empty() {
-        work.push(batch)?;
-    }
-    Ok(found)
-}
-
 /// What an entry is; `None` for what is not carried.
 fn kind(entry: &DirEntry, progress: &Progress, sizes: bool) -> Result<Option<Kind>, FileError> {
     let file_type = entry.file_type();
@@ -137,66 +254,6 @@ fn kind(entry: &DirEntry, progress: &Progress, sizes: bool) -> Result<Option<Kin
         progress.skipped(entry.path(), special(file_type));
         Ok(None)
     }
-}
-
-/// The directories that the first walk has found, parents first; `None` if they were too many.
-type Found = Option<Vec<PathBuf>>;
-
-/// Every directory once more, children before parents. Those that are remembered are not searched for:
-/// in a large tree of small files, reading all directories again would cost a twentieth of the run.
-fn directories(root: &Root, found: Found, work: &Work, progress: &Progress) -> Result<(), Stopped> {
-    let mut batch = Vec::with_capacity(BATCH);
-    match found {
-        Some(found) => {
-            for path in found.into_iter().rev() {
-                directory(root, path, &mut batch, work, progress)?;
-            }
-        }
-        None => {
-            // What can't be read now was told in the first walk, or has come since.
-            for entry in walker(root).contents_first(true).into_iter().flatten() {
-                if entry.file_type().is_dir() {
-                    directory(root, entry.into_path(), &mut batch, work, progress)?;
-                }
-            }
-        }
-    }
-    if !batch.is_empty() {
-        work.push(batch)?;
-    }
-    // The next root may be inside this one.
-    work.drain()
-}
-
-fn directory(
-    root: &Root,
-    path: PathBuf,
-    batch: &mut Vec<Item>,
-    work: &Work,
-    progress: &Progress,
-) -> Result<(), Stopped> {
-    let (Some(name), Ok(metadata)) = (name(root, &path, progress), path.symlink_metadata()) else {
-        return Ok(());
-    };
-    if !metadata.is_dir() {
-        return Ok(());
-    }
-    if has_special_bits(&metadata) {
-        progress.special_bits_dropped();
-    }
-    let attributes: Attributes = attributes(&metadata);
-    // Batches overtake each other, so nothing below may be on its way when the owner loses the
-    // right to read it and to pass through.
-    let closes = attributes.mode.is_some_and(|mode| mode & 0o500 != 0o500);
-    if closes {
-        work.push(std::mem::take(batch))?;
-        work.drain()?;
-    }
-    batch.push(Item::new(path, name, Kind::Attributes(attributes)));
-    if closes || batch.len() >= BATCH {
-        work.push(std::mem::take(batch))?;
-    }
-    if closes { work.drain() } else { Ok(()) }
 }
 
 fn unreadable(root: &Root, error: walkdir::Error, progress: &Progress) {

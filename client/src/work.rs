@@ -15,7 +15,7 @@ use mio::Waker;
 
 use crate::error::ConnectionError;
 use crate::large::Large;
-pub use item::{Abort, Item, Kind, Task};
+pub use item::{Abort, Item, Kind, Listing, Task};
 use state::State;
 
 /// Batches that wait for each connection at most.
@@ -226,6 +226,20 @@ impl Work {
     pub fn add_urgent(&self, task: Task) {
         let mut state = self.state();
         state.urgent.push_back(task);
+        self.hint(&state);
+        state.wake(false);
+    }
+
+    /// So many items more are to be settled, whatever becomes of them.
+    pub fn found(&self, items: usize) {
+        self.state().open += items;
+    }
+
+    /// An item that was [found](Self::found) goes before everything else: trees are gone through depth
+    /// first, so that what waits is bounded by their depth and not by their size.
+    pub fn add_next(&self, item: Item) {
+        let mut state = self.state();
+        state.urgent.push_front(Task::Item(item));
         self.hint(&state);
         state.wake(false);
     }

@@ -94,9 +94,10 @@ pub fn request(id: u64, length: u64, op: &Op, out: &mut Vec<u8>) -> Result<(), E
             header.upload = Some(*upload);
             "abort"
         }
-        Op::Mkdir { name, mode } => {
+        Op::Mkdir { name, mode, replace } => {
             named(&mut header, name);
             header.mode = *mode;
+            header.replace = replace.then_some(true);
             "mkdir"
         }
         Op::Symlink { name, target, mtime } => {
@@ -109,6 +110,10 @@ pub fn request(id: u64, length: u64, op: &Op, out: &mut Vec<u8>) -> Result<(), E
             named(&mut header, name);
             with(&mut header, attributes);
             "setattr"
+        }
+        Op::Remove { name } => {
+            named(&mut header, name);
+            "remove"
         }
         Op::Check => "check",
         Op::List { name, after } => {

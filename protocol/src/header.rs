@@ -82,6 +82,8 @@ pub(crate) struct RequestHeader<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) target_b64: Option<Text<'a>>,
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
+    pub(crate) replace: Option<bool>,
     #[serde(
         borrow,
         default,

@@ -43,6 +43,7 @@ mod message;
 mod name;
 mod pending;
 mod side;
+mod verdict;
 
 pub use bitmap::Bitmap;
 pub use code::{Code, Refusal};
@@ -57,6 +58,7 @@ pub use message::{
 pub use name::{LinkTarget, Name};
 pub use pending::{Requester, Responder};
 pub use side::{Answers, Headers, Requests};
+pub use verdict::Verdict;
 
 /// Runs the example in the readme as a test.
 #[cfg(doctest)]

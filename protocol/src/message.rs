@@ -151,6 +151,8 @@ pub enum Op {
         name: Name,
         /// Its mode for the time being.
         mode: Option<u32>,
+        /// Whether a file or link that stands there makes way for it.
+        replace: bool,
     },
     /// Makes a symbolic link, replacing a file or link.
     Symlink {
@@ -168,7 +170,13 @@ pub enum Op {
         /// What to set.
         attributes: Attributes,
     },
-    /// Which of the entries in the body are missing or different? Answered with a bitmap.
+    /// Removes a file, a link, or a directory with nothing in it; nothing there is fine.
+    Remove {
+        /// Its name.
+        name: Name,
+    },
+    /// Which of the entries in the body are missing or different? Answered with a letter for each, see
+    /// [`Verdict`](crate::Verdict).
     Check,
     /// What is in a directory? Answered with entries, sorted by the bytes of their names.
     List {
@@ -206,6 +214,7 @@ impl Op {
                 | Self::Mkdir { .. }
                 | Self::Symlink { .. }
                 | Self::Setattr { .. }
+                | Self::Remove { .. }
         )
     }
 }

@@ -148,7 +148,11 @@ fn op(
             digest: need(command, "blake3", header.blake3)?,
         },
         "abort" => Op::Abort { upload: need(command, "upload", header.upload)? },
-        "mkdir" => Op::Mkdir { name: need(command, "filename", named)?, mode: header.mode },
+        "mkdir" => Op::Mkdir {
+            name: need(command, "filename", named)?,
+            mode: header.mode,
+            replace: header.replace.unwrap_or(false),
+        },
         "symlink" => match link(&(header.target.take(), header.target_b64.take())) {
             Err(error) => return Ok(Err(bad_name(&error))),
             Ok(target) => Op::Symlink {
@@ -158,6 +162,7 @@ fn op(
             },
         },
         "setattr" => Op::Setattr { name: need(command, "filename", named)?, attributes },
+        "remove" => Op::Remove { name: need(command, "filename", named)? },
         "check" => Op::Check,
         "list" => match name("after", &(header.after.take(), header.after_b64.take())) {
             Err(error) => return Ok(Err(bad_name(&error))),

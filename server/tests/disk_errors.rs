@@ -381,7 +381,7 @@ fn slow_flush_repeats_the_last_ack() {
     fail::cfg("disk::fsync", "1*sleep(6000)").unwrap();
     client.id += 1;
     let mut out = Vec::new();
-    let op = Op::Mkdir { name: Name::parse(b"d").unwrap(), mode: None };
+    let op = Op::Mkdir { name: Name::parse(b"d").unwrap(), mode: None, replace: false };
     encode::request(client.id, 0, &op, &mut out).unwrap();
     client.id += 1;
     let bytes = b"slow";
@@ -411,7 +411,8 @@ fn no_room_in_a_new_directory_costs_that_file_only() {
     for (operation, code) in [("write", "no_space"), ("times", "no_space"), ("close", "io")] {
         let setup = Setup::named("none");
         let mut client = Client::connect(&setup);
-        let mkdir = Op::Mkdir { name: Name::parse(b"new").unwrap(), mode: Some(0o755) };
+        let mkdir =
+            Op::Mkdir { name: Name::parse(b"new").unwrap(), mode: Some(0o755), replace: false };
         let mut out = Vec::new();
         encode::request(1, 0, &mkdir, &mut out).unwrap();
         for (id, name) in (2..).zip(["new/a", "new/b", "new/c"]) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use haul_protocol::limits::MAX_PARTS;
+use haul_protocol::limits::{MAX_BODY_LEN, MAX_PARTS};
 use haul_protocol::{Answer, Bitmap, Code, Event, Geometry, Refusal, Reply};
 
 use super::{Connection, Pending, Sent};
@@ -10,7 +10,8 @@ use crate::error::{ConnectionError, FileError, ProtocolError};
 use crate::large::Large;
 use crate::work::{Item, Kind, Task};
 
-/// The longest body of an answer that says anything: a bitmap of all parts of the largest file.
+/// The longest body of an answer that says anything, lists apart: a bitmap of all parts of the largest
+/// file. A request has fewer entries to compare than that.
 const MAX_BITMAP: usize = (MAX_PARTS / 8) as usize;
 
 /// An answer whose body has not come yet.
@@ -18,8 +19,9 @@ const MAX_BITMAP: usize = (MAX_PARTS / 8) as usize;
 pub(super) struct Unfinished {
     id: u64,
     reply: Reply,
-    /// As much of it as can mean something.
     body: Vec<u8>,
+    /// As much of it as can mean something.
+    room: usize,
 }
 
 impl Connection<'_> {
@@ -49,13 +51,13 @@ impl Connection<'_> {
                 None => return Ok(()),
                 Some(Event::Header(answer)) => self.answer(answer)?,
                 Some(Event::Body(bytes)) => {
-                    if let Some(Unfinished { body, .. }) = &mut self.answer {
-                        let room = MAX_BITMAP - body.len();
+                    if let Some(Unfinished { body, room, .. }) = &mut self.answer {
+                        let room = *room - body.len();
                         body.extend_from_slice(&bytes[..bytes.len().min(room)]);
                     }
                 }
                 Some(Event::End) => {
-                    if let Some(Unfinished { id, reply, body }) = self.answer.take() {
+                    if let Some(Unfinished { id, reply, body, .. }) = self.answer.take() {
                         self.answered(id, reply, body)?;
                     }
                 }
@@ -80,7 +82,11 @@ impl Connection<'_> {
                 self.refused(pending, refusal);
             }
             Answer::Answered { id, reply, .. } => {
-                self.answer = Some(Unfinished { id, reply, body: Vec::new() });
+                let room = match reply {
+                    Reply::Listed { .. } => usize::try_from(MAX_BODY_LEN).unwrap_or(usize::MAX),
+                    Reply::Done | Reply::Opened { .. } => MAX_BITMAP,
+                };
+                self.answer = Some(Unfinished { id, reply, body: Vec::new(), room });
             }
             Answer::Hello(_) => return Err(ProtocolError::Kind.into()),
         }
@@ -95,11 +101,17 @@ impl Connection<'_> {
                 if special_bits {
                     progress.special_bits_dropped();
                 }
-                match item.kind {
+                match &item.kind {
                     Kind::File => progress.file_done(&item.name, size),
                     Kind::Link => progress.link_done(&item.name),
                     Kind::Attributes(_) => progress.directory_done(&item.name),
-                    Kind::Directory(_) => {}
+                    Kind::Directory(_) | Kind::List(_) => {}
+                    Kind::Remove(above) => {
+                        progress.removed(&item.name);
+                        if let Some(above) = above {
+                            self.gone(above, true);
+                        }
+                    }
                 }
                 1
             }
@@ -109,7 +121,13 @@ impl Connection<'_> {
                 }
                 0
             }
-            Pending::Open(..) | Pending::Commit(_) | Pending::Abort(_) | Pending::Ping => 0,
+            // None of these is a change.
+            Pending::Check(_)
+            | Pending::List(_)
+            | Pending::Open(..)
+            | Pending::Commit(_)
+            | Pending::Abort(_)
+            | Pending::Ping => 0,
         }
     }
 
@@ -154,6 +172,11 @@ impl Connection<'_> {
                 self.give_up(abort.item, &abort.error);
                 Ok(())
             }
+            (Pending::Check(items), Reply::Done) => {
+                self.checked(items, &body);
+                Ok(())
+            }
+            (Pending::List(item), Reply::Listed { more }) => self.listed(item, &body, more),
             (Pending::Ping, Reply::Done) => Ok(()),
             _ => Err(ProtocolError::Kind.into()),
         }
@@ -161,6 +184,17 @@ impl Connection<'_> {
 
     fn refused(&self, pending: Pending, refusal: Refusal) {
         match pending {
+            Pending::Check(items) => {
+                for item in items {
+                    self.give_up(item, &FileError::Refused(refusal.clone()));
+                }
+            }
+            // Nothing is in it, or it is something else by now.
+            Pending::List(item) if matches!(refusal.code, Code::NotFound | Code::Conflict) => {
+                self.list_over(&item, refusal.code == Code::NotFound);
+                self.run.work.settle(1);
+            }
+            Pending::List(item) => self.give_up(item, &FileError::Refused(refusal)),
             // It has come since the first walk, and nothing was put into it.
             Pending::Item(Item { kind: Kind::Attributes(_), .. }, _)
                 if refusal.code == Code::NotFound =>

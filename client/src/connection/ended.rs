@@ -19,9 +19,25 @@ impl Connection<'_> {
             Retry::Later(times, pause) if item.attempts <= times => work.add_delayed(item, pause),
             Retry::Last(times) if item.attempts <= times => work.add_last(item),
             _ => {
-                progress.failed(&item.path, error);
+                if !(error.is_conflict() && self.run.sync.comes_again()) {
+                    progress.failed(&item.path, error);
+                }
+                match &item.kind {
+                    Kind::Remove(Some(above)) => self.gone(above, false),
+                    Kind::List(_) => self.list_over(&item, false),
+                    _ => {}
+                }
                 work.settle(1);
             }
+        }
+    }
+
+    /// A directory at the server was looked through, or could not be.
+    pub(super) fn list_over(&self, item: &Item, looked: bool) {
+        if let Kind::List(listing) = &item.kind
+            && let Some(doomed) = &listing.doomed
+        {
+            self.gone(doomed, looked);
         }
     }
 

@@ -62,6 +62,12 @@ impl Connection<'_> {
                     }
                     spared
                 }
+                // Nothing is changed by these, so anybody may ask again at once.
+                Pending::Check(items) => {
+                    work.put_back(self.number, items);
+                    true
+                }
+                Pending::List(item) => self.item_lost(item, most, reason, &mut left.items),
                 Pending::Ping => true,
             };
             left.culprit_gone |= !spared;

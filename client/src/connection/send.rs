@@ -1,6 +1,6 @@
 //! Turning tasks into requests: reading and hashing sources, and entering what is sent into the book.
 
-use haul_protocol::{Cv, Digest, Op, Wanted, encode, limits::MIN_PART_LEN};
+use haul_protocol::{Cv, Digest, Op, Verdict, Wanted, encode, limits::MIN_PART_LEN};
 
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError};
@@ -18,6 +18,7 @@ impl Connection<'_> {
     /// Sends what a task says, or settles it if it can't be sent.
     pub(super) fn send(&mut self, task: Task) -> Result<(), ConnectionError> {
         match task {
+            Task::Check => self.check(),
             Task::Item(item) => match self.send_item(&item) {
                 Ok(()) => Ok(()),
                 Err(Failure::File(error)) => {
@@ -55,17 +56,62 @@ impl Connection<'_> {
     }
 
     fn send_item(&mut self, item: &Item) -> Result<(), Failure> {
+        if self.run.sync.dry_run && !matches!(item.kind, Kind::List(_)) {
+            self.tell(item)?;
+            return Ok(());
+        }
         let name = item.name.clone();
-        let op = match item.kind {
+        let op = match &item.kind {
             Kind::File => return self.send_file(item),
-            Kind::Directory(mode) => Op::Mkdir { name, mode },
-            Kind::Attributes(attributes) => Op::Setattr { name, attributes },
+            Kind::Directory(mode) => {
+                let replace = item.verdict == Some(Some(Verdict::Kind));
+                Op::Mkdir { name, mode: *mode, replace }
+            }
+            Kind::Attributes(attributes) => Op::Setattr { name, attributes: *attributes },
+            Kind::Remove(_) => Op::Remove { name },
+            Kind::List(listing) => {
+                let (name, after) = (listing.name.clone(), listing.after.clone());
+                return Ok(self.request(Pending::List(item.clone()), &Op::List { name, after })?);
+            }
             Kind::Link => {
                 let (target, mtime) = source::link(&item.path)?;
                 Op::Symlink { name, target, mtime }
             }
         };
         Ok(self.request(Pending::Item(item.clone(), Sent::default()), &op)?)
+    }
+
+    /// In a dry run: what would be done, and why.
+    fn tell(&self, item: &Item) -> Result<(), FileError> {
+        let progress = self.run.progress;
+        let why = why(item.verdict);
+        match &item.kind {
+            Kind::File => {
+                let size = item.path.symlink_metadata().map_err(FileError::local("look at"))?.len();
+                progress.would("send", &item.name, why, Some(size));
+                progress.file_done(&item.name, size);
+            }
+            Kind::Link => {
+                progress.would("send", &item.name, why, None);
+                progress.link_done(&item.name);
+            }
+            Kind::Directory(_) if item.verdict == Some(Some(Verdict::Mode)) => {}
+            Kind::Directory(_) => progress.would("make", &item.name, why, None),
+            Kind::Attributes(_) => {
+                progress.would("adjust", &item.name, why, None);
+                progress.directory_done(&item.name);
+            }
+            Kind::Remove(above) => {
+                progress.would("remove", &item.name, "not in the source", None);
+                progress.removed(&item.name);
+                if let Some(above) = above {
+                    self.gone(above, true);
+                }
+            }
+            Kind::List(_) => {}
+        }
+        self.run.work.settle(1);
+        Ok(())
     }
 
     fn send_file(&mut self, item: &Item) -> Result<(), Failure> {
@@ -118,7 +164,12 @@ impl Connection<'_> {
         self.enter(pending, op, 0)
     }
 
-    fn enter(&mut self, pending: Pending, op: &Op, len: u64) -> Result<(), ConnectionError> {
+    pub(super) fn enter(
+        &mut self,
+        pending: Pending,
+        op: &Op,
+        len: u64,
+    ) -> Result<(), ConnectionError> {
         // Everything that is sent was checked before, so what fails here is a bug of ours.
         encode::request(self.book.next_id(), len, op, self.link.out())?;
         if self.book.unanswered() == 0 {
@@ -139,6 +190,20 @@ impl Connection<'_> {
             self.link.follow(&mut self.body);
         }
         Ok(())
+    }
+}
+
+/// A verdict, for people.
+fn why(verdict: Option<Option<Verdict>>) -> &'static str {
+    match verdict {
+        Some(Some(Verdict::Missing)) => "new",
+        Some(Some(Verdict::Kind)) => "replaces something of another kind",
+        Some(Some(Verdict::Size)) => "size differs",
+        Some(Some(Verdict::Target)) => "points elsewhere",
+        Some(Some(Verdict::Mtime)) => "mtime differs",
+        Some(Some(Verdict::Mode)) => "mode differs",
+        Some(Some(Verdict::Same)) => "the same is there",
+        Some(None) | None => "differs",
     }
 }
 

@@ -23,4 +23,8 @@ pub struct Counts {
     pub skipped: u64,
     /// Modes of which setuid, setgid or sticky was dropped.
     pub special_bits_dropped: u64,
+    /// Files and links that were there already as they are here.
+    pub unchanged: u64,
+    /// What the source lacked and the server had.
+    pub removed: u64,
 }

@@ -11,7 +11,7 @@ impl Progress {
     /// Shows how far it is.
     pub(super) fn show(&self, rate: &mut Rate) {
         let counts = self.counts();
-        let done = counts.files + counts.links;
+        let done = counts.files + counts.links + counts.unchanged;
         let hashed = self.hashed.load(Ordering::Relaxed);
         rate.take(counts.bytes_sent, done, hashed);
         let found = self.found_files.load(Ordering::Relaxed);

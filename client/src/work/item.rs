@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use haul_protocol::{Attributes, Name, Token};
+use haul_protocol::{Attributes, Name, Token, Verdict};
 
+use crate::doomed::Doomed;
 use crate::error::FileError;
 use crate::large::{Earlier, Large};
 
@@ -17,6 +18,9 @@ pub struct Item {
     pub name: Name,
     /// What it is.
     pub kind: Kind,
+    /// What the server has of it: `None` if it was not asked; `Some(None)` if it said something that is
+    /// not known here.
+    pub verdict: Option<Option<Verdict>>,
     /// How often it was tried and refused.
     pub attempts: u32,
     /// How often it is blamed for the loss of a connection.
@@ -31,7 +35,22 @@ impl Item {
     /// Not tried yet.
     #[must_use]
     pub fn new(path: PathBuf, name: Name, kind: Kind) -> Self {
-        Self { path, name, kind, attempts: 0, losses: 0, interrupted: 0, earlier: None }
+        Self {
+            path,
+            name,
+            kind,
+            verdict: None,
+            attempts: 0,
+            losses: 0,
+            interrupted: 0,
+            earlier: None,
+        }
+    }
+
+    /// Whether the server was not asked what it has of it, and could be.
+    #[must_use]
+    pub fn is_unchecked(&self) -> bool {
+        self.verdict.is_none() && !matches!(self.kind, Kind::List(_) | Kind::Remove(_))
     }
 
     /// A connection was lost while this had no answer. If it is blamed for that, and was more than
@@ -43,7 +62,7 @@ impl Item {
 }
 
 /// What an item is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Kind {
     /// A regular file.
     File,
@@ -53,11 +72,30 @@ pub enum Kind {
     Directory(Option<u32>),
     /// The final mode and mtime of a directory.
     Attributes(Attributes),
+    /// What is in a directory at the server, to remove what the source lacks.
+    List(Box<Listing>),
+    /// Something at the server that the source lacks; and the directory that it is in, if that goes too.
+    Remove(Option<Arc<Doomed>>),
+}
+
+/// A directory at the server that is looked through.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    /// The source that it belongs to.
+    pub root: PathBuf,
+    /// Its name there; `None` for the server's root.
+    pub name: Option<Name>,
+    /// The last name that was told.
+    pub after: Option<Name>,
+    /// It goes itself, with everything in it.
+    pub doomed: Option<Arc<Doomed>>,
 }
 
 /// What a connection is to do next.
 #[derive(Debug)]
 pub enum Task {
+    /// Ask what the server has of the connection's own items.
+    Check,
     /// Send an item.
     Item(Item),
     /// Send one part of a large file.

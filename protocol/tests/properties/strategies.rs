@@ -83,7 +83,12 @@ pub(crate) fn request(max_body: usize) -> impl Strategy<Value = (Op, Vec<u8>)> {
         (token(), any::<[u8; 32]>())
             .prop_map(|(upload, digest)| Op::Commit { upload, digest: Digest(digest) }),
         token().prop_map(|upload| Op::Abort { upload }),
-        (name(), mode()).prop_map(|(name, mode)| Op::Mkdir { name, mode }),
+        (name(), mode(), any::<bool>()).prop_map(|(name, mode, replace)| Op::Mkdir {
+            name,
+            mode,
+            replace
+        }),
+        name().prop_map(|name| Op::Remove { name }),
         (name(), target(), mtime()).prop_map(|(name, target, mtime)| Op::Symlink {
             name,
             target,

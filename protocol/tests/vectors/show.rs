@@ -88,6 +88,7 @@ fn asked(op: &Op) -> Map<String, Value> {
         Op::Mkdir { .. } => "mkdir",
         Op::Symlink { .. } => "symlink",
         Op::Setattr { .. } => "setattr",
+        Op::Remove { .. } => "remove",
         Op::Check => "check",
         Op::List { .. } => "list",
         Op::Ping => "ping",
@@ -120,6 +121,7 @@ fn asked(op: &Op) -> Map<String, Value> {
     }
     match op {
         Op::Symlink { target, .. } => bytes(&mut all, "target", target.as_bytes()),
+        Op::Mkdir { replace: true, .. } => drop(all.insert("replace".into(), json!(true))),
         Op::List { after: Some(after), .. } => bytes(&mut all, "after", after.as_bytes()),
         _ => {}
     }
@@ -138,7 +140,8 @@ fn named(op: &Op) -> (Option<&Name>, Attributes) {
             (Some(name), *attributes)
         }
         Op::Open(wanted) => (Some(&wanted.name), wanted.attributes),
-        Op::Mkdir { name, mode } => (Some(name), Attributes { mode: *mode, mtime: None }),
+        Op::Remove { name } => (Some(name), Attributes::default()),
+        Op::Mkdir { name, mode, .. } => (Some(name), Attributes { mode: *mode, mtime: None }),
         Op::Symlink { name, mtime, .. } => (Some(name), Attributes { mode: None, mtime: *mtime }),
         Op::List { name, .. } => (name.as_ref(), Attributes::default()),
         _ => (None, Attributes::default()),

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use haul_protocol::{
-    Answer, Attributes, Bitmap, Code, Digest, FileHasher, Name, Refusal, Reply, decode_entry,
-    limits,
+    Answer, Attributes, Code, Digest, FileHasher, Name, Refusal, Reply, decode_entry, limits,
 };
 
 use super::{Connection, Dialect};
@@ -59,8 +58,8 @@ pub(super) struct Check {
     pub(super) id: u64,
     /// The line that has no end yet.
     line: Vec<u8>,
-    entries: usize,
-    differing: Bitmap,
+    /// The letter of each verdict: far fewer bytes than the lines, whose number the body bounds.
+    letters: Vec<u8>,
 }
 
 impl Connection {
@@ -112,7 +111,7 @@ impl Connection {
                 Err(refusal) => self.refuse(id, refusal),
             },
             Sink::Check(mut check) => match check.append(b"\n", worker) {
-                Ok(()) => self.answer(check.id, Reply::Done, check.differing.as_bytes()),
+                Ok(()) => self.answer(check.id, Reply::Done, &check.letters),
                 Err(refusal) => self.refuse(check.id, refusal),
             },
         }
@@ -276,10 +275,8 @@ impl Check {
             }
             let entry =
                 decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
-            if worker.shared.store.differs(&worker.parents, &entry)? {
-                self.differing.set(self.entries);
-            }
-            self.entries += 1;
+            let verdict = worker.shared.store.compare(&worker.parents, &entry)?;
+            self.letters.push(verdict.letter());
         }
         Ok(())
     }

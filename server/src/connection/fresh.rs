@@ -20,15 +20,18 @@ impl Connection {
         mode: Option<u32>,
         worker: &mut Worker<'_>,
     ) {
-        let at_once = worker.shared.committer.is_none();
-        if at_once && worker.fresh.directory(&worker.parents, &name, mode) {
-            return self.wait_for_fresh(id);
+        if worker.shared.committer.is_none() {
+            let mut taken = worker.fresh.directory(&worker.parents, &name, mode);
+            if !taken {
+                self.publish_fresh(worker);
+                taken = worker.fresh.directory(&worker.parents, &name, mode);
+            }
+            if taken {
+                return self.wait_for_fresh(id);
+            }
         }
-        self.publish_fresh(worker);
-        if at_once && worker.fresh.directory(&worker.parents, &name, mode) {
-            return self.wait_for_fresh(id);
-        }
-        self.submit(What::Change(id), Change::Directory { name, mode }, None, worker);
+        let change = Change::Directory { name, mode, replace: false };
+        self.submit(What::Change(id), change, None, worker);
     }
 
     /// A symbolic link: into the tree, or where it belongs.

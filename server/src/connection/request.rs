@@ -112,7 +112,17 @@ impl Connection {
                 });
             }
             Op::Check => return Ok(Sink::Check(Box::new(Check::new(id)))),
-            Op::Mkdir { name, mode } => self.make_directory(id, name, mode, worker),
+            Op::Mkdir { name, mode, replace: false } => {
+                self.make_directory(id, name, mode, worker);
+            }
+            Op::Mkdir { name, mode, replace } => {
+                self.publish_fresh(worker);
+                let change = Change::Directory { name, mode, replace };
+                self.submit(What::Change(id), change, None, worker);
+            }
+            Op::Remove { name } => {
+                self.submit(What::Change(id), Change::Remove { name }, None, worker);
+            }
             Op::Symlink { name, target, mtime } => self.make_link(id, name, target, mtime, worker),
             Op::Setattr { name, attributes } => {
                 let change = Change::Attributes { name, attributes };

@@ -39,6 +39,13 @@ pub(crate) enum Change {
         name: Name,
         /// `None` obeys the umask if it is new, and changes nothing if it is not.
         mode: Option<u32>,
+        /// A file or link that stands there makes way.
+        replace: bool,
+    },
+    /// Nothing of that name is there any more.
+    Remove {
+        /// Of a file, a link, or a directory with nothing in it.
+        name: Name,
     },
     /// A directory that is there gets mode and mtime.
     Attributes {
@@ -80,6 +87,7 @@ impl Change {
             Self::Flush(flush) => flush.run(),
             Self::Link { .. }
             | Self::Directory { .. }
+            | Self::Remove { .. }
             | Self::Attributes { .. }
             | Self::Confirm(_) => Ok(()),
         }
@@ -98,7 +106,13 @@ impl Change {
             Self::Link { name, target, mtime } => {
                 store.make_link(parents, &name, &target, mtime, touched)
             }
-            Self::Directory { name, mode } => store.make_directory(parents, &name, mode, touched),
+            Self::Directory { name, mode, replace } => {
+                if replace {
+                    store.replace_by_directory(parents, &name, mode)?;
+                }
+                store.make_directory(parents, &name, mode, touched)
+            }
+            Self::Remove { name } => store.remove(parents, &name, touched),
             Self::Attributes { name, attributes } => {
                 store.set_attributes(parents, &name, &attributes, touched)
             }

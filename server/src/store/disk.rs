@@ -178,6 +178,17 @@ pub(super) fn rename_new(
     Ok(())
 }
 
+/// Changes two names with each other (renameat2(2); not every file system can).
+pub(super) fn exchange(
+    one: impl AsFd,
+    name: &[u8],
+    other: impl AsFd,
+    target: &[u8],
+) -> Result<(), Errno> {
+    may_fail!("exchange");
+    rustix::fs::renameat_with(&one, name, &other, target, RenameFlags::EXCHANGE)
+}
+
 /// Makes a directory.
 pub(super) fn make_directory(parent: impl AsFd, name: &[u8], mode: Mode) -> Result<(), Errno> {
     may_fail!("mkdir");
@@ -196,10 +207,19 @@ pub(super) fn make_link(parent: impl AsFd, name: &[u8], target: &[u8]) -> Result
     Ok(())
 }
 
-/// Removes a file of our own.
+/// Removes a file or link.
 pub(super) fn unlink(parent: impl AsFd, name: &[u8]) -> Result<(), Errno> {
     may_fail!("unlink");
     rustix::fs::unlinkat(&parent, name, AtFlags::empty())?;
+    #[cfg(test)]
+    record(|| Op::unlink(&parent, name));
+    Ok(())
+}
+
+/// Removes a directory with nothing in it.
+pub(super) fn remove_directory(parent: impl AsFd, name: &[u8]) -> Result<(), Errno> {
+    may_fail!("rmdir");
+    rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR)?;
     #[cfg(test)]
     record(|| Op::unlink(&parent, name));
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::BinaryHeap;
 
-use haul_protocol::{Entry, EntryKind, LinkTarget, Mtime, Name};
+use haul_protocol::{Entry, EntryKind, LinkTarget, Mtime, Name, Verdict};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
@@ -11,8 +11,9 @@ use super::Store;
 use super::error::StoreError;
 use super::root::Parents;
 
-/// Entries of one answer to `list`: bounds its memory whatever the directory holds.
-const PAGE: usize = 1000;
+/// Entries of one answer to `list`: bounds its memory whatever the directory holds. Every page reads
+/// the whole directory, so a large one should have few.
+const PAGE: usize = 10_000;
 
 impl Store {
     /// The first entries of a directory (`None`: the root) after the name `after`, sorted by bytes,
@@ -33,7 +34,9 @@ impl Store {
             let mut entries = Vec::with_capacity(names.len());
             after = names.last().map(|name| name.split().1.to_vec());
             for name in names {
-                entries.extend(look(&handle, name)?);
+                if let Some(Found { kind, mode, mtime }) = look(&handle, &name)? {
+                    entries.push(Entry { name, kind, mode, mtime });
+                }
             }
             // All of a page may have gone since; a client could not ask on from nothing.
             if !entries.is_empty() || !more {
@@ -42,24 +45,54 @@ impl Store {
         }
     }
 
-    /// Whether `wanted` is missing here or differs in anything that it states.
-    pub(crate) fn differs(
+    /// How what is here differs from `wanted`. A name that can't be reached, because a parent of it is
+    /// something else, is missing.
+    pub(crate) fn compare(
         &self,
         parents: &Parents<'_>,
         wanted: &Entry,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Verdict, StoreError> {
         let parent = match parents.existing(wanted.name.split().0) {
             Ok(parent) => parent,
-            Err(StoreError::NotFound { .. } | StoreError::Conflict { .. }) => return Ok(true),
+            Err(
+                StoreError::NotFound { .. }
+                | StoreError::Conflict { .. }
+                | StoreError::Escape { .. }
+                | StoreError::CrossDevice { .. },
+            ) => return Ok(Verdict::Missing),
             Err(error) => return Err(error),
         };
-        let Some(found) = look(&parent, wanted.name.clone())? else {
-            return Ok(true);
+        let Some(found) = look(&parent, &wanted.name)? else {
+            return Ok(Verdict::Missing);
         };
-        let mode = |mode: Option<u32>| mode.map(|mode| mode & 0o777);
-        Ok(found.kind != wanted.kind
-            || (wanted.mode.is_some() && mode(found.mode) != mode(wanted.mode))
-            || (wanted.mtime.is_some() && found.mtime != wanted.mtime))
+        Ok(match (&found.kind, &wanted.kind) {
+            (EntryKind::File { size }, EntryKind::File { size: wanted }) if size != wanted => {
+                Verdict::Size
+            }
+            (EntryKind::Link { target }, EntryKind::Link { target: wanted })
+                if target != wanted =>
+            {
+                Verdict::Target
+            }
+            (EntryKind::File { .. }, EntryKind::File { .. })
+            | (EntryKind::Link { .. }, EntryKind::Link { .. })
+            | (EntryKind::Directory, EntryKind::Directory) => self.compare_rest(&found, wanted),
+            _ => Verdict::Kind,
+        })
+    }
+
+    fn compare_rest(&self, found: &Found, wanted: &Entry) -> Verdict {
+        if let Some(wanted) = wanted.mtime
+            && found.mtime != Some(wanted)
+            && (found.mtime.is_none() || found.mtime != self.mtimes.kept(wanted))
+        {
+            return Verdict::Mtime;
+        }
+        match (found.mode, wanted.mode) {
+            (_, None) => Verdict::Same,
+            (Some(found), Some(wanted)) if found == wanted & 0o777 => Verdict::Same,
+            _ => Verdict::Mode,
+        }
     }
 }
 
@@ -93,10 +126,18 @@ fn page(
     Ok((names, more))
 }
 
+/// What stands under a name.
+#[derive(Debug)]
+struct Found {
+    kind: EntryKind,
+    mode: Option<u32>,
+    mtime: Option<Mtime>,
+}
+
 /// What stands under the last component of `name`, or `None`.
-fn look(parent: &OwnedFd, name: Name) -> Result<Option<Entry>, StoreError> {
+fn look(parent: &OwnedFd, name: &Name) -> Result<Option<Found>, StoreError> {
     let last = name.split().1;
-    let failed = |errno| StoreError::new("look at", &name, errno);
+    let failed = |errno| StoreError::new("look at", name, errno);
     let stat = match rustix::fs::statat(parent, last, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(None),
@@ -116,9 +157,10 @@ fn look(parent: &OwnedFd, name: Name) -> Result<Option<Entry>, StoreError> {
         _ => EntryKind::Other,
     };
     let mode = (!matches!(kind, EntryKind::Link { .. })).then_some(stat.st_mode & 0o777);
-    Ok(Some(Entry { mode, mtime: mtime(&stat), kind, name }))
+    Ok(Some(Found { kind, mode, mtime: mtime(&stat) }))
 }
 
-fn mtime(stat: &Stat) -> Option<Mtime> {
+/// When something was last changed.
+pub(super) fn mtime(stat: &Stat) -> Option<Mtime> {
     Some(Mtime { s: stat.st_mtime, ns: u32::try_from(stat.st_mtime_nsec).ok()? })
 }

@@ -15,8 +15,10 @@ mod fresh;
 mod group;
 mod journal;
 mod list;
+mod mtimes;
 mod partial;
 mod recover;
+mod remove;
 mod resume;
 mod root;
 mod space;
@@ -58,6 +60,7 @@ pub(crate) struct Store {
     /// Names this boot of the machine.
     boot: String,
     space: space::Space,
+    mtimes: mtimes::Mtimes,
     /// Bits that absent modes lose. The process's own umask is 0, so that sent modes are exact.
     umask: Mode,
     _lock: OwnedFd,
@@ -85,6 +88,11 @@ impl Store {
                 source: errno.into(),
             })?;
         }
+        let lock = recovered.lock.try_clone().map_err(|source| OpenError::Io {
+            op: "use the lock of",
+            path: root.path().to_owned(),
+            source,
+        })?;
         Ok(Self {
             root,
             staging: recovered.staging,
@@ -92,6 +100,7 @@ impl Store {
             flush_failures: AtomicU64::new(0),
             durable,
             boot: recovered.boot,
+            mtimes: mtimes::Mtimes::new(lock),
             space: space::Space::new(keep_free),
             umask,
             _lock: recovered.lock,

@@ -77,7 +77,9 @@ fn small_changes(root: &TempDir, at_once: bool, unnamed: bool) -> (Disk, Vec<Op>
         Change::File { staged, name: name(to) }
     };
     // A directory that somebody made and nobody has flushed.
-    store.apply(&parents, Change::Directory { name: name("made"), mode: None }).unwrap();
+    store
+        .apply(&parents, Change::Directory { name: name("made"), mode: None, replace: false })
+        .unwrap();
     let first = vec![file("old", b"new bytes"), file("d/e/f", b"deep")];
     committing.commit(first).into_iter().for_each(|result| result.unwrap());
     told("first");
@@ -294,4 +296,40 @@ fn recovered(disk: &Disk, large: &Large) -> usize {
             held.len()
         }
     }
+}
+
+#[test]
+fn what_was_told_to_be_removed_is_gone_after_every_crash() {
+    let root = TempDir::new().unwrap();
+    std::fs::create_dir(root.path().join("d")).unwrap();
+    std::fs::write(root.path().join("d/old"), b"old bytes").unwrap();
+    let store = store(&root);
+    let mut committing = Committing::new(&store);
+    let disk = start(root.path());
+    for (gone, what) in [("d/old", "file"), ("d", "directory")] {
+        let changes = vec![Change::Remove { name: name(gone) }];
+        committing.commit(changes).into_iter().for_each(|result| result.unwrap());
+        told(what);
+    }
+    let ops = stop();
+    let states = every_crash(&disk, &ops, SEED, |disk, told| {
+        let published = disk.published();
+        match published.get(&b"d/old"[..]) {
+            None => {}
+            Some(bytes) => {
+                assert!(!told.contains(&"file"), "it was told to be gone");
+                assert_eq!(bytes.as_deref(), Some(&b"old bytes"[..]));
+            }
+        }
+        assert!(!(told.contains(&"directory") && published.contains_key(&b"d"[..])));
+    });
+    assert!(states > 3, "only {states} states: is anything recorded?");
+    let without: Vec<_> = ops.into_iter().filter(|op| !matches!(op, Op::Sync { .. })).collect();
+    let broken = catch_unwind(AssertUnwindSafe(|| {
+        every_crash(&disk, &without, SEED, |disk, told| {
+            let there = disk.published().contains_key(&b"d/old"[..]);
+            assert!(!(told.contains(&"file") && there));
+        })
+    }));
+    assert!(broken.is_err(), "a record without a flush must break the promise");
 }

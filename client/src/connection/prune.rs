@@ -1,0 +1,125 @@
+//! Removing what the source lacks: a list of a directory at the server comes in, what is to go goes out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use haul_protocol::{Entry, EntryKind, decode_entry};
+
+use super::Connection;
+use crate::doomed::Doomed;
+use crate::error::{ConnectionError, FileError, ProtocolError};
+use crate::source::from_bytes;
+use crate::work::{Item, Kind, Listing};
+
+impl Connection<'_> {
+    /// What is in a directory at the server.
+    pub(super) fn listed(
+        &mut self,
+        mut item: Item,
+        body: &[u8],
+        more: bool,
+    ) -> Result<(), ConnectionError> {
+        let Kind::List(listing) = &mut item.kind else {
+            return Err(ProtocolError::Kind.into());
+        };
+        let mut found = Vec::new();
+        let mut last = None;
+        for line in body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            let entry = decode_entry(line).map_err(ProtocolError::from)?;
+            last = Some(entry.name.clone());
+            let path = item.path.join(from_bytes(entry.name.split().1));
+            if self.is_lacking(listing, &path, &entry) {
+                found.extend(self.doom(listing, path, entry));
+            }
+        }
+        if more && last.is_none() {
+            return Err(ProtocolError::Kind.into());
+        }
+        listing.after = last;
+        let over = listing.doomed.clone().filter(|_| !more);
+        if more {
+            found.push(item);
+        }
+        // What is found first counts as open before the list is settled.
+        let work = self.run.work;
+        work.found(found.len());
+        found.into_iter().for_each(|item| work.add_next(item));
+        if let Some(doomed) = over {
+            self.gone(&doomed, true);
+        }
+        work.settle(1);
+        Ok(())
+    }
+
+    /// Whether the source has nothing that belongs under an entry's name.
+    fn is_lacking(&self, listing: &Listing, path: &std::path::Path, entry: &Entry) -> bool {
+        let is_dir = entry.kind == EntryKind::Directory;
+        let (filter, root) = (&self.run.sync.filter, &listing.root);
+        let lacking = match path.symlink_metadata() {
+            // Below what is doomed nothing is looked for: it may be a file here.
+            _ if listing.doomed.is_some() => true,
+            Ok(here) => return is_dir && (here.is_file() || here.is_symlink()),
+            Err(error) => match error.kind() {
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => true,
+                _ => {
+                    self.run.progress.failed(path, &FileError::local("look at")(error));
+                    false
+                }
+            },
+        };
+        let excluded = filter.excludes(root, path, is_dir);
+        if excluded && let Some(doomed) = &listing.doomed {
+            doomed.found();
+            self.gone(doomed, false);
+        }
+        lacking && !excluded
+    }
+
+    /// What becomes of an entry that the source lacks.
+    fn doom(&self, listing: &Listing, path: PathBuf, entry: Entry) -> Option<Item> {
+        let above = listing.doomed.clone();
+        if let Some(above) = &above {
+            above.found();
+        }
+        if entry.kind != EntryKind::Directory {
+            return self.removal(path, entry.name, above);
+        }
+        let doomed = Doomed::new(entry.name.clone(), path.clone(), above);
+        let listing = Listing {
+            root: listing.root.clone(),
+            name: Some(entry.name.clone()),
+            after: None,
+            doomed: Some(doomed),
+        };
+        Some(Item::new(path, entry.name, Kind::List(Box::new(listing))))
+    }
+
+    /// An item that removes one entry, if there may be one more.
+    fn removal(
+        &self,
+        path: PathBuf,
+        name: haul_protocol::Name,
+        above: Option<Arc<Doomed>>,
+    ) -> Option<Item> {
+        let allowed = self.run.sync.delete.as_ref().is_some_and(crate::sync::Delete::allows);
+        if !allowed {
+            self.run.progress.kept(&path);
+            if let Some(above) = above {
+                self.gone(&above, false);
+            }
+            return None;
+        }
+        Some(Item::new(path, name, Kind::Remove(above)))
+    }
+
+    /// An entry of a doomed directory, or the list of it, is over: the directory may be the next.
+    pub(super) fn gone(&self, doomed: &Arc<Doomed>, removed: bool) {
+        if let Some(empty) = doomed.over(removed) {
+            let (path, name) = (empty.path.clone(), empty.name.clone());
+            if let Some(item) = self.removal(path, name, empty.above.clone()) {
+                self.run.work.found(1);
+                self.run.work.add_next(item);
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What the answer to `check` says of an entry.
+
+/// How what a server holds differs from an entry: the first that applies, in this order.
+///
+/// One letter for each entry, in the order of the entries, is the body of the answer to `check`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// In nothing that the entry states.
+    Same,
+    /// Nothing of that name can be reached.
+    Missing,
+    /// Something of another kind is there.
+    Kind,
+    /// The file has another size.
+    Size,
+    /// The link points elsewhere.
+    Target,
+    /// The mtime is another, and not what the server's file system makes of the stated one.
+    Mtime,
+    /// The permission bits are others.
+    Mode,
+}
+
+impl Verdict {
+    const ALL: [(Self, u8); 7] = [
+        (Self::Same, b'='),
+        (Self::Missing, b'+'),
+        (Self::Kind, b'k'),
+        (Self::Size, b's'),
+        (Self::Target, b'l'),
+        (Self::Mtime, b't'),
+        (Self::Mode, b'm'),
+    ];
+
+    /// Its letter on the wire.
+    ///
+    /// ```
+    /// use haul_protocol::Verdict;
+    /// assert_eq!(Verdict::Same.letter(), b'=');
+    /// ```
+    #[must_use]
+    pub fn letter(self) -> u8 {
+        Self::ALL.iter().find(|(verdict, _)| *verdict == self).map_or(b'?', |(_, letter)| *letter)
+    }
+
+    /// What a letter says; `None` for one that a later version has added, which means that the entry
+    /// differs in some way.
+    #[must_use]
+    pub fn from_letter(letter: u8) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == letter).map(|(verdict, _)| *verdict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_are_there_and_back() {
+        for (verdict, letter) in Verdict::ALL {
+            assert_eq!(verdict.letter(), letter);
+            assert_eq!(Verdict::from_letter(letter), Some(verdict));
+        }
+        assert_eq!(Verdict::from_letter(b'?'), None);
+    }
+}

@@ -1,0 +1,85 @@
+//! Removing: one name at a time, so that nothing goes that nobody has named.
+
+use haul_protocol::Name;
+use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::io::Errno;
+
+use super::error::StoreError;
+use super::group::Touched;
+use super::root::Parents;
+use super::{Store, disk};
+
+impl Store {
+    /// Removes a file, a link, or a directory with nothing in it. That nothing is there is fine: a
+    /// request may come twice.
+    pub(super) fn remove(
+        &self,
+        parents: &Parents<'_>,
+        name: &Name,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        let (above, last) = name.split();
+        let parent = match parents.existing(above) {
+            Ok(parent) => parent,
+            Err(StoreError::NotFound { .. } | StoreError::Conflict { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let removed = match disk::unlink(&parent, last) {
+            // A handle that is kept may be this directory's.
+            Err(Errno::ISDIR) => {
+                parents.clear();
+                disk::remove_directory(&parent, last)
+            }
+            removed => removed,
+        };
+        match removed {
+            // Also if it is gone already: perhaps by somebody who did not wait for the disk.
+            Ok(()) | Err(Errno::NOENT) => {
+                touched.directory(above, &parent);
+                Ok(())
+            }
+            Err(Errno::NOTEMPTY | Errno::EXIST) => Err(StoreError::Conflict {
+                name: name.to_string(),
+                found: "a directory that is not empty",
+            }),
+            Err(errno) => Err(StoreError::new("remove", name, errno)),
+        }
+    }
+
+    /// Puts a directory in the place of a file or link, if there is one, with nothing in between.
+    pub(super) fn replace_by_directory(
+        &self,
+        parents: &Parents<'_>,
+        name: &Name,
+        mode: Option<u32>,
+    ) -> Result<(), StoreError> {
+        let parent = parents.of(name)?;
+        let last = name.split().1;
+        match rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile | FileType::Symlink => {}
+                _ => return Ok(()),
+            },
+            Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(StoreError::new("look at", name, errno)),
+        }
+        let (staging, staged) = self.staging.at(self.staging.place());
+        let staged = staged.as_bytes();
+        // A directory that its owner can't write to can't be moved.
+        disk::make_directory(staging, staged, self.directory_mode(mode) | Mode::RWXU)
+            .map_err(|errno| StoreError::new("make directory", name, errno))?;
+        match disk::exchange(staging, staged, &parent, last) {
+            Ok(()) => {
+                // What has come there meanwhile may be a directory; the next start removes it.
+                if let Err(errno) = disk::unlink(staging, staged) {
+                    tracing::warn!(%name, %errno, "could not remove what a directory replaced");
+                }
+                Ok(())
+            }
+            Err(errno) => {
+                let _ = disk::remove_directory(staging, staged);
+                Err(StoreError::new("replace", name, errno))
+            }
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! `haul sync`: the destination becomes like the source, and only what differs is sent.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use assert_cmd::Command;
+use haul_tests::hauld::Hauld;
+use haul_tests::user::User;
+use haul_tests::{binaries, tree};
+use predicates::prelude::*;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A server and a source directory `s`.
+struct Setting {
+    server: Hauld,
+    place: TempDir,
+}
+
+impl Setting {
+    fn new() -> Self {
+        let server = Hauld::start(&binaries::get().hauld, &["--durability", "none"]).unwrap();
+        let place = TempDir::new().unwrap();
+        fs::create_dir(place.path().join("s")).unwrap();
+        Self { server, place }
+    }
+
+    fn source(&self) -> PathBuf {
+        self.place.path().join("s")
+    }
+
+    fn target(&self) -> PathBuf {
+        self.server.root().join("s")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.source().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn write_there(&self, name: &str, text: &str) {
+        let path = self.target().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn command(&self, verb: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(&binaries::get().haul);
+        command.arg(verb).args(words).arg(self.source()).arg(self.server.address());
+        command
+    }
+
+    /// Syncs, and returns the summary.
+    fn sync(&self, words: &[&str]) -> Value {
+        let output =
+            self.command("sync", words).arg("--json").assert().success().get_output().clone();
+        last(&output.stdout)
+    }
+
+    fn same(&self) {
+        tree::compare(&self.source(), &self.target()).unwrap();
+    }
+
+    fn there(&self, name: &str) -> bool {
+        self.target().join(name).symlink_metadata().is_ok()
+    }
+}
+
+fn last(output: &[u8]) -> Value {
+    let text = String::from_utf8(output.to_vec()).unwrap();
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn second_sync_sends_nothing() {
+    let setting = Setting::new();
+    for index in 0..300 {
+        setting.write(&format!("d{}/f{index}", index % 7), "x");
+    }
+    setting.write("large", &"0123456789abcdef".repeat(200_000));
+    symlink("nowhere", setting.source().join("link")).unwrap();
+    let first = setting.sync(&[]);
+    assert_eq!(
+        (&first["files"], &first["links"], &first["unchanged"]),
+        (&301.into(), &1.into(), &0.into())
+    );
+    setting.same();
+    let second = setting.sync(&["--delete"]);
+    for count in ["files", "links", "directories", "bytes_sent", "failed", "removed"] {
+        assert_eq!(second[count], 0, "{count}");
+    }
+    assert_eq!(second["unchanged"], 302);
+}
+
+#[test]
+fn what_differs_is_sent_and_only_that() {
+    let setting = Setting::new();
+    for name in ["same", "size", "time", "mode", "d/new one beside"] {
+        setting.write(name, "12345");
+    }
+    symlink("old", setting.source().join("link")).unwrap();
+    setting.sync(&[]);
+    setting.write("size", "123456");
+    let changed = fs::File::open(setting.source().join("time")).unwrap();
+    changed.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(5)).unwrap();
+    mode(&setting.source().join("mode"), 0o600);
+    fs::remove_file(setting.source().join("link")).unwrap();
+    symlink("new", setting.source().join("link")).unwrap();
+    setting.write("d/new", "n");
+    let summary = setting.sync(&[]);
+    assert_eq!((&summary["files"], &summary["links"]), (&4.into(), &1.into()), "{summary}");
+    assert_eq!(summary["unchanged"], 2);
+    setting.same();
+}
+
+#[test]
+fn nothing_is_removed_without_delete_and_what_the_source_lacks_with_it() {
+    let setting = Setting::new();
+    setting.write("kept/file", "x");
+    setting.write_there("gone", "x");
+    setting.write_there("kept/gone too", "x");
+    setting.write_there("deep/er/and/deeper", "x");
+    symlink("/", setting.target().join("link")).unwrap();
+    fs::write(setting.server.root().join("beside"), "x").unwrap();
+    assert_eq!(setting.sync(&[])["removed"], 0);
+    assert!(setting.there("gone") && setting.there("deep/er/and/deeper"));
+    let summary = setting.sync(&["--delete"]);
+    // Three files, one link, three directories.
+    assert_eq!(summary["removed"], 7, "{summary}");
+    setting.same();
+    assert!(setting.server.root().join("beside").exists(), "outside the destination");
+}
+
+#[test]
+fn contents_of_the_servers_root_are_synced_and_its_own_files_stay() {
+    let setting = Setting::new();
+    setting.write("a/b", "x");
+    fs::write(setting.server.root().join("gone"), "x").unwrap();
+    let mut source = setting.source().into_os_string();
+    source.push("/");
+    let mut command = Command::new(&binaries::get().haul);
+    command.args(["sync", "--delete"]).arg(&source).arg(setting.server.address());
+    command.assert().success();
+    assert!(!setting.server.root().join("gone").exists());
+    assert!(setting.server.root().join("a/b").exists());
+    assert!(setting.server.root().join(".haul/lock").exists());
+    command.assert().success().stdout(predicate::str::contains("1 unchanged"));
+}
+
+#[test]
+fn a_directory_becomes_a_file_and_the_reverse() {
+    let setting = Setting::new();
+    setting.write("was a file/in/it", "1");
+    setting.write("was a link/in it", "2");
+    setting.write("was a directory", "3");
+    symlink("x", setting.source().join("was a directory too")).unwrap();
+    setting.write_there("was a file", "old");
+    fs::create_dir_all(setting.target()).unwrap();
+    symlink("/", setting.target().join("was a link")).unwrap();
+    setting.write_there("was a directory/with/something", "old");
+    setting.write_there("was a directory too/with", "old");
+    // What would be lost with a directory is not lost without being asked for.
+    setting.command("sync", &[]).assert().code(1).stderr(
+        predicate::str::contains("was a directory").and(predicate::str::contains("conflict")),
+    );
+    assert!(setting.there("was a directory/with/something"));
+    assert!(setting.there("was a file/in/it") && setting.there("was a link/in it"));
+    let summary = setting.sync(&["--delete"]);
+    assert_eq!((&summary["failed"], &summary["removed"]), (&0.into(), &5.into()), "{summary}");
+    assert_eq!(summary["unchanged"], 2, "counted once: {summary}");
+    setting.same();
+}
+
+#[test]
+fn delete_stops_at_its_bound() {
+    let setting = Setting::new();
+    for index in 0..20 {
+        setting.write_there(&format!("gone {index}"), "x");
+    }
+    setting
+        .command("sync", &["--delete", "--max-delete", "7"])
+        .assert()
+        .code(1)
+        .stdout(predicate::str::contains("7 removed"))
+        .stderr(predicate::str::contains("--max-delete").count(1));
+    assert_eq!(fs::read_dir(setting.target()).unwrap().count(), 13);
+}
+
+#[test]
+fn nothing_is_removed_when_the_source_could_not_be_read() {
+    let (user, place) = (User::new().unwrap(), TempDir::new().unwrap());
+    let server = Hauld::start(&binaries::get().hauld, &["--durability", "none"]).unwrap();
+    let source = user.path().join("s");
+    fs::create_dir_all(source.join("closed")).unwrap();
+    fs::write(source.join("closed/file"), "x").unwrap();
+    let source = user.own_all(source).unwrap();
+    mode(&source.join("closed"), 0);
+    fs::create_dir_all(server.root().join("s/closed")).unwrap();
+    for name in ["s/gone", "s/closed/file"] {
+        fs::write(server.root().join(name), "x").unwrap();
+    }
+    let run = |words: &[&str]| {
+        let mut command = user.command("haul");
+        command.args(["sync", "--delete"]).args(words).arg(&source).arg(server.address());
+        Command::from_std(command).assert().code(1)
+    };
+    run(&[]).stderr(
+        predicate::str::contains("closed").and(predicate::str::contains("nothing is removed")),
+    );
+    assert!(server.root().join("s/gone").exists());
+    run(&["--force-delete"]);
+    assert!(!server.root().join("s/gone").exists());
+    // Whoever may not look does not know that it is gone.
+    assert!(server.root().join("s/closed/file").exists());
+    drop(place);
+}
+
+#[test]
+fn dry_run_tells_everything_and_changes_nothing() {
+    let setting = Setting::new();
+    setting.write("same", "1");
+    setting.write("size", "1");
+    setting.write("d/x", "1");
+    setting.sync(&[]);
+    setting.write("size", "12");
+    setting.write("new/er", "123");
+    symlink("x", setting.source().join("link")).unwrap();
+    setting.write_there("gone/with", "1");
+    let before = TempDir::new().unwrap();
+    let copy = before.path().join("s");
+    let status =
+        std::process::Command::new("cp").arg("-a").arg(setting.target()).arg(&copy).status();
+    assert!(status.unwrap().success());
+    let output =
+        setting.command("sync", &["-n", "--delete"]).assert().success().get_output().clone();
+    let output = String::from_utf8(output.stdout).unwrap();
+    let mut lines: Vec<_> = output
+        .lines()
+        .filter(|line| line.starts_with("would") && !line.starts_with("would adjust"))
+        .collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "would make s/new: new",
+            "would remove s/gone/with: not in the source",
+            "would remove s/gone: not in the source",
+            "would send s/link: new",
+            "would send s/new/er: new, 3 bytes",
+            "would send s/size: size differs, 2 bytes",
+        ]
+    );
+    assert!(output.contains("dry run, nothing is changed: 2 files, 1 link"), "{output}");
+    tree::compare(&copy, &setting.target()).unwrap();
+    let summary = setting.sync(&["--delete"]);
+    assert_eq!((&summary["files"], &summary["links"]), (&2.into(), &1.into()));
+    assert_eq!((&summary["bytes_sent"], &summary["removed"]), (&5.into(), &2.into()));
+    setting.same();
+}
+
+#[test]
+fn dry_run_of_put_tells_what_would_be_replaced() {
+    let setting = Setting::new();
+    setting.write("same", "1");
+    setting.sync(&[]);
+    setting.write("new", "12");
+    setting
+        .command("put", &["--dry-run"])
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("would send s/same: the same is there, 1 bytes"))
+        .stdout(predicate::str::contains("would send s/new: new, 2 bytes"));
+    assert!(!setting.there("new"));
+}
+
+#[test]
+fn mtimes_of_all_times_are_sent_once() {
+    let setting = Setting::new();
+    let times = [
+        SystemTime::UNIX_EPOCH - Duration::new(1_000_000_000, 1),
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33),
+        SystemTime::UNIX_EPOCH + Duration::from_secs(99_999_999_999),
+        SystemTime::UNIX_EPOCH,
+    ];
+    for (index, time) in times.into_iter().enumerate() {
+        let name = format!("f{index}");
+        setting.write(&name, "x");
+        fs::File::open(setting.source().join(&name)).unwrap().set_modified(time).unwrap();
+    }
+    assert_eq!(setting.sync(&[])["files"], 4);
+    assert_eq!(setting.sync(&[])["files"], 0);
+}
+
+#[test]
+fn names_that_differ_by_case_or_normalisation_only_stay_apart() {
+    let setting = Setting::new();
+    for (index, name) in ["a", "A", "\u{e9}", "e\u{301}"].into_iter().enumerate() {
+        setting.write(name, &index.to_string());
+    }
+    setting.sync(&["--delete"]);
+    setting.same();
+    assert_eq!(setting.sync(&["--delete"])["unchanged"], 4);
+}
+
+#[test]
+fn tree_a_thousand_levels_deep_arrives_and_goes() {
+    let setting = Setting::new();
+    let deep = ["d"; 1000].join("/");
+    setting.write(&format!("{deep}/file"), "x");
+    setting.write("other", "x");
+    setting.sync(&["--delete"]);
+    assert!(setting.there(&format!("{deep}/file")));
+    assert_eq!(setting.sync(&["--delete"])["unchanged"], 2);
+    fs::remove_dir_all(setting.source().join("d")).unwrap();
+    assert_eq!(setting.sync(&["--delete"])["removed"], 1001);
+    setting.same();
+}
+
+#[test]
+fn read_only_directories_take_new_files_and_are_read_only_again() {
+    let (user, place) = (User::new().unwrap(), TempDir::new().unwrap());
+    let root = user.own_all({
+        let root = user.path().join("root");
+        fs::create_dir(&root).unwrap();
+        root
+    });
+    let root = root.unwrap();
+    let socket = user.path().join("socket");
+    let mut hauld = user.command("hauld");
+    hauld.arg("--root").arg(&root).arg("--listen").arg(format!("unix:{}", socket.display()));
+    let mut hauld = hauld
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    haul_tests::eventually("the server listens", || socket.exists());
+    let source = place.path().join("s");
+    fs::create_dir_all(source.join("d")).unwrap();
+    fs::write(source.join("d/old"), "x").unwrap();
+    mode(&source.join("d"), 0o555);
+    let sync = || {
+        let mut command = Command::new(&binaries::get().haul);
+        command
+            .args(["sync", "--delete", "--json"])
+            .arg(&source)
+            .arg(format!("unix:{}", socket.display()));
+        last(&command.assert().success().get_output().stdout)
+    };
+    sync();
+    mode(&source.join("d"), 0o755);
+    fs::write(source.join("d/new"), "x").unwrap();
+    mode(&source.join("d"), 0o555);
+    assert_eq!(sync()["files"], 1);
+    tree::compare(&source, &root.join("s")).unwrap();
+    let last = sync();
+    assert_eq!((&last["files"], &last["directories"]), (&0.into(), &0.into()), "{last}");
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&hauld),
+        rustix::process::Signal::TERM,
+    )
+    .unwrap();
+    hauld.wait().unwrap();
+}
+
+#[test]
+fn file_that_is_named_is_synced_alone() {
+    let setting = Setting::new();
+    setting.write("f", "x");
+    fs::create_dir_all(setting.target()).unwrap();
+    setting.write_there("other", "x");
+    let mut command = Command::new(&binaries::get().haul);
+    let destination = format!("{}/s", setting.server.address());
+    command.args(["sync", "--delete"]).arg(setting.source().join("f")).arg(&destination);
+    command.assert().success().stdout(predicate::str::contains("1 file"));
+    command.assert().success().stdout(predicate::str::contains("1 unchanged"));
+    assert!(setting.there("other"), "what is beside it is none of its business");
+}
+
+#[test]
+fn wrong_words_are_told() {
+    let setting = Setting::new();
+    for words in [&["--max-delete", "3"][..], &["--force-delete"], &["--exclude", "[z-a]"]] {
+        setting.command("sync", words).assert().code(2).stderr(predicate::str::is_empty().not());
+    }
+    let none = setting.place.path().join("none");
+    setting
+        .command("sync", &["--exclude-from", none.to_str().unwrap()])
+        .assert()
+        .code(2)
+        .stderr(predicate::str::contains("none"));
+    assert_eq!(OsStr::new("s"), setting.source().file_name().unwrap());
+}
