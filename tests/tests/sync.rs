@@ -400,3 +400,54 @@ fn wrong_words_are_told() {
         .stderr(predicate::str::contains("none"));
     assert_eq!(OsStr::new("s"), setting.source().file_name().unwrap());
 }
+
+#[test]
+fn two_syncs_of_one_target_at_once_agree() {
+    let setting = Setting::new();
+    for index in 0..2000 {
+        setting.write(&format!("d{}/f{index}", index % 40), "x");
+        setting.write_there(&format!("gone{}/f{index}", index % 40), "x");
+    }
+    let run = || {
+        std::process::Command::new(&binaries::get().haul)
+            .args(["sync", "--delete", "--quiet"])
+            .arg(setting.source())
+            .arg(setting.server.address())
+            .spawn()
+            .unwrap()
+    };
+    let both = [run(), run()];
+    for mut child in both {
+        assert!(child.wait().unwrap().success());
+    }
+    setting.same();
+}
+
+#[test]
+fn sync_that_is_killed_is_finished_by_the_next() {
+    let setting = Setting::new();
+    for index in 0..3000 {
+        setting.write(&format!("d{}/f{index}", index % 30), "x");
+        setting.write_there(&format!("gone{}/f{index}", index % 30), "x");
+    }
+    let count = || {
+        let found = walkdir::WalkDir::new(setting.target()).into_iter().flatten();
+        found.filter(|entry| entry.file_type().is_file()).count()
+    };
+    // Before anything, in the middle of sending, in the middle of removing.
+    for reached in [3000, 4500, 5900] {
+        let mut child = std::process::Command::new(&binaries::get().haul)
+            .args(["sync", "--delete", "--quiet"])
+            .arg(setting.source())
+            .arg(setting.server.address())
+            .spawn()
+            .unwrap();
+        haul_tests::eventually("some of it has happened", || {
+            count() >= reached || child.try_wait().unwrap().is_some()
+        });
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    assert_eq!(setting.sync(&["--delete"])["failed"], 0);
+    setting.same();
+}
