@@ -6,6 +6,7 @@ pub mod fake;
 pub mod hauld;
 pub mod peer;
 pub mod relay;
+pub mod setting;
 pub mod tree;
 pub mod upload;
 pub mod user;

@@ -5,77 +5,16 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use assert_cmd::Command;
 use haul_tests::hauld::Hauld;
+use haul_tests::setting::Setting;
 use haul_tests::user::User;
 use haul_tests::{binaries, tree};
 use predicates::prelude::*;
-use serde_json::Value;
 use tempfile::TempDir;
-
-/// A server and a source directory `s`.
-struct Setting {
-    server: Hauld,
-    place: TempDir,
-}
-
-impl Setting {
-    fn new() -> Self {
-        let server = Hauld::start(&binaries::get().hauld, &["--durability", "none"]).unwrap();
-        let place = TempDir::new().unwrap();
-        fs::create_dir(place.path().join("s")).unwrap();
-        Self { server, place }
-    }
-
-    fn source(&self) -> PathBuf {
-        self.place.path().join("s")
-    }
-
-    fn target(&self) -> PathBuf {
-        self.server.root().join("s")
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.source().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn write_there(&self, name: &str, text: &str) {
-        let path = self.target().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn command(&self, verb: &str, words: &[&str]) -> Command {
-        let mut command = Command::new(&binaries::get().haul);
-        command.arg(verb).args(words).arg(self.source()).arg(self.server.address());
-        command
-    }
-
-    /// Syncs, and returns the summary.
-    fn sync(&self, words: &[&str]) -> Value {
-        let output =
-            self.command("sync", words).arg("--json").assert().success().get_output().clone();
-        last(&output.stdout)
-    }
-
-    fn same(&self) {
-        tree::compare(&self.source(), &self.target()).unwrap();
-    }
-
-    fn there(&self, name: &str) -> bool {
-        self.target().join(name).symlink_metadata().is_ok()
-    }
-}
-
-fn last(output: &[u8]) -> Value {
-    let text = String::from_utf8(output.to_vec()).unwrap();
-    serde_json::from_str(text.lines().last().unwrap()).unwrap()
-}
 
 fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -83,7 +22,7 @@ fn mode(path: &Path, mode: u32) {
 
 #[test]
 fn second_sync_sends_nothing() {
-    let setting = Setting::new();
+    let setting = Setting::start();
     for index in 0..300 {
         setting.write(&format!("d{}/f{index}", index % 7), "x");
     }
@@ -104,7 +43,7 @@ fn second_sync_sends_nothing() {
 
 #[test]
 fn what_differs_is_sent_and_only_that() {
-    let setting = Setting::new();
+    let setting = Setting::start();
     for name in ["same", "size", "time", "mode", "d/new one beside"] {
         setting.write(name, "12345");
     }
@@ -125,7 +64,7 @@ fn what_differs_is_sent_and_only_that() {
 
 #[test]
 fn nothing_is_removed_without_delete_and_what_the_source_lacks_with_it() {
-    let setting = Setting::new();
+    let setting = Setting::start();
     setting.write("kept/file", "x");
     setting.write_there("gone", "x");
     setting.write_there("kept/gone too", "x");
@@ -143,7 +82,7 @@ fn nothing_is_removed_without_delete_and_what_the_source_lacks_with_it() {
 
 #[test]
 fn contents_of_the_servers_root_are_synced_and_its_own_files_stay() {
-    let setting = Setting::new();
+    let setting = Setting::start();
     setting.write("a/b", "x");
     fs::write(setting.server.root().join("gone"), "x").unwrap();
     let mut source = setting.source().into_os_string();
@@ -159,7 +98,7 @@ fn contents_of_the_servers_root_are_synced_and_its_own_files_stay() {
 
 #[test]
 fn a_directory_becomes_a_file_and_the_reverse() {
-    let setting = Setting::new();
+    let setting = Setting::start();
     setting.write("was a file/in/it", "1");
     setting.write("was a link/in it", "2");
     setting.write("was a directory", "3");
@@ -183,7 +122,7 @@ fn a_directory_becomes_a_file_and_the_reverse() {
 
 #[test]
 fn delete_stops_at_its_bound() {
-    let setting = Setting::new();
+    let setting = Setting::start();
     for index in 0..20 {
         setting.write_there(&format!("gone {index}"), "x");
     }
@@ -227,7 +166,7 @@ fn nothing_is_removed_when_the_source_could_not_be_read() {
 
 #[test]
 fn dry_run_tells_everything_and_changes_nothing() {
-    let setting = Setting::new();
+    let setting = Setting::start();
     setting.write("same", "1");
     setting.write("size", "1");
     setting.write("d/x", "1");
@@ -270,7 +209,7 @@ fn dry_run_tells_everything_and_changes_nothing() {
 
 #[test]
 fn dry_run_of_put_tells_what_would_be_replaced() {
-    let setting = Setting::new();
+    let setting = Setting::start();
     setting.write("same", "1");
     setting.sync(&[]);
     setting.write("new", "12");
@@ -284,97 +223,8 @@ fn dry_run_of_put_tells_what_would_be_replaced() {
 }
 
 #[test]
-fn mtimes_of_all_times_are_sent_once() {
-    let setting = Setting::new();
-    let times = [
-        SystemTime::UNIX_EPOCH - Duration::new(1_000_000_000, 1),
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33),
-        SystemTime::UNIX_EPOCH + Duration::from_secs(99_999_999_999),
-        SystemTime::UNIX_EPOCH,
-    ];
-    for (index, time) in times.into_iter().enumerate() {
-        let name = format!("f{index}");
-        setting.write(&name, "x");
-        fs::File::open(setting.source().join(&name)).unwrap().set_modified(time).unwrap();
-    }
-    assert_eq!(setting.sync(&[])["files"], 4);
-    assert_eq!(setting.sync(&[])["files"], 0);
-}
-
-#[test]
-fn names_that_differ_by_case_or_normalisation_only_stay_apart() {
-    let setting = Setting::new();
-    for (index, name) in ["a", "A", "\u{e9}", "e\u{301}"].into_iter().enumerate() {
-        setting.write(name, &index.to_string());
-    }
-    setting.sync(&["--delete"]);
-    setting.same();
-    assert_eq!(setting.sync(&["--delete"])["unchanged"], 4);
-}
-
-#[test]
-fn tree_a_thousand_levels_deep_arrives_and_goes() {
-    let setting = Setting::new();
-    let deep = ["d"; 1000].join("/");
-    setting.write(&format!("{deep}/file"), "x");
-    setting.write("other", "x");
-    setting.sync(&["--delete"]);
-    assert!(setting.there(&format!("{deep}/file")));
-    assert_eq!(setting.sync(&["--delete"])["unchanged"], 2);
-    fs::remove_dir_all(setting.source().join("d")).unwrap();
-    assert_eq!(setting.sync(&["--delete"])["removed"], 1001);
-    setting.same();
-}
-
-#[test]
-fn read_only_directories_take_new_files_and_are_read_only_again() {
-    let (user, place) = (User::new().unwrap(), TempDir::new().unwrap());
-    let root = user.own_all({
-        let root = user.path().join("root");
-        fs::create_dir(&root).unwrap();
-        root
-    });
-    let root = root.unwrap();
-    let socket = user.path().join("socket");
-    let mut hauld = user.command("hauld");
-    hauld.arg("--root").arg(&root).arg("--listen").arg(format!("unix:{}", socket.display()));
-    let mut hauld = hauld
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    haul_tests::eventually("the server listens", || socket.exists());
-    let source = place.path().join("s");
-    fs::create_dir_all(source.join("d")).unwrap();
-    fs::write(source.join("d/old"), "x").unwrap();
-    mode(&source.join("d"), 0o555);
-    let sync = || {
-        let mut command = Command::new(&binaries::get().haul);
-        command
-            .args(["sync", "--delete", "--json"])
-            .arg(&source)
-            .arg(format!("unix:{}", socket.display()));
-        last(&command.assert().success().get_output().stdout)
-    };
-    sync();
-    mode(&source.join("d"), 0o755);
-    fs::write(source.join("d/new"), "x").unwrap();
-    mode(&source.join("d"), 0o555);
-    assert_eq!(sync()["files"], 1);
-    tree::compare(&source, &root.join("s")).unwrap();
-    let last = sync();
-    assert_eq!((&last["files"], &last["directories"]), (&0.into(), &0.into()), "{last}");
-    rustix::process::kill_process(
-        rustix::process::Pid::from_child(&hauld),
-        rustix::process::Signal::TERM,
-    )
-    .unwrap();
-    hauld.wait().unwrap();
-}
-
-#[test]
 fn file_that_is_named_is_synced_alone() {
-    let setting = Setting::new();
+    let setting = Setting::start();
     setting.write("f", "x");
     fs::create_dir_all(setting.target()).unwrap();
     setting.write_there("other", "x");
@@ -388,7 +238,7 @@ fn file_that_is_named_is_synced_alone() {
 
 #[test]
 fn wrong_words_are_told() {
-    let setting = Setting::new();
+    let setting = Setting::start();
     for words in [&["--max-delete", "3"][..], &["--force-delete"], &["--exclude", "[z-a]"]] {
         setting.command("sync", words).assert().code(2).stderr(predicate::str::is_empty().not());
     }
@@ -399,55 +249,4 @@ fn wrong_words_are_told() {
         .code(2)
         .stderr(predicate::str::contains("none"));
     assert_eq!(OsStr::new("s"), setting.source().file_name().unwrap());
-}
-
-#[test]
-fn two_syncs_of_one_target_at_once_agree() {
-    let setting = Setting::new();
-    for index in 0..2000 {
-        setting.write(&format!("d{}/f{index}", index % 40), "x");
-        setting.write_there(&format!("gone{}/f{index}", index % 40), "x");
-    }
-    let run = || {
-        std::process::Command::new(&binaries::get().haul)
-            .args(["sync", "--delete", "--quiet"])
-            .arg(setting.source())
-            .arg(setting.server.address())
-            .spawn()
-            .unwrap()
-    };
-    let both = [run(), run()];
-    for mut child in both {
-        assert!(child.wait().unwrap().success());
-    }
-    setting.same();
-}
-
-#[test]
-fn sync_that_is_killed_is_finished_by_the_next() {
-    let setting = Setting::new();
-    for index in 0..3000 {
-        setting.write(&format!("d{}/f{index}", index % 30), "x");
-        setting.write_there(&format!("gone{}/f{index}", index % 30), "x");
-    }
-    let count = || {
-        let found = walkdir::WalkDir::new(setting.target()).into_iter().flatten();
-        found.filter(|entry| entry.file_type().is_file()).count()
-    };
-    // Before anything, in the middle of sending, in the middle of removing.
-    for reached in [3000, 4500, 5900] {
-        let mut child = std::process::Command::new(&binaries::get().haul)
-            .args(["sync", "--delete", "--quiet"])
-            .arg(setting.source())
-            .arg(setting.server.address())
-            .spawn()
-            .unwrap();
-        haul_tests::eventually("some of it has happened", || {
-            count() >= reached || child.try_wait().unwrap().is_some()
-        });
-        let _ = child.kill();
-        child.wait().unwrap();
-    }
-    assert_eq!(setting.sync(&["--delete"])["failed"], 0);
-    setting.same();
 }

@@ -1,0 +1,88 @@
+//! A server, and a source that is synced to it.
+
+#![expect(clippy::unwrap_used, reason = "for tests, in which a panic is the message")]
+#![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]
+
+use std::fs;
+use std::path::PathBuf;
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::hauld::Hauld;
+use crate::{binaries, tree};
+
+/// A server and a source directory `s`.
+#[derive(Debug)]
+pub struct Setting {
+    /// The server, with durability `none`.
+    pub server: Hauld,
+    /// Where the source is.
+    pub place: TempDir,
+}
+
+impl Setting {
+    /// An empty source and an empty root.
+    pub fn start() -> Self {
+        let server = Hauld::start(&binaries::get().hauld, &["--durability", "none"]).unwrap();
+        let place = TempDir::new().unwrap();
+        fs::create_dir(place.path().join("s")).unwrap();
+        Self { server, place }
+    }
+
+    /// The source.
+    pub fn source(&self) -> PathBuf {
+        self.place.path().join("s")
+    }
+
+    /// What it becomes.
+    pub fn target(&self) -> PathBuf {
+        self.server.root().join("s")
+    }
+
+    /// Writes a file of the source.
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.source().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// Writes a file of the target, without haul.
+    pub fn write_there(&self, name: &str, text: &str) {
+        let path = self.target().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// `haul` with the source and the server at the end.
+    pub fn command(&self, verb: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(&binaries::get().haul);
+        command.arg(verb).args(words).arg(self.source()).arg(self.server.address());
+        command
+    }
+
+    /// Syncs, and returns the summary.
+    pub fn sync(&self, words: &[&str]) -> Value {
+        let output =
+            self.command("sync", words).arg("--json").assert().success().get_output().clone();
+        last(&output.stdout)
+    }
+
+    /// Compares source and target.
+    pub fn same(&self) {
+        tree::compare(&self.source(), &self.target()).unwrap();
+    }
+
+    /// Whether the target has something of that name.
+    pub fn there(&self, name: &str) -> bool {
+        self.target().join(name).symlink_metadata().is_ok()
+    }
+}
+
+/// The last line of what `haul --json` prints: its summary.
+#[must_use]
+pub fn last(output: &[u8]) -> Value {
+    let text = String::from_utf8(output.to_vec()).unwrap();
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}

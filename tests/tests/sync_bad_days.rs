@@ -1,0 +1,158 @@
+//! `haul sync` of trees that are odd, and of such that don't hold still.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use assert_cmd::Command;
+use haul_tests::setting::{Setting, last};
+use haul_tests::user::User;
+use haul_tests::{binaries, tree};
+use tempfile::TempDir;
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn mtimes_of_all_times_are_sent_once() {
+    let setting = Setting::start();
+    let times = [
+        SystemTime::UNIX_EPOCH - Duration::new(1_000_000_000, 1),
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33),
+        SystemTime::UNIX_EPOCH + Duration::from_secs(99_999_999_999),
+        SystemTime::UNIX_EPOCH,
+    ];
+    for (index, time) in times.into_iter().enumerate() {
+        let name = format!("f{index}");
+        setting.write(&name, "x");
+        fs::File::open(setting.source().join(&name)).unwrap().set_modified(time).unwrap();
+    }
+    assert_eq!(setting.sync(&[])["files"], 4);
+    assert_eq!(setting.sync(&[])["files"], 0);
+}
+
+#[test]
+fn names_that_differ_by_case_or_normalisation_only_stay_apart() {
+    let setting = Setting::start();
+    for (index, name) in ["a", "A", "\u{e9}", "e\u{301}"].into_iter().enumerate() {
+        setting.write(name, &index.to_string());
+    }
+    setting.sync(&["--delete"]);
+    setting.same();
+    assert_eq!(setting.sync(&["--delete"])["unchanged"], 4);
+}
+
+#[test]
+fn tree_a_thousand_levels_deep_arrives_and_goes() {
+    let setting = Setting::start();
+    let deep = ["d"; 1000].join("/");
+    setting.write(&format!("{deep}/file"), "x");
+    setting.write("other", "x");
+    setting.sync(&["--delete"]);
+    assert!(setting.there(&format!("{deep}/file")));
+    assert_eq!(setting.sync(&["--delete"])["unchanged"], 2);
+    fs::remove_dir_all(setting.source().join("d")).unwrap();
+    assert_eq!(setting.sync(&["--delete"])["removed"], 1001);
+    setting.same();
+}
+
+#[test]
+fn read_only_directories_take_new_files_and_are_read_only_again() {
+    let (user, place) = (User::new().unwrap(), TempDir::new().unwrap());
+    let root = user.own_all({
+        let root = user.path().join("root");
+        fs::create_dir(&root).unwrap();
+        root
+    });
+    let root = root.unwrap();
+    let socket = user.path().join("socket");
+    let mut hauld = user.command("hauld");
+    hauld.arg("--root").arg(&root).arg("--listen").arg(format!("unix:{}", socket.display()));
+    let mut hauld = hauld
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    haul_tests::eventually("the server listens", || socket.exists());
+    let source = place.path().join("s");
+    fs::create_dir_all(source.join("d")).unwrap();
+    fs::write(source.join("d/old"), "x").unwrap();
+    mode(&source.join("d"), 0o555);
+    let sync = || {
+        let mut command = Command::new(&binaries::get().haul);
+        command
+            .args(["sync", "--delete", "--json"])
+            .arg(&source)
+            .arg(format!("unix:{}", socket.display()));
+        last(&command.assert().success().get_output().stdout)
+    };
+    sync();
+    mode(&source.join("d"), 0o755);
+    fs::write(source.join("d/new"), "x").unwrap();
+    mode(&source.join("d"), 0o555);
+    assert_eq!(sync()["files"], 1);
+    tree::compare(&source, &root.join("s")).unwrap();
+    let last = sync();
+    assert_eq!((&last["files"], &last["directories"]), (&0.into(), &0.into()), "{last}");
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&hauld),
+        rustix::process::Signal::TERM,
+    )
+    .unwrap();
+    hauld.wait().unwrap();
+}
+
+#[test]
+fn two_syncs_of_one_target_at_once_agree() {
+    let setting = Setting::start();
+    for index in 0..2000 {
+        setting.write(&format!("d{}/f{index}", index % 40), "x");
+        setting.write_there(&format!("gone{}/f{index}", index % 40), "x");
+    }
+    let run = || {
+        std::process::Command::new(&binaries::get().haul)
+            .args(["sync", "--delete", "--quiet"])
+            .arg(setting.source())
+            .arg(setting.server.address())
+            .spawn()
+            .unwrap()
+    };
+    let both = [run(), run()];
+    for mut child in both {
+        assert!(child.wait().unwrap().success());
+    }
+    setting.same();
+}
+
+#[test]
+fn sync_that_is_killed_is_finished_by_the_next() {
+    let setting = Setting::start();
+    for index in 0..3000 {
+        setting.write(&format!("d{}/f{index}", index % 30), "x");
+        setting.write_there(&format!("gone{}/f{index}", index % 30), "x");
+    }
+    let count = || {
+        let found = walkdir::WalkDir::new(setting.target()).into_iter().flatten();
+        found.filter(|entry| entry.file_type().is_file()).count()
+    };
+    // Before anything, in the middle of sending, in the middle of removing.
+    for reached in [3000, 4500, 5900] {
+        let mut child = std::process::Command::new(&binaries::get().haul)
+            .args(["sync", "--delete", "--quiet"])
+            .arg(setting.source())
+            .arg(setting.server.address())
+            .spawn()
+            .unwrap();
+        haul_tests::eventually("some of it has happened", || {
+            count() >= reached || child.try_wait().unwrap().is_some()
+        });
+        let _ = child.kill();
+        child.wait().unwrap();
+    }
+    assert_eq!(setting.sync(&["--delete"])["failed"], 0);
+    setting.same();
+}
