@@ -106,7 +106,8 @@ impl Walk<'_> {
                     *room -= 1;
                 }
             }
-            batch.push(Item::new(entry.into_path(), name, kind));
+            let inside = entry.depth() > usize::from(root.contents);
+            batch.push(Item { inside, ..Item::new(entry.into_path(), name, kind) });
         }
         self.work.push(batch)?;
         Ok(found)

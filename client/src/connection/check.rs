@@ -1,8 +1,8 @@
 //! Asking what the server has: entries go out, a verdict comes back for each.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use haul_protocol::{Attributes, Entry, EntryKind, Op, Verdict, encode_entry};
+use haul_protocol::{Attributes, Entry, EntryKind, Name, Op, Verdict, encode_entry};
 
 use super::{Connection, Pending};
 use crate::error::{ConnectionError, FileError};
@@ -61,7 +61,7 @@ impl Connection<'_> {
                 settled += 1;
                 continue;
             }
-            if matches!(item.kind, Kind::File | Kind::Link) {
+            if item.inside && matches!(item.kind, Kind::File | Kind::Link) {
                 self.open_up(&item, &mut opened);
             }
             item.verdict = Some(verdict);
@@ -74,8 +74,11 @@ impl Connection<'_> {
 
     /// A directory that its owner may not write to is opened up before something is put into it; its
     /// attributes come in the end, as always.
-    fn open_up(&mut self, item: &Item, opened: &mut Option<std::path::PathBuf>) {
-        let (Some(parent), (Some(name), _)) = (item.path.parent(), split(item)) else { return };
+    fn open_up(&mut self, item: &Item, opened: &mut Option<PathBuf>) {
+        let (Some(parent), Ok(name)) = (item.path.parent(), Name::parse(item.name.split().0))
+        else {
+            return;
+        };
         if opened.as_deref() == Some(parent) {
             return;
         }
@@ -89,11 +92,6 @@ impl Connection<'_> {
             self.batch.push_back(directory);
         }
     }
-}
-
-fn split(item: &Item) -> (Option<haul_protocol::Name>, &[u8]) {
-    let (above, last) = item.name.split();
-    (haul_protocol::Name::parse(above).ok(), last)
 }
 
 fn mode(directory: &Path) -> Option<u32> {

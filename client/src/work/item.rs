@@ -18,6 +18,8 @@ pub struct Item {
     pub name: Name,
     /// What it is.
     pub kind: Kind,
+    /// The directory that it is in is sent as well, so its attributes are this run's to set.
+    pub inside: bool,
     /// What the server has of it: `None` if it was not asked; `Some(None)` if it said something that is
     /// not known here.
     pub verdict: Option<Option<Verdict>>,
@@ -39,6 +41,7 @@ impl Item {
             path,
             name,
             kind,
+            inside: false,
             verdict: None,
             attempts: 0,
             losses: 0,
