@@ -39,6 +39,8 @@ pub enum Code {
     Escape,
     /// The name is on another file system than the root.
     CrossDevice,
+    /// The server stores no symbolic links, or none that leads out of the root.
+    Symlink,
     /// The disk or a quota is full.
     NoSpace,
     /// The file is larger than the server takes.
@@ -69,7 +71,7 @@ pub enum Code {
 /// connection end.
 type Row = (Code, &'static str, bool, bool);
 
-const ROWS: [Row; 27] = [
+const ROWS: [Row; 28] = [
     (Code::Malformed, "malformed", false, true),
     (Code::Version, "version", false, true),
     (Code::Unsupported, "unsupported", false, true),
@@ -86,6 +88,7 @@ const ROWS: [Row; 27] = [
     (Code::Conflict, "conflict", false, false),
     (Code::Escape, "escape", false, false),
     (Code::CrossDevice, "cross_device", false, false),
+    (Code::Symlink, "symlink", false, false),
     (Code::NoSpace, "no_space", false, false),
     (Code::TooLarge, "too_large", false, false),
     (Code::Permission, "permission", false, false),

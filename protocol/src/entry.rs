@@ -4,6 +4,7 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use crate::digest::Digest;
 use crate::encode::{check, check_attributes};
 use crate::error::{DecodeError, EncodeError};
 use crate::field::{Text, forms, link, name, parse};
@@ -32,6 +33,8 @@ pub enum EntryKind {
     File {
         /// Its size in bytes.
         size: u64,
+        /// BLAKE3 of its bytes, to be compared in a `check`; never in the answer to `list`.
+        digest: Option<Digest>,
     },
     /// A directory.
     Directory,
@@ -53,9 +56,9 @@ pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), EncodeError>
     let mut line = EntryLine { mode: entry.mode, mtime: entry.mtime, ..EntryLine::default() };
     (line.filename, line.filename_b64) = forms(entry.name.as_bytes());
     let kind = match &entry.kind {
-        EntryKind::File { size } => {
+        EntryKind::File { size, digest } => {
             check("filesize", *size, MAX_NUMBER)?;
-            line.filesize = Some(*size);
+            (line.filesize, line.blake3) = (Some(*size), *digest);
             "file"
         }
         EntryKind::Directory => "directory",
@@ -84,7 +87,10 @@ pub fn decode_entry(line: &[u8]) -> Result<Entry, DecodeError> {
         .map_err(bad_name)?
         .ok_or_else(|| missing("filename"))?;
     let kind = match line.kind.as_ref().map(|kind| &*kind.0) {
-        Some("file") => EntryKind::File { size: line.filesize.ok_or_else(|| missing("filesize"))? },
+        Some("file") => EntryKind::File {
+            size: line.filesize.ok_or_else(|| missing("filesize"))?,
+            digest: line.blake3,
+        },
         Some("directory") => EntryKind::Directory,
         Some("link") => EntryKind::Link {
             target: link(&(line.target.take(), line.target_b64.take()))

@@ -218,6 +218,8 @@ pub(crate) struct EntryLine<'a> {
     pub(crate) filename_b64: Option<Text<'a>>,
     #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) filesize: Option<u64>,
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
+    pub(crate) blake3: Option<Digest>,
     #[serde(default, deserialize_with = "field::mode", skip_serializing_if = "Option::is_none")]
     pub(crate) mode: Option<u32>,
     #[serde(default, deserialize_with = "field::mtime", skip_serializing_if = "Option::is_none")]

@@ -163,7 +163,7 @@ pub enum Op {
         /// Its own mtime.
         mtime: Option<Mtime>,
     },
-    /// Sets mode and mtime of a directory.
+    /// Sets mode and mtime of a directory or file that is there.
     Setattr {
         /// Its name.
         name: Name,

@@ -15,6 +15,8 @@ pub enum Verdict {
     Size,
     /// The link points elsewhere.
     Target,
+    /// The file's bytes have another digest.
+    Digest,
     /// The mtime is another, and not what the server's file system makes of the stated one.
     Mtime,
     /// The permission bits are others.
@@ -22,12 +24,13 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    const ALL: [(Self, u8); 7] = [
+    const ALL: [(Self, u8); 8] = [
         (Self::Same, b'='),
         (Self::Missing, b'+'),
         (Self::Kind, b'k'),
         (Self::Size, b's'),
         (Self::Target, b'l'),
+        (Self::Digest, b'd'),
         (Self::Mtime, b't'),
         (Self::Mode, b'm'),
     ];

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use crate::deadline::Timeouts;
+pub use crate::links::Symlinks;
 pub use crate::listen::{Listen, ListenError};
 pub use crate::partials::Partials;
 
@@ -45,6 +46,11 @@ pub struct Config {
     /// together; "none" holds across a crash of this process.
     #[arg(long, value_enum, default_value = "group")]
     pub durability: Durability,
+
+    /// Which symbolic links are stored: "any" as they are; "inside" only those that can't lead out of the
+    /// root; "none". No link is ever followed.
+    #[arg(long, value_enum, default_value = "any", value_name = "WHICH")]
+    pub symlinks: Symlinks,
 
     /// How long an interrupted upload of a large file can be taken up again.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "7d")]

@@ -9,6 +9,7 @@ pub mod config;
 mod connection;
 mod deadline;
 mod fence;
+mod links;
 mod listen;
 mod ownership;
 pub mod partials;

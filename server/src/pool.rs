@@ -11,9 +11,11 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use crate::committer::Committer;
+use crate::config::{Config, Durability};
 use crate::connection::{Connection, Next};
 use crate::deadline::Timeouts;
 use crate::fence::Fences;
+use crate::links::Symlinks;
 use crate::listen::Listener;
 use crate::poller::{Interest, Poller};
 use crate::slots::{FIRST_OTHER_KEY, Slot, Slots};
@@ -51,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) slots: Slots,
     pub(crate) streams: Streams,
     pub(crate) limits: ServerLimits,
+    pub(crate) symlinks: Symlinks,
     pub(crate) timeouts: Timeouts,
     poller: Poller,
     listeners: Vec<Listener>,
@@ -78,9 +81,8 @@ impl Shared {
         store: Arc<Store>,
         listeners: Vec<Listener>,
         limits: ServerLimits,
-        timeouts: Timeouts,
+        config: &Config,
         bounds: Bounds,
-        durable: bool,
     ) -> io::Result<Self> {
         let poller = Poller::new()?;
         for (index, listener) in (FIRST_OTHER_KEY..).zip(&listeners) {
@@ -90,11 +92,12 @@ impl Shared {
             store,
             uploads: Uploads::default(),
             fences: Fences::default(),
-            committer: durable.then(Committer::new),
+            committer: (config.durability == Durability::Group).then(Committer::new),
             slots: Slots::default(),
             streams: Streams::new(bounds.streams),
             limits,
-            timeouts,
+            symlinks: config.symlinks,
+            timeouts: config.timeouts(),
             poller,
             listeners,
             max_connections: bounds.connections,

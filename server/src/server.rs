@@ -81,14 +81,7 @@ impl Server {
         if rustix::process::geteuid().is_root() {
             tracing::warn!("running as root: uploaded files belong to root; use a user of its own");
         }
-        let shared = Arc::new(Shared::new(
-            Arc::new(store),
-            listeners,
-            limits,
-            config.timeouts(),
-            bounds,
-            durable,
-        )?);
+        let shared = Arc::new(Shared::new(Arc::new(store), listeners, limits, config, bounds)?);
         shared.uploads.sweep(&shared.store, config.keep_partials);
         let spawn = |name: String, run: fn(&Arc<Shared>)| {
             let shared = Arc::clone(&shared);

@@ -117,7 +117,7 @@ fn entry(item: &Item) -> Result<Entry, FileError> {
             if !metadata.is_file() {
                 return Err(FileError::Changed);
             }
-            (EntryKind::File { size: metadata.len() }, attributes(&metadata))
+            (EntryKind::File { size: metadata.len(), digest: None }, attributes(&metadata))
         }
     };
     Ok(Entry { name: item.name.clone(), kind, mode, mtime })

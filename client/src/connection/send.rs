@@ -200,6 +200,7 @@ fn why(verdict: Option<Option<Verdict>>) -> &'static str {
         Some(Some(Verdict::Kind)) => "replaces something of another kind",
         Some(Some(Verdict::Size)) => "size differs",
         Some(Some(Verdict::Target)) => "points elsewhere",
+        Some(Some(Verdict::Digest)) => "bytes differ",
         Some(Some(Verdict::Mtime)) => "mtime differs",
         Some(Some(Verdict::Mode)) => "mode differs",
         Some(Some(Verdict::Same)) => "the same is there",

@@ -161,7 +161,8 @@ pub(crate) fn answer() -> impl Strategy<Value = (Answer, Vec<u8>)> {
 
 pub(crate) fn entry() -> impl Strategy<Value = Entry> {
     let kind = prop_oneof![
-        number().prop_map(|size| EntryKind::File { size }),
+        (number(), option::of(any::<[u8; 32]>()))
+            .prop_map(|(size, digest)| EntryKind::File { size, digest: digest.map(Digest) }),
         Just(EntryKind::Directory),
         target().prop_map(|target| EntryKind::Link { target }),
         Just(EntryKind::Other),

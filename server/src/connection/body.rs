@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{
-    Answer, Attributes, Code, Digest, FileHasher, Name, Refusal, Reply, decode_entry, limits,
-};
+use haul_protocol::{Answer, Attributes, Code, Digest, FileHasher, Name, Refusal, Reply};
 
+use super::check::Check;
 use super::{Connection, Dialect};
 use crate::committer::{Asked, Completion, Job, What};
 use crate::pool::Worker;
@@ -50,16 +49,6 @@ pub(super) struct Stream {
     hasher: FileHasher,
     offset: u64,
     _place: Place,
-}
-
-/// A comparison under way.
-#[derive(Debug, Default)]
-pub(super) struct Check {
-    pub(super) id: u64,
-    /// The line that has no end yet.
-    line: Vec<u8>,
-    /// The letter of each verdict: far fewer bytes than the lines, whose number the body bounds.
-    letters: Vec<u8>,
 }
 
 impl Connection {
@@ -110,10 +99,7 @@ impl Connection {
                 }
                 Err(refusal) => self.refuse(id, refusal),
             },
-            Sink::Check(mut check) => match check.append(b"\n", worker) {
-                Ok(()) => self.answer(check.id, Reply::Done, &check.letters),
-                Err(refusal) => self.refuse(check.id, refusal),
-            },
+            Sink::Check(check) => self.check_complete(check, worker),
         }
     }
 
@@ -251,33 +237,5 @@ impl Incoming {
         }
         stream.staged.complete(&self.name, &self.attributes)?;
         Ok(stream.staged)
-    }
-}
-
-impl Check {
-    pub(super) fn new(id: u64) -> Self {
-        Self { id, ..Self::default() }
-    }
-
-    fn append(&mut self, bytes: &[u8], worker: &Worker<'_>) -> Result<(), Refusal> {
-        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
-            if self.line.len() + piece.len() > limits::MAX_HEADER_LEN {
-                return Err(Refusal::new(Code::BadRequest, "an entry is too long"));
-            }
-            self.line.extend_from_slice(piece);
-            if !piece.ends_with(b"\n") {
-                continue;
-            }
-            let line = std::mem::take(&mut self.line);
-            let line = line.trim_ascii();
-            if line.is_empty() {
-                continue;
-            }
-            let entry =
-                decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
-            let verdict = worker.shared.store.compare(&worker.parents, &entry)?;
-            self.letters.push(verdict.letter());
-        }
-        Ok(())
     }
 }

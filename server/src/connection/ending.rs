@@ -20,6 +20,7 @@ impl Connection {
     /// Ends the connection: with a last refusal in the haul dialect, in silence in the classic one.
     pub(super) fn end(&mut self, refusal: Refusal) -> Step {
         self.sink = Sink::Nothing;
+        self.checks.clear();
         if !self.decoder.side().is_haul() {
             return Step::Close;
         }
@@ -54,7 +55,7 @@ impl Connection {
     /// Whether a stopping server may end this connection now.
     pub(super) fn may_stop(&self, shared: &Shared) -> bool {
         self.phase == Phase::Open
-            && self.pending == 0
+            && !self.owes()
             && self.decoder.between_frames()
             && match &self.dialect {
                 Dialect::Haul(haul) => !shared.uploads.has_open(&haul.client),

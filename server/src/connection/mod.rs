@@ -5,12 +5,14 @@
 //! no event.
 
 mod body;
+mod check;
 mod ending;
 mod fresh;
 mod outbox;
 mod patience;
 mod request;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ use crate::fence::{self, Fence};
 use crate::poller::Interest;
 use crate::pool::{Shared, Worker};
 use body::Sink;
+use check::Check;
 use outbox::Outbox;
 
 /// Bytes that one turn may read before other connections have theirs.
@@ -63,6 +66,8 @@ pub(crate) struct Connection {
     pending: usize,
     /// Requests whose changes wait in the worker's tree of new directories; none between two turns.
     fresh: Vec<u64>,
+    /// Comparisons for which files are still to be read.
+    checks: VecDeque<Box<Check>>,
     /// Why the connection ends, until the pending changes have been told.
     last_word: Option<Refusal>,
     /// When something was last said to the peer.
@@ -137,6 +142,7 @@ impl Connection {
             progress: now,
             pending: 0,
             fresh: Vec::new(),
+            checks: VecDeque::new(),
             last_word: None,
             said: now,
             header_since: None,
@@ -192,11 +198,19 @@ impl Connection {
         }
         let answers = if self.outbox.is_empty() { Interest::NONE } else { Interest::WRITE };
         match self.phase {
-            Phase::InputEnded if self.outbox.is_empty() && self.pending == 0 => return Step::Close,
-            // Not armed for input, which has ended; the last completion wakes.
-            Phase::InputEnded => return Step::Wait(answers),
+            Phase::InputEnded if self.outbox.is_empty() && !self.owes() => return Step::Close,
             Phase::Open if self.is_fenced() => return self.end(fence::refusal()),
             _ if self.outbox.is_full() => return Step::Wait(Interest::WRITE),
+            Phase::Open | Phase::InputEnded if !self.checks.is_empty() => {
+                if *left == 0 {
+                    // A socket is nearly always writable, so this connection's next turn comes soon.
+                    return Step::Wait(Interest::WRITE);
+                }
+                *left = left.saturating_sub(self.read_for_check(worker));
+                return Step::Again;
+            }
+            // Not armed for input, which has ended; the last completion wakes.
+            Phase::InputEnded => return Step::Wait(answers),
             Phase::Open if self.must_wait(worker.shared) => return Step::Wait(answers),
             Phase::Open | Phase::Draining { .. } => {}
         }
@@ -243,6 +257,11 @@ impl Connection {
         }
     }
 
+    /// Whether the peer waits for something that is not in the outbox yet.
+    fn owes(&self) -> bool {
+        self.pending > 0 || !self.checks.is_empty()
+    }
+
     /// Whether a newer connection has taken this one's place.
     fn is_fenced(&self) -> bool {
         matches!(&self.dialect, Dialect::Haul(haul) if haul.fence.is_closed())
@@ -262,7 +281,8 @@ impl Connection {
         let mut input = bytes;
         let mut malformed = None;
         while self.phase == Phase::Open {
-            if self.outbox.is_full() || self.must_wait(worker.shared) {
+            let busy = !self.checks.is_empty() && self.decoder.between_frames();
+            if busy || self.outbox.is_full() || self.must_wait(worker.shared) {
                 self.rest = input.to_vec();
                 break;
             }

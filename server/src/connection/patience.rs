@@ -32,17 +32,22 @@ impl Connection {
     pub(super) fn deadline(&self, shared: &Shared, interest: Interest) -> Deadline {
         let peer = self.peer_deadline(shared, interest);
         // Who leaves answers unread needs no more of them.
-        if self.pending == 0 || interest.write || !matches!(self.dialect, Dialect::Haul(_)) {
+        if !self.owes() || self.is_unread(interest) || !matches!(self.dialect, Dialect::Haul(_)) {
             return peer;
         }
         let repeat = Deadline::after(self.said, REPEAT, Owes::Nothing);
         if peer.at < repeat.at { peer } else { repeat }
     }
 
+    /// Whether answers wait for the peer to read.
+    fn is_unread(&self, interest: Interest) -> bool {
+        interest.write && !self.outbox.is_empty()
+    }
+
     /// When the peer must have done something.
     pub(super) fn peer_deadline(&self, shared: &Shared, interest: Interest) -> Deadline {
         let timeouts = &shared.timeouts;
-        if interest.write {
+        if self.is_unread(interest) {
             return Deadline::after(self.progress, timeouts.body, Owes::Reading);
         }
         match (self.phase, &self.dialect, self.header_since) {
@@ -53,13 +58,15 @@ impl Connection {
             (Phase::Draining { since, .. }, ..) => {
                 Deadline::after(since, timeouts.header, Owes::Bytes)
             }
+            // Not read on as long as it waits for its own files.
+            _ if !self.checks.is_empty() => Deadline::NONE,
             (_, _, Some(since)) => Deadline::after(since, timeouts.header, Owes::Bytes),
             (_, Dialect::Unknown, None) => self.first_deadline(shared),
             _ if !self.decoder.between_frames() => {
                 Deadline::after(self.progress, timeouts.body, Owes::Bytes)
             }
             // The server owes answers.
-            _ if self.pending > 0 => Deadline::NONE,
+            _ if self.owes() => Deadline::NONE,
             (_, Dialect::Haul(_), None) => {
                 Deadline::after(self.progress, timeouts.idle, Owes::Bytes)
             }

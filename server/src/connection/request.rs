@@ -5,7 +5,8 @@ use haul_protocol::{
     Responder, ServerHello, encode_entry, limits,
 };
 
-use super::body::{Check, Incoming, Sink};
+use super::body::{Incoming, Sink};
+use super::check::Check;
 use super::{Connection, Dialect, Haul};
 use crate::committer::What;
 use crate::pool::{Shared, Worker};
@@ -123,7 +124,10 @@ impl Connection {
             Op::Remove { name } => {
                 self.submit(What::Change(id), Change::Remove { name }, None, worker);
             }
-            Op::Symlink { name, target, mtime } => self.make_link(id, name, target, mtime, worker),
+            Op::Symlink { name, target, mtime } => {
+                shared.symlinks.check(&name, &target)?;
+                self.make_link(id, name, target, mtime, worker);
+            }
             Op::Setattr { name, attributes } => {
                 let change = Change::Attributes { name, attributes };
                 self.submit(What::Change(id), change, None, worker);

@@ -1,8 +1,8 @@
-//! Modes and times, of what is staged and of directories.
+//! Modes and times, of what is staged and of what is there.
 
 use haul_protocol::{Attributes, Mtime, Name};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::Store;
@@ -26,7 +26,7 @@ pub(super) fn times(mtime: Mtime) -> Timestamps {
 }
 
 impl Store {
-    /// Sets mode and mtime of a directory that is there.
+    /// Sets mode and mtime of a directory, or of a file that has no other name.
     pub(super) fn set_attributes(
         &self,
         parents: &Parents<'_>,
@@ -36,54 +36,69 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (parent, last) = name.split();
         let parent = parents.existing(parent)?;
-        let failed = |errno| match errno {
-            // With O_NOFOLLOW and O_DIRECTORY a link is ENOTDIR too: either way no directory.
-            Errno::LOOP => StoreError::new("open", name, Errno::NOTDIR),
-            errno => StoreError::new("open", name, errno),
-        };
-        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // With `openat2`, because a mount point would be another file system's directory.
+        let failed = |errno| StoreError::new("set mode and mtime of", name, errno);
+        // With `openat2`, because a mount point would be another file system's.
+        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = |how| rustix::fs::openat2(&parent, last, flags | how, Mode::empty(), BENEATH);
-        match open(OFlags::RDONLY) {
-            Ok(directory) => {
-                let result = by_handle(&directory, attributes);
-                touched.directory(name.as_bytes(), &directory.into());
+        let target = open(OFlags::PATH).map_err(failed)?;
+        can_be_set(name, &rustix::fs::fstat(&target).map_err(failed)?)?;
+        // Without waiting for the other end of a FIFO that has come there meanwhile.
+        match open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY) {
+            Ok(opened) => {
+                // Perhaps it is another by now.
+                can_be_set(name, &rustix::fs::fstat(&opened).map_err(failed)?)?;
+                let result = by_handle(&opened, attributes);
+                touched.attributes(name.as_bytes(), &opened.into());
                 result
             }
             Err(Errno::ACCESS) => {
                 // What may not be opened for reading can't be synced alone.
                 touched.everything();
-                by_magic_link(&open(OFlags::PATH).map_err(failed)?, attributes)
+                by_magic_link(&target, attributes)
             }
-            Err(errno) => return Err(failed(errno)),
+            Err(errno) => Err(errno),
         }
-        .map_err(|errno| StoreError::new("set mode and mtime of", name, errno))
+        .map_err(failed)
     }
 }
 
-fn by_handle(directory: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
+/// Whether it is something whose attributes belong to this name alone.
+fn can_be_set(name: &Name, stat: &Stat) -> Result<(), StoreError> {
+    let found = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => return Ok(()),
+        FileType::RegularFile if stat.st_nlink == 1 => return Ok(()),
+        FileType::RegularFile => "a file with several names",
+        FileType::Symlink => "a symbolic link",
+        _ => "neither a directory nor a file",
+    };
+    Err(StoreError::Conflict { name: name.to_string(), found })
+}
+
+fn by_handle(target: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
     if let Some(mode) = kept(attributes.mode) {
-        disk::set_mode(directory, mode | special_bits(directory)?)?;
+        disk::set_mode(target, mode | special_bits(target)?)?;
     }
     match attributes.mtime {
-        Some(mtime) => disk::set_times(directory, &times(mtime)),
+        Some(mtime) => disk::set_times(target, &times(mtime)),
         None => Ok(()),
     }
 }
 
 /// Setuid, setgid and sticky of a directory that is there: no client sets them, and what the
-/// server's people set stays.
-fn special_bits(directory: &OwnedFd) -> Result<Mode, Errno> {
-    Ok(Mode::from_raw_mode(rustix::fs::fstat(directory)?.st_mode & 0o7000))
+/// server's people set stays. A file loses them, as if it had been sent.
+fn special_bits(target: &OwnedFd) -> Result<Mode, Errno> {
+    let mode = rustix::fs::fstat(target)?.st_mode;
+    let is_dir = FileType::from_raw_mode(mode) == FileType::Directory;
+    Ok(Mode::from_raw_mode(if is_dir { mode & 0o7000 } else { 0 }))
 }
 
-/// For a directory of our own that we may not read (mode 0300, say): chmod(2) takes no `O_PATH`
+/// For what is our own and we may not read (mode 0300, say): chmod(2) takes no `O_PATH`
 /// handle, but follows its link in /proc, which leads to nothing else.
-fn by_magic_link(directory: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
+fn by_magic_link(target: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
     use rustix::fd::AsRawFd;
-    let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    let link = format!("/proc/self/fd/{}", target.as_raw_fd());
     if let Some(mode) = kept(attributes.mode) {
-        rustix::fs::chmod(&link, mode | special_bits(directory)?)?;
+        rustix::fs::chmod(&link, mode | special_bits(target)?)?;
     }
     match attributes.mtime {
         Some(mtime) => rustix::fs::utimensat(CWD, &link, &times(mtime), AtFlags::empty()),

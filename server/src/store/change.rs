@@ -47,7 +47,7 @@ pub(crate) enum Change {
         /// Of a file, a link, or a directory with nothing in it.
         name: Name,
     },
-    /// A directory that is there gets mode and mtime.
+    /// A directory or file that is there gets mode and mtime.
     Attributes {
         /// Its name.
         name: Name,

@@ -64,7 +64,13 @@ impl Touched {
         Self { ignored: false, directories: BTreeMap::new(), everything: false, latest: Vec::new() }
     }
 
-    /// The entries or the attributes of a directory (empty: the root) changed.
+    /// The attributes of a directory or file changed: the same, since it may be new itself and its own
+    /// entry not durable yet.
+    pub(super) fn attributes(&mut self, name: &[u8], handle: &Rc<OwnedFd>) {
+        self.directory(name, handle);
+    }
+
+    /// The entries of a directory (empty: the root) changed.
     pub(super) fn directory(&mut self, name: &[u8], handle: &Rc<OwnedFd>) {
         if self.ignored {
             return;

@@ -45,7 +45,7 @@ impl Store {
         }
     }
 
-    /// How what is here differs from `wanted`. A name that can't be reached, because a parent of it is
+    /// How what is here differs from `wanted`, the bytes of files not considered. A name that can't be reached, because a parent of it is
     /// something else, is missing.
     pub(crate) fn compare(
         &self,
@@ -66,7 +66,9 @@ impl Store {
             return Ok(Verdict::Missing);
         };
         Ok(match (&found.kind, &wanted.kind) {
-            (EntryKind::File { size }, EntryKind::File { size: wanted }) if size != wanted => {
+            (EntryKind::File { size, .. }, EntryKind::File { size: wanted, .. })
+                if size != wanted =>
+            {
                 Verdict::Size
             }
             (EntryKind::Link { target }, EntryKind::Link { target: wanted })
@@ -144,7 +146,9 @@ fn look(parent: &OwnedFd, name: &Name) -> Result<Option<Found>, StoreError> {
         Err(errno) => return Err(failed(errno)),
     };
     let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => EntryKind::File { size: stat.st_size.unsigned_abs() },
+        FileType::RegularFile => {
+            EntryKind::File { size: stat.st_size.unsigned_abs(), digest: None }
+        }
         FileType::Directory => EntryKind::Directory,
         FileType::Symlink => match rustix::fs::readlinkat(parent, last, Vec::new()) {
             Ok(target) => match LinkTarget::parse(target.as_bytes()) {

@@ -1,0 +1,95 @@
+//! Which symbolic links are stored (PROTOCOL.md, "symlink").
+
+use clap::ValueEnum;
+use haul_protocol::{Code, LinkTarget, Name, Refusal};
+
+/// Which symbolic links are stored. None is ever followed by this server, but others may follow what it
+/// stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Symlinks {
+    /// Any, as they are.
+    Any,
+    /// Those that can't lead out of the root.
+    Inside,
+    /// None.
+    None,
+}
+
+impl Symlinks {
+    /// Whether a link of this name may point there.
+    pub(crate) fn check(self, name: &Name, target: &LinkTarget) -> Result<(), Refusal> {
+        match self {
+            Self::Any => Ok(()),
+            Self::Inside if stays_inside(name, target.as_bytes()) => Ok(()),
+            Self::Inside => {
+                let target = String::from_utf8_lossy(target.as_bytes());
+                let why = format!("`{name}` points to `{target}`, which may lead out of the root");
+                Err(Refusal::new(Code::Symlink, why))
+            }
+            Self::None => Err(Refusal::new(Code::Symlink, "symbolic links are not stored here")),
+        }
+    }
+}
+
+/// Whether a target can't lead out, whatever other links there are, if those can't either: all `..` come
+/// first, where they are of real directories, and are no more than there are.
+fn stays_inside(name: &Name, target: &[u8]) -> bool {
+    if target.starts_with(b"/") {
+        return false;
+    }
+    let mut above: Vec<&[u8]> = name.split().0.split(|&byte| byte == b'/').collect();
+    above.retain(|component| !component.is_empty());
+    let mut down = false;
+    let mut first = None;
+    for component in target.split(|&byte| byte == b'/') {
+        match component {
+            b"" | b"." => {}
+            b".." if down || above.pop().is_none() => return false,
+            b".." => {}
+            component => {
+                down = true;
+                first = first.or(Some(component));
+            }
+        }
+    }
+    let first = above.first().copied().or(first);
+    !first.is_some_and(|first| first.eq_ignore_ascii_case(b".haul"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_not_lead_out_is_inside() {
+        let inside = |name: &str, target: &str| {
+            stays_inside(&Name::parse(name.as_bytes()).unwrap(), target.as_bytes())
+        };
+        for (name, target) in [
+            ("l", "x"),
+            ("l", "."),
+            ("a/l", ".."),
+            ("a/b/l", "../../x/y"),
+            ("a/b/l", "./../c/./d"),
+            ("a/l", "nothing/there"),
+            ("a/l", ".haul"),
+            ("l", ".hauls"),
+        ] {
+            assert!(inside(name, target), "{name} -> {target}");
+        }
+        for (name, target) in [
+            ("l", "/"),
+            ("l", "/etc/passwd"),
+            ("l", ".."),
+            ("a/l", "../.."),
+            ("a/l", "../../x"),
+            // `x` may be a link to somewhere deep or high.
+            ("a/l", "x/.."),
+            ("a/b/c/l", "../x/../y"),
+            ("l", ".haul/lock"),
+            ("a/l", "../.HAUL/lock"),
+        ] {
+            assert!(!inside(name, target), "{name} -> {target}");
+        }
+    }
+}

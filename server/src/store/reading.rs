@@ -1,0 +1,82 @@
+//! Reading what is there, for its digest.
+
+use haul_protocol::{Digest, FileHasher, Name};
+use rustix::fd::OwnedFd;
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::Store;
+use super::error::StoreError;
+use super::root::{BENEATH, Parents};
+
+/// A file that is read from its start, piece by piece.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    file: OwnedFd,
+    hasher: FileHasher,
+    offset: u64,
+    /// Bytes that it must have.
+    size: u64,
+    failed: bool,
+}
+
+impl Store {
+    /// Opens a file of `size` bytes. `None`: it is another by now, or can't be read.
+    pub(crate) fn read(
+        &self,
+        parents: &Parents<'_>,
+        name: &Name,
+        size: u64,
+    ) -> Result<Option<Reading>, StoreError> {
+        let (above, last) = name.split();
+        let Ok(parent) = parents.existing(above) else { return Ok(None) };
+        // Without waiting for the other end of a FIFO that has come there meanwhile.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened =
+            rustix::fs::openat2(&parent, last, flags | OFlags::CLOEXEC, Mode::empty(), BENEATH);
+        let file = match opened {
+            Ok(file) => file,
+            Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
+                return Err(StoreError::new("open", name, errno));
+            }
+            Err(errno) => {
+                tracing::debug!(%name, %errno, "can't be compared");
+                return Ok(None);
+            }
+        };
+        let stat =
+            rustix::fs::fstat(&file).map_err(|errno| StoreError::new("look at", name, errno))?;
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if !is_file || stat.st_size.unsigned_abs() != size {
+            return Ok(None);
+        }
+        Ok(Some(Reading { file, hasher: FileHasher::new(), offset: 0, size, failed: false }))
+    }
+}
+
+impl Reading {
+    /// Reads the next bytes, through `buffer`; returns how many, and whether the file is over.
+    pub(crate) fn advance(&mut self, buffer: &mut [u8]) -> (usize, bool) {
+        loop {
+            match rustix::io::pread(&self.file, &mut *buffer, self.offset) {
+                Ok(0) => return (0, true),
+                Ok(len) => {
+                    self.hasher.update(&buffer[..len]);
+                    self.offset += len as u64;
+                    return (len, self.offset >= self.size);
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => {
+                    tracing::warn!(%errno, "a file that is compared can't be read");
+                    self.failed = true;
+                    return (0, true);
+                }
+            }
+        }
+    }
+
+    /// The digest of the whole file; `None` if its bytes could not be read.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        (!self.failed && self.offset == self.size).then(|| self.hasher.finish())
+    }
+}
