@@ -13,6 +13,7 @@ use crate::interrupt::Interrupt;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::source::Source;
+use crate::sync::Links;
 
 /// How long one address may take to answer.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -46,7 +47,7 @@ pub fn run(
             _ if root.contents || root.source.is_dir() => Err(FileError::local("send")(
                 io::Error::other("a classic server takes files only, not directories"),
             )),
-            Some(name) => Source::open(&root.source).map(|source| (name, source)),
+            Some(name) => Source::open(&root.source, Links::Copy).map(|source| (name, source)),
             None => Err(FileError::local("send the name")(io::Error::other(
                 "a classic server takes UTF-8 names only",
             ))),

@@ -8,6 +8,13 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::destination::Destination;
 use crate::filter::Rules;
+use crate::sync::Links;
+
+/// Attempts to connect again, in a row, if nobody says otherwise.
+const RETRIES: u32 = 10;
+
+/// How long a server may be silent if nobody says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Uploads files and whole directories to a haul server: in parallel, verified, each file whole or
 /// not at all.
@@ -30,7 +37,11 @@ pub enum Command {
     Put(Put),
     /// Make a destination like a source: send only what it lacks or holds differently.
     Sync(Sync),
-    /// A prompt that takes `put FILE...`; also reads commands from a pipe.
+    /// Compare a source with what the server has, byte for byte; nothing is changed.
+    Verify(Verify),
+    /// What is in a directory at a server.
+    Ls(Ls),
+    /// A prompt that takes `put`, `sync`, `verify`, `ls` and `mkdir`; also reads them from a pipe.
     Shell(Shell),
     /// What interrupted uploads have left at a server: `list` or `clean`, with `--root DIR`. On the
     /// server's machine and while no server serves that root; hauld does it.
@@ -50,7 +61,7 @@ pub struct Partials {
 #[derive(Debug, Args)]
 pub struct Put {
     /// What to send: a file, a link, or a directory. `DIR` puts the directory itself at the
-    /// destination, `DIR/`, `.` and `..` put its contents there.
+    /// destination, `DIR/`, `.` and `..` put its contents there. `-` is standard input, and needs --as.
     #[arg(required = true, value_name = "SRC")]
     pub sources: Vec<PathBuf>,
 
@@ -60,22 +71,36 @@ pub struct Put {
     #[arg(value_name = "DEST")]
     pub destination: Destination,
 
+    /// What is put, and how.
+    #[command(flatten)]
+    pub options: PutOptions,
+}
+
+/// The options of `haul put`.
+#[derive(Debug, Default, Args)]
+pub struct PutOptions {
     /// Store a single file under another name.
     #[arg(long = "as", value_name = "NAME")]
     pub rename: Option<String>,
 
-    /// What is left out.
-    #[command(flatten)]
-    pub rules: Rules,
-
-    /// Only tell what would be sent and why; nothing is changed.
-    #[arg(long, short = 'n', conflicts_with = "classic")]
-    pub dry_run: bool,
+    /// Remove each file and link here as soon as the server has it durably (hauld --durability group), if it
+    /// has not changed since it was read. Directories stay.
+    #[arg(long, conflicts_with_all = ["dry_run", "classic"])]
+    pub remove_source: bool,
 
     /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
     /// server acknowledges nothing.
-    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "exclude", "include", "exclude_from"])]
+    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate", "exclude", "include",
+          "exclude_from", "files_from", "dry_run", "ignore_existing", "receipt", "links"])]
     pub classic: bool,
+
+    /// What of the sources is meant.
+    #[command(flatten)]
+    pub choice: Choice,
+
+    /// What of that is sent.
+    #[command(flatten)]
+    pub send: Send,
 
     /// How to go about it.
     #[command(flatten)]
@@ -102,9 +127,22 @@ pub struct Sync {
     #[arg(value_name = "DEST")]
     pub destination: Destination,
 
+    /// What is synced, and how.
+    #[command(flatten)]
+    pub options: SyncOptions,
+}
+
+/// The options of `haul sync`.
+#[derive(Debug, Default, Args)]
+pub struct SyncOptions {
+    /// Compare files of the same size by the digests of their bytes, which both sides read, and not by
+    /// mtime.
+    #[arg(long, short)]
+    pub checksum: bool,
+
     /// Remove what the source lacks, after all else is committed; not if anything could not be read or
     /// sent. What is left out by a rule is not removed.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "files_from")]
     pub delete: bool,
 
     /// With --delete: remove N entries at most.
@@ -115,13 +153,13 @@ pub struct Sync {
     #[arg(long, requires = "delete")]
     pub force_delete: bool,
 
-    /// Only tell what would be sent or removed and why; nothing is changed.
-    #[arg(long, short = 'n')]
-    pub dry_run: bool,
-
-    /// What is left out.
+    /// What of the source is meant.
     #[command(flatten)]
-    pub rules: Rules,
+    pub choice: Choice,
+
+    /// What of that is sent.
+    #[command(flatten)]
+    pub send: Send,
 
     /// How to go about it.
     #[command(flatten)]
@@ -130,6 +168,72 @@ pub struct Sync {
     /// How much to tell.
     #[command(flatten)]
     pub tell: Tell,
+}
+
+/// `haul verify`.
+///
+/// Both sides read every file. One line on standard output for each name that is `missing` at the server,
+/// that `differs` (kind, size, bytes, or where a link points), or that is `extra` there. Modes and mtimes are
+/// not compared. Exit code 1 if there is any.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// What to compare: a file, a link, or a directory, as it was given to `haul put` or `haul sync`.
+    #[arg(value_name = "SRC")]
+    pub source: PathBuf,
+
+    /// With what, as for `haul put`.
+    #[arg(value_name = "DEST")]
+    pub destination: Destination,
+
+    /// What is compared, and how.
+    #[command(flatten)]
+    pub options: VerifyOptions,
+}
+
+/// The options of `haul verify`.
+#[derive(Debug, Default, Args)]
+pub struct VerifyOptions {
+    /// What of the source is meant.
+    #[command(flatten)]
+    pub choice: Choice,
+
+    /// How to go about it.
+    #[command(flatten)]
+    pub how: How,
+
+    /// How much to tell.
+    #[command(flatten)]
+    pub tell: Tell,
+}
+
+/// `haul ls`.
+///
+/// One name a line, a directory with a `/` after it, sorted by their bytes.
+#[derive(Debug, Args)]
+pub struct Ls {
+    /// What to list: a directory at a server, or a single file, as for `haul put`.
+    #[arg(value_name = "DEST")]
+    pub destination: Destination,
+
+    /// What is told.
+    #[command(flatten)]
+    pub options: LsOptions,
+}
+
+/// The options of `haul ls`.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct LsOptions {
+    /// Mode, size in bytes, mtime and where links point.
+    #[arg(long, short)]
+    pub long: bool,
+
+    /// What is in directories, too; a directory comes before what is in it.
+    #[arg(long, short = 'R')]
+    pub recursive: bool,
+
+    /// One JSON object a line: an entry as the protocol has it (PROTOCOL.md, "Entries").
+    #[arg(long, conflicts_with = "long")]
+    pub json: bool,
 }
 
 /// `haul shell`.
@@ -141,12 +245,51 @@ pub struct Shell {
 
     /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
     /// server acknowledges nothing.
-    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout"])]
+    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate"])]
     pub classic: bool,
 
-    /// How to go about it.
+    /// How to go about it, unless a line says otherwise.
     #[command(flatten)]
     pub how: How,
+}
+
+/// What of a source is meant.
+#[derive(Debug, Default, Args)]
+pub struct Choice {
+    /// What is left out.
+    #[command(flatten)]
+    pub rules: Rules,
+
+    /// What becomes of symbolic links: "copy" takes them as links, "follow" takes what they point to,
+    /// "skip" leaves them out.
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "copy")]
+    pub links: Links,
+
+    /// Only the names in FILE (`-`: standard input), one a line, below SRC, which is one directory. What is in
+    /// a directory is not meant unless it is named as well.
+    #[arg(long, value_name = "FILE")]
+    pub files_from: Option<PathBuf>,
+
+    /// With --files-from: names end with a NUL byte, as `find -print0` writes them.
+    #[arg(long = "null", short = '0', requires = "files_from")]
+    pub null: bool,
+}
+
+/// What is sent, and what comes of it.
+#[derive(Debug, Default, Args)]
+pub struct Send {
+    /// Only tell what would be sent or removed and why; nothing is changed.
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+
+    /// Leave files and links alone that are there already, whatever they are.
+    #[arg(long)]
+    pub ignore_existing: bool,
+
+    /// Write the digest of each file that is committed to FILE, for `b3sum --check` in the server's root.
+    /// With --checksum also of each that is the same.
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub receipt: Option<PathBuf>,
 }
 
 /// How to go about an upload.
@@ -158,13 +301,23 @@ pub struct How {
 
     /// How often to connect again, in a row, when the connection is lost; the count starts again when
     /// the server has acknowledged something.
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = RETRIES)]
     pub retries: u32,
 
     /// How long the server may be silent while it owes answers, such as 90s or 2m, before its
     /// connection counts as lost. A server whose disk is slow says so every few seconds.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub timeout: Duration,
+
+    /// Bytes a second that are sent at most, such as 500KB or 10MiB.
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    pub limit_rate: Option<u64>,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self { connections: None, retries: RETRIES, timeout: TIMEOUT, limit_rate: None }
+    }
 }
 
 /// How much to tell.
@@ -181,9 +334,24 @@ pub struct Tell {
     /// One JSON object a line on standard output: failures, progress, and the summary at the end.
     #[arg(long)]
     pub json: bool,
+
+    /// A table of all counts at the end.
+    #[arg(long, conflicts_with = "json")]
+    pub stats: bool,
 }
 
 impl How {
+    /// The same as words of a command line.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let Self { connections, retries, timeout, limit_rate } = self;
+        let mut words = vec![format!("--retries={retries}")];
+        words.push(format!("--timeout={}", humantime::format_duration(*timeout)));
+        words.extend(connections.map(|connections| format!("--connections={connections}")));
+        words.extend(limit_rate.map(|rate| format!("--limit-rate={rate}B")));
+        words
+    }
+
     /// The number of connections: each costs the server little and the client one thread that
     /// hashes, so one a core; at least two, so that one is sending while another waits.
     #[must_use]
@@ -192,6 +360,14 @@ impl How {
             Some(wanted) => usize::from(wanted),
             None => std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8),
         }
+    }
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    match parse_size::parse_size(text) {
+        Ok(0) => Err(String::from("nothing at all")),
+        Ok(rate) => Ok(rate),
+        Err(error) => Err(error.to_string()),
     }
 }
 

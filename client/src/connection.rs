@@ -5,6 +5,7 @@
 //! unread is a deadlock.
 
 mod answers;
+pub mod ask;
 mod body;
 mod check;
 mod ended;
@@ -17,13 +18,13 @@ mod send;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use haul_protocol::{Cv, Op, Requester, limits::MAX_BODY_LEN};
+use haul_protocol::{Cv, Digest, Op, Requester, limits::MAX_BODY_LEN};
 
 use crate::error::ConnectionError;
 use crate::large::Large;
 use crate::poller::Poller;
 use crate::socket::Socket;
-use crate::source::Source;
+use crate::source::{Source, Stamp};
 use crate::transfer::Run;
 use crate::work::{Abort, Item, Taken, Task};
 use body::Body;
@@ -32,6 +33,9 @@ pub use lost::Left;
 
 /// Bytes of requests that are gathered before they are sent in one write.
 const GATHER: usize = 256 * 1024;
+
+/// The durability with which an ack holds across a loss of power (PROTOCOL.md, "Durability").
+const GROUP: &str = "group";
 
 /// What a request was about.
 #[derive(Debug)]
@@ -68,11 +72,13 @@ impl Pending {
     }
 }
 
-/// What is counted when an item has arrived.
+/// What must be known of an item when it has arrived.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sent {
     size: u64,
     special_bits: bool,
+    digest: Option<Digest>,
+    stamp: Option<Stamp>,
 }
 
 /// One connection of a run, from when its `hello` is answered until it ends.
@@ -86,6 +92,8 @@ pub struct Connection<'a> {
     max_file: u64,
     /// Items that are this connection's to send.
     batch: VecDeque<Item>,
+    /// Items that the server is asked about next.
+    gathered: check::Gathered,
     /// The body that is being read.
     body: Body,
     /// The body of the answer that is being read.
@@ -107,8 +115,12 @@ impl<'a> Connection<'a> {
         socket: Socket,
         poller: &'a mut Poller,
     ) -> Result<Self, ConnectionError> {
-        let mut link = Link::new(socket, poller, run.timeout);
-        let hello = hello::hello(&mut link, run, slot)?;
+        let mut link = Link::new(socket, poller, run.timeout, run.limit.as_ref());
+        let who = hello::Who { client: &run.client, identity: Some(&run.identity), slot };
+        let hello = hello::hello(&mut link, &who, &|| run.is_over())?;
+        if run.committed.remove_source && hello.durability != GROUP {
+            return Err(ConnectionError::NotDurable(hello.durability));
+        }
         run.announced(hello.durability);
         Ok(Self {
             run,
@@ -117,6 +129,7 @@ impl<'a> Connection<'a> {
             book: Requester::new(&hello.limits),
             max_file: hello.limits.max_file,
             batch: VecDeque::new(),
+            gathered: check::Gathered::default(),
             body: Body::default(),
             answer: None,
             progress: false,
@@ -205,7 +218,7 @@ impl<'a> Connection<'a> {
     }
 
     fn next(&mut self) -> Option<Task> {
-        let has_items = !self.batch.is_empty();
+        let has_items = !self.batch.is_empty() || self.gathered.is_unfinished();
         if !has_items || self.run.work.has_urgent() {
             match self.run.work.take(self.number, has_items) {
                 Some(Taken::Task(task)) => return Some(task),

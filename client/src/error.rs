@@ -67,6 +67,13 @@ impl FileError {
         }
     }
 
+    /// Whether the source is gone since it was found.
+    #[must_use]
+    pub fn is_vanished(&self) -> bool {
+        use io::ErrorKind::{NotADirectory, NotFound};
+        matches!(self, Self::Local { source, .. } if matches!(source.kind(), NotFound | NotADirectory))
+    }
+
     /// Whether something of another kind stands in the way at the server.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
@@ -162,6 +169,12 @@ pub enum ConnectionError {
     /// A request could not be put into words, which is a bug here.
     #[error("{0}")]
     Encode(#[from] haul_protocol::EncodeError),
+    /// Acknowledgements that a loss of power may undo.
+    #[error(
+        "the server does not wait for its disk (durability {0}), so nothing is sent: --remove-source needs \
+         a hauld with --durability group"
+    )]
+    NotDurable(String),
     /// The system gave no means to wait for a connection.
     #[error("could not wait for a connection: {0}")]
     Poller(io::Error),
@@ -184,6 +197,7 @@ impl ConnectionError {
             Self::NotHaul(_) | Self::ClosedAtHello | Self::NoHello(_) => true,
             Self::Unreachable { .. } | Self::Lost(_) | Self::Closed | Self::Silent(_) => true,
             Self::GaveUp { .. }
+            | Self::NotDurable(_)
             | Self::Encode(_)
             | Self::Poller(_)
             | Self::Protocol(_)

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Mutex;
 
 use haul_protocol::Name;
 use thiserror::Error;
 
 use crate::error::FileError;
+use crate::named::Names;
 use crate::source::bytes;
 
 /// One source, and what it is called there.
@@ -21,10 +23,12 @@ pub struct Root {
 }
 
 /// What one run sends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Plan {
     /// In the order of the command line.
     pub roots: Vec<Root>,
+    /// Only these names below the one root, which is a directory.
+    pub named: Option<Mutex<Names>>,
 }
 
 /// The command line makes no sense.
@@ -43,6 +47,22 @@ pub enum PlanError {
     /// `--as` with anything but one file.
     #[error("--as takes a single file")]
     RenameMany,
+    /// A list of names below anything but one directory.
+    #[error("--files-from takes one SRC, the directory that the names are below")]
+    NamedMany,
+    /// A list of names can't be opened.
+    #[error("--files-from {path}: {source}", path = path.display())]
+    Names {
+        /// The list.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Standard input has no name of its own, or is one of several sources.
+    #[error(
+        "`-` is standard input: it is sent alone, and needs --as NAME (a file of that name is ./-)"
+    )]
+    Stdin,
     /// A source's name can't be sent, or `--as` gives no name.
     #[error("`{path}`: {source}")]
     Name {
@@ -82,7 +102,24 @@ impl Plan {
             }
             roots.push(root);
         }
-        Ok(Self { roots })
+        Ok(Self { roots, named: None })
+    }
+}
+
+impl Plan {
+    /// The same, but only for the names in a list.
+    ///
+    /// # Errors
+    /// If there is not one directory that they are below, or the list can't be opened.
+    pub fn only(mut self, list: &Path, null: bool) -> Result<Self, PlanError> {
+        match self.roots.as_slice() {
+            [root] if root.source.is_dir() => {}
+            _ => return Err(PlanError::NamedMany),
+        }
+        let opened = Names::open(list, null);
+        let names = opened.map_err(|source| PlanError::Names { path: list.to_owned(), source })?;
+        self.named = Some(Mutex::new(names));
+        Ok(self)
     }
 }
 

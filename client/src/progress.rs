@@ -80,6 +80,8 @@ pub struct Progress {
     special: AtomicU64,
     unchanged: AtomicU64,
     removed: AtomicU64,
+    adjusted: AtomicU64,
+    different: AtomicU64,
     limit_told: AtomicBool,
     over: Mutex<bool>,
     ended: Condvar,
@@ -118,6 +120,8 @@ impl Progress {
             special: zero(),
             unchanged: zero(),
             removed: zero(),
+            adjusted: zero(),
+            different: zero(),
             limit_told: AtomicBool::new(false),
             over: Mutex::new(false),
             ended: Condvar::new(),
@@ -221,6 +225,32 @@ impl Progress {
         self.unchanged.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The bytes of a file are there already, and it has got its mode and mtime.
+    pub fn adjusted(&self, name: &dyn Display) {
+        self.adjusted.fetch_add(1, Ordering::Relaxed);
+        self.name(name);
+    }
+
+    /// Source and server differ in a name. A result, so on standard output.
+    pub fn differs(&self, what: &str, name: &dyn Display, why: Option<&str>) {
+        self.different.fetch_add(1, Ordering::Relaxed);
+        match self.view {
+            View::Json => self.event(&serde_json::json!({
+                "event": what, "name": name.to_string(), "why": why,
+            })),
+            _ => match why {
+                Some(why) => self.result(&format_args!("{what} {name}: {why}")),
+                None => self.result(&format_args!("{what} {name}")),
+            },
+        }
+    }
+
+    /// A line on standard output, above the bar if there is one.
+    fn result(&self, line: &dyn Display) {
+        // A reader who has had enough is no failure.
+        self.bar.suspend(|| writeln!(io::stdout().lock(), "{line}").ok());
+    }
+
     /// Something that the source lacks is removed at the server.
     pub fn removed(&self, name: &dyn Display) {
         self.removed.fetch_add(1, Ordering::Relaxed);
@@ -252,9 +282,12 @@ impl Progress {
             })),
             View::Quiet => {}
             View::Bar | View::Lines => {
-                let size = size.map(|size| format!(", {size} bytes")).unwrap_or_default();
-                let line = format!("would {action} {name}: {why}{size}\n");
-                self.bar.suspend(|| io::stdout().lock().write_all(line.as_bytes()).ok());
+                let size = match size {
+                    Some(1) => String::from(", 1 byte"),
+                    Some(size) => format!(", {size} bytes"),
+                    None => String::new(),
+                };
+                self.result(&format_args!("would {action} {name}: {why}{size}"));
             }
         }
     }
@@ -284,6 +317,15 @@ impl Progress {
                 "event": "failed", "source": path, "error": error.to_string(),
             })),
             _ => self.message(&format_args!("haul: {path}: {error}")),
+        }
+    }
+
+    /// An entry is left out because the user said so; named only to whoever wants every name.
+    pub fn left_out(&self, path: &Path, what: &str) {
+        if self.verbose {
+            self.skipped(path, what);
+        } else {
+            self.skipped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -341,6 +383,9 @@ impl Progress {
             special_bits_dropped: get(&self.special),
             unchanged: get(&self.unchanged),
             removed: get(&self.removed),
+            adjusted: get(&self.adjusted),
+            different: get(&self.different),
+            bytes_compared: get(&self.hashed),
         }
     }
 

@@ -1,89 +1,64 @@
 //! The classic prompt: `>>: put a.txt`. Without a terminal it takes the same commands from a pipe.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+mod complete;
+mod line;
 
-use rustyline::completion::FilenameCompleter;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::Weak;
+use std::time::Duration;
+
+use haul_protocol::{Name, Op};
+use rustyline::Editor;
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
-use rustyline::{Completer, Editor, Helper, Highlighter, Hinter, Validator};
+
+use crate::cli;
+use crate::connection::ask::{Asking, Said};
+use crate::destination::Destination;
+use crate::interrupt::Interrupt;
+use crate::job::{self, tell};
+use crate::poller::Poller;
+use crate::{exit, ls};
+use complete::Completion;
+use line::{Command, Word, parse};
 
 /// What the prompt looks like, as in the classic tutorial.
 const PROMPT: &str = ">>: ";
 
-const HELP: &str = "put FILE...   upload files (quote names with spaces)\n\
-                    help          this text\n\
-                    quit          leave (also Ctrl-D)";
+/// How long a server may be silent that is asked to make a directory.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-#[derive(Completer, Helper, Highlighter, Hinter, Validator)]
-struct Completion {
-    #[rustyline(Completer)]
-    completer: FilenameCompleter,
-}
+const HELP: &str = "\
+put FILE...          upload files and directories (quote names with spaces)
+sync DIR [PATH]      upload only what differs; --delete, --dry-run, --checksum as for haul sync
+verify DIR [PATH]    compare byte for byte with what is there
+ls [PATH]            what is there; -l, -R, --json as for haul ls
+mkdir PATH...        make directories
+help                 this text; COMMAND --help tells all options
+quit                 leave (also Ctrl-D; Ctrl-C ends a transfer)";
 
-/// What a line asks for.
-#[derive(Debug, PartialEq, Eq)]
-enum Command {
-    Put(Vec<PathBuf>),
-    Help,
-    Quit,
-    Nothing,
-    Wrong(String),
-}
-
-fn parse(line: &str) -> Command {
-    let Some(words) = shlex::split(line) else {
-        return Command::Wrong(String::from("a quotation mark has no end"));
-    };
-    match words.split_first() {
-        None => Command::Nothing,
-        Some((put, files)) if put == "put" && !files.is_empty() => {
-            Command::Put(files.iter().map(PathBuf::from).collect())
-        }
-        Some((put, _)) if put == "put" => Command::Wrong(String::from("put what? put FILE...")),
-        Some((help, [])) if help == "help" || help == "?" => Command::Help,
-        Some((quit, [])) if quit == "quit" || quit == "exit" => Command::Quit,
-        Some((word, _)) => Command::Wrong(format!("`{word}` is not a command; `help` shows them")),
-    }
-}
-
-/// Runs until the user leaves or input ends. `put` uploads and returns an exit code; the worst one
-/// is returned.
+/// Runs until the user leaves or input ends; returns the worst exit code of all commands.
 ///
 /// # Errors
 /// If the terminal or the pipe fails.
-pub fn run(mut put: impl FnMut(&[PathBuf]) -> u8) -> anyhow::Result<u8> {
-    let mut worst = crate::exit::OK;
-    let mut obey = |line: &str| -> bool {
-        match parse(line) {
-            Command::Nothing => {}
-            Command::Quit => return false,
-            Command::Help => {
-                let _ = writeln!(io::stdout(), "{HELP}");
-            }
-            Command::Put(files) => worst = worst.max(put(&files)),
-            Command::Wrong(what) => {
-                let _ = writeln!(io::stderr(), "haul: {what}");
-                worst = worst.max(crate::exit::FAILED);
-            }
-        }
-        true
-    };
+pub fn run(options: &cli::Shell, interrupt: &Interrupt) -> anyhow::Result<u8> {
+    let mut shell = Prompt { options, interrupt, worst: exit::OK };
     if !io::stdin().is_terminal() {
         for line in io::stdin().lock().lines() {
-            if !obey(&line?) {
+            // Whoever interrupts a script means all of it.
+            if !shell.obey(&line?) || shell.worst == exit::INTERRUPTED {
                 break;
             }
         }
-        return Ok(worst);
+        return Ok(shell.worst);
     }
-    let mut editor: Editor<Completion, DefaultHistory> = Editor::new()?;
-    editor.set_helper(Some(Completion { completer: FilenameCompleter::new() }));
+    let mut editor: Editor<Completion<'_>, DefaultHistory> = Editor::new()?;
+    editor.set_helper(Some(Completion::new(&options.destination, options.classic)));
     loop {
         match editor.readline(PROMPT) {
             Ok(line) => {
                 editor.add_history_entry(line.as_str())?;
-                if !obey(&line) {
+                if !shell.obey(&line) {
                     break;
                 }
             }
@@ -93,21 +68,102 @@ pub fn run(mut put: impl FnMut(&[PathBuf]) -> u8) -> anyhow::Result<u8> {
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(worst)
+    Ok(shell.worst)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+struct Prompt<'a> {
+    options: &'a cli::Shell,
+    interrupt: &'a Interrupt,
+    worst: u8,
+}
 
-    #[test]
-    fn lines_are_commands() {
-        assert_eq!(parse("  "), Command::Nothing);
-        assert_eq!(parse("put a 'b c'"), Command::Put(vec!["a".into(), "b c".into()]));
-        assert_eq!(parse("quit"), Command::Quit);
-        assert_eq!(parse("help"), Command::Help);
-        assert!(matches!(parse("put"), Command::Wrong(_)));
-        assert!(matches!(parse("get a"), Command::Wrong(_)));
-        assert!(matches!(parse("put 'a"), Command::Wrong(_)));
+impl Prompt<'_> {
+    /// Does what a line says; `false` if it is the last one.
+    fn obey(&mut self, line: &str) -> bool {
+        let code = match parse(line, self.options) {
+            Command::Nothing => exit::OK,
+            Command::Quit => return false,
+            Command::Help(text) => {
+                let _ = writeln!(io::stdout(), "{}", text.as_deref().unwrap_or(HELP));
+                exit::OK
+            }
+            Command::Do(word) => self.carry_out(*word).unwrap_or_else(|error| {
+                tell(&format_args!("haul: {error:#}"));
+                exit::FAILED
+            }),
+            Command::Wrong(what) => {
+                tell(&format_args!("haul: {what}"));
+                exit::FAILED
+            }
+        };
+        self.worst = self.worst.max(code);
+        true
     }
+
+    fn carry_out(&self, word: Word) -> anyhow::Result<u8> {
+        let (destination, interrupt) = (&self.options.destination, self.interrupt);
+        match word {
+            Word::Put { files, mut options } => {
+                options.classic |= self.options.classic;
+                job::put(&files, destination, &options, interrupt)
+            }
+            Word::Sync { source, path, options } => {
+                job::sync(&source, &below(destination, path.as_deref())?, &options, interrupt)
+            }
+            Word::Verify { source, path, options } => {
+                job::verify(&source, &below(destination, path.as_deref())?, &options, interrupt)
+            }
+            Word::Ls { path, options } => {
+                ls::run(&below(destination, path.as_deref())?, options, interrupt)
+            }
+            Word::Mkdir { paths } => {
+                let named = |path: &String| below(destination, Some(path));
+                let paths: Vec<_> = paths.iter().map(named).collect::<Result<_, _>>()?;
+                make_directories(&paths, interrupt)
+            }
+        }
+    }
+}
+
+/// A path that is relative to the destination of the shell.
+fn below(destination: &Destination, path: Option<&str>) -> anyhow::Result<Destination> {
+    let path =
+        path.map(|path| path.trim_matches('/')).filter(|path| !path.is_empty() && *path != ".");
+    let Some(path) = path else { return Ok(destination.clone()) };
+    let name = match &destination.path {
+        Some(above) => above.join(path.as_bytes()),
+        None => Name::parse(path.as_bytes()),
+    };
+    let name = name.map_err(|error| anyhow::anyhow!("{path}: {error}"))?;
+    Ok(Destination { server: destination.server.clone(), path: Some(name) })
+}
+
+/// Makes directories, and returns the exit code.
+fn make_directories(paths: &[Destination], interrupt: &Interrupt) -> anyhow::Result<u8> {
+    let Some(Destination { server, .. }) = paths.first() else { return Ok(exit::OK) };
+    let mut poller = Poller::new()?;
+    interrupt.begin(Weak::new());
+    let over = || interrupt.is_set();
+    let mut code = exit::OK;
+    let mut make = || {
+        let mut asking = Asking::connect(server, &mut poller, TIMEOUT, &over)?;
+        for name in paths.iter().filter_map(|path| path.path.as_ref()) {
+            asking.ask(&Op::Mkdir { name: name.clone(), mode: None, replace: false })?;
+            if let Said::Refused(refusal) = asking.answer()?.1 {
+                tell(&format_args!("haul: {name}: refused by the server: {refusal}"));
+                code = exit::FAILED;
+            }
+        }
+        Ok(())
+    };
+    let made: Result<(), crate::error::ConnectionError> = make();
+    let interrupted = interrupt.end();
+    Ok(match made {
+        Ok(()) => code,
+        Err(_) if interrupted => exit::INTERRUPTED,
+        Err(error) => {
+            tell(&format_args!("haul: {error}"));
+            exit::UNREACHABLE
+        }
+    })
 }

@@ -8,6 +8,7 @@ use haul_protocol::limits::{MAX_NUMBER, NANOS_PER_SECOND};
 use haul_protocol::{Attributes, LinkTarget, Mtime};
 
 use crate::error::FileError;
+use crate::sync::Links;
 
 /// A file that is open, and what it was then.
 #[derive(Debug)]
@@ -24,21 +25,30 @@ pub struct Source {
 
 /// Changes whenever the bytes of a file may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub struct Stamp {
     size: u64,
     mtime: Option<Mtime>,
     /// Device, inode and change time, where there are such things.
     inode: [i64; 4],
 }
 
+impl Stamp {
+    /// Whether a path still leads to the very file or link, unchanged.
+    #[must_use]
+    pub fn is_still_at(self, path: &Path) -> bool {
+        path.symlink_metadata().is_ok_and(|metadata| stamp(&metadata) == self)
+    }
+}
+
 impl Source {
     /// Opens a regular file, and nothing else: not through a link that was put there since the walk,
-    /// and without waiting for the other end of a FIFO.
+    /// unless links are followed, and without waiting for the other end of a FIFO.
     ///
     /// # Errors
     /// If it can't be opened or is no regular file any more.
-    pub fn open(path: &Path) -> Result<Self, FileError> {
-        let file = platform::open(path).map_err(FileError::local("open"))?;
+    pub fn open(path: &Path, links: Links) -> Result<Self, FileError> {
+        let follow = links == Links::Follow;
+        let file = platform::open(path, follow).map_err(FileError::local("open"))?;
         let metadata = file.metadata().map_err(FileError::local("look at"))?;
         if !metadata.is_file() {
             return Err(FileError::Changed);
@@ -72,6 +82,12 @@ impl Source {
     pub fn check_unchanged(&self) -> Result<(), FileError> {
         let now = self.file.metadata().map_err(FileError::local("look at"))?;
         if stamp(&now) == self.stamp { Ok(()) } else { Err(FileError::Changed) }
+    }
+
+    /// What the file was when it was opened.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     /// A reader of the whole file from its start.
@@ -126,14 +142,26 @@ pub fn mtime(metadata: &Metadata) -> Option<Mtime> {
     mtime.filter(|mtime| mtime.s.unsigned_abs() <= MAX_NUMBER)
 }
 
-/// Where a symbolic link points, and its own mtime.
+/// A symbolic link.
+#[derive(Debug)]
+pub struct Link {
+    /// Where it points.
+    pub target: LinkTarget,
+    /// Its own.
+    pub mtime: Option<Mtime>,
+    /// What it was when it was read.
+    pub stamp: Stamp,
+}
+
+/// Reads a symbolic link.
 ///
 /// # Errors
 /// If it can't be read or is no link any more.
-pub fn link(path: &Path) -> Result<(LinkTarget, Option<Mtime>), FileError> {
+pub fn link(path: &Path) -> Result<Link, FileError> {
     let metadata = path.symlink_metadata().map_err(FileError::local("look at"))?;
     let target = path.read_link().map_err(FileError::local("read link"))?;
-    Ok((LinkTarget::parse(&platform::bytes(target.as_os_str())?)?, mtime(&metadata)))
+    let target = LinkTarget::parse(&platform::bytes(target.as_os_str())?)?;
+    Ok(Link { target, mtime: mtime(&metadata), stamp: stamp(&metadata) })
 }
 
 pub use platform::{bytes, from_bytes};
@@ -152,8 +180,9 @@ mod platform {
 
     use crate::error::FileError;
 
-    pub(super) fn open(path: &Path) -> io::Result<File> {
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    pub(super) fn open(path: &Path, follow: bool) -> io::Result<File> {
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags = if follow { flags } else { flags | OFlags::NOFOLLOW };
         let flags = i32::try_from(flags.bits()).unwrap_or(0);
         OpenOptions::new().read(true).custom_flags(flags).open(path)
     }
@@ -198,8 +227,8 @@ mod platform {
 
     use crate::error::FileError;
 
-    pub(super) fn open(path: &Path) -> io::Result<File> {
-        if path.symlink_metadata()?.is_file() {
+    pub(super) fn open(path: &Path, follow: bool) -> io::Result<File> {
+        if follow || path.symlink_metadata()?.is_file() {
             File::open(path)
         } else {
             Err(io::Error::other("not a regular file any more"))

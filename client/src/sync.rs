@@ -1,23 +1,58 @@
 //! How a run treats what the server has already: what is compared, what is removed, or whether anything
 //! happens at all.
 
+use std::fs::Metadata;
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use clap::ValueEnum;
 
 use crate::filter::Filter;
 
-/// What `put` and `sync` differ in.
+/// What `put`, `sync` and `verify` differ in.
 #[derive(Debug)]
 pub struct Sync {
     /// Only what the server lacks or holds differently is sent.
     pub only_changed: bool,
+    /// Files are compared by the digests of their bytes, whatever their mtimes.
+    pub by_digest: bool,
+    /// Files and links that are there, whatever they are, stay as they are.
+    pub ignore_existing: bool,
     /// Nothing is sent or removed, only told.
     pub dry_run: bool,
+    /// What differs is told and nothing else; modes and mtimes are not compared.
+    pub verify: bool,
+    /// What becomes of symbolic links of the source.
+    pub links: Links,
     /// What the source lacks is removed.
     pub delete: Option<Delete>,
     /// What is left out, on both sides.
     pub filter: Filter,
     conflicts: AtomicU64,
     last_round: AtomicBool,
+}
+
+/// What becomes of symbolic links of a source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Links {
+    /// They are sent as links.
+    #[default]
+    Copy,
+    /// What they point to is sent in their place.
+    Follow,
+    /// They are left out.
+    Skip,
+}
+
+impl Links {
+    /// What is at a path of the source, as far as what is sent goes.
+    ///
+    /// # Errors
+    /// If nothing is there, or may not be looked at.
+    pub fn look(self, path: &Path) -> io::Result<Metadata> {
+        if self == Self::Follow { path.metadata() } else { path.symlink_metadata() }
+    }
 }
 
 /// Bounds of what is removed.
@@ -51,7 +86,11 @@ impl Sync {
     pub fn new(filter: Filter) -> Self {
         Self {
             only_changed: false,
+            by_digest: false,
+            ignore_existing: false,
             dry_run: false,
+            verify: false,
+            links: Links::Copy,
             delete: None,
             filter,
             conflicts: AtomicU64::new(0),
@@ -62,7 +101,7 @@ impl Sync {
     /// Whether the server is asked what it has before anything is sent.
     #[must_use]
     pub fn compares(&self) -> bool {
-        self.only_changed || self.dry_run
+        self.only_changed || self.dry_run || self.ignore_existing
     }
 
     /// A directory stands where something else comes. Whether it may be gone in a later round, because

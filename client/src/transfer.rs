@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use haul_protocol::Token;
 
+use crate::committed::Committed;
 use crate::destination::Server;
 use crate::error::ConnectionError;
 use crate::identity::identity;
 use crate::interrupt::Interrupt;
+use crate::limit::Limit;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::slot;
@@ -27,6 +29,8 @@ pub struct Options {
     pub retries: u32,
     /// How long the server may be silent while it owes answers.
     pub timeout: Duration,
+    /// Bytes a second that are sent at most.
+    pub rate: Option<u64>,
 }
 
 /// How a run ended.
@@ -51,6 +55,10 @@ pub struct Run<'a> {
     pub progress: &'a Progress,
     /// What is compared and removed.
     pub sync: &'a Sync,
+    /// What is done for each file that has arrived.
+    pub committed: &'a Committed,
+    /// Bounds what is sent.
+    pub limit: Option<Limit>,
     /// Random for this run.
     pub client: String,
     /// The same in all runs of this user.
@@ -121,10 +129,11 @@ pub fn run(
     server: &Server,
     options: Options,
     sync: &Sync,
+    committed: &Committed,
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Outcome> {
-    let Options { connections, retries, timeout } = options;
+    let Options { connections, retries, timeout, rate } = options;
     let work = Arc::new(Work::new(connections));
     interrupt.begin(Arc::downgrade(&work));
     let mut client = [0; 16];
@@ -135,6 +144,8 @@ pub fn run(
         work: &work,
         progress,
         sync,
+        committed,
+        limit: rate.map(Limit::new),
         client,
         identity: identity(),
         retries,

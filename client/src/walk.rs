@@ -4,16 +4,19 @@
 //! children before parents, with its final mode and mtime: putting a file into a directory changes
 //! its mtime, and a read-only directory takes none.
 
+use std::fs::{FileType, Metadata};
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use haul_protocol::{Attributes, Name};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::error::FileError;
+use crate::named::{Later, Names, below};
 use crate::plan::{Plan, Root};
 use crate::progress::Progress;
 use crate::source::{attributes, bytes, has_special_bits};
-use crate::sync::{Delete, Sync};
+use crate::sync::{Delete, Links, Sync};
 use crate::work::{BATCH, Item, Kind, Listing, Stopped, Work};
 
 /// Items of one batch, if they are all in one directory.
@@ -31,6 +34,10 @@ const WRITABLE: u32 = 0o700;
 /// If the run was stopped.
 pub fn walk(plan: &Plan, work: &Work, progress: &Progress, sync: &Sync) -> Result<(), Stopped> {
     let walk = Walk { work, progress, sync, sizes: progress.wants_sizes() };
+    if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
+        let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+        return walk.named(root, &mut names);
+    }
     let mut room = REMEMBERED;
     let mut found = Vec::new();
     for root in &plan.roots {
@@ -41,7 +48,7 @@ pub fn walk(plan: &Plan, work: &Work, progress: &Progress, sync: &Sync) -> Resul
     if let Some(delete) = &sync.delete {
         walk.remove(plan, &found, delete)?;
     }
-    for (root, found) in plan.roots.iter().zip(&found) {
+    for (root, found) in plan.roots.iter().zip(&found).filter(|_| !sync.verify) {
         walk.directories(root, found)?;
     }
     work.drain()?;
@@ -74,7 +81,7 @@ impl Walk<'_> {
             entry.depth() == 0
                 || !filter.excludes(&root.source, entry.path(), entry.file_type().is_dir())
         };
-        for entry in walker(root).into_iter().filter_entry(kept) {
+        for entry in self.walker(root).into_iter().filter_entry(kept) {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -85,7 +92,8 @@ impl Walk<'_> {
             let Some(name) = name(root, entry.path(), self.progress) else {
                 continue;
             };
-            let kind = match kind(&entry, self.progress, self.sizes) {
+            let metadata = || entry.metadata().map_err(std::io::Error::from);
+            let kind = match self.kind(entry.path(), entry.file_type(), metadata) {
                 Ok(Some(kind)) => kind,
                 Ok(None) => continue,
                 Err(error) => {
@@ -168,7 +176,7 @@ impl Walk<'_> {
             return found.iter().rev().try_for_each(|path| then(path.clone()));
         }
         // What can't be read now was told in the first walk, or has come since.
-        for entry in walker(root).contents_first(true).into_iter().flatten() {
+        for entry in self.walker(root).contents_first(true).into_iter().flatten() {
             let excluded = || self.sync.filter.excludes_above(&root.source, entry.path(), true);
             if entry.file_type().is_dir() && !excluded() {
                 then(entry.into_path())?;
@@ -189,7 +197,7 @@ impl Walk<'_> {
     fn directory(&self, root: &Root, path: PathBuf, batch: &mut Vec<Item>) -> Result<(), Stopped> {
         let work = self.work;
         let (Some(name), Ok(metadata)) =
-            (name(root, &path, self.progress), path.symlink_metadata())
+            (name(root, &path, self.progress), self.sync.links.look(&path))
         else {
             return Ok(());
         };
@@ -213,12 +221,103 @@ impl Walk<'_> {
         }
         if closes { work.drain() } else { Ok(()) }
     }
-}
 
-fn walker(root: &Root) -> WalkDir {
-    let depth = usize::from(root.contents);
-    // `link/` means what the link points to, `link` the link itself.
-    WalkDir::new(&root.source).min_depth(depth).follow_root_links(root.contents)
+    fn walker(&self, root: &Root) -> WalkDir {
+        let depth = usize::from(root.contents);
+        // `link/` means what the link points to, `link` the link itself.
+        WalkDir::new(&root.source)
+            .min_depth(depth)
+            .follow_root_links(root.contents)
+            .follow_links(self.sync.links == Links::Follow)
+    }
+
+    /// What an entry is; `None` for what is not carried.
+    fn kind(
+        &self,
+        path: &Path,
+        file_type: FileType,
+        metadata: impl FnOnce() -> std::io::Result<Metadata>,
+    ) -> Result<Option<Kind>, FileError> {
+        let progress = self.progress;
+        let metadata = || metadata().map_err(FileError::local("look at"));
+        if file_type.is_file() {
+            let size = if self.sizes { metadata()?.len() } else { 0 };
+            progress.found(size);
+            Ok(Some(Kind::File))
+        } else if file_type.is_dir() {
+            let mode = attributes(&metadata()?).mode;
+            Ok(Some(Kind::Directory(mode.map(|mode| mode | WRITABLE))))
+        } else if file_type.is_symlink() && self.sync.links == Links::Skip {
+            progress.left_out(path, "a symbolic link");
+            Ok(None)
+        } else if file_type.is_symlink() {
+            progress.found(0);
+            Ok(Some(Kind::Link))
+        } else {
+            progress.skipped(path, special(file_type));
+            Ok(None)
+        }
+    }
+
+    /// Puts in what a list names below a directory, and nothing else; then the attributes of directories in
+    /// it, the last ones first.
+    fn named(&self, root: &Root, names: &mut Names) -> Result<(), Stopped> {
+        let (mut batch, mut directories) = (Vec::with_capacity(BATCH), Later::default());
+        loop {
+            let name = match names.next(&|| self.work.is_stopped()) {
+                Ok(Some(name)) => name,
+                Ok(None) => break,
+                Err(error) => {
+                    self.progress.failed(Path::new("--files-from"), &error);
+                    break;
+                }
+            };
+            match self.name_of_list(root, &name, &mut directories) {
+                Ok(item) => batch.extend(item),
+                Err(error) => self.progress.failed(&name, &error),
+            }
+            if batch.len() >= BATCH {
+                self.work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
+            }
+        }
+        self.work.push(std::mem::take(&mut batch))?;
+        self.progress.walk_ended();
+        self.work.drain()?;
+        while let Ok(Some(path)) = directories.pop() {
+            self.directory(root, path, &mut batch)?;
+        }
+        self.work.push(batch)?;
+        self.work.drain()?;
+        self.work.close();
+        Ok(())
+    }
+
+    /// What a name in a list stands for, if it is to be sent.
+    fn name_of_list(
+        &self,
+        root: &Root,
+        listed: &Path,
+        directories: &mut Later,
+    ) -> Result<Option<Item>, FileError> {
+        let elsewhere = || FileError::local("send")(std::io::Error::other("it is not below SRC"));
+        let below = below(listed).ok_or_else(elsewhere)?;
+        let itself = below.as_os_str().is_empty();
+        let path = if itself { root.source.clone() } else { root.source.join(below) };
+        let metadata = self.sync.links.look(&path).map_err(FileError::local("look at"))?;
+        let excluded = self.sync.filter.excludes_above(&root.source, &path, metadata.is_dir());
+        // The destination itself, which only takes the contents.
+        if excluded || (itself && root.contents) {
+            return Ok(None);
+        }
+        let Some(kind) = self.kind(&path, metadata.file_type(), || Ok(metadata))? else {
+            return Ok(None);
+        };
+        let Some(name) = name(root, &path, self.progress) else { return Ok(None) };
+        if matches!(kind, Kind::Directory(_)) && !self.sync.verify {
+            directories.push(&path).map_err(FileError::local("remember"))?;
+        }
+        Ok(Some(Item::new(path, name, kind)))
+    }
 }
 
 /// The target's name of a path. Failures are told and leave `None`.
@@ -233,28 +332,6 @@ fn name(root: &Root, path: &Path, progress: &Progress) -> Option<Name> {
         })
     };
     found().map_err(|error| progress.failed(path, &error)).ok()
-}
-
-/// What an entry is; `None` for what is not carried.
-fn kind(entry: &DirEntry, progress: &Progress, sizes: bool) -> Result<Option<Kind>, FileError> {
-    let file_type = entry.file_type();
-    let metadata = || {
-        entry.metadata().map_err(|error| FileError::Local { op: "look at", source: error.into() })
-    };
-    if file_type.is_file() {
-        let size = if sizes { metadata()?.len() } else { 0 };
-        progress.found(size);
-        Ok(Some(Kind::File))
-    } else if file_type.is_dir() {
-        let mode = attributes(&metadata()?).mode;
-        Ok(Some(Kind::Directory(mode.map(|mode| mode | WRITABLE))))
-    } else if file_type.is_symlink() {
-        progress.found(0);
-        Ok(Some(Kind::Link))
-    } else {
-        progress.skipped(entry.path(), special(file_type));
-        Ok(None)
-    }
 }
 
 fn unreadable(root: &Root, error: walkdir::Error, progress: &Progress) {

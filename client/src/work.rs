@@ -15,7 +15,7 @@ use mio::Waker;
 
 use crate::error::ConnectionError;
 use crate::large::Large;
-pub use item::{Abort, Item, Kind, Listing, Task};
+pub use item::{Abort, Item, Kind, Listing, Stated, Task};
 use state::State;
 
 /// Batches that wait for each connection at most.

@@ -106,7 +106,8 @@ pub fn request(id: u64, length: u64, op: &Op, out: &mut Vec<u8>) -> Result<(), E
             header.mtime = *mtime;
             "symlink"
         }
-        Op::Setattr { name, attributes } => {
+        Op::Setattr { name, is_file, attributes } => {
+            header.kind = is_file.then(|| Text::from("file"));
             named(&mut header, name);
             with(&mut header, attributes);
             "setattr"

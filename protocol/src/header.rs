@@ -90,6 +90,13 @@ pub(crate) struct RequestHeader<'a> {
         deserialize_with = "field::present",
         skip_serializing_if = "Option::is_none"
     )]
+    pub(crate) kind: Option<Text<'a>>,
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "field::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) after: Option<Text<'a>>,
     #[serde(
         borrow,

@@ -167,6 +167,8 @@ pub enum Op {
     Setattr {
         /// Its name.
         name: Name,
+        /// It is a file; otherwise a directory.
+        is_file: bool,
         /// What to set.
         attributes: Attributes,
     },

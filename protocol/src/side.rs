@@ -161,7 +161,15 @@ fn op(
                 mtime: header.mtime,
             },
         },
-        "setattr" => Op::Setattr { name: need(command, "filename", named)?, attributes },
+        "setattr" => {
+            let name = need(command, "filename", named)?;
+            let is_file = match header.kind.as_ref().map(|kind| &*kind.0) {
+                None | Some("directory") => false,
+                Some("file") => true,
+                Some(_) => return wrong("`kind` is neither `file` nor `directory`"),
+            };
+            Op::Setattr { name, is_file, attributes }
+        }
         "remove" => Op::Remove { name: need(command, "filename", named)? },
         "check" => Op::Check,
         "list" => match name("after", &(header.after.take(), header.after_b64.take())) {

@@ -147,7 +147,7 @@ fn attributes_of_a_file_are_set_without_its_bytes() {
         let mut peer = Peer::hello(server.address()).unwrap();
         let set = |id: u64, name: &str| {
             json!({
-                "cmd": "setattr", "id": id, "filename": name, "mode": 0o600,
+                "cmd": "setattr", "id": id, "filename": name, "kind": "file", "mode": 0o600,
                 "mtime": {"s": -7, "ns": 5},
             })
         };
@@ -162,6 +162,11 @@ fn attributes_of_a_file_are_set_without_its_bytes() {
         let other = fs::metadata(at("the other")).unwrap();
         assert_eq!(other.mode() & 0o7777, 0o4644, "the other name of a file is not touched");
         assert_eq!(peer.ask(&set(5, "none"), b"").unwrap()["code"], "not_found");
+        fs::create_dir(at("directory")).unwrap();
+        assert_eq!(peer.ask(&set(6, "directory"), b"").unwrap()["code"], "conflict");
+        let mut other = set(7, "file");
+        other["kind"] = json!("link");
+        assert_eq!(peer.ask(&other, b"").unwrap()["code"], "bad_request");
     }
 }
 

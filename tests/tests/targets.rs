@@ -89,6 +89,7 @@ fn directory_where_a_file_comes_and_the_reverse_are_conflicts() {
     refused(&peer.ask(&mkdir, b"").unwrap(), 5, "conflict");
     let setattr = json!({"cmd": "setattr", "id": 6, "filename": "file", "mode": 0});
     refused(&peer.ask(&setattr, b"").unwrap(), 6, "conflict");
+    assert_ne!(fs::metadata(server.root().join("file")).unwrap().permissions().mode() & 0o777, 0);
     let open = json!({
         "cmd": "open", "id": 7, "filename": "directory", "filesize": 5_000_000,
         "fingerprint": "x",

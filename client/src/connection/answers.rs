@@ -96,12 +96,16 @@ impl Connection<'_> {
     /// A change is acknowledged; returns how many items are settled by that.
     fn done(&self, pending: Pending) -> usize {
         match pending {
-            Pending::Item(item, Sent { size, special_bits }) => {
-                let progress = self.run.progress;
+            Pending::Item(item, Sent { size, special_bits, digest, stamp }) => {
+                let (progress, committed) = (self.run.progress, self.run.committed);
                 if special_bits {
                     progress.special_bits_dropped();
                 }
+                if matches!(item.kind, Kind::File | Kind::Link) {
+                    committed.arrived(&item.path, &item.name, digest, stamp, progress);
+                }
                 match &item.kind {
+                    Kind::File if item.only_attributes().is_some() => progress.adjusted(&item.name),
                     Kind::File => progress.file_done(&item.name, size),
                     Kind::Link => progress.link_done(&item.name),
                     Kind::Attributes(_) => progress.directory_done(&item.name),
@@ -163,7 +167,10 @@ impl Connection<'_> {
                     if large.source.special_bits {
                         self.run.progress.special_bits_dropped();
                     }
-                    self.run.progress.file_done(&large.item.name, large.geometry.size());
+                    let (item, progress) = (&large.item, self.run.progress);
+                    let (digest, stamp) = (large.digest(), Some(large.source.stamp()));
+                    self.run.committed.arrived(&item.path, &item.name, digest, stamp, progress);
+                    progress.file_done(&item.name, large.geometry.size());
                     self.run.work.settle(1);
                 }
                 Ok(())
@@ -200,6 +207,11 @@ impl Connection<'_> {
                 if refusal.code == Code::NotFound =>
             {
                 self.run.work.settle(1);
+            }
+            // It is not only this name's, or somebody else's: sent whole, the name gets a file of its own.
+            Pending::Item(mut item, _) if item.only_attributes().is_some() => {
+                (item.verdict, item.stated) = (Some(None), None);
+                self.run.work.add_urgent(Task::Item(item));
             }
             Pending::Item(item, _) => self.give_up(item, &FileError::Refused(refusal)),
             Pending::Open(item, _) => {

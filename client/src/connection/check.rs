@@ -1,36 +1,110 @@
 //! Asking what the server has: entries go out, a verdict comes back for each.
+//!
+//! Where bytes count, only files that the server has in the same size are read here, in a second round: what
+//! is new or of another size is sent anyway.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use haul_protocol::{Attributes, Entry, EntryKind, Name, Op, Verdict, encode_entry};
+use haul_protocol::{Attributes, Entry, EntryKind, FileHasher, Name, Op, Verdict, encode_entry};
 
+use super::link::Patience;
 use super::{Connection, Pending};
 use crate::error::{ConnectionError, FileError};
-use crate::source::{attributes, link};
-use crate::work::{Item, Kind};
+use crate::source::{self, Source, attributes};
+use crate::sync::Sync;
+use crate::work::{Item, Kind, Stated};
 
 /// Bytes of entries at which a request ends; one more always fits a body.
 const FULL: usize = 1024 * 1024;
 
+/// Bytes that are hashed before the connection is looked after.
+const SLICE: u64 = 8 * 1024 * 1024;
+
+/// Bytes that are read and hashed at once: they are still in the second-level cache then.
+const PIECE: u64 = 128 * 1024;
+
+/// Entries that are gathered for the next request.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    items: Vec<Item>,
+    lines: Vec<u8>,
+    hashing: Option<Hashing>,
+}
+
+/// A file that is read to be compared.
+#[derive(Debug)]
+struct Hashing {
+    item: Item,
+    source: Source,
+    hasher: FileHasher,
+    offset: u64,
+}
+
+impl Gathered {
+    /// Whether a file is half hashed; otherwise nothing is gathered.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.hashing.is_some()
+    }
+
+    /// All items, for others to compare.
+    pub(super) fn leave(&mut self) -> Vec<Item> {
+        let Self { mut items, hashing, .. } = std::mem::take(self);
+        items.extend(hashing.map(|hashing| hashing.item));
+        items
+    }
+
+    fn add(&mut self, item: Item, entry: &Entry) -> Result<(), ConnectionError> {
+        encode_entry(entry, &mut self.lines)?;
+        self.items.push(item);
+        Ok(())
+    }
+}
+
 impl Connection<'_> {
     /// Whether the first of this connection's items must be compared before it is sent.
     pub(super) fn must_check(&self) -> bool {
-        self.run.sync.compares() && self.batch.front().is_some_and(Item::is_unchecked)
+        self.gathered.is_unfinished()
+            || self.batch.front().is_some_and(|item| self.is_compared(item))
     }
 
-    /// Asks for the first of this connection's items, as many as fit one request.
+    /// Whether the server is still to be asked what it has of an item.
+    pub(super) fn is_compared(&self, item: &Item) -> bool {
+        self.run.sync.compares() && item.is_unchecked()
+    }
+
+    /// Asks for the first of this connection's items, as many as fit one request; or reads a little of what
+    /// has to be read before.
     pub(super) fn check(&mut self) -> Result<(), ConnectionError> {
-        let (mut items, mut lines) = (Vec::with_capacity(self.batch.len()), Vec::new());
-        while lines.len() < FULL && self.must_check() {
-            let Some(item) = self.batch.pop_front() else { break };
-            match entry(&item) {
-                Ok(entry) => {
-                    encode_entry(&entry, &mut lines)?;
-                    items.push(item);
+        let mut left = SLICE;
+        while self.gathered.lines.len() < FULL && self.must_check() {
+            if let Some(mut hashing) = self.gathered.hashing.take() {
+                match self.hash(&mut hashing, &mut left) {
+                    Ok(true) => self.hashed(hashing)?,
+                    Ok(false) => {
+                        self.gathered.hashing = Some(hashing);
+                        return self.say_still_there();
+                    }
+                    Err(error) => self.give_up(hashing.item, &error),
                 }
+                continue;
+            }
+            let Some(mut item) = self.batch.pop_front() else { break };
+            if item.by_digest {
+                match Source::open(&item.path, self.run.sync.links) {
+                    Ok(source) => {
+                        let hasher = FileHasher::new();
+                        self.gathered.hashing = Some(Hashing { item, source, hasher, offset: 0 });
+                    }
+                    Err(error) => self.give_up(item, &error),
+                }
+                continue;
+            }
+            match entry(&mut item, self.run.sync) {
+                Ok(entry) => self.gathered.add(item, &entry)?,
                 Err(error) => self.give_up(item, &error),
             }
         }
+        let Gathered { items, lines, .. } = std::mem::take(&mut self.gathered);
         if items.is_empty() {
             return Ok(());
         }
@@ -39,32 +113,70 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// Reads on, up to `left` bytes; returns whether the file is over.
+    fn hash(&mut self, hashing: &mut Hashing, left: &mut u64) -> Result<bool, FileError> {
+        let Hashing { source, hasher, offset, .. } = hashing;
+        while *offset < source.size {
+            if *left == 0 {
+                return Ok(false);
+            }
+            let len = (source.size - *offset).min(PIECE);
+            let piece = self.body.room(usize::try_from(len).unwrap_or(usize::MAX));
+            source.read(*offset, piece)?;
+            hasher.update(piece);
+            *offset += len;
+            *left = left.saturating_sub(len);
+            self.run.progress.hashed(len);
+        }
+        source.check_unchanged()?;
+        Ok(true)
+    }
+
+    /// A file is hashed: it is asked for with its digest.
+    fn hashed(&mut self, hashing: Hashing) -> Result<(), ConnectionError> {
+        let Hashing { mut item, source, hasher, .. } = hashing;
+        let (size, digest) = (source.size, Some(hasher.finish()));
+        item.stated = Some(Stated { attributes: source.attributes, digest });
+        let Attributes { mode, mtime } = compared(source.attributes, self.run.sync);
+        let (name, kind) = (item.name.clone(), EntryKind::File { size, digest });
+        self.gathered.add(item, &Entry { name, kind, mode, mtime })
+    }
+
+    /// Hashing may take longer than a server waits for a word.
+    fn say_still_there(&mut self) -> Result<(), ConnectionError> {
+        if self.book.unanswered() == 0 && self.link.patience(true)? == Patience::Ping {
+            self.request(Pending::Ping, &Op::Ping)?;
+        }
+        Ok(())
+    }
+
     /// The server's verdicts, one letter for each item.
     pub(super) fn checked(&mut self, items: Vec<Item>, letters: &[u8]) {
+        let sync = self.run.sync;
         let (mut settled, mut opened) = (0, None);
         for (index, mut item) in items.into_iter().enumerate() {
             let letter = letters.get(index).copied().unwrap_or(b'?');
             let verdict = Verdict::from_letter(letter);
-            // What a dry run would have made is not there for its attributes.
-            let skipped = match (&item.kind, verdict) {
-                (Kind::Directory(_) | Kind::Attributes(_), Some(Verdict::Same)) => true,
-                (Kind::Attributes(_), Some(Verdict::Missing | Verdict::Kind)) => {
-                    self.run.sync.dry_run
-                }
-                (_, Some(Verdict::Same)) => self.run.sync.only_changed,
-                _ => false,
-            };
-            if skipped {
-                if matches!(item.kind, Kind::File | Kind::Link) && !self.run.sync.is_last_round() {
+            if is_undecided(&item, verdict, sync) {
+                item.by_digest = true;
+                self.batch.push_back(item);
+                continue;
+            }
+            if is_left_as_it_is(&item, verdict, sync) {
+                if matches!(item.kind, Kind::File | Kind::Link) && !sync.is_last_round() {
                     self.run.progress.unchanged();
+                    if let Some(Stated { digest: Some(digest), .. }) = item.stated {
+                        let (committed, progress) = (self.run.committed, self.run.progress);
+                        committed.verified(&item.path, &item.name, digest, progress);
+                    }
                 }
                 settled += 1;
                 continue;
             }
-            if item.inside && matches!(item.kind, Kind::File | Kind::Link) {
+            item.verdict = Some(verdict);
+            if item.inside && matches!(item.kind, Kind::File | Kind::Link) && !sync.dry_run {
                 self.open_up(&item, &mut opened);
             }
-            item.verdict = Some(verdict);
             self.batch.push_back(item);
         }
         if settled > 0 {
@@ -83,7 +195,7 @@ impl Connection<'_> {
             return;
         }
         *opened = Some(parent.to_owned());
-        let mode = mode(parent);
+        let mode = self.run.sync.links.look(parent).ok().and_then(|found| attributes(&found).mode);
         if let Some(mode) = mode.filter(|mode| mode & 0o700 != 0o700) {
             let kind = Kind::Directory(Some(mode | 0o700));
             let mut directory = Item::new(parent.to_owned(), name, kind);
@@ -94,16 +206,36 @@ impl Connection<'_> {
     }
 }
 
-fn mode(directory: &Path) -> Option<u32> {
-    attributes(&directory.symlink_metadata().ok()?).mode
+/// Whether bytes count and are all that may differ, apart from what a mode or mtime is.
+fn is_undecided(item: &Item, verdict: Option<Verdict>, sync: &Sync) -> bool {
+    let may_be_same = matches!(verdict, Some(Verdict::Same | Verdict::Mtime | Verdict::Mode));
+    sync.by_digest && !item.by_digest && matches!(item.kind, Kind::File) && may_be_same
+}
+
+/// Whether nothing is to be done about an item.
+fn is_left_as_it_is(item: &Item, verdict: Option<Verdict>, sync: &Sync) -> bool {
+    match (&item.kind, verdict) {
+        (Kind::Directory(_) | Kind::Attributes(_), Some(Verdict::Same)) => true,
+        // What a dry run would have made is not there for its attributes.
+        (Kind::Attributes(_), Some(Verdict::Missing | Verdict::Kind)) => sync.dry_run,
+        (Kind::File | Kind::Link, Some(Verdict::Missing)) => false,
+        (Kind::File | Kind::Link, _) if sync.ignore_existing => true,
+        (_, Some(Verdict::Same)) => sync.only_changed,
+        _ => false,
+    }
+}
+
+/// What is compared of mode and mtime.
+fn compared(attributes: Attributes, sync: &Sync) -> Attributes {
+    if sync.verify { Attributes::default() } else { attributes }
 }
 
 /// What an item is now.
-fn entry(item: &Item) -> Result<Entry, FileError> {
-    let metadata = || item.path.symlink_metadata().map_err(FileError::local("look at"));
-    let (kind, Attributes { mode, mtime }) = match &item.kind {
+fn entry(item: &mut Item, sync: &Sync) -> Result<Entry, FileError> {
+    let metadata = || sync.links.look(&item.path).map_err(FileError::local("look at"));
+    let (kind, of) = match &item.kind {
         Kind::Link => {
-            let (target, mtime) = link(&item.path)?;
+            let source::Link { target, mtime, .. } = source::link(&item.path)?;
             (EntryKind::Link { target }, Attributes { mode: None, mtime })
         }
         Kind::Directory(_) => {
@@ -117,8 +249,11 @@ fn entry(item: &Item) -> Result<Entry, FileError> {
             if !metadata.is_file() {
                 return Err(FileError::Changed);
             }
-            (EntryKind::File { size: metadata.len(), digest: None }, attributes(&metadata))
+            let attributes = attributes(&metadata);
+            item.stated = Some(Stated { attributes, digest: None });
+            (EntryKind::File { size: metadata.len(), digest: None }, attributes)
         }
     };
+    let Attributes { mode, mtime } = compared(of, sync);
     Ok(Entry { name: item.name.clone(), kind, mode, mtime })
 }

@@ -9,10 +9,22 @@ use haul_protocol::{
 
 use super::link::Link;
 use crate::error::{ConnectionError, ProtocolError};
-use crate::transfer::Run;
 
 /// How long a server may take to answer `hello`.
 const HELLO: Duration = Duration::from_secs(10);
+
+/// How often it is seen whether anybody still wants the connection.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Who a connection belongs to.
+pub(super) struct Who<'a> {
+    /// Random for each run.
+    pub(super) client: &'a str,
+    /// The same in all runs of this user; only who uploads large files needs one.
+    pub(super) identity: Option<&'a str>,
+    /// What the server knows the connection by.
+    pub(super) slot: usize,
+}
 
 /// Introduces the client and waits for the server's answer.
 ///
@@ -20,22 +32,22 @@ const HELLO: Duration = Duration::from_secs(10);
 /// If it is no server for us, or is lost; [`ConnectionError::Stopped`] if nothing is left to do.
 pub(super) fn hello(
     link: &mut Link<'_>,
-    run: &Run<'_>,
-    slot: usize,
+    who: &Who<'_>,
+    over: &dyn Fn() -> bool,
 ) -> Result<ServerHello, ConnectionError> {
     let hello = Hello {
         version: VERSION,
         agent: concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned(),
-        client: run.client.clone(),
-        slot: slot as u64,
-        identity: Some(run.identity.clone()),
+        client: who.client.to_owned(),
+        slot: who.slot as u64,
+        identity: who.identity.map(str::to_owned),
         must: Vec::new(),
     };
     encode::hello(&hello, link.out())?;
     let deadline = Instant::now() + HELLO;
     let mut input = vec![0; 64 * 1024];
     loop {
-        if run.is_over() {
+        if over() {
             return Err(ConnectionError::Stopped);
         }
         let wrote = link.write();
@@ -68,6 +80,6 @@ pub(super) fn hello(
         if left.is_zero() {
             return Err(ConnectionError::NoHello(HELLO.as_secs()));
         }
-        link.sleep(left)?;
+        link.sleep(left.min(PAUSE))?;
     }
 }

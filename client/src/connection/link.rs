@@ -7,6 +7,7 @@ use haul_protocol::{Answers, Decoder};
 
 use super::body::Body;
 use crate::error::ConnectionError;
+use crate::limit::Limit;
 use crate::poller::Poller;
 use crate::socket::Socket;
 
@@ -28,6 +29,10 @@ pub(super) struct Link<'a> {
     /// Bytes of both that are sent.
     sent: usize,
     blocked: bool,
+    /// Bounds what is sent.
+    limit: Option<&'a Limit>,
+    /// How long nothing may be sent for that.
+    held_back: Option<Duration>,
     pub(super) decoder: Decoder<Answers>,
     /// A buffer for what is read.
     pub(super) input: Vec<u8>,
@@ -50,7 +55,12 @@ pub(super) enum Patience {
 
 impl<'a> Link<'a> {
     /// Over a connected socket that is in the poller.
-    pub(super) fn new(socket: Socket, poller: &'a mut Poller, timeout: Duration) -> Self {
+    pub(super) fn new(
+        socket: Socket,
+        poller: &'a mut Poller,
+        timeout: Duration,
+        limit: Option<&'a Limit>,
+    ) -> Self {
         let now = Instant::now();
         Self {
             socket,
@@ -59,6 +69,8 @@ impl<'a> Link<'a> {
             tail: Body::default(),
             sent: 0,
             blocked: false,
+            limit,
+            held_back: None,
             decoder: Decoder::new(Answers),
             input: vec![0; 64 * 1024],
             timeout,
@@ -84,9 +96,9 @@ impl<'a> Link<'a> {
         body.clear();
     }
 
-    /// Whether the socket takes no more for now.
+    /// Whether no more can be sent for now.
     pub(super) fn is_blocked(&self) -> bool {
-        self.blocked
+        self.blocked || self.held_back.is_some()
     }
 
     /// From now on the server owes an answer, which it did not before.
@@ -98,10 +110,27 @@ impl<'a> Link<'a> {
     pub(super) fn write(&mut self) -> Result<bool, ConnectionError> {
         let mut any = false;
         let was_blocked = std::mem::take(&mut self.blocked);
+        self.held_back = None;
         while self.sent < self.out.len() + self.tail.len() {
-            let first = self.out.get(self.sent..).unwrap_or_default();
-            let second = &self.tail[self.sent.saturating_sub(self.out.len())..];
-            match self.socket.write(first, second) {
+            let mut first = self.out.get(self.sent..).unwrap_or_default();
+            let mut second = &self.tail[self.sent.saturating_sub(self.out.len())..];
+            let mut granted = first.len() + second.len();
+            if let Some(limit) = self.limit {
+                granted = match limit.take(granted) {
+                    Ok(granted) => granted,
+                    Err(pause) => {
+                        self.held_back = Some(pause);
+                        break;
+                    }
+                };
+                first = &first[..granted.min(first.len())];
+                second = &second[..granted - first.len()];
+            }
+            let written = self.socket.write(first, second);
+            if let (Some(limit), sent) = (self.limit, written.as_ref().map_or(0, |sent| *sent)) {
+                limit.give_back(granted - sent);
+            }
+            match written {
                 Ok(sent) => {
                     any = true;
                     self.sent += sent;
@@ -114,7 +143,7 @@ impl<'a> Link<'a> {
                 Err(error) => return Err(ConnectionError::Lost(error)),
             }
         }
-        if !self.blocked {
+        if !self.is_blocked() {
             self.out.clear();
             self.tail.clear();
             self.sent = 0;
@@ -126,8 +155,8 @@ impl<'a> Link<'a> {
         if any {
             self.moved = Instant::now();
             // A full socket has room again only when the peer has taken something; room in one that
-            // was not full says nothing of the peer.
-            if was_blocked {
+            // was not full says nothing of the peer. But what is held back here it can't answer.
+            if was_blocked || self.limit.is_some() {
                 self.heard = self.moved;
             }
         }
@@ -170,6 +199,7 @@ impl<'a> Link<'a> {
 
     /// Waits until the socket or other threads have something, or time is up.
     pub(super) fn sleep(&mut self, timeout: Duration) -> Result<(), ConnectionError> {
+        let timeout = self.held_back.map_or(timeout, |pause| pause.min(timeout));
         self.poller.wait(timeout).map_err(ConnectionError::Poller)
     }
 }
@@ -193,7 +223,7 @@ mod tests {
         let mut poller = Poller::new().unwrap();
         let mut socket = Socket::Unix(ours);
         poller.add(&mut socket).unwrap();
-        let mut link = Link::new(socket, &mut poller, Duration::from_secs(60));
+        let mut link = Link::new(socket, &mut poller, Duration::from_secs(60), None);
         let (mut sent, mut read) = (Vec::new(), Vec::new());
         let mut buffer = vec![0; 64 * 1024];
         for number in 0..200_u8 {

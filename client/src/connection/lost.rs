@@ -23,7 +23,9 @@ impl Connection<'_> {
     /// on, it is the oldest sooner or later: only that one is blamed, and given up in the end.
     pub fn leave(&mut self, reason: &ConnectionError) -> Left {
         let work = self.run.work;
-        work.put_back(self.number, std::mem::take(&mut self.batch).into());
+        let mut unsent = self.gathered.leave();
+        unsent.extend(self.batch.drain(..));
+        work.put_back(self.number, unsent);
         let unanswered: Vec<Pending> = self.book.drain().collect();
         let mut left = Left::default();
         for (position, pending) in unanswered.into_iter().enumerate() {

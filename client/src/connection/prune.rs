@@ -9,6 +9,7 @@ use super::Connection;
 use crate::doomed::Doomed;
 use crate::error::{ConnectionError, FileError, ProtocolError};
 use crate::source::from_bytes;
+use crate::sync::Links;
 use crate::work::{Item, Kind, Listing};
 
 impl Connection<'_> {
@@ -55,10 +56,13 @@ impl Connection<'_> {
     fn is_lacking(&self, listing: &Listing, path: &std::path::Path, entry: &Entry) -> bool {
         let is_dir = entry.kind == EntryKind::Directory;
         let (filter, root) = (&self.run.sync.filter, &listing.root);
-        let lacking = match path.symlink_metadata() {
+        let links = self.run.sync.links;
+        let lacking = match links.look(path) {
             // Below what is doomed nothing is looked for: it may be a file here.
             _ if listing.doomed.is_some() => true,
-            Ok(here) => return is_dir && (here.is_file() || here.is_symlink()),
+            Ok(here) => {
+                return is_dir && (here.is_file() || (here.is_symlink() && links != Links::Skip));
+            }
             Err(error) => match error.kind() {
                 std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => true,
                 _ => {

@@ -62,20 +62,32 @@ impl Connection<'_> {
         }
         let name = item.name.clone();
         let op = match &item.kind {
-            Kind::File => return self.send_file(item),
+            Kind::File => match item.only_attributes() {
+                None => return self.send_file(item),
+                Some(attributes) => {
+                    let digest = item.stated.and_then(|stated| stated.digest);
+                    let sent = Sent { digest, ..Sent::default() };
+                    let op = Op::Setattr { name, is_file: true, attributes };
+                    return Ok(self.request(Pending::Item(item.clone(), sent), &op)?);
+                }
+            },
             Kind::Directory(mode) => {
                 let replace = item.verdict == Some(Some(Verdict::Kind));
                 Op::Mkdir { name, mode: *mode, replace }
             }
-            Kind::Attributes(attributes) => Op::Setattr { name, attributes: *attributes },
+            Kind::Attributes(attributes) => {
+                Op::Setattr { name, is_file: false, attributes: *attributes }
+            }
             Kind::Remove(_) => Op::Remove { name },
             Kind::List(listing) => {
                 let (name, after) = (listing.name.clone(), listing.after.clone());
                 return Ok(self.request(Pending::List(item.clone()), &Op::List { name, after })?);
             }
             Kind::Link => {
-                let (target, mtime) = source::link(&item.path)?;
-                Op::Symlink { name, target, mtime }
+                let source::Link { target, mtime, stamp } = source::link(&item.path)?;
+                let sent = Sent { stamp: Some(stamp), ..Sent::default() };
+                let op = Op::Symlink { name, target, mtime };
+                return Ok(self.request(Pending::Item(item.clone(), sent), &op)?);
             }
         };
         Ok(self.request(Pending::Item(item.clone(), Sent::default()), &op)?)
@@ -83,11 +95,34 @@ impl Connection<'_> {
 
     /// In a dry run: what would be done, and why.
     fn tell(&self, item: &Item) -> Result<(), FileError> {
-        let progress = self.run.progress;
+        let (progress, sync) = (self.run.progress, self.run.sync);
         let why = why(item.verdict);
+        if sync.verify {
+            match (&item.kind, item.verdict) {
+                (Kind::Remove(_), _) => progress.differs("extra", &item.name, None),
+                (_, Some(Some(Verdict::Missing))) => progress.differs("missing", &item.name, None),
+                (_, Some(Some(Verdict::Kind))) => {
+                    progress.differs(
+                        "differs",
+                        &item.name,
+                        Some("something of another kind is there"),
+                    );
+                }
+                _ => progress.differs("differs", &item.name, Some(why)),
+            }
+            if let Kind::Remove(Some(above)) = &item.kind {
+                self.gone(above, true);
+            }
+            self.run.work.settle(1);
+            return Ok(());
+        }
         match &item.kind {
+            Kind::File if item.only_attributes().is_some() => {
+                progress.would("adjust", &item.name, why, None);
+                progress.adjusted(&item.name);
+            }
             Kind::File => {
-                let size = item.path.symlink_metadata().map_err(FileError::local("look at"))?.len();
+                let size = sync.links.look(&item.path).map_err(FileError::local("look at"))?.len();
                 progress.would("send", &item.name, why, Some(size));
                 progress.file_done(&item.name, size);
             }
@@ -115,7 +150,7 @@ impl Connection<'_> {
     }
 
     fn send_file(&mut self, item: &Item) -> Result<(), Failure> {
-        let source = Source::open(&item.path)?;
+        let source = Source::open(&item.path, self.run.sync.links)?;
         let size = source.size;
         if size > self.max_file {
             return Err(FileError::TooLarge { size, max: self.max_file }.into());
@@ -139,7 +174,8 @@ impl Connection<'_> {
         source.check_unchanged()?;
         let digest = Digest::of(&self.body);
         let op = Op::Put { name, size, digest, attributes: source.attributes };
-        let sent = Sent { size, special_bits: source.special_bits };
+        let (digest, stamp) = (Some(digest), Some(source.stamp()));
+        let sent = Sent { size, special_bits: source.special_bits, digest, stamp };
         Ok(self.request_with_body(Pending::Item(item.clone(), sent), &op)?)
     }
 

@@ -19,7 +19,7 @@ pub struct Counts {
     pub bytes_resumed: u64,
     /// Entries that failed, each named.
     pub failed: u64,
-    /// Sockets, devices and FIFOs.
+    /// Sockets, devices and FIFOs, what was gone before it was sent, and links if they are left out.
     pub skipped: u64,
     /// Modes of which setuid, setgid or sticky was dropped.
     pub special_bits_dropped: u64,
@@ -27,4 +27,10 @@ pub struct Counts {
     pub unchanged: u64,
     /// What the source lacked and the server had.
     pub removed: u64,
+    /// Files whose bytes were there already, and that have got their mode and mtime.
+    pub adjusted: u64,
+    /// Names in which source and server differ, if that is all that was asked for.
+    pub different: u64,
+    /// Bytes that were read here and not sent: to be compared, or because the server holds them already.
+    pub bytes_compared: u64,
 }

@@ -11,7 +11,7 @@ impl Progress {
     /// Shows how far it is.
     pub(super) fn show(&self, rate: &mut Rate) {
         let counts = self.counts();
-        let done = counts.files + counts.links + counts.unchanged;
+        let done = counts.files + counts.links + counts.unchanged + counts.adjusted;
         let hashed = self.hashed.load(Ordering::Relaxed);
         rate.take(counts.bytes_sent, done, hashed);
         let found = self.found_files.load(Ordering::Relaxed);
@@ -35,7 +35,7 @@ impl Progress {
         let speed = match (attempt, rate.per_second()) {
             (Some((attempt, of)), _) => format!("reconnecting ({attempt} of {of})"),
             _ if rate.stalled() => String::from("stalled"),
-            (None, Some(0)) if rate.hashing() => String::from("hashing what is there already"),
+            (None, Some(0)) if rate.hashing() => String::from("comparing what is there already"),
             (None, Some(speed)) => format!("{}/s", format_size(speed, BINARY)),
             (None, None) => String::from("starting"),
         };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use haul_protocol::{Attributes, Name, Token, Verdict};
+use haul_protocol::{Attributes, Digest, Name, Token, Verdict};
 
 use crate::doomed::Doomed;
 use crate::error::FileError;
@@ -23,6 +23,10 @@ pub struct Item {
     /// What the server has of it: `None` if it was not asked; `Some(None)` if it said something that is
     /// not known here.
     pub verdict: Option<Option<Verdict>>,
+    /// What was said of a file when the server was asked.
+    pub stated: Option<Stated>,
+    /// The server has a file of the same size, and is asked for its digest next.
+    pub by_digest: bool,
     /// How often it was tried and refused.
     pub attempts: u32,
     /// How often it is blamed for the loss of a connection.
@@ -43,6 +47,8 @@ impl Item {
             kind,
             inside: false,
             verdict: None,
+            stated: None,
+            by_digest: false,
             attempts: 0,
             losses: 0,
             interrupted: 0,
@@ -56,12 +62,33 @@ impl Item {
         self.verdict.is_none() && !matches!(self.kind, Kind::List(_) | Kind::Remove(_))
     }
 
+    /// Whether the server has the bytes of this file already, and only its mode or mtime differ; what they
+    /// are to be.
+    #[must_use]
+    pub fn only_attributes(&self) -> Option<Attributes> {
+        let stated = self.stated.filter(|_| matches!(self.kind, Kind::File))?;
+        match self.verdict {
+            Some(Some(Verdict::Mode)) => Some(stated.attributes),
+            Some(Some(Verdict::Mtime)) if stated.digest.is_some() => Some(stated.attributes),
+            _ => None,
+        }
+    }
+
     /// A connection was lost while this had no answer. If it is blamed for that, and was more than
     /// `most` times, it may not be sent again.
     pub fn may_be_sent_again(&mut self, most: Option<u32>) -> bool {
         self.losses += u32::from(most.is_some());
         most.is_none_or(|most| self.losses <= most)
     }
+}
+
+/// What the server was told of a file that it was asked to compare.
+#[derive(Debug, Clone, Copy)]
+pub struct Stated {
+    /// Mode and mtime.
+    pub attributes: Attributes,
+    /// BLAKE3 of its bytes, if they were compared.
+    pub digest: Option<Digest>,
 }
 
 /// What an item is.

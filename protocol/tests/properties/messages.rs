@@ -135,8 +135,11 @@ fn what_no_decoder_takes_is_not_encoded() {
     let name = || Name::parse(b"a").unwrap();
     let out_of_range = |field, value| Err(EncodeError::OutOfRange { field, value });
     let request = |id, length, op: &Op| encode::request(id, length, op, &mut Vec::new());
-    let setattr =
-        |mode, mtime| Op::Setattr { name: name(), attributes: Attributes { mode, mtime } };
+    let setattr = |mode, mtime| Op::Setattr {
+        name: name(),
+        is_file: false,
+        attributes: Attributes { mode, mtime },
+    };
 
     assert_eq!(request(1 << 53, 0, &Op::Ping), out_of_range("id", 1 << 53));
     assert_eq!(request(1, (8 << 20) + 1, &Op::Check), out_of_range("length", (8 << 20) + 1));

@@ -94,7 +94,8 @@ pub(crate) fn request(max_body: usize) -> impl Strategy<Value = (Op, Vec<u8>)> {
             target,
             mtime
         }),
-        (name(), attributes()).prop_map(|(name, attributes)| Op::Setattr { name, attributes }),
+        (name(), any::<bool>(), attributes())
+            .prop_map(|(name, is_file, attributes)| { Op::Setattr { name, is_file, attributes } }),
         (option::of(name()), option::of(name())).prop_map(|(name, after)| Op::List { name, after }),
         Just(Op::Ping),
     ];

@@ -121,6 +121,7 @@ fn asked(op: &Op) -> Map<String, Value> {
     }
     match op {
         Op::Symlink { target, .. } => bytes(&mut all, "target", target.as_bytes()),
+        Op::Setattr { is_file: true, .. } => drop(all.insert("kind".into(), json!("file"))),
         Op::Mkdir { replace: true, .. } => drop(all.insert("replace".into(), json!(true))),
         Op::List { after: Some(after), .. } => bytes(&mut all, "after", after.as_bytes()),
         _ => {}
@@ -136,7 +137,7 @@ fn asked(op: &Op) -> Map<String, Value> {
 
 fn named(op: &Op) -> (Option<&Name>, Attributes) {
     match op {
-        Op::Put { name, attributes, .. } | Op::Setattr { name, attributes } => {
+        Op::Put { name, attributes, .. } | Op::Setattr { name, attributes, .. } => {
             (Some(name), *attributes)
         }
         Op::Open(wanted) => (Some(&wanted.name), wanted.attributes),

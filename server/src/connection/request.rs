@@ -128,8 +128,8 @@ impl Connection {
                 shared.symlinks.check(&name, &target)?;
                 self.make_link(id, name, target, mtime, worker);
             }
-            Op::Setattr { name, attributes } => {
-                let change = Change::Attributes { name, attributes };
+            Op::Setattr { name, is_file, attributes } => {
+                let change = Change::Attributes { name, is_file, attributes };
                 self.submit(What::Change(id), change, None, worker);
             }
             Op::Open(wanted) => {

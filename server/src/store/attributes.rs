@@ -31,6 +31,7 @@ impl Store {
         &self,
         parents: &Parents<'_>,
         name: &Name,
+        is_file: bool,
         attributes: &Attributes,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
@@ -41,12 +42,12 @@ impl Store {
         let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = |how| rustix::fs::openat2(&parent, last, flags | how, Mode::empty(), BENEATH);
         let target = open(OFlags::PATH).map_err(failed)?;
-        can_be_set(name, &rustix::fs::fstat(&target).map_err(failed)?)?;
+        can_be_set(name, is_file, &rustix::fs::fstat(&target).map_err(failed)?)?;
         // Without waiting for the other end of a FIFO that has come there meanwhile.
         match open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY) {
             Ok(opened) => {
                 // Perhaps it is another by now.
-                can_be_set(name, &rustix::fs::fstat(&opened).map_err(failed)?)?;
+                can_be_set(name, is_file, &rustix::fs::fstat(&opened).map_err(failed)?)?;
                 let result = by_handle(&opened, attributes);
                 touched.attributes(name.as_bytes(), &opened.into());
                 result
@@ -62,10 +63,12 @@ impl Store {
     }
 }
 
-/// Whether it is something whose attributes belong to this name alone.
-fn can_be_set(name: &Name, stat: &Stat) -> Result<(), StoreError> {
+/// Whether it is what was meant, and its attributes belong to this name alone.
+fn can_be_set(name: &Name, is_file: bool, stat: &Stat) -> Result<(), StoreError> {
     let found = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => return Ok(()),
+        FileType::Directory if !is_file => return Ok(()),
+        FileType::Directory => "a directory",
+        FileType::RegularFile if !is_file => "a file, not a directory",
         FileType::RegularFile if stat.st_nlink == 1 => return Ok(()),
         FileType::RegularFile => "a file with several names",
         FileType::Symlink => "a symbolic link",

@@ -51,6 +51,8 @@ pub(crate) enum Change {
     Attributes {
         /// Its name.
         name: Name,
+        /// It must be a file; otherwise a directory.
+        is_file: bool,
         /// What it gets.
         attributes: Attributes,
     },
@@ -113,8 +115,8 @@ impl Change {
                 store.make_directory(parents, &name, mode, touched)
             }
             Self::Remove { name } => store.remove(parents, &name, touched),
-            Self::Attributes { name, attributes } => {
-                store.set_attributes(parents, &name, &attributes, touched)
+            Self::Attributes { name, is_file, attributes } => {
+                store.set_attributes(parents, &name, is_file, &attributes, touched)
             }
             Self::Confirm(published) => published.confirm(store, parents, touched),
             Self::Flush(_) => Ok(()),
@@ -187,7 +189,7 @@ impl Store {
                 return match mode.map(|mode| mode & 0o777) {
                     Some(mode) if stat.st_mode & 0o777 != mode => {
                         let attributes = Attributes { mode: Some(mode), mtime: None };
-                        self.set_attributes(parents, name, &attributes, touched)
+                        self.set_attributes(parents, name, false, &attributes, touched)
                     }
                     _ => Ok(()),
                 };

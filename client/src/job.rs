@@ -1,0 +1,205 @@
+//! What a command does, from its words to its exit code: `put`, `sync` and `verify`.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Weak;
+
+use crate::classic;
+use crate::cli::{Choice, How, PutOptions, Send, SyncOptions, Tell, VerifyOptions};
+use crate::committed::{Committed, Receipt};
+use crate::destination::Destination;
+use crate::exit;
+use crate::filter::Filter;
+use crate::interrupt::Interrupt;
+use crate::plan::{Plan, PlanError};
+use crate::progress::{Progress, View};
+use crate::stdin;
+use crate::summary::Summary;
+use crate::sync::{Delete, Sync};
+use crate::transfer::{self, Outcome};
+
+/// Carries `haul put` out, and returns the exit code.
+///
+/// # Errors
+/// If threads, or standard input, can't be had.
+pub fn put(
+    sources: &[PathBuf],
+    destination: &Destination,
+    options: &PutOptions,
+    interrupt: &Interrupt,
+) -> anyhow::Result<u8> {
+    let PutOptions { rename, remove_source, classic, choice, send, how, tell } = options;
+    let run = |sources: &[PathBuf]| {
+        let job = || {
+            let plan = plan(sources, destination, rename.as_deref(), choice)?;
+            let sync = sending(choice, send)?;
+            let committed = Committed { remove_source: *remove_source, receipt: receipt(send)? };
+            Ok(Job { plan, destination, classic: *classic, how, sync, committed, tell: *tell })
+        };
+        carry_out(job(), interrupt)
+    };
+    if !sources.iter().any(|source| source.as_os_str() == "-") {
+        return run(sources);
+    }
+    if sources.len() != 1 || rename.is_none() || choice.files_from.is_some() {
+        return Ok(wrong(&PlanError::Stdin));
+    }
+    interrupt.begin(Weak::new());
+    match stdin::keep(interrupt)? {
+        Some(kept) => run(std::slice::from_ref(&kept.path)),
+        None => {
+            interrupt.end();
+            Ok(exit::INTERRUPTED)
+        }
+    }
+}
+
+/// Carries `haul sync` out, and returns the exit code.
+///
+/// # Errors
+/// If threads can't be had.
+pub fn sync(
+    source: &Path,
+    destination: &Destination,
+    options: &SyncOptions,
+    interrupt: &Interrupt,
+) -> anyhow::Result<u8> {
+    let SyncOptions { choice, send, how, tell, .. } = options;
+    let job = || {
+        let plan = plan(&[source.to_owned()], destination, None, choice)?;
+        let mut sync = sending(choice, send)?;
+        sync.only_changed = true;
+        sync.by_digest = options.checksum;
+        let delete = options.delete.then(|| Delete::new(options.force_delete, options.max_delete));
+        sync.delete = delete;
+        let committed = Committed { remove_source: false, receipt: receipt(send)? };
+        Ok(Job { plan, destination, classic: false, how, sync, committed, tell: *tell })
+    };
+    carry_out(job(), interrupt)
+}
+
+/// Carries `haul verify` out, and returns the exit code.
+///
+/// # Errors
+/// If threads can't be had.
+pub fn verify(
+    source: &Path,
+    destination: &Destination,
+    options: &VerifyOptions,
+    interrupt: &Interrupt,
+) -> anyhow::Result<u8> {
+    let VerifyOptions { choice, how, tell } = options;
+    let job = || {
+        let plan = plan(&[source.to_owned()], destination, None, choice)?;
+        let mut sync = sending(choice, &Send::default())?;
+        (sync.only_changed, sync.by_digest, sync.dry_run, sync.verify) = (true, true, true, true);
+        // What is extra is found as what would be removed.
+        sync.delete = choice.files_from.is_none().then(|| Delete::new(true, None));
+        let committed = Committed::default();
+        Ok(Job { plan, destination, classic: false, how, sync, committed, tell: *tell })
+    };
+    carry_out(job(), interrupt)
+}
+
+/// What goes where.
+fn plan(
+    sources: &[PathBuf],
+    destination: &Destination,
+    rename: Option<&str>,
+    choice: &Choice,
+) -> Result<Plan, String> {
+    let plan = Plan::new(sources, destination.path.as_ref(), rename);
+    match &choice.files_from {
+        Some(list) => plan.and_then(|plan| plan.only(list, choice.null)),
+        None => plan,
+    }
+    .map_err(|error| error.to_string())
+}
+
+/// How what the server has is treated.
+fn sending(choice: &Choice, send: &Send) -> Result<Sync, String> {
+    let mut sync = Sync::new(Filter::new(&choice.rules).map_err(|error| error.to_string())?);
+    (sync.links, sync.dry_run, sync.ignore_existing) =
+        (choice.links, send.dry_run, send.ignore_existing);
+    Ok(sync)
+}
+
+fn receipt(send: &Send) -> Result<Option<Receipt>, String> {
+    send.receipt.as_deref().map(Receipt::create).transpose().map_err(|error| error.to_string())
+}
+
+/// What one command asks for.
+struct Job<'a> {
+    plan: Plan,
+    destination: &'a Destination,
+    classic: bool,
+    how: &'a How,
+    sync: Sync,
+    committed: Committed,
+    tell: Tell,
+}
+
+/// Does a job, if its words made sense; tells what came of it.
+fn carry_out(job: Result<Job<'_>, String>, interrupt: &Interrupt) -> anyhow::Result<u8> {
+    let job = match job {
+        Ok(job) => job,
+        Err(error) => return Ok(wrong(&error)),
+    };
+    let Job { plan, destination, how, sync, committed, tell: options, .. } = &job;
+    let progress = Progress::new(View::choose(options.json, options.quiet), options.verbose);
+    let outcome = if job.classic {
+        if !options.quiet {
+            tell(&classic::NOTICE);
+        }
+        interrupt.begin(Weak::new());
+        let error = classic::run(plan, &destination.server, &progress, interrupt).err();
+        Outcome { error, interrupted: interrupt.end(), durability: None }
+    } else {
+        let (retries, timeout, rate) = (how.retries, how.timeout, how.limit_rate);
+        let how = transfer::Options { connections: how.connections(), retries, timeout, rate };
+        transfer::run(plan, &destination.server, how, sync, committed, &progress, interrupt)?
+    };
+    let interrupted = outcome.interrupted;
+    if let Some(error) = &outcome.error {
+        tell(&format_args!("haul: {error}"));
+    }
+    let receipt = committed.receipt.as_ref().map_or(Ok(()), Receipt::finish);
+    if let Err(error) = &receipt {
+        tell(&format_args!("haul: the receipt is not complete: {error}"));
+    }
+    let counts = progress.counts();
+    let summary = Summary::new(counts, progress.elapsed(), outcome.durability, interrupted, sync);
+    if options.json {
+        summary.print_json();
+    } else if !options.quiet {
+        summary.print();
+    }
+    if options.stats {
+        summary.print_stats();
+    }
+    if interrupted {
+        tell(
+            &"haul: interrupted; what was counted is there, run the same command again for the rest: \
+              large files go on where they stopped",
+        );
+        return Ok(exit::INTERRUPTED);
+    }
+    Ok(match outcome.error {
+        Some(_) => exit::UNREACHABLE,
+        None if counts.failed > 0 || counts.different > 0 || receipt.is_err() => exit::FAILED,
+        None => exit::OK,
+    })
+}
+
+/// The command line makes no sense.
+fn wrong(error: &dyn Display) -> u8 {
+    tell(&format_args!("haul: {error}"));
+    exit::USAGE
+}
+
+/// Writes a message to standard error.
+pub(crate) fn tell(text: &dyn Display) {
+    // Nothing can be told if standard error is gone.
+    let _ = writeln!(io::stderr(), "{text}");
+}

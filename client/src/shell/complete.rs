@@ -1,0 +1,118 @@
+//! Completion at the prompt: commands, files of this machine, names at the server.
+
+use std::time::{Duration, Instant};
+
+use haul_protocol::{EntryKind, Name};
+use rustyline::completion::{Completer, FilenameCompleter, Pair};
+use rustyline::{Context, Helper, Highlighter, Hinter, Validator};
+
+use super::line::WORDS;
+use crate::destination::Destination;
+use crate::ls;
+
+/// How long a server may take to complete a name: nobody waits longer at a prompt.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Helper, Highlighter, Hinter, Validator)]
+pub(super) struct Completion<'a> {
+    files: FilenameCompleter,
+    destination: &'a Destination,
+    classic: bool,
+}
+
+impl<'a> Completion<'a> {
+    pub(super) fn new(destination: &'a Destination, classic: bool) -> Self {
+        Self { files: FilenameCompleter::new(), destination, classic }
+    }
+
+    /// Names at the server that go on from `word`.
+    fn remote(&self, word: &str) -> Vec<Pair> {
+        let (above, start) = word.rsplit_once('/').unwrap_or(("", word));
+        let Ok(directory) = super::below(self.destination, Some(above)) else { return Vec::new() };
+        let begun = Instant::now();
+        // A server that does not answer completes nothing; the command itself will say why.
+        let found = ls::beginning(&directory, start.as_bytes(), &|| begun.elapsed() > PATIENCE);
+        let names = found.unwrap_or_default().into_iter().filter_map(|entry| {
+            let slash = if entry.kind == EntryKind::Directory { "/" } else { "" };
+            let name = last(&entry.name)?;
+            let prefix = if word.contains('/') { format!("{above}/") } else { String::new() };
+            let replacement =
+                shlex::try_quote(&format!("{prefix}{name}{slash}")).ok()?.into_owned();
+            Some(Pair { display: format!("{name}{slash}"), replacement })
+        });
+        names.collect()
+    }
+}
+
+fn last(name: &Name) -> Option<String> {
+    String::from_utf8(name.split().1.to_vec()).ok()
+}
+
+/// What a word at this place of a line is.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Command,
+    Local,
+    Remote,
+}
+
+fn place(before: &str) -> Place {
+    let words = shlex::split(before).unwrap_or_default();
+    let Some((command, rest)) = words.split_first() else { return Place::Command };
+    let operands = rest.iter().filter(|word| !word.starts_with('-')).count();
+    match (command.as_str(), operands) {
+        ("ls" | "mkdir", _) | ("sync" | "verify", 1..) => Place::Remote,
+        _ => Place::Local,
+    }
+}
+
+impl Completer for Completion<'_> {
+    type Candidate = Pair;
+
+    fn complete(
+        &self,
+        line: &str,
+        pos: usize,
+        context: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let typed = line.get(..pos).unwrap_or(line);
+        let start = typed.rfind(char::is_whitespace).map_or(0, |space| space + 1);
+        let (before, word) = typed.split_at(start);
+        match place(before) {
+            Place::Command => {
+                let words = WORDS.iter().filter(|known| known.starts_with(word));
+                let pair = |word: &&str| Pair {
+                    display: (*word).to_owned(),
+                    replacement: format!("{word} "),
+                };
+                Ok((start, words.map(pair).collect()))
+            }
+            Place::Remote if !self.classic => {
+                Ok((start, self.remote(word.trim_start_matches('\''))))
+            }
+            Place::Local | Place::Remote => self.files.complete(line, pos, context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_told_apart() {
+        for (before, expected) in [
+            ("", Place::Command),
+            ("put ", Place::Local),
+            ("put a ", Place::Local),
+            ("sync --delete ", Place::Local),
+            ("sync --delete d ", Place::Remote),
+            ("verify d ", Place::Remote),
+            ("ls ", Place::Remote),
+            ("ls -l ", Place::Remote),
+            ("mkdir a ", Place::Remote),
+        ] {
+            assert_eq!(place(before), expected, "{before}");
+        }
+    }
+}
