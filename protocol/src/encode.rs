@@ -77,6 +77,7 @@ pub fn request(id: u64, length: u64, op: &Op, out: &mut Vec<u8>) -> Result<(), E
             header.filesize = Some(wanted.size);
             check_text("fingerprint", &wanted.fingerprint)?;
             header.fingerprint = Some(Text::from(wanted.fingerprint.as_str()));
+            header.replace = wanted.replace.then_some(true);
             "open"
         }
         Op::Part { upload, offset, cv } => {

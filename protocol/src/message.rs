@@ -202,6 +202,8 @@ pub struct Wanted {
     pub attributes: Attributes,
     /// Changes whenever the source does; opaque to the server.
     pub fingerprint: String,
+    /// What stands under the name is known not to be the file, whatever an earlier upload of it has left.
+    pub replace: bool,
 }
 
 impl Op {

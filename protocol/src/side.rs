@@ -137,6 +137,7 @@ fn op(
             size: need(command, "filesize", header.filesize)?,
             attributes,
             fingerprint: need(command, "fingerprint", header.fingerprint)?.0.into_owned(),
+            replace: header.replace.unwrap_or(false),
         })),
         "part" => Op::Part {
             upload: need(command, "upload", header.upload)?,

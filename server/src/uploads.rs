@@ -258,10 +258,11 @@ fn open_files(
     geometry: Geometry,
     owner: Owner,
 ) -> Result<OpenUpload, Refusal> {
-    let (content, held) = match store.partial(parents, key, &wanted.name, geometry)? {
-        Resumed::Partial(partial, held) => (Ok(partial), held),
-        Resumed::Published(published, held) => (Err(published), held),
-    };
+    let (content, held) =
+        match store.partial(parents, key, &wanted.name, geometry, wanted.replace)? {
+            Resumed::Partial(partial, held) => (Ok(partial), held),
+            Resumed::Published(published, held) => (Err(published), held),
+        };
     let state = Upload::new(geometry, &held);
     if !held.is_empty() {
         tracing::info!(name = %wanted.name, parts = held.len(), "an upload goes on");

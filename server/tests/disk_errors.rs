@@ -162,6 +162,7 @@ fn open_large(first: u8, bytes: &[u8]) -> Op {
         size: bytes.len() as u64,
         attributes: Attributes { mode: Some(0o644), mtime: None },
         fingerprint: format!("f{first}"),
+        replace: false,
     }))
 }
 

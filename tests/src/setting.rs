@@ -16,7 +16,7 @@ use crate::{binaries, tree};
 /// A server and a source directory `s`.
 #[derive(Debug)]
 pub struct Setting {
-    /// The server, with durability `none`.
+    /// The server, with durability `none` unless it was started otherwise.
     pub server: Hauld,
     /// Where the source is.
     pub place: TempDir,
@@ -25,7 +25,12 @@ pub struct Setting {
 impl Setting {
     /// An empty source and an empty root.
     pub fn start() -> Self {
-        let server = Hauld::start(&binaries::get().hauld, &["--durability", "none"]).unwrap();
+        Self::start_with(&["--durability", "none"])
+    }
+
+    /// The same, with other words for the server.
+    pub fn start_with(words: &[&str]) -> Self {
+        let server = Hauld::start(&binaries::get().hauld, words).unwrap();
         let place = TempDir::new().unwrap();
         fs::create_dir(place.path().join("s")).unwrap();
         Self { server, place }
@@ -67,6 +72,18 @@ impl Setting {
         let output =
             self.command("sync", words).arg("--json").assert().success().get_output().clone();
         last(&output.stdout)
+    }
+
+    /// `haul` with these words and no others, in the directory of the source.
+    pub fn haul(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&binaries::get().haul);
+        command.current_dir(self.place.path()).args(words);
+        command
+    }
+
+    /// The server, with a path below its root.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}/{path}", self.server.address())
     }
 
     /// Compares source and target.

@@ -1,6 +1,10 @@
 //! `haul shell`: the prompt on a terminal, and commands from a pipe.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
 use std::fs;
+use std::io::{Read, Write};
+use std::process::Stdio;
 
 use assert_cmd::Command as Assert;
 use haul_tests::binaries;
@@ -62,4 +66,125 @@ fn prompt_is_shown_on_a_terminal() {
         .success()
         .stdout(predicate::str::contains(">>: ").and(predicate::str::contains("1 file,")));
     assert_eq!(fs::read(server.root().join("a")).unwrap(), b"x");
+}
+
+#[test]
+fn prompt_knows_what_the_command_line_knows() {
+    let server = Hauld::start(&binaries::get().hauld, &[]).unwrap();
+    let source = TempDir::new().unwrap();
+    fs::create_dir(source.path().join("dir")).unwrap();
+    fs::write(source.path().join("dir/file"), "x").unwrap();
+    let lines =
+        "sync dir/ new\nverify dir/ new\nmkdir new/one 'two words'\nls -R new\nsync -n dir/ new\n";
+    shell(&server, &source, lines).success().stdout(
+        predicate::str::contains("file\none/\n")
+            .and(predicate::str::contains("1 the same, 0 different"))
+            .and(predicate::str::contains("dry run")),
+    );
+    assert!(server.root().join("new/one").is_dir() && server.root().join("two words").is_dir());
+    assert_eq!(fs::read(server.root().join("new/file")).unwrap(), b"x");
+    shell(&server, &source, "mkdir new/file\nls none\nmkdir ../out\nsync --what dir\n")
+        .code(1)
+        .stderr(
+            predicate::str::contains("conflict")
+                .and(predicate::str::contains("not_found"))
+                .and(predicate::str::contains("../out"))
+                .and(predicate::str::contains("--what")),
+        );
+    shell(&server, &source, "help\nsync --help\n").success().stdout(
+        predicate::str::contains("mkdir PATH").and(predicate::str::contains("--max-delete")),
+    );
+}
+
+/// A prompt on a terminal of its own, which `script` gives it.
+struct Terminal {
+    script: std::process::Child,
+    seen: String,
+}
+
+impl Terminal {
+    fn start(server: &Hauld, directory: &TempDir, words: &str) -> Self {
+        let haul = binaries::get().haul.display();
+        let script = std::process::Command::new("script")
+            .args(["-qec", &format!("{haul} shell {words} {}", server.address()), "/dev/null"])
+            .current_dir(directory)
+            .env("TERM", "xterm")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut terminal = Self { script, seen: String::new() };
+        terminal.wait_for(">>: ");
+        terminal
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.script.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until this is shown, after what was waited for before.
+    fn wait_for(&mut self, what: &str) {
+        let mut buffer = [0; 4096];
+        while !self.seen.contains(what) {
+            let len = self.script.stdout.as_mut().unwrap().read(&mut buffer).unwrap();
+            assert!(len > 0, "no {what:?} in {:?}", self.seen);
+            self.seen.push_str(&String::from_utf8_lossy(&buffer[..len]));
+        }
+        let end = self.seen.find(what).unwrap() + what.len();
+        self.seen.drain(..end);
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+    }
+}
+
+/// Tab completes commands, names here and names there.
+#[test]
+fn names_of_both_sides_are_completed() {
+    let server = Hauld::start(&binaries::get().hauld, &[]).unwrap();
+    let source = TempDir::new().unwrap();
+    fs::write(source.path().join("only_local"), "x").unwrap();
+    fs::create_dir_all(server.root().join("remote directory/inner")).unwrap();
+    fs::write(server.root().join("remote directory/inner/found"), "x").unwrap();
+    let mut terminal = Terminal::start(&server, &source, "");
+    terminal.types("pu\t");
+    terminal.wait_for("put ");
+    terminal.types("onl\t");
+    terminal.wait_for("only_local");
+    terminal.types("\r");
+    terminal.wait_for("1 file,");
+    assert!(server.root().join("only_local").exists());
+    terminal.wait_for(">>: ");
+    terminal.types("ls rem\t");
+    terminal.wait_for("remote\\ directory/");
+    terminal.types("in\t");
+    terminal.wait_for("inner/");
+    terminal.types("\r");
+    terminal.wait_for("found");
+}
+
+/// Ctrl-C ends what runs, and the prompt comes back.
+#[test]
+fn ctrl_c_ends_the_transfer_and_not_the_prompt() {
+    let server = Hauld::start(&binaries::get().hauld, &[]).unwrap();
+    let source = TempDir::new().unwrap();
+    fs::write(source.path().join("large"), vec![7; 4_000_000]).unwrap();
+    fs::write(source.path().join("small"), "x").unwrap();
+    // So slow that it would take a quarter of an hour.
+    let mut terminal = Terminal::start(&server, &source, "--limit-rate 4KB");
+    terminal.types("put large\r");
+    // The bar moves.
+    terminal.wait_for("0 of 1 files");
+    terminal.types("\x03");
+    terminal.wait_for("interrupted");
+    terminal.wait_for(">>: ");
+    terminal.types("put small\r");
+    terminal.wait_for("1 file,");
+    terminal.types("quit\r");
+    assert_eq!(terminal.script.wait().unwrap().code(), Some(130));
+    assert!(server.root().join("small").exists() && !server.root().join("large").exists());
 }

@@ -165,6 +165,8 @@ impl Connection<'_> {
                 size,
                 attributes: source.attributes,
                 fingerprint: source.fingerprint(),
+                // What this run has opened before, it may have published as well.
+                replace: item.verdict == Some(Some(Verdict::Digest)) && item.earlier.is_none(),
             };
             let op = Op::Open(Box::new(wanted));
             return Ok(self.request(Pending::Open(item.clone(), source), &op)?);

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use haul_protocol::{EntryKind, Name};
-use rustyline::completion::{Completer, FilenameCompleter, Pair};
+use rustyline::completion::{
+    Completer, FilenameCompleter, Pair, Quote, escape, extract_word, unescape,
+};
 use rustyline::{Context, Helper, Highlighter, Hinter, Validator};
 
 use super::line::WORDS;
@@ -12,6 +14,14 @@ use crate::ls;
 
 /// How long a server may take to complete a name: nobody waits longer at a prompt.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What makes the next character stand for itself.
+const ESCAPE: char = '\\';
+
+/// Whether a character of a name has to be escaped, for [`shlex`].
+fn is_special(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\\' | '\'' | '"' | '#')
+}
 
 #[derive(Helper, Highlighter, Hinter, Validator)]
 pub(super) struct Completion<'a> {
@@ -36,8 +46,8 @@ impl<'a> Completion<'a> {
             let slash = if entry.kind == EntryKind::Directory { "/" } else { "" };
             let name = last(&entry.name)?;
             let prefix = if word.contains('/') { format!("{above}/") } else { String::new() };
-            let replacement =
-                shlex::try_quote(&format!("{prefix}{name}{slash}")).ok()?.into_owned();
+            let whole = format!("{prefix}{name}{slash}");
+            let replacement = escape(whole, Some(ESCAPE), is_special, Quote::None);
             Some(Pair { display: format!("{name}{slash}"), replacement })
         });
         names.collect()
@@ -76,20 +86,18 @@ impl Completer for Completion<'_> {
         context: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let typed = line.get(..pos).unwrap_or(line);
-        let start = typed.rfind(char::is_whitespace).map_or(0, |space| space + 1);
-        let (before, word) = typed.split_at(start);
+        let (start, word) = extract_word(typed, typed.len(), Some(ESCAPE), char::is_whitespace);
+        let (before, word) = (&typed[..start], unescape(word, Some(ESCAPE)));
         match place(before) {
             Place::Command => {
-                let words = WORDS.iter().filter(|known| known.starts_with(word));
+                let words = WORDS.iter().filter(|known| known.starts_with(&*word));
                 let pair = |word: &&str| Pair {
                     display: (*word).to_owned(),
                     replacement: format!("{word} "),
                 };
                 Ok((start, words.map(pair).collect()))
             }
-            Place::Remote if !self.classic => {
-                Ok((start, self.remote(word.trim_start_matches('\''))))
-            }
+            Place::Remote if !self.classic => Ok((start, self.remote(&word))),
             Place::Local | Place::Remote => self.files.complete(line, pos, context),
         }
     }

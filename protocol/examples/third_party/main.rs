@@ -46,6 +46,7 @@ fn main() -> Result<()> {
         size: large.len() as u64,
         attributes: Attributes::default(),
         fingerprint: "changes when the source does".to_string(),
+        replace: false,
     };
     client.request(&Op::Open(Box::new(wanted)), b"")?;
     let Some((Reply::Opened { upload, part_size }, held)) = client.exchange(&mut server)? else {

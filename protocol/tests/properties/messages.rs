@@ -85,7 +85,7 @@ proptest! {
     ) {
         let mtime = Some(Mtime { s, ns });
         let attributes = Attributes { mode: Some(mode), mtime };
-        let op = Op::Open(Box::new(Wanted { name, size, attributes, fingerprint }));
+        let op = Op::Open(Box::new(Wanted { name, size, attributes, fingerprint, replace: false }));
         let mut wire = Vec::new();
         encode::hello(&sound_hello(), &mut wire).unwrap();
         let before = wire.clone();

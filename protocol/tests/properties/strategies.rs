@@ -75,9 +75,9 @@ pub(crate) fn hello() -> impl Strategy<Value = Hello> {
 pub(crate) fn request(max_body: usize) -> impl Strategy<Value = (Op, Vec<u8>)> {
     let body = move || vec(any::<u8>(), 0..=max_body);
     let bodiless = prop_oneof![
-        (name(), number(), attributes(), text()).prop_map(
-            |(name, size, attributes, fingerprint)| {
-                Op::Open(Box::new(Wanted { name, size, attributes, fingerprint }))
+        (name(), number(), attributes(), text(), any::<bool>()).prop_map(
+            |(name, size, attributes, fingerprint, replace)| {
+                Op::Open(Box::new(Wanted { name, size, attributes, fingerprint, replace }))
             }
         ),
         (token(), any::<[u8; 32]>())

@@ -102,6 +102,9 @@ fn asked(op: &Op) -> Map<String, Value> {
         Op::Open(wanted) => {
             set("filesize", json!(wanted.size));
             set("fingerprint", json!(wanted.fingerprint));
+            if wanted.replace {
+                set("replace", json!(true));
+            }
         }
         Op::Part { upload, offset, cv } => {
             set("upload", json!(upload.to_string()));

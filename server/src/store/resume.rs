@@ -54,16 +54,18 @@ impl Published {
 }
 
 impl Store {
-    /// Opens the partial of a key, or starts one.
+    /// Opens the partial of a key, or starts one. With `replace` what stands under the name is not the
+    /// file, even if it was published from such a partial once.
     pub(crate) fn partial(
         self: &Arc<Self>,
         parents: &Parents<'_>,
         key: &Key,
         name: &Name,
         geometry: Geometry,
+        replace: bool,
     ) -> Result<Resumed, StoreError> {
         let failed = |op| move |errno| StoreError::new(op, name, errno);
-        if let Some(resumed) = self.resume(parents, key, name, geometry)? {
+        if let Some(resumed) = self.resume(parents, key, name, geometry, replace)? {
             return Ok(resumed);
         }
         if self.forget(key.id()).map_err(failed("discard the partial of"))? && self.durable {
@@ -87,6 +89,7 @@ impl Store {
         key: &Key,
         name: &Name,
         geometry: Geometry,
+        replace: bool,
     ) -> Result<Option<Resumed>, StoreError> {
         let failed = |errno| StoreError::new("resume", name, errno);
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -111,9 +114,8 @@ impl Store {
         }
         let Some(data) = open(key.id())? else {
             let size = geometry.size();
-            let Some(committing) =
-                found.committing.filter(|committing| self.stands(parents, name, size, *committing))
-            else {
+            let stands = |at: &Committing| !replace && self.stands(parents, name, size, *at);
+            let Some(committing) = found.committing.filter(stands) else {
                 return Ok(None);
             };
             let published = Published { name: name.clone(), size, committing };

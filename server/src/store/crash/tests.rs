@@ -221,7 +221,7 @@ impl Large {
     }
 
     fn open(&self, store: &Arc<Store>) -> Resumed {
-        store.partial(&store.parents(), &self.key, &name("large"), self.geometry).unwrap()
+        store.partial(&store.parents(), &self.key, &name("large"), self.geometry, false).unwrap()
     }
 }
 

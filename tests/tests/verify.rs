@@ -1,0 +1,157 @@
+//! Comparing by digest: `haul verify` and `haul sync --checksum`.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::time::{Duration, SystemTime};
+
+use haul_tests::setting::{Setting, last};
+use haul_tests::user::User;
+use predicates::prelude::*;
+
+/// Other bytes of the same length, mode and mtime: what no quick check sees.
+fn rot(setting: &Setting, name: &str) {
+    let path = setting.target().join(name);
+    let mtime = path.metadata().unwrap().modified().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    fs::File::open(&path).unwrap().set_modified(mtime).unwrap();
+}
+
+fn filled() -> Setting {
+    let setting = Setting::start();
+    for index in 0..50 {
+        setting.write(&format!("d{}/f{index}", index % 5), &format!("file {index}"));
+    }
+    setting.write("empty", "");
+    setting.write("large", &"0123456789abcdef".repeat(300_000));
+    symlink("d0", setting.source().join("link")).unwrap();
+    setting.sync(&[]);
+    setting
+}
+
+#[test]
+fn verify_names_each_difference_and_changes_nothing() {
+    let setting = filled();
+    setting
+        .command("verify", &[])
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("53 the same, 0 different"));
+    rot(&setting, "large");
+    rot(&setting, "d0/f0");
+    fs::remove_file(setting.target().join("d1/f1")).unwrap();
+    fs::remove_dir_all(setting.target().join("d2")).unwrap();
+    setting.write_there("d3/f3", "longer than it was");
+    setting.write_there("extra/in/it", "x");
+    fs::remove_file(setting.target().join("link")).unwrap();
+    symlink("d1", setting.target().join("link")).unwrap();
+    fs::remove_file(setting.target().join("empty")).unwrap();
+    fs::create_dir(setting.target().join("empty")).unwrap();
+    // Neither counts.
+    fs::set_permissions(setting.target().join("d4/f4"), PermissionsExt::from_mode(0o600)).unwrap();
+    let other = fs::File::open(setting.target().join("d4/f9")).unwrap();
+    other.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    let output = setting.command("verify", &[]).assert().code(1).get_output().stdout.clone();
+    let output = String::from_utf8(output).unwrap();
+    let mut lines: Vec<_> = output.lines().collect();
+    assert!(lines.pop().unwrap().contains("21 different"), "{output}");
+    lines.sort_unstable();
+    let mut expected = vec![
+        "differs s/d0/f0: bytes differ",
+        "differs s/d3/f3: size differs",
+        "differs s/empty: something of another kind is there",
+        "differs s/large: bytes differ",
+        "differs s/link: points elsewhere",
+        "extra s/extra",
+        "extra s/extra/in",
+        "extra s/extra/in/it",
+        "missing s/d1/f1",
+        "missing s/d2",
+    ];
+    let missing: Vec<_> = (0..10).map(|index| format!("missing s/d2/f{}", index * 5 + 2)).collect();
+    expected.extend(missing.iter().map(String::as_str));
+    // The empty directory in the file's place is what the source lacks.
+    expected.push("extra s/empty");
+    expected.sort_unstable();
+    assert_eq!(lines, expected);
+    assert!(setting.there("extra/in/it") && !setting.there("d2"));
+    let json = setting.command("verify", &["--json"]).assert().code(1).get_output().clone();
+    assert_eq!(last(&json.stdout)["different"], expected.len());
+}
+
+#[test]
+fn verify_of_a_source_that_can_not_be_read_is_no_success() {
+    let user = User::new().unwrap();
+    let setting = filled();
+    let source = user.path().join("s");
+    let copied =
+        std::process::Command::new("cp").arg("-a").arg(setting.source()).arg(&source).status();
+    assert!(copied.unwrap().success());
+    let source = user.own_all(source).unwrap();
+    fs::set_permissions(source.join("d0/f0"), PermissionsExt::from_mode(0o0)).unwrap();
+    let mut command = user.command("haul");
+    command.arg("verify").arg(&source).arg(setting.server.address());
+    assert_cmd::Command::from_std(command)
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains("f0").and(predicate::str::contains("ermission denied")))
+        .stdout(predicate::str::contains("52 the same, 0 different"));
+}
+
+#[test]
+fn what_is_left_out_is_neither_compared_nor_extra() {
+    let setting = filled();
+    rot(&setting, "d0/f0");
+    setting.write_there("d1/log", "x");
+    setting.command("verify", &["--exclude", "/d0/f0", "--exclude", "log"]).assert().success();
+}
+
+#[test]
+fn checksum_sends_what_has_other_bytes_and_only_that() {
+    let setting = filled();
+    rot(&setting, "large");
+    rot(&setting, "d0/f0");
+    assert_eq!(setting.sync(&[])["unchanged"], 53, "a quick check sees nothing");
+    // Touched, but the same: only its mtime is set.
+    let touched = fs::File::open(setting.source().join("d1/f1")).unwrap();
+    touched.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(7)).unwrap();
+    let inode = fs::metadata(setting.target().join("d1/f1")).unwrap().ino();
+    let told = setting.command("sync", &["--checksum", "-n"]).assert().success();
+    told.stdout(
+        predicate::str::contains("would send s/large: bytes differ")
+            .and(predicate::str::contains("would adjust s/d1/f1: mtime differs")),
+    );
+    let summary = setting.sync(&["--checksum"]);
+    let sent = 4_800_000 + "file 0".len();
+    assert_eq!((&summary["files"], &summary["bytes_sent"]), (&2.into(), &sent.into()), "{summary}");
+    assert_eq!((&summary["adjusted"], &summary["unchanged"]), (&1.into(), &50.into()));
+    setting.same();
+    assert_eq!(fs::metadata(setting.target().join("d1/f1")).unwrap().ino(), inode);
+    let again = setting.sync(&["--checksum"]);
+    assert_eq!((&again["unchanged"], &again["bytes_sent"]), (&53.into(), &0.into()));
+}
+
+#[test]
+fn checksum_reads_nothing_that_is_sent_anyway() {
+    let setting = Setting::start();
+    setting.write("new", &"x".repeat(3_000_000));
+    let summary = setting.sync(&["--checksum"]);
+    assert_eq!((&summary["files"], &summary["bytes_compared"]), (&1.into(), &0.into()));
+}
+
+#[test]
+fn mode_alone_leaves_the_other_names_of_a_file_alone() {
+    let setting = Setting::start();
+    setting.write("file", "bytes");
+    setting.sync(&[]);
+    fs::hard_link(setting.target().join("file"), setting.server.root().join("other")).unwrap();
+    fs::set_permissions(setting.source().join("file"), PermissionsExt::from_mode(0o600)).unwrap();
+    // So it is sent whole, and the name gets a file of its own.
+    assert_eq!(setting.sync(&[])["files"], 1);
+    setting.same();
+    let other = fs::metadata(setting.server.root().join("other")).unwrap();
+    assert_eq!((other.mode() & 0o777, other.nlink()), (0o644, 1));
+}
