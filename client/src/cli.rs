@@ -36,10 +36,20 @@ pub enum Command {
     /// Upload one file, several, or whole directories.
     Put(Put),
     /// Make a destination like a source: send only what it lacks or holds differently.
+    ///
+    /// Files with the same size, mtime and mode are taken to be the same. Nothing is removed at the
+    /// destination without --delete, but what is of another kind there (a file where a directory comes) is
+    /// replaced.
     Sync(Sync),
     /// Compare a source with what the server has, byte for byte; nothing is changed.
+    ///
+    /// Both sides read every file. One line on standard output for each name that is `missing` at the
+    /// server, that `differs` (kind, size, bytes, or where a link points), or that is `extra` there. Modes and
+    /// mtimes are not compared. Exit code 1 if there is any.
     Verify(Verify),
     /// What is in a directory at a server.
+    ///
+    /// One name a line, a directory with a `/` after it, sorted by their bytes.
     Ls(Ls),
     /// A prompt that takes `put`, `sync`, `verify`, `ls` and `mkdir`; also reads them from a pipe.
     Shell(Shell),
@@ -112,10 +122,6 @@ pub struct PutOptions {
 }
 
 /// `haul sync`.
-///
-/// Files with the same size, mtime and mode are taken to be the same. Nothing is removed at the
-/// destination without --delete, but what is of another kind there (a file where a directory comes) is
-/// replaced.
 #[derive(Debug, Args)]
 pub struct Sync {
     /// What to send: a file, a link, or a directory. `DIR` becomes a directory at the destination, `DIR/`
@@ -171,10 +177,6 @@ pub struct SyncOptions {
 }
 
 /// `haul verify`.
-///
-/// Both sides read every file. One line on standard output for each name that is `missing` at the server,
-/// that `differs` (kind, size, bytes, or where a link points), or that is `extra` there. Modes and mtimes are
-/// not compared. Exit code 1 if there is any.
 #[derive(Debug, Args)]
 pub struct Verify {
     /// What to compare: a file, a link, or a directory, as it was given to `haul put` or `haul sync`.
@@ -207,8 +209,6 @@ pub struct VerifyOptions {
 }
 
 /// `haul ls`.
-///
-/// One name a line, a directory with a `/` after it, sorted by their bytes.
 #[derive(Debug, Args)]
 pub struct Ls {
     /// What to list: a directory at a server, or a single file, as for `haul put`.

@@ -1,7 +1,5 @@
 //! What people are used to: lists of names, standard input, moving, bounds, statistics.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::Instant;

@@ -1,4 +1,5 @@
-//! Upload a real tree with the real binaries, and compare every name, byte, mode, mtime and link.
+//! Upload a real tree with the real binaries, and compare every name, byte, mode, mtime and link; and have
+//! b3sum check the receipt.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +12,9 @@ use haul_tests::{binaries, tree};
 use humansize::{BINARY, format_size};
 use rustix::process::Signal;
 use tempfile::TempDir;
+
+/// The version of `b3sum` that is built where there is none.
+const B3SUM: &str = "1.8.7";
 
 /// Options of the chore.
 #[derive(Debug, Args)]
@@ -42,7 +46,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     println!("server {} on {}", server.root().display(), server.address());
 
     let mut haul = Command::new(&binaries.haul);
-    haul.arg("put").arg("--json").args(&sources).arg(server.address());
+    let receipt = TempDir::new()?;
+    let receipt = receipt.path().join("receipt");
+    haul.arg("put").arg("--json").arg("--receipt").arg(&receipt);
+    haul.args(&sources).arg(server.address());
     if let Some(connections) = options.connections {
         haul.arg("--connections").arg(connections.to_string());
     }
@@ -65,6 +72,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     ensure!(summary["files"] == total.files, "summary counts {} files", summary["files"]);
     ensure!(summary["bytes_total"] == total.bytes, "summary: {} bytes", summary["bytes_total"]);
+    let checked = check_receipt(&receipt, server.root())?;
+    ensure!(checked == total.files, "the receipt has {checked} files, not {}", total.files);
     let expected = sources.len() + 1;
     let found = std::fs::read_dir(server.root())?.count();
     ensure!(found == expected, "{found} entries in the root, not {expected}");
@@ -81,7 +90,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 #[expect(clippy::cast_precision_loss, reason = "rates for people")]
 fn report(total: &tree::Compared, seconds: f64) {
     println!(
-        "{} files, {} directories, {} links, {}: the same in every name, byte, mode, mtime and link",
+        "{} files, {} directories, {} links, {}: the same in every name, byte, mode, mtime and link, and for \
+         b3sum --check",
         total.files,
         total.directories,
         total.links,
@@ -92,6 +102,44 @@ fn report(total: &tree::Compared, seconds: f64) {
         total.files as f64 / seconds,
         total.bytes as f64 / seconds / (1024.0 * 1024.0),
     );
+}
+
+/// Has a tool that isn't haul read every file and compare it with the receipt; returns how many it read.
+fn check_receipt(receipt: &Path, root: &Path) -> anyhow::Result<u64> {
+    let output = Command::new(b3sum()?)
+        .arg("--check")
+        .arg(receipt)
+        .current_dir(root)
+        .output()
+        .context("could not run b3sum")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        output.status.success(),
+        "b3sum --check: {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(said.lines().filter(|line| line.ends_with(": OK")).count() as u64)
+}
+
+/// The `b3sum` of this machine, or one that is built from crates.io.
+fn b3sum() -> anyhow::Result<PathBuf> {
+    let here = Command::new("b3sum").arg("--version").output();
+    if here.is_ok_and(|output| output.status.success()) {
+        return Ok(PathBuf::from("b3sum"));
+    }
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools");
+    let built = tools.join("bin/b3sum");
+    if !built.is_file() {
+        println!("building b3sum, which checks the receipt");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args(["install", "--quiet", "--locked", "--version", B3SUM, "b3sum", "--root"])
+            .arg(&tools)
+            .status()?;
+        ensure!(status.success(), "b3sum could not be built; install it: cargo install b3sum");
+    }
+    Ok(built)
 }
 
 /// The unpacked sources of every dependency: real trees that are on every machine that builds haul.

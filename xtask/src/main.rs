@@ -1,10 +1,12 @@
-//! Chores of the workspace, one file each: `cargo xtask e2e`, `crowd`, `bench`, `scale`, `torture`, `ci`.
+//! Chores of the workspace, one file each: `cargo xtask e2e`, `crowd`, `bench`, `scale`, `torture`, `dist`,
+//! `ci`.
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
 
 mod bench;
 mod ci;
 mod crowd;
+mod dist;
 mod e2e;
 mod random;
 mod scale;
@@ -28,6 +30,8 @@ enum Chore {
     Timed(bench::timed::Options),
     /// Send a tree again and again while everything goes wrong, and see that nothing is lost.
     Torture(torture::Options),
+    /// Put binaries, man pages and completions together in an archive.
+    Dist(dist::Options),
     /// All checks: formatting, lints, documentation, package, tests, e2e.
     Ci,
 }
@@ -40,6 +44,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Scale(options) => scale::run(&options),
         Chore::Timed(options) => bench::timed::run(&options),
         Chore::Torture(options) => torture::run(&options),
+        Chore::Dist(options) => dist::run(&options),
         Chore::Ci => ci::run(),
     }
 }

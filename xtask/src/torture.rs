@@ -192,13 +192,14 @@ impl<'a> Torture<'a> {
         std::fs::write(logs.join("plan"), text)?;
 
         let mut round = Round::new(setting, plan)?;
+        let litter = round.litter()?;
         let directories = self.source.directories.keys().cloned().chain([String::new()]).collect();
         let others = self.source.links.iter().chain(self.source.directories.keys()).cloned();
         let expected = Expected {
             root: root.clone(),
             old: std::mem::take(&mut self.old),
             new: self.source.files.clone(),
-            others: others.collect(),
+            others: others.chain(litter).collect(),
             directories,
             acks,
         };

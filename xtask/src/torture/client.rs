@@ -1,4 +1,4 @@
-//! One run of `haul put`, and what it tells while it runs.
+//! One run of `haul put` or `haul sync`, and what it tells while it runs.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -69,8 +69,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Starts `haul put` in the directory of the source. What it says is appended to `client.log` and
-    /// `client.out` among the logs.
+    /// Starts haul in the directory of the source. What it says is appended to `client.log` and `client.out`
+    /// among the logs.
     pub(crate) fn start(
         haul: &Path,
         directory: &Path,
@@ -82,8 +82,8 @@ impl Client {
         let (log, copy) = (append("client.log")?, append("client.out")?);
         let mut child = Command::new(haul)
             .current_dir(directory)
-            .args(["put", "--json", "-v"])
             .args(args)
+            .args(["--json", "-v"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -40,6 +40,8 @@ pub(crate) struct Step {
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) server: Vec<String>,
+    /// Clients sync, and remove what the source lacks; otherwise they put.
+    pub(crate) sync: bool,
     /// How long each piece of 16 KiB takes when nothing is wrong: large files take their time then, so
     /// that something can happen to them.
     pub(crate) pace: Duration,
@@ -59,8 +61,9 @@ impl Plan {
         }
         server.extend(["--grace", "500ms"].map(String::from));
         let pace = Duration::from_micros(*random.pick(&[50, 200, 500, 1000]));
+        let sync = random.chance(50);
         let steps = (0..20 + random.below(40)).map(|_| step(&mut random, small)).collect();
-        Self { steps, server, pace, random }
+        Self { steps, server, sync, pace, random }
     }
 }
 

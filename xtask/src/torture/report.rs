@@ -34,6 +34,9 @@ pub(crate) struct Counts {
     /// Large files that a server went on with, in the same run of the client or in a later one.
     pub(crate) gone_on: u64,
     pub(crate) bytes_sent: u64,
+    /// What clients that synced have removed, and found to be there already, in their last runs.
+    pub(crate) removed: u64,
+    pub(crate) unchanged: u64,
     /// Bytes that the relay got from clients, and so everything that was sent.
     pub(crate) relayed: u64,
     /// Acknowledged files that were checked, and their bytes that were read for that.
@@ -80,6 +83,8 @@ impl AddAssign for Counts {
         self.bytes_resumed += other.bytes_resumed;
         self.gone_on += other.gone_on;
         self.bytes_sent += other.bytes_sent;
+        self.removed += other.removed;
+        self.unchanged += other.unchanged;
         self.relayed += other.relayed;
         self.acks_checked += other.acks_checked;
         self.acks_read += other.acks_read;
@@ -135,6 +140,13 @@ impl fmt::Display for Counts {
             self.given_up,
             self.taken_over,
         )?;
+        if self.removed + self.unchanged > 0 {
+            write!(
+                f,
+                "\n  syncs: {} names removed that the source lacked, {} files and links unchanged",
+                self.removed, self.unchanged,
+            )?;
+        }
         let watched = self.watched;
         write!(
             f,

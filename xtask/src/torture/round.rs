@@ -69,6 +69,32 @@ impl<'a> Round<'a> {
         Ok(Self { setting, plan, relay, server, client, killed: false, start_at, ends, counts })
     }
 
+    /// Before anybody looks: puts into the root what the source lacks and a sync has to remove; returns
+    /// its names.
+    pub(crate) fn litter(&mut self) -> anyhow::Result<Vec<String>> {
+        let mut names = Vec::new();
+        if !self.plan.sync {
+            return Ok(names);
+        }
+        let root = &self.setting.root;
+        let known: Vec<_> = self.setting.source.directories.keys().cloned().collect();
+        for index in 0..20 {
+            let directory = &known[self.plan.random.index(known.len())];
+            let name = format!("{directory}/litter{index}");
+            if !root.join(directory).is_dir() {
+                continue;
+            }
+            if index % 2 == 0 {
+                std::fs::write(root.join(&name), "litter")?;
+            } else {
+                std::fs::create_dir_all(root.join(&name).join("in/it"))?;
+                std::fs::write(root.join(&name).join("in/file"), "litter")?;
+            }
+            names.push(name);
+        }
+        Ok(names)
+    }
+
     /// Disturbs, then lets run, then looks whether all is well.
     pub(crate) fn run(&mut self, watcher: &Watcher) -> anyhow::Result<()> {
         let mut done = false;
@@ -130,7 +156,13 @@ impl<'a> Round<'a> {
         Ok(false)
     }
 
-    fn start_client(&mut self, mut args: Vec<String>) -> anyhow::Result<()> {
+    fn start_client(&mut self, options: Vec<String>) -> anyhow::Result<()> {
+        let verb: &[&str] = match (self.plan.sync, self.plan.random.chance(25)) {
+            (false, _) => &["put"],
+            (true, false) => &["sync", "--delete"],
+            (true, true) => &["sync", "--delete", "--checksum"],
+        };
+        let mut args: Vec<String> = verb.iter().map(ToString::to_string).chain(options).collect();
         args.extend([String::from(Tree::NAME), self.relay.address().to_owned()]);
         let Setting { binaries, directory, logs, acks, .. } = &self.setting;
         self.client = Some(Client::start(&binaries.haul, directory, &args, logs, acks)?);
@@ -172,7 +204,10 @@ impl<'a> Round<'a> {
         };
         ensure!(expected, "the client ended with {status}; failed: {:?}", told.failed);
         if status.success() {
-            self.check_summary(&told.summary.context("no summary")?)?;
+            let summary = told.summary.context("no summary")?;
+            self.check_summary(&summary)?;
+            self.counts.removed += summary["removed"].as_u64().unwrap_or(0);
+            self.counts.unchanged += summary["unchanged"].as_u64().unwrap_or(0);
         }
         self.start_at = self.start_at.max(Instant::now());
         self.check_acks("when a client has ended")?;
@@ -182,6 +217,13 @@ impl<'a> Round<'a> {
     /// A run that sent everything has counted everything, and each thing once.
     fn check_summary(&self, summary: &Value) -> anyhow::Result<()> {
         let source = self.setting.source;
+        if self.plan.sync {
+            let fields = ["files", "links", "adjusted", "unchanged"];
+            let found: u64 = fields.iter().filter_map(|field| summary[field].as_u64()).sum();
+            let expected = (source.files.len() + source.links.len()) as u64;
+            ensure!(found == expected, "{found} files and links, not {expected}, in {summary}");
+            return Ok(());
+        }
         for (field, expected) in [
             ("files", source.files.len() as u64),
             ("links", source.links.len() as u64),
