@@ -173,3 +173,71 @@ fn sync_that_is_killed_is_finished_by_the_next() {
     assert_eq!(setting.sync(&["--delete"])["failed"], 0);
     setting.same();
 }
+
+/// What goes, and what is written to, after it was found and before it is sent.
+#[test]
+fn files_that_vanish_or_change_under_way_are_no_failure() {
+    let setting = Setting::start();
+    for index in 0..900 {
+        setting.write(&format!("d/f{index:03}"), &"x".repeat(1000));
+    }
+    setting.write_there("gone", "x");
+    let mut command = std::process::Command::new(&binaries::get().haul);
+    let mut running = command
+        .args(["sync", "--delete", "--connections", "1", "--limit-rate", "300KB"])
+        .arg(setting.source())
+        .arg(setting.server.address())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // All of them were found before the first one is there.
+    haul_tests::eventually("a file is there", || {
+        fs::read_dir(setting.target().join("d")).is_ok_and(|mut files| files.next().is_some())
+    });
+    let (mut vanished, mut changed) = (0, 0);
+    for index in 0..900 {
+        let name = format!("d/f{index:03}");
+        match (setting.there(&name), index % 3) {
+            (true, _) => {}
+            (false, 0) => {
+                fs::remove_file(setting.source().join(&name)).unwrap();
+                vanished += 1;
+            }
+            (false, 1) => {
+                setting.write(&name, "another size");
+                changed += 1;
+            }
+            (false, _) => {}
+        }
+    }
+    assert!(vanished > 0 && changed > 0, "the test needs files that are not sent yet");
+    let mut told = String::new();
+    std::io::Read::read_to_string(&mut running.stderr.take().unwrap(), &mut told).unwrap();
+    assert!(running.wait().unwrap().success(), "{told}");
+    let named = told.matches("gone since it was found").count();
+    assert!(named > 0 && named <= vanished, "{named} of {vanished}: {told}");
+    assert!(!setting.there("gone"), "what has vanished keeps nothing from being removed");
+    // Those that had been read already are removed by the next run.
+    setting.sync(&["--delete"]);
+    setting.same();
+    assert_eq!(setting.sync(&["--delete"])["unchanged"], 900 - vanished);
+}
+
+/// The server tells them in several answers.
+#[test]
+fn many_entries_of_one_directory_are_compared_and_removed() {
+    let setting = Setting::start();
+    fs::create_dir_all(setting.source().join("d")).unwrap();
+    fs::create_dir_all(setting.target().join("d")).unwrap();
+    for index in 0..25_000 {
+        let name = format!("d/{index}");
+        if index % 10 == 0 {
+            fs::File::create(setting.source().join(&name)).unwrap();
+        }
+        fs::File::create(setting.target().join(&name)).unwrap();
+    }
+    let summary = setting.sync(&["--delete"]);
+    assert_eq!((&summary["removed"], &summary["failed"]), (&22_500.into(), &0.into()));
+    setting.same();
+}
