@@ -66,6 +66,7 @@ pub struct Progress {
     found_files: AtomicU64,
     found_bytes: AtomicU64,
     walk_ended: AtomicBool,
+    removing: AtomicBool,
     files: AtomicU64,
     links: AtomicU64,
     directories: AtomicU64,
@@ -106,6 +107,7 @@ impl Progress {
             found_files: zero(),
             found_bytes: zero(),
             walk_ended: AtomicBool::new(false),
+            removing: AtomicBool::new(false),
             files: zero(),
             links: zero(),
             directories: zero(),
@@ -138,6 +140,11 @@ impl Progress {
     pub fn found(&self, bytes: u64) {
         self.found_files.fetch_add(1, Ordering::Relaxed);
         self.found_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What the source lacks is looked for at the server, or no longer.
+    pub fn removing(&self, removing: bool) {
+        self.removing.store(removing, Ordering::Relaxed);
     }
 
     /// Totals are known from now on.

@@ -131,6 +131,7 @@ impl Walk<'_> {
             );
             return Ok(());
         }
+        self.progress.removing(true);
         for (root, found) in plan.roots.iter().zip(found) {
             let mut batch = Vec::with_capacity(BATCH);
             let mut list = |path: PathBuf, name: Option<Name>| {
@@ -154,6 +155,7 @@ impl Walk<'_> {
             self.work.push(batch)?;
         }
         self.work.drain()?;
+        self.progress.removing(false);
         if self.sync.begin_last_round() {
             for root in &plan.roots {
                 self.entries(root, &mut 0)?;

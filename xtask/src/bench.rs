@@ -67,8 +67,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let (work, amounts, rounds): (&[_], _, _) = if options.quick {
         (&QUICK, Amounts { tiny: 20_000, big_mib: 512 }, 3)
     } else {
-        use Workload::{Big, Durable, Far, Share, Tiny, Toolchain};
-        (&[Tiny, Toolchain, Share, Big, Durable, Far], Amounts { tiny: 100_000, big_mib: 4096 }, 5)
+        use Workload::{Big, Durable, Far, Same, SameShare, Share, Tiny, Toolchain};
+        let all = &[Tiny, Toolchain, Share, Big, Durable, Far, Same, SameShare];
+        (all, Amounts { tiny: 100_000, big_mib: 4096 }, 5)
     };
     let rounds = options.rounds.unwrap_or(rounds);
     let mut report = Report::new(rounds)?;

@@ -13,7 +13,7 @@ impl Progress {
         let counts = self.counts();
         let done = counts.files + counts.links + counts.unchanged + counts.adjusted;
         let hashed = self.hashed.load(Ordering::Relaxed);
-        rate.take(counts.bytes_sent, done, hashed);
+        rate.take(counts.bytes_sent, done + counts.removed, hashed);
         let found = self.found_files.load(Ordering::Relaxed);
         // Totals are known when the walk is over, and bytes only where sizes were asked for.
         let known = self.walk_ended.load(Ordering::Relaxed);
@@ -25,6 +25,7 @@ impl Progress {
                 "files_total": known.then_some(found),
                 "bytes_sent": counts.bytes_sent,
                 "bytes_resumed": counts.bytes_resumed,
+                "removed": counts.removed,
                 "bytes_per_second": rate.per_second(),
                 "stalled": rate.stalled(),
             }));
@@ -34,6 +35,9 @@ impl Progress {
         let attempt = self.connections().attempt();
         let speed = match (attempt, rate.per_second()) {
             (Some((attempt, of)), _) => format!("reconnecting ({attempt} of {of})"),
+            _ if self.removing.load(Ordering::Relaxed) => {
+                String::from("looking for what the source lacks")
+            }
             _ if rate.stalled() => String::from("stalled"),
             (None, Some(0)) if rate.hashing() => String::from("comparing what is there already"),
             (None, Some(speed)) => format!("{}/s", format_size(speed, BINARY)),
@@ -42,6 +46,9 @@ impl Progress {
         let mut text = format!("{of}, {}", format_size(counts.bytes_sent, BINARY));
         if counts.bytes_resumed > 0 {
             text.push_str(&format!(" and {} resumed", format_size(counts.bytes_resumed, BINARY)));
+        }
+        if counts.removed > 0 {
+            text.push_str(&format!(", {} removed", counts.removed));
         }
         text.push_str(&format!(", {speed}"));
         if self.view == View::Lines {

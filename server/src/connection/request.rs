@@ -10,11 +10,14 @@ use super::check::Check;
 use super::{Connection, Dialect, Haul};
 use crate::committer::What;
 use crate::pool::{Shared, Worker};
-use crate::store::Change;
+use crate::store::{Change, Enough};
 use crate::uploads::Commit;
 
 /// Bytes of an answer to `list` at which it ends; one more entry always fits a body.
 const LIST_BYTES: usize = 1024 * 1024;
+
+/// Entries of an answer to `list` at which it ends.
+const LIST_ENTRIES: usize = 10_000;
 
 impl Connection {
     /// The first frame of the haul dialect.
@@ -160,18 +163,16 @@ impl Connection {
                 self.answer(id, Reply::Done, &[]);
             }
             Op::List { name, after } => {
-                let (entries, mut more) = store.list(parents, name.as_ref(), after.as_ref())?;
-                let mut body = Vec::new();
-                for entry in &entries {
-                    if body.len() > LIST_BYTES {
-                        more = true;
-                        break;
-                    }
+                let (mut body, mut entries) = (Vec::new(), 0);
+                let more = store.list(parents, name.as_ref(), after.as_ref(), |entry| {
                     // Numbers that the protocol can't say are not of this world; nor is the entry.
                     if let Err(error) = encode_entry(entry, &mut body) {
                         tracing::warn!(name = %entry.name, %error, "not listed");
                     }
-                }
+                    entries += 1;
+                    let is_enough = body.len() > LIST_BYTES || entries == LIST_ENTRIES;
+                    if is_enough { Enough::Yes } else { Enough::No }
+                })?;
                 self.answer(id, Reply::Listed { more }, &body);
             }
             Op::Ping => self.answer(id, Reply::Done, &[]),

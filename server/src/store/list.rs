@@ -1,46 +1,64 @@
 //! Looking: what is in a directory, and whether an entry is what a client holds.
 
-use std::collections::BinaryHeap;
-
 use haul_protocol::{Entry, EntryKind, LinkTarget, Mtime, Name, Verdict};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
 use super::Store;
+use super::ahead::Sorted;
 use super::error::StoreError;
 use super::root::Parents;
 
-/// Entries of one answer to `list`: bounds its memory whatever the directory holds. Every page reads
-/// the whole directory, so a large one should have few.
-const PAGE: usize = 10_000;
+/// Whether a list is long enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Enough {
+    /// No entry more, for now.
+    Yes,
+    /// On with it.
+    No,
+}
 
 impl Store {
-    /// The first entries of a directory (`None`: the root) after the name `after`, sorted by bytes,
-    /// and whether there are more.
+    /// Gives the entries of a directory (`None`: the root) after the name `after`, sorted by bytes, to `each`,
+    /// until that says that it is enough; returns whether there are more.
     pub(crate) fn list(
         &self,
         parents: &Parents<'_>,
         directory: Option<&Name>,
         after: Option<&Name>,
-    ) -> Result<(Vec<Entry>, bool), StoreError> {
+        mut each: impl FnMut(&Entry) -> Enough,
+    ) -> Result<bool, StoreError> {
         let path = directory.map_or(&b""[..], Name::as_bytes);
         let shown = || String::from_utf8_lossy(path).into_owned();
         let failed = |errno| StoreError::at("read directory", shown(), errno);
         let handle = parents.existing(path)?;
-        let mut after = after.map(|name| name.split().1.to_vec());
+        let mut after: Box<[u8]> = after.map_or(&b""[..], |name| name.split().1).into();
+        let mut any = false;
         loop {
-            let (names, more) = page(&handle, directory, after.as_deref()).map_err(failed)?;
-            let mut entries = Vec::with_capacity(names.len());
-            after = names.last().map(|name| name.split().1.to_vec());
-            for name in names {
-                if let Some(Found { kind, mode, mtime }) = look(&handle, &name)? {
-                    entries.push(Entry { name, kind, mode, mtime });
+            let mut sorted = match self.ahead.take(path, &after) {
+                Some(sorted) => sorted,
+                None => Sorted::read(&handle, &after).map_err(failed)?,
+            };
+            while let Some(last) = sorted.next() {
+                let name = match directory {
+                    Some(directory) => directory.join(&last),
+                    None => Name::parse(&last),
+                };
+                after = last;
+                // A path may be too long to be said; and the server's own directory has no name.
+                let Ok(name) = name else { continue };
+                let Some(Found { kind, mode, mtime }) = look(&handle, &name)? else { continue };
+                any = true;
+                if each(&Entry { name, kind, mode, mtime }) == Enough::Yes {
+                    break;
                 }
             }
-            // All of a page may have gone since; a client could not ask on from nothing.
-            if !entries.is_empty() || !more {
-                return Ok((entries, more));
+            let more = sorted.has_more();
+            // All of them may have gone since; a client could not ask on from nothing.
+            if any || !more {
+                self.ahead.keep(path, &after, sorted);
+                return Ok(more);
             }
         }
     }
@@ -96,36 +114,6 @@ impl Store {
             _ => Verdict::Mode,
         }
     }
-}
-
-/// The smallest names after `after` that can be said (a path may be too long to be), sorted, and
-/// whether there are more.
-fn page(
-    handle: &OwnedFd,
-    directory: Option<&Name>,
-    after: Option<&[u8]>,
-) -> Result<(Vec<Name>, bool), Errno> {
-    // One more than a page, the largest on top.
-    let mut smallest: BinaryHeap<Name> = BinaryHeap::new();
-    for entry in rustix::fs::Dir::read_from(handle)? {
-        let entry = entry?;
-        let last = entry.file_name().to_bytes();
-        if matches!(last, b"." | b"..") || after.is_some_and(|after| last <= after) {
-            continue;
-        }
-        let name = match directory {
-            Some(directory) => directory.join(last),
-            None => Name::parse(last),
-        };
-        smallest.extend(name);
-        if smallest.len() > PAGE + 1 {
-            smallest.pop();
-        }
-    }
-    let mut names = smallest.into_sorted_vec();
-    let more = names.len() > PAGE;
-    names.truncate(PAGE);
-    Ok((names, more))
 }
 
 /// What stands under a name.

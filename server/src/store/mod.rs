@@ -3,6 +3,7 @@
 //! Knows names, attributes and bytes; knows nothing of connections or requests. Every path goes
 //! through [`root`], which alone may open one that is not below a handle.
 
+mod ahead;
 mod attributes;
 mod change;
 mod commit;
@@ -37,6 +38,7 @@ pub(crate) use change::Change;
 pub(crate) use error::{OpenError, StoreError};
 pub(crate) use fresh::Fresh;
 pub(crate) use group::Committing;
+pub(crate) use list::Enough;
 pub(crate) use partial::{Flush, Key, Partial};
 pub(crate) use reading::Reading;
 pub(crate) use resume::{Published, Resumed};
@@ -63,6 +65,8 @@ pub(crate) struct Store {
     boot: String,
     space: space::Space,
     mtimes: mtimes::Mtimes,
+    /// Of directories that are being listed.
+    ahead: ahead::Ahead,
     /// Bits that absent modes lose. The process's own umask is 0, so that sent modes are exact.
     umask: Mode,
     _lock: OwnedFd,
@@ -103,6 +107,7 @@ impl Store {
             durable,
             boot: recovered.boot,
             mtimes: mtimes::Mtimes::new(lock),
+            ahead: ahead::Ahead::default(),
             space: space::Space::new(keep_free),
             umask,
             _lock: recovered.lock,

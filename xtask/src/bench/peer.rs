@@ -15,7 +15,7 @@ use super::workload::Workload;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Peer {
-    /// `haul put` to `hauld`.
+    /// `haul put` to `hauld`; `haul sync` if everything is there.
     Haul,
     /// `rsync -a` to an rsync daemon.
     Rsync,
@@ -37,7 +37,7 @@ pub(crate) enum Peer {
 
 /// Which peer does which work. Those that send one file at a time don't send trees, and what needs
 /// other programs' patience is not asked for all that others have shown.
-const MATRIX: [(Workload, &[Peer]); 6] = {
+const MATRIX: [(Workload, &[Peer]); 8] = {
     use Peer::{Classic, Cp, Curl, Haul, Lftp, Rsync, Scp, Socat, Tar};
     [
         (Workload::Tiny, &[Haul, Rsync, Tar, Cp, Lftp, Scp]),
@@ -46,6 +46,8 @@ const MATRIX: [(Workload, &[Peer]); 6] = {
         (Workload::Big, &[Haul, Rsync, Tar, Cp, Curl, Socat, Scp, Classic]),
         (Workload::Durable, &[Haul, Rsync]),
         (Workload::Far, &[Haul, Rsync, Tar]),
+        (Workload::Same, &[Haul, Rsync]),
+        (Workload::SameShare, &[Haul, Rsync]),
     ]
 };
 
@@ -63,6 +65,8 @@ pub(crate) struct Place<'a> {
     pub(crate) port: u16,
     /// Whether everything is flushed.
     pub(crate) durable: bool,
+    /// Whether everything is there already.
+    pub(crate) is_there: bool,
 }
 
 impl Place<'_> {
@@ -223,7 +227,8 @@ impl Peer {
         };
         match self {
             Self::Haul => {
-                command.args(["put", "--quiet"]).arg(source).arg(format!("127.0.0.1:{port}"));
+                command.arg(if at.is_there { "sync" } else { "put" });
+                command.arg("--quiet").arg(source).arg(format!("127.0.0.1:{port}"));
             }
             Self::Rsync => {
                 command.args(["-a", "--whole-file"]);

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::line;
 use super::peer::{Peer, Place, peers_of};
 use super::timed::{Figures, Timed};
-use super::workload::{Amounts, Workload, count, sample, warm};
+use super::workload::{Amounts, Workload, copy, count, sample, warm};
 use crate::random::Random;
 
 /// A peer that would need longer for all does this part of the work, once.
@@ -159,8 +159,14 @@ impl<'a> Race<'a> {
         let durable = self.workload == Workload::Durable;
         // Free in this moment, which is enough on one machine.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let place = Place { binaries: self.binaries, directory: turn.path(), port, durable };
+        let is_there = self.workload.is_there();
+        let place =
+            Place { binaries: self.binaries, directory: turn.path(), port, durable, is_there };
         fs::create_dir(place.target())?;
+        let name = source.file_name().unwrap_or_default();
+        if is_there {
+            copy(source, &place.target().join(name))?;
+        }
         let server = match peer.server(source, &place)? {
             Some(command) => {
                 let mut server = Timed::start(&command, &turn.path().join("server"))?;
@@ -189,7 +195,7 @@ impl<'a> Race<'a> {
             Some(server) if peer.server_ends() => client.ended.max(server.ended),
             _ => client.ended,
         };
-        let arrived = place.target().join(source.file_name().unwrap_or_default());
+        let arrived = place.target().join(name);
         if peer.keeps_attributes() {
             tree::compare(source, &arrived)?;
         } else {

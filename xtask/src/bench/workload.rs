@@ -14,7 +14,7 @@ use crate::random::Random;
 
 /// A kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Workload {
     /// 100,000 small files in 1,000 directories.
     Tiny,
@@ -28,6 +28,10 @@ pub(crate) enum Workload {
     Durable,
     /// 10,000 small files and one of 256 MiB over a line of 50 ms each way.
     Far,
+    /// 100,000 small files that are all there already.
+    Same,
+    /// `/usr/share`, all of it there already.
+    SameShare,
 }
 
 /// How much of the work is done.
@@ -47,19 +51,26 @@ impl Workload {
             Self::Big => "big",
             Self::Durable => "durable",
             Self::Far => "far",
+            Self::Same => "same",
+            Self::SameShare => "same-share",
         }
+    }
+
+    /// Whether everything has arrived before.
+    pub(crate) fn is_there(self) -> bool {
+        matches!(self, Self::Same | Self::SameShare)
     }
 
     /// Makes the source in `directory`, under the workload's name.
     pub(crate) fn make(self, directory: &Path, amounts: Amounts) -> anyhow::Result<PathBuf> {
         let source = directory.join(self.name());
         match self {
-            Self::Tiny => small(&source, amounts.tiny)?,
+            Self::Tiny | Self::Same => small(&source, amounts.tiny)?,
             Self::Toolchain => {
                 let output = Command::new("rustc").args(["--print", "sysroot"]).output()?;
                 copy(Path::new(String::from_utf8(output.stdout)?.trim()), &source)?;
             }
-            Self::Share => copy(Path::new("/usr/share"), &source)?,
+            Self::Share | Self::SameShare => copy(Path::new("/usr/share"), &source)?,
             Self::Big => noise(&source, amounts.big_mib)?,
             Self::Durable => small(&source, 5000)?,
             Self::Far => {
@@ -115,7 +126,7 @@ fn noise_block(len: usize) -> Vec<u8> {
     (0..len / 8).flat_map(|_| random.next().to_le_bytes()).collect()
 }
 
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     let status = Command::new("cp").arg("-a").arg(from).arg(to).status()?;
     ensure!(status.success(), "cp ended with {status}");
     Ok(())
