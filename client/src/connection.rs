@@ -94,6 +94,8 @@ pub struct Connection<'a> {
     batch: VecDeque<Item>,
     /// Items that the server is asked about next.
     gathered: check::Gathered,
+    /// Items that it was asked about and has not told.
+    asked: usize,
     /// The body that is being read.
     body: Body,
     /// The body of the answer that is being read.
@@ -130,6 +132,7 @@ impl<'a> Connection<'a> {
             max_file: hello.limits.max_file,
             batch: VecDeque::new(),
             gathered: check::Gathered::default(),
+            asked: 0,
             body: Body::default(),
             answer: None,
             progress: false,
@@ -214,7 +217,7 @@ impl<'a> Connection<'a> {
     }
 
     fn has_room(&self) -> bool {
-        self.book.has_room(MAX_BODY_LEN)
+        self.book.has_room(MAX_BODY_LEN) && self.asked < check::MOST
     }
 
     fn next(&mut self) -> Option<Task> {

@@ -189,9 +189,10 @@ impl Connection<'_> {
         }
     }
 
-    fn refused(&self, pending: Pending, refusal: Refusal) {
+    fn refused(&mut self, pending: Pending, refusal: Refusal) {
         match pending {
             Pending::Check(items) => {
+                self.asked -= items.len();
                 for item in items {
                     self.give_up(item, &FileError::Refused(refusal.clone()));
                 }

@@ -17,6 +17,9 @@ use crate::work::{Item, Kind, Stated};
 /// Bytes of entries at which a request ends; one more always fits a body.
 const FULL: usize = 1024 * 1024;
 
+/// Items that the server may be asked about at once: some MiB here. More would not make a long line faster.
+pub(super) const MOST: usize = 8192;
+
 /// Bytes that are hashed before the connection is looked after.
 const SLICE: u64 = 8 * 1024 * 1024;
 
@@ -108,6 +111,7 @@ impl Connection<'_> {
         if items.is_empty() {
             return Ok(());
         }
+        self.asked += items.len();
         self.enter(Pending::Check(items), &Op::Check, lines.len() as u64)?;
         self.link.out().extend_from_slice(&lines);
         Ok(())
@@ -153,6 +157,7 @@ impl Connection<'_> {
     /// The server's verdicts, one letter for each item.
     pub(super) fn checked(&mut self, items: Vec<Item>, letters: &[u8]) {
         let sync = self.run.sync;
+        self.asked -= items.len();
         let (mut settled, mut opened) = (0, None);
         for (index, mut item) in items.into_iter().enumerate() {
             let letter = letters.get(index).copied().unwrap_or(b'?');
