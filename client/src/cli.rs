@@ -41,6 +41,15 @@ pub enum Command {
     /// destination without --delete, but what is of another kind there (a file where a directory comes) is
     /// replaced.
     Sync(Sync),
+    /// Give a directory its next version, whole: every reader sees the old one or the new one, and nothing in
+    /// between.
+    ///
+    /// The tree is put together where nobody sees it: what is unchanged is taken from the present version by
+    /// the server, the rest is sent. Then the two change places in one step. The version before stays at the
+    /// server until the next publish, for readers that have it open and for --rollback. If anything could not
+    /// be read or sent, nothing is published; run again, it goes on where it stopped.
+    #[command(allow_missing_positional = true)]
+    Publish(Publish),
     /// Compare a source with what the server has, byte for byte; nothing is changed.
     ///
     /// Both sides read every file. One line on standard output for each name that is `missing` at the
@@ -166,6 +175,57 @@ pub struct SyncOptions {
     /// What of that is sent.
     #[command(flatten)]
     pub send: Send,
+
+    /// How to go about it.
+    #[command(flatten)]
+    pub how: How,
+
+    /// How much to tell.
+    #[command(flatten)]
+    pub tell: Tell,
+}
+
+/// `haul publish`.
+#[derive(Debug, Args)]
+pub struct Publish {
+    /// The directory whose contents become the next version, with or without a `/` after it.
+    #[arg(value_name = "SRC", required_unless_present = "rollback")]
+    pub source: Option<PathBuf>,
+
+    /// The directory at the server, as for `haul put`; not the server's root itself.
+    #[arg(value_name = "DEST")]
+    pub destination: Destination,
+
+    /// Let the version before the present one take its place again; once more brings the other one back.
+    #[arg(long, conflicts_with_all = ["source", "checksum", "dry_run", "receipt", "files_from", "exclude", "include",
+          "exclude_from", "links"])]
+    pub rollback: bool,
+
+    /// What is published, and how.
+    #[command(flatten)]
+    pub options: PublishOptions,
+}
+
+/// The options of `haul publish`.
+#[derive(Debug, Default, Args)]
+pub struct PublishOptions {
+    /// Compare files with the present version by the digests of their bytes, which both sides read, and not by
+    /// mtime.
+    #[arg(long, short)]
+    pub checksum: bool,
+
+    /// Only tell what would be sent or missing in the next version and why; nothing is changed.
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+
+    /// Write the digest of each file that is sent to FILE, for `b3sum --check` in the server's root. With
+    /// --checksum also of each that is taken over.
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub receipt: Option<PathBuf>,
+
+    /// What of the source is meant.
+    #[command(flatten)]
+    pub choice: Choice,
 
     /// How to go about it.
     #[command(flatten)]

@@ -19,6 +19,8 @@ pub struct Committed {
     pub receipt: Option<Receipt>,
     /// Files and links are removed here.
     pub remove_source: bool,
+    /// What all names are below.
+    pub below: Option<Name>,
 }
 
 impl Committed {
@@ -45,9 +47,13 @@ impl Committed {
 
     /// The server has a file with this digest.
     pub fn verified(&self, path: &Path, name: &Name, digest: Digest, progress: &Progress) {
-        if let Some(receipt) = &self.receipt
-            && let Err(error) = receipt.add(name, digest)
-        {
+        let Some(receipt) = &self.receipt else { return };
+        let added = match self.below.as_ref().map(|below| below.join(name.as_bytes())) {
+            None => receipt.add(name, digest),
+            Some(Ok(name)) => receipt.add(&name, digest),
+            Some(Err(_)) => Err(ReceiptError::Name),
+        };
+        if let Err(error) = added {
             progress.failed(path, &format_args!("arrived, but is not in the receipt: {error}"));
         }
     }

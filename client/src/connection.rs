@@ -46,6 +46,8 @@ enum Pending {
     Check(Vec<Item>),
     /// A directory that is looked through.
     List(Item),
+    /// The swap of versions.
+    Publish(Item),
     /// An announced large file.
     Open(Item, Source),
     Part(Arc<Large>, usize, Cv),
@@ -64,6 +66,7 @@ impl Pending {
             }
             Self::Check(_)
             | Self::List(_)
+            | Self::Publish(_)
             | Self::Open(..)
             | Self::Commit(_)
             | Self::Abort(_)
@@ -118,10 +121,14 @@ impl<'a> Connection<'a> {
         poller: &'a mut Poller,
     ) -> Result<Self, ConnectionError> {
         let mut link = Link::new(socket, poller, run.timeout, run.limit.as_ref());
-        let who = hello::Who { client: &run.client, identity: Some(&run.identity), slot };
+        let publish = run.sync.publishes();
+        let who = hello::Who { client: &run.client, identity: Some(&run.identity), publish, slot };
         let hello = hello::hello(&mut link, &who, &|| run.is_over())?;
         if run.committed.remove_source && hello.durability != GROUP {
             return Err(ConnectionError::NotDurable(hello.durability));
+        }
+        if !run.sync.entered(hello.tree) {
+            return Err(ConnectionError::VersionGone);
         }
         run.announced(hello.durability);
         Ok(Self {

@@ -175,6 +175,11 @@ pub enum ConnectionError {
          a hauld with --durability group"
     )]
     NotDurable(String),
+    /// The tree of this run is not there any more.
+    #[error(
+        "another run has begun or published a version meanwhile; nothing of this one is; run it again"
+    )]
+    VersionGone,
     /// The system gave no means to wait for a connection.
     #[error("could not wait for a connection: {0}")]
     Poller(io::Error),
@@ -198,6 +203,7 @@ impl ConnectionError {
             Self::Unreachable { .. } | Self::Lost(_) | Self::Closed | Self::Silent(_) => true,
             Self::GaveUp { .. }
             | Self::NotDurable(_)
+            | Self::VersionGone
             | Self::Encode(_)
             | Self::Poller(_)
             | Self::Protocol(_)

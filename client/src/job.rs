@@ -5,14 +5,19 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Weak;
 
+use haul_protocol::Op;
+
 use crate::classic;
-use crate::cli::{Choice, How, PutOptions, Send, SyncOptions, Tell, VerifyOptions};
+use crate::cli::{
+    Choice, How, Publish, PublishOptions, PutOptions, Send, SyncOptions, Tell, VerifyOptions,
+};
 use crate::committed::{Committed, Receipt};
 use crate::destination::Destination;
 use crate::exit;
 use crate::filter::Filter;
 use crate::interrupt::Interrupt;
-use crate::plan::{Plan, PlanError};
+use crate::once;
+use crate::plan::{Plan, PlanError, Root};
 use crate::progress::{Progress, View};
 use crate::stdin;
 use crate::summary::Summary;
@@ -34,7 +39,11 @@ pub fn put(
         let job = || {
             let plan = plan(sources, destination, rename.as_deref(), choice)?;
             let sync = sending(choice, send)?;
-            let committed = Committed { remove_source: *remove_source, receipt: receipt(send)? };
+            let committed = Committed {
+                remove_source: *remove_source,
+                receipt: receipt(send.receipt.as_deref())?,
+                below: None,
+            };
             Ok(Job { plan, destination, classic: *classic, how, sync, committed, tell: *tell })
         };
         carry_out(job(), interrupt)
@@ -73,7 +82,8 @@ pub fn sync(
         sync.by_digest = options.checksum;
         let delete = options.delete.then(|| Delete::new(options.force_delete, options.max_delete));
         sync.delete = delete;
-        let committed = Committed { remove_source: false, receipt: receipt(send)? };
+        let committed =
+            Committed { receipt: receipt(send.receipt.as_deref())?, ..Committed::default() };
         Ok(Job { plan, destination, classic: false, how, sync, committed, tell: *tell })
     };
     carry_out(job(), interrupt)
@@ -102,6 +112,49 @@ pub fn verify(
     carry_out(job(), interrupt)
 }
 
+/// Carries `haul publish` out, and returns the exit code.
+///
+/// # Errors
+/// If threads can't be had.
+pub fn publish(words: &Publish, interrupt: &Interrupt) -> anyhow::Result<u8> {
+    let Publish { source, destination, rollback, options } = words;
+    let Some(name) = &destination.path else {
+        return Ok(wrong(
+            &"publish gives a directory its next version, and the server's root is none: HOST/DIR",
+        ));
+    };
+    let source = match source {
+        Some(source) if !rollback => source,
+        _ => {
+            let rollback = Op::Rollback { name: name.clone() };
+            return once::ask(&destination.server, &[(name.to_string(), rollback)], interrupt);
+        }
+    };
+    if !source.is_dir() {
+        return Ok(wrong(&format_args!("{} is not a directory", source.display())));
+    }
+    let PublishOptions { checksum, dry_run, receipt: file, choice, how, tell } = options;
+    let job = || {
+        let send = Send { dry_run: *dry_run, ..Send::default() };
+        let mut sync = sending(choice, &send)?;
+        (sync.only_changed, sync.by_digest) = (true, *checksum);
+        // In a tree that was left by an earlier run there may be more than is wanted.
+        sync.delete = choice.files_from.is_none().then(|| Delete::new(true, None));
+        // In a dry run the present version is looked at, as if it were to be synced.
+        sync.publish = (!dry_run).then(|| name.clone());
+        let target = dry_run.then(|| name.clone());
+        let root = Root { source: source.clone(), target, contents: true };
+        let mut plan = Plan { roots: vec![root], named: None };
+        if let Some(list) = &choice.files_from {
+            plan = plan.only(list, choice.null).map_err(|error| error.to_string())?;
+        }
+        let receipt = receipt(file.as_deref())?;
+        let committed = Committed { receipt, below: Some(name.clone()), remove_source: false };
+        Ok(Job { plan, destination, classic: false, how, sync, committed, tell: *tell })
+    };
+    carry_out(job(), interrupt)
+}
+
 /// What goes where.
 fn plan(
     sources: &[PathBuf],
@@ -125,8 +178,8 @@ fn sending(choice: &Choice, send: &Send) -> Result<Sync, String> {
     Ok(sync)
 }
 
-fn receipt(send: &Send) -> Result<Option<Receipt>, String> {
-    send.receipt.as_deref().map(Receipt::create).transpose().map_err(|error| error.to_string())
+fn receipt(path: Option<&Path>) -> Result<Option<Receipt>, String> {
+    path.map(Receipt::create).transpose().map_err(|error| error.to_string())
 }
 
 /// What one command asks for.
@@ -169,7 +222,8 @@ fn carry_out(job: Result<Job<'_>, String>, interrupt: &Interrupt) -> anyhow::Res
         tell(&format_args!("haul: the receipt is not complete: {error}"));
     }
     let counts = progress.counts();
-    let summary = Summary::new(counts, progress.elapsed(), outcome.durability, interrupted, sync);
+    let summary = Summary::new(counts, progress.elapsed(), outcome.durability, interrupted, sync)
+        .published(progress.is_published());
     if options.json {
         summary.print_json();
     } else if !options.quiet {

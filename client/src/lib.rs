@@ -23,6 +23,7 @@ pub mod limit;
 pub mod ls;
 pub mod named;
 pub mod offline;
+pub mod once;
 pub mod plan;
 pub mod poller;
 pub mod progress;

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         Command::Sync(sync) => {
             job::sync(&sync.source, &sync.destination, &sync.options, &interrupt)
         }
+        Command::Publish(publish) => job::publish(publish, &interrupt),
         Command::Verify(verify) => {
             job::verify(&verify.source, &verify.destination, &verify.options, &interrupt)
         }

@@ -83,6 +83,7 @@ pub struct Progress {
     removed: AtomicU64,
     adjusted: AtomicU64,
     different: AtomicU64,
+    published: AtomicBool,
     limit_told: AtomicBool,
     over: Mutex<bool>,
     ended: Condvar,
@@ -124,6 +125,7 @@ impl Progress {
             removed: zero(),
             adjusted: zero(),
             different: zero(),
+            published: AtomicBool::new(false),
             limit_told: AtomicBool::new(false),
             over: Mutex::new(false),
             ended: Condvar::new(),
@@ -236,6 +238,17 @@ impl Progress {
     pub fn adjusted(&self, name: &dyn Display) {
         self.adjusted.fetch_add(1, Ordering::Relaxed);
         self.name(name);
+    }
+
+    /// The next version has taken the present one's place.
+    pub fn published(&self) {
+        self.published.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has.
+    #[must_use]
+    pub fn is_published(&self) -> bool {
+        self.published.load(Ordering::Relaxed)
     }
 
     /// Source and server differ in a name. A result, so on standard output.

@@ -4,8 +4,6 @@ mod complete;
 mod line;
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::sync::Weak;
-use std::time::Duration;
 
 use haul_protocol::{Name, Op};
 use rustyline::Editor;
@@ -13,20 +11,15 @@ use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 
 use crate::cli;
-use crate::connection::ask::{Asking, Said};
 use crate::destination::Destination;
 use crate::interrupt::Interrupt;
 use crate::job::{self, tell};
-use crate::poller::Poller;
-use crate::{exit, ls};
+use crate::{exit, ls, once};
 use complete::Completion;
 use line::{Command, Word, parse};
 
 /// What the prompt looks like, as in the classic tutorial.
 const PROMPT: &str = ">>: ";
-
-/// How long a server may be silent that is asked to make a directory.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 const HELP: &str = "\
 put FILE...          upload files and directories (quote names with spaces)
@@ -119,7 +112,13 @@ impl Prompt<'_> {
             Word::Mkdir { paths } => {
                 let named = |path: &String| below(destination, Some(path));
                 let paths: Vec<_> = paths.iter().map(named).collect::<Result<_, _>>()?;
-                make_directories(&paths, interrupt)
+                let make = |path: Destination| {
+                    let name = path.path?;
+                    let about = name.to_string();
+                    Some((about, Op::Mkdir { name, mode: None, replace: false }))
+                };
+                let requests: Vec<_> = paths.into_iter().filter_map(make).collect();
+                once::ask(&destination.server, &requests, interrupt)
             }
         }
     }
@@ -136,34 +135,4 @@ fn below(destination: &Destination, path: Option<&str>) -> anyhow::Result<Destin
     };
     let name = name.map_err(|error| anyhow::anyhow!("{path}: {error}"))?;
     Ok(Destination { server: destination.server.clone(), path: Some(name) })
-}
-
-/// Makes directories, and returns the exit code.
-fn make_directories(paths: &[Destination], interrupt: &Interrupt) -> anyhow::Result<u8> {
-    let Some(Destination { server, .. }) = paths.first() else { return Ok(exit::OK) };
-    let mut poller = Poller::new()?;
-    interrupt.begin(Weak::new());
-    let over = || interrupt.is_set();
-    let mut code = exit::OK;
-    let mut make = || {
-        let mut asking = Asking::connect(server, &mut poller, TIMEOUT, &over)?;
-        for name in paths.iter().filter_map(|path| path.path.as_ref()) {
-            asking.ask(&Op::Mkdir { name: name.clone(), mode: None, replace: false })?;
-            if let Said::Refused(refusal) = asking.answer()?.1 {
-                tell(&format_args!("haul: {name}: refused by the server: {refusal}"));
-                code = exit::FAILED;
-            }
-        }
-        Ok(())
-    };
-    let made: Result<(), crate::error::ConnectionError> = make();
-    let interrupted = interrupt.end();
-    Ok(match made {
-        Ok(()) => code,
-        Err(_) if interrupted => exit::INTERRUPTED,
-        Err(error) => {
-            tell(&format_args!("haul: {error}"));
-            exit::UNREACHABLE
-        }
-    })
 }

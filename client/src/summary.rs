@@ -21,6 +21,9 @@ pub struct Summary {
     interrupted: bool,
     /// Nothing was done: the counts say what would be.
     dry_run: bool,
+    /// The next version has taken the present one's place.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    published: bool,
     #[serde(skip)]
     verify: bool,
 }
@@ -37,7 +40,23 @@ impl Summary {
     ) -> Self {
         let seconds = elapsed.as_secs_f64();
         let (verify, dry_run) = (sync.verify, sync.dry_run && !sync.verify);
-        Self { event: "summary", counts, seconds, durability, interrupted, dry_run, verify }
+        let published = false;
+        Self {
+            event: "summary",
+            counts,
+            seconds,
+            durability,
+            interrupted,
+            dry_run,
+            published,
+            verify,
+        }
+    }
+
+    /// With whether the next version has taken the present one's place.
+    #[must_use]
+    pub fn published(self, published: bool) -> Self {
+        Self { published, ..self }
     }
 
     /// As one object on standard output.
@@ -135,6 +154,9 @@ impl std::fmt::Display for Summary {
         if counts.special_bits_dropped > 0 {
             let dropped = plural(counts.special_bits_dropped, "mode", "modes");
             write!(f, ", {dropped} without setuid, setgid or sticky")?;
+        }
+        if self.published {
+            f.write_str("; published")?;
         }
         match self.durability.as_deref() {
             Some(level) if !self.dry_run => write!(f, "; durability {level}"),

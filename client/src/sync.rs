@@ -5,8 +5,10 @@ use std::fs::Metadata;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clap::ValueEnum;
+use haul_protocol::{Name, Publish, Tree};
 
 use crate::filter::Filter;
 
@@ -25,6 +27,10 @@ pub struct Sync {
     pub verify: bool,
     /// What becomes of symbolic links of the source.
     pub links: Links,
+    /// This directory at the server gets its next version.
+    pub publish: Option<Name>,
+    /// What that tree is called, once the server has said it.
+    tree: Mutex<Option<Tree>>,
     /// What the source lacks is removed.
     pub delete: Option<Delete>,
     /// What is left out, on both sides.
@@ -91,11 +97,44 @@ impl Sync {
             dry_run: false,
             verify: false,
             links: Links::Copy,
+            publish: None,
+            tree: Mutex::new(None),
             delete: None,
             filter,
             conflicts: AtomicU64::new(0),
             last_round: AtomicBool::new(false),
         }
+    }
+
+    fn tree(&self) -> MutexGuard<'_, Option<Tree>> {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a connection says of the next version that it is about.
+    #[must_use]
+    pub fn publishes(&self) -> Option<Publish> {
+        let name = self.publish.clone()?;
+        Some(Publish { name, tree: self.tree().map(|tree| tree.token) })
+    }
+
+    /// The server has said which tree it is; returns whether it is that of the run.
+    #[must_use]
+    pub fn entered(&self, tree: Option<Tree>) -> bool {
+        let mut known = self.tree();
+        match (&*known, tree) {
+            (_, None) => self.publish.is_none(),
+            (Some(known), Some(tree)) => known.token == tree.token,
+            (None, Some(_)) => {
+                *known = tree;
+                self.publish.is_some()
+            }
+        }
+    }
+
+    /// Whether there may be something in the tree that the source lacks.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.tree().is_some_and(|tree| tree.resumed)
     }
 
     /// Whether the server is asked what it has before anything is sent.

@@ -36,7 +36,10 @@ pub fn walk(plan: &Plan, work: &Work, progress: &Progress, sync: &Sync) -> Resul
     let walk = Walk { work, progress, sync, sizes: progress.wants_sizes() };
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
-        return walk.named(root, &mut names);
+        walk.named(root, &mut names)?;
+        walk.publish(plan)?;
+        work.close();
+        return Ok(());
     }
     let mut room = REMEMBERED;
     let mut found = Vec::new();
@@ -45,13 +48,16 @@ pub fn walk(plan: &Plan, work: &Work, progress: &Progress, sync: &Sync) -> Resul
     }
     progress.walk_ended();
     work.drain()?;
-    if let Some(delete) = &sync.delete {
+    if let Some(delete) = &sync.delete
+        && (sync.publish.is_none() || sync.is_resumed())
+    {
         walk.remove(plan, &found, delete)?;
     }
     for (root, found) in plan.roots.iter().zip(&found).filter(|_| !sync.verify) {
         walk.directories(root, found)?;
     }
     work.drain()?;
+    walk.publish(plan)?;
     work.close();
     Ok(())
 }
@@ -163,6 +169,30 @@ impl Walk<'_> {
             self.work.drain()?;
         }
         Ok(())
+    }
+
+    /// Everything is in the next version: it is published, if nothing has failed.
+    fn publish(&self, plan: &Plan) -> Result<(), Stopped> {
+        let (Some(name), Some(root)) = (&self.sync.publish, plan.roots.first()) else {
+            return Ok(());
+        };
+        if self.progress.counts().failed > 0 {
+            self.progress.message(&format_args!(
+                "haul: nothing is published, because of what failed above; {name} is as it was"
+            ));
+            return Ok(());
+        }
+        match root.source.metadata() {
+            Ok(metadata) => {
+                let kind = Kind::Publish(attributes(&metadata));
+                self.work.push(vec![Item::new(root.source.clone(), name.clone(), kind)])?;
+                self.work.drain()
+            }
+            Err(error) => {
+                self.progress.failed(&root.source, &FileError::local("look at")(error));
+                Ok(())
+            }
+        }
     }
 
     /// Every directory once more, children before parents. Those that are remembered are not searched
@@ -289,9 +319,7 @@ impl Walk<'_> {
             self.directory(root, path, &mut batch)?;
         }
         self.work.push(batch)?;
-        self.work.drain()?;
-        self.work.close();
-        Ok(())
+        self.work.drain()
     }
 
     /// What a name in a list stands for, if it is to be sent.

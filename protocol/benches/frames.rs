@@ -44,6 +44,7 @@ fn decode_put(bencher: Bencher<'_, '_>) {
         client: String::from("bench"),
         slot: 0,
         identity: None,
+        publish: None,
         must: Vec::new(),
     };
     let mut first = Vec::new();

@@ -26,6 +26,10 @@ pub fn hello(hello: &Hello, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     check_text("agent", &hello.agent)?;
     check_text("client", &hello.client)?;
     check_text("identity", hello.identity.as_deref().unwrap_or("none"))?;
+    let (filename, filename_b64) = match &hello.publish {
+        Some(publish) => forms(publish.name.as_bytes()),
+        None => (None, None),
+    };
     frame(
         &RequestHeader {
             cmd: Some(Text::from("hello")),
@@ -34,6 +38,9 @@ pub fn hello(hello: &Hello, out: &mut Vec<u8>) -> Result<(), EncodeError> {
             client: Some(Text::from(hello.client.as_str())),
             slot: Some(hello.slot),
             identity: hello.identity.as_deref().map(Text::from),
+            filename,
+            filename_b64,
+            upload: hello.publish.as_ref().and_then(|publish| publish.tree),
             must: Some(hello.must.iter().map(|entry| Text::from(entry.as_str())).collect()),
             ..RequestHeader::default()
         },
@@ -118,6 +125,15 @@ pub fn request(id: u64, length: u64, op: &Op, out: &mut Vec<u8>) -> Result<(), E
             "remove"
         }
         Op::Check => "check",
+        Op::Adopt => "adopt",
+        Op::Publish { attributes } => {
+            with(&mut header, attributes);
+            "publish"
+        }
+        Op::Rollback { name } => {
+            named(&mut header, name);
+            "rollback"
+        }
         Op::List { name, after } => {
             if let Some(name) = name {
                 named(&mut header, name);
@@ -171,6 +187,9 @@ pub fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<(), EncodeError> {
             header.agent = Some(Text::from(hello.agent.as_str()));
             header.limits = Some(hello.limits);
             header.durability = Some(Text::from(hello.durability.as_str()));
+            if let Some(tree) = hello.tree {
+                (header.upload, header.resumed) = (Some(tree.token), Some(tree.resumed));
+            }
             header.features =
                 Some(hello.features.iter().map(|name| Text::from(name.as_str())).collect());
         }

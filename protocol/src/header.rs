@@ -174,6 +174,8 @@ pub(crate) struct AnswerHeader<'a> {
     pub(crate) part_size: Option<u64>,
     #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
     pub(crate) more: Option<bool>,
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
+    pub(crate) resumed: Option<bool>,
     #[serde(
         borrow,
         default,

@@ -52,8 +52,8 @@ pub use digest::{Cv, Digest, FileHasher, Geometry, GeometryError, PartHasher, To
 pub use entry::{Entry, EntryKind, decode_entry, encode_entry};
 pub use error::{DecodeError, EncodeError, NameError, OrderError, ParseHexError, Place};
 pub use message::{
-    Answer, Attributes, Classic, FirstOrLater, Hello, Mtime, Op, Reply, Request, ServerHello,
-    ServerLimits, Wanted,
+    Answer, Attributes, Classic, FirstOrLater, Hello, Mtime, Op, Publish, Reply, Request,
+    ServerHello, ServerLimits, Tree, Wanted,
 };
 pub use name::{LinkTarget, Name};
 pub use pending::{Requester, Responder};

@@ -44,8 +44,28 @@ pub struct Hello {
     /// Who the client is across its runs: a later run resumes what an earlier one of the same
     /// identity left. `None`: nobody but this run.
     pub identity: Option<String>,
+    /// The connection is about the next version of a directory, and all names in it are below that.
+    pub publish: Option<Publish>,
     /// Features without which the client can't go on.
     pub must: Vec<String>,
+}
+
+/// Which directory gets a next version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publish {
+    /// Its name.
+    pub name: Name,
+    /// What an earlier answer to `hello` has called the tree, if there was one in this run.
+    pub tree: Option<Token>,
+}
+
+/// The tree that becomes the next version of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tree {
+    /// What it is called.
+    pub token: Token,
+    /// It was begun by an earlier run, and may hold what nobody wants any more.
+    pub resumed: bool,
 }
 
 /// The limits that a server announces.
@@ -93,6 +113,8 @@ pub struct ServerHello {
     pub limits: ServerLimits,
     /// What an acknowledgement promises: `none` or `group`.
     pub durability: String,
+    /// Answers [`Hello::publish`].
+    pub tree: Option<Tree>,
     /// Features beyond this version's, by name.
     pub features: Vec<String>,
 }
@@ -180,6 +202,19 @@ pub enum Op {
     /// Which of the entries in the body are missing or different? Answered with a letter for each, see
     /// [`Verdict`](crate::Verdict).
     Check,
+    /// As [`Check`](Self::Check), in the next version of a directory; what is the same in the present one is
+    /// taken over.
+    Adopt,
+    /// The next version is complete: it takes the place of the present one, whole.
+    Publish {
+        /// Mode and mtime of the directory itself.
+        attributes: Attributes,
+    },
+    /// The version before the present one takes its place again.
+    Rollback {
+        /// The directory.
+        name: Name,
+    },
     /// What is in a directory? Answered with entries, sorted by the bytes of their names.
     List {
         /// The directory; absent: the root.

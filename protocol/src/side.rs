@@ -10,7 +10,8 @@ use crate::field::{Text, link, name, parse};
 use crate::header::{AnswerHeader, CommandHeader, RequestHeader};
 use crate::limits::MAX_BODY_LEN;
 use crate::message::{
-    Answer, Attributes, Classic, FirstOrLater, Hello, Op, Reply, Request, ServerHello, Wanted,
+    Answer, Attributes, Classic, FirstOrLater, Hello, Op, Publish, Reply, Request, ServerHello,
+    Tree, Wanted,
 };
 use crate::name::Name;
 
@@ -87,8 +88,11 @@ fn is_hello(header: &[u8]) -> bool {
     read.is_ok_and(|header| header.cmd.is_some_and(|cmd| cmd.0 == "hello"))
 }
 
-fn hello(header: RequestHeader<'_>) -> Result<Hello, DecodeError> {
+fn hello(mut header: RequestHeader<'_>) -> Result<Hello, DecodeError> {
+    let named = name("filename", &(header.filename.take(), header.filename_b64.take()))
+        .map_err(|error| DecodeError::Json(error.to_string()))?;
     Ok(Hello {
+        publish: named.map(|name| Publish { name, tree: header.upload }),
         version: need("hello", "version", header.version)?,
         agent: need("hello", "agent", header.agent)?.0.into_owned(),
         client: need("hello", "client", header.client)?.0.into_owned(),
@@ -121,7 +125,7 @@ fn op(
         Err(error) => return Ok(Err(bad_name(&error))),
     };
     let wrong = |message: &str| Ok(Err(Refusal::new(Code::BadRequest, message)));
-    let has_body = matches!(command, "put" | "part" | "check");
+    let has_body = matches!(command, "put" | "part" | "check" | "adopt");
     let op = match command {
         "put" => {
             let size = need(command, "filesize", header.filesize)?;
@@ -173,6 +177,9 @@ fn op(
         }
         "remove" => Op::Remove { name: need(command, "filename", named)? },
         "check" => Op::Check,
+        "adopt" => Op::Adopt,
+        "publish" => Op::Publish { attributes },
+        "rollback" => Op::Rollback { name: need(command, "filename", named)? },
         "list" => match name("after", &(header.after.take(), header.after_b64.take())) {
             Err(error) => return Ok(Err(bad_name(&error))),
             Ok(after) => Op::List { name: named, after },
@@ -209,6 +216,9 @@ impl Headers for Answers {
                 agent: need("hello", "agent", header.agent)?.0.into_owned(),
                 limits: need("hello", "limits", header.limits)?,
                 durability: need("hello", "durability", header.durability)?.0.into_owned(),
+                tree: header
+                    .upload
+                    .map(|token| Tree { token, resumed: header.resumed.unwrap_or(false) }),
                 features: texts(header.features),
             }),
             (None, Some(id), None, None) => Answer::Ack(id),

@@ -15,6 +15,7 @@ mod ownership;
 pub mod partials;
 mod poller;
 mod pool;
+mod publications;
 mod queue;
 mod reply;
 mod server;

@@ -18,6 +18,7 @@ use crate::fence::Fences;
 use crate::links::Symlinks;
 use crate::listen::Listener;
 use crate::poller::{Interest, Poller};
+use crate::publications::Publications;
 use crate::slots::{FIRST_OTHER_KEY, Slot, Slots};
 use crate::store::{Fresh, Parents, Store};
 use crate::streams::Streams;
@@ -47,6 +48,7 @@ pub(crate) struct Bounds {
 pub(crate) struct Shared {
     pub(crate) store: Arc<Store>,
     pub(crate) uploads: Uploads,
+    pub(crate) publications: Publications,
     pub(crate) fences: Fences,
     /// Makes changes durable; `None` if nobody waits for the disk.
     pub(crate) committer: Option<Committer>,
@@ -71,7 +73,9 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Worker<'a> {
     pub(crate) shared: &'a Shared,
-    pub(crate) parents: Parents<'a>,
+    pub(crate) parents: Parents,
+    /// While a connection has its turn that is about the next version of a directory: the present one.
+    pub(crate) present: Option<Parents>,
     pub(crate) fresh: Fresh<'a>,
     pub(crate) buffer: Vec<u8>,
 }
@@ -91,6 +95,7 @@ impl Shared {
         Ok(Self {
             store,
             uploads: Uploads::default(),
+            publications: Publications::default(),
             fences: Fences::default(),
             committer: (config.durability == Durability::Group).then(Committer::new),
             slots: Slots::default(),
@@ -201,6 +206,7 @@ impl<'a> Worker<'a> {
         Self {
             shared,
             parents: shared.store.parents(),
+            present: None,
             fresh: Fresh::new(&shared.store),
             buffer: vec![0; BUFFER_LEN],
         }

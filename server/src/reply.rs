@@ -17,7 +17,9 @@ impl From<StoreError> for Refusal {
             StoreError::Uncertain { .. } => Code::Uncertain,
             StoreError::Spoiled { .. } | StoreError::Replaced { .. } => Code::UnknownUpload,
             StoreError::Permission { .. } => Code::Permission,
-            StoreError::NotFound { .. } => Code::NotFound,
+            StoreError::NotFound { .. } | StoreError::NoVersion { .. } => Code::NotFound,
+            StoreError::Publishing { .. } => Code::Busy,
+            StoreError::VersionGone { .. } => Code::TakenOver,
             StoreError::Io { .. } | StoreError::Group { .. } => Code::Io,
         };
         let retry = code.retry() || matches!(error, StoreError::Group { .. });

@@ -1,41 +1,56 @@
-//! The sweeper: one thread that removes expired partials now and then.
+//! The sweeper: one thread that removes what nobody needs any more. Trees that were thrown away it removes at
+//! once, expired partials and versions now and then.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::pool::Shared;
+use crate::store::Rung;
 
-/// How often it looks.
+/// How often it looks for what has expired.
 const EVERY: Duration = Duration::from_secs(300);
 
 /// The running sweeper.
 #[derive(Debug)]
 pub(crate) struct Sweeper {
-    /// Dropped to stop it.
-    stop: Sender<()>,
+    shared: Arc<Shared>,
     thread: JoinHandle<()>,
 }
 
 impl Sweeper {
     /// Starts it.
     pub(crate) fn start(shared: Arc<Shared>, keep: Duration) -> io::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
-        let thread = thread::Builder::new().name(String::from("sweeper")).spawn(move || {
-            while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                shared.uploads.sweep(&shared.store, keep);
-            }
-        })?;
-        Ok(Self { stop, thread })
+        let ours = Arc::clone(&shared);
+        let thread =
+            thread::Builder::new().name(String::from("sweeper")).spawn(move || run(&ours, keep))?;
+        Ok(Self { shared, thread })
     }
 
     /// Ends it and waits.
     pub(crate) fn stop(self) {
-        drop(self.stop);
+        self.shared.store.trash.bell.stop();
         if self.thread.join().is_err() {
             tracing::error!("the sweeper has panicked");
+        }
+    }
+}
+
+fn run(shared: &Shared, keep: Duration) {
+    loop {
+        if let Err(errno) = shared.store.trash.empty() {
+            tracing::warn!(%errno, "could not remove a tree that nobody needs; trying again later");
+        }
+        match shared.store.trash.bell.wait(EVERY) {
+            Rung::Stop => return,
+            Rung::Look => {}
+            Rung::Not => {
+                shared.uploads.sweep(&shared.store, keep);
+                if let Err(errno) = shared.store.forget_versions(keep) {
+                    tracing::warn!(%errno, "could not look for expired versions");
+                }
+            }
         }
     }
 }

@@ -96,7 +96,7 @@ impl Uploads {
     pub(crate) fn open(
         &self,
         store: &Arc<Store>,
-        parents: &Parents<'_>,
+        parents: &Parents,
         (client, identity): (&str, &str),
         wanted: Wanted,
     ) -> Result<(Token, Geometry, Bitmap), Refusal> {
@@ -252,7 +252,7 @@ impl Table {
 
 fn open_files(
     store: &Arc<Store>,
-    parents: &Parents<'_>,
+    parents: &Parents,
     key: &Key,
     wanted: &Wanted,
     geometry: Geometry,
@@ -282,7 +282,7 @@ fn open_files(
     }
 }
 
-fn random_token() -> Result<Token, Refusal> {
+pub(crate) fn random_token() -> Result<Token, Refusal> {
     let mut token = [0; 16];
     getrandom::fill(&mut token)
         .map_err(|error| Refusal::new(Code::Io, format_args!("no random bytes: {error}")))?;

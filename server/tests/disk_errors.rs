@@ -83,6 +83,7 @@ impl Client {
             client: local.to_string(),
             slot: 0,
             identity: Some(String::from("me")),
+            publish: None,
             must: Vec::new(),
         };
         let mut out = Vec::new();

@@ -109,7 +109,13 @@ impl Connection<'_> {
                     Kind::File => progress.file_done(&item.name, size),
                     Kind::Link => progress.link_done(&item.name),
                     Kind::Attributes(_) => progress.directory_done(&item.name),
-                    Kind::Directory(_) | Kind::List(_) => {}
+                    Kind::Directory(_) | Kind::List(_) | Kind::Publish(_) => {}
+                    // Nobody has seen it.
+                    Kind::Remove(above) if self.run.sync.publish.is_some() => {
+                        if let Some(above) = above {
+                            self.gone(above, true);
+                        }
+                    }
                     Kind::Remove(above) => {
                         progress.removed(&item.name);
                         if let Some(above) = above {
@@ -128,6 +134,7 @@ impl Connection<'_> {
             // None of these is a change.
             Pending::Check(_)
             | Pending::List(_)
+            | Pending::Publish(_)
             | Pending::Open(..)
             | Pending::Commit(_)
             | Pending::Abort(_)
@@ -184,6 +191,11 @@ impl Connection<'_> {
                 Ok(())
             }
             (Pending::List(item), Reply::Listed { more }) => self.listed(item, &body, more),
+            (Pending::Publish(_), Reply::Done) => {
+                self.run.progress.published();
+                self.run.work.settle(1);
+                Ok(())
+            }
             (Pending::Ping, Reply::Done) => Ok(()),
             _ => Err(ProtocolError::Kind.into()),
         }
@@ -202,7 +214,9 @@ impl Connection<'_> {
                 self.list_over(&item, refusal.code == Code::NotFound);
                 self.run.work.settle(1);
             }
-            Pending::List(item) => self.give_up(item, &FileError::Refused(refusal)),
+            Pending::List(item) | Pending::Publish(item) => {
+                self.give_up(item, &FileError::Refused(refusal));
+            }
             // It has come since the first walk, and nothing was put into it.
             Pending::Item(Item { kind: Kind::Attributes(_), .. }, _)
                 if refusal.code == Code::NotFound =>

@@ -60,7 +60,7 @@ impl<'a> Asking<'a> {
             ConnectionError::Poller(std::io::Error::other(format!("no random bytes: {error}")))
         })?;
         let client = haul_protocol::Token(client).to_string();
-        let who = Who { client: &client, identity: None, slot: 0 };
+        let who = Who { client: &client, identity: None, publish: None, slot: 0 };
         let hello = hello(&mut link, &who, over)?;
         let book = Requester::new(&hello.limits);
         Ok(Self { link, book, over, unfinished: None, ready: VecDeque::new() })

@@ -92,6 +92,10 @@ impl Connection<'_> {
                 continue;
             }
             let Some(mut item) = self.batch.pop_front() else { break };
+            // What is the same is taken over at once, so bytes have to be known by then.
+            let sync = self.run.sync;
+            item.by_digest |=
+                sync.by_digest && sync.publish.is_some() && matches!(item.kind, Kind::File);
             if item.by_digest {
                 match Source::open(&item.path, self.run.sync.links) {
                     Ok(source) => {
@@ -112,7 +116,8 @@ impl Connection<'_> {
             return Ok(());
         }
         self.asked += items.len();
-        self.enter(Pending::Check(items), &Op::Check, lines.len() as u64)?;
+        let op = if self.run.sync.publish.is_some() { Op::Adopt } else { Op::Check };
+        self.enter(Pending::Check(items), &op, lines.len() as u64)?;
         self.link.out().extend_from_slice(&lines);
         Ok(())
     }

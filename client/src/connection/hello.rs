@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use haul_protocol::{
-    Answer, Event, Hello, ServerHello, encode,
+    Answer, Event, Hello, Publish, ServerHello, encode,
     limits::{MAX_BODY_LEN, VERSION},
 };
 
@@ -22,6 +22,8 @@ pub(super) struct Who<'a> {
     pub(super) client: &'a str,
     /// The same in all runs of this user; only who uploads large files needs one.
     pub(super) identity: Option<&'a str>,
+    /// The next version of a directory that it is about.
+    pub(super) publish: Option<Publish>,
     /// What the server knows the connection by.
     pub(super) slot: usize,
 }
@@ -41,7 +43,9 @@ pub(super) fn hello(
         client: who.client.to_owned(),
         slot: who.slot as u64,
         identity: who.identity.map(str::to_owned),
-        must: Vec::new(),
+        // A server that does not know it would take the names for others.
+        must: who.publish.iter().map(|_| String::from("publish")).collect(),
+        publish: who.publish.clone(),
     };
     encode::hello(&hello, link.out())?;
     let deadline = Instant::now() + HELLO;

@@ -69,7 +69,9 @@ impl Connection<'_> {
                     work.put_back(self.number, items);
                     true
                 }
-                Pending::List(item) => self.item_lost(item, most, reason, &mut left.items),
+                Pending::List(item) | Pending::Publish(item) => {
+                    self.item_lost(item, most, reason, &mut left.items)
+                }
                 Pending::Ping => true,
             };
             left.culprit_gone |= !spared;

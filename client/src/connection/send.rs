@@ -79,6 +79,10 @@ impl Connection<'_> {
                 Op::Setattr { name, is_file: false, attributes: *attributes }
             }
             Kind::Remove(_) => Op::Remove { name },
+            Kind::Publish(attributes) => {
+                let op = Op::Publish { attributes: *attributes };
+                return Ok(self.request(Pending::Publish(item.clone()), &op)?);
+            }
             Kind::List(listing) => {
                 let (name, after) = (listing.name.clone(), listing.after.clone());
                 return Ok(self.request(Pending::List(item.clone()), &Op::List { name, after })?);
@@ -143,7 +147,7 @@ impl Connection<'_> {
                     self.gone(above, true);
                 }
             }
-            Kind::List(_) => {}
+            Kind::List(_) | Kind::Publish(_) => {}
         }
         self.run.work.settle(1);
         Ok(())

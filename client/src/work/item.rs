@@ -59,7 +59,8 @@ impl Item {
     /// Whether the server was not asked what it has of it, and could be.
     #[must_use]
     pub fn is_unchecked(&self) -> bool {
-        self.verdict.is_none() && !matches!(self.kind, Kind::List(_) | Kind::Remove(_))
+        self.verdict.is_none()
+            && !matches!(self.kind, Kind::List(_) | Kind::Remove(_) | Kind::Publish(_))
     }
 
     /// Whether the server has the bytes of this file already, and only its mode or mtime differ; what they
@@ -104,6 +105,8 @@ pub enum Kind {
     Attributes(Attributes),
     /// What is in a directory at the server, to remove what the source lacks.
     List(Box<Listing>),
+    /// The next version is complete; mode and mtime of the directory itself.
+    Publish(Attributes),
     /// Something at the server that the source lacks; and the directory that it is in, if that goes too.
     Remove(Option<Arc<Doomed>>),
 }

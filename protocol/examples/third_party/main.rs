@@ -29,6 +29,7 @@ fn main() -> Result<()> {
         client: "random for each run".to_string(),
         slot: 0,
         identity: None,
+        publish: None,
         must: Vec::new(),
     };
     encode::hello(&hello, &mut client.wire)?;

@@ -53,6 +53,7 @@ impl Server {
                         agent: "toy/0.1".to_string(),
                         limits: ServerLimits::default(),
                         durability: "none".to_string(),
+                        tree: None,
                         features: Vec::new(),
                     };
                     encode::answer(&Answer::Hello(hello), &mut out)?;

@@ -115,7 +115,7 @@ proptest! {
 
 fn sound_hello() -> Hello {
     let (agent, client) = ("test/1".to_string(), "c".to_string());
-    Hello { version: 1, agent, client, slot: 0, identity: None, must: Vec::new() }
+    Hello { version: 1, agent, client, slot: 0, identity: None, publish: None, must: Vec::new() }
 }
 
 #[test]
@@ -160,6 +160,7 @@ fn what_no_decoder_takes_is_not_encoded() {
         agent: "a".to_string(),
         limits: ServerLimits { max_file: u64::MAX, ..ServerLimits::default() },
         durability: "none".to_string(),
+        tree: None,
         features: Vec::new(),
     });
     assert_eq!(encode::answer(&hello, &mut Vec::new()), out_of_range("limits", u64::MAX));

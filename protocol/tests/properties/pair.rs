@@ -42,7 +42,15 @@ impl<'a> Pair<'a> {
     fn new(plans: &'a [Plan], limits: &ServerLimits) -> Self {
         let mut to_server = Vec::new();
         let (agent, client) = ("test/1".to_string(), "c".to_string());
-        let hello = Hello { version: 1, agent, client, slot: 0, identity: None, must: Vec::new() };
+        let hello = Hello {
+            version: 1,
+            agent,
+            client,
+            slot: 0,
+            identity: None,
+            publish: None,
+            must: Vec::new(),
+        };
         encode::hello(&hello, &mut to_server).expect("a sound hello");
         Self {
             plans,

@@ -2,7 +2,7 @@
 
 use haul_protocol::{
     Answer, Attributes, Code, Cv, Digest, Entry, EntryKind, Hello, LinkTarget, Mtime, Name, Op,
-    Refusal, Reply, ServerHello, ServerLimits, Token, Wanted, limits,
+    Publish, Refusal, Reply, ServerHello, ServerLimits, Token, Tree, Wanted, limits,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -59,8 +59,11 @@ fn token() -> impl Strategy<Value = Token> {
 }
 
 pub(crate) fn hello() -> impl Strategy<Value = Hello> {
-    (number(), text(), text(), number(), option::of(text()), vec(".{0,9}", 0..3)).prop_map(
-        |(version, agent, client, slot, identity, must)| Hello {
+    let publish = (name(), option::of(token())).prop_map(|(name, tree)| Publish { name, tree });
+    let rest = (option::of(text()), option::of(publish), vec(".{0,9}", 0..3));
+    (number(), text(), text(), number(), rest).prop_map(
+        |(version, agent, client, slot, (identity, publish, must))| Hello {
+            publish,
             version,
             agent,
             client,
@@ -97,6 +100,8 @@ pub(crate) fn request(max_body: usize) -> impl Strategy<Value = (Op, Vec<u8>)> {
         (name(), any::<bool>(), attributes())
             .prop_map(|(name, is_file, attributes)| { Op::Setattr { name, is_file, attributes } }),
         (option::of(name()), option::of(name())).prop_map(|(name, after)| Op::List { name, after }),
+        attributes().prop_map(|attributes| Op::Publish { attributes }),
+        name().prop_map(|name| Op::Rollback { name }),
         Just(Op::Ping),
     ];
     prop_oneof![
@@ -144,11 +149,18 @@ pub(crate) fn answer() -> impl Strategy<Value = (Answer, Vec<u8>)> {
         any::<bool>().prop_map(|more| Reply::Listed { more }),
     ];
     let bodiless = prop_oneof![
-        (number(), text(), server_limits(), text(), vec(".{0,9}", 0..3)).prop_map(
-            |(version, agent, limits, durability, features)| {
-                Answer::Hello(ServerHello { version, agent, limits, durability, features })
-            }
-        ),
+        (
+            number(),
+            text(),
+            server_limits(),
+            text(),
+            option::of((token(), any::<bool>())),
+            vec(".{0,9}", 0..3)
+        )
+            .prop_map(|(version, agent, limits, durability, tree, features)| {
+                let tree = tree.map(|(token, resumed)| Tree { token, resumed });
+                Answer::Hello(ServerHello { version, agent, limits, durability, tree, features })
+            }),
         number().prop_map(Answer::Ack),
         (number(), refusal()).prop_map(|(id, refusal)| Answer::Refused { id, refusal }),
     ];

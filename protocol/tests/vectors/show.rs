@@ -17,6 +17,12 @@ pub(crate) fn request(header: &FirstOrLater) -> Value {
             if let Some(identity) = &hello.identity {
                 object.insert("identity".into(), json!(identity));
             }
+            if let Some(publish) = &hello.publish {
+                bytes(&mut object, "filename", publish.name.as_bytes());
+                if let Some(tree) = publish.tree {
+                    object.insert("upload".into(), json!(tree.to_string()));
+                }
+            }
             object.insert("must".into(), json!(hello.must));
             Value::Object(object)
         }
@@ -51,15 +57,27 @@ pub(crate) fn request(header: &FirstOrLater) -> Value {
 /// The object for a header that a client has read.
 pub(crate) fn answer(header: &Answer) -> Value {
     match header {
-        Answer::Hello(ServerHello { version, agent, limits, durability, features }) => json!({
-            "is": "hello", "version": version, "agent": agent, "durability": durability,
-            "features": features,
-            "limits": {
-                "max_header": limits.max_header, "max_body": limits.max_body,
-                "window_requests": limits.window_requests, "window_bytes": limits.window_bytes,
-                "max_file": limits.max_file,
-            },
-        }),
+        Answer::Hello(ServerHello { version, agent, limits, durability, tree, features }) => {
+            let mut all = object("hello");
+            let mut set = |field: &str, value: Value| drop(all.insert(field.into(), value));
+            set("version", json!(version));
+            set("agent", json!(agent));
+            set("durability", json!(durability));
+            set("features", json!(features));
+            set(
+                "limits",
+                json!({
+                    "max_header": limits.max_header, "max_body": limits.max_body,
+                    "window_requests": limits.window_requests, "window_bytes": limits.window_bytes,
+                    "max_file": limits.max_file,
+                }),
+            );
+            if let Some(tree) = tree {
+                set("upload", json!(tree.token.to_string()));
+                set("resumed", json!(tree.resumed));
+            }
+            Value::Object(all)
+        }
         Answer::Ack(id) => json!({ "is": "ack", "id": id }),
         Answer::Refused { id, refusal } => json!({
             "is": "refused", "id": id, "code": refusal.code.as_str(),
@@ -90,6 +108,9 @@ fn asked(op: &Op) -> Map<String, Value> {
         Op::Setattr { .. } => "setattr",
         Op::Remove { .. } => "remove",
         Op::Check => "check",
+        Op::Adopt => "adopt",
+        Op::Publish { .. } => "publish",
+        Op::Rollback { .. } => "rollback",
         Op::List { .. } => "list",
         Op::Ping => "ping",
     });
@@ -144,7 +165,8 @@ fn named(op: &Op) -> (Option<&Name>, Attributes) {
             (Some(name), *attributes)
         }
         Op::Open(wanted) => (Some(&wanted.name), wanted.attributes),
-        Op::Remove { name } => (Some(name), Attributes::default()),
+        Op::Remove { name } | Op::Rollback { name } => (Some(name), Attributes::default()),
+        Op::Publish { attributes } => (None, *attributes),
         Op::Mkdir { name, mode, .. } => (Some(name), Attributes { mode: *mode, mtime: None }),
         Op::Symlink { name, mtime, .. } => (Some(name), Attributes { mode: None, mtime: *mtime }),
         Op::List { name, .. } => (name.as_ref(), Attributes::default()),

@@ -125,8 +125,15 @@ impl Connection {
                 return self.complete(what, Err(refusal));
             }
         };
-        let Some(committer) = &shared.committer else {
-            let result = shared.store.apply(&worker.parents, change);
+        // What is not seen yet needs no flush of its own: all of it is flushed before it is seen. The swap itself
+        // is about the real names.
+        let unseen = self.version().is_some() && !matches!(change, Change::Version(_));
+        let Some(committer) = shared.committer.as_ref().filter(|_| !unseen) else {
+            let result = match &change {
+                _ if unseen => shared.store.apply_unseen(&worker.parents, change),
+                Change::Version(_) => shared.store.apply(&shared.store.parents(), change),
+                _ => shared.store.apply(&worker.parents, change),
+            };
             drop(leave);
             if let Some(publishing) = publishing {
                 shared.uploads.published(&shared.store, publishing, result.is_ok());

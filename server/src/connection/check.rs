@@ -1,4 +1,4 @@
-//! Comparing: the entries of a `check`, and the files whose digests are in it.
+//! Comparing: the entries of a `check` or an `adopt`, and the files that have to be read for them.
 //!
 //! Entries are compared as they come. Files are read when all have come, a little in each turn of the
 //! connection, so that one with terabytes to be read keeps no worker from others; meanwhile nothing
@@ -6,11 +6,13 @@
 
 use std::collections::VecDeque;
 
-use haul_protocol::{Code, Digest, EntryKind, Name, Refusal, Reply, Verdict, decode_entry, limits};
+use haul_protocol::{
+    Code, Digest, Entry, EntryKind, Refusal, Reply, Verdict, decode_entry, limits,
+};
 
 use super::Connection;
 use crate::pool::Worker;
-use crate::store::Reading;
+use crate::store::{Adopted, Change, Copying, Reading};
 use crate::streams::Place;
 
 /// What opening a file counts for beside its bytes, so that a turn ends with empty ones as well.
@@ -20,6 +22,8 @@ const OPENING: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Check {
     pub(super) id: u64,
+    /// What is the same in the present version of the directory is taken over into the next one.
+    adopt: bool,
     /// The line that has no end yet.
     line: Vec<u8>,
     /// The letter of each verdict: far fewer bytes than the lines, whose number the body bounds. That of
@@ -28,22 +32,32 @@ pub(super) struct Check {
     /// Files to be read.
     unread: VecDeque<Unread>,
     /// The first of them, once it is open.
-    reading: Option<(Reading, Place)>,
+    reading: Option<(Read, Place)>,
 }
 
-/// A file whose digest was stated and that differs in nothing before that.
+/// A file that has to be read for its verdict.
 #[derive(Debug)]
 struct Unread {
     /// Which letter is its.
     index: usize,
-    name: Name,
+    entry: Entry,
     size: u64,
-    digest: Digest,
+    /// To be compared, if it was stated.
+    digest: Option<Digest>,
+    /// It is that of the present version, and this is how it differs; if its bytes are right, it is taken over.
+    present: Option<Verdict>,
+}
+
+/// How a file is read.
+#[derive(Debug)]
+enum Read {
+    Hash(Box<Reading>),
+    Copy(Box<Copying>),
 }
 
 impl Check {
-    pub(super) fn new(id: u64) -> Self {
-        Self { id, ..Self::default() }
+    pub(super) fn new(id: u64, adopt: bool) -> Self {
+        Self { id, adopt, ..Self::default() }
     }
 
     /// Compares the entries that end in the next bytes of the body.
@@ -63,49 +77,162 @@ impl Check {
             }
             let entry =
                 decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
-            let verdict = worker.shared.store.compare(&worker.parents, &entry)?;
-            if let EntryKind::File { size, digest: Some(digest) } = entry.kind
-                && matches!(verdict, Verdict::Same | Verdict::Mtime | Verdict::Mode)
-            {
-                let (index, name) = (self.letters.len(), entry.name);
-                self.unread.push_back(Unread { index, name, size, digest });
-            }
+            let verdict = self.compare(entry, worker)?;
             self.letters.push(verdict.letter());
         }
         Ok(())
     }
 
+    /// The verdict of an entry, unless its file has to be read; then what it will be if the bytes are right.
+    fn compare(&mut self, entry: Entry, worker: &Worker<'_>) -> Result<Verdict, Refusal> {
+        let store = &worker.shared.store;
+        let verdict = store.compare(&worker.parents, &entry)?;
+        if let EntryKind::Link { target } = &entry.kind
+            && verdict != Verdict::Same
+            && let Some(present) = worker.present.as_ref().filter(|_| self.adopt)
+            && store.compare(present, &entry)? == Verdict::Same
+        {
+            let (name, target) = (entry.name.clone(), target.clone());
+            let link = Change::Link { name, target, mtime: entry.mtime };
+            return Ok(match store.apply_unseen(&worker.parents, link) {
+                Ok(()) => Verdict::Same,
+                Err(_) => verdict,
+            });
+        }
+        let EntryKind::File { size, digest } = entry.kind else { return Ok(verdict) };
+        let index = self.letters.len();
+        if may_be_same(verdict) && (digest.is_some() || !self.adopt || verdict == Verdict::Same) {
+            if digest.is_some() {
+                self.unread.push_back(Unread { index, entry, size, digest, present: None });
+            }
+            return Ok(verdict);
+        }
+        let Some(present) = worker.present.as_ref().filter(|_| self.adopt) else {
+            return Ok(verdict);
+        };
+        // What a directory is in the way of can't be taken over.
+        let there = match verdict {
+            Verdict::Kind => return Ok(verdict),
+            _ => store.compare(present, &entry)?,
+        };
+        match (there, digest) {
+            (Verdict::Same | Verdict::Mode, None) => {
+                match store.adopt(present, &worker.parents, &entry, size, there)? {
+                    Adopted::Yes => Ok(Verdict::Same),
+                    Adopted::No => Ok(verdict),
+                    Adopted::Copying(_) => {
+                        // Opened again when it is its turn: what waits holds no open file.
+                        let present = Some(there);
+                        self.unread.push_back(Unread { index, entry, size, digest, present });
+                        Ok(Verdict::Same)
+                    }
+                }
+            }
+            (there, Some(_)) if may_be_same(there) => {
+                let present = Some(there);
+                self.unread.push_back(Unread { index, entry, size, digest, present });
+                Ok(Verdict::Same)
+            }
+            _ => Ok(verdict),
+        }
+    }
+
     /// Reads on; returns what that counts for. 0: everything is compared.
     fn read(&mut self, worker: &mut Worker<'_>) -> Result<usize, Refusal> {
         let Some(unread) = self.unread.front() else { return Ok(0) };
-        let mut counts = 0;
-        if self.reading.is_none() {
+        let Some((read, _)) = &mut self.reading else {
             let busy = || Refusal::new(Code::Busy, "too many files are open at once");
             let place = worker.shared.streams.begin().ok_or_else(busy)?;
-            let opened = worker.shared.store.read(&worker.parents, &unread.name, unread.size)?;
-            self.reading = opened.map(|reading| (reading, place));
-            counts = OPENING;
-        }
-        let digest = match &mut self.reading {
-            None => None,
-            Some((reading, _)) => {
-                let (len, over) = reading.advance(&mut worker.buffer);
-                counts += len;
-                if !over {
-                    return Ok(counts.max(1));
-                }
-                reading.digest()
+            match unread.open(worker)? {
+                Opened::Read(read) => self.reading = Some((read, place)),
+                Opened::Decided(right) => self.settle(right),
             }
+            return Ok(OPENING);
         };
-        if digest != Some(unread.digest)
+        let (len, over) = match read {
+            Read::Hash(reading) => reading.advance(&mut worker.buffer),
+            Read::Copy(copying) => copying.advance(&mut worker.buffer)?,
+        };
+        if !over {
+            return Ok(len.max(1));
+        }
+        match self.reading.take() {
+            Some((Read::Hash(reading), _)) => {
+                let right = reading.digest() == unread.digest;
+                match (right, unread.present) {
+                    (true, Some(there)) => self.take_over(there, worker)?,
+                    (right, _) => self.settle(right),
+                }
+            }
+            Some((Read::Copy(copying), _)) => {
+                copying.publish(&worker.parents)?;
+                self.settle(true);
+            }
+            None => {}
+        }
+        Ok(len.max(1))
+    }
+
+    /// The first file that waits has the right bytes in the present version.
+    fn take_over(&mut self, there: Verdict, worker: &Worker<'_>) -> Result<(), Refusal> {
+        let (Some(unread), Some(present)) = (self.unread.front_mut(), &worker.present) else {
+            return Ok(());
+        };
+        let store = &worker.shared.store;
+        match store.adopt(present, &worker.parents, &unread.entry, unread.size, there)? {
+            Adopted::Yes => self.settle(true),
+            Adopted::No => self.settle(false),
+            // Not to be compared any more, and next to be copied.
+            Adopted::Copying(_) => unread.digest = None,
+        }
+        Ok(())
+    }
+
+    /// The first file that waits is decided.
+    fn settle(&mut self, right: bool) {
+        if let Some(unread) = self.unread.pop_front()
+            && !right
             && let Some(letter) = self.letters.get_mut(unread.index)
         {
             *letter = Verdict::Digest.letter();
         }
-        self.reading = None;
-        self.unread.pop_front();
-        Ok(counts.max(1))
     }
+}
+
+/// What came of opening a file that waits.
+enum Opened {
+    Read(Read),
+    /// Whether it is right is known without.
+    Decided(bool),
+}
+
+impl Unread {
+    fn open(&self, worker: &Worker<'_>) -> Result<Opened, Refusal> {
+        let store = &worker.shared.store;
+        let (name, size) = (&self.entry.name, self.size);
+        let hash = |parents| {
+            let reading = store.read(parents, name, size)?;
+            Ok(reading.map_or(Opened::Decided(false), |reading| {
+                Opened::Read(Read::Hash(Box::new(reading)))
+            }))
+        };
+        match (worker.present.as_ref().zip(self.present), self.digest) {
+            (None, _) => hash(&worker.parents),
+            (Some((present, _)), Some(_)) => hash(present),
+            (Some((present, there)), None) => {
+                Ok(match store.adopt(present, &worker.parents, &self.entry, size, there)? {
+                    Adopted::Copying(copying) => Opened::Read(Read::Copy(copying)),
+                    Adopted::Yes => Opened::Decided(true),
+                    Adopted::No => Opened::Decided(false),
+                })
+            }
+        }
+    }
+}
+
+/// Whether only mode and mtime may differ, as far as is known without reading.
+fn may_be_same(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Same | Verdict::Mtime | Verdict::Mode)
 }
 
 impl Connection {

@@ -20,7 +20,7 @@ impl Connection {
         mode: Option<u32>,
         worker: &mut Worker<'_>,
     ) {
-        if worker.shared.committer.is_none() {
+        if worker.shared.committer.is_none() || self.version().is_some() {
             let mut taken = worker.fresh.directory(&worker.parents, &name, mode);
             if !taken {
                 self.publish_fresh(worker);
@@ -107,7 +107,11 @@ impl Connection {
         let ids = std::mem::take(&mut self.fresh);
         let results: Vec<Result<(), Refusal>> = match haul.fence.enter() {
             Ok(_leave) => {
-                let results = worker.fresh.publish(&worker.parents).into_iter();
+                let results = match self.version() {
+                    Some(_) => worker.fresh.publish(&worker.parents),
+                    None => worker.fresh.publish_guarded(&worker.parents),
+                };
+                let results = results.into_iter();
                 results.map(|result| result.map_err(Refusal::from)).collect()
             }
             Err(refusal) => {

@@ -27,6 +27,7 @@ use crate::deadline::Deadline;
 use crate::fence::{self, Fence};
 use crate::poller::Interest;
 use crate::pool::{Shared, Worker};
+use crate::store::Version;
 use body::Sink;
 use check::Check;
 use outbox::Outbox;
@@ -93,6 +94,8 @@ struct Haul {
     client: String,
     slot: u64,
     identity: String,
+    /// The next version of a directory, which all names are below.
+    version: Option<Arc<Version>>,
     fence: Arc<Fence>,
     responder: Responder,
 }
@@ -153,6 +156,7 @@ impl Connection {
     /// Runs until there is nothing to do or others are due.
     pub(crate) fn turn(&mut self, worker: &mut Worker<'_>) -> Next {
         let mut left = TURN_BYTES;
+        self.enter_version(worker);
         let next = loop {
             match self.step(worker, &mut left) {
                 Step::Again => {}
@@ -172,8 +176,27 @@ impl Connection {
                 }
             }
         };
+        if worker.present.take().is_some() || self.version().is_some() {
+            worker.parents = worker.shared.store.parents();
+        }
         worker.parents.clear();
         next
+    }
+
+    /// The next version of a directory that this connection is about.
+    fn version(&self) -> Option<&Arc<Version>> {
+        match &self.dialect {
+            Dialect::Haul(haul) => haul.version.as_ref(),
+            Dialect::Unknown | Dialect::Classic => None,
+        }
+    }
+
+    /// From here to the end of the turn, names are below the next version, if the connection is about one.
+    fn enter_version(&self, worker: &mut Worker<'_>) {
+        if let Some(version) = self.version() {
+            worker.parents = version.parents();
+            worker.present = version.present();
+        }
     }
 
     /// Writes what waits to be written, then reads and decodes once.
@@ -254,6 +277,9 @@ impl Connection {
         if let Dialect::Haul(haul) = &self.dialect {
             shared.fences.leave(&haul.client, haul.slot, self.key);
             shared.uploads.disconnected(&haul.client);
+            if let Some(version) = &haul.version {
+                shared.publications.leave(&haul.client, version);
+            }
         }
     }
 
@@ -328,7 +354,7 @@ impl Connection {
     fn header(&mut self, header: FirstOrLater, worker: &mut Worker<'_>) {
         self.header_since = None;
         match header {
-            FirstOrLater::Hello(hello) => self.hello(hello, worker.shared),
+            FirstOrLater::Hello(hello) => self.hello(hello, worker),
             FirstOrLater::Request(request) => self.request(request, worker),
             FirstOrLater::Classic(classic) => {
                 if matches!(self.dialect, Dialect::Unknown) {

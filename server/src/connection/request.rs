@@ -2,7 +2,7 @@
 
 use haul_protocol::{
     Answer, Attributes, Code, Hello, Name, NameError, Op, OrderError, Refusal, Reply, Request,
-    Responder, ServerHello, encode_entry, limits,
+    Responder, ServerHello, Tree, encode_entry, limits,
 };
 
 use super::body::{Incoming, Sink};
@@ -10,8 +10,11 @@ use super::check::Check;
 use super::{Connection, Dialect, Haul};
 use crate::committer::What;
 use crate::pool::{Shared, Worker};
-use crate::store::{Change, Enough};
+use crate::store::{Change, Enough, Swap};
 use crate::uploads::Commit;
+
+/// What this server knows beyond the first version of the protocol.
+const FEATURES: [&str; 1] = ["publish"];
 
 /// Bytes of an answer to `list` at which it ends; one more entry always fits a body.
 const LIST_BYTES: usize = 1024 * 1024;
@@ -21,7 +24,8 @@ const LIST_ENTRIES: usize = 10_000;
 
 impl Connection {
     /// The first frame of the haul dialect.
-    pub(super) fn hello(&mut self, hello: Hello, shared: &Shared) {
+    pub(super) fn hello(&mut self, hello: Hello, worker: &mut Worker<'_>) {
+        let shared = worker.shared;
         tracing::debug!(peer = self.peer, agent = hello.agent, slot = hello.slot, "hello");
         if hello.version != limits::VERSION {
             let message = format!(
@@ -32,12 +36,29 @@ impl Connection {
             self.refuse_connection(Code::Version, &message);
             return;
         }
-        // Version 1 has no features beyond itself, so nothing that must be there can be.
-        if let Some(unknown) = hello.must.first() {
+        if let Some(unknown) =
+            hello.must.iter().find(|feature| !FEATURES.contains(&feature.as_str()))
+        {
             let message = format!("feature `{}` is not known here", unknown.escape_debug());
             self.refuse_connection(Code::Unsupported, &message);
             return;
         }
+        let version = hello.publish.as_ref().map(|publish| {
+            let Worker { shared, parents, .. } = &*worker;
+            shared.publications.enter(&shared.store, parents, &hello.client, publish)
+        });
+        let version = match version.transpose() {
+            Ok(version) => version,
+            Err(refusal) => {
+                tracing::info!(peer = self.peer, %refusal, "refused to publish");
+                self.end(refusal);
+                return;
+            }
+        };
+        let tree = version.as_ref().map(|version| {
+            tracing::info!(peer = self.peer, name = %version.name, "puts a version together");
+            Tree { token: version.token, resumed: version.resumed }
+        });
         shared.uploads.connected(&hello.client);
         let (fence, older) = shared.fences.enter(&hello.client, hello.slot, self.key);
         if let Some(older) = older {
@@ -52,6 +73,7 @@ impl Connection {
             identity: hello.identity.unwrap_or_else(|| hello.client.clone()),
             client: hello.client,
             slot: hello.slot,
+            version,
             fence,
             responder: Responder::new(&shared.limits),
         });
@@ -60,8 +82,10 @@ impl Connection {
             agent: concat!("hauld/", env!("CARGO_PKG_VERSION")).to_owned(),
             limits: shared.limits,
             durability: String::from(shared.durability()),
-            features: Vec::new(),
+            tree,
+            features: FEATURES.map(String::from).to_vec(),
         }));
+        self.enter_version(worker);
     }
 
     /// A later frame of the haul dialect.
@@ -98,6 +122,12 @@ impl Connection {
         if !matches!(op, Op::Put { .. } | Op::Part { .. } | Op::Mkdir { .. } | Op::Symlink { .. }) {
             self.publish_fresh(worker);
         }
+        let version = self.version().cloned();
+        if version.as_ref().is_some_and(|version| version.is_done())
+            && !matches!(op, Op::Publish { .. } | Op::Ping)
+        {
+            return Err(Refusal::new(Code::BadRequest, "this version has been published"));
+        }
         let Worker { shared, parents, .. } = worker;
         let (store, uploads) = (&shared.store, &shared.uploads);
         let fits = |size: u64| within(size, shared.limits.max_file);
@@ -115,7 +145,24 @@ impl Connection {
                     None => Sink::Held { id },
                 });
             }
-            Op::Check => return Ok(Sink::Check(Box::new(Check::new(id)))),
+            Op::Check => return Ok(Sink::Check(Box::new(Check::new(id, false)))),
+            Op::Adopt if version.is_some() => {
+                return Ok(Sink::Check(Box::new(Check::new(id, true))));
+            }
+            Op::Publish { attributes } if version.is_some() => match version {
+                Some(version) if !version.is_done() => {
+                    let change = Change::Version(Box::new(Swap::new(version, attributes)));
+                    self.submit(What::Commit(id), change, None, worker);
+                }
+                _ => self.answer(id, Reply::Done, &[]),
+            },
+            Op::Rollback { name } if version.is_none() => {
+                self.submit(What::Commit(id), Change::Rollback { name }, None, worker);
+            }
+            Op::Adopt | Op::Publish { .. } | Op::Rollback { .. } => {
+                let message = "this request belongs to a connection of the other kind";
+                return Err(Refusal::new(Code::BadRequest, message));
+            }
             Op::Mkdir { name, mode, replace: false } => {
                 self.make_directory(id, name, mode, worker);
             }
@@ -142,7 +189,15 @@ impl Connection {
                 };
                 let (upload, geometry, held) = {
                     let _leave = haul.fence.enter()?;
-                    uploads.open(store, parents, (&haul.client, &haul.identity), *wanted)?
+                    // The same file of another place is another file.
+                    let identity = match &version {
+                        Some(version) => format!("{} {}", haul.identity, version.id()),
+                        None => {
+                            store.may_change(&wanted.name)?;
+                            haul.identity.clone()
+                        }
+                    };
+                    uploads.open(store, parents, (&haul.client, &identity), *wanted)?
                 };
                 let part_size = geometry.part_size();
                 self.answer(id, Reply::Opened { upload, part_size }, held.as_bytes());

@@ -29,7 +29,7 @@ impl Store {
     /// Sets mode and mtime of a directory, or of a file that has no other name.
     pub(super) fn set_attributes(
         &self,
-        parents: &Parents<'_>,
+        parents: &Parents,
         name: &Name,
         is_file: bool,
         attributes: &Attributes,

@@ -10,6 +10,7 @@ use super::finished::Finished;
 use super::group::Touched;
 use super::resume::Published;
 use super::root::Parents;
+use super::version::Swap;
 use super::{Staged, Store, disk};
 
 /// What a request changes.
@@ -56,6 +57,13 @@ pub(crate) enum Change {
         /// What it gets.
         attributes: Attributes,
     },
+    /// The next version of a directory takes the place of the present one.
+    Version(Box<Swap>),
+    /// The version before the present one does.
+    Rollback {
+        /// Of the directory.
+        name: Name,
+    },
     /// A large file that was published before is still there, and becomes durable if it is not.
     Confirm(Box<Published>),
     /// The parts of a large file that are held are flushed, nothing becomes visible.
@@ -87,19 +95,47 @@ impl Change {
             Self::File { staged, name } => staged.sync(name),
             Self::Upload(finished) => finished.sync(),
             Self::Flush(flush) => flush.run(),
+            Self::Version(swap) => swap.sync(),
             Self::Link { .. }
             | Self::Directory { .. }
             | Self::Remove { .. }
             | Self::Attributes { .. }
+            | Self::Rollback { .. }
             | Self::Confirm(_) => Ok(()),
         }
+    }
+
+    /// The name that it changes; `None` if it sees to that itself, or changes nothing that is seen.
+    fn name(&self) -> Option<&Name> {
+        match self {
+            Self::File { name, .. }
+            | Self::Link { name, .. }
+            | Self::Directory { name, .. }
+            | Self::Remove { name }
+            | Self::Attributes { name, .. } => Some(name),
+            Self::Upload(finished) => Some(finished.name()),
+            Self::Version(_) | Self::Rollback { .. } | Self::Confirm(_) | Self::Flush(_) => None,
+        }
+    }
+
+    /// As [`apply`](Self::apply), unless the name is in a directory that is being published.
+    pub(super) fn apply_guarded(
+        self,
+        store: &Store,
+        parents: &Parents,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        let Some(name) = self.name().cloned() else { return self.apply(store, parents, touched) };
+        let _leave = store.guard.enter(&name)?;
+        parents.refresh(store.guard.swaps());
+        self.apply(store, parents, touched)
     }
 
     /// Makes it visible, and notes the directories whose entries changed by that.
     pub(super) fn apply(
         self,
         store: &Store,
-        parents: &Parents<'_>,
+        parents: &Parents,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         match self {
@@ -118,6 +154,8 @@ impl Change {
             Self::Attributes { name, is_file, attributes } => {
                 store.set_attributes(parents, &name, is_file, &attributes, touched)
             }
+            Self::Version(swap) => swap.apply(store, parents, touched),
+            Self::Rollback { name } => store.roll_back(parents, &name, touched),
             Self::Confirm(published) => published.confirm(store, parents, touched),
             Self::Flush(_) => Ok(()),
         }
@@ -126,14 +164,19 @@ impl Change {
 
 impl Store {
     /// Carries a change out at once, without waiting for the disk.
-    pub(crate) fn apply(&self, parents: &Parents<'_>, change: Change) -> Result<(), StoreError> {
+    pub(crate) fn apply(&self, parents: &Parents, change: Change) -> Result<(), StoreError> {
+        change.apply_guarded(self, parents, &mut Touched::ignored())
+    }
+
+    /// The same, in the next version of a directory.
+    pub(crate) fn apply_unseen(&self, parents: &Parents, change: Change) -> Result<(), StoreError> {
         change.apply(self, parents, &mut Touched::ignored())
     }
 
     /// Publishes a symbolic link, replacing a file or link.
     fn make_link(
         &self,
-        parents: &Parents<'_>,
+        parents: &Parents,
         name: &Name,
         target: &LinkTarget,
         mtime: Option<Mtime>,
@@ -165,7 +208,7 @@ impl Store {
     /// Makes a directory, or gives the one that is there its mode.
     pub(super) fn make_directory(
         &self,
-        parents: &Parents<'_>,
+        parents: &Parents,
         name: &Name,
         mode: Option<u32>,
         touched: &mut Touched,

@@ -27,7 +27,7 @@ impl Store {
     }
 
     /// Makes the parents of a large file and refuses at once what could never be published.
-    pub(crate) fn prepare(&self, parents: &Parents<'_>, name: &Name) -> Result<(), StoreError> {
+    pub(crate) fn prepare(&self, parents: &Parents, name: &Name) -> Result<(), StoreError> {
         let parent = parents.of(name)?;
         match rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
@@ -42,7 +42,7 @@ impl Store {
     /// which it must have a name of ours for a moment.
     pub(super) fn link(
         &self,
-        parents: &Parents<'_>,
+        parents: &Parents,
         file: impl AsFd,
         name: &Name,
         touched: &mut Touched,
@@ -73,7 +73,7 @@ impl Store {
     /// Moves a file or link of ours to its final name.
     pub(super) fn rename(
         &self,
-        parents: &Parents<'_>,
+        parents: &Parents,
         from: impl AsFd,
         staged: &[u8],
         name: &Name,

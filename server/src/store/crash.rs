@@ -5,6 +5,7 @@
 
 mod model;
 mod tests;
+mod versions;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -31,6 +32,18 @@ pub(super) enum Op {
         to: Object,
         target: Vec<u8>,
     },
+    /// A second name of the same file.
+    SecondName {
+        from: Object,
+        name: Vec<u8>,
+        to: Object,
+    },
+    Exchange {
+        one: Object,
+        name: Vec<u8>,
+        other: Object,
+        target: Vec<u8>,
+    },
     Write {
         file: Object,
         offset: u64,
@@ -54,6 +67,7 @@ pub(super) enum Op {
         parent: Object,
         name: Vec<u8>,
         directory: Object,
+        inode: u64,
     },
     MakeLink {
         parent: Object,
@@ -133,6 +147,19 @@ impl Op {
         Self::Link { file: object(file), to: object(to), target: target.to_vec() }
     }
 
+    pub(super) fn second_name(from: impl AsFd, name: &[u8], to: impl AsFd) -> Self {
+        Self::SecondName { from: object(from), name: name.to_vec(), to: object(to) }
+    }
+
+    pub(super) fn exchange(one: impl AsFd, name: &[u8], other: impl AsFd, target: &[u8]) -> Self {
+        Self::Exchange {
+            one: object(one),
+            name: name.to_vec(),
+            other: object(other),
+            target: target.to_vec(),
+        }
+    }
+
     pub(super) fn write(file: impl AsFd, offset: u64, bytes: &[u8]) -> Self {
         Self::Write { file: object(file), offset, bytes: bytes.to_vec() }
     }
@@ -157,7 +184,7 @@ impl Op {
     pub(super) fn make_directory(parent: impl AsFd, name: &[u8]) -> Self {
         let inode = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).unwrap().st_ino;
         let directory = with(|recorder| recorder.new_object(inode));
-        Self::MakeDirectory { parent: object(parent), name: name.to_vec(), directory }
+        Self::MakeDirectory { parent: object(parent), name: name.to_vec(), directory, inode }
     }
 
     pub(super) fn make_link(parent: impl AsFd, name: &[u8], target: &[u8]) -> Self {

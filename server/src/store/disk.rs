@@ -58,6 +58,20 @@ pub(super) fn link(file: impl AsFd, to: impl AsFd, target: &[u8]) -> Result<(), 
     Ok(())
 }
 
+/// Gives a file a second name in another directory, the same one, which must be free.
+pub(super) fn second_name(from: impl AsFd, name: &[u8], to: impl AsFd) -> Result<(), Errno> {
+    may_fail!("link");
+    rustix::fs::linkat(&from, name, &to, name, AtFlags::empty())?;
+    #[cfg(test)]
+    record(|| Op::second_name(&from, name, &to));
+    Ok(())
+}
+
+/// Makes an empty file share the blocks of another one (ioctl_ficlone(2); not every file system can).
+pub(super) fn share_blocks(to: impl AsFd, from: impl AsFd) -> Result<(), Errno> {
+    rustix::fs::ioctl_ficlone(to, from)
+}
+
 /// Writes all of `bytes` at `offset`.
 pub(super) fn write_at(file: impl AsFd, mut offset: u64, mut bytes: &[u8]) -> Result<(), Errno> {
     may_fail!("write");
@@ -186,7 +200,10 @@ pub(super) fn exchange(
     target: &[u8],
 ) -> Result<(), Errno> {
     may_fail!("exchange");
-    rustix::fs::renameat_with(&one, name, &other, target, RenameFlags::EXCHANGE)
+    rustix::fs::renameat_with(&one, name, &other, target, RenameFlags::EXCHANGE)?;
+    #[cfg(test)]
+    record(|| Op::exchange(&one, name, &other, target));
+    Ok(())
 }
 
 /// Makes a directory.

@@ -112,6 +112,26 @@ pub(crate) enum StoreError {
         /// What the kernel said.
         source: std::io::Error,
     },
+    /// The next version of a directory is being put together.
+    #[error("`{name}` is being published, and nothing in it can be changed until that is over")]
+    Publishing {
+        /// The directory.
+        name: String,
+    },
+    /// There is no version before the present one.
+    #[error("there is no earlier version of `{name}` to go back to")]
+    NoVersion {
+        /// The directory.
+        name: String,
+    },
+    /// Another run has taken the next version of a directory over.
+    #[error(
+        "another run has begun or published a version of `{name}` meanwhile; run the command again"
+    )]
+    VersionGone {
+        /// The directory.
+        name: String,
+    },
     /// Anything else.
     #[error("the server could not {op} `{name}`: {source}")]
     Io {

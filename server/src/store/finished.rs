@@ -48,6 +48,11 @@ impl Partial {
 }
 
 impl Finished {
+    /// Its final one.
+    pub(super) fn name(&self) -> &Name {
+        &self.name
+    }
+
     /// As of every file, before it becomes visible; and the journal must know which file that is.
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         self.partial.flush(&self.name).run()?;
@@ -67,7 +72,7 @@ impl Finished {
     pub(super) fn publish(
         mut self,
         store: &Store,
-        parents: &Parents<'_>,
+        parents: &Parents,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         self.journal()?;

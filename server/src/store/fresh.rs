@@ -61,12 +61,7 @@ impl<'a> Fresh<'a> {
 
     /// Takes a directory: into the tree or, if there is none, as a new one. `false`: it has to be made
     /// where it belongs, after [`publish`](Self::publish).
-    pub(crate) fn directory(
-        &mut self,
-        parents: &Parents<'_>,
-        name: &Name,
-        mode: Option<u32>,
-    ) -> bool {
+    pub(crate) fn directory(&mut self, parents: &Parents, name: &Name, mode: Option<u32>) -> bool {
         let bits = self.store.directory_mode(mode);
         // What its owner may not fill can't be filled here, nor swept.
         if !bits.contains(Mode::RWXU) {
@@ -135,8 +130,27 @@ impl<'a> Fresh<'a> {
         }
     }
 
+    /// The directory that was taken first: everything else is in it.
+    pub(crate) fn top(&self) -> Option<&Name> {
+        self.tree.as_ref().map(|tree| &tree.directories[0].0)
+    }
+
+    /// As [`publish`](Self::publish), unless it would be in a directory that is being published.
+    pub(crate) fn publish_guarded(&mut self, parents: &Parents) -> Vec<Result<(), StoreError>> {
+        let Some(top) = self.top().cloned() else { return Vec::new() };
+        let guard = &self.store.guard;
+        let Ok(_leave) = guard.enter(&top) else {
+            let entries = self.tree.as_ref().map_or(0, |tree| tree.entries.len());
+            self.discard();
+            let busy = || StoreError::Publishing { name: top.to_string() };
+            return (0..entries).map(|_| Err(busy())).collect();
+        };
+        parents.refresh(guard.swaps());
+        self.publish(parents)
+    }
+
     /// Makes all that was taken visible, and tells what became of each, in the order of taking.
-    pub(crate) fn publish(&mut self, parents: &Parents<'_>) -> Vec<Result<(), StoreError>> {
+    pub(crate) fn publish(&mut self, parents: &Parents) -> Vec<Result<(), StoreError>> {
         let Some(tree) = self.tree.take() else { return Vec::new() };
         if !tree.spoiled && tree.rename(self.store, parents).is_ok() {
             let results = tree.entries.iter().map(|_| Ok(())).collect();
@@ -160,7 +174,7 @@ impl<'a> Fresh<'a> {
 
 impl Tree {
     /// `None` if such a directory is there, or if it would inherit what only its parent can give.
-    fn begin(store: &Store, parents: &Parents<'_>, name: &Name, mode: Mode) -> Option<Self> {
+    fn begin(store: &Store, parents: &Parents, name: &Name, mode: Mode) -> Option<Self> {
         let (above, last) = name.split();
         let parent = parents.existing(above).ok()?;
         let found = rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
@@ -206,7 +220,7 @@ impl Tree {
         known.filter(|(name, _)| name.as_bytes() == above).map(|(_, directory)| directory).next()
     }
 
-    fn rename(&self, store: &Store, parents: &Parents<'_>) -> Result<(), StoreError> {
+    fn rename(&self, store: &Store, parents: &Parents) -> Result<(), StoreError> {
         let name = &self.directories[0].0;
         let (staged, temporary) = store.staging.at(self.place);
         disk::rename_new(staged, temporary.as_bytes(), &parents.of(name)?, name.split().1)
@@ -217,7 +231,7 @@ impl Tree {
     fn merge(
         &self,
         store: &Store,
-        parents: &Parents<'_>,
+        parents: &Parents,
         (name, kind): &(Name, Kind),
     ) -> Result<(), StoreError> {
         let mut touched = Touched::ignored();

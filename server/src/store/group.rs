@@ -92,7 +92,7 @@ impl Touched {
 #[derive(Debug)]
 pub(crate) struct Committing<'a> {
     store: &'a Store,
-    parents: Parents<'a>,
+    parents: Parents,
     /// By name, directories whose own entry is durable.
     known: HashMap<Box<[u8]>, Identity>,
     many: usize,
@@ -134,8 +134,9 @@ impl<'a> Committing<'a> {
         let applied: Vec<_> = flushed
             .into_iter()
             .map(|change| {
-                let result =
-                    change.and_then(|change| change.apply(self.store, &self.parents, &mut touched));
+                let result = change.and_then(|change| {
+                    change.apply_guarded(self.store, &self.parents, &mut touched)
+                });
                 (result, std::mem::take(&mut touched.latest))
             })
             .collect();

@@ -24,7 +24,7 @@ impl Store {
     /// until that says that it is enough; returns whether there are more.
     pub(crate) fn list(
         &self,
-        parents: &Parents<'_>,
+        parents: &Parents,
         directory: Option<&Name>,
         after: Option<&Name>,
         mut each: impl FnMut(&Entry) -> Enough,
@@ -65,11 +65,7 @@ impl Store {
 
     /// How what is here differs from `wanted`, the bytes of files not considered. A name that can't be reached, because a parent of it is
     /// something else, is missing.
-    pub(crate) fn compare(
-        &self,
-        parents: &Parents<'_>,
-        wanted: &Entry,
-    ) -> Result<Verdict, StoreError> {
+    pub(crate) fn compare(&self, parents: &Parents, wanted: &Entry) -> Result<Verdict, StoreError> {
         let parent = match parents.existing(wanted.name.split().0) {
             Ok(parent) => parent,
             Err(

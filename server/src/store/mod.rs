@@ -3,6 +3,7 @@
 //! Knows names, attributes and bytes; knows nothing of connections or requests. Every path goes
 //! through [`root`], which alone may open one that is not below a handle.
 
+mod adopt;
 mod ahead;
 mod attributes;
 mod change;
@@ -14,6 +15,7 @@ mod error;
 mod finished;
 mod fresh;
 mod group;
+mod guard;
 mod journal;
 mod list;
 mod mtimes;
@@ -27,13 +29,17 @@ mod space;
 mod staged;
 mod staging;
 mod sweep;
+mod trash;
+mod version;
 
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
 
+pub(crate) use adopt::{Adopted, Copying};
 pub(crate) use change::Change;
 pub(crate) use error::{OpenError, StoreError};
 pub(crate) use fresh::Fresh;
@@ -45,6 +51,8 @@ pub(crate) use resume::{Published, Resumed};
 pub(crate) use root::Parents;
 pub(crate) use space::Reserved;
 pub(crate) use staged::Staged;
+pub(crate) use trash::Rung;
+pub(crate) use version::{Swap, Version};
 
 use root::Root;
 use staging::Staging;
@@ -52,11 +60,19 @@ use staging::Staging;
 /// The store of one server process, which holds the root's lock for life.
 #[derive(Debug)]
 pub(crate) struct Store {
-    root: Root,
+    root: Arc<Root>,
     /// `.haul/staged`: on the root's file system, named by no client, swept at start.
     staging: Staging,
     /// `.haul/partials`: large files under way and their journals.
     partials: OwnedFd,
+    /// `.haul/trees`: versions of directories that are published as a whole.
+    trees: OwnedFd,
+    /// `.haul/trash`: trees that are to be removed.
+    pub(crate) trash: trash::Trash,
+    /// Which directories are being published.
+    guard: guard::Guard,
+    /// Whether files can share their blocks, once it was tried.
+    shares_blocks: OnceLock<bool>,
     /// Flushes of the whole file system that have failed.
     flush_failures: AtomicU64,
     /// Changes are flushed before they are told to be done.
@@ -99,10 +115,14 @@ impl Store {
             path: root.path().to_owned(),
             source,
         })?;
-        Ok(Self {
-            root,
+        let store = Self {
+            root: Arc::new(root),
             staging: recovered.staging,
             partials: recovered.partials,
+            trees: recovered.trees,
+            trash: trash::Trash::new(recovered.trash),
+            guard: guard::Guard::default(),
+            shares_blocks: OnceLock::new(),
             flush_failures: AtomicU64::new(0),
             durable,
             boot: recovered.boot,
@@ -111,7 +131,13 @@ impl Store {
             space: space::Space::new(keep_free),
             umask,
             _lock: recovered.lock,
-        })
+        };
+        store.settle_all().map_err(|errno| OpenError::Io {
+            op: "settle the versions in",
+            path: store.path().to_owned(),
+            source: errno.into(),
+        })?;
+        Ok(store)
     }
 
     /// The absolute path of the root, for people.
@@ -120,7 +146,17 @@ impl Store {
     }
 
     /// A cache of parent directories, to be kept for moments only (see [`Parents`]).
-    pub(crate) fn parents(&self) -> Parents<'_> {
-        Parents::new(&self.root, Mode::from_raw_mode(0o777) - self.umask)
+    pub(crate) fn parents(&self) -> Parents {
+        Parents::new(&self.root, self.implied_mode())
+    }
+
+    /// The mode of directories that nobody sent.
+    fn implied_mode(&self) -> Mode {
+        Mode::from_raw_mode(0o777) - self.umask
+    }
+
+    /// Whether a name may be changed now: not while the next version of a directory above it is under way.
+    pub(crate) fn may_change(&self, name: &haul_protocol::Name) -> Result<(), StoreError> {
+        self.guard.enter(name).map(drop)
     }
 }

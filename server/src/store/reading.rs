@@ -24,7 +24,7 @@ impl Store {
     /// Opens a file of `size` bytes. `None`: it is another by now, or can't be read.
     pub(crate) fn read(
         &self,
-        parents: &Parents<'_>,
+        parents: &Parents,
         name: &Name,
         size: u64,
     ) -> Result<Option<Reading>, StoreError> {

@@ -14,6 +14,8 @@ use super::staging::{DIRECTORIES, Staging, sweep};
 const PRIVATE: &str = ".haul";
 const STAGED: &str = "staged";
 const PARTIALS: &str = "partials";
+const TREES: &str = "trees";
+const TRASH: &str = "trash";
 const LOCK: &str = "lock";
 
 /// See random(4).
@@ -29,6 +31,9 @@ pub(super) struct Recovered {
     pub(super) swept: usize,
     /// The directory of large files under way.
     pub(super) partials: OwnedFd,
+    /// The directory of versions, and that of what is to be removed.
+    pub(super) trees: OwnedFd,
+    pub(super) trash: OwnedFd,
     /// Names this boot of the machine.
     pub(super) boot: String,
 }
@@ -69,13 +74,15 @@ pub(super) fn recover(root: &Root) -> Result<Recovered, OpenError> {
     }
     let staging = Staging::new(directories);
     let partials = private_directory(root, private.as_fd(), PARTIALS)?;
+    let trees = private_directory(root, private.as_fd(), TREES)?;
+    let trash = private_directory(root, private.as_fd(), TRASH)?;
     let boot = std::fs::read_to_string(BOOT_ID).map_err(|source| OpenError::Io {
         op: "read",
         path: BOOT_ID.into(),
         source,
     })?;
     let boot = boot.trim().to_owned();
-    Ok(Recovered { lock: file.into(), staging, swept, partials, boot })
+    Ok(Recovered { lock: file.into(), staging, swept, partials, trees, trash, boot })
 }
 
 /// Opens or makes a directory of our own: no link, the same file system as the root.

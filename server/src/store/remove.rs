@@ -14,7 +14,7 @@ impl Store {
     /// request may come twice.
     pub(super) fn remove(
         &self,
-        parents: &Parents<'_>,
+        parents: &Parents,
         name: &Name,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
@@ -49,7 +49,7 @@ impl Store {
     /// Puts a directory in the place of a file or link, if there is one, with nothing in between.
     pub(super) fn replace_by_directory(
         &self,
-        parents: &Parents<'_>,
+        parents: &Parents,
         name: &Name,
         mode: Option<u32>,
     ) -> Result<(), StoreError> {

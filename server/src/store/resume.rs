@@ -42,7 +42,7 @@ impl Published {
     pub(super) fn confirm(
         &self,
         store: &Store,
-        parents: &Parents<'_>,
+        parents: &Parents,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         if !store.stands(parents, &self.name, self.size, self.committing) {
@@ -58,7 +58,7 @@ impl Store {
     /// file, even if it was published from such a partial once.
     pub(crate) fn partial(
         self: &Arc<Self>,
-        parents: &Parents<'_>,
+        parents: &Parents,
         key: &Key,
         name: &Name,
         geometry: Geometry,
@@ -85,7 +85,7 @@ impl Store {
 
     fn resume(
         self: &Arc<Self>,
-        parents: &Parents<'_>,
+        parents: &Parents,
         key: &Key,
         name: &Name,
         geometry: Geometry,
@@ -146,13 +146,7 @@ impl Store {
     }
 
     /// Whether the file that a journal was about to publish stands under its name, unchanged.
-    fn stands(
-        &self,
-        parents: &Parents<'_>,
-        name: &Name,
-        size: u64,
-        committing: Committing,
-    ) -> bool {
+    fn stands(&self, parents: &Parents, name: &Name, size: u64, committing: Committing) -> bool {
         let Ok(parent) = parents.existing(name.split().0) else { return false };
         rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
             stat.st_ino == committing.inode

@@ -4,10 +4,11 @@
 //! on one file system. What is done with a file after that is done with a handle on its parent and a
 //! single component.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use haul_protocol::Name;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -53,6 +54,11 @@ impl Root {
             Ok(_) => Ok(root),
             Err(errno) => Err(OpenError::NoOpenat2(errno.into())),
         }
+    }
+
+    /// A directory of ours as a root of its own.
+    pub(super) fn of(directory: OwnedFd, path: &Path) -> Self {
+        Self { directory, path: path.to_owned() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -110,22 +116,37 @@ impl AsFd for Root {
 /// A handle follows its directory when that is moved, out of the root as well, so a cache lives for
 /// one turn of one connection at most and is then dropped whole.
 #[derive(Debug)]
-pub(crate) struct Parents<'a> {
-    root: &'a Root,
+pub(crate) struct Parents {
+    root: Arc<Root>,
     /// Mode of parents that nobody sent.
     implied: Mode,
     recent: RefCell<Vec<Recent>>,
+    /// How often versions had changed places when these handles were got.
+    swaps: Cell<u64>,
 }
 
 /// A directory by name, and its handle.
 type Recent = (Box<[u8]>, Rc<OwnedFd>);
 
-impl<'a> Parents<'a> {
+impl Parents {
     /// Handles kept at once: the depth of a usual tree.
     const KEPT: usize = 8;
 
-    pub(super) fn new(root: &'a Root, implied: Mode) -> Self {
-        Self { root, implied, recent: RefCell::new(Vec::with_capacity(Self::KEPT)) }
+    pub(super) fn new(root: &Arc<Root>, implied: Mode) -> Self {
+        let recent = RefCell::new(Vec::with_capacity(Self::KEPT));
+        Self { root: Arc::clone(root), implied, recent, swaps: Cell::new(0) }
+    }
+
+    /// Forgets all handles if versions of directories have changed places since.
+    pub(super) fn refresh(&self, swaps: u64) {
+        if self.swaps.replace(swaps) != swaps {
+            self.clear();
+        }
+    }
+
+    /// Where the root is, for people.
+    pub(super) fn path(&self) -> &Path {
+        self.root.path()
     }
 
     /// Forgets all handles.

@@ -84,6 +84,11 @@ impl Staged {
         Ok(())
     }
 
+    /// Makes it share the blocks of another file, if the file system can.
+    pub(super) fn share_blocks(&self, from: &OwnedFd) -> bool {
+        self.file.as_ref().is_some_and(|file| disk::share_blocks(file, from).is_ok())
+    }
+
     /// Starts to write the file to the disk.
     pub(super) fn start_writeback(&self) {
         if let Some(file) = &self.file {
@@ -101,7 +106,7 @@ impl Staged {
     pub(super) fn publish(
         mut self,
         name: &Name,
-        parents: &Parents<'_>,
+        parents: &Parents,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let store = Arc::clone(&self.store);

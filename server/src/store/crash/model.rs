@@ -32,6 +32,8 @@ pub(super) struct Disk {
     pub(super) root: Object,
     directories: BTreeMap<Object, BTreeMap<Vec<u8>, Node>>,
     files: BTreeMap<Object, Vec<u8>>,
+    /// What directories have in names that say which they are.
+    inodes: BTreeMap<Object, u64>,
 }
 
 /// What a lost write leaves.
@@ -64,6 +66,7 @@ fn snapshot(path: &Path, directory: Object, disk: &mut Disk, recorder: &mut Reco
         let metadata = entry.metadata().unwrap();
         let object = recorder.new_object(metadata.ino());
         let node = if metadata.is_dir() {
+            disk.inodes.insert(object, metadata.ino());
             snapshot(&entry.path(), object, disk, recorder);
             Node::Directory(object)
         } else {
@@ -133,6 +136,16 @@ fn is_pending(ops: &[Op], at: usize) -> bool {
         Op::Write { file, .. } | Op::Truncate { file, .. } => *file,
         Op::Create { directory, .. } => *directory,
         Op::Rename { to, .. } | Op::Link { to, .. } => *to,
+        Op::SecondName { to, .. } => *to,
+        // Of two directories: pending as long as either has not been flushed.
+        Op::Exchange { one, other, .. } => {
+            return !ops[at..].contains(&Op::SyncAll)
+                && [one, other].iter().any(|directory| {
+                    !ops[at..]
+                        .iter()
+                        .any(|op| matches!(op, Op::Sync { object } if object == *directory))
+                });
+        }
         Op::MakeDirectory { parent, .. }
         | Op::MakeLink { parent, .. }
         | Op::Unlink { parent, .. } => *parent,
@@ -146,15 +159,14 @@ fn is_pending(ops: &[Op], at: usize) -> bool {
 }
 
 fn replay(start: &Disk, ops: &[Op], lost: &HashSet<usize>, how: Lost) -> Disk {
-    let mut disk = start.clone();
-    // What a name led to when it was renamed, also if its creation is lost.
-    let mut names: BTreeMap<(Object, Vec<u8>), Node> = BTreeMap::new();
+    let (mut disk, mut live) = (start.clone(), start.clone());
     for (at, op) in ops.iter().enumerate() {
         let kept = !lost.contains(&at);
+        // What a name led to at the time, also if that is lost.
         match op {
             Op::Create { directory, name, file } => {
                 disk.files.insert(*file, Vec::new());
-                names.insert((*directory, name.clone()), Node::File(*file));
+                live.enter(*directory, name, Node::File(*file));
                 if kept {
                     disk.enter(*directory, name, Node::File(*file));
                 }
@@ -163,9 +175,27 @@ fn replay(start: &Disk, ops: &[Op], lost: &HashSet<usize>, how: Lost) -> Disk {
                 disk.files.insert(*file, Vec::new());
             }
             Op::Link { file, to, target } => {
-                names.insert((*to, target.clone()), Node::File(*file));
+                live.enter(*to, target, Node::File(*file));
                 if kept {
                     disk.enter(*to, target, Node::File(*file));
+                }
+            }
+            Op::SecondName { from, name, to } => {
+                let node = live.node(*from, name);
+                live.enter(*to, name, node.clone());
+                if kept {
+                    disk.enter(*to, name, node);
+                }
+            }
+            Op::Exchange { one, name, other, target } => {
+                let (first, second) = (live.node(*one, name), live.node(*other, target));
+                let exchange = |disk: &mut Disk| {
+                    disk.enter(*one, name, second.clone());
+                    disk.enter(*other, target, first.clone());
+                };
+                exchange(&mut live);
+                if kept {
+                    exchange(&mut disk);
                 }
             }
             Op::Write { file, offset, bytes } => match (kept, how) {
@@ -178,31 +208,38 @@ fn replay(start: &Disk, ops: &[Op], lost: &HashSet<usize>, how: Lost) -> Disk {
                 file.truncate(usize::try_from(*len).unwrap());
             }
             Op::Rename { from, name, to, target } => {
-                let node = names.remove(&(*from, name.clone())).unwrap();
+                let node = live.node(*from, name);
+                live.remove(*from, name);
+                live.enter(*to, target, node.clone());
                 if kept {
                     disk.remove(*from, name);
                     disk.enter(*to, target, node);
                 }
             }
-            Op::MakeDirectory { parent, name, directory } => {
-                disk.directories.insert(*directory, BTreeMap::new());
+            Op::MakeDirectory { parent, name, directory, inode } => {
+                for disk in [&mut disk, &mut live] {
+                    disk.directories.insert(*directory, BTreeMap::new());
+                    disk.inodes.insert(*directory, *inode);
+                }
+                live.enter(*parent, name, Node::Directory(*directory));
                 if kept {
                     disk.enter(*parent, name, Node::Directory(*directory));
                 }
             }
             Op::MakeLink { parent, name, target } => {
                 let node = Node::Link(target.clone());
-                names.insert((*parent, name.clone()), node.clone());
+                live.enter(*parent, name, node.clone());
                 if kept {
                     disk.enter(*parent, name, node);
                 }
             }
-            Op::Unlink { parent, name } if kept => disk.remove(*parent, name),
-            Op::Unlink { .. }
-            | Op::Truncate { .. }
-            | Op::Sync { .. }
-            | Op::SyncAll
-            | Op::Told(_) => {}
+            Op::Unlink { parent, name } => {
+                live.remove(*parent, name);
+                if kept {
+                    disk.remove(*parent, name);
+                }
+            }
+            Op::Truncate { .. } | Op::Sync { .. } | Op::SyncAll | Op::Told(_) => {}
         }
     }
     disk
@@ -211,6 +248,10 @@ fn replay(start: &Disk, ops: &[Op], lost: &HashSet<usize>, how: Lost) -> Disk {
 impl Disk {
     fn enter(&mut self, directory: Object, name: &[u8], node: Node) {
         self.directories.entry(directory).or_default().insert(name.to_vec(), node);
+    }
+
+    fn node(&self, directory: Object, name: &[u8]) -> Node {
+        self.directories[&directory][name].clone()
     }
 
     fn remove(&mut self, directory: Object, name: &[u8]) {
@@ -258,17 +299,36 @@ impl Disk {
         }
     }
 
+    /// A directory whose name says which inode it is, or is not, says so of its new inode.
+    fn renumber(&self, directory: Object, path: &Path) {
+        let name = path.file_name().unwrap().to_str().unwrap_or_default();
+        let Some((inode, token)) =
+            name.strip_prefix("ready-").and_then(|rest| rest.split_once('-'))
+        else {
+            return;
+        };
+        let real = fs::metadata(path).unwrap().ino();
+        let is_itself = self.inodes[&directory].to_string() == inode;
+        let inode = if is_itself { real } else { real + 1 };
+        fs::rename(path, path.with_file_name(format!("ready-{inode}-{token}"))).unwrap();
+    }
+
     /// Writes it to a real directory.
     pub(super) fn materialize(&self, root: &Path) {
+        let mut directories = Vec::new();
         self.walk(self.root, b"", &mut |name, node| {
             let path = root.join(std::ffi::OsStr::from_bytes(name));
             match node {
-                Node::Directory(_) => fs::create_dir(path).unwrap(),
+                Node::Directory(directory) => {
+                    fs::create_dir(&path).unwrap();
+                    directories.push((*directory, path));
+                }
                 Node::File(file) => fs::write(path, &self.files[file]).unwrap(),
                 Node::Link(target) => {
                     std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), path).unwrap();
                 }
             }
         });
+        directories.iter().rev().for_each(|(directory, path)| self.renumber(*directory, path));
     }
 }

@@ -37,7 +37,7 @@ fn name(text: &str) -> Name {
     Name::parse(text.as_bytes()).unwrap()
 }
 
-fn filled<'a>(setup: &'a Setup, parents: &Parents<'_>) -> Fresh<'a> {
+fn filled<'a>(setup: &'a Setup, parents: &Parents) -> Fresh<'a> {
     let mut fresh = Fresh::new(&setup.store);
     let attributes = Attributes { mode: Some(0o640), mtime: None };
     assert!(fresh.directory(parents, &name("new"), Some(0o755)));
