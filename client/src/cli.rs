@@ -197,8 +197,8 @@ pub struct Publish {
     pub destination: Destination,
 
     /// Let the version before the present one take its place again; once more brings the other one back.
-    #[arg(long, conflicts_with_all = ["source", "checksum", "dry_run", "receipt", "files_from", "exclude", "include",
-          "exclude_from", "links"])]
+    #[arg(long, conflicts_with_all = ["source", "checksum", "dry_run", "receipt", "exclude", "include", "exclude_from",
+          "links"])]
     pub rollback: bool,
 
     /// What is published, and how.

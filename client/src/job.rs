@@ -133,21 +133,21 @@ pub fn publish(words: &Publish, interrupt: &Interrupt) -> anyhow::Result<u8> {
     if !source.is_dir() {
         return Ok(wrong(&format_args!("{} is not a directory", source.display())));
     }
+    if options.choice.files_from.is_some() {
+        return Ok(wrong(&"--files-from names single files, and a version is a whole directory"));
+    }
     let PublishOptions { checksum, dry_run, receipt: file, choice, how, tell } = options;
     let job = || {
         let send = Send { dry_run: *dry_run, ..Send::default() };
         let mut sync = sending(choice, &send)?;
         (sync.only_changed, sync.by_digest) = (true, *checksum);
-        // In a tree that was left by an earlier run there may be more than is wanted.
-        sync.delete = choice.files_from.is_none().then(|| Delete::new(true, None));
+        // In a tree that was left by an earlier run there may be more than is wanted, and nobody has seen it.
+        (sync.delete, sync.whole) = (Some(Delete::new(true, None)), true);
         // In a dry run the present version is looked at, as if it were to be synced.
         sync.publish = (!dry_run).then(|| name.clone());
         let target = dry_run.then(|| name.clone());
         let root = Root { source: source.clone(), target, contents: true };
-        let mut plan = Plan { roots: vec![root], named: None };
-        if let Some(list) = &choice.files_from {
-            plan = plan.only(list, choice.null).map_err(|error| error.to_string())?;
-        }
+        let plan = Plan { roots: vec![root], named: None };
         let receipt = receipt(file.as_deref())?;
         let committed = Committed { receipt, below: Some(name.clone()), remove_source: false };
         Ok(Job { plan, destination, classic: false, how, sync, committed, tell: *tell })

@@ -27,6 +27,8 @@ pub struct Sync {
     pub verify: bool,
     /// What becomes of symbolic links of the source.
     pub links: Links,
+    /// What is left out by a rule or an option is not spared: the destination is to be just what is sent.
+    pub whole: bool,
     /// This directory at the server gets its next version.
     pub publish: Option<Name>,
     /// What that tree is called, once the server has said it.
@@ -97,6 +99,7 @@ impl Sync {
             dry_run: false,
             verify: false,
             links: Links::Copy,
+            whole: false,
             publish: None,
             tree: Mutex::new(None),
             delete: None,

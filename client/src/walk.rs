@@ -37,7 +37,6 @@ pub fn walk(plan: &Plan, work: &Work, progress: &Progress, sync: &Sync) -> Resul
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
         walk.named(root, &mut names)?;
-        walk.publish(plan)?;
         work.close();
         return Ok(());
     }

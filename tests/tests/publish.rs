@@ -434,12 +434,52 @@ fn rules_and_dry_run_are_those_of_sync() {
             .and(predicate::str::contains("would remove www/site/d2/f2: not in the source"))
             .and(predicate::str::contains("1 file,")),
     );
-    assert_eq!(fs::read(site(&setting).join("d1/f1")).unwrap(), b"version 1");
-    // Only names in a list: what is not in it is not in the version.
-    let mut command = publish(&setting, &["--files-from", "-"]);
-    command.write_stdin("d1\nd1/f1\n").assert().success();
-    let files = walkdir::WalkDir::new(site(&setting)).into_iter().map(Result::unwrap);
-    assert_eq!(files.filter(|entry| entry.file_type().is_file()).count(), 1);
+    // What is left out is in no version, also if it was in the one before.
+    let words = ["--exclude", "/d3", "-n"];
+    let told = publish(&setting, &words).assert().success();
+    told.stdout(predicate::str::contains("would remove www/site/d3/f3: not in the source"));
+    publish(&setting, &words[..2]).assert().success();
+    assert!(!site(&setting).join("d3").exists());
+    setting.write("d1/f1", "version 1");
+    publish(&setting, &["-n"]).assert().success();
+    assert_eq!(fs::read(site(&setting).join("d1/f1")).unwrap(), b"version 2");
+    publish(&setting, &["--files-from", "-"]).assert().code(2);
+}
+
+/// What an interrupted run has left in the tree, under other rules, is in no version.
+#[test]
+fn leftovers_of_an_interrupted_run_are_not_published() {
+    let setting = Setting::start();
+    setting.write("kept", "x");
+    for index in 0..500 {
+        setting.write(&format!("d/{index}.out"), "not to be seen");
+    }
+    symlink("kept", setting.source().join("a link")).unwrap();
+    setting.write("large", &"0123456789abcdef".repeat(150_000));
+    let mut running = start(&setting, &["--limit-rate", "200KB", "--connections", "1"]);
+    let trees = setting.server.root().join(".haul/trees");
+    eventually("some of it has arrived", || {
+        walkdir::WalkDir::new(&trees)
+            .into_iter()
+            .filter_map(Result::ok)
+            .any(|entry| entry.path().extension().is_some_and(|extension| extension == "out"))
+    });
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let mut summary = Value::Null;
+    eventually("the server has noticed", || {
+        let words = ["--json", "--exclude", "*.out", "--exclude", "/large", "--links", "skip"];
+        let output = publish(&setting, &words).output().unwrap();
+        summary = last(&output.stdout);
+        output.status.success()
+    });
+    let mut names: Vec<_> = walkdir::WalkDir::new(site(&setting))
+        .min_depth(1)
+        .into_iter()
+        .map(|entry| entry.unwrap().file_name().to_owned())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["d", "kept"], "{summary}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Removing what the source lacks: a list of a directory at the server comes in, what is to go goes out.
 
-use std::path::PathBuf;
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use haul_protocol::{Entry, EntryKind, decode_entry};
@@ -53,30 +54,36 @@ impl Connection<'_> {
     }
 
     /// Whether the source has nothing that belongs under an entry's name.
-    fn is_lacking(&self, listing: &Listing, path: &std::path::Path, entry: &Entry) -> bool {
+    fn is_lacking(&self, listing: &Listing, path: &Path, entry: &Entry) -> bool {
         let is_dir = entry.kind == EntryKind::Directory;
-        let (filter, root) = (&self.run.sync.filter, &listing.root);
-        let links = self.run.sync.links;
-        let lacking = match links.look(path) {
+        let sync = self.run.sync;
+        let excluded = || sync.filter.excludes(&listing.root, path, is_dir);
+        let here = match sync.links.look(path) {
             // Below what is doomed nothing is looked for: it may be a file here.
-            _ if listing.doomed.is_some() => true,
-            Ok(here) => {
-                return is_dir && (here.is_file() || (here.is_symlink() && links != Links::Skip));
-            }
+            _ if listing.doomed.is_some() => None,
+            Ok(here) => Some(here),
             Err(error) => match error.kind() {
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => true,
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => None,
                 _ => {
                     self.run.progress.failed(path, &FileError::local("look at")(error));
-                    false
+                    return false;
                 }
             },
         };
-        let excluded = filter.excludes(root, path, is_dir);
-        if excluded && let Some(doomed) = &listing.doomed {
+        if sync.whole {
+            return !here.is_some_and(|here| belongs(&here, is_dir, sync.links) && !excluded());
+        }
+        if let Some(here) = here {
+            return is_dir && (here.is_file() || (here.is_symlink() && sync.links != Links::Skip));
+        }
+        if !excluded() {
+            return true;
+        }
+        if let Some(doomed) = &listing.doomed {
             doomed.found();
             self.gone(doomed, false);
         }
-        lacking && !excluded
+        false
     }
 
     /// What becomes of an entry that the source lacks.
@@ -126,4 +133,10 @@ impl Connection<'_> {
             }
         }
     }
+}
+
+/// Whether what is here is sent, and takes the place of what is there.
+fn belongs(here: &Metadata, is_dir: bool, links: Links) -> bool {
+    let is_link = here.is_symlink() && links == Links::Copy;
+    here.is_dir() || (!is_dir && (here.is_file() || is_link))
 }

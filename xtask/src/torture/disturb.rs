@@ -35,13 +35,22 @@ pub(crate) struct Step {
     pub(crate) action: Action,
 }
 
+/// What the clients of a round do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Put,
+    /// And remove what the source lacks.
+    Sync,
+    /// The next version of the whole tree.
+    Publish,
+}
+
 /// How a server or a client of this round is run.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) server: Vec<String>,
-    /// Clients sync, and remove what the source lacks; otherwise they put.
-    pub(crate) sync: bool,
+    pub(crate) verb: Verb,
     /// How long each piece of 16 KiB takes when nothing is wrong: large files take their time then, so
     /// that something can happen to them.
     pub(crate) pace: Duration,
@@ -61,9 +70,9 @@ impl Plan {
         }
         server.extend(["--grace", "500ms"].map(String::from));
         let pace = Duration::from_micros(*random.pick(&[50, 200, 500, 1000]));
-        let sync = random.chance(50);
+        let verb = *random.pick(&[Verb::Put, Verb::Sync, Verb::Publish]);
         let steps = (0..20 + random.below(40)).map(|_| step(&mut random, small)).collect();
-        Self { steps, server, sync, pace, random }
+        Self { steps, server, verb, pace, random }
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Counts {
     /// What clients that synced have removed, and found to be there already, in their last runs.
     pub(crate) removed: u64,
     pub(crate) unchanged: u64,
+    /// Rounds that ended with a version that was published.
+    pub(crate) published: u64,
     /// Bytes that the relay got from clients, and so everything that was sent.
     pub(crate) relayed: u64,
     /// Acknowledged files that were checked, and their bytes that were read for that.
@@ -84,6 +86,7 @@ impl AddAssign for Counts {
         self.gone_on += other.gone_on;
         self.bytes_sent += other.bytes_sent;
         self.removed += other.removed;
+        self.published += other.published;
         self.unchanged += other.unchanged;
         self.relayed += other.relayed;
         self.acks_checked += other.acks_checked;
@@ -143,8 +146,9 @@ impl fmt::Display for Counts {
         if self.removed + self.unchanged > 0 {
             write!(
                 f,
-                "\n  syncs: {} names removed that the source lacked, {} files and links unchanged",
-                self.removed, self.unchanged,
+                "\n  {} names removed that the source lacked, {} files and links unchanged, {} versions \
+                 published",
+                self.removed, self.unchanged, self.published,
             )?;
         }
         let watched = self.watched;

@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::check;
 use super::client::{Acks, Client};
 use super::disk::Disk;
-use super::disturb::{Plan, client_options};
+use super::disturb::{Plan, Verb, client_options};
 use super::report::Counts;
 use super::tree::Tree;
 use super::watch::Watcher;
@@ -73,7 +73,7 @@ impl<'a> Round<'a> {
     /// its names.
     pub(crate) fn litter(&mut self) -> anyhow::Result<Vec<String>> {
         let mut names = Vec::new();
-        if !self.plan.sync {
+        if self.plan.verb == Verb::Put {
             return Ok(names);
         }
         let root = &self.setting.root;
@@ -117,7 +117,9 @@ impl<'a> Round<'a> {
                 self.relay.now(Event::Cut);
                 self.start_client(Vec::new())?;
                 done = self.wait_for_client(watcher, until)?;
-                ensure!(done, "a client that nothing disturbed has failed");
+                // A server that has not noticed yet that the one before is gone refuses to publish.
+                let may_fail = self.plan.verb == Verb::Publish;
+                ensure!(done || may_fail, "a client that nothing disturbed has failed");
             } else {
                 done = self.tick(watcher)?;
             }
@@ -157,14 +159,24 @@ impl<'a> Round<'a> {
     }
 
     fn start_client(&mut self, options: Vec<String>) -> anyhow::Result<()> {
-        let verb: &[&str] = match (self.plan.sync, self.plan.random.chance(25)) {
-            (false, _) => &["put"],
-            (true, false) => &["sync", "--delete"],
-            (true, true) => &["sync", "--delete", "--checksum"],
+        let verb = self.plan.verb;
+        let words: &[&str] = match verb {
+            Verb::Put => &["put"],
+            Verb::Sync => &["sync", "--delete"],
+            Verb::Publish => &["publish"],
         };
-        let mut args: Vec<String> = verb.iter().map(ToString::to_string).chain(options).collect();
-        args.extend([String::from(Tree::NAME), self.relay.address().to_owned()]);
+        let mut args: Vec<String> = words.iter().map(ToString::to_string).chain(options).collect();
+        if verb != Verb::Put && self.plan.random.chance(25) {
+            args.push(String::from("--checksum"));
+        }
+        let mut destination = self.relay.address().to_owned();
+        if verb == Verb::Publish {
+            destination = format!("{destination}/{}", Tree::NAME);
+        }
+        args.extend([String::from(Tree::NAME), destination]);
         let Setting { binaries, directory, logs, acks, .. } = &self.setting;
+        // What is acknowledged in a tree that nobody sees is not there yet.
+        let acks = if verb == Verb::Publish { &Arc::default() } else { acks };
         self.client = Some(Client::start(&binaries.haul, directory, &args, logs, acks)?);
         self.killed = false;
         self.counts.clients += 1;
@@ -217,7 +229,10 @@ impl<'a> Round<'a> {
     /// A run that sent everything has counted everything, and each thing once.
     fn check_summary(&self, summary: &Value) -> anyhow::Result<()> {
         let source = self.setting.source;
-        if self.plan.sync {
+        if self.plan.verb == Verb::Publish {
+            ensure!(summary["published"] == true, "not published: {summary}");
+        }
+        if self.plan.verb != Verb::Put {
             let fields = ["files", "links", "adjusted", "unchanged"];
             let found: u64 = fields.iter().filter_map(|field| summary[field].as_u64()).sum();
             let expected = (source.files.len() + source.links.len()) as u64;
@@ -244,6 +259,18 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
+    /// Of a directory that was published the version before is kept at the most, and nothing half done.
+    fn check_versions(&self) -> anyhow::Result<()> {
+        for home in std::fs::read_dir(self.setting.root.join(".haul/trees"))? {
+            for entry in std::fs::read_dir(home?.path())? {
+                let name = entry?.file_name();
+                let known = name == "previous" || name.to_string_lossy().starts_with("done-");
+                ensure!(known, "{} is left of a version", name.display());
+            }
+        }
+        Ok(())
+    }
+
     /// A client has said that everything is committed.
     fn settle(&mut self) -> anyhow::Result<()> {
         // What is left of earlier runs may still be on its way.
@@ -258,6 +285,10 @@ impl<'a> Round<'a> {
         self.server.signal(Signal::TERM)?;
         let status = self.server.wait()?;
         ensure!(status.success(), "the server ended with {status}");
+        if self.plan.verb == Verb::Publish {
+            self.check_versions()?;
+            self.counts.published += 1;
+        }
         let source = self.setting.source.path(Tree::NAME);
         tree::compare(&source, &self.setting.root.join(Tree::NAME)).context("the trees differ")?;
         let log = self.server.log_text();
