@@ -40,7 +40,7 @@ pub(super) fn create(
 /// [`link`] (open(2), `O_TMPFILE`). The directory says on which file system.
 pub(super) fn create_unnamed(directory: impl AsFd, mode: Mode) -> Result<OwnedFd, Errno> {
     may_fail!("open");
-    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     let file = rustix::fs::openat(&directory, c".", flags, mode)?;
     #[cfg(test)]
     record(|| Op::create_unnamed(&file));
