@@ -8,15 +8,14 @@ use std::sync::Weak;
 use haul_protocol::Op;
 
 use crate::classic;
-use crate::cli::{
-    Choice, How, Publish, PublishOptions, PutOptions, Send, SyncOptions, Tell, VerifyOptions,
-};
+use crate::cli::{Publish, PublishOptions, PutOptions, SyncOptions, VerifyOptions};
 use crate::committed::{Committed, Receipt};
 use crate::destination::Destination;
 use crate::exit;
 use crate::filter::Filter;
 use crate::interrupt::Interrupt;
 use crate::once;
+use crate::options::{Choice, How, Send, Tell};
 use crate::plan::{Plan, PlanError, Root};
 use crate::progress::{Progress, View};
 use crate::stdin;

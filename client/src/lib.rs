@@ -24,6 +24,7 @@ pub mod ls;
 pub mod named;
 pub mod offline;
 pub mod once;
+pub mod options;
 pub mod plan;
 pub mod poller;
 pub mod progress;

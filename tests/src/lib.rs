@@ -7,6 +7,7 @@ pub mod hauld;
 pub mod peer;
 pub mod relay;
 pub mod setting;
+pub mod site;
 pub mod tree;
 pub mod upload;
 pub mod user;

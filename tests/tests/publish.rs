@@ -4,100 +4,43 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use assert_cmd::Command;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, put};
-use haul_tests::setting::{Setting, last};
-use haul_tests::user::User;
+use haul_tests::setting::Setting;
 use haul_tests::{binaries, eventually, tree};
 use predicates::prelude::*;
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::process::{Pid, Signal};
-use serde_json::{Value, json};
-
-/// `haul publish` of the source to `www/site`.
-fn publish(setting: &Setting, words: &[&str]) -> Command {
-    let mut command = Command::new(&binaries::get().haul);
-    command.arg("publish").args(words).arg(setting.source()).arg(setting.at("www/site"));
-    command
-}
-
-fn published(setting: &Setting, words: &[&str]) -> Value {
-    last(&publish(setting, words).arg("--json").assert().success().get_output().stdout)
-}
-
-fn site(setting: &Setting) -> PathBuf {
-    setting.server.root().join("www/site")
-}
-
-/// A version of the source: every file says which.
-fn version(setting: &Setting, number: usize) {
-    for index in 0..20 {
-        setting.write(&format!("d{}/f{index}", index % 4), &format!("version {number}"));
-    }
-    setting.write("large", &format!("version {number:07}").repeat(100_000));
-    let link = setting.source().join("link");
-    let _ = fs::remove_file(&link);
-    symlink(format!("version {number}"), link).unwrap();
-}
-
-fn start(setting: &Setting, words: &[&str]) -> Child {
-    std::process::Command::new(&binaries::get().haul)
-        .arg("publish")
-        .args(words)
-        .arg(setting.source())
-        .arg(setting.at("www/site"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// What is in `.haul`, other than what is always there.
-fn home(setting: &Setting) -> Vec<String> {
-    let trees = setting.server.root().join(".haul/trees");
-    let mut names = Vec::new();
-    for home in fs::read_dir(trees).unwrap() {
-        for entry in fs::read_dir(home.unwrap().path()).unwrap() {
-            names.push(entry.unwrap().file_name().into_string().unwrap());
-        }
-    }
-    names.sort_unstable();
-    names
-}
 
 #[test]
 fn next_version_is_the_source_and_only_what_changed_is_sent() {
     for words in [&["--durability", "none"][..], &[]] {
         let setting = Setting::start_with(words);
-        version(&setting, 1);
+        setting.version(1);
         fs::set_permissions(setting.source(), PermissionsExt::from_mode(0o750)).unwrap();
         fs::create_dir(setting.source().join("empty")).unwrap();
-        let first = published(&setting, &[]);
+        let first = setting.published(&[]);
         assert_eq!((&first["files"], &first["published"]), (&21.into(), &true.into()), "{first}");
-        tree::compare(&setting.source(), &site(&setting)).unwrap();
+        tree::compare(&setting.source(), &setting.site()).unwrap();
         setting.write("d1/new", "new");
         fs::remove_file(setting.source().join("d2/f2")).unwrap();
         fs::remove_dir_all(setting.source().join("d3")).unwrap();
         fs::set_permissions(setting.source().join("d0/f0"), PermissionsExt::from_mode(0o600))
             .unwrap();
-        let second = published(&setting, &[]);
+        let second = setting.published(&[]);
         assert_eq!((&second["files"], &second["bytes_sent"]), (&1.into(), &3.into()), "{second}");
-        tree::compare(&setting.source(), &site(&setting)).unwrap();
-        let again = published(&setting, &[]);
+        tree::compare(&setting.source(), &setting.site()).unwrap();
+        let again = setting.published(&[]);
         assert_eq!((&again["files"], &again["bytes_sent"]), (&0.into(), &0.into()), "{again}");
-        tree::compare(&setting.source(), &site(&setting)).unwrap();
+        tree::compare(&setting.source(), &setting.site()).unwrap();
         // One version is kept, and nothing else.
         eventually("the trash is emptied", || {
             fs::read_dir(setting.server.root().join(".haul/trash")).unwrap().count() == 0
         });
-        let home = home(&setting);
+        let home = setting.versions();
         assert!(
             home.len() == 2 && home[0].starts_with("done-") && home[1] == "previous",
             "{home:?}"
@@ -114,20 +57,20 @@ fn versions_change_places_and_back() {
         command.args(["publish", "--rollback"]).arg(setting.at("www/site")).assert()
     };
     rollback().code(1).stderr(predicate::str::contains("no earlier version of `www/site`"));
-    version(&setting, 1);
-    published(&setting, &[]);
+    setting.version(1);
+    setting.published(&[]);
     rollback().code(1).stderr(predicate::str::contains("no earlier version of `www/site`"));
     let first = setting.place.path().join("first");
     let copied =
         std::process::Command::new("cp").arg("-a").arg(setting.source()).arg(&first).status();
     assert!(copied.unwrap().success());
-    version(&setting, 2);
-    published(&setting, &[]);
-    tree::compare(&setting.source(), &site(&setting)).unwrap();
+    setting.version(2);
+    setting.published(&[]);
+    tree::compare(&setting.source(), &setting.site()).unwrap();
     rollback().success();
-    tree::compare(&first, &site(&setting)).unwrap();
+    tree::compare(&first, &setting.site()).unwrap();
     rollback().success();
-    tree::compare(&setting.source(), &site(&setting)).unwrap();
+    tree::compare(&setting.source(), &setting.site()).unwrap();
 }
 
 /// Reads all of a version through a handle on its directory; returns which it is.
@@ -154,10 +97,10 @@ fn read_by_handle(site: &Path) -> String {
 #[test]
 fn reader_by_handle_sees_one_version_whatever_is_published_meanwhile() {
     let setting = Setting::start();
-    version(&setting, 0);
-    published(&setting, &[]);
+    setting.version(0);
+    setting.published(&[]);
     let (over, read) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let site = site(&setting);
+    let site = setting.site();
     let versions = std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let mut versions = std::collections::BTreeSet::new();
@@ -174,7 +117,7 @@ fn reader_by_handle_sees_one_version_whatever_is_published_meanwhile() {
             let link = setting.source().join("link");
             fs::remove_file(&link).unwrap();
             symlink(format!("version {number}"), link).unwrap();
-            published(&setting, &[]);
+            setting.published(&[]);
             assert_eq!(read_by_handle(&site), format!("version {number}"));
             // Whoever reads at the moment of a swap has until the next one but one.
             let before = read.load(Ordering::Acquire);
@@ -189,194 +132,12 @@ fn reader_by_handle_sees_one_version_whatever_is_published_meanwhile() {
 }
 
 #[test]
-fn nothing_shows_before_all_is_there_and_the_next_run_goes_on() {
-    let setting = Setting::start();
-    version(&setting, 1);
-    published(&setting, &[]);
-    let copy = setting.place.path().join("copy");
-    let copied =
-        std::process::Command::new("cp").arg("-a").arg(setting.source()).arg(&copy).status();
-    assert!(copied.unwrap().success());
-    version(&setting, 2);
-    for index in 0..2000 {
-        setting.write(&format!("many/{index}"), "version 2, which takes a while");
-    }
-    let mut running = start(&setting, &["--limit-rate", "100KB"]);
-    let next = || home(&setting).into_iter().find(|name| name.starts_with("next-"));
-    eventually("some of it has arrived", || {
-        let trees = setting.server.root().join(".haul/trees");
-        next().is_some_and(|next| {
-            let home = fs::read_dir(&trees).unwrap().next().unwrap().unwrap().path();
-            fs::read_dir(home.join(next).join("many")).is_ok_and(|many| many.count() > 100)
-        })
-    });
-    tree::compare(&copy, &site(&setting)).unwrap();
-    running.kill().unwrap();
-    running.wait().unwrap();
-    tree::compare(&copy, &site(&setting)).unwrap();
-    // What was in the half version and is not wanted any more does not come along.
-    for index in 0..10 {
-        fs::remove_file(setting.source().join(format!("many/{index}"))).unwrap();
-    }
-    let summary = published(&setting, &[]);
-    let files = summary["files"].as_u64().unwrap();
-    assert!(files < 1950, "all was sent again: {summary}");
-    tree::compare(&setting.source(), &site(&setting)).unwrap();
-}
-
-#[test]
-fn server_that_is_killed_has_one_version_whole() {
-    let place = tempfile::TempDir::new().unwrap();
-    let (root, log) = (place.path().join("root"), place.path().join("log"));
-    let versions: Vec<PathBuf> = (0..2)
-        .map(|number| {
-            let source = place.path().join(format!("v{number}"));
-            for index in 0..300 {
-                let path = source.join(format!("d{}/f{index}", index % 9));
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                // Half of them are the same in both.
-                let text = if index % 2 == 0 { String::from("same") } else { format!("{number}") };
-                fs::write(&path, text).unwrap();
-                let time = SystemTime::UNIX_EPOCH + Duration::from_secs(index);
-                let time = if index % 2 == 0 { time } else { time + Duration::from_secs(number) };
-                File::open(&path).unwrap().set_modified(time).unwrap();
-            }
-            source
-        })
-        .collect();
-    let serve = || {
-        let command = std::process::Command::new(&binaries::get().hauld);
-        Hauld::start_at(&root, &log, command, &[]).unwrap()
-    };
-    let mut server = serve();
-    let publish = |server: &Hauld, number: usize| {
-        let mut command = std::process::Command::new(&binaries::get().haul);
-        command.args(["publish", "--quiet", "--retries", "0"]).arg(&versions[number]);
-        command.arg(format!("{}/site", server.address()));
-        command.stderr(Stdio::null());
-        command
-    };
-    assert!(publish(&server, 0).status().unwrap().success());
-    let (mut random, mut swapped) = (7_u64, 0);
-    for round in 1..40 {
-        let number = round % 2;
-        let mut client = publish(&server, number).spawn().unwrap();
-        random =
-            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        // At any moment of what takes some 60 ms; when is not waited for, but chosen.
-        std::thread::park_timeout(Duration::from_micros((random >> 33) % 90_000));
-        server.signal(Signal::KILL).unwrap();
-        server.wait().unwrap();
-        client.wait().unwrap();
-        let site = root.join("site");
-        let is = |number: usize| tree::compare(&versions[number], &site).is_ok();
-        assert!(is(0) || is(1), "round {round}: {:?}", tree::compare(&versions[number], &site));
-        swapped += usize::from(is(number));
-        server = serve();
-        assert!(is(0) || is(1), "round {round}, after the start");
-    }
-    assert!(publish(&server, 1).status().unwrap().success());
-    tree::compare(&versions[1], &root.join("site")).unwrap();
-    assert!(swapped > 0, "no swap was ever reached");
-}
-
-#[test]
-fn second_one_at_once_is_refused_by_name_and_takes_over_what_is_left() {
-    let setting = Setting::start();
-    setting.write("large", &"0123456789abcdef".repeat(150_000));
-    let mut running = start(&setting, &["--limit-rate", "200KB"]);
-    eventually("it has begun", || !home(&setting).is_empty());
-    publish(&setting, &[])
-        .assert()
-        .code(3)
-        .stderr(predicate::str::contains("`www/site` is being published"));
-    for other in ["www", "www/site/below"] {
-        let mut command = Command::new(&binaries::get().haul);
-        command.arg("publish").arg(setting.source()).arg(setting.at(other));
-        command.assert().code(3).stderr(predicate::str::contains("is being published"));
-    }
-    running.kill().unwrap();
-    running.wait().unwrap();
-    eventually("the server has noticed", || {
-        publish(&setting, &["--quiet"]).output().unwrap().status.success()
-    });
-    tree::compare(&setting.source(), &site(&setting)).unwrap();
-}
-
-#[test]
-fn what_others_put_there_meanwhile_is_refused_and_comes_later() {
-    for durability in ["none", "group"] {
-        let setting = Setting::start_with(&["--durability", durability]);
-        setting.write("file", "1");
-        published(&setting, &[]);
-        setting.write("large", &"0123456789abcdef".repeat(150_000));
-        let mut running = start(&setting, &["--limit-rate", "200KB"]);
-        eventually("it has begun", || home(&setting).iter().any(|name| name.starts_with("next-")));
-        let mut peer = Peer::hello(setting.server.address()).unwrap();
-        let requests = [
-            put(1, "www/site/put", b"x"),
-            json!({"cmd": "mkdir", "id": 2, "filename": "www/site/made"}),
-            json!({"cmd": "remove", "id": 3, "filename": "www/site/file"}),
-            json!({"cmd": "setattr", "id": 4, "filename": "www/site", "mode": 0}),
-            json!({"cmd": "symlink", "id": 5, "filename": "www/site/link", "target": "x"}),
-            json!({"cmd": "open", "id": 6, "filename": "www/site/open", "filesize": 5_000_000,
-                   "fingerprint": "x"}),
-            json!({"cmd": "rollback", "id": 7, "filename": "www/site"}),
-        ];
-        for (id, request) in (1..).zip(&requests) {
-            let body: &[u8] = if id == 1 { b"x" } else { b"" };
-            let answer = peer.ask(request, body).unwrap();
-            assert_eq!(
-                (&answer["refused"], &answer["code"], &answer["retry"]),
-                (&json!(id), &json!("busy"), &json!(true)),
-                "{answer}"
-            );
-        }
-        // Beside it everything goes on; and a client that is told so comes again.
-        assert_eq!(peer.ask(&put(8, "www/beside", b"x"), b"x").unwrap()["ack"], 8);
-        let other = setting.place.path().join("other");
-        fs::write(&other, "other").unwrap();
-        let mut waiting = std::process::Command::new(&binaries::get().haul)
-            .arg("put")
-            .arg(&other)
-            .arg(setting.at("www/site"))
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        running.kill().unwrap();
-        running.wait().unwrap();
-        assert!(waiting.wait().unwrap().success());
-        assert_eq!(fs::read(site(&setting).join("other")).unwrap(), b"other");
-    }
-}
-
-#[test]
-fn nothing_is_published_if_anything_could_not_be_read() {
-    let (user, setting) = (User::new().unwrap(), Setting::start());
-    version(&setting, 1);
-    published(&setting, &[]);
-    let source = user.path().join("s");
-    let copied =
-        std::process::Command::new("cp").arg("-a").arg(setting.source()).arg(&source).status();
-    assert!(copied.unwrap().success());
-    fs::write(source.join("more"), "x").unwrap();
-    let source = user.own_all(source).unwrap();
-    fs::set_permissions(source.join("more"), PermissionsExt::from_mode(0o0)).unwrap();
-    let mut command = user.command("haul");
-    command.arg("publish").arg(&source).arg(setting.at("www/site"));
-    Command::from_std(command).assert().code(1).stderr(
-        predicate::str::contains("nothing is published").and(predicate::str::contains("more")),
-    );
-    tree::compare(&setting.source(), &site(&setting)).unwrap();
-}
-
-#[test]
 fn versions_share_files_and_neither_changes_the_other() {
     let setting = Setting::start();
-    version(&setting, 1);
-    published(&setting, &[]);
+    setting.version(1);
+    setting.published(&[]);
     setting.write("d1/f1", "version 2");
-    published(&setting, &[]);
+    setting.published(&[]);
     let previous = || {
         let trees = setting.server.root().join(".haul/trees");
         fs::read_dir(trees).unwrap().next().unwrap().unwrap().path().join("previous")
@@ -391,95 +152,59 @@ fn versions_share_files_and_neither_changes_the_other() {
     source.push("/");
     let mut command = Command::new(&binaries::get().haul);
     command.arg("sync").arg(source).arg(setting.at("www/site")).assert().success();
-    tree::compare(&setting.source(), &site(&setting)).unwrap();
+    tree::compare(&setting.source(), &setting.site()).unwrap();
     tree::compare(&copy, &previous()).unwrap();
 }
 
 #[test]
 fn checksum_and_receipt_see_bytes() {
     let setting = Setting::start();
-    version(&setting, 1);
-    published(&setting, &[]);
-    let rotten = site(&setting).join("d0/f0");
+    setting.version(1);
+    setting.published(&[]);
+    let rotten = setting.site().join("d0/f0");
     let time = fs::metadata(&rotten).unwrap().modified().unwrap();
     fs::write(&rotten, "versiom 1").unwrap();
     File::open(&rotten).unwrap().set_modified(time).unwrap();
     let receipt = setting.place.path().join("receipt");
     let words = ["--checksum", "--receipt", receipt.to_str().unwrap()];
-    let summary = published(&setting, &words);
+    let summary = setting.published(&words);
     assert_eq!((&summary["files"], &summary["unchanged"]), (&1.into(), &21.into()), "{summary}");
-    tree::compare(&setting.source(), &site(&setting)).unwrap();
+    tree::compare(&setting.source(), &setting.site()).unwrap();
     let text = fs::read_to_string(&receipt).unwrap();
     assert_eq!(text.lines().count(), 21);
     assert!(text.lines().all(|line| line[64..].starts_with("  www/site/")), "{text}");
     // Touched, but the same: taken over with the new time.
     let touched = File::open(setting.source().join("large")).unwrap();
     touched.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(9)).unwrap();
-    let summary = published(&setting, &["--checksum"]);
+    let summary = setting.published(&["--checksum"]);
     assert_eq!((&summary["files"], &summary["bytes_sent"]), (&0.into(), &0.into()), "{summary}");
-    tree::compare(&setting.source(), &site(&setting)).unwrap();
+    tree::compare(&setting.source(), &setting.site()).unwrap();
 }
 
 #[test]
 fn rules_and_dry_run_are_those_of_sync() {
     let setting = Setting::start();
-    version(&setting, 1);
+    setting.version(1);
     setting.write("d0/left.out", "x");
-    published(&setting, &["--exclude", "*.out"]);
-    assert!(!site(&setting).join("d0/left.out").exists());
+    setting.published(&["--exclude", "*.out"]);
+    assert!(!setting.site().join("d0/left.out").exists());
     setting.write("d1/f1", "version 2");
     fs::remove_file(setting.source().join("d2/f2")).unwrap();
-    publish(&setting, &["-n", "--exclude", "*.out"]).assert().success().stdout(
+    setting.publish(&["-n", "--exclude", "*.out"]).assert().success().stdout(
         predicate::str::contains("would send www/site/d1/f1: ")
             .and(predicate::str::contains("would remove www/site/d2/f2: not in the source"))
             .and(predicate::str::contains("1 file,")),
     );
     // What is left out is in no version, also if it was in the one before.
     let words = ["--exclude", "/d3", "-n"];
-    let told = publish(&setting, &words).assert().success();
+    let told = setting.publish(&words).assert().success();
     told.stdout(predicate::str::contains("would remove www/site/d3/f3: not in the source"));
-    publish(&setting, &words[..2]).assert().success();
-    assert!(!site(&setting).join("d3").exists());
+    setting.publish(&words[..2]).assert().success();
+    assert!(!setting.site().join("d3").exists());
     setting.write("d1/f1", "version 1");
-    publish(&setting, &["-n"]).assert().success();
-    assert_eq!(fs::read(site(&setting).join("d1/f1")).unwrap(), b"version 2");
-    publish(&setting, &["--files-from", "-"]).assert().code(2);
-}
-
-/// What an interrupted run has left in the tree, under other rules, is in no version.
-#[test]
-fn leftovers_of_an_interrupted_run_are_not_published() {
-    let setting = Setting::start();
-    setting.write("kept", "x");
-    for index in 0..500 {
-        setting.write(&format!("d/{index}.out"), "not to be seen");
-    }
-    symlink("kept", setting.source().join("a link")).unwrap();
-    setting.write("large", &"0123456789abcdef".repeat(150_000));
-    let mut running = start(&setting, &["--limit-rate", "200KB", "--connections", "1"]);
-    let trees = setting.server.root().join(".haul/trees");
-    eventually("some of it has arrived", || {
-        walkdir::WalkDir::new(&trees)
-            .into_iter()
-            .filter_map(Result::ok)
-            .any(|entry| entry.path().extension().is_some_and(|extension| extension == "out"))
-    });
-    running.kill().unwrap();
-    running.wait().unwrap();
-    let mut summary = Value::Null;
-    eventually("the server has noticed", || {
-        let words = ["--json", "--exclude", "*.out", "--exclude", "/large", "--links", "skip"];
-        let output = publish(&setting, &words).output().unwrap();
-        summary = last(&output.stdout);
-        output.status.success()
-    });
-    let mut names: Vec<_> = walkdir::WalkDir::new(site(&setting))
-        .min_depth(1)
-        .into_iter()
-        .map(|entry| entry.unwrap().file_name().to_owned())
-        .collect();
-    names.sort_unstable();
-    assert_eq!(names, ["d", "kept"], "{summary}");
+    setting.publish(&["-n"]).assert().success();
+    assert_eq!(fs::read(setting.site().join("d1/f1")).unwrap(), b"version 2");
+    setting.publish(&["--files-from", "-"]).assert().code(2);
 }
 
 #[test]
@@ -500,98 +225,4 @@ fn destination_that_can_have_no_versions_is_named() {
     run(".haul/site").code(2);
     assert_eq!(fs::read_dir(setting.server.root().join("d")).unwrap().count(), 0);
     setting.haul(&["publish", "s/file", &setting.at("x")]).assert().code(2);
-}
-
-/// Not as root, whom no mode stops.
-#[test]
-fn read_only_directories_are_no_obstacle() {
-    let user = User::new().unwrap();
-    let (root, log) = (user.path().join("root"), user.path().join("log"));
-    File::create(&log).unwrap();
-    let server = Hauld::start_at(&root, &log, user.command("hauld"), &[]).unwrap();
-    let source = user.path().join("s");
-    fs::create_dir_all(source.join("d/e")).unwrap();
-    fs::write(source.join("d/e/file"), "1").unwrap();
-    let source = user.own_all(source).unwrap();
-    let mode = |path: &Path, mode: u32| {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    };
-    for round in 0..4 {
-        for directory in ["", "d", "d/e"] {
-            mode(&source.join(directory), 0o755);
-        }
-        fs::write(source.join("d/e/file"), format!("round {round}")).unwrap();
-        for directory in ["d/e", "d", ""] {
-            mode(&source.join(directory), 0o555);
-        }
-        let mut command = user.command("haul");
-        command.arg("publish").arg(&source).arg(format!("{}/site", server.address()));
-        Command::from_std(command).assert().success();
-        tree::compare(&source, &root.join("site")).unwrap();
-    }
-    eventually("old versions are removed", || {
-        fs::read_dir(root.join(".haul/trash")).unwrap().count() == 0
-    });
-    let mut command = user.command("haul");
-    command.args(["publish", "--rollback"]).arg(format!("{}/site", server.address()));
-    Command::from_std(command).assert().success();
-    assert_eq!(fs::read(root.join("site/d/e/file")).unwrap(), b"round 2");
-    assert_eq!(fs::metadata(root.join("site")).unwrap().mode() & 0o777, 0o555);
-}
-
-#[test]
-fn answer_that_was_lost_is_given_again() {
-    let setting = Setting::start();
-    let mut first = Peer::connect(setting.server.address()).unwrap();
-    let hello = |tree: Option<&Value>| {
-        let mut hello = json!({
-            "cmd": "hello", "version": 1, "agent": "test/1", "client": "me", "slot": 0,
-            "filename": "site", "must": ["publish"],
-        });
-        if let Some(tree) = tree {
-            hello["upload"] = tree.clone();
-        }
-        hello
-    };
-    let answer = first.ask(&hello(None), b"").unwrap();
-    assert_eq!((&answer["resumed"], &answer["features"]), (&json!(false), &json!(["publish"])));
-    let token = answer["upload"].clone();
-    assert_eq!(first.ask(&put(1, "file", b"x"), b"x").unwrap()["ack"], 1);
-    assert!(!setting.server.root().join("site").exists());
-    // Names are below the tree, and lead nowhere else.
-    assert_eq!(first.ask(&put(2, "../x", b"x"), b"x").unwrap()["code"], "bad_name");
-    let done = first.ask(&json!({"cmd": "publish", "id": 3, "mode": 0o755}), b"").unwrap();
-    assert_eq!(done, json!({"answer": 3}));
-    assert_eq!(fs::read(setting.server.root().join("site/file")).unwrap(), b"x");
-    // As if the answer had not come: the same client connects again, and asks again.
-    drop(first);
-    let mut second = Peer::connect(setting.server.address()).unwrap();
-    let mut answer = second.ask(&hello(Some(&token)), b"").unwrap();
-    eventually("the first one is gone", || {
-        if answer["refused"] == 0 {
-            second = Peer::connect(setting.server.address()).unwrap();
-            answer = second.ask(&hello(Some(&token)), b"").unwrap();
-        }
-        answer["upload"] == token
-    });
-    let again = second.ask(&json!({"cmd": "publish", "id": 1}), b"").unwrap();
-    assert_eq!(again, json!({"answer": 1}));
-    // And nothing else can be done to what everybody sees.
-    assert_eq!(second.ask(&put(2, "file", b"y"), b"y").unwrap()["code"], "bad_request");
-    // A tree that nobody knows is not begun in silence.
-    let mut other = Peer::connect(setting.server.address()).unwrap();
-    let mut unknown = hello(Some(&json!("00000000000000000000000000000000")));
-    (unknown["client"], unknown["filename"]) = (json!("other"), json!("else"));
-    assert_eq!(other.ask(&unknown, b"").unwrap()["code"], "taken_over");
-}
-
-#[test]
-fn client_that_is_interrupted_says_so_and_leaves_nothing_to_see() {
-    let setting = Setting::start();
-    setting.write("large", &"0123456789abcdef".repeat(150_000));
-    let mut running = start(&setting, &["--limit-rate", "100KB"]);
-    eventually("it has begun", || !home(&setting).is_empty());
-    rustix::process::kill_process(Pid::from_child(&running), Signal::INT).unwrap();
-    assert_eq!(running.wait().unwrap().code(), Some(130));
-    assert!(!setting.server.root().join("www").exists());
 }

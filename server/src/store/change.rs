@@ -10,7 +10,7 @@ use super::finished::Finished;
 use super::group::Touched;
 use super::resume::Published;
 use super::root::Parents;
-use super::version::Swap;
+use super::swap::Swap;
 use super::{Staged, Store, disk};
 
 /// What a request changes.

@@ -28,6 +28,7 @@ mod root;
 mod space;
 mod staged;
 mod staging;
+mod swap;
 mod sweep;
 mod trash;
 mod version;
@@ -51,8 +52,9 @@ pub(crate) use resume::{Published, Resumed};
 pub(crate) use root::Parents;
 pub(crate) use space::Reserved;
 pub(crate) use staged::Staged;
+pub(crate) use swap::Swap;
 pub(crate) use trash::Rung;
-pub(crate) use version::{Swap, Version};
+pub(crate) use version::Version;
 
 use root::Root;
 use staging::Staging;

@@ -1,5 +1,5 @@
 //! The next version of a directory: a tree of its own under `.haul/trees`, which takes the place of the present
-//! one by one exchange of names.
+//! one by one exchange of names (see [`swap`](super::swap)).
 //!
 //! A directory has a home there, named after its digest, with
 //!
@@ -16,22 +16,20 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
-use haul_protocol::{Attributes, Digest, Name, Token};
+use haul_protocol::{Digest, Name, Token};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::attributes::{kept, times};
 use super::error::StoreError;
-use super::group::Touched;
 use super::root::{BENEATH, Parents, Root};
 use super::{Store, disk};
 
 const NEXT: &str = "next-";
 const READY: &str = "ready-";
-const BACK: &str = "back-";
+pub(super) const BACK: &str = "back-";
 const DONE: &str = "done-";
-const PREVIOUS: &str = "previous";
+pub(super) const PREVIOUS: &str = "previous";
 
 /// A tree that is to be the next version of a directory. While it is open nobody else changes the present one.
 #[derive(Debug)]
@@ -42,28 +40,21 @@ pub(crate) struct Version {
     pub(crate) resumed: bool,
     state: Mutex<State>,
     store: Arc<Store>,
-    id: String,
-    home: OwnedFd,
+    pub(super) id: String,
+    pub(super) home: OwnedFd,
     root: Arc<Root>,
     present: Option<Arc<Root>>,
 }
 
 /// How far it is.
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     /// Being put together.
     Next,
     /// Complete, under this name.
     Ready(String),
     /// Published, and only that is to be told again.
     Done,
-}
-
-/// A version takes the present one's place.
-#[derive(Debug)]
-pub(crate) struct Swap {
-    version: Arc<Version>,
-    attributes: Attributes,
 }
 
 impl Version {
@@ -131,7 +122,7 @@ impl Version {
         Ok(Self { name, token, resumed, state, store, id, home, root, present })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -141,7 +132,7 @@ impl Version {
     }
 
     /// Gives it the name that says that it is complete; `None` if it was published before.
-    fn make_ready(&self, state: &mut State) -> Result<Option<String>, StoreError> {
+    pub(super) fn make_ready(&self, state: &mut State) -> Result<Option<String>, StoreError> {
         match state {
             State::Done => Ok(None),
             State::Ready(ready) => Ok(Some(ready.clone())),
@@ -185,146 +176,9 @@ impl Drop for Version {
     }
 }
 
-impl Swap {
-    /// With the mode and mtime that the directory itself gets.
-    pub(crate) fn new(version: Arc<Version>, attributes: Attributes) -> Self {
-        Self { version, attributes }
-    }
-
-    /// Everything in the tree is flushed, and then its name says that it is complete.
-    pub(super) fn sync(&mut self) -> Result<(), StoreError> {
-        let Version { name, home, .. } = &*self.version;
-        let failed = |errno| StoreError::new("flush the next version of", name, errno);
-        disk::sync_file_system(home).map_err(failed)?;
-        self.version.make_ready(&mut self.version.state())?;
-        disk::sync_directory(home).map_err(failed)
-    }
-
-    /// The exchange. Asked for twice, it happens once.
-    pub(super) fn apply(
-        self,
-        store: &Store,
-        parents: &Parents,
-        touched: &mut Touched,
-    ) -> Result<(), StoreError> {
-        let mut state = self.version.state();
-        let Some(ready) = self.version.make_ready(&mut state)? else { return Ok(()) };
-        let Version { name, home, id, token, .. } = &*self.version;
-        let swapped = store.exchange(parents, home, &ready, name, &self.attributes, touched);
-        store.touched_home(home, id, touched);
-        // Settling tells it from the names, but not if nothing was there before.
-        let noted = if swapped.is_ok() { done(home, &token.to_string()) } else { Ok(()) };
-        if let Err(errno) = noted.and_then(|()| settle(home, &store.trash)) {
-            // It has happened all the same, or not; the next one settles what is left.
-            tracing::error!(%name, %errno, "could not settle the versions of a directory");
-        }
-        *state = if swapped.is_ok() { State::Done } else { State::Next };
-        swapped
-    }
-}
-
 impl Store {
-    /// Puts the version before the present one in its place again.
-    pub(super) fn roll_back(
-        &self,
-        parents: &Parents,
-        name: &Name,
-        touched: &mut Touched,
-    ) -> Result<(), StoreError> {
-        if !self.guard.close(name) {
-            return Err(StoreError::Publishing { name: name.to_string() });
-        }
-        let result = self.bring_back(parents, name, touched);
-        self.guard.open(name);
-        result
-    }
-
-    fn bring_back(
-        &self,
-        parents: &Parents,
-        name: &Name,
-        touched: &mut Touched,
-    ) -> Result<(), StoreError> {
-        present(parents, name)?;
-        let (id, home) = self.home(name)?;
-        self.settle(&home, name)?;
-        let failed = |errno| StoreError::new("bring back the version before of", name, errno);
-        let stat = match rustix::fs::statat(&home, PREVIOUS, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => stat,
-            Err(Errno::NOENT) => return Err(StoreError::NoVersion { name: name.to_string() }),
-            Err(errno) => return Err(failed(errno)),
-        };
-        let back = format!("{BACK}{}", stat.st_ino);
-        disk::rename(&home, PREVIOUS.as_bytes(), &home, back.as_bytes()).map_err(failed)?;
-        if self.durable {
-            disk::sync_directory(&home).map_err(failed)?;
-        }
-        let swapped = self.exchange(parents, &home, &back, name, &Attributes::default(), touched);
-        self.touched_home(&home, &id, touched);
-        if let Err(errno) = settle(&home, &self.trash) {
-            tracing::error!(%name, %errno, "could not settle the versions of a directory");
-        }
-        swapped
-    }
-
-    /// Changes a directory of a home with what stands under a name; or moves it there, if nothing does.
-    fn exchange(
-        &self,
-        parents: &Parents,
-        home: &OwnedFd,
-        from: &str,
-        name: &Name,
-        attributes: &Attributes,
-        touched: &mut Touched,
-    ) -> Result<(), StoreError> {
-        let failed = |op| move |errno| StoreError::new(op, name, errno);
-        let (above, last) = name.split();
-        let parent = parents.of(name)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let tree = rustix::fs::openat(home, from, flags, Mode::empty()).map_err(failed("open"))?;
-        let mode = match kept(attributes.mode) {
-            Some(mode) => mode,
-            None => mode_of(&tree).map_err(failed("look at"))?,
-        };
-        // Whose owner may not write to it can't be moved, so the last bits come afterwards.
-        disk::set_mode(&tree, mode | Mode::RWXU).map_err(failed("set mode of"))?;
-        if let Some(mtime) = attributes.mtime {
-            disk::set_times(&tree, &times(mtime)).map_err(failed("set mtime of"))?;
-        }
-        let swapped = match disk::exchange(home, from.as_bytes(), &parent, last) {
-            Err(Errno::NOENT) => disk::rename_new(home, from.as_bytes(), &parent, last),
-            Err(errno @ (Errno::ACCESS | Errno::PERM)) => opened_up(&parent, last, errno, || {
-                disk::exchange(home, from.as_bytes(), &parent, last)
-            }),
-            swapped => swapped,
-        };
-        swapped.map_err(failed("publish"))?;
-        self.guard.swapped();
-        parents.clear();
-        if self.durable {
-            // Before anything says that it has happened.
-            for directory in [&*parent, home] {
-                disk::sync_directory(directory).map_err(|errno| StoreError::Uncertain {
-                    directory: String::from_utf8_lossy(above).into_owned(),
-                    source: errno.into(),
-                })?;
-            }
-        }
-        touched.directory(above, &parent);
-        let result = disk::set_mode(&tree, mode).map_err(failed("set mode of"));
-        touched.attributes(name.as_bytes(), &tree.into());
-        result
-    }
-
-    fn touched_home(&self, home: &OwnedFd, id: &str, touched: &mut Touched) {
-        match home.try_clone() {
-            Ok(home) => touched.directory(format!(".haul/trees/{id}").as_bytes(), &home.into()),
-            Err(_) => touched.everything(),
-        }
-    }
-
     /// The home of a directory's versions, made if there is none.
-    fn home(&self, name: &Name) -> Result<(String, OwnedFd), StoreError> {
+    pub(super) fn home(&self, name: &Name) -> Result<(String, OwnedFd), StoreError> {
         let failed = |errno| StoreError::new("open the versions of", name, errno);
         let id: String = Digest::of(name.as_bytes()).to_string().chars().take(32).collect();
         match disk::make_directory(&self.trees, id.as_bytes(), Mode::RWXU) {
@@ -337,7 +191,7 @@ impl Store {
     }
 
     /// Finishes what a swap has left, completed or not; see the table above.
-    fn settle(&self, home: &OwnedFd, name: &Name) -> Result<(), StoreError> {
+    pub(super) fn settle(&self, home: &OwnedFd, name: &Name) -> Result<(), StoreError> {
         settle(home, &self.trash)
             .map_err(|errno| StoreError::new("settle versions of", name, errno))
     }
@@ -371,7 +225,7 @@ impl Store {
 }
 
 /// What stands under a name now: a directory, or nothing.
-fn present(parents: &Parents, name: &Name) -> Result<Option<Arc<Root>>, StoreError> {
+pub(super) fn present(parents: &Parents, name: &Name) -> Result<Option<Arc<Root>>, StoreError> {
     let (above, last) = name.split();
     let parent = match parents.existing(above) {
         Ok(parent) => parent,
@@ -393,7 +247,7 @@ fn present(parents: &Parents, name: &Name) -> Result<Option<Arc<Root>>, StoreErr
     Ok(Some(Arc::new(Root::of(found.map_err(failed)?, parents.path()))))
 }
 
-fn settle(home: &OwnedFd, trash: &super::trash::Trash) -> Result<(), Errno> {
+pub(super) fn settle(home: &OwnedFd, trash: &super::trash::Trash) -> Result<(), Errno> {
     for entry in entries(home)? {
         if entry.starts_with(BACK) {
             disk::rename(home, entry.as_bytes(), home, PREVIOUS.as_bytes())?;
@@ -416,36 +270,13 @@ fn settle(home: &OwnedFd, trash: &super::trash::Trash) -> Result<(), Errno> {
 }
 
 /// Notes that a tree was published, and forgets the one before.
-fn done(home: &OwnedFd, token: &str) -> Result<(), Errno> {
+pub(super) fn done(home: &OwnedFd, token: &str) -> Result<(), Errno> {
     let new = format!("{DONE}{token}");
     for old in entries(home)?.iter().filter(|entry| entry.starts_with(DONE) && **entry != new) {
         disk::unlink(home, old.as_bytes())?;
     }
     let flags = OFlags::WRONLY;
     disk::create(home, new.as_bytes(), flags, Mode::RUSR | Mode::WUSR).map(drop)
-}
-
-fn mode_of(tree: &OwnedFd) -> Result<Mode, Errno> {
-    Ok(Mode::from_raw_mode(rustix::fs::fstat(tree)?.st_mode & 0o777))
-}
-
-/// Does something for which a directory has to be writable for its owner; then it is as before.
-fn opened_up(
-    parent: &OwnedFd,
-    last: &[u8],
-    refused: Errno,
-    then: impl FnOnce() -> Result<(), Errno>,
-) -> Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(parent, last, flags, Mode::empty())?;
-    let mode = Mode::from_raw_mode(rustix::fs::fstat(&directory)?.st_mode & 0o7777);
-    if mode.contains(Mode::RWXU) {
-        return Err(refused);
-    }
-    disk::set_mode(&directory, mode | Mode::RWXU)?;
-    let result = then();
-    disk::set_mode(&directory, mode)?;
-    result
 }
 
 /// All names in a directory of ours.

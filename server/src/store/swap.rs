@@ -1,0 +1,184 @@
+//! The swap: a next version takes the place of the present one, or the one before does again.
+
+use std::sync::Arc;
+
+use haul_protocol::{Attributes, Name};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::attributes::{kept, times};
+use super::error::StoreError;
+use super::group::Touched;
+use super::root::Parents;
+use super::version::{BACK, PREVIOUS, State, Version, done, present, settle};
+use super::{Store, disk};
+
+/// A version takes the present one's place.
+#[derive(Debug)]
+pub(crate) struct Swap {
+    version: Arc<Version>,
+    attributes: Attributes,
+}
+
+impl Swap {
+    /// With the mode and mtime that the directory itself gets.
+    pub(crate) fn new(version: Arc<Version>, attributes: Attributes) -> Self {
+        Self { version, attributes }
+    }
+
+    /// Everything in the tree is flushed, and then its name says that it is complete.
+    pub(super) fn sync(&mut self) -> Result<(), StoreError> {
+        let Version { name, home, .. } = &*self.version;
+        let failed = |errno| StoreError::new("flush the next version of", name, errno);
+        disk::sync_file_system(home).map_err(failed)?;
+        self.version.make_ready(&mut self.version.state())?;
+        disk::sync_directory(home).map_err(failed)
+    }
+
+    /// The exchange. Asked for twice, it happens once.
+    pub(super) fn apply(
+        self,
+        store: &Store,
+        parents: &Parents,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        let mut state = self.version.state();
+        let Some(ready) = self.version.make_ready(&mut state)? else { return Ok(()) };
+        let Version { name, home, id, token, .. } = &*self.version;
+        let swapped = store.exchange(parents, home, &ready, name, &self.attributes, touched);
+        store.touched_home(home, id, touched);
+        // Settling tells it from the names, but not if nothing was there before.
+        let noted = if swapped.is_ok() { done(home, &token.to_string()) } else { Ok(()) };
+        if let Err(errno) = noted.and_then(|()| settle(home, &store.trash)) {
+            // It has happened all the same, or not; the next one settles what is left.
+            tracing::error!(%name, %errno, "could not settle the versions of a directory");
+        }
+        *state = if swapped.is_ok() { State::Done } else { State::Next };
+        swapped
+    }
+}
+
+impl Store {
+    /// Puts the version before the present one in its place again.
+    pub(super) fn roll_back(
+        &self,
+        parents: &Parents,
+        name: &Name,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        if !self.guard.close(name) {
+            return Err(StoreError::Publishing { name: name.to_string() });
+        }
+        let result = self.bring_back(parents, name, touched);
+        self.guard.open(name);
+        result
+    }
+
+    fn bring_back(
+        &self,
+        parents: &Parents,
+        name: &Name,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        present(parents, name)?;
+        let (id, home) = self.home(name)?;
+        self.settle(&home, name)?;
+        let failed = |errno| StoreError::new("bring back the version before of", name, errno);
+        let stat = match rustix::fs::statat(&home, PREVIOUS, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Err(StoreError::NoVersion { name: name.to_string() }),
+            Err(errno) => return Err(failed(errno)),
+        };
+        let back = format!("{BACK}{}", stat.st_ino);
+        disk::rename(&home, PREVIOUS.as_bytes(), &home, back.as_bytes()).map_err(failed)?;
+        if self.durable {
+            disk::sync_directory(&home).map_err(failed)?;
+        }
+        let swapped = self.exchange(parents, &home, &back, name, &Attributes::default(), touched);
+        self.touched_home(&home, &id, touched);
+        if let Err(errno) = settle(&home, &self.trash) {
+            tracing::error!(%name, %errno, "could not settle the versions of a directory");
+        }
+        swapped
+    }
+
+    /// Changes a directory of a home with what stands under a name; or moves it there, if nothing does.
+    fn exchange(
+        &self,
+        parents: &Parents,
+        home: &OwnedFd,
+        from: &str,
+        name: &Name,
+        attributes: &Attributes,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        let failed = |op| move |errno| StoreError::new(op, name, errno);
+        let (above, last) = name.split();
+        let parent = parents.of(name)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let tree = rustix::fs::openat(home, from, flags, Mode::empty()).map_err(failed("open"))?;
+        let mode = match kept(attributes.mode) {
+            Some(mode) => mode,
+            None => mode_of(&tree).map_err(failed("look at"))?,
+        };
+        // Whose owner may not write to it can't be moved, so the last bits come afterwards.
+        disk::set_mode(&tree, mode | Mode::RWXU).map_err(failed("set mode of"))?;
+        if let Some(mtime) = attributes.mtime {
+            disk::set_times(&tree, &times(mtime)).map_err(failed("set mtime of"))?;
+        }
+        let swapped = match disk::exchange(home, from.as_bytes(), &parent, last) {
+            Err(Errno::NOENT) => disk::rename_new(home, from.as_bytes(), &parent, last),
+            Err(errno @ (Errno::ACCESS | Errno::PERM)) => opened_up(&parent, last, errno, || {
+                disk::exchange(home, from.as_bytes(), &parent, last)
+            }),
+            swapped => swapped,
+        };
+        swapped.map_err(failed("publish"))?;
+        self.guard.swapped();
+        parents.clear();
+        if self.durable {
+            // Before anything says that it has happened.
+            for directory in [&*parent, home] {
+                disk::sync_directory(directory).map_err(|errno| StoreError::Uncertain {
+                    directory: String::from_utf8_lossy(above).into_owned(),
+                    source: errno.into(),
+                })?;
+            }
+        }
+        touched.directory(above, &parent);
+        let result = disk::set_mode(&tree, mode).map_err(failed("set mode of"));
+        touched.attributes(name.as_bytes(), &tree.into());
+        result
+    }
+
+    fn touched_home(&self, home: &OwnedFd, id: &str, touched: &mut Touched) {
+        match home.try_clone() {
+            Ok(home) => touched.directory(format!(".haul/trees/{id}").as_bytes(), &home.into()),
+            Err(_) => touched.everything(),
+        }
+    }
+}
+
+fn mode_of(tree: &OwnedFd) -> Result<Mode, Errno> {
+    Ok(Mode::from_raw_mode(rustix::fs::fstat(tree)?.st_mode & 0o777))
+}
+
+/// Does something for which a directory has to be writable for its owner; then it is as before.
+fn opened_up(
+    parent: &OwnedFd,
+    last: &[u8],
+    refused: Errno,
+    then: impl FnOnce() -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(parent, last, flags, Mode::empty())?;
+    let mode = Mode::from_raw_mode(rustix::fs::fstat(&directory)?.st_mode & 0o7777);
+    if mode.contains(Mode::RWXU) {
+        return Err(refused);
+    }
+    disk::set_mode(&directory, mode | Mode::RWXU)?;
+    let result = then();
+    disk::set_mode(&directory, mode)?;
+    result
+}

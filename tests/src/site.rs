@@ -1,0 +1,71 @@
+//! A source that is published to `www/site`.
+
+#![expect(clippy::unwrap_used, reason = "for tests, in which a panic is the message")]
+#![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+use crate::binaries;
+use crate::setting::{Setting, last};
+
+impl Setting {
+    /// `haul publish` of the source.
+    pub fn publish(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&binaries::get().haul);
+        command.arg("publish").args(words).arg(self.source()).arg(self.at("www/site"));
+        command
+    }
+
+    /// Publishes, and returns the summary.
+    pub fn published(&self, words: &[&str]) -> Value {
+        last(&self.publish(words).arg("--json").assert().success().get_output().stdout)
+    }
+
+    /// The same, without waiting for it.
+    pub fn start_publish(&self, words: &[&str]) -> Child {
+        std::process::Command::new(&binaries::get().haul)
+            .arg("publish")
+            .args(words)
+            .arg(self.source())
+            .arg(self.at("www/site"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// What readers see.
+    pub fn site(&self) -> PathBuf {
+        self.server.root().join("www/site")
+    }
+
+    /// Writes a version of the source: every file says which.
+    pub fn version(&self, number: usize) {
+        for index in 0..20 {
+            self.write(&format!("d{}/f{index}", index % 4), &format!("version {number}"));
+        }
+        self.write("large", &format!("version {number:07}").repeat(100_000));
+        let link = self.source().join("link");
+        let _ = fs::remove_file(&link);
+        symlink(format!("version {number}"), link).unwrap();
+    }
+
+    /// What the server keeps of all versions, by the names that it gives them.
+    pub fn versions(&self) -> Vec<String> {
+        let trees = self.server.root().join(".haul/trees");
+        let mut names = Vec::new();
+        for home in fs::read_dir(trees).unwrap() {
+            for entry in fs::read_dir(home.unwrap().path()).unwrap() {
+                names.push(entry.unwrap().file_name().into_string().unwrap());
+            }
+        }
+        names.sort_unstable();
+        names
+    }
+}
