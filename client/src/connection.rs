@@ -12,7 +12,7 @@ mod ended;
 mod hello;
 mod link;
 mod lost;
-mod prune;
+pub(crate) mod prune;
 mod send;
 
 use std::collections::VecDeque;

@@ -237,6 +237,9 @@ pub enum ProtocolError {
     /// The answer to `open` does not fit the file.
     #[error("{0}")]
     Geometry(#[from] haul_protocol::GeometryError),
+    /// A list with names in it that are not of the directory that was asked for, or not in order.
+    #[error("the list of a directory has something else in it")]
+    List,
     /// A limit below what the protocol demands.
     #[error("announced limits are too small to work with")]
     Limits,

@@ -20,7 +20,7 @@ use crate::plan::{Plan, PlanError, Root};
 use crate::progress::{Progress, View};
 use crate::stdin;
 use crate::summary::Summary;
-use crate::sync::{Delete, Sync};
+use crate::sync::{Delete, Links, Sync};
 use crate::transfer::{self, Outcome};
 
 /// Carries `haul put` out, and returns the exit code.
@@ -34,6 +34,11 @@ pub fn put(
     interrupt: &Interrupt,
 ) -> anyhow::Result<u8> {
     let PutOptions { rename, remove_source, classic, choice, send, how, tell } = options;
+    if *remove_source && choice.links == Links::Follow {
+        return Ok(wrong(
+            &"--remove-source would remove what links lead to, outside of SRC: not with --links follow",
+        ));
+    }
     let run = |sources: &[PathBuf]| {
         let job = || {
             let plan = plan(sources, destination, rename.as_deref(), choice)?;

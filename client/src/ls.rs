@@ -8,10 +8,11 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::Weak;
 use std::time::Duration;
 
-use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Reply, decode_entry, encode_entry};
+use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Reply, encode_entry};
 
 use crate::cli::LsOptions;
 use crate::connection::ask::{Asking, Said};
+use crate::connection::prune::entries;
 use crate::destination::Destination;
 use crate::error::{ConnectionError, ProtocolError};
 use crate::exit;
@@ -76,9 +77,11 @@ pub fn beginning(
         None => Name::parse(start),
     };
     let after = after.ok().as_ref().and_then(before);
-    asking.ask(&Op::List { name, after })?;
+    asking.ask(&Op::List { name: name.clone(), after: after.clone() })?;
     let mut found = match asking.answer()?.1 {
-        Said::Answered(Reply::Listed { .. }, body) => entries(&body)?,
+        Said::Answered(Reply::Listed { .. }, body) => {
+            entries(name.as_ref(), after.as_ref(), &body)?
+        }
         _ => Vec::new(),
     };
     found.retain(|entry| entry.name.split().1.starts_with(start));
@@ -103,7 +106,13 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// A directory that is to be told, or a page of it.
+/// What is to be told, in its turn.
+enum Next {
+    Entry(Box<Entry>),
+    Page(Page),
+}
+
+/// A directory, or a page of it.
 struct Page {
     /// The directory; `None` for the server's root.
     name: Option<Name>,
@@ -136,32 +145,29 @@ struct Listing<'a, W> {
 impl<W: Write> Listing<'_, W> {
     /// Tells everything; returns whether anything was refused.
     fn run(mut self) -> Result<bool, Failure> {
-        let mut pages = VecDeque::from([Page::new(self.base.cloned(), None)]);
+        let mut queue = VecDeque::from([Next::Page(Page::new(self.base.cloned(), None))]);
         let mut first = true;
-        while let Some(front) = pages.front() {
-            if !matches!(front.state, State::Answered(_)) {
-                self.ask_ahead(&mut pages)?;
-                let (answered, said) = self.asking.answer()?;
-                let page = pages
-                    .iter_mut()
-                    .find(|page| matches!(page.state, State::Asked(id) if id == answered));
-                if let Some(page) = page {
-                    page.state = State::Answered(match said {
-                        Said::Answered(Reply::Listed { more }, body) => Ok((body, more)),
-                        Said::Refused(refusal) => Err(refusal),
-                        _ => return Err(ConnectionError::from(ProtocolError::Kind).into()),
-                    });
+        while let Some(next) = queue.pop_front() {
+            let (name, after, answer) = match next {
+                Next::Entry(entry) => {
+                    self.entry(&entry)?;
+                    continue;
                 }
-                continue;
-            }
-            let Some(Page { name, state: State::Answered(answer), .. }) = pages.pop_front() else {
-                break;
+                Next::Page(Page { name, after, state: State::Answered(answer) }) => {
+                    (name, after, answer)
+                }
+                Next::Page(page) => {
+                    queue.push_front(Next::Page(page));
+                    self.ask_ahead(&mut queue)?;
+                    self.take_answer(&mut queue)?;
+                    continue;
+                }
             };
             match answer {
                 Ok((body, more)) => {
-                    let found = self.page(name, &body, more)?;
-                    for page in found.into_iter().rev() {
-                        pages.push_front(page);
+                    let found = self.page(name, after.as_ref(), &body, more)?;
+                    for next in found.into_iter().rev() {
+                        queue.push_front(next);
                     }
                 }
                 // It is a file, or a link.
@@ -179,64 +185,61 @@ impl<W: Write> Listing<'_, W> {
     }
 
     /// Asks for the next pages, as many as may be ahead.
-    fn ask_ahead(&mut self, pages: &mut VecDeque<Page>) -> Result<(), Failure> {
-        let mut ahead = pages.iter().filter(|page| !matches!(page.state, State::Waiting)).count();
-        for (index, page) in pages.iter_mut().enumerate() {
-            if index > 0 && ahead >= AHEAD {
-                break;
-            }
+    fn ask_ahead(&mut self, queue: &mut VecDeque<Next>) -> Result<(), Failure> {
+        let pages = queue.iter_mut().filter_map(|next| match next {
+            Next::Page(page) => Some(page),
+            Next::Entry(_) => None,
+        });
+        for page in pages.take(AHEAD) {
             if matches!(page.state, State::Waiting) {
                 let op = Op::List { name: page.name.clone(), after: page.after.clone() };
                 page.state = State::Asked(self.asking.ask(&op)?);
-                ahead += 1;
             }
         }
         Ok(())
     }
 
-    /// Tells one page; returns the directories in it, if they are to be told as well, and the next page.
-    ///
-    /// A directory is told before what is in it, and after everything that comes before it: so the page ends
-    /// there for now, and goes on after it.
+    /// Waits for the next answer, which is about one of the first pages.
+    fn take_answer(&mut self, queue: &mut VecDeque<Next>) -> Result<(), Failure> {
+        let (answered, said) = self.asking.answer()?;
+        let page = queue.iter_mut().find_map(|next| match next {
+            Next::Page(page) if matches!(page.state, State::Asked(id) if id == answered) => {
+                Some(page)
+            }
+            _ => None,
+        });
+        if let Some(page) = page {
+            page.state = State::Answered(match said {
+                Said::Answered(Reply::Listed { more }, body) => Ok((body, more)),
+                Said::Refused(refusal) => Err(refusal),
+                _ => return Err(ConnectionError::from(ProtocolError::Kind).into()),
+            });
+        }
+        Ok(())
+    }
+
+    /// What one page says is to be told next: its entries, each directory followed by what is in it if that is
+    /// to be told as well, and the next page.
     fn page(
-        &mut self,
+        &self,
         directory: Option<Name>,
+        after: Option<&Name>,
         body: &[u8],
         more: bool,
-    ) -> Result<Vec<Page>, Failure> {
-        let entries = entries(body)?;
-        let mut found = Vec::new();
-        let Some(last) = entries.last().map(|entry| entry.name.clone()) else {
-            return Ok(found);
-        };
-        if !self.options.recursive {
-            for entry in &entries {
-                self.entry(entry)?;
-            }
-        } else if let Some(at) = entries.iter().position(|entry| entry.kind == EntryKind::Directory)
-        {
-            for entry in &entries[..=at] {
-                self.entry(entry)?;
-            }
-            let inner = entries[at].name.clone();
-            found.push(Page::new(Some(inner), None));
-            let rest = &entries[at + 1..];
-            if !rest.is_empty() {
-                let mut body = Vec::new();
-                for entry in rest {
-                    encode_entry(entry, &mut body).map_err(ConnectionError::from)?;
-                }
-                let state = State::Answered(Ok((body, more)));
-                found.push(Page { name: directory, after: None, state });
-                return Ok(found);
-            }
-        } else {
-            for entry in &entries {
-                self.entry(entry)?;
-            }
+    ) -> Result<Vec<Next>, Failure> {
+        let entries = entries(directory.as_ref(), after, body)?;
+        let last = entries.last().map(|entry| entry.name.clone());
+        let mut found = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let inner = (self.options.recursive && entry.kind == EntryKind::Directory)
+                .then(|| Next::Page(Page::new(Some(entry.name.clone()), None)));
+            found.push(Next::Entry(Box::new(entry)));
+            found.extend(inner);
         }
-        if more {
-            found.push(Page::new(directory, Some(last)));
+        match (more, last) {
+            (true, None) => return Err(ConnectionError::from(ProtocolError::List).into()),
+            (true, last) => found.push(Next::Page(Page::new(directory, last))),
+            (false, _) => {}
         }
         Ok(found)
     }
@@ -247,10 +250,12 @@ impl<W: Write> Listing<'_, W> {
             self.refuse(None, &refusal);
             return Ok(());
         };
-        let directory = Name::parse(name.split().0).ok();
-        self.asking.ask(&Op::List { name: directory, after: before(name) })?;
+        let (directory, after) = (Name::parse(name.split().0).ok(), before(name));
+        self.asking.ask(&Op::List { name: directory.clone(), after: after.clone() })?;
         let found = match self.asking.answer()?.1 {
-            Said::Answered(Reply::Listed { .. }, body) => entries(&body)?,
+            Said::Answered(Reply::Listed { .. }, body) => {
+                entries(directory.as_ref(), after.as_ref(), &body)?
+            }
             _ => Vec::new(),
         };
         match found.iter().find(|entry| entry.name == *name) {
@@ -277,16 +282,15 @@ impl<W: Write> Listing<'_, W> {
         if self.options.long {
             write!(self.out, "{} ", long(entry))?;
         }
+        let name = entry.name.as_bytes();
         let below = match self.base {
-            Some(base) => entry.name.as_bytes().strip_prefix(base.as_bytes()),
-            None => Some(entry.name.as_bytes()),
+            Some(base) => {
+                name.strip_prefix(base.as_bytes()).and_then(|rest| rest.strip_prefix(b"/"))
+            }
+            None => Some(name),
         };
-        let below = below.and_then(|below| below.strip_prefix(b"/").or(Some(below)));
-        let shown = match below {
-            // The destination itself.
-            None | Some(b"") => entry.name.split().1,
-            Some(below) => below,
-        };
+        // Or it is the destination itself.
+        let shown = below.unwrap_or(entry.name.split().1);
         self.text(shown)?;
         if entry.kind == EntryKind::Directory {
             self.out.write_all(b"/")?;
@@ -311,14 +315,6 @@ impl<W: Write> Listing<'_, W> {
         }
         Ok(())
     }
-}
-
-/// All entries of an answer.
-fn entries(body: &[u8]) -> Result<Vec<Entry>, ConnectionError> {
-    body.split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .map(|line| decode_entry(line).map_err(|error| ProtocolError::from(error).into()))
-        .collect()
 }
 
 /// A name just before all that begin with this one, to ask for what comes after it; `None`: from the first.

@@ -126,7 +126,9 @@ impl How {
 
 fn rate(text: &str) -> Result<u64, String> {
     match parse_size::parse_size(text) {
-        Ok(0) => Err(String::from("nothing at all")),
+        Ok(0..1024) => {
+            Err(String::from("less than 1 KiB a second, with which no server would wait"))
+        }
         Ok(rate) => Ok(rate),
         Err(error) => Err(error.to_string()),
     }

@@ -4,6 +4,7 @@ mod complete;
 mod line;
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::PathBuf;
 
 use haul_protocol::{Name, Op};
 use rustyline::Editor;
@@ -95,6 +96,19 @@ impl Prompt<'_> {
 
     fn carry_out(&self, word: Word) -> anyhow::Result<u8> {
         let (destination, interrupt) = (&self.options.destination, self.interrupt);
+        let list = match &word {
+            Word::Put { options, .. } => &options.choice.files_from,
+            Word::Sync { options, .. } => &options.choice.files_from,
+            Word::Verify { options, .. } => &options.choice.files_from,
+            Word::Ls { .. } | Word::Mkdir { .. } => &None,
+        };
+        let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
+        let files = if let Word::Put { files, .. } = &word { &files[..] } else { &[] };
+        if files.iter().chain(list).any(is_stdin) {
+            anyhow::bail!(
+                "standard input is where the commands come from; `-` is for haul put itself"
+            );
+        }
         match word {
             Word::Put { files, mut options } => {
                 options.classic |= self.options.classic;

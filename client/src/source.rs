@@ -30,13 +30,22 @@ pub struct Stamp {
     mtime: Option<Mtime>,
     /// Device, inode and change time, where there are such things.
     inode: [i64; 4],
+    /// Hard links.
+    names: u64,
 }
 
 impl Stamp {
     /// Whether a path still leads to the very file or link, unchanged.
     #[must_use]
     pub fn is_still_at(self, path: &Path) -> bool {
-        path.symlink_metadata().is_ok_and(|metadata| stamp(&metadata) == self)
+        let Ok(metadata) = path.symlink_metadata() else { return false };
+        let mut now = stamp(&metadata);
+        // Of a file with several names it also changes when another name is removed.
+        if self.names > 1 {
+            (now.inode[2], now.inode[3]) = (self.inode[2], self.inode[3]);
+        }
+        now.names = self.names;
+        now == self
     }
 }
 
@@ -98,14 +107,26 @@ impl Source {
     /// A text that changes whenever the file does.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let Stamp { size, mtime, inode: [device, inode, ctime, ctime_ns] } = self.stamp;
+        let Stamp { size, mtime, inode: [device, inode, ctime, ctime_ns], .. } = self.stamp;
         let (s, ns) = mtime.map_or((0, 0), |mtime| (mtime.s, mtime.ns));
         format!("{device:x}-{inode:x}-{size:x}-{s:x}.{ns:x}-{ctime:x}.{ctime_ns:x}")
     }
 }
 
 fn stamp(metadata: &Metadata) -> Stamp {
-    Stamp { size: metadata.len(), mtime: mtime(metadata), inode: platform::inode(metadata) }
+    Stamp {
+        size: metadata.len(),
+        mtime: mtime(metadata),
+        inode: platform::inode(metadata),
+        names: platform::names(metadata),
+    }
+}
+
+/// What tells a directory from another one under its name.
+#[must_use]
+pub fn identity(metadata: &Metadata) -> [i64; 2] {
+    let [device, inode, ..] = platform::inode(metadata);
+    [device, inode]
 }
 
 /// What is sent of a file's or directory's metadata. Setuid, setgid and sticky are not.
@@ -196,6 +217,10 @@ mod platform {
         [device, metadata.ino().cast_signed(), metadata.ctime(), metadata.ctime_nsec()]
     }
 
+    pub(super) fn names(metadata: &Metadata) -> u64 {
+        metadata.nlink()
+    }
+
     /// The local form of one component of a name.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Cow<'_, OsStr> {
@@ -257,6 +282,10 @@ mod platform {
 
     pub(super) fn inode(_: &Metadata) -> [i64; 4] {
         [0; 4]
+    }
+
+    pub(super) fn names(_: &Metadata) -> u64 {
+        1
     }
 
     pub(super) fn mode(_: &Metadata) -> Option<u32> {

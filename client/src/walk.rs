@@ -4,6 +4,7 @@
 //! children before parents, with its final mode and mtime: putting a file into a directory changes
 //! its mtime, and a read-only directory takes none.
 
+use std::collections::VecDeque;
 use std::fs::{FileType, Metadata};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
@@ -15,7 +16,7 @@ use crate::error::FileError;
 use crate::named::{Later, Names, below};
 use crate::plan::{Plan, Root};
 use crate::progress::Progress;
-use crate::source::{attributes, bytes, has_special_bits};
+use crate::source::{attributes, bytes, has_special_bits, identity};
 use crate::sync::{Delete, Links, Sync};
 use crate::work::{BATCH, Item, Kind, Listing, Stopped, Work};
 
@@ -24,6 +25,9 @@ const MAX_BATCH: usize = 8 * BATCH;
 
 /// Directories that are remembered for their attributes: some hundred KiB.
 const REMEMBERED: usize = 4096;
+
+/// Directories of a list that are remembered for the names that follow, which are usually in them.
+const RECENT: usize = 64;
 
 /// What the owner must be allowed to do in a directory that is being filled.
 const WRITABLE: u32 = 0o700;
@@ -42,15 +46,22 @@ pub fn walk(plan: &Plan, work: &Work, progress: &Progress, sync: &Sync) -> Resul
     }
     let mut room = REMEMBERED;
     let mut found = Vec::new();
+    let identities: Vec<_> = plan.roots.iter().map(identity_of).collect();
     for root in &plan.roots {
         found.push(walk.entries(root, &mut room)?);
     }
     progress.walk_ended();
     work.drain()?;
+    for (root, before) in plan.roots.iter().zip(&identities) {
+        // Whatever has vanished with it was skipped, which would look like success.
+        if before.is_some() && identity_of(root) != *before {
+            progress.failed(&root.source, &"gone or another since this began");
+        }
+    }
     if let Some(delete) = &sync.delete
         && (sync.publish.is_none() || sync.is_resumed())
     {
-        walk.remove(plan, &found, delete)?;
+        walk.remove(plan, &found, &identities, delete)?;
     }
     for (root, found) in plan.roots.iter().zip(&found).filter(|_| !sync.verify) {
         walk.directories(root, found)?;
@@ -128,7 +139,25 @@ impl Walk<'_> {
 
     /// Looks through every directory at the server that the source has too, for what the source lacks;
     /// then sends what a directory was in the way of.
-    fn remove(&self, plan: &Plan, found: &[Found], delete: &Delete) -> Result<(), Stopped> {
+    fn remove(
+        &self,
+        plan: &Plan,
+        found: &[Found],
+        identities: &[Option<[i64; 2]>],
+        delete: &Delete,
+    ) -> Result<(), Stopped> {
+        let vanished = self.progress.counts().vanished;
+        if vanished > 0 && !delete.force {
+            // They may have been moved, and be here under names that were not found.
+            self.progress.failed(
+                Path::new("--delete"),
+                &format_args!(
+                    "nothing is removed, because {vanished} of what was found is gone; run it again, or with \
+                     --force-delete"
+                ),
+            );
+            return Ok(());
+        }
         if self.progress.counts().failed > 0 && !delete.force {
             self.progress.note(
                 &"haul: nothing is removed, because of what failed above; --force-delete removes all \
@@ -137,11 +166,12 @@ impl Walk<'_> {
             return Ok(());
         }
         self.progress.removing(true);
-        for (root, found) in plan.roots.iter().zip(found) {
+        for ((root, found), identity) in plan.roots.iter().zip(found).zip(identities) {
             let mut batch = Vec::with_capacity(BATCH);
             let mut list = |path: PathBuf, name: Option<Name>| {
                 let (root, target) = (root.source.clone(), name.clone());
-                let listing = Listing { root, name: target, after: None, doomed: None };
+                let identity = *identity;
+                let listing = Listing { root, identity, name: target, after: None, doomed: None };
                 // The server's root has no name; that of the item is for nobody then.
                 let Some(name) = name.or_else(|| Name::parse(b"root").ok()) else { return Ok(()) };
                 batch.push(Item::new(path, name, Kind::List(Box::new(listing))));
@@ -294,6 +324,7 @@ impl Walk<'_> {
     /// it, the last ones first.
     fn named(&self, root: &Root, names: &mut Names) -> Result<(), Stopped> {
         let (mut batch, mut directories) = (Vec::with_capacity(BATCH), Later::default());
+        let mut recent = VecDeque::new();
         loop {
             let name = match names.next(&|| self.work.is_stopped()) {
                 Ok(Some(name)) => name,
@@ -303,7 +334,7 @@ impl Walk<'_> {
                     break;
                 }
             };
-            match self.name_of_list(root, &name, &mut directories) {
+            match self.name_of_list(root, &name, &mut directories, &mut recent) {
                 Ok(item) => batch.extend(item),
                 Err(error) => self.progress.failed(&name, &error),
             }
@@ -327,6 +358,7 @@ impl Walk<'_> {
         root: &Root,
         listed: &Path,
         directories: &mut Later,
+        recent: &mut VecDeque<PathBuf>,
     ) -> Result<Option<Item>, FileError> {
         let elsewhere = || FileError::local("send")(std::io::Error::other("it is not below SRC"));
         let below = below(listed).ok_or_else(elsewhere)?;
@@ -345,8 +377,18 @@ impl Walk<'_> {
         if matches!(kind, Kind::Directory(_)) && !self.sync.verify {
             directories.push(&path).map_err(FileError::local("remember"))?;
         }
-        Ok(Some(Item::new(path, name, kind)))
+        let inside = path.parent().is_some_and(|parent| recent.iter().any(|known| known == parent));
+        if matches!(kind, Kind::Directory(_)) {
+            recent.truncate(RECENT - 1);
+            recent.push_front(path.clone());
+        }
+        Ok(Some(Item { inside, ..Item::new(path, name, kind) }))
     }
+}
+
+/// What tells a source from another one in its place.
+fn identity_of(root: &Root) -> Option<[i64; 2]> {
+    root.source.metadata().ok().as_ref().map(identity)
 }
 
 /// The target's name of a path. Failures are told and leave `None`.

@@ -9,7 +9,9 @@ pub enum Verdict {
     Same,
     /// Nothing of that name can be reached.
     Missing,
-    /// Something of another kind is there.
+    /// A directory is there, and something else is stated.
+    Directory,
+    /// Something else of another kind is there.
     Kind,
     /// The file has another size.
     Size,
@@ -24,9 +26,10 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    const ALL: [(Self, u8); 8] = [
+    const ALL: [(Self, u8); 9] = [
         (Self::Same, b'='),
         (Self::Missing, b'+'),
+        (Self::Directory, b'D'),
         (Self::Kind, b'k'),
         (Self::Size, b's'),
         (Self::Target, b'l'),

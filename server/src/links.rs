@@ -32,28 +32,25 @@ impl Symlinks {
 }
 
 /// Whether a target can't lead out, whatever other links there are, if those can't either: all `..` come
-/// first, where they are of real directories, and are no more than there are.
+/// first, where they are of real directories, and are no more than there are. The server's own `.haul` is out
+/// as well, so no component has that name: the ones before it may be links to the root.
 fn stays_inside(name: &Name, target: &[u8]) -> bool {
     if target.starts_with(b"/") {
         return false;
     }
-    let mut above: Vec<&[u8]> = name.split().0.split(|&byte| byte == b'/').collect();
-    above.retain(|component| !component.is_empty());
+    let above = name.split().0;
+    let mut above = if above.is_empty() { 0 } else { above.split(|&byte| byte == b'/').count() };
     let mut down = false;
-    let mut first = None;
     for component in target.split(|&byte| byte == b'/') {
         match component {
             b"" | b"." => {}
-            b".." if down || above.pop().is_none() => return false,
-            b".." => {}
-            component => {
-                down = true;
-                first = first.or(Some(component));
-            }
+            b".." if down || above == 0 => return false,
+            b".." => above -= 1,
+            component if component.eq_ignore_ascii_case(b".haul") => return false,
+            _ => down = true,
         }
     }
-    let first = above.first().copied().or(first);
-    !first.is_some_and(|first| first.eq_ignore_ascii_case(b".haul"))
+    true
 }
 
 #[cfg(test)]
@@ -72,7 +69,7 @@ mod tests {
             ("a/b/l", "../../x/y"),
             ("a/b/l", "./../c/./d"),
             ("a/l", "nothing/there"),
-            ("a/l", ".haul"),
+            ("a/l", "x.haul"),
             ("l", ".hauls"),
         ] {
             assert!(inside(name, target), "{name} -> {target}");
@@ -88,6 +85,9 @@ mod tests {
             ("a/b/c/l", "../x/../y"),
             ("l", ".haul/lock"),
             ("a/l", "../.HAUL/lock"),
+            // `up` may be a link to the root.
+            ("z", "a/up/.haul"),
+            ("a/l", ".haul"),
         ] {
             assert!(!inside(name, target), "{name} -> {target}");
         }

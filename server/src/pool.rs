@@ -21,7 +21,7 @@ use crate::poller::{Interest, Poller};
 use crate::publications::Publications;
 use crate::slots::{FIRST_OTHER_KEY, Slot, Slots};
 use crate::store::{Fresh, Parents, Store};
-use crate::streams::Streams;
+use crate::streams::{Budget, Streams};
 use crate::uploads::Uploads;
 
 /// Bytes that a worker reads at once: they stay in the second-level cache while they are hashed and
@@ -33,6 +33,9 @@ const ACCEPTS: usize = 64;
 
 /// Bytes of unfinished headers of all connections together.
 const MAX_HEADER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of entries whose files wait to be read, of all connections together.
+const MAX_UNREAD_BYTES: usize = 64 * 1024 * 1024;
 
 /// How much there may be at once; both together follow from the limit of open files.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) committer: Option<Committer>,
     pub(crate) slots: Slots,
     pub(crate) streams: Streams,
+    /// Files that wait to be read for comparisons, of all connections.
+    pub(crate) unread: Budget,
     pub(crate) limits: ServerLimits,
     pub(crate) symlinks: Symlinks,
     pub(crate) timeouts: Timeouts,
@@ -100,6 +105,7 @@ impl Shared {
             committer: (config.durability == Durability::Group).then(Committer::new),
             slots: Slots::default(),
             streams: Streams::new(bounds.streams),
+            unread: Budget::new(MAX_UNREAD_BYTES),
             limits,
             symlinks: config.symlinks,
             timeouts: config.timeouts(),

@@ -181,7 +181,7 @@ fn rate_is_kept_for_all_connections_together() {
     // The least that 2 MB may take; on a busy machine it may be more.
     assert!(seconds > 1.8, "{seconds} s");
     setting.same();
-    for wrong in ["0", "fast", "-1"] {
+    for wrong in ["0", "fast", "-1", "1000"] {
         setting.command("put", &["--limit-rate", wrong]).assert().code(2);
     }
 }
@@ -245,4 +245,71 @@ fn name_that_no_receipt_can_have_is_named() {
         .code(1)
         .stderr(predicate::str::contains("is not in the receipt"));
     assert!(setting.target().join(name).exists());
+}
+
+/// Neither is what can't be looked at replaced, nor what a directory would have to replace.
+#[test]
+fn nothing_that_is_there_is_replaced_whatever_it_is() {
+    use haul_tests::hauld::Hauld;
+    use haul_tests::user::User;
+    let (user, setting) = (User::new().unwrap(), Setting::start());
+    let (root, log) = (user.path().join("root"), user.path().join("log"));
+    fs::File::create(&log).unwrap();
+    let server = Hauld::start_at(&root, &log, user.command("hauld"), &[]).unwrap();
+    setting.write("keep", "new");
+    setting.write("same", "same");
+    setting.write("locked/f", "new");
+    setting.write("d/below", "new");
+    let there = root.join("s");
+    fs::create_dir_all(there.join("locked")).unwrap();
+    fs::write(there.join("keep"), "precious").unwrap();
+    fs::write(there.join("locked/f"), "precious").unwrap();
+    fs::write(there.join("d"), "precious").unwrap();
+    user.own_all(root.clone()).unwrap();
+    fs::set_permissions(there.join("locked"), PermissionsExt::from_mode(0o0)).unwrap();
+    let mut command = setting.haul(&["put", "--ignore-existing", "s", server.address()]);
+    command.assert().code(1);
+    let mut command = setting.haul(&["sync", "--ignore-existing", "s", server.address()]);
+    command.assert().code(1);
+    fs::set_permissions(there.join("locked"), PermissionsExt::from_mode(0o755)).unwrap();
+    for name in ["keep", "locked/f", "d"] {
+        assert_eq!(fs::read(there.join(name)).unwrap(), b"precious", "{name}");
+    }
+    assert_eq!(fs::read(there.join("same")).unwrap(), b"same");
+}
+
+#[test]
+fn all_names_of_a_file_are_moved_and_nothing_outside() {
+    let setting = Setting::start_with(&[]);
+    setting.write("one", "x");
+    for index in 0..20 {
+        fs::hard_link(setting.source().join("one"), setting.source().join(format!("{index}")))
+            .unwrap();
+    }
+    let counts = summary(&mut setting.command("put", &["--remove-source"]));
+    assert_eq!((&counts["files"], &counts["failed"]), (&21.into(), &0.into()), "{counts}");
+    assert_eq!(fs::read_dir(setting.source()).unwrap().count(), 0);
+    let outside = setting.place.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("important"), "x").unwrap();
+    symlink(&outside, setting.source().join("link")).unwrap();
+    setting.command("put", &["--remove-source", "--links", "follow"]).assert().code(2);
+    assert!(outside.join("important").exists());
+}
+
+#[test]
+fn dry_run_fails_where_the_real_one_would() {
+    let setting = Setting::start();
+    setting.write("a directory/f", "x");
+    setting.write("a file", "x");
+    setting.write_there("a directory", "x");
+    setting.write_there("a file/f", "x");
+    for (verb, words) in [("put", &[][..]), ("sync", &[]), ("sync", &["--delete"])] {
+        let real = setting.command(verb, &[words, &["-n"]].concat()).output().unwrap();
+        let told = String::from_utf8_lossy(&real.stderr).into_owned();
+        let fails = verb == "put" || words.is_empty();
+        assert_eq!(real.status.code(), Some(i32::from(fails)), "{verb} {words:?}: {told}");
+        assert_eq!(told.contains("a file: something of another kind"), fails, "{told}");
+        assert_eq!(told.contains("a directory: something"), verb == "put", "{told}");
+    }
 }

@@ -96,6 +96,16 @@ fn prompt_knows_what_the_command_line_knows() {
     );
 }
 
+/// What comes after it in the pipe is no file.
+#[test]
+fn standard_input_belongs_to_the_prompt() {
+    let server = Hauld::start(&binaries::get().hauld, &[]).unwrap();
+    let source = TempDir::new().unwrap();
+    shell(&server, &source, "put - --as x\nput --files-from - .\nls\n").code(1).stderr(
+        predicate::str::contains("standard input is where the commands come from").count(2),
+    );
+}
+
 /// A prompt on a terminal of its own, which `script` gives it.
 struct Terminal {
     script: std::process::Child,

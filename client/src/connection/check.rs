@@ -227,9 +227,15 @@ fn is_left_as_it_is(item: &Item, verdict: Option<Verdict>, sync: &Sync) -> bool 
     match (&item.kind, verdict) {
         (Kind::Directory(_) | Kind::Attributes(_), Some(Verdict::Same)) => true,
         // What a dry run would have made is not there for its attributes.
-        (Kind::Attributes(_), Some(Verdict::Missing | Verdict::Kind)) => sync.dry_run,
+        (Kind::Attributes(_), Some(Verdict::Missing | Verdict::Kind)) => {
+            sync.dry_run || sync.ignore_existing
+        }
         (Kind::File | Kind::Link, Some(Verdict::Missing)) => false,
-        (Kind::File | Kind::Link, _) if sync.ignore_existing => true,
+        (Kind::File | Kind::Link, _) | (Kind::Directory(_), Some(Verdict::Kind))
+            if sync.ignore_existing =>
+        {
+            true
+        }
         (_, Some(Verdict::Same)) => sync.only_changed,
         _ => false,
     }

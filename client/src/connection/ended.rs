@@ -15,16 +15,12 @@ impl Connection<'_> {
         let (work, progress) = (self.run.work, self.run.progress);
         item.attempts += 1;
         match error.retry(matches!(item.kind, Kind::Directory(_))) {
-            // What is to be compared is not to be sent without.
-            Retry::Now(times) if item.attempts <= times && self.is_compared(&item) => {
-                work.put_back(self.number, vec![item]);
-            }
             Retry::Now(times) if item.attempts <= times => work.add_urgent(Task::Item(item)),
             Retry::Later(times, pause) if item.attempts <= times => work.add_delayed(item, pause),
             Retry::Last(times) if item.attempts <= times => work.add_last(item),
             _ => {
                 if error.is_vanished() {
-                    progress.skipped(&item.path, "gone since it was found");
+                    progress.vanished(&item.path);
                 } else if !(error.is_conflict() && self.run.sync.comes_again()) {
                     progress.failed(&item.path, error);
                 }

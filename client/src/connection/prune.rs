@@ -4,12 +4,12 @@ use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use haul_protocol::{Entry, EntryKind, decode_entry};
+use haul_protocol::{Entry, EntryKind, Name, decode_entry};
 
 use super::Connection;
 use crate::doomed::Doomed;
 use crate::error::{ConnectionError, FileError, ProtocolError};
-use crate::source::from_bytes;
+use crate::source::{from_bytes, identity};
 use crate::sync::Links;
 use crate::work::{Item, Kind, Listing};
 
@@ -25,10 +25,18 @@ impl Connection<'_> {
             return Err(ProtocolError::Kind.into());
         };
         let mut found = Vec::new();
-        let mut last = None;
-        for line in body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            let entry = decode_entry(line).map_err(ProtocolError::from)?;
-            last = Some(entry.name.clone());
+        let entries = entries(listing.name.as_ref(), listing.after.as_ref(), body)?;
+        let last = entries.last().map(|entry| entry.name.clone());
+        if !self.is_same_source(listing) {
+            // A disk that was unplugged looks like a source that lacks everything.
+            self.run
+                .progress
+                .failed(&listing.root, &"gone or another since this began; nothing is removed");
+            self.list_over(&item, false);
+            self.run.work.settle(1);
+            return Ok(());
+        }
+        for entry in entries {
             let path = item.path.join(from_bytes(entry.name.split().1));
             if self.is_lacking(listing, &path, &entry) {
                 found.extend(self.doom(listing, path, entry));
@@ -51,6 +59,11 @@ impl Connection<'_> {
         }
         work.settle(1);
         Ok(())
+    }
+
+    /// Whether a source is still what it was when the run began.
+    fn is_same_source(&self, listing: &Listing) -> bool {
+        listing.identity == listing.root.metadata().ok().as_ref().map(identity)
     }
 
     /// Whether the source has nothing that belongs under an entry's name.
@@ -98,6 +111,7 @@ impl Connection<'_> {
         let doomed = Doomed::new(entry.name.clone(), path.clone(), above);
         let listing = Listing {
             root: listing.root.clone(),
+            identity: listing.identity,
             name: Some(entry.name.clone()),
             after: None,
             doomed: Some(doomed),
@@ -133,6 +147,31 @@ impl Connection<'_> {
             }
         }
     }
+}
+
+/// All entries of an answer to `list`, which are of this directory, and in order after that name.
+///
+/// # Errors
+/// If they are not: whoever believed that could be led anywhere.
+pub(crate) fn entries(
+    directory: Option<&Name>,
+    after: Option<&Name>,
+    body: &[u8],
+) -> Result<Vec<Entry>, ConnectionError> {
+    let directory = directory.map_or(&b""[..], Name::as_bytes);
+    let mut last: Box<[u8]> = after.map_or(&b""[..], |after| after.split().1).into();
+    let lines = body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let mut entries = Vec::new();
+    for line in lines {
+        let entry = decode_entry(line).map_err(ProtocolError::from)?;
+        let (above, name) = entry.name.split();
+        if above != directory || *name <= *last {
+            return Err(ProtocolError::List.into());
+        }
+        last = name.into();
+        entries.push(entry);
+    }
+    Ok(entries)
 }
 
 /// Whether what is here is sent, and takes the place of what is there.

@@ -6,6 +6,7 @@ use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError};
 use crate::large::Large;
 use crate::source::{self, Source};
+use crate::sync::Sync;
 use crate::work::{Item, Kind, Task};
 
 /// Bodies up to this are copied behind their header; larger ones are sent from where they are.
@@ -19,6 +20,11 @@ impl Connection<'_> {
     pub(super) fn send(&mut self, task: Task) -> Result<(), ConnectionError> {
         match task {
             Task::Check => self.check(),
+            // It comes again, after a pause or because others have changed something: so it is compared again.
+            Task::Item(item) if self.is_compared(&item) => {
+                self.batch.push_front(item);
+                Ok(())
+            }
             Task::Item(item) => match self.send_item(&item) {
                 Ok(()) => Ok(()),
                 Err(Failure::File(error)) => {
@@ -72,7 +78,8 @@ impl Connection<'_> {
                 }
             },
             Kind::Directory(mode) => {
-                let replace = item.verdict == Some(Some(Verdict::Kind));
+                let replace =
+                    self.run.sync.only_changed && item.verdict == Some(Some(Verdict::Kind));
                 Op::Mkdir { name, mode: *mode, replace }
             }
             Kind::Attributes(attributes) => {
@@ -105,7 +112,7 @@ impl Connection<'_> {
             match (&item.kind, item.verdict) {
                 (Kind::Remove(_), _) => progress.differs("extra", &item.name, None),
                 (_, Some(Some(Verdict::Missing))) => progress.differs("missing", &item.name, None),
-                (_, Some(Some(Verdict::Kind))) => {
+                (_, Some(Some(Verdict::Kind | Verdict::Directory))) => {
                     progress.differs(
                         "differs",
                         &item.name,
@@ -117,6 +124,11 @@ impl Connection<'_> {
             if let Kind::Remove(Some(above)) = &item.kind {
                 self.gone(above, true);
             }
+            self.run.work.settle(1);
+            return Ok(());
+        }
+        if is_in_the_way(item, sync) {
+            progress.failed(&item.path, &"something of another kind is in the way at the server");
             self.run.work.settle(1);
             return Ok(());
         }
@@ -235,11 +247,22 @@ impl Connection<'_> {
     }
 }
 
+/// Whether the server would refuse it, because what is there is not replaced by it.
+fn is_in_the_way(item: &Item, sync: &Sync) -> bool {
+    match (&item.kind, item.verdict) {
+        (Kind::Directory(_), Some(Some(Verdict::Kind))) => !sync.only_changed,
+        // What is in it is told to be removed first.
+        (Kind::File | Kind::Link, Some(Some(Verdict::Directory))) => sync.delete.is_none(),
+        _ => false,
+    }
+}
+
 /// A verdict, for people.
 fn why(verdict: Option<Option<Verdict>>) -> &'static str {
     match verdict {
         Some(Some(Verdict::Missing)) => "new",
         Some(Some(Verdict::Kind)) => "replaces something of another kind",
+        Some(Some(Verdict::Directory)) => "replaces a directory",
         Some(Some(Verdict::Size)) => "size differs",
         Some(Some(Verdict::Target)) => "points elsewhere",
         Some(Some(Verdict::Digest)) => "bytes differ",

@@ -81,6 +81,12 @@ impl Progress {
         }
     }
 
+    /// An entry is gone since it was found.
+    pub fn vanished(&self, path: &Path) {
+        self.vanished.fetch_add(1, Ordering::Relaxed);
+        self.skipped(path, "gone since it was found");
+    }
+
     /// An entry is left out because the user said so; named only to whoever wants every name.
     pub fn left_out(&self, path: &Path, what: &str) {
         if self.verbose {

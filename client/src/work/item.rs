@@ -116,6 +116,8 @@ pub enum Kind {
 pub struct Listing {
     /// The source that it belongs to.
     pub root: PathBuf,
+    /// What that was when the run began.
+    pub identity: Option<[i64; 2]>,
     /// Its name there; `None` for the server's root.
     pub name: Option<Name>,
     /// The last name that was told.

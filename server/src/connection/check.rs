@@ -13,7 +13,10 @@ use haul_protocol::{
 use super::Connection;
 use crate::pool::Worker;
 use crate::store::{Adopted, Change, Copying, Reading};
-use crate::streams::Place;
+use crate::streams::{Place, Share};
+
+/// The letter of an entry that can't be looked at.
+const UNKNOWN: u8 = b'?';
 
 /// What opening a file counts for beside its bytes, so that a turn ends with empty ones as well.
 const OPENING: usize = 16 * 1024;
@@ -31,6 +34,8 @@ pub(super) struct Check {
     letters: Vec<u8>,
     /// Files to be read.
     unread: VecDeque<Unread>,
+    /// Their share of what all connections may have waiting.
+    waiting: Option<Share>,
     /// The first of them, once it is open.
     reading: Option<(Read, Place)>,
 }
@@ -77,8 +82,13 @@ impl Check {
             }
             let entry =
                 decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
-            let verdict = self.compare(entry, worker)?;
-            self.letters.push(verdict.letter());
+            let letter = match self.compare(entry, worker) {
+                Ok(verdict) => verdict.letter(),
+                // It is about this entry alone.
+                Err(refusal) if refusal.code == Code::Permission => UNKNOWN,
+                Err(refusal) => return Err(refusal),
+            };
+            self.letters.push(letter);
         }
         Ok(())
     }
@@ -103,7 +113,7 @@ impl Check {
         let index = self.letters.len();
         if may_be_same(verdict) && (digest.is_some() || !self.adopt || verdict == Verdict::Same) {
             if digest.is_some() {
-                self.unread.push_back(Unread { index, entry, size, digest, present: None });
+                self.wait(Unread { index, entry, size, digest, present: None }, worker)?;
             }
             return Ok(verdict);
         }
@@ -112,7 +122,7 @@ impl Check {
         };
         // What a directory is in the way of can't be taken over.
         let there = match verdict {
-            Verdict::Kind => return Ok(verdict),
+            Verdict::Kind | Verdict::Directory => return Ok(verdict),
             _ => store.compare(present, &entry)?,
         };
         match (there, digest) {
@@ -123,18 +133,29 @@ impl Check {
                     Adopted::Copying(_) => {
                         // Opened again when it is its turn: what waits holds no open file.
                         let present = Some(there);
-                        self.unread.push_back(Unread { index, entry, size, digest, present });
+                        self.wait(Unread { index, entry, size, digest, present }, worker)?;
                         Ok(Verdict::Same)
                     }
                 }
             }
             (there, Some(_)) if may_be_same(there) => {
                 let present = Some(there);
-                self.unread.push_back(Unread { index, entry, size, digest, present });
+                self.wait(Unread { index, entry, size, digest, present }, worker)?;
                 Ok(Verdict::Same)
             }
             _ => Ok(verdict),
         }
+    }
+
+    /// A file has to be read, when it is its turn.
+    fn wait(&mut self, unread: Unread, worker: &Worker<'_>) -> Result<(), Refusal> {
+        let bytes = size_of::<Unread>() + unread.entry.name.as_bytes().len();
+        let share = self.waiting.get_or_insert_with(|| worker.shared.unread.share());
+        if !share.add(bytes) {
+            return Err(Refusal::new(Code::Busy, "too many files wait to be compared"));
+        }
+        self.unread.push_back(unread);
+        Ok(())
     }
 
     /// Reads on; returns what that counts for. 0: everything is compared.

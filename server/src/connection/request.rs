@@ -218,8 +218,12 @@ impl Connection {
                 self.answer(id, Reply::Done, &[]);
             }
             Op::List { name, after } => {
+                let Dialect::Haul(haul) = &self.dialect else {
+                    return Ok(Sink::Nothing);
+                };
                 let (mut body, mut entries) = (Vec::new(), 0);
-                let more = store.list(parents, name.as_ref(), after.as_ref(), |entry| {
+                let client = &haul.client;
+                let more = store.list(parents, client, name.as_ref(), after.as_ref(), |entry| {
                     // Numbers that the protocol can't say are not of this world; nor is the entry.
                     if let Err(error) = encode_entry(entry, &mut body) {
                         tracing::warn!(name = %entry.name, %error, "not listed");

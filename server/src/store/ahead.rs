@@ -63,6 +63,8 @@ pub(super) struct Ahead(Mutex<VecDeque<Kept>>);
 
 #[derive(Debug)]
 struct Kept {
+    /// The run that is listing: nobody else is given names that may be old.
+    client: String,
     directory: Box<[u8]>,
     after: Box<[u8]>,
     sorted: Sorted,
@@ -74,22 +76,27 @@ impl Ahead {
     }
 
     /// Takes what follows a name in a directory, if it is known and not at its end.
-    pub(super) fn take(&self, directory: &[u8], after: &[u8]) -> Option<Sorted> {
+    pub(super) fn take(&self, client: &str, directory: &[u8], after: &[u8]) -> Option<Sorted> {
         let mut kept = self.kept();
-        let found = |kept: &Kept| *kept.directory == *directory && *kept.after == *after;
+        let found = |kept: &Kept| {
+            kept.client == client && *kept.directory == *directory && *kept.after == *after
+        };
         let index = kept.iter().position(found)?;
         kept.remove(index).map(|kept| kept.sorted)
     }
 
     /// Keeps what follows a name in a directory.
-    pub(super) fn keep(&self, directory: &[u8], after: &[u8], sorted: Sorted) {
+    pub(super) fn keep(&self, client: &str, directory: &[u8], after: &[u8], sorted: Sorted) {
         if sorted.names.is_empty() {
             return;
         }
         let mut kept = self.kept();
+        // A request that came twice has left it as well.
+        kept.retain(|kept| kept.client != client || *kept.directory != *directory);
         if kept.len() == KEPT {
             kept.pop_front();
         }
-        kept.push_back(Kept { directory: directory.into(), after: after.into(), sorted });
+        let (client, directory, after) = (client.to_owned(), directory.into(), after.into());
+        kept.push_back(Kept { client, directory, after, sorted });
     }
 }

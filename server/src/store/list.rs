@@ -21,10 +21,11 @@ pub(crate) enum Enough {
 
 impl Store {
     /// Gives the entries of a directory (`None`: the root) after the name `after`, sorted by bytes, to `each`,
-    /// until that says that it is enough; returns whether there are more.
+    /// until that says that it is enough; returns whether there are more. `client` is the run that asks.
     pub(crate) fn list(
         &self,
         parents: &Parents,
+        client: &str,
         directory: Option<&Name>,
         after: Option<&Name>,
         mut each: impl FnMut(&Entry) -> Enough,
@@ -36,7 +37,7 @@ impl Store {
         let mut after: Box<[u8]> = after.map_or(&b""[..], |name| name.split().1).into();
         let mut any = false;
         loop {
-            let mut sorted = match self.ahead.take(path, &after) {
+            let mut sorted = match self.ahead.take(client, path, &after) {
                 Some(sorted) => sorted,
                 None => Sorted::read(&handle, &after).map_err(failed)?,
             };
@@ -57,7 +58,7 @@ impl Store {
             let more = sorted.has_more();
             // All of them may have gone since; a client could not ask on from nothing.
             if any || !more {
-                self.ahead.keep(path, &after, sorted);
+                self.ahead.keep(client, path, &after, sorted);
                 return Ok(more);
             }
         }
@@ -93,6 +94,7 @@ impl Store {
             (EntryKind::File { .. }, EntryKind::File { .. })
             | (EntryKind::Link { .. }, EntryKind::Link { .. })
             | (EntryKind::Directory, EntryKind::Directory) => self.compare_rest(&found, wanted),
+            (EntryKind::Directory, _) => Verdict::Directory,
             _ => Verdict::Kind,
         })
     }
