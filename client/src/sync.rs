@@ -157,6 +157,11 @@ impl Sync {
         again
     }
 
+    /// Something was removed that may have to be sent: there is a last round.
+    pub fn look_again(&self) {
+        self.conflicts.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Whether everything has been looked at before.
     #[must_use]
     pub fn is_last_round(&self) -> bool {

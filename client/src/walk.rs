@@ -61,7 +61,7 @@ pub fn walk(plan: &Plan, work: &Work, progress: &Progress, sync: &Sync) -> Resul
     if let Some(delete) = &sync.delete
         && (sync.publish.is_none() || sync.is_resumed())
     {
-        walk.remove(plan, &found, &identities, delete)?;
+        found = walk.remove(plan, &found, &identities, delete)?.unwrap_or(found);
     }
     for (root, found) in plan.roots.iter().zip(&found).filter(|_| !sync.verify) {
         walk.directories(root, found)?;
@@ -138,16 +138,16 @@ impl Walk<'_> {
     }
 
     /// Looks through every directory at the server that the source has too, for what the source lacks;
-    /// then sends what a directory was in the way of.
+    /// then sends what a directory was in the way of, and returns what that walk has found.
     fn remove(
         &self,
         plan: &Plan,
         found: &[Found],
         identities: &[Option<[i64; 2]>],
         delete: &Delete,
-    ) -> Result<(), Stopped> {
+    ) -> Result<Option<Vec<Found>>, Stopped> {
         let vanished = self.progress.counts().vanished;
-        if vanished > 0 && !delete.force {
+        if self.sync.publish.is_none() && vanished > 0 && !delete.force {
             // They may have been moved, and be here under names that were not found.
             self.progress.failed(
                 Path::new("--delete"),
@@ -156,14 +156,14 @@ impl Walk<'_> {
                      --force-delete"
                 ),
             );
-            return Ok(());
+            return Ok(None);
         }
         if self.progress.counts().failed > 0 && !delete.force {
             self.progress.note(
                 &"haul: nothing is removed, because of what failed above; --force-delete removes all \
                   the same",
             );
-            return Ok(());
+            return Ok(None);
         }
         self.progress.removing(true);
         for ((root, found), identity) in plan.roots.iter().zip(found).zip(identities) {
@@ -183,21 +183,26 @@ impl Walk<'_> {
             if root.contents {
                 list(root.source.clone(), root.target.clone())?;
             }
-            self.each_directory(root, found, |path| match name(root, &path, self.progress) {
-                Some(name) => list(path, Some(name)),
-                None => Ok(()),
-            })?;
+            // What is below the root of a next version is found on the way.
+            if self.sync.publish.is_none() {
+                self.each_directory(root, found, |path| match name(root, &path, self.progress) {
+                    Some(name) => list(path, Some(name)),
+                    None => Ok(()),
+                })?;
+            }
             self.work.push(batch)?;
         }
         self.work.drain()?;
         self.progress.removing(false);
-        if self.sync.begin_last_round() {
-            for root in &plan.roots {
-                self.entries(root, &mut 0)?;
-            }
-            self.work.drain()?;
+        if !self.sync.begin_last_round() {
+            return Ok(None);
         }
-        Ok(())
+        let (mut again, mut room) = (Vec::new(), REMEMBERED);
+        for root in &plan.roots {
+            again.push(self.entries(root, &mut room)?);
+        }
+        self.work.drain()?;
+        Ok(Some(again))
     }
 
     /// Everything is in the next version: it is published, if nothing has failed.
@@ -205,7 +210,18 @@ impl Walk<'_> {
         let (Some(name), Some(root)) = (&self.sync.publish, plan.roots.first()) else {
             return Ok(());
         };
-        if self.progress.counts().failed > 0 {
+        let counts = self.progress.counts();
+        if counts.vanished > 0 {
+            // It may be back by now, or here under another name.
+            self.progress.failed(
+                &root.source,
+                &format_args!(
+                    "{} of what was found is gone: no version, but a mixture",
+                    counts.vanished
+                ),
+            );
+        }
+        if counts.failed + counts.vanished > 0 {
             self.progress.message(&format_args!(
                 "haul: nothing is published, because of what failed above; {name} is as it was"
             ));

@@ -2,11 +2,11 @@
 //! run them.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, RwLockReadGuard};
 use std::time::Instant;
 
-use haul_protocol::ServerLimits;
+use haul_protocol::{Refusal, ServerLimits};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
@@ -14,13 +14,13 @@ use crate::committer::Committer;
 use crate::config::{Config, Durability};
 use crate::connection::{Connection, Next};
 use crate::deadline::Timeouts;
-use crate::fence::Fences;
+use crate::fence::{Fence, Fences};
 use crate::links::Symlinks;
 use crate::listen::Listener;
 use crate::poller::{Interest, Poller};
 use crate::publications::Publications;
 use crate::slots::{FIRST_OTHER_KEY, Slot, Slots};
-use crate::store::{Fresh, Parents, Store};
+use crate::store::{Fresh, Parents, State, Store, Version};
 use crate::streams::{Budget, Streams};
 use crate::uploads::Uploads;
 
@@ -74,6 +74,9 @@ pub(crate) struct Shared {
     stop_at: AtomicU64,
 }
 
+/// What is held while something in a next version changes.
+pub(crate) type Leave<'a> = (RwLockReadGuard<'a, bool>, RwLockReadGuard<'a, State>);
+
 /// What belongs to one worker.
 #[derive(Debug)]
 pub(crate) struct Worker<'a> {
@@ -81,6 +84,8 @@ pub(crate) struct Worker<'a> {
     pub(crate) parents: Parents,
     /// While a connection has its turn that is about the next version of a directory: the present one.
     pub(crate) present: Option<Parents>,
+    /// The next version itself, and the connection's right to change anything in it.
+    pub(crate) version: Option<(Arc<Version>, Arc<Fence>)>,
     pub(crate) fresh: Fresh<'a>,
     pub(crate) buffer: Vec<u8>,
 }
@@ -213,9 +218,17 @@ impl<'a> Worker<'a> {
             shared,
             parents: shared.store.parents(),
             present: None,
+            version: None,
             fresh: Fresh::new(&shared.store),
             buffer: vec![0; BUFFER_LEN],
         }
+    }
+
+    /// Leave to change something in the next version: not once it is complete, nor when a newer connection has
+    /// taken this one's place.
+    pub(crate) fn enter_version(&self) -> Result<Option<Leave<'_>>, Refusal> {
+        let Some((version, fence)) = &self.version else { return Ok(None) };
+        Ok(Some((fence.enter()?, version.enter()?)))
     }
 
     /// Runs until the pool stops.

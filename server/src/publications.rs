@@ -7,6 +7,9 @@ use haul_protocol::{Code, Publish, Refusal};
 use crate::store::{Parents, Store, Version};
 use crate::uploads::random_token;
 
+/// Directories that may be published at once; each holds three open directories.
+pub(crate) const MAX_VERSIONS: usize = 64;
+
 /// The table of them.
 #[derive(Debug, Default)]
 pub(crate) struct Publications(Mutex<Vec<Open>>);
@@ -40,6 +43,12 @@ impl Publications {
             }
             open.connections += 1;
             return Ok(Arc::clone(&open.version));
+        }
+        if open.len() >= MAX_VERSIONS {
+            return Err(Refusal::new(
+                Code::Busy,
+                "too many directories are being published at once",
+            ));
         }
         let version =
             Arc::new(Version::open(store, parents, &publish.name, publish.tree, random_token()?)?);

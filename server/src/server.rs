@@ -13,6 +13,7 @@ use crate::config::{Config, Durability};
 use crate::deadline;
 use crate::listen::{Listen, ListenError};
 use crate::pool::{Bounds, Shared, Worker};
+use crate::publications::MAX_VERSIONS;
 use crate::store::Store;
 use crate::sweeper::Sweeper;
 use crate::uploads::MAX_OPEN;
@@ -153,7 +154,8 @@ fn bounds(wanted: Option<usize>, workers: usize, durable: bool) -> Bounds {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     // A worker holds some parents, the new directories that it fills, and one file of its own.
     let queued = if durable { 2 * MAX_QUEUED as u64 } else { 0 };
-    let taken = OTHER_FILES + 2 * MAX_OPEN as u64 + 64 * workers as u64 + queued;
+    let taken =
+        OTHER_FILES + 3 * MAX_VERSIONS as u64 + 2 * MAX_OPEN as u64 + 64 * workers as u64 + queued;
     let free = usize::try_from(files.saturating_sub(taken)).unwrap_or(usize::MAX).max(2);
     // Most connections are idle, or send what comes whole in one read.
     let possible = (free / 4 * 3).max(1);

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::pool::Shared;
 use crate::store::Rung;
@@ -38,19 +38,22 @@ impl Sweeper {
 }
 
 fn run(shared: &Shared, keep: Duration) {
+    let mut due = Instant::now() + EVERY;
     loop {
         if let Err(errno) = shared.store.trash.empty() {
             tracing::warn!(%errno, "could not remove a tree that nobody needs; trying again later");
         }
-        match shared.store.trash.bell.wait(EVERY) {
-            Rung::Stop => return,
-            Rung::Look => {}
-            Rung::Not => {
-                shared.uploads.sweep(&shared.store, keep);
-                if let Err(errno) = shared.store.forget_versions(keep) {
-                    tracing::warn!(%errno, "could not look for expired versions");
-                }
-            }
+        let why = shared.store.trash.bell.wait(due.saturating_duration_since(Instant::now()));
+        if why == Rung::Stop {
+            return;
+        }
+        if Instant::now() < due {
+            continue;
+        }
+        due = Instant::now() + EVERY;
+        shared.uploads.sweep(&shared.store, keep);
+        if let Err(errno) = shared.store.forget_versions(keep) {
+            tracing::warn!(%errno, "could not look for expired versions");
         }
     }
 }

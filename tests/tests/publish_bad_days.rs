@@ -1,5 +1,7 @@
 //! `haul publish` that is interrupted, killed, refused, or done twice at once.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -329,4 +331,159 @@ fn client_that_is_interrupted_says_so_and_leaves_nothing_to_see() {
     rustix::process::kill_process(Pid::from_child(&running), Signal::INT).unwrap();
     assert_eq!(running.wait().unwrap().code(), Some(130));
     assert!(!setting.server.root().join("www").exists());
+}
+
+/// Begins a version of `www/site` as a raw client.
+fn begin(setting: &Setting, client: &str, slot: u64) -> Peer {
+    let mut peer = Peer::connect(setting.server.address()).unwrap();
+    let hello = json!({
+        "cmd": "hello", "version": 1, "agent": "test/1", "client": client, "slot": slot,
+        "filename": "www/site", "must": ["publish"],
+    });
+    assert_eq!(peer.ask(&hello, b"").unwrap()["hello"], 1);
+    peer
+}
+
+/// Directories that are filled before they appear are no way around it either.
+#[test]
+fn nothing_is_acknowledged_and_then_swapped_away() {
+    let setting = Setting::start();
+    let mut publishing = begin(&setting, "me", 0);
+    let mut other = Peer::hello(setting.server.address()).unwrap();
+    let mut all = Vec::new();
+    for (header, body) in [
+        (json!({"cmd": "mkdir", "id": 1, "filename": "www"}), &b""[..]),
+        (json!({"cmd": "mkdir", "id": 2, "filename": "www/site"}), b""),
+        (put(3, "www/site/x", b"x"), b"x"),
+    ] {
+        all.extend(haul_tests::peer::frame(&header, body));
+    }
+    std::io::Write::write_all(&mut other.stream, &all).unwrap();
+    let refused: Vec<_> = (0..3).map(|_| other.receive().unwrap().0).collect();
+    assert!(refused.iter().any(|answer| answer["refused"] == 3), "{refused:?}");
+    assert!(refused.iter().all(|answer| answer["ack"] != 3), "{refused:?}");
+    assert_eq!(publishing.ask(&put(1, "y", b"y"), b"y").unwrap()["ack"], 1);
+    publishing.ask(&json!({"cmd": "publish", "id": 2, "mode": 0o755}), b"").unwrap();
+    assert!(setting.site().join("y").exists() && !setting.site().join("x").exists());
+}
+
+/// What is asked for late, over whichever connection, changes nothing that everybody sees.
+#[test]
+fn tree_that_is_published_is_not_changed_any_more() {
+    let setting = Setting::start();
+    setting.version(1);
+    setting.published(&[]);
+    let (mut one, mut other) = (begin(&setting, "me", 0), begin(&setting, "me", 1));
+    assert_eq!(one.ask(&put(1, "new", b"1"), b"1").unwrap()["ack"], 1);
+    one.ask(&json!({"cmd": "publish", "id": 2, "mode": 0o755}), b"").unwrap();
+    assert_eq!(other.ask(&put(1, "new", b"2"), b"2").unwrap()["code"], "bad_request");
+    let mut entry = json!({"kind": "file", "filename": "d0/f0", "filesize": 9});
+    entry["blake3"] = json!(blake3::hash(b"version 1").to_hex().as_str());
+    let body = format!("{entry}\n");
+    let adopt = json!({"cmd": "adopt", "id": 2, "length": body.len()});
+    assert_eq!(other.ask(&adopt, body.as_bytes()).unwrap()["code"], "bad_request");
+    assert_eq!(fs::read(setting.site().join("new")).unwrap(), b"1");
+    assert_eq!(fs::read_dir(setting.site()).unwrap().count(), 1);
+}
+
+/// A tree that was left half done, with something else where directories are now.
+#[test]
+fn what_is_left_of_another_kind_is_no_obstacle() {
+    let setting = Setting::start();
+    setting.version(1);
+    setting.published(&[]);
+    let mut left = begin(&setting, "me", 0);
+    assert_eq!(left.ask(&put(1, "d0", b"a file"), b"a file").unwrap()["ack"], 1);
+    let link = json!({"cmd": "symlink", "id": 2, "filename": "d1", "target": "x"});
+    assert_eq!(left.ask(&link, b"").unwrap()["ack"], 2);
+    assert_eq!(left.ask(&put(3, "d2/f2", b"OLD BYTES"), b"OLD BYTES").unwrap()["ack"], 3);
+    assert_eq!(left.ask(&put(4, "large/below", b"x"), b"x").unwrap()["ack"], 4);
+    drop(left);
+    eventually("the server has noticed", || {
+        setting.publish(&["--quiet"]).output().unwrap().status.success()
+    });
+    tree::compare(&setting.source(), &setting.site()).unwrap();
+}
+
+/// What is not haul's own can't have a second name; that is no reason to send it, nor anything else.
+#[test]
+fn file_of_somebody_else_is_copied() {
+    let user = User::new().unwrap();
+    let (root, log) = (user.path().join("root"), user.path().join("log"));
+    File::create(&log).unwrap();
+    let server = Hauld::start_at(&root, &log, user.command("hauld"), &[]).unwrap();
+    let setting = Setting::start();
+    setting.version(1);
+    let publish = || {
+        let mut command = Command::new(&binaries::get().haul);
+        command.args(["publish", "--json"]).arg(setting.source());
+        let done = command.arg(format!("{}/site", server.address())).assert().success();
+        last(&done.get_output().stdout)
+    };
+    publish();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(root.join("site/d0/f0"), Some(0), Some(0)).unwrap();
+    }
+    let summary = publish();
+    assert_eq!((&summary["files"], &summary["bytes_sent"]), (&0.into(), &0.into()), "{summary}");
+    tree::compare(&setting.source(), &root.join("site")).unwrap();
+}
+
+/// Who reads by group goes on to read.
+#[test]
+fn group_of_the_parent_and_of_the_present_version_is_handed_down() {
+    // Others can't give files to a group that they are not in.
+    let is_root = rustix::process::geteuid().is_root();
+    let group = if is_root { 33 } else { rustix::process::getegid().as_raw() };
+    let setting = Setting::start();
+    let www = setting.server.root().join("www");
+    fs::create_dir(&www).unwrap();
+    std::os::unix::fs::chown(&www, None, Some(group)).unwrap();
+    fs::set_permissions(&www, PermissionsExt::from_mode(0o2775)).unwrap();
+    setting.version(1);
+    for round in 0..3 {
+        setting.write("d0/f0", &format!("round {round}"));
+        setting.published(&[]);
+        for directory in [setting.site(), setting.site().join("d0")] {
+            let found = fs::metadata(&directory).unwrap();
+            assert_eq!(
+                (found.gid(), found.mode() & 0o7000),
+                (group, 0o2000),
+                "{}",
+                directory.display()
+            );
+        }
+    }
+    let mut command = Command::new(&binaries::get().haul);
+    command.args(["publish", "--rollback"]).arg(setting.at("www/site")).assert().success();
+    assert_eq!(fs::metadata(setting.site()).unwrap().mode() & 0o7000, 0o2000);
+}
+
+/// What has vanished may be back by now, or here under another name: that is no version.
+#[test]
+fn nothing_is_published_if_something_has_vanished_under_way() {
+    let setting = Setting::start();
+    for index in 0..900 {
+        setting.write(&format!("d/f{index:03}"), &"x".repeat(1000));
+    }
+    let running = setting.start_publish(&["--connections", "1", "--limit-rate", "300KB"]);
+    let trees = setting.server.root().join(".haul/trees");
+    let arrived = |name: &str| {
+        let found = walkdir::WalkDir::new(&trees).into_iter().filter_map(Result::ok);
+        found.filter(|entry| entry.file_name() == name).count() > 0
+    };
+    eventually("some of it has arrived", || (0..900).any(|index| arrived(&format!("f{index:03}"))));
+    for index in 0..900 {
+        let name = format!("f{index:03}");
+        if !arrived(&name) {
+            fs::remove_file(setting.source().join("d").join(name)).unwrap();
+        }
+    }
+    let output = running.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("nothing is published"), "{told}");
+    assert!(!setting.server.root().join("www").exists());
+    setting.published(&[]);
+    tree::compare(&setting.source(), &setting.site()).unwrap();
 }

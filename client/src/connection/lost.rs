@@ -65,6 +65,11 @@ impl Connection<'_> {
                     spared
                 }
                 // Nothing is changed by these, so anybody may ask again at once.
+                // An adopt changes the tree, also after its connection is lost.
+                Pending::Check(items) if self.run.sync.publish.is_some() => {
+                    left.items.extend(items);
+                    true
+                }
                 Pending::Check(items) => {
                     work.put_back(self.number, items);
                     true

@@ -4,13 +4,13 @@ use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use haul_protocol::{Entry, EntryKind, Name, decode_entry};
+use haul_protocol::{Attributes, Entry, EntryKind, Name, decode_entry};
 
 use super::Connection;
 use crate::doomed::Doomed;
 use crate::error::{ConnectionError, FileError, ProtocolError};
-use crate::source::{from_bytes, identity};
-use crate::sync::Links;
+use crate::source::{attributes, from_bytes, identity, link};
+use crate::sync::{Links, Sync};
 use crate::work::{Item, Kind, Listing};
 
 impl Connection<'_> {
@@ -40,6 +40,11 @@ impl Connection<'_> {
             let path = item.path.join(from_bytes(entry.name.split().1));
             if self.is_lacking(listing, &path, &entry) {
                 found.extend(self.doom(listing, path, entry));
+            } else if self.run.sync.publish.is_some() && entry.kind == EntryKind::Directory {
+                // The walk may not have seen it: of a tree that nobody has seen everything is looked through.
+                let name = Some(entry.name.clone());
+                let inner = Listing { name, after: None, ..(**listing).clone() };
+                found.push(Item::new(path, entry.name, Kind::List(Box::new(inner))));
             }
         }
         if more && last.is_none() {
@@ -84,7 +89,12 @@ impl Connection<'_> {
             },
         };
         if sync.whole {
-            return !here.is_some_and(|here| belongs(&here, is_dir, sync.links) && !excluded());
+            let stays = here.is_some_and(|here| belongs(path, &here, entry, sync)) && !excluded();
+            if !stays && sync.publish.is_some() {
+                // It may have been taken for what is here now: everything is looked at once more.
+                sync.look_again();
+            }
+            return !stays;
         }
         if let Some(here) = here {
             return is_dir && (here.is_file() || (here.is_symlink() && sync.links != Links::Skip));
@@ -174,8 +184,22 @@ pub(crate) fn entries(
     Ok(entries)
 }
 
-/// Whether what is here is sent, and takes the place of what is there.
-fn belongs(here: &Metadata, is_dir: bool, links: Links) -> bool {
-    let is_link = here.is_symlink() && links == Links::Copy;
-    here.is_dir() || (!is_dir && (here.is_file() || is_link))
+/// Whether what is there is what is here; in a dry run, whether it would make way for that without being removed.
+fn belongs(path: &Path, here: &Metadata, entry: &Entry, sync: &Sync) -> bool {
+    let is_dir = entry.kind == EntryKind::Directory;
+    let is_link = here.is_symlink() && sync.links == Links::Copy;
+    if sync.dry_run {
+        return here.is_dir() || (!is_dir && (here.is_file() || is_link));
+    }
+    let Attributes { mode, mtime } = attributes(here);
+    match &entry.kind {
+        EntryKind::Directory => here.is_dir(),
+        EntryKind::File { size, .. } => {
+            here.is_file() && here.len() == *size && entry.mtime == mtime && entry.mode == mode
+        }
+        EntryKind::Link { target } => {
+            is_link && link(path).is_ok_and(|link| link.target == *target)
+        }
+        EntryKind::Other => false,
+    }
 }

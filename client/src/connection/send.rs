@@ -250,6 +250,8 @@ impl Connection<'_> {
 /// Whether the server would refuse it, because what is there is not replaced by it.
 fn is_in_the_way(item: &Item, sync: &Sync) -> bool {
     match (&item.kind, item.verdict) {
+        // Nor is what is to be published as a directory.
+        (Kind::Directory(None), Some(Some(Verdict::Kind))) if sync.whole => true,
         (Kind::Directory(_), Some(Some(Verdict::Kind))) => !sync.only_changed,
         // What is in it is told to be removed first.
         (Kind::File | Kind::Link, Some(Some(Verdict::Directory))) => sync.delete.is_none(),

@@ -127,18 +127,27 @@ impl Connection {
         };
         // What is not seen yet needs no flush of its own: all of it is flushed before it is seen. The swap itself
         // is about the real names.
-        let unseen = self.version().is_some() && !matches!(change, Change::Version(_));
+        let version = self.version().cloned();
+        let unseen = version.is_some() && !matches!(change, Change::Version(_));
         let Some(committer) = shared.committer.as_ref().filter(|_| !unseen) else {
             let result = match &change {
-                _ if unseen => shared.store.apply_unseen(&worker.parents, change),
-                Change::Version(_) => shared.store.apply(&shared.store.parents(), change),
-                _ => shared.store.apply(&worker.parents, change),
+                _ if unseen => match version.as_ref().map(|version| version.enter()).transpose() {
+                    Ok(_leave) => {
+                        let result = shared.store.apply_unseen(&worker.parents, change);
+                        result.map_err(Refusal::from)
+                    }
+                    Err(refusal) => Err(refusal),
+                },
+                Change::Version(_) => {
+                    shared.store.apply(&shared.store.parents(), change).map_err(Refusal::from)
+                }
+                _ => shared.store.apply(&worker.parents, change).map_err(Refusal::from),
             };
             drop(leave);
             if let Some(publishing) = publishing {
                 shared.uploads.published(&shared.store, publishing, result.is_ok());
             }
-            return self.complete(what, result.map_err(Refusal::from));
+            return self.complete(what, result);
         };
         let asked = Some(Asked { connection: self.key, what });
         committer.add(Job { change, publishing, asked });

@@ -12,7 +12,7 @@ use haul_protocol::{
 
 use super::Connection;
 use crate::pool::Worker;
-use crate::store::{Adopted, Change, Copying, Reading};
+use crate::store::{Adopted, Change, Copying, Reading, StoreError};
 use crate::streams::{Place, Share};
 
 /// The letter of an entry that can't be looked at.
@@ -49,8 +49,17 @@ struct Unread {
     size: u64,
     /// To be compared, if it was stated.
     digest: Option<Digest>,
-    /// It is that of the present version, and this is how it differs; if its bytes are right, it is taken over.
-    present: Option<Verdict>,
+    /// It is that of the present version; if its bytes are right, it is taken over.
+    present: Option<Present>,
+}
+
+/// A file of the present version.
+#[derive(Debug, Clone, Copy)]
+struct Present {
+    /// How it differs.
+    there: Verdict,
+    /// How what was in the next version differed then: if that is another by now, it is newer.
+    before: Verdict,
 }
 
 /// How a file is read.
@@ -104,6 +113,7 @@ impl Check {
         {
             let (name, target) = (entry.name.clone(), target.clone());
             let link = Change::Link { name, target, mtime: entry.mtime };
+            let _leave = worker.enter_version()?;
             return Ok(match store.apply_unseen(&worker.parents, link) {
                 Ok(()) => Verdict::Same,
                 Err(_) => verdict,
@@ -125,26 +135,22 @@ impl Check {
             Verdict::Kind | Verdict::Directory => return Ok(verdict),
             _ => store.compare(present, &entry)?,
         };
-        match (there, digest) {
-            (Verdict::Same | Verdict::Mode, None) => {
-                match store.adopt(present, &worker.parents, &entry, size, there)? {
-                    Adopted::Yes => Ok(Verdict::Same),
-                    Adopted::No => Ok(verdict),
-                    Adopted::Copying(_) => {
-                        // Opened again when it is its turn: what waits holds no open file.
-                        let present = Some(there);
-                        self.wait(Unread { index, entry, size, digest, present }, worker)?;
-                        Ok(Verdict::Same)
-                    }
-                }
-            }
-            (there, Some(_)) if may_be_same(there) => {
-                let present = Some(there);
-                self.wait(Unread { index, entry, size, digest, present }, worker)?;
-                Ok(Verdict::Same)
-            }
-            _ => Ok(verdict),
+        let file = Present { there, before: verdict };
+        let wanted = match (there, digest) {
+            (Verdict::Same | Verdict::Mode, None) => match adopt(&entry, size, file, worker)? {
+                Adopted::Yes => return Ok(Verdict::Same),
+                // Opened again when it is its turn: what waits holds no open file.
+                Adopted::Copying(_) => true,
+                Adopted::No => false,
+            },
+            (there, Some(_)) => may_be_same(there),
+            _ => false,
+        };
+        if !wanted {
+            return Ok(verdict);
         }
+        self.wait(Unread { index, entry, size, digest, present: Some(file) }, worker)?;
+        Ok(Verdict::Same)
     }
 
     /// A file has to be read, when it is its turn.
@@ -181,13 +187,15 @@ impl Check {
             Some((Read::Hash(reading), _)) => {
                 let right = reading.digest() == unread.digest;
                 match (right, unread.present) {
-                    (true, Some(there)) => self.take_over(there, worker)?,
+                    (true, Some(file)) => self.take_over(file, worker)?,
                     (right, _) => self.settle(right),
                 }
             }
             Some((Read::Copy(copying), _)) => {
-                copying.publish(&worker.parents)?;
-                self.settle(true);
+                let _leave = worker.enter_version()?;
+                let copied =
+                    unread.is_as_before(worker)? && spared(copying.publish(&worker.parents))?;
+                self.settle(copied);
             }
             None => {}
         }
@@ -195,12 +203,13 @@ impl Check {
     }
 
     /// The first file that waits has the right bytes in the present version.
-    fn take_over(&mut self, there: Verdict, worker: &Worker<'_>) -> Result<(), Refusal> {
-        let (Some(unread), Some(present)) = (self.unread.front_mut(), &worker.present) else {
+    fn take_over(&mut self, file: Present, worker: &Worker<'_>) -> Result<(), Refusal> {
+        let Some(unread) = self.unread.front_mut() else { return Ok(()) };
+        if !unread.is_as_before(worker)? {
+            self.settle(false);
             return Ok(());
-        };
-        let store = &worker.shared.store;
-        match store.adopt(present, &worker.parents, &unread.entry, unread.size, there)? {
+        }
+        match adopt(&unread.entry, unread.size, file, worker)? {
             Adopted::Yes => self.settle(true),
             Adopted::No => self.settle(false),
             // Not to be compared any more, and next to be copied.
@@ -240,14 +249,46 @@ impl Unread {
         match (worker.present.as_ref().zip(self.present), self.digest) {
             (None, _) => hash(&worker.parents),
             (Some((present, _)), Some(_)) => hash(present),
-            (Some((present, there)), None) => {
-                Ok(match store.adopt(present, &worker.parents, &self.entry, size, there)? {
+            (Some((_, file)), None) if self.is_as_before(worker)? => {
+                Ok(match adopt(&self.entry, size, file, worker)? {
                     Adopted::Copying(copying) => Opened::Read(Read::Copy(copying)),
                     Adopted::Yes => Opened::Decided(true),
                     Adopted::No => Opened::Decided(false),
                 })
             }
+            (Some(_), None) => Ok(Opened::Decided(false)),
         }
+    }
+
+    /// Whether both versions have under this name what they had when it was compared.
+    fn is_as_before(&self, worker: &Worker<'_>) -> Result<bool, Refusal> {
+        let Some((present, file)) = worker.present.as_ref().zip(self.present) else {
+            return Ok(true);
+        };
+        let store = &worker.shared.store;
+        let same = |parents, verdict| Ok(store.compare(parents, &self.entry)? == verdict);
+        let same_there: Result<bool, StoreError> = same(present, file.there);
+        Ok(same_there? && same(&worker.parents, file.before)?)
+    }
+}
+
+/// Takes a file over from the present version, unless this is not the connection's to do any more. What is about
+/// this one name alone leaves the others as they are.
+fn adopt(entry: &Entry, size: u64, file: Present, worker: &Worker<'_>) -> Result<Adopted, Refusal> {
+    let Some(present) = &worker.present else { return Ok(Adopted::No) };
+    let _leave = worker.enter_version()?;
+    let adopted = worker.shared.store.adopt(present, &worker.parents, entry, size, file.there);
+    match adopted {
+        Err(error) if error.is_of_one_name() => Ok(Adopted::No),
+        adopted => Ok(adopted?),
+    }
+}
+
+/// What is about one name alone is no more than that it did not happen.
+fn spared(published: Result<bool, StoreError>) -> Result<bool, Refusal> {
+    match published {
+        Err(error) if error.is_of_one_name() => Ok(false),
+        published => Ok(published?),
     }
 }
 

@@ -106,14 +106,19 @@ impl Connection {
         let Dialect::Haul(haul) = &self.dialect else { return };
         let ids = std::mem::take(&mut self.fresh);
         let results: Vec<Result<(), Refusal>> = match haul.fence.enter() {
-            Ok(_leave) => {
-                let results = match self.version() {
-                    Some(_) => worker.fresh.publish(&worker.parents),
-                    None => worker.fresh.publish_guarded(&worker.parents),
-                };
-                let results = results.into_iter();
-                results.map(|result| result.map_err(Refusal::from)).collect()
-            }
+            Ok(_leave) => match self.version().map(|version| version.enter()).transpose() {
+                Err(refusal) => {
+                    worker.fresh.discard();
+                    vec![Err(refusal); ids.len()]
+                }
+                Ok(inside) => {
+                    let results = match inside {
+                        Some(_) => worker.fresh.publish(&worker.parents),
+                        None => worker.fresh.publish_guarded(&worker.parents),
+                    };
+                    results.into_iter().map(|result| result.map_err(Refusal::from)).collect()
+                }
+            },
             Err(refusal) => {
                 worker.fresh.discard();
                 vec![Err(refusal); ids.len()]

@@ -176,7 +176,8 @@ impl Connection {
                 }
             }
         };
-        if worker.present.take().is_some() || self.version().is_some() {
+        worker.present = None;
+        if worker.version.take().is_some() {
             worker.parents = worker.shared.store.parents();
         }
         worker.parents.clear();
@@ -193,9 +194,12 @@ impl Connection {
 
     /// From here to the end of the turn, names are below the next version, if the connection is about one.
     fn enter_version(&self, worker: &mut Worker<'_>) {
-        if let Some(version) = self.version() {
+        if let Dialect::Haul(haul) = &self.dialect
+            && let Some(version) = &haul.version
+        {
             worker.parents = version.parents();
             worker.present = version.present();
+            worker.version = Some((Arc::clone(version), Arc::clone(&haul.fence)));
         }
     }
 

@@ -175,7 +175,14 @@ impl Connection {
                 self.submit(What::Change(id), Change::Remove { name }, None, worker);
             }
             Op::Symlink { name, target, mtime } => {
-                shared.symlinks.check(&name, &target)?;
+                // Where it will be, which is where it leads from.
+                match &version {
+                    Some(version) => {
+                        let whole = version.name.join(name.as_bytes());
+                        shared.symlinks.check(whole.as_ref().unwrap_or(&name), &target)?;
+                    }
+                    None => shared.symlinks.check(&name, &target)?,
+                }
                 self.make_link(id, name, target, mtime, worker);
             }
             Op::Setattr { name, is_file, attributes } => {

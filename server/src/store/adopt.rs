@@ -20,11 +20,12 @@ use super::{Staged, Store, disk};
 #[derive(Debug)]
 pub(crate) struct Copying {
     from: OwnedFd,
+    /// What it was when it was opened.
+    before: Stamp,
     to: Staged,
     name: Name,
     attributes: Attributes,
     offset: u64,
-    size: u64,
 }
 
 /// What came of a try.
@@ -54,22 +55,26 @@ impl Store {
         let Ok(from) = present.existing(above) else { return Ok(Adopted::No) };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let same = verdict == Verdict::Same;
-        if same && !self.shares_blocks() && is_linked(&from, last) {
-            return self.second_name(&from, next, name);
+        if same
+            && !self.shares_blocks()
+            && is_linked(&from, last)
+            && let Some(adopted) = self.second_name(&from, next, name)?
+        {
+            return Ok(adopted);
         }
-        let file = match rustix::fs::openat2(&from, last, flags, Mode::empty(), BENEATH) {
-            Ok(file) => file,
-            Err(Errno::NOENT | Errno::LOOP | Errno::ACCESS) => return Ok(Adopted::No),
-            Err(errno) => return Err(failed("open")(errno)),
+        let Ok(file) = rustix::fs::openat2(&from, last, flags, Mode::empty(), BENEATH) else {
+            return Ok(Adopted::No);
         };
+        let before = stamp(&file).map_err(failed("look at"))?;
+        if before.size != size {
+            return Ok(Adopted::No);
+        }
         let attributes = Attributes { mode: entry.mode, mtime: entry.mtime };
         let to = self.stage(name, &attributes)?;
-        let mut copying =
-            Copying { from: file, to, name: name.clone(), attributes, offset: 0, size };
+        let name = name.clone();
+        let mut copying = Copying { from: file, before, to, name, attributes, offset: 0 };
         if copying.to.share_blocks(&copying.from) {
             copying.offset = size;
-        } else if same && is_linked(&from, last) {
-            return self.second_name(&from, next, name);
         }
         Ok(Adopted::Copying(Box::new(copying)))
     }
@@ -87,12 +92,13 @@ impl Store {
         })
     }
 
+    /// Gives a file its name in the next version too; `None` if it has to be copied.
     fn second_name(
         &self,
         from: &OwnedFd,
         next: &Parents,
         name: &Name,
-    ) -> Result<Adopted, StoreError> {
+    ) -> Result<Option<Adopted>, StoreError> {
         let last = name.split().1;
         let to = next.of(name)?;
         let mut linked = disk::second_name(from, last, &to);
@@ -102,11 +108,30 @@ impl Store {
             linked = disk::second_name(from, last, &to);
         }
         match linked {
-            Ok(()) => Ok(Adopted::Yes),
-            Err(Errno::NOENT) => Ok(Adopted::No),
-            Err(errno) => Err(StoreError::new("take over", name, errno)),
+            Ok(()) => Ok(Some(Adopted::Yes)),
+            Err(Errno::NOENT) => Ok(Some(Adopted::No)),
+            // It belongs to somebody else (protected_hardlinks, proc_sys_fs(5)), has too many names, or the file
+            // system has no such thing.
+            Err(_) => Ok(None),
         }
     }
+}
+
+/// What tells whether a file has changed while it was copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    size: u64,
+    mtime: (i64, u64),
+    ctime: (i64, u64),
+}
+
+fn stamp(file: &OwnedFd) -> Result<Stamp, Errno> {
+    let stat = rustix::fs::fstat(file)?;
+    Ok(Stamp {
+        size: stat.st_size.unsigned_abs(),
+        mtime: (stat.st_mtime, stat.st_mtime_nsec),
+        ctime: (stat.st_ctime, stat.st_ctime_nsec),
+    })
 }
 
 /// Whether a file may have one more name: it has no bits that are not carried.
@@ -121,23 +146,67 @@ const MOST_NAMES: u64 = 1000;
 impl Copying {
     /// Copies the next bytes, through `buffer`; returns how many, and whether the file is over.
     pub(crate) fn advance(&mut self, buffer: &mut [u8]) -> Result<(usize, bool), StoreError> {
-        if self.offset >= self.size {
+        let left = self.before.size.saturating_sub(self.offset);
+        let len = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if len == 0 {
             return Ok((0, true));
         }
-        match rustix::io::pread(&self.from, &mut *buffer, self.offset) {
-            Ok(0) | Err(Errno::INTR) => Ok((0, self.offset >= self.size)),
+        match rustix::io::pread(&self.from, &mut buffer[..len], self.offset) {
+            // Shorter by now, which the stamp tells.
+            Ok(0) => Ok((0, true)),
+            Err(Errno::INTR) => Ok((0, false)),
             Ok(len) => {
                 self.to.write_at(&self.name, self.offset, &buffer[..len])?;
                 self.offset += len as u64;
-                Ok((len, self.offset >= self.size))
+                Ok((len, self.offset >= self.before.size))
             }
             Err(errno) => Err(StoreError::new("read", &self.name, errno)),
         }
     }
 
-    /// Gives the copy its name in the next version.
-    pub(crate) fn publish(self, next: &Parents) -> Result<(), StoreError> {
+    /// Gives the copy its name in the next version; `false` if the file has changed meanwhile.
+    pub(crate) fn publish(self, next: &Parents) -> Result<bool, StoreError> {
+        let whole = self.offset == self.before.size;
+        if !whole || stamp(&self.from).ok() != Some(self.before) {
+            return Ok(false);
+        }
         self.to.complete(&self.name, &self.attributes)?;
-        self.to.publish(&self.name, next, &mut Touched::ignored())
+        self.to.publish(&self.name, next, &mut Touched::ignored())?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use haul_protocol::{EntryKind, Mtime};
+
+    /// A file that gets shorter, or longer, or other bytes while it is copied is not taken over.
+    #[test]
+    fn file_that_changes_while_it_is_copied_is_not_taken_over() {
+        let root = tempfile::TempDir::new().unwrap();
+        let store = Store::open(root.path(), Mode::from_raw_mode(0o022), false, 0).unwrap();
+        let store = Arc::new(store);
+        let parents = store.parents();
+        let path = root.path().join("file");
+        let entry = Entry {
+            name: Name::parse(b"file").unwrap(),
+            kind: EntryKind::File { size: 1000, digest: None },
+            mode: Some(0o600),
+            mtime: Some(Mtime { s: 1, ns: 2 }),
+        };
+        for len in [1000, 10, 5000] {
+            std::fs::write(&path, vec![1; 1000]).unwrap();
+            let adopted = store.adopt(&parents, &parents, &entry, 1000, Verdict::Mode).unwrap();
+            let Adopted::Copying(mut copying) = adopted else { panic!("{adopted:?}") };
+            let mut buffer = [0; 100];
+            assert_eq!(copying.advance(&mut buffer).unwrap(), (100, false));
+            if len != 1000 {
+                std::fs::File::options().write(true).open(&path).unwrap().set_len(len).unwrap();
+            }
+            let turns = (0..100).take_while(|_| !copying.advance(&mut buffer).unwrap().1).count();
+            assert!(turns < 20, "{len}: it never ends");
+            assert_eq!(copying.publish(&parents).unwrap(), len == 1000, "{len}");
+        }
     }
 }

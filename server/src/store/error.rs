@@ -145,6 +145,18 @@ pub(crate) enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it is about one name only, and others may go well.
+    pub(crate) fn is_of_one_name(&self) -> bool {
+        matches!(
+            self,
+            Self::Escape { .. }
+                | Self::Conflict { .. }
+                | Self::CrossDevice { .. }
+                | Self::Permission { .. }
+                | Self::NotFound { .. }
+        )
+    }
+
     /// What an error number means when it comes from `op` on `name`.
     pub(crate) fn new(op: &'static str, name: &Name, errno: Errno) -> Self {
         Self::at(op, name.to_string(), errno)

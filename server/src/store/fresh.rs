@@ -139,7 +139,7 @@ impl<'a> Fresh<'a> {
     pub(crate) fn publish_guarded(&mut self, parents: &Parents) -> Vec<Result<(), StoreError>> {
         let Some(top) = self.top().cloned() else { return Vec::new() };
         let guard = &self.store.guard;
-        let Ok(_leave) = guard.enter(&top) else {
+        let Ok(_leave) = guard.enter_tree(&top) else {
             let entries = self.tree.as_ref().map_or(0, |tree| tree.entries.len());
             self.discard();
             let busy = || StoreError::Publishing { name: top.to_string() };

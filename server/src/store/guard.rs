@@ -26,6 +26,18 @@ impl Guard {
         }
     }
 
+    /// The same for a directory that appears with something in it.
+    pub(super) fn enter_tree(
+        &self,
+        top: &Name,
+    ) -> Result<RwLockReadGuard<'_, Vec<Name>>, StoreError> {
+        let names = self.enter(top)?;
+        match names.iter().find(|guarded| is_at_or_below(guarded, top)) {
+            None => Ok(names),
+            Some(guarded) => Err(StoreError::Publishing { name: guarded.to_string() }),
+        }
+    }
+
     /// From when this returns, nothing changes there any more. `false`: somebody else has it, something in it,
     /// or something that it is in.
     pub(super) fn close(&self, name: &Name) -> bool {

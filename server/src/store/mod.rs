@@ -54,7 +54,7 @@ pub(crate) use space::Reserved;
 pub(crate) use staged::Staged;
 pub(crate) use swap::Swap;
 pub(crate) use trash::Rung;
-pub(crate) use version::Version;
+pub(crate) use version::{State, Version};
 
 use root::Root;
 use staging::Staging;
@@ -150,6 +150,11 @@ impl Store {
     /// A cache of parent directories, to be kept for moments only (see [`Parents`]).
     pub(crate) fn parents(&self) -> Parents {
         Parents::new(&self.root, self.implied_mode())
+    }
+
+    /// Names this boot of the machine in names of ours.
+    fn boot_tag(&self) -> String {
+        self.boot.chars().filter(|c| *c != '-').take(12).collect()
     }
 
     /// The mode of directories that nobody sent.

@@ -31,7 +31,11 @@ impl Swap {
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         let Version { name, home, .. } = &*self.version;
         let failed = |errno| StoreError::new("flush the next version of", name, errno);
-        disk::sync_file_system(home).map_err(failed)?;
+        if let Err(errno) = disk::sync_file_system(home) {
+            // What was lost by that is told once: another flush would find nothing wrong.
+            self.version.throw_away()?;
+            return Err(failed(errno));
+        }
         self.version.make_ready(&mut self.version.state())?;
         disk::sync_directory(home).map_err(failed)
     }
@@ -118,10 +122,10 @@ impl Store {
         let parent = parents.of(name)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let tree = rustix::fs::openat(home, from, flags, Mode::empty()).map_err(failed("open"))?;
-        let mode = match kept(attributes.mode) {
-            Some(mode) => mode,
-            None => mode_of(&tree).map_err(failed("look at"))?,
-        };
+        let has = mode_of(&tree).map_err(failed("look at"))?;
+        // Setgid and sticky are the server's people's.
+        let mode = kept(attributes.mode)
+            .map_or(has, |mode| mode | (has - (Mode::RWXU | Mode::RWXG | Mode::RWXO)));
         // Whose owner may not write to it can't be moved, so the last bits come afterwards.
         disk::set_mode(&tree, mode | Mode::RWXU).map_err(failed("set mode of"))?;
         if let Some(mtime) = attributes.mtime {
@@ -161,7 +165,7 @@ impl Store {
 }
 
 fn mode_of(tree: &OwnedFd) -> Result<Mode, Errno> {
-    Ok(Mode::from_raw_mode(rustix::fs::fstat(tree)?.st_mode & 0o777))
+    Ok(Mode::from_raw_mode(rustix::fs::fstat(tree)?.st_mode & 0o7777))
 }
 
 /// Does something for which a directory has to be writable for its owner; then it is as before.

@@ -102,16 +102,22 @@ impl Trash {
     /// Removes everything, unless the server stops. A tree is made flat on the way, so that one that is deep needs no more open files
     /// than any other.
     pub(crate) fn empty(&self) -> Result<(), Errno> {
+        let mut first = None;
         loop {
             let names = entries(&self.directory)?;
-            if names.is_empty() {
-                return Ok(());
-            }
+            let mut any = false;
             for name in names {
                 if self.bell.is_stopped() {
                     return Ok(());
                 }
-                self.remove(&name)?;
+                match self.remove(&name) {
+                    Ok(()) => any = true,
+                    Err(errno) => first = first.or(Some(errno)),
+                }
+            }
+            // What can't be removed keeps nothing else here.
+            if !any {
+                return first.map_or(Ok(()), Err);
             }
         }
     }

@@ -5,20 +5,20 @@
 //!
 //! | name in the home | what it is | after a crash |
 //! |---|---|---|
-//! | `next-TOKEN` | the next version, being put together | stays; the next run goes on with it |
-//! | `ready-INODE-TOKEN` | the next version, complete; or, if its inode is another, the version that it has replaced | `next-TOKEN`; or `previous`, and `done-TOKEN` is made |
+//! | `next-BOOT-TOKEN` | the next version, being put together | stays, and the next run goes on with it; after a restart of the machine it is thrown away, since nothing in it was flushed |
+//! | `ready-INODE-BOOT-TOKEN` | the next version, complete; or, if its inode is another, the version that it has replaced | `next-BOOT-TOKEN`; or `previous`, and `done-TOKEN` is made |
 //! | `back-INODE` | the version before, about to come back; or the one that it has replaced | `previous` |
 //! | `previous` | the version before the present one | stays |
 //! | `done-TOKEN` | the last tree that was published: whoever asks again is told so | stays |
 //!
 //! So every moment of a swap can be told from the names alone, and no file says what was meant to be done.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, UNIX_EPOCH};
 
-use haul_protocol::{Digest, Name, Token};
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use haul_protocol::{Code, Digest, Name, Refusal, Token};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 use super::error::StoreError;
@@ -38,7 +38,7 @@ pub(crate) struct Version {
     pub(crate) token: Token,
     /// It was begun by an earlier run.
     pub(crate) resumed: bool,
-    state: Mutex<State>,
+    state: RwLock<State>,
     store: Arc<Store>,
     pub(super) id: String,
     pub(super) home: OwnedFd,
@@ -48,7 +48,7 @@ pub(crate) struct Version {
 
 /// How far it is.
 #[derive(Debug)]
-pub(super) enum State {
+pub(crate) enum State {
     /// Being put together.
     Next,
     /// Complete, under this name.
@@ -89,46 +89,70 @@ impl Version {
         store.settle(&home, name)?;
         let failed = |op| move |errno| StoreError::new(op, name, errno);
         let found = entries(&home).map_err(failed("look for versions of"))?;
-        let started = found.iter().find_map(|entry| entry.strip_prefix(NEXT));
+        let boot = store.boot_tag();
+        let mut started = None;
+        for next in found.iter().filter_map(|entry| entry.strip_prefix(NEXT)) {
+            // What was never flushed may look whole after a loss of power, and not be.
+            match next.split_once('-') {
+                Some((of, token)) if of == boot && started.is_none() => started = Some(token),
+                _ => store
+                    .trash
+                    .throw(&home, &format!("{NEXT}{next}"))
+                    .map_err(failed("begin a version of"))?,
+            }
+        }
         let (token, resumed, done) = match (token, started) {
             (Some(token), _) if found.contains(&format!("{DONE}{token}")) => (token, true, true),
             (Some(token), Some(found)) if found == token.to_string() => (token, true, false),
             // Somebody else has begun anew, or published, in the meantime.
             (Some(_), _) => return Err(StoreError::VersionGone { name: name.to_string() }),
             (None, Some(old)) => {
-                let (old, to) = (format!("{NEXT}{old}"), format!("{NEXT}{new}"));
+                let (old, to) = (format!("{NEXT}{boot}-{old}"), format!("{NEXT}{boot}-{new}"));
                 disk::rename(&home, old.as_bytes(), &home, to.as_bytes())
                     .map_err(failed("go on with the next version of"))?;
                 (new, true, false)
             }
             (None, None) => {
-                let to = format!("{NEXT}{new}");
+                let to = format!("{NEXT}{boot}-{new}");
                 disk::make_directory(&home, to.as_bytes(), Mode::RWXU)
                     .map_err(failed("begin a version of"))?;
+                inherit(parents, name, present.as_deref(), &home, &to);
                 (new, false, false)
             }
         };
         let root = match &present {
             Some(present) if done => Arc::clone(present),
             _ => {
-                let tree = format!("{NEXT}{token}");
+                let tree = format!("{NEXT}{boot}-{token}");
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let tree = rustix::fs::openat(&home, tree, flags, Mode::empty());
                 Arc::new(Root::of(tree.map_err(failed("open the next version of"))?, store.path()))
             }
         };
         let (store, name) = (Arc::clone(store), name.clone());
-        let state = Mutex::new(if done { State::Done } else { State::Next });
+        let state = RwLock::new(if done { State::Done } else { State::Next });
         Ok(Self { name, token, resumed, state, store, id, home, root, present })
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn state(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it has been published.
     pub(crate) fn is_done(&self) -> bool {
-        matches!(*self.state(), State::Done)
+        matches!(*self.state.read().unwrap_or_else(PoisonError::into_inner), State::Done)
+    }
+
+    /// Leave to change something in the tree, which takes effect while this is held. None once it is complete:
+    /// it is flushed then, and soon everybody sees it.
+    pub(crate) fn enter(&self) -> Result<RwLockReadGuard<'_, State>, Refusal> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        match &*state {
+            State::Next => Ok(state),
+            State::Ready(_) | State::Done => {
+                Err(Refusal::new(Code::BadRequest, "this version is complete"))
+            }
+        }
     }
 
     /// Gives it the name that says that it is complete; `None` if it was published before.
@@ -139,8 +163,8 @@ impl Version {
             State::Next => {
                 let failed = |errno| StoreError::new("publish", &self.name, errno);
                 let inode = rustix::fs::fstat(&*self.root).map_err(failed)?.st_ino;
-                let next = format!("{NEXT}{}", self.token);
-                let ready = format!("{READY}{inode}-{}", self.token);
+                let tag = format!("{}-{}", self.store.boot_tag(), self.token);
+                let (next, ready) = (format!("{NEXT}{tag}"), format!("{READY}{inode}-{tag}"));
                 match disk::rename(&self.home, next.as_bytes(), &self.home, ready.as_bytes()) {
                     // Published after all, when that could not be made sure of.
                     Err(Errno::NOENT) => {
@@ -152,6 +176,13 @@ impl Version {
                 Ok(Some(ready))
             }
         }
+    }
+
+    /// It is of no use to anybody.
+    pub(super) fn throw_away(&self) -> Result<(), StoreError> {
+        let next = format!("{NEXT}{}-{}", self.store.boot_tag(), self.token);
+        let thrown = self.store.trash.throw(&self.home, &next);
+        thrown.map_err(|errno| StoreError::new("throw away the next version of", &self.name, errno))
     }
 
     /// Directories of the tree.
@@ -172,6 +203,11 @@ impl Version {
 
 impl Drop for Version {
     fn drop(&mut self) {
+        // What nobody has put anything into is not kept.
+        let next = format!("{NEXT}{}-{}", self.store.boot_tag(), self.token);
+        if !self.is_done() && disk::remove_directory(&self.home, next.as_bytes()).is_ok() {
+            let _ = disk::remove_directory(&self.store.trees, self.id.as_bytes());
+        }
         self.store.guard.open(&self.name);
     }
 }
@@ -224,6 +260,34 @@ impl Store {
     }
 }
 
+/// Gives a new tree what it would have had, had it been made where it will be: the group and the default ACL of
+/// the present version, or of a parent that hands its group down. What may not be given is not.
+fn inherit(parents: &Parents, name: &Name, present: Option<&Root>, home: &OwnedFd, tree: &str) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(tree) = rustix::fs::openat(home, tree, flags, Mode::empty()) else { return };
+    let from = match present {
+        Some(present) => present.as_fd().try_clone_to_owned().ok(),
+        None => parents.existing(name.split().0).ok().and_then(|parent| parent.try_clone().ok()),
+    };
+    let Some(from) = from else { return };
+    let Ok(stat) = rustix::fs::fstat(&from) else { return };
+    let gives = Mode::from_raw_mode(stat.st_mode).contains(Mode::SGID);
+    if gives || present.is_some() {
+        let group = rustix::fs::Gid::from_raw(stat.st_gid);
+        let _ = rustix::fs::fchown(&tree, None, Some(group));
+    }
+    if gives {
+        let _ = disk::set_mode(&tree, Mode::RWXU | Mode::SGID);
+    }
+    let mut acl = vec![0; 4096];
+    if let Ok(len) = rustix::fs::fgetxattr(&from, ACL, &mut acl[..]) {
+        let _ = rustix::fs::fsetxattr(&tree, ACL, &acl[..len], XattrFlags::empty());
+    }
+}
+
+/// Where a default ACL is (acl(5)).
+const ACL: &str = "system.posix_acl_default";
+
 /// What stands under a name now: a directory, or nothing.
 pub(super) fn present(parents: &Parents, name: &Name) -> Result<Option<Arc<Root>>, StoreError> {
     let (above, last) = name.split();
@@ -252,17 +316,17 @@ pub(super) fn settle(home: &OwnedFd, trash: &super::trash::Trash) -> Result<(), 
         if entry.starts_with(BACK) {
             disk::rename(home, entry.as_bytes(), home, PREVIOUS.as_bytes())?;
         }
-        let Some((inode, token)) = entry.strip_prefix(READY).and_then(|rest| rest.split_once('-'))
+        let Some((inode, tag)) = entry.strip_prefix(READY).and_then(|rest| rest.split_once('-'))
         else {
             continue;
         };
         let stat = rustix::fs::statat(home, &entry, AtFlags::SYMLINK_NOFOLLOW)?;
         if stat.st_ino.to_string() == inode {
-            let next = format!("{NEXT}{token}");
+            let next = format!("{NEXT}{tag}");
             disk::rename(home, entry.as_bytes(), home, next.as_bytes())?;
             continue;
         }
-        done(home, token)?;
+        done(home, tag.rsplit('-').next().unwrap_or(tag))?;
         trash.throw(home, PREVIOUS)?;
         disk::rename(home, entry.as_bytes(), home, PREVIOUS.as_bytes())?;
     }
