@@ -126,9 +126,7 @@ impl How {
 
 fn rate(text: &str) -> Result<u64, String> {
     match parse_size::parse_size(text) {
-        Ok(0..1024) => {
-            Err(String::from("less than 1 KiB a second, with which no server would wait"))
-        }
+        Ok(0..1000) => Err(String::from("less than 1 KB a second, for which no server waits")),
         Ok(rate) => Ok(rate),
         Err(error) => Err(error.to_string()),
     }

@@ -50,11 +50,11 @@ impl Swap {
         let mut state = self.version.state();
         let Some(ready) = self.version.make_ready(&mut state)? else { return Ok(()) };
         let Version { name, home, id, token, .. } = &*self.version;
-        let swapped = store.exchange(parents, home, &ready, name, &self.attributes, touched);
+        let note = || done(home, &token.to_string());
+        let swapped =
+            store.exchange(parents, (home, &ready, name), &self.attributes, &note, touched);
         store.touched_home(home, id, touched);
-        // Settling tells it from the names, but not if nothing was there before.
-        let noted = if swapped.is_ok() { done(home, &token.to_string()) } else { Ok(()) };
-        if let Err(errno) = noted.and_then(|()| settle(home, &store.trash)) {
+        if let Err(errno) = settle(home, &store.trash) {
             // It has happened all the same, or not; the next one settles what is left.
             tracing::error!(%name, %errno, "could not settle the versions of a directory");
         }
@@ -99,7 +99,9 @@ impl Store {
         if self.durable {
             disk::sync_directory(&home).map_err(failed)?;
         }
-        let swapped = self.exchange(parents, &home, &back, name, &Attributes::default(), touched);
+        let attributes = Attributes::default();
+        let swapped =
+            self.exchange(parents, (&home, &back, name), &attributes, &|| Ok(()), touched);
         self.touched_home(&home, &id, touched);
         if let Err(errno) = settle(&home, &self.trash) {
             tracing::error!(%name, %errno, "could not settle the versions of a directory");
@@ -107,14 +109,14 @@ impl Store {
         swapped
     }
 
-    /// Changes a directory of a home with what stands under a name; or moves it there, if nothing does.
+    /// Changes a directory of a home with what stands under a name; or moves it there, if nothing does, and
+    /// `note`s that before.
     fn exchange(
         &self,
         parents: &Parents,
-        home: &OwnedFd,
-        from: &str,
-        name: &Name,
+        (home, from, name): (&OwnedFd, &str, &Name),
         attributes: &Attributes,
+        note: &dyn Fn() -> Result<(), Errno>,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let failed = |op| move |errno| StoreError::new(op, name, errno);
@@ -132,7 +134,11 @@ impl Store {
             disk::set_times(&tree, &times(mtime)).map_err(failed("set mtime of"))?;
         }
         let swapped = match disk::exchange(home, from.as_bytes(), &parent, last) {
-            Err(Errno::NOENT) => disk::rename_new(home, from.as_bytes(), &parent, last),
+            // What is moved leaves nothing behind that tells of it, so that is noted before; it counts only when
+            // the tree is not there any more.
+            Err(Errno::NOENT) => note()
+                .and_then(|()| if self.durable { disk::sync_directory(home) } else { Ok(()) })
+                .and_then(|()| disk::rename_new(home, from.as_bytes(), &parent, last)),
             Err(errno @ (Errno::ACCESS | Errno::PERM)) => opened_up(&parent, last, errno, || {
                 disk::exchange(home, from.as_bytes(), &parent, last)
             }),

@@ -102,8 +102,8 @@ impl Version {
             }
         }
         let (token, resumed, done) = match (token, started) {
-            (Some(token), _) if found.contains(&format!("{DONE}{token}")) => (token, true, true),
             (Some(token), Some(found)) if found == token.to_string() => (token, true, false),
+            (Some(token), _) if found.contains(&format!("{DONE}{token}")) => (token, true, true),
             // Somebody else has begun anew, or published, in the meantime.
             (Some(_), _) => return Err(StoreError::VersionGone { name: name.to_string() }),
             (None, Some(old)) => {
