@@ -155,7 +155,7 @@ fn start_is_logged_with_absolute_root_durability_and_workers() {
 #[test]
 fn half_written_files_over_the_bound_are_refused_and_may_come_again() {
     let mut limited = Command::new("sh");
-    limited.args(["-c", r#"ulimit -n 680; exec "$0" "$@""#]).arg(&binaries::get().hauld);
+    limited.args(["-c", r#"ulimit -n 872; exec "$0" "$@""#]).arg(&binaries::get().hauld);
     let args = ["--durability", "none", "--workers", "1", "--max-connections", "30"];
     let server = Hauld::start_in(TempDir::new().unwrap(), limited, &args).unwrap();
     let bytes = [7; 1000];
