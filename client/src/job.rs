@@ -131,7 +131,12 @@ pub fn publish(words: &Publish, interrupt: &Interrupt) -> anyhow::Result<u8> {
         Some(source) if !rollback => source,
         _ => {
             let rollback = Op::Rollback { name: name.clone() };
-            return once::ask(&destination.server, &[(name.to_string(), rollback)], interrupt);
+            let code = once::ask(&destination.server, &[(name.to_string(), rollback)], interrupt)?;
+            if code == exit::OK && !options.tell.quiet {
+                // Whoever reads has had enough, or is there.
+                let _ = writeln!(io::stdout(), "{name}: the version before is back");
+            }
+            return Ok(code);
         }
     };
     if !source.is_dir() {

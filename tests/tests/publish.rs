@@ -67,7 +67,7 @@ fn versions_change_places_and_back() {
     setting.version(2);
     setting.published(&[]);
     tree::compare(&setting.source(), &setting.site()).unwrap();
-    rollback().success();
+    rollback().success().stdout("www/site: the version before is back\n");
     tree::compare(&first, &setting.site()).unwrap();
     rollback().success();
     tree::compare(&setting.source(), &setting.site()).unwrap();
