@@ -125,7 +125,7 @@ fn established(
             return Ok(false);
         }
         if socket.is_connected()? {
-            socket.set_nodelay()?;
+            socket.set_options()?;
             return Ok(true);
         }
         let left = deadline.saturating_duration_since(Instant::now());

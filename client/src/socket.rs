@@ -6,6 +6,12 @@ use std::path::Path;
 
 use mio::{Interest, Registry, Token};
 
+/// Bytes that wait in the kernel to be sent (tcp(7), `TCP_NOTSENT_LOWAT`). Those on their way are not
+/// counted, so a long line is as full as ever; but where the server is the slower side, what waits
+/// for it stays few enough to be still in a cache when it is copied on.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT: u32 = 512 * 1024;
+
 /// A stream, connected or about to be.
 #[derive(Debug)]
 pub enum Socket {
@@ -61,13 +67,18 @@ impl Socket {
         }
     }
 
-    /// Sends small writes at once: requests are gathered here already.
+    /// Sends small writes at once, as requests are gathered here already, and lets no more than
+    /// [`UNSENT`] wait in the kernel.
     ///
     /// # Errors
     /// If the connection is gone.
-    pub fn set_nodelay(&self) -> io::Result<()> {
+    pub fn set_options(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(stream) => stream.set_nodelay(true),
+            Self::Tcp(stream) => {
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT)?;
+                stream.set_nodelay(true)
+            }
             #[cfg(unix)]
             Self::Unix(_) => Ok(()),
         }
