@@ -1,15 +1,16 @@
 //! The link loop: a fixed number of workers, all waiting on one poller, that accept connections and
 //! run them.
 
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLockReadGuard};
 use std::time::Instant;
+use std::{io, mem};
 
 use haul_protocol::{Refusal, ServerLimits};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
+use crate::buffer::{Buffer, Buffers};
 use crate::committer::Committer;
 use crate::config::{Config, Durability};
 use crate::connection::{Connection, Next};
@@ -23,10 +24,6 @@ use crate::slots::{FIRST_OTHER_KEY, Slot, Slots};
 use crate::store::{Fresh, Parents, State, Store, Version};
 use crate::streams::{Budget, Streams};
 use crate::uploads::Uploads;
-
-/// Bytes that a worker reads at once: they stay in the second-level cache while they are hashed and
-/// written.
-const BUFFER_LEN: usize = 256 * 1024;
 
 /// Connections accepted before others have their turn.
 const ACCEPTS: usize = 64;
@@ -68,6 +65,7 @@ pub(crate) struct Shared {
     /// A listener waits for a connection to end, or for a file descriptor.
     paused: AtomicBool,
     header_bytes: AtomicUsize,
+    buffers: Buffers,
     start: Instant,
     stopping: AtomicBool,
     /// When the grace time ends, in milliseconds of this clock.
@@ -87,7 +85,8 @@ pub(crate) struct Worker<'a> {
     /// The next version itself, and the connection's right to change anything in it.
     pub(crate) version: Option<(Arc<Version>, Arc<Fence>)>,
     pub(crate) fresh: Fresh<'a>,
-    pub(crate) buffer: Vec<u8>,
+    /// Of no use between two turns.
+    pub(crate) buffer: Buffer,
 }
 
 impl Shared {
@@ -119,6 +118,7 @@ impl Shared {
             max_connections: bounds.connections,
             paused: AtomicBool::new(false),
             header_bytes: AtomicUsize::new(0),
+            buffers: Buffers::default(),
             start: Instant::now(),
             stopping: AtomicBool::new(false),
             stop_at: AtomicU64::new(u64::MAX),
@@ -220,7 +220,7 @@ impl<'a> Worker<'a> {
             present: None,
             version: None,
             fresh: Fresh::new(&shared.store),
-            buffer: vec![0; BUFFER_LEN],
+            buffer: Buffer::default(),
         }
     }
 
@@ -241,7 +241,9 @@ impl<'a> Worker<'a> {
                     if let Some(slot) = self.shared.slots.get(key)
                         && let Some(connection) = slot.take()
                     {
+                        self.buffer = self.shared.buffers.take();
                         self.drive(&slot, connection);
+                        self.shared.buffers.give_back(mem::take(&mut self.buffer));
                     }
                 }
                 Err(error) => {

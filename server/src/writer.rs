@@ -106,6 +106,11 @@ impl PartWriter {
         Self { upload, token, claim, hasher, offset, finished: false }
     }
 
+    /// Where in the file the next byte goes.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Takes the next bytes of the part.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         if !self.hasher.update(bytes) {

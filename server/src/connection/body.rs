@@ -51,6 +51,17 @@ pub(super) struct Stream {
     _place: Place,
 }
 
+impl Sink {
+    /// Where in a file the next byte goes.
+    pub(super) fn offset(&self) -> u64 {
+        match self {
+            Self::File(file) => file.stream.as_ref().map_or(0, |stream| stream.offset),
+            Self::Part { writer, .. } => writer.offset(),
+            Self::Nothing | Self::Held { .. } | Self::Check(_) => 0,
+        }
+    }
+}
+
 impl Connection {
     /// The next bytes of a body.
     pub(super) fn body(&mut self, bytes: &[u8], worker: &mut Worker<'_>) {

@@ -177,8 +177,8 @@ impl Check {
             return Ok(OPENING);
         };
         let (len, over) = match read {
-            Read::Hash(reading) => reading.advance(&mut worker.buffer),
-            Read::Copy(copying) => copying.advance(&mut worker.buffer)?,
+            Read::Hash(reading) => reading.advance(worker.buffer.room(0)),
+            Read::Copy(copying) => copying.advance(worker.buffer.room(0))?,
         };
         if !over {
             return Ok(len.max(1));

@@ -250,13 +250,14 @@ impl Connection {
             return Step::Wait(waiting);
         }
         let mut buffer = std::mem::take(&mut worker.buffer);
-        let received = rustix::net::recv(&*self.socket, &mut buffer[..], RecvFlags::empty());
+        let room = buffer.room(self.sink.offset());
+        let received = rustix::net::recv(&*self.socket, &mut *room, RecvFlags::empty());
         let step = match received {
             Ok((0, _)) => self.input_ended(),
             Ok((len, _)) => {
                 self.progress = worker.shared.now();
                 *left = left.saturating_sub(len);
-                self.take(&buffer[..len], worker)
+                self.take(&room[..len], worker)
             }
             // Only now is it sure that nothing that has come is dropped.
             Err(Errno::AGAIN) if worker.shared.stopping() && self.may_stop(worker.shared) => {
