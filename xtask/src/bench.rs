@@ -5,6 +5,7 @@
 
 mod chart;
 mod line;
+mod memory;
 mod peer;
 mod race;
 mod report;

@@ -1,7 +1,6 @@
 //! One workload: all peers, round after round, in random order.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +13,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use super::line;
+use super::memory::Memory;
 use super::peer::{Peer, Place, peers_of};
 use super::timed::{Figures, Timed};
 use super::workload::{Amounts, Workload, copy, count, sample, warm};
@@ -91,6 +91,8 @@ impl<'a> Race<'a> {
         wanted: impl Fn(&Peer) -> bool,
     ) -> anyhow::Result<Outcome> {
         let (files, bytes) = count(&self.source)?;
+        let memory = self.workload != Workload::Durable;
+        let _memory = memory.then(|| Memory::hold(bytes)).transpose()?;
         let mut outcome = Outcome {
             workload: self.workload,
             files,
@@ -141,19 +143,6 @@ impl<'a> Race<'a> {
         Ok(outcome)
     }
 
-    /// Memory that was never used, or that a virtual machine has given back to its host since, costs
-    /// several times more than memory that was used a moment ago: the same for every turn.
-    fn touch_memory(&self, bytes: u64) -> anyhow::Result<()> {
-        let path = self.targets.join("touched");
-        let mut file = File::create(&path)?;
-        let block = vec![1; 1 << 20];
-        // What is around files takes some too.
-        for _ in 0..(bytes >> 20) + 512 {
-            file.write_all(&block)?;
-        }
-        Ok(fs::remove_file(path)?)
-    }
-
     fn turn(&self, peer: Peer, source: &Path, round: usize) -> anyhow::Result<Turn> {
         let turn = TempDir::new_in(self.targets)?;
         let durable = self.workload == Workload::Durable;
@@ -181,8 +170,6 @@ impl<'a> Race<'a> {
         warm(source)?;
         if durable {
             sync();
-        } else {
-            self.touch_memory(count(source)?.1)?;
         }
         let client = peer.client(source, port, &place)?;
         let client = Timed::start(&client, &turn.path().join("client"))?.wait()?;
