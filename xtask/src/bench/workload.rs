@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
@@ -151,6 +152,14 @@ pub(crate) fn sample(source: &Path, directory: &Path, part: u64) -> anyhow::Resu
                 fs::copy(entry.path(), to)?;
             }
             files += 1;
+        }
+    }
+    // A peer may take the mtime of a directory that it has made for right if it is right to the second.
+    let earlier = SystemTime::now() - Duration::from_secs(3600);
+    for entry in WalkDir::new(&target) {
+        let entry = entry?;
+        if entry.file_type().is_dir() {
+            File::open(entry.path())?.set_modified(earlier)?;
         }
     }
     Ok(target)
