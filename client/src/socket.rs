@@ -68,7 +68,7 @@ impl Socket {
     }
 
     /// Sends small writes at once, as requests are gathered here already, and lets no more than
-    /// [`UNSENT`] wait in the kernel.
+    /// 512 KiB wait in the kernel.
     ///
     /// # Errors
     /// If the connection is gone.
