@@ -76,7 +76,10 @@ impl Socket {
         match self {
             Self::Tcp(stream) => {
                 #[cfg(any(target_os = "linux", target_os = "android"))]
-                socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT)?;
+                {
+                    // Only speed depends on it, and not every kernel that looks like Linux has it.
+                    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+                }
                 stream.set_nodelay(true)
             }
             #[cfg(unix)]
