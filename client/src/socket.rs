@@ -67,8 +67,8 @@ impl Socket {
         }
     }
 
-    /// Sends small writes at once, as requests are gathered here already, and lets no more than
-    /// 512 KiB wait in the kernel.
+    /// Sends small writes at once, as requests are gathered here already, and lets little
+    /// wait in the kernel.
     ///
     /// # Errors
     /// If the connection is gone.

@@ -10,7 +10,9 @@ const LEN: usize = 256 * 1024;
 const PAGE: usize = 4096;
 
 /// Room for [`LEN`] bytes that stand in memory as they do in their file, counted from the start of a
-/// page: processors copy such bytes between the two up to three times as fast as others.
+/// page. Linux copies between the two with `rep movsb` where the processor says that it is quick; on
+/// AMD's Zen it is a fifth slower if they stand differently, and three times if by less than 16 bytes
+/// (measured).
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
@@ -19,6 +21,7 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
+    /// [`Default`] is an empty one, of no use.
     pub(crate) fn allocate() -> Self {
         let bytes = vec![0; LEN + 2 * PAGE];
         let start = bytes.as_ptr().align_offset(PAGE).min(PAGE);

@@ -7,8 +7,8 @@ const PAGE: usize = 4096;
 
 /// A body in a buffer that is kept for the next one: what it once was is not zeroed again.
 ///
-/// It starts at a page, as in the file: processors copy bytes from there up to three times as fast as
-/// to another place.
+/// It starts at a page, as what is read into it does in the file: copies between two places that stand
+/// differently to a page are slower, on some processors three times.
 #[derive(Debug, Default)]
 pub(super) struct Body {
     buffer: Vec<u8>,

@@ -9,11 +9,7 @@ use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 const STEP: u64 = 1 << 20;
 const PAGE: u64 = 4096;
 
-/// What a turn uses besides its files.
-const BESIDES: u64 = 512 << 20;
-
-/// Touches as much memory as a turn with so many bytes of files needs, and frees it for the turns that
-/// follow, as long as this is held.
+/// Touches so much memory, and keeps it quick to use for whoever needs it as long as this is held.
 ///
 /// A virtual machine gives its host free memory back, and to use such memory, or what was never used,
 /// takes several times longer. What is given back are blocks of 2 MiB and more that have been free for
@@ -27,7 +23,7 @@ impl Memory {
     pub(crate) fn hold(bytes: u64) -> io::Result<Self> {
         let mut file = File::from(memfd_create("touched", MemfdFlags::CLOEXEC)?);
         let block = vec![1; 1 << 20];
-        let steps = (bytes + BESIDES) / STEP;
+        let steps = bytes / STEP;
         for _ in 0..steps {
             file.write_all(&block)?;
         }
@@ -49,6 +45,6 @@ mod tests {
     fn little_stays_in_use() {
         let memory = Memory::hold(8 << 20).unwrap();
         let held = memory._file.metadata().unwrap().blocks() * 512;
-        assert_eq!(held, (BESIDES + (8 << 20)) / STEP * PAGE);
+        assert_eq!(held, 8 * PAGE);
     }
 }

@@ -23,6 +23,9 @@ use crate::random::Random;
 const PATIENCE: f64 = 60.0;
 const PART: u64 = 20;
 
+/// Bytes of memory that a turn uses besides its files.
+const BESIDES: u64 = 512 << 20;
+
 /// One way of the line of `far`.
 const DELAY: Duration = Duration::from_millis(50);
 
@@ -91,8 +94,8 @@ impl<'a> Race<'a> {
         wanted: impl Fn(&Peer) -> bool,
     ) -> anyhow::Result<Outcome> {
         let (files, bytes) = count(&self.source)?;
-        let memory = self.workload != Workload::Durable;
-        let _memory = memory.then(|| Memory::hold(bytes)).transpose()?;
+        let in_memory = self.workload != Workload::Durable;
+        let _memory = in_memory.then(|| Memory::hold(bytes + BESIDES)).transpose()?;
         let mut outcome = Outcome {
             workload: self.workload,
             files,
