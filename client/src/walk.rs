@@ -4,7 +4,9 @@
 //! children before parents, with its final mode and mtime: putting a file into a directory changes
 //! its mtime, and a read-only directory takes none.
 
-use std::collections::VecDeque;
+mod end;
+mod listed;
+
 use std::fs::{FileType, Metadata};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
@@ -13,21 +15,17 @@ use haul_protocol::{Attributes, Name};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::error::FileError;
-use crate::named::{Later, Names, below};
 use crate::plan::{Plan, Root};
 use crate::progress::Progress;
 use crate::source::{attributes, bytes, has_special_bits, identity};
-use crate::sync::{Delete, Links, Sync};
-use crate::work::{BATCH, Item, Kind, Listing, Stopped, Work};
+use crate::sync::{Links, Sync};
+use crate::work::{BATCH, Item, Kind, Stopped, Work};
 
 /// Items of one batch, if they are all in one directory.
 const MAX_BATCH: usize = 8 * BATCH;
 
 /// Directories that are remembered for their attributes: some hundred KiB.
 const REMEMBERED: usize = 4096;
-
-/// Directories of a list that are remembered for the names that follow, which are usually in them.
-const RECENT: usize = 64;
 
 /// What the owner must be allowed to do in a directory that is being filled.
 const WRITABLE: u32 = 0o700;
@@ -137,109 +135,6 @@ impl Walk<'_> {
         Ok(found)
     }
 
-    /// Looks through every directory at the server that the source has too, for what the source lacks;
-    /// then sends what a directory was in the way of, and returns what that walk has found.
-    fn remove(
-        &self,
-        plan: &Plan,
-        found: &[Found],
-        identities: &[Option<[i64; 2]>],
-        delete: &Delete,
-    ) -> Result<Option<Vec<Found>>, Stopped> {
-        let vanished = self.progress.counts().vanished;
-        if self.sync.publish.is_none() && vanished > 0 && !delete.force {
-            // They may have been moved, and be here under names that were not found.
-            self.progress.failed(
-                Path::new("--delete"),
-                &format_args!(
-                    "nothing is removed, because {vanished} of what was found is gone; run it again, or with \
-                     --force-delete"
-                ),
-            );
-            return Ok(None);
-        }
-        if self.progress.counts().failed > 0 && !delete.force {
-            self.progress.note(
-                &"haul: nothing is removed, because of what failed above; --force-delete removes all \
-                  the same",
-            );
-            return Ok(None);
-        }
-        self.progress.removing(true);
-        for ((root, found), identity) in plan.roots.iter().zip(found).zip(identities) {
-            let mut batch = Vec::with_capacity(BATCH);
-            let mut list = |path: PathBuf, name: Option<Name>| {
-                let (root, target) = (root.source.clone(), name.clone());
-                let identity = *identity;
-                let listing = Listing { root, identity, name: target, after: None, doomed: None };
-                // The server's root has no name; that of the item is for nobody then.
-                let Some(name) = name.or_else(|| Name::parse(b"root").ok()) else { return Ok(()) };
-                batch.push(Item::new(path, name, Kind::List(Box::new(listing))));
-                if batch.len() < BATCH {
-                    return Ok(());
-                }
-                self.work.push(std::mem::take(&mut batch))
-            };
-            if root.contents {
-                list(root.source.clone(), root.target.clone())?;
-            }
-            // What is below the root of a next version is found on the way.
-            if self.sync.publish.is_none() {
-                self.each_directory(root, found, |path| match name(root, &path, self.progress) {
-                    Some(name) => list(path, Some(name)),
-                    None => Ok(()),
-                })?;
-            }
-            self.work.push(batch)?;
-        }
-        self.work.drain()?;
-        self.progress.removing(false);
-        if !self.sync.begin_last_round() {
-            return Ok(None);
-        }
-        let (mut again, mut room) = (Vec::new(), REMEMBERED);
-        for root in &plan.roots {
-            again.push(self.entries(root, &mut room)?);
-        }
-        self.work.drain()?;
-        Ok(Some(again))
-    }
-
-    /// Everything is in the next version: it is published, if nothing has failed.
-    fn publish(&self, plan: &Plan) -> Result<(), Stopped> {
-        let (Some(name), Some(root)) = (&self.sync.publish, plan.roots.first()) else {
-            return Ok(());
-        };
-        let counts = self.progress.counts();
-        if counts.vanished > 0 {
-            // It may be back by now, or here under another name.
-            self.progress.failed(
-                &root.source,
-                &format_args!(
-                    "{} of what was found is gone: no version, but a mixture",
-                    counts.vanished
-                ),
-            );
-        }
-        if counts.failed + counts.vanished > 0 {
-            self.progress.message(&format_args!(
-                "haul: nothing is published, because of what failed above; {name} is as it was"
-            ));
-            return Ok(());
-        }
-        match root.source.metadata() {
-            Ok(metadata) => {
-                let kind = Kind::Publish(attributes(&metadata));
-                self.work.push(vec![Item::new(root.source.clone(), name.clone(), kind)])?;
-                self.work.drain()
-            }
-            Err(error) => {
-                self.progress.failed(&root.source, &FileError::local("look at")(error));
-                Ok(())
-            }
-        }
-    }
-
     /// Every directory once more, children before parents. Those that are remembered are not searched
     /// for: in a large tree of small files, reading all directories again would cost a twentieth of the
     /// run.
@@ -334,71 +229,6 @@ impl Walk<'_> {
             progress.skipped(path, special(file_type));
             Ok(None)
         }
-    }
-
-    /// Puts in what a list names below a directory, and nothing else; then the attributes of directories in
-    /// it, the last ones first.
-    fn named(&self, root: &Root, names: &mut Names) -> Result<(), Stopped> {
-        let (mut batch, mut directories) = (Vec::with_capacity(BATCH), Later::default());
-        let mut recent = VecDeque::new();
-        loop {
-            let name = match names.next(&|| self.work.is_stopped()) {
-                Ok(Some(name)) => name,
-                Ok(None) => break,
-                Err(error) => {
-                    self.progress.failed(Path::new("--files-from"), &error);
-                    break;
-                }
-            };
-            match self.name_of_list(root, &name, &mut directories, &mut recent) {
-                Ok(item) => batch.extend(item),
-                Err(error) => self.progress.failed(&name, &error),
-            }
-            if batch.len() >= BATCH {
-                self.work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
-            }
-        }
-        self.work.push(std::mem::take(&mut batch))?;
-        self.progress.walk_ended();
-        self.work.drain()?;
-        while let Ok(Some(path)) = directories.pop() {
-            self.directory(root, path, &mut batch)?;
-        }
-        self.work.push(batch)?;
-        self.work.drain()
-    }
-
-    /// What a name in a list stands for, if it is to be sent.
-    fn name_of_list(
-        &self,
-        root: &Root,
-        listed: &Path,
-        directories: &mut Later,
-        recent: &mut VecDeque<PathBuf>,
-    ) -> Result<Option<Item>, FileError> {
-        let elsewhere = || FileError::local("send")(std::io::Error::other("it is not below SRC"));
-        let below = below(listed).ok_or_else(elsewhere)?;
-        let itself = below.as_os_str().is_empty();
-        let path = if itself { root.source.clone() } else { root.source.join(below) };
-        let metadata = self.sync.links.look(&path).map_err(FileError::local("look at"))?;
-        let excluded = self.sync.filter.excludes_above(&root.source, &path, metadata.is_dir());
-        // The destination itself, which only takes the contents.
-        if excluded || (itself && root.contents) {
-            return Ok(None);
-        }
-        let Some(kind) = self.kind(&path, metadata.file_type(), || Ok(metadata))? else {
-            return Ok(None);
-        };
-        let Some(name) = name(root, &path, self.progress) else { return Ok(None) };
-        if matches!(kind, Kind::Directory(_)) && !self.sync.verify {
-            directories.push(&path).map_err(FileError::local("remember"))?;
-        }
-        let inside = path.parent().is_some_and(|parent| recent.iter().any(|known| known == parent));
-        if matches!(kind, Kind::Directory(_)) {
-            recent.truncate(RECENT - 1);
-            recent.push_front(path.clone());
-        }
-        Ok(Some(Item { inside, ..Item::new(path, name, kind) }))
     }
 }
 
