@@ -149,6 +149,17 @@ impl Hauld {
         Ok(names)
     }
 
+    /// Sockets that it has open: those that it listens on, and one for each connection.
+    ///
+    /// # Errors
+    /// If that can't be seen.
+    pub fn sockets(&self) -> anyhow::Result<usize> {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid()))?.flatten();
+        // One that is closed in this moment is none.
+        let places = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        Ok(places.filter(|place| place.to_string_lossy().starts_with("socket:")).count())
+    }
+
     /// Half-written files. Those without a name may be listed twice while they get one.
     ///
     /// # Errors

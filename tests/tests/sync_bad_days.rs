@@ -156,6 +156,7 @@ fn sync_that_is_killed_is_finished_by_the_next() {
         let found = walkdir::WalkDir::new(setting.target()).into_iter().flatten();
         found.filter(|entry| entry.file_type().is_file()).count()
     };
+    let idle = setting.server.sockets().unwrap();
     // Before anything, in the middle of sending, in the middle of removing.
     for reached in [3000, 4500, 5900] {
         let mut child = std::process::Command::new(&binaries::get().haul)
@@ -170,6 +171,11 @@ fn sync_that_is_killed_is_finished_by_the_next() {
         let _ = child.kill();
         child.wait().unwrap();
     }
+    // What the dead had asked for is still carried out, and would change directories behind the next one's back.
+    haul_tests::eventually("the server is done with the dead", || {
+        let server = &setting.server;
+        server.sockets().unwrap() == idle && server.staged().is_ok_and(|staged| staged.is_empty())
+    });
     assert_eq!(setting.sync(&["--delete"])["failed"], 0);
     setting.same();
 }
