@@ -11,7 +11,8 @@ use crate::error::EncodeError;
 use crate::field::{Forms, Text, forms};
 use crate::header::{AnswerHeader, RequestHeader};
 use crate::limits::{
-    MAX_BODY_LEN, MAX_HEADER_LEN, MAX_MODE, MAX_NUMBER, MAX_TEXT_LEN, NANOS_PER_SECOND, PREFIX_LEN,
+    MAX_BODY_LEN, MAX_BUNDLED, MAX_HEADER_LEN, MAX_MODE, MAX_NUMBER, MAX_TEXT_LEN,
+    NANOS_PER_SECOND, PREFIX_LEN,
 };
 use crate::message::{Answer, Attributes, Hello, Mtime, Op, Reply};
 use crate::name::Name;
@@ -77,6 +78,13 @@ pub fn request(id: u64, length: u64, op: &Op, out: &mut Vec<u8>) -> Result<(), E
             header.filesize = Some(*size);
             header.blake3 = Some(*digest);
             "put"
+        }
+        Op::Bundle { count, digest } => {
+            if !(1..=MAX_BUNDLED).contains(count) {
+                return Err(EncodeError::OutOfRange { field: "count", value: *count });
+            }
+            (header.count, header.blake3) = (Some(*count), Some(*digest));
+            "bundle"
         }
         Op::Open(wanted) => {
             named(&mut header, &wanted.name);

@@ -69,9 +69,7 @@ pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), EncodeError>
         EntryKind::Other => "other",
     };
     line.kind = Some(Text::from(kind));
-    // Strings and numbers only: serializing them can't fail.
-    out.extend_from_slice(&serde_json::to_vec(&line).unwrap_or_default());
-    out.push(b'\n');
+    line.append(out);
     Ok(())
 }
 

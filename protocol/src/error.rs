@@ -56,6 +56,26 @@ pub enum DecodeError {
     Failed,
 }
 
+/// The body of a bundle is not so many files, each behind its line. The frame around it is sound.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BundleError {
+    /// What precedes a file is not an entry.
+    #[error("entry: {0}")]
+    Entry(#[from] DecodeError),
+    /// The body ends inside a line, or a line is longer than [`MAX_HEADER_LEN`].
+    #[error("a line has no end, or is over {MAX_HEADER_LEN} bytes")]
+    Line,
+    /// An entry is of another kind than `file`.
+    #[error("an entry is no file")]
+    Kind,
+    /// The body ends inside a file.
+    #[error("the bytes of a file are cut")]
+    Cut,
+    /// There are more or fewer files than the header says.
+    #[error("it holds {0} files, not as many as its header says")]
+    Count(usize),
+}
+
 /// The three parts of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {

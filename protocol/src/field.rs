@@ -9,7 +9,9 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::error::{DecodeError, NameError};
-use crate::limits::{MAX_HEADER_DEPTH, MAX_MODE, MAX_NUMBER, MAX_TEXT_LEN, NANOS_PER_SECOND};
+use crate::limits::{
+    MAX_BUNDLED, MAX_HEADER_DEPTH, MAX_MODE, MAX_NUMBER, MAX_TEXT_LEN, NANOS_PER_SECOND,
+};
 use crate::message::{Mtime, ServerLimits};
 use crate::name::{LinkTarget, Name};
 
@@ -96,6 +98,17 @@ pub(crate) fn number<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::
     let value = u64::deserialize(d)?;
     if value > MAX_NUMBER {
         return Err(de::Error::custom(format_args!("number {value} is over {MAX_NUMBER}")));
+    }
+    Ok(Some(value))
+}
+
+/// Files of one bundle: 1 to [`MAX_BUNDLED`].
+pub(crate) fn count<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
+    let value = u64::deserialize(d)?;
+    if !(1..=MAX_BUNDLED).contains(&value) {
+        return Err(de::Error::custom(format_args!(
+            "count {value} is not from 1 to {MAX_BUNDLED}"
+        )));
     }
     Ok(Some(value))
 }

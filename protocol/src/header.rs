@@ -105,6 +105,8 @@ pub(crate) struct RequestHeader<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) after_b64: Option<Text<'a>>,
+    #[serde(default, deserialize_with = "field::count", skip_serializing_if = "Option::is_none")]
+    pub(crate) count: Option<u64>,
     #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<u64>,
     #[serde(
@@ -201,7 +203,7 @@ pub(crate) struct AnswerHeader<'a> {
     pub(crate) features: Option<Vec<Text<'a>>>,
 }
 
-/// One line of the body of `check` and of the answer to `list`.
+/// One line of the body of `check`, of `bundle` and of the answer to `list`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct EntryLine<'a> {
     #[serde(
@@ -247,4 +249,13 @@ pub(crate) struct EntryLine<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) target_b64: Option<Text<'a>>,
+}
+
+impl EntryLine<'_> {
+    /// Appends it, with its line feed.
+    pub(crate) fn append(&self, out: &mut Vec<u8>) {
+        // Strings and numbers only: serializing them can't fail.
+        out.extend_from_slice(&serde_json::to_vec(self).unwrap_or_default());
+        out.push(b'\n');
+    }
 }

@@ -30,6 +30,7 @@
 extern crate alloc;
 
 mod bitmap;
+mod bundle;
 mod code;
 mod decode;
 mod digest;
@@ -46,11 +47,14 @@ mod side;
 mod verdict;
 
 pub use bitmap::Bitmap;
+pub use bundle::{Bundled, decode_bundle, encode_bundled};
 pub use code::{Code, Refusal};
 pub use decode::{Decoder, Event};
 pub use digest::{Cv, Digest, FileHasher, Geometry, GeometryError, PartHasher, Token, merge};
 pub use entry::{Entry, EntryKind, decode_entry, encode_entry};
-pub use error::{DecodeError, EncodeError, NameError, OrderError, ParseHexError, Place};
+pub use error::{
+    BundleError, DecodeError, EncodeError, NameError, OrderError, ParseHexError, Place,
+};
 pub use message::{
     Answer, Attributes, Classic, FirstOrLater, Hello, Mtime, Op, Publish, Reply, Request,
     ServerHello, ServerLimits, Tree, Wanted,

@@ -17,6 +17,12 @@ pub const MAX_HEADER_DEPTH: usize = 16;
 /// have to skip.
 pub const MAX_BODY_LEN: u64 = 8 * 1024 * 1024;
 
+/// Longest body of a bundle in bytes: all of it is in memory before any of it happens.
+pub const MAX_BUNDLE_LEN: u64 = 256 * 1024;
+
+/// Most files of one bundle: each may be an open file until it is durable.
+pub const MAX_BUNDLED: u64 = 256;
+
 /// Largest number in a header (2^53 − 1): every JSON reader holds it exactly (RFC 8259, section 6).
 pub const MAX_NUMBER: u64 = (1 << 53) - 1;
 
@@ -69,6 +75,7 @@ const _: () = assert!(MIN_PART_LEN.is_power_of_two() && MIN_PART_LEN >= CHUNK_LE
 const _: () = assert!(MIN_PART_LEN <= MAX_BODY_LEN && MAX_BODY_LEN.is_power_of_two());
 const _: () = assert!(WINDOW_BYTES >= MAX_BODY_LEN);
 const _: () = assert!(MAX_PARTED_SIZE <= MAX_NUMBER);
+const _: () = assert!(MAX_BUNDLE_LEN <= MAX_BODY_LEN && MAX_BUNDLED <= WINDOW_REQUESTS);
 const _: () = assert!(MAX_PARTS / 8 <= MAX_BODY_LEN);
 
 /// The part size that a server should choose for a file of `size` bytes: the smallest power of two

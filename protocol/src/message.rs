@@ -144,6 +144,14 @@ pub enum Op {
         /// Mode and mtime.
         attributes: Attributes,
     },
+    /// Several small files, whose lines and bytes are the body (see [`decode_bundle`](crate::decode_bundle)).
+    /// It stands for as many requests: the first file has its id, and each of the others the next one.
+    Bundle {
+        /// How many.
+        count: u64,
+        /// BLAKE3 of the body.
+        digest: Digest,
+    },
     /// Announces a large file; answered with [`Reply::Opened`] and a bitmap of parts held.
     Open(Box<Wanted>),
     /// One part of a large file; the body is its bytes.
@@ -249,12 +257,22 @@ impl Op {
         matches!(
             self,
             Self::Put { .. }
+                | Self::Bundle { .. }
                 | Self::Part { .. }
                 | Self::Mkdir { .. }
                 | Self::Symlink { .. }
                 | Self::Setattr { .. }
                 | Self::Remove { .. }
         )
+    }
+
+    /// How many ids the request takes: one for each file.
+    #[must_use]
+    pub fn ids(&self) -> u64 {
+        match self {
+            Self::Bundle { count, .. } => *count,
+            _ => 1,
+        }
     }
 }
 

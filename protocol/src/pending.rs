@@ -45,7 +45,13 @@ impl<T> Requester<T> {
     /// Whether one more request with a body of `length` bytes fits the window.
     #[must_use]
     pub fn has_room(&self, length: u64) -> bool {
-        self.requests < self.max_requests && self.bytes + length <= self.max_bytes
+        self.has_room_for(1, length)
+    }
+
+    /// Whether so many requests, whose bodies have `length` bytes together, fit the window.
+    #[must_use]
+    pub fn has_room_for(&self, requests: u64, length: u64) -> bool {
+        self.requests + requests <= self.max_requests && self.bytes + length <= self.max_bytes
     }
 
     /// Requests without an answer.
@@ -65,6 +71,16 @@ impl<T> Requester<T> {
         self.waiting.push_back(Some(Waiting { what, change, length }));
         self.requests += 1;
         self.bytes += length;
+    }
+
+    /// Enters a bundle with a body of `length` bytes: what is remembered of each of its files, in their order. The
+    /// first has [`next_id`](Self::next_id); the window has the body until the last one is answered.
+    pub fn sent_bundle(&mut self, files: impl IntoIterator<Item = T>, length: u64) {
+        let mut files = files.into_iter().peekable();
+        while let Some(what) = files.next() {
+            let is_last = files.peek().is_none();
+            self.sent(what, true, if is_last { length } else { 0 });
+        }
     }
 
     /// Takes an `ack`: gives every change that it confirms, in order, to `done`.
@@ -167,11 +183,24 @@ impl Responder {
     /// # Errors
     /// If its id is not the next one, or the client has exceeded its window. Both end the connection.
     pub fn received(&mut self, id: u64, change: bool, length: u64) -> Result<(), OrderError> {
+        self.enter(id, 1, change, length)
+    }
+
+    /// Enters a bundle of `count` files (at least one) that came: as many changes, the last of which has all of
+    /// the body.
+    ///
+    /// # Errors
+    /// As [`received`](Self::received).
+    pub fn received_bundle(&mut self, id: u64, count: u64, length: u64) -> Result<(), OrderError> {
+        self.enter(id, count, true, length)
+    }
+
+    fn enter(&mut self, id: u64, ids: u64, change: bool, length: u64) -> Result<(), OrderError> {
         let expected = self.first + self.open.len() as u64;
         if id != expected {
             return Err(OrderError::Id { got: id, expected });
         }
-        let (requests, bytes) = (self.requests + 1, self.bytes + length);
+        let (requests, bytes) = (self.requests.saturating_add(ids), self.bytes + length);
         if requests > self.max_requests || bytes > self.max_bytes {
             return Err(OrderError::Window {
                 requests,
@@ -181,6 +210,9 @@ impl Responder {
             });
         }
         (self.requests, self.bytes) = (requests, bytes);
+        for _ in 1..ids {
+            self.open.push_back(Open { length: 0, change, state: Progress::Open });
+        }
         self.open.push_back(Open { length, change, state: Progress::Open });
         Ok(())
     }

@@ -118,6 +118,10 @@ fn op(
     mut header: RequestHeader<'_>,
     length: u64,
 ) -> Result<Result<Op, Refusal>, DecodeError> {
+    if command == "bundle" {
+        let count = need(command, "count", header.count)?;
+        return Ok(Ok(Op::Bundle { count, digest: need(command, "blake3", header.blake3)? }));
+    }
     let attributes = Attributes { mode: header.mode, mtime: header.mtime };
     let named = name("filename", &(header.filename.take(), header.filename_b64.take()));
     let named = match named {

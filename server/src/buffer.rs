@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes that a worker reads at once: they stay in the second-level cache while they are hashed and
 /// written.
-const LEN: usize = 256 * 1024;
+pub(crate) const LEN: usize = 256 * 1024;
 
 /// Bytes of a page.
 const PAGE: usize = 4096;
@@ -18,6 +18,10 @@ pub(crate) struct Buffer {
     bytes: Vec<u8>,
     /// Where the first page starts.
     start: usize,
+    /// Where what is in it begins.
+    from: usize,
+    /// Bytes from there on that wait for those behind them.
+    kept: usize,
 }
 
 impl Buffer {
@@ -25,13 +29,33 @@ impl Buffer {
     pub(crate) fn allocate() -> Self {
         let bytes = vec![0; LEN + 2 * PAGE];
         let start = bytes.as_ptr().align_offset(PAGE).min(PAGE);
-        Self { bytes, start }
+        Self { bytes, start, from: start, kept: 0 }
     }
 
-    /// Room for the bytes from this offset of a file on.
+    /// Room for the bytes from this offset of a file on; or, if some are kept, for those behind them.
     pub(crate) fn room(&mut self, offset: u64) -> &mut [u8] {
-        let from = self.start + usize::try_from(offset % PAGE as u64).unwrap_or(0);
-        &mut self.bytes[from..from + LEN]
+        if self.kept == 0 {
+            self.from = self.start + usize::try_from(offset % PAGE as u64).unwrap_or(0);
+        }
+        &mut self.bytes[self.from + self.kept..self.from + LEN]
+    }
+
+    /// What was kept, and so many bytes that have been read into the room behind it.
+    pub(crate) fn bytes(&self, read: usize) -> &[u8] {
+        &self.bytes[self.from..self.from + self.kept + read]
+    }
+
+    /// Keeps the last `rest` of [`bytes`](Self::bytes), and nothing else.
+    pub(crate) fn keep(&mut self, read: usize, rest: usize) {
+        let end = self.from + self.kept + read;
+        self.bytes.copy_within(end - rest..end, self.start);
+        self.from = self.start;
+        self.kept = rest;
+    }
+
+    /// Whether something is kept.
+    pub(crate) fn keeps(&self) -> bool {
+        self.kept > 0
     }
 }
 
@@ -67,6 +91,25 @@ mod tests {
             assert_eq!(room.as_ptr().addr() % PAGE, usize::try_from(offset % 4096).unwrap());
             assert_eq!(room.len(), LEN);
         }
+    }
+
+    #[test]
+    fn what_is_kept_is_in_front_of_what_comes() {
+        let mut buffer = Buffer::allocate();
+        buffer.room(100)[..5].copy_from_slice(b"abcde");
+        assert_eq!(buffer.bytes(5), b"abcde");
+        buffer.keep(5, 2);
+        assert!(buffer.keeps());
+        // Wherever it would belong otherwise.
+        let room = buffer.room(4000);
+        assert_eq!(room.len(), LEN - 2);
+        room[..3].copy_from_slice(b"fgh");
+        assert_eq!(buffer.bytes(3), b"defgh");
+        buffer.keep(3, 4);
+        assert_eq!(buffer.bytes(0), b"efgh");
+        buffer.keep(0, 0);
+        assert!(!buffer.keeps());
+        assert_eq!(buffer.room(1).len(), LEN);
     }
 
     #[test]

@@ -34,6 +34,9 @@ const MAX_HEADER_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of entries whose files wait to be read, of all connections together.
 const MAX_UNREAD_BYTES: usize = 64 * 1024 * 1024;
 
+/// Bytes of unfinished bundles of all connections together.
+const MAX_BUNDLES_BYTES: usize = 64 * 1024 * 1024;
+
 /// How much there may be at once; both together follow from the limit of open files.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
@@ -56,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) streams: Streams,
     /// Files that wait to be read for comparisons, of all connections.
     pub(crate) unread: Budget,
+    /// Bundles of which the last bytes have not come, of all connections.
+    pub(crate) bundles: Budget,
     pub(crate) limits: ServerLimits,
     pub(crate) symlinks: Symlinks,
     pub(crate) timeouts: Timeouts,
@@ -110,6 +115,7 @@ impl Shared {
             slots: Slots::default(),
             streams: Streams::new(bounds.streams),
             unread: Budget::new(MAX_UNREAD_BYTES),
+            bundles: Budget::new(MAX_BUNDLES_BYTES),
             limits,
             symlinks: config.symlinks,
             timeouts: config.timeouts(),

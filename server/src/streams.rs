@@ -1,5 +1,5 @@
 //! Bounds that all connections share: how many files may be open besides their sockets, and how many bytes may
-//! wait in memory for files to be read.
+//! wait in memory, for files to be read or for the rest of a bundle.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

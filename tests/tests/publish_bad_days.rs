@@ -31,6 +31,7 @@ fn nothing_shows_before_all_is_there_and_the_next_run_goes_on() {
     for index in 0..2000 {
         setting.write(&format!("many/{index}"), "version 2, which takes a while");
     }
+    let idle = setting.server.sockets().unwrap();
     let mut running = setting.start_publish(&["--limit-rate", "100KB"]);
     let next = || setting.versions().into_iter().find(|name| name.starts_with("next-"));
     eventually("some of it has arrived", || {
@@ -43,6 +44,8 @@ fn nothing_shows_before_all_is_there_and_the_next_run_goes_on() {
     tree::compare(&copy, &setting.site()).unwrap();
     running.kill().unwrap();
     running.wait().unwrap();
+    // Until then the directory is busy.
+    eventually("the server is done with the dead", || setting.server.sockets().unwrap() == idle);
     tree::compare(&copy, &setting.site()).unwrap();
     // What was in the half version and is not wanted any more does not come along.
     for index in 0..10 {
@@ -291,7 +294,10 @@ fn answer_that_was_lost_is_given_again() {
         hello
     };
     let answer = first.ask(&hello(None), b"").unwrap();
-    assert_eq!((&answer["resumed"], &answer["features"]), (&json!(false), &json!(["publish"])));
+    assert_eq!(
+        (&answer["resumed"], &answer["features"]),
+        (&json!(false), &json!(["publish", "bundle"]))
+    );
     let token = answer["upload"].clone();
     assert_eq!(first.ask(&put(1, "file", b"x"), b"x").unwrap()["ack"], 1);
     assert!(!setting.server.root().join("site").exists());

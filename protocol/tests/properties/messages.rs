@@ -1,9 +1,9 @@
 //! What is encoded decodes to the same; what would not is refused by the encoder.
 
 use haul_protocol::{
-    Answer, Answers, Attributes, Classic, Code, EncodeError, FirstOrLater, Hello, Mtime, Name, Op,
-    Refusal, Request, Requests, ServerHello, ServerLimits, Wanted, decode_entry, encode,
-    encode_entry,
+    Answer, Answers, Attributes, BundleError, Bundled, Classic, Code, Digest, EncodeError,
+    FirstOrLater, Hello, Mtime, Name, Op, Refusal, Request, Requests, ServerHello, ServerLimits,
+    Wanted, decode_bundle, decode_entry, encode, encode_bundled, encode_entry,
 };
 use proptest::prelude::*;
 
@@ -76,6 +76,51 @@ proptest! {
         prop_assert_eq!(decoded, entries);
     }
 
+    #[test]
+    fn bundles_round_trip(
+        files in prop::collection::vec(
+            (strategies::name(), strategies::attributes(), prop::collection::vec(any::<u8>(), 0..50)),
+            1..5,
+        ),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut body = Vec::new();
+        for (name, attributes, bytes) in &files {
+            encode_bundled(name, bytes.len() as u64, attributes, &mut body).unwrap();
+            body.extend_from_slice(bytes);
+        }
+        let count = files.len() as u64;
+        let bundled: Vec<_> = files
+            .iter()
+            .map(|(name, attributes, bytes)| Bundled {
+                name: name.clone(),
+                attributes: *attributes,
+                digest: None,
+                bytes,
+            })
+            .collect();
+        prop_assert_eq!(decode_bundle(&body, count), Ok(bundled));
+        prop_assert_eq!(decode_bundle(&body, count + 1), Err(BundleError::Count(files.len())));
+        prop_assert!(decode_bundle(&body[..cut.index(body.len())], count).is_err());
+    }
+
+    #[test]
+    fn any_bytes_are_a_bundle_or_an_error(
+        (count, mut body) in (0..5_u64, prop::collection::vec(any::<u8>(), 0..100)),
+        (size, first) in (0..200_u64, any::<bool>()),
+    ) {
+        if first {
+            let mut line = Vec::new();
+            let name = Name::parse(b"a").unwrap();
+            encode_bundled(&name, size, &Attributes::default(), &mut line).unwrap();
+            body.splice(0..0, line);
+        }
+        match decode_bundle(&body, count) {
+            Ok(files) => prop_assert_eq!(files.len() as u64, count),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+
     /// Whatever numbers and texts a caller brings, a frame that is encoded is one that decodes.
     #[test]
     fn a_header_that_is_encoded_decodes(
@@ -144,6 +189,9 @@ fn what_no_decoder_takes_is_not_encoded() {
     assert_eq!(request(1 << 53, 0, &Op::Ping), out_of_range("id", 1 << 53));
     assert_eq!(request(1, (8 << 20) + 1, &Op::Check), out_of_range("length", (8 << 20) + 1));
     assert_eq!(request(1, 0, &setattr(Some(0o10000), None)), out_of_range("mode", 0o10000));
+    let bundle = |count| request(1, 0, &Op::Bundle { count, digest: Digest::of(b"") });
+    assert_eq!((bundle(0), bundle(257)), (out_of_range("count", 0), out_of_range("count", 257)));
+    assert_eq!((bundle(1), bundle(256)), (Ok(()), Ok(())));
     let mtime = Mtime { s: 0, ns: 1_000_000_000 };
     assert_eq!(request(1, 0, &setattr(None, Some(mtime))), out_of_range("mtime", 1_000_000_000));
     let mtime = Mtime { s: i64::MIN, ns: 0 };

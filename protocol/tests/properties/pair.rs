@@ -24,9 +24,11 @@ enum Outcome {
 
 struct Pair<'a> {
     plans: &'a [Plan],
+    /// The plan that each id belongs to, from 1; a bundle has several.
+    ids: Vec<usize>,
     to_server: Vec<u8>,
     to_client: Vec<u8>,
-    // The client's half. Ids start at 1, so plan `n` has the id `n + 1`.
+    // The client's half. What it remembers of a request, and has an outcome for, is its id less 1.
     requester: Requester<usize>,
     answers: Decoder<Answers>,
     outcomes: Vec<Option<Outcome>>,
@@ -52,13 +54,18 @@ impl<'a> Pair<'a> {
             must: Vec::new(),
         };
         encode::hello(&hello, &mut to_server).expect("a sound hello");
+        let ids = |(index, (op, _, _)): (usize, &Plan)| {
+            std::iter::repeat_n(index, usize::try_from(op.ids()).expect("small"))
+        };
+        let ids: Vec<usize> = plans.iter().enumerate().flat_map(ids).collect();
         Self {
             plans,
             to_server,
             to_client: Vec::new(),
             requester: Requester::new(limits),
             answers: Decoder::new(Answers),
-            outcomes: vec![None; plans.len()],
+            outcomes: vec![None; ids.len()],
+            ids,
             requests: Decoder::new(Requests::default()),
             responder: Responder::new(limits),
             current: None,
@@ -79,17 +86,26 @@ impl<'a> Pair<'a> {
         }
     }
 
+    fn plan(&self, id: u64) -> Option<&'a Plan> {
+        let index = usize::try_from(id - 1).expect("a small id");
+        self.ids.get(index).map(|&plan| &self.plans[plan])
+    }
+
     fn client_sends(&mut self) {
         let id = self.requester.next_id();
-        let index = usize::try_from(id - 1).expect("a small id");
-        let Some((op, body, _)) = self.plans.get(index) else {
-            return;
-        };
+        let Some((op, body, _)) = self.plan(id) else { return };
         let length = body.len() as u64;
-        if self.requester.has_room(length) {
+        if self.requester.has_room_for(op.ids(), length) {
             encode::request(id, length, op, &mut self.to_server).expect("a sound request");
             self.to_server.extend_from_slice(body);
-            self.requester.sent(index, op.is_change(), length);
+            let index = usize::try_from(id - 1).expect("a small id");
+            match op {
+                Op::Bundle { count, .. } => {
+                    let count = usize::try_from(*count).expect("small");
+                    self.requester.sent_bundle(index..index + count, length);
+                }
+                _ => self.requester.sent(index, op.is_change(), length),
+            }
         }
     }
 
@@ -99,11 +115,16 @@ impl<'a> Pair<'a> {
         while let Some(event) = self.requests.decode(&mut input).expect("sound requests") {
             match event {
                 Event::Header(FirstOrLater::Request(request)) => {
-                    let (op, _, _) = &self.plans[usize::try_from(request.id - 1).expect("small")];
+                    let (op, _, _) = self.plan(request.id).expect("it was sent");
                     assert_eq!(request.op.as_ref(), Ok(op));
-                    self.responder
-                        .received(request.id, op.is_change(), request.length)
-                        .expect("the client keeps to ids and window");
+                    let (id, length) = (request.id, request.length);
+                    match op {
+                        Op::Bundle { count, .. } => {
+                            self.responder.received_bundle(id, *count, length)
+                        }
+                        _ => self.responder.received(id, op.is_change(), length),
+                    }
+                    .expect("the client keeps to ids and window");
                     self.current = Some((request.id, Vec::new()));
                 }
                 Event::Header(header) => assert!(matches!(header, FirstOrLater::Hello(_))),
@@ -113,8 +134,9 @@ impl<'a> Pair<'a> {
                 }
                 Event::End => {
                     if let Some((id, body)) = self.current.take() {
-                        assert_eq!(body, self.plans[usize::try_from(id - 1).expect("small")].1);
-                        self.open.push(id);
+                        let (op, sent, _) = self.plan(id).expect("it was sent");
+                        assert_eq!(&body, sent);
+                        self.open.extend(id..id + op.ids());
                     }
                 }
             }
@@ -127,7 +149,7 @@ impl<'a> Pair<'a> {
             return;
         }
         let id = self.open.swap_remove(which % self.open.len());
-        let (op, _, refusal) = &self.plans[usize::try_from(id - 1).expect("small")];
+        let (op, _, refusal) = self.plan(id).expect("it was sent");
         let answer = match refusal {
             Some(refusal) => Answer::Refused { id, refusal: refusal.clone() },
             None if op.is_change() => return self.responder.done(id),
@@ -179,8 +201,8 @@ impl<'a> Pair<'a> {
         self.requester
             .acked(id, |index| resolve(outcomes, index, Outcome::Done))
             .expect("an ack of what was sent");
-        for (index, (op, _, _)) in self.plans.iter().enumerate() {
-            if (index as u64) < id && op.is_change() {
+        for (index, &plan) in self.ids.iter().enumerate() {
+            if (index as u64) < id && self.plans[plan].0.is_change() {
                 assert!(outcomes[index].is_some(), "no change up to an ack is open");
             }
         }
@@ -205,7 +227,7 @@ proptest! {
     #[test]
     fn both_halves_agree_on_every_request(
         plans in vec(plan(), 0..25),
-        (window_requests, window_bytes) in (1..8_u64, MAX_BODY as u64..150),
+        (window_requests, window_bytes) in (3..8_u64, MAX_BODY as u64..150),
         steps in vec((any::<u8>(), 0..200_usize), 0..300),
     ) {
         let limits = ServerLimits { window_requests, window_bytes, ..ServerLimits::default() };
@@ -214,7 +236,7 @@ proptest! {
             pair.step(choice, amount);
         }
         // Then everybody works in turn until all is settled; each round settles one at least.
-        for _ in 0..=plans.len() {
+        for _ in 0..=pair.ids.len() {
             (0..6).for_each(|choice| pair.step(choice, usize::MAX));
         }
         pair.step(4, usize::MAX);
@@ -223,7 +245,8 @@ proptest! {
         prop_assert_eq!(pair.requester.unanswered(), 0);
         prop_assert!(!pair.responder.busy());
         prop_assert!(pair.answers.between_frames() && pair.requests.between_frames());
-        for ((op, _, refusal), outcome) in plans.iter().zip(pair.outcomes) {
+        for (&plan, outcome) in pair.ids.iter().zip(pair.outcomes) {
+            let (op, _, refusal) = &plans[plan];
             let given = match refusal {
                 Some(refusal) => Outcome::Refused(refusal.clone()),
                 None if op.is_change() => Outcome::Done,

@@ -50,7 +50,7 @@ fn mode() -> impl Strategy<Value = Option<u32>> {
     option::of(0..=limits::MAX_MODE)
 }
 
-fn attributes() -> impl Strategy<Value = Attributes> {
+pub(crate) fn attributes() -> impl Strategy<Value = Attributes> {
     (mode(), mtime()).prop_map(|(mode, mtime)| Attributes { mode, mtime })
 }
 
@@ -112,6 +112,9 @@ pub(crate) fn request(max_body: usize) -> impl Strategy<Value = (Op, Vec<u8>)> {
         1 => (token(), number(), any::<[u8; 32]>(), body())
             .prop_map(|(upload, offset, cv, body)| (Op::Part { upload, offset, cv: Cv(cv) }, body)),
         1 => body().prop_map(|body| (Op::Check, body)),
+        1 => (1..=3_u64, body()).prop_map(|(count, body)| {
+            (Op::Bundle { count, digest: Digest::of(&body) }, body)
+        }),
         5 => bodiless.prop_map(|op| (op, Vec::new())),
     ]
 }

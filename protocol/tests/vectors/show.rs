@@ -99,6 +99,7 @@ pub(crate) fn answer(header: &Answer) -> Value {
 fn asked(op: &Op) -> Map<String, Value> {
     let mut all = object(match op {
         Op::Put { .. } => "put",
+        Op::Bundle { .. } => "bundle",
         Op::Open(_) => "open",
         Op::Part { .. } => "part",
         Op::Commit { .. } => "commit",
@@ -118,6 +119,10 @@ fn asked(op: &Op) -> Map<String, Value> {
     match op {
         Op::Put { size, digest, .. } => {
             set("filesize", json!(size));
+            set("blake3", json!(digest.to_string()));
+        }
+        Op::Bundle { count, digest } => {
+            set("count", json!(count));
             set("blake3", json!(digest.to_string()));
         }
         Op::Open(wanted) => {

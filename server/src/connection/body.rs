@@ -1,17 +1,25 @@
 //! Where the bytes of a body go.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use haul_protocol::{Answer, Attributes, Code, Digest, FileHasher, Name, Refusal, Reply};
 
+use super::bundle::Bundle;
 use super::check::Check;
 use super::{Connection, Dialect};
+use crate::buffer;
 use crate::committer::{Asked, Completion, Job, What};
 use crate::pool::Worker;
 use crate::store::{Change, Staged, StoreError};
 use crate::streams::Place;
 use crate::uploads::Publishing;
 use crate::writer::PartWriter;
+
+/// Bytes of the longest body that waits in the buffer until it is complete, and so is not copied or staged by
+/// halves. All of it fits.
+const WAITS: u64 = 128 * 1024;
+const _: () = assert!(WAITS <= buffer::LEN as u64);
 
 /// The receiver of the body that comes now.
 #[derive(Debug)]
@@ -26,6 +34,8 @@ pub(super) enum Sink {
     Part { id: u64, writer: Box<PartWriter> },
     /// Entries to compare.
     Check(Box<Check>),
+    /// Small files together.
+    Bundle(Box<Bundle>),
 }
 
 /// A file that comes in one body.
@@ -35,7 +45,7 @@ pub(super) struct Incoming {
     pub(super) id: Option<u64>,
     pub(super) name: Name,
     pub(super) size: u64,
-    /// What the bytes must be; a classic client does not say.
+    /// What the bytes must be; a classic client does not say, and a bundle has one for all.
     pub(super) digest: Option<Digest>,
     pub(super) attributes: Attributes,
     /// Made when the first bytes come without the last ones.
@@ -57,8 +67,19 @@ impl Sink {
         match self {
             Self::File(file) => file.stream.as_ref().map_or(0, |stream| stream.offset),
             Self::Part { writer, .. } => writer.offset(),
-            Self::Nothing | Self::Held { .. } | Self::Check(_) => 0,
+            Self::Nothing | Self::Held { .. } | Self::Check(_) | Self::Bundle(_) => 0,
         }
+    }
+
+    /// Whether these are the first bytes of a body that is small enough to wait for the others, which are not
+    /// here.
+    pub(super) fn waits(&self, input: &[u8]) -> bool {
+        let length = match self {
+            Self::File(file) if file.stream.is_none() => file.size,
+            Self::Bundle(bundle) if bundle.is_empty() => bundle.length,
+            _ => return false,
+        };
+        !input.is_empty() && (input.len() as u64) < length && length <= WAITS
     }
 }
 
@@ -74,15 +95,23 @@ impl Connection {
                 }
                 return;
             }
+            Sink::Bundle(bundle) if bundle.is_empty() && bundle.length == bytes.len() as u64 => {
+                if let Sink::Bundle(bundle) = std::mem::replace(&mut self.sink, Sink::Nothing) {
+                    self.bundle(&bundle, bytes, worker);
+                }
+                return;
+            }
             Sink::File(file) => file.append(bytes, worker),
             Sink::Part { writer, .. } => writer.write(bytes),
             Sink::Check(check) => check.append(bytes, worker),
+            Sink::Bundle(bundle) => bundle.append(bytes, worker.shared),
         };
         if let Err(refusal) = result {
             match std::mem::replace(&mut self.sink, Sink::Nothing) {
                 Sink::File(file) => self.complete(file.what(), Err(refusal)),
                 Sink::Part { id, .. } => self.refuse(id, refusal),
                 Sink::Check(check) => self.refuse(check.id, refusal),
+                Sink::Bundle(bundle) => self.refuse_all(bundle.ids(), &refusal),
                 Sink::Nothing | Sink::Held { .. } => {}
             }
         }
@@ -111,6 +140,7 @@ impl Connection {
                 Err(refusal) => self.refuse(id, refusal),
             },
             Sink::Check(check) => self.check_complete(check, worker),
+            Sink::Bundle(bundle) => self.bundle_complete(*bundle, worker),
         }
     }
 
@@ -207,6 +237,13 @@ impl Connection {
         }
     }
 
+    /// None of the requests of these ids is carried out.
+    pub(super) fn refuse_all(&mut self, ids: Range<u64>, refusal: &Refusal) {
+        for id in ids {
+            self.refuse(id, refusal.clone());
+        }
+    }
+
     /// A request that is not a change is answered.
     pub(super) fn answer(&mut self, id: u64, reply: Reply, body: &[u8]) {
         self.outbox.push_with(&Answer::Answered { id, length: body.len() as u64, reply }, body);
@@ -217,7 +254,12 @@ impl Connection {
 }
 
 impl Incoming {
-    pub(super) fn check(&self, actual: Digest) -> Result<(), StoreError> {
+    /// All bytes are here.
+    pub(super) fn verify(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.digest.is_some() { self.check(Digest::of(bytes)) } else { Ok(()) }
+    }
+
+    fn check(&self, actual: Digest) -> Result<(), StoreError> {
         if self.digest.is_some_and(|digest| digest != actual) {
             return Err(StoreError::DigestMismatch { name: self.name.to_string() });
         }
@@ -231,9 +273,7 @@ impl Incoming {
 
     /// All bytes are here at once.
     pub(super) fn stage(&self, bytes: &[u8], worker: &Worker<'_>) -> Result<Staged, StoreError> {
-        if self.digest.is_some() {
-            self.check(Digest::of(bytes))?;
-        }
+        self.verify(bytes)?;
         worker.shared.store.stage_whole(&self.name, &self.attributes, bytes)
     }
 

@@ -3,7 +3,7 @@
 //! Only where nobody waits for the disk (durability `none`), and only for one turn: before it ends, all
 //! is published, and acknowledged.
 
-use haul_protocol::{Digest, LinkTarget, Mtime, Name, Refusal};
+use haul_protocol::{LinkTarget, Mtime, Name, Refusal};
 
 use super::body::Incoming;
 use super::{Connection, Dialect};
@@ -57,7 +57,7 @@ impl Connection {
         if let Some(id) = file.id
             && worker.fresh.concerns(&file.name)
         {
-            if let Err(error) = file.check(Digest::of(bytes)) {
+            if let Err(error) = file.verify(bytes) {
                 return self.complete(What::Change(id), Err(error.into()));
             }
             if worker.fresh.file(&file.name, &file.attributes, bytes) {

@@ -5,6 +5,7 @@
 //! no event.
 
 mod body;
+mod bundle;
 mod check;
 mod ending;
 mod fresh;
@@ -160,6 +161,7 @@ impl Connection {
         let next = loop {
             match self.step(worker, &mut left) {
                 Step::Again => {}
+                Step::Wait(_) if worker.buffer.keeps() => self.take_kept(worker),
                 Step::Close | Step::Wait(_) if !self.fresh.is_empty() => {
                     self.publish_fresh(worker);
                     self.acknowledge();
@@ -176,6 +178,7 @@ impl Connection {
                 }
             }
         };
+        worker.buffer.keep(0, 0);
         worker.present = None;
         if worker.version.take().is_some() {
             worker.parents = worker.shared.store.parents();
@@ -243,7 +246,7 @@ impl Connection {
         }
         if !self.rest.is_empty() {
             let rest = std::mem::take(&mut self.rest);
-            return self.take(&rest, worker);
+            return self.take(&mut &rest[..], false, worker);
         }
         let waiting = if self.outbox.is_empty() { Interest::READ } else { Interest::BOTH };
         if *left == 0 {
@@ -251,13 +254,17 @@ impl Connection {
         }
         let mut buffer = std::mem::take(&mut worker.buffer);
         let room = buffer.room(self.sink.offset());
-        let received = rustix::net::recv(&*self.socket, &mut *room, RecvFlags::empty());
+        let received = rustix::net::recv(&*self.socket, room, RecvFlags::empty());
         let step = match received {
             Ok((0, _)) => self.input_ended(),
             Ok((len, _)) => {
                 self.progress = worker.shared.now();
                 *left = left.saturating_sub(len);
-                self.take(&room[..len], worker)
+                let mut input = buffer.bytes(len);
+                let step = self.take(&mut input, true, worker);
+                let rest = input.len();
+                buffer.keep(len, rest);
+                step
             }
             // Only now is it sure that nothing that has come is dropped.
             Err(Errno::AGAIN) if worker.shared.stopping() && self.may_stop(worker.shared) => {
@@ -303,21 +310,33 @@ impl Connection {
         shared.committer.as_ref().is_some_and(|committer| committer.is_full(self.key))
     }
 
-    /// Decodes all bytes of one read; what comes when the outbox is full is kept for later.
-    fn take(&mut self, bytes: &[u8], worker: &mut Worker<'_>) -> Step {
+    /// Decodes what is kept, as nothing more has come.
+    fn take_kept(&mut self, worker: &mut Worker<'_>) {
+        let mut buffer = std::mem::take(&mut worker.buffer);
+        self.take(&mut buffer.bytes(0), false, worker);
+        buffer.keep(0, 0);
+        worker.buffer = buffer;
+    }
+
+    /// Decodes all bytes of one read; what comes when the outbox is full is kept for later. With `wait`, the first
+    /// bytes of a small body are left in `input`, to be decoded together with the others.
+    fn take(&mut self, input: &mut &[u8], wait: bool, worker: &mut Worker<'_>) -> Step {
         if let Phase::Draining { left, .. } = &mut self.phase {
-            *left = left.saturating_sub(bytes.len());
+            *left = left.saturating_sub(input.len());
+            *input = &[];
             return if *left == 0 { Step::Close } else { Step::Again };
         }
-        let mut input = bytes;
         let mut malformed = None;
         while self.phase == Phase::Open {
             let busy = !self.checks.is_empty() && self.decoder.between_frames();
             if busy || self.outbox.is_full() || self.must_wait(worker.shared) {
-                self.rest = input.to_vec();
+                self.rest = std::mem::take(input).to_vec();
                 break;
             }
-            match self.decoder.decode(&mut input) {
+            if wait && self.sink.waits(input) {
+                break;
+            }
+            match self.decoder.decode(input) {
                 Ok(Some(Event::Header(header))) => self.header(header, worker),
                 Ok(Some(Event::Body(bytes))) => self.body(bytes, worker),
                 Ok(Some(Event::End)) => self.body_end(worker),
@@ -327,6 +346,9 @@ impl Connection {
                     break;
                 }
             }
+        }
+        if self.phase != Phase::Open || malformed.is_some() {
+            *input = &[];
         }
         if let Some(error) = malformed {
             self.publish_fresh(worker);

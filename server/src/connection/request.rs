@@ -6,6 +6,7 @@ use haul_protocol::{
 };
 
 use super::body::{Incoming, Sink};
+use super::bundle::Bundle;
 use super::check::Check;
 use super::{Connection, Dialect, Haul};
 use crate::committer::What;
@@ -14,7 +15,7 @@ use crate::store::{Change, Enough, Swap};
 use crate::uploads::Commit;
 
 /// What this server knows beyond the first version of the protocol.
-const FEATURES: [&str; 1] = ["publish"];
+const FEATURES: [&str; 2] = ["publish", "bundle"];
 
 /// Bytes of an answer to `list` at which it ends; one more entry always fits a body.
 const LIST_BYTES: usize = 1024 * 1024;
@@ -94,8 +95,12 @@ impl Connection {
         let Dialect::Haul(haul) = &mut self.dialect else {
             return;
         };
-        let change = op.as_ref().is_ok_and(Op::is_change);
-        if let Err(error) = haul.responder.received(id, change, length) {
+        let ids = op.as_ref().map_or(1, Op::ids);
+        let entered = match &op {
+            Ok(Op::Bundle { .. }) => haul.responder.received_bundle(id, ids, length),
+            _ => haul.responder.received(id, op.as_ref().is_ok_and(Op::is_change), length),
+        };
+        if let Err(error) = entered {
             let code = match error {
                 OrderError::Window { .. } => Code::Window,
                 OrderError::Id { .. } | OrderError::NotWaiting(_) => Code::BadId,
@@ -106,7 +111,7 @@ impl Connection {
         }
         match op.and_then(|op| self.carry_out(id, length, op, worker)) {
             Ok(sink) => self.sink = sink,
-            Err(refusal) => self.refuse(id, refusal),
+            Err(refusal) => self.refuse_all(id..id + ids, &refusal),
         }
     }
 
@@ -119,7 +124,14 @@ impl Connection {
         worker: &mut Worker<'_>,
     ) -> Result<Sink, Refusal> {
         // All others may be about what is in there.
-        if !matches!(op, Op::Put { .. } | Op::Part { .. } | Op::Mkdir { .. } | Op::Symlink { .. }) {
+        if !matches!(
+            op,
+            Op::Put { .. }
+                | Op::Bundle { .. }
+                | Op::Part { .. }
+                | Op::Mkdir { .. }
+                | Op::Symlink { .. }
+        ) {
             self.publish_fresh(worker);
         }
         let version = self.version().cloned();
@@ -138,6 +150,10 @@ impl Connection {
                 let digest = Some(digest);
                 let file = Incoming { id: Some(id), name, size, digest, attributes, stream: None };
                 return Ok(Sink::File(file));
+            }
+            Op::Bundle { count, digest } => {
+                let bundle = Bundle::begin(id, count, digest, length)?;
+                return Ok(Sink::Bundle(Box::new(bundle)));
             }
             Op::Part { upload, offset, cv } => {
                 return Ok(match uploads.part(&upload, offset, length, cv)? {
@@ -277,7 +293,7 @@ impl Connection {
     }
 }
 
-fn within(size: u64, max_file: u64) -> Result<(), Refusal> {
+pub(super) fn within(size: u64, max_file: u64) -> Result<(), Refusal> {
     if size > max_file {
         let message = format!("a file of {size} bytes is over the server's limit of {max_file}");
         return Err(Refusal::new(Code::TooLarge, message));
