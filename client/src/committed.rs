@@ -45,6 +45,11 @@ impl Committed {
         }
     }
 
+    /// Whether the digests of single files are asked for.
+    pub fn wants_digests(&self) -> bool {
+        self.receipt.is_some()
+    }
+
     /// The server has a file with this digest.
     pub fn verified(&self, path: &Path, name: &Name, digest: Digest, progress: &Progress) {
         let Some(receipt) = &self.receipt else { return };

@@ -7,6 +7,7 @@
 mod answers;
 pub mod ask;
 mod body;
+mod bundle;
 mod check;
 mod ended;
 mod hello;
@@ -95,6 +96,10 @@ pub struct Connection<'a> {
     max_file: u64,
     /// Items that are this connection's to send.
     batch: VecDeque<Item>,
+    /// The server takes bundles.
+    bundles: bool,
+    /// Files that it gets next, all at once.
+    bundle: bundle::Bundle,
     /// Items that the server is asked about next.
     gathered: check::Gathered,
     /// Items that it was asked about and has not told.
@@ -138,6 +143,8 @@ impl<'a> Connection<'a> {
             book: Requester::new(&hello.limits),
             max_file: hello.limits.max_file,
             batch: VecDeque::new(),
+            bundles: hello.features.iter().any(|feature| feature == bundle::FEATURE),
+            bundle: bundle::Bundle::default(),
             gathered: check::Gathered::default(),
             asked: 0,
             body: Body::default(),
@@ -171,6 +178,7 @@ impl<'a> Connection<'a> {
                     }
                 }
             }
+            self.send_bundle()?;
             let wrote = match self.link.write() {
                 Ok(wrote) => wrote,
                 // The server may have said why before it closed.
@@ -224,7 +232,9 @@ impl<'a> Connection<'a> {
     }
 
     fn has_room(&self) -> bool {
-        self.book.has_room(MAX_BODY_LEN) && self.asked < check::MOST
+        // One more file, and the answer is the same whether or not it goes with others.
+        let (requests, bytes) = (self.bundle.count() + 1, self.bundle.len() + MAX_BODY_LEN);
+        self.book.has_room_for(requests, bytes) && self.asked < check::MOST
     }
 
     fn next(&mut self) -> Option<Task> {

@@ -5,8 +5,11 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
 
+use assert_cmd::Command as Assert;
 use haul_tests::binaries;
+use haul_tests::fake::{Fake, hello_answer, refusal};
 use haul_tests::hauld::Hauld;
 use haul_tests::peer::{Peer, frame, put};
 use serde_json::{Value, json};
@@ -236,4 +239,91 @@ fn half_bundles_of_many_take_no_more_than_there_is_for_them() {
         assert_eq!(outcome(peer, 1), []);
     }
     assert!(server.status("VmHWM").unwrap() < 128 * 1024, "kB");
+}
+
+fn tree(directory: &Path) {
+    fs::create_dir(directory).unwrap();
+    for (name, size) in [("one", 1), ("two", 2000), ("edge", 32 * 1024), ("over", 32 * 1024 + 1)] {
+        fs::write(directory.join(name), vec![9; size]).unwrap();
+    }
+}
+
+/// Reads requests up to the `setattr` in the end; acknowledges all of them but those that `refuse` has a code
+/// for. Returns the commands, each with its `count`.
+fn serve(
+    fake: &Fake,
+    features: &[&str],
+    mut refuse: impl FnMut(&Value) -> Option<&'static str>,
+) -> Vec<(String, u64)> {
+    let mut peer = fake.accept().unwrap();
+    peer.receive().unwrap();
+    let mut hello = hello_answer();
+    hello["features"] = json!(features);
+    peer.send(&hello, b"").unwrap();
+    let mut commands = Vec::new();
+    loop {
+        let (request, _) = peer.receive().unwrap();
+        let (id, count) = (request["id"].as_u64().unwrap(), request["count"].as_u64().unwrap_or(1));
+        let command = request["cmd"].as_str().unwrap().to_owned();
+        for id in id..id + count {
+            let answer = match refuse(&request) {
+                Some(code) => refusal(&json!(id), code, true),
+                None => json!({"ack": id}),
+            };
+            peer.send(&answer, b"").unwrap();
+        }
+        let is_last = command == "setattr";
+        commands.push((command, count));
+        if is_last {
+            return commands;
+        }
+    }
+}
+
+fn put_to(fake: &Fake, source: &Path) -> Assert {
+    let mut command = Assert::new(&binaries::get().haul);
+    command.args(["put", "--quiet", "--connections", "1"]).arg(source).arg(fake.address().unwrap());
+    command
+}
+
+fn sorted(mut commands: Vec<(String, u64)>) -> Vec<(String, u64)> {
+    commands.sort();
+    commands
+}
+
+#[test]
+fn client_bundles_what_is_small_where_the_server_takes_it() {
+    let (fake, source) = (Fake::start().unwrap(), TempDir::new().unwrap());
+    let root = source.path().join("tree");
+    tree(&root);
+    for features in [&["publish", "bundle"][..], &[]] {
+        let mut command = put_to(&fake, &root);
+        let commands = std::thread::scope(|scope| {
+            let client = scope.spawn(move || command.assert().success());
+            let commands = serve(&fake, features, |_| None);
+            client.join().unwrap();
+            sorted(commands)
+        });
+        let bundled: u64 = commands.iter().filter(|(c, _)| c == "bundle").map(|(_, n)| n).sum();
+        let alone = commands.iter().filter(|(command, _)| command == "put").count();
+        assert_eq!((bundled, alone), if features.is_empty() { (0, 4) } else { (3, 1) });
+    }
+}
+
+#[test]
+fn files_of_a_refused_bundle_are_sent_again_alone() {
+    let (fake, source) = (Fake::start().unwrap(), TempDir::new().unwrap());
+    let root = source.path().join("tree");
+    tree(&root);
+    let mut command = put_to(&fake, &root);
+    let commands = std::thread::scope(|scope| {
+        let client = scope.spawn(move || command.assert().success());
+        let commands = serve(&fake, &["bundle"], |request| {
+            (request["cmd"] == "bundle").then_some("digest_mismatch")
+        });
+        client.join().unwrap();
+        sorted(commands)
+    });
+    let alone = commands.iter().filter(|(command, _)| command == "put").count();
+    assert_eq!(alone, 4, "{commands:?}");
 }

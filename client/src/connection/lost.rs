@@ -24,6 +24,7 @@ impl Connection<'_> {
     pub fn leave(&mut self, reason: &ConnectionError) -> Left {
         let work = self.run.work;
         let mut unsent = self.gathered.leave();
+        unsent.extend(self.bundle.leave());
         unsent.extend(self.batch.drain(..));
         work.put_back(self.number, unsent);
         let unanswered: Vec<Pending> = self.book.drain().collect();

@@ -187,6 +187,9 @@ impl Connection<'_> {
             let op = Op::Open(Box::new(wanted));
             return Ok(self.request(Pending::Open(item.clone(), source), &op)?);
         }
+        if self.is_bundled(item, size) {
+            return self.bundle(item, &source);
+        }
         let len = usize::try_from(size).unwrap_or(usize::MAX);
         source.read(0, self.body.room(len))?;
         source.check_unchanged()?;
@@ -224,6 +227,7 @@ impl Connection<'_> {
         op: &Op,
         len: u64,
     ) -> Result<(), ConnectionError> {
+        self.send_bundle()?;
         // Everything that is sent was checked before, so what fails here is a bug of ours.
         encode::request(self.book.next_id(), len, op, self.link.out())?;
         if self.book.unanswered() == 0 {
@@ -276,7 +280,7 @@ fn why(verdict: Option<Option<Verdict>>) -> &'static str {
 }
 
 /// What ends the sending of one item.
-enum Failure {
+pub(super) enum Failure {
     File(FileError),
     Connection(ConnectionError),
 }

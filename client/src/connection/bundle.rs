@@ -1,0 +1,122 @@
+//! Small files that go together in one request, under one digest.
+//!
+//! A digest for each would cost more than anything else that is done for a small file here: BLAKE3 hashes
+//! chunks side by side, and a small file has too few of them.
+
+use haul_protocol::{Digest, Op, encode_bundled, limits::MAX_BUNDLED};
+
+use super::{Connection, Pending, Sent};
+use crate::error::ConnectionError;
+use crate::source::Source;
+use crate::work::Item;
+
+/// What a server says that takes bundles (PROTOCOL.md, section 5.1).
+pub(super) const FEATURE: &str = "bundle";
+
+/// Bytes of the largest file that goes with others. Larger ones have chunks enough.
+pub(super) const SMALL: u64 = 32 * 1024;
+
+/// Bytes at which a bundle is sent: enough for the hasher, and few enough that the server has all of it in one
+/// read most of the time.
+const FULL: usize = 64 * 1024;
+
+/// The files that are gathered for the next request.
+#[derive(Debug, Default)]
+pub(super) struct Bundle {
+    /// Lines and files, from the start; what is behind them is of no use. Kept for the next bundle.
+    buffer: Vec<u8>,
+    len: usize,
+    files: Vec<(Item, Sent)>,
+    /// The line of the next file.
+    line: Vec<u8>,
+}
+
+impl Bundle {
+    /// Files in it.
+    pub(super) fn count(&self) -> u64 {
+        self.files.len() as u64
+    }
+
+    /// Bytes in it.
+    pub(super) fn len(&self) -> u64 {
+        self.len as u64
+    }
+
+    fn is_full(&self) -> bool {
+        self.len >= FULL || self.count() == MAX_BUNDLED
+    }
+
+    /// All items, for others to send.
+    pub(super) fn leave(&mut self) -> Vec<Item> {
+        std::mem::take(self).files.into_iter().map(|(item, _)| item).collect()
+    }
+
+    /// Room for so many bytes behind the next line, all of which the caller must replace.
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        let from = self.len + self.line.len();
+        if self.buffer.len() < from + len {
+            self.buffer.resize(from + len, 0);
+        }
+        self.buffer[self.len..from].copy_from_slice(&self.line);
+        &mut self.buffer[from..from + len]
+    }
+
+    /// What is in the room now is a file.
+    fn add(&mut self, len: usize, item: Item, sent: Sent) {
+        self.len += self.line.len() + len;
+        self.files.push((item, sent));
+    }
+}
+
+impl Connection<'_> {
+    /// Whether a file of this size goes with others: not if it was refused before, or may have broken a
+    /// connection. Then it shows by itself whether it is to blame.
+    pub(super) fn is_bundled(&self, item: &Item, size: u64) -> bool {
+        self.bundles && size <= SMALL && item.attempts == 0 && item.losses == 0
+    }
+
+    /// Reads a file into the next bundle.
+    pub(super) fn bundle(
+        &mut self,
+        item: &Item,
+        source: &Source,
+    ) -> Result<(), super::send::Failure> {
+        let Source { size, attributes, special_bits, .. } = *source;
+        let bundle = &mut self.bundle;
+        bundle.line.clear();
+        encode_bundled(&item.name, size, &attributes, &mut bundle.line)
+            .map_err(ConnectionError::from)?;
+        let len = usize::try_from(size).unwrap_or(usize::MAX);
+        let room = bundle.room(len);
+        source.read(0, room)?;
+        source.check_unchanged()?;
+        let digest = self.run.committed.wants_digests().then(|| Digest::of(room));
+        let sent = Sent { size, special_bits, digest, stamp: Some(source.stamp()) };
+        bundle.add(len, item.clone(), sent);
+        if bundle.is_full() {
+            self.send_bundle()?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is gathered.
+    pub(super) fn send_bundle(&mut self) -> Result<(), ConnectionError> {
+        let Self { bundle, link, book, run, .. } = self;
+        if bundle.files.is_empty() {
+            return Ok(());
+        }
+        let body = &bundle.buffer[..bundle.len];
+        let op = Op::Bundle { count: bundle.count(), digest: Digest::of(body) };
+        let length = bundle.len();
+        haul_protocol::encode::request(book.next_id(), length, &op, link.out())?;
+        link.out().extend_from_slice(body);
+        if book.unanswered() == 0 {
+            link.expects();
+        }
+        run.progress.sent(bundle.files.iter().map(|(_, sent)| sent.size).sum());
+        let files = bundle.files.drain(..).map(|(item, sent)| Pending::Item(item, sent));
+        book.sent_bundle(files, length);
+        bundle.len = 0;
+        Ok(())
+    }
+}
