@@ -23,6 +23,7 @@ use haul_protocol::{Cv, Digest, Op, Requester, limits::MAX_BODY_LEN};
 
 use crate::error::ConnectionError;
 use crate::large::Large;
+use crate::nearby::Nearby;
 use crate::poller::Poller;
 use crate::socket::Socket;
 use crate::source::{Source, Stamp};
@@ -96,6 +97,8 @@ pub struct Connection<'a> {
     max_file: u64,
     /// Items that are this connection's to send.
     batch: VecDeque<Item>,
+    /// Where they are found.
+    nearby: Nearby,
     /// The server takes bundles.
     bundles: bool,
     /// Files that it gets next, all at once.
@@ -143,6 +146,7 @@ impl<'a> Connection<'a> {
             book: Requester::new(&hello.limits),
             max_file: hello.limits.max_file,
             batch: VecDeque::new(),
+            nearby: Nearby::default(),
             bundles: hello.features.iter().any(|feature| feature == bundle::FEATURE),
             bundle: bundle::Bundle::default(),
             gathered: check::Gathered::default(),
@@ -242,7 +246,10 @@ impl<'a> Connection<'a> {
         if !has_items || self.run.work.has_urgent() {
             match self.run.work.take(self.number, has_items) {
                 Some(Taken::Task(task)) => return Some(task),
-                Some(Taken::Batch(batch)) => self.batch = batch.into(),
+                Some(Taken::Batch(batch)) => {
+                    self.batch = batch.into();
+                    self.nearby.forget();
+                }
                 None => {}
             }
         }

@@ -22,6 +22,7 @@ pub mod large;
 pub mod limit;
 pub mod ls;
 pub mod named;
+mod nearby;
 pub mod offline;
 pub mod once;
 pub mod options;

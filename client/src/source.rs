@@ -1,5 +1,10 @@
 //! Sources: reading files that don't hold still.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
@@ -9,6 +14,13 @@ use haul_protocol::{Attributes, LinkTarget, Mtime};
 
 use crate::error::FileError;
 use crate::sync::Links;
+pub use platform::{bytes, from_bytes};
+#[cfg(unix)]
+use unix as platform;
+#[cfg(target_os = "linux")]
+pub(crate) use unix::open_flags;
+#[cfg(windows)]
+use windows as platform;
 
 /// A file that is open, and what it was then.
 #[derive(Debug)]
@@ -56,8 +68,14 @@ impl Source {
     /// # Errors
     /// If it can't be opened or is no regular file any more.
     pub fn open(path: &Path, links: Links) -> Result<Self, FileError> {
-        let follow = links == Links::Follow;
-        let file = platform::open(path, follow).map_err(FileError::local("open"))?;
+        Self::of(open(path, links).map_err(FileError::local("open"))?)
+    }
+
+    /// A file that was opened in the same way.
+    ///
+    /// # Errors
+    /// If it can't be looked at or is no regular file.
+    pub fn of(file: File) -> Result<Self, FileError> {
         let metadata = file.metadata().map_err(FileError::local("look at"))?;
         if !metadata.is_file() {
             return Err(FileError::Changed);
@@ -141,26 +159,33 @@ pub fn has_special_bits(metadata: &Metadata) -> bool {
     platform::mode(metadata).is_some_and(|mode| mode & 0o7000 != 0)
 }
 
+/// Opens what may be a source, in the way of [`Source::open`].
+pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
+    platform::open(path, links)
+}
+
+/// A time, if the protocol can carry it.
+pub(crate) fn carried(mtime: Mtime) -> Option<Mtime> {
+    Some(mtime).filter(|mtime| mtime.s.unsigned_abs() <= MAX_NUMBER)
+}
+
 /// The time of the last change; `None` where the file system has none, or none that the protocol
 /// can carry.
 #[must_use]
 pub fn mtime(metadata: &Metadata) -> Option<Mtime> {
     let time = metadata.modified().ok()?;
-    let mtime = match time.duration_since(std::time::UNIX_EPOCH) {
-        Ok(since) => {
-            Some(Mtime { s: i64::try_from(since.as_secs()).ok()?, ns: since.subsec_nanos() })
-        }
+    carried(match time.duration_since(std::time::UNIX_EPOCH) {
+        Ok(since) => Mtime { s: i64::try_from(since.as_secs()).ok()?, ns: since.subsec_nanos() },
         // Before 1970 seconds count backward, nanoseconds forward.
         Err(error) => {
             let before = error.duration();
             let s = -i64::try_from(before.as_secs()).ok()?;
-            Some(match before.subsec_nanos() {
+            match before.subsec_nanos() {
                 0 => Mtime { s, ns: 0 },
                 ns => Mtime { s: s - 1, ns: NANOS_PER_SECOND - ns },
-            })
+            }
         }
-    };
-    mtime.filter(|mtime| mtime.s.unsigned_abs() <= MAX_NUMBER)
+    })
 }
 
 /// A symbolic link.
@@ -183,123 +208,4 @@ pub fn link(path: &Path) -> Result<Link, FileError> {
     let target = path.read_link().map_err(FileError::local("read link"))?;
     let target = LinkTarget::parse(&platform::bytes(target.as_os_str())?)?;
     Ok(Link { target, mtime: mtime(&metadata), stamp: stamp(&metadata) })
-}
-
-pub use platform::{bytes, from_bytes};
-
-#[cfg(unix)]
-mod platform {
-    use std::borrow::Cow;
-    use std::ffi::OsStr;
-    use std::fs::{File, Metadata, OpenOptions};
-    use std::io;
-    use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-    use std::path::Path;
-
-    use rustix::fs::OFlags;
-
-    use crate::error::FileError;
-
-    pub(super) fn open(path: &Path, follow: bool) -> io::Result<File> {
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let flags = if follow { flags } else { flags | OFlags::NOFOLLOW };
-        let flags = i32::try_from(flags.bits()).unwrap_or(0);
-        OpenOptions::new().read(true).custom_flags(flags).open(path)
-    }
-
-    pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        file.read_exact_at(buffer, offset)
-    }
-
-    pub(super) fn inode(metadata: &Metadata) -> [i64; 4] {
-        let device = metadata.dev().cast_signed();
-        [device, metadata.ino().cast_signed(), metadata.ctime(), metadata.ctime_nsec()]
-    }
-
-    pub(super) fn names(metadata: &Metadata) -> u64 {
-        metadata.nlink()
-    }
-
-    /// The local form of one component of a name.
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8]) -> Cow<'_, OsStr> {
-        Cow::Borrowed(OsStr::from_bytes(bytes))
-    }
-
-    #[expect(clippy::unnecessary_wraps, reason = "other platforms have no modes")]
-    pub(super) fn mode(metadata: &Metadata) -> Option<u32> {
-        Some(metadata.mode() & 0o7777)
-    }
-
-    /// The bytes of a name; any are allowed here.
-    ///
-    /// # Errors
-    /// None on this platform.
-    pub fn bytes(text: &OsStr) -> Result<Cow<'_, [u8]>, FileError> {
-        Ok(Cow::Borrowed(text.as_bytes()))
-    }
-}
-
-#[cfg(windows)]
-mod platform {
-    use std::borrow::Cow;
-    use std::ffi::OsStr;
-    use std::fs::{File, Metadata};
-    use std::io;
-    use std::os::windows::fs::FileExt;
-    use std::path::Path;
-
-    use crate::error::FileError;
-
-    pub(super) fn open(path: &Path, follow: bool) -> io::Result<File> {
-        if follow || path.symlink_metadata()?.is_file() {
-            File::open(path)
-        } else {
-            Err(io::Error::other("not a regular file any more"))
-        }
-    }
-
-    pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let (mut buffer, mut offset) = (buffer, offset);
-        while !buffer.is_empty() {
-            match file.seek_read(buffer, offset)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                len => {
-                    buffer = &mut buffer[len..];
-                    offset += len as u64;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The local form of one component of a name.
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8]) -> Cow<'_, OsStr> {
-        Cow::Owned(String::from_utf8_lossy(bytes).into_owned().into())
-    }
-
-    pub(super) fn inode(_: &Metadata) -> [i64; 4] {
-        [0; 4]
-    }
-
-    pub(super) fn names(_: &Metadata) -> u64 {
-        1
-    }
-
-    pub(super) fn mode(_: &Metadata) -> Option<u32> {
-        None
-    }
-
-    /// The bytes of a name, with `/` between components.
-    ///
-    /// # Errors
-    /// If the name is not Unicode.
-    pub fn bytes(text: &OsStr) -> Result<Cow<'_, [u8]>, FileError> {
-        match text.to_str() {
-            Some(text) => Ok(Cow::Owned(text.replace('\\', "/").into_bytes())),
-            None => Err(FileError::local("send the name")(io::Error::other("not Unicode"))),
-        }
-    }
 }

@@ -10,6 +10,7 @@ use haul_protocol::{Attributes, Entry, EntryKind, FileHasher, Name, Op, Verdict,
 use super::link::Patience;
 use super::{Connection, Pending};
 use crate::error::{ConnectionError, FileError};
+use crate::nearby::Nearby;
 use crate::source::{self, Source, attributes};
 use crate::sync::Sync;
 use crate::work::{Item, Kind, Stated};
@@ -106,7 +107,7 @@ impl Connection<'_> {
                 }
                 continue;
             }
-            match entry(&mut item, self.run.sync) {
+            match entry(&mut item, &mut self.nearby, self.run.sync) {
                 Ok(entry) => self.gathered.add(item, &entry)?,
                 Err(error) => self.give_up(item, &error),
             }
@@ -247,8 +248,8 @@ fn compared(attributes: Attributes, sync: &Sync) -> Attributes {
 }
 
 /// What an item is now.
-fn entry(item: &mut Item, sync: &Sync) -> Result<Entry, FileError> {
-    let metadata = || sync.links.look(&item.path).map_err(FileError::local("look at"));
+fn entry(item: &mut Item, nearby: &mut Nearby, sync: &Sync) -> Result<Entry, FileError> {
+    let look = FileError::local("look at");
     let (kind, of) = match &item.kind {
         Kind::Link => {
             let source::Link { target, mtime, .. } = source::link(&item.path)?;
@@ -256,18 +257,16 @@ fn entry(item: &mut Item, sync: &Sync) -> Result<Entry, FileError> {
         }
         Kind::Directory(_) => {
             // One that is not writable becomes so only if something is put into it.
-            let mode = attributes(&metadata()?).mode.filter(|mode| mode & 0o700 == 0o700);
+            let mode = attributes(&sync.links.look(&item.path).map_err(look)?).mode;
+            let mode = mode.filter(|mode| mode & 0o700 == 0o700);
             (EntryKind::Directory, Attributes { mode, mtime: None })
         }
         Kind::Attributes(attributes) => (EntryKind::Directory, *attributes),
         _ => {
-            let metadata = metadata()?;
-            if !metadata.is_file() {
-                return Err(FileError::Changed);
-            }
-            let attributes = attributes(&metadata);
+            let found = nearby.look(&item.path, sync.links).map_err(look)?;
+            let (size, attributes) = found.ok_or(FileError::Changed)?;
             item.stated = Some(Stated { attributes, digest: None });
-            (EntryKind::File { size: metadata.len(), digest: None }, attributes)
+            (EntryKind::File { size, digest: None }, attributes)
         }
     };
     let Attributes { mode, mtime } = compared(of, sync);

@@ -166,7 +166,8 @@ impl Connection<'_> {
     }
 
     fn send_file(&mut self, item: &Item) -> Result<(), Failure> {
-        let source = Source::open(&item.path, self.run.sync.links)?;
+        let file = self.nearby.open(&item.path, self.run.sync.links);
+        let source = Source::of(file.map_err(FileError::local("open"))?)?;
         let size = source.size;
         if size > self.max_file {
             return Err(FileError::TooLarge { size, max: self.max_file }.into());

@@ -1,0 +1,57 @@
+//! Sources as Unix has them.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use crate::error::FileError;
+use crate::sync::Links;
+
+/// How sources are opened.
+pub(crate) fn open_flags(links: Links) -> OFlags {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    if links == Links::Follow { flags } else { flags | OFlags::NOFOLLOW }
+}
+
+pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
+    let flags = i32::try_from(open_flags(links).bits()).unwrap_or(0);
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    file.read_exact_at(buffer, offset)
+}
+
+pub(super) fn inode(metadata: &Metadata) -> [i64; 4] {
+    let device = metadata.dev().cast_signed();
+    [device, metadata.ino().cast_signed(), metadata.ctime(), metadata.ctime_nsec()]
+}
+
+pub(super) fn names(metadata: &Metadata) -> u64 {
+    metadata.nlink()
+}
+
+/// The local form of one component of a name.
+#[must_use]
+pub fn from_bytes(bytes: &[u8]) -> Cow<'_, OsStr> {
+    Cow::Borrowed(OsStr::from_bytes(bytes))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "other platforms have no modes")]
+pub(super) fn mode(metadata: &Metadata) -> Option<u32> {
+    Some(metadata.mode() & 0o7777)
+}
+
+/// The bytes of a name; any are allowed here.
+///
+/// # Errors
+/// None on this platform.
+pub fn bytes(text: &OsStr) -> Result<Cow<'_, [u8]>, FileError> {
+    Ok(Cow::Borrowed(text.as_bytes()))
+}
