@@ -249,12 +249,12 @@ fn tree(directory: &Path) {
 }
 
 /// Reads requests up to the `setattr` in the end; acknowledges all of them but those that `refuse` has a code
-/// for. Returns the commands, each with its `count`.
+/// for. Returns the commands, each with its `count`, and the connection, which ends when the client has.
 fn serve(
     fake: &Fake,
     features: &[&str],
     mut refuse: impl FnMut(&Value) -> Option<&'static str>,
-) -> Vec<(String, u64)> {
+) -> (Vec<(String, u64)>, Peer) {
     let mut peer = fake.accept().unwrap();
     peer.receive().unwrap();
     let mut hello = hello_answer();
@@ -275,7 +275,7 @@ fn serve(
         let is_last = command == "setattr";
         commands.push((command, count));
         if is_last {
-            return commands;
+            return (commands, peer);
         }
     }
 }
@@ -300,7 +300,7 @@ fn client_bundles_what_is_small_where_the_server_takes_it() {
         let mut command = put_to(&fake, &root);
         let commands = std::thread::scope(|scope| {
             let client = scope.spawn(move || command.assert().success());
-            let commands = serve(&fake, features, |_| None);
+            let (commands, _open) = serve(&fake, features, |_| None);
             client.join().unwrap();
             sorted(commands)
         });
@@ -318,7 +318,7 @@ fn files_of_a_refused_bundle_are_sent_again_alone() {
     let mut command = put_to(&fake, &root);
     let commands = std::thread::scope(|scope| {
         let client = scope.spawn(move || command.assert().success());
-        let commands = serve(&fake, &["bundle"], |request| {
+        let (commands, _open) = serve(&fake, &["bundle"], |request| {
             (request["cmd"] == "bundle").then_some("digest_mismatch")
         });
         client.join().unwrap();
