@@ -10,6 +10,8 @@ use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use thiserror::Error;
 
+use crate::source::below;
+
 /// The name of a file with patterns for the directory that it is in.
 const FILE: &str = ".haulignore";
 
@@ -138,9 +140,7 @@ impl Filter {
     /// considered.
     #[must_use]
     pub fn excludes(&self, root: &Path, path: &Path, is_dir: bool) -> bool {
-        let Ok(below) = path.strip_prefix(root) else {
-            return false;
-        };
+        let below = below(path, root);
         if below.as_os_str().is_empty() {
             return false;
         }

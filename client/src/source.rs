@@ -159,6 +159,13 @@ pub fn has_special_bits(metadata: &Metadata) -> bool {
     platform::mode(metadata).is_some_and(|mode| mode & 0o7000 != 0)
 }
 
+/// What was found in a directory, from there on; nothing for the directory itself, and for what is not in it.
+#[must_use]
+pub fn below<'a>(path: &'a Path, root: &Path) -> &'a Path {
+    let rest = platform::below(path, root).or_else(|| path.strip_prefix(root).ok());
+    rest.unwrap_or_else(|| Path::new(""))
+}
+
 /// Opens what may be a source, in the way of [`Source::open`].
 pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
     platform::open(path, links)
@@ -208,4 +215,32 @@ pub fn link(path: &Path) -> Result<Link, FileError> {
     let target = path.read_link().map_err(FileError::local("read link"))?;
     let target = LinkTarget::parse(&platform::bytes(target.as_os_str())?)?;
     Ok(Link { target, mtime: mtime(&metadata), stamp: stamp(&metadata) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_below_a_directory_is_named_from_there() {
+        for (root, path, name) in [
+            ("a", "a", ""),
+            ("a", "a/b", "b"),
+            ("a", "a/b/c", "b/c"),
+            ("a/", "a/b", "b"),
+            ("/", "/b", "b"),
+            (".", "./b", "b"),
+            ("a//", "a//b", "b"),
+            ("./a", "./a/b", "b"),
+            ("a", "a//b", "b"),
+        ] {
+            let found = below(Path::new(path), Path::new(root));
+            assert_eq!(found, Path::new(name), "{path} in {root}");
+        }
+    }
+
+    #[test]
+    fn longer_name_is_not_below() {
+        assert_eq!(below(Path::new("ab/c"), Path::new("a")), Path::new(""));
+    }
 }

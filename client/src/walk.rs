@@ -17,7 +17,7 @@ use walkdir::{DirEntry, WalkDir};
 use crate::error::FileError;
 use crate::plan::{Plan, Root};
 use crate::progress::Progress;
-use crate::source::{attributes, bytes, has_special_bits, identity};
+use crate::source::{attributes, below, bytes, has_special_bits, identity};
 use crate::sync::{Links, Sync};
 use crate::work::{BATCH, Item, Kind, Stopped, Work};
 
@@ -240,8 +240,7 @@ fn identity_of(root: &Root) -> Option<[i64; 2]> {
 /// The target's name of a path. Failures are told and leave `None`.
 fn name(root: &Root, path: &Path, progress: &Progress) -> Option<Name> {
     let found = || -> Result<Name, FileError> {
-        let below = path.strip_prefix(&root.source).unwrap_or_else(|_| Path::new(""));
-        let below = bytes(below.as_os_str())?;
+        let below = bytes(below(path, &root.source).as_os_str())?;
         Ok(match &root.target {
             Some(target) if below.is_empty() => target.clone(),
             Some(target) => target.join(&below)?,

@@ -3,8 +3,9 @@
 //! A digest for each would cost more than anything else that is done for a small file here: BLAKE3 hashes
 //! chunks side by side, and a small file has too few of them.
 
-use haul_protocol::{Digest, Op, encode_bundled, limits::MAX_BUNDLED};
+use haul_protocol::{Digest, Op, encode, encode_bundled, limits::MAX_BUNDLED};
 
+use super::send::Failure;
 use super::{Connection, Pending, Sent};
 use crate::error::ConnectionError;
 use crate::source::Source;
@@ -29,6 +30,14 @@ pub(super) struct Bundle {
     files: Vec<(Item, Sent)>,
     /// The line of the next file.
     line: Vec<u8>,
+}
+
+/// A file that is read but not in the bundle yet.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// Bytes, its line included.
+    len: usize,
+    sent: Sent,
 }
 
 impl Bundle {
@@ -60,12 +69,6 @@ impl Bundle {
         self.buffer[self.len..from].copy_from_slice(&self.line);
         &mut self.buffer[from..from + len]
     }
-
-    /// What is in the room now is a file.
-    fn add(&mut self, len: usize, item: Item, sent: Sent) {
-        self.len += self.line.len() + len;
-        self.files.push((item, sent));
-    }
 }
 
 impl Connection<'_> {
@@ -75,12 +78,12 @@ impl Connection<'_> {
         self.bundles && size <= SMALL && item.attempts == 0 && item.losses == 0
     }
 
-    /// Reads a file into the next bundle.
-    pub(super) fn bundle(
+    /// Reads a file behind what is in the next bundle.
+    pub(super) fn read_into_bundle(
         &mut self,
         item: &Item,
         source: &Source,
-    ) -> Result<(), super::send::Failure> {
+    ) -> Result<Read, Failure> {
         let Source { size, attributes, special_bits, .. } = *source;
         let bundle = &mut self.bundle;
         bundle.line.clear();
@@ -92,11 +95,15 @@ impl Connection<'_> {
         source.check_unchanged()?;
         let digest = self.run.committed.wants_digests().then(|| Digest::of(room));
         let sent = Sent { size, special_bits, digest, stamp: Some(source.stamp()) };
-        bundle.add(len, item.clone(), sent);
-        if bundle.is_full() {
-            self.send_bundle()?;
-        }
-        Ok(())
+        Ok(Read { len: bundle.line.len() + len, sent })
+    }
+
+    /// What has been read last is in the bundle now, which is sent if it is full.
+    pub(super) fn add_to_bundle(&mut self, item: Item, read: Read) -> Result<(), ConnectionError> {
+        let bundle = &mut self.bundle;
+        bundle.len += read.len;
+        bundle.files.push((item, read.sent));
+        if bundle.is_full() { self.send_bundle() } else { Ok(()) }
     }
 
     /// Sends what is gathered.
@@ -108,7 +115,7 @@ impl Connection<'_> {
         let body = &bundle.buffer[..bundle.len];
         let op = Op::Bundle { count: bundle.count(), digest: Digest::of(body) };
         let length = bundle.len();
-        haul_protocol::encode::request(book.next_id(), length, &op, link.out())?;
+        encode::request(book.next_id(), length, &op, link.out())?;
         link.out().extend_from_slice(body);
         if book.unanswered() == 0 {
             link.expects();

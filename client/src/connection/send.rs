@@ -2,6 +2,7 @@
 
 use haul_protocol::{Cv, Digest, Op, Verdict, Wanted, encode, limits::MIN_PART_LEN};
 
+use super::bundle::Read;
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError};
 use crate::large::Large;
@@ -26,7 +27,8 @@ impl Connection<'_> {
                 Ok(())
             }
             Task::Item(item) => match self.send_item(&item) {
-                Ok(()) => Ok(()),
+                Ok(None) => Ok(()),
+                Ok(Some(read)) => self.add_to_bundle(item, read),
                 Err(Failure::File(error)) => {
                     self.give_up(item, &error);
                     Ok(())
@@ -61,22 +63,22 @@ impl Connection<'_> {
         }
     }
 
-    fn send_item(&mut self, item: &Item) -> Result<(), Failure> {
+    /// Makes a request of an item; or only reads it, if it goes with others.
+    fn send_item(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
         if self.run.sync.dry_run && !matches!(item.kind, Kind::List(_)) {
             self.tell(item)?;
-            return Ok(());
+            return Ok(None);
         }
-        let name = item.name.clone();
+        if matches!(item.kind, Kind::File) && item.only_attributes().is_none() {
+            return self.send_file(item);
+        }
+        let (name, mut sent) = (item.name.clone(), Sent::default());
         let op = match &item.kind {
-            Kind::File => match item.only_attributes() {
-                None => return self.send_file(item),
-                Some(attributes) => {
-                    let digest = item.stated.and_then(|stated| stated.digest);
-                    let sent = Sent { digest, ..Sent::default() };
-                    let op = Op::Setattr { name, is_file: true, attributes };
-                    return Ok(self.request(Pending::Item(item.clone(), sent), &op)?);
-                }
-            },
+            Kind::File => {
+                sent.digest = item.stated.and_then(|stated| stated.digest);
+                let attributes = item.only_attributes().unwrap_or_default();
+                Op::Setattr { name, is_file: true, attributes }
+            }
             Kind::Directory(mode) => {
                 let replace =
                     self.run.sync.only_changed && item.verdict == Some(Some(Verdict::Kind));
@@ -88,20 +90,22 @@ impl Connection<'_> {
             Kind::Remove(_) => Op::Remove { name },
             Kind::Publish(attributes) => {
                 let op = Op::Publish { attributes: *attributes };
-                return Ok(self.request(Pending::Publish(item.clone()), &op)?);
+                self.request(Pending::Publish(item.clone()), &op)?;
+                return Ok(None);
             }
             Kind::List(listing) => {
                 let (name, after) = (listing.name.clone(), listing.after.clone());
-                return Ok(self.request(Pending::List(item.clone()), &Op::List { name, after })?);
+                self.request(Pending::List(item.clone()), &Op::List { name, after })?;
+                return Ok(None);
             }
             Kind::Link => {
                 let source::Link { target, mtime, stamp } = source::link(&item.path)?;
-                let sent = Sent { stamp: Some(stamp), ..Sent::default() };
-                let op = Op::Symlink { name, target, mtime };
-                return Ok(self.request(Pending::Item(item.clone(), sent), &op)?);
+                sent.stamp = Some(stamp);
+                Op::Symlink { name, target, mtime }
             }
         };
-        Ok(self.request(Pending::Item(item.clone(), Sent::default()), &op)?)
+        self.request(Pending::Item(item.clone(), sent), &op)?;
+        Ok(None)
     }
 
     /// In a dry run: what would be done, and why.
@@ -165,17 +169,20 @@ impl Connection<'_> {
         Ok(())
     }
 
-    fn send_file(&mut self, item: &Item) -> Result<(), Failure> {
+    fn send_file(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
         let file = self.nearby.open(&item.path, self.run.sync.links);
         let source = Source::of(file.map_err(FileError::local("open"))?)?;
         let size = source.size;
         if size > self.max_file {
             return Err(FileError::TooLarge { size, max: self.max_file }.into());
         }
+        if self.is_bundled(item, size) {
+            return Ok(Some(self.read_into_bundle(item, &source)?));
+        }
         let name = item.name.clone();
         if size > MIN_PART_LEN {
             if !self.run.work.begin_large(item) {
-                return Ok(());
+                return Ok(None);
             }
             let wanted = Wanted {
                 name,
@@ -186,10 +193,8 @@ impl Connection<'_> {
                 replace: item.verdict == Some(Some(Verdict::Digest)) && item.earlier.is_none(),
             };
             let op = Op::Open(Box::new(wanted));
-            return Ok(self.request(Pending::Open(item.clone(), source), &op)?);
-        }
-        if self.is_bundled(item, size) {
-            return self.bundle(item, &source);
+            self.request(Pending::Open(item.clone(), source), &op)?;
+            return Ok(None);
         }
         let len = usize::try_from(size).unwrap_or(usize::MAX);
         source.read(0, self.body.room(len))?;
@@ -198,7 +203,8 @@ impl Connection<'_> {
         let op = Op::Put { name, size, digest, attributes: source.attributes };
         let (digest, stamp) = (Some(digest), Some(source.stamp()));
         let sent = Sent { size, special_bits: source.special_bits, digest, stamp };
-        Ok(self.request_with_body(Pending::Item(item.clone(), sent), &op)?)
+        self.request_with_body(Pending::Item(item.clone(), sent), &op)?;
+        Ok(None)
     }
 
     /// Reads a part into the body and hashes it.

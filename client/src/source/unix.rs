@@ -48,6 +48,20 @@ pub(super) fn mode(metadata: &Metadata) -> Option<u32> {
     Some(metadata.mode() & 0o7777)
 }
 
+/// What a path has behind that of the directory that it was found in. Byte by byte: component by component takes
+/// 1.5 % of all that is done for a small file.
+pub(super) fn below<'a>(path: &'a Path, root: &Path) -> Option<&'a Path> {
+    let root = root.as_os_str().as_bytes();
+    let rest = path.as_os_str().as_bytes().strip_prefix(root)?;
+    let is_path = |rest: &[u8]| !rest.is_empty() && rest[0] != b'/';
+    let rest = match rest.strip_prefix(b"/") {
+        Some(rest) => rest,
+        None if root.ends_with(b"/") => rest,
+        None => return None,
+    };
+    is_path(rest).then(|| Path::new(OsStr::from_bytes(rest)))
+}
+
 /// The bytes of a name; any are allowed here.
 ///
 /// # Errors

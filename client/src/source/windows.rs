@@ -50,6 +50,11 @@ pub(super) fn mode(_: &Metadata) -> Option<u32> {
     None
 }
 
+/// Paths have to be taken apart here.
+pub(super) fn below<'a>(_: &'a Path, _: &Path) -> Option<&'a Path> {
+    None
+}
+
 /// The bytes of a name, with `/` between components.
 ///
 /// # Errors
