@@ -1,4 +1,5 @@
-//! What the header of one small file costs on both sides, without and with its digest.
+//! What the header of one small file costs on both sides, without and with its digest, and what it costs in a
+//! bundle.
 
 #![expect(clippy::unwrap_used, reason = "in a benchmark, a panic is the message")]
 
@@ -6,22 +7,35 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use haul_protocol::limits::VERSION;
 use haul_protocol::{
-    Answer, Answers, Attributes, Decoder, Digest, Event, Hello, Mtime, Name, Op, Requests, encode,
+    Answer, Answers, Attributes, Decoder, Digest, Event, Hello, Mtime, Name, Op, Requests,
+    decode_bundle, encode, encode_bundled,
 };
 
 fn main() {
     divan::main();
 }
 
+const ATTRIBUTES: Attributes =
+    Attributes { mode: Some(0o644), mtime: Some(Mtime { s: 1_700_000_000, ns: 123_456_789 }) };
+
+fn name() -> Name {
+    Name::parse(b"toolchain/lib/rustlib/src/library/core/num.rs").unwrap()
+}
+
 fn put() -> Op {
-    Op::Put {
-        name: Name::parse(b"toolchain/lib/rustlib/src/library/core/num.rs").unwrap(),
-        size: 3000,
-        digest: Digest::of(&[7; 3000]),
-        attributes: Attributes {
-            mode: Some(0o644),
-            mtime: Some(Mtime { s: 1_700_000_000, ns: 123_456_789 }),
-        },
+    let digest = Digest::of(&[7; 3000]);
+    Op::Put { name: name(), size: 3000, digest, attributes: ATTRIBUTES }
+}
+
+/// Files of a bundle of 64 KiB.
+const BUNDLED: u64 = 21;
+
+fn bundle(body: &mut Vec<u8>) {
+    let name = name();
+    body.clear();
+    for _ in 0..BUNDLED {
+        encode_bundled(&name, 3000, &ATTRIBUTES, body).unwrap();
+        body.extend_from_slice(&[7; 3000]);
     }
 }
 
@@ -65,6 +79,22 @@ fn decode_put(bencher: Bencher<'_, '_>) {
     });
 }
 
+/// The bytes of the files, which are copied once, included.
+#[divan::bench]
+fn encode_bundle(bencher: Bencher<'_, '_>) {
+    let mut body = Vec::with_capacity(128 * 1024);
+    bencher.counter(ItemsCount::new(BUNDLED)).bench_local(|| bundle(&mut body));
+}
+
+#[divan::bench]
+fn decode_a_bundle(bencher: Bencher<'_, '_>) {
+    let mut body = Vec::new();
+    bundle(&mut body);
+    bencher
+        .counter(ItemsCount::new(BUNDLED))
+        .bench(|| decode_bundle(&body, BUNDLED).unwrap().len());
+}
+
 #[divan::bench]
 fn encode_and_decode_ack(bencher: Bencher<'_, '_>) {
     let mut decoder = Decoder::new(Answers);
@@ -77,7 +107,7 @@ fn encode_and_decode_ack(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench(args = [300, 3000, 30_000])]
+#[divan::bench(args = [300, 3000, 30_000, 65_000])]
 fn digest(bencher: Bencher<'_, '_>, len: usize) {
     let bytes = vec![7; len];
     bencher.counter(divan::counter::BytesCount::new(len)).bench(|| Digest::of(&bytes));
