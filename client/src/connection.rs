@@ -175,7 +175,14 @@ impl<'a> Connection<'a> {
             let mut waiting_for_work = false;
             while self.link.gathered() < GATHER && self.has_room() {
                 match self.next() {
-                    Some(task) => self.send(task)?,
+                    Some(task) => {
+                        let is_check = matches!(task, Task::Check);
+                        self.send(task)?;
+                        // A file is being read for long: time to look after the connection.
+                        if is_check && self.gathered.is_unfinished() {
+                            break;
+                        }
+                    }
                     None => {
                         waiting_for_work = true;
                         break;
@@ -183,6 +190,10 @@ impl<'a> Connection<'a> {
                 }
             }
             self.send_bundle()?;
+            // Before any of it can be answered: what they would have said counts for what comes after that.
+            for path in self.nearby.leave() {
+                self.run.progress.vanished(&path);
+            }
             let wrote = match self.link.write() {
                 Ok(wrote) => wrote,
                 // The server may have said why before it closed.
@@ -246,10 +257,7 @@ impl<'a> Connection<'a> {
         if !has_items || self.run.work.has_urgent() {
             match self.run.work.take(self.number, has_items) {
                 Some(Taken::Task(task)) => return Some(task),
-                Some(Taken::Batch(batch)) => {
-                    self.batch = batch.into();
-                    self.nearby.forget();
-                }
+                Some(Taken::Batch(batch)) => self.batch = batch.into(),
                 None => {}
             }
         }

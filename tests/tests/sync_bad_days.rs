@@ -278,3 +278,39 @@ fn source_that_goes_away_under_way_removes_nothing() {
     assert!(told.contains("gone or another since this began"), "{told}");
     assert_eq!(fs::read_dir(setting.target().join("a")).unwrap().count(), 300);
 }
+
+/// What is moved while it is sent may be in no place that the walk has found, so nothing may go at the server.
+#[test]
+fn directory_that_is_moved_under_way_removes_nothing() {
+    let setting = Setting::start();
+    for index in 0..40 {
+        setting.write(&format!("a/{index}"), "x");
+    }
+    setting.write("z/stays", "x");
+    setting.write("gone", "x");
+    setting.sync(&[]);
+    fs::remove_file(setting.source().join("gone")).unwrap();
+    for index in 0..40 {
+        setting.write(&format!("a/{index}"), &"y".repeat(100_000));
+    }
+    let running = std::process::Command::new(&binaries::get().haul)
+        .args(["sync", "--delete", "--connections", "1", "--limit-rate", "2MB"])
+        .arg(setting.source())
+        .arg(setting.server.address())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let arrived = || {
+        let files = fs::read_dir(setting.target().join("a")).unwrap().flatten();
+        files.filter(|file| file.metadata().is_ok_and(|found| found.len() > 1)).count()
+    };
+    haul_tests::eventually("some of it is there", || arrived() > 2);
+    fs::rename(setting.source().join("a"), setting.source().join("z/a")).unwrap();
+    let output = running.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("nothing is removed"), "{told}");
+    assert_eq!(fs::read_dir(setting.target().join("a")).unwrap().count(), 40);
+    assert!(setting.target().join("gone").exists());
+}
