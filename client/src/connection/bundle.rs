@@ -72,10 +72,11 @@ impl Bundle {
 }
 
 impl Connection<'_> {
-    /// Whether a file of this size goes with others: not if it was refused before, or may have broken a
-    /// connection. Then it shows by itself whether it is to blame.
+    /// Whether a file of this size goes with others: not if it was refused before, or had no answer when a
+    /// connection was lost. By itself it shows whether it is to blame, and gets through where connections don't
+    /// last for a bundle.
     pub(super) fn is_bundled(&self, item: &Item, size: u64) -> bool {
-        self.bundles && size <= SMALL && item.attempts == 0 && item.losses == 0
+        self.bundles && size <= SMALL && item.attempts == 0 && !item.lost
     }
 
     /// Reads a file behind what is in the next bundle.

@@ -31,6 +31,8 @@ pub struct Item {
     pub attempts: u32,
     /// How often it is blamed for the loss of a connection.
     pub losses: u32,
+    /// It had no answer when a connection was lost.
+    pub lost: bool,
     /// How often, in a row, its upload was gone after the loss of a connection.
     pub interrupted: u32,
     /// What is known of a large file that was open before.
@@ -51,6 +53,7 @@ impl Item {
             by_digest: false,
             attempts: 0,
             losses: 0,
+            lost: false,
             interrupted: 0,
             earlier: None,
         }
@@ -78,6 +81,7 @@ impl Item {
     /// A connection was lost while this had no answer. If it is blamed for that, and was more than
     /// `most` times, it may not be sent again.
     pub fn may_be_sent_again(&mut self, most: Option<u32>) -> bool {
+        self.lost = true;
         self.losses += u32::from(most.is_some());
         most.is_none_or(|most| self.losses <= most)
     }
