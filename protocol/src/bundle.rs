@@ -67,6 +67,9 @@ pub fn decode_bundle(body: &[u8], count: u64) -> Result<Vec<Bundled<'_>>, Bundle
     let mut rest = body;
     let mut files = Vec::new();
     while !rest.is_empty() {
+        if files.len() as u64 == count {
+            return Err(BundleError::Rest(rest.len()));
+        }
         let end = rest.iter().take(MAX_HEADER_LEN).position(|&byte| byte == b'\n');
         let end = end.ok_or(BundleError::Line)?;
         let Entry { name, kind, mode, mtime } = decode_entry(&rest[..end])?;

@@ -71,9 +71,12 @@ pub enum BundleError {
     /// The body ends inside a file.
     #[error("the bytes of a file are cut")]
     Cut,
-    /// There are more or fewer files than the header says.
-    #[error("it holds {0} files, not as many as its header says")]
+    /// There are fewer files than the header says.
+    #[error("it holds only {0} files, fewer than its header says")]
     Count(usize),
+    /// So many bytes follow the last of the files that the header says.
+    #[error("{0} bytes follow its last file")]
+    Rest(usize),
 }
 
 /// The three parts of a frame.

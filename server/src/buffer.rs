@@ -48,8 +48,12 @@ impl Buffer {
     /// Keeps the last `rest` of [`bytes`](Self::bytes), and nothing else.
     pub(crate) fn keep(&mut self, read: usize, rest: usize) {
         let end = self.from + self.kept + read;
-        self.bytes.copy_within(end - rest..end, self.start);
-        self.from = self.start;
+        let from = end - rest;
+        // All of it, while one body comes in many pieces.
+        if from != self.from {
+            self.bytes.copy_within(from..end, self.start);
+            self.from = self.start;
+        }
         self.kept = rest;
     }
 

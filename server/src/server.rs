@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use haul_protocol::ServerLimits;
+use haul_protocol::limits::MAX_BUNDLED;
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
@@ -154,8 +155,13 @@ fn bounds(wanted: Option<usize>, workers: usize, durable: bool) -> Bounds {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     // A worker holds some parents, the new directories that it fills, and one file of its own.
     let queued = if durable { 2 * MAX_QUEUED as u64 } else { 0 };
-    let taken =
-        OTHER_FILES + 3 * MAX_VERSIONS as u64 + 2 * MAX_OPEN as u64 + 64 * workers as u64 + queued;
+    // And what is in a bundle is queued as a whole, however full the queue is.
+    let worker = 64 + if durable { MAX_BUNDLED } else { 0 };
+    let taken = OTHER_FILES
+        + 3 * MAX_VERSIONS as u64
+        + 2 * MAX_OPEN as u64
+        + worker * workers as u64
+        + queued;
     let free = usize::try_from(files.saturating_sub(taken)).unwrap_or(usize::MAX).max(2);
     // Most connections are idle, or send what comes whole in one read.
     let possible = (free / 4 * 3).max(1);

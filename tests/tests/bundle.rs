@@ -162,6 +162,21 @@ fn nothing_of_a_bundle_is_stored_that_is_not_all_right() {
     assert_eq!(fs::read(server.root().join("a")).unwrap(), b"hello");
 }
 
+/// The reason repeats what the peer has sent, once and not for each file.
+#[test]
+fn one_small_bundle_makes_no_large_answer() {
+    let server = server(&[]);
+    let mut peer = Peer::hello(server.address()).unwrap();
+    let line = json!({"kind": "file", "filename": "a", "filesize": "x".repeat(20_000)});
+    let body = format!("{line}\n").into_bytes();
+    peer.send(&header(1, 256, &body), &body).unwrap();
+    let refusals: Vec<Value> = (1..=256).map(|_| peer.receive().unwrap().0).collect();
+    assert!(refusals.iter().all(|refusal| refusal["code"] == "bad_request"));
+    assert_eq!(refusals[255]["refused"], 256);
+    let told: usize = refusals.iter().map(|refusal| refusal.to_string().len()).sum();
+    assert!(told < 64 * 1024, "{told} bytes");
+}
+
 #[test]
 fn file_that_is_refused_takes_no_other_with_it() {
     for durability in ["none", "group"] {
@@ -248,6 +263,15 @@ fn tree(directory: &Path) {
     }
 }
 
+fn greet(fake: &Fake, features: &[&str]) -> Peer {
+    let mut peer = fake.accept().unwrap();
+    peer.receive().unwrap();
+    let mut hello = hello_answer();
+    hello["features"] = json!(features);
+    peer.send(&hello, b"").unwrap();
+    peer
+}
+
 /// Reads requests up to the `setattr` in the end; acknowledges all of them but those that `refuse` has a code
 /// for. Returns the commands, each with its `count`, and the connection, which ends when the client has.
 fn serve(
@@ -255,11 +279,7 @@ fn serve(
     features: &[&str],
     mut refuse: impl FnMut(&Value) -> Option<&'static str>,
 ) -> (Vec<(String, u64)>, Peer) {
-    let mut peer = fake.accept().unwrap();
-    peer.receive().unwrap();
-    let mut hello = hello_answer();
-    hello["features"] = json!(features);
-    peer.send(&hello, b"").unwrap();
+    let mut peer = greet(fake, features);
     let mut commands = Vec::new();
     loop {
         let (request, _) = peer.receive().unwrap();
@@ -326,4 +346,24 @@ fn files_of_a_refused_bundle_are_sent_again_alone() {
     });
     let alone = commands.iter().filter(|(command, _)| command == "put").count();
     assert_eq!(alone, 4, "{commands:?}");
+}
+
+/// Where connections don't last for a bundle, each of them still brings something.
+#[test]
+fn files_of_a_lost_bundle_are_sent_again_alone() {
+    let (fake, source) = (Fake::start().unwrap(), TempDir::new().unwrap());
+    let root = source.path().join("tree");
+    tree(&root);
+    let mut command = put_to(&fake, &root);
+    let commands = std::thread::scope(|scope| {
+        let client = scope.spawn(move || command.assert().success());
+        let mut lost = greet(&fake, &["bundle"]);
+        while lost.receive().unwrap().0["cmd"] != "bundle" {}
+        drop(lost);
+        let (commands, _open) = serve(&fake, &["bundle"], |_| None);
+        client.join().unwrap();
+        commands
+    });
+    assert!(!commands.iter().any(|(command, _)| command == "bundle"), "{commands:?}");
+    assert_eq!(commands.iter().filter(|(command, _)| command == "put").count(), 4);
 }

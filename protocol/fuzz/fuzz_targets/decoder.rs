@@ -1,4 +1,5 @@
-//! Feeds arbitrary bytes to the decoders of both sides, whole and in pieces of arbitrary lengths.
+//! Feeds arbitrary bytes to the decoders of both sides, whole and in pieces of arbitrary lengths, and to that of
+//! bundles.
 //!
 //! An input is: a number of lengths (its low 4 bits count), the lengths of pieces, one byte each,
 //! which are used over and over, and the stream.
@@ -8,7 +9,7 @@
 use std::fmt::Debug;
 
 use haul_protocol::limits::{MAX_HEADER_LEN, PREFIX_LEN};
-use haul_protocol::{Answers, DecodeError, Decoder, Event, Headers, Requests};
+use haul_protocol::{Answers, DecodeError, Decoder, Event, Headers, Requests, decode_bundle};
 use libfuzzer_sys::fuzz_target;
 
 /// One event, with the pieces of a body put together.
@@ -28,6 +29,9 @@ fuzz_target!(|input: &[u8]| {
     };
     check(Requests::default, stream, lengths);
     check(|| Answers, stream, lengths);
+    if let Ok(files) = decode_bundle(stream, count.into()) {
+        assert_eq!(files.len(), usize::from(count));
+    }
 });
 
 /// How the stream is cut must not change what comes out.

@@ -101,6 +101,8 @@ proptest! {
             .collect();
         prop_assert_eq!(decode_bundle(&body, count), Ok(bundled));
         prop_assert_eq!(decode_bundle(&body, count + 1), Err(BundleError::Count(files.len())));
+        let fewer = decode_bundle(&body, count - 1);
+        prop_assert!(matches!(fewer, Err(BundleError::Rest(1..))), "{:?}", fewer);
         prop_assert!(decode_bundle(&body[..cut.index(body.len())], count).is_err());
     }
 

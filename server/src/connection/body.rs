@@ -111,7 +111,7 @@ impl Connection {
                 Sink::File(file) => self.complete(file.what(), Err(refusal)),
                 Sink::Part { id, .. } => self.refuse(id, refusal),
                 Sink::Check(check) => self.refuse(check.id, refusal),
-                Sink::Bundle(bundle) => self.refuse_all(bundle.ids(), &refusal),
+                Sink::Bundle(bundle) => self.refuse_all(bundle.ids(), refusal),
                 Sink::Nothing | Sink::Held { .. } => {}
             }
         }
@@ -237,10 +237,16 @@ impl Connection {
         }
     }
 
-    /// None of the requests of these ids is carried out.
-    pub(super) fn refuse_all(&mut self, ids: Range<u64>, refusal: &Refusal) {
+    /// None of the requests of these ids is carried out. Only the first is told why at length: the message may
+    /// repeat what the peer has sent.
+    pub(super) fn refuse_all(&mut self, mut ids: Range<u64>, refusal: Refusal) {
+        let short =
+            Refusal { message: String::from("as the first of its bundle"), ..refusal.clone() };
+        if let Some(first) = ids.next() {
+            self.refuse(first, refusal);
+        }
         for id in ids {
-            self.refuse(id, refusal.clone());
+            self.refuse(id, short.clone());
         }
     }
 

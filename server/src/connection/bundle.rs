@@ -75,7 +75,7 @@ impl Connection {
     pub(super) fn bundle(&mut self, bundle: &Bundle, body: &[u8], worker: &mut Worker<'_>) {
         let files = match bundle.files(body) {
             Ok(files) => files,
-            Err(refusal) => return self.refuse_all(bundle.ids(), &refusal),
+            Err(refusal) => return self.refuse_all(bundle.ids(), refusal),
         };
         for (id, file) in bundle.ids().zip(files) {
             let Bundled { name, attributes, digest, bytes } = file;

@@ -161,7 +161,11 @@ impl Connection {
         let next = loop {
             match self.step(worker, &mut left) {
                 Step::Again => {}
-                Step::Wait(_) if worker.buffer.keeps() => self.take_kept(worker),
+                Step::Wait(_) if worker.buffer.keeps() => {
+                    if matches!(self.take_kept(worker), Step::Close) {
+                        break Next::Close;
+                    }
+                }
                 Step::Close | Step::Wait(_) if !self.fresh.is_empty() => {
                     self.publish_fresh(worker);
                     self.acknowledge();
@@ -311,11 +315,12 @@ impl Connection {
     }
 
     /// Decodes what is kept, as nothing more has come.
-    fn take_kept(&mut self, worker: &mut Worker<'_>) {
+    fn take_kept(&mut self, worker: &mut Worker<'_>) -> Step {
         let mut buffer = std::mem::take(&mut worker.buffer);
-        self.take(&mut buffer.bytes(0), false, worker);
+        let step = self.take(&mut buffer.bytes(0), false, worker);
         buffer.keep(0, 0);
         worker.buffer = buffer;
+        step
     }
 
     /// Decodes all bytes of one read; what comes when the outbox is full is kept for later. With `wait`, the first

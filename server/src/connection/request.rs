@@ -111,7 +111,7 @@ impl Connection {
         }
         match op.and_then(|op| self.carry_out(id, length, op, worker)) {
             Ok(sink) => self.sink = sink,
-            Err(refusal) => self.refuse_all(id..id + ids, &refusal),
+            Err(refusal) => self.refuse_all(id..id + ids, refusal),
         }
     }
 
