@@ -190,7 +190,7 @@ impl<'a> Connection<'a> {
                 }
             }
             self.send_bundle()?;
-            // Before any of it can be answered: what they would have said counts for what comes after that.
+            // Before any of it can be acknowledged: when all is, nothing may be removed if something has vanished.
             for path in self.nearby.leave() {
                 self.run.progress.vanished(&path);
             }

@@ -6,9 +6,12 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::{Duration, SystemTime};
 
+use haul_tests::binaries;
+use haul_tests::fake::Fake;
 use haul_tests::setting::{Setting, last};
 use haul_tests::user::User;
 use predicates::prelude::*;
+use serde_json::json;
 
 /// Other bytes of the same length, mode and mtime: what no quick check sees.
 fn rot(setting: &Setting, name: &str) {
@@ -154,4 +157,40 @@ fn mode_alone_leaves_the_other_names_of_a_file_alone() {
     setting.same();
     let other = fs::metadata(setting.server.root().join("other")).unwrap();
     assert_eq!((other.mode() & 0o777, other.nlink()), (0o644, 1));
+}
+
+/// What is to be sent does not wait in the client until a large file has been read.
+#[test]
+fn connection_is_looked_after_while_a_large_file_is_read() {
+    let (fake, source) = (Fake::start().unwrap(), tempfile::TempDir::new().unwrap());
+    fs::write(source.path().join("small"), b"x").unwrap();
+    let large = fs::File::create(source.path().join("large")).unwrap();
+    large.set_len(2 << 30).unwrap();
+    fs::write(source.path().join("list"), b"small\nlarge\n").unwrap();
+    let mut client = std::process::Command::new(&binaries::get().haul)
+        .args(["sync", "--checksum", "--quiet", "--connections", "1", "--files-from"])
+        .arg(source.path().join("list"))
+        .args([source.path(), std::path::Path::new(&fake.address().unwrap())])
+        .spawn()
+        .unwrap();
+    let (mut peer, _) = fake.greet().unwrap();
+    loop {
+        let (request, body) = peer.receive().unwrap();
+        if request["cmd"] == "put" {
+            break;
+        }
+        assert_eq!(request["cmd"], "check");
+        let body = String::from_utf8(body).unwrap();
+        assert!(!body.contains("blake3"), "all of it was read before anything was sent");
+        let letters: String =
+            body.lines().map(|line| if line.contains("small") { '+' } else { '=' }).collect();
+        let answer = json!({"answer": request["id"], "length": letters.len()});
+        peer.send(&answer, letters.as_bytes()).unwrap();
+    }
+    // What comes next has the digest of 2 GiB, which takes a while.
+    peer.stream.set_nonblocking(true).unwrap();
+    let next = peer.stream.peek(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(next, Err(std::io::ErrorKind::WouldBlock));
+    client.kill().unwrap();
+    client.wait().unwrap();
 }

@@ -15,7 +15,7 @@ use crate::work::Item;
 pub(super) const FEATURE: &str = "bundle";
 
 /// Bytes of the largest file that goes with others. Larger ones have chunks enough.
-pub(super) const SMALL: u64 = 32 * 1024;
+const SMALL: u64 = 32 * 1024;
 
 /// Bytes at which a bundle is sent: enough for the hasher, and few enough that the server has all of it in one
 /// read most of the time.
