@@ -223,6 +223,27 @@ fn connections_over_the_bound_wait_and_silent_ones_make_room() {
     Peer::hello(server.address()).unwrap();
 }
 
+/// A request whose answer fills the outbox is over all the same, so that the connection is between two frames.
+#[test]
+fn long_answer_keeps_no_server_from_stopping() {
+    let mut server = server(&["--grace", "50s"]);
+    for index in 0..2000 {
+        fs::write(server.root().join(format!("a file with a rather long name {index}")), b"")
+            .unwrap();
+    }
+    let mut peer = Peer::hello(server.address()).unwrap();
+    let (answer, body) = {
+        peer.send(&json!({"cmd": "list", "id": 1}), b"").unwrap();
+        peer.receive().unwrap()
+    };
+    assert_eq!(answer["answer"], 1);
+    assert!(body.len() > 64 * 1024, "{} bytes", body.len());
+    server.signal(Signal::TERM).unwrap();
+    assert_eq!(peer.receive().unwrap().0["code"], "shutting_down");
+    drop(peer);
+    assert!(server.wait().unwrap().success());
+}
+
 #[test]
 fn sigterm_lets_a_transfer_finish_and_then_exits_0() {
     let mut server = server(&["--grace", "50s"]);

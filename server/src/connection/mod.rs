@@ -334,7 +334,9 @@ impl Connection {
         let mut malformed = None;
         while self.phase == Phase::Open {
             let busy = !self.checks.is_empty() && self.decoder.between_frames();
-            if busy || self.outbox.is_full() || self.must_wait(worker.shared) {
+            // The end of a body needs no bytes, so nothing would bring it later.
+            let ends = self.decoder.body_left() == Some(0);
+            if !ends && (busy || self.outbox.is_full() || self.must_wait(worker.shared)) {
                 self.rest = std::mem::take(input).to_vec();
                 break;
             }
