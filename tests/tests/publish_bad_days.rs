@@ -420,10 +420,13 @@ fn file_of_somebody_else_is_copied() {
     let server = Hauld::start_at(&root, &log, user.command("hauld"), &[]).unwrap();
     let setting = Setting::start();
     setting.version(1);
+    let idle = server.sockets().unwrap();
     let publish = || {
         let mut command = Command::new(&binaries::get().haul);
         command.args(["publish", "--json"]).arg(setting.source());
         let done = command.arg(format!("{}/site", server.address())).assert().success();
+        // Until then the directory is busy.
+        eventually("the server has noticed", || server.sockets().unwrap() <= idle);
         last(&done.get_output().stdout)
     };
     publish();
