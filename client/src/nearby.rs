@@ -53,19 +53,18 @@ impl Nearby {
 #[cfg(target_os = "linux")]
 mod platform {
     use std::ffi::OsStr;
-    use std::fs::File;
+    use std::fs::{File, Metadata};
     use std::path::{Path, PathBuf};
 
     use haul_protocol::{Attributes, Mtime};
-    use rustix::fd::{AsFd, OwnedFd};
-    use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, statx};
+    use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 
-    use crate::source::{carried, open_flags};
+    use crate::source::{carried, identity, open_flags};
     use crate::sync::Links;
 
     #[derive(Debug, Default)]
     pub(super) struct Nearby {
-        last: Option<(PathBuf, OwnedFd)>,
+        last: Option<(PathBuf, File)>,
         moved: Vec<PathBuf>,
     }
 
@@ -86,7 +85,7 @@ mod platform {
                 Links::Follow => AtFlags::empty(),
                 Links::Copy | Links::Skip => AtFlags::SYMLINK_NOFOLLOW,
             };
-            let found = statx(directory, name, flags, StatxFlags::BASIC_STATS).ok()?;
+            let found = rustix::fs::statx(directory, name, flags, StatxFlags::BASIC_STATS).ok()?;
             let mode = u32::from(found.stx_mode);
             if FileType::from_raw_mode(mode) != FileType::RegularFile {
                 return Some(None);
@@ -103,35 +102,26 @@ mod platform {
 
         fn close(&mut self) {
             let Some((path, directory)) = self.last.take() else { return };
-            let here = identity(CWD, &path, AtFlags::empty());
-            if here.is_none() || here != identity(&directory, "", AtFlags::EMPTY_PATH) {
+            let of = |metadata: std::io::Result<Metadata>| metadata.ok().as_ref().map(identity);
+            let here = of(path.metadata());
+            if here.is_none() || here != of(directory.metadata()) {
                 self.moved.push(path);
             }
         }
 
         /// The directory that a path is in, and its name there; `None` if that is not all there is to it.
-        fn directory<'a>(&mut self, path: &'a Path) -> Option<(&OwnedFd, &'a OsStr)> {
+        fn directory<'a>(&mut self, path: &'a Path) -> Option<(&File, &'a OsStr)> {
             let (parent, name) = (path.parent()?, path.file_name()?);
             // Byte by byte: comparing paths takes as long as what is spared here.
-            let is_last = |(last, _): &(PathBuf, _)| last.as_os_str() == parent.as_os_str();
+            let is_last = |(last, _): &(PathBuf, File)| last.as_os_str() == parent.as_os_str();
             if !self.last.as_ref().is_some_and(is_last) {
                 self.close();
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let directory = rustix::fs::open(parent, flags, Mode::empty()).ok()?;
-                self.last = Some((parent.to_owned(), directory));
+                self.last = Some((parent.to_owned(), File::from(directory)));
             }
             self.last.as_ref().map(|(_, directory)| (directory, name))
         }
-    }
-
-    /// Device and inode.
-    fn identity(
-        at: impl AsFd,
-        path: impl rustix::path::Arg,
-        flags: AtFlags,
-    ) -> Option<(u32, u32, u64)> {
-        let found = statx(at, path, flags, StatxFlags::INO).ok()?;
-        Some((found.stx_dev_major, found.stx_dev_minor, found.stx_ino))
     }
 }
 
