@@ -3,16 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use haul_protocol::{Answer, Attributes, Code, Digest, FileHasher, Name, Refusal, Reply};
+use haul_protocol::{Answer, Refusal, Reply};
 
 use super::bundle::Bundle;
 use super::check::Check;
+use super::incoming::Incoming;
 use super::{Connection, Dialect};
 use crate::buffer;
 use crate::committer::{Asked, Completion, Job, What};
 use crate::pool::Worker;
-use crate::store::{Change, Staged, StoreError};
-use crate::streams::Place;
+use crate::store::Change;
 use crate::uploads::Publishing;
 use crate::writer::PartWriter;
 
@@ -36,29 +36,6 @@ pub(super) enum Sink {
     Check(Box<Check>),
     /// Small files together.
     Bundle(Box<Bundle>),
-}
-
-/// A file that comes in one body.
-#[derive(Debug)]
-pub(super) struct Incoming {
-    /// The request's id; a classic one has none and is never answered.
-    pub(super) id: Option<u64>,
-    pub(super) name: Name,
-    pub(super) size: u64,
-    /// What the bytes must be; a classic client does not say, and a bundle has one for all.
-    pub(super) digest: Option<Digest>,
-    pub(super) attributes: Attributes,
-    /// Made when the first bytes come without the last ones.
-    pub(super) stream: Option<Box<Stream>>,
-}
-
-/// A file of which some bytes have come.
-#[derive(Debug)]
-pub(super) struct Stream {
-    staged: Staged,
-    hasher: FileHasher,
-    offset: u64,
-    _place: Place,
 }
 
 impl Sink {
@@ -256,59 +233,5 @@ impl Connection {
         if let Dialect::Haul(haul) = &mut self.dialect {
             haul.responder.told(id);
         }
-    }
-}
-
-impl Incoming {
-    /// All bytes are here.
-    pub(super) fn verify(&self, bytes: &[u8]) -> Result<(), StoreError> {
-        if self.digest.is_some() { self.check(Digest::of(bytes)) } else { Ok(()) }
-    }
-
-    fn check(&self, actual: Digest) -> Result<(), StoreError> {
-        if self.digest.is_some_and(|digest| digest != actual) {
-            return Err(StoreError::DigestMismatch { name: self.name.to_string() });
-        }
-        Ok(())
-    }
-
-    /// Who is to be told.
-    pub(super) fn what(&self) -> What {
-        self.id.map_or_else(|| What::Classic(self.name.to_string()), What::Change)
-    }
-
-    /// All bytes are here at once.
-    pub(super) fn stage(&self, bytes: &[u8], worker: &Worker<'_>) -> Result<Staged, StoreError> {
-        self.verify(bytes)?;
-        worker.shared.store.stage_whole(&self.name, &self.attributes, bytes)
-    }
-
-    /// Some bytes are here.
-    fn append(&mut self, bytes: &[u8], worker: &Worker<'_>) -> Result<(), Refusal> {
-        let busy = || Refusal::new(Code::Busy, "too many files are half written at once");
-        let stream = match &mut self.stream {
-            Some(stream) => stream,
-            none => none.insert(Box::new(Stream {
-                _place: worker.shared.streams.begin().ok_or_else(busy)?,
-                staged: worker.shared.store.stage(&self.name, &self.attributes)?,
-                hasher: FileHasher::new(),
-                offset: 0,
-            })),
-        };
-        stream.staged.write_at(&self.name, stream.offset, bytes)?;
-        stream.offset += bytes.len() as u64;
-        if self.digest.is_some() {
-            stream.hasher.update(bytes);
-        }
-        Ok(())
-    }
-
-    /// The last bytes were here.
-    fn staged(&self, stream: Stream) -> Result<Staged, StoreError> {
-        if self.digest.is_some() {
-            self.check(stream.hasher.finish())?;
-        }
-        stream.staged.complete(&self.name, &self.attributes)?;
-        Ok(stream.staged)
     }
 }

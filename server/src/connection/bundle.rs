@@ -6,8 +6,7 @@
 use haul_protocol::{Bundled, Code, Digest, Refusal, decode_bundle, limits};
 
 use super::Connection;
-use super::body::Incoming;
-use super::request::within;
+use super::incoming::Incoming;
 use crate::pool::{Shared, Worker};
 use crate::streams::Share;
 
@@ -79,16 +78,11 @@ impl Connection {
         };
         for (id, file) in bundle.ids().zip(files) {
             let Bundled { name, attributes, digest, bytes } = file;
-            let size = bytes.len() as u64;
-            let shared = worker.shared;
-            let fits = within(size, shared.limits.max_file)
-                .and_then(|()| Ok(shared.store.check_room(&name, size)?));
-            if let Err(refusal) = fits {
-                self.refuse(id, refusal);
-                continue;
+            let what = (Some(id), name, bytes.len() as u64);
+            match Incoming::admit(worker.shared, what, digest, attributes) {
+                Ok(file) => self.whole_file(file, bytes, worker),
+                Err(refusal) => self.refuse(id, refusal),
             }
-            let file = Incoming { id: Some(id), name, size, digest, attributes, stream: None };
-            self.whole_file(file, bytes, worker);
         }
     }
 

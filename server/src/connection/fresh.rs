@@ -5,7 +5,7 @@
 
 use haul_protocol::{LinkTarget, Mtime, Name, Refusal};
 
-use super::body::Incoming;
+use super::incoming::Incoming;
 use super::{Connection, Dialect};
 use crate::committer::What;
 use crate::pool::Worker;

@@ -5,9 +5,10 @@ use haul_protocol::{
     Responder, ServerHello, Tree, encode_entry, limits,
 };
 
-use super::body::{Incoming, Sink};
+use super::body::Sink;
 use super::bundle::Bundle;
 use super::check::Check;
+use super::incoming::Incoming;
 use super::{Connection, Dialect, Haul};
 use crate::committer::What;
 use crate::pool::{Shared, Worker};
@@ -142,13 +143,10 @@ impl Connection {
         }
         let Worker { shared, parents, .. } = worker;
         let (store, uploads) = (&shared.store, &shared.uploads);
-        let fits = |size: u64| within(size, shared.limits.max_file);
         match op {
             Op::Put { name, size, digest, attributes } => {
-                fits(size)?;
-                store.check_room(&name, size)?;
-                let digest = Some(digest);
-                let file = Incoming { id: Some(id), name, size, digest, attributes, stream: None };
+                let what = (Some(id), name, size);
+                let file = Incoming::admit(shared, what, Some(digest), attributes)?;
                 return Ok(Sink::File(file));
             }
             Op::Bundle { count, digest } => {
@@ -206,7 +204,7 @@ impl Connection {
                 self.submit(What::Change(id), change, None, worker);
             }
             Op::Open(wanted) => {
-                fits(wanted.size)?;
+                within(wanted.size, shared.limits.max_file)?;
                 let Dialect::Haul(haul) = &self.dialect else {
                     return Ok(Sink::Nothing);
                 };
@@ -271,20 +269,11 @@ impl Connection {
         shared: &Shared,
     ) {
         let name = name.map_err(|error| Refusal::new(Code::BadName, error));
-        let allowed = name.and_then(|name| {
-            within(size, shared.limits.max_file)?;
-            shared.store.check_room(&name, size)?;
-            Ok(name)
+        let file = name.and_then(|name| {
+            Incoming::admit(shared, (None, name, size), None, Attributes::default())
         });
-        self.sink = match allowed {
-            Ok(name) => Sink::File(Incoming {
-                id: None,
-                name,
-                size,
-                digest: None,
-                attributes: Attributes::default(),
-                stream: None,
-            }),
+        self.sink = match file {
+            Ok(file) => Sink::File(file),
             Err(refusal) => {
                 tracing::warn!(peer = self.peer, %refusal, "refused a classic put");
                 Sink::Nothing

@@ -1,0 +1,98 @@
+//! A file that comes in one body: what it may be, and how it is staged.
+
+use haul_protocol::{Attributes, Code, Digest, FileHasher, Name, Refusal};
+
+use super::request::within;
+use crate::committer::What;
+use crate::pool::{Shared, Worker};
+use crate::store::{Staged, StoreError};
+use crate::streams::Place;
+
+/// A file that comes in one body.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    /// The request's id; a classic one has none and is never answered.
+    pub(super) id: Option<u64>,
+    pub(super) name: Name,
+    pub(super) size: u64,
+    /// What the bytes must be; a classic client does not say, and a bundle has one for all.
+    pub(super) digest: Option<Digest>,
+    pub(super) attributes: Attributes,
+    /// Made when the first bytes come without the last ones.
+    pub(super) stream: Option<Box<Stream>>,
+}
+
+/// A file of which some bytes have come.
+#[derive(Debug)]
+pub(super) struct Stream {
+    staged: Staged,
+    hasher: FileHasher,
+    pub(super) offset: u64,
+    _place: Place,
+}
+
+impl Incoming {
+    /// A file that may come: it is not too large, and there is room.
+    pub(super) fn admit(
+        shared: &Shared,
+        (id, name, size): (Option<u64>, Name, u64),
+        digest: Option<Digest>,
+        attributes: Attributes,
+    ) -> Result<Self, Refusal> {
+        within(size, shared.limits.max_file)?;
+        shared.store.check_room(&name, size)?;
+        Ok(Self { id, name, size, digest, attributes, stream: None })
+    }
+
+    /// All bytes are here.
+    pub(super) fn verify(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.digest.is_some() { self.check(Digest::of(bytes)) } else { Ok(()) }
+    }
+
+    fn check(&self, actual: Digest) -> Result<(), StoreError> {
+        if self.digest.is_some_and(|digest| digest != actual) {
+            return Err(StoreError::DigestMismatch { name: self.name.to_string() });
+        }
+        Ok(())
+    }
+
+    /// Who is to be told.
+    pub(super) fn what(&self) -> What {
+        self.id.map_or_else(|| What::Classic(self.name.to_string()), What::Change)
+    }
+
+    /// All bytes are here at once.
+    pub(super) fn stage(&self, bytes: &[u8], worker: &Worker<'_>) -> Result<Staged, StoreError> {
+        self.verify(bytes)?;
+        worker.shared.store.stage_whole(&self.name, &self.attributes, bytes)
+    }
+
+    /// Some bytes are here.
+    pub(super) fn append(&mut self, bytes: &[u8], worker: &Worker<'_>) -> Result<(), Refusal> {
+        let busy = || Refusal::new(Code::Busy, "too many files are half written at once");
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => none.insert(Box::new(Stream {
+                _place: worker.shared.streams.begin().ok_or_else(busy)?,
+                staged: worker.shared.store.stage(&self.name, &self.attributes)?,
+                hasher: FileHasher::new(),
+                offset: 0,
+            })),
+        };
+        stream.staged.write_at(&self.name, stream.offset, bytes)?;
+        stream.offset += bytes.len() as u64;
+        if self.digest.is_some() {
+            stream.hasher.update(bytes);
+        }
+        Ok(())
+    }
+
+    /// The last bytes were here.
+    pub(super) fn staged(&self, stream: Stream) -> Result<Staged, StoreError> {
+        if self.digest.is_some() {
+            self.check(stream.hasher.finish())?;
+        }
+        stream.staged.complete(&self.name, &self.attributes)?;
+        Ok(stream.staged)
+    }
+}

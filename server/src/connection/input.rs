@@ -1,0 +1,99 @@
+//! What has come: bytes into events, and events to those who carry them out.
+
+use haul_protocol::{Answer, Classic, Code, Event, FirstOrLater, Refusal};
+
+use super::{Connection, Dialect, Phase, Step};
+use crate::pool::Worker;
+
+impl Connection {
+    /// Decodes what is kept, as nothing more has come.
+    pub(super) fn take_kept(&mut self, worker: &mut Worker<'_>) -> Step {
+        let mut buffer = std::mem::take(&mut worker.buffer);
+        let step = self.take(&mut buffer.bytes(0), false, worker);
+        buffer.keep(0, 0);
+        worker.buffer = buffer;
+        step
+    }
+
+    /// Decodes all bytes of one read; what comes when the outbox is full is kept for later. With `wait`, the first
+    /// bytes of a small body are left in `input`, to be decoded together with the others.
+    pub(super) fn take(&mut self, input: &mut &[u8], wait: bool, worker: &mut Worker<'_>) -> Step {
+        if let Phase::Draining { left, .. } = &mut self.phase {
+            *left = left.saturating_sub(input.len());
+            *input = &[];
+            return if *left == 0 { Step::Close } else { Step::Again };
+        }
+        let mut malformed = None;
+        while self.phase == Phase::Open {
+            let busy = !self.checks.is_empty() && self.decoder.between_frames();
+            // The end of a body needs no bytes, so nothing would bring it later.
+            let ends = self.decoder.body_left() == Some(0);
+            if !ends && (busy || self.outbox.is_full() || self.must_wait(worker.shared)) {
+                self.rest = std::mem::take(input).to_vec();
+                break;
+            }
+            if wait && self.sink.waits(input) {
+                break;
+            }
+            match self.decoder.decode(input) {
+                Ok(Some(Event::Header(header))) => self.header(header, worker),
+                Ok(Some(Event::Body(bytes))) => self.body(bytes, worker),
+                Ok(Some(Event::End)) => self.body_end(worker),
+                Ok(None) => break,
+                Err(error) => {
+                    malformed = Some(error);
+                    break;
+                }
+            }
+        }
+        if self.phase != Phase::Open || malformed.is_some() {
+            *input = &[];
+        }
+        if let Some(error) = malformed {
+            self.publish_fresh(worker);
+            return self.malformed(&error);
+        }
+        self.acknowledge();
+        let held = self.decoder.held();
+        if held == 0 {
+            self.header_since = None;
+        } else if self.header_since.is_none() {
+            self.header_since = Some(self.progress);
+        }
+        let fits = worker.shared.header_bytes(self.header_bytes, held);
+        self.header_bytes = held;
+        if !fits {
+            tracing::warn!(peer = self.peer, "too many bytes of unfinished headers at once");
+            return self.end(Refusal::new(Code::Busy, "too many unfinished headers at once"));
+        }
+        Step::Again
+    }
+
+    pub(super) fn acknowledge(&mut self) {
+        if let Dialect::Haul(haul) = &mut self.dialect
+            && let Some(id) = haul.responder.ack()
+        {
+            self.outbox.push(&Answer::Ack(id));
+        }
+    }
+
+    fn header(&mut self, header: FirstOrLater, worker: &mut Worker<'_>) {
+        self.header_since = None;
+        match header {
+            FirstOrLater::Hello(hello) => self.hello(hello, worker),
+            FirstOrLater::Request(request) => self.request(request, worker),
+            FirstOrLater::Classic(classic) => {
+                if matches!(self.dialect, Dialect::Unknown) {
+                    tracing::info!(peer = self.peer, "speaks the classic dialect");
+                    self.dialect = Dialect::Classic;
+                }
+                match classic {
+                    Classic::Put { name, size } => self.classic_put(name, size, worker.shared),
+                    Classic::Unknown(command) => {
+                        tracing::info!(peer = self.peer, command, "ignored a classic command");
+                    }
+                }
+            }
+        }
+    }
+}
