@@ -300,70 +300,55 @@ fn serve(
     }
 }
 
-fn put_to(fake: &Fake, source: &Path) -> Assert {
+/// `haul put` of a small tree over one connection, while a server does what it is told to. Returns the commands that
+/// the server was given.
+fn put_while(server: impl FnOnce(&Fake) -> (Vec<(String, u64)>, Peer)) -> Vec<(String, u64)> {
+    let (fake, source) = (Fake::start().unwrap(), TempDir::new().unwrap());
+    let root = source.path().join("tree");
+    tree(&root);
     let mut command = Assert::new(&binaries::get().haul);
-    command.args(["put", "--quiet", "--connections", "1"]).arg(source).arg(fake.address().unwrap());
-    command
+    command.args(["put", "--quiet", "--connections", "1"]).arg(root).arg(fake.address().unwrap());
+    std::thread::scope(|scope| {
+        let client = scope.spawn(move || command.assert().success());
+        let (commands, _open) = server(&fake);
+        client.join().unwrap();
+        commands
+    })
 }
 
-fn sorted(mut commands: Vec<(String, u64)>) -> Vec<(String, u64)> {
-    commands.sort();
-    commands
+fn alone(commands: &[(String, u64)]) -> usize {
+    commands.iter().filter(|(command, _)| command == "put").count()
 }
 
 #[test]
 fn client_bundles_what_is_small_where_the_server_takes_it() {
-    let (fake, source) = (Fake::start().unwrap(), TempDir::new().unwrap());
-    let root = source.path().join("tree");
-    tree(&root);
     for features in [&["publish", "bundle"][..], &[]] {
-        let mut command = put_to(&fake, &root);
-        let commands = std::thread::scope(|scope| {
-            let client = scope.spawn(move || command.assert().success());
-            let (commands, _open) = serve(&fake, features, |_| None);
-            client.join().unwrap();
-            sorted(commands)
-        });
+        let commands = put_while(|fake| serve(fake, features, |_| None));
         let bundled: u64 = commands.iter().filter(|(c, _)| c == "bundle").map(|(_, n)| n).sum();
-        let alone = commands.iter().filter(|(command, _)| command == "put").count();
-        assert_eq!((bundled, alone), if features.is_empty() { (0, 4) } else { (3, 1) });
+        let expected = if features.is_empty() { (0, 4) } else { (3, 1) };
+        assert_eq!((bundled, alone(&commands)), expected);
     }
 }
 
 #[test]
 fn files_of_a_refused_bundle_are_sent_again_alone() {
-    let (fake, source) = (Fake::start().unwrap(), TempDir::new().unwrap());
-    let root = source.path().join("tree");
-    tree(&root);
-    let mut command = put_to(&fake, &root);
-    let commands = std::thread::scope(|scope| {
-        let client = scope.spawn(move || command.assert().success());
-        let (commands, _open) = serve(&fake, &["bundle"], |request| {
+    let commands = put_while(|fake| {
+        serve(fake, &["bundle"], |request| {
             (request["cmd"] == "bundle").then_some("digest_mismatch")
-        });
-        client.join().unwrap();
-        sorted(commands)
+        })
     });
-    let alone = commands.iter().filter(|(command, _)| command == "put").count();
-    assert_eq!(alone, 4, "{commands:?}");
+    assert_eq!(alone(&commands), 4, "{commands:?}");
 }
 
 /// Where connections don't last for a bundle, each of them still brings something.
 #[test]
 fn files_of_a_lost_bundle_are_sent_again_alone() {
-    let (fake, source) = (Fake::start().unwrap(), TempDir::new().unwrap());
-    let root = source.path().join("tree");
-    tree(&root);
-    let mut command = put_to(&fake, &root);
-    let commands = std::thread::scope(|scope| {
-        let client = scope.spawn(move || command.assert().success());
-        let mut lost = greet(&fake, &["bundle"]);
+    let commands = put_while(|fake| {
+        let mut lost = greet(fake, &["bundle"]);
         while lost.receive().unwrap().0["cmd"] != "bundle" {}
         drop(lost);
-        let (commands, _open) = serve(&fake, &["bundle"], |_| None);
-        client.join().unwrap();
-        commands
+        serve(fake, &["bundle"], |_| None)
     });
     assert!(!commands.iter().any(|(command, _)| command == "bundle"), "{commands:?}");
-    assert_eq!(commands.iter().filter(|(command, _)| command == "put").count(), 4);
+    assert_eq!(alone(&commands), 4);
 }

@@ -17,6 +17,19 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
+/// `haul sync` over one connection, without waiting for it.
+fn start(setting: &Setting, words: &[&str]) -> std::process::Child {
+    std::process::Command::new(&binaries::get().haul)
+        .args(["sync", "--connections", "1"])
+        .args(words)
+        .arg(setting.source())
+        .arg(setting.server.address())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
 #[test]
 fn mtimes_of_all_times_are_sent_once() {
     let setting = Setting::start();
@@ -188,15 +201,7 @@ fn files_that_vanish_or_change_under_way_are_named_and_keep_others_from_being_re
         setting.write(&format!("d/f{index:03}"), &"x".repeat(1000));
     }
     setting.write_there("gone", "x");
-    let mut command = std::process::Command::new(&binaries::get().haul);
-    let mut running = command
-        .args(["sync", "--delete", "--connections", "1", "--limit-rate", "300KB"])
-        .arg(setting.source())
-        .arg(setting.server.address())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut running = start(&setting, &["--delete", "--limit-rate", "300KB"]);
     // All of them were found before the first one is there.
     haul_tests::eventually("a file is there", || {
         fs::read_dir(setting.target().join("d")).is_ok_and(|mut files| files.next().is_some())
@@ -260,14 +265,7 @@ fn source_that_goes_away_under_way_removes_nothing() {
     for index in 0..600 {
         setting.write(&format!("b/{index}"), &"x".repeat(1000));
     }
-    let running = std::process::Command::new(&binaries::get().haul)
-        .args(["sync", "--delete", "--force-delete", "--connections", "1", "--limit-rate", "300KB"])
-        .arg(setting.source())
-        .arg(setting.server.address())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let running = start(&setting, &["--delete", "--force-delete", "--limit-rate", "300KB"]);
     haul_tests::eventually("a file is there", || {
         fs::read_dir(setting.target().join("b")).is_ok_and(|mut files| files.next().is_some())
     });
@@ -293,14 +291,7 @@ fn directory_that_is_moved_under_way_removes_nothing() {
     for index in 0..40 {
         setting.write(&format!("a/{index}"), &"y".repeat(100_000));
     }
-    let running = std::process::Command::new(&binaries::get().haul)
-        .args(["sync", "--delete", "--connections", "1", "--limit-rate", "2MB"])
-        .arg(setting.source())
-        .arg(setting.server.address())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let running = start(&setting, &["--delete", "--limit-rate", "2MB"]);
     let arrived = || {
         let files = fs::read_dir(setting.target().join("a")).unwrap().flatten();
         files.filter(|file| file.metadata().is_ok_and(|found| found.len() > 1)).count()
