@@ -57,7 +57,10 @@ fn none(bencher: Bencher<'_, '_>) {
 fn group(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(FILES)).with_inputs(root).bench_local_refs(|(_, store)| {
         let changes = staged(store).collect();
-        let results = Committing::new(store).commit(changes);
+        let mut committing = Committing::new(store);
+        let (_, group) = committing.flush(changes);
+        committing.apply(group);
+        let (results, _) = committing.flush(Vec::new());
         results.into_iter().for_each(|result| result.unwrap());
     });
 }

@@ -9,7 +9,7 @@ use haul_protocol::Refusal;
 
 use crate::pool::Shared;
 use crate::queue::Queue;
-use crate::store::{Change, Committing};
+use crate::store::{Change, Committing, StoreError};
 use crate::uploads::Publishing;
 
 /// Changes that wait at once. Each may hold an open file; at this many, connections are not read
@@ -93,41 +93,58 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// Runs until the committer is stopped: whenever it is idle it takes all that waits.
+/// Who is to be told of a change.
+type ToTell = (Option<Asked>, Option<Publishing>);
+
+/// Runs until the committer is stopped: whenever it is idle it takes all that waits. A group is told to
+/// be done when the next one, if there is one, has been flushed with it.
 pub(crate) fn run(shared: &Arc<Shared>) {
     let Some(committer) = &shared.committer else { return };
     let _end_with_me = AbortOnPanic;
     let mut committing = Committing::new(&shared.store);
-    while let Some(group) = committer.0.take(MAX_GROUP) {
-        let mut asked = Vec::with_capacity(group.len());
-        let mut changes = Vec::with_capacity(group.len());
-        for job in group {
-            changes.push(job.change);
-            asked.push((job.asked, job.publishing));
-        }
-        let jobs = changes.len();
-        let mut wake: Vec<u64> = Vec::new();
-        for (result, (asked, publishing)) in committing.commit(changes).into_iter().zip(asked) {
-            if let Some(publishing) = publishing {
-                shared.uploads.published(&shared.store, publishing, result.is_ok());
-            }
-            let Some(Asked { connection, what }) = asked else {
-                if let Err(error) = result {
-                    tracing::warn!(%error, "a partial could not be flushed");
-                }
-                continue;
-            };
-            // If the connection is gone, nobody waits any more.
-            if let Some(slot) = shared.slots.get(connection) {
-                slot.complete(Completion { what, result: result.map_err(Refusal::from) });
-                if wake.last() != Some(&connection) {
-                    wake.push(connection);
-                }
-            }
-        }
-        wake.extend(committer.0.done(jobs));
-        for connection in wake {
+    let mut visible: Vec<ToTell> = Vec::new();
+    loop {
+        let group = if visible.is_empty() {
+            let Some(group) = committer.0.take(MAX_GROUP) else { return };
+            group
+        } else {
+            committer.0.take_now(MAX_GROUP)
+        };
+        let (changes, to_tell): (Vec<Change>, Vec<ToTell>) =
+            group.into_iter().map(|job| (job.change, (job.asked, job.publishing))).unzip();
+        let (results, group) = committing.flush(changes);
+        let durable = std::mem::replace(&mut visible, to_tell);
+        let jobs = durable.len();
+        tell(shared, results.into_iter().zip(durable));
+        for connection in committer.0.done(jobs) {
             shared.wake(connection);
         }
+        committing.apply(group);
+    }
+}
+
+/// Leaves what became of changes at the connections that asked for them.
+fn tell(shared: &Shared, done: impl Iterator<Item = (Result<(), StoreError>, ToTell)>) {
+    let mut wake: Vec<u64> = Vec::new();
+    for (result, (asked, publishing)) in done {
+        if let Some(publishing) = publishing {
+            shared.uploads.published(&shared.store, publishing, result.is_ok());
+        }
+        let Some(Asked { connection, what }) = asked else {
+            if let Err(error) = result {
+                tracing::warn!(%error, "a partial could not be flushed");
+            }
+            continue;
+        };
+        // If the connection is gone, nobody waits any more.
+        if let Some(slot) = shared.slots.get(connection) {
+            slot.complete(Completion { what, result: result.map_err(Refusal::from) });
+            if wake.last() != Some(&connection) {
+                wake.push(connection);
+            }
+        }
+    }
+    for connection in wake {
+        shared.wake(connection);
     }
 }

@@ -21,6 +21,14 @@ struct State<J> {
     stopped: bool,
 }
 
+impl<J> State<J> {
+    fn take(&mut self, most: usize) -> Vec<J> {
+        let len = self.jobs.len().min(most);
+        let rest = self.jobs.split_off(len);
+        std::mem::replace(&mut self.jobs, rest)
+    }
+}
+
 impl<J> Queue<J> {
     /// Full at `max` unfinished jobs.
     pub(crate) fn new(max: usize) -> Self {
@@ -65,15 +73,18 @@ impl<J> Queue<J> {
         let mut state = self.state();
         loop {
             if !state.jobs.is_empty() {
-                let len = state.jobs.len().min(most);
-                let rest = state.jobs.split_off(len);
-                return Some(std::mem::replace(&mut state.jobs, rest));
+                return Some(state.take(most));
             }
             if state.stopped {
                 return None;
             }
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// As [`take`](Self::take), with none if there are none now.
+    pub(crate) fn take_now(&self, most: usize) -> Vec<J> {
+        self.state().take(most)
     }
 
     /// So many jobs are done; returns the keys of those who need not wait any more.

@@ -12,8 +12,8 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::StoreError;
-use super::group::Touched;
 use super::root::{BENEATH, Parents};
+use super::touched::Touched;
 use super::{Staged, Store, disk};
 
 /// A file that is copied, piece by piece.

@@ -8,8 +8,8 @@ use rustix::io::Errno;
 use super::Store;
 use super::disk;
 use super::error::StoreError;
-use super::group::Touched;
 use super::root::{BENEATH, Parents};
+use super::touched::Touched;
 
 /// The permission bits that are kept; setuid, setgid and sticky never are.
 pub(super) fn kept(mode: Option<u32>) -> Option<Mode> {

@@ -7,10 +7,10 @@ use rustix::io::Errno;
 use super::attributes::times;
 use super::error::StoreError;
 use super::finished::Finished;
-use super::group::Touched;
 use super::resume::Published;
 use super::root::Parents;
 use super::swap::Swap;
+use super::touched::Touched;
 use super::{Staged, Store, disk};
 
 /// What a request changes.

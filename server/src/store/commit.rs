@@ -8,8 +8,8 @@ use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use super::error::StoreError;
-use super::group::Touched;
 use super::root::Parents;
+use super::touched::Touched;
 use super::{Staged, Store, disk};
 
 impl Store {

@@ -7,10 +7,10 @@ use rustix::fs::Mode;
 
 use super::attributes::{kept, times};
 use super::error::StoreError;
-use super::group::Touched;
 use super::journal::{Committing, Record};
 use super::partial::Partial;
 use super::root::Parents;
+use super::touched::Touched;
 use super::{Store, disk};
 
 /// A large file that only has to become visible.

@@ -14,9 +14,9 @@ use rustix::io::Errno;
 
 use super::attributes::{kept, times};
 use super::error::StoreError;
-use super::group::Touched;
 use super::root::Parents;
 use super::staging::{self, Place};
+use super::touched::Touched;
 use super::{Staged, Store, disk};
 
 /// Directories of one tree: each is an open handle, and their depth is that of recursions.

@@ -5,15 +5,17 @@
 //! 3. Each directory whose entries changed is flushed once, and so is every directory above it whose
 //!    own entry is not known to be durable, by whomever it was made.
 //!
+//! Only then is any of them told to be done. Step 3 of one group and step 1 of the next are one: while
+//! changes keep coming there is one flush a group.
+//!
 //! Several files or directories are flushed by one `syncfs` rather than one by one: each `fsync` makes
 //! the disk empty its cache, also if nothing is left to write, and while others go on to create files
 //! it may be a commit of the file system's journal. It can't say which file failed, so then
 //! all are refused; and it waits for what others write on the same file system, so when it has been
 //! slow, files are flushed one by one for a while.
 //!
-//! Only then is any of them told to be done. A flush that fails is never tried again as if it could
-//! succeed (the kernel drops what it could not write): before the change is visible it is refused,
-//! after that it is *uncertain*.
+//! A flush that fails is never tried again as if it could succeed (the kernel drops what it could not
+//! write): before the change is visible it is refused, after that it is *uncertain*.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
@@ -27,6 +29,7 @@ use rustix::io::Errno;
 use super::change::Change;
 use super::error::StoreError;
 use super::root::Parents;
+use super::touched::Touched;
 use super::{Store, disk};
 
 /// Directories whose entries are known to be durable; more are forgotten all at once, which costs a
@@ -41,114 +44,125 @@ const MANY: usize = 4;
 const FAIR: Duration = Duration::from_millis(50);
 const FAIR_EACH: Duration = Duration::from_micros(200);
 
-/// Groups that are flushed one by one after `syncfs` was slow.
+/// Flushes for which it is not tried again after that.
 const SLOW_GROUPS: usize = 64;
-
-/// The directories that a group of changes touched.
-#[derive(Debug)]
-pub(super) struct Touched {
-    ignored: bool,
-    directories: BTreeMap<Box<[u8]>, Rc<OwnedFd>>,
-    everything: bool,
-    /// What the change that is being applied has touched.
-    latest: Vec<Box<[u8]>>,
-}
-
-impl Touched {
-    /// For changes that nobody waits for the disk with.
-    pub(super) fn ignored() -> Self {
-        Self { ignored: true, ..Self::new() }
-    }
-
-    fn new() -> Self {
-        Self { ignored: false, directories: BTreeMap::new(), everything: false, latest: Vec::new() }
-    }
-
-    /// The attributes of a directory or file changed: the same, since it may be new itself and its own
-    /// entry not durable yet.
-    pub(super) fn attributes(&mut self, name: &[u8], handle: &Rc<OwnedFd>) {
-        self.directory(name, handle);
-    }
-
-    /// The entries of a directory (empty: the root) changed.
-    pub(super) fn directory(&mut self, name: &[u8], handle: &Rc<OwnedFd>) {
-        if self.ignored {
-            return;
-        }
-        self.latest.push(name.into());
-        if !self.directories.contains_key(name) {
-            self.directories.insert(name.into(), Rc::clone(handle));
-        }
-    }
-
-    /// Something changed that can't be flushed alone.
-    pub(super) fn everything(&mut self) {
-        self.everything = true;
-        self.latest.push(Box::default());
-    }
-}
 
 /// Makes groups of changes durable.
 #[derive(Debug)]
 pub(crate) struct Committing<'a> {
     store: &'a Store,
     parents: Parents,
+    /// The group before, whose names are flushed next.
+    visible: Visible,
     /// By name, directories whose own entry is durable.
     known: HashMap<Box<[u8]>, Identity>,
     many: usize,
-    /// Groups for which `syncfs` is not tried.
+    /// Flushes for which `syncfs` is not tried.
     slow: usize,
+}
+
+/// What became of a change, and the directories that it touched.
+type Outcome = (Result<(), StoreError>, Vec<Box<[u8]>>);
+
+/// A group whose changes are visible and not known to be durable.
+#[derive(Debug, Default)]
+struct Visible {
+    results: Vec<Outcome>,
+    /// Directories to be flushed.
+    needed: BTreeMap<Box<[u8]>, Rc<OwnedFd>>,
+    /// Those of them whose own entry is durable then.
+    new: Vec<(Box<[u8]>, Identity)>,
+    /// Something is to be flushed that has no handle.
+    everything: bool,
+}
+
+/// A group of changes that are not visible yet.
+#[derive(Debug)]
+pub(crate) struct Group {
+    changes: Vec<Change>,
+    /// What came of it if the whole file system was flushed.
+    flushed: Option<Result<(), Errno>>,
 }
 
 impl<'a> Committing<'a> {
     /// At the start nothing is known of any directory.
     pub(crate) fn new(store: &'a Store) -> Self {
-        Self { store, parents: store.parents(), known: HashMap::new(), many: MANY, slow: 0 }
-    }
-
-    /// As [`new`](Self::new), with `syncfs` for every group.
-    #[cfg(test)]
-    pub(super) fn at_once(store: &'a Store) -> Self {
-        Self { many: 1, ..Self::new(store) }
-    }
-
-    /// Carries out all changes; each has its own result.
-    pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Vec<Result<(), StoreError>> {
-        self.slow = self.slow.saturating_sub(1);
-        let files = changes.iter().filter(|change| change.is_file()).count();
-        let at_once = self.all_at_once(files);
-        let failures = self.store.flush_failures.load(Ordering::Acquire);
-        if at_once.is_none() {
-            changes.iter().for_each(Change::start_writeback);
+        Self {
+            store,
+            parents: store.parents(),
+            visible: Visible::default(),
+            known: HashMap::new(),
+            many: MANY,
+            slow: 0,
         }
+    }
+
+    /// As [`new`](Self::new), with `syncfs` for so many files or directories.
+    #[cfg(test)]
+    pub(super) fn at_once(store: &'a Store, many: usize) -> Self {
+        Self { many, ..Self::new(store) }
+    }
+
+    /// Makes durable what the group before has made visible, and tells what became of each of its
+    /// changes. The next group is for [`apply`](Self::apply) and may be empty; its files are flushed in
+    /// the same go if that is how it is done.
+    pub(crate) fn flush(&mut self, next: Vec<Change>) -> (Vec<Result<(), StoreError>>, Group) {
+        self.slow = self.slow.saturating_sub(1);
+        let before = std::mem::take(&mut self.visible);
+        let files = next.iter().filter(|change| change.is_file()).count();
+        let flushed = if before.everything {
+            Some(self.flush_file_system())
+        } else {
+            self.all_at_once(files + before.needed.len())
+        };
+        if flushed.is_none() {
+            next.iter().for_each(Change::start_writeback);
+        }
+        let failed = match flushed {
+            Some(result) => Failed { all: result.err(), ..Failed::default() },
+            None => Failed::one_by_one(&before.needed),
+        };
+        self.learn(before.new, &failed);
+        let results = before.results.into_iter().map(|(result, directories)| {
+            result.and_then(|()| directories.iter().try_for_each(|name| failed.check(name)))
+        });
+        (results.collect(), Group { changes: next, flushed })
+    }
+
+    /// Makes a group visible; what became of it is told by the next [`flush`](Self::flush).
+    pub(crate) fn apply(&mut self, Group { changes, flushed }: Group) {
+        let failures = self.store.flush_failures.load(Ordering::Acquire);
         // Everything is flushed before anything becomes visible.
-        let flushed: Vec<_> = changes
-            .into_iter()
-            .map(|mut change| match &at_once {
-                Some(Err(errno)) if change.is_file() => Err(group(*errno)),
-                Some(Ok(())) if change.is_file() && !change.must_be_asked(failures) => Ok(change),
-                _ => change.sync().map(|()| change),
-            })
-            .collect();
+        let ready = changes.into_iter().map(|mut change| match &flushed {
+            Some(Err(errno)) if change.is_file() => Err(group(*errno)),
+            Some(Ok(())) if change.is_file() && !change.must_be_asked(failures) => Ok(change),
+            _ => change.sync().map(|()| change),
+        });
+        let ready: Vec<_> = ready.collect();
         let mut touched = Touched::new();
-        let applied: Vec<_> = flushed
-            .into_iter()
-            .map(|change| {
-                let result = change.and_then(|change| {
-                    change.apply_guarded(self.store, &self.parents, &mut touched)
-                });
-                (result, std::mem::take(&mut touched.latest))
-            })
-            .collect();
-        let failed = self.sync(touched);
+        let results = ready.into_iter().map(|change| {
+            let result = change
+                .and_then(|change| change.apply_guarded(self.store, &self.parents, &mut touched));
+            (result, touched.take_latest())
+        });
+        let results = results.collect();
+        let mut visible = Visible { results, everything: touched.everything, ..Visible::default() };
+        if !visible.everything {
+            for (name, handle) in &touched.directories {
+                visible.everything |= !self.climb(name, Rc::clone(handle), &mut visible);
+            }
+            visible.needed.extend(touched.directories);
+        }
         self.parents.clear();
-        applied
-            .into_iter()
-            .map(|(result, directories)| match result {
-                Ok(()) => directories.iter().try_for_each(|directory| failed.check(directory)),
-                refused => refused,
-            })
-            .collect()
+        self.visible = visible;
+    }
+
+    /// Carries a group out, alone; each change has its own result.
+    #[cfg(test)]
+    pub(super) fn commit(&mut self, changes: Vec<Change>) -> Vec<Result<(), StoreError>> {
+        let (_, group) = self.flush(changes);
+        self.apply(group);
+        self.flush(Vec::new()).0
     }
 
     /// Flushes the whole file system, if that is better for so many files or directories.
@@ -172,59 +186,25 @@ impl<'a> Committing<'a> {
         result
     }
 
-    /// Flushes what was touched, and the way to it from the root.
-    fn sync(&mut self, touched: Touched) -> Failed {
-        let mut failed = Failed::default();
-        if touched.everything
-            && let Err(errno) = self.flush_file_system()
-        {
-            failed.all = Some(errno);
-            return failed;
-        }
-        let mut needed = touched.directories;
-        let mut new = Vec::new();
-        let mut sure = true;
-        for (name, handle) in needed.clone() {
-            sure &= self.climb(&name, handle, &mut needed, &mut new);
-        }
-        let at_once =
-            if sure { self.all_at_once(needed.len()) } else { Some(self.flush_file_system()) };
-        if let Some(Err(errno)) = at_once {
-            failed.all = Some(errno);
-            return failed;
-        }
-        for (name, handle) in needed.iter().filter(|_| at_once.is_none()) {
-            if let Err(errno) = disk::sync_directory(handle) {
-                let shown = String::from_utf8_lossy(name);
-                tracing::error!(directory = %shown, %errno, "could not flush a directory");
-                failed.directories.insert(name.clone());
-                failed.errno = Some(errno);
-            }
-        }
+    /// Directories whose entry is durable now.
+    fn learn(&mut self, mut new: Vec<(Box<[u8]>, Identity)>, failed: &Failed) {
         if self.known.len() + new.len() > KNOWN {
             self.known.clear();
         }
         new.retain(|(name, _)| failed.check(name).is_ok());
         self.known.extend(new);
-        failed
     }
 
     /// Adds the directories above `name` up to the first whose entry is durable. `false` if one can't
     /// be had.
-    fn climb(
-        &self,
-        name: &[u8],
-        mut handle: Rc<OwnedFd>,
-        needed: &mut BTreeMap<Box<[u8]>, Rc<OwnedFd>>,
-        new: &mut Vec<(Box<[u8]>, Identity)>,
-    ) -> bool {
+    fn climb(&self, name: &[u8], mut handle: Rc<OwnedFd>, visible: &mut Visible) -> bool {
         let mut name = name;
         while !name.is_empty() {
             let Ok(identity) = identity(&handle) else { return false };
             if self.known.get(name) == Some(&identity) {
                 return true;
             }
-            new.push((name.into(), identity));
+            visible.new.push((name.into(), identity));
             name = above(name);
             let parent = match self.parents.existing(name) {
                 Ok(parent) => parent,
@@ -232,7 +212,7 @@ impl<'a> Committing<'a> {
                 Err(StoreError::NotFound { .. }) => return true,
                 Err(_) => return false,
             };
-            needed.entry(name.into()).or_insert_with(|| Rc::clone(&parent));
+            visible.needed.entry(name.into()).or_insert_with(|| Rc::clone(&parent));
             handle = parent;
         }
         true
@@ -261,6 +241,20 @@ struct Failed {
 }
 
 impl Failed {
+    /// Flushes directories one by one.
+    fn one_by_one(directories: &BTreeMap<Box<[u8]>, Rc<OwnedFd>>) -> Self {
+        let mut failed = Self::default();
+        for (name, handle) in directories {
+            if let Err(errno) = disk::sync_directory(handle) {
+                let shown = String::from_utf8_lossy(name);
+                tracing::error!(directory = %shown, %errno, "could not flush a directory");
+                failed.directories.insert(name.clone());
+                failed.errno = Some(errno);
+            }
+        }
+        failed
+    }
+
     /// Whether what changed in this directory is durable: it and all above it are.
     fn check(&self, directory: &[u8]) -> Result<(), StoreError> {
         if let Some(errno) = self.all {

@@ -30,6 +30,7 @@ mod staged;
 mod staging;
 mod swap;
 mod sweep;
+mod touched;
 mod trash;
 mod version;
 

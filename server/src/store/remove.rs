@@ -5,8 +5,8 @@ use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
 use super::error::StoreError;
-use super::group::Touched;
 use super::root::Parents;
+use super::touched::Touched;
 use super::{Store, disk};
 
 impl Store {

@@ -10,10 +10,10 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::StoreError;
-use super::group::Touched;
 use super::journal::{self, Committing, HeldPart, Record};
 use super::partial::{Key, Partial, journal_name};
 use super::root::Parents;
+use super::touched::Touched;
 use super::{Store, disk};
 
 /// Bytes of parts from another boot that are read and compared when an upload goes on; parts over

@@ -10,9 +10,9 @@ use rustix::io::Errno;
 
 use super::attributes::times;
 use super::error::StoreError;
-use super::group::Touched;
 use super::root::Parents;
 use super::staging::Place;
+use super::touched::Touched;
 use super::{Store, disk};
 
 /// A file under way. Dropping it removes it.

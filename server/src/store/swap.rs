@@ -9,8 +9,8 @@ use rustix::io::Errno;
 
 use super::attributes::{kept, times};
 use super::error::StoreError;
-use super::group::Touched;
 use super::root::Parents;
+use super::touched::Touched;
 use super::version::{BACK, PREVIOUS, State, Version, done, present, settle};
 use super::{Store, disk};
 
