@@ -18,8 +18,8 @@ use crate::large::Large;
 pub use item::{Abort, Item, Kind, Listing, Stated, Task};
 use state::State;
 
-/// Batches that wait for each connection at most.
-const BATCHES: usize = 4;
+/// Items that wait for each connection, but for one batch.
+const QUEUED: usize = 1024;
 
 /// Items handed to a connection at once.
 pub const BATCH: usize = 32;
@@ -42,6 +42,7 @@ pub struct Work {
     /// Large files with parts to hash; looked at without the lock.
     held: AtomicUsize,
     stopped: AtomicBool,
+    /// Items at which the walk waits.
     capacity: usize,
 }
 
@@ -64,7 +65,7 @@ impl Work {
             urgent: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
-            capacity: BATCHES * connections,
+            capacity: QUEUED * connections,
         }
     }
 
@@ -87,13 +88,14 @@ impl Work {
             return Ok(());
         }
         let mut state = self.state();
-        while state.batches.len() >= self.capacity && !self.is_stopped() {
+        while state.queued >= self.capacity && !self.is_stopped() {
             state = self.wait(state);
         }
         if self.is_stopped() {
             return Err(Stopped);
         }
         state.open += batch.len();
+        state.queued += batch.len();
         state.batches.push_back(batch);
         state.wake(false);
         Ok(())
@@ -141,7 +143,7 @@ impl Work {
         let taken = match urgent {
             Some(task) => Some(Taken::Task(task)),
             None if has_items => None,
-            None => state.batches.pop_front().map(Taken::Batch),
+            None => state.take_batch().map(Taken::Batch),
         };
         if let Some(Taken::Batch(_)) = taken {
             self.changed.notify_all();
@@ -267,6 +269,7 @@ impl Work {
         let mut state = self.state();
         for batch in items.chunks(BATCH).rev() {
             state.batches.push_front(batch.to_vec());
+            state.queued += batch.len();
         }
         if let Some((_, idle)) = state.wakers.get_mut(number) {
             *idle = false;

@@ -61,8 +61,8 @@ pub const MAX_MODE: u32 = 0o7777;
 pub const NANOS_PER_SECOND: u32 = 1_000_000_000;
 
 /// Unanswered requests that a server of this crate's version allows on one connection: enough for
-/// 10,000 small files in three round trips over four connections.
-pub const WINDOW_REQUESTS: u64 = 1024;
+/// most directories in one go, and for 10,000 small files in one round trip over four connections.
+pub const WINDOW_REQUESTS: u64 = 4096;
 
 /// Bytes of unanswered bodies that a server of this crate's version allows on one connection.
 pub const WINDOW_BYTES: u64 = 32 * 1024 * 1024;

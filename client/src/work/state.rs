@@ -14,6 +14,8 @@ use crate::large::Large;
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) batches: VecDeque<Vec<Item>>,
+    /// Items in them.
+    pub(super) queued: usize,
     pub(super) urgent: VecDeque<Task>,
     /// Large files that may have parts left to send.
     pub(super) large: Vec<Arc<Large>>,
@@ -47,6 +49,13 @@ impl State {
                 }
             }
         }
+    }
+
+    /// The next new items.
+    pub(super) fn take_batch(&mut self) -> Option<Vec<Item>> {
+        let batch = self.batches.pop_front()?;
+        self.queued -= batch.len();
+        Some(batch)
     }
 
     /// The next task that goes before new items.

@@ -36,6 +36,9 @@ use outbox::Outbox;
 /// Bytes that one turn may read before other connections have theirs.
 const TURN_BYTES: usize = 4 * 1024 * 1024;
 
+/// The same while a new directory is filled: what comes for it after the turn costs more.
+const FILLING_BYTES: usize = 4 * TURN_BYTES;
+
 /// Bytes that are read and thrown away after a refusal that ends the connection.
 const DRAIN_BYTES: usize = 64 * 1024 * 1024;
 
@@ -156,7 +159,7 @@ impl Connection {
 
     /// Runs until there is nothing to do or others are due.
     pub(crate) fn turn(&mut self, worker: &mut Worker<'_>) -> Next {
-        let mut left = TURN_BYTES;
+        let mut left = FILLING_BYTES;
         self.enter_version(worker);
         let next = loop {
             match self.step(worker, &mut left) {
@@ -236,7 +239,7 @@ impl Connection {
             Phase::Open if self.is_fenced() => return self.end(fence::refusal()),
             _ if self.outbox.is_full() => return Step::Wait(Interest::WRITE),
             Phase::Open | Phase::InputEnded if !self.checks.is_empty() => {
-                if *left == 0 {
+                if self.had_its_share(*left) {
                     // A socket is nearly always writable, so this connection's next turn comes soon.
                     return Step::Wait(Interest::WRITE);
                 }
@@ -253,7 +256,7 @@ impl Connection {
             return self.take(&mut &rest[..], false, worker);
         }
         let waiting = if self.outbox.is_empty() { Interest::READ } else { Interest::BOTH };
-        if *left == 0 {
+        if self.had_its_share(*left) {
             return Step::Wait(waiting);
         }
         let mut buffer = std::mem::take(&mut worker.buffer);
@@ -297,6 +300,11 @@ impl Connection {
                 shared.publications.leave(&haul.client, version);
             }
         }
+    }
+
+    /// Whether the turn has read as much as it may, if so much is left at most.
+    fn had_its_share(&self, left: usize) -> bool {
+        left == 0 || (left <= FILLING_BYTES - TURN_BYTES && self.fresh.is_empty())
     }
 
     /// Whether the peer waits for something that is not in the outbox yet.
