@@ -210,6 +210,12 @@ impl ConnectionError {
             | Self::Stopped => false,
         }
     }
+
+    /// Whether the server has too much to do, or something else with the same directory.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Ended(refusal) if refusal.code == Code::Busy)
+    }
 }
 
 /// What to do when the server is lost for good.

@@ -1,6 +1,6 @@
 //! One of a run's connections, through all its losses: connects, works, and connects again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::backoff;
 use crate::connect::connect;
@@ -9,6 +9,10 @@ use crate::error::ConnectionError;
 use crate::poller::Poller;
 use crate::transfer::Run;
 use crate::work::Item;
+
+/// How long a server that is busy when the run begins is asked again. It may not have noticed yet that the run
+/// before this one has ended, which was about the same directory.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// A place for a connection, with a number of its own at the server.
 #[derive(Debug)]
@@ -40,6 +44,7 @@ pub fn run(run: &Run<'_>, slot: usize) -> Result<(), ConnectionError> {
 impl Slot<'_> {
     fn live(mut self, poller: &mut Poller) -> Result<(), ConnectionError> {
         let run = self.run;
+        let begun = Instant::now();
         loop {
             let error = match self.connection(poller) {
                 Ok(()) => return Ok(()),
@@ -47,9 +52,16 @@ impl Slot<'_> {
                 Err(ConnectionError::Stopped) if !run.work.is_stopped() => return Ok(()),
                 Err(error) => error,
             };
-            // A user who has mistyped the address wants to know at once.
-            if run.work.is_stopped() || !run.is_reached() {
+            if run.work.is_stopped() {
                 return Err(error);
+            }
+            // A user who has mistyped the address wants to know at once.
+            if !run.is_reached() {
+                if !error.is_busy() || begun.elapsed() >= BUSY {
+                    return Err(error);
+                }
+                self.pause(poller)?;
+                continue;
             }
             // Everything has been answered before it was lost.
             if run.work.is_finished() {

@@ -12,7 +12,6 @@ use assert_cmd::Command;
 use serde_json::Value;
 
 use crate::binaries;
-use crate::eventually;
 use crate::setting::{Setting, last};
 
 impl Setting {
@@ -25,11 +24,7 @@ impl Setting {
 
     /// Publishes, and returns the summary.
     pub fn published(&self, words: &[&str]) -> Value {
-        let before = self.server.sockets().unwrap();
-        let done = self.publish(words).arg("--json").assert().success();
-        // Until then the directory is busy.
-        eventually("the server has noticed", || self.server.sockets().unwrap() <= before);
-        last(&done.get_output().stdout)
+        last(&self.publish(words).arg("--json").assert().success().get_output().stdout)
     }
 
     /// The same, without waiting for it.

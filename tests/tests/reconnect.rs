@@ -308,6 +308,24 @@ fn refusal_of_the_connection_ends_the_run_only_if_trying_again_is_no_use() {
     }
 }
 
+/// Such as one that has not noticed yet that the run before has ended.
+#[test]
+fn server_that_is_busy_when_a_run_begins_is_asked_again() {
+    let (fake, source) = (Fake::start().unwrap(), one_file("a"));
+    let haul = put(source.path(), &["a", &fake.address().unwrap(), "--connections", "1"]);
+    for _ in 0..2 {
+        let mut peer = fake.accept().unwrap();
+        assert_eq!(peer.receive().unwrap().0["cmd"], "hello");
+        peer.send(&refusal(&json!(0), "busy", true), b"").unwrap();
+    }
+    let (mut peer, _) = fake.greet().unwrap();
+    assert_eq!(peer.receive().unwrap().0["filename"], "a");
+    peer.send(&json!({"ack": 1}), b"").unwrap();
+    let output = haul.wait_with_output().unwrap();
+    exits(&output, 0);
+    assert_eq!(text(&output.stderr), "");
+}
+
 /// Whatever breaks every connection that it is sent on is given up; the others arrive.
 #[test]
 fn file_that_breaks_every_connection_fails_and_is_named() {
