@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use anyhow::Context;
 use serde::Serialize;
 
 use super::chart;
@@ -29,6 +30,8 @@ struct Machine {
     cores: usize,
     memory_kib: u64,
     kernel: String,
+    /// How it bounds what is on its way, for whoever doesn't choose (tcp(7)).
+    tcp: String,
 }
 
 /// One peer's figures of one workload.
@@ -54,12 +57,18 @@ impl Report {
             let value = text.lines().find_map(|line| line.strip_prefix(key)?.split(':').nth(1));
             Ok(value.unwrap_or("?").trim().to_owned())
         };
+        let setting = |name: &str| -> anyhow::Result<String> {
+            let path = Path::new("/proc/sys").join(name);
+            let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            Ok(text.trim().to_owned())
+        };
         let memory = line("/proc/meminfo", "MemTotal")?;
         let machine = Machine {
             processor: line("/proc/cpuinfo", "model name")?,
             cores: std::thread::available_parallelism()?.get(),
             memory_kib: memory.split(' ').next().unwrap_or_default().parse()?,
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
+            kernel: setting("kernel/osrelease")?,
+            tcp: setting("net/ipv4/tcp_congestion_control")?,
         };
         let git = Command::new("git").args(["describe", "--always", "--dirty"]).output()?;
         let commit = String::from_utf8(git.stdout)?.trim().to_owned();
@@ -76,11 +85,12 @@ impl Report {
     pub(crate) fn write(&self, directory: &Path) -> anyhow::Result<()> {
         let machine = &self.machine;
         let mut text = format!(
-            "{}, {} cores, {} GiB, Linux {}; commit {}; medians of {} rounds (least to most)\n",
+            "{}, {} cores, {} GiB, Linux {}, TCP {}; commit {}; medians of {} rounds (least to most)\n",
             machine.processor,
             machine.cores,
             machine.memory_kib >> 20,
             machine.kernel,
+            machine.tcp,
             self.commit,
             self.rounds,
         );
