@@ -60,6 +60,8 @@ impl Slot<'_> {
                 if !error.is_busy() || begun.elapsed() >= BUSY {
                     return Err(error);
                 }
+                // Each time a line in the server's log.
+                self.attempts += 1;
                 self.pause(poller)?;
                 continue;
             }
