@@ -132,6 +132,37 @@ fn late_writer_after_commit() {
     assert_eq!(fs::read(server.root().join("dir/large")).unwrap(), large.bytes);
 }
 
+/// However it is cut on its way; and what has come is written also if nothing follows.
+#[test]
+fn part_in_pieces_is_the_same() {
+    let (server, large) = (server(), Large::new(0));
+    let mut upload = Upload::open(&server, &large).unwrap();
+    upload.id += 1;
+    let header = json!({
+        "cmd": "part", "id": upload.id, "length": PART, "upload": upload.token, "offset": 0,
+        "cv": large.cvs[0],
+    });
+    let bytes = frame(&header, large.part(0));
+    let before = bytes.len() - PART;
+    let partials = server.partials().unwrap();
+    let path = server.root().join(".haul/partials").join(&partials[0]);
+    let mut sent = 0;
+    for piece in [1, 70, 16_384, 50_000, 3, 261_967, 1, 262_144, 400_001] {
+        let end = (sent + piece).min(bytes.len());
+        upload.peer.stream.write_all(&bytes[sent..end]).unwrap();
+        sent = end;
+        let body = sent.saturating_sub(before) as u64;
+        eventually("what was sent is written", || fs::metadata(&path).unwrap().len() == body);
+    }
+    upload.peer.stream.write_all(&bytes[sent..]).unwrap();
+    assert_eq!(upload.peer.receive().unwrap().0["ack"], upload.id);
+    for index in 1..3 {
+        upload.good(&large, index).unwrap();
+    }
+    upload.commit(&large.digest).unwrap();
+    assert_eq!(fs::read(server.root().join("dir/large")).unwrap(), large.bytes);
+}
+
 #[test]
 fn tokens_that_nobody_was_given_are_unknown() {
     let (server, large) = (server(), Large::new(0));

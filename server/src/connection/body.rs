@@ -21,6 +21,11 @@ use crate::writer::PartWriter;
 const WAITS: u64 = 128 * 1024;
 const _: () = assert!(WAITS <= buffer::LEN as u64);
 
+/// Bytes that BLAKE3 hashes side by side: 16 chunks of 1 KiB (with AVX-512; fewer with less), the first of them at
+/// a multiple of that. What is cut elsewhere has the chunks around the cut hashed one by one, which costs a fifth of
+/// the speed when 256 KiB come at once (measured). It is whole pages, too.
+const WIDE: u64 = 16 * 1024;
+
 /// The receiver of the body that comes now.
 #[derive(Debug)]
 pub(super) enum Sink {
@@ -48,16 +53,24 @@ impl Sink {
         }
     }
 
-    /// Whether these are the first bytes of a body that is small enough to wait for the others, which are not
-    /// here.
-    pub(super) fn waits(&self, input: &[u8]) -> bool {
-        let length = match self {
-            Self::File(file) if file.stream.is_none() => file.size,
-            Self::Bundle(bundle) if bundle.is_empty() => bundle.length,
-            _ => return false,
-        };
-        !input.is_empty() && (input.len() as u64) < length && length <= WAITS
+    /// How many of these bytes it takes now, when `left` are to come, others of them soon: none of a body that is
+    /// small enough to wait for all; of a larger one, as many as let the next ones be hashed at full speed.
+    pub(super) fn takes(&self, input: &[u8], left: u64) -> usize {
+        let len = input.len();
+        match self {
+            _ if len as u64 >= left => len,
+            Self::File(file) if file.stream.is_none() && file.size <= WAITS => 0,
+            Self::Bundle(bundle) if bundle.is_empty() && bundle.length <= WAITS => 0,
+            Self::File(_) | Self::Part { .. } => wide(self.offset(), len),
+            _ => len,
+        }
     }
+}
+
+/// How many of `len` bytes at `offset` end at a multiple of [`WIDE`].
+fn wide(offset: u64, len: usize) -> usize {
+    let beyond = (offset + len as u64) % WIDE;
+    len.saturating_sub(usize::try_from(beyond).unwrap_or(0))
 }
 
 impl Connection {
@@ -232,6 +245,28 @@ impl Connection {
         self.outbox.push_with(&Answer::Answered { id, length: body.len() as u64, reply }, body);
         if let Dialect::Haul(haul) = &mut self.dialect {
             haul.responder.told(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_end_where_the_next_ones_are_hashed_side_by_side() {
+        for (offset, len, taken) in [
+            (0, 0, 0),
+            (0, 16_383, 0),
+            (0, 16_384, 16_384),
+            (0, 262_144 - 177, 245_760),
+            (245_760, 262_144, 262_144),
+            // Nothing more had come, so it was cut elsewhere; from there on it is right again.
+            (100_000, 262_144, 260_448),
+            (100_000, 14_000, 0),
+            (u64::from(u32::MAX), 16_385, 16_385),
+        ] {
+            assert_eq!(wide(offset, len), taken, "{len} bytes at {offset}");
         }
     }
 }

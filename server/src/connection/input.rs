@@ -15,8 +15,8 @@ impl Connection {
         step
     }
 
-    /// Decodes all bytes of one read; what comes when the outbox is full is kept for later. With `wait`, the first
-    /// bytes of a small body are left in `input`, to be decoded together with the others.
+    /// Decodes all bytes of one read; what comes when the outbox is full is kept for later. With `wait`, bytes of a
+    /// body that had better be taken together with those behind them are left in `input`.
     pub(super) fn take(&mut self, input: &mut &[u8], wait: bool, worker: &mut Worker<'_>) -> Step {
         if let Phase::Draining { left, .. } = &mut self.phase {
             *left = left.saturating_sub(input.len());
@@ -32,10 +32,17 @@ impl Connection {
                 self.rest = std::mem::take(input).to_vec();
                 break;
             }
-            if wait && self.sink.waits(input) {
-                break;
+            let mut now = *input;
+            if wait && let Some(left) = self.decoder.body_left() {
+                now = &now[..self.sink.takes(now, left)];
+                if now.is_empty() && !ends {
+                    break;
+                }
             }
-            match self.decoder.decode(input) {
+            let given = now.len();
+            let event = self.decoder.decode(&mut now);
+            *input = &input[given - now.len()..];
+            match event {
                 Ok(Some(Event::Header(header))) => self.header(header, worker),
                 Ok(Some(Event::Body(bytes))) => self.body(bytes, worker),
                 Ok(Some(Event::End)) => self.body_end(worker),
