@@ -139,11 +139,14 @@ impl Work {
     /// nothing now; a connection without items is woken when there is.
     pub fn take(&self, number: usize, has_items: bool) -> Option<Taken> {
         let mut state = self.state();
-        let urgent = state.take_urgent();
-        let taken = match urgent {
+        let task = state.take_urgent().or_else(|| state.take_part(number, false));
+        let taken = match task {
             Some(task) => Some(Taken::Task(task)),
             None if has_items => None,
-            None => state.take_batch().map(Taken::Batch),
+            None => state
+                .take_batch()
+                .map(Taken::Batch)
+                .or_else(|| state.take_part(number, true).map(Taken::Task)),
         };
         if let Some(Taken::Batch(_)) = taken {
             self.changed.notify_all();
@@ -213,12 +216,12 @@ impl Work {
     /// A large file has been opened, or has parts to send again: by everyone.
     pub fn add_large(&self, large: Arc<Large>) {
         let mut state = self.state();
-        let State { large: to_send, held: to_hash, .. } = &mut *state;
-        let to_hash = large.has_held().then_some(to_hash);
-        for list in [Some(to_send), to_hash].into_iter().flatten() {
-            if !list.iter().any(|known| Arc::ptr_eq(known, &large)) {
-                list.push(Arc::clone(&large));
-            }
+        let same = |known: &Arc<Large>| Arc::ptr_eq(known, &large);
+        if !state.large.iter().any(|(known, _)| same(known)) {
+            state.large.push((Arc::clone(&large), None));
+        }
+        if large.has_held() && !state.held.iter().any(same) {
+            state.held.push(Arc::clone(&large));
         }
         self.hint(&state);
         state.wake(true);
@@ -274,6 +277,10 @@ impl Work {
         if let Some((_, idle)) = state.wakers.get_mut(number) {
             *idle = false;
         }
+        for (_, sender) in &mut state.large {
+            sender.take_if(|sender| *sender == number);
+        }
+        self.hint(&state);
         state.wake(true);
     }
 

@@ -17,8 +17,8 @@ pub(super) struct State {
     /// Items in them.
     pub(super) queued: usize,
     pub(super) urgent: VecDeque<Task>,
-    /// Large files that may have parts left to send.
-    pub(super) large: Vec<Arc<Large>>,
+    /// Large files that may have parts left to send, and the connection that does.
+    pub(super) large: Vec<(Arc<Large>, Option<usize>)>,
     /// Large files that may have parts left to hash, because the server holds them.
     pub(super) held: Vec<Arc<Large>>,
     /// Large files under way, from before they are opened until they are settled.
@@ -65,16 +65,24 @@ impl State {
             let (_, item) = self.delayed.swap_remove(at);
             self.urgent.push_back(Task::Item(item));
         }
-        if let Some(task) = self.urgent.pop_front() {
-            return Some(task);
-        }
-        while let Some(large) = self.large.first() {
+        self.urgent.pop_front()
+    }
+
+    /// A part of a large file: of one that connection `number` sends or nobody does; of `any` if it has
+    /// nothing else to do. The kernel lets one write to a file at a time, so two connections with parts of
+    /// the same file wait for each other at the server.
+    pub(super) fn take_part(&mut self, number: usize, any: bool) -> Option<Task> {
+        loop {
+            let of = |wanted| self.large.iter().position(|(_, sender)| *sender == wanted);
+            let others = || (any && !self.large.is_empty()).then_some(0);
+            let at = of(Some(number)).or_else(|| of(None)).or_else(others)?;
+            let (large, sender) = &mut self.large[at];
             if let Some(index) = large.take() {
+                sender.get_or_insert(number);
                 return Some(Task::Part(Arc::clone(large), index));
             }
-            self.large.remove(0);
+            self.large.remove(at);
         }
-        None
     }
 
     /// Lets items go that wait for everything else: directories first, because they may be why the
@@ -89,5 +97,64 @@ impl State {
             std::mem::take(&mut self.last).into_iter().partition(|item| directory(item) == any);
         self.last = later;
         self.urgent.extend(now.into_iter().map(Task::Item));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env::current_exe;
+
+    use haul_protocol::{Bitmap, Geometry, Name, Token};
+
+    use super::*;
+    use crate::source::Source;
+    use crate::sync::Links;
+    use crate::work::Work;
+
+    /// Of two parts.
+    fn large(name: &[u8]) -> Arc<Large> {
+        let path = current_exe().unwrap();
+        let source = Source::open(&path, Links::Copy).unwrap();
+        let item = Item::new(path, Name::parse(name).unwrap(), Kind::File);
+        let (geometry, held) = (Geometry::new(2048, 1024).unwrap(), Bitmap::new());
+        Arc::new(Large::new(
+            item,
+            source,
+            Token::parse(&"0".repeat(32)).unwrap(),
+            geometry,
+            held,
+            0,
+        ))
+    }
+
+    fn part(task: Option<Task>) -> Option<(String, usize)> {
+        match task? {
+            Task::Part(large, index) => Some((large.item.name.to_string(), index)),
+            task => panic!("{task:?}"),
+        }
+    }
+
+    #[test]
+    fn large_file_is_sent_by_one_connection_while_others_have_something_else() {
+        let files = [b"a", b"b"].map(|name| (large(name), None));
+        let mut state = State { large: files.into(), ..State::default() };
+        let expected = |name: &str, index| Some((name.to_owned(), index));
+        assert_eq!(part(state.take_part(0, false)), expected("a", 0));
+        assert_eq!(part(state.take_part(1, false)), expected("b", 0));
+        assert_eq!(part(state.take_part(2, false)), None);
+        assert_eq!(part(state.take_part(2, true)), expected("a", 1));
+        assert_eq!(part(state.take_part(1, false)), expected("b", 1));
+        assert_eq!(part(state.take_part(0, true)), None);
+        assert!(state.large.is_empty());
+    }
+
+    #[test]
+    fn large_file_of_a_connection_that_is_lost_is_anybodys() {
+        let work = Work::new(2);
+        work.add_large(large(b"a"));
+        assert!(work.take(0, true).is_some());
+        assert!(work.take(1, true).is_none());
+        work.put_back(0, Vec::new());
+        assert!(work.take(1, true).is_some());
     }
 }
