@@ -41,6 +41,8 @@ pub(crate) struct Asked {
 pub(crate) enum What {
     /// A request that is acknowledged with others.
     Change(u64),
+    /// So many of them, each of which has its result.
+    Tree(Vec<u64>),
     /// A commit, answered by its id.
     Commit(u64),
     /// A classic put of this name, never answered.
@@ -66,7 +68,8 @@ impl Committer {
 
     /// Queues a change.
     pub(crate) fn add(&self, job: Job) {
-        self.0.add(job);
+        let results = job.change.results();
+        self.0.add(job, results);
     }
 
     /// Whether a connection must wait before it is read on; it is woken when there is room.
@@ -110,13 +113,22 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         } else {
             committer.0.take_now(MAX_GROUP)
         };
-        let (changes, to_tell): (Vec<Change>, Vec<ToTell>) =
-            group.into_iter().map(|job| (job.change, (job.asked, job.publishing))).unzip();
+        let (mut changes, mut to_tell) = (Vec::with_capacity(group.len()), Vec::new());
+        for Job { change, publishing, asked } in group {
+            changes.push(change);
+            match asked {
+                Some(Asked { connection, what: What::Tree(ids) }) => {
+                    let asked = |id| Asked { connection, what: What::Change(id) };
+                    to_tell.extend(ids.into_iter().map(|id| (Some(asked(id)), None)));
+                }
+                asked => to_tell.push((asked, publishing)),
+            }
+        }
         let (results, group) = committing.flush(changes);
         let durable = std::mem::replace(&mut visible, to_tell);
-        let jobs = durable.len();
+        let told = durable.len();
         tell(shared, results.into_iter().zip(durable));
-        for connection in committer.0.done(jobs) {
+        for connection in committer.0.done(told) {
             shared.wake(connection);
         }
         committing.apply(group);

@@ -8,7 +8,7 @@ use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError
 pub(crate) struct Queue<J> {
     state: Mutex<State<J>>,
     filled: Condvar,
-    /// Jobs that wait or are being done, for a look without the lock.
+    /// How much waits or is being done, for a look without the lock.
     unfinished: AtomicUsize,
     /// At so many it is full.
     max: usize,
@@ -30,7 +30,7 @@ impl<J> State<J> {
 }
 
 impl<J> Queue<J> {
-    /// Full at `max` unfinished jobs.
+    /// Full at an unfinished weight of `max`.
     pub(crate) fn new(max: usize) -> Self {
         Self {
             state: Mutex::new(State { jobs: Vec::new(), waiting: Vec::new(), stopped: false }),
@@ -44,10 +44,10 @@ impl<J> Queue<J> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a job, also if the queue is full.
-    pub(crate) fn add(&self, job: J) {
+    /// Adds a job of this weight, also if the queue is full.
+    pub(crate) fn add(&self, job: J, weight: usize) {
         let mut state = self.state();
-        self.unfinished.fetch_add(1, Ordering::Relaxed);
+        self.unfinished.fetch_add(weight, Ordering::Relaxed);
         state.jobs.push(job);
         if state.jobs.len() == 1 {
             self.filled.notify_one();
@@ -87,11 +87,11 @@ impl<J> Queue<J> {
         self.state().take(most)
     }
 
-    /// So many jobs are done; returns the keys of those who need not wait any more.
-    pub(crate) fn done(&self, jobs: usize) -> Vec<u64> {
+    /// So much is done; returns the keys of those who need not wait any more.
+    pub(crate) fn done(&self, weight: usize) -> Vec<u64> {
         let mut state = self.state();
-        let before = self.unfinished.fetch_sub(jobs, Ordering::Relaxed);
-        if before - jobs < self.max { std::mem::take(&mut state.waiting) } else { Vec::new() }
+        let before = self.unfinished.fetch_sub(weight, Ordering::Relaxed);
+        if before - weight < self.max { std::mem::take(&mut state.waiting) } else { Vec::new() }
     }
 
     /// Ends [`take`](Self::take) when everything has been taken.

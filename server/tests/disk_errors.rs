@@ -406,6 +406,47 @@ fn slow_flush_repeats_the_last_ack() {
     scenario.teardown();
 }
 
+/// Requests for a directory and three files in it.
+fn new_directory(first: u64) -> Vec<u8> {
+    let mkdir = Op::Mkdir { name: Name::parse(b"new").unwrap(), mode: Some(0o755), replace: false };
+    let mut out = Vec::new();
+    encode::request(first, 0, &mkdir, &mut out).unwrap();
+    for (id, name) in (first + 1..).zip(["new/a", "new/b", "new/c"]) {
+        let put = Op::Put {
+            name: Name::parse(name.as_bytes()).unwrap(),
+            size: 5,
+            digest: Digest::of(b"bytes"),
+            attributes: Attributes { mode: Some(0o644), mtime: Some(Mtime { s: 1, ns: 2 }) },
+        };
+        encode::request(id, 5, &put, &mut out).unwrap();
+        out.extend_from_slice(b"bytes");
+    }
+    out
+}
+
+/// Nothing of it is published: which of its files could not be flushed nobody knows.
+#[test]
+fn new_directory_that_cannot_be_flushed_is_not_published() {
+    let scenario = FailScenario::setup();
+    let setup = Setup::new("group");
+    let mut client = Client::connect(&setup);
+    fail::cfg("disk::syncfs", "1*return(EIO)").unwrap();
+    client.stream.write_all(&new_directory(1)).unwrap();
+    for expected in 1..=4 {
+        let (refused, _) = client.receive();
+        assert!(matches!(refused, Answer::Refused { id, .. } if id == expected), "{refused:?}");
+        assert_eq!(Client::code(&refused), "io");
+    }
+    assert!(!setup.root.path().join("new").exists());
+    assert_eq!(leftovers(setup.root.path()), 0);
+    client.stream.write_all(&new_directory(5)).unwrap();
+    while !matches!(client.receive().0, Answer::Ack(8)) {}
+    for name in ["new/a", "new/b", "new/c"] {
+        assert_eq!(setup.read(name), b"bytes", "{name}");
+    }
+    scenario.teardown();
+}
+
 /// A file that can't be written into a new directory is missing there, and only that one.
 #[test]
 fn no_room_in_a_new_directory_costs_that_file_only() {
@@ -413,24 +454,10 @@ fn no_room_in_a_new_directory_costs_that_file_only() {
     for (operation, code) in [("write", "no_space"), ("times", "no_space"), ("close", "io")] {
         let setup = Setup::named("none");
         let mut client = Client::connect(&setup);
-        let mkdir =
-            Op::Mkdir { name: Name::parse(b"new").unwrap(), mode: Some(0o755), replace: false };
-        let mut out = Vec::new();
-        encode::request(1, 0, &mkdir, &mut out).unwrap();
-        for (id, name) in (2..).zip(["new/a", "new/b", "new/c"]) {
-            let put = Op::Put {
-                name: Name::parse(name.as_bytes()).unwrap(),
-                size: 5,
-                digest: Digest::of(b"bytes"),
-                attributes: Attributes { mode: Some(0o644), mtime: Some(Mtime { s: 1, ns: 2 }) },
-            };
-            encode::request(id, 5, &put, &mut out).unwrap();
-            out.extend_from_slice(b"bytes");
-        }
         let error = if operation == "close" { "EIO" } else { "ENOSPC" };
         // In the new directory, and then where it belongs.
         fail::cfg(format!("disk::{operation}"), &format!("1*off->2*return({error})")).unwrap();
-        client.stream.write_all(&out).unwrap();
+        client.stream.write_all(&new_directory(1)).unwrap();
         let (refused, _) = client.receive();
         assert!(matches!(refused, Answer::Refused { id: 3, .. }), "{operation}: {refused:?}");
         assert_eq!(Client::code(&refused), code, "{operation}");

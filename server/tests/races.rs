@@ -145,8 +145,8 @@ fn every_job_is_handed_over_once_and_in_order() {
         let adder = {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
-                queue.add(("adder", 1));
-                queue.add(("adder", 2));
+                queue.add(("adder", 1), 1);
+                queue.add(("adder", 2), 1);
             })
         };
         let committer = {
@@ -164,7 +164,7 @@ fn every_job_is_handed_over_once_and_in_order() {
                 all
             })
         };
-        queue.add(("main", 1));
+        queue.add(("main", 1), 1);
         adder.join().unwrap();
         queue.stop();
         let all = committer.join().unwrap();
@@ -177,13 +177,13 @@ fn every_job_is_handed_over_once_and_in_order() {
 #[test]
 fn whoever_waits_for_room_is_woken() {
     loom::model(|| {
-        let queue = Arc::new(Queue::new(1));
-        queue.add(());
+        let queue = Arc::new(Queue::new(3));
+        queue.add((), 4);
         let committer = {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
                 let jobs = queue.take(1).unwrap();
-                queue.done(jobs.len())
+                queue.done(4 * jobs.len())
             })
         };
         let waits = queue.is_full(7);

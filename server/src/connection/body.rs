@@ -1,6 +1,5 @@
 //! Where the bytes of a body go.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use haul_protocol::{Answer, Refusal, Reply};
@@ -180,10 +179,10 @@ impl Connection {
             }
             return self.complete(what, result);
         };
+        self.pending += change.results();
         let asked = Some(Asked { connection: self.key, what });
         committer.add(Job { change, publishing, asked });
         drop(leave);
-        self.pending += 1;
     }
 
     /// The committer has done some of this connection's changes.
@@ -204,6 +203,8 @@ impl Connection {
             (What::Change(id), Ok(())) => self.done(id),
             (What::Commit(id), Ok(())) => self.answer(id, Reply::Done, &[]),
             (What::Change(id) | What::Commit(id), Err(refusal)) => self.refuse(id, refusal),
+            (What::Tree(ids), Ok(())) => ids.into_iter().for_each(|id| self.done(id)),
+            (What::Tree(ids), Err(refusal)) => self.refuse_all(ids, refusal),
             (What::Classic(name), Ok(())) => tracing::info!(peer = self.peer, name, "stored"),
             (What::Classic(name), Err(refusal)) => {
                 tracing::warn!(peer = self.peer, name, %refusal, "refused");
@@ -229,7 +230,8 @@ impl Connection {
 
     /// None of the requests of these ids is carried out. Only the first is told why at length: the message may
     /// repeat what the peer has sent.
-    pub(super) fn refuse_all(&mut self, mut ids: Range<u64>, refusal: Refusal) {
+    pub(super) fn refuse_all(&mut self, ids: impl IntoIterator<Item = u64>, refusal: Refusal) {
+        let mut ids = ids.into_iter();
         let short =
             Refusal { message: String::from("as the first of its bundle"), ..refusal.clone() };
         if let Some(first) = ids.next() {

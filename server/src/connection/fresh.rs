@@ -1,7 +1,7 @@
 //! New directories, which are filled before they appear: how requests get there and are told of it.
 //!
-//! Only where nobody waits for the disk (durability `none`), and only for one turn: before it ends, all
-//! is published, and acknowledged.
+//! Only for one turn: before it ends, all is published and acknowledged, or queued to be, if it must be
+//! durable.
 
 use haul_protocol::{LinkTarget, Mtime, Name, Refusal};
 
@@ -20,15 +20,13 @@ impl Connection {
         mode: Option<u32>,
         worker: &mut Worker<'_>,
     ) {
-        if worker.shared.committer.is_none() || self.version().is_some() {
-            let mut taken = worker.fresh.directory(&worker.parents, &name, mode);
-            if !taken {
-                self.publish_fresh(worker);
-                taken = worker.fresh.directory(&worker.parents, &name, mode);
-            }
-            if taken {
-                return self.wait_for_fresh(id);
-            }
+        let mut taken = worker.fresh.directory(&worker.parents, &name, mode);
+        if !taken {
+            self.publish_fresh(worker);
+            taken = worker.fresh.directory(&worker.parents, &name, mode);
+        }
+        if taken {
+            return self.wait_for_fresh(id);
         }
         let change = Change::Directory { name, mode, replace: false };
         self.submit(What::Change(id), change, None, worker);
@@ -97,7 +95,7 @@ impl Connection {
         self.pending += 1;
     }
 
-    /// Makes the tree visible, if there is one. What was asked for after it must not happen before it,
+    /// Makes the tree visible, if there is one, or queues it. What was asked for after it must not happen before it,
     /// so everything that the tree does not take, and that may be about what is in it, comes here first.
     pub(super) fn publish_fresh(&mut self, worker: &mut Worker<'_>) {
         if self.fresh.is_empty() {
@@ -105,6 +103,13 @@ impl Connection {
         }
         let Dialect::Haul(haul) = &self.dialect else { return };
         let ids = std::mem::take(&mut self.fresh);
+        if worker.shared.committer.is_some() && haul.version.is_none() {
+            self.pending -= ids.len();
+            if let Some(tree) = worker.fresh.take() {
+                self.submit(What::Tree(ids), Change::Tree(Box::new(tree)), None, worker);
+            }
+            return;
+        }
         let results: Vec<Result<(), Refusal>> = match haul.fence.enter() {
             Ok(_leave) => match self.version().map(|version| version.enter()).transpose() {
                 Err(refusal) => {

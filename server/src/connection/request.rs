@@ -124,15 +124,14 @@ impl Connection {
         op: Op,
         worker: &mut Worker<'_>,
     ) -> Result<Sink, Refusal> {
-        // All others may be about what is in there.
-        if !matches!(
-            op,
-            Op::Put { .. }
-                | Op::Bundle { .. }
-                | Op::Part { .. }
-                | Op::Mkdir { .. }
-                | Op::Symlink { .. }
-        ) {
+        // Those that are not named here may be about what is in there.
+        let is_apart = match &op {
+            Op::Put { .. } | Op::Bundle { .. } | Op::Part { .. } => true,
+            Op::Mkdir { .. } | Op::Symlink { .. } | Op::Commit { .. } => true,
+            Op::Open(wanted) => !worker.fresh.concerns(&wanted.name),
+            _ => false,
+        };
+        if !is_apart {
             self.publish_fresh(worker);
         }
         let version = self.version().cloned();
@@ -226,6 +225,9 @@ impl Connection {
             Op::Commit { upload, digest } => match uploads.commit(&upload, digest)? {
                 Commit::Done => self.answer(id, Reply::Done, &[]),
                 Commit::Change(change, publishing) => {
+                    if change.name().is_none_or(|name| worker.fresh.concerns(name)) {
+                        self.publish_fresh(worker);
+                    }
                     self.submit(What::Commit(id), change, Some(publishing), worker);
                 }
             },

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::attributes::times;
 use super::error::StoreError;
 use super::finished::Finished;
+use super::fresh::Tree;
 use super::resume::Published;
 use super::root::Parents;
 use super::swap::Swap;
@@ -48,6 +49,8 @@ pub(crate) enum Change {
         /// Of a file, a link, or a directory with nothing in it.
         name: Name,
     },
+    /// New directories appear with all that is in them; each entry is a request of its own.
+    Tree(Box<Tree>),
     /// A directory or file that is there gets mode and mtime.
     Attributes {
         /// Its name.
@@ -71,15 +74,34 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// Whether it is a small file, whose flush is nothing but that of its bytes and attributes.
-    pub(super) fn is_file(&self) -> bool {
-        matches!(self, Self::File { .. })
+    /// How many results it has.
+    pub(crate) fn results(&self) -> usize {
+        if let Self::Tree(tree) = self { tree.len() } else { 1 }
     }
 
-    /// Whether a flush has failed since it was staged, and may have been of its bytes: the file system
+    /// Files and directories that are flushed by a flush of the whole file system as well as by
+    /// [`sync`](Self::sync).
+    pub(super) fn staged(&self) -> usize {
+        match self {
+            Self::File { .. } => 1,
+            Self::Tree(tree) => tree.len(),
+            _ => 0,
+        }
+    }
+
+    /// Whether they are flushed by nothing else.
+    pub(super) fn needs_all(&self) -> bool {
+        matches!(self, Self::Tree(tree) if !tree.is_small())
+    }
+
+    /// Whether a flush has failed since they were staged, and may have been of their bytes: the file system
     /// tells of an error once, each open file tells of its own.
     pub(super) fn must_be_asked(&self, failures: u64) -> bool {
-        matches!(self, Self::File { staged, .. } if staged.failures_before != failures)
+        match self {
+            Self::File { staged, .. } => staged.failures_before != failures,
+            Self::Tree(tree) => tree.failures_before != failures,
+            _ => false,
+        }
     }
 
     /// Starts to write a small file to the disk, so that several are under way at once.
@@ -93,6 +115,9 @@ impl Change {
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         match self {
             Self::File { staged, name } => staged.sync(name),
+            Self::Tree(tree) => {
+                tree.sync().map_err(|errno| StoreError::Group { source: errno.into() })
+            }
             Self::Upload(finished) => finished.sync(),
             Self::Flush(flush) => flush.run(),
             Self::Version(swap) => swap.sync(),
@@ -106,7 +131,7 @@ impl Change {
     }
 
     /// The name that it changes; `None` if it sees to that itself, or changes nothing that is seen.
-    fn name(&self) -> Option<&Name> {
+    pub(crate) fn name(&self) -> Option<&Name> {
         match self {
             Self::File { name, .. }
             | Self::Link { name, .. }
@@ -114,6 +139,7 @@ impl Change {
             | Self::Remove { name }
             | Self::Attributes { name, .. } => Some(name),
             Self::Upload(finished) => Some(finished.name()),
+            Self::Tree(tree) => Some(tree.top()),
             Self::Version(_) | Self::Rollback { .. } | Self::Confirm(_) | Self::Flush(_) => None,
         }
     }
@@ -140,6 +166,7 @@ impl Change {
     ) -> Result<(), StoreError> {
         match self {
             Self::File { staged, name } => staged.publish(&name, parents, touched),
+            Self::Tree(tree) => tree.publish(parents, touched).into_iter().collect(),
             Self::Upload(finished) => finished.publish(store, parents, touched),
             Self::Link { name, target, mtime } => {
                 store.make_link(parents, &name, &target, mtime, touched)

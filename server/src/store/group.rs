@@ -12,12 +12,14 @@
 //! the disk empty its cache, also if nothing is left to write, and while others go on to create files
 //! it may be a commit of the file system's journal. It can't say which file failed, so then
 //! all are refused; and it waits for what others write on the same file system, so when it has been
-//! slow, files are flushed one by one for a while.
+//! slow, files are flushed one by one for a while. Trees of new directories are flushed by nothing
+//! else, and none is begun meanwhile.
 //!
 //! A flush that fails is never tried again as if it could succeed (the kernel drops what it could not
 //! write): before the change is visible it is refused, after that it is *uncertain*.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::iter;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -61,8 +63,13 @@ pub(crate) struct Committing<'a> {
     slow: usize,
 }
 
-/// What became of a change, and the directories that it touched.
-type Outcome = (Result<(), StoreError>, Vec<Box<[u8]>>);
+/// What became of a change.
+#[derive(Debug)]
+struct Outcome {
+    results: Vec<Result<(), StoreError>>,
+    /// Directories that it touched.
+    directories: Vec<Box<[u8]>>,
+}
 
 /// A group whose changes are visible and not known to be durable.
 #[derive(Debug, Default)]
@@ -104,17 +111,15 @@ impl<'a> Committing<'a> {
     }
 
     /// Makes durable what the group before has made visible, and tells what became of each of its
-    /// changes. The next group is for [`apply`](Self::apply) and may be empty; its files are flushed in
+    /// changes: one [result](Change::results), or several. The next group is for [`apply`](Self::apply) and may be empty; its files are flushed in
     /// the same go if that is how it is done.
     pub(crate) fn flush(&mut self, next: Vec<Change>) -> (Vec<Result<(), StoreError>>, Group) {
         self.slow = self.slow.saturating_sub(1);
+        self.store.flushes_all.store(self.slow == 0, Ordering::Release);
         let before = std::mem::take(&mut self.visible);
-        let files = next.iter().filter(|change| change.is_file()).count();
-        let flushed = if before.everything {
-            Some(self.flush_file_system())
-        } else {
-            self.all_at_once(files + before.needed.len())
-        };
+        let staged: usize = next.iter().map(Change::staged).sum();
+        let must = before.everything || next.iter().any(Change::needs_all);
+        let flushed = self.all_at_once(staged + before.needed.len(), must);
         if flushed.is_none() {
             next.iter().for_each(Change::start_writeback);
         }
@@ -123,8 +128,10 @@ impl<'a> Committing<'a> {
             None => Failed::one_by_one(&before.needed),
         };
         self.learn(before.new, &failed);
-        let results = before.results.into_iter().map(|(result, directories)| {
-            result.and_then(|()| directories.iter().try_for_each(|name| failed.check(name)))
+        let check =
+            |directories: &[Box<[u8]>]| directories.iter().try_for_each(|name| failed.check(name));
+        let results = before.results.into_iter().flat_map(|Outcome { results, directories }| {
+            results.into_iter().map(move |result| result.and_then(|()| check(&directories)))
         });
         (results.collect(), Group { changes: next, flushed })
     }
@@ -133,17 +140,32 @@ impl<'a> Committing<'a> {
     pub(crate) fn apply(&mut self, Group { changes, flushed }: Group) {
         let failures = self.store.flush_failures.load(Ordering::Acquire);
         // Everything is flushed before anything becomes visible.
-        let ready = changes.into_iter().map(|mut change| match &flushed {
-            Some(Err(errno)) if change.is_file() => Err(group(*errno)),
-            Some(Ok(())) if change.is_file() && !change.must_be_asked(failures) => Ok(change),
-            _ => change.sync().map(|()| change),
+        let ready = changes.into_iter().map(|mut change| {
+            let is_staged = change.staged() > 0;
+            let ready = match &flushed {
+                Some(Err(errno)) if is_staged => Err(group(*errno)),
+                Some(Ok(())) if is_staged && !change.must_be_asked(failures) => Ok(()),
+                // Nobody can tell whether it was its bytes.
+                _ if change.needs_all() => Err(group(Errno::IO)),
+                _ => change.sync(),
+            };
+            (change, ready)
         });
         let ready: Vec<_> = ready.collect();
         let mut touched = Touched::new();
-        let results = ready.into_iter().map(|change| {
-            let result = change
-                .and_then(|change| change.apply_guarded(self.store, &self.parents, &mut touched));
-            (result, touched.take_latest())
+        let results = ready.into_iter().map(|(change, ready)| {
+            let others = change.results() - 1;
+            let results = match (ready, change) {
+                (Err(error), _) => {
+                    let others = (0..others).map(|_| Err(group(Errno::IO)));
+                    iter::once(Err(error)).chain(others).collect()
+                }
+                (Ok(()), Change::Tree(tree)) => tree.publish_guarded(&self.parents, &mut touched),
+                (Ok(()), change) => {
+                    vec![change.apply_guarded(self.store, &self.parents, &mut touched)]
+                }
+            };
+            Outcome { results, directories: touched.take_latest() }
         });
         let results = results.collect();
         let mut visible = Visible { results, everything: touched.everything, ..Visible::default() };
@@ -165,9 +187,9 @@ impl<'a> Committing<'a> {
         self.flush(Vec::new()).0
     }
 
-    /// Flushes the whole file system, if that is better for so many files or directories.
-    fn all_at_once(&mut self, count: usize) -> Option<Result<(), Errno>> {
-        if count < self.many || self.slow > 0 {
+    /// Flushes the whole file system, if that is better for so many files or directories or it must be.
+    fn all_at_once(&mut self, count: usize, must: bool) -> Option<Result<(), Errno>> {
+        if (count < self.many || self.slow > 0) && !must {
             return None;
         }
         let start = Instant::now();
@@ -175,6 +197,7 @@ impl<'a> Committing<'a> {
         if start.elapsed() > FAIR + FAIR_EACH * u32::try_from(count).unwrap_or(u32::MAX) {
             self.slow = SLOW_GROUPS;
         }
+        self.store.flushes_all.store(self.slow == 0, Ordering::Release);
         Some(result)
     }
 

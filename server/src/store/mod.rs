@@ -35,7 +35,7 @@ mod trash;
 mod version;
 
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use rustix::fd::OwnedFd;
@@ -78,6 +78,8 @@ pub(crate) struct Store {
     shares_blocks: OnceLock<bool>,
     /// Flushes of the whole file system that have failed.
     flush_failures: AtomicU64,
+    /// Whether many files or directories are flushed by a flush of the whole file system.
+    flushes_all: AtomicBool,
     /// Changes are flushed before they are told to be done.
     durable: bool,
     /// Names this boot of the machine.
@@ -127,6 +129,7 @@ impl Store {
             guard: guard::Guard::default(),
             shares_blocks: OnceLock::new(),
             flush_failures: AtomicU64::new(0),
+            flushes_all: AtomicBool::new(true),
             durable,
             boot: recovered.boot,
             mtimes: mtimes::Mtimes::new(lock),

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::model::{Disk, every_crash, start, stop};
 use super::{Op, record};
-use crate::store::{Change, Committing, Key, Resumed, Store};
+use crate::store::{Change, Committing, Fresh, Key, Resumed, Store};
 
 const SEED: u64 = 0x5eed;
 
@@ -126,6 +126,71 @@ fn every_crash_of_small_changes_keeps_the_promises() {
         let states = every_crash(&disk, &ops, SEED, |disk, told| expected.check(disk, told));
         assert!(states > 25, "only {states} states: is anything recorded?");
     }
+}
+
+/// One group: two trees that both bring `new`, so that the second is merged into the first; and one of
+/// a single file.
+fn trees(root: &TempDir, at_once: bool) -> (Disk, Vec<Op>, Expected) {
+    let store = store(root);
+    let mut committing = Committing::at_once(&store, if at_once { 1 } else { usize::MAX });
+    let disk = start(root.path());
+    let parents = store.parents();
+    let attributes = Attributes { mode: Some(0o644), mtime: Some(Mtime { s: 1, ns: 2 }) };
+    let tree = |directory: &str, files: &[&str]| {
+        let mut fresh = Fresh::new(&store);
+        assert!(fresh.directory(&parents, &name(directory), None));
+        for file in files {
+            assert!(fresh.file(&name(&format!("{directory}/{file}")), &attributes, b"bytes"));
+        }
+        Change::Tree(Box::new(fresh.take().unwrap()))
+    };
+    let first = tree("new/x", &["a", "b"]);
+    let merged = tree("new/y", &["c", "d"]);
+    let results = committing.commit(vec![first, merged]);
+    assert_eq!(results.len(), 6);
+    results.into_iter().for_each(|result| result.unwrap());
+    told("several");
+    let results = committing.commit(vec![tree("one", &["e"])]);
+    assert_eq!(results.len(), 2);
+    results.into_iter().for_each(|result| result.unwrap());
+    told("one");
+    let mut expected = Expected::default();
+    for (what, file) in
+        [("several", "new/x/a"), ("several", "new/y/d"), ("several", "new/y/c"), ("one", "one/e")]
+    {
+        expected.promises.push((what, file, 1));
+    }
+    for file in ["new/x/a", "new/x/b", "new/y/c", "new/y/d", "one/e"] {
+        expected.versions.insert(file, vec![b"", b"bytes"]);
+    }
+    (disk, stop(), expected)
+}
+
+#[test]
+fn every_crash_of_trees_keeps_the_promises() {
+    for at_once in [false, true] {
+        let root = TempDir::new().unwrap();
+        let (disk, ops, expected) = trees(&root, at_once);
+        // The many in any case, for their files are closed; the one only if that is how it is done.
+        let all = ops.iter().filter(|op| **op == Op::SyncAll).count();
+        assert_eq!(all, if at_once { 4 } else { 1 });
+        let states = every_crash(&disk, &ops, SEED, |disk, told| expected.check(disk, told));
+        assert!(states > 25, "only {states} states: is anything recorded?");
+    }
+}
+
+/// A tree that appears before what is in it is flushed.
+#[test]
+fn tree_renamed_before_its_flush_is_found() {
+    let root = TempDir::new().unwrap();
+    let (disk, mut ops, expected) = trees(&root, true);
+    let rename = ops.iter().position(|op| matches!(op, Op::Rename { .. })).unwrap();
+    let op = ops.remove(rename);
+    let sync = ops.iter().position(|op| *op == Op::SyncAll).unwrap();
+    assert!(sync < rename, "a tree is flushed before it is renamed");
+    ops.insert(sync, op);
+    let found = breaks(&disk, &ops, &expected).unwrap();
+    assert!(found.starts_with("P1"), "{found}");
 }
 
 /// Whether the model finds that a record breaks a promise.

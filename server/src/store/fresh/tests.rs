@@ -1,12 +1,15 @@
 //! What only others can do to a tree while it is filled.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::store::{Change, Committing};
 
 struct Setup {
     root: TempDir,
@@ -46,6 +49,10 @@ fn filled<'a>(setup: &'a Setup, parents: &Parents) -> Fresh<'a> {
     assert!(fresh.file(&name("new/inner/b"), &attributes, b"ours"));
     assert!(!setup.path("new").exists());
     fresh
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o777
 }
 
 fn read(path: &Path) -> String {
@@ -138,7 +145,9 @@ fn not_taken_where_it_could_not_be_the_same() {
     let parents = setup.store.parents();
     let mut fresh = Fresh::new(&setup.store);
     fs::create_dir(setup.path("there")).unwrap();
-    for (what, mode) in [("there", 0o755), ("no/parent", 0o755), ("closed", 0o500)] {
+    fs::create_dir(setup.path("there/no")).unwrap();
+    std::os::unix::fs::symlink("/", setup.path("there/no/link")).unwrap();
+    for (what, mode) in [("there", 0o755), ("there/no/link/x", 0o755), ("closed", 0o500)] {
         assert!(!fresh.directory(&parents, &name(what), Some(mode)), "{what}");
     }
     let mut fresh = filled(&setup, &parents);
@@ -149,4 +158,81 @@ fn not_taken_where_it_could_not_be_the_same() {
     assert!(!fresh.concerns(&name("newer")) && fresh.concerns(&name("new")));
     fresh.publish(&parents);
     assert_eq!(read(&setup.path("new/a")), "ours");
+}
+
+/// What is in a directory may come before it, over another connection.
+#[test]
+fn missing_parents_are_made_with_it() {
+    let setup = Setup::new();
+    let parents = setup.store.parents();
+    let mut fresh = Fresh::new(&setup.store);
+    assert!(fresh.directory(&parents, &name("no/parent/new"), Some(0o700)));
+    assert!(fresh.file(&name("no/parent/new/a"), &Attributes::default(), b"ours"));
+    assert!(fresh.concerns(&name("no")) && !setup.path("no").exists());
+    let results = fresh.publish(&parents);
+    assert_eq!(results.len(), 2);
+    assert!(results.iter().all(Result::is_ok));
+    assert_eq!(read(&setup.path("no/parent/new/a")), "ours");
+    assert_eq!(mode(&setup.path("no/parent")), 0o755);
+    assert_eq!(mode(&setup.path("no/parent/new")), 0o700);
+}
+
+/// Its parent has come meanwhile, but not the directory itself: it is moved, not what is in it.
+#[test]
+fn directory_is_moved_whole_into_one_that_somebody_else_has_made() {
+    let setup = Setup::new();
+    let parents = setup.store.parents();
+    let mut fresh = filled(&setup, &parents);
+    let inner = {
+        let tree = fresh.tree.as_ref().unwrap();
+        rustix::fs::fstat(tree.parent(&name("new/inner/b")).unwrap()).unwrap().st_ino
+    };
+    fs::create_dir(setup.path("new")).unwrap();
+    let results = fresh.publish(&parents);
+    assert_eq!(results.len(), 4);
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(fs::metadata(setup.path("new/inner")).unwrap().ino(), inner);
+    assert_eq!(read(&setup.path("new/a")) + &read(&setup.path("new/inner/b")), "oursours");
+    assert_eq!(mode(&setup.path("new")), 0o755);
+    assert!(setup.staged().is_empty());
+}
+
+/// A flush that failed since may have been of its files, which are closed: nobody can ask any more.
+#[test]
+fn tree_that_a_failed_flush_may_have_met_is_refused() {
+    let setup = Setup::new();
+    let parents = setup.store.parents();
+    let mut fresh = filled(&setup, &parents);
+    setup.store.flush_failures.fetch_add(1, Ordering::AcqRel);
+    let change = Change::Tree(Box::new(fresh.take().unwrap()));
+    let results = Committing::new(&setup.store).commit(vec![change]);
+    assert_eq!(results.len(), 4);
+    assert!(results.iter().all(Result::is_err), "{results:?}");
+    assert!(!setup.path("new").exists() && setup.staged().is_empty());
+}
+
+/// What others write keeps a flush of everything long, and a tree is flushed by nothing else.
+#[test]
+fn not_taken_while_files_are_flushed_one_by_one() {
+    let setup = Setup::new();
+    let parents = setup.store.parents();
+    setup.store.flushes_all.store(false, Ordering::Release);
+    assert!(!Fresh::new(&setup.store).directory(&parents, &name("new"), None));
+    setup.store.flushes_all.store(true, Ordering::Release);
+    filled(&setup, &parents);
+    assert!(setup.staged().is_empty(), "what is dropped is removed");
+}
+
+/// One that is in a queue while its directory is closed for a publish.
+#[test]
+fn tree_in_a_directory_that_is_being_published_is_refused() {
+    let setup = Setup::new();
+    let parents = setup.store.parents();
+    let mut fresh = filled(&setup, &parents);
+    let change = Change::Tree(Box::new(fresh.take().unwrap()));
+    assert!(setup.store.guard.close(&name("new/inner")));
+    let results = Committing::new(&setup.store).commit(vec![change]);
+    assert_eq!(results.len(), 4);
+    assert!(matches!(results[0], Err(StoreError::Publishing { .. })), "{results:?}");
+    assert!(!setup.path("new").exists() && setup.staged().is_empty());
 }

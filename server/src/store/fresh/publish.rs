@@ -1,0 +1,138 @@
+//! How a tree of new directories becomes durable, and appears.
+
+use haul_protocol::Name;
+use rustix::io::Errno;
+
+use super::tree::{Kind, Tree, gives_to_children, is_in, open};
+use crate::store::disk;
+use crate::store::error::StoreError;
+use crate::store::root::Parents;
+use crate::store::touched::Touched;
+
+impl Tree {
+    /// What was taken: so many results it will have.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it can be flushed alone: there are handles on all that is in it.
+    pub(in crate::store) fn is_small(&self) -> bool {
+        self.only.is_some() || self.holds_directories_only()
+    }
+
+    /// Flushes one that is [small](Self::is_small).
+    pub(in crate::store) fn sync(&mut self) -> Result<(), Errno> {
+        self.open_again()?;
+        self.only.iter().try_for_each(disk::sync)?;
+        self.handles.iter().try_for_each(disk::sync_directory)
+    }
+
+    /// As [`publish`](Self::publish), unless it would be in a directory that is being published.
+    pub(in crate::store) fn publish_guarded(
+        self,
+        parents: &Parents,
+        touched: &mut Touched,
+    ) -> Vec<Result<(), StoreError>> {
+        let store = self.store.clone();
+        let top = self.top().clone();
+        let Ok(_leave) = store.guard.enter_tree(&top) else {
+            return self.refused(|| StoreError::Publishing { name: top.to_string() });
+        };
+        parents.refresh(store.guard.swaps());
+        self.publish(parents, touched)
+    }
+
+    /// Makes it visible, and tells what became of each entry, in the order of taking.
+    pub(in crate::store) fn publish(
+        mut self,
+        parents: &Parents,
+        touched: &mut Touched,
+    ) -> Vec<Result<(), StoreError>> {
+        if !self.spoiled && self.rename(parents, touched).is_ok() {
+            self.published = true;
+            let (directories, handles) = (&mut self.directories, &mut self.handles);
+            parents.remember(directories.drain(..).zip(handles.drain(..)).collect());
+            return self.entries.iter().map(|_| Ok(())).collect();
+        }
+        if let Err(errno) = self.open_again() {
+            return self.refused(|| StoreError::new("publish", self.top(), errno));
+        }
+        // Somebody else has made the directory meanwhile, most likely. Those in it may still be moved whole.
+        let mut whole: Vec<&Name> = Vec::new();
+        let results = self.entries.iter().map(|entry| {
+            let (name, kind) = entry;
+            if whole.iter().any(|directory| is_in(name, directory)) {
+                return Ok(());
+            }
+            if matches!(kind, Kind::Directory(_)) && self.move_whole(parents, name, touched) {
+                whole.push(name);
+                return Ok(());
+            }
+            self.merge(parents, entry, touched)
+        });
+        results.collect()
+    }
+
+    /// The same result for all that is in it.
+    pub(in crate::store) fn refused(
+        &self,
+        error: impl Fn() -> StoreError,
+    ) -> Vec<Result<(), StoreError>> {
+        self.entries.iter().map(|_| Err(error())).collect()
+    }
+
+    /// Opens its directories, if it rests.
+    fn open_again(&mut self) -> Result<(), Errno> {
+        if self.handles.is_empty() {
+            let (staged, temporary) = self.store.staging.at(self.place);
+            self.handles.push(open(staged, temporary.as_bytes())?);
+            for name in &self.directories[1..] {
+                let parent = self.parent(name).ok_or(Errno::NOENT)?;
+                let opened = open(parent, name.split().1)?;
+                self.handles.push(opened);
+            }
+        }
+        Ok(())
+    }
+
+    fn rename(&self, parents: &Parents, touched: &mut Touched) -> Result<(), StoreError> {
+        let name = self.top();
+        let (above, last) = name.split();
+        let (staged, temporary) = self.store.staging.at(self.place);
+        let parent = parents.of(name)?;
+        disk::rename_new(staged, temporary.as_bytes(), &parent, last)
+            .map_err(|errno| StoreError::new("publish", name, errno))?;
+        touched.directory(above, &parent);
+        Ok(())
+    }
+
+    /// Publishes a directory and all that is in it, if nothing has its name yet.
+    fn move_whole(&self, parents: &Parents, name: &Name, touched: &mut Touched) -> bool {
+        let (above, last) = name.split();
+        let (Some(staged), Ok(parent)) = (self.parent(name), parents.of(name)) else {
+            return false;
+        };
+        let moved = !self.spoiled
+            && !gives_to_children(&parent)
+            && disk::rename_new(staged, last, &parent, last).is_ok();
+        if moved {
+            touched.directory(above, &parent);
+        }
+        moved
+    }
+
+    /// Publishes one entry by itself.
+    fn merge(
+        &self,
+        parents: &Parents,
+        (name, kind): &(Name, Kind),
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        if let Kind::Directory(mode) = kind {
+            return self.store.make_directory(parents, name, *mode, touched);
+        }
+        let staged =
+            self.parent(name).ok_or_else(|| StoreError::new("publish", name, Errno::NOENT))?;
+        self.store.rename(parents, staged, name.split().1, name, touched)
+    }
+}
