@@ -38,8 +38,13 @@ impl Touched {
             return;
         }
         self.latest.push(name.into());
-        if !self.directories.contains_key(name) {
-            self.directories.insert(name.into(), Rc::clone(handle));
+        match self.directories.get(name) {
+            None => {
+                self.directories.insert(name.into(), Rc::clone(handle));
+            }
+            // Removed and made again in this group.
+            Some(known) if !is_same(known, handle) => self.everything = true,
+            Some(_) => {}
         }
     }
 
@@ -53,4 +58,10 @@ impl Touched {
     pub(super) fn take_latest(&mut self) -> Vec<Box<[u8]>> {
         std::mem::take(&mut self.latest)
     }
+}
+
+/// Whether two handles are on one directory. Both are open, so neither inode can have been used again.
+fn is_same(one: &Rc<OwnedFd>, other: &Rc<OwnedFd>) -> bool {
+    let inode = |handle| rustix::fs::fstat(handle).map(|stat| (stat.st_dev, stat.st_ino));
+    Rc::ptr_eq(one, other) || inode(one).is_ok_and(|one| inode(other) == Ok(one))
 }

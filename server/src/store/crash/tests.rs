@@ -179,6 +179,37 @@ fn every_crash_of_trees_keeps_the_promises() {
     }
 }
 
+/// One group in which a name stands for two directories: both of them are flushed.
+#[test]
+fn every_crash_of_a_directory_made_again_keeps_the_promises() {
+    let root = TempDir::new().unwrap();
+    let store = store(&root);
+    let mut committing = Committing::at_once(&store, usize::MAX);
+    let disk = start(root.path());
+    let file = |to: String| {
+        let staged = store.stage_whole(&name(&to), &Attributes::default(), b"bytes").unwrap();
+        Change::File { staged, name: name(&to) }
+    };
+    let gone = |what| Change::Remove { name: name(what) };
+    let mut changes = vec![file("d/a".into()), gone("d/a"), gone("d")];
+    // So many that the handle on the first is not kept.
+    changes.extend((0..10).map(|other| file(format!("{other}/x"))));
+    changes.extend([file("d/b".into())]);
+    let results = committing.commit(changes);
+    results.into_iter().for_each(|result| result.unwrap());
+    told("all");
+    let ops = stop();
+    let mut expected = Expected::default();
+    let names =
+        ["d/a", "d/b", "0/x", "1/x", "2/x", "3/x", "4/x", "5/x", "6/x", "7/x", "8/x", "9/x"];
+    for file in names {
+        expected.versions.insert(file, vec![b"", b"bytes"]);
+    }
+    expected.promises = vec![("all", "d/b", 1), ("all", "9/x", 1)];
+    let states = every_crash(&disk, &ops, SEED, |disk, told| expected.check(disk, told));
+    assert!(states > 25, "only {states} states: is anything recorded?");
+}
+
 /// A tree that appears before what is in it is flushed.
 #[test]
 fn tree_renamed_before_its_flush_is_found() {
