@@ -12,7 +12,7 @@ use crate::queue::Queue;
 use crate::store::{Change, Committing, StoreError};
 use crate::uploads::Publishing;
 
-/// Changes that wait at once. Each may hold an open file; at this many, connections are not read
+/// [Weight](Change::weight) of changes that wait at once. Each may hold an open file; at this much, connections are not read
 /// until some are done.
 pub(crate) const MAX_QUEUED: usize = 4096;
 
@@ -68,8 +68,8 @@ impl Committer {
 
     /// Queues a change.
     pub(crate) fn add(&self, job: Job) {
-        let results = job.change.results();
-        self.0.add(job, results);
+        let weight = job.change.weight();
+        self.0.add(job, weight);
     }
 
     /// Whether a connection must wait before it is read on; it is woken when there is room.
@@ -105,7 +105,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     let Some(committer) = &shared.committer else { return };
     let _end_with_me = AbortOnPanic;
     let mut committing = Committing::new(&shared.store);
-    let mut visible: Vec<ToTell> = Vec::new();
+    let (mut visible, mut weight) = (Vec::<ToTell>::new(), 0);
     loop {
         let group = if visible.is_empty() {
             let Some(group) = committer.0.take(MAX_GROUP) else { return };
@@ -114,6 +114,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             committer.0.take_now(MAX_GROUP)
         };
         let (mut changes, mut to_tell) = (Vec::with_capacity(group.len()), Vec::new());
+        let next = group.iter().map(|job| job.change.weight()).sum();
         for Job { change, publishing, asked } in group {
             changes.push(change);
             match asked {
@@ -126,9 +127,8 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         }
         let (results, group) = committing.flush(changes);
         let durable = std::mem::replace(&mut visible, to_tell);
-        let told = durable.len();
         tell(shared, results.into_iter().zip(durable));
-        for connection in committer.0.done(told) {
+        for connection in committer.0.done(std::mem::replace(&mut weight, next)) {
             shared.wake(connection);
         }
         committing.apply(group);

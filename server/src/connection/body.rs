@@ -232,8 +232,10 @@ impl Connection {
     /// repeat what the peer has sent.
     pub(super) fn refuse_all(&mut self, ids: impl IntoIterator<Item = u64>, refusal: Refusal) {
         let mut ids = ids.into_iter();
-        let short =
-            Refusal { message: String::from("as the first of its bundle"), ..refusal.clone() };
+        let short = Refusal {
+            message: String::from("as the first one that was refused with it"),
+            ..refusal.clone()
+        };
         if let Some(first) = ids.next() {
             self.refuse(first, refusal);
         }

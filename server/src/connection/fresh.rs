@@ -21,7 +21,7 @@ impl Connection {
         worker: &mut Worker<'_>,
     ) {
         let mut taken = worker.fresh.directory(&worker.parents, &name, mode);
-        if !taken {
+        if !taken && !self.fresh.is_empty() {
             self.publish_fresh(worker);
             taken = worker.fresh.directory(&worker.parents, &name, mode);
         }
@@ -101,40 +101,38 @@ impl Connection {
         if self.fresh.is_empty() {
             return;
         }
-        let Dialect::Haul(haul) = &self.dialect else { return };
         let ids = std::mem::take(&mut self.fresh);
-        if worker.shared.committer.is_some() && haul.version.is_none() {
-            self.pending -= ids.len();
-            if let Some(tree) = worker.fresh.take() {
-                self.submit(What::Tree(ids), Change::Tree(Box::new(tree)), None, worker);
-            }
-            return;
-        }
-        let results: Vec<Result<(), Refusal>> = match haul.fence.enter() {
-            Ok(_leave) => match self.version().map(|version| version.enter()).transpose() {
-                Err(refusal) => {
-                    worker.fresh.discard();
-                    vec![Err(refusal); ids.len()]
-                }
-                Ok(inside) => {
-                    let results = match inside {
-                        Some(_) => worker.fresh.publish(&worker.parents),
-                        None => worker.fresh.publish_guarded(&worker.parents),
-                    };
-                    results.into_iter().map(|result| result.map_err(Refusal::from)).collect()
-                }
-            },
-            Err(refusal) => {
-                worker.fresh.discard();
-                vec![Err(refusal); ids.len()]
-            }
-        };
         self.pending -= ids.len();
-        for (id, result) in ids.into_iter().zip(results) {
-            self.complete(What::Change(id), result);
+        let is_queued = worker.shared.committer.is_some() && self.version().is_none();
+        if is_queued && let Some(tree) = worker.fresh.take() {
+            self.submit(What::Tree(ids), Change::Tree(Box::new(tree)), None, worker);
+        } else {
+            let results = self.publish_now(worker, ids.len());
+            for (id, result) in ids.into_iter().zip(results) {
+                self.complete(What::Change(id), result);
+            }
         }
         if self.last_word.is_some() {
             self.say_last_word();
         }
+    }
+
+    /// The result of each of so many entries.
+    fn publish_now(&self, worker: &mut Worker<'_>, count: usize) -> Vec<Result<(), Refusal>> {
+        let Dialect::Haul(haul) = &self.dialect else { return Vec::new() };
+        let left = haul.fence.enter();
+        let inside = match &left {
+            Err(refusal) => Err(refusal.clone()),
+            Ok(_) => self.version().map(|version| version.enter()).transpose(),
+        };
+        let results = match inside {
+            Err(refusal) => {
+                worker.fresh.discard();
+                return vec![Err(refusal); count];
+            }
+            Ok(Some(_)) => worker.fresh.publish(&worker.parents),
+            Ok(None) => worker.fresh.publish_guarded(&worker.parents),
+        };
+        results.into_iter().map(|result| result.map_err(Refusal::from)).collect()
     }
 }

@@ -79,12 +79,17 @@ impl Change {
         if let Self::Tree(tree) = self { tree.len() } else { 1 }
     }
 
+    /// What it takes of memory and of the disk's time, of that of a small file.
+    pub(crate) fn weight(&self) -> usize {
+        if let Self::Tree(tree) = self { tree.weight() } else { 1 }
+    }
+
     /// Files and directories that are flushed by a flush of the whole file system as well as by
     /// [`sync`](Self::sync).
     pub(super) fn staged(&self) -> usize {
         match self {
             Self::File { .. } => 1,
-            Self::Tree(tree) => tree.len(),
+            Self::Tree(tree) => tree.weight(),
             _ => 0,
         }
     }

@@ -154,12 +154,8 @@ impl<'a> Committing<'a> {
         let ready: Vec<_> = ready.collect();
         let mut touched = Touched::new();
         let results = ready.into_iter().map(|(change, ready)| {
-            let others = change.results() - 1;
             let results = match (ready, change) {
-                (Err(error), _) => {
-                    let others = (0..others).map(|_| Err(group(Errno::IO)));
-                    iter::once(Err(error)).chain(others).collect()
-                }
+                (Err(error), change) => refused(error, change.results()),
                 (Ok(()), Change::Tree(tree)) => tree.publish_guarded(&self.parents, &mut touched),
                 (Ok(()), change) => {
                     vec![change.apply_guarded(self.store, &self.parents, &mut touched)]
@@ -299,6 +295,16 @@ impl Failed {
 
 fn group(errno: Errno) -> StoreError {
     StoreError::Group { source: errno.into() }
+}
+
+/// The same for all results of one change.
+fn refused(error: StoreError, results: usize) -> Vec<Result<(), StoreError>> {
+    let errno = match &error {
+        StoreError::Group { source } => Errno::from_io_error(source),
+        _ => None,
+    };
+    let others = (1..results).map(|_| Err(group(errno.unwrap_or(Errno::IO))));
+    iter::once(Err(error)).chain(others).collect()
 }
 
 fn uncertain(directory: &[u8], errno: Errno) -> StoreError {

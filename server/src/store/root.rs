@@ -197,7 +197,8 @@ impl Parents {
         }
     }
 
-    fn find(&self, name: &[u8]) -> Result<Rc<OwnedFd>, Errno> {
+    /// As [`existing`](Self::existing), for who need not tell why it can't be had.
+    pub(super) fn find(&self, name: &[u8]) -> Result<Rc<OwnedFd>, Errno> {
         let mut recent = self.recent.borrow_mut();
         if let Some(at) = recent.iter().rposition(|(known, _)| **known == *name) {
             return Ok(Rc::clone(&recent[at].1));

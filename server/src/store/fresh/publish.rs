@@ -1,5 +1,7 @@
 //! How a tree of new directories becomes durable, and appears.
 
+use std::sync::Arc;
+
 use haul_protocol::Name;
 use rustix::io::Errno;
 
@@ -9,37 +11,54 @@ use crate::store::error::StoreError;
 use crate::store::root::Parents;
 use crate::store::touched::Touched;
 
+/// Directories of a tree that may be flushed one by one.
+const FEW: usize = 4;
+
 impl Tree {
     /// What was taken: so many results it will have.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether it can be flushed alone: there are handles on all that is in it.
+    /// Entries and the directories that they imply.
+    pub(in crate::store) fn weight(&self) -> usize {
+        self.entries.len().max(self.directories.len())
+    }
+
+    /// Whether it can be flushed alone: directories are few, and there are handles on all else that is in it.
     pub(in crate::store) fn is_small(&self) -> bool {
-        self.only.is_some() || self.holds_directories_only()
+        self.directories.len() <= FEW && (self.only.is_some() || self.holds_directories_only())
     }
 
     /// Flushes one that is [small](Self::is_small).
     pub(in crate::store) fn sync(&mut self) -> Result<(), Errno> {
         self.open_again()?;
         self.only.iter().try_for_each(disk::sync)?;
-        self.handles.iter().try_for_each(disk::sync_directory)
+        self.handles.iter().try_for_each(disk::sync_directory)?;
+        self.rest();
+        Ok(())
     }
 
-    /// As [`publish`](Self::publish), unless it would be in a directory that is being published.
+    /// As [`publish`](Self::publish), but for what is in a directory that is being published.
     pub(in crate::store) fn publish_guarded(
-        self,
+        mut self,
         parents: &Parents,
         touched: &mut Touched,
     ) -> Vec<Result<(), StoreError>> {
-        let store = self.store.clone();
-        let top = self.top().clone();
-        let Ok(_leave) = store.guard.enter_tree(&top) else {
-            return self.refused(|| StoreError::Publishing { name: top.to_string() });
-        };
-        parents.refresh(store.guard.swaps());
-        self.publish(parents, touched)
+        let store = Arc::clone(&self.store);
+        if let Ok(_leave) = store.guard.enter_tree(self.top()) {
+            parents.refresh(store.guard.swaps());
+            return self.publish(parents, touched);
+        }
+        if let Err(errno) = self.open_again() {
+            return self.refused(|| StoreError::new("publish", self.top(), errno));
+        }
+        let results = self.entries.iter().map(|entry| {
+            let _leave = store.guard.enter(&entry.0)?;
+            parents.refresh(store.guard.swaps());
+            self.merge(parents, entry, touched)
+        });
+        results.collect()
     }
 
     /// Makes it visible, and tells what became of each entry, in the order of taking.
@@ -74,10 +93,7 @@ impl Tree {
     }
 
     /// The same result for all that is in it.
-    pub(in crate::store) fn refused(
-        &self,
-        error: impl Fn() -> StoreError,
-    ) -> Vec<Result<(), StoreError>> {
+    fn refused(&self, error: impl Fn() -> StoreError) -> Vec<Result<(), StoreError>> {
         self.entries.iter().map(|_| Err(error())).collect()
     }
 

@@ -223,16 +223,32 @@ fn not_taken_while_files_are_flushed_one_by_one() {
     assert!(setup.staged().is_empty(), "what is dropped is removed");
 }
 
-/// One that is in a queue while its directory is closed for a publish.
+/// One that waits in the queue while a directory is closed for a publish: only what is in there is refused.
 #[test]
-fn tree_in_a_directory_that_is_being_published_is_refused() {
+fn what_is_in_a_directory_that_is_being_published_is_refused() {
+    for (closed, refused) in [("new", 4), ("new/inner", 2), ("new/other", 0)] {
+        let setup = Setup::new();
+        let parents = setup.store.parents();
+        let mut fresh = filled(&setup, &parents);
+        let change = Change::Tree(Box::new(fresh.take().unwrap()));
+        assert!(setup.store.guard.close(&name(closed)));
+        let results = Committing::new(&setup.store).commit(vec![change]);
+        assert_eq!(results.len(), 4);
+        let is_refused = |result: &_| matches!(result, Err(StoreError::Publishing { .. }));
+        assert_eq!(results.iter().filter(|result| is_refused(result)).count(), refused);
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 4 - refused);
+        assert_eq!(setup.path("new").exists(), refused < 4);
+        assert!(!setup.path(closed).exists() && setup.staged().is_empty());
+    }
+}
+
+/// No more than can be removed again by a recursion that is bounded.
+#[test]
+fn too_many_missing_parents_are_made_where_they_belong() {
     let setup = Setup::new();
     let parents = setup.store.parents();
-    let mut fresh = filled(&setup, &parents);
-    let change = Change::Tree(Box::new(fresh.take().unwrap()));
-    assert!(setup.store.guard.close(&name("new/inner")));
-    let results = Committing::new(&setup.store).commit(vec![change]);
-    assert_eq!(results.len(), 4);
-    assert!(matches!(results[0], Err(StoreError::Publishing { .. })), "{results:?}");
-    assert!(!setup.path("new").exists() && setup.staged().is_empty());
+    let deep = |levels: usize| name(&vec!["d"; levels].join("/"));
+    assert!(!Fresh::new(&setup.store).directory(&parents, &deep(33), None));
+    assert!(Fresh::new(&setup.store).directory(&parents, &deep(32), None));
+    assert!(setup.staged().is_empty());
 }

@@ -10,7 +10,6 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::store::attributes::times;
-use crate::store::error::StoreError;
 use crate::store::root::Parents;
 use crate::store::staging::{self, Place};
 use crate::store::{Staged, Store, disk};
@@ -199,7 +198,7 @@ impl Tree {
 impl Drop for Tree {
     /// What can't be removed is swept at the next start.
     fn drop(&mut self) {
-        if self.published || self.directories.is_empty() {
+        if self.published || (self.directories.is_empty() && !self.spoiled) {
             return;
         }
         let (staged, temporary) = self.store.staging.at(self.place);
@@ -216,16 +215,16 @@ pub(super) fn is_in(name: &Name, directory: &Name) -> bool {
 }
 
 /// The directories above `name` that are not there, the highest first, and a handle on the one that those are to
-/// be in.
+/// be in. `None` if there are too many.
 fn missing(parents: &Parents, name: &Name) -> Option<(Vec<Name>, Rc<OwnedFd>)> {
     let (mut missing, mut above) = (Vec::new(), name.split().0.to_vec());
-    loop {
-        match parents.existing(&above) {
+    while missing.len() < MAX_DIRECTORIES {
+        match parents.find(&above) {
             Ok(parent) => {
                 missing.reverse();
                 return Some((missing, parent));
             }
-            Err(StoreError::NotFound { .. }) if !above.is_empty() => {
+            Err(Errno::NOENT) if !above.is_empty() => {
                 let directory = Name::parse(&above).ok()?;
                 above = directory.split().0.to_vec();
                 missing.push(directory);
@@ -233,6 +232,7 @@ fn missing(parents: &Parents, name: &Name) -> Option<(Vec<Name>, Rc<OwnedFd>)> {
             Err(_) => return None,
         }
     }
+    None
 }
 
 /// Makes a directory and opens it; or tells whether it may be there.
