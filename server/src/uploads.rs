@@ -92,7 +92,8 @@ impl Uploads {
         self.table().open.values().any(|upload| upload.owner().client == client)
     }
 
-    /// Starts an upload, or goes on with one; returns what is held.
+    /// Starts an upload, or goes on with one; returns what is held. Whether it could be published is for the
+    /// caller to know.
     pub(crate) fn open(
         &self,
         store: &Arc<Store>,
@@ -106,7 +107,6 @@ impl Uploads {
         let key = Key::new(&wanted.name, geometry, &wanted.fingerprint, identity);
         let token = random_token()?;
         let owner = Owner { token, client: client.to_owned(), attributes: wanted.attributes };
-        store.prepare(parents, &wanted.name)?;
         if let Some(upload) = self.take_over_or_begin(&key, geometry, &owner)? {
             // Older writers may have passed their check and be in the middle of a write.
             drop(upload.writers_alone());

@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use haul_tests::hauld::Hauld;
 use haul_tests::peer::{Peer, frame, put};
+use haul_tests::upload::{Large, Upload};
 use haul_tests::{binaries, eventually};
 use serde_json::{Value, json};
 
@@ -154,6 +155,51 @@ fn files_that_come_in_pieces_are_in_it_too() {
         }
         assert!(server.root().join("new/79").is_dir());
         assert!(server.staged().unwrap().is_empty());
+    }
+}
+
+/// A large file that is to be in it keeps what comes next out of sight no less, and comes to it.
+#[test]
+fn large_file_is_opened_in_it() {
+    for (server, at_once) in servers().zip([true, false]) {
+        let large = Large::new(0);
+        let mut upload = Upload::open(&server, &large).unwrap();
+        let open = |id: u64, name: &str| {
+            json!({
+                "cmd": "open", "id": id, "filename": name, "filesize": large.bytes.len(),
+                "fingerprint": name,
+            })
+        };
+        let mut requests: Vec<(Value, &[u8])> = vec![
+            (mkdir(2, "new"), b""),
+            (put(3, "new/a", b"a"), b"a"),
+            (open(4, "new/large"), b""),
+            (put(5, "new/b", b"b"), b"b"),
+            (mkdir(6, "new/taken"), b""),
+        ];
+        // What is flushed first is there a little later.
+        if at_once {
+            requests.push((open(7, "new/taken"), b""));
+        } else {
+            requests.push((mkdir(7, "new/other"), b""));
+        }
+        requests.push((put(8, "new/c", b"c"), b"c"));
+        let answers = ask(&mut upload.peer, &requests);
+        let refused = if at_once { vec![(7, "conflict")] } else { vec![] };
+        assert_eq!(refusals(&answers), refused, "{answers:?}");
+        let opened = answers.iter().find(|answer| answer["answer"] == 4).unwrap();
+        upload.token = opened["upload"].as_str().unwrap().to_owned();
+        upload.id = 8;
+        for index in 0..3 {
+            upload.good(&large, index).unwrap();
+        }
+        assert!(!server.root().join("new/large").exists());
+        let answer = upload.commit(&large.digest).unwrap();
+        assert_eq!(answer["answer"], upload.id, "{answer}");
+        assert_eq!(fs::read(server.root().join("new/large")).unwrap(), large.bytes);
+        for name in ["a", "b", "c"] {
+            assert_eq!(fs::read_to_string(server.root().join("new").join(name)).unwrap(), name);
+        }
     }
 }
 

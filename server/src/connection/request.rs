@@ -128,7 +128,10 @@ impl Connection {
         let is_apart = match &op {
             Op::Put { .. } | Op::Bundle { .. } | Op::Part { .. } => true,
             Op::Mkdir { .. } | Op::Symlink { .. } | Op::Commit { .. } => true,
-            Op::Open(wanted) => !worker.fresh.concerns(&wanted.name),
+            // Nothing is seen of it before its commit.
+            Op::Open(wanted) => {
+                !worker.fresh.concerns(&wanted.name) || worker.fresh.is_free(&wanted.name)
+            }
             _ => false,
         };
         if !is_apart {
@@ -140,7 +143,7 @@ impl Connection {
         {
             return Err(Refusal::new(Code::BadRequest, "this version has been published"));
         }
-        let Worker { shared, parents, .. } = worker;
+        let Worker { shared, parents, fresh, .. } = worker;
         let (store, uploads) = (&shared.store, &shared.uploads);
         match op {
             Op::Put { name, size, digest, attributes } => {
@@ -217,6 +220,9 @@ impl Connection {
                             haul.identity.clone()
                         }
                     };
+                    if !fresh.concerns(&wanted.name) {
+                        store.prepare(parents, &wanted.name)?;
+                    }
                     uploads.open(store, parents, (&haul.client, &identity), *wanted)?
                 };
                 let part_size = geometry.part_size();

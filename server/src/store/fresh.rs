@@ -43,6 +43,11 @@ impl<'a> Fresh<'a> {
         self.tree.as_ref().is_some_and(|tree| tree.concerns(name))
     }
 
+    /// Whether a name is in one of these directories, and nothing has it.
+    pub(crate) fn is_free(&self, name: &Name) -> bool {
+        self.tree.as_ref().is_some_and(|tree| tree.is_free(name))
+    }
+
     /// Takes a directory: into the tree or, if there is none, as a new one. `false`: it has to be made
     /// where it belongs, after [`publish`](Self::publish).
     pub(crate) fn directory(&mut self, parents: &Parents, name: &Name, mode: Option<u32>) -> bool {

@@ -48,6 +48,15 @@ fn filled<'a>(setup: &'a Setup, parents: &Parents) -> Fresh<'a> {
     assert!(fresh.directory(parents, &name("new/inner"), None));
     assert!(fresh.file(&name("new/inner/b"), &attributes, b"ours"));
     assert!(!setup.path("new").exists());
+    for (free, text) in [
+        (true, "new/c"),
+        (true, "new/inner/a"),
+        (false, "new/a"),
+        (false, "new/inner"),
+        (false, "c"),
+    ] {
+        assert_eq!(fresh.is_free(&name(text)), free, "{text}");
+    }
     fresh
 }
 

@@ -187,6 +187,13 @@ impl Tree {
         is_in(name, self.top())
     }
 
+    pub(super) fn is_free(&self, name: &Name) -> bool {
+        let found = self.parent(name).map(|directory| {
+            rustix::fs::statat(directory, name.split().1, AtFlags::SYMLINK_NOFOLLOW)
+        });
+        matches!(found, Some(Err(Errno::NOENT)))
+    }
+
     /// The directory that a name is to be in, if it is one of these.
     pub(super) fn parent(&self, name: &Name) -> Option<&OwnedFd> {
         let above = name.split().0;
