@@ -22,7 +22,7 @@ use crate::sync::{Links, Sync};
 use crate::work::{BATCH, Item, Kind, Stopped, Work};
 
 /// Items of one batch, if they are all in one directory.
-const MAX_BATCH: usize = 128 * BATCH;
+const MAX_BATCH: usize = 256 * BATCH;
 
 /// Directories that are remembered for their attributes: some hundred KiB.
 const REMEMBERED: usize = 4096;

@@ -36,8 +36,9 @@ use outbox::Outbox;
 /// Bytes that one turn may read before other connections have theirs.
 const TURN_BYTES: usize = 4 * 1024 * 1024;
 
-/// The same while a new directory is filled: what comes for it after the turn costs more.
-const FILLING_BYTES: usize = 4 * TURN_BYTES;
+/// The same while new directories are filled: what comes for one after the turn costs more. The window lets no more
+/// than some thousand files come before one is published, so also of the smallest it is no longer than of large ones.
+const FILLING_BYTES: usize = 16 * TURN_BYTES;
 
 /// Bytes that are read and thrown away after a refusal that ends the connection.
 const DRAIN_BYTES: usize = 64 * 1024 * 1024;
