@@ -80,6 +80,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         }
         // One workload at a time is on the file system.
         let memory = TempDir::new_in(&options.dir)?;
+        fs::create_dir_all(&options.disk)?;
         let disk = TempDir::new_in(&options.disk)?;
         let wanted = |peer: &Peer| {
             *peer == Peer::Haul
