@@ -213,7 +213,7 @@ impl Work {
         }
     }
 
-    /// A large file has been opened, or has parts to send again: by everyone.
+    /// A large file has been opened, or has parts to send again, by whoever takes them.
     pub fn add_large(&self, large: Arc<Large>) {
         let mut state = self.state();
         let same = |known: &Arc<Large>| Arc::ptr_eq(known, &large);

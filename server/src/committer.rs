@@ -12,8 +12,8 @@ use crate::queue::Queue;
 use crate::store::{Change, Committing, StoreError};
 use crate::uploads::Publishing;
 
-/// [Weight](Change::weight) of changes that wait at once. Each may hold an open file; at this much, connections are not read
-/// until some are done.
+/// [Weight](Change::weight) of changes that wait at once. Each may hold an open file; at this much,
+/// connections are not read until some are done.
 pub(crate) const MAX_QUEUED: usize = 4096;
 
 /// Changes of one group: bounds how long the first waits for the last, and the open directories.

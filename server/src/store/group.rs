@@ -111,15 +111,15 @@ impl<'a> Committing<'a> {
     }
 
     /// Makes durable what the group before has made visible, and tells what became of each of its
-    /// changes: one [result](Change::results), or several. The next group is for [`apply`](Self::apply) and may be empty; its files are flushed in
-    /// the same go if that is how it is done.
+    /// changes: one [result](Change::results), or several. The next group is for [`apply`](Self::apply)
+    /// and may be empty; its files are flushed in the same go if that is how it is done.
     pub(crate) fn flush(&mut self, next: Vec<Change>) -> (Vec<Result<(), StoreError>>, Group) {
         self.slow = self.slow.saturating_sub(1);
-        self.store.flushes_all.store(self.slow == 0, Ordering::Release);
         let before = std::mem::take(&mut self.visible);
         let staged: usize = next.iter().map(Change::staged).sum();
         let must = before.everything || next.iter().any(Change::needs_all);
         let flushed = self.all_at_once(staged + before.needed.len(), must);
+        self.store.flushes_all.store(self.slow == 0, Ordering::Release);
         if flushed.is_none() {
             next.iter().for_each(Change::start_writeback);
         }
@@ -193,7 +193,6 @@ impl<'a> Committing<'a> {
         if start.elapsed() > FAIR + FAIR_EACH * u32::try_from(count).unwrap_or(u32::MAX) {
             self.slow = SLOW_GROUPS;
         }
-        self.store.flushes_all.store(self.slow == 0, Ordering::Release);
         Some(result)
     }
 

@@ -72,7 +72,7 @@ impl Guard {
 }
 
 /// Whether a name is another one, or below it.
-fn is_at_or_below(name: &Name, other: &Name) -> bool {
+pub(super) fn is_at_or_below(name: &Name, other: &Name) -> bool {
     let rest = name.as_bytes().strip_prefix(other.as_bytes());
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
 }

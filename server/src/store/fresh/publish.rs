@@ -5,9 +5,10 @@ use std::sync::Arc;
 use haul_protocol::Name;
 use rustix::io::Errno;
 
-use super::tree::{Kind, Tree, gives_to_children, is_in, open};
+use super::tree::{Kind, Tree, gives_to_children, open};
 use crate::store::disk;
 use crate::store::error::StoreError;
+use crate::store::guard::is_at_or_below;
 use crate::store::root::Parents;
 use crate::store::touched::Touched;
 
@@ -80,7 +81,7 @@ impl Tree {
         let mut whole: Vec<&Name> = Vec::new();
         let results = self.entries.iter().map(|entry| {
             let (name, kind) = entry;
-            if whole.iter().any(|directory| is_in(name, directory)) {
+            if whole.iter().any(|directory| is_at_or_below(name, directory)) {
                 return Ok(());
             }
             if matches!(kind, Kind::Directory(_)) && self.move_whole(parents, name, touched) {

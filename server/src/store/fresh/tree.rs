@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::store::attributes::times;
+use crate::store::guard::is_at_or_below;
 use crate::store::root::Parents;
 use crate::store::staging::{self, Place};
 use crate::store::{Staged, Store, disk};
@@ -184,7 +185,7 @@ impl Tree {
     }
 
     pub(super) fn concerns(&self, name: &Name) -> bool {
-        is_in(name, self.top())
+        is_at_or_below(name, self.top())
     }
 
     pub(super) fn is_free(&self, name: &Name) -> bool {
@@ -213,12 +214,6 @@ impl Drop for Tree {
             tracing::warn!(directory = temporary, %errno, "could not remove a half-filled directory");
         }
     }
-}
-
-/// Whether a name is that of a directory or below it.
-pub(super) fn is_in(name: &Name, directory: &Name) -> bool {
-    let rest = name.as_bytes().strip_prefix(directory.as_bytes());
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
 }
 
 /// The directories above `name` that are not there, the highest first, and a handle on the one that those are to
