@@ -1,6 +1,6 @@
 //! What workers read into.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexGuard, Rank};
 
 /// Bytes that a worker reads at once: they stay in the second-level cache while they are hashed and
 /// written.
@@ -65,8 +65,14 @@ impl Buffer {
 
 /// Buffers that no worker uses now. The one that was used last is taken first: it is still in a cache,
 /// whichever worker had it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Buffers(Mutex<Vec<Buffer>>);
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self(Mutex::new(Rank::Buffers, Vec::new()))
+    }
+}
 
 impl Buffers {
     pub(crate) fn take(&self) -> Buffer {
@@ -79,7 +85,7 @@ impl Buffers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Buffer>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -4,19 +4,27 @@
 //! otherwise take effect after what the client has sent again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 
 use haul_protocol::{Code, Refusal};
 
+use crate::sync::{Mutex, Rank, ReadGuard, RwLock};
+
 /// One connection's leave to change anything.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Fence(RwLock<bool>);
+
+impl Default for Fence {
+    fn default() -> Self {
+        Self(RwLock::new(Rank::Fence, false))
+    }
+}
 
 impl Fence {
     /// Leave for one change, which takes effect while this is held; none once a newer connection has
     /// been answered.
-    pub(crate) fn enter(&self) -> Result<RwLockReadGuard<'_, bool>, Refusal> {
-        let closed = self.0.read().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn enter(&self) -> Result<ReadGuard<'_, bool>, Refusal> {
+        let closed = self.0.read();
         if *closed {
             return Err(refusal());
         }
@@ -24,7 +32,7 @@ impl Fence {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        *self.0.read().unwrap_or_else(PoisonError::into_inner)
+        *self.0.read()
     }
 }
 
@@ -34,8 +42,14 @@ pub(crate) fn refusal() -> Refusal {
 }
 
 /// The newest connection of each client and slot.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Fences(Mutex<HashMap<(String, u64), Newest>>);
+
+impl Default for Fences {
+    fn default() -> Self {
+        Self(Mutex::new(Rank::Fences, HashMap::new()))
+    }
+}
 
 #[derive(Debug)]
 struct Newest {
@@ -50,14 +64,10 @@ impl Fences {
     pub(crate) fn enter(&self, client: &str, slot: u64, key: u64) -> (Arc<Fence>, Option<u64>) {
         let fence = Arc::new(Fence::default());
         let newest = Newest { fence: Arc::clone(&fence), key };
-        let older = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert((client.to_owned(), slot), newest);
+        let older = self.0.lock().insert((client.to_owned(), slot), newest);
         let older = older.map(|older| {
             // Waits for a change that is taking effect just now, never for a peer.
-            *older.fence.0.write().unwrap_or_else(PoisonError::into_inner) = true;
+            *older.fence.0.write() = true;
             older.key
         });
         (fence, older)
@@ -65,7 +75,7 @@ impl Fences {
 
     /// A connection is over.
     pub(crate) fn leave(&self, client: &str, slot: u64, key: u64) {
-        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = self.0.lock();
         let place = (client.to_owned(), slot);
         if newest.get(&place).is_some_and(|newest| newest.key == key) {
             newest.remove(&place);

@@ -5,7 +5,7 @@
 //! Only who holds the mutex arms it, and only when it parks. The state goes back before it is armed:
 //! another worker may run it instantly.
 
-use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::sync::{Mutex, MutexGuard, Rank};
 
 /// What several threads want to run, one at a time.
 #[derive(Debug)]
@@ -22,11 +22,11 @@ enum Owner<T> {
 impl<T> Ownership<T> {
     /// Begins as running: the caller parks it.
     pub(crate) fn running() -> Self {
-        Self(Mutex::new(Owner::Running))
+        Self(Mutex::new(Rank::Ownership, Owner::Running))
     }
 
     fn owner(&self) -> MutexGuard<'_, Owner<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Takes what is parked to run it. `None` if it is running (and now notified) or closed.

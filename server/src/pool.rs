@@ -2,7 +2,7 @@
 //! run them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, RwLockReadGuard};
+use std::sync::Arc;
 use std::time::Instant;
 use std::{io, mem};
 
@@ -23,6 +23,7 @@ use crate::publications::Publications;
 use crate::slots::{FIRST_OTHER_KEY, Slot, Slots};
 use crate::store::{Fresh, Parents, State, Store, Version};
 use crate::streams::{Budget, Streams};
+use crate::sync::ReadGuard;
 use crate::uploads::Uploads;
 
 /// Connections accepted before others have their turn.
@@ -78,7 +79,7 @@ pub(crate) struct Shared {
 }
 
 /// What is held while something in a next version changes.
-pub(crate) type Leave<'a> = (RwLockReadGuard<'a, bool>, RwLockReadGuard<'a, State>);
+pub(crate) type Leave<'a> = (ReadGuard<'a, bool>, ReadGuard<'a, State>);
 
 /// What belongs to one worker.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The committer's queue: jobs in order, taken by one thread, many at once; and who waits while it is
 //! full.
 
-use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, PoisonError};
+use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, Rank};
 
 /// A queue of jobs `J`, and of keys of those who wait for room in it.
 #[derive(Debug)]
@@ -33,7 +33,10 @@ impl<J> Queue<J> {
     /// Full at an unfinished weight of `max`.
     pub(crate) fn new(max: usize) -> Self {
         Self {
-            state: Mutex::new(State { jobs: Vec::new(), waiting: Vec::new(), stopped: false }),
+            state: Mutex::new(
+                Rank::Queue,
+                State { jobs: Vec::new(), waiting: Vec::new(), stopped: false },
+            ),
             filled: Condvar::new(),
             unfinished: AtomicUsize::new(0),
             max,
@@ -41,7 +44,7 @@ impl<J> Queue<J> {
     }
 
     fn state(&self) -> MutexGuard<'_, State<J>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Adds a job of this weight, also if the queue is full.
@@ -78,7 +81,7 @@ impl<J> Queue<J> {
             if state.stopped {
                 return None;
             }
-            state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.filled.wait(state);
         }
     }
 

@@ -2,7 +2,7 @@
 //! Who runs one is settled in [`crate::ownership`].
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 
 use rustix::fd::OwnedFd;
 use rustix::net::Shutdown;
@@ -13,6 +13,7 @@ use crate::connection::Connection;
 use crate::deadline::{Deadline, NEVER, Owes};
 use crate::ownership::Ownership;
 use crate::poller::{Interest, Poller};
+use crate::sync::{Mutex, Rank, RwLock};
 
 /// One connection, as others than its owner see it.
 #[derive(Debug)]
@@ -59,12 +60,12 @@ impl Slot {
 
     /// The committer is done with a change; whoever runs the connection next takes this.
     pub(crate) fn complete(&self, completion: Completion) {
-        self.completions.lock().unwrap_or_else(PoisonError::into_inner).push(completion);
+        self.completions.lock().push(completion);
     }
 
     /// Takes what the committer has left.
     pub(crate) fn completions(&self) -> Vec<Completion> {
-        std::mem::take(&mut self.completions.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.completions.lock())
     }
 
     /// Makes a worker run the connection soon, whatever its peer does.
@@ -101,7 +102,7 @@ impl Slot {
 }
 
 /// All connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Slots {
     slots: RwLock<Slab<Arc<Slot>>>,
     generation: AtomicU64,
@@ -113,11 +114,18 @@ const INDEX_BITS: u32 = 24;
 /// Keys from here up are not slots.
 pub(crate) const FIRST_OTHER_KEY: u64 = 1 << 62;
 
+impl Default for Slots {
+    fn default() -> Self {
+        let slots = RwLock::new(Rank::Slots, Slab::new());
+        Self { slots, generation: AtomicU64::new(0) }
+    }
+}
+
 impl Slots {
     /// Enters a connection as running: the caller parks it.
     pub(crate) fn add(&self, socket: Arc<OwnedFd>) -> Arc<Slot> {
         let generation = self.generation.fetch_add(1, Ordering::Relaxed) % (1 << 37);
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.write();
         let entry = slots.vacant_entry();
         let slot = Arc::new(Slot {
             key: (generation << INDEX_BITS) | entry.key() as u64,
@@ -125,7 +133,7 @@ impl Slots {
             deadline: AtomicU64::new(NEVER),
             owes: AtomicU8::new(Owes::Bytes as u8),
             owner: Ownership::running(),
-            completions: Mutex::new(Vec::new()),
+            completions: Mutex::new(Rank::Completions, Vec::new()),
         });
         entry.insert(Arc::clone(&slot));
         slot
@@ -134,7 +142,7 @@ impl Slots {
     /// The slot of a key, if that connection still is.
     pub(crate) fn get(&self, key: u64) -> Option<Arc<Slot>> {
         let index = usize::try_from(key & ((1 << INDEX_BITS) - 1)).ok()?;
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.read();
         slots.get(index).filter(|slot| slot.key == key).cloned()
     }
 
@@ -142,17 +150,17 @@ impl Slots {
     pub(crate) fn remove(&self, slot: &Slot) {
         slot.owner.close();
         if let Ok(index) = usize::try_from(slot.key & ((1 << INDEX_BITS) - 1)) {
-            self.slots.write().unwrap_or_else(PoisonError::into_inner).try_remove(index);
+            self.slots.write().try_remove(index);
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.slots.read().len()
     }
 
     /// Calls `each` for every connection.
     pub(crate) fn for_each(&self, mut each: impl FnMut(&Slot)) {
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.slots.read();
         slots.iter().for_each(|(_, slot)| each(slot));
     }
 }

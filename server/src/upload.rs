@@ -84,6 +84,11 @@ impl Upload {
         held
     }
 
+    /// Whether no part is held.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        !self.parts.iter().any(|part| matches!(part, Part::Held(_)))
+    }
+
     /// Bytes of the parts that are not held.
     pub(crate) fn missing_bytes(&self) -> u64 {
         let missing =

@@ -1,38 +1,49 @@
 //! All large files under way: found by token, written by any connection, published once.
 
 mod publish;
+mod published;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use haul_protocol::{Bitmap, Code, Cv, Digest, Geometry, Refusal, Token, Wanted, limits};
+use haul_protocol::{Bitmap, Code, Cv, Geometry, Refusal, Token, Wanted, limits};
 
 use crate::store::{Key, Parents, Resumed, Store};
+use crate::sync::{Mutex, MutexGuard, Rank};
 use crate::upload::{Decision, Upload, superseded};
 use crate::writer::{OpenUpload, Owner, PartWriter};
 pub(crate) use publish::{Commit, Publishing};
+use published::Published;
 
 /// Large files that may be under way at once; each holds two open files.
 pub(crate) const MAX_OPEN: usize = 256;
+
+/// Large files of one client that may be under way at once: twice what `haul` has.
+const MAX_OPEN_A_CLIENT: usize = 64;
 
 /// Parts of all files under way together: bounds the memory of their states (40 bytes a part) to
 /// 20 MiB.
 const MAX_OPEN_PARTS: usize = 1 << 19;
 
-/// Tokens that are remembered after they have become invalid, and published files whose journal is
-/// kept: for clients that ask again because the answer was lost.
+/// For how long no byte of an upload has come before it makes room for another one. Its client finds what is held
+/// when it opens the file again.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Tokens that are remembered after they have become invalid, for clients that ask again because the answer was lost.
 const REMEMBERED: usize = 256;
 
 /// The table of uploads, and which client has how many connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Uploads {
     table: Mutex<Table>,
 }
 
+/// Invariant: no lock of an upload is taken under that of the table, but for the owner's, and nothing is read or
+/// written: every `hello` needs the table.
 #[derive(Debug, Default)]
 struct Table {
-    open: HashMap<Token, Arc<OpenUpload>>,
+    open: HashMap<Token, Entry>,
     /// The token of each key that is open.
     by_key: HashMap<String, Token>,
     /// Keys whose files are being opened, renamed or removed just now.
@@ -43,12 +54,35 @@ struct Table {
     connections: HashMap<String, usize>,
     /// Tokens that a newer `open` has replaced.
     taken_over: VecDeque<Token>,
-    published: VecDeque<(Token, Digest, String)>,
+    published: Published,
+}
+
+/// An upload, and what the table needs to know of it.
+#[derive(Debug)]
+struct Entry {
+    upload: Arc<OpenUpload>,
+    /// Who has opened it last.
+    client: String,
+    parts: usize,
+}
+
+/// What an `open` finds in the table.
+enum Found {
+    /// The upload, which is the caller's from now on.
+    TakenOver(Arc<OpenUpload>),
+    /// Nothing: the key is busy until the caller has opened its files. These uploads make room.
+    Begun(Vec<Arc<OpenUpload>>),
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self { table: Mutex::new(Rank::Uploads, Table::default()) }
+    }
 }
 
 impl Uploads {
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 
     /// A connection of this client begins.
@@ -56,8 +90,8 @@ impl Uploads {
         *self.table().connections.entry(client.to_owned()).or_default() += 1;
     }
 
-    /// A connection of this client has ended; with its last one its tokens are forgotten. What is
-    /// held stays on the disk.
+    /// A connection of this client has ended; with its last one its tokens are forgotten. The parts that are
+    /// held stay on the disk.
     pub(crate) fn disconnected(&self, client: &str) {
         let mut table = self.table();
         let Some(count) = table.connections.get_mut(client) else {
@@ -68,20 +102,21 @@ impl Uploads {
             return;
         }
         table.connections.remove(client);
-        let left: Vec<Token> = table
-            .open
-            .iter()
-            .filter(|(_, upload)| upload.owner().client == client)
-            .map(|(token, _)| *token)
-            .collect();
-        let left: Vec<_> = left.iter().filter_map(|token| table.remove(token)).collect();
-        // Nobody opens them again before the last writer has stopped.
-        table.busy.extend(left.iter().map(|upload| upload.key.clone()));
+        let left = table.take_all(|_, entry| entry.client == client);
         drop(table);
-        for upload in left {
+        self.interrupt(left);
+    }
+
+    /// Ends uploads that have left the table; their keys are busy until nobody writes any more.
+    fn interrupt(&self, uploads: Vec<Arc<OpenUpload>>) {
+        for upload in uploads {
             tracing::info!(name = %upload.name, "an upload is interrupted");
             if let Some(partial) = upload.take() {
                 partial.close();
+                // Of no use to anyone.
+                if upload.state().holds_nothing() {
+                    partial.discard();
+                }
             }
             self.table().busy.remove(&upload.key);
         }
@@ -89,11 +124,11 @@ impl Uploads {
 
     /// Whether this client has uploads under way.
     pub(crate) fn has_open(&self, client: &str) -> bool {
-        self.table().open.values().any(|upload| upload.owner().client == client)
+        self.table().open.values().any(|entry| entry.client == client)
     }
 
-    /// Starts an upload, or goes on with one; returns what is held. Whether it could be published is for the
-    /// caller to know.
+    /// Starts an upload, or goes on with one; returns the parts that are held. Whether it could be published is for
+    /// the caller to know.
     pub(crate) fn open(
         &self,
         store: &Arc<Store>,
@@ -106,58 +141,29 @@ impl Uploads {
             .map_err(|error| Refusal::new(Code::BadRequest, error))?;
         let key = Key::new(&wanted.name, geometry, &wanted.fingerprint, identity);
         let token = random_token()?;
-        let owner = Owner { token, client: client.to_owned(), attributes: wanted.attributes };
-        if let Some(upload) = self.take_over_or_begin(&key, geometry, &owner)? {
-            // Older writers may have passed their check and be in the middle of a write.
-            drop(upload.writers_alone());
-            let held = upload.state().held();
-            return Ok((token, geometry, held));
+        let owner = Owner { token, attributes: wanted.attributes };
+        let found = self.table().find_or_begin(key.id(), geometry.parts(), &owner, client);
+        match found? {
+            Found::TakenOver(upload) => {
+                upload.cancel_writers(token);
+                let held = upload.state().held();
+                return Ok((token, geometry, held));
+            }
+            Found::Begun(idle) => self.interrupt(idle),
         }
         let opened = open_files(store, parents, &key, &wanted, geometry, owner);
         let mut table = self.table();
         table.busy.remove(key.id());
-        let upload = opened?;
-        let held = upload.state().held();
-        table.parts += geometry.parts();
+        let (upload, held) = opened?;
+        let entry = Entry {
+            upload: Arc::new(upload),
+            client: client.to_owned(),
+            parts: geometry.parts(),
+        };
+        table.parts += entry.parts;
         table.by_key.insert(key.id().to_owned(), token);
-        table.open.insert(token, Arc::new(upload));
+        table.open.insert(token, entry);
         Ok((token, geometry, held))
-    }
-
-    /// The open upload of this key, with its new owner; or `None`, and the key is busy until its
-    /// files are open.
-    fn take_over_or_begin(
-        &self,
-        key: &Key,
-        geometry: Geometry,
-        owner: &Owner,
-    ) -> Result<Option<Arc<OpenUpload>>, Refusal> {
-        let mut table = self.table();
-        if let Some(old) = table.by_key.get(key.id()).copied()
-            && table.open.get(&old).is_some_and(|upload| upload.is_spoiled())
-        {
-            // Its disk has failed, so it starts again.
-            table.remove(&old);
-        }
-        if let Some(old) = table.by_key.get(key.id()).copied()
-            && let Some(upload) = table.open.remove(&old)
-        {
-            table.remember_taken_over(old);
-            table.by_key.insert(key.id().to_owned(), owner.token);
-            table.open.insert(owner.token, Arc::clone(&upload));
-            upload.state().take_over();
-            *upload.owner() = owner.clone();
-            return Ok(Some(upload));
-        }
-        if table.open.len() + table.busy.len() >= MAX_OPEN
-            || table.parts + geometry.parts() > MAX_OPEN_PARTS
-        {
-            return Err(Refusal::new(Code::Busy, "too many large uploads at once"));
-        }
-        if !table.busy.insert(key.id().to_owned()) {
-            return Err(Refusal::new(Code::Busy, "this very file is being published or opened"));
-        }
-        Ok(None)
     }
 
     /// Announces a part. `None`: it is held already.
@@ -189,7 +195,7 @@ impl Uploads {
     /// Discards an upload.
     pub(crate) fn abort(&self, token: &Token) -> Result<(), Refusal> {
         let mut table = self.table();
-        let Some(upload) = table.remove(token) else {
+        let Some(Entry { upload, .. }) = table.remove(token) else {
             drop(table);
             return Err(self.find(token).err().unwrap_or_else(unknown));
         };
@@ -206,11 +212,9 @@ impl Uploads {
     /// Removes partials that nobody came back for.
     pub(crate) fn sweep(&self, store: &Store, keep: Duration) {
         for key in store.expired(keep) {
-            let mut table = self.table();
-            if table.by_key.contains_key(&key) || !table.busy.insert(key.clone()) {
+            if !self.table().begin_alone(&key) {
                 continue;
             }
-            drop(table);
             // It may have been taken up and interrupted again since it was listed.
             if store.is_expired(&key, keep) {
                 match store.forget(&key) {
@@ -227,7 +231,7 @@ impl Uploads {
     fn find(&self, token: &Token) -> Result<Arc<OpenUpload>, Refusal> {
         let table = self.table();
         match table.open.get(token) {
-            Some(upload) => Ok(Arc::clone(upload)),
+            Some(entry) => Ok(Arc::clone(&entry.upload)),
             None if table.taken_over.contains(token) => Err(taken_over()),
             None => Err(unknown()),
         }
@@ -235,11 +239,85 @@ impl Uploads {
 }
 
 impl Table {
-    fn remove(&mut self, token: &Token) -> Option<Arc<OpenUpload>> {
-        let upload = self.open.remove(token)?;
-        self.by_key.remove(&upload.key);
-        self.parts -= upload.state().geometry().parts();
-        Some(upload)
+    /// The open upload of a key, with its new owner; or room for a new one.
+    fn find_or_begin(
+        &mut self,
+        key: &str,
+        parts: usize,
+        owner: &Owner,
+        client: &str,
+    ) -> Result<Found, Refusal> {
+        if let Some(old) = self.by_key.get(key).copied()
+            && self.open.get(&old).is_some_and(|entry| entry.upload.is_spoiled())
+        {
+            // Its disk has failed, so it starts again.
+            self.remove(&old);
+        }
+        if let Some(old) = self.by_key.get(key).copied()
+            && let Some(mut entry) = self.open.remove(&old)
+        {
+            self.remember_taken_over(old);
+            *entry.upload.owner() = owner.clone();
+            entry.client = client.to_owned();
+            let upload = Arc::clone(&entry.upload);
+            self.by_key.insert(key.to_owned(), owner.token);
+            self.open.insert(owner.token, entry);
+            return Ok(Found::TakenOver(upload));
+        }
+        if self.busy.contains(key) {
+            return Err(Refusal::new(Code::Busy, "this very file is being published or opened"));
+        }
+        let idle = self.make_room(parts, client)?;
+        self.busy.insert(key.to_owned());
+        Ok(Found::Begun(idle))
+    }
+
+    /// Room for one more upload of a client. If there is none, uploads of which no byte has come for long give
+    /// theirs, the one that is idle longest first.
+    fn make_room(&mut self, parts: usize, client: &str) -> Result<Vec<Arc<OpenUpload>>, Refusal> {
+        let mut own = self.open.values().filter(|entry| entry.client == client).count();
+        let mut open = self.open.len() + self.busy.len();
+        let mut all_parts = self.parts + parts;
+        let idle = self.open.iter().map(|(token, entry)| (entry.upload.idle(), *token, entry));
+        let mut idle: Vec<_> = idle.filter(|(idle, ..)| *idle >= IDLE).collect();
+        idle.sort_unstable_by_key(|(idle, ..)| std::cmp::Reverse(*idle));
+        let mut ended = HashSet::new();
+        while own >= MAX_OPEN_A_CLIENT || open >= MAX_OPEN || all_parts > MAX_OPEN_PARTS {
+            let counts = |(_, _, entry): &(Duration, Token, &Entry)| {
+                own < MAX_OPEN_A_CLIENT || entry.client == client
+            };
+            let Some(at) = idle.iter().position(counts) else {
+                return Err(Refusal::new(Code::Busy, "too many large uploads at once"));
+            };
+            let (_, token, entry) = idle.remove(at);
+            ended.insert(token);
+            own -= usize::from(entry.client == client);
+            open -= 1;
+            all_parts -= entry.parts;
+        }
+        Ok(self.take_all(|token, _| ended.contains(token)))
+    }
+
+    /// Removes uploads, whose keys are busy from then on.
+    fn take_all(&mut self, which: impl Fn(&Token, &Entry) -> bool) -> Vec<Arc<OpenUpload>> {
+        let tokens = self.open.iter().filter(|(token, entry)| which(token, entry));
+        let tokens: Vec<Token> = tokens.map(|(token, _)| *token).collect();
+        let entries = tokens.iter().filter_map(|token| self.remove(token));
+        let uploads: Vec<_> = entries.map(|entry| entry.upload).collect();
+        self.busy.extend(uploads.iter().map(|upload| upload.key.clone()));
+        uploads
+    }
+
+    /// Marks a key as busy that is neither open nor busy.
+    fn begin_alone(&mut self, key: &str) -> bool {
+        !self.by_key.contains_key(key) && self.busy.insert(key.to_owned())
+    }
+
+    fn remove(&mut self, token: &Token) -> Option<Entry> {
+        let entry = self.open.remove(token)?;
+        self.by_key.remove(&entry.upload.key);
+        self.parts -= entry.parts;
+        Some(entry)
     }
 
     fn remember_taken_over(&mut self, token: Token) {
@@ -257,20 +335,22 @@ fn open_files(
     wanted: &Wanted,
     geometry: Geometry,
     owner: Owner,
-) -> Result<OpenUpload, Refusal> {
+) -> Result<(OpenUpload, Bitmap), Refusal> {
     let (content, held) =
         match store.partial(parents, key, &wanted.name, geometry, wanted.replace)? {
             Resumed::Partial(partial, held) => (Ok(partial), held),
             Resumed::Published(published, held) => (Err(published), held),
         };
     let state = Upload::new(geometry, &held);
+    let bitmap = state.held();
     if !held.is_empty() {
         tracing::info!(name = %wanted.name, parts = held.len(), "an upload goes on");
     }
     let missing = if content.is_ok() { state.missing_bytes() } else { 0 };
     match store.reserve(&wanted.name, missing) {
         Ok(reserved) => {
-            Ok(OpenUpload::new(key.id(), wanted.name.clone(), owner, state, content, reserved))
+            let name = wanted.name.clone();
+            Ok((OpenUpload::new(key.id(), name, owner, state, content, reserved), bitmap))
         }
         Err(error) => {
             // Of no use to anyone if it holds nothing.

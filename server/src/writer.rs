@@ -1,10 +1,13 @@
 //! One large file, and those who write its parts.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use haul_protocol::{Attributes, Code, Name, PartHasher, Refusal, Token};
 
 use crate::store::{Flush, Partial, Published, Reserved};
+use crate::sync::{Mutex, MutexGuard, Rank, RwLock, WriteGuard};
 use crate::upload::{Claim, Upload, superseded};
 use crate::uploads::{taken_over, unknown};
 
@@ -24,13 +27,17 @@ pub(crate) struct OpenUpload {
     /// The file stood there already, whole, when it was opened.
     pub(crate) published: Option<Published>,
     reserved: Reserved,
+    /// Becomes true when its disk fails.
+    spoiled: Option<Arc<AtomicBool>>,
+    begun: Instant,
+    /// Milliseconds from `begun` until its last byte came, or it was opened last.
+    active: AtomicU64,
 }
 
 /// Who has opened it last.
 #[derive(Debug, Clone)]
 pub(crate) struct Owner {
     pub(crate) token: Token,
-    pub(crate) client: String,
     pub(crate) attributes: Attributes,
 }
 
@@ -47,35 +54,62 @@ impl OpenUpload {
             Ok(partial) => (Some(partial), None),
             Err(published) => (None, Some(published)),
         };
+        let spoiled = partial.as_ref().map(Partial::closed);
         Self {
             key: key.to_owned(),
             name,
-            owner: Mutex::new(owner),
-            state: Mutex::new(state),
-            partial: RwLock::new(partial),
-            turn: Mutex::new(()),
+            owner: Mutex::new(Rank::UploadOwner, owner),
+            state: Mutex::new(Rank::Parts, state),
+            partial: RwLock::new(Rank::Partial, partial),
+            turn: Mutex::new(Rank::WriteTurn, ()),
             published,
             reserved,
+            spoiled,
+            begun: Instant::now(),
+            active: AtomicU64::new(0),
         }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, Upload> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(crate) fn owner(&self) -> MutexGuard<'_, Owner> {
-        self.owner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.owner.lock()
     }
 
     /// Waits until nobody writes.
-    pub(crate) fn writers_alone(&self) -> RwLockWriteGuard<'_, Option<Partial>> {
-        self.partial.write().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn writers_alone(&self) -> WriteGuard<'_, Option<Partial>> {
+        self.partial.write()
     }
 
     /// Whether its disk has failed.
     pub(crate) fn is_spoiled(&self) -> bool {
-        let partial = self.partial.read().unwrap_or_else(PoisonError::into_inner);
-        partial.as_ref().is_some_and(Partial::is_spoiled)
+        self.spoiled.as_ref().is_some_and(|spoiled| spoiled.load(Ordering::Acquire))
+    }
+
+    /// For how long no byte of it has come.
+    pub(crate) fn idle(&self) -> Duration {
+        let active = Duration::from_millis(self.active.load(Ordering::Relaxed));
+        self.begun.elapsed().saturating_sub(active)
+    }
+
+    fn touch(&self) {
+        let since = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.active.store(since, Ordering::Relaxed);
+    }
+
+    /// Whoever has opened it with this token has it alone: the claims of older writers end, and the ones that are in the middle of
+    /// a write are waited for.
+    pub(crate) fn cancel_writers(&self, token: Token) {
+        self.touch();
+        let mut state = self.state();
+        // If it was opened again meanwhile, newer writers may have claims.
+        if self.owner().token == token {
+            state.take_over();
+        }
+        drop(state);
+        drop(self.writers_alone());
     }
 
     /// Takes the partial away from all writers.
@@ -116,15 +150,16 @@ impl PartWriter {
         if !self.hasher.update(bytes) {
             return Err(Refusal::new(Code::BadPart, "more bytes than the part has"));
         }
-        let partial = self.upload.partial.read().unwrap_or_else(PoisonError::into_inner);
+        let partial = self.upload.partial.read();
         let partial = partial.as_ref().ok_or_else(unknown)?;
         if !self.upload.state().is_valid(&self.claim) {
             return Err(self.replaced());
         }
-        let turn = self.upload.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.upload.turn.lock();
         partial.write_at(&self.upload.name, self.offset, bytes)?;
         drop(turn);
         self.offset += bytes.len() as u64;
+        self.upload.touch();
         Ok(())
     }
 
@@ -136,7 +171,7 @@ impl PartWriter {
             .ok_or_else(|| Refusal::new(Code::BadPart, "fewer bytes than the part has"))?;
         self.finished = true;
         let upload = &self.upload;
-        let partial = upload.partial.read().unwrap_or_else(PoisonError::into_inner);
+        let partial = upload.partial.read();
         let partial = partial.as_ref().ok_or_else(unknown)?;
         let mut state = upload.state();
         if !state.is_valid(&self.claim) {

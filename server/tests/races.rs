@@ -5,10 +5,46 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
 mod sync {
-    pub(crate) use std::sync::PoisonError;
-
+    pub(crate) use loom::sync::MutexGuard;
     pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
-    pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
+
+    /// The ranks of the server's locks, which it checks itself.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) enum Rank {
+        Queue,
+        Ownership,
+        Test,
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(_: Rank, value: T) -> Self {
+            Self(loom::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().unwrap()
+        }
+    }
+
+    #[derive(Debug)]
+    pub(crate) struct Condvar(loom::sync::Condvar);
+
+    impl Condvar {
+        pub(crate) fn new() -> Self {
+            Self(loom::sync::Condvar::new())
+        }
+
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
+        }
+
+        pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+            self.0.wait(guard).unwrap()
+        }
+    }
 }
 
 #[path = "../src/ownership.rs"]
@@ -21,25 +57,28 @@ use loom::thread;
 
 use ownership::Ownership;
 use queue::Queue;
-use sync::{AtomicUsize, Condvar, Mutex, Ordering};
+use sync::{AtomicUsize, Condvar, Mutex, Ordering, Rank};
 
 /// A poller with one source: armed once, it fires once.
-#[derive(Default)]
 struct Poller {
     fired: Mutex<usize>,
     event: Condvar,
 }
 
 impl Poller {
+    fn new() -> Self {
+        Self { fired: Mutex::new(Rank::Test, 0), event: Condvar::new() }
+    }
+
     fn arm(&self) {
-        *self.fired.lock().unwrap() += 1;
+        *self.fired.lock() += 1;
         self.event.notify_one();
     }
 
     fn wait(&self) {
-        let mut fired = self.fired.lock().unwrap();
+        let mut fired = self.fired.lock();
         while *fired == 0 {
-            fired = self.event.wait(fired).unwrap();
+            fired = self.event.wait(fired);
         }
         *fired -= 1;
     }
@@ -60,15 +99,15 @@ impl Setup {
         assert!(connection.park(running, || {}).is_none());
         Arc::new(Self {
             connection,
-            poller: Poller::default(),
-            completions: Mutex::new(0),
+            poller: Poller::new(),
+            completions: Mutex::new(Rank::Test, 0),
             taken: AtomicUsize::new(0),
         })
     }
 
     /// What the committer does when a change is done.
     fn complete(&self) {
-        *self.completions.lock().unwrap() += 1;
+        *self.completions.lock() += 1;
         self.connection.wake(|| self.poller.arm());
     }
 
@@ -79,7 +118,7 @@ impl Setup {
         let mut running = self.connection.take();
         while let Some(connection) = running.take() {
             assert_eq!(connection.fetch_add(1, Ordering::SeqCst), 0, "two workers run it");
-            let taken = std::mem::take(&mut *self.completions.lock().unwrap());
+            let taken = std::mem::take(&mut *self.completions.lock());
             self.taken.fetch_add(taken, Ordering::SeqCst);
             assert_eq!(connection.fetch_sub(1, Ordering::SeqCst), 1);
             running = self.connection.park(connection, || {});
@@ -120,7 +159,7 @@ fn two_workers_never_run_one_connection() {
         let setup = Setup::new();
         setup.poller.arm();
         setup.poller.arm();
-        *setup.completions.lock().unwrap() = 1;
+        *setup.completions.lock() = 1;
         let workers: Vec<_> = (0..2)
             .map(|_| {
                 let setup = Arc::clone(&setup);
@@ -133,7 +172,7 @@ fn two_workers_never_run_one_connection() {
         setup.connection.close();
         setup.complete();
         assert!(setup.connection.take().is_none());
-        assert_eq!(*setup.poller.fired.lock().unwrap(), 0);
+        assert_eq!(*setup.poller.fired.lock(), 0);
     });
 }
 

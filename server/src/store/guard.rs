@@ -1,63 +1,121 @@
 //! Directories whose next version is being put together: nobody changes the present one meanwhile, since what
 //! would be told to be done would be gone when the versions change places.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use haul_protocol::Name;
 
 use super::error::StoreError;
+use crate::sync::{Condvar, Held, Mutex, Rank, RwLock};
 
-/// The names of these directories.
-#[derive(Debug, Default)]
+/// The names of these directories, and how many changes are under way.
+///
+/// A change holds no lock while it waits for the disk: otherwise a publish that begins would wait for the slowest
+/// change, and everybody for the publish. It is counted instead, in one of two counters that take turns: whoever
+/// closes a directory makes later changes count in the other one and waits until the first is 0.
+#[derive(Debug)]
 pub(crate) struct Guard {
     names: RwLock<Vec<Name>>,
+    /// Changes under way.
+    inside: [AtomicUsize; 2],
+    /// Which of both counts the changes that begin now; changed while `names` is locked for writing.
+    counter: AtomicUsize,
+    /// Held by the one who waits for a counter.
+    turn: Mutex<()>,
+    /// Somebody waits until changes are over.
+    is_awaited: AtomicBool,
+    /// For the waiting.
+    over: (Mutex<()>, Condvar),
     /// How often versions have changed places: a handle from before may lead to an old one.
     swaps: AtomicU64,
 }
 
+impl Default for Guard {
+    fn default() -> Self {
+        Self {
+            names: RwLock::new(Rank::Guard, Vec::new()),
+            inside: Default::default(),
+            counter: AtomicUsize::new(0),
+            turn: Mutex::new(Rank::GuardTurn, ()),
+            is_awaited: AtomicBool::new(false),
+            over: (Mutex::new(Rank::GuardOver, ()), Condvar::new()),
+            swaps: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Leave to change something, which takes effect while this is held.
+#[derive(Debug)]
+pub(crate) struct Inside<'a> {
+    guard: &'a Guard,
+    counter: usize,
+    /// Whoever is inside must not wait for changes to be over.
+    _held: Held,
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        let before = self.guard.inside[self.counter].fetch_sub(1, Ordering::SeqCst);
+        // Whoever waits says so before the last look at the counter.
+        if before == 1 && self.guard.is_awaited.load(Ordering::SeqCst) {
+            let _over = self.guard.over.0.lock();
+            self.guard.over.1.notify_all();
+        }
+    }
+}
+
 impl Guard {
     /// Leave to change something, which takes effect while this is held.
-    pub(super) fn enter(&self, name: &Name) -> Result<RwLockReadGuard<'_, Vec<Name>>, StoreError> {
-        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-        match names.iter().find(|guarded| is_at_or_below(name, guarded)) {
-            None => Ok(names),
-            Some(guarded) => Err(StoreError::Publishing { name: guarded.to_string() }),
-        }
+    pub(super) fn enter(&self, name: &Name) -> Result<Inside<'_>, StoreError> {
+        self.enter_unless(|guarded| is_at_or_below(name, guarded))
     }
 
     /// The same for a directory that appears with something in it.
-    pub(super) fn enter_tree(
-        &self,
-        top: &Name,
-    ) -> Result<RwLockReadGuard<'_, Vec<Name>>, StoreError> {
-        let names = self.enter(top)?;
-        match names.iter().find(|guarded| is_at_or_below(guarded, top)) {
-            None => Ok(names),
-            Some(guarded) => Err(StoreError::Publishing { name: guarded.to_string() }),
+    pub(super) fn enter_tree(&self, top: &Name) -> Result<Inside<'_>, StoreError> {
+        self.enter_unless(|guarded| is_at_or_below(top, guarded) || is_at_or_below(guarded, top))
+    }
+
+    fn enter_unless(&self, is_in_the_way: impl Fn(&Name) -> bool) -> Result<Inside<'_>, StoreError> {
+        let held = Held::take(Rank::GuardTurn);
+        let names = self.names.read();
+        if let Some(guarded) = names.iter().find(|guarded| is_in_the_way(guarded)) {
+            return Err(StoreError::Publishing { name: guarded.to_string() });
         }
+        let counter = self.counter.load(Ordering::Acquire);
+        self.inside[counter].fetch_add(1, Ordering::SeqCst);
+        Ok(Inside { guard: self, counter, _held: held })
     }
 
     /// From when this returns, nothing changes there any more. `false`: somebody else has it, something in it,
     /// or something that it is in.
     pub(super) fn close(&self, name: &Name) -> bool {
-        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         let meets = |other: &Name| is_at_or_below(name, other) || is_at_or_below(other, name);
-        let free = !names.iter().any(meets);
-        if free {
-            names.push(name.clone());
+        let _turn = self.turn.lock();
+        let mut names = self.names.write();
+        if names.iter().any(meets) {
+            return false;
         }
-        free
+        names.push(name.clone());
+        let counter = self.counter.load(Ordering::Acquire);
+        self.counter.store(1 - counter, Ordering::Release);
+        drop(names);
+        self.is_awaited.store(true, Ordering::SeqCst);
+        let mut over = self.over.0.lock();
+        while self.inside[counter].load(Ordering::SeqCst) > 0 {
+            over = self.over.1.wait(over);
+        }
+        self.is_awaited.store(false, Ordering::SeqCst);
+        true
     }
 
     /// It may be changed again.
     pub(super) fn open(&self, name: &Name) {
-        self.names.write().unwrap_or_else(PoisonError::into_inner).retain(|other| other != name);
+        self.names.write().retain(|other| other != name);
     }
 
     /// Whether anything is being published.
     pub(super) fn is_any_closed(&self) -> bool {
-        !self.names.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self.names.read().is_empty()
     }
 
     /// Versions have changed places.
@@ -101,5 +159,25 @@ mod tests {
         assert!(guard.close(&name("a/c")));
         guard.open(&name("a/b"));
         assert!(guard.enter(&name("a/b/c")).is_ok() && guard.close(&name("a/b/c")));
+    }
+
+    /// A publish waits for the changes that are under way; changes elsewhere wait for neither.
+    #[test]
+    fn changes_elsewhere_go_on_while_a_publish_waits_for_a_slow_one() {
+        let guard = Guard::default();
+        let slow = guard.enter(&name("a/slow")).unwrap();
+        std::thread::scope(|scope| {
+            let closing = scope.spawn(|| guard.close(&name("a")));
+            while !guard.is_any_closed() {
+                std::thread::yield_now();
+            }
+            assert!(guard.inside[0].load(Ordering::SeqCst) == 1 && !closing.is_finished());
+            scope.spawn(|| drop(guard.enter(&name("b")).unwrap())).join().unwrap();
+            let refused = scope.spawn(|| guard.enter(&name("a/other")).is_err());
+            assert!(refused.join().unwrap());
+            assert!(!closing.is_finished());
+            drop(slow);
+            assert!(closing.join().unwrap());
+        });
     }
 }

@@ -1,7 +1,8 @@
 //! A large file under way: its bytes and its journal in `.haul/partials`, until it is published,
 //! discarded or expires. Dropping it keeps both: whoever opens the same key goes on with it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use haul_protocol::{Cv, Digest, Geometry, Name};
 use rustix::fd::OwnedFd;
@@ -9,6 +10,7 @@ use rustix::fd::OwnedFd;
 use super::error::StoreError;
 use super::journal::{self, Begin, Record};
 use super::{Store, disk};
+use crate::sync::{Mutex, MutexGuard, Rank};
 
 /// Newly held bytes after which a partial is flushed: what a reboot may have to read again.
 pub(super) const FLUSH_EVERY: u64 = 256 << 20;
@@ -57,6 +59,8 @@ pub(super) struct Inner {
     pub(super) journal: OwnedFd,
     /// One append at a time, so that a failed one can be cut off again.
     end: Mutex<End>,
+    /// As `closed` of `end`, for a look without the lock.
+    closed: Arc<AtomicBool>,
     pub(super) store: Arc<Store>,
 }
 
@@ -80,12 +84,14 @@ impl Partial {
         journal: OwnedFd,
         (boot_start, len): (u64, u64),
     ) -> Self {
-        let end = Mutex::new(End { len, boot_start, closed: false, unflushed: 0 });
-        Self(Arc::new(Inner { id: id.to_owned(), data, journal, end, store: Arc::clone(store) }))
+        let end = End { len, boot_start, closed: false, unflushed: 0 };
+        let end = Mutex::new(Rank::PartialEnd, end);
+        let (id, closed) = (id.to_owned(), Arc::default());
+        Self(Arc::new(Inner { id, data, journal, end, closed, store: Arc::clone(store) }))
     }
 
     pub(super) fn end(&self) -> MutexGuard<'_, End> {
-        self.0.end.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.end.lock()
     }
 
     pub(super) fn append(&self, name: &Name, record: &Record) -> Result<(), StoreError> {
@@ -170,11 +176,12 @@ impl Partial {
     /// Nobody writes through this handle any more; what is held stays.
     pub(crate) fn close(&self) {
         self.end().closed = true;
+        self.0.closed.store(true, Ordering::Release);
     }
 
-    /// Whether a flush has failed.
-    pub(crate) fn is_spoiled(&self) -> bool {
-        self.end().closed
+    /// Becomes true when a flush fails, or the partial is closed.
+    pub(crate) fn closed(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0.closed)
     }
 
     /// The disk has lost bytes and won't say which: nothing of the file can be trusted, and another

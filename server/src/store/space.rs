@@ -1,13 +1,13 @@
 //! Room: whether a file can fit, before its first byte is sent.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use haul_protocol::Name;
 
 use super::Store;
 use super::error::StoreError;
+use crate::sync::{Mutex, Rank};
 
 /// How long a look at the file system counts, other processes write as well.
 const FRESH: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ struct Seen {
 
 impl Space {
     pub(super) fn new(keep_free: u64) -> Self {
-        Self { keep_free, reserved: AtomicU64::new(0), seen: Mutex::new(None) }
+        Self { keep_free, reserved: AtomicU64::new(0), seen: Mutex::new(Rank::Space, None) }
     }
 }
 
@@ -65,7 +65,7 @@ impl Store {
     /// others have announced.
     pub(crate) fn check_room(&self, name: &Name, size: u64) -> Result<(), StoreError> {
         let space = &self.space;
-        let mut seen = space.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = space.seen.lock();
         let reserved = space.reserved.load(Ordering::Relaxed);
         let room = |free: u64| free.saturating_sub(space.keep_free).saturating_sub(reserved);
         if let Some(seen) = &mut *seen

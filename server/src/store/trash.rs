@@ -1,7 +1,6 @@
 //! Trees that nobody needs any more: moved out of the way at once, removed when there is time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::fd::OwnedFd;
@@ -10,6 +9,7 @@ use rustix::io::Errno;
 
 use super::disk;
 use super::version::entries;
+use crate::sync::{Condvar, Mutex, Rank};
 
 /// `.haul/trash`, and the names in it that are still free.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Trash {
 }
 
 /// Wakes whoever removes it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Bell {
     rung: Mutex<Rung>,
     changed: Condvar,
@@ -39,9 +39,15 @@ pub(crate) enum Rung {
     Stop,
 }
 
+impl Default for Bell {
+    fn default() -> Self {
+        Self { rung: Mutex::new(Rank::Bell, Rung::Not), changed: Condvar::new() }
+    }
+}
+
 impl Bell {
     fn ring(&self, why: Rung) {
-        let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rung = self.rung.lock();
         if *rung != Rung::Stop {
             *rung = why;
         }
@@ -55,14 +61,14 @@ impl Bell {
 
     /// Whether it was told to stop.
     fn is_stopped(&self) -> bool {
-        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) == Rung::Stop
+        *self.rung.lock() == Rung::Stop
     }
 
     /// Waits for so long at most.
     pub(crate) fn wait(&self, timeout: Duration) -> Rung {
-        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(rung, timeout, |rung| *rung == Rung::Not);
-        let mut rung = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let rung = self.rung.lock();
+        let mut rung =
+            self.changed.wait_timeout_while(rung, timeout, |rung| *rung == Rung::Not);
         let why = *rung;
         if why == Rung::Look {
             *rung = Rung::Not;

@@ -13,7 +13,7 @@
 //!
 //! So every moment of a swap can be told from the names alone, and no file says what was meant to be done.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use haul_protocol::{Code, Digest, Name, Refusal, Token};
@@ -24,6 +24,7 @@ use rustix::io::Errno;
 use super::error::StoreError;
 use super::root::{BENEATH, Parents, Root};
 use super::{Store, disk};
+use crate::sync::{Rank, ReadGuard, RwLock, WriteGuard};
 
 const NEXT: &str = "next-";
 const READY: &str = "ready-";
@@ -130,23 +131,23 @@ impl Version {
             }
         };
         let (store, name) = (Arc::clone(store), name.clone());
-        let state = RwLock::new(if done { State::Done } else { State::Next });
+        let state = RwLock::new(Rank::Version, if done { State::Done } else { State::Next });
         Ok(Self { name, token, resumed, state, store, id, home, root, present })
     }
 
-    pub(super) fn state(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn state(&self) -> WriteGuard<'_, State> {
+        self.state.write()
     }
 
     /// Whether it has been published.
     pub(crate) fn is_done(&self) -> bool {
-        matches!(*self.state.read().unwrap_or_else(PoisonError::into_inner), State::Done)
+        matches!(*self.state.read(), State::Done)
     }
 
     /// Leave to change something in the tree, which takes effect while this is held. None once it is complete:
     /// it is flushed then, and soon everybody sees it.
-    pub(crate) fn enter(&self) -> Result<RwLockReadGuard<'_, State>, Refusal> {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn enter(&self) -> Result<ReadGuard<'_, State>, Refusal> {
+        let state = self.state.read();
         match &*state {
             State::Next => Ok(state),
             State::Ready(_) | State::Done => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use haul_protocol::{Code, Digest, Refusal, Token};
 
-use super::{REMEMBERED, Uploads, unknown};
+use super::{Uploads, unknown};
 use crate::store::{Change, Store};
 
 /// What a commit needs.
@@ -28,10 +28,8 @@ impl Uploads {
     /// Checks that an upload is complete, and takes it out of the hands of its writers.
     pub(crate) fn commit(&self, token: &Token, digest: Digest) -> Result<Commit, Refusal> {
         let table = self.table();
-        if let Some((_, published, _)) =
-            table.published.iter().find(|(published, ..)| published == token)
-        {
-            return if *published == digest { Ok(Commit::Done) } else { Err(wrong_digest()) };
+        if let Some(published) = table.published.digest(token) {
+            return if published == digest { Ok(Commit::Done) } else { Err(wrong_digest()) };
         }
         if table.publishing.contains(token) {
             return Err(Refusal::new(Code::Busy, "this upload is being published"));
@@ -42,7 +40,7 @@ impl Uploads {
         let mut writers = upload.writers_alone();
         upload.state().commit(digest)?;
         let mut table = self.table();
-        if !table.open.get(token).is_some_and(|open| Arc::ptr_eq(open, &upload)) {
+        if !table.open.get(token).is_some_and(|open| Arc::ptr_eq(&open.upload, &upload)) {
             drop(table);
             // Taken over, or committed, since it was looked up.
             return Err(self.find(token).err().unwrap_or_else(unknown));
@@ -88,15 +86,12 @@ impl Uploads {
         if !done {
             return;
         }
+        let Publishing { token, digest, key } = publishing;
         let mut table = self.table();
-        table.published.push_back((publishing.token, publishing.digest, publishing.key));
-        let old =
-            if table.published.len() > REMEMBERED { table.published.pop_front() } else { None };
-        let Some((_, _, key)) = old else { return };
-        if table.by_key.contains_key(&key) || !table.busy.insert(key.clone()) {
-            return;
-        }
+        let forgotten = table.published.remember(token, digest, key);
+        let forgotten = forgotten.filter(|key| table.begin_alone(key));
         drop(table);
+        let Some(key) = forgotten else { return };
         if let Err(errno) = store.forget_published(&key) {
             tracing::warn!(partial = key, %errno, "could not remove a journal");
         }
