@@ -66,6 +66,12 @@ impl Name {
         &self.0
     }
 
+    /// How many directories are above it, at most some two thousand.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.as_bytes().iter().filter(|byte| **byte == b'/').count()
+    }
+
     /// The directory part (empty at the top level; itself a valid name otherwise) and the last
     /// component.
     #[must_use]

@@ -133,6 +133,9 @@ impl<T> Requester<T> {
     }
 }
 
+/// Requests for which an empty book keeps room.
+const KEPT: usize = 64;
+
 /// The server's book on one connection.
 #[derive(Debug)]
 pub struct Responder {
@@ -238,6 +241,12 @@ impl Responder {
         self.bytes -= length;
     }
 
+    /// Bytes of memory that the book takes: it grows with the requests that have no answer yet.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.open.capacity() * size_of::<Open>()
+    }
+
     /// Whether a request is still under way.
     #[must_use]
     pub fn busy(&self) -> bool {
@@ -263,6 +272,10 @@ impl Responder {
         while self.open.front().is_some_and(|open| open.state == Progress::Told) {
             self.open.pop_front();
             self.first += 1;
+        }
+        if self.open.is_empty() && self.open.capacity() > KEPT {
+            // An idle connection holds nothing.
+            self.open = VecDeque::new();
         }
         if let Some(id) = ack {
             debug_assert!(id > self.acked, "acks only go forward");

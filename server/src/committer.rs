@@ -16,7 +16,8 @@ use crate::uploads::Publishing;
 /// connections are not read until some are done.
 pub(crate) const MAX_QUEUED: usize = 4096;
 
-/// Changes of one group: bounds how long the first waits for the last, and the open directories.
+/// [Cost](Change::cost) of the changes of one group: bounds how long the first waits for the last, and the open
+/// directories.
 const MAX_GROUP: usize = 1024;
 
 /// A change that waits, and who is to be told.
@@ -68,31 +69,19 @@ impl Committer {
 
     /// Queues a change.
     pub(crate) fn add(&self, job: Job) {
-        let weight = job.change.weight();
-        self.0.add(job, weight);
+        let (weight, cost) = (job.change.weight(), job.change.cost());
+        self.0.add(job, weight, cost);
     }
 
-    /// Whether a connection must wait before it is read on; it is woken when there is room.
-    pub(crate) fn is_full(&self, connection: u64) -> bool {
-        self.0.is_full(connection)
+    /// Whether a connection must wait before it is read on; it is woken when there is room. One that `is_new` here has no
+    /// change in the queue.
+    pub(crate) fn is_full(&self, connection: u64, is_new: bool) -> bool {
+        self.0.is_full(connection, is_new)
     }
 
     /// Ends [`run`] when everything is done.
     pub(crate) fn stop(&self) {
         self.0.stop();
-    }
-}
-
-/// Without the committer clients would wait for ever, and be told again and again that all is well. A
-/// process that is gone they notice.
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tracing::error!("the committer has panicked");
-            std::process::abort();
-        }
     }
 }
 
@@ -103,7 +92,6 @@ type ToTell = (Option<Asked>, Option<Publishing>);
 /// be done when the next one, if there is one, has been flushed with it.
 pub(crate) fn run(shared: &Arc<Shared>) {
     let Some(committer) = &shared.committer else { return };
-    let _end_with_me = AbortOnPanic;
     let mut committing = Committing::new(&shared.store);
     let (mut visible, mut weight) = (Vec::<ToTell>::new(), 0);
     loop {

@@ -12,9 +12,6 @@ pub(crate) const NEVER: u64 = u64::MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Owes {
-    /// Its first byte. Counts only when connections are scarce: until then the peer may be a classic
-    /// user at a prompt.
-    FirstByte,
     /// The next bytes of a header or a body, or the next request.
     Bytes,
     /// Reading what it was sent.
@@ -27,29 +24,40 @@ pub(crate) enum Owes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deadline {
     pub(crate) at: u64,
+    /// The same when connections are scarce: a peer that asks for nothing then makes room for others.
+    pub(crate) scarce: u64,
     pub(crate) owes: Owes,
 }
 
 impl Deadline {
-    pub(crate) const NONE: Self = Self { at: NEVER, owes: Owes::Bytes };
+    pub(crate) const NONE: Self = Self { at: NEVER, scarce: NEVER, owes: Owes::Bytes };
 
     /// `timeout` after a moment of the server's clock.
     pub(crate) fn after(moment: u64, timeout: Duration, owes: Owes) -> Self {
-        let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        Self { at: moment.saturating_add(timeout), owes }
+        Self { at: later(moment, timeout), scarce: NEVER, owes }
+    }
+
+    /// The same deadline, and `timeout` after a moment when connections are scarce.
+    pub(crate) fn or_when_scarce(self, moment: u64, timeout: Duration) -> Self {
+        Self { scarce: later(moment, timeout), ..self }
     }
 
     /// Whether the peer has been silent for too long, if nothing of it waits to be read.
     pub(crate) fn is_over(&self, shared: &Shared) -> bool {
-        self.at <= shared.now() && (self.owes != Owes::FirstByte || shared.is_full())
+        let now = shared.now();
+        self.at <= now || (self.scarce <= now && shared.is_full())
     }
+}
+
+fn later(moment: u64, timeout: Duration) -> u64 {
+    moment.saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// How long each kind of silence may last.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// From the first byte of a header to its last, and from connecting to the first byte when
-    /// connections are scarce.
+    /// From the first byte of a header to its last. When connections are scarce, also from connecting to the first
+    /// byte, and from the end of one request to the next.
     pub header: Duration,
     /// Between two pieces of a body, and between two pieces of answers that the peer reads.
     pub body: Duration,

@@ -12,6 +12,7 @@ mod deadline;
 mod fence;
 mod links;
 mod listen;
+mod memory;
 mod ownership;
 pub mod partials;
 mod poller;

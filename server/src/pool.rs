@@ -1,8 +1,8 @@
 //! The link loop: a fixed number of workers, all waiting on one poller, that accept connections and
 //! run them.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 use std::{io, mem};
 
@@ -13,30 +13,25 @@ use rustix::io::Errno;
 use crate::buffer::{Buffer, Buffers};
 use crate::committer::Committer;
 use crate::config::{Config, Durability};
-use crate::connection::{Connection, Next};
+use crate::connection::{Connection, Next, Share};
 use crate::deadline::Timeouts;
 use crate::fence::{Fence, Fences};
 use crate::links::Symlinks;
 use crate::listen::Listener;
+use crate::memory;
 use crate::poller::{Interest, Poller};
 use crate::publications::Publications;
 use crate::slots::{FIRST_OTHER_KEY, Slot, Slots};
 use crate::store::{Fresh, Parents, State, Store, Version};
-use crate::streams::{Budget, Streams};
+use crate::streams::{Place, Streams};
 use crate::sync::ReadGuard;
 use crate::uploads::Uploads;
 
 /// Connections accepted before others have their turn.
 const ACCEPTS: usize = 64;
 
-/// Bytes of unfinished headers of all connections together.
-const MAX_HEADER_BYTES: usize = 64 * 1024 * 1024;
-
-/// Bytes of entries whose files wait to be read, of all connections together.
-const MAX_UNREAD_BYTES: usize = 64 * 1024 * 1024;
-
-/// Bytes of unfinished bundles of all connections together.
-const MAX_BUNDLES_BYTES: usize = 64 * 1024 * 1024;
+/// For how long no byte has come for a half-written file, in milliseconds, before it makes room for another one.
+const IDLE_PLACE: u64 = 5000;
 
 /// How much there may be at once; both together follow from the limit of open files.
 #[derive(Debug, Clone, Copy)]
@@ -58,10 +53,6 @@ pub(crate) struct Shared {
     pub(crate) committer: Option<Committer>,
     pub(crate) slots: Slots,
     pub(crate) streams: Streams,
-    /// Files that wait to be read for comparisons, of all connections.
-    pub(crate) unread: Budget,
-    /// Bundles of which the last bytes have not come, of all connections.
-    pub(crate) bundles: Budget,
     pub(crate) limits: ServerLimits,
     pub(crate) symlinks: Symlinks,
     pub(crate) timeouts: Timeouts,
@@ -70,7 +61,8 @@ pub(crate) struct Shared {
     max_connections: usize,
     /// A listener waits for a connection to end, or for a file descriptor.
     paused: AtomicBool,
-    header_bytes: AtomicUsize,
+    /// Bytes that all connections hold in memory.
+    held: AtomicUsize,
     buffers: Buffers,
     start: Instant,
     stopping: AtomicBool,
@@ -93,6 +85,8 @@ pub(crate) struct Worker<'a> {
     pub(crate) fresh: Fresh<'a>,
     /// Of no use between two turns.
     pub(crate) buffer: Buffer,
+    /// What the present turn has taken.
+    pub(crate) share: Share,
 }
 
 impl Shared {
@@ -115,8 +109,6 @@ impl Shared {
             committer: (config.durability == Durability::Group).then(Committer::new),
             slots: Slots::default(),
             streams: Streams::new(bounds.streams),
-            unread: Budget::new(MAX_UNREAD_BYTES),
-            bundles: Budget::new(MAX_BUNDLES_BYTES),
             limits,
             symlinks: config.symlinks,
             timeouts: config.timeouts(),
@@ -124,7 +116,7 @@ impl Shared {
             listeners,
             max_connections: bounds.connections,
             paused: AtomicBool::new(false),
-            header_bytes: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             buffers: Buffers::default(),
             start: Instant::now(),
             stopping: AtomicBool::new(false),
@@ -163,15 +155,40 @@ impl Shared {
         self.slots.len() >= self.max_connections
     }
 
-    /// Replaces a connection's share of the bytes of unfinished headers; returns whether all
-    /// together are within bounds.
-    pub(crate) fn header_bytes(&self, before: usize, now: usize) -> bool {
+    /// Notes what a connection holds after a turn. If all hold too much together, those that have held most for
+    /// longest make room.
+    fn note_held(&self, slot: &Slot, connection: &Connection) {
+        let now = connection.held_bytes();
+        let before = slot.held.set(now, connection.settled(), connection.place_since());
         if now <= before {
-            self.header_bytes.fetch_sub(before - now, Ordering::Relaxed);
-            return true;
+            self.held.fetch_sub(before - now, Ordering::AcqRel);
+            return;
         }
-        let added = now - before;
-        self.header_bytes.fetch_add(added, Ordering::Relaxed) + added <= MAX_HEADER_BYTES
+        let mut all = self.held.fetch_add(now - before, Ordering::AcqRel) + (now - before);
+        while all > memory::MOST {
+            let clock = self.now();
+            let weigh = |slot: &Slot| Some(slot.held.weight(clock)).filter(|weight| *weight > 0);
+            let Some(heaviest) = self.slots.heaviest(weigh) else { return };
+            let freed = heaviest.held.evict();
+            all = self.held.fetch_sub(freed, Ordering::AcqRel) - freed;
+            heaviest.wake(&self.poller);
+        }
+    }
+
+    /// A place for a file that is open for more than a turn. If there is none, the connection that has had one for longest without
+    /// using it makes room, for whoever asks next.
+    pub(crate) fn place(&self) -> Option<Place> {
+        let place = self.streams.begin();
+        if place.is_none() {
+            let now = self.now();
+            let idle = |slot: &Slot| slot.held.idle_place(now).filter(|idle| *idle >= IDLE_PLACE);
+            if let Some(idle) = self.slots.heaviest(idle) {
+                let freed = idle.held.evict();
+                self.held.fetch_sub(freed, Ordering::AcqRel);
+                idle.wake(&self.poller);
+            }
+        }
+        place
     }
 
     /// Stops accepting; connections end when their transfers do, at the latest after the grace time.
@@ -228,6 +245,7 @@ impl<'a> Worker<'a> {
             version: None,
             fresh: Fresh::new(&shared.store),
             buffer: Buffer::default(),
+            share: Share::new(),
         }
     }
 
@@ -266,12 +284,19 @@ impl<'a> Worker<'a> {
         let mut running = Some(connection);
         while let Some(mut connection) = running.take() {
             connection.completed(slot.completions());
-            match connection.turn(self) {
+            if slot.held.is_evicted() {
+                connection.make_room();
+            }
+            let next = connection.turn(self);
+            self.shared.note_held(slot, &connection);
+            match next {
                 Next::Park(interest, deadline) => {
                     slot.set_deadline(deadline);
                     running = slot.park(&self.shared.poller, connection, interest);
                 }
                 Next::Close => {
+                    let held = slot.held.set(0, 0, None);
+                    self.shared.held.fetch_sub(held, Ordering::AcqRel);
                     connection.closed(self.shared);
                     self.shared.slots.remove(slot);
                     self.shared.retry_listeners();

@@ -75,7 +75,8 @@ impl Publications {
         let mut open = self.open();
         if let Some(open) = open.iter_mut().find(|open| open.is(client, &publish.name)) {
             let Some(version) = &open.version else {
-                let message = "another connection of this client is opening this directory just now";
+                let message =
+                    "another connection of this client is opening this directory just now";
                 return Err(Refusal::new(Code::Busy, message));
             };
             if publish.tree.is_some_and(|tree| tree != version.token) {

@@ -1,6 +1,8 @@
 //! The committer's queue: jobs in order, taken by one thread, many at once; and who waits while it is
 //! full.
 
+use std::collections::VecDeque;
+
 use crate::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, Rank};
 
 /// A queue of jobs `J`, and of keys of those who wait for room in it.
@@ -16,16 +18,23 @@ pub(crate) struct Queue<J> {
 
 #[derive(Debug)]
 struct State<J> {
-    jobs: Vec<J>,
+    /// Each with its cost.
+    jobs: VecDeque<(J, usize)>,
     waiting: Vec<u64>,
     stopped: bool,
 }
 
 impl<J> State<J> {
     fn take(&mut self, most: usize) -> Vec<J> {
-        let len = self.jobs.len().min(most);
-        let rest = self.jobs.split_off(len);
-        std::mem::replace(&mut self.jobs, rest)
+        let mut taken = Vec::with_capacity(self.jobs.len().min(most));
+        let mut left = most;
+        while left > 0
+            && let Some((job, cost)) = self.jobs.pop_front()
+        {
+            left = left.saturating_sub(cost);
+            taken.push(job);
+        }
+        taken
     }
 }
 
@@ -35,7 +44,7 @@ impl<J> Queue<J> {
         Self {
             state: Mutex::new(
                 Rank::Queue,
-                State { jobs: Vec::new(), waiting: Vec::new(), stopped: false },
+                State { jobs: VecDeque::new(), waiting: Vec::new(), stopped: false },
             ),
             filled: Condvar::new(),
             unfinished: AtomicUsize::new(0),
@@ -47,31 +56,35 @@ impl<J> Queue<J> {
         self.state.lock()
     }
 
-    /// Adds a job of this weight, also if the queue is full.
-    pub(crate) fn add(&self, job: J, weight: usize) {
+    /// Adds a job of this weight and cost, also if the queue is full. The weights bound what waits, the costs what is
+    /// taken at once.
+    pub(crate) fn add(&self, job: J, weight: usize, cost: usize) {
         let mut state = self.state();
         self.unfinished.fetch_add(weight, Ordering::Relaxed);
-        state.jobs.push(job);
+        state.jobs.push_back((job, cost));
         if state.jobs.len() == 1 {
             self.filled.notify_one();
         }
     }
 
-    /// Whether someone must wait before adding more; [`done`](Self::done) then gives the key back.
-    pub(crate) fn is_full(&self, key: u64) -> bool {
-        if self.unfinished.load(Ordering::Relaxed) < self.max {
+    /// Whether someone must wait before adding more; [`done`](Self::done) then gives the key back. Who `is_new`, with
+    /// nothing in the queue, may add something also while it is full, up to twice as much: otherwise a few who fill it
+    /// again and again would keep all others out.
+    pub(crate) fn is_full(&self, key: u64, is_new: bool) -> bool {
+        let max = if is_new { 2 * self.max } else { self.max };
+        if self.unfinished.load(Ordering::Relaxed) < max {
             return false;
         }
         let mut state = self.state();
         // Under the lock that `done` takes: either it has made room, or it will see who waits.
-        let full = self.unfinished.load(Ordering::Relaxed) >= self.max;
+        let full = self.unfinished.load(Ordering::Relaxed) >= max;
         if full && state.waiting.last() != Some(&key) {
             state.waiting.push(key);
         }
         full
     }
 
-    /// The next jobs, at most so many, in order. Waits for one; `None` when stopped and empty.
+    /// The next jobs in order, until they cost so much. Waits for one; `None` when stopped and empty.
     pub(crate) fn take(&self, most: usize) -> Option<Vec<J>> {
         let mut state = self.state();
         loop {

@@ -87,7 +87,10 @@ impl Server {
         shared.uploads.sweep(&shared.store, config.keep_partials);
         let spawn = |name: String, run: fn(&Arc<Shared>)| {
             let shared = Arc::clone(&shared);
-            thread::Builder::new().name(name).spawn(move || run(&shared))
+            thread::Builder::new().name(name).spawn(move || {
+                let _end_with_me = AbortOnPanic;
+                run(&shared);
+            })
         };
         let workers = (0..workers)
             .map(|index| spawn(format!("worker-{index}"), |shared| Worker::new(shared).run()))
@@ -123,6 +126,19 @@ impl Server {
             joined(thread);
         }
         self.sweeper.stop();
+    }
+}
+
+/// Without one of its threads the server would hang sooner or later, and its clients would wait for ever. A process that
+/// is gone they notice, and what it has acknowledged survives.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            tracing::error!(thread = thread::current().name(), "a thread has panicked");
+            std::process::abort();
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! All connections, as others than their owners see them: found by key, woken, looked at by the timer.
 //! Who runs one is settled in [`crate::ownership`].
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use rustix::fd::OwnedFd;
 use rustix::net::Shutdown;
@@ -11,6 +11,7 @@ use slab::Slab;
 use crate::committer::Completion;
 use crate::connection::Connection;
 use crate::deadline::{Deadline, NEVER, Owes};
+use crate::memory::Held;
 use crate::ownership::Ownership;
 use crate::poller::{Interest, Poller};
 use crate::sync::{Mutex, Rank, RwLock};
@@ -24,11 +25,15 @@ pub(crate) struct Slot {
     pub(crate) socket: Arc<OwnedFd>,
     /// Milliseconds of the server's clock at which the peer has been silent for too long.
     deadline: AtomicU64,
+    /// The same if connections are scarce.
+    scarce: AtomicU64,
     /// What the peer owes by then, as [`Owes`].
     owes: AtomicU8,
     owner: Ownership<Box<Connection>>,
     /// Changes of this connection that the committer is done with.
     completions: Mutex<Vec<Completion>>,
+    /// What it holds in memory.
+    pub(crate) held: Held,
 }
 
 impl Slot {
@@ -76,20 +81,25 @@ impl Slot {
 
     pub(crate) fn set_deadline(&self, deadline: Deadline) {
         self.owes.store(deadline.owes as u8, Ordering::Relaxed);
+        self.scarce.store(deadline.scarce, Ordering::Relaxed);
         self.deadline.store(deadline.at, Ordering::Release);
     }
 
     /// Lets the owner look at a deadline that has passed. What the peer sent may wait to be read, so
     /// only the owner can tell whether it is late.
     pub(crate) fn expire(&self, poller: &Poller, now: u64, scarce: bool) {
-        let at = self.deadline.load(Ordering::Acquire);
+        let which = if scarce && self.scarce.load(Ordering::Relaxed) <= now {
+            &self.scarce
+        } else {
+            &self.deadline
+        };
+        let at = which.load(Ordering::Acquire);
         let owes = self.owes.load(Ordering::Relaxed);
-        if at > now || (owes == Owes::FirstByte as u8 && !scarce) {
+        if at > now {
             return;
         }
         // If the owner has moved the deadline in this moment, the peer is not silent.
-        let moved = self.deadline.compare_exchange(at, NEVER, Ordering::AcqRel, Ordering::Acquire);
-        if moved.is_err() {
+        if which.compare_exchange(at, NEVER, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return;
         }
         if owes == Owes::Reading as u8 {
@@ -131,9 +141,11 @@ impl Slots {
             key: (generation << INDEX_BITS) | entry.key() as u64,
             socket,
             deadline: AtomicU64::new(NEVER),
+            scarce: AtomicU64::new(NEVER),
             owes: AtomicU8::new(Owes::Bytes as u8),
             owner: Ownership::running(),
             completions: Mutex::new(Rank::Completions, Vec::new()),
+            held: Held::default(),
         });
         entry.insert(Arc::clone(&slot));
         slot
@@ -156,6 +168,13 @@ impl Slots {
 
     pub(crate) fn len(&self) -> usize {
         self.slots.read().len()
+    }
+
+    /// The connection for which `weigh` gives most, if it gives anything for one.
+    pub(crate) fn heaviest(&self, weigh: impl Fn(&Slot) -> Option<u64>) -> Option<Arc<Slot>> {
+        let slots = self.slots.read();
+        let weighed = slots.iter().filter_map(|(_, slot)| Some((weigh(slot)?, slot)));
+        weighed.max_by_key(|(weight, _)| *weight).map(|(_, slot)| Arc::clone(slot))
     }
 
     /// Calls `each` for every connection.

@@ -1,5 +1,4 @@
-//! Bounds that all connections share: how many files may be open besides their sockets, and how many bytes may
-//! wait in memory, for files to be read or for the rest of a bundle.
+//! How many files may be open besides the sockets of connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,60 +32,16 @@ impl Drop for Place {
     }
 }
 
-/// Bytes that may wait.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    used: Arc<AtomicUsize>,
-    most: usize,
-}
-
-/// What one holder has of it. Dropping it gives all back.
-#[derive(Debug)]
-pub(crate) struct Share {
-    used: Arc<AtomicUsize>,
-    most: usize,
-    bytes: usize,
-}
-
-impl Budget {
-    /// So many bytes, all free.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { used: Arc::default(), most }
-    }
-
-    /// A share, empty at first.
-    pub(crate) fn share(&self) -> Share {
-        Share { used: Arc::clone(&self.used), most: self.most, bytes: 0 }
-    }
-}
-
-impl Share {
-    /// Takes more, if there is.
-    pub(crate) fn add(&mut self, bytes: usize) -> bool {
-        let before = self.used.fetch_add(bytes, Ordering::AcqRel);
-        self.bytes += bytes;
-        before + bytes <= self.most
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.used.fetch_sub(self.bytes, Ordering::AcqRel);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_dropped_can_be_taken_again() {
-        let budget = Budget::new(10);
-        let (mut one, mut other) = (budget.share(), budget.share());
-        assert!(one.add(6) && other.add(4) && !other.add(1));
+    fn place_that_is_dropped_can_be_taken_again() {
+        let streams = Streams::new(2);
+        let (one, other) = (streams.begin(), streams.begin());
+        assert!(one.is_some() && other.is_some() && streams.begin().is_none());
         drop(other);
-        assert!(one.add(4) && !one.add(1));
-        drop(one);
-        assert!(budget.share().add(10));
+        assert!(streams.begin().is_some());
     }
 }

@@ -155,11 +155,8 @@ impl Uploads {
         let mut table = self.table();
         table.busy.remove(key.id());
         let (upload, held) = opened?;
-        let entry = Entry {
-            upload: Arc::new(upload),
-            client: client.to_owned(),
-            parts: geometry.parts(),
-        };
+        let entry =
+            Entry { upload: Arc::new(upload), client: client.to_owned(), parts: geometry.parts() };
         table.parts += entry.parts;
         table.by_key.insert(key.id().to_owned(), token);
         table.open.insert(token, entry);

@@ -184,8 +184,8 @@ fn every_job_is_handed_over_once_and_in_order() {
         let adder = {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
-                queue.add(("adder", 1), 1);
-                queue.add(("adder", 2), 1);
+                queue.add(("adder", 1), 1, 1);
+                queue.add(("adder", 2), 1, 1);
             })
         };
         let committer = {
@@ -203,7 +203,7 @@ fn every_job_is_handed_over_once_and_in_order() {
                 all
             })
         };
-        queue.add(("main", 1), 1);
+        queue.add(("main", 1), 1, 1);
         adder.join().unwrap();
         queue.stop();
         let all = committer.join().unwrap();
@@ -217,7 +217,7 @@ fn every_job_is_handed_over_once_and_in_order() {
 fn whoever_waits_for_room_is_woken() {
     loom::model(|| {
         let queue = Arc::new(Queue::new(3));
-        queue.add((), 4);
+        queue.add((), 4, 1);
         let committer = {
             let queue = Arc::clone(&queue);
             thread::spawn(move || {
@@ -225,7 +225,7 @@ fn whoever_waits_for_room_is_woken() {
                 queue.done(4 * jobs.len())
             })
         };
-        let waits = queue.is_full(7);
+        let waits = queue.is_full(7, false);
         let woken = committer.join().unwrap();
         assert_eq!(waits, woken.contains(&7));
     });

@@ -224,38 +224,6 @@ fn bundle_counts_for_the_window_with_each_of_its_files() {
     assert!(!server.root().join("d").exists());
 }
 
-/// Whoever leaves bundles half sent takes memory that there is only so much of.
-#[test]
-fn half_bundles_of_many_take_no_more_than_there_is_for_them() {
-    let server = server(&[]);
-    let large = body(&[("a", &vec![1; 260_000])]);
-    let (most, last) = large.split_at(large.len() - 1);
-    let mut peers = Vec::new();
-    let refused = loop {
-        let mut peer = Peer::hello(server.address()).unwrap();
-        peer.stream.write_all(&frame(&header(1, 1, &large), most)).unwrap();
-        // Answered when all that came before has been read.
-        let mut other = Peer::hello(server.address()).unwrap();
-        other.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap();
-        peer.stream.set_nonblocking(true).unwrap();
-        let mut byte = [0];
-        let is_refused = peer.stream.peek(&mut byte).is_ok();
-        peer.stream.set_nonblocking(false).unwrap();
-        if is_refused {
-            break peer.receive().unwrap().0;
-        }
-        peers.push(peer);
-        assert!(peers.len() < 300, "nobody is refused");
-    };
-    assert_eq!((&refused["refused"], &refused["code"]), (&json!(1), &json!("busy")));
-    assert!(peers.len() >= 250, "only {} fit", peers.len());
-    for peer in &mut peers {
-        peer.stream.write_all(last).unwrap();
-        assert_eq!(outcome(peer, 1), []);
-    }
-    assert!(server.status("VmHWM").unwrap() < 128 * 1024, "kB");
-}
-
 fn tree(directory: &Path) {
     fs::create_dir(directory).unwrap();
     for (name, size) in [("one", 1), ("two", 2000), ("edge", 32 * 1024), ("over", 32 * 1024 + 1)] {

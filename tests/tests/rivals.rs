@@ -62,7 +62,8 @@ fn lock_order_of_an_open_within_the_commit_of_the_same_file_stops_nobody() {
                     "fingerprint": large.fingerprint,
                 });
                 let answer = rival.ask(&open, b"");
-                let answer = answer.unwrap_or_else(|error| panic!("{error}: {}", server.log_text()));
+                let answer =
+                    answer.unwrap_or_else(|error| panic!("{error}: {}", server.log_text()));
                 let code = answer["code"].as_str();
                 assert!(matches!(code, None | Some("busy")), "{answer}");
             }

@@ -52,6 +52,20 @@ impl Sink {
         }
     }
 
+    /// How many bytes it takes at most before the turn looks at the clock: each line of a comparison is work.
+    pub(super) fn at_once(&self) -> usize {
+        if let Self::Check(_) = self { 16 * 1024 } else { usize::MAX }
+    }
+
+    /// Bytes of memory that it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Check(check) => check.held_bytes(),
+            Self::Bundle(bundle) => bundle.held_bytes(),
+            Self::Nothing | Self::Held { .. } | Self::File(_) | Self::Part { .. } => 0,
+        }
+    }
+
     /// How many of these bytes it takes now, when `left` are to come, others of them soon: none of a body that is
     /// small enough to wait for all; of a larger one, as many as let the next ones be hashed at full speed.
     pub(super) fn takes(&self, input: &[u8], left: u64) -> usize {
@@ -72,6 +86,13 @@ fn wide(offset: u64, len: usize) -> usize {
     len.saturating_sub(usize::try_from(beyond).unwrap_or(0))
 }
 
+/// Letters of a refusal's message when the peer leaves its answers unread: thousands may come, and each may repeat a name.
+const SHORT: usize = 100;
+
+fn short(refusal: Refusal) -> Refusal {
+    Refusal { message: refusal.message.chars().take(SHORT).collect(), ..refusal }
+}
+
 impl Connection {
     /// The next bytes of a body.
     pub(super) fn body(&mut self, bytes: &[u8], worker: &mut Worker<'_>) {
@@ -86,14 +107,17 @@ impl Connection {
             }
             Sink::Bundle(bundle) if bundle.is_empty() && bundle.length == bytes.len() as u64 => {
                 if let Sink::Bundle(bundle) = std::mem::replace(&mut self.sink, Sink::Nothing) {
-                    self.bundle(&bundle, bytes, worker);
+                    self.begin_bundle(*bundle, bytes, worker);
                 }
                 return;
             }
             Sink::File(file) => file.append(bytes, worker),
             Sink::Part { writer, .. } => writer.write(bytes),
             Sink::Check(check) => check.append(bytes, worker),
-            Sink::Bundle(bundle) => bundle.append(bytes, worker.shared),
+            Sink::Bundle(bundle) => {
+                bundle.append(bytes);
+                Ok(())
+            }
         };
         if let Err(refusal) = result {
             match std::mem::replace(&mut self.sink, Sink::Nothing) {
@@ -222,6 +246,7 @@ impl Connection {
     /// A request is not carried out.
     pub(super) fn refuse(&mut self, id: u64, refusal: Refusal) {
         tracing::debug!(peer = self.peer, id, %refusal, "refused");
+        let refusal = if self.outbox.is_full() { short(refusal) } else { refusal };
         self.outbox.push(&Answer::Refused { id, refusal });
         if let Dialect::Haul(haul) = &mut self.dialect {
             haul.responder.told(id);

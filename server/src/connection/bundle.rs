@@ -7,8 +7,8 @@ use haul_protocol::{Bundled, Code, Digest, Refusal, decode_bundle, limits};
 
 use super::Connection;
 use super::incoming::Incoming;
-use crate::pool::{Shared, Worker};
-use crate::streams::Share;
+use super::job::Job;
+use crate::pool::Worker;
 
 /// A bundle whose body comes now.
 #[derive(Debug)]
@@ -21,8 +21,8 @@ pub(super) struct Bundle {
     pub(super) length: u64,
     /// What has come without the rest.
     body: Vec<u8>,
-    /// The room that it takes from all connections.
-    share: Option<Share>,
+    /// Files that are stored already, or refused.
+    done: u64,
 }
 
 impl Bundle {
@@ -38,7 +38,7 @@ impl Bundle {
             let message = format!("a bundle of {length} bytes is over {}", limits::MAX_BUNDLE_LEN);
             return Err(Refusal::new(Code::BadRequest, message));
         }
-        Ok(Self { first, count, digest, length, body: Vec::new(), share: None })
+        Ok(Self { first, count, digest, length, body: Vec::new(), done: 0 })
     }
 
     /// Whether nothing of the body has come.
@@ -47,12 +47,13 @@ impl Bundle {
     }
 
     /// Some bytes of the body, which may be the last.
-    pub(super) fn append(&mut self, bytes: &[u8], shared: &Shared) -> Result<(), Refusal> {
-        if !self.share.get_or_insert_with(|| shared.bundles.share()).add(bytes.len()) {
-            return Err(Refusal::new(Code::Busy, "too many bundles are half here at once"));
-        }
+    pub(super) fn append(&mut self, bytes: &[u8]) {
         self.body.extend_from_slice(bytes);
-        Ok(())
+    }
+
+    /// Bytes of memory that it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.body.capacity()
     }
 
     /// Of its files, in their order.
@@ -60,23 +61,53 @@ impl Bundle {
         self.first..self.first + self.count
     }
 
-    fn files<'a>(&self, body: &'a [u8]) -> Result<Vec<Bundled<'a>>, Refusal> {
-        if Digest::of(body) != self.digest {
-            let message = "the bytes of the bundle do not match its digest";
-            return Err(Refusal::new(Code::DigestMismatch, message));
+    fn check(&self, body: &[u8]) -> Result<(), Refusal> {
+        if Digest::of(body) == self.digest {
+            return Ok(());
         }
+        let message = "the bytes of the bundle do not match its digest";
+        Err(Refusal::new(Code::DigestMismatch, message))
+    }
+
+    fn files<'a>(&self, body: &'a [u8]) -> Result<Vec<Bundled<'a>>, Refusal> {
         decode_bundle(body, self.count).map_err(|error| Refusal::new(Code::BadRequest, error))
     }
 }
 
 impl Connection {
     /// The whole body is in the buffer.
-    pub(super) fn bundle(&mut self, bundle: &Bundle, body: &[u8], worker: &mut Worker<'_>) {
+    pub(super) fn begin_bundle(&mut self, bundle: Bundle, body: &[u8], worker: &mut Worker<'_>) {
+        match bundle.check(body) {
+            Ok(()) => self.bundle(bundle, body, worker),
+            Err(refusal) => self.refuse_all(bundle.ids(), refusal),
+        }
+    }
+
+    /// Stores the files that are left, or as many as the turn allows: each may need directories that are missing.
+    pub(super) fn bundle(&mut self, mut bundle: Bundle, body: &[u8], worker: &mut Worker<'_>) {
         let files = match bundle.files(body) {
             Ok(files) => files,
             Err(refusal) => return self.refuse_all(bundle.ids(), refusal),
         };
-        for (id, file) in bundle.ids().zip(files) {
+        let left = bundle.ids().zip(files).skip(usize::try_from(bundle.done).unwrap_or(usize::MAX));
+        for (id, file) in left {
+            if bundle.done > 0 && self.is_over(worker) {
+                self.job = Some(Job::Bundle(Box::new(bundle), body.to_vec()));
+                return;
+            }
+            match self.makes_parents(&file.name, worker) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.job = Some(Job::Bundle(Box::new(bundle), body.to_vec()));
+                    return;
+                }
+                Err(refusal) => {
+                    bundle.done += 1;
+                    self.refuse(id, refusal);
+                    continue;
+                }
+            }
+            bundle.done += 1;
             let Bundled { name, attributes, digest, bytes } = file;
             let what = (Some(id), name, bytes.len() as u64);
             match Incoming::admit(worker.shared, what, digest, attributes) {
@@ -89,6 +120,6 @@ impl Connection {
     /// The last bytes of the body have been appended.
     pub(super) fn bundle_complete(&mut self, mut bundle: Bundle, worker: &mut Worker<'_>) {
         let body = std::mem::take(&mut bundle.body);
-        self.bundle(&bundle, &body, worker);
+        self.begin_bundle(bundle, &body, worker);
     }
 }

@@ -11,15 +11,13 @@ use haul_protocol::{
 };
 
 use super::Connection;
+use super::job::Job;
 use crate::pool::Worker;
 use crate::store::{Adopted, Change, Copying, Reading, StoreError};
-use crate::streams::{Place, Share};
+use crate::streams::Place;
 
 /// The letter of an entry that can't be looked at.
 const UNKNOWN: u8 = b'?';
-
-/// What opening a file counts for beside its bytes, so that a turn ends with empty ones as well.
-const OPENING: usize = 16 * 1024;
 
 /// A comparison under way.
 #[derive(Debug, Default)]
@@ -34,8 +32,8 @@ pub(super) struct Check {
     letters: Vec<u8>,
     /// Files to be read.
     unread: VecDeque<Unread>,
-    /// Their share of what all connections may have waiting.
-    waiting: Option<Share>,
+    /// Bytes of the names of those.
+    unread_names: usize,
     /// The first of them, once it is open.
     reading: Option<(Read, Place)>,
 }
@@ -123,7 +121,7 @@ impl Check {
         let index = self.letters.len();
         if may_be_same(verdict) && (digest.is_some() || !self.adopt || verdict == Verdict::Same) {
             if digest.is_some() {
-                self.wait(Unread { index, entry, size, digest, present: None }, worker)?;
+                self.wait(Unread { index, entry, size, digest, present: None });
             }
             return Ok(verdict);
         }
@@ -149,39 +147,43 @@ impl Check {
         if !wanted {
             return Ok(verdict);
         }
-        self.wait(Unread { index, entry, size, digest, present: Some(file) }, worker)?;
+        self.wait(Unread { index, entry, size, digest, present: Some(file) });
         Ok(Verdict::Same)
     }
 
     /// A file has to be read, when it is its turn.
-    fn wait(&mut self, unread: Unread, worker: &Worker<'_>) -> Result<(), Refusal> {
-        let bytes = size_of::<Unread>() + unread.entry.name.as_bytes().len();
-        let share = self.waiting.get_or_insert_with(|| worker.shared.unread.share());
-        if !share.add(bytes) {
-            return Err(Refusal::new(Code::Busy, "too many files wait to be compared"));
-        }
+    fn wait(&mut self, unread: Unread) {
+        self.unread_names += unread.entry.name.as_bytes().len();
         self.unread.push_back(unread);
-        Ok(())
     }
 
-    /// Reads on; returns what that counts for. 0: everything is compared.
-    fn read(&mut self, worker: &mut Worker<'_>) -> Result<usize, Refusal> {
-        let Some(unread) = self.unread.front() else { return Ok(0) };
+    /// Bytes of memory that it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.line.capacity()
+            + self.letters.capacity()
+            + self.unread.capacity() * size_of::<Unread>()
+            + self.unread_names
+    }
+
+    /// Reads a little for the first file that waits; tells whether there was one.
+    fn read(&mut self, worker: &mut Worker<'_>) -> Result<bool, Refusal> {
+        let Some(unread) = self.unread.front() else { return Ok(false) };
         let Some((read, _)) = &mut self.reading else {
             let busy = || Refusal::new(Code::Busy, "too many files are open at once");
-            let place = worker.shared.streams.begin().ok_or_else(busy)?;
+            let place = worker.shared.place().ok_or_else(busy)?;
             match unread.open(worker)? {
                 Opened::Read(read) => self.reading = Some((read, place)),
                 Opened::Decided(right) => self.settle(right),
             }
-            return Ok(OPENING);
+            return Ok(true);
         };
         let (len, over) = match read {
             Read::Hash(reading) => reading.advance(worker.buffer.room(0)),
             Read::Copy(copying) => copying.advance(worker.buffer.room(0))?,
         };
+        worker.share.took(len);
         if !over {
-            return Ok(len.max(1));
+            return Ok(true);
         }
         match self.reading.take() {
             Some((Read::Hash(reading), _)) => {
@@ -199,7 +201,7 @@ impl Check {
             }
             None => {}
         }
-        Ok(len.max(1))
+        Ok(true)
     }
 
     /// The first file that waits has the right bytes in the present version.
@@ -220,10 +222,9 @@ impl Check {
 
     /// The first file that waits is decided.
     fn settle(&mut self, right: bool) {
-        if let Some(unread) = self.unread.pop_front()
-            && !right
-            && let Some(letter) = self.letters.get_mut(unread.index)
-        {
+        let Some(unread) = self.unread.pop_front() else { return };
+        self.unread_names -= unread.entry.name.as_bytes().len();
+        if !right && let Some(letter) = self.letters.get_mut(unread.index) {
             *letter = Verdict::Digest.letter();
         }
     }
@@ -304,28 +305,17 @@ impl Connection {
             Ok(()) if check.unread.is_empty() => {
                 self.answer(check.id, Reply::Done, &check.letters);
             }
-            Ok(()) => self.checks.push_back(check),
+            Ok(()) => self.job = Some(Job::Check(check)),
             Err(refusal) => self.refuse(check.id, refusal),
         }
     }
 
-    /// Reads a little for the first of the checks that wait; returns what that counts for.
-    pub(super) fn read_for_check(&mut self, worker: &mut Worker<'_>) -> usize {
-        let Some(check) = self.checks.front_mut() else { return 0 };
-        let id = check.id;
+    /// Reads a little for a comparison.
+    pub(super) fn read_for_check(&mut self, mut check: Box<Check>, worker: &mut Worker<'_>) {
         match check.read(worker) {
-            Ok(0) => {
-                let letters = std::mem::take(&mut check.letters);
-                self.checks.pop_front();
-                self.answer(id, Reply::Done, &letters);
-                1
-            }
-            Ok(counts) => counts,
-            Err(refusal) => {
-                self.checks.pop_front();
-                self.refuse(id, refusal);
-                1
-            }
+            Ok(true) => self.job = Some(Job::Check(check)),
+            Ok(false) => self.answer(check.id, Reply::Done, &check.letters),
+            Err(refusal) => self.refuse(check.id, refusal),
         }
     }
 }

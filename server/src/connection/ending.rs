@@ -1,8 +1,9 @@
 //! How a connection ends: with a last word, after what was asked before has been told.
 
-use haul_protocol::{Answer, Code, DecodeError, Refusal};
+use haul_protocol::{Answer, Code, DecodeError, Decoder, Refusal, Requests};
 
 use super::body::Sink;
+use super::outbox::Outbox;
 use super::{Connection, DRAIN_BYTES, Dialect, HTTP_ANSWER, Phase, Step};
 use crate::pool::Shared;
 
@@ -20,13 +21,33 @@ impl Connection {
     /// Ends the connection: with a last refusal in the haul dialect, in silence in the classic one.
     pub(super) fn end(&mut self, refusal: Refusal) -> Step {
         self.sink = Sink::Nothing;
-        self.checks.clear();
-        if !self.decoder.side().is_haul() {
+        self.job = None;
+        let is_haul = self.decoder.side().is_haul();
+        // A connection that only drains holds no header.
+        self.decoder = Decoder::new(Requests::default());
+        self.header_since = None;
+        if !is_haul {
             return Step::Close;
         }
         self.last_word = Some(refusal);
         self.say_last_word();
         self.drain()
+    }
+
+    /// All connections together hold too much in memory, or too many open files, and this one most or for longest.
+    pub(crate) fn make_room(&mut self) {
+        tracing::warn!(peer = self.peer, "made room for others");
+        // A peer that leaves its answers unread would not read this one either.
+        if !self.outbox.is_empty() {
+            self.outbox = Outbox::default();
+            self.phase = Phase::InputEnded;
+            self.rest = Vec::new();
+            self.job = None;
+            self.sink = Sink::Nothing;
+            self.pending = 0;
+            return;
+        }
+        self.refuse_connection(Code::Busy, "this connection holds too much while others need room");
     }
 
     /// Tells why the connection ends, once all that was asked before has been told.

@@ -73,7 +73,7 @@ impl Incoming {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             none => none.insert(Box::new(Stream {
-                _place: worker.shared.streams.begin().ok_or_else(busy)?,
+                _place: worker.shared.place().ok_or_else(busy)?,
                 staged: worker.shared.store.stage(&self.name, &self.attributes)?,
                 hasher: FileHasher::new(),
                 offset: 0,

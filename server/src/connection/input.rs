@@ -1,7 +1,8 @@
 //! What has come: bytes into events, and events to those who carry them out.
 
-use haul_protocol::{Answer, Classic, Code, Event, FirstOrLater, Refusal};
+use haul_protocol::{Answer, Classic, Event, FirstOrLater};
 
+use super::body::Sink;
 use super::{Connection, Dialect, Phase, Step};
 use crate::pool::Worker;
 
@@ -15,8 +16,8 @@ impl Connection {
         step
     }
 
-    /// Decodes all bytes of one read; what comes when the outbox is full is kept for later. With `wait`, bytes of a
-    /// body that had better be taken together with those behind them are left in `input`.
+    /// Decodes all bytes of one read; those that come when the outbox is full or the turn is over are kept for later.
+    /// With `wait`, bytes of a body that had better be taken together with those behind them are left in `input`.
     pub(super) fn take(&mut self, input: &mut &[u8], wait: bool, worker: &mut Worker<'_>) -> Step {
         if let Phase::Draining { left, .. } = &mut self.phase {
             *left = left.saturating_sub(input.len());
@@ -25,16 +26,25 @@ impl Connection {
         }
         let mut malformed = None;
         while self.phase == Phase::Open {
-            let busy = !self.checks.is_empty() && self.decoder.between_frames();
+            let between = self.decoder.between_frames();
+            let may_pause = between || matches!(self.sink, Sink::Check(_));
+            let pauses = self.holds_body_up()
+                || (between && self.job.is_some())
+                || (may_pause && self.is_over(worker))
+                || self.outbox.is_full()
+                || self.must_wait(worker.shared);
             // The end of a body needs no bytes, so nothing would bring it later.
-            let ends = self.decoder.body_left() == Some(0);
-            if !ends && (busy || self.outbox.is_full() || self.must_wait(worker.shared)) {
+            let ends = self.decoder.body_left() == Some(0) && !self.holds_body_up();
+            if pauses && !ends {
                 self.rest = std::mem::take(input).to_vec();
                 break;
             }
             let mut now = *input;
-            if wait && let Some(left) = self.decoder.body_left() {
-                now = &now[..self.sink.takes(now, left)];
+            if let Some(left) = self.decoder.body_left() {
+                now = &now[..now.len().min(self.sink.at_once())];
+                if wait {
+                    now = &now[..self.sink.takes(now, left)];
+                }
                 if now.is_empty() && !ends {
                     break;
                 }
@@ -45,7 +55,10 @@ impl Connection {
             match event {
                 Ok(Some(Event::Header(header))) => self.header(header, worker),
                 Ok(Some(Event::Body(bytes))) => self.body(bytes, worker),
-                Ok(Some(Event::End)) => self.body_end(worker),
+                Ok(Some(Event::End)) => {
+                    self.settled = self.progress;
+                    self.body_end(worker);
+                }
                 Ok(None) => break,
                 Err(error) => {
                     malformed = Some(error);
@@ -66,12 +79,6 @@ impl Connection {
             self.header_since = None;
         } else if self.header_since.is_none() {
             self.header_since = Some(self.progress);
-        }
-        let fits = worker.shared.header_bytes(self.header_bytes, held);
-        self.header_bytes = held;
-        if !fits {
-            tracing::warn!(peer = self.peer, "too many bytes of unfinished headers at once");
-            return self.end(Refusal::new(Code::Busy, "too many unfinished headers at once"));
         }
         Step::Again
     }

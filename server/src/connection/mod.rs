@@ -11,11 +11,12 @@ mod ending;
 mod fresh;
 mod incoming;
 mod input;
+mod job;
 mod outbox;
 mod patience;
 mod request;
+mod share;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,24 +25,23 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 
+use crate::buffer;
 use crate::deadline::Deadline;
 use crate::fence::{self, Fence};
 use crate::poller::Interest;
 use crate::pool::{Shared, Worker};
 use crate::store::Version;
 use body::Sink;
-use check::Check;
+use job::Job;
 use outbox::Outbox;
-
-/// Bytes that one turn may read before other connections have theirs.
-const TURN_BYTES: usize = 4 * 1024 * 1024;
-
-/// The same while new directories are filled: what comes for one after the turn costs more. The window lets no more
-/// than some thousand files come before one is published, so also of the smallest it is no longer than of large ones.
-const FILLING_BYTES: usize = 16 * TURN_BYTES;
+pub(crate) use share::Share;
 
 /// Bytes that are read and thrown away after a refusal that ends the connection.
 const DRAIN_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes that a connection reads at once after its turns were over before all that it had read was carried out: few, as
+/// the rest is kept in memory.
+const LITTLE: usize = 16 * 1024;
 
 /// How often the last ack is repeated while the disk is slow (PROTOCOL.md, "Answers").
 const REPEAT: Duration = Duration::from_secs(5);
@@ -63,25 +63,27 @@ pub(crate) struct Connection {
     dialect: Dialect,
     sink: Sink,
     outbox: Outbox,
-    /// Bytes that came when the outbox was full: they are decoded when it is not.
+    /// Bytes that came when the outbox was full or the turn over: they are decoded later.
     rest: Vec<u8>,
+    /// Bytes that are read at once: less if much of them had to be kept as `rest`.
+    appetite: usize,
     phase: Phase,
     /// When the peer last took or gave a byte, in milliseconds of the server's clock.
     progress: u64,
+    /// When a frame was last complete, or all answers taken.
+    settled: u64,
     /// Changes that are not done yet: by the committer, or until `fresh` is published.
     pending: usize,
     /// Requests whose changes wait in the worker's tree of new directories; none between two turns.
     fresh: Vec<u64>,
-    /// Comparisons for which files are still to be read.
-    checks: VecDeque<Box<Check>>,
+    /// The request that takes more than one turn.
+    job: Option<Job>,
     /// Why the connection ends, until the pending changes have been told.
     last_word: Option<Refusal>,
     /// When something was last said to the peer.
     said: u64,
     /// When the first byte of an unfinished header came.
     header_since: Option<u64>,
-    /// Bytes of it that are counted in [`Shared::header_bytes`].
-    header_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -146,24 +148,25 @@ impl Connection {
             sink: Sink::Nothing,
             outbox: Outbox::default(),
             rest: Vec::new(),
+            appetite: buffer::LEN,
             phase: Phase::Open,
             progress: now,
+            settled: now,
             pending: 0,
             fresh: Vec::new(),
-            checks: VecDeque::new(),
+            job: None,
             last_word: None,
             said: now,
             header_since: None,
-            header_bytes: 0,
         }
     }
 
     /// Runs until there is nothing to do or others are due.
     pub(crate) fn turn(&mut self, worker: &mut Worker<'_>) -> Next {
-        let mut left = FILLING_BYTES;
+        worker.share = Share::new();
         self.enter_version(worker);
         let next = loop {
-            match self.step(worker, &mut left) {
+            match self.step(worker) {
                 Step::Again => {}
                 Step::Wait(_) if worker.buffer.keeps() => {
                     if matches!(self.take_kept(worker), Step::Close) {
@@ -185,6 +188,10 @@ impl Connection {
                     }
                 }
             }
+        };
+        self.appetite = match self.rest.is_empty() {
+            true => (2 * self.appetite).min(buffer::LEN),
+            false => (self.appetite / 2).max(LITTLE),
         };
         worker.buffer.keep(0, 0);
         worker.present = None;
@@ -214,12 +221,15 @@ impl Connection {
         }
     }
 
-    /// Writes what waits to be written, then reads and decodes once.
-    fn step(&mut self, worker: &mut Worker<'_>, left: &mut usize) -> Step {
+    /// Writes what waits to be written, then does one thing: goes on with a request, or reads and decodes once.
+    fn step(&mut self, worker: &mut Worker<'_>) -> Step {
         match self.outbox.flush(&self.socket) {
             Ok(true) => {
                 self.progress = worker.shared.now();
                 self.said = self.progress;
+                if self.outbox.is_empty() {
+                    self.settled = self.progress;
+                }
             }
             Ok(false) => {}
             Err(_) => return Step::Close,
@@ -239,13 +249,18 @@ impl Connection {
             Phase::InputEnded if self.outbox.is_empty() && !self.owes() => return Step::Close,
             Phase::Open if self.is_fenced() => return self.end(fence::refusal()),
             _ if self.outbox.is_full() => return Step::Wait(Interest::WRITE),
-            Phase::Open | Phase::InputEnded if !self.checks.is_empty() => {
-                if self.had_its_share(*left) {
+            Phase::Open | Phase::InputEnded if self.job.is_some() => {
+                if self.is_over(worker) {
                     // A socket is nearly always writable, so this connection's next turn comes soon.
                     return Step::Wait(Interest::WRITE);
                 }
-                *left = left.saturating_sub(self.read_for_check(worker));
-                return Step::Again;
+                self.work(worker);
+                let ends = self.job.is_none() && self.decoder.body_left() == Some(0);
+                return match ends && self.rest.is_empty() {
+                    // The end of a body that was held up.
+                    true => self.take(&mut &[][..], false, worker),
+                    false => Step::Again,
+                };
             }
             // Not armed for input, which has ended; the last completion wakes.
             Phase::InputEnded => return Step::Wait(answers),
@@ -253,21 +268,26 @@ impl Connection {
             Phase::Open | Phase::Draining { .. } => {}
         }
         if !self.rest.is_empty() {
+            if self.is_over(worker) {
+                return Step::Wait(Interest::WRITE);
+            }
             let rest = std::mem::take(&mut self.rest);
             return self.take(&mut &rest[..], false, worker);
         }
         let waiting = if self.outbox.is_empty() { Interest::READ } else { Interest::BOTH };
-        if self.had_its_share(*left) {
+        if self.is_over(worker) {
             return Step::Wait(waiting);
         }
         let mut buffer = std::mem::take(&mut worker.buffer);
         let room = buffer.room(self.sink.offset());
+        let most = room.len().min(self.appetite);
+        let room = &mut room[..most];
         let received = rustix::net::recv(&*self.socket, room, RecvFlags::empty());
         let step = match received {
             Ok((0, _)) => self.input_ended(),
             Ok((len, _)) => {
                 self.progress = worker.shared.now();
-                *left = left.saturating_sub(len);
+                worker.share.took(len);
                 let mut input = buffer.bytes(len);
                 let step = self.take(&mut input, true, worker);
                 let rest = input.len();
@@ -293,7 +313,6 @@ impl Connection {
     /// What the table of clients and the bounds must know when the connection is over.
     pub(crate) fn closed(mut self, shared: &Shared) {
         self.sink = Sink::Nothing;
-        shared.header_bytes(self.header_bytes, 0);
         if let Dialect::Haul(haul) = &self.dialect {
             shared.fences.leave(&haul.client, haul.slot, self.key);
             shared.uploads.disconnected(&haul.client);
@@ -303,14 +322,38 @@ impl Connection {
         }
     }
 
-    /// Whether the turn has read as much as it may, if so much is left at most.
-    fn had_its_share(&self, left: usize) -> bool {
-        left == 0 || (left <= FILLING_BYTES - TURN_BYTES && self.fresh.is_empty())
+    /// Whether the turn has taken all that it may.
+    fn is_over(&self, worker: &Worker<'_>) -> bool {
+        worker.share.is_over(!self.fresh.is_empty())
+    }
+
+    /// Bytes of memory that its peer has made it hold.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let responder = match &self.dialect {
+            Dialect::Haul(haul) => haul.responder.held_bytes(),
+            Dialect::Unknown | Dialect::Classic => 0,
+        };
+        self.decoder.held()
+            + self.rest.capacity()
+            + self.outbox.held_bytes()
+            + self.sink.held_bytes()
+            + self.job.as_ref().map_or(0, Job::held_bytes)
+            + responder
+    }
+
+    /// When it was last done with a request or an answer, in milliseconds of the server's clock.
+    pub(crate) fn settled(&self) -> u64 {
+        self.settled
+    }
+
+    /// When the last byte came for the half-written file for which it has a place.
+    pub(crate) fn place_since(&self) -> Option<u64> {
+        matches!(&self.sink, Sink::File(file) if file.stream.is_some()).then_some(self.progress)
     }
 
     /// Whether the peer waits for something that is not in the outbox yet.
     fn owes(&self) -> bool {
-        self.pending > 0 || !self.checks.is_empty()
+        self.pending > 0 || self.job.is_some()
     }
 
     /// Whether a newer connection has taken this one's place.
@@ -320,6 +363,9 @@ impl Connection {
 
     /// Whether the committer has so much to do that no more is read.
     fn must_wait(&self, shared: &Shared) -> bool {
-        shared.committer.as_ref().is_some_and(|committer| committer.is_full(self.key))
+        shared
+            .committer
+            .as_ref()
+            .is_some_and(|committer| committer.is_full(self.key, self.pending == 0))
     }
 }

@@ -24,6 +24,11 @@ impl Outbox {
         self.bytes.len() - self.sent >= FULL
     }
 
+    /// Bytes of memory that it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Appends an answer without a body.
     pub(super) fn push(&mut self, answer: &Answer) {
         self.push_with(answer, &[]);

@@ -26,7 +26,7 @@ impl Connection {
     /// When a connection that has just been accepted must have sent something, should connections
     /// be scarce.
     pub(crate) fn first_deadline(&self, shared: &Shared) -> Deadline {
-        Deadline::after(self.progress, shared.timeouts.header, Owes::FirstByte)
+        Deadline::NONE.or_when_scarce(self.progress, shared.timeouts.header)
     }
 
     pub(super) fn deadline(&self, shared: &Shared, interest: Interest) -> Deadline {
@@ -58,8 +58,8 @@ impl Connection {
             (Phase::Draining { since, .. }, ..) => {
                 Deadline::after(since, timeouts.header, Owes::Bytes)
             }
-            // Not read on as long as it waits for its own files.
-            _ if !self.checks.is_empty() => Deadline::NONE,
+            // Not read on as long as the server is busy with what has come.
+            _ if self.job.is_some() || !self.rest.is_empty() => Deadline::NONE,
             (_, _, Some(since)) => Deadline::after(since, timeouts.header, Owes::Bytes),
             (_, Dialect::Unknown, None) => self.first_deadline(shared),
             _ if !self.decoder.between_frames() => {
@@ -69,9 +69,12 @@ impl Connection {
             _ if self.owes() => Deadline::NONE,
             (_, Dialect::Haul(_), None) => {
                 Deadline::after(self.progress, timeouts.idle, Owes::Bytes)
+                    .or_when_scarce(self.progress, timeouts.header)
             }
-            // The user sits at a prompt; closing would silently lose the next file.
-            (_, Dialect::Classic, None) => Deadline::NONE,
+            // The user sits at a prompt; closing would silently lose the next file, so only if others can't come in.
+            (_, Dialect::Classic, None) => {
+                Deadline::NONE.or_when_scarce(self.progress, timeouts.header)
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use haul_protocol::{
     Answer, Attributes, Code, Hello, Name, NameError, Op, OrderError, Refusal, Reply, Request,
-    Responder, ServerHello, Tree, encode_entry, limits,
+    Responder, ServerHello, Tree, limits,
 };
 
 use super::body::Sink;
@@ -12,17 +12,11 @@ use super::incoming::Incoming;
 use super::{Connection, Dialect, Haul};
 use crate::committer::What;
 use crate::pool::{Shared, Worker};
-use crate::store::{Change, Enough, Swap};
+use crate::store::{Change, DEEP, Swap};
 use crate::uploads::Commit;
 
 /// What this server knows beyond the first version of the protocol.
 const FEATURES: [&str; 2] = ["publish", "bundle"];
-
-/// Bytes of an answer to `list` at which it ends; one more entry always fits a body.
-const LIST_BYTES: usize = 1024 * 1024;
-
-/// Entries of an answer to `list` at which it ends.
-const LIST_ENTRIES: usize = 10_000;
 
 impl Connection {
     /// The first frame of the haul dialect.
@@ -110,14 +104,32 @@ impl Connection {
             self.refuse_connection(code, &error.to_string());
             return;
         }
-        match op.and_then(|op| self.carry_out(id, length, op, worker)) {
+        let request = Request { id, length, op };
+        let deep = match &request.op {
+            Ok(Op::Put { name, .. } | Op::Mkdir { name, .. } | Op::Symlink { name, .. }) => {
+                Some(name)
+            }
+            Ok(Op::Open(wanted)) => Some(&wanted.name),
+            _ => None,
+        };
+        match deep.filter(|name| name.depth() > DEEP).cloned() {
+            Some(name) => self.prepare(request, name, worker),
+            None => self.carry_out(request, worker),
+        }
+    }
+
+    /// Carries a request out, or says where its body goes.
+    pub(super) fn carry_out(&mut self, request: Request, worker: &mut Worker<'_>) {
+        let Request { id, length, op } = request;
+        let ids = op.as_ref().map_or(1, Op::ids);
+        match op.and_then(|op| self.begin(id, length, op, worker)) {
             Ok(sink) => self.sink = sink,
             Err(refusal) => self.refuse_all(id..id + ids, refusal),
         }
     }
 
     /// Does what needs no body, and says where a body goes.
-    fn carry_out(
+    fn begin(
         &mut self,
         id: u64,
         length: u64,
@@ -246,23 +258,7 @@ impl Connection {
                 drop(leave);
                 self.answer(id, Reply::Done, &[]);
             }
-            Op::List { name, after } => {
-                let Dialect::Haul(haul) = &self.dialect else {
-                    return Ok(Sink::Nothing);
-                };
-                let (mut body, mut entries) = (Vec::new(), 0);
-                let client = &haul.client;
-                let more = store.list(parents, client, name.as_ref(), after.as_ref(), |entry| {
-                    // Numbers that the protocol can't say are not of this world; nor is the entry.
-                    if let Err(error) = encode_entry(entry, &mut body) {
-                        tracing::warn!(name = %entry.name, %error, "not listed");
-                    }
-                    entries += 1;
-                    let is_enough = body.len() > LIST_BYTES || entries == LIST_ENTRIES;
-                    if is_enough { Enough::Yes } else { Enough::No }
-                })?;
-                self.answer(id, Reply::Listed { more }, &body);
-            }
+            Op::List { name, after } => self.list(id, name, after.as_ref(), worker),
             Op::Ping => self.answer(id, Reply::Done, &[]),
         }
         Ok(Sink::Nothing)

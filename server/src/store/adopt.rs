@@ -52,7 +52,7 @@ impl Store {
         let name = &entry.name;
         let failed = |op| move |errno| StoreError::new(op, name, errno);
         let (above, last) = name.split();
-        let Ok(from) = present.existing(above) else { return Ok(Adopted::No) };
+        let Ok(from) = present.find(above) else { return Ok(Adopted::No) };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let same = verdict == Verdict::Same;
         if same

@@ -1,102 +1,222 @@
-//! Directories that are listed in several answers: names that were sorted for an answer and did not fit it are
-//! kept for the next one, so that a large directory is not read as a whole for each.
+//! Directories that are listed in several answers: names that were read and sorted for one answer are kept for the next
+//! one, whoever asks, so that a large directory is not read as a whole for each.
 
 use std::collections::{BinaryHeap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fd::OwnedFd;
+use rustix::fs::{Dir, Stat};
 use rustix::io::Errno;
 
-/// Names that are sorted at once: some MiB, at most 17.
+use crate::sync::{Mutex, MutexGuard, Rank};
+
+/// Names that are sorted at once, and their bytes: with what a name costs beside its bytes, some MiB.
 const AHEAD: usize = 1 << 16;
+const AHEAD_BYTES: usize = 4 << 20;
 
 /// Lists that are kept; more forget the oldest, which costs reading that directory again.
 const KEPT: usize = 4;
 
-/// Names of a directory in order, from some name on.
+/// Names that are read between two looks at the clock.
+const SLICE: usize = 512;
+
+/// How coarse the time of a directory's last change may be: a change within that time of another one may not show.
+const COARSE: Duration = Duration::from_millis(100);
+
+/// A directory, and when its entries were last changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) directory: (u64, u64),
+    mtime: (i64, i64),
+    ctime: (i64, i64),
+}
+
+impl Stamp {
+    pub(super) fn of(stat: &Stat) -> Self {
+        let directory = (stat.st_dev, stat.st_ino);
+        let mtime = (stat.st_mtime, stat.st_mtime_nsec.cast_signed());
+        Self { directory, mtime, ctime: (stat.st_ctime, stat.st_ctime_nsec.cast_signed()) }
+    }
+
+    /// Whether another change from now on would show in it.
+    fn is_settled(&self) -> bool {
+        let (s, ns) = self.ctime.max(self.mtime);
+        let (Ok(s), Ok(ns)) = (u64::try_from(s), u32::try_from(ns)) else { return false };
+        let changed = UNIX_EPOCH + Duration::new(s, ns);
+        // A clock that was set back tells nothing.
+        SystemTime::now().duration_since(changed).is_ok_and(|age| age > COARSE)
+    }
+}
+
+/// Names of a directory in order: all that follow `from`, or the first of them.
 #[derive(Debug)]
-pub(super) struct Sorted {
-    names: VecDeque<Box<[u8]>>,
-    /// There are more after the last of them.
+pub(super) struct Names {
+    stamp: Stamp,
+    /// The directory has not changed since, as long as the stamp is the same.
+    is_settled: bool,
+    from: Box<[u8]>,
+    names: Vec<Box<[u8]>>,
+    /// The directory has more after the last of them.
     more: bool,
 }
 
-impl Sorted {
-    /// The smallest names after `after` (empty: from the first).
-    pub(super) fn read(directory: &OwnedFd, after: &[u8]) -> Result<Self, Errno> {
-        // The largest on top.
-        let mut smallest: BinaryHeap<Box<[u8]>> = BinaryHeap::new();
-        let mut more = false;
-        for entry in rustix::fs::Dir::read_from(directory)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if matches!(name, b"." | b"..") || name <= after {
-                continue;
-            }
-            if smallest.len() == AHEAD {
-                more = true;
-                if smallest.peek().is_some_and(|largest| name > &**largest) {
-                    continue;
-                }
-                smallest.pop();
-            }
-            smallest.push(name.into());
-        }
-        Ok(Self { names: smallest.into_sorted_vec().into(), more })
+impl Names {
+    /// The name that follows the first `at`.
+    pub(super) fn get(&self, at: usize) -> Option<&[u8]> {
+        self.names.get(at).map(|name| &**name)
     }
 
-    /// Whether there are more names, here or in the directory.
-    pub(super) fn has_more(&self) -> bool {
-        self.more || !self.names.is_empty()
+    /// Whether there are more names than the first `at`, here or in the directory.
+    pub(super) fn has_more(&self, at: usize) -> bool {
+        self.more || at < self.names.len()
     }
 
-    /// The next name.
-    pub(super) fn next(&mut self) -> Option<Box<[u8]>> {
-        self.names.pop_front()
+    /// How many are not after `after`, if the rest is just what follows it.
+    pub(super) fn position(&self, after: &[u8]) -> Option<usize> {
+        let at = self.names.partition_point(|name| **name <= *after);
+        (*self.from <= *after && (at < self.names.len() || !self.more)).then_some(at)
     }
 }
 
-/// What is kept. Names in it may have gone meanwhile, and others may have come: who lists a directory in
-/// several answers may or may not see them.
-#[derive(Debug, Default)]
+/// A directory that is being read, a little at a time.
+#[derive(Debug)]
+pub(super) struct Sorting {
+    entries: Dir,
+    stamp: Stamp,
+    is_settled: bool,
+    after: Box<[u8]>,
+    /// The smallest names so far, the largest of them on top.
+    smallest: BinaryHeap<Box<[u8]>>,
+    bytes: usize,
+    more: bool,
+}
+
+impl Sorting {
+    /// Begins with a directory whose stamp this is, for the names after `after` (empty: from the first).
+    pub(super) fn begin(directory: &OwnedFd, stamp: Stamp, after: &[u8]) -> Result<Self, Errno> {
+        Ok(Self {
+            entries: Dir::read_from(directory)?,
+            stamp,
+            is_settled: stamp.is_settled(),
+            after: after.into(),
+            smallest: BinaryHeap::new(),
+            bytes: 0,
+            more: false,
+        })
+    }
+
+    /// The directory that is read.
+    pub(super) fn directory(&self) -> (u64, u64) {
+        self.stamp.directory
+    }
+
+    /// Bytes of memory that it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes + 32 * self.smallest.len()
+    }
+
+    /// Reads until `is_over` says that it is enough for now; tells whether all is read.
+    pub(super) fn advance(&mut self, is_over: &dyn Fn() -> bool) -> Result<bool, Errno> {
+        loop {
+            for _ in 0..SLICE {
+                let Some(entry) = self.entries.next() else { return Ok(true) };
+                let entry = entry?;
+                let name = entry.file_name().to_bytes();
+                if !matches!(name, b"." | b"..") && *name > *self.after {
+                    self.add(name);
+                }
+            }
+            if is_over() {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn add(&mut self, name: &[u8]) {
+        let is_full = |sorting: &Self| {
+            sorting.smallest.len() >= AHEAD || sorting.bytes + name.len() > AHEAD_BYTES
+        };
+        if self.more || is_full(self) {
+            self.more = true;
+            if self.smallest.peek().is_some_and(|largest| name > &**largest) {
+                return;
+            }
+            while is_full(self)
+                && let Some(largest) = self.smallest.pop()
+            {
+                self.bytes -= largest.len();
+            }
+        }
+        self.bytes += name.len();
+        self.smallest.push(name.into());
+    }
+
+    /// All that was read, in order.
+    pub(super) fn sorted(self) -> Names {
+        let Self { stamp, is_settled, after, smallest, more, .. } = self;
+        Names { stamp, is_settled, from: after, names: smallest.into_sorted_vec(), more }
+    }
+}
+
+/// The lists that are kept, the oldest first.
+#[derive(Debug)]
 pub(super) struct Ahead(Mutex<VecDeque<Kept>>);
 
 #[derive(Debug)]
 struct Kept {
-    /// The run that is listing: nobody else is given names that may be old.
+    names: Arc<Names>,
+    /// The run that is listing, and the last name that it was given: it goes on from there, also if the directory has
+    /// changed, and may or may not see what has. Nobody else is given names that may be old.
     client: String,
-    directory: Box<[u8]>,
-    after: Box<[u8]>,
-    sorted: Sorted,
+    given: Box<[u8]>,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self(Mutex::new(Rank::Lists, VecDeque::new()))
+    }
 }
 
 impl Ahead {
     fn kept(&self) -> MutexGuard<'_, VecDeque<Kept>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
-    /// Takes what follows a name in a directory, if it is known and not at its end.
-    pub(super) fn take(&self, client: &str, directory: &[u8], after: &[u8]) -> Option<Sorted> {
+    /// Names of a directory with this stamp, and how many of them to leave out, if what follows `after` is known.
+    pub(super) fn find(
+        &self,
+        client: &str,
+        now: Stamp,
+        after: &[u8],
+    ) -> Option<(Arc<Names>, usize)> {
+        let kept = self.kept();
+        kept.iter().rev().find_map(|Kept { names, client: who, given }| {
+            let is_new = names.is_settled && names.stamp == now;
+            let goes_on = names.stamp.directory == now.directory
+                && who == client
+                && !after.is_empty()
+                && **given == *after;
+            let at = names.position(after).filter(|_| is_new || goes_on)?;
+            Some((Arc::clone(names), at))
+        })
+    }
+
+    /// Keeps names for whoever asks next, this client above all, which was given all up to `given`.
+    pub(super) fn keep(&self, client: &str, names: &Arc<Names>, given: &[u8]) {
         let mut kept = self.kept();
-        let found = |kept: &Kept| {
-            kept.client == client && *kept.directory == *directory && *kept.after == *after
-        };
-        let index = kept.iter().position(found)?;
-        kept.remove(index).map(|kept| kept.sorted)
-    }
-
-    /// Keeps what follows a name in a directory.
-    pub(super) fn keep(&self, client: &str, directory: &[u8], after: &[u8], sorted: Sorted) {
-        if sorted.names.is_empty() {
+        if let Some(known) = kept.iter_mut().find(|known| Arc::ptr_eq(&known.names, names)) {
+            client.clone_into(&mut known.client);
+            known.given = given.into();
             return;
         }
-        let mut kept = self.kept();
-        // A request that came twice has left it as well.
-        kept.retain(|kept| kept.client != client || *kept.directory != *directory);
         if kept.len() == KEPT {
             kept.pop_front();
         }
-        let (client, directory, after) = (client.to_owned(), directory.into(), after.into());
-        kept.push_back(Kept { client, directory, after, sorted });
+        kept.push_back(Kept {
+            names: Arc::clone(names),
+            client: client.to_owned(),
+            given: given.into(),
+        });
     }
 }

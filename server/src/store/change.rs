@@ -14,6 +14,9 @@ use super::swap::Swap;
 use super::touched::Touched;
 use super::{Staged, Store, disk};
 
+/// Directories above a name for which a change counts as one more.
+pub(crate) const DEEP: usize = 32;
+
 /// What a request changes.
 #[derive(Debug)]
 pub(crate) enum Change {
@@ -81,7 +84,15 @@ impl Change {
 
     /// What it takes of memory and of the disk's time, of that of a small file.
     pub(crate) fn weight(&self) -> usize {
-        if let Self::Tree(tree) = self { tree.weight() } else { 1 }
+        if let Self::Tree(tree) = self { tree.weight() } else { self.cost() }
+    }
+
+    /// What it takes of a group's time: one that may have to make hundreds of directories counts as several.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Self::Tree(_) => 1,
+            change => 1 + change.name().map_or(0, |name| name.depth() / DEEP),
+        }
     }
 
     /// Files and directories that are flushed by a flush of the whole file system as well as by

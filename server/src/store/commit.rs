@@ -26,6 +26,29 @@ impl Store {
         Ok(staged)
     }
 
+    /// Makes the missing directories above a name that is deep, until `is_over` says that it is enough for now; tells
+    /// whether nothing of it is left for later. A name of a usual depth needs no preparation.
+    pub(crate) fn make_parents(
+        &self,
+        parents: &Parents,
+        name: &Name,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<bool, StoreError> {
+        let _inside = self.guard.enter(name)?;
+        parents.refresh(self.guard.swaps());
+        parents.make_some(name, is_over)
+    }
+
+    /// The same in the next version of a directory.
+    pub(crate) fn make_parents_unseen(
+        &self,
+        parents: &Parents,
+        name: &Name,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<bool, StoreError> {
+        parents.make_some(name, is_over)
+    }
+
     /// Makes the parents of a large file and refuses at once what could never be published.
     pub(crate) fn prepare(&self, parents: &Parents, name: &Name) -> Result<(), StoreError> {
         let parent = parents.of(name)?;

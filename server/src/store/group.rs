@@ -38,6 +38,13 @@ use super::{Store, disk};
 /// flush for each that is met again.
 const KNOWN: usize = 1 << 16;
 
+/// Bytes of their names at which they are forgotten as well: some MiB, though a name may have 4 KiB.
+const KNOWN_BYTES: usize = 8 << 20;
+
+/// Directories of one group, with those above them, that are flushed one by one or remembered: each is an open file.
+/// If there are more, the whole file system is flushed.
+const MOST_NEEDED: usize = 2048;
+
 /// Files or directories from which on one `syncfs` is tried for all.
 const MANY: usize = 4;
 
@@ -58,6 +65,8 @@ pub(crate) struct Committing<'a> {
     visible: Visible,
     /// By name, directories whose own entry is durable.
     known: HashMap<Box<[u8]>, Identity>,
+    /// Bytes of these names.
+    known_bytes: usize,
     many: usize,
     /// Flushes for which `syncfs` is not tried.
     slow: usize,
@@ -99,6 +108,7 @@ impl<'a> Committing<'a> {
             parents: store.parents(),
             visible: Visible::default(),
             known: HashMap::new(),
+            known_bytes: 0,
             many: MANY,
             slow: 0,
         }
@@ -206,9 +216,12 @@ impl<'a> Committing<'a> {
 
     /// Directories whose entry is durable now.
     fn learn(&mut self, mut new: Vec<(Box<[u8]>, Identity)>, failed: &Failed) {
-        if self.known.len() + new.len() > KNOWN {
+        let bytes: usize = new.iter().map(|(name, _)| name.len()).sum();
+        if self.known.len() + new.len() > KNOWN || self.known_bytes + bytes > KNOWN_BYTES {
             self.known.clear();
+            self.known_bytes = 0;
         }
+        self.known_bytes += bytes;
         new.retain(|(name, _)| failed.check(name).is_ok());
         self.known.extend(new);
     }
@@ -224,6 +237,13 @@ impl<'a> Committing<'a> {
             }
             visible.new.push((name.into(), identity));
             name = above(name);
+            if visible.needed.contains_key(name) {
+                // This is how far another change has climbed.
+                return true;
+            }
+            if visible.needed.len() >= MOST_NEEDED {
+                return false;
+            }
             let parent = match self.parents.existing(name) {
                 Ok(parent) => parent,
                 // Gone by now: then so is what was below it, and nobody's entries are concerned.

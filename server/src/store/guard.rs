@@ -75,7 +75,10 @@ impl Guard {
         self.enter_unless(|guarded| is_at_or_below(top, guarded) || is_at_or_below(guarded, top))
     }
 
-    fn enter_unless(&self, is_in_the_way: impl Fn(&Name) -> bool) -> Result<Inside<'_>, StoreError> {
+    fn enter_unless(
+        &self,
+        is_in_the_way: impl Fn(&Name) -> bool,
+    ) -> Result<Inside<'_>, StoreError> {
         let held = Held::take(Rank::GuardTurn);
         let names = self.names.read();
         if let Some(guarded) = names.iter().find(|guarded| is_in_the_way(guarded)) {

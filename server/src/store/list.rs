@@ -1,14 +1,19 @@
 //! Looking: what is in a directory, and whether an entry is what a client holds.
 
+use std::sync::Arc;
+
 use haul_protocol::{Entry, EntryKind, LinkTarget, Mtime, Name, Verdict};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
 use super::Store;
-use super::ahead::Sorted;
+use super::ahead::{Names, Sorting, Stamp};
 use super::error::StoreError;
 use super::root::Parents;
+
+/// Entries that are looked at between two looks at the clock.
+const LOOKED_AT: usize = 64;
 
 /// Whether a list is long enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,63 +24,147 @@ pub(crate) enum Enough {
     No,
 }
 
-impl Store {
-    /// Gives the entries of a directory (`None`: the root) after the name `after`, sorted by bytes, to `each`,
-    /// until that says that it is enough; returns whether there are more. `client` is the run that asks.
-    pub(crate) fn list(
-        &self,
+/// A list of a directory under way. It takes as many turns as it needs: a directory may have millions of entries.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    /// The run that asks.
+    client: String,
+    /// `None`: the root.
+    directory: Option<Name>,
+    /// The last component of the last name that was looked at.
+    after: Box<[u8]>,
+    state: State,
+    /// Something has been given: otherwise a client could not ask on.
+    any: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The names have to be found.
+    Begun,
+    /// The directory is being read. Its handle is that of an earlier turn: it is looked at anew whether it still is the
+    /// directory of that name.
+    Sorting(Box<Sorting>),
+    /// The first so many names have been looked at.
+    Looking(Arc<Names>, usize),
+}
+
+/// How far a list is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listed {
+    /// It goes on in another turn.
+    NotYet,
+    /// It is over, and there is more to ask for or not.
+    Over {
+        /// There is.
+        more: bool,
+    },
+}
+
+impl Listing {
+    /// A list of what is in a directory (`None`: the root) after the name `after`.
+    pub(crate) fn new(client: &str, directory: Option<Name>, after: Option<&Name>) -> Self {
+        let after = after.map_or(&b""[..], |name| name.split().1).into();
+        Self { client: client.to_owned(), directory, after, state: State::Begun, any: false }
+    }
+
+    /// Bytes of memory that it takes. Names that are kept for everybody are not its own.
+    pub(crate) fn held_bytes(&self) -> usize {
+        if let State::Sorting(sorting) = &self.state { sorting.held_bytes() } else { 0 }
+    }
+
+    /// Gives the entries that follow, sorted by bytes, to `each`, until that says that it is enough or `is_over` that the
+    /// turn is.
+    pub(crate) fn advance(
+        &mut self,
+        store: &Store,
         parents: &Parents,
-        client: &str,
-        directory: Option<&Name>,
-        after: Option<&Name>,
+        is_over: &dyn Fn() -> bool,
         mut each: impl FnMut(&Entry) -> Enough,
-    ) -> Result<bool, StoreError> {
-        let path = directory.map_or(&b""[..], Name::as_bytes);
-        let shown = || String::from_utf8_lossy(path).into_owned();
-        let failed = |errno| StoreError::at("read directory", shown(), errno);
+    ) -> Result<Listed, StoreError> {
+        let path = self.directory.as_ref().map_or(&b""[..], Name::as_bytes);
+        let failed = |errno| {
+            StoreError::at("read directory", String::from_utf8_lossy(path).into_owned(), errno)
+        };
         let handle = parents.existing(path)?;
-        let mut after: Box<[u8]> = after.map_or(&b""[..], |name| name.split().1).into();
-        let mut any = false;
+        let stamp = Stamp::of(&rustix::fs::fstat(&handle).map_err(failed)?);
         loop {
-            let mut sorted = match self.ahead.take(client, path, &after) {
-                Some(sorted) => sorted,
-                None => Sorted::read(&handle, &after).map_err(failed)?,
+            let (names, at) = match &mut self.state {
+                State::Begun => {
+                    self.state = match store.ahead.find(&self.client, stamp, &self.after) {
+                        Some((names, at)) => State::Looking(names, at),
+                        None => {
+                            let begun = Sorting::begin(&handle, stamp, &self.after);
+                            State::Sorting(Box::new(begun.map_err(failed)?))
+                        }
+                    };
+                    continue;
+                }
+                // Another directory has this name by now.
+                State::Sorting(sorting) if sorting.directory() != stamp.directory => {
+                    self.state = State::Begun;
+                    continue;
+                }
+                State::Sorting(sorting) => {
+                    if !sorting.advance(is_over).map_err(failed)? {
+                        return Ok(Listed::NotYet);
+                    }
+                    let State::Sorting(sorting) = std::mem::replace(&mut self.state, State::Begun)
+                    else {
+                        continue;
+                    };
+                    let names = Arc::new(sorting.sorted());
+                    store.ahead.keep(&self.client, &names, &self.after);
+                    self.state = State::Looking(names, 0);
+                    continue;
+                }
+                State::Looking(names, at) => (names, at),
             };
-            while let Some(last) = sorted.next() {
-                let name = match directory {
-                    Some(directory) => directory.join(&last),
-                    None => Name::parse(&last),
-                };
-                after = last;
-                // A path may be too long to be said; and the server's own directory has no name.
-                let Ok(name) = name else { continue };
-                let Some(Found { kind, mode, mtime }) = look(&handle, &name)? else { continue };
-                any = true;
+            let Some(last) = names.get(*at) else {
+                let more = names.has_more(*at);
+                // All of them may have gone since; a client could not ask on from nothing.
+                if self.any || !more {
+                    store.ahead.keep(&self.client, names, &self.after);
+                    return Ok(Listed::Over { more });
+                }
+                self.state = State::Begun;
+                continue;
+            };
+            *at += 1;
+            let name = match &self.directory {
+                Some(directory) => directory.join(last),
+                None => Name::parse(last),
+            };
+            self.after = last.into();
+            // A path may be too long to be said; and the server's own directory has no name.
+            if let Ok(name) = name
+                && let Some(Found { kind, mode, mtime }) = look(&handle, &name)?
+            {
+                self.any = true;
                 if each(&Entry { name, kind, mode, mtime }) == Enough::Yes {
-                    break;
+                    let more = names.has_more(*at);
+                    store.ahead.keep(&self.client, names, &self.after);
+                    return Ok(Listed::Over { more });
                 }
             }
-            let more = sorted.has_more();
-            // All of them may have gone since; a client could not ask on from nothing.
-            if any || !more {
-                self.ahead.keep(client, path, &after, sorted);
-                return Ok(more);
+            if (*at).is_multiple_of(LOOKED_AT) && is_over() {
+                return Ok(Listed::NotYet);
             }
         }
     }
+}
 
+impl Store {
     /// How what is here differs from `wanted`, the bytes of files not considered. A name that can't be reached, because a parent of it is
     /// something else, is missing.
     pub(crate) fn compare(&self, parents: &Parents, wanted: &Entry) -> Result<Verdict, StoreError> {
-        let parent = match parents.existing(wanted.name.split().0) {
+        // Nobody is told why.
+        let parent = match parents.find(wanted.name.split().0) {
             Ok(parent) => parent,
-            Err(
-                StoreError::NotFound { .. }
-                | StoreError::Conflict { .. }
-                | StoreError::Escape { .. }
-                | StoreError::CrossDevice { .. },
-            ) => return Ok(Verdict::Missing),
-            Err(error) => return Err(error),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::NAMETOOLONG) => {
+                return Ok(Verdict::Missing);
+            }
+            Err(errno) => return Err(StoreError::new("look at", &wanted.name, errno)),
         };
         let Some(found) = look(&parent, &wanted.name)? else {
             return Ok(Verdict::Missing);

@@ -42,11 +42,11 @@ use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
 
 pub(crate) use adopt::{Adopted, Copying};
-pub(crate) use change::Change;
+pub(crate) use change::{Change, DEEP};
 pub(crate) use error::{OpenError, StoreError};
 pub(crate) use fresh::Fresh;
 pub(crate) use group::Committing;
-pub(crate) use list::Enough;
+pub(crate) use list::{Enough, Listed, Listing};
 pub(crate) use partial::{Flush, Key, Partial};
 pub(crate) use reading::Reading;
 pub(crate) use resume::{Published, Resumed};

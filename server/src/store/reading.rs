@@ -29,7 +29,7 @@ impl Store {
         size: u64,
     ) -> Result<Option<Reading>, StoreError> {
         let (above, last) = name.split();
-        let Ok(parent) = parents.existing(above) else { return Ok(None) };
+        let Ok(parent) = parents.find(above) else { return Ok(None) };
         // Without waiting for the other end of a FIFO that has come there meanwhile.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let opened =

@@ -147,7 +147,7 @@ impl Store {
 
     /// Whether the file that a journal was about to publish stands under its name, unchanged.
     fn stands(&self, parents: &Parents, name: &Name, size: u64, committing: Committing) -> bool {
-        let Ok(parent) = parents.existing(name.split().0) else { return false };
+        let Ok(parent) = parents.find(name.split().0) else { return false };
         rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
             stat.st_ino == committing.inode
                 && u64::try_from(stat.st_size) == Ok(size)

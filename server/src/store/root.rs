@@ -79,17 +79,17 @@ impl Root {
         }
     }
 
-    /// Why `name` could not be resolved: finds the first component that is in the way. Only for the
-    /// message; nothing is decided by it.
+    /// Why `name` could not be resolved: finds the first component that is in the way, by halving, since looking at
+    /// each of them would take the square of their number. Only for the message; nothing is decided by it.
     fn explain(&self, op: &'static str, name: &[u8], errno: Errno) -> StoreError {
         let shown = |end| String::from_utf8_lossy(&name[..end]).into_owned();
-        let ends = name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-        for end in ends.chain([name.len()]) {
-            let Ok(stat) =
+        let ends = ends(name);
+        // Everything above a directory is one, too.
+        let at = ends.partition_point(|&end| self.resolve(&name[..end]).is_ok());
+        if let Some(&end) = ends.get(at)
+            && let Ok(stat) =
                 rustix::fs::statat(&self.directory, &name[..end], AtFlags::SYMLINK_NOFOLLOW)
-            else {
-                break;
-            };
+        {
             match FileType::from_raw_mode(stat.st_mode) {
                 FileType::Directory => {}
                 FileType::Symlink => return StoreError::Escape { link: shown(end) },
@@ -103,6 +103,15 @@ impl Root {
             errno => StoreError::at(op, shown(name.len()), errno),
         }
     }
+}
+
+/// Directories that are made between two looks at the clock.
+const SOME: usize = 8;
+
+/// Where each component of a name ends.
+fn ends(name: &[u8]) -> Vec<usize> {
+    let slashes = name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    slashes.chain((!name.is_empty()).then_some(name.len())).collect()
 }
 
 impl AsFd for Root {
@@ -161,29 +170,70 @@ impl Parents {
 
     /// A handle on the parent of `name`; missing directories on the way are made.
     pub(super) fn of(&self, name: &Name) -> Result<Rc<OwnedFd>, StoreError> {
-        self.make(name.split().0)
+        let name = name.split().0;
+        match self.make(name, &|| false)? {
+            Some(directory) => Ok(directory),
+            None => self.existing(name),
+        }
     }
 
-    fn make(&self, name: &[u8]) -> Result<Rc<OwnedFd>, StoreError> {
+    /// Makes the missing directories above `name` until `is_over` says that it is enough for now; tells whether all are
+    /// there. The next call goes on.
+    pub(super) fn make_some(
+        &self,
+        name: &Name,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<bool, StoreError> {
+        Ok(self.make(name.split().0, is_over)?.is_some())
+    }
+
+    fn make(
+        &self,
+        name: &[u8],
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<Option<Rc<OwnedFd>>, StoreError> {
         match self.find(name) {
             Err(Errno::NOENT) if !name.is_empty() => {}
-            found => return found.map_err(|errno| self.root.explain("open", name, errno)),
+            Ok(found) => return Ok(Some(found)),
+            Err(errno) => return Err(self.root.explain("open", name, errno)),
         }
-        let slash = name.iter().rposition(|&byte| byte == b'/');
-        let (above, last) = match slash {
-            Some(at) => (&name[..at], &name[at + 1..]),
-            None => (&name[..0], name),
+        let ends = ends(name);
+        // Nearly always only the last one is missing.
+        let above = ends.len().checked_sub(2).map_or(0, |at| ends[at]);
+        let (mut at, mut directory) = match self.find(&name[..above]) {
+            Ok(directory) => (ends.len() - 1, directory),
+            Err(_) => {
+                let at = ends.partition_point(|&end| self.root.resolve(&name[..end]).is_ok());
+                let there = at.checked_sub(1).map_or(0, |at| ends[at]);
+                let found = self.find(&name[..there]);
+                (at, found.map_err(|errno| self.root.explain("open", name, errno))?)
+            }
         };
-        let above = self.make(above)?;
-        match disk::make_directory(&above, last, self.implied) {
-            // Whoever needs a directory first makes it.
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => {
-                let name = String::from_utf8_lossy(name).into_owned();
-                return Err(StoreError::at("make directory", name, errno));
+        // From handle to handle: the kernel goes through a whole name anew each time.
+        while let Some(&end) = ends.get(at) {
+            let failed = |op| {
+                move |errno| StoreError::at(op, String::from_utf8_lossy(&name[..end]).into(), errno)
+            };
+            let start = at.checked_sub(1).map_or(0, |at| ends[at] + 1);
+            let last = &name[start..end];
+            match disk::make_directory(&directory, last, self.implied) {
+                // Whoever needs a directory first makes it.
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(failed("make directory")(errno)),
+            }
+            let opened = rustix::fs::openat2(&directory, last, DIRECTORY, Mode::empty(), BENEATH);
+            directory = match opened {
+                Ok(opened) => Rc::new(opened),
+                // Something else stands there.
+                Err(errno) => return Err(self.root.explain("open", name, errno)),
+            };
+            at += 1;
+            if at < ends.len() && at.is_multiple_of(SOME) && is_over() {
+                return Ok(None);
             }
         }
-        self.find(name).map_err(|errno| self.root.explain("open", name, errno))
+        self.keep(name, &directory);
+        Ok(Some(directory))
     }
 
     /// Keeps handles that somebody else has opened.
@@ -199,15 +249,21 @@ impl Parents {
 
     /// As [`existing`](Self::existing), for who need not tell why it can't be had.
     pub(super) fn find(&self, name: &[u8]) -> Result<Rc<OwnedFd>, Errno> {
-        let mut recent = self.recent.borrow_mut();
+        let recent = self.recent.borrow();
         if let Some(at) = recent.iter().rposition(|(known, _)| **known == *name) {
             return Ok(Rc::clone(&recent[at].1));
         }
         let directory = Rc::new(self.root.resolve(if name.is_empty() { b"." } else { name })?);
+        drop(recent);
+        self.keep(name, &directory);
+        Ok(directory)
+    }
+
+    fn keep(&self, name: &[u8], directory: &Rc<OwnedFd>) {
+        let mut recent = self.recent.borrow_mut();
         if recent.len() == Self::KEPT {
             recent.remove(0);
         }
-        recent.push((name.into(), Rc::clone(&directory)));
-        Ok(directory)
+        recent.push((name.into(), Rc::clone(directory)));
     }
 }

@@ -67,8 +67,7 @@ impl Bell {
     /// Waits for so long at most.
     pub(crate) fn wait(&self, timeout: Duration) -> Rung {
         let rung = self.rung.lock();
-        let mut rung =
-            self.changed.wait_timeout_while(rung, timeout, |rung| *rung == Rung::Not);
+        let mut rung = self.changed.wait_timeout_while(rung, timeout, |rung| *rung == Rung::Not);
         let why = *rung;
         if why == Rung::Look {
             *rung = Rung::Not;

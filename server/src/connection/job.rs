@@ -1,0 +1,160 @@
+//! Requests that take more than one turn. While there is one, nothing more is decoded from its peer, which bounds what
+//! waits here.
+
+use haul_protocol::{Code, Name, Refusal, Reply, Request, encode_entry, limits};
+
+use super::bundle::Bundle;
+use super::check::Check;
+use super::{Connection, Dialect};
+use crate::pool::Worker;
+use crate::store::{DEEP, Enough, Listed, Listing};
+use crate::streams::Place;
+
+/// Bytes of an answer to `list` at which it ends; one more entry always fits a body.
+const LIST_BYTES: usize = 1024 * 1024;
+
+/// Entries of an answer to `list` at which it ends.
+const LIST_ENTRIES: usize = 10_000;
+
+/// A request under way.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Files are read for a comparison.
+    Check(Box<Check>),
+    /// A directory is listed.
+    List(Box<List>),
+    /// The files of a bundle that are not stored yet, and its body.
+    Bundle(Box<Bundle>, Vec<u8>),
+    /// The directories above a deep name are made before the request is carried out; its body is not read before.
+    Parents(Box<Request>, Name),
+}
+
+/// The answer to a `list`, as far as it is.
+#[derive(Debug)]
+pub(super) struct List {
+    id: u64,
+    listing: Listing,
+    body: Vec<u8>,
+    entries: usize,
+    /// For the open directory, once it is open for more than a turn.
+    place: Option<Place>,
+}
+
+impl List {
+    pub(super) fn new(id: u64, listing: Listing) -> Box<Self> {
+        Box::new(Self { id, listing, body: Vec::new(), entries: 0, place: None })
+    }
+}
+
+impl Job {
+    /// Bytes of memory that it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Check(check) => check.held_bytes(),
+            Self::List(list) => list.body.capacity() + list.listing.held_bytes(),
+            Self::Bundle(_, body) => body.capacity(),
+            // Two names or a name and a target at most.
+            Self::Parents(..) => limits::MAX_HEADER_LEN / 4,
+        }
+    }
+}
+
+impl Connection {
+    /// Goes on with the request that takes more than one turn.
+    pub(super) fn work(&mut self, worker: &mut Worker<'_>) {
+        match self.job.take() {
+            Some(Job::Check(check)) => self.read_for_check(check, worker),
+            Some(Job::List(list)) => self.go_on_listing(list, worker),
+            Some(Job::Bundle(bundle, body)) => self.bundle(*bundle, &body, worker),
+            Some(Job::Parents(request, name)) => self.prepare(*request, name, worker),
+            None => {}
+        }
+        self.acknowledge();
+    }
+
+    /// Whether a body that comes now has to wait for the request that takes more than one turn.
+    pub(super) fn holds_body_up(&self) -> bool {
+        matches!(self.job, Some(Job::Parents(..)))
+    }
+
+    /// Makes the directories above a deep name, as many as the turn allows, and carries the request out if all are there.
+    pub(super) fn prepare(&mut self, request: Request, name: Name, worker: &mut Worker<'_>) {
+        match self.makes_parents(&name, worker) {
+            Ok(true) => self.carry_out(request, worker),
+            Ok(false) => self.job = Some(Job::Parents(Box::new(request), name)),
+            Err(refusal) => self.refuse(request.id, refusal),
+        }
+    }
+
+    /// Makes the missing directories above a name if it is deep, since there may be two thousand; tells whether nothing of
+    /// it is left for the next turn.
+    pub(super) fn makes_parents(
+        &mut self,
+        name: &Name,
+        worker: &mut Worker<'_>,
+    ) -> Result<bool, Refusal> {
+        if name.depth() <= DEEP {
+            return Ok(true);
+        }
+        if worker.fresh.concerns(name) {
+            self.publish_fresh(worker);
+        }
+        let share = worker.share;
+        let is_over = || share.is_over(false);
+        let (store, parents) = (&worker.shared.store, &worker.parents);
+        if let Some(_leave) = worker.enter_version()? {
+            return Ok(store.make_parents_unseen(parents, name, &is_over)?);
+        }
+        let fence = match &self.dialect {
+            Dialect::Haul(haul) => Some(haul.fence.enter()?),
+            Dialect::Unknown | Dialect::Classic => None,
+        };
+        let made = store.make_parents(parents, name, &is_over);
+        drop(fence);
+        Ok(made?)
+    }
+
+    /// Lists a directory (`None`: the root) from a name on.
+    pub(super) fn list(
+        &mut self,
+        id: u64,
+        name: Option<Name>,
+        after: Option<&Name>,
+        worker: &mut Worker<'_>,
+    ) {
+        let Dialect::Haul(haul) = &self.dialect else { return };
+        let list = List::new(id, Listing::new(&haul.client, name, after));
+        self.go_on_listing(list, worker);
+    }
+
+    fn go_on_listing(&mut self, mut list: Box<List>, worker: &mut Worker<'_>) {
+        let List { id, listing, body, entries, .. } = &mut *list;
+        let id = *id;
+        let share = worker.share;
+        let is_over = || share.is_over(false);
+        let store = &worker.shared.store;
+        let listed = listing.advance(store, &worker.parents, &is_over, |entry| {
+            // Numbers that the protocol can't say are not of this world; nor is the entry.
+            if let Err(error) = encode_entry(entry, body) {
+                tracing::warn!(name = %entry.name, %error, "not listed");
+            }
+            *entries += 1;
+            let is_enough = body.len() > LIST_BYTES || *entries == LIST_ENTRIES;
+            if is_enough { Enough::Yes } else { Enough::No }
+        });
+        match listed {
+            Ok(Listed::Over { more }) => self.answer(id, Reply::Listed { more }, &list.body),
+            Ok(Listed::NotYet) => {
+                if list.place.is_none() {
+                    list.place = worker.shared.place();
+                }
+                if list.place.is_none() {
+                    return self
+                        .refuse(id, Refusal::new(Code::Busy, "too many files are open at once"));
+                }
+                self.job = Some(Job::List(list));
+            }
+            Err(error) => self.refuse(id, error.into()),
+        }
+    }
+}

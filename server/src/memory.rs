@@ -1,0 +1,88 @@
+//! Memory that peers make grow: how much all connections together may hold, and who makes room if it is more.
+//!
+//! What each connection may hold is bounded where it is held (ARCHITECTURE.md, "Memory"). All together are bounded here:
+//! after each turn a connection says how much it holds, and as long as that is too much in all, the connection that has
+//! held most for longest is ended. So an honest newcomer is never refused for what others hold.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// Bytes that all connections together may hold between two turns.
+pub(crate) const MOST: usize = 192 * 1024 * 1024;
+
+/// What is added to how long something is held, in milliseconds: of those who have just begun, the largest goes first.
+const AT_LEAST: u64 = 100;
+
+/// What one connection holds, as others than its owner see it.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    bytes: AtomicUsize,
+    /// When the connection was last done with a request or an answer, in milliseconds of the server's clock.
+    since: AtomicU64,
+    /// When the last byte came for the file of which it holds a place; 0: it holds none.
+    place: AtomicU64,
+    /// It has to make room.
+    evicted: AtomicBool,
+}
+
+impl Held {
+    /// Its owner says what it holds now, and when it was last done with something; returns what it held before.
+    pub(crate) fn set(&self, bytes: usize, since: u64, place: Option<u64>) -> usize {
+        let before = self.bytes.swap(bytes, Ordering::AcqRel);
+        self.since.store(since, Ordering::Relaxed);
+        self.place.store(place.map_or(0, |since| since.max(1)), Ordering::Relaxed);
+        before
+    }
+
+    /// How much it holds, times how long.
+    pub(crate) fn weight(&self, now: u64) -> u64 {
+        let bytes = self.bytes.load(Ordering::Relaxed) as u64;
+        let age = now.saturating_sub(self.since.load(Ordering::Relaxed)) + AT_LEAST;
+        bytes.saturating_mul(age)
+    }
+
+    /// For how long it has had a place for which nothing has come, in milliseconds.
+    pub(crate) fn idle_place(&self, now: u64) -> Option<u64> {
+        let since = self.place.load(Ordering::Relaxed);
+        (since > 0).then(|| now.saturating_sub(since))
+    }
+
+    /// Tells its owner to make room, which counts as done; returns how much that is.
+    pub(crate) fn evict(&self) -> usize {
+        self.evicted.store(true, Ordering::Release);
+        self.place.store(0, Ordering::Relaxed);
+        self.bytes.swap(0, Ordering::AcqRel)
+    }
+
+    /// Whether its owner has to make room now.
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.evicted.swap(false, Ordering::AcqRel)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn largest_and_longest_weighs_most() {
+        let held = |bytes, since| {
+            let held = Held::default();
+            held.set(bytes, since, None);
+            held
+        };
+        let (old, new, large) = (held(64, 0), held(64, 5000), held(1024, 5000));
+        assert!(old.weight(5001) > new.weight(5001) && old.weight(5001) > large.weight(5001));
+        assert!(large.weight(5001) > new.weight(5001));
+        assert_eq!(old.set(1, 5000, None), 64);
+        assert_eq!(old.weight(5000), 100);
+    }
+
+    #[test]
+    fn room_that_was_asked_for_counts_as_made() {
+        let held = Held::default();
+        held.set(10, 0, Some(7));
+        assert_eq!((held.idle_place(10), held.evict(), held.idle_place(10)), (Some(3), 10, None));
+        assert!(held.is_evicted() && !held.is_evicted());
+        assert_eq!(held.set(0, 1, None), 0);
+    }
+}

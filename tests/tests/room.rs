@@ -1,0 +1,178 @@
+//! Memory and places that peers take without need: whoever holds most for longest makes room, not whoever comes next.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::fs;
+use std::io::Write;
+
+use haul_tests::hauld::Hauld;
+use haul_tests::peer::{Peer, frame, put};
+use haul_tests::upload::{Large, Upload};
+use haul_tests::{binaries, eventually};
+use serde_json::{Value, json};
+
+fn server(args: &[&str]) -> Hauld {
+    Hauld::start(&binaries::get().hauld, args).unwrap()
+}
+
+/// Kilobytes that the server may have in memory: what all connections may hold, and the allocator's share.
+const MOST: u64 = 400 * 1024;
+
+/// Connects peers that each send `bytes` after their hello, and then an honest one, until one of the first has been told to
+/// leave. The honest ones send a header in two pieces each time, and are always served.
+fn fill(server: &Hauld, bytes: &[u8], most: usize) -> (Vec<Peer>, Value) {
+    let mut peers = Vec::new();
+    loop {
+        let mut peer = Peer::hello(server.address()).unwrap();
+        peer.stream.write_all(bytes).unwrap();
+        peers.push(peer);
+        if peers.len() % 16 == 0 {
+            let mut honest = Peer::hello(server.address()).unwrap();
+            let name = format!("honest{}", peers.len());
+            let frame = frame(&put(1, &name, b"x"), b"x");
+            let (one, other) = frame.split_at(40);
+            honest.stream.write_all(one).unwrap();
+            // Answered when all that came before it has been read.
+            let mut third = Peer::hello(server.address()).unwrap();
+            third.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap();
+            honest.stream.write_all(other).unwrap();
+            assert_eq!(honest.receive().unwrap().0["ack"], 1);
+            for peer in &mut peers {
+                peer.stream.set_nonblocking(true).unwrap();
+                let has_word = peer.stream.peek(&mut [0]).is_ok();
+                peer.stream.set_nonblocking(false).unwrap();
+                if has_word {
+                    let word = peer.receive().unwrap().0;
+                    return (peers, word);
+                }
+            }
+        }
+        assert!(peers.len() < most, "nobody makes room");
+    }
+}
+
+/// Trap `newest_pays_for_scarcity`.
+#[test]
+fn newest_pays_for_scarcity_never_but_who_holds_an_unfinished_header_for_longest() {
+    let server = server(&["--durability", "none"]);
+    let mut bytes = 65_536_i32.to_le_bytes().to_vec();
+    bytes.resize(4 + 65_530, b'{');
+    let (peers, word) = fill(&server, &bytes, 4000);
+    assert_eq!((&word["refused"], &word["code"]), (&json!(0), &json!("busy")), "{word}");
+    assert!(peers.len() > 2500, "only {} fit", peers.len());
+    assert!(server.status("VmHWM").unwrap() < MOST, "kB");
+}
+
+#[test]
+fn half_bundles_of_many_make_room_for_an_honest_client() {
+    let server = server(&["--durability", "none"]);
+    let header = json!({
+        "cmd": "bundle", "id": 1, "length": 260_000, "count": 1, "blake3": "0".repeat(64),
+    });
+    let (peers, word) = fill(&server, &[frame(&header, &[1; 250_000])].concat(), 1200);
+    assert_eq!((&word["refused"], &word["code"]), (&json!(0), &json!("busy")), "{word}");
+    assert!(peers.len() > 600, "only {} fit", peers.len());
+    assert!(server.status("VmHWM").unwrap() < MOST, "kB");
+}
+
+/// A classic user may sit at a prompt for ever, but not while nobody else can come in.
+#[test]
+fn classic_peer_that_asks_for_nothing_makes_room_when_connections_are_scarce() {
+    let server = server(&["--max-connections", "8", "--header-timeout", "1s"]);
+    let mut peers: Vec<_> = (0..8).map(|_| Peer::connect(server.address()).unwrap()).collect();
+    for peer in &mut peers {
+        peer.stream.write_all(&frame(&json!({"cmd": "nothing"}), b"")).unwrap();
+    }
+    let mut new = Peer::hello(server.address()).unwrap();
+    assert_eq!(new.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
+}
+
+/// The same for a haul client that has said hello.
+#[test]
+fn haul_peer_that_asks_for_nothing_makes_room_when_connections_are_scarce() {
+    let server = server(&["--max-connections", "8", "--header-timeout", "1s"]);
+    let peers: Vec<_> = (0..8).map(|_| Peer::hello(server.address()).unwrap()).collect();
+    let mut new = Peer::hello(server.address()).unwrap();
+    assert_eq!(new.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
+    drop(peers);
+}
+
+fn open(peer: &mut Peer, id: u64, name: &str, size: u64) -> Value {
+    let open = json!({
+        "cmd": "open", "id": id, "filename": name, "filesize": size, "fingerprint": "f",
+    });
+    peer.ask(&open, b"").unwrap()
+}
+
+#[test]
+fn one_client_leaves_uploads_for_others_and_no_empty_partial_behind() {
+    let server = server(&[]);
+    let mut greedy = Peer::hello(server.address()).unwrap();
+    let codes: Vec<_> = (1..=400)
+        .map(|id| open(&mut greedy, id, &format!("o{id}"), (1 << 20) + 1)["code"].clone())
+        .collect();
+    assert!(codes[..64].iter().all(Value::is_null), "{codes:?}");
+    assert!(codes[64..].iter().all(|code| code == "busy"), "{codes:?}");
+    let mut other = Peer::hello(server.address()).unwrap();
+    assert!(open(&mut other, 1, "other", 2 << 20)["code"].is_null());
+    // What is held stays, the rest goes with its client.
+    let large = Large::new(0);
+    let mut upload = Upload::open(&server, &large).unwrap();
+    upload.good(&large, 1).unwrap();
+    drop((greedy, other, upload));
+    eventually("the empty partials are gone", || server.partials().unwrap().len() == 1);
+    let upload = Upload::open(&server, &large).unwrap();
+    assert_eq!(upload.held, [1]);
+}
+
+/// Sixty-four each, by clients of other names: those of which nothing comes make room.
+#[test]
+fn uploads_of_which_nothing_comes_make_room_for_another() {
+    let server = server(&[]);
+    let mut greedy: Vec<_> = (0..4).map(|_| Peer::hello(server.address()).unwrap()).collect();
+    for (client, peer) in greedy.iter_mut().enumerate() {
+        for id in 1..=64 {
+            let answer = open(peer, id, &format!("o{client}-{id}"), (1 << 20) + 1);
+            assert!(answer["code"].is_null(), "{answer}");
+        }
+    }
+    let mut other = Peer::hello(server.address()).unwrap();
+    let mut id = 0;
+    eventually("there is room", || {
+        id += 1;
+        open(&mut other, id, "other", 2 << 20)["code"].is_null()
+    });
+}
+
+/// Directories with millions of entries are listed a little in each turn.
+#[test]
+fn list_of_a_large_directory_is_whole_though_it_takes_many_turns() {
+    let server = server(&[]);
+    let large = server.root().join("large");
+    fs::create_dir(&large).unwrap();
+    let mut names: Vec<_> = (0..25_000).map(|number| format!("large/{number:x}")).collect();
+    for name in &names {
+        fs::File::create(server.root().join(name)).unwrap();
+    }
+    names.sort_unstable();
+    let mut peer = Peer::hello(server.address()).unwrap();
+    let (mut found, mut id) = (Vec::<String>::new(), 0);
+    loop {
+        id += 1;
+        let mut list = json!({"cmd": "list", "id": id, "filename": "large"});
+        if let Some(last) = found.last() {
+            list["after"] = last.as_str().into();
+        }
+        peer.send(&list, b"").unwrap();
+        let (answer, body) = peer.receive().unwrap();
+        assert_eq!(answer["answer"], id, "{answer}");
+        for line in body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let entry: Value = serde_json::from_slice(line).unwrap();
+            found.push(entry["filename"].as_str().unwrap().to_owned());
+        }
+        if answer["more"] != true {
+            break;
+        }
+    }
+    assert_eq!(found, names);
+}
