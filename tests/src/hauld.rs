@@ -123,6 +123,14 @@ impl Hauld {
         Ok(self.child.wait()?)
     }
 
+    /// How the process has ended, if it has.
+    ///
+    /// # Errors
+    /// If that can't be asked.
+    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
     /// A line of `/proc/PID/status`, as a number.
     ///
     /// # Errors

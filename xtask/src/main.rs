@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
 
+mod alive;
 mod bench;
 mod ci;
 mod crowd;

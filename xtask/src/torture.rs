@@ -6,6 +6,7 @@ mod client;
 mod disk;
 mod disturb;
 mod report;
+mod rivals;
 mod round;
 mod tree;
 mod watch;
@@ -50,6 +51,18 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value = "group")]
     durability: Durability,
 
+    /// Tries in each round in which two clients of one identity send the same large file at once.
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    rivals: u64,
+
+    /// Nothing but rivals.
+    #[arg(long)]
+    only_rivals: bool,
+
+    /// Debug builds of client and server, which check more of themselves and take longer.
+    #[arg(long)]
+    debug: bool,
+
     /// This process has its own mounts.
     #[arg(long, hide = true)]
     inside: bool,
@@ -67,11 +80,11 @@ fn minutes(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    if !options.inside {
+    if !options.inside && !options.only_rivals {
         let error = disk::enter("--inside");
         println!("the disk will never be full: {error:#}");
     }
-    let binaries = binaries::build(true)?;
+    let binaries = binaries::build(!options.debug)?;
     let directory = match &options.tmp {
         Some(tmp) => TempDir::new_in(tmp.canonicalize().context("--tmp")?)?,
         None => TempDir::new()?,
@@ -79,15 +92,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     println!("seed {}, in {}", options.seed, directory.path().display());
     let mut torture = Torture::new(options, binaries, directory.path().to_owned())?;
     let end = Instant::now() + Duration::from_secs_f64(options.minutes * 60.0);
-    let mut total = Counts::default();
+    let (mut total, mut rivals) = (Counts::default(), rivals::Counts::default());
     let start = Instant::now();
     loop {
         let begun = Instant::now();
-        match torture.round() {
-            Ok(counts) => {
+        match torture.both() {
+            Ok((counts, bout)) => {
                 let (number, seconds) = (torture.number, begun.elapsed().as_secs_f64());
-                println!("round {number} ({}), {seconds:.1} s\n  {counts}", torture.about());
+                println!("round {number} ({}), {seconds:.1} s", torture.about());
+                tell(options, &counts, &bout);
                 total += counts;
+                rivals += bout;
             }
             Err(error) => {
                 let logs = directory.keep().join(torture.logs());
@@ -105,8 +120,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         }
     }
     let seconds = start.elapsed().as_secs_f64();
-    println!("seed {}: {} rounds in {seconds:.0} s\n  {total}", options.seed, torture.number);
+    println!("seed {}: {} rounds in {seconds:.0} s", options.seed, torture.number);
+    tell(options, &total, &rivals);
     Ok(())
+}
+
+fn tell(options: &Options, counts: &Counts, rivals: &rivals::Counts) {
+    if !options.only_rivals {
+        println!("  {counts}");
+    }
+    if options.rivals > 0 {
+        println!("  {rivals}");
+    }
 }
 
 /// What goes on from round to round.
@@ -154,8 +179,38 @@ impl<'a> Torture<'a> {
         format!("logs{}", self.number)
     }
 
-    fn round(&mut self) -> anyhow::Result<Counts> {
+    /// A round, and then a bout of rivals.
+    fn both(&mut self) -> anyhow::Result<(Counts, rivals::Counts)> {
         self.number += 1;
+        std::fs::create_dir(self.directory.join(self.logs()))?;
+        let counts = if self.options.only_rivals { Counts::default() } else { self.round()? };
+        Ok((counts, self.rivals()?))
+    }
+
+    fn rivals(&self) -> anyhow::Result<rivals::Counts> {
+        let directory = self.directory.join("rivals");
+        std::fs::create_dir(&directory)?;
+        let setting = rivals::Setting {
+            binaries: &self.binaries,
+            directory: &directory,
+            logs: &self.directory.join(self.logs()),
+            durability: self.durability(),
+        };
+        // Other decisions than those of the round.
+        let random = Random::new(!self.options.seed, self.number);
+        let counts = rivals::bout(&setting, random, self.options.rivals)?;
+        std::fs::remove_dir_all(directory)?;
+        Ok(counts)
+    }
+
+    fn durability(&self) -> &'static str {
+        match self.options.durability {
+            Durability::None => "none",
+            Durability::Group => "group",
+        }
+    }
+
+    fn round(&mut self) -> anyhow::Result<Counts> {
         if self.number > 1 {
             self.source.change()?;
         }
@@ -169,7 +224,6 @@ impl<'a> Torture<'a> {
             }
         }
         let logs = self.directory.join(self.logs());
-        std::fs::create_dir(&logs)?;
         let acks = Arc::new(Acks::default());
         let setting = Setting {
             binaries: &self.binaries,
@@ -180,10 +234,7 @@ impl<'a> Torture<'a> {
             disk,
             acks: Arc::clone(&acks),
         };
-        let durability = match self.options.durability {
-            Durability::None => "none",
-            Durability::Group => "group",
-        };
+        let durability = self.durability();
         let mut random = Random::new(self.options.seed, self.number);
         let eyes = Random::new(random.next(), self.number);
         let plan = Plan::new(random, disk.is_some(), durability);

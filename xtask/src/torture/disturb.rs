@@ -35,6 +35,9 @@ pub(crate) struct Step {
     pub(crate) action: Action,
 }
 
+/// The server's grace time.
+pub(crate) const GRACE: Duration = Duration::from_millis(500);
+
 /// What the clients of a round do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
@@ -68,7 +71,7 @@ impl Plan {
         if random.chance(50) {
             server.extend(["--keep-free", "0"].map(String::from));
         }
-        server.extend(["--grace", "500ms"].map(String::from));
+        server.extend([String::from("--grace"), format!("{}ms", GRACE.as_millis())]);
         let pace = Duration::from_micros(*random.pick(&[50, 200, 500, 1000]));
         let verb = *random.pick(&[Verb::Put, Verb::Sync, Verb::Publish]);
         let steps = (0..20 + random.below(40)).map(|_| step(&mut random, small)).collect();

@@ -12,16 +12,16 @@ use anyhow::{Context, bail, ensure};
 use haul_tests::hauld::Hauld;
 use haul_tests::relay::{Event, Relay};
 use haul_tests::{DEADLINE, binaries::Binaries, tree};
-use rustix::process::Signal;
 use serde_json::Value;
 
 use super::check;
 use super::client::{Acks, Client};
 use super::disk::Disk;
-use super::disturb::{Plan, Verb, client_options};
+use super::disturb::{GRACE, Plan, Verb, client_options};
 use super::report::Counts;
 use super::tree::Tree;
 use super::watch::Watcher;
+use crate::alive;
 use act::End;
 
 /// How long a client may take when nothing disturbs it.
@@ -282,9 +282,7 @@ impl<'a> Round<'a> {
         }
         let partials = self.server.partials()?;
         ensure!(partials.is_empty(), "partials are left: {partials:?}");
-        self.server.signal(Signal::TERM)?;
-        let status = self.server.wait()?;
-        ensure!(status.success(), "the server ended with {status}");
+        alive::stop(&mut self.server, GRACE)?;
         if self.plan.verb == Verb::Publish {
             self.check_versions()?;
             self.counts.published += 1;

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
 use haul_tests::relay::Event;
 use rustix::process::Signal;
 
 use super::{Round, start};
+use crate::alive;
 use crate::torture::disk::Disk;
-use crate::torture::disturb::Action;
+use crate::torture::disturb::{Action, GRACE};
 
 /// A disturbance that ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +37,7 @@ impl Round<'_> {
                 self.check_acks("when the server was started again")?;
             }
             Action::StopServer => {
-                self.server.signal(Signal::TERM)?;
-                let status = self.server.wait()?;
-                ensure!(status.success(), "the server ended with {status}");
+                alive::stop(&mut self.server, GRACE)?;
                 self.counts.server_stops += 1;
                 self.check_acks("while the server is stopped")?;
                 self.start_server()?;

@@ -1,0 +1,77 @@
+//! Whether a server still serves: an answer for a connection that does nothing wrong, and an end when it is asked
+//! to end.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use haul_tests::hauld::Hauld;
+use haul_tests::peer::Peer;
+use rustix::process::Signal;
+use serde_json::json;
+
+/// How long a server that is very busy may take to answer a few requests, or to end after its grace time. A server
+/// that takes longer hangs.
+pub(crate) const GENEROUS: Duration = Duration::from_secs(30);
+
+/// A new connection says `hello` and asks `ping`.
+pub(crate) fn ping(server: &Hauld) -> anyhow::Result<()> {
+    let mut peer = greeted(server)?;
+    let answer = peer.ask(&json!({"cmd": "ping", "id": 1}), b"").context("no answer to ping")?;
+    ensure!(answer["answer"] == 1, "ping was answered with {answer}");
+    Ok(())
+}
+
+fn greeted(server: &Hauld) -> anyhow::Result<Peer> {
+    let mut peer = Peer::connect(server.address()).context("could not connect")?;
+    peer.stream.set_read_timeout(Some(GENEROUS))?;
+    let hello = peer.say_hello(&peer.unique(), 0, None).context("no answer to hello")?;
+    ensure!(hello["hello"] == 1, "hello was answered with {hello}");
+    Ok(peer)
+}
+
+/// Asks the server to end, and waits for its end.
+pub(crate) fn stop(server: &mut Hauld, grace: Duration) -> anyhow::Result<()> {
+    server.signal(Signal::TERM)?;
+    let until = Instant::now() + grace + GENEROUS;
+    loop {
+        if let Some(status) = server.ended()? {
+            ensure!(status.success(), "the server ended with {status}");
+            return Ok(());
+        }
+        ensure!(
+            Instant::now() < until,
+            "the server has not ended {GENEROUS:?} after SIGTERM and its grace of {grace:?}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What can be said of a server that was found to be wrong: whether it answers, whether it ends.
+pub(crate) fn diagnose(server: &mut Hauld, grace: Duration) -> String {
+    let threads = waiting(server);
+    let ping = match ping(server) {
+        Ok(()) => String::from("is answered"),
+        Err(error) => format!("fails: {error:#}"),
+    };
+    let stop = match stop(server, grace) {
+        Ok(()) => String::from("SIGTERM ends it"),
+        Err(error) => format!("{error:#}"),
+    };
+    format!("hello and ping of another connection: {ping}; {stop}; its threads: {threads}")
+}
+
+/// What the kernel says that each thread waits in: `futex` for all workers is a deadlock.
+fn waiting(server: &Hauld) -> String {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid()));
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let mut threads: Vec<String> = tasks
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|task| {
+            format!("{} in {}", read(task.path().join("comm")), read(task.path().join("wchan")))
+        })
+        .collect();
+    threads.sort();
+    threads.join(", ")
+}
