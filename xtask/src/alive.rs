@@ -1,11 +1,12 @@
 //! Whether a server still serves: an answer for a connection that does nothing wrong, and an end when it is asked
 //! to end.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use haul_tests::hauld::Hauld;
-use haul_tests::peer::Peer;
+use haul_tests::peer::{Peer, frame, put};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -18,6 +19,23 @@ pub(crate) fn ping(server: &Hauld) -> anyhow::Result<()> {
     let mut peer = greeted(server)?;
     let answer = peer.ask(&json!({"cmd": "ping", "id": 1}), b"").context("no answer to ping")?;
     ensure!(answer["answer"] == 1, "ping was answered with {answer}");
+    Ok(())
+}
+
+/// As [`ping`], and then puts a small file, whose header comes in two pieces, as over a bad network.
+pub(crate) fn ping_and_put(server: &Hauld, name: &str) -> anyhow::Result<()> {
+    let mut peer = greeted(server)?;
+    let answer = peer.ask(&json!({"cmd": "ping", "id": 1}), b"").context("no answer to ping")?;
+    ensure!(answer["answer"] == 1, "ping was answered with {answer}");
+    let bytes = frame(&put(2, name, name.as_bytes()), name.as_bytes());
+    let (first, second) = bytes.split_at(40);
+    peer.stream.write_all(first)?;
+    std::thread::sleep(Duration::from_millis(10));
+    peer.stream.write_all(second)?;
+    let (answer, _) = peer.receive().context("no answer to put")?;
+    ensure!(answer["ack"] == 2, "put was answered with {answer}");
+    let stored = std::fs::read(server.root().join(name))?;
+    ensure!(stored == name.as_bytes(), "{name} is acknowledged and is not what was sent");
     Ok(())
 }
 

@@ -12,11 +12,10 @@ use clap::Args;
 use haul_tests::hauld::Hauld;
 use haul_tests::peer::{Peer, classic, frame};
 use haul_tests::{binaries, eventually};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::median;
+use crate::{median, open_files};
 
 /// Options of the chore.
 #[derive(Debug, Args)]
@@ -49,7 +48,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let binaries = binaries::build(true)?;
     let connections = (options.idle + options.slow) as u64;
     // The server's limit: three quarters of it are for connections.
-    allow_files(connections / 3 * 4 + 2000)?;
+    open_files::allow(connections / 3 * 4 + 2000)?;
     let wanted = (connections + 100).to_string();
     let start = || {
         let directory = TempDir::new_in(&options.tmp)?;
@@ -132,15 +131,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     );
     println!("ratio {:.2}", crowded / alone);
     ensure!(crowded <= 1.1 * alone, "the crowd costs more than a tenth");
-    Ok(())
-}
-
-/// Lets this process, and those that it starts, open as many files as may be.
-fn allow_files(wanted: u64) -> anyhow::Result<()> {
-    let most = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?;
-    let enough = most.is_none_or(|most| most >= wanted);
-    ensure!(enough, "the server needs {wanted} open files for so many connections; see ulimit -Hn");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Chores of the workspace, one file each: `cargo xtask e2e`, `crowd`, `bench`, `scale`, `torture`, `dist`,
+//! Chores of the workspace, one file each: `cargo xtask e2e`, `crowd`, `bench`, `scale`, `torture`, `soak`, `dist`,
 //! `ci`.
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
@@ -9,8 +9,10 @@ mod ci;
 mod crowd;
 mod dist;
 mod e2e;
+mod open_files;
 mod random;
 mod scale;
+mod soak;
 mod torture;
 
 use clap::Parser;
@@ -31,6 +33,8 @@ enum Chore {
     Timed(bench::timed::Options),
     /// Send a tree again and again while everything goes wrong, and see that nothing is lost.
     Torture(torture::Options),
+    /// Hold thousands of connections, each with the most that a peer can make the server keep, and show its memory.
+    Soak(soak::Options),
     /// Put binaries, man pages and completions together in an archive.
     Dist(dist::Options),
     /// All checks: formatting, lints, documentation, package, tests, e2e.
@@ -45,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Scale(options) => scale::run(&options),
         Chore::Timed(options) => bench::timed::run(&options),
         Chore::Torture(options) => torture::run(&options),
+        Chore::Soak(options) => soak::run(&options),
         Chore::Dist(options) => dist::run(&options),
         Chore::Ci => ci::run(),
     }

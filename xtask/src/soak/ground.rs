@@ -1,0 +1,56 @@
+//! What is below the root before the soak begins: names that make small requests costly.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+/// The longest name of one component.
+const COMPONENT: usize = 255;
+
+/// Components above an entry whose name as a whole is nearly the longest there is.
+const DEPTH: usize = 13;
+
+/// Entries of the directory whose list is the longest answer, of some 20 KiB each: 1 MiB ends a list.
+pub(super) const BIG_ENTRIES: usize = 60;
+
+/// Bytes of a file without any; reading it takes long.
+pub(super) const SPARSE_LEN: u64 = 1 << 38;
+
+/// Entries of the directory of which more names are kept than fit an answer.
+const WIDE_ENTRIES: usize = 66_000;
+
+/// A directory whose name JSON makes six times longer.
+pub(super) fn big() -> String {
+    vec!["\u{1}".repeat(COMPONENT); DEPTH].join("/")
+}
+
+/// One of its entries.
+pub(super) fn big_entry(index: usize) -> String {
+    format!("{index:02}{}", "\u{1}".repeat(COMPONENT - 2))
+}
+
+/// A long name.
+pub(super) fn deep(last: &str) -> String {
+    let parent = vec!["d".repeat(COMPONENT); DEPTH].join("/");
+    if last.is_empty() { parent } else { format!("{parent}/{last}") }
+}
+
+pub(super) fn wide() -> &'static str {
+    "wide"
+}
+
+/// Makes all of it.
+pub(super) fn prepare(root: &Path) -> io::Result<()> {
+    fs::create_dir_all(root.join(big()))?;
+    for index in 0..BIG_ENTRIES {
+        File::create(root.join(big()).join(big_entry(index)))?;
+    }
+    fs::create_dir_all(root.join(deep("")))?;
+    File::create(root.join(deep("sparse")))?.set_len(SPARSE_LEN)?;
+    let wide = root.join(wide());
+    fs::create_dir(&wide)?;
+    for index in 0..WIDE_ENTRIES {
+        File::create(wide.join(format!("{index:0>COMPONENT$}")))?;
+    }
+    Ok(())
+}
