@@ -17,7 +17,8 @@ pub(crate) const GENEROUS: Duration = Duration::from_secs(30);
 /// A new connection says `hello` and asks `ping`.
 pub(crate) fn ping(server: &Hauld) -> anyhow::Result<()> {
     let mut peer = greeted(server)?;
-    let answer = peer.ask(&json!({"cmd": "ping", "id": 1}), b"").context("no answer to ping")?;
+    let answer =
+        peer.ask(&json!({"cmd": "ping", "id": 1}), b"").with_context(|| no_answer("ping"))?;
     ensure!(answer["answer"] == 1, "ping was answered with {answer}");
     Ok(())
 }
@@ -25,14 +26,15 @@ pub(crate) fn ping(server: &Hauld) -> anyhow::Result<()> {
 /// As [`ping`], and then puts a small file, whose header comes in two pieces, as over a bad network.
 pub(crate) fn ping_and_put(server: &Hauld, name: &str) -> anyhow::Result<()> {
     let mut peer = greeted(server)?;
-    let answer = peer.ask(&json!({"cmd": "ping", "id": 1}), b"").context("no answer to ping")?;
+    let answer =
+        peer.ask(&json!({"cmd": "ping", "id": 1}), b"").with_context(|| no_answer("ping"))?;
     ensure!(answer["answer"] == 1, "ping was answered with {answer}");
     let bytes = frame(&put(2, name, name.as_bytes()), name.as_bytes());
     let (first, second) = bytes.split_at(40);
     peer.stream.write_all(first)?;
     std::thread::sleep(Duration::from_millis(10));
     peer.stream.write_all(second)?;
-    let (answer, _) = peer.receive().context("no answer to put")?;
+    let (answer, _) = peer.receive().with_context(|| no_answer("put"))?;
     ensure!(answer["ack"] == 2, "put was answered with {answer}");
     let stored = std::fs::read(server.root().join(name))?;
     ensure!(stored == name.as_bytes(), "{name} is acknowledged and is not what was sent");
@@ -42,9 +44,13 @@ pub(crate) fn ping_and_put(server: &Hauld, name: &str) -> anyhow::Result<()> {
 fn greeted(server: &Hauld) -> anyhow::Result<Peer> {
     let mut peer = Peer::connect(server.address()).context("could not connect")?;
     peer.stream.set_read_timeout(Some(GENEROUS))?;
-    let hello = peer.say_hello(&peer.unique(), 0, None).context("no answer to hello")?;
+    let hello = peer.say_hello(&peer.unique(), 0, None).with_context(|| no_answer("hello"))?;
     ensure!(hello["hello"] == 1, "hello was answered with {hello}");
     Ok(peer)
+}
+
+fn no_answer(request: &str) -> String {
+    format!("no answer to {request}, {GENEROUS:?} are the most")
 }
 
 /// Asks the server to end, and waits for its end.
