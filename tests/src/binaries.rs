@@ -43,6 +43,23 @@ pub fn build(release: bool) -> anyhow::Result<Binaries> {
     Ok(Binaries { haul: find("haul")?, hauld: find("hauld")? })
 }
 
+/// Copies programs into a directory, from where they can be run at once.
+///
+/// Another process writes the copies. If this one did, a child that another thread starts meanwhile could
+/// have a copy open for writing until it runs its own program, and the kernel runs no file that somebody has
+/// open for writing ("Text file busy").
+///
+/// # Errors
+/// If they can't be copied.
+pub fn copy(programs: &[&Path], directory: &Path) -> anyhow::Result<()> {
+    let status = Command::new("cp").arg("--").args(programs).arg(directory).status();
+    let status = status.context("could not run cp")?;
+    if !status.success() {
+        bail!("could not copy {programs:?} to {}: cp: {status}", directory.display());
+    }
+    Ok(())
+}
+
 /// The binaries for tests, in the profile of the tests, built once a process.
 ///
 /// # Panics
@@ -53,4 +70,36 @@ pub fn get() -> &'static Binaries {
         Ok(binaries) => binaries,
         Err(error) => panic!("{error:#}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn copied_program_runs_at_once_while_other_threads_start_processes() -> anyhow::Result<()> {
+        let (directory, over) = (tempfile::tempdir()?, AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        // With a user a process is forked, not spawned: the copies of open files live longer.
+                        let user = rustix::process::geteuid().as_raw();
+                        Command::new("true").uid(user).status().unwrap();
+                    }
+                });
+            }
+            let copied = (0..200).try_for_each(|_| {
+                copy(&[Path::new("/bin/true")], directory.path())?;
+                let program = directory.path().join("true");
+                Command::new(&program).status().context("could not run the copy")?;
+                Ok(std::fs::remove_file(program)?)
+            });
+            over.store(true, Ordering::Relaxed);
+            copied
+        })
+    }
 }

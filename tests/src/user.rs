@@ -28,8 +28,7 @@ impl User {
         let directory = TempDir::new()?;
         let binaries = binaries::get();
         std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755))?;
-        std::fs::copy(&binaries.haul, directory.path().join("haul"))?;
-        std::fs::copy(&binaries.hauld, directory.path().join("hauld"))?;
+        binaries::copy(&[&binaries.haul, &binaries.hauld], directory.path())?;
         let user = Self { directory };
         user.own(user.directory.path())?;
         Ok(user)
