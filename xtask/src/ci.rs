@@ -23,7 +23,7 @@ const CHECKS: &[(&str, &[&str])] = &[
         ],
     ),
     ("documentation", &["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"]),
-    ("tests", &["test", "--workspace", "--locked"]),
+    ("tests", &["test", "--workspace", "--locked", "--no-fail-fast"]),
     ("the protocol package", &["package", "-p", "haul-protocol", "--locked", "--allow-dirty"]),
     ("end to end", &["xtask", "e2e"]),
 ];
