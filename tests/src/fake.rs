@@ -2,8 +2,10 @@
 //! alone.
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 
+use rustix::net::{self, AddressFamily, SocketType};
 use serde_json::{Value, json};
 
 use crate::DEADLINE;
@@ -59,6 +61,17 @@ impl Fake {
         peer.send(&hello_answer(), b"")?;
         Ok((peer, hello))
     }
+}
+
+/// An address of TCP at which nobody listens as long as the socket is kept: nobody else can be given its port.
+///
+/// # Errors
+/// If there is none.
+pub fn nobody() -> io::Result<(OwnedFd, String)> {
+    let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+    let address = SocketAddr::try_from(net::getsockname(&socket)?)?;
+    Ok((socket, address.to_string()))
 }
 
 /// A good answer to `hello`.

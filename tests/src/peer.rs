@@ -1,11 +1,15 @@
 //! A client that speaks raw frames, right or wrong, written from PROTOCOL.md alone.
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::DEADLINE;
+
+/// How long [`Peer::has_word`] waits.
+const SOON: Duration = Duration::from_millis(50);
 
 /// One connection.
 #[derive(Debug)]
@@ -124,6 +128,23 @@ impl Peer {
         let mut body = vec![0; len.map_err(io::Error::other)?];
         self.stream.read_exact(&mut body)?;
         Ok((header, body))
+    }
+
+    /// Whether something has come, or comes soon. Nothing of it is taken.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub fn has_word(&self) -> io::Result<bool> {
+        self.stream.set_read_timeout(Some(SOON))?;
+        let found = self.stream.peek(&mut [0]);
+        self.stream.set_read_timeout(Some(DEADLINE))?;
+        match found {
+            Ok(len) => Ok(len > 0),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends one request and reads one answer.

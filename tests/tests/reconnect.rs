@@ -5,14 +5,13 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haul_tests::fake::{Fake, refusal};
 use haul_tests::hauld::Hauld;
-use haul_tests::peer::Peer;
 use haul_tests::relay::{Event, Relay};
 use haul_tests::{binaries, eventually, tree};
 use rustix::process::{Pid, Signal, kill_process};
@@ -119,20 +118,18 @@ fn truncated_frames_are_sent_again_whole() {
 fn server_killed_and_started_again_is_gone_on_with() {
     let (source, directory) = (tree(), TempDir::new().unwrap());
     let (root, log) = (directory.path().join("root"), directory.path().join("log"));
-    let start = |listen: &str| {
-        let hauld = Command::new(&binaries::get().hauld);
-        Hauld::start_at(&root, &log, hauld, &["--listen", listen]).unwrap()
-    };
-    let mut server = start("127.0.0.1:0");
-    let address = server.address().to_owned();
+    let start = || Hauld::start_at(&root, &log, Command::new(&binaries::get().hauld), &[]).unwrap();
+    let mut server = start();
     // The relay holds the client back in the middle, until the server has been replaced.
-    let relay = Relay::start(&address, &[(20 * MIB, Event::Stall)]).unwrap();
+    let relay = Relay::start(server.address(), &[(20 * MIB, Event::Stall)]).unwrap();
     let haul = put(source.path(), &["t", relay.address(), "--json", "-v"]);
     eventually("the upload is under way", || relay.passed() >= 20 * MIB);
     server.signal(Signal::KILL).unwrap();
     server.wait().unwrap();
     relay.now(Event::Cut);
-    let _server = start(&address);
+    // On a port of its own: that of the dead server may be somebody else's by now.
+    let server = start();
+    relay.lead_to(server.address());
     arrived(&source, &root, &haul.wait_with_output().unwrap());
 }
 
@@ -215,20 +212,19 @@ fn ctrl_c_ends_an_attempt_to_connect() {
     assert_eq!(haul.wait().unwrap().code(), Some(130));
 }
 
-/// Trap `slow_flush_times_out`: a server that repeats its last ack is alive, however slow its disk is.
+/// Trap `slow_flush_times_out`: a server that repeats its last ack is alive, also if its disk takes longer than
+/// a server may be silent.
 #[test]
 fn slow_flush_times_out() {
     let (fake, source) = (Fake::start().unwrap(), one_file("a"));
-    let args = ["a", &fake.address().unwrap(), "--connections", "1", "--timeout", "1s"];
+    let args = ["a", &fake.address().unwrap(), "--connections", "1", "--timeout", "4s"];
     let haul = put(source.path(), &args);
     let (mut peer, _) = fake.greet().unwrap();
     assert_eq!(peer.receive().unwrap().0["cmd"], "put");
-    // Three times as long as the client waits for a silent server.
-    peer.stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    for _ in 0..30 {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(6) {
         peer.send(&json!({"ack": 0}), b"").unwrap();
-        let error = peer.receive().unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+        assert!(!peer.has_word().unwrap(), "nothing is sent again");
     }
     peer.send(&json!({"ack": 1}), b"").unwrap();
     exits(&haul.wait_with_output().unwrap(), 0);
@@ -249,7 +245,15 @@ fn silent_server_is_asked_again_on_the_same_slot() {
         assert_eq!(first[field], again[field], "{field}");
     }
     assert_eq!(peer.receive().unwrap().0["filename"], "a");
-    peer.send(&json!({"ack": 1}), b"").unwrap();
+    // On a busy machine this server may look silent as well, and be asked once more.
+    let _ = peer.send(&json!({"ack": 1}), b"");
+    std::thread::spawn(move || {
+        while let Ok((mut peer, _)) = fake.greet() {
+            if peer.receive().is_ok() {
+                let _ = peer.send(&json!({"ack": 1}), b"");
+            }
+        }
+    });
     exits(&haul.wait_with_output().unwrap(), 0);
 }
 
@@ -259,30 +263,26 @@ fn silent_server_is_asked_again_on_the_same_slot() {
 fn nothing_unanswered_is_sent_again_before_the_old_connection_is_fenced() {
     let (fake, source) = (Fake::start().unwrap(), one_file("a"));
     let haul = put(source.path(), &["a", &fake.address().unwrap(), "--connections", "2"]);
-    let peers = [fake.greet().unwrap(), fake.greet().unwrap()];
-    for (peer, _) in &peers {
-        peer.stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-    }
-    let mut peers: Vec<(Peer, Value)> = peers.into();
+    let mut peers = vec![fake.greet().unwrap(), fake.greet().unwrap()];
     let mut receiving = 0;
     eventually("one of them gets the file", || {
         receiving = 1 - receiving;
-        peers[receiving].0.receive().is_ok()
+        peers[receiving].0.has_word().unwrap()
     });
     let (lost, hello) = peers.remove(receiving);
     drop(lost);
     let mut waiting = fake.accept().unwrap();
     let again = waiting.receive().unwrap().0;
     assert_eq!((&again["client"], &again["slot"]), (&hello["client"], &hello["slot"]));
-    assert!(peers[0].0.receive().is_err(), "the other one has nothing to send");
+    assert!(!peers[0].0.has_word().unwrap(), "the other one has nothing to send");
     waiting.send(&haul_tests::fake::hello_answer(), b"").unwrap();
     let mut everybody = [waiting, peers.remove(0).0];
-    everybody[0].stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
     let mut receiving = 0;
     eventually("one of them gets the file again", || {
         receiving = 1 - receiving;
-        everybody[receiving].receive().is_ok()
+        everybody[receiving].has_word().unwrap()
     });
+    everybody[receiving].receive().unwrap();
     everybody[receiving].send(&json!({"ack": 1}), b"").unwrap();
     exits(&haul.wait_with_output().unwrap(), 0);
 }

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use assert_cmd::Command as Assert;
+use haul_tests::fake::nobody;
 use haul_tests::hauld::Hauld;
 use haul_tests::user::User;
 use haul_tests::{binaries, eventually, tree};
@@ -156,8 +157,7 @@ fn exit_code_says_too_little() {
 fn server_not_there_is_exit_3_and_named() {
     let source = TempDir::new().unwrap();
     fs::write(source.path().join("a"), "x").unwrap();
-    // Taken and let go: nobody listens there.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (_port, address) = nobody().unwrap();
     haul()
         .current_dir(&source)
         .args(["put", "a", &address])

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use assert_cmd::Command;
+use haul_tests::hauld::Hauld;
 use haul_tests::setting::{Setting, last};
 use haul_tests::user::User;
 use haul_tests::{binaries, tree};
@@ -82,25 +83,15 @@ fn read_only_directories_take_new_files_and_are_read_only_again() {
         root
     });
     let root = root.unwrap();
-    let socket = user.path().join("socket");
-    let mut hauld = user.command("hauld");
-    hauld.arg("--root").arg(&root).arg("--listen").arg(format!("unix:{}", socket.display()));
-    let mut hauld = hauld
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    haul_tests::eventually("the server listens", || socket.exists());
+    let log = user.path().join("log");
+    let server = Hauld::start_at(&root, &log, user.command("hauld"), &[]).unwrap();
     let source = place.path().join("s");
     fs::create_dir_all(source.join("d")).unwrap();
     fs::write(source.join("d/old"), "x").unwrap();
     mode(&source.join("d"), 0o555);
     let sync = || {
         let mut command = Command::new(&binaries::get().haul);
-        command
-            .args(["sync", "--delete", "--json"])
-            .arg(&source)
-            .arg(format!("unix:{}", socket.display()));
+        command.args(["sync", "--delete", "--json"]).arg(&source).arg(server.address());
         last(&command.assert().success().get_output().stdout)
     };
     sync();
@@ -111,12 +102,6 @@ fn read_only_directories_take_new_files_and_are_read_only_again() {
     tree::compare(&source, &root.join("s")).unwrap();
     let last = sync();
     assert_eq!((&last["files"], &last["directories"]), (&0.into(), &0.into()), "{last}");
-    rustix::process::kill_process(
-        rustix::process::Pid::from_child(&hauld),
-        rustix::process::Signal::TERM,
-    )
-    .unwrap();
-    hauld.wait().unwrap();
 }
 
 #[test]
