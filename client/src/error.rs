@@ -1,10 +1,13 @@
 //! What goes wrong: on this machine, on the way, or at the server's word.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use haul_protocol::{Code, DecodeError, OrderError, Refusal};
 use thiserror::Error;
+
+use crate::filter::RulesError;
 
 /// One file did not arrive. The others go on.
 #[derive(Debug, Error)]
@@ -17,6 +20,9 @@ pub enum FileError {
         /// What the system said.
         source: io::Error,
     },
+    /// What the rules of its directory leave out is not known.
+    #[error("nothing in this directory is sent: {0}; mend or remove that file")]
+    Rules(Arc<RulesError>),
     /// The source was written to meanwhile, every time that it was read.
     #[error("changed while it was read; send it again when nothing writes to it")]
     Changed,
@@ -99,6 +105,7 @@ impl FileError {
             Self::Refused(refusal) if refusal.retry => Retry::Now(3),
             Self::Refused(_)
             | Self::Local { .. }
+            | Self::Rules(_)
             | Self::Name(_)
             | Self::TakenOver
             | Self::Lost { .. }

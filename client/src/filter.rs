@@ -1,16 +1,23 @@
 //! Which entries of a tree are left out: patterns of the command line and of `.haulignore` files, in
 //! gitignore's syntax (gitignore(5)).
 
+#[cfg(test)]
+mod git;
+mod glob;
+mod pattern;
+mod rules;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
-use ignore::Match;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use thiserror::Error;
 
-use crate::source::below;
+use crate::source::{below, bytes};
+use pattern::{Flaw, Pattern};
+use rules::List;
+pub use rules::RulesError;
 
 /// The name of a file with patterns for the directory that it is in.
 const FILE: &str = ".haulignore";
@@ -31,10 +38,21 @@ enum Rule {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules(Vec<Rule>);
 
-/// A pattern makes no sense, or a file of patterns can't be read.
+/// The rules of the command line can't be used.
 #[derive(Debug, Error)]
-#[error("{0}")]
-pub struct FilterError(#[from] ignore::Error);
+pub enum FilterError {
+    /// A pattern fits nothing.
+    #[error("the pattern `{pattern}` fits nothing: {flaw}")]
+    Pattern {
+        /// As it was given.
+        pattern: String,
+        /// Why.
+        flaw: String,
+    },
+    /// A file can't be read, or a pattern in it fits nothing.
+    #[error("--exclude-from: {0}")]
+    File(#[from] RulesError),
+}
 
 const EXCLUDE: &str = "exclude";
 const INCLUDE: &str = "include";
@@ -92,17 +110,22 @@ impl FromArgMatches for Rules {
 /// Decides what is left out.
 #[derive(Debug)]
 pub struct Filter {
-    given: Gitignore,
+    given: List,
     files: Mutex<Files>,
 }
 
-/// By source and directory below it, the nearest patterns for what is in that directory.
-type Files = HashMap<PathBuf, HashMap<PathBuf, Option<Arc<Patterns>>>>;
+/// By source and directory below it, the rules for what is in that directory.
+type Files = HashMap<PathBuf, HashMap<PathBuf, Found>>;
 
-/// The patterns of one file.
+/// The nearest file of rules, or the one that can't be read: then it is not known which names are left out.
+type Found = Result<Option<Arc<Nearest>>, Arc<RulesError>>;
+
+/// The rules of one file.
 #[derive(Debug)]
-struct Patterns {
-    patterns: Gitignore,
+struct Nearest {
+    list: List,
+    /// The bytes of a name, as seen from the source, that say where the directory of the file is.
+    base: usize,
     /// Those of the next directory above that has some.
     above: Option<Arc<Self>>,
 }
@@ -111,86 +134,116 @@ impl Filter {
     /// From the rules of the command line.
     ///
     /// # Errors
-    /// If a pattern makes no sense, or a file can't be read.
+    /// If a pattern fits nothing, or a file can't be read.
     pub fn new(rules: &Rules) -> Result<Self, FilterError> {
-        let mut given = GitignoreBuilder::new("");
-        for rule in &rules.0 {
-            match rule {
-                // A line of a file may be a comment, a word of the command line is none.
-                Rule::Exclude(pattern) if pattern.starts_with('#') => {
-                    given.add_line(None, &format!("\\{pattern}"))?;
-                }
-                Rule::Exclude(pattern) => {
-                    given.add_line(None, pattern)?;
-                }
-                Rule::Include(pattern) => {
-                    given.add_line(None, &format!("!{pattern}"))?;
-                }
-                Rule::From(file) => {
-                    if let Some(error) = given.add(file) {
-                        return Err(error.into());
-                    }
-                }
+        let mut given = List::default();
+        let parse = |text: &str| match Pattern::parse(text.as_bytes()) {
+            Some((_, Some(flaw))) => {
+                Err(FilterError::Pattern { pattern: text.to_owned(), flaw: flaw.to_string() })
             }
+            parsed => Ok(parsed.map(|(pattern, _)| pattern)),
+        };
+        for rule in &rules.0 {
+            let pattern = match rule {
+                Rule::Exclude(pattern) => parse(pattern)?,
+                Rule::Include(pattern) => parse(&format!("!{pattern}"))?,
+                Rule::From(file) => {
+                    given.add_named(file)?;
+                    None
+                }
+            };
+            pattern.into_iter().for_each(|pattern| given.push(pattern));
         }
-        Ok(Self { given: given.build()?, files: Mutex::default() })
+        Ok(Self { given, files: Mutex::default() })
     }
 
     /// Whether `path`, which is below the source `root`, is left out, the directories above it not
-    /// considered.
+    /// considered. If that is not known because rules can't be read, `path` counts as left out.
     #[must_use]
     pub fn excludes(&self, root: &Path, path: &Path, is_dir: bool) -> bool {
-        let below = below(path, root);
-        if below.as_os_str().is_empty() {
-            return false;
-        }
-        match self.given.matched(below, is_dir) {
-            Match::Ignore(_) => return true,
-            Match::Whitelist(_) => return false,
-            Match::None => {}
-        }
-        let mut rules = path.parent().and_then(|directory| self.of(root, directory));
-        while let Some(found) = rules {
-            match found.patterns.matched(path, is_dir) {
-                Match::Ignore(_) => return true,
-                Match::Whitelist(_) => return false,
-                Match::None => rules = found.above.clone(),
-            }
-        }
-        false
+        self.decide(root, path, is_dir).unwrap_or(true)
     }
 
     /// Whether `path` or a directory between it and `root` is left out.
-    #[must_use]
-    pub fn excludes_above(&self, root: &Path, path: &Path, is_dir: bool) -> bool {
-        self.excludes(root, path, is_dir)
-            || path
-                .ancestors()
-                .skip(1)
-                .take_while(|above| *above != root)
-                .any(|above| self.excludes(root, above, true))
+    ///
+    /// # Errors
+    /// If that is not known, because rules can't be read.
+    pub fn excludes_above(
+        &self,
+        root: &Path,
+        path: &Path,
+        is_dir: bool,
+    ) -> Result<bool, Arc<RulesError>> {
+        let above = path.ancestors().skip(1).take_while(|above| *above != root);
+        let mut above: Vec<&Path> = above.collect();
+        // From the top: if a directory is left out, so is everything below it.
+        while let Some(directory) = above.pop() {
+            if self.decide(root, directory, true)? {
+                return Ok(true);
+            }
+        }
+        self.decide(root, path, is_dir)
     }
 
-    /// The nearest patterns for what is in a directory below a source.
-    fn of(&self, root: &Path, directory: &Path) -> Option<Arc<Patterns>> {
+    /// Reads the rules for what is in a directory, before anything in it is looked at. Tells lines that fit
+    /// nothing, with their numbers.
+    ///
+    /// # Errors
+    /// If they can't be read: then nothing in the directory may be sent or removed.
+    pub fn enter(
+        &self,
+        root: &Path,
+        directory: &Path,
+        flawed: impl Fn(&Path, usize, &dyn std::fmt::Display),
+    ) -> Result<(), Arc<RulesError>> {
+        let Some(found) = self.of(root, directory)? else { return Ok(()) };
+        if found.base == base(root, directory) {
+            let flaws: &[(usize, Flaw)] = found.list.flaws();
+            flaws.iter().for_each(|(line, flaw)| flawed(&directory.join(FILE), *line, flaw));
+        }
+        Ok(())
+    }
+
+    fn decide(&self, root: &Path, path: &Path, is_dir: bool) -> Result<bool, Arc<RulesError>> {
+        let name = below(path, root);
+        if name.as_os_str().is_empty() {
+            return Ok(false);
+        }
+        // A name that has no bytes can't be sent; the walk tells that.
+        let Ok(name) = bytes(name.as_os_str()) else { return Ok(false) };
+        if let Some(decided) = self.given.leaves_out(&name, is_dir) {
+            return Ok(decided);
+        }
+        let Some(directory) = path.parent() else { return Ok(false) };
+        let rules = self.of(root, directory)?;
+        let mut nearest = rules.as_deref();
+        while let Some(found) = nearest {
+            let name = name.get(found.base..).unwrap_or_default();
+            if let Some(decided) = found.list.leaves_out(name, is_dir) {
+                return Ok(decided);
+            }
+            nearest = found.above.as_deref();
+        }
+        Ok(false)
+    }
+
+    /// The nearest rules for what is in a directory below a source.
+    fn of(&self, root: &Path, directory: &Path) -> Found {
         let known = |files: &Files| files.get(root)?.get(directory).cloned();
         if let Some(known) = known(&self.files()) {
             return known;
         }
         let above = match directory.parent() {
             Some(parent) if directory != root => self.of(root, parent),
-            _ => None,
+            _ => Ok(None),
         };
-        let file = directory.join(FILE);
-        let rules = if file.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
-            let mut patterns = GitignoreBuilder::new(directory);
-            // A line that makes no sense fits nothing, as in git.
-            let _ = patterns.add(file);
-            let patterns = patterns.build().unwrap_or_else(|_| Gitignore::empty());
-            Some(Arc::new(Patterns { patterns, above }))
-        } else {
-            above
-        };
+        let rules = above.and_then(|above| {
+            let found = List::of_directory(&directory.join(FILE)).map_err(Arc::new)?;
+            Ok(match found {
+                Some(list) => Some(Arc::new(Nearest { list, base: base(root, directory), above })),
+                None => above,
+            })
+        });
         let mut files = self.files();
         let files = files.entry(root.to_owned()).or_default();
         if files.len() == REMEMBERED {
@@ -202,5 +255,13 @@ impl Filter {
 
     fn files(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many bytes the names of what is in a directory begin with, as seen from the source.
+fn base(root: &Path, directory: &Path) -> usize {
+    match below(directory, root).as_os_str().len() {
+        0 => 0,
+        len => len + 1,
     }
 }

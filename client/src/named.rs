@@ -38,8 +38,15 @@ impl Names {
     /// If the file can't be opened.
     pub fn open(file: &Path, null: bool) -> io::Result<Self> {
         let is_stdin = file.as_os_str() == "-";
-        let list: Box<dyn Read + Send> =
-            if is_stdin { Box::new(io::stdin()) } else { Box::new(File::open(file)?) };
+        let list: Box<dyn Read + Send> = if is_stdin {
+            Box::new(io::stdin())
+        } else {
+            let list = File::open(file)?;
+            if list.metadata()?.is_dir() {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
+            Box::new(list)
+        };
         let end = if null { 0 } else { b'\n' };
         Ok(Self { list: BufReader::with_capacity(BUFFER, list), is_stdin, end })
     }

@@ -95,7 +95,12 @@ impl Walk<'_> {
             entry.depth() == 0
                 || !filter.excludes(&root.source, entry.path(), entry.file_type().is_dir())
         };
-        for entry in self.walker(root).into_iter().filter_entry(kept) {
+        let mut entries = self.walker(root).into_iter().filter_entry(kept);
+        if root.contents && !self.enter(root, &root.source) {
+            self.work.push(batch)?;
+            return Ok(found);
+        }
+        while let Some(entry) = entries.next() {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -122,6 +127,9 @@ impl Walk<'_> {
                 self.work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
             }
             if matches!(kind, Kind::Directory(_)) {
+                if !self.enter(root, entry.path()) {
+                    entries.skip_current_dir();
+                }
                 found = found.filter(|_| *room > 0);
                 if let Some(found) = &mut found {
                     found.push(entry.path().to_owned());
@@ -133,6 +141,23 @@ impl Walk<'_> {
         }
         self.work.push(batch)?;
         Ok(found)
+    }
+
+    /// Reads the rules of a directory before anything in it is looked at; returns whether that worked. If not, the
+    /// directory counts as one that could not be read.
+    fn enter(&self, root: &Root, directory: &Path) -> bool {
+        let entered = self.sync.filter.enter(&root.source, directory, |path, line, flaw| {
+            if !self.sync.is_last_round() {
+                self.progress.flawed(path, line, flaw);
+            }
+        });
+        match entered {
+            Ok(()) => true,
+            Err(error) => {
+                self.progress.failed(directory, &FileError::Rules(error));
+                false
+            }
+        }
     }
 
     /// Every directory once more, children before parents. Those that are remembered are not searched
@@ -150,7 +175,8 @@ impl Walk<'_> {
         // What can't be read now was told in the first walk, or has come since.
         for entry in self.walker(root).contents_first(true).into_iter().flatten() {
             let excluded = || self.sync.filter.excludes_above(&root.source, entry.path(), true);
-            if entry.file_type().is_dir() && !excluded() {
+            // If rules can't be read, that was told in the first walk.
+            if entry.file_type().is_dir() && matches!(excluded(), Ok(false)) {
                 then(entry.into_path())?;
             }
         }

@@ -107,3 +107,13 @@ fn source_that_is_named_is_sent_whatever_the_rules_say() {
     run(&server, "put", &["--exclude", "*.log"], place.path().join("s/x.log"));
     assert!(server.root().join("x.log").exists());
 }
+
+/// Trap `moved_into_pattern`: braces are letters, as in gitignore.
+#[test]
+fn moved_into_pattern_braces_are_letters() {
+    let all = ["a", "b", "{a,b}"];
+    sent(&["--exclude", "{a,b}"], &all, &["a", "b"]);
+    sent(&["--exclude", "[!a]"], &["a", "b", "ab"], &["a", "ab"]);
+    sent(&["--exclude", "d/a**b/x"], &["d/a/c/b/x", "d/acb/x"], &["d/a/c/b/x"]);
+    sent(&["--exclude", "x\\ ", "--exclude", "y "], &["x", "x ", "y", "y "], &["x", "y "]);
+}

@@ -111,6 +111,12 @@ impl Progress {
         }
     }
 
+    /// A line of a file of rules leaves nothing out.
+    pub fn flawed(&self, path: &Path, line: usize, flaw: &dyn Display) {
+        let path = quote(path);
+        self.note(&format_args!("haul: {path}: line {line} fits no name: {flaw}"));
+    }
+
     /// A message on standard error, above the bar if there is one.
     pub fn message(&self, text: &dyn Display) {
         // Nothing can be told if standard error is gone.

@@ -38,8 +38,16 @@ impl Walk<'_> {
         self.work.push(std::mem::take(&mut batch))?;
         self.progress.walk_ended();
         self.work.drain()?;
-        while let Ok(Some(path)) = directories.pop() {
-            self.directory(root, path, &mut batch)?;
+        loop {
+            match directories.pop() {
+                Ok(Some(path)) => self.directory(root, path, &mut batch)?,
+                Ok(None) => break,
+                Err(error) => {
+                    let error = FileError::local("read the directories of the list again")(error);
+                    self.progress.failed(Path::new("--files-from"), &error);
+                    break;
+                }
+            }
         }
         self.work.push(batch)?;
         self.work.drain()
@@ -58,7 +66,9 @@ impl Walk<'_> {
         let itself = below.as_os_str().is_empty();
         let path = if itself { root.source.clone() } else { root.source.join(below) };
         let metadata = self.sync.links.look(&path).map_err(FileError::local("look at"))?;
-        let excluded = self.sync.filter.excludes_above(&root.source, &path, metadata.is_dir());
+        let is_dir = metadata.is_dir();
+        let excluded = self.sync.filter.excludes_above(&root.source, &path, is_dir);
+        let excluded = excluded.map_err(FileError::Rules)?;
         // The destination itself, which only takes the contents.
         if excluded || (itself && root.contents) {
             return Ok(None);
