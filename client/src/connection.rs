@@ -15,6 +15,7 @@ mod link;
 mod lost;
 pub(crate) mod prune;
 mod send;
+mod silence;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -95,6 +96,7 @@ pub struct Connection<'a> {
     link: Link<'a>,
     book: Requester<Pending>,
     max_file: u64,
+    max_body: u64,
     /// Items that are this connection's to send.
     batch: VecDeque<Item>,
     /// Where they are found.
@@ -145,6 +147,7 @@ impl<'a> Connection<'a> {
             link,
             book: Requester::new(&hello.limits),
             max_file: hello.limits.max_file,
+            max_body: hello.limits.max_body,
             batch: VecDeque::new(),
             nearby: Nearby::default(),
             bundles: hello.features.iter().any(|feature| feature == bundle::FEATURE),

@@ -147,6 +147,9 @@ pub enum ConnectionError {
     /// The server is silent.
     #[error("no word from the server for {0:?}")]
     Silent(Duration),
+    /// The server gives signs of life, but answers nothing.
+    #[error("the server has answered nothing for {0:?}, though it is there: its disk may be stuck")]
+    Stuck(Duration),
     /// No answer to `hello`.
     #[error(
         "no answer to `hello` in {0} seconds: the server is stopped, full or no haul server; a \
@@ -207,7 +210,8 @@ impl ConnectionError {
             Self::Ended(refusal) => refusal.retry,
             // Something else answers in its place while it is away, such as a balancer.
             Self::NotHaul(_) | Self::ClosedAtHello | Self::NoHello(_) => true,
-            Self::Unreachable { .. } | Self::Lost(_) | Self::Closed | Self::Silent(_) => true,
+            Self::Unreachable { .. } | Self::Lost(_) | Self::Closed => true,
+            Self::Silent(_) | Self::Stuck(_) => true,
             Self::GaveUp { .. }
             | Self::NotDurable(_)
             | Self::VersionGone
@@ -253,7 +257,17 @@ pub enum ProtocolError {
     /// A list with names in it that are not of the directory that was asked for, or not in order.
     #[error("the list of a directory has something else in it")]
     List,
-    /// A limit below what the protocol demands.
-    #[error("announced limits are too small to work with")]
-    Limits,
+    /// A limit that is too small to work with.
+    #[error("its limit `{limit}` is {announced}, and at least {least} is needed")]
+    Limit {
+        /// The field of `hello`.
+        limit: &'static str,
+        /// The server's value.
+        announced: u64,
+        /// The least value that is of use.
+        least: u64,
+    },
+    /// Acks that confirm nothing, faster than any server has to repeat itself.
+    #[error("it repeats its last acknowledgement without end")]
+    Repeats,
 }

@@ -11,6 +11,9 @@ use crate::work::Item;
 /// How often parts of one file are sent again because the server refused them.
 const RESENDS: u32 = 16;
 
+/// How often a file is opened again after progress.
+const REOPENS: u32 = 100;
+
 /// A large file, from when it is opened at the server until it is committed, given up or opened
 /// again.
 #[derive(Debug)]
@@ -218,12 +221,14 @@ impl Large {
         merge(&cvs?)
     }
 
-    /// The item to open again, with what is known of it. Progress makes up for earlier failures.
+    /// The item to open again, with what is known of it. Progress makes up for earlier failures, unless the file was
+    /// opened too often: a server may acknowledge parts and forget them without end.
     #[must_use]
     pub fn reopened(&self) -> Item {
         let state = self.state();
         let mut item = self.item.clone();
-        if state.progress {
+        item.reopened += 1;
+        if state.progress && !self.is_reopened_too_often() {
             item.attempts = 0;
             item.interrupted = 0;
         }
@@ -234,6 +239,12 @@ impl Large {
             sent: state.sent.clone(),
         }));
         item
+    }
+
+    /// Whether progress does not count any more.
+    #[must_use]
+    pub fn is_reopened_too_often(&self) -> bool {
+        self.item.reopened >= REOPENS
     }
 
     /// Whether the server has acknowledged a part since it was opened.

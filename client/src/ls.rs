@@ -191,7 +191,7 @@ impl<W: Write> Listing<'_, W> {
             Next::Entry(_) => None,
         });
         for page in pages.take(AHEAD) {
-            if matches!(page.state, State::Waiting) {
+            if matches!(page.state, State::Waiting) && self.asking.has_room() {
                 let op = Op::List { name: page.name.clone(), after: page.after.clone() };
                 page.state = State::Asked(self.asking.ask(&op)?);
             }

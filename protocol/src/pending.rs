@@ -9,6 +9,9 @@ use alloc::collections::VecDeque;
 use crate::error::OrderError;
 use crate::message::ServerLimits;
 
+/// So many windows of requests may follow one that has no answer.
+const SPAN: u64 = 16;
+
 /// The client's book on one connection. `T` is what the caller remembers of each request.
 #[derive(Debug)]
 pub struct Requester<T> {
@@ -51,7 +54,15 @@ impl<T> Requester<T> {
     /// Whether so many requests, whose bodies have `length` bytes together, fit the window.
     #[must_use]
     pub fn has_room_for(&self, requests: u64, length: u64) -> bool {
-        self.requests + requests <= self.max_requests && self.bytes + length <= self.max_bytes
+        self.requests.saturating_add(requests) <= self.max_requests
+            && self.bytes.saturating_add(length) <= self.max_bytes
+            && (self.waiting.len() as u64).saturating_add(requests) <= self.max_span()
+    }
+
+    /// Requests from the oldest one without an answer to the newest: a server may answer all but the oldest for as long
+    /// as it likes, and the book has a place for each.
+    fn max_span(&self) -> u64 {
+        self.max_requests.saturating_mul(SPAN)
     }
 
     /// Requests without an answer.

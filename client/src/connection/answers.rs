@@ -1,6 +1,7 @@
 //! What each answer means for what was asked.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use haul_protocol::limits::{MAX_BODY_LEN, MAX_PARTS};
 use haul_protocol::{Answer, Bitmap, Code, Event, Geometry, Refusal, Reply};
@@ -14,6 +15,9 @@ use crate::work::{Item, Kind, Task};
 /// file. A request has fewer entries to compare than that.
 const MAX_BITMAP: usize = (MAX_PARTS / 8) as usize;
 
+/// Bytes of answers that are read before the connection is looked after.
+const TURN: usize = 4 * 1024 * 1024;
+
 /// An answer whose body has not come yet.
 #[derive(Debug)]
 pub(super) struct Unfinished {
@@ -25,9 +29,10 @@ pub(super) struct Unfinished {
 }
 
 impl Connection<'_> {
-    /// Reads all answers that are there; returns whether there were any.
+    /// Reads answers that are there, and leaves the rest for the next time if they are many: a server that sends
+    /// without end must not keep the connection from everything else. Returns whether there were any.
     pub(super) fn read(&mut self) -> Result<bool, ConnectionError> {
-        let mut any = false;
+        let (mut any, mut left) = (false, TURN);
         let mut bytes = std::mem::take(&mut self.link.input);
         let result = loop {
             match self.link.read(&mut bytes) {
@@ -36,6 +41,10 @@ impl Connection<'_> {
                     any = true;
                     if let Err(error) = self.take(&bytes[..len]) {
                         break Err(error);
+                    }
+                    left = left.saturating_sub(len);
+                    if left == 0 {
+                        break Ok(any);
                     }
                 }
                 Err(error) => break Err(error),
@@ -70,7 +79,7 @@ impl Connection<'_> {
             Answer::Ack(id) => {
                 let mut done = Vec::new();
                 self.book.acked(id, |pending| done.push(pending)).map_err(ProtocolError::from)?;
-                self.progress |= !done.is_empty();
+                self.heard_of(!done.is_empty())?;
                 let settled = done.into_iter().map(|pending| self.done(pending)).sum();
                 if settled > 0 {
                     self.run.work.settle(settled);
@@ -79,6 +88,7 @@ impl Connection<'_> {
             Answer::Refused { id: 0, refusal } => return Err(ConnectionError::Ended(refusal)),
             Answer::Refused { id, refusal } => {
                 let pending = self.book.answered(id).map_err(ProtocolError::from)?;
+                self.link.silence.got_on(Instant::now());
                 self.refused(pending, refusal);
             }
             Answer::Answered { id, reply, .. } => {
@@ -91,6 +101,18 @@ impl Connection<'_> {
             Answer::Hello(_) => return Err(ProtocolError::Kind.into()),
         }
         Ok(())
+    }
+
+    /// The server has said something: news of a request, or nothing new.
+    fn heard_of(&mut self, news: bool) -> Result<(), ConnectionError> {
+        self.progress |= news;
+        let (silence, now) = (&mut self.link.silence, Instant::now());
+        if news {
+            silence.got_on(now);
+            Ok(())
+        } else {
+            Ok(silence.repeated(now)?)
+        }
     }
 
     /// A change is acknowledged; returns how many items are settled by that.
@@ -152,11 +174,15 @@ impl Connection<'_> {
 
     /// A request that is not a change is answered.
     fn answered(&mut self, id: u64, reply: Reply, body: Vec<u8>) -> Result<(), ConnectionError> {
-        self.progress = true;
+        self.heard_of(true)?;
         match (self.book.answered(id).map_err(ProtocolError::from)?, reply) {
             (Pending::Open(item, source), Reply::Opened { upload, part_size }) => {
                 let geometry =
                     Geometry::new(source.size, part_size).map_err(ProtocolError::from)?;
+                if part_size > self.max_body {
+                    let (limit, announced) = ("max_body", self.max_body);
+                    return Err(ProtocolError::Limit { limit, announced, least: part_size }.into());
+                }
                 let held = Bitmap::from_bytes(body);
                 let losses = self.run.losses();
                 let large = Arc::new(Large::new(item, source, upload, geometry, held, losses));

@@ -1,7 +1,7 @@
 //! One connection for a few questions, without a run around it.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use haul_protocol::{Answer, Event, Op, Refusal, Reply, Requester, encode};
 
@@ -64,6 +64,12 @@ impl<'a> Asking<'a> {
         let hello = hello(&mut link, &who, over)?;
         let book = Requester::new(&hello.limits);
         Ok(Self { link, book, over, unfinished: None, ready: VecDeque::new() })
+    }
+
+    /// Whether the server takes one more question now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.book.has_room(0)
     }
 
     /// Asks for something without a body; returns its number.
@@ -132,18 +138,25 @@ impl<'a> Asking<'a> {
     fn header(&mut self, answer: Answer) -> Result<(), ConnectionError> {
         match answer {
             Answer::Ack(id) => {
-                let ready = &mut self.ready;
+                let (ready, before) = (&mut self.ready, self.book.unanswered());
                 self.book
                     .acked(id, |id| ready.push_back((id, Said::Done)))
                     .map_err(ProtocolError::from)?;
+                if self.book.unanswered() == before {
+                    self.link.silence.repeated(Instant::now())?;
+                } else {
+                    self.link.silence.got_on(Instant::now());
+                }
             }
             Answer::Refused { id: 0, refusal } => return Err(ConnectionError::Ended(refusal)),
             Answer::Refused { id, refusal } => {
                 self.book.answered(id).map_err(ProtocolError::from)?;
+                self.link.silence.got_on(Instant::now());
                 self.ready.push_back((id, Said::Refused(refusal)));
             }
             Answer::Answered { id, reply, .. } => {
                 self.book.answered(id).map_err(ProtocolError::from)?;
+                self.link.silence.got_on(Instant::now());
                 self.unfinished = Some((id, reply, Vec::new()));
             }
             Answer::Hello(_) => return Err(ProtocolError::Kind.into()),

@@ -32,6 +32,8 @@ const PIECE: u64 = 128 * 1024;
 pub(super) struct Gathered {
     items: Vec<Item>,
     lines: Vec<u8>,
+    /// Bytes of files that the server has to read for its answer.
+    bytes: u64,
     hashing: Option<Hashing>,
 }
 
@@ -112,13 +114,14 @@ impl Connection<'_> {
                 Err(error) => self.give_up(item, &error),
             }
         }
-        let Gathered { items, lines, .. } = std::mem::take(&mut self.gathered);
+        let Gathered { items, lines, bytes, .. } = std::mem::take(&mut self.gathered);
         if items.is_empty() {
             return Ok(());
         }
         self.asked += items.len();
         let op = if self.run.sync.publish.is_some() { Op::Adopt } else { Op::Check };
         self.enter(Pending::Check(items), &op, lines.len() as u64)?;
+        self.link.silence.reads(bytes);
         self.link.out().extend_from_slice(&lines);
         Ok(())
     }
@@ -149,6 +152,7 @@ impl Connection<'_> {
         item.stated = Some(Stated { attributes: source.attributes, digest });
         let Attributes { mode, mtime } = compared(source.attributes, self.run.sync);
         let (name, kind) = (item.name.clone(), EntryKind::File { size, digest });
+        self.gathered.bytes = self.gathered.bytes.saturating_add(size);
         self.gathered.add(item, &Entry { name, kind, mode, mtime })
     }
 

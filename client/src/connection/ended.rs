@@ -70,7 +70,7 @@ impl Connection<'_> {
     pub(super) fn reopen(&self, large: &Arc<Large>, refusal: Refusal) {
         let run = self.run;
         let mut item = large.reopened();
-        if !large.has_progress() {
+        if !large.has_progress() || large.is_reopened_too_often() {
             item.interrupted += 1;
             if large.opened_after == run.losses() || item.interrupted > run.retries {
                 return self.end_large(large, FileError::Refused(refusal));

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use haul_protocol::{
-    Answer, Event, Hello, Publish, ServerHello, encode,
-    limits::{MAX_BODY_LEN, VERSION},
+    Answer, Event, Hello, Publish, ServerHello, ServerLimits, encode,
+    limits::{MAX_BODY_LEN, MAX_HEADER_LEN, MAX_PARTED_SIZE, VERSION},
 };
 
 use super::link::Link;
@@ -15,6 +15,15 @@ const HELLO: Duration = Duration::from_secs(10);
 
 /// How often it is seen whether anybody still wants the connection.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Requests that may be unanswered, whatever the server allows: each costs some hundred bytes here.
+const WINDOW_REQUESTS: u64 = 16_384;
+
+/// Bytes of unanswered bodies, whatever the server allows: they are sent again if the connection is lost.
+const WINDOW_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The longest body that this client sends of its own accord; the server chooses the size of parts.
+const LEAST_BODY: u64 = 2 * 1024 * 1024;
 
 /// Who a connection belongs to.
 pub(super) struct Who<'a> {
@@ -64,12 +73,9 @@ pub(super) fn hello(
         let mut bytes = &input[..len];
         match link.decoder.decode(&mut bytes).map_err(ConnectionError::NotHaul)? {
             Some(Event::Header(Answer::Hello(hello))) => {
-                let limits = &hello.limits;
-                if limits.window_requests == 0 || limits.window_bytes < MAX_BODY_LEN {
-                    return Err(ProtocolError::Limits.into());
-                }
+                let limits = bounded(hello.limits)?;
                 return match link.decoder.decode(&mut bytes).map_err(ProtocolError::from)? {
-                    Some(Event::End) if bytes.is_empty() => Ok(hello),
+                    Some(Event::End) if bytes.is_empty() => Ok(ServerHello { limits, ..hello }),
                     _ => Err(ProtocolError::Kind.into()),
                 };
             }
@@ -85,5 +91,62 @@ pub(super) fn hello(
             return Err(ConnectionError::NoHello(HELLO.as_secs()));
         }
         link.sleep(left.min(PAUSE))?;
+    }
+}
+
+/// The server's limits, and this client's own where those are lower.
+///
+/// # Errors
+/// If a limit is too small to work with.
+fn bounded(announced: ServerLimits) -> Result<ServerLimits, ProtocolError> {
+    let ServerLimits { max_header, max_body, window_requests, window_bytes, max_file } = announced;
+    for (limit, announced, least) in [
+        ("max_header", max_header, MAX_HEADER_LEN as u64),
+        ("max_body", max_body, LEAST_BODY),
+        ("window_requests", window_requests, 1),
+        ("window_bytes", window_bytes, MAX_BODY_LEN),
+    ] {
+        if announced < least {
+            return Err(ProtocolError::Limit { limit, announced, least });
+        }
+    }
+    Ok(ServerLimits {
+        max_header: max_header.min(MAX_HEADER_LEN as u64),
+        max_body: max_body.min(MAX_BODY_LEN),
+        window_requests: window_requests.min(WINDOW_REQUESTS),
+        window_bytes: window_bytes.min(WINDOW_BYTES),
+        max_file: max_file.min(MAX_PARTED_SIZE),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use haul_protocol::limits::MAX_NUMBER;
+
+    use super::*;
+
+    #[test]
+    fn limits_of_a_server_are_bounded_by_the_clients_own() {
+        let all = |value| ServerLimits {
+            max_header: value,
+            max_body: value,
+            window_requests: value,
+            window_bytes: value,
+            max_file: value,
+        };
+        let own = bounded(all(MAX_NUMBER)).unwrap();
+        assert_eq!((own.window_requests, own.window_bytes), (WINDOW_REQUESTS, WINDOW_BYTES));
+        assert_eq!((own.max_body, own.max_file), (MAX_BODY_LEN, MAX_PARTED_SIZE));
+        let usual = ServerLimits::default();
+        assert_eq!(bounded(usual).unwrap(), usual);
+        let error = bounded(ServerLimits { window_requests: 0, ..usual }).unwrap_err();
+        assert!(error.to_string().contains("`window_requests` is 0"), "{error}");
+        for limits in [
+            ServerLimits { window_bytes: MAX_BODY_LEN - 1, ..usual },
+            ServerLimits { max_body: LEAST_BODY - 1, ..usual },
+            ServerLimits { max_header: 1, ..usual },
+        ] {
+            assert!(bounded(limits).is_err(), "{limits:?}");
+        }
     }
 }

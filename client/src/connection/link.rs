@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use haul_protocol::{Answers, Decoder};
 
 use super::body::Body;
+use super::silence::Silence;
 use crate::error::ConnectionError;
 use crate::limit::Limit;
 use crate::poller::Poller;
@@ -36,10 +37,8 @@ pub(super) struct Link<'a> {
     pub(super) decoder: Decoder<Answers>,
     /// A buffer for what is read.
     pub(super) input: Vec<u8>,
-    /// How long the server may be silent.
-    timeout: Duration,
-    /// When the server, or its system, last gave a sign of life.
-    heard: Instant,
+    /// How long the server is waited for.
+    pub(super) silence: Silence,
     /// When a byte last went either way.
     moved: Instant,
 }
@@ -73,8 +72,7 @@ impl<'a> Link<'a> {
             held_back: None,
             decoder: Decoder::new(Answers),
             input: vec![0; 64 * 1024],
-            timeout,
-            heard: now,
+            silence: Silence::new(timeout, now),
             moved: now,
         }
     }
@@ -103,7 +101,7 @@ impl<'a> Link<'a> {
 
     /// From now on the server owes an answer, which it did not before.
     pub(super) fn expects(&mut self) {
-        self.heard = Instant::now();
+        self.silence.expects(Instant::now());
     }
 
     /// Sends what the socket takes; returns whether it took anything.
@@ -154,10 +152,11 @@ impl<'a> Link<'a> {
         }
         if any {
             self.moved = Instant::now();
+            self.silence.got_on(self.moved);
             // A full socket has room again only when the peer has taken something; room in one that
             // was not full says nothing of the peer. But what is held back here it can't answer.
             if was_blocked || self.limit.is_some() {
-                self.heard = self.moved;
+                self.silence.heard(self.moved);
             }
         }
         Ok(any)
@@ -170,7 +169,7 @@ impl<'a> Link<'a> {
                 Ok(0) => Err(ConnectionError::Closed),
                 Ok(len) => {
                     self.moved = Instant::now();
-                    self.heard = self.moved;
+                    self.silence.heard(self.moved);
                     Ok(len)
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
@@ -185,16 +184,11 @@ impl<'a> Link<'a> {
     /// # Errors
     /// If that was too long.
     pub(super) fn patience(&self, idle: bool) -> Result<Patience, ConnectionError> {
-        let left = if idle {
-            IDLE.saturating_sub(self.moved.elapsed())
-        } else {
-            self.timeout.saturating_sub(self.heard.elapsed())
-        };
-        match (left.is_zero(), idle) {
-            (false, _) => Ok(Patience::Left(left)),
-            (true, true) => Ok(Patience::Ping),
-            (true, false) => Err(ConnectionError::Silent(self.timeout)),
+        if !idle {
+            return self.silence.left(Instant::now()).map(Patience::Left);
         }
+        let left = IDLE.saturating_sub(self.moved.elapsed());
+        Ok(if left.is_zero() { Patience::Ping } else { Patience::Left(left) })
     }
 
     /// Waits until the socket or other threads have something, or time is up.

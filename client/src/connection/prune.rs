@@ -24,7 +24,7 @@ impl Connection<'_> {
         let Kind::List(listing) = &mut item.kind else {
             return Err(ProtocolError::Kind.into());
         };
-        let mut found = Vec::new();
+        let (mut found, mut next) = (Vec::new(), None);
         let entries = entries(listing.name.as_ref(), listing.after.as_ref(), body)?;
         let last = entries.last().map(|entry| entry.name.clone());
         if !self.is_same_source(listing) {
@@ -53,12 +53,13 @@ impl Connection<'_> {
         listing.after = last;
         let over = listing.doomed.clone().filter(|_| !more);
         if more {
-            found.push(item);
+            next = Some(item);
         }
-        // What is found first counts as open before the list is settled.
+        // These count as open before the list is settled. The rest of the directory comes when its first entries have
+        // been dealt with, so that the entries that wait are bounded by the length of an answer.
         let work = self.run.work;
-        work.found(found.len());
-        found.into_iter().for_each(|item| work.add_next(item));
+        work.found(found.len() + usize::from(next.is_some()));
+        next.into_iter().chain(found).for_each(|item| work.add_next(item));
         if let Some(doomed) = over {
             self.gone(&doomed, true);
         }

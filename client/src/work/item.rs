@@ -35,6 +35,8 @@ pub struct Item {
     pub lost: bool,
     /// How often, in a row, its upload was gone after the loss of a connection.
     pub interrupted: u32,
+    /// How often it was opened again, for whatever reason.
+    pub reopened: u32,
     /// What is known of a large file that was open before.
     pub earlier: Option<Arc<Earlier>>,
 }
@@ -55,6 +57,7 @@ impl Item {
             losses: 0,
             lost: false,
             interrupted: 0,
+            reopened: 0,
             earlier: None,
         }
     }

@@ -110,6 +110,23 @@ fn a_requester_reports_answers_that_nothing_waits_for() {
     assert_eq!(requester.unanswered(), 0);
 }
 
+/// Otherwise a server that never answers the oldest request would let the book grow for ever.
+#[test]
+fn a_requester_goes_only_so_far_ahead_of_the_oldest_unanswered_request() {
+    let mut requester = Requester::new(&limits(10, 10));
+    requester.sent(0, false, 0);
+    let mut sent = 1;
+    while requester.has_room(0) {
+        requester.sent(sent, true, 0);
+        sent += 1;
+        assert!(sent < 1000, "no end");
+        assert_eq!(requester.acked(sent, |_| ()), Ok(()));
+    }
+    assert_eq!((requester.unanswered(), sent), (1, 160));
+    assert_eq!(requester.answered(1), Ok(0));
+    assert!(requester.has_room(0));
+}
+
 #[test]
 fn a_drained_requester_gives_back_what_is_unanswered_oldest_first() {
     let mut requester = Requester::new(&limits(10, 10));
