@@ -21,7 +21,7 @@ pub enum FileError {
         source: io::Error,
     },
     /// What the rules of its directory leave out is not known.
-    #[error("nothing in this directory is sent: {0}; mend or remove that file")]
+    #[error("{0}")]
     Rules(Arc<RulesError>),
     /// The source was written to meanwhile, every time that it was read.
     #[error("changed while it was read; send it again when nothing writes to it")]

@@ -16,14 +16,31 @@ const LONGEST: u64 = 1024 * 1024;
 /// Some editors put this at the start of a file in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A file of rules can't be used.
+/// Rules can't be used.
 #[derive(Debug, Error)]
-#[error("could not read the rules in {path}: {source}", path = path.display())]
-pub struct RulesError {
-    /// The file.
-    pub path: PathBuf,
-    /// The reason.
-    pub source: io::Error,
+pub enum RulesError {
+    /// Those of a file that the user has named.
+    #[error("could not read the rules in {path}: {source}", path = path.display())]
+    Named {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Those of a directory.
+    #[error(
+        "nothing in this directory is sent: could not read the rules in {path}: {source}; mend or remove that file",
+        path = path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The client may not even see whether a directory has rules.
+    #[error("could not read: {0}")]
+    Closed(io::Error),
 }
 
 /// Patterns, in their order.
@@ -67,7 +84,7 @@ impl List {
             Some((line, flaw)) => Err(io::Error::other(format!("line {line}: {flaw}"))),
             None => Ok(()),
         });
-        added.map_err(|source| RulesError { path: path.to_owned(), source })
+        added.map_err(|source| RulesError::Named { path: path.to_owned(), source })
     }
 
     /// The lines of the file of rules in a directory; `None` if there is none.
@@ -84,7 +101,10 @@ impl List {
             list.add(&text(file)?)?;
             Ok(Some(list))
         };
-        read().map_err(|source| RulesError { path: path.to_owned(), source })
+        read().map_err(|source| match path.symlink_metadata() {
+            Err(error) if error.kind() != ErrorKind::NotFound => RulesError::Closed(error),
+            _ => RulesError::Unreadable { path: path.to_owned(), source },
+        })
     }
 
     /// Patterns that fit nothing: their lines, from 1, and why.
