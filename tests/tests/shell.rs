@@ -7,9 +7,10 @@ use std::io::{Read, Write};
 use std::process::Stdio;
 
 use assert_cmd::Command as Assert;
-use haul_tests::binaries;
 use haul_tests::hauld::Hauld;
+use haul_tests::{DEADLINE, binaries};
 use predicates::prelude::*;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tempfile::TempDir;
 
 fn shell(server: &Hauld, directory: &TempDir, input: &str) -> assert_cmd::assert::Assert {
@@ -56,15 +57,13 @@ fn prompt_is_shown_on_a_terminal() {
     let server = Hauld::start(&binaries::get().hauld, &[]).unwrap();
     let source = TempDir::new().unwrap();
     fs::write(source.path().join("a"), "x").unwrap();
-    let command = format!("{} shell {}", binaries::get().haul.display(), server.address());
-    Assert::new("script")
-        .args(["-qec", &command, "/dev/null"])
-        .current_dir(&source)
-        .env("TERM", "xterm")
-        .write_stdin("put a\rquit\r")
-        .assert()
-        .success()
-        .stdout(predicate::str::contains(">>: ").and(predicate::str::contains("1 file,")));
+    let mut terminal = Terminal::start(&server, &source, "");
+    // Keys that are typed before the prompt is there may be lost.
+    terminal.types("put a\r");
+    terminal.wait_for("1 file,");
+    terminal.wait_for(">>: ");
+    terminal.types("quit\r");
+    assert!(terminal.script.wait().unwrap().success());
     assert_eq!(fs::read(server.root().join("a")).unwrap(), b"x");
 }
 
@@ -136,7 +135,11 @@ impl Terminal {
     fn wait_for(&mut self, what: &str) {
         let mut buffer = [0; 4096];
         while !self.seen.contains(what) {
-            let len = self.script.stdout.as_mut().unwrap().read(&mut buffer).unwrap();
+            let out = self.script.stdout.as_mut().unwrap();
+            let deadline = Timespec::try_from(DEADLINE).unwrap();
+            let ready = poll(&mut [PollFd::new(&*out, PollFlags::IN)], Some(&deadline)).unwrap();
+            assert!(ready > 0, "no {what:?} in time in {:?}", self.seen);
+            let len = out.read(&mut buffer).unwrap();
             assert!(len > 0, "no {what:?} in {:?}", self.seen);
             self.seen.push_str(&String::from_utf8_lossy(&buffer[..len]));
         }
