@@ -160,6 +160,9 @@ fn pieces(text: &[u8]) -> Result<Vec<Piece>, Flaw> {
             b'[' => {
                 let (set, used) = set(&text[at..]).ok_or(Flaw::Set)?;
                 at += used;
+                if set == Set::default() {
+                    return Err(Flaw::Empty);
+                }
                 Piece::Set(set)
             }
             b'*' => {

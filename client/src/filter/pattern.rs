@@ -30,6 +30,8 @@ enum Fits {
 pub(super) enum Flaw {
     /// `[` without `]`, or a class between `[:` and `:]` that there isn't.
     Set,
+    /// A set without any byte: `[/]`, since no set has a slash.
+    Empty,
     /// `\` at the end.
     Backslash,
 }
@@ -40,6 +42,7 @@ impl std::fmt::Display for Flaw {
             Self::Set => {
                 "a `[` has no `]`, or names a class that there is not; write `\\[` for the letter"
             }
+            Self::Empty => "a set has nothing but a slash, which no set fits",
             Self::Backslash => "nothing follows the last `\\`; write `\\\\` for the letter",
         })
     }
@@ -138,6 +141,7 @@ mod tests {
         for text in ["[", "a[b", "[!", "[]", "[a-", "[[:alpha:]", "[[:none:]]", "a/[b"] {
             assert_eq!(flaw(text), Some(Flaw::Set), "{text}");
         }
+        assert_eq!(flaw("a[/]b"), Some(Flaw::Empty));
         assert_eq!(flaw("a\\"), Some(Flaw::Backslash));
         for text in ["[]]", "[!]]", "[a-]", "[[:]", "{a,b}", "a\\\\", "[z-a]"] {
             assert_eq!(flaw(text), None, "{text}");
