@@ -9,9 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use assert_cmd::Command as Assert;
 use haul_tests::hauld::Hauld;
+use haul_tests::peer::{Peer, put};
 use haul_tests::user::User;
 use haul_tests::{binaries, tree};
 use predicates::prelude::*;
+use serde_json::json;
 use tempfile::TempDir;
 
 fn server() -> Hauld {
@@ -118,4 +120,87 @@ fn link_keeps_its_own_mtime() {
     haul().arg("put").arg(&link).arg(server.address()).assert().success();
     let there = server.root().join("link").symlink_metadata().unwrap();
     assert_eq!((there.mtime(), there.mtime_nsec()), (77, 88));
+}
+
+/// A client that states no mode, no mtime or neither leaves them as they are, whatever it asks for and
+/// whatever else it states.
+#[test]
+fn what_is_not_stated_of_something_that_stays_is_not_changed() {
+    let server = server();
+    let at = |name: &str| server.root().join(name);
+    let past = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 5);
+    fs::create_dir_all(at("site/directory")).unwrap();
+    for file in ["file", "site/both", "site/mode", "site/mtime", "site/neither"] {
+        fs::write(at(file), "bytes").unwrap();
+        mtime(&at(file), past);
+        mode(&at(file), 0o600);
+    }
+    mode(&at("site/directory"), 0o710);
+    let digest = blake3::hash(b"bytes").to_hex();
+    let stat = |name: &str| {
+        let found = fs::metadata(at(name)).unwrap();
+        (found.mode() & 0o7777, found.mtime(), found.mtime_nsec())
+    };
+    let mut peer = Peer::hello(server.address()).unwrap();
+    let requests = [
+        json!({"cmd": "setattr", "id": 1, "filename": "file", "kind": "file", "blake3": digest.as_str()}),
+        json!({"cmd": "setattr", "id": 2, "filename": "file", "kind": "file", "mode": 0o640}),
+        json!({
+            "cmd": "setattr", "id": 3, "filename": "file", "kind": "file", "mtime": {"s": 7, "ns": 8},
+            "blake3": digest.as_str(),
+        }),
+        json!({"cmd": "setattr", "id": 4, "filename": "site/directory", "mtime": {"s": 7, "ns": 8}}),
+        json!({"cmd": "mkdir", "id": 5, "filename": "site/directory"}),
+        json!({"cmd": "mkdir", "id": 6, "filename": "site/directory", "replace": true}),
+    ];
+    let file = [(0o600, 1_000_000_000, 5), (0o640, 1_000_000_000, 5), (0o640, 7, 8)];
+    for ((id, request), file) in (1..).zip(&requests).zip(file.into_iter().chain([file[2]; 3])) {
+        assert_eq!(peer.ask(request, b"").unwrap()["ack"], id);
+        assert_eq!(stat("file"), file, "{request}");
+    }
+    assert_eq!(stat("site/directory"), (0o710, 7, 8));
+    drop(peer);
+
+    // The same for a file that is taken over into a next version: it is not a new one.
+    let mut peer = Peer::connect(server.address()).unwrap();
+    let hello = json!({
+        "cmd": "hello", "version": 1, "agent": "test/1", "client": "me", "slot": 0, "must": [],
+        "filename": "site",
+    });
+    assert_eq!(peer.ask(&hello, b"").unwrap()["hello"], 1);
+    let (kept, stated) = (json!({"s": 1_000_000_000, "ns": 5}), json!({"s": 9, "ns": 9}));
+    let entries = [
+        ("both", Some(0o644), Some(&stated)),
+        ("mode", Some(0o644), None),
+        ("mtime", None, Some(&stated)),
+        ("neither", None, None),
+    ];
+    let body: String = entries
+        .iter()
+        .map(|(name, mode, mtime)| {
+            let mut entry = json!({
+                "kind": "file", "filename": name, "filesize": 5, "blake3": digest.as_str(),
+            });
+            if let Some(mode) = mode {
+                entry["mode"] = json!(mode);
+            }
+            if let Some(mtime) = mtime {
+                entry["mtime"] = (*mtime).clone();
+            }
+            format!("{entry}\n")
+        })
+        .collect();
+    let adopt = json!({"cmd": "adopt", "id": 1, "length": body.len()});
+    peer.send(&adopt, body.as_bytes()).unwrap();
+    let (answer, letters) = peer.receive().unwrap();
+    assert_eq!((&answer["answer"], &letters[..]), (&json!(1), &b"===="[..]), "{answer}");
+    // A new file is another thing: what is absent is as the protocol says.
+    assert_eq!(peer.ask(&put(2, "new", b"x"), b"x").unwrap()["ack"], 2);
+    let publish = json!({"cmd": "publish", "id": 3, "mode": 0o755});
+    assert_eq!(peer.ask(&publish, b"").unwrap()["answer"], 3);
+    for (name, mode, mtime) in entries {
+        let mtime = mtime.unwrap_or(&kept);
+        let (s, ns) = (mtime["s"].as_i64().unwrap(), mtime["ns"].as_i64().unwrap());
+        assert_eq!(stat(&format!("site/{name}")), (mode.unwrap_or(0o600), s, ns), "{name}");
+    }
 }

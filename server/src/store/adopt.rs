@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Attributes, Entry, Name, Verdict};
+use haul_protocol::{Attributes, Entry, Mtime, Name, Verdict};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::StoreError;
+use super::list::mtime;
 use super::root::{BENEATH, Parents};
 use super::touched::Touched;
 use super::{Staged, Store, disk};
@@ -69,7 +70,11 @@ impl Store {
         if before.size != size {
             return Ok(Adopted::No);
         }
-        let attributes = Attributes { mode: entry.mode, mtime: entry.mtime };
+        // What the client did not state stays as it is in the present version.
+        let attributes = Attributes {
+            mode: entry.mode.or(Some(before.mode)),
+            mtime: entry.mtime.or(before.mtime),
+        };
         let to = self.stage(name, &attributes)?;
         let name = name.clone();
         let mut copying = Copying { from: file, before, to, name, attributes, offset: 0 };
@@ -121,7 +126,8 @@ impl Store {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     size: u64,
-    mtime: (i64, u64),
+    mode: u32,
+    mtime: Option<Mtime>,
     ctime: (i64, u64),
 }
 
@@ -129,7 +135,8 @@ fn stamp(file: &OwnedFd) -> Result<Stamp, Errno> {
     let stat = rustix::fs::fstat(file)?;
     Ok(Stamp {
         size: stat.st_size.unsigned_abs(),
-        mtime: (stat.st_mtime, stat.st_mtime_nsec),
+        mode: stat.st_mode & 0o777,
+        mtime: mtime(&stat),
         ctime: (stat.st_ctime, stat.st_ctime_nsec),
     })
 }
@@ -179,7 +186,7 @@ impl Copying {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use haul_protocol::{EntryKind, Mtime};
+    use haul_protocol::EntryKind;
 
     /// A file that gets shorter, or longer, or other bytes while it is copied is not taken over.
     #[test]
