@@ -29,9 +29,10 @@ const FILES: usize = 1000;
 fn staged(store: &Arc<Store>) -> impl Iterator<Item = Change> {
     let mtime = Some(Mtime { s: 1_700_000_000, ns: 123_456_789 });
     let attributes = Attributes { mode: Some(0o644), mtime };
+    let parents = store.parents();
     (0..FILES).map(move |index| {
         let name = Name::parse(format!("d{}/f{index}", index % 10).as_bytes()).unwrap();
-        let staged = store.stage_whole(&name, &attributes, &[7; 3000]).unwrap();
+        let staged = store.stage_whole(&parents, &name, &attributes, &[7; 3000]).unwrap();
         Change::File { staged, name }
     })
 }

@@ -64,7 +64,7 @@ impl Incoming {
     /// All bytes are here at once.
     pub(super) fn stage(&self, bytes: &[u8], worker: &Worker<'_>) -> Result<Staged, StoreError> {
         self.verify(bytes)?;
-        worker.shared.store.stage_whole(&self.name, &self.attributes, bytes)
+        worker.shared.store.stage_whole(&worker.parents, &self.name, &self.attributes, bytes)
     }
 
     /// Some bytes are here.
@@ -74,7 +74,7 @@ impl Incoming {
             Some(stream) => stream,
             none => none.insert(Box::new(Stream {
                 _place: worker.shared.place().ok_or_else(busy)?,
-                staged: worker.shared.store.stage(&self.name, &self.attributes)?,
+                staged: worker.shared.store.stage(&worker.parents, &self.name, &self.attributes)?,
                 hasher: FileHasher::new(),
                 offset: 0,
             })),

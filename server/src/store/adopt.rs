@@ -75,7 +75,7 @@ impl Store {
             mode: entry.mode.or(Some(before.mode)),
             mtime: entry.mtime.or(before.mtime),
         };
-        let to = self.stage(name, &attributes)?;
+        let to = self.stage(next, name, &attributes)?;
         let name = name.clone();
         let mut copying = Copying { from: file, before, to, name, attributes, offset: 0 };
         if copying.to.share_blocks(&copying.from) {

@@ -78,8 +78,8 @@ fn can_be_set(name: &Name, is_file: bool, stat: &Stat) -> Result<(), StoreError>
 }
 
 fn by_handle(target: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
-    if let Some(mode) = kept(attributes.mode) {
-        disk::set_mode(target, mode | special_bits(target)?)?;
+    if let Some(mode) = new_mode(target, attributes)? {
+        disk::set_mode(target, mode)?;
     }
     match attributes.mtime {
         Some(mtime) => disk::set_times(target, &times(mtime)),
@@ -87,12 +87,17 @@ fn by_handle(target: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
     }
 }
 
-/// Setuid, setgid and sticky of a directory that is there: no client sets them, and what the
-/// server's people set stays. A file loses them, as if it had been sent.
-fn special_bits(target: &OwnedFd) -> Result<Mode, Errno> {
-    let mode = rustix::fs::fstat(target)?.st_mode;
-    let is_dir = FileType::from_raw_mode(mode) == FileType::Directory;
-    Ok(Mode::from_raw_mode(if is_dir { mode & 0o7000 } else { 0 }))
+/// The mode to be set; `None` if none was sent, or it is there: whoever sets the mode of a directory of a group
+/// that he is not in takes its setgid away (chmod(2)).
+///
+/// Setuid, setgid and sticky of a directory that is there stay: no client sets them, and what the server's
+/// people set stays. A file loses them, as if it had been sent.
+fn new_mode(target: &OwnedFd, attributes: &Attributes) -> Result<Option<Mode>, Errno> {
+    let Some(mode) = kept(attributes.mode) else { return Ok(None) };
+    let has = rustix::fs::fstat(target)?.st_mode;
+    let is_dir = FileType::from_raw_mode(has) == FileType::Directory;
+    let mode = mode | Mode::from_raw_mode(if is_dir { has & 0o7000 } else { 0 });
+    Ok((mode != Mode::from_raw_mode(has & 0o7777)).then_some(mode))
 }
 
 /// For what is our own and we may not read (mode 0300, say): chmod(2) takes no `O_PATH`
@@ -100,8 +105,8 @@ fn special_bits(target: &OwnedFd) -> Result<Mode, Errno> {
 fn by_magic_link(target: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
     use rustix::fd::AsRawFd;
     let link = format!("/proc/self/fd/{}", target.as_raw_fd());
-    if let Some(mode) = kept(attributes.mode) {
-        rustix::fs::chmod(&link, mode | special_bits(target)?)?;
+    if let Some(mode) = new_mode(target, attributes)? {
+        rustix::fs::chmod(&link, mode)?;
     }
     match attributes.mtime {
         Some(mtime) => rustix::fs::utimensat(CWD, &link, &times(mtime), AtFlags::empty()),

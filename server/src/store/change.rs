@@ -4,7 +4,6 @@ use haul_protocol::{Attributes, LinkTarget, Mtime, Name};
 use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
-use super::attributes::times;
 use super::error::StoreError;
 use super::finished::Finished;
 use super::fresh::Tree;
@@ -214,38 +213,6 @@ impl Store {
     /// The same, in the next version of a directory.
     pub(crate) fn apply_unseen(&self, parents: &Parents, change: Change) -> Result<(), StoreError> {
         change.apply(self, parents, &mut Touched::ignored())
-    }
-
-    /// Publishes a symbolic link, replacing a file or link.
-    fn make_link(
-        &self,
-        parents: &Parents,
-        name: &Name,
-        target: &LinkTarget,
-        mtime: Option<Mtime>,
-        touched: &mut Touched,
-    ) -> Result<(), StoreError> {
-        let failed = |op| move |errno| StoreError::new(op, name, errno);
-        let (staging, staged) = self.staging.at(self.staging.place());
-        disk::make_link(staging, staged.as_bytes(), target.as_bytes())
-            .map_err(failed("make link"))?;
-        let published = match mtime {
-            Some(mtime) => rustix::fs::utimensat(
-                staging,
-                staged.as_str(),
-                &times(mtime),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )
-            .map_err(failed("set mtime of")),
-            None => Ok(()),
-        }
-        .and_then(|()| self.rename(parents, staging, staged.as_bytes(), name, touched));
-        if published.is_err()
-            && let Err(errno) = disk::unlink(staging, staged.as_bytes())
-        {
-            tracing::warn!(file = staged, %errno, "could not remove a half-made link");
-        }
-        published
     }
 
     /// Makes a directory, or gives the one that is there its mode.

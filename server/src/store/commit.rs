@@ -16,11 +16,12 @@ impl Store {
     /// Stages a file whose bytes are all there and have been verified.
     pub(crate) fn stage_whole(
         self: &Arc<Self>,
+        parents: &Parents,
         name: &Name,
         attributes: &Attributes,
         bytes: &[u8],
     ) -> Result<Staged, StoreError> {
-        let staged = self.stage(name, attributes)?;
+        let staged = self.stage(parents, name, attributes)?;
         staged.write_at(name, 0, bytes)?;
         staged.complete(name, attributes)?;
         Ok(staged)

@@ -3,8 +3,10 @@
 //! One room, so that tests can make each of them fail (`fail`, compiled in for this crate's tests
 //! only) and record what happens in which order (`crash`).
 
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Advice, AtFlags, Mode, OFlags, RenameFlags, Timestamps};
+use std::ffi::CStr;
+
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fs::{Advice, AtFlags, CWD, Gid, Mode, OFlags, RenameFlags, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
 #[cfg(test)]
@@ -53,6 +55,20 @@ pub(super) fn create_unnamed(directory: impl AsFd, mode: Mode) -> Result<OwnedFd
 pub(super) fn link(file: impl AsFd, to: impl AsFd, target: &[u8]) -> Result<(), Errno> {
     may_fail!("link");
     rustix::fs::linkat(&file, c"", &to, target, AtFlags::EMPTY_PATH)?;
+    #[cfg(test)]
+    record(|| Op::link(&file, &to, target));
+    Ok(())
+}
+
+/// As [`link`], by the file's entry in /proc, which needs no privilege on any kernel (open(2)).
+pub(super) fn link_by_descriptor(
+    file: impl AsFd,
+    to: impl AsFd,
+    target: &[u8],
+) -> Result<(), Errno> {
+    may_fail!("link");
+    let descriptor = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    rustix::fs::linkat(CWD, descriptor, &to, target, AtFlags::SYMLINK_FOLLOW)?;
     #[cfg(test)]
     record(|| Op::link(&file, &to, target));
     Ok(())
@@ -114,6 +130,21 @@ pub(super) fn truncate(file: impl AsFd, len: u64) -> Result<(), Errno> {
 /// Sets a staged file's mode.
 pub(super) fn set_mode(file: impl AsFd, mode: Mode) -> Result<(), Errno> {
     rustix::fs::fchmod(file, mode)
+}
+
+/// Gives a file or directory of ours to a group.
+pub(super) fn set_group(file: impl AsFd, group: Gid) -> Result<(), Errno> {
+    rustix::fs::fchown(file, None, Some(group))
+}
+
+/// Gives a symlink of ours to a group.
+pub(super) fn set_group_of_link(parent: impl AsFd, name: &[u8], group: Gid) -> Result<(), Errno> {
+    rustix::fs::chownat(parent, name, None, Some(group), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Sets an ACL of a file or directory (acl(5)).
+pub(super) fn set_acl(file: impl AsFd, which: &CStr, acl: &[u8]) -> Result<(), Errno> {
+    rustix::fs::fsetxattr(file, which, acl, XattrFlags::empty())
 }
 
 /// Sets a file's or directory's times.

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use haul_protocol::{Attributes, Digest, Name};
-use rustix::fs::Mode;
 
-use super::attributes::{kept, times};
+use super::attributes::times;
 use super::error::StoreError;
 use super::journal::{Committing, Record};
 use super::partial::Partial;
@@ -18,6 +17,8 @@ use super::{Store, disk};
 pub(crate) struct Finished {
     partial: Partial,
     name: Name,
+    /// The mode that was sent.
+    mode: Option<u32>,
     committing: Committing,
     journalled: bool,
 }
@@ -31,9 +32,7 @@ impl Partial {
         digest: Digest,
     ) -> Result<Finished, StoreError> {
         let failed = |errno| StoreError::new("set mode and mtime of", &name, errno);
-        let mode = kept(attributes.mode);
-        let mode = mode.unwrap_or(Mode::from_raw_mode(0o666) - self.0.store.umask);
-        disk::set_mode(&self.0.data, mode).map_err(failed)?;
+        disk::set_mode(&self.0.data, self.0.store.file_mode(attributes)).map_err(failed)?;
         if let Some(mtime) = attributes.mtime {
             disk::set_times(&self.0.data, &times(mtime)).map_err(failed)?;
         }
@@ -43,7 +42,8 @@ impl Partial {
             inode: stat.st_ino,
             mtime: (stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
         };
-        Ok(Finished { partial: self, name, committing, journalled: false })
+        let mode = attributes.mode;
+        Ok(Finished { partial: self, name, mode, committing, journalled: false })
     }
 }
 
@@ -69,6 +69,18 @@ impl Finished {
         Ok(())
     }
 
+    /// The directory may hand something down, and the partial may be older than that.
+    fn inherit(&self, store: &Store, parents: &Parents) -> Result<(), StoreError> {
+        let Some((parent, given)) = parents.giver(&self.name) else { return Ok(()) };
+        let failed = |op| move |errno| StoreError::new(op, &self.name, errno);
+        let data = &self.partial.0.data;
+        let changed = store
+            .give(data, (&parent, given), &self.name, self.mode)
+            .map_err(failed("set group and ACL of"))?;
+        // It was flushed before.
+        if changed && store.durable { disk::sync(data).map_err(failed("flush")) } else { Ok(()) }
+    }
+
     pub(super) fn publish(
         mut self,
         store: &Store,
@@ -76,6 +88,7 @@ impl Finished {
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         self.journal()?;
+        self.inherit(store, parents)?;
         let id = self.partial.0.id.clone();
         // Otherwise a flush of it is still waiting, and the bytes were flushed just now.
         if let Ok(inner) = Arc::try_unwrap(self.partial.0) {

@@ -22,6 +22,7 @@ use super::touched::Touched;
 use super::{Staged, Store};
 use rustix::fs::Mode;
 pub(crate) use tree::Tree;
+pub(super) use tree::open;
 
 /// Entries at which a tree that is to be flushed takes no more directories: so it is while others are filled.
 const ENOUGH: usize = 1024;

@@ -8,6 +8,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use super::error::OpenError;
+use super::inherit::inherit_nothing;
 use super::root::Root;
 use super::staging::{DIRECTORIES, Staging, sweep};
 
@@ -103,7 +104,10 @@ fn private_directory(
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
     match rustix::fs::openat2(parent, name, flags, Mode::empty(), resolve) {
-        Ok(directory) => Ok(directory),
+        Ok(directory) => {
+            inherit_nothing(&directory).map_err(|errno| io("take group and ACL from", errno))?;
+            Ok(directory)
+        }
         Err(Errno::XDEV | Errno::LOOP) => Err(OpenError::StagingElsewhere { path: path() }),
         Err(errno) => Err(io("open", errno)),
     }

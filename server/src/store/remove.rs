@@ -5,6 +5,7 @@ use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
 use super::error::StoreError;
+use super::fresh::open;
 use super::root::Parents;
 use super::touched::Touched;
 use super::{Store, disk};
@@ -68,7 +69,12 @@ impl Store {
         // A directory that its owner can't write to can't be moved.
         disk::make_directory(staging, staged, self.directory_mode(mode) | Mode::RWXU)
             .map_err(|errno| StoreError::new("make directory", name, errno))?;
-        match disk::exchange(staging, staged, &parent, last) {
+        let given = match parents.giver(name) {
+            Some((from, given)) => open(staging, staged)
+                .and_then(|made| self.give_directory(&made, (&from, given), name)),
+            None => Ok(()),
+        };
+        match given.and_then(|()| disk::exchange(staging, staged, &parent, last)) {
             Ok(()) => {
                 // What has come there meanwhile may be a directory; the next start removes it.
                 if let Err(errno) = disk::unlink(staging, staged) {

@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::StoreError;
+use super::inherit::made_in;
 use super::journal::{self, Committing, HeldPart, Record};
 use super::partial::{Key, Partial, journal_name};
 use super::root::Parents;
@@ -76,7 +77,10 @@ impl Store {
         let private = Mode::RUSR | Mode::WUSR;
         let open = |file: &str| disk::create(&self.partials, file.as_bytes(), flags, private);
         let journal = open(&journal_name(key.id())).map_err(failed("stage"))?;
-        let data = open(key.id()).map_err(failed("stage"))?;
+        let made = parents
+            .giver(name)
+            .and_then(|(parent, _)| made_in(&parent, private, &self.partials, key.id().as_bytes()));
+        let data = made.map_or_else(|| open(key.id()), Ok).map_err(failed("stage"))?;
         let partial = Partial::new(self, key.id(), data, journal, (0, 0));
         partial.append(name, &Record::Begin(key.begin.clone()))?;
         partial.append(name, &Record::Boot { id: self.boot.clone() })?;

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::disk;
 use super::error::{OpenError, StoreError};
+use super::inherit::{Giver, HandsDown};
 
 /// Flags for a handle on a directory; `O_PATH` would not do, since it can't be synced. No
 /// `O_NOFOLLOW`: with it a link at the end would be ENOTDIR, as a file is, and not ELOOP.
@@ -130,6 +131,8 @@ pub(crate) struct Parents {
     /// Mode of parents that nobody sent.
     implied: Mode,
     recent: RefCell<Vec<Recent>>,
+    /// By directory: what it hands down to new entries, or would if it were there.
+    givers: RefCell<Vec<KnownGiver>>,
     /// How often versions had changed places when these handles were got.
     swaps: Cell<u64>,
 }
@@ -137,13 +140,17 @@ pub(crate) struct Parents {
 /// A directory by name, and its handle.
 type Recent = (Box<[u8]>, Rc<OwnedFd>);
 
+/// A directory by name, and what new entries of it inherit from.
+type KnownGiver = (Box<[u8]>, Option<Giver>);
+
 impl Parents {
     /// Handles kept at once: the depth of a usual tree.
     const KEPT: usize = 8;
 
     pub(super) fn new(root: &Arc<Root>, implied: Mode) -> Self {
         let recent = RefCell::new(Vec::with_capacity(Self::KEPT));
-        Self { root: Arc::clone(root), implied, recent, swaps: Cell::new(0) }
+        let givers = RefCell::default();
+        Self { root: Arc::clone(root), implied, recent, givers, swaps: Cell::new(0) }
     }
 
     /// Forgets all handles if versions of directories have changed places since.
@@ -161,6 +168,7 @@ impl Parents {
     /// Forgets all handles.
     pub(crate) fn clear(&self) {
         self.recent.borrow_mut().clear();
+        self.givers.borrow_mut().clear();
     }
 
     /// A handle on the directory `name` (empty: the root), which must exist.
@@ -245,6 +253,36 @@ impl Parents {
             }
             recent.push((name.as_bytes().into(), Rc::new(directory)));
         }
+    }
+
+    /// The directory that hands something down to a new entry of this name: its parent, or if that is not there
+    /// yet, the nearest directory above, from which the parent will have it. `None` if there is no such directory,
+    /// which is looked at once as long as the handles are kept.
+    pub(super) fn giver(&self, name: &Name) -> Option<Giver> {
+        let above = name.split().0;
+        if let Some((_, giver)) = self.givers.borrow().iter().rfind(|(known, _)| **known == *above)
+        {
+            return giver.clone();
+        }
+        let mut directory = above;
+        let found = loop {
+            match self.find(directory) {
+                Err(Errno::NOENT) if !directory.is_empty() => {
+                    let slash = directory.iter().rposition(|&byte| byte == b'/');
+                    directory = slash.map_or(&[], |at| &directory[..at]);
+                }
+                // Whoever publishes the entry will be told why this one can't be had.
+                found => break found.ok(),
+            }
+        };
+        let giver = found
+            .and_then(|handle| HandsDown::of(&handle).ok().flatten().map(|given| (handle, given)));
+        let mut givers = self.givers.borrow_mut();
+        if givers.len() == Self::KEPT {
+            givers.remove(0);
+        }
+        givers.push((above.into(), giver.clone()));
+        giver
     }
 
     /// As [`existing`](Self::existing), for who need not tell why it can't be had.

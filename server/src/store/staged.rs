@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use haul_protocol::{Attributes, Name};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::attributes::times;
@@ -32,24 +32,28 @@ impl Store {
     /// Starts a file that will be published as `target`, with its final mode from the beginning.
     pub(crate) fn stage(
         self: &Arc<Self>,
+        parents: &Parents,
         target: &Name,
         attributes: &Attributes,
     ) -> Result<Staged, StoreError> {
-        let mode = self.file_mode(attributes);
-        let place = self.staging.place();
-        let (file, place) = if self.staging.unnamed {
-            (disk::create_unnamed(self.staging.directory(place), mode), None)
-        } else {
-            let (directory, name) = self.staging.at(place);
-            (
-                disk::create(directory, name.as_bytes(), OFlags::WRONLY | OFlags::EXCL, mode),
-                Some(place),
-            )
+        let made = match parents.giver(target) {
+            Some(giver) => self.stage_for(&giver, target, attributes),
+            None => self.stage_anywhere(self.file_mode(attributes)),
         };
-        let file = file.map_err(|errno| StoreError::new("stage", target, errno))?;
+        let (file, place) = made.map_err(|errno| StoreError::new("stage", target, errno))?;
         let failures_before = self.flush_failures.load(Ordering::Acquire);
         let store = Arc::clone(self);
         Ok(Staged { file: Some(file), place, store, published: false, failures_before })
+    }
+
+    fn stage_anywhere(&self, mode: Mode) -> Result<(OwnedFd, Option<Place>), Errno> {
+        let place = self.staging.place();
+        if self.staging.unnamed {
+            return Ok((disk::create_unnamed(self.staging.directory(place), mode)?, None));
+        }
+        let (directory, name) = self.staging.at(place);
+        let flags = OFlags::WRONLY | OFlags::EXCL;
+        Ok((disk::create(directory, name.as_bytes(), flags, mode)?, Some(place)))
     }
 }
 

@@ -18,10 +18,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use haul_protocol::{Code, Digest, Name, Refusal, Token};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::StoreError;
+use super::inherit::{ACCESS_ACL, DEFAULT_ACL, default_acl, give_group, read_acl};
 use super::root::{BENEATH, Parents, Root};
 use super::{Store, disk};
 use crate::sync::{Rank, ReadGuard, RwLock, WriteGuard};
@@ -274,20 +275,20 @@ fn inherit(parents: &Parents, name: &Name, present: Option<&Root>, home: &OwnedF
     let Ok(stat) = rustix::fs::fstat(&from) else { return };
     let gives = Mode::from_raw_mode(stat.st_mode).contains(Mode::SGID);
     if gives || present.is_some() {
-        let group = rustix::fs::Gid::from_raw(stat.st_gid);
-        let _ = rustix::fs::fchown(&tree, None, Some(group));
+        let _ = give_group(&tree, rustix::fs::Gid::from_raw(stat.st_gid), name);
     }
-    if gives {
-        let _ = disk::set_mode(&tree, Mode::RWXU | Mode::SGID);
+    if let Some(acl) = default_acl(&from) {
+        let _ = disk::set_acl(&tree, DEFAULT_ACL, &acl);
     }
-    let mut acl = vec![0; 4096];
-    if let Ok(len) = rustix::fs::fgetxattr(&from, ACL, &mut acl[..]) {
-        let _ = rustix::fs::fsetxattr(&tree, ACL, &acl[..len], XattrFlags::empty());
+    // Of the directory itself: what the present version has, or what a new directory would get.
+    let own = if present.is_some() { ACCESS_ACL } else { DEFAULT_ACL };
+    if let Some(acl) = read_acl(&from, own) {
+        let _ = disk::set_acl(&tree, ACCESS_ACL, &acl);
     }
+    let special = if gives { Mode::SGID } else { Mode::empty() };
+    // Nobody but the server enters before the tree is published.
+    let _ = disk::set_mode(&tree, Mode::RWXU | special);
 }
-
-/// Where a default ACL is (acl(5)).
-const ACL: &str = "system.posix_acl_default";
 
 /// What stands under a name now: a directory, or nothing.
 pub(super) fn present(parents: &Parents, name: &Name) -> Result<Option<Arc<Root>>, StoreError> {

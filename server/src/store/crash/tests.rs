@@ -72,7 +72,7 @@ fn small_changes(root: &TempDir, at_once: bool, unnamed: bool) -> (Disk, Vec<Op>
     let parents = store.parents();
     let file = |to: &str, bytes: &[u8]| {
         let attributes = Attributes { mode: Some(0o644), mtime: Some(Mtime { s: 1, ns: 2 }) };
-        let staged = store.stage_whole(&name(to), &attributes, bytes).unwrap();
+        let staged = store.stage_whole(&store.parents(), &name(to), &attributes, bytes).unwrap();
         Change::File { staged, name: name(to) }
     };
     // A directory that somebody made and nobody has flushed.
@@ -187,7 +187,9 @@ fn every_crash_of_a_directory_made_again_keeps_the_promises() {
     let mut committing = Committing::at_once(&store, usize::MAX);
     let disk = start(root.path());
     let file = |to: String| {
-        let staged = store.stage_whole(&name(&to), &Attributes::default(), b"bytes").unwrap();
+        let staged = store
+            .stage_whole(&store.parents(), &name(&to), &Attributes::default(), b"bytes")
+            .unwrap();
         Change::File { staged, name: name(&to) }
     };
     let gone = |what| Change::Remove { name: name(what) };

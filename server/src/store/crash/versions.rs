@@ -37,7 +37,7 @@ fn publish(store: &Arc<Store>, committing: &mut Committing<'_>, number: u8) {
     let version = Arc::new(version);
     let (next, bytes) = (version.parents(), VERSIONS[usize::from(number)]);
     let put = |to: &str, bytes: &[u8]| {
-        let staged = store.stage_whole(&name(to), &attributes(), bytes).unwrap();
+        let staged = store.stage_whole(&next, &name(to), &attributes(), bytes).unwrap();
         store.apply_unseen(&next, Change::File { staged, name: name(to) }).unwrap();
     };
     put("changes", bytes);

@@ -2,18 +2,25 @@
 
 use std::sync::Arc;
 
-use haul_protocol::Name;
+use haul_protocol::{Attributes, LinkTarget, Name};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::tree::{Kind, Tree, gives_to_children, open};
+use super::tree::{Kind, Tree, open};
 use crate::store::disk;
 use crate::store::error::StoreError;
 use crate::store::guard::is_at_or_below;
+use crate::store::inherit::gives_to_children;
+use crate::store::list::mtime;
 use crate::store::root::Parents;
 use crate::store::touched::Touched;
 
 /// Directories of a tree that may be flushed one by one.
 const FEW: usize = 4;
+
+/// Bytes that are copied at once.
+const COPIED: usize = 64 * 1024;
 
 impl Tree {
     /// What was taken: so many results it will have.
@@ -150,6 +157,54 @@ impl Tree {
         }
         let staged =
             self.parent(name).ok_or_else(|| StoreError::new("publish", name, Errno::NOENT))?;
+        if parents.giver(name).is_some() {
+            return self.merge_again(parents, staged, name, touched);
+        }
         self.store.rename(parents, staged, name.split().1, name, touched)
+    }
+
+    /// Publishes one entry in a directory that somebody else has made meanwhile, and that hands its group or
+    /// an ACL down: the entry is made again, for that directory.
+    fn merge_again(
+        &self,
+        parents: &Parents,
+        tree: &OwnedFd,
+        name: &Name,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        let failed = |op| move |errno| StoreError::new(op, name, errno);
+        let last = name.split().1;
+        let stat =
+            rustix::fs::statat(tree, last, AtFlags::SYMLINK_NOFOLLOW).map_err(failed("look at"))?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            let target = rustix::fs::readlinkat(tree, last, Vec::new()).map_err(failed("read"))?;
+            let target = LinkTarget::parse(target.as_bytes())
+                .map_err(|_| StoreError::new("read", name, Errno::INVAL))?;
+            return self.store.make_link(parents, name, &target, mtime(&stat), touched);
+        }
+        // Its mode may forbid its owner to read it.
+        let readable = Mode::RUSR | Mode::WUSR;
+        rustix::fs::chmodat(tree, last, readable, AtFlags::empty()).map_err(failed("read"))?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let from = rustix::fs::openat(tree, last, flags, Mode::empty()).map_err(failed("read"))?;
+        let attributes = Attributes { mode: Some(stat.st_mode & 0o777), mtime: mtime(&stat) };
+        let staged = self.store.stage(parents, name, &attributes)?;
+        let (mut offset, mut buffer) = (0, vec![0; COPIED]);
+        loop {
+            match rustix::io::pread(&from, &mut buffer, offset) {
+                Ok(0) => break,
+                Ok(len) => {
+                    staged.write_at(name, offset, &buffer[..len])?;
+                    offset += len as u64;
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(StoreError::new("read", name, errno)),
+            }
+        }
+        staged.complete(name, &attributes)?;
+        if self.store.durable {
+            staged.sync(name)?;
+        }
+        staged.publish(name, parents, touched)
     }
 }

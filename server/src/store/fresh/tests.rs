@@ -206,6 +206,42 @@ fn directory_is_moved_whole_into_one_that_somebody_else_has_made() {
     assert!(setup.staged().is_empty());
 }
 
+/// What somebody else has made meanwhile hands an ACL down: entries of the tree get it as if made there.
+#[test]
+fn entries_that_come_into_a_directory_with_a_default_acl_inherit_it() {
+    const DEFAULT: &str = "system.posix_acl_default";
+    let setup = Setup::new();
+    let parents = setup.store.parents();
+    let mut fresh = filled(&setup, &parents);
+    let target = LinkTarget::parse(b"a").unwrap();
+    assert!(fresh.link(&name("new/link"), &target, Some(Mtime { s: 5, ns: 6 })));
+    fs::create_dir(setup.path("new")).unwrap();
+    // Version 2; then tag, permissions and id of user, user 1234, group, mask and others.
+    let mut acl = 2_u32.to_le_bytes().to_vec();
+    for (tag, allowed, id) in
+        [(1, 7, u32::MAX), (2, 7, 1234), (4, 5, u32::MAX), (16, 7, u32::MAX), (32, 0, u32::MAX)]
+    {
+        acl.extend(u16::to_le_bytes(tag));
+        acl.extend(u16::to_le_bytes(allowed));
+        acl.extend(u32::to_le_bytes(id));
+    }
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(setup.path("new"), DEFAULT, &acl, flags).unwrap();
+    let results = fresh.publish(&parents);
+    assert_eq!(results.len(), 5);
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    for file in ["new/a", "new/inner/b"] {
+        assert_eq!((read(&setup.path(file)), mode(&setup.path(file))), ("ours".into(), 0o640));
+        let size = rustix::fs::getxattr(setup.path(file), "system.posix_acl_access", &mut [0; 99]);
+        assert_eq!(size.unwrap(), acl.len(), "{file} has no ACL");
+    }
+    let size = rustix::fs::getxattr(setup.path("new/inner"), DEFAULT, &mut [0; 99]);
+    assert_eq!(size.unwrap(), acl.len());
+    let link = fs::symlink_metadata(setup.path("new/link")).unwrap();
+    assert_eq!((link.mtime(), link.mtime_nsec()), (5, 6));
+    assert!(setup.staged().is_empty());
+}
+
 /// A flush that failed since may have been of its files, which are closed: nobody can ask any more.
 #[test]
 fn tree_that_a_failed_flush_may_have_met_is_refused() {

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::store::attributes::times;
 use crate::store::guard::is_at_or_below;
+use crate::store::inherit::gives_to_children;
 use crate::store::root::Parents;
 use crate::store::staging::{self, Place};
 use crate::store::{Staged, Store, disk};
@@ -243,7 +244,7 @@ fn make_open(parent: &OwnedFd, name: &[u8], mode: Mode) -> Result<OwnedFd, bool>
     open(parent, name).map_err(|_| true)
 }
 
-pub(super) fn open(parent: impl AsFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+pub(in crate::store) fn open(parent: impl AsFd, name: &[u8]) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(parent, name, flags, Mode::empty())
 }
@@ -254,15 +255,4 @@ fn fill(file: &OwnedFd, attributes: &Attributes, bytes: &[u8]) -> std::io::Resul
         disk::set_times(file, &times(mtime))?;
     }
     Ok(())
-}
-
-/// Whether directories that are made in `parent` get something from it: its group, with setgid, or a
-/// default ACL (acl(5)). One that is made elsewhere and moved would not.
-pub(super) fn gives_to_children(parent: &OwnedFd) -> bool {
-    let setgid = |mode| Mode::from_raw_mode(mode).contains(Mode::SGID);
-    if !rustix::fs::fstat(parent).is_ok_and(|stat| !setgid(stat.st_mode)) {
-        return true;
-    }
-    let default_acl = rustix::fs::fgetxattr(parent, c"system.posix_acl_default", &mut [0; 0]);
-    !matches!(default_acl, Err(Errno::NODATA | Errno::OPNOTSUPP))
 }

@@ -1,0 +1,214 @@
+//! What a directory hands down to its new entries: its group, if it has setgid, and its default ACL (acl(5)).
+//!
+//! The kernel does that for an entry that is made in the directory; the store makes entries elsewhere and moves
+//! them. So if a directory hands something down, the store makes a file in it, without a name
+//! (`O_TMPFILE`, open(2)), and nobody sees the file before it is published. That needs no right to give a file to
+//! a group. An entry that can't be made like that (a symlink, a directory that replaces a file, a file on a file
+//! system without `O_TMPFILE`) gets group and ACL afterwards, before anybody sees it.
+
+use std::rc::Rc;
+
+use haul_protocol::{Attributes, Name};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Gid, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::attributes::kept;
+use super::staging::Place;
+use super::{Store, disk};
+
+/// Where a default ACL is, and where the ACL of an entry itself is.
+pub(super) const DEFAULT_ACL: &std::ffi::CStr = c"system.posix_acl_default";
+pub(super) const ACCESS_ACL: &std::ffi::CStr = c"system.posix_acl_access";
+
+/// Bytes of the longest ACL that is handed down: ext4 and xfs have shorter ones.
+const MAX_ACL: usize = 64 * 1024;
+
+/// What a directory hands down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HandsDown {
+    /// Its group, if it has setgid.
+    pub(super) group: Option<Gid>,
+    /// Whether it has a default ACL.
+    pub(super) acl: bool,
+}
+
+/// A directory that hands something down.
+pub(super) type Giver = (Rc<OwnedFd>, HandsDown);
+
+impl HandsDown {
+    /// `None`: it hands nothing down.
+    pub(super) fn of(directory: impl AsFd) -> Result<Option<Self>, Errno> {
+        let stat = rustix::fs::fstat(&directory)?;
+        let has_setgid = Mode::from_raw_mode(stat.st_mode).contains(Mode::SGID);
+        let group = has_setgid.then(|| Gid::from_raw(stat.st_gid));
+        let acl = match rustix::fs::fgetxattr(&directory, DEFAULT_ACL, &mut [0; 0]) {
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => false,
+            Err(errno) => return Err(errno),
+            Ok(_) => true,
+        };
+        Ok((acl || group.is_some()).then_some(Self { group, acl }))
+    }
+}
+
+/// Whether a directory that is made elsewhere and moved to `parent` would lack something. If that can't be
+/// told, it is made in `parent`.
+pub(super) fn gives_to_children(parent: &OwnedFd) -> bool {
+    !matches!(HandsDown::of(parent), Ok(None))
+}
+
+/// A default ACL.
+pub(super) fn default_acl(directory: impl AsFd) -> Option<Vec<u8>> {
+    read_acl(directory, DEFAULT_ACL)
+}
+
+pub(super) fn read_acl(file: impl AsFd, which: &std::ffi::CStr) -> Option<Vec<u8>> {
+    let mut acl = vec![0; MAX_ACL];
+    let len = rustix::fs::fgetxattr(file, which, &mut acl[..]).ok()?;
+    acl.truncate(len);
+    Some(acl)
+}
+
+/// Gives an entry of ours, that nobody sees yet, a group. If the server's user may not do that, the entry keeps
+/// the group that it has, and the log says so.
+pub(super) fn give_group(file: impl AsFd, group: Gid, name: &Name) -> Result<bool, Errno> {
+    if rustix::fs::fstat(&file)?.st_gid == group.as_raw() {
+        return Ok(false);
+    }
+    match disk::set_group(&file, group) {
+        Ok(()) => Ok(true),
+        Err(Errno::PERM) => {
+            not_given(name, group);
+            Ok(false)
+        }
+        Err(errno) => Err(errno),
+    }
+}
+
+pub(super) fn not_given(name: &Name, group: Gid) {
+    tracing::warn!(
+        %name,
+        group = group.as_raw(),
+        "the server's user may not give this the group of its directory; make it a member of that group"
+    );
+}
+
+impl Store {
+    /// The mode of a new file, before an ACL takes bits away.
+    fn wanted_mode(&self, mode: Option<u32>, given: HandsDown) -> Mode {
+        // A default ACL takes the place of the umask (umask(2)).
+        let umask = if given.acl { Mode::empty() } else { self.umask };
+        kept(mode).unwrap_or(Mode::from_raw_mode(0o666) - umask)
+    }
+
+    /// Makes a staged file as if it had been made in a directory that hands something down.
+    pub(super) fn stage_for(
+        &self,
+        (parent, given): &Giver,
+        name: &Name,
+        attributes: &Attributes,
+    ) -> Result<(OwnedFd, Option<Place>), Errno> {
+        let mode = self.wanted_mode(attributes.mode, *given);
+        if self.staging.unnamed {
+            if let Ok(file) = disk::create_unnamed(parent, mode) {
+                return Ok((file, None));
+            }
+            let file = disk::create_unnamed(self.staging.directory(self.staging.place()), mode)?;
+            self.give(&file, (parent, *given), name, attributes.mode)?;
+            return Ok((file, None));
+        }
+        let place = self.staging.place();
+        let (directory, staged) = self.staging.at(place);
+        let flags = OFlags::WRONLY | OFlags::EXCL;
+        let file = match made_in(parent, mode, directory, staged.as_bytes()) {
+            Some(file) => file,
+            None => {
+                let file = disk::create(directory, staged.as_bytes(), flags, mode)?;
+                self.give(&file, (parent, *given), name, attributes.mode)?;
+                file
+            }
+        };
+        Ok((file, Some(place)))
+    }
+
+    /// Gives a file of ours, that nobody sees yet, what a directory hands down. Returns whether the file has changed.
+    pub(super) fn give(
+        &self,
+        file: &OwnedFd,
+        (parent, given): (&OwnedFd, HandsDown),
+        name: &Name,
+        mode: Option<u32>,
+    ) -> Result<bool, Errno> {
+        let mut changed = match given.group {
+            Some(group) => give_group(file, group, name)?,
+            None => false,
+        };
+        if given.acl
+            && let Some(acl) = default_acl(parent)
+        {
+            disk::set_acl(file, ACCESS_ACL, &acl)?;
+            // From here on the mode shows what the ACL allows at most.
+            let most = Mode::from_raw_mode(rustix::fs::fstat(file)?.st_mode & 0o777);
+            disk::set_mode(file, self.wanted_mode(mode, given) & most)?;
+            changed = true;
+        }
+        Ok(changed)
+    }
+
+    /// Gives a directory of ours, that nobody sees yet, what its parent would hand down.
+    pub(super) fn give_directory(
+        &self,
+        directory: &OwnedFd,
+        (parent, given): (&OwnedFd, HandsDown),
+        name: &Name,
+    ) -> Result<(), Errno> {
+        let mode = Mode::from_raw_mode(rustix::fs::fstat(directory)?.st_mode & 0o777);
+        if let Some(group) = given.group {
+            give_group(directory, group, name)?;
+            disk::set_mode(directory, mode | Mode::SGID)?;
+        }
+        if given.acl
+            && let Some(acl) = default_acl(parent)
+        {
+            disk::set_acl(directory, DEFAULT_ACL, &acl)?;
+            disk::set_acl(directory, ACCESS_ACL, &acl)?;
+            let now = Mode::from_raw_mode(rustix::fs::fstat(directory)?.st_mode & 0o7777);
+            let special = now - (Mode::RWXU | Mode::RWXG | Mode::RWXO);
+            disk::set_mode(directory, (mode & now) | special)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a file in a directory, without a name there, and gives it a name in a directory of ours. `None` if the
+/// file system can't do that, or nobody may write to the directory.
+pub(super) fn made_in(
+    parent: &OwnedFd,
+    mode: Mode,
+    ours: impl AsFd,
+    name: &[u8],
+) -> Option<OwnedFd> {
+    let file = disk::create_unnamed(parent, mode).ok()?;
+    disk::link(&file, &ours, name)
+        .or_else(|_| disk::link_by_descriptor(&file, &ours, name))
+        .is_ok()
+        .then_some(file)
+}
+
+/// Takes from a directory of ours what it got from the root: nothing in it is to inherit that.
+pub(super) fn inherit_nothing(directory: &OwnedFd) -> Result<(), Errno> {
+    let group = rustix::process::getegid();
+    if rustix::fs::fstat(directory)?.st_gid != group.as_raw() {
+        disk::set_group(directory, group)?;
+    }
+    for acl in [DEFAULT_ACL, ACCESS_ACL] {
+        match rustix::fs::fremovexattr(directory, acl) {
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    if rustix::fs::fstat(directory)?.st_mode & 0o7777 != 0o700 {
+        disk::set_mode(directory, Mode::RWXU)?;
+    }
+    Ok(())
+}
