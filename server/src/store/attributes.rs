@@ -106,7 +106,7 @@ fn by_magic_link(target: &OwnedFd, attributes: &Attributes) -> Result<(), Errno>
     use rustix::fd::AsRawFd;
     let link = format!("/proc/self/fd/{}", target.as_raw_fd());
     if let Some(mode) = new_mode(target, attributes)? {
-        rustix::fs::chmod(&link, mode)?;
+        disk::set_mode_by_path_handle(target, mode)?;
     }
     match attributes.mtime {
         Some(mtime) => rustix::fs::utimensat(CWD, &link, &times(mtime), AtFlags::empty()),

@@ -6,7 +6,9 @@
 use std::ffi::CStr;
 
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
-use rustix::fs::{Advice, AtFlags, CWD, Gid, Mode, OFlags, RenameFlags, Timestamps, XattrFlags};
+use rustix::fs::{
+    Advice, AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timestamps, XattrFlags,
+};
 use rustix::io::Errno;
 
 #[cfg(test)]
@@ -17,6 +19,11 @@ macro_rules! may_fail {
     ($name:literal) => {
         fail::fail_point!(concat!("disk::", $name), |error| Err(match error.as_deref() {
             Some("ENOSPC") => Errno::NOSPC,
+            Some("ENAMETOOLONG") => Errno::NAMETOOLONG,
+            Some("EFBIG") => Errno::FBIG,
+            Some("EPERM") => Errno::PERM,
+            Some("EROFS") => Errno::ROFS,
+            Some("EMFILE") => Errno::MFILE,
             _ => Errno::IO,
         }
         .into()));
@@ -130,6 +137,27 @@ pub(super) fn truncate(file: impl AsFd, len: u64) -> Result<(), Errno> {
 /// Sets a staged file's mode.
 pub(super) fn set_mode(file: impl AsFd, mode: Mode) -> Result<(), Errno> {
     rustix::fs::fchmod(file, mode)
+}
+
+/// Sets the mode of an entry of ours by its name, and never that of what a symlink of this name leads to:
+/// chmod(2) takes no `O_PATH` handle, but follows its link in /proc, which leads to nothing else.
+pub(super) fn set_mode_at(
+    parent: impl AsFd,
+    name: impl rustix::path::Arg,
+    kind: FileType,
+    mode: Mode,
+) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let target = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    if FileType::from_raw_mode(rustix::fs::fstat(&target)?.st_mode) != kind {
+        return Err(if kind == FileType::Directory { Errno::NOTDIR } else { Errno::LOOP });
+    }
+    set_mode_by_path_handle(&target, mode)
+}
+
+/// Sets the mode of what an `O_PATH` handle is on.
+pub(super) fn set_mode_by_path_handle(target: &OwnedFd, mode: Mode) -> Result<(), Errno> {
+    rustix::fs::chmod(format!("/proc/self/fd/{}", target.as_raw_fd()), mode)
 }
 
 /// Gives a file or directory of ours to a group.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use haul_protocol::{Cv, Geometry, Name};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::StoreError;
@@ -112,7 +112,7 @@ impl Store {
         let held = || found.held.iter().filter(|held| held.part < geometry.parts());
         // It may have its final mode already, which may forbid us to write.
         let writable = Mode::RUSR | Mode::WUSR;
-        match rustix::fs::chmodat(&self.partials, key.id(), writable, AtFlags::empty()) {
+        match disk::set_mode_at(&self.partials, key.id(), FileType::RegularFile, writable) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(failed(errno)),
         }

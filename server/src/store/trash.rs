@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::disk;
@@ -95,7 +95,7 @@ impl Trash {
             Err(Errno::NOENT) => return Ok(()),
             // What its owner may not write to can't be moved.
             Err(Errno::ACCESS) => {
-                rustix::fs::chmodat(from, name, Mode::RWXU, AtFlags::empty())?;
+                disk::set_mode_at(from, name, FileType::Directory, Mode::RWXU)?;
                 throw()?;
             }
             thrown => thrown?,
@@ -133,7 +133,7 @@ impl Trash {
             removed => return removed,
         }
         // What its owner may not write to can't be emptied, nor moved.
-        rustix::fs::chmodat(&self.directory, name, Mode::RWXU, AtFlags::empty())?;
+        disk::set_mode_at(&self.directory, name, FileType::Directory, Mode::RWXU)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let tree = rustix::fs::openat(&self.directory, name, flags, Mode::empty())?;
         for entry in rustix::fs::Dir::read_from(&tree)? {
@@ -144,12 +144,74 @@ impl Trash {
             }
             match rustix::fs::unlinkat(&tree, inner, AtFlags::empty()) {
                 Err(Errno::ISDIR) => {
-                    rustix::fs::chmodat(&tree, inner, Mode::RWXU, AtFlags::empty())?;
+                    disk::set_mode_at(&tree, inner, FileType::Directory, Mode::RWXU)?;
                     rustix::fs::renameat(&tree, inner, &self.directory, self.free())?;
                 }
                 removed => removed?,
             }
         }
         rustix::fs::unlinkat(&self.directory, name, AtFlags::REMOVEDIR)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustix::fs::{CWD, RenameFlags};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// Trap `symlink_swapped_in`: somebody who has a thrown away directory open puts a symlink in the place of a
+    /// directory in it, and back. What the symlink leads to keeps its mode.
+    #[test]
+    fn symlink_that_is_swapped_in_changes_no_mode_elsewhere() {
+        const TRIES: usize = 20_000;
+        let (place, outside) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let victim = outside.path().join("victim");
+        fs::create_dir(&victim).unwrap();
+        fs::set_permissions(&victim, fs::Permissions::from_mode(0o555)).unwrap();
+        let (inner, link) = (place.path().join("inner"), place.path().join("link"));
+        fs::create_dir(&inner).unwrap();
+        symlink(&victim, &link).unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let tree = rustix::fs::openat(CWD, place.path(), flags, Mode::empty()).unwrap();
+        let over = AtomicBool::new(false);
+        let set = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    rustix::fs::renameat_with(CWD, &inner, CWD, &link, RenameFlags::EXCHANGE)
+                        .unwrap();
+                }
+            });
+            let set = (0..TRIES)
+                .filter(|_| {
+                    disk::set_mode_at(&tree, "inner", FileType::Directory, Mode::RWXU).is_ok()
+                })
+                .count();
+            over.store(true, Ordering::Relaxed);
+            set
+        });
+        assert_eq!(fs::metadata(&victim).unwrap().mode() & 0o777, 0o555, "after {set} modes set");
+    }
+
+    /// Nor is a symlink in the trash, or in a directory there, taken for a directory.
+    #[test]
+    fn symlink_in_the_trash_is_removed_itself() {
+        let (place, outside) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        fs::write(outside.path().join("kept"), "kept").unwrap();
+        fs::create_dir_all(place.path().join("0/inner")).unwrap();
+        for link in ["1", "0/link", "0/inner/link"] {
+            symlink(outside.path(), place.path().join(link)).unwrap();
+        }
+        fs::set_permissions(place.path().join("0/inner"), fs::Permissions::from_mode(0)).unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let directory = rustix::fs::openat(CWD, place.path(), flags, Mode::empty()).unwrap();
+        Trash::new(directory).empty().unwrap();
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+        assert!(outside.path().join("kept").exists());
     }
 }

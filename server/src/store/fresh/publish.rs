@@ -184,7 +184,7 @@ impl Tree {
         }
         // Its mode may forbid its owner to read it.
         let readable = Mode::RUSR | Mode::WUSR;
-        rustix::fs::chmodat(tree, last, readable, AtFlags::empty()).map_err(failed("read"))?;
+        disk::set_mode_at(tree, last, FileType::RegularFile, readable).map_err(failed("read"))?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let from = rustix::fs::openat(tree, last, flags, Mode::empty()).map_err(failed("read"))?;
         let attributes = Attributes { mode: Some(stat.st_mode & 0o777), mtime: mtime(&stat) };
