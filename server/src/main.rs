@@ -1,5 +1,7 @@
 //! `hauld`: reads the command line, starts the server and waits for signals.
 
+mod signals;
+
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::thread;
@@ -8,9 +10,9 @@ use anyhow::Context;
 use clap::Parser;
 use haul_server::Server;
 use haul_server::config::{Command, Config};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use tracing_subscriber::EnvFilter;
+
+use signals::{Wanted, Watch};
 
 /// Wrong arguments, a taken address or a root that can't be served.
 const USAGE: u8 = 2;
@@ -33,6 +35,14 @@ fn main() -> ExitCode {
             }
         };
     }
+    // Before the first thread and the first write: a signal must find its handler.
+    let watch = match Watch::start() {
+        Ok(watch) => watch,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "hauld: could not watch signals: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let server = match Server::start(&config) {
         Ok(server) => server,
         Err(error) => {
@@ -40,7 +50,7 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    match serve(server) {
+    match serve(server, watch) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "hauld: {error:#}");
@@ -50,11 +60,10 @@ fn main() -> ExitCode {
 }
 
 /// The first signal stops with grace, the second at once.
-fn serve(server: Server) -> anyhow::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT]).context("could not watch signals")?;
+fn serve(server: Server, mut watch: Watch) -> anyhow::Result<()> {
     let addresses: Vec<String> = server.addresses().map(ToString::to_string).collect();
     let stop = server.stopper();
-    let handle = signals.handle();
+    let handle = watch.handle();
     // This thread watches signals to the end; the others are joined by one that then ends the watch.
     let joiner = thread::Builder::new()
         .name(String::from("joiner"))
@@ -71,13 +80,14 @@ fn serve(server: Server) -> anyhow::Result<()> {
     out.flush().context("could not write to standard output")?;
     drop(out);
 
-    let mut signals = signals.forever();
-    if signals.next().is_some() {
+    if watch.next().is_some() {
         tracing::info!("stopping; transfers under way may finish, a second signal stops at once");
         stop();
-        if signals.next().is_some() {
-            tracing::warn!("stopped at once");
-            return Ok(());
+        while let Some(wanted) = watch.next() {
+            if wanted == Wanted::Stop {
+                tracing::warn!("stopped at once");
+                return Ok(());
+            }
         }
     }
     if joiner.join().is_err() {

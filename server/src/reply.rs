@@ -11,12 +11,17 @@ impl From<StoreError> for Refusal {
             StoreError::Conflict { .. } => Code::Conflict,
             StoreError::CrossDevice { .. } => Code::CrossDevice,
             StoreError::DigestMismatch { .. } => Code::DigestMismatch,
-            StoreError::NoSpace { .. } | StoreError::Quota { .. } | StoreError::NoRoom { .. } => {
-                Code::NoSpace
-            }
+            StoreError::NoSpace { .. }
+            | StoreError::Quota { .. }
+            | StoreError::NoRoom { .. }
+            | StoreError::TooMany { .. } => Code::NoSpace,
+            StoreError::TooLarge { .. } => Code::TooLarge,
+            StoreError::NameRefused { .. } => Code::BadName,
+            StoreError::NoSymlinks { .. } => Code::Symlink,
+            StoreError::Scarce { .. } => Code::Busy,
             StoreError::Uncertain { .. } => Code::Uncertain,
             StoreError::Spoiled { .. } | StoreError::Replaced { .. } => Code::UnknownUpload,
-            StoreError::Permission { .. } => Code::Permission,
+            StoreError::Permission { .. } | StoreError::ReadOnly { .. } => Code::Permission,
             StoreError::NotFound { .. } | StoreError::NoVersion { .. } => Code::NotFound,
             StoreError::Publishing { .. } => Code::Busy,
             StoreError::VersionGone { .. } => Code::TakenOver,

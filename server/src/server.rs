@@ -66,7 +66,7 @@ impl Server {
         let store = Store::open(&config.root, umask, durable, config.keep_free)
             .map_err(|error| StartError::Root(error.to_string()))?;
         let limits = ServerLimits {
-            max_file: config.max_file,
+            max_file: largest_file(config.max_file),
             window_requests: config.window_requests,
             ..ServerLimits::default()
         };
@@ -139,6 +139,20 @@ impl Drop for AbortOnPanic {
             tracing::error!(thread = thread::current().name(), "a thread has panicked");
             std::process::abort();
         }
+    }
+}
+
+/// What the process may not write, no client is to send: it is told so before the first byte.
+fn largest_file(wanted: u64) -> u64 {
+    match getrlimit(Resource::Fsize).current {
+        Some(limit) if limit < wanted => {
+            tracing::warn!(
+                limit,
+                "files can't be larger than this process may write them (ulimit -f, or LimitFSIZE= of systemd)"
+            );
+            limit
+        }
+        _ => wanted,
     }
 }
 

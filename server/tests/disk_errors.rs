@@ -11,8 +11,8 @@ use std::path::Path;
 use clap::Parser;
 use fail::FailScenario;
 use haul_protocol::{
-    Answer, Answers, Attributes, Decoder, Digest, Event, Geometry, Hello, Mtime, Name, Op, Reply,
-    Token, Wanted, encode,
+    Answer, Answers, Attributes, Decoder, Digest, Event, Geometry, Hello, LinkTarget, Mtime, Name,
+    Op, Reply, Token, Wanted, encode,
 };
 use haul_server::{Config, Server};
 use tempfile::TempDir;
@@ -247,6 +247,57 @@ fn every_operation_fails_for_a_small_file() {
         }
         assert_eq!(Client::code(&client.put("small", b"new")), "ack");
         assert_eq!(setup.read("small"), b"new");
+    }
+    scenario.teardown();
+}
+
+/// What only the file system can know is told with the code that says what to do: `io` is for a disk that fails.
+#[test]
+fn what_the_file_system_does_not_take_is_told_by_its_own_code() {
+    let scenario = FailScenario::setup();
+    for durability in ["none", "group"] {
+        let setup = Setup::new(durability);
+        let mut client = Client::connect(&setup);
+        let name = |text: &str| Name::parse(text.as_bytes()).unwrap();
+        let link = Op::Symlink {
+            name: name("symlink"),
+            target: LinkTarget::parse(&[b'x'; 4095]).unwrap(),
+            mtime: None,
+        };
+        let mkdir = Op::Mkdir { name: name("directory"), mode: None, replace: false };
+        for (operation, error, op, code, message) in [
+            ("symlink", "ENAMETOOLONG", &link, "bad_name", "target of a symlink"),
+            ("symlink", "EPERM", &link, "symlink", "has no symlinks"),
+            ("symlink", "EROFS", &link, "permission", "read-only"),
+            ("rename", "ENAMETOOLONG", &link, "bad_name", "no name that is so long"),
+            ("mkdir", "ENAMETOOLONG", &mkdir, "bad_name", "no name that is so long"),
+            ("mkdir", "EROFS", &mkdir, "permission", "read-only"),
+        ] {
+            // A directory is tried in two ways.
+            fail::cfg(format!("disk::{operation}"), &format!("2*return({error})")).unwrap();
+            let (answer, _) = client.ask(op, b"");
+            fail::remove(format!("disk::{operation}"));
+            let what = format!("{durability} {operation} {error}");
+            assert_eq!(Client::code(&answer), code, "{what}");
+            let Answer::Refused { refusal, .. } = answer else { panic!("{what}") };
+            assert!(refusal.message.contains(message), "{what}: {}", refusal.message);
+            assert_eq!(leftovers(setup.root.path()), 0, "{what}");
+        }
+        for (operation, error, code) in [
+            ("write", "EFBIG", "too_large"),
+            ("open", "EMFILE", "busy"),
+            ("open", "EROFS", "permission"),
+        ] {
+            fail::cfg(format!("disk::{operation}"), &format!("1*return({error})")).unwrap();
+            let answer = client.put("small", b"new");
+            fail::remove(format!("disk::{operation}"));
+            assert_eq!(Client::code(&answer), code, "{durability} {operation} {error}");
+            let Answer::Refused { refusal, .. } = answer else { panic!() };
+            assert_eq!(refusal.retry, code == "busy");
+            assert_eq!(setup.read("small"), b"old");
+        }
+        assert_eq!(Client::code(&client.ask(&link, b"").0), "ack");
+        assert_eq!(Client::code(&client.ask(&mkdir, b"").0), "ack");
     }
     scenario.teardown();
 }

@@ -7,7 +7,7 @@ mod model;
 mod tests;
 mod versions;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use rustix::fd::AsFd;
@@ -108,6 +108,20 @@ impl Recorder {
 
 thread_local! {
     static RECORDER: RefCell<Option<Recorder>> = const { RefCell::new(None) };
+}
+
+thread_local! {
+    static KEEPS_NO_BIRTH: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From here on this thread's file system is one that keeps no time of birth of an inode.
+fn forget_births() {
+    KEEPS_NO_BIRTH.set(true);
+}
+
+/// Whether it is.
+pub(super) fn keeps_no_birth() -> bool {
+    KEEPS_NO_BIRTH.get()
 }
 
 /// Records an operation, if this thread records.

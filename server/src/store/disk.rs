@@ -7,7 +7,8 @@ use std::ffi::CStr;
 
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{
-    Advice, AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timestamps, XattrFlags,
+    Advice, AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, StatxFlags, Timestamps,
+    XattrFlags,
 };
 use rustix::io::Errno;
 
@@ -263,6 +264,15 @@ pub(super) fn exchange(
     #[cfg(test)]
     record(|| Op::exchange(&one, name, &other, target));
     Ok(())
+}
+
+/// Whether the file system keeps the time at which an inode was made, by what it says that it knows.
+pub(super) fn keeps_birth(known: StatxFlags) -> bool {
+    #[cfg(test)]
+    if super::crash::keeps_no_birth() {
+        return false;
+    }
+    known.contains(StatxFlags::BTIME)
 }
 
 /// Makes a directory.

@@ -1,5 +1,6 @@
 //! What can go wrong with a file, in the store's own words.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use haul_protocol::Name;
@@ -41,6 +42,58 @@ pub(crate) enum StoreError {
     NoSpace {
         /// The file.
         name: String,
+    },
+    /// The file is longer than a file may be.
+    #[error("`{name}` is larger than the server may write: {limit}")]
+    TooLarge {
+        /// The file.
+        name: String,
+        /// Which limit.
+        limit: SizeLimit,
+    },
+    /// The directory has as many entries, or the file as many names, as the file system allows.
+    #[error(
+        "the server could not {op} `{name}`: its file system allows no more entries or names there"
+    )]
+    TooMany {
+        /// The operation.
+        op: &'static str,
+        /// The file.
+        name: String,
+    },
+    /// The file system takes no such name, or no such target of a symlink.
+    #[error("the server could not {op} `{name}`: its file system takes no {what}")]
+    NameRefused {
+        /// The operation.
+        op: &'static str,
+        /// The file.
+        name: String,
+        /// What it does not take.
+        what: &'static str,
+    },
+    /// The file system has no symlinks.
+    #[error("the server could not make the symlink `{name}`: its file system has no symlinks")]
+    NoSymlinks {
+        /// The symlink.
+        name: String,
+    },
+    /// The file system is read-only.
+    #[error("the server could not {op} `{name}`: its file system is read-only")]
+    ReadOnly {
+        /// The operation.
+        op: &'static str,
+        /// The file.
+        name: String,
+    },
+    /// The server has no file descriptor or no memory left, for a moment.
+    #[error("the server could not {op} `{name}` just now, too much is open at once: {source}")]
+    Scarce {
+        /// The operation.
+        op: &'static str,
+        /// The file.
+        name: String,
+        /// What the kernel said.
+        source: std::io::Error,
     },
     /// The file system's quota is used up.
     #[error("the server's disk quota is used up, no room for `{name}`")]
@@ -144,6 +197,38 @@ pub(crate) enum StoreError {
     },
 }
 
+/// The operation that makes a symlink.
+pub(super) const MAKE_LINK: &str = "make link";
+
+/// Why a file can't be longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SizeLimit {
+    /// The process may write files of so many bytes (`RLIMIT_FSIZE`, setrlimit(2)).
+    Process(u64),
+    /// The file system has longer ones for nobody.
+    FileSystem,
+}
+
+impl SizeLimit {
+    /// The tighter of the two that is known.
+    pub(crate) fn now() -> Self {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+        limit.map_or(Self::FileSystem, Self::Process)
+    }
+}
+
+impl fmt::Display for SizeLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process(limit) => write!(
+                f,
+                "it is limited to files of {limit} bytes (ulimit -f, or LimitFSIZE= of systemd)"
+            ),
+            Self::FileSystem => f.write_str("its file system has no files of that size"),
+        }
+    }
+}
+
 impl StoreError {
     /// Whether it is about one name only, and others may go well.
     pub(crate) fn is_of_one_name(&self) -> bool {
@@ -154,6 +239,10 @@ impl StoreError {
                 | Self::CrossDevice { .. }
                 | Self::Permission { .. }
                 | Self::NotFound { .. }
+                | Self::NameRefused { .. }
+                | Self::NoSymlinks { .. }
+                | Self::TooMany { .. }
+                | Self::TooLarge { .. }
         )
     }
 
@@ -165,9 +254,27 @@ impl StoreError {
     /// As [`new`](Self::new), for what has no [`Name`] of its own.
     pub(crate) fn at(op: &'static str, name: String, errno: Errno) -> Self {
         match errno {
-            Errno::NOSPC | Errno::FBIG => Self::NoSpace { name },
+            Errno::NOSPC => Self::NoSpace { name },
+            Errno::FBIG => Self::TooLarge { name, limit: SizeLimit::now() },
             Errno::DQUOT => Self::Quota { name },
-            Errno::ACCESS | Errno::PERM | Errno::ROFS => Self::Permission { op, name },
+            Errno::MLINK => Self::TooMany { op, name },
+            Errno::NAMETOOLONG if op == MAKE_LINK => {
+                Self::NameRefused { op, name, what: "target of a symlink that is so long" }
+            }
+            Errno::NAMETOOLONG => Self::NameRefused { op, name, what: "name that is so long" },
+            Errno::ILSEQ => Self::NameRefused { op, name, what: "name of such bytes" },
+            // What else is wrong with making an entry than its name, the store has made sure of (vfat).
+            Errno::INVAL if matches!(op, "publish" | "make directory" | MAKE_LINK) => {
+                Self::NameRefused { op, name, what: "name of such characters" }
+            }
+            // symlink(2): that is what a file system without symlinks says.
+            Errno::PERM | Errno::OPNOTSUPP if op == MAKE_LINK => Self::NoSymlinks { name },
+            Errno::ACCESS | Errno::PERM => Self::Permission { op, name },
+            Errno::ROFS => Self::ReadOnly { op, name },
+            Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS | Errno::AGAIN => {
+                Self::Scarce { op, name, source: errno.into() }
+            }
+            Errno::LOOP => Self::Conflict { name, found: "a symbolic link" },
             Errno::XDEV | Errno::BUSY => Self::CrossDevice { name },
             Errno::NOENT => Self::NotFound { name },
             Errno::ISDIR | Errno::NOTEMPTY => Self::Conflict { name, found: "a directory" },
@@ -189,10 +296,43 @@ pub(crate) enum OpenError {
         pid: String,
     },
     /// `.haul` is on another file system, so nothing could be renamed out of it.
-    #[error("`{path}` is on another file system than the root above it, or is a link")]
+    #[error("`{path}` is on another file system than the root above it, or is a symlink")]
     StagingElsewhere {
         /// `.haul` or something in it.
         path: PathBuf,
+    },
+    /// Something else stands where a directory of the server's own is to be.
+    #[error(
+        "`{path}` is not a directory; hauld keeps its own files there, so move that away and start again"
+    )]
+    NotADirectory {
+        /// `.haul` or something in it.
+        path: PathBuf,
+    },
+    /// Whoever owns a directory of the server's own decides what is published.
+    #[error(
+        "`{path}` belongs to user {owner}, and this is user {user}: its owner could change what is \
+         published; run hauld as that user, or give the directory and all in it to user {user} \
+         (chown -R), or remove it (interrupted uploads in it are lost)"
+    )]
+    NotOurs {
+        /// `.haul` or something in it.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The server's user.
+        user: u32,
+    },
+    /// Everybody could.
+    #[error(
+        "others may write to `{path}` (mode {mode:o}) and so change what is published, and the mode \
+         could not be set: set it to 700, or mount the file system so that others may not write"
+    )]
+    OpenToOthers {
+        /// `.haul` or something in it.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
     },
     /// The kernel or a sandbox does not allow `openat2`, without which names can't be kept below
     /// the root.
@@ -208,4 +348,55 @@ pub(crate) enum OpenError {
         /// What the kernel said.
         source: std::io::Error,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use haul_protocol::{Code, Refusal};
+
+    use super::*;
+
+    /// One row for each error number that a file system may answer with: `io` only for what is none of the
+    /// client's business.
+    #[test]
+    fn every_errno_has_the_code_that_tells_what_to_do() {
+        let rows = [
+            (Errno::NOSPC, "write", Code::NoSpace, "no space left"),
+            (Errno::DQUOT, "write", Code::NoSpace, "quota"),
+            (Errno::MLINK, "make directory", Code::NoSpace, "no more entries"),
+            (Errno::FBIG, "write", Code::TooLarge, "larger than the server may write"),
+            (Errno::NAMETOOLONG, MAKE_LINK, Code::BadName, "target of a symlink"),
+            (Errno::NAMETOOLONG, "publish", Code::BadName, "no name that is so long"),
+            (Errno::NAMETOOLONG, "make directory", Code::BadName, "no name that is so long"),
+            (Errno::ILSEQ, "publish", Code::BadName, "no name of such bytes"),
+            (Errno::INVAL, "publish", Code::BadName, "no name of such characters"),
+            (Errno::INVAL, "flush", Code::Io, "flush"),
+            (Errno::PERM, MAKE_LINK, Code::Symlink, "has no symlinks"),
+            (Errno::PERM, "publish", Code::Permission, "permission denied"),
+            (Errno::ACCESS, "publish", Code::Permission, "permission denied"),
+            (Errno::ROFS, "publish", Code::Permission, "read-only"),
+            (Errno::MFILE, "open", Code::Busy, "too much is open"),
+            (Errno::NFILE, "open", Code::Busy, "too much is open"),
+            (Errno::NOMEM, "open", Code::Busy, "too much is open"),
+            (Errno::AGAIN, "open", Code::Busy, "too much is open"),
+            (Errno::XDEV, "open", Code::CrossDevice, "another file system"),
+            (Errno::BUSY, "publish", Code::CrossDevice, "another file system"),
+            (Errno::NOENT, "open", Code::NotFound, "does not exist"),
+            (Errno::ISDIR, "publish", Code::Conflict, "a directory"),
+            (Errno::NOTEMPTY, "publish", Code::Conflict, "a directory"),
+            (Errno::NOTDIR, "open", Code::Conflict, "not a directory"),
+            (Errno::LOOP, "open", Code::Conflict, "a symbolic link"),
+            (Errno::IO, "flush", Code::Io, "flush"),
+            (Errno::OVERFLOW, "look at", Code::Io, "look at"),
+            (Errno::STALE, "open", Code::Io, "open"),
+        ];
+        for (errno, op, code, part) in rows {
+            let error = StoreError::at(op, String::from("the/name"), errno);
+            let refusal = Refusal::from(error);
+            assert_eq!(refusal.code, code, "{op}: {errno}");
+            assert!(refusal.message.contains(part), "{errno}: {}", refusal.message);
+            assert!(refusal.message.contains("the/name"), "{errno}: {}", refusal.message);
+            assert_eq!(refusal.retry, code == Code::Busy, "{errno}");
+        }
+    }
 }

@@ -232,10 +232,12 @@ impl<'a> Committing<'a> {
         let mut name = name;
         while !name.is_empty() {
             let Ok(identity) = identity(&handle) else { return false };
-            if self.known.get(name) == Some(&identity) {
-                return true;
+            if let Some(identity) = identity {
+                if self.known.get(name) == Some(&identity) {
+                    return true;
+                }
+                visible.new.push((name.into(), identity));
             }
-            visible.new.push((name.into(), identity));
             name = above(name);
             if visible.needed.contains_key(name) {
                 // This is how far another change has climbed.
@@ -260,10 +262,18 @@ impl<'a> Committing<'a> {
 /// What tells a directory from a later one in its place: inode numbers are used again.
 type Identity = (u64, i64, u32);
 
-fn identity(directory: &OwnedFd) -> Result<Identity, Errno> {
+/// `None` if the file system keeps no time of birth (ext4 with inodes of 128 bytes, older network file systems):
+/// then a new directory may look just like one that has gone, so nothing is known of any directory, and each one
+/// above a change is flushed every time.
+fn identity(directory: &OwnedFd) -> Result<Option<Identity>, Errno> {
     let wanted = StatxFlags::INO | StatxFlags::BTIME;
     let stat = rustix::fs::statx(directory, c"", AtFlags::EMPTY_PATH, wanted)?;
-    Ok((stat.stx_ino, stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec))
+    let known = StatxFlags::from_bits_retain(stat.stx_mask);
+    Ok(disk::keeps_birth(known).then_some((
+        stat.stx_ino,
+        stat.stx_btime.tv_sec,
+        stat.stx_btime.tv_nsec,
+    )))
 }
 
 fn above(name: &[u8]) -> &[u8] {

@@ -195,20 +195,22 @@ pub(super) fn made_in(
         .then_some(file)
 }
 
-/// Takes from a directory of ours what it got from the root: nothing in it is to inherit that.
-pub(super) fn inherit_nothing(directory: &OwnedFd) -> Result<(), Errno> {
+/// Takes from a directory of ours the group that the root has handed down to it: nothing in it is to have that.
+pub(super) fn inherits_nothing(directory: &OwnedFd) -> Result<(), Errno> {
     let group = rustix::process::getegid();
-    if rustix::fs::fstat(directory)?.st_gid != group.as_raw() {
-        disk::set_group(directory, group)?;
+    if rustix::fs::fstat(directory)?.st_gid == group.as_raw() {
+        return Ok(());
     }
+    disk::set_group(directory, group)
+}
+
+/// The same for ACLs.
+pub(super) fn take_acls(directory: &OwnedFd) -> Result<(), Errno> {
     for acl in [DEFAULT_ACL, ACCESS_ACL] {
         match rustix::fs::fremovexattr(directory, acl) {
             Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
             Err(errno) => return Err(errno),
         }
-    }
-    if rustix::fs::fstat(directory)?.st_mode & 0o7777 != 0o700 {
-        disk::set_mode(directory, Mode::RWXU)?;
     }
     Ok(())
 }

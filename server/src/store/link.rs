@@ -6,7 +6,7 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::attributes::times;
-use super::error::StoreError;
+use super::error::{MAKE_LINK, StoreError};
 use super::inherit::{HandsDown, not_given};
 use super::root::Parents;
 use super::touched::Touched;
@@ -25,7 +25,7 @@ impl Store {
         let failed = |op| move |errno| StoreError::new(op, name, errno);
         let (staging, staged) = self.staging.at(self.staging.place());
         let staged = staged.as_bytes();
-        disk::make_link(staging, staged, target.as_bytes()).map_err(failed("make link"))?;
+        disk::make_link(staging, staged, target.as_bytes()).map_err(failed(MAKE_LINK))?;
         let published = set_mtime(staging, staged, mtime)
             .map_err(failed("set mtime of"))
             .and_then(|()| self.give_link(parents, (staging, staged), name))

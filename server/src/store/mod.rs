@@ -22,6 +22,7 @@ mod link;
 mod list;
 mod mtimes;
 mod partial;
+mod private;
 mod reading;
 mod recover;
 mod remove;

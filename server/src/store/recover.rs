@@ -3,16 +3,15 @@
 use std::io::Read;
 use std::io::Write;
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::OpenError;
-use super::inherit::inherit_nothing;
+use super::private::{PRIVATE, check_lock, private_directory};
 use super::root::Root;
 use super::staging::{DIRECTORIES, Staging, sweep};
 
-const PRIVATE: &str = ".haul";
 const STAGED: &str = "staged";
 const PARTIALS: &str = "partials";
 const TREES: &str = "trees";
@@ -48,6 +47,7 @@ pub(super) fn recover(root: &Root) -> Result<Recovered, OpenError> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let lock = rustix::fs::openat(&private, LOCK, flags, Mode::RUSR | Mode::WUSR)
         .map_err(|errno| io("open", at(LOCK), errno))?;
+    check_lock(&lock).map_err(|errno| io("use as a lock", at(LOCK), errno))?;
     let mut file = std::fs::File::from(lock);
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
@@ -84,31 +84,4 @@ pub(super) fn recover(root: &Root) -> Result<Recovered, OpenError> {
     })?;
     let boot = boot.trim().to_owned();
     Ok(Recovered { lock: file.into(), staging, swept, partials, trees, trash, boot })
-}
-
-/// Opens or makes a directory of our own: no link, the same file system as the root.
-fn private_directory(
-    root: &Root,
-    parent: BorrowedFd<'_>,
-    name: &str,
-) -> Result<OwnedFd, OpenError> {
-    let path = || match name {
-        PRIVATE => root.path().join(PRIVATE),
-        inner => root.path().join(PRIVATE).join(inner),
-    };
-    let io = |op, errno: Errno| OpenError::Io { op, path: path(), source: errno.into() };
-    match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(io("make", errno)),
-    }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    match rustix::fs::openat2(parent, name, flags, Mode::empty(), resolve) {
-        Ok(directory) => {
-            inherit_nothing(&directory).map_err(|errno| io("take group and ACL from", errno))?;
-            Ok(directory)
-        }
-        Err(Errno::XDEV | Errno::LOOP) => Err(OpenError::StagingElsewhere { path: path() }),
-        Err(errno) => Err(io("open", errno)),
-    }
 }

@@ -207,7 +207,8 @@ mod tests {
         for link in ["1", "0/link", "0/inner/link"] {
             symlink(outside.path(), place.path().join(link)).unwrap();
         }
-        fs::set_permissions(place.path().join("0/inner"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(place.path().join("0/inner"), fs::Permissions::from_mode(0o000))
+            .unwrap();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let directory = rustix::fs::openat(CWD, place.path(), flags, Mode::empty()).unwrap();
         Trash::new(directory).empty().unwrap();

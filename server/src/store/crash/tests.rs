@@ -10,7 +10,7 @@ use rustix::fs::Mode;
 use tempfile::TempDir;
 
 use super::model::{Disk, every_crash, start, stop};
-use super::{Op, record};
+use super::{Op, forget_births, record};
 use crate::store::{Change, Committing, Fresh, Key, Resumed, Store};
 
 const SEED: u64 = 0x5eed;
@@ -210,6 +210,37 @@ fn every_crash_of_a_directory_made_again_keeps_the_promises() {
     expected.promises = vec![("all", "d/b", 1), ("all", "9/x", 1)];
     let states = every_crash(&disk, &ops, SEED, |disk, told| expected.check(disk, told));
     assert!(states > 25, "only {states} states: is anything recorded?");
+}
+
+/// Trap `no_btime_known_durable`: on a file system without times of birth a new directory can look just like one that
+/// has gone, whose entry was durable; the new one's is not.
+#[test]
+fn no_btime_known_durable() {
+    forget_births();
+    let root = TempDir::new().unwrap();
+    let store = store(&root);
+    let mut committing = Committing::at_once(&store, usize::MAX);
+    let disk = start(root.path());
+    let file = |to: &str| {
+        let staged = store
+            .stage_whole(&store.parents(), &name(to), &Attributes::default(), b"bytes")
+            .unwrap();
+        Change::File { staged, name: name(to) }
+    };
+    committing.commit(vec![file("d/a")]).remove(0).unwrap();
+    for gone in ["d/a", "d"] {
+        committing.commit(vec![Change::Remove { name: name(gone) }]).remove(0).unwrap();
+    }
+    committing.commit(vec![file("d/b")]).remove(0).unwrap();
+    told("all");
+    let ops = stop();
+    let mut expected = Expected::default();
+    for file in ["d/a", "d/b"] {
+        expected.versions.insert(file, vec![b"", b"bytes"]);
+    }
+    expected.promises = vec![("all", "d/b", 1)];
+    let states = every_crash(&disk, &ops, SEED, |disk, told| expected.check(disk, told));
+    assert!(states > 3, "only {states} states: is anything recorded?");
 }
 
 /// A tree that appears before what is in it is flushed.

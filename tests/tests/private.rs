@@ -1,0 +1,126 @@
+//! `.haul`, the server's own directory: nobody else has a hand in it.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use assert_cmd::Command as Assert;
+use haul_tests::binaries;
+use haul_tests::hauld::Hauld;
+use haul_tests::peer::{Peer, put};
+use haul_tests::user::User;
+use predicates::prelude::*;
+use tempfile::TempDir;
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Starts a server that must not start, and returns what it says.
+fn refused(mut hauld: Assert, root: &Path) -> String {
+    hauld.args(["--listen", "127.0.0.1:0", "--root"]).arg(root);
+    let output = hauld.assert().code(2).stdout("").get_output().clone();
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn hauld() -> Assert {
+    Assert::new(&binaries::get().hauld)
+}
+
+#[test]
+fn directory_of_the_servers_own_that_belongs_to_somebody_else_is_refused() {
+    // Only root can make what this is about.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    for inner in ["", "staged", "staged/3", "partials", "trees", "trash"] {
+        let user = User::new().unwrap();
+        let root = user.path().join("root");
+        let theirs = root.join(".haul").join(inner);
+        fs::create_dir_all(&theirs).unwrap();
+        let root = user.own_all(root).unwrap();
+        std::os::unix::fs::chown(&theirs, Some(1), Some(1)).unwrap();
+        // Neither for an ordinary user, who could write there, nor for root, who can anyway.
+        mode(&theirs, 0o777);
+        let said = refused(Assert::from_std(user.command("hauld")), &root);
+        assert!(said.contains("belongs to user 1, and this is user 65534"), "{inner}: {said}");
+        assert!(
+            said.contains("chown") && said.contains(theirs.to_str().unwrap().trim_end_matches('/'))
+        );
+        mode(&theirs, 0o700);
+        let said = refused(Assert::from_std(user.command("hauld")), &root);
+        assert!(said.contains("belongs to user 1"), "{inner}: {said}");
+        let said = refused(hauld(), &root);
+        assert!(said.contains("belongs to user"), "{inner}: {said}");
+        assert_eq!(fs::metadata(&theirs).unwrap().mode() & 0o777, 0o700);
+    }
+}
+
+#[test]
+fn directory_of_the_servers_own_that_others_may_write_to_is_closed_and_told() {
+    let directory = TempDir::new().unwrap();
+    let (root, log) = (directory.path().join("root"), directory.path().join("log"));
+    let start = || {
+        let command = std::process::Command::new(&binaries::get().hauld);
+        Hauld::start_at(&root, &log, command, &[]).unwrap()
+    };
+    drop(start());
+    let closed = ["", "staged", "staged/0", "partials", "trees", "trash"];
+    for name in closed {
+        mode(&root.join(".haul").join(name), 0o777);
+    }
+    fs::File::create(&log).unwrap();
+    let server = start();
+    for name in closed {
+        let path = root.join(".haul").join(name);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o700, "{name}");
+    }
+    let said = server.log_text();
+    assert_eq!(said.matches("others could write").count(), closed.len(), "{said}");
+    let mut peer = Peer::hello(server.address()).unwrap();
+    assert_eq!(peer.ask(&put(1, "x", b"x"), b"x").unwrap()["ack"], 1);
+    drop((peer, server));
+    // That is over now.
+    fs::File::create(&log).unwrap();
+    assert!(!start().log_text().contains("others could write"));
+}
+
+#[test]
+fn what_stands_in_the_place_of_the_servers_own_is_refused() {
+    let outside = TempDir::new().unwrap();
+    for inner in ["", "staged", "partials", "trash"] {
+        let root = TempDir::new().unwrap();
+        let place = root.path().join(".haul").join(inner);
+        let place = Path::new(place.to_str().unwrap().trim_end_matches('/'));
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        symlink(outside.path(), place).unwrap();
+        let said = refused(hauld(), root.path());
+        assert!(said.contains("is a symlink") && said.contains(place.to_str().unwrap()), "{said}");
+        fs::remove_file(place).unwrap();
+        fs::write(place, "a file").unwrap();
+        let said = refused(hauld(), root.path());
+        assert!(said.contains("is not a directory") && said.contains("move that away"), "{said}");
+        assert_eq!(fs::read(place).unwrap(), b"a file");
+    }
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+}
+
+/// The lock file is written to: it must not be another name of a file of the server's user.
+#[test]
+fn lock_that_is_another_files_name_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let root = directory.path().join("root");
+    fs::create_dir_all(root.join(".haul")).unwrap();
+    fs::write(directory.path().join("precious"), "precious").unwrap();
+    fs::hard_link(directory.path().join("precious"), root.join(".haul/lock")).unwrap();
+    let said = refused(hauld(), &root);
+    assert!(said.contains(".haul/lock"), "{said}");
+    assert_eq!(fs::read(directory.path().join("precious")).unwrap(), b"precious");
+    let list = Assert::new(&binaries::get().hauld)
+        .args(["partials", "list", "--root"])
+        .arg(&root)
+        .assert();
+    list.code(2).stderr(predicate::str::contains(".haul/lock"));
+}
