@@ -56,7 +56,8 @@ pub struct Config {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "7d")]
     pub keep_partials: Duration,
 
-    /// Space that uploads leave free on the file system of the root.
+    /// Space that stays free on the file system of the root: what uploads take on the disk is counted, in whole
+    /// blocks. What the file system needs for itself may add some 100 KiB.
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "16MiB")]
     pub keep_free: u64,
 

@@ -5,7 +5,7 @@ use haul_protocol::{Attributes, Code, Digest, FileHasher, Name, Refusal};
 use super::request::within;
 use crate::committer::What;
 use crate::pool::{Shared, Worker};
-use crate::store::{Staged, StoreError};
+use crate::store::{Reserved, Staged, StoreError};
 use crate::streams::Place;
 
 /// A file that comes in one body.
@@ -18,6 +18,8 @@ pub(super) struct Incoming {
     /// What the bytes must be; a classic client does not say, and a bundle has one for all.
     pub(super) digest: Option<Digest>,
     pub(super) attributes: Attributes,
+    /// Until its bytes are written.
+    room: Reserved,
     /// Made when the first bytes come without the last ones.
     pub(super) stream: Option<Box<Stream>>,
 }
@@ -40,8 +42,8 @@ impl Incoming {
         attributes: Attributes,
     ) -> Result<Self, Refusal> {
         within(size, shared.limits.max_file)?;
-        shared.store.check_room(&name, size)?;
-        Ok(Self { id, name, size, digest, attributes, stream: None })
+        let room = shared.store.admit(&name, size)?;
+        Ok(Self { id, name, size, digest, attributes, room, stream: None })
     }
 
     /// All bytes are here.
@@ -81,6 +83,7 @@ impl Incoming {
         };
         stream.staged.write_at(&self.name, stream.offset, bytes)?;
         stream.offset += bytes.len() as u64;
+        self.room.used(bytes.len() as u64);
         if self.digest.is_some() {
             stream.hasher.update(bytes);
         }

@@ -15,7 +15,7 @@ use super::error::StoreError;
 use super::list::mtime;
 use super::root::{BENEATH, Parents};
 use super::touched::Touched;
-use super::{Staged, Store, disk};
+use super::{Reserved, Staged, Store, disk};
 
 /// A file that is copied, piece by piece.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Copying {
     /// What it was when it was opened.
     before: Stamp,
     to: Staged,
+    /// For its bytes, if they are not shared.
+    room: Option<Reserved>,
     name: Name,
     attributes: Attributes,
     offset: u64,
@@ -77,9 +79,12 @@ impl Store {
         };
         let to = self.stage(next, name, &attributes)?;
         let name = name.clone();
-        let mut copying = Copying { from: file, before, to, name, attributes, offset: 0 };
+        let mut copying =
+            Copying { from: file, before, to, room: None, name, attributes, offset: 0 };
         if copying.to.share_blocks(&copying.from) {
             copying.offset = size;
+        } else {
+            copying.room = Some(self.admit(&entry.name, size)?);
         }
         Ok(Adopted::Copying(Box::new(copying)))
     }
@@ -165,6 +170,9 @@ impl Copying {
             Ok(len) => {
                 self.to.write_at(&self.name, self.offset, &buffer[..len])?;
                 self.offset += len as u64;
+                if let Some(room) = &self.room {
+                    room.used(len as u64);
+                }
                 Ok((len, self.offset >= self.before.size))
             }
             Err(errno) => Err(StoreError::new("read", &self.name, errno)),

@@ -225,16 +225,22 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (above, last) = name.split();
         let parent = parents.of(name)?;
-        match disk::make_directory(&parent, last, self.directory_mode(mode)) {
-            Ok(()) => {
-                touched.directory(above, &parent);
-                return Ok(());
+        let room = self.admit(name, 0);
+        if room.is_ok() {
+            match disk::make_directory(&parent, last, self.directory_mode(mode)) {
+                Ok(()) => {
+                    touched.directory(above, &parent);
+                    return Ok(());
+                }
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(StoreError::new("make directory", name, errno)),
             }
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err(StoreError::new("make directory", name, errno)),
         }
-        let stat = rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|errno| StoreError::new("look at", name, errno))?;
+        let stat = match rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW) {
+            // One that is there takes no room.
+            Err(Errno::NOENT) if let Err(error) = room => return Err(error),
+            stat => stat.map_err(|errno| StoreError::new("look at", name, errno))?,
+        };
         let found = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
                 // It may be new all the same, made by someone who did not sync it.

@@ -117,14 +117,16 @@ pub(crate) enum StoreError {
     },
     /// The file can't fit.
     #[error(
-        "`{name}` has {size} bytes, but the server has room for {room}: {free} free, {keep_free} of them \
-         kept free, {reserved} needed by other uploads"
+        "`{name}` has {size} bytes and takes {cost} on the server's disk, which has room for {room}: {free} \
+         free, {keep_free} of them kept free, {reserved} needed by other uploads"
     )]
     NoRoom {
         /// The file.
         name: String,
         /// Its size in bytes.
         size: u64,
+        /// Bytes that it takes on the disk.
+        cost: u64,
         /// What it may have.
         room: u64,
         /// What the file system has free for the server's user.

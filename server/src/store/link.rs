@@ -23,6 +23,7 @@ impl Store {
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let failed = |op| move |errno| StoreError::new(op, name, errno);
+        let _room = self.admit(name, target.as_bytes().len() as u64)?;
         let (staging, staged) = self.staging.at(self.staging.place());
         let staged = staged.as_bytes();
         disk::make_link(staging, staged, target.as_bytes()).map_err(failed(MAKE_LINK))?;

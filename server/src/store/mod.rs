@@ -87,7 +87,7 @@ pub(crate) struct Store {
     durable: bool,
     /// Names this boot of the machine.
     boot: String,
-    space: space::Space,
+    space: Arc<space::Space>,
     mtimes: mtimes::Mtimes,
     /// Of directories that are being listed.
     ahead: ahead::Ahead,
@@ -123,8 +123,10 @@ impl Store {
             path: root.path().to_owned(),
             source,
         })?;
+        let root = Arc::new(root);
         let store = Self {
-            root: Arc::new(root),
+            space: Arc::new(space::Space::new(&root, keep_free)),
+            root,
             staging: recovered.staging,
             partials: recovered.partials,
             trees: recovered.trees,
@@ -137,7 +139,6 @@ impl Store {
             boot: recovered.boot,
             mtimes: mtimes::Mtimes::new(lock),
             ahead: ahead::Ahead::default(),
-            space: space::Space::new(keep_free),
             umask,
             _lock: recovered.lock,
         };
@@ -156,7 +157,7 @@ impl Store {
 
     /// A cache of parent directories, to be kept for moments only (see [`Parents`]).
     pub(crate) fn parents(&self) -> Parents {
-        Parents::new(&self.root, self.implied_mode())
+        Parents::new(&self.root, self.implied_mode(), &self.space)
     }
 
     /// Names this boot of the machine in names of ours.

@@ -64,6 +64,7 @@ impl Store {
             Err(Errno::NOENT) => return Ok(()),
             Err(errno) => return Err(StoreError::new("look at", name, errno)),
         }
+        let _room = self.admit(name, 0)?;
         let (staging, staged) = self.staging.at(self.staging.place());
         let staged = staged.as_bytes();
         // A directory that its owner can't write to can't be moved.

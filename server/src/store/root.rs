@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use super::disk;
 use super::error::{OpenError, StoreError};
 use super::inherit::{Giver, HandsDown};
+use super::space::Space;
 
 /// Flags for a handle on a directory; `O_PATH` would not do, since it can't be synced. No
 /// `O_NOFOLLOW`: with it a link at the end would be ENOTDIR, as a file is, and not ELOOP.
@@ -130,6 +131,8 @@ pub(crate) struct Parents {
     root: Arc<Root>,
     /// Mode of parents that nobody sent.
     implied: Mode,
+    /// They take room.
+    space: Arc<Space>,
     recent: RefCell<Vec<Recent>>,
     /// By directory: what it hands down to new entries, or would if it were there.
     givers: RefCell<Vec<KnownGiver>>,
@@ -147,10 +150,11 @@ impl Parents {
     /// Handles kept at once: the depth of a usual tree.
     const KEPT: usize = 8;
 
-    pub(super) fn new(root: &Arc<Root>, implied: Mode) -> Self {
+    pub(super) fn new(root: &Arc<Root>, implied: Mode, space: &Arc<Space>) -> Self {
         let recent = RefCell::new(Vec::with_capacity(Self::KEPT));
         let givers = RefCell::default();
-        Self { root: Arc::clone(root), implied, recent, givers, swaps: Cell::new(0) }
+        let (root, space) = (Arc::clone(root), Arc::clone(space));
+        Self { root, implied, space, recent, givers, swaps: Cell::new(0) }
     }
 
     /// Forgets all handles if versions of directories have changed places since.
@@ -224,6 +228,7 @@ impl Parents {
             };
             let start = at.checked_sub(1).map_or(0, |at| ends[at] + 1);
             let last = &name[start..end];
+            let _room = self.space.reserve(&String::from_utf8_lossy(&name[..end]), 0)?;
             match disk::make_directory(&directory, last, self.implied) {
                 // Whoever needs a directory first makes it.
                 Ok(()) | Err(Errno::EXIST) => {}

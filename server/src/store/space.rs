@@ -1,44 +1,130 @@
-//! Room: whether a file can fit, before its first byte is sent.
+//! Room: whether an entry can fit, before its first byte is sent, and that so much stays free as `--keep-free` says.
+//!
+//! What counts is what an entry takes on the disk: a file whole blocks, and every entry one block more for its inode
+//! and its name. An entry that is admitted has its room *reserved* until its bytes are written, whichever
+//! connection it comes over, so that looks at the file system by others do not find that room free.
+//!
+//! A look at the file system gives a *budget*, half of what is available then. While that lasts, nobody looks again:
+//! an entry costs no system call. Near the bound there is a look for each.
+//!
+//! Not counted: what the file system itself needs beyond that (its journal, blocks of an index), and the growth of
+//! directories when the committer publishes what was written before; a queue of it makes some 100 blocks.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use haul_protocol::Name;
 
 use super::Store;
 use super::error::StoreError;
+use super::root::Root;
 use crate::sync::{Mutex, Rank};
 
-/// How long a look at the file system counts, other processes write as well.
+/// How long a look at the file system counts: other processes write as well.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// The size of a block if the file system does not tell a sound one.
+const USUAL_BLOCK: u64 = 4096;
+
+/// The largest block that is believed.
+const MAX_BLOCK: u64 = 1 << 20;
 
 /// What is free, and what is promised.
 #[derive(Debug)]
 pub(super) struct Space {
+    root: Arc<Root>,
     keep_free: u64,
-    /// Bytes that open uploads have announced and not yet sent.
+    /// Bytes of entries that are admitted and not written yet.
     reserved: AtomicU64,
     seen: Mutex<Option<Seen>>,
 }
 
+/// A look at the file system.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     at: Instant,
-    free: u64,
-    /// Bytes that were let in since.
+    block: u64,
+    /// What was neither used, nor to be kept free, nor reserved.
+    available: u64,
+    /// Bytes of entries that were admitted since.
     spent: u64,
 }
 
 impl Space {
-    pub(super) fn new(keep_free: u64) -> Self {
-        Self { keep_free, reserved: AtomicU64::new(0), seen: Mutex::new(Rank::Space, None) }
+    pub(super) fn new(root: &Arc<Root>, keep_free: u64) -> Self {
+        let root = Arc::clone(root);
+        Self { root, keep_free, reserved: AtomicU64::new(0), seen: Mutex::new(Rank::Space, None) }
+    }
+
+    /// Admits an entry of `size` bytes, or refuses it: less is available than it takes.
+    pub(super) fn reserve(
+        self: &Arc<Self>,
+        name: &dyn fmt::Display,
+        size: u64,
+    ) -> Result<Reserved, StoreError> {
+        let mut seen = self.seen.lock();
+        if let Some(seen) = &mut *seen
+            && seen.at.elapsed() < FRESH
+        {
+            let cost = cost(size, seen.block);
+            if seen.spent.saturating_add(cost) <= seen.available / 2 {
+                seen.spent += cost;
+                return Ok(self.reserved(cost));
+            }
+        }
+        // Before the look: bytes that are written meanwhile count in both, rather than in none.
+        let reserved = self.reserved.load(Ordering::Acquire);
+        let (free, block) = self.look();
+        let available = free.saturating_sub(self.keep_free).saturating_sub(reserved);
+        let cost = cost(size, block);
+        let spent = if cost <= available { cost } else { 0 };
+        *seen = Some(Seen { at: Instant::now(), block, available, spent });
+        if cost > available {
+            return Err(StoreError::NoRoom {
+                name: name.to_string(),
+                size,
+                cost,
+                room: available,
+                free,
+                keep_free: self.keep_free,
+                reserved,
+            });
+        }
+        Ok(self.reserved(cost))
+    }
+
+    fn reserved(self: &Arc<Self>, cost: u64) -> Reserved {
+        self.reserved.fetch_add(cost, Ordering::AcqRel);
+        Reserved { space: Arc::clone(self), bytes: AtomicU64::new(cost) }
+    }
+
+    /// Bytes that are free for the server's user, and the size of a block.
+    fn look(&self) -> (u64, u64) {
+        match rustix::fs::fstatvfs(&*self.root) {
+            Ok(stat) => {
+                let sound = (1..=MAX_BLOCK).contains(&stat.f_frsize);
+                let block = if sound { stat.f_frsize } else { USUAL_BLOCK };
+                (stat.f_bavail.saturating_mul(stat.f_frsize), block)
+            }
+            // A file system that can't say: the write will.
+            Err(_) => (u64::MAX, USUAL_BLOCK),
+        }
     }
 }
 
-/// Room that an upload has announced; given back as it is used, and what is left when dropped.
+/// What an entry takes: its bytes in whole blocks; one block for inode and name; and of a large file, one part in
+/// two thousand for its extents and for the journal of its parts.
+fn cost(size: u64, block: u64) -> u64 {
+    let bytes = size.saturating_add(size >> 11);
+    bytes.div_ceil(block).saturating_add(1).saturating_mul(block)
+}
+
+/// Room of an entry that is admitted; given back as it is used, and what is left when dropped.
 #[derive(Debug)]
 pub(crate) struct Reserved {
-    store: std::sync::Arc<Store>,
+    space: Arc<Space>,
     bytes: AtomicU64,
 }
 
@@ -49,60 +135,66 @@ impl Reserved {
             Some(left.saturating_sub(bytes))
         });
         let before = took.unwrap_or(0);
-        self.store.space.reserved.fetch_sub(before.min(bytes), Ordering::Relaxed);
+        self.space.reserved.fetch_sub(before.min(bytes), Ordering::AcqRel);
     }
 }
 
 impl Drop for Reserved {
     fn drop(&mut self) {
         let left = *self.bytes.get_mut();
-        self.store.space.reserved.fetch_sub(left, Ordering::Relaxed);
+        self.space.reserved.fetch_sub(left, Ordering::AcqRel);
     }
 }
 
 impl Store {
-    /// Refuses a file that can't fit: less is free than it needs, without the floor and without what
-    /// others have announced.
-    pub(crate) fn check_room(&self, name: &Name, size: u64) -> Result<(), StoreError> {
-        let space = &self.space;
-        let mut seen = space.seen.lock();
-        let reserved = space.reserved.load(Ordering::Relaxed);
-        let room = |free: u64| free.saturating_sub(space.keep_free).saturating_sub(reserved);
-        if let Some(seen) = &mut *seen
-            && seen.at.elapsed() < FRESH
-            // Far from the limit an old look is good enough.
-            && size <= room(seen.free.saturating_sub(seen.spent)) / 2
-        {
-            seen.spent += size;
-            return Ok(());
-        }
-        let free = match rustix::fs::fstatvfs(&self.root) {
-            Ok(stat) => stat.f_bavail.saturating_mul(stat.f_frsize),
-            // A file system that can't say: the write will.
-            Err(_) => u64::MAX,
-        };
-        *seen = Some(Seen { at: Instant::now(), free, spent: size });
-        if size > room(free) {
-            return Err(StoreError::NoRoom {
-                name: name.to_string(),
-                size,
-                room: room(free),
-                free,
-                keep_free: space.keep_free,
-                reserved,
-            });
-        }
-        Ok(())
+    /// Admits an entry of `size` bytes, of which none is written yet.
+    pub(crate) fn admit(&self, name: &Name, size: u64) -> Result<Reserved, StoreError> {
+        self.space.reserve(name, size)
     }
 
-    /// As [`check_room`](Self::check_room), and keeps the room for what is still to come.
-    pub(crate) fn reserve(
-        self: &std::sync::Arc<Self>,
-        name: &Name,
-        size: u64,
-    ) -> Result<Reserved, StoreError> {
-        self.check_room(name, size)?;
-        self.space.reserved.fetch_add(size, Ordering::Relaxed);
-        Ok(Reserved { store: std::sync::Arc::clone(self), bytes: AtomicU64::new(size) })
+    /// Admits the bytes of a large file that are missing, which may be none: its inode is there.
+    pub(crate) fn reserve(&self, name: &Name, missing: u64) -> Result<Reserved, StoreError> {
+        if missing == 0 {
+            return Ok(self.space.reserved(0));
+        }
+        self.space.reserve(name, missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entry_takes_whole_blocks_and_one_more() {
+        for (size, blocks) in [(0, 1), (1, 2), (4094, 2), (4096, 3), (40_000, 11), (4 << 20, 1026)]
+        {
+            assert_eq!(cost(size, 4096), blocks * 4096, "{size}");
+        }
+        assert_eq!(cost(u64::MAX, 4096), u64::MAX, "no overflow");
+        assert_eq!(cost(1, 512), 1024);
+    }
+
+    /// What is given back is available again; what others hold is not, however often somebody looks.
+    #[test]
+    fn reserved_room_is_nobody_elses_until_it_is_given_back() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let root = Root::open(directory.path(), rustix::fs::Mode::RWXU).unwrap();
+        let root = Arc::new(root);
+        let free = Space::new(&root, 0).look().0;
+        // Far less than other processes may write or free meanwhile is not the bound.
+        let space = Arc::new(Space::new(&root, free / 2));
+        let third = free / 6;
+        let mut held: Vec<Reserved> =
+            (0..2).map(|_| space.reserve(&"file", third).unwrap()).collect();
+        for _ in 0..10 {
+            let refused = space.reserve(&"file", free / 4);
+            assert!(matches!(refused, Err(StoreError::NoRoom { .. })), "{refused:?}");
+        }
+        held.pop();
+        held.push(space.reserve(&"file", free / 8).unwrap());
+        held[0].used(third);
+        drop(held);
+        assert_eq!(space.reserved.load(Ordering::Relaxed), 0);
     }
 }

@@ -188,6 +188,7 @@ impl Tree {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let from = rustix::fs::openat(tree, last, flags, Mode::empty()).map_err(failed("read"))?;
         let attributes = Attributes { mode: Some(stat.st_mode & 0o777), mtime: mtime(&stat) };
+        let _room = self.store.admit(name, stat.st_size.unsigned_abs())?;
         let staged = self.store.stage(parents, name, &attributes)?;
         let (mut offset, mut buffer) = (0, vec![0; COPIED]);
         loop {

@@ -100,6 +100,7 @@ impl Tree {
         if !mode.contains(Mode::RWXU) || self.directories.len() == MAX_DIRECTORIES {
             return false;
         }
+        let Ok(_room) = self.store.admit(name, 0) else { return false };
         let opened = if self.directories.is_empty() {
             let (staged, temporary) = self.store.staging.at(self.place);
             make_open(staged, temporary.as_bytes(), mode)
@@ -155,6 +156,9 @@ impl Tree {
     /// Takes a symbolic link.
     pub(super) fn link(&mut self, name: &Name, target: &LinkTarget, mtime: Option<Mtime>) -> bool {
         let Some(directory) = self.parent(name) else { return false };
+        let Ok(_room) = self.store.admit(name, target.as_bytes().len() as u64) else {
+            return false;
+        };
         let last = name.split().1;
         if disk::make_link(directory, last, target.as_bytes()).is_err() {
             return false;

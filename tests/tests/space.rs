@@ -1,0 +1,185 @@
+//! `--keep-free`: so much stays free, whatever is sent by how many at once.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use assert_cmd::Command as Assert;
+use haul_tests::binaries;
+use haul_tests::hauld::Hauld;
+use haul_tests::peer::{Peer, put};
+use predicates::prelude::*;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const KEPT: u64 = 4 << 20;
+
+/// A server whose root is a file system of 12 MiB in a mount namespace of its own.
+struct Small {
+    server: Hauld,
+}
+
+impl Small {
+    fn start(words: &[&str]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let root = directory.path().join("root");
+        fs::create_dir(&root).unwrap();
+        let mut command = Command::new("unshare");
+        let script =
+            "set -e; mount -t tmpfs -o size=12m,nr_inodes=0 tmpfs $ROOT; exec \"$HAULD\" \"$@\"";
+        command.args(["-rm", "sh", "-c", script, "sh"]);
+        command.env("ROOT", &root).env("HAULD", &binaries::get().hauld);
+        let words = [&["--keep-free", "4MiB"], words].concat();
+        Self { server: Hauld::start_in(directory, command, &words).unwrap() }
+    }
+
+    fn root(&self) -> PathBuf {
+        let root = self.server.root().display().to_string();
+        Path::new(&format!("/proc/{}/root{root}", self.server.pid())).to_owned()
+    }
+
+    /// Bytes that are free now.
+    fn free(&self) -> u64 {
+        let stat = rustix::fs::statvfs(self.root()).unwrap();
+        stat.f_bavail * stat.f_frsize
+    }
+
+    /// All that may be used is, and not more.
+    #[track_caller]
+    fn assert_kept(&self, what: &str) {
+        let free = self.free();
+        assert!(free >= KEPT, "{what}: only {free} bytes are free");
+        assert!(free < KEPT + (1 << 20), "{what}: {free} bytes are free, room is not used");
+    }
+
+    /// Files that are open and have no name yet.
+    fn under_way(&self) -> usize {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.server.pid())).unwrap().flatten();
+        let places = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+        places
+            .filter(|place| {
+                place.to_string_lossy().contains("/.haul/staged/")
+                    && place.to_string_lossy().ends_with("(deleted)")
+            })
+            .count()
+    }
+
+    fn peer(&self) -> Peer {
+        Peer::hello(self.server.address()).unwrap()
+    }
+}
+
+/// Asks for one entry after the other until one is refused for lack of room.
+fn fill(peer: &mut Peer, mut next: impl FnMut(u64) -> (Value, Vec<u8>)) -> u64 {
+    for id in 1.. {
+        assert!(id < 50_000, "it never ends");
+        let (header, body) = next(id);
+        let answer = peer.ask(&header, &body).unwrap();
+        if answer["ack"] == id {
+            continue;
+        }
+        assert_eq!(answer["code"], "no_space", "{answer}");
+        assert!(answer["message"].as_str().unwrap().contains("kept free"), "{answer}");
+        return id - 1;
+    }
+    0
+}
+
+#[test]
+fn files_of_one_byte_over_many_connections_leave_free_what_is_to_be_kept() {
+    for durability in ["group", "none"] {
+        let small = Small::start(&["--durability", durability]);
+        let stored = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (small, stored) = (&small, &stored);
+                scope.spawn(move || {
+                    let mut peer = small.peer();
+                    let count = fill(&mut peer, |id| {
+                        (put(id, &format!("d{thread}/{id}"), b"x"), b"x".to_vec())
+                    });
+                    stored.fetch_add(usize::try_from(count).unwrap(), Ordering::Relaxed);
+                });
+            }
+        });
+        small.assert_kept(durability);
+        assert!(stored.into_inner() > 1500);
+        // What takes no room still goes, and what gives room back makes room.
+        let mut peer = small.peer();
+        let mkdir = json!({"cmd": "mkdir", "id": 1, "filename": "d0"});
+        assert_eq!(peer.ask(&mkdir, b"").unwrap()["ack"], 1);
+        for id in 2..12 {
+            let remove = json!({"cmd": "remove", "id": id, "filename": format!("d0/{id}")});
+            assert_eq!(peer.ask(&remove, b"").unwrap()["ack"], id);
+        }
+        assert_eq!(peer.ask(&put(12, "new", b"x"), b"x").unwrap()["ack"], 12);
+        small.assert_kept(durability);
+    }
+}
+
+#[test]
+fn symlinks_and_files_of_a_block_and_a_byte_count_as_what_they_take() {
+    let small = Small::start(&["--durability", "none"]);
+    let target = "x".repeat(3000);
+    let links = fill(&mut small.peer(), |id| {
+        let name = format!("l/{id}");
+        (json!({"cmd": "symlink", "id": id, "filename": name, "target": target}), Vec::new())
+    });
+    assert!(links > 1500, "{links}");
+    small.assert_kept("symlinks");
+    let small = Small::start(&["--durability", "none"]);
+    let bytes = vec![7; 4097];
+    fill(&mut small.peer(), |id| (put(id, &format!("f/{id}"), &bytes), bytes.clone()));
+    small.assert_kept("files");
+}
+
+/// Staged trees and bundles, as a client sends them.
+#[test]
+fn tree_of_thousands_of_small_files_leaves_free_what_is_to_be_kept() {
+    for durability in ["group", "none"] {
+        let small = Small::start(&["--durability", durability]);
+        let source = TempDir::new().unwrap();
+        for directory in 0..40 {
+            let directory = source.path().join(directory.to_string());
+            fs::create_dir(&directory).unwrap();
+            for file in 0..100 {
+                fs::write(directory.join(file.to_string()), "x").unwrap();
+            }
+        }
+        Assert::new(&binaries::get().haul)
+            .args(["put", "--connections", "4"])
+            .arg(source.path().join("."))
+            .arg(small.server.address())
+            .assert()
+            .code(1)
+            .stderr(predicate::str::contains("kept free"));
+        small.assert_kept(durability);
+    }
+}
+
+/// Bytes that others have announced and not sent yet are not free.
+#[test]
+fn files_under_way_on_other_connections_have_their_room() {
+    let small = Small::start(&["--durability", "none"]);
+    let body = vec![7; 3 << 20];
+    let mut waiting = Vec::new();
+    for index in 0..2 {
+        let mut peer = small.peer();
+        let header = put(1, &format!("large{index}"), &body);
+        let bytes = haul_tests::peer::frame(&header, &body);
+        let (sent, rest) = bytes.split_at(200_000);
+        std::io::Write::write_all(&mut peer.stream, sent).unwrap();
+        waiting.push((peer, rest.to_vec()));
+    }
+    haul_tests::eventually("both are under way", || small.under_way() == 2);
+    fill(&mut small.peer(), |id| (put(id, &format!("s/{id}"), b"x"), b"x".to_vec()));
+    for (mut peer, rest) in waiting {
+        std::io::Write::write_all(&mut peer.stream, &rest).unwrap();
+        assert_eq!(peer.receive().unwrap().0["ack"], 1);
+    }
+    let free = small.free();
+    assert!(free >= KEPT, "only {free} bytes are free");
+}
