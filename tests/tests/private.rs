@@ -20,7 +20,8 @@ fn mode(path: &Path, mode: u32) {
 
 /// Starts a server that must not start, and returns what it says.
 fn refused(mut hauld: Assert, root: &Path) -> String {
-    hauld.args(["--listen", "127.0.0.1:0", "--root"]).arg(root);
+    // One that starts all the same would serve for ever.
+    hauld.args(["--listen", "127.0.0.1:0", "--root"]).arg(root).timeout(haul_tests::DEADLINE);
     let output = hauld.assert().code(2).stdout("").get_output().clone();
     String::from_utf8(output.stderr).unwrap()
 }

@@ -111,11 +111,15 @@ impl Store {
     ) -> Result<Option<Adopted>, StoreError> {
         let last = name.split().1;
         let to = next.of(name)?;
-        let mut linked = disk::second_name(from, last, &to);
+        let rights = &self.rights;
+        let link = || disk::second_name(from, last, &to);
+        let mut linked = rights.in_directory(&to, link);
         if linked == Err(Errno::EXIST) {
             // An interrupted run has left something else there; nobody sees it.
-            disk::unlink(&to, last).map_err(|errno| StoreError::new("replace", name, errno))?;
-            linked = disk::second_name(from, last, &to);
+            rights
+                .in_directory(&to, || disk::unlink(&to, last))
+                .map_err(|errno| StoreError::new("replace", name, errno))?;
+            linked = rights.in_directory(&to, link);
         }
         match linked {
             Ok(()) => Ok(Some(Adopted::Yes)),

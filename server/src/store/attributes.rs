@@ -48,14 +48,14 @@ impl Store {
             Ok(opened) => {
                 // Perhaps it is another by now.
                 can_be_set(name, is_file, &rustix::fs::fstat(&opened).map_err(failed)?)?;
-                let result = by_handle(&opened, attributes);
+                let result = self.by_handle(&opened, attributes);
                 touched.attributes(name.as_bytes(), &opened.into());
                 result
             }
             Err(Errno::ACCESS) => {
                 // What may not be opened for reading can't be synced alone.
                 touched.everything();
-                by_magic_link(&target, attributes)
+                self.by_magic_link(&target, attributes)
             }
             Err(errno) => Err(errno),
         }
@@ -77,39 +77,44 @@ fn can_be_set(name: &Name, is_file: bool, stat: &Stat) -> Result<(), StoreError>
     Err(StoreError::Conflict { name: name.to_string(), found })
 }
 
-fn by_handle(target: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
-    if let Some(mode) = new_mode(target, attributes)? {
-        disk::set_mode(target, mode)?;
+impl Store {
+    fn by_handle(&self, target: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
+        self.set_mode_of(target, attributes, |mode| disk::set_mode(target, mode))?;
+        match attributes.mtime {
+            Some(mtime) => disk::set_times(target, &times(mtime)),
+            None => Ok(()),
+        }
     }
-    match attributes.mtime {
-        Some(mtime) => disk::set_times(target, &times(mtime)),
-        None => Ok(()),
-    }
-}
 
-/// The mode to be set; `None` if none was sent, or it is there: whoever sets the mode of a directory of a group
-/// that he is not in takes its setgid away (chmod(2)).
-///
-/// Setuid, setgid and sticky of a directory that is there stay: no client sets them, and what the server's
-/// people set stays. A file loses them, as if it had been sent.
-fn new_mode(target: &OwnedFd, attributes: &Attributes) -> Result<Option<Mode>, Errno> {
-    let Some(mode) = kept(attributes.mode) else { return Ok(None) };
-    let has = rustix::fs::fstat(target)?.st_mode;
-    let is_dir = FileType::from_raw_mode(has) == FileType::Directory;
-    let mode = mode | Mode::from_raw_mode(if is_dir { has & 0o7000 } else { 0 });
-    Ok((mode != Mode::from_raw_mode(has & 0o7777)).then_some(mode))
-}
-
-/// For what is our own and we may not read (mode 0300, say): chmod(2) takes no `O_PATH`
-/// handle, but follows its link in /proc, which leads to nothing else.
-fn by_magic_link(target: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
-    use rustix::fd::AsRawFd;
-    let link = format!("/proc/self/fd/{}", target.as_raw_fd());
-    if let Some(mode) = new_mode(target, attributes)? {
-        disk::set_mode_by_path_handle(target, mode)?;
+    /// For what is our own and we may not read (mode 0300, say): chmod(2) takes no `O_PATH`
+    /// handle, but follows its link in /proc, which leads to nothing else.
+    fn by_magic_link(&self, target: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
+        use rustix::fd::AsRawFd;
+        self.set_mode_of(target, attributes, |mode| disk::set_mode_by_path_handle(target, mode))?;
+        let link = format!("/proc/self/fd/{}", target.as_raw_fd());
+        match attributes.mtime {
+            Some(mtime) => rustix::fs::utimensat(CWD, &link, &times(mtime), AtFlags::empty()),
+            None => Ok(()),
+        }
     }
-    match attributes.mtime {
-        Some(mtime) => rustix::fs::utimensat(CWD, &link, &times(mtime), AtFlags::empty()),
-        None => Ok(()),
+
+    /// Sets the mode if one was sent, and it is not there: whoever sets the mode of a directory of a group that he
+    /// is not in takes its setgid away (chmod(2)).
+    ///
+    /// Setuid, setgid and sticky of a directory that is there stay: no client sets them, and what the server's
+    /// people set stays. A file loses them, as if it had been sent.
+    fn set_mode_of(
+        &self,
+        target: &OwnedFd,
+        attributes: &Attributes,
+        set: impl Fn(Mode) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let Some(mode) = kept(attributes.mode) else { return Ok(()) };
+        let found = FileType::from_raw_mode(rustix::fs::fstat(target)?.st_mode);
+        let special = match found {
+            FileType::Directory => Mode::SUID | Mode::SGID | Mode::SVTX,
+            _ => Mode::empty(),
+        };
+        self.rights.set_mode(target, |has| mode | (has & special), set)
     }
 }

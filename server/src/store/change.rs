@@ -227,7 +227,9 @@ impl Store {
         let parent = parents.of(name)?;
         let room = self.admit(name, 0);
         if room.is_ok() {
-            match disk::make_directory(&parent, last, self.directory_mode(mode)) {
+            let mode = self.directory_mode(mode);
+            let make = || disk::make_directory(&parent, last, mode);
+            match self.rights.in_directory(&parent, make) {
                 Ok(()) => {
                     touched.directory(above, &parent);
                     return Ok(());
@@ -236,7 +238,8 @@ impl Store {
                 Err(errno) => return Err(StoreError::new("make directory", name, errno)),
             }
         }
-        let stat = match rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW) {
+        let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
+        let stat = match self.rights.stat(look) {
             // One that is there takes no room.
             Err(Errno::NOENT) if let Err(error) = room => return Err(error),
             stat => stat.map_err(|errno| StoreError::new("look at", name, errno))?,

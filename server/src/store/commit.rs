@@ -73,7 +73,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (above, last) = name.split();
         let parent = parents.of(name)?;
-        match disk::link(&file, &parent, last) {
+        match self.rights.in_directory(&parent, || disk::link(&file, &parent, last)) {
             Ok(()) => {
                 touched.directory(above, &parent);
                 return Ok(());
@@ -107,7 +107,8 @@ impl Store {
         let mut fresh = false;
         loop {
             let parent = parents.of(name)?;
-            match disk::rename(&from, staged, &parent, last) {
+            let rename = || disk::rename(&from, staged, &parent, last);
+            match self.rights.in_directory(&parent, rename) {
                 Ok(()) => {
                     touched.directory(above, &parent);
                     return Ok(());

@@ -110,7 +110,8 @@ impl Store {
     ) -> Result<(OwnedFd, Option<Place>), Errno> {
         let mode = self.wanted_mode(attributes.mode, *given);
         if self.staging.unnamed {
-            if let Ok(file) = disk::create_unnamed(parent, mode) {
+            let make = || disk::create_unnamed(parent, mode);
+            if let Ok(file) = self.rights.in_directory(parent, make) {
                 return Ok((file, None));
             }
             let file = disk::create_unnamed(self.staging.directory(self.staging.place()), mode)?;
@@ -120,7 +121,7 @@ impl Store {
         let place = self.staging.place();
         let (directory, staged) = self.staging.at(place);
         let flags = OFlags::WRONLY | OFlags::EXCL;
-        let file = match made_in(parent, mode, directory, staged.as_bytes()) {
+        let file = match self.made_in(parent, mode, directory, staged.as_bytes()) {
             Some(file) => file,
             None => {
                 let file = disk::create(directory, staged.as_bytes(), flags, mode)?;
@@ -129,6 +130,23 @@ impl Store {
             }
         };
         Ok((file, Some(place)))
+    }
+
+    /// Makes a file in a directory, without a name there, and gives it a name in a directory of ours. `None` if the
+    /// file system can't do that, or nobody may write to the directory.
+    pub(super) fn made_in(
+        &self,
+        parent: &OwnedFd,
+        mode: Mode,
+        ours: impl AsFd,
+        name: &[u8],
+    ) -> Option<OwnedFd> {
+        let make = || disk::create_unnamed(parent, mode);
+        let file = self.rights.in_directory(parent, make).ok()?;
+        disk::link(&file, &ours, name)
+            .or_else(|_| disk::link_by_descriptor(&file, &ours, name))
+            .is_ok()
+            .then_some(file)
     }
 
     /// Gives a file of ours, that nobody sees yet, what a directory hands down. Returns whether the file has changed.
@@ -178,21 +196,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// Makes a file in a directory, without a name there, and gives it a name in a directory of ours. `None` if the
-/// file system can't do that, or nobody may write to the directory.
-pub(super) fn made_in(
-    parent: &OwnedFd,
-    mode: Mode,
-    ours: impl AsFd,
-    name: &[u8],
-) -> Option<OwnedFd> {
-    let file = disk::create_unnamed(parent, mode).ok()?;
-    disk::link(&file, &ours, name)
-        .or_else(|_| disk::link_by_descriptor(&file, &ours, name))
-        .is_ok()
-        .then_some(file)
 }
 
 /// Takes from a directory of ours the group that the root has handed down to it: nothing in it is to have that.

@@ -83,7 +83,8 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let (above, last) = name.split();
         let parent = parents.of(name)?;
-        match disk::make_link(&parent, last, target.as_bytes()) {
+        let make = || disk::make_link(&parent, last, target.as_bytes());
+        match self.rights.in_directory(&parent, make) {
             Ok(()) => {}
             Err(_) => {
                 if let Some((_, HandsDown { group: Some(group), .. })) = parents.giver(name) {

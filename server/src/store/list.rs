@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::Store;
 use super::ahead::{Names, Sorting, Stamp};
 use super::error::StoreError;
+use super::rights::Rights;
 use super::root::Parents;
 
 /// Entries that are looked at between two looks at the clock.
@@ -138,7 +139,7 @@ impl Listing {
             self.after = last.into();
             // A path may be too long to be said; and the server's own directory has no name.
             if let Ok(name) = name
-                && let Some(Found { kind, mode, mtime }) = look(&handle, &name)?
+                && let Some(Found { kind, mode, mtime }) = look(&store.rights, &handle, &name)?
             {
                 self.any = true;
                 if each(&Entry { name, kind, mode, mtime }) == Enough::Yes {
@@ -166,7 +167,7 @@ impl Store {
             }
             Err(errno) => return Err(StoreError::new("look at", &wanted.name, errno)),
         };
-        let Some(found) = look(&parent, &wanted.name)? else {
+        let Some(found) = look(&self.rights, &parent, &wanted.name)? else {
             return Ok(Verdict::Missing);
         };
         Ok(match (&found.kind, &wanted.kind) {
@@ -212,10 +213,11 @@ struct Found {
 }
 
 /// What stands under the last component of `name`, or `None`.
-fn look(parent: &OwnedFd, name: &Name) -> Result<Option<Found>, StoreError> {
+fn look(rights: &Rights, parent: &OwnedFd, name: &Name) -> Result<Option<Found>, StoreError> {
     let last = name.split().1;
     let failed = |errno| StoreError::new("look at", name, errno);
-    let stat = match rustix::fs::statat(parent, last, AtFlags::SYMLINK_NOFOLLOW) {
+    let stat = rights.stat(|| rustix::fs::statat(parent, last, AtFlags::SYMLINK_NOFOLLOW));
+    let stat = match stat {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(failed(errno)),

@@ -27,6 +27,7 @@ mod reading;
 mod recover;
 mod remove;
 mod resume;
+mod rights;
 mod root;
 mod space;
 mod staged;
@@ -88,6 +89,8 @@ pub(crate) struct Store {
     /// Names this boot of the machine.
     boot: String,
     space: Arc<space::Space>,
+    /// Directories that are opened up just now.
+    rights: Arc<rights::Rights>,
     mtimes: mtimes::Mtimes,
     /// Of directories that are being listed.
     ahead: ahead::Ahead,
@@ -126,6 +129,7 @@ impl Store {
         let root = Arc::new(root);
         let store = Self {
             space: Arc::new(space::Space::new(&root, keep_free)),
+            rights: Arc::default(),
             root,
             staging: recovered.staging,
             partials: recovered.partials,
@@ -157,7 +161,7 @@ impl Store {
 
     /// A cache of parent directories, to be kept for moments only (see [`Parents`]).
     pub(crate) fn parents(&self) -> Parents {
-        Parents::new(&self.root, self.implied_mode(), &self.space)
+        Parents::new(&self.root, self.making())
     }
 
     /// Names this boot of the machine in names of ours.
@@ -165,9 +169,13 @@ impl Store {
         self.boot.chars().filter(|c| *c != '-').take(12).collect()
     }
 
-    /// The mode of directories that nobody sent.
-    fn implied_mode(&self) -> Mode {
-        Mode::from_raw_mode(0o777) - self.umask
+    /// How directories are made that nobody sent.
+    fn making(&self) -> root::Making {
+        root::Making {
+            mode: Mode::from_raw_mode(0o777) - self.umask,
+            space: Arc::clone(&self.space),
+            rights: Arc::clone(&self.rights),
+        }
     }
 
     /// Whether a name may be changed now: not while the next version of a directory above it is under way.

@@ -25,14 +25,14 @@ impl Store {
             Err(StoreError::NotFound { .. } | StoreError::Conflict { .. }) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let removed = match disk::unlink(&parent, last) {
+        let removed = self.rights.in_directory(&parent, || match disk::unlink(&parent, last) {
             // A handle that is kept may be this directory's.
             Err(Errno::ISDIR) => {
                 parents.clear();
                 disk::remove_directory(&parent, last)
             }
             removed => removed,
-        };
+        });
         match removed {
             // Also if it is gone already: perhaps by somebody who did not wait for the disk.
             Ok(()) | Err(Errno::NOENT) => {
@@ -75,7 +75,8 @@ impl Store {
                 .and_then(|made| self.give_directory(&made, (&from, given), name)),
             None => Ok(()),
         };
-        match given.and_then(|()| disk::exchange(staging, staged, &parent, last)) {
+        let exchange = || disk::exchange(staging, staged, &parent, last);
+        match given.and_then(|()| self.rights.in_directory(&parent, exchange)) {
             Ok(()) => {
                 // What has come there meanwhile may be a directory; the next start removes it.
                 if let Err(errno) = disk::unlink(staging, staged) {

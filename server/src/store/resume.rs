@@ -10,7 +10,6 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::error::StoreError;
-use super::inherit::made_in;
 use super::journal::{self, Committing, HeldPart, Record};
 use super::partial::{Key, Partial, journal_name};
 use super::root::Parents;
@@ -77,9 +76,9 @@ impl Store {
         let private = Mode::RUSR | Mode::WUSR;
         let open = |file: &str| disk::create(&self.partials, file.as_bytes(), flags, private);
         let journal = open(&journal_name(key.id())).map_err(failed("stage"))?;
-        let made = parents
-            .giver(name)
-            .and_then(|(parent, _)| made_in(&parent, private, &self.partials, key.id().as_bytes()));
+        let made = parents.giver(name).and_then(|(parent, _)| {
+            self.made_in(&parent, private, &self.partials, key.id().as_bytes())
+        });
         let data = made.map_or_else(|| open(key.id()), Ok).map_err(failed("stage"))?;
         let partial = Partial::new(self, key.id(), data, journal, (0, 0));
         partial.append(name, &Record::Begin(key.begin.clone()))?;

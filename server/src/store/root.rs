@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use super::disk;
 use super::error::{OpenError, StoreError};
 use super::inherit::{Giver, HandsDown};
+use super::rights::Rights;
 use super::space::Space;
 
 /// Flags for a handle on a directory; `O_PATH` would not do, since it can't be synced. No
@@ -129,15 +130,21 @@ impl AsFd for Root {
 #[derive(Debug)]
 pub(crate) struct Parents {
     root: Arc<Root>,
-    /// Mode of parents that nobody sent.
-    implied: Mode,
-    /// They take room.
-    space: Arc<Space>,
+    /// For parents that nobody sent.
+    making: Making,
     recent: RefCell<Vec<Recent>>,
     /// By directory: what it hands down to new entries, or would if it were there.
     givers: RefCell<Vec<KnownGiver>>,
     /// How often versions had changed places when these handles were got.
     swaps: Cell<u64>,
+}
+
+/// How directories are made that nobody sent.
+#[derive(Debug)]
+pub(super) struct Making {
+    pub(super) mode: Mode,
+    pub(super) space: Arc<Space>,
+    pub(super) rights: Arc<Rights>,
 }
 
 /// A directory by name, and its handle.
@@ -150,11 +157,10 @@ impl Parents {
     /// Handles kept at once: the depth of a usual tree.
     const KEPT: usize = 8;
 
-    pub(super) fn new(root: &Arc<Root>, implied: Mode, space: &Arc<Space>) -> Self {
+    pub(super) fn new(root: &Arc<Root>, making: Making) -> Self {
         let recent = RefCell::new(Vec::with_capacity(Self::KEPT));
         let givers = RefCell::default();
-        let (root, space) = (Arc::clone(root), Arc::clone(space));
-        Self { root, implied, space, recent, givers, swaps: Cell::new(0) }
+        Self { root: Arc::clone(root), making, recent, givers, swaps: Cell::new(0) }
     }
 
     /// Forgets all handles if versions of directories have changed places since.
@@ -228,8 +234,9 @@ impl Parents {
             };
             let start = at.checked_sub(1).map_or(0, |at| ends[at] + 1);
             let last = &name[start..end];
-            let _room = self.space.reserve(&String::from_utf8_lossy(&name[..end]), 0)?;
-            match disk::make_directory(&directory, last, self.implied) {
+            let Making { mode, space, rights } = &self.making;
+            let _room = space.reserve(&String::from_utf8_lossy(&name[..end]), 0)?;
+            match rights.in_directory(&directory, || disk::make_directory(&directory, last, *mode)) {
                 // Whoever needs a directory first makes it.
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(failed("make directory")(errno)),

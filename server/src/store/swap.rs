@@ -133,15 +133,22 @@ impl Store {
         if let Some(mtime) = attributes.mtime {
             disk::set_times(&tree, &times(mtime)).map_err(failed("set mtime of"))?;
         }
-        let swapped = match disk::exchange(home, from.as_bytes(), &parent, last) {
+        let rights = &self.rights;
+        let exchange = || {
+            rights.in_directory(&parent, || disk::exchange(home, from.as_bytes(), &parent, last))
+        };
+        let swapped = match exchange() {
             // What is moved leaves nothing behind that tells of it, so that is noted before; it counts only when
             // the tree is not there any more.
             Err(Errno::NOENT) => note()
                 .and_then(|()| if self.durable { disk::sync_directory(home) } else { Ok(()) })
-                .and_then(|()| disk::rename_new(home, from.as_bytes(), &parent, last)),
-            Err(errno @ (Errno::ACCESS | Errno::PERM)) => opened_up(&parent, last, errno, || {
-                disk::exchange(home, from.as_bytes(), &parent, last)
-            }),
+                .and_then(|()| {
+                    let rename = || disk::rename_new(home, from.as_bytes(), &parent, last);
+                    rights.in_directory(&parent, rename)
+                }),
+            Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
+                self.opened_up(&parent, last, errno, exchange)
+            }
             swapped => swapped,
         };
         swapped.map_err(failed("publish"))?;
@@ -174,21 +181,18 @@ fn mode_of(tree: &OwnedFd) -> Result<Mode, Errno> {
     Ok(Mode::from_raw_mode(rustix::fs::fstat(tree)?.st_mode & 0o7777))
 }
 
-/// Does something for which a directory has to be writable for its owner; then it is as before.
-fn opened_up(
-    parent: &OwnedFd,
-    last: &[u8],
-    refused: Errno,
-    then: impl FnOnce() -> Result<(), Errno>,
-) -> Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(parent, last, flags, Mode::empty())?;
-    let mode = Mode::from_raw_mode(rustix::fs::fstat(&directory)?.st_mode & 0o7777);
-    if mode.contains(Mode::RWXU) {
-        return Err(refused);
+impl Store {
+    /// Does something for which a directory has to be writable for its owner; then it is as before.
+    fn opened_up(
+        &self,
+        parent: &OwnedFd,
+        last: &[u8],
+        refused: Errno,
+        then: impl FnOnce() -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat(parent, last, flags, Mode::empty())?;
+        let opened = self.rights.open_up(&directory)?;
+        if opened.is_some() { then() } else { Err(refused) }
     }
-    disk::set_mode(&directory, mode | Mode::RWXU)?;
-    let result = then();
-    disk::set_mode(&directory, mode)?;
-    result
 }

@@ -189,13 +189,13 @@ impl Version {
 
     /// Directories of the tree.
     pub(crate) fn parents(&self) -> Parents {
-        Parents::new(&self.root, self.store.implied_mode(), &self.store.space)
+        Parents::new(&self.root, self.store.making())
     }
 
     /// Directories of the present version, if there is one.
     pub(crate) fn present(&self) -> Option<Parents> {
         let present = self.present.as_ref()?;
-        Some(Parents::new(present, self.store.implied_mode(), &self.store.space))
+        Some(Parents::new(present, self.store.making()))
     }
 
     /// What keeps the large files of this tree apart from others of the same name.

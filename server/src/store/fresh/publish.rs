@@ -124,7 +124,10 @@ impl Tree {
         let (above, last) = name.split();
         let (staged, temporary) = self.store.staging.at(self.place);
         let parent = parents.of(name)?;
-        disk::rename_new(staged, temporary.as_bytes(), &parent, last)
+        let rename = || disk::rename_new(staged, temporary.as_bytes(), &parent, last);
+        let rights = &self.store.rights;
+        rights
+            .in_directory(&parent, rename)
             .map_err(|errno| StoreError::new("publish", name, errno))?;
         touched.directory(above, &parent);
         Ok(())
@@ -136,9 +139,10 @@ impl Tree {
         let (Some(staged), Ok(parent)) = (self.parent(name), parents.of(name)) else {
             return false;
         };
-        let moved = !self.spoiled
-            && !gives_to_children(&parent)
-            && disk::rename_new(staged, last, &parent, last).is_ok();
+        let moved = !self.spoiled && !gives_to_children(&parent) && {
+            let rename = || disk::rename_new(staged, last, &parent, last);
+            self.store.rights.in_directory(&parent, rename).is_ok()
+        };
         if moved {
             touched.directory(above, &parent);
         }

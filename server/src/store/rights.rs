@@ -1,0 +1,268 @@
+//! Entries of directories that their own owner may not write to (mode 0555, as in Go's module cache).
+//!
+//! The owner may change the mode, so the mode keeps nobody from anything that the server does for a client; a client that makes
+//! such a directory means that people should not edit it. If the server's user owns a directory and the kernel
+//! refuses a change in it, the server gives itself the right to write there for the moment of that change.
+//!
+//! Several workers may do so at once: the first one opens the directory up, the last one gives it the mode that
+//! it had, or that a `setattr` has set meanwhile. After a crash in between the directory is writable for its owner, until
+//! the client sets its mode again (a `check` says that it differs).
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{FileType, Gid, Mode, Stat};
+use rustix::io::Errno;
+
+use super::disk;
+
+/// What an owner needs to change the entries of a directory.
+const NEEDED: Mode = Mode::WUSR.union(Mode::XUSR);
+
+/// Directories that are opened up just now.
+#[derive(Debug, Default)]
+pub(super) struct Rights {
+    open: Mutex<HashMap<Inode, Opened>>,
+    /// How often a directory was closed again.
+    closed: AtomicU64,
+}
+
+/// Device and inode number; a handle is held as long as it is in the table.
+type Inode = (u64, u64);
+
+#[derive(Debug)]
+struct Opened {
+    /// By so many at once.
+    by: usize,
+    /// The mode that it gets afterwards.
+    after: Mode,
+    /// The mode that it has meanwhile.
+    meanwhile: Mode,
+}
+
+/// A directory that is opened up until this is dropped.
+#[derive(Debug)]
+pub(super) struct OpenedUp<'a> {
+    rights: &'a Rights,
+    directory: &'a OwnedFd,
+    inode: Inode,
+}
+
+impl Rights {
+    fn table(&self) -> MutexGuard<'_, HashMap<Inode, Opened>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes an entry of a directory; if that is refused because the owner may not write there, once more with
+    /// that right.
+    pub(super) fn in_directory<T>(
+        &self,
+        directory: &OwnedFd,
+        change: impl Fn() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        match change() {
+            Err(Errno::ACCESS) => {}
+            done => return done,
+        }
+        match self.open_up(directory)? {
+            Some(_opened) => change(),
+            None => Err(Errno::ACCESS),
+        }
+    }
+
+    /// `None` if that would change nothing, or the directory is not the server's own.
+    pub(super) fn open_up<'a>(
+        &'a self,
+        directory: &'a OwnedFd,
+    ) -> Result<Option<OpenedUp<'a>>, Errno> {
+        let mut table = self.table();
+        let stat = rustix::fs::fstat(directory)?;
+        let inode = (stat.st_dev, stat.st_ino);
+        match table.entry(inode) {
+            Entry::Occupied(mut opened) => opened.get_mut().by += 1,
+            Entry::Vacant(free) => {
+                let after = mode(&stat);
+                let is_own = stat.st_uid == rustix::process::geteuid().as_raw();
+                if !is_own || after.contains(NEEDED) || loses_setgid(&stat) {
+                    return Ok(None);
+                }
+                let meanwhile = after | NEEDED;
+                disk::set_mode(directory, meanwhile)?;
+                free.insert(Opened { by: 1, after, meanwhile });
+            }
+        }
+        drop(table);
+        Ok(Some(OpenedUp { rights: self, directory, inode }))
+    }
+
+    /// Looks at an entry: a directory has the mode that it has when nobody has opened it up.
+    pub(super) fn stat(&self, stat: impl Fn() -> Result<Stat, Errno>) -> Result<Stat, Errno> {
+        let before = self.closed.load(Ordering::Acquire);
+        let found = stat()?;
+        if FileType::from_raw_mode(found.st_mode) != FileType::Directory {
+            return Ok(found);
+        }
+        let table = self.table();
+        let seen = |mut found: Stat| {
+            if let Some(opened) = table.get(&(found.st_dev, found.st_ino)) {
+                found.st_mode = found.st_mode & !0o7777 | opened.after.as_raw_mode();
+            }
+            found
+        };
+        if self.closed.load(Ordering::Acquire) == before {
+            return Ok(seen(found));
+        }
+        // It may have been closed since that look. While the table is locked nobody opens or closes one.
+        stat().map(seen)
+    }
+
+    /// Sets the mode of a file or directory to what `wanted` makes of the one that it has, also while it is opened up.
+    pub(super) fn set_mode(
+        &self,
+        target: &OwnedFd,
+        wanted: impl Fn(Mode) -> Mode,
+        set: impl Fn(Mode) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let mut table = self.table();
+        let stat = rustix::fs::fstat(target)?;
+        let has = mode(&stat);
+        let Some(opened) = table.get_mut(&(stat.st_dev, stat.st_ino)) else {
+            let wanted = wanted(has);
+            return if wanted == has { Ok(()) } else { set(wanted) };
+        };
+        let after = wanted(opened.after);
+        set(after | NEEDED)?;
+        (opened.after, opened.meanwhile) = (after, after | NEEDED);
+        Ok(())
+    }
+}
+
+impl Drop for OpenedUp<'_> {
+    fn drop(&mut self) {
+        let mut table = self.rights.table();
+        let Some(opened) = table.get_mut(&self.inode) else { return };
+        opened.by -= 1;
+        if opened.by > 0 {
+            return;
+        }
+        let Some(Opened { after, meanwhile, .. }) = table.remove(&self.inode) else { return };
+        // Whoever on the server has set another mode meanwhile knows better.
+        let closed = rustix::fs::fstat(self.directory).and_then(|stat| {
+            if mode(&stat) == meanwhile && after != meanwhile {
+                disk::set_mode(self.directory, after)
+            } else {
+                Ok(())
+            }
+        });
+        // After that, and with the table locked: a look that began before is taken again.
+        self.rights.closed.fetch_add(1, Ordering::AcqRel);
+        if let Err(errno) = closed {
+            tracing::error!(%errno, mode = after.as_raw_mode(), "a directory stays writable for its owner");
+        }
+    }
+}
+
+fn mode(stat: &Stat) -> Mode {
+    Mode::from_raw_mode(stat.st_mode & 0o7777)
+}
+
+/// Whoever sets the mode of a directory of a group that he is not in takes its setgid away (chmod(2)).
+fn loses_setgid(stat: &Stat) -> bool {
+    let group = Gid::from_raw(stat.st_gid);
+    let is_in = group == rustix::process::getegid()
+        || rustix::process::getgroups().is_ok_and(|groups| groups.contains(&group));
+    mode(stat).contains(Mode::SGID) && !is_in
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::path::Path;
+
+    use rustix::fs::{CWD, OFlags};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn closed() -> (TempDir, OwnedFd) {
+        let place = TempDir::new().unwrap();
+        fs::set_permissions(place.path(), PermissionsExt::from_mode(0o555)).unwrap();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let handle = rustix::fs::openat(CWD, place.path(), flags, Mode::empty()).unwrap();
+        (place, handle)
+    }
+
+    fn mode_of(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn last_of_several_gives_the_mode_back() {
+        let (place, handle) = closed();
+        let rights = Rights::default();
+        let first = rights.open_up(&handle).unwrap().unwrap();
+        let second = rights.open_up(&handle).unwrap().unwrap();
+        assert_eq!(mode_of(place.path()), 0o755);
+        drop(first);
+        assert_eq!(mode_of(place.path()), 0o755);
+        drop(second);
+        assert_eq!(mode_of(place.path()), 0o555);
+        assert!(rights.table().is_empty());
+    }
+
+    #[test]
+    fn mode_that_is_set_meanwhile_is_the_one_that_stays() {
+        for (wanted, meanwhile) in [(0o500, 0o700), (0o755, 0o755), (0o555, 0o755), (0o050, 0o350)]
+        {
+            let (place, handle) = closed();
+            let rights = Rights::default();
+            let opened = rights.open_up(&handle).unwrap().unwrap();
+            rights
+                .set_mode(
+                    &handle,
+                    |has| {
+                        assert_eq!(has, Mode::from_raw_mode(0o555), "what nobody set is seen");
+                        Mode::from_raw_mode(wanted)
+                    },
+                    |mode| disk::set_mode(&handle, mode),
+                )
+                .unwrap();
+            assert_eq!(mode_of(place.path()), meanwhile);
+            drop(opened);
+            assert_eq!(mode_of(place.path()), wanted);
+        }
+    }
+
+    #[test]
+    fn many_at_once_never_leave_another_mode() {
+        let (place, handle) = closed();
+        let rights = Rights::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        let opened = rights.open_up(&handle).unwrap();
+                        assert_eq!(mode_of(place.path()), 0o755);
+                        drop(opened);
+                    }
+                });
+            }
+        });
+        assert_eq!(mode_of(place.path()), 0o555);
+    }
+
+    /// It may be gone by then.
+    #[test]
+    fn directory_that_is_removed_meanwhile_is_no_matter() {
+        let (place, handle) = closed();
+        let rights = Rights::default();
+        let opened = rights.open_up(&handle).unwrap().unwrap();
+        fs::remove_dir(place.path()).unwrap();
+        drop(opened);
+        assert!(rights.table().is_empty());
+    }
+}

@@ -1,0 +1,198 @@
+//! Directories that their owner may not write to (0555, as in Go's module cache), for a server without privileges.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command as Assert;
+use haul_tests::hauld::Hauld;
+use haul_tests::peer::{Peer, put};
+use haul_tests::user::User;
+use haul_tests::{eventually, tree};
+use serde_json::json;
+
+struct Setup {
+    user: User,
+    server: Hauld,
+}
+
+impl Setup {
+    fn start(durability: &str) -> Self {
+        let user = User::new().unwrap();
+        let (root, log) = (user.path().join("root"), user.path().join("log"));
+        fs::create_dir(&root).unwrap();
+        user.own(&root).unwrap();
+        let words = ["--durability", durability];
+        let server = Hauld::start_at(&root, &log, user.command("hauld"), &words).unwrap();
+        Self { user, server }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.server.root().join(name)
+    }
+
+    fn haul(&self, verb: &str, words: &[&str], target: &str) -> Assert {
+        let mut command = self.user.command("haul");
+        command.arg(verb).args(words).arg(self.user.path().join("source/."));
+        command.arg(format!("{}/{target}", self.server.address()));
+        Assert::from_std(command)
+    }
+
+    /// Lets its owner remove everything in the end.
+    fn open(&self, directory: &Path) {
+        for entry in walkdir::WalkDir::new(directory).contents_first(false) {
+            let entry = entry.unwrap();
+            if entry.file_type().is_dir() {
+                mode(entry.path(), 0o755);
+            }
+        }
+    }
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn mode_of(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o7777
+}
+
+/// A source with directories of 0555 in one another, as the user's.
+fn source(user: &User, text: &str) -> PathBuf {
+    let source = user.path().join("source");
+    fs::create_dir_all(source.join("mod@v1/inner/deep")).unwrap();
+    for name in ["mod@v1/a", "mod@v1/inner/b", "mod@v1/inner/deep/c", "kept"] {
+        fs::write(source.join(name), text).unwrap();
+    }
+    symlink("a", source.join("mod@v1/link")).unwrap();
+    let source = user.own_all(source).unwrap();
+    for name in ["mod@v1/inner/deep", "mod@v1/inner", "mod@v1"] {
+        mode(&source.join(name), 0o555);
+    }
+    source
+}
+
+#[test]
+fn sync_removes_what_is_in_read_only_directories_that_it_has_made() {
+    for durability in ["group", "none"] {
+        let setup = Setup::start(durability);
+        let source = source(&setup.user, "text");
+        setup.haul("sync", &["--delete"], "x").assert().success();
+        tree::compare(&source.join("mod@v1"), &setup.at("x/mod@v1")).unwrap();
+        // One file in the middle; what is above it stays as it is.
+        mode(&source.join("mod@v1/inner"), 0o755);
+        fs::remove_file(source.join("mod@v1/inner/b")).unwrap();
+        mode(&source.join("mod@v1/inner"), 0o555);
+        setup.haul("sync", &["--delete"], "x").assert().success();
+        tree::compare(&source.join("mod@v1"), &setup.at("x/mod@v1")).unwrap();
+        setup.open(&source);
+        fs::remove_dir_all(source.join("mod@v1")).unwrap();
+        setup.haul("sync", &["--delete"], "x").assert().success();
+        assert!(!setup.at("x/mod@v1").exists(), "{durability}");
+        assert!(setup.at("x/kept").exists());
+    }
+}
+
+#[test]
+fn every_change_in_a_read_only_directory_leaves_it_read_only() {
+    for durability in ["group", "none"] {
+        let setup = Setup::start(durability);
+        let closed = setup.at("closed");
+        fs::create_dir_all(closed.join("empty")).unwrap();
+        for name in ["old", "replaced", "gone", "becomes a directory"] {
+            fs::write(closed.join(name), "old").unwrap();
+        }
+        setup.user.own_all(closed.clone()).unwrap();
+        mode(&closed, 0o555);
+        let mut peer = Peer::hello(setup.server.address()).unwrap();
+        let mut changes = vec![
+            (put(0, "closed/new", b"x"), &b"x"[..]),
+            (put(0, "closed/replaced", b"x"), b"x"),
+            (put(0, "closed/made/on/the/way", b"x"), b"x"),
+            (json!({"cmd": "symlink", "filename": "closed/symlink", "target": "x"}), b""),
+            (json!({"cmd": "symlink", "filename": "closed/old", "target": "x"}), b""),
+            (json!({"cmd": "mkdir", "filename": "closed/directory", "mode": 0o555}), b""),
+            (put(0, "closed/directory/in it", b"x"), b"x"),
+            (
+                json!({"cmd": "mkdir", "filename": "closed/becomes a directory", "replace": true}),
+                b"",
+            ),
+            (json!({"cmd": "remove", "filename": "closed/gone"}), b""),
+            (json!({"cmd": "remove", "filename": "closed/empty"}), b""),
+        ];
+        for (id, (header, body)) in (1..).zip(&mut changes) {
+            header["id"] = json!(id);
+            let answer = peer.ask(header, body).unwrap();
+            assert_eq!(answer["ack"], id, "{durability}: {header}: {answer}");
+            assert_eq!(mode_of(&closed), 0o555, "{durability}: {header}");
+        }
+        assert_eq!(fs::read(closed.join("replaced")).unwrap(), b"x");
+        assert_eq!(fs::read(closed.join("made/on/the/way")).unwrap(), b"x");
+        assert_eq!(fs::read(closed.join("directory/in it")).unwrap(), b"x");
+        assert_eq!(mode_of(&closed.join("directory")), 0o555);
+        assert!(closed.join("becomes a directory").is_dir());
+        assert!(!closed.join("gone").exists() && !closed.join("empty").exists());
+        assert!(setup.server.staged().unwrap().is_empty());
+    }
+}
+
+/// Workers open the directory up at once, and a client sets its mode meanwhile.
+#[test]
+fn many_changes_at_once_leave_the_mode_that_was_set_last() {
+    let setup = Setup::start("none");
+    let closed = setup.at("closed");
+    fs::create_dir(&closed).unwrap();
+    setup.user.own(&closed).unwrap();
+    mode(&closed, 0o555);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let setup = &setup;
+            scope.spawn(move || {
+                let mut peer = Peer::hello(setup.server.address()).unwrap();
+                for id in 1..300 {
+                    let name = format!("closed/{thread}-{}", id % 20);
+                    assert_eq!(peer.ask(&put(id, &name, b"x"), b"x").unwrap()["ack"], id);
+                }
+            });
+        }
+        let mut peer = Peer::hello(setup.server.address()).unwrap();
+        for id in 1..100 {
+            let mode = if id % 2 == 0 { 0o555 } else { 0o500 };
+            let setattr = json!({"cmd": "setattr", "id": id, "filename": "closed", "mode": mode});
+            assert_eq!(peer.ask(&setattr, b"").unwrap()["ack"], id);
+            let body =
+                format!("{}\n", json!({"kind": "directory", "filename": "closed", "mode": mode}));
+            let mut other = Peer::hello(setup.server.address()).unwrap();
+            other
+                .send(&json!({"cmd": "check", "id": 1, "length": body.len()}), body.as_bytes())
+                .unwrap();
+            assert_eq!(other.receive().unwrap().1, b"=", "{id}: nobody sees it opened up");
+        }
+    });
+    assert_eq!(mode_of(&closed), 0o500);
+    mode(&closed, 0o755);
+}
+
+/// Versions with such directories are put together, go on, are swapped and thrown away.
+#[test]
+fn versions_with_read_only_directories_are_published_and_thrown_away() {
+    for durability in ["group", "none"] {
+        let setup = Setup::start(durability);
+        let source = source(&setup.user, "version 1");
+        for version in 2..5 {
+            setup.haul("publish", &["--quiet"], "site").assert().success();
+            tree::compare(&source, &setup.at("site")).unwrap();
+            setup.open(&source);
+            fs::write(source.join("mod@v1/inner/b"), format!("version {version}")).unwrap();
+            for name in ["mod@v1/inner/deep", "mod@v1/inner", "mod@v1", ""] {
+                mode(&source.join(name), 0o555);
+            }
+        }
+        eventually("the trash is emptied", || {
+            fs::read_dir(setup.at(".haul/trash")).unwrap().next().is_none()
+        });
+        setup.open(&source);
+    }
+}
