@@ -48,6 +48,8 @@ pub(crate) enum Rank {
     Guard,
     /// For waiting until changes are over.
     GuardOver,
+    /// Directories that are opened up for their own owner.
+    Rights,
     /// Names that were sorted for a list.
     Lists,
     /// What is free on the disk.

@@ -186,7 +186,7 @@ impl Uploads {
             }
         };
         let hasher = geometry.hasher(claim.index).ok_or_else(superseded)?;
-        Ok(Some(PartWriter::new(upload, *token, claim, hasher, offset)))
+        PartWriter::new(upload, *token, claim, hasher, offset, len).map(Some)
     }
 
     /// Discards an upload.

@@ -11,6 +11,10 @@ use crate::sync::{Mutex, MutexGuard, Rank, RwLock, WriteGuard};
 use crate::upload::{Claim, Upload, superseded};
 use crate::uploads::{taken_over, unknown};
 
+/// Bytes for which an upload has room before any byte of it has come: the few that open files and send nothing must not
+/// keep the disk from all others.
+const ADVANCE: u64 = 4 << 20;
+
 /// One large file: its state, and the partial that its parts are written to.
 #[derive(Debug)]
 pub(crate) struct OpenUpload {
@@ -26,7 +30,10 @@ pub(crate) struct OpenUpload {
     turn: Mutex<()>,
     /// The file stood there already, whole, when it was opened.
     pub(crate) published: Option<Published>,
+    /// Room for what comes next: a bounded advance, and as much again as has come.
     reserved: Reserved,
+    /// Missing bytes for which no room is reserved.
+    unreserved: AtomicU64,
     /// Becomes true when its disk fails.
     spoiled: Option<Arc<AtomicBool>>,
     begun: Instant,
@@ -54,6 +61,8 @@ impl OpenUpload {
             Ok(partial) => (Some(partial), None),
             Err(published) => (None, Some(published)),
         };
+        let unreserved = reserved.left().saturating_sub(ADVANCE);
+        reserved.used(unreserved);
         let spoiled = partial.as_ref().map(Partial::closed);
         Self {
             key: key.to_owned(),
@@ -64,6 +73,7 @@ impl OpenUpload {
             turn: Mutex::new(Rank::WriteTurn, ()),
             published,
             reserved,
+            unreserved: AtomicU64::new(unreserved),
             spoiled,
             begun: Instant::now(),
             active: AtomicU64::new(0),
@@ -94,13 +104,37 @@ impl OpenUpload {
         self.begun.elapsed().saturating_sub(active)
     }
 
+    /// Room for a part that begins.
+    fn ensure_room(&self, len: u64) -> Result<(), Refusal> {
+        if self.reserved.left() < len {
+            self.reserved.grow(&self.name, len)?;
+            let _ = self.take_unreserved(len);
+        }
+        Ok(())
+    }
+
+    /// Room for the parts that come next, if there is some.
+    fn reserve_ahead(&self, bytes: u64) {
+        let more = self.take_unreserved(bytes);
+        if more > 0 && self.reserved.grow(&self.name, more).is_err() {
+            // The next part is refused, unless there is room by then.
+            self.unreserved.fetch_add(more, Ordering::AcqRel);
+        }
+    }
+
+    fn take_unreserved(&self, bytes: u64) -> u64 {
+        let take = |left: u64| Some(left.saturating_sub(bytes));
+        let before = self.unreserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, take);
+        before.unwrap_or(0).min(bytes)
+    }
+
     fn touch(&self) {
         let since = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.active.store(since, Ordering::Relaxed);
     }
 
-    /// Whoever has opened it with this token has it alone: the claims of older writers end, and the ones that are in the middle of
-    /// a write are waited for.
+    /// Whoever has opened it with this token has it alone: the claims of older writers end, and those in the middle of a
+    /// write are waited for.
     pub(crate) fn cancel_writers(&self, token: Token) {
         self.touch();
         let mut state = self.state();
@@ -130,14 +164,19 @@ pub(crate) struct PartWriter {
 }
 
 impl PartWriter {
+    /// # Errors
+    /// If there is no room for the part.
     pub(crate) fn new(
         upload: Arc<OpenUpload>,
         token: Token,
         claim: Claim,
         hasher: PartHasher,
         offset: u64,
-    ) -> Self {
-        Self { upload, token, claim, hasher, offset, finished: false }
+        len: u64,
+    ) -> Result<Self, Refusal> {
+        let writer = Self { upload, token, claim, hasher, offset, finished: false };
+        writer.upload.ensure_room(len)?;
+        Ok(writer)
     }
 
     /// Where in the file the next byte goes.
@@ -187,6 +226,7 @@ impl PartWriter {
         drop(state);
         partial.start_writeback(&written);
         upload.reserved.used(len);
+        upload.reserve_ahead(2 * len);
         Ok(flush)
     }
 

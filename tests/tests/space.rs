@@ -183,3 +183,18 @@ fn files_under_way_on_other_connections_have_their_room() {
     let free = small.free();
     assert!(free >= KEPT, "only {free} bytes are free");
 }
+
+/// Few peers that open large files and send nothing must not keep the disk from all others.
+#[test]
+fn open_without_a_byte_keeps_no_more_than_an_advance_from_others() {
+    let small = Small::start(&["--durability", "none"]);
+    let mut idle = small.peer();
+    let open = json!({
+        "cmd": "open", "id": 1, "filename": "idle", "filesize": 7 << 20, "fingerprint": "f",
+    });
+    assert!(idle.ask(&open, b"").unwrap()["code"].is_null());
+    let bytes = vec![1; 3 << 20];
+    let answer = small.peer().ask(&put(1, "other", &bytes), &bytes).unwrap();
+    assert_eq!(answer["ack"], 1, "{answer}");
+    assert!(small.free() >= KEPT);
+}

@@ -11,19 +11,19 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Gid, Mode, Stat};
 use rustix::io::Errno;
 
 use super::disk;
+use crate::sync::{Mutex, MutexGuard, Rank};
 
 /// What an owner needs to change the entries of a directory.
 const NEEDED: Mode = Mode::WUSR.union(Mode::XUSR);
 
 /// Directories that are opened up just now.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rights {
     open: Mutex<HashMap<Inode, Opened>>,
     /// How often a directory was closed again.
@@ -51,9 +51,15 @@ pub(super) struct OpenedUp<'a> {
     inode: Inode,
 }
 
+impl Default for Rights {
+    fn default() -> Self {
+        Self { open: Mutex::new(Rank::Rights, HashMap::new()), closed: AtomicU64::new(0) }
+    }
+}
+
 impl Rights {
     fn table(&self) -> MutexGuard<'_, HashMap<Inode, Opened>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 
     /// Changes an entry of a directory; if that is refused because the owner may not write there, once more with

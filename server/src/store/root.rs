@@ -236,7 +236,8 @@ impl Parents {
             let last = &name[start..end];
             let Making { mode, space, rights } = &self.making;
             let _room = space.reserve(&String::from_utf8_lossy(&name[..end]), 0)?;
-            match rights.in_directory(&directory, || disk::make_directory(&directory, last, *mode)) {
+            match rights.in_directory(&directory, || disk::make_directory(&directory, last, *mode))
+            {
                 // Whoever needs a directory first makes it.
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(failed("make directory")(errno)),

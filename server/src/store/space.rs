@@ -11,8 +11,8 @@
 //! directories when the committer publishes what was written before; a queue of it makes some 100 blocks.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use haul_protocol::Name;
@@ -136,6 +136,18 @@ impl Reserved {
         });
         let before = took.unwrap_or(0);
         self.space.reserved.fetch_sub(before.min(bytes), Ordering::AcqRel);
+    }
+
+    /// Bytes for which there is still room.
+    pub(crate) fn left(&self) -> u64 {
+        self.bytes.load(Ordering::Acquire)
+    }
+
+    /// Takes room for more bytes.
+    pub(crate) fn grow(&self, name: &Name, bytes: u64) -> Result<(), StoreError> {
+        let mut more = self.space.reserve(name, bytes)?;
+        self.bytes.fetch_add(std::mem::take(more.bytes.get_mut()), Ordering::AcqRel);
+        Ok(())
     }
 }
 
