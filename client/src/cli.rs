@@ -156,9 +156,15 @@ pub struct SyncOptions {
     #[arg(long, value_name = "N", requires = "delete")]
     pub max_delete: Option<u64>,
 
-    /// With --delete: remove even if something could not be read or sent.
+    /// With --delete: remove even if single entries below SRC could not be read or sent. If SRC itself can't be
+    /// read, is gone, or is not the directory that it was, nothing is removed in any case.
     #[arg(long, requires = "delete")]
     pub force_delete: bool,
+
+    /// With --delete: remove everything at the destination if SRC has nothing in it, or nothing that the rules
+    /// leave. Without it an empty SRC removes nothing, and that is a failure.
+    #[arg(long, requires = "delete")]
+    pub delete_all: bool,
 
     /// What of the source is meant.
     #[command(flatten)]
@@ -189,8 +195,8 @@ pub struct Publish {
     pub destination: Destination,
 
     /// Let the version before the present one take its place again; once more brings the other one back.
-    #[arg(long, conflicts_with_all = ["source", "checksum", "dry_run", "receipt", "exclude", "include", "exclude_from",
-          "links"])]
+    #[arg(long, conflicts_with_all = ["source", "checksum", "delete_all", "dry_run", "receipt", "exclude", "include",
+          "exclude_from", "links"])]
     pub rollback: bool,
 
     /// What is published, and how.
@@ -205,6 +211,11 @@ pub struct PublishOptions {
     /// mtime.
     #[arg(long, short)]
     pub checksum: bool,
+
+    /// Publish an empty version if SRC has nothing in it, or nothing that the rules leave. Without it that is a
+    /// failure, and DEST stays as it is.
+    #[arg(long)]
+    pub delete_all: bool,
 
     /// Only tell what would be sent or missing in the next version and why; nothing is changed.
     #[arg(long, short = 'n')]

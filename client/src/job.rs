@@ -84,7 +84,9 @@ pub fn sync(
         let mut sync = sending(choice, send)?;
         sync.only_changed = true;
         sync.by_digest = options.checksum;
-        let delete = options.delete.then(|| Delete::new(options.force_delete, options.max_delete));
+        let delete = options
+            .delete
+            .then(|| Delete::new(options.force_delete, options.delete_all, options.max_delete));
         sync.delete = delete;
         let committed =
             Committed { receipt: receipt(send.receipt.as_deref())?, ..Committed::default() };
@@ -109,7 +111,7 @@ pub fn verify(
         let mut sync = sending(choice, &Send::default())?;
         (sync.only_changed, sync.by_digest, sync.dry_run, sync.verify) = (true, true, true, true);
         // What is extra is found as what would be removed.
-        sync.delete = choice.files_from.is_none().then(|| Delete::new(true, None));
+        sync.delete = choice.files_from.is_none().then(|| Delete::new(true, true, None));
         let committed = Committed::default();
         Ok(Job { plan, destination, classic: false, how, sync, committed, tell: *tell })
     };
@@ -145,13 +147,14 @@ pub fn publish(words: &Publish, interrupt: &Interrupt) -> anyhow::Result<u8> {
     if options.choice.files_from.is_some() {
         return Ok(wrong(&"--files-from names single files, and a version is a whole directory"));
     }
-    let PublishOptions { checksum, dry_run, receipt: file, choice, how, tell } = options;
+    let PublishOptions { checksum, delete_all, dry_run, receipt: file, choice, how, tell } =
+        options;
     let job = || {
         let send = Send { dry_run: *dry_run, ..Send::default() };
         let mut sync = sending(choice, &send)?;
         (sync.only_changed, sync.by_digest) = (true, *checksum);
         // In a tree that was left by an earlier run there may be more than is wanted, and nobody has seen it.
-        (sync.delete, sync.whole) = (Some(Delete::new(true, None)), true);
+        (sync.delete, sync.whole) = (Some(Delete::new(true, *delete_all, None)), true);
         // In a dry run the present version is looked at, as if it were to be synced.
         sync.publish = (!dry_run).then(|| name.clone());
         let target = dry_run.then(|| name.clone());

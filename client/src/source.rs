@@ -1,5 +1,6 @@
 //! Sources: reading files that don't hold still.
 
+pub mod anchor;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]

@@ -66,8 +66,10 @@ impl Links {
 /// Bounds of what is removed.
 #[derive(Debug)]
 pub struct Delete {
-    /// Even if something could not be read or sent.
+    /// Even if entries below the source could not be read or sent.
     pub force: bool,
+    /// Even everything, because the source has nothing in it.
+    pub all: bool,
     /// How many entries may be.
     pub max: Option<u64>,
     removed: AtomicU64,
@@ -76,8 +78,8 @@ pub struct Delete {
 impl Delete {
     /// Nothing has been removed yet.
     #[must_use]
-    pub fn new(force: bool, max: Option<u64>) -> Self {
-        Self { force, max, removed: AtomicU64::new(0) }
+    pub fn new(force: bool, all: bool, max: Option<u64>) -> Self {
+        Self { force, all, max, removed: AtomicU64::new(0) }
     }
 
     /// Takes the right to remove one more entry.

@@ -7,9 +7,10 @@
 mod end;
 mod listed;
 
+use std::cell::Cell;
 use std::fs::{FileType, Metadata};
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use haul_protocol::{Attributes, Name};
 use walkdir::{DirEntry, WalkDir};
@@ -17,6 +18,7 @@ use walkdir::{DirEntry, WalkDir};
 use crate::error::FileError;
 use crate::plan::{Plan, Root};
 use crate::progress::Progress;
+use crate::source::anchor::{Adrift, Anchor};
 use crate::source::{attributes, below, bytes, has_special_bits, identity};
 use crate::sync::{Links, Sync};
 use crate::work::{BATCH, Item, Kind, Stopped, Work};
@@ -36,36 +38,39 @@ const WRITABLE: u32 = 0o700;
 /// If the run was stopped.
 pub fn walk(plan: &Plan, work: &Work, progress: &Progress, sync: &Sync) -> Result<(), Stopped> {
     let walk = Walk { work, progress, sync, sizes: progress.wants_sizes() };
+    let anchor = |root: &Root| Arc::new(Anchor::new(&root.source, sync.delete.is_some()));
+    let anchors: Vec<_> = plan.roots.iter().map(anchor).collect();
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
         walk.named(root, &mut names)?;
+        walk.are_there(&anchors);
         work.close();
         return Ok(());
     }
     let mut room = REMEMBERED;
     let mut found = Vec::new();
-    let identities: Vec<_> = plan.roots.iter().map(identity_of).collect();
-    for root in &plan.roots {
-        found.push(walk.entries(root, &mut room)?);
+    for (root, anchor) in plan.roots.iter().zip(&anchors) {
+        found.push(walk.entries(root, anchor, &mut room)?);
     }
     progress.walk_ended();
     work.drain()?;
-    for (root, before) in plan.roots.iter().zip(&identities) {
-        // Whatever has vanished with it was skipped, which would look like success.
-        if before.is_some() && identity_of(root) != *before {
-            progress.failed(&root.source, &"gone or another since this began");
-        }
+    // Whatever has vanished with a source was skipped, which would look like success.
+    let is_there = walk.are_there(&anchors);
+    if !is_there && sync.delete.is_some() && !sync.whole && !sync.verify {
+        progress.note(&"haul: nothing is removed, because of what failed above");
     }
     if let Some(delete) = &sync.delete
+        && is_there
+        && !walk.is_empty_version(&anchors, delete)
         && (sync.publish.is_none() || sync.is_resumed())
     {
-        found = walk.remove(plan, &found, &identities, delete)?.unwrap_or(found);
+        found = walk.remove(plan, &found, &anchors, delete)?.unwrap_or(found);
     }
     for (root, found) in plan.roots.iter().zip(&found).filter(|_| !sync.verify) {
         walk.directories(root, found)?;
     }
     work.drain()?;
-    walk.publish(plan)?;
+    walk.publish(&anchors)?;
     work.close();
     Ok(())
 }
@@ -82,10 +87,14 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Puts every entry in, parents first.
-    fn entries(&self, root: &Root, room: &mut usize) -> Result<Found, Stopped> {
+    fn entries(&self, root: &Root, anchor: &Anchor, room: &mut usize) -> Result<Found, Stopped> {
+        if let Err(error @ Adrift::Removed) = anchor.check() {
+            anchor.tell(&error, self.progress);
+            return Ok(Some(Vec::new()));
+        }
         let mut found = Some(Vec::new());
         let mut batch = Vec::with_capacity(BATCH);
-        if let (true, Some(name)) = (root.contents, &root.target) {
+        if let (true, Some(name)) = (root.contents && anchor.is_directory(), &root.target) {
             // Made if it is missing, also for a source with nothing in it.
             let (path, name) = (root.source.clone(), name.clone());
             batch.push(Item::new(path, name, Kind::Directory(None)));
@@ -97,6 +106,7 @@ impl Walk<'_> {
         };
         let mut entries = self.walker(root).into_iter().filter_entry(kept);
         if root.contents && !self.enter(root, &root.source) {
+            anchor.unreadable();
             self.work.push(batch)?;
             return Ok(found);
         }
@@ -104,6 +114,11 @@ impl Walk<'_> {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
+                    // An error while the entries of the source itself are read has no path.
+                    let depth = error.depth();
+                    if depth == 0 || (depth == 1 && error.path().is_none()) {
+                        anchor.unreadable();
+                    }
                     unreadable(root, error, self.progress);
                     continue;
                 }
@@ -111,7 +126,12 @@ impl Walk<'_> {
             let Some(name) = name(root, entry.path(), self.progress) else {
                 continue;
             };
-            let metadata = || entry.metadata().map_err(std::io::Error::from);
+            let directory = Cell::new(None);
+            let metadata = || {
+                let metadata = entry.metadata()?;
+                directory.set(Some(identity(&metadata)));
+                Ok(metadata)
+            };
             let kind = match self.kind(entry.path(), entry.file_type(), metadata) {
                 Ok(Some(kind)) => kind,
                 Ok(None) => continue,
@@ -126,8 +146,17 @@ impl Walk<'_> {
             if ends || batch.len() >= MAX_BATCH {
                 self.work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
             }
+            if entry.depth() > 0 {
+                anchor.found_entry();
+            }
             if matches!(kind, Kind::Directory(_)) {
+                if let Some(identity) = directory.get() {
+                    anchor.found_directory(entry.path(), identity);
+                }
                 if !self.enter(root, entry.path()) {
+                    if entry.depth() == 0 {
+                        anchor.unreadable();
+                    }
                     entries.skip_current_dir();
                 }
                 found = found.filter(|_| *room > 0);
@@ -137,7 +166,8 @@ impl Walk<'_> {
                 }
             }
             let inside = entry.depth() > usize::from(root.contents);
-            batch.push(Item { inside, ..Item::new(entry.into_path(), name, kind) });
+            let named = entry.depth() == 0;
+            batch.push(Item { inside, named, ..Item::new(entry.into_path(), name, kind) });
         }
         self.work.push(batch)?;
         Ok(found)
@@ -256,11 +286,6 @@ impl Walk<'_> {
             Ok(None)
         }
     }
-}
-
-/// What tells a source from another one in its place.
-fn identity_of(root: &Root) -> Option<[i64; 2]> {
-    root.source.metadata().ok().as_ref().map(identity)
 }
 
 /// The target's name of a path. Failures are told and leave `None`.

@@ -128,13 +128,14 @@ fn delete_stops_at_its_bound() {
     for index in 0..20 {
         setting.write_there(&format!("gone {index}"), "x");
     }
+    setting.write("kept", "x");
     setting
         .command("sync", &["--delete", "--max-delete", "7"])
         .assert()
         .code(1)
         .stdout(predicate::str::contains("7 removed"))
         .stderr(predicate::str::contains("--max-delete").count(1));
-    assert_eq!(fs::read_dir(setting.target()).unwrap().count(), 13);
+    assert_eq!(fs::read_dir(setting.target()).unwrap().count(), 14);
 }
 
 #[test]
@@ -241,7 +242,12 @@ fn file_that_is_named_is_synced_alone() {
 #[test]
 fn wrong_words_are_told() {
     let setting = Setting::start();
-    for words in [&["--max-delete", "3"][..], &["--force-delete"], &["--exclude", "[z"]] {
+    for words in [
+        &["--max-delete", "3"][..],
+        &["--force-delete"],
+        &["--delete-all"],
+        &["--exclude", "[z"],
+    ] {
         setting.command("sync", words).assert().code(2).stderr(predicate::str::is_empty().not());
     }
     let none = setting.place.path().join("none");

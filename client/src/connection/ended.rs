@@ -19,7 +19,7 @@ impl Connection<'_> {
             Retry::Later(times, pause) if item.attempts <= times => work.add_delayed(item, pause),
             Retry::Last(times) if item.attempts <= times => work.add_last(item),
             _ => {
-                if error.is_vanished() {
+                if error.is_vanished() && !item.named {
                     progress.vanished(&item.path);
                 } else if !(error.is_conflict() && self.run.sync.comes_again()) {
                     progress.failed(&item.path, error);

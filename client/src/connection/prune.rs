@@ -9,7 +9,7 @@ use haul_protocol::{Attributes, Entry, EntryKind, Name, decode_entry};
 use super::Connection;
 use crate::doomed::Doomed;
 use crate::error::{ConnectionError, FileError, ProtocolError};
-use crate::source::{attributes, from_bytes, identity, link};
+use crate::source::{attributes, from_bytes, link};
 use crate::sync::{Links, Sync};
 use crate::work::{Item, Kind, Listing};
 
@@ -24,21 +24,25 @@ impl Connection<'_> {
         let Kind::List(listing) = &mut item.kind else {
             return Err(ProtocolError::Kind.into());
         };
-        let (mut found, mut next) = (Vec::new(), None);
+        let (mut found, mut next, mut refused) = (Vec::new(), None, false);
         let entries = entries(listing.name.as_ref(), listing.after.as_ref(), body)?;
         let last = entries.last().map(|entry| entry.name.clone());
-        if !self.is_same_source(listing) {
-            // A disk that was unplugged looks like a source that lacks everything.
-            self.run
-                .progress
-                .failed(&listing.root, &"gone or another since this began; nothing is removed");
+        let looked = entries.into_iter().map(|entry| {
+            let path = item.path.join(from_bytes(entry.name.split().1));
+            (self.is_lacking(listing, &path, &entry), path, entry)
+        });
+        let looked: Vec<_> = looked.collect();
+        // Only now: a disk that is unplugged while its entries are looked for seems to lack them.
+        if let Err(error) = listing.anchor.check_at(&item.path) {
+            listing.anchor.tell(&error, self.run.progress);
             self.list_over(&item, false);
             self.run.work.settle(1);
             return Ok(());
         }
-        for entry in entries {
-            let path = item.path.join(from_bytes(entry.name.split().1));
-            if self.is_lacking(listing, &path, &entry) {
+        for (is_lacking, path, entry) in looked {
+            if is_lacking && self.is_refused(listing) {
+                refused = true;
+            } else if is_lacking {
                 found.extend(self.doom(listing, path, entry));
             } else if self.run.sync.publish.is_some() && entry.kind == EntryKind::Directory {
                 // The walk may not have seen it: of a tree that nobody has seen everything is looked through.
@@ -51,6 +55,7 @@ impl Connection<'_> {
             return Err(ProtocolError::Kind.into());
         }
         listing.after = last;
+        let more = more && !refused;
         let over = listing.doomed.clone().filter(|_| !more);
         if more {
             next = Some(item);
@@ -67,16 +72,25 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Whether a source is still what it was when the run began.
-    fn is_same_source(&self, listing: &Listing) -> bool {
-        listing.identity == listing.root.metadata().ok().as_ref().map(identity)
+    /// Whether nothing may be removed because the source has nothing in it, which is told.
+    fn is_refused(&self, listing: &Listing) -> bool {
+        let all = self.run.sync.delete.as_ref().is_some_and(|delete| delete.all);
+        let refused = !all && listing.anchor.is_empty();
+        if refused {
+            listing.anchor.tell(
+                &"there is nothing in it to send, so --delete would remove everything at the destination; nothing is \
+                  removed, --delete-all does that",
+                self.run.progress,
+            );
+        }
+        refused
     }
 
     /// Whether the source has nothing that belongs under an entry's name.
     fn is_lacking(&self, listing: &Listing, path: &Path, entry: &Entry) -> bool {
         let is_dir = entry.kind == EntryKind::Directory;
         let sync = self.run.sync;
-        let excluded = || sync.filter.excludes(&listing.root, path, is_dir);
+        let excluded = || sync.filter.excludes(listing.anchor.path(), path, is_dir);
         let here = match sync.links.look(path) {
             // Below what is doomed nothing is looked for: it may be a file here.
             _ if listing.doomed.is_some() => None,
@@ -121,8 +135,7 @@ impl Connection<'_> {
         }
         let doomed = Doomed::new(entry.name.clone(), path.clone(), above);
         let listing = Listing {
-            root: listing.root.clone(),
-            identity: listing.identity,
+            anchor: Arc::clone(&listing.anchor),
             name: Some(entry.name.clone()),
             after: None,
             doomed: Some(doomed),

@@ -37,6 +37,25 @@ pub(super) fn names(metadata: &Metadata) -> u64 {
     metadata.nlink()
 }
 
+/// Keeps a directory open.
+pub(super) fn hold(path: &Path) -> io::Result<Option<File>> {
+    File::open(path).map(Some)
+}
+
+/// Whether a directory that is open has been removed. Its number of names tells that as well, but for some network
+/// file systems; the kernel reads no entries of such a directory on any.
+#[cfg(target_os = "linux")]
+pub(super) fn is_dead(directory: &File) -> bool {
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 1024];
+    let mut entries = rustix::fs::RawDir::new(directory, &mut buffer);
+    matches!(entries.next(), Some(Err(rustix::io::Errno::NOENT)))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_dead(_: &File) -> bool {
+    false
+}
+
 /// The local form of one component of a name.
 #[must_use]
 pub fn from_bytes(bytes: &[u8]) -> Cow<'_, OsStr> {

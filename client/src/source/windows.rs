@@ -32,6 +32,15 @@ pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::
     Ok(())
 }
 
+/// A directory can't be kept open here.
+pub(super) fn hold(_: &Path) -> io::Result<Option<File>> {
+    Ok(None)
+}
+
+pub(super) fn is_dead(_: &File) -> bool {
+    false
+}
+
 /// The local form of one component of a name.
 #[must_use]
 pub fn from_bytes(bytes: &[u8]) -> Cow<'_, OsStr> {

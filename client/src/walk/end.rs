@@ -1,26 +1,66 @@
 //! What comes when all entries have been sent: removing what the source lacks, and publishing.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use haul_protocol::Name;
 
 use super::{Found, REMEMBERED, Walk, name};
-use crate::error::FileError;
-use crate::plan::Plan;
+use crate::plan::{Plan, Root};
+use crate::source::anchor::Anchor;
 use crate::source::attributes;
 use crate::sync::Delete;
 use crate::work::{BATCH, Item, Kind, Listing, Stopped};
 
 impl Walk<'_> {
+    /// Whether every source is what it was when the run began; failures are told.
+    pub(super) fn are_there(&self, anchors: &[Arc<Anchor>]) -> bool {
+        let is_adrift = |anchor: &&Arc<Anchor>| {
+            let result = if anchor.is_directory() { anchor.check().map(drop) } else { Ok(()) };
+            result.map_err(|error| anchor.tell(&error, self.progress)).is_err()
+        };
+        anchors.iter().filter(is_adrift).count() == 0
+    }
+
+    /// Whether the next version would be empty and may not be, which is told.
+    pub(super) fn is_empty_version(&self, anchors: &[Arc<Anchor>], delete: &Delete) -> bool {
+        let is_empty = |anchor: &&Arc<Anchor>| anchor.is_empty();
+        if !self.sync.whole || delete.all {
+            return false;
+        }
+        let empty = anchors.iter().find(is_empty);
+        if let Some(anchor) = empty {
+            anchor.tell(
+                &"there is nothing in it to send, so the next version would be empty; --delete-all publishes it",
+                self.progress,
+            );
+        }
+        empty.is_some()
+    }
+
     /// Looks through every directory at the server that the source has too, for what the source lacks;
     /// then sends what a directory was in the way of, and returns what that walk has found.
     pub(super) fn remove(
         &self,
         plan: &Plan,
         found: &[Found],
-        identities: &[Option<[i64; 2]>],
+        anchors: &[Arc<Anchor>],
         delete: &Delete,
     ) -> Result<Option<Vec<Found>>, Stopped> {
+        let has_directory = |(root, found): (&Root, &Found)| {
+            root.contents || found.as_ref().is_none_or(|found| !found.is_empty())
+        };
+        let mut lists = plan.roots.iter().zip(found).zip(anchors);
+        let lists: Vec<_> = lists.by_ref().filter(|(pair, _)| has_directory(*pair)).collect();
+        for (_, anchor) in &lists {
+            if let Err(error) = anchor.check() {
+                anchor.tell(&error, self.progress);
+                return Ok(None);
+            }
+        }
+        if lists.is_empty() {
+            return Ok(None);
+        }
         let vanished = self.progress.counts().vanished;
         if self.sync.publish.is_none() && vanished > 0 && !delete.force {
             // They may have been moved, and be here under names that were not found.
@@ -41,12 +81,11 @@ impl Walk<'_> {
             return Ok(None);
         }
         self.progress.removing(true);
-        for ((root, found), identity) in plan.roots.iter().zip(found).zip(identities) {
+        for ((root, found), anchor) in lists {
             let mut batch = Vec::with_capacity(BATCH);
             let mut list = |path: PathBuf, name: Option<Name>| {
-                let (root, target) = (root.source.clone(), name.clone());
-                let identity = *identity;
-                let listing = Listing { root, identity, name: target, after: None, doomed: None };
+                let (anchor, target) = (Arc::clone(anchor), name.clone());
+                let listing = Listing { anchor, name: target, after: None, doomed: None };
                 // The server's root has no name; that of the item is for nobody then.
                 let Some(name) = name.or_else(|| Name::parse(b"root").ok()) else { return Ok(()) };
                 batch.push(Item::new(path, name, Kind::List(Box::new(listing))));
@@ -73,43 +112,40 @@ impl Walk<'_> {
             return Ok(None);
         }
         let (mut again, mut room) = (Vec::new(), REMEMBERED);
-        for root in &plan.roots {
-            again.push(self.entries(root, &mut room)?);
+        for (root, anchor) in plan.roots.iter().zip(anchors) {
+            again.push(self.entries(root, anchor, &mut room)?);
         }
         self.work.drain()?;
         Ok(Some(again))
     }
 
     /// Everything is in the next version: it is published, if nothing has failed.
-    pub(super) fn publish(&self, plan: &Plan) -> Result<(), Stopped> {
-        let (Some(name), Some(root)) = (&self.sync.publish, plan.roots.first()) else {
+    pub(super) fn publish(&self, anchors: &[Arc<Anchor>]) -> Result<(), Stopped> {
+        let (Some(name), Some(anchor)) = (&self.sync.publish, anchors.first()) else {
             return Ok(());
         };
         let counts = self.progress.counts();
         if counts.vanished > 0 {
             // It may be back by now, or here under another name.
             self.progress.failed(
-                &root.source,
+                anchor.path(),
                 &format_args!(
                     "{} of what was found is gone: no version, but a mixture",
                     counts.vanished
                 ),
             );
         }
-        if counts.failed + counts.vanished > 0 {
-            self.progress.message(&format_args!(
-                "haul: nothing is published, because of what failed above; {name} is as it was"
-            ));
-            return Ok(());
-        }
-        match root.source.metadata() {
-            Ok(metadata) => {
+        let is_there = anchor.check().map_err(|error| anchor.tell(&error, self.progress));
+        match is_there {
+            Ok(metadata) if counts.failed + counts.vanished == 0 => {
                 let kind = Kind::Publish(attributes(&metadata));
-                self.work.push(vec![Item::new(root.source.clone(), name.clone(), kind)])?;
+                self.work.push(vec![Item::new(anchor.path().to_owned(), name.clone(), kind)])?;
                 self.work.drain()
             }
-            Err(error) => {
-                self.progress.failed(&root.source, &FileError::local("look at")(error));
+            _ => {
+                self.progress.message(&format_args!(
+                    "haul: nothing is published, because of what failed above; {name} is as it was"
+                ));
                 Ok(())
             }
         }

@@ -8,6 +8,7 @@ use haul_protocol::{Attributes, Digest, Name, Token, Verdict};
 use crate::doomed::Doomed;
 use crate::error::FileError;
 use crate::large::{Earlier, Large};
+use crate::source::anchor::Anchor;
 
 /// One thing to make on the server.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Item {
     pub name: Name,
     /// What it is.
     pub kind: Kind,
+    /// It was named on the command line itself.
+    pub named: bool,
     /// The directory that it is in is sent as well, so its attributes are this run's to set.
     pub inside: bool,
     /// What the server has of it: `None` if it was not asked; `Some(None)` if it said something that is
@@ -49,6 +52,7 @@ impl Item {
             path,
             name,
             kind,
+            named: false,
             inside: false,
             verdict: None,
             stated: None,
@@ -122,9 +126,7 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub struct Listing {
     /// The source that it belongs to.
-    pub root: PathBuf,
-    /// What that was when the run began.
-    pub identity: Option<[i64; 2]>,
+    pub anchor: Arc<Anchor>,
     /// Its name there; `None` for the server's root.
     pub name: Option<Name>,
     /// The last name that was told.

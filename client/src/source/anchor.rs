@@ -1,0 +1,251 @@
+//! A source as it was when the run began. A source that is gone, or another one by now, is not an empty source.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use thiserror::Error;
+
+use super::{identity, platform};
+use crate::progress::Progress;
+
+/// Mount points that are remembered for one source: more than any sane tree has.
+const MOUNTS: usize = 4096;
+
+/// One source of a run.
+#[derive(Debug)]
+pub struct Anchor {
+    path: PathBuf,
+    began: Result<Began, io::Error>,
+    /// Kept open, so that no other directory gets its inode.
+    held: Option<File>,
+    /// What is mounted below it, as the walk has seen it.
+    mounts: Mutex<Vec<(PathBuf, [i64; 2])>>,
+    /// The walk has found an entry below it that is to be sent.
+    found: AtomicBool,
+    unreadable: AtomicBool,
+    told: AtomicBool,
+}
+
+/// What a source was when the run began.
+#[derive(Debug)]
+struct Began {
+    identity: [i64; 2],
+    is_dir: bool,
+}
+
+/// A source is not what it was.
+#[derive(Debug, Error)]
+pub enum Adrift {
+    /// A process may still be in a directory that has been removed; the directory looks empty then.
+    #[error("this directory has been removed, and nobody knows what it would hold now")]
+    Removed,
+    /// Another directory, or nothing, is at its path.
+    #[error("gone or another since this began")]
+    Another,
+    /// Something was mounted below it, and is not any more.
+    #[error("what is mounted at {path} is gone or another since this began", path = .0.display())]
+    Unmounted(PathBuf),
+    /// Its entries could not be read.
+    #[error("could not be read")]
+    Unreadable,
+    /// Nobody can say what it is.
+    #[error("could not look at: {0}")]
+    Unknown(io::Error),
+}
+
+impl Anchor {
+    /// The source at a path, now. `hold`: entries may be removed at the server because this source lacks them.
+    #[must_use]
+    pub fn new(path: &Path, hold: bool) -> Self {
+        let found = path.metadata();
+        let is_dir = found.as_ref().is_ok_and(Metadata::is_dir);
+        let held = if hold && is_dir { platform::hold(path) } else { Ok(None) };
+        let (began, held) = match (found, held) {
+            (Ok(found), Ok(held)) => (Ok(Began { identity: identity(&found), is_dir }), held),
+            (Err(error), _) | (_, Err(error)) => (Err(error), None),
+        };
+        Self {
+            path: path.to_owned(),
+            began,
+            held,
+            mounts: Mutex::default(),
+            found: AtomicBool::new(false),
+            unreadable: AtomicBool::new(false),
+            told: AtomicBool::new(false),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it was a directory when the run began.
+    #[must_use]
+    pub fn is_directory(&self) -> bool {
+        self.began.as_ref().is_ok_and(|began| began.is_dir)
+    }
+
+    /// Whether it is what it was, with all that was mounted below it.
+    ///
+    /// # Errors
+    /// If it is not, or nobody can say.
+    pub fn check(&self) -> Result<Metadata, Adrift> {
+        if self.held.as_ref().is_some_and(platform::is_dead) {
+            return Err(Adrift::Removed);
+        }
+        self.check_with(|_| true)
+    }
+
+    /// The same, as far as one path below it is concerned; cheap enough to be asked for every directory.
+    ///
+    /// # Errors
+    /// If it is not, or nobody can say.
+    pub fn check_at(&self, path: &Path) -> Result<(), Adrift> {
+        self.check_with(|mount| path.starts_with(mount)).map(drop)
+    }
+
+    fn check_with(&self, concerns: impl Fn(&Path) -> bool) -> Result<Metadata, Adrift> {
+        let began = match &self.began {
+            Ok(began) => began,
+            Err(error) => return Err(Adrift::Unknown(error.kind().into())),
+        };
+        if self.unreadable.load(Ordering::Acquire) {
+            return Err(Adrift::Unreadable);
+        }
+        let now = self.path.metadata().map_err(gone)?;
+        if identity(&now) != began.identity {
+            return Err(Adrift::Another);
+        }
+        if now.is_dir() && platform::names(&now) == 0 {
+            return Err(Adrift::Removed);
+        }
+        for (path, before) in self.mounts().iter().filter(|(path, _)| concerns(path)) {
+            let now = path.metadata().ok();
+            if now.as_ref().map(identity) != Some(*before) {
+                return Err(Adrift::Unmounted(path.clone()));
+            }
+        }
+        Ok(now)
+    }
+
+    /// The walk has found a directory at or below it.
+    pub fn found_directory(&self, path: &Path, found: [i64; 2]) {
+        let Ok(Began { identity: [device, _], .. }) = self.began else { return };
+        if found[0] == device {
+            return;
+        }
+        let mut mounts = self.mounts();
+        let is_known = |(mount, [device, _]): &(PathBuf, [i64; 2])| {
+            *device == found[0] && path.starts_with(mount)
+        };
+        if !mounts.iter().rev().any(is_known) && mounts.len() < MOUNTS {
+            mounts.push((path.to_owned(), found));
+        }
+    }
+
+    /// The walk has found an entry below it that is to be sent.
+    pub fn found_entry(&self) {
+        if !self.found.load(Ordering::Relaxed) {
+            self.found.store(true, Ordering::Release);
+        }
+    }
+
+    /// The walk could not read it, which has been told.
+    pub fn unreadable(&self) {
+        self.unreadable.store(true, Ordering::Release);
+        self.told.store(true, Ordering::Release);
+    }
+
+    /// Whether the walk has found nothing to send below a directory.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.found.load(Ordering::Acquire)
+    }
+
+    /// It is told as failed, unless that was done before.
+    pub fn tell(&self, error: &dyn std::fmt::Display, progress: &Progress) {
+        if !self.is_told() {
+            progress.failed(&self.path, error);
+        }
+    }
+
+    /// Somebody tells that it failed; whether that was done before.
+    pub fn is_told(&self) -> bool {
+        self.told.swap(true, Ordering::AcqRel)
+    }
+
+    fn mounts(&self) -> MutexGuard<'_, Vec<(PathBuf, [i64; 2])>> {
+        self.mounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn gone(error: io::Error) -> Adrift {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Adrift::Another,
+        _ => Adrift::Unknown(error),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn directory_is_what_it_was_whatever_is_in_it() {
+        let place = TempDir::new().unwrap();
+        let anchor = Anchor::new(place.path(), true);
+        fs::write(place.path().join("new"), "x").unwrap();
+        anchor.check().unwrap();
+        anchor.check_at(&place.path().join("new")).unwrap();
+    }
+
+    #[test]
+    fn directory_that_is_removed_or_made_again_is_another() {
+        let place = TempDir::new().unwrap();
+        let path = place.path().join("s");
+        for again in [false, true] {
+            fs::create_dir(&path).unwrap();
+            let anchor = Anchor::new(&path, true);
+            fs::remove_dir(&path).unwrap();
+            if again {
+                fs::create_dir(&path).unwrap();
+            }
+            assert!(anchor.check().is_err(), "made again: {again}");
+            assert!(anchor.check_at(&path).is_err(), "made again: {again}");
+        }
+    }
+
+    #[test]
+    fn source_that_was_not_there_never_is() {
+        let place = TempDir::new().unwrap();
+        let path = place.path().join("s");
+        let anchor = Anchor::new(&path, true);
+        assert!(anchor.check().is_err());
+        fs::create_dir(&path).unwrap();
+        assert!(anchor.check().is_err());
+    }
+
+    #[test]
+    fn only_what_is_mounted_above_a_path_concerns_it() {
+        let place = TempDir::new().unwrap();
+        let (mount, beside) = (place.path().join("mount"), place.path().join("beside"));
+        fs::create_dir(&mount).unwrap();
+        let anchor = Anchor::new(place.path(), true);
+        // As if another file system had been there during the walk.
+        anchor.found_directory(&mount, [-1, 2]);
+        anchor.found_directory(&mount.join("inside"), [-1, 3]);
+        assert_eq!(anchor.mounts().len(), 1);
+        assert!(matches!(anchor.check(), Err(Adrift::Unmounted(path)) if path == mount));
+        assert!(anchor.check_at(&mount.join("inside")).is_err());
+        anchor.check_at(&beside).unwrap();
+    }
+}
