@@ -9,6 +9,7 @@ use haul_protocol::encode;
 
 use crate::destination::Server;
 use crate::error::{ConnectionError, FileError};
+use crate::given::Given;
 use crate::interrupt::Interrupt;
 use crate::plan::Plan;
 use crate::progress::Progress;
@@ -42,12 +43,20 @@ pub fn run(
     interrupt: &Interrupt,
 ) -> Result<(), ConnectionError> {
     for root in &plan.roots {
+        if let Given::Failed(error) = &root.given {
+            progress.failed(&root.source, error);
+            continue;
+        }
         let name = root.target.as_ref().and_then(|name| std::str::from_utf8(name.as_bytes()).ok());
         let sent = match name {
             _ if root.contents || root.source.is_dir() => Err(FileError::local("send")(
                 io::Error::other("a classic server takes files only, not directories"),
             )),
-            Some(name) => Source::open(&root.source, Links::Copy).map(|source| (name, source)),
+            Some(name) => match &root.given {
+                Given::Opened(opened) => opened.source(),
+                _ => Source::open(&root.source, Links::Copy),
+            }
+            .map(|source| (name, source)),
             None => Err(FileError::local("send the name")(io::Error::other(
                 "a classic server takes UTF-8 names only",
             ))),
@@ -90,20 +99,17 @@ fn file(
     encode::classic_put(name, source.size, &mut buffer)
         .map_err(|error| ConnectionError::Lost(io::Error::other(error)))?;
     write(&stream, &buffer, interrupt)?;
-    let mut left = source.size;
-    let mut reader = source.reader();
+    let mut offset = 0;
     buffer.resize(256 * 1024, 0);
-    while left > 0 {
-        let len = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        let read = match reader.read(&mut buffer[..len]) {
-            // The server waits for bytes that are not there: only an end in the middle tells it.
-            Ok(0) => return Ok(Err(FileError::Changed)),
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Ok(Err(FileError::local("read")(error))),
-        };
-        write(&stream, &buffer[..read], interrupt)?;
-        left -= read as u64;
+    while offset < source.size {
+        let left = usize::try_from(source.size - offset).unwrap_or(usize::MAX);
+        let piece = &mut buffer[..left.min(256 * 1024)];
+        // The server waits for bytes that are not there: only an end in the middle tells it.
+        if let Err(error) = source.read(offset, piece) {
+            return Ok(Err(error));
+        }
+        write(&stream, piece, interrupt)?;
+        offset += piece.len() as u64;
     }
     // Closing with bytes on the way can cut them off; the server closes when it has them.
     stream.shutdown(Shutdown::Write).map_err(lost)?;

@@ -26,6 +26,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Upload one file, several, or whole directories.
+    #[command(allow_missing_positional = true)]
     Put(Put),
     /// Make a destination like a source: send only what it lacks or holds differently.
     ///
@@ -72,8 +73,9 @@ pub struct Partials {
 #[derive(Debug, Args)]
 pub struct Put {
     /// What to send: a file, a link, or a directory. `DIR` puts the directory itself at the
-    /// destination, `DIR/`, `.` and `..` put its contents there. `-` is standard input, and needs --as.
-    #[arg(required = true, value_name = "SRC")]
+    /// destination, `DIR/`, `.` and `..` put its contents there. `-` is standard input, and needs --as. A FIFO, a
+    /// terminal or a descriptor (`/dev/stdin`, `<(COMMAND)`) is read to its end before it is sent.
+    #[arg(required_unless_present = "from_command", value_name = "SRC")]
     pub sources: Vec<PathBuf>,
 
     /// Where to: `HOST[:PORT][/PATH]`, `[V6][:PORT][/PATH]`, `haul://HOST[:PORT][/PATH]` or
@@ -90,6 +92,15 @@ pub struct Put {
 /// The options of `haul put`.
 #[derive(Debug, Default, Args)]
 pub struct PutOptions {
+    /// Store what COMMAND writes to its standard output, if and only if it ends with exit code 0. `sh -c` runs it,
+    /// which knows of `a | b` only whether b failed; `bash -o pipefail -c 'a | b'` knows both.
+    #[arg(long, value_name = "COMMAND", requires = "rename", conflicts_with = "remove_source")]
+    pub from_command: Option<String>,
+
+    /// Standard input is where commands come from.
+    #[arg(skip)]
+    pub in_shell: bool,
+
     /// Store a single file under another name.
     #[arg(long = "as", value_name = "NAME")]
     pub rename: Option<String>,

@@ -1,6 +1,8 @@
 //! What goes wrong: on this machine, on the way, or at the server's word.
 
 use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +47,23 @@ pub enum FileError {
         /// What was wrong with the connection.
         reason: String,
     },
+    /// It is named and of a kind that is not sent.
+    #[error("{0}, which can't be sent")]
+    NoFile(&'static str),
+    /// What can be read only once could not be kept.
+    #[error(
+        "could not keep it in {place} until it is sent (TMPDIR names another place): {source}",
+        place = place.display()
+    )]
+    Spool {
+        /// Where temporary files are.
+        place: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Nothing is known of the rest of what it wrote.
+    #[error("the command failed ({0}), so nothing that it wrote is stored")]
+    Command(ExitStatus),
     /// Larger than the server takes.
     #[error("{size} bytes are over the server's limit of {max}")]
     TooLarge {
@@ -109,6 +128,9 @@ impl FileError {
             | Self::Name(_)
             | Self::TakenOver
             | Self::Lost { .. }
+            | Self::NoFile(_)
+            | Self::Spool { .. }
+            | Self::Command(_)
             | Self::TooLarge { .. } => Retry::Never,
         }
     }

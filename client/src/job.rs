@@ -9,16 +9,17 @@ use haul_protocol::Op;
 
 use crate::classic;
 use crate::cli::{Publish, PublishOptions, PutOptions, SyncOptions, VerifyOptions};
+use crate::command::Line;
 use crate::committed::{Committed, Receipt};
 use crate::destination::Destination;
 use crate::exit;
 use crate::filter::Filter;
+use crate::given::{self, Given};
 use crate::interrupt::Interrupt;
 use crate::once;
 use crate::options::{Choice, How, Send, Tell};
 use crate::plan::{Plan, PlanError, Root};
 use crate::progress::{Progress, View};
-use crate::stdin;
 use crate::summary::Summary;
 use crate::sync::{Delete, Links, Sync};
 use crate::transfer::{self, Outcome};
@@ -26,45 +27,61 @@ use crate::transfer::{self, Outcome};
 /// Carries `haul put` out, and returns the exit code.
 ///
 /// # Errors
-/// If threads, or standard input, can't be had.
+/// If threads can't be had.
 pub fn put(
     sources: &[PathBuf],
     destination: &Destination,
     options: &PutOptions,
     interrupt: &Interrupt,
 ) -> anyhow::Result<u8> {
-    let PutOptions { rename, remove_source, classic, choice, send, how, tell } = options;
+    let PutOptions { rename, remove_source, classic, choice, send, how, tell, .. } = options;
     if *remove_source && choice.links == Links::Follow {
         return Ok(wrong(
             &"--remove-source would remove what links lead to, outside of SRC: not with --links follow",
         ));
     }
-    let run = |sources: &[PathBuf]| {
-        let job = || {
-            let plan = plan(sources, destination, rename.as_deref(), choice)?;
-            let sync = sending(choice, send)?;
-            let committed = Committed {
-                remove_source: *remove_source,
-                receipt: receipt(send.receipt.as_deref())?,
-                below: None,
-            };
-            Ok(Job { plan, destination, classic: *classic, how, sync, committed, tell: *tell })
+    let job = || {
+        let plan = match single(sources, options) {
+            Ok(None) => plan(sources, destination, rename.as_deref(), choice)?,
+            Ok(Some((given, label, name))) => {
+                let plan = Plan::single(given, label, destination.path.as_ref(), name);
+                plan.map_err(|error| error.to_string())?
+            }
+            Err(error) => return Err(error.to_string()),
         };
-        carry_out(job(), interrupt)
+        let sync = sending(choice, send)?;
+        let committed = Committed {
+            remove_source: *remove_source,
+            receipt: receipt(send.receipt.as_deref())?,
+            below: None,
+        };
+        Ok(Job { plan, destination, classic: *classic, how, sync, committed, tell: *tell })
     };
-    if !sources.iter().any(|source| source.as_os_str() == "-") {
-        return run(sources);
-    }
-    if sources.len() != 1 || rename.is_none() || choice.files_from.is_some() {
-        return Ok(wrong(&PlanError::Stdin));
-    }
-    interrupt.begin(Weak::new());
-    match stdin::keep(interrupt)? {
-        Some(kept) => run(std::slice::from_ref(&kept.path)),
-        None => {
-            interrupt.end();
-            Ok(exit::INTERRUPTED)
+    carry_out(job(), interrupt)
+}
+
+/// The one source that has no path, what messages call it, and its name.
+fn single<'a>(
+    sources: &[PathBuf],
+    options: &'a PutOptions,
+) -> Result<Option<(Given, PathBuf, &'a str)>, PlanError> {
+    let PutOptions { rename, from_command, choice, .. } = options;
+    let rename = rename.as_deref();
+    if let (Some(text), Some(name)) = (from_command, rename) {
+        if !sources.is_empty() || choice.files_from.is_some() {
+            return Err(PlanError::Command);
         }
+        let line = Line { text: text.clone(), reads_stdin: !options.in_shell };
+        return Ok(Some((Given::Command(line), text.into(), name)));
+    }
+    if !sources.iter().any(|source| source.as_os_str() == "-") {
+        return Ok(None);
+    }
+    match (sources, rename) {
+        ([_], Some(name)) if choice.files_from.is_none() => {
+            Ok(Some((Given::Stdin, "standard input".into(), name)))
+        }
+        _ => Err(PlanError::Stdin),
     }
 }
 
@@ -158,7 +175,8 @@ pub fn publish(words: &Publish, interrupt: &Interrupt) -> anyhow::Result<u8> {
         // In a dry run the present version is looked at, as if it were to be synced.
         sync.publish = (!dry_run).then(|| name.clone());
         let target = dry_run.then(|| name.clone());
-        let root = Root { source: source.clone(), target, contents: true };
+        let given = Given::Path;
+        let root = Root { source: source.clone(), target, contents: true, given };
         let plan = Plan { roots: vec![root], named: None };
         let receipt = receipt(file.as_deref())?;
         let committed = Committed { receipt, below: Some(name.clone()), remove_source: false };
@@ -207,10 +225,13 @@ struct Job<'a> {
 
 /// Does a job, if its words made sense; tells what came of it.
 fn carry_out(job: Result<Job<'_>, String>, interrupt: &Interrupt) -> anyhow::Result<u8> {
-    let job = match job {
+    let mut job = match job {
         Ok(job) => job,
         Err(error) => return Ok(wrong(&error)),
     };
+    if !given::take(&mut job.plan, job.sync.links, interrupt) {
+        return Ok(exit::INTERRUPTED);
+    }
     let Job { plan, destination, how, sync, committed, tell: options, .. } = &job;
     let progress = Progress::new(View::choose(options.json, options.quiet), options.verbose);
     let outcome = if job.classic {

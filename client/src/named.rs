@@ -6,8 +6,8 @@ use std::path::{Component, Path, PathBuf};
 
 use tempfile::SpooledTempFile;
 
+use crate::source::spool::is_passing;
 use crate::source::{bytes, from_bytes};
-use crate::stdin;
 
 /// The longest name in a list: what no file system takes is not kept.
 const LONGEST: usize = 65_536;
@@ -21,7 +21,8 @@ const IN_MEMORY: usize = 1024 * 1024;
 /// A list of names below a directory.
 pub struct Names {
     list: BufReader<Box<dyn Read + Send>>,
-    is_stdin: bool,
+    /// The same, to wait for what comes; a pipe may be silent for long.
+    waits: Option<File>,
     end: u8,
 }
 
@@ -37,18 +38,12 @@ impl Names {
     /// # Errors
     /// If the file can't be opened.
     pub fn open(file: &Path, null: bool) -> io::Result<Self> {
-        let is_stdin = file.as_os_str() == "-";
-        let list: Box<dyn Read + Send> = if is_stdin {
-            Box::new(io::stdin())
-        } else {
-            let list = File::open(file)?;
-            if list.metadata()?.is_dir() {
-                return Err(io::ErrorKind::IsADirectory.into());
-            }
-            Box::new(list)
-        };
+        let (list, waits) = platform::open(file)?;
+        if waits.as_ref().is_some_and(|list| list.metadata().is_ok_and(|list| list.is_dir())) {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         let end = if null { 0 } else { b'\n' };
-        Ok(Self { list: BufReader::with_capacity(BUFFER, list), is_stdin, end })
+        Ok(Self { list: BufReader::with_capacity(BUFFER, list), waits, end })
     }
 
     /// The next name that is not empty; `None` when there are no more, or none are wanted.
@@ -58,10 +53,15 @@ impl Names {
     pub fn next(&mut self, stopped: &dyn Fn() -> bool) -> io::Result<Option<PathBuf>> {
         let mut name = Vec::new();
         loop {
-            if self.is_stdin && self.list.buffer().is_empty() && !stdin::wait(stopped) {
+            let waits = self.waits.as_ref().filter(|_| self.list.buffer().is_empty());
+            if waits.is_some_and(|list| !platform::wait(list, stopped)) {
                 return Ok(None);
             }
-            let bytes = self.list.fill_buf()?;
+            match self.list.fill_buf() {
+                Err(error) if is_passing(&error) => continue,
+                filled => drop(filled?),
+            }
+            let bytes = self.list.buffer();
             let end = bytes.iter().position(|&byte| byte == self.end);
             name.extend_from_slice(&bytes[..end.unwrap_or(bytes.len())]);
             let over = bytes.is_empty();
@@ -78,6 +78,47 @@ impl Names {
                 _ => {}
             }
         }
+    }
+}
+
+#[cfg(unix)]
+mod platform {
+    use std::fs::File;
+    use std::io::{self, Read};
+    use std::path::Path;
+
+    use crate::source::{self, stream};
+    use crate::sync::Links;
+
+    /// A list, and the same to wait for. The other end of a FIFO is not waited for here.
+    pub(super) fn open(file: &Path) -> io::Result<(Box<dyn Read + Send>, Option<File>)> {
+        let is_stdin = file.as_os_str() == "-";
+        let list = if is_stdin { stream::stdin()? } else { source::open(file, Links::Follow)? };
+        let waits = list.try_clone()?;
+        Ok((Box::new(list), Some(waits)))
+    }
+
+    pub(super) fn wait(list: &File, stopped: &dyn Fn() -> bool) -> bool {
+        stream::wait(list, stopped)
+    }
+}
+
+/// There is no waiting here.
+#[cfg(not(unix))]
+mod platform {
+    use std::fs::File;
+    use std::io::{self, Read};
+    use std::path::Path;
+
+    pub(super) fn open(file: &Path) -> io::Result<(Box<dyn Read + Send>, Option<File>)> {
+        let is_stdin = file.as_os_str() == "-";
+        let list: Box<dyn Read + Send> =
+            if is_stdin { Box::new(io::stdin()) } else { Box::new(File::open(file)?) };
+        Ok((list, None))
+    }
+
+    pub(super) fn wait(_: &File, stopped: &dyn Fn() -> bool) -> bool {
+        !stopped()
     }
 }
 
@@ -148,7 +189,7 @@ mod tests {
 
     fn names(list: &'static [u8], end: u8) -> Vec<PathBuf> {
         let mut names =
-            Names { list: BufReader::with_capacity(3, Box::new(list)), is_stdin: false, end };
+            Names { list: BufReader::with_capacity(3, Box::new(list)), waits: None, end };
         std::iter::from_fn(|| names.next(&|| false).unwrap()).collect()
     }
 
@@ -159,7 +200,7 @@ mod tests {
         assert_eq!(names(b"a\0b c\0\0d/e\0", 0), expected);
         assert_eq!(names(b"a\nb\0", 0), [PathBuf::from("a\nb")]);
         let endless: Box<dyn Read + Send> = Box::new(io::repeat(b'x'));
-        let mut names = Names { list: BufReader::new(endless), is_stdin: false, end: b'\n' };
+        let mut names = Names { list: BufReader::new(endless), waits: None, end: b'\n' };
         assert!(names.next(&|| false).is_err());
     }
 

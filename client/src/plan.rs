@@ -8,11 +8,12 @@ use haul_protocol::Name;
 use thiserror::Error;
 
 use crate::error::FileError;
+use crate::given::Given;
 use crate::named::Names;
 use crate::source::bytes;
 
 /// One source, and what it is called there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Root {
     /// Where it is on this machine.
     pub source: PathBuf,
@@ -20,6 +21,8 @@ pub struct Root {
     pub target: Option<Name>,
     /// The directory's contents go to the target, the directory itself does not.
     pub contents: bool,
+    /// Its bytes, if they are not found there.
+    pub given: Given,
 }
 
 /// What one run sends.
@@ -63,6 +66,9 @@ pub enum PlanError {
         "`-` is standard input: it is sent alone, and needs --as NAME (a file of that name is ./-)"
     )]
     Stdin,
+    /// A command is a source by itself.
+    #[error("--from-command is sent alone, without SRC and --files-from")]
+    Command,
     /// A source's name can't be sent, or `--as` gives no name.
     #[error("`{path}`: {source}")]
     Name {
@@ -107,6 +113,26 @@ impl Plan {
 }
 
 impl Plan {
+    /// One file that is not found by its path; `label` names it in messages.
+    ///
+    /// # Errors
+    /// If `name` is not one.
+    pub fn single(
+        given: Given,
+        label: PathBuf,
+        path: Option<&Name>,
+        name: &str,
+    ) -> Result<Self, PlanError> {
+        let target = match path {
+            Some(path) => path.join(name.as_bytes()),
+            None => Name::parse(name.as_bytes()),
+        };
+        let target =
+            target.map_err(|error| PlanError::Name { path: name.into(), source: error.into() })?;
+        let root = Root { source: label, target: Some(target), contents: false, given };
+        Ok(Self { roots: vec![root], named: None })
+    }
+
     /// The same, but only for the names in a list.
     ///
     /// # Errors
@@ -136,7 +162,7 @@ fn root(source: &Path, path: Option<&Name>, rename: Option<&str>) -> Result<Root
         (Some(path), Some(last)) => Some(path.join(&last)?),
         (None, Some(last)) => Some(Name::parse(&last)?),
     };
-    Ok(Root { source: source.to_owned(), contents, target })
+    Ok(Root { source: source.to_owned(), contents, target, given: Given::Path })
 }
 
 /// `DIR/`, `.` and `..` mean what is inside.

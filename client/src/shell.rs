@@ -4,7 +4,6 @@ mod complete;
 mod line;
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
 
 use haul_protocol::{Name, Op};
 use rustyline::Editor;
@@ -15,7 +14,7 @@ use crate::cli;
 use crate::destination::Destination;
 use crate::interrupt::Interrupt;
 use crate::job::{self, tell};
-use crate::{exit, ls, once};
+use crate::{exit, given, ls, once};
 use complete::Completion;
 use line::{Command, Word, parse};
 
@@ -102,9 +101,12 @@ impl Prompt<'_> {
             Word::Verify { options, .. } => &options.choice.files_from,
             Word::Ls { .. } | Word::Mkdir { .. } => &None,
         };
-        let is_stdin = |path: &PathBuf| path.as_os_str() == "-";
-        let files = if let Word::Put { files, .. } = &word { &files[..] } else { &[] };
-        if files.iter().chain(list).any(is_stdin) {
+        let sources = match &word {
+            Word::Put { files, .. } => &files[..],
+            Word::Sync { source, .. } | Word::Verify { source, .. } => std::slice::from_ref(source),
+            Word::Ls { .. } | Word::Mkdir { .. } => &[],
+        };
+        if sources.iter().chain(list).any(|path| given::is_stdin(path)) {
             anyhow::bail!(
                 "standard input is where the commands come from; `-` is for haul put itself"
             );
@@ -112,6 +114,7 @@ impl Prompt<'_> {
         match word {
             Word::Put { files, mut options } => {
                 options.classic |= self.options.classic;
+                options.in_shell = true;
                 job::put(&files, destination, &options, interrupt)
             }
             Word::Sync { source, path, options } => {

@@ -1,13 +1,16 @@
 //! Sources: reading files that don't hold still.
 
 pub mod anchor;
+pub mod spool;
+#[cfg(unix)]
+pub(crate) mod stream;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
 mod windows;
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use haul_protocol::limits::{MAX_NUMBER, NANOS_PER_SECOND};
@@ -116,11 +119,6 @@ impl Source {
     #[must_use]
     pub fn stamp(&self) -> Stamp {
         self.stamp
-    }
-
-    /// A reader of the whole file from its start.
-    pub fn reader(&self) -> impl Read + '_ {
-        &self.file
     }
 
     /// A text that changes whenever the file does.

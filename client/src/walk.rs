@@ -16,9 +16,11 @@ use haul_protocol::{Attributes, Name};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::error::FileError;
+use crate::given::Given;
 use crate::plan::{Plan, Root};
 use crate::progress::Progress;
 use crate::source::anchor::{Adrift, Anchor};
+use crate::source::spool::Opened;
 use crate::source::{attributes, below, bytes, has_special_bits, identity};
 use crate::sync::{Links, Sync};
 use crate::work::{BATCH, Item, Kind, Stopped, Work};
@@ -92,6 +94,14 @@ impl Walk<'_> {
             anchor.tell(&error, self.progress);
             return Ok(Some(Vec::new()));
         }
+        match &root.given {
+            Given::Opened(opened) => return self.opened(root, opened),
+            Given::Failed(error) => {
+                anchor.tell(error, self.progress);
+                return Ok(Some(Vec::new()));
+            }
+            Given::Path | Given::Stdin | Given::Command(_) => {}
+        }
         let mut found = Some(Vec::new());
         let mut batch = Vec::with_capacity(BATCH);
         if let (true, Some(name)) = (root.contents && anchor.is_directory(), &root.target) {
@@ -132,6 +142,10 @@ impl Walk<'_> {
                 directory.set(Some(identity(&metadata)));
                 Ok(metadata)
             };
+            if entry.depth() == 0 && is_special(entry.file_type()) {
+                self.progress.failed(entry.path(), &FileError::NoFile(special(entry.file_type())));
+                continue;
+            }
             let kind = match self.kind(entry.path(), entry.file_type(), metadata) {
                 Ok(Some(kind)) => kind,
                 Ok(None) => continue,
@@ -188,6 +202,17 @@ impl Walk<'_> {
                 false
             }
         }
+    }
+
+    /// Puts in a file that is open already.
+    fn opened(&self, root: &Root, opened: &Arc<Opened>) -> Result<Found, Stopped> {
+        let size = opened.source().map_or(0, |source| source.size);
+        self.progress.found(size);
+        if let Some(name) = &root.target {
+            let item = Item::new(root.source.clone(), name.clone(), Kind::File);
+            self.work.push(vec![Item { opened: Some(Arc::clone(opened)), named: true, ..item }])?;
+        }
+        Ok(Some(Vec::new()))
     }
 
     /// Every directory once more, children before parents. Those that are remembered are not searched
@@ -307,6 +332,11 @@ fn unreadable(root: &Root, error: walkdir::Error, progress: &Progress) {
         .into_io_error()
         .unwrap_or_else(|| std::io::Error::other("links lead back to a directory above"));
     progress.failed(&path, &FileError::Local { op: "read", source });
+}
+
+/// Whether it is of a kind that is not carried.
+fn is_special(file_type: FileType) -> bool {
+    !(file_type.is_file() || file_type.is_dir() || file_type.is_symlink())
 }
 
 #[cfg(unix)]

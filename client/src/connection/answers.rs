@@ -201,7 +201,7 @@ impl Connection<'_> {
                         self.run.progress.special_bits_dropped();
                     }
                     let (item, progress) = (&large.item, self.run.progress);
-                    let (digest, stamp) = (large.digest(), Some(large.source.stamp()));
+                    let (digest, stamp) = (large.digest(), item.stamp(&large.source));
                     self.run.committed.arrived(&item.path, &item.name, digest, stamp, progress);
                     progress.file_done(&item.name, large.geometry.size());
                     self.run.work.settle(1);

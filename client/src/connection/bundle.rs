@@ -95,7 +95,7 @@ impl Connection<'_> {
         source.read(0, room)?;
         source.check_unchanged()?;
         let digest = self.run.committed.wants_digests().then(|| Digest::of(room));
-        let sent = Sent { size, special_bits, digest, stamp: Some(source.stamp()) };
+        let sent = Sent { size, special_bits, digest, stamp: item.stamp(source) };
         Ok(Read { len: bundle.line.len() + len, sent })
     }
 

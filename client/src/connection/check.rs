@@ -100,7 +100,7 @@ impl Connection<'_> {
             item.by_digest |=
                 sync.by_digest && sync.publish.is_some() && matches!(item.kind, Kind::File);
             if item.by_digest {
-                match Source::open(&item.path, self.run.sync.links) {
+                match self.open(&item) {
                     Ok(source) => {
                         let hasher = FileHasher::new();
                         self.gathered.hashing = Some(Hashing { item, source, hasher, offset: 0 });
@@ -267,8 +267,16 @@ fn entry(item: &mut Item, nearby: &mut Nearby, sync: &Sync) -> Result<Entry, Fil
         }
         Kind::Attributes(attributes) => (EntryKind::Directory, *attributes),
         _ => {
-            let found = nearby.look(&item.path, sync.links).map_err(look)?;
-            let (size, attributes) = found.ok_or(FileError::Changed)?;
+            let (size, attributes) = match &item.opened {
+                Some(opened) => {
+                    let source = opened.source()?;
+                    (source.size, source.attributes)
+                }
+                None => {
+                    let found = nearby.look(&item.path, sync.links).map_err(look)?;
+                    found.ok_or(FileError::Changed)?
+                }
+            };
             item.stated = Some(Stated { attributes, digest: None });
             (EntryKind::File { size, digest: None }, attributes)
         }

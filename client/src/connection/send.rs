@@ -142,7 +142,10 @@ impl Connection<'_> {
                 progress.adjusted(&item.name);
             }
             Kind::File => {
-                let size = sync.links.look(&item.path).map_err(FileError::local("look at"))?.len();
+                let size = match &item.opened {
+                    Some(opened) => opened.source()?.size,
+                    None => sync.links.look(&item.path).map_err(FileError::local("look at"))?.len(),
+                };
                 progress.would("send", &item.name, why, Some(size));
                 progress.file_done(&item.name, size);
             }
@@ -169,9 +172,17 @@ impl Connection<'_> {
         Ok(())
     }
 
-    fn send_file(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
+    /// Opens the file that an item is.
+    pub(super) fn open(&mut self, item: &Item) -> Result<Source, FileError> {
+        if let Some(opened) = &item.opened {
+            return opened.source();
+        }
         let file = self.nearby.open(&item.path, self.run.sync.links);
-        let source = Source::of(file.map_err(FileError::local("open"))?)?;
+        Source::of(file.map_err(FileError::local("open"))?)
+    }
+
+    fn send_file(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
+        let source = self.open(item)?;
         let size = source.size;
         if size > self.max_file {
             return Err(FileError::TooLarge { size, max: self.max_file }.into());
@@ -203,7 +214,7 @@ impl Connection<'_> {
         source.check_unchanged()?;
         let digest = Digest::of(&self.body);
         let op = Op::Put { name, size, digest, attributes: source.attributes };
-        let (digest, stamp) = (Some(digest), Some(source.stamp()));
+        let (digest, stamp) = (Some(digest), item.stamp(&source));
         let sent = Sent { size, special_bits: source.special_bits, digest, stamp };
         self.request_with_body(Pending::Item(item.clone(), sent), &op)?;
         Ok(None)

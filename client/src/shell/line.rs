@@ -31,7 +31,7 @@ pub(super) enum Word {
     /// Upload files and directories.
     Put {
         /// What to send.
-        #[arg(required = true, value_name = "FILE")]
+        #[arg(required_unless_present = "from_command", value_name = "FILE")]
         files: Vec<PathBuf>,
         #[command(flatten)]
         options: PutOptions,

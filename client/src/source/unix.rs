@@ -37,6 +37,25 @@ pub(super) fn names(metadata: &Metadata) -> u64 {
     metadata.nlink()
 }
 
+/// A file without a name, if the file system has such.
+#[cfg(target_os = "linux")]
+pub(super) fn nameless(place: &Path) -> Option<File> {
+    use rustix::fs::Mode;
+    // EXCL: it never gets one.
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::EXCL | OFlags::CLOEXEC;
+    rustix::fs::open(place, flags, Mode::from_raw_mode(0o666)).ok().map(File::from)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn nameless(_: &Path) -> Option<File> {
+    None
+}
+
+/// Takes the name of a file that stays open.
+pub(super) fn unname(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path)
+}
+
 /// Keeps a directory open.
 pub(super) fn hold(path: &Path) -> io::Result<Option<File>> {
     File::open(path).map(Some)

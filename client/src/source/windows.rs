@@ -32,6 +32,15 @@ pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::
     Ok(())
 }
 
+pub(super) fn nameless(_: &Path) -> Option<File> {
+    None
+}
+
+/// A file that is open can lose its name here, too; the directory that it was in goes then.
+pub(super) fn unname(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path)
+}
+
 /// A directory can't be kept open here.
 pub(super) fn hold(_: &Path) -> io::Result<Option<File>> {
     Ok(None)

@@ -9,6 +9,8 @@ use crate::doomed::Doomed;
 use crate::error::FileError;
 use crate::large::{Earlier, Large};
 use crate::source::anchor::Anchor;
+use crate::source::spool::Opened;
+use crate::source::{Source, Stamp};
 
 /// One thing to make on the server.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct Item {
     pub interrupted: u32,
     /// How often it was opened again, for whatever reason.
     pub reopened: u32,
+    /// Its bytes, if they are not found at its path.
+    pub opened: Option<Arc<Opened>>,
     /// What is known of a large file that was open before.
     pub earlier: Option<Arc<Earlier>>,
 }
@@ -62,6 +66,7 @@ impl Item {
             lost: false,
             interrupted: 0,
             reopened: 0,
+            opened: None,
             earlier: None,
         }
     }
@@ -82,6 +87,16 @@ impl Item {
             Some(Some(Verdict::Mode)) => Some(stated.attributes),
             Some(Some(Verdict::Mtime)) if stated.digest.is_some() => Some(stated.attributes),
             _ => None,
+        }
+    }
+
+    /// What the source must still be at its path to be removed there, now that it has arrived; `None` if it is not
+    /// found by its path.
+    #[must_use]
+    pub fn stamp(&self, source: &Source) -> Option<Stamp> {
+        match &self.opened {
+            Some(opened) => opened.stamp(),
+            None => Some(source.stamp()),
         }
     }
 

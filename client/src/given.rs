@@ -1,0 +1,102 @@
+//! What is given and not found by a walk: standard input, named streams, the output of a command.
+
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+use crate::command::{self, Line};
+use crate::error::FileError;
+use crate::interrupt::Interrupt;
+use crate::plan::{Plan, Root};
+use crate::source::spool::{Opened, keep};
+use crate::sync::Links;
+
+/// Where the bytes of a source come from.
+#[derive(Debug, Clone, Default)]
+pub enum Given {
+    /// From what is found at its path.
+    #[default]
+    Path,
+    /// From standard input, which is not read yet.
+    Stdin,
+    /// From a command, which is not started yet.
+    Command(Line),
+    /// From a file that is open.
+    Opened(Arc<Opened>),
+    /// From nowhere: it can't be sent.
+    Failed(Arc<FileError>),
+}
+
+/// Reads whatever can be read only once, one after the other, before anything is sent: a server would wait meanwhile.
+/// `false`: the user has had enough.
+pub fn take(plan: &mut Plan, links: Links, interrupt: &Interrupt) -> bool {
+    interrupt.begin(Weak::new());
+    for root in &mut plan.roots {
+        root.given = match take_one(root, links, interrupt) {
+            Ok(given) => given,
+            Err(error) => Given::Failed(Arc::new(error)),
+        };
+        if interrupt.is_set() {
+            interrupt.end();
+            return false;
+        }
+    }
+    true
+}
+
+fn take_one(root: &mut Root, links: Links, interrupt: &Interrupt) -> Result<Given, FileError> {
+    let stopped = || interrupt.is_set();
+    let opened = match &root.given {
+        Given::Stdin => stdin(&stopped)?,
+        Given::Command(command) => command::output(command, &stopped)?,
+        Given::Path => return named(root, links, &stopped),
+        Given::Opened(_) | Given::Failed(_) => return Ok(root.given.clone()),
+    };
+    Ok(opened.map_or(Given::Path, |opened| Given::Opened(Arc::new(opened))))
+}
+
+#[cfg(unix)]
+fn stdin(stopped: &dyn Fn() -> bool) -> Result<Option<Opened>, FileError> {
+    let input = crate::source::stream::stdin().map_err(FileError::local("open"))?;
+    keep(&input, u64::MAX, &|| crate::source::stream::wait(&input, stopped))
+}
+
+/// There is no waiting here.
+#[cfg(not(unix))]
+fn stdin(stopped: &dyn Fn() -> bool) -> Result<Option<Opened>, FileError> {
+    keep(std::io::stdin().lock(), u64::MAX, &|| !stopped())
+}
+
+#[cfg(unix)]
+fn named(root: &mut Root, links: Links, stopped: &dyn Fn() -> bool) -> Result<Given, FileError> {
+    use crate::source::stream::{Named, named, wait};
+    let opened = match named(&root.source, links)? {
+        Named::Ordinary => return Ok(Given::Path),
+        Named::Directory(path) => {
+            root.source = path;
+            return Ok(Given::Path);
+        }
+        Named::Opened(file) => Some(Opened::new(file)?),
+        Named::Stream(file) => keep(&file, u64::MAX, &|| wait(&file, stopped))?,
+    };
+    Ok(opened.map_or(Given::Path, |opened| Given::Opened(Arc::new(opened))))
+}
+
+/// There are no such names here.
+#[cfg(not(unix))]
+fn named(_: &mut Root, _: Links, _: &dyn Fn() -> bool) -> Result<Given, FileError> {
+    Ok(Given::Path)
+}
+
+/// Whether a name stands for standard input.
+#[cfg(unix)]
+#[must_use]
+pub fn is_stdin(path: &Path) -> bool {
+    crate::source::stream::is_stdin(path)
+}
+
+/// Whether a name stands for standard input.
+#[cfg(not(unix))]
+#[must_use]
+pub fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}

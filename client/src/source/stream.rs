@@ -1,0 +1,208 @@
+//! Sources that are named and are no ordinary files: FIFOs, descriptors (`/dev/stdin`, `/dev/fd/63`), terminals.
+//!
+//! Such a source can be read only once, so its bytes are kept in a [file without a name](super::spool). What can't be
+//! read to an end is refused by name.
+
+use std::fs::{File, FileType, Metadata};
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::error::FileError;
+use crate::sync::Links;
+
+/// Symlinks that are followed one after the other at most, as the kernel does.
+const HOPS: usize = 40;
+
+/// What a name of the command line stands for.
+#[derive(Debug)]
+pub(crate) enum Named {
+    /// A file, directory or symlink, or nothing: the walk finds out.
+    Ordinary,
+    /// A descriptor of a directory.
+    Directory(PathBuf),
+    /// A descriptor of a file.
+    Opened(File),
+    /// What is read to its end.
+    Stream(File),
+}
+
+/// Finds out what a name of the command line stands for, and opens it unless it is ordinary.
+///
+/// # Errors
+/// If it can't be sent.
+pub(crate) fn named(path: &Path, links: Links) -> Result<Named, FileError> {
+    let Ok(itself) = path.symlink_metadata() else { return Ok(Named::Ordinary) };
+    let descriptor = if itself.is_symlink() { through_proc(path) } else { None };
+    if itself.is_symlink() && descriptor.is_none() && links != Links::Follow {
+        return Ok(Named::Ordinary);
+    }
+    let found = match path.metadata() {
+        Err(error) if descriptor.is_some() => return Err(FileError::local("open")(error)),
+        Err(_) => return Ok(Named::Ordinary),
+        Ok(found) => found,
+    };
+    let own = descriptor.as_deref().and_then(own_descriptor);
+    let kind = found.file_type();
+    let open = || super::open(path, Links::Follow).map_err(FileError::local("open"));
+    match descriptor {
+        None if found.is_file() || found.is_dir() => Ok(Named::Ordinary),
+        Some(_) if found.is_file() => open().map(Named::Opened),
+        Some(_) if found.is_dir() => {
+            path.canonicalize().map(Named::Directory).map_err(FileError::local("open"))
+        }
+        _ if kind.is_fifo() => open().map(Named::Stream),
+        _ if kind.is_socket() => match own.map(duplicate) {
+            Some(file) => file.map(Named::Stream).map_err(FileError::local("open")),
+            None => Err(refused(kind)),
+        },
+        _ if may_be_terminal(&found) => {
+            let file = open()?;
+            if file.is_terminal() { Ok(Named::Stream(file)) } else { Err(refused(kind)) }
+        }
+        _ => Err(refused(kind)),
+    }
+}
+
+/// Whether a name stands for standard input.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-" || through_proc(path).as_deref().and_then(own_descriptor) == Some(0)
+}
+
+/// Standard input.
+pub(crate) fn stdin() -> io::Result<File> {
+    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
+}
+
+/// Waits until there is something to read, or the end; `false` if that is not wanted any more.
+pub(crate) fn wait(input: &impl AsFd, stopped: &dyn Fn() -> bool) -> bool {
+    // How often it is seen whether the user has had enough.
+    const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    loop {
+        if stopped() {
+            return false;
+        }
+        match poll(&mut [PollFd::new(input, PollFlags::IN)], Some(&PAUSE)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            // What can't be waited for is read at once.
+            Ok(_) | Err(_) => return true,
+        }
+    }
+}
+
+fn refused(kind: FileType) -> FileError {
+    FileError::NoFile(if kind.is_socket() {
+        "a socket"
+    } else if kind.is_char_device() || kind.is_block_device() {
+        "a device"
+    } else {
+        "not a file"
+    })
+}
+
+/// Only terminals end. Other devices are not even opened, since that alone has effects with some.
+#[cfg(target_os = "linux")]
+fn may_be_terminal(found: &Metadata) -> bool {
+    // Consoles and serial lines, the controlling terminal, pseudo-terminals.
+    let is_terminal = matches!(rustix::fs::major(found.rdev()), 4 | 5 | 136..=143);
+    found.file_type().is_char_device() && is_terminal
+}
+
+#[cfg(not(target_os = "linux"))]
+fn may_be_terminal(found: &Metadata) -> bool {
+    found.file_type().is_char_device()
+}
+
+/// The symlink in `/proc` that a symlink is or leads to. Such a one means something in this process only.
+#[cfg(target_os = "linux")]
+fn through_proc(path: &Path) -> Option<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..HOPS {
+        let target = path.read_link().ok()?;
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        if rustix::fs::statfs(parent).ok()?.f_type == rustix::fs::PROC_SUPER_MAGIC {
+            return Some(path);
+        }
+        path = parent.join(target);
+    }
+    None
+}
+
+#[cfg(not(target_os = "linux"))]
+fn through_proc(_: &Path) -> Option<PathBuf> {
+    None
+}
+
+/// The number of a descriptor of this process.
+fn own_descriptor(path: &Path) -> Option<i32> {
+    let number = path.file_name()?.to_str()?.parse().ok()?;
+    let parent = path.parent()?.canonicalize().ok()?;
+    (parent == Path::new("/proc/self/fd").canonicalize().ok()?).then_some(number)
+}
+
+/// Another handle of a descriptor that can't be opened by its path, which sockets can't.
+#[cfg(target_os = "linux")]
+fn duplicate(number: i32) -> io::Result<File> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+    if number == 0 {
+        return stdin();
+    }
+    let this = pidfd_open(getpid(), PidfdFlags::empty())?;
+    Ok(File::from(pidfd_getfd(this, number, PidfdGetfdFlags::empty())?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn duplicate(_: i32) -> io::Result<File> {
+    stdin()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn only_what_leads_through_proc_is_a_descriptor() {
+        let place = TempDir::new().unwrap();
+        let link = |name: &str, target: &str| {
+            let path = place.path().join(name);
+            symlink(target, &path).unwrap();
+            path
+        };
+        std::fs::write(place.path().join("file"), "x").unwrap();
+        for (path, descriptor) in [
+            (link("plain", "file"), None),
+            (link("dangling", "nothing"), None),
+            (link("loop", "loop"), None),
+            // Leads to a file there and not to a symlink.
+            (link("version", "/proc/version"), None),
+            (PathBuf::from("/proc/self/fd/0"), Some(0)),
+            (link("chain", "/proc/self/fd/0"), Some(0)),
+            (link("chain of two", "chain"), Some(0)),
+        ] {
+            let found = through_proc(&path);
+            let number = found.as_deref().and_then(own_descriptor);
+            assert_eq!((found.is_some(), number), (descriptor.is_some(), descriptor), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn device_is_refused_unopened_and_file_left_to_the_walk() {
+        for (path, is_ordinary) in
+            [("/dev/null", false), ("/dev/zero", false), ("/proc/version", true)]
+        {
+            let named = named(Path::new(path), Links::Copy);
+            assert_eq!(matches!(named, Ok(Named::Ordinary)), is_ordinary, "{path}");
+            assert_eq!(matches!(named, Err(FileError::NoFile("a device"))), !is_ordinary, "{path}");
+        }
+    }
+}
