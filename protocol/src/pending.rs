@@ -306,3 +306,25 @@ impl Responder {
         self.open.get_mut(usize::try_from(id.checked_sub(self.first)?).ok()?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An idle connection holds nothing, whatever it has asked for before.
+    #[test]
+    fn empty_book_takes_no_memory() {
+        let mut book = Responder::new(&ServerLimits::default());
+        for id in 1..=4096 {
+            assert_eq!(book.received(id, true, 0), Ok(()));
+        }
+        assert!(book.held_bytes() >= 4096 * size_of::<Open>());
+        (2..=4096).for_each(|id| book.done(id));
+        assert_eq!(book.ack(), None);
+        assert!(book.held_bytes() > 0);
+        book.done(1);
+        assert_eq!(book.ack(), Some(4096));
+        assert_eq!(book.held_bytes(), 0);
+        assert_eq!(book.received(4097, true, 0), Ok(()));
+    }
+}

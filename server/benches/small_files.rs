@@ -8,6 +8,8 @@
 
 #[path = "../src/store/mod.rs"]
 mod store;
+#[path = "../src/sync.rs"]
+mod sync;
 
 use std::sync::Arc;
 

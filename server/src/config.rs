@@ -82,7 +82,8 @@ pub struct Config {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     pub body_timeout: Duration,
 
-    /// How long a haul client may ask for nothing. Classic clients may for ever.
+    /// How long a haul client may ask for nothing; classic clients may for ever. While no more connections are
+    /// taken, both may for as long as a header may take.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
     pub idle_timeout: Duration,
 

@@ -71,7 +71,7 @@ pub struct Timeouts {
 const TICK: Duration = Duration::from_millis(100);
 
 /// Runs until the server has stopped: expires silent peers, lets listeners try again that ran out of
-/// file descriptors, and ends the grace time.
+/// file descriptors, gives memory back that is free, and ends the grace time.
 pub(crate) fn run(shared: &Arc<Shared>) {
     while !shared.finished() {
         std::thread::park_timeout(TICK);
@@ -79,5 +79,6 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         let scarce = shared.is_full();
         shared.expire(now, scarce);
         shared.retry_listeners();
+        shared.give_memory_back();
     }
 }

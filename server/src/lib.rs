@@ -4,6 +4,7 @@
 //! [`Config`] says what to serve and [`Server`] serves it. ARCHITECTURE.md in the repository walks
 //! the path of one file through these modules.
 
+mod allocator;
 mod buffer;
 mod committer;
 pub mod config;

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Bytes that all connections together may hold between two turns.
-pub(crate) const MOST: usize = 192 * 1024 * 1024;
+pub(crate) const MOST: usize = 128 * 1024 * 1024;
 
 /// What is added to how long something is held, in milliseconds: of those who have just begun, the largest goes first.
 const AT_LEAST: u64 = 100;

@@ -10,6 +10,7 @@ use haul_protocol::{Refusal, ServerLimits};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
+use crate::allocator;
 use crate::buffer::{Buffer, Buffers};
 use crate::committer::Committer;
 use crate::config::{Config, Durability};
@@ -32,6 +33,11 @@ const ACCEPTS: usize = 64;
 
 /// For how long no byte has come for a half-written file, in milliseconds, before it makes room for another one.
 const IDLE_PLACE: u64 = 5000;
+
+/// Bytes that connections have held and hold no more, and connections that have been and are no more, at which free memory is
+/// given back to the system.
+const MUCH: usize = 16 * 1024 * 1024;
+const MANY: usize = 500;
 
 /// How much there may be at once; both together follow from the limit of open files.
 #[derive(Debug, Clone, Copy)]
@@ -61,8 +67,11 @@ pub(crate) struct Shared {
     max_connections: usize,
     /// A listener waits for a connection to end, or for a file descriptor.
     paused: AtomicBool,
-    /// Bytes that all connections hold in memory.
+    /// Bytes that all connections hold in memory, and the most of it since free memory was given back.
     held: AtomicUsize,
+    most_held: AtomicUsize,
+    /// The same for the number of connections.
+    most_connections: AtomicUsize,
     buffers: Buffers,
     start: Instant,
     stopping: AtomicBool,
@@ -117,6 +126,8 @@ impl Shared {
             max_connections: bounds.connections,
             paused: AtomicBool::new(false),
             held: AtomicUsize::new(0),
+            most_held: AtomicUsize::new(0),
+            most_connections: AtomicUsize::new(0),
             buffers: Buffers::default(),
             start: Instant::now(),
             stopping: AtomicBool::new(false),
@@ -165,6 +176,7 @@ impl Shared {
             return;
         }
         let mut all = self.held.fetch_add(now - before, Ordering::AcqRel) + (now - before);
+        self.most_held.fetch_max(all, Ordering::Relaxed);
         while all > memory::MOST {
             let clock = self.now();
             let weigh = |slot: &Slot| Some(slot.held.weight(clock)).filter(|weight| *weight > 0);
@@ -172,6 +184,18 @@ impl Shared {
             let freed = heaviest.held.evict();
             all = self.held.fetch_sub(freed, Ordering::AcqRel) - freed;
             heaviest.wake(&self.poller);
+        }
+    }
+
+    /// Gives memory back to the system once much of it is free.
+    pub(crate) fn give_memory_back(&self) {
+        let (held, connections) = (self.held.load(Ordering::Relaxed), self.slots.len());
+        let most_held = self.most_held.load(Ordering::Relaxed);
+        let most = self.most_connections.fetch_max(connections, Ordering::Relaxed).max(connections);
+        if most_held.saturating_sub(held) >= MUCH || most - connections >= MANY {
+            self.most_held.store(held, Ordering::Relaxed);
+            self.most_connections.store(connections, Ordering::Relaxed);
+            allocator::give_back();
         }
     }
 

@@ -230,3 +230,31 @@ fn whoever_waits_for_room_is_woken() {
         assert_eq!(waits, woken.contains(&7));
     });
 }
+
+/// Whoever has something in the queue waits; whoever has nothing may add something, up to twice as much.
+#[test]
+fn full_queue_keeps_out_who_is_in_it() {
+    loom::model(|| {
+        let queue = Queue::new(3);
+        queue.add((), 3, 1);
+        assert!(queue.is_full(1, false) && !queue.is_full(2, true));
+        queue.add((), 3, 1);
+        assert!(queue.is_full(2, true));
+        // Both are woken when there is room.
+        let jobs = queue.take(1).unwrap();
+        assert_eq!((jobs.len(), queue.done(3).len(), queue.done(3).len()), (1, 0, 2));
+    });
+}
+
+/// A group ends with the job that makes it cost enough.
+#[test]
+fn group_is_bounded_by_what_its_jobs_cost() {
+    loom::model(|| {
+        let queue = Queue::new(100);
+        for cost in [1, 1, 64, 1] {
+            queue.add(cost, 1, cost);
+        }
+        assert_eq!(queue.take(10), Some(vec![1, 1, 64]));
+        assert_eq!(queue.take_now(10), [1]);
+    });
+}

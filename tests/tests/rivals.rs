@@ -1,7 +1,5 @@
 //! Two clients of one identity that send the same large file at once, and cut each other off.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::sync::mpsc::channel;
 use std::thread;

@@ -242,12 +242,9 @@ fn file_that_is_named_is_synced_alone() {
 #[test]
 fn wrong_words_are_told() {
     let setting = Setting::start();
-    for words in [
-        &["--max-delete", "3"][..],
-        &["--force-delete"],
-        &["--delete-all"],
-        &["--exclude", "[z"],
-    ] {
+    for words in
+        [&["--max-delete", "3"][..], &["--force-delete"], &["--delete-all"], &["--exclude", "[z"]]
+    {
         setting.command("sync", words).assert().code(2).stderr(predicate::str::is_empty().not());
     }
     let none = setting.place.path().join("none");

@@ -48,6 +48,10 @@ impl Bundle {
 
     /// Some bytes of the body, which may be the last.
     pub(super) fn append(&mut self, bytes: &[u8]) {
+        if self.body.is_empty() {
+            // No more than a bundle may have, which was checked.
+            self.body.reserve_exact(usize::try_from(self.length).unwrap_or(0));
+        }
         self.body.extend_from_slice(bytes);
     }
 

@@ -220,3 +220,94 @@ impl Ahead {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::fs;
+
+    use rustix::fs::{Mode, OFlags};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn open(directory: &TempDir) -> (OwnedFd, Stamp) {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle = rustix::fs::open(directory.path(), flags, Mode::empty()).unwrap();
+        let stamp = Stamp::of(&rustix::fs::fstat(&handle).unwrap());
+        (handle, stamp)
+    }
+
+    /// All names after `after`, read in as many slices as can be.
+    fn read((handle, stamp): &(OwnedFd, Stamp), after: &[u8]) -> (Names, usize) {
+        let (mut sorting, mut slices) = (Sorting::begin(handle, *stamp, after).unwrap(), 1);
+        while !sorting.advance(&|| true).unwrap() {
+            slices += 1;
+        }
+        (sorting.sorted(), slices)
+    }
+
+    #[test]
+    fn directory_is_read_in_slices_and_its_names_are_sorted() {
+        let directory = TempDir::new().unwrap();
+        for number in 0..2000 {
+            fs::write(directory.path().join(format!("{number:x}")), "").unwrap();
+        }
+        let (names, slices) = read(&open(&directory), b"3");
+        assert!(slices >= 2000 / SLICE, "{slices}");
+        let mut wanted: Vec<_> =
+            (0..2000).map(|number| format!("{number:x}")).filter(|name| &name[..] > "3").collect();
+        wanted.sort_unstable();
+        let found: Vec<_> = names.names.iter().map(|name| String::from_utf8_lossy(name)).collect();
+        assert_eq!(found, wanted);
+        assert!(!names.has_more(names.names.len()));
+    }
+
+    #[test]
+    fn names_of_a_directory_are_kept_within_their_bytes() {
+        let directory = TempDir::new().unwrap();
+        let names: Vec<_> = (0..20_000).map(|number| format!("{number:0250}")).collect();
+        for name in &names {
+            fs::File::create(directory.path().join(name)).unwrap();
+        }
+        let directory = open(&directory);
+        let (first, _) = read(&directory, b"");
+        let bytes: usize = first.names.iter().map(|name| name.len()).sum();
+        assert!(bytes <= AHEAD_BYTES && bytes > AHEAD_BYTES - 250, "{bytes}");
+        assert!(first.has_more(first.names.len()));
+        // The next ones follow without a gap.
+        let last = first.names.last().unwrap();
+        let (rest, _) = read(&directory, last);
+        let all = first.names.iter().chain(&rest.names);
+        assert!(all.map(|name| &**name).eq(names.iter().map(String::as_bytes)));
+    }
+
+    #[test]
+    fn list_goes_on_for_anyone_while_the_directory_is_as_it_was() {
+        let directory = TempDir::new().unwrap();
+        for name in ["a", "b", "c"] {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        // So old that a change from now on would show.
+        let settled = Cell::new(open(&directory).1);
+        while !settled.get().is_settled() {
+            settled.set(open(&directory).1);
+        }
+        let (ahead, opened) = (Ahead::default(), open(&directory));
+        let (names, _) = read(&opened, b"");
+        ahead.keep("one", &Arc::new(names), b"b");
+        for client in ["one", "other"] {
+            let (names, at) = ahead.find(client, opened.1, b"b").unwrap();
+            assert_eq!((names.get(at), names.has_more(at + 1)), (Some(&b"c"[..]), false));
+            // Also that there is nothing more.
+            assert_eq!(ahead.find(client, opened.1, b"zzz").map(|(_, at)| at), Some(3));
+        }
+        // Whoever is in the midst of it goes on; nobody else is given names that may be old.
+        fs::write(directory.path().join("bb"), "").unwrap();
+        let now = open(&directory).1;
+        assert_ne!(now, opened.1);
+        assert!(ahead.find("one", now, b"b").is_some());
+        assert!(ahead.find("one", now, b"a").is_none());
+        assert!(ahead.find("other", now, b"b").is_none());
+    }
+}
