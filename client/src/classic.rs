@@ -14,6 +14,7 @@ use crate::interrupt::Interrupt;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::source::Source;
+use crate::source::spool::settled;
 use crate::sync::Links;
 
 /// How long one address may take to answer.
@@ -56,6 +57,7 @@ pub fn run(
                 Given::Opened(opened) => opened.source(),
                 _ => Source::open(&root.source, Links::Copy),
             }
+            .and_then(|source| settled(source, u64::MAX, &|| interrupt.is_set()))
             .map(|source| (name, source)),
             None => Err(FileError::local("send the name")(io::Error::other(
                 "a classic server takes UTF-8 names only",

@@ -28,6 +28,9 @@ pub enum FileError {
     /// The source was written to meanwhile, every time that it was read.
     #[error("changed while it was read; send it again when nothing writes to it")]
     Changed,
+    /// Its bytes are fewer or more than its size, which it nevertheless has still.
+    #[error("has another size than it says; its file system makes it up")]
+    Size,
     /// Its name can't be sent.
     #[error("{0}")]
     Name(#[from] haul_protocol::NameError),
@@ -84,7 +87,7 @@ impl FileError {
     #[must_use]
     pub fn spoils_upload(&self) -> bool {
         match self {
-            Self::Changed => true,
+            Self::Changed | Self::Size => true,
             Self::Refused(refusal) => {
                 matches!(refusal.code, Code::DigestMismatch | Code::BadPart)
             }
@@ -110,6 +113,8 @@ impl FileError {
     pub fn retry(&self, is_directory: bool) -> Retry {
         match self {
             Self::Changed => Retry::Now(3),
+            // Then it is read to its end first.
+            Self::Size => Retry::Now(2),
             // Others have all of the server's places.
             Self::Refused(refusal) if refusal.code == Code::Busy => {
                 Retry::Later(1200, Duration::from_millis(250))

@@ -68,6 +68,8 @@ fn stdin(stopped: &dyn Fn() -> bool) -> Result<Option<Opened>, FileError> {
 
 #[cfg(unix)]
 fn named(root: &mut Root, links: Links, stopped: &dyn Fn() -> bool) -> Result<Given, FileError> {
+    use crate::source::Source;
+    use crate::source::spool::settled;
     use crate::source::stream::{Named, named, wait};
     let opened = match named(&root.source, links)? {
         Named::Ordinary => return Ok(Given::Path),
@@ -75,7 +77,10 @@ fn named(root: &mut Root, links: Links, stopped: &dyn Fn() -> bool) -> Result<Gi
             root.source = path;
             return Ok(Given::Path);
         }
-        Named::Opened(file) => Some(Opened::new(file)?),
+        Named::Opened(file) => {
+            let source = settled(Source::of(file)?, u64::MAX, stopped)?;
+            Some(Opened::from_source(source))
+        }
         Named::Stream(file) => keep(&file, u64::MAX, &|| wait(&file, stopped))?,
     };
     Ok(opened.map_or(Given::Path, |opened| Given::Opened(Arc::new(opened))))

@@ -97,12 +97,93 @@ impl Source {
     /// Reads as many bytes at `offset` as `buffer` has.
     ///
     /// # Errors
-    /// [`FileError::Changed`] if the file is shorter now.
+    /// [`FileError::Changed`] or [`FileError::Size`] if the file is shorter.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FileError> {
         match platform::read_exact_at(&self.file, buffer, offset) {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(FileError::Changed),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.other_size()),
             Err(error) => Err(FileError::local("read")(error)),
+        }
+    }
+
+    /// Reads all of the file into a buffer with room for one byte more than it says that it has. A read that ends just
+    /// there has seen the end, so this takes no more system calls than [`read`](Self::read).
+    ///
+    /// # Errors
+    /// [`FileError::Changed`] or [`FileError::Size`] if the file has fewer or more.
+    pub fn read_whole(&self, buffer: &mut [u8]) -> Result<(), FileError> {
+        let mut len = 0;
+        loop {
+            let read = self.read_some(len as u64, &mut buffer[len..])?;
+            len += read;
+            if read == 0 || len + 1 >= buffer.len() {
+                break;
+            }
+        }
+        if len as u64 == self.size { Ok(()) } else { Err(self.other_size()) }
+    }
+
+    /// Reads some bytes at `offset`; returns how many, none at the end.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn read_some(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, FileError> {
+        loop {
+            match platform::read_at(&self.file, buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read.map_err(FileError::local("read")),
+            }
+        }
+    }
+
+    /// Reads from the start until the buffer is full or the file ends; returns how many bytes.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn fill(&self, buffer: &mut [u8]) -> Result<usize, FileError> {
+        let mut len = 0;
+        while len < buffer.len() {
+            match self.read_some(len as u64, &mut buffer[len..])? {
+                0 => break,
+                read => len += read,
+            }
+        }
+        Ok(len)
+    }
+
+    /// Whether the file ends where it says.
+    ///
+    /// # Errors
+    /// [`FileError::Changed`] or [`FileError::Size`] if not.
+    pub fn check_end(&self) -> Result<(), FileError> {
+        let is_byte = |offset| self.read_some(offset, &mut [0]).map(|read| read > 0);
+        let is_longer = is_byte(self.size)?;
+        if is_longer || (self.size > 0 && !is_byte(self.size - 1)?) {
+            return Err(self.other_size());
+        }
+        Ok(())
+    }
+
+    /// How many bytes the file has, whatever it says.
+    ///
+    /// # Errors
+    /// If they can't be read, or `stopped`.
+    pub fn measure(&self, stopped: &dyn Fn() -> bool) -> Result<u64, FileError> {
+        let (mut buffer, mut size) = (vec![0; 128 * 1024], 0);
+        while !stopped() {
+            match self.read_some(size, &mut buffer)? {
+                0 => return self.check_unchanged().map(|()| size),
+                read => size += read as u64,
+            }
+        }
+        Err(FileError::Changed)
+    }
+
+    /// There are fewer or more bytes than the file has said. Some file systems make files up as they are read.
+    fn other_size(&self) -> FileError {
+        match self.check_unchanged() {
+            Ok(()) => FileError::Size,
+            Err(error) => error,
         }
     }
 

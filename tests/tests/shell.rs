@@ -58,7 +58,6 @@ fn prompt_is_shown_on_a_terminal() {
     let source = TempDir::new().unwrap();
     fs::write(source.path().join("a"), "x").unwrap();
     let mut terminal = Terminal::start(&server, &source, "");
-    // Keys that are typed before the prompt is there may be lost.
     terminal.types("put a\r");
     terminal.wait_for("1 file,");
     terminal.wait_for(">>: ");

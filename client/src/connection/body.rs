@@ -28,6 +28,11 @@ impl Body {
         &mut self.buffer[self.start..self.start + len]
     }
 
+    /// Only the first bytes of what it has.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
     /// Nothing.
     pub(super) fn clear(&mut self) {
         self.len = 0;

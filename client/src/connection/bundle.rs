@@ -91,8 +91,9 @@ impl Connection<'_> {
         encode_bundled(&item.name, size, &attributes, &mut bundle.line)
             .map_err(ConnectionError::from)?;
         let len = usize::try_from(size).unwrap_or(usize::MAX);
-        let room = bundle.room(len);
-        source.read(0, room)?;
+        let room = bundle.room(len + 1);
+        source.read_whole(room)?;
+        let room = &room[..len];
         source.check_unchanged()?;
         let digest = self.run.committed.wants_digests().then(|| Digest::of(room));
         let sent = Sent { size, special_bits, digest, stamp: item.stamp(source) };

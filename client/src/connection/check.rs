@@ -13,6 +13,7 @@ use crate::error::{ConnectionError, FileError};
 use crate::nearby::Nearby;
 use crate::source::{self, Source, attributes};
 use crate::sync::Sync;
+use crate::transfer::Run;
 use crate::work::{Item, Kind, Stated};
 
 /// Bytes of entries at which a request ends; one more always fits a body.
@@ -26,6 +27,9 @@ const SLICE: u64 = 8 * 1024 * 1024;
 
 /// Bytes that are read and hashed at once: they are still in the second-level cache then.
 const PIECE: u64 = 128 * 1024;
+
+/// Bytes of a page, of which some file systems say that all files have one.
+const PAGE: u64 = 4096;
 
 /// Entries that are gathered for the next request.
 #[derive(Debug, Default)]
@@ -109,7 +113,7 @@ impl Connection<'_> {
                 }
                 continue;
             }
-            match entry(&mut item, &mut self.nearby, self.run.sync) {
+            match entry(&mut item, &mut self.nearby, self.run) {
                 Ok(entry) => self.gathered.add(item, &entry)?,
                 Err(error) => self.give_up(item, &error),
             }
@@ -128,18 +132,30 @@ impl Connection<'_> {
 
     /// Reads on, up to `left` bytes; returns whether the file is over.
     fn hash(&mut self, hashing: &mut Hashing, left: &mut u64) -> Result<bool, FileError> {
-        let Hashing { source, hasher, offset, .. } = hashing;
-        while *offset < source.size {
+        let Hashing { item, source, hasher, offset } = hashing;
+        loop {
+            let most = if item.untrue { PIECE } else { (source.size - *offset).min(PIECE) };
+            if most == 0 {
+                source.check_end()?;
+                break;
+            }
             if *left == 0 {
                 return Ok(false);
             }
-            let len = (source.size - *offset).min(PIECE);
-            let piece = self.body.room(usize::try_from(len).unwrap_or(usize::MAX));
-            source.read(*offset, piece)?;
-            hasher.update(piece);
-            *offset += len;
-            *left = left.saturating_sub(len);
-            self.run.progress.hashed(len);
+            let piece = self.body.room(usize::try_from(most).unwrap_or(usize::MAX));
+            let len = if item.untrue {
+                source.read_some(*offset, piece)?
+            } else {
+                source.read(*offset, piece)?;
+                piece.len()
+            };
+            if len == 0 {
+                break;
+            }
+            hasher.update(&piece[..len]);
+            *offset += len as u64;
+            *left = left.saturating_sub(len as u64);
+            self.run.progress.hashed(len as u64);
         }
         source.check_unchanged()?;
         Ok(true)
@@ -147,9 +163,9 @@ impl Connection<'_> {
 
     /// A file is hashed: it is asked for with its digest.
     fn hashed(&mut self, hashing: Hashing) -> Result<(), ConnectionError> {
-        let Hashing { mut item, source, hasher, .. } = hashing;
-        let (size, digest) = (source.size, Some(hasher.finish()));
-        item.stated = Some(Stated { attributes: source.attributes, digest });
+        let Hashing { mut item, source, hasher, offset: size } = hashing;
+        let digest = Some(hasher.finish());
+        item.stated = Some(Stated { attributes: source.attributes, size, digest });
         let Attributes { mode, mtime } = compared(source.attributes, self.run.sync);
         let (name, kind) = (item.name.clone(), EntryKind::File { size, digest });
         self.gathered.bytes = self.gathered.bytes.saturating_add(size);
@@ -172,6 +188,11 @@ impl Connection<'_> {
         for (index, mut item) in items.into_iter().enumerate() {
             let letter = letters.get(index).copied().unwrap_or(b'?');
             let verdict = Verdict::from_letter(letter);
+            if is_doubtful(&item, verdict, sync) && self.is_untrue(&item) {
+                item.untrue = true;
+                self.batch.push_back(item);
+                continue;
+            }
             if is_undecided(&item, verdict, sync) {
                 item.by_digest = true;
                 self.batch.push_back(item);
@@ -197,6 +218,12 @@ impl Connection<'_> {
         if settled > 0 {
             self.run.work.settle(settled);
         }
+    }
+
+    /// Whether a file has another size than it says. What can't be read is told when it is sent.
+    fn is_untrue(&mut self, item: &Item) -> bool {
+        let checked = self.open(item).and_then(|source| source.check_end());
+        matches!(checked, Err(FileError::Size))
     }
 
     /// A directory that its owner may not write to is opened up before something is put into it; its
@@ -246,13 +273,37 @@ fn is_left_as_it_is(item: &Item, verdict: Option<Verdict>, sync: &Sync) -> bool 
     }
 }
 
+/// Whether what was said of a file may be wrong because its size is, so that it has to be looked at: an empty file, for
+/// which the server has an entry, and one of whole pages, which `/sys` says of all files. Others are sent anyway.
+fn is_doubtful(item: &Item, verdict: Option<Verdict>, sync: &Sync) -> bool {
+    let Some(Stated { size, digest: None, .. }) = item.stated else { return false };
+    if item.untrue || item.opened.is_some() || sync.ignore_existing {
+        return false;
+    }
+    match verdict {
+        Some(Verdict::Size) => sync.dry_run || size.is_multiple_of(PAGE),
+        // The present version may have it: the verdict is about the next one.
+        Some(Verdict::Missing) => sync.publish.is_some() && size.is_multiple_of(PAGE),
+        Some(Verdict::Same | Verdict::Mtime | Verdict::Mode) => size == 0,
+        _ => false,
+    }
+}
+
+/// Size and attributes of a file that is read to its end for that.
+pub(super) fn measured(item: &Item, run: &Run<'_>) -> Result<(u64, Attributes), FileError> {
+    let source = Source::open(&item.path, run.sync.links)?;
+    let size = source.measure(&|| run.work.is_stopped())?;
+    Ok((size, source.attributes))
+}
+
 /// What is compared of mode and mtime.
 fn compared(attributes: Attributes, sync: &Sync) -> Attributes {
     if sync.verify { Attributes::default() } else { attributes }
 }
 
 /// What an item is now.
-fn entry(item: &mut Item, nearby: &mut Nearby, sync: &Sync) -> Result<Entry, FileError> {
+fn entry(item: &mut Item, nearby: &mut Nearby, run: &Run<'_>) -> Result<Entry, FileError> {
+    let sync = run.sync;
     let look = FileError::local("look at");
     let (kind, of) = match &item.kind {
         Kind::Link => {
@@ -272,12 +323,13 @@ fn entry(item: &mut Item, nearby: &mut Nearby, sync: &Sync) -> Result<Entry, Fil
                     let source = opened.source()?;
                     (source.size, source.attributes)
                 }
+                None if item.untrue => measured(item, run)?,
                 None => {
                     let found = nearby.look(&item.path, sync.links).map_err(look)?;
                     found.ok_or(FileError::Changed)?
                 }
             };
-            item.stated = Some(Stated { attributes, digest: None });
+            item.stated = Some(Stated { attributes, size, digest: None });
             (EntryKind::File { size, digest: None }, attributes)
         }
     };

@@ -14,6 +14,7 @@ impl Connection<'_> {
     pub(super) fn give_up(&self, mut item: Item, error: &FileError) {
         let (work, progress) = (self.run.work, self.run.progress);
         item.attempts += 1;
+        item.untrue |= matches!(error, FileError::Size);
         match error.retry(matches!(item.kind, Kind::Directory(_))) {
             Retry::Now(times) if item.attempts <= times => work.add_urgent(Task::Item(item)),
             Retry::Later(times, pause) if item.attempts <= times => work.add_delayed(item, pause),

@@ -1,11 +1,15 @@
 //! Turning tasks into requests: reading and hashing sources, and entering what is sent into the book.
 
+use std::sync::Arc;
+
 use haul_protocol::{Cv, Digest, Op, Verdict, Wanted, encode, limits::MIN_PART_LEN};
 
 use super::bundle::Read;
+use super::check::measured;
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError};
 use crate::large::Large;
+use crate::source::spool::keep_whole;
 use crate::source::{self, Source};
 use crate::sync::Sync;
 use crate::work::{Item, Kind, Task};
@@ -144,6 +148,7 @@ impl Connection<'_> {
             Kind::File => {
                 let size = match &item.opened {
                     Some(opened) => opened.source()?.size,
+                    None if item.untrue => measured(item, self.run)?.0,
                     None => sync.links.look(&item.path).map_err(FileError::local("look at"))?.len(),
                 };
                 progress.would("send", &item.name, why, Some(size));
@@ -182,7 +187,33 @@ impl Connection<'_> {
     }
 
     fn send_file(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
+        if item.untrue && item.opened.is_none() {
+            return self.send_untrue(item);
+        }
         let source = self.open(item)?;
+        match self.send_source(item, source) {
+            Err(Failure::File(FileError::Size)) if item.opened.is_none() => self.send_untrue(item),
+            sent => sent,
+        }
+    }
+
+    /// Sends all that a file has, though it says another size: files of `/proc` say that they are empty.
+    fn send_untrue(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
+        let source = self.open(item)?;
+        let most = usize::try_from(MIN_PART_LEN).unwrap_or(usize::MAX);
+        let len = source.fill(self.body.room(most + 1))?;
+        if len <= most {
+            self.body.truncate(len);
+            return self.send_body(item, &source);
+        }
+        let work = self.run.work;
+        let opened = keep_whole(&source, self.max_file, &|| work.is_stopped())?;
+        let source = opened.source()?;
+        let item = Item { opened: Some(Arc::new(opened)), ..item.clone() };
+        self.send_source(&item, source)
+    }
+
+    fn send_source(&mut self, item: &Item, source: Source) -> Result<Option<Read>, Failure> {
         let size = source.size;
         if size > self.max_file {
             return Err(FileError::TooLarge { size, max: self.max_file }.into());
@@ -210,11 +241,18 @@ impl Connection<'_> {
             return Ok(None);
         }
         let len = usize::try_from(size).unwrap_or(usize::MAX);
-        source.read(0, self.body.room(len))?;
+        source.read_whole(self.body.room(len + 1))?;
+        self.body.truncate(len);
+        self.send_body(item, &source)
+    }
+
+    /// Sends what was read of a file, all at once.
+    fn send_body(&mut self, item: &Item, source: &Source) -> Result<Option<Read>, Failure> {
         source.check_unchanged()?;
+        let (name, size) = (item.name.clone(), self.body.len() as u64);
         let digest = Digest::of(&self.body);
         let op = Op::Put { name, size, digest, attributes: source.attributes };
-        let (digest, stamp) = (Some(digest), item.stamp(&source));
+        let (digest, stamp) = (Some(digest), item.stamp(source));
         let sent = Sent { size, special_bits: source.special_bits, digest, stamp };
         self.request_with_body(Pending::Item(item.clone(), sent), &op)?;
         Ok(None)
@@ -232,6 +270,10 @@ impl Connection<'_> {
             if !hasher.update(piece) {
                 return Err(FileError::Changed);
             }
+        }
+        // Of the last part only: it is there that a file may go on.
+        if offset == large.geometry.size() {
+            large.source.check_end()?;
         }
         hasher.finish().ok_or(FileError::Changed)
     }

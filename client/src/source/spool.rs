@@ -34,6 +34,12 @@ impl Opened {
         Ok(Self { file, attributes, of: None })
     }
 
+    /// A file that is found by no path, as it is.
+    #[must_use]
+    pub fn from_source(source: Source) -> Self {
+        Self { file: source.file, attributes: source.attributes, of: None }
+    }
+
     /// The same bytes for a source that has attributes of its own.
     #[must_use]
     pub fn of(self, source: &Source) -> Self {
@@ -86,6 +92,45 @@ pub fn keep(
             Err(error) if is_passing(&error) => {}
             Err(error) => return Err(FileError::local("read")(error)),
         }
+    }
+}
+
+/// A source whose size is what it says: itself, or all that it has to be read, kept.
+///
+/// # Errors
+/// If it can't be read, is more than `most`, or changes meanwhile. [`FileError::Changed`] if it was `stopped`.
+pub fn settled(source: Source, most: u64, stopped: &dyn Fn() -> bool) -> Result<Source, FileError> {
+    match source.check_end() {
+        Err(FileError::Size) => keep_whole(&source, most, stopped)?.source(),
+        checked => checked.map(|()| source),
+    }
+}
+
+/// Keeps all that a source has, whatever size it says.
+///
+/// # Errors
+/// As of [`settled`].
+pub fn keep_whole(
+    source: &Source,
+    most: u64,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Opened, FileError> {
+    let kept = keep(Whole { source, offset: 0 }, most, &|| !stopped())?;
+    source.check_unchanged()?;
+    kept.map(|opened| opened.of(source)).ok_or(FileError::Changed)
+}
+
+/// A file from its start to its end. What can't be read at once is an error.
+struct Whole<'a> {
+    source: &'a Source,
+    offset: u64,
+}
+
+impl Read for Whole<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read_some(self.offset, buffer).map_err(io::Error::other)?;
+        self.offset += read as u64;
+        Ok(read)
     }
 }
 

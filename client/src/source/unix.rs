@@ -28,6 +28,10 @@ pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::
     file.read_exact_at(buffer, offset)
 }
 
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.read_at(buffer, offset)
+}
+
 pub(super) fn inode(metadata: &Metadata) -> [i64; 4] {
     let device = metadata.dev().cast_signed();
     [device, metadata.ino().cast_signed(), metadata.ctime(), metadata.ctime_nsec()]

@@ -50,6 +50,10 @@ pub(super) fn is_dead(_: &File) -> bool {
     false
 }
 
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.seek_read(buffer, offset)
+}
+
 /// The local form of one component of a name.
 #[must_use]
 pub fn from_bytes(bytes: &[u8]) -> Cow<'_, OsStr> {

@@ -42,6 +42,8 @@ pub struct Item {
     pub interrupted: u32,
     /// How often it was opened again, for whatever reason.
     pub reopened: u32,
+    /// Its size is not what it says, so it has to be read to its end.
+    pub untrue: bool,
     /// Its bytes, if they are not found at its path.
     pub opened: Option<Arc<Opened>>,
     /// What is known of a large file that was open before.
@@ -66,6 +68,7 @@ impl Item {
             lost: false,
             interrupted: 0,
             reopened: 0,
+            untrue: false,
             opened: None,
             earlier: None,
         }
@@ -114,6 +117,8 @@ impl Item {
 pub struct Stated {
     /// Mode and mtime.
     pub attributes: Attributes,
+    /// Bytes.
+    pub size: u64,
     /// BLAKE3 of its bytes, if they were compared.
     pub digest: Option<Digest>,
 }
