@@ -245,17 +245,11 @@ fn one_file_jumps_quota() {
     for figure in ["5368709120 bytes", "free", &keep] {
         assert!(message.contains(figure), "{message}");
     }
-    // What is announced counts before it is sent.
-    assert_eq!(peer.ask(&open(2, "b", 5 * gib / 2), b"").unwrap()["answer"], 2);
-    let answer = peer.ask(&open(3, "c", 5 * gib / 2), b"").unwrap();
-    assert_eq!(answer["code"], "no_space", "{answer}");
-    assert!(answer["message"].as_str().unwrap().contains("needed by other uploads"));
-    // And when the upload is given up, it doesn't any more.
-    drop(peer);
-    eventually("the upload is given up", || {
-        let mut peer = Peer::hello(server.address()).unwrap();
-        peer.ask(&open(1, "c", 5 * gib / 2), b"").unwrap()["answer"] == 1
-    });
+    // What is announced and not sent keeps the room from nobody else, but for a small advance.
+    for id in 2..=9 {
+        let answer = peer.ask(&open(id, &format!("b{id}"), 5 * gib / 2), b"").unwrap();
+        assert_eq!(answer["answer"], id, "{answer}");
+    }
     assert!(server.root().join("a").symlink_metadata().is_err());
 }
 
