@@ -70,7 +70,7 @@ fn stdin(stopped: &dyn Fn() -> bool) -> Result<Option<Opened>, FileError> {
 fn named(root: &mut Root, links: Links, stopped: &dyn Fn() -> bool) -> Result<Given, FileError> {
     use crate::source::Source;
     use crate::source::spool::settled;
-    use crate::source::stream::{Named, named, wait};
+    use crate::source::stream::{Named, Stream, named};
     let opened = match named(&root.source, links)? {
         Named::Ordinary => return Ok(Given::Path),
         Named::Directory(path) => {
@@ -81,7 +81,10 @@ fn named(root: &mut Root, links: Links, stopped: &dyn Fn() -> bool) -> Result<Gi
             let source = settled(Source::of(file)?, u64::MAX, stopped)?;
             Some(Opened::from_source(source))
         }
-        Named::Stream(file) => keep(&file, u64::MAX, &|| wait(&file, stopped))?,
+        Named::Stream(file) => {
+            let stream = Stream::new(file);
+            keep(&stream, u64::MAX, &|| stream.wait(stopped))?
+        }
     };
     Ok(opened.map_or(Given::Path, |opened| Given::Opened(Arc::new(opened))))
 }

@@ -167,6 +167,22 @@ fn what_is_named_and_cannot_be_sent_is_a_failure_and_the_others_go() {
     setting.haul(&["put", "s", address]).assert().success().stderr(contains("skipped s/p: a FIFO"));
 }
 
+/// A FIFO that nobody writes to is a failure after some seconds; one that is written to late is not.
+#[test]
+fn fifo_without_a_writer_is_a_failure_and_the_others_go() {
+    let setting = with_good_file();
+    setting.write("file", "x");
+    fifo(&setting.place.path().join("p"));
+    let address = setting.server.address();
+    let failed = setting.haul(&["put", "p", "s/file", address]).assert().code(1);
+    failed.stderr(contains("p: could not read").and(contains("no process has opened it")));
+    assert_eq!(stored(&setting, "file"), "x");
+    // A writer that writes nothing ends it as well.
+    let put = "timeout 60 sh -c ': >p' & \"$H\" put p \"$A\" --as good";
+    script(&setting, put).assert().success();
+    assert_eq!(stored(&setting, "good"), "");
+}
+
 #[test]
 fn ctrl_c_ends_the_wait_for_a_writer() {
     let setting = Setting::start();

@@ -3,16 +3,21 @@
 //! Such a source can be read only once, so its bytes are kept in a [file without a name](super::spool). What can't be
 //! read to an end is refused by name.
 
+use std::cell::Cell;
 use std::fs::{File, FileType, Metadata};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::error::FileError;
 use crate::sync::Links;
+
+/// How often it is seen whether the user has had enough.
+const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// Symlinks that are followed one after the other at most, as the kernel does.
 const HOPS: usize = 40;
@@ -79,8 +84,6 @@ pub(crate) fn stdin() -> io::Result<File> {
 
 /// Waits until there is something to read, or the end; `false` if that is not wanted any more.
 pub(crate) fn wait(input: &impl AsFd, stopped: &dyn Fn() -> bool) -> bool {
-    // How often it is seen whether the user has had enough.
-    const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
     loop {
         if stopped() {
             return false;
@@ -89,6 +92,60 @@ pub(crate) fn wait(input: &impl AsFd, stopped: &dyn Fn() -> bool) -> bool {
             Ok(0) | Err(rustix::io::Errno::INTR) => {}
             // What can't be waited for is read at once.
             Ok(_) | Err(_) => return true,
+        }
+    }
+}
+
+/// How long the first process may take to open a FIFO for writing.
+const FIRST_WRITER: Duration = Duration::from_secs(10);
+
+/// A stream that may be a FIFO which nobody has opened for writing yet: that is not its end, nor waited for without one.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    file: File,
+    /// A process has it open for writing, or had.
+    has_writer: Cell<bool>,
+    opened: Instant,
+}
+
+impl Stream {
+    /// One that is open.
+    pub(crate) fn new(file: File) -> Self {
+        let is_fifo = file.metadata().is_ok_and(|found| found.file_type().is_fifo());
+        Self { file, has_writer: Cell::new(!is_fifo), opened: Instant::now() }
+    }
+
+    /// Waits until there is something to read, or the end, or for a moment while there is no writer; `false` if that is not
+    /// wanted any more.
+    pub(crate) fn wait(&self, stopped: &dyn Fn() -> bool) -> bool {
+        if self.has_writer.get() {
+            return wait(&self.file, stopped);
+        }
+        let mut polled = [PollFd::new(&self.file, PollFlags::IN)];
+        // A writer that has come and gone leaves a hang-up.
+        let _ = poll(&mut polled, Some(&PAUSE));
+        self.has_writer.set(!polled[0].revents().is_empty());
+        !stopped()
+    }
+}
+
+impl Read for &Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = (&self.file).read(buffer);
+        match &read {
+            Ok(0) if !self.has_writer.get() => {
+                if self.opened.elapsed() < FIRST_WRITER {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("no process has opened it for writing for {} s", FIRST_WRITER.as_secs()),
+                ))
+            }
+            _ => {
+                self.has_writer.set(true);
+                read
+            }
         }
     }
 }
