@@ -167,24 +167,26 @@ impl Shared {
     }
 
     /// Notes what a connection holds after a turn. If all hold too much together, those that have held most for
-    /// longest make room.
-    fn note_held(&self, slot: &Slot, connection: &Connection) {
+    /// longest have to make room, and are returned.
+    fn note_held(&self, slot: &Slot, connection: &Connection) -> Vec<Arc<Slot>> {
+        let mut heavy = Vec::new();
         let now = connection.held_bytes();
         let before = slot.held.set(now, connection.settled(), connection.place_since());
         if now <= before {
             self.held.fetch_sub(before - now, Ordering::AcqRel);
-            return;
+            return heavy;
         }
         let mut all = self.held.fetch_add(now - before, Ordering::AcqRel) + (now - before);
         self.most_held.fetch_max(all, Ordering::Relaxed);
         while all > memory::MOST {
             let clock = self.now();
             let weigh = |slot: &Slot| Some(slot.held.weight(clock)).filter(|weight| *weight > 0);
-            let Some(heaviest) = self.slots.heaviest(weigh) else { return };
+            let Some(heaviest) = self.slots.heaviest(weigh) else { break };
             let freed = heaviest.held.evict();
             all = self.held.fetch_sub(freed, Ordering::AcqRel) - freed;
-            heaviest.wake(&self.poller);
+            heavy.push(heaviest);
         }
+        heavy
     }
 
     /// Gives memory back to the system once much of it is free.
@@ -303,8 +305,21 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Runs a connection until it waits or is over.
+    /// Runs a connection until it waits or is over, and then those that have to make room: at once, since others would
+    /// fill the memory before it was their turn.
     fn drive(&mut self, slot: &Slot, connection: Box<Connection>) {
+        let mut heavy = self.run_one(slot, connection);
+        while let Some(slot) = heavy.pop() {
+            // Another worker that runs it just now runs it once more.
+            if let Some(connection) = slot.take() {
+                heavy.extend(self.run_one(&slot, connection));
+            }
+        }
+    }
+
+    /// Runs a connection until it waits or is over; returns those that have to make room.
+    fn run_one(&mut self, slot: &Slot, connection: Box<Connection>) -> Vec<Arc<Slot>> {
+        let mut heavy = Vec::new();
         let mut running = Some(connection);
         while let Some(mut connection) = running.take() {
             connection.completed(slot.completions());
@@ -312,7 +327,7 @@ impl<'a> Worker<'a> {
                 connection.make_room();
             }
             let next = connection.turn(self);
-            self.shared.note_held(slot, &connection);
+            heavy.extend(self.shared.note_held(slot, &connection));
             match next {
                 Next::Park(interest, deadline) => {
                     slot.set_deadline(deadline);
@@ -327,6 +342,7 @@ impl<'a> Worker<'a> {
                 }
             }
         }
+        heavy
     }
 
     fn accept(&mut self, key: u64) {

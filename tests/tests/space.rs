@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use assert_cmd::Command as Assert;
 use haul_tests::binaries;
 use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, put};
+use haul_tests::peer::{Peer, frame, put};
 use predicates::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -196,5 +197,26 @@ fn open_without_a_byte_keeps_no_more_than_an_advance_from_others() {
     let bytes = vec![1; 3 << 20];
     let answer = small.peer().ask(&put(1, "other", &bytes), &bytes).unwrap();
     assert_eq!(answer["ack"], 1, "{answer}");
+    assert!(small.free() >= KEPT);
+}
+
+/// Nor peers that send the header of a file and nothing of its body, in either dialect.
+#[test]
+fn header_without_a_body_keeps_no_room_from_others() {
+    let small = Small::start(&["--durability", "none", "--workers", "1"]);
+    let large = vec![1; 7 << 20];
+    let mut idle = small.peer();
+    idle.stream.write_all(&frame(&put(1, "idle", &large), b"")).unwrap();
+    let mut classic = Peer::connect(small.server.address()).unwrap();
+    let header = json!({"cmd": "put", "filename": "classic", "filesize": 7 << 20});
+    classic.stream.write_all(&frame(&header, b"x")).unwrap();
+    // Answered when all that came before it has been read.
+    small.peer().ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap();
+    let bytes = vec![1; 6 << 20];
+    let answer = small.peer().ask(&put(1, "other", &bytes), &bytes).unwrap();
+    assert_eq!(answer["ack"], 1, "{answer}");
+    // Its bytes come when there is no room for them any more.
+    idle.stream.write_all(&large).unwrap();
+    assert_eq!(idle.receive().unwrap().0["code"], "no_space");
     assert!(small.free() >= KEPT);
 }

@@ -139,7 +139,10 @@ impl Read for &Stream {
                 }
                 Err(io::Error::new(
                     io::ErrorKind::TimedOut,
-                    format!("no process has opened it for writing for {} s", FIRST_WRITER.as_secs()),
+                    format!(
+                        "no process has opened it for writing for {} s",
+                        FIRST_WRITER.as_secs()
+                    ),
                 ))
             }
             _ => {

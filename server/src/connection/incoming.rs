@@ -24,6 +24,12 @@ pub(super) struct Incoming {
     pub(super) stream: Option<Box<Stream>>,
 }
 
+/// Bytes for which a file has room before its body comes.
+const ADVANCE: u64 = 64 * 1024;
+
+/// Bytes for which it has room once its body comes: a file of the haul dialect is hardly larger.
+const AHEAD: u64 = 4 * 1024 * 1024;
+
 /// A file of which some bytes have come.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -43,6 +49,8 @@ impl Incoming {
     ) -> Result<Self, Refusal> {
         within(size, shared.limits.max_file)?;
         let room = shared.store.admit(&name, size)?;
+        // A header keeps no room from others before its body comes.
+        room.used(room.left().saturating_sub(ADVANCE));
         Ok(Self { id, name, size, digest, attributes, room, stream: None })
     }
 
@@ -81,6 +89,12 @@ impl Incoming {
                 offset: 0,
             })),
         };
+        let next = bytes.len() as u64;
+        if self.room.left() < next {
+            // A bounded advance, or as much again as has come, if so much is still to come.
+            let ahead = (self.size - stream.offset).min(stream.offset.max(AHEAD));
+            self.room.grow(&self.name, ahead)?;
+        }
         stream.staged.write_at(&self.name, stream.offset, bytes)?;
         stream.offset += bytes.len() as u64;
         self.room.used(bytes.len() as u64);
