@@ -29,6 +29,7 @@ mod sweeper;
 mod sync;
 mod upload;
 mod uploads;
+mod worker;
 mod writer;
 
 pub use config::Config;

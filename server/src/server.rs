@@ -13,11 +13,12 @@ use crate::committer::{self, MAX_QUEUED};
 use crate::config::{Config, Durability};
 use crate::deadline;
 use crate::listen::{Listen, ListenError};
-use crate::pool::{Bounds, Shared, Worker};
+use crate::pool::{Bounds, Shared};
 use crate::publications::MAX_VERSIONS;
 use crate::store::Store;
 use crate::sweeper::Sweeper;
 use crate::uploads::MAX_OPEN;
+use crate::worker::Worker;
 
 /// The server can't start.
 #[derive(Debug, Error)]

@@ -10,9 +10,9 @@ use super::incoming::Incoming;
 use super::{Connection, Dialect};
 use crate::buffer;
 use crate::committer::{Asked, Completion, Job, What};
-use crate::pool::Worker;
 use crate::store::Change;
 use crate::uploads::Publishing;
+use crate::worker::Worker;
 use crate::writer::PartWriter;
 
 /// Bytes of the longest body that waits in the buffer until it is complete, and so is not copied or staged by

@@ -8,7 +8,7 @@ use haul_protocol::{Bundled, Code, Digest, Refusal, decode_bundle, limits};
 use super::Connection;
 use super::incoming::Incoming;
 use super::job::Job;
-use crate::pool::Worker;
+use crate::worker::Worker;
 
 /// A bundle whose body comes now.
 #[derive(Debug)]

@@ -12,9 +12,9 @@ use haul_protocol::{
 
 use super::Connection;
 use super::job::Job;
-use crate::pool::Worker;
 use crate::store::{Adopted, Change, Copying, Reading, StoreError};
 use crate::streams::Place;
+use crate::worker::Worker;
 
 /// The letter of an entry that can't be looked at.
 const UNKNOWN: u8 = b'?';

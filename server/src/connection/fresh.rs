@@ -8,8 +8,8 @@ use haul_protocol::{LinkTarget, Mtime, Name, Refusal};
 use super::incoming::Incoming;
 use super::{Connection, Dialect};
 use crate::committer::What;
-use crate::pool::Worker;
 use crate::store::{Change, Staged, StoreError};
+use crate::worker::Worker;
 
 impl Connection {
     /// A directory: into the tree, as a new tree, or where it belongs.

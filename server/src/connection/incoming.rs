@@ -4,9 +4,10 @@ use haul_protocol::{Attributes, Code, Digest, FileHasher, Name, Refusal};
 
 use super::request::within;
 use crate::committer::What;
-use crate::pool::{Shared, Worker};
+use crate::pool::Shared;
 use crate::store::{Reserved, Staged, StoreError};
 use crate::streams::Place;
+use crate::worker::Worker;
 
 /// A file that comes in one body.
 #[derive(Debug)]

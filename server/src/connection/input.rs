@@ -4,7 +4,7 @@ use haul_protocol::{Answer, Classic, Event, FirstOrLater};
 
 use super::body::Sink;
 use super::{Connection, Dialect, Phase, Step};
-use crate::pool::Worker;
+use crate::worker::Worker;
 
 impl Connection {
     /// Decodes what is kept, as nothing more has come.

@@ -6,9 +6,9 @@ use haul_protocol::{Code, Name, Refusal, Reply, Request, encode_entry, limits};
 use super::bundle::Bundle;
 use super::check::Check;
 use super::{Connection, Dialect};
-use crate::pool::Worker;
 use crate::store::{DEEP, Enough, Listed, Listing};
 use crate::streams::Place;
+use crate::worker::Worker;
 
 /// Bytes of an answer to `list` at which it ends; one more entry always fits a body.
 const LIST_BYTES: usize = 1024 * 1024;

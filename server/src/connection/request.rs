@@ -11,9 +11,10 @@ use super::check::Check;
 use super::incoming::Incoming;
 use super::{Connection, Dialect, Haul};
 use crate::committer::What;
-use crate::pool::{Shared, Worker};
+use crate::pool::Shared;
 use crate::store::{Change, DEEP, Swap};
 use crate::uploads::Commit;
+use crate::worker::Worker;
 
 /// What this server knows beyond the first version of the protocol.
 const FEATURES: [&str; 2] = ["publish", "bundle"];
