@@ -79,6 +79,12 @@ impl Committer {
         self.0.is_full(connection, is_new)
     }
 
+    /// Ends [`run`] after the group that it has; the changes that wait are dropped, none of which was acknowledged. Returns
+    /// how many that are.
+    pub(crate) fn abandon(&self) -> usize {
+        self.0.abandon()
+    }
+
     /// Ends [`run`] when everything is done.
     pub(crate) fn stop(&self) {
         self.0.stop();

@@ -199,6 +199,11 @@ impl Shared {
         self.slots.for_each(|slot| slot.wake(&self.poller));
     }
 
+    /// Whether a stopping server has no time left.
+    pub(crate) fn is_grace_over(&self) -> bool {
+        self.now() >= self.stop_at.load(Ordering::Acquire)
+    }
+
     pub(crate) fn stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
@@ -209,7 +214,7 @@ impl Shared {
             return false;
         }
         let connections = self.slots.len();
-        if connections > 0 && self.now() < self.stop_at.load(Ordering::Acquire) {
+        if connections > 0 && !self.is_grace_over() {
             // A transfer that ended in this moment leaves a connection that nothing wakes.
             self.slots.for_each(|slot| slot.wake(&self.poller));
             return false;

@@ -110,6 +110,16 @@ impl<J> Queue<J> {
         if before - weight < self.max { std::mem::take(&mut state.waiting) } else { Vec::new() }
     }
 
+    /// Ends [`take`](Self::take) at once; the jobs that have not been taken are dropped.
+    pub(crate) fn abandon(&self) -> usize {
+        let mut state = self.state();
+        state.stopped = true;
+        let left = std::mem::take(&mut state.jobs);
+        drop(state);
+        self.filled.notify_one();
+        left.len()
+    }
+
     /// Ends [`take`](Self::take) when everything has been taken.
     pub(crate) fn stop(&self) {
         self.state().stopped = true;

@@ -47,6 +47,9 @@ pub struct Server {
     sweeper: Sweeper,
 }
 
+/// How often it is seen whether the committer is done.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// Files that are open besides connections, staged files and uploads.
 const OTHER_FILES: u64 = 64;
 
@@ -121,9 +124,16 @@ impl Server {
         for thread in self.workers.into_iter().chain([self.timer]) {
             joined(thread);
         }
-        // What workers have queued is made durable before the process ends.
+        // What workers have queued is made durable before the process ends, as far as there is time.
         if let (Some(committer), Some(thread)) = (&self.shared.committer, self.committer) {
             committer.stop();
+            while !thread.is_finished() && !self.shared.is_grace_over() {
+                thread::park_timeout(LOOK);
+            }
+            if !thread.is_finished() {
+                let changes = committer.abandon();
+                tracing::warn!(changes, "the grace time is over, changes are not carried out");
+            }
             joined(thread);
         }
         self.sweeper.stop();

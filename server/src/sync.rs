@@ -9,8 +9,8 @@
 //! here, too; in their tests this module is another one, with the locks of loom, which tries every order.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::PoisonError;
 pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
 
 /// The order of all locks, from the first that a thread takes to the last. ARCHITECTURE.md, "Locks", says what each
@@ -183,6 +183,17 @@ impl<T> RwLock<T> {
     pub(crate) fn read(&self) -> ReadGuard<'_, T> {
         let held = Held::take(self.rank);
         Guard { inner: self.inner.read().unwrap_or_else(PoisonError::into_inner), _held: held }
+    }
+
+    /// As [`read`](Self::read), if nobody has it for writing just now.
+    pub(crate) fn try_read(&self) -> Option<ReadGuard<'_, T>> {
+        let held = Held::take(self.rank);
+        let inner = match self.inner.try_read() {
+            Ok(inner) => inner,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(Guard { inner, _held: held })
     }
 
     pub(crate) fn write(&self) -> WriteGuard<'_, T> {

@@ -26,7 +26,7 @@ const MAX_OPEN_A_CLIENT: usize = 64;
 /// 20 MiB.
 const MAX_OPEN_PARTS: usize = 1 << 19;
 
-/// For how long no byte of an upload has come before it makes room for another one. Its client finds what is held
+/// For how long no part of an upload has come before it makes room for another one. Its client finds what is held
 /// when it opens the file again.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -269,26 +269,43 @@ impl Table {
         Ok(Found::Begun(idle))
     }
 
-    /// Room for one more upload of a client. If there is none, uploads of which no byte has come for long give
-    /// theirs, the one that is idle longest first.
+    /// Room for one more upload of a client. If there is none, uploads of which no part has come for long give
+    /// theirs, the one that is idle longest first; then those of the client that has most, if this one has fewer: first
+    /// those of which nothing has come.
     fn make_room(&mut self, parts: usize, client: &str) -> Result<Vec<Arc<OpenUpload>>, Refusal> {
-        let mut own = self.open.values().filter(|entry| entry.client == client).count();
+        let mut shares: HashMap<&str, usize> = HashMap::new();
+        for entry in self.open.values() {
+            *shares.entry(&entry.client).or_default() += 1;
+        }
         let mut open = self.open.len() + self.busy.len();
         let mut all_parts = self.parts + parts;
-        let idle = self.open.iter().map(|(token, entry)| (entry.upload.idle(), *token, entry));
-        let mut idle: Vec<_> = idle.filter(|(idle, ..)| *idle >= IDLE).collect();
-        idle.sort_unstable_by_key(|(idle, ..)| std::cmp::Reverse(*idle));
+        let mut others: Vec<_> =
+            self.open.iter().map(|(token, entry)| (entry.upload.idle(), *token, entry)).collect();
         let mut ended = HashSet::new();
-        while own >= MAX_OPEN_A_CLIENT || open >= MAX_OPEN || all_parts > MAX_OPEN_PARTS {
-            let counts = |(_, _, entry): &(Duration, Token, &Entry)| {
-                own < MAX_OPEN_A_CLIENT || entry.client == client
+        loop {
+            let own = shares.get(client).copied().unwrap_or(0);
+            let has_share = own < MAX_OPEN_A_CLIENT;
+            if has_share && open < MAX_OPEN && all_parts <= MAX_OPEN_PARTS {
+                break;
+            }
+            let most = shares.values().copied().max().unwrap_or(0);
+            let gives = |(idle, _, entry): &&(Duration, Token, &Entry)| {
+                let is_own = entry.client == client;
+                let has_most = shares.get(&*entry.client) == Some(&most) && most > own + 1;
+                (*idle >= IDLE && (has_share || is_own)) || (has_share && !is_own && has_most)
             };
-            let Some(at) = idle.iter().position(counts) else {
+            let first = others
+                .iter()
+                .filter(gives)
+                .max_by_key(|(idle, _, entry)| (*idle >= IDLE, !entry.upload.has_come(), *idle));
+            let Some(&(_, token, entry)) = first else {
                 return Err(Refusal::new(Code::Busy, "too many large uploads at once"));
             };
-            let (_, token, entry) = idle.remove(at);
+            others.retain(|(_, other, _)| *other != token);
             ended.insert(token);
-            own -= usize::from(entry.client == client);
+            if let Some(share) = shares.get_mut(&*entry.client) {
+                *share -= 1;
+            }
             open -= 1;
             all_parts -= entry.parts;
         }

@@ -37,8 +37,11 @@ pub(crate) struct OpenUpload {
     /// Becomes true when its disk fails.
     spoiled: Option<Arc<AtomicBool>>,
     begun: Instant,
-    /// Milliseconds from `begun` until its last byte came, or it was opened last.
+    /// Milliseconds from `begun` until a part was held last. Neither opening it again nor bytes that may be wrong count:
+    /// they cost nothing.
     active: AtomicU64,
+    /// Parts of it have come.
+    has_come: AtomicBool,
 }
 
 /// Who has opened it last.
@@ -77,6 +80,7 @@ impl OpenUpload {
             spoiled,
             begun: Instant::now(),
             active: AtomicU64::new(0),
+            has_come: AtomicBool::new(false),
         }
     }
 
@@ -98,7 +102,12 @@ impl OpenUpload {
         self.spoiled.as_ref().is_some_and(|spoiled| spoiled.load(Ordering::Acquire))
     }
 
-    /// For how long no byte of it has come.
+    /// Whether a part of it has come since it was opened first.
+    pub(crate) fn has_come(&self) -> bool {
+        self.has_come.load(Ordering::Relaxed)
+    }
+
+    /// For how long no part of it has come.
     pub(crate) fn idle(&self) -> Duration {
         let active = Duration::from_millis(self.active.load(Ordering::Relaxed));
         self.begun.elapsed().saturating_sub(active)
@@ -131,12 +140,12 @@ impl OpenUpload {
     fn touch(&self) {
         let since = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.active.store(since, Ordering::Relaxed);
+        self.has_come.store(true, Ordering::Relaxed);
     }
 
     /// Whoever has opened it with this token has it alone: the claims of older writers end, and those in the middle of a
     /// write are waited for.
     pub(crate) fn cancel_writers(&self, token: Token) {
-        self.touch();
         let mut state = self.state();
         // If it was opened again meanwhile, newer writers may have claims.
         if self.owner().token == token {
@@ -198,7 +207,6 @@ impl PartWriter {
         partial.write_at(&self.upload.name, self.offset, bytes)?;
         drop(turn);
         self.offset += bytes.len() as u64;
-        self.upload.touch();
         Ok(())
     }
 
@@ -225,6 +233,7 @@ impl PartWriter {
         })?;
         drop(state);
         partial.start_writeback(&written);
+        upload.touch();
         upload.reserved.used(len);
         upload.reserve_ahead(2 * len);
         Ok(flush)

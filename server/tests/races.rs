@@ -258,3 +258,24 @@ fn group_is_bounded_by_what_its_jobs_cost() {
         assert_eq!(queue.take_now(10), [1]);
     });
 }
+
+/// After the grace time of a stop nothing is taken any more.
+#[test]
+fn jobs_of_an_abandoned_queue_are_dropped() {
+    loom::model(|| {
+        let queue = Arc::new(Queue::new(10));
+        queue.add("taken", 1, 1);
+        let committer = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                let mut taken = 0;
+                while let Some(jobs) = queue.take(1) {
+                    taken += jobs.len();
+                }
+                taken
+            })
+        };
+        let dropped = queue.abandon();
+        assert_eq!(committer.join().unwrap() + dropped, 1);
+    });
+}

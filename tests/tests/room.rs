@@ -144,6 +144,27 @@ fn uploads_of_which_nothing_comes_make_room_for_another() {
     });
 }
 
+/// Opening the same files again and again is no sign of life: a client that has fewer takes one of them.
+#[test]
+fn uploads_that_are_opened_again_and_again_make_room_for_a_client_that_has_none() {
+    let server = server(&[]);
+    let mut greedy: Vec<_> = (0..4).map(|_| Peer::hello(server.address()).unwrap()).collect();
+    for round in 0..2 {
+        for (client, peer) in greedy.iter_mut().enumerate() {
+            for number in 1..=64 {
+                let name = format!("o{client}-{number}");
+                let answer = open(peer, 64 * round + number, &name, (1 << 20) + 1);
+                assert!(answer["code"].is_null(), "{answer}");
+            }
+        }
+    }
+    let mut other = Peer::hello(server.address()).unwrap();
+    for id in 1..=32 {
+        let answer = open(&mut other, id, &format!("other{id}"), 2 << 20);
+        assert!(answer["code"].is_null(), "{answer}");
+    }
+}
+
 /// Directories with millions of entries are listed a little in each turn.
 #[test]
 fn list_of_a_large_directory_is_whole_though_it_takes_many_turns() {

@@ -8,7 +8,7 @@ use std::thread;
 
 use haul_tests::binaries;
 use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame};
+use haul_tests::peer::{Peer, classic, frame};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -25,6 +25,10 @@ fn server(durability: &str) -> Hauld {
 /// ping is answered before the requests are all carried out.
 fn ping_is_answered_before(server: &mut Hauld, requests: Vec<u8>, last: &str) {
     let busy = Peer::hello(server.address()).unwrap();
+    ping_is_answered_while(server, busy, requests, last);
+}
+
+fn ping_is_answered_while(server: &mut Hauld, busy: Peer, requests: Vec<u8>, last: &str) {
     let mut sending = busy.stream.try_clone().unwrap();
     // Ends when the server has.
     let sender = thread::spawn(move || sending.write_all(&requests).is_ok());
@@ -61,6 +65,18 @@ fn turn_without_end_by_requests_that_each_make_two_thousand_directories() {
 fn turn_without_end_by_deep_directories_that_are_made_durable() {
     let (requests, last) = symlinks(1000);
     ping_is_answered_before(&mut server("group"), requests, &last);
+}
+
+/// The same in the classic dialect, which has no ids; also with durability `group` it ends with its grace.
+#[test]
+fn turn_without_end_by_classic_files_in_deep_directories() {
+    let name = |number| format!("{number:04}/{}", ["a"; DEPTH - 4].join("/"));
+    let requests: Vec<u8> = (1..=1000).flat_map(|number| classic(&name(number), b"x")).collect();
+    for durability in ["none", "group"] {
+        let mut server = server(durability);
+        let busy = Peer::connect(server.address()).unwrap();
+        ping_is_answered_while(&mut server, busy, requests.clone(), "1000");
+    }
 }
 
 /// Each entry of the comparison is below thousands of directories; the symlink that is asked for after them is the last

@@ -37,6 +37,8 @@ pub(super) struct Stream {
     staged: Staged,
     hasher: FileHasher,
     pub(super) offset: u64,
+    /// When the last [`ADVANCE`] bytes were complete, in milliseconds of the server's clock.
+    pub(super) advanced: u64,
     _place: Place,
 }
 
@@ -88,6 +90,7 @@ impl Incoming {
                 staged: worker.shared.store.stage(&worker.parents, &self.name, &self.attributes)?,
                 hasher: FileHasher::new(),
                 offset: 0,
+                advanced: worker.shared.now(),
             })),
         };
         let next = bytes.len() as u64;
@@ -97,7 +100,10 @@ impl Incoming {
             self.room.grow(&self.name, ahead)?;
         }
         stream.staged.write_at(&self.name, stream.offset, bytes)?;
-        stream.offset += bytes.len() as u64;
+        if (stream.offset + next) / ADVANCE > stream.offset / ADVANCE {
+            stream.advanced = worker.shared.now();
+        }
+        stream.offset += next;
         self.room.used(bytes.len() as u64);
         if self.digest.is_some() {
             stream.hasher.update(bytes);

@@ -102,7 +102,7 @@ impl Connection {
                     self.dialect = Dialect::Classic;
                 }
                 match classic {
-                    Classic::Put { name, size } => self.classic_put(name, size, worker.shared),
+                    Classic::Put { name, size } => self.begin_classic(name, size, worker),
                     Classic::Unknown(command) => {
                         tracing::info!(peer = self.peer, command, "ignored a classic command");
                     }

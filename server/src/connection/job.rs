@@ -1,7 +1,7 @@
 //! Requests that take more than one turn. While there is one, nothing more is decoded from its peer, which bounds what
 //! waits here.
 
-use haul_protocol::{Code, Name, Refusal, Reply, Request, encode_entry, limits};
+use haul_protocol::{Code, Name, Op, Refusal, Reply, Request, encode_entry, limits};
 
 use super::bundle::Bundle;
 use super::check::Check;
@@ -26,7 +26,16 @@ pub(super) enum Job {
     /// The files of a bundle that are not stored yet, and its body.
     Bundle(Box<Bundle>, Vec<u8>),
     /// The directories above a deep name are made before the request is carried out; its body is not read before.
-    Parents(Box<Request>, Name),
+    Parents(Box<Deep>, Name),
+}
+
+/// What waits for the directories above a deep name.
+#[derive(Debug)]
+pub(super) enum Deep {
+    /// A request of the haul dialect.
+    Request(Request),
+    /// A classic put of so many bytes.
+    Classic(u64),
 }
 
 /// The answer to a `list`, as far as it is.
@@ -66,7 +75,7 @@ impl Connection {
             Some(Job::Check(check)) => self.read_for_check(check, worker),
             Some(Job::List(list)) => self.go_on_listing(list, worker),
             Some(Job::Bundle(bundle, body)) => self.bundle(*bundle, &body, worker),
-            Some(Job::Parents(request, name)) => self.prepare(*request, name, worker),
+            Some(Job::Parents(deep, name)) => self.prepare(*deep, name, worker),
             None => {}
         }
         self.acknowledge();
@@ -78,12 +87,32 @@ impl Connection {
     }
 
     /// Makes the directories above a deep name, as many as the turn allows, and carries the request out if all are there.
-    pub(super) fn prepare(&mut self, request: Request, name: Name, worker: &mut Worker<'_>) {
-        match self.makes_parents(&name, worker) {
-            Ok(true) => self.carry_out(request, worker),
-            Ok(false) => self.job = Some(Job::Parents(Box::new(request), name)),
-            Err(refusal) => self.refuse(request.id, refusal),
+    pub(super) fn prepare(&mut self, deep: Deep, name: Name, worker: &mut Worker<'_>) {
+        let made = match &deep {
+            Deep::Request(Request { op: Ok(Op::Publish { .. }), .. }) => {
+                self.makes_place(&name, worker)
+            }
+            _ => self.makes_parents(&name, worker),
+        };
+        match (made, deep) {
+            (Ok(true), Deep::Request(request)) => self.carry_out(request, worker),
+            (Ok(true), Deep::Classic(size)) => self.classic_put(name, size, worker.shared),
+            (Ok(false), deep) => self.job = Some(Job::Parents(Box::new(deep), name)),
+            (Err(refusal), Deep::Request(request)) => self.refuse(request.id, refusal),
+            (Err(refusal), Deep::Classic(_)) => {
+                tracing::warn!(peer = self.peer, %refusal, "refused a classic put");
+            }
         }
+    }
+
+    /// Makes the missing directories above the one that is published: not in the tree, but where it will be.
+    fn makes_place(&mut self, name: &Name, worker: &mut Worker<'_>) -> Result<bool, Refusal> {
+        self.publish_fresh(worker);
+        let share = worker.share;
+        let store = &worker.shared.store;
+        let fence = worker.version.as_ref().map(|(_, fence)| fence.enter());
+        let _leave = fence.transpose()?;
+        Ok(store.make_parents_unseen(&store.parents(), name, &|| share.is_over(false))?)
     }
 
     /// Makes the missing directories above a name if it is deep, since there may be two thousand; tells whether nothing of

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haul_protocol::{Code, Decoder, Refusal, Requests, Responder};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
@@ -165,6 +166,9 @@ impl Connection {
     /// Runs until there is nothing to do or others are due.
     pub(crate) fn turn(&mut self, worker: &mut Worker<'_>) -> Next {
         worker.share = Share::new();
+        if self.job.is_some() && self.is_gone() {
+            return Next::Close;
+        }
         self.enter_version(worker);
         let next = loop {
             match self.step(worker) {
@@ -201,6 +205,13 @@ impl Connection {
         }
         worker.parents.clear();
         next
+    }
+
+    /// Whether the peer can't be told anything any more; while a job goes on nothing else would show it.
+    fn is_gone(&self) -> bool {
+        let mut socket = [PollFd::new(&*self.socket, PollFlags::empty())];
+        let polled = poll(&mut socket, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        polled.is_ok() && socket[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
 
     /// The next version of a directory that this connection is about.
@@ -347,9 +358,12 @@ impl Connection {
         self.settled
     }
 
-    /// When the last byte came for the half-written file for which it has a place.
+    /// When so many bytes had come that the place of the half-written file is used: not with each single byte.
     pub(crate) fn place_since(&self) -> Option<u64> {
-        matches!(&self.sink, Sink::File(file) if file.stream.is_some()).then_some(self.progress)
+        match &self.sink {
+            Sink::File(file) => file.stream.as_ref().map(|stream| stream.advanced),
+            _ => None,
+        }
     }
 
     /// Whether the peer waits for something that is not in the outbox yet.

@@ -57,7 +57,14 @@ impl Outbox {
                     progress = true;
                 }
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(progress),
+                Err(Errno::AGAIN) => {
+                    // What is sent takes no memory, also if there is always something left.
+                    if self.sent > self.bytes.len() / 2 {
+                        self.bytes.drain(..self.sent);
+                        self.sent = 0;
+                    }
+                    return Ok(progress);
+                }
                 Err(errno) => return Err(errno),
             }
         }

@@ -9,6 +9,7 @@ use super::body::Sink;
 use super::bundle::Bundle;
 use super::check::Check;
 use super::incoming::Incoming;
+use super::job::Deep;
 use super::{Connection, Dialect, Haul};
 use crate::committer::What;
 use crate::pool::Shared;
@@ -106,15 +107,19 @@ impl Connection {
             return;
         }
         let request = Request { id, length, op };
+        let version = self.version();
         let deep = match &request.op {
             Ok(Op::Put { name, .. } | Op::Mkdir { name, .. } | Op::Symlink { name, .. }) => {
                 Some(name)
             }
             Ok(Op::Open(wanted)) => Some(&wanted.name),
+            Ok(Op::Publish { .. }) => {
+                version.filter(|version| !version.is_done()).map(|version| &version.name)
+            }
             _ => None,
         };
         match deep.filter(|name| name.depth() > DEEP).cloned() {
-            Some(name) => self.prepare(request, name, worker),
+            Some(name) => self.prepare(Deep::Request(request), name, worker),
             None => self.carry_out(request, worker),
         }
     }
@@ -265,18 +270,27 @@ impl Connection {
         Ok(Sink::Nothing)
     }
 
-    /// A file in the classic dialect: streamed, published when its whole body is there, and never
-    /// answered.
-    pub(super) fn classic_put(
+    /// A file in the classic dialect begins.
+    pub(super) fn begin_classic(
         &mut self,
         name: Result<Name, NameError>,
         size: u64,
-        shared: &Shared,
+        worker: &mut Worker<'_>,
     ) {
-        let name = name.map_err(|error| Refusal::new(Code::BadName, error));
-        let file = name.and_then(|name| {
-            Incoming::admit(shared, (None, name, size), None, Attributes::default())
-        });
+        match name {
+            Ok(name) if name.depth() > DEEP => self.prepare(Deep::Classic(size), name, worker),
+            Ok(name) => self.classic_put(name, size, worker.shared),
+            Err(error) => {
+                tracing::warn!(peer = self.peer, %error, "refused a classic put");
+                self.sink = Sink::Nothing;
+            }
+        }
+    }
+
+    /// A file in the classic dialect: streamed, published when its whole body is there, and never
+    /// answered.
+    pub(super) fn classic_put(&mut self, name: Name, size: u64, shared: &Shared) {
+        let file = Incoming::admit(shared, (None, name, size), None, Attributes::default());
         self.sink = match file {
             Ok(file) => Sink::File(file),
             Err(refusal) => {

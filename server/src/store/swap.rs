@@ -58,7 +58,7 @@ impl Swap {
             // It has happened all the same, or not; the next one settles what is left.
             tracing::error!(%name, %errno, "could not settle the versions of a directory");
         }
-        *state = if swapped.is_ok() { State::Done } else { State::Next };
+        self.version.set_state(&mut state, if swapped.is_ok() { State::Done } else { State::Next });
         swapped
     }
 }

@@ -14,6 +14,7 @@
 //! So every moment of a swap can be told from the names alone, and no file says what was meant to be done.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use haul_protocol::{Code, Digest, Name, Refusal, Token};
@@ -41,6 +42,8 @@ pub(crate) struct Version {
     /// It was begun by an earlier run.
     pub(crate) resumed: bool,
     state: RwLock<State>,
+    /// As `state`, for a look that waits for nobody.
+    done: AtomicBool,
     store: Arc<Store>,
     pub(super) id: String,
     pub(super) home: OwnedFd,
@@ -133,7 +136,8 @@ impl Version {
         };
         let (store, name) = (Arc::clone(store), name.clone());
         let state = RwLock::new(Rank::Version, if done { State::Done } else { State::Next });
-        Ok(Self { name, token, resumed, state, store, id, home, root, present })
+        let done = AtomicBool::new(done);
+        Ok(Self { name, token, resumed, state, done, store, id, home, root, present })
     }
 
     pub(super) fn state(&self) -> WriteGuard<'_, State> {
@@ -142,19 +146,22 @@ impl Version {
 
     /// Whether it has been published.
     pub(crate) fn is_done(&self) -> bool {
-        matches!(*self.state.read(), State::Done)
+        self.done.load(Ordering::Acquire)
     }
 
     /// Leave to change something in the tree, which takes effect while this is held. None once it is complete:
-    /// it is flushed then, and soon everybody sees it.
+    /// it is flushed then, and soon everybody sees it. Nobody waits for that here.
     pub(crate) fn enter(&self) -> Result<ReadGuard<'_, State>, Refusal> {
-        let state = self.state.read();
-        match &*state {
-            State::Next => Ok(state),
-            State::Ready(_) | State::Done => {
-                Err(Refusal::new(Code::BadRequest, "this version is complete"))
-            }
+        match self.state.try_read() {
+            Some(state) if matches!(*state, State::Next) => Ok(state),
+            _ => Err(Refusal::new(Code::BadRequest, "this version is complete")),
         }
+    }
+
+    /// It has been published, or was before; or it can be filled again.
+    pub(super) fn set_state(&self, state: &mut State, new: State) {
+        self.done.store(matches!(new, State::Done), Ordering::Release);
+        *state = new;
     }
 
     /// Gives it the name that says that it is complete; `None` if it was published before.
