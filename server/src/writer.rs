@@ -32,6 +32,8 @@ pub(crate) struct OpenUpload {
     pub(crate) published: Option<Published>,
     /// Room for what comes next: a bounded advance, and as much again as has come.
     reserved: Reserved,
+    /// Of that, room of the parts under way: no other part may count on that room.
+    claimed: AtomicU64,
     /// Missing bytes for which no room is reserved.
     unreserved: AtomicU64,
     /// Becomes true when its disk fails.
@@ -76,6 +78,7 @@ impl OpenUpload {
             turn: Mutex::new(Rank::WriteTurn, ()),
             published,
             reserved,
+            claimed: AtomicU64::new(0),
             unreserved: AtomicU64::new(unreserved),
             spoiled,
             begun: Instant::now(),
@@ -113,13 +116,20 @@ impl OpenUpload {
         self.begun.elapsed().saturating_sub(active)
     }
 
-    /// Room for a part that begins.
-    fn ensure_room(&self, len: u64) -> Result<(), Refusal> {
-        if self.reserved.left() < len {
+    /// Room for a part that begins, in addition to the room of all parts under way. The part gives its claim back
+    /// ([`release_room`](Self::release_room)), also if there is no room.
+    fn claim_room(&self, len: u64) -> Result<(), Refusal> {
+        let claimed = self.claimed.fetch_add(len, Ordering::AcqRel) + len;
+        if self.reserved.left() < claimed {
             self.reserved.grow(&self.name, len)?;
             let _ = self.take_unreserved(len);
         }
         Ok(())
+    }
+
+    /// A part is over. Its bytes have been taken off what is reserved before, if they are held.
+    fn release_room(&self, len: u64) {
+        self.claimed.fetch_sub(len, Ordering::AcqRel);
     }
 
     /// Room for the parts that come next, if there is some.
@@ -169,6 +179,8 @@ pub(crate) struct PartWriter {
     claim: Claim,
     hasher: PartHasher,
     offset: u64,
+    /// For which it has room.
+    len: u64,
     finished: bool,
 }
 
@@ -183,8 +195,8 @@ impl PartWriter {
         offset: u64,
         len: u64,
     ) -> Result<Self, Refusal> {
-        let writer = Self { upload, token, claim, hasher, offset, finished: false };
-        writer.upload.ensure_room(len)?;
+        let writer = Self { upload, token, claim, hasher, offset, len, finished: false };
+        writer.upload.claim_room(len)?;
         Ok(writer)
     }
 
@@ -250,5 +262,6 @@ impl Drop for PartWriter {
         if !self.finished {
             self.upload.state().release(&self.claim);
         }
+        self.upload.release_room(self.len);
     }
 }

@@ -9,30 +9,38 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use assert_cmd::Command as Assert;
+use blake3::hazmat::HasherExt;
 use haul_tests::binaries;
 use haul_tests::hauld::Hauld;
 use haul_tests::peer::{Peer, frame, put};
+use haul_tests::upload::PART;
 use predicates::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const KEPT: u64 = 4 << 20;
 
-/// A server whose root is a file system of 12 MiB in a mount namespace of its own.
+/// A server whose root is a small file system in a mount namespace of its own.
 struct Small {
     server: Hauld,
 }
 
 impl Small {
     fn start(words: &[&str]) -> Self {
+        Self::of(12, words)
+    }
+
+    /// With so many MiB.
+    fn of(size: u64, words: &[&str]) -> Self {
         let directory = TempDir::new().unwrap();
         let root = directory.path().join("root");
         fs::create_dir(&root).unwrap();
         let mut command = Command::new("unshare");
         let script =
-            "set -e; mount -t tmpfs -o size=12m,nr_inodes=0 tmpfs $ROOT; exec \"$HAULD\" \"$@\"";
+            "set -e; mount -t tmpfs -o size=$SIZE,nr_inodes=0 tmpfs $ROOT; exec \"$HAULD\" \"$@\"";
         command.args(["-rm", "sh", "-c", script, "sh"]);
         command.env("ROOT", &root).env("HAULD", &binaries::get().hauld);
+        command.env("SIZE", format!("{size}m"));
         let words = [&["--keep-free", "4MiB"], words].concat();
         Self { server: Hauld::start_in(directory, command, &words).unwrap() }
     }
@@ -172,17 +180,53 @@ fn files_under_way_on_other_connections_have_their_room() {
         let header = put(1, &format!("large{index}"), &body);
         let bytes = haul_tests::peer::frame(&header, &body);
         let (sent, rest) = bytes.split_at(200_000);
-        std::io::Write::write_all(&mut peer.stream, sent).unwrap();
+        peer.stream.write_all(sent).unwrap();
         waiting.push((peer, rest.to_vec()));
     }
     haul_tests::eventually("both are under way", || small.under_way() == 2);
     fill(&mut small.peer(), |id| (put(id, &format!("s/{id}"), b"x"), b"x".to_vec()));
     for (mut peer, rest) in waiting {
-        std::io::Write::write_all(&mut peer.stream, &rest).unwrap();
+        peer.stream.write_all(&rest).unwrap();
         assert_eq!(peer.receive().unwrap().0["ack"], 1);
     }
     let free = small.free();
     assert!(free >= KEPT, "only {free} bytes are free");
+}
+
+/// Each part has its own room, though all of them come before the first one is over.
+#[test]
+fn parts_of_one_file_that_come_at_once_have_their_room_each() {
+    let small = Small::start(&["--durability", "none"]);
+    let (bytes, parts) = (vec![7; PART], 7);
+    let mut opener = small.peer();
+    let open = json!({
+        "cmd": "open", "id": 1, "filename": "large", "filesize": parts * PART, "fingerprint": "f",
+    });
+    let opened = opener.ask(&open, b"").unwrap();
+    assert_eq!(opened["part_size"], PART, "{opened}");
+    let before = small.free();
+    let begin = |index: usize| {
+        let mut hasher = blake3::Hasher::new();
+        hasher.set_input_offset((index * PART) as u64).update(&bytes);
+        let cv = blake3::Hash::from_bytes(hasher.finalize_non_root()).to_string();
+        let header = json!({
+            "cmd": "part", "id": 1, "length": PART, "upload": opened["upload"],
+            "offset": index * PART, "cv": cv,
+        });
+        let (mut peer, frame) = (small.peer(), haul_tests::peer::frame(&header, &bytes));
+        let (sent, rest) = frame.split_at(100_000);
+        peer.stream.write_all(sent).unwrap();
+        (peer, rest.to_vec())
+    };
+    let waiting: Vec<_> = (0..parts).map(begin).collect();
+    let begun = (parts * 80_000) as u64;
+    haul_tests::eventually("all are under way", || small.free() + begun < before);
+    fill(&mut small.peer(), |id| (put(id, &format!("s/{id}"), b"x"), b"x".to_vec()));
+    for (mut peer, rest) in waiting {
+        peer.stream.write_all(&rest).unwrap();
+        assert_eq!(peer.receive().unwrap().0["ack"], 1);
+    }
+    small.assert_kept("parts");
 }
 
 /// Few peers that open large files and send nothing must not keep the disk from all others.
@@ -219,4 +263,60 @@ fn header_without_a_body_keeps_no_room_from_others() {
     idle.stream.write_all(&large).unwrap();
     assert_eq!(idle.receive().unwrap().0["code"], "no_space");
     assert!(small.free() >= KEPT);
+}
+
+/// One source each of small files, directories, directories in each other, symlinks, and large files.
+fn sources() -> Vec<TempDir> {
+    let sources: Vec<_> = (0..5).map(|_| TempDir::new().unwrap()).collect();
+    for group in 0..90 {
+        let (files, links) = (sources[0].path(), sources[3].path());
+        let (files, links) = (files.join(format!("f{group}")), links.join(format!("l{group}")));
+        fs::create_dir(&files).unwrap();
+        fs::create_dir(&links).unwrap();
+        for entry in 0..100 {
+            fs::write(files.join(entry.to_string()), "x".repeat(entry * 20)).unwrap();
+            let target = "t".repeat(1 + entry * 5);
+            std::os::unix::fs::symlink(target, links.join(entry.to_string())).unwrap();
+        }
+    }
+    for group in 0..100 {
+        for entry in 0..120 {
+            let path = sources[1].path().join(format!("d{group}/{entry}"));
+            fs::create_dir_all(path).unwrap();
+        }
+    }
+    let mut deep = sources[2].path().join("deep");
+    for level in 0..400 {
+        fs::create_dir(&deep).unwrap();
+        fs::write(deep.join("file"), "x").unwrap();
+        deep.push((level % 10).to_string());
+    }
+    for file in 0..3 {
+        fs::write(sources[4].path().join(format!("large{file}")), vec![file; 40_000_000]).unwrap();
+    }
+    sources
+}
+
+#[test]
+fn five_clients_that_send_all_kinds_at_once_leave_free_what_is_to_be_kept() {
+    let sources = sources();
+    for round in 0..4 {
+        let durability = if round % 2 == 0 { "group" } else { "none" };
+        let small = Small::of(48, &["--durability", durability]);
+        let clients: Vec<_> = sources
+            .iter()
+            .map(|source| {
+                let mut client = Command::new(&binaries::get().haul);
+                client.args(["put", "--connections", "4"]).arg(source.path().join("."));
+                client.arg(small.server.address()).stderr(std::process::Stdio::null());
+                client.spawn().unwrap()
+            })
+            .collect();
+        let refused = clients
+            .into_iter()
+            .filter_map(|mut client| (!client.wait().unwrap().success()).then_some(()))
+            .count();
+        assert!(refused > 0, "all of it has room");
+        small.assert_kept(&format!("round {round}, {durability}"));
+    }
 }

@@ -87,6 +87,7 @@ impl Connection {
                 _ => self.publish_fresh(worker),
             }
         }
+        staged.keep_room(&file.name, file.room);
         self.submit(what, Change::File { staged, name: file.name }, None, worker);
     }
 

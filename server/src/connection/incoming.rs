@@ -19,8 +19,8 @@ pub(super) struct Incoming {
     /// What the bytes must be; a classic client does not say, and a bundle has one for all.
     pub(super) digest: Option<Digest>,
     pub(super) attributes: Attributes,
-    /// Until its bytes are written.
-    room: Reserved,
+    /// Until its bytes are written, and for its name until that is there.
+    pub(super) room: Reserved,
     /// Made when the first bytes come without the last ones.
     pub(super) stream: Option<Box<Stream>>,
 }

@@ -7,8 +7,10 @@
 //! A look at the file system gives a *budget*, half of what is available then. While that lasts, nobody looks again:
 //! an entry costs no system call. Near the bound there is a look for each.
 //!
-//! Not counted: what the file system itself needs beyond that (its journal, blocks of an index), and the growth of
-//! directories when the committer publishes what was written before; a queue of it makes some 100 blocks.
+//! A file that waits for the committer keeps room for its name, by which a directory may grow when the committer
+//! publishes the file.
+//!
+//! Not counted: what the file system itself needs beyond that (its journal, blocks of an index).
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +32,9 @@ const USUAL_BLOCK: u64 = 4096;
 
 /// The largest block that is believed.
 const MAX_BLOCK: u64 = 1 << 20;
+
+/// What an entry takes of its directory beside its name, at most.
+const ENTRY: u64 = 16;
 
 /// What is free, and what is promised.
 #[derive(Debug)]
@@ -136,6 +141,13 @@ impl Reserved {
         });
         let before = took.unwrap_or(0);
         self.space.reserved.fetch_sub(before.min(bytes), Ordering::AcqRel);
+    }
+
+    /// The bytes of a file are on the disk, its name is not: gives all room back that the name does not need. Directories
+    /// split blocks that are full, so a name may take as much again.
+    pub(crate) fn keep_for(&self, name: &Name) {
+        let needed = 2 * (name.split().1.len() as u64 + ENTRY);
+        self.used(self.left().saturating_sub(needed));
     }
 
     /// Bytes for which there is still room.

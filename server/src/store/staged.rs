@@ -13,7 +13,7 @@ use super::error::StoreError;
 use super::root::Parents;
 use super::staging::Place;
 use super::touched::Touched;
-use super::{Store, disk};
+use super::{Reserved, Store, disk};
 
 /// A file under way. Dropping it removes it.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Staged {
     /// A handle of its own, so that dropping needs nobody's help.
     store: Arc<Store>,
     published: bool,
+    /// For its name, until that is there.
+    room: Option<Reserved>,
     /// Flushes of the file system that had failed when it was made.
     pub(super) failures_before: u64,
 }
@@ -43,7 +45,7 @@ impl Store {
         let (file, place) = made.map_err(|errno| StoreError::new("stage", target, errno))?;
         let failures_before = self.flush_failures.load(Ordering::Acquire);
         let store = Arc::clone(self);
-        Ok(Staged { file: Some(file), place, store, published: false, failures_before })
+        Ok(Staged { file: Some(file), place, store, published: false, room: None, failures_before })
     }
 
     fn stage_anywhere(&self, mode: Mode) -> Result<(OwnedFd, Option<Place>), Errno> {
@@ -61,6 +63,12 @@ impl Staged {
     fn file(&self, op: &'static str, target: &Name) -> Result<BorrowedFd<'_>, StoreError> {
         let file = self.file.as_ref().ok_or_else(|| StoreError::new(op, target, Errno::BADF))?;
         Ok(file.as_fd())
+    }
+
+    /// It waits for the committer, and keeps of its room what its name needs.
+    pub(crate) fn keep_room(&mut self, name: &Name, room: Reserved) {
+        room.keep_for(name);
+        self.room = Some(room);
     }
 
     /// Writes all of `bytes` at `offset`.
