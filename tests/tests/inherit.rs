@@ -164,6 +164,73 @@ fn directory_that_replaces_a_file_inherits() {
     assert_eq!((found.gid(), found.mode() & 0o7777), (group, 0o2750));
 }
 
+/// The files of a new directory come before a file or symlink has made way for that directory.
+#[test]
+fn files_of_a_directory_that_replaces_a_file_or_symlink_inherit() {
+    for durability in ["group", "none"] {
+        let directory = TempDir::new().unwrap();
+        let (share, group) = share(&directory.path().join("root"));
+        let acl = acl(&[(1, 7, u32::MAX), (4, 5, u32::MAX), (32, 0, u32::MAX)]);
+        rustix::fs::setxattr(&share, "system.posix_acl_default", &acl, XattrFlags::empty())
+            .unwrap();
+        let command = std::process::Command::new(&binaries::get().hauld);
+        let server = Hauld::start_in(directory, command, &["--durability", durability]).unwrap();
+        let place = TempDir::new().unwrap();
+        let source = source(place.path());
+        // Whether a large file may come is told before the directory is there.
+        fs::remove_file(source.join("new/deep/large")).unwrap();
+        let nested = source.join("new/deep/again");
+        fs::create_dir(&nested).unwrap();
+        fs::write(nested.join("small"), "x").unwrap();
+        symlink("elsewhere", nested.join("link")).unwrap();
+        for old in ["file", "symlink", "file below"] {
+            let _ = fs::remove_dir_all(share.join("new"));
+            match old {
+                "file" => fs::write(share.join("new"), "x").unwrap(),
+                "symlink" => symlink("/", share.join("new")).unwrap(),
+                _ => {
+                    fs::create_dir(share.join("new")).unwrap();
+                    fs::write(share.join("new/deep"), "x").unwrap();
+                }
+            }
+            let haul = std::process::Command::new(&binaries::get().haul);
+            let mut haul = Assert::from_std(haul);
+            let destination = format!("{}/share", server.address());
+            haul.arg("sync").arg(source.join(".")).arg(destination).assert().success();
+            assert_group(&share, group);
+            for name in ["small", "streamed", "again/small"] {
+                let mode = fs::metadata(share.join("new/deep").join(name)).unwrap().mode() & 0o777;
+                assert_eq!(mode, 0o640, "{name} in place of a {old}, {durability}: no ACL");
+            }
+        }
+    }
+}
+
+/// A directory that somebody makes on the server while a file for it is on its way.
+#[test]
+fn file_inherits_from_a_directory_that_was_made_while_the_file_came() {
+    for durability in ["group", "none"] {
+        let directory = TempDir::new().unwrap();
+        let root = directory.path().join("root");
+        let command = std::process::Command::new(&binaries::get().hauld);
+        let server = Hauld::start_in(directory, command, &["--durability", durability]).unwrap();
+        let mut peer = Peer::hello(server.address()).unwrap();
+        let bytes = vec![7; 400_000];
+        let frame = haul_tests::peer::frame(&put(1, "share/file", &bytes), &bytes);
+        let (sent, rest) = frame.split_at(300_000);
+        std::io::Write::write_all(&mut peer.stream, sent).unwrap();
+        haul_tests::eventually("the file is staged", || {
+            let open = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().flatten();
+            let mut places = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+            places.any(|place| place.to_string_lossy().ends_with("(deleted)"))
+        });
+        let (_, group) = share(&root);
+        std::io::Write::write_all(&mut peer.stream, rest).unwrap();
+        assert_eq!(peer.receive().unwrap().0["ack"], 1);
+        assert_eq!(fs::metadata(root.join("share/file")).unwrap().gid(), group, "{durability}");
+    }
+}
+
 /// An ACL as the kernel takes it (linux/posix_acl_xattr.h): version 2, then tag, permissions and id of each entry.
 fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
     let mut bytes = 2_u32.to_le_bytes().to_vec();

@@ -78,6 +78,7 @@ impl Store {
         let exchange = || disk::exchange(staging, staged, &parent, last);
         match given.and_then(|()| self.rights.in_directory(&parent, exchange)) {
             Ok(()) => {
+                parents.forget_giver(name);
                 // What has come there meanwhile may be a directory; the next start removes it.
                 if let Err(errno) = disk::unlink(staging, staged) {
                     tracing::warn!(%name, %errno, "could not remove what a directory replaced");

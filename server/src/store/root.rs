@@ -269,8 +269,8 @@ impl Parents {
     }
 
     /// The directory that hands something down to a new entry of this name: its parent, or if that is not there
-    /// yet, the nearest directory above, from which the parent will have it. `None` if there is no such directory,
-    /// which is looked at once as long as the handles are kept.
+    /// yet, the nearest directory above, from which the parent will have it: a file or symlink in its place is about to make
+    /// way. `None` if there is no such directory. Looked at once as long as the handles are kept.
     pub(super) fn giver(&self, name: &Name) -> Option<Giver> {
         let above = name.split().0;
         if let Some((_, giver)) = self.givers.borrow().iter().rfind(|(known, _)| **known == *above)
@@ -278,24 +278,35 @@ impl Parents {
             return giver.clone();
         }
         let mut directory = above;
-        let found = loop {
+        let handle = loop {
             match self.find(directory) {
-                Err(Errno::NOENT) if !directory.is_empty() => {
+                Ok(handle) => break handle,
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if !directory.is_empty() => {
                     let slash = directory.iter().rposition(|&byte| byte == b'/');
                     directory = slash.map_or(&[], |at| &directory[..at]);
                 }
-                // Whoever publishes the entry will be told why this one can't be had.
-                found => break found.ok(),
+                // Whoever publishes the entry will be told why this one can't be had, or find that it can.
+                Err(_) => return None,
             }
         };
-        let giver = found
-            .and_then(|handle| HandsDown::of(&handle).ok().flatten().map(|given| (handle, given)));
+        let given = HandsDown::of(&handle).ok()?;
+        let giver = given.map(|given| (handle, given));
         let mut givers = self.givers.borrow_mut();
         if givers.len() == Self::KEPT {
             givers.remove(0);
         }
         givers.push((above.into(), giver.clone()));
         giver
+    }
+
+    /// A directory has come in the place of something else, and hands down what it has itself.
+    pub(super) fn forget_giver(&self, directory: &Name) {
+        let is_in = |known: &[u8]| {
+            known
+                .strip_prefix(directory.as_bytes())
+                .is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+        };
+        self.givers.borrow_mut().retain(|(known, _)| !is_in(known));
     }
 
     /// As [`existing`](Self::existing), for who need not tell why it can't be had.

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 
 use super::attributes::times;
 use super::error::StoreError;
+use super::inherit::HandsDown;
 use super::root::Parents;
 use super::staging::Place;
 use super::touched::Touched;
@@ -24,6 +25,10 @@ pub(crate) struct Staged {
     /// A handle of its own, so that dropping needs nobody's help.
     store: Arc<Store>,
     published: bool,
+    /// The mode that was stated.
+    mode: Option<u32>,
+    /// What the directory hands down that it was made for.
+    given: Option<HandsDown>,
     /// For its name, until that is there.
     room: Option<Reserved>,
     /// Flushes of the file system that had failed when it was made.
@@ -38,14 +43,24 @@ impl Store {
         target: &Name,
         attributes: &Attributes,
     ) -> Result<Staged, StoreError> {
-        let made = match parents.giver(target) {
-            Some(giver) => self.stage_for(&giver, target, attributes),
+        let giver = parents.giver(target);
+        let made = match &giver {
+            Some(giver) => self.stage_for(giver, target, attributes),
             None => self.stage_anywhere(self.file_mode(attributes)),
         };
         let (file, place) = made.map_err(|errno| StoreError::new("stage", target, errno))?;
         let failures_before = self.flush_failures.load(Ordering::Acquire);
         let store = Arc::clone(self);
-        Ok(Staged { file: Some(file), place, store, published: false, room: None, failures_before })
+        Ok(Staged {
+            file: Some(file),
+            place,
+            store,
+            published: false,
+            mode: attributes.mode,
+            given: giver.map(|(_, given)| given),
+            room: None,
+            failures_before,
+        })
     }
 
     fn stage_anywhere(&self, mode: Mode) -> Result<(OwnedFd, Option<Place>), Errno> {
@@ -114,6 +129,23 @@ impl Staged {
             .map_err(|errno| StoreError::new("flush", target, errno))
     }
 
+    /// Gives the file what its directory hands down by now, if that is something else than it was when the file was made:
+    /// the directory may have been made meanwhile.
+    fn inherit(&self, name: &Name, parents: &Parents) -> Result<(), StoreError> {
+        let Some((parent, given)) = parents.giver(name) else { return Ok(()) };
+        if self.given == Some(given) {
+            return Ok(());
+        }
+        let file =
+            self.file.as_ref().ok_or_else(|| StoreError::new("publish", name, Errno::BADF))?;
+        let changed = self
+            .store
+            .give(file, (&parent, given), name, self.mode)
+            .map_err(|errno| StoreError::new("set group and ACL of", name, errno))?;
+        // It was flushed before.
+        if changed && self.store.durable { self.sync(name) } else { Ok(()) }
+    }
+
     /// Gives it its final name.
     pub(super) fn publish(
         mut self,
@@ -121,6 +153,7 @@ impl Staged {
         parents: &Parents,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
+        self.inherit(name, parents)?;
         let store = Arc::clone(&self.store);
         if let Some(place) = self.place {
             self.close(name)?;

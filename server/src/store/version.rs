@@ -277,7 +277,7 @@ fn inherit(parents: &Parents, name: &Name, present: Option<&Root>, home: &OwnedF
     let Ok(tree) = rustix::fs::openat(home, tree, flags, Mode::empty()) else { return };
     let from = match present {
         Some(present) => present.as_fd().try_clone_to_owned().ok(),
-        None => parents.find(name.split().0).ok().and_then(|parent| parent.try_clone().ok()),
+        None => parents.giver(name).and_then(|(parent, _)| parent.try_clone().ok()),
     };
     let Some(from) = from else { return };
     let Ok(stat) = rustix::fs::fstat(&from) else { return };
