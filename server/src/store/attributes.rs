@@ -63,6 +63,20 @@ impl Store {
     }
 }
 
+/// The permission bits of a file that stands under a name.
+pub(super) fn mode_of_file(parents: &Parents, name: &Name) -> Result<Option<Mode>, Errno> {
+    let (above, last) = name.split();
+    // If the parent can't be had, whoever publishes the file will be told why.
+    let Ok(parent) = parents.find(above) else { return Ok(None) };
+    match rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+            Ok(Some(Mode::from_raw_mode(stat.st_mode & 0o777)))
+        }
+        Ok(_) | Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Whether it is what was meant, and its attributes belong to this name alone.
 fn can_be_set(name: &Name, is_file: bool, stat: &Stat) -> Result<(), StoreError> {
     let found = match FileType::from_raw_mode(stat.st_mode) {
@@ -96,6 +110,22 @@ impl Store {
             Some(mtime) => rustix::fs::utimensat(CWD, &link, &times(mtime), AtFlags::empty()),
             None => Ok(()),
         }
+    }
+
+    /// Gives a file of ours, that nobody sees yet, the permission bits of the file that it is about to replace: no client
+    /// has stated others. Returns whether the file has changed.
+    pub(super) fn keep_mode(
+        &self,
+        file: &OwnedFd,
+        parents: &Parents,
+        name: &Name,
+    ) -> Result<bool, Errno> {
+        let Some(mode) = mode_of_file(parents, name)? else { return Ok(false) };
+        if Mode::from_raw_mode(rustix::fs::fstat(file)?.st_mode & 0o777) == mode {
+            return Ok(false);
+        }
+        disk::set_mode(file, mode)?;
+        Ok(true)
     }
 
     /// Sets the mode if one was sent, and it is not there: whoever sets the mode of a directory of a group that he

@@ -154,8 +154,9 @@ impl Change {
             | Self::Remove { name }
             | Self::Attributes { name, .. } => Some(name),
             Self::Upload(finished) => Some(finished.name()),
+            Self::Confirm(published) => Some(published.name()),
             Self::Tree(tree) => Some(tree.top()),
-            Self::Version(_) | Self::Rollback { .. } | Self::Confirm(_) | Self::Flush(_) => None,
+            Self::Version(_) | Self::Rollback { .. } | Self::Flush(_) => None,
         }
     }
 

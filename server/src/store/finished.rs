@@ -69,14 +69,20 @@ impl Finished {
         Ok(())
     }
 
-    /// The directory may hand something down, and the partial may be older than that.
-    fn inherit(&self, store: &Store, parents: &Parents) -> Result<(), StoreError> {
-        let Some((parent, given)) = parents.giver(&self.name) else { return Ok(()) };
+    /// The directory may hand something down, and the partial may be older than that; and a mode that nobody stated
+    /// stays that of the file that stands there.
+    fn adapt(&self, store: &Store, parents: &Parents) -> Result<(), StoreError> {
         let failed = |op| move |errno| StoreError::new(op, &self.name, errno);
         let data = &self.partial.0.data;
-        let changed = store
-            .give(data, (&parent, given), &self.name, self.mode)
-            .map_err(failed("set group and ACL of"))?;
+        let mut changed = false;
+        if let Some((parent, given)) = parents.giver(&self.name) {
+            changed = store
+                .give(data, (&parent, given), &self.name, self.mode)
+                .map_err(failed("set group and ACL of"))?;
+        }
+        if self.mode.is_none() {
+            changed |= store.keep_mode(data, parents, &self.name).map_err(failed("set mode of"))?;
+        }
         // It was flushed before.
         if changed && store.durable { disk::sync(data).map_err(failed("flush")) } else { Ok(()) }
     }
@@ -88,7 +94,7 @@ impl Finished {
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         self.journal()?;
-        self.inherit(store, parents)?;
+        self.adapt(store, parents)?;
         let id = self.partial.0.id.clone();
         // Otherwise a flush of it is still waiting, and the bytes were flushed just now.
         if let Ok(inner) = Arc::try_unwrap(self.partial.0) {

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
 
-use haul_protocol::{Cv, Geometry, Name};
+use haul_protocol::{Attributes, Cv, Geometry, Name};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::error::StoreError;
 use super::journal::{self, Committing, HeldPart, Record};
+use super::list::mtime;
 use super::partial::{Key, Partial, journal_name};
 use super::root::Parents;
 use super::touched::Touched;
@@ -35,10 +36,21 @@ pub(crate) struct Published {
     name: Name,
     size: u64,
     committing: Committing,
+    /// What was stated when it was opened again.
+    stated: Attributes,
 }
 
 impl Published {
-    /// It is still there, and becomes durable with everything else on the disk.
+    pub(super) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Mode and mtime are those of the newest `open`.
+    pub(crate) fn with(self, stated: Attributes) -> Self {
+        Self { stated, ..self }
+    }
+
+    /// It is still there, gets what was stated since, and becomes durable with everything else on the disk.
     pub(super) fn confirm(
         &self,
         store: &Store,
@@ -49,7 +61,19 @@ impl Published {
             return Err(StoreError::Replaced { name: self.name.to_string() });
         }
         touched.everything();
-        Ok(())
+        let found = store
+            .at(parents, &self.name)
+            .map_err(|errno| StoreError::new("look at", &self.name, errno))?;
+        let mode = self.stated.mode.filter(|mode| found.st_mode & 0o777 != mode & 0o777);
+        let times = self.stated.mtime.filter(|wanted| {
+            let has = mtime(&found);
+            has != Some(*wanted) && has != store.mtimes.kept(*wanted)
+        });
+        if mode.is_none() && times.is_none() {
+            return Ok(());
+        }
+        let attributes = Attributes { mode, mtime: times };
+        store.set_attributes(parents, &self.name, true, &attributes, touched)
     }
 }
 
@@ -121,7 +145,8 @@ impl Store {
             let Some(committing) = found.committing.filter(stands) else {
                 return Ok(None);
             };
-            let published = Published { name: name.clone(), size, committing };
+            let stated = Attributes::default();
+            let published = Published { name: name.clone(), size, committing, stated };
             let held = held().map(|held| (held.part, held.cv)).collect();
             return Ok(Some(Resumed::Published(published, held)));
         };
@@ -150,12 +175,17 @@ impl Store {
 
     /// Whether the file that a journal was about to publish stands under its name, unchanged.
     fn stands(&self, parents: &Parents, name: &Name, size: u64, committing: Committing) -> bool {
-        let Ok(parent) = parents.find(name.split().0) else { return false };
-        rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
+        self.at(parents, name).is_ok_and(|stat| {
             stat.st_ino == committing.inode
                 && u64::try_from(stat.st_size) == Ok(size)
                 && (stat.st_mtime, stat.st_mtime_nsec.cast_signed()) == committing.mtime
         })
+    }
+
+    /// What stands under a name.
+    fn at(&self, parents: &Parents, name: &Name) -> Result<Stat, Errno> {
+        let parent = parents.find(name.split().0)?;
+        rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW)
     }
 
     /// Removes what is there of a partial; returns whether anything was. The journal goes first: a

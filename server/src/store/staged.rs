@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use haul_protocol::{Attributes, Name};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -26,7 +26,7 @@ pub(crate) struct Staged {
     store: Arc<Store>,
     published: bool,
     /// The mode that was stated.
-    mode: Option<u32>,
+    pub(super) mode: Option<u32>,
     /// What the directory hands down that it was made for.
     given: Option<HandsDown>,
     /// For its name, until that is there.
@@ -75,9 +75,8 @@ impl Store {
 }
 
 impl Staged {
-    fn file(&self, op: &'static str, target: &Name) -> Result<BorrowedFd<'_>, StoreError> {
-        let file = self.file.as_ref().ok_or_else(|| StoreError::new(op, target, Errno::BADF))?;
-        Ok(file.as_fd())
+    fn file(&self, op: &'static str, target: &Name) -> Result<&OwnedFd, StoreError> {
+        self.file.as_ref().ok_or_else(|| StoreError::new(op, target, Errno::BADF))
     }
 
     /// It waits for the committer, and keeps of its room what its name needs.
@@ -129,19 +128,26 @@ impl Staged {
             .map_err(|errno| StoreError::new("flush", target, errno))
     }
 
-    /// Gives the file what its directory hands down by now, if that is something else than it was when the file was made:
-    /// the directory may have been made meanwhile.
-    fn inherit(&self, name: &Name, parents: &Parents) -> Result<(), StoreError> {
-        let Some((parent, given)) = parents.giver(name) else { return Ok(()) };
-        if self.given == Some(given) {
-            return Ok(());
+    /// Gives the file what nobody stated and only its place can tell: what its directory hands down by now, if that is
+    /// something else than it was when the file was made (the directory may have been made meanwhile); and without a
+    /// stated mode, that of the file that stands there.
+    fn adapt(&self, name: &Name, parents: &Parents) -> Result<(), StoreError> {
+        let file = self.file("publish", name)?;
+        let mut changed = false;
+        if let Some((parent, given)) = parents.giver(name)
+            && self.given != Some(given)
+        {
+            changed = self
+                .store
+                .give(file, (&parent, given), name, self.mode)
+                .map_err(|errno| StoreError::new("set group and ACL of", name, errno))?;
         }
-        let file =
-            self.file.as_ref().ok_or_else(|| StoreError::new("publish", name, Errno::BADF))?;
-        let changed = self
-            .store
-            .give(file, (&parent, given), name, self.mode)
-            .map_err(|errno| StoreError::new("set group and ACL of", name, errno))?;
+        if self.mode.is_none() {
+            changed |= self
+                .store
+                .keep_mode(file, parents, name)
+                .map_err(|errno| StoreError::new("set mode of", name, errno))?;
+        }
         // It was flushed before.
         if changed && self.store.durable { self.sync(name) } else { Ok(()) }
     }
@@ -153,7 +159,7 @@ impl Staged {
         parents: &Parents,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
-        self.inherit(name, parents)?;
+        self.adapt(name, parents)?;
         let store = Arc::clone(&self.store);
         if let Some(place) = self.place {
             self.close(name)?;

@@ -22,7 +22,8 @@ pub(crate) struct Swap {
 }
 
 impl Swap {
-    /// With the mode and mtime that the directory itself gets.
+    /// With the mode and mtime that the directory itself gets. A mode that is absent stays that of the present
+    /// version.
     pub(crate) fn new(version: Arc<Version>, attributes: Attributes) -> Self {
         Self { version, attributes }
     }
@@ -51,8 +52,12 @@ impl Swap {
         let Some(ready) = self.version.make_ready(&mut state)? else { return Ok(()) };
         let Version { name, home, id, token, .. } = &*self.version;
         let note = || done(home, &token.to_string());
-        let swapped =
-            store.exchange(parents, (home, &ready, name), &self.attributes, &note, touched);
+        let mode =
+            self.attributes.mode.map_or_else(|| self.version.present_mode(), |mode| Ok(Some(mode)));
+        let swapped = mode.and_then(|mode| {
+            let attributes = Attributes { mode, ..self.attributes };
+            store.exchange(parents, (home, &ready, name), &attributes, &note, touched)
+        });
         store.touched_home(home, id, touched);
         if let Err(errno) = settle(home, &store.trash) {
             // It has happened all the same, or not; the next one settles what is left.

@@ -205,6 +205,14 @@ impl Version {
         Some(Parents::new(present, self.store.making()))
     }
 
+    /// The permission bits of the present version, if there is one.
+    pub(super) fn present_mode(&self) -> Result<Option<u32>, StoreError> {
+        let Some(present) = &self.present else { return Ok(None) };
+        let stat = self.store.rights.stat(|| rustix::fs::fstat(&**present));
+        let stat = stat.map_err(|errno| StoreError::new("look at", &self.name, errno))?;
+        Ok(Some(stat.st_mode & 0o777))
+    }
+
     /// What keeps the large files of this tree apart from others of the same name.
     pub(crate) fn id(&self) -> &str {
         &self.id

@@ -59,7 +59,10 @@ impl Uploads {
                 finished.map(|finished| Change::Upload(Box::new(finished)))
             }
             // It stood there, whole, when it was opened.
-            (None, Some(published)) => Ok(Change::Confirm(Box::new(published.clone()))),
+            (None, Some(published)) => {
+                let stated = upload.owner().attributes;
+                Ok(Change::Confirm(Box::new(published.clone().with(stated))))
+            }
             (None, None) => {
                 self.not_published(&publishing);
                 return Err(unknown());

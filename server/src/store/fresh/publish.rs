@@ -8,6 +8,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::tree::{Kind, Tree, open};
+use crate::store::attributes::mode_of_file;
 use crate::store::disk;
 use crate::store::error::StoreError;
 use crate::store::guard::is_at_or_below;
@@ -156,23 +157,29 @@ impl Tree {
         (name, kind): &(Name, Kind),
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
-        if let Kind::Directory(mode) = kind {
-            return self.store.make_directory(parents, name, *mode, touched);
-        }
+        let has_mode = match kind {
+            Kind::Directory(mode) => {
+                return self.store.make_directory(parents, name, *mode, touched);
+            }
+            Kind::File { has_mode } => *has_mode,
+            Kind::Link => true,
+        };
         let staged =
             self.parent(name).ok_or_else(|| StoreError::new("publish", name, Errno::NOENT))?;
-        if parents.giver(name).is_some() {
-            return self.merge_again(parents, staged, name, touched);
+        let keeps_mode =
+            || mode_of_file(parents, name).map_err(|errno| StoreError::new("look at", name, errno));
+        if parents.giver(name).is_some() || (!has_mode && keeps_mode()?.is_some()) {
+            return self.merge_again(parents, (staged, has_mode), name, touched);
         }
         self.store.rename(parents, staged, name.split().1, name, touched)
     }
 
     /// Publishes one entry in a directory that somebody else has made meanwhile, and that hands its group or
-    /// an ACL down: the entry is made again, for that directory.
+    /// an ACL down, or has a file whose mode stays: the entry is made again, for that directory.
     fn merge_again(
         &self,
         parents: &Parents,
-        tree: &OwnedFd,
+        (tree, has_mode): (&OwnedFd, bool),
         name: &Name,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
@@ -191,7 +198,8 @@ impl Tree {
         disk::set_mode_at(tree, last, FileType::RegularFile, readable).map_err(failed("read"))?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let from = rustix::fs::openat(tree, last, flags, Mode::empty()).map_err(failed("read"))?;
-        let attributes = Attributes { mode: Some(stat.st_mode & 0o777), mtime: mtime(&stat) };
+        let mode = has_mode.then_some(stat.st_mode & 0o777);
+        let attributes = Attributes { mode, mtime: mtime(&stat) };
         let _room = self.store.admit(name, stat.st_size.unsigned_abs())?;
         let staged = self.store.stage(parents, name, &attributes)?;
         let (mut offset, mut buffer) = (0, vec![0; COPIED]);

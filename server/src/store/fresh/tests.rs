@@ -1,7 +1,7 @@
 //! What only others can do to a tree while it is filled.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -96,6 +96,25 @@ fn merged_into_a_directory_that_somebody_else_has_made() {
     assert_eq!(read(&setup.path("new/a")), "ours");
     assert_eq!(read(&setup.path("new/c")), "theirs");
     assert!(setup.path("new/inner/b").is_dir());
+    assert!(setup.staged().is_empty());
+}
+
+#[test]
+fn file_without_a_mode_gets_that_of_the_one_that_has_come_meanwhile() {
+    let setup = Setup::new();
+    let parents = setup.store.parents();
+    let mut fresh = filled(&setup, &parents);
+    assert!(fresh.file(&name("new/unstated"), &Attributes::default(), b"ours"));
+    fs::create_dir(setup.path("new")).unwrap();
+    for file in ["a", "unstated"] {
+        let path = setup.path("new").join(file);
+        fs::write(&path, "theirs").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    assert!(fresh.publish(&parents).iter().all(Result::is_ok));
+    let (stated, unstated) = (setup.path("new/a"), setup.path("new/unstated"));
+    assert_eq!(read(&stated) + &read(&unstated), "oursours");
+    assert_eq!((mode(&stated), mode(&unstated)), (0o640, 0o600));
     assert!(setup.staged().is_empty());
 }
 

@@ -47,8 +47,10 @@ pub(crate) struct Tree {
 pub(super) enum Kind {
     /// With the mode that was sent.
     Directory(Option<u32>),
-    /// A file or link.
-    Other,
+    /// A file, and whether its mode was sent.
+    File { has_mode: bool },
+    /// A symlink.
+    Link,
 }
 
 impl Tree {
@@ -136,7 +138,7 @@ impl Tree {
             return false;
         };
         self.only = only;
-        self.entries.push((name.clone(), Kind::Other));
+        self.entries.push((name.clone(), Kind::File { has_mode: attributes.mode.is_some() }));
         true
     }
 
@@ -149,7 +151,7 @@ impl Tree {
             return false;
         }
         self.only = None;
-        self.entries.push((name.clone(), Kind::Other));
+        self.entries.push((name.clone(), Kind::File { has_mode: staged.mode.is_some() }));
         true
     }
 
@@ -171,7 +173,7 @@ impl Tree {
             return false;
         }
         self.only = None;
-        self.entries.push((name.clone(), Kind::Other));
+        self.entries.push((name.clone(), Kind::Link));
         true
     }
 
