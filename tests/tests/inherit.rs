@@ -224,6 +224,12 @@ fn file_inherits_from_a_directory_that_was_made_while_the_file_came() {
             let mut places = open.filter_map(|entry| fs::read_link(entry.path()).ok());
             places.any(|place| place.to_string_lossy().ends_with("(deleted)"))
         });
+        haul_tests::eventually("the turn is over, and with it the server's handles", || {
+            let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap().flatten();
+            let mut states =
+                tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+            states.all(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" S")))
+        });
         let (_, group) = share(&root);
         std::io::Write::write_all(&mut peer.stream, rest).unwrap();
         assert_eq!(peer.receive().unwrap().0["ack"], 1);
