@@ -221,8 +221,7 @@ impl Parents {
         let (mut at, mut directory) = match self.find(&name[..above]) {
             Ok(directory) => (ends.len() - 1, directory),
             Err(_) => {
-                let at = ends.partition_point(|&end| self.root.resolve(&name[..end]).is_ok());
-                let there = at.checked_sub(1).map_or(0, |at| ends[at]);
+                let (there, at) = self.existing_part(name, &ends);
                 let found = self.find(&name[..there]);
                 (at, found.map_err(|errno| self.root.explain("open", name, errno))?)
             }
@@ -277,18 +276,15 @@ impl Parents {
         {
             return giver.clone();
         }
-        let mut directory = above;
-        let handle = loop {
-            match self.find(directory) {
-                Ok(handle) => break handle,
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if !directory.is_empty() => {
-                    let slash = directory.iter().rposition(|&byte| byte == b'/');
-                    directory = slash.map_or(&[], |at| &directory[..at]);
-                }
-                // Whoever publishes the entry will be told why this one can't be had, or find that it can.
-                Err(_) => return None,
+        let handle = match self.find(above) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if !above.is_empty() => {
+                let (there, _) = self.existing_part(above, &ends(above));
+                self.find(&above[..there])
             }
+            found => found,
         };
+        // If there is none, whoever publishes the entry will be told why, or find that it can be had.
+        let handle = handle.ok()?;
         let given = HandsDown::of(&handle).ok()?;
         let giver = given.map(|given| (handle, given));
         let mut givers = self.givers.borrow_mut();
@@ -297,6 +293,13 @@ impl Parents {
         }
         givers.push((above.into(), giver.clone()));
         giver
+    }
+
+    /// How much of a name is there as directories: bytes and components. Found by halving, since each try goes through the
+    /// whole name.
+    fn existing_part(&self, name: &[u8], ends: &[usize]) -> (usize, usize) {
+        let at = ends.partition_point(|&end| self.root.resolve(&name[..end]).is_ok());
+        (at.checked_sub(1).map_or(0, |at| ends[at]), at)
     }
 
     /// A directory has come in the place of something else, and hands down what it has itself.
