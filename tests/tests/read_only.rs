@@ -95,6 +95,45 @@ fn sync_removes_what_is_in_read_only_directories_that_it_has_made() {
     }
 }
 
+/// Its owner may not list it, or look at what is in it; the server may, for the moment, and removes what is to go.
+#[test]
+fn directories_that_their_owner_may_not_list_or_enter_are_compared_and_emptied() {
+    for durability in ["group", "none"] {
+        for odd in [0o444, 0o111, 0o000, 0o300, 0o200, 0o055] {
+            let setup = Setup::start(durability);
+            let source = source(&setup.user, "text");
+            setup.open(&source);
+            setup.haul("sync", &[], "x").assert().success();
+            let close = || {
+                for name in ["x/mod@v1/inner/deep", "x/mod@v1/inner", "x/mod@v1"] {
+                    mode(&setup.at(name), odd);
+                }
+            };
+            let assert_closed = |names: &[&str]| {
+                for name in names {
+                    assert_eq!(mode_of(&setup.at(name)), odd, "{name}");
+                }
+            };
+            close();
+            setup.haul("verify", &[], "x").assert().success();
+            setup.haul("sync", &["-n", "--delete"], "x").assert().success();
+            let mut peer = Peer::hello(setup.server.address()).unwrap();
+            let list = json!({"cmd": "list", "id": 1, "filename": "x/mod@v1/inner"});
+            peer.send(&list, b"").unwrap();
+            let (answer, body) = peer.receive().unwrap();
+            assert_eq!(answer["answer"], 1, "{answer}");
+            assert_eq!(body.iter().filter(|byte| **byte == b'\n').count(), 2);
+            let name = "x/mod@v1/inner/deep/new/er/file";
+            assert_eq!(peer.ask(&put(2, name, b"x"), b"x").unwrap()["ack"], 2);
+            assert_closed(&["x/mod@v1", "x/mod@v1/inner", "x/mod@v1/inner/deep"]);
+            fs::remove_dir_all(source.join("mod@v1/inner")).unwrap();
+            setup.haul("sync", &["--delete"], "x").assert().success();
+            tree::compare(&source.join("mod@v1"), &setup.at("x/mod@v1")).unwrap();
+            assert!(!setup.at("x/mod@v1/inner").exists(), "{durability}");
+        }
+    }
+}
+
 #[test]
 fn every_change_in_a_read_only_directory_leaves_it_read_only() {
     for durability in ["group", "none"] {

@@ -65,7 +65,8 @@ impl Store {
         {
             return Ok(adopted);
         }
-        let Ok(file) = rustix::fs::openat2(&from, last, flags, Mode::empty(), BENEATH) else {
+        let open = || rustix::fs::openat2(&from, last, flags, Mode::empty(), BENEATH);
+        let Ok(file) = self.rights.in_directory(&from, open) else {
             return Ok(Adopted::No);
         };
         let before = stamp(&file).map_err(failed("look at"))?;

@@ -40,7 +40,10 @@ impl Store {
         let failed = |errno| StoreError::new("set mode and mtime of", name, errno);
         // With `openat2`, because a mount point would be another file system's.
         let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = |how| rustix::fs::openat2(&parent, last, flags | how, Mode::empty(), BENEATH);
+        let open = |how| {
+            let open = || rustix::fs::openat2(&parent, last, flags | how, Mode::empty(), BENEATH);
+            self.rights.in_directory(&parent, open)
+        };
         let target = open(OFlags::PATH).map_err(failed)?;
         can_be_set(name, is_file, &rustix::fs::fstat(&target).map_err(failed)?)?;
         // Without waiting for the other end of a FIFO that has come there meanwhile.
@@ -68,7 +71,8 @@ pub(super) fn mode_of_file(parents: &Parents, name: &Name) -> Result<Option<Mode
     let (above, last) = name.split();
     // If the parent can't be had, whoever publishes the file will be told why.
     let Ok(parent) = parents.find(above) else { return Ok(None) };
-    match rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW) {
+    let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
+    match parents.rights().in_directory(&parent, look) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
             Ok(Some(Mode::from_raw_mode(stat.st_mode & 0o777)))
         }

@@ -240,7 +240,7 @@ impl Store {
             }
         }
         let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
-        let stat = match self.rights.stat(look) {
+        let stat = match self.rights.in_directory(&parent, || self.rights.stat(look)) {
             // One that is there takes no room.
             Err(Errno::NOENT) if let Err(error) = room => return Err(error),
             stat => stat.map_err(|errno| StoreError::new("look at", name, errno))?,

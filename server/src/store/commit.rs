@@ -53,7 +53,8 @@ impl Store {
     /// Makes the parents of a large file and refuses at once what could never be published.
     pub(crate) fn prepare(&self, parents: &Parents, name: &Name) -> Result<(), StoreError> {
         let parent = parents.of(name)?;
-        match rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW) {
+        let look = || rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW);
+        match self.rights.in_directory(&parent, look) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
                 Err(StoreError::new("replace", name, Errno::ISDIR))
             }

@@ -95,7 +95,8 @@ impl Listing {
                     self.state = match store.ahead.find(&self.client, stamp, &self.after) {
                         Some((names, at)) => State::Looking(names, at),
                         None => {
-                            let begun = Sorting::begin(&handle, stamp, &self.after);
+                            let begin = || Sorting::begin(&handle, stamp, &self.after);
+                            let begun = store.rights.in_directory(&handle, begin);
                             State::Sorting(Box::new(begun.map_err(failed)?))
                         }
                     };
@@ -216,8 +217,9 @@ struct Found {
 fn look(rights: &Rights, parent: &OwnedFd, name: &Name) -> Result<Option<Found>, StoreError> {
     let last = name.split().1;
     let failed = |errno| StoreError::new("look at", name, errno);
-    let stat = rights.stat(|| rustix::fs::statat(parent, last, AtFlags::SYMLINK_NOFOLLOW));
-    let stat = match stat {
+    let stat = || rights.stat(|| rustix::fs::statat(parent, last, AtFlags::SYMLINK_NOFOLLOW));
+    let target = || rustix::fs::readlinkat(parent, last, Vec::new());
+    let stat = match rights.in_directory(parent, stat) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(failed(errno)),
@@ -227,7 +229,7 @@ fn look(rights: &Rights, parent: &OwnedFd, name: &Name) -> Result<Option<Found>,
             EntryKind::File { size: stat.st_size.unsigned_abs(), digest: None }
         }
         FileType::Directory => EntryKind::Directory,
-        FileType::Symlink => match rustix::fs::readlinkat(parent, last, Vec::new()) {
+        FileType::Symlink => match rights.in_directory(parent, target) {
             Ok(target) => match LinkTarget::parse(target.as_bytes()) {
                 Ok(target) => EntryKind::Link { target },
                 Err(_) => EntryKind::Other,

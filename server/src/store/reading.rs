@@ -32,9 +32,9 @@ impl Store {
         let Ok(parent) = parents.find(above) else { return Ok(None) };
         // Without waiting for the other end of a FIFO that has come there meanwhile.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let opened =
-            rustix::fs::openat2(&parent, last, flags | OFlags::CLOEXEC, Mode::empty(), BENEATH);
-        let file = match opened {
+        let flags = flags | OFlags::CLOEXEC;
+        let open = || rustix::fs::openat2(&parent, last, flags, Mode::empty(), BENEATH);
+        let file = match self.rights.in_directory(&parent, open) {
             Ok(file) => file,
             Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
                 return Err(StoreError::new("open", name, errno));

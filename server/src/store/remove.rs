@@ -56,7 +56,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let parent = parents.of(name)?;
         let last = name.split().1;
-        match rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW) {
+        let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
+        match self.rights.in_directory(&parent, look) {
             Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
                 FileType::RegularFile | FileType::Symlink => {}
                 _ => return Ok(()),

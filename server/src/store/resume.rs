@@ -185,7 +185,8 @@ impl Store {
     /// What stands under a name.
     fn at(&self, parents: &Parents, name: &Name) -> Result<Stat, Errno> {
         let parent = parents.find(name.split().0)?;
-        rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW)
+        let look = || rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW);
+        self.rights.in_directory(&parent, look)
     }
 
     /// Removes what is there of a partial; returns whether anything was. The journal goes first: a

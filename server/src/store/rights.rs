@@ -1,8 +1,8 @@
-//! Entries of directories that their own owner may not write to (mode 0555, as in Go's module cache).
+//! Directories that their own owner may not write to (mode 0555, as in Go's module cache), list (0300) or enter (0444).
 //!
 //! The owner may change the mode, so the mode keeps nobody from anything that the server does for a client; a client that makes
 //! such a directory means that people should not edit it. If the server's user owns a directory and the kernel
-//! refuses a change in it, the server gives itself the right to write there for the moment of that change.
+//! refuses to open it, to look at an entry or to change one, the server gives itself all rights for that moment.
 //!
 //! Several workers may do so at once: the first one opens the directory up, the last one gives it the mode that
 //! it had, or that a `setattr` has set meanwhile. After a crash in between the directory is writable for its owner, until
@@ -13,14 +13,15 @@ use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, Gid, Mode, Stat};
+use rustix::fs::{FileType, Gid, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::disk;
+use super::root::{BENEATH, DIRECTORY};
 use crate::sync::{Mutex, MutexGuard, Rank};
 
-/// What an owner needs to change the entries of a directory.
-const NEEDED: Mode = Mode::WUSR.union(Mode::XUSR);
+/// What an owner needs to list a directory and to change its entries.
+const NEEDED: Mode = Mode::RWXU;
 
 /// Directories that are opened up just now.
 #[derive(Debug)]
@@ -62,21 +63,38 @@ impl Rights {
         self.open.lock()
     }
 
-    /// Changes an entry of a directory; if that is refused because the owner may not write there, once more with
-    /// that right.
+    /// Changes an entry of a directory, or looks at one; if that is refused because the owner has no right to it, once
+    /// more with that right.
     pub(super) fn in_directory<T>(
         &self,
         directory: &OwnedFd,
-        change: impl Fn() -> Result<T, Errno>,
+        work: impl Fn() -> Result<T, Errno>,
     ) -> Result<T, Errno> {
-        match change() {
+        match work() {
             Err(Errno::ACCESS) => {}
             done => return done,
         }
         match self.open_up(directory)? {
-            Some(_opened) => change(),
+            Some(_opened) => work(),
             None => Err(Errno::ACCESS),
         }
+    }
+
+    /// Opens a directory in another one, also if its owner may not list or enter it. A handle that is open goes on to
+    /// read; for each look at an entry there is [`in_directory`](Self::in_directory).
+    pub(super) fn open_in(&self, parent: &OwnedFd, last: &[u8]) -> Result<OwnedFd, Errno> {
+        let open = |flags| rustix::fs::openat2(parent, last, flags, Mode::empty(), BENEATH);
+        self.in_directory(parent, || {
+            match open(DIRECTORY) {
+                Err(Errno::ACCESS) => {}
+                opened => return opened,
+            }
+            let found = open(OFlags::PATH | DIRECTORY)?;
+            match self.open_up(&found)? {
+                Some(_opened) => rustix::fs::openat(&found, c".", DIRECTORY, Mode::empty()),
+                None => Err(Errno::ACCESS),
+            }
+        })
     }
 
     /// `None` if that would change nothing, or the directory is not the server's own.
@@ -96,7 +114,7 @@ impl Rights {
                     return Ok(None);
                 }
                 let meanwhile = after | NEEDED;
-                disk::set_mode(directory, meanwhile)?;
+                set_mode(directory, meanwhile)?;
                 free.insert(Opened { by: 1, after, meanwhile });
             }
         }
@@ -158,7 +176,7 @@ impl Drop for OpenedUp<'_> {
         // Whoever on the server has set another mode meanwhile knows better.
         let closed = rustix::fs::fstat(self.directory).and_then(|stat| {
             if mode(&stat) == meanwhile && after != meanwhile {
-                disk::set_mode(self.directory, after)
+                set_mode(self.directory, after)
             } else {
                 Ok(())
             }
@@ -168,6 +186,14 @@ impl Drop for OpenedUp<'_> {
         if let Err(errno) = closed {
             tracing::error!(%errno, mode = after.as_raw_mode(), "a directory stays writable for its owner");
         }
+    }
+}
+
+/// Also of an `O_PATH` handle.
+fn set_mode(directory: &OwnedFd, mode: Mode) -> Result<(), Errno> {
+    match disk::set_mode(directory, mode) {
+        Err(Errno::BADF) => disk::set_mode_by_path_handle(directory, mode),
+        set => set,
     }
 }
 
@@ -189,7 +215,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::path::Path;
 
-    use rustix::fs::{CWD, OFlags};
+    use rustix::fs::CWD;
     use tempfile::TempDir;
 
     use super::*;
@@ -222,7 +248,7 @@ mod tests {
 
     #[test]
     fn mode_that_is_set_meanwhile_is_the_one_that_stays() {
-        for (wanted, meanwhile) in [(0o500, 0o700), (0o755, 0o755), (0o555, 0o755), (0o050, 0o350)]
+        for (wanted, meanwhile) in [(0o500, 0o700), (0o755, 0o755), (0o555, 0o755), (0o050, 0o750)]
         {
             let (place, handle) = closed();
             let rights = Rights::default();

@@ -23,7 +23,7 @@ use super::space::Space;
 
 /// Flags for a handle on a directory; `O_PATH` would not do, since it can't be synced. No
 /// `O_NOFOLLOW`: with it a link at the end would be ENOTDIR, as a file is, and not ELOOP.
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 pub(super) const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
@@ -107,6 +107,9 @@ impl Root {
         }
     }
 }
+
+/// Directories above one another that are opened up for one name: each costs some system calls.
+const MOST_OPENED_UP: usize = 32;
 
 /// Directories that are made between two looks at the clock.
 const SOME: usize = 8;
@@ -241,8 +244,7 @@ impl Parents {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(failed("make directory")(errno)),
             }
-            let opened = rustix::fs::openat2(&directory, last, DIRECTORY, Mode::empty(), BENEATH);
-            directory = match opened {
+            directory = match rights.open_in(&directory, last) {
                 Ok(opened) => Rc::new(opened),
                 // Something else stands there.
                 Err(errno) => return Err(self.root.explain("open", name, errno)),
@@ -318,10 +320,50 @@ impl Parents {
         if let Some(at) = recent.iter().rposition(|(known, _)| **known == *name) {
             return Ok(Rc::clone(&recent[at].1));
         }
-        let directory = Rc::new(self.root.resolve(if name.is_empty() { b"." } else { name })?);
+        let opened = match self.root.resolve(if name.is_empty() { b"." } else { name }) {
+            Err(Errno::ACCESS) => self.open_up_to(name),
+            opened => opened,
+        };
+        let directory = Rc::new(opened?);
         drop(recent);
         self.keep(name, &directory);
         Ok(directory)
+    }
+
+    /// A handle on a directory that its owner may not list, or that is below one that he may not enter.
+    fn open_up_to(&self, name: &[u8]) -> Result<OwnedFd, Errno> {
+        let (rights, root, ends) = (self.rights(), &self.root.directory, ends(name));
+        let mut directory = rights.in_directory(root, || self.root.resolve(b"."))?;
+        // Components, and bytes of the name, that lead to it.
+        let (mut at, mut start) = (0, 0);
+        for _ in 0..MOST_OPENED_UP {
+            let open = |end| {
+                let below = &name[start..end];
+                rustix::fs::openat2(&directory, below, DIRECTORY, Mode::empty(), BENEATH)
+            };
+            if at == ends.len() {
+                return Ok(directory);
+            }
+            match open(name.len()) {
+                Err(Errno::ACCESS) => {}
+                opened => return opened,
+            }
+            // Whatever the others are: this one can't be opened, and the one above it can.
+            let refused = at + ends[at..].partition_point(|&end| open(end).is_ok());
+            if refused > at {
+                directory = open(ends[refused - 1])?;
+                start = ends[refused - 1] + 1;
+            }
+            let Some(&end) = ends.get(refused) else { return Ok(directory) };
+            directory = rights.open_in(&directory, &name[start..end])?;
+            (at, start) = (refused + 1, end + 1);
+        }
+        if at == ends.len() { Ok(directory) } else { Err(Errno::ACCESS) }
+    }
+
+    /// For looking at what is in a directory.
+    pub(super) fn rights(&self) -> &Rights {
+        &self.making.rights
     }
 
     fn keep(&self, name: &[u8], directory: &Rc<OwnedFd>) {

@@ -195,8 +195,7 @@ impl Store {
         refused: Errno,
         then: impl FnOnce() -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(parent, last, flags, Mode::empty())?;
+        let directory = self.rights.open_in(parent, last)?;
         let opened = self.rights.open_up(&directory)?;
         if opened.is_some() { then() } else { Err(refused) }
     }

@@ -315,7 +315,8 @@ pub(super) fn present(parents: &Parents, name: &Name) -> Result<Option<Arc<Root>
         Err(error) => return Err(error),
     };
     let failed = |errno| StoreError::new("open", name, errno);
-    match rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW) {
+    let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
+    match parents.rights().in_directory(&parent, look) {
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(failed(errno)),
         Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
@@ -324,8 +325,7 @@ pub(super) fn present(parents: &Parents, name: &Name) -> Result<Option<Arc<Root>
             _ => return Err(StoreError::new("publish", name, Errno::NOTDIR)),
         },
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let found = rustix::fs::openat2(&parent, last, flags, Mode::empty(), BENEATH);
+    let found = parents.rights().open_in(&parent, last);
     Ok(Some(Arc::new(Root::of(found.map_err(failed)?, parents.path()))))
 }
 
