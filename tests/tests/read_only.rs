@@ -95,6 +95,39 @@ fn sync_removes_what_is_in_read_only_directories_that_it_has_made() {
     }
 }
 
+/// In the middle of a change, the directory is open to its owner; the next start closes it.
+#[test]
+fn directory_is_read_only_again_after_the_server_was_killed_in_the_middle_of_a_change() {
+    let mut setup = Setup::start("none");
+    let closed = setup.at("closed");
+    fs::create_dir(&closed).unwrap();
+    setup.user.own_all(closed.clone()).unwrap();
+    mode(&closed, 0o555);
+    eventually("it is killed in the middle of a change", || {
+        let mut peer = Peer::hello(setup.server.address()).unwrap();
+        let sending = std::thread::spawn(move || {
+            for id in 1.. {
+                let name = format!("closed/{}", id % 2);
+                if peer.ask(&put(id, &name, b"x"), b"x").is_err() {
+                    return;
+                }
+            }
+        });
+        while mode_of(&closed) == 0o555 {}
+        setup.server.signal(rustix::process::Signal::KILL).unwrap();
+        setup.server.wait().unwrap();
+        sending.join().unwrap();
+        let was_open = mode_of(&closed) != 0o555;
+        let (root, log) = (setup.user.path().join("root"), setup.user.path().join("log"));
+        let words = ["--durability", "none"];
+        let hauld = setup.user.command("hauld");
+        setup.server = Hauld::start_at(&root, &log, hauld, &words).unwrap();
+        assert_eq!(mode_of(&closed), 0o555);
+        was_open
+    });
+    assert_eq!(fs::read_dir(setup.at(".haul/opened")).unwrap().count(), 0);
+}
+
 /// Its owner may not list it, or look at what is in it; the server may, for the moment, and removes what is to go.
 #[test]
 fn directories_that_their_owner_may_not_list_or_enter_are_compared_and_emptied() {

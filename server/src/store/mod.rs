@@ -21,6 +21,7 @@ mod journal;
 mod link;
 mod list;
 mod mtimes;
+mod notes;
 mod partial;
 mod private;
 mod reading;
@@ -129,7 +130,7 @@ impl Store {
         let root = Arc::new(root);
         let store = Self {
             space: Arc::new(space::Space::new(&root, keep_free)),
-            rights: Arc::default(),
+            rights: Arc::new(rights::Rights::new(recovered.opened, root.path())),
             root,
             staging: recovered.staging,
             partials: recovered.partials,
@@ -148,6 +149,11 @@ impl Store {
         };
         store.settle_all().map_err(|errno| OpenError::Io {
             op: "settle the versions in",
+            path: store.path().to_owned(),
+            source: errno.into(),
+        })?;
+        store.close_up().map_err(|errno| OpenError::Io {
+            op: "give directories their modes back in",
             path: store.path().to_owned(),
             source: errno.into(),
         })?;

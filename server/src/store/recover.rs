@@ -16,6 +16,7 @@ const STAGED: &str = "staged";
 const PARTIALS: &str = "partials";
 const TREES: &str = "trees";
 const TRASH: &str = "trash";
+const OPENED: &str = "opened";
 const LOCK: &str = "lock";
 
 /// See random(4).
@@ -34,6 +35,8 @@ pub(super) struct Recovered {
     /// The directory of versions, and that of what is to be removed.
     pub(super) trees: OwnedFd,
     pub(super) trash: OwnedFd,
+    /// That of notes about modes.
+    pub(super) opened: OwnedFd,
     /// Names this boot of the machine.
     pub(super) boot: String,
 }
@@ -77,11 +80,12 @@ pub(super) fn recover(root: &Root) -> Result<Recovered, OpenError> {
     let partials = private_directory(root, private.as_fd(), PARTIALS)?;
     let trees = private_directory(root, private.as_fd(), TREES)?;
     let trash = private_directory(root, private.as_fd(), TRASH)?;
+    let opened = private_directory(root, private.as_fd(), OPENED)?;
     let boot = std::fs::read_to_string(BOOT_ID).map_err(|source| OpenError::Io {
         op: "read",
         path: BOOT_ID.into(),
         source,
     })?;
     let boot = boot.trim().to_owned();
-    Ok(Recovered { lock: file.into(), staging, swept, partials, trees, trash, boot })
+    Ok(Recovered { lock: file.into(), staging, swept, partials, trees, trash, opened, boot })
 }

@@ -5,11 +5,13 @@
 //! refuses to open it, to look at an entry or to change one, the server gives itself all rights for that moment.
 //!
 //! Several workers may do so at once: the first one opens the directory up, the last one gives it the mode that
-//! it had, or that a `setattr` has set meanwhile. After a crash in between the directory is writable for its owner, until
-//! the client sets its mode again (a `check` says that it differs).
+//! it had, or that a `setattr` has set meanwhile. If the server is killed in between, its next start does so (see
+//! [`notes`](super::notes)); after a loss of power the directory may stay open for its owner until a client sets its mode
+//! again (a `check` says that it differs).
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fd::OwnedFd;
@@ -17,15 +19,18 @@ use rustix::fs::{FileType, Gid, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::disk;
+use super::notes::{Note, Notes};
 use super::root::{BENEATH, DIRECTORY};
 use crate::sync::{Mutex, MutexGuard, Rank};
 
 /// What an owner needs to list a directory and to change its entries.
-const NEEDED: Mode = Mode::RWXU;
+pub(super) const NEEDED: Mode = Mode::RWXU;
 
 /// Directories that are opened up just now.
 #[derive(Debug)]
 pub(super) struct Rights {
+    /// What the next start is to know.
+    notes: Option<Notes>,
     open: Mutex<HashMap<Inode, Opened>>,
     /// How often a directory was closed again.
     closed: AtomicU64,
@@ -42,6 +47,7 @@ struct Opened {
     after: Mode,
     /// The mode that it has meanwhile.
     meanwhile: Mode,
+    note: Option<Note>,
 }
 
 /// A directory that is opened up until this is dropped.
@@ -54,11 +60,27 @@ pub(super) struct OpenedUp<'a> {
 
 impl Default for Rights {
     fn default() -> Self {
-        Self { open: Mutex::new(Rank::Rights, HashMap::new()), closed: AtomicU64::new(0) }
+        let open = Mutex::new(Rank::Rights, HashMap::new());
+        Self { notes: None, open, closed: AtomicU64::new(0) }
     }
 }
 
 impl Rights {
+    /// With notes in a directory of ours, about directories below a root.
+    pub(super) fn new(notes: OwnedFd, root: &Path) -> Self {
+        Self { notes: Some(Notes::new(notes, root)), ..Self::default() }
+    }
+
+    pub(super) fn notes(&self) -> Option<&Notes> {
+        self.notes.as_ref()
+    }
+
+    fn forget(&self, note: Option<Note>) {
+        if let (Some(notes), Some(note)) = (&self.notes, note) {
+            notes.remove(&note);
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, HashMap<Inode, Opened>> {
         self.open.lock()
     }
@@ -102,24 +124,45 @@ impl Rights {
         &'a self,
         directory: &'a OwnedFd,
     ) -> Result<Option<OpenedUp<'a>>, Errno> {
-        let mut table = self.table();
-        let stat = rustix::fs::fstat(directory)?;
-        let inode = (stat.st_dev, stat.st_ino);
-        match table.entry(inode) {
-            Entry::Occupied(mut opened) => opened.get_mut().by += 1,
-            Entry::Vacant(free) => {
-                let after = mode(&stat);
-                let is_own = stat.st_uid == rustix::process::geteuid().as_raw();
-                if !is_own || after.contains(NEEDED) || loses_setgid(&stat) {
-                    return Ok(None);
+        loop {
+            let stat = rustix::fs::fstat(directory)?;
+            let inode = (stat.st_dev, stat.st_ino);
+            // Noted without the lock, which everybody needs.
+            let note = match &self.notes {
+                Some(notes) if can_be_opened_up(&stat) => notes.make(directory, &stat),
+                _ => None,
+            };
+            let mut table = self.table();
+            let opened = match table.entry(inode) {
+                Entry::Occupied(mut opened) => {
+                    opened.get_mut().by += 1;
+                    drop(table);
+                    self.forget(note);
+                    true
                 }
-                let meanwhile = after | NEEDED;
-                set_mode(directory, meanwhile)?;
-                free.insert(Opened { by: 1, after, meanwhile });
-            }
+                Entry::Vacant(free) => {
+                    let now = rustix::fs::fstat(directory);
+                    // Others may have opened it up, closed it or set its mode meanwhile.
+                    if now.is_ok_and(|now| mode(&now) != mode(&stat)) {
+                        drop(table);
+                        self.forget(note);
+                        continue;
+                    }
+                    let (after, meanwhile) = (mode(&stat), mode(&stat) | NEEDED);
+                    if !can_be_opened_up(&stat) {
+                        false
+                    } else if let Err(errno) = set_mode(directory, meanwhile) {
+                        drop(table);
+                        self.forget(note);
+                        return Err(errno);
+                    } else {
+                        free.insert(Opened { by: 1, after, meanwhile, note });
+                        true
+                    }
+                }
+            };
+            return Ok(opened.then(|| OpenedUp { rights: self, directory, inode }));
         }
-        drop(table);
-        Ok(Some(OpenedUp { rights: self, directory, inode }))
     }
 
     /// Looks at an entry: a directory has the mode that it has when nobody has opened it up.
@@ -158,6 +201,8 @@ impl Rights {
             return if wanted == has { Ok(()) } else { set(wanted) };
         };
         let after = wanted(opened.after);
+        // It would tell of the mode before.
+        self.forget(opened.note.take());
         set(after | NEEDED)?;
         (opened.after, opened.meanwhile) = (after, after | NEEDED);
         Ok(())
@@ -172,7 +217,7 @@ impl Drop for OpenedUp<'_> {
         if opened.by > 0 {
             return;
         }
-        let Some(Opened { after, meanwhile, .. }) = table.remove(&self.inode) else { return };
+        let Some(Opened { after, meanwhile, note, .. }) = table.remove(&self.inode) else { return };
         // Whoever on the server has set another mode meanwhile knows better.
         let closed = rustix::fs::fstat(self.directory).and_then(|stat| {
             if mode(&stat) == meanwhile && after != meanwhile {
@@ -183,10 +228,21 @@ impl Drop for OpenedUp<'_> {
         });
         // After that, and with the table locked: a look that began before is taken again.
         self.rights.closed.fetch_add(1, Ordering::AcqRel);
+        drop(table);
+        self.rights.forget(note);
         if let Err(errno) = closed {
             tracing::error!(%errno, mode = after.as_raw_mode(), "a directory stays writable for its owner");
         }
     }
+}
+
+pub(super) fn is_own(stat: &Stat) -> bool {
+    stat.st_uid == rustix::process::geteuid().as_raw()
+}
+
+/// Whether its owner lacks rights, and the server may give them to itself.
+fn can_be_opened_up(stat: &Stat) -> bool {
+    is_own(stat) && !mode(stat).contains(NEEDED) && !loses_setgid(stat)
 }
 
 /// Also of an `O_PATH` handle.
@@ -197,7 +253,7 @@ fn set_mode(directory: &OwnedFd, mode: Mode) -> Result<(), Errno> {
     }
 }
 
-fn mode(stat: &Stat) -> Mode {
+pub(super) fn mode(stat: &Stat) -> Mode {
     Mode::from_raw_mode(stat.st_mode & 0o7777)
 }
 
@@ -213,7 +269,6 @@ fn loses_setgid(stat: &Stat) -> bool {
 mod tests {
     use std::fs;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    use std::path::Path;
 
     use rustix::fs::CWD;
     use tempfile::TempDir;
