@@ -1,6 +1,8 @@
 //! Sources: reading files that don't hold still.
 
 pub mod anchor;
+pub(crate) mod held;
+mod seen;
 pub mod spool;
 #[cfg(unix)]
 pub(crate) mod stream;

@@ -39,6 +39,7 @@ pub struct Sync {
     pub filter: Filter,
     conflicts: AtomicU64,
     last_round: AtomicBool,
+    halted: AtomicBool,
 }
 
 /// What becomes of symbolic links of a source.
@@ -108,6 +109,7 @@ impl Sync {
             filter,
             conflicts: AtomicU64::new(0),
             last_round: AtomicBool::new(false),
+            halted: AtomicBool::new(false),
         }
     }
 
@@ -162,6 +164,23 @@ impl Sync {
     /// Something was removed that may have to be sent: there is a last round.
     pub fn look_again(&self) {
         self.conflicts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Nothing more is removed: the source is not what it was, or can't be read. Returns whether that was so before.
+    pub fn halt(&self) -> bool {
+        self.halted.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether nothing more is removed.
+    #[must_use]
+    pub fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing may be removed once anything could not be read.
+    #[must_use]
+    pub fn needs_all(&self) -> bool {
+        self.delete.as_ref().is_some_and(|delete| !delete.force)
     }
 
     /// Whether everything has been looked at before.

@@ -104,6 +104,9 @@ impl Walk<'_> {
         }
         let mut found = Some(Vec::new());
         let mut batch = Vec::with_capacity(BATCH);
+        if root.contents {
+            anchor.reads_directory(&root.source, self.sync.links);
+        }
         if let (true, Some(name)) = (root.contents && anchor.is_directory(), &root.target) {
             // Made if it is missing, also for a source with nothing in it.
             let (path, name) = (root.source.clone(), name.clone());
@@ -167,6 +170,7 @@ impl Walk<'_> {
                 if let Some(identity) = directory.get() {
                     anchor.found_directory(entry.path(), identity);
                 }
+                anchor.reads_directory(entry.path(), self.sync.links);
                 if !self.enter(root, entry.path()) {
                     if entry.depth() == 0 {
                         anchor.unreadable();
@@ -178,6 +182,9 @@ impl Walk<'_> {
                     found.push(entry.path().to_owned());
                     *room -= 1;
                 }
+            }
+            if !matches!(kind, Kind::Directory(_)) {
+                anchor.found_file(entry.path());
             }
             let inside = entry.depth() > usize::from(root.contents);
             let named = entry.depth() == 0;

@@ -1,6 +1,5 @@
 //! Removing what the source lacks: a list of a directory at the server comes in, what is to go goes out.
 
-use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,9 +8,21 @@ use haul_protocol::{Attributes, Entry, EntryKind, Name, decode_entry};
 use super::Connection;
 use crate::doomed::Doomed;
 use crate::error::{ConnectionError, FileError, ProtocolError};
-use crate::source::{attributes, from_bytes, link};
+use crate::source::anchor::{Adrift, Directory, Found};
+use crate::source::held::{self, Here};
+use crate::source::{from_bytes, link};
 use crate::sync::{Links, Sync};
 use crate::work::{Item, Kind, Listing};
+
+/// Where entries are looked for.
+enum Look<'a> {
+    /// In a directory that is what it was.
+    In(Directory<'a>),
+    /// Under their paths.
+    Unseen,
+    /// Nowhere.
+    Doomed,
+}
 
 impl Connection<'_> {
     /// What is in a directory at the server.
@@ -27,14 +38,22 @@ impl Connection<'_> {
         let (mut found, mut next, mut refused) = (Vec::new(), None, false);
         let entries = entries(listing.name.as_ref(), listing.after.as_ref(), body)?;
         let last = entries.last().map(|entry| entry.name.clone());
+        let Some(directory) = self.directory(listing, &item.path) else {
+            self.list_over(&item, false);
+            self.run.work.settle(1);
+            return Ok(());
+        };
         let looked = entries.into_iter().map(|entry| {
             let path = item.path.join(from_bytes(entry.name.split().1));
-            (self.is_lacking(listing, &path, &entry), path, entry)
+            (self.is_lacking(listing, &directory, &path, &entry), path, entry)
         });
         let looked: Vec<_> = looked.collect();
         // Only now: a disk that is unplugged while its entries are looked for seems to lack them.
-        if let Err(error) = listing.anchor.check_at(&item.path) {
+        let is_adrift = listing.anchor.check_at(&item.path).map_err(|error| {
+            let _ = self.run.sync.halt();
             listing.anchor.tell(&error, self.run.progress);
+        });
+        if is_adrift.is_err() || self.run.sync.is_halted() {
             self.list_over(&item, false);
             self.run.work.settle(1);
             return Ok(());
@@ -86,23 +105,83 @@ impl Connection<'_> {
         refused
     }
 
+    /// Where the entries of a listed directory are looked for. `None`: nothing is removed of them.
+    fn directory<'a>(&self, listing: &'a Listing, path: &Path) -> Option<Look<'a>> {
+        let sync = self.run.sync;
+        if sync.is_halted() {
+            return None;
+        }
+        // Below what is doomed nothing is looked for: it may be a file here.
+        if listing.doomed.is_some() {
+            return Some(Look::Doomed);
+        }
+        match listing.anchor.directory(path, sync.links) {
+            Ok(Some(directory)) => Some(Look::In(directory)),
+            // Of a version that nobody publishes before all of it was looked at.
+            Ok(None) if sync.publish.is_some() => Some(Look::Unseen),
+            // It has come since the walk, perhaps from elsewhere: the next run looks through it.
+            Ok(None) => None,
+            Err(error) => {
+                self.adrift(path, &error);
+                None
+            }
+        }
+    }
+
+    /// A directory of the source is not what it was: nothing more is removed, which is told once.
+    fn adrift(&self, path: &Path, error: &Adrift) {
+        if !self.run.sync.halt() {
+            self.run.progress.failed(path, error);
+        }
+    }
+
+    /// What the source has under an entry's name. `None`: it must stay, whatever that is.
+    fn look(&self, look: &Look<'_>, path: &Path, entry: &Entry) -> Option<Option<Here>> {
+        let (sync, progress) = (self.run.sync, self.run.progress);
+        let found = match look {
+            Look::Doomed => return Some(None),
+            Look::In(directory) => {
+                directory.look(&from_bytes(entry.name.split().1), path, sync.links)
+            }
+            Look::Unseen => {
+                held::look(path, sync.links).map(|here| here.map_or(Found::Nothing, Found::Here))
+            }
+        };
+        match found {
+            Ok(Found::Here(here)) => Some(Some(here)),
+            Ok(Found::Nothing) => Some(None),
+            Ok(Found::Gone) => {
+                if sync.needs_all() && !sync.halt() {
+                    progress.failed(
+                        path,
+                        &"gone since it was found; it may have been moved, so nothing more is removed: run it again, \
+                          or with --force-delete",
+                    );
+                }
+                Some(None)
+            }
+            Err(error) => {
+                let is_told = sync.needs_all() && sync.halt();
+                if !is_told {
+                    progress.failed(path, &FileError::local("look at")(error));
+                }
+                None
+            }
+        }
+    }
+
     /// Whether the source has nothing that belongs under an entry's name.
-    fn is_lacking(&self, listing: &Listing, path: &Path, entry: &Entry) -> bool {
+    fn is_lacking(&self, listing: &Listing, look: &Look<'_>, path: &Path, entry: &Entry) -> bool {
         let is_dir = entry.kind == EntryKind::Directory;
         let sync = self.run.sync;
         let excluded = || sync.filter.excludes(listing.anchor.path(), path, is_dir);
-        let here = match sync.links.look(path) {
-            // Below what is doomed nothing is looked for: it may be a file here.
-            _ if listing.doomed.is_some() => None,
-            Ok(here) => Some(here),
-            Err(error) => match error.kind() {
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => None,
-                _ => {
-                    self.run.progress.failed(path, &FileError::local("look at")(error));
-                    return false;
-                }
-            },
-        };
+        let Some(here) = self.look(look, path, entry) else { return false };
+        let is_doomed = matches!(look, Look::Doomed);
+        if !is_doomed && !here.is_some_and(|here| here.is_dir) && listing.anchor.had_directory(path)
+        {
+            self.adrift(path, &Adrift::Below);
+            return false;
+        }
         if sync.whole {
             let stays = here.is_some_and(|here| belongs(path, &here, entry, sync)) && !excluded();
             if !stays && sync.publish.is_some() {
@@ -112,7 +191,7 @@ impl Connection<'_> {
             return !stays;
         }
         if let Some(here) = here {
-            return is_dir && (here.is_file() || (here.is_symlink() && sync.links != Links::Skip));
+            return is_dir && (here.is_file || (here.is_symlink && sync.links == Links::Copy));
         }
         if !excluded() {
             return true;
@@ -150,9 +229,12 @@ impl Connection<'_> {
         name: haul_protocol::Name,
         above: Option<Arc<Doomed>>,
     ) -> Option<Item> {
-        let allowed = self.run.sync.delete.as_ref().is_some_and(crate::sync::Delete::allows);
-        if !allowed {
-            self.run.progress.kept(&path);
+        let is_halted = self.run.sync.is_halted();
+        let allows = || self.run.sync.delete.as_ref().is_some_and(crate::sync::Delete::allows);
+        if is_halted || !allows() {
+            if !is_halted {
+                self.run.progress.kept(&path);
+            }
             if let Some(above) = above {
                 self.gone(&above, false);
             }
@@ -199,17 +281,17 @@ pub(crate) fn entries(
 }
 
 /// Whether what is there is what is here; in a dry run, whether it would make way for that without being removed.
-fn belongs(path: &Path, here: &Metadata, entry: &Entry, sync: &Sync) -> bool {
+fn belongs(path: &Path, here: &Here, entry: &Entry, sync: &Sync) -> bool {
     let is_dir = entry.kind == EntryKind::Directory;
-    let is_link = here.is_symlink() && sync.links == Links::Copy;
+    let is_link = here.is_symlink && sync.links == Links::Copy;
     if sync.dry_run {
-        return here.is_dir() || (!is_dir && (here.is_file() || is_link));
+        return here.is_dir || (!is_dir && (here.is_file || is_link));
     }
-    let Attributes { mode, mtime } = attributes(here);
+    let Attributes { mode, mtime } = here.attributes;
     match &entry.kind {
-        EntryKind::Directory => here.is_dir(),
+        EntryKind::Directory => here.is_dir,
         EntryKind::File { size, .. } => {
-            here.is_file() && here.len() == *size && entry.mtime == mtime && entry.mode == mode
+            here.is_file && here.size == *size && entry.mtime == mtime && entry.mode == mode
         }
         EntryKind::Link { target } => {
             is_link && link(path).is_ok_and(|link| link.target == *target)

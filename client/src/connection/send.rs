@@ -69,6 +69,15 @@ impl Connection<'_> {
 
     /// Makes a request of an item; or only reads it, if it goes with others.
     fn send_item(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
+        if let Kind::Remove(above) = &item.kind
+            && self.run.sync.is_halted()
+        {
+            if let Some(above) = above {
+                self.gone(above, false);
+            }
+            self.run.work.settle(1);
+            return Ok(None);
+        }
         if self.run.sync.dry_run && !matches!(item.kind, Kind::List(_)) {
             self.tell(item)?;
             return Ok(None);

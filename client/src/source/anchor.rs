@@ -1,5 +1,6 @@
 //! A source as it was when the run began. A source that is gone, or another one by now, is not an empty source.
 
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
 
+use super::held::{Held, Here, Place};
+use super::seen::Seen;
 use super::{identity, platform};
 use crate::progress::Progress;
+use crate::sync::Links;
 
 /// Mount points that are remembered for one source: more than any sane tree has.
 const MOUNTS: usize = 4096;
@@ -27,6 +31,27 @@ pub struct Anchor {
     found: AtomicBool,
     unreadable: AtomicBool,
     told: AtomicBool,
+    /// What the walk has seen, if entries may be removed at the server because of it.
+    seen: Option<Seen>,
+}
+
+/// A directory below a source, open, in which entries are looked for.
+#[derive(Debug)]
+pub(crate) struct Directory<'a> {
+    held: Held,
+    /// What the walk has seen, unless this directory certainly has the entries that it had then.
+    seen: Option<&'a Seen>,
+}
+
+/// What there is under a name of a directory.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Something.
+    Here(Here),
+    /// Nothing, and there was nothing.
+    Nothing,
+    /// Nothing any more.
+    Gone,
 }
 
 /// What a source was when the run began.
@@ -45,6 +70,11 @@ pub enum Adrift {
     /// Another directory, or nothing, is at its path.
     #[error("gone or another since this began")]
     Another,
+    /// The same, of a directory below the source.
+    #[error(
+        "gone or another since this began: moved, replaced, mounted or unmounted; nothing more is removed"
+    )]
+    Below,
     /// Something was mounted below it, and is not any more.
     #[error("what is mounted at {path} is gone or another since this began", path = .0.display())]
     Unmounted(PathBuf),
@@ -75,6 +105,7 @@ impl Anchor {
             found: AtomicBool::new(false),
             unreadable: AtomicBool::new(false),
             told: AtomicBool::new(false),
+            seen: hold.then(Seen::default),
         }
     }
 
@@ -148,6 +179,61 @@ impl Anchor {
         }
     }
 
+    /// The walk is about to read a directory, the source itself or one below it.
+    pub fn reads_directory(&self, path: &Path, links: Links) {
+        if let Some(seen) = &self.seen {
+            seen.directory(path, Place::at(path, self.follows(path, links)).ok());
+        }
+    }
+
+    /// A symlink in the place of the source itself leads to the source.
+    fn follows(&self, path: &Path, links: Links) -> bool {
+        links == Links::Follow || path == self.path
+    }
+
+    /// A directory that may have to lose entries at the server, open. `None`: the walk has not seen it.
+    ///
+    /// # Errors
+    /// If the directory is not the one that the walk has read, or can't be opened.
+    pub(crate) fn directory(
+        &self,
+        path: &Path,
+        links: Links,
+    ) -> Result<Option<Directory<'_>>, Adrift> {
+        let Some(seen) = self.seen.as_ref().filter(|seen| seen.had_directory(path)) else {
+            return Ok(None);
+        };
+        let held = Held::open(path, self.follows(path, links)).map_err(gone_below)?;
+        let place = held.place().map_err(Adrift::Unknown)?;
+        if !seen.is_same(path, place) {
+            return Err(Adrift::Below);
+        }
+        let seen = Some(seen).filter(|seen| !seen.is_unchanged(path, place));
+        Ok(Some(Directory { held, seen }))
+    }
+
+    /// Whether a directory that the walk has found is still that one.
+    ///
+    /// # Errors
+    /// If not, or nobody can say.
+    pub fn check_below(&self, path: &Path, links: Links) -> Result<(), Adrift> {
+        let Some(seen) = &self.seen else { return Ok(()) };
+        let place = Place::at(path, self.follows(path, links)).map_err(gone_below)?;
+        if seen.is_same(path, place) { Ok(()) } else { Err(Adrift::Below) }
+    }
+
+    /// Whether the walk has found a directory at a path.
+    pub(crate) fn had_directory(&self, path: &Path) -> bool {
+        self.seen.as_ref().is_some_and(|seen| seen.had_directory(path))
+    }
+
+    /// The walk has found an entry below it that is to be sent, and is no directory.
+    pub fn found_file(&self, path: &Path) {
+        if let Some(seen) = &self.seen {
+            seen.entry(path);
+        }
+    }
+
     /// The walk has found an entry below it that is to be sent.
     pub fn found_entry(&self) {
         if !self.found.load(Ordering::Relaxed) {
@@ -184,10 +270,31 @@ impl Anchor {
     }
 }
 
+impl Directory<'_> {
+    /// Looks for an entry; `path` is where the walk would have found it.
+    ///
+    /// # Errors
+    /// If it can't be looked at.
+    pub(crate) fn look(&self, name: &OsStr, path: &Path, links: Links) -> io::Result<Found> {
+        Ok(match self.held.look(name, links)? {
+            Some(here) => Found::Here(here),
+            None if self.seen.is_some_and(|seen| seen.had_entry(path)) => Found::Gone,
+            None => Found::Nothing,
+        })
+    }
+}
+
 fn gone(error: io::Error) -> Adrift {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Adrift::Another,
         _ => Adrift::Unknown(error),
+    }
+}
+
+fn gone_below(error: io::Error) -> Adrift {
+    match gone(error) {
+        Adrift::Another => Adrift::Below,
+        other => other,
     }
 }
 
@@ -247,5 +354,39 @@ mod tests {
         assert!(matches!(anchor.check(), Err(Adrift::Unmounted(path)) if path == mount));
         assert!(anchor.check_at(&mount.join("inside")).is_err());
         anchor.check_at(&beside).unwrap();
+    }
+
+    #[test]
+    fn entries_are_looked_for_in_the_directory_that_was_read_whatever_is_at_its_path() {
+        let place = TempDir::new().unwrap();
+        let path = place.path().join("d");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("f"), "x").unwrap();
+        let anchor = Anchor::new(place.path(), true);
+        anchor.reads_directory(&path, Links::Copy);
+        anchor.found_file(&path.join("f"));
+        let look = |directory: &Directory<'_>, name: &str| {
+            directory.look(OsStr::new(name), &path.join(name), Links::Copy).unwrap()
+        };
+        let directory = anchor.directory(&path, Links::Copy).unwrap().unwrap();
+        // There and, after a look, back again.
+        let away = place.path().join("away");
+        fs::rename(&path, &away).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(look(&directory, "f"), Found::Here(here) if here.is_file));
+        assert!(matches!(look(&directory, "never"), Found::Nothing));
+        assert!(matches!(anchor.directory(&path, Links::Copy), Err(Adrift::Below)));
+        assert!(matches!(anchor.check_below(&path, Links::Copy), Err(Adrift::Below)));
+        fs::remove_dir(&path).unwrap();
+        std::os::unix::fs::symlink(&away, &path).unwrap();
+        assert!(matches!(anchor.directory(&path, Links::Copy), Err(Adrift::Below)));
+        fs::remove_file(&path).unwrap();
+        fs::rename(&away, &path).unwrap();
+        anchor.check_below(&path, Links::Copy).unwrap();
+        fs::remove_file(path.join("f")).unwrap();
+        let directory = anchor.directory(&path, Links::Copy).unwrap().unwrap();
+        assert!(matches!(look(&directory, "f"), Found::Gone));
+        let new = place.path().join("new");
+        assert!(matches!(anchor.directory(&new, Links::Copy), Ok(None)));
     }
 }

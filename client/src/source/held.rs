@@ -1,0 +1,203 @@
+//! A directory of the source that is held open while its entries are looked for, and what tells it from others.
+//!
+//! Names are looked up in the open directory itself: whatever comes under its path meanwhile, nobody takes the entries
+//! of another directory for its entries.
+
+use std::ffi::OsStr;
+use std::fs::Metadata;
+use std::io;
+use std::path::Path;
+
+use haul_protocol::Attributes;
+
+use super::attributes;
+use crate::sync::Links;
+
+/// What tells a directory from any other, and when its entries have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Device, inode and mount.
+    pub(crate) identity: [u64; 3],
+    /// Change time: an entry that comes or goes changes it, and nobody can set it.
+    pub(crate) changed: [i64; 2],
+}
+
+impl Place {
+    /// What is at a path now; a symlink is followed only if told.
+    pub(crate) fn at(path: &Path, follow: bool) -> io::Result<Self> {
+        platform::place(path, follow)
+    }
+}
+
+/// A directory that is open.
+#[derive(Debug)]
+pub(crate) struct Held(platform::Held);
+
+impl Held {
+    /// The directory at a path; a symlink in its place is followed only if told.
+    pub(crate) fn open(path: &Path, follow: bool) -> io::Result<Self> {
+        platform::Held::open(path, follow).map(Self)
+    }
+
+    /// What it is.
+    pub(crate) fn place(&self) -> io::Result<Place> {
+        self.0.place()
+    }
+
+    /// What is under a name in it, as [`look`].
+    pub(crate) fn look(&self, name: &OsStr, links: Links) -> io::Result<Option<Here>> {
+        find(links, |follow| self.0.look(name, follow))
+    }
+}
+
+/// What is at a path, as far as what is sent goes; `None` only if there is nothing. A symlink that leads nowhere is
+/// something, and what can't be looked at is an error.
+pub(crate) fn look(path: &Path, links: Links) -> io::Result<Option<Here>> {
+    find(links, |follow| {
+        let found = if follow { path.metadata() } else { path.symlink_metadata() };
+        found.map(|found| Here::from(&found))
+    })
+}
+
+fn find(links: Links, look: impl Fn(bool) -> io::Result<Here>) -> io::Result<Option<Here>> {
+    let found = match look(links == Links::Follow) {
+        Err(error) if is_absent(&error) && links == Links::Follow => look(false),
+        found => found,
+    };
+    match found {
+        Err(error) if is_absent(&error) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// What is known of an entry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Here {
+    pub(crate) is_dir: bool,
+    pub(crate) is_file: bool,
+    pub(crate) is_symlink: bool,
+    pub(crate) size: u64,
+    pub(crate) attributes: Attributes,
+}
+
+impl From<&Metadata> for Here {
+    fn from(metadata: &Metadata) -> Self {
+        Self {
+            is_dir: metadata.is_dir(),
+            is_file: metadata.is_file(),
+            is_symlink: metadata.is_symlink(),
+            size: metadata.len(),
+            attributes: attributes(metadata),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod platform {
+    use std::ffi::OsStr;
+    use std::io;
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::path::Path;
+
+    use haul_protocol::{Attributes, Mtime};
+    use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxFlags, makedev, statx};
+
+    use super::{Here, Place};
+    use crate::source::carried;
+
+    #[derive(Debug)]
+    pub(super) struct Held(OwnedFd);
+
+    impl Held {
+        pub(super) fn open(path: &Path, follow: bool) -> io::Result<Self> {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let flags = if follow { flags } else { flags | OFlags::NOFOLLOW };
+            Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+        }
+
+        pub(super) fn place(&self) -> io::Result<Place> {
+            Ok(place_of(&look(&self.0, OsStr::new(""), AtFlags::EMPTY_PATH)?))
+        }
+
+        pub(super) fn look(&self, name: &OsStr, follow: bool) -> io::Result<Here> {
+            let found = look(&self.0, name, flags(follow))?;
+            let mode = u32::from(found.stx_mode);
+            let kind = FileType::from_raw_mode(mode);
+            let mtime = Mtime { s: found.stx_mtime.tv_sec, ns: found.stx_mtime.tv_nsec };
+            Ok(Here {
+                is_dir: kind == FileType::Directory,
+                is_file: kind == FileType::RegularFile,
+                is_symlink: kind == FileType::Symlink,
+                size: found.stx_size,
+                attributes: Attributes { mode: Some(mode & 0o777), mtime: carried(mtime) },
+            })
+        }
+    }
+
+    pub(super) fn place(path: &Path, follow: bool) -> io::Result<Place> {
+        Ok(place_of(&look(CWD, path.as_os_str(), flags(follow))?))
+    }
+
+    fn flags(follow: bool) -> AtFlags {
+        if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW }
+    }
+
+    fn look(directory: impl AsFd, name: &OsStr, flags: AtFlags) -> io::Result<Statx> {
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        Ok(statx(directory, name, flags, wanted)?)
+    }
+
+    fn place_of(found: &Statx) -> Place {
+        let device = makedev(found.stx_dev_major, found.stx_dev_minor);
+        // Before Linux 5.8 nobody tells the mount; it is the same number for all then.
+        let mount = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
+        let mount = if mount { found.stx_mnt_id } else { 0 };
+        let changed = [found.stx_ctime.tv_sec, i64::from(found.stx_ctime.tv_nsec)];
+        Place { identity: [device, found.stx_ino, mount], changed }
+    }
+}
+
+/// By paths, where directories can't be held.
+#[cfg(not(target_os = "linux"))]
+mod platform {
+    use std::ffi::OsStr;
+    use std::io;
+    use std::path::{Path, PathBuf};
+
+    use super::{Here, Place};
+    use crate::source::platform::inode;
+
+    #[derive(Debug)]
+    pub(super) struct Held(PathBuf, bool);
+
+    impl Held {
+        pub(super) fn open(path: &Path, follow: bool) -> io::Result<Self> {
+            let found = if follow { path.metadata() } else { path.symlink_metadata() }?;
+            if !found.is_dir() {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            Ok(Self(path.to_owned(), follow))
+        }
+
+        pub(super) fn place(&self) -> io::Result<Place> {
+            place(&self.0, self.1)
+        }
+
+        pub(super) fn look(&self, name: &OsStr, follow: bool) -> io::Result<Here> {
+            let path = self.0.join(name);
+            let found = if follow { path.metadata() } else { path.symlink_metadata() }?;
+            Ok(Here::from(&found))
+        }
+    }
+
+    pub(super) fn place(path: &Path, follow: bool) -> io::Result<Place> {
+        let found = if follow { path.metadata() } else { path.symlink_metadata() }?;
+        let [device, inode, s, ns] = inode(&found);
+        let identity = [device.cast_unsigned(), inode.cast_unsigned(), 0];
+        Ok(Place { identity, changed: [s, ns] })
+    }
+}

@@ -1,0 +1,250 @@
+//! A directory below the source that is moved, replaced or mounted over while haul runs has lost nothing.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::{Child, Command, Stdio};
+
+use haul_tests::setting::Setting;
+use haul_tests::user::User;
+use haul_tests::{binaries, eventually};
+use predicates::str::contains;
+use rustix::process::{Signal, geteuid};
+
+/// A source that the server has as well, with a file more at the server, and a large file that is new.
+fn sent() -> Setting {
+    let setting = Setting::start();
+    for index in 0..40 {
+        setting.write(&format!("d/{index}"), "x");
+    }
+    setting.write("e/deep/f", "x");
+    setting.sync(&[]);
+    setting.write_there("gone", "x");
+    setting.write_there("e/gone", "x");
+    setting.write("large", &"x".repeat(3_000_000));
+    setting
+}
+
+const WORDS: [&str; 5] = ["sync", "--delete", "--connections=1", "--limit-rate=600KB", "--quiet"];
+
+/// Does something to the source while the large file is on its way: after the walk, before anything is removed.
+fn meanwhile(
+    setting: &Setting,
+    running: Child,
+    act: impl FnOnce(&mut Child),
+) -> (Option<i32>, String) {
+    let mut running = running;
+    let partials = setting.server.root().join(".haul/partials");
+    eventually("the large file is on its way", || {
+        fs::read_dir(&partials).is_ok_and(|mut files| files.next().is_some())
+    });
+    setting.server.signal(Signal::STOP).unwrap();
+    act(&mut running);
+    setting.server.signal(Signal::CONT).unwrap();
+    let output = running.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn start(setting: &Setting, words: &[&str]) -> Child {
+    let mut command = Command::new(&binaries::get().haul);
+    command.args(WORDS).args(words).arg(setting.source()).arg(setting.server.address());
+    command.stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Nothing was removed, and `name` was told.
+fn is_adrift(setting: &Setting, (code, told): (Option<i32>, String), name: &str) {
+    assert_eq!(code, Some(1), "{told}");
+    let path = setting.source().join(name);
+    assert!(told.contains(&format!("{}: gone or another", path.display())), "{told}");
+    for there in (0..40).map(|index| format!("d/{index}")) {
+        assert!(setting.there(&there), "{there} is removed: {told}");
+    }
+    assert!(
+        setting.there("gone") && setting.there("e/gone") && setting.there("e/deep/f"),
+        "{told}"
+    );
+    assert!(setting.there("large"), "{told}");
+}
+
+#[test]
+fn directory_that_is_moved_within_the_source_under_way_loses_nothing_and_is_told() {
+    let setting = sent();
+    let (d, dd) = (setting.source().join("d"), setting.source().join("dd"));
+    // Whatever the flags.
+    let running = start(&setting, &["--force-delete", "--delete-all"]);
+    is_adrift(&setting, meanwhile(&setting, running, |_| fs::rename(&d, &dd).unwrap()), "d");
+    // The next run sees it where it is.
+    setting.sync(&["--delete"]);
+    setting.same();
+}
+
+#[test]
+fn directory_that_is_replaced_by_another_under_way_loses_nothing() {
+    let setting = sent();
+    let (d, away) = (setting.source().join("d"), setting.place.path().join("away"));
+    let replaced = meanwhile(&setting, start(&setting, &[]), |_| {
+        fs::rename(&d, &away).unwrap();
+        fs::create_dir(&d).unwrap();
+    });
+    is_adrift(&setting, replaced, "d");
+}
+
+#[test]
+fn directory_that_is_replaced_by_a_symlink_or_a_file_under_way_loses_nothing() {
+    for is_symlink in [true, false] {
+        let setting = sent();
+        let (d, away) = (setting.source().join("d"), setting.place.path().join("away"));
+        let replaced = meanwhile(&setting, start(&setting, &[]), |_| {
+            fs::rename(&d, &away).unwrap();
+            if is_symlink { symlink(&away, &d).unwrap() } else { fs::write(&d, "x").unwrap() }
+        });
+        is_adrift(&setting, replaced, "d");
+    }
+}
+
+#[test]
+fn directories_that_are_exchanged_under_way_lose_nothing() {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    let setting = sent();
+    let (d, e) = (setting.source().join("d"), setting.source().join("e"));
+    let exchanged = meanwhile(&setting, start(&setting, &[]), |_| {
+        renameat_with(CWD, &d, CWD, &e, RenameFlags::EXCHANGE).unwrap();
+    });
+    // One of the two is found first.
+    let named = if exchanged.1.contains("/d: ") { "d" } else { "e" };
+    is_adrift(&setting, exchanged, named);
+}
+
+#[test]
+fn directory_that_is_back_in_time_is_the_one_that_it_was() {
+    let setting = sent();
+    let (d, away) = (setting.source().join("d"), setting.place.path().join("away"));
+    let (code, told) = meanwhile(&setting, start(&setting, &[]), |_| {
+        fs::rename(&d, &away).unwrap();
+        fs::rename(&away, &d).unwrap();
+    });
+    assert_eq!(code, Some(0), "{told}");
+    setting.same();
+}
+
+/// Starts haul where it can mount; a line on its standard input has it do so.
+fn with_mounts(setting: &Setting, before: &str, then: &str) -> Child {
+    let script = format!(
+        "mkdir -p \"$P/empty\"; {before}; \"$@\" </dev/null & running=$!; read go; {then} && echo; wait $running"
+    );
+    let mut command = Command::new("unshare");
+    command.arg("--mount");
+    if !geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["sh", "-c", &script, "sh"]).arg(&binaries::get().haul).args(WORDS);
+    command.arg(setting.source()).arg(setting.server.address());
+    command.env("P", setting.place.path()).env("D", setting.source().join("d"));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Lets the shell of [`with_mounts`] go on, and waits until it has mounted.
+fn go(running: &mut Child) {
+    writeln!(running.stdin.as_mut().unwrap(), "go").unwrap();
+    let mut done = [0];
+    std::io::Read::read_exact(running.stdout.as_mut().unwrap(), &mut done).unwrap();
+}
+
+#[test]
+fn directory_that_something_is_mounted_on_under_way_loses_nothing() {
+    for then in ["mount --bind \"$P/empty\" \"$D\"", "mount -t tmpfs none \"$D\""] {
+        let setting = sent();
+        let running = with_mounts(&setting, ":", then);
+        is_adrift(&setting, meanwhile(&setting, running, go), "d");
+    }
+}
+
+#[test]
+fn bind_mount_that_vanishes_under_way_loses_nothing() {
+    let setting = sent();
+    let (d, disk) = (setting.source().join("d"), setting.place.path().join("disk"));
+    fs::rename(&d, &disk).unwrap();
+    fs::create_dir(&d).unwrap();
+    let running = with_mounts(&setting, "mount --bind \"$P/disk\" \"$D\"", "umount -l \"$D\"");
+    is_adrift(&setting, meanwhile(&setting, running, go), "d");
+}
+
+/// It was sent or seen under its old name, and is under its new one after the walk.
+#[test]
+fn file_that_is_moved_after_it_was_found_keeps_others_from_being_removed() {
+    for force in [false, true] {
+        let setting = sent();
+        let (from, to) = (setting.source().join("d/7"), setting.source().join("e/7"));
+        let words: &[&str] = if force { &["--force-delete"] } else { &[] };
+        let moved =
+            meanwhile(&setting, start(&setting, words), |_| fs::rename(&from, &to).unwrap());
+        if force {
+            assert_eq!(moved.0, Some(0), "{}", moved.1);
+            assert!(!setting.there("d/7") && !setting.there("gone"));
+        } else {
+            assert_eq!(moved.0, Some(1), "{}", moved.1);
+            assert!(moved.1.contains("d/7: gone since it was found"), "{}", moved.1);
+            assert!(setting.there("d/7") && setting.there("e/7") != setting.there("gone"));
+        }
+        setting.sync(&["--delete"]);
+        setting.same();
+    }
+}
+
+#[test]
+fn dangling_symlink_is_no_lacking_entry_when_symlinks_are_followed() {
+    let setting = Setting::start();
+    setting.write("d/inside", "x");
+    setting.write("f", "x");
+    setting.sync(&[]);
+    for name in ["d", "f"] {
+        fs::rename(setting.source().join(name), setting.place.path().join(name)).unwrap();
+        symlink("nowhere", setting.source().join(name)).unwrap();
+    }
+    setting.write("stays", "x");
+    setting.write_there("gone", "x");
+    let words = ["--delete", "--force-delete", "--links", "follow"];
+    setting.command("sync", &words).assert().code(1).stderr(contains("/d: "));
+    assert!(setting.there("d/inside") && setting.there("f") && !setting.there("gone"));
+}
+
+#[test]
+fn directory_that_is_closed_under_way_keeps_all_others_from_being_removed() {
+    let (user, setting) = (User::new().unwrap(), sent());
+    let source = user.path().join("s");
+    assert!(
+        Command::new("cp").arg("-a").args([&setting.source(), &source]).status().unwrap().success()
+    );
+    let source = user.own_all(source).unwrap();
+    let mut command = user.command("haul");
+    command.args(WORDS).arg(&source).arg(setting.server.address()).stderr(Stdio::piped());
+    let close =
+        |mode| fs::set_permissions(source.join("d"), PermissionsExt::from_mode(mode)).unwrap();
+    let (code, told) = meanwhile(&setting, command.spawn().unwrap(), |_| close(0));
+    close(0o755);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("Permission denied"), "{told}");
+    assert!(setting.there("gone") && setting.there("e/gone") && setting.there("d/0"), "{told}");
+    assert_eq!(told.matches("Permission denied").count(), 1, "{told}");
+}
+
+/// Beyond what is remembered path by path.
+#[test]
+fn one_of_very_many_directories_that_is_moved_loses_nothing() {
+    let setting = sent();
+    for index in 0..5000 {
+        fs::create_dir_all(setting.source().join(format!("many/{index}"))).unwrap();
+    }
+    setting.command("sync", &["--exclude", "large"]).assert().success();
+    let (d, away) = (setting.source().join("d"), setting.place.path().join("away"));
+    let moved = meanwhile(&setting, start(&setting, &[]), |_| {
+        fs::rename(&d, &away).unwrap();
+        fs::create_dir(&d).unwrap();
+    });
+    assert_eq!(moved.0, Some(1), "{}", moved.1);
+    assert!(moved.1.contains("/d: gone or another"), "{}", moved.1);
+    assert!((0..40).all(|index| setting.there(&format!("d/{index}"))), "{}", moved.1);
+}
