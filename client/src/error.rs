@@ -108,6 +108,12 @@ impl FileError {
         matches!(self, Self::Refused(refusal) if refusal.code == Code::Conflict)
     }
 
+    /// Whether the way to it leads out of the server's root, or over a symlink.
+    #[must_use]
+    pub fn is_escape(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.code == Code::Escape)
+    }
+
     /// Whether sending the same thing again can help: the one place that decides it.
     #[must_use]
     pub fn retry(&self, is_directory: bool) -> Retry {

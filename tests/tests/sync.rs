@@ -255,3 +255,27 @@ fn wrong_words_are_told() {
         .stderr(predicate::str::contains("none"));
     assert_eq!(OsStr::new("s"), setting.source().file_name().unwrap());
 }
+
+/// Its files come over other connections than the directory itself.
+#[test]
+fn directory_with_large_files_takes_the_place_of_a_file_or_a_symlink_at_once() {
+    for is_symlink in [false, true] {
+        for _ in 0..10 {
+            let setting = Setting::start();
+            fs::create_dir(setting.target()).unwrap();
+            if is_symlink {
+                std::os::unix::fs::symlink("elsewhere", setting.target().join("t")).unwrap();
+            } else {
+                setting.write_there("t", "a file");
+            }
+            for name in ["a", "b", "c/d", "c/e"] {
+                setting.write(&format!("t/{name}"), &"x".repeat(1_200_000));
+            }
+            for index in 0..100 {
+                setting.write(&format!("t/{index}/small"), "x");
+            }
+            setting.sync(&[]);
+            setting.same();
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Code, Refusal};
+use haul_protocol::{Code, Refusal, Verdict};
 
 use super::Connection;
 use crate::error::{FileError, Retry};
@@ -19,6 +19,9 @@ impl Connection<'_> {
             Retry::Now(times) if item.attempts <= times => work.add_urgent(Task::Item(item)),
             Retry::Later(times, pause) if item.attempts <= times => work.add_delayed(item, pause),
             Retry::Last(times) if item.attempts <= times => work.add_last(item),
+            _ if self.may_be_replaced_above(&item, error) && item.attempts <= 2 => {
+                work.add_last(item)
+            }
             _ => {
                 if error.is_vanished() && !item.named {
                     progress.vanished(&item.path);
@@ -33,6 +36,14 @@ impl Connection<'_> {
                 work.settle(1);
             }
         }
+    }
+
+    /// Whether a directory above an item may be about to take the place of a file or a symlink at the server, over
+    /// another connection. What stands in the item's own place is none of that: the server would have said so.
+    fn may_be_replaced_above(&self, item: &Item, error: &FileError) -> bool {
+        let stands = error.is_conflict() || error.is_escape();
+        let missing = matches!(item.verdict, Some(Some(Verdict::Missing)));
+        stands && missing && item.inside && self.run.sync.only_changed
     }
 
     /// A directory at the server was looked through, or could not be.
