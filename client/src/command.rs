@@ -60,7 +60,8 @@ impl Drop for Running {
         let Some(child) = &mut self.0 else { return };
         platform::end(child);
         let asked = Instant::now();
-        while matches!(child.try_wait(), Ok(None)) {
+        // The shell may end long before what it has started.
+        while matches!(child.try_wait(), Ok(None)) || platform::has_others(child) {
             if asked.elapsed() > GRACE {
                 platform::kill(child);
                 // It can't refuse.
@@ -78,7 +79,7 @@ mod platform {
     use std::os::unix::process::CommandExt;
     use std::process::{Child, ChildStdout, Command};
 
-    use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+    use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
     use super::keep as spool;
     use crate::error::FileError;
@@ -112,6 +113,12 @@ mod platform {
 
     pub(super) fn kill(child: &mut Child) {
         signal(child, Signal::KILL);
+    }
+
+    /// Whether what a command has started in its own group is still there, after the command itself. The number of
+    /// a group is not used again before the group is empty.
+    pub(super) fn has_others(child: &Child) -> bool {
+        test_kill_process_group(Pid::from_child(child)).is_ok()
     }
 
     /// What has ended already is no failure.
@@ -170,5 +177,9 @@ mod platform {
 
     pub(super) fn kill(child: &mut Child) {
         end(child);
+    }
+
+    pub(super) fn has_others(_: &Child) -> bool {
+        false
     }
 }

@@ -300,13 +300,18 @@ fn failed_command_stored() {
 fn signal_ends_haul_and_the_command() {
     let setting = with_good_file();
     let pids = setting.place.path().join("pids");
-    let (hears, is_deaf) = ("", "trap '' TERM INT; ");
-    for (end, begin) in [(Signal::INT, hears), (Signal::TERM, hears), (Signal::INT, is_deaf)] {
+    let hears = "sleep 1000 & echo $$ $! >pids.new; mv pids.new pids; echo half; wait; sleep 1000";
+    let is_deaf = &format!("trap '' TERM INT; {hears}");
+    // The shell ends at once, and what it has started does not.
+    let starts_deaf = "sh -c 'trap \"\" TERM INT; echo $PPID $$ >pids.new; mv pids.new pids; exec sleep 1000' & wait";
+    for (end, command) in [
+        (Signal::INT, hears),
+        (Signal::TERM, hears),
+        (Signal::INT, is_deaf),
+        (Signal::TERM, starts_deaf),
+    ] {
         let _ = fs::remove_file(&pids);
-        let command = format!(
-            "{begin}sleep 1000 & echo $$ $! >pids.new; mv pids.new pids; echo half; wait; sleep 1000"
-        );
-        let words = ["put", "--from-command", &command, setting.server.address(), "--as", "good"];
+        let words = ["put", "--from-command", command, setting.server.address(), "--as", "good"];
         let mut running = haul(&setting, &words).spawn().unwrap();
         eventually("the command runs", || pids.exists());
         signal(&running, end);
