@@ -103,6 +103,8 @@ impl Connection<'_> {
             let sync = self.run.sync;
             item.by_digest |=
                 sync.by_digest && sync.publish.is_some() && matches!(item.kind, Kind::File);
+            // Without an mtime a stream of the same size would count as the same.
+            item.by_digest |= item.opened.as_ref().is_some_and(|opened| opened.is_bare());
             if item.by_digest {
                 match self.open(&item) {
                     Ok(source) => {

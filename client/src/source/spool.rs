@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use haul_protocol::Attributes;
 
-use super::{Source, Stamp, attributes, platform};
+use super::{Source, Stamp, platform};
 use crate::error::FileError;
 
 /// Bytes that are read at once.
@@ -25,13 +25,16 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// A file as it is.
-    ///
-    /// # Errors
-    /// If it can't be looked at.
-    pub fn new(file: File) -> Result<Self, FileError> {
-        let attributes = attributes(&file.metadata().map_err(FileError::local("look at"))?);
-        Ok(Self { file, attributes, of: None })
+    /// Bytes that have neither a mode nor an mtime: those of the temporary file are nobody's.
+    #[must_use]
+    pub fn new(file: File) -> Self {
+        Self { file, attributes: Attributes::default(), of: None }
+    }
+
+    /// Whether nothing but the bytes tells whether the server has the same.
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        self.attributes == Attributes::default()
     }
 
     /// A file that is found by no path, as it is.
@@ -81,7 +84,7 @@ pub fn keep(
             return Ok(None);
         }
         match input.read(&mut buffer) {
-            Ok(0) => return Opened::new(file).map(Some),
+            Ok(0) => return Ok(Some(Opened::new(file))),
             Ok(len) => {
                 size += len as u64;
                 if size > most {
@@ -174,12 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn stream_states_no_mode_and_no_mtime_and_a_file_that_is_kept_its_own() {
+        let opened = keep(&b"1234"[..], 4, &|| true).unwrap().unwrap();
+        assert_eq!(opened.source().unwrap().attributes, Attributes::default());
+        let source = Source::of(tempfile::tempfile().unwrap()).unwrap();
+        let kept = keep_whole(&source, 4, &|| false).unwrap();
+        assert!(source.attributes.mode.is_some());
+        assert_eq!(kept.source().unwrap().attributes, source.attributes);
+    }
+
+    #[test]
     fn nothing_is_left_where_files_have_names() {
         let place = tempfile::TempDir::new().unwrap();
         let mut file = unnamed(place.path()).unwrap();
         assert_eq!(place.path().read_dir().unwrap().count(), 0);
         file.write_all(b"1234").unwrap();
-        assert_eq!(Opened::new(file).unwrap().source().unwrap().size, 4);
+        assert_eq!(Opened::new(file).source().unwrap().size, 4);
     }
 
     #[test]
