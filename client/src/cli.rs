@@ -93,7 +93,8 @@ pub struct Put {
 #[derive(Debug, Default, Args)]
 pub struct PutOptions {
     /// Store what COMMAND writes to its standard output, if and only if it ends with exit code 0. `sh -c` runs it,
-    /// which knows of `a | b` only whether b failed; `bash -o pipefail -c 'a | b'` knows both.
+    /// which knows of `a | b` only whether b failed; `bash -o pipefail -c 'a | b'` knows both. The output ends when
+    /// nothing has it open any more, processes in the background included. With -n, COMMAND runs as well.
     #[arg(long, value_name = "COMMAND", requires = "rename", conflicts_with = "remove_source")]
     pub from_command: Option<String>,
 

@@ -38,6 +38,16 @@ enum Rule {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules(Vec<Rule>);
 
+impl Rules {
+    /// How many of them come from standard input.
+    #[must_use]
+    pub fn reads_stdin(&self) -> usize {
+        let is_stdin =
+            |rule: &&Rule| matches!(rule, Rule::From(file) if crate::given::is_stdin(file));
+        self.0.iter().filter(is_stdin).count()
+    }
+}
+
 /// The rules of the command line can't be used.
 #[derive(Debug, Error)]
 pub enum FilterError {
@@ -78,7 +88,7 @@ impl Args for Rules {
                     .long("exclude-from")
                     .value_name("FILE")
                     .value_parser(clap::value_parser!(PathBuf))
-                    .help("Leave out what fits a line of FILE"),
+                    .help("Leave out what fits a line of FILE (`-`: standard input)"),
             )
     }
 

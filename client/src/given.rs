@@ -54,6 +54,25 @@ fn take_one(root: &mut Root, links: Links, interrupt: &Interrupt) -> Result<Give
     Ok(opened.map_or(Given::Path, |opened| Given::Opened(Arc::new(opened))))
 }
 
+/// Standard input, to be read to its end at once.
+///
+/// # Errors
+/// If it is closed or a device.
+#[cfg(unix)]
+pub fn stdin_file() -> std::io::Result<std::fs::File> {
+    crate::source::stream::stdin()
+}
+
+/// Standard input, to be read to its end at once.
+///
+/// # Errors
+/// If it is closed.
+#[cfg(windows)]
+pub fn stdin_file() -> std::io::Result<std::fs::File> {
+    use std::os::windows::io::AsHandle;
+    Ok(std::io::stdin().as_handle().try_clone_to_owned()?.into())
+}
+
 #[cfg(unix)]
 fn stdin(stopped: &dyn Fn() -> bool) -> Result<Option<Opened>, FileError> {
     let input = crate::source::stream::stdin().map_err(FileError::local("open"))?;
@@ -93,6 +112,20 @@ fn named(root: &mut Root, links: Links, stopped: &dyn Fn() -> bool) -> Result<Gi
 #[cfg(not(unix))]
 fn named(_: &mut Root, _: Links, _: &dyn Fn() -> bool) -> Result<Given, FileError> {
     Ok(Given::Path)
+}
+
+/// Whether a path is a symlink to a descriptor.
+#[cfg(unix)]
+#[must_use]
+pub fn is_descriptor(path: &Path) -> bool {
+    crate::source::stream::is_descriptor(path)
+}
+
+/// Whether a path is a symlink to a descriptor.
+#[cfg(not(unix))]
+#[must_use]
+pub fn is_descriptor(_: &Path) -> bool {
+    false
 }
 
 /// Whether a name stands for standard input.

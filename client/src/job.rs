@@ -41,6 +41,8 @@ pub fn put(
         ));
     }
     let job = || {
+        let reads = sources.iter().filter(|path| given::is_stdin(path)).count();
+        one_reader(reads + usize::from(options.from_command.is_some()), choice)?;
         let plan = match single(sources, options) {
             Ok(None) => plan(sources, destination, rename.as_deref(), choice)?,
             Ok(Some((given, label, name))) => {
@@ -71,6 +73,9 @@ fn single<'a>(
         if !sources.is_empty() || choice.files_from.is_some() {
             return Err(PlanError::Command);
         }
+        if text.trim().is_empty() {
+            return Err(PlanError::Blank);
+        }
         let line = Line { text: text.clone(), reads_stdin: !options.in_shell };
         return Ok(Some((Given::Command(line), text.into(), name)));
     }
@@ -78,6 +83,7 @@ fn single<'a>(
         return Ok(None);
     }
     match (sources, rename) {
+        ([_], Some(_)) if options.remove_source => Err(PlanError::RemoveStdin),
         ([_], Some(name)) if choice.files_from.is_none() => {
             Ok(Some((Given::Stdin, "standard input".into(), name)))
         }
@@ -97,6 +103,7 @@ pub fn sync(
 ) -> anyhow::Result<u8> {
     let SyncOptions { choice, send, how, tell, .. } = options;
     let job = || {
+        one_reader(usize::from(given::is_stdin(source)), choice)?;
         let plan = plan(&[source.to_owned()], destination, None, choice)?;
         let mut sync = sending(choice, send)?;
         sync.only_changed = true;
@@ -124,6 +131,7 @@ pub fn verify(
 ) -> anyhow::Result<u8> {
     let VerifyOptions { choice, how, tell } = options;
     let job = || {
+        one_reader(usize::from(given::is_stdin(source)), choice)?;
         let plan = plan(&[source.to_owned()], destination, None, choice)?;
         let mut sync = sending(choice, &Send::default())?;
         (sync.only_changed, sync.by_digest, sync.dry_run, sync.verify) = (true, true, true, true);
@@ -185,6 +193,16 @@ pub fn publish(words: &Publish, interrupt: &Interrupt) -> anyhow::Result<u8> {
     carry_out(job(), interrupt)
 }
 
+/// Standard input can be read once only.
+fn one_reader(sources: usize, choice: &Choice) -> Result<(), String> {
+    let lists = choice.files_from.iter().filter(|list| given::is_stdin(list)).count();
+    match sources + lists + choice.rules.reads_stdin() {
+        // Without `--exclude-from -` other messages say more, and descriptors of files may be read again.
+        2.. if choice.rules.reads_stdin() > 0 => Err(PlanError::StdinTwice.to_string()),
+        _ => Ok(()),
+    }
+}
+
 /// What goes where.
 fn plan(
     sources: &[PathBuf],
@@ -234,6 +252,11 @@ fn carry_out(job: Result<Job<'_>, String>, interrupt: &Interrupt) -> anyhow::Res
     }
     let Job { plan, destination, how, sync, committed, tell: options, .. } = &job;
     let progress = Progress::new(View::choose(options.json, options.quiet), options.verbose);
+    if committed.remove_source {
+        for root in plan.roots.iter().filter(|root| matches!(root.given, Given::Opened(_))) {
+            progress.stays(&root.source, "--remove-source removes neither streams nor descriptors");
+        }
+    }
     let outcome = if job.classic {
         if !options.quiet {
             tell(&classic::NOTICE);

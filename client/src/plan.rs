@@ -69,6 +69,17 @@ pub enum PlanError {
     /// A command is a source by itself.
     #[error("--from-command is sent alone, without SRC and --files-from")]
     Command,
+    /// There is no command.
+    #[error("--from-command: there is no command in it, and what nothing writes is not stored")]
+    Blank,
+    /// Two readers of one stream.
+    #[error(
+        "only one of SRC, --from-command, --files-from and --exclude-from can read standard input"
+    )]
+    StdinTwice,
+    /// A stream has no name that could be removed.
+    #[error("--remove-source: standard input has no file that could be removed")]
+    RemoveStdin,
     /// A source's name can't be sent, or `--as` gives no name.
     #[error("`{path}`: {source}")]
     Name {

@@ -106,7 +106,13 @@ impl Prompt<'_> {
             Word::Sync { source, .. } | Word::Verify { source, .. } => std::slice::from_ref(source),
             Word::Ls { .. } | Word::Mkdir { .. } => &[],
         };
-        if sources.iter().chain(list).any(|path| given::is_stdin(path)) {
+        let rules = match &word {
+            Word::Put { options, .. } => options.choice.rules.reads_stdin(),
+            Word::Sync { options, .. } => options.choice.rules.reads_stdin(),
+            Word::Verify { options, .. } => options.choice.rules.reads_stdin(),
+            Word::Ls { .. } | Word::Mkdir { .. } => 0,
+        };
+        if rules > 0 || sources.iter().chain(list).any(|path| given::is_stdin(path)) {
             anyhow::bail!(
                 "standard input is where the commands come from; `-` is for haul put itself"
             );

@@ -149,6 +149,11 @@ impl Walk<'_> {
                 self.progress.failed(entry.path(), &FileError::NoFile(special(entry.file_type())));
                 continue;
             }
+            if entry.depth() == 0 && entry.path_is_symlink() && self.sync.links == Links::Skip {
+                let error = FileError::NoFile("a symbolic link with --links skip");
+                self.progress.failed(entry.path(), &error);
+                continue;
+            }
             let kind = match self.kind(entry.path(), entry.file_type(), metadata) {
                 Ok(Some(kind)) => kind,
                 Ok(None) => continue,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::pattern::{Flaw, Pattern};
+use crate::given;
 
 /// The longest file of rules that is read: rules are written by people.
 const LONGEST: u64 = 1024 * 1024;
@@ -79,7 +80,8 @@ impl List {
     /// # Errors
     /// If it can't be read, or a pattern in it fits nothing.
     pub(super) fn add_named(&mut self, path: &Path) -> Result<(), RulesError> {
-        let added = File::open(path).and_then(|file| self.add(&text(file)?));
+        let file = if path.as_os_str() == "-" { given::stdin_file() } else { File::open(path) };
+        let added = file.and_then(|file| self.add(&text(file)?));
         let added = added.and_then(|()| match self.flaws.first() {
             Some((line, flaw)) => Err(io::Error::other(format!("line {line}: {flaw}"))),
             None => Ok(()),

@@ -87,6 +87,11 @@ impl Progress {
         self.skipped(path, "gone since it was found");
     }
 
+    /// A source stays here, though the user wanted its removal.
+    pub fn stays(&self, path: &Path, what: &str) {
+        self.note(&format_args!("haul: {} stays: {what}", quote(path)));
+    }
+
     /// An entry is left out because the user said so; named only to whoever wants every name.
     pub fn left_out(&self, path: &Path, what: &str) {
         if self.verbose {

@@ -72,14 +72,30 @@ pub(crate) fn named(path: &Path, links: Links) -> Result<Named, FileError> {
     }
 }
 
+/// Whether a path is a symlink to a descriptor.
+pub(crate) fn is_descriptor(path: &Path) -> bool {
+    through_proc(path).is_some()
+}
+
 /// Whether a name stands for standard input.
 pub(crate) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-" || through_proc(path).as_deref().and_then(own_descriptor) == Some(0)
 }
 
 /// Standard input.
+///
+/// # Errors
+/// If it is a device, which `/dev/null` is: at the start of a process whose standard input is closed, the runtime puts
+/// that in its place, and a stream that was lost would count as an empty one.
 pub(crate) fn stdin() -> io::Result<File> {
-    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
+    let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let kind = file.metadata()?.file_type();
+    if kind.is_block_device() || (kind.is_char_device() && !file.is_terminal()) {
+        return Err(io::Error::other(
+            "it is closed, or a device like /dev/null; if it is to be empty, write `: | haul ...`",
+        ));
+    }
+    Ok(file)
 }
 
 /// Waits until there is something to read, or the end; `false` if that is not wanted any more.
@@ -167,7 +183,9 @@ fn refused(kind: FileType) -> FileError {
 #[cfg(target_os = "linux")]
 fn may_be_terminal(found: &Metadata) -> bool {
     // Consoles and serial lines, the controlling terminal, pseudo-terminals.
-    let is_terminal = matches!(rustix::fs::major(found.rdev()), 4 | 5 | 136..=143);
+    let device = (rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev()));
+    // Opening `/dev/ptmx` makes a new one.
+    let is_terminal = matches!(device, (4 | 5 | 136..=143, _)) && device != (5, 2);
     found.file_type().is_char_device() && is_terminal
 }
 
@@ -257,9 +275,12 @@ mod tests {
 
     #[test]
     fn device_is_refused_unopened_and_file_left_to_the_walk() {
-        for (path, is_ordinary) in
-            [("/dev/null", false), ("/dev/zero", false), ("/proc/version", true)]
-        {
+        for (path, is_ordinary) in [
+            ("/dev/null", false),
+            ("/dev/zero", false),
+            ("/dev/ptmx", false),
+            ("/proc/version", true),
+        ] {
             let named = named(Path::new(path), Links::Copy);
             assert_eq!(matches!(named, Ok(Named::Ordinary)), is_ordinary, "{path}");
             assert_eq!(matches!(named, Err(FileError::NoFile("a device"))), !is_ordinary, "{path}");

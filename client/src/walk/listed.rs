@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use super::{Walk, name};
+use super::{Walk, is_special, name, special};
 use crate::error::FileError;
+use crate::given::is_descriptor;
 use crate::named::{Later, Names, below};
 use crate::plan::Root;
 use crate::work::{BATCH, Item, Kind, Stopped};
@@ -72,6 +73,13 @@ impl Walk<'_> {
         // The destination itself, which only takes the contents.
         if excluded || (itself && root.contents) {
             return Ok(None);
+        }
+        // Only a tree may hold what is skipped; a name in a list is meant.
+        if is_special(metadata.file_type()) {
+            return Err(FileError::NoFile(special(metadata.file_type())));
+        }
+        if metadata.is_symlink() && is_descriptor(&path) {
+            return Err(FileError::NoFile("a descriptor"));
         }
         let Some(kind) = self.kind(&path, metadata.file_type(), || Ok(metadata))? else {
             return Ok(None);
