@@ -58,12 +58,12 @@ struct Running(Option<Child>);
 impl Drop for Running {
     fn drop(&mut self) {
         let Some(child) = &mut self.0 else { return };
-        platform::end(child);
+        let started = platform::end(child);
         let asked = Instant::now();
         // The shell may end long before what it has started.
-        while matches!(child.try_wait(), Ok(None)) || platform::has_others(child) {
+        while matches!(child.try_wait(), Ok(None)) || platform::has_others(child, &started) {
             if asked.elapsed() > GRACE {
-                platform::kill(child);
+                platform::kill(child, &started);
                 // It can't refuse.
                 let _ = child.wait();
                 return;
@@ -105,33 +105,80 @@ mod platform {
         spool(&output, u64::MAX, &|| wait(&output, stopped))
     }
 
-    pub(super) fn end(child: &mut Child) {
-        signal(child, Signal::TERM);
+    /// Asks a command to end. Returns the processes that it has started, unless they are in a group of their own.
+    pub(super) fn end(child: &mut Child) -> Vec<Process> {
+        let pid = Pid::from_child(child);
+        let mut started = Vec::new();
+        if test_kill_process_group(pid).is_err() {
+            descendants(pid.as_raw_nonzero().get(), &mut started);
+        }
+        let started: Vec<_> = started.into_iter().filter_map(Process::new).collect();
+        signal(child, &started, Signal::TERM);
         // One that is stopped hears nothing else.
-        signal(child, Signal::CONT);
+        signal(child, &started, Signal::CONT);
+        started
     }
 
-    pub(super) fn kill(child: &mut Child) {
-        signal(child, Signal::KILL);
+    pub(super) fn kill(child: &mut Child, started: &[Process]) {
+        signal(child, started, Signal::KILL);
     }
 
-    /// Whether what a command has started in its own group is still there, after the command itself. The number of
-    /// a group is not used again before the group is empty.
-    pub(super) fn has_others(child: &Child) -> bool {
-        test_kill_process_group(Pid::from_child(child)).is_ok()
+    /// Whether processes that a command has started are still there, after the command itself. The number of a group is
+    /// not used again before the group is empty.
+    pub(super) fn has_others(child: &Child, started: &[Process]) -> bool {
+        test_kill_process_group(Pid::from_child(child)).is_ok() || started.iter().any(Process::runs)
     }
 
     /// What has ended already is no failure.
-    fn signal(child: &Child, signal: Signal) {
+    fn signal(child: &mut Child, started: &[Process], signal: Signal) {
         let pid = Pid::from_child(child);
         if kill_process_group(pid, signal).is_ok() {
             return;
         }
-        let mut started = Vec::new();
-        descendants(pid.as_raw_nonzero().get(), &mut started);
-        let _ = kill_process(pid, signal);
-        for pid in started.into_iter().filter_map(Pid::from_raw) {
+        // Once it was asked how it has ended, its number may be that of another process.
+        if matches!(child.try_wait(), Ok(None)) {
             let _ = kill_process(pid, signal);
+        }
+        started.iter().for_each(|process| process.signal(signal));
+    }
+
+    /// A process that another one has started: a handle, since its number may be used again.
+    #[cfg(target_os = "linux")]
+    pub(super) struct Process(std::os::fd::OwnedFd);
+
+    #[cfg(target_os = "linux")]
+    impl Process {
+        fn new(pid: i32) -> Option<Self> {
+            use rustix::process::{PidfdFlags, pidfd_open};
+            pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok().map(Self)
+        }
+
+        fn signal(&self, signal: Signal) {
+            let _ = rustix::process::pidfd_send_signal(&self.0, signal);
+        }
+
+        /// It can be read when the process has ended.
+        fn runs(&self) -> bool {
+            use rustix::event::{PollFd, PollFlags, Timespec, poll};
+            let mut polled = [PollFd::new(&self.0, PollFlags::IN)];
+            matches!(poll(&mut polled, Some(&Timespec::default())), Ok(0))
+        }
+    }
+
+    /// Elsewhere nobody tells what a process has started.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) enum Process {}
+
+    #[cfg(not(target_os = "linux"))]
+    impl Process {
+        fn new(_: i32) -> Option<Self> {
+            None
+        }
+
+        fn signal(&self, _: Signal) {}
+
+        fn runs(&self) -> bool {
+            false
         }
     }
 
@@ -170,16 +217,20 @@ mod platform {
         spool(output, u64::MAX, &|| !stopped())
     }
 
-    pub(super) fn end(child: &mut Child) {
+    /// Nobody tells what a process has started.
+    pub(super) struct Started;
+
+    pub(super) fn end(child: &mut Child) -> Started {
         // It may have ended already.
         let _ = child.kill();
+        Started
     }
 
-    pub(super) fn kill(child: &mut Child) {
+    pub(super) fn kill(child: &mut Child, _: &Started) {
         end(child);
     }
 
-    pub(super) fn has_others(_: &Child) -> bool {
+    pub(super) fn has_others(_: &Child, _: &Started) -> bool {
         false
     }
 }

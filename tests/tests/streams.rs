@@ -5,13 +5,14 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use assert_cmd::Command as Assert;
-use haul_tests::binaries;
 use haul_tests::setting::{Setting, last};
+use haul_tests::{binaries, eventually};
 use predicates::prelude::*;
 use predicates::str::contains;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// `haul` in a shell, so that it has redirections; `$H` is the program and `$A` the server.
 fn script(setting: &Setting, script: &str) -> Assert {
@@ -179,4 +180,36 @@ fn rules_come_from_standard_input_but_not_together_with_names() {
     let mut shell = setting.haul(&["shell", address]);
     let line = "put --exclude-from - s\n";
     shell.write_stdin(line).assert().code(1).stderr(contains("where the commands come from"));
+}
+
+/// In a terminal the command has no group of its own, since it may ask there for a password.
+#[test]
+fn signal_ends_what_a_command_has_started_also_in_a_terminal() {
+    let setting = Setting::start();
+    let pids = setting.place.path().join("pids");
+    let command = "sh -c 'trap \"\" TERM INT HUP; echo $PPID $$ >pids.new; mv pids.new pids; exec sleep 1000' & wait";
+    let put =
+        "sh -c 'echo $$ >haul; exec \"$H\" put --from-command \"$C\" \"$A\" --as x'; echo $? >code";
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", put, "/dev/null"]).current_dir(setting.place.path());
+    terminal.env("H", &binaries::get().haul).env("A", setting.server.address()).env("C", command);
+    let terminal = terminal.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut terminal = terminal.spawn().unwrap();
+    let keys = terminal.stdin.take();
+    eventually("the command runs", || pids.exists());
+    let read = |name: &str| fs::read_to_string(setting.place.path().join(name)).unwrap_or_default();
+    let haul = Pid::from_raw(read("haul").trim().parse().unwrap()).unwrap();
+    kill_process(haul, Signal::TERM).unwrap();
+    eventually("haul has ended", || read("code") == "130\n");
+    for pid in read("pids").split_whitespace() {
+        let status = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // One that has ended may still wait for somebody to ask how.
+        eventually("the command has ended", || {
+            let status = status();
+            let state = status.rsplit(')').next().unwrap_or_default();
+            state.is_empty() || state.starts_with(" Z")
+        });
+    }
+    drop(keys);
+    terminal.wait().unwrap();
 }
