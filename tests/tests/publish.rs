@@ -49,6 +49,28 @@ fn next_version_is_the_source_and_only_what_changed_is_sent() {
     }
 }
 
+/// Their directories may be too many to be made in one turn.
+#[test]
+fn deep_entries_that_have_not_changed_are_taken_over() {
+    let setting = Setting::start();
+    setting.version(1);
+    let mut directory = setting.source().join("deep");
+    for level in 0..300 {
+        fs::create_dir(&directory).unwrap();
+        if level % 50 == 49 {
+            fs::write(directory.join("file"), "text").unwrap();
+            symlink("file", directory.join("link")).unwrap();
+        }
+        directory.push("d");
+    }
+    setting.published(&[]);
+    for words in [&[][..], &["-c"]] {
+        let again = setting.published(words);
+        assert_eq!((&again["files"], &again["bytes_sent"]), (&0.into(), &0.into()), "{again}");
+        tree::compare(&setting.source(), &setting.site()).unwrap();
+    }
+}
+
 #[test]
 fn versions_change_places_and_back() {
     let setting = Setting::start();

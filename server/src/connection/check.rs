@@ -12,7 +12,7 @@ use haul_protocol::{
 
 use super::Connection;
 use super::job::Job;
-use crate::store::{Adopted, Change, Copying, Reading, StoreError};
+use crate::store::{Adopted, Change, Copying, DEEP, Reading, StoreError};
 use crate::streams::Place;
 use crate::worker::Worker;
 
@@ -108,6 +108,8 @@ impl Check {
             && verdict != Verdict::Same
             && let Some(present) = worker.present.as_ref().filter(|_| self.adopt)
             && store.compare(present, &entry)? == Verdict::Same
+            // The client sends it instead, and its parents are made a few in each turn.
+            && !is_deep(&entry)
         {
             let (name, target) = (entry.name.clone(), target.clone());
             let link = Change::Link { name, target, mtime: entry.mtime };
@@ -135,6 +137,8 @@ impl Check {
         };
         let file = Present { there, before: verdict };
         let wanted = match (there, digest) {
+            // When it is its turn, after its parents.
+            (Verdict::Same | Verdict::Mode, None) if is_deep(&entry) => true,
             (Verdict::Same | Verdict::Mode, None) => match adopt(&entry, size, file, worker)? {
                 Adopted::Yes => return Ok(Verdict::Same),
                 // Opened again when it is its turn: what waits holds no open file.
@@ -168,6 +172,15 @@ impl Check {
     /// Reads a little for the first file that waits; tells whether there was one.
     fn read(&mut self, worker: &mut Worker<'_>) -> Result<bool, Refusal> {
         let Some(unread) = self.unread.front() else { return Ok(false) };
+        match unread.makes_parents(worker)? {
+            Some(true) => {}
+            Some(false) => return Ok(true),
+            None => {
+                self.reading = None;
+                self.settle(false);
+                return Ok(true);
+            }
+        }
         let Some((read, _)) = &mut self.reading else {
             let busy = || Refusal::new(Code::Busy, "too many files are open at once");
             let place = worker.shared.place().ok_or_else(busy)?;
@@ -195,8 +208,8 @@ impl Check {
             }
             Some((Read::Copy(copying), _)) => {
                 let _leave = worker.enter_version()?;
-                let copied =
-                    unread.is_as_before(worker)? && spared(copying.publish(&worker.parents))?;
+                let copied = unread.is_as_before(worker)?
+                    && spared(copying.publish(&worker.parents))?.unwrap_or(false);
                 self.settle(copied);
             }
             None => {}
@@ -238,6 +251,19 @@ enum Opened {
 }
 
 impl Unread {
+    /// Makes missing directories above a deep name for which the file is taken over, since there may be two thousand;
+    /// tells whether nothing of it is left for the next turn. `None`: they can't be made.
+    fn makes_parents(&self, worker: &Worker<'_>) -> Result<Option<bool>, Refusal> {
+        if self.present.is_none() || !is_deep(&self.entry) {
+            return Ok(Some(true));
+        }
+        let share = worker.share;
+        let is_over = || share.is_over(false);
+        let _leave = worker.enter_version()?;
+        let (store, name) = (&worker.shared.store, &self.entry.name);
+        spared(store.make_parents_unseen(&worker.parents, name, &is_over))
+    }
+
     fn open(&self, worker: &Worker<'_>) -> Result<Opened, Refusal> {
         let store = &worker.shared.store;
         let (name, size) = (&self.entry.name, self.size);
@@ -285,12 +311,17 @@ fn adopt(entry: &Entry, size: u64, file: Present, worker: &Worker<'_>) -> Result
     }
 }
 
-/// What is about one name alone is no more than that it did not happen.
-fn spared(published: Result<bool, StoreError>) -> Result<bool, Refusal> {
-    match published {
-        Err(error) if error.is_of_one_name() => Ok(false),
-        published => Ok(published?),
+/// `None`: it did not happen, for a reason that is about one name alone.
+fn spared<T>(done: Result<T, StoreError>) -> Result<Option<T>, Refusal> {
+    match done {
+        Err(error) if error.is_of_one_name() => Ok(None),
+        done => Ok(Some(done?)),
     }
+}
+
+/// Whether the directories above may be too many to be made at once.
+fn is_deep(entry: &Entry) -> bool {
+    entry.name.depth() > DEEP
 }
 
 /// Whether only mode and mtime may differ, as far as is known without reading.
