@@ -215,7 +215,10 @@ impl Responder {
             return Err(OrderError::Id { got: id, expected });
         }
         let (requests, bytes) = (self.requests.saturating_add(ids), self.bytes + length);
-        if requests > self.max_requests || bytes > self.max_bytes {
+        // Answered ones stay in the book behind an older one that is not.
+        let entries = (self.open.len() as u64).saturating_add(ids);
+        let is_far = entries > self.max_requests.saturating_mul(SPAN);
+        if requests > self.max_requests || bytes > self.max_bytes || is_far {
             return Err(OrderError::Window {
                 requests,
                 bytes,
@@ -326,5 +329,21 @@ mod tests {
         assert_eq!(book.ack(), Some(4096));
         assert_eq!(book.held_bytes(), 0);
         assert_eq!(book.received(4097, true, 0), Ok(()));
+    }
+
+    /// Whatever is answered behind it, an old request without an answer lets a book grow only so far.
+    #[test]
+    fn book_goes_sixteen_windows_ahead_of_the_oldest_request() {
+        let limits = ServerLimits { window_requests: 4, ..ServerLimits::default() };
+        let mut book = Responder::new(&limits);
+        assert_eq!(book.received(1, true, 0), Ok(()));
+        for id in 2..=64 {
+            assert_eq!(book.received(id, false, 0), Ok(()), "{id}");
+            book.told(id);
+        }
+        assert!(matches!(book.received(65, false, 0), Err(OrderError::Window { .. })));
+        book.done(1);
+        assert_eq!(book.ack(), Some(1));
+        assert_eq!(book.received(65, false, 0), Ok(()));
     }
 }

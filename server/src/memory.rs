@@ -1,6 +1,7 @@
 //! Memory that peers make grow: how much all connections together may hold, and who makes room if it is more.
 //!
-//! What each connection may hold is bounded where it is held (ARCHITECTURE.md, "Memory"). All together are bounded here:
+//! The bounds of a single connection stand where it holds something (ARCHITECTURE.md, "Memory that a peer can make
+//! grow"). All together are bounded here:
 //! after each turn a connection says how much it holds, and as long as that is too much in all, the connection that has
 //! held most for longest is ended. So an honest newcomer is never refused for what others hold.
 

@@ -145,12 +145,13 @@ impl Shared {
     pub(crate) fn note_held(&self, slot: &Slot, connection: &Connection) -> Vec<Arc<Slot>> {
         let mut heavy = Vec::new();
         let now = connection.held_bytes();
+        // First more, then less: the sum of all connections is never over this number, whoever is evicted meanwhile.
+        self.held.fetch_add(now, Ordering::AcqRel);
         let before = slot.held.set(now, connection.settled(), connection.place_since());
+        let mut all = self.held.fetch_sub(before, Ordering::AcqRel) - before;
         if now <= before {
-            self.held.fetch_sub(before - now, Ordering::AcqRel);
             return heavy;
         }
-        let mut all = self.held.fetch_add(now - before, Ordering::AcqRel) + (now - before);
         self.most_held.fetch_max(all, Ordering::Relaxed);
         while all > memory::MOST {
             let clock = self.now();

@@ -21,6 +21,8 @@ struct State<J> {
     /// Each with its cost.
     jobs: VecDeque<(J, usize)>,
     waiting: Vec<u64>,
+    /// Those of them who had nothing in the queue.
+    new: Vec<u64>,
     stopped: bool,
 }
 
@@ -44,7 +46,12 @@ impl<J> Queue<J> {
         Self {
             state: Mutex::new(
                 Rank::Queue,
-                State { jobs: VecDeque::new(), waiting: Vec::new(), stopped: false },
+                State {
+                    jobs: VecDeque::new(),
+                    waiting: Vec::new(),
+                    new: Vec::new(),
+                    stopped: false,
+                },
             ),
             filled: Condvar::new(),
             unfinished: AtomicUsize::new(0),
@@ -67,9 +74,9 @@ impl<J> Queue<J> {
         }
     }
 
-    /// Whether someone must wait before adding more; [`done`](Self::done) then gives the key back. Who `is_new`, with
-    /// nothing in the queue, may add something also while it is full, up to twice as much: otherwise a few who fill it
-    /// again and again would keep all others out.
+    /// Whether someone must wait before adding more; [`done`](Self::done) then gives the key back. A key that `is_new`, with
+    /// nothing in the queue, may add something also while the queue is full, up to twice as much: otherwise a few that fill
+    /// the queue again and again would keep all others out.
     pub(crate) fn is_full(&self, key: u64, is_new: bool) -> bool {
         let max = if is_new { 2 * self.max } else { self.max };
         if self.unfinished.load(Ordering::Relaxed) < max {
@@ -78,8 +85,9 @@ impl<J> Queue<J> {
         let mut state = self.state();
         // Under the lock that `done` takes: either it has made room, or it will see who waits.
         let full = self.unfinished.load(Ordering::Relaxed) >= max;
-        if full && state.waiting.last() != Some(&key) {
-            state.waiting.push(key);
+        let waiting = if is_new { &mut state.new } else { &mut state.waiting };
+        if full && waiting.last() != Some(&key) {
+            waiting.push(key);
         }
         full
     }
@@ -107,7 +115,13 @@ impl<J> Queue<J> {
     pub(crate) fn done(&self, weight: usize) -> Vec<u64> {
         let mut state = self.state();
         let before = self.unfinished.fetch_sub(weight, Ordering::Relaxed);
-        if before - weight < self.max { std::mem::take(&mut state.waiting) } else { Vec::new() }
+        let left = before - weight;
+        let mut woken =
+            if left < 2 * self.max { std::mem::take(&mut state.new) } else { Vec::new() };
+        if left < self.max {
+            woken.append(&mut state.waiting);
+        }
+        woken
     }
 
     /// Ends [`take`](Self::take) at once; the jobs that have not been taken are dropped.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The places for half-written files.
+/// The places for half-written files, and for files and directories that are read over several turns.
 #[derive(Debug)]
 pub(crate) struct Streams(Arc<AtomicUsize>);
 

@@ -17,7 +17,8 @@ use std::time::Duration;
 /// is for.
 ///
 /// The locks up to [`Rank::PartialEnd`] may be held while the thread waits for the disk, because only the requests
-/// about the same connection, directory or upload need them. Nobody holds one of the others during input or output.
+/// about the same connection, directory or upload need them. Nobody holds one of the others then, but for a single system
+/// call: `Mtimes` (`futimens`), `Rights` (`fchmod`, `fstatat`) and `Space` (`fstatvfs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
     /// A connection's right to change anything ([`crate::fence`]).

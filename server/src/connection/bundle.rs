@@ -95,7 +95,7 @@ impl Connection {
         };
         let left = bundle.ids().zip(files).skip(usize::try_from(bundle.done).unwrap_or(usize::MAX));
         for (id, file) in left {
-            if bundle.done > 0 && self.is_over(worker) {
+            if bundle.done > 0 && (self.is_over(worker) || self.must_wait(worker.shared)) {
                 self.job = Some(Job::Bundle(Box::new(bundle), body.to_vec()));
                 return;
             }

@@ -22,6 +22,7 @@ impl Connection {
     pub(super) fn end(&mut self, refusal: Refusal) -> Step {
         self.sink = Sink::Nothing;
         self.job = None;
+        self.rest = Vec::new();
         let is_haul = self.decoder.side().is_haul();
         // A connection that only drains holds no header.
         self.decoder = Decoder::new(Requests::default());
@@ -36,6 +37,9 @@ impl Connection {
 
     /// All connections together hold too much in memory, or too many open files, and this one most or for longest.
     pub(crate) fn make_room(&mut self) {
+        if std::mem::replace(&mut self.made_room, true) {
+            return;
+        }
         tracing::warn!(peer = self.peer, "made room for others");
         // A peer that leaves its answers unread would not read this one either.
         if !self.outbox.is_empty() {

@@ -174,10 +174,11 @@ impl Connection {
         match listed {
             Ok(Listed::Over { more }) => self.answer(id, Reply::Listed { more }, &list.body),
             Ok(Listed::NotYet) => {
-                if list.place.is_none() {
-                    list.place = worker.shared.place();
-                }
-                if list.place.is_none() {
+                // Names that are looked at need no open directory.
+                let is_open = list.listing.is_reading();
+                list.place =
+                    if is_open { list.place.or_else(|| worker.shared.place()) } else { None };
+                if is_open && list.place.is_none() {
                     return self
                         .refuse(id, Refusal::new(Code::Busy, "too many files are open at once"));
                 }

@@ -1,8 +1,8 @@
 //! The communication loop: one connection's state machine, run by whichever worker has it.
 //!
-//! A turn reads, decodes and stores until the socket would block or the turn's share is used up. All
-//! that was read into the worker's buffer is decoded before the turn ends: bytes in user space raise
-//! no event.
+//! A turn reads, decodes and stores until the socket would block or the turn's share is used up. Bytes that are read and
+//! not decoded by then are kept in `rest`: bytes in user space raise no event, so the connection asks for a turn by
+//! waiting until the socket can be written to, which is nearly always at once.
 
 mod body;
 mod bundle;
@@ -80,6 +80,10 @@ pub(crate) struct Connection {
     fresh: Vec<u64>,
     /// The request that takes more than one turn.
     job: Option<Job>,
+    /// The committer has so much to do that nothing is read: its peer is not late.
+    held_up: bool,
+    /// It has made room once, and ends as soon as what it has asked for is told.
+    made_room: bool,
     /// Why the connection ends, until the pending changes have been told.
     last_word: Option<Refusal>,
     /// When something was last said to the peer.
@@ -157,6 +161,8 @@ impl Connection {
             pending: 0,
             fresh: Vec::new(),
             job: None,
+            held_up: false,
+            made_room: false,
             last_word: None,
             said: now,
             header_since: None,
@@ -209,6 +215,10 @@ impl Connection {
 
     /// Whether the peer can't be told anything any more; while a job goes on nothing else would show it.
     fn is_gone(&self) -> bool {
+        // A classic peer is never told anything, and may close as soon as it has sent all.
+        if matches!(self.dialect, Dialect::Classic) {
+            return false;
+        }
         let mut socket = [PollFd::new(&*self.socket, PollFlags::empty())];
         let polled = poll(&mut socket, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
         polled.is_ok() && socket[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
@@ -235,6 +245,7 @@ impl Connection {
 
     /// Writes what waits to be written, then does one thing: goes on with a request, or reads and decodes once.
     fn step(&mut self, worker: &mut Worker<'_>) -> Step {
+        self.held_up = false;
         match self.outbox.flush(&self.socket) {
             Ok(true) => {
                 self.progress = worker.shared.now();
@@ -266,6 +277,11 @@ impl Connection {
                     // A socket is nearly always writable, so this connection's next turn comes soon.
                     return Step::Wait(Interest::WRITE);
                 }
+                // Its files are changes as those of any other request.
+                if matches!(self.job, Some(Job::Bundle(..))) && self.must_wait(worker.shared) {
+                    self.held_up = true;
+                    return Step::Wait(answers);
+                }
                 self.work(worker);
                 let ends = self.job.is_none() && self.decoder.body_left() == Some(0);
                 return match ends && self.rest.is_empty() {
@@ -276,7 +292,10 @@ impl Connection {
             }
             // Not armed for input, which has ended; the last completion wakes.
             Phase::InputEnded => return Step::Wait(answers),
-            Phase::Open if self.must_wait(worker.shared) => return Step::Wait(answers),
+            Phase::Open if self.must_wait(worker.shared) => {
+                self.held_up = true;
+                return Step::Wait(answers);
+            }
             Phase::Open | Phase::Draining { .. } => {}
         }
         if !self.rest.is_empty() {
@@ -341,6 +360,10 @@ impl Connection {
 
     /// Bytes of memory that its peer has made it hold.
     pub(crate) fn held_bytes(&self) -> usize {
+        // More can't be had from it.
+        if self.made_room {
+            return 0;
+        }
         let responder = match &self.dialect {
             Dialect::Haul(haul) => haul.responder.held_bytes(),
             Dialect::Unknown | Dialect::Classic => 0,
@@ -368,7 +391,7 @@ impl Connection {
 
     /// Whether the peer waits for something that is not in the outbox yet.
     fn owes(&self) -> bool {
-        self.pending > 0 || self.job.is_some()
+        self.pending > 0 || self.job.is_some() || self.held_up
     }
 
     /// Whether a newer connection has taken this one's place.

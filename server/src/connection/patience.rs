@@ -36,6 +36,10 @@ impl Connection {
             return peer;
         }
         let repeat = Deadline::after(self.said, REPEAT, Owes::Nothing);
+        // Its next turn comes soon, and looks again; the timer could not make it come.
+        if interest.write {
+            return if repeat.at <= shared.now() { repeat } else { peer };
+        }
         if peer.at < repeat.at { peer } else { repeat }
     }
 
@@ -50,6 +54,11 @@ impl Connection {
         if self.is_unread(interest) {
             return Deadline::after(self.progress, timeouts.body, Owes::Reading);
         }
+        // It waits only for its next turn. If that does not come, the peer leaves so much unread that the socket can't be
+        // written to, though the outbox is empty.
+        if interest.write {
+            return Deadline::after(shared.now(), timeouts.body, Owes::Reading);
+        }
         match (self.phase, &self.dialect, self.header_since) {
             // Nothing more is expected of the peer.
             (Phase::InputEnded, ..) => Deadline::NONE,
@@ -59,7 +68,7 @@ impl Connection {
                 Deadline::after(since, timeouts.header, Owes::Bytes)
             }
             // Not read on as long as the server is busy with what has come.
-            _ if self.job.is_some() || !self.rest.is_empty() => Deadline::NONE,
+            _ if self.job.is_some() || !self.rest.is_empty() || self.held_up => Deadline::NONE,
             (_, _, Some(since)) => Deadline::after(since, timeouts.header, Owes::Bytes),
             (_, Dialect::Unknown, None) => self.first_deadline(shared),
             _ if !self.decoder.between_frames() => {

@@ -69,6 +69,11 @@ impl Listing {
         Self { client: client.to_owned(), directory, after, state: State::Begun, any: false }
     }
 
+    /// Whether it has a directory open.
+    pub(crate) fn is_reading(&self) -> bool {
+        matches!(self.state, State::Sorting(_))
+    }
+
     /// Bytes of memory that it takes. Names that are kept for everybody are not its own.
     pub(crate) fn held_bytes(&self) -> usize {
         if let State::Sorting(sorting) = &self.state { sorting.held_bytes() } else { 0 }
