@@ -31,7 +31,7 @@ impl Connection {
 
     pub(super) fn deadline(&self, shared: &Shared, interest: Interest) -> Deadline {
         let peer = self.peer_deadline(shared, interest);
-        // Who leaves answers unread needs no more of them.
+        // A peer that leaves answers unread needs no more of them.
         if !self.owes() || self.is_unread(interest) || !matches!(self.dialect, Dialect::Haul(_)) {
             return peer;
         }
@@ -57,7 +57,7 @@ impl Connection {
         // It waits only for its next turn. If that does not come, the peer leaves so much unread that the socket can't be
         // written to, though the outbox is empty.
         if interest.write {
-            return Deadline::after(shared.now(), timeouts.body, Owes::Reading);
+            return Deadline::after(shared.now(), timeouts.idle, Owes::Reading);
         }
         match (self.phase, &self.dialect, self.header_since) {
             // Nothing more is expected of the peer.
