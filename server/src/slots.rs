@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::net::Shutdown;
 use slab::Slab;
@@ -79,6 +80,12 @@ impl Slot {
         self.owner.wake(|| self.arm(poller, Interest::BOTH));
     }
 
+    fn is_writable(&self) -> bool {
+        let mut socket = [PollFd::new(&*self.socket, PollFlags::OUT)];
+        let polled = poll(&mut socket, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        polled.is_ok() && socket[0].revents().contains(PollFlags::OUT)
+    }
+
     pub(crate) fn set_deadline(&self, deadline: Deadline) {
         self.owes.store(deadline.owes as u8, Ordering::Relaxed);
         self.scarce.store(deadline.scarce, Ordering::Relaxed);
@@ -102,7 +109,8 @@ impl Slot {
         if which.compare_exchange(at, NEVER, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return;
         }
-        if owes == Owes::Reading as u8 {
+        // If the socket can be written to, the connection only waits for a worker.
+        if owes == Owes::Reading as u8 && !self.is_writable() {
             // It takes nothing, so no readiness would wake the owner; the end of the socket does.
             // The peer may be gone already; then its owner knows that as well.
             let _ = rustix::net::shutdown(&*self.socket, Shutdown::Both);

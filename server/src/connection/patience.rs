@@ -57,7 +57,7 @@ impl Connection {
         // It waits only for its next turn. If that does not come, the peer leaves so much unread that the socket can't be
         // written to, though the outbox is empty.
         if interest.write {
-            return Deadline::after(shared.now(), timeouts.idle, Owes::Reading);
+            return Deadline::after(shared.now(), timeouts.body, Owes::Reading);
         }
         match (self.phase, &self.dialect, self.header_since) {
             // Nothing more is expected of the peer.
