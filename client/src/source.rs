@@ -4,6 +4,7 @@ pub mod anchor;
 pub(crate) mod held;
 mod seen;
 pub mod spool;
+pub mod start;
 #[cfg(unix)]
 pub(crate) mod stream;
 #[cfg(unix)]

@@ -21,6 +21,7 @@ use crate::plan::{Plan, Root};
 use crate::progress::Progress;
 use crate::source::anchor::{Adrift, Anchor};
 use crate::source::spool::Opened;
+use crate::source::start::Start;
 use crate::source::{attributes, below, bytes, has_special_bits, identity};
 use crate::sync::{Links, Sync};
 use crate::work::{BATCH, Item, Kind, Stopped, Work};
@@ -40,7 +41,8 @@ const WRITABLE: u32 = 0o700;
 /// If the run was stopped.
 pub fn walk(plan: &Plan, work: &Work, progress: &Progress, sync: &Sync) -> Result<(), Stopped> {
     let walk = Walk { work, progress, sync, sizes: progress.wants_sizes() };
-    let anchor = |root: &Root| Arc::new(Anchor::new(&root.source, sync.delete.is_some()));
+    let start = sync.delete.as_ref().map(|_| Start::now());
+    let anchor = |root: &Root| Arc::new(Anchor::new(&root.source, start));
     let anchors: Vec<_> = plan.roots.iter().map(anchor).collect();
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);

@@ -58,8 +58,11 @@ impl Connection<'_> {
             self.run.work.settle(1);
             return Ok(());
         }
+        let mut changed = None;
         for (is_lacking, path, entry) in looked {
-            if is_lacking && self.is_refused(listing) {
+            if is_lacking && self.is_moved(&directory, &item.path, &entry, &mut changed) {
+                // It is told, and stays.
+            } else if is_lacking && self.is_refused(listing) {
                 refused = true;
             } else if is_lacking {
                 found.extend(self.doom(listing, path, entry));
@@ -103,6 +106,25 @@ impl Connection<'_> {
             );
         }
         refused
+    }
+
+    /// Whether an entry that a directory lacks may have been moved while haul ran, before the walk came by. That is told
+    /// once for a list, and known by `changed` then. Only now: the entry was looked for before.
+    fn is_moved(
+        &self,
+        look: &Look<'_>,
+        path: &Path,
+        entry: &Entry,
+        changed: &mut Option<bool>,
+    ) -> bool {
+        let Look::In(directory) = look else { return false };
+        if !self.run.sync.needs_all() && entry.kind != EntryKind::Directory {
+            return false;
+        }
+        *changed.get_or_insert_with(|| {
+            let checked = directory.check_unchanged();
+            checked.map_err(|error| self.run.progress.failed(path, &error)).is_err()
+        })
     }
 
     /// Where the entries of a listed directory are looked for. `None`: nothing is removed of them.

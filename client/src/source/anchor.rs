@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::held::{Held, Here, Place};
 use super::seen::Seen;
+use super::start::Start;
 use super::{identity, platform};
 use crate::progress::Progress;
 use crate::sync::Links;
@@ -33,6 +34,8 @@ pub struct Anchor {
     told: AtomicBool,
     /// What the walk has seen, if entries may be removed at the server because of it.
     seen: Option<Seen>,
+    /// When the run began, if that is needed.
+    start: Option<Start>,
 }
 
 /// A directory below a source, open, in which entries are looked for.
@@ -41,6 +44,7 @@ pub(crate) struct Directory<'a> {
     held: Held,
     /// What the walk has seen, unless this directory certainly has the entries that it had then.
     seen: Option<&'a Seen>,
+    start: Option<Start>,
 }
 
 /// What there is under a name of a directory.
@@ -78,6 +82,12 @@ pub enum Adrift {
     /// Something was mounted below it, and is not any more.
     #[error("what is mounted at {path} is gone or another since this began", path = .0.display())]
     Unmounted(PathBuf),
+    /// A directory below it lacks entries that it may have had when this began.
+    #[error(
+        "changed while haul ran, so what it lacks may have been moved; nothing more of it is removed; the next run \
+         removes what is not there then"
+    )]
+    Changed,
     /// Its entries could not be read.
     #[error("could not be read")]
     Unreadable,
@@ -87,9 +97,11 @@ pub enum Adrift {
 }
 
 impl Anchor {
-    /// The source at a path, now. `hold`: entries may be removed at the server because this source lacks them.
+    /// The source at a path, now. `start`: when the run began, if entries may be removed at the server because this
+    /// source lacks them.
     #[must_use]
-    pub fn new(path: &Path, hold: bool) -> Self {
+    pub fn new(path: &Path, start: Option<Start>) -> Self {
+        let hold = start.is_some();
         let found = path.metadata();
         let is_dir = found.as_ref().is_ok_and(Metadata::is_dir);
         let held = if hold && is_dir { platform::hold(path) } else { Ok(None) };
@@ -106,6 +118,7 @@ impl Anchor {
             unreadable: AtomicBool::new(false),
             told: AtomicBool::new(false),
             seen: hold.then(Seen::default),
+            start,
         }
     }
 
@@ -209,7 +222,7 @@ impl Anchor {
             return Err(Adrift::Below);
         }
         let seen = Some(seen).filter(|seen| !seen.is_unchanged(path, place));
-        Ok(Some(Directory { held, seen }))
+        Ok(Some(Directory { held, seen, start: self.start }))
     }
 
     /// Whether a directory that the walk has found is still that one.
@@ -271,6 +284,18 @@ impl Anchor {
 }
 
 impl Directory<'_> {
+    /// Whether an entry may have gone from it since the run began, perhaps to where the walk had been before.
+    ///
+    /// # Errors
+    /// If so, or nobody can say.
+    pub(crate) fn check_unchanged(&self) -> Result<(), Adrift> {
+        let changed = self.held.place().map_err(Adrift::Unknown)?.changed;
+        if self.start.is_some_and(|start| start.is_before(changed)) {
+            return Err(Adrift::Changed);
+        }
+        Ok(())
+    }
+
     /// Looks for an entry; `path` is where the walk would have found it.
     ///
     /// # Errors
@@ -309,7 +334,7 @@ mod tests {
     #[test]
     fn directory_is_what_it_was_whatever_is_in_it() {
         let place = TempDir::new().unwrap();
-        let anchor = Anchor::new(place.path(), true);
+        let anchor = Anchor::new(place.path(), Some(Start::now()));
         fs::write(place.path().join("new"), "x").unwrap();
         anchor.check().unwrap();
         anchor.check_at(&place.path().join("new")).unwrap();
@@ -321,7 +346,7 @@ mod tests {
         let path = place.path().join("s");
         for again in [false, true] {
             fs::create_dir(&path).unwrap();
-            let anchor = Anchor::new(&path, true);
+            let anchor = Anchor::new(&path, Some(Start::now()));
             fs::remove_dir(&path).unwrap();
             if again {
                 fs::create_dir(&path).unwrap();
@@ -335,7 +360,7 @@ mod tests {
     fn source_that_was_not_there_never_is() {
         let place = TempDir::new().unwrap();
         let path = place.path().join("s");
-        let anchor = Anchor::new(&path, true);
+        let anchor = Anchor::new(&path, Some(Start::now()));
         assert!(anchor.check().is_err());
         fs::create_dir(&path).unwrap();
         assert!(anchor.check().is_err());
@@ -346,7 +371,7 @@ mod tests {
         let place = TempDir::new().unwrap();
         let (mount, beside) = (place.path().join("mount"), place.path().join("beside"));
         fs::create_dir(&mount).unwrap();
-        let anchor = Anchor::new(place.path(), true);
+        let anchor = Anchor::new(place.path(), Some(Start::now()));
         // As if another file system had been there during the walk.
         anchor.found_directory(&mount, [-1, 2]);
         anchor.found_directory(&mount.join("inside"), [-1, 3]);
@@ -362,7 +387,7 @@ mod tests {
         let path = place.path().join("d");
         fs::create_dir(&path).unwrap();
         fs::write(path.join("f"), "x").unwrap();
-        let anchor = Anchor::new(place.path(), true);
+        let anchor = Anchor::new(place.path(), Some(Start::now()));
         anchor.reads_directory(&path, Links::Copy);
         anchor.found_file(&path.join("f"));
         let look = |directory: &Directory<'_>, name: &str| {

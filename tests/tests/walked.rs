@@ -1,0 +1,138 @@
+//! What changes in a source while haul runs, before the walk gets there, is not taken for removed.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use haul_tests::setting::Setting;
+use haul_tests::{binaries, eventually};
+use rustix::process::Signal;
+
+/// Together they have more in them than the client's queue takes for one connection.
+const DIRECTORIES: usize = 100;
+
+/// The walk waits in the first directories when the queue is full, and has not come to the last one then. All are at
+/// the server, with more there.
+fn sent() -> Setting {
+    let setting = Setting::start();
+    for directory in 0..DIRECTORIES {
+        for index in 0..40 {
+            setting.write(&format!("{directory}/{index}"), "x");
+        }
+        setting.write(&format!("{directory}/m/inside"), "x");
+    }
+    setting.sync(&[]);
+    setting.write_there(&format!("{}/gone", name(&first(&setting))), "x");
+    setting
+}
+
+/// In the order in which a directory is read.
+fn directories(setting: &Setting) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(setting.source()).unwrap().map(|entry| entry.unwrap().path())
+}
+
+fn first(setting: &Setting) -> PathBuf {
+    directories(setting).next().unwrap()
+}
+
+fn last(setting: &Setting) -> PathBuf {
+    directories(setting).last().unwrap()
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+fn command(setting: &Setting, words: &[&str]) -> Command {
+    let mut command = Command::new(&binaries::get().haul);
+    command.args(["sync", "--delete", "--quiet", "--connections=1"]).args(words);
+    command.arg(setting.source()).arg(setting.server.address()).stderr(Stdio::piped());
+    command
+}
+
+/// Does something to the source while haul runs, before the walk has come to the last directory.
+fn meanwhile(setting: &Setting, words: &[&str], act: impl FnOnce()) -> (Option<i32>, String) {
+    setting.server.signal(Signal::STOP).unwrap();
+    let running = command(setting, words).spawn().unwrap();
+    eventually("the source is held", || is_held(&running, &setting.source()));
+    act();
+    setting.server.signal(Signal::CONT).unwrap();
+    let output = running.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn is_held(running: &Child, path: &Path) -> bool {
+    let open = fs::read_dir(format!("/proc/{}/fd", running.id())).unwrap();
+    open.flatten().any(|open| fs::read_link(open.path()).is_ok_and(|open| open == path))
+}
+
+/// The next run goes by what is there then.
+fn next(setting: &Setting) {
+    assert!(command(setting, &[]).status().unwrap().success());
+    setting.same();
+}
+
+#[test]
+fn what_is_moved_before_the_walk_gets_there_stays_and_other_directories_lose_what_they_lack() {
+    for moved in ["m", "7"] {
+        let setting = sent();
+        let (first, last) = (first(&setting), last(&setting));
+        let to = first.join("moved");
+        let (code, told) = meanwhile(&setting, &[], || fs::rename(last.join(moved), to).unwrap());
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains(&format!("{}: changed while haul ran", last.display())), "{told}");
+        let last = name(&last);
+        assert!(setting.there(&format!("{last}/m/inside")), "{told}");
+        assert!(setting.there(&format!("{last}/7")), "{told}");
+        next(&setting);
+    }
+}
+
+#[test]
+fn directory_that_has_not_changed_loses_what_it_lacks_whatever_happens_in_others() {
+    let setting = sent();
+    let last = last(&setting);
+    let (code, told) = meanwhile(&setting, &[], || fs::remove_file(last.join("7")).unwrap());
+    assert_eq!(code, Some(1), "{told}");
+    assert_eq!(told.matches("changed while haul ran").count(), 1, "{told}");
+    assert!(setting.there(&format!("{}/7", name(&last))), "{told}");
+    assert!(!setting.there(&format!("{}/gone", name(&first(&setting)))), "{told}");
+    next(&setting);
+}
+
+#[test]
+fn force_removes_files_that_may_have_been_moved_but_no_directories() {
+    let setting = sent();
+    let (first, last) = (first(&setting), last(&setting));
+    let (code, told) = meanwhile(&setting, &["--force-delete"], || {
+        fs::rename(last.join("7"), first.join("file")).unwrap();
+        fs::rename(last.join("m"), first.join("directory")).unwrap();
+    });
+    assert_eq!(code, Some(1), "{told}");
+    let last = name(&last);
+    assert!(setting.there(&format!("{last}/m/inside")), "{told}");
+    assert!(!setting.there(&format!("{last}/7")), "{told}");
+    next(&setting);
+}
+
+#[test]
+fn directory_that_is_gone_when_the_walk_gets_there_loses_nothing_whatever_the_flags() {
+    let setting = sent();
+    let (first, last) = (first(&setting), last(&setting));
+    let to = first.join("moved");
+    let (code, told) = meanwhile(&setting, &["--force-delete"], || fs::rename(&last, to).unwrap());
+    assert_eq!(code, Some(1), "{told}");
+    assert!(setting.there(&format!("{}/m/inside", name(&last))), "{told}");
+    next(&setting);
+}
+
+#[test]
+fn what_was_removed_just_before_haul_started_goes() {
+    let setting = sent();
+    for index in 0..10 {
+        fs::remove_file(setting.source().join(format!("1/{index}"))).unwrap();
+        next(&setting);
+    }
+}
