@@ -134,6 +134,7 @@ impl Walk<'_> {
                     if depth == 0 || (depth == 1 && error.path().is_none()) {
                         anchor.unreadable();
                     }
+                    self.is_gone(error.path());
                     unreadable(root, error, self.progress);
                     continue;
                 }
@@ -160,6 +161,9 @@ impl Walk<'_> {
                 Ok(Some(kind)) => kind,
                 Ok(None) => continue,
                 Err(error) => {
+                    if entry.file_type().is_dir() {
+                        self.is_gone(Some(entry.path()));
+                    }
                     self.progress.failed(entry.path(), &error);
                     continue;
                 }
@@ -199,6 +203,19 @@ impl Walk<'_> {
         }
         self.work.push(batch)?;
         Ok(found)
+    }
+
+    /// A directory could not be looked at. If it is gone, it may have been moved to where the walk had been before:
+    /// nothing is removed.
+    fn is_gone(&self, path: Option<&Path>) {
+        let is_gone = |path: &Path| {
+            // A symlink that leads nowhere is there.
+            let error = path.symlink_metadata().err();
+            error.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        };
+        if path.is_some_and(is_gone) {
+            let _ = self.sync.halt();
+        }
     }
 
     /// Reads the rules of a directory before anything in it is looked at; returns whether that worked. If not, the

@@ -125,6 +125,8 @@ fn directory_that_is_gone_when_the_walk_gets_there_loses_nothing_whatever_the_fl
     let (code, told) = meanwhile(&setting, &["--force-delete"], || fs::rename(&last, to).unwrap());
     assert_eq!(code, Some(1), "{told}");
     assert!(setting.there(&format!("{}/m/inside", name(&last))), "{told}");
+    // Nor does any other directory.
+    assert!(setting.there(&format!("{}/gone", name(&first))), "{told}");
     next(&setting);
 }
 

@@ -88,6 +88,12 @@ impl Walk<'_> {
             );
             return Ok(None);
         }
+        if self.sync.is_halted() {
+            self.progress.note(
+                &"haul: nothing is removed, because a directory went away before it could be looked at; run it again",
+            );
+            return Ok(None);
+        }
         if self.progress.counts().failed > 0 && !delete.force {
             self.progress.note(
                 &"haul: nothing is removed, because of what failed above; --force-delete removes all \
