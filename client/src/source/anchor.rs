@@ -357,6 +357,23 @@ mod tests {
     }
 
     #[test]
+    fn directory_that_is_made_again_with_the_same_inode_is_another() {
+        let place = TempDir::new().unwrap();
+        let path = place.path().join("d");
+        for _ in 0..5 {
+            fs::create_dir(&path).unwrap();
+            let anchor = Anchor::new(place.path(), Some(Start::now()));
+            anchor.reads_directory(&path, Links::Copy);
+            anchor.check_below(&path, Links::Copy).unwrap();
+            fs::remove_dir(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+            assert!(matches!(anchor.check_below(&path, Links::Copy), Err(Adrift::Below)));
+            assert!(matches!(anchor.directory(&path, Links::Copy), Err(Adrift::Below)));
+            fs::remove_dir(&path).unwrap();
+        }
+    }
+
+    #[test]
     fn source_that_was_not_there_never_is() {
         let place = TempDir::new().unwrap();
         let path = place.path().join("s");

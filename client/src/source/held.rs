@@ -16,8 +16,8 @@ use crate::sync::Links;
 /// What tells a directory from any other, and when its entries have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Device, inode and mount.
-    pub(crate) identity: [u64; 3],
+    /// Device, inode, mount, and the time of birth in ns where a file system has one: an inode may be used again.
+    pub(crate) identity: [u64; 4],
     /// Change time: an entry that comes or goes changes it, and nobody can set it.
     pub(crate) changed: [i64; 2],
 }
@@ -147,17 +147,20 @@ mod platform {
     }
 
     fn look(directory: impl AsFd, name: &OsStr, flags: AtFlags) -> io::Result<Statx> {
-        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID | StatxFlags::BTIME;
         Ok(statx(directory, name, flags, wanted)?)
     }
 
     fn place_of(found: &Statx) -> Place {
         let device = makedev(found.stx_dev_major, found.stx_dev_minor);
         // Before Linux 5.8 nobody tells the mount; it is the same number for all then.
-        let mount = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
-        let mount = if mount { found.stx_mnt_id } else { 0 };
+        let has = |flag| StatxFlags::from_bits_retain(found.stx_mask).contains(flag);
+        let mount = if has(StatxFlags::MNT_ID) { found.stx_mnt_id } else { 0 };
+        let birth = found.stx_btime;
+        let birth = birth.tv_sec.wrapping_mul(1_000_000_000).wrapping_add(birth.tv_nsec.into());
+        let birth = if has(StatxFlags::BTIME) { birth.cast_unsigned() } else { 0 };
         let changed = [found.stx_ctime.tv_sec, i64::from(found.stx_ctime.tv_nsec)];
-        Place { identity: [device, found.stx_ino, mount], changed }
+        Place { identity: [device, found.stx_ino, mount, birth], changed }
     }
 }
 
@@ -197,7 +200,7 @@ mod platform {
     pub(super) fn place(path: &Path, follow: bool) -> io::Result<Place> {
         let found = if follow { path.metadata() } else { path.symlink_metadata() }?;
         let [device, inode, s, ns] = inode(&found);
-        let identity = [device.cast_unsigned(), inode.cast_unsigned(), 0];
+        let identity = [device.cast_unsigned(), inode.cast_unsigned(), 0, 0];
         Ok(Place { identity, changed: [s, ns] })
     }
 }

@@ -50,9 +50,9 @@ enum Fact {
     /// Something else that is sent is.
     Entry,
     /// The directory at this path is this one.
-    Identity([u64; 3]),
+    Identity([u64; 4]),
     /// And its entries have last changed then.
-    Changed([u64; 3], [i64; 2]),
+    Changed([u64; 4], [i64; 2]),
 }
 
 impl Seen {
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     fn place(number: u64) -> Place {
-        Place { identity: [1, number, 3], changed: [1_000_000_000, 5] }
+        Place { identity: [1, number, 3, 4], changed: [1_000_000_000, 5] }
     }
 
     #[test]
