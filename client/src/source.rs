@@ -2,6 +2,7 @@
 
 pub mod anchor;
 pub(crate) mod held;
+mod mounted;
 mod seen;
 pub mod spool;
 pub mod start;

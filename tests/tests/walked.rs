@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use haul_tests::setting::Setting;
 use haul_tests::{binaries, eventually};
-use rustix::process::Signal;
+use rustix::process::{Signal, geteuid};
 
 /// Together they have more in them than the client's queue takes for one connection.
 const DIRECTORIES: usize = 100;
@@ -54,10 +54,18 @@ fn command(setting: &Setting, words: &[&str]) -> Command {
 
 /// Does something to the source while haul runs, before the walk has come to the last directory.
 fn meanwhile(setting: &Setting, words: &[&str], act: impl FnOnce()) -> (Option<i32>, String) {
+    meanwhile_of(setting, command(setting, words), |_| act())
+}
+
+fn meanwhile_of(
+    setting: &Setting,
+    mut command: Command,
+    act: impl FnOnce(&Child),
+) -> (Option<i32>, String) {
     setting.server.signal(Signal::STOP).unwrap();
-    let running = command(setting, words).spawn().unwrap();
+    let running = command.spawn().unwrap();
     eventually("the source is held", || is_held(&running, &setting.source()));
-    act();
+    act(&running);
     setting.server.signal(Signal::CONT).unwrap();
     let output = running.wait_with_output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
@@ -136,5 +144,47 @@ fn what_was_removed_just_before_haul_started_goes() {
     for index in 0..10 {
         fs::remove_file(setting.source().join(format!("1/{index}"))).unwrap();
         next(&setting);
+    }
+}
+
+/// Runs haul where it can mount, after one script; another script runs there before the walk has come to `$M`.
+fn with_mounts(setting: &Setting, before: &str, then: &str) -> (Option<i32>, String) {
+    let place = setting.place.path();
+    let m = last(setting).join("m");
+    let user: &[&str] = if geteuid().is_root() { &[] } else { &["--user"] };
+    let map: &[&str] = if geteuid().is_root() { &[] } else { &["--map-root-user"] };
+    let mut command = Command::new("unshare");
+    let script = format!("{before} && exec \"$@\"");
+    command.arg("--mount").args(user).args(map).args(["sh", "-c", &script, "sh"]);
+    command.arg(&binaries::get().haul);
+    command.args(["sync", "--delete", "--force-delete", "--quiet", "--connections=1"]);
+    command.arg(setting.source()).arg(setting.server.address());
+    command.env("P", place).env("M", &m).stderr(Stdio::piped());
+    meanwhile_of(setting, command, |running| {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--target={}", running.id())).arg("--mount").args(user);
+        command.arg("--preserve-credentials").args(["sh", "-c", then]);
+        assert!(command.env("P", place).env("M", &m).status().unwrap().success());
+    })
+}
+
+#[test]
+fn mount_that_goes_or_comes_before_the_walk_gets_there_removes_nothing() {
+    for (before, then) in [
+        ("mount --bind \"$P/a disk\" \"$M\"", "umount -l \"$M\""),
+        (":", "mount --bind \"$P/empty\" \"$M\""),
+    ] {
+        let setting = sent();
+        let (place, m) = (setting.place.path(), last(&setting).join("m"));
+        fs::create_dir(place.join("a disk")).unwrap();
+        fs::create_dir(place.join("empty")).unwrap();
+        if before != ":" {
+            fs::rename(m.join("inside"), place.join("a disk/inside")).unwrap();
+        }
+        let (code, told) = with_mounts(&setting, before, then);
+        assert_eq!(code, Some(1), "{then}: {told}");
+        assert!(told.contains(&format!("what is mounted at {}", m.display())), "{told}");
+        assert!(setting.there(&format!("{}/m/inside", name(&last(&setting)))), "{told}");
+        assert!(setting.there(&format!("{}/gone", name(&first(&setting)))), "{told}");
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 
 use super::held::{Held, Here, Place};
+use super::mounted::{self, Mount};
 use super::seen::Seen;
 use super::start::Start;
 use super::{identity, platform};
@@ -28,6 +29,8 @@ pub struct Anchor {
     held: Option<File>,
     /// What is mounted below it, as the walk has seen it.
     mounts: Mutex<Vec<(PathBuf, [i64; 2])>>,
+    /// What was mounted at or below it when the run began, and where it is without symlinks.
+    mounted: Option<(PathBuf, Vec<Mount>)>,
     /// The walk has found an entry below it that is to be sent.
     found: AtomicBool,
     unreadable: AtomicBool,
@@ -79,8 +82,8 @@ pub enum Adrift {
         "gone or another since this began: moved, replaced, mounted or unmounted; nothing more is removed"
     )]
     Below,
-    /// Something was mounted below it, and is not any more.
-    #[error("what is mounted at {path} is gone or another since this began", path = .0.display())]
+    /// Something was mounted below it and is not any more, or the other way round.
+    #[error("what is mounted at {path} has come, is gone or another since this began", path = .0.display())]
     Unmounted(PathBuf),
     /// A directory below it lacks entries that it may have had when this began.
     #[error(
@@ -104,6 +107,11 @@ impl Anchor {
         let hold = start.is_some();
         let found = path.metadata();
         let is_dir = found.as_ref().is_ok_and(Metadata::is_dir);
+        let mounted = Some(path).filter(|_| hold && is_dir).and_then(|path| {
+            let path = path.canonicalize().ok()?;
+            let mounts = mounted::below(&path)?;
+            Some((path, mounts))
+        });
         let held = if hold && is_dir { platform::hold(path) } else { Ok(None) };
         let (began, held) = match (found, held) {
             (Ok(found), Ok(held)) => (Ok(Began { identity: identity(&found), is_dir }), held),
@@ -114,6 +122,7 @@ impl Anchor {
             began,
             held,
             mounts: Mutex::default(),
+            mounted,
             found: AtomicBool::new(false),
             unreadable: AtomicBool::new(false),
             told: AtomicBool::new(false),
@@ -142,7 +151,14 @@ impl Anchor {
         if self.held.as_ref().is_some_and(platform::is_dead) {
             return Err(Adrift::Removed);
         }
-        self.check_with(|_| true)
+        let found = self.check_with(|_| true)?;
+        if let Some((path, before)) = &self.mounted
+            && let Some(now) = mounted::below(path)
+            && let Some(differs) = mounted::differ(before, &now)
+        {
+            return Err(Adrift::Unmounted(differs.to_owned()));
+        }
+        Ok(found)
     }
 
     /// The same, as far as one path below it is concerned; cheap enough to be asked for every directory.
