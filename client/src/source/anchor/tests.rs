@@ -1,0 +1,106 @@
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::*;
+
+#[test]
+fn directory_is_what_it_was_whatever_is_in_it() {
+    let place = TempDir::new().unwrap();
+    let anchor = Anchor::new(place.path(), Some(Start::now()));
+    fs::write(place.path().join("new"), "x").unwrap();
+    anchor.check().unwrap();
+    anchor.check_at(&place.path().join("new")).unwrap();
+}
+
+#[test]
+fn directory_that_is_removed_or_made_again_is_another() {
+    let place = TempDir::new().unwrap();
+    let path = place.path().join("s");
+    for again in [false, true] {
+        fs::create_dir(&path).unwrap();
+        let anchor = Anchor::new(&path, Some(Start::now()));
+        fs::remove_dir(&path).unwrap();
+        if again {
+            fs::create_dir(&path).unwrap();
+        }
+        assert!(anchor.check().is_err(), "made again: {again}");
+        assert!(anchor.check_at(&path).is_err(), "made again: {again}");
+    }
+}
+
+#[test]
+fn directory_that_is_made_again_with_the_same_inode_is_another() {
+    let place = TempDir::new().unwrap();
+    let path = place.path().join("d");
+    for _ in 0..5 {
+        fs::create_dir(&path).unwrap();
+        let anchor = Anchor::new(place.path(), Some(Start::now()));
+        anchor.reads_directory(&path, Links::Copy);
+        anchor.check_below(&path, Links::Copy).unwrap();
+        fs::remove_dir(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(anchor.check_below(&path, Links::Copy), Err(Adrift::Below)));
+        assert!(matches!(anchor.directory(&path, Links::Copy), Err(Adrift::Below)));
+        fs::remove_dir(&path).unwrap();
+    }
+}
+
+#[test]
+fn source_that_was_not_there_never_is() {
+    let place = TempDir::new().unwrap();
+    let path = place.path().join("s");
+    let anchor = Anchor::new(&path, Some(Start::now()));
+    assert!(anchor.check().is_err());
+    fs::create_dir(&path).unwrap();
+    assert!(anchor.check().is_err());
+}
+
+#[test]
+fn only_what_is_mounted_above_a_path_concerns_it() {
+    let place = TempDir::new().unwrap();
+    let (mount, beside) = (place.path().join("mount"), place.path().join("beside"));
+    fs::create_dir(&mount).unwrap();
+    let anchor = Anchor::new(place.path(), Some(Start::now()));
+    // As if another file system had been there during the walk.
+    anchor.found_directory(&mount, [-1, 2]);
+    anchor.found_directory(&mount.join("inside"), [-1, 3]);
+    assert_eq!(anchor.mounts().len(), 1);
+    assert!(matches!(anchor.check(), Err(Adrift::Unmounted(path)) if path == mount));
+    assert!(anchor.check_at(&mount.join("inside")).is_err());
+    anchor.check_at(&beside).unwrap();
+}
+
+#[test]
+fn entries_are_looked_for_in_the_directory_that_was_read_whatever_is_at_its_path() {
+    let place = TempDir::new().unwrap();
+    let path = place.path().join("d");
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("f"), "x").unwrap();
+    let anchor = Anchor::new(place.path(), Some(Start::now()));
+    anchor.reads_directory(&path, Links::Copy);
+    anchor.found_file(&path.join("f"));
+    let look = |directory: &Directory<'_>, name: &str| {
+        directory.look(OsStr::new(name), &path.join(name), Links::Copy).unwrap()
+    };
+    let directory = anchor.directory(&path, Links::Copy).unwrap().unwrap();
+    // There and, after a look, back again.
+    let away = place.path().join("away");
+    fs::rename(&path, &away).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(matches!(look(&directory, "f"), Found::Here(here) if here.is_file));
+    assert!(matches!(look(&directory, "never"), Found::Nothing));
+    assert!(matches!(anchor.directory(&path, Links::Copy), Err(Adrift::Below)));
+    assert!(matches!(anchor.check_below(&path, Links::Copy), Err(Adrift::Below)));
+    fs::remove_dir(&path).unwrap();
+    std::os::unix::fs::symlink(&away, &path).unwrap();
+    assert!(matches!(anchor.directory(&path, Links::Copy), Err(Adrift::Below)));
+    fs::remove_file(&path).unwrap();
+    fs::rename(&away, &path).unwrap();
+    anchor.check_below(&path, Links::Copy).unwrap();
+    fs::remove_file(path.join("f")).unwrap();
+    let directory = anchor.directory(&path, Links::Copy).unwrap().unwrap();
+    assert!(matches!(look(&directory, "f"), Found::Gone));
+    let new = place.path().join("new");
+    assert!(matches!(anchor.directory(&new, Links::Copy), Ok(None)));
+}
