@@ -30,7 +30,7 @@ impl Connection {
             let may_pause = between || matches!(self.sink, Sink::Check(_));
             let pauses = self.holds_body_up()
                 || (between && self.job.is_some())
-                || (may_pause && self.is_over(worker))
+                || (may_pause && worker.share.is_late(!self.fresh.is_empty()))
                 || self.outbox.is_full()
                 || self.must_wait(worker.shared);
             // The end of a body needs no bytes, so nothing would bring it later.

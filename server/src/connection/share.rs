@@ -37,7 +37,13 @@ impl Share {
 
     /// Whether the turn has taken all that it may.
     pub(super) fn is_over(&self, is_filling: bool) -> bool {
-        let (bytes, time) = if is_filling { (FILLING_BYTES, FILLING_TIME) } else { (BYTES, TIME) };
-        self.bytes >= bytes || self.began.elapsed() >= time
+        let bytes = if is_filling { FILLING_BYTES } else { BYTES };
+        self.bytes >= bytes || self.is_late(is_filling)
+    }
+
+    /// Whether the turn has taken all the time that it may. Bytes that are read already are left undecoded only then:
+    /// keeping them copies them.
+    pub(super) fn is_late(&self, is_filling: bool) -> bool {
+        self.began.elapsed() >= if is_filling { FILLING_TIME } else { TIME }
     }
 }
