@@ -129,7 +129,7 @@ mod platform {
         test_kill_process_group(Pid::from_child(child)).is_ok() || started.iter().any(Process::runs)
     }
 
-    /// What has ended already is no failure.
+    /// A process that has ended already is no failure.
     fn signal(child: &mut Child, started: &[Process], signal: Signal) {
         let pid = Pid::from_child(child);
         if kill_process_group(pid, signal).is_ok() {

@@ -22,7 +22,7 @@ pub enum FileError {
         /// What the system said.
         source: io::Error,
     },
-    /// What the rules of its directory leave out is not known.
+    /// The rules of its directory can't be read, so haul does not know which entries they leave out.
     #[error("{0}")]
     Rules(Arc<RulesError>),
     /// The source was written to meanwhile, every time that it was read.
@@ -53,7 +53,7 @@ pub enum FileError {
     /// It is named and of a kind that is not sent.
     #[error("{0}, which can't be sent")]
     NoFile(&'static str),
-    /// What can be read only once could not be kept.
+    /// The bytes of a stream could not be kept in a temporary file.
     #[error(
         "could not keep it in {place} until it is sent (TMPDIR names another place): {source}",
         place = place.display()

@@ -157,7 +157,7 @@ impl Connection<'_> {
         }
     }
 
-    /// What the source has under an entry's name. `None`: it must stay, whatever that is.
+    /// Looks at the source's entry of the same name. `None`: the server's entry must stay, whatever the source has.
     fn look(&self, look: &Look<'_>, path: &Path, entry: &Entry) -> Option<Option<Here>> {
         let (sync, progress) = (self.run.sync, self.run.progress);
         let found = match look {

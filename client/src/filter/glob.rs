@@ -1,4 +1,4 @@
-//! Which names a pattern with wildcards fits: bytes are compared with bytes, in any encoding.
+//! A pattern with wildcards, and the names that it fits: bytes are compared with bytes, in any encoding.
 
 use super::pattern::Flaw;
 
