@@ -4,26 +4,24 @@
 #[cfg(test)]
 mod git;
 mod glob;
+mod known;
 mod pattern;
 mod rules;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 use thiserror::Error;
 
 use crate::source::{below, bytes};
+use known::{File, Found, Known};
 use pattern::{Flaw, Pattern};
 use rules::List;
 pub use rules::RulesError;
 
 /// The name of a file with patterns for the directory that it is in.
 const FILE: &str = ".haulignore";
-
-/// Directories whose patterns are remembered; more are forgotten all at once.
-const REMEMBERED: usize = 1024;
 
 /// One rule of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,14 +119,8 @@ impl FromArgMatches for Rules {
 #[derive(Debug)]
 pub struct Filter {
     given: List,
-    files: Mutex<Files>,
+    known: Known,
 }
-
-/// By source and directory below it, the rules for what is in that directory.
-type Files = HashMap<PathBuf, HashMap<PathBuf, Found>>;
-
-/// The nearest file of rules, or the one that can't be read: then it is not known which names are left out.
-type Found = Result<Option<Arc<Nearest>>, Arc<RulesError>>;
 
 /// The rules of one file.
 #[derive(Debug)]
@@ -164,7 +156,7 @@ impl Filter {
             };
             pattern.into_iter().for_each(|pattern| given.push(pattern));
         }
-        Ok(Self { given, files: Mutex::default() })
+        Ok(Self { given, known: Known::default() })
     }
 
     /// Whether `path`, which is below the source `root`, is left out, the directories above it not
@@ -239,8 +231,7 @@ impl Filter {
 
     /// The nearest rules for what is in a directory below a source.
     fn of(&self, root: &Path, directory: &Path) -> Found {
-        let known = |files: &Files| files.get(root)?.get(directory).cloned();
-        if let Some(known) = known(&self.files()) {
+        if let Some(known) = self.known.rules(root, directory) {
             return known;
         }
         let above = match directory.parent() {
@@ -248,23 +239,41 @@ impl Filter {
             _ => Ok(None),
         };
         let rules = above.and_then(|above| {
-            let found = List::of_directory(&directory.join(FILE)).map_err(Arc::new)?;
-            Ok(match found {
-                Some(list) => Some(Arc::new(Nearest { list, base: base(root, directory), above })),
+            let path = directory.join(FILE);
+            let found = List::of_directory(&path);
+            let file = match &found {
+                Ok(None) => File::Absent,
+                Ok(Some((_, stamp))) => File::Is(*stamp),
+                Err(_) => File::Unreadable,
+            };
+            if !self.known.is_same(directory, file) {
+                return Err(Arc::new(RulesError::Changed(path)));
+            }
+            Ok(match found? {
+                Some((list, _)) => {
+                    Some(Arc::new(Nearest { list, base: base(root, directory), above }))
+                }
                 None => above,
             })
         });
-        let mut files = self.files();
-        let files = files.entry(root.to_owned()).or_default();
-        if files.len() == REMEMBERED {
-            files.clear();
-        }
-        files.insert(directory.to_owned(), rules.clone());
+        self.known.keep(root, directory, &rules);
         rules
     }
 
-    fn files(&self) -> MutexGuard<'_, Files> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The walk is over. If rules have to be read again, they must be what they were: the server has what those allowed.
+    pub fn is_walked(&self) {
+        self.known.is_walked();
+    }
+
+    /// Everything is walked once more, with the rules that there are now.
+    pub fn forget(&self) {
+        self.known.forget();
+    }
+
+    /// A file of rules that had to be read again, and is not what it was.
+    #[must_use]
+    pub fn changed(&self) -> Option<PathBuf> {
+        self.known.changed().map(|directory| directory.join(FILE))
     }
 }
 

@@ -215,7 +215,8 @@ impl Source {
     }
 }
 
-fn stamp(metadata: &Metadata) -> Stamp {
+/// What tells a file from another one, or from what it was.
+pub(crate) fn stamp(metadata: &Metadata) -> Stamp {
     Stamp {
         size: metadata.len(),
         mtime: mtime(metadata),

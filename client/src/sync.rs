@@ -39,6 +39,7 @@ pub struct Sync {
     pub filter: Filter,
     conflicts: AtomicU64,
     last_round: AtomicBool,
+    again: AtomicBool,
     halted: AtomicBool,
 }
 
@@ -109,6 +110,7 @@ impl Sync {
             filter,
             conflicts: AtomicU64::new(0),
             last_round: AtomicBool::new(false),
+            again: AtomicBool::new(false),
             halted: AtomicBool::new(false),
         }
     }
@@ -141,7 +143,8 @@ impl Sync {
     /// Whether there may be something in the tree that the source lacks.
     #[must_use]
     pub fn is_resumed(&self) -> bool {
-        self.tree().is_some_and(|tree| tree.resumed)
+        let again = self.again.load(Ordering::Acquire);
+        again || self.tree().is_some_and(|tree| tree.resumed)
     }
 
     /// Whether the server is asked what it has before anything is sent.
@@ -154,7 +157,7 @@ impl Sync {
     /// the source lacks it.
     #[must_use]
     pub fn comes_again(&self) -> bool {
-        let again = self.delete.is_some() && !self.is_last_round();
+        let again = self.delete.is_some() && !self.last_round.load(Ordering::Acquire);
         if again {
             self.conflicts.fetch_add(1, Ordering::AcqRel);
         }
@@ -183,10 +186,18 @@ impl Sync {
         self.delete.as_ref().is_some_and(|delete| !delete.force)
     }
 
-    /// Whether everything has been looked at before.
+    /// Whether everything has been looked at, counted and told before.
     #[must_use]
-    pub fn is_last_round(&self) -> bool {
-        self.last_round.load(Ordering::Acquire)
+    pub fn is_again(&self) -> bool {
+        self.last_round.load(Ordering::Acquire) || self.again.load(Ordering::Acquire)
+    }
+
+    /// The source has changed since it was walked: it is walked once more, with the rules that it has now.
+    pub fn begin_again(&self) {
+        self.again.store(true, Ordering::Release);
+        self.last_round.store(false, Ordering::Release);
+        self.conflicts.store(0, Ordering::Release);
+        self.filter.forget();
     }
 
     /// What the source lacks has been removed. Whether something waits for that.

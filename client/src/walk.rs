@@ -4,6 +4,8 @@
 //! children before parents, with its final mode and mtime: putting a file into a directory changes
 //! its mtime, and a read-only directory takes none.
 
+mod again;
+mod directories;
 mod end;
 mod listed;
 
@@ -12,7 +14,7 @@ use std::fs::{FileType, Metadata};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
-use haul_protocol::{Attributes, Name};
+use haul_protocol::Name;
 use walkdir::{DirEntry, WalkDir};
 
 use crate::error::FileError;
@@ -22,7 +24,7 @@ use crate::progress::Progress;
 use crate::source::anchor::{Adrift, Anchor};
 use crate::source::spool::Opened;
 use crate::source::start::Start;
-use crate::source::{attributes, below, bytes, has_special_bits, identity};
+use crate::source::{attributes, below, bytes, identity};
 use crate::sync::{Links, Sync};
 use crate::work::{BATCH, Item, Kind, Stopped, Work};
 
@@ -41,45 +43,23 @@ const WRITABLE: u32 = 0o700;
 /// If the run was stopped.
 pub fn walk(plan: &Plan, work: &Work, progress: &Progress, sync: &Sync) -> Result<(), Stopped> {
     let walk = Walk { work, progress, sync, sizes: progress.wants_sizes() };
-    let start = sync.delete.as_ref().map(|_| Start::now());
-    let anchor = |root: &Root| Arc::new(Anchor::new(&root.source, start));
-    let anchors: Vec<_> = plan.roots.iter().map(anchor).collect();
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+        let anchors = walk.anchors(plan);
         walk.named(root, &mut names)?;
         walk.are_there(&anchors);
-        work.close();
-        return Ok(());
+    } else {
+        let walked = walk.once(plan)?;
+        if let Some(name) = &sync.publish {
+            let walked = walk.until_at_rest(plan, walked)?;
+            walk.publish(name, &walked.anchors)?;
+        }
     }
-    let mut room = REMEMBERED;
-    let mut found = Vec::new();
-    for (root, anchor) in plan.roots.iter().zip(&anchors) {
-        found.push(walk.entries(root, anchor, &mut room)?);
-    }
-    progress.walk_ended();
-    work.drain()?;
-    // Whatever has vanished with a source was skipped, which would look like success.
-    let is_there = walk.are_there(&anchors);
-    if !is_there && sync.delete.is_some() && !sync.whole && !sync.verify {
-        progress.note(&"haul: nothing is removed, because of what failed above");
-    }
-    if let Some(delete) = &sync.delete
-        && is_there
-        && !walk.is_empty_version(&anchors, delete)
-        && (sync.publish.is_none() || sync.is_resumed())
-    {
-        found = walk.remove(plan, &found, &anchors, delete)?.unwrap_or(found);
-    }
-    for (root, found) in plan.roots.iter().zip(&found).filter(|_| !sync.verify) {
-        walk.directories(root, found)?;
-    }
-    work.drain()?;
-    walk.publish(&anchors)?;
     work.close();
     Ok(())
 }
 
-/// The directories that the first walk has found, parents first; `None` if they were too many.
+/// The directories that a walk has found, parents first; `None` if they were too many.
 type Found = Option<Vec<PathBuf>>;
 
 struct Walk<'a> {
@@ -89,7 +69,59 @@ struct Walk<'a> {
     sizes: bool,
 }
 
+/// What one walk has found, for each root.
+struct Walked {
+    anchors: Vec<Arc<Anchor>>,
+    found: Vec<Found>,
+    /// What had vanished before it began.
+    vanished: u64,
+}
+
 impl Walk<'_> {
+    /// The sources as they are now.
+    fn anchors(&self, plan: &Plan) -> Vec<Arc<Anchor>> {
+        let start = self.sync.delete.as_ref().map(|_| Start::now());
+        let anchor = |root: &Root| Arc::new(Anchor::new(&root.source, start));
+        plan.roots.iter().map(anchor).collect()
+    }
+
+    /// Sends everything, removes what is too much, and ends with the attributes of directories.
+    fn once(&self, plan: &Plan) -> Result<Walked, Stopped> {
+        let Self { work, progress, sync, .. } = *self;
+        let vanished = progress.counts().vanished;
+        let anchors = self.anchors(plan);
+        let (mut room, mut found) = (REMEMBERED, Vec::new());
+        for (root, anchor) in plan.roots.iter().zip(&anchors) {
+            found.push(self.entries(root, anchor, &mut room)?);
+        }
+        progress.walk_ended();
+        sync.filter.is_walked();
+        work.drain()?;
+        // Whatever has vanished with a source was skipped, which would look like success.
+        let is_there = self.are_there(&anchors);
+        if !is_there && sync.delete.is_some() && !sync.whole && !sync.verify {
+            progress.note(&"haul: nothing is removed, because of what failed above");
+        }
+        if let Some(delete) = &sync.delete
+            && is_there
+            && !self.is_empty_version(&anchors, delete)
+            && (sync.publish.is_none() || sync.is_resumed())
+        {
+            found = self.remove(plan, &found, &anchors, delete)?.unwrap_or(found);
+        }
+        for (root, found) in plan.roots.iter().zip(&found).filter(|_| !sync.verify) {
+            self.directories(root, found)?;
+        }
+        work.drain()?;
+        if sync.publish.is_none()
+            && let Some(path) = sync.filter.changed()
+        {
+            let removed = if sync.delete.is_some() { ", so nothing more is removed" } else { "" };
+            progress.failed(&path, &format_args!("changed while haul ran{removed}; run it again"));
+        }
+        Ok(Walked { anchors, found, vanished })
+    }
+
     /// Puts every entry in, parents first.
     fn entries(&self, root: &Root, anchor: &Anchor, room: &mut usize) -> Result<Found, Stopped> {
         if let Err(error @ Adrift::Removed) = anchor.check() {
@@ -131,10 +163,12 @@ impl Walk<'_> {
                 Err(error) => {
                     // An error while the entries of the source itself are read has no path.
                     let depth = error.depth();
+                    if error.path().is_some_and(|path| depth > 0 && self.is_gone(path)) {
+                        continue;
+                    }
                     if depth == 0 || (depth == 1 && error.path().is_none()) {
                         anchor.unreadable();
                     }
-                    self.is_gone(error.path());
                     unreadable(root, error, self.progress);
                     continue;
                 }
@@ -161,8 +195,8 @@ impl Walk<'_> {
                 Ok(Some(kind)) => kind,
                 Ok(None) => continue,
                 Err(error) => {
-                    if entry.file_type().is_dir() {
-                        self.is_gone(Some(entry.path()));
+                    if entry.file_type().is_dir() && self.is_gone(entry.path()) {
+                        continue;
                     }
                     self.progress.failed(entry.path(), &error);
                     continue;
@@ -205,24 +239,27 @@ impl Walk<'_> {
         Ok(found)
     }
 
-    /// A directory could not be looked at. If it is gone, it may have been moved to where the walk had been before:
-    /// nothing is removed.
-    fn is_gone(&self, path: Option<&Path>) {
-        let is_gone = |path: &Path| {
-            // A symlink that leads nowhere is there.
-            let error = path.symlink_metadata().err();
-            error.is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-        };
-        if path.is_some_and(is_gone) {
-            let _ = self.sync.halt();
+    /// A directory below the source could not be looked at. If it is gone, it may have been moved to where the walk had
+    /// been before: nothing is removed, or everything is walked once more. Returns whether that is all.
+    fn is_gone(&self, path: &Path) -> bool {
+        // A symlink that leads nowhere is there.
+        let error = path.symlink_metadata().err();
+        if error.is_none_or(|error| error.kind() != std::io::ErrorKind::NotFound) {
+            return false;
         }
+        if self.sync.publish.is_some() {
+            self.progress.vanished(path);
+            return true;
+        }
+        let _ = self.sync.halt();
+        false
     }
 
     /// Reads the rules of a directory before anything in it is looked at; returns whether that worked. If not, the
     /// directory counts as one that could not be read.
     fn enter(&self, root: &Root, directory: &Path) -> bool {
         let entered = self.sync.filter.enter(&root.source, directory, |path, line, flaw| {
-            if !self.sync.is_last_round() {
+            if !self.sync.is_again() {
                 self.progress.flawed(path, line, flaw);
             }
         });
@@ -246,66 +283,6 @@ impl Walk<'_> {
         Ok(Some(Vec::new()))
     }
 
-    /// Every directory once more, children before parents. Those that are remembered are not searched
-    /// for: in a large tree of small files, reading all directories again would cost a twentieth of the
-    /// run.
-    fn each_directory(
-        &self,
-        root: &Root,
-        found: &Found,
-        mut then: impl FnMut(PathBuf) -> Result<(), Stopped>,
-    ) -> Result<(), Stopped> {
-        if let Some(found) = found {
-            return found.iter().rev().try_for_each(|path| then(path.clone()));
-        }
-        // What can't be read now was told in the first walk, or has come since.
-        for entry in self.walker(root).contents_first(true).into_iter().flatten() {
-            let excluded = || self.sync.filter.excludes_above(&root.source, entry.path(), true);
-            // If rules can't be read, that was told in the first walk.
-            if entry.file_type().is_dir() && matches!(excluded(), Ok(false)) {
-                then(entry.into_path())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives every directory its final attributes.
-    fn directories(&self, root: &Root, found: &Found) -> Result<(), Stopped> {
-        let mut batch = Vec::with_capacity(BATCH);
-        self.each_directory(root, found, |path| self.directory(root, path, &mut batch))?;
-        self.work.push(batch)?;
-        // The next root may be inside this one.
-        self.work.drain()
-    }
-
-    fn directory(&self, root: &Root, path: PathBuf, batch: &mut Vec<Item>) -> Result<(), Stopped> {
-        let work = self.work;
-        let (Some(name), Ok(metadata)) =
-            (name(root, &path, self.progress), self.sync.links.look(&path))
-        else {
-            return Ok(());
-        };
-        if !metadata.is_dir() {
-            return Ok(());
-        }
-        if has_special_bits(&metadata) {
-            self.progress.special_bits_dropped();
-        }
-        let attributes: Attributes = attributes(&metadata);
-        // Batches overtake each other, so nothing below may be on its way when the owner loses the
-        // right to read it and to pass through.
-        let closes = attributes.mode.is_some_and(|mode| mode & 0o500 != 0o500);
-        if closes {
-            work.push(std::mem::take(batch))?;
-            work.drain()?;
-        }
-        batch.push(Item::new(path, name, Kind::Attributes(attributes)));
-        if closes || batch.len() >= BATCH {
-            work.push(std::mem::take(batch))?;
-        }
-        if closes { work.drain() } else { Ok(()) }
-    }
-
     fn walker(&self, root: &Root) -> WalkDir {
         let depth = usize::from(root.contents);
         // `link/` means what the link points to, `link` the link itself.
@@ -322,23 +299,31 @@ impl Walk<'_> {
         file_type: FileType,
         metadata: impl FnOnce() -> std::io::Result<Metadata>,
     ) -> Result<Option<Kind>, FileError> {
-        let progress = self.progress;
+        let (progress, is_new) = (self.progress, !self.sync.is_again());
         let metadata = || metadata().map_err(FileError::local("look at"));
         if file_type.is_file() {
             let size = if self.sizes { metadata()?.len() } else { 0 };
-            progress.found(size);
+            if is_new {
+                progress.found(size);
+            }
             Ok(Some(Kind::File))
         } else if file_type.is_dir() {
             let mode = attributes(&metadata()?).mode;
             Ok(Some(Kind::Directory(mode.map(|mode| mode | WRITABLE))))
         } else if file_type.is_symlink() && self.sync.links == Links::Skip {
-            progress.left_out(path, "a symbolic link");
+            if is_new {
+                progress.left_out(path, "a symbolic link");
+            }
             Ok(None)
         } else if file_type.is_symlink() {
-            progress.found(0);
+            if is_new {
+                progress.found(0);
+            }
             Ok(Some(Kind::Link))
         } else {
-            progress.skipped(path, special(file_type));
+            if is_new {
+                progress.skipped(path, special(file_type));
+            }
             Ok(None)
         }
     }

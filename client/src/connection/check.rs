@@ -201,7 +201,7 @@ impl Connection<'_> {
                 continue;
             }
             if is_left_as_it_is(&item, verdict, sync) {
-                if matches!(item.kind, Kind::File | Kind::Link) && !sync.is_last_round() {
+                if matches!(item.kind, Kind::File | Kind::Link) && !sync.is_again() {
                     self.run.progress.unchanged();
                     if let Some(Stated { digest: Some(digest), .. }) = item.stated {
                         let (committed, progress) = (self.run.committed, self.run.progress);

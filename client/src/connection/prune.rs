@@ -53,7 +53,12 @@ impl Connection<'_> {
             let _ = self.run.sync.halt();
             listing.anchor.tell(&error, self.run.progress);
         });
-        if is_adrift.is_err() || self.run.sync.is_halted() {
+        let sync = self.run.sync;
+        if sync.publish.is_none() && sync.filter.changed().is_some() {
+            // The walk tells it in the end.
+            let _ = sync.halt();
+        }
+        if is_adrift.is_err() || sync.is_halted() {
             self.list_over(&item, false);
             self.run.work.settle(1);
             return Ok(());
@@ -118,6 +123,10 @@ impl Connection<'_> {
         changed: &mut Option<bool>,
     ) -> bool {
         let Look::In(directory) = look else { return false };
+        // A source that changes is walked again before its version is published.
+        if self.run.sync.publish.is_some() {
+            return false;
+        }
         if !self.run.sync.needs_all() && entry.kind != EntryKind::Directory {
             return false;
         }

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::pattern::{Flaw, Pattern};
 use crate::given;
+use crate::source::{Stamp, stamp};
 
 /// The longest file of rules that is read: rules are written by people.
 const LONGEST: u64 = 1024 * 1024;
@@ -39,6 +40,9 @@ pub enum RulesError {
         /// The reason.
         source: io::Error,
     },
+    /// They are others than those that the walk has gone by.
+    #[error("{path} has changed while haul ran; run it again", path = .0.display())]
+    Changed(PathBuf),
     /// The client may not even see whether a directory has rules.
     #[error("could not read: {0}")]
     Closed(io::Error),
@@ -89,19 +93,20 @@ impl List {
         added.map_err(|source| RulesError::Named { path: path.to_owned(), source })
     }
 
-    /// The lines of the file of rules in a directory; `None` if there is none.
+    /// The lines of the file of rules in a directory, and what that file is; `None` if there is none.
     ///
     /// # Errors
     /// If there is one and it can't be read.
-    pub(super) fn of_directory(path: &Path) -> Result<Option<Self>, RulesError> {
+    pub(super) fn of_directory(path: &Path) -> Result<Option<(Self, Stamp)>, RulesError> {
         let read = || {
             let Some(file) = open(path)? else { return Ok(None) };
-            if !file.metadata()?.is_file() {
+            let metadata = file.metadata()?;
+            if !metadata.is_file() {
                 return Err(io::Error::other("it is no regular file"));
             }
             let mut list = Self::default();
             list.add(&text(file)?)?;
-            Ok(Some(list))
+            Ok(Some((list, stamp(&metadata))))
         };
         read().map_err(|source| match path.symlink_metadata() {
             Err(error) if error.kind() != ErrorKind::NotFound => RulesError::Closed(error),

@@ -91,6 +91,11 @@ pub enum Adrift {
          removes what is not there then"
     )]
     Changed,
+    /// Each time that it was read, its entries have changed before everything was over.
+    #[error(
+        "changed each of the {0} times that haul looked through it; publish it when nothing changes it"
+    )]
+    Restless(usize),
     /// Its entries could not be read.
     #[error("could not be read")]
     Unreadable,
@@ -211,7 +216,7 @@ impl Anchor {
     /// The walk is about to read a directory, the source itself or one below it.
     pub fn reads_directory(&self, path: &Path, links: Links) {
         if let Some(seen) = &self.seen {
-            seen.directory(path, Place::at(path, self.follows(path, links)).ok());
+            seen.directory(path, Place::at(path, self.follows(path, links)).ok(), self.start);
         }
     }
 
@@ -249,6 +254,12 @@ impl Anchor {
         let Some(seen) = &self.seen else { return Ok(()) };
         let place = Place::at(path, self.follows(path, links)).map_err(gone_below)?;
         if seen.is_same(path, place) { Ok(()) } else { Err(Adrift::Below) }
+    }
+
+    /// Whether a directory certainly is the one that the walk has read, with the entries that it had then.
+    pub(crate) fn is_as_read(&self, path: &Path, links: Links) -> bool {
+        let Some(seen) = &self.seen else { return false };
+        Place::at(path, self.follows(path, links)).is_ok_and(|place| seen.is_unchanged(path, place))
     }
 
     /// Whether the walk has found a directory at a path.

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::held::Place;
+use super::start::Start;
 
 /// Facts that are remembered as they are: some 2 MiB.
 const EXACT: usize = 128 * 1024;
@@ -56,13 +57,15 @@ enum Fact {
 }
 
 impl Seen {
-    /// A directory, and what it was; that is not known if it could not be looked at.
-    pub(crate) fn directory(&self, path: &Path, place: Option<Place>) {
+    /// A directory that is read from now on, and what it was; that is not known if it could not be looked at. `start`:
+    /// when the walk began.
+    pub(crate) fn directory(&self, path: &Path, place: Option<Place>, start: Option<Start>) {
         let mut facts = self.facts();
         facts.insert(self.hash(path, Fact::Directory));
         let Some(Place { identity, changed }) = place else { return };
         facts.insert(self.hash(path, Fact::Identity(identity)));
-        if !is_recent(changed) {
+        // Any later change has another change time then.
+        if start.is_some_and(|start| !start.is_before(changed)) || !is_recent(changed) {
             facts.insert(self.hash(path, Fact::Changed(identity, changed)));
         }
     }
@@ -170,7 +173,7 @@ mod tests {
             }
         }
         for number in 0..1000 {
-            seen.directory(Path::new(&paths(number)), Some(place(number)));
+            seen.directory(Path::new(&paths(number)), Some(place(number)), None);
         }
         assert!(matches!(&*seen.facts(), Facts::Many(_)));
         assert!((0..count).all(|number| seen.had_entry(Path::new(&paths(number)))));
@@ -194,7 +197,7 @@ mod tests {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         for s in [now, now + 1000] {
             let place = Place { changed: [i64::try_from(s).unwrap(), 0], ..place(1) };
-            seen.directory(path, Some(place));
+            seen.directory(path, Some(place), None);
             assert!(seen.is_same(path, place) && !seen.is_unchanged(path, place));
         }
     }

@@ -144,24 +144,11 @@ impl Walk<'_> {
     }
 
     /// Everything is in the next version: it is published, if nothing has failed.
-    pub(super) fn publish(&self, anchors: &[Arc<Anchor>]) -> Result<(), Stopped> {
-        let (Some(name), Some(anchor)) = (&self.sync.publish, anchors.first()) else {
-            return Ok(());
-        };
-        let counts = self.progress.counts();
-        if counts.vanished > 0 {
-            // It may be back by now, or here under another name.
-            self.progress.failed(
-                anchor.path(),
-                &format_args!(
-                    "{} of what was found is gone: no version, but a mixture",
-                    counts.vanished
-                ),
-            );
-        }
+    pub(super) fn publish(&self, name: &Name, anchors: &[Arc<Anchor>]) -> Result<(), Stopped> {
+        let Some(anchor) = anchors.first() else { return Ok(()) };
         let is_there = anchor.check().map_err(|error| anchor.tell(&error, self.progress));
         match is_there {
-            Ok(metadata) if counts.failed + counts.vanished == 0 => {
+            Ok(metadata) if self.progress.counts().failed == 0 => {
                 let kind = Kind::Publish(attributes(&metadata));
                 self.work.push(vec![Item::new(anchor.path().to_owned(), name.clone(), kind)])?;
                 self.work.drain()
