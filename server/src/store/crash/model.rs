@@ -10,6 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use tempfile::TempDir;
+
 use super::{Object, Op, RECORDER, Recorder};
 
 /// Pending operations of which all subsets are tried.
@@ -41,6 +43,11 @@ pub(super) struct Disk {
 enum Lost {
     Nothing,
     Zeros,
+}
+
+/// A root in memory, if this system has such a place: the model is the disk, and flushes cost time only.
+pub(super) fn in_memory() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
 }
 
 /// Starts to record on this thread; what is on the disk now is taken to be durable.

@@ -9,7 +9,7 @@ use haul_protocol::{Attributes, Cv, Digest, Geometry, LinkTarget, Mtime, Name, m
 use rustix::fs::Mode;
 use tempfile::TempDir;
 
-use super::model::{Disk, every_crash, start, stop};
+use super::model::{Disk, every_crash, in_memory, start, stop};
 use super::{Op, forget_births, record};
 use crate::store::{Change, Committing, Fresh, Key, Resumed, Store};
 
@@ -117,7 +117,7 @@ fn small_changes(root: &TempDir, at_once: bool, unnamed: bool) -> (Disk, Vec<Op>
 #[test]
 fn every_crash_of_small_changes_keeps_the_promises() {
     for (at_once, unnamed) in [(false, false), (false, true), (true, false), (true, true)] {
-        let root = TempDir::new().unwrap();
+        let root = in_memory();
         let (disk, ops, expected) = small_changes(&root, at_once, unnamed);
         assert_eq!(ops.iter().any(|op| matches!(op, Op::Link { .. })), unnamed);
         // The names of the first group go with the files of the second.
@@ -169,7 +169,7 @@ fn trees(root: &TempDir, at_once: bool) -> (Disk, Vec<Op>, Expected) {
 #[test]
 fn every_crash_of_trees_keeps_the_promises() {
     for at_once in [false, true] {
-        let root = TempDir::new().unwrap();
+        let root = in_memory();
         let (disk, ops, expected) = trees(&root, at_once);
         // The many in any case, for their files are closed; the one only if that is how it is done.
         let all = ops.iter().filter(|op| **op == Op::SyncAll).count();
@@ -182,7 +182,7 @@ fn every_crash_of_trees_keeps_the_promises() {
 /// One group in which a name stands for two directories: both of them are flushed.
 #[test]
 fn every_crash_of_a_directory_made_again_keeps_the_promises() {
-    let root = TempDir::new().unwrap();
+    let root = in_memory();
     let store = store(&root);
     let mut committing = Committing::at_once(&store, usize::MAX);
     let disk = start(root.path());
@@ -217,7 +217,7 @@ fn every_crash_of_a_directory_made_again_keeps_the_promises() {
 #[test]
 fn no_btime_known_durable() {
     forget_births();
-    let root = TempDir::new().unwrap();
+    let root = in_memory();
     let store = store(&root);
     let mut committing = Committing::at_once(&store, usize::MAX);
     let disk = start(root.path());
@@ -246,7 +246,7 @@ fn no_btime_known_durable() {
 /// A tree that appears before what is in it is flushed.
 #[test]
 fn tree_renamed_before_its_flush_is_found() {
-    let root = TempDir::new().unwrap();
+    let root = in_memory();
     let (disk, mut ops, expected) = trees(&root, true);
     let rename = ops.iter().position(|op| matches!(op, Op::Rename { .. })).unwrap();
     let op = ops.remove(rename);
@@ -266,7 +266,7 @@ fn breaks(disk: &Disk, ops: &[Op], expected: &Expected) -> Option<String> {
 
 #[test]
 fn rename_before_fsync_is_found() {
-    let root = TempDir::new().unwrap();
+    let root = in_memory();
     let (disk, mut ops, expected) = small_changes(&root, false, false);
     let rename = ops.iter().position(|op| matches!(op, Op::Rename { .. })).unwrap();
     let op = ops.remove(rename);
@@ -280,7 +280,7 @@ fn rename_before_fsync_is_found() {
 /// The same of a file without a name.
 #[test]
 fn link_before_fsync_is_found() {
-    let root = TempDir::new().unwrap();
+    let root = in_memory();
     let (disk, mut ops, expected) = small_changes(&root, false, true);
     let link = ops.iter().position(|op| matches!(op, Op::Link { .. })).unwrap();
     let op = ops.remove(link);
@@ -298,7 +298,7 @@ fn link_before_fsync_is_found() {
 /// Trap `parent_entry_not_synced`: the file is flushed, the new directory above it is not.
 #[test]
 fn parent_entry_not_synced() {
-    let root = TempDir::new().unwrap();
+    let root = in_memory();
     let (disk, ops, expected) = small_changes(&root, false, true);
     let directories: Vec<usize> = ops
         .iter()
@@ -364,7 +364,7 @@ impl Large {
 
 #[test]
 fn every_crash_of_a_large_upload_keeps_the_promises() {
-    let root = TempDir::new().unwrap();
+    let root = in_memory();
     std::fs::write(root.path().join("large"), b"old").unwrap();
     let (store, large) = (store(&root), Large::new());
     let disk = start(root.path());
@@ -404,7 +404,7 @@ fn every_crash_of_a_large_upload_keeps_the_promises() {
 /// Recovers from a state under another boot; every part that is offered must be there. Returns how
 /// many are.
 fn recovered(disk: &Disk, large: &Large) -> usize {
-    let root = TempDir::new().unwrap();
+    let root = in_memory();
     disk.materialize(root.path());
     let mut store = Store::open(root.path(), Mode::from_raw_mode(0o022), true, 0).unwrap();
     store.boot = String::from("another boot");
@@ -437,7 +437,7 @@ fn recovered(disk: &Disk, large: &Large) -> usize {
 
 #[test]
 fn what_was_told_to_be_removed_is_gone_after_every_crash() {
-    let root = TempDir::new().unwrap();
+    let root = in_memory();
     std::fs::create_dir(root.path().join("d")).unwrap();
     std::fs::write(root.path().join("d/old"), b"old bytes").unwrap();
     let store = store(&root);

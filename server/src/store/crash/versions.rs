@@ -8,7 +8,7 @@ use haul_protocol::{Attributes, Entry, EntryKind, Mtime, Name, Token};
 use rustix::fs::Mode;
 use tempfile::TempDir;
 
-use super::model::{Disk, every_crash, start, stop};
+use super::model::{Disk, every_crash, in_memory, start, stop};
 use super::{Op, record};
 use crate::store::{Adopted, Change, Committing, Store, Swap, Version};
 
@@ -87,7 +87,7 @@ fn version_of(found: &BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Option<usize> {
 
 #[test]
 fn every_crash_leaves_one_version_whole_and_what_was_told() {
-    let root = TempDir::new().unwrap();
+    let root = in_memory();
     let (disk, ops) = published(&root);
     assert!(ops.iter().any(|op| matches!(op, Op::SecondName { .. })), "nothing was taken over");
     let states = every_crash(&disk, &ops, SEED, |disk, told| {
@@ -106,11 +106,11 @@ fn every_crash_leaves_one_version_whole_and_what_was_told() {
 
 #[test]
 fn recovery_settles_every_crash_and_the_next_version_can_come() {
-    let root = TempDir::new().unwrap();
+    let root = in_memory();
     let (disk, ops) = published(&root);
     every_crash(&disk, &ops, SEED, |disk, told| {
         let before = version_of(&disk.published());
-        let place = TempDir::new().unwrap();
+        let place = in_memory();
         disk.materialize(place.path());
         let read = |name: &str| std::fs::read(place.path().join(name)).ok();
         let store = store(place.path());
@@ -138,7 +138,7 @@ fn recovery_settles_every_crash_and_the_next_version_can_come() {
 /// The model must find what a flush is for.
 #[test]
 fn swap_before_the_flush_is_found() {
-    let root = TempDir::new().unwrap();
+    let root = in_memory();
     let (disk, ops) = published(&root);
     let without: Vec<Op> = ops.into_iter().filter(|op| *op != Op::SyncAll).collect();
     let all = std::panic::AssertUnwindSafe(|| {
