@@ -8,6 +8,8 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::place;
+
 /// A `hauld` on a free port. Dropping it ends it at once.
 #[derive(Debug)]
 pub struct Hauld {
@@ -21,12 +23,12 @@ pub struct Hauld {
 }
 
 impl Hauld {
-    /// Starts with a temporary root.
+    /// Starts with a temporary root, in memory if nothing of it is to outlive the system ([`place::for_server`]).
     ///
     /// # Errors
     /// If it does not start.
     pub fn start(hauld: &Path, args: &[&str]) -> anyhow::Result<Self> {
-        Self::start_in(TempDir::new()?, Command::new(hauld), args)
+        Self::start_in(place::for_server(args)?, Command::new(hauld), args)
     }
 
     /// Starts in a directory that is removed in the end. `command` may run the server in some

@@ -5,6 +5,7 @@ pub mod binaries;
 pub mod fake;
 pub mod hauld;
 pub mod peer;
+pub mod place;
 pub mod relay;
 pub mod setting;
 pub mod site;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::hauld::Hauld;
-use crate::{binaries, tree};
+use crate::{binaries, place, tree};
 
 /// A server and a source directory `s`.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Setting {
     /// The same, with other words for the server.
     pub fn start_with(words: &[&str]) -> Self {
         let server = Hauld::start(&binaries::get().hauld, words).unwrap();
-        let place = TempDir::new().unwrap();
+        let place = place::for_server(words).unwrap();
         fs::create_dir(place.path().join("s")).unwrap();
         Self { server, place }
     }

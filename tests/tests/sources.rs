@@ -14,7 +14,7 @@ use assert_cmd::Command as Assert;
 use haul_tests::fake::nobody;
 use haul_tests::hauld::Hauld;
 use haul_tests::user::User;
-use haul_tests::{binaries, eventually, tree};
+use haul_tests::{binaries, eventually, place, tree};
 use predicates::prelude::*;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -201,9 +201,14 @@ fn server_that_is_not_haul_is_named_as_such() {
     }
 }
 
+/// A server that promises nothing of its disk, so its root is in memory.
+fn forgetful() -> Hauld {
+    Hauld::start(&binaries::get().hauld, &["--durability", "none"]).unwrap()
+}
+
 /// A tree that takes a while.
 fn large_tree() -> TempDir {
-    let source = TempDir::new().unwrap();
+    let source = place::in_memory().unwrap();
     for directory in 0..50 {
         let parent = source.path().join(format!("d{directory}"));
         fs::create_dir(&parent).unwrap();
@@ -234,7 +239,7 @@ fn whole(source: &std::path::Path, target: &std::path::Path) -> usize {
 /// Also trap `stale_upload_blocks_takeover`: what a crash left is in nobody's way.
 #[test]
 fn server_killed_in_the_middle_leaves_no_partial_file() {
-    let (source, directory) = (large_tree(), TempDir::new().unwrap());
+    let (source, directory) = (large_tree(), place::in_memory().unwrap());
     let (root, log) = (directory.path().join("root"), directory.path().join("log"));
     let start = || Hauld::start_at(&root, &log, Command::new(&binaries::get().hauld), &[]).unwrap();
     let there = root.join("to");
@@ -275,7 +280,7 @@ fn server_killed_in_the_middle_leaves_no_partial_file() {
 
 #[test]
 fn ctrl_c_ends_with_130_and_a_hint() {
-    let (server, source) = (server(), large_tree());
+    let (server, source) = (forgetful(), large_tree());
     let haul = Command::new(&binaries::get().haul)
         .args(["put", "-v"])
         .arg(source.path().join("."))
@@ -307,7 +312,7 @@ fn ctrl_c_ends_with_130_and_a_hint() {
 /// Trap `stall_looks_alive`: when no byte moves, progress says so.
 #[test]
 fn stall_looks_alive() {
-    let (server, source) = (server(), large_tree());
+    let (server, source) = (forgetful(), large_tree());
     let mut haul = Command::new(&binaries::get().haul)
         .arg("put")
         .arg(source.path().join("."))

@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use assert_cmd::Command as Assert;
 use blake3::hazmat::HasherExt;
-use haul_tests::binaries;
 use haul_tests::hauld::Hauld;
 use haul_tests::peer::{Peer, frame, put};
 use haul_tests::upload::PART;
+use haul_tests::{binaries, place};
 use predicates::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -32,7 +32,7 @@ impl Small {
 
     /// With so many MiB.
     fn of(size: u64, words: &[&str]) -> Self {
-        let directory = TempDir::new().unwrap();
+        let directory = place::in_memory().unwrap();
         let root = directory.path().join("root");
         fs::create_dir(&root).unwrap();
         let mut command = Command::new("unshare");
@@ -150,7 +150,7 @@ fn symlinks_and_files_of_a_block_and_a_byte_count_as_what_they_take() {
 fn tree_of_thousands_of_small_files_leaves_free_what_is_to_be_kept() {
     for durability in ["group", "none"] {
         let small = Small::start(&["--durability", durability]);
-        let source = TempDir::new().unwrap();
+        let source = place::in_memory().unwrap();
         for directory in 0..40 {
             let directory = source.path().join(directory.to_string());
             fs::create_dir(&directory).unwrap();
@@ -267,7 +267,7 @@ fn header_without_a_body_keeps_no_room_from_others() {
 
 /// One source each of small files, directories, directories in each other, symlinks, and large files.
 fn sources() -> Vec<TempDir> {
-    let sources: Vec<_> = (0..5).map(|_| TempDir::new().unwrap()).collect();
+    let sources: Vec<_> = (0..5).map(|_| place::in_memory().unwrap()).collect();
     for group in 0..90 {
         let (files, links) = (sources[0].path(), sources[3].path());
         let (files, links) = (files.join(format!("f{group}")), links.join(format!("l{group}")));

@@ -11,7 +11,7 @@ use assert_cmd::Command as Assert;
 use haul_tests::hauld::Hauld;
 use haul_tests::peer::{Peer, put};
 use haul_tests::user::User;
-use haul_tests::{binaries, eventually};
+use haul_tests::{binaries, eventually, place};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -210,7 +210,8 @@ impl Drop for SetOnDrop<'_> {
 /// nothing ever lands outside.
 #[test]
 fn symlink_swapped_in() {
-    let (server, outside) = (server(), TempDir::new().unwrap());
+    let server = Hauld::start(&binaries::get().hauld, &["--durability", "none"]).unwrap();
+    let outside = place::in_memory().unwrap();
     let (name, link) = (server.root().join("d"), server.root().join("link"));
     fs::create_dir(&name).unwrap();
     symlink(outside.path(), &link).unwrap();
