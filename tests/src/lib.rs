@@ -4,6 +4,7 @@
 pub mod binaries;
 pub mod fake;
 pub mod hauld;
+pub mod meanwhile;
 pub mod peer;
 pub mod place;
 pub mod relay;

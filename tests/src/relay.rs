@@ -94,6 +94,13 @@ impl Relay {
         self.shared.happen(&mut self.shared.state(), event, None);
     }
 
+    /// Lets something happen when so many bytes have passed from clients to the server, counted from the start.
+    pub fn at(&self, bytes: u64, event: Event) {
+        let mut state = self.shared.state();
+        state.plan.push((bytes, event));
+        state.plan.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    }
+
     /// Lets something happen now to one connection, whichever `pick` leads to.
     pub fn now_to_one(&self, event: Event, pick: usize) {
         let mut state = self.shared.state();

@@ -2,16 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
+use std::process::{Child, Command};
 
+use haul_tests::binaries;
+use haul_tests::meanwhile::Held;
 use haul_tests::setting::Setting;
 use haul_tests::user::User;
-use haul_tests::{binaries, eventually};
 use predicates::str::contains;
-use rustix::process::{Signal, geteuid};
+use rustix::process::geteuid;
+
+/// Directories of the source, each with a file that is new.
+const DIRECTORIES: [&str; 3] = ["d", "e", "e/deep"];
 
 /// A source that the server has as well, with a file more at the server, and a large file that is new.
 fn sent() -> Setting {
@@ -23,34 +28,40 @@ fn sent() -> Setting {
     setting.sync(&[]);
     setting.write_there("gone", "x");
     setting.write_there("e/gone", "x");
-    setting.write("large", &"x".repeat(3_000_000));
+    for directory in DIRECTORIES {
+        setting.write(&format!("{directory}/new"), "x");
+    }
+    File::create(setting.source().join("large")).unwrap().set_len(24 << 20).unwrap();
     setting
 }
 
-const WORDS: [&str; 5] = ["sync", "--delete", "--connections=1", "--limit-rate=600KB", "--quiet"];
+const WORDS: [&str; 4] = ["sync", "--delete", "--connections=1", "--quiet"];
 
 /// Does something to the source while the large file is on its way: after the walk, before anything is removed.
 fn meanwhile(
     setting: &Setting,
-    running: Child,
+    command: impl FnOnce(&str) -> Command,
     act: impl FnOnce(&mut Child),
 ) -> (Option<i32>, String) {
-    let mut running = running;
     let partials = setting.server.root().join(".haul/partials");
-    eventually("the large file is on its way", || {
-        fs::read_dir(&partials).is_ok_and(|mut files| files.next().is_some())
+    let mut held = Held::start(&setting.server, command, || {
+        // If a new file has come, the client has read the directory that the file is in.
+        let walked = DIRECTORIES.iter().all(|name| setting.there(&format!("{name}/new")));
+        walked && fs::read_dir(&partials).is_ok_and(|mut files| files.next().is_some())
     });
-    setting.server.signal(Signal::STOP).unwrap();
-    act(&mut running);
-    setting.server.signal(Signal::CONT).unwrap();
-    let output = running.wait_with_output().unwrap();
+    act(held.client());
+    let output = held.go_on();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-fn start(setting: &Setting, words: &[&str]) -> Child {
-    let mut command = Command::new(&binaries::get().haul);
-    command.args(WORDS).args(words).arg(setting.source()).arg(setting.server.address());
-    command.stderr(Stdio::piped()).spawn().unwrap()
+/// `haul` with the source and more words.
+fn start(setting: &Setting, words: &'static [&str]) -> impl FnOnce(&str) -> Command {
+    let source = setting.source();
+    move |server| {
+        let mut command = Command::new(&binaries::get().haul);
+        command.args(WORDS).args(words).arg(source).arg(server);
+        command
+    }
 }
 
 /// Nothing was removed, and `name` was told.
@@ -136,7 +147,7 @@ fn directory_that_is_back_in_time_is_the_one_that_it_was() {
 }
 
 /// Starts haul where it can mount; a line on its standard input has it do so.
-fn with_mounts(setting: &Setting, before: &str, then: &str) -> Child {
+fn with_mounts(setting: &Setting, before: &str, then: &str) -> impl FnOnce(&str) -> Command {
     let script = format!(
         "mkdir -p \"$P/empty\"; {before}; \"$@\" </dev/null & running=$!; read go; {then} && echo; wait $running"
     );
@@ -146,10 +157,13 @@ fn with_mounts(setting: &Setting, before: &str, then: &str) -> Child {
         command.args(["--user", "--map-root-user"]);
     }
     command.args(["sh", "-c", &script, "sh"]).arg(&binaries::get().haul).args(WORDS);
-    command.arg(setting.source()).arg(setting.server.address());
+    command.arg(setting.source());
     command.env("P", setting.place.path()).env("D", setting.source().join("d"));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap()
+    command.stdin(Stdio::piped());
+    |server| {
+        command.arg(server);
+        command
+    }
 }
 
 /// Lets the shell of [`with_mounts`] go on, and waits until it has mounted.
@@ -184,7 +198,7 @@ fn file_that_is_moved_after_it_was_found_keeps_others_from_being_removed() {
     for force in [false, true] {
         let setting = sent();
         let (from, to) = (setting.source().join("d/7"), setting.source().join("e/7"));
-        let words: &[&str] = if force { &["--force-delete"] } else { &[] };
+        let words: &'static [&str] = if force { &["--force-delete"] } else { &[] };
         let moved =
             meanwhile(&setting, start(&setting, words), |_| fs::rename(&from, &to).unwrap());
         if force {
@@ -226,10 +240,17 @@ fn directory_that_is_closed_under_way_keeps_all_others_from_being_removed() {
     );
     let source = user.own_all(source).unwrap();
     let mut command = user.command("haul");
-    command.args(WORDS).arg(&source).arg(setting.server.address()).stderr(Stdio::piped());
+    command.args(WORDS).arg(&source);
     let close =
         |mode| fs::set_permissions(source.join("d"), PermissionsExt::from_mode(mode)).unwrap();
-    let (code, told) = meanwhile(&setting, command.spawn().unwrap(), |_| close(0));
+    let (code, told) = meanwhile(
+        &setting,
+        |server| {
+            command.arg(server);
+            command
+        },
+        |_| close(0),
+    );
     close(0o755);
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("Permission denied"), "{told}");

@@ -1,0 +1,70 @@
+//! A client that is held while it sends, so that a test can act in the middle of a run.
+//!
+//! The client talks to the server through a [`Relay`] that stalls. Until the run has come as far as the test wants, the
+//! relay passes on a step of bytes and stalls again. So an event holds the run, not a rate: a busy machine changes only
+//! how long the test takes. The client must use one connection, and must have far more bytes to send than a step has.
+
+#![expect(clippy::unwrap_used, reason = "for tests, in which a panic is the message")]
+#![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]
+
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::eventually;
+use crate::hauld::Hauld;
+use crate::relay::{Event, Relay};
+
+/// Bytes that the relay passes on before it stalls again.
+const STEP: u64 = 64 << 10;
+
+/// A client that is held.
+#[derive(Debug)]
+pub struct Held {
+    client: Child,
+    relay: Relay,
+}
+
+impl Held {
+    /// Starts the command, which gets the relay's address as that of the server, and holds it as soon as it is `ready`.
+    pub fn start(
+        server: &Hauld,
+        command: impl FnOnce(&str) -> Command,
+        mut ready: impl FnMut() -> bool,
+    ) -> Self {
+        let mut stalled_at = STEP;
+        let relay = Relay::start(server.address(), &[(stalled_at, Event::Stall)]).unwrap();
+        let mut command = command(relay.address());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut client = command.spawn().unwrap();
+        loop {
+            eventually("the client has sent a step more", || {
+                assert!(client.try_wait().unwrap().is_none(), "it ended before it was held");
+                relay.passed() >= stalled_at
+            });
+            if ready() {
+                return Self { client, relay };
+            }
+            stalled_at = relay.passed() + STEP;
+            relay.at(stalled_at, Event::Stall);
+            relay.now(Event::Resume);
+        }
+    }
+
+    /// The client.
+    pub fn client(&mut self) -> &mut Child {
+        &mut self.client
+    }
+
+    /// Lets the client go on, to its end.
+    #[must_use]
+    pub fn go_on(self) -> Output {
+        self.relay.now(Event::Resume);
+        // The relay is there until the client has ended.
+        self.client.wait_with_output().unwrap()
+    }
+
+    /// Kills the client; the server loses its connection.
+    pub fn kill(mut self) {
+        self.client.kill().unwrap();
+        self.client.wait().unwrap();
+    }
+}
