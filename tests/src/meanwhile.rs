@@ -2,7 +2,8 @@
 //!
 //! The client talks to the server through a [`Relay`] that stalls. Until the run has come as far as the test wants, the
 //! relay passes on a step of bytes and stalls again. So an event holds the run, not a rate: a busy machine changes only
-//! how long the test takes. The client must use one connection, and must have far more bytes to send than a step has.
+//! how long the test takes. The client must use one connection. It must have far more to send than a step and
+//! the buffers of its socket take: 16 MiB and more.
 
 #![expect(clippy::unwrap_used, reason = "for tests, in which a panic is the message")]
 #![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]

@@ -7,6 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+
 /// What happens to all connections that there are, or to one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -66,6 +68,8 @@ impl Relay {
     /// If no address can be had.
     pub fn start(target: &str, plan: &[(u64, Event)]) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
+        // What a stalled relay has not read, clients have sent all the same: little of it.
+        set_socket_recv_buffer_size(&listener, 64 << 10)?;
         let address = listener.local_addr()?.to_string();
         let mut plan = plan.to_vec();
         plan.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));

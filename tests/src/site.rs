@@ -6,12 +6,12 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
 
 use assert_cmd::Command;
 use serde_json::Value;
 
 use crate::binaries;
+use crate::meanwhile::Held;
 use crate::setting::{Setting, last};
 
 impl Setting {
@@ -27,17 +27,15 @@ impl Setting {
         last(&self.publish(words).arg("--json").assert().success().get_output().stdout)
     }
 
-    /// The same, without waiting for it.
-    pub fn start_publish(&self, words: &[&str]) -> Child {
-        std::process::Command::new(&binaries::get().haul)
-            .arg("publish")
-            .args(words)
-            .arg(self.source())
-            .arg(self.at("www/site"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+    /// `haul publish` of the source over one connection, held as soon as it is `ready`.
+    pub fn hold_publish(&self, ready: impl FnMut() -> bool) -> Held {
+        let command = |server: &str| {
+            let mut command = std::process::Command::new(&binaries::get().haul);
+            command.args(["publish", "--connections=1"]).arg(self.source());
+            command.arg(format!("{server}/www/site"));
+            command
+        };
+        Held::start(&self.server, command, ready)
     }
 
     /// What readers see.

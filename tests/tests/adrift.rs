@@ -5,8 +5,8 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::process::Stdio;
-use std::process::{Child, Command};
+
+use std::process::{Child, Command, Stdio};
 
 use haul_tests::binaries;
 use haul_tests::meanwhile::Held;

@@ -212,18 +212,15 @@ fn empty_version_needs_delete_all() {
 fn source_that_is_replaced_under_way_is_not_published() {
     let setting = Setting::start();
     setting.write("small", "x");
-    setting.write("large", &"x".repeat(300_000));
-    let running = setting.start_publish(&["--connections", "1", "--limit-rate", "100KB"]);
+    fs::File::create(setting.source().join("large")).unwrap().set_len(24 << 20).unwrap();
     let trees = setting.server.root().join(".haul/trees");
-    haul_tests::eventually("the tree has begun", || {
-        walkdir::WalkDir::new(&trees)
-            .into_iter()
-            .flatten()
-            .any(|entry| entry.file_name() == "small")
+    let held = setting.hold_publish(|| {
+        let mut entries = walkdir::WalkDir::new(&trees).into_iter().flatten();
+        entries.any(|entry| entry.file_name() == "small")
     });
     fs::rename(setting.source(), setting.place.path().join("away")).unwrap();
     copy(&setting.place.path().join("away"), &setting.source());
-    let output = running.wait_with_output().unwrap();
+    let output = held.go_on();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("gone or another") && told.contains("nothing is published"), "{told}");

@@ -29,11 +29,10 @@ fn nothing_shows_before_all_is_there_and_the_next_run_goes_on() {
     assert!(copied.unwrap().success());
     setting.version(2);
     for index in 0..2000 {
-        setting.write(&format!("many/{index}"), "version 2, which takes a while");
+        setting.write(&format!("many/{index}"), &"version 2".repeat(1000));
     }
-    let mut running = setting.start_publish(&["--limit-rate", "100KB"]);
     let next = || setting.versions().into_iter().find(|name| name.starts_with("next-"));
-    eventually("some of it has arrived", || {
+    let held = setting.hold_publish(|| {
         let trees = setting.server.root().join(".haul/trees");
         next().is_some_and(|next| {
             let home = fs::read_dir(&trees).unwrap().next().unwrap().unwrap().path();
@@ -41,8 +40,7 @@ fn nothing_shows_before_all_is_there_and_the_next_run_goes_on() {
         })
     });
     tree::compare(&copy, &setting.site()).unwrap();
-    running.kill().unwrap();
-    running.wait().unwrap();
+    held.kill();
     // The server need not have noticed yet: the next run asks until it has.
     tree::compare(&copy, &setting.site()).unwrap();
     // What was in the half version and is not wanted any more does not come along.
@@ -119,8 +117,7 @@ fn server_that_is_killed_has_one_version_whole() {
 fn second_one_at_once_is_refused_by_name_and_takes_over_what_is_left() {
     let setting = Setting::start();
     setting.write("large", &"0123456789abcdef".repeat(150_000));
-    let mut running = setting.start_publish(&["--limit-rate", "200KB"]);
-    eventually("it has begun", || !setting.versions().is_empty());
+    let held = setting.hold_publish(|| !setting.versions().is_empty());
     setting
         .publish(&[])
         .assert()
@@ -131,8 +128,7 @@ fn second_one_at_once_is_refused_by_name_and_takes_over_what_is_left() {
         command.arg("publish").arg(setting.source()).arg(setting.at(other));
         command.assert().code(3).stderr(predicate::str::contains("is being published"));
     }
-    running.kill().unwrap();
-    running.wait().unwrap();
+    held.kill();
     eventually("the server has noticed", || {
         setting.publish(&["--quiet"]).output().unwrap().status.success()
     });
@@ -146,10 +142,8 @@ fn what_others_put_there_meanwhile_is_refused_and_comes_later() {
         setting.write("file", "1");
         setting.published(&[]);
         setting.write("large", &"0123456789abcdef".repeat(150_000));
-        let mut running = setting.start_publish(&["--limit-rate", "200KB"]);
-        eventually("it has begun", || {
-            setting.versions().iter().any(|name| name.starts_with("next-"))
-        });
+        let held = setting
+            .hold_publish(|| setting.versions().iter().any(|name| name.starts_with("next-")));
         let mut peer = Peer::hello(setting.server.address()).unwrap();
         let requests = [
             put(1, "www/site/put", b"x"),
@@ -181,8 +175,7 @@ fn what_others_put_there_meanwhile_is_refused_and_comes_later() {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        running.kill().unwrap();
-        running.wait().unwrap();
+        held.kill();
         assert!(waiting.wait().unwrap().success());
         assert_eq!(fs::read(setting.site().join("other")).unwrap(), b"other");
     }
@@ -214,20 +207,18 @@ fn leftovers_of_an_interrupted_run_are_not_published() {
     let setting = Setting::start();
     setting.write("kept", "x");
     for index in 0..500 {
-        setting.write(&format!("d/{index}.out"), "not to be seen");
+        setting.write(&format!("d/{index}.out"), &"not to be seen".repeat(2000));
     }
     symlink("kept", setting.source().join("a link")).unwrap();
     setting.write("large", &"0123456789abcdef".repeat(150_000));
-    let mut running = setting.start_publish(&["--limit-rate", "200KB", "--connections", "1"]);
     let trees = setting.server.root().join(".haul/trees");
-    eventually("some of it has arrived", || {
+    let held = setting.hold_publish(|| {
         walkdir::WalkDir::new(&trees)
             .into_iter()
             .filter_map(Result::ok)
             .any(|entry| entry.path().extension().is_some_and(|extension| extension == "out"))
     });
-    running.kill().unwrap();
-    running.wait().unwrap();
+    held.kill();
     let mut summary = Value::Null;
     eventually("the server has noticed", || {
         let words = ["--json", "--exclude", "*.out", "--exclude", "/large", "--links", "skip"];
@@ -334,10 +325,9 @@ fn answer_that_was_lost_is_given_again() {
 fn client_that_is_interrupted_says_so_and_leaves_nothing_to_see() {
     let setting = Setting::start();
     setting.write("large", &"0123456789abcdef".repeat(150_000));
-    let mut running = setting.start_publish(&["--limit-rate", "100KB"]);
-    eventually("it has begun", || !setting.versions().is_empty());
-    rustix::process::kill_process(Pid::from_child(&running), Signal::INT).unwrap();
-    assert_eq!(running.wait().unwrap().code(), Some(130));
+    let mut held = setting.hold_publish(|| !setting.versions().is_empty());
+    rustix::process::kill_process(Pid::from_child(held.client()), Signal::INT).unwrap();
+    assert_eq!(held.client().wait().unwrap().code(), Some(130));
     assert!(!setting.server.root().join("www").exists());
 }
 
@@ -472,22 +462,21 @@ fn group_of_the_parent_and_of_the_present_version_is_handed_down() {
 fn version_is_what_the_source_is_after_something_has_vanished_under_way() {
     let setting = Setting::start();
     for index in 0..900 {
-        setting.write(&format!("d/f{index:03}"), &"x".repeat(1000));
+        setting.write(&format!("d/f{index:03}"), &"x".repeat(20_000));
     }
-    let running = setting.start_publish(&["--connections", "1", "--limit-rate", "300KB"]);
     let trees = setting.server.root().join(".haul/trees");
     let arrived = |name: &str| {
         let found = walkdir::WalkDir::new(&trees).into_iter().filter_map(Result::ok);
         found.filter(|entry| entry.file_name() == name).count() > 0
     };
-    eventually("some of it has arrived", || (0..900).any(|index| arrived(&format!("f{index:03}"))));
+    let held = setting.hold_publish(|| (0..900).any(|index| arrived(&format!("f{index:03}"))));
     for index in 0..900 {
         let name = format!("f{index:03}");
         if !arrived(&name) {
             fs::remove_file(setting.source().join("d").join(name)).unwrap();
         }
     }
-    let output = running.wait_with_output().unwrap();
+    let output = held.go_on();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{told}");
     assert!(told.contains("gone since it was found"), "{told}");

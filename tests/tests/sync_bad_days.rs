@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use assert_cmd::Command;
 use haul_tests::hauld::Hauld;
+use haul_tests::meanwhile::Held;
 use haul_tests::setting::{Setting, last};
 use haul_tests::user::User;
 use haul_tests::{binaries, tree};
@@ -18,17 +19,14 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// `haul sync` over one connection, without waiting for it.
-fn start(setting: &Setting, words: &[&str]) -> std::process::Child {
-    std::process::Command::new(&binaries::get().haul)
-        .args(["sync", "--connections", "1"])
-        .args(words)
-        .arg(setting.source())
-        .arg(setting.server.address())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap()
+/// `haul sync` over one connection, held as soon as it is `ready`.
+fn hold(setting: &Setting, words: &[&str], ready: impl FnMut() -> bool) -> Held {
+    let command = |server: &str| {
+        let mut command = std::process::Command::new(&binaries::get().haul);
+        command.args(["sync", "--connections", "1"]).args(words).arg(setting.source()).arg(server);
+        command
+    };
+    Held::start(&setting.server, command, ready)
 }
 
 #[test]
@@ -183,12 +181,11 @@ fn sync_that_is_killed_is_finished_by_the_next() {
 fn files_that_vanish_or_change_under_way_are_named_and_keep_others_from_being_removed() {
     let setting = Setting::start();
     for index in 0..900 {
-        setting.write(&format!("d/f{index:03}"), &"x".repeat(1000));
+        setting.write(&format!("d/f{index:03}"), &"x".repeat(20_000));
     }
     setting.write_there("gone", "x");
-    let mut running = start(&setting, &["--delete", "--limit-rate", "300KB"]);
     // All of them were found before the first one is there.
-    haul_tests::eventually("a file is there", || {
+    let held = hold(&setting, &["--delete"], || {
         fs::read_dir(setting.target().join("d")).is_ok_and(|mut files| files.next().is_some())
     });
     let (mut vanished, mut changed) = (0, 0);
@@ -208,10 +205,10 @@ fn files_that_vanish_or_change_under_way_are_named_and_keep_others_from_being_re
         }
     }
     assert!(vanished > 0 && changed > 0, "the test needs files that are not sent yet");
-    let mut told = String::new();
-    std::io::Read::read_to_string(&mut running.stderr.take().unwrap(), &mut told).unwrap();
+    let output = held.go_on();
+    let told = String::from_utf8_lossy(&output.stderr);
     // They may have been moved, and be here under other names.
-    assert_eq!(running.wait().unwrap().code(), Some(1), "{told}");
+    assert_eq!(output.status.code(), Some(1), "{told}");
     let named = told.matches("gone since it was found").count();
     assert!(named > 0 && named <= vanished, "{named} of {vanished}: {told}");
     assert!(told.contains("nothing is removed") && setting.there("gone"), "{told}");
@@ -247,15 +244,14 @@ fn source_that_goes_away_under_way_removes_nothing() {
         setting.write(&format!("a/{index}"), "x");
     }
     setting.sync(&[]);
-    for index in 0..600 {
-        setting.write(&format!("b/{index}"), &"x".repeat(1000));
+    for index in 0..900 {
+        setting.write(&format!("b/{index}"), &"x".repeat(20_000));
     }
-    let running = start(&setting, &["--delete", "--force-delete", "--limit-rate", "300KB"]);
-    haul_tests::eventually("a file is there", || {
+    let held = hold(&setting, &["--delete", "--force-delete"], || {
         fs::read_dir(setting.target().join("b")).is_ok_and(|mut files| files.next().is_some())
     });
     fs::rename(setting.source(), setting.place.path().join("away")).unwrap();
-    let output = running.wait_with_output().unwrap();
+    let output = held.go_on();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("gone or another since this began"), "{told}");
@@ -274,16 +270,15 @@ fn directory_that_is_moved_under_way_removes_nothing() {
     setting.sync(&[]);
     fs::remove_file(setting.source().join("gone")).unwrap();
     for index in 0..40 {
-        setting.write(&format!("a/{index}"), &"y".repeat(100_000));
+        setting.write(&format!("a/{index}"), &"y".repeat(500_000));
     }
-    let running = start(&setting, &["--delete", "--limit-rate", "2MB"]);
     let arrived = || {
         let files = fs::read_dir(setting.target().join("a")).unwrap().flatten();
         files.filter(|file| file.metadata().is_ok_and(|found| found.len() > 1)).count()
     };
-    haul_tests::eventually("some of it is there", || arrived() > 2);
+    let held = hold(&setting, &["--delete"], || arrived() > 2);
     fs::rename(setting.source().join("a"), setting.source().join("z/a")).unwrap();
-    let output = running.wait_with_output().unwrap();
+    let output = held.go_on();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("nothing is removed"), "{told}");
