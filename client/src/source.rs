@@ -44,7 +44,7 @@ pub struct Source {
 }
 
 /// Changes whenever the bytes of a file may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stamp {
     size: u64,
     mtime: Option<Mtime>,
@@ -60,8 +60,8 @@ impl Stamp {
     pub fn is_still_at(self, path: &Path) -> bool {
         let Ok(metadata) = path.symlink_metadata() else { return false };
         let mut now = stamp(&metadata);
-        // Of a file with several names it also changes when another name is removed.
-        if self.names > 1 {
+        // The change time is also that of another name that has come or gone.
+        if self.names != now.names {
             (now.inode[2], now.inode[3]) = (self.inode[2], self.inode[3]);
         }
         now.names = self.names;
@@ -305,6 +305,35 @@ pub fn link(path: &Path) -> Result<Link, FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn file_with_two_names_is_another_if_it_was_written_and_the_same_if_a_name_goes() {
+        use std::os::unix::fs::MetadataExt;
+
+        let place = tempfile::TempDir::new().unwrap();
+        let [one, two] = ["one", "two"].map(|name| place.path().join(name));
+        std::fs::write(&one, "1").unwrap();
+        std::fs::hard_link(&one, &two).unwrap();
+        let stamp = stamp(&one.metadata().unwrap());
+        std::fs::remove_file(&two).unwrap();
+        assert!(stamp.is_still_at(&one));
+        std::fs::hard_link(&one, &two).unwrap();
+        let before = one.metadata().unwrap();
+        std::fs::write(&one, "2").unwrap();
+        File::options()
+            .append(true)
+            .open(&one)
+            .unwrap()
+            .set_modified(before.modified().unwrap())
+            .unwrap();
+        while one.metadata().unwrap().ctime() == before.ctime()
+            && one.metadata().unwrap().ctime_nsec() == before.ctime_nsec()
+        {
+            std::fs::set_permissions(&one, before.permissions()).unwrap();
+        }
+        assert!(!stamp.is_still_at(&one));
+    }
 
     #[test]
     fn what_is_below_a_directory_is_named_from_there() {
