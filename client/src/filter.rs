@@ -23,6 +23,11 @@ pub use rules::RulesError;
 /// The name of a file with patterns for the directory that it is in.
 const FILE: &str = ".haulignore";
 
+/// Whether a path may be that of a file of rules.
+pub(crate) fn is_rules(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == FILE)
+}
+
 /// One rule of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Rule {
@@ -263,6 +268,11 @@ impl Filter {
     /// The walk is over. If rules have to be read again, they must be what they were: the server has what those allowed.
     pub fn is_walked(&self) {
         self.known.is_walked();
+    }
+
+    /// Everything is walked once more, with the same rules.
+    pub fn walks_again(&self) {
+        self.known.walks_again();
     }
 
     /// Everything is walked once more, with the rules that there are now.

@@ -55,7 +55,7 @@ pub fn put(
         let committed = Committed {
             remove_source: *remove_source,
             receipt: receipt(send.receipt.as_deref())?,
-            below: None,
+            ..Committed::default()
         };
         Ok(Job { plan, destination, classic: *classic, how, sync, committed, tell: *tell })
     };
@@ -187,7 +187,8 @@ pub fn publish(words: &Publish, interrupt: &Interrupt) -> anyhow::Result<u8> {
         let root = Root { source: source.clone(), target, contents: true, given };
         let plan = Plan { roots: vec![root], named: None };
         let receipt = receipt(file.as_deref())?;
-        let committed = Committed { receipt, below: Some(name.clone()), remove_source: false };
+        let below = Some(name.clone());
+        let committed = Committed { receipt, below, ..Committed::default() };
         Ok(Job { plan, destination, classic: false, how, sync, committed, tell: *tell })
     };
     carry_out(job(), interrupt)
@@ -273,6 +274,8 @@ fn carry_out(job: Result<Job<'_>, String>, interrupt: &Interrupt) -> anyhow::Res
     if let Some(error) = &outcome.error {
         tell(&format_args!("haul: {error}"));
     }
+    let is_complete = !interrupted && outcome.error.is_none() && progress.counts().failed == 0;
+    committed.remove_rules(is_complete, &progress);
     let receipt = committed.receipt.as_ref().map_or(Ok(()), Receipt::finish);
     if let Err(error) = &receipt {
         tell(&format_args!("haul: the receipt is not complete: {error}"));

@@ -40,6 +40,7 @@ pub struct Sync {
     conflicts: AtomicU64,
     last_round: AtomicBool,
     again: AtomicBool,
+    at_rest: AtomicBool,
     halted: AtomicBool,
 }
 
@@ -111,6 +112,7 @@ impl Sync {
             conflicts: AtomicU64::new(0),
             last_round: AtomicBool::new(false),
             again: AtomicBool::new(false),
+            at_rest: AtomicBool::new(false),
             halted: AtomicBool::new(false),
         }
     }
@@ -157,7 +159,7 @@ impl Sync {
     /// the source lacks it.
     #[must_use]
     pub fn comes_again(&self) -> bool {
-        let again = self.delete.is_some() && !self.last_round.load(Ordering::Acquire);
+        let again = self.delete.is_some() && !self.is_last_round();
         if again {
             self.conflicts.fetch_add(1, Ordering::AcqRel);
         }
@@ -169,7 +171,8 @@ impl Sync {
         self.conflicts.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Nothing more is removed: the source is not what it was, or can't be read. Returns whether that was so before.
+    /// Nothing more is removed in this walk: the source is not what it was, or can't be read. Returns whether that was so
+    /// before.
     pub fn halt(&self) -> bool {
         self.halted.swap(true, Ordering::AcqRel)
     }
@@ -180,24 +183,53 @@ impl Sync {
         self.halted.load(Ordering::Acquire)
     }
 
+    /// Nothing has changed in the source from the beginning of a walk to its end.
+    pub fn stood_still(&self) {
+        self.at_rest.store(true, Ordering::Release);
+    }
+
+    /// Whether that is so: what the walk has not seen was not there.
+    #[must_use]
+    pub fn has_stood_still(&self) -> bool {
+        self.at_rest.load(Ordering::Acquire)
+    }
+
+    /// Whether what the source lacks is removed where everybody sees it.
+    #[must_use]
+    pub fn removes(&self) -> bool {
+        self.delete.is_some() && !self.whole && !self.verify && !self.dry_run
+    }
+
     /// Whether nothing may be removed once anything could not be read.
     #[must_use]
     pub fn needs_all(&self) -> bool {
         self.delete.as_ref().is_some_and(|delete| !delete.force)
     }
 
+    /// Whether what the source lacks has been removed, and only what waited for that is sent.
+    #[must_use]
+    pub fn is_last_round(&self) -> bool {
+        self.last_round.load(Ordering::Acquire)
+    }
+
     /// Whether everything has been looked at, counted and told before.
     #[must_use]
     pub fn is_again(&self) -> bool {
-        self.last_round.load(Ordering::Acquire) || self.again.load(Ordering::Acquire)
+        self.is_last_round() || self.again.load(Ordering::Acquire)
     }
 
-    /// The source has changed since it was walked: it is walked once more, with the rules that it has now.
+    /// The source has changed since it was walked: it is walked once more, for a version with the rules that it has now.
     pub fn begin_again(&self) {
         self.again.store(true, Ordering::Release);
         self.last_round.store(false, Ordering::Release);
         self.conflicts.store(0, Ordering::Release);
-        self.filter.forget();
+        self.halted.store(false, Ordering::Release);
+        if self.publish.is_some() {
+            self.filter.forget();
+        } else {
+            // What they have left out may be at the server.
+            self.filter.walks_again();
+        }
     }
 
     /// What the source lacks has been removed. Whether something waits for that.

@@ -164,7 +164,7 @@ pub fn run(
         scope.spawn(|| {
             let _guard = StopOnPanic(&work);
             // Stopped: whoever stopped it has told why.
-            let _ = walk::walk(plan, &work, progress, sync);
+            let _ = walk::walk(plan, &work, progress, sync, committed);
         });
         pool.broadcast(|context| {
             let _guard = StopOnPanic(&work);

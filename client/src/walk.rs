@@ -7,53 +7,58 @@
 mod again;
 mod directories;
 mod end;
+mod entries;
 mod listed;
 
-use std::cell::Cell;
-use std::fs::{FileType, Metadata};
+use std::fs::FileType;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use haul_protocol::Name;
-use walkdir::{DirEntry, WalkDir};
+use walkdir::WalkDir;
 
+use crate::committed::Committed;
 use crate::error::FileError;
-use crate::given::Given;
 use crate::plan::{Plan, Root};
 use crate::progress::Progress;
-use crate::source::anchor::{Adrift, Anchor};
-use crate::source::spool::Opened;
+use crate::source::anchor::Anchor;
 use crate::source::start::Start;
-use crate::source::{attributes, below, bytes, identity};
+use crate::source::{below, bytes};
 use crate::sync::{Links, Sync};
-use crate::work::{BATCH, Item, Kind, Stopped, Work};
-
-/// Items of one batch, if they are all in one directory.
-const MAX_BATCH: usize = 256 * BATCH;
+use crate::work::{Stopped, Work};
 
 /// Directories that are remembered for their attributes: some hundred KiB.
 const REMEMBERED: usize = 4096;
-
-/// What the owner must be allowed to do in a directory that is being filled.
-const WRITABLE: u32 = 0o700;
 
 /// Walks everything, to the end of the run.
 ///
 /// # Errors
 /// If the run was stopped.
-pub fn walk(plan: &Plan, work: &Work, progress: &Progress, sync: &Sync) -> Result<(), Stopped> {
-    let walk = Walk { work, progress, sync, sizes: progress.wants_sizes() };
+pub fn walk(
+    plan: &Plan,
+    work: &Work,
+    progress: &Progress,
+    sync: &Sync,
+    committed: &Committed,
+) -> Result<(), Stopped> {
+    let walk = Walk { work, progress, sync, committed, sizes: progress.wants_sizes() };
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
-        let anchors = walk.anchors(plan);
+        let anchors = walk.anchors(plan, None);
         walk.named(root, &mut names)?;
         walk.are_there(&anchors);
+    } else if let Some(name) = &sync.publish {
+        let again = |_: &Walked| walk.end(plan, walk.send(plan, None)?);
+        let first = walk.end(plan, walk.send(plan, None)?)?;
+        let walked = walk.until_at_rest(plan, first, again)?;
+        walk.publish(name, &walked.anchors)?;
     } else {
-        let walked = walk.once(plan)?;
-        if let Some(name) = &sync.publish {
-            let walked = walk.until_at_rest(plan, walked)?;
-            walk.publish(name, &walked.anchors)?;
+        let again = |before: &Walked| walk.send(plan, Some(before));
+        let mut walked = walk.send(plan, None)?;
+        if sync.removes() {
+            walked = walk.until_at_rest(plan, walked, again)?;
         }
+        walk.end(plan, walked)?;
     }
     work.close();
     Ok(())
@@ -66,6 +71,7 @@ struct Walk<'a> {
     work: &'a Work,
     progress: &'a Progress,
     sync: &'a Sync,
+    committed: &'a Committed,
     sizes: bool,
 }
 
@@ -78,25 +84,38 @@ struct Walked {
 }
 
 impl Walk<'_> {
-    /// The sources as they are now.
-    fn anchors(&self, plan: &Plan) -> Vec<Arc<Anchor>> {
+    /// The sources as they are now; what an earlier walk has seen of them counts as seen.
+    fn anchors(&self, plan: &Plan, before: Option<&Walked>) -> Vec<Arc<Anchor>> {
         let start = self.sync.delete.as_ref().map(|_| Start::now());
-        let anchor = |root: &Root| Arc::new(Anchor::new(&root.source, start));
-        plan.roots.iter().map(anchor).collect()
+        match before {
+            Some(before) => {
+                before.anchors.iter().map(|anchor| Arc::new(anchor.again(start))).collect()
+            }
+            None => {
+                let anchor = |root: &Root| Arc::new(Anchor::new(&root.source, start));
+                plan.roots.iter().map(anchor).collect()
+            }
+        }
     }
 
-    /// Sends everything, removes what is too much, and ends with the attributes of directories.
-    fn once(&self, plan: &Plan) -> Result<Walked, Stopped> {
-        let Self { work, progress, sync, .. } = *self;
-        let vanished = progress.counts().vanished;
-        let anchors = self.anchors(plan);
+    /// Walks everything once, and sends it.
+    fn send(&self, plan: &Plan, before: Option<&Walked>) -> Result<Walked, Stopped> {
+        let vanished = self.progress.counts().vanished;
+        let anchors = self.anchors(plan, before);
         let (mut room, mut found) = (REMEMBERED, Vec::new());
         for (root, anchor) in plan.roots.iter().zip(&anchors) {
             found.push(self.entries(root, anchor, &mut room)?);
         }
-        progress.walk_ended();
-        sync.filter.is_walked();
-        work.drain()?;
+        self.progress.walk_ended();
+        self.sync.filter.is_walked();
+        self.work.drain()?;
+        Ok(Walked { anchors, found, vanished })
+    }
+
+    /// Removes what is too much at the server, and ends with the attributes of directories.
+    fn end(&self, plan: &Plan, walked: Walked) -> Result<Walked, Stopped> {
+        let Self { work, progress, sync, .. } = *self;
+        let Walked { anchors, mut found, vanished } = walked;
         // Whatever has vanished with a source was skipped, which would look like success.
         let is_there = self.are_there(&anchors);
         if !is_there && sync.delete.is_some() && !sync.whole && !sync.verify {
@@ -116,171 +135,11 @@ impl Walk<'_> {
         if sync.publish.is_none()
             && let Some(path) = sync.filter.changed()
         {
-            let removed = if sync.delete.is_some() { ", so nothing more is removed" } else { "" };
-            progress.failed(&path, &format_args!("changed while haul ran{removed}; run it again"));
+            let removed = if sync.removes() { ", so nothing more is removed" } else { "" };
+            let told = format_args!("came, went or changed while haul ran{removed}; run it again");
+            progress.failed(&path, &told);
         }
         Ok(Walked { anchors, found, vanished })
-    }
-
-    /// Puts every entry in, parents first.
-    fn entries(&self, root: &Root, anchor: &Anchor, room: &mut usize) -> Result<Found, Stopped> {
-        if let Err(error @ Adrift::Removed) = anchor.check() {
-            anchor.tell(&error, self.progress);
-            return Ok(Some(Vec::new()));
-        }
-        match &root.given {
-            Given::Opened(opened) => return self.opened(root, opened),
-            Given::Failed(error) => {
-                anchor.tell(error, self.progress);
-                return Ok(Some(Vec::new()));
-            }
-            Given::Path | Given::Stdin | Given::Command(_) => {}
-        }
-        let mut found = Some(Vec::new());
-        let mut batch = Vec::with_capacity(BATCH);
-        if root.contents {
-            anchor.reads_directory(&root.source, self.sync.links);
-        }
-        if let (true, Some(name)) = (root.contents && anchor.is_directory(), &root.target) {
-            // Made if it is missing, also for a source with nothing in it.
-            let (path, name) = (root.source.clone(), name.clone());
-            batch.push(Item::new(path, name, Kind::Directory(None)));
-        }
-        let filter = &self.sync.filter;
-        let kept = |entry: &DirEntry| {
-            entry.depth() == 0
-                || !filter.excludes(&root.source, entry.path(), entry.file_type().is_dir())
-        };
-        let mut entries = self.walker(root).into_iter().filter_entry(kept);
-        if root.contents && !self.enter(root, &root.source) {
-            anchor.unreadable();
-            self.work.push(batch)?;
-            return Ok(found);
-        }
-        while let Some(entry) = entries.next() {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    // An error while the entries of the source itself are read has no path.
-                    let depth = error.depth();
-                    if error.path().is_some_and(|path| depth > 0 && self.is_gone(path)) {
-                        continue;
-                    }
-                    if depth == 0 || (depth == 1 && error.path().is_none()) {
-                        anchor.unreadable();
-                    }
-                    unreadable(root, error, self.progress);
-                    continue;
-                }
-            };
-            let Some(name) = name(root, entry.path(), self.progress) else {
-                continue;
-            };
-            let directory = Cell::new(None);
-            let metadata = || {
-                let metadata = entry.metadata()?;
-                directory.set(Some(identity(&metadata)));
-                Ok(metadata)
-            };
-            if entry.depth() == 0 && is_special(entry.file_type()) {
-                self.progress.failed(entry.path(), &FileError::NoFile(special(entry.file_type())));
-                continue;
-            }
-            if entry.depth() == 0 && entry.path_is_symlink() && self.sync.links == Links::Skip {
-                let error = FileError::NoFile("a symbolic link with --links skip");
-                self.progress.failed(entry.path(), &error);
-                continue;
-            }
-            let kind = match self.kind(entry.path(), entry.file_type(), metadata) {
-                Ok(Some(kind)) => kind,
-                Ok(None) => continue,
-                Err(error) => {
-                    if entry.file_type().is_dir() && self.is_gone(entry.path()) {
-                        continue;
-                    }
-                    self.progress.failed(entry.path(), &error);
-                    continue;
-                }
-            };
-            // What is in a directory goes with it, over one connection: a server can fill a new directory
-            // before it appears.
-            let ends = matches!(kind, Kind::Directory(_)) && batch.len() >= BATCH;
-            if ends || batch.len() >= MAX_BATCH {
-                self.work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
-            }
-            if entry.depth() > 0 {
-                anchor.found_entry();
-            }
-            if matches!(kind, Kind::Directory(_)) {
-                if let Some(identity) = directory.get() {
-                    anchor.found_directory(entry.path(), identity);
-                }
-                anchor.reads_directory(entry.path(), self.sync.links);
-                if !self.enter(root, entry.path()) {
-                    if entry.depth() == 0 {
-                        anchor.unreadable();
-                    }
-                    entries.skip_current_dir();
-                }
-                found = found.filter(|_| *room > 0);
-                if let Some(found) = &mut found {
-                    found.push(entry.path().to_owned());
-                    *room -= 1;
-                }
-            }
-            if !matches!(kind, Kind::Directory(_)) {
-                anchor.found_file(entry.path());
-            }
-            let inside = entry.depth() > usize::from(root.contents);
-            let named = entry.depth() == 0;
-            batch.push(Item { inside, named, ..Item::new(entry.into_path(), name, kind) });
-        }
-        self.work.push(batch)?;
-        Ok(found)
-    }
-
-    /// A directory below the source could not be looked at. If it is gone, it may have been moved to where the walk had
-    /// been before: nothing is removed, or everything is walked once more. Returns whether that is all.
-    fn is_gone(&self, path: &Path) -> bool {
-        // A symlink that leads nowhere is there.
-        let error = path.symlink_metadata().err();
-        if error.is_none_or(|error| error.kind() != std::io::ErrorKind::NotFound) {
-            return false;
-        }
-        if self.sync.publish.is_some() {
-            self.progress.vanished(path);
-            return true;
-        }
-        let _ = self.sync.halt();
-        false
-    }
-
-    /// Reads the rules of a directory before anything in it is looked at; returns whether that worked. If not, the
-    /// directory counts as one that could not be read.
-    fn enter(&self, root: &Root, directory: &Path) -> bool {
-        let entered = self.sync.filter.enter(&root.source, directory, |path, line, flaw| {
-            if !self.sync.is_again() {
-                self.progress.flawed(path, line, flaw);
-            }
-        });
-        match entered {
-            Ok(()) => true,
-            Err(error) => {
-                self.progress.failed(directory, &FileError::Rules(error));
-                false
-            }
-        }
-    }
-
-    /// Puts in a file that is open already.
-    fn opened(&self, root: &Root, opened: &Arc<Opened>) -> Result<Found, Stopped> {
-        let size = opened.source().map_or(0, |source| source.size);
-        self.progress.found(size);
-        if let Some(name) = &root.target {
-            let item = Item::new(root.source.clone(), name.clone(), Kind::File);
-            self.work.push(vec![Item { opened: Some(Arc::clone(opened)), named: true, ..item }])?;
-        }
-        Ok(Some(Vec::new()))
     }
 
     fn walker(&self, root: &Root) -> WalkDir {
@@ -290,42 +149,6 @@ impl Walk<'_> {
             .min_depth(depth)
             .follow_root_links(root.contents)
             .follow_links(self.sync.links == Links::Follow)
-    }
-
-    /// What an entry is; `None` for what is not carried.
-    fn kind(
-        &self,
-        path: &Path,
-        file_type: FileType,
-        metadata: impl FnOnce() -> std::io::Result<Metadata>,
-    ) -> Result<Option<Kind>, FileError> {
-        let (progress, is_new) = (self.progress, !self.sync.is_again());
-        let metadata = || metadata().map_err(FileError::local("look at"));
-        if file_type.is_file() {
-            let size = if self.sizes { metadata()?.len() } else { 0 };
-            if is_new {
-                progress.found(size);
-            }
-            Ok(Some(Kind::File))
-        } else if file_type.is_dir() {
-            let mode = attributes(&metadata()?).mode;
-            Ok(Some(Kind::Directory(mode.map(|mode| mode | WRITABLE))))
-        } else if file_type.is_symlink() && self.sync.links == Links::Skip {
-            if is_new {
-                progress.left_out(path, "a symbolic link");
-            }
-            Ok(None)
-        } else if file_type.is_symlink() {
-            if is_new {
-                progress.found(0);
-            }
-            Ok(Some(Kind::Link))
-        } else {
-            if is_new {
-                progress.skipped(path, special(file_type));
-            }
-            Ok(None)
-        }
     }
 }
 
@@ -340,14 +163,6 @@ fn name(root: &Root, path: &Path, progress: &Progress) -> Option<Name> {
         })
     };
     found().map_err(|error| progress.failed(path, &error)).ok()
-}
-
-fn unreadable(root: &Root, error: walkdir::Error, progress: &Progress) {
-    let path = error.path().unwrap_or(&root.source).to_owned();
-    let source = error
-        .into_io_error()
-        .unwrap_or_else(|| std::io::Error::other("links lead back to a directory above"));
-    progress.failed(&path, &FileError::Local { op: "read", source });
 }
 
 /// Whether it is of a kind that is not carried.

@@ -113,6 +113,24 @@ impl Work {
         if self.is_stopped() { Err(Stopped) } else { Ok(()) }
     }
 
+    /// Waits for so long.
+    ///
+    /// # Errors
+    /// If the run was stopped.
+    pub fn pause(&self, pause: Duration) -> Result<(), Stopped> {
+        let until = Instant::now() + pause;
+        let mut state = self.state();
+        while !self.is_stopped() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            let waited = self.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Err(Stopped)
+    }
+
     /// Nothing more will be put in.
     pub fn close(&self) {
         let mut state = self.state();

@@ -134,6 +134,7 @@ impl Connection<'_> {
                     Kind::Directory(_) | Kind::List(_) | Kind::Publish(_) => {}
                     // Nobody has seen it.
                     Kind::Remove(above) if self.run.sync.publish.is_some() => {
+                        committed.removed(&item.name);
                         if let Some(above) = above {
                             self.gone(above, true);
                         }

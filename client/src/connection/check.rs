@@ -201,17 +201,23 @@ impl Connection<'_> {
                 continue;
             }
             if is_left_as_it_is(&item, verdict, sync) {
-                if matches!(item.kind, Kind::File | Kind::Link) && !sync.is_again() {
+                let is_again = sync.is_again();
+                if matches!(item.kind, Kind::File | Kind::Link) && !is_again {
                     self.run.progress.unchanged();
-                    if let Some(Stated { digest: Some(digest), .. }) = item.stated {
-                        let (committed, progress) = (self.run.committed, self.run.progress);
-                        committed.verified(&item.path, &item.name, digest, progress);
-                    }
+                }
+                if (!is_again || sync.publish.is_some())
+                    && let Some(Stated { digest: Some(digest), .. }) = item.stated
+                {
+                    let (committed, progress) = (self.run.committed, self.run.progress);
+                    committed.verified(&item.path, &item.name, digest, progress);
                 }
                 settled += 1;
                 continue;
             }
             item.verdict = Some(verdict);
+            if sync.is_again() && matches!(item.kind, Kind::File | Kind::Link) {
+                self.run.progress.found(item.stated.map_or(0, |stated| stated.size));
+            }
             if item.inside && matches!(item.kind, Kind::File | Kind::Link) && !sync.dry_run {
                 self.open_up(&item, &mut opened);
             }

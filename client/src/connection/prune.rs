@@ -123,8 +123,9 @@ impl Connection<'_> {
         changed: &mut Option<bool>,
     ) -> bool {
         let Look::In(directory) = look else { return false };
-        // A source that changes is walked again before its version is published.
-        if self.run.sync.publish.is_some() {
+        // A source that changes is walked again before its version is published; one that has stood still had nothing that
+        // the walk has not seen.
+        if self.run.sync.publish.is_some() || self.run.sync.has_stood_still() {
             return false;
         }
         if !self.run.sync.needs_all() && entry.kind != EntryKind::Directory {
@@ -159,9 +160,11 @@ impl Connection<'_> {
         }
     }
 
-    /// A directory of the source is not what it was: nothing more is removed, which is told once.
+    /// A directory of the source is not what it was: nothing more is removed, which is told once, or the source is walked
+    /// again.
     fn adrift(&self, path: &Path, error: &Adrift) {
-        if !self.run.sync.halt() {
+        let sync = self.run.sync;
+        if !sync.halt() && sync.publish.is_none() {
             self.run.progress.failed(path, error);
         }
     }

@@ -1,6 +1,7 @@
 //! The rules of directories that have been read, in a memory that does not grow with the tree.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,14 +12,15 @@ use crate::source::Stamp;
 /// Directories whose rules are remembered; more are forgotten all at once, and read again.
 const REMEMBERED: usize = 1024;
 
-/// Directories with rules of their own for which haul remembers what the file was: some MiB.
-const STAMPS: usize = 32 * 1024;
+/// Directories with rules of their own for which haul remembers what the file was: some MiB. Of more haul takes what it
+/// reads for what it was.
+const FILES: usize = 128 * 1024;
 
 /// The nearest file of rules, or the one that can't be read: then it is not known which names are left out.
 pub(super) type Found = Result<Option<Arc<Nearest>>, Arc<RulesError>>;
 
 /// What the file of rules in a directory is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum File {
     /// There is none.
     Absent,
@@ -30,14 +32,17 @@ pub(super) enum File {
 
 /// What is known.
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<State>);
+pub(super) struct Known {
+    hasher: RandomState,
+    state: Mutex<State>,
+}
 
 #[derive(Debug, Default)]
 struct State {
     /// By source and directory below it, the rules for what is in that directory.
     rules: HashMap<PathBuf, HashMap<PathBuf, Found>>,
-    /// What the file was, for directories that have one.
-    files: HashMap<PathBuf, File>,
+    /// What the file was, for directories that have one: hashes of both.
+    files: HashMap<u64, u64>,
     /// The walk is over: no directory is seen for the first time.
     walked: bool,
     /// The directory of a file that is not what it was in the walk.
@@ -62,15 +67,15 @@ impl Known {
 
     /// The file of rules in a directory has been read. Whether it is what it was when it was read before.
     pub(super) fn is_same(&self, directory: &Path, now: File) -> bool {
+        let (key, file) = (self.hasher.hash_one(directory.as_os_str()), self.hasher.hash_one(now));
         let state = &mut *self.state();
-        let same = match state.files.get(directory) {
-            Some(before) => *before == now,
-            None if now == File::Absent => true,
+        let is_full = state.files.len() >= FILES;
+        let same = match state.files.get(&key) {
+            Some(before) => *before == file,
+            None if now == File::Absent || is_full => true,
             None if state.walked => false,
             None => {
-                if state.files.len() < STAMPS {
-                    state.files.insert(directory.to_owned(), now);
-                }
+                state.files.insert(key, file);
                 true
             }
         };
@@ -85,6 +90,11 @@ impl Known {
         self.state().walked = true;
     }
 
+    /// Everything is walked once more, with the same rules.
+    pub(super) fn walks_again(&self) {
+        self.state().walked = false;
+    }
+
     /// Everything is walked once more, with the rules that there are then.
     pub(super) fn forget(&self) {
         *self.state() = State::default();
@@ -96,6 +106,36 @@ impl Known {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_of_rules_is_what_it_was_in_the_walk_or_has_changed() {
+        let (known, is) = (Known::default(), File::Unreadable);
+        let [with, without] = ["with", "without"].map(Path::new);
+        assert!(known.is_same(with, is) && known.is_same(without, File::Absent));
+        known.is_walked();
+        assert!(known.is_same(with, is) && known.is_same(without, File::Absent));
+        assert_eq!(known.changed(), None);
+        assert!(!known.is_same(without, is) && !known.is_same(with, File::Absent));
+        assert_eq!(known.changed().as_deref(), Some(without));
+        known.walks_again();
+        assert!(!known.is_same(with, File::Absent) && known.is_same(Path::new("new"), is));
+    }
+
+    #[test]
+    fn files_beyond_those_that_are_remembered_are_taken_for_what_they_were() {
+        let (known, is) = (Known::default(), File::Unreadable);
+        for number in 0..=FILES {
+            assert!(known.is_same(Path::new(&number.to_string()), is));
+        }
+        known.is_walked();
+        assert!(known.is_same(Path::new(&FILES.to_string()), is));
+        assert!(!known.is_same(Path::new("0"), File::Absent));
     }
 }

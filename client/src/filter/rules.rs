@@ -48,6 +48,14 @@ pub enum RulesError {
     Closed(io::Error),
 }
 
+impl RulesError {
+    /// Whether the rules can be used, but are not what they were.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        matches!(self, Self::Changed(_))
+    }
+}
+
 /// Patterns, in their order.
 #[derive(Debug, Default)]
 pub(super) struct List {

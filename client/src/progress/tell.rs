@@ -87,6 +87,14 @@ impl Progress {
         self.skipped(path, "gone since it was found");
     }
 
+    /// The source has changed, and is walked once more.
+    pub fn restless(&self, path: &Path) {
+        self.note(&format_args!(
+            "haul: {} has changed meanwhile; haul looks through the source once more",
+            quote(path)
+        ));
+    }
+
     /// A source stays here, though the user wanted its removal.
     pub fn stays(&self, path: &Path, what: &str) {
         self.note(&format_args!("haul: {} stays: {what}", quote(path)));

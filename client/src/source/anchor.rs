@@ -5,7 +5,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
 
@@ -26,19 +26,21 @@ pub struct Anchor {
     path: PathBuf,
     began: Result<Began, io::Error>,
     /// Kept open, so that no other directory gets its inode.
-    held: Option<File>,
+    held: Option<Arc<File>>,
     /// What is mounted below it, as the walk has seen it.
     mounts: Mutex<Vec<(PathBuf, [i64; 2])>>,
     /// What was mounted at or below it when the run began, and where it is without symlinks.
-    mounted: Option<(PathBuf, Vec<Mount>)>,
+    mounted: Option<Arc<(PathBuf, Vec<Mount>)>>,
     /// The walk has found an entry below it that is to be sent.
     found: AtomicBool,
     unreadable: AtomicBool,
     told: AtomicBool,
     /// What the walk has seen, if entries may be removed at the server because of it.
-    seen: Option<Seen>,
-    /// When the run began, if that is needed.
+    seen: Option<Arc<Seen>>,
+    /// When this walk began, if that is needed.
     start: Option<Start>,
+    /// Walks before this one.
+    walk: u32,
 }
 
 /// A directory below a source, open, in which entries are looked for.
@@ -47,6 +49,7 @@ pub(crate) struct Directory<'a> {
     held: Held,
     /// What the walk has seen, unless this directory certainly has the entries that it had then.
     seen: Option<&'a Seen>,
+    walk: u32,
     start: Option<Start>,
 }
 
@@ -93,7 +96,7 @@ pub enum Adrift {
     Changed,
     /// Each time that it was read, its entries have changed before everything was over.
     #[error(
-        "changed each of the {0} times that haul looked through it; publish it when nothing changes it"
+        "changed each of the {0} times that haul looked through it; run it when nothing changes it"
     )]
     Restless(usize),
     /// Its entries could not be read.
@@ -115,7 +118,7 @@ impl Anchor {
         let mounted = Some(path).filter(|_| hold && is_dir).and_then(|path| {
             let path = path.canonicalize().ok()?;
             let mounts = mounted::below(&path)?;
-            Some((path, mounts))
+            Some(Arc::new((path, mounts)))
         });
         let held = if hold && is_dir { platform::hold(path) } else { Ok(None) };
         let (began, held) = match (found, held) {
@@ -125,14 +128,38 @@ impl Anchor {
         Self {
             path: path.to_owned(),
             began,
-            held,
+            held: held.map(Arc::new),
             mounts: Mutex::default(),
             mounted,
             found: AtomicBool::new(false),
             unreadable: AtomicBool::new(false),
             told: AtomicBool::new(false),
-            seen: hold.then(Seen::default),
+            seen: hold.then(Arc::default),
             start,
+            walk: 0,
+        }
+    }
+
+    /// The same source in a later walk of the run: directories that have been seen count as seen. `start`: when that walk
+    /// begins.
+    #[must_use]
+    pub fn again(&self, start: Option<Start>) -> Self {
+        let began = match &self.began {
+            Ok(Began { identity, is_dir }) => Ok(Began { identity: *identity, is_dir: *is_dir }),
+            Err(error) => Err(error.kind().into()),
+        };
+        Self {
+            path: self.path.clone(),
+            began,
+            held: self.held.clone(),
+            mounts: Mutex::new(self.mounts().clone()),
+            mounted: self.mounted.clone(),
+            found: AtomicBool::new(self.found.load(Ordering::Acquire)),
+            unreadable: AtomicBool::new(self.unreadable.load(Ordering::Acquire)),
+            told: AtomicBool::new(self.told.load(Ordering::Acquire)),
+            seen: self.seen.clone(),
+            start,
+            walk: self.walk + 1,
         }
     }
 
@@ -153,11 +180,11 @@ impl Anchor {
     /// # Errors
     /// If it is not, or nobody can say.
     pub fn check(&self) -> Result<Metadata, Adrift> {
-        if self.held.as_ref().is_some_and(platform::is_dead) {
+        if self.held.as_deref().is_some_and(platform::is_dead) {
             return Err(Adrift::Removed);
         }
         let found = self.check_with(|_| true)?;
-        if let Some((path, before)) = &self.mounted
+        if let Some((path, before)) = self.mounted.as_deref()
             && let Some(now) = mounted::below(path)
             && let Some(differs) = mounted::differ(before, &now)
         {
@@ -234,7 +261,7 @@ impl Anchor {
         path: &Path,
         links: Links,
     ) -> Result<Option<Directory<'_>>, Adrift> {
-        let Some(seen) = self.seen.as_ref().filter(|seen| seen.had_directory(path)) else {
+        let Some(seen) = self.seen.as_deref().filter(|seen| seen.had_directory(path)) else {
             return Ok(None);
         };
         let held = Held::open(path, self.follows(path, links)).map_err(gone_below)?;
@@ -243,7 +270,7 @@ impl Anchor {
             return Err(Adrift::Below);
         }
         let seen = Some(seen).filter(|seen| !seen.is_unchanged(path, place));
-        Ok(Some(Directory { held, seen, start: self.start }))
+        Ok(Some(Directory { held, seen, walk: self.walk, start: self.start }))
     }
 
     /// Whether a directory that the walk has found is still that one.
@@ -259,7 +286,7 @@ impl Anchor {
     /// Whether a directory certainly is the one that the walk has read, with the entries that it had then.
     pub(crate) fn is_as_read(&self, path: &Path, links: Links) -> bool {
         let Some(seen) = &self.seen else { return false };
-        Place::at(path, self.follows(path, links)).is_ok_and(|place| seen.is_unchanged(path, place))
+        Place::at(path, self.follows(path, links)).is_ok_and(|place| seen.is_as_read(path, place))
     }
 
     /// Whether the walk has found a directory at a path.
@@ -270,7 +297,7 @@ impl Anchor {
     /// The walk has found an entry below it that is to be sent, and is no directory.
     pub fn found_file(&self, path: &Path) {
         if let Some(seen) = &self.seen {
-            seen.entry(path);
+            seen.entry(path, self.walk);
         }
     }
 
@@ -330,7 +357,7 @@ impl Directory<'_> {
     pub(crate) fn look(&self, name: &OsStr, path: &Path, links: Links) -> io::Result<Found> {
         Ok(match self.held.look(name, links)? {
             Some(here) => Found::Here(here),
-            None if self.seen.is_some_and(|seen| seen.had_entry(path)) => Found::Gone,
+            None if self.seen.is_some_and(|seen| seen.had_entry(path, self.walk)) => Found::Gone,
             None => Found::Nothing,
         })
     }

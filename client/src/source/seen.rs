@@ -48,12 +48,14 @@ impl Default for Facts {
 enum Fact {
     /// A directory is at this path.
     Directory,
-    /// Something else that is sent is.
-    Entry,
+    /// In this walk, something else that is sent is.
+    Entry(u32),
     /// The directory at this path is this one.
     Identity([u64; 4]),
-    /// And its entries have last changed then.
+    /// And its entries have last changed then, long before it was read.
     Changed([u64; 4], [i64; 2]),
+    /// Or not long before, but before the walk began.
+    Before([u64; 4], [i64; 2]),
 }
 
 impl Seen {
@@ -64,15 +66,16 @@ impl Seen {
         facts.insert(self.hash(path, Fact::Directory));
         let Some(Place { identity, changed }) = place else { return };
         facts.insert(self.hash(path, Fact::Identity(identity)));
-        // Any later change has another change time then.
-        if start.is_some_and(|start| !start.is_before(changed)) || !is_recent(changed) {
+        if !is_recent(changed) {
             facts.insert(self.hash(path, Fact::Changed(identity, changed)));
+        } else if start.is_some_and(|start| start.is_after(changed)) {
+            facts.insert(self.hash(path, Fact::Before(identity, changed)));
         }
     }
 
-    /// Anything but a directory.
-    pub(crate) fn entry(&self, path: &Path) {
-        let hash = self.hash(path, Fact::Entry);
+    /// Anything but a directory, in which walk.
+    pub(crate) fn entry(&self, path: &Path, walk: u32) {
+        let hash = self.hash(path, Fact::Entry(walk));
         self.facts().insert(hash);
     }
 
@@ -81,9 +84,9 @@ impl Seen {
         self.has(path, Fact::Directory)
     }
 
-    /// Whether there was anything but a directory at a path.
-    pub(crate) fn had_entry(&self, path: &Path) -> bool {
-        self.has(path, Fact::Entry)
+    /// Whether there was anything but a directory at a path in a walk.
+    pub(crate) fn had_entry(&self, path: &Path, walk: u32) -> bool {
+        self.has(path, Fact::Entry(walk))
     }
 
     /// Whether the directory at a path was this one.
@@ -94,6 +97,12 @@ impl Seen {
     /// Whether it is certain that a directory has the entries that it had.
     pub(crate) fn is_unchanged(&self, path: &Path, place: Place) -> bool {
         self.has(path, Fact::Changed(place.identity, place.changed))
+    }
+
+    /// The same, if the file system takes change times from this machine's clock.
+    pub(crate) fn is_as_read(&self, path: &Path, place: Place) -> bool {
+        let before = Fact::Before(place.identity, place.changed);
+        self.is_unchanged(path, place) || self.has(path, before)
     }
 
     fn has(&self, path: &Path, fact: Fact) -> bool {
@@ -167,16 +176,16 @@ mod tests {
         let (seen, paths) = (Seen::default(), |number: u64| format!("s/{number}"));
         let count = EXACT as u64;
         for number in 0..count {
-            seen.entry(Path::new(&paths(number)));
+            seen.entry(Path::new(&paths(number)), 0);
             if number == 10 {
-                assert!(!seen.had_entry(Path::new(&paths(count))));
+                assert!(!seen.had_entry(Path::new(&paths(count)), 0));
             }
         }
         for number in 0..1000 {
             seen.directory(Path::new(&paths(number)), Some(place(number)), None);
         }
         assert!(matches!(&*seen.facts(), Facts::Many(_)));
-        assert!((0..count).all(|number| seen.had_entry(Path::new(&paths(number)))));
+        assert!((0..count).all(|number| seen.had_entry(Path::new(&paths(number)), 0)));
         for number in 0..1000 {
             let path = paths(number);
             let path = Path::new(&path);
@@ -186,7 +195,7 @@ mod tests {
         let wrong = |has: &dyn Fn(&Path, u64) -> bool| {
             (count..2 * count).filter(|&number| has(Path::new(&paths(number)), number)).count()
         };
-        assert!(wrong(&|path, _| seen.had_entry(path)) < 100);
+        assert!(wrong(&|path, _| seen.had_entry(path, 0)) < 100);
         assert!(wrong(&|path, _| seen.had_directory(path)) < 100);
         assert!(wrong(&|_, number| seen.is_same(Path::new("s/1"), place(number))) < 100);
     }

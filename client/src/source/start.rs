@@ -11,9 +11,18 @@ impl Start {
         Self(platform::tick())
     }
 
+    /// Whether a change time is certainly from before this run. One of whole seconds may have been rounded down.
+    pub(crate) fn is_after(self, changed: [i64; 2]) -> bool {
+        changed < self.0 && changed[1] != 0
+    }
+
     /// Whether a change time is of this run; one that is yet to come is.
     pub(crate) fn is_before(self, changed: [i64; 2]) -> bool {
-        changed >= self.0
+        match changed {
+            // Whole seconds are rounded down, on some file systems by two.
+            [s, 0] => s + 1 >= self.0[0],
+            changed => changed >= self.0,
+        }
     }
 }
 
@@ -83,5 +92,14 @@ mod tests {
             fs::remove_file(place.path().join(format!("{index}"))).unwrap();
             assert!(start.is_before(changed()));
         }
+    }
+
+    #[test]
+    fn change_times_of_whole_seconds_may_have_been_rounded_down() {
+        let start = Start([100, 500_000_000]);
+        assert!(start.is_before([100, 0]) && start.is_before([99, 0]) && !start.is_before([98, 0]));
+        assert!(!start.is_before([100, 1]) && start.is_before([100, 500_000_000]));
+        assert!(!start.is_after([100, 0]) && !start.is_after([99, 0]));
+        assert!(start.is_after([100, 1]) && !start.is_after([100, 500_000_000]));
     }
 }

@@ -12,18 +12,25 @@ use crate::work::{BATCH, Item, Kind, Stopped};
 impl Walk<'_> {
     /// Every directory once more, children before parents. Those that are remembered are not searched
     /// for: in a large tree of small files, reading all directories again would cost a twentieth of the
-    /// run.
+    /// run. `unread` gets what can't be read: that was told in the first walk, or has come since.
     pub(super) fn each_directory<E>(
         &self,
         root: &Root,
         found: &Found,
         mut then: impl FnMut(PathBuf) -> Result<(), E>,
+        mut unread: impl FnMut(PathBuf) -> Result<(), E>,
     ) -> Result<(), E> {
         if let Some(found) = found {
             return found.iter().rev().try_for_each(|path| then(path.clone()));
         }
-        // What can't be read now was told in the first walk, or has come since.
-        for entry in self.walker(root).contents_first(true).into_iter().flatten() {
+        for entry in self.walker(root).contents_first(true) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    error.path().map_or(Ok(()), |path| unread(path.to_owned()))?;
+                    continue;
+                }
+            };
             let excluded = || self.sync.filter.excludes_above(&root.source, entry.path(), true);
             // If rules can't be read, that was told in the first walk; if they have changed, it will be.
             if entry.file_type().is_dir() && matches!(excluded(), Ok(false)) {
@@ -36,7 +43,8 @@ impl Walk<'_> {
     /// Gives every directory its final attributes.
     pub(super) fn directories(&self, root: &Root, found: &Found) -> Result<(), Stopped> {
         let mut batch = Vec::with_capacity(BATCH);
-        self.each_directory(root, found, |path| self.directory(root, path, &mut batch))?;
+        let each = |path| self.directory(root, path, &mut batch);
+        self.each_directory(root, found, each, |_| Ok(()))?;
         self.work.push(batch)?;
         // The next root may be inside this one.
         self.work.drain()
@@ -57,7 +65,7 @@ impl Walk<'_> {
         if !metadata.is_dir() {
             return Ok(());
         }
-        if has_special_bits(&metadata) {
+        if has_special_bits(&metadata) && !self.sync.is_again() {
             self.progress.special_bits_dropped();
         }
         let attributes: Attributes = attributes(&metadata);

@@ -38,21 +38,6 @@ impl Walk<'_> {
         empty.is_some()
     }
 
-    /// Whether the directories that are remembered are what they were; a failure is told. Each is looked at once more
-    /// when it is listed: now it is early enough to remove nothing at all.
-    fn are_same(&self, lists: &[((&Root, &Found), &Arc<Anchor>)]) -> bool {
-        for ((_, found), anchor) in lists {
-            for path in found.iter().flatten() {
-                if let Err(error) = anchor.check_below(path, self.sync.links) {
-                    let _ = self.sync.halt();
-                    self.progress.failed(path, &error);
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
     /// Looks through every directory at the server that the source has too, for what the source lacks;
     /// then sends what a directory was in the way of, and returns what that walk has found.
     pub(super) fn remove(
@@ -88,7 +73,7 @@ impl Walk<'_> {
             );
             return Ok(None);
         }
-        if self.sync.is_halted() {
+        if self.sync.is_halted() && self.sync.publish.is_none() {
             self.progress.note(
                 &"haul: nothing is removed, because a directory went away before it could be looked at; run it again",
             );
@@ -99,9 +84,6 @@ impl Walk<'_> {
                 &"haul: nothing is removed, because of what failed above; --force-delete removes all \
                   the same",
             );
-            return Ok(None);
-        }
-        if !self.are_same(&lists) {
             return Ok(None);
         }
         self.progress.removing(true);
@@ -123,10 +105,11 @@ impl Walk<'_> {
             }
             // What is below the root of a next version is found on the way.
             if self.sync.publish.is_none() {
-                self.each_directory(root, found, |path| match name(root, &path, self.progress) {
+                let each = |path: PathBuf| match name(root, &path, self.progress) {
                     Some(name) => list(path, Some(name)),
                     None => Ok(()),
-                })?;
+                };
+                self.each_directory(root, found, each, |_| Ok(()))?;
             }
             self.work.push(batch)?;
         }

@@ -1,0 +1,203 @@
+//! The receipt: digests of what was committed.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use haul_protocol::{Digest, Name};
+use thiserror::Error;
+
+/// Hexadecimal digits of a digest, and the two blanks after it.
+const BEFORE_NAME: usize = 66;
+
+/// A file of digests and names in the format of `b3sum`, which `b3sum --check` reads in the server's root.
+#[derive(Debug)]
+pub struct Receipt {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    file: BufWriter<File>,
+    lines: u64,
+    hasher: RandomState,
+    /// Hashes of names whose lines up to this number are wrong by now.
+    stale: HashMap<u64, u64>,
+    /// A name may have several lines: the last one is right.
+    repeats: bool,
+}
+
+/// A name can't be in a receipt, or the receipt can't be written.
+#[derive(Debug, Error)]
+pub enum ReceiptError {
+    /// `b3sum` reads no such names.
+    #[error("its name is not UTF-8 or has U+FFFD in it, which b3sum does not read")]
+    Name,
+    /// The file system said no.
+    #[error("could not write {}: {source}", path.display())]
+    Io {
+        /// The receipt.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Receipt {
+    /// Makes the file, or empties it.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn create(path: &Path) -> Result<Self, ReceiptError> {
+        let path = path.to_owned();
+        match File::create(&path) {
+            Ok(file) => {
+                let state = State {
+                    file: BufWriter::new(file),
+                    lines: 0,
+                    hasher: RandomState::new(),
+                    stale: HashMap::new(),
+                    repeats: false,
+                };
+                Ok(Self { path, state: Mutex::new(state) })
+            }
+            Err(source) => Err(ReceiptError::Io { path, source }),
+        }
+    }
+
+    /// Appends a line.
+    ///
+    /// # Errors
+    /// If the name can't be in it, or it can't be written.
+    pub fn add(&self, name: &Name, digest: Digest) -> Result<(), ReceiptError> {
+        let line = line(name.as_bytes(), digest).ok_or(ReceiptError::Name)?;
+        let mut state = self.state();
+        state.lines += 1;
+        state.file.write_all(line.as_bytes()).map_err(|source| self.failed(source))
+    }
+
+    /// The lines that a name has are wrong: there is no such file any more.
+    pub fn forget(&self, name: &Name) {
+        let Some(line) = line(name.as_bytes(), Digest::of(b"")) else { return };
+        let state = &mut *self.state();
+        if state.lines > 0 {
+            state.stale.insert(state.hasher.hash_one(key(&line)), state.lines);
+        }
+    }
+
+    /// From now on names may come that have lines already.
+    pub fn repeats(&self) {
+        self.state().repeats = true;
+    }
+
+    /// Writes what is left, to the disk.
+    ///
+    /// # Errors
+    /// If that fails: lines are missing then.
+    pub fn finish(&self) -> Result<(), ReceiptError> {
+        let state = &mut *self.state();
+        let finish = |state: &mut State| {
+            state.file.flush()?;
+            if state.repeats || !state.stale.is_empty() {
+                state.write_again(&self.path)?;
+            }
+            state.file.get_ref().sync_all()
+        };
+        finish(state).map_err(|source| self.failed(source))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, source: io::Error) -> ReceiptError {
+        ReceiptError::Io { path: self.path.clone(), source }
+    }
+}
+
+impl State {
+    /// Leaves one line for each name, the last one, and none for files that are not there any more.
+    fn write_again(&mut self, path: &Path) -> io::Result<()> {
+        let text = std::fs::read_to_string(path)?;
+        let mut last = HashMap::new();
+        for (number, line) in (1_u64..).zip(text.split_inclusive('\n')) {
+            last.insert(self.hasher.hash_one(key(line)), number);
+        }
+        let mut kept = String::with_capacity(text.len());
+        for (number, line) in (1_u64..).zip(text.split_inclusive('\n')) {
+            let key = self.hasher.hash_one(key(line));
+            let is_stale = self.stale.get(&key).is_some_and(|&stale| number <= stale);
+            if last.get(&key) == Some(&number) && !is_stale {
+                kept.push_str(line);
+            }
+        }
+        (self.repeats, self.lines) = (false, 0);
+        self.stale.clear();
+        self.file = BufWriter::new(File::create(path)?);
+        self.file.write_all(kept.as_bytes())?;
+        self.file.flush()
+    }
+}
+
+/// What names the file of a line.
+fn key(line: &str) -> &str {
+    let line = line.strip_prefix('\\').unwrap_or(line);
+    line.get(BEFORE_NAME..).unwrap_or(line)
+}
+
+/// As `b3sum` 1.8 writes it: a backslash in front if there are escapes in the name. `None` for names that
+/// its `--check` refuses.
+fn line(name: &[u8], digest: Digest) -> Option<String> {
+    let name = std::str::from_utf8(name).ok()?;
+    if name.contains('\u{fffd}') {
+        return None;
+    }
+    if !name.contains(['\\', '\n', '\r']) {
+        return Some(format!("{digest}  {name}\n"));
+    }
+    let name = name.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r");
+    Some(format!("\\{digest}  {name}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_those_of_b3sum() {
+        let digest = Digest::of(b"");
+        let text = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+        assert_eq!(line(b"a/b c", digest), Some(format!("{text}  a/b c\n")));
+        assert_eq!(line(b"a\\b\nc\r", digest), Some(format!("\\{text}  a\\\\b\\nc\\r\n")));
+        assert_eq!(line(b"\xff", digest), None);
+        assert_eq!(line("\u{fffd}".as_bytes(), digest), None);
+    }
+
+    #[test]
+    fn last_line_of_a_name_counts_and_none_if_the_file_is_gone() {
+        let place = tempfile::TempDir::new().unwrap();
+        let path = place.path().join("receipt");
+        let receipt = Receipt::create(&path).unwrap();
+        let name = |name: &str| Name::parse(name.as_bytes()).unwrap();
+        let [one, two] = [Digest::of(b"1"), Digest::of(b"2")];
+        for (file, digest) in [("a", one), ("b\\", one), ("gone", one), ("back", one)] {
+            receipt.add(&name(file), digest).unwrap();
+        }
+        receipt.repeats();
+        receipt.forget(&name("gone"));
+        receipt.forget(&name("back"));
+        receipt.forget(&name("never there"));
+        for (file, digest) in [("b\\", two), ("back", two)] {
+            receipt.add(&name(file), digest).unwrap();
+        }
+        for _ in 0..2 {
+            receipt.finish().unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(text, format!("{one}  a\n\\{two}  b\\\\\n{two}  back\n"));
+        }
+    }
+}
