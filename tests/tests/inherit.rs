@@ -7,11 +7,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command as Assert;
+use haul_tests::acl::{self, acl};
 use haul_tests::binaries;
 use haul_tests::hauld::Hauld;
 use haul_tests::peer::{Peer, put};
 use haul_tests::user::User;
-use rustix::fs::XattrFlags;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -170,9 +170,7 @@ fn files_of_a_directory_that_replaces_a_file_or_symlink_inherit() {
     for durability in ["group", "none"] {
         let directory = TempDir::new().unwrap();
         let (share, group) = share(&directory.path().join("root"));
-        let acl = acl(&[(1, 7, u32::MAX), (4, 5, u32::MAX), (32, 0, u32::MAX)]);
-        rustix::fs::setxattr(&share, "system.posix_acl_default", &acl, XattrFlags::empty())
-            .unwrap();
+        acl::set_default(&share, &acl(&[(1, 7, u32::MAX), (4, 5, u32::MAX), (32, 0, u32::MAX)]));
         let command = std::process::Command::new(&binaries::get().hauld);
         let server = Hauld::start_in(directory, command, &["--durability", durability]).unwrap();
         let place = TempDir::new().unwrap();
@@ -237,25 +235,6 @@ fn file_inherits_from_a_directory_that_was_made_while_the_file_came() {
     }
 }
 
-/// An ACL as the kernel takes it (linux/posix_acl_xattr.h): version 2, then tag, permissions and id of each entry.
-fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
-    let mut bytes = 2_u32.to_le_bytes().to_vec();
-    for (tag, permissions, id) in entries {
-        bytes.extend(tag.to_le_bytes());
-        bytes.extend(permissions.to_le_bytes());
-        bytes.extend(id.to_le_bytes());
-    }
-    bytes
-}
-
-/// The ACL of an entry itself, or its default one; empty if it has none.
-fn found_acl(path: &Path, which: &str) -> Vec<u8> {
-    let mut bytes = vec![0; 1024];
-    let len = rustix::fs::getxattr(path, which, &mut bytes[..]).unwrap_or(0);
-    bytes.truncate(len);
-    bytes
-}
-
 /// Every kind of file gets the ACL and the mode that the kernel gives to a file that is made there.
 #[test]
 fn default_acl_is_inherited_as_by_a_file_that_is_made_there() {
@@ -263,14 +242,13 @@ fn default_acl_is_inherited_as_by_a_file_that_is_made_there() {
     let all = acl(&[(1, 7, NO_ID), (2, 6, 1234), (4, 5, NO_ID), (16, 7, NO_ID), (32, 5, NO_ID)]);
     let strict = acl(&[(1, 7, NO_ID), (2, 4, 1234), (4, 4, NO_ID), (16, 4, NO_ID), (32, 0, NO_ID)]);
     let minimal = acl(&[(1, 7, NO_ID), (4, 5, NO_ID), (32, 0, NO_ID)]);
-    for (acl, durability) in [(all, "group"), (strict, "none"), (minimal, "group")] {
+    for (default, durability) in [(all, "group"), (strict, "none"), (minimal, "group")] {
         let directory = TempDir::new().unwrap();
         let root = directory.path().join("root");
         let (share, native) = (root.join("share"), root.join("native"));
         for path in [&share, &native] {
             fs::create_dir_all(path).unwrap();
-            rustix::fs::setxattr(path, "system.posix_acl_default", &acl, XattrFlags::empty())
-                .unwrap();
+            acl::set_default(path, &default);
         }
         let command = std::process::Command::new(&binaries::get().hauld);
         let server = Hauld::start_in(directory, command, &["--durability", durability]).unwrap();
@@ -288,19 +266,19 @@ fn default_acl_is_inherited_as_by_a_file_that_is_made_there() {
         drop(made.unwrap());
         let wanted = (
             fs::metadata(native.join("small")).unwrap().mode(),
-            found_acl(&native.join("small"), "system.posix_acl_access"),
+            acl::found(&native.join("small"), "system.posix_acl_access"),
         );
         for name in ["small", "streamed", "large"] {
             for name in [name.to_owned(), format!("new/deep/{name}")] {
                 let path = share.join(&name);
                 let found = (
                     fs::metadata(&path).unwrap().mode(),
-                    found_acl(&path, "system.posix_acl_access"),
+                    acl::found(&path, "system.posix_acl_access"),
                 );
                 assert_eq!(found, wanted, "{name}");
             }
         }
-        assert_eq!(found_acl(&share.join("new/deep"), "system.posix_acl_default"), acl);
+        assert_eq!(acl::found(&share.join("new/deep"), "system.posix_acl_default"), default);
         // A mode that no client has stated: that of a new file, and the ACL takes the umask's place.
         let mut peer = Peer::hello(server.address()).unwrap();
         assert_eq!(peer.ask(&put(1, "share/absent", b"x"), b"x").unwrap()["ack"], 1);
@@ -315,6 +293,6 @@ fn default_acl_is_inherited_as_by_a_file_that_is_made_there() {
         assert_eq!(mode(share.join("absent")), mode(native.join("absent")));
         // And nothing of it where there is no such ACL.
         assert_eq!(peer.ask(&put(2, "plain", b"x"), b"x").unwrap()["ack"], 2);
-        assert!(found_acl(&root.join("plain"), "system.posix_acl_access").is_empty());
+        assert!(acl::found(&root.join("plain"), "system.posix_acl_access").is_empty());
     }
 }

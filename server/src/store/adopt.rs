@@ -11,6 +11,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::attributes::kept;
 use super::error::StoreError;
 use super::list::mtime;
 use super::root::{BENEATH, Parents};
@@ -57,7 +58,9 @@ impl Store {
         let (above, last) = name.split();
         let Ok(from) = present.find(above) else { return Ok(Adopted::No) };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let same = verdict == Verdict::Same;
+        let counts = |parents: &Parents| kept(entry.mode).map(|mode| parents.counts(name, mode));
+        // In the next version the directory may have another default ACL.
+        let same = verdict == Verdict::Same && counts(present) == counts(next);
         if same
             && !self.shares_blocks()
             && is_linked(&from, last)

@@ -37,6 +37,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (parent, last) = name.split();
         let parent = parents.existing(parent)?;
+        let mode = kept(attributes.mode).map(|mode| parents.counts(name, mode).as_raw_mode());
+        let attributes = &Attributes { mode, ..*attributes };
         let failed = |errno| StoreError::new("set mode and mtime of", name, errno);
         // With `openat2`, because a mount point would be another file system's.
         let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;

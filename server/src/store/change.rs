@@ -1,9 +1,10 @@
 //! One change of what clients see: what it needs to be carried out, all bytes staged and verified.
 
 use haul_protocol::{Attributes, LinkTarget, Mtime, Name};
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
+use super::attributes::kept;
 use super::error::StoreError;
 use super::finished::Finished;
 use super::fresh::Tree;
@@ -228,7 +229,11 @@ impl Store {
         let parent = parents.of(name)?;
         let room = self.admit(name, 0);
         if room.is_ok() {
-            let mode = self.directory_mode(mode);
+            let mode = match mode {
+                // A default ACL takes the place of the umask (umask(2)).
+                None if parents.has_acl(name) => Mode::RWXU | Mode::RWXG | Mode::RWXO,
+                mode => self.directory_mode(mode),
+            };
             let make = || disk::make_directory(&parent, last, mode);
             match self.rights.in_directory(&parent, make) {
                 Ok(()) => {
@@ -249,9 +254,9 @@ impl Store {
             FileType::Directory => {
                 // It may be new all the same, made by someone who did not sync it.
                 touched.directory(above, &parent);
-                return match mode.map(|mode| mode & 0o777) {
-                    Some(mode) if stat.st_mode & 0o777 != mode => {
-                        let attributes = Attributes { mode: Some(mode), mtime: None };
+                return match kept(mode).map(|mode| parents.counts(name, mode).as_raw_mode()) {
+                    Some(counts) if stat.st_mode & 0o777 != counts => {
+                        let attributes = Attributes { mode, mtime: None };
                         self.set_attributes(parents, name, false, &attributes, touched)
                     }
                     _ => Ok(()),

@@ -24,13 +24,16 @@ pub(super) const ACCESS_ACL: &std::ffi::CStr = c"system.posix_acl_access";
 /// Bytes of the longest ACL that is handed down: ext4 and xfs have shorter ones.
 const MAX_ACL: usize = 64 * 1024;
 
+/// Bytes of an ACL with about sixty entries.
+const USUAL_ACL: usize = 512;
+
 /// What a directory hands down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HandsDown {
     /// Its group, if it has setgid.
     pub(super) group: Option<Gid>,
-    /// Whether it has a default ACL.
-    pub(super) acl: bool,
+    /// The bits of a mode that its default ACL leaves to a new entry, if it has one.
+    pub(super) acl: Option<Mode>,
 }
 
 /// A directory that hands something down.
@@ -42,13 +45,46 @@ impl HandsDown {
         let stat = rustix::fs::fstat(&directory)?;
         let has_setgid = Mode::from_raw_mode(stat.st_mode).contains(Mode::SGID);
         let group = has_setgid.then(|| Gid::from_raw(stat.st_gid));
-        let acl = match rustix::fs::fgetxattr(&directory, DEFAULT_ACL, &mut [0; 0]) {
-            Err(Errno::NODATA | Errno::OPNOTSUPP) => false,
-            Err(errno) => return Err(errno),
-            Ok(_) => true,
-        };
-        Ok((acl || group.is_some()).then_some(Self { group, acl }))
+        let acl = left_by_acl(&directory)?;
+        Ok((acl.is_some() || group.is_some()).then_some(Self { group, acl }))
     }
+
+    /// What creation in the directory leaves of a mode.
+    pub(super) fn leaves(self, mode: Mode) -> Mode {
+        self.acl.map_or(mode, |most| mode & most)
+    }
+}
+
+/// The bits of a mode that a directory's default ACL leaves to a new entry; `None` if it has no such ACL.
+pub(super) fn left_by_acl(directory: impl AsFd) -> Result<Option<Mode>, Errno> {
+    let mut acl = [0; USUAL_ACL];
+    let most = match rustix::fs::fgetxattr(&directory, DEFAULT_ACL, &mut acl[..]) {
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => return Ok(None),
+        Err(Errno::RANGE) => default_acl(&directory).and_then(|acl| left_by(&acl)),
+        Err(errno) => return Err(errno),
+        Ok(len) => acl.get(..len).and_then(left_by),
+    };
+    most.map(Some).ok_or(Errno::INVAL)
+}
+
+/// The entries of an ACL that count at creation, as the kernel gives them (linux/posix_acl_xattr.h): after a version,
+/// tag, permissions and id of each. The mask takes the place of the group's entry (acl(5)).
+fn left_by(acl: &[u8]) -> Option<Mode> {
+    const OWNER: u16 = 0x01;
+    const GROUP: u16 = 0x04;
+    const MASK: u16 = 0x10;
+    const OTHERS: u16 = 0x20;
+    let (version, entries) = acl.split_first_chunk()?;
+    if u32::from_le_bytes(*version) != 2 {
+        return None;
+    }
+    let bits = |wanted| {
+        let is_wanted = |entry: &&[u8]| entry[..2] == u16::to_le_bytes(wanted);
+        let entry = entries.chunks_exact(8).find(is_wanted)?;
+        Some(u32::from(entry[2] & 0o7))
+    };
+    let (owner, group, others) = (bits(OWNER)?, bits(MASK).or_else(|| bits(GROUP))?, bits(OTHERS)?);
+    Some(Mode::from_raw_mode(owner << 6 | group << 3 | others))
 }
 
 /// Whether a directory that is made elsewhere and moved to `parent` would lack something. If that can't be
@@ -97,7 +133,7 @@ impl Store {
     /// The mode of a new file, before an ACL takes bits away.
     fn wanted_mode(&self, mode: Option<u32>, given: HandsDown) -> Mode {
         // A default ACL takes the place of the umask (umask(2)).
-        let umask = if given.acl { Mode::empty() } else { self.umask };
+        let umask = if given.acl.is_some() { Mode::empty() } else { self.umask };
         kept(mode).unwrap_or(Mode::from_raw_mode(0o666) - umask)
     }
 
@@ -161,7 +197,7 @@ impl Store {
             Some(group) => give_group(file, group, name)?,
             None => false,
         };
-        if given.acl
+        if given.acl.is_some()
             && let Some(acl) = default_acl(parent)
         {
             disk::set_acl(file, ACCESS_ACL, &acl)?;
@@ -179,20 +215,23 @@ impl Store {
         directory: &OwnedFd,
         (parent, given): (&OwnedFd, HandsDown),
         name: &Name,
+        stated: Option<u32>,
     ) -> Result<(), Errno> {
         let mode = Mode::from_raw_mode(rustix::fs::fstat(directory)?.st_mode & 0o777);
         if let Some(group) = given.group {
             give_group(directory, group, name)?;
             disk::set_mode(directory, mode | Mode::SGID)?;
         }
-        if given.acl
+        if given.acl.is_some()
             && let Some(acl) = default_acl(parent)
         {
             disk::set_acl(directory, DEFAULT_ACL, &acl)?;
             disk::set_acl(directory, ACCESS_ACL, &acl)?;
             let now = Mode::from_raw_mode(rustix::fs::fstat(directory)?.st_mode & 0o7777);
-            let special = now - (Mode::RWXU | Mode::RWXG | Mode::RWXO);
-            disk::set_mode(directory, (mode & now) | special)?;
+            // A default ACL takes the place of the umask (umask(2)).
+            let all = Mode::RWXU | Mode::RWXG | Mode::RWXO;
+            let wanted = if stated.is_none() { all } else { mode };
+            disk::set_mode(directory, (wanted & now) | (now - all))?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::Store;
 use super::ahead::{Names, Sorting, Stamp};
+use super::attributes::kept;
 use super::error::StoreError;
 use super::rights::Rights;
 use super::root::Parents;
@@ -189,23 +190,27 @@ impl Store {
             }
             (EntryKind::File { .. }, EntryKind::File { .. })
             | (EntryKind::Link { .. }, EntryKind::Link { .. })
-            | (EntryKind::Directory, EntryKind::Directory) => self.compare_rest(&found, wanted),
+            | (EntryKind::Directory, EntryKind::Directory) => {
+                self.compare_rest(parents, &found, wanted)
+            }
             (EntryKind::Directory, _) => Verdict::Directory,
             _ => Verdict::Kind,
         })
     }
 
-    fn compare_rest(&self, found: &Found, wanted: &Entry) -> Verdict {
+    fn compare_rest(&self, parents: &Parents, found: &Found, wanted: &Entry) -> Verdict {
         if let Some(wanted) = wanted.mtime
             && found.mtime != Some(wanted)
             && (found.mtime.is_none() || found.mtime != self.mtimes.kept(wanted))
         {
             return Verdict::Mtime;
         }
-        match (found.mode, wanted.mode) {
-            (_, None) => Verdict::Same,
-            (Some(found), Some(wanted)) if found == wanted & 0o777 => Verdict::Same,
-            _ => Verdict::Mode,
+        let Some(mode) = kept(wanted.mode) else { return Verdict::Same };
+        let counts = || parents.counts(&wanted.name, mode).as_raw_mode();
+        if found.mode.is_some_and(|found| found == counts()) {
+            Verdict::Same
+        } else {
+            Verdict::Mode
         }
     }
 }

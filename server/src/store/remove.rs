@@ -73,7 +73,7 @@ impl Store {
             .map_err(|errno| StoreError::new("make directory", name, errno))?;
         let given = match parents.giver(name) {
             Some((from, given)) => open(staging, staged)
-                .and_then(|made| self.give_directory(&made, (&from, given), name)),
+                .and_then(|made| self.give_directory(&made, (&from, given), name, mode)),
             None => Ok(()),
         };
         let exchange = || disk::exchange(staging, staged, &parent, last);

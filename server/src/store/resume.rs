@@ -9,6 +9,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::attributes::kept;
 use super::error::StoreError;
 use super::journal::{self, Committing, HeldPart, Record};
 use super::list::mtime;
@@ -64,7 +65,8 @@ impl Published {
         let found = store
             .at(parents, &self.name)
             .map_err(|errno| StoreError::new("look at", &self.name, errno))?;
-        let mode = self.stated.mode.filter(|mode| found.st_mode & 0o777 != mode & 0o777);
+        let counts = kept(self.stated.mode).map(|mode| parents.counts(&self.name, mode));
+        let mode = counts.map(Mode::as_raw_mode).filter(|mode| found.st_mode & 0o777 != *mode);
         let times = self.stated.mtime.filter(|wanted| {
             let has = mtime(&found);
             has != Some(*wanted) && has != store.mtimes.kept(*wanted)

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use super::disk;
 use super::error::{OpenError, StoreError};
-use super::inherit::{Giver, HandsDown};
+use super::inherit::{Giver, HandsDown, left_by_acl};
 use super::rights::Rights;
 use super::space::Space;
 
@@ -238,8 +238,12 @@ impl Parents {
             let last = &name[start..end];
             let Making { mode, space, rights } = &self.making;
             let _room = space.reserve(&String::from_utf8_lossy(&name[..end]), 0)?;
-            match rights.in_directory(&directory, || disk::make_directory(&directory, last, *mode))
-            {
+            // A default ACL takes the place of the umask (umask(2)).
+            let mode = match left_by_acl(&directory) {
+                Ok(Some(_)) => Mode::RWXU | Mode::RWXG | Mode::RWXO,
+                _ => *mode,
+            };
+            match rights.in_directory(&directory, || disk::make_directory(&directory, last, mode)) {
                 // Whoever needs a directory first makes it.
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(failed("make directory")(errno)),
@@ -295,6 +299,16 @@ impl Parents {
         }
         givers.push((above.into(), giver.clone()));
         giver
+    }
+
+    /// How a mode that a client has stated for an entry counts: as creation in the entry's directory leaves it.
+    pub(super) fn counts(&self, name: &Name, mode: Mode) -> Mode {
+        self.giver(name).map_or(mode, |(_, given)| given.leaves(mode))
+    }
+
+    /// Whether a new entry gets a default ACL of its directory.
+    pub(super) fn has_acl(&self, name: &Name) -> bool {
+        self.giver(name).is_some_and(|(_, given)| given.acl.is_some())
     }
 
     /// How much of a name is there as directories: bytes and components. Found by halving, since each try goes through the

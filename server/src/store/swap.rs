@@ -52,8 +52,10 @@ impl Swap {
         let Some(ready) = self.version.make_ready(&mut state)? else { return Ok(()) };
         let Version { name, home, id, token, .. } = &*self.version;
         let note = || done(home, &token.to_string());
-        let mode =
-            self.attributes.mode.map_or_else(|| self.version.present_mode(), |mode| Ok(Some(mode)));
+        let mode = match kept(self.attributes.mode) {
+            Some(mode) => Ok(Some(parents.counts(name, mode).as_raw_mode())),
+            None => self.version.present_mode(),
+        };
         let swapped = mode.and_then(|mode| {
             let attributes = Attributes { mode, ..self.attributes };
             store.exchange(parents, (home, &ready, name), &attributes, &note, touched)
