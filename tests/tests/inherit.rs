@@ -296,3 +296,72 @@ fn default_acl_is_inherited_as_by_a_file_that_is_made_there() {
         assert!(acl::found(&root.join("plain"), "system.posix_acl_access").is_empty());
     }
 }
+
+/// Whoever sets the mode of a directory of a group that he is not in takes its setgid away (chmod(2)). That can't be
+/// helped if the mode has to change; it is told, and it does not happen where the mode is right.
+#[test]
+fn setgid_that_a_directory_loses_by_its_mode_is_told() {
+    let Some(group) = foreign_group() else { return };
+    let user = User::new().unwrap();
+    let (root, log) = (user.path().join("root"), user.path().join("log"));
+    fs::create_dir(&root).unwrap();
+    user.own(&root).unwrap();
+    let (share, _) = share(&root);
+    fs::File::create(&log).unwrap();
+    let server = Hauld::start_at(&root, &log, user.command("hauld"), &[]).unwrap();
+    let source = user.path().join("source");
+    for (name, mode) in [("usual", 0o755), ("read-only", 0o555)] {
+        fs::create_dir_all(source.join(name)).unwrap();
+        fs::write(source.join(name).join("file"), "x").unwrap();
+        fs::set_permissions(source.join(name), PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let source = user.own_all(source).unwrap();
+    let mode = |name: &str| fs::metadata(share.join(name)).unwrap().mode() & 0o7777;
+    let told = |server: &Hauld| {
+        let log = server.log_text();
+        let lines = log.lines().filter(|line| line.contains("WARN") && line.contains("setgid"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for round in 0..2 {
+        put_into(user.command("haul"), &source, &format!("{}/share", server.address()));
+        // The next round opens the directory up for its owner, as it has no setgid any more.
+        assert_eq!((mode("usual"), mode("read-only")), (0o2755, 0o555), "{round}");
+        let lines = told(&server);
+        assert_eq!(lines.len(), 1, "{round}: {lines:?}");
+        assert!(lines[0].contains("share/read-only") && lines[0].contains(&group.to_string()));
+    }
+    let mut peer = Peer::hello(server.address()).unwrap();
+    let exact = json!({"filename": "share/exact", "mode": 0o555});
+    for (id, cmd) in [(1, "mkdir"), (2, "setattr"), (3, "mkdir")] {
+        let mut request = exact.clone();
+        (request["cmd"], request["id"]) = (json!(cmd), json!(id));
+        assert_eq!(peer.ask(&request, b"").unwrap()["ack"], id);
+        assert_eq!(mode("exact"), 0o2555, "{cmd}");
+    }
+    assert_eq!(told(&server).len(), 1);
+}
+
+/// People have made the version before the published one, with a group that the server's user is not in.
+#[test]
+fn version_that_comes_back_keeps_its_setgid() {
+    let Some(group) = foreign_group() else { return };
+    let user = User::new().unwrap();
+    let (root, log) = (user.path().join("root"), user.path().join("log"));
+    let site = root.join("site");
+    fs::create_dir_all(&site).unwrap();
+    fs::write(site.join("old"), "x").unwrap();
+    user.own_all(root.clone()).unwrap();
+    chown(&site, None, Some(group)).unwrap();
+    fs::set_permissions(&site, PermissionsExt::from_mode(0o2775)).unwrap();
+    fs::File::create(&log).unwrap();
+    let server = Hauld::start_at(&root, &log, user.command("hauld"), &[]).unwrap();
+    let source = user.own_all(source(user.path())).unwrap();
+    let destination = format!("{}/site", server.address());
+    for words in [vec![source.to_str().unwrap()], vec!["--rollback"]] {
+        let mut haul = Assert::from_std(user.command("haul"));
+        haul.arg("publish").args(words).arg(&destination).assert().success();
+    }
+    let found = fs::metadata(&site).unwrap();
+    assert!(site.join("old").exists());
+    assert_eq!((found.gid(), found.mode() & 0o7777), (group, 0o2775));
+}

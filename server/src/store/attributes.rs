@@ -47,7 +47,8 @@ impl Store {
             self.rights.in_directory(&parent, open)
         };
         let target = open(OFlags::PATH).map_err(failed)?;
-        can_be_set(name, is_file, &rustix::fs::fstat(&target).map_err(failed)?)?;
+        let before = rustix::fs::fstat(&target).map_err(failed)?;
+        can_be_set(name, is_file, &before)?;
         // Without waiting for the other end of a FIFO that has come there meanwhile.
         match open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY) {
             Ok(opened) => {
@@ -64,7 +65,43 @@ impl Store {
             }
             Err(errno) => Err(errno),
         }
-        .map_err(failed)
+        .map_err(failed)?;
+        if attributes.mode.is_some() {
+            tell_lost_setgid(&target, &before, name);
+        }
+        Ok(())
+    }
+}
+
+/// Sets the mode of a directory of ours that is about to be seen, unless it has that mode.
+pub(super) fn set_mode_of_directory(
+    directory: &OwnedFd,
+    mode: Mode,
+    name: &Name,
+) -> Result<(), Errno> {
+    let before = rustix::fs::fstat(directory)?;
+    if Mode::from_raw_mode(before.st_mode & 0o7777) == mode {
+        return Ok(());
+    }
+    disk::set_mode(directory, mode)?;
+    tell_lost_setgid(directory, &before, name);
+    Ok(())
+}
+
+/// Tells in the log if a directory has lost its setgid by a mode that was set: entries that come into it later don't get
+/// its group.
+fn tell_lost_setgid(directory: &OwnedFd, before: &Stat, name: &Name) {
+    let has_setgid = |stat: &Stat| Mode::from_raw_mode(stat.st_mode).contains(Mode::SGID);
+    let is_directory = FileType::from_raw_mode(before.st_mode) == FileType::Directory;
+    if is_directory
+        && has_setgid(before)
+        && rustix::fs::fstat(directory).is_ok_and(|after| !has_setgid(&after))
+    {
+        tracing::warn!(
+            %name,
+            group = before.st_gid,
+            "the server's user is not in the group of this directory, so the directory has lost its setgid with its new mode; make the user a member of that group"
+        );
     }
 }
 
@@ -135,7 +172,7 @@ impl Store {
     }
 
     /// Sets the mode if one was sent, and it is not there: whoever sets the mode of a directory of a group that he
-    /// is not in takes its setgid away (chmod(2)).
+    /// is not in takes its setgid away (chmod(2)), which [the log tells](tell_lost_setgid).
     ///
     /// Setuid, setgid and sticky of a directory that is there stay: no client sets them, and what the server's
     /// people set stays. A file loses them, as if it had been sent.

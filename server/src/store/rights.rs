@@ -260,9 +260,11 @@ pub(super) fn mode(stat: &Stat) -> Mode {
 /// Whoever sets the mode of a directory of a group that he is not in takes its setgid away (chmod(2)).
 fn loses_setgid(stat: &Stat) -> bool {
     let group = Gid::from_raw(stat.st_gid);
-    let is_in = group == rustix::process::getegid()
-        || rustix::process::getgroups().is_ok_and(|groups| groups.contains(&group));
-    mode(stat).contains(Mode::SGID) && !is_in
+    let is_in = || {
+        group == rustix::process::getegid()
+            || rustix::process::getgroups().is_ok_and(|groups| groups.contains(&group))
+    };
+    mode(stat).contains(Mode::SGID) && !is_in()
 }
 
 #[cfg(test)]

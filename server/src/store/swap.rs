@@ -7,7 +7,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::attributes::{kept, times};
+use super::attributes::{kept, set_mode_of_directory, times};
 use super::error::StoreError;
 use super::root::Parents;
 use super::touched::Touched;
@@ -136,7 +136,7 @@ impl Store {
         let mode = kept(attributes.mode)
             .map_or(has, |mode| mode | (has - (Mode::RWXU | Mode::RWXG | Mode::RWXO)));
         // Whose owner may not write to it can't be moved, so the last bits come afterwards.
-        disk::set_mode(&tree, mode | Mode::RWXU).map_err(failed("set mode of"))?;
+        set_mode_of_directory(&tree, mode | Mode::RWXU, name).map_err(failed("set mode of"))?;
         if let Some(mtime) = attributes.mtime {
             disk::set_times(&tree, &times(mtime)).map_err(failed("set mtime of"))?;
         }
@@ -171,7 +171,7 @@ impl Store {
             }
         }
         touched.directory(above, &parent);
-        let result = disk::set_mode(&tree, mode).map_err(failed("set mode of"));
+        let result = set_mode_of_directory(&tree, mode, name).map_err(failed("set mode of"));
         touched.attributes(name.as_bytes(), &tree.into());
         result
     }
