@@ -114,11 +114,39 @@ fn named(_: &mut Root, _: Links, _: &dyn Fn() -> bool) -> Result<Given, FileErro
     Ok(Given::Path)
 }
 
+/// Notes which descriptors are open; to be called before haul opens one.
+#[cfg(unix)]
+pub fn note_descriptors() {
+    crate::source::descriptor::note();
+}
+
+/// There are no paths of descriptors here.
+#[cfg(not(unix))]
+pub fn note_descriptors() {}
+
+/// Whether a path that the user names may be opened.
+///
+/// # Errors
+/// If it leads to a descriptor that the user has not opened.
+#[cfg(unix)]
+pub fn check_descriptor(path: &Path) -> std::io::Result<()> {
+    crate::source::descriptor::check(path)
+}
+
+/// There are no paths of descriptors here.
+///
+/// # Errors
+/// Never.
+#[cfg(not(unix))]
+pub fn check_descriptor(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
 /// Whether a path is a symlink to a descriptor.
 #[cfg(unix)]
 #[must_use]
 pub fn is_descriptor(path: &Path) -> bool {
-    crate::source::stream::is_descriptor(path)
+    crate::source::descriptor::is_descriptor(path)
 }
 
 /// Whether a path is a symlink to a descriptor.
@@ -132,7 +160,7 @@ pub fn is_descriptor(_: &Path) -> bool {
 #[cfg(unix)]
 #[must_use]
 pub fn is_stdin(path: &Path) -> bool {
-    crate::source::stream::is_stdin(path)
+    crate::source::descriptor::is_stdin(path)
 }
 
 /// Whether a name stands for standard input.

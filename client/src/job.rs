@@ -10,7 +10,7 @@ use haul_protocol::Op;
 use crate::classic;
 use crate::cli::{Publish, PublishOptions, PutOptions, SyncOptions, VerifyOptions};
 use crate::command::Line;
-use crate::committed::{Committed, Receipt};
+use crate::committed::{Committed, Receipt, ReceiptError};
 use crate::destination::Destination;
 use crate::exit;
 use crate::filter::Filter;
@@ -228,7 +228,12 @@ fn sending(choice: &Choice, send: &Send) -> Result<Sync, String> {
 }
 
 fn receipt(path: Option<&Path>) -> Result<Option<Receipt>, String> {
-    path.map(Receipt::create).transpose().map_err(|error| error.to_string())
+    let create = |path: &Path| {
+        given::check_descriptor(path)
+            .map_err(|source| ReceiptError::Io { path: path.to_owned(), source })?;
+        Receipt::create(path)
+    };
+    path.map(create).transpose().map_err(|error| error.to_string())
 }
 
 /// What one command asks for.

@@ -6,9 +6,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use haul_client::cli::{Cli, Command};
 use haul_client::interrupt::Interrupt;
-use haul_client::{exit, job, ls, offline, shell};
+use haul_client::{exit, given, job, ls, offline, shell};
 
 fn main() -> ExitCode {
+    // First of all: whatever is opened later is haul's own.
+    given::note_descriptors();
     let cli = Cli::parse();
     let code = Interrupt::install().and_then(|interrupt| match &cli.command {
         Command::Put(put) => job::put(&put.sources, &put.destination, &put.options, &interrupt),

@@ -87,13 +87,17 @@ mod platform {
     use std::io::{self, Read};
     use std::path::Path;
 
-    use crate::source::{self, stream};
+    use crate::source::{self, descriptor, stream};
     use crate::sync::Links;
 
     /// A list, and the same to wait for. The other end of a FIFO is not waited for here.
     pub(super) fn open(file: &Path) -> io::Result<(Box<dyn Read + Send>, Option<File>)> {
-        let is_stdin = file.as_os_str() == "-";
-        let list = if is_stdin { stream::stdin()? } else { source::open(file, Links::Follow)? };
+        let list = if file.as_os_str() == "-" {
+            stream::stdin()?
+        } else {
+            descriptor::check(file)?;
+            source::open(file, Links::Follow)?
+        };
         let waits = list.try_clone()?;
         Ok((Box::new(list), Some(waits)))
     }

@@ -1,6 +1,8 @@
 //! Sources: reading files that don't hold still.
 
 pub mod anchor;
+#[cfg(unix)]
+pub(crate) mod descriptor;
 pub(crate) mod held;
 mod mounted;
 mod seen;

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 
 use assert_cmd::Command as Assert;
 use haul_tests::setting::Setting;
-use haul_tests::{binaries, eventually};
+use haul_tests::{DEADLINE, binaries, eventually};
 use predicates::prelude::*;
 use predicates::str::contains;
 use rustix::process::{Pid, Signal, kill_process};
@@ -165,6 +165,47 @@ fn what_is_named_and_cannot_be_sent_is_a_failure_and_the_others_go() {
     setting.haul(&["put", "s/masked", address]).assert().success();
     fifo(&setting.source().join("p"));
     setting.haul(&["put", "s", address]).assert().success().stderr(contains("skipped s/p: a FIFO"));
+}
+
+/// The numbers that the user has not opened are those that haul's own descriptors get.
+#[test]
+fn descriptor_that_the_user_has_not_opened_is_a_failure_and_no_symlink() {
+    let setting = with_good_file();
+    symlink("/dev/fd/6", setting.place.path().join("link")).unwrap();
+    let address = setting.server.address();
+    // Whoever runs the test may have left some open.
+    let haul = |words: &[&str]| {
+        let close = "for fd in {3..20}; do eval \"exec $fd>&-\"; done; exec \"$H\" \"$@\"";
+        script(&setting, close).arg("haul").args(words).timeout(DEADLINE).assert()
+    };
+    let sources = (3..20)
+        .flat_map(|fd| [format!("/dev/fd/{fd}"), format!("/proc/thread-self/fd/{fd}")])
+        .chain(["link".to_owned()]);
+    for (index, source) in sources.enumerate() {
+        let links = ["copy", "follow", "skip"][index % 3];
+        let words = ["put", "--links", links, &source, address, "--as", "good"];
+        let failed = haul(&words).code(1);
+        failed.stderr(contains(source.as_str()).and(contains("not open")));
+        assert_eq!(stored(&setting, "good"), "good", "{source}");
+        for words in [["sync", &source, address], ["verify", &source, address]] {
+            let failed = haul(&words).code(1);
+            failed.stderr(contains(source.as_str()).and(contains("not open")));
+        }
+        assert_eq!(
+            fs::read_dir(setting.server.root()).unwrap().count(),
+            2,
+            "{source}: .haul and good"
+        );
+    }
+    // Neither a list nor a receipt.
+    for option in ["--files-from", "--receipt"] {
+        let failed = haul(&["put", option, "/dev/fd/6", "s", address]);
+        failed.failure().stderr(contains("/dev/fd/6").and(contains("not open")));
+    }
+    // Those that the user has opened count, whichever numbers they have and however many.
+    let put = "for fd in 3 6 9; do \"$H\" put /dev/fd/$fd \"$A\" --as $fd || exit 1; done";
+    script(&setting, &format!("({put}) 3< <(echo 3; echo 3) 6<<<6 9<<<9")).assert().success();
+    assert_eq!(stored(&setting, "6") + &stored(&setting, "9"), "6\n9\n");
 }
 
 /// A FIFO that nobody writes to is a failure after some seconds; one that is written to late is not.

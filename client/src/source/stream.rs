@@ -13,14 +13,12 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::descriptor::{self, own_descriptor, through_proc};
 use crate::error::FileError;
 use crate::sync::Links;
 
 /// How often it is seen whether the user has had enough.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-
-/// Symlinks that are followed one after the other at most, as the kernel does.
-const HOPS: usize = 40;
 
 /// What a name of the command line stands for.
 #[derive(Debug)]
@@ -40,6 +38,7 @@ pub(crate) enum Named {
 /// # Errors
 /// If it can't be sent.
 pub(crate) fn named(path: &Path, links: Links) -> Result<Named, FileError> {
+    descriptor::check(path).map_err(FileError::local("open"))?;
     let Ok(itself) = path.symlink_metadata() else { return Ok(Named::Ordinary) };
     let descriptor = if itself.is_symlink() { through_proc(path) } else { None };
     if itself.is_symlink() && descriptor.is_none() && links != Links::Follow {
@@ -60,7 +59,7 @@ pub(crate) fn named(path: &Path, links: Links) -> Result<Named, FileError> {
             path.canonicalize().map(Named::Directory).map_err(FileError::local("open"))
         }
         _ if kind.is_fifo() => open().map(Named::Stream),
-        _ if kind.is_socket() => match own.map(duplicate) {
+        _ if kind.is_socket() => match own.map(descriptor::duplicate) {
             Some(file) => file.map(Named::Stream).map_err(FileError::local("open")),
             None => Err(refused(kind)),
         },
@@ -70,16 +69,6 @@ pub(crate) fn named(path: &Path, links: Links) -> Result<Named, FileError> {
         }
         _ => Err(refused(kind)),
     }
-}
-
-/// Whether a path is a symlink to a descriptor.
-pub(crate) fn is_descriptor(path: &Path) -> bool {
-    through_proc(path).is_some()
-}
-
-/// Whether a name stands for standard input.
-pub(crate) fn is_stdin(path: &Path) -> bool {
-    path.as_os_str() == "-" || through_proc(path).as_deref().and_then(own_descriptor) == Some(0)
 }
 
 /// Standard input.
@@ -194,84 +183,9 @@ fn may_be_terminal(found: &Metadata) -> bool {
     found.file_type().is_char_device()
 }
 
-/// The symlink in `/proc` that a symlink is or leads to. Such a one means something in this process only.
-#[cfg(target_os = "linux")]
-fn through_proc(path: &Path) -> Option<PathBuf> {
-    let mut path = path.to_owned();
-    for _ in 0..HOPS {
-        let target = path.read_link().ok()?;
-        let parent = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        if rustix::fs::statfs(parent).ok()?.f_type == rustix::fs::PROC_SUPER_MAGIC {
-            return Some(path);
-        }
-        path = parent.join(target);
-    }
-    None
-}
-
-#[cfg(not(target_os = "linux"))]
-fn through_proc(_: &Path) -> Option<PathBuf> {
-    None
-}
-
-/// The number of a descriptor of this process.
-fn own_descriptor(path: &Path) -> Option<i32> {
-    let number = path.file_name()?.to_str()?.parse().ok()?;
-    let parent = path.parent()?.canonicalize().ok()?;
-    (parent == Path::new("/proc/self/fd").canonicalize().ok()?).then_some(number)
-}
-
-/// Another handle of a descriptor that can't be opened by its path, which sockets can't.
-#[cfg(target_os = "linux")]
-fn duplicate(number: i32) -> io::Result<File> {
-    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-    if number == 0 {
-        return stdin();
-    }
-    let this = pidfd_open(getpid(), PidfdFlags::empty())?;
-    Ok(File::from(pidfd_getfd(this, number, PidfdGetfdFlags::empty())?))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn duplicate(_: i32) -> io::Result<File> {
-    stdin()
-}
-
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::os::unix::fs::symlink;
-
-    use tempfile::TempDir;
-
     use super::*;
-
-    #[test]
-    fn only_what_leads_through_proc_is_a_descriptor() {
-        let place = TempDir::new().unwrap();
-        let link = |name: &str, target: &str| {
-            let path = place.path().join(name);
-            symlink(target, &path).unwrap();
-            path
-        };
-        std::fs::write(place.path().join("file"), "x").unwrap();
-        for (path, descriptor) in [
-            (link("plain", "file"), None),
-            (link("dangling", "nothing"), None),
-            (link("loop", "loop"), None),
-            // Leads to a file there and not to a symlink.
-            (link("version", "/proc/version"), None),
-            (PathBuf::from("/proc/self/fd/0"), Some(0)),
-            (link("chain", "/proc/self/fd/0"), Some(0)),
-            (link("chain of two", "chain"), Some(0)),
-        ] {
-            let found = through_proc(&path);
-            let number = found.as_deref().and_then(own_descriptor);
-            assert_eq!((found.is_some(), number), (descriptor.is_some(), descriptor), "{path:?}");
-        }
-    }
 
     #[test]
     fn device_is_refused_unopened_and_file_left_to_the_walk() {
