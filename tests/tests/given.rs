@@ -197,8 +197,8 @@ fn descriptor_that_the_user_has_not_opened_is_a_failure_and_no_symlink() {
             "{source}: .haul and good"
         );
     }
-    // Neither a list nor a receipt.
-    for option in ["--files-from", "--receipt"] {
+    // Neither a list, nor rules, nor a receipt.
+    for option in ["--files-from", "--exclude-from", "--receipt"] {
         let failed = haul(&["put", option, "/dev/fd/6", "s", address]);
         failed.failure().stderr(contains("/dev/fd/6").and(contains("not open")));
     }

@@ -92,7 +92,8 @@ impl List {
     /// # Errors
     /// If it can't be read, or a pattern in it fits nothing.
     pub(super) fn add_named(&mut self, path: &Path) -> Result<(), RulesError> {
-        let file = if path.as_os_str() == "-" { given::stdin_file() } else { File::open(path) };
+        let open = || given::check_descriptor(path).and_then(|()| File::open(path));
+        let file = if path.as_os_str() == "-" { given::stdin_file() } else { open() };
         let added = file.and_then(|file| self.add(&text(file)?));
         let added = added.and_then(|()| match self.flaws.first() {
             Some((line, flaw)) => Err(io::Error::other(format!("line {line}: {flaw}"))),
