@@ -46,6 +46,7 @@ impl<T> Ownership<T> {
     }
 
     /// Parks it and calls `arm`; gives it back if it was notified while it ran.
+    #[must_use]
     pub(crate) fn park(&self, running: T, arm: impl FnOnce()) -> Option<T> {
         let mut owner = self.owner();
         if matches!(*owner, Owner::Notified) {

@@ -44,6 +44,7 @@ impl Slot {
     }
 
     /// Parks a connection and arms it; gives it back if it was notified while it ran.
+    #[must_use]
     pub(crate) fn park(
         &self,
         poller: &Poller,

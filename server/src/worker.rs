@@ -69,9 +69,7 @@ impl<'a> Worker<'a> {
                     if let Some(slot) = self.shared.slots.get(key)
                         && let Some(connection) = slot.take()
                     {
-                        self.buffer = self.shared.buffers.take();
-                        self.drive(&slot, connection);
-                        self.shared.buffers.give_back(mem::take(&mut self.buffer));
+                        self.take_turns(&slot, connection);
                     }
                 }
                 Err(error) => {
@@ -80,6 +78,12 @@ impl<'a> Worker<'a> {
                 }
             }
         }
+    }
+
+    fn take_turns(&mut self, slot: &Slot, connection: Box<Connection>) {
+        self.buffer = self.shared.buffers.take();
+        self.drive(slot, connection);
+        self.shared.buffers.give_back(mem::take(&mut self.buffer));
     }
 
     /// Runs a connection until it waits or is over, and then those that have to make room: at once, since others would
@@ -167,6 +171,9 @@ impl<'a> Worker<'a> {
             return;
         }
         slot.set_deadline(connection.first_deadline(self.shared));
-        slot.park(&self.shared.poller, connection, Interest::READ);
+        // A peer that is gone already is told of before that, whatever was asked for (`EPOLLHUP`, epoll_ctl(2)).
+        if let Some(connection) = slot.park(&self.shared.poller, connection, Interest::READ) {
+            self.take_turns(&slot, connection);
+        }
     }
 }

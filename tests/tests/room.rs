@@ -4,11 +4,14 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 
 use haul_tests::hauld::Hauld;
 use haul_tests::peer::{Peer, frame, put};
 use haul_tests::upload::{Large, Upload};
 use haul_tests::{binaries, eventually};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 fn server(args: &[&str]) -> Hauld {
@@ -95,6 +98,25 @@ fn haul_peer_that_asks_for_nothing_makes_room_when_connections_are_scarce() {
     let mut new = Peer::hello(server.address()).unwrap();
     assert_eq!(new.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
     drop(peers);
+}
+
+/// A peer may be gone before its connection is watched, and the end is told all the same.
+#[test]
+fn connections_whose_peers_are_gone_at_once_keep_no_room() {
+    let place = tempfile::TempDir::new().unwrap();
+    let path = place.path().join("s");
+    let socket = format!("unix:{}", path.display());
+    let words = ["--listen", "127.0.0.1:0", "--listen", &socket, "--max-connections", "10"];
+    let mut server = server(&[&words[..], &["--grace", "1h"]].concat());
+    for _ in 0..500 {
+        drop(UnixStream::connect(&path).unwrap());
+        drop(TcpStream::connect(server.address()).unwrap());
+    }
+    let mut peer = Peer::hello(server.address()).unwrap();
+    assert_eq!(peer.ask(&put(1, "f", b"x"), b"x").unwrap()["ack"], 1);
+    drop(peer);
+    server.signal(Signal::TERM).unwrap();
+    eventually("it has ended long before its grace time", || server.ended().unwrap().is_some());
 }
 
 fn open(peer: &mut Peer, id: u64, name: &str, size: u64) -> Value {
