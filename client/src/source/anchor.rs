@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
 
-use super::held::{Held, Here, Place};
+use super::held::{Held, Here, Place, way};
 use super::mounted::{self, Mount};
 use super::seen::Seen;
 use super::start::Start;
@@ -65,9 +65,11 @@ pub(crate) enum Found {
 }
 
 /// What a source was when the run began.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Began {
     identity: [i64; 2],
+    /// The symlinks that lead to it.
+    way: u64,
     is_dir: bool,
 }
 
@@ -122,7 +124,10 @@ impl Anchor {
         });
         let held = if hold && is_dir { platform::hold(path) } else { Ok(None) };
         let (began, held) = match (found, held) {
-            (Ok(found), Ok(held)) => (Ok(Began { identity: identity(&found), is_dir }), held),
+            (Ok(found), Ok(held)) => {
+                let began = |way| Began { identity: identity(&found), way, is_dir };
+                (way(path).map(began), held)
+            }
             (Err(error), _) | (_, Err(error)) => (Err(error), None),
         };
         Self {
@@ -145,7 +150,7 @@ impl Anchor {
     #[must_use]
     pub fn again(&self, start: Option<Start>) -> Self {
         let began = match &self.began {
-            Ok(Began { identity, is_dir }) => Ok(Began { identity: *identity, is_dir: *is_dir }),
+            Ok(began) => Ok(*began),
             Err(error) => Err(error.kind().into()),
         };
         Self {
@@ -210,7 +215,8 @@ impl Anchor {
             return Err(Adrift::Unreadable);
         }
         let now = self.path.metadata().map_err(gone)?;
-        if identity(&now) != began.identity {
+        let way = way(&self.path).map_err(gone)?;
+        if (identity(&now), way) != (began.identity, began.way) {
             return Err(Adrift::Another);
         }
         if now.is_dir() && platform::names(&now) == 0 {

@@ -5,19 +5,21 @@
 
 use std::ffi::OsStr;
 use std::fs::Metadata;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::Path;
 
 use haul_protocol::Attributes;
 
-use super::attributes;
+use super::{attributes, stamp};
 use crate::sync::Links;
 
 /// What tells a directory from any other, and when its entries have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Device, inode, mount, and the time of birth in ns where a file system has one: an inode may be used again.
-    pub(crate) identity: [u64; 4],
+    /// Device, inode, mount, and the time of birth in ns where a file system has one: an inode may be used again. And the
+    /// symlinks that lead to it.
+    pub(crate) identity: [u64; 5],
     /// Change time: an entry that comes or goes changes it, and nobody can set it.
     pub(crate) changed: [i64; 2],
 }
@@ -25,28 +27,63 @@ pub(crate) struct Place {
 impl Place {
     /// What is at a path now; a symlink is followed only if told.
     pub(crate) fn at(path: &Path, follow: bool) -> io::Result<Self> {
-        platform::place(path, follow)
+        let way = if follow { way(path)? } else { 0 };
+        platform::place(path, follow).map(|place| place.by(way))
     }
+
+    fn by(self, way: u64) -> Self {
+        let [device, inode, mount, birth, _] = self.identity;
+        Self { identity: [device, inode, mount, birth, way], ..self }
+    }
+}
+
+/// Symlinks that are followed one after the other at most, as the kernel does.
+const HOPS: usize = 40;
+
+/// What tells the symlinks at a path, one leading to the next, from others: one that is replaced and leads to the same
+/// directory again may have led elsewhere meanwhile. 0 if there is none.
+pub(crate) fn way(path: &Path) -> io::Result<u64> {
+    let mut found = path.symlink_metadata()?;
+    if !found.is_symlink() {
+        return Ok(0);
+    }
+    let (mut path, mut hasher) = (path.to_owned(), DefaultHasher::new());
+    for _ in 0..HOPS {
+        stamp(&found).hash(&mut hasher);
+        let target = path.read_link()?;
+        // A target that is absolute takes the place of the whole path.
+        path.pop();
+        path.push(target);
+        found = path.symlink_metadata()?;
+        if !found.is_symlink() {
+            break;
+        }
+    }
+    Ok(hasher.finish() | 1)
 }
 
 /// A directory that is open.
 #[derive(Debug)]
-pub(crate) struct Held(platform::Held);
+pub(crate) struct Held {
+    held: platform::Held,
+    way: u64,
+}
 
 impl Held {
     /// The directory at a path; a symlink in its place is followed only if told.
     pub(crate) fn open(path: &Path, follow: bool) -> io::Result<Self> {
-        platform::Held::open(path, follow).map(Self)
+        let way = if follow { way(path)? } else { 0 };
+        platform::Held::open(path, follow).map(|held| Self { held, way })
     }
 
     /// What it is.
     pub(crate) fn place(&self) -> io::Result<Place> {
-        self.0.place()
+        self.held.place().map(|place| place.by(self.way))
     }
 
     /// What is under a name in it, as [`look`].
     pub(crate) fn look(&self, name: &OsStr, links: Links) -> io::Result<Option<Here>> {
-        find(links, |follow| self.0.look(name, follow))
+        find(links, |follow| self.held.look(name, follow))
     }
 }
 
@@ -109,6 +146,9 @@ mod platform {
     use super::{Here, Place};
     use crate::source::carried;
 
+    /// A number for the mount that no later one gets (`STATX_MNT_ID_UNIQUE`, statx(2), since Linux 6.8).
+    const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
+
     #[derive(Debug)]
     pub(super) struct Held(OwnedFd);
 
@@ -147,7 +187,8 @@ mod platform {
     }
 
     fn look(directory: impl AsFd, name: &OsStr, flags: AtFlags) -> io::Result<Statx> {
-        let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID | StatxFlags::BTIME;
+        let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME | MNT_ID_UNIQUE;
+        let wanted = wanted | StatxFlags::MNT_ID;
         Ok(statx(directory, name, flags, wanted)?)
     }
 
@@ -155,12 +196,13 @@ mod platform {
         let device = makedev(found.stx_dev_major, found.stx_dev_minor);
         // Before Linux 5.8 nobody tells the mount; it is the same number for all then.
         let has = |flag| StatxFlags::from_bits_retain(found.stx_mask).contains(flag);
-        let mount = if has(StatxFlags::MNT_ID) { found.stx_mnt_id } else { 0 };
+        let mount =
+            if has(StatxFlags::MNT_ID) || has(MNT_ID_UNIQUE) { found.stx_mnt_id } else { 0 };
         let birth = found.stx_btime;
         let birth = birth.tv_sec.wrapping_mul(1_000_000_000).wrapping_add(birth.tv_nsec.into());
         let birth = if has(StatxFlags::BTIME) { birth.cast_unsigned() } else { 0 };
         let changed = [found.stx_ctime.tv_sec, i64::from(found.stx_ctime.tv_nsec)];
-        Place { identity: [device, found.stx_ino, mount, birth], changed }
+        Place { identity: [device, found.stx_ino, mount, birth, 0], changed }
     }
 }
 
@@ -200,7 +242,7 @@ mod platform {
     pub(super) fn place(path: &Path, follow: bool) -> io::Result<Place> {
         let found = if follow { path.metadata() } else { path.symlink_metadata() }?;
         let [device, inode, s, ns] = inode(&found);
-        let identity = [device.cast_unsigned(), inode.cast_unsigned(), 0, 0];
+        let identity = [device.cast_unsigned(), inode.cast_unsigned(), 0, 0, 0];
         Ok(Place { identity, changed: [s, ns] })
     }
 }

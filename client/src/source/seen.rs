@@ -51,11 +51,11 @@ enum Fact {
     /// In this walk, something else that is sent is.
     Entry(u32),
     /// The directory at this path is this one.
-    Identity([u64; 4]),
+    Identity([u64; 5]),
     /// And its entries have last changed then, long before it was read.
-    Changed([u64; 4], [i64; 2]),
+    Changed([u64; 5], [i64; 2]),
     /// Or not long before, but before the walk began.
-    Before([u64; 4], [i64; 2]),
+    Before([u64; 5], [i64; 2]),
 }
 
 impl Seen {
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     fn place(number: u64) -> Place {
-        Place { identity: [1, number, 3, 4], changed: [1_000_000_000, 5] }
+        Place { identity: [1, number, 3, 4, 0], changed: [1_000_000_000, 5] }
     }
 
     #[test]

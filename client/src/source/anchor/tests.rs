@@ -104,3 +104,28 @@ fn entries_are_looked_for_in_the_directory_that_was_read_whatever_is_at_its_path
     let new = place.path().join("new");
     assert!(matches!(anchor.directory(&new, Links::Copy), Ok(None)));
 }
+
+/// It may have led elsewhere meanwhile.
+#[test]
+fn directory_behind_a_symlink_that_is_made_again_is_another() {
+    use std::os::unix::fs::symlink;
+
+    let place = TempDir::new().unwrap();
+    let path = |name: &str| place.path().join(name);
+    fs::create_dir(path("d")).unwrap();
+    // Directly, and by one more symlink.
+    symlink(path("d"), path("one")).unwrap();
+    symlink("one", path("two")).unwrap();
+    for name in ["one", "two"] {
+        let anchor = Anchor::new(&path(name), Some(Start::now()));
+        anchor.reads_directory(&path(name), Links::Follow);
+        anchor.check().unwrap();
+        assert!(anchor.directory(&path(name), Links::Follow).unwrap().is_some());
+        fs::remove_file(path("one")).unwrap();
+        symlink(path("d"), path("one")).unwrap();
+        assert!(matches!(anchor.check(), Err(Adrift::Another)), "{name}");
+        assert!(!anchor.is_as_read(&path(name), Links::Follow), "{name}");
+        let found = anchor.directory(&path(name), Links::Follow);
+        assert!(matches!(found, Err(Adrift::Below)), "{name}");
+    }
+}
