@@ -4,11 +4,16 @@
 
 use std::fs;
 use std::io::Write;
+use std::mem::MaybeUninit;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::thread;
 
 use haul_tests::binaries;
 use haul_tests::hauld::Hauld;
 use haul_tests::peer::{Peer, classic, frame};
+use haul_tests::user::User;
+use rustix::fs::inotify;
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -98,4 +103,124 @@ fn turn_without_end_by_comparing_what_is_below_thousands_of_directories() {
     let last = json!({"cmd": "symlink", "id": 31, "filename": "last", "target": "x"});
     requests.extend(frame(&last, b""));
     ping_is_answered_before(&mut server, requests, "last");
+}
+
+/// Directories in one another that nobody may enter, below `top`; as many as `levels`.
+fn closed(user: &User, root: &Path, top: &str, levels: usize) -> String {
+    let name = format!("{top}/{}", ["a"; 40][..levels - 1].join("/"));
+    fs::create_dir_all(root.join(&name)).unwrap();
+    user.own_all(root.join(top)).unwrap();
+    for directory in root.join(&name).ancestors().take(levels) {
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    name
+}
+
+/// Lets its owner remove everything in the end.
+fn open_all(root: &Path) {
+    for entry in walkdir::WalkDir::new(root).contents_first(false) {
+        let entry = entry.unwrap();
+        if entry.file_type().is_dir() {
+            fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+}
+
+/// A server with a single worker and without privileges, and its user.
+fn unprivileged() -> (User, Hauld) {
+    let user = User::new().unwrap();
+    let (root, log) = (user.path().join("root"), user.path().join("log"));
+    fs::create_dir(&root).unwrap();
+    user.own(&root).unwrap();
+    let args = ["--workers", "1", "--durability", "none"];
+    let server = Hauld::start_at(&root, &log, user.command("hauld"), &args).unwrap();
+    (user, server)
+}
+
+fn check(id: u64, body: &str) -> Vec<u8> {
+    frame(&json!({"cmd": "check", "id": id, "length": body.len()}), body.as_bytes())
+}
+
+/// Each entry has directories of its own to be opened up. There are few enough to come at once, and enough that another
+/// client's hello and ping need not wait for all.
+#[test]
+fn turn_without_end_by_comparing_in_directories_that_nobody_may_enter() {
+    let (user, server) = unprivileged();
+    let names: Vec<_> =
+        (0..250).map(|top| closed(&user, server.root(), &format!("{top}"), 8)).collect();
+    let line = |name: &String| {
+        format!("{}\n", json!({"kind": "directory", "filename": format!("{name}/x")}))
+    };
+    let body: String = names.iter().map(line).collect();
+    assert!(body.len() < 16 * 1024);
+    let mut busy = Peer::hello(server.address()).unwrap();
+    let is_between = (1..=10).any(|id| {
+        busy.stream.write_all(&check(id, &body)).unwrap();
+        let mut other = Peer::hello(server.address()).unwrap();
+        assert_eq!(other.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
+        busy.stream.set_nonblocking(true).unwrap();
+        let is_answered = busy.stream.peek(&mut [0]).is_ok();
+        busy.stream.set_nonblocking(false).unwrap();
+        let (answer, letters) = busy.receive().unwrap();
+        assert_eq!(answer["answer"], id, "{answer}");
+        assert_eq!(letters, b"+".repeat(250));
+        !is_answered
+    });
+    open_all(server.root());
+    assert!(is_between, "all was compared before the ping");
+}
+
+/// The server notes each directory that it opens up, so the notes tell how many.
+#[test]
+fn entries_below_directories_that_were_refused_open_nothing_up_again() {
+    let (user, server) = unprivileged();
+    let name = closed(&user, server.root(), "top", 40);
+    let notes = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    let opened = server.root().join(".haul/opened");
+    inotify::add_watch(&notes, opened, inotify::WatchFlags::CREATE).unwrap();
+    let entry =
+        |number| json!({"kind": "file", "filename": format!("{name}/{number}/x"), "filesize": 1});
+    let body: String = (0..50)
+        .flat_map(|number| [entry(number), entry(number)])
+        .map(|entry| format!("{entry}\n"))
+        .collect();
+    let mut peer = Peer::hello(server.address()).unwrap();
+    peer.stream.write_all(&check(1, &body)).unwrap();
+    assert_eq!(peer.receive().unwrap().1, b"?".repeat(100));
+    open_all(server.root());
+    let mut count = 0;
+    let mut space = [MaybeUninit::uninit(); 4096];
+    let mut reader = inotify::Reader::new(&notes, &mut space);
+    while let Ok(event) = reader.next() {
+        assert!(!event.events().contains(inotify::ReadFlags::QUEUE_OVERFLOW));
+        count += 1;
+    }
+    assert!((1..1000).contains(&count), "{count} directories were opened up");
+}
+
+/// A directory that was refused is not for long: it has another mode in the same moment.
+#[test]
+fn directory_whose_mode_is_set_is_refused_no_more() {
+    let (user, server) = unprivileged();
+    closed(&user, server.root(), "top", 40);
+    let mut peer = Peer::hello(server.address()).unwrap();
+    let at = |levels: usize| format!("top/{}", ["a"; 40][..levels - 1].join("/"));
+    let lines = format!("{}\n", json!({"kind": "directory", "filename": at(20)}));
+    let set = |id, levels| {
+        let header = json!({"cmd": "setattr", "id": id, "kind": "directory", "filename": at(levels), "mode": 0o700});
+        frame(&header, b"")
+    };
+    let requests =
+        [check(1, &lines), set(2, 10), set(3, 11), set(4, 12), set(5, 13), check(6, &lines)];
+    peer.stream.write_all(&requests.concat()).unwrap();
+    assert_eq!(peer.receive().unwrap().1, b"?");
+    let letters = loop {
+        let (answer, body) = peer.receive().unwrap();
+        if answer["answer"] == 6 {
+            break body;
+        }
+        assert!(answer["ack"].is_u64(), "{answer}");
+    };
+    open_all(server.root());
+    assert_eq!(letters, b"=");
 }

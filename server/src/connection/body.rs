@@ -52,9 +52,15 @@ impl Sink {
         }
     }
 
-    /// How many bytes it takes at most before the turn looks at the clock: each line of a comparison is work.
-    pub(super) fn at_once(&self) -> usize {
-        if let Self::Check(_) = self { 16 * 1024 } else { usize::MAX }
+    /// How many of these bytes it takes before the turn looks at the clock: each entry of a comparison is work, and one
+    /// may cost as much as a thousand others.
+    pub(super) fn at_once(&self, input: &[u8]) -> usize {
+        match self {
+            Self::Check(_) => {
+                input.iter().position(|&byte| byte == b'\n').map_or(input.len(), |at| at + 1)
+            }
+            _ => input.len(),
+        }
     }
 
     /// Bytes of memory that it takes.
@@ -281,6 +287,15 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn comparison_takes_one_entry_between_two_looks_at_the_clock() {
+        let check = Sink::Check(Box::new(Check::new(1, false)));
+        for (input, taken) in [("one\ntwo\n", 4), ("\n\n", 1), ("unfinished", 10), ("", 0)] {
+            assert_eq!(check.at_once(input.as_bytes()), taken, "{input}");
+            assert_eq!(Sink::Nothing.at_once(input.as_bytes()), input.len(), "{input}");
+        }
+    }
 
     #[test]
     fn pieces_end_where_the_next_ones_are_hashed_side_by_side() {

@@ -41,7 +41,7 @@ impl Connection {
             }
             let mut now = *input;
             if let Some(left) = self.decoder.body_left() {
-                now = &now[..now.len().min(self.sink.at_once())];
+                now = &now[..self.sink.at_once(now)];
                 if wait {
                     now = &now[..self.sink.takes(now, left)];
                 }

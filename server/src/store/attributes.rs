@@ -47,6 +47,9 @@ impl Store {
             self.rights.in_directory(&parent, open)
         };
         let target = open(OFlags::PATH).map_err(failed)?;
+        if !is_file && attributes.mode.is_some() {
+            parents.forget_opened_up();
+        }
         let before = rustix::fs::fstat(&target).map_err(failed)?;
         can_be_set(name, is_file, &before)?;
         // Without waiting for the other end of a FIFO that has come there meanwhile.

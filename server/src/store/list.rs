@@ -14,9 +14,6 @@ use super::error::StoreError;
 use super::rights::Rights;
 use super::root::Parents;
 
-/// Entries that are looked at between two looks at the clock.
-const LOOKED_AT: usize = 64;
-
 /// Whether a list is long enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Enough {
@@ -155,7 +152,8 @@ impl Listing {
                     return Ok(Listed::Over { more });
                 }
             }
-            if (*at).is_multiple_of(LOOKED_AT) && is_over() {
+            // In a directory that must be opened up for it, each is dear.
+            if is_over() {
                 return Ok(Listed::NotYet);
             }
         }
@@ -256,4 +254,38 @@ fn look(rights: &Rights, parent: &OwnedFd, name: &Name) -> Result<Option<Found>,
 /// When something was last changed.
 pub(super) fn mtime(stat: &Stat) -> Option<Mtime> {
     Some(Mtime { s: stat.st_mtime, ns: u32::try_from(stat.st_mtime_nsec).ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use rustix::fs::Mode;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn turn_looks_at_the_clock_after_each_entry_of_a_list() {
+        let place = TempDir::new().unwrap();
+        let store = Store::open(place.path(), Mode::from_raw_mode(0o022), false, 0).unwrap();
+        for number in 0..20 {
+            fs::write(place.path().join(number.to_string()), "").unwrap();
+        }
+        let mut listing = Listing::new("client", None, None);
+        let (mut turns, entries) = (0, AtomicUsize::new(0));
+        loop {
+            let listed = listing.advance(&store, &store.parents(), &|| true, |_| {
+                entries.fetch_add(1, Ordering::Relaxed);
+                Enough::No
+            });
+            turns += 1;
+            if listed.unwrap() != Listed::NotYet {
+                break;
+            }
+        }
+        assert_eq!(entries.into_inner(), 20);
+        assert!(turns >= 20, "{turns} turns");
+    }
 }

@@ -4,6 +4,8 @@
 //! on one file system. What is done with a file after that is done with a handle on its parent and a
 //! single component.
 
+mod handles;
+
 use std::cell::{Cell, RefCell};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,7 @@ use super::error::{OpenError, StoreError};
 use super::inherit::{Giver, HandsDown, left_by_acl};
 use super::rights::Rights;
 use super::space::Space;
+use handles::Recent;
 
 /// Flags for a handle on a directory; `O_PATH` would not do, since it can't be synced. No
 /// `O_NOFOLLOW`: with it a link at the end would be ENOTDIR, as a file is, and not ELOOP.
@@ -108,9 +111,6 @@ impl Root {
     }
 }
 
-/// Directories above one another that are opened up for one name: each costs some system calls.
-const MOST_OPENED_UP: usize = 32;
-
 /// Directories that are made between two looks at the clock.
 const SOME: usize = 8;
 
@@ -136,6 +136,8 @@ pub(crate) struct Parents {
     /// For parents that nobody sent.
     making: Making,
     recent: RefCell<Vec<Recent>>,
+    /// The directory that was refused last: many names may be below it, and each try costs as much.
+    refused: RefCell<Option<Box<[u8]>>>,
     /// By directory: what it hands down to new entries, or would if it were there.
     givers: RefCell<Vec<KnownGiver>>,
     /// How often versions had changed places when these handles were got.
@@ -150,20 +152,14 @@ pub(super) struct Making {
     pub(super) rights: Arc<Rights>,
 }
 
-/// A directory by name, and its handle.
-type Recent = (Box<[u8]>, Rc<OwnedFd>);
-
 /// A directory by name, and what new entries of it inherit from.
 type KnownGiver = (Box<[u8]>, Option<Giver>);
 
 impl Parents {
-    /// Handles kept at once: the depth of a usual tree.
-    const KEPT: usize = 8;
-
     pub(super) fn new(root: &Arc<Root>, making: Making) -> Self {
         let recent = RefCell::new(Vec::with_capacity(Self::KEPT));
-        let givers = RefCell::default();
-        Self { root: Arc::clone(root), making, recent, givers, swaps: Cell::new(0) }
+        let (refused, givers, swaps) = Default::default();
+        Self { root: Arc::clone(root), making, recent, refused, givers, swaps }
     }
 
     /// Forgets all handles if versions of directories have changed places since.
@@ -181,6 +177,7 @@ impl Parents {
     /// Forgets all handles.
     pub(crate) fn clear(&self) {
         self.recent.borrow_mut().clear();
+        self.refused.borrow_mut().take();
         self.givers.borrow_mut().clear();
     }
 
@@ -258,18 +255,14 @@ impl Parents {
                 return Ok(None);
             }
         }
-        self.keep(name, &directory);
+        self.keep(name, &directory, 0);
         Ok(Some(directory))
     }
 
     /// Keeps handles that somebody else has opened.
     pub(super) fn remember(&self, directories: Vec<(Name, OwnedFd)>) {
-        let mut recent = self.recent.borrow_mut();
         for (name, directory) in directories {
-            if recent.len() == Self::KEPT {
-                recent.remove(0);
-            }
-            recent.push((name.as_bytes().into(), Rc::new(directory)));
+            self.keep(name.as_bytes(), &Rc::new(directory), 0);
         }
     }
 
@@ -311,13 +304,6 @@ impl Parents {
         self.giver(name).is_some_and(|(_, given)| given.acl.is_some())
     }
 
-    /// How much of a name is there as directories: bytes and components. Found by halving, since each try goes through the
-    /// whole name.
-    fn existing_part(&self, name: &[u8], ends: &[usize]) -> (usize, usize) {
-        let at = ends.partition_point(|&end| self.root.resolve(&name[..end]).is_ok());
-        (at.checked_sub(1).map_or(0, |at| ends[at]), at)
-    }
-
     /// A directory has come in the place of something else, and hands down what it has itself.
     pub(super) fn forget_giver(&self, directory: &Name) {
         let is_in = |known: &[u8]| {
@@ -328,63 +314,8 @@ impl Parents {
         self.givers.borrow_mut().retain(|(known, _)| !is_in(known));
     }
 
-    /// As [`existing`](Self::existing), for who need not tell why it can't be had.
-    pub(super) fn find(&self, name: &[u8]) -> Result<Rc<OwnedFd>, Errno> {
-        let recent = self.recent.borrow();
-        if let Some(at) = recent.iter().rposition(|(known, _)| **known == *name) {
-            return Ok(Rc::clone(&recent[at].1));
-        }
-        let opened = match self.root.resolve(if name.is_empty() { b"." } else { name }) {
-            Err(Errno::ACCESS) => self.open_up_to(name),
-            opened => opened,
-        };
-        let directory = Rc::new(opened?);
-        drop(recent);
-        self.keep(name, &directory);
-        Ok(directory)
-    }
-
-    /// A handle on a directory that its owner may not list, or that is below one that he may not enter.
-    fn open_up_to(&self, name: &[u8]) -> Result<OwnedFd, Errno> {
-        let (rights, root, ends) = (self.rights(), &self.root.directory, ends(name));
-        let mut directory = rights.in_directory(root, || self.root.resolve(b"."))?;
-        // Components, and bytes of the name, that lead to it.
-        let (mut at, mut start) = (0, 0);
-        for _ in 0..MOST_OPENED_UP {
-            let open = |end| {
-                let below = &name[start..end];
-                rustix::fs::openat2(&directory, below, DIRECTORY, Mode::empty(), BENEATH)
-            };
-            if at == ends.len() {
-                return Ok(directory);
-            }
-            match open(name.len()) {
-                Err(Errno::ACCESS) => {}
-                opened => return opened,
-            }
-            // Whatever the others are: this one can't be opened, and the one above it can.
-            let refused = at + ends[at..].partition_point(|&end| open(end).is_ok());
-            if refused > at {
-                directory = open(ends[refused - 1])?;
-                start = ends[refused - 1] + 1;
-            }
-            let Some(&end) = ends.get(refused) else { return Ok(directory) };
-            directory = rights.open_in(&directory, &name[start..end])?;
-            (at, start) = (refused + 1, end + 1);
-        }
-        if at == ends.len() { Ok(directory) } else { Err(Errno::ACCESS) }
-    }
-
     /// For looking at what is in a directory.
     pub(super) fn rights(&self) -> &Rights {
         &self.making.rights
-    }
-
-    fn keep(&self, name: &[u8], directory: &Rc<OwnedFd>) {
-        let mut recent = self.recent.borrow_mut();
-        if recent.len() == Self::KEPT {
-            recent.remove(0);
-        }
-        recent.push((name.into(), Rc::clone(directory)));
     }
 }

@@ -1,0 +1,134 @@
+//! Which handles are kept, and how one is got where directories must be opened up on the way.
+
+use std::rc::Rc;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::Mode;
+use rustix::io::Errno;
+
+use super::{BENEATH, DIRECTORY, Parents, ends};
+
+/// Directories above one another that are opened up for one name: each costs some system calls.
+const MOST_OPENED_UP: usize = 16;
+
+/// A directory by name, and its handle.
+#[derive(Debug)]
+pub(super) struct Recent {
+    name: Box<[u8]>,
+    handle: Rc<OwnedFd>,
+    /// So many directories were opened up on the way to it.
+    opened_up: usize,
+}
+
+impl Parents {
+    /// Handles kept at once: the depth of a usual tree.
+    pub(super) const KEPT: usize = 8;
+
+    /// As [`existing`](Self::existing), for who need not tell why it can't be had.
+    pub(in crate::store) fn find(&self, name: &[u8]) -> Result<Rc<OwnedFd>, Errno> {
+        if let Some(known) = self.recent.borrow().iter().rfind(|known| *known.name == *name) {
+            return Ok(Rc::clone(&known.handle));
+        }
+        if self.refused.borrow().as_deref() == Some(name) {
+            return Err(Errno::ACCESS);
+        }
+        match self.root.resolve(if name.is_empty() { b"." } else { name }) {
+            Ok(opened) => {
+                let directory = Rc::new(opened);
+                self.keep(name, &directory, 0);
+                Ok(directory)
+            }
+            Err(Errno::ACCESS) => {
+                let found = self.open_up_to(name);
+                if let Err(Errno::ACCESS) = found {
+                    *self.refused.borrow_mut() = Some(name.into());
+                }
+                found
+            }
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// A handle on a directory that its owner may not list, or that is below one that he may not enter. The lowest directory
+    /// that is reached is kept, whatever becomes of the rest.
+    fn open_up_to(&self, name: &[u8]) -> Result<Rc<OwnedFd>, Errno> {
+        let (rights, root, ends) = (self.rights(), &self.root.directory, ends(name));
+        // Bytes of the name that lead to the directory, and components.
+        let (there, mut directory, mut opened_up) = match self.nearest(name) {
+            Some(nearest) => nearest,
+            None => (0, Rc::new(rights.in_directory(root, || self.root.resolve(b"."))?), 0),
+        };
+        let mut at = ends.partition_point(|&end| end <= there);
+        let found = loop {
+            let start = at.checked_sub(1).map_or(0, |at| ends[at] + 1);
+            let open = |end| {
+                let below = &name[start..end];
+                rustix::fs::openat2(&directory, below, DIRECTORY, Mode::empty(), BENEATH)
+            };
+            if at == ends.len() {
+                break Ok(());
+            }
+            // Whatever the others are: `refused` can't be opened, and the one above it can.
+            let refused = match open(name.len()) {
+                Ok(_) => ends.len(),
+                Err(Errno::ACCESS) if opened_up == MOST_OPENED_UP => break Err(Errno::ACCESS),
+                Err(Errno::ACCESS) => at + ends[at..].partition_point(|&end| open(end).is_ok()),
+                Err(errno) => break Err(errno),
+            };
+            let reached = match refused {
+                _ if refused > at => open(ends[refused - 1]),
+                _ => rights.open_in(&directory, &name[start..ends[at]]).inspect(|_| opened_up += 1),
+            };
+            match reached {
+                Ok(reached) => directory = Rc::new(reached),
+                Err(errno) => break Err(errno),
+            }
+            at = refused.max(at + 1);
+        };
+        if let Some(last) = at.checked_sub(1) {
+            self.keep(&name[..ends[last]], &directory, opened_up);
+        }
+        found.map(|()| directory)
+    }
+
+    /// How much of a name is there as directories: bytes and components. Found by halving, since each try goes through the
+    /// whole name; where directories had to be opened up, the try before has kept the last one.
+    pub(super) fn existing_part(&self, name: &[u8], ends: &[usize]) -> (usize, usize) {
+        let at = ends.partition_point(|&end| self.root.resolve(&name[..end]).is_ok());
+        let there = at.checked_sub(1).map_or(0, |at| ends[at]);
+        match self.nearest(name) {
+            Some((nearest, ..)) if nearest > there => {
+                (nearest, ends.partition_point(|&end| end <= nearest))
+            }
+            _ => (there, at),
+        }
+    }
+
+    /// Of the handles that are kept, that of the lowest directory on the way to `name`: bytes of the name that lead to it,
+    /// and how many directories were opened up for it.
+    fn nearest(&self, name: &[u8]) -> Option<(usize, Rc<OwnedFd>, usize)> {
+        let recent = self.recent.borrow();
+        let is_above = |known: &&Recent| {
+            !known.name.is_empty()
+                && name
+                    .strip_prefix(&*known.name)
+                    .is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+        };
+        let known = recent.iter().filter(is_above).max_by_key(|known| known.name.len())?;
+        Some((known.name.len(), Rc::clone(&known.handle), known.opened_up))
+    }
+
+    /// The mode of a directory was set: more or less may have to be opened up from now on.
+    pub(in crate::store) fn forget_opened_up(&self) {
+        self.recent.borrow_mut().retain(|known| known.opened_up == 0);
+        self.refused.borrow_mut().take();
+    }
+
+    pub(super) fn keep(&self, name: &[u8], directory: &Rc<OwnedFd>, opened_up: usize) {
+        let mut recent = self.recent.borrow_mut();
+        if recent.len() == Self::KEPT {
+            recent.remove(0);
+        }
+        recent.push(Recent { name: name.into(), handle: Rc::clone(directory), opened_up });
+    }
+}
