@@ -4,6 +4,7 @@
 //! until it arms it again.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
@@ -45,6 +46,8 @@ const STOP: u64 = u64::MAX;
 pub(crate) struct Poller {
     epoll: OwnedFd,
     stop: OwnedFd,
+    /// Looked at before each wait: in the epoll instance the signal comes after all that is ready.
+    stopped: AtomicBool,
 }
 
 impl Poller {
@@ -53,7 +56,7 @@ impl Poller {
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         // Level-triggered and never read: once written it wakes everyone who waits, again and again.
         epoll::add(&epoll, &stop, EventData::new_u64(STOP), EventFlags::IN)?;
-        Ok(Self { epoll, stop })
+        Ok(Self { epoll, stop, stopped: AtomicBool::new(false) })
     }
 
     pub(crate) fn add(&self, source: impl AsFd, key: u64, interest: Interest) -> io::Result<()> {
@@ -66,7 +69,7 @@ impl Poller {
 
     /// Blocks until something is ready and returns its key; `None` when the pool stops.
     pub(crate) fn wait(&self) -> io::Result<Option<u64>> {
-        loop {
+        while !self.stopped.load(Ordering::Acquire) {
             // Room for one: events taken in a batch would sit behind a worker that is busy.
             let mut events = [const { std::mem::MaybeUninit::uninit() }; 1];
             match epoll::wait(&self.epoll, &mut events, None) {
@@ -79,11 +82,34 @@ impl Poller {
                 Err(errno) => return Err(errno.into()),
             }
         }
+        Ok(None)
     }
 
     /// Ends all waiting, now and later.
     pub(crate) fn stop(&self) -> io::Result<()> {
+        self.stopped.store(true, Ordering::Release);
         rustix::io::write(&self.stop, &1_u64.to_ne_bytes())?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn end_comes_before_all_that_is_ready() {
+        let poller = Poller::new().unwrap();
+        let ready: Vec<_> = (0..100)
+            .map(|key| {
+                let ready = eventfd(1, EventfdFlags::CLOEXEC).unwrap();
+                poller.add(&ready, key, Interest::READ).unwrap();
+                ready
+            })
+            .collect();
+        assert!(poller.wait().unwrap().is_some());
+        poller.stop().unwrap();
+        assert_eq!(poller.wait().unwrap(), None);
+        drop(ready);
     }
 }

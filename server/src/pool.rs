@@ -202,7 +202,7 @@ impl Shared {
 
     /// Whether a stopping server has no time left.
     pub(crate) fn is_grace_over(&self) -> bool {
-        self.now() >= self.stop_at.load(Ordering::Acquire)
+        self.stopping() && self.now() >= self.stop_at.load(Ordering::Acquire)
     }
 
     pub(crate) fn stopping(&self) -> bool {

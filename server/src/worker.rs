@@ -59,9 +59,9 @@ impl<'a> Worker<'a> {
         Ok(Some((fence.enter()?, version.enter()?)))
     }
 
-    /// Runs until the pool stops.
+    /// Runs until the pool stops: when nothing is left to do, or with the turn in which the grace time ends.
     pub(crate) fn run(&mut self) {
-        loop {
+        while !self.shared.is_grace_over() {
             match self.shared.poller.wait() {
                 Ok(None) => return,
                 Ok(Some(key)) if key >= FIRST_OTHER_KEY => self.accept(key),
@@ -90,7 +90,7 @@ impl<'a> Worker<'a> {
     /// fill the memory before it was their turn.
     fn drive(&mut self, slot: &Slot, connection: Box<Connection>) {
         let mut heavy = self.run_one(slot, connection);
-        while let Some(slot) = heavy.pop() {
+        while let Some(slot) = heavy.pop().filter(|_| !self.shared.is_grace_over()) {
             // Another worker that runs it just now runs it once more.
             if let Some(connection) = slot.take() {
                 heavy.extend(self.run_one(&slot, connection));
@@ -102,7 +102,8 @@ impl<'a> Worker<'a> {
     fn run_one(&mut self, slot: &Slot, connection: Box<Connection>) -> Vec<Arc<Slot>> {
         let mut heavy = Vec::new();
         let mut running = Some(connection);
-        while let Some(mut connection) = running.take() {
+        // One that is notified in each of its turns would never come back to the poller.
+        while let Some(mut connection) = running.take().filter(|_| !self.shared.is_grace_over()) {
             connection.completed(slot.completions());
             if slot.held.is_evicted() {
                 connection.make_room();

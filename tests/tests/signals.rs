@@ -133,3 +133,29 @@ fn upload_that_meets_a_limit_of_file_sizes_goes_on_later() {
         assert!(server.partials().unwrap().is_empty());
     }
 }
+
+/// The grace time is over at once, while hundreds of connections have something to do: those whose turn would be later
+/// have none.
+#[test]
+fn server_ends_with_its_grace_time_and_not_when_all_busy_connections_have_had_a_turn() {
+    let words = ["--workers", "1", "--durability", "none", "--grace", "0s"];
+    let mut server = Hauld::start(&binaries::get().hauld, &words).unwrap();
+    fs::File::create(server.root().join("f")).unwrap().set_len(256 * 1024).unwrap();
+    let digest = "0".repeat(64);
+    let line = json!({"kind": "file", "filename": "f", "filesize": 256 * 1024, "blake3": digest})
+        .to_string();
+    let requests: Vec<u8> = (1..=40)
+        .flat_map(|id| {
+            frame(&json!({"cmd": "check", "id": id, "length": line.len()}), line.as_bytes())
+        })
+        .collect();
+    let mut peers: Vec<_> = (0..300).map(|_| Peer::hello(server.address()).unwrap()).collect();
+    for peer in &mut peers {
+        peer.stream.write_all(&requests).unwrap();
+    }
+    server.signal(Signal::TERM).unwrap();
+    assert!(server.wait().unwrap().success());
+    let had_a_turn = |peer: &&Peer| peer.stream.peek(&mut [0]).is_ok_and(|len| len > 0);
+    let count = peers.iter().filter(had_a_turn).count();
+    assert!(count < peers.len(), "all {count} had a turn");
+}

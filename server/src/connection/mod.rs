@@ -354,9 +354,9 @@ impl Connection {
         }
     }
 
-    /// Whether the turn has taken all that it may.
+    /// Whether the turn has taken all that it may, or a stopping server has no time left.
     fn is_over(&self, worker: &Worker<'_>) -> bool {
-        worker.share.is_over(!self.fresh.is_empty())
+        worker.share.is_over(!self.fresh.is_empty()) || worker.shared.is_grace_over()
     }
 
     /// Whether the peer waits for something that is not in the outbox yet.
