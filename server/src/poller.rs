@@ -7,7 +7,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
@@ -36,6 +36,13 @@ impl Interest {
         }
         flags
     }
+}
+
+/// Whether a socket can be written to now, as the poller sees it.
+pub(crate) fn is_writable(socket: &OwnedFd) -> bool {
+    let mut socket = [PollFd::new(socket, PollFlags::OUT)];
+    let polled = poll(&mut socket, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    polled.is_ok() && socket[0].revents().contains(PollFlags::OUT)
 }
 
 /// The key that wakes every worker for good.

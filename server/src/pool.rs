@@ -24,7 +24,8 @@ use crate::store::Store;
 use crate::streams::{Place, Streams};
 use crate::uploads::Uploads;
 
-/// For how long no byte has come for a half-written file, in milliseconds, before it makes room for another one.
+/// For how long no byte has come for a half-written file, or the peer has taken no answer while a file or directory of
+/// its request is read, in milliseconds, before it makes room for another one.
 const IDLE_PLACE: u64 = 5000;
 
 /// Bytes that connections have held and hold no more, and connections that have been and are no more, at which free memory is
@@ -186,7 +187,7 @@ impl Shared {
             if let Some(idle) = self.slots.heaviest(idle) {
                 let freed = idle.held.evict();
                 self.held.fetch_sub(freed, Ordering::AcqRel);
-                idle.wake(&self.poller);
+                idle.wake_or_shut(&self.poller);
             }
         }
         place

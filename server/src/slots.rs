@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::net::Shutdown;
 use slab::Slab;
@@ -14,7 +13,7 @@ use crate::connection::Connection;
 use crate::deadline::{Deadline, NEVER, Owes};
 use crate::memory::Held;
 use crate::ownership::Ownership;
-use crate::poller::{Interest, Poller};
+use crate::poller::{Interest, Poller, is_writable};
 use crate::sync::{Mutex, Rank, RwLock};
 
 /// One connection, as others than its owner see it.
@@ -81,10 +80,14 @@ impl Slot {
         self.owner.wake(|| self.arm(poller, Interest::BOTH));
     }
 
-    fn is_writable(&self) -> bool {
-        let mut socket = [PollFd::new(&*self.socket, PollFlags::OUT)];
-        let polled = poll(&mut socket, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
-        polled.is_ok() && socket[0].revents().contains(PollFlags::OUT)
+    /// The same for a connection that must make room, also if its socket takes nothing, so that no readiness would wake
+    /// its owner; the end of the socket does. A peer that can't be written to can't be told anything either.
+    pub(crate) fn wake_or_shut(&self, poller: &Poller) {
+        if !is_writable(&self.socket) {
+            // The peer may be gone already; then its owner knows that as well.
+            let _ = rustix::net::shutdown(&*self.socket, Shutdown::Both);
+        }
+        self.wake(poller);
     }
 
     pub(crate) fn set_deadline(&self, deadline: Deadline) {
@@ -110,13 +113,11 @@ impl Slot {
         if which.compare_exchange(at, NEVER, Ordering::AcqRel, Ordering::Acquire).is_err() {
             return;
         }
-        // If the socket can be written to, the connection only waits for a worker.
-        if owes == Owes::Reading as u8 && !self.is_writable() {
-            // It takes nothing, so no readiness would wake the owner; the end of the socket does.
-            // The peer may be gone already; then its owner knows that as well.
-            let _ = rustix::net::shutdown(&*self.socket, Shutdown::Both);
+        match owes == Owes::Reading as u8 {
+            // If the socket can be written to, the connection only waits for a worker.
+            true => self.wake_or_shut(poller),
+            false => self.wake(poller),
         }
-        self.wake(poller);
     }
 }
 

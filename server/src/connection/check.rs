@@ -169,6 +169,11 @@ impl Check {
             + self.unread_names
     }
 
+    /// Whether it has a file open.
+    pub(super) fn has_place(&self) -> bool {
+        self.reading.is_some()
+    }
+
     /// Reads a little for the first file that waits; tells whether there was one.
     fn read(&mut self, worker: &mut Worker<'_>) -> Result<bool, Refusal> {
         let Some(unread) = self.unread.front() else { return Ok(false) };

@@ -28,10 +28,13 @@ impl Connection {
         self.settled
     }
 
-    /// When so many bytes had come that the place of the half-written file is used: not with each single byte.
+    /// Since when its place is not used though the peer could see to it, if it has one: since so many bytes had come for a
+    /// half-written file, not with each single byte; since the last step of the request that reads a file or directory.
     pub(crate) fn place_since(&self) -> Option<u64> {
-        match &self.sink {
-            Sink::File(file) => file.stream.as_ref().map(|stream| stream.advanced),
+        match (&self.job, &self.sink) {
+            _ if self.works => None,
+            (Some(job), _) if job.has_place() => Some(self.worked),
+            (_, Sink::File(file)) => file.stream.as_ref().map(|stream| stream.advanced),
             _ => None,
         }
     }

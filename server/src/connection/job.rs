@@ -56,6 +56,15 @@ impl List {
 }
 
 impl Job {
+    /// Whether it has a file or directory open.
+    pub(super) fn has_place(&self) -> bool {
+        match self {
+            Self::Check(check) => check.has_place(),
+            Self::List(list) => list.place.is_some(),
+            Self::Bundle(..) | Self::Parents(..) => false,
+        }
+    }
+
     /// Bytes of memory that it takes.
     pub(super) fn held_bytes(&self) -> usize {
         match self {
@@ -78,6 +87,7 @@ impl Connection {
             Some(Job::Parents(deep, name)) => self.prepare(*deep, name, worker),
             None => {}
         }
+        self.worked = worker.shared.now();
         self.acknowledge();
     }
 
@@ -154,6 +164,7 @@ impl Connection {
         let Dialect::Haul(haul) = &self.dialect else { return };
         let list = List::new(id, Listing::new(&haul.client, name, after));
         self.go_on_listing(list, worker);
+        self.worked = worker.shared.now();
     }
 
     fn go_on_listing(&mut self, mut list: Box<List>, worker: &mut Worker<'_>) {

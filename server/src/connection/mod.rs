@@ -81,6 +81,10 @@ pub(crate) struct Connection {
     fresh: Vec<u64>,
     /// The request that takes more than one turn.
     job: Option<Job>,
+    /// When that request last took a step, in milliseconds of the server's clock.
+    worked: u64,
+    /// Until its next turn it is the server that has something to do for the peer, not the other way round.
+    works: bool,
     /// The committer has so much to do that nothing is read: its peer is not late.
     held_up: bool,
     /// It has made room once, and ends as soon as what it has asked for is told.
@@ -162,6 +166,8 @@ impl Connection {
             pending: 0,
             fresh: Vec::new(),
             job: None,
+            worked: now,
+            works: false,
             held_up: false,
             made_room: false,
             last_word: None,
@@ -191,6 +197,7 @@ impl Connection {
                 }
                 Step::Close => break Next::Close,
                 Step::Wait(interest) => {
+                    self.note_who_works();
                     let deadline = self.deadline(worker.shared, interest);
                     if !deadline.is_over(worker.shared) {
                         break Next::Park(interest, deadline);

@@ -4,7 +4,7 @@ use haul_protocol::{Answer, Code};
 
 use super::{Connection, Dialect, Phase, REPEAT};
 use crate::deadline::{Deadline, Owes};
-use crate::poller::Interest;
+use crate::poller::{Interest, is_writable};
 use crate::pool::Shared;
 
 impl Connection {
@@ -21,6 +21,14 @@ impl Connection {
         }
         self.refuse_connection(Code::Timeout, "nothing came for too long");
         true
+    }
+
+    /// Notes at the end of a turn whether it is the server that has something to do. If answers are left that the socket
+    /// does not take, or it can't be written to, which is how the connection waits for its next turn, the peer must read.
+    pub(super) fn note_who_works(&mut self) {
+        let has_work = self.job.is_some() || !self.rest.is_empty() || self.held_up;
+        self.works =
+            has_work && self.outbox.is_empty() && (self.held_up || is_writable(&self.socket));
     }
 
     /// When a connection that has just been accepted must have sent something, should connections

@@ -1,0 +1,96 @@
+//! Places for open files: peers that do nothing keep none, whatever they have asked for.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::fs;
+use std::io::Write;
+use std::process::Command;
+
+use haul_tests::hauld::Hauld;
+use haul_tests::peer::{Peer, frame, put};
+use haul_tests::{binaries, eventually};
+use serde_json::json;
+use tempfile::TempDir;
+
+/// Sparse, and so large that it is not read to its end here.
+const SIZE: u64 = 1 << 40;
+
+/// How often the server has the file `f` open.
+fn reading(server: &Hauld) -> usize {
+    let open = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().flatten();
+    let places = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+    places.filter(|place| *place == server.root().join("f")).count()
+}
+
+/// Bytes that wait in the sockets of a connection for its peer to read them.
+fn unread(server: &Hauld, peer: &Peer) -> u64 {
+    let port = |address: &str| {
+        let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
+        format!(":{port:04X}")
+    };
+    let (here, there) =
+        (port(server.address()), port(&peer.stream.local_addr().unwrap().to_string()));
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let queue = table.lines().find_map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let is_it = words[1].ends_with(&here) && words[2].ends_with(&there);
+        is_it.then(|| u64::from_str_radix(words[4].split(':').next().unwrap(), 16).unwrap())
+    });
+    queue.unwrap() + rustix::io::ioctl_fionread(&peer.stream).unwrap()
+}
+
+/// A peer that has a file read for a `check`, and leaves so many answers unread before that no more of them go into its
+/// socket.
+fn stalled(server: &Hauld) -> Peer {
+    let before = reading(server);
+    let mut peer = Peer::hello(server.address()).unwrap();
+    rustix::net::sockopt::set_socket_recv_buffer_size(&peer.stream, 4096).unwrap();
+    let mut other = Peer::hello(server.address()).unwrap();
+    let (mut ids, mut asked, mut last) = (1.., 0, None);
+    while last != Some(unread(server, &peer)) {
+        last = Some(unread(server, &peer));
+        let pings = ids.by_ref().take(500);
+        let pings: Vec<u8> =
+            pings.flat_map(|id| frame(&json!({"cmd": "ping", "id": id}), b"")).collect();
+        peer.stream.write_all(&pings).unwrap();
+        // The single worker answers these after those.
+        for _ in 0..2 {
+            asked += 1;
+            let answer = other.ask(&json!({"cmd": "ping", "id": asked}), b"").unwrap();
+            assert_eq!(answer["answer"], asked, "{answer}");
+        }
+    }
+    let id = ids.next();
+    let line = json!({"kind": "file", "filename": "f", "filesize": SIZE, "blake3": "0".repeat(64)});
+    let line = line.to_string();
+    let check = json!({"cmd": "check", "id": id, "length": line.len()});
+    peer.send(&check, line.as_bytes()).unwrap();
+    eventually("the file is read", || reading(server) > before);
+    peer
+}
+
+/// A file that does not come whole in one read has a place; whether there was one.
+fn is_stored(server: &Hauld) -> bool {
+    let body = vec![7; 300_000];
+    let answer = Peer::hello(server.address()).unwrap().ask(&put(1, "new", &body), &body).unwrap();
+    assert!(answer["ack"] == 1 || answer["code"] == "busy", "{answer}");
+    answer["ack"] == 1
+}
+
+#[test]
+fn peers_that_read_no_answers_while_a_file_is_read_for_them_make_room_for_another() {
+    // Few open files, of which most are kept for something else.
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 844; exec \"$HAULD\" \"$@\"", "sh"]);
+    command.env("HAULD", &binaries::get().hauld);
+    let words = ["--workers", "1", "--durability", "none", "--body-timeout", "1h"];
+    let server = Hauld::start_in(TempDir::new().unwrap(), command, &words).unwrap();
+    fs::File::create(server.root().join("f")).unwrap().set_len(SIZE).unwrap();
+    let mut peers = Vec::new();
+    while is_stored(&server) {
+        peers.push(stalled(&server));
+        assert!(peers.len() < 20, "there is no end of places");
+    }
+    eventually("there is room", || is_stored(&server));
+    drop(peers);
+}
