@@ -119,6 +119,31 @@ fn connections_whose_peers_are_gone_at_once_keep_no_room() {
     eventually("it has ended long before its grace time", || server.ended().unwrap().is_some());
 }
 
+/// A body that comes byte by byte is no reason to keep others out: neither of a file, nor of one that was refused, whose
+/// bytes are thrown away.
+#[test]
+fn peers_whose_bodies_come_byte_by_byte_make_room_when_connections_are_scarce() {
+    for name in ["file", "../refused"] {
+        let server = server(&["--max-connections", "4", "--header-timeout", "1s"]);
+        let mut peers: Vec<_> = (0..4).map(|_| Peer::connect(server.address()).unwrap()).collect();
+        for peer in &mut peers {
+            let put = json!({"cmd": "put", "filename": name, "filesize": 1 << 30});
+            peer.stream.write_all(&frame(&put, b"x")).unwrap();
+        }
+        let mut new = Peer::connect(server.address()).unwrap();
+        let hello = json!({
+            "cmd": "hello", "version": 1, "agent": "test/1", "client": "new", "slot": 0,
+        });
+        new.send(&hello, b"").unwrap();
+        new.stream.set_nonblocking(true).unwrap();
+        eventually("a new client is served", || {
+            // Those that have been ended take no more.
+            peers.iter_mut().for_each(|peer| drop(peer.stream.write(b"x")));
+            new.stream.peek(&mut [0]).is_ok()
+        });
+    }
+}
+
 fn open(peer: &mut Peer, id: u64, name: &str, size: u64) -> Value {
     let open = json!({
         "cmd": "open", "id": id, "filename": name, "filesize": size, "fingerprint": "f",

@@ -3,6 +3,7 @@
 use haul_protocol::{Answer, Classic, Event, FirstOrLater};
 
 use super::body::Sink;
+use super::patience::Pace;
 use super::{Connection, Dialect, Phase, Step};
 use crate::worker::Worker;
 
@@ -57,6 +58,7 @@ impl Connection {
                 Ok(Some(Event::Body(bytes))) => self.body(bytes, worker),
                 Ok(Some(Event::End)) => {
                     self.settled = self.progress;
+                    self.pace = Pace::begin(self.progress);
                     self.body_end(worker);
                 }
                 Ok(None) => break,
@@ -93,6 +95,7 @@ impl Connection {
 
     fn header(&mut self, header: FirstOrLater, worker: &mut Worker<'_>) {
         self.header_since = None;
+        self.pace = Pace::begin(self.progress);
         match header {
             FirstOrLater::Hello(hello) => self.hello(hello, worker),
             FirstOrLater::Request(request) => self.request(request, worker),

@@ -37,6 +37,7 @@ use crate::worker::Worker;
 use body::Sink;
 use job::Job;
 use outbox::Outbox;
+use patience::Pace;
 pub(crate) use share::Share;
 
 /// Bytes that are read and thrown away after a refusal that ends the connection.
@@ -73,6 +74,8 @@ pub(crate) struct Connection {
     phase: Phase,
     /// When the peer last took or gave a byte, in milliseconds of the server's clock.
     progress: u64,
+    /// How fast bytes have come and gone since a header was last complete, a frame, or all answers taken.
+    pace: Pace,
     /// When a frame was last complete, or all answers taken.
     settled: u64,
     /// Changes that are not done yet: by the committer, or until `fresh` is published.
@@ -162,6 +165,7 @@ impl Connection {
             appetite: buffer::LEN,
             phase: Phase::Open,
             progress: now,
+            pace: Pace::begin(now),
             settled: now,
             pending: 0,
             fresh: Vec::new(),
@@ -197,7 +201,7 @@ impl Connection {
                 }
                 Step::Close => break Next::Close,
                 Step::Wait(interest) => {
-                    self.note_who_works();
+                    self.note_who_works(worker.shared.now());
                     let deadline = self.deadline(worker.shared, interest);
                     if !deadline.is_over(worker.shared) {
                         break Next::Park(interest, deadline);
@@ -255,14 +259,16 @@ impl Connection {
     fn step(&mut self, worker: &mut Worker<'_>) -> Step {
         self.held_up = false;
         match self.outbox.flush(&self.socket) {
-            Ok(true) => {
+            Ok(0) => {}
+            Ok(len) => {
                 self.progress = worker.shared.now();
+                self.pace.moved(len, self.progress);
                 self.said = self.progress;
                 if self.outbox.is_empty() {
                     self.settled = self.progress;
+                    self.pace = Pace::begin(self.progress);
                 }
             }
-            Ok(false) => {}
             Err(_) => return Step::Close,
         }
         if let Phase::Draining { shut, since, .. } = &mut self.phase
@@ -326,6 +332,7 @@ impl Connection {
             Ok((0, _)) => self.input_ended(),
             Ok((len, _)) => {
                 self.progress = worker.shared.now();
+                self.pace.moved(len, self.progress);
                 worker.share.took(len);
                 let mut input = buffer.bytes(len);
                 let step = self.take(&mut input, true, worker);

@@ -47,14 +47,14 @@ impl Outbox {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Sends what the socket takes; returns whether it took anything.
-    pub(super) fn flush(&mut self, socket: &OwnedFd) -> Result<bool, Errno> {
-        let mut progress = false;
+    /// Sends what the socket takes; returns how many bytes that are.
+    pub(super) fn flush(&mut self, socket: &OwnedFd) -> Result<usize, Errno> {
+        let mut taken = 0;
         while self.sent < self.bytes.len() {
             match rustix::net::send(socket, &self.bytes[self.sent..], SendFlags::NOSIGNAL) {
                 Ok(sent) => {
                     self.sent += sent;
-                    progress = true;
+                    taken += sent;
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
@@ -63,7 +63,7 @@ impl Outbox {
                         self.bytes.drain(..self.sent);
                         self.sent = 0;
                     }
-                    return Ok(progress);
+                    return Ok(taken);
                 }
                 Err(errno) => return Err(errno),
             }
@@ -72,6 +72,6 @@ impl Outbox {
             // An idle connection holds no buffer.
             *self = Self::default();
         }
-        Ok(progress)
+        Ok(taken)
     }
 }

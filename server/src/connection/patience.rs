@@ -1,11 +1,41 @@
 //! How long a connection waits for its peer, and what it says when the peer waits for it.
 
+use std::time::Duration;
+
 use haul_protocol::{Answer, Code};
 
 use super::{Connection, Dialect, Phase, REPEAT};
 use crate::deadline::{Deadline, Owes};
 use crate::poller::{Interest, is_writable};
 use crate::pool::Shared;
+
+/// When connections are scarce, the server waits for this long in which fewer than [`PACE_BYTES`] come or go, be it byte by
+/// byte: 13 KB a second.
+const PACE_TIME: Duration = Duration::from_secs(5);
+const PACE_BYTES: usize = 64 * 1024;
+
+/// How fast bytes of a body come, and those of answers go.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// Since when fewer than [`PACE_BYTES`] have come and gone, in milliseconds of the server's clock.
+    since: u64,
+    bytes: usize,
+}
+
+impl Pace {
+    /// Something begins at this moment.
+    pub(super) fn begin(now: u64) -> Self {
+        Self { since: now, bytes: 0 }
+    }
+
+    /// So many bytes more.
+    pub(super) fn moved(&mut self, bytes: usize, now: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes >= PACE_BYTES {
+            *self = Self::begin(now);
+        }
+    }
+}
 
 impl Connection {
     /// The peer was silent for too long. Returns whether there is still something to do.
@@ -25,10 +55,13 @@ impl Connection {
 
     /// Notes at the end of a turn whether it is the server that has something to do. If answers are left that the socket
     /// does not take, or it can't be written to, which is how the connection waits for its next turn, the peer must read.
-    pub(super) fn note_who_works(&mut self) {
+    pub(super) fn note_who_works(&mut self, now: u64) {
         let has_work = self.job.is_some() || !self.rest.is_empty() || self.held_up;
         self.works =
             has_work && self.outbox.is_empty() && (self.held_up || is_writable(&self.socket));
+        if self.works {
+            self.pace = Pace::begin(now);
+        }
     }
 
     /// When a connection that has just been accepted must have sent something, should connections
@@ -60,7 +93,8 @@ impl Connection {
     pub(super) fn peer_deadline(&self, shared: &Shared, interest: Interest) -> Deadline {
         let timeouts = &shared.timeouts;
         if self.is_unread(interest) {
-            return Deadline::after(self.progress, timeouts.body, Owes::Reading);
+            return Deadline::after(self.progress, timeouts.body, Owes::Reading)
+                .or_when_scarce(self.pace.since, PACE_TIME);
         }
         // It waits only for its next turn. If that does not come, the peer leaves so much unread that the socket can't be
         // written to, though the outbox is empty.
@@ -81,6 +115,7 @@ impl Connection {
             (_, Dialect::Unknown, None) => self.first_deadline(shared),
             _ if !self.decoder.between_frames() => {
                 Deadline::after(self.progress, timeouts.body, Owes::Bytes)
+                    .or_when_scarce(self.pace.since, PACE_TIME)
             }
             // The server owes answers.
             _ if self.owes() => Deadline::NONE,
@@ -93,5 +128,22 @@ impl Connection {
                 Deadline::NONE.or_when_scarce(self.progress, timeouts.header)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn single_bytes_do_not_count_as_pace_until_there_are_enough() {
+        let mut pace = Pace::begin(1000);
+        (1001..5000).for_each(|now| pace.moved(1, now));
+        assert_eq!(pace.since, 1000);
+        pace.moved(PACE_BYTES, 6000);
+        pace.moved(PACE_BYTES - 1, 7000);
+        assert_eq!(pace.since, 6000);
+        pace.moved(1, 8000);
+        assert_eq!(pace.since, 8000);
     }
 }
