@@ -3,7 +3,7 @@
 //! The bounds of a single connection stand where it holds something (ARCHITECTURE.md, "Memory that a peer can make
 //! grow"). All together are bounded here:
 //! after each turn a connection says how much it holds, and as long as that is too much in all, the connection that has
-//! held most for longest is ended. So an honest newcomer is never refused for what others hold.
+//! held most for longest is ended. While the server works for a peer, time does not count. So an honest newcomer is never refused for what others hold.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -13,11 +13,19 @@ pub(crate) const MOST: usize = 128 * 1024 * 1024;
 /// What is added to how long something is held, in milliseconds: of those who have just begun, the largest goes first.
 const AT_LEAST: u64 = 100;
 
+/// How long something counts as held for whose peer the server works, in milliseconds: the peer can't shorten that. Little,
+/// and not nothing: the work may take hours.
+const WORKED_FOR: u64 = 20;
+
+/// Stands for a moment at which nothing begins: the server works.
+const WORKS: u64 = u64::MAX;
+
 /// What one connection holds, as others than its owner see it.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     bytes: AtomicUsize,
-    /// When the connection was last done with a request or an answer, in milliseconds of the server's clock.
+    /// When the connection was last done with a request or an answer, or the server with its work for it, in milliseconds of
+    /// the server's clock; or [`WORKS`].
     since: AtomicU64,
     /// When the last byte came for the file of which it holds a place; 0: it holds none.
     place: AtomicU64,
@@ -26,10 +34,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Its owner says what it holds now, and when it was last done with something; returns what it held before.
-    pub(crate) fn set(&self, bytes: usize, since: u64, place: Option<u64>) -> usize {
+    /// Its owner says what it holds now, and since when its peer has had something to do (`None`: the server has); returns
+    /// what it held before.
+    pub(crate) fn set(&self, bytes: usize, since: Option<u64>, place: Option<u64>) -> usize {
         let before = self.bytes.swap(bytes, Ordering::AcqRel);
-        self.since.store(since, Ordering::Relaxed);
+        self.since.store(since.unwrap_or(WORKS), Ordering::Relaxed);
         self.place.store(place.map_or(0, |since| since.max(1)), Ordering::Relaxed);
         before
     }
@@ -37,7 +46,10 @@ impl Held {
     /// How much it holds, times how long.
     pub(crate) fn weight(&self, now: u64) -> u64 {
         let bytes = self.bytes.load(Ordering::Relaxed) as u64;
-        let age = now.saturating_sub(self.since.load(Ordering::Relaxed)) + AT_LEAST;
+        let age = match self.since.load(Ordering::Relaxed) {
+            WORKS => WORKED_FOR,
+            since => now.saturating_sub(since) + AT_LEAST,
+        };
         bytes.saturating_mul(age)
     }
 
@@ -68,22 +80,31 @@ mod tests {
     fn largest_and_longest_weighs_most() {
         let held = |bytes, since| {
             let held = Held::default();
-            held.set(bytes, since, None);
+            held.set(bytes, Some(since), None);
             held
         };
         let (old, new, large) = (held(64, 0), held(64, 5000), held(1024, 5000));
         assert!(old.weight(5001) > new.weight(5001) && old.weight(5001) > large.weight(5001));
         assert!(large.weight(5001) > new.weight(5001));
-        assert_eq!(old.set(1, 5000, None), 64);
+        assert_eq!(old.set(1, Some(5000), None), 64);
         assert_eq!(old.weight(5000), 100);
+    }
+
+    #[test]
+    fn time_in_which_the_server_works_does_not_count() {
+        let held = Held::default();
+        held.set(1000, None, None);
+        assert_eq!((held.weight(0), held.weight(1_000_000)), (20_000, 20_000));
+        held.set(1000, Some(1_000_000), None);
+        assert_eq!(held.weight(1_000_001), 101_000);
     }
 
     #[test]
     fn room_that_was_asked_for_counts_as_made() {
         let held = Held::default();
-        held.set(10, 0, Some(7));
+        held.set(10, Some(0), Some(7));
         assert_eq!((held.idle_place(10), held.evict(), held.idle_place(10)), (Some(3), 10, None));
         assert!(held.is_evicted() && !held.is_evicted());
-        assert_eq!(held.set(0, 1, None), 0);
+        assert_eq!(held.set(0, Some(1), None), 0);
     }
 }

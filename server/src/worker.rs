@@ -116,7 +116,7 @@ impl<'a> Worker<'a> {
                     running = slot.park(&self.shared.poller, connection, interest);
                 }
                 Next::Close => {
-                    let held = slot.held.set(0, 0, None);
+                    let held = slot.held.set(0, None, None);
                     self.shared.held.fetch_sub(held, Ordering::AcqRel);
                     connection.closed(self.shared);
                     self.shared.slots.remove(slot);

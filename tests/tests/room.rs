@@ -78,6 +78,25 @@ fn half_bundles_of_many_make_room_for_an_honest_client() {
     assert!(server.status("VmHWM").unwrap() < MOST, "kB");
 }
 
+/// What it has asked for is held for as long as the server reads files for it, and that is not the client's doing.
+#[test]
+fn client_for_which_the_server_reads_files_makes_no_room_for_peers_that_hold_unfinished_headers() {
+    let server = server(&["--durability", "none"]);
+    // Sparse, and so large that it is not read to its end here.
+    let size = 1_u64 << 40;
+    fs::File::create(server.root().join("f")).unwrap().set_len(size).unwrap();
+    let line = json!({"kind": "file", "filename": "f", "filesize": size, "blake3": "0".repeat(64)});
+    let body = format!("{line}\n").repeat(8192);
+    let mut honest = Peer::hello(server.address()).unwrap();
+    let check = json!({"cmd": "check", "id": 1, "length": body.len()});
+    honest.send(&check, body.as_bytes()).unwrap();
+    let mut bytes = 65_536_i32.to_le_bytes().to_vec();
+    bytes.resize(4 + 65_530, b'{');
+    let (_peers, word) = fill(&server, &bytes, 4000);
+    assert_eq!((&word["refused"], &word["code"]), (&json!(0), &json!("busy")), "{word}");
+    assert!(!honest.has_word().unwrap(), "{:?}", honest.receive());
+}
+
 /// A classic user may sit at a prompt for ever, but not while nobody else can come in.
 #[test]
 fn classic_peer_that_asks_for_nothing_makes_room_when_connections_are_scarce() {

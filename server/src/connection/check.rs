@@ -341,7 +341,12 @@ impl Connection {
             Ok(()) if check.unread.is_empty() => {
                 self.answer(check.id, Reply::Done, &check.letters);
             }
-            Ok(()) => self.job = Some(Job::Check(check)),
+            Ok(()) => {
+                // No more come, and they may wait for hours.
+                check.unread.shrink_to_fit();
+                check.letters.shrink_to_fit();
+                self.job = Some(Job::Check(check));
+            }
             Err(refusal) => self.refuse(check.id, refusal),
         }
     }

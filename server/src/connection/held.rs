@@ -23,9 +23,10 @@ impl Connection {
             + responder
     }
 
-    /// When it was last done with a request or an answer, in milliseconds of the server's clock.
-    pub(crate) fn settled(&self) -> u64 {
-        self.settled
+    /// Since when its peer has had something to do, be it to send or to read, in milliseconds of the server's clock. `None`:
+    /// the server has.
+    pub(crate) fn settled(&self) -> Option<u64> {
+        (!self.works).then_some(self.settled)
     }
 
     /// Since when its place is not used though the peer could see to it, if it has one: since so many bytes had come for a

@@ -76,7 +76,7 @@ pub(crate) struct Connection {
     progress: u64,
     /// How fast bytes have come and gone since a header was last complete, a frame, or all answers taken.
     pace: Pace,
-    /// When a frame was last complete, or all answers taken.
+    /// When a frame was last complete, all answers taken, or the server had something to do at the end of a turn.
     settled: u64,
     /// Changes that are not done yet: by the committer, or until `fresh` is published.
     pending: usize,

@@ -61,6 +61,7 @@ impl Connection {
             has_work && self.outbox.is_empty() && (self.held_up || is_writable(&self.socket));
         if self.works {
             self.pace = Pace::begin(now);
+            self.settled = now;
         }
     }
 
