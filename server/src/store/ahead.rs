@@ -15,6 +15,9 @@ use crate::sync::{Mutex, MutexGuard, Rank};
 const AHEAD: usize = 1 << 16;
 const AHEAD_BYTES: usize = 4 << 20;
 
+/// What a name costs beside its bytes: where it is, and what the allocator adds.
+const BESIDE: usize = 48;
+
 /// Lists that are kept; more forget the oldest, which costs reading that directory again.
 const KEPT: usize = 4;
 
@@ -57,6 +60,8 @@ pub(super) struct Names {
     is_settled: bool,
     from: Box<[u8]>,
     names: Vec<Box<[u8]>>,
+    /// Bytes of all of them.
+    bytes: usize,
     /// The directory has more after the last of them.
     more: bool,
 }
@@ -70,6 +75,11 @@ impl Names {
     /// Whether there are more names than the first `at`, here or in the directory.
     pub(super) fn has_more(&self, at: usize) -> bool {
         self.more || at < self.names.len()
+    }
+
+    /// Bytes of memory that they take.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes + BESIDE * self.names.len()
     }
 
     /// How many are not after `after`, if the rest is just what follows it.
@@ -113,7 +123,7 @@ impl Sorting {
 
     /// Bytes of memory that it takes.
     pub(super) fn held_bytes(&self) -> usize {
-        self.bytes + 32 * self.smallest.len()
+        self.bytes + BESIDE * self.smallest.len()
     }
 
     /// Reads until `is_over` says that it is enough for now; tells whether all is read.
@@ -154,8 +164,8 @@ impl Sorting {
 
     /// All that was read, in order.
     pub(super) fn sorted(self) -> Names {
-        let Self { stamp, is_settled, after, smallest, more, .. } = self;
-        Names { stamp, is_settled, from: after, names: smallest.into_sorted_vec(), more }
+        let Self { stamp, is_settled, after, smallest, bytes, more, .. } = self;
+        Names { stamp, is_settled, from: after, names: smallest.into_sorted_vec(), bytes, more }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Looking: what is in a directory, and whether an entry is what a client holds.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use haul_protocol::{Entry, EntryKind, LinkTarget, Mtime, Name, Verdict};
 use rustix::fd::OwnedFd;
@@ -45,7 +45,26 @@ enum State {
     /// directory of that name.
     Sorting(Box<Sorting>),
     /// The first so many names have been looked at.
-    Looking(Arc<Names>, usize),
+    Looking(Known, usize),
+}
+
+/// Names that a list has found.
+#[derive(Debug)]
+enum Known {
+    /// This list has read them: they count as its memory.
+    Own(Arc<Names>),
+    /// Another list has read them. If the store and the other list have forgotten them between two turns, this list reads
+    /// the directory itself: names that count as nobody's memory are held by nobody.
+    Shared(Weak<Names>),
+}
+
+impl Known {
+    fn get(&self) -> Option<Arc<Names>> {
+        match self {
+            Self::Own(names) => Some(Arc::clone(names)),
+            Self::Shared(names) => names.upgrade(),
+        }
+    }
 }
 
 /// How far a list is.
@@ -72,9 +91,14 @@ impl Listing {
         matches!(self.state, State::Sorting(_))
     }
 
-    /// Bytes of memory that it takes. Names that are kept for everybody are not its own.
+    /// Bytes of memory that it takes between two turns. The store keeps only the names of few lists: all other names are
+    /// held by the list that has read them.
     pub(crate) fn held_bytes(&self) -> usize {
-        if let State::Sorting(sorting) = &self.state { sorting.held_bytes() } else { 0 }
+        match &self.state {
+            State::Sorting(sorting) => sorting.held_bytes(),
+            State::Looking(Known::Own(names), _) => names.held_bytes(),
+            State::Begun | State::Looking(Known::Shared(_), _) => 0,
+        }
     }
 
     /// Gives the entries that follow, sorted by bytes, to `each`, until that says that it is enough or `is_over` that the
@@ -96,7 +120,9 @@ impl Listing {
             let (names, at) = match &mut self.state {
                 State::Begun => {
                     self.state = match store.ahead.find(&self.client, stamp, &self.after) {
-                        Some((names, at)) => State::Looking(names, at),
+                        Some((names, at)) => {
+                            State::Looking(Known::Shared(Arc::downgrade(&names)), at)
+                        }
                         None => {
                             let begin = || Sorting::begin(&handle, stamp, &self.after);
                             let begun = store.rights.in_directory(&handle, begin);
@@ -120,16 +146,22 @@ impl Listing {
                     };
                     let names = Arc::new(sorting.sorted());
                     store.ahead.keep(&self.client, &names, &self.after);
-                    self.state = State::Looking(names, 0);
+                    self.state = State::Looking(Known::Own(names), 0);
                     continue;
                 }
-                State::Looking(names, at) => (names, at),
+                State::Looking(known, at) => {
+                    let Some(names) = known.get() else {
+                        self.state = State::Begun;
+                        continue;
+                    };
+                    (names, at)
+                }
             };
             let Some(last) = names.get(*at) else {
                 let more = names.has_more(*at);
                 // All of them may have gone since; a client could not ask on from nothing.
                 if self.any || !more {
-                    store.ahead.keep(&self.client, names, &self.after);
+                    store.ahead.keep(&self.client, &names, &self.after);
                     return Ok(Listed::Over { more });
                 }
                 self.state = State::Begun;
@@ -148,7 +180,7 @@ impl Listing {
                 self.any = true;
                 if each(&Entry { name, kind, mode, mtime }) == Enough::Yes {
                     let more = names.has_more(*at);
-                    store.ahead.keep(&self.client, names, &self.after);
+                    store.ahead.keep(&self.client, &names, &self.after);
                     return Ok(Listed::Over { more });
                 }
             }
@@ -287,5 +319,81 @@ mod tests {
         }
         assert_eq!(entries.into_inner(), 20);
         assert!(turns >= 20, "{turns} turns");
+    }
+
+    /// Entries of a directory, the first of which an earlier list was given.
+    const ENTRIES: usize = 3 * GIVEN;
+    const GIVEN: usize = 64;
+
+    fn store(root: &TempDir) -> Store {
+        for number in 0..ENTRIES {
+            fs::write(root.path().join(format!("{number:0200}")), "").unwrap();
+        }
+        Store::open(root.path(), Mode::from_raw_mode(0o022), false, 0).unwrap()
+    }
+
+    /// One turn, whose time is over as soon as it looks at the clock; returns the entries that it has given.
+    fn turn(listing: &mut Listing, store: &Store) -> (Listed, usize) {
+        let mut given = 0;
+        let each = |_: &Entry| {
+            given += 1;
+            Enough::No
+        };
+        let listed = listing.advance(store, &store.parents(), &|| true, each).unwrap();
+        (listed, given)
+    }
+
+    /// Turns until the names are read and the first of them looked at.
+    fn look(listing: &mut Listing, store: &Store) {
+        while !matches!(listing.state, State::Looking(..)) {
+            assert_eq!(turn(listing, store).0, Listed::NotYet);
+        }
+    }
+
+    #[test]
+    fn names_are_counted_by_the_list_that_has_read_them() {
+        let root = TempDir::new().unwrap();
+        let store = store(&root);
+        let mut lists: Vec<_> =
+            (0..10).map(|number| Listing::new(&format!("client {number}"), None, None)).collect();
+        for (number, listing) in lists.iter_mut().enumerate() {
+            // No list is given what another one has read.
+            fs::write(root.path().join(format!("new {number}")), "").unwrap();
+            look(listing, &store);
+            assert!(listing.held_bytes() >= ENTRIES * 200, "{} bytes", listing.held_bytes());
+        }
+    }
+
+    #[test]
+    fn names_that_another_list_has_read_are_not_held_between_two_turns() {
+        let root = TempDir::new().unwrap();
+        let store = store(&root);
+        let (mut first, mut given) = (Listing::new("first", None, None), 0);
+        while let (Listed::NotYet, _) = turn(&mut first, &store) {}
+        // It goes on where the first one was given all names up to here.
+        let after = Name::parse(format!("{:0200}", GIVEN - 1).as_bytes()).unwrap();
+        let State::Looking(known, _) = &first.state else { panic!("{first:?}") };
+        store.ahead.keep("second", &known.get().unwrap(), after.as_bytes());
+        let mut second = Listing::new("second", None, Some(&after));
+        given += turn(&mut second, &store).1;
+        assert!(matches!(second.state, State::Looking(Known::Shared(_), _)), "{second:?}");
+        assert_eq!(second.held_bytes(), 0);
+        // All others forget them; the list is whole nevertheless.
+        drop(first);
+        for number in 0..8 {
+            fs::write(root.path().join(format!("new {number}")), "").unwrap();
+            look(&mut Listing::new("other", None, None), &store);
+        }
+        let State::Looking(known, _) = &second.state else { panic!("{second:?}") };
+        assert!(known.get().is_none());
+        loop {
+            let (listed, more) = turn(&mut second, &store);
+            given += more;
+            if listed != Listed::NotYet {
+                break;
+            }
+        }
+        assert_eq!(given, ENTRIES - GIVEN + 8);
+        assert!(second.held_bytes() > 0);
     }
 }

@@ -19,6 +19,9 @@ pub(super) const SPARSE_LEN: u64 = 1 << 38;
 /// Entries of the directory of which more names are kept than fit an answer.
 const WIDE_ENTRIES: usize = 66_000;
 
+/// Entries of the directory that each peer changes before it lists it: so few that a turn reads and sorts all names.
+const CHANGED_ENTRIES: usize = 4000;
+
 /// A directory whose name JSON makes six times longer.
 pub(super) fn big() -> String {
     vec!["\u{1}".repeat(COMPONENT); DEPTH].join("/")
@@ -39,6 +42,10 @@ pub(super) fn wide() -> &'static str {
     "wide"
 }
 
+pub(super) fn changed() -> &'static str {
+    "changed"
+}
+
 /// Makes all of it.
 pub(super) fn prepare(root: &Path) -> io::Result<()> {
     fs::create_dir_all(root.join(big()))?;
@@ -47,10 +54,12 @@ pub(super) fn prepare(root: &Path) -> io::Result<()> {
     }
     fs::create_dir_all(root.join(deep("")))?;
     File::create(root.join(deep("sparse")))?.set_len(SPARSE_LEN)?;
-    let wide = root.join(wide());
-    fs::create_dir(&wide)?;
-    for index in 0..WIDE_ENTRIES {
-        File::create(wide.join(format!("{index:0>COMPONENT$}")))?;
+    for (name, entries) in [(wide(), WIDE_ENTRIES), (changed(), CHANGED_ENTRIES)] {
+        let directory = root.join(name);
+        fs::create_dir(&directory)?;
+        for index in 0..entries {
+            File::create(directory.join(format!("{index:0>COMPONENT$}")))?;
+        }
     }
     Ok(())
 }

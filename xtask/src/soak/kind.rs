@@ -5,7 +5,7 @@ use std::time::Duration;
 use haul_tests::peer::{classic, frame, put};
 use serde_json::{Value, json};
 
-use super::ground::{BIG_ENTRIES, SPARSE_LEN, big, big_entry, deep, wide};
+use super::ground::{BIG_ENTRIES, SPARSE_LEN, big, big_entry, changed, deep, wide};
 use super::peers::Step::{self, Forever, Own, Part, Pause, Read, Send};
 
 /// Longest header.
@@ -102,6 +102,12 @@ pub(super) fn all() -> Vec<Kind> {
     );
     // Sorting them takes long, and four of them are kept.
     add("names of listed directories", 24, greeted([Send(list_wide()), Read(1)]));
+    // No list has the names of another one, and none is done: its peer reads nothing.
+    add(
+        "unread: names of a changed directory",
+        1500,
+        greeted([Send(clogged(9, &[])), Own(changes), Send(list_changed())]),
+    );
     // What is behind something that the server waits for has to be on its way at once.
     let mut behind = |name, script| {
         kinds.push(Kind { name, most: all, send_buffer: 4 * AT_ONCE, script });
@@ -266,6 +272,14 @@ fn list(id: u64, from: usize) -> Vec<u8> {
 
 fn list_wide() -> Vec<u8> {
     frame(&json!({"cmd": "list", "id": 1, "filename": wide()}), b"")
+}
+
+fn changes(number: usize) -> Vec<u8> {
+    frame(&put(2, &format!("{}/{number}", changed()), b""), b"")
+}
+
+fn list_changed() -> Vec<u8> {
+    frame(&json!({"cmd": "list", "id": 3, "filename": changed()}), b"")
 }
 
 /// A list of so many entries, which is not read: 9 of them fill what the kernel takes, and 14 the outbox as well. What
