@@ -2,6 +2,7 @@
 
 mod publish;
 mod published;
+mod scarcity;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::upload::{Decision, Upload, superseded};
 use crate::writer::{OpenUpload, Owner, PartWriter};
 pub(crate) use publish::{Commit, Publishing};
 use published::Published;
+use scarcity::{Scarcity, Share};
 
 /// Large files that may be under way at once; each holds two open files.
 pub(crate) const MAX_OPEN: usize = 256;
@@ -52,6 +54,8 @@ struct Table {
     publishing: HashSet<Token>,
     parts: usize,
     connections: HashMap<String, usize>,
+    /// Of these clients, those that had to give an upload to another client before it was idle.
+    gave: HashSet<String>,
     /// Tokens that a newer `open` has replaced.
     taken_over: VecDeque<Token>,
     published: Published,
@@ -102,6 +106,7 @@ impl Uploads {
             return;
         }
         table.connections.remove(client);
+        table.gave.remove(client);
         let left = table.take_all(|_, entry| entry.client == client);
         drop(table);
         self.interrupt(left);
@@ -269,46 +274,51 @@ impl Table {
         Ok(Found::Begun(idle))
     }
 
-    /// Room for one more upload of a client. If there is none, uploads of which no part has come for long give
-    /// theirs, the one that is idle longest first; then those of the client that has most, if this one has fewer: first
-    /// those of which nothing has come.
+    /// Room for one more upload of a client, of so many parts; see [`Scarcity`] for who makes it.
     fn make_room(&mut self, parts: usize, client: &str) -> Result<Vec<Arc<OpenUpload>>, Refusal> {
-        let mut shares: HashMap<&str, usize> = HashMap::new();
+        let mut shares: HashMap<&str, Share> = HashMap::new();
         for entry in self.open.values() {
-            *shares.entry(&entry.client).or_default() += 1;
+            shares.entry(&entry.client).or_default().add(entry);
         }
         let mut open = self.open.len() + self.busy.len();
         let mut all_parts = self.parts + parts;
         let mut others: Vec<_> =
             self.open.iter().map(|(token, entry)| (entry.upload.idle(), *token, entry)).collect();
-        let mut ended = HashSet::new();
+        let (mut ended, mut gave) = (HashSet::new(), Vec::new());
         loop {
-            let own = shares.get(client).copied().unwrap_or(0);
-            let has_share = own < MAX_OPEN_A_CLIENT;
-            if has_share && open < MAX_OPEN && all_parts <= MAX_OPEN_PARTS {
+            let own = shares.get(client).copied().unwrap_or_default();
+            let scarcity = Scarcity {
+                of_own: own.uploads >= MAX_OPEN_A_CLIENT,
+                of_uploads: open >= MAX_OPEN,
+                of_parts: all_parts > MAX_OPEN_PARTS,
+                after: Share { uploads: own.uploads + 1, parts: own.parts + parts },
+                may_take_any: own.uploads == 0 && !self.gave.contains(client),
+                most: Share::most(shares.values()),
+            };
+            if scarcity.is_over() {
                 break;
             }
-            let most = shares.values().copied().max().unwrap_or(0);
-            let gives = |(idle, _, entry): &&(Duration, Token, &Entry)| {
+            let weigh = |(idle, _, entry): &&(Duration, Token, &Entry)| {
+                let share = shares.get(&*entry.client).copied().unwrap_or_default();
                 let is_own = entry.client == client;
-                let has_most = shares.get(&*entry.client) == Some(&most) && most > own + 1;
-                (*idle >= IDLE && (has_share || is_own)) || (has_share && !is_own && has_most)
+                scarcity.weigh(*idle, entry.upload.has_come(), share, is_own)
             };
-            let first = others
-                .iter()
-                .filter(gives)
-                .max_by_key(|(idle, _, entry)| (*idle >= IDLE, !entry.upload.has_come(), *idle));
-            let Some(&(_, token, entry)) = first else {
+            let first = others.iter().filter_map(|other| Some((weigh(&other)?, other)));
+            let Some((_, &(idle, token, entry))) = first.max_by_key(|(weight, _)| *weight) else {
                 return Err(Refusal::new(Code::Busy, "too many large uploads at once"));
             };
             others.retain(|(_, other, _)| *other != token);
             ended.insert(token);
+            if idle < IDLE {
+                gave.push(entry.client.clone());
+            }
             if let Some(share) = shares.get_mut(&*entry.client) {
-                *share -= 1;
+                share.remove(entry);
             }
             open -= 1;
             all_parts -= entry.parts;
         }
+        self.gave.extend(gave);
         Ok(self.take_all(|token, _| ended.contains(token)))
     }
 

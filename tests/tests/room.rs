@@ -233,6 +233,26 @@ fn uploads_that_are_opened_again_and_again_make_room_for_a_client_that_has_none(
     }
 }
 
+/// Each client has one upload, of which nothing has come, and has just opened it: whether they have all uploads that there
+/// may be or all parts, a client that has none takes one of them.
+#[test]
+fn uploads_of_which_nothing_has_come_make_room_at_once_for_a_client_that_has_none() {
+    for (clients, size) in [(256, 2 << 20), (128, 4 << 30)] {
+        let server = server(&[]);
+        let mut peers: Vec<_> =
+            (0..clients).map(|_| Peer::hello(server.address()).unwrap()).collect();
+        for (client, peer) in peers.iter_mut().enumerate() {
+            let answer = open(peer, 1, &format!("o{client}"), size);
+            assert!(answer["code"].is_null(), "{answer}");
+        }
+        for size in [2 << 20, size] {
+            let mut other = Peer::hello(server.address()).unwrap();
+            let answer = open(&mut other, 1, &format!("other {size}"), size);
+            assert!(answer["code"].is_null(), "{clients} clients, {size} bytes: {answer}");
+        }
+    }
+}
+
 /// Directories with millions of entries are listed a little in each turn.
 #[test]
 fn list_of_a_large_directory_is_whole_though_it_takes_many_turns() {
