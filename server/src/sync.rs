@@ -197,6 +197,17 @@ impl<T> RwLock<T> {
         Some(Guard { inner, _held: held })
     }
 
+    /// As [`write`](Self::write), if nobody has it just now.
+    pub(crate) fn try_write(&self) -> Option<WriteGuard<'_, T>> {
+        let held = Held::take(self.rank);
+        let inner = match self.inner.try_write() {
+            Ok(inner) => inner,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(Guard { inner, _held: held })
+    }
+
     pub(crate) fn write(&self) -> WriteGuard<'_, T> {
         let held = Held::take(self.rank);
         Guard { inner: self.inner.write().unwrap_or_else(PoisonError::into_inner), _held: held }

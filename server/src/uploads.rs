@@ -16,7 +16,6 @@ use crate::upload::{Decision, Upload, superseded};
 use crate::writer::{OpenUpload, Owner, PartWriter};
 pub(crate) use publish::{Commit, Publishing};
 use published::Published;
-use scarcity::{Scarcity, Share};
 
 /// Large files that may be under way at once; each holds two open files.
 pub(crate) const MAX_OPEN: usize = 256;
@@ -130,6 +129,11 @@ impl Uploads {
     /// Whether this client has uploads under way.
     pub(crate) fn has_open(&self, client: &str) -> bool {
         self.table().open.values().any(|entry| entry.client == client)
+    }
+
+    /// Whether parts of an upload of this client have come.
+    pub(crate) fn has_come(&self, client: &str) -> bool {
+        self.table().open.values().any(|entry| entry.client == client && entry.upload.has_come())
     }
 
     /// Starts an upload, or goes on with one; returns the parts that are held. Whether it could be published is for
@@ -272,54 +276,6 @@ impl Table {
         let idle = self.make_room(parts, client)?;
         self.busy.insert(key.to_owned());
         Ok(Found::Begun(idle))
-    }
-
-    /// Room for one more upload of a client, of so many parts; see [`Scarcity`] for who makes it.
-    fn make_room(&mut self, parts: usize, client: &str) -> Result<Vec<Arc<OpenUpload>>, Refusal> {
-        let mut shares: HashMap<&str, Share> = HashMap::new();
-        for entry in self.open.values() {
-            shares.entry(&entry.client).or_default().add(entry);
-        }
-        let mut open = self.open.len() + self.busy.len();
-        let mut all_parts = self.parts + parts;
-        let mut others: Vec<_> =
-            self.open.iter().map(|(token, entry)| (entry.upload.idle(), *token, entry)).collect();
-        let (mut ended, mut gave) = (HashSet::new(), Vec::new());
-        loop {
-            let own = shares.get(client).copied().unwrap_or_default();
-            let scarcity = Scarcity {
-                of_own: own.uploads >= MAX_OPEN_A_CLIENT,
-                of_uploads: open >= MAX_OPEN,
-                of_parts: all_parts > MAX_OPEN_PARTS,
-                after: Share { uploads: own.uploads + 1, parts: own.parts + parts },
-                may_take_any: own.uploads == 0 && !self.gave.contains(client),
-                most: Share::most(shares.values()),
-            };
-            if scarcity.is_over() {
-                break;
-            }
-            let weigh = |(idle, _, entry): &&(Duration, Token, &Entry)| {
-                let share = shares.get(&*entry.client).copied().unwrap_or_default();
-                let is_own = entry.client == client;
-                scarcity.weigh(*idle, entry.upload.has_come(), share, is_own)
-            };
-            let first = others.iter().filter_map(|other| Some((weigh(&other)?, other)));
-            let Some((_, &(idle, token, entry))) = first.max_by_key(|(weight, _)| *weight) else {
-                return Err(Refusal::new(Code::Busy, "too many large uploads at once"));
-            };
-            others.retain(|(_, other, _)| *other != token);
-            ended.insert(token);
-            if idle < IDLE {
-                gave.push(entry.client.clone());
-            }
-            if let Some(share) = shares.get_mut(&*entry.client) {
-                share.remove(entry);
-            }
-            open -= 1;
-            all_parts -= entry.parts;
-        }
-        self.gave.extend(gave);
-        Ok(self.take_all(|token, _| ended.contains(token)))
     }
 
     /// Removes uploads, whose keys are busy from then on.

@@ -200,6 +200,9 @@ impl Check {
             Read::Copy(copying) => copying.advance(worker.buffer.room(0))?,
         };
         worker.share.took(len);
+        if let Some((version, _)) = &worker.version {
+            version.touch();
+        }
         if !over {
             return Ok(true);
         }

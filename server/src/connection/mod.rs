@@ -32,7 +32,7 @@ use crate::deadline::Deadline;
 use crate::fence::{self, Fence};
 use crate::poller::Interest;
 use crate::pool::Shared;
-use crate::store::Version;
+use crate::store::{Version, given_up};
 use crate::worker::Worker;
 use body::Sink;
 use job::Job;
@@ -285,6 +285,9 @@ impl Connection {
         match self.phase {
             Phase::InputEnded if self.outbox.is_empty() && !self.owes() => return Step::Close,
             Phase::Open if self.is_fenced() => return self.end(fence::refusal()),
+            Phase::Open if self.version().is_some_and(|version| version.is_given_up()) => {
+                return self.end(given_up());
+            }
             _ if self.outbox.is_full() => return Step::Wait(Interest::WRITE),
             Phase::Open | Phase::InputEnded if self.job.is_some() => {
                 if self.is_over(worker) {
@@ -363,7 +366,7 @@ impl Connection {
             shared.fences.leave(&haul.client, haul.slot, self.key);
             shared.uploads.disconnected(&haul.client);
             if let Some(version) = &haul.version {
-                shared.publications.leave(&haul.client, version);
+                shared.publications.leave(version, self.key);
             }
         }
     }

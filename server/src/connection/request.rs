@@ -43,7 +43,7 @@ impl Connection {
         }
         let version = hello.publish.as_ref().map(|publish| {
             let Worker { shared, parents, .. } = &*worker;
-            shared.publications.enter(&shared.store, parents, &hello.client, publish)
+            shared.publications.enter(shared, parents, &hello.client, publish, self.key)
         });
         let version = match version.transpose() {
             Ok(version) => version,
@@ -265,7 +265,12 @@ impl Connection {
                 self.answer(id, Reply::Done, &[]);
             }
             Op::List { name, after } => self.list(id, name, after.as_ref(), worker),
-            Op::Ping => self.answer(id, Reply::Done, &[]),
+            Op::Ping => {
+                if let (Some(version), Dialect::Haul(haul)) = (&version, &self.dialect) {
+                    shared.publications.yield_to_others(shared, version, &haul.client);
+                }
+                self.answer(id, Reply::Done, &[]);
+            }
         }
         Ok(Sink::Nothing)
     }

@@ -15,7 +15,7 @@ use crate::sync::{Condvar, Held, Mutex, Rank, RwLock};
 /// closes a directory makes later changes count in the other one and waits until the first is 0.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    names: RwLock<Vec<Name>>,
+    names: RwLock<Vec<Guarded>>,
     /// Changes under way.
     inside: [AtomicUsize; 2],
     /// Which of both counts the changes that begin now; changed while `names` is locked for writing.
@@ -42,6 +42,14 @@ impl Default for Guard {
             swaps: AtomicU64::new(0),
         }
     }
+}
+
+/// One of these directories.
+#[derive(Debug)]
+struct Guarded {
+    name: Name,
+    /// A change there was refused.
+    is_wanted: AtomicBool,
 }
 
 /// Leave to change something, which takes effect while this is held.
@@ -81,8 +89,9 @@ impl Guard {
     ) -> Result<Inside<'_>, StoreError> {
         let held = Held::take(Rank::GuardTurn);
         let names = self.names.read();
-        if let Some(guarded) = names.iter().find(|guarded| is_in_the_way(guarded)) {
-            return Err(StoreError::Publishing { name: guarded.to_string() });
+        if let Some(guarded) = names.iter().find(|guarded| is_in_the_way(&guarded.name)) {
+            guarded.is_wanted.store(true, Ordering::Relaxed);
+            return Err(StoreError::Publishing { name: guarded.name.to_string() });
         }
         let counter = self.counter.load(Ordering::Acquire);
         self.inside[counter].fetch_add(1, Ordering::SeqCst);
@@ -92,13 +101,12 @@ impl Guard {
     /// From when this returns, nothing changes there any more. `false`: somebody else has it, something in it,
     /// or something that it is in.
     pub(super) fn close(&self, name: &Name) -> bool {
-        let meets = |other: &Name| is_at_or_below(name, other) || is_at_or_below(other, name);
         let _turn = self.turn.lock();
         let mut names = self.names.write();
-        if names.iter().any(meets) {
+        if names.iter().any(|other| meet(name, &other.name)) {
             return false;
         }
-        names.push(name.clone());
+        names.push(Guarded { name: name.clone(), is_wanted: AtomicBool::new(false) });
         let counter = self.counter.load(Ordering::Acquire);
         self.counter.store(1 - counter, Ordering::Release);
         drop(names);
@@ -113,7 +121,13 @@ impl Guard {
 
     /// It may be changed again.
     pub(super) fn open(&self, name: &Name) {
-        self.names.write().retain(|other| other != name);
+        self.names.write().retain(|other| other.name != *name);
+    }
+
+    /// Whether a change there was refused since it was closed.
+    pub(super) fn is_wanted(&self, name: &Name) -> bool {
+        let names = self.names.read();
+        names.iter().any(|other| other.name == *name && other.is_wanted.load(Ordering::Relaxed))
     }
 
     /// Whether anything is being published.
@@ -130,6 +144,11 @@ impl Guard {
     pub(super) fn swaps(&self) -> u64 {
         self.swaps.load(Ordering::Acquire)
     }
+}
+
+/// Whether one of two names is the other one, or below it.
+pub(crate) fn meet(one: &Name, other: &Name) -> bool {
+    is_at_or_below(one, other) || is_at_or_below(other, one)
 }
 
 /// Whether a name is another one, or below it.

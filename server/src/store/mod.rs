@@ -51,6 +51,7 @@ pub(crate) use change::{Change, DEEP};
 pub(crate) use error::{OpenError, StoreError};
 pub(crate) use fresh::Fresh;
 pub(crate) use group::Committing;
+pub(crate) use guard::meet;
 pub(crate) use list::{Enough, Listed, Listing};
 pub(crate) use partial::{Flush, Key, Partial};
 pub(crate) use reading::Reading;
@@ -60,7 +61,7 @@ pub(crate) use space::Reserved;
 pub(crate) use staged::Staged;
 pub(crate) use swap::Swap;
 pub(crate) use trash::Rung;
-pub(crate) use version::{State, Version};
+pub(crate) use version::{Earlier, State, Version, given_up};
 
 use root::Root;
 use staging::Staging;

@@ -98,7 +98,10 @@ impl Store {
         let failed = |errno| StoreError::new("bring back the version before of", name, errno);
         let stat = match rustix::fs::statat(&home, PREVIOUS, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
-            Err(Errno::NOENT) => return Err(StoreError::NoVersion { name: name.to_string() }),
+            Err(Errno::NOENT) => {
+                self.forget_home(&id);
+                return Err(StoreError::NoVersion { name: name.to_string() });
+            }
             Err(errno) => return Err(failed(errno)),
         };
         let back = format!("{BACK}{}", stat.st_ino);

@@ -13,9 +13,11 @@
 //!
 //! So every moment of a swap can be told from the names alone, and no file says what was meant to be done.
 
+mod room;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use haul_protocol::{Code, Digest, Name, Refusal, Token};
 use rustix::fd::{AsFd, OwnedFd};
@@ -27,6 +29,7 @@ use super::inherit::{ACCESS_ACL, DEFAULT_ACL, default_acl, give_group, read_acl}
 use super::root::{BENEATH, Parents, Root};
 use super::{Store, disk};
 use crate::sync::{Rank, ReadGuard, RwLock, WriteGuard};
+pub(crate) use room::{Earlier, given_up};
 
 const NEXT: &str = "next-";
 const READY: &str = "ready-";
@@ -44,6 +47,11 @@ pub(crate) struct Version {
     state: RwLock<State>,
     /// As `state`, for a look that waits for nobody.
     done: AtomicBool,
+    /// The same: it is given up, or that is being tried.
+    given_up: AtomicBool,
+    begun: Instant,
+    /// Milliseconds from `begun` until something was last done for the tree.
+    active: AtomicU64,
     store: Arc<Store>,
     pub(super) id: String,
     pub(super) home: OwnedFd,
@@ -60,37 +68,43 @@ pub(crate) enum State {
     Ready(String),
     /// Published, and only that is to be told again.
     Done,
+    /// Nothing was in it, and it has made room.
+    GivenUp,
 }
 
 impl Version {
-    /// Begins the next version of a directory, or goes on with it; with `token`, with that and no other. From
-    /// then on nobody changes the present one.
+    /// Begins the next version of a directory, or goes on with that of an earlier run. From then on nobody changes the
+    /// present one.
     pub(crate) fn open(
         store: &Arc<Store>,
         parents: &Parents,
         name: &Name,
-        token: Option<Token>,
+        earlier: Earlier,
         new: Token,
     ) -> Result<Self, StoreError> {
         if !store.guard.close(name) {
             return Err(StoreError::Publishing { name: name.to_string() });
         }
-        let opened = Self::open_closed(store, parents, name, token, new);
-        if opened.is_err() {
-            store.guard.open(name);
-        }
-        opened
+        let opened = present(parents, name).and_then(|present| {
+            let (id, home) = store.home(name)?;
+            let opened =
+                Self::open_closed(store, parents, name, (present, &id, home), earlier, new);
+            if opened.is_err() {
+                store.forget_home(&id);
+            }
+            opened
+        });
+        opened.inspect_err(|_| store.guard.open(name))
     }
 
     fn open_closed(
         store: &Arc<Store>,
         parents: &Parents,
         name: &Name,
-        token: Option<Token>,
+        (present, id, home): (Option<Arc<Root>>, &str, OwnedFd),
+        earlier: Earlier,
         new: Token,
     ) -> Result<Self, StoreError> {
-        let present = present(parents, name)?;
-        let (id, home) = store.home(name)?;
         store.settle(&home, name)?;
         let failed = |op| move |errno| StoreError::new(op, name, errno);
         let found = entries(&home).map_err(failed("look for versions of"))?;
@@ -106,23 +120,30 @@ impl Version {
                     .map_err(failed("begin a version of"))?,
             }
         }
-        let (token, resumed, done) = match (token, started) {
-            (Some(token), Some(found)) if found == token.to_string() => (token, true, false),
-            (Some(token), _) if found.contains(&format!("{DONE}{token}")) => (token, true, true),
+        let (token, resumed, done) = match (earlier, started) {
+            (Earlier::Tree(token), Some(found)) if found == token.to_string() => {
+                (token, true, false)
+            }
+            (Earlier::Tree(token), _) if found.contains(&format!("{DONE}{token}")) => {
+                (token, true, true)
+            }
             // Somebody else has begun anew, or published, in the meantime.
-            (Some(_), _) => return Err(StoreError::VersionGone { name: name.to_string() }),
-            (None, Some(old)) => {
+            (Earlier::Tree(_), _) | (Earlier::GivenUp(_), Some(_)) => {
+                return Err(StoreError::VersionGone { name: name.to_string() });
+            }
+            (Earlier::Any, Some(old)) => {
                 let (old, to) = (format!("{NEXT}{boot}-{old}"), format!("{NEXT}{boot}-{new}"));
                 disk::rename(&home, old.as_bytes(), &home, to.as_bytes())
                     .map_err(failed("go on with the next version of"))?;
                 (new, true, false)
             }
-            (None, None) => {
-                let to = format!("{NEXT}{boot}-{new}");
+            (Earlier::Any | Earlier::GivenUp(_), None) => {
+                let token = if let Earlier::GivenUp(token) = earlier { token } else { new };
+                let to = format!("{NEXT}{boot}-{token}");
                 disk::make_directory(&home, to.as_bytes(), Mode::RWXU)
                     .map_err(failed("begin a version of"))?;
                 inherit(parents, name, present.as_deref(), &home, &to);
-                (new, false, false)
+                (token, false, false)
             }
         };
         let root = match &present {
@@ -136,8 +157,23 @@ impl Version {
         };
         let (store, name) = (Arc::clone(store), name.clone());
         let state = RwLock::new(Rank::Version, if done { State::Done } else { State::Next });
-        let done = AtomicBool::new(done);
-        Ok(Self { name, token, resumed, state, done, store, id, home, root, present })
+        let (id, done, given_up) = (id.to_owned(), AtomicBool::new(done), AtomicBool::new(false));
+        let (begun, active) = (Instant::now(), AtomicU64::new(0));
+        Ok(Self {
+            name,
+            token,
+            resumed,
+            state,
+            done,
+            given_up,
+            begun,
+            active,
+            store,
+            id,
+            home,
+            root,
+            present,
+        })
     }
 
     pub(super) fn state(&self) -> WriteGuard<'_, State> {
@@ -169,6 +205,7 @@ impl Version {
         match state {
             State::Done => Ok(None),
             State::Ready(ready) => Ok(Some(ready.clone())),
+            State::GivenUp => Err(StoreError::VersionGone { name: self.name.to_string() }),
             State::Next => {
                 let failed = |errno| StoreError::new("publish", &self.name, errno);
                 let inode = rustix::fs::fstat(&*self.root).map_err(failed)?.st_ino;
@@ -216,17 +253,6 @@ impl Version {
     /// What keeps the large files of this tree apart from others of the same name.
     pub(crate) fn id(&self) -> &str {
         &self.id
-    }
-}
-
-impl Drop for Version {
-    fn drop(&mut self) {
-        // What nobody has put anything into is not kept.
-        let next = format!("{NEXT}{}-{}", self.store.boot_tag(), self.token);
-        if !self.is_done() && disk::remove_directory(&self.home, next.as_bytes()).is_ok() {
-            let _ = disk::remove_directory(&self.store.trees, self.id.as_bytes());
-        }
-        self.store.guard.open(&self.name);
     }
 }
 

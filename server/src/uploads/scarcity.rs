@@ -1,4 +1,4 @@
-//! Who makes room when a client opens an upload and there is none. Pure: shares in, decisions out.
+//! Who makes room when a client opens an upload and there is none.
 //!
 //! Either uploads are scarce (there are `MAX_OPEN`) or parts are. These make room, in this order:
 //!
@@ -15,30 +15,89 @@
 //! client that has had to make room before its upload was idle no longer takes what is not a larger share, even if it has
 //! no upload: it waits.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Entry, IDLE};
+use haul_protocol::{Code, Refusal, Token};
+
+use super::{Entry, IDLE, MAX_OPEN, MAX_OPEN_A_CLIENT, MAX_OPEN_PARTS, Table};
+use crate::writer::OpenUpload;
+
+impl Table {
+    /// Room for one more upload of a client, of so many parts; see [`Scarcity`] for who makes it.
+    pub(super) fn make_room(
+        &mut self,
+        parts: usize,
+        client: &str,
+    ) -> Result<Vec<Arc<OpenUpload>>, Refusal> {
+        let mut shares: HashMap<&str, Share> = HashMap::new();
+        for entry in self.open.values() {
+            shares.entry(&entry.client).or_default().add(entry);
+        }
+        let mut open = self.open.len() + self.busy.len();
+        let mut all_parts = self.parts + parts;
+        let mut others: Vec<_> =
+            self.open.iter().map(|(token, entry)| (entry.upload.idle(), *token, entry)).collect();
+        let (mut ended, mut gave) = (HashSet::new(), Vec::new());
+        loop {
+            let own = shares.get(client).copied().unwrap_or_default();
+            let scarcity = Scarcity {
+                of_own: own.uploads >= MAX_OPEN_A_CLIENT,
+                of_uploads: open >= MAX_OPEN,
+                of_parts: all_parts > MAX_OPEN_PARTS,
+                after: Share { uploads: own.uploads + 1, parts: own.parts + parts },
+                may_take_any: own.uploads == 0 && !self.gave.contains(client),
+                most: Share::most(shares.values()),
+            };
+            if scarcity.is_over() {
+                break;
+            }
+            let weigh = |(idle, _, entry): &&(Duration, Token, &Entry)| {
+                let share = shares.get(&*entry.client).copied().unwrap_or_default();
+                let is_own = entry.client == client;
+                scarcity.weigh(*idle, entry.upload.has_come(), share, is_own)
+            };
+            let first = others.iter().filter_map(|other| Some((weigh(&other)?, other)));
+            let Some((_, &(idle, token, entry))) = first.max_by_key(|(weight, _)| *weight) else {
+                return Err(Refusal::new(Code::Busy, "too many large uploads at once"));
+            };
+            others.retain(|(_, other, _)| *other != token);
+            ended.insert(token);
+            if idle < IDLE {
+                gave.push(entry.client.clone());
+            }
+            if let Some(share) = shares.get_mut(&*entry.client) {
+                share.remove(entry);
+            }
+            open -= 1;
+            all_parts -= entry.parts;
+        }
+        self.gave.extend(gave);
+        Ok(self.take_all(|token, _| ended.contains(token)))
+    }
+}
 
 /// What uploads of one client take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Share {
-    pub(super) uploads: usize,
-    pub(super) parts: usize,
+struct Share {
+    uploads: usize,
+    parts: usize,
 }
 
 impl Share {
-    pub(super) fn add(&mut self, entry: &Entry) {
+    fn add(&mut self, entry: &Entry) {
         self.uploads += 1;
         self.parts += entry.parts;
     }
 
-    pub(super) fn remove(&mut self, entry: &Entry) {
+    fn remove(&mut self, entry: &Entry) {
         self.uploads -= 1;
         self.parts -= entry.parts;
     }
 
     /// The most that any client has of either.
-    pub(super) fn most<'a>(shares: impl Iterator<Item = &'a Self>) -> Self {
+    fn most<'a>(shares: impl Iterator<Item = &'a Self>) -> Self {
         shares.fold(Self::default(), |most, share| Self {
             uploads: most.uploads.max(share.uploads),
             parts: most.parts.max(share.parts),
@@ -48,44 +107,38 @@ impl Share {
 
 /// What a client lacks for one more upload.
 #[derive(Debug)]
-pub(super) struct Scarcity {
+struct Scarcity {
     /// The client has as many uploads as it may.
-    pub(super) of_own: bool,
+    of_own: bool,
     /// There are as many uploads as there may be.
-    pub(super) of_uploads: bool,
+    of_uploads: bool,
     /// There would be more parts than there may be.
-    pub(super) of_parts: bool,
+    of_parts: bool,
     /// What the client will have.
-    pub(super) after: Share,
+    after: Share,
     /// The client has no upload, and has not had to give one.
-    pub(super) may_take_any: bool,
+    may_take_any: bool,
     /// The most that any client has.
-    pub(super) most: Share,
+    most: Share,
 }
 
 /// How much is to be said for an upload making room; the largest is first.
 type Weight = (Rank, usize, Duration);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Rank {
+enum Rank {
     Largest,
     Untouched,
     Idle,
 }
 
 impl Scarcity {
-    pub(super) fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         !self.of_own && !self.of_uploads && !self.of_parts
     }
 
     /// Whether an upload makes room, and before which others; `share` is what its client has.
-    pub(super) fn weigh(
-        &self,
-        idle: Duration,
-        has_come: bool,
-        share: Share,
-        is_own: bool,
-    ) -> Option<Weight> {
+    fn weigh(&self, idle: Duration, has_come: bool, share: Share, is_own: bool) -> Option<Weight> {
         let (after, most) = (self.after, self.most);
         let is_larger = (self.of_uploads && share.uploads > after.uploads)
             || (self.of_parts && share.parts > after.parts);

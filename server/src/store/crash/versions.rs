@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::model::{Disk, every_crash, in_memory, start, stop};
 use super::{Op, record};
-use crate::store::{Adopted, Change, Committing, Store, Swap, Version};
+use crate::store::{Adopted, Change, Committing, Earlier, Store, Swap, Version};
 
 const SEED: u64 = 0x5eed;
 
@@ -33,7 +33,8 @@ fn attributes() -> Attributes {
 /// Puts a version together and swaps it in.
 fn publish(store: &Arc<Store>, committing: &mut Committing<'_>, number: u8) {
     let token = Token([number; 16]);
-    let version = Version::open(store, &store.parents(), &name("www/site"), None, token).unwrap();
+    let version =
+        Version::open(store, &store.parents(), &name("www/site"), Earlier::Any, token).unwrap();
     let version = Arc::new(version);
     let (next, bytes) = (version.parents(), VERSIONS[usize::from(number)]);
     let put = |to: &str, bytes: &[u8]| {

@@ -1,0 +1,147 @@
+//! Versions that are begun and not put together: they make room, and leave directories to others.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use haul_tests::hauld::Hauld;
+use haul_tests::peer::{Peer, put};
+use haul_tests::{binaries, eventually};
+use serde_json::{Value, json};
+
+/// Versions that there may be at once, and those of one client.
+const VERSIONS: usize = 64;
+const A_CLIENT: usize = 8;
+
+fn server() -> Hauld {
+    Hauld::start(&binaries::get().hauld, &[]).unwrap()
+}
+
+/// A connection of this client about the next version of a directory, and the answer to its hello.
+fn begin(server: &Hauld, client: &str, directory: &str, tree: Option<&Value>) -> (Peer, Value) {
+    static SLOT: AtomicUsize = AtomicUsize::new(0);
+    let mut peer = Peer::connect(server.address()).unwrap();
+    let slot = SLOT.fetch_add(1, Ordering::Relaxed);
+    let mut hello = json!({
+        "cmd": "hello", "version": 1, "agent": "test/1", "client": client, "slot": slot,
+        "filename": directory, "must": ["publish"],
+    });
+    if let Some(tree) = tree {
+        hello["upload"] = tree.clone();
+    }
+    let answer = peer.ask(&hello, b"").unwrap();
+    (peer, answer)
+}
+
+/// What is there of versions.
+fn homes(server: &Hauld) -> usize {
+    fs::read_dir(server.root().join(".haul/trees")).unwrap().count()
+}
+
+/// A peer and the last id that it has used.
+struct Pinging(Peer, u64);
+
+impl Pinging {
+    /// Pings; the answer, or what it was told instead.
+    fn ping(&mut self) -> Value {
+        self.1 += 1;
+        self.0.ask(&json!({"cmd": "ping", "id": self.1}), b"").unwrap()
+    }
+}
+
+#[test]
+fn one_client_has_few_versions_at_once_and_leaves_the_others_to_others() {
+    let server = server();
+    let mut peers = Vec::new();
+    for number in 0..A_CLIENT {
+        let (peer, answer) = begin(&server, "greedy", &format!("g{number}"), None);
+        assert_eq!(answer["hello"], 1, "{answer}");
+        peers.push(peer);
+    }
+    let (_peer, answer) = begin(&server, "greedy", "one more", None);
+    assert_eq!(answer["code"], "busy", "{answer}");
+    let (_peer, answer) = begin(&server, "other", "site", None);
+    assert_eq!(answer["hello"], 1, "{answer}");
+    drop((peers, _peer));
+    eventually("nothing is left of them", || homes(&server) == 0);
+}
+
+/// A ping is no sign of a version, as it is one of a connection.
+#[test]
+fn version_in_which_nothing_is_makes_room_though_its_client_pings_and_loses_nothing() {
+    let server = server();
+    let mut full = Pinging(begin(&server, "full", "full", None).0, 1);
+    assert_eq!(full.0.ask(&put(1, "f", b"f"), b"f").unwrap()["ack"], 1);
+    let mut trees = Vec::new();
+    let mut empty: Vec<_> = (1..VERSIONS)
+        .map(|number| {
+            let client = format!("client {}", number / A_CLIENT);
+            let (peer, answer) = begin(&server, &client, &format!("d{number}"), None);
+            assert_eq!(answer["hello"], 1, "{answer}");
+            trees.push(answer["upload"].clone());
+            Pinging(peer, 0)
+        })
+        .collect();
+    let mut others = Vec::new();
+    eventually("there is room", || {
+        for peer in &mut empty {
+            // Nobody is ended before there is need.
+            let word = peer.ping();
+            assert_eq!(word["answer"], peer.1, "{word}");
+        }
+        let (peer, answer) = begin(&server, "other", "site", None);
+        others.push(peer);
+        answer["hello"] == 1
+    });
+    let mut ended = Vec::new();
+    for (index, peer) in empty.iter_mut().enumerate() {
+        let word = peer.ping();
+        if word["answer"].is_null() {
+            assert_eq!((&word["refused"], &word["code"]), (&json!(0), &json!("busy")), "{word}");
+            ended.push(index);
+        }
+    }
+    let [index] = ended[..] else { panic!("{ended:?} had to make room") };
+    // What is in a version keeps it.
+    assert_eq!(full.ping()["answer"], full.1);
+    drop((others, empty));
+    // Its client connects again and asks for its tree.
+    let (client, directory) =
+        (format!("client {}", (index + 1) / A_CLIENT), format!("d{}", index + 1));
+    let mut answer = Value::Null;
+    eventually("it goes on with the same tree", || {
+        let (mut peer, hello) = begin(&server, &client, &directory, Some(&trees[index]));
+        answer = hello;
+        answer["hello"] == 1 && peer.ask(&put(1, "f", b"f"), b"f").unwrap()["ack"] == 1
+    });
+    assert_eq!(answer["upload"], trees[index], "{answer}");
+}
+
+#[test]
+fn directory_that_an_empty_version_keeps_from_others_is_theirs_in_the_end() {
+    let server = server();
+    let mut idle = Pinging(begin(&server, "idle", "site", None).0, 0);
+    let mut other = Peer::hello(server.address()).unwrap();
+    let mut id = 0;
+    eventually("others may change the directory", || {
+        idle.ping();
+        id += 1;
+        other.ask(&put(id, "site/f", b"x"), b"x").unwrap()["ack"] == id
+    });
+    assert_eq!(fs::read(server.root().join("site/f")).unwrap(), b"x");
+    assert_eq!(homes(&server), 0);
+}
+
+/// A tree that never was, and a version before that never was.
+#[test]
+fn requests_about_versions_that_never_were_leave_nothing_behind() {
+    let server = server();
+    let (_peer, answer) = begin(&server, "me", "site", Some(&json!("0".repeat(32))));
+    assert_eq!(answer["code"], "taken_over", "{answer}");
+    fs::create_dir(server.root().join("site")).unwrap();
+    let mut peer = Peer::hello(server.address()).unwrap();
+    let rollback = json!({"cmd": "rollback", "id": 1, "filename": "site"});
+    assert_eq!(peer.ask(&rollback, b"").unwrap()["code"], "not_found");
+    assert_eq!(homes(&server), 0);
+}
