@@ -1,5 +1,6 @@
 //! All large files under way: found by token, written by any connection, published once.
 
+mod opening;
 mod publish;
 mod published;
 mod scarcity;
@@ -8,12 +9,14 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use haul_protocol::{Bitmap, Code, Cv, Geometry, Refusal, Token, Wanted, limits};
+use haul_protocol::{Code, Cv, Geometry, Refusal, Token, Wanted, limits};
 
-use crate::store::{Key, Parents, Resumed, Store};
+use crate::store::{Key, Parents, Store};
 use crate::sync::{Mutex, MutexGuard, Rank};
-use crate::upload::{Decision, Upload, superseded};
+use crate::upload::{Decision, superseded};
 use crate::writer::{OpenUpload, Owner, PartWriter};
+use opening::Busy;
+pub(crate) use opening::{Opened, Opening};
 pub(crate) use publish::{Commit, Publishing};
 use published::Published;
 
@@ -37,7 +40,7 @@ const REMEMBERED: usize = 256;
 /// The table of uploads, and which client has how many connections.
 #[derive(Debug)]
 pub(crate) struct Uploads {
-    table: Mutex<Table>,
+    table: Arc<Mutex<Table>>,
 }
 
 /// Invariant: no lock of an upload is taken under that of the table, but for the owner's, and nothing is read or
@@ -79,7 +82,7 @@ enum Found {
 
 impl Default for Uploads {
     fn default() -> Self {
-        Self { table: Mutex::new(Rank::Uploads, Table::default()) }
+        Self { table: Arc::new(Mutex::new(Rank::Uploads, Table::default())) }
     }
 }
 
@@ -144,32 +147,54 @@ impl Uploads {
         parents: &Parents,
         (client, identity): (&str, &str),
         wanted: Wanted,
-    ) -> Result<(Token, Geometry, Bitmap), Refusal> {
+    ) -> Result<Opened, Refusal> {
         let part_size = limits::part_size_for(wanted.size).unwrap_or(limits::MAX_BODY_LEN);
         let geometry = Geometry::new(wanted.size, part_size)
             .map_err(|error| Refusal::new(Code::BadRequest, error))?;
         let key = Key::new(&wanted.name, geometry, &wanted.fingerprint, identity);
         let token = random_token()?;
         let owner = Owner { token, attributes: wanted.attributes };
-        let found = self.table().find_or_begin(key.id(), geometry.parts(), &owner, client);
-        match found? {
+        let found = self.table().find_or_begin(key.id(), geometry.parts(), &owner, client)?;
+        let idle = match found {
             Found::TakenOver(upload) => {
                 upload.cancel_writers(token);
                 let held = upload.state().held();
-                return Ok((token, geometry, held));
+                return Ok(Opened::Now { token, geometry, held });
             }
-            Found::Begun(idle) => self.interrupt(idle),
-        }
-        let opened = open_files(store, parents, &key, &wanted, geometry, owner);
+            Found::Begun(idle) => idle,
+        };
+        let busy = Busy::new(&self.table, key.id(), geometry.parts());
+        self.interrupt(idle);
+        let opening =
+            Opening::begin(store, parents, &key, wanted, (geometry, owner, client), busy)?;
+        if opening.is_over() { self.finish(opening) } else { Ok(Opened::Later(Box::new(opening))) }
+    }
+
+    /// Reads a little of what an upload may hold, through `buffer`; returns how much.
+    pub(crate) fn go_on(
+        &self,
+        mut opening: Box<Opening>,
+        buffer: &mut [u8],
+    ) -> Result<(usize, Opened), Refusal> {
+        let read = opening.advance(buffer)?;
+        let opened =
+            if opening.is_over() { self.finish(*opening)? } else { Opened::Later(opening) };
+        Ok((read, opened))
+    }
+
+    /// The upload enters the table.
+    fn finish(&self, opening: Opening) -> Result<Opened, Refusal> {
+        let (upload, held, client, mut busy) = opening.finish()?;
+        let geometry = upload.state().geometry();
+        let token = upload.owner().token;
+        let entry = Entry { upload: Arc::new(upload), client, parts: geometry.parts() };
         let mut table = self.table();
-        table.busy.remove(key.id());
-        let (upload, held) = opened?;
-        let entry =
-            Entry { upload: Arc::new(upload), client: client.to_owned(), parts: geometry.parts() };
-        table.parts += entry.parts;
-        table.by_key.insert(key.id().to_owned(), token);
+        // Its parts have been counted since it began.
+        let key = busy.disarm();
+        table.busy.remove(&key);
+        table.by_key.insert(key, token);
         table.open.insert(token, entry);
-        Ok((token, geometry, held))
+        Ok(Opened::Now { token, geometry, held })
     }
 
     /// Announces a part. `None`: it is held already.
@@ -275,6 +300,7 @@ impl Table {
         }
         let idle = self.make_room(parts, client)?;
         self.busy.insert(key.to_owned());
+        self.parts += parts;
         Ok(Found::Begun(idle))
     }
 
@@ -305,40 +331,6 @@ impl Table {
             self.taken_over.pop_front();
         }
         self.taken_over.push_back(token);
-    }
-}
-
-fn open_files(
-    store: &Arc<Store>,
-    parents: &Parents,
-    key: &Key,
-    wanted: &Wanted,
-    geometry: Geometry,
-    owner: Owner,
-) -> Result<(OpenUpload, Bitmap), Refusal> {
-    let (content, held) =
-        match store.partial(parents, key, &wanted.name, geometry, wanted.replace)? {
-            Resumed::Partial(partial, held) => (Ok(partial), held),
-            Resumed::Published(published, held) => (Err(published), held),
-        };
-    let state = Upload::new(geometry, &held);
-    let bitmap = state.held();
-    if !held.is_empty() {
-        tracing::info!(name = %wanted.name, parts = held.len(), "an upload goes on");
-    }
-    let missing = if content.is_ok() { state.missing_bytes() } else { 0 };
-    match store.reserve(&wanted.name, missing) {
-        Ok(reserved) => {
-            let name = wanted.name.clone();
-            Ok((OpenUpload::new(key.id(), name, owner, state, content, reserved), bitmap))
-        }
-        Err(error) => {
-            // Of no use to anyone if it holds nothing.
-            if let (Ok(partial), true) = (content, held.is_empty()) {
-                partial.discard();
-            }
-            Err(error.into())
-        }
     }
 }
 

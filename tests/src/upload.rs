@@ -1,6 +1,8 @@
 //! A large file that is sent in parts by hand, written from PROTOCOL.md alone.
 
+use std::fs;
 use std::io;
+use std::path::Path;
 
 use blake3::hazmat::HasherExt;
 use serde_json::{Value, json};
@@ -126,4 +128,23 @@ impl Upload {
             json!({"cmd": "commit", "id": self.id, "upload": self.token, "blake3": digest});
         self.peer.ask(&header, b"")
     }
+}
+
+/// Rewrites the journal of a partial, while no server runs, as if it was written under another boot of the machine, with
+/// these records more.
+///
+/// # Errors
+/// If the journal can't be read or written, or is none.
+pub fn as_of_another_boot(journal: &Path, more: &[Value]) -> io::Result<()> {
+    let text = fs::read_to_string(journal)?;
+    let lines = text.lines().map(|line| serde_json::from_str(line.get(17..).unwrap_or_default()));
+    let mut records: Vec<Value> = lines.collect::<Result<_, _>>()?;
+    for record in records.iter_mut().filter(|record| record["is"] == "boot") {
+        record["id"] = json!("another");
+    }
+    let lines = records.iter().chain(more).map(|record| {
+        let text = record.to_string();
+        format!("{} {text}\n", &blake3::hash(text.as_bytes()).to_hex()[..16])
+    });
+    fs::write(journal, lines.collect::<String>())
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use haul_tests::hauld::Hauld;
 use haul_tests::peer::{Peer, frame};
 use haul_tests::relay::{Event, Relay};
-use haul_tests::upload::{Large, PART, Upload};
+use haul_tests::upload::{Large, PART, Upload, as_of_another_boot};
 use haul_tests::user::User;
 use haul_tests::{binaries, eventually};
 use rustix::process::Signal;
@@ -183,21 +183,8 @@ fn journal_after_power_cut() {
     }
     let root = server.root().to_owned();
     kill(server);
-    // As if it had been written under another boot of the machine.
     let journal = journal(&root);
-    let lines: Vec<String> = fs::read_to_string(&journal)
-        .unwrap()
-        .lines()
-        .map(|line| {
-            let mut record: serde_json::Value = serde_json::from_str(&line[17..]).unwrap();
-            if record["is"] == "boot" {
-                record["id"] = json!("another");
-            }
-            let text = record.to_string();
-            format!("{} {text}\n", &blake3::hash(text.as_bytes()).to_hex()[..16])
-        })
-        .collect();
-    fs::write(&journal, lines.concat()).unwrap();
+    as_of_another_boot(&journal, &[]).unwrap();
     let partial = journal.with_extension("");
     let mut bytes = fs::read(&partial).unwrap();
     bytes[PART..2 * PART].fill(0);

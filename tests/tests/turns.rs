@@ -2,27 +2,32 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::mem::MaybeUninit;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 
-use haul_tests::binaries;
 use haul_tests::hauld::Hauld;
 use haul_tests::peer::{Peer, classic, frame};
+use haul_tests::upload::{PART, as_of_another_boot};
 use haul_tests::user::User;
+use haul_tests::{binaries, eventually};
 use rustix::fs::inotify;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 /// As deep as a name can be.
 const DEPTH: usize = 2040;
 
-/// A server with a single worker, that whoever holds it holds all.
+/// A single worker, that whoever holds it holds all.
+const ARGS: [&str; 4] = ["--workers", "1", "--grace", "1s"];
+
 fn server(durability: &str) -> Hauld {
-    let args = ["--workers", "1", "--durability", durability, "--grace", "1s"];
+    let args = [&ARGS[..], &["--durability", durability]].concat();
     Hauld::start(&binaries::get().hauld, &args).unwrap()
 }
 
@@ -223,4 +228,91 @@ fn directory_whose_mode_is_set_is_refused_no_more() {
     };
     open_all(server.root());
     assert_eq!(letters, b"=");
+}
+
+/// Parts of a file that a server reads as a whole after a restart of the machine.
+const PARTS: usize = 2048;
+
+fn open(id: u64) -> Value {
+    json!({
+        "cmd": "open", "id": id, "filename": "large", "filesize": PARTS * PART, "fingerprint": "f",
+    })
+}
+
+/// A connection of the client whose upload this is.
+fn owner(server: &Hauld) -> Peer {
+    let mut peer = Peer::connect(server.address()).unwrap();
+    assert_eq!(peer.say_hello("owner", 0, None).unwrap()["hello"], 1);
+    peer
+}
+
+/// What the server says other than that it still works.
+fn said(peer: &mut Peer) -> (Value, Vec<u8>) {
+    loop {
+        let said = peer.receive().unwrap();
+        if said.0["ack"].is_null() {
+            return said;
+        }
+    }
+}
+
+/// A server, started after the machine was, with an upload whose journal says that all parts are held. The bytes are others.
+fn server_after_a_restart_of_the_machine(directory: &Path) -> Hauld {
+    let (root, log) = (directory.join("root"), directory.join("log"));
+    let start =
+        || Hauld::start_at(&root, &log, Command::new(&binaries::get().hauld), &ARGS).unwrap();
+    let mut server = start();
+    let mut peer = owner(&server);
+    let answer = peer.ask(&open(1), b"").unwrap();
+    assert!(answer["upload"].is_string(), "{answer}");
+    server.signal(Signal::KILL).unwrap();
+    server.wait().unwrap();
+    let partial = root.join(".haul/partials").join(&server.partials().unwrap()[0]);
+    let held: Vec<_> =
+        (0..PARTS).map(|part| json!({"is": "held", "part": part, "cv": "0".repeat(64)})).collect();
+    as_of_another_boot(&partial.with_extension("journal"), &held).unwrap();
+    File::options().write(true).open(partial).unwrap().set_len((PARTS * PART) as u64).unwrap();
+    start()
+}
+
+#[test]
+fn turn_without_end_by_reading_what_an_upload_may_hold() {
+    let directory = TempDir::new().unwrap();
+    let mut server = server_after_a_restart_of_the_machine(directory.path());
+    let mut busy = owner(&server);
+    busy.send(&open(1), b"").unwrap();
+    for _ in 0..5 {
+        let mut other = Peer::hello(server.address()).unwrap();
+        assert_eq!(other.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
+    }
+    // On a busy machine the server has repeated its last ack by now.
+    while busy.has_word().unwrap() {
+        let word = busy.receive().unwrap().0;
+        assert_eq!(word["ack"], 0, "all was read before the ping: {word}");
+    }
+    server.signal(Signal::TERM).unwrap();
+    assert!(server.wait().unwrap().success());
+}
+
+/// The newer connection waits for nothing that is read for the older one, and has the file for itself soon.
+#[test]
+fn connection_takes_the_place_of_one_for_which_an_upload_is_read() {
+    let directory = TempDir::new().unwrap();
+    let server = server_after_a_restart_of_the_machine(directory.path());
+    let mut older = owner(&server);
+    older.send(&open(1), b"").unwrap();
+    let mut newer = owner(&server);
+    let word = said(&mut older).0;
+    assert_eq!((&word["refused"], &word["code"]), (&json!(0), &json!("fenced")), "{word}");
+    let mut id = 0;
+    eventually("the upload goes on", || {
+        id += 1;
+        newer.send(&open(id), b"").unwrap();
+        let (answer, held) = said(&mut newer);
+        if answer["code"] == "busy" {
+            return false;
+        }
+        assert!(answer["upload"].is_string() && held.iter().all(|byte| *byte == 0), "{answer}");
+        true
+    });
 }

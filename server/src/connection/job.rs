@@ -8,6 +8,7 @@ use super::check::Check;
 use super::{Connection, Dialect};
 use crate::store::{DEEP, Enough, Listed, Listing};
 use crate::streams::Place;
+use crate::uploads::{Opened, Opening};
 use crate::worker::Worker;
 
 /// Bytes of an answer to `list` at which it ends; one more entry always fits a body.
@@ -27,6 +28,8 @@ pub(super) enum Job {
     Bundle(Box<Bundle>, Vec<u8>),
     /// The directories above a deep name are made before the request is carried out; its body is not read before.
     Parents(Box<Deep>, Name),
+    /// Bytes are read that an upload may hold.
+    Open(u64, Box<Opening>),
 }
 
 /// What waits for the directories above a deep name.
@@ -73,6 +76,7 @@ impl Job {
             Self::Bundle(_, body) => body.capacity(),
             // Two names or a name and a target at most.
             Self::Parents(..) => limits::MAX_HEADER_LEN / 4,
+            Self::Open(_, opening) => opening.held_bytes(),
         }
     }
 }
@@ -85,6 +89,7 @@ impl Connection {
             Some(Job::List(list)) => self.go_on_listing(list, worker),
             Some(Job::Bundle(bundle, body)) => self.bundle(*bundle, &body, worker),
             Some(Job::Parents(deep, name)) => self.prepare(*deep, name, worker),
+            Some(Job::Open(id, opening)) => self.go_on_opening(id, opening, worker),
             None => {}
         }
         self.worked = worker.shared.now();
@@ -151,6 +156,31 @@ impl Connection {
         let made = store.make_parents(parents, name, &is_over);
         drop(fence);
         Ok(made?)
+    }
+
+    /// An upload is open, or will be when what it may hold has been read.
+    pub(super) fn opened(&mut self, id: u64, opened: Opened) {
+        match opened {
+            Opened::Now { token, geometry, held } => {
+                let reply = Reply::Opened { upload: token, part_size: geometry.part_size() };
+                self.answer(id, reply, held.as_bytes());
+            }
+            Opened::Later(opening) => self.job = Some(Job::Open(id, opening)),
+        }
+    }
+
+    /// Reads a little of what an upload may hold.
+    fn go_on_opening(&mut self, id: u64, opening: Box<Opening>, worker: &mut Worker<'_>) {
+        let Dialect::Haul(haul) = &self.dialect else { return };
+        let opened = haul.fence.enter().and_then(|_leave| {
+            let (read, opened) = worker.shared.uploads.go_on(opening, worker.buffer.room(0))?;
+            worker.share.took(read);
+            Ok(opened)
+        });
+        match opened {
+            Ok(opened) => self.opened(id, opened),
+            Err(refusal) => self.refuse(id, refusal),
+        }
     }
 
     /// Lists a directory (`None`: the root) from a name on.

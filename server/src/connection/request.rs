@@ -228,7 +228,7 @@ impl Connection {
                 let Dialect::Haul(haul) = &self.dialect else {
                     return Ok(Sink::Nothing);
                 };
-                let (upload, geometry, held) = {
+                let opened = {
                     let _leave = haul.fence.enter()?;
                     // The same file of another place is another file.
                     let identity = match &version {
@@ -243,8 +243,7 @@ impl Connection {
                     }
                     uploads.open(store, parents, (&haul.client, &identity), *wanted)?
                 };
-                let part_size = geometry.part_size();
-                self.answer(id, Reply::Opened { upload, part_size }, held.as_bytes());
+                self.opened(id, opened);
             }
             Op::Commit { upload, digest } => match uploads.commit(&upload, digest)? {
                 Commit::Done => self.answer(id, Reply::Done, &[]),

@@ -37,6 +37,7 @@ mod swap;
 mod sweep;
 mod touched;
 mod trash;
+mod verifying;
 mod version;
 
 use std::path::Path;
@@ -61,6 +62,7 @@ pub(crate) use space::Reserved;
 pub(crate) use staged::Staged;
 pub(crate) use swap::Swap;
 pub(crate) use trash::Rung;
+pub(crate) use verifying::Verifying;
 pub(crate) use version::{Earlier, State, Version, given_up};
 
 use root::Root;

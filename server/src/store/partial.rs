@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use haul_protocol::{Cv, Digest, Geometry, Name};
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 
 use super::error::StoreError;
 use super::journal::{self, Begin, Record};
@@ -106,21 +107,9 @@ impl Partial {
         Ok(())
     }
 
-    /// Whether these bytes are on the disk and have this chaining value.
-    pub(super) fn has(&self, geometry: Geometry, part: usize, cv: Cv) -> bool {
-        let (Some(range), Some(mut hasher)) = (geometry.range(part), geometry.hasher(part)) else {
-            return false;
-        };
-        let (mut at, mut buffer) = (range.start, vec![0; 256 * 1024]);
-        while at < range.end {
-            let len = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(buffer.len());
-            match rustix::io::pread(&self.0.data, &mut buffer[..len], at) {
-                Ok(0) | Err(_) => return false,
-                Ok(read) if !hasher.update(&buffer[..read]) => return false,
-                Ok(read) => at += read as u64,
-            }
-        }
-        hasher.finish() == Some(cv)
+    /// Reads bytes of a part.
+    pub(super) fn read_at(&self, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
+        rustix::io::pread(&self.0.data, buffer, at)
     }
 
     /// Writes bytes of a part.

@@ -1,34 +1,30 @@
 //! What is found under an upload's key: a partial to go on with, or the file that it has become.
 
-use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
 
-use haul_protocol::{Attributes, Cv, Geometry, Name};
+use haul_protocol::{Attributes, Geometry, Name};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::attributes::kept;
 use super::error::StoreError;
-use super::journal::{self, Committing, HeldPart, Record};
+use super::journal::{self, Committing, Record};
 use super::list::mtime;
 use super::partial::{Key, Partial, journal_name};
 use super::root::Parents;
 use super::touched::Touched;
+use super::verifying::Verifying;
 use super::{Store, disk};
-
-/// Bytes of parts from another boot that are read and compared when an upload goes on; parts over
-/// that are sent again. A few seconds of reading, during which the client waits.
-const MAX_VERIFIED: u64 = 4 << 30;
 
 /// What was found under a key.
 #[derive(Debug)]
 pub(crate) enum Resumed {
-    /// A partial, new or old, and the parts that it holds.
-    Partial(Partial, Vec<(usize, Cv)>),
-    /// The file was published before, and stands there unchanged.
-    Published(Published, Vec<(usize, Cv)>),
+    /// A partial, new or old, and the parts that it holds or may hold.
+    Partial(Partial, Verifying),
+    /// The file was published before, and stands there unchanged. All its parts are held.
+    Published(Published, Verifying),
 }
 
 /// A file that was published before. Whether it is durable is not known: the flush may have failed.
@@ -109,7 +105,7 @@ impl Store {
         let partial = Partial::new(self, key.id(), data, journal, (0, 0));
         partial.append(name, &Record::Begin(key.begin.clone()))?;
         partial.append(name, &Record::Boot { id: self.boot.clone() })?;
-        Ok(Resumed::Partial(partial, Vec::new()))
+        Ok(Resumed::Partial(partial, Verifying::default()))
     }
 
     fn resume(
@@ -149,8 +145,8 @@ impl Store {
             };
             let stated = Attributes::default();
             let published = Published { name: name.clone(), size, committing, stated };
-            let held = held().map(|held| (held.part, held.cv)).collect();
-            return Ok(Some(Resumed::Published(published, held)));
+            let held: Vec<_> = held().collect();
+            return Ok(Some(Resumed::Published(published, Verifying::new(&held, &[]))));
         };
         disk::truncate(&journal, found.len).map_err(failed)?;
         let boot_start = if found.same_boot { found.boot_start } else { found.len };
@@ -158,21 +154,8 @@ impl Store {
         if !found.same_boot {
             partial.append(name, &Record::Boot { id: self.boot.clone() })?;
         }
-        let mut sure: HashMap<usize, Cv> =
-            held().filter(|held| held.safe).map(|held| (held.part, held.cv)).collect();
-        let mut read = 0;
-        for &HeldPart { part, cv, .. } in held().filter(|held| !held.safe) {
-            let Some(range) = geometry.range(part) else { continue };
-            if sure.contains_key(&part) || read > MAX_VERIFIED {
-                continue;
-            }
-            read += range.end - range.start;
-            if partial.has(geometry, part, cv) {
-                partial.append(name, &Record::Held { part, cv })?;
-                sure.insert(part, cv);
-            }
-        }
-        Ok(Some(Resumed::Partial(partial, sure.into_iter().collect())))
+        let (safe, unsure): (Vec<_>, Vec<_>) = held().partition(|held| held.safe);
+        Ok(Some(Resumed::Partial(partial, Verifying::new(&safe, &unsure))))
     }
 
     /// Whether the file that a journal was about to publish stands under its name, unchanged.

@@ -1,0 +1,134 @@
+//! An upload whose files are being opened. After a restart of the machine the bytes that it may hold are read: that takes
+//! many turns of the connection, and meanwhile the upload's key is busy.
+
+use std::sync::Arc;
+
+use haul_protocol::{Bitmap, Geometry, Refusal, Token, Wanted};
+
+use super::Table;
+use crate::store::{Key, Parents, Partial, Published, Resumed, Store, Verifying};
+use crate::sync::Mutex;
+use crate::upload::Upload;
+use crate::writer::{OpenUpload, Owner};
+
+/// How far an `open` is.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// The upload is open.
+    Now {
+        /// Its name.
+        token: Token,
+        /// Its parts.
+        geometry: Geometry,
+        /// Those that are held.
+        held: Bitmap,
+    },
+    /// Bytes have to be read before.
+    Later(Box<Opening>),
+}
+
+/// Dropping it leaves the files for another `open`.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    store: Arc<Store>,
+    wanted: Wanted,
+    geometry: Geometry,
+    owner: Owner,
+    client: String,
+    content: Result<Partial, Published>,
+    verifying: Verifying,
+    busy: Busy,
+}
+
+impl Opening {
+    pub(super) fn begin(
+        store: &Arc<Store>,
+        parents: &Parents,
+        key: &Key,
+        wanted: Wanted,
+        (geometry, owner, client): (Geometry, Owner, &str),
+        busy: Busy,
+    ) -> Result<Self, Refusal> {
+        let (content, verifying) =
+            match store.partial(parents, key, &wanted.name, geometry, wanted.replace)? {
+                Resumed::Partial(partial, verifying) => (Ok(partial), verifying),
+                Resumed::Published(published, held) => (Err(published), held),
+            };
+        let (store, client) = (Arc::clone(store), client.to_owned());
+        Ok(Self { store, wanted, geometry, owner, client, content, verifying, busy })
+    }
+
+    /// Whether nothing is left to read.
+    pub(super) fn is_over(&self) -> bool {
+        self.verifying.is_over()
+    }
+
+    /// Bytes of memory that it takes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.verifying.held_bytes()
+    }
+
+    /// Reads a little, through `buffer`; returns how much.
+    pub(super) fn advance(&mut self, buffer: &mut [u8]) -> Result<usize, Refusal> {
+        let Ok(partial) = &self.content else { return Ok(0) };
+        Ok(self.verifying.advance(partial, &self.wanted.name, self.geometry, buffer)?)
+    }
+
+    /// The upload, the parts that it holds, who has opened it, and its key.
+    pub(super) fn finish(self) -> Result<(OpenUpload, Bitmap, String, Busy), Refusal> {
+        let Self { store, wanted, geometry, owner, client, content, verifying, busy } = self;
+        let held = verifying.held();
+        let state = Upload::new(geometry, &held);
+        let bitmap = state.held();
+        if !held.is_empty() {
+            tracing::info!(name = %wanted.name, parts = held.len(), "an upload goes on");
+        }
+        let missing = if content.is_ok() { state.missing_bytes() } else { 0 };
+        match store.reserve(&wanted.name, missing) {
+            Ok(reserved) => {
+                let upload =
+                    OpenUpload::new(&busy.key, wanted.name, owner, state, content, reserved);
+                Ok((upload, bitmap, client, busy))
+            }
+            Err(error) => {
+                // Of no use to anyone if it holds nothing.
+                if let (Ok(partial), true) = (content, held.is_empty()) {
+                    partial.discard();
+                }
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// A key that is busy, and the parts of its upload, which count already. Dropping it gives both back.
+#[derive(Debug)]
+pub(super) struct Busy {
+    table: Arc<Mutex<Table>>,
+    key: String,
+    parts: usize,
+    is_armed: bool,
+}
+
+impl Busy {
+    /// Of a key that the table has just noted as busy.
+    pub(super) fn new(table: &Arc<Mutex<Table>>, key: &str, parts: usize) -> Self {
+        Self { table: Arc::clone(table), key: key.to_owned(), parts, is_armed: true }
+    }
+
+    /// The caller sees to both. Returns the key.
+    pub(super) fn disarm(&mut self) -> String {
+        self.is_armed = false;
+        std::mem::take(&mut self.key)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if self.is_armed {
+            let mut table = self.table.lock();
+            table.busy.remove(&self.key);
+            table.parts -= self.parts;
+        }
+    }
+}
