@@ -102,10 +102,11 @@ pub(super) fn all() -> Vec<Kind> {
     );
     // Sorting them takes long, and four of them are kept.
     add("names of listed directories", 24, greeted([Send(list_wide()), Read(1)]));
-    // No list has the names of another one, and none is done: its peer reads nothing.
+    // No list has the names of another one, and none is done: its peer reads nothing. More of them take longer to sort
+    // than the peers may take to fill the server.
     add(
         "unread: names of a changed directory",
-        1500,
+        600,
         greeted([Send(clogged(9, &[])), Own(changes), Send(list_changed())]),
     );
     // What is behind something that the server waits for has to be on its way at once.
