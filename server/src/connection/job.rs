@@ -64,7 +64,8 @@ impl Job {
         match self {
             Self::Check(check) => check.has_place(),
             Self::List(list) => list.place.is_some(),
-            Self::Bundle(..) | Self::Parents(..) => false,
+            // An upload has its files from an account of its own.
+            Self::Bundle(..) | Self::Parents(..) | Self::Open(..) => false,
         }
     }
 
