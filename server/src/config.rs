@@ -78,7 +78,8 @@ pub struct Config {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
     pub header_timeout: Duration,
 
-    /// How long a peer may pause inside a body, or leave answers unread. While no more connections are taken, 64 KiB must
+    /// How long a peer may pause inside a body, leave answers unread, or keep a directory for a version in which nothing is
+    /// from others. While no more connections are taken, 64 KiB must
     /// come or go in 5 s.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     pub body_timeout: Duration,

@@ -24,9 +24,6 @@ const MAX_VERSIONS_A_CLIENT: usize = 8;
 /// For how long nothing was done for a version in which nothing is before it makes room for another version.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// The same before its directory is left to others: a client may hash a large file before it sends anything.
-const RESERVED: Duration = Duration::from_secs(30);
-
 /// Trees that have made room and are remembered.
 const REMEMBERED: usize = 256;
 
@@ -101,7 +98,7 @@ impl Publications {
             let open = || Version::open(&shared.store, parents, &publish.name, earlier, token);
             let mut opened = open();
             if matches!(opened, Err(StoreError::Publishing { .. }))
-                && self.make_room(shared, RESERVED, |open| meet(&open.name, &publish.name))
+                && self.make_room(shared, reserved(shared), |open| meet(&open.name, &publish.name))
             {
                 opened = open();
             }
@@ -142,7 +139,7 @@ impl Publications {
 
     /// Somebody was refused a change in the directory of this version: it makes room if nothing is in it.
     pub(crate) fn yield_to_others(&self, shared: &Shared, version: &Arc<Version>, client: &str) {
-        if version.is_wanted() && version.idle() >= RESERVED {
+        if version.is_wanted() && version.idle() >= reserved(shared) {
             self.give_up(shared, version, client);
         }
     }
@@ -225,4 +222,10 @@ impl Open {
     fn has(&self, version: &Arc<Version>) -> bool {
         self.version.as_ref().is_some_and(|own| Arc::ptr_eq(own, version))
     }
+}
+
+/// For how long nothing was done for a version in which nothing is before its directory is left to others: as long as a
+/// peer may pause. A client may hash a large file before it sends anything.
+fn reserved(shared: &Shared) -> Duration {
+    shared.timeouts.body
 }

@@ -120,7 +120,7 @@ fn version_in_which_nothing_is_makes_room_though_its_client_pings_and_loses_noth
 
 #[test]
 fn directory_that_an_empty_version_keeps_from_others_is_theirs_in_the_end() {
-    let server = server();
+    let server = Hauld::start(&binaries::get().hauld, &["--body-timeout", "2s"]).unwrap();
     let mut idle = Pinging(begin(&server, "idle", "site", None).0, 0);
     let mut other = Peer::hello(server.address()).unwrap();
     let mut id = 0;

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use assert_cmd::Command as Assert;
 use haul_tests::fake::nobody;
 use haul_tests::hauld::Hauld;
+use haul_tests::relay::{Event, Relay};
 use haul_tests::user::User;
 use haul_tests::{binaries, eventually, place, tree};
 use predicates::prelude::*;
@@ -313,22 +314,21 @@ fn ctrl_c_ends_with_130_and_a_hint() {
 #[test]
 fn stall_looks_alive() {
     let (server, source) = (forgetful(), large_tree());
+    let relay = Relay::start(server.address(), &[(64 << 10, Event::Stall)]).unwrap();
     let mut haul = Command::new(&binaries::get().haul)
         .arg("put")
         .arg(source.path().join("."))
-        .arg(server.address())
+        .arg(relay.address())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    eventually("the upload is under way", || server.root().join("d0").exists());
-    server.signal(Signal::STOP).unwrap();
     let lines = BufReader::new(haul.stderr.take().unwrap()).lines();
     let mut stalled = false;
     for line in lines.map_while(Result::ok) {
         if line.contains("stalled") {
             stalled = true;
-            server.signal(Signal::CONT).unwrap();
+            relay.now(Event::Resume);
         }
     }
     assert!(haul.wait().unwrap().success());
