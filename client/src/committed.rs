@@ -3,8 +3,7 @@
 
 mod receipt;
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
 use haul_protocol::{Digest, Name};
 
@@ -12,9 +11,6 @@ use crate::filter;
 use crate::progress::Progress;
 use crate::source::Stamp;
 pub use receipt::{Receipt, ReceiptError};
-
-/// Files of rules that are remembered for their removal in the end.
-const RULES: usize = 64 * 1024;
 
 /// What is done for each file that the server has acknowledged.
 #[derive(Debug, Default)]
@@ -25,8 +21,6 @@ pub struct Committed {
     pub remove_source: bool,
     /// What all names are below.
     pub below: Option<Name>,
-    /// Files of rules that are removed here in the end: until then they say what is left out.
-    pub rules: Mutex<Vec<(PathBuf, Stamp)>>,
 }
 
 impl Committed {
@@ -39,33 +33,15 @@ impl Committed {
         stamp: Option<Stamp>,
         progress: &Progress,
     ) {
-        match digest {
-            Some(digest) => self.verified(path, name, digest, progress),
-            None => self.removed(name),
+        if let Some(digest) = digest {
+            self.verified(path, name, digest, progress);
         }
         let (true, Some(stamp)) = (self.remove_source, stamp) else { return };
         if filter::is_rules(path) {
-            let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-            if rules.len() < RULES {
-                rules.push((path.to_owned(), stamp));
-            } else {
-                progress.stays(path, "haul removes no more files of rules than it remembers");
-            }
+            progress.stays(path, "it says what is left out here");
             return;
         }
         remove(path, stamp, progress);
-    }
-
-    /// The run is over. Files of rules go as well, unless the next run needs them.
-    pub fn remove_rules(&self, is_complete: bool, progress: &Progress) {
-        let rules = std::mem::take(&mut *self.rules.lock().unwrap_or_else(PoisonError::into_inner));
-        for (path, stamp) in rules {
-            if is_complete {
-                remove(&path, stamp, progress);
-            } else {
-                progress.stays(&path, "the next run needs to know what it leaves out");
-            }
-        }
     }
 
     /// Whether the digests of single files are asked for.

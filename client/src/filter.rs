@@ -270,7 +270,8 @@ impl Filter {
         self.known.is_walked();
     }
 
-    /// Everything is walked once more, with the same rules.
+    /// Everything is walked once more. Rules are read again, and must be what they were: what they left out may be at the
+    /// server, and what they leave out now must not be sent.
     pub fn walks_again(&self) {
         self.known.walks_again();
     }

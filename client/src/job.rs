@@ -279,8 +279,6 @@ fn carry_out(job: Result<Job<'_>, String>, interrupt: &Interrupt) -> anyhow::Res
     if let Some(error) = &outcome.error {
         tell(&format_args!("haul: {error}"));
     }
-    let is_complete = !interrupted && outcome.error.is_none() && progress.counts().failed == 0;
-    committed.remove_rules(is_complete, &progress);
     let receipt = committed.receipt.as_ref().map_or(Ok(()), Receipt::finish);
     if let Err(error) = &receipt {
         tell(&format_args!("haul: the receipt is not complete: {error}"));

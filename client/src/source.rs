@@ -62,8 +62,8 @@ impl Stamp {
     pub fn is_still_at(self, path: &Path) -> bool {
         let Ok(metadata) = path.symlink_metadata() else { return false };
         let mut now = stamp(&metadata);
-        // The change time is also that of another name that has come or gone.
-        if self.names != now.names {
+        // The change time is also that of another name that has gone, by haul itself for example.
+        if self.names > now.names {
             (now.inode[2], now.inode[3]) = (self.inode[2], self.inode[3]);
         }
         now.names = self.names;

@@ -227,7 +227,6 @@ impl Sync {
         if self.publish.is_some() {
             self.filter.forget();
         } else {
-            // What they have left out may be at the server.
             self.filter.walks_again();
         }
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::Instant;
 
+use haul_protocol::Digest;
 use haul_tests::setting::{Setting, last};
 use haul_tests::tree;
 use predicates::prelude::*;
@@ -197,6 +198,16 @@ fn statistics_tell_all_counts() {
         .stdout(predicate::str::is_match("(?m)^files committed +1$").unwrap())
         .stdout(predicate::str::is_match("(?m)^bytes sent +5$").unwrap())
         .stdout(predicate::str::is_match("(?m)^durability +none$").unwrap());
+}
+
+#[test]
+fn receipt_may_go_through_a_pipe() {
+    let setting = Setting::start();
+    setting.write("f", "x");
+    let words = ["--receipt", "/dev/stdout", "--quiet"];
+    let output = setting.command("put", &words).assert().success().get_output().stdout.clone();
+    let line = String::from_utf8(output).unwrap();
+    assert!(line.starts_with(&Digest::of(b"x").to_string()), "{line}");
 }
 
 #[test]

@@ -151,6 +151,31 @@ fn what_goes_after_it_was_sent_is_not_in_the_version_and_not_in_the_receipt() {
     assert_eq!(last(&output.stdout)["failed"], 0);
 }
 
+/// What was sent may be removed again, and a directory may come in the place of a file.
+#[test]
+fn receipt_of_a_sync_lists_what_is_there_in_the_end() {
+    let setting = Setting::start();
+    source(&setting);
+    let [first, last] = ends(&setting);
+    setting.write("large", &"x".repeat(5_000_000));
+    let receipt = setting.place.path().join("receipt");
+    let words = ["sync", "--delete", "--receipt", receipt.to_str().unwrap()];
+    let output = meanwhile(&setting, &words, 6_000_000, || {
+        fs::remove_file(first.join("one")).unwrap();
+        fs::remove_file(last.join("one")).unwrap();
+        fs::create_dir(last.join("one")).unwrap();
+    });
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    setting.same();
+    let text = fs::read_to_string(&receipt).unwrap();
+    let are_there = text.lines().filter(|line| {
+        let (digest, name) = line.split_once("  ").unwrap();
+        let bytes = fs::read(setting.server.root().join(name)).unwrap();
+        Digest::of(&bytes).to_string() == digest
+    });
+    assert_eq!(are_there.count(), DIRECTORIES * (FILES + 2) + 1 - 2);
+}
+
 /// Publishes until `bytes` have passed, and is killed then.
 fn interrupted(setting: &Setting, bytes: u64) {
     let relay = Relay::start(setting.server.address(), &[(bytes, Event::Stall)]).unwrap();
@@ -324,9 +349,27 @@ fn rules_that_change_after_the_walk_remove_nothing() {
     }
 }
 
-/// haul itself removes the rules, and must not forget what they leave out.
+/// The source is walked once more, and has changed the rules for what is new.
 #[test]
-fn rules_hold_to_the_end_also_if_they_are_removed_here() {
+fn rules_that_come_or_change_while_haul_runs_hold_for_what_is_new() {
+    for before in [None, Some("other\n")] {
+        let setting = Setting::start();
+        setting.write("d/f", "x");
+        before.inspect(|text| setting.write("d/.haulignore", text));
+        setting.write("large", &"x".repeat(3_000_000));
+        let output = meanwhile(&setting, &["sync", "--delete"], 2_000_000, || {
+            setting.write("d/.haulignore", "secret\n");
+            setting.write("d/secret", "x");
+        });
+        let told = told(&output);
+        assert!(!setting.there("d/secret"), "{told}");
+        assert_eq!(output.status.code(), Some(i32::from(before.is_some())), "{told}");
+    }
+}
+
+/// Otherwise haul itself would forget what they leave out.
+#[test]
+fn rules_are_not_removed_here_with_what_has_arrived() {
     let setting = Setting::start_with(&["--durability", "group"]);
     fs::write(setting.source().join(".haulignore"), "secret\n").unwrap();
     for directory in 0..1500 {
@@ -338,6 +381,6 @@ fn rules_hold_to_the_end_also_if_they_are_removed_here() {
     let left = walkdir::WalkDir::new(setting.source()).into_iter().flatten();
     let left = left.filter(|entry| entry.file_type().is_file());
     let left: Vec<_> = left.map(|entry| entry.file_name().to_owned()).collect();
-    assert_eq!(left.len(), 1500);
-    assert!(left.iter().all(|name| name == "secret"));
+    let rules = left.iter().filter(|name| *name == ".haulignore").count();
+    assert_eq!((left.len(), rules), (1501, 1), "the next run needs them as well");
 }

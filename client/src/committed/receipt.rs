@@ -102,10 +102,18 @@ impl Receipt {
         let state = &mut *self.state();
         let finish = |state: &mut State| {
             state.file.flush()?;
-            if state.repeats || !state.stale.is_empty() {
+            // What has gone through a pipe can't be taken back, nor flushed to a disk.
+            let is_file = state.file.get_ref().metadata()?.is_file();
+            let is_wrong = state.repeats || !state.stale.is_empty();
+            if is_wrong && !is_file {
+                return Err(io::Error::other(
+                    "lines that are wrong by now can be taken back only in a regular file",
+                ));
+            }
+            if is_wrong {
                 state.write_again(&self.path)?;
             }
-            state.file.get_ref().sync_all()
+            if is_file { state.file.get_ref().sync_all() } else { Ok(()) }
         };
         finish(state).map_err(|source| self.failed(source))
     }

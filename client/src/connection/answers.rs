@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use haul_protocol::limits::{MAX_BODY_LEN, MAX_PARTS};
-use haul_protocol::{Answer, Bitmap, Code, Event, Geometry, Refusal, Reply};
+use haul_protocol::{Answer, Bitmap, Code, Event, Geometry, Refusal, Reply, Verdict};
 
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError, ProtocolError};
@@ -129,8 +129,15 @@ impl Connection<'_> {
                 match &item.kind {
                     Kind::File if item.only_attributes().is_some() => progress.adjusted(&item.name),
                     Kind::File => progress.file_done(&item.name, size),
-                    Kind::Link => progress.link_done(&item.name),
+                    Kind::Link => {
+                        committed.removed(&item.name);
+                        progress.link_done(&item.name);
+                    }
                     Kind::Attributes(_) => progress.directory_done(&item.name),
+                    // It has taken the place of a file.
+                    Kind::Directory(_) if item.verdict == Some(Some(Verdict::Kind)) => {
+                        committed.removed(&item.name);
+                    }
                     Kind::Directory(_) | Kind::List(_) | Kind::Publish(_) => {}
                     // Nobody has seen it.
                     Kind::Remove(above) if self.run.sync.publish.is_some() => {
@@ -140,6 +147,7 @@ impl Connection<'_> {
                         }
                     }
                     Kind::Remove(above) => {
+                        committed.removed(&item.name);
                         progress.removed(&item.name);
                         if let Some(above) = above {
                             self.gone(above, true);

@@ -124,8 +124,9 @@ impl Connection<'_> {
     ) -> bool {
         let Look::In(directory) = look else { return false };
         // A source that changes is walked again before its version is published; one that has stood still had nothing that
-        // the walk has not seen.
-        if self.run.sync.publish.is_some() || self.run.sync.has_stood_still() {
+        // the walk has not seen; and a dry run removes nothing.
+        let sync = self.run.sync;
+        if sync.publish.is_some() || sync.has_stood_still() || !sync.removes() {
             return false;
         }
         if !self.run.sync.needs_all() && entry.kind != EntryKind::Directory {

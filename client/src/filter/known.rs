@@ -90,9 +90,11 @@ impl Known {
         self.state().walked = true;
     }
 
-    /// Everything is walked once more, with the same rules.
+    /// Everything is walked once more. Files of rules that were read must be what they were.
     pub(super) fn walks_again(&self) {
-        self.state().walked = false;
+        let state = &mut *self.state();
+        state.walked = false;
+        state.rules.clear();
     }
 
     /// Everything is walked once more, with the rules that there are then.

@@ -47,8 +47,8 @@ pub struct Anchor {
 #[derive(Debug)]
 pub(crate) struct Directory<'a> {
     held: Held,
-    /// What the walk has seen, unless this directory certainly has the entries that it had then.
-    seen: Option<&'a Seen>,
+    path: PathBuf,
+    seen: &'a Seen,
     walk: u32,
     start: Option<Start>,
 }
@@ -275,8 +275,8 @@ impl Anchor {
         if !seen.is_same(path, place) {
             return Err(Adrift::Below);
         }
-        let seen = Some(seen).filter(|seen| !seen.is_unchanged(path, place));
-        Ok(Some(Directory { held, seen, walk: self.walk, start: self.start }))
+        let (path, walk) = (path.to_owned(), self.walk);
+        Ok(Some(Directory { held, path, seen, walk, start: self.start }))
     }
 
     /// Whether a directory that the walk has found is still that one.
@@ -356,6 +356,13 @@ impl Directory<'_> {
         Ok(())
     }
 
+    /// Whether the walk has found an entry, so that it must have gone since then. That is asked after the entry was looked
+    /// for. If the directory certainly has the entries that it had, what is remembered is wrong.
+    fn had_entry(&self, path: &Path) -> io::Result<bool> {
+        let had = self.seen.had_entry(path, self.walk);
+        Ok(had && !self.seen.is_unchanged(&self.path, self.held.place()?))
+    }
+
     /// Looks for an entry; `path` is where the walk would have found it.
     ///
     /// # Errors
@@ -363,7 +370,7 @@ impl Directory<'_> {
     pub(crate) fn look(&self, name: &OsStr, path: &Path, links: Links) -> io::Result<Found> {
         Ok(match self.held.look(name, links)? {
             Some(here) => Found::Here(here),
-            None if self.seen.is_some_and(|seen| seen.had_entry(path, self.walk)) => Found::Gone,
+            None if self.had_entry(path)? => Found::Gone,
             None => Found::Nothing,
         })
     }

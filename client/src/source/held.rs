@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use haul_protocol::Attributes;
 
@@ -40,26 +40,27 @@ impl Place {
 /// Symlinks that are followed one after the other at most, as the kernel does.
 const HOPS: usize = 40;
 
-/// What tells the symlinks at a path, one leading to the next, from others: one that is replaced and leads to the same
-/// directory again may have led elsewhere meanwhile. 0 if there is none.
+/// What tells the symlinks on the way to a path from others, those that they lead to included: one that is replaced and
+/// leads to the same directory again may have led elsewhere meanwhile. 0 if there is none.
 pub(crate) fn way(path: &Path) -> io::Result<u64> {
-    let mut found = path.symlink_metadata()?;
-    if !found.is_symlink() {
-        return Ok(0);
-    }
-    let (mut path, mut hasher) = (path.to_owned(), DefaultHasher::new());
-    for _ in 0..HOPS {
-        stamp(&found).hash(&mut hasher);
-        let target = path.read_link()?;
-        // A target that is absolute takes the place of the whole path.
-        path.pop();
-        path.push(target);
-        found = path.symlink_metadata()?;
-        if !found.is_symlink() {
-            break;
+    let (mut hasher, mut on_the_way, mut any) = (DefaultHasher::new(), PathBuf::new(), false);
+    for component in path.components() {
+        on_the_way.push(component);
+        let mut link = on_the_way.clone();
+        for _ in 0..HOPS {
+            let found = link.symlink_metadata()?;
+            if !found.is_symlink() {
+                break;
+            }
+            any = true;
+            stamp(&found).hash(&mut hasher);
+            let target = link.read_link()?;
+            // A target that is absolute takes the place of the whole path.
+            link.pop();
+            link.push(target);
         }
     }
-    Ok(hasher.finish() | 1)
+    Ok(if any { hasher.finish() | 1 } else { 0 })
 }
 
 /// A directory that is open.

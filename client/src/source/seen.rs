@@ -155,12 +155,15 @@ fn bits(hash: u64) -> impl Iterator<Item = (usize, u64)> {
     })
 }
 
-/// Also if a clock is wrong, and the change time is one to come.
+/// A change time that is long to come was set by a clock that was wrong; a change now has another one. That of whole
+/// seconds may be of a clock that is wrong now.
 fn is_recent([s, ns]: [i64; 2]) -> bool {
-    let (Ok(s), Ok(ns)) = (u64::try_from(s), u32::try_from(ns)) else { return false };
-    let changed = UNIX_EPOCH.checked_add(Duration::new(s, ns));
-    let since = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok());
-    since.is_none_or(|since| since <= RECENT)
+    let (Ok(s), Ok(fraction)) = (u64::try_from(s), u32::try_from(ns)) else { return false };
+    let Some(changed) = UNIX_EPOCH.checked_add(Duration::new(s, fraction)) else { return true };
+    match SystemTime::now().duration_since(changed) {
+        Ok(since) => since <= RECENT,
+        Err(to_come) => to_come.duration() <= RECENT || ns == 0,
+    }
 }
 
 #[cfg(test)]
@@ -204,10 +207,12 @@ mod tests {
     fn directory_that_has_just_changed_is_never_certain_to_have_the_same_entries() {
         let (seen, path) = (Seen::default(), Path::new("d"));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        for s in [now, now + 1000] {
-            let place = Place { changed: [i64::try_from(s).unwrap(), 0], ..place(1) };
+        for (s, ns, is_certain) in [(now, 0, false), (now + 1000, 0, false), (now + 1000, 5, true)]
+        {
+            let place = Place { changed: [i64::try_from(s).unwrap(), ns], ..place(1) };
             seen.directory(path, Some(place), None);
-            assert!(seen.is_same(path, place) && !seen.is_unchanged(path, place));
+            assert!(seen.is_same(path, place));
+            assert_eq!(seen.is_unchanged(path, place), is_certain, "{s}.{ns}");
         }
     }
 }

@@ -129,3 +129,46 @@ fn directory_behind_a_symlink_that_is_made_again_is_another() {
         assert!(matches!(found, Err(Adrift::Below)), "{name}");
     }
 }
+
+/// The directory was what it was when it was opened, and is listed while it changes.
+#[test]
+fn entry_that_goes_while_others_are_looked_for_is_gone() {
+    let place = TempDir::new().unwrap();
+    let path = place.path().join("d");
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("f"), "x").unwrap();
+    // Long before the run, as far as the walk can tell.
+    let start = Start::now();
+    let anchor = Anchor::new(place.path(), Some(start));
+    while anchor.directory(&path, Links::Copy).unwrap().is_none_or(|_| {
+        let place = Place::at(&path, false).unwrap();
+        !anchor.seen.as_ref().unwrap().is_unchanged(&path, place)
+    }) {
+        anchor.reads_directory(&path, Links::Copy);
+    }
+    anchor.found_file(&path.join("f"));
+    let directory = anchor.directory(&path, Links::Copy).unwrap().unwrap();
+    let look =
+        |name: &str| directory.look(OsStr::new(name), &path.join(name), Links::Copy).unwrap();
+    assert!(matches!(look("f"), Found::Here(_)) && matches!(look("g"), Found::Nothing));
+    fs::rename(path.join("f"), place.path().join("moved")).unwrap();
+    assert!(matches!(look("f"), Found::Gone) && matches!(look("g"), Found::Nothing));
+}
+
+/// With a slash at its end, or on the way to it.
+#[test]
+fn symlink_on_the_way_that_is_made_again_makes_another_source() {
+    use std::os::unix::fs::symlink;
+
+    let place = TempDir::new().unwrap();
+    let path = |name: &str| place.path().join(name);
+    fs::create_dir_all(path("v1/site")).unwrap();
+    symlink("v1", path("cur")).unwrap();
+    for name in ["cur/", "cur/.", "cur/site", "cur/site/"] {
+        let anchor = Anchor::new(&path(name), Some(Start::now()));
+        anchor.check().unwrap();
+        fs::remove_file(path("cur")).unwrap();
+        symlink("v1", path("cur")).unwrap();
+        assert!(matches!(anchor.check(), Err(Adrift::Another)), "{name}");
+    }
+}
