@@ -17,6 +17,10 @@ const AT_LEAST: u64 = 100;
 /// and not nothing: the work may take hours.
 const WORKED_FOR: u64 = 20;
 
+/// Bytes of which that is true, and for how long more of them count as held: nobody needs more for the work.
+const SPARED: u64 = 1024 * 1024;
+const HELD_FOR: u64 = 10_000;
+
 /// Stands for a moment at which nothing begins: the server works.
 const WORKS: u64 = u64::MAX;
 
@@ -46,11 +50,14 @@ impl Held {
     /// How much it holds, times how long.
     pub(crate) fn weight(&self, now: u64) -> u64 {
         let bytes = self.bytes.load(Ordering::Relaxed) as u64;
-        let age = match self.since.load(Ordering::Relaxed) {
-            WORKS => WORKED_FOR,
-            since => now.saturating_sub(since) + AT_LEAST,
-        };
-        bytes.saturating_mul(age)
+        match self.since.load(Ordering::Relaxed) {
+            WORKS => {
+                let spared = bytes.min(SPARED);
+                let rest = (bytes - spared).saturating_mul(HELD_FOR);
+                rest.saturating_add(spared * WORKED_FOR)
+            }
+            since => bytes.saturating_mul(now.saturating_sub(since) + AT_LEAST),
+        }
     }
 
     /// For how long it has had a place for which nothing has come, in milliseconds.
@@ -97,6 +104,9 @@ mod tests {
         assert_eq!((held.weight(0), held.weight(1_000_000)), (20_000, 20_000));
         held.set(1000, Some(1_000_000), None);
         assert_eq!(held.weight(1_000_001), 101_000);
+        // Two more bytes than the work can need.
+        held.set(1024 * 1024 + 2, None, None);
+        assert_eq!(held.weight(0), 1024 * 1024 * 20 + 20_000);
     }
 
     #[test]

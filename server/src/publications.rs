@@ -11,7 +11,7 @@ use std::time::Duration;
 use haul_protocol::{Code, Name, Publish, Refusal, Token};
 
 use crate::pool::Shared;
-use crate::store::{Earlier, Parents, StoreError, Version, meet};
+use crate::store::{Earlier, Parents, Room, StoreError, Version, meet};
 use crate::sync::{Mutex, MutexGuard, Rank};
 use crate::uploads::random_token;
 
@@ -146,17 +146,20 @@ impl Publications {
 
     fn give_up(&self, shared: &Shared, version: &Arc<Version>, client: &str) -> bool {
         // Large files are not in the tree before they are whole.
-        if shared.uploads.has_come(client) || !version.give_up() {
+        if shared.uploads.has_come(client) && version.idle() < forsaken(shared) {
             return false;
         }
-        tracing::info!(name = %version.name, "an empty version has made room for others");
+        let Some(room) = version.give_up(forsaken(shared)) else { return false };
+        tracing::info!(name = %version.name, ?room, "a version has made room for others");
         let mut table = self.table();
         let at = table.open.iter().position(|open| open.has(version));
         let ended = at.map(|at| table.open.remove(at));
         if table.given_up.len() == REMEMBERED {
             table.given_up.pop_front();
         }
-        table.given_up.push_back((version.name.clone(), version.token));
+        if room == Room::Removed {
+            table.given_up.push_back((version.name.clone(), version.token));
+        }
         drop(table);
         for key in ended.into_iter().flat_map(|ended| ended.connections) {
             shared.wake(key);
@@ -228,4 +231,10 @@ impl Open {
 /// peer may pause. A client may hash a large file before it sends anything.
 fn reserved(shared: &Shared) -> Duration {
     shared.timeouts.body
+}
+
+/// For how long nothing was done for a version in which something is before it makes room as well; a client may read large
+/// files for that long before it sends anything.
+fn forsaken(shared: &Shared) -> Duration {
+    shared.timeouts.body * 10
 }

@@ -133,6 +133,24 @@ fn directory_that_an_empty_version_keeps_from_others_is_theirs_in_the_end() {
     assert_eq!(homes(&server), 0);
 }
 
+/// Nothing is lost: the tree waits for the next run.
+#[test]
+fn version_for_which_nothing_is_done_for_long_leaves_its_directory_and_keeps_its_tree() {
+    let server = Hauld::start(&binaries::get().hauld, &["--body-timeout", "200ms"]).unwrap();
+    let mut peer = begin(&server, "idle", "site", None).0;
+    assert_eq!(peer.ask(&put(1, "f", b"f"), b"f").unwrap()["ack"], 1);
+    let mut idle = Pinging(peer, 1);
+    let mut other = Peer::hello(server.address()).unwrap();
+    let mut id = 0;
+    eventually("others may change the directory", || {
+        idle.ping();
+        id += 1;
+        other.ask(&put(id, "site/g", b"x"), b"x").unwrap()["ack"] == id
+    });
+    let again = begin(&server, "again", "site", None).1;
+    assert_eq!(again["resumed"], true, "{again}");
+}
+
 /// A tree that never was, and a version before that never was.
 #[test]
 fn requests_about_versions_that_never_were_leave_nothing_behind() {

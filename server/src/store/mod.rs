@@ -63,7 +63,7 @@ pub(crate) use staged::Staged;
 pub(crate) use swap::Swap;
 pub(crate) use trash::Rung;
 pub(crate) use verifying::Verifying;
-pub(crate) use version::{Earlier, State, Version, given_up};
+pub(crate) use version::{Earlier, Room, State, Version, given_up};
 
 use root::Root;
 use staging::Staging;

@@ -29,7 +29,7 @@ use super::inherit::{ACCESS_ACL, DEFAULT_ACL, default_acl, give_group, read_acl}
 use super::root::{BENEATH, Parents, Root};
 use super::{Store, disk};
 use crate::sync::{Rank, ReadGuard, RwLock, WriteGuard};
-pub(crate) use room::{Earlier, given_up};
+pub(crate) use room::{Earlier, Room, given_up};
 
 const NEXT: &str = "next-";
 const READY: &str = "ready-";

@@ -19,6 +19,15 @@ pub(crate) enum Earlier {
     GivenUp(Token),
 }
 
+/// What becomes of the tree of a version that makes room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Nothing was in it.
+    Removed,
+    /// Another run goes on with it.
+    Kept,
+}
+
 impl Version {
     /// Something is done for the tree.
     pub(crate) fn touch(&self) {
@@ -42,22 +51,26 @@ impl Version {
         self.given_up.load(Ordering::Acquire)
     }
 
-    /// Makes room for others, if nothing is in the tree: it is removed, and the present version may be changed again. Tells
-    /// whether this call did it.
-    pub(crate) fn give_up(&self) -> bool {
+    /// Makes room for others: the present version may be changed again. A tree in which nothing is is removed. One in which
+    /// something is stays for the next run, and makes room only if nothing was done for it for so long.
+    pub(crate) fn give_up(&self, long: Duration) -> Option<Room> {
         // A change under way puts something in.
-        let Some(mut state) = self.state.try_write() else { return false };
+        let mut state = self.state.try_write()?;
         if !matches!(*state, State::Next) {
-            return false;
+            return None;
         }
         self.given_up.store(true, Ordering::Release);
-        if !self.forget() {
-            self.given_up.store(false, Ordering::Release);
-            return false;
-        }
+        let room = match self.forget() {
+            true => Room::Removed,
+            false if self.idle() >= long => Room::Kept,
+            false => {
+                self.given_up.store(false, Ordering::Release);
+                return None;
+            }
+        };
         *state = State::GivenUp;
         self.store.guard.open(&self.name);
-        true
+        Some(room)
     }
 
     /// Removes a tree in which nothing is; tells whether it was removed.
