@@ -17,8 +17,8 @@ const AT_LEAST: u64 = 100;
 /// and not nothing: the work may take hours.
 const WORKED_FOR: u64 = 20;
 
-/// Bytes of which that is true, and for how long more of them count as held: nobody needs more for the work.
-const SPARED: u64 = 1024 * 1024;
+/// Bytes of which that is true, and for how long more of them count as held. A `check` of 1 MiB is held in less.
+const SPARED: u64 = 2 * 1024 * 1024;
 const HELD_FOR: u64 = 10_000;
 
 /// Stands for a moment at which nothing begins: the server works.
@@ -105,8 +105,8 @@ mod tests {
         held.set(1000, Some(1_000_000), None);
         assert_eq!(held.weight(1_000_001), 101_000);
         // Two more bytes than the work can need.
-        held.set(1024 * 1024 + 2, None, None);
-        assert_eq!(held.weight(0), 1024 * 1024 * 20 + 20_000);
+        held.set(2 * 1024 * 1024 + 2, None, None);
+        assert_eq!(held.weight(0), 2 * 1024 * 1024 * 20 + 20_000);
     }
 
     #[test]
