@@ -200,7 +200,8 @@ fn entries_below_directories_that_were_refused_open_nothing_up_again() {
         assert!(!event.events().contains(inotify::ReadFlags::QUEUE_OVERFLOW));
         count += 1;
     }
-    assert!((1..1000).contains(&count), "{count} directories were opened up");
+    // 6,300 if each entry opens up all of them, and twice. On a busy machine each entry may have a turn of its own.
+    assert!((1..4000).contains(&count), "{count} directories were opened up");
 }
 
 /// A directory that was refused is not for long: it has another mode in the same moment.

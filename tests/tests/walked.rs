@@ -71,9 +71,11 @@ fn meanwhile_of(
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
+/// Whether the client has a directory below this one open: then it has read which there are.
 fn is_held(running: &Child, path: &Path) -> bool {
     let open = fs::read_dir(format!("/proc/{}/fd", running.id())).unwrap();
-    open.flatten().any(|open| fs::read_link(open.path()).is_ok_and(|open| open == path))
+    let is_below = |open: PathBuf| open.starts_with(path) && open != path;
+    open.flatten().any(|open| fs::read_link(open.path()).is_ok_and(is_below))
 }
 
 /// The next run goes by what is there then.
