@@ -5,7 +5,7 @@
 pub struct Start([i64; 2]);
 
 impl Start {
-    /// Now. Change times are as coarse as the kernel's ticks, so the client waits for the next one.
+    /// Now. Change times may be as coarse as the kernel's ticks, so the client waits for the next ones.
     #[must_use]
     pub fn now() -> Self {
         Self(platform::tick())
@@ -33,23 +33,25 @@ mod platform {
 
     use rustix::time::{ClockId, clock_gettime};
 
-    /// Turns of a millisecond for a tick to come, which takes 10 ms at most if the machine is not stopped.
+    /// Turns of a millisecond for ticks to come, which takes 20 ms at most if the machine is not stopped.
     const TURNS: u32 = 100;
 
     pub(super) fn tick() -> [i64; 2] {
-        let before = now();
+        // Whatever has changed until now has this change time at the most: file systems with finer times (Linux 6.13) take
+        // them from this clock if somebody has asked for the one before.
+        let before = now(ClockId::Realtime);
         for _ in 0..TURNS {
-            // A clock that is set back has moved as well.
-            if now() != before {
+            if now(ClockId::RealtimeCoarse) > before {
                 break;
             }
             thread::sleep(Duration::from_millis(1));
         }
-        now()
+        // And whatever changes from now on has this one at the least.
+        now(ClockId::RealtimeCoarse)
     }
 
-    fn now() -> [i64; 2] {
-        let now = clock_gettime(ClockId::RealtimeCoarse);
+    fn now(clock: ClockId) -> [i64; 2] {
+        let now = clock_gettime(clock);
         [now.tv_sec, now.tv_nsec]
     }
 }
