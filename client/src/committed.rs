@@ -86,7 +86,7 @@ impl Committed {
 
 /// Removes a source that has arrived as it was at `stamp`.
 fn remove(path: &Path, stamp: Stamp, progress: &Progress) {
-    // What was written to it since would be lost.
+    // A removal would lose bytes that somebody has written since.
     if !stamp.is_still_at(path) {
         progress.failed(path, &"arrived, but has changed since, so it is not removed here");
     } else if let Err(error) = std::fs::remove_file(path) {

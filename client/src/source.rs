@@ -45,6 +45,9 @@ pub struct Source {
     stamp: Stamp,
 }
 
+/// Symlinks that are followed one after the other at most, as the kernel does (path_resolution(7)).
+pub(crate) const HOPS: usize = 40;
+
 /// Changes whenever the bytes of a file may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Stamp {
@@ -217,7 +220,7 @@ impl Source {
     }
 }
 
-/// What tells a file from another one, or from what it was.
+/// The stamp of a file. Another file has another one, and so has the same file once it was written.
 pub(crate) fn stamp(metadata: &Metadata) -> Stamp {
     Stamp {
         size: metadata.len(),

@@ -75,11 +75,11 @@ struct Walk<'a> {
     sizes: bool,
 }
 
-/// What one walk has found, for each root.
+/// The result of one walk, for each root.
 struct Walked {
     anchors: Vec<Arc<Anchor>>,
     found: Vec<Found>,
-    /// What had vanished before it began.
+    /// Entries that had vanished before it began.
     vanished: u64,
 }
 

@@ -48,7 +48,7 @@ struct Open {
     connections: Vec<u64>,
 }
 
-/// What a `hello` finds in the table.
+/// The answer of the table to a `hello`.
 enum Found {
     /// The version that another connection of the client has opened.
     Version(Arc<Version>),

@@ -42,7 +42,7 @@ pub enum ReceiptError {
     Io {
         /// The receipt.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -102,7 +102,7 @@ impl Receipt {
         let state = &mut *self.state();
         let finish = |state: &mut State| {
             state.file.flush()?;
-            // What has gone through a pipe can't be taken back, nor flushed to a disk.
+            // A pipe gives no line back, and has no disk to be flushed to.
             let is_file = state.file.get_ref().metadata()?.is_file();
             let is_wrong = state.repeats || !state.stale.is_empty();
             if is_wrong && !is_file {
@@ -151,7 +151,7 @@ impl State {
     }
 }
 
-/// What names the file of a line.
+/// The part of a line that names the file.
 fn key(line: &str) -> &str {
     let line = line.strip_prefix('\\').unwrap_or(line);
     line.get(BEFORE_NAME..).unwrap_or(line)

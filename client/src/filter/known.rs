@@ -19,7 +19,7 @@ const FILES: usize = 128 * 1024;
 /// The nearest file of rules, or the one that can't be read: then it is not known which names are left out.
 pub(super) type Found = Result<Option<Arc<Nearest>>, Arc<RulesError>>;
 
-/// What the file of rules in a directory is.
+/// The file of rules in a directory, as haul has found it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum File {
     /// There is none.
@@ -30,7 +30,7 @@ pub(super) enum File {
     Unreadable,
 }
 
-/// What is known.
+/// All rules that haul has read, and the files that they were in.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     hasher: RandomState,
@@ -41,7 +41,7 @@ pub(super) struct Known {
 struct State {
     /// By source and directory below it, the rules for what is in that directory.
     rules: HashMap<PathBuf, HashMap<PathBuf, Found>>,
-    /// What the file was, for directories that have one: hashes of both.
+    /// For each directory with a file of rules, a hash of its path and one of the file.
     files: HashMap<u64, u64>,
     /// The walk is over: no directory is seen for the first time.
     walked: bool,

@@ -9,10 +9,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Symlinks that are followed one after the other at most, as the kernel does.
-#[cfg(target_os = "linux")]
-const HOPS: usize = 40;
-
 /// The descriptors that haul was started with.
 static STARTED_WITH: OnceLock<Vec<i32>> = OnceLock::new();
 
@@ -89,7 +85,7 @@ pub(crate) fn is_stdin(path: &Path) -> bool {
 #[cfg(target_os = "linux")]
 pub(super) fn through_proc(path: &Path) -> Option<PathBuf> {
     let mut path = path.to_owned();
-    for _ in 0..HOPS {
+    for _ in 0..super::HOPS {
         let target = match path.read_link() {
             Ok(target) => target,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use haul_protocol::Attributes;
 
-use super::{attributes, stamp};
+use super::{HOPS, attributes, stamp};
 use crate::sync::Links;
 
 /// What tells a directory from any other, and when its entries have changed.
@@ -37,11 +37,8 @@ impl Place {
     }
 }
 
-/// Symlinks that are followed one after the other at most, as the kernel does.
-const HOPS: usize = 40;
-
-/// What tells the symlinks on the way to a path from others, those that they lead to included: one that is replaced and
-/// leads to the same directory again may have led elsewhere meanwhile. 0 if there is none.
+/// A number for the symlinks on the way to a path, those that they lead to included; 0 if there is none. A symlink that is
+/// replaced changes it: one that leads to the same directory again may have led elsewhere meanwhile.
 pub(crate) fn way(path: &Path) -> io::Result<u64> {
     let (mut hasher, mut on_the_way, mut any) = (DefaultHasher::new(), PathBuf::new(), false);
     for component in path.components() {

@@ -1,7 +1,7 @@
 //! A source that changes while haul walks it.
 //!
-//! What is moved from a directory that the walk has not read yet into one that it has read is nowhere in what was sent.
-//! A version is published only of a source that has stood still from the beginning of a walk to its end.
+//! The walk misses an entry that somebody moves from a directory that it has not read yet into one that it has read. So
+//! haul publishes, and removes, only by a source that has stood still from the beginning of a walk to its end.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

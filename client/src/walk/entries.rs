@@ -21,7 +21,7 @@ use crate::work::{BATCH, Item, Kind, Stopped};
 /// Items of one batch, if they are all in one directory.
 const MAX_BATCH: usize = 256 * BATCH;
 
-/// What the owner must be allowed to do in a directory that is being filled.
+/// Rights that the owner needs in a directory that is being filled.
 const WRITABLE: u32 = 0o700;
 
 impl Walk<'_> {

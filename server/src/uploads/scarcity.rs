@@ -1,4 +1,4 @@
-//! Who makes room when a client opens an upload and there is none.
+//! Room for a client that opens an upload when there is none: these rules say which other upload gives it.
 //!
 //! Either uploads are scarce (there are `MAX_OPEN`) or parts are. These make room, in this order:
 //!

@@ -8,7 +8,7 @@ use haul_protocol::{Code, Refusal, Token};
 use super::{NEXT, State, Version};
 use crate::store::{Store, disk};
 
-/// What an earlier run has, or is thought to have.
+/// The tree of an earlier run, as the client knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Earlier {
     /// No tree that it knows of: if there is one, it is gone on with.
@@ -19,7 +19,7 @@ pub(crate) enum Earlier {
     GivenUp(Token),
 }
 
-/// What becomes of the tree of a version that makes room.
+/// The fate of the tree of a version that makes room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Room {
     /// Nothing was in it.
