@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -69,26 +69,29 @@ fn is_published_as_it_is(setting: &Setting, output: &Output) {
     assert!(!told.contains("gone"), "{told}");
 }
 
+/// Publishes the source, and does something with its first and its last directory when the walk is between them.
+fn publish_while(setting: &Setting, act: impl FnOnce(&Path, &Path)) {
+    let [first, last] = ends(setting);
+    let output = meanwhile(setting, &["publish"], SOME, || act(&first, &last));
+    is_published_as_it_is(setting, &output);
+}
+
 #[test]
 fn file_that_is_moved_to_where_the_walk_has_been_is_in_the_version() {
     let setting = Setting::start();
     source(&setting);
-    let [first, last] = ends(&setting);
-    let output = meanwhile(&setting, &["publish"], SOME, || {
+    publish_while(&setting, |first, last| {
         fs::rename(last.join("one"), first.join("moved")).unwrap();
     });
-    is_published_as_it_is(&setting, &output);
 }
 
 #[test]
 fn directory_that_is_moved_to_where_the_walk_has_been_is_in_the_version() {
     let setting = Setting::start();
     source(&setting);
-    let [first, last] = ends(&setting);
-    let output = meanwhile(&setting, &["publish"], SOME, || {
+    publish_while(&setting, |first, last| {
         fs::rename(last.join("all"), first.join("moved")).unwrap();
     });
-    is_published_as_it_is(&setting, &output);
 }
 
 /// Otherwise the one would be sent twice, and the other not at all.
@@ -96,9 +99,8 @@ fn directory_that_is_moved_to_where_the_walk_has_been_is_in_the_version() {
 fn files_that_are_exchanged_while_the_source_is_walked_are_both_in_the_version() {
     let setting = Setting::start();
     source(&setting);
-    let [first, last] = ends(&setting);
     let away = setting.place.path().join("away");
-    let output = meanwhile(&setting, &["publish"], SOME, || {
+    publish_while(&setting, |first, last| {
         for (from, to) in [
             (first.join("one"), away.clone()),
             (last.join("one"), first.join("one")),
@@ -107,7 +109,6 @@ fn files_that_are_exchanged_while_the_source_is_walked_are_both_in_the_version()
             fs::rename(from, to).unwrap();
         }
     });
-    is_published_as_it_is(&setting, &output);
 }
 
 /// More directories than the client remembers: it finds them by walking again.
@@ -118,11 +119,9 @@ fn one_of_very_many_directories_that_changes_is_walked_again() {
     for index in 0..4500 {
         fs::create_dir_all(setting.source().join(format!("0/many/{index}"))).unwrap();
     }
-    let [first, last] = ends(&setting);
-    let output = meanwhile(&setting, &["publish"], SOME, || {
+    publish_while(&setting, |first, last| {
         fs::rename(last.join("one"), first.join("moved")).unwrap();
     });
-    is_published_as_it_is(&setting, &output);
 }
 
 /// It would be removed only from a version that an earlier run has left.
