@@ -19,6 +19,7 @@ use opening::Busy;
 pub(crate) use opening::{Opened, Opening};
 pub(crate) use publish::{Commit, Publishing};
 use published::Published;
+use scarcity::Share;
 
 /// Large files that may be under way at once; each holds two open files.
 pub(crate) const MAX_OPEN: usize = 256;
@@ -52,6 +53,8 @@ struct Table {
     by_key: HashMap<String, Token>,
     /// Keys whose files are being opened, renamed or removed just now.
     busy: HashSet<String>,
+    /// Of each client, the uploads whose files are being opened.
+    opening: HashMap<String, Share>,
     /// Tokens whose commit is being carried out.
     publishing: HashSet<Token>,
     parts: usize,
@@ -163,10 +166,9 @@ impl Uploads {
             }
             Found::Begun(idle) => idle,
         };
-        let busy = Busy::new(&self.table, key.id(), geometry.parts());
+        let busy = Busy::new(&self.table, key.id(), client, geometry.parts());
         self.interrupt(idle);
-        let opening =
-            Opening::begin(store, parents, &key, wanted, (geometry, owner, client), busy)?;
+        let opening = Opening::begin(store, parents, &key, wanted, (geometry, owner), busy)?;
         if opening.is_over() { self.finish(opening) } else { Ok(Opened::Later(Box::new(opening))) }
     }
 
@@ -184,16 +186,16 @@ impl Uploads {
 
     /// The upload enters the table.
     fn finish(&self, opening: Opening) -> Result<Opened, Refusal> {
-        let (upload, held, client, mut busy) = opening.finish()?;
+        let (upload, held, busy) = opening.finish()?;
         let geometry = upload.state().geometry();
         let token = upload.owner().token;
-        let entry = Entry { upload: Arc::new(upload), client, parts: geometry.parts() };
         let mut table = self.table();
-        // Its parts have been counted since it began.
-        let key = busy.disarm();
-        table.busy.remove(&key);
+        let (key, client, parts) = busy.end(&mut table);
+        let entry = Entry { upload: Arc::new(upload), client, parts };
+        table.parts += parts;
         table.by_key.insert(key, token);
         table.open.insert(token, entry);
+        drop(table);
         Ok(Opened::Now { token, geometry, held })
     }
 
@@ -240,9 +242,12 @@ impl Uploads {
         Ok(())
     }
 
-    /// Removes partials that nobody came back for.
+    /// Removes partials that nobody came back for, until the server stops.
     pub(crate) fn sweep(&self, store: &Store, keep: Duration) {
         for key in store.expired(keep) {
+            if store.trash.bell.is_stopped() {
+                return;
+            }
             if !self.table().begin_alone(&key) {
                 continue;
             }
@@ -301,6 +306,7 @@ impl Table {
         let idle = self.make_room(parts, client)?;
         self.busy.insert(key.to_owned());
         self.parts += parts;
+        self.opening.entry(client.to_owned()).or_default().add(parts);
         Ok(Found::Begun(idle))
     }
 

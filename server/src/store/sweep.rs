@@ -108,14 +108,14 @@ impl Store {
 impl Store {
     /// Whether this one is older than `keep` now.
     pub(crate) fn is_expired(&self, id: &str, keep: Duration) -> bool {
-        let found = find(&self.partials).unwrap_or_default();
-        found.iter().any(|found| found.id == id && found.is_expired(keep))
+        let found = found(&self.partials, id);
+        found.is_ok_and(|found| found.is_some_and(|found| found.is_expired(keep)))
     }
 }
 
 /// All partials in their directory.
 fn find(partials: &OwnedFd) -> Result<Vec<Found>, Errno> {
-    let mut found: Vec<Found> = Vec::new();
+    let mut all: Vec<Found> = Vec::new();
     for entry in rustix::fs::Dir::read_from(partials)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().to_str() else { continue };
@@ -127,11 +127,17 @@ fn find(partials: &OwnedFd) -> Result<Vec<Found>, Errno> {
         if id == name && look(partials, &journal_name(id))?.is_some() {
             continue;
         }
-        let Some((_, age)) = look(partials, name)? else { continue };
-        let bytes = look(partials, id)?.map(|(bytes, _)| bytes);
-        found.push(Found { id: id.to_owned(), bytes, age });
+        all.extend(found(partials, id)?);
     }
-    Ok(found)
+    Ok(all)
+}
+
+/// The partial or the journal of this id, or both.
+fn found(partials: &OwnedFd, id: &str) -> Result<Option<Found>, Errno> {
+    let bytes = look(partials, id)?;
+    let last = look(partials, &journal_name(id))?.or(bytes);
+    let bytes = bytes.map(|(bytes, _)| bytes);
+    Ok(last.map(|(_, age)| Found { id: id.to_owned(), bytes, age }))
 }
 
 /// Bytes that a file takes, and its age.

@@ -60,7 +60,7 @@ impl Bell {
     }
 
     /// Whether it was told to stop.
-    fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         *self.rung.lock() == Rung::Stop
     }
 

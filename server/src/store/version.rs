@@ -285,9 +285,12 @@ impl Store {
         Ok(())
     }
 
-    /// Throws away next versions that nobody has come back for.
+    /// Throws away next versions that nobody has come back for, until the server stops.
     pub(crate) fn forget_versions(&self, keep: Duration) -> Result<(), Errno> {
         for id in entries(&self.trees)? {
+            if self.trash.bell.is_stopped() {
+                break;
+            }
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let home = rustix::fs::openat(&self.trees, &id, flags, Mode::empty())?;
             let changed = rustix::fs::fstat(&home)?.st_mtime;

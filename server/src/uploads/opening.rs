@@ -34,7 +34,6 @@ pub(crate) struct Opening {
     wanted: Wanted,
     geometry: Geometry,
     owner: Owner,
-    client: String,
     content: Result<Partial, Published>,
     verifying: Verifying,
     busy: Busy,
@@ -46,7 +45,7 @@ impl Opening {
         parents: &Parents,
         key: &Key,
         wanted: Wanted,
-        (geometry, owner, client): (Geometry, Owner, &str),
+        (geometry, owner): (Geometry, Owner),
         busy: Busy,
     ) -> Result<Self, Refusal> {
         let (content, verifying) =
@@ -54,8 +53,8 @@ impl Opening {
                 Resumed::Partial(partial, verifying) => (Ok(partial), verifying),
                 Resumed::Published(published, held) => (Err(published), held),
             };
-        let (store, client) = (Arc::clone(store), client.to_owned());
-        Ok(Self { store, wanted, geometry, owner, client, content, verifying, busy })
+        let store = Arc::clone(store);
+        Ok(Self { store, wanted, geometry, owner, content, verifying, busy })
     }
 
     /// Whether nothing is left to read.
@@ -74,9 +73,9 @@ impl Opening {
         Ok(self.verifying.advance(partial, &self.wanted.name, self.geometry, buffer)?)
     }
 
-    /// The upload, the parts that it holds, who has opened it, and its key.
-    pub(super) fn finish(self) -> Result<(OpenUpload, Bitmap, String, Busy), Refusal> {
-        let Self { store, wanted, geometry, owner, client, content, verifying, busy } = self;
+    /// The upload, the parts that it holds, and its key.
+    pub(super) fn finish(self) -> Result<(OpenUpload, Bitmap, Busy), Refusal> {
+        let Self { store, wanted, geometry, owner, content, verifying, busy } = self;
         let held = verifying.held();
         let state = Upload::new(geometry, &held);
         let bitmap = state.held();
@@ -87,8 +86,8 @@ impl Opening {
         match store.reserve(&wanted.name, missing) {
             Ok(reserved) => {
                 let upload =
-                    OpenUpload::new(&busy.key, wanted.name, owner, state, content, reserved);
-                Ok((upload, bitmap, client, busy))
+                    OpenUpload::new(busy.key(), wanted.name, owner, state, content, reserved);
+                Ok((upload, bitmap, busy))
             }
             Err(error) => {
                 // Of no use to anyone if it holds nothing.
@@ -101,34 +100,53 @@ impl Opening {
     }
 }
 
-/// A key that is busy, and the parts of its upload, which count already. Dropping it gives both back.
+/// A key that is busy while its files are being opened. Until it ends, its upload counts for its client, and its parts for all.
 #[derive(Debug)]
 pub(super) struct Busy {
     table: Arc<Mutex<Table>>,
-    key: String,
-    parts: usize,
-    is_armed: bool,
+    of: Option<Of>,
 }
+
+/// Whose upload it is: its key, its client, its parts.
+type Of = (String, String, usize);
 
 impl Busy {
     /// Of a key that the table has just noted as busy.
-    pub(super) fn new(table: &Arc<Mutex<Table>>, key: &str, parts: usize) -> Self {
-        Self { table: Arc::clone(table), key: key.to_owned(), parts, is_armed: true }
+    pub(super) fn new(table: &Arc<Mutex<Table>>, key: &str, client: &str, parts: usize) -> Self {
+        let of = Some((key.to_owned(), client.to_owned(), parts));
+        Self { table: Arc::clone(table), of }
     }
 
-    /// The caller sees to both. Returns the key.
-    pub(super) fn disarm(&mut self) -> String {
-        self.is_armed = false;
-        std::mem::take(&mut self.key)
+    fn key(&self) -> &str {
+        self.of.as_ref().map_or("", |(key, ..)| key)
+    }
+
+    /// Ends it in the table that the caller holds.
+    pub(super) fn end(mut self, table: &mut Table) -> Of {
+        let of = self.of.take().unwrap_or_default();
+        table.opened(&of);
+        of
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        if self.is_armed {
-            let mut table = self.table.lock();
-            table.busy.remove(&self.key);
-            table.parts -= self.parts;
+        if let Some(of) = self.of.take() {
+            self.table.lock().opened(&of);
+        }
+    }
+}
+
+impl Table {
+    /// The files of an upload are open, or will not be.
+    pub(super) fn opened(&mut self, (key, client, parts): &Of) {
+        self.busy.remove(key);
+        self.parts -= parts;
+        if let Some(share) = self.opening.get_mut(client) {
+            share.remove(*parts);
+            if share.is_none() {
+                self.opening.remove(client);
+            }
         }
     }
 }

@@ -31,9 +31,11 @@ impl Table {
         parts: usize,
         client: &str,
     ) -> Result<Vec<Arc<OpenUpload>>, Refusal> {
-        let mut shares: HashMap<&str, Share> = HashMap::new();
+        // An upload that is being opened counts, and makes no room.
+        let mut shares: HashMap<&str, Share> =
+            self.opening.iter().map(|(client, share)| (&**client, *share)).collect();
         for entry in self.open.values() {
-            shares.entry(&entry.client).or_default().add(entry);
+            shares.entry(&entry.client).or_default().add(entry.parts);
         }
         let mut open = self.open.len() + self.busy.len();
         let mut all_parts = self.parts + parts;
@@ -68,7 +70,7 @@ impl Table {
                 gave.push(entry.client.clone());
             }
             if let Some(share) = shares.get_mut(&*entry.client) {
-                share.remove(entry);
+                share.remove(entry.parts);
             }
             open -= 1;
             all_parts -= entry.parts;
@@ -80,20 +82,27 @@ impl Table {
 
 /// What uploads of one client take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Share {
+pub(super) struct Share {
     uploads: usize,
     parts: usize,
 }
 
 impl Share {
-    fn add(&mut self, entry: &Entry) {
+    /// One more upload, of so many parts.
+    pub(super) fn add(&mut self, parts: usize) {
         self.uploads += 1;
-        self.parts += entry.parts;
+        self.parts += parts;
     }
 
-    fn remove(&mut self, entry: &Entry) {
+    /// One upload less.
+    pub(super) fn remove(&mut self, parts: usize) {
         self.uploads -= 1;
-        self.parts -= entry.parts;
+        self.parts -= parts;
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_none(&self) -> bool {
+        self.uploads == 0
     }
 
     /// The most that any client has of either.
@@ -167,6 +176,9 @@ impl Scarcity {
 
 #[cfg(test)]
 mod tests {
+    use haul_protocol::Attributes;
+
+    use super::super::{Found, Owner};
     use super::*;
 
     const NEW: Duration = Duration::ZERO;
@@ -211,5 +223,22 @@ mod tests {
         assert!(scarcity.weigh(NEW, false, share(64, 1000), true).is_none());
         // It has its share: nobody else makes room for it.
         assert!(scarcity.weigh(IDLE, false, share(1, 1000), false).is_none());
+    }
+
+    #[test]
+    fn uploads_that_are_being_opened_are_of_the_share_of_their_client() {
+        let mut table = Table::default();
+        for upload in 0..MAX_OPEN_A_CLIENT {
+            let owner = Owner { token: Token([0; 16]), attributes: Attributes::default() };
+            let found = table.find_or_begin(&upload.to_string(), 10, &owner, "greedy");
+            assert!(matches!(found, Ok(Found::Begun(_))), "{upload}");
+        }
+        assert!(table.make_room(1, "greedy").is_err());
+        assert!(table.make_room(1, "other").is_ok());
+        for upload in 0..MAX_OPEN_A_CLIENT {
+            table.opened(&(upload.to_string(), "greedy".to_owned(), 10));
+        }
+        assert!(table.make_room(1, "greedy").is_ok());
+        assert_eq!((table.parts, table.opening.len(), table.busy.len()), (0, 0, 0));
     }
 }
