@@ -100,7 +100,7 @@ pub struct Connection<'a> {
     /// Items that are this connection's to send.
     batch: VecDeque<Item>,
     /// Where they are found.
-    nearby: Nearby,
+    nearby: Nearby<'a>,
     /// The server takes bundles.
     bundles: bool,
     /// Files that it gets next, all at once.
@@ -149,7 +149,7 @@ impl<'a> Connection<'a> {
             max_file: hello.limits.max_file,
             max_body: hello.limits.max_body,
             batch: VecDeque::new(),
-            nearby: Nearby::default(),
+            nearby: Nearby::new(&run.sources),
             bundles: hello.features.iter().any(|feature| feature == bundle::FEATURE),
             bundle: bundle::Bundle::default(),
             gathered: check::Gathered::default(),

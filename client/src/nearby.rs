@@ -11,88 +11,149 @@ use std::path::{Path, PathBuf};
 
 use haul_protocol::Attributes;
 
-use crate::source::{attributes, open};
+use crate::error::FileError;
+use crate::source::sources::Sources;
+use crate::source::{self, Link, attributes};
 use crate::sync::Links;
 
 /// Where the last file was.
-#[derive(Debug, Default)]
-pub(crate) struct Nearby(platform::Nearby);
+#[derive(Debug)]
+pub(crate) struct Nearby<'a> {
+    sources: &'a Sources,
+    kept: platform::Kept,
+}
 
-impl Nearby {
+/// How a file is reached.
+enum Reached<T> {
+    /// Through the directory that it is in.
+    Here(T),
+    /// By its path only.
+    ByPath,
+}
+
+impl<'a> Nearby<'a> {
+    /// Files of these sources.
+    pub(crate) fn new(sources: &'a Sources) -> Self {
+        Self { sources, kept: platform::Kept::default() }
+    }
+
     /// Opens a file as [`Source::open`](crate::source::Source::open) does.
     ///
     /// # Errors
-    /// If it can't be opened.
+    /// If it can't be opened, or its directory is not the one that the walk has read.
     pub(crate) fn open(&mut self, path: &Path, links: Links) -> io::Result<File> {
-        self.0.open(path, links).map_or_else(|| open(path, links), Ok)
+        match self.kept.open(self.sources, path, links)? {
+            Reached::Here(file) => Ok(file),
+            Reached::ByPath => source::open(path, links),
+        }
     }
 
     /// Size and attributes of a file; `None` if it is no regular one.
     ///
     /// # Errors
-    /// If it can't be looked at.
+    /// If it can't be looked at, or its directory is not the one that the walk has read.
     pub(crate) fn look(
         &mut self,
         path: &Path,
         links: Links,
     ) -> io::Result<Option<(u64, Attributes)>> {
-        if let Some(found) = self.0.look(path, links) {
+        if let Reached::Here(found) = self.kept.look(self.sources, path, links)? {
             return Ok(found);
         }
         let metadata = links.look(path)?;
         Ok(metadata.is_file().then(|| (metadata.len(), attributes(&metadata))))
     }
 
+    /// Reads a symlink.
+    ///
+    /// # Errors
+    /// If it can't be read or is none any more, or its directory is not the one that the walk has read.
+    pub(crate) fn link(&mut self, path: &Path, links: Links) -> Result<Link, FileError> {
+        let reached = self.kept.link(self.sources, path, links);
+        match reached.map_err(FileError::local("read link"))? {
+            Reached::Here((metadata, target)) => Link::new(&metadata, &target),
+            Reached::ByPath => source::link(path),
+        }
+    }
+
     /// Closes the directory. Returns all from which something was taken since the last call and that are not under
     /// their paths any more.
     pub(crate) fn leave(&mut self) -> Vec<PathBuf> {
-        self.0.leave()
+        self.kept.leave()
     }
 }
 
 #[cfg(target_os = "linux")]
 mod platform {
-    use std::ffi::OsStr;
+    use std::ffi::{OsStr, OsString};
     use std::fs::{File, Metadata};
+    use std::io;
+    use std::os::unix::ffi::OsStringExt;
     use std::path::{Path, PathBuf};
 
     use haul_protocol::{Attributes, Mtime};
     use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 
+    use super::Reached;
+    use crate::source::sources::Sources;
     use crate::source::{carried, identity, open_flags};
     use crate::sync::Links;
 
     #[derive(Debug, Default)]
-    pub(super) struct Nearby {
+    pub(super) struct Kept {
         last: Option<(PathBuf, File)>,
         moved: Vec<PathBuf>,
     }
 
-    impl Nearby {
-        pub(super) fn open(&mut self, path: &Path, links: Links) -> Option<File> {
-            let (directory, name) = self.directory(path)?;
-            let flags = open_flags(links) | OFlags::CLOEXEC;
-            rustix::fs::openat(directory, name, flags, Mode::empty()).ok().map(File::from)
+    impl Kept {
+        pub(super) fn open(
+            &mut self,
+            sources: &Sources,
+            path: &Path,
+            links: Links,
+        ) -> io::Result<Reached<File>> {
+            self.reach(sources, path, links, |directory, name| {
+                let flags = open_flags(links) | OFlags::CLOEXEC;
+                Some(rustix::fs::openat(directory, name, flags, Mode::empty()).ok()?.into())
+            })
         }
 
         pub(super) fn look(
             &mut self,
+            sources: &Sources,
             path: &Path,
             links: Links,
-        ) -> Option<Option<(u64, Attributes)>> {
-            let (directory, name) = self.directory(path)?;
+        ) -> io::Result<Reached<Option<(u64, Attributes)>>> {
             let flags = match links {
                 Links::Follow => AtFlags::empty(),
                 Links::Copy | Links::Skip => AtFlags::SYMLINK_NOFOLLOW,
             };
-            let found = rustix::fs::statx(directory, name, flags, StatxFlags::BASIC_STATS).ok()?;
-            let mode = u32::from(found.stx_mode);
-            if FileType::from_raw_mode(mode) != FileType::RegularFile {
-                return Some(None);
-            }
-            let mtime = Mtime { s: found.stx_mtime.tv_sec, ns: found.stx_mtime.tv_nsec };
-            let attributes = Attributes { mode: Some(mode & 0o777), mtime: carried(mtime) };
-            Some(Some((found.stx_size, attributes)))
+            self.reach(sources, path, links, |directory, name| {
+                let found = rustix::fs::statx(directory, name, flags, StatxFlags::BASIC_STATS);
+                let found = found.ok()?;
+                let mode = u32::from(found.stx_mode);
+                if FileType::from_raw_mode(mode) != FileType::RegularFile {
+                    return Some(None);
+                }
+                let mtime = Mtime { s: found.stx_mtime.tv_sec, ns: found.stx_mtime.tv_nsec };
+                let attributes = Attributes { mode: Some(mode & 0o777), mtime: carried(mtime) };
+                Some(Some((found.stx_size, attributes)))
+            })
+        }
+
+        pub(super) fn link(
+            &mut self,
+            sources: &Sources,
+            path: &Path,
+            links: Links,
+        ) -> io::Result<Reached<(Metadata, OsString)>> {
+            self.reach(sources, path, links, |directory, name| {
+                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let link = rustix::fs::openat(directory, name, flags, Mode::empty()).ok()?;
+                // An empty name stands for the symlink itself (readlinkat(2)).
+                let target = rustix::fs::readlinkat(&link, "", Vec::new()).ok()?.into_bytes();
+                Some((File::from(link).metadata().ok()?, OsString::from_vec(target)))
+            })
         }
 
         pub(super) fn leave(&mut self) -> Vec<PathBuf> {
@@ -102,48 +163,87 @@ mod platform {
 
         fn close(&mut self) {
             let Some((path, directory)) = self.last.take() else { return };
-            let of = |metadata: std::io::Result<Metadata>| metadata.ok().as_ref().map(identity);
+            let of = |metadata: io::Result<Metadata>| metadata.ok().as_ref().map(identity);
             let here = of(path.metadata());
             if here.is_none() || here != of(directory.metadata()) {
                 self.moved.push(path);
             }
         }
 
-        /// The directory that a path is in, and its name there; `None` if that is not all there is to it.
-        fn directory<'a>(&mut self, path: &'a Path) -> Option<(&File, &'a OsStr)> {
-            let (parent, name) = (path.parent()?, path.file_name()?);
+        /// Does something with the directory that a path is in and its name there; by its path, if that is not all there is to
+        /// it or `with` gives nothing.
+        fn reach<T>(
+            &mut self,
+            sources: &Sources,
+            path: &Path,
+            links: Links,
+            with: impl FnOnce(&File, &OsStr) -> Option<T>,
+        ) -> io::Result<Reached<T>> {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                return Ok(Reached::ByPath);
+            };
             // Byte by byte: comparing paths takes as long as what is spared here.
             let is_last = |(last, _): &(PathBuf, File)| last.as_os_str() == parent.as_os_str();
             if !self.last.as_ref().is_some_and(is_last) {
                 self.close();
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let directory = rustix::fs::open(parent, flags, Mode::empty()).ok()?;
-                self.last = Some((parent.to_owned(), File::from(directory)));
+                let Ok(directory) = rustix::fs::open(parent, flags, Mode::empty()) else {
+                    return Ok(Reached::ByPath);
+                };
+                let directory = File::from(directory);
+                if !sources.is_as_walked(parent, &directory, links) {
+                    return Err(io::ErrorKind::NotFound.into());
+                }
+                self.last = Some((parent.to_owned(), directory));
             }
-            self.last.as_ref().map(|(_, directory)| (directory, name))
+            let found = self.last.as_ref().and_then(|(_, directory)| with(directory, name));
+            Ok(found.map_or(Reached::ByPath, Reached::Here))
         }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod platform {
-    use std::fs::File;
+    use std::ffi::OsString;
+    use std::fs::{File, Metadata};
+    use std::io;
     use std::path::{Path, PathBuf};
 
     use haul_protocol::Attributes;
 
+    use super::Reached;
+    use crate::source::sources::Sources;
     use crate::sync::Links;
 
     #[derive(Debug, Default)]
-    pub(super) struct Nearby;
+    pub(super) struct Kept;
 
-    impl Nearby {
-        pub(super) fn open(&mut self, _: &Path, _: Links) -> Option<File> {
-            None
+    impl Kept {
+        pub(super) fn open(
+            &mut self,
+            _: &Sources,
+            _: &Path,
+            _: Links,
+        ) -> io::Result<Reached<File>> {
+            Ok(Reached::ByPath)
         }
 
-        pub(super) fn look(&mut self, _: &Path, _: Links) -> Option<Option<(u64, Attributes)>> {
-            None
+        pub(super) fn look(
+            &mut self,
+            _: &Sources,
+            _: &Path,
+            _: Links,
+        ) -> io::Result<Reached<Option<(u64, Attributes)>>> {
+            Ok(Reached::ByPath)
+        }
+
+        pub(super) fn link(
+            &mut self,
+            _: &Sources,
+            _: &Path,
+            _: Links,
+        ) -> io::Result<Reached<(Metadata, OsString)>> {
+            Ok(Reached::ByPath)
         }
 
         pub(super) fn leave(&mut self) -> Vec<PathBuf> {
@@ -162,7 +262,7 @@ mod tests {
 
     use super::*;
 
-    fn read(nearby: &mut Nearby, path: &Path) -> io::Result<String> {
+    fn read(nearby: &mut Nearby<'_>, path: &Path) -> io::Result<String> {
         let mut text = String::new();
         nearby.open(path, Links::Copy)?.read_to_string(&mut text)?;
         Ok(text)
@@ -170,7 +270,8 @@ mod tests {
 
     #[test]
     fn directories_are_told_apart() {
-        let (place, mut nearby) = (TempDir::new().unwrap(), Nearby::default());
+        let (place, sources) = (TempDir::new().unwrap(), Sources::default());
+        let mut nearby = Nearby::new(&sources);
         let paths = ["a/x", "a/y", "b/x", "a/b/x", "x"].map(|name| place.path().join(name));
         for path in &paths {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -185,7 +286,8 @@ mod tests {
 
     #[test]
     fn what_is_seen_is_what_the_path_shows() {
-        let (place, mut nearby) = (TempDir::new().unwrap(), Nearby::default());
+        let (place, sources) = (TempDir::new().unwrap(), Sources::default());
+        let mut nearby = Nearby::new(&sources);
         let path = place.path().join("file");
         fs::write(&path, b"12345").unwrap();
         for time in [Duration::new(1_700_000_000, 5), Duration::from_millis(500)] {
@@ -202,7 +304,8 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn links_are_followed_only_if_told() {
-        let (place, mut nearby) = (TempDir::new().unwrap(), Nearby::default());
+        let (place, sources) = (TempDir::new().unwrap(), Sources::default());
+        let mut nearby = Nearby::new(&sources);
         let link = place.path().join("link");
         fs::write(place.path().join("file"), b"123").unwrap();
         std::os::unix::fs::symlink("file", &link).unwrap();
@@ -214,7 +317,8 @@ mod tests {
 
     #[test]
     fn directory_that_was_moved_is_told_and_not_used_again() {
-        let (place, mut nearby) = (TempDir::new().unwrap(), Nearby::default());
+        let (place, sources) = (TempDir::new().unwrap(), Sources::default());
+        let mut nearby = Nearby::new(&sources);
         let (directory, moved) = (place.path().join("d"), place.path().join("moved"));
         let path = directory.join("file");
         fs::create_dir(&directory).unwrap();

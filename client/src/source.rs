@@ -6,6 +6,7 @@ pub(crate) mod descriptor;
 pub(crate) mod held;
 mod mounted;
 mod seen;
+pub(crate) mod sources;
 pub mod spool;
 pub mod start;
 #[cfg(unix)]
@@ -15,6 +16,7 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
@@ -296,6 +298,13 @@ pub struct Link {
     pub stamp: Stamp,
 }
 
+impl Link {
+    pub(crate) fn new(metadata: &Metadata, target: &OsStr) -> Result<Self, FileError> {
+        let target = LinkTarget::parse(&platform::bytes(target)?)?;
+        Ok(Self { target, mtime: mtime(metadata), stamp: stamp(metadata) })
+    }
+}
+
 /// Reads a symbolic link.
 ///
 /// # Errors
@@ -303,8 +312,7 @@ pub struct Link {
 pub fn link(path: &Path) -> Result<Link, FileError> {
     let metadata = path.symlink_metadata().map_err(FileError::local("look at"))?;
     let target = path.read_link().map_err(FileError::local("read link"))?;
-    let target = LinkTarget::parse(&platform::bytes(target.as_os_str())?)?;
-    Ok(Link { target, mtime: mtime(&metadata), stamp: stamp(&metadata) })
+    Link::new(&metadata, target.as_os_str())
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::limit::Limit;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::slot;
+use crate::source::sources::Sources;
 use crate::sync::Sync;
 use crate::walk;
 use crate::work::Work;
@@ -57,6 +58,8 @@ pub struct Run<'a> {
     pub sync: &'a Sync,
     /// What is done for each file that has arrived.
     pub committed: &'a Committed,
+    /// Where files are taken from.
+    pub sources: Sources,
     /// Bounds what is sent.
     pub limit: Option<Limit>,
     /// Random for this run.
@@ -145,6 +148,7 @@ pub fn run(
         progress,
         sync,
         committed,
+        sources: Sources::default(),
         limit: rate.map(Limit::new),
         client,
         identity: identity(),
@@ -164,7 +168,7 @@ pub fn run(
         scope.spawn(|| {
             let _guard = StopOnPanic(&work);
             // Stopped: whoever stopped it has told why.
-            let _ = walk::walk(plan, &work, progress, sync, committed);
+            let _ = walk::walk(plan, &work, progress, sync, committed, &run.sources);
         });
         pool.broadcast(|context| {
             let _guard = StopOnPanic(&work);

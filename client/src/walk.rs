@@ -22,6 +22,7 @@ use crate::error::FileError;
 use crate::plan::{Plan, Root};
 use crate::progress::Progress;
 use crate::source::anchor::Anchor;
+use crate::source::sources::Sources;
 use crate::source::start::Start;
 use crate::source::{below, bytes};
 use crate::sync::{Links, Sync};
@@ -40,8 +41,10 @@ pub fn walk(
     progress: &Progress,
     sync: &Sync,
     committed: &Committed,
+    sources: &Sources,
 ) -> Result<(), Stopped> {
-    let walk = Walk { work, progress, sync, committed, sizes: progress.wants_sizes() };
+    let sizes = progress.wants_sizes();
+    let walk = Walk { work, progress, sync, committed, sources, sizes };
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
         let anchors = walk.anchors(plan, None);
@@ -72,6 +75,7 @@ struct Walk<'a> {
     progress: &'a Progress,
     sync: &'a Sync,
     committed: &'a Committed,
+    sources: &'a Sources,
     sizes: bool,
 }
 
@@ -102,6 +106,7 @@ impl Walk<'_> {
     fn send(&self, plan: &Plan, before: Option<&Walked>) -> Result<Walked, Stopped> {
         let vanished = self.progress.counts().vanished;
         let anchors = self.anchors(plan, before);
+        self.sources.walked(&anchors);
         let (mut room, mut found) = (REMEMBERED, Vec::new());
         for (root, anchor) in plan.roots.iter().zip(&anchors) {
             found.push(self.entries(root, anchor, &mut room)?);

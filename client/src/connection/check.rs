@@ -11,7 +11,7 @@ use super::link::Patience;
 use super::{Connection, Pending};
 use crate::error::{ConnectionError, FileError};
 use crate::nearby::Nearby;
-use crate::source::{self, Source, attributes};
+use crate::source::{Link, Source, attributes};
 use crate::sync::Sync;
 use crate::transfer::Run;
 use crate::work::{Item, Kind, Stated};
@@ -298,8 +298,13 @@ fn is_doubtful(item: &Item, verdict: Option<Verdict>, sync: &Sync) -> bool {
 }
 
 /// Size and attributes of a file that is read to its end for that.
-pub(super) fn measured(item: &Item, run: &Run<'_>) -> Result<(u64, Attributes), FileError> {
-    let source = Source::open(&item.path, run.sync.links)?;
+pub(super) fn measured(
+    item: &Item,
+    nearby: &mut Nearby<'_>,
+    run: &Run<'_>,
+) -> Result<(u64, Attributes), FileError> {
+    let file = nearby.open(&item.path, run.sync.links);
+    let source = Source::of(file.map_err(FileError::local("open"))?)?;
     let size = source.measure(&|| run.work.is_stopped())?;
     Ok((size, source.attributes))
 }
@@ -310,12 +315,12 @@ fn compared(attributes: Attributes, sync: &Sync) -> Attributes {
 }
 
 /// What an item is now.
-fn entry(item: &mut Item, nearby: &mut Nearby, run: &Run<'_>) -> Result<Entry, FileError> {
+fn entry(item: &mut Item, nearby: &mut Nearby<'_>, run: &Run<'_>) -> Result<Entry, FileError> {
     let sync = run.sync;
     let look = FileError::local("look at");
     let (kind, of) = match &item.kind {
         Kind::Link => {
-            let source::Link { target, mtime, .. } = source::link(&item.path)?;
+            let Link { target, mtime, .. } = nearby.link(&item.path, sync.links)?;
             (EntryKind::Link { target }, Attributes { mode: None, mtime })
         }
         Kind::Directory(_) => {
@@ -331,7 +336,7 @@ fn entry(item: &mut Item, nearby: &mut Nearby, run: &Run<'_>) -> Result<Entry, F
                     let source = opened.source()?;
                     (source.size, source.attributes)
                 }
-                None if item.untrue => measured(item, run)?,
+                None if item.untrue => measured(item, nearby, run)?,
                 None => {
                     let found = nearby.look(&item.path, sync.links).map_err(look)?;
                     found.ok_or(FileError::Changed)?

@@ -10,7 +10,7 @@ use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError};
 use crate::large::Large;
 use crate::source::spool::keep_whole;
-use crate::source::{self, Source};
+use crate::source::{Link, Source};
 use crate::sync::Sync;
 use crate::work::{Item, Kind, Task};
 
@@ -112,7 +112,8 @@ impl Connection<'_> {
                 return Ok(None);
             }
             Kind::Link => {
-                let source::Link { target, mtime, stamp } = source::link(&item.path)?;
+                let link = self.nearby.link(&item.path, self.run.sync.links)?;
+                let Link { target, mtime, stamp } = link;
                 sent.stamp = Some(stamp);
                 Op::Symlink { name, target, mtime }
             }
@@ -122,7 +123,7 @@ impl Connection<'_> {
     }
 
     /// In a dry run: what would be done, and why.
-    fn tell(&self, item: &Item) -> Result<(), FileError> {
+    fn tell(&mut self, item: &Item) -> Result<(), FileError> {
         let (progress, sync) = (self.run.progress, self.run.sync);
         let why = why(item.verdict);
         if sync.verify {
@@ -157,7 +158,7 @@ impl Connection<'_> {
             Kind::File => {
                 let size = match &item.opened {
                     Some(opened) => opened.source()?.size,
-                    None if item.untrue => measured(item, self.run)?.0,
+                    None if item.untrue => measured(item, &mut self.nearby, self.run)?.0,
                     None => sync.links.look(&item.path).map_err(FileError::local("look at"))?.len(),
                 };
                 progress.would("send", &item.name, why, Some(size));

@@ -289,6 +289,15 @@ impl Anchor {
         if seen.is_same(path, place) { Ok(()) } else { Err(Adrift::Below) }
     }
 
+    /// Whether a directory that is open is the one that the walk has read at its path, or the walk has read none there.
+    pub(crate) fn is_as_walked(&self, path: &Path, directory: &File, links: Links) -> bool {
+        let Some(seen) = self.seen.as_ref().filter(|seen| seen.had_directory(path)) else {
+            return true;
+        };
+        let place = Place::of(directory, path, self.follows(path, links));
+        place.is_ok_and(|place| seen.is_same(path, place))
+    }
+
     /// Whether a directory certainly is the one that the walk has read, with the entries that it had then.
     pub(crate) fn is_as_read(&self, path: &Path, links: Links) -> bool {
         let Some(seen) = &self.seen else { return false };

@@ -4,7 +4,7 @@
 //! of another directory for its entries.
 
 use std::ffi::OsStr;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,12 @@ impl Place {
     pub(crate) fn at(path: &Path, follow: bool) -> io::Result<Self> {
         let way = if follow { way(path)? } else { 0 };
         platform::place(path, follow).map(|place| place.by(way))
+    }
+
+    /// What a directory is that was opened at a path.
+    pub(crate) fn of(directory: &File, path: &Path, follow: bool) -> io::Result<Self> {
+        let way = if follow { way(path)? } else { 0 };
+        platform::of(directory).map(|place| place.by(way))
     }
 
     fn by(self, way: u64) -> Self {
@@ -158,7 +164,7 @@ mod platform {
         }
 
         pub(super) fn place(&self) -> io::Result<Place> {
-            Ok(place_of(&look(&self.0, OsStr::new(""), AtFlags::EMPTY_PATH)?))
+            of(&self.0)
         }
 
         pub(super) fn look(&self, name: &OsStr, follow: bool) -> io::Result<Here> {
@@ -178,6 +184,10 @@ mod platform {
 
     pub(super) fn place(path: &Path, follow: bool) -> io::Result<Place> {
         Ok(place_of(&look(CWD, path.as_os_str(), flags(follow))?))
+    }
+
+    pub(super) fn of(directory: impl AsFd) -> io::Result<Place> {
+        Ok(place_of(&look(directory, OsStr::new(""), AtFlags::EMPTY_PATH)?))
     }
 
     fn flags(follow: bool) -> AtFlags {
@@ -208,6 +218,7 @@ mod platform {
 #[cfg(not(target_os = "linux"))]
 mod platform {
     use std::ffi::OsStr;
+    use std::fs::{File, Metadata};
     use std::io;
     use std::path::{Path, PathBuf};
 
@@ -239,8 +250,16 @@ mod platform {
 
     pub(super) fn place(path: &Path, follow: bool) -> io::Result<Place> {
         let found = if follow { path.metadata() } else { path.symlink_metadata() }?;
-        let [device, inode, s, ns] = inode(&found);
+        Ok(place_of(&found))
+    }
+
+    pub(super) fn of(directory: &File) -> io::Result<Place> {
+        Ok(place_of(&directory.metadata()?))
+    }
+
+    fn place_of(found: &Metadata) -> Place {
+        let [device, inode, s, ns] = inode(found);
         let identity = [device.cast_unsigned(), inode.cast_unsigned(), 0, 0, 0];
-        Ok(Place { identity, changed: [s, ns] })
+        Place { identity, changed: [s, ns] }
     }
 }
