@@ -61,18 +61,30 @@ pub struct Stamp {
     names: u64,
 }
 
+/// A file or symlink beside what it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Now {
+    /// It is the very one, unchanged.
+    Same,
+    /// It has lost another name, by haul itself for example. Its change time is that of this, so only its bytes can tell
+    /// whether it was written as well.
+    FewerNames,
+    /// It is another one, changed or gone.
+    Other,
+}
+
 impl Stamp {
-    /// Whether a path still leads to the very file or link, unchanged.
-    #[must_use]
-    pub fn is_still_at(self, path: &Path) -> bool {
-        let Ok(metadata) = path.symlink_metadata() else { return false };
+    /// What is at a path now.
+    pub(crate) fn now(self, path: &Path) -> Now {
+        let Ok(metadata) = path.symlink_metadata() else { return Now::Other };
         let mut now = stamp(&metadata);
-        // The change time is also that of another name that has gone, by haul itself for example.
-        if self.names > now.names {
-            (now.inode[2], now.inode[3]) = (self.inode[2], self.inode[3]);
-        }
+        let has_fewer = self.names > now.names;
         now.names = self.names;
-        now == self
+        if now == self {
+            return Now::Same;
+        }
+        (now.inode[2], now.inode[3]) = (self.inode[2], self.inode[3]);
+        if has_fewer && now == self { Now::FewerNames } else { Now::Other }
     }
 }
 
@@ -321,7 +333,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn file_with_two_names_is_another_if_it_was_written_and_the_same_if_a_name_goes() {
+    fn file_with_two_names_is_another_if_it_was_written_and_may_be_the_same_if_a_name_goes() {
         use std::os::unix::fs::MetadataExt;
 
         let place = tempfile::TempDir::new().unwrap();
@@ -329,8 +341,9 @@ mod tests {
         std::fs::write(&one, "1").unwrap();
         std::fs::hard_link(&one, &two).unwrap();
         let stamp = stamp(&one.metadata().unwrap());
+        assert_eq!(stamp.now(&one), Now::Same);
         std::fs::remove_file(&two).unwrap();
-        assert!(stamp.is_still_at(&one));
+        assert_eq!(stamp.now(&one), Now::FewerNames);
         std::fs::hard_link(&one, &two).unwrap();
         let before = one.metadata().unwrap();
         std::fs::write(&one, "2").unwrap();
@@ -345,7 +358,9 @@ mod tests {
         {
             std::fs::set_permissions(&one, before.permissions()).unwrap();
         }
-        assert!(!stamp.is_still_at(&one));
+        assert_eq!(stamp.now(&one), Now::Other);
+        std::fs::remove_file(&one).unwrap();
+        assert_eq!(stamp.now(&one), Now::Other);
     }
 
     #[test]
