@@ -9,7 +9,7 @@ use std::time::Duration;
 use haul_protocol::{Code, DecodeError, OrderError, Refusal};
 use thiserror::Error;
 
-use crate::filter::RulesError;
+use crate::source::filter::RulesError;
 
 /// One file did not arrive. The others go on.
 #[derive(Debug, Error)]

@@ -6,10 +6,10 @@
 #![expect(clippy::unwrap_used, reason = "in a benchmark, a panic is the message")]
 #![expect(dead_code, unused_imports, reason = "not all of the store is measured")]
 
+#[path = "../src/locks.rs"]
+mod locks;
 #[path = "../src/store/mod.rs"]
 mod store;
-#[path = "../src/sync.rs"]
-mod sync;
 
 use std::sync::Arc;
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-pub use crate::deadline::Timeouts;
-pub use crate::links::Symlinks;
-pub use crate::listen::{Listen, ListenError};
-pub use crate::partials::Partials;
+pub use crate::maintenance::partials::Partials;
+pub use crate::net::listen::{Listen, ListenError};
+pub use crate::runtime::timer::Timeouts;
+pub use crate::symlinks::Symlinks;
 
 /// Takes uploads from `haul` under one root directory: each file appears whole and verified, or not
 /// at all.

@@ -4,33 +4,19 @@
 //! [`Config`] says what to serve and [`Server`] serves it. ARCHITECTURE.md in the repository walks
 //! the path of one file through these modules.
 
-mod allocator;
-mod buffer;
-mod committer;
+mod commit;
 pub mod config;
 mod connection;
-mod deadline;
-mod fence;
-mod links;
-mod listen;
-mod memory;
-mod ownership;
-pub mod partials;
-mod poller;
-mod pool;
-mod publications;
-mod queue;
-mod reply;
+mod locks;
+mod maintenance;
+mod net;
+mod refusal;
+mod runtime;
 mod server;
-mod slots;
 mod store;
-mod streams;
-mod sweeper;
-mod sync;
-mod upload;
+mod symlinks;
 mod uploads;
-mod worker;
-mod writer;
+mod versions;
 
 pub use config::Config;
 pub use server::{Server, StartError};

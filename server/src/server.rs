@@ -9,16 +9,17 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 
-use crate::committer::{self, MAX_QUEUED};
+use crate::commit::committer;
+use crate::commit::committer::MAX_QUEUED;
 use crate::config::{Config, Durability};
-use crate::deadline;
-use crate::listen::{Listen, ListenError};
-use crate::pool::{Bounds, Shared};
-use crate::publications::MAX_VERSIONS;
+use crate::maintenance::sweeper::Sweeper;
+use crate::net::listen::{Listen, ListenError};
+use crate::runtime::shared::{Bounds, Shared};
+use crate::runtime::timer;
+use crate::runtime::worker::Worker;
 use crate::store::Store;
-use crate::sweeper::Sweeper;
 use crate::uploads::MAX_OPEN;
-use crate::worker::Worker;
+use crate::versions::leases::MAX_VERSIONS;
 
 /// The server can't start.
 #[derive(Debug, Error)]
@@ -99,7 +100,7 @@ impl Server {
         let workers = (0..workers)
             .map(|index| spawn(format!("worker-{index}"), |shared| Worker::new(shared).run()))
             .collect::<Result<_, _>>()?;
-        let timer = spawn(String::from("timer"), deadline::run)?;
+        let timer = spawn(String::from("timer"), timer::run)?;
         let committer = match durable {
             true => Some(spawn(String::from("committer"), committer::run)?),
             false => None,

@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
-mod sync {
+mod locks {
     pub(crate) use loom::sync::MutexGuard;
     pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
 
@@ -47,17 +47,17 @@ mod sync {
     }
 }
 
-#[path = "../src/ownership.rs"]
+#[path = "../src/runtime/ownership.rs"]
 mod ownership;
-#[path = "../src/queue.rs"]
+#[path = "../src/commit/queue.rs"]
 mod queue;
 
 use loom::sync::Arc;
 use loom::thread;
 
+use locks::{AtomicUsize, Condvar, Mutex, Ordering, Rank};
 use ownership::Ownership;
 use queue::Queue;
-use sync::{AtomicUsize, Condvar, Mutex, Ordering, Rank};
 
 /// A poller with one source: armed once, it fires once.
 struct Poller {

@@ -7,8 +7,8 @@ use haul_protocol::{
     limits::{MAX_BODY_LEN, MAX_HEADER_LEN, MAX_PARTED_SIZE, VERSION},
 };
 
-use super::link::Link;
 use crate::error::{ConnectionError, ProtocolError};
+use crate::net::framed::Link;
 
 /// How long a server may take to answer `hello`.
 const HELLO: Duration = Duration::from_secs(10);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use haul_protocol::{Cv, Digest, Op, Verdict, Wanted, encode, limits::MIN_PART_LEN};
 
 use super::bundle::Read;
-use super::check::measured;
+use super::compare::measured;
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError};
-use crate::large::Large;
+use crate::plan::policy::Sync;
 use crate::source::spool::keep_whole;
 use crate::source::{Link, Source};
-use crate::sync::Sync;
+use crate::work::multipart::Large;
 use crate::work::{Item, Kind, Task};
 
 /// Bodies up to this are copied behind their header; larger ones are sent from where they are.

@@ -141,7 +141,7 @@ pub(super) fn own_descriptor(path: &Path) -> Option<i32> {
 pub(super) fn duplicate(number: i32) -> io::Result<File> {
     use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
     if number == 0 {
-        return super::stream::stdin();
+        return super::fifo::stdin();
     }
     let this = pidfd_open(getpid(), PidfdFlags::empty())?;
     Ok(File::from(pidfd_getfd(this, number, PidfdGetfdFlags::empty())?))
@@ -149,7 +149,7 @@ pub(super) fn duplicate(number: i32) -> io::Result<File> {
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn duplicate(_: i32) -> io::Result<File> {
-    super::stream::stdin()
+    super::fifo::stdin()
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::anchor::Anchor;
-use crate::sync::Links;
+use crate::plan::policy::Links;
 
 /// The sources, as the present walk has them.
 #[derive(Debug, Default)]

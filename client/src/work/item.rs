@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use haul_protocol::{Attributes, Digest, Name, Token, Verdict};
 
-use crate::doomed::Doomed;
+use super::multipart::{Earlier, Large};
+use super::pending_delete::Doomed;
 use crate::error::FileError;
-use crate::large::{Earlier, Large};
 use crate::source::anchor::Anchor;
 use crate::source::spool::Opened;
 use crate::source::{Source, Stamp};

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use mio::Waker;
 
+use super::multipart::Large;
 use super::{Item, Kind, Task};
 use crate::error::ConnectionError;
-use crate::large::Large;
 
 /// What waits, and for whom.
 #[derive(Debug, Default)]
@@ -107,8 +107,8 @@ mod tests {
     use haul_protocol::{Bitmap, Geometry, Name, Token};
 
     use super::*;
+    use crate::plan::policy::Links;
     use crate::source::Source;
-    use crate::sync::Links;
     use crate::work::Work;
 
     /// Of two parts.

@@ -6,9 +6,9 @@
 use haul_protocol::{Bundled, Code, Digest, Refusal, decode_bundle, limits};
 
 use super::Connection;
-use super::incoming::Incoming;
+use super::file_body::Incoming;
 use super::job::Job;
-use crate::worker::Worker;
+use crate::runtime::worker::Worker;
 
 /// A bundle whose body comes now.
 #[derive(Debug)]

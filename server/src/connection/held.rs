@@ -1,7 +1,7 @@
-//! Each connection tells how much it holds, for the account of memory and places ([`crate::memory`]).
+//! Each connection tells how much it holds, for the account of memory and places ([`crate::runtime::memory`]).
 
-use super::body::Sink;
 use super::job::Job;
+use super::sink::Sink;
 use super::{Connection, Dialect};
 
 impl Connection {

@@ -2,10 +2,10 @@
 
 use haul_protocol::{Answer, Classic, Event, FirstOrLater};
 
-use super::body::Sink;
-use super::patience::Pace;
+use super::sink::Sink;
+use super::timeouts::Pace;
 use super::{Connection, Dialect, Phase, Step};
-use crate::worker::Worker;
+use crate::runtime::worker::Worker;
 
 impl Connection {
     /// Decodes what is kept, as nothing more has come.

@@ -4,12 +4,12 @@
 use haul_protocol::{Code, Name, Op, Refusal, Reply, Request, encode_entry, limits};
 
 use super::bundle::Bundle;
-use super::check::Check;
+use super::compare::Check;
 use super::{Connection, Dialect};
+use crate::runtime::places::Place;
+use crate::runtime::worker::Worker;
 use crate::store::{DEEP, Enough, Listed, Listing};
-use crate::streams::Place;
 use crate::uploads::{Opened, Opening};
-use crate::worker::Worker;
 
 /// Bytes of an answer to `list` at which it ends; one more entry always fits a body.
 const LIST_BYTES: usize = 1024 * 1024;

@@ -4,19 +4,20 @@
 //! not decoded by then are kept in `rest`: bytes in user space raise no event, so the connection asks for a turn by
 //! waiting until the socket can be written to, which is nearly always at once.
 
-mod body;
 mod bundle;
-mod check;
-mod ending;
-mod fresh;
+mod close;
+mod compare;
+mod dispatch;
+pub(crate) mod fence;
+mod file_body;
 mod held;
-mod incoming;
 mod input;
 mod job;
 mod outbox;
-mod patience;
-mod request;
-mod share;
+mod sink;
+mod staged_tree;
+mod timeouts;
+mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,18 +28,18 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 
-use crate::buffer;
-use crate::deadline::Deadline;
-use crate::fence::{self, Fence};
-use crate::poller::Interest;
-use crate::pool::Shared;
+use crate::net::buffer;
+use crate::net::poller::Interest;
+use crate::runtime::shared::Shared;
+use crate::runtime::timer::Deadline;
+use crate::runtime::worker::Worker;
 use crate::store::{Version, given_up};
-use crate::worker::Worker;
-use body::Sink;
+use fence::Fence;
 use job::Job;
 use outbox::Outbox;
-use patience::Pace;
-pub(crate) use share::Share;
+use sink::Sink;
+use timeouts::Pace;
+pub(crate) use turn::Share;
 
 /// Bytes that are read and thrown away after a refusal that ends the connection.
 const DRAIN_BYTES: usize = 64 * 1024 * 1024;

@@ -1,15 +1,17 @@
 //! Modes and times, of what is staged and of what is there.
 
+pub(super) mod mtimes;
+
 use haul_protocol::{Attributes, Mtime, Name};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::Store;
-use super::disk;
+use super::commit::dirty::Touched;
 use super::error::StoreError;
 use super::root::{BENEATH, Parents};
-use super::touched::Touched;
+use super::sys;
 
 /// The permission bits that are kept; setuid, setgid and sticky never are.
 pub(super) fn kept(mode: Option<u32>) -> Option<Mode> {
@@ -86,7 +88,7 @@ pub(super) fn set_mode_of_directory(
     if Mode::from_raw_mode(before.st_mode & 0o7777) == mode {
         return Ok(());
     }
-    disk::set_mode(directory, mode)?;
+    sys::set_mode(directory, mode)?;
     tell_lost_setgid(directory, &before, name);
     Ok(())
 }
@@ -139,9 +141,9 @@ fn can_be_set(name: &Name, is_file: bool, stat: &Stat) -> Result<(), StoreError>
 
 impl Store {
     fn by_handle(&self, target: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
-        self.set_mode_of(target, attributes, |mode| disk::set_mode(target, mode))?;
+        self.set_mode_of(target, attributes, |mode| sys::set_mode(target, mode))?;
         match attributes.mtime {
-            Some(mtime) => disk::set_times(target, &times(mtime)),
+            Some(mtime) => sys::set_times(target, &times(mtime)),
             None => Ok(()),
         }
     }
@@ -150,7 +152,7 @@ impl Store {
     /// handle, but follows its link in /proc, which leads to nothing else.
     fn by_magic_link(&self, target: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
         use rustix::fd::AsRawFd;
-        self.set_mode_of(target, attributes, |mode| disk::set_mode_by_path_handle(target, mode))?;
+        self.set_mode_of(target, attributes, |mode| sys::set_mode_by_path_handle(target, mode))?;
         let link = format!("/proc/self/fd/{}", target.as_raw_fd());
         match attributes.mtime {
             Some(mtime) => rustix::fs::utimensat(CWD, &link, &times(mtime), AtFlags::empty()),
@@ -170,7 +172,7 @@ impl Store {
         if Mode::from_raw_mode(rustix::fs::fstat(file)?.st_mode & 0o777) == mode {
             return Ok(false);
         }
-        disk::set_mode(file, mode)?;
+        sys::set_mode(file, mode)?;
         Ok(true)
     }
 

@@ -1,6 +1,6 @@
 //! The crash model: what may be left on the disk when the machine stops at any moment.
 //!
-//! [`disk`](super::disk) records what it does; [`model`] replays every prefix of that record with
+//! [`disk`](super::sys) records what it does; [`model`] replays every prefix of that record with
 //! operations lost that were not flushed; [`tests`] run the store and check what recovery finds.
 
 mod model;

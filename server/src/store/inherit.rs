@@ -14,8 +14,8 @@ use rustix::fs::{Gid, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::attributes::kept;
-use super::staging::Place;
-use super::{Store, disk};
+use super::temp::staging::Place;
+use super::{Store, sys};
 
 /// Where a default ACL is, and where the ACL of an entry itself is.
 pub(super) const DEFAULT_ACL: &std::ffi::CStr = c"system.posix_acl_default";
@@ -111,7 +111,7 @@ pub(super) fn give_group(file: impl AsFd, group: Gid, name: &Name) -> Result<boo
     if rustix::fs::fstat(&file)?.st_gid == group.as_raw() {
         return Ok(false);
     }
-    match disk::set_group(&file, group) {
+    match sys::set_group(&file, group) {
         Ok(()) => Ok(true),
         Err(Errno::PERM) => {
             not_given(name, group);
@@ -146,11 +146,11 @@ impl Store {
     ) -> Result<(OwnedFd, Option<Place>), Errno> {
         let mode = self.wanted_mode(attributes.mode, *given);
         if self.staging.unnamed {
-            let make = || disk::create_unnamed(parent, mode);
+            let make = || sys::create_unnamed(parent, mode);
             if let Ok(file) = self.rights.in_directory(parent, make) {
                 return Ok((file, None));
             }
-            let file = disk::create_unnamed(self.staging.directory(self.staging.place()), mode)?;
+            let file = sys::create_unnamed(self.staging.directory(self.staging.place()), mode)?;
             self.give(&file, (parent, *given), name, attributes.mode)?;
             return Ok((file, None));
         }
@@ -160,7 +160,7 @@ impl Store {
         let file = match self.made_in(parent, mode, directory, staged.as_bytes()) {
             Some(file) => file,
             None => {
-                let file = disk::create(directory, staged.as_bytes(), flags, mode)?;
+                let file = sys::create(directory, staged.as_bytes(), flags, mode)?;
                 self.give(&file, (parent, *given), name, attributes.mode)?;
                 file
             }
@@ -177,10 +177,10 @@ impl Store {
         ours: impl AsFd,
         name: &[u8],
     ) -> Option<OwnedFd> {
-        let make = || disk::create_unnamed(parent, mode);
+        let make = || sys::create_unnamed(parent, mode);
         let file = self.rights.in_directory(parent, make).ok()?;
-        disk::link(&file, &ours, name)
-            .or_else(|_| disk::link_by_descriptor(&file, &ours, name))
+        sys::link(&file, &ours, name)
+            .or_else(|_| sys::link_by_descriptor(&file, &ours, name))
             .is_ok()
             .then_some(file)
     }
@@ -200,10 +200,10 @@ impl Store {
         if given.acl.is_some()
             && let Some(acl) = default_acl(parent)
         {
-            disk::set_acl(file, ACCESS_ACL, &acl)?;
+            sys::set_acl(file, ACCESS_ACL, &acl)?;
             // From here on the mode shows what the ACL allows at most.
             let most = Mode::from_raw_mode(rustix::fs::fstat(file)?.st_mode & 0o777);
-            disk::set_mode(file, self.wanted_mode(mode, given) & most)?;
+            sys::set_mode(file, self.wanted_mode(mode, given) & most)?;
             changed = true;
         }
         Ok(changed)
@@ -220,18 +220,18 @@ impl Store {
         let mode = Mode::from_raw_mode(rustix::fs::fstat(directory)?.st_mode & 0o777);
         if let Some(group) = given.group {
             give_group(directory, group, name)?;
-            disk::set_mode(directory, mode | Mode::SGID)?;
+            sys::set_mode(directory, mode | Mode::SGID)?;
         }
         if given.acl.is_some()
             && let Some(acl) = default_acl(parent)
         {
-            disk::set_acl(directory, DEFAULT_ACL, &acl)?;
-            disk::set_acl(directory, ACCESS_ACL, &acl)?;
+            sys::set_acl(directory, DEFAULT_ACL, &acl)?;
+            sys::set_acl(directory, ACCESS_ACL, &acl)?;
             let now = Mode::from_raw_mode(rustix::fs::fstat(directory)?.st_mode & 0o7777);
             // A default ACL takes the place of the umask (umask(2)).
             let all = Mode::RWXU | Mode::RWXG | Mode::RWXO;
             let wanted = if stated.is_none() { all } else { mode };
-            disk::set_mode(directory, (wanted & now) | (now - all))?;
+            sys::set_mode(directory, (wanted & now) | (now - all))?;
         }
         Ok(())
     }
@@ -243,7 +243,7 @@ pub(super) fn inherits_nothing(directory: &OwnedFd) -> Result<(), Errno> {
     if rustix::fs::fstat(directory)?.st_gid == group.as_raw() {
         return Ok(());
     }
-    disk::set_group(directory, group)
+    sys::set_group(directory, group)
 }
 
 /// The same for ACLs.

@@ -6,11 +6,11 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::attributes::times;
+use super::commit::dirty::Touched;
 use super::error::{MAKE_LINK, StoreError};
 use super::inherit::{HandsDown, not_given};
 use super::root::Parents;
-use super::touched::Touched;
-use super::{Store, disk};
+use super::{Store, sys};
 
 impl Store {
     /// Publishes a symlink, replacing a file or symlink.
@@ -26,7 +26,7 @@ impl Store {
         let _room = self.admit(name, target.as_bytes().len() as u64)?;
         let (staging, staged) = self.staging.at(self.staging.place());
         let staged = staged.as_bytes();
-        disk::make_link(staging, staged, target.as_bytes()).map_err(failed(MAKE_LINK))?;
+        sys::make_link(staging, staged, target.as_bytes()).map_err(failed(MAKE_LINK))?;
         let published = set_mtime(staging, staged, mtime)
             .map_err(failed("set mtime of"))
             .and_then(|()| self.give_link(parents, (staging, staged), name))
@@ -40,7 +40,7 @@ impl Store {
                 }
             });
         if !matches!(published, Ok(true))
-            && let Err(errno) = disk::unlink(staging, staged)
+            && let Err(errno) = sys::unlink(staging, staged)
         {
             let file = String::from_utf8_lossy(staged);
             tracing::warn!(%file, %errno, "could not remove a half-made link");
@@ -64,7 +64,7 @@ impl Store {
         if stat.st_gid == group.as_raw() {
             return Ok(Given::Yes);
         }
-        match disk::set_group_of_link(staging, staged, group) {
+        match sys::set_group_of_link(staging, staged, group) {
             Ok(()) => Ok(Given::Yes),
             Err(Errno::PERM) => Ok(Given::MustBeMadeThere),
             Err(errno) => Err(failed(errno)),
@@ -83,7 +83,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let (above, last) = name.split();
         let parent = parents.of(name)?;
-        let make = || disk::make_link(&parent, last, target.as_bytes());
+        let make = || sys::make_link(&parent, last, target.as_bytes());
         match self.rights.in_directory(&parent, make) {
             Ok(()) => {}
             Err(_) => {

@@ -1,5 +1,7 @@
 //! Looking: what is in a directory, and whether an entry is what a client holds.
 
+pub(super) mod ahead;
+
 use std::sync::{Arc, Weak};
 
 use haul_protocol::{Entry, EntryKind, LinkTarget, Mtime, Name, Verdict};
@@ -8,11 +10,11 @@ use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
 use super::Store;
-use super::ahead::{Names, Sorting, Stamp};
 use super::attributes::kept;
 use super::error::StoreError;
 use super::rights::Rights;
 use super::root::Parents;
+use ahead::{Names, Sorting, Stamp};
 
 /// Whether a list is long enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

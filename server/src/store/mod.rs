@@ -3,42 +3,26 @@
 //! Knows names, attributes and bytes; knows nothing of connections or requests. Every path goes
 //! through [`root`], which alone may open one that is not below a handle.
 
-mod adopt;
-mod ahead;
 mod attributes;
-mod change;
 mod commit;
 #[cfg(test)]
 mod crash;
-mod disk;
 mod error;
-mod finished;
-mod fresh;
-mod group;
-mod guard;
 mod inherit;
-mod journal;
 mod link;
 mod list;
-mod mtimes;
-mod notes;
-mod partial;
 mod private;
 mod reading;
 mod recover;
 mod remove;
-mod resume;
 mod rights;
 mod root;
 mod space;
-mod staged;
-mod staging;
-mod swap;
-mod sweep;
-mod touched;
-mod trash;
-mod verifying;
-mod version;
+mod staged_tree;
+mod sys;
+mod temp;
+mod uploads;
+mod versions;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -47,26 +31,26 @@ use std::sync::{Arc, OnceLock};
 use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
 
-pub(crate) use adopt::{Adopted, Copying};
-pub(crate) use change::{Change, DEEP};
+pub(crate) use commit::change::{Change, DEEP};
+pub(crate) use commit::group::Committing;
 pub(crate) use error::{OpenError, StoreError};
-pub(crate) use fresh::Fresh;
-pub(crate) use group::Committing;
-pub(crate) use guard::meet;
 pub(crate) use list::{Enough, Listed, Listing};
-pub(crate) use partial::{Flush, Key, Partial};
 pub(crate) use reading::Reading;
-pub(crate) use resume::{Published, Resumed};
 pub(crate) use root::Parents;
 pub(crate) use space::Reserved;
-pub(crate) use staged::Staged;
-pub(crate) use swap::Swap;
-pub(crate) use trash::Rung;
-pub(crate) use verifying::Verifying;
-pub(crate) use version::{Earlier, Room, State, Version, given_up};
+pub(crate) use staged_tree::Fresh;
+pub(crate) use temp::staged::Staged;
+pub(crate) use temp::trash::Rung;
+pub(crate) use uploads::partial::{Flush, Key, Partial};
+pub(crate) use uploads::resume::{Published, Resumed};
+pub(crate) use uploads::verifying::Verifying;
+pub(crate) use versions::adopt::{Adopted, Copying};
+pub(crate) use versions::guard::meet;
+pub(crate) use versions::swap::Swap;
+pub(crate) use versions::version::{Earlier, Room, State, Version, given_up};
 
 use root::Root;
-use staging::Staging;
+use temp::staging::Staging;
 
 /// The store of one server process, which holds the root's lock for life.
 #[derive(Debug)]
@@ -79,9 +63,9 @@ pub(crate) struct Store {
     /// `.haul/trees`: versions of directories that are published as a whole.
     trees: OwnedFd,
     /// `.haul/trash`: trees that are to be removed.
-    pub(crate) trash: trash::Trash,
+    pub(crate) trash: temp::trash::Trash,
     /// Which directories are being published.
-    guard: guard::Guard,
+    guard: versions::guard::Guard,
     /// Whether files can share their blocks, once it was tried.
     shares_blocks: OnceLock<bool>,
     /// Flushes of the whole file system that have failed.
@@ -95,9 +79,9 @@ pub(crate) struct Store {
     space: Arc<space::Space>,
     /// Directories that are opened up just now.
     rights: Arc<rights::Rights>,
-    mtimes: mtimes::Mtimes,
+    mtimes: attributes::mtimes::Mtimes,
     /// Of directories that are being listed.
-    ahead: ahead::Ahead,
+    ahead: list::ahead::Ahead,
     /// Bits that absent modes lose. The process's own umask is 0, so that sent modes are exact.
     umask: Mode,
     _lock: OwnedFd,
@@ -119,7 +103,7 @@ impl Store {
             tracing::info!(files = recovered.swept, "removed half-written files of an earlier run");
         }
         if durable {
-            disk::sync_file_system(&root).map_err(|errno| OpenError::Io {
+            sys::sync_file_system(&root).map_err(|errno| OpenError::Io {
                 op: "flush",
                 path: root.path().to_owned(),
                 source: errno.into(),
@@ -138,15 +122,15 @@ impl Store {
             staging: recovered.staging,
             partials: recovered.partials,
             trees: recovered.trees,
-            trash: trash::Trash::new(recovered.trash),
-            guard: guard::Guard::default(),
+            trash: temp::trash::Trash::new(recovered.trash),
+            guard: versions::guard::Guard::default(),
             shares_blocks: OnceLock::new(),
             flush_failures: AtomicU64::new(0),
             flushes_all: AtomicBool::new(true),
             durable,
             boot: recovered.boot,
-            mtimes: mtimes::Mtimes::new(lock),
-            ahead: ahead::Ahead::default(),
+            mtimes: attributes::mtimes::Mtimes::new(lock),
+            ahead: list::ahead::Ahead::default(),
             umask,
             _lock: recovered.lock,
         };

@@ -10,10 +10,10 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::disk;
 use super::error::OpenError;
 use super::inherit::{inherits_nothing, take_acls};
 use super::root::Root;
+use super::sys;
 
 /// The directory that no client can name.
 pub(super) const PRIVATE: &str = ".haul";
@@ -91,9 +91,8 @@ fn close_to_others(directory: &OwnedFd, path: PathBuf) -> Result<(), OpenError> 
     let before = mode().map_err(|errno| io("look at", errno))?;
     take_acls(directory).map_err(|errno| io("take the ACL from", errno))?;
     // Neither is a reason not to start where the file system can't.
-    let tightened = inherits_nothing(directory).and_then(|()| {
-        if before == 0o700 { Ok(()) } else { disk::set_mode(directory, Mode::RWXU) }
-    });
+    let tightened = inherits_nothing(directory)
+        .and_then(|()| if before == 0o700 { Ok(()) } else { sys::set_mode(directory, Mode::RWXU) });
     if let Err(errno) = tightened {
         tracing::debug!(path = %path.display(), %errno, "could not set group and mode");
     }

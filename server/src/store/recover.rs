@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::error::OpenError;
 use super::private::{PRIVATE, check_lock, private_directory};
 use super::root::Root;
-use super::staging::{DIRECTORIES, Staging, sweep};
+use super::temp::staging::{DIRECTORIES, Staging, sweep};
 
 const STAGED: &str = "staged";
 const PARTIALS: &str = "partials";

@@ -4,11 +4,11 @@ use haul_protocol::Name;
 use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
+use super::commit::dirty::Touched;
 use super::error::StoreError;
-use super::fresh::open;
 use super::root::Parents;
-use super::touched::Touched;
-use super::{Store, disk};
+use super::staged_tree::open;
+use super::{Store, sys};
 
 impl Store {
     /// Removes a file, a link, or a directory with nothing in it. That nothing is there is fine: a
@@ -25,11 +25,11 @@ impl Store {
             Err(StoreError::NotFound { .. } | StoreError::Conflict { .. }) => return Ok(()),
             Err(error) => return Err(error),
         };
-        let removed = self.rights.in_directory(&parent, || match disk::unlink(&parent, last) {
+        let removed = self.rights.in_directory(&parent, || match sys::unlink(&parent, last) {
             // A handle that is kept may be this directory's.
             Err(Errno::ISDIR) => {
                 parents.clear();
-                disk::remove_directory(&parent, last)
+                sys::remove_directory(&parent, last)
             }
             removed => removed,
         });
@@ -69,25 +69,25 @@ impl Store {
         let (staging, staged) = self.staging.at(self.staging.place());
         let staged = staged.as_bytes();
         // A directory that its owner can't write to can't be moved.
-        disk::make_directory(staging, staged, self.directory_mode(mode) | Mode::RWXU)
+        sys::make_directory(staging, staged, self.directory_mode(mode) | Mode::RWXU)
             .map_err(|errno| StoreError::new("make directory", name, errno))?;
         let given = match parents.giver(name) {
             Some((from, given)) => open(staging, staged)
                 .and_then(|made| self.give_directory(&made, (&from, given), name, mode)),
             None => Ok(()),
         };
-        let exchange = || disk::exchange(staging, staged, &parent, last);
+        let exchange = || sys::exchange(staging, staged, &parent, last);
         match given.and_then(|()| self.rights.in_directory(&parent, exchange)) {
             Ok(()) => {
                 parents.forget_giver(name);
                 // What has come there meanwhile may be a directory; the next start removes it.
-                if let Err(errno) = disk::unlink(staging, staged) {
+                if let Err(errno) = sys::unlink(staging, staged) {
                     tracing::warn!(%name, %errno, "could not remove what a directory replaced");
                 }
                 Ok(())
             }
             Err(errno) => {
-                let _ = disk::remove_directory(staging, staged);
+                let _ = sys::remove_directory(staging, staged);
                 Err(StoreError::new("replace", name, errno))
             }
         }

@@ -6,8 +6,10 @@
 //!
 //! Several workers may do so at once: the first one opens the directory up, the last one gives it the mode that
 //! it had, or that a `setattr` has set meanwhile. If the server is killed in between, its next start does so (see
-//! [`notes`](super::notes)); after a loss of power the directory may stay open for its owner until a client sets its mode
+//! [`notes`](super::rights::notes)); after a loss of power the directory may stay open for its owner until a client sets its mode
 //! again (a `check` says that it differs).
+
+pub(super) mod notes;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,10 +20,10 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Gid, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::disk;
-use super::notes::{Note, Notes};
 use super::root::{BENEATH, DIRECTORY};
-use crate::sync::{Mutex, MutexGuard, Rank};
+use super::sys;
+use crate::locks::{Mutex, MutexGuard, Rank};
+use notes::{Note, Notes};
 
 /// What an owner needs to list a directory and to change its entries.
 pub(super) const NEEDED: Mode = Mode::RWXU;
@@ -247,8 +249,8 @@ fn can_be_opened_up(stat: &Stat) -> bool {
 
 /// Also of an `O_PATH` handle.
 fn set_mode(directory: &OwnedFd, mode: Mode) -> Result<(), Errno> {
-    match disk::set_mode(directory, mode) {
-        Err(Errno::BADF) => disk::set_mode_by_path_handle(directory, mode),
+    match sys::set_mode(directory, mode) {
+        Err(Errno::BADF) => sys::set_mode_by_path_handle(directory, mode),
         set => set,
     }
 }
@@ -317,7 +319,7 @@ mod tests {
                         assert_eq!(has, Mode::from_raw_mode(0o555), "what nobody set is seen");
                         Mode::from_raw_mode(wanted)
                     },
-                    |mode| disk::set_mode(&handle, mode),
+                    |mode| sys::set_mode(&handle, mode),
                 )
                 .unwrap();
             assert_eq!(mode_of(place.path()), meanwhile);

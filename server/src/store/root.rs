@@ -17,11 +17,11 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::disk;
 use super::error::{OpenError, StoreError};
 use super::inherit::{Giver, HandsDown, left_by_acl};
 use super::rights::Rights;
 use super::space::Space;
+use super::sys;
 use handles::Recent;
 
 /// Flags for a handle on a directory; `O_PATH` would not do, since it can't be synced. No
@@ -240,7 +240,7 @@ impl Parents {
                 Ok(Some(_)) => Mode::RWXU | Mode::RWXG | Mode::RWXO,
                 _ => *mode,
             };
-            match rights.in_directory(&directory, || disk::make_directory(&directory, last, mode)) {
+            match rights.in_directory(&directory, || sys::make_directory(&directory, last, mode)) {
                 // Whoever needs a directory first makes it.
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(failed("make directory")(errno)),

@@ -22,7 +22,7 @@ use haul_protocol::Name;
 use super::Store;
 use super::error::StoreError;
 use super::root::Root;
-use crate::sync::{Mutex, Rank};
+use crate::locks::{Mutex, Rank};
 
 /// How long a look at the file system counts: other processes write as well.
 const FRESH: Duration = Duration::from_secs(1);

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use haul_protocol::{Bitmap, Geometry, Refusal, Token, Wanted};
 
 use super::Table;
+use super::part_table::Upload;
+use super::writer::{OpenUpload, Owner};
+use crate::locks::Mutex;
 use crate::store::{Key, Parents, Partial, Published, Resumed, Store, Verifying};
-use crate::sync::Mutex;
-use crate::upload::Upload;
-use crate::writer::{OpenUpload, Owner};
 
 /// How far an `open` is.
 #[derive(Debug)]

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use haul_protocol::{Code, Refusal, Token};
 
+use super::writer::OpenUpload;
 use super::{Entry, IDLE, MAX_OPEN, MAX_OPEN_A_CLIENT, MAX_OPEN_PARTS, Table};
-use crate::writer::OpenUpload;
 
 impl Table {
     /// Room for one more upload of a client, of so many parts; see [`Scarcity`] for who makes it.

@@ -1,0 +1,382 @@
+//! `haul ls`: what is in a directory at a server, in order, also of everything below it.
+//!
+//! Several directories are asked for ahead of the one that is told, so that a long line costs little; their
+//! number bounds the memory.
+
+use std::collections::VecDeque;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::Weak;
+use std::time::Duration;
+
+use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Reply, encode_entry};
+
+use super::LsOptions;
+use super::commands::tell;
+use crate::connection::delete::entries;
+use crate::connection::rpc::{Asking, Said};
+use crate::error::{ConnectionError, ProtocolError};
+use crate::exit;
+use crate::net::destination::Destination;
+use crate::net::poller::Poller;
+use crate::work::interrupt::Interrupt;
+
+/// How long a server may be silent.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Directories that are asked for and not told yet: each may be a MiB.
+const AHEAD: usize = 16;
+
+/// Lists, and returns the exit code.
+///
+/// # Errors
+/// If the system has no room.
+pub fn run(
+    destination: &Destination,
+    options: LsOptions,
+    interrupt: &Interrupt,
+) -> anyhow::Result<u8> {
+    let mut poller = Poller::new()?;
+    interrupt.begin(Weak::new());
+    let over = || interrupt.is_set();
+    let listed = Asking::connect(&destination.server, &mut poller, TIMEOUT, &over)
+        .map_err(Failure::from)
+        .and_then(|asking| {
+            let raw = !io::stdout().is_terminal();
+            let out = BufWriter::new(io::stdout().lock());
+            let base = destination.path.as_ref();
+            Listing { asking, options, raw, base, out, refused: false }.run()
+        });
+    let interrupted = interrupt.end();
+    match listed {
+        Ok(refused) => Ok(if refused { exit::FAILED } else { exit::OK }),
+        // Whoever reads has had enough.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(exit::OK),
+        Err(Failure::Output(error)) => Err(error.into()),
+        Err(_) if interrupted => Ok(exit::INTERRUPTED),
+        Err(Failure::Connection(error)) => {
+            tell(&format_args!("haul: {error}"));
+            Ok(exit::UNREACHABLE)
+        }
+    }
+}
+
+/// The entries of a directory at a server whose names begin so, for completion: no more than one answer holds.
+///
+/// # Errors
+/// If the server can't be asked in time.
+pub fn beginning(
+    directory: &Destination,
+    start: &[u8],
+    over: &dyn Fn() -> bool,
+) -> Result<Vec<Entry>, ConnectionError> {
+    let mut poller = Poller::new().map_err(ConnectionError::Poller)?;
+    let mut asking = Asking::connect(&directory.server, &mut poller, TIMEOUT, over)?;
+    let name = directory.path.clone();
+    let after = match &name {
+        Some(name) => name.join(start),
+        None => Name::parse(start),
+    };
+    let after = after.ok().as_ref().and_then(before);
+    asking.ask(&Op::List { name: name.clone(), after: after.clone() })?;
+    let mut found = match asking.answer()?.1 {
+        Said::Answered(Reply::Listed { .. }, body) => {
+            entries(name.as_ref(), after.as_ref(), &body)?
+        }
+        _ => Vec::new(),
+    };
+    found.retain(|entry| entry.name.split().1.starts_with(start));
+    Ok(found)
+}
+
+/// Why a list ends early.
+enum Failure {
+    Connection(ConnectionError),
+    Output(io::Error),
+}
+
+impl From<ConnectionError> for Failure {
+    fn from(error: ConnectionError) -> Self {
+        Self::Connection(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// What is to be told, in its turn.
+enum Next {
+    Entry(Box<Entry>),
+    Page(Page),
+}
+
+/// A directory, or a page of it.
+struct Page {
+    /// The directory; `None` for the server's root.
+    name: Option<Name>,
+    after: Option<Name>,
+    state: State,
+}
+
+enum State {
+    Waiting,
+    Asked(u64),
+    Answered(Result<(Vec<u8>, bool), Refusal>),
+}
+
+impl Page {
+    fn new(name: Option<Name>, after: Option<Name>) -> Self {
+        Self { name, after, state: State::Waiting }
+    }
+}
+
+struct Listing<'a, W> {
+    asking: Asking<'a>,
+    options: LsOptions,
+    /// Names are written as they are, and not quoted for a person's terminal.
+    raw: bool,
+    base: Option<&'a Name>,
+    out: W,
+    refused: bool,
+}
+
+impl<W: Write> Listing<'_, W> {
+    /// Tells everything; returns whether anything was refused.
+    fn run(mut self) -> Result<bool, Failure> {
+        let mut queue = VecDeque::from([Next::Page(Page::new(self.base.cloned(), None))]);
+        let mut first = true;
+        while let Some(next) = queue.pop_front() {
+            let (name, after, answer) = match next {
+                Next::Entry(entry) => {
+                    self.entry(&entry)?;
+                    continue;
+                }
+                Next::Page(Page { name, after, state: State::Answered(answer) }) => {
+                    (name, after, answer)
+                }
+                Next::Page(page) => {
+                    queue.push_front(Next::Page(page));
+                    self.ask_ahead(&mut queue)?;
+                    self.take_answer(&mut queue)?;
+                    continue;
+                }
+            };
+            match answer {
+                Ok((body, more)) => {
+                    let found = self.page(name, after.as_ref(), &body, more)?;
+                    for next in found.into_iter().rev() {
+                        queue.push_front(next);
+                    }
+                }
+                // It is a file, or a link.
+                Err(refusal) if first && matches!(refusal.code, Code::Conflict | Code::Escape) => {
+                    self.single(refusal)?;
+                }
+                // It has gone since it was listed.
+                Err(refusal) if !first && refusal.code == Code::NotFound => {}
+                Err(refusal) => self.refuse(name.as_ref(), &refusal),
+            }
+            first = false;
+        }
+        self.out.flush()?;
+        Ok(self.refused)
+    }
+
+    /// Asks for the next pages, as many as may be ahead.
+    fn ask_ahead(&mut self, queue: &mut VecDeque<Next>) -> Result<(), Failure> {
+        let pages = queue.iter_mut().filter_map(|next| match next {
+            Next::Page(page) => Some(page),
+            Next::Entry(_) => None,
+        });
+        for page in pages.take(AHEAD) {
+            if matches!(page.state, State::Waiting) && self.asking.has_room() {
+                let op = Op::List { name: page.name.clone(), after: page.after.clone() };
+                page.state = State::Asked(self.asking.ask(&op)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the next answer, which is about one of the first pages.
+    fn take_answer(&mut self, queue: &mut VecDeque<Next>) -> Result<(), Failure> {
+        let (answered, said) = self.asking.answer()?;
+        let page = queue.iter_mut().find_map(|next| match next {
+            Next::Page(page) if matches!(page.state, State::Asked(id) if id == answered) => {
+                Some(page)
+            }
+            _ => None,
+        });
+        if let Some(page) = page {
+            page.state = State::Answered(match said {
+                Said::Answered(Reply::Listed { more }, body) => Ok((body, more)),
+                Said::Refused(refusal) => Err(refusal),
+                _ => return Err(ConnectionError::from(ProtocolError::Kind).into()),
+            });
+        }
+        Ok(())
+    }
+
+    /// What one page says is to be told next: its entries, each directory followed by what is in it if that is
+    /// to be told as well, and the next page.
+    fn page(
+        &self,
+        directory: Option<Name>,
+        after: Option<&Name>,
+        body: &[u8],
+        more: bool,
+    ) -> Result<Vec<Next>, Failure> {
+        let entries = entries(directory.as_ref(), after, body)?;
+        let last = entries.last().map(|entry| entry.name.clone());
+        let mut found = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let inner = (self.options.recursive && entry.kind == EntryKind::Directory)
+                .then(|| Next::Page(Page::new(Some(entry.name.clone()), None)));
+            found.push(Next::Entry(Box::new(entry)));
+            found.extend(inner);
+        }
+        match (more, last) {
+            (true, None) => return Err(ConnectionError::from(ProtocolError::List).into()),
+            (true, last) => found.push(Next::Page(Page::new(directory, last))),
+            (false, _) => {}
+        }
+        Ok(found)
+    }
+
+    /// The destination is no directory, so it is told itself.
+    fn single(&mut self, refusal: Refusal) -> Result<(), Failure> {
+        let Some(name) = self.base else {
+            self.refuse(None, &refusal);
+            return Ok(());
+        };
+        let (directory, after) = (Name::parse(name.split().0).ok(), before(name));
+        self.asking.ask(&Op::List { name: directory.clone(), after: after.clone() })?;
+        let found = match self.asking.answer()?.1 {
+            Said::Answered(Reply::Listed { .. }, body) => {
+                entries(directory.as_ref(), after.as_ref(), &body)?
+            }
+            _ => Vec::new(),
+        };
+        match found.iter().find(|entry| entry.name == *name) {
+            Some(entry) => self.entry(entry),
+            None => {
+                self.refuse(Some(name), &refusal);
+                Ok(())
+            }
+        }
+    }
+
+    fn refuse(&mut self, name: Option<&Name>, refusal: &Refusal) {
+        self.refused = true;
+        let name = name.map_or_else(|| String::from("the server's root"), Name::to_string);
+        tell(&format_args!("haul: {name}: refused by the server: {refusal}"));
+    }
+
+    fn entry(&mut self, entry: &Entry) -> Result<(), Failure> {
+        if self.options.json {
+            let mut line = Vec::new();
+            encode_entry(entry, &mut line).map_err(ConnectionError::from)?;
+            return Ok(self.out.write_all(&line)?);
+        }
+        if self.options.long {
+            write!(self.out, "{} ", long(entry))?;
+        }
+        let name = entry.name.as_bytes();
+        let below = match self.base {
+            Some(base) => {
+                name.strip_prefix(base.as_bytes()).and_then(|rest| rest.strip_prefix(b"/"))
+            }
+            None => Some(name),
+        };
+        // Or it is the destination itself.
+        let shown = below.unwrap_or(entry.name.split().1);
+        self.text(shown)?;
+        if entry.kind == EntryKind::Directory {
+            self.out.write_all(b"/")?;
+        }
+        if let (true, EntryKind::Link { target }) = (self.options.long, &entry.kind) {
+            self.out.write_all(b" -> ")?;
+            self.text(target.as_bytes())?;
+        }
+        Ok(self.out.write_all(b"\n")?)
+    }
+
+    fn text(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.raw {
+            return self.out.write_all(bytes);
+        }
+        for character in String::from_utf8_lossy(bytes).chars() {
+            if character.is_control() {
+                write!(self.out, "{}", character.escape_default())?;
+            } else {
+                write!(self.out, "{character}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name just before all that begin with this one, to ask for what comes after it; `None`: from the first.
+fn before(name: &Name) -> Option<Name> {
+    let (directory, last) = name.split();
+    let (end, rest) = last.split_last()?;
+    let mut bytes = if directory.is_empty() { Vec::new() } else { [directory, b"/"].concat() };
+    bytes.extend_from_slice(rest);
+    // A slash can't be in there, and NUL neither.
+    match end.checked_sub(1)? {
+        0 => return Name::parse(&bytes).ok(),
+        b'/' => bytes.push(b'.'),
+        less => bytes.push(less),
+    }
+    let room = 255_usize.saturating_sub(last.len());
+    bytes.extend(std::iter::repeat_n(0xff, room));
+    Name::parse(&bytes).ok()
+}
+
+/// Mode, size and mtime, as `ls -l` has them.
+fn long(entry: &Entry) -> String {
+    let (kind, size) = match entry.kind {
+        EntryKind::File { size, .. } => ('-', Some(size)),
+        EntryKind::Directory => ('d', None),
+        EntryKind::Link { .. } => ('l', None),
+        EntryKind::Other => ('?', None),
+    };
+    let mode = match entry.mode {
+        None => String::from("---------"),
+        Some(mode) => (0..9)
+            .map(|bit| {
+                let letter = ['r', 'w', 'x'][bit % 3];
+                if mode & (0o400 >> bit) == 0 { '-' } else { letter }
+            })
+            .collect(),
+    };
+    let time = match entry.mtime {
+        None => String::from("-"),
+        Some(mtime) => jiff::Timestamp::new(mtime.s, mtime.ns.try_into().unwrap_or(0))
+            .map(|time| time.to_zoned(jiff::tz::TimeZone::system()))
+            .map_or_else(
+                |_| format!("@{}", mtime.s),
+                |time| time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            ),
+    };
+    let size = size.map_or_else(|| String::from("-"), |size| size.to_string());
+    format!("{kind}{mode} {size:>13} {time:<19}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_between_a_name_and_what_is_just_before_it() {
+        for (name, expected) in [("b", b'a'), ("d/b", b'a'), ("0", b'.'), ("ab", b'a')] {
+            let name = Name::parse(name.as_bytes()).unwrap();
+            let before = before(&name).unwrap();
+            assert!(before < name, "{before}");
+            assert_eq!(before.split().0, name.split().0);
+            assert_eq!(before.split().1[name.split().1.len() - 1], expected);
+        }
+        assert_eq!(before(&Name::parse(b"a/\x01").unwrap()), None);
+    }
+}

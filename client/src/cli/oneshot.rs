@@ -1,0 +1,53 @@
+//! A few requests without a run around them, and the exit code that they come to.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use haul_protocol::Op;
+
+use super::commands::tell;
+use crate::connection::rpc::{Asking, Said};
+use crate::error::ConnectionError;
+use crate::exit;
+use crate::net::destination::Server;
+use crate::net::poller::Poller;
+use crate::work::interrupt::Interrupt;
+
+/// How long a server may be silent; one whose disk is slow says so every few seconds.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Asks for one thing after the other. What is refused is told with what it was about.
+///
+/// # Errors
+/// If the system has no room.
+pub fn ask(
+    server: &Server,
+    requests: &[(String, Op)],
+    interrupt: &Interrupt,
+) -> anyhow::Result<u8> {
+    let mut poller = Poller::new()?;
+    interrupt.begin(Weak::new());
+    let over = || interrupt.is_set();
+    let mut code = exit::OK;
+    let mut ask = || -> Result<(), ConnectionError> {
+        let mut asking = Asking::connect(server, &mut poller, TIMEOUT, &over)?;
+        for (about, op) in requests {
+            asking.ask(op)?;
+            if let Said::Refused(refusal) = asking.answer()?.1 {
+                tell(&format_args!("haul: {about}: refused by the server: {refusal}"));
+                code = exit::FAILED;
+            }
+        }
+        Ok(())
+    };
+    let asked = ask();
+    let interrupted = interrupt.end();
+    Ok(match asked {
+        Ok(()) => code,
+        Err(_) if interrupted => exit::INTERRUPTED,
+        Err(error) => {
+            tell(&format_args!("haul: {error}"));
+            exit::UNREACHABLE
+        }
+    })
+}

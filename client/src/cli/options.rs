@@ -1,0 +1,159 @@
+//! Options that several commands of `haul` share.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::plan::policy::Links;
+use crate::source::filter::Rules;
+
+/// Attempts to connect again, in a row, if nobody says otherwise.
+const RETRIES: u32 = 10;
+
+/// How long a server may be silent if nobody says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What of a source is meant.
+#[derive(Debug, Default, Args)]
+pub struct Choice {
+    /// What is left out.
+    #[command(flatten)]
+    pub rules: Rules,
+
+    /// What becomes of symbolic links: "copy" takes them as links, "follow" takes what they point to,
+    /// "skip" leaves them out.
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "copy")]
+    pub links: Links,
+
+    /// Only the names in FILE (`-`: standard input), one a line, below SRC, which is one directory. What is in
+    /// a directory is not meant unless it is named as well.
+    #[arg(long, value_name = "FILE")]
+    pub files_from: Option<PathBuf>,
+
+    /// With --files-from: names end with a NUL byte, as `find -print0` writes them.
+    #[arg(long = "null", short = '0', requires = "files_from")]
+    pub null: bool,
+}
+
+/// What is sent, and what comes of it.
+#[derive(Debug, Default, Args)]
+pub struct Send {
+    /// Only tell what would be sent or removed and why; nothing is changed.
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+
+    /// Leave files and links alone that are there already, whatever they are.
+    #[arg(long)]
+    pub ignore_existing: bool,
+
+    /// Write the digest of each file that is committed to FILE, for `b3sum --check` in the server's root.
+    /// With --checksum also of each that is the same.
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub receipt: Option<PathBuf>,
+}
+
+/// How to go about an upload.
+#[derive(Debug, Clone, Args)]
+pub struct How {
+    /// Parallel connections [default: one a core, 2 to 8].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub connections: Option<u16>,
+
+    /// How often to connect again, in a row, when the connection is lost; the count starts again when
+    /// the server has acknowledged something.
+    #[arg(long, value_name = "N", default_value_t = RETRIES)]
+    pub retries: u32,
+
+    /// How long the server may be silent while it owes answers, such as 90s or 2m, before its
+    /// connection counts as lost. A server whose disk is slow says so every few seconds.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    pub timeout: Duration,
+
+    /// Bytes a second that are sent at most, such as 500KB or 10MiB.
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    pub limit_rate: Option<u64>,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self { connections: None, retries: RETRIES, timeout: TIMEOUT, limit_rate: None }
+    }
+}
+
+/// How much to tell.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Tell {
+    /// Tell only what failed.
+    #[arg(long, short)]
+    pub quiet: bool,
+
+    /// Name every file that is committed.
+    #[arg(long, short, conflicts_with = "quiet")]
+    pub verbose: bool,
+
+    /// One JSON object a line on standard output: failures, progress, and the summary at the end.
+    #[arg(long)]
+    pub json: bool,
+
+    /// A table of all counts at the end.
+    #[arg(long, conflicts_with = "json")]
+    pub stats: bool,
+}
+
+impl How {
+    /// The same as words of a command line.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let Self { connections, retries, timeout, limit_rate } = self;
+        let mut words = vec![format!("--retries={retries}")];
+        words.push(format!("--timeout={}", humantime::format_duration(*timeout)));
+        words.extend(connections.map(|connections| format!("--connections={connections}")));
+        words.extend(limit_rate.map(|rate| format!("--limit-rate={rate}B")));
+        words
+    }
+
+    /// The number of connections: each costs the server little and the client one thread that
+    /// hashes, so one a core; at least two, so that one is sending while another waits.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        match self.connections {
+            Some(wanted) => usize::from(wanted),
+            None => std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8),
+        }
+    }
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    match parse_size::parse_size(text) {
+        Ok(0..1000) => Err(String::from("less than 1 KB a second, for which no server waits")),
+        Ok(rate) => Ok(rate),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// With a unit, or plain seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = match text.parse() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?,
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
+    };
+    if duration.is_zero() { Err(String::from("no time at all")) } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit_or_are_seconds() {
+        let millis = |text| duration(text).map(|duration| duration.as_millis());
+        assert_eq!(millis("60"), Ok(60_000));
+        assert_eq!(millis("0.5"), Ok(500));
+        assert_eq!(millis("300ms"), Ok(300));
+        assert_eq!(millis("1m 30s"), Ok(90_000));
+        for wrong in ["0", "0s", "-1", "inf", "NaN", "soon", ""] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The classic prompt: `>>: put a.txt`. Without a terminal it takes the same commands from a pipe.
+
+mod complete;
+mod line;
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use haul_protocol::{Name, Op};
+use rustyline::Editor;
+use rustyline::error::ReadlineError;
+use rustyline::history::DefaultHistory;
+
+use super::commands;
+use super::commands::tell;
+use super::{ls, oneshot};
+use crate::cli;
+use crate::exit;
+use crate::net::destination::Destination;
+use crate::plan::given;
+use crate::work::interrupt::Interrupt;
+use complete::Completion;
+use line::{Command, Word, parse};
+
+/// What the prompt looks like, as in the classic tutorial.
+const PROMPT: &str = ">>: ";
+
+const HELP: &str = "\
+put FILE...          upload files and directories (quote names with spaces)
+sync DIR [PATH]      upload only what differs; --delete, --dry-run, --checksum as for haul sync
+verify DIR [PATH]    compare byte for byte with what is there
+ls [PATH]            what is there; -l, -R, --json as for haul ls
+mkdir PATH...        make directories
+help                 this text; COMMAND --help tells all options
+quit                 leave (also Ctrl-D; Ctrl-C ends a transfer)";
+
+/// Runs until the user leaves or input ends; returns the worst exit code of all commands.
+///
+/// # Errors
+/// If the terminal or the pipe fails.
+pub fn run(options: &cli::Shell, interrupt: &Interrupt) -> anyhow::Result<u8> {
+    let mut shell = Prompt { options, interrupt, worst: exit::OK };
+    if !io::stdin().is_terminal() {
+        for line in io::stdin().lock().lines() {
+            // Whoever interrupts a script means all of it.
+            if !shell.obey(&line?) || shell.worst == exit::INTERRUPTED {
+                break;
+            }
+        }
+        return Ok(shell.worst);
+    }
+    let mut editor: Editor<Completion<'_>, DefaultHistory> = Editor::new()?;
+    editor.set_helper(Some(Completion::new(&options.destination, options.classic)));
+    loop {
+        match editor.readline(PROMPT) {
+            Ok(line) => {
+                editor.add_history_entry(line.as_str())?;
+                if !shell.obey(&line) {
+                    break;
+                }
+            }
+            // As in a shell: Ctrl-C drops the line, Ctrl-D leaves.
+            Err(ReadlineError::Interrupted) => {}
+            Err(ReadlineError::Eof) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(shell.worst)
+}
+
+struct Prompt<'a> {
+    options: &'a cli::Shell,
+    interrupt: &'a Interrupt,
+    worst: u8,
+}
+
+impl Prompt<'_> {
+    /// Does what a line says; `false` if it is the last one.
+    fn obey(&mut self, line: &str) -> bool {
+        let code = match parse(line, self.options) {
+            Command::Nothing => exit::OK,
+            Command::Quit => return false,
+            Command::Help(text) => {
+                let _ = writeln!(io::stdout(), "{}", text.as_deref().unwrap_or(HELP));
+                exit::OK
+            }
+            Command::Do(word) => self.carry_out(*word).unwrap_or_else(|error| {
+                tell(&format_args!("haul: {error:#}"));
+                exit::FAILED
+            }),
+            Command::Wrong(what) => {
+                tell(&format_args!("haul: {what}"));
+                exit::FAILED
+            }
+        };
+        self.worst = self.worst.max(code);
+        true
+    }
+
+    fn carry_out(&self, word: Word) -> anyhow::Result<u8> {
+        let (destination, interrupt) = (&self.options.destination, self.interrupt);
+        let list = match &word {
+            Word::Put { options, .. } => &options.choice.files_from,
+            Word::Sync { options, .. } => &options.choice.files_from,
+            Word::Verify { options, .. } => &options.choice.files_from,
+            Word::Ls { .. } | Word::Mkdir { .. } => &None,
+        };
+        let sources = match &word {
+            Word::Put { files, .. } => &files[..],
+            Word::Sync { source, .. } | Word::Verify { source, .. } => std::slice::from_ref(source),
+            Word::Ls { .. } | Word::Mkdir { .. } => &[],
+        };
+        let rules = match &word {
+            Word::Put { options, .. } => options.choice.rules.reads_stdin(),
+            Word::Sync { options, .. } => options.choice.rules.reads_stdin(),
+            Word::Verify { options, .. } => options.choice.rules.reads_stdin(),
+            Word::Ls { .. } | Word::Mkdir { .. } => 0,
+        };
+        if rules > 0 || sources.iter().chain(list).any(|path| given::is_stdin(path)) {
+            anyhow::bail!(
+                "standard input is where the commands come from; `-` is for haul put itself"
+            );
+        }
+        match word {
+            Word::Put { files, mut options } => {
+                options.classic |= self.options.classic;
+                options.in_shell = true;
+                commands::put(&files, destination, &options, interrupt)
+            }
+            Word::Sync { source, path, options } => {
+                commands::sync(&source, &below(destination, path.as_deref())?, &options, interrupt)
+            }
+            Word::Verify { source, path, options } => commands::verify(
+                &source,
+                &below(destination, path.as_deref())?,
+                &options,
+                interrupt,
+            ),
+            Word::Ls { path, options } => {
+                ls::run(&below(destination, path.as_deref())?, options, interrupt)
+            }
+            Word::Mkdir { paths } => {
+                let named = |path: &String| below(destination, Some(path));
+                let paths: Vec<_> = paths.iter().map(named).collect::<Result<_, _>>()?;
+                let make = |path: Destination| {
+                    let name = path.path?;
+                    let about = name.to_string();
+                    Some((about, Op::Mkdir { name, mode: None, replace: false }))
+                };
+                let requests: Vec<_> = paths.into_iter().filter_map(make).collect();
+                oneshot::ask(&destination.server, &requests, interrupt)
+            }
+        }
+    }
+}
+
+/// A path that is relative to the destination of the shell.
+fn below(destination: &Destination, path: Option<&str>) -> anyhow::Result<Destination> {
+    let path =
+        path.map(|path| path.trim_matches('/')).filter(|path| !path.is_empty() && *path != ".");
+    let Some(path) = path else { return Ok(destination.clone()) };
+    let name = match &destination.path {
+        Some(above) => above.join(path.as_bytes()),
+        None => Name::parse(path.as_bytes()),
+    };
+    let name = name.map_err(|error| anyhow::anyhow!("{path}: {error}"))?;
+    Ok(Destination { server: destination.server.clone(), path: Some(name) })
+}

@@ -1,0 +1,170 @@
+//! What a line at the prompt says.
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::cli::{LsOptions, PutOptions, Shell, SyncOptions, VerifyOptions};
+
+/// What a line asks for.
+#[derive(Debug)]
+pub(in crate::cli::shell) enum Command {
+    Do(Box<Word>),
+    /// The help of one command, or of all.
+    Help(Option<String>),
+    Quit,
+    Nothing,
+    Wrong(String),
+}
+
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true, disable_help_subcommand = true, args_override_self = true)]
+struct Line {
+    #[command(subcommand)]
+    word: Word,
+}
+
+/// A command, which the destination of the shell belongs to.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli::shell) enum Word {
+    /// Upload files and directories.
+    Put {
+        /// What to send.
+        #[arg(required_unless_present = "from_command", value_name = "FILE")]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        options: PutOptions,
+    },
+    /// Upload only what differs.
+    Sync {
+        /// What to send; `DIR/` means its contents.
+        #[arg(value_name = "DIR")]
+        source: PathBuf,
+        /// Where to, below the destination of the shell.
+        path: Option<String>,
+        #[command(flatten)]
+        options: SyncOptions,
+    },
+    /// Compare byte for byte with what is there.
+    Verify {
+        /// What to compare; `DIR/` means its contents.
+        #[arg(value_name = "DIR")]
+        source: PathBuf,
+        /// With what, below the destination of the shell.
+        path: Option<String>,
+        #[command(flatten)]
+        options: VerifyOptions,
+    },
+    /// What is there.
+    Ls {
+        /// Below the destination of the shell.
+        path: Option<String>,
+        #[command(flatten)]
+        options: LsOptions,
+    },
+    /// Make directories.
+    Mkdir {
+        /// Below the destination of the shell.
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<String>,
+    },
+}
+
+/// The commands, for completion.
+pub(in crate::cli::shell) const WORDS: [&str; 7] =
+    ["help", "ls", "mkdir", "put", "quit", "sync", "verify"];
+
+pub(in crate::cli::shell) fn parse(line: &str, shell: &Shell) -> Command {
+    let Some(words) = shlex::split(line) else {
+        return Command::Wrong(String::from("a quotation mark has no end"));
+    };
+    let Some((first, rest)) = words.split_first() else { return Command::Nothing };
+    match (first.as_str(), rest) {
+        ("help" | "?", []) => return Command::Help(None),
+        ("quit" | "exit", []) => return Command::Quit,
+        ("put", []) => return Command::Wrong(String::from("put what? put FILE...")),
+        ("put", _) => {}
+        ("sync" | "verify" | "ls" | "mkdir", _) if shell.classic => {
+            return Command::Wrong(format!("a classic server knows no `{first}`, only put"));
+        }
+        ("sync" | "verify" | "ls" | "mkdir", _) => {}
+        _ => return Command::Wrong(format!("`{first}` is not a command; `help` shows them")),
+    }
+    // What the shell was told holds unless the line says otherwise.
+    let takes_how = matches!(first.as_str(), "put" | "sync" | "verify") && !shell.classic;
+    let how = if takes_how { shell.how.words() } else { Vec::new() };
+    let words = [first.clone()].into_iter().chain(how).chain(rest.iter().cloned());
+    match Line::try_parse_from(words) {
+        Ok(line) => Command::Do(Box::new(line.word)),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            Command::Help(Some(error.to_string()))
+        }
+        Err(error) => {
+            let text = error.to_string();
+            Command::Wrong(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(words: &[&str]) -> Shell {
+        let words = [&["haul", "shell", "box"], words].concat();
+        match crate::cli::Cli::try_parse_from(words).unwrap().command {
+            crate::cli::Command::Shell(shell) => shell,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn lines_are_commands() {
+        let plain = shell(&[]);
+        let parse = |line: &str| super::parse(line, &plain);
+        assert!(matches!(parse("  "), Command::Nothing));
+        assert!(matches!(parse("quit"), Command::Quit));
+        assert!(matches!(parse("help"), Command::Help(None)));
+        assert!(matches!(parse("sync --help"), Command::Help(Some(_))));
+        for wrong in
+            ["put", "get a", "put 'a", "ls a b", "sync", "mkdir", "put --what a", "quit now"]
+        {
+            assert!(matches!(parse(wrong), Command::Wrong(_)), "{wrong}");
+        }
+        let Command::Do(word) = parse("put a 'b c'") else { panic!("no command") };
+        let Word::Put { files, .. } = *word else { panic!("{word:?}") };
+        assert_eq!(files, [PathBuf::from("a"), PathBuf::from("b c")]);
+        let Command::Do(word) = parse("sync --delete -n d/ there") else { panic!("no command") };
+        let Word::Sync { source, path, options } = *word else { panic!("{word:?}") };
+        assert_eq!((source, path.as_deref()), (PathBuf::from("d/"), Some("there")));
+        assert!(options.delete && options.send.dry_run);
+    }
+
+    #[test]
+    fn what_the_shell_was_told_holds_for_each_line_that_says_nothing_else() {
+        let shell = shell(&["--connections", "3", "--timeout", "7s", "--limit-rate", "1KB"]);
+        let how = |line: &str| match parse(line, &shell) {
+            Command::Do(word) => match *word {
+                Word::Put { options, .. } => options.how,
+                Word::Verify { options, .. } => options.how,
+                word => panic!("{word:?}"),
+            },
+            other => panic!("{other:?}"),
+        };
+        let told = how("put a");
+        assert_eq!((told.connections, told.timeout.as_secs()), (Some(3), 7));
+        assert_eq!(told.limit_rate, Some(1000));
+        let said = how("verify a --connections 5");
+        assert_eq!((said.connections, said.timeout.as_secs()), (Some(5), 7));
+    }
+
+    #[test]
+    fn classic_server_knows_put_only() {
+        let shell = shell(&["--classic"]);
+        assert!(matches!(parse("put a", &shell), Command::Do(_)));
+        for line in ["ls", "sync a", "verify a", "mkdir a"] {
+            assert!(matches!(parse(line, &shell), Command::Wrong(_)), "{line}");
+        }
+    }
+}

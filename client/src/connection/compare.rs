@@ -1,0 +1,351 @@
+//! Asking what the server has: entries go out, a verdict comes back for each.
+//!
+//! Where bytes count, only files that the server has in the same size are read here, in a second round: what
+//! is new or of another size is sent anyway.
+
+use std::path::PathBuf;
+
+use haul_protocol::{Attributes, Entry, EntryKind, FileHasher, Name, Op, Verdict, encode_entry};
+
+use super::{Connection, Pending};
+use crate::error::{ConnectionError, FileError};
+use crate::net::framed::Patience;
+use crate::plan::policy::Sync;
+use crate::source::dir_cache::Nearby;
+use crate::source::{Link, Source, attributes};
+use crate::transfer::Run;
+use crate::work::{Item, Kind, Stated};
+
+/// Bytes of entries at which a request ends; one more always fits a body.
+const FULL: usize = 1024 * 1024;
+
+/// Items that the server may be asked about at once: some MiB here. More would not make a long line faster.
+pub(super) const MOST: usize = 8192;
+
+/// Bytes that are hashed before the connection is looked after.
+const SLICE: u64 = 8 * 1024 * 1024;
+
+/// Bytes that are read and hashed at once: they are still in the second-level cache then.
+const PIECE: u64 = 128 * 1024;
+
+/// Bytes of a page, of which some file systems say that all files have one.
+const PAGE: u64 = 4096;
+
+/// Entries that are gathered for the next request.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    items: Vec<Item>,
+    lines: Vec<u8>,
+    /// Bytes of files that the server has to read for its answer.
+    bytes: u64,
+    hashing: Option<Hashing>,
+}
+
+/// A file that is read to be compared.
+#[derive(Debug)]
+struct Hashing {
+    item: Item,
+    source: Source,
+    hasher: FileHasher,
+    offset: u64,
+}
+
+impl Gathered {
+    /// Whether a file is half hashed; otherwise nothing is gathered.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.hashing.is_some()
+    }
+
+    /// All items, for others to compare.
+    pub(super) fn leave(&mut self) -> Vec<Item> {
+        let Self { mut items, hashing, .. } = std::mem::take(self);
+        items.extend(hashing.map(|hashing| hashing.item));
+        items
+    }
+
+    fn add(&mut self, item: Item, entry: &Entry) -> Result<(), ConnectionError> {
+        encode_entry(entry, &mut self.lines)?;
+        self.items.push(item);
+        Ok(())
+    }
+}
+
+impl Connection<'_> {
+    /// Whether the first of this connection's items must be compared before it is sent.
+    pub(super) fn must_check(&self) -> bool {
+        self.gathered.is_unfinished()
+            || self.batch.front().is_some_and(|item| self.is_compared(item))
+    }
+
+    /// Whether the server is still to be asked what it has of an item.
+    pub(super) fn is_compared(&self, item: &Item) -> bool {
+        self.run.sync.compares() && item.is_unchecked()
+    }
+
+    /// Asks for the first of this connection's items, as many as fit one request; or reads a little of what
+    /// has to be read before.
+    pub(super) fn check(&mut self) -> Result<(), ConnectionError> {
+        let mut left = SLICE;
+        while self.gathered.lines.len() < FULL && self.must_check() {
+            if let Some(mut hashing) = self.gathered.hashing.take() {
+                match self.hash(&mut hashing, &mut left) {
+                    Ok(true) => self.hashed(hashing)?,
+                    Ok(false) => {
+                        self.gathered.hashing = Some(hashing);
+                        return self.say_still_there();
+                    }
+                    Err(error) => self.give_up(hashing.item, &error),
+                }
+                continue;
+            }
+            let Some(mut item) = self.batch.pop_front() else { break };
+            // What is the same is taken over at once, so bytes have to be known by then.
+            let sync = self.run.sync;
+            item.by_digest |=
+                sync.by_digest && sync.publish.is_some() && matches!(item.kind, Kind::File);
+            // Without an mtime a stream of the same size would count as the same.
+            item.by_digest |= item.opened.as_ref().is_some_and(|opened| opened.is_bare());
+            if item.by_digest {
+                match self.open(&item) {
+                    Ok(source) => {
+                        let hasher = FileHasher::new();
+                        self.gathered.hashing = Some(Hashing { item, source, hasher, offset: 0 });
+                    }
+                    Err(error) => self.give_up(item, &error),
+                }
+                continue;
+            }
+            match entry(&mut item, &mut self.nearby, self.run) {
+                Ok(entry) => self.gathered.add(item, &entry)?,
+                Err(error) => self.give_up(item, &error),
+            }
+        }
+        let Gathered { items, lines, bytes, .. } = std::mem::take(&mut self.gathered);
+        if items.is_empty() {
+            return Ok(());
+        }
+        self.asked += items.len();
+        let op = if self.run.sync.publish.is_some() { Op::Adopt } else { Op::Check };
+        self.enter(Pending::Check(items), &op, lines.len() as u64)?;
+        self.link.silence.reads(bytes);
+        self.link.out().extend_from_slice(&lines);
+        Ok(())
+    }
+
+    /// Reads on, up to `left` bytes; returns whether the file is over.
+    fn hash(&mut self, hashing: &mut Hashing, left: &mut u64) -> Result<bool, FileError> {
+        let Hashing { item, source, hasher, offset } = hashing;
+        loop {
+            let most = if item.untrue { PIECE } else { (source.size - *offset).min(PIECE) };
+            if most == 0 {
+                source.check_end()?;
+                break;
+            }
+            if *left == 0 {
+                return Ok(false);
+            }
+            let piece = self.body.room(usize::try_from(most).unwrap_or(usize::MAX));
+            let len = if item.untrue {
+                source.read_some(*offset, piece)?
+            } else {
+                source.read(*offset, piece)?;
+                piece.len()
+            };
+            if len == 0 {
+                break;
+            }
+            hasher.update(&piece[..len]);
+            *offset += len as u64;
+            *left = left.saturating_sub(len as u64);
+            self.run.progress.hashed(len as u64);
+        }
+        source.check_unchanged()?;
+        Ok(true)
+    }
+
+    /// A file is hashed: it is asked for with its digest.
+    fn hashed(&mut self, hashing: Hashing) -> Result<(), ConnectionError> {
+        let Hashing { mut item, source, hasher, offset: size } = hashing;
+        let digest = Some(hasher.finish());
+        item.stated = Some(Stated { attributes: source.attributes, size, digest });
+        let Attributes { mode, mtime } = compared(source.attributes, self.run.sync);
+        let (name, kind) = (item.name.clone(), EntryKind::File { size, digest });
+        self.gathered.bytes = self.gathered.bytes.saturating_add(size);
+        self.gathered.add(item, &Entry { name, kind, mode, mtime })
+    }
+
+    /// Hashing may take longer than a server waits for a word.
+    fn say_still_there(&mut self) -> Result<(), ConnectionError> {
+        if self.book.unanswered() == 0 && self.link.patience(true)? == Patience::Ping {
+            self.request(Pending::Ping, &Op::Ping)?;
+        }
+        Ok(())
+    }
+
+    /// The server's verdicts, one letter for each item.
+    pub(super) fn checked(&mut self, items: Vec<Item>, letters: &[u8]) {
+        let sync = self.run.sync;
+        self.asked -= items.len();
+        let (mut settled, mut opened) = (0, None);
+        for (index, mut item) in items.into_iter().enumerate() {
+            let letter = letters.get(index).copied().unwrap_or(b'?');
+            let verdict = Verdict::from_letter(letter);
+            if is_doubtful(&item, verdict, sync) && self.is_untrue(&item) {
+                item.untrue = true;
+                self.batch.push_back(item);
+                continue;
+            }
+            if is_undecided(&item, verdict, sync) {
+                item.by_digest = true;
+                self.batch.push_back(item);
+                continue;
+            }
+            if is_left_as_it_is(&item, verdict, sync) {
+                let is_again = sync.is_again();
+                if matches!(item.kind, Kind::File | Kind::Link) && !is_again {
+                    self.run.progress.unchanged();
+                }
+                if (!is_again || sync.publish.is_some())
+                    && let Some(Stated { digest: Some(digest), .. }) = item.stated
+                {
+                    let (committed, progress) = (self.run.committed, self.run.progress);
+                    committed.verified(&item.path, &item.name, digest, progress);
+                }
+                settled += 1;
+                continue;
+            }
+            item.verdict = Some(verdict);
+            if sync.is_again() && matches!(item.kind, Kind::File | Kind::Link) {
+                self.run.progress.found(item.stated.map_or(0, |stated| stated.size));
+            }
+            if item.inside && matches!(item.kind, Kind::File | Kind::Link) && !sync.dry_run {
+                self.open_up(&item, &mut opened);
+            }
+            self.batch.push_back(item);
+        }
+        if settled > 0 {
+            self.run.work.settle(settled);
+        }
+    }
+
+    /// Whether a file has another size than it says. What can't be read is told when it is sent.
+    fn is_untrue(&mut self, item: &Item) -> bool {
+        let checked = self.open(item).and_then(|source| source.check_end());
+        matches!(checked, Err(FileError::Size))
+    }
+
+    /// A directory that its owner may not write to is opened up before something is put into it; its
+    /// attributes come in the end, as always.
+    fn open_up(&mut self, item: &Item, opened: &mut Option<PathBuf>) {
+        let (Some(parent), Ok(name)) = (item.path.parent(), Name::parse(item.name.split().0))
+        else {
+            return;
+        };
+        if opened.as_deref() == Some(parent) {
+            return;
+        }
+        *opened = Some(parent.to_owned());
+        let mode = self.run.sync.links.look(parent).ok().and_then(|found| attributes(&found).mode);
+        if let Some(mode) = mode.filter(|mode| mode & 0o700 != 0o700) {
+            let kind = Kind::Directory(Some(mode | 0o700));
+            let mut directory = Item::new(parent.to_owned(), name, kind);
+            directory.verdict = Some(Some(Verdict::Mode));
+            self.run.work.found(1);
+            self.batch.push_back(directory);
+        }
+    }
+}
+
+/// Whether bytes count and are all that may differ, apart from what a mode or mtime is.
+fn is_undecided(item: &Item, verdict: Option<Verdict>, sync: &Sync) -> bool {
+    let may_be_same = matches!(verdict, Some(Verdict::Same | Verdict::Mtime | Verdict::Mode));
+    sync.by_digest && !item.by_digest && matches!(item.kind, Kind::File) && may_be_same
+}
+
+/// Whether nothing is to be done about an item.
+fn is_left_as_it_is(item: &Item, verdict: Option<Verdict>, sync: &Sync) -> bool {
+    match (&item.kind, verdict) {
+        (Kind::Directory(_) | Kind::Attributes(_), Some(Verdict::Same)) => true,
+        // What a dry run would have made is not there for its attributes.
+        (Kind::Attributes(_), Some(Verdict::Missing | Verdict::Kind)) => {
+            sync.dry_run || sync.ignore_existing
+        }
+        (Kind::File | Kind::Link, Some(Verdict::Missing)) => false,
+        (Kind::File | Kind::Link, _) | (Kind::Directory(_), Some(Verdict::Kind))
+            if sync.ignore_existing =>
+        {
+            true
+        }
+        (_, Some(Verdict::Same)) => sync.only_changed,
+        _ => false,
+    }
+}
+
+/// Whether what was said of a file may be wrong because its size is, so that it has to be looked at: an empty file, for
+/// which the server has an entry, and one of whole pages, which `/sys` says of all files. Others are sent anyway.
+fn is_doubtful(item: &Item, verdict: Option<Verdict>, sync: &Sync) -> bool {
+    let Some(Stated { size, digest: None, .. }) = item.stated else { return false };
+    if item.untrue || item.opened.is_some() || sync.ignore_existing {
+        return false;
+    }
+    match verdict {
+        Some(Verdict::Size) => sync.dry_run || size.is_multiple_of(PAGE),
+        // The present version may have it: the verdict is about the next one.
+        Some(Verdict::Missing) => sync.publish.is_some() && size.is_multiple_of(PAGE),
+        Some(Verdict::Same | Verdict::Mtime | Verdict::Mode) => size == 0,
+        _ => false,
+    }
+}
+
+/// Size and attributes of a file that is read to its end for that.
+pub(super) fn measured(
+    item: &Item,
+    nearby: &mut Nearby<'_>,
+    run: &Run<'_>,
+) -> Result<(u64, Attributes), FileError> {
+    let file = nearby.open(&item.path, run.sync.links);
+    let source = Source::of(file.map_err(FileError::local("open"))?)?;
+    let size = source.measure(&|| run.work.is_stopped())?;
+    Ok((size, source.attributes))
+}
+
+/// What is compared of mode and mtime.
+fn compared(attributes: Attributes, sync: &Sync) -> Attributes {
+    if sync.verify { Attributes::default() } else { attributes }
+}
+
+/// What an item is now.
+fn entry(item: &mut Item, nearby: &mut Nearby<'_>, run: &Run<'_>) -> Result<Entry, FileError> {
+    let sync = run.sync;
+    let look = FileError::local("look at");
+    let (kind, of) = match &item.kind {
+        Kind::Link => {
+            let Link { target, mtime, .. } = nearby.link(&item.path, sync.links)?;
+            (EntryKind::Link { target }, Attributes { mode: None, mtime })
+        }
+        Kind::Directory(_) => {
+            // One that is not writable becomes so only if something is put into it.
+            let mode = attributes(&sync.links.look(&item.path).map_err(look)?).mode;
+            let mode = mode.filter(|mode| mode & 0o700 == 0o700);
+            (EntryKind::Directory, Attributes { mode, mtime: None })
+        }
+        Kind::Attributes(attributes) => (EntryKind::Directory, *attributes),
+        _ => {
+            let (size, attributes) = match &item.opened {
+                Some(opened) => {
+                    let source = opened.source()?;
+                    (source.size, source.attributes)
+                }
+                None if item.untrue => measured(item, nearby, run)?,
+                None => {
+                    let found = nearby.look(&item.path, sync.links).map_err(look)?;
+                    found.ok_or(FileError::Changed)?
+                }
+            };
+            item.stated = Some(Stated { attributes, size, digest: None });
+            (EntryKind::File { size, digest: None }, attributes)
+        }
+    };
+    let Attributes { mode, mtime } = compared(of, sync);
+    Ok(Entry { name: item.name.clone(), kind, mode, mtime })
+}

@@ -1,0 +1,337 @@
+//! Removing what the source lacks: a list of a directory at the server comes in, what is to go goes out.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use haul_protocol::{Attributes, Entry, EntryKind, Name, decode_entry};
+
+use super::Connection;
+use crate::error::{ConnectionError, FileError, ProtocolError};
+use crate::plan::policy::{Links, Sync};
+use crate::source::anchor::{Adrift, Directory, Found};
+use crate::source::held::{self, Here};
+use crate::source::{from_bytes, link};
+use crate::work::pending_delete::Doomed;
+use crate::work::{Item, Kind, Listing};
+
+/// Where entries are looked for.
+enum Look<'a> {
+    /// In a directory that is what it was.
+    In(Directory<'a>),
+    /// Under their paths.
+    Unseen,
+    /// Nowhere.
+    Doomed,
+}
+
+impl Connection<'_> {
+    /// What is in a directory at the server.
+    pub(super) fn listed(
+        &mut self,
+        mut item: Item,
+        body: &[u8],
+        more: bool,
+    ) -> Result<(), ConnectionError> {
+        let Kind::List(listing) = &mut item.kind else {
+            return Err(ProtocolError::Kind.into());
+        };
+        let (mut found, mut next, mut refused) = (Vec::new(), None, false);
+        let entries = entries(listing.name.as_ref(), listing.after.as_ref(), body)?;
+        let last = entries.last().map(|entry| entry.name.clone());
+        let Some(directory) = self.directory(listing, &item.path) else {
+            self.list_over(&item, false);
+            self.run.work.settle(1);
+            return Ok(());
+        };
+        let looked = entries.into_iter().map(|entry| {
+            let path = item.path.join(from_bytes(entry.name.split().1));
+            (self.is_lacking(listing, &directory, &path, &entry), path, entry)
+        });
+        let looked: Vec<_> = looked.collect();
+        // Only now: a disk that is unplugged while its entries are looked for seems to lack them.
+        let is_adrift = listing.anchor.check_at(&item.path).map_err(|error| {
+            let _ = self.run.sync.halt();
+            listing.anchor.tell(&error, self.run.progress);
+        });
+        let sync = self.run.sync;
+        if sync.publish.is_none() && sync.filter.changed().is_some() {
+            // The walk tells it in the end.
+            let _ = sync.halt();
+        }
+        if is_adrift.is_err() || sync.is_halted() {
+            self.list_over(&item, false);
+            self.run.work.settle(1);
+            return Ok(());
+        }
+        let mut changed = None;
+        for (is_lacking, path, entry) in looked {
+            if is_lacking && self.is_moved(&directory, &item.path, &entry, &mut changed) {
+                // It is told, and stays.
+            } else if is_lacking && self.is_refused(listing) {
+                refused = true;
+            } else if is_lacking {
+                found.extend(self.doom(listing, path, entry));
+            } else if self.run.sync.publish.is_some() && entry.kind == EntryKind::Directory {
+                // The walk may not have seen it: of a tree that nobody has seen everything is looked through.
+                let name = Some(entry.name.clone());
+                let inner = Listing { name, after: None, ..(**listing).clone() };
+                found.push(Item::new(path, entry.name, Kind::List(Box::new(inner))));
+            }
+        }
+        if more && last.is_none() {
+            return Err(ProtocolError::Kind.into());
+        }
+        listing.after = last;
+        let more = more && !refused;
+        let over = listing.doomed.clone().filter(|_| !more);
+        if more {
+            next = Some(item);
+        }
+        // These count as open before the list is settled. The rest of the directory comes when its first entries have
+        // been dealt with, so that the entries that wait are bounded by the length of an answer.
+        let work = self.run.work;
+        work.found(found.len() + usize::from(next.is_some()));
+        next.into_iter().chain(found).for_each(|item| work.add_next(item));
+        if let Some(doomed) = over {
+            self.gone(&doomed, true);
+        }
+        work.settle(1);
+        Ok(())
+    }
+
+    /// Whether nothing may be removed because the source has nothing in it, which is told.
+    fn is_refused(&self, listing: &Listing) -> bool {
+        let all = self.run.sync.delete.as_ref().is_some_and(|delete| delete.all);
+        let refused = !all && listing.anchor.is_empty();
+        if refused {
+            listing.anchor.tell(
+                &"there is nothing in it to send, so --delete would remove everything at the destination; nothing is \
+                  removed, --delete-all does that",
+                self.run.progress,
+            );
+        }
+        refused
+    }
+
+    /// Whether an entry that a directory lacks may have been moved while haul ran, before the walk came by. That is told
+    /// once for a list, and known by `changed` then. Only now: the entry was looked for before.
+    fn is_moved(
+        &self,
+        look: &Look<'_>,
+        path: &Path,
+        entry: &Entry,
+        changed: &mut Option<bool>,
+    ) -> bool {
+        let Look::In(directory) = look else { return false };
+        // A source that changes is walked again before its version is published; one that has stood still had nothing that
+        // the walk has not seen; and a dry run removes nothing.
+        let sync = self.run.sync;
+        if sync.publish.is_some() || sync.has_stood_still() || !sync.removes() {
+            return false;
+        }
+        if !self.run.sync.needs_all() && entry.kind != EntryKind::Directory {
+            return false;
+        }
+        *changed.get_or_insert_with(|| {
+            let checked = directory.check_unchanged();
+            checked.map_err(|error| self.run.progress.failed(path, &error)).is_err()
+        })
+    }
+
+    /// Where the entries of a listed directory are looked for. `None`: nothing is removed of them.
+    fn directory<'a>(&self, listing: &'a Listing, path: &Path) -> Option<Look<'a>> {
+        let sync = self.run.sync;
+        if sync.is_halted() {
+            return None;
+        }
+        // Below what is doomed nothing is looked for: it may be a file here.
+        if listing.doomed.is_some() {
+            return Some(Look::Doomed);
+        }
+        match listing.anchor.directory(path, sync.links) {
+            Ok(Some(directory)) => Some(Look::In(directory)),
+            // Of a version that nobody publishes before all of it was looked at.
+            Ok(None) if sync.publish.is_some() => Some(Look::Unseen),
+            // It has come since the walk, perhaps from elsewhere: the next run looks through it.
+            Ok(None) => None,
+            Err(error) => {
+                self.adrift(path, &error);
+                None
+            }
+        }
+    }
+
+    /// A directory of the source is not what it was: nothing more is removed, which is told once, or the source is walked
+    /// again.
+    fn adrift(&self, path: &Path, error: &Adrift) {
+        let sync = self.run.sync;
+        if !sync.halt() && sync.publish.is_none() {
+            self.run.progress.failed(path, error);
+        }
+    }
+
+    /// Looks at the source's entry of the same name. `None`: the server's entry must stay, whatever the source has.
+    fn look(&self, look: &Look<'_>, path: &Path, entry: &Entry) -> Option<Option<Here>> {
+        let (sync, progress) = (self.run.sync, self.run.progress);
+        let found = match look {
+            Look::Doomed => return Some(None),
+            Look::In(directory) => {
+                directory.look(&from_bytes(entry.name.split().1), path, sync.links)
+            }
+            Look::Unseen => {
+                held::look(path, sync.links).map(|here| here.map_or(Found::Nothing, Found::Here))
+            }
+        };
+        match found {
+            Ok(Found::Here(here)) => Some(Some(here)),
+            Ok(Found::Nothing) => Some(None),
+            Ok(Found::Gone) => {
+                if sync.needs_all() && !sync.halt() {
+                    progress.failed(
+                        path,
+                        &"gone since it was found; it may have been moved, so nothing more is removed: run it again, \
+                          or with --force-delete",
+                    );
+                }
+                Some(None)
+            }
+            Err(error) => {
+                let is_told = sync.needs_all() && sync.halt();
+                if !is_told {
+                    progress.failed(path, &FileError::local("look at")(error));
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether the source has nothing that belongs under an entry's name.
+    fn is_lacking(&self, listing: &Listing, look: &Look<'_>, path: &Path, entry: &Entry) -> bool {
+        let is_dir = entry.kind == EntryKind::Directory;
+        let sync = self.run.sync;
+        let excluded = || sync.filter.excludes(listing.anchor.path(), path, is_dir);
+        let Some(here) = self.look(look, path, entry) else { return false };
+        let is_doomed = matches!(look, Look::Doomed);
+        if !is_doomed && !here.is_some_and(|here| here.is_dir) && listing.anchor.had_directory(path)
+        {
+            self.adrift(path, &Adrift::Below);
+            return false;
+        }
+        if sync.whole {
+            let stays = here.is_some_and(|here| belongs(path, &here, entry, sync)) && !excluded();
+            if !stays && sync.publish.is_some() {
+                // It may have been taken for what is here now: everything is looked at once more.
+                sync.look_again();
+            }
+            return !stays;
+        }
+        if let Some(here) = here {
+            return is_dir && (here.is_file || (here.is_symlink && sync.links == Links::Copy));
+        }
+        if !excluded() {
+            return true;
+        }
+        if let Some(doomed) = &listing.doomed {
+            doomed.found();
+            self.gone(doomed, false);
+        }
+        false
+    }
+
+    /// What becomes of an entry that the source lacks.
+    fn doom(&self, listing: &Listing, path: PathBuf, entry: Entry) -> Option<Item> {
+        let above = listing.doomed.clone();
+        if let Some(above) = &above {
+            above.found();
+        }
+        if entry.kind != EntryKind::Directory {
+            return self.removal(path, entry.name, above);
+        }
+        let doomed = Doomed::new(entry.name.clone(), path.clone(), above);
+        let listing = Listing {
+            anchor: Arc::clone(&listing.anchor),
+            name: Some(entry.name.clone()),
+            after: None,
+            doomed: Some(doomed),
+        };
+        Some(Item::new(path, entry.name, Kind::List(Box::new(listing))))
+    }
+
+    /// An item that removes one entry, if there may be one more.
+    fn removal(
+        &self,
+        path: PathBuf,
+        name: haul_protocol::Name,
+        above: Option<Arc<Doomed>>,
+    ) -> Option<Item> {
+        let is_halted = self.run.sync.is_halted();
+        let allows =
+            || self.run.sync.delete.as_ref().is_some_and(crate::plan::policy::Delete::allows);
+        if is_halted || !allows() {
+            if !is_halted {
+                self.run.progress.kept(&path);
+            }
+            if let Some(above) = above {
+                self.gone(&above, false);
+            }
+            return None;
+        }
+        Some(Item::new(path, name, Kind::Remove(above)))
+    }
+
+    /// An entry of a doomed directory, or the list of it, is over: the directory may be the next.
+    pub(super) fn gone(&self, doomed: &Arc<Doomed>, removed: bool) {
+        if let Some(empty) = doomed.over(removed) {
+            let (path, name) = (empty.path.clone(), empty.name.clone());
+            if let Some(item) = self.removal(path, name, empty.above.clone()) {
+                self.run.work.found(1);
+                self.run.work.add_next(item);
+            }
+        }
+    }
+}
+
+/// All entries of an answer to `list`, which are of this directory, and in order after that name.
+///
+/// # Errors
+/// If they are not: whoever believed that could be led anywhere.
+pub(crate) fn entries(
+    directory: Option<&Name>,
+    after: Option<&Name>,
+    body: &[u8],
+) -> Result<Vec<Entry>, ConnectionError> {
+    let directory = directory.map_or(&b""[..], Name::as_bytes);
+    let mut last: Box<[u8]> = after.map_or(&b""[..], |after| after.split().1).into();
+    let lines = body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let mut entries = Vec::new();
+    for line in lines {
+        let entry = decode_entry(line).map_err(ProtocolError::from)?;
+        let (above, name) = entry.name.split();
+        if above != directory || *name <= *last {
+            return Err(ProtocolError::List.into());
+        }
+        last = name.into();
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// Whether what is there is what is here; in a dry run, whether it would make way for that without being removed.
+fn belongs(path: &Path, here: &Here, entry: &Entry, sync: &Sync) -> bool {
+    let is_dir = entry.kind == EntryKind::Directory;
+    let is_link = here.is_symlink && sync.links == Links::Copy;
+    if sync.dry_run {
+        return here.is_dir || (!is_dir && (here.is_file || is_link));
+    }
+    let Attributes { mode, mtime } = here.attributes;
+    match &entry.kind {
+        EntryKind::Directory => here.is_dir,
+        EntryKind::File { size, .. } => {
+            here.is_file && here.size == *size && entry.mtime == mtime && entry.mode == mode
+        }
+        EntryKind::Link { target } => {
+            is_link && link(path).is_ok_and(|link| link.target == *target)
+        }
+        EntryKind::Other => false,
+    }
+}

@@ -1,0 +1,119 @@
+//! What becomes of items and large files that did not arrive.
+
+use std::sync::Arc;
+
+use haul_protocol::{Code, Refusal, Verdict};
+
+use super::Connection;
+use crate::error::{FileError, Retry};
+use crate::work::multipart::Large;
+use crate::work::{Abort, Item, Kind, Task};
+
+impl Connection<'_> {
+    /// An item did not arrive: again, if that can help.
+    pub(super) fn give_up(&self, mut item: Item, error: &FileError) {
+        let (work, progress) = (self.run.work, self.run.progress);
+        item.attempts += 1;
+        item.untrue |= matches!(error, FileError::Size);
+        match error.retry(matches!(item.kind, Kind::Directory(_))) {
+            Retry::Now(times) if item.attempts <= times => work.add_urgent(Task::Item(item)),
+            Retry::Later(times, pause) if item.attempts <= times => work.add_delayed(item, pause),
+            Retry::Last(times) if item.attempts <= times => work.add_last(item),
+            _ if self.may_be_replaced_above(&item, error) && item.attempts <= 2 => {
+                work.add_last(item)
+            }
+            _ => {
+                if error.is_vanished() && !item.named {
+                    progress.vanished(&item.path);
+                } else if !(error.is_conflict() && self.run.sync.comes_again()) {
+                    progress.failed(&item.path, error);
+                }
+                match &item.kind {
+                    Kind::Remove(Some(above)) => self.gone(above, false),
+                    Kind::List(_) => self.list_over(&item, false),
+                    _ => {}
+                }
+                work.settle(1);
+            }
+        }
+    }
+
+    /// Whether a directory above an item may be about to take the place of a file or a symlink at the server, over
+    /// another connection. What stands in the item's own place is none of that: the server would have said so.
+    fn may_be_replaced_above(&self, item: &Item, error: &FileError) -> bool {
+        let stands = error.is_conflict() || error.is_escape();
+        let missing = matches!(item.verdict, Some(Some(Verdict::Missing)));
+        stands && missing && item.inside && self.run.sync.only_changed
+    }
+
+    /// A directory at the server was looked through, or could not be.
+    pub(super) fn list_over(&self, item: &Item, looked: bool) {
+        if let Kind::List(listing) = &item.kind
+            && let Some(doomed) = &listing.doomed
+        {
+            self.gone(doomed, looked);
+        }
+    }
+
+    /// A large file did not arrive. What the server holds of it is discarded only if it is no good
+    /// to a later run either.
+    pub(super) fn end_large(&self, large: &Arc<Large>, error: FileError) {
+        if !large.end() {
+            return;
+        }
+        let work = self.run.work;
+        work.end_large();
+        if error.spoils_upload() {
+            self.run.progress.not_resumed(large.resumed);
+            let (upload, item) = (large.upload, large.item.clone());
+            work.add_urgent(Task::Abort(Box::new(Abort { upload, item, error })));
+        } else if error.retry(false) == Retry::Never {
+            self.give_up(large.item.clone(), &error);
+        } else {
+            // Opened again, the server says what it holds by now.
+            self.run.progress.not_resumed(large.resumed);
+            self.give_up(large.reopened(), &error);
+        }
+    }
+
+    /// The server, or another one in its place, does not know an upload any more: it is opened again.
+    /// That is no failure of the file if something was achieved in between, or if a connection was lost,
+    /// which a server may be with that was started again; so often as connections may be lost in a row.
+    pub(super) fn reopen(&self, large: &Arc<Large>, refusal: Refusal) {
+        let run = self.run;
+        let mut item = large.reopened();
+        if !large.has_progress() || large.is_reopened_too_often() {
+            item.interrupted += 1;
+            if large.opened_after == run.losses() || item.interrupted > run.retries {
+                return self.end_large(large, FileError::Refused(refusal));
+            }
+        }
+        if large.end() {
+            run.work.end_large();
+            run.progress.not_resumed(large.resumed);
+            run.work.add_urgent(Task::Item(item));
+        }
+    }
+
+    /// A part was refused.
+    pub(super) fn part_refused(&self, large: Arc<Large>, index: usize, refusal: Refusal) {
+        match refusal.code {
+            Code::UnknownUpload => self.reopen(&large, refusal),
+            Code::TakenOver => self.end_large(&large, FileError::TakenOver),
+            // No two connections of this run have the same part, so the newer request is what a lost
+            // one had left in its socket, and nobody waits for its answer.
+            Code::Superseded if large.again(index) => self.run.work.add_large(large),
+            _ if refusal.retry && large.again(index) => self.run.work.add_large(large),
+            _ => self.end_large(&large, FileError::Refused(refusal)),
+        }
+    }
+
+    /// A commit was refused.
+    pub(super) fn commit_refused(&self, large: &Arc<Large>, refusal: Refusal) {
+        match refusal.code {
+            Code::UnknownUpload => self.reopen(large, refusal),
+            Code::TakenOver => self.end_large(large, FileError::TakenOver),
+            _ => self.end_large(large, FileError::Refused(refusal)),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! One connection: takes work, reads and hashes sources, sends requests, and reads answers while it
+//! writes.
+//!
+//! One thread and one poller do both directions: a peer that is blocked in a write with answers
+//! unread is a deadlock.
+
+mod bundle;
+pub mod classic;
+mod compare;
+pub(crate) mod delete;
+mod failure;
+mod hello;
+mod recover;
+mod replies;
+pub mod rpc;
+mod send;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use haul_protocol::{Cv, Digest, Op, Requester, limits::MAX_BODY_LEN};
+
+use crate::error::ConnectionError;
+use crate::net::body::Body;
+use crate::net::framed::{Link, Patience};
+use crate::net::poller::Poller;
+use crate::net::transport::Socket;
+use crate::source::dir_cache::Nearby;
+use crate::source::{Source, Stamp};
+use crate::transfer::Run;
+use crate::work::multipart::Large;
+use crate::work::{Abort, Item, Taken, Task};
+pub use recover::Left;
+
+/// Bytes of requests that are gathered before they are sent in one write.
+const GATHER: usize = 256 * 1024;
+
+/// The durability with which an ack holds across a loss of power (PROTOCOL.md, "Durability").
+const GROUP: &str = "group";
+
+/// What a request was about.
+#[derive(Debug)]
+enum Pending {
+    /// A file, link, directory or attributes.
+    Item(Item, Sent),
+    /// Items that are compared.
+    Check(Vec<Item>),
+    /// A directory that is looked through.
+    List(Item),
+    /// The swap of versions.
+    Publish(Item),
+    /// An announced large file.
+    Open(Item, Source),
+    Part(Arc<Large>, usize, Cv),
+    Commit(Arc<Large>),
+    Abort(Box<Abort>),
+    Ping,
+}
+
+impl Pending {
+    /// Bytes of its body.
+    fn body(&self) -> u64 {
+        match self {
+            Self::Item(_, Sent { size, .. }) => *size,
+            Self::Part(large, index, _) => {
+                large.geometry.range(*index).map_or(0, |range| range.end - range.start)
+            }
+            Self::Check(_)
+            | Self::List(_)
+            | Self::Publish(_)
+            | Self::Open(..)
+            | Self::Commit(_)
+            | Self::Abort(_)
+            | Self::Ping => 0,
+        }
+    }
+}
+
+/// What must be known of an item when it has arrived.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sent {
+    size: u64,
+    special_bits: bool,
+    digest: Option<Digest>,
+    stamp: Option<Stamp>,
+}
+
+/// One connection of a run, from when its `hello` is answered until it ends.
+#[derive(Debug)]
+pub struct Connection<'a> {
+    run: &'a Run<'a>,
+    /// What the work knows it by.
+    number: usize,
+    link: Link<'a>,
+    book: Requester<Pending>,
+    max_file: u64,
+    max_body: u64,
+    /// Items that are this connection's to send.
+    batch: VecDeque<Item>,
+    /// Where they are found.
+    nearby: Nearby<'a>,
+    /// The server takes bundles.
+    bundles: bool,
+    /// Files that it gets next, all at once.
+    bundle: bundle::Bundle,
+    /// Items that the server is asked about next.
+    gathered: compare::Gathered,
+    /// Items that it was asked about and has not told.
+    asked: usize,
+    /// The body that is being read.
+    body: Body,
+    /// The body of the answer that is being read.
+    answer: Option<replies::Unfinished>,
+    /// The server has answered something.
+    progress: bool,
+}
+
+impl<'a> Connection<'a> {
+    /// Introduces itself over a connected socket, and waits for the answer. `number` is what the work
+    /// knows it by, `slot` what the server does.
+    ///
+    /// # Errors
+    /// If there is no haul server, or it wants no connection, or the run is over.
+    pub fn greet(
+        run: &'a Run<'a>,
+        number: usize,
+        slot: usize,
+        socket: Socket,
+        poller: &'a mut Poller,
+    ) -> Result<Self, ConnectionError> {
+        let mut link = Link::new(socket, poller, run.timeout, run.limit.as_ref());
+        let publish = run.sync.publishes();
+        let who = hello::Who { client: &run.client, identity: Some(&run.identity), publish, slot };
+        let hello = hello::hello(&mut link, &who, &|| run.is_over())?;
+        if run.committed.remove_source && hello.durability != GROUP {
+            return Err(ConnectionError::NotDurable(hello.durability));
+        }
+        if !run.sync.entered(hello.tree) {
+            return Err(ConnectionError::VersionGone);
+        }
+        run.announced(hello.durability);
+        Ok(Self {
+            run,
+            number,
+            link,
+            book: Requester::new(&hello.limits),
+            max_file: hello.limits.max_file,
+            max_body: hello.limits.max_body,
+            batch: VecDeque::new(),
+            nearby: Nearby::new(&run.sources),
+            bundles: hello.features.iter().any(|feature| feature == bundle::FEATURE),
+            bundle: bundle::Bundle::default(),
+            gathered: compare::Gathered::default(),
+            asked: 0,
+            body: Body::default(),
+            answer: None,
+            progress: false,
+        })
+    }
+
+    /// Whether the server has answered anything but `hello`.
+    #[must_use]
+    pub fn has_progress(&self) -> bool {
+        self.progress
+    }
+
+    /// Works until there is nothing left to do.
+    ///
+    /// # Errors
+    /// If the connection breaks, or the run is stopped.
+    pub fn work(&mut self) -> Result<(), ConnectionError> {
+        loop {
+            if self.run.work.is_stopped() {
+                return Err(ConnectionError::Stopped);
+            }
+            let mut waiting_for_work = false;
+            while self.link.gathered() < GATHER && self.has_room() {
+                match self.next() {
+                    Some(task) => {
+                        let is_check = matches!(task, Task::Check);
+                        self.send(task)?;
+                        // A file is being read for long: time to look after the connection.
+                        if is_check && self.gathered.is_unfinished() {
+                            break;
+                        }
+                    }
+                    None => {
+                        waiting_for_work = true;
+                        break;
+                    }
+                }
+            }
+            self.send_bundle()?;
+            // Before any of it can be acknowledged: when all is, nothing may be removed if something has vanished.
+            for path in self.nearby.leave() {
+                self.run.progress.vanished(&path);
+            }
+            let wrote = match self.link.write() {
+                Ok(wrote) => wrote,
+                // The server may have said why before it closed.
+                Err(error) => {
+                    self.read()?;
+                    return Err(error);
+                }
+            };
+            let read = self.read()?;
+            let idle = self.book.unanswered() == 0;
+            if waiting_for_work && idle && self.run.work.is_finished() {
+                return Ok(());
+            }
+            if !wrote && !read && (waiting_for_work || self.link.is_blocked() || !self.has_room()) {
+                self.pause(idle, waiting_for_work)?;
+            }
+        }
+    }
+
+    /// Nothing can be sent or read now: time for what is less urgent, or to sleep.
+    fn pause(&mut self, idle: bool, waiting_for_work: bool) -> Result<(), ConnectionError> {
+        match self.link.patience(idle)? {
+            Patience::Ping => self.request(Pending::Ping, &Op::Ping),
+            Patience::Left(left) => {
+                if self.hash_held() {
+                    return Ok(());
+                }
+                // What is due can't be sent anyway while the window is full.
+                let due = if waiting_for_work { self.run.work.due_in() } else { None };
+                self.link.sleep(due.map_or(left, |due| due.min(left)))
+            }
+        }
+    }
+
+    /// Hashes one part that the server holds already, if there is one: its chaining value is needed
+    /// for the digest of the file. One at a time, so that sending goes on as soon as it can.
+    fn hash_held(&mut self) -> bool {
+        let Some((large, index)) = self.run.work.take_held() else {
+            return false;
+        };
+        match self.read_part(&large, index) {
+            Ok(cv) => {
+                self.run.progress.hashed(self.body.len() as u64);
+                if large.hashed(index, cv) {
+                    self.complete(large);
+                }
+            }
+            Err(error) => self.end_large(&large, error),
+        }
+        true
+    }
+
+    fn has_room(&self) -> bool {
+        // One more file, and the answer is the same whether or not it goes with others.
+        let (requests, bytes) = (self.bundle.count() + 1, self.bundle.len() + MAX_BODY_LEN);
+        self.book.has_room_for(requests, bytes) && self.asked < compare::MOST
+    }
+
+    fn next(&mut self) -> Option<Task> {
+        let has_items = !self.batch.is_empty() || self.gathered.is_unfinished();
+        if !has_items || self.run.work.has_urgent() {
+            match self.run.work.take(self.number, has_items) {
+                Some(Taken::Task(task)) => return Some(task),
+                Some(Taken::Batch(batch)) => self.batch = batch.into(),
+                None => {}
+            }
+        }
+        if self.must_check() {
+            return Some(Task::Check);
+        }
+        self.batch.pop_front().map(Task::Item)
+    }
+}

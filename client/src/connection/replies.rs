@@ -1,0 +1,278 @@
+//! What each answer means for what was asked.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use haul_protocol::limits::{MAX_BODY_LEN, MAX_PARTS};
+use haul_protocol::{Answer, Bitmap, Code, Event, Geometry, Refusal, Reply, Verdict};
+
+use super::{Connection, Pending, Sent};
+use crate::error::{ConnectionError, FileError, ProtocolError};
+use crate::work::multipart::Large;
+use crate::work::{Item, Kind, Task};
+
+/// The longest body of an answer that says anything, lists apart: a bitmap of all parts of the largest
+/// file. A request has fewer entries to compare than that.
+const MAX_BITMAP: usize = (MAX_PARTS / 8) as usize;
+
+/// Bytes of answers that are read before the connection is looked after.
+const TURN: usize = 4 * 1024 * 1024;
+
+/// An answer whose body has not come yet.
+#[derive(Debug)]
+pub(super) struct Unfinished {
+    id: u64,
+    reply: Reply,
+    body: Vec<u8>,
+    /// As much of it as can mean something.
+    room: usize,
+}
+
+impl Connection<'_> {
+    /// Reads answers that are there, and leaves the rest for the next time if they are many: a server that sends
+    /// without end must not keep the connection from everything else. Returns whether there were any.
+    pub(super) fn read(&mut self) -> Result<bool, ConnectionError> {
+        let (mut any, mut left) = (false, TURN);
+        let mut bytes = std::mem::take(&mut self.link.input);
+        let result = loop {
+            match self.link.read(&mut bytes) {
+                Ok(0) => break Ok(any),
+                Ok(len) => {
+                    any = true;
+                    if let Err(error) = self.take(&bytes[..len]) {
+                        break Err(error);
+                    }
+                    left = left.saturating_sub(len);
+                    if left == 0 {
+                        break Ok(any);
+                    }
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        self.link.input = bytes;
+        result
+    }
+
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), ConnectionError> {
+        loop {
+            match self.link.decoder.decode(&mut bytes).map_err(ProtocolError::from)? {
+                None => return Ok(()),
+                Some(Event::Header(answer)) => self.answer(answer)?,
+                Some(Event::Body(bytes)) => {
+                    if let Some(Unfinished { body, room, .. }) = &mut self.answer {
+                        let room = *room - body.len();
+                        body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                    }
+                }
+                Some(Event::End) => {
+                    if let Some(Unfinished { id, reply, body, .. }) = self.answer.take() {
+                        self.answered(id, reply, body)?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) -> Result<(), ConnectionError> {
+        match answer {
+            Answer::Ack(id) => {
+                let mut done = Vec::new();
+                self.book.acked(id, |pending| done.push(pending)).map_err(ProtocolError::from)?;
+                self.heard_of(!done.is_empty())?;
+                let settled = done.into_iter().map(|pending| self.done(pending)).sum();
+                if settled > 0 {
+                    self.run.work.settle(settled);
+                }
+            }
+            Answer::Refused { id: 0, refusal } => return Err(ConnectionError::Ended(refusal)),
+            Answer::Refused { id, refusal } => {
+                let pending = self.book.answered(id).map_err(ProtocolError::from)?;
+                self.link.silence.got_on(Instant::now());
+                self.refused(pending, refusal);
+            }
+            Answer::Answered { id, reply, .. } => {
+                let room = match reply {
+                    Reply::Listed { .. } => usize::try_from(MAX_BODY_LEN).unwrap_or(usize::MAX),
+                    Reply::Done | Reply::Opened { .. } => MAX_BITMAP,
+                };
+                self.answer = Some(Unfinished { id, reply, body: Vec::new(), room });
+            }
+            Answer::Hello(_) => return Err(ProtocolError::Kind.into()),
+        }
+        Ok(())
+    }
+
+    /// The server has said something: news of a request, or nothing new.
+    fn heard_of(&mut self, news: bool) -> Result<(), ConnectionError> {
+        self.progress |= news;
+        let (silence, now) = (&mut self.link.silence, Instant::now());
+        if news {
+            silence.got_on(now);
+            Ok(())
+        } else {
+            Ok(silence.repeated(now)?)
+        }
+    }
+
+    /// A change is acknowledged; returns how many items are settled by that.
+    fn done(&self, pending: Pending) -> usize {
+        match pending {
+            Pending::Item(item, Sent { size, special_bits, digest, stamp }) => {
+                let (progress, committed) = (self.run.progress, self.run.committed);
+                if special_bits {
+                    progress.special_bits_dropped();
+                }
+                if matches!(item.kind, Kind::File | Kind::Link) {
+                    committed.arrived(&item.path, &item.name, digest, stamp, progress);
+                }
+                match &item.kind {
+                    Kind::File if item.only_attributes().is_some() => progress.adjusted(&item.name),
+                    Kind::File => progress.file_done(&item.name, size),
+                    Kind::Link => {
+                        committed.removed(&item.name);
+                        progress.link_done(&item.name);
+                    }
+                    Kind::Attributes(_) => progress.directory_done(&item.name),
+                    // It has taken the place of a file.
+                    Kind::Directory(_) if item.verdict == Some(Some(Verdict::Kind)) => {
+                        committed.removed(&item.name);
+                    }
+                    Kind::Directory(_) | Kind::List(_) | Kind::Publish(_) => {}
+                    // Nobody has seen it.
+                    Kind::Remove(above) if self.run.sync.publish.is_some() => {
+                        committed.removed(&item.name);
+                        if let Some(above) = above {
+                            self.gone(above, true);
+                        }
+                    }
+                    Kind::Remove(above) => {
+                        committed.removed(&item.name);
+                        progress.removed(&item.name);
+                        if let Some(above) = above {
+                            self.gone(above, true);
+                        }
+                    }
+                }
+                1
+            }
+            Pending::Part(large, index, cv) => {
+                if large.done(index, cv) {
+                    self.complete(large);
+                }
+                0
+            }
+            // None of these is a change.
+            Pending::Check(_)
+            | Pending::List(_)
+            | Pending::Publish(_)
+            | Pending::Open(..)
+            | Pending::Commit(_)
+            | Pending::Abort(_)
+            | Pending::Ping => 0,
+        }
+    }
+
+    /// All parts are there. The source must still be what it was when it was opened.
+    pub(super) fn complete(&self, large: Arc<Large>) {
+        match large.source.check_unchanged() {
+            Ok(()) => self.run.work.add_urgent(Task::Commit(large)),
+            Err(error) => self.end_large(&large, error),
+        }
+    }
+
+    /// A request that is not a change is answered.
+    fn answered(&mut self, id: u64, reply: Reply, body: Vec<u8>) -> Result<(), ConnectionError> {
+        self.heard_of(true)?;
+        match (self.book.answered(id).map_err(ProtocolError::from)?, reply) {
+            (Pending::Open(item, source), Reply::Opened { upload, part_size }) => {
+                let geometry =
+                    Geometry::new(source.size, part_size).map_err(ProtocolError::from)?;
+                if part_size > self.max_body {
+                    let (limit, announced) = ("max_body", self.max_body);
+                    return Err(ProtocolError::Limit { limit, announced, least: part_size }.into());
+                }
+                let held = Bitmap::from_bytes(body);
+                let losses = self.run.losses();
+                let large = Arc::new(Large::new(item, source, upload, geometry, held, losses));
+                self.run.progress.resumed(large.resumed);
+                if large.is_complete() {
+                    self.complete(large);
+                } else {
+                    self.run.work.add_large(large);
+                }
+                Ok(())
+            }
+            (Pending::Commit(large), Reply::Done) => {
+                if large.end() {
+                    self.run.work.end_large();
+                    if large.source.special_bits {
+                        self.run.progress.special_bits_dropped();
+                    }
+                    let (item, progress) = (&large.item, self.run.progress);
+                    let (digest, stamp) = (large.digest(), item.stamp(&large.source));
+                    self.run.committed.arrived(&item.path, &item.name, digest, stamp, progress);
+                    progress.file_done(&item.name, large.geometry.size());
+                    self.run.work.settle(1);
+                }
+                Ok(())
+            }
+            (Pending::Abort(abort), Reply::Done) => {
+                self.give_up(abort.item, &abort.error);
+                Ok(())
+            }
+            (Pending::Check(items), Reply::Done) => {
+                self.checked(items, &body);
+                Ok(())
+            }
+            (Pending::List(item), Reply::Listed { more }) => self.listed(item, &body, more),
+            (Pending::Publish(_), Reply::Done) => {
+                self.run.progress.published();
+                self.run.work.settle(1);
+                Ok(())
+            }
+            (Pending::Ping, Reply::Done) => Ok(()),
+            _ => Err(ProtocolError::Kind.into()),
+        }
+    }
+
+    fn refused(&mut self, pending: Pending, refusal: Refusal) {
+        match pending {
+            Pending::Check(items) => {
+                self.asked -= items.len();
+                for item in items {
+                    self.give_up(item, &FileError::Refused(refusal.clone()));
+                }
+            }
+            // Nothing is in it, or it is something else by now.
+            Pending::List(item) if matches!(refusal.code, Code::NotFound | Code::Conflict) => {
+                self.list_over(&item, refusal.code == Code::NotFound);
+                self.run.work.settle(1);
+            }
+            Pending::List(item) | Pending::Publish(item) => {
+                self.give_up(item, &FileError::Refused(refusal));
+            }
+            // It has come since the first walk, and nothing was put into it.
+            Pending::Item(Item { kind: Kind::Attributes(_), .. }, _)
+                if refusal.code == Code::NotFound =>
+            {
+                self.run.work.settle(1);
+            }
+            // It is not only this name's, or somebody else's: sent whole, the name gets a file of its own.
+            Pending::Item(mut item, _) if item.only_attributes().is_some() => {
+                (item.verdict, item.stated) = (Some(None), None);
+                self.run.work.add_urgent(Task::Item(item));
+            }
+            Pending::Item(item, _) => self.give_up(item, &FileError::Refused(refusal)),
+            Pending::Open(item, _) => {
+                self.run.work.end_large();
+                self.give_up(item, &FileError::Refused(refusal));
+            }
+            Pending::Part(large, index, _) => self.part_refused(large, index, refusal),
+            Pending::Commit(large) => self.commit_refused(&large, refusal),
+            // The server has nothing of it any more, which is what was wanted.
+            Pending::Abort(abort) => self.give_up(abort.item, &abort.error),
+            Pending::Ping => {}
+        }
+    }
+}

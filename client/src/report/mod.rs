@@ -1,0 +1,3 @@
+//! What a person or a script is told: counts while it runs, a summary in the end.
+
+pub mod progress;

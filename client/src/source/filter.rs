@@ -1,0 +1,297 @@
+//! Which entries of a tree are left out: patterns of the command line and of `.haulignore` files, in
+//! gitignore's syntax (gitignore(5)).
+
+#[cfg(test)]
+mod git;
+mod glob;
+mod known;
+mod pattern;
+mod rules;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
+use thiserror::Error;
+
+use super::{below, bytes};
+use known::{File, Found, Known};
+use pattern::{Flaw, Pattern};
+use rules::List;
+pub use rules::RulesError;
+
+/// The name of a file with patterns for the directory that it is in.
+const FILE: &str = ".haulignore";
+
+/// Whether a path may be that of a file of rules.
+pub(crate) fn is_rules(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == FILE)
+}
+
+/// One rule of the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Rule {
+    Exclude(String),
+    Include(String),
+    /// A file with a pattern a line.
+    From(PathBuf),
+}
+
+/// The rules of the command line, in their order: the last one that fits decides.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules(Vec<Rule>);
+
+impl Rules {
+    /// How many of them come from standard input.
+    #[must_use]
+    pub fn reads_stdin(&self) -> usize {
+        let is_stdin =
+            |rule: &&Rule| matches!(rule, Rule::From(file) if crate::plan::given::is_stdin(file));
+        self.0.iter().filter(is_stdin).count()
+    }
+}
+
+/// The rules of the command line can't be used.
+#[derive(Debug, Error)]
+pub enum FilterError {
+    /// A pattern fits nothing.
+    #[error("the pattern `{pattern}` fits nothing: {flaw}")]
+    Pattern {
+        /// As it was given.
+        pattern: String,
+        /// Why.
+        flaw: String,
+    },
+    /// A file can't be read, or a pattern in it fits nothing.
+    #[error("--exclude-from: {0}")]
+    File(#[from] RulesError),
+}
+
+const EXCLUDE: &str = "exclude";
+const INCLUDE: &str = "include";
+const FROM: &str = "exclude_from";
+
+// By hand, because clap tells the order of different options only by their positions.
+impl Args for Rules {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let rule = |id: &'static str| Arg::new(id).action(ArgAction::Append);
+        command
+            .arg(rule(EXCLUDE).long("exclude").value_name("PATTERN").help(
+                "Leave out what fits, in gitignore's syntax, relative to SRC: `*.o`, `/build/`. The \
+                 last of all rules that fits decides; they go before those of `.haulignore` files",
+            ))
+            .arg(
+                rule(INCLUDE)
+                    .long("include")
+                    .value_name("PATTERN")
+                    .help("Take what fits all the same; as `--exclude '!PATTERN'`"),
+            )
+            .arg(
+                rule(FROM)
+                    .long("exclude-from")
+                    .value_name("FILE")
+                    .value_parser(clap::value_parser!(PathBuf))
+                    .help("Leave out what fits a line of FILE (`-`: standard input)"),
+            )
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Rules {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut found: Vec<(usize, Rule)> = Vec::new();
+        for (id, rule) in [(EXCLUDE, Rule::Exclude as fn(String) -> Rule), (INCLUDE, Rule::Include)]
+        {
+            let values = matches.get_many::<String>(id).unwrap_or_default().cloned();
+            found.extend(matches.indices_of(id).unwrap_or_default().zip(values.map(rule)));
+        }
+        let values = matches.get_many::<PathBuf>(FROM).unwrap_or_default().cloned();
+        found.extend(matches.indices_of(FROM).unwrap_or_default().zip(values.map(Rule::From)));
+        found.sort_by_key(|(position, _)| *position);
+        Ok(Self(found.into_iter().map(|(_, rule)| rule).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Decides what is left out.
+#[derive(Debug)]
+pub struct Filter {
+    given: List,
+    known: Known,
+}
+
+/// The rules of one file.
+#[derive(Debug)]
+struct Nearest {
+    list: List,
+    /// The bytes of a name, as seen from the source, that say where the directory of the file is.
+    base: usize,
+    /// Those of the next directory above that has some.
+    above: Option<Arc<Self>>,
+}
+
+impl Filter {
+    /// From the rules of the command line.
+    ///
+    /// # Errors
+    /// If a pattern fits nothing, or a file can't be read.
+    pub fn new(rules: &Rules) -> Result<Self, FilterError> {
+        let mut given = List::default();
+        let parse = |text: &str| match Pattern::parse(text.as_bytes()) {
+            Some((_, Some(flaw))) => {
+                Err(FilterError::Pattern { pattern: text.to_owned(), flaw: flaw.to_string() })
+            }
+            parsed => Ok(parsed.map(|(pattern, _)| pattern)),
+        };
+        for rule in &rules.0 {
+            let pattern = match rule {
+                Rule::Exclude(pattern) => parse(pattern)?,
+                Rule::Include(pattern) => parse(&format!("!{pattern}"))?,
+                Rule::From(file) => {
+                    given.add_named(file)?;
+                    None
+                }
+            };
+            pattern.into_iter().for_each(|pattern| given.push(pattern));
+        }
+        Ok(Self { given, known: Known::default() })
+    }
+
+    /// Whether `path`, which is below the source `root`, is left out, the directories above it not
+    /// considered. If that is not known because rules can't be read, `path` counts as left out.
+    #[must_use]
+    pub fn excludes(&self, root: &Path, path: &Path, is_dir: bool) -> bool {
+        self.decide(root, path, is_dir).unwrap_or(true)
+    }
+
+    /// Whether `path` or a directory between it and `root` is left out.
+    ///
+    /// # Errors
+    /// If that is not known, because rules can't be read.
+    pub fn excludes_above(
+        &self,
+        root: &Path,
+        path: &Path,
+        is_dir: bool,
+    ) -> Result<bool, Arc<RulesError>> {
+        let above = path.ancestors().skip(1).take_while(|above| *above != root);
+        let mut above: Vec<&Path> = above.collect();
+        // From the top: if a directory is left out, so is everything below it.
+        while let Some(directory) = above.pop() {
+            if self.decide(root, directory, true)? {
+                return Ok(true);
+            }
+        }
+        self.decide(root, path, is_dir)
+    }
+
+    /// Reads the rules for what is in a directory, before anything in it is looked at. Tells lines that fit
+    /// nothing, with their numbers.
+    ///
+    /// # Errors
+    /// If they can't be read: then nothing in the directory may be sent or removed.
+    pub fn enter(
+        &self,
+        root: &Path,
+        directory: &Path,
+        flawed: impl Fn(&Path, usize, &dyn std::fmt::Display),
+    ) -> Result<(), Arc<RulesError>> {
+        let Some(found) = self.of(root, directory)? else { return Ok(()) };
+        if found.base == base(root, directory) {
+            let flaws: &[(usize, Flaw)] = found.list.flaws();
+            flaws.iter().for_each(|(line, flaw)| flawed(&directory.join(FILE), *line, flaw));
+        }
+        Ok(())
+    }
+
+    fn decide(&self, root: &Path, path: &Path, is_dir: bool) -> Result<bool, Arc<RulesError>> {
+        let name = below(path, root);
+        if name.as_os_str().is_empty() {
+            return Ok(false);
+        }
+        // A name that has no bytes can't be sent; the walk tells that.
+        let Ok(name) = bytes(name.as_os_str()) else { return Ok(false) };
+        if let Some(decided) = self.given.leaves_out(&name, is_dir) {
+            return Ok(decided);
+        }
+        let Some(directory) = path.parent() else { return Ok(false) };
+        let rules = self.of(root, directory)?;
+        let mut nearest = rules.as_deref();
+        while let Some(found) = nearest {
+            let name = name.get(found.base..).unwrap_or_default();
+            if let Some(decided) = found.list.leaves_out(name, is_dir) {
+                return Ok(decided);
+            }
+            nearest = found.above.as_deref();
+        }
+        Ok(false)
+    }
+
+    /// The nearest rules for what is in a directory below a source.
+    fn of(&self, root: &Path, directory: &Path) -> Found {
+        if let Some(known) = self.known.rules(root, directory) {
+            return known;
+        }
+        let above = match directory.parent() {
+            Some(parent) if directory != root => self.of(root, parent),
+            _ => Ok(None),
+        };
+        let rules = above.and_then(|above| {
+            let path = directory.join(FILE);
+            let found = List::of_directory(&path);
+            let file = match &found {
+                Ok(None) => File::Absent,
+                Ok(Some((_, stamp))) => File::Is(*stamp),
+                Err(_) => File::Unreadable,
+            };
+            if !self.known.is_same(directory, file) {
+                return Err(Arc::new(RulesError::Changed(path)));
+            }
+            Ok(match found? {
+                Some((list, _)) => {
+                    Some(Arc::new(Nearest { list, base: base(root, directory), above }))
+                }
+                None => above,
+            })
+        });
+        self.known.keep(root, directory, &rules);
+        rules
+    }
+
+    /// The walk is over. If rules have to be read again, they must be what they were: the server has what those allowed.
+    pub fn is_walked(&self) {
+        self.known.is_walked();
+    }
+
+    /// Everything is walked once more. Rules are read again, and must be what they were: what they left out may be at the
+    /// server, and what they leave out now must not be sent.
+    pub fn walks_again(&self) {
+        self.known.walks_again();
+    }
+
+    /// Everything is walked once more, with the rules that there are now.
+    pub fn forget(&self) {
+        self.known.forget();
+    }
+
+    /// A file of rules that had to be read again, and is not what it was.
+    #[must_use]
+    pub fn changed(&self) -> Option<PathBuf> {
+        self.known.changed().map(|directory| directory.join(FILE))
+    }
+}
+
+/// How many bytes the names of what is in a directory begin with, as seen from the source.
+fn base(root: &Path, directory: &Path) -> usize {
+    match below(directory, root).as_os_str().len() {
+        0 => 0,
+        len => len + 1,
+    }
+}

@@ -1,0 +1,143 @@
+//! The rules of directories that have been read, in a memory that does not grow with the tree.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Nearest;
+use super::rules::RulesError;
+use crate::source::Stamp;
+
+/// Directories whose rules are remembered; more are forgotten all at once, and read again.
+const REMEMBERED: usize = 1024;
+
+/// Directories with rules of their own for which haul remembers what the file was: some MiB. Of more haul takes what it
+/// reads for what it was.
+const FILES: usize = 128 * 1024;
+
+/// The nearest file of rules, or the one that can't be read: then it is not known which names are left out.
+pub(in crate::source::filter) type Found = Result<Option<Arc<Nearest>>, Arc<RulesError>>;
+
+/// The file of rules in a directory, as haul has found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::source::filter) enum File {
+    /// There is none.
+    Absent,
+    /// It is this one.
+    Is(Stamp),
+    /// It can't be read.
+    Unreadable,
+}
+
+/// All rules that haul has read, and the files that they were in.
+#[derive(Debug, Default)]
+pub(in crate::source::filter) struct Known {
+    hasher: RandomState,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By source and directory below it, the rules for what is in that directory.
+    rules: HashMap<PathBuf, HashMap<PathBuf, Found>>,
+    /// For each directory with a file of rules, a hash of its path and one of the file.
+    files: HashMap<u64, u64>,
+    /// The walk is over: no directory is seen for the first time.
+    walked: bool,
+    /// The directory of a file that is not what it was in the walk.
+    changed: Option<PathBuf>,
+}
+
+impl Known {
+    /// The rules of a directory, unless they have to be read.
+    pub(in crate::source::filter) fn rules(&self, root: &Path, directory: &Path) -> Option<Found> {
+        self.state().rules.get(root)?.get(directory).cloned()
+    }
+
+    /// Keeps the rules of a directory.
+    pub(in crate::source::filter) fn keep(&self, root: &Path, directory: &Path, rules: &Found) {
+        let mut state = self.state();
+        let known = state.rules.entry(root.to_owned()).or_default();
+        if known.len() == REMEMBERED {
+            known.clear();
+        }
+        known.insert(directory.to_owned(), rules.clone());
+    }
+
+    /// The file of rules in a directory has been read. Whether it is what it was when it was read before.
+    pub(in crate::source::filter) fn is_same(&self, directory: &Path, now: File) -> bool {
+        let (key, file) = (self.hasher.hash_one(directory.as_os_str()), self.hasher.hash_one(now));
+        let state = &mut *self.state();
+        let is_full = state.files.len() >= FILES;
+        let same = match state.files.get(&key) {
+            Some(before) => *before == file,
+            None if now == File::Absent || is_full => true,
+            None if state.walked => false,
+            None => {
+                state.files.insert(key, file);
+                true
+            }
+        };
+        if !same && state.changed.is_none() {
+            state.changed = Some(directory.to_owned());
+        }
+        same
+    }
+
+    /// Everything has been walked.
+    pub(in crate::source::filter) fn is_walked(&self) {
+        self.state().walked = true;
+    }
+
+    /// Everything is walked once more. Files of rules that were read must be what they were.
+    pub(in crate::source::filter) fn walks_again(&self) {
+        let state = &mut *self.state();
+        state.walked = false;
+        state.rules.clear();
+    }
+
+    /// Everything is walked once more, with the rules that there are then.
+    pub(in crate::source::filter) fn forget(&self) {
+        *self.state() = State::default();
+    }
+
+    /// A directory whose file of rules is not what it was.
+    pub(in crate::source::filter) fn changed(&self) -> Option<PathBuf> {
+        self.state().changed.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_of_rules_is_what_it_was_in_the_walk_or_has_changed() {
+        let (known, is) = (Known::default(), File::Unreadable);
+        let [with, without] = ["with", "without"].map(Path::new);
+        assert!(known.is_same(with, is) && known.is_same(without, File::Absent));
+        known.is_walked();
+        assert!(known.is_same(with, is) && known.is_same(without, File::Absent));
+        assert_eq!(known.changed(), None);
+        assert!(!known.is_same(without, is) && !known.is_same(with, File::Absent));
+        assert_eq!(known.changed().as_deref(), Some(without));
+        known.walks_again();
+        assert!(!known.is_same(with, File::Absent) && known.is_same(Path::new("new"), is));
+    }
+
+    #[test]
+    fn files_beyond_those_that_are_remembered_are_taken_for_what_they_were() {
+        let (known, is) = (Known::default(), File::Unreadable);
+        for number in 0..=FILES {
+            assert!(known.is_same(Path::new(&number.to_string()), is));
+        }
+        known.is_walked();
+        assert!(known.is_same(Path::new(&FILES.to_string()), is));
+        assert!(!known.is_same(Path::new("0"), File::Absent));
+    }
+}

@@ -1,0 +1,185 @@
+//! The rules of one file: reading them, and deciding about a name.
+//!
+//! A client that can't read the rules must not act as if there were none: they may leave out secrets.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::pattern::{Flaw, Pattern};
+use crate::plan::given;
+use crate::source::{Stamp, stamp};
+
+/// The longest file of rules that is read: rules are written by people.
+const LONGEST: u64 = 1024 * 1024;
+
+/// Some editors put this at the start of a file in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Rules can't be used.
+#[derive(Debug, Error)]
+pub enum RulesError {
+    /// Those of a file that the user has named.
+    #[error("could not read the rules in {path}: {source}", path = path.display())]
+    Named {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Those of a directory.
+    #[error(
+        "nothing in this directory is sent: could not read the rules in {path}: {source}; mend or remove that file",
+        path = path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// They are others than those that the walk has gone by.
+    #[error("{path} has changed while haul ran; run it again", path = .0.display())]
+    Changed(PathBuf),
+    /// The client may not even see whether a directory has rules.
+    #[error("could not read: {0}")]
+    Closed(io::Error),
+}
+
+impl RulesError {
+    /// Whether the rules can be used, but are not what they were.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        matches!(self, Self::Changed(_))
+    }
+}
+
+/// Patterns, in their order.
+#[derive(Debug, Default)]
+pub(in crate::source::filter) struct List {
+    patterns: Vec<Pattern>,
+    /// Patterns that fit nothing: their lines, from 1, and why.
+    flaws: Vec<(usize, Flaw)>,
+}
+
+impl List {
+    /// Adds a pattern.
+    pub(in crate::source::filter) fn push(&mut self, pattern: Pattern) {
+        self.patterns.push(pattern);
+    }
+
+    /// Adds the lines of a text.
+    ///
+    /// # Errors
+    /// If it is no text.
+    fn add(&mut self, text: &[u8]) -> io::Result<()> {
+        if text.contains(&0) {
+            return Err(io::Error::other("it has NUL bytes; save it as UTF-8"));
+        }
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
+            let Some((pattern, flaw)) = Pattern::of_line(line) else { continue };
+            self.patterns.push(pattern);
+            self.flaws.extend(flaw.map(|flaw| (index + 1, flaw)));
+        }
+        Ok(())
+    }
+
+    /// Adds the lines of a file that the user has named, whatever it is: a FIFO has lines as well.
+    ///
+    /// # Errors
+    /// If it can't be read, or a pattern in it fits nothing.
+    pub(in crate::source::filter) fn add_named(&mut self, path: &Path) -> Result<(), RulesError> {
+        let open = || given::check_descriptor(path).and_then(|()| File::open(path));
+        let file = if path.as_os_str() == "-" { given::stdin_file() } else { open() };
+        let added = file.and_then(|file| self.add(&text(file)?));
+        let added = added.and_then(|()| match self.flaws.first() {
+            Some((line, flaw)) => Err(io::Error::other(format!("line {line}: {flaw}"))),
+            None => Ok(()),
+        });
+        added.map_err(|source| RulesError::Named { path: path.to_owned(), source })
+    }
+
+    /// The lines of the file of rules in a directory, and what that file is; `None` if there is none.
+    ///
+    /// # Errors
+    /// If there is one and it can't be read.
+    pub(in crate::source::filter) fn of_directory(
+        path: &Path,
+    ) -> Result<Option<(Self, Stamp)>, RulesError> {
+        let read = || {
+            let Some(file) = open(path)? else { return Ok(None) };
+            let metadata = file.metadata()?;
+            if !metadata.is_file() {
+                return Err(io::Error::other("it is no regular file"));
+            }
+            let mut list = Self::default();
+            list.add(&text(file)?)?;
+            Ok(Some((list, stamp(&metadata))))
+        };
+        read().map_err(|source| match path.symlink_metadata() {
+            Err(error) if error.kind() != ErrorKind::NotFound => RulesError::Closed(error),
+            _ => RulesError::Unreadable { path: path.to_owned(), source },
+        })
+    }
+
+    /// Patterns that fit nothing: their lines, from 1, and why.
+    pub(in crate::source::filter) fn flaws(&self) -> &[(usize, Flaw)] {
+        &self.flaws
+    }
+
+    /// Whether a name is left out; `None` if no pattern fits it. The last one that fits decides.
+    pub(in crate::source::filter) fn leaves_out(&self, name: &[u8], is_dir: bool) -> Option<bool> {
+        let last = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
+        let mut patterns = self.patterns.iter().rev();
+        patterns.find(|pattern| pattern.fits(name, last, is_dir)).map(|pattern| !pattern.includes())
+    }
+}
+
+/// Everything in a file, if that is not too much.
+fn text(file: File) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LONGEST {
+        return Err(io::Error::other(format!("it has over {LONGEST} bytes")));
+    }
+    Ok(text)
+}
+
+/// Opens the file of rules of a directory, without waiting for the other end of a FIFO; `None` if nothing of its name
+/// is there. A symlink is followed, and has to lead to a file: its user wants the rules to
+/// count.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    match open_as(path, false) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => match path.symlink_metadata() {
+            Ok(metadata) if metadata.is_symlink() => open_as(path, true).map(Some),
+            _ => Err(error),
+        },
+    }
+}
+
+#[cfg(unix)]
+fn open_as(path: &Path, follow: bool) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    use rustix::fs::OFlags;
+
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = if follow { flags } else { flags | OFlags::NOFOLLOW };
+    let flags = i32::try_from(flags.bits()).unwrap_or(0);
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+#[cfg(not(unix))]
+fn open_as(path: &Path, follow: bool) -> io::Result<File> {
+    if !follow && path.symlink_metadata()?.is_symlink() {
+        return Err(io::Error::other("it is a symlink"));
+    }
+    OpenOptions::new().read(true).open(path)
+}

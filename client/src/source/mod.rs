@@ -1,0 +1,392 @@
+//! Sources: reading files that don't hold still.
+
+pub mod anchor;
+pub mod command;
+#[cfg(unix)]
+pub(crate) mod descriptor;
+pub(crate) mod dir_cache;
+#[cfg(unix)]
+pub(crate) mod fifo;
+pub mod file_list;
+pub mod filter;
+pub(crate) mod held;
+mod mounted;
+mod seen;
+pub(crate) mod sources;
+pub mod spool;
+pub mod start;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
+use std::io;
+use std::path::Path;
+
+use haul_protocol::limits::{MAX_NUMBER, NANOS_PER_SECOND};
+use haul_protocol::{Attributes, LinkTarget, Mtime};
+
+use crate::error::FileError;
+use crate::plan::policy::Links;
+pub use platform::{bytes, from_bytes};
+#[cfg(unix)]
+use unix as platform;
+#[cfg(target_os = "linux")]
+pub(crate) use unix::open_flags;
+#[cfg(windows)]
+use windows as platform;
+
+/// A file that is open, and what it was then.
+#[derive(Debug)]
+pub struct Source {
+    file: File,
+    /// Bytes, when it was opened.
+    pub size: u64,
+    /// Mode and mtime, when it was opened.
+    pub attributes: Attributes,
+    /// It has setuid, setgid or sticky, which are not sent.
+    pub special_bits: bool,
+    stamp: Stamp,
+}
+
+/// Symlinks that are followed one after the other at most, as the kernel does (path_resolution(7)).
+pub(crate) const HOPS: usize = 40;
+
+/// Changes whenever the bytes of a file may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stamp {
+    size: u64,
+    mtime: Option<Mtime>,
+    /// Device, inode and change time, where there are such things.
+    inode: [i64; 4],
+    /// Hard links.
+    names: u64,
+}
+
+/// A file or symlink beside what it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Now {
+    /// It is the very one, unchanged.
+    Same,
+    /// It has lost another name, by haul itself for example. Its change time is that of this, so only its bytes can tell
+    /// whether it was written as well.
+    FewerNames,
+    /// It is another one, changed or gone.
+    Other,
+}
+
+impl Stamp {
+    /// What is at a path now.
+    pub(crate) fn now(self, path: &Path) -> Now {
+        let Ok(metadata) = path.symlink_metadata() else { return Now::Other };
+        let mut now = stamp(&metadata);
+        let has_fewer = self.names > now.names;
+        now.names = self.names;
+        if now == self {
+            return Now::Same;
+        }
+        (now.inode[2], now.inode[3]) = (self.inode[2], self.inode[3]);
+        if has_fewer && now == self { Now::FewerNames } else { Now::Other }
+    }
+}
+
+impl Source {
+    /// Opens a regular file, and nothing else: not through a link that was put there since the walk,
+    /// unless links are followed, and without waiting for the other end of a FIFO.
+    ///
+    /// # Errors
+    /// If it can't be opened or is no regular file any more.
+    pub fn open(path: &Path, links: Links) -> Result<Self, FileError> {
+        Self::of(open(path, links).map_err(FileError::local("open"))?)
+    }
+
+    /// A file that was opened in the same way.
+    ///
+    /// # Errors
+    /// If it can't be looked at or is no regular file.
+    pub fn of(file: File) -> Result<Self, FileError> {
+        let metadata = file.metadata().map_err(FileError::local("look at"))?;
+        if !metadata.is_file() {
+            return Err(FileError::Changed);
+        }
+        let stamp = stamp(&metadata);
+        Ok(Self {
+            size: metadata.len(),
+            attributes: attributes(&metadata),
+            special_bits: has_special_bits(&metadata),
+            stamp,
+            file,
+        })
+    }
+
+    /// Reads as many bytes at `offset` as `buffer` has.
+    ///
+    /// # Errors
+    /// [`FileError::Changed`] or [`FileError::Size`] if the file is shorter.
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FileError> {
+        match platform::read_exact_at(&self.file, buffer, offset) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.other_size()),
+            Err(error) => Err(FileError::local("read")(error)),
+        }
+    }
+
+    /// Reads all of the file into a buffer with room for one byte more than it says that it has. A read that ends just
+    /// there has seen the end, so this takes no more system calls than [`read`](Self::read).
+    ///
+    /// # Errors
+    /// [`FileError::Changed`] or [`FileError::Size`] if the file has fewer or more.
+    pub fn read_whole(&self, buffer: &mut [u8]) -> Result<(), FileError> {
+        let mut len = 0;
+        loop {
+            let read = self.read_some(len as u64, &mut buffer[len..])?;
+            len += read;
+            if read == 0 || len + 1 >= buffer.len() {
+                break;
+            }
+        }
+        if len as u64 == self.size { Ok(()) } else { Err(self.other_size()) }
+    }
+
+    /// Reads some bytes at `offset`; returns how many, none at the end.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn read_some(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, FileError> {
+        loop {
+            match platform::read_at(&self.file, buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read.map_err(FileError::local("read")),
+            }
+        }
+    }
+
+    /// Reads from the start until the buffer is full or the file ends; returns how many bytes.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn fill(&self, buffer: &mut [u8]) -> Result<usize, FileError> {
+        let mut len = 0;
+        while len < buffer.len() {
+            match self.read_some(len as u64, &mut buffer[len..])? {
+                0 => break,
+                read => len += read,
+            }
+        }
+        Ok(len)
+    }
+
+    /// Whether the file ends where it says.
+    ///
+    /// # Errors
+    /// [`FileError::Changed`] or [`FileError::Size`] if not.
+    pub fn check_end(&self) -> Result<(), FileError> {
+        let is_byte = |offset| self.read_some(offset, &mut [0]).map(|read| read > 0);
+        let is_longer = is_byte(self.size)?;
+        if is_longer || (self.size > 0 && !is_byte(self.size - 1)?) {
+            return Err(self.other_size());
+        }
+        Ok(())
+    }
+
+    /// How many bytes the file has, whatever it says.
+    ///
+    /// # Errors
+    /// If they can't be read, or `stopped`.
+    pub fn measure(&self, stopped: &dyn Fn() -> bool) -> Result<u64, FileError> {
+        let (mut buffer, mut size) = (vec![0; 128 * 1024], 0);
+        while !stopped() {
+            match self.read_some(size, &mut buffer)? {
+                0 => return self.check_unchanged().map(|()| size),
+                read => size += read as u64,
+            }
+        }
+        Err(FileError::Changed)
+    }
+
+    /// There are fewer or more bytes than the file has said. Some file systems make files up as they are read.
+    fn other_size(&self) -> FileError {
+        match self.check_unchanged() {
+            Ok(()) => FileError::Size,
+            Err(error) => error,
+        }
+    }
+
+    /// Whether the file is still what it was when it was opened.
+    ///
+    /// # Errors
+    /// [`FileError::Changed`] if not.
+    pub fn check_unchanged(&self) -> Result<(), FileError> {
+        let now = self.file.metadata().map_err(FileError::local("look at"))?;
+        if stamp(&now) == self.stamp { Ok(()) } else { Err(FileError::Changed) }
+    }
+
+    /// What the file was when it was opened.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// A text that changes whenever the file does.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let Stamp { size, mtime, inode: [device, inode, ctime, ctime_ns], .. } = self.stamp;
+        let (s, ns) = mtime.map_or((0, 0), |mtime| (mtime.s, mtime.ns));
+        format!("{device:x}-{inode:x}-{size:x}-{s:x}.{ns:x}-{ctime:x}.{ctime_ns:x}")
+    }
+}
+
+/// The stamp of a file. Another file has another one, and so has the same file once it was written.
+pub(crate) fn stamp(metadata: &Metadata) -> Stamp {
+    Stamp {
+        size: metadata.len(),
+        mtime: mtime(metadata),
+        inode: platform::inode(metadata),
+        names: platform::names(metadata),
+    }
+}
+
+/// What tells a directory from another one under its name.
+#[must_use]
+pub fn identity(metadata: &Metadata) -> [i64; 2] {
+    let [device, inode, ..] = platform::inode(metadata);
+    [device, inode]
+}
+
+/// What is sent of a file's or directory's metadata. Setuid, setgid and sticky are not.
+#[must_use]
+pub fn attributes(metadata: &Metadata) -> Attributes {
+    Attributes { mode: platform::mode(metadata).map(|mode| mode & 0o777), mtime: mtime(metadata) }
+}
+
+/// Whether a mode has bits that are not carried.
+#[must_use]
+pub fn has_special_bits(metadata: &Metadata) -> bool {
+    platform::mode(metadata).is_some_and(|mode| mode & 0o7000 != 0)
+}
+
+/// What was found in a directory, from there on; nothing for the directory itself, and for what is not in it.
+#[must_use]
+pub fn below<'a>(path: &'a Path, root: &Path) -> &'a Path {
+    let rest = platform::below(path, root).or_else(|| path.strip_prefix(root).ok());
+    rest.unwrap_or_else(|| Path::new(""))
+}
+
+/// Opens what may be a source, in the way of [`Source::open`].
+pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
+    platform::open(path, links)
+}
+
+/// A time, if the protocol can carry it.
+pub(crate) fn carried(mtime: Mtime) -> Option<Mtime> {
+    Some(mtime).filter(|mtime| mtime.s.unsigned_abs() <= MAX_NUMBER)
+}
+
+/// The time of the last change; `None` where the file system has none, or none that the protocol
+/// can carry.
+#[must_use]
+pub fn mtime(metadata: &Metadata) -> Option<Mtime> {
+    let time = metadata.modified().ok()?;
+    carried(match time.duration_since(std::time::UNIX_EPOCH) {
+        Ok(since) => Mtime { s: i64::try_from(since.as_secs()).ok()?, ns: since.subsec_nanos() },
+        // Before 1970 seconds count backward, nanoseconds forward.
+        Err(error) => {
+            let before = error.duration();
+            let s = -i64::try_from(before.as_secs()).ok()?;
+            match before.subsec_nanos() {
+                0 => Mtime { s, ns: 0 },
+                ns => Mtime { s: s - 1, ns: NANOS_PER_SECOND - ns },
+            }
+        }
+    })
+}
+
+/// A symbolic link.
+#[derive(Debug)]
+pub struct Link {
+    /// Where it points.
+    pub target: LinkTarget,
+    /// Its own.
+    pub mtime: Option<Mtime>,
+    /// What it was when it was read.
+    pub stamp: Stamp,
+}
+
+impl Link {
+    pub(crate) fn new(metadata: &Metadata, target: &OsStr) -> Result<Self, FileError> {
+        let target = LinkTarget::parse(&platform::bytes(target)?)?;
+        Ok(Self { target, mtime: mtime(metadata), stamp: stamp(metadata) })
+    }
+}
+
+/// Reads a symbolic link.
+///
+/// # Errors
+/// If it can't be read or is no link any more.
+pub fn link(path: &Path) -> Result<Link, FileError> {
+    let metadata = path.symlink_metadata().map_err(FileError::local("look at"))?;
+    let target = path.read_link().map_err(FileError::local("read link"))?;
+    Link::new(&metadata, target.as_os_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn file_with_two_names_is_another_if_it_was_written_and_may_be_the_same_if_a_name_goes() {
+        use std::os::unix::fs::MetadataExt;
+
+        let place = tempfile::TempDir::new().unwrap();
+        let [one, two] = ["one", "two"].map(|name| place.path().join(name));
+        std::fs::write(&one, "1").unwrap();
+        std::fs::hard_link(&one, &two).unwrap();
+        let stamp = stamp(&one.metadata().unwrap());
+        assert_eq!(stamp.now(&one), Now::Same);
+        std::fs::remove_file(&two).unwrap();
+        assert_eq!(stamp.now(&one), Now::FewerNames);
+        std::fs::hard_link(&one, &two).unwrap();
+        let before = one.metadata().unwrap();
+        std::fs::write(&one, "2").unwrap();
+        File::options()
+            .append(true)
+            .open(&one)
+            .unwrap()
+            .set_modified(before.modified().unwrap())
+            .unwrap();
+        while one.metadata().unwrap().ctime() == before.ctime()
+            && one.metadata().unwrap().ctime_nsec() == before.ctime_nsec()
+        {
+            std::fs::set_permissions(&one, before.permissions()).unwrap();
+        }
+        assert_eq!(stamp.now(&one), Now::Other);
+        std::fs::remove_file(&one).unwrap();
+        assert_eq!(stamp.now(&one), Now::Other);
+    }
+
+    #[test]
+    fn what_is_below_a_directory_is_named_from_there() {
+        for (root, path, name) in [
+            ("a", "a", ""),
+            ("a", "a/b", "b"),
+            ("a", "a/b/c", "b/c"),
+            ("a/", "a/b", "b"),
+            ("/", "/b", "b"),
+            (".", "./b", "b"),
+            ("a//", "a//b", "b"),
+            ("./a", "./a/b", "b"),
+            ("a", "a//b", "b"),
+        ] {
+            let found = below(Path::new(path), Path::new(root));
+            assert_eq!(found, Path::new(name), "{path} in {root}");
+        }
+    }
+
+    #[test]
+    fn longer_name_is_not_below() {
+        assert_eq!(below(Path::new("ab/c"), Path::new("a")), Path::new(""));
+    }
+}

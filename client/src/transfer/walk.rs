@@ -1,0 +1,193 @@
+//! Walking: finds what a plan's sources hold, in a memory that does not grow with them.
+//!
+//! First every entry, parents before children. When all of that is settled, every directory again,
+//! children before parents, with its final mode and mtime: putting a file into a directory changes
+//! its mtime, and a read-only directory takes none.
+
+mod again;
+mod directories;
+mod end;
+mod entries;
+mod listed;
+
+use std::fs::FileType;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use haul_protocol::Name;
+use walkdir::WalkDir;
+
+use crate::error::FileError;
+use crate::plan::policy::{Links, Sync};
+use crate::plan::{Plan, Root};
+use crate::report::progress::Progress;
+use crate::source::anchor::Anchor;
+use crate::source::sources::Sources;
+use crate::source::start::Start;
+use crate::source::{below, bytes};
+use crate::work::on_commit::Committed;
+use crate::work::{Stopped, Work};
+
+/// Directories that are remembered for their attributes: some hundred KiB.
+const REMEMBERED: usize = 4096;
+
+/// Walks everything, to the end of the run.
+///
+/// # Errors
+/// If the run was stopped.
+pub fn walk(
+    plan: &Plan,
+    work: &Work,
+    progress: &Progress,
+    sync: &Sync,
+    committed: &Committed,
+    sources: &Sources,
+) -> Result<(), Stopped> {
+    let sizes = progress.wants_sizes();
+    let walk = Walk { work, progress, sync, committed, sources, sizes };
+    if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
+        let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+        let anchors = walk.anchors(plan, None);
+        walk.named(root, &mut names)?;
+        walk.are_there(&anchors);
+    } else if let Some(name) = &sync.publish {
+        let again = |_: &Walked| walk.end(plan, walk.send(plan, None)?);
+        let first = walk.end(plan, walk.send(plan, None)?)?;
+        let walked = walk.until_at_rest(plan, first, again)?;
+        walk.publish(name, &walked.anchors)?;
+    } else {
+        let again = |before: &Walked| walk.send(plan, Some(before));
+        let mut walked = walk.send(plan, None)?;
+        if sync.removes() {
+            walked = walk.until_at_rest(plan, walked, again)?;
+        }
+        walk.end(plan, walked)?;
+    }
+    work.close();
+    Ok(())
+}
+
+/// The directories that a walk has found, parents first; `None` if they were too many.
+type Found = Option<Vec<PathBuf>>;
+
+struct Walk<'a> {
+    work: &'a Work,
+    progress: &'a Progress,
+    sync: &'a Sync,
+    committed: &'a Committed,
+    sources: &'a Sources,
+    sizes: bool,
+}
+
+/// The result of one walk, for each root.
+struct Walked {
+    anchors: Vec<Arc<Anchor>>,
+    found: Vec<Found>,
+    /// Entries that had vanished before it began.
+    vanished: u64,
+}
+
+impl Walk<'_> {
+    /// The sources as they are now; what an earlier walk has seen of them counts as seen.
+    fn anchors(&self, plan: &Plan, before: Option<&Walked>) -> Vec<Arc<Anchor>> {
+        let start = self.sync.delete.as_ref().map(|_| Start::now());
+        match before {
+            Some(before) => {
+                before.anchors.iter().map(|anchor| Arc::new(anchor.again(start))).collect()
+            }
+            None => {
+                let anchor = |root: &Root| Arc::new(Anchor::new(&root.source, start));
+                plan.roots.iter().map(anchor).collect()
+            }
+        }
+    }
+
+    /// Walks everything once, and sends it.
+    fn send(&self, plan: &Plan, before: Option<&Walked>) -> Result<Walked, Stopped> {
+        let vanished = self.progress.counts().vanished;
+        let anchors = self.anchors(plan, before);
+        self.sources.walked(&anchors);
+        let (mut room, mut found) = (REMEMBERED, Vec::new());
+        for (root, anchor) in plan.roots.iter().zip(&anchors) {
+            found.push(self.entries(root, anchor, &mut room)?);
+        }
+        self.progress.walk_ended();
+        self.sync.filter.is_walked();
+        self.work.drain()?;
+        Ok(Walked { anchors, found, vanished })
+    }
+
+    /// Removes what is too much at the server, and ends with the attributes of directories.
+    fn end(&self, plan: &Plan, walked: Walked) -> Result<Walked, Stopped> {
+        let Self { work, progress, sync, .. } = *self;
+        let Walked { anchors, mut found, vanished } = walked;
+        // Whatever has vanished with a source was skipped, which would look like success.
+        let is_there = self.are_there(&anchors);
+        if !is_there && sync.delete.is_some() && !sync.whole && !sync.verify {
+            progress.note(&"haul: nothing is removed, because of what failed above");
+        }
+        if let Some(delete) = &sync.delete
+            && is_there
+            && !self.is_empty_version(&anchors, delete)
+            && (sync.publish.is_none() || sync.is_resumed())
+        {
+            found = self.remove(plan, &found, &anchors, delete)?.unwrap_or(found);
+        }
+        for (root, found) in plan.roots.iter().zip(&found).filter(|_| !sync.verify) {
+            self.directories(root, found)?;
+        }
+        work.drain()?;
+        if sync.publish.is_none()
+            && let Some(path) = sync.filter.changed()
+        {
+            let removed = if sync.removes() { ", so nothing more is removed" } else { "" };
+            let told = format_args!("came, went or changed while haul ran{removed}; run it again");
+            progress.failed(&path, &told);
+        }
+        Ok(Walked { anchors, found, vanished })
+    }
+
+    fn walker(&self, root: &Root) -> WalkDir {
+        let depth = usize::from(root.contents);
+        // `link/` means what the link points to, `link` the link itself.
+        WalkDir::new(&root.source)
+            .min_depth(depth)
+            .follow_root_links(root.contents)
+            .follow_links(self.sync.links == Links::Follow)
+    }
+}
+
+/// The target's name of a path. Failures are told and leave `None`.
+fn name(root: &Root, path: &Path, progress: &Progress) -> Option<Name> {
+    let found = || -> Result<Name, FileError> {
+        let below = bytes(below(path, &root.source).as_os_str())?;
+        Ok(match &root.target {
+            Some(target) if below.is_empty() => target.clone(),
+            Some(target) => target.join(&below)?,
+            None => Name::parse(&below)?,
+        })
+    };
+    found().map_err(|error| progress.failed(path, &error)).ok()
+}
+
+/// Whether it is of a kind that is not carried.
+fn is_special(file_type: FileType) -> bool {
+    !(file_type.is_file() || file_type.is_dir() || file_type.is_symlink())
+}
+
+#[cfg(unix)]
+fn special(file_type: std::fs::FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    if file_type.is_fifo() {
+        "a FIFO"
+    } else if file_type.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+#[cfg(not(unix))]
+fn special(_: std::fs::FileType) -> &'static str {
+    "not a file, directory or link"
+}

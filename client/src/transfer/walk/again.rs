@@ -1,0 +1,100 @@
+//! A source that changes while haul walks it.
+//!
+//! The walk misses an entry that somebody moves from a directory that it has not read yet into one that it has read. So
+//! haul publishes, and removes, only by a source that has stood still from the beginning of a walk to its end.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Walk, Walked};
+use crate::plan::Plan;
+use crate::source::anchor::{Adrift, Anchor};
+use crate::work::Stopped;
+
+/// How long haul waits before it walks the source once more, in milliseconds. Then it gives up.
+const PAUSES: [u64; 4] = [0, 200, 1000, 3000];
+
+impl Walk<'_> {
+    /// Walks once more as long as something has changed or vanished since the last walk began, and anything could come of
+    /// it. If the source does not stand still, that is told as a failure.
+    pub(in crate::transfer::walk) fn until_at_rest(
+        &self,
+        plan: &Plan,
+        first: Walked,
+        again: impl Fn(&Walked) -> Result<Walked, Stopped>,
+    ) -> Result<Walked, Stopped> {
+        let (anchors, mut walked) = (first.anchors.clone(), first);
+        let has_failed = || self.progress.counts().failed > 0;
+        let mut pauses = PAUSES.iter();
+        while !has_failed() {
+            let Some(path) = self.changed(plan, &walked) else {
+                if !self.lacks(&walked) && self.sync.filter.changed().is_none() {
+                    self.sync.stood_still();
+                }
+                break;
+            };
+            let Some(&pause) = pauses.next() else {
+                self.progress.failed(&path, &Adrift::Restless(PAUSES.len() + 1));
+                break;
+            };
+            self.progress.restless(&path);
+            self.work.pause(Duration::from_millis(pause))?;
+            self.sync.begin_again();
+            self.committed.repeats();
+            walked = again(&walked)?;
+        }
+        // What is mounted below the source may have gone between two walks.
+        if !has_failed() {
+            self.are_there(&anchors);
+        }
+        Ok(walked)
+    }
+
+    /// A directory whose entries may be others than those that the walk has read, or a file of rules that may be another
+    /// one; the source itself if something has vanished or moved.
+    fn changed(&self, plan: &Plan, walked: &Walked) -> Option<PathBuf> {
+        if self.lacks(walked) {
+            // Otherwise whoever removes nothing because of that tells it.
+            let root = plan.roots.first().filter(|_| self.sync.publish.is_some());
+            return root.map(|root| root.source.clone());
+        }
+        let roots = plan.roots.iter().zip(&walked.found).zip(&walked.anchors);
+        let changed = roots.into_iter().find_map(|((root, found), anchor)| {
+            let links = self.sync.links;
+            let check = |path: PathBuf| match anchor.is_as_read(&path, links) {
+                true => Ok(()),
+                false => Err((path, anchor)),
+            };
+            let itself = || match anchor.had_directory(&root.source) {
+                true => check(root.source.clone()),
+                false => Ok(()),
+            };
+            itself().and_then(|()| self.each_directory(root, found, check, check)).err()
+        });
+        match changed {
+            Some((path, anchor)) if self.is_another(anchor, &path) => None,
+            Some((path, _)) => Some(path),
+            // In a large tree rules are read again, and what they may leave out now was passed by. Whoever removes nothing
+            // because of that tells it.
+            None => self.sync.filter.changed().filter(|_| self.sync.publish.is_some()),
+        }
+    }
+
+    /// Whether something that the walk has found is not there any more.
+    fn lacks(&self, walked: &Walked) -> bool {
+        self.sync.is_halted() || self.progress.counts().vanished > walked.vanished
+    }
+
+    /// Whether a directory that was walked is not that directory any more. Then nothing is removed, which is told; a
+    /// version is of what is there now.
+    pub(in crate::transfer::walk) fn is_another(&self, anchor: &Anchor, path: &Path) -> bool {
+        if self.sync.publish.is_some() || !anchor.had_directory(path) {
+            return false;
+        }
+        let Err(error) = anchor.check_below(path, self.sync.links) else { return false };
+        if !self.sync.halt() {
+            self.progress.failed(path, &error);
+        }
+        true
+    }
+}

@@ -1,0 +1,89 @@
+//! Every directory once more, when what is in it is settled.
+
+use std::path::PathBuf;
+
+use haul_protocol::Attributes;
+
+use super::{Found, Walk, name};
+use crate::plan::Root;
+use crate::source::{attributes, has_special_bits};
+use crate::work::{BATCH, Item, Kind, Stopped};
+
+impl Walk<'_> {
+    /// Every directory once more, children before parents. Those that are remembered are not searched
+    /// for: in a large tree of small files, reading all directories again would cost a twentieth of the
+    /// run. `unread` gets what can't be read: that was told in the first walk, or has come since.
+    pub(in crate::transfer::walk) fn each_directory<E>(
+        &self,
+        root: &Root,
+        found: &Found,
+        mut then: impl FnMut(PathBuf) -> Result<(), E>,
+        mut unread: impl FnMut(PathBuf) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if let Some(found) = found {
+            return found.iter().rev().try_for_each(|path| then(path.clone()));
+        }
+        for entry in self.walker(root).contents_first(true) {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    error.path().map_or(Ok(()), |path| unread(path.to_owned()))?;
+                    continue;
+                }
+            };
+            let excluded = || self.sync.filter.excludes_above(&root.source, entry.path(), true);
+            // If rules can't be read, that was told in the first walk; if they have changed, it will be.
+            if entry.file_type().is_dir() && matches!(excluded(), Ok(false)) {
+                then(entry.into_path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives every directory its final attributes.
+    pub(in crate::transfer::walk) fn directories(
+        &self,
+        root: &Root,
+        found: &Found,
+    ) -> Result<(), Stopped> {
+        let mut batch = Vec::with_capacity(BATCH);
+        let each = |path| self.directory(root, path, &mut batch);
+        self.each_directory(root, found, each, |_| Ok(()))?;
+        self.work.push(batch)?;
+        // The next root may be inside this one.
+        self.work.drain()
+    }
+
+    pub(in crate::transfer::walk) fn directory(
+        &self,
+        root: &Root,
+        path: PathBuf,
+        batch: &mut Vec<Item>,
+    ) -> Result<(), Stopped> {
+        let work = self.work;
+        let (Some(name), Ok(metadata)) =
+            (name(root, &path, self.progress), self.sync.links.look(&path))
+        else {
+            return Ok(());
+        };
+        if !metadata.is_dir() {
+            return Ok(());
+        }
+        if has_special_bits(&metadata) && !self.sync.is_again() {
+            self.progress.special_bits_dropped();
+        }
+        let attributes: Attributes = attributes(&metadata);
+        // Batches overtake each other, so nothing below may be on its way when the owner loses the
+        // right to read it and to pass through.
+        let closes = attributes.mode.is_some_and(|mode| mode & 0o500 != 0o500);
+        if closes {
+            work.push(std::mem::take(batch))?;
+            work.drain()?;
+        }
+        batch.push(Item::new(path, name, Kind::Attributes(attributes)));
+        if closes || batch.len() >= BATCH {
+            work.push(std::mem::take(batch))?;
+        }
+        if closes { work.drain() } else { Ok(()) }
+    }
+}

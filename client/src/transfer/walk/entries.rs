@@ -1,0 +1,254 @@
+//! One walk over a source: every entry becomes an item, parents before children.
+
+use std::cell::Cell;
+use std::fs::{FileType, Metadata};
+use std::path::Path;
+use std::sync::Arc;
+
+use walkdir::DirEntry;
+
+use super::{Found, Walk, is_special, name, special};
+use crate::error::FileError;
+use crate::plan::Root;
+use crate::plan::given::Given;
+use crate::plan::policy::Links;
+use crate::report::progress::Progress;
+use crate::source::anchor::{Adrift, Anchor};
+use crate::source::spool::Opened;
+use crate::source::{attributes, identity};
+use crate::work::{BATCH, Item, Kind, Stopped};
+
+/// Items of one batch, if they are all in one directory.
+const MAX_BATCH: usize = 256 * BATCH;
+
+/// Rights that the owner needs in a directory that is being filled.
+const WRITABLE: u32 = 0o700;
+
+impl Walk<'_> {
+    /// Puts every entry in, parents first.
+    pub(in crate::transfer::walk) fn entries(
+        &self,
+        root: &Root,
+        anchor: &Anchor,
+        room: &mut usize,
+    ) -> Result<Found, Stopped> {
+        if let Err(error @ Adrift::Removed) = anchor.check() {
+            anchor.tell(&error, self.progress);
+            return Ok(Some(Vec::new()));
+        }
+        match &root.given {
+            Given::Opened(opened) => return self.opened(root, opened),
+            Given::Failed(error) => {
+                anchor.tell(error, self.progress);
+                return Ok(Some(Vec::new()));
+            }
+            Given::Path | Given::Stdin | Given::Command(_) => {}
+        }
+        let mut found = Some(Vec::new());
+        let mut batch = Vec::with_capacity(BATCH);
+        if root.contents {
+            self.reads_directory(anchor, &root.source);
+        }
+        if let (true, Some(name)) = (root.contents && anchor.is_directory(), &root.target) {
+            // Made if it is missing, also for a source with nothing in it.
+            let (path, name) = (root.source.clone(), name.clone());
+            batch.push(Item::new(path, name, Kind::Directory(None)));
+        }
+        let filter = &self.sync.filter;
+        let kept = |entry: &DirEntry| {
+            entry.depth() == 0
+                || !filter.excludes(&root.source, entry.path(), entry.file_type().is_dir())
+        };
+        let mut entries = self.walker(root).into_iter().filter_entry(kept);
+        if root.contents && !self.enter(root, &root.source) {
+            anchor.unreadable();
+            self.work.push(batch)?;
+            return Ok(found);
+        }
+        while let Some(entry) = entries.next() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    // An error while the entries of the source itself are read has no path.
+                    let depth = error.depth();
+                    if error.path().is_some_and(|path| depth > 0 && self.is_gone(path)) {
+                        continue;
+                    }
+                    if depth == 0 || (depth == 1 && error.path().is_none()) {
+                        anchor.unreadable();
+                    }
+                    unreadable(root, error, self.progress);
+                    continue;
+                }
+            };
+            let Some(name) = name(root, entry.path(), self.progress) else {
+                continue;
+            };
+            let directory = Cell::new(None);
+            let metadata = || {
+                let metadata = entry.metadata()?;
+                directory.set(Some(identity(&metadata)));
+                Ok(metadata)
+            };
+            if entry.depth() == 0 && is_special(entry.file_type()) {
+                self.progress.failed(entry.path(), &FileError::NoFile(special(entry.file_type())));
+                continue;
+            }
+            if entry.depth() == 0 && entry.path_is_symlink() && self.sync.links == Links::Skip {
+                let error = FileError::NoFile("a symbolic link with --links skip");
+                self.progress.failed(entry.path(), &error);
+                continue;
+            }
+            let kind = match self.kind(entry.path(), entry.file_type(), metadata) {
+                Ok(Some(kind)) => kind,
+                Ok(None) => continue,
+                Err(error) => {
+                    if entry.file_type().is_dir() && self.is_gone(entry.path()) {
+                        continue;
+                    }
+                    self.progress.failed(entry.path(), &error);
+                    continue;
+                }
+            };
+            // What is in a directory goes with it, over one connection: a server can fill a new directory
+            // before it appears.
+            let ends = matches!(kind, Kind::Directory(_)) && batch.len() >= BATCH;
+            if ends || batch.len() >= MAX_BATCH {
+                self.work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
+            }
+            if entry.depth() > 0 {
+                anchor.found_entry();
+            }
+            if matches!(kind, Kind::Directory(_)) {
+                if let Some(identity) = directory.get() {
+                    anchor.found_directory(entry.path(), identity);
+                }
+                self.reads_directory(anchor, entry.path());
+                if !self.enter(root, entry.path()) {
+                    if entry.depth() == 0 {
+                        anchor.unreadable();
+                    }
+                    entries.skip_current_dir();
+                }
+                found = found.filter(|_| *room > 0);
+                if let Some(found) = &mut found {
+                    found.push(entry.path().to_owned());
+                    *room -= 1;
+                }
+            }
+            // Only who may not remove anything if one is gone asks for it.
+            if !matches!(kind, Kind::Directory(_)) && self.sync.needs_all() {
+                anchor.found_file(entry.path());
+            }
+            let inside = entry.depth() > usize::from(root.contents);
+            let named = entry.depth() == 0;
+            batch.push(Item { inside, named, ..Item::new(entry.into_path(), name, kind) });
+        }
+        self.work.push(batch)?;
+        Ok(found)
+    }
+
+    /// A directory is read from now on. In a last round nobody asks the server any more what it has too much, so whatever
+    /// has changed since the first one counts as changed.
+    fn reads_directory(&self, anchor: &Anchor, path: &Path) {
+        if self.sync.is_last_round() {
+            return;
+        }
+        // In a later walk another directory does not take the place of one that was walked before.
+        if !self.sync.is_again() || !self.is_another(anchor, path) {
+            anchor.reads_directory(path, self.sync.links);
+        }
+    }
+
+    /// A directory below the source could not be looked at. If it is gone, it may have been moved to where the walk had
+    /// been before: nothing is removed, or everything is walked once more. Returns whether that is all.
+    fn is_gone(&self, path: &Path) -> bool {
+        use std::io::ErrorKind::{NotADirectory, NotFound};
+        // A symlink that leads nowhere is there.
+        let error = path.symlink_metadata().err();
+        let is_gone = |error: std::io::Error| matches!(error.kind(), NotFound | NotADirectory);
+        if !error.is_some_and(is_gone) {
+            return false;
+        }
+        if self.sync.publish.is_some() {
+            self.progress.vanished(path);
+            return true;
+        }
+        let _ = self.sync.halt();
+        false
+    }
+
+    /// Reads the rules of a directory before anything in it is looked at; returns whether that worked. If not, the
+    /// directory counts as one that could not be read.
+    fn enter(&self, root: &Root, directory: &Path) -> bool {
+        let entered = self.sync.filter.enter(&root.source, directory, |path, line, flaw| {
+            if !self.sync.is_again() {
+                self.progress.flawed(path, line, flaw);
+            }
+        });
+        match entered {
+            Ok(()) => true,
+            // They may be others than those that a first part of the walk has gone by: it is walked again.
+            Err(error) if self.sync.publish.is_some() && error.is_changed() => false,
+            Err(error) => {
+                self.progress.failed(directory, &FileError::Rules(error));
+                false
+            }
+        }
+    }
+
+    /// Puts in a file that is open already.
+    fn opened(&self, root: &Root, opened: &Arc<Opened>) -> Result<Found, Stopped> {
+        let size = opened.source().map_or(0, |source| source.size);
+        self.progress.found(size);
+        if let Some(name) = &root.target {
+            let item = Item::new(root.source.clone(), name.clone(), Kind::File);
+            self.work.push(vec![Item { opened: Some(Arc::clone(opened)), named: true, ..item }])?;
+        }
+        Ok(Some(Vec::new()))
+    }
+
+    /// What an entry is; `None` for what is not carried.
+    pub(in crate::transfer::walk) fn kind(
+        &self,
+        path: &Path,
+        file_type: FileType,
+        metadata: impl FnOnce() -> std::io::Result<Metadata>,
+    ) -> Result<Option<Kind>, FileError> {
+        let (progress, is_new) = (self.progress, !self.sync.is_again());
+        let metadata = || metadata().map_err(FileError::local("look at"));
+        if file_type.is_file() {
+            let size = if self.sizes { metadata()?.len() } else { 0 };
+            if is_new {
+                progress.found(size);
+            }
+            Ok(Some(Kind::File))
+        } else if file_type.is_dir() {
+            let mode = attributes(&metadata()?).mode;
+            Ok(Some(Kind::Directory(mode.map(|mode| mode | WRITABLE))))
+        } else if file_type.is_symlink() && self.sync.links == Links::Skip {
+            if is_new {
+                progress.left_out(path, "a symbolic link");
+            }
+            Ok(None)
+        } else if file_type.is_symlink() {
+            if is_new {
+                progress.found(0);
+            }
+            Ok(Some(Kind::Link))
+        } else {
+            if is_new {
+                progress.skipped(path, special(file_type));
+            }
+            Ok(None)
+        }
+    }
+}
+
+fn unreadable(root: &Root, error: walkdir::Error, progress: &Progress) {
+    let path = error.path().unwrap_or(&root.source).to_owned();
+    let source = error
+        .into_io_error()
+        .unwrap_or_else(|| std::io::Error::other("links lead back to a directory above"));
+    progress.failed(&path, &FileError::Local { op: "read", source });
+}

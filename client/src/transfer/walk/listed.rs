@@ -1,0 +1,102 @@
+//! Instead of a walk: what a list names.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use super::{Walk, is_special, name, special};
+use crate::error::FileError;
+use crate::plan::Root;
+use crate::plan::given::is_descriptor;
+use crate::source::file_list::{Later, Names, below};
+use crate::work::{BATCH, Item, Kind, Stopped};
+
+/// Directories of a list that are remembered for the names that follow, which are usually in them.
+const RECENT: usize = 64;
+
+impl Walk<'_> {
+    /// Puts in what a list names below a directory, and nothing else; then the attributes of directories in
+    /// it, the last ones first.
+    pub(in crate::transfer::walk) fn named(
+        &self,
+        root: &Root,
+        names: &mut Names,
+    ) -> Result<(), Stopped> {
+        let (mut batch, mut directories) = (Vec::with_capacity(BATCH), Later::default());
+        let mut recent = VecDeque::new();
+        loop {
+            let name = match names.next(&|| self.work.is_stopped()) {
+                Ok(Some(name)) => name,
+                Ok(None) => break,
+                Err(error) => {
+                    self.progress.failed(Path::new("--files-from"), &error);
+                    break;
+                }
+            };
+            match self.name_of_list(root, &name, &mut directories, &mut recent) {
+                Ok(item) => batch.extend(item),
+                Err(error) => self.progress.failed(&name, &error),
+            }
+            if batch.len() >= BATCH {
+                self.work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
+            }
+        }
+        self.work.push(std::mem::take(&mut batch))?;
+        self.progress.walk_ended();
+        self.work.drain()?;
+        loop {
+            match directories.pop() {
+                Ok(Some(path)) => self.directory(root, path, &mut batch)?,
+                Ok(None) => break,
+                Err(error) => {
+                    let error = FileError::local("read the directories of the list again")(error);
+                    self.progress.failed(Path::new("--files-from"), &error);
+                    break;
+                }
+            }
+        }
+        self.work.push(batch)?;
+        self.work.drain()
+    }
+
+    /// What a name in a list stands for, if it is to be sent.
+    fn name_of_list(
+        &self,
+        root: &Root,
+        listed: &Path,
+        directories: &mut Later,
+        recent: &mut VecDeque<PathBuf>,
+    ) -> Result<Option<Item>, FileError> {
+        let elsewhere = || FileError::local("send")(std::io::Error::other("it is not below SRC"));
+        let below = below(listed).ok_or_else(elsewhere)?;
+        let itself = below.as_os_str().is_empty();
+        let path = if itself { root.source.clone() } else { root.source.join(below) };
+        let metadata = self.sync.links.look(&path).map_err(FileError::local("look at"))?;
+        let is_dir = metadata.is_dir();
+        let excluded = self.sync.filter.excludes_above(&root.source, &path, is_dir);
+        let excluded = excluded.map_err(FileError::Rules)?;
+        // The destination itself, which only takes the contents.
+        if excluded || (itself && root.contents) {
+            return Ok(None);
+        }
+        // Only a tree may hold what is skipped; a name in a list is meant.
+        if is_special(metadata.file_type()) {
+            return Err(FileError::NoFile(special(metadata.file_type())));
+        }
+        if metadata.is_symlink() && is_descriptor(&path) {
+            return Err(FileError::NoFile("a descriptor"));
+        }
+        let Some(kind) = self.kind(&path, metadata.file_type(), || Ok(metadata))? else {
+            return Ok(None);
+        };
+        let Some(name) = name(root, &path, self.progress) else { return Ok(None) };
+        if matches!(kind, Kind::Directory(_)) && !self.sync.verify {
+            directories.push(&path).map_err(FileError::local("remember"))?;
+        }
+        let inside = path.parent().is_some_and(|parent| recent.iter().any(|known| known == parent));
+        if matches!(kind, Kind::Directory(_)) {
+            recent.truncate(RECENT - 1);
+            recent.push_front(path.clone());
+        }
+        Ok(Some(Item { inside, ..Item::new(path, name, kind) }))
+    }
+}

@@ -1,0 +1,153 @@
+//! What else happens when a file is committed: it is written into the receipt, and its source goes if that
+//! was asked for.
+
+mod receipt;
+
+use std::path::Path;
+
+use haul_protocol::{Digest, FileHasher, Name};
+
+use crate::error::FileError;
+use crate::plan::policy::Links;
+use crate::report::progress::Progress;
+use crate::source::{Now, Source, Stamp, filter};
+pub use receipt::{Receipt, ReceiptError};
+
+/// Bytes that are read at a time.
+const PIECE: usize = 128 * 1024;
+
+/// What is done for each file that the server has acknowledged.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// Where digests are written.
+    pub receipt: Option<Receipt>,
+    /// Files and links are removed here.
+    pub remove_source: bool,
+    /// What all names are below.
+    pub below: Option<Name>,
+}
+
+impl Committed {
+    /// A file or link (which has no digest) is committed, as it was at `stamp`.
+    pub fn arrived(
+        &self,
+        path: &Path,
+        name: &Name,
+        digest: Option<Digest>,
+        stamp: Option<Stamp>,
+        progress: &Progress,
+    ) {
+        if let Some(digest) = digest {
+            self.verified(path, name, digest, progress);
+        }
+        let (true, Some(stamp)) = (self.remove_source, stamp) else { return };
+        if filter::is_rules(path) {
+            progress.stays(path, "it says what is left out here");
+            return;
+        }
+        remove(path, stamp, digest, progress);
+    }
+
+    /// Whether the digests of single files are asked for.
+    pub fn wants_digests(&self) -> bool {
+        self.receipt.is_some()
+    }
+
+    /// The server has a file with this digest.
+    pub fn verified(&self, path: &Path, name: &Name, digest: Digest, progress: &Progress) {
+        let Some(receipt) = &self.receipt else { return };
+        let added = match self.full_name(name) {
+            Some(name) => receipt.add(&name, digest),
+            None => Err(ReceiptError::Name),
+        };
+        if let Err(error) = added {
+            progress.failed(path, &format_args!("arrived, but is not in the receipt: {error}"));
+        }
+    }
+
+    /// Everything is looked at once more: files may arrive that have arrived before.
+    pub fn repeats(&self) {
+        if let Some(receipt) = &self.receipt {
+            receipt.repeats();
+        }
+    }
+
+    /// The server does not have a file of this name any more.
+    pub fn removed(&self, name: &Name) {
+        if let (Some(receipt), Some(name)) = (&self.receipt, self.full_name(name)) {
+            receipt.forget(&name);
+        }
+    }
+
+    /// The name below the server's root; `None` if it is too long.
+    fn full_name(&self, name: &Name) -> Option<Name> {
+        match &self.below {
+            None => Some(name.clone()),
+            Some(below) => below.join(name.as_bytes()).ok(),
+        }
+    }
+}
+
+/// Removes a source that has arrived as it was at `stamp`.
+fn remove(path: &Path, stamp: Stamp, digest: Option<Digest>, progress: &Progress) {
+    let is_it = match (stamp.now(path), digest) {
+        (Now::Same, _) => true,
+        // Nobody can write into a symlink.
+        (Now::FewerNames, None) => true,
+        (Now::FewerNames, Some(digest)) => digest_of(path).is_ok_and(|now| now == digest),
+        (Now::Other, _) => false,
+    };
+    // A removal would lose bytes that somebody has written since.
+    if !is_it {
+        progress.failed(path, &"arrived, but has changed since, so it is not removed here");
+    } else if let Err(error) = std::fs::remove_file(path) {
+        progress.failed(path, &format_args!("arrived, but could not be removed here: {error}"));
+    }
+}
+
+/// The digest of a file that does not change meanwhile.
+fn digest_of(path: &Path) -> Result<Digest, FileError> {
+    let source = Source::open(path, Links::Copy)?;
+    let (mut hasher, mut buffer, mut at) = (FileHasher::new(), vec![0; PIECE], 0);
+    loop {
+        match source.read_some(at, &mut buffer)? {
+            0 => break,
+            read => {
+                hasher.update(&buffer[..read]);
+                at += read as u64;
+            }
+        }
+    }
+    source.check_unchanged()?;
+    Ok(hasher.finish())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs::{File, hard_link, read, remove_file, write};
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::report::progress::View;
+
+    /// The change time is that of the name that went.
+    #[test]
+    fn file_that_was_written_and_lost_another_name_stays() {
+        let progress = Progress::new(View::Quiet, false);
+        for (written, stays) in [("old", false), ("new", true)] {
+            let place = TempDir::new().unwrap();
+            let [one, two] = ["one", "two"].map(|name| place.path().join(name));
+            write(&one, "old").unwrap();
+            hard_link(&one, &two).unwrap();
+            let source = Source::open(&one, Links::Copy).unwrap();
+            let (stamp, mtime) = (source.stamp(), one.metadata().unwrap().modified().unwrap());
+            write(&one, written).unwrap();
+            File::options().append(true).open(&one).unwrap().set_modified(mtime).unwrap();
+            remove_file(&two).unwrap();
+            remove(&one, stamp, Some(Digest::of(b"old")), &progress);
+            assert_eq!(one.exists(), stays);
+            assert!(!stays || read(&one).unwrap() == written.as_bytes());
+        }
+    }
+}

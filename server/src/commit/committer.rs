@@ -1,0 +1,156 @@
+//! The committer: one thread that makes changes durable, many at once. Workers never wait for it;
+//! what it has done it leaves at the connection, which it wakes.
+//!
+//! Only with durability `group`. Changes are carried out in the order in which they were queued.
+
+use std::sync::Arc;
+
+use haul_protocol::Refusal;
+
+use super::queue::Queue;
+use crate::runtime::shared::Shared;
+use crate::store::{Change, Committing, StoreError};
+use crate::uploads::Publishing;
+
+/// [Weight](Change::weight) of changes that wait at once. Each may hold an open file; at this much,
+/// connections are not read until some are done.
+pub(crate) const MAX_QUEUED: usize = 4096;
+
+/// [Cost](Change::cost) of the changes of one group: bounds how long the first waits for the last, and the open
+/// directories.
+const MAX_GROUP: usize = 1024;
+
+/// A change that waits, and who is to be told.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) change: Change,
+    pub(crate) publishing: Option<Publishing>,
+    /// Nobody, for work of the server's own.
+    pub(crate) asked: Option<Asked>,
+}
+
+/// A connection that waits for a change.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Its key in the table of slots.
+    pub(crate) connection: u64,
+    pub(crate) what: What,
+}
+
+/// What the change was asked for with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    /// A request that is acknowledged with others.
+    Change(u64),
+    /// So many of them, each of which has its result.
+    Tree(Vec<u64>),
+    /// A commit, answered by its id.
+    Commit(u64),
+    /// A classic put of this name, never answered.
+    Classic(String),
+}
+
+/// A change that is over.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    pub(crate) what: What,
+    pub(crate) result: Result<(), Refusal>,
+}
+
+/// The queue of changes.
+#[derive(Debug)]
+pub(crate) struct Committer(Queue<Job>);
+
+impl Committer {
+    /// With nothing to do.
+    pub(crate) fn new() -> Self {
+        Self(Queue::new(MAX_QUEUED))
+    }
+
+    /// Queues a change.
+    pub(crate) fn add(&self, job: Job) {
+        let (weight, cost) = (job.change.weight(), job.change.cost());
+        self.0.add(job, weight, cost);
+    }
+
+    /// Whether a connection must wait before it is read on; it is woken when there is room. One that `is_new` here has no
+    /// change in the queue.
+    pub(crate) fn is_full(&self, connection: u64, is_new: bool) -> bool {
+        self.0.is_full(connection, is_new)
+    }
+
+    /// Ends [`run`] after the group that it has; the changes that wait are dropped, none of which was acknowledged. Returns
+    /// how many that are.
+    pub(crate) fn abandon(&self) -> usize {
+        self.0.abandon()
+    }
+
+    /// Ends [`run`] when everything is done.
+    pub(crate) fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+/// Who is to be told of a change.
+type ToTell = (Option<Asked>, Option<Publishing>);
+
+/// Runs until the committer is stopped: whenever it is idle it takes all that waits. A group is told to
+/// be done when the next one, if there is one, has been flushed with it.
+pub(crate) fn run(shared: &Arc<Shared>) {
+    let Some(committer) = &shared.committer else { return };
+    let mut committing = Committing::new(&shared.store);
+    let (mut visible, mut weight) = (Vec::<ToTell>::new(), 0);
+    loop {
+        let group = if visible.is_empty() {
+            let Some(group) = committer.0.take(MAX_GROUP) else { return };
+            group
+        } else {
+            committer.0.take_now(MAX_GROUP)
+        };
+        let (mut changes, mut to_tell) = (Vec::with_capacity(group.len()), Vec::new());
+        let next = group.iter().map(|job| job.change.weight()).sum();
+        for Job { change, publishing, asked } in group {
+            changes.push(change);
+            match asked {
+                Some(Asked { connection, what: What::Tree(ids) }) => {
+                    let asked = |id| Asked { connection, what: What::Change(id) };
+                    to_tell.extend(ids.into_iter().map(|id| (Some(asked(id)), None)));
+                }
+                asked => to_tell.push((asked, publishing)),
+            }
+        }
+        let (results, group) = committing.flush(changes);
+        let durable = std::mem::replace(&mut visible, to_tell);
+        tell(shared, results.into_iter().zip(durable));
+        for connection in committer.0.done(std::mem::replace(&mut weight, next)) {
+            shared.wake(connection);
+        }
+        committing.apply(group);
+    }
+}
+
+/// Leaves what became of changes at the connections that asked for them.
+fn tell(shared: &Shared, done: impl Iterator<Item = (Result<(), StoreError>, ToTell)>) {
+    let mut wake: Vec<u64> = Vec::new();
+    for (result, (asked, publishing)) in done {
+        if let Some(publishing) = publishing {
+            shared.uploads.published(&shared.store, publishing, result.is_ok());
+        }
+        let Some(Asked { connection, what }) = asked else {
+            if let Err(error) = result {
+                tracing::warn!(%error, "a partial could not be flushed");
+            }
+            continue;
+        };
+        // If the connection is gone, nobody waits any more.
+        if let Some(slot) = shared.slots.get(connection) {
+            slot.complete(Completion { what, result: result.map_err(Refusal::from) });
+            if wake.last() != Some(&connection) {
+                wake.push(connection);
+            }
+        }
+    }
+    for connection in wake {
+        shared.wake(connection);
+    }
+}

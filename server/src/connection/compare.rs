@@ -1,0 +1,365 @@
+//! Comparing: the entries of a `check` or an `adopt`, and the files that have to be read for them.
+//!
+//! Entries are compared as they come. Files are read when all have come, a little in each turn of the
+//! connection, so that one with terabytes to be read keeps no worker from others; meanwhile nothing
+//! more is read from its peer, which bounds what waits here.
+
+use std::collections::VecDeque;
+
+use haul_protocol::{
+    Code, Digest, Entry, EntryKind, Refusal, Reply, Verdict, decode_entry, limits,
+};
+
+use super::Connection;
+use super::job::Job;
+use crate::runtime::places::Place;
+use crate::runtime::worker::Worker;
+use crate::store::{Adopted, Change, Copying, DEEP, Reading, StoreError};
+
+/// The letter of an entry that can't be looked at.
+const UNKNOWN: u8 = b'?';
+
+/// A comparison under way.
+#[derive(Debug, Default)]
+pub(super) struct Check {
+    pub(super) id: u64,
+    /// What is the same in the present version of the directory is taken over into the next one.
+    adopt: bool,
+    /// The line that has no end yet.
+    line: Vec<u8>,
+    /// The letter of each verdict: far fewer bytes than the lines, whose number the body bounds. That of
+    /// a file whose bytes are not read yet is what it will be if they are the same.
+    letters: Vec<u8>,
+    /// Files to be read.
+    unread: VecDeque<Unread>,
+    /// Bytes of the names of those.
+    unread_names: usize,
+    /// The first of them, once it is open.
+    reading: Option<(Read, Place)>,
+}
+
+/// A file that has to be read for its verdict.
+#[derive(Debug)]
+struct Unread {
+    /// Which letter is its.
+    index: usize,
+    entry: Entry,
+    size: u64,
+    /// To be compared, if it was stated.
+    digest: Option<Digest>,
+    /// It is that of the present version; if its bytes are right, it is taken over.
+    present: Option<Present>,
+}
+
+/// A file of the present version.
+#[derive(Debug, Clone, Copy)]
+struct Present {
+    /// How it differs.
+    there: Verdict,
+    /// How what was in the next version differed then: if that is another by now, it is newer.
+    before: Verdict,
+}
+
+/// How a file is read.
+#[derive(Debug)]
+enum Read {
+    Hash(Box<Reading>),
+    Copy(Box<Copying>),
+}
+
+impl Check {
+    pub(super) fn new(id: u64, adopt: bool) -> Self {
+        Self { id, adopt, ..Self::default() }
+    }
+
+    /// Compares the entries that end in the next bytes of the body.
+    pub(super) fn append(&mut self, bytes: &[u8], worker: &Worker<'_>) -> Result<(), Refusal> {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            if self.line.len() + piece.len() > limits::MAX_HEADER_LEN {
+                return Err(Refusal::new(Code::BadRequest, "an entry is too long"));
+            }
+            self.line.extend_from_slice(piece);
+            if !piece.ends_with(b"\n") {
+                continue;
+            }
+            let line = std::mem::take(&mut self.line);
+            let line = line.trim_ascii();
+            if line.is_empty() {
+                continue;
+            }
+            let entry =
+                decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
+            let letter = match self.compare(entry, worker) {
+                Ok(verdict) => verdict.letter(),
+                // It is about this entry alone.
+                Err(refusal) if refusal.code == Code::Permission => UNKNOWN,
+                Err(refusal) => return Err(refusal),
+            };
+            self.letters.push(letter);
+        }
+        Ok(())
+    }
+
+    /// The verdict of an entry, unless its file has to be read; then what it will be if the bytes are right.
+    fn compare(&mut self, entry: Entry, worker: &Worker<'_>) -> Result<Verdict, Refusal> {
+        let store = &worker.shared.store;
+        let verdict = store.compare(&worker.parents, &entry)?;
+        if let EntryKind::Link { target } = &entry.kind
+            && verdict != Verdict::Same
+            && let Some(present) = worker.present.as_ref().filter(|_| self.adopt)
+            && store.compare(present, &entry)? == Verdict::Same
+            // The client sends it instead, and its parents are made a few in each turn.
+            && !is_deep(&entry)
+        {
+            let (name, target) = (entry.name.clone(), target.clone());
+            let link = Change::Link { name, target, mtime: entry.mtime };
+            let _leave = worker.enter_version()?;
+            return Ok(match store.apply_unseen(&worker.parents, link) {
+                Ok(()) => Verdict::Same,
+                Err(_) => verdict,
+            });
+        }
+        let EntryKind::File { size, digest } = entry.kind else { return Ok(verdict) };
+        let index = self.letters.len();
+        if may_be_same(verdict) && (digest.is_some() || !self.adopt || verdict == Verdict::Same) {
+            if digest.is_some() {
+                self.wait(Unread { index, entry, size, digest, present: None });
+            }
+            return Ok(verdict);
+        }
+        let Some(present) = worker.present.as_ref().filter(|_| self.adopt) else {
+            return Ok(verdict);
+        };
+        // What a directory is in the way of can't be taken over.
+        let there = match verdict {
+            Verdict::Kind | Verdict::Directory => return Ok(verdict),
+            _ => store.compare(present, &entry)?,
+        };
+        let file = Present { there, before: verdict };
+        let wanted = match (there, digest) {
+            // When it is its turn, after its parents.
+            (Verdict::Same | Verdict::Mode, None) if is_deep(&entry) => true,
+            (Verdict::Same | Verdict::Mode, None) => match adopt(&entry, size, file, worker)? {
+                Adopted::Yes => return Ok(Verdict::Same),
+                // Opened again when it is its turn: what waits holds no open file.
+                Adopted::Copying(_) => true,
+                Adopted::No => false,
+            },
+            (there, Some(_)) => may_be_same(there),
+            _ => false,
+        };
+        if !wanted {
+            return Ok(verdict);
+        }
+        self.wait(Unread { index, entry, size, digest, present: Some(file) });
+        Ok(Verdict::Same)
+    }
+
+    /// A file has to be read, when it is its turn.
+    fn wait(&mut self, unread: Unread) {
+        self.unread_names += unread.entry.name.as_bytes().len();
+        self.unread.push_back(unread);
+    }
+
+    /// Bytes of memory that it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.line.capacity()
+            + self.letters.capacity()
+            + self.unread.capacity() * size_of::<Unread>()
+            + self.unread_names
+    }
+
+    /// Whether it has a file open.
+    pub(super) fn has_place(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    /// Reads a little for the first file that waits; tells whether there was one.
+    fn read(&mut self, worker: &mut Worker<'_>) -> Result<bool, Refusal> {
+        let Some(unread) = self.unread.front() else { return Ok(false) };
+        match unread.makes_parents(worker)? {
+            Some(true) => {}
+            Some(false) => return Ok(true),
+            None => {
+                self.reading = None;
+                self.settle(false);
+                return Ok(true);
+            }
+        }
+        let Some((read, _)) = &mut self.reading else {
+            let busy = || Refusal::new(Code::Busy, "too many files are open at once");
+            let place = worker.shared.place().ok_or_else(busy)?;
+            match unread.open(worker)? {
+                Opened::Read(read) => self.reading = Some((read, place)),
+                Opened::Decided(right) => self.settle(right),
+            }
+            return Ok(true);
+        };
+        let (len, over) = match read {
+            Read::Hash(reading) => reading.advance(worker.buffer.room(0)),
+            Read::Copy(copying) => copying.advance(worker.buffer.room(0))?,
+        };
+        worker.share.took(len);
+        if let Some((version, _)) = &worker.version {
+            version.touch();
+        }
+        if !over {
+            return Ok(true);
+        }
+        match self.reading.take() {
+            Some((Read::Hash(reading), _)) => {
+                let right = reading.digest() == unread.digest;
+                match (right, unread.present) {
+                    (true, Some(file)) => self.take_over(file, worker)?,
+                    (right, _) => self.settle(right),
+                }
+            }
+            Some((Read::Copy(copying), _)) => {
+                let _leave = worker.enter_version()?;
+                let copied = unread.is_as_before(worker)?
+                    && spared(copying.publish(&worker.parents))?.unwrap_or(false);
+                self.settle(copied);
+            }
+            None => {}
+        }
+        Ok(true)
+    }
+
+    /// The first file that waits has the right bytes in the present version.
+    fn take_over(&mut self, file: Present, worker: &Worker<'_>) -> Result<(), Refusal> {
+        let Some(unread) = self.unread.front_mut() else { return Ok(()) };
+        if !unread.is_as_before(worker)? {
+            self.settle(false);
+            return Ok(());
+        }
+        match adopt(&unread.entry, unread.size, file, worker)? {
+            Adopted::Yes => self.settle(true),
+            Adopted::No => self.settle(false),
+            // Not to be compared any more, and next to be copied.
+            Adopted::Copying(_) => unread.digest = None,
+        }
+        Ok(())
+    }
+
+    /// The first file that waits is decided.
+    fn settle(&mut self, right: bool) {
+        let Some(unread) = self.unread.pop_front() else { return };
+        self.unread_names -= unread.entry.name.as_bytes().len();
+        if !right && let Some(letter) = self.letters.get_mut(unread.index) {
+            *letter = Verdict::Digest.letter();
+        }
+    }
+}
+
+/// What came of opening a file that waits.
+enum Opened {
+    Read(Read),
+    /// Whether it is right is known without.
+    Decided(bool),
+}
+
+impl Unread {
+    /// Makes missing directories above a deep name for which the file is taken over, since there may be two thousand;
+    /// tells whether nothing of it is left for the next turn. `None`: they can't be made.
+    fn makes_parents(&self, worker: &Worker<'_>) -> Result<Option<bool>, Refusal> {
+        if self.present.is_none() || !is_deep(&self.entry) {
+            return Ok(Some(true));
+        }
+        let share = worker.share;
+        let is_over = || share.is_over(false);
+        let _leave = worker.enter_version()?;
+        let (store, name) = (&worker.shared.store, &self.entry.name);
+        spared(store.make_parents_unseen(&worker.parents, name, &is_over))
+    }
+
+    fn open(&self, worker: &Worker<'_>) -> Result<Opened, Refusal> {
+        let store = &worker.shared.store;
+        let (name, size) = (&self.entry.name, self.size);
+        let hash = |parents| {
+            let reading = store.read(parents, name, size)?;
+            Ok(reading.map_or(Opened::Decided(false), |reading| {
+                Opened::Read(Read::Hash(Box::new(reading)))
+            }))
+        };
+        match (worker.present.as_ref().zip(self.present), self.digest) {
+            (None, _) => hash(&worker.parents),
+            (Some((present, _)), Some(_)) => hash(present),
+            (Some((_, file)), None) if self.is_as_before(worker)? => {
+                Ok(match adopt(&self.entry, size, file, worker)? {
+                    Adopted::Copying(copying) => Opened::Read(Read::Copy(copying)),
+                    Adopted::Yes => Opened::Decided(true),
+                    Adopted::No => Opened::Decided(false),
+                })
+            }
+            (Some(_), None) => Ok(Opened::Decided(false)),
+        }
+    }
+
+    /// Whether both versions have under this name what they had when it was compared.
+    fn is_as_before(&self, worker: &Worker<'_>) -> Result<bool, Refusal> {
+        let Some((present, file)) = worker.present.as_ref().zip(self.present) else {
+            return Ok(true);
+        };
+        let store = &worker.shared.store;
+        let same = |parents, verdict| Ok(store.compare(parents, &self.entry)? == verdict);
+        let same_there: Result<bool, StoreError> = same(present, file.there);
+        Ok(same_there? && same(&worker.parents, file.before)?)
+    }
+}
+
+/// Takes a file over from the present version, unless this is not the connection's to do any more. What is about
+/// this one name alone leaves the others as they are.
+fn adopt(entry: &Entry, size: u64, file: Present, worker: &Worker<'_>) -> Result<Adopted, Refusal> {
+    let Some(present) = &worker.present else { return Ok(Adopted::No) };
+    let _leave = worker.enter_version()?;
+    let adopted = worker.shared.store.adopt(present, &worker.parents, entry, size, file.there);
+    match adopted {
+        Err(error) if error.is_of_one_name() => Ok(Adopted::No),
+        adopted => Ok(adopted?),
+    }
+}
+
+/// `None`: it did not happen, for a reason that is about one name alone.
+fn spared<T>(done: Result<T, StoreError>) -> Result<Option<T>, Refusal> {
+    match done {
+        Err(error) if error.is_of_one_name() => Ok(None),
+        done => Ok(Some(done?)),
+    }
+}
+
+/// Whether the directories above may be too many to be made at once.
+fn is_deep(entry: &Entry) -> bool {
+    entry.name.depth() > DEEP
+}
+
+/// Whether only mode and mtime may differ, as far as is known without reading.
+fn may_be_same(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Same | Verdict::Mtime | Verdict::Mode)
+}
+
+impl Connection {
+    /// All entries have come.
+    pub(super) fn check_complete(&mut self, mut check: Box<Check>, worker: &Worker<'_>) {
+        match check.append(b"\n", worker) {
+            Ok(()) if check.unread.is_empty() => {
+                self.answer(check.id, Reply::Done, &check.letters);
+            }
+            Ok(()) => {
+                // No more come, and they may wait for hours.
+                check.unread.shrink_to_fit();
+                check.letters.shrink_to_fit();
+                self.job = Some(Job::Check(check));
+            }
+            Err(refusal) => self.refuse(check.id, refusal),
+        }
+    }
+
+    /// Reads a little for a comparison.
+    pub(super) fn read_for_check(&mut self, mut check: Box<Check>, worker: &mut Worker<'_>) {
+        match check.read(worker) {
+            Ok(true) => self.job = Some(Job::Check(check)),
+            Ok(false) => self.answer(check.id, Reply::Done, &check.letters),
+            Err(refusal) => self.refuse(check.id, refusal),
+        }
+    }
+}

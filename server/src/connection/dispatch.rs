@@ -1,0 +1,314 @@
+//! What each request does: from its header to the store, or to the sink of its body.
+
+use haul_protocol::{
+    Answer, Attributes, Code, Hello, Name, NameError, Op, OrderError, Refusal, Reply, Request,
+    Responder, ServerHello, Tree, limits,
+};
+
+use super::bundle::Bundle;
+use super::compare::Check;
+use super::file_body::Incoming;
+use super::job::Deep;
+use super::sink::Sink;
+use super::{Connection, Dialect, Haul};
+use crate::commit::committer::What;
+use crate::runtime::shared::Shared;
+use crate::runtime::worker::Worker;
+use crate::store::{Change, DEEP, Swap};
+use crate::uploads::Commit;
+
+/// What this server knows beyond the first version of the protocol.
+const FEATURES: [&str; 2] = ["publish", "bundle"];
+
+impl Connection {
+    /// The first frame of the haul dialect.
+    pub(super) fn hello(&mut self, hello: Hello, worker: &mut Worker<'_>) {
+        let shared = worker.shared;
+        tracing::debug!(peer = self.peer, agent = hello.agent, slot = hello.slot, "hello");
+        if hello.version != limits::VERSION {
+            let message = format!(
+                "version {} is not served here, version {} is",
+                hello.version,
+                limits::VERSION
+            );
+            self.refuse_connection(Code::Version, &message);
+            return;
+        }
+        if let Some(unknown) =
+            hello.must.iter().find(|feature| !FEATURES.contains(&feature.as_str()))
+        {
+            let message = format!("feature `{}` is not known here", unknown.escape_debug());
+            self.refuse_connection(Code::Unsupported, &message);
+            return;
+        }
+        let version = hello.publish.as_ref().map(|publish| {
+            let Worker { shared, parents, .. } = &*worker;
+            shared.publications.enter(shared, parents, &hello.client, publish, self.key)
+        });
+        let version = match version.transpose() {
+            Ok(version) => version,
+            Err(refusal) => {
+                tracing::info!(peer = self.peer, %refusal, "refused to publish");
+                self.end(refusal);
+                return;
+            }
+        };
+        let tree = version.as_ref().map(|version| {
+            tracing::info!(peer = self.peer, name = %version.name, "puts a version together");
+            Tree { token: version.token, resumed: version.resumed }
+        });
+        shared.uploads.connected(&hello.client);
+        let (fence, older) = shared.fences.enter(&hello.client, hello.slot, self.key);
+        if let Some(older) = older {
+            tracing::info!(
+                peer = self.peer,
+                slot = hello.slot,
+                "takes an older connection's place"
+            );
+            shared.wake(older);
+        }
+        self.dialect = Dialect::Haul(Haul {
+            identity: hello.identity.unwrap_or_else(|| hello.client.clone()),
+            client: hello.client,
+            slot: hello.slot,
+            version,
+            fence,
+            responder: Responder::new(&shared.limits),
+        });
+        self.outbox.push(&Answer::Hello(ServerHello {
+            version: limits::VERSION,
+            agent: concat!("hauld/", env!("CARGO_PKG_VERSION")).to_owned(),
+            limits: shared.limits,
+            durability: String::from(shared.durability()),
+            tree,
+            features: FEATURES.map(String::from).to_vec(),
+        }));
+        self.enter_version(worker);
+    }
+
+    /// A later frame of the haul dialect.
+    pub(super) fn request(&mut self, request: Request, worker: &mut Worker<'_>) {
+        let Request { id, length, op } = request;
+        let Dialect::Haul(haul) = &mut self.dialect else {
+            return;
+        };
+        let ids = op.as_ref().map_or(1, Op::ids);
+        let entered = match &op {
+            Ok(Op::Bundle { .. }) => haul.responder.received_bundle(id, ids, length),
+            _ => haul.responder.received(id, op.as_ref().is_ok_and(Op::is_change), length),
+        };
+        if let Err(error) = entered {
+            let code = match error {
+                OrderError::Window { .. } => Code::Window,
+                OrderError::Id { .. } | OrderError::NotWaiting(_) => Code::BadId,
+            };
+            tracing::warn!(peer = self.peer, %error, "request out of order");
+            self.refuse_connection(code, &error.to_string());
+            return;
+        }
+        let request = Request { id, length, op };
+        let version = self.version();
+        let deep = match &request.op {
+            Ok(Op::Put { name, .. } | Op::Mkdir { name, .. } | Op::Symlink { name, .. }) => {
+                Some(name)
+            }
+            Ok(Op::Open(wanted)) => Some(&wanted.name),
+            Ok(Op::Publish { .. }) => {
+                version.filter(|version| !version.is_done()).map(|version| &version.name)
+            }
+            _ => None,
+        };
+        match deep.filter(|name| name.depth() > DEEP).cloned() {
+            Some(name) => self.prepare(Deep::Request(request), name, worker),
+            None => self.carry_out(request, worker),
+        }
+    }
+
+    /// Carries a request out, or says where its body goes.
+    pub(super) fn carry_out(&mut self, request: Request, worker: &mut Worker<'_>) {
+        let Request { id, length, op } = request;
+        let ids = op.as_ref().map_or(1, Op::ids);
+        match op.and_then(|op| self.begin(id, length, op, worker)) {
+            Ok(sink) => self.sink = sink,
+            Err(refusal) => self.refuse_all(id..id + ids, refusal),
+        }
+    }
+
+    /// Does what needs no body, and says where a body goes.
+    fn begin(
+        &mut self,
+        id: u64,
+        length: u64,
+        op: Op,
+        worker: &mut Worker<'_>,
+    ) -> Result<Sink, Refusal> {
+        // Those that are not named here may be about what is in there.
+        let is_apart = match &op {
+            Op::Put { .. } | Op::Bundle { .. } | Op::Part { .. } => true,
+            Op::Mkdir { .. } | Op::Symlink { .. } | Op::Commit { .. } => true,
+            // Nothing is seen of it before its commit.
+            Op::Open(wanted) => {
+                !worker.fresh.concerns(&wanted.name) || worker.fresh.is_free(&wanted.name)
+            }
+            _ => false,
+        };
+        if !is_apart {
+            self.publish_fresh(worker);
+        }
+        let version = self.version().cloned();
+        if version.as_ref().is_some_and(|version| version.is_done())
+            && !matches!(op, Op::Publish { .. } | Op::Ping)
+        {
+            return Err(Refusal::new(Code::BadRequest, "this version has been published"));
+        }
+        let Worker { shared, parents, fresh, .. } = worker;
+        let (store, uploads) = (&shared.store, &shared.uploads);
+        match op {
+            Op::Put { name, size, digest, attributes } => {
+                let what = (Some(id), name, size);
+                let file = Incoming::admit(shared, what, Some(digest), attributes)?;
+                return Ok(Sink::File(file));
+            }
+            Op::Bundle { count, digest } => {
+                let bundle = Bundle::begin(id, count, digest, length)?;
+                return Ok(Sink::Bundle(Box::new(bundle)));
+            }
+            Op::Part { upload, offset, cv } => {
+                return Ok(match uploads.part(&upload, offset, length, cv)? {
+                    Some(writer) => Sink::Part { id, writer: Box::new(writer) },
+                    None => Sink::Held { id },
+                });
+            }
+            Op::Check => return Ok(Sink::Check(Box::new(Check::new(id, false)))),
+            Op::Adopt if version.is_some() => {
+                return Ok(Sink::Check(Box::new(Check::new(id, true))));
+            }
+            Op::Publish { attributes } if version.is_some() => match version {
+                Some(version) if !version.is_done() => {
+                    let change = Change::Version(Box::new(Swap::new(version, attributes)));
+                    self.submit(What::Commit(id), change, None, worker);
+                }
+                _ => self.answer(id, Reply::Done, &[]),
+            },
+            Op::Rollback { name } if version.is_none() => {
+                self.submit(What::Commit(id), Change::Rollback { name }, None, worker);
+            }
+            Op::Adopt | Op::Publish { .. } | Op::Rollback { .. } => {
+                let message = "this request belongs to a connection of the other kind";
+                return Err(Refusal::new(Code::BadRequest, message));
+            }
+            Op::Mkdir { name, mode, replace: false } => {
+                self.make_directory(id, name, mode, worker);
+            }
+            Op::Mkdir { name, mode, replace } => {
+                self.publish_fresh(worker);
+                let change = Change::Directory { name, mode, replace };
+                self.submit(What::Change(id), change, None, worker);
+            }
+            Op::Remove { name } => {
+                self.submit(What::Change(id), Change::Remove { name }, None, worker);
+            }
+            Op::Symlink { name, target, mtime } => {
+                // Where it will be, which is where it leads from.
+                match &version {
+                    Some(version) => {
+                        let whole = version.name.join(name.as_bytes());
+                        shared.symlinks.check(whole.as_ref().unwrap_or(&name), &target)?;
+                    }
+                    None => shared.symlinks.check(&name, &target)?,
+                }
+                self.make_link(id, name, target, mtime, worker);
+            }
+            Op::Setattr { name, is_file, attributes } => {
+                let change = Change::Attributes { name, is_file, attributes };
+                self.submit(What::Change(id), change, None, worker);
+            }
+            Op::Open(wanted) => {
+                within(wanted.size, shared.limits.max_file)?;
+                let Dialect::Haul(haul) = &self.dialect else {
+                    return Ok(Sink::Nothing);
+                };
+                let opened = {
+                    let _leave = haul.fence.enter()?;
+                    // The same file of another place is another file.
+                    let identity = match &version {
+                        Some(version) => format!("{} {}", haul.identity, version.id()),
+                        None => {
+                            store.may_change(&wanted.name)?;
+                            haul.identity.clone()
+                        }
+                    };
+                    if !fresh.concerns(&wanted.name) {
+                        store.prepare(parents, &wanted.name)?;
+                    }
+                    uploads.open(store, parents, (&haul.client, &identity), *wanted)?
+                };
+                self.opened(id, opened);
+            }
+            Op::Commit { upload, digest } => match uploads.commit(&upload, digest)? {
+                Commit::Done => self.answer(id, Reply::Done, &[]),
+                Commit::Change(change, publishing) => {
+                    if change.name().is_none_or(|name| worker.fresh.concerns(name)) {
+                        self.publish_fresh(worker);
+                    }
+                    self.submit(What::Commit(id), change, Some(publishing), worker);
+                }
+            },
+            Op::Abort { upload } => {
+                let Dialect::Haul(haul) = &self.dialect else {
+                    return Ok(Sink::Nothing);
+                };
+                let leave = haul.fence.enter()?;
+                uploads.abort(&upload)?;
+                drop(leave);
+                self.answer(id, Reply::Done, &[]);
+            }
+            Op::List { name, after } => self.list(id, name, after.as_ref(), worker),
+            Op::Ping => {
+                if let (Some(version), Dialect::Haul(haul)) = (&version, &self.dialect) {
+                    shared.publications.yield_to_others(shared, version, &haul.client);
+                }
+                self.answer(id, Reply::Done, &[]);
+            }
+        }
+        Ok(Sink::Nothing)
+    }
+
+    /// A file in the classic dialect begins.
+    pub(super) fn begin_classic(
+        &mut self,
+        name: Result<Name, NameError>,
+        size: u64,
+        worker: &mut Worker<'_>,
+    ) {
+        match name {
+            Ok(name) if name.depth() > DEEP => self.prepare(Deep::Classic(size), name, worker),
+            Ok(name) => self.classic_put(name, size, worker.shared),
+            Err(error) => {
+                tracing::warn!(peer = self.peer, %error, "refused a classic put");
+                self.sink = Sink::Nothing;
+            }
+        }
+    }
+
+    /// A file in the classic dialect: streamed, published when its whole body is there, and never
+    /// answered.
+    pub(super) fn classic_put(&mut self, name: Name, size: u64, shared: &Shared) {
+        let file = Incoming::admit(shared, (None, name, size), None, Attributes::default());
+        self.sink = match file {
+            Ok(file) => Sink::File(file),
+            Err(refusal) => {
+                tracing::warn!(peer = self.peer, %refusal, "refused a classic put");
+                Sink::Nothing
+            }
+        };
+    }
+}
+
+pub(super) fn within(size: u64, max_file: u64) -> Result<(), Refusal> {
+    if size > max_file {
+        let message = format!("a file of {size} bytes is over the server's limit of {max_file}");
+        return Err(Refusal::new(Code::TooLarge, message));
+    }
+    Ok(())
+}

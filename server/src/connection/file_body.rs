@@ -1,0 +1,122 @@
+//! A file that comes in one body: what it may be, and how it is staged.
+
+use haul_protocol::{Attributes, Code, Digest, FileHasher, Name, Refusal};
+
+use super::dispatch::within;
+use crate::commit::committer::What;
+use crate::runtime::places::Place;
+use crate::runtime::shared::Shared;
+use crate::runtime::worker::Worker;
+use crate::store::{Reserved, Staged, StoreError};
+
+/// A file that comes in one body.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    /// The request's id; a classic one has none and is never answered.
+    pub(super) id: Option<u64>,
+    pub(super) name: Name,
+    pub(super) size: u64,
+    /// What the bytes must be; a classic client does not say, and a bundle has one for all.
+    pub(super) digest: Option<Digest>,
+    pub(super) attributes: Attributes,
+    /// Until its bytes are written, and for its name until that is there.
+    pub(super) room: Reserved,
+    /// Made when the first bytes come without the last ones.
+    pub(super) stream: Option<Box<Stream>>,
+}
+
+/// Bytes for which a file has room before its body comes.
+const ADVANCE: u64 = 64 * 1024;
+
+/// Bytes for which it has room once its body comes: a file of the haul dialect is hardly larger.
+const AHEAD: u64 = 4 * 1024 * 1024;
+
+/// A file of which some bytes have come.
+#[derive(Debug)]
+pub(super) struct Stream {
+    staged: Staged,
+    hasher: FileHasher,
+    pub(super) offset: u64,
+    /// When the last [`ADVANCE`] bytes were complete, in milliseconds of the server's clock.
+    pub(super) advanced: u64,
+    _place: Place,
+}
+
+impl Incoming {
+    /// A file that may come: it is not too large, and there is room.
+    pub(super) fn admit(
+        shared: &Shared,
+        (id, name, size): (Option<u64>, Name, u64),
+        digest: Option<Digest>,
+        attributes: Attributes,
+    ) -> Result<Self, Refusal> {
+        within(size, shared.limits.max_file)?;
+        let room = shared.store.admit(&name, size)?;
+        // A header keeps no room from others before its body comes.
+        room.used(room.left().saturating_sub(ADVANCE));
+        Ok(Self { id, name, size, digest, attributes, room, stream: None })
+    }
+
+    /// All bytes are here.
+    pub(super) fn verify(&self, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.digest.is_some() { self.check(Digest::of(bytes)) } else { Ok(()) }
+    }
+
+    fn check(&self, actual: Digest) -> Result<(), StoreError> {
+        if self.digest.is_some_and(|digest| digest != actual) {
+            return Err(StoreError::DigestMismatch { name: self.name.to_string() });
+        }
+        Ok(())
+    }
+
+    /// Who is to be told.
+    pub(super) fn what(&self) -> What {
+        self.id.map_or_else(|| What::Classic(self.name.to_string()), What::Change)
+    }
+
+    /// All bytes are here at once.
+    pub(super) fn stage(&self, bytes: &[u8], worker: &Worker<'_>) -> Result<Staged, StoreError> {
+        self.verify(bytes)?;
+        worker.shared.store.stage_whole(&worker.parents, &self.name, &self.attributes, bytes)
+    }
+
+    /// Some bytes are here.
+    pub(super) fn append(&mut self, bytes: &[u8], worker: &Worker<'_>) -> Result<(), Refusal> {
+        let busy = || Refusal::new(Code::Busy, "too many files are half written at once");
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => none.insert(Box::new(Stream {
+                _place: worker.shared.place().ok_or_else(busy)?,
+                staged: worker.shared.store.stage(&worker.parents, &self.name, &self.attributes)?,
+                hasher: FileHasher::new(),
+                offset: 0,
+                advanced: worker.shared.now(),
+            })),
+        };
+        let next = bytes.len() as u64;
+        if self.room.left() < next {
+            // A bounded advance, or as much again as has come, if so much is still to come.
+            let ahead = (self.size - stream.offset).min(stream.offset.max(AHEAD));
+            self.room.grow(&self.name, ahead)?;
+        }
+        stream.staged.write_at(&self.name, stream.offset, bytes)?;
+        if (stream.offset + next) / ADVANCE > stream.offset / ADVANCE {
+            stream.advanced = worker.shared.now();
+        }
+        stream.offset += next;
+        self.room.used(bytes.len() as u64);
+        if self.digest.is_some() {
+            stream.hasher.update(bytes);
+        }
+        Ok(())
+    }
+
+    /// The last bytes were here.
+    pub(super) fn staged(&self, stream: Stream) -> Result<Staged, StoreError> {
+        if self.digest.is_some() {
+            self.check(stream.hasher.finish())?;
+        }
+        stream.staged.complete(&self.name, &self.attributes)?;
+        Ok(stream.staged)
+    }
+}

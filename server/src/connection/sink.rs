@@ -1,0 +1,316 @@
+//! Where the bytes of a body go.
+
+use std::sync::Arc;
+
+use haul_protocol::{Answer, Refusal, Reply};
+
+use super::bundle::Bundle;
+use super::compare::Check;
+use super::file_body::Incoming;
+use super::{Connection, Dialect};
+use crate::commit::committer::{Asked, Completion, Job, What};
+use crate::net::buffer;
+use crate::runtime::worker::Worker;
+use crate::store::Change;
+use crate::uploads::Publishing;
+use crate::uploads::writer::PartWriter;
+
+/// Bytes of the longest body that waits in the buffer until it is complete, and so is not copied or staged by
+/// halves. All of it fits.
+const WAITS: u64 = 128 * 1024;
+const _: () = assert!(WAITS <= buffer::LEN as u64);
+
+/// Bytes that BLAKE3 hashes side by side: 16 chunks of 1 KiB (with AVX-512; fewer with less), the first of them at
+/// a multiple of that. What is cut elsewhere has the chunks around the cut hashed one by one, which costs a fifth of
+/// the speed when 256 KiB come at once (measured). It is whole pages, too.
+const WIDE: u64 = 16 * 1024;
+
+/// The receiver of the body that comes now.
+#[derive(Debug)]
+pub(super) enum Sink {
+    /// No request, or one that is answered already: its body is skipped.
+    Nothing,
+    /// A part that is held already: its body is skipped, then acknowledged.
+    Held { id: u64 },
+    /// A whole file.
+    File(Incoming),
+    /// A part of a large file.
+    Part { id: u64, writer: Box<PartWriter> },
+    /// Entries to compare.
+    Check(Box<Check>),
+    /// Small files together.
+    Bundle(Box<Bundle>),
+}
+
+impl Sink {
+    /// Where in a file the next byte goes.
+    pub(super) fn offset(&self) -> u64 {
+        match self {
+            Self::File(file) => file.stream.as_ref().map_or(0, |stream| stream.offset),
+            Self::Part { writer, .. } => writer.offset(),
+            Self::Nothing | Self::Held { .. } | Self::Check(_) | Self::Bundle(_) => 0,
+        }
+    }
+
+    /// How many of these bytes it takes before the turn looks at the clock: each entry of a comparison is work, and one
+    /// may cost as much as a thousand others.
+    pub(super) fn at_once(&self, input: &[u8]) -> usize {
+        match self {
+            Self::Check(_) => {
+                input.iter().position(|&byte| byte == b'\n').map_or(input.len(), |at| at + 1)
+            }
+            _ => input.len(),
+        }
+    }
+
+    /// Bytes of memory that it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Check(check) => check.held_bytes(),
+            Self::Bundle(bundle) => bundle.held_bytes(),
+            Self::Nothing | Self::Held { .. } | Self::File(_) | Self::Part { .. } => 0,
+        }
+    }
+
+    /// How many of these bytes it takes now, when `left` are to come, others of them soon: none of a body that is
+    /// small enough to wait for all; of a larger one, as many as let the next ones be hashed at full speed.
+    pub(super) fn takes(&self, input: &[u8], left: u64) -> usize {
+        let len = input.len();
+        match self {
+            _ if len as u64 >= left => len,
+            Self::File(file) if file.stream.is_none() && file.size <= WAITS => 0,
+            Self::Bundle(bundle) if bundle.is_empty() && bundle.length <= WAITS => 0,
+            Self::File(_) | Self::Part { .. } => wide(self.offset(), len),
+            _ => len,
+        }
+    }
+}
+
+/// How many of `len` bytes at `offset` end at a multiple of [`WIDE`].
+fn wide(offset: u64, len: usize) -> usize {
+    let beyond = (offset + len as u64) % WIDE;
+    len.saturating_sub(usize::try_from(beyond).unwrap_or(0))
+}
+
+/// Letters of a refusal's message when the peer leaves its answers unread: thousands may come, and each may repeat a name.
+const SHORT: usize = 100;
+
+fn short(refusal: Refusal) -> Refusal {
+    Refusal { message: refusal.message.chars().take(SHORT).collect(), ..refusal }
+}
+
+impl Connection {
+    /// The next bytes of a body.
+    pub(super) fn body(&mut self, bytes: &[u8], worker: &mut Worker<'_>) {
+        let result = match &mut self.sink {
+            Sink::Nothing | Sink::Held { .. } => return,
+            // Wholly in the buffer: verified before anything is written, and done.
+            Sink::File(file) if file.stream.is_none() && file.size == bytes.len() as u64 => {
+                if let Sink::File(file) = std::mem::replace(&mut self.sink, Sink::Nothing) {
+                    self.whole_file(file, bytes, worker);
+                }
+                return;
+            }
+            Sink::Bundle(bundle) if bundle.is_empty() && bundle.length == bytes.len() as u64 => {
+                if let Sink::Bundle(bundle) = std::mem::replace(&mut self.sink, Sink::Nothing) {
+                    self.begin_bundle(*bundle, bytes, worker);
+                }
+                return;
+            }
+            Sink::File(file) => file.append(bytes, worker),
+            Sink::Part { writer, .. } => writer.write(bytes),
+            Sink::Check(check) => check.append(bytes, worker),
+            Sink::Bundle(bundle) => {
+                bundle.append(bytes);
+                Ok(())
+            }
+        };
+        if let Err(refusal) = result {
+            match std::mem::replace(&mut self.sink, Sink::Nothing) {
+                Sink::File(file) => self.complete(file.what(), Err(refusal)),
+                Sink::Part { id, .. } => self.refuse(id, refusal),
+                Sink::Check(check) => self.refuse(check.id, refusal),
+                Sink::Bundle(bundle) => self.refuse_all(bundle.ids(), refusal),
+                Sink::Nothing | Sink::Held { .. } => {}
+            }
+        }
+    }
+
+    /// The body is complete.
+    pub(super) fn body_end(&mut self, worker: &mut Worker<'_>) {
+        match std::mem::replace(&mut self.sink, Sink::Nothing) {
+            Sink::Nothing => {}
+            Sink::Held { id } => self.done(id),
+            Sink::File(mut file) => {
+                let Some(stream) = file.stream.take() else {
+                    return self.whole_file(file, &[], worker);
+                };
+                let staged = file.staged(*stream);
+                self.file_staged(file, staged, worker);
+            }
+            Sink::Part { id, writer } => match writer.finish() {
+                Ok(flush) => {
+                    if let (Some(flush), Some(committer)) = (flush, &worker.shared.committer) {
+                        let change = Change::Flush(Box::new(flush));
+                        committer.add(Job { change, publishing: None, asked: None });
+                    }
+                    self.done(id);
+                }
+                Err(refusal) => self.refuse(id, refusal),
+            },
+            Sink::Check(check) => self.check_complete(check, worker),
+            Sink::Bundle(bundle) => self.bundle_complete(*bundle, worker),
+        }
+    }
+
+    /// Has a change carried out: at once, or by the committer.
+    pub(super) fn submit(
+        &mut self,
+        what: What,
+        change: Change,
+        publishing: Option<Publishing>,
+        worker: &Worker<'_>,
+    ) {
+        let shared = worker.shared;
+        let fence = match &self.dialect {
+            Dialect::Haul(haul) => Some(Arc::clone(&haul.fence)),
+            Dialect::Unknown | Dialect::Classic => None,
+        };
+        let leave = match fence.as_ref().map(|fence| fence.enter()).transpose() {
+            Ok(leave) => leave,
+            Err(refusal) => {
+                if let Some(publishing) = publishing {
+                    shared.uploads.published(&shared.store, publishing, false);
+                }
+                return self.complete(what, Err(refusal));
+            }
+        };
+        // What is not seen yet needs no flush of its own: all of it is flushed before it is seen. The swap itself
+        // is about the real names.
+        let version = self.version().cloned();
+        let unseen = version.is_some() && !matches!(change, Change::Version(_));
+        let Some(committer) = shared.committer.as_ref().filter(|_| !unseen) else {
+            let result = match &change {
+                _ if unseen => match version.as_ref().map(|version| version.enter()).transpose() {
+                    Ok(_leave) => {
+                        let result = shared.store.apply_unseen(&worker.parents, change);
+                        result.map_err(Refusal::from)
+                    }
+                    Err(refusal) => Err(refusal),
+                },
+                Change::Version(_) => {
+                    shared.store.apply(&shared.store.parents(), change).map_err(Refusal::from)
+                }
+                _ => shared.store.apply(&worker.parents, change).map_err(Refusal::from),
+            };
+            drop(leave);
+            if let Some(publishing) = publishing {
+                shared.uploads.published(&shared.store, publishing, result.is_ok());
+            }
+            return self.complete(what, result);
+        };
+        self.pending += change.results();
+        let asked = Some(Asked { connection: self.key, what });
+        committer.add(Job { change, publishing, asked });
+        drop(leave);
+    }
+
+    /// The committer has done some of this connection's changes.
+    pub(crate) fn completed(&mut self, completions: Vec<Completion>) {
+        if completions.is_empty() {
+            return;
+        }
+        for Completion { what, result } in completions {
+            self.pending = self.pending.saturating_sub(1);
+            self.complete(what, result);
+        }
+        self.say_last_word();
+    }
+
+    /// A change is over: tells whoever asked for it.
+    pub(super) fn complete(&mut self, what: What, result: Result<(), Refusal>) {
+        match (what, result) {
+            (What::Change(id), Ok(())) => self.done(id),
+            (What::Commit(id), Ok(())) => self.answer(id, Reply::Done, &[]),
+            (What::Change(id) | What::Commit(id), Err(refusal)) => self.refuse(id, refusal),
+            (What::Tree(ids), Ok(())) => ids.into_iter().for_each(|id| self.done(id)),
+            (What::Tree(ids), Err(refusal)) => self.refuse_all(ids, refusal),
+            (What::Classic(name), Ok(())) => tracing::info!(peer = self.peer, name, "stored"),
+            (What::Classic(name), Err(refusal)) => {
+                tracing::warn!(peer = self.peer, name, %refusal, "refused");
+            }
+        }
+    }
+
+    /// A change is done; the next ack says so.
+    pub(super) fn done(&mut self, id: u64) {
+        if let Dialect::Haul(haul) = &mut self.dialect {
+            haul.responder.done(id);
+        }
+    }
+
+    /// A request is not carried out.
+    pub(super) fn refuse(&mut self, id: u64, refusal: Refusal) {
+        tracing::debug!(peer = self.peer, id, %refusal, "refused");
+        let refusal = if self.outbox.is_full() { short(refusal) } else { refusal };
+        self.outbox.push(&Answer::Refused { id, refusal });
+        if let Dialect::Haul(haul) = &mut self.dialect {
+            haul.responder.told(id);
+        }
+    }
+
+    /// None of the requests of these ids is carried out. Only the first is told why at length: the message may
+    /// repeat what the peer has sent.
+    pub(super) fn refuse_all(&mut self, ids: impl IntoIterator<Item = u64>, refusal: Refusal) {
+        let mut ids = ids.into_iter();
+        let short = Refusal {
+            message: String::from("as the first one that was refused with it"),
+            ..refusal.clone()
+        };
+        if let Some(first) = ids.next() {
+            self.refuse(first, refusal);
+        }
+        for id in ids {
+            self.refuse(id, short.clone());
+        }
+    }
+
+    /// A request that is not a change is answered.
+    pub(super) fn answer(&mut self, id: u64, reply: Reply, body: &[u8]) {
+        self.outbox.push_with(&Answer::Answered { id, length: body.len() as u64, reply }, body);
+        if let Dialect::Haul(haul) = &mut self.dialect {
+            haul.responder.told(id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comparison_takes_one_entry_between_two_looks_at_the_clock() {
+        let check = Sink::Check(Box::new(Check::new(1, false)));
+        for (input, taken) in [("one\ntwo\n", 4), ("\n\n", 1), ("unfinished", 10), ("", 0)] {
+            assert_eq!(check.at_once(input.as_bytes()), taken, "{input}");
+            assert_eq!(Sink::Nothing.at_once(input.as_bytes()), input.len(), "{input}");
+        }
+    }
+
+    #[test]
+    fn pieces_end_where_the_next_ones_are_hashed_side_by_side() {
+        for (offset, len, taken) in [
+            (0, 0, 0),
+            (0, 16_383, 0),
+            (0, 16_384, 16_384),
+            (0, 262_144 - 177, 245_760),
+            (245_760, 262_144, 262_144),
+            // Nothing more had come, so it was cut elsewhere; from there on it is right again.
+            (100_000, 262_144, 260_448),
+            (100_000, 14_000, 0),
+            (u64::from(u32::MAX), 16_385, 16_385),
+        ] {
+            assert_eq!(wide(offset, len), taken, "{len} bytes at {offset}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Sockets and what is read from them: listening, polling, buffers. Knows no request.
+
+pub(crate) mod buffer;
+pub(crate) mod listen;
+pub(crate) mod poller;

@@ -1,0 +1,195 @@
+//! All connections, as others than their owners see them: found by key, woken, looked at by the timer.
+//! Who runs one is settled in [`super::ownership`].
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use rustix::fd::OwnedFd;
+use rustix::net::Shutdown;
+use slab::Slab;
+
+use super::memory::Held;
+use super::ownership::Ownership;
+use super::timer::{Deadline, NEVER, Owes};
+use crate::commit::committer::Completion;
+use crate::connection::Connection;
+use crate::locks::{Mutex, Rank, RwLock};
+use crate::net::poller::{Interest, Poller, is_writable};
+
+/// One connection, as others than its owner see it.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// Names this slot in the poller: an index, and a generation against events that come late.
+    pub(crate) key: u64,
+    /// Shared with the connection: armed here, and shut down at a deadline.
+    pub(crate) socket: Arc<OwnedFd>,
+    /// Milliseconds of the server's clock at which the peer has been silent for too long.
+    deadline: AtomicU64,
+    /// The same if connections are scarce.
+    scarce: AtomicU64,
+    /// What the peer owes by then, as [`Owes`].
+    owes: AtomicU8,
+    owner: Ownership<Box<Connection>>,
+    /// Changes of this connection that the committer is done with.
+    completions: Mutex<Vec<Completion>>,
+    /// What it holds in memory.
+    pub(crate) held: Held,
+}
+
+impl Slot {
+    /// Takes a parked connection to run it. `None` if it is running (and now notified) or closed.
+    pub(crate) fn take(&self) -> Option<Box<Connection>> {
+        self.owner.take()
+    }
+
+    /// Parks a connection and arms it; gives it back if it was notified while it ran.
+    #[must_use]
+    pub(crate) fn park(
+        &self,
+        poller: &Poller,
+        connection: Box<Connection>,
+        interest: Interest,
+    ) -> Option<Box<Connection>> {
+        self.owner.park(connection, || {
+            // Armed for nothing it would still be told of a hang-up, again and again.
+            if interest != Interest::NONE {
+                self.arm(poller, interest);
+            }
+        })
+    }
+
+    fn arm(&self, poller: &Poller, interest: Interest) {
+        if let Err(error) = poller.arm(&*self.socket, self.key, interest) {
+            tracing::error!(%error, "could not arm a connection");
+        }
+    }
+
+    /// The committer is done with a change; whoever runs the connection next takes this.
+    pub(crate) fn complete(&self, completion: Completion) {
+        self.completions.lock().push(completion);
+    }
+
+    /// Takes what the committer has left.
+    pub(crate) fn completions(&self) -> Vec<Completion> {
+        std::mem::take(&mut self.completions.lock())
+    }
+
+    /// Makes a worker run the connection soon, whatever its peer does.
+    pub(crate) fn wake(&self, poller: &Poller) {
+        // A socket is nearly always writable, so this fires at once.
+        self.owner.wake(|| self.arm(poller, Interest::BOTH));
+    }
+
+    /// The same for a connection that must make room, also if its socket takes nothing, so that no readiness would wake
+    /// its owner; the end of the socket does. A peer that can't be written to can't be told anything either.
+    pub(crate) fn wake_or_shut(&self, poller: &Poller) {
+        if !is_writable(&self.socket) {
+            // The peer may be gone already; then its owner knows that as well.
+            let _ = rustix::net::shutdown(&*self.socket, Shutdown::Both);
+        }
+        self.wake(poller);
+    }
+
+    pub(crate) fn set_deadline(&self, deadline: Deadline) {
+        self.owes.store(deadline.owes as u8, Ordering::Relaxed);
+        self.scarce.store(deadline.scarce, Ordering::Relaxed);
+        self.deadline.store(deadline.at, Ordering::Release);
+    }
+
+    /// Lets the owner look at a deadline that has passed. What the peer sent may wait to be read, so
+    /// only the owner can tell whether it is late.
+    pub(crate) fn expire(&self, poller: &Poller, now: u64, scarce: bool) {
+        let which = if scarce && self.scarce.load(Ordering::Relaxed) <= now {
+            &self.scarce
+        } else {
+            &self.deadline
+        };
+        let at = which.load(Ordering::Acquire);
+        let owes = self.owes.load(Ordering::Relaxed);
+        if at > now {
+            return;
+        }
+        // If the owner has moved the deadline in this moment, the peer is not silent.
+        if which.compare_exchange(at, NEVER, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            return;
+        }
+        match owes == Owes::Reading as u8 {
+            // If the socket can be written to, the connection only waits for a worker.
+            true => self.wake_or_shut(poller),
+            false => self.wake(poller),
+        }
+    }
+}
+
+/// All connections.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    slots: RwLock<Slab<Arc<Slot>>>,
+    generation: AtomicU64,
+}
+
+/// Bits of a key that are the slot's index; the rest is its generation.
+const INDEX_BITS: u32 = 24;
+
+/// Keys from here up are not slots.
+pub(crate) const FIRST_OTHER_KEY: u64 = 1 << 62;
+
+impl Default for Slots {
+    fn default() -> Self {
+        let slots = RwLock::new(Rank::Slots, Slab::new());
+        Self { slots, generation: AtomicU64::new(0) }
+    }
+}
+
+impl Slots {
+    /// Enters a connection as running: the caller parks it.
+    pub(crate) fn add(&self, socket: Arc<OwnedFd>) -> Arc<Slot> {
+        let generation = self.generation.fetch_add(1, Ordering::Relaxed) % (1 << 37);
+        let mut slots = self.slots.write();
+        let entry = slots.vacant_entry();
+        let slot = Arc::new(Slot {
+            key: (generation << INDEX_BITS) | entry.key() as u64,
+            socket,
+            deadline: AtomicU64::new(NEVER),
+            scarce: AtomicU64::new(NEVER),
+            owes: AtomicU8::new(Owes::Bytes as u8),
+            owner: Ownership::running(),
+            completions: Mutex::new(Rank::Completions, Vec::new()),
+            held: Held::default(),
+        });
+        entry.insert(Arc::clone(&slot));
+        slot
+    }
+
+    /// The slot of a key, if that connection still is.
+    pub(crate) fn get(&self, key: u64) -> Option<Arc<Slot>> {
+        let index = usize::try_from(key & ((1 << INDEX_BITS) - 1)).ok()?;
+        let slots = self.slots.read();
+        slots.get(index).filter(|slot| slot.key == key).cloned()
+    }
+
+    /// Removes a connection that its owner ends.
+    pub(crate) fn remove(&self, slot: &Slot) {
+        slot.owner.close();
+        if let Ok(index) = usize::try_from(slot.key & ((1 << INDEX_BITS) - 1)) {
+            self.slots.write().try_remove(index);
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.read().len()
+    }
+
+    /// The connection for which `weigh` gives most, if it gives anything for one.
+    pub(crate) fn heaviest(&self, weigh: impl Fn(&Slot) -> Option<u64>) -> Option<Arc<Slot>> {
+        let slots = self.slots.read();
+        let weighed = slots.iter().filter_map(|(_, slot)| Some((weigh(slot)?, slot)));
+        weighed.max_by_key(|(weight, _)| *weight).map(|(_, slot)| Arc::clone(slot))
+    }
+
+    /// Calls `each` for every connection.
+    pub(crate) fn for_each(&self, mut each: impl FnMut(&Slot)) {
+        let slots = self.slots.read();
+        slots.iter().for_each(|(_, slot)| each(slot));
+    }
+}

@@ -1,0 +1,270 @@
+//! One change of what clients see: what it needs to be carried out, all bytes staged and verified.
+
+use haul_protocol::{Attributes, LinkTarget, Mtime, Name};
+use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::io::Errno;
+
+use super::dirty::Touched;
+use crate::store::attributes::kept;
+use crate::store::error::StoreError;
+use crate::store::root::Parents;
+use crate::store::staged_tree::Tree;
+use crate::store::uploads::complete::Finished;
+use crate::store::uploads::resume::Published;
+use crate::store::versions::swap::Swap;
+use crate::store::{Staged, Store, sys};
+
+/// Directories above a name for which a change counts as one more.
+pub(crate) const DEEP: usize = 32;
+
+/// What a request changes.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// A file appears, whole.
+    File {
+        /// Its bytes, mode and mtime.
+        staged: Staged,
+        /// Under this name.
+        name: Name,
+    },
+    /// A large file appears, whole.
+    Upload(Box<Finished>),
+    /// A symbolic link appears.
+    Link {
+        /// Its name.
+        name: Name,
+        /// Where it points.
+        target: LinkTarget,
+        /// Its own mtime; `None` is now.
+        mtime: Option<Mtime>,
+    },
+    /// A directory is there, with this mode.
+    Directory {
+        /// Its name.
+        name: Name,
+        /// `None` obeys the umask if it is new, and changes nothing if it is not.
+        mode: Option<u32>,
+        /// A file or link that stands there makes way.
+        replace: bool,
+    },
+    /// Nothing of that name is there any more.
+    Remove {
+        /// Of a file, a link, or a directory with nothing in it.
+        name: Name,
+    },
+    /// New directories appear with all that is in them; each entry is a request of its own.
+    Tree(Box<Tree>),
+    /// A directory or file that is there gets mode and mtime.
+    Attributes {
+        /// Its name.
+        name: Name,
+        /// It must be a file; otherwise a directory.
+        is_file: bool,
+        /// What it gets.
+        attributes: Attributes,
+    },
+    /// The next version of a directory takes the place of the present one.
+    Version(Box<Swap>),
+    /// The version before the present one does.
+    Rollback {
+        /// Of the directory.
+        name: Name,
+    },
+    /// A large file that was published before is still there, and becomes durable if it is not.
+    Confirm(Box<Published>),
+    /// The parts of a large file that are held are flushed, nothing becomes visible.
+    Flush(Box<crate::store::uploads::partial::Flush>),
+}
+
+impl Change {
+    /// How many results it has.
+    pub(crate) fn results(&self) -> usize {
+        if let Self::Tree(tree) = self { tree.len() } else { 1 }
+    }
+
+    /// What it takes of memory and of the disk's time, of that of a small file.
+    pub(crate) fn weight(&self) -> usize {
+        if let Self::Tree(tree) = self { tree.weight() } else { self.cost() }
+    }
+
+    /// What it takes of a group's time: one that may have to make hundreds of directories counts as several.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Self::Tree(_) => 1,
+            change => 1 + change.name().map_or(0, |name| name.depth() / DEEP),
+        }
+    }
+
+    /// Files and directories that are flushed by a flush of the whole file system as well as by
+    /// [`sync`](Self::sync).
+    pub(in crate::store) fn staged(&self) -> usize {
+        match self {
+            Self::File { .. } => 1,
+            Self::Tree(tree) => tree.weight(),
+            _ => 0,
+        }
+    }
+
+    /// Whether they are flushed by nothing else.
+    pub(in crate::store) fn needs_all(&self) -> bool {
+        matches!(self, Self::Tree(tree) if !tree.is_small())
+    }
+
+    /// Whether a flush has failed since they were staged, and may have been of their bytes: the file system
+    /// tells of an error once, each open file tells of its own.
+    pub(in crate::store) fn must_be_asked(&self, failures: u64) -> bool {
+        match self {
+            Self::File { staged, .. } => staged.failures_before != failures,
+            Self::Tree(tree) => tree.failures_before != failures,
+            _ => false,
+        }
+    }
+
+    /// Starts to write a small file to the disk, so that several are under way at once.
+    pub(in crate::store) fn start_writeback(&self) {
+        if let Self::File { staged, .. } = self {
+            staged.start_writeback();
+        }
+    }
+
+    /// What must be on the disk before the change may become visible, if it is to be durable.
+    pub(in crate::store) fn sync(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::File { staged, name } => staged.sync(name),
+            Self::Tree(tree) => {
+                tree.sync().map_err(|errno| StoreError::Group { source: errno.into() })
+            }
+            Self::Upload(finished) => finished.sync(),
+            Self::Flush(flush) => flush.run(),
+            Self::Version(swap) => swap.sync(),
+            Self::Link { .. }
+            | Self::Directory { .. }
+            | Self::Remove { .. }
+            | Self::Attributes { .. }
+            | Self::Rollback { .. }
+            | Self::Confirm(_) => Ok(()),
+        }
+    }
+
+    /// The name that it changes; `None` if it sees to that itself, or changes nothing that is seen.
+    pub(crate) fn name(&self) -> Option<&Name> {
+        match self {
+            Self::File { name, .. }
+            | Self::Link { name, .. }
+            | Self::Directory { name, .. }
+            | Self::Remove { name }
+            | Self::Attributes { name, .. } => Some(name),
+            Self::Upload(finished) => Some(finished.name()),
+            Self::Confirm(published) => Some(published.name()),
+            Self::Tree(tree) => Some(tree.top()),
+            Self::Version(_) | Self::Rollback { .. } | Self::Flush(_) => None,
+        }
+    }
+
+    /// As [`apply`](Self::apply), unless the name is in a directory that is being published.
+    pub(in crate::store) fn apply_guarded(
+        self,
+        store: &Store,
+        parents: &Parents,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        let Some(name) = self.name().cloned() else { return self.apply(store, parents, touched) };
+        let _leave = store.guard.enter(&name)?;
+        parents.refresh(store.guard.swaps());
+        self.apply(store, parents, touched)
+    }
+
+    /// Makes it visible, and notes the directories whose entries changed by that.
+    pub(in crate::store) fn apply(
+        self,
+        store: &Store,
+        parents: &Parents,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::File { staged, name } => staged.publish(&name, parents, touched),
+            Self::Tree(tree) => tree.publish(parents, touched).into_iter().collect(),
+            Self::Upload(finished) => finished.publish(store, parents, touched),
+            Self::Link { name, target, mtime } => {
+                store.make_link(parents, &name, &target, mtime, touched)
+            }
+            Self::Directory { name, mode, replace } => {
+                if replace {
+                    store.replace_by_directory(parents, &name, mode)?;
+                }
+                store.make_directory(parents, &name, mode, touched)
+            }
+            Self::Remove { name } => store.remove(parents, &name, touched),
+            Self::Attributes { name, is_file, attributes } => {
+                store.set_attributes(parents, &name, is_file, &attributes, touched)
+            }
+            Self::Version(swap) => swap.apply(store, parents, touched),
+            Self::Rollback { name } => store.roll_back(parents, &name, touched),
+            Self::Confirm(published) => published.confirm(store, parents, touched),
+            Self::Flush(_) => Ok(()),
+        }
+    }
+}
+
+impl Store {
+    /// Carries a change out at once, without waiting for the disk.
+    pub(crate) fn apply(&self, parents: &Parents, change: Change) -> Result<(), StoreError> {
+        change.apply_guarded(self, parents, &mut Touched::ignored())
+    }
+
+    /// The same, in the next version of a directory.
+    pub(crate) fn apply_unseen(&self, parents: &Parents, change: Change) -> Result<(), StoreError> {
+        change.apply(self, parents, &mut Touched::ignored())
+    }
+
+    /// Makes a directory, or gives the one that is there its mode.
+    pub(in crate::store) fn make_directory(
+        &self,
+        parents: &Parents,
+        name: &Name,
+        mode: Option<u32>,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        let (above, last) = name.split();
+        let parent = parents.of(name)?;
+        let room = self.admit(name, 0);
+        if room.is_ok() {
+            let mode = match mode {
+                // A default ACL takes the place of the umask (umask(2)).
+                None if parents.has_acl(name) => Mode::RWXU | Mode::RWXG | Mode::RWXO,
+                mode => self.directory_mode(mode),
+            };
+            let make = || sys::make_directory(&parent, last, mode);
+            match self.rights.in_directory(&parent, make) {
+                Ok(()) => {
+                    touched.directory(above, &parent);
+                    return Ok(());
+                }
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(StoreError::new("make directory", name, errno)),
+            }
+        }
+        let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
+        let stat = match self.rights.in_directory(&parent, || self.rights.stat(look)) {
+            // One that is there takes no room.
+            Err(Errno::NOENT) if let Err(error) = room => return Err(error),
+            stat => stat.map_err(|errno| StoreError::new("look at", name, errno))?,
+        };
+        let found = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                // It may be new all the same, made by someone who did not sync it.
+                touched.directory(above, &parent);
+                return match kept(mode).map(|mode| parents.counts(name, mode).as_raw_mode()) {
+                    Some(counts) if stat.st_mode & 0o777 != counts => {
+                        let attributes = Attributes { mode, mtime: None };
+                        self.set_attributes(parents, name, false, &attributes, touched)
+                    }
+                    _ => Ok(()),
+                };
+            }
+            FileType::Symlink => "a symbolic link, not a directory",
+            _ => "not a directory",
+        };
+        Err(StoreError::Conflict { name: name.to_string(), found })
+    }
+}

@@ -1,0 +1,6 @@
+//! Making changes visible, and durable together.
+
+pub(super) mod change;
+pub(super) mod dirty;
+pub(super) mod file;
+pub(super) mod group;

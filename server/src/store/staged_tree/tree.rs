@@ -1,0 +1,283 @@
+//! A tree of new directories, and how it is filled.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use haul_protocol::{Attributes, LinkTarget, Mtime, Name};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::store::attributes::times;
+use crate::store::inherit::gives_to_children;
+use crate::store::root::Parents;
+use crate::store::temp::staging;
+use crate::store::temp::staging::Place;
+use crate::store::versions::guard::is_at_or_below;
+use crate::store::{Staged, Store, sys};
+
+/// Directories of one tree: each is an open handle, and their depth is that of recursions.
+const MAX_DIRECTORIES: usize = 32;
+
+/// Directories that nobody sees, and what is in them. Dropping it removes what was not published.
+///
+/// Invariant: what is below its place is what `entries` say, and the directories that this implies; unless it is
+/// spoiled.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    /// A handle of its own, so that dropping needs nobody's help.
+    pub(in crate::store::staged_tree) store: Arc<Store>,
+    pub(in crate::store::staged_tree) place: Place,
+    /// Final names, parents first; the first is what will be renamed.
+    pub(in crate::store::staged_tree) directories: Vec<Name>,
+    /// Handles on all of them; or none, while it rests.
+    pub(in crate::store::staged_tree) handles: Vec<OwnedFd>,
+    /// What was taken, in that order.
+    pub(in crate::store::staged_tree) entries: Vec<(Name, Kind)>,
+    /// The file in it, if there is no other, and no link: it can be flushed alone.
+    pub(in crate::store::staged_tree) only: Option<OwnedFd>,
+    /// Something that nobody has asked for may be in it: it can't be published as it is.
+    pub(in crate::store::staged_tree) spoiled: bool,
+    pub(in crate::store::staged_tree) published: bool,
+    /// Flushes of the file system that had failed when it was begun.
+    pub(in crate::store) failures_before: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store::staged_tree) enum Kind {
+    /// With the mode that was sent.
+    Directory(Option<u32>),
+    /// A file, and whether its mode was sent.
+    File { has_mode: bool },
+    /// A symlink.
+    Link,
+}
+
+impl Tree {
+    /// With the missing directories above it, which nobody may have asked for yet: what is in a directory may
+    /// come before it, over another connection. `None` if such a directory is there, or if it would inherit what
+    /// only its parent can give.
+    pub(in crate::store::staged_tree) fn begin(
+        store: &Arc<Store>,
+        parents: &Parents,
+        name: &Name,
+        mode: Option<u32>,
+    ) -> Option<Self> {
+        if !store.flushes_all.load(Ordering::Acquire) {
+            return None;
+        }
+        let (missing, parent) = missing(parents, name)?;
+        let top = missing.first().unwrap_or(name);
+        let found = rustix::fs::statat(&parent, top.split().1, AtFlags::SYMLINK_NOFOLLOW);
+        if !matches!(found, Err(Errno::NOENT)) || gives_to_children(&parent) {
+            return None;
+        }
+        let mut tree = Self {
+            store: Arc::clone(store),
+            place: store.staging.place(),
+            directories: Vec::new(),
+            handles: Vec::new(),
+            entries: Vec::new(),
+            only: None,
+            spoiled: false,
+            published: false,
+            failures_before: store.flush_failures.load(Ordering::Acquire),
+        };
+        let made = missing.iter().all(|above| tree.make(above, None)) && tree.directory(name, mode);
+        made.then_some(tree)
+    }
+
+    /// Takes a directory. `false`: it has to be made where it belongs, as for all that follow.
+    pub(in crate::store::staged_tree) fn directory(
+        &mut self,
+        name: &Name,
+        mode: Option<u32>,
+    ) -> bool {
+        let made = self.make(name, mode);
+        if made {
+            self.entries.push((name.clone(), Kind::Directory(mode)));
+        }
+        made
+    }
+
+    fn make(&mut self, name: &Name, mode: Option<u32>) -> bool {
+        let mode = self.store.directory_mode(mode);
+        // What its owner may not fill can't be filled here, nor swept.
+        if !mode.contains(Mode::RWXU) || self.directories.len() == MAX_DIRECTORIES {
+            return false;
+        }
+        let Ok(_room) = self.store.admit(name, 0) else { return false };
+        let opened = if self.directories.is_empty() {
+            let (staged, temporary) = self.store.staging.at(self.place);
+            make_open(staged, temporary.as_bytes(), mode)
+        } else {
+            let Some(parent) = self.parent(name) else { return false };
+            make_open(parent, name.split().1, mode)
+        };
+        match opened {
+            Ok(directory) => {
+                self.directories.push(name.clone());
+                self.handles.push(directory);
+                true
+            }
+            Err(there) => {
+                self.spoiled |= there;
+                false
+            }
+        }
+    }
+
+    /// Takes a file whose bytes have been verified.
+    pub(in crate::store::staged_tree) fn file(
+        &mut self,
+        name: &Name,
+        attributes: &Attributes,
+        bytes: &[u8],
+    ) -> bool {
+        let mode = self.store.file_mode(attributes);
+        let Some(directory) = self.parent(name) else { return false };
+        let last = name.split().1;
+        let flags = OFlags::WRONLY | OFlags::EXCL;
+        let Ok(file) = sys::create(directory, last, flags, mode) else { return false };
+        let keeps = self.store.keeps_alone() && self.holds_directories_only();
+        let filled = fill(&file, attributes, bytes)
+            .and_then(|()| if keeps { Ok(Some(file)) } else { sys::close(file).map(|()| None) });
+        let Ok(only) = filled else {
+            self.spoiled |= sys::unlink(directory, last).is_err();
+            return false;
+        };
+        self.only = only;
+        self.entries.push((name.clone(), Kind::File { has_mode: attributes.mode.is_some() }));
+        true
+    }
+
+    /// Takes a file that is staged already.
+    pub(in crate::store::staged_tree) fn staged(
+        &mut self,
+        staged: &mut Staged,
+        name: &Name,
+    ) -> bool {
+        let Some(directory) = self.parent(name) else { return false };
+        if staged.failures_before != self.failures_before
+            || staged.publish_new(directory, name).is_err()
+        {
+            return false;
+        }
+        self.only = None;
+        self.entries.push((name.clone(), Kind::File { has_mode: staged.mode.is_some() }));
+        true
+    }
+
+    /// Takes a symbolic link.
+    pub(in crate::store::staged_tree) fn link(
+        &mut self,
+        name: &Name,
+        target: &LinkTarget,
+        mtime: Option<Mtime>,
+    ) -> bool {
+        let Some(directory) = self.parent(name) else { return false };
+        let Ok(_room) = self.store.admit(name, target.as_bytes().len() as u64) else {
+            return false;
+        };
+        let last = name.split().1;
+        if sys::make_link(directory, last, target.as_bytes()).is_err() {
+            return false;
+        }
+        let timed = mtime.map_or(Ok(()), |mtime| {
+            rustix::fs::utimensat(directory, last, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)
+        });
+        if timed.is_err() {
+            self.spoiled |= sys::unlink(directory, last).is_err();
+            return false;
+        }
+        self.only = None;
+        self.entries.push((name.clone(), Kind::Link));
+        true
+    }
+
+    pub(in crate::store::staged_tree) fn holds_directories_only(&self) -> bool {
+        self.entries.iter().all(|(_, kind)| matches!(kind, Kind::Directory(_)))
+    }
+
+    /// Gives up its handles, which are scarce: it may wait long in a queue.
+    pub(in crate::store::staged_tree) fn rest(&mut self) {
+        self.handles.clear();
+    }
+
+    /// The directory that was taken first: everything else is in it.
+    pub(in crate::store) fn top(&self) -> &Name {
+        &self.directories[0]
+    }
+
+    pub(in crate::store::staged_tree) fn concerns(&self, name: &Name) -> bool {
+        is_at_or_below(name, self.top())
+    }
+
+    pub(in crate::store::staged_tree) fn is_free(&self, name: &Name) -> bool {
+        let found = self.parent(name).map(|directory| {
+            rustix::fs::statat(directory, name.split().1, AtFlags::SYMLINK_NOFOLLOW)
+        });
+        matches!(found, Some(Err(Errno::NOENT)))
+    }
+
+    /// The directory that a name is to be in, if it is one of these.
+    pub(in crate::store::staged_tree) fn parent(&self, name: &Name) -> Option<&OwnedFd> {
+        let above = name.split().0;
+        let at = self.directories.iter().rposition(|name| name.as_bytes() == above)?;
+        self.handles.get(at)
+    }
+}
+
+impl Drop for Tree {
+    /// What can't be removed is swept at the next start.
+    fn drop(&mut self) {
+        if self.published || (self.directories.is_empty() && !self.spoiled) {
+            return;
+        }
+        let (staged, temporary) = self.store.staging.at(self.place);
+        if let Err(errno) = staging::remove(staged, temporary.as_bytes()) {
+            tracing::warn!(directory = temporary, %errno, "could not remove a half-filled directory");
+        }
+    }
+}
+
+/// The directories above `name` that are not there, the highest first, and a handle on the one that those are to
+/// be in. `None` if there are too many.
+fn missing(parents: &Parents, name: &Name) -> Option<(Vec<Name>, Rc<OwnedFd>)> {
+    let (mut missing, mut above) = (Vec::new(), name.split().0.to_vec());
+    while missing.len() < MAX_DIRECTORIES {
+        match parents.find(&above) {
+            Ok(parent) => {
+                missing.reverse();
+                return Some((missing, parent));
+            }
+            Err(Errno::NOENT) if !above.is_empty() => {
+                let directory = Name::parse(&above).ok()?;
+                above = directory.split().0.to_vec();
+                missing.push(directory);
+            }
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+/// Makes a directory and opens it; or tells whether it may be there.
+fn make_open(parent: &OwnedFd, name: &[u8], mode: Mode) -> Result<OwnedFd, bool> {
+    sys::make_directory(parent, name, mode).map_err(|_| false)?;
+    open(parent, name).map_err(|_| true)
+}
+
+pub(in crate::store) fn open(parent: impl AsFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty())
+}
+
+fn fill(file: &OwnedFd, attributes: &Attributes, bytes: &[u8]) -> std::io::Result<()> {
+    sys::write_at(file, 0, bytes)?;
+    if let Some(mtime) = attributes.mtime {
+        sys::set_times(file, &times(mtime))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! A file that is written where no client can name it, until it is published or dropped.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use haul_protocol::{Attributes, Name};
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::staging::Place;
+use crate::store::attributes::times;
+use crate::store::commit::dirty::Touched;
+use crate::store::error::StoreError;
+use crate::store::inherit::HandsDown;
+use crate::store::root::Parents;
+use crate::store::{Reserved, Store, sys};
+
+/// A file under way. Dropping it removes it.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    file: Option<OwnedFd>,
+    /// `None`: it has no name.
+    place: Option<Place>,
+    /// A handle of its own, so that dropping needs nobody's help.
+    store: Arc<Store>,
+    published: bool,
+    /// The mode that was stated.
+    pub(in crate::store) mode: Option<u32>,
+    /// What the directory hands down that it was made for.
+    given: Option<HandsDown>,
+    /// For its name, until that is there.
+    room: Option<Reserved>,
+    /// Flushes of the file system that had failed when it was made.
+    pub(in crate::store) failures_before: u64,
+}
+
+impl Store {
+    /// Starts a file that will be published as `target`, with its final mode from the beginning.
+    pub(crate) fn stage(
+        self: &Arc<Self>,
+        parents: &Parents,
+        target: &Name,
+        attributes: &Attributes,
+    ) -> Result<Staged, StoreError> {
+        let giver = parents.giver(target);
+        let made = match &giver {
+            Some(giver) => self.stage_for(giver, target, attributes),
+            None => self.stage_anywhere(self.file_mode(attributes)),
+        };
+        let (file, place) = made.map_err(|errno| StoreError::new("stage", target, errno))?;
+        let failures_before = self.flush_failures.load(Ordering::Acquire);
+        let store = Arc::clone(self);
+        Ok(Staged {
+            file: Some(file),
+            place,
+            store,
+            published: false,
+            mode: attributes.mode,
+            given: giver.map(|(_, given)| given),
+            room: None,
+            failures_before,
+        })
+    }
+
+    fn stage_anywhere(&self, mode: Mode) -> Result<(OwnedFd, Option<Place>), Errno> {
+        let place = self.staging.place();
+        if self.staging.unnamed {
+            return Ok((sys::create_unnamed(self.staging.directory(place), mode)?, None));
+        }
+        let (directory, name) = self.staging.at(place);
+        let flags = OFlags::WRONLY | OFlags::EXCL;
+        Ok((sys::create(directory, name.as_bytes(), flags, mode)?, Some(place)))
+    }
+}
+
+impl Staged {
+    fn file(&self, op: &'static str, target: &Name) -> Result<&OwnedFd, StoreError> {
+        self.file.as_ref().ok_or_else(|| StoreError::new(op, target, Errno::BADF))
+    }
+
+    /// It waits for the committer, and keeps of its room what its name needs.
+    pub(crate) fn keep_room(&mut self, name: &Name, room: Reserved) {
+        room.keep_for(name);
+        self.room = Some(room);
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    pub(crate) fn write_at(
+        &self,
+        target: &Name,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
+        sys::write_at(self.file("write", target)?, offset, bytes)
+            .map_err(|errno| StoreError::new("write", target, errno))
+    }
+
+    /// All bytes are written: sets the mtime.
+    pub(crate) fn complete(
+        &self,
+        target: &Name,
+        attributes: &Attributes,
+    ) -> Result<(), StoreError> {
+        let file = self.file("set mtime of", target)?;
+        if let Some(mtime) = attributes.mtime {
+            sys::set_times(file, &times(mtime))
+                .map_err(|errno| StoreError::new("set mtime of", target, errno))?;
+        }
+        Ok(())
+    }
+
+    /// Makes it share the blocks of another file, if the file system can.
+    pub(in crate::store) fn share_blocks(&self, from: &OwnedFd) -> bool {
+        self.file.as_ref().is_some_and(|file| sys::share_blocks(file, from).is_ok())
+    }
+
+    /// Starts to write the file to the disk.
+    pub(in crate::store) fn start_writeback(&self) {
+        if let Some(file) = &self.file {
+            sys::start_writeback(file, 0, 0);
+        }
+    }
+
+    /// Waits until the file would survive a loss of power.
+    pub(in crate::store) fn sync(&self, target: &Name) -> Result<(), StoreError> {
+        sys::sync(self.file("flush", target)?)
+            .map_err(|errno| StoreError::new("flush", target, errno))
+    }
+
+    /// Gives the file what nobody stated and only its place can tell: what its directory hands down by now, if that is
+    /// something else than it was when the file was made (the directory may have been made meanwhile); and without a
+    /// stated mode, that of the file that stands there.
+    fn adapt(&self, name: &Name, parents: &Parents) -> Result<(), StoreError> {
+        let file = self.file("publish", name)?;
+        let mut changed = false;
+        if let Some((parent, given)) = parents.giver(name)
+            && self.given != Some(given)
+        {
+            changed = self
+                .store
+                .give(file, (&parent, given), name, self.mode)
+                .map_err(|errno| StoreError::new("set group and ACL of", name, errno))?;
+        }
+        if self.mode.is_none() {
+            changed |= self
+                .store
+                .keep_mode(file, parents, name)
+                .map_err(|errno| StoreError::new("set mode of", name, errno))?;
+        }
+        // It was flushed before.
+        if changed && self.store.durable { self.sync(name) } else { Ok(()) }
+    }
+
+    /// Gives it its final name.
+    pub(in crate::store) fn publish(
+        mut self,
+        name: &Name,
+        parents: &Parents,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        self.adapt(name, parents)?;
+        let store = Arc::clone(&self.store);
+        if let Some(place) = self.place {
+            self.close(name)?;
+            let (directory, temporary) = store.staging.at(place);
+            store.rename(parents, directory, temporary.as_bytes(), name, touched)?;
+        } else {
+            store.link(parents, self.file("publish", name)?, name, touched)?;
+        }
+        self.published = true;
+        Ok(())
+    }
+
+    /// Gives it its final name in a directory where nothing may have it yet.
+    pub(in crate::store) fn publish_new(
+        &mut self,
+        directory: &OwnedFd,
+        name: &Name,
+    ) -> Result<(), StoreError> {
+        let last = name.split().1;
+        if let Some(place) = self.place {
+            self.close(name)?;
+            let (staging, temporary) = self.store.staging.at(place);
+            sys::rename_new(staging, temporary.as_bytes(), directory, last)
+        } else {
+            sys::link(self.file("publish", name)?, directory, last)
+        }
+        .map_err(|errno| StoreError::new("publish", name, errno))?;
+        self.published = true;
+        Ok(())
+    }
+
+    fn close(&mut self, target: &Name) -> Result<(), StoreError> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        sys::close(file).map_err(|source| StoreError::Io {
+            op: "close",
+            name: target.to_string(),
+            source,
+        })
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        let Some(place) = self.place.filter(|_| !self.published) else { return };
+        let (directory, name) = self.store.staging.at(place);
+        if let Err(errno) = sys::unlink(directory, name.as_bytes()) {
+            tracing::warn!(file = name, %errno, "could not remove a half-written file");
+        }
+    }
+}

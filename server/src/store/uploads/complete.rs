@@ -1,0 +1,109 @@
+//! A partial that is complete, on its way to its final name.
+
+use std::sync::Arc;
+
+use haul_protocol::{Attributes, Digest, Name};
+
+use super::journal::{Committing, Record};
+use super::partial::Partial;
+use crate::store::attributes::times;
+use crate::store::commit::dirty::Touched;
+use crate::store::error::StoreError;
+use crate::store::root::Parents;
+use crate::store::{Store, sys};
+
+/// A large file that only has to become visible.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    partial: Partial,
+    name: Name,
+    /// The mode that was sent.
+    mode: Option<u32>,
+    committing: Committing,
+    journalled: bool,
+}
+
+impl Partial {
+    /// All parts are held, and their digest is right: it gets its final mode and mtime.
+    pub(crate) fn finish(
+        self,
+        name: Name,
+        attributes: &Attributes,
+        digest: Digest,
+    ) -> Result<Finished, StoreError> {
+        let failed = |errno| StoreError::new("set mode and mtime of", &name, errno);
+        sys::set_mode(&self.0.data, self.0.store.file_mode(attributes)).map_err(failed)?;
+        if let Some(mtime) = attributes.mtime {
+            sys::set_times(&self.0.data, &times(mtime)).map_err(failed)?;
+        }
+        let stat = rustix::fs::fstat(&self.0.data).map_err(failed)?;
+        let committing = Committing {
+            digest,
+            inode: stat.st_ino,
+            mtime: (stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+        };
+        let mode = attributes.mode;
+        Ok(Finished { partial: self, name, mode, committing, journalled: false })
+    }
+}
+
+impl Finished {
+    /// Its final one.
+    pub(in crate::store) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// As of every file, before it becomes visible; and the journal must know which file that is.
+    pub(in crate::store) fn sync(&mut self) -> Result<(), StoreError> {
+        self.partial.flush(&self.name).run()?;
+        self.journal()?;
+        sys::sync(&self.partial.0.journal)
+            .map_err(|errno| StoreError::new("flush the journal of", &self.name, errno))
+    }
+
+    fn journal(&mut self) -> Result<(), StoreError> {
+        if !self.journalled {
+            self.partial.append(&self.name, &Record::Committing(self.committing))?;
+            self.journalled = true;
+        }
+        Ok(())
+    }
+
+    /// The directory may hand something down, and the partial may be older than that; and a mode that nobody stated
+    /// stays that of the file that stands there.
+    fn adapt(&self, store: &Store, parents: &Parents) -> Result<(), StoreError> {
+        let failed = |op| move |errno| StoreError::new(op, &self.name, errno);
+        let data = &self.partial.0.data;
+        let mut changed = false;
+        if let Some((parent, given)) = parents.giver(&self.name) {
+            changed = store
+                .give(data, (&parent, given), &self.name, self.mode)
+                .map_err(failed("set group and ACL of"))?;
+        }
+        if self.mode.is_none() {
+            changed |= store.keep_mode(data, parents, &self.name).map_err(failed("set mode of"))?;
+        }
+        // It was flushed before.
+        if changed && store.durable { sys::sync(data).map_err(failed("flush")) } else { Ok(()) }
+    }
+
+    pub(in crate::store) fn publish(
+        mut self,
+        store: &Store,
+        parents: &Parents,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        self.journal()?;
+        self.adapt(store, parents)?;
+        let id = self.partial.0.id.clone();
+        // Otherwise a flush of it is still waiting, and the bytes were flushed just now.
+        if let Ok(inner) = Arc::try_unwrap(self.partial.0) {
+            sys::close(inner.data).map_err(|source| StoreError::Io {
+                op: "close",
+                name: self.name.to_string(),
+                source,
+            })?;
+        }
+        store.rename(parents, &store.partials, id.as_bytes(), &self.name, touched)
+    }
+}

@@ -1,0 +1,7 @@
+//! Large files under way, and the journals that survive a crash.
+
+pub(super) mod complete;
+pub(super) mod journal;
+pub(super) mod partial;
+pub(super) mod resume;
+pub(super) mod verifying;

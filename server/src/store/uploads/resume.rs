@@ -1,0 +1,209 @@
+//! What is found under an upload's key: a partial to go on with, or the file that it has become.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use haul_protocol::{Attributes, Geometry, Name};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::journal::{self, Committing, Record};
+use super::partial::{Key, Partial, journal_name};
+use super::verifying::Verifying;
+use crate::store::attributes::kept;
+use crate::store::commit::dirty::Touched;
+use crate::store::error::StoreError;
+use crate::store::list::mtime;
+use crate::store::root::Parents;
+use crate::store::{Store, sys};
+
+/// What was found under a key.
+#[derive(Debug)]
+pub(crate) enum Resumed {
+    /// A partial, new or old, and the parts that it holds or may hold.
+    Partial(Partial, Verifying),
+    /// The file was published before, and stands there unchanged. All its parts are held.
+    Published(Published, Verifying),
+}
+
+/// A file that was published before. Whether it is durable is not known: the flush may have failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    name: Name,
+    size: u64,
+    committing: Committing,
+    /// What was stated when it was opened again.
+    stated: Attributes,
+}
+
+impl Published {
+    pub(in crate::store) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Mode and mtime are those of the newest `open`.
+    pub(crate) fn with(self, stated: Attributes) -> Self {
+        Self { stated, ..self }
+    }
+
+    /// It is still there, gets what was stated since, and becomes durable with everything else on the disk.
+    pub(in crate::store) fn confirm(
+        &self,
+        store: &Store,
+        parents: &Parents,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        if !store.stands(parents, &self.name, self.size, self.committing) {
+            return Err(StoreError::Replaced { name: self.name.to_string() });
+        }
+        touched.everything();
+        let found = store
+            .at(parents, &self.name)
+            .map_err(|errno| StoreError::new("look at", &self.name, errno))?;
+        let counts = kept(self.stated.mode).map(|mode| parents.counts(&self.name, mode));
+        let mode = counts.map(Mode::as_raw_mode).filter(|mode| found.st_mode & 0o777 != *mode);
+        let times = self.stated.mtime.filter(|wanted| {
+            let has = mtime(&found);
+            has != Some(*wanted) && has != store.mtimes.kept(*wanted)
+        });
+        if mode.is_none() && times.is_none() {
+            return Ok(());
+        }
+        let attributes = Attributes { mode, mtime: times };
+        store.set_attributes(parents, &self.name, true, &attributes, touched)
+    }
+}
+
+impl Store {
+    /// Opens the partial of a key, or starts one. With `replace` what stands under the name is not the
+    /// file, even if it was published from such a partial once.
+    pub(crate) fn partial(
+        self: &Arc<Self>,
+        parents: &Parents,
+        key: &Key,
+        name: &Name,
+        geometry: Geometry,
+        replace: bool,
+    ) -> Result<Resumed, StoreError> {
+        let failed = |op| move |errno| StoreError::new(op, name, errno);
+        if let Some(resumed) = self.resume(parents, key, name, geometry, replace)? {
+            return Ok(resumed);
+        }
+        if self.forget(key.id()).map_err(failed("discard the partial of"))? && self.durable {
+            // The old journal must not come back beside the new bytes.
+            sys::sync_directory(&self.partials).map_err(failed("discard the partial of"))?;
+        }
+        let flags = OFlags::RDWR | OFlags::EXCL;
+        let private = Mode::RUSR | Mode::WUSR;
+        let open = |file: &str| sys::create(&self.partials, file.as_bytes(), flags, private);
+        let journal = open(&journal_name(key.id())).map_err(failed("stage"))?;
+        let made = parents.giver(name).and_then(|(parent, _)| {
+            self.made_in(&parent, private, &self.partials, key.id().as_bytes())
+        });
+        let data = made.map_or_else(|| open(key.id()), Ok).map_err(failed("stage"))?;
+        let partial = Partial::new(self, key.id(), data, journal, (0, 0));
+        partial.append(name, &Record::Begin(key.begin.clone()))?;
+        partial.append(name, &Record::Boot { id: self.boot.clone() })?;
+        Ok(Resumed::Partial(partial, Verifying::default()))
+    }
+
+    fn resume(
+        self: &Arc<Self>,
+        parents: &Parents,
+        key: &Key,
+        name: &Name,
+        geometry: Geometry,
+        replace: bool,
+    ) -> Result<Option<Resumed>, StoreError> {
+        let failed = |errno| StoreError::new("resume", name, errno);
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |file: &str| match rustix::fs::openat(&self.partials, file, flags, Mode::empty())
+        {
+            Ok(file) => Ok(Some(file)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(failed(errno)),
+        };
+        let Some(journal) = open(&journal_name(key.id()))? else { return Ok(None) };
+        let (journal, bytes) = read_journal(journal).map_err(failed)?;
+        let Some(found) = journal::read(&bytes, &self.boot) else { return Ok(None) };
+        if found.begin != key.begin {
+            return Ok(None);
+        }
+        let held = || found.held.iter().filter(|held| held.part < geometry.parts());
+        // It may have its final mode already, which may forbid us to write.
+        let writable = Mode::RUSR | Mode::WUSR;
+        match sys::set_mode_at(&self.partials, key.id(), FileType::RegularFile, writable) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        let Some(data) = open(key.id())? else {
+            let size = geometry.size();
+            let stands = |at: &Committing| !replace && self.stands(parents, name, size, *at);
+            let Some(committing) = found.committing.filter(stands) else {
+                return Ok(None);
+            };
+            let stated = Attributes::default();
+            let published = Published { name: name.clone(), size, committing, stated };
+            let held: Vec<_> = held().collect();
+            return Ok(Some(Resumed::Published(published, Verifying::new(&held, &[]))));
+        };
+        sys::truncate(&journal, found.len).map_err(failed)?;
+        let boot_start = if found.same_boot { found.boot_start } else { found.len };
+        let partial = Partial::new(self, key.id(), data, journal, (boot_start, found.len));
+        if !found.same_boot {
+            partial.append(name, &Record::Boot { id: self.boot.clone() })?;
+        }
+        let (safe, unsure): (Vec<_>, Vec<_>) = held().partition(|held| held.safe);
+        Ok(Some(Resumed::Partial(partial, Verifying::new(&safe, &unsure))))
+    }
+
+    /// Whether the file that a journal was about to publish stands under its name, unchanged.
+    fn stands(&self, parents: &Parents, name: &Name, size: u64, committing: Committing) -> bool {
+        self.at(parents, name).is_ok_and(|stat| {
+            stat.st_ino == committing.inode
+                && u64::try_from(stat.st_size) == Ok(size)
+                && (stat.st_mtime, stat.st_mtime_nsec.cast_signed()) == committing.mtime
+        })
+    }
+
+    /// What stands under a name.
+    fn at(&self, parents: &Parents, name: &Name) -> Result<Stat, Errno> {
+        let parent = parents.find(name.split().0)?;
+        let look = || rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW);
+        self.rights.in_directory(&parent, look)
+    }
+
+    /// Removes what is there of a partial; returns whether anything was. The journal goes first: a
+    /// journal without a partial means that the file was published.
+    pub(crate) fn forget(&self, id: &str) -> Result<bool, Errno> {
+        let mut any = false;
+        for file in [&journal_name(id), id] {
+            match sys::unlink(&self.partials, file.as_bytes()) {
+                Ok(()) => any = true,
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(any)
+    }
+
+    /// Removes the journal of a published file, unless a new upload has begun under the same key.
+    pub(crate) fn forget_published(&self, id: &str) -> Result<(), Errno> {
+        match rustix::fs::statat(&self.partials, id, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => self.forget(id).map(|_| ()),
+            Ok(_) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
+/// Reads a journal and gives its file back.
+pub(in crate::store) fn read_journal(journal: OwnedFd) -> Result<(OwnedFd, Vec<u8>), Errno> {
+    let mut file = std::fs::File::from(journal);
+    let mut bytes = Vec::new();
+    match (&mut file).take(journal::MAX_LEN).read_to_end(&mut bytes) {
+        Ok(_) => Ok((file.into(), bytes)),
+        Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
+    }
+}

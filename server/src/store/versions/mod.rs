@@ -1,0 +1,6 @@
+//! Directories that are published as a whole.
+
+pub(super) mod adopt;
+pub(super) mod guard;
+pub(super) mod swap;
+pub(super) mod version;

@@ -1,0 +1,206 @@
+//! The swap: a next version takes the place of the present one, or the one before does again.
+
+use std::sync::Arc;
+
+use haul_protocol::{Attributes, Name};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::version::{BACK, PREVIOUS, State, Version, done, present, settle};
+use crate::store::attributes::{kept, set_mode_of_directory, times};
+use crate::store::commit::dirty::Touched;
+use crate::store::error::StoreError;
+use crate::store::root::Parents;
+use crate::store::{Store, sys};
+
+/// A version takes the present one's place.
+#[derive(Debug)]
+pub(crate) struct Swap {
+    version: Arc<Version>,
+    attributes: Attributes,
+}
+
+impl Swap {
+    /// With the mode and mtime that the directory itself gets. A mode that is absent stays that of the present
+    /// version.
+    pub(crate) fn new(version: Arc<Version>, attributes: Attributes) -> Self {
+        Self { version, attributes }
+    }
+
+    /// Everything in the tree is flushed, and then its name says that it is complete.
+    pub(in crate::store) fn sync(&mut self) -> Result<(), StoreError> {
+        let Version { name, home, .. } = &*self.version;
+        let failed = |errno| StoreError::new("flush the next version of", name, errno);
+        if let Err(errno) = sys::sync_file_system(home) {
+            // What was lost by that is told once: another flush would find nothing wrong.
+            self.version.throw_away()?;
+            return Err(failed(errno));
+        }
+        self.version.make_ready(&mut self.version.state())?;
+        sys::sync_directory(home).map_err(failed)
+    }
+
+    /// The exchange. Asked for twice, it happens once.
+    pub(in crate::store) fn apply(
+        self,
+        store: &Store,
+        parents: &Parents,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        let mut state = self.version.state();
+        let Some(ready) = self.version.make_ready(&mut state)? else { return Ok(()) };
+        let Version { name, home, id, token, .. } = &*self.version;
+        let note = || done(home, &token.to_string());
+        let mode = match kept(self.attributes.mode) {
+            Some(mode) => Ok(Some(parents.counts(name, mode).as_raw_mode())),
+            None => self.version.present_mode(),
+        };
+        let swapped = mode.and_then(|mode| {
+            let attributes = Attributes { mode, ..self.attributes };
+            store.exchange(parents, (home, &ready, name), &attributes, &note, touched)
+        });
+        store.touched_home(home, id, touched);
+        if let Err(errno) = settle(home, &store.trash) {
+            // It has happened all the same, or not; the next one settles what is left.
+            tracing::error!(%name, %errno, "could not settle the versions of a directory");
+        }
+        self.version.set_state(&mut state, if swapped.is_ok() { State::Done } else { State::Next });
+        swapped
+    }
+}
+
+impl Store {
+    /// Puts the version before the present one in its place again.
+    pub(in crate::store) fn roll_back(
+        &self,
+        parents: &Parents,
+        name: &Name,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        if !self.guard.close(name) {
+            return Err(StoreError::Publishing { name: name.to_string() });
+        }
+        let result = self.bring_back(parents, name, touched);
+        self.guard.open(name);
+        result
+    }
+
+    fn bring_back(
+        &self,
+        parents: &Parents,
+        name: &Name,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        present(parents, name)?;
+        let (id, home) = self.home(name)?;
+        self.settle(&home, name)?;
+        let failed = |errno| StoreError::new("bring back the version before of", name, errno);
+        let stat = match rustix::fs::statat(&home, PREVIOUS, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => {
+                self.forget_home(&id);
+                return Err(StoreError::NoVersion { name: name.to_string() });
+            }
+            Err(errno) => return Err(failed(errno)),
+        };
+        let back = format!("{BACK}{}", stat.st_ino);
+        sys::rename(&home, PREVIOUS.as_bytes(), &home, back.as_bytes()).map_err(failed)?;
+        if self.durable {
+            sys::sync_directory(&home).map_err(failed)?;
+        }
+        let attributes = Attributes::default();
+        let swapped =
+            self.exchange(parents, (&home, &back, name), &attributes, &|| Ok(()), touched);
+        self.touched_home(&home, &id, touched);
+        if let Err(errno) = settle(&home, &self.trash) {
+            tracing::error!(%name, %errno, "could not settle the versions of a directory");
+        }
+        swapped
+    }
+
+    /// Changes a directory of a home with what stands under a name; or moves it there, if nothing does, and
+    /// `note`s that before.
+    fn exchange(
+        &self,
+        parents: &Parents,
+        (home, from, name): (&OwnedFd, &str, &Name),
+        attributes: &Attributes,
+        note: &dyn Fn() -> Result<(), Errno>,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        let failed = |op| move |errno| StoreError::new(op, name, errno);
+        let (above, last) = name.split();
+        let parent = parents.of(name)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let tree = rustix::fs::openat(home, from, flags, Mode::empty()).map_err(failed("open"))?;
+        let has = mode_of(&tree).map_err(failed("look at"))?;
+        // Setgid and sticky are the server's people's.
+        let mode = kept(attributes.mode)
+            .map_or(has, |mode| mode | (has - (Mode::RWXU | Mode::RWXG | Mode::RWXO)));
+        // Whose owner may not write to it can't be moved, so the last bits come afterwards.
+        set_mode_of_directory(&tree, mode | Mode::RWXU, name).map_err(failed("set mode of"))?;
+        if let Some(mtime) = attributes.mtime {
+            sys::set_times(&tree, &times(mtime)).map_err(failed("set mtime of"))?;
+        }
+        let rights = &self.rights;
+        let exchange =
+            || rights.in_directory(&parent, || sys::exchange(home, from.as_bytes(), &parent, last));
+        let swapped = match exchange() {
+            // What is moved leaves nothing behind that tells of it, so that is noted before; it counts only when
+            // the tree is not there any more.
+            Err(Errno::NOENT) => note()
+                .and_then(|()| if self.durable { sys::sync_directory(home) } else { Ok(()) })
+                .and_then(|()| {
+                    let rename = || sys::rename_new(home, from.as_bytes(), &parent, last);
+                    rights.in_directory(&parent, rename)
+                }),
+            Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
+                self.opened_up(&parent, last, errno, exchange)
+            }
+            swapped => swapped,
+        };
+        swapped.map_err(failed("publish"))?;
+        self.guard.swapped();
+        parents.clear();
+        if self.durable {
+            // Before anything says that it has happened.
+            for directory in [&*parent, home] {
+                sys::sync_directory(directory).map_err(|errno| StoreError::Uncertain {
+                    directory: String::from_utf8_lossy(above).into_owned(),
+                    source: errno.into(),
+                })?;
+            }
+        }
+        touched.directory(above, &parent);
+        let result = set_mode_of_directory(&tree, mode, name).map_err(failed("set mode of"));
+        touched.attributes(name.as_bytes(), &tree.into());
+        result
+    }
+
+    fn touched_home(&self, home: &OwnedFd, id: &str, touched: &mut Touched) {
+        match home.try_clone() {
+            Ok(home) => touched.directory(format!(".haul/trees/{id}").as_bytes(), &home.into()),
+            Err(_) => touched.everything(),
+        }
+    }
+}
+
+fn mode_of(tree: &OwnedFd) -> Result<Mode, Errno> {
+    Ok(Mode::from_raw_mode(rustix::fs::fstat(tree)?.st_mode & 0o7777))
+}
+
+impl Store {
+    /// Does something for which a directory has to be writable for its owner; then it is as before.
+    fn opened_up(
+        &self,
+        parent: &OwnedFd,
+        last: &[u8],
+        refused: Errno,
+        then: impl FnOnce() -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let directory = self.rights.open_in(parent, last)?;
+        let opened = self.rights.open_up(&directory)?;
+        if opened.is_some() { then() } else { Err(refused) }
+    }
+}

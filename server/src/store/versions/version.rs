@@ -1,0 +1,412 @@
+//! The next version of a directory: a tree of its own under `.haul/trees`, which takes the place of the present
+//! one by one exchange of names (see [`swap`](super::swap)).
+//!
+//! A directory has a home there, named after its digest, with
+//!
+//! | name in the home | what it is | after a crash |
+//! |---|---|---|
+//! | `next-BOOT-TOKEN` | the next version, being put together | stays, and the next run goes on with it; after a restart of the machine it is thrown away, since nothing in it was flushed |
+//! | `ready-INODE-BOOT-TOKEN` | the next version, complete; or, if its inode is another, the version that it has replaced | `next-BOOT-TOKEN`; or `previous`, and `done-TOKEN` is made |
+//! | `back-INODE` | the version before, about to come back; or the one that it has replaced | `previous` |
+//! | `previous` | the version before the present one | stays |
+//! | `done-TOKEN` | the last tree that was published: whoever asks again is told so | stays |
+//!
+//! So every moment of a swap can be told from the names alone, and no file says what was meant to be done.
+
+mod room;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use haul_protocol::{Code, Digest, Name, Refusal, Token};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::locks::{Rank, ReadGuard, RwLock, WriteGuard};
+use crate::store::error::StoreError;
+use crate::store::inherit::{ACCESS_ACL, DEFAULT_ACL, default_acl, give_group, read_acl};
+use crate::store::root::{BENEATH, Parents, Root};
+use crate::store::{Store, sys};
+pub(crate) use room::{Earlier, Room, given_up};
+
+const NEXT: &str = "next-";
+const READY: &str = "ready-";
+pub(in crate::store) const BACK: &str = "back-";
+const DONE: &str = "done-";
+pub(in crate::store) const PREVIOUS: &str = "previous";
+
+/// A tree that is to be the next version of a directory. While it is open nobody else changes the present one.
+#[derive(Debug)]
+pub(crate) struct Version {
+    pub(crate) name: Name,
+    pub(crate) token: Token,
+    /// It was begun by an earlier run.
+    pub(crate) resumed: bool,
+    state: RwLock<State>,
+    /// As `state`, for a look that waits for nobody.
+    done: AtomicBool,
+    /// The same: it is given up, or that is being tried.
+    given_up: AtomicBool,
+    begun: Instant,
+    /// Milliseconds from `begun` until something was last done for the tree.
+    active: AtomicU64,
+    store: Arc<Store>,
+    pub(in crate::store) id: String,
+    pub(in crate::store) home: OwnedFd,
+    root: Arc<Root>,
+    present: Option<Arc<Root>>,
+}
+
+/// How far it is.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// Being put together.
+    Next,
+    /// Complete, under this name.
+    Ready(String),
+    /// Published, and only that is to be told again.
+    Done,
+    /// Nothing was in it, and it has made room.
+    GivenUp,
+}
+
+impl Version {
+    /// Begins the next version of a directory, or goes on with that of an earlier run. From then on nobody changes the
+    /// present one.
+    pub(crate) fn open(
+        store: &Arc<Store>,
+        parents: &Parents,
+        name: &Name,
+        earlier: Earlier,
+        new: Token,
+    ) -> Result<Self, StoreError> {
+        if !store.guard.close(name) {
+            return Err(StoreError::Publishing { name: name.to_string() });
+        }
+        let opened = present(parents, name).and_then(|present| {
+            let (id, home) = store.home(name)?;
+            let opened =
+                Self::open_closed(store, parents, name, (present, &id, home), earlier, new);
+            if opened.is_err() {
+                store.forget_home(&id);
+            }
+            opened
+        });
+        opened.inspect_err(|_| store.guard.open(name))
+    }
+
+    fn open_closed(
+        store: &Arc<Store>,
+        parents: &Parents,
+        name: &Name,
+        (present, id, home): (Option<Arc<Root>>, &str, OwnedFd),
+        earlier: Earlier,
+        new: Token,
+    ) -> Result<Self, StoreError> {
+        store.settle(&home, name)?;
+        let failed = |op| move |errno| StoreError::new(op, name, errno);
+        let found = entries(&home).map_err(failed("look for versions of"))?;
+        let boot = store.boot_tag();
+        let mut started = None;
+        for next in found.iter().filter_map(|entry| entry.strip_prefix(NEXT)) {
+            // What was never flushed may look whole after a loss of power, and not be.
+            match next.split_once('-') {
+                Some((of, token)) if of == boot && started.is_none() => started = Some(token),
+                _ => store
+                    .trash
+                    .throw(&home, &format!("{NEXT}{next}"))
+                    .map_err(failed("begin a version of"))?,
+            }
+        }
+        let (token, resumed, done) = match (earlier, started) {
+            (Earlier::Tree(token), Some(found)) if found == token.to_string() => {
+                (token, true, false)
+            }
+            (Earlier::Tree(token), _) if found.contains(&format!("{DONE}{token}")) => {
+                (token, true, true)
+            }
+            // Somebody else has begun anew, or published, in the meantime.
+            (Earlier::Tree(_), _) | (Earlier::GivenUp(_), Some(_)) => {
+                return Err(StoreError::VersionGone { name: name.to_string() });
+            }
+            (Earlier::Any, Some(old)) => {
+                let (old, to) = (format!("{NEXT}{boot}-{old}"), format!("{NEXT}{boot}-{new}"));
+                sys::rename(&home, old.as_bytes(), &home, to.as_bytes())
+                    .map_err(failed("go on with the next version of"))?;
+                (new, true, false)
+            }
+            (Earlier::Any | Earlier::GivenUp(_), None) => {
+                let token = if let Earlier::GivenUp(token) = earlier { token } else { new };
+                let to = format!("{NEXT}{boot}-{token}");
+                sys::make_directory(&home, to.as_bytes(), Mode::RWXU)
+                    .map_err(failed("begin a version of"))?;
+                inherit(parents, name, present.as_deref(), &home, &to);
+                (token, false, false)
+            }
+        };
+        let root = match &present {
+            Some(present) if done => Arc::clone(present),
+            _ => {
+                let tree = format!("{NEXT}{boot}-{token}");
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let tree = rustix::fs::openat(&home, tree, flags, Mode::empty());
+                Arc::new(Root::of(tree.map_err(failed("open the next version of"))?, store.path()))
+            }
+        };
+        let (store, name) = (Arc::clone(store), name.clone());
+        let state = RwLock::new(Rank::Version, if done { State::Done } else { State::Next });
+        let (id, done, given_up) = (id.to_owned(), AtomicBool::new(done), AtomicBool::new(false));
+        let (begun, active) = (Instant::now(), AtomicU64::new(0));
+        Ok(Self {
+            name,
+            token,
+            resumed,
+            state,
+            done,
+            given_up,
+            begun,
+            active,
+            store,
+            id,
+            home,
+            root,
+            present,
+        })
+    }
+
+    pub(in crate::store) fn state(&self) -> WriteGuard<'_, State> {
+        self.state.write()
+    }
+
+    /// Whether it has been published.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// Leave to change something in the tree, which takes effect while this is held. None once it is complete:
+    /// it is flushed then, and soon everybody sees it. Nobody waits for that here.
+    pub(crate) fn enter(&self) -> Result<ReadGuard<'_, State>, Refusal> {
+        match self.state.try_read() {
+            Some(state) if matches!(*state, State::Next) => Ok(state),
+            _ => Err(Refusal::new(Code::BadRequest, "this version is complete")),
+        }
+    }
+
+    /// It has been published, or was before; or it can be filled again.
+    pub(in crate::store) fn set_state(&self, state: &mut State, new: State) {
+        self.done.store(matches!(new, State::Done), Ordering::Release);
+        *state = new;
+    }
+
+    /// Gives it the name that says that it is complete; `None` if it was published before.
+    pub(in crate::store) fn make_ready(
+        &self,
+        state: &mut State,
+    ) -> Result<Option<String>, StoreError> {
+        match state {
+            State::Done => Ok(None),
+            State::Ready(ready) => Ok(Some(ready.clone())),
+            State::GivenUp => Err(StoreError::VersionGone { name: self.name.to_string() }),
+            State::Next => {
+                let failed = |errno| StoreError::new("publish", &self.name, errno);
+                let inode = rustix::fs::fstat(&*self.root).map_err(failed)?.st_ino;
+                let tag = format!("{}-{}", self.store.boot_tag(), self.token);
+                let (next, ready) = (format!("{NEXT}{tag}"), format!("{READY}{inode}-{tag}"));
+                match sys::rename(&self.home, next.as_bytes(), &self.home, ready.as_bytes()) {
+                    // Published after all, when that could not be made sure of.
+                    Err(Errno::NOENT) => {
+                        return Err(StoreError::VersionGone { name: self.name.to_string() });
+                    }
+                    renamed => renamed.map_err(failed)?,
+                }
+                *state = State::Ready(ready.clone());
+                Ok(Some(ready))
+            }
+        }
+    }
+
+    /// It is of no use to anybody.
+    pub(in crate::store) fn throw_away(&self) -> Result<(), StoreError> {
+        let next = format!("{NEXT}{}-{}", self.store.boot_tag(), self.token);
+        let thrown = self.store.trash.throw(&self.home, &next);
+        thrown.map_err(|errno| StoreError::new("throw away the next version of", &self.name, errno))
+    }
+
+    /// Directories of the tree.
+    pub(crate) fn parents(&self) -> Parents {
+        Parents::new(&self.root, self.store.making())
+    }
+
+    /// Directories of the present version, if there is one.
+    pub(crate) fn present(&self) -> Option<Parents> {
+        let present = self.present.as_ref()?;
+        Some(Parents::new(present, self.store.making()))
+    }
+
+    /// The permission bits of the present version, if there is one.
+    pub(in crate::store) fn present_mode(&self) -> Result<Option<u32>, StoreError> {
+        let Some(present) = &self.present else { return Ok(None) };
+        let stat = self.store.rights.stat(|| rustix::fs::fstat(&**present));
+        let stat = stat.map_err(|errno| StoreError::new("look at", &self.name, errno))?;
+        Ok(Some(stat.st_mode & 0o777))
+    }
+
+    /// What keeps the large files of this tree apart from others of the same name.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Store {
+    /// The home of a directory's versions, made if there is none.
+    pub(in crate::store) fn home(&self, name: &Name) -> Result<(String, OwnedFd), StoreError> {
+        let failed = |errno| StoreError::new("open the versions of", name, errno);
+        let id: String = Digest::of(name.as_bytes()).to_string().chars().take(32).collect();
+        match sys::make_directory(&self.trees, id.as_bytes(), Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let home = rustix::fs::openat2(&self.trees, &id, flags, Mode::empty(), BENEATH);
+        Ok((id, home.map_err(failed)?))
+    }
+
+    /// Finishes what a swap has left, completed or not; see the table above.
+    pub(in crate::store) fn settle(&self, home: &OwnedFd, name: &Name) -> Result<(), StoreError> {
+        settle(home, &self.trash)
+            .map_err(|errno| StoreError::new("settle versions of", name, errno))
+    }
+
+    /// Settles every home, at the start.
+    pub(in crate::store) fn settle_all(&self) -> Result<(), Errno> {
+        for id in entries(&self.trees)? {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            settle(&rustix::fs::openat(&self.trees, &id, flags, Mode::empty())?, &self.trash)?;
+        }
+        Ok(())
+    }
+
+    /// Throws away next versions that nobody has come back for, until the server stops.
+    pub(crate) fn forget_versions(&self, keep: Duration) -> Result<(), Errno> {
+        for id in entries(&self.trees)? {
+            if self.trash.bell.is_stopped() {
+                break;
+            }
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let home = rustix::fs::openat(&self.trees, &id, flags, Mode::empty())?;
+            let changed = rustix::fs::fstat(&home)?.st_mtime;
+            let changed = UNIX_EPOCH + Duration::from_secs(u64::try_from(changed).unwrap_or(0));
+            // A clock that was set back makes it young, not old.
+            if changed.elapsed().unwrap_or_default() < keep || self.guard.is_any_closed() {
+                continue;
+            }
+            for next in entries(&home)?.iter().filter(|entry| entry.starts_with(NEXT)) {
+                self.trash.throw(&home, next)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Gives a new tree what it would have had, had it been made where it will be: the group and the default ACL of
+/// the present version, or of a parent that hands its group down. What may not be given is not.
+fn inherit(parents: &Parents, name: &Name, present: Option<&Root>, home: &OwnedFd, tree: &str) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(tree) = rustix::fs::openat(home, tree, flags, Mode::empty()) else { return };
+    let from = match present {
+        Some(present) => present.as_fd().try_clone_to_owned().ok(),
+        None => parents.giver(name).and_then(|(parent, _)| parent.try_clone().ok()),
+    };
+    let Some(from) = from else { return };
+    let Ok(stat) = rustix::fs::fstat(&from) else { return };
+    let gives = Mode::from_raw_mode(stat.st_mode).contains(Mode::SGID);
+    if gives || present.is_some() {
+        let _ = give_group(&tree, rustix::fs::Gid::from_raw(stat.st_gid), name);
+    }
+    if let Some(acl) = default_acl(&from) {
+        let _ = sys::set_acl(&tree, DEFAULT_ACL, &acl);
+    }
+    // Of the directory itself: what the present version has, or what a new directory would get.
+    let own = if present.is_some() { ACCESS_ACL } else { DEFAULT_ACL };
+    if let Some(acl) = read_acl(&from, own) {
+        let _ = sys::set_acl(&tree, ACCESS_ACL, &acl);
+    }
+    let special = if gives { Mode::SGID } else { Mode::empty() };
+    // Nobody but the server enters before the tree is published.
+    let _ = sys::set_mode(&tree, Mode::RWXU | special);
+}
+
+/// What stands under a name now: a directory, or nothing.
+pub(in crate::store) fn present(
+    parents: &Parents,
+    name: &Name,
+) -> Result<Option<Arc<Root>>, StoreError> {
+    let (above, last) = name.split();
+    let parent = match parents.existing(above) {
+        Ok(parent) => parent,
+        Err(StoreError::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let failed = |errno| StoreError::new("open", name, errno);
+    let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
+    match parents.rights().in_directory(&parent, look) {
+        Err(Errno::NOENT) => return Ok(None),
+        Err(errno) => return Err(failed(errno)),
+        Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {}
+            FileType::Symlink => return Err(StoreError::Escape { link: name.to_string() }),
+            _ => return Err(StoreError::new("publish", name, Errno::NOTDIR)),
+        },
+    }
+    let found = parents.rights().open_in(&parent, last);
+    Ok(Some(Arc::new(Root::of(found.map_err(failed)?, parents.path()))))
+}
+
+pub(in crate::store) fn settle(
+    home: &OwnedFd,
+    trash: &crate::store::temp::trash::Trash,
+) -> Result<(), Errno> {
+    for entry in entries(home)? {
+        if entry.starts_with(BACK) {
+            sys::rename(home, entry.as_bytes(), home, PREVIOUS.as_bytes())?;
+        }
+        let Some((inode, tag)) = entry.strip_prefix(READY).and_then(|rest| rest.split_once('-'))
+        else {
+            continue;
+        };
+        let stat = rustix::fs::statat(home, &entry, AtFlags::SYMLINK_NOFOLLOW)?;
+        if stat.st_ino.to_string() == inode {
+            let next = format!("{NEXT}{tag}");
+            sys::rename(home, entry.as_bytes(), home, next.as_bytes())?;
+            continue;
+        }
+        done(home, tag.rsplit('-').next().unwrap_or(tag))?;
+        trash.throw(home, PREVIOUS)?;
+        sys::rename(home, entry.as_bytes(), home, PREVIOUS.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Notes that a tree was published, and forgets the one before.
+pub(in crate::store) fn done(home: &OwnedFd, token: &str) -> Result<(), Errno> {
+    let new = format!("{DONE}{token}");
+    for old in entries(home)?.iter().filter(|entry| entry.starts_with(DONE) && **entry != new) {
+        sys::unlink(home, old.as_bytes())?;
+    }
+    let flags = OFlags::WRONLY;
+    sys::create(home, new.as_bytes(), flags, Mode::RUSR | Mode::WUSR).map(drop)
+}
+
+/// All names in a directory of ours.
+pub(in crate::store) fn entries(directory: &OwnedFd) -> Result<Vec<String>, Errno> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(directory)? {
+        let entry = entry?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            names.extend(entry.file_name().to_str().ok().map(str::to_owned));
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,358 @@
+//! All large files under way: found by token, written by any connection, published once.
+
+mod commit;
+mod committed;
+mod opening;
+pub(crate) mod part_table;
+mod scarcity;
+pub(crate) mod writer;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use haul_protocol::{Code, Cv, Geometry, Refusal, Token, Wanted, limits};
+
+use crate::locks::{Mutex, MutexGuard, Rank};
+use crate::store::{Key, Parents, Store};
+pub(crate) use commit::{Commit, Publishing};
+use committed::Published;
+use opening::Busy;
+pub(crate) use opening::{Opened, Opening};
+use part_table::{Decision, superseded};
+use scarcity::Share;
+use writer::{OpenUpload, Owner, PartWriter};
+
+/// Large files that may be under way at once; each holds two open files.
+pub(crate) const MAX_OPEN: usize = 256;
+
+/// Large files of one client that may be under way at once: twice what `haul` has.
+const MAX_OPEN_A_CLIENT: usize = 64;
+
+/// Parts of all files under way together: bounds the memory of their states (40 bytes a part) to
+/// 20 MiB.
+const MAX_OPEN_PARTS: usize = 1 << 19;
+
+/// For how long no part of an upload has come before it makes room for another one. Its client finds what is held
+/// when it opens the file again.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Tokens that are remembered after they have become invalid, for clients that ask again because the answer was lost.
+const REMEMBERED: usize = 256;
+
+/// The table of uploads, and which client has how many connections.
+#[derive(Debug)]
+pub(crate) struct Uploads {
+    table: Arc<Mutex<Table>>,
+}
+
+/// Invariant: no lock of an upload is taken under that of the table, but for the owner's, and nothing is read or
+/// written: every `hello` needs the table.
+#[derive(Debug, Default)]
+struct Table {
+    open: HashMap<Token, Entry>,
+    /// The token of each key that is open.
+    by_key: HashMap<String, Token>,
+    /// Keys whose files are being opened, renamed or removed just now.
+    busy: HashSet<String>,
+    /// Of each client, the uploads whose files are being opened.
+    opening: HashMap<String, Share>,
+    /// Tokens whose commit is being carried out.
+    publishing: HashSet<Token>,
+    parts: usize,
+    connections: HashMap<String, usize>,
+    /// Of these clients, those that had to give an upload to another client before it was idle.
+    gave: HashSet<String>,
+    /// Tokens that a newer `open` has replaced.
+    taken_over: VecDeque<Token>,
+    published: Published,
+}
+
+/// An upload, and what the table needs to know of it.
+#[derive(Debug)]
+struct Entry {
+    upload: Arc<OpenUpload>,
+    /// Who has opened it last.
+    client: String,
+    parts: usize,
+}
+
+/// What an `open` finds in the table.
+enum Found {
+    /// The upload, which is the caller's from now on.
+    TakenOver(Arc<OpenUpload>),
+    /// Nothing: the key is busy until the caller has opened its files. These uploads make room.
+    Begun(Vec<Arc<OpenUpload>>),
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self { table: Arc::new(Mutex::new(Rank::Uploads, Table::default())) }
+    }
+}
+
+impl Uploads {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock()
+    }
+
+    /// A connection of this client begins.
+    pub(crate) fn connected(&self, client: &str) {
+        *self.table().connections.entry(client.to_owned()).or_default() += 1;
+    }
+
+    /// A connection of this client has ended; with its last one its tokens are forgotten. The parts that are
+    /// held stay on the disk.
+    pub(crate) fn disconnected(&self, client: &str) {
+        let mut table = self.table();
+        let Some(count) = table.connections.get_mut(client) else {
+            return;
+        };
+        *count -= 1;
+        if *count > 0 {
+            return;
+        }
+        table.connections.remove(client);
+        table.gave.remove(client);
+        let left = table.take_all(|_, entry| entry.client == client);
+        drop(table);
+        self.interrupt(left);
+    }
+
+    /// Ends uploads that have left the table; their keys are busy until nobody writes any more.
+    fn interrupt(&self, uploads: Vec<Arc<OpenUpload>>) {
+        for upload in uploads {
+            tracing::info!(name = %upload.name, "an upload is interrupted");
+            if let Some(partial) = upload.take() {
+                partial.close();
+                // Of no use to anyone.
+                if upload.state().holds_nothing() {
+                    partial.discard();
+                }
+            }
+            self.table().busy.remove(&upload.key);
+        }
+    }
+
+    /// Whether this client has uploads under way.
+    pub(crate) fn has_open(&self, client: &str) -> bool {
+        self.table().open.values().any(|entry| entry.client == client)
+    }
+
+    /// Whether parts of an upload of this client have come.
+    pub(crate) fn has_come(&self, client: &str) -> bool {
+        self.table().open.values().any(|entry| entry.client == client && entry.upload.has_come())
+    }
+
+    /// Starts an upload, or goes on with one; returns the parts that are held. Whether it could be published is for
+    /// the caller to know.
+    pub(crate) fn open(
+        &self,
+        store: &Arc<Store>,
+        parents: &Parents,
+        (client, identity): (&str, &str),
+        wanted: Wanted,
+    ) -> Result<Opened, Refusal> {
+        let part_size = limits::part_size_for(wanted.size).unwrap_or(limits::MAX_BODY_LEN);
+        let geometry = Geometry::new(wanted.size, part_size)
+            .map_err(|error| Refusal::new(Code::BadRequest, error))?;
+        let key = Key::new(&wanted.name, geometry, &wanted.fingerprint, identity);
+        let token = random_token()?;
+        let owner = Owner { token, attributes: wanted.attributes };
+        let found = self.table().find_or_begin(key.id(), geometry.parts(), &owner, client)?;
+        let idle = match found {
+            Found::TakenOver(upload) => {
+                upload.cancel_writers(token);
+                let held = upload.state().held();
+                return Ok(Opened::Now { token, geometry, held });
+            }
+            Found::Begun(idle) => idle,
+        };
+        let busy = Busy::new(&self.table, key.id(), client, geometry.parts());
+        self.interrupt(idle);
+        let opening = Opening::begin(store, parents, &key, wanted, (geometry, owner), busy)?;
+        if opening.is_over() { self.finish(opening) } else { Ok(Opened::Later(Box::new(opening))) }
+    }
+
+    /// Reads a little of what an upload may hold, through `buffer`; returns how much.
+    pub(crate) fn go_on(
+        &self,
+        mut opening: Box<Opening>,
+        buffer: &mut [u8],
+    ) -> Result<(usize, Opened), Refusal> {
+        let read = opening.advance(buffer)?;
+        let opened =
+            if opening.is_over() { self.finish(*opening)? } else { Opened::Later(opening) };
+        Ok((read, opened))
+    }
+
+    /// The upload enters the table.
+    fn finish(&self, opening: Opening) -> Result<Opened, Refusal> {
+        let (upload, held, busy) = opening.finish()?;
+        let geometry = upload.state().geometry();
+        let token = upload.owner().token;
+        let mut table = self.table();
+        let (key, client, parts) = busy.end(&mut table);
+        let entry = Entry { upload: Arc::new(upload), client, parts };
+        table.parts += parts;
+        table.by_key.insert(key, token);
+        table.open.insert(token, entry);
+        drop(table);
+        Ok(Opened::Now { token, geometry, held })
+    }
+
+    /// Announces a part. `None`: it is held already.
+    pub(crate) fn part(
+        &self,
+        token: &Token,
+        offset: u64,
+        len: u64,
+        cv: Cv,
+    ) -> Result<Option<PartWriter>, Refusal> {
+        let upload = self.find(token)?;
+        let mut state = upload.state();
+        let geometry = state.geometry();
+        let decision = state.claim(offset, len, cv)?;
+        drop(state);
+        let claim = match decision {
+            Decision::Skip => return Ok(None),
+            Decision::Write(claim) => claim,
+            Decision::TakeOver(claim) => {
+                // The older writer may have passed its check and be in the middle of a write.
+                drop(upload.writers_alone());
+                claim
+            }
+        };
+        let hasher = geometry.hasher(claim.index).ok_or_else(superseded)?;
+        PartWriter::new(upload, *token, claim, hasher, offset, len).map(Some)
+    }
+
+    /// Discards an upload.
+    pub(crate) fn abort(&self, token: &Token) -> Result<(), Refusal> {
+        let mut table = self.table();
+        let Some(Entry { upload, .. }) = table.remove(token) else {
+            drop(table);
+            return Err(self.find(token).err().unwrap_or_else(unknown));
+        };
+        table.busy.insert(upload.key.clone());
+        drop(table);
+        if let Some(partial) = upload.take() {
+            partial.close();
+            partial.discard();
+        }
+        self.table().busy.remove(&upload.key);
+        Ok(())
+    }
+
+    /// Removes partials that nobody came back for, until the server stops.
+    pub(crate) fn sweep(&self, store: &Store, keep: Duration) {
+        for key in store.expired(keep) {
+            if store.trash.bell.is_stopped() {
+                return;
+            }
+            if !self.table().begin_alone(&key) {
+                continue;
+            }
+            // It may have been taken up and interrupted again since it was listed.
+            if store.is_expired(&key, keep) {
+                match store.forget(&key) {
+                    Ok(_) => tracing::info!(partial = key, "removed an expired partial"),
+                    Err(errno) => {
+                        tracing::warn!(partial = key, %errno, "could not remove a partial");
+                    }
+                }
+            }
+            self.table().busy.remove(&key);
+        }
+    }
+
+    fn find(&self, token: &Token) -> Result<Arc<OpenUpload>, Refusal> {
+        let table = self.table();
+        match table.open.get(token) {
+            Some(entry) => Ok(Arc::clone(&entry.upload)),
+            None if table.taken_over.contains(token) => Err(taken_over()),
+            None => Err(unknown()),
+        }
+    }
+}
+
+impl Table {
+    /// The open upload of a key, with its new owner; or room for a new one.
+    fn find_or_begin(
+        &mut self,
+        key: &str,
+        parts: usize,
+        owner: &Owner,
+        client: &str,
+    ) -> Result<Found, Refusal> {
+        if let Some(old) = self.by_key.get(key).copied()
+            && self.open.get(&old).is_some_and(|entry| entry.upload.is_spoiled())
+        {
+            // Its disk has failed, so it starts again.
+            self.remove(&old);
+        }
+        if let Some(old) = self.by_key.get(key).copied()
+            && let Some(mut entry) = self.open.remove(&old)
+        {
+            self.remember_taken_over(old);
+            *entry.upload.owner() = owner.clone();
+            entry.client = client.to_owned();
+            let upload = Arc::clone(&entry.upload);
+            self.by_key.insert(key.to_owned(), owner.token);
+            self.open.insert(owner.token, entry);
+            return Ok(Found::TakenOver(upload));
+        }
+        if self.busy.contains(key) {
+            return Err(Refusal::new(Code::Busy, "this very file is being published or opened"));
+        }
+        let idle = self.make_room(parts, client)?;
+        self.busy.insert(key.to_owned());
+        self.parts += parts;
+        self.opening.entry(client.to_owned()).or_default().add(parts);
+        Ok(Found::Begun(idle))
+    }
+
+    /// Removes uploads, whose keys are busy from then on.
+    fn take_all(&mut self, which: impl Fn(&Token, &Entry) -> bool) -> Vec<Arc<OpenUpload>> {
+        let tokens = self.open.iter().filter(|(token, entry)| which(token, entry));
+        let tokens: Vec<Token> = tokens.map(|(token, _)| *token).collect();
+        let entries = tokens.iter().filter_map(|token| self.remove(token));
+        let uploads: Vec<_> = entries.map(|entry| entry.upload).collect();
+        self.busy.extend(uploads.iter().map(|upload| upload.key.clone()));
+        uploads
+    }
+
+    /// Marks a key as busy that is neither open nor busy.
+    fn begin_alone(&mut self, key: &str) -> bool {
+        !self.by_key.contains_key(key) && self.busy.insert(key.to_owned())
+    }
+
+    fn remove(&mut self, token: &Token) -> Option<Entry> {
+        let entry = self.open.remove(token)?;
+        self.by_key.remove(&entry.upload.key);
+        self.parts -= entry.parts;
+        Some(entry)
+    }
+
+    fn remember_taken_over(&mut self, token: Token) {
+        if self.taken_over.len() == REMEMBERED {
+            self.taken_over.pop_front();
+        }
+        self.taken_over.push_back(token);
+    }
+}
+
+pub(crate) fn random_token() -> Result<Token, Refusal> {
+    let mut token = [0; 16];
+    getrandom::fill(&mut token)
+        .map_err(|error| Refusal::new(Code::Io, format_args!("no random bytes: {error}")))?;
+    Ok(Token(token))
+}
+
+pub(crate) fn unknown() -> Refusal {
+    Refusal::new(Code::UnknownUpload, "no upload of this token is open; open the file again")
+}
+
+pub(crate) fn taken_over() -> Refusal {
+    Refusal::new(Code::TakenOver, "a newer run of this client has taken this upload over")
+}

@@ -1,0 +1,240 @@
+//! Directories whose next versions are being put together, and by which clients.
+//!
+//! A version in which nothing is, and for which nothing was done for a while, makes room: for another version if there are
+//! as many as there may be, or for whoever wants to change its directory. Its connections end, and its client loses
+//! nothing: when it connects again and asks for the same tree, it gets an empty one of that name.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use haul_protocol::{Code, Name, Publish, Refusal, Token};
+
+use crate::locks::{Mutex, MutexGuard, Rank};
+use crate::runtime::shared::Shared;
+use crate::store::{Earlier, Parents, Room, StoreError, Version, meet};
+use crate::uploads::random_token;
+
+/// Directories that may be published at once; each holds three open directories.
+pub(crate) const MAX_VERSIONS: usize = 64;
+
+/// The same of one client; `haul` publishes one.
+const MAX_VERSIONS_A_CLIENT: usize = 8;
+
+/// For how long nothing was done for a version in which nothing is before it makes room for another version.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Trees that have made room and are remembered.
+const REMEMBERED: usize = 256;
+
+/// The table of them.
+#[derive(Debug)]
+pub(crate) struct Publications(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    open: Vec<Open>,
+    /// Trees in which nothing was when they made room, and their directories.
+    given_up: VecDeque<(Name, Token)>,
+}
+
+#[derive(Debug)]
+struct Open {
+    client: String,
+    name: Name,
+    /// `None` while a worker opens it: that waits for the disk, so it happens without the lock.
+    version: Option<Arc<Version>>,
+    /// The keys of its connections in the table of slots.
+    connections: Vec<u64>,
+}
+
+/// The answer of the table to a `hello`.
+enum Found {
+    /// The version that another connection of the client has opened.
+    Version(Arc<Version>),
+    /// Nothing: the caller has to open it.
+    Begun(Earlier),
+    /// Too many versions, of this client or of all.
+    Full { is_own: bool },
+}
+
+impl Default for Publications {
+    fn default() -> Self {
+        Self(Mutex::new(Rank::Publications, Table::default()))
+    }
+}
+
+impl Publications {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock()
+    }
+
+    /// A connection (with this key) is about the next version of a directory: the first one of its client begins it, or
+    /// goes on with what is there.
+    pub(crate) fn enter(
+        &self,
+        shared: &Shared,
+        parents: &Parents,
+        client: &str,
+        publish: &Publish,
+        key: u64,
+    ) -> Result<Arc<Version>, Refusal> {
+        let mut found = self.table().find_or_begin(client, publish, key)?;
+        if let Found::Full { is_own } = found {
+            self.make_room(shared, IDLE, |open| !is_own || open.client == client);
+            found = self.table().find_or_begin(client, publish, key)?;
+        }
+        let earlier = match found {
+            Found::Version(version) => return Ok(version),
+            Found::Begun(earlier) => earlier,
+            Found::Full { is_own } => {
+                let who = if is_own { " by this client" } else { "" };
+                let message = format_args!("too many directories are being published at once{who}");
+                return Err(Refusal::new(Code::Busy, message));
+            }
+        };
+        let open = || {
+            let token = random_token()?;
+            let open = || Version::open(&shared.store, parents, &publish.name, earlier, token);
+            let mut opened = open();
+            if matches!(opened, Err(StoreError::Publishing { .. }))
+                && self.make_room(shared, reserved(shared), |open| meet(&open.name, &publish.name))
+            {
+                opened = open();
+            }
+            Ok(opened?)
+        };
+        let opened = open();
+        let mut table = self.table();
+        let at = table.open.iter().position(|open| open.is(client, &publish.name));
+        match (opened, at) {
+            (Ok(version), Some(at)) => {
+                let version = Arc::new(version);
+                table.open[at].version = Some(Arc::clone(&version));
+                // From now on something may be in it.
+                table.given_up.retain(|(_, tree)| *tree != version.token);
+                Ok(version)
+            }
+            (opened, at) => {
+                let entry = at.map(|at| table.open.remove(at));
+                drop((table, entry));
+                opened.map(Arc::new)
+            }
+        }
+    }
+
+    /// Has the version make room for which nothing was done for longest, if that is for `idle` at least; tells whether one
+    /// has.
+    fn make_room(&self, shared: &Shared, idle: Duration, which: impl Fn(&Open) -> bool) -> bool {
+        let table = self.table();
+        let which = table.open.iter().filter(|open| which(open));
+        let versions = which.filter_map(|open| Some((open.version.clone()?, open.client.clone())));
+        let mut versions: Vec<_> =
+            versions.map(|(version, client)| (version.idle(), version, client)).collect();
+        drop(table);
+        versions.retain(|(for_long, ..)| *for_long >= idle);
+        versions.sort_by_key(|(for_long, ..)| std::cmp::Reverse(*for_long));
+        versions.iter().any(|(_, version, client)| self.give_up(shared, version, client))
+    }
+
+    /// Somebody was refused a change in the directory of this version: it makes room if nothing is in it.
+    pub(crate) fn yield_to_others(&self, shared: &Shared, version: &Arc<Version>, client: &str) {
+        if version.is_wanted() && version.idle() >= reserved(shared) {
+            self.give_up(shared, version, client);
+        }
+    }
+
+    fn give_up(&self, shared: &Shared, version: &Arc<Version>, client: &str) -> bool {
+        // Large files are not in the tree before they are whole.
+        if shared.uploads.has_come(client) && version.idle() < forsaken(shared) {
+            return false;
+        }
+        let Some(room) = version.give_up(forsaken(shared)) else { return false };
+        tracing::info!(name = %version.name, ?room, "a version has made room for others");
+        let mut table = self.table();
+        let at = table.open.iter().position(|open| open.has(version));
+        let ended = at.map(|at| table.open.remove(at));
+        if table.given_up.len() == REMEMBERED {
+            table.given_up.pop_front();
+        }
+        if room == Room::Removed {
+            table.given_up.push_back((version.name.clone(), version.token));
+        }
+        drop(table);
+        for key in ended.into_iter().flat_map(|ended| ended.connections) {
+            shared.wake(key);
+        }
+        true
+    }
+
+    /// A connection has ended; with the last one of its client the directory may be changed again. What is
+    /// there of the next version stays.
+    pub(crate) fn leave(&self, version: &Arc<Version>, key: u64) {
+        let mut table = self.table();
+        let Some(at) = table.open.iter().position(|open| open.has(version)) else { return };
+        table.open[at].connections.retain(|other| *other != key);
+        if table.open[at].connections.is_empty() {
+            // Dropping a version may remove its directory, for which nobody else should wait.
+            let ended = table.open.remove(at);
+            drop(table);
+            drop(ended);
+        }
+    }
+}
+
+impl Table {
+    fn find_or_begin(
+        &mut self,
+        client: &str,
+        publish: &Publish,
+        key: u64,
+    ) -> Result<Found, Refusal> {
+        if let Some(open) = self.open.iter_mut().find(|open| open.is(client, &publish.name)) {
+            let Some(version) = &open.version else {
+                let message =
+                    "another connection of this client is opening this directory just now";
+                return Err(Refusal::new(Code::Busy, message));
+            };
+            if publish.tree.is_some_and(|tree| tree != version.token) {
+                return Err(Refusal::new(Code::TakenOver, "this tree is not that of the run"));
+            }
+            open.connections.push(key);
+            return Ok(Found::Version(Arc::clone(version)));
+        }
+        let own = self.open.iter().filter(|open| open.client == client).count();
+        let is_own = own >= MAX_VERSIONS_A_CLIENT;
+        if is_own || self.open.len() >= MAX_VERSIONS {
+            return Ok(Found::Full { is_own });
+        }
+        let (client, name) = (client.to_owned(), publish.name.clone());
+        let earlier = match publish.tree {
+            None => Earlier::Any,
+            Some(tree) if self.given_up.contains(&(name.clone(), tree)) => Earlier::GivenUp(tree),
+            Some(tree) => Earlier::Tree(tree),
+        };
+        self.open.push(Open { client, name, version: None, connections: vec![key] });
+        Ok(Found::Begun(earlier))
+    }
+}
+
+impl Open {
+    fn is(&self, client: &str, name: &Name) -> bool {
+        self.client == client && self.name == *name
+    }
+
+    fn has(&self, version: &Arc<Version>) -> bool {
+        self.version.as_ref().is_some_and(|own| Arc::ptr_eq(own, version))
+    }
+}
+
+/// For how long nothing was done for a version in which nothing is before its directory is left to others: as long as a
+/// peer may pause. A client may hash a large file before it sends anything.
+fn reserved(shared: &Shared) -> Duration {
+    shared.timeouts.body
+}
+
+/// For how long nothing was done for a version in which something is before it makes room as well; a client may read large
+/// files for that long before it sends anything.
+fn forsaken(shared: &Shared) -> Duration {
+    shared.timeouts.body * 10
+}

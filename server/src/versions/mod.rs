@@ -1,0 +1,3 @@
+//! Which client has which next version of a directory.
+
+pub(crate) mod leases;
