@@ -7,12 +7,12 @@ use clap::Parser;
 use haul_client::cli::{Cli, Command};
 use haul_client::cli::{commands, ls, partials, shell};
 use haul_client::exit;
-use haul_client::plan::given;
+use haul_client::source::stdin;
 use haul_client::work::interrupt::Interrupt;
 
 fn main() -> ExitCode {
     // First of all: whatever is opened later is haul's own.
-    given::note_descriptors();
+    stdin::note_descriptors();
     let cli = Cli::parse();
     let code = Interrupt::install().and_then(|interrupt| match &cli.command {
         Command::Put(put) => {

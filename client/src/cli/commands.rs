@@ -16,11 +16,14 @@ use crate::exit;
 use crate::net::destination::Destination;
 use crate::plan::given;
 use crate::plan::given::Given;
-use crate::plan::policy::{Delete, Links, Sync};
+use crate::plan::policy::{Delete, Sync};
 use crate::plan::{Plan, PlanError, Root};
+use crate::report::console::tell;
 use crate::report::progress::{Progress, View};
 use crate::source::command::Line;
 use crate::source::filter::Filter;
+use crate::source::links::Links;
+use crate::source::stdin;
 use crate::transfer::{self, Outcome};
 use crate::work::interrupt::Interrupt;
 use crate::work::on_commit::{Committed, Receipt, ReceiptError};
@@ -42,7 +45,7 @@ pub fn put(
         ));
     }
     let job = || {
-        let reads = sources.iter().filter(|path| given::is_stdin(path)).count();
+        let reads = sources.iter().filter(|path| stdin::is_stdin(path)).count();
         one_reader(reads + usize::from(options.from_command.is_some()), choice)?;
         let plan = match single(sources, options) {
             Ok(None) => plan(sources, destination, rename.as_deref(), choice)?,
@@ -104,7 +107,7 @@ pub fn sync(
 ) -> anyhow::Result<u8> {
     let SyncOptions { choice, send, how, tell, .. } = options;
     let job = || {
-        one_reader(usize::from(given::is_stdin(source)), choice)?;
+        one_reader(usize::from(stdin::is_stdin(source)), choice)?;
         let plan = plan(&[source.to_owned()], destination, None, choice)?;
         let mut sync = sending(choice, send)?;
         sync.only_changed = true;
@@ -132,7 +135,7 @@ pub fn verify(
 ) -> anyhow::Result<u8> {
     let VerifyOptions { choice, how, tell } = options;
     let job = || {
-        one_reader(usize::from(given::is_stdin(source)), choice)?;
+        one_reader(usize::from(stdin::is_stdin(source)), choice)?;
         let plan = plan(&[source.to_owned()], destination, None, choice)?;
         let mut sync = sending(choice, &Send::default())?;
         (sync.only_changed, sync.by_digest, sync.dry_run, sync.verify) = (true, true, true, true);
@@ -198,7 +201,7 @@ pub fn publish(words: &Publish, interrupt: &Interrupt) -> anyhow::Result<u8> {
 
 /// Standard input can be read once only.
 fn one_reader(sources: usize, choice: &Choice) -> Result<(), String> {
-    let lists = choice.files_from.iter().filter(|list| given::is_stdin(list)).count();
+    let lists = choice.files_from.iter().filter(|list| stdin::is_stdin(list)).count();
     match sources + lists + choice.rules.reads_stdin() {
         // Without `--exclude-from -` other messages say more, and descriptors of files may be read again.
         2.. if choice.rules.reads_stdin() > 0 => Err(PlanError::StdinTwice.to_string()),
@@ -231,7 +234,7 @@ fn sending(choice: &Choice, send: &Send) -> Result<Sync, String> {
 
 fn receipt(path: Option<&Path>) -> Result<Option<Receipt>, String> {
     let create = |path: &Path| {
-        given::check_descriptor(path)
+        stdin::check_descriptor(path)
             .map_err(|source| ReceiptError::Io { path: path.to_owned(), source })?;
         Receipt::create(path)
     };
@@ -255,7 +258,9 @@ fn carry_out(job: Result<Job<'_>, String>, interrupt: &Interrupt) -> anyhow::Res
         Ok(job) => job,
         Err(error) => return Ok(wrong(&error)),
     };
-    if !given::take(&mut job.plan, job.sync.links, interrupt) {
+    interrupt.begin(Weak::new());
+    if !given::take(&mut job.plan, job.sync.links, &|| interrupt.is_set()) {
+        interrupt.end();
         return Ok(exit::INTERRUPTED);
     }
     let Job { plan, destination, how, sync, committed, tell: options, .. } = &job;
@@ -314,10 +319,4 @@ fn carry_out(job: Result<Job<'_>, String>, interrupt: &Interrupt) -> anyhow::Res
 fn wrong(error: &dyn Display) -> u8 {
     tell(&format_args!("haul: {error}"));
     exit::USAGE
-}
-
-/// Writes a message to standard error.
-pub(crate) fn tell(text: &dyn Display) {
-    // Nothing can be told if standard error is gone.
-    let _ = writeln!(io::stderr(), "{text}");
 }

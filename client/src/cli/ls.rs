@@ -11,13 +11,13 @@ use std::time::Duration;
 use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Reply, encode_entry};
 
 use super::LsOptions;
-use super::commands::tell;
 use crate::connection::delete::entries;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::{ConnectionError, ProtocolError};
 use crate::exit;
 use crate::net::destination::Destination;
 use crate::net::poller::Poller;
+use crate::report::console::tell;
 use crate::work::interrupt::Interrupt;
 
 /// How long a server may be silent.

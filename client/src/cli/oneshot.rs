@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use haul_protocol::Op;
 
-use super::commands::tell;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::ConnectionError;
 use crate::exit;
 use crate::net::destination::Server;
 use crate::net::poller::Poller;
+use crate::report::console::tell;
 use crate::work::interrupt::Interrupt;
 
 /// How long a server may be silent; one whose disk is slow says so every few seconds.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::plan::policy::Links;
 use crate::source::filter::Rules;
+use crate::source::links::Links;
 
 /// Attempts to connect again, in a row, if nobody says otherwise.
 const RETRIES: u32 = 10;

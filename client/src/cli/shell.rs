@@ -11,12 +11,12 @@ use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 
 use super::commands;
-use super::commands::tell;
 use super::{ls, oneshot};
 use crate::cli;
 use crate::exit;
 use crate::net::destination::Destination;
-use crate::plan::given;
+use crate::report::console::tell;
+use crate::source::stdin;
 use crate::work::interrupt::Interrupt;
 use complete::Completion;
 use line::{Command, Word, parse};
@@ -115,7 +115,7 @@ impl Prompt<'_> {
             Word::Verify { options, .. } => options.choice.rules.reads_stdin(),
             Word::Ls { .. } | Word::Mkdir { .. } => 0,
         };
-        if rules > 0 || sources.iter().chain(list).any(|path| given::is_stdin(path)) {
+        if rules > 0 || sources.iter().chain(list).any(|path| stdin::is_stdin(path)) {
             anyhow::bail!(
                 "standard input is where the commands come from; `-` is for haul put itself"
             );

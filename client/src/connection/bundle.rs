@@ -5,7 +5,7 @@
 
 use haul_protocol::{Digest, Op, encode, encode_bundled, limits::MAX_BUNDLED};
 
-use super::send::Failure;
+use super::failure::Failure;
 use super::{Connection, Pending, Sent};
 use crate::error::ConnectionError;
 use crate::source::Source;

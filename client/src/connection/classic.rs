@@ -11,9 +11,9 @@ use crate::error::{ConnectionError, FileError};
 use crate::net::destination::Server;
 use crate::plan::Plan;
 use crate::plan::given::Given;
-use crate::plan::policy::Links;
 use crate::report::progress::Progress;
 use crate::source::Source;
+use crate::source::links::Links;
 use crate::source::spool::settled;
 use crate::work::interrupt::Interrupt;
 

@@ -13,7 +13,7 @@ use crate::net::framed::Patience;
 use crate::plan::policy::Sync;
 use crate::source::dir_cache::Nearby;
 use crate::source::{Link, Source, attributes};
-use crate::transfer::Run;
+use crate::work::context::Run;
 use crate::work::{Item, Kind, Stated};
 
 /// Bytes of entries at which a request ends; one more always fits a body.

@@ -7,9 +7,10 @@ use haul_protocol::{Attributes, Entry, EntryKind, Name, decode_entry};
 
 use super::Connection;
 use crate::error::{ConnectionError, FileError, ProtocolError};
-use crate::plan::policy::{Links, Sync};
+use crate::plan::policy::Sync;
 use crate::source::anchor::{Adrift, Directory, Found};
 use crate::source::held::{self, Here};
+use crate::source::links::Links;
 use crate::source::{from_bytes, link};
 use crate::work::pending_delete::Doomed;
 use crate::work::{Item, Kind, Listing};

@@ -5,9 +5,27 @@ use std::sync::Arc;
 use haul_protocol::{Code, Refusal, Verdict};
 
 use super::Connection;
-use crate::error::{FileError, Retry};
+use crate::error::{ConnectionError, FileError, Retry};
 use crate::work::multipart::Large;
 use crate::work::{Abort, Item, Kind, Task};
+
+/// What ends the sending of one item.
+pub(super) enum Failure {
+    File(FileError),
+    Connection(ConnectionError),
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<ConnectionError> for Failure {
+    fn from(error: ConnectionError) -> Self {
+        Self::Connection(error)
+    }
+}
 
 impl Connection<'_> {
     /// An item did not arrive: again, if that can help.

@@ -27,7 +27,7 @@ use crate::net::poller::Poller;
 use crate::net::transport::Socket;
 use crate::source::dir_cache::Nearby;
 use crate::source::{Source, Stamp};
-use crate::transfer::Run;
+use crate::work::context::Run;
 use crate::work::multipart::Large;
 use crate::work::{Abort, Item, Taken, Task};
 pub use recover::Left;

@@ -6,6 +6,7 @@ use haul_protocol::{Cv, Digest, Op, Verdict, Wanted, encode, limits::MIN_PART_LE
 
 use super::bundle::Read;
 use super::compare::measured;
+use super::failure::Failure;
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError};
 use crate::plan::policy::Sync;
@@ -348,23 +349,5 @@ fn why(verdict: Option<Option<Verdict>>) -> &'static str {
         Some(Some(Verdict::Mode)) => "mode differs",
         Some(Some(Verdict::Same)) => "the same is there",
         Some(None) | None => "differs",
-    }
-}
-
-/// What ends the sending of one item.
-pub(super) enum Failure {
-    File(FileError),
-    Connection(ConnectionError),
-}
-
-impl From<FileError> for Failure {
-    fn from(error: FileError) -> Self {
-        Self::File(error)
-    }
-}
-
-impl From<ConnectionError> for Failure {
-    fn from(error: ConnectionError) -> Self {
-        Self::Connection(error)
     }
 }

@@ -1,16 +1,13 @@
 //! How a run treats what the server has already: what is compared, what is removed, or whether anything
 //! happens at all.
 
-use std::fs::Metadata;
-use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use clap::ValueEnum;
 use haul_protocol::{Name, Publish, Tree};
 
 use crate::source::filter::Filter;
+use crate::source::links::Links;
 
 /// What `put`, `sync` and `verify` differ in.
 #[derive(Debug)]
@@ -42,28 +39,6 @@ pub struct Sync {
     again: AtomicBool,
     at_rest: AtomicBool,
     halted: AtomicBool,
-}
-
-/// What becomes of symbolic links of a source.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Links {
-    /// They are sent as links.
-    #[default]
-    Copy,
-    /// What they point to is sent in their place.
-    Follow,
-    /// They are left out.
-    Skip,
-}
-
-impl Links {
-    /// What is at a path of the source, as far as what is sent goes.
-    ///
-    /// # Errors
-    /// If nothing is there, or may not be looked at.
-    pub fn look(self, path: &Path) -> io::Result<Metadata> {
-        if self == Self::Follow { path.metadata() } else { path.symlink_metadata() }
-    }
 }
 
 /// Bounds of what is removed.

@@ -14,8 +14,8 @@ use super::mounted::{self, Mount};
 use super::seen::Seen;
 use super::start::Start;
 use super::{identity, platform};
-use crate::plan::policy::Links;
 use crate::report::progress::Progress;
+use crate::source::links::Links;
 
 /// Mount points that are remembered for one source: more than any sane tree has.
 const MOUNTS: usize = 4096;

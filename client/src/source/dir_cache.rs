@@ -14,8 +14,8 @@ use haul_protocol::Attributes;
 use super::sources::Sources;
 use super::{Link, attributes};
 use crate::error::FileError;
-use crate::plan::policy::Links;
 use crate::source;
+use crate::source::links::Links;
 
 /// Where the last file was.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ mod platform {
     use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 
     use super::Reached;
-    use crate::plan::policy::Links;
+    use crate::source::links::Links;
     use crate::source::sources::Sources;
     use crate::source::{carried, identity, open_flags};
 
@@ -213,7 +213,7 @@ mod platform {
     use haul_protocol::Attributes;
 
     use super::Reached;
-    use crate::plan::policy::Links;
+    use crate::source::links::Links;
     use crate::source::sources::Sources;
 
     #[derive(Debug, Default)]

@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::descriptor::{self, own_descriptor, through_proc};
 use crate::error::FileError;
-use crate::plan::policy::Links;
+use crate::source::links::Links;
 
 /// How often it is seen whether the user has had enough.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };

@@ -87,8 +87,8 @@ mod platform {
     use std::io::{self, Read};
     use std::path::Path;
 
-    use crate::plan::policy::Links;
     use crate::source;
+    use crate::source::links::Links;
     use crate::source::{descriptor, fifo};
 
     /// A list, and the same to wait for. The other end of a FIFO is not waited for here.

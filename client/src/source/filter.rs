@@ -14,11 +14,13 @@ use std::sync::Arc;
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 use thiserror::Error;
 
-use super::{below, bytes};
+use super::{below, bytes, stdin};
+use glob::Flaw;
 use known::{File, Found, Known};
-use pattern::{Flaw, Pattern};
+use pattern::Pattern;
 use rules::List;
-pub use rules::RulesError;
+
+use crate::error::rules::RulesError;
 
 /// The name of a file with patterns for the directory that it is in.
 const FILE: &str = ".haulignore";
@@ -45,8 +47,7 @@ impl Rules {
     /// How many of them come from standard input.
     #[must_use]
     pub fn reads_stdin(&self) -> usize {
-        let is_stdin =
-            |rule: &&Rule| matches!(rule, Rule::From(file) if crate::plan::given::is_stdin(file));
+        let is_stdin = |rule: &&Rule| matches!(rule, Rule::From(file) if stdin::is_stdin(file));
         self.0.iter().filter(is_stdin).count()
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use haul_protocol::Attributes;
 
 use super::{HOPS, attributes, stamp};
-use crate::plan::policy::Links;
+use crate::source::links::Links;
 
 /// What tells a directory from any other, and when its entries have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

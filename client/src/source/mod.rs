@@ -10,11 +10,13 @@ pub(crate) mod fifo;
 pub mod file_list;
 pub mod filter;
 pub(crate) mod held;
+pub mod links;
 mod mounted;
 mod seen;
 pub(crate) mod sources;
 pub mod spool;
 pub mod start;
+pub mod stdin;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -29,7 +31,7 @@ use haul_protocol::limits::{MAX_NUMBER, NANOS_PER_SECOND};
 use haul_protocol::{Attributes, LinkTarget, Mtime};
 
 use crate::error::FileError;
-use crate::plan::policy::Links;
+use crate::source::links::Links;
 pub use platform::{bytes, from_bytes};
 #[cfg(unix)]
 use unix as platform;

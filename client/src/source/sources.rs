@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::anchor::Anchor;
-use crate::plan::policy::Links;
+use super::links::Links;
 
 /// The sources, as the present walk has them.
 #[derive(Debug, Default)]

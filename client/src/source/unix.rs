@@ -11,7 +11,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use crate::error::FileError;
-use crate::plan::policy::Links;
+use crate::source::links::Links;
 
 /// How sources are opened.
 pub(crate) fn open_flags(links: Links) -> OFlags {

@@ -8,7 +8,7 @@ use std::os::windows::fs::FileExt;
 use std::path::Path;
 
 use crate::error::FileError;
-use crate::plan::policy::Links;
+use crate::source::links::Links;
 
 pub(super) fn open(path: &Path, links: Links) -> io::Result<File> {
     if links == Links::Follow || path.symlink_metadata()?.is_file() {

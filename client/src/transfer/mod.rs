@@ -4,8 +4,7 @@ pub mod identity;
 pub mod reconnect;
 pub mod walk;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use crate::plan::Plan;
 use crate::plan::policy::Sync;
 use crate::report::progress::Progress;
 use crate::source::sources::Sources;
+use crate::work::context::{Reached, Run};
 use crate::work::interrupt::Interrupt;
 use crate::work::on_commit::Committed;
 use identity::identity;
@@ -46,84 +46,6 @@ pub struct Outcome {
     pub interrupted: bool,
     /// What the server's acknowledgements promise.
     pub durability: Option<String>,
-}
-
-/// What all threads of a run share.
-#[derive(Debug)]
-pub struct Run<'a> {
-    /// Where to.
-    pub server: &'a Server,
-    /// What to do.
-    pub work: &'a Work,
-    /// What has been done.
-    pub progress: &'a Progress,
-    /// What is compared and removed.
-    pub sync: &'a Sync,
-    /// What is done for each file that has arrived.
-    pub committed: &'a Committed,
-    /// Where files are taken from.
-    pub sources: Sources,
-    /// Bounds what is sent.
-    pub limit: Option<Limit>,
-    /// Random for this run.
-    pub client: String,
-    /// The same in all runs of this user.
-    pub identity: String,
-    /// Attempts to connect again, in a row; and how often one item may be lost with a connection.
-    pub retries: u32,
-    /// How long the server may be silent while it owes answers.
-    pub timeout: Duration,
-    /// What the server's acknowledgements promise, once it was reached.
-    durability: Mutex<Option<String>>,
-    /// Connections that are not given up.
-    left: AtomicUsize,
-    /// Connections that were lost.
-    losses: AtomicUsize,
-}
-
-impl Run<'_> {
-    fn durability(&self) -> MutexGuard<'_, Option<String>> {
-        self.durability.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The server was reached, and says what its acknowledgements promise.
-    pub fn announced(&self, level: String) {
-        let mut durability = self.durability();
-        match &*durability {
-            // Started again with another level: less than both is promised for the whole run.
-            Some(known) if *known != level => *durability = Some(String::from("none")),
-            _ => *durability = Some(level),
-        }
-    }
-
-    /// Whether any connection has got an answer to `hello`.
-    #[must_use]
-    pub fn is_reached(&self) -> bool {
-        self.durability().is_some()
-    }
-
-    /// Whether there is nothing left to do, or nothing shall be done any more.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.work.is_stopped() || self.work.is_finished()
-    }
-
-    /// How many connections were lost so far.
-    #[must_use]
-    pub fn losses(&self) -> usize {
-        self.losses.load(Ordering::Acquire)
-    }
-
-    /// A connection is lost.
-    pub fn lost(&self) {
-        self.losses.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// A connection is given up; returns whether it was the last one.
-    #[must_use]
-    pub fn is_last(&self) -> bool {
-        self.left.fetch_sub(1, Ordering::AcqRel) == 1
-    }
 }
 
 /// Carries a plan out, to the end or until it is stopped.
@@ -157,9 +79,7 @@ pub fn run(
         identity: identity(),
         retries,
         timeout,
-        durability: Mutex::new(None),
-        left: AtomicUsize::new(connections),
-        losses: AtomicUsize::new(0),
+        reached: Reached::new(connections),
     };
     // A pool of its own: its threads block, and rayon's global pool must never.
     let pool = rayon::ThreadPoolBuilder::new()
@@ -184,7 +104,7 @@ pub fn run(
     Ok(Outcome {
         error: work.take_error(),
         interrupted: interrupt.end(),
-        durability: run.durability().clone(),
+        durability: run.promised(),
     })
 }
 

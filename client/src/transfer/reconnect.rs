@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::Run;
 use crate::connection::Connection;
 use crate::error::ConnectionError;
 use crate::net::backoff;
 use crate::net::connect::connect;
 use crate::net::poller::Poller;
 use crate::work::Item;
+use crate::work::context::Run;
 
 /// How long a server that is busy when the run begins is asked again. It may not have noticed yet that the run
 /// before this one has ended, which was about the same directory.

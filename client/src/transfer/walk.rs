@@ -18,10 +18,11 @@ use haul_protocol::Name;
 use walkdir::WalkDir;
 
 use crate::error::FileError;
-use crate::plan::policy::{Links, Sync};
+use crate::plan::policy::Sync;
 use crate::plan::{Plan, Root};
 use crate::report::progress::Progress;
 use crate::source::anchor::Anchor;
+use crate::source::links::Links;
 use crate::source::sources::Sources;
 use crate::source::start::Start;
 use crate::source::{below, bytes};

@@ -4,12 +4,15 @@
 //! Bounded: the walk waits while enough is queued. An item is *open* from when it is put in until it
 //! is settled (committed or given up), also while it is tried again.
 
+pub mod context;
+pub mod earlier;
 pub mod interrupt;
 mod item;
 pub mod multipart;
 pub mod on_commit;
 pub mod pending_delete;
 mod state;
+mod task;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,9 +21,10 @@ use std::time::{Duration, Instant};
 use mio::Waker;
 
 use crate::error::ConnectionError;
-pub use item::{Abort, Item, Kind, Listing, Stated, Task};
+pub use item::{Item, Kind, Listing, Stated};
 use multipart::Large;
 use state::State;
+pub use task::{Abort, Task};
 
 /// Items that wait for each connection, but for one batch.
 const QUEUED: usize = 1024;

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use haul_protocol::{Bitmap, Cv, Digest, Geometry, Token, merge};
 
-use super::Item;
+use super::earlier::Earlier;
+use super::item::Item;
 use crate::source::Source;
 
 /// How often parts of one file are sent again because the server refused them.
@@ -54,15 +55,6 @@ struct Parts {
     /// Something was acknowledged.
     progress: bool,
     over: bool,
-}
-
-/// What is known of a file that is opened again.
-#[derive(Debug)]
-pub struct Earlier {
-    fingerprint: String,
-    geometry: Geometry,
-    cvs: Vec<Option<Cv>>,
-    sent: Bitmap,
 }
 
 impl Large {

@@ -8,8 +8,8 @@ use std::path::Path;
 use haul_protocol::{Digest, FileHasher, Name};
 
 use crate::error::FileError;
-use crate::plan::policy::Links;
 use crate::report::progress::Progress;
+use crate::source::links::Links;
 use crate::source::{Now, Source, Stamp, filter};
 pub use receipt::{Receipt, ReceiptError};
 

@@ -107,8 +107,8 @@ mod tests {
     use haul_protocol::{Bitmap, Geometry, Name, Token};
 
     use super::*;
-    use crate::plan::policy::Links;
     use crate::source::Source;
+    use crate::source::links::Links;
     use crate::work::Work;
 
     /// Of two parts.

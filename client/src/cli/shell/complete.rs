@@ -24,14 +24,14 @@ fn is_special(c: char) -> bool {
 }
 
 #[derive(Helper, Highlighter, Hinter, Validator)]
-pub(in crate::cli::shell) struct Completion<'a> {
+pub(super) struct Completion<'a> {
     files: FilenameCompleter,
     destination: &'a Destination,
     classic: bool,
 }
 
 impl<'a> Completion<'a> {
-    pub(in crate::cli::shell) fn new(destination: &'a Destination, classic: bool) -> Self {
+    pub(super) fn new(destination: &'a Destination, classic: bool) -> Self {
         Self { files: FilenameCompleter::new(), destination, classic }
     }
 

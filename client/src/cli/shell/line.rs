@@ -9,7 +9,7 @@ use crate::cli::{LsOptions, PutOptions, Shell, SyncOptions, VerifyOptions};
 
 /// What a line asks for.
 #[derive(Debug)]
-pub(in crate::cli::shell) enum Command {
+pub(super) enum Command {
     Do(Box<Word>),
     /// The help of one command, or of all.
     Help(Option<String>),
@@ -27,7 +27,7 @@ struct Line {
 
 /// A command, which the destination of the shell belongs to.
 #[derive(Debug, Subcommand)]
-pub(in crate::cli::shell) enum Word {
+pub(super) enum Word {
     /// Upload files and directories.
     Put {
         /// What to send.
@@ -72,10 +72,9 @@ pub(in crate::cli::shell) enum Word {
 }
 
 /// The commands, for completion.
-pub(in crate::cli::shell) const WORDS: [&str; 7] =
-    ["help", "ls", "mkdir", "put", "quit", "sync", "verify"];
+pub(super) const WORDS: [&str; 7] = ["help", "ls", "mkdir", "put", "quit", "sync", "verify"];
 
-pub(in crate::cli::shell) fn parse(line: &str, shell: &Shell) -> Command {
+pub(super) fn parse(line: &str, shell: &Shell) -> Command {
     let Some(words) = shlex::split(line) else {
         return Command::Wrong(String::from("a quotation mark has no end"));
     };

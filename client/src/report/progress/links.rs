@@ -2,7 +2,7 @@
 
 /// What is known of the connections of a run.
 #[derive(Debug, Default)]
-pub(in crate::report::progress) struct Links {
+pub(super) struct Links {
     up: usize,
     /// The highest attempt to connect again since all were lost, and how many there are.
     attempt: Option<(u32, u32)>,
@@ -10,19 +10,19 @@ pub(in crate::report::progress) struct Links {
 
 impl Links {
     /// A connection is up.
-    pub(in crate::report::progress) fn connected(&mut self) {
+    pub(super) fn connected(&mut self) {
         self.up += 1;
         self.attempt = None;
     }
 
     /// A connection has ended.
-    pub(in crate::report::progress) fn disconnected(&mut self) {
+    pub(super) fn disconnected(&mut self) {
         self.up = self.up.saturating_sub(1);
     }
 
     /// A connection is tried again; returns whether that is news: no connection is up, and none was
     /// tried as often.
-    pub(in crate::report::progress) fn reconnecting(&mut self, attempt: u32, of: u32) -> bool {
+    pub(super) fn reconnecting(&mut self, attempt: u32, of: u32) -> bool {
         let news = self.up == 0 && self.attempt.is_none_or(|(known, _)| known < attempt);
         if news {
             self.attempt = Some((attempt, of));
@@ -31,7 +31,7 @@ impl Links {
     }
 
     /// Which attempt is under way while no connection is up.
-    pub(in crate::report::progress) fn attempt(&self) -> Option<(u32, u32)> {
+    pub(super) fn attempt(&self) -> Option<(u32, u32)> {
         self.attempt
     }
 }

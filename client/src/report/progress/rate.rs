@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const STALL: Duration = Duration::from_secs(5);
 
 /// The speed of the last few seconds.
-pub(in crate::report::progress) struct Rate {
+pub(super) struct Rate {
     /// Times, and bytes and files at them; the oldest first.
     samples: VecDeque<(Instant, u64)>,
     last: (u64, u64, u64),
@@ -19,7 +19,7 @@ impl Rate {
     const WINDOW: Duration = Duration::from_secs(6);
 
     /// At the start.
-    pub(in crate::report::progress) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             samples: [(Instant::now(), 0)].into(),
             last: (0, 0, 0),
@@ -29,7 +29,7 @@ impl Rate {
     }
 
     /// Counts now: bytes sent, files done, and bytes hashed only.
-    pub(in crate::report::progress) fn take(&mut self, bytes: u64, files: u64, hashed: u64) {
+    pub(super) fn take(&mut self, bytes: u64, files: u64, hashed: u64) {
         let now = Instant::now();
         self.hashing = self.last.2 != hashed;
         if self.last != (bytes, files, hashed) {
@@ -45,17 +45,17 @@ impl Rate {
     }
 
     /// Whether bytes were hashed lately that need not be sent.
-    pub(in crate::report::progress) fn hashing(&self) -> bool {
+    pub(super) fn hashing(&self) -> bool {
         self.hashing
     }
 
     /// Whether nothing has moved for a while.
-    pub(in crate::report::progress) fn stalled(&self) -> bool {
+    pub(super) fn stalled(&self) -> bool {
         self.moved.elapsed() >= STALL
     }
 
     /// Bytes a second; `None` before there are two samples.
-    pub(in crate::report::progress) fn per_second(&self) -> Option<u64> {
+    pub(super) fn per_second(&self) -> Option<u64> {
         let (first, last) = (self.samples.front()?, self.samples.back()?);
         let millis = u64::try_from((last.0 - first.0).as_millis()).ok().filter(|&ms| ms > 0)?;
         Some(last.1.saturating_sub(first.1).saturating_mul(1000) / millis)

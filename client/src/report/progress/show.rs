@@ -9,7 +9,7 @@ use super::{Progress, View};
 
 impl Progress {
     /// Shows how far it is.
-    pub(in crate::report::progress) fn show(&self, rate: &mut Rate) {
+    pub(super) fn show(&self, rate: &mut Rate) {
         let counts = self.counts();
         let done = counts.files + counts.links + counts.unchanged + counts.adjusted;
         let hashed = self.hashed.load(Ordering::Relaxed);

@@ -58,7 +58,7 @@ impl Progress {
         }
     }
 
-    pub(in crate::report::progress) fn name(&self, name: &dyn Display) {
+    pub(super) fn name(&self, name: &dyn Display) {
         if self.verbose {
             match self.view {
                 View::Json => self.event(&serde_json::json!({

@@ -1,10 +1,31 @@
 //! A pattern with wildcards, and the names that it fits: bytes are compared with bytes, in any encoding.
 
-use super::pattern::Flaw;
+/// Why a pattern fits nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// `[` without `]`, or a class between `[:` and `:]` that there isn't.
+    Set,
+    /// A set without any byte: `[/]`, since no set has a slash.
+    Empty,
+    /// `\` at the end.
+    Backslash,
+}
+
+impl std::fmt::Display for Flaw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Set => {
+                "a `[` has no `]`, or names a class that there is not; write `\\[` for the letter"
+            }
+            Self::Empty => "a set has nothing but a slash, which no set fits",
+            Self::Backslash => "nothing follows the last `\\`; write `\\\\` for the letter",
+        })
+    }
+}
 
 /// A pattern, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::source::filter) struct Glob {
+pub(super) struct Glob {
     /// The bytes that a name begins with.
     start: Box<[u8]>,
     rest: Rest,
@@ -67,7 +88,7 @@ impl Glob {
     ///
     /// # Errors
     /// If no name has that form.
-    pub(in crate::source::filter) fn parse(text: &[u8]) -> Result<Self, Flaw> {
+    pub(super) fn parse(text: &[u8]) -> Result<Self, Flaw> {
         let is_special = |byte: &u8| matches!(byte, b'*' | b'?' | b'[' | b'\\');
         let start = text.iter().position(is_special).unwrap_or(text.len());
         let (start, rest) = text.split_at(start);
@@ -83,7 +104,7 @@ impl Glob {
     }
 
     /// Whether a name, or a component of one, has this form.
-    pub(in crate::source::filter) fn fits(&self, name: &[u8]) -> bool {
+    pub(super) fn fits(&self, name: &[u8]) -> bool {
         let Some(name) = name.strip_prefix(&*self.start) else { return false };
         match &self.rest {
             Rest::Nothing => name.is_empty(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Nearest;
-use super::rules::RulesError;
+use crate::error::rules::RulesError;
 use crate::source::Stamp;
 
 /// Directories whose rules are remembered; more are forgotten all at once, and read again.
@@ -17,11 +17,11 @@ const REMEMBERED: usize = 1024;
 const FILES: usize = 128 * 1024;
 
 /// The nearest file of rules, or the one that can't be read: then it is not known which names are left out.
-pub(in crate::source::filter) type Found = Result<Option<Arc<Nearest>>, Arc<RulesError>>;
+pub(super) type Found = Result<Option<Arc<Nearest>>, Arc<RulesError>>;
 
 /// The file of rules in a directory, as haul has found it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(in crate::source::filter) enum File {
+pub(super) enum File {
     /// There is none.
     Absent,
     /// It is this one.
@@ -32,7 +32,7 @@ pub(in crate::source::filter) enum File {
 
 /// All rules that haul has read, and the files that they were in.
 #[derive(Debug, Default)]
-pub(in crate::source::filter) struct Known {
+pub(super) struct Known {
     hasher: RandomState,
     state: Mutex<State>,
 }
@@ -51,12 +51,12 @@ struct State {
 
 impl Known {
     /// The rules of a directory, unless they have to be read.
-    pub(in crate::source::filter) fn rules(&self, root: &Path, directory: &Path) -> Option<Found> {
+    pub(super) fn rules(&self, root: &Path, directory: &Path) -> Option<Found> {
         self.state().rules.get(root)?.get(directory).cloned()
     }
 
     /// Keeps the rules of a directory.
-    pub(in crate::source::filter) fn keep(&self, root: &Path, directory: &Path, rules: &Found) {
+    pub(super) fn keep(&self, root: &Path, directory: &Path, rules: &Found) {
         let mut state = self.state();
         let known = state.rules.entry(root.to_owned()).or_default();
         if known.len() == REMEMBERED {
@@ -66,7 +66,7 @@ impl Known {
     }
 
     /// The file of rules in a directory has been read. Whether it is what it was when it was read before.
-    pub(in crate::source::filter) fn is_same(&self, directory: &Path, now: File) -> bool {
+    pub(super) fn is_same(&self, directory: &Path, now: File) -> bool {
         let (key, file) = (self.hasher.hash_one(directory.as_os_str()), self.hasher.hash_one(now));
         let state = &mut *self.state();
         let is_full = state.files.len() >= FILES;
@@ -86,24 +86,24 @@ impl Known {
     }
 
     /// Everything has been walked.
-    pub(in crate::source::filter) fn is_walked(&self) {
+    pub(super) fn is_walked(&self) {
         self.state().walked = true;
     }
 
     /// Everything is walked once more. Files of rules that were read must be what they were.
-    pub(in crate::source::filter) fn walks_again(&self) {
+    pub(super) fn walks_again(&self) {
         let state = &mut *self.state();
         state.walked = false;
         state.rules.clear();
     }
 
     /// Everything is walked once more, with the rules that there are then.
-    pub(in crate::source::filter) fn forget(&self) {
+    pub(super) fn forget(&self) {
         *self.state() = State::default();
     }
 
     /// A directory whose file of rules is not what it was.
-    pub(in crate::source::filter) fn changed(&self) -> Option<PathBuf> {
+    pub(super) fn changed(&self) -> Option<PathBuf> {
         self.state().changed.clone()
     }
 

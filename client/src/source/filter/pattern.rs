@@ -2,11 +2,11 @@
 //!
 //! gitignore(5) is the authority, and `git check-ignore` where that page is silent; a test compares both.
 
-use super::glob::Glob;
+use super::glob::{Flaw, Glob};
 
 /// A pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::source::filter) struct Pattern {
+pub(super) struct Pattern {
     /// It began with `!`: names that fit are taken all the same.
     includes: bool,
     /// It ended with `/`: it fits directories only.
@@ -25,32 +25,9 @@ enum Fits {
     Whole(Glob),
 }
 
-/// Why a pattern fits nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::source::filter) enum Flaw {
-    /// `[` without `]`, or a class between `[:` and `:]` that there isn't.
-    Set,
-    /// A set without any byte: `[/]`, since no set has a slash.
-    Empty,
-    /// `\` at the end.
-    Backslash,
-}
-
-impl std::fmt::Display for Flaw {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Set => {
-                "a `[` has no `]`, or names a class that there is not; write `\\[` for the letter"
-            }
-            Self::Empty => "a set has nothing but a slash, which no set fits",
-            Self::Backslash => "nothing follows the last `\\`; write `\\\\` for the letter",
-        })
-    }
-}
-
 impl Pattern {
     /// From a line of a file, without its line feed; `None` if it is empty or a comment.
-    pub(in crate::source::filter) fn of_line(line: &[u8]) -> Option<(Self, Option<Flaw>)> {
+    pub(super) fn of_line(line: &[u8]) -> Option<(Self, Option<Flaw>)> {
         if line.first() == Some(&b'#') {
             return None;
         }
@@ -58,7 +35,7 @@ impl Pattern {
     }
 
     /// From a pattern, which may begin with `#`; `None` if it is empty.
-    pub(in crate::source::filter) fn parse(text: &[u8]) -> Option<(Self, Option<Flaw>)> {
+    pub(super) fn parse(text: &[u8]) -> Option<(Self, Option<Flaw>)> {
         let text = trimmed(text);
         let (includes, text) = text.strip_prefix(b"!").map_or((false, text), |rest| (true, rest));
         let (only_directories, text) =
@@ -77,12 +54,12 @@ impl Pattern {
     }
 
     /// Whether names that fit are taken, not left out.
-    pub(in crate::source::filter) fn includes(&self) -> bool {
+    pub(super) fn includes(&self) -> bool {
         self.includes
     }
 
     /// Whether a name fits. `last` is its last component.
-    pub(in crate::source::filter) fn fits(&self, name: &[u8], last: &[u8], is_dir: bool) -> bool {
+    pub(super) fn fits(&self, name: &[u8], last: &[u8], is_dir: bool) -> bool {
         if self.only_directories && !is_dir {
             return false;
         }

@@ -4,12 +4,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use thiserror::Error;
-
-use super::pattern::{Flaw, Pattern};
-use crate::plan::given;
+use super::glob::Flaw;
+use super::pattern::Pattern;
+use crate::error::rules::RulesError;
+use crate::source::stdin;
 use crate::source::{Stamp, stamp};
 
 /// The longest file of rules that is read: rules are written by people.
@@ -18,47 +18,9 @@ const LONGEST: u64 = 1024 * 1024;
 /// Some editors put this at the start of a file in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Rules can't be used.
-#[derive(Debug, Error)]
-pub enum RulesError {
-    /// Those of a file that the user has named.
-    #[error("could not read the rules in {path}: {source}", path = path.display())]
-    Named {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
-    /// Those of a directory.
-    #[error(
-        "nothing in this directory is sent: could not read the rules in {path}: {source}; mend or remove that file",
-        path = path.display()
-    )]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
-    /// They are others than those that the walk has gone by.
-    #[error("{path} has changed while haul ran; run it again", path = .0.display())]
-    Changed(PathBuf),
-    /// The client may not even see whether a directory has rules.
-    #[error("could not read: {0}")]
-    Closed(io::Error),
-}
-
-impl RulesError {
-    /// Whether the rules can be used, but are not what they were.
-    #[must_use]
-    pub fn is_changed(&self) -> bool {
-        matches!(self, Self::Changed(_))
-    }
-}
-
 /// Patterns, in their order.
 #[derive(Debug, Default)]
-pub(in crate::source::filter) struct List {
+pub(super) struct List {
     patterns: Vec<Pattern>,
     /// Patterns that fit nothing: their lines, from 1, and why.
     flaws: Vec<(usize, Flaw)>,
@@ -66,7 +28,7 @@ pub(in crate::source::filter) struct List {
 
 impl List {
     /// Adds a pattern.
-    pub(in crate::source::filter) fn push(&mut self, pattern: Pattern) {
+    pub(super) fn push(&mut self, pattern: Pattern) {
         self.patterns.push(pattern);
     }
 
@@ -91,9 +53,9 @@ impl List {
     ///
     /// # Errors
     /// If it can't be read, or a pattern in it fits nothing.
-    pub(in crate::source::filter) fn add_named(&mut self, path: &Path) -> Result<(), RulesError> {
-        let open = || given::check_descriptor(path).and_then(|()| File::open(path));
-        let file = if path.as_os_str() == "-" { given::stdin_file() } else { open() };
+    pub(super) fn add_named(&mut self, path: &Path) -> Result<(), RulesError> {
+        let open = || stdin::check_descriptor(path).and_then(|()| File::open(path));
+        let file = if path.as_os_str() == "-" { stdin::file() } else { open() };
         let added = file.and_then(|file| self.add(&text(file)?));
         let added = added.and_then(|()| match self.flaws.first() {
             Some((line, flaw)) => Err(io::Error::other(format!("line {line}: {flaw}"))),
@@ -106,9 +68,7 @@ impl List {
     ///
     /// # Errors
     /// If there is one and it can't be read.
-    pub(in crate::source::filter) fn of_directory(
-        path: &Path,
-    ) -> Result<Option<(Self, Stamp)>, RulesError> {
+    pub(super) fn of_directory(path: &Path) -> Result<Option<(Self, Stamp)>, RulesError> {
         let read = || {
             let Some(file) = open(path)? else { return Ok(None) };
             let metadata = file.metadata()?;
@@ -126,12 +86,12 @@ impl List {
     }
 
     /// Patterns that fit nothing: their lines, from 1, and why.
-    pub(in crate::source::filter) fn flaws(&self) -> &[(usize, Flaw)] {
+    pub(super) fn flaws(&self) -> &[(usize, Flaw)] {
         &self.flaws
     }
 
     /// Whether a name is left out; `None` if no pattern fits it. The last one that fits decides.
-    pub(in crate::source::filter) fn leaves_out(&self, name: &[u8], is_dir: bool) -> Option<bool> {
+    pub(super) fn leaves_out(&self, name: &[u8], is_dir: bool) -> Option<bool> {
         let last = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
         let mut patterns = self.patterns.iter().rev();
         patterns.find(|pattern| pattern.fits(name, last, is_dir)).map(|pattern| !pattern.includes())

@@ -17,7 +17,7 @@ const PAUSES: [u64; 4] = [0, 200, 1000, 3000];
 impl Walk<'_> {
     /// Walks once more as long as something has changed or vanished since the last walk began, and anything could come of
     /// it. If the source does not stand still, that is told as a failure.
-    pub(in crate::transfer::walk) fn until_at_rest(
+    pub(super) fn until_at_rest(
         &self,
         plan: &Plan,
         first: Walked,
@@ -87,7 +87,7 @@ impl Walk<'_> {
 
     /// Whether a directory that was walked is not that directory any more. Then nothing is removed, which is told; a
     /// version is of what is there now.
-    pub(in crate::transfer::walk) fn is_another(&self, anchor: &Anchor, path: &Path) -> bool {
+    pub(super) fn is_another(&self, anchor: &Anchor, path: &Path) -> bool {
         if self.sync.publish.is_some() || !anchor.had_directory(path) {
             return false;
         }

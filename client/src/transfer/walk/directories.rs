@@ -13,7 +13,7 @@ impl Walk<'_> {
     /// Every directory once more, children before parents. Those that are remembered are not searched
     /// for: in a large tree of small files, reading all directories again would cost a twentieth of the
     /// run. `unread` gets what can't be read: that was told in the first walk, or has come since.
-    pub(in crate::transfer::walk) fn each_directory<E>(
+    pub(super) fn each_directory<E>(
         &self,
         root: &Root,
         found: &Found,
@@ -41,11 +41,7 @@ impl Walk<'_> {
     }
 
     /// Gives every directory its final attributes.
-    pub(in crate::transfer::walk) fn directories(
-        &self,
-        root: &Root,
-        found: &Found,
-    ) -> Result<(), Stopped> {
+    pub(super) fn directories(&self, root: &Root, found: &Found) -> Result<(), Stopped> {
         let mut batch = Vec::with_capacity(BATCH);
         let each = |path| self.directory(root, path, &mut batch);
         self.each_directory(root, found, each, |_| Ok(()))?;
@@ -54,7 +50,7 @@ impl Walk<'_> {
         self.work.drain()
     }
 
-    pub(in crate::transfer::walk) fn directory(
+    pub(super) fn directory(
         &self,
         root: &Root,
         path: PathBuf,

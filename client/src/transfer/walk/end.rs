@@ -14,7 +14,7 @@ use crate::work::{BATCH, Item, Kind, Listing, Stopped};
 
 impl Walk<'_> {
     /// Whether every source is what it was when the run began; failures are told.
-    pub(in crate::transfer::walk) fn are_there(&self, anchors: &[Arc<Anchor>]) -> bool {
+    pub(super) fn are_there(&self, anchors: &[Arc<Anchor>]) -> bool {
         let is_adrift = |anchor: &&Arc<Anchor>| {
             let result = if anchor.is_directory() { anchor.check().map(drop) } else { Ok(()) };
             result.map_err(|error| anchor.tell(&error, self.progress)).is_err()
@@ -23,11 +23,7 @@ impl Walk<'_> {
     }
 
     /// Whether the next version would be empty and may not be, which is told.
-    pub(in crate::transfer::walk) fn is_empty_version(
-        &self,
-        anchors: &[Arc<Anchor>],
-        delete: &Delete,
-    ) -> bool {
+    pub(super) fn is_empty_version(&self, anchors: &[Arc<Anchor>], delete: &Delete) -> bool {
         let is_empty = |anchor: &&Arc<Anchor>| anchor.is_empty();
         if !self.sync.whole || delete.all {
             return false;
@@ -44,7 +40,7 @@ impl Walk<'_> {
 
     /// Looks through every directory at the server that the source has too, for what the source lacks;
     /// then sends what a directory was in the way of, and returns what that walk has found.
-    pub(in crate::transfer::walk) fn remove(
+    pub(super) fn remove(
         &self,
         plan: &Plan,
         found: &[Found],
@@ -131,11 +127,7 @@ impl Walk<'_> {
     }
 
     /// Everything is in the next version: it is published, if nothing has failed.
-    pub(in crate::transfer::walk) fn publish(
-        &self,
-        name: &Name,
-        anchors: &[Arc<Anchor>],
-    ) -> Result<(), Stopped> {
+    pub(super) fn publish(&self, name: &Name, anchors: &[Arc<Anchor>]) -> Result<(), Stopped> {
         let Some(anchor) = anchors.first() else { return Ok(()) };
         let is_there = anchor.check().map_err(|error| anchor.tell(&error, self.progress));
         match is_there {

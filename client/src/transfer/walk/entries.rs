@@ -11,9 +11,9 @@ use super::{Found, Walk, is_special, name, special};
 use crate::error::FileError;
 use crate::plan::Root;
 use crate::plan::given::Given;
-use crate::plan::policy::Links;
 use crate::report::progress::Progress;
 use crate::source::anchor::{Adrift, Anchor};
+use crate::source::links::Links;
 use crate::source::spool::Opened;
 use crate::source::{attributes, identity};
 use crate::work::{BATCH, Item, Kind, Stopped};
@@ -26,7 +26,7 @@ const WRITABLE: u32 = 0o700;
 
 impl Walk<'_> {
     /// Puts every entry in, parents first.
-    pub(in crate::transfer::walk) fn entries(
+    pub(super) fn entries(
         &self,
         root: &Root,
         anchor: &Anchor,
@@ -209,7 +209,7 @@ impl Walk<'_> {
     }
 
     /// What an entry is; `None` for what is not carried.
-    pub(in crate::transfer::walk) fn kind(
+    pub(super) fn kind(
         &self,
         path: &Path,
         file_type: FileType,

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::{Walk, is_special, name, special};
 use crate::error::FileError;
 use crate::plan::Root;
-use crate::plan::given::is_descriptor;
 use crate::source::file_list::{Later, Names, below};
+use crate::source::stdin::is_descriptor;
 use crate::work::{BATCH, Item, Kind, Stopped};
 
 /// Directories of a list that are remembered for the names that follow, which are usually in them.
@@ -16,11 +16,7 @@ const RECENT: usize = 64;
 impl Walk<'_> {
     /// Puts in what a list names below a directory, and nothing else; then the attributes of directories in
     /// it, the last ones first.
-    pub(in crate::transfer::walk) fn named(
-        &self,
-        root: &Root,
-        names: &mut Names,
-    ) -> Result<(), Stopped> {
+    pub(super) fn named(&self, root: &Root, names: &mut Names) -> Result<(), Stopped> {
         let (mut batch, mut directories) = (Vec::with_capacity(BATCH), Later::default());
         let mut recent = VecDeque::new();
         loop {

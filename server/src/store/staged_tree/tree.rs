@@ -27,25 +27,25 @@ const MAX_DIRECTORIES: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Tree {
     /// A handle of its own, so that dropping needs nobody's help.
-    pub(in crate::store::staged_tree) store: Arc<Store>,
-    pub(in crate::store::staged_tree) place: Place,
+    pub(super) store: Arc<Store>,
+    pub(super) place: Place,
     /// Final names, parents first; the first is what will be renamed.
-    pub(in crate::store::staged_tree) directories: Vec<Name>,
+    pub(super) directories: Vec<Name>,
     /// Handles on all of them; or none, while it rests.
-    pub(in crate::store::staged_tree) handles: Vec<OwnedFd>,
+    pub(super) handles: Vec<OwnedFd>,
     /// What was taken, in that order.
-    pub(in crate::store::staged_tree) entries: Vec<(Name, Kind)>,
+    pub(super) entries: Vec<(Name, Kind)>,
     /// The file in it, if there is no other, and no link: it can be flushed alone.
-    pub(in crate::store::staged_tree) only: Option<OwnedFd>,
+    pub(super) only: Option<OwnedFd>,
     /// Something that nobody has asked for may be in it: it can't be published as it is.
-    pub(in crate::store::staged_tree) spoiled: bool,
-    pub(in crate::store::staged_tree) published: bool,
+    pub(super) spoiled: bool,
+    pub(super) published: bool,
     /// Flushes of the file system that had failed when it was begun.
     pub(in crate::store) failures_before: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(in crate::store::staged_tree) enum Kind {
+pub(super) enum Kind {
     /// With the mode that was sent.
     Directory(Option<u32>),
     /// A file, and whether its mode was sent.
@@ -58,7 +58,7 @@ impl Tree {
     /// With the missing directories above it, which nobody may have asked for yet: what is in a directory may
     /// come before it, over another connection. `None` if such a directory is there, or if it would inherit what
     /// only its parent can give.
-    pub(in crate::store::staged_tree) fn begin(
+    pub(super) fn begin(
         store: &Arc<Store>,
         parents: &Parents,
         name: &Name,
@@ -89,11 +89,7 @@ impl Tree {
     }
 
     /// Takes a directory. `false`: it has to be made where it belongs, as for all that follow.
-    pub(in crate::store::staged_tree) fn directory(
-        &mut self,
-        name: &Name,
-        mode: Option<u32>,
-    ) -> bool {
+    pub(super) fn directory(&mut self, name: &Name, mode: Option<u32>) -> bool {
         let made = self.make(name, mode);
         if made {
             self.entries.push((name.clone(), Kind::Directory(mode)));
@@ -129,12 +125,7 @@ impl Tree {
     }
 
     /// Takes a file whose bytes have been verified.
-    pub(in crate::store::staged_tree) fn file(
-        &mut self,
-        name: &Name,
-        attributes: &Attributes,
-        bytes: &[u8],
-    ) -> bool {
+    pub(super) fn file(&mut self, name: &Name, attributes: &Attributes, bytes: &[u8]) -> bool {
         let mode = self.store.file_mode(attributes);
         let Some(directory) = self.parent(name) else { return false };
         let last = name.split().1;
@@ -153,11 +144,7 @@ impl Tree {
     }
 
     /// Takes a file that is staged already.
-    pub(in crate::store::staged_tree) fn staged(
-        &mut self,
-        staged: &mut Staged,
-        name: &Name,
-    ) -> bool {
+    pub(super) fn staged(&mut self, staged: &mut Staged, name: &Name) -> bool {
         let Some(directory) = self.parent(name) else { return false };
         if staged.failures_before != self.failures_before
             || staged.publish_new(directory, name).is_err()
@@ -170,12 +157,7 @@ impl Tree {
     }
 
     /// Takes a symbolic link.
-    pub(in crate::store::staged_tree) fn link(
-        &mut self,
-        name: &Name,
-        target: &LinkTarget,
-        mtime: Option<Mtime>,
-    ) -> bool {
+    pub(super) fn link(&mut self, name: &Name, target: &LinkTarget, mtime: Option<Mtime>) -> bool {
         let Some(directory) = self.parent(name) else { return false };
         let Ok(_room) = self.store.admit(name, target.as_bytes().len() as u64) else {
             return false;
@@ -196,12 +178,12 @@ impl Tree {
         true
     }
 
-    pub(in crate::store::staged_tree) fn holds_directories_only(&self) -> bool {
+    pub(super) fn holds_directories_only(&self) -> bool {
         self.entries.iter().all(|(_, kind)| matches!(kind, Kind::Directory(_)))
     }
 
     /// Gives up its handles, which are scarce: it may wait long in a queue.
-    pub(in crate::store::staged_tree) fn rest(&mut self) {
+    pub(super) fn rest(&mut self) {
         self.handles.clear();
     }
 
@@ -210,11 +192,11 @@ impl Tree {
         &self.directories[0]
     }
 
-    pub(in crate::store::staged_tree) fn concerns(&self, name: &Name) -> bool {
+    pub(super) fn concerns(&self, name: &Name) -> bool {
         is_at_or_below(name, self.top())
     }
 
-    pub(in crate::store::staged_tree) fn is_free(&self, name: &Name) -> bool {
+    pub(super) fn is_free(&self, name: &Name) -> bool {
         let found = self.parent(name).map(|directory| {
             rustix::fs::statat(directory, name.split().1, AtFlags::SYMLINK_NOFOLLOW)
         });
@@ -222,7 +204,7 @@ impl Tree {
     }
 
     /// The directory that a name is to be in, if it is one of these.
-    pub(in crate::store::staged_tree) fn parent(&self, name: &Name) -> Option<&OwnedFd> {
+    pub(super) fn parent(&self, name: &Name) -> Option<&OwnedFd> {
         let above = name.split().0;
         let at = self.directories.iter().rposition(|name| name.as_bytes() == above)?;
         self.handles.get(at)

@@ -1,5 +1,7 @@
 //! What goes wrong: on this machine, on the way, or at the server's word.
 
+pub mod rules;
+
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use haul_protocol::{Code, DecodeError, OrderError, Refusal};
 use thiserror::Error;
 
-use crate::source::filter::RulesError;
+use rules::RulesError;
 
 /// One file did not arrive. The others go on.
 #[derive(Debug, Error)]

@@ -1,0 +1,44 @@
+//! What is wrong with files of rules.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Rules can't be used.
+#[derive(Debug, Error)]
+pub enum RulesError {
+    /// Those of a file that the user has named.
+    #[error("could not read the rules in {path}: {source}", path = path.display())]
+    Named {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// Those of a directory.
+    #[error(
+        "nothing in this directory is sent: could not read the rules in {path}: {source}; mend or remove that file",
+        path = path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// They are others than those that the walk has gone by.
+    #[error("{path} has changed while haul ran; run it again", path = .0.display())]
+    Changed(PathBuf),
+    /// The client may not even see whether a directory has rules.
+    #[error("could not read: {0}")]
+    Closed(io::Error),
+}
+
+impl RulesError {
+    /// Whether the rules can be used, but are not what they were.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        matches!(self, Self::Changed(_))
+    }
+}

@@ -1,0 +1,113 @@
+//! What all threads of a run share.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::Work;
+use super::on_commit::Committed;
+use crate::net::destination::Server;
+use crate::net::rate_limit::Limit;
+use crate::plan::policy::Sync;
+use crate::report::progress::Progress;
+use crate::source::sources::Sources;
+
+/// What all threads of a run share.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// Where to.
+    pub server: &'a Server,
+    /// What to do.
+    pub work: &'a Work,
+    /// What has been done.
+    pub progress: &'a Progress,
+    /// What is compared and removed.
+    pub sync: &'a Sync,
+    /// What is done for each file that has arrived.
+    pub committed: &'a Committed,
+    /// Where files are taken from.
+    pub sources: Sources,
+    /// Bounds what is sent.
+    pub limit: Option<Limit>,
+    /// Random for this run.
+    pub client: String,
+    /// The same in all runs of this user.
+    pub identity: String,
+    /// Attempts to connect again, in a row; and how often one item may be lost with a connection.
+    pub retries: u32,
+    /// How long the server may be silent while it owes answers.
+    pub timeout: Duration,
+    /// What has become of its connections.
+    pub reached: Reached,
+}
+
+/// What has become of the connections of a run.
+#[derive(Debug)]
+pub struct Reached {
+    /// What the server's acknowledgements promise, once it was reached.
+    durability: Mutex<Option<String>>,
+    /// Connections that are not given up.
+    left: AtomicUsize,
+    /// Connections that were lost.
+    losses: AtomicUsize,
+}
+
+impl Reached {
+    /// Of so many connections, none of which is up yet.
+    #[must_use]
+    pub fn new(connections: usize) -> Self {
+        let (left, losses) = (AtomicUsize::new(connections), AtomicUsize::new(0));
+        Self { durability: Mutex::new(None), left, losses }
+    }
+}
+
+impl Run<'_> {
+    fn durability(&self) -> MutexGuard<'_, Option<String>> {
+        self.reached.durability.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server was reached, and says what its acknowledgements promise.
+    pub fn announced(&self, level: String) {
+        let mut durability = self.durability();
+        match &*durability {
+            // Started again with another level: less than both is promised for the whole run.
+            Some(known) if *known != level => *durability = Some(String::from("none")),
+            _ => *durability = Some(level),
+        }
+    }
+
+    /// What the server's acknowledgements promise, once it was reached.
+    #[must_use]
+    pub fn promised(&self) -> Option<String> {
+        self.durability().clone()
+    }
+
+    /// Whether any connection has got an answer to `hello`.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        self.durability().is_some()
+    }
+
+    /// Whether there is nothing left to do, or nothing shall be done any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.work.is_stopped() || self.work.is_finished()
+    }
+
+    /// How many connections were lost so far.
+    #[must_use]
+    pub fn losses(&self) -> usize {
+        self.reached.losses.load(Ordering::Acquire)
+    }
+
+    /// A connection is lost.
+    pub fn lost(&self) {
+        self.reached.losses.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A connection is given up; returns whether it was the last one.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.reached.left.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}

@@ -1,0 +1,12 @@
+//! What an earlier opening of a large file has learned.
+
+use haul_protocol::{Bitmap, Cv, Geometry};
+
+/// What is known of a file that is opened again.
+#[derive(Debug)]
+pub struct Earlier {
+    pub(super) fingerprint: String,
+    pub(super) geometry: Geometry,
+    pub(super) cvs: Vec<Option<Cv>>,
+    pub(super) sent: Bitmap,
+}
