@@ -5,7 +5,9 @@
 //! which descriptors it was started with; another one counts as closed.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -136,12 +138,28 @@ pub(super) fn own_descriptor(path: &Path) -> Option<i32> {
     is_own.then_some(number)
 }
 
+/// Standard input.
+///
+/// # Errors
+/// If it is a device, which `/dev/null` is: at the start of a process whose standard input is closed, the runtime puts
+/// that in its place, and a stream that was lost would count as an empty one.
+pub(crate) fn stdin() -> io::Result<File> {
+    let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let kind = file.metadata()?.file_type();
+    if kind.is_block_device() || (kind.is_char_device() && !file.is_terminal()) {
+        return Err(io::Error::other(
+            "it is closed, or a device like /dev/null; if it is to be empty, write `: | haul ...`",
+        ));
+    }
+    Ok(file)
+}
+
 /// Another handle of a descriptor that can't be opened by its path, which sockets can't.
 #[cfg(target_os = "linux")]
 pub(super) fn duplicate(number: i32) -> io::Result<File> {
     use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
     if number == 0 {
-        return super::fifo::stdin();
+        return stdin();
     }
     let this = pidfd_open(getpid(), PidfdFlags::empty())?;
     Ok(File::from(pidfd_getfd(this, number, PidfdGetfdFlags::empty())?))
@@ -149,7 +167,7 @@ pub(super) fn duplicate(number: i32) -> io::Result<File> {
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn duplicate(_: i32) -> io::Result<File> {
-    super::fifo::stdin()
+    stdin()
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -71,22 +71,6 @@ pub(crate) fn named(path: &Path, links: Links) -> Result<Named, FileError> {
     }
 }
 
-/// Standard input.
-///
-/// # Errors
-/// If it is a device, which `/dev/null` is: at the start of a process whose standard input is closed, the runtime puts
-/// that in its place, and a stream that was lost would count as an empty one.
-pub(crate) fn stdin() -> io::Result<File> {
-    let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let kind = file.metadata()?.file_type();
-    if kind.is_block_device() || (kind.is_char_device() && !file.is_terminal()) {
-        return Err(io::Error::other(
-            "it is closed, or a device like /dev/null; if it is to be empty, write `: | haul ...`",
-        ));
-    }
-    Ok(file)
-}
-
 /// Waits until there is something to read, or the end; `false` if that is not wanted any more.
 pub(crate) fn wait(input: &impl AsFd, stopped: &dyn Fn() -> bool) -> bool {
     loop {

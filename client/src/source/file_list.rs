@@ -94,7 +94,7 @@ mod platform {
     /// A list, and the same to wait for. The other end of a FIFO is not waited for here.
     pub(super) fn open(file: &Path) -> io::Result<(Box<dyn Read + Send>, Option<File>)> {
         let list = if file.as_os_str() == "-" {
-            fifo::stdin()?
+            descriptor::stdin()?
         } else {
             descriptor::check(file)?;
             source::open(file, Links::Follow)?

@@ -11,7 +11,7 @@ use crate::error::FileError;
 /// If it is closed or a device.
 #[cfg(unix)]
 pub(crate) fn file() -> std::io::Result<std::fs::File> {
-    super::fifo::stdin()
+    super::descriptor::stdin()
 }
 
 /// Standard input, to be read to its end at once.
@@ -30,7 +30,7 @@ pub(crate) fn file() -> std::io::Result<std::fs::File> {
 /// If it can't be.
 #[cfg(unix)]
 pub(crate) fn read(stopped: &dyn Fn() -> bool) -> Result<Option<Opened>, FileError> {
-    let input = super::fifo::stdin().map_err(FileError::local("open"))?;
+    let input = super::descriptor::stdin().map_err(FileError::local("open"))?;
     keep(&input, u64::MAX, &|| super::fifo::wait(&input, stopped))
 }
 

@@ -1,0 +1,187 @@
+//! The sources are rooms in layers: imports go one way, and no two modules import each other.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Layers of the client, the lowest first: each imports only what stands before it.
+const CLIENT: [&str; 10] =
+    ["exit", "error", "net", "report", "source", "plan", "work", "connection", "transfer", "cli"];
+
+/// The same of the server.
+const SERVER: [&str; 14] = [
+    "locks",
+    "symlinks",
+    "store",
+    "refusal",
+    "uploads",
+    "versions",
+    "net",
+    "commit",
+    "runtime",
+    "connection",
+    "maintenance",
+    "config",
+    "server",
+    "signals",
+];
+
+/// Imports upward that are still to go, from one layer to another.
+const STILL: [(&str, &str); 5] = [
+    ("commit", "runtime"),
+    ("runtime", "config"),
+    ("runtime", "connection"),
+    ("versions", "runtime"),
+    ("maintenance", "server"),
+];
+
+type Module = Vec<String>;
+
+/// Which modules of a crate import which, tests left out.
+fn imports(krate: &str) -> BTreeMap<Module, BTreeSet<Module>> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(krate).join("src");
+    let files: BTreeMap<Module, PathBuf> = walkdir::WalkDir::new(&src)
+        .into_iter()
+        .map(|entry| entry.unwrap().into_path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .filter_map(|path| Some((module(path.strip_prefix(&src).unwrap())?, path)))
+        .filter(|(module, _)| !module.iter().any(|name| name == "tests" || name == "crash"))
+        .collect();
+    let imports = |(module, path): (&Module, &PathBuf)| {
+        let text = fs::read_to_string(path).unwrap();
+        let lines = text.lines().take_while(|line| *line != "#[cfg(test)]");
+        let code = lines.filter(|line| !line.trim_start().starts_with("//"));
+        let code: String = code.flat_map(|line| [line, "\n"]).collect();
+        let used = paths(&code, module).into_iter().filter_map(|path| {
+            let known = (1..=path.len()).rev().map(|len| path[..len].to_vec());
+            known.into_iter().find(|known| files.contains_key(known))
+        });
+        (module.clone(), used.filter(|used| used != module).collect())
+    };
+    files.iter().map(imports).collect()
+}
+
+/// The module in a file; none for the roots of crates.
+fn module(path: &Path) -> Option<Module> {
+    let mut names: Module =
+        path.with_extension("").iter().map(|name| name.to_str().unwrap().to_owned()).collect();
+    if names.last().is_some_and(|name| name == "mod") {
+        names.pop();
+    }
+    (names != ["lib"] && names != ["main"]).then_some(names)
+}
+
+/// All paths in a text that begin with `crate` or `super`, from the root of the crate.
+fn paths(code: &str, module: &[String]) -> Vec<Module> {
+    let mut found = Vec::new();
+    for (word, mut above) in [("crate::", Vec::new()), ("super::", module.to_vec())] {
+        if word == "super::" {
+            above.pop();
+        }
+        for (at, _) in code.match_indices(word) {
+            let before = code[..at].chars().next_back();
+            if !before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | ':')) {
+                tree(&code[at + word.len()..], &above, &mut found);
+            }
+        }
+    }
+    found
+}
+
+/// The paths of one tree of imports, below a module; returns what comes after it.
+fn tree<'a>(text: &'a str, above: &[String], found: &mut Vec<Module>) -> &'a str {
+    let mut path = above.to_vec();
+    let mut rest = text.trim_start();
+    loop {
+        if let Some(mut inner) = rest.strip_prefix('{') {
+            while !inner.trim_start().starts_with('}') {
+                inner = tree(inner, &path, found).trim_start();
+                inner = inner.strip_prefix(',').unwrap_or(inner);
+            }
+            return &inner.trim_start()[1..];
+        }
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        match &rest[..end] {
+            "super" => drop(path.pop()),
+            "self" => {}
+            name => path.push(name.to_owned()),
+        }
+        rest = &rest[end..];
+        match rest.strip_prefix("::") {
+            Some(after)
+                if after.starts_with(|c: char| c.is_alphabetic() || c == '_' || c == '{') =>
+            {
+                rest = after;
+            }
+            _ => break,
+        }
+    }
+    found.push(path);
+    // `as` another name, or a glob.
+    let end = rest.find([',', '}', ';', '\n']).unwrap_or(rest.len());
+    &rest[end..]
+}
+
+/// Imports from a layer to one that is above it.
+fn upward(
+    imports: &BTreeMap<Module, BTreeSet<Module>>,
+    layers: &[&str],
+) -> BTreeSet<(String, String)> {
+    let place = |module: &Module| {
+        let place = layers.iter().position(|layer| *layer == module[0]);
+        place.unwrap_or_else(|| panic!("no layer has {}", module.join("::")))
+    };
+    let all = imports.iter().flat_map(|(from, to)| to.iter().map(move |to| (from, to)));
+    let wrong = all.filter(|(from, to)| place(to) > place(from));
+    wrong.map(|(from, to)| (from[0].clone(), to[0].clone())).collect()
+}
+
+/// Modules that import each other by whatever way. What is in a folder or file and what is beside it count as one.
+fn cycles(imports: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<String> {
+    let is_family = |a: &Module, b: &Module| a.starts_with(b) || b.starts_with(a);
+    let next = |module: &Module| {
+        let to = imports.get(module).into_iter().flatten();
+        to.filter(|to| !is_family(to, module)).cloned().collect::<Vec<_>>()
+    };
+    let reaches = |from: &Module, goal: &Module| {
+        let (mut seen, mut open) = (BTreeSet::new(), next(from));
+        while let Some(module) = open.pop() {
+            if module == *goal {
+                return true;
+            }
+            if seen.insert(module.clone()) {
+                open.extend(next(&module));
+            }
+        }
+        false
+    };
+    let modules = imports.keys().filter(|module| reaches(module, module));
+    modules.map(|module| module.join("::")).collect()
+}
+
+#[test]
+fn client_imports_go_one_way() {
+    let imports = imports("client");
+    assert!(imports.len() > 50);
+    assert_eq!(upward(&imports, &CLIENT), BTreeSet::new());
+    assert_eq!(cycles(&imports), Vec::<String>::new());
+}
+
+#[test]
+fn server_imports_go_one_way_but_for_those_that_are_still_to_go() {
+    let imports = imports("server");
+    assert!(imports.len() > 50);
+    let still = STILL.map(|(from, to)| (from.to_owned(), to.to_owned()));
+    assert_eq!(upward(&imports, &SERVER), BTreeSet::from(still));
+}
+
+#[test]
+fn trees_of_imports_are_read_as_rust_reads_them() {
+    let code = "use crate::a::{b, c::{self, D as E}, f::*};\nuse super::{g, h::I};\nlet x = crate::j::k(); super::super::l::m;";
+    let module = ["p", "q", "r"].map(String::from);
+    let found: BTreeSet<String> = paths(code, &module).iter().map(|path| path.join("::")).collect();
+    let wanted = ["a::b", "a::c", "a::c::D", "a::f", "p::q::g", "p::q::h::I", "j::k", "p::l::m"];
+    assert_eq!(found, wanted.map(String::from).into());
+}
