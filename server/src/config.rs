@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub use crate::maintenance::partials::Partials;
 pub use crate::net::listen::{Listen, ListenError};
-pub use crate::runtime::timer::Timeouts;
+pub use crate::services::timeouts::Timeouts;
 pub use crate::symlinks::Symlinks;
 
 /// Takes uploads from `haul` under one root directory: each file appears whole and verified, or not

@@ -7,16 +7,19 @@
 mod commit;
 pub mod config;
 mod connection;
+mod error;
 mod locks;
 mod maintenance;
 mod net;
 mod refusal;
 mod runtime;
 mod server;
+mod services;
 mod store;
 mod symlinks;
 mod uploads;
 mod versions;
 
 pub use config::Config;
-pub use server::{Server, StartError};
+pub use error::StartError;
+pub use server::Server;

@@ -7,41 +7,23 @@ use haul_protocol::ServerLimits;
 use haul_protocol::limits::MAX_BUNDLED;
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use thiserror::Error;
 
-use crate::commit::committer;
 use crate::commit::committer::MAX_QUEUED;
 use crate::config::{Config, Durability};
+use crate::error::StartError;
 use crate::maintenance::sweeper::Sweeper;
-use crate::net::listen::{Listen, ListenError};
-use crate::runtime::shared::{Bounds, Shared};
-use crate::runtime::timer;
+use crate::net::listen::Listen;
 use crate::runtime::worker::Worker;
+use crate::runtime::{Runtime, timer};
+use crate::services::{Services, Settings};
 use crate::store::Store;
 use crate::uploads::MAX_OPEN;
 use crate::versions::leases::MAX_VERSIONS;
 
-/// The server can't start.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// The command line asks for what isn't there.
-    #[error("{0}")]
-    Usage(String),
-    /// An address.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// The root directory.
-    #[error("{0}")]
-    Root(String),
-    /// A thread or a file descriptor could not be had.
-    #[error("could not start: {0}")]
-    Io(#[from] std::io::Error),
-}
-
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
-    shared: Arc<Shared>,
+    runtime: Arc<Runtime>,
     workers: Vec<JoinHandle<()>>,
     timer: JoinHandle<()>,
     committer: Option<JoinHandle<()>>,
@@ -88,36 +70,40 @@ impl Server {
         if rustix::process::geteuid().is_root() {
             tracing::warn!("running as root: uploaded files belong to root; use a user of its own");
         }
-        let shared = Arc::new(Shared::new(Arc::new(store), listeners, limits, config, bounds)?);
-        shared.uploads.sweep(&shared.store, config.keep_partials);
-        let spawn = |name: String, run: fn(&Arc<Shared>)| {
-            let shared = Arc::clone(&shared);
+        let (symlinks, timeouts) = (config.symlinks, config.timeouts());
+        let settings = Settings { limits, symlinks, timeouts, places: bounds.places };
+        let services = Arc::new(Services::new(store, settings));
+        services.uploads.sweep(&services.store, config.keep_partials);
+        let runtime = Runtime::new(Arc::clone(&services), listeners, bounds.connections)?;
+        let runtime = Arc::new(runtime);
+        let spawn = |name: String, run: fn(&Arc<Runtime>)| {
+            let runtime = Arc::clone(&runtime);
             thread::Builder::new().name(name).spawn(move || {
                 let _end_with_me = AbortOnPanic;
-                run(&shared);
+                run(&runtime);
             })
         };
         let workers = (0..workers)
-            .map(|index| spawn(format!("worker-{index}"), |shared| Worker::new(shared).run()))
+            .map(|index| spawn(format!("worker-{index}"), |runtime| Worker::new(runtime).run()))
             .collect::<Result<_, _>>()?;
         let timer = spawn(String::from("timer"), timer::run)?;
         let committer = match durable {
-            true => Some(spawn(String::from("committer"), committer::run)?),
+            true => Some(spawn(String::from("committer"), commit)?),
             false => None,
         };
-        let sweeper = Sweeper::start(Arc::clone(&shared), config.keep_partials)?;
-        Ok(Self { shared, workers, timer, committer, sweeper })
+        let sweeper = Sweeper::start(services, config.keep_partials)?;
+        Ok(Self { runtime, workers, timer, committer, sweeper })
     }
 
     /// The addresses that are listened on.
     pub fn addresses(&self) -> impl Iterator<Item = &Listen> {
-        self.shared.addresses()
+        self.runtime.addresses()
     }
 
     /// Something that stops this server from another thread.
     pub fn stopper(&self) -> impl FnOnce() + Send + 'static {
-        let shared = Arc::clone(&self.shared);
-        move || shared.stop()
+        let runtime = Arc::clone(&self.runtime);
+        move || runtime.stop()
     }
 
     /// Waits until the server has been stopped and all its threads have ended.
@@ -125,10 +111,11 @@ impl Server {
         for thread in self.workers.into_iter().chain([self.timer]) {
             joined(thread);
         }
+        let services = &self.runtime.services;
         // What workers have queued is made durable before the process ends, as far as there is time.
-        if let (Some(committer), Some(thread)) = (&self.shared.committer, self.committer) {
+        if let (Some(committer), Some(thread)) = (&services.committer, self.committer) {
             committer.stop();
-            while !thread.is_finished() && !self.shared.is_grace_over() {
+            while !thread.is_finished() && !services.clock.is_grace_over() {
                 thread::park_timeout(LOOK);
             }
             if !thread.is_finished() {
@@ -138,6 +125,13 @@ impl Server {
             joined(thread);
         }
         self.sweeper.stop();
+    }
+}
+
+fn commit(runtime: &Arc<Runtime>) {
+    let Services { store, uploads, committer, .. } = &*runtime.services;
+    if let Some(committer) = committer {
+        committer.run(store, uploads, &**runtime);
     }
 }
 
@@ -188,6 +182,14 @@ fn default_workers() -> usize {
     thread::available_parallelism().map_or(4, |cores| (2 * cores.get()).max(4))
 }
 
+/// How much there may be at once; both together follow from the limit of open files.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    connections: usize,
+    /// Files whose bytes have come in part.
+    places: usize,
+}
+
 /// Raises the limit of open files and derives from it how much there may be at once.
 fn bounds(wanted: Option<usize>, workers: usize, durable: bool) -> Bounds {
     let limit = getrlimit(Resource::Nofile);
@@ -209,5 +211,5 @@ fn bounds(wanted: Option<usize>, workers: usize, durable: bool) -> Bounds {
     let possible = (free / 4 * 3).max(1);
     let usual = usize::try_from(USUAL_CONNECTIONS).unwrap_or(usize::MAX);
     let connections = wanted.unwrap_or(usual).clamp(1, possible);
-    Bounds { connections, streams: free - connections }
+    Bounds { connections, places: free - connections }
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use haul_protocol::Refusal;
 
+use super::notify::Notify;
 use super::queue::Queue;
-use crate::runtime::shared::Shared;
-use crate::store::{Change, Committing, StoreError};
-use crate::uploads::Publishing;
+use crate::store::{Change, Committing, Store, StoreError};
+use crate::uploads::{Publishing, Uploads};
 
 /// [Weight](Change::weight) of changes that wait at once. Each may hold an open file; at this much,
 /// connections are not read until some are done.
@@ -79,13 +79,13 @@ impl Committer {
         self.0.is_full(connection, is_new)
     }
 
-    /// Ends [`run`] after the group that it has; the changes that wait are dropped, none of which was acknowledged. Returns
+    /// Ends [`run`](Self::run) after the group that it has; the changes that wait are dropped, none of which was acknowledged. Returns
     /// how many that are.
     pub(crate) fn abandon(&self) -> usize {
         self.0.abandon()
     }
 
-    /// Ends [`run`] when everything is done.
+    /// Ends [`run`](Self::run) when everything is done.
     pub(crate) fn stop(&self) {
         self.0.stop();
     }
@@ -94,47 +94,53 @@ impl Committer {
 /// Who is to be told of a change.
 type ToTell = (Option<Asked>, Option<Publishing>);
 
-/// Runs until the committer is stopped: whenever it is idle it takes all that waits. A group is told to
-/// be done when the next one, if there is one, has been flushed with it.
-pub(crate) fn run(shared: &Arc<Shared>) {
-    let Some(committer) = &shared.committer else { return };
-    let mut committing = Committing::new(&shared.store);
-    let (mut visible, mut weight) = (Vec::<ToTell>::new(), 0);
-    loop {
-        let group = if visible.is_empty() {
-            let Some(group) = committer.0.take(MAX_GROUP) else { return };
-            group
-        } else {
-            committer.0.take_now(MAX_GROUP)
-        };
-        let (mut changes, mut to_tell) = (Vec::with_capacity(group.len()), Vec::new());
-        let next = group.iter().map(|job| job.change.weight()).sum();
-        for Job { change, publishing, asked } in group {
-            changes.push(change);
-            match asked {
-                Some(Asked { connection, what: What::Tree(ids) }) => {
-                    let asked = |id| Asked { connection, what: What::Change(id) };
-                    to_tell.extend(ids.into_iter().map(|id| (Some(asked(id)), None)));
+impl Committer {
+    /// Runs until it is stopped: whenever it is idle it takes all that waits. A group is told to
+    /// be done when the next one, if there is one, has been flushed with it.
+    pub(crate) fn run(&self, store: &Arc<Store>, uploads: &Uploads, notify: &dyn Notify) {
+        let mut committing = Committing::new(store);
+        let (mut visible, mut weight) = (Vec::<ToTell>::new(), 0);
+        loop {
+            let group = if visible.is_empty() {
+                let Some(group) = self.0.take(MAX_GROUP) else { return };
+                group
+            } else {
+                self.0.take_now(MAX_GROUP)
+            };
+            let (mut changes, mut to_tell) = (Vec::with_capacity(group.len()), Vec::new());
+            let next = group.iter().map(|job| job.change.weight()).sum();
+            for Job { change, publishing, asked } in group {
+                changes.push(change);
+                match asked {
+                    Some(Asked { connection, what: What::Tree(ids) }) => {
+                        let asked = |id| Asked { connection, what: What::Change(id) };
+                        to_tell.extend(ids.into_iter().map(|id| (Some(asked(id)), None)));
+                    }
+                    asked => to_tell.push((asked, publishing)),
                 }
-                asked => to_tell.push((asked, publishing)),
             }
+            let (results, group) = committing.flush(changes);
+            let durable = std::mem::replace(&mut visible, to_tell);
+            tell(store, uploads, notify, results.into_iter().zip(durable));
+            for connection in self.0.done(std::mem::replace(&mut weight, next)) {
+                notify.wake(connection);
+            }
+            committing.apply(group);
         }
-        let (results, group) = committing.flush(changes);
-        let durable = std::mem::replace(&mut visible, to_tell);
-        tell(shared, results.into_iter().zip(durable));
-        for connection in committer.0.done(std::mem::replace(&mut weight, next)) {
-            shared.wake(connection);
-        }
-        committing.apply(group);
     }
 }
 
 /// Leaves what became of changes at the connections that asked for them.
-fn tell(shared: &Shared, done: impl Iterator<Item = (Result<(), StoreError>, ToTell)>) {
+fn tell(
+    store: &Store,
+    uploads: &Uploads,
+    notify: &dyn Notify,
+    done: impl Iterator<Item = (Result<(), StoreError>, ToTell)>,
+) {
     let mut wake: Vec<u64> = Vec::new();
     for (result, (asked, publishing)) in done {
         if let Some(publishing) = publishing {
-            shared.uploads.published(&shared.store, publishing, result.is_ok());
+            uploads.published(store, publishing, result.is_ok());
         }
         let Some(Asked { connection, what }) = asked else {
             if let Err(error) = result {
@@ -143,14 +149,12 @@ fn tell(shared: &Shared, done: impl Iterator<Item = (Result<(), StoreError>, ToT
             continue;
         };
         // If the connection is gone, nobody waits any more.
-        if let Some(slot) = shared.slots.get(connection) {
-            slot.complete(Completion { what, result: result.map_err(Refusal::from) });
-            if wake.last() != Some(&connection) {
-                wake.push(connection);
-            }
+        let completion = Completion { what, result: result.map_err(Refusal::from) };
+        if notify.complete(connection, completion) && wake.last() != Some(&connection) {
+            wake.push(connection);
         }
     }
     for connection in wake {
-        shared.wake(connection);
+        notify.wake(connection);
     }
 }

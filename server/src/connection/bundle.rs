@@ -8,7 +8,7 @@ use haul_protocol::{Bundled, Code, Digest, Refusal, decode_bundle, limits};
 use super::Connection;
 use super::file_body::Incoming;
 use super::job::Job;
-use crate::runtime::worker::Worker;
+use super::turn::Turn;
 
 /// A bundle whose body comes now.
 #[derive(Debug)]
@@ -80,26 +80,26 @@ impl Bundle {
 
 impl Connection {
     /// The whole body is in the buffer.
-    pub(super) fn begin_bundle(&mut self, bundle: Bundle, body: &[u8], worker: &mut Worker<'_>) {
+    pub(super) fn begin_bundle(&mut self, bundle: Bundle, body: &[u8], turn: &mut Turn<'_>) {
         match bundle.check(body) {
-            Ok(()) => self.bundle(bundle, body, worker),
+            Ok(()) => self.bundle(bundle, body, turn),
             Err(refusal) => self.refuse_all(bundle.ids(), refusal),
         }
     }
 
     /// Stores the files that are left, or as many as the turn allows: each may need directories that are missing.
-    pub(super) fn bundle(&mut self, mut bundle: Bundle, body: &[u8], worker: &mut Worker<'_>) {
+    pub(super) fn bundle(&mut self, mut bundle: Bundle, body: &[u8], turn: &mut Turn<'_>) {
         let files = match bundle.files(body) {
             Ok(files) => files,
             Err(refusal) => return self.refuse_all(bundle.ids(), refusal),
         };
         let left = bundle.ids().zip(files).skip(usize::try_from(bundle.done).unwrap_or(usize::MAX));
         for (id, file) in left {
-            if bundle.done > 0 && (self.is_over(worker) || self.must_wait(worker.shared)) {
+            if bundle.done > 0 && (self.is_over(turn) || self.must_wait(turn.services)) {
                 self.job = Some(Job::Bundle(Box::new(bundle), body.to_vec()));
                 return;
             }
-            match self.makes_parents(&file.name, worker) {
+            match self.makes_parents(&file.name, turn) {
                 Ok(true) => {}
                 Ok(false) => {
                     self.job = Some(Job::Bundle(Box::new(bundle), body.to_vec()));
@@ -114,16 +114,16 @@ impl Connection {
             bundle.done += 1;
             let Bundled { name, attributes, digest, bytes } = file;
             let what = (Some(id), name, bytes.len() as u64);
-            match Incoming::admit(worker.shared, what, digest, attributes) {
-                Ok(file) => self.whole_file(file, bytes, worker),
+            match Incoming::admit(turn.services, what, digest, attributes) {
+                Ok(file) => self.whole_file(file, bytes, turn),
                 Err(refusal) => self.refuse(id, refusal),
             }
         }
     }
 
     /// The last bytes of the body have been appended.
-    pub(super) fn bundle_complete(&mut self, mut bundle: Bundle, worker: &mut Worker<'_>) {
+    pub(super) fn bundle_complete(&mut self, mut bundle: Bundle, turn: &mut Turn<'_>) {
         let body = std::mem::take(&mut bundle.body);
-        self.begin_bundle(bundle, &body, worker);
+        self.begin_bundle(bundle, &body, turn);
     }
 }

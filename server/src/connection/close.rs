@@ -5,7 +5,7 @@ use haul_protocol::{Answer, Code, DecodeError, Decoder, Refusal, Requests};
 use super::outbox::Outbox;
 use super::sink::Sink;
 use super::{Connection, DRAIN_BYTES, Dialect, HTTP_ANSWER, Phase, Step};
-use crate::runtime::shared::Shared;
+use crate::services::Services;
 
 impl Connection {
     /// The stream is no frame any more.
@@ -78,12 +78,12 @@ impl Connection {
     }
 
     /// Whether a stopping server may end this connection now.
-    pub(super) fn may_stop(&self, shared: &Shared) -> bool {
+    pub(super) fn may_stop(&self, services: &Services) -> bool {
         self.phase == Phase::Open
             && !self.owes()
             && self.decoder.between_frames()
             && match &self.dialect {
-                Dialect::Haul(haul) => !shared.uploads.has_open(&haul.client),
+                Dialect::Haul(haul) => !services.uploads.has_open(&haul.client),
                 Dialect::Unknown | Dialect::Classic => true,
             }
     }

@@ -12,8 +12,8 @@ use haul_protocol::{
 
 use super::Connection;
 use super::job::Job;
-use crate::runtime::places::Place;
-use crate::runtime::worker::Worker;
+use super::turn::Turn;
+use crate::services::places::Place;
 use crate::store::{Adopted, Change, Copying, DEEP, Reading, StoreError};
 
 /// The letter of an entry that can't be looked at.
@@ -73,7 +73,7 @@ impl Check {
     }
 
     /// Compares the entries that end in the next bytes of the body.
-    pub(super) fn append(&mut self, bytes: &[u8], worker: &Worker<'_>) -> Result<(), Refusal> {
+    pub(super) fn append(&mut self, bytes: &[u8], turn: &Turn<'_>) -> Result<(), Refusal> {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             if self.line.len() + piece.len() > limits::MAX_HEADER_LEN {
                 return Err(Refusal::new(Code::BadRequest, "an entry is too long"));
@@ -89,7 +89,7 @@ impl Check {
             }
             let entry =
                 decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
-            let letter = match self.compare(entry, worker) {
+            let letter = match self.compare(entry, turn) {
                 Ok(verdict) => verdict.letter(),
                 // It is about this entry alone.
                 Err(refusal) if refusal.code == Code::Permission => UNKNOWN,
@@ -101,20 +101,20 @@ impl Check {
     }
 
     /// The verdict of an entry, unless its file has to be read; then what it will be if the bytes are right.
-    fn compare(&mut self, entry: Entry, worker: &Worker<'_>) -> Result<Verdict, Refusal> {
-        let store = &worker.shared.store;
-        let verdict = store.compare(&worker.parents, &entry)?;
+    fn compare(&mut self, entry: Entry, turn: &Turn<'_>) -> Result<Verdict, Refusal> {
+        let store = &turn.services.store;
+        let verdict = store.compare(&turn.view.parents, &entry)?;
         if let EntryKind::Link { target } = &entry.kind
             && verdict != Verdict::Same
-            && let Some(present) = worker.present.as_ref().filter(|_| self.adopt)
+            && let Some(present) = turn.view.present.as_ref().filter(|_| self.adopt)
             && store.compare(present, &entry)? == Verdict::Same
             // The client sends it instead, and its parents are made a few in each turn.
             && !is_deep(&entry)
         {
             let (name, target) = (entry.name.clone(), target.clone());
             let link = Change::Link { name, target, mtime: entry.mtime };
-            let _leave = worker.enter_version()?;
-            return Ok(match store.apply_unseen(&worker.parents, link) {
+            let _leave = turn.view.enter()?;
+            return Ok(match store.apply_unseen(&turn.view.parents, link) {
                 Ok(()) => Verdict::Same,
                 Err(_) => verdict,
             });
@@ -127,7 +127,7 @@ impl Check {
             }
             return Ok(verdict);
         }
-        let Some(present) = worker.present.as_ref().filter(|_| self.adopt) else {
+        let Some(present) = turn.view.present.as_ref().filter(|_| self.adopt) else {
             return Ok(verdict);
         };
         // What a directory is in the way of can't be taken over.
@@ -139,7 +139,7 @@ impl Check {
         let wanted = match (there, digest) {
             // When it is its turn, after its parents.
             (Verdict::Same | Verdict::Mode, None) if is_deep(&entry) => true,
-            (Verdict::Same | Verdict::Mode, None) => match adopt(&entry, size, file, worker)? {
+            (Verdict::Same | Verdict::Mode, None) => match adopt(&entry, size, file, turn)? {
                 Adopted::Yes => return Ok(Verdict::Same),
                 // Opened again when it is its turn: what waits holds no open file.
                 Adopted::Copying(_) => true,
@@ -175,9 +175,9 @@ impl Check {
     }
 
     /// Reads a little for the first file that waits; tells whether there was one.
-    fn read(&mut self, worker: &mut Worker<'_>) -> Result<bool, Refusal> {
+    fn read(&mut self, turn: &mut Turn<'_>) -> Result<bool, Refusal> {
         let Some(unread) = self.unread.front() else { return Ok(false) };
-        match unread.makes_parents(worker)? {
+        match unread.makes_parents(turn)? {
             Some(true) => {}
             Some(false) => return Ok(true),
             None => {
@@ -188,19 +188,19 @@ impl Check {
         }
         let Some((read, _)) = &mut self.reading else {
             let busy = || Refusal::new(Code::Busy, "too many files are open at once");
-            let place = worker.shared.place().ok_or_else(busy)?;
-            match unread.open(worker)? {
+            let place = turn.place().ok_or_else(busy)?;
+            match unread.open(turn)? {
                 Opened::Read(read) => self.reading = Some((read, place)),
                 Opened::Decided(right) => self.settle(right),
             }
             return Ok(true);
         };
         let (len, over) = match read {
-            Read::Hash(reading) => reading.advance(worker.buffer.room(0)),
-            Read::Copy(copying) => copying.advance(worker.buffer.room(0))?,
+            Read::Hash(reading) => reading.advance(turn.buffer.room(0)),
+            Read::Copy(copying) => copying.advance(turn.buffer.room(0))?,
         };
-        worker.share.took(len);
-        if let Some((version, _)) = &worker.version {
+        turn.share.took(len);
+        if let Some((version, _)) = &turn.view.version {
             version.touch();
         }
         if !over {
@@ -210,14 +210,14 @@ impl Check {
             Some((Read::Hash(reading), _)) => {
                 let right = reading.digest() == unread.digest;
                 match (right, unread.present) {
-                    (true, Some(file)) => self.take_over(file, worker)?,
+                    (true, Some(file)) => self.take_over(file, turn)?,
                     (right, _) => self.settle(right),
                 }
             }
             Some((Read::Copy(copying), _)) => {
-                let _leave = worker.enter_version()?;
-                let copied = unread.is_as_before(worker)?
-                    && spared(copying.publish(&worker.parents))?.unwrap_or(false);
+                let _leave = turn.view.enter()?;
+                let copied = unread.is_as_before(turn)?
+                    && spared(copying.publish(&turn.view.parents))?.unwrap_or(false);
                 self.settle(copied);
             }
             None => {}
@@ -226,13 +226,13 @@ impl Check {
     }
 
     /// The first file that waits has the right bytes in the present version.
-    fn take_over(&mut self, file: Present, worker: &Worker<'_>) -> Result<(), Refusal> {
+    fn take_over(&mut self, file: Present, turn: &Turn<'_>) -> Result<(), Refusal> {
         let Some(unread) = self.unread.front_mut() else { return Ok(()) };
-        if !unread.is_as_before(worker)? {
+        if !unread.is_as_before(turn)? {
             self.settle(false);
             return Ok(());
         }
-        match adopt(&unread.entry, unread.size, file, worker)? {
+        match adopt(&unread.entry, unread.size, file, turn)? {
             Adopted::Yes => self.settle(true),
             Adopted::No => self.settle(false),
             // Not to be compared any more, and next to be copied.
@@ -261,19 +261,19 @@ enum Opened {
 impl Unread {
     /// Makes missing directories above a deep name for which the file is taken over, since there may be two thousand;
     /// tells whether nothing of it is left for the next turn. `None`: they can't be made.
-    fn makes_parents(&self, worker: &Worker<'_>) -> Result<Option<bool>, Refusal> {
+    fn makes_parents(&self, turn: &Turn<'_>) -> Result<Option<bool>, Refusal> {
         if self.present.is_none() || !is_deep(&self.entry) {
             return Ok(Some(true));
         }
-        let share = worker.share;
+        let share = turn.share;
         let is_over = || share.is_over(false);
-        let _leave = worker.enter_version()?;
-        let (store, name) = (&worker.shared.store, &self.entry.name);
-        spared(store.make_parents_unseen(&worker.parents, name, &is_over))
+        let _leave = turn.view.enter()?;
+        let (store, name) = (&turn.services.store, &self.entry.name);
+        spared(store.make_parents_unseen(&turn.view.parents, name, &is_over))
     }
 
-    fn open(&self, worker: &Worker<'_>) -> Result<Opened, Refusal> {
-        let store = &worker.shared.store;
+    fn open(&self, turn: &Turn<'_>) -> Result<Opened, Refusal> {
+        let store = &turn.services.store;
         let (name, size) = (&self.entry.name, self.size);
         let hash = |parents| {
             let reading = store.read(parents, name, size)?;
@@ -281,11 +281,11 @@ impl Unread {
                 Opened::Read(Read::Hash(Box::new(reading)))
             }))
         };
-        match (worker.present.as_ref().zip(self.present), self.digest) {
-            (None, _) => hash(&worker.parents),
+        match (turn.view.present.as_ref().zip(self.present), self.digest) {
+            (None, _) => hash(&turn.view.parents),
             (Some((present, _)), Some(_)) => hash(present),
-            (Some((_, file)), None) if self.is_as_before(worker)? => {
-                Ok(match adopt(&self.entry, size, file, worker)? {
+            (Some((_, file)), None) if self.is_as_before(turn)? => {
+                Ok(match adopt(&self.entry, size, file, turn)? {
                     Adopted::Copying(copying) => Opened::Read(Read::Copy(copying)),
                     Adopted::Yes => Opened::Decided(true),
                     Adopted::No => Opened::Decided(false),
@@ -296,23 +296,23 @@ impl Unread {
     }
 
     /// Whether both versions have under this name what they had when it was compared.
-    fn is_as_before(&self, worker: &Worker<'_>) -> Result<bool, Refusal> {
-        let Some((present, file)) = worker.present.as_ref().zip(self.present) else {
+    fn is_as_before(&self, turn: &Turn<'_>) -> Result<bool, Refusal> {
+        let Some((present, file)) = turn.view.present.as_ref().zip(self.present) else {
             return Ok(true);
         };
-        let store = &worker.shared.store;
+        let store = &turn.services.store;
         let same = |parents, verdict| Ok(store.compare(parents, &self.entry)? == verdict);
         let same_there: Result<bool, StoreError> = same(present, file.there);
-        Ok(same_there? && same(&worker.parents, file.before)?)
+        Ok(same_there? && same(&turn.view.parents, file.before)?)
     }
 }
 
 /// Takes a file over from the present version, unless this is not the connection's to do any more. What is about
 /// this one name alone leaves the others as they are.
-fn adopt(entry: &Entry, size: u64, file: Present, worker: &Worker<'_>) -> Result<Adopted, Refusal> {
-    let Some(present) = &worker.present else { return Ok(Adopted::No) };
-    let _leave = worker.enter_version()?;
-    let adopted = worker.shared.store.adopt(present, &worker.parents, entry, size, file.there);
+fn adopt(entry: &Entry, size: u64, file: Present, turn: &Turn<'_>) -> Result<Adopted, Refusal> {
+    let Some(present) = &turn.view.present else { return Ok(Adopted::No) };
+    let _leave = turn.view.enter()?;
+    let adopted = turn.services.store.adopt(present, &turn.view.parents, entry, size, file.there);
     match adopted {
         Err(error) if error.is_of_one_name() => Ok(Adopted::No),
         adopted => Ok(adopted?),
@@ -339,8 +339,8 @@ fn may_be_same(verdict: Verdict) -> bool {
 
 impl Connection {
     /// All entries have come.
-    pub(super) fn check_complete(&mut self, mut check: Box<Check>, worker: &Worker<'_>) {
-        match check.append(b"\n", worker) {
+    pub(super) fn check_complete(&mut self, mut check: Box<Check>, turn: &Turn<'_>) {
+        match check.append(b"\n", turn) {
             Ok(()) if check.unread.is_empty() => {
                 self.answer(check.id, Reply::Done, &check.letters);
             }
@@ -355,8 +355,8 @@ impl Connection {
     }
 
     /// Reads a little for a comparison.
-    pub(super) fn read_for_check(&mut self, mut check: Box<Check>, worker: &mut Worker<'_>) {
-        match check.read(worker) {
+    pub(super) fn read_for_check(&mut self, mut check: Box<Check>, turn: &mut Turn<'_>) {
+        match check.read(turn) {
             Ok(true) => self.job = Some(Job::Check(check)),
             Ok(false) => self.answer(check.id, Reply::Done, &check.letters),
             Err(refusal) => self.refuse(check.id, refusal),

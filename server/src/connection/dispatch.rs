@@ -10,10 +10,10 @@ use super::compare::Check;
 use super::file_body::Incoming;
 use super::job::Deep;
 use super::sink::Sink;
+use super::turn::{Turn, View};
 use super::{Connection, Dialect, Haul};
 use crate::commit::committer::What;
-use crate::runtime::shared::Shared;
-use crate::runtime::worker::Worker;
+use crate::services::Services;
 use crate::store::{Change, DEEP, Swap};
 use crate::uploads::Commit;
 
@@ -22,8 +22,8 @@ const FEATURES: [&str; 2] = ["publish", "bundle"];
 
 impl Connection {
     /// The first frame of the haul dialect.
-    pub(super) fn hello(&mut self, hello: Hello, worker: &mut Worker<'_>) {
-        let shared = worker.shared;
+    pub(super) fn hello(&mut self, hello: Hello, turn: &mut Turn<'_>) {
+        let services = turn.services;
         tracing::debug!(peer = self.peer, agent = hello.agent, slot = hello.slot, "hello");
         if hello.version != limits::VERSION {
             let message = format!(
@@ -42,8 +42,8 @@ impl Connection {
             return;
         }
         let version = hello.publish.as_ref().map(|publish| {
-            let Worker { shared, parents, .. } = &*worker;
-            shared.publications.enter(shared, parents, &hello.client, publish, self.key)
+            let (parents, notify) = (&turn.view.parents, turn.notify);
+            services.publications.enter(notify, parents, &hello.client, publish, self.key)
         });
         let version = match version.transpose() {
             Ok(version) => version,
@@ -57,15 +57,15 @@ impl Connection {
             tracing::info!(peer = self.peer, name = %version.name, "puts a version together");
             Tree { token: version.token, resumed: version.resumed }
         });
-        shared.uploads.connected(&hello.client);
-        let (fence, older) = shared.fences.enter(&hello.client, hello.slot, self.key);
+        services.uploads.connected(&hello.client);
+        let (fence, older) = services.fences.enter(&hello.client, hello.slot, self.key);
         if let Some(older) = older {
             tracing::info!(
                 peer = self.peer,
                 slot = hello.slot,
                 "takes an older connection's place"
             );
-            shared.wake(older);
+            turn.notify.wake(older);
         }
         self.dialect = Dialect::Haul(Haul {
             identity: hello.identity.unwrap_or_else(|| hello.client.clone()),
@@ -73,21 +73,21 @@ impl Connection {
             slot: hello.slot,
             version,
             fence,
-            responder: Responder::new(&shared.limits),
+            responder: Responder::new(&services.limits),
         });
         self.outbox.push(&Answer::Hello(ServerHello {
             version: limits::VERSION,
             agent: concat!("hauld/", env!("CARGO_PKG_VERSION")).to_owned(),
-            limits: shared.limits,
-            durability: String::from(shared.durability()),
+            limits: services.limits,
+            durability: String::from(services.durability()),
             tree,
             features: FEATURES.map(String::from).to_vec(),
         }));
-        self.enter_version(worker);
+        self.enter_version(turn);
     }
 
     /// A later frame of the haul dialect.
-    pub(super) fn request(&mut self, request: Request, worker: &mut Worker<'_>) {
+    pub(super) fn request(&mut self, request: Request, turn: &mut Turn<'_>) {
         let Request { id, length, op } = request;
         let Dialect::Haul(haul) = &mut self.dialect else {
             return;
@@ -119,16 +119,16 @@ impl Connection {
             _ => None,
         };
         match deep.filter(|name| name.depth() > DEEP).cloned() {
-            Some(name) => self.prepare(Deep::Request(request), name, worker),
-            None => self.carry_out(request, worker),
+            Some(name) => self.prepare(Deep::Request(request), name, turn),
+            None => self.carry_out(request, turn),
         }
     }
 
     /// Carries a request out, or says where its body goes.
-    pub(super) fn carry_out(&mut self, request: Request, worker: &mut Worker<'_>) {
+    pub(super) fn carry_out(&mut self, request: Request, turn: &mut Turn<'_>) {
         let Request { id, length, op } = request;
         let ids = op.as_ref().map_or(1, Op::ids);
-        match op.and_then(|op| self.begin(id, length, op, worker)) {
+        match op.and_then(|op| self.begin(id, length, op, turn)) {
             Ok(sink) => self.sink = sink,
             Err(refusal) => self.refuse_all(id..id + ids, refusal),
         }
@@ -140,7 +140,7 @@ impl Connection {
         id: u64,
         length: u64,
         op: Op,
-        worker: &mut Worker<'_>,
+        turn: &mut Turn<'_>,
     ) -> Result<Sink, Refusal> {
         // Those that are not named here may be about what is in there.
         let is_apart = match &op {
@@ -148,12 +148,12 @@ impl Connection {
             Op::Mkdir { .. } | Op::Symlink { .. } | Op::Commit { .. } => true,
             // Nothing is seen of it before its commit.
             Op::Open(wanted) => {
-                !worker.fresh.concerns(&wanted.name) || worker.fresh.is_free(&wanted.name)
+                !turn.fresh.concerns(&wanted.name) || turn.fresh.is_free(&wanted.name)
             }
             _ => false,
         };
         if !is_apart {
-            self.publish_fresh(worker);
+            self.publish_fresh(turn);
         }
         let version = self.version().cloned();
         if version.as_ref().is_some_and(|version| version.is_done())
@@ -161,12 +161,12 @@ impl Connection {
         {
             return Err(Refusal::new(Code::BadRequest, "this version has been published"));
         }
-        let Worker { shared, parents, fresh, .. } = worker;
-        let (store, uploads) = (&shared.store, &shared.uploads);
+        let Turn { services, view: View { parents, .. }, fresh, .. } = turn;
+        let (store, uploads) = (&services.store, &services.uploads);
         match op {
             Op::Put { name, size, digest, attributes } => {
                 let what = (Some(id), name, size);
-                let file = Incoming::admit(shared, what, Some(digest), attributes)?;
+                let file = Incoming::admit(services, what, Some(digest), attributes)?;
                 return Ok(Sink::File(file));
             }
             Op::Bundle { count, digest } => {
@@ -186,45 +186,45 @@ impl Connection {
             Op::Publish { attributes } if version.is_some() => match version {
                 Some(version) if !version.is_done() => {
                     let change = Change::Version(Box::new(Swap::new(version, attributes)));
-                    self.submit(What::Commit(id), change, None, worker);
+                    self.submit(What::Commit(id), change, None, turn);
                 }
                 _ => self.answer(id, Reply::Done, &[]),
             },
             Op::Rollback { name } if version.is_none() => {
-                self.submit(What::Commit(id), Change::Rollback { name }, None, worker);
+                self.submit(What::Commit(id), Change::Rollback { name }, None, turn);
             }
             Op::Adopt | Op::Publish { .. } | Op::Rollback { .. } => {
                 let message = "this request belongs to a connection of the other kind";
                 return Err(Refusal::new(Code::BadRequest, message));
             }
             Op::Mkdir { name, mode, replace: false } => {
-                self.make_directory(id, name, mode, worker);
+                self.make_directory(id, name, mode, turn);
             }
             Op::Mkdir { name, mode, replace } => {
-                self.publish_fresh(worker);
+                self.publish_fresh(turn);
                 let change = Change::Directory { name, mode, replace };
-                self.submit(What::Change(id), change, None, worker);
+                self.submit(What::Change(id), change, None, turn);
             }
             Op::Remove { name } => {
-                self.submit(What::Change(id), Change::Remove { name }, None, worker);
+                self.submit(What::Change(id), Change::Remove { name }, None, turn);
             }
             Op::Symlink { name, target, mtime } => {
                 // Where it will be, which is where it leads from.
                 match &version {
                     Some(version) => {
                         let whole = version.name.join(name.as_bytes());
-                        shared.symlinks.check(whole.as_ref().unwrap_or(&name), &target)?;
+                        services.symlinks.check(whole.as_ref().unwrap_or(&name), &target)?;
                     }
-                    None => shared.symlinks.check(&name, &target)?,
+                    None => services.symlinks.check(&name, &target)?,
                 }
-                self.make_link(id, name, target, mtime, worker);
+                self.make_link(id, name, target, mtime, turn);
             }
             Op::Setattr { name, is_file, attributes } => {
                 let change = Change::Attributes { name, is_file, attributes };
-                self.submit(What::Change(id), change, None, worker);
+                self.submit(What::Change(id), change, None, turn);
             }
             Op::Open(wanted) => {
-                within(wanted.size, shared.limits.max_file)?;
+                within(wanted.size, services.limits.max_file)?;
                 let Dialect::Haul(haul) = &self.dialect else {
                     return Ok(Sink::Nothing);
                 };
@@ -248,10 +248,10 @@ impl Connection {
             Op::Commit { upload, digest } => match uploads.commit(&upload, digest)? {
                 Commit::Done => self.answer(id, Reply::Done, &[]),
                 Commit::Change(change, publishing) => {
-                    if change.name().is_none_or(|name| worker.fresh.concerns(name)) {
-                        self.publish_fresh(worker);
+                    if change.name().is_none_or(|name| turn.fresh.concerns(name)) {
+                        self.publish_fresh(turn);
                     }
-                    self.submit(What::Commit(id), change, Some(publishing), worker);
+                    self.submit(What::Commit(id), change, Some(publishing), turn);
                 }
             },
             Op::Abort { upload } => {
@@ -263,10 +263,10 @@ impl Connection {
                 drop(leave);
                 self.answer(id, Reply::Done, &[]);
             }
-            Op::List { name, after } => self.list(id, name, after.as_ref(), worker),
+            Op::List { name, after } => self.list(id, name, after.as_ref(), turn),
             Op::Ping => {
                 if let (Some(version), Dialect::Haul(haul)) = (&version, &self.dialect) {
-                    shared.publications.yield_to_others(shared, version, &haul.client);
+                    services.publications.yield_to_others(turn.notify, version, &haul.client);
                 }
                 self.answer(id, Reply::Done, &[]);
             }
@@ -279,11 +279,11 @@ impl Connection {
         &mut self,
         name: Result<Name, NameError>,
         size: u64,
-        worker: &mut Worker<'_>,
+        turn: &mut Turn<'_>,
     ) {
         match name {
-            Ok(name) if name.depth() > DEEP => self.prepare(Deep::Classic(size), name, worker),
-            Ok(name) => self.classic_put(name, size, worker.shared),
+            Ok(name) if name.depth() > DEEP => self.prepare(Deep::Classic(size), name, turn),
+            Ok(name) => self.classic_put(name, size, turn.services),
             Err(error) => {
                 tracing::warn!(peer = self.peer, %error, "refused a classic put");
                 self.sink = Sink::Nothing;
@@ -293,8 +293,8 @@ impl Connection {
 
     /// A file in the classic dialect: streamed, published when its whole body is there, and never
     /// answered.
-    pub(super) fn classic_put(&mut self, name: Name, size: u64, shared: &Shared) {
-        let file = Incoming::admit(shared, (None, name, size), None, Attributes::default());
+    pub(super) fn classic_put(&mut self, name: Name, size: u64, services: &Services) {
+        let file = Incoming::admit(services, (None, name, size), None, Attributes::default());
         self.sink = match file {
             Ok(file) => Sink::File(file),
             Err(refusal) => {

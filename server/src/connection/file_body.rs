@@ -3,10 +3,10 @@
 use haul_protocol::{Attributes, Code, Digest, FileHasher, Name, Refusal};
 
 use super::dispatch::within;
+use super::turn::Turn;
 use crate::commit::committer::What;
-use crate::runtime::places::Place;
-use crate::runtime::shared::Shared;
-use crate::runtime::worker::Worker;
+use crate::services::Services;
+use crate::services::places::Place;
 use crate::store::{Reserved, Staged, StoreError};
 
 /// A file that comes in one body.
@@ -45,13 +45,13 @@ pub(super) struct Stream {
 impl Incoming {
     /// A file that may come: it is not too large, and there is room.
     pub(super) fn admit(
-        shared: &Shared,
+        services: &Services,
         (id, name, size): (Option<u64>, Name, u64),
         digest: Option<Digest>,
         attributes: Attributes,
     ) -> Result<Self, Refusal> {
-        within(size, shared.limits.max_file)?;
-        let room = shared.store.admit(&name, size)?;
+        within(size, services.limits.max_file)?;
+        let room = services.store.admit(&name, size)?;
         // A header keeps no room from others before its body comes.
         room.used(room.left().saturating_sub(ADVANCE));
         Ok(Self { id, name, size, digest, attributes, room, stream: None })
@@ -75,22 +75,26 @@ impl Incoming {
     }
 
     /// All bytes are here at once.
-    pub(super) fn stage(&self, bytes: &[u8], worker: &Worker<'_>) -> Result<Staged, StoreError> {
+    pub(super) fn stage(&self, bytes: &[u8], turn: &Turn<'_>) -> Result<Staged, StoreError> {
         self.verify(bytes)?;
-        worker.shared.store.stage_whole(&worker.parents, &self.name, &self.attributes, bytes)
+        turn.services.store.stage_whole(&turn.view.parents, &self.name, &self.attributes, bytes)
     }
 
     /// Some bytes are here.
-    pub(super) fn append(&mut self, bytes: &[u8], worker: &Worker<'_>) -> Result<(), Refusal> {
+    pub(super) fn append(&mut self, bytes: &[u8], turn: &Turn<'_>) -> Result<(), Refusal> {
         let busy = || Refusal::new(Code::Busy, "too many files are half written at once");
         let stream = match &mut self.stream {
             Some(stream) => stream,
             none => none.insert(Box::new(Stream {
-                _place: worker.shared.place().ok_or_else(busy)?,
-                staged: worker.shared.store.stage(&worker.parents, &self.name, &self.attributes)?,
+                _place: turn.place().ok_or_else(busy)?,
+                staged: turn.services.store.stage(
+                    &turn.view.parents,
+                    &self.name,
+                    &self.attributes,
+                )?,
                 hasher: FileHasher::new(),
                 offset: 0,
-                advanced: worker.shared.now(),
+                advanced: turn.services.now(),
             })),
         };
         let next = bytes.len() as u64;
@@ -101,7 +105,7 @@ impl Incoming {
         }
         stream.staged.write_at(&self.name, stream.offset, bytes)?;
         if (stream.offset + next) / ADVANCE > stream.offset / ADVANCE {
-            stream.advanced = worker.shared.now();
+            stream.advanced = turn.services.now();
         }
         stream.offset += next;
         self.room.used(bytes.len() as u64);

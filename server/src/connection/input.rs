@@ -4,22 +4,22 @@ use haul_protocol::{Answer, Classic, Event, FirstOrLater};
 
 use super::sink::Sink;
 use super::timeouts::Pace;
+use super::turn::Turn;
 use super::{Connection, Dialect, Phase, Step};
-use crate::runtime::worker::Worker;
 
 impl Connection {
     /// Decodes what is kept, as nothing more has come.
-    pub(super) fn take_kept(&mut self, worker: &mut Worker<'_>) -> Step {
-        let mut buffer = std::mem::take(&mut worker.buffer);
-        let step = self.take(&mut buffer.bytes(0), false, worker);
+    pub(super) fn take_kept(&mut self, turn: &mut Turn<'_>) -> Step {
+        let mut buffer = std::mem::take(&mut turn.buffer);
+        let step = self.take(&mut buffer.bytes(0), false, turn);
         buffer.keep(0, 0);
-        worker.buffer = buffer;
+        turn.buffer = buffer;
         step
     }
 
     /// Decodes all bytes of one read; those that come when the outbox is full or the turn is over are kept for later.
     /// With `wait`, bytes of a body that had better be taken together with those behind them are left in `input`.
-    pub(super) fn take(&mut self, input: &mut &[u8], wait: bool, worker: &mut Worker<'_>) -> Step {
+    pub(super) fn take(&mut self, input: &mut &[u8], wait: bool, turn: &mut Turn<'_>) -> Step {
         if let Phase::Draining { left, .. } = &mut self.phase {
             *left = left.saturating_sub(input.len());
             *input = &[];
@@ -31,9 +31,9 @@ impl Connection {
             let may_pause = between || matches!(self.sink, Sink::Check(_));
             let pauses = self.holds_body_up()
                 || (between && self.job.is_some())
-                || (may_pause && worker.share.is_late(!self.fresh.is_empty()))
+                || (may_pause && turn.share.is_late(!self.fresh.is_empty()))
                 || self.outbox.is_full()
-                || self.must_wait(worker.shared);
+                || self.must_wait(turn.services);
             // The end of a body needs no bytes, so nothing would bring it later.
             let ends = self.decoder.body_left() == Some(0) && !self.holds_body_up();
             if pauses && !ends {
@@ -54,12 +54,12 @@ impl Connection {
             let event = self.decoder.decode(&mut now);
             *input = &input[given - now.len()..];
             match event {
-                Ok(Some(Event::Header(header))) => self.header(header, worker),
-                Ok(Some(Event::Body(bytes))) => self.body(bytes, worker),
+                Ok(Some(Event::Header(header))) => self.header(header, turn),
+                Ok(Some(Event::Body(bytes))) => self.body(bytes, turn),
                 Ok(Some(Event::End)) => {
                     self.settled = self.progress;
                     self.pace = Pace::begin(self.progress);
-                    self.body_end(worker);
+                    self.body_end(turn);
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -72,7 +72,7 @@ impl Connection {
             *input = &[];
         }
         if let Some(error) = malformed {
-            self.publish_fresh(worker);
+            self.publish_fresh(turn);
             return self.malformed(&error);
         }
         self.acknowledge();
@@ -93,19 +93,19 @@ impl Connection {
         }
     }
 
-    fn header(&mut self, header: FirstOrLater, worker: &mut Worker<'_>) {
+    fn header(&mut self, header: FirstOrLater, turn: &mut Turn<'_>) {
         self.header_since = None;
         self.pace = Pace::begin(self.progress);
         match header {
-            FirstOrLater::Hello(hello) => self.hello(hello, worker),
-            FirstOrLater::Request(request) => self.request(request, worker),
+            FirstOrLater::Hello(hello) => self.hello(hello, turn),
+            FirstOrLater::Request(request) => self.request(request, turn),
             FirstOrLater::Classic(classic) => {
                 if matches!(self.dialect, Dialect::Unknown) {
                     tracing::info!(peer = self.peer, "speaks the classic dialect");
                     self.dialect = Dialect::Classic;
                 }
                 match classic {
-                    Classic::Put { name, size } => self.begin_classic(name, size, worker),
+                    Classic::Put { name, size } => self.begin_classic(name, size, turn),
                     Classic::Unknown(command) => {
                         tracing::info!(peer = self.peer, command, "ignored a classic command");
                     }

@@ -5,9 +5,9 @@ use haul_protocol::{Code, Name, Op, Refusal, Reply, Request, encode_entry, limit
 
 use super::bundle::Bundle;
 use super::compare::Check;
+use super::turn::Turn;
 use super::{Connection, Dialect};
-use crate::runtime::places::Place;
-use crate::runtime::worker::Worker;
+use crate::services::places::Place;
 use crate::store::{DEEP, Enough, Listed, Listing};
 use crate::uploads::{Opened, Opening};
 
@@ -84,16 +84,16 @@ impl Job {
 
 impl Connection {
     /// Goes on with the request that takes more than one turn.
-    pub(super) fn work(&mut self, worker: &mut Worker<'_>) {
+    pub(super) fn work(&mut self, turn: &mut Turn<'_>) {
         match self.job.take() {
-            Some(Job::Check(check)) => self.read_for_check(check, worker),
-            Some(Job::List(list)) => self.go_on_listing(list, worker),
-            Some(Job::Bundle(bundle, body)) => self.bundle(*bundle, &body, worker),
-            Some(Job::Parents(deep, name)) => self.prepare(*deep, name, worker),
-            Some(Job::Open(id, opening)) => self.go_on_opening(id, opening, worker),
+            Some(Job::Check(check)) => self.read_for_check(check, turn),
+            Some(Job::List(list)) => self.go_on_listing(list, turn),
+            Some(Job::Bundle(bundle, body)) => self.bundle(*bundle, &body, turn),
+            Some(Job::Parents(deep, name)) => self.prepare(*deep, name, turn),
+            Some(Job::Open(id, opening)) => self.go_on_opening(id, opening, turn),
             None => {}
         }
-        self.worked = worker.shared.now();
+        self.worked = turn.services.now();
         self.acknowledge();
     }
 
@@ -103,16 +103,16 @@ impl Connection {
     }
 
     /// Makes the directories above a deep name, as many as the turn allows, and carries the request out if all are there.
-    pub(super) fn prepare(&mut self, deep: Deep, name: Name, worker: &mut Worker<'_>) {
+    pub(super) fn prepare(&mut self, deep: Deep, name: Name, turn: &mut Turn<'_>) {
         let made = match &deep {
             Deep::Request(Request { op: Ok(Op::Publish { .. }), .. }) => {
-                self.makes_place(&name, worker)
+                self.makes_place(&name, turn)
             }
-            _ => self.makes_parents(&name, worker),
+            _ => self.makes_parents(&name, turn),
         };
         match (made, deep) {
-            (Ok(true), Deep::Request(request)) => self.carry_out(request, worker),
-            (Ok(true), Deep::Classic(size)) => self.classic_put(name, size, worker.shared),
+            (Ok(true), Deep::Request(request)) => self.carry_out(request, turn),
+            (Ok(true), Deep::Classic(size)) => self.classic_put(name, size, turn.services),
             (Ok(false), deep) => self.job = Some(Job::Parents(Box::new(deep), name)),
             (Err(refusal), Deep::Request(request)) => self.refuse(request.id, refusal),
             (Err(refusal), Deep::Classic(_)) => {
@@ -122,11 +122,11 @@ impl Connection {
     }
 
     /// Makes the missing directories above the one that is published: not in the tree, but where it will be.
-    fn makes_place(&mut self, name: &Name, worker: &mut Worker<'_>) -> Result<bool, Refusal> {
-        self.publish_fresh(worker);
-        let share = worker.share;
-        let store = &worker.shared.store;
-        let fence = worker.version.as_ref().map(|(_, fence)| fence.enter());
+    fn makes_place(&mut self, name: &Name, turn: &mut Turn<'_>) -> Result<bool, Refusal> {
+        self.publish_fresh(turn);
+        let share = turn.share;
+        let store = &turn.services.store;
+        let fence = turn.view.version.as_ref().map(|(_, fence)| fence.enter());
         let _leave = fence.transpose()?;
         Ok(store.make_parents_unseen(&store.parents(), name, &|| share.is_over(false))?)
     }
@@ -136,18 +136,18 @@ impl Connection {
     pub(super) fn makes_parents(
         &mut self,
         name: &Name,
-        worker: &mut Worker<'_>,
+        turn: &mut Turn<'_>,
     ) -> Result<bool, Refusal> {
         if name.depth() <= DEEP {
             return Ok(true);
         }
-        if worker.fresh.concerns(name) {
-            self.publish_fresh(worker);
+        if turn.fresh.concerns(name) {
+            self.publish_fresh(turn);
         }
-        let share = worker.share;
+        let share = turn.share;
         let is_over = || share.is_over(false);
-        let (store, parents) = (&worker.shared.store, &worker.parents);
-        if let Some(_leave) = worker.enter_version()? {
+        let (store, parents) = (&turn.services.store, &turn.view.parents);
+        if let Some(_leave) = turn.view.enter()? {
             return Ok(store.make_parents_unseen(parents, name, &is_over)?);
         }
         let fence = match &self.dialect {
@@ -171,11 +171,11 @@ impl Connection {
     }
 
     /// Reads a little of what an upload may hold.
-    fn go_on_opening(&mut self, id: u64, opening: Box<Opening>, worker: &mut Worker<'_>) {
+    fn go_on_opening(&mut self, id: u64, opening: Box<Opening>, turn: &mut Turn<'_>) {
         let Dialect::Haul(haul) = &self.dialect else { return };
         let opened = haul.fence.enter().and_then(|_leave| {
-            let (read, opened) = worker.shared.uploads.go_on(opening, worker.buffer.room(0))?;
-            worker.share.took(read);
+            let (read, opened) = turn.services.uploads.go_on(opening, turn.buffer.room(0))?;
+            turn.share.took(read);
             Ok(opened)
         });
         match opened {
@@ -190,21 +190,21 @@ impl Connection {
         id: u64,
         name: Option<Name>,
         after: Option<&Name>,
-        worker: &mut Worker<'_>,
+        turn: &mut Turn<'_>,
     ) {
         let Dialect::Haul(haul) = &self.dialect else { return };
         let list = List::new(id, Listing::new(&haul.client, name, after));
-        self.go_on_listing(list, worker);
-        self.worked = worker.shared.now();
+        self.go_on_listing(list, turn);
+        self.worked = turn.services.now();
     }
 
-    fn go_on_listing(&mut self, mut list: Box<List>, worker: &mut Worker<'_>) {
+    fn go_on_listing(&mut self, mut list: Box<List>, turn: &mut Turn<'_>) {
         let List { id, listing, body, entries, .. } = &mut *list;
         let id = *id;
-        let share = worker.share;
+        let share = turn.share;
         let is_over = || share.is_over(false);
-        let store = &worker.shared.store;
-        let listed = listing.advance(store, &worker.parents, &is_over, |entry| {
+        let store = &turn.services.store;
+        let listed = listing.advance(store, &turn.view.parents, &is_over, |entry| {
             // Numbers that the protocol can't say are not of this world; nor is the entry.
             if let Err(error) = encode_entry(entry, body) {
                 tracing::warn!(name = %entry.name, %error, "not listed");
@@ -218,8 +218,7 @@ impl Connection {
             Ok(Listed::NotYet) => {
                 // Names that are looked at need no open directory.
                 let is_open = list.listing.is_reading();
-                list.place =
-                    if is_open { list.place.or_else(|| worker.shared.place()) } else { None };
+                list.place = if is_open { list.place.or_else(|| turn.place()) } else { None };
                 if is_open && list.place.is_none() {
                     return self
                         .refuse(id, Refusal::new(Code::Busy, "too many files are open at once"));

@@ -8,7 +8,6 @@ mod bundle;
 mod close;
 mod compare;
 mod dispatch;
-pub(crate) mod fence;
 mod file_body;
 mod held;
 mod input;
@@ -30,16 +29,16 @@ use rustix::net::{RecvFlags, Shutdown};
 
 use crate::net::buffer;
 use crate::net::poller::Interest;
-use crate::runtime::shared::Shared;
-use crate::runtime::timer::Deadline;
-use crate::runtime::worker::Worker;
+use crate::services::Services;
+use crate::services::fence::{self, Fence};
+use crate::services::timeouts::Deadline;
 use crate::store::{Version, given_up};
-use fence::Fence;
 use job::Job;
 use outbox::Outbox;
 use sink::Sink;
 use timeouts::Pace;
-pub(crate) use turn::Share;
+pub(crate) use turn::Turn;
+use turn::View;
 
 /// Bytes that are read and thrown away after a refusal that ends the connection.
 const DRAIN_BYTES: usize = 64 * 1024 * 1024;
@@ -182,32 +181,31 @@ impl Connection {
     }
 
     /// Runs until there is nothing to do or others are due.
-    pub(crate) fn turn(&mut self, worker: &mut Worker<'_>) -> Next {
-        worker.share = Share::new();
+    pub(crate) fn run(&mut self, turn: &mut Turn<'_>) -> Next {
         if self.job.is_some() && self.is_gone() {
             return Next::Close;
         }
-        self.enter_version(worker);
+        self.enter_version(turn);
         let next = loop {
-            match self.step(worker) {
+            match self.step(turn) {
                 Step::Again => {}
-                Step::Wait(_) if worker.buffer.keeps() => {
-                    if matches!(self.take_kept(worker), Step::Close) {
+                Step::Wait(_) if turn.buffer.keeps() => {
+                    if matches!(self.take_kept(turn), Step::Close) {
                         break Next::Close;
                     }
                 }
                 Step::Close | Step::Wait(_) if !self.fresh.is_empty() => {
-                    self.publish_fresh(worker);
+                    self.publish_fresh(turn);
                     self.acknowledge();
                 }
                 Step::Close => break Next::Close,
                 Step::Wait(interest) => {
-                    self.note_who_works(worker.shared.now());
-                    let deadline = self.deadline(worker.shared, interest);
-                    if !deadline.is_over(worker.shared) {
+                    self.note_who_works(turn.services.now());
+                    let deadline = self.deadline(turn.services, interest);
+                    if !deadline.is_over(turn.services.now(), turn.is_scarce) {
                         break Next::Park(interest, deadline);
                     }
-                    if !self.expire(deadline.owes, worker.shared.now()) {
+                    if !self.expire(deadline.owes, turn.services.now()) {
                         break Next::Close;
                     }
                 }
@@ -217,12 +215,7 @@ impl Connection {
             true => (2 * self.appetite).min(buffer::LEN),
             false => (self.appetite / 2).max(LITTLE),
         };
-        worker.buffer.keep(0, 0);
-        worker.present = None;
-        if worker.version.take().is_some() {
-            worker.parents = worker.shared.store.parents();
-        }
-        worker.parents.clear();
+        turn.buffer.keep(0, 0);
         next
     }
 
@@ -246,23 +239,21 @@ impl Connection {
     }
 
     /// From here to the end of the turn, names are below the next version, if the connection is about one.
-    fn enter_version(&self, worker: &mut Worker<'_>) {
+    fn enter_version(&self, turn: &mut Turn<'_>) {
         if let Dialect::Haul(haul) = &self.dialect
             && let Some(version) = &haul.version
         {
-            worker.parents = version.parents();
-            worker.present = version.present();
-            worker.version = Some((Arc::clone(version), Arc::clone(&haul.fence)));
+            turn.view = View::of_version(version, &haul.fence);
         }
     }
 
     /// Writes what waits to be written, then does one thing: goes on with a request, or reads and decodes once.
-    fn step(&mut self, worker: &mut Worker<'_>) -> Step {
+    fn step(&mut self, turn: &mut Turn<'_>) -> Step {
         self.held_up = false;
         match self.outbox.flush(&self.socket) {
             Ok(0) => {}
             Ok(len) => {
-                self.progress = worker.shared.now();
+                self.progress = turn.services.now();
                 self.pace.moved(len, self.progress);
                 self.said = self.progress;
                 if self.outbox.is_empty() {
@@ -278,7 +269,7 @@ impl Connection {
             && !*shut
         {
             *shut = true;
-            *since = worker.shared.now();
+            *since = turn.services.now();
             // Fails only if the peer is gone, which the next read tells.
             let _ = rustix::net::shutdown(&*self.socket, Shutdown::Write);
         }
@@ -291,43 +282,43 @@ impl Connection {
             }
             _ if self.outbox.is_full() => return Step::Wait(Interest::WRITE),
             Phase::Open | Phase::InputEnded if self.job.is_some() => {
-                if self.is_over(worker) {
+                if self.is_over(turn) {
                     // A socket is nearly always writable, so this connection's next turn comes soon.
                     return Step::Wait(Interest::WRITE);
                 }
                 // Its files are changes as those of any other request.
-                if matches!(self.job, Some(Job::Bundle(..))) && self.must_wait(worker.shared) {
+                if matches!(self.job, Some(Job::Bundle(..))) && self.must_wait(turn.services) {
                     self.held_up = true;
                     return Step::Wait(answers);
                 }
-                self.work(worker);
+                self.work(turn);
                 let ends = self.job.is_none() && self.decoder.body_left() == Some(0);
                 return match ends && self.rest.is_empty() {
                     // The end of a body that was held up.
-                    true => self.take(&mut &[][..], false, worker),
+                    true => self.take(&mut &[][..], false, turn),
                     false => Step::Again,
                 };
             }
             // Not armed for input, which has ended; the last completion wakes.
             Phase::InputEnded => return Step::Wait(answers),
-            Phase::Open if self.must_wait(worker.shared) => {
+            Phase::Open if self.must_wait(turn.services) => {
                 self.held_up = true;
                 return Step::Wait(answers);
             }
             Phase::Open | Phase::Draining { .. } => {}
         }
         if !self.rest.is_empty() {
-            if self.is_over(worker) {
+            if self.is_over(turn) {
                 return Step::Wait(Interest::WRITE);
             }
             let rest = std::mem::take(&mut self.rest);
-            return self.take(&mut &rest[..], false, worker);
+            return self.take(&mut &rest[..], false, turn);
         }
         let waiting = if self.outbox.is_empty() { Interest::READ } else { Interest::BOTH };
-        if self.is_over(worker) {
+        if self.is_over(turn) {
             return Step::Wait(waiting);
         }
-        let mut buffer = std::mem::take(&mut worker.buffer);
+        let mut buffer = std::mem::take(&mut turn.buffer);
         let room = buffer.room(self.sink.offset());
         let most = room.len().min(self.appetite);
         let room = &mut room[..most];
@@ -335,17 +326,19 @@ impl Connection {
         let step = match received {
             Ok((0, _)) => self.input_ended(),
             Ok((len, _)) => {
-                self.progress = worker.shared.now();
+                self.progress = turn.services.now();
                 self.pace.moved(len, self.progress);
-                worker.share.took(len);
+                turn.share.took(len);
                 let mut input = buffer.bytes(len);
-                let step = self.take(&mut input, true, worker);
+                let step = self.take(&mut input, true, turn);
                 let rest = input.len();
                 buffer.keep(len, rest);
                 step
             }
             // Only now is it sure that nothing that has come is dropped.
-            Err(Errno::AGAIN) if worker.shared.stopping() && self.may_stop(worker.shared) => {
+            Err(Errno::AGAIN)
+                if turn.services.clock.is_stopping() && self.may_stop(turn.services) =>
+            {
                 self.refuse_connection(Code::ShuttingDown, "the server is stopping");
                 Step::Again
             }
@@ -356,25 +349,25 @@ impl Connection {
                 Step::Close
             }
         };
-        worker.buffer = buffer;
+        turn.buffer = buffer;
         step
     }
 
     /// What the table of clients and the bounds must know when the connection is over.
-    pub(crate) fn closed(mut self, shared: &Shared) {
+    pub(crate) fn closed(mut self, services: &Services) {
         self.sink = Sink::Nothing;
         if let Dialect::Haul(haul) = &self.dialect {
-            shared.fences.leave(&haul.client, haul.slot, self.key);
-            shared.uploads.disconnected(&haul.client);
+            services.fences.leave(&haul.client, haul.slot, self.key);
+            services.uploads.disconnected(&haul.client);
             if let Some(version) = &haul.version {
-                shared.publications.leave(version, self.key);
+                services.publications.leave(version, self.key);
             }
         }
     }
 
     /// Whether the turn has taken all that it may, or a stopping server has no time left.
-    fn is_over(&self, worker: &Worker<'_>) -> bool {
-        worker.share.is_over(!self.fresh.is_empty()) || worker.shared.is_grace_over()
+    fn is_over(&self, turn: &Turn<'_>) -> bool {
+        turn.share.is_over(!self.fresh.is_empty()) || turn.services.clock.is_grace_over()
     }
 
     /// Whether the peer waits for something that is not in the outbox yet.
@@ -388,8 +381,8 @@ impl Connection {
     }
 
     /// Whether the committer has so much to do that no more is read.
-    fn must_wait(&self, shared: &Shared) -> bool {
-        shared
+    fn must_wait(&self, services: &Services) -> bool {
+        services
             .committer
             .as_ref()
             .is_some_and(|committer| committer.is_full(self.key, self.pending == 0))

@@ -7,10 +7,10 @@ use haul_protocol::{Answer, Refusal, Reply};
 use super::bundle::Bundle;
 use super::compare::Check;
 use super::file_body::Incoming;
+use super::turn::Turn;
 use super::{Connection, Dialect};
 use crate::commit::committer::{Asked, Completion, Job, What};
 use crate::net::buffer;
-use crate::runtime::worker::Worker;
 use crate::store::Change;
 use crate::uploads::Publishing;
 use crate::uploads::writer::PartWriter;
@@ -101,25 +101,25 @@ fn short(refusal: Refusal) -> Refusal {
 
 impl Connection {
     /// The next bytes of a body.
-    pub(super) fn body(&mut self, bytes: &[u8], worker: &mut Worker<'_>) {
+    pub(super) fn body(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
         let result = match &mut self.sink {
             Sink::Nothing | Sink::Held { .. } => return,
             // Wholly in the buffer: verified before anything is written, and done.
             Sink::File(file) if file.stream.is_none() && file.size == bytes.len() as u64 => {
                 if let Sink::File(file) = std::mem::replace(&mut self.sink, Sink::Nothing) {
-                    self.whole_file(file, bytes, worker);
+                    self.whole_file(file, bytes, turn);
                 }
                 return;
             }
             Sink::Bundle(bundle) if bundle.is_empty() && bundle.length == bytes.len() as u64 => {
                 if let Sink::Bundle(bundle) = std::mem::replace(&mut self.sink, Sink::Nothing) {
-                    self.begin_bundle(*bundle, bytes, worker);
+                    self.begin_bundle(*bundle, bytes, turn);
                 }
                 return;
             }
-            Sink::File(file) => file.append(bytes, worker),
+            Sink::File(file) => file.append(bytes, turn),
             Sink::Part { writer, .. } => writer.write(bytes),
-            Sink::Check(check) => check.append(bytes, worker),
+            Sink::Check(check) => check.append(bytes, turn),
             Sink::Bundle(bundle) => {
                 bundle.append(bytes);
                 Ok(())
@@ -137,20 +137,20 @@ impl Connection {
     }
 
     /// The body is complete.
-    pub(super) fn body_end(&mut self, worker: &mut Worker<'_>) {
+    pub(super) fn body_end(&mut self, turn: &mut Turn<'_>) {
         match std::mem::replace(&mut self.sink, Sink::Nothing) {
             Sink::Nothing => {}
             Sink::Held { id } => self.done(id),
             Sink::File(mut file) => {
                 let Some(stream) = file.stream.take() else {
-                    return self.whole_file(file, &[], worker);
+                    return self.whole_file(file, &[], turn);
                 };
                 let staged = file.staged(*stream);
-                self.file_staged(file, staged, worker);
+                self.file_staged(file, staged, turn);
             }
             Sink::Part { id, writer } => match writer.finish() {
                 Ok(flush) => {
-                    if let (Some(flush), Some(committer)) = (flush, &worker.shared.committer) {
+                    if let (Some(flush), Some(committer)) = (flush, &turn.services.committer) {
                         let change = Change::Flush(Box::new(flush));
                         committer.add(Job { change, publishing: None, asked: None });
                     }
@@ -158,8 +158,8 @@ impl Connection {
                 }
                 Err(refusal) => self.refuse(id, refusal),
             },
-            Sink::Check(check) => self.check_complete(check, worker),
-            Sink::Bundle(bundle) => self.bundle_complete(*bundle, worker),
+            Sink::Check(check) => self.check_complete(check, turn),
+            Sink::Bundle(bundle) => self.bundle_complete(*bundle, turn),
         }
     }
 
@@ -169,9 +169,9 @@ impl Connection {
         what: What,
         change: Change,
         publishing: Option<Publishing>,
-        worker: &Worker<'_>,
+        turn: &Turn<'_>,
     ) {
-        let shared = worker.shared;
+        let services = turn.services;
         let fence = match &self.dialect {
             Dialect::Haul(haul) => Some(Arc::clone(&haul.fence)),
             Dialect::Unknown | Dialect::Classic => None,
@@ -180,7 +180,7 @@ impl Connection {
             Ok(leave) => leave,
             Err(refusal) => {
                 if let Some(publishing) = publishing {
-                    shared.uploads.published(&shared.store, publishing, false);
+                    services.uploads.published(&services.store, publishing, false);
                 }
                 return self.complete(what, Err(refusal));
             }
@@ -189,23 +189,23 @@ impl Connection {
         // is about the real names.
         let version = self.version().cloned();
         let unseen = version.is_some() && !matches!(change, Change::Version(_));
-        let Some(committer) = shared.committer.as_ref().filter(|_| !unseen) else {
+        let Some(committer) = services.committer.as_ref().filter(|_| !unseen) else {
             let result = match &change {
                 _ if unseen => match version.as_ref().map(|version| version.enter()).transpose() {
                     Ok(_leave) => {
-                        let result = shared.store.apply_unseen(&worker.parents, change);
+                        let result = services.store.apply_unseen(&turn.view.parents, change);
                         result.map_err(Refusal::from)
                     }
                     Err(refusal) => Err(refusal),
                 },
                 Change::Version(_) => {
-                    shared.store.apply(&shared.store.parents(), change).map_err(Refusal::from)
+                    services.store.apply(&services.store.parents(), change).map_err(Refusal::from)
                 }
-                _ => shared.store.apply(&worker.parents, change).map_err(Refusal::from),
+                _ => services.store.apply(&turn.view.parents, change).map_err(Refusal::from),
             };
             drop(leave);
             if let Some(publishing) = publishing {
-                shared.uploads.published(&shared.store, publishing, result.is_ok());
+                services.uploads.published(&services.store, publishing, result.is_ok());
             }
             return self.complete(what, result);
         };

@@ -6,9 +6,9 @@
 use haul_protocol::{LinkTarget, Mtime, Name, Refusal};
 
 use super::file_body::Incoming;
+use super::turn::Turn;
 use super::{Connection, Dialect};
 use crate::commit::committer::What;
-use crate::runtime::worker::Worker;
 use crate::store::{Change, Staged, StoreError};
 
 impl Connection {
@@ -18,18 +18,18 @@ impl Connection {
         id: u64,
         name: Name,
         mode: Option<u32>,
-        worker: &mut Worker<'_>,
+        turn: &mut Turn<'_>,
     ) {
-        let mut taken = worker.fresh.directory(&worker.parents, &name, mode);
+        let mut taken = turn.fresh.directory(&turn.view.parents, &name, mode);
         if !taken && !self.fresh.is_empty() {
-            self.publish_fresh(worker);
-            taken = worker.fresh.directory(&worker.parents, &name, mode);
+            self.publish_fresh(turn);
+            taken = turn.fresh.directory(&turn.view.parents, &name, mode);
         }
         if taken {
             return self.wait_for_fresh(id);
         }
         let change = Change::Directory { name, mode, replace: false };
-        self.submit(What::Change(id), change, None, worker);
+        self.submit(What::Change(id), change, None, turn);
     }
 
     /// A symbolic link: into the tree, or where it belongs.
@@ -39,32 +39,32 @@ impl Connection {
         name: Name,
         target: LinkTarget,
         mtime: Option<Mtime>,
-        worker: &mut Worker<'_>,
+        turn: &mut Turn<'_>,
     ) {
-        if worker.fresh.concerns(&name) {
-            if worker.fresh.link(&name, &target, mtime) {
+        if turn.fresh.concerns(&name) {
+            if turn.fresh.link(&name, &target, mtime) {
                 return self.wait_for_fresh(id);
             }
-            self.publish_fresh(worker);
+            self.publish_fresh(turn);
         }
-        self.submit(What::Change(id), Change::Link { name, target, mtime }, None, worker);
+        self.submit(What::Change(id), Change::Link { name, target, mtime }, None, turn);
     }
 
     /// A file all of whose bytes are here: into the tree, or where it belongs.
-    pub(super) fn whole_file(&mut self, file: Incoming, bytes: &[u8], worker: &mut Worker<'_>) {
+    pub(super) fn whole_file(&mut self, file: Incoming, bytes: &[u8], turn: &mut Turn<'_>) {
         if let Some(id) = file.id
-            && worker.fresh.concerns(&file.name)
+            && turn.fresh.concerns(&file.name)
         {
             if let Err(error) = file.verify(bytes) {
                 return self.complete(What::Change(id), Err(error.into()));
             }
-            if worker.fresh.file(&file.name, &file.attributes, bytes) {
+            if turn.fresh.file(&file.name, &file.attributes, bytes) {
                 return self.wait_for_fresh(id);
             }
-            self.publish_fresh(worker);
+            self.publish_fresh(turn);
         }
-        let staged = file.stage(bytes, worker);
-        self.file_staged(file, staged, worker);
+        let staged = file.stage(bytes, turn);
+        self.file_staged(file, staged, turn);
     }
 
     /// A file that is written and verified: into the tree, or where it belongs.
@@ -72,23 +72,23 @@ impl Connection {
         &mut self,
         file: Incoming,
         staged: Result<Staged, StoreError>,
-        worker: &mut Worker<'_>,
+        turn: &mut Turn<'_>,
     ) {
         let what = file.what();
         let mut staged = match staged {
             Ok(staged) => staged,
             Err(error) => return self.complete(what, Err(error.into())),
         };
-        if worker.fresh.concerns(&file.name) {
+        if turn.fresh.concerns(&file.name) {
             match what {
-                What::Change(id) if worker.fresh.staged(&mut staged, &file.name) => {
+                What::Change(id) if turn.fresh.staged(&mut staged, &file.name) => {
                     return self.wait_for_fresh(id);
                 }
-                _ => self.publish_fresh(worker),
+                _ => self.publish_fresh(turn),
             }
         }
         staged.keep_room(&file.name, file.room);
-        self.submit(what, Change::File { staged, name: file.name }, None, worker);
+        self.submit(what, Change::File { staged, name: file.name }, None, turn);
     }
 
     fn wait_for_fresh(&mut self, id: u64) {
@@ -98,17 +98,17 @@ impl Connection {
 
     /// Makes the tree visible, if there is one, or queues it. What was asked for after it must not happen before it,
     /// so everything that the tree does not take, and that may be about what is in it, comes here first.
-    pub(super) fn publish_fresh(&mut self, worker: &mut Worker<'_>) {
+    pub(super) fn publish_fresh(&mut self, turn: &mut Turn<'_>) {
         if self.fresh.is_empty() {
             return;
         }
         let ids = std::mem::take(&mut self.fresh);
         self.pending -= ids.len();
-        let is_queued = worker.shared.committer.is_some() && self.version().is_none();
-        if is_queued && let Some(tree) = worker.fresh.take() {
-            self.submit(What::Tree(ids), Change::Tree(Box::new(tree)), None, worker);
+        let is_queued = turn.services.committer.is_some() && self.version().is_none();
+        if is_queued && let Some(tree) = turn.fresh.take() {
+            self.submit(What::Tree(ids), Change::Tree(Box::new(tree)), None, turn);
         } else {
-            let results = self.publish_now(worker, ids.len());
+            let results = self.publish_now(turn, ids.len());
             for (id, result) in ids.into_iter().zip(results) {
                 self.complete(What::Change(id), result);
             }
@@ -119,7 +119,7 @@ impl Connection {
     }
 
     /// The result of each of so many entries.
-    fn publish_now(&self, worker: &mut Worker<'_>, count: usize) -> Vec<Result<(), Refusal>> {
+    fn publish_now(&self, turn: &mut Turn<'_>, count: usize) -> Vec<Result<(), Refusal>> {
         let Dialect::Haul(haul) = &self.dialect else { return Vec::new() };
         let left = haul.fence.enter();
         let inside = match &left {
@@ -128,11 +128,11 @@ impl Connection {
         };
         let results = match inside {
             Err(refusal) => {
-                worker.fresh.discard();
+                turn.fresh.discard();
                 return vec![Err(refusal); count];
             }
-            Ok(Some(_)) => worker.fresh.publish(&worker.parents),
-            Ok(None) => worker.fresh.publish_guarded(&worker.parents),
+            Ok(Some(_)) => turn.fresh.publish(&turn.view.parents),
+            Ok(None) => turn.fresh.publish_guarded(&turn.view.parents),
         };
         results.into_iter().map(|result| result.map_err(Refusal::from)).collect()
     }

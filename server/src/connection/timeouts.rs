@@ -6,8 +6,8 @@ use haul_protocol::{Answer, Code};
 
 use super::{Connection, Dialect, Phase, REPEAT};
 use crate::net::poller::{Interest, is_writable};
-use crate::runtime::shared::Shared;
-use crate::runtime::timer::{Deadline, Owes};
+use crate::services::Services;
+use crate::services::timeouts::{Deadline, Owes};
 
 /// When connections are scarce, the server waits for this long in which fewer than [`PACE_BYTES`] come or go, be it byte by
 /// byte: 13 KB a second.
@@ -67,12 +67,12 @@ impl Connection {
 
     /// When a connection that has just been accepted must have sent something, should connections
     /// be scarce.
-    pub(crate) fn first_deadline(&self, shared: &Shared) -> Deadline {
-        Deadline::NONE.or_when_scarce(self.progress, shared.timeouts.header)
+    pub(crate) fn first_deadline(&self, services: &Services) -> Deadline {
+        Deadline::NONE.or_when_scarce(self.progress, services.timeouts.header)
     }
 
-    pub(super) fn deadline(&self, shared: &Shared, interest: Interest) -> Deadline {
-        let peer = self.peer_deadline(shared, interest);
+    pub(super) fn deadline(&self, services: &Services, interest: Interest) -> Deadline {
+        let peer = self.peer_deadline(services, interest);
         // A peer that leaves answers unread needs no more of them.
         if !self.owes() || self.is_unread(interest) || !matches!(self.dialect, Dialect::Haul(_)) {
             return peer;
@@ -80,7 +80,7 @@ impl Connection {
         let repeat = Deadline::after(self.said, REPEAT, Owes::Nothing);
         // Its next turn comes soon, and looks again; the timer could not make it come.
         if interest.write {
-            return if repeat.at <= shared.now() { repeat } else { peer };
+            return if repeat.at <= services.now() { repeat } else { peer };
         }
         if peer.at < repeat.at { peer } else { repeat }
     }
@@ -91,8 +91,8 @@ impl Connection {
     }
 
     /// When the peer must have done something.
-    pub(super) fn peer_deadline(&self, shared: &Shared, interest: Interest) -> Deadline {
-        let timeouts = &shared.timeouts;
+    pub(super) fn peer_deadline(&self, services: &Services, interest: Interest) -> Deadline {
+        let timeouts = &services.timeouts;
         if self.is_unread(interest) {
             return Deadline::after(self.progress, timeouts.body, Owes::Reading)
                 .or_when_scarce(self.pace.since, PACE_TIME);
@@ -100,7 +100,7 @@ impl Connection {
         // It waits only for its next turn. If that does not come, the peer leaves so much unread that the socket can't be
         // written to, though the outbox is empty.
         if interest.write {
-            return Deadline::after(shared.now(), timeouts.body, Owes::Reading);
+            return Deadline::after(services.now(), timeouts.body, Owes::Reading);
         }
         match (self.phase, &self.dialect, self.header_since) {
             // Nothing more is expected of the peer.
@@ -113,7 +113,7 @@ impl Connection {
             // Not read on as long as the server is busy with what has come.
             _ if self.job.is_some() || !self.rest.is_empty() || self.held_up => Deadline::NONE,
             (_, _, Some(since)) => Deadline::after(since, timeouts.header, Owes::Bytes),
-            (_, Dialect::Unknown, None) => self.first_deadline(shared),
+            (_, Dialect::Unknown, None) => self.first_deadline(services),
             _ if !self.decoder.between_frames() => {
                 Deadline::after(self.progress, timeouts.body, Owes::Bytes)
                     .or_when_scarce(self.pace.since, PACE_TIME)

@@ -1,7 +1,19 @@
-//! What one turn of a connection may take before others have theirs: bytes and time. One byte can cost a
-//! millisecond, so bytes alone bound nothing.
+//! One turn of a connection: what it works with, and what it may take before others have theirs.
+//!
+//! A turn is bounded in bytes and in time. One byte can cost a millisecond, so bytes alone bound nothing.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use haul_protocol::Refusal;
+
+use crate::commit::notify::Notify;
+use crate::locks::ReadGuard;
+use crate::net::buffer::Buffer;
+use crate::services::Services;
+use crate::services::fence::Fence;
+use crate::services::places::Place;
+use crate::store::{Fresh, Parents, State, Store, Version};
 
 /// Bytes that one turn may read.
 const BYTES: usize = 4 * 1024 * 1024;
@@ -17,16 +29,99 @@ const TIME: Duration = Duration::from_millis(10);
 /// The same while new directories are filled: they are published when the turn ends.
 const FILLING_TIME: Duration = Duration::from_millis(50);
 
+/// What is held while something in a next version changes.
+pub(super) type Leave<'a> = (ReadGuard<'a, bool>, ReadGuard<'a, State>);
+
+/// One turn.
+pub(crate) struct Turn<'a> {
+    pub(super) services: &'a Services,
+    pub(super) notify: &'a dyn Notify,
+    /// Whether connections are scarce.
+    pub(super) is_scarce: bool,
+    pub(super) view: View,
+    pub(super) fresh: Fresh<'a>,
+    /// Of no use between two turns.
+    pub(super) buffer: Buffer,
+    pub(super) share: Share,
+}
+
+/// What names are below.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) parents: Parents,
+    /// If that is the next version of a directory: the present one, if there is one.
+    pub(super) present: Option<Parents>,
+    /// The next version itself, and the connection's right to change anything in it.
+    pub(super) version: Option<(Arc<Version>, Arc<Fence>)>,
+}
+
+impl<'a> Turn<'a> {
+    /// A turn that begins now. `is_scarce`: whether there is no room for more connections.
+    pub(crate) fn begin(
+        services: &'a Services,
+        notify: &'a dyn Notify,
+        is_scarce: bool,
+        buffer: Buffer,
+    ) -> Self {
+        Self {
+            services,
+            notify,
+            is_scarce,
+            view: View::of_root(&services.store),
+            fresh: Fresh::new(&services.store),
+            buffer,
+            share: Share::new(),
+        }
+    }
+
+    /// A place for a file that is open for more than a turn. If there is none, another connection gives one back, for
+    /// whoever asks next.
+    pub(super) fn place(&self) -> Option<Place> {
+        let place = self.services.places.take();
+        if place.is_none() {
+            self.notify.free_a_place();
+        }
+        place
+    }
+
+    /// Ends it; returns the buffer.
+    pub(crate) fn end(self) -> Buffer {
+        self.buffer
+    }
+}
+
+impl View {
+    fn of_root(store: &Store) -> Self {
+        Self { parents: store.parents(), present: None, version: None }
+    }
+
+    /// Of a connection that is about the next version of a directory.
+    pub(super) fn of_version(version: &Arc<Version>, fence: &Arc<Fence>) -> Self {
+        Self {
+            parents: version.parents(),
+            present: version.present(),
+            version: Some((Arc::clone(version), Arc::clone(fence))),
+        }
+    }
+
+    /// Leave to change something in the next version: not once it is complete, nor when a newer connection has
+    /// taken this one's place.
+    pub(super) fn enter(&self) -> Result<Option<Leave<'_>>, Refusal> {
+        let Some((version, fence)) = &self.version else { return Ok(None) };
+        Ok(Some((fence.enter()?, version.enter()?)))
+    }
+}
+
 /// What the present turn has taken.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Share {
+pub(super) struct Share {
     began: Instant,
     bytes: usize,
 }
 
 impl Share {
     /// Of a turn that begins.
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self { began: Instant::now(), bytes: 0 }
     }
 

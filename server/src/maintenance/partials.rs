@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use humansize::{BINARY, format_size};
 use rustix::fs::Mode;
 
-use crate::server::StartError;
+use crate::error::StartError;
 use crate::store::Store;
 
 /// What to do with partials.

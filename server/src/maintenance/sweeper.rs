@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::runtime::shared::Shared;
+use crate::services::Services;
 use crate::store::Rung;
 
 /// How often it looks for what has expired.
@@ -15,35 +15,35 @@ const EVERY: Duration = Duration::from_secs(300);
 /// The running sweeper.
 #[derive(Debug)]
 pub(crate) struct Sweeper {
-    shared: Arc<Shared>,
+    services: Arc<Services>,
     thread: JoinHandle<()>,
 }
 
 impl Sweeper {
     /// Starts it.
-    pub(crate) fn start(shared: Arc<Shared>, keep: Duration) -> io::Result<Self> {
-        let ours = Arc::clone(&shared);
+    pub(crate) fn start(services: Arc<Services>, keep: Duration) -> io::Result<Self> {
+        let ours = Arc::clone(&services);
         let thread =
             thread::Builder::new().name(String::from("sweeper")).spawn(move || run(&ours, keep))?;
-        Ok(Self { shared, thread })
+        Ok(Self { services, thread })
     }
 
     /// Ends it and waits.
     pub(crate) fn stop(self) {
-        self.shared.store.trash.bell.stop();
+        self.services.store.trash.bell.stop();
         if self.thread.join().is_err() {
             tracing::error!("the sweeper has panicked");
         }
     }
 }
 
-fn run(shared: &Shared, keep: Duration) {
+fn run(services: &Services, keep: Duration) {
     let mut due = Instant::now() + EVERY;
     loop {
-        if let Err(errno) = shared.store.trash.empty() {
+        if let Err(errno) = services.store.trash.empty() {
             tracing::warn!(%errno, "could not remove a tree that nobody needs; trying again later");
         }
-        let why = shared.store.trash.bell.wait(due.saturating_duration_since(Instant::now()));
+        let why = services.store.trash.bell.wait(due.saturating_duration_since(Instant::now()));
         if why == Rung::Stop {
             return;
         }
@@ -51,8 +51,8 @@ fn run(shared: &Shared, keep: Duration) {
             continue;
         }
         due = Instant::now() + EVERY;
-        shared.uploads.sweep(&shared.store, keep);
-        if let Err(errno) = shared.store.forget_versions(keep) {
+        services.uploads.sweep(&services.store, keep);
+        if let Err(errno) = services.store.forget_versions(keep) {
             tracing::warn!(%errno, "could not look for expired versions");
         }
     }

@@ -2,7 +2,7 @@
 //! Who runs one is settled in [`super::ownership`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use rustix::fd::OwnedFd;
 use rustix::net::Shutdown;
@@ -10,11 +10,11 @@ use slab::Slab;
 
 use super::memory::Held;
 use super::ownership::Ownership;
-use super::timer::{Deadline, NEVER, Owes};
 use crate::commit::committer::Completion;
 use crate::connection::Connection;
 use crate::locks::{Mutex, Rank, RwLock};
 use crate::net::poller::{Interest, Poller, is_writable};
+use crate::services::timeouts::{Deadline, NEVER, Owes};
 
 /// One connection, as others than its owner see it.
 #[derive(Debug)]
@@ -125,6 +125,8 @@ impl Slot {
 #[derive(Debug)]
 pub(crate) struct Slots {
     slots: RwLock<Slab<Arc<Slot>>>,
+    /// How many there are.
+    len: AtomicUsize,
     generation: AtomicU64,
 }
 
@@ -137,7 +139,7 @@ pub(crate) const FIRST_OTHER_KEY: u64 = 1 << 62;
 impl Default for Slots {
     fn default() -> Self {
         let slots = RwLock::new(Rank::Slots, Slab::new());
-        Self { slots, generation: AtomicU64::new(0) }
+        Self { slots, len: AtomicUsize::new(0), generation: AtomicU64::new(0) }
     }
 }
 
@@ -158,6 +160,7 @@ impl Slots {
             held: Held::default(),
         });
         entry.insert(Arc::clone(&slot));
+        self.len.store(slots.len(), Ordering::Release);
         slot
     }
 
@@ -172,12 +175,14 @@ impl Slots {
     pub(crate) fn remove(&self, slot: &Slot) {
         slot.owner.close();
         if let Ok(index) = usize::try_from(slot.key & ((1 << INDEX_BITS) - 1)) {
-            self.slots.write().try_remove(index);
+            let mut slots = self.slots.write();
+            slots.try_remove(index);
+            self.len.store(slots.len(), Ordering::Release);
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.read().len()
+        self.len.load(Ordering::Acquire)
     }
 
     /// The connection for which `weigh` gives most, if it gives anything for one.

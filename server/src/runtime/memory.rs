@@ -1,14 +1,10 @@
-//! Memory that peers make grow: how much all connections together may hold, and who makes room if it is more.
+//! What one connection holds of what all share, and how much is to be said for its making room.
 //!
-//! The bounds of a single connection stand where it holds something (ARCHITECTURE.md, "Memory that a peer can make
-//! grow"). All together are bounded here:
-//! after each turn a connection says how much it holds, and as long as that is too much in all, the connection that has
-//! held most for longest is ended. While the server works for a peer, time does not count. So an honest newcomer is never refused for what others hold.
+//! A connection says after each turn how much it holds. The longer it has held much, the more is to be said for its
+//! making room. While the server works for a peer, time does not count. So an honest newcomer is never refused for what
+//! others hold.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-
-/// Bytes that all connections together may hold between two turns.
-pub(crate) const MOST: usize = 128 * 1024 * 1024;
 
 /// What is added to how long something is held, in milliseconds: of those who have just begun, the largest goes first.
 const AT_LEAST: u64 = 100;

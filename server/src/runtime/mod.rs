@@ -1,10 +1,152 @@
-//! What runs connections: workers, the table of connections, clocks and accounts of what is scarce.
+//! What runs connections: workers, the table of connections, the timer, and the account of memory.
 
-pub(crate) mod allocator;
-pub(crate) mod conn_table;
-pub(crate) mod memory;
-pub(crate) mod ownership;
-pub(crate) mod places;
-pub(crate) mod shared;
+mod account;
+mod allocator;
+mod conn_table;
+mod memory;
+mod ownership;
 pub(crate) mod timer;
 pub(crate) mod worker;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::commit::committer::Completion;
+use crate::commit::notify::Notify;
+use crate::net::buffer::Buffers;
+use crate::net::listen::{Listen, Listener};
+use crate::net::poller::{Interest, Poller};
+use crate::services::Services;
+use account::Account;
+use conn_table::{FIRST_OTHER_KEY, Slot, Slots};
+
+/// For how long no byte has come for a half-written file, or the peer has taken no answer while a file or directory of
+/// its request is read, in milliseconds, before it makes room for another one.
+const IDLE_PLACE: u64 = 5000;
+
+/// The connections of a server, and what its threads need to run them.
+#[derive(Debug)]
+pub(crate) struct Runtime {
+    pub(crate) services: Arc<Services>,
+    slots: Slots,
+    poller: Poller,
+    listeners: Vec<Listener>,
+    max_connections: usize,
+    /// A listener waits for a connection to end, or for a file descriptor.
+    paused: AtomicBool,
+    memory: Account,
+    buffers: Buffers,
+}
+
+impl Runtime {
+    /// Without a connection yet; at most `max_connections` at once.
+    pub(crate) fn new(
+        services: Arc<Services>,
+        listeners: Vec<Listener>,
+        max_connections: usize,
+    ) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        for (index, listener) in (FIRST_OTHER_KEY..).zip(&listeners) {
+            poller.add(listener, index, Interest::READ)?;
+        }
+        Ok(Self {
+            services,
+            slots: Slots::default(),
+            poller,
+            listeners,
+            max_connections,
+            paused: AtomicBool::new(false),
+            memory: Account::default(),
+            buffers: Buffers::default(),
+        })
+    }
+
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Listen> {
+        self.listeners.iter().map(|listener| &listener.address)
+    }
+
+    /// Lets owners look at deadlines that have passed.
+    fn expire(&self, now: u64, scarce: bool) {
+        self.slots.for_each(|slot| slot.expire(&self.poller, now, scarce));
+    }
+
+    /// Whether no more connections are accepted for the time being.
+    fn is_full(&self) -> bool {
+        self.slots.len() >= self.max_connections
+    }
+
+    /// Gives memory back to the system once much of it is free.
+    fn give_memory_back(&self) {
+        self.memory.give_back(self.slots.len());
+    }
+
+    /// Has a connection make room; who wakes it does the rest.
+    fn evict(&self, slot: &Slot) {
+        self.memory.less(slot.held.evict());
+    }
+
+    /// Stops accepting; connections end when their transfers do, at the latest after the grace time.
+    pub(crate) fn stop(&self) {
+        self.services.clock.stop(self.services.timeouts.grace);
+        self.slots.for_each(|slot| slot.wake(&self.poller));
+    }
+
+    /// Whether a stopping server has nothing left to do, or no time; ends the workers' waiting then.
+    fn finished(&self) -> bool {
+        let clock = &self.services.clock;
+        if !clock.is_stopping() {
+            return false;
+        }
+        let connections = self.slots.len();
+        if connections > 0 && !clock.is_grace_over() {
+            // A transfer that ended in this moment leaves a connection that nothing wakes.
+            self.slots.for_each(|slot| slot.wake(&self.poller));
+            return false;
+        }
+        if connections > 0 {
+            tracing::warn!(connections, "the grace time is over, transfers are cut off");
+        }
+        if let Err(error) = self.poller.stop() {
+            tracing::error!(%error, "could not stop the workers");
+        }
+        true
+    }
+
+    /// Listens again where it was given up for a while.
+    fn retry_listeners(&self) {
+        if self.is_full()
+            || self.services.clock.is_stopping()
+            || !self.paused.swap(false, Ordering::AcqRel)
+        {
+            return;
+        }
+        for (key, listener) in (FIRST_OTHER_KEY..).zip(&self.listeners) {
+            if let Err(error) = self.poller.arm(listener, key, Interest::READ) {
+                tracing::error!(%error, "could not listen again");
+            }
+        }
+    }
+}
+
+impl Notify for Runtime {
+    fn wake(&self, connection: u64) {
+        if let Some(slot) = self.slots.get(connection) {
+            slot.wake(&self.poller);
+        }
+    }
+
+    fn complete(&self, connection: u64, completion: Completion) -> bool {
+        let slot = self.slots.get(connection);
+        slot.inspect(|slot| slot.complete(completion)).is_some()
+    }
+
+    fn free_a_place(&self) {
+        let now = self.services.now();
+        let idle = |slot: &Slot| slot.held.idle_place(now).filter(|idle| *idle >= IDLE_PLACE);
+        if let Some(idle) = self.slots.heaviest(idle) {
+            self.evict(&idle);
+            idle.wake_or_shut(&self.poller);
+        }
+    }
+}

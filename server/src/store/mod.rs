@@ -157,6 +157,11 @@ impl Store {
         Parents::new(&self.root, self.making())
     }
 
+    /// Whether changes have to become durable.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.durable
+    }
+
     /// Names this boot of the machine in names of ours.
     fn boot_tag(&self) -> String {
         self.boot.chars().filter(|c| *c != '-').take(12).collect()

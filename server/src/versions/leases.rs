@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use haul_protocol::{Code, Name, Publish, Refusal, Token};
 
+use crate::commit::notify::Notify;
 use crate::locks::{Mutex, MutexGuard, Rank};
-use crate::runtime::shared::Shared;
-use crate::store::{Earlier, Parents, Room, StoreError, Version, meet};
-use crate::uploads::random_token;
+use crate::store::{Earlier, Parents, Room, Store, StoreError, Version, meet};
+use crate::uploads::{Uploads, random_token};
 
 /// Directories that may be published at once; each holds three open directories.
 pub(crate) const MAX_VERSIONS: usize = 64;
@@ -29,7 +29,13 @@ const REMEMBERED: usize = 256;
 
 /// The table of them.
 #[derive(Debug)]
-pub(crate) struct Publications(Mutex<Table>);
+pub(crate) struct Publications {
+    store: Arc<Store>,
+    uploads: Arc<Uploads>,
+    /// How long a peer may pause.
+    pause: Duration,
+    table: Mutex<Table>,
+}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -58,22 +64,21 @@ enum Found {
     Full { is_own: bool },
 }
 
-impl Default for Publications {
-    fn default() -> Self {
-        Self(Mutex::new(Rank::Publications, Table::default()))
-    }
-}
-
 impl Publications {
+    /// None yet. `pause`: how long a peer may.
+    pub(crate) fn new(store: Arc<Store>, uploads: Arc<Uploads>, pause: Duration) -> Self {
+        Self { store, uploads, pause, table: Mutex::new(Rank::Publications, Table::default()) }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock()
+        self.table.lock()
     }
 
     /// A connection (with this key) is about the next version of a directory: the first one of its client begins it, or
     /// goes on with what is there.
     pub(crate) fn enter(
         &self,
-        shared: &Shared,
+        notify: &dyn Notify,
         parents: &Parents,
         client: &str,
         publish: &Publish,
@@ -81,7 +86,7 @@ impl Publications {
     ) -> Result<Arc<Version>, Refusal> {
         let mut found = self.table().find_or_begin(client, publish, key)?;
         if let Found::Full { is_own } = found {
-            self.make_room(shared, IDLE, |open| !is_own || open.client == client);
+            self.make_room(notify, IDLE, |open| !is_own || open.client == client);
             found = self.table().find_or_begin(client, publish, key)?;
         }
         let earlier = match found {
@@ -95,10 +100,10 @@ impl Publications {
         };
         let open = || {
             let token = random_token()?;
-            let open = || Version::open(&shared.store, parents, &publish.name, earlier, token);
+            let open = || Version::open(&self.store, parents, &publish.name, earlier, token);
             let mut opened = open();
             if matches!(opened, Err(StoreError::Publishing { .. }))
-                && self.make_room(shared, reserved(shared), |open| meet(&open.name, &publish.name))
+                && self.make_room(notify, self.reserved(), |open| meet(&open.name, &publish.name))
             {
                 opened = open();
             }
@@ -125,7 +130,12 @@ impl Publications {
 
     /// Has the version make room for which nothing was done for longest, if that is for `idle` at least; tells whether one
     /// has.
-    fn make_room(&self, shared: &Shared, idle: Duration, which: impl Fn(&Open) -> bool) -> bool {
+    fn make_room(
+        &self,
+        notify: &dyn Notify,
+        idle: Duration,
+        which: impl Fn(&Open) -> bool,
+    ) -> bool {
         let table = self.table();
         let which = table.open.iter().filter(|open| which(open));
         let versions = which.filter_map(|open| Some((open.version.clone()?, open.client.clone())));
@@ -134,22 +144,27 @@ impl Publications {
         drop(table);
         versions.retain(|(for_long, ..)| *for_long >= idle);
         versions.sort_by_key(|(for_long, ..)| std::cmp::Reverse(*for_long));
-        versions.iter().any(|(_, version, client)| self.give_up(shared, version, client))
+        versions.iter().any(|(_, version, client)| self.give_up(notify, version, client))
     }
 
     /// Somebody was refused a change in the directory of this version: it makes room if nothing is in it.
-    pub(crate) fn yield_to_others(&self, shared: &Shared, version: &Arc<Version>, client: &str) {
-        if version.is_wanted() && version.idle() >= reserved(shared) {
-            self.give_up(shared, version, client);
+    pub(crate) fn yield_to_others(
+        &self,
+        notify: &dyn Notify,
+        version: &Arc<Version>,
+        client: &str,
+    ) {
+        if version.is_wanted() && version.idle() >= self.reserved() {
+            self.give_up(notify, version, client);
         }
     }
 
-    fn give_up(&self, shared: &Shared, version: &Arc<Version>, client: &str) -> bool {
+    fn give_up(&self, notify: &dyn Notify, version: &Arc<Version>, client: &str) -> bool {
         // Large files are not in the tree before they are whole.
-        if shared.uploads.has_come(client) && version.idle() < forsaken(shared) {
+        if self.uploads.has_come(client) && version.idle() < self.forsaken() {
             return false;
         }
-        let Some(room) = version.give_up(forsaken(shared)) else { return false };
+        let Some(room) = version.give_up(self.forsaken()) else { return false };
         tracing::info!(name = %version.name, ?room, "a version has made room for others");
         let mut table = self.table();
         let at = table.open.iter().position(|open| open.has(version));
@@ -162,7 +177,7 @@ impl Publications {
         }
         drop(table);
         for key in ended.into_iter().flat_map(|ended| ended.connections) {
-            shared.wake(key);
+            notify.wake(key);
         }
         true
     }
@@ -179,6 +194,18 @@ impl Publications {
             drop(table);
             drop(ended);
         }
+    }
+
+    /// For how long nothing was done for a version in which nothing is before its directory is left to others: as long as a
+    /// peer may pause. A client may hash a large file before it sends anything.
+    fn reserved(&self) -> Duration {
+        self.pause
+    }
+
+    /// For how long nothing was done for a version in which something is before it makes room as well; a client may read large
+    /// files for that long before it sends anything.
+    fn forsaken(&self) -> Duration {
+        self.pause * 10
     }
 }
 
@@ -225,16 +252,4 @@ impl Open {
     fn has(&self, version: &Arc<Version>) -> bool {
         self.version.as_ref().is_some_and(|own| Arc::ptr_eq(own, version))
     }
-}
-
-/// For how long nothing was done for a version in which nothing is before its directory is left to others: as long as a
-/// peer may pause. A client may hash a large file before it sends anything.
-fn reserved(shared: &Shared) -> Duration {
-    shared.timeouts.body
-}
-
-/// For how long nothing was done for a version in which something is before it makes room as well; a client may read large
-/// files for that long before it sends anything.
-fn forsaken(shared: &Shared) -> Duration {
-    shared.timeouts.body * 10
 }

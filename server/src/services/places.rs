@@ -5,20 +5,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The places for half-written files, and for files and directories that are read over several turns.
 #[derive(Debug)]
-pub(crate) struct Streams(Arc<AtomicUsize>);
+pub(crate) struct Places(Arc<AtomicUsize>);
 
 /// One place. Dropping it makes it free.
 #[derive(Debug)]
 pub(crate) struct Place(Arc<AtomicUsize>);
 
-impl Streams {
+impl Places {
     /// So many places, all free.
     pub(crate) fn new(places: usize) -> Self {
         Self(Arc::new(AtomicUsize::new(places)))
     }
 
     /// A place, if one is free.
-    pub(crate) fn begin(&self) -> Option<Place> {
+    pub(crate) fn take(&self) -> Option<Place> {
         self.0
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1))
             .ok()
@@ -38,10 +38,10 @@ mod tests {
 
     #[test]
     fn place_that_is_dropped_can_be_taken_again() {
-        let streams = Streams::new(2);
-        let (one, other) = (streams.begin(), streams.begin());
-        assert!(one.is_some() && other.is_some() && streams.begin().is_none());
+        let places = Places::new(2);
+        let (one, other) = (places.take(), places.take());
+        assert!(one.is_some() && other.is_some() && places.take().is_none());
         drop(other);
-        assert!(streams.begin().is_some());
+        assert!(places.take().is_some());
     }
 }

@@ -1,0 +1,80 @@
+//! What requests are served with, whichever connection they come over: the store, uploads, versions, and what is scarce.
+//! Knows no connection.
+
+pub(crate) mod clock;
+pub(crate) mod fence;
+pub(crate) mod places;
+pub(crate) mod timeouts;
+
+use std::sync::Arc;
+
+use haul_protocol::ServerLimits;
+
+use crate::commit::committer::Committer;
+use crate::store::Store;
+use crate::symlinks::Symlinks;
+use crate::uploads::Uploads;
+use crate::versions::leases::Publications;
+use clock::Clock;
+use fence::Fences;
+use places::Places;
+use timeouts::Timeouts;
+
+/// What all requests are served with.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) store: Arc<Store>,
+    pub(crate) uploads: Arc<Uploads>,
+    pub(crate) publications: Publications,
+    pub(crate) fences: Fences,
+    /// Makes changes durable; `None` if nobody waits for the disk.
+    pub(crate) committer: Option<Committer>,
+    pub(crate) places: Places,
+    pub(crate) limits: ServerLimits,
+    pub(crate) symlinks: Symlinks,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) clock: Clock,
+}
+
+/// What a server was configured with.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) limits: ServerLimits,
+    pub(crate) symlinks: Symlinks,
+    pub(crate) timeouts: Timeouts,
+    /// Files whose bytes may have come in part.
+    pub(crate) places: usize,
+}
+
+impl Services {
+    /// Over a store. If it is durable, there is a committer, which somebody has to run.
+    pub(crate) fn new(store: Store, settings: Settings) -> Self {
+        let Settings { limits, symlinks, timeouts, places } = settings;
+        let committer = store.is_durable().then(Committer::new);
+        let (store, uploads) = (Arc::new(store), Arc::new(Uploads::default()));
+        let publications =
+            Publications::new(Arc::clone(&store), Arc::clone(&uploads), timeouts.body);
+        Self {
+            store,
+            uploads,
+            publications,
+            fences: Fences::default(),
+            committer,
+            places: Places::new(places),
+            limits,
+            symlinks,
+            timeouts,
+            clock: Clock::default(),
+        }
+    }
+
+    /// What an ack promises, in the word of `hello`.
+    pub(crate) fn durability(&self) -> &'static str {
+        if self.committer.is_some() { "group" } else { "none" }
+    }
+
+    /// Milliseconds since the server started.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now()
+    }
+}
