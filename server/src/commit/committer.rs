@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use haul_protocol::Refusal;
 
-use super::notify::Notify;
+use super::notify::{Asked, Completion, Notify, What};
 use super::queue::Queue;
 use crate::store::{Change, Committing, Store, StoreError};
 use crate::uploads::{Publishing, Uploads};
@@ -27,34 +27,6 @@ pub(crate) struct Job {
     pub(crate) publishing: Option<Publishing>,
     /// Nobody, for work of the server's own.
     pub(crate) asked: Option<Asked>,
-}
-
-/// A connection that waits for a change.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    /// Its key in the table of slots.
-    pub(crate) connection: u64,
-    pub(crate) what: What,
-}
-
-/// What the change was asked for with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum What {
-    /// A request that is acknowledged with others.
-    Change(u64),
-    /// So many of them, each of which has its result.
-    Tree(Vec<u64>),
-    /// A commit, answered by its id.
-    Commit(u64),
-    /// A classic put of this name, never answered.
-    Classic(String),
-}
-
-/// A change that is over.
-#[derive(Debug)]
-pub(crate) struct Completion {
-    pub(crate) what: What,
-    pub(crate) result: Result<(), Refusal>,
 }
 
 /// The queue of changes.

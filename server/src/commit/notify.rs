@@ -1,6 +1,6 @@
-//! What others may ask of a connection that they know by its key only.
+//! How a connection, known by its key only, learns what became of a change that it has asked for.
 
-use super::committer::Completion;
+use haul_protocol::Refusal;
 
 /// All connections. Whoever runs them implements it.
 pub(crate) trait Notify: Sync {
@@ -13,4 +13,32 @@ pub(crate) trait Notify: Sync {
 
     /// Has the connection give its place for an open file back that has had one for longest without using it.
     fn free_a_place(&self);
+}
+
+/// A connection that waits for a change.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Its key in the table of slots.
+    pub(crate) connection: u64,
+    pub(crate) what: What,
+}
+
+/// What the change was asked for with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    /// A request that is acknowledged with others.
+    Change(u64),
+    /// So many of them, each of which has its result.
+    Tree(Vec<u64>),
+    /// A commit, answered by its id.
+    Commit(u64),
+    /// A classic put of this name, never answered.
+    Classic(String),
+}
+
+/// A change that is over.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    pub(crate) what: What,
+    pub(crate) result: Result<(), Refusal>,
 }

@@ -5,11 +5,6 @@
 
 use haul_protocol::{Bundled, Code, Digest, Refusal, decode_bundle, limits};
 
-use super::Connection;
-use super::file_body::Incoming;
-use super::job::Job;
-use super::turn::Turn;
-
 /// A bundle whose body comes now.
 #[derive(Debug)]
 pub(super) struct Bundle {
@@ -20,9 +15,9 @@ pub(super) struct Bundle {
     /// Of the whole body.
     pub(super) length: u64,
     /// What has come without the rest.
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
     /// Files that are stored already, or refused.
-    done: u64,
+    pub(super) done: u64,
 }
 
 impl Bundle {
@@ -65,7 +60,7 @@ impl Bundle {
         self.first..self.first + self.count
     }
 
-    fn check(&self, body: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn check(&self, body: &[u8]) -> Result<(), Refusal> {
         if Digest::of(body) == self.digest {
             return Ok(());
         }
@@ -73,57 +68,7 @@ impl Bundle {
         Err(Refusal::new(Code::DigestMismatch, message))
     }
 
-    fn files<'a>(&self, body: &'a [u8]) -> Result<Vec<Bundled<'a>>, Refusal> {
+    pub(super) fn files<'a>(&self, body: &'a [u8]) -> Result<Vec<Bundled<'a>>, Refusal> {
         decode_bundle(body, self.count).map_err(|error| Refusal::new(Code::BadRequest, error))
-    }
-}
-
-impl Connection {
-    /// The whole body is in the buffer.
-    pub(super) fn begin_bundle(&mut self, bundle: Bundle, body: &[u8], turn: &mut Turn<'_>) {
-        match bundle.check(body) {
-            Ok(()) => self.bundle(bundle, body, turn),
-            Err(refusal) => self.refuse_all(bundle.ids(), refusal),
-        }
-    }
-
-    /// Stores the files that are left, or as many as the turn allows: each may need directories that are missing.
-    pub(super) fn bundle(&mut self, mut bundle: Bundle, body: &[u8], turn: &mut Turn<'_>) {
-        let files = match bundle.files(body) {
-            Ok(files) => files,
-            Err(refusal) => return self.refuse_all(bundle.ids(), refusal),
-        };
-        let left = bundle.ids().zip(files).skip(usize::try_from(bundle.done).unwrap_or(usize::MAX));
-        for (id, file) in left {
-            if bundle.done > 0 && (self.is_over(turn) || self.must_wait(turn.services)) {
-                self.job = Some(Job::Bundle(Box::new(bundle), body.to_vec()));
-                return;
-            }
-            match self.makes_parents(&file.name, turn) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.job = Some(Job::Bundle(Box::new(bundle), body.to_vec()));
-                    return;
-                }
-                Err(refusal) => {
-                    bundle.done += 1;
-                    self.refuse(id, refusal);
-                    continue;
-                }
-            }
-            bundle.done += 1;
-            let Bundled { name, attributes, digest, bytes } = file;
-            let what = (Some(id), name, bytes.len() as u64);
-            match Incoming::admit(turn.services, what, digest, attributes) {
-                Ok(file) => self.whole_file(file, bytes, turn),
-                Err(refusal) => self.refuse(id, refusal),
-            }
-        }
-    }
-
-    /// The last bytes of the body have been appended.
-    pub(super) fn bundle_complete(&mut self, mut bundle: Bundle, turn: &mut Turn<'_>) {
-        let body = std::mem::take(&mut bundle.body);
-        self.begin_bundle(bundle, &body, turn);
     }
 }

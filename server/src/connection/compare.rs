@@ -6,12 +6,8 @@
 
 use std::collections::VecDeque;
 
-use haul_protocol::{
-    Code, Digest, Entry, EntryKind, Refusal, Reply, Verdict, decode_entry, limits,
-};
+use haul_protocol::{Code, Digest, Entry, EntryKind, Refusal, Verdict, decode_entry, limits};
 
-use super::Connection;
-use super::job::Job;
 use super::turn::Turn;
 use crate::services::places::Place;
 use crate::store::{Adopted, Change, Copying, DEEP, Reading, StoreError};
@@ -29,7 +25,7 @@ pub(super) struct Check {
     line: Vec<u8>,
     /// The letter of each verdict: far fewer bytes than the lines, whose number the body bounds. That of
     /// a file whose bytes are not read yet is what it will be if they are the same.
-    letters: Vec<u8>,
+    pub(super) letters: Vec<u8>,
     /// Files to be read.
     unread: VecDeque<Unread>,
     /// Bytes of the names of those.
@@ -174,8 +170,20 @@ impl Check {
         self.reading.is_some()
     }
 
+    /// All entries have come; returns whether all are compared.
+    pub(super) fn complete(&mut self, turn: &Turn<'_>) -> Result<bool, Refusal> {
+        self.append(b"\n", turn)?;
+        if self.unread.is_empty() {
+            return Ok(true);
+        }
+        // No more come, and they may wait for hours.
+        self.unread.shrink_to_fit();
+        self.letters.shrink_to_fit();
+        Ok(false)
+    }
+
     /// Reads a little for the first file that waits; tells whether there was one.
-    fn read(&mut self, turn: &mut Turn<'_>) -> Result<bool, Refusal> {
+    pub(super) fn read(&mut self, turn: &mut Turn<'_>) -> Result<bool, Refusal> {
         let Some(unread) = self.unread.front() else { return Ok(false) };
         match unread.makes_parents(turn)? {
             Some(true) => {}
@@ -335,31 +343,4 @@ fn is_deep(entry: &Entry) -> bool {
 /// Whether only mode and mtime may differ, as far as is known without reading.
 fn may_be_same(verdict: Verdict) -> bool {
     matches!(verdict, Verdict::Same | Verdict::Mtime | Verdict::Mode)
-}
-
-impl Connection {
-    /// All entries have come.
-    pub(super) fn check_complete(&mut self, mut check: Box<Check>, turn: &Turn<'_>) {
-        match check.append(b"\n", turn) {
-            Ok(()) if check.unread.is_empty() => {
-                self.answer(check.id, Reply::Done, &check.letters);
-            }
-            Ok(()) => {
-                // No more come, and they may wait for hours.
-                check.unread.shrink_to_fit();
-                check.letters.shrink_to_fit();
-                self.job = Some(Job::Check(check));
-            }
-            Err(refusal) => self.refuse(check.id, refusal),
-        }
-    }
-
-    /// Reads a little for a comparison.
-    pub(super) fn read_for_check(&mut self, mut check: Box<Check>, turn: &mut Turn<'_>) {
-        match check.read(turn) {
-            Ok(true) => self.job = Some(Job::Check(check)),
-            Ok(false) => self.answer(check.id, Reply::Done, &check.letters),
-            Err(refusal) => self.refuse(check.id, refusal),
-        }
-    }
 }

@@ -7,12 +7,12 @@ use haul_protocol::{
 
 use super::bundle::Bundle;
 use super::compare::Check;
-use super::file_body::Incoming;
+use super::file_body::{Incoming, within};
 use super::job::Deep;
 use super::sink::Sink;
 use super::turn::{Turn, View};
 use super::{Connection, Dialect, Haul};
-use crate::commit::committer::What;
+use crate::commit::notify::What;
 use crate::services::Services;
 use crate::store::{Change, DEEP, Swap};
 use crate::uploads::Commit;
@@ -303,12 +303,4 @@ impl Connection {
             }
         };
     }
-}
-
-pub(super) fn within(size: u64, max_file: u64) -> Result<(), Refusal> {
-    if size > max_file {
-        let message = format!("a file of {size} bytes is over the server's limit of {max_file}");
-        return Err(Refusal::new(Code::TooLarge, message));
-    }
-    Ok(())
 }

@@ -2,9 +2,8 @@
 
 use haul_protocol::{Attributes, Code, Digest, FileHasher, Name, Refusal};
 
-use super::dispatch::within;
 use super::turn::Turn;
-use crate::commit::committer::What;
+use crate::commit::notify::What;
 use crate::services::Services;
 use crate::services::places::Place;
 use crate::store::{Reserved, Staged, StoreError};
@@ -123,4 +122,13 @@ impl Incoming {
         stream.staged.complete(&self.name, &self.attributes)?;
         Ok(stream.staged)
     }
+}
+
+/// Whether a file of this size may come.
+pub(super) fn within(size: u64, max_file: u64) -> Result<(), Refusal> {
+    if size > max_file {
+        let message = format!("a file of {size} bytes is over the server's limit of {max_file}");
+        return Err(Refusal::new(Code::TooLarge, message));
+    }
+    Ok(())
 }

@@ -1,21 +1,13 @@
 //! Requests that take more than one turn. While there is one, nothing more is decoded from its peer, which bounds what
 //! waits here.
 
-use haul_protocol::{Code, Name, Op, Refusal, Reply, Request, encode_entry, limits};
+use haul_protocol::{Name, Request, limits};
 
 use super::bundle::Bundle;
 use super::compare::Check;
-use super::turn::Turn;
-use super::{Connection, Dialect};
 use crate::services::places::Place;
-use crate::store::{DEEP, Enough, Listed, Listing};
-use crate::uploads::{Opened, Opening};
-
-/// Bytes of an answer to `list` at which it ends; one more entry always fits a body.
-const LIST_BYTES: usize = 1024 * 1024;
-
-/// Entries of an answer to `list` at which it ends.
-const LIST_ENTRIES: usize = 10_000;
+use crate::store::Listing;
+use crate::uploads::Opening;
 
 /// A request under way.
 #[derive(Debug)]
@@ -44,12 +36,12 @@ pub(super) enum Deep {
 /// The answer to a `list`, as far as it is.
 #[derive(Debug)]
 pub(super) struct List {
-    id: u64,
-    listing: Listing,
-    body: Vec<u8>,
-    entries: usize,
+    pub(super) id: u64,
+    pub(super) listing: Listing,
+    pub(super) body: Vec<u8>,
+    pub(super) entries: usize,
     /// For the open directory, once it is open for more than a turn.
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
 }
 
 impl List {
@@ -78,154 +70,6 @@ impl Job {
             // Two names or a name and a target at most.
             Self::Parents(..) => limits::MAX_HEADER_LEN / 4,
             Self::Open(_, opening) => opening.held_bytes(),
-        }
-    }
-}
-
-impl Connection {
-    /// Goes on with the request that takes more than one turn.
-    pub(super) fn work(&mut self, turn: &mut Turn<'_>) {
-        match self.job.take() {
-            Some(Job::Check(check)) => self.read_for_check(check, turn),
-            Some(Job::List(list)) => self.go_on_listing(list, turn),
-            Some(Job::Bundle(bundle, body)) => self.bundle(*bundle, &body, turn),
-            Some(Job::Parents(deep, name)) => self.prepare(*deep, name, turn),
-            Some(Job::Open(id, opening)) => self.go_on_opening(id, opening, turn),
-            None => {}
-        }
-        self.worked = turn.services.now();
-        self.acknowledge();
-    }
-
-    /// Whether a body that comes now has to wait for the request that takes more than one turn.
-    pub(super) fn holds_body_up(&self) -> bool {
-        matches!(self.job, Some(Job::Parents(..)))
-    }
-
-    /// Makes the directories above a deep name, as many as the turn allows, and carries the request out if all are there.
-    pub(super) fn prepare(&mut self, deep: Deep, name: Name, turn: &mut Turn<'_>) {
-        let made = match &deep {
-            Deep::Request(Request { op: Ok(Op::Publish { .. }), .. }) => {
-                self.makes_place(&name, turn)
-            }
-            _ => self.makes_parents(&name, turn),
-        };
-        match (made, deep) {
-            (Ok(true), Deep::Request(request)) => self.carry_out(request, turn),
-            (Ok(true), Deep::Classic(size)) => self.classic_put(name, size, turn.services),
-            (Ok(false), deep) => self.job = Some(Job::Parents(Box::new(deep), name)),
-            (Err(refusal), Deep::Request(request)) => self.refuse(request.id, refusal),
-            (Err(refusal), Deep::Classic(_)) => {
-                tracing::warn!(peer = self.peer, %refusal, "refused a classic put");
-            }
-        }
-    }
-
-    /// Makes the missing directories above the one that is published: not in the tree, but where it will be.
-    fn makes_place(&mut self, name: &Name, turn: &mut Turn<'_>) -> Result<bool, Refusal> {
-        self.publish_fresh(turn);
-        let share = turn.share;
-        let store = &turn.services.store;
-        let fence = turn.view.version.as_ref().map(|(_, fence)| fence.enter());
-        let _leave = fence.transpose()?;
-        Ok(store.make_parents_unseen(&store.parents(), name, &|| share.is_over(false))?)
-    }
-
-    /// Makes the missing directories above a name if it is deep, since there may be two thousand; tells whether nothing of
-    /// it is left for the next turn.
-    pub(super) fn makes_parents(
-        &mut self,
-        name: &Name,
-        turn: &mut Turn<'_>,
-    ) -> Result<bool, Refusal> {
-        if name.depth() <= DEEP {
-            return Ok(true);
-        }
-        if turn.fresh.concerns(name) {
-            self.publish_fresh(turn);
-        }
-        let share = turn.share;
-        let is_over = || share.is_over(false);
-        let (store, parents) = (&turn.services.store, &turn.view.parents);
-        if let Some(_leave) = turn.view.enter()? {
-            return Ok(store.make_parents_unseen(parents, name, &is_over)?);
-        }
-        let fence = match &self.dialect {
-            Dialect::Haul(haul) => Some(haul.fence.enter()?),
-            Dialect::Unknown | Dialect::Classic => None,
-        };
-        let made = store.make_parents(parents, name, &is_over);
-        drop(fence);
-        Ok(made?)
-    }
-
-    /// An upload is open, or will be when what it may hold has been read.
-    pub(super) fn opened(&mut self, id: u64, opened: Opened) {
-        match opened {
-            Opened::Now { token, geometry, held } => {
-                let reply = Reply::Opened { upload: token, part_size: geometry.part_size() };
-                self.answer(id, reply, held.as_bytes());
-            }
-            Opened::Later(opening) => self.job = Some(Job::Open(id, opening)),
-        }
-    }
-
-    /// Reads a little of what an upload may hold.
-    fn go_on_opening(&mut self, id: u64, opening: Box<Opening>, turn: &mut Turn<'_>) {
-        let Dialect::Haul(haul) = &self.dialect else { return };
-        let opened = haul.fence.enter().and_then(|_leave| {
-            let (read, opened) = turn.services.uploads.go_on(opening, turn.buffer.room(0))?;
-            turn.share.took(read);
-            Ok(opened)
-        });
-        match opened {
-            Ok(opened) => self.opened(id, opened),
-            Err(refusal) => self.refuse(id, refusal),
-        }
-    }
-
-    /// Lists a directory (`None`: the root) from a name on.
-    pub(super) fn list(
-        &mut self,
-        id: u64,
-        name: Option<Name>,
-        after: Option<&Name>,
-        turn: &mut Turn<'_>,
-    ) {
-        let Dialect::Haul(haul) = &self.dialect else { return };
-        let list = List::new(id, Listing::new(&haul.client, name, after));
-        self.go_on_listing(list, turn);
-        self.worked = turn.services.now();
-    }
-
-    fn go_on_listing(&mut self, mut list: Box<List>, turn: &mut Turn<'_>) {
-        let List { id, listing, body, entries, .. } = &mut *list;
-        let id = *id;
-        let share = turn.share;
-        let is_over = || share.is_over(false);
-        let store = &turn.services.store;
-        let listed = listing.advance(store, &turn.view.parents, &is_over, |entry| {
-            // Numbers that the protocol can't say are not of this world; nor is the entry.
-            if let Err(error) = encode_entry(entry, body) {
-                tracing::warn!(name = %entry.name, %error, "not listed");
-            }
-            *entries += 1;
-            let is_enough = body.len() > LIST_BYTES || *entries == LIST_ENTRIES;
-            if is_enough { Enough::Yes } else { Enough::No }
-        });
-        match listed {
-            Ok(Listed::Over { more }) => self.answer(id, Reply::Listed { more }, &list.body),
-            Ok(Listed::NotYet) => {
-                // Names that are looked at need no open directory.
-                let is_open = list.listing.is_reading();
-                list.place = if is_open { list.place.or_else(|| turn.place()) } else { None };
-                if is_open && list.place.is_none() {
-                    return self
-                        .refuse(id, Refusal::new(Code::Busy, "too many files are open at once"));
-                }
-                self.job = Some(Job::List(list));
-            }
-            Err(error) => self.refuse(id, error.into()),
         }
     }
 }

@@ -17,6 +17,7 @@ mod sink;
 mod staged_tree;
 mod timeouts;
 mod turn;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;

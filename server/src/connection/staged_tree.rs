@@ -8,7 +8,7 @@ use haul_protocol::{LinkTarget, Mtime, Name, Refusal};
 use super::file_body::Incoming;
 use super::turn::Turn;
 use super::{Connection, Dialect};
-use crate::commit::committer::What;
+use crate::commit::notify::What;
 use crate::store::{Change, Staged, StoreError};
 
 impl Connection {

@@ -10,7 +10,7 @@ use slab::Slab;
 
 use super::memory::Held;
 use super::ownership::Ownership;
-use crate::commit::committer::Completion;
+use crate::commit::notify::Completion;
 use crate::connection::Connection;
 use crate::locks::{Mutex, Rank, RwLock};
 use crate::net::poller::{Interest, Poller, is_writable};

@@ -12,8 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::commit::committer::Completion;
-use crate::commit::notify::Notify;
+use crate::commit::notify::{Completion, Notify};
 use crate::net::buffer::Buffers;
 use crate::net::listen::{Listen, Listener};
 use crate::net::poller::{Interest, Poller};

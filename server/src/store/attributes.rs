@@ -10,13 +10,10 @@ use rustix::io::Errno;
 use super::Store;
 use super::commit::dirty::Touched;
 use super::error::StoreError;
-use super::root::{BENEATH, Parents};
+use super::mode::kept;
+use super::open::BENEATH;
+use super::root::Parents;
 use super::sys;
-
-/// The permission bits that are kept; setuid, setgid and sticky never are.
-pub(super) fn kept(mode: Option<u32>) -> Option<Mode> {
-    mode.map(|mode| Mode::from_raw_mode(mode & 0o777))
-}
 
 /// Sets the mtime, leaves the atime.
 pub(super) fn times(mtime: Mtime) -> Timestamps {

@@ -13,7 +13,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Gid, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::attributes::kept;
+use super::mode::kept;
 use super::temp::staging::Place;
 use super::{Store, sys};
 

@@ -10,8 +10,8 @@ use rustix::fs::{AtFlags, FileType, Stat};
 use rustix::io::Errno;
 
 use super::Store;
-use super::attributes::kept;
 use super::error::StoreError;
+use super::mode::kept;
 use super::rights::Rights;
 use super::root::Parents;
 use ahead::{Names, Sorting, Stamp};

@@ -11,6 +11,8 @@ mod error;
 mod inherit;
 mod link;
 mod list;
+mod mode;
+mod open;
 mod private;
 mod reading;
 mod recover;
@@ -28,7 +30,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::Mode;
 
 pub(crate) use commit::change::{Change, DEEP};
@@ -114,9 +116,14 @@ impl Store {
             path: root.path().to_owned(),
             source,
         })?;
+        let device = root.as_fd().try_clone_to_owned().map_err(|source| OpenError::Io {
+            op: "open",
+            path: root.path().to_owned(),
+            source,
+        })?;
         let root = Arc::new(root);
         let store = Self {
-            space: Arc::new(space::Space::new(&root, keep_free)),
+            space: Arc::new(space::Space::new(device, keep_free)),
             rights: Arc::new(rights::Rights::new(recovered.opened, root.path())),
             root,
             staging: recovered.staging,

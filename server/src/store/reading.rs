@@ -7,7 +7,8 @@ use rustix::io::Errno;
 
 use super::Store;
 use super::error::StoreError;
-use super::root::{BENEATH, Parents};
+use super::open::BENEATH;
+use super::root::Parents;
 
 /// A file that is read from its start, piece by piece.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Gid, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::root::{BENEATH, DIRECTORY};
+use super::open::{BENEATH, DIRECTORY};
 use super::sys;
 use crate::locks::{Mutex, MutexGuard, Rank};
 use notes::{Note, Notes};

@@ -14,24 +14,16 @@ use std::sync::Arc;
 
 use haul_protocol::Name;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode};
 use rustix::io::Errno;
 
 use super::error::{OpenError, StoreError};
 use super::inherit::{Giver, HandsDown, left_by_acl};
+use super::open::{BENEATH, DIRECTORY};
 use super::rights::Rights;
 use super::space::Space;
 use super::sys;
 use handles::Recent;
-
-/// Flags for a handle on a directory; `O_PATH` would not do, since it can't be synced. No
-/// `O_NOFOLLOW`: with it a link at the end would be ENOTDIR, as a file is, and not ELOOP.
-pub(super) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-
-pub(super) const BENEATH: ResolveFlags = ResolveFlags::BENEATH
-    .union(ResolveFlags::NO_SYMLINKS)
-    .union(ResolveFlags::NO_MAGICLINKS)
-    .union(ResolveFlags::NO_XDEV);
 
 /// How often `openat2` is called again when it says that a rename or mount raced with it.
 const RACES: usize = 16;

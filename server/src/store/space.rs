@@ -19,9 +19,10 @@ use std::time::{Duration, Instant};
 
 use haul_protocol::Name;
 
+use rustix::fd::OwnedFd;
+
 use super::Store;
 use super::error::StoreError;
-use super::root::Root;
 use crate::locks::{Mutex, Rank};
 
 /// How long a look at the file system counts: other processes write as well.
@@ -39,7 +40,8 @@ const ENTRY: u64 = 16;
 /// What is free, and what is promised.
 #[derive(Debug)]
 pub(super) struct Space {
-    root: Arc<Root>,
+    /// On the file system of the root.
+    root: OwnedFd,
     keep_free: u64,
     /// Bytes of entries that are admitted and not written yet.
     reserved: AtomicU64,
@@ -58,8 +60,7 @@ struct Seen {
 }
 
 impl Space {
-    pub(super) fn new(root: &Arc<Root>, keep_free: u64) -> Self {
-        let root = Arc::clone(root);
+    pub(super) fn new(root: OwnedFd, keep_free: u64) -> Self {
         Self { root, keep_free, reserved: AtomicU64::new(0), seen: Mutex::new(Rank::Space, None) }
     }
 
@@ -107,7 +108,7 @@ impl Space {
 
     /// Bytes that are free for the server's user, and the size of a block.
     fn look(&self) -> (u64, u64) {
-        match rustix::fs::fstatvfs(&*self.root) {
+        match rustix::fs::fstatvfs(&self.root) {
             Ok(stat) => {
                 let sound = (1..=MAX_BLOCK).contains(&stat.f_frsize);
                 let block = if sound { stat.f_frsize } else { USUAL_BLOCK };
@@ -203,11 +204,10 @@ mod tests {
     #[test]
     fn reserved_room_is_nobody_elses_until_it_is_given_back() {
         let directory = tempfile::TempDir::new().unwrap();
-        let root = Root::open(directory.path(), rustix::fs::Mode::RWXU).unwrap();
-        let root = Arc::new(root);
-        let free = Space::new(&root, 0).look().0;
+        let root = || OwnedFd::from(std::fs::File::open(directory.path()).unwrap());
+        let free = Space::new(root(), 0).look().0;
         // Far less than other processes may write or free meanwhile is not the bound.
-        let space = Arc::new(Space::new(&root, free / 2));
+        let space = Arc::new(Space::new(root(), free / 2));
         let third = free / 6;
         let mut held: Vec<Reserved> =
             (0..2).map(|_| space.reserve(&"file", third).unwrap()).collect();

@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use haul_protocol::{Attributes, LinkTarget, Mtime, Name};
 
-use super::attributes::kept;
 use super::commit::dirty::Touched;
 use super::error::StoreError;
+use super::mode::kept;
 use super::root::Parents;
 use super::{Staged, Store};
 use rustix::fs::Mode;

@@ -5,8 +5,8 @@ use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
 use super::dirty::Touched;
-use crate::store::attributes::kept;
 use crate::store::error::StoreError;
+use crate::store::mode::kept;
 use crate::store::root::Parents;
 use crate::store::staged_tree::Tree;
 use crate::store::uploads::complete::Finished;

@@ -6,7 +6,8 @@ use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
-use super::{BENEATH, DIRECTORY, Parents, ends};
+use super::{Parents, ends};
+use crate::store::open::{BENEATH, DIRECTORY};
 
 /// Directories above one another that are opened up for one name: each costs some system calls.
 const MOST_OPENED_UP: usize = 16;

@@ -7,9 +7,9 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::entries;
 use crate::locks::{Condvar, Mutex, Rank};
 use crate::store::sys;
-use crate::store::versions::version::entries;
 
 /// `.haul/trash`, and the names in it that are still free.
 #[derive(Debug)]

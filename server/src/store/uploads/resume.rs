@@ -11,10 +11,10 @@ use rustix::io::Errno;
 use super::journal::{self, Committing, Record};
 use super::partial::{Key, Partial, journal_name};
 use super::verifying::Verifying;
-use crate::store::attributes::kept;
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::list::mtime;
+use crate::store::mode::kept;
 use crate::store::root::Parents;
 use crate::store::{Store, sys};
 

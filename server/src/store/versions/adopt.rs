@@ -11,11 +11,12 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::store::attributes::kept;
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::list::mtime;
-use crate::store::root::{BENEATH, Parents};
+use crate::store::mode::kept;
+use crate::store::open::BENEATH;
+use crate::store::root::Parents;
 use crate::store::{Reserved, Staged, Store, sys};
 
 /// A file that is copied, piece by piece.

@@ -8,9 +8,10 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::version::{BACK, PREVIOUS, State, Version, done, present, settle};
-use crate::store::attributes::{kept, set_mode_of_directory, times};
+use crate::store::attributes::{set_mode_of_directory, times};
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
+use crate::store::mode::kept;
 use crate::store::root::Parents;
 use crate::store::{Store, sys};
 

@@ -27,7 +27,9 @@ use rustix::io::Errno;
 use crate::locks::{Rank, ReadGuard, RwLock, WriteGuard};
 use crate::store::error::StoreError;
 use crate::store::inherit::{ACCESS_ACL, DEFAULT_ACL, default_acl, give_group, read_acl};
-use crate::store::root::{BENEATH, Parents, Root};
+use crate::store::open::BENEATH;
+use crate::store::root::{Parents, Root};
+use crate::store::temp::entries;
 use crate::store::{Store, sys};
 pub(crate) use room::{Earlier, Room, given_up};
 
@@ -397,16 +399,4 @@ pub(in crate::store) fn done(home: &OwnedFd, token: &str) -> Result<(), Errno> {
     }
     let flags = OFlags::WRONLY;
     sys::create(home, new.as_bytes(), flags, Mode::RUSR | Mode::WUSR).map(drop)
-}
-
-/// All names in a directory of ours.
-pub(in crate::store) fn entries(directory: &OwnedFd) -> Result<Vec<String>, Errno> {
-    let mut names = Vec::new();
-    for entry in rustix::fs::Dir::read_from(directory)? {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.extend(entry.file_name().to_str().ok().map(str::to_owned));
-        }
-    }
-    Ok(names)
 }
