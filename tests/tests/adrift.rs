@@ -1,7 +1,5 @@
 //! A directory below the source that is moved, replaced or mounted over while haul runs has lost nothing.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,7 +1,5 @@
 //! Small files in one frame: each is a file of its own, and all of them are right or none is there.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, symlink};

@@ -1,7 +1,5 @@
 //! Comparing by digest, setting attributes of files, and refusing links, as a peer asks for it.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 

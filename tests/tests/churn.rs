@@ -1,7 +1,5 @@
 //! A source that is edited at random, synced after every edit, and compared by rsync.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};

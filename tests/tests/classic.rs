@@ -1,7 +1,5 @@
 //! The classic dialect, both ways, with peers written in Python from the specification alone.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;

@@ -1,8 +1,6 @@
 //! A directory of the server has a default ACL: the ACL takes the same bits from each mode that a client states as from
 //! the mode of an entry that is made there (acl(5)).
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! Documents and code say the same.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,5 @@
 //! Another directory at a path of the source for a while: the client takes no file from it.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

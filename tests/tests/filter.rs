@@ -1,7 +1,5 @@
 //! What is left out: `--exclude`, `--include`, `--exclude-from` and `.haulignore`.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,5 @@
 //! Bad input from a peer: a clear refusal, nothing lost, and the server goes on.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::Write;
 

@@ -1,8 +1,6 @@
 //! New directories, which are filled before they appear: everything in them, in any order, with whatever
 //! else is asked for.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

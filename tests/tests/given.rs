@@ -1,7 +1,5 @@
 //! Sources that can be read only once: standard input, FIFOs, descriptors, terminals, the output of commands.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;

@@ -1,7 +1,5 @@
 //! A source that is gone, or has nothing in it, is no reason to remove anything.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;

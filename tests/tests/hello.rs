@@ -1,7 +1,5 @@
 //! Who a peer is, and whether it is still there: hello, HTTP, silence.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::io::{Read, Write};
 
 use haul_tests::binaries;

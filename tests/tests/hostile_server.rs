@@ -1,7 +1,5 @@
 //! Servers that mean harm, or are stuck: no number of theirs sizes anything at the client, and none keeps it for ever.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;

@@ -1,8 +1,6 @@
 //! Rules that can't be read may leave out secrets, so the client sends, removes and publishes nothing that they
 //! are about.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;

@@ -1,7 +1,5 @@
 //! What a directory on the server hands down to its new entries: its group (setgid), and its default ACL.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! Symbolic links of a source: taken, followed, or left out.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::os::unix::fs::symlink;
 

@@ -1,7 +1,5 @@
 //! Uploads that were interrupted: what is held, who may go on with it, and what it costs.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;

@@ -1,7 +1,5 @@
 //! Large files in parts: everything that a client can get wrong, and what the server makes of it.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::Write;
 

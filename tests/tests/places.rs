@@ -1,7 +1,5 @@
 //! Places for open files: peers that do nothing keep none, whatever they have asked for.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::{Read, Write};
 use std::process::Command;

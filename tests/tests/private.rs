@@ -1,7 +1,5 @@
 //! `.haul`, the server's own directory: nobody else has a hand in it.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;

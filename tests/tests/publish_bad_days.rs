@@ -1,7 +1,5 @@
 //! `haul publish` that is interrupted, killed, refused, or done twice at once.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};

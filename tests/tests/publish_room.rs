@@ -1,7 +1,5 @@
 //! Versions that are begun and not put together: they make room, and leave directories to others.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,7 +1,5 @@
 //! Directories that their owner may not write to (0555, as in Go's module cache), for a server without privileges.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};

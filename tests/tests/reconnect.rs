@@ -1,8 +1,6 @@
 //! A lost connection, a restarted server, a stalled network: each costs the requests that had no
 //! answer, and nothing else.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,7 +1,5 @@
 //! Removing, making way and comparing, as a peer asks for it.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 

@@ -1,7 +1,5 @@
 //! A source that changes while haul walks it: what was there all the time is not missed.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -1,8 +1,6 @@
 //! Large files that go on where they stopped: what the server holds is not sent again, and the digest
 //! is still that of the whole file.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::process::{Child, Command, Output, Stdio};
 

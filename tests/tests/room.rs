@@ -1,7 +1,5 @@
 //! Memory and places that peers take without need: whoever holds most for longest makes room, not whoever comes next.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;

@@ -1,7 +1,5 @@
 //! The sources are rooms in layers: imports go one way, and no two modules import each other.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

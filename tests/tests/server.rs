@@ -1,7 +1,5 @@
 //! `hauld` as a program: addresses, lock, threads, signals, and what it says.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

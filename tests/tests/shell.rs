@@ -1,7 +1,5 @@
 //! `haul shell`: the prompt on a terminal, and commands from a pipe.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::{Read, Write};
 use std::process::Stdio;

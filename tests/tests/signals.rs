@@ -1,7 +1,5 @@
 //! Signals, and limits of the process that are told by one.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::Write;
 use std::process::Command;

@@ -1,8 +1,6 @@
 //! What can be wrong on the client's side: sources, servers, signals; each is named, and the exit
 //! code says which kind it was.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;

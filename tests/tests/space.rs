@@ -1,7 +1,5 @@
 //! `--keep-free`: so much stays free, whatever is sent by how many at once.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,5 @@
 //! Streams that are closed, are devices, or have nothing that they could state; names in lists that can't be sent.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;

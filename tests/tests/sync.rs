@@ -1,7 +1,5 @@
 //! `haul sync`: the destination becomes like the source, and only what differs is sent.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

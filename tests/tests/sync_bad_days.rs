@@ -1,7 +1,5 @@
 //! `haul sync` of trees that are odd, and of such that don't hold still.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

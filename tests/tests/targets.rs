@@ -1,7 +1,5 @@
 //! What a put does to what stands there, row by row, and names that lead elsewhere.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Command;

@@ -1,7 +1,5 @@
 //! A turn is bounded in time: few requests that are cheap to send and dear to carry out keep nobody out.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs::{self, File};
 use std::io::Write;
 use std::mem::MaybeUninit;

@@ -1,7 +1,5 @@
 //! What a request does not state stays as it is: the mode of what stands there.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

@@ -1,7 +1,5 @@
 //! Files whose size is not what they say: those of `/proc` and `/sys`, which the kernel makes up as they are read.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 
 use haul_tests::binaries;

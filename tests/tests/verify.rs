@@ -1,7 +1,5 @@
 //! Comparing by digest: `haul verify` and `haul sync --checksum`.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::{Duration, SystemTime};

@@ -1,7 +1,5 @@
 //! What changes in a source while haul runs, before the walk gets there, is not taken for removed.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

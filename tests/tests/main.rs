@@ -1,0 +1,55 @@
+//! All end-to-end tests, one module a subject, in one program: tests that wait run beside tests that work.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
+
+mod adrift;
+mod attributes;
+mod bundle;
+mod check;
+mod churn;
+mod classic;
+mod default_acl;
+mod documents;
+mod exchanged;
+mod filter;
+mod frames;
+mod fresh;
+mod given;
+mod gone_sources;
+mod habits;
+mod hello;
+mod hostile_server;
+mod ignore_file;
+mod inherit;
+mod links;
+mod ls;
+mod partials;
+mod parts;
+mod places;
+mod private;
+mod publish;
+mod publish_bad_days;
+mod publish_room;
+mod put;
+mod read_only;
+mod reconnect;
+mod remove;
+mod restless;
+mod resume;
+mod rivals;
+mod room;
+mod rooms;
+mod server;
+mod shell;
+mod signals;
+mod sources;
+mod space;
+mod streams;
+mod sync;
+mod sync_bad_days;
+mod targets;
+mod turns;
+mod unstated;
+mod untrue_sizes;
+mod verify;
+mod walked;
