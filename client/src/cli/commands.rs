@@ -16,7 +16,7 @@ use crate::exit;
 use crate::net::destination::Destination;
 use crate::plan::given;
 use crate::plan::given::Given;
-use crate::plan::policy::{Delete, Sync};
+use crate::plan::policy::{Delete, Mode, Policy};
 use crate::plan::{Plan, PlanError, Root};
 use crate::report::console::tell;
 use crate::report::progress::{Progress, View};
@@ -55,13 +55,13 @@ pub fn put(
             }
             Err(error) => return Err(error.to_string()),
         };
-        let sync = sending(choice, send)?;
+        let policy = policy(Mode::Put, choice, send)?;
         let committed = Committed {
             remove_source: *remove_source,
             receipt: receipt(send.receipt.as_deref())?,
             ..Committed::default()
         };
-        Ok(Job { plan, destination, classic: *classic, how, sync, committed, tell: *tell })
+        Ok(Job { plan, destination, classic: *classic, how, policy, committed, tell: *tell })
     };
     carry_out(job(), interrupt)
 }
@@ -109,16 +109,16 @@ pub fn sync(
     let job = || {
         one_reader(usize::from(stdin::is_stdin(source)), choice)?;
         let plan = plan(&[source.to_owned()], destination, None, choice)?;
-        let mut sync = sending(choice, send)?;
-        sync.only_changed = true;
-        sync.by_digest = options.checksum;
-        let delete = options
-            .delete
-            .then(|| Delete::new(options.force_delete, options.delete_all, options.max_delete));
-        sync.delete = delete;
+        let delete = options.delete.then_some(Delete {
+            force: options.force_delete,
+            all: options.delete_all,
+            max: options.max_delete,
+        });
+        let policy = policy(Mode::Sync(delete), choice, send)?;
+        let policy = Policy { by_digest: options.checksum, ..policy };
         let committed =
             Committed { receipt: receipt(send.receipt.as_deref())?, ..Committed::default() };
-        Ok(Job { plan, destination, classic: false, how, sync, committed, tell: *tell })
+        Ok(Job { plan, destination, classic: false, how, policy, committed, tell: *tell })
     };
     carry_out(job(), interrupt)
 }
@@ -137,12 +137,12 @@ pub fn verify(
     let job = || {
         one_reader(usize::from(stdin::is_stdin(source)), choice)?;
         let plan = plan(&[source.to_owned()], destination, None, choice)?;
-        let mut sync = sending(choice, &Send::default())?;
-        (sync.only_changed, sync.by_digest, sync.dry_run, sync.verify) = (true, true, true, true);
         // What is extra is found as what would be removed.
-        sync.delete = choice.files_from.is_none().then(|| Delete::new(true, true, None));
+        let extra = choice.files_from.is_none().then_some(Delete::HARMLESS);
+        let policy = policy(Mode::Verify(extra), choice, &Send::default())?;
+        let policy = Policy { by_digest: true, dry_run: true, ..policy };
         let committed = Committed::default();
-        Ok(Job { plan, destination, classic: false, how, sync, committed, tell: *tell })
+        Ok(Job { plan, destination, classic: false, how, policy, committed, tell: *tell })
     };
     carry_out(job(), interrupt)
 }
@@ -181,12 +181,10 @@ pub fn publish(words: &Publish, interrupt: &Interrupt) -> anyhow::Result<u8> {
         options;
     let job = || {
         let send = Send { dry_run: *dry_run, ..Send::default() };
-        let mut sync = sending(choice, &send)?;
-        (sync.only_changed, sync.by_digest) = (true, *checksum);
         // In a tree that was left by an earlier run there may be more than is wanted, and nobody has seen it.
-        (sync.delete, sync.whole) = (Some(Delete::new(true, *delete_all, None)), true);
-        // In a dry run the present version is looked at, as if it were to be synced.
-        sync.publish = (!dry_run).then(|| name.clone());
+        let delete = Delete { all: *delete_all, ..Delete::HARMLESS };
+        let policy = policy(Mode::Publish(name.clone(), delete), choice, &send)?;
+        let policy = Policy { by_digest: *checksum, ..policy };
         let target = dry_run.then(|| name.clone());
         let given = Given::Path;
         let root = Root { source: source.clone(), target, contents: true, given };
@@ -194,7 +192,7 @@ pub fn publish(words: &Publish, interrupt: &Interrupt) -> anyhow::Result<u8> {
         let receipt = receipt(file.as_deref())?;
         let below = Some(name.clone());
         let committed = Committed { receipt, below, ..Committed::default() };
-        Ok(Job { plan, destination, classic: false, how, sync, committed, tell: *tell })
+        Ok(Job { plan, destination, classic: false, how, policy, committed, tell: *tell })
     };
     carry_out(job(), interrupt)
 }
@@ -225,11 +223,10 @@ fn plan(
 }
 
 /// How what the server has is treated.
-fn sending(choice: &Choice, send: &Send) -> Result<Sync, String> {
-    let mut sync = Sync::new(Filter::new(&choice.rules).map_err(|error| error.to_string())?);
-    (sync.links, sync.dry_run, sync.ignore_existing) =
-        (choice.links, send.dry_run, send.ignore_existing);
-    Ok(sync)
+fn policy(mode: Mode, choice: &Choice, send: &Send) -> Result<Policy, String> {
+    let filter = Filter::new(&choice.rules).map_err(|error| error.to_string())?;
+    let Send { dry_run, ignore_existing, .. } = *send;
+    Ok(Policy { links: choice.links, dry_run, ignore_existing, ..Policy::new(mode, filter) })
 }
 
 fn receipt(path: Option<&Path>) -> Result<Option<Receipt>, String> {
@@ -247,7 +244,7 @@ struct Job<'a> {
     destination: &'a Destination,
     classic: bool,
     how: &'a How,
-    sync: Sync,
+    policy: Policy,
     committed: Committed,
     tell: Tell,
 }
@@ -259,11 +256,11 @@ fn carry_out(job: Result<Job<'_>, String>, interrupt: &Interrupt) -> anyhow::Res
         Err(error) => return Ok(wrong(&error)),
     };
     interrupt.begin(Weak::new());
-    if !given::take(&mut job.plan, job.sync.links, &|| interrupt.is_set()) {
+    if !given::take(&mut job.plan, job.policy.links, &|| interrupt.is_set()) {
         interrupt.end();
         return Ok(exit::INTERRUPTED);
     }
-    let Job { plan, destination, how, sync, committed, tell: options, .. } = &job;
+    let Job { plan, destination, how, policy, committed, tell: options, .. } = &job;
     let progress = Progress::new(View::choose(options.json, options.quiet), options.verbose);
     if committed.remove_source {
         for root in plan.roots.iter().filter(|root| matches!(root.given, Given::Opened(_))) {
@@ -280,7 +277,7 @@ fn carry_out(job: Result<Job<'_>, String>, interrupt: &Interrupt) -> anyhow::Res
     } else {
         let (retries, timeout, rate) = (how.retries, how.timeout, how.limit_rate);
         let how = transfer::Options { connections: how.connections(), retries, timeout, rate };
-        transfer::run(plan, &destination.server, how, sync, committed, &progress, interrupt)?
+        transfer::run(plan, &destination.server, how, policy, committed, &progress, interrupt)?
     };
     let interrupted = outcome.interrupted;
     if let Some(error) = &outcome.error {
@@ -291,7 +288,7 @@ fn carry_out(job: Result<Job<'_>, String>, interrupt: &Interrupt) -> anyhow::Res
         tell(&format_args!("haul: the receipt is not complete: {error}"));
     }
     let counts = progress.counts();
-    let summary = Summary::new(counts, progress.elapsed(), outcome.durability, interrupted, sync)
+    let summary = Summary::new(counts, progress.elapsed(), outcome.durability, interrupted, policy)
         .published(progress.is_published());
     if options.json {
         summary.print_json();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use humansize::{BINARY, format_size};
 use serde::Serialize;
 
-use crate::plan::policy::Sync;
+use crate::plan::policy::Policy;
 use crate::report::progress::Counts;
 
 /// The last line of a run.
@@ -36,10 +36,10 @@ impl Summary {
         elapsed: Duration,
         durability: Option<String>,
         interrupted: bool,
-        sync: &Sync,
+        policy: &Policy,
     ) -> Self {
         let seconds = elapsed.as_secs_f64();
-        let (verify, dry_run) = (sync.verify, sync.dry_run && !sync.verify);
+        let (verify, dry_run) = (policy.verifies(), policy.dry_run && !policy.verifies());
         let published = false;
         Self {
             event: "summary",

@@ -10,10 +10,11 @@ use haul_protocol::{Attributes, Entry, EntryKind, FileHasher, Name, Op, Verdict,
 use super::{Connection, Pending};
 use crate::error::{ConnectionError, FileError};
 use crate::net::framed::Patience;
-use crate::plan::policy::Sync;
+use crate::plan::policy::Policy;
 use crate::source::dir_cache::Nearby;
 use crate::source::{Link, Source, attributes};
 use crate::work::context::Run;
+use crate::work::known::Known;
 use crate::work::{Item, Kind, Stated};
 
 /// Bytes of entries at which a request ends; one more always fits a body.
@@ -79,7 +80,7 @@ impl Connection<'_> {
 
     /// Whether the server is still to be asked what it has of an item.
     pub(super) fn is_compared(&self, item: &Item) -> bool {
-        self.run.sync.compares() && item.is_unchecked()
+        self.run.policy.compares() && item.is_unchecked()
     }
 
     /// Asks for the first of this connection's items, as many as fit one request; or reads a little of what
@@ -100,9 +101,9 @@ impl Connection<'_> {
             }
             let Some(mut item) = self.batch.pop_front() else { break };
             // What is the same is taken over at once, so bytes have to be known by then.
-            let sync = self.run.sync;
+            let policy = self.run.policy;
             item.by_digest |=
-                sync.by_digest && sync.publish.is_some() && matches!(item.kind, Kind::File);
+                policy.by_digest && policy.is_publish() && matches!(item.kind, Kind::File);
             // Without an mtime a stream of the same size would count as the same.
             item.by_digest |= item.opened.as_ref().is_some_and(|opened| opened.is_bare());
             if item.by_digest {
@@ -125,7 +126,7 @@ impl Connection<'_> {
             return Ok(());
         }
         self.asked += items.len();
-        let op = if self.run.sync.publish.is_some() { Op::Adopt } else { Op::Check };
+        let op = if self.run.policy.is_publish() { Op::Adopt } else { Op::Check };
         self.enter(Pending::Check(items), &op, lines.len() as u64)?;
         self.link.silence.reads(bytes);
         self.link.out().extend_from_slice(&lines);
@@ -168,7 +169,7 @@ impl Connection<'_> {
         let Hashing { mut item, source, hasher, offset: size } = hashing;
         let digest = Some(hasher.finish());
         item.stated = Some(Stated { attributes: source.attributes, size, digest });
-        let Attributes { mode, mtime } = compared(source.attributes, self.run.sync);
+        let Attributes { mode, mtime } = compared(source.attributes, self.run.policy);
         let (name, kind) = (item.name.clone(), EntryKind::File { size, digest });
         self.gathered.bytes = self.gathered.bytes.saturating_add(size);
         self.gathered.add(item, &Entry { name, kind, mode, mtime })
@@ -184,28 +185,28 @@ impl Connection<'_> {
 
     /// The server's verdicts, one letter for each item.
     pub(super) fn checked(&mut self, items: Vec<Item>, letters: &[u8]) {
-        let sync = self.run.sync;
+        let (policy, course) = (self.run.policy, self.run.course);
         self.asked -= items.len();
         let (mut settled, mut opened) = (0, None);
         for (index, mut item) in items.into_iter().enumerate() {
             let letter = letters.get(index).copied().unwrap_or(b'?');
             let verdict = Verdict::from_letter(letter);
-            if is_doubtful(&item, verdict, sync) && self.is_untrue(&item) {
+            if is_doubtful(&item, verdict, policy) && self.is_untrue(&item) {
                 item.untrue = true;
                 self.batch.push_back(item);
                 continue;
             }
-            if is_undecided(&item, verdict, sync) {
+            if is_undecided(&item, verdict, policy) {
                 item.by_digest = true;
                 self.batch.push_back(item);
                 continue;
             }
-            if is_left_as_it_is(&item, verdict, sync) {
-                let is_again = sync.is_again();
+            if is_left_as_it_is(&item, verdict, policy) {
+                let is_again = course.is_again();
                 if matches!(item.kind, Kind::File | Kind::Link) && !is_again {
                     self.run.progress.unchanged();
                 }
-                if (!is_again || sync.publish.is_some())
+                if (!is_again || policy.is_publish())
                     && let Some(Stated { digest: Some(digest), .. }) = item.stated
                 {
                     let (committed, progress) = (self.run.committed, self.run.progress);
@@ -214,11 +215,11 @@ impl Connection<'_> {
                 settled += 1;
                 continue;
             }
-            item.verdict = Some(verdict);
-            if sync.is_again() && matches!(item.kind, Kind::File | Kind::Link) {
+            item.known = verdict.into();
+            if course.is_again() && matches!(item.kind, Kind::File | Kind::Link) {
                 self.run.progress.found(item.stated.map_or(0, |stated| stated.size));
             }
-            if item.inside && matches!(item.kind, Kind::File | Kind::Link) && !sync.dry_run {
+            if item.inside && matches!(item.kind, Kind::File | Kind::Link) && !policy.dry_run {
                 self.open_up(&item, &mut opened);
             }
             self.batch.push_back(item);
@@ -245,11 +246,12 @@ impl Connection<'_> {
             return;
         }
         *opened = Some(parent.to_owned());
-        let mode = self.run.sync.links.look(parent).ok().and_then(|found| attributes(&found).mode);
+        let mode =
+            self.run.policy.links.look(parent).ok().and_then(|found| attributes(&found).mode);
         if let Some(mode) = mode.filter(|mode| mode & 0o700 != 0o700) {
             let kind = Kind::Directory(Some(mode | 0o700));
             let mut directory = Item::new(parent.to_owned(), name, kind);
-            directory.verdict = Some(Some(Verdict::Mode));
+            directory.known = Known::Is(Verdict::Mode);
             self.run.work.found(1);
             self.batch.push_back(directory);
         }
@@ -257,41 +259,41 @@ impl Connection<'_> {
 }
 
 /// Whether bytes count and are all that may differ, apart from what a mode or mtime is.
-fn is_undecided(item: &Item, verdict: Option<Verdict>, sync: &Sync) -> bool {
+fn is_undecided(item: &Item, verdict: Option<Verdict>, policy: &Policy) -> bool {
     let may_be_same = matches!(verdict, Some(Verdict::Same | Verdict::Mtime | Verdict::Mode));
-    sync.by_digest && !item.by_digest && matches!(item.kind, Kind::File) && may_be_same
+    policy.by_digest && !item.by_digest && matches!(item.kind, Kind::File) && may_be_same
 }
 
 /// Whether nothing is to be done about an item.
-fn is_left_as_it_is(item: &Item, verdict: Option<Verdict>, sync: &Sync) -> bool {
+fn is_left_as_it_is(item: &Item, verdict: Option<Verdict>, policy: &Policy) -> bool {
     match (&item.kind, verdict) {
         (Kind::Directory(_) | Kind::Attributes(_), Some(Verdict::Same)) => true,
         // What a dry run would have made is not there for its attributes.
         (Kind::Attributes(_), Some(Verdict::Missing | Verdict::Kind)) => {
-            sync.dry_run || sync.ignore_existing
+            policy.dry_run || policy.ignore_existing
         }
         (Kind::File | Kind::Link, Some(Verdict::Missing)) => false,
         (Kind::File | Kind::Link, _) | (Kind::Directory(_), Some(Verdict::Kind))
-            if sync.ignore_existing =>
+            if policy.ignore_existing =>
         {
             true
         }
-        (_, Some(Verdict::Same)) => sync.only_changed,
+        (_, Some(Verdict::Same)) => policy.only_changed(),
         _ => false,
     }
 }
 
 /// Whether what was said of a file may be wrong because its size is, so that it has to be looked at: an empty file, for
 /// which the server has an entry, and one of whole pages, which `/sys` says of all files. Others are sent anyway.
-fn is_doubtful(item: &Item, verdict: Option<Verdict>, sync: &Sync) -> bool {
+fn is_doubtful(item: &Item, verdict: Option<Verdict>, policy: &Policy) -> bool {
     let Some(Stated { size, digest: None, .. }) = item.stated else { return false };
-    if item.untrue || item.opened.is_some() || sync.ignore_existing {
+    if item.untrue || item.opened.is_some() || policy.ignore_existing {
         return false;
     }
     match verdict {
-        Some(Verdict::Size) => sync.dry_run || size.is_multiple_of(PAGE),
+        Some(Verdict::Size) => policy.dry_run || size.is_multiple_of(PAGE),
         // The present version may have it: the verdict is about the next one.
-        Some(Verdict::Missing) => sync.publish.is_some() && size.is_multiple_of(PAGE),
+        Some(Verdict::Missing) => policy.is_publish() && size.is_multiple_of(PAGE),
         Some(Verdict::Same | Verdict::Mtime | Verdict::Mode) => size == 0,
         _ => false,
     }
@@ -303,29 +305,29 @@ pub(super) fn measured(
     nearby: &mut Nearby<'_>,
     run: &Run<'_>,
 ) -> Result<(u64, Attributes), FileError> {
-    let file = nearby.open(&item.path, run.sync.links);
+    let file = nearby.open(&item.path, run.policy.links);
     let source = Source::of(file.map_err(FileError::local("open"))?)?;
     let size = source.measure(&|| run.work.is_stopped())?;
     Ok((size, source.attributes))
 }
 
 /// What is compared of mode and mtime.
-fn compared(attributes: Attributes, sync: &Sync) -> Attributes {
-    if sync.verify { Attributes::default() } else { attributes }
+fn compared(attributes: Attributes, policy: &Policy) -> Attributes {
+    if policy.verifies() { Attributes::default() } else { attributes }
 }
 
 /// What an item is now.
 fn entry(item: &mut Item, nearby: &mut Nearby<'_>, run: &Run<'_>) -> Result<Entry, FileError> {
-    let sync = run.sync;
+    let policy = run.policy;
     let look = FileError::local("look at");
     let (kind, of) = match &item.kind {
         Kind::Link => {
-            let Link { target, mtime, .. } = nearby.link(&item.path, sync.links)?;
+            let Link { target, mtime, .. } = nearby.link(&item.path, policy.links)?;
             (EntryKind::Link { target }, Attributes { mode: None, mtime })
         }
         Kind::Directory(_) => {
             // One that is not writable becomes so only if something is put into it.
-            let mode = attributes(&sync.links.look(&item.path).map_err(look)?).mode;
+            let mode = attributes(&policy.links.look(&item.path).map_err(look)?).mode;
             let mode = mode.filter(|mode| mode & 0o700 == 0o700);
             (EntryKind::Directory, Attributes { mode, mtime: None })
         }
@@ -338,7 +340,7 @@ fn entry(item: &mut Item, nearby: &mut Nearby<'_>, run: &Run<'_>) -> Result<Entr
                 }
                 None if item.untrue => measured(item, nearby, run)?,
                 None => {
-                    let found = nearby.look(&item.path, sync.links).map_err(look)?;
+                    let found = nearby.look(&item.path, policy.links).map_err(look)?;
                     found.ok_or(FileError::Changed)?
                 }
             };
@@ -346,6 +348,6 @@ fn entry(item: &mut Item, nearby: &mut Nearby<'_>, run: &Run<'_>) -> Result<Entr
             (EntryKind::File { size, digest: None }, attributes)
         }
     };
-    let Attributes { mode, mtime } = compared(of, sync);
+    let Attributes { mode, mtime } = compared(of, policy);
     Ok(Entry { name: item.name.clone(), kind, mode, mtime })
 }

@@ -7,7 +7,7 @@ use haul_protocol::{Attributes, Entry, EntryKind, Name, decode_entry};
 
 use super::Connection;
 use crate::error::{ConnectionError, FileError, ProtocolError};
-use crate::plan::policy::Sync;
+use crate::plan::policy::Policy;
 use crate::source::anchor::{Adrift, Directory, Found};
 use crate::source::held::{self, Here};
 use crate::source::links::Links;
@@ -51,15 +51,15 @@ impl Connection<'_> {
         let looked: Vec<_> = looked.collect();
         // Only now: a disk that is unplugged while its entries are looked for seems to lack them.
         let is_adrift = listing.anchor.check_at(&item.path).map_err(|error| {
-            let _ = self.run.sync.halt();
+            let _ = self.run.course.halt();
             listing.anchor.tell(&error, self.run.progress);
         });
-        let sync = self.run.sync;
-        if sync.publish.is_none() && sync.filter.changed().is_some() {
+        let (policy, course) = (self.run.policy, self.run.course);
+        if !policy.is_publish() && policy.filter.changed().is_some() {
             // The walk tells it in the end.
-            let _ = sync.halt();
+            let _ = course.halt();
         }
-        if is_adrift.is_err() || sync.is_halted() {
+        if is_adrift.is_err() || course.is_halted() {
             self.list_over(&item, false);
             self.run.work.settle(1);
             return Ok(());
@@ -72,7 +72,7 @@ impl Connection<'_> {
                 refused = true;
             } else if is_lacking {
                 found.extend(self.doom(listing, path, entry));
-            } else if self.run.sync.publish.is_some() && entry.kind == EntryKind::Directory {
+            } else if self.run.policy.is_publish() && entry.kind == EntryKind::Directory {
                 // The walk may not have seen it: of a tree that nobody has seen everything is looked through.
                 let name = Some(entry.name.clone());
                 let inner = Listing { name, after: None, ..(**listing).clone() };
@@ -102,7 +102,7 @@ impl Connection<'_> {
 
     /// Whether nothing may be removed because the source has nothing in it, which is told.
     fn is_refused(&self, listing: &Listing) -> bool {
-        let all = self.run.sync.delete.as_ref().is_some_and(|delete| delete.all);
+        let all = self.run.policy.delete().is_some_and(|delete| delete.all);
         let refused = !all && listing.anchor.is_empty();
         if refused {
             listing.anchor.tell(
@@ -126,11 +126,11 @@ impl Connection<'_> {
         let Look::In(directory) = look else { return false };
         // A source that changes is walked again before its version is published; one that has stood still had nothing that
         // the walk has not seen; and a dry run removes nothing.
-        let sync = self.run.sync;
-        if sync.publish.is_some() || sync.has_stood_still() || !sync.removes() {
+        let (policy, course) = (self.run.policy, self.run.course);
+        if policy.is_publish() || course.has_stood_still() || !policy.removes() {
             return false;
         }
-        if !self.run.sync.needs_all() && entry.kind != EntryKind::Directory {
+        if !self.run.policy.needs_all() && entry.kind != EntryKind::Directory {
             return false;
         }
         *changed.get_or_insert_with(|| {
@@ -141,18 +141,18 @@ impl Connection<'_> {
 
     /// Where the entries of a listed directory are looked for. `None`: nothing is removed of them.
     fn directory<'a>(&self, listing: &'a Listing, path: &Path) -> Option<Look<'a>> {
-        let sync = self.run.sync;
-        if sync.is_halted() {
+        let (policy, course) = (self.run.policy, self.run.course);
+        if course.is_halted() {
             return None;
         }
         // Below what is doomed nothing is looked for: it may be a file here.
         if listing.doomed.is_some() {
             return Some(Look::Doomed);
         }
-        match listing.anchor.directory(path, sync.links) {
+        match listing.anchor.directory(path, policy.links) {
             Ok(Some(directory)) => Some(Look::In(directory)),
             // Of a version that nobody publishes before all of it was looked at.
-            Ok(None) if sync.publish.is_some() => Some(Look::Unseen),
+            Ok(None) if policy.is_publish() => Some(Look::Unseen),
             // It has come since the walk, perhaps from elsewhere: the next run looks through it.
             Ok(None) => None,
             Err(error) => {
@@ -165,29 +165,29 @@ impl Connection<'_> {
     /// A directory of the source is not what it was: nothing more is removed, which is told once, or the source is walked
     /// again.
     fn adrift(&self, path: &Path, error: &Adrift) {
-        let sync = self.run.sync;
-        if !sync.halt() && sync.publish.is_none() {
+        let (policy, course) = (self.run.policy, self.run.course);
+        if !course.halt() && !policy.is_publish() {
             self.run.progress.failed(path, error);
         }
     }
 
     /// Looks at the source's entry of the same name. `None`: the server's entry must stay, whatever the source has.
     fn look(&self, look: &Look<'_>, path: &Path, entry: &Entry) -> Option<Option<Here>> {
-        let (sync, progress) = (self.run.sync, self.run.progress);
+        let (policy, course, progress) = (self.run.policy, self.run.course, self.run.progress);
         let found = match look {
             Look::Doomed => return Some(None),
             Look::In(directory) => {
-                directory.look(&from_bytes(entry.name.split().1), path, sync.links)
+                directory.look(&from_bytes(entry.name.split().1), path, policy.links)
             }
             Look::Unseen => {
-                held::look(path, sync.links).map(|here| here.map_or(Found::Nothing, Found::Here))
+                held::look(path, policy.links).map(|here| here.map_or(Found::Nothing, Found::Here))
             }
         };
         match found {
             Ok(Found::Here(here)) => Some(Some(here)),
             Ok(Found::Nothing) => Some(None),
             Ok(Found::Gone) => {
-                if sync.needs_all() && !sync.halt() {
+                if policy.needs_all() && !course.halt() {
                     progress.failed(
                         path,
                         &"gone since it was found; it may have been moved, so nothing more is removed: run it again, \
@@ -197,7 +197,7 @@ impl Connection<'_> {
                 Some(None)
             }
             Err(error) => {
-                let is_told = sync.needs_all() && sync.halt();
+                let is_told = policy.needs_all() && course.halt();
                 if !is_told {
                     progress.failed(path, &FileError::local("look at")(error));
                 }
@@ -209,8 +209,8 @@ impl Connection<'_> {
     /// Whether the source has nothing that belongs under an entry's name.
     fn is_lacking(&self, listing: &Listing, look: &Look<'_>, path: &Path, entry: &Entry) -> bool {
         let is_dir = entry.kind == EntryKind::Directory;
-        let sync = self.run.sync;
-        let excluded = || sync.filter.excludes(listing.anchor.path(), path, is_dir);
+        let (policy, course) = (self.run.policy, self.run.course);
+        let excluded = || policy.filter.excludes(listing.anchor.path(), path, is_dir);
         let Some(here) = self.look(look, path, entry) else { return false };
         let is_doomed = matches!(look, Look::Doomed);
         if !is_doomed && !here.is_some_and(|here| here.is_dir) && listing.anchor.had_directory(path)
@@ -218,16 +218,16 @@ impl Connection<'_> {
             self.adrift(path, &Adrift::Below);
             return false;
         }
-        if sync.whole {
-            let stays = here.is_some_and(|here| belongs(path, &here, entry, sync)) && !excluded();
-            if !stays && sync.publish.is_some() {
+        if policy.is_whole() {
+            let stays = here.is_some_and(|here| belongs(path, &here, entry, policy)) && !excluded();
+            if !stays && policy.is_publish() {
                 // It may have been taken for what is here now: everything is looked at once more.
-                sync.look_again();
+                course.look_again();
             }
             return !stays;
         }
         if let Some(here) = here {
-            return is_dir && (here.is_file || (here.is_symlink && sync.links == Links::Copy));
+            return is_dir && (here.is_file || (here.is_symlink && policy.links == Links::Copy));
         }
         if !excluded() {
             return true;
@@ -265,9 +265,9 @@ impl Connection<'_> {
         name: haul_protocol::Name,
         above: Option<Arc<Doomed>>,
     ) -> Option<Item> {
-        let is_halted = self.run.sync.is_halted();
+        let is_halted = self.run.course.is_halted();
         let allows =
-            || self.run.sync.delete.as_ref().is_some_and(crate::plan::policy::Delete::allows);
+            || self.run.policy.delete().is_some_and(|delete| self.run.course.may_remove(&delete));
         if is_halted || !allows() {
             if !is_halted {
                 self.run.progress.kept(&path);
@@ -318,10 +318,10 @@ pub(crate) fn entries(
 }
 
 /// Whether what is there is what is here; in a dry run, whether it would make way for that without being removed.
-fn belongs(path: &Path, here: &Here, entry: &Entry, sync: &Sync) -> bool {
+fn belongs(path: &Path, here: &Here, entry: &Entry, policy: &Policy) -> bool {
     let is_dir = entry.kind == EntryKind::Directory;
-    let is_link = here.is_symlink && sync.links == Links::Copy;
-    if sync.dry_run {
+    let is_link = here.is_symlink && policy.links == Links::Copy;
+    if policy.dry_run {
         return here.is_dir || (!is_dir && (here.is_file || is_link));
     }
     let Attributes { mode, mtime } = here.attributes;

@@ -43,7 +43,7 @@ impl Connection<'_> {
             _ => {
                 if error.is_vanished() && !item.named {
                     progress.vanished(&item.path);
-                } else if !(error.is_conflict() && self.run.sync.comes_again()) {
+                } else if !(error.is_conflict() && self.comes_again()) {
                     progress.failed(&item.path, error);
                 }
                 match &item.kind {
@@ -56,12 +56,17 @@ impl Connection<'_> {
         }
     }
 
+    /// Whether what stands in the way may be gone in a later round, because the source lacks it.
+    fn comes_again(&self) -> bool {
+        self.run.policy.delete().is_some() && self.run.course.comes_again()
+    }
+
     /// Whether a directory above an item may be about to take the place of a file or a symlink at the server, over
     /// another connection. What stands in the item's own place is none of that: the server would have said so.
     fn may_be_replaced_above(&self, item: &Item, error: &FileError) -> bool {
         let stands = error.is_conflict() || error.is_escape();
-        let missing = matches!(item.verdict, Some(Some(Verdict::Missing)));
-        stands && missing && item.inside && self.run.sync.only_changed
+        let missing = item.known.is(Verdict::Missing);
+        stands && missing && item.inside && self.run.policy.only_changed()
     }
 
     /// A directory at the server was looked through, or could not be.

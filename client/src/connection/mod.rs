@@ -129,13 +129,13 @@ impl<'a> Connection<'a> {
         poller: &'a mut Poller,
     ) -> Result<Self, ConnectionError> {
         let mut link = Link::new(socket, poller, run.timeout, run.limit.as_ref());
-        let publish = run.sync.publishes();
+        let publish = run.policy.publishes().map(|name| run.course.publish(name));
         let who = hello::Who { client: &run.client, identity: Some(&run.identity), publish, slot };
         let hello = hello::hello(&mut link, &who, &|| run.is_over())?;
         if run.committed.remove_source && hello.durability != GROUP {
             return Err(ConnectionError::NotDurable(hello.durability));
         }
-        if !run.sync.entered(hello.tree) {
+        if !run.course.entered(hello.tree, run.policy.is_publish()) {
             return Err(ConnectionError::VersionGone);
         }
         run.announced(hello.durability);

@@ -67,7 +67,7 @@ impl Connection<'_> {
                 }
                 // Nothing is changed by these, so anybody may ask again at once.
                 // An adopt changes the tree, also after its connection is lost.
-                Pending::Check(items) if self.run.sync.publish.is_some() => {
+                Pending::Check(items) if self.run.policy.is_publish() => {
                     left.items.extend(items);
                     true
                 }

@@ -8,6 +8,7 @@ use haul_protocol::{Answer, Bitmap, Code, Event, Geometry, Refusal, Reply, Verdi
 
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError, ProtocolError};
+use crate::work::known::Known;
 use crate::work::multipart::Large;
 use crate::work::{Item, Kind, Task};
 
@@ -135,12 +136,12 @@ impl Connection<'_> {
                     }
                     Kind::Attributes(_) => progress.directory_done(&item.name),
                     // It has taken the place of a file.
-                    Kind::Directory(_) if item.verdict == Some(Some(Verdict::Kind)) => {
+                    Kind::Directory(_) if item.known.is(Verdict::Kind) => {
                         committed.removed(&item.name);
                     }
                     Kind::Directory(_) | Kind::List(_) | Kind::Publish(_) => {}
                     // Nobody has seen it.
-                    Kind::Remove(above) if self.run.sync.publish.is_some() => {
+                    Kind::Remove(above) if self.run.policy.is_publish() => {
                         committed.removed(&item.name);
                         if let Some(above) = above {
                             self.gone(above, true);
@@ -260,7 +261,7 @@ impl Connection<'_> {
             }
             // It is not only this name's, or somebody else's: sent whole, the name gets a file of its own.
             Pending::Item(mut item, _) if item.only_attributes().is_some() => {
-                (item.verdict, item.stated) = (Some(None), None);
+                (item.known, item.stated) = (Known::Unknown, None);
                 self.run.work.add_urgent(Task::Item(item));
             }
             Pending::Item(item, _) => self.give_up(item, &FileError::Refused(refusal)),

@@ -9,9 +9,10 @@ use super::compare::measured;
 use super::failure::Failure;
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError};
-use crate::plan::policy::Sync;
+use crate::plan::policy::Policy;
 use crate::source::spool::keep_whole;
 use crate::source::{Link, Source};
+use crate::work::known::Known;
 use crate::work::multipart::Large;
 use crate::work::{Item, Kind, Task};
 
@@ -71,7 +72,7 @@ impl Connection<'_> {
     /// Makes a request of an item; or only reads it, if it goes with others.
     fn send_item(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
         if let Kind::Remove(above) = &item.kind
-            && self.run.sync.is_halted()
+            && self.run.course.is_halted()
         {
             if let Some(above) = above {
                 self.gone(above, false);
@@ -79,7 +80,7 @@ impl Connection<'_> {
             self.run.work.settle(1);
             return Ok(None);
         }
-        if self.run.sync.dry_run && !matches!(item.kind, Kind::List(_)) {
+        if self.run.policy.dry_run && !matches!(item.kind, Kind::List(_)) {
             self.tell(item)?;
             return Ok(None);
         }
@@ -94,8 +95,7 @@ impl Connection<'_> {
                 Op::Setattr { name, is_file: true, attributes }
             }
             Kind::Directory(mode) => {
-                let replace =
-                    self.run.sync.only_changed && item.verdict == Some(Some(Verdict::Kind));
+                let replace = self.run.policy.only_changed() && item.known.is(Verdict::Kind);
                 Op::Mkdir { name, mode: *mode, replace }
             }
             Kind::Attributes(attributes) => {
@@ -113,7 +113,7 @@ impl Connection<'_> {
                 return Ok(None);
             }
             Kind::Link => {
-                let link = self.nearby.link(&item.path, self.run.sync.links)?;
+                let link = self.nearby.link(&item.path, self.run.policy.links)?;
                 let Link { target, mtime, stamp } = link;
                 sent.stamp = Some(stamp);
                 Op::Symlink { name, target, mtime }
@@ -125,13 +125,13 @@ impl Connection<'_> {
 
     /// In a dry run: what would be done, and why.
     fn tell(&mut self, item: &Item) -> Result<(), FileError> {
-        let (progress, sync) = (self.run.progress, self.run.sync);
-        let why = why(item.verdict);
-        if sync.verify {
-            match (&item.kind, item.verdict) {
+        let (progress, policy) = (self.run.progress, self.run.policy);
+        let why = item.known.why();
+        if policy.verifies() {
+            match (&item.kind, item.known) {
                 (Kind::Remove(_), _) => progress.differs("extra", &item.name, None),
-                (_, Some(Some(Verdict::Missing))) => progress.differs("missing", &item.name, None),
-                (_, Some(Some(Verdict::Kind | Verdict::Directory))) => {
+                (_, Known::Is(Verdict::Missing)) => progress.differs("missing", &item.name, None),
+                (_, Known::Is(Verdict::Kind | Verdict::Directory)) => {
                     progress.differs(
                         "differs",
                         &item.name,
@@ -146,7 +146,7 @@ impl Connection<'_> {
             self.run.work.settle(1);
             return Ok(());
         }
-        if is_in_the_way(item, sync) {
+        if is_in_the_way(item, policy) {
             progress.failed(&item.path, &"something of another kind is in the way at the server");
             self.run.work.settle(1);
             return Ok(());
@@ -160,7 +160,9 @@ impl Connection<'_> {
                 let size = match &item.opened {
                     Some(opened) => opened.source()?.size,
                     None if item.untrue => measured(item, &mut self.nearby, self.run)?.0,
-                    None => sync.links.look(&item.path).map_err(FileError::local("look at"))?.len(),
+                    None => {
+                        policy.links.look(&item.path).map_err(FileError::local("look at"))?.len()
+                    }
                 };
                 progress.would("send", &item.name, why, Some(size));
                 progress.file_done(&item.name, size);
@@ -169,7 +171,7 @@ impl Connection<'_> {
                 progress.would("send", &item.name, why, None);
                 progress.link_done(&item.name);
             }
-            Kind::Directory(_) if item.verdict == Some(Some(Verdict::Mode)) => {}
+            Kind::Directory(_) if item.known.is(Verdict::Mode) => {}
             Kind::Directory(_) => progress.would("make", &item.name, why, None),
             Kind::Attributes(_) => {
                 progress.would("adjust", &item.name, why, None);
@@ -193,7 +195,7 @@ impl Connection<'_> {
         if let Some(opened) = &item.opened {
             return opened.source();
         }
-        let file = self.nearby.open(&item.path, self.run.sync.links);
+        let file = self.nearby.open(&item.path, self.run.policy.links);
         Source::of(file.map_err(FileError::local("open"))?)
     }
 
@@ -243,7 +245,7 @@ impl Connection<'_> {
                 attributes: source.attributes,
                 fingerprint: source.fingerprint(),
                 // What this run has opened before, it may have published as well.
-                replace: item.verdict == Some(Some(Verdict::Digest)) && item.earlier.is_none(),
+                replace: item.known.is(Verdict::Digest) && item.earlier.is_none(),
             };
             let op = Op::Open(Box::new(wanted));
             self.request(Pending::Open(item.clone(), source), &op)?;
@@ -325,29 +327,13 @@ impl Connection<'_> {
 }
 
 /// Whether the server would refuse it, because what is there is not replaced by it.
-fn is_in_the_way(item: &Item, sync: &Sync) -> bool {
-    match (&item.kind, item.verdict) {
+fn is_in_the_way(item: &Item, policy: &Policy) -> bool {
+    match (&item.kind, item.known) {
         // Nor is what is to be published as a directory.
-        (Kind::Directory(None), Some(Some(Verdict::Kind))) if sync.whole => true,
-        (Kind::Directory(_), Some(Some(Verdict::Kind))) => !sync.only_changed,
+        (Kind::Directory(None), Known::Is(Verdict::Kind)) if policy.is_whole() => true,
+        (Kind::Directory(_), Known::Is(Verdict::Kind)) => !policy.only_changed(),
         // What is in it is told to be removed first.
-        (Kind::File | Kind::Link, Some(Some(Verdict::Directory))) => sync.delete.is_none(),
+        (Kind::File | Kind::Link, Known::Is(Verdict::Directory)) => policy.delete().is_none(),
         _ => false,
-    }
-}
-
-/// A verdict, for people.
-fn why(verdict: Option<Option<Verdict>>) -> &'static str {
-    match verdict {
-        Some(Some(Verdict::Missing)) => "new",
-        Some(Some(Verdict::Kind)) => "replaces something of another kind",
-        Some(Some(Verdict::Directory)) => "replaces a directory",
-        Some(Some(Verdict::Size)) => "size differs",
-        Some(Some(Verdict::Target)) => "points elsewhere",
-        Some(Some(Verdict::Digest)) => "bytes differ",
-        Some(Some(Verdict::Mtime)) => "mtime differs",
-        Some(Some(Verdict::Mode)) => "mode differs",
-        Some(Some(Verdict::Same)) => "the same is there",
-        Some(None) | None => "differs",
     }
 }

@@ -1,48 +1,44 @@
-//! How a run treats what the server has already: what is compared, what is removed, or whether anything
-//! happens at all.
+//! What a run does with what the server has already, as its user wants it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use haul_protocol::{Name, Publish, Tree};
+use haul_protocol::Name;
 
 use crate::source::filter::Filter;
 use crate::source::links::Links;
 
-/// What `put`, `sync` and `verify` differ in.
+/// What a run is to do. Nothing changes it while the run goes on.
 #[derive(Debug)]
-pub struct Sync {
-    /// Only what the server lacks or holds differently is sent.
-    pub only_changed: bool,
+pub struct Policy {
+    /// Which command it is.
+    pub mode: Mode,
     /// Files are compared by the digests of their bytes, whatever their mtimes.
     pub by_digest: bool,
-    /// Files and links that are there, whatever they are, stay as they are.
+    /// Files and symlinks that are there, whatever they are, stay as they are.
     pub ignore_existing: bool,
     /// Nothing is sent or removed, only told.
     pub dry_run: bool,
-    /// What differs is told and nothing else; modes and mtimes are not compared.
-    pub verify: bool,
-    /// What becomes of symbolic links of the source.
+    /// What becomes of symlinks of the source.
     pub links: Links,
-    /// What is left out by a rule or an option is not spared: the destination is to be just what is sent.
-    pub whole: bool,
-    /// This directory at the server gets its next version.
-    pub publish: Option<Name>,
-    /// What that tree is called, once the server has said it.
-    tree: Mutex<Option<Tree>>,
-    /// What the source lacks is removed.
-    pub delete: Option<Delete>,
     /// What is left out, on both sides.
     pub filter: Filter,
-    conflicts: AtomicU64,
-    last_round: AtomicBool,
-    again: AtomicBool,
-    at_rest: AtomicBool,
-    halted: AtomicBool,
+}
+
+/// What commands differ in.
+#[derive(Debug)]
+pub enum Mode {
+    /// `put`: everything is sent.
+    Put,
+    /// `sync`: only what the server lacks or holds differently is sent, and what the source lacks may go.
+    Sync(Option<Delete>),
+    /// `verify`: what differs is told and nothing else; modes and mtimes are not compared. What the source lacks is told
+    /// as well, unless only some names are looked at.
+    Verify(Option<Delete>),
+    /// `publish`: this directory at the server gets its next version, which is just what is sent: what is left out by a
+    /// rule or an option is not spared.
+    Publish(Name, Delete),
 }
 
 /// Bounds of what is removed.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Delete {
     /// Even if entries below the source could not be read or sent.
     pub force: bool,
@@ -50,166 +46,86 @@ pub struct Delete {
     pub all: bool,
     /// How many entries may be.
     pub max: Option<u64>,
-    removed: AtomicU64,
 }
 
 impl Delete {
-    /// Nothing has been removed yet.
-    #[must_use]
-    pub fn new(force: bool, all: bool, max: Option<u64>) -> Self {
-        Self { force, all, max, removed: AtomicU64::new(0) }
-    }
-
-    /// Takes the right to remove one more entry.
-    #[must_use]
-    pub fn allows(&self) -> bool {
-        let before = self.removed.fetch_add(1, Ordering::Relaxed);
-        self.max.is_none_or(|max| before < max)
-    }
+    /// Everything may go, as nobody loses anything by it.
+    pub const HARMLESS: Self = Self { force: true, all: true, max: None };
 }
 
-impl Sync {
+impl Policy {
     /// Everything is sent and nothing removed, unless the fields say otherwise.
     #[must_use]
-    pub fn new(filter: Filter) -> Self {
+    pub fn new(mode: Mode, filter: Filter) -> Self {
         Self {
-            only_changed: false,
+            mode,
             by_digest: false,
             ignore_existing: false,
             dry_run: false,
-            verify: false,
             links: Links::Copy,
-            whole: false,
-            publish: None,
-            tree: Mutex::new(None),
-            delete: None,
             filter,
-            conflicts: AtomicU64::new(0),
-            last_round: AtomicBool::new(false),
-            again: AtomicBool::new(false),
-            at_rest: AtomicBool::new(false),
-            halted: AtomicBool::new(false),
         }
     }
 
-    fn tree(&self) -> MutexGuard<'_, Option<Tree>> {
-        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What a connection says of the next version that it is about.
+    /// Only what the server lacks or holds differently is sent.
     #[must_use]
-    pub fn publishes(&self) -> Option<Publish> {
-        let name = self.publish.clone()?;
-        Some(Publish { name, tree: self.tree().map(|tree| tree.token) })
-    }
-
-    /// The server has said which tree it is; returns whether it is that of the run.
-    #[must_use]
-    pub fn entered(&self, tree: Option<Tree>) -> bool {
-        let mut known = self.tree();
-        match (&*known, tree) {
-            (_, None) => self.publish.is_none(),
-            (Some(known), Some(tree)) => known.token == tree.token,
-            (None, Some(_)) => {
-                *known = tree;
-                self.publish.is_some()
-            }
-        }
-    }
-
-    /// Whether there may be something in the tree that the source lacks.
-    #[must_use]
-    pub fn is_resumed(&self) -> bool {
-        let again = self.again.load(Ordering::Acquire);
-        again || self.tree().is_some_and(|tree| tree.resumed)
+    pub fn only_changed(&self) -> bool {
+        !matches!(self.mode, Mode::Put)
     }
 
     /// Whether the server is asked what it has before anything is sent.
     #[must_use]
     pub fn compares(&self) -> bool {
-        self.only_changed || self.dry_run || self.ignore_existing
+        self.only_changed() || self.dry_run || self.ignore_existing
     }
 
-    /// A directory stands where something else comes. Whether it may be gone in a later round, because
-    /// the source lacks it.
+    /// What differs is told, and nothing else.
     #[must_use]
-    pub fn comes_again(&self) -> bool {
-        let again = self.delete.is_some() && !self.is_last_round();
-        if again {
-            self.conflicts.fetch_add(1, Ordering::AcqRel);
+    pub fn verifies(&self) -> bool {
+        matches!(self.mode, Mode::Verify(_))
+    }
+
+    /// The destination is to be just what is sent.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        matches!(self.mode, Mode::Publish(..))
+    }
+
+    /// The directory that gets its next version. In a dry run none does: its present version is looked at, as if it were
+    /// to be synced.
+    #[must_use]
+    pub fn publishes(&self) -> Option<&Name> {
+        match &self.mode {
+            Mode::Publish(name, _) if !self.dry_run => Some(name),
+            _ => None,
         }
-        again
     }
 
-    /// Something was removed that may have to be sent: there is a last round.
-    pub fn look_again(&self) {
-        self.conflicts.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// Nothing more is removed in this walk: the source is not what it was, or can't be read. Returns whether that was so
-    /// before.
-    pub fn halt(&self) -> bool {
-        self.halted.swap(true, Ordering::AcqRel)
-    }
-
-    /// Whether nothing more is removed.
+    /// Whether a directory gets its next version.
     #[must_use]
-    pub fn is_halted(&self) -> bool {
-        self.halted.load(Ordering::Acquire)
+    pub fn is_publish(&self) -> bool {
+        self.publishes().is_some()
     }
 
-    /// Nothing has changed in the source from the beginning of a walk to its end.
-    pub fn stood_still(&self) {
-        self.at_rest.store(true, Ordering::Release);
-    }
-
-    /// Whether that is so: what the walk has not seen was not there.
+    /// What the source lacks is looked for at the server, within these bounds.
     #[must_use]
-    pub fn has_stood_still(&self) -> bool {
-        self.at_rest.load(Ordering::Acquire)
+    pub fn delete(&self) -> Option<Delete> {
+        match &self.mode {
+            Mode::Put => None,
+            Mode::Sync(delete) | Mode::Verify(delete) => *delete,
+            Mode::Publish(_, delete) => Some(*delete),
+        }
     }
 
     /// Whether what the source lacks is removed where everybody sees it.
     #[must_use]
     pub fn removes(&self) -> bool {
-        self.delete.is_some() && !self.whole && !self.verify && !self.dry_run
+        matches!(self.mode, Mode::Sync(Some(_))) && !self.dry_run
     }
 
     /// Whether nothing may be removed once anything could not be read.
     #[must_use]
     pub fn needs_all(&self) -> bool {
-        self.delete.as_ref().is_some_and(|delete| !delete.force)
-    }
-
-    /// Whether what the source lacks has been removed, and only what waited for that is sent.
-    #[must_use]
-    pub fn is_last_round(&self) -> bool {
-        self.last_round.load(Ordering::Acquire)
-    }
-
-    /// Whether everything has been looked at, counted and told before.
-    #[must_use]
-    pub fn is_again(&self) -> bool {
-        self.is_last_round() || self.again.load(Ordering::Acquire)
-    }
-
-    /// The source has changed since it was walked: it is walked once more, for a version with the rules that it has now.
-    pub fn begin_again(&self) {
-        self.again.store(true, Ordering::Release);
-        self.last_round.store(false, Ordering::Release);
-        self.conflicts.store(0, Ordering::Release);
-        self.halted.store(false, Ordering::Release);
-        if self.publish.is_some() {
-            self.filter.forget();
-        } else {
-            self.filter.walks_again();
-        }
-    }
-
-    /// What the source lacks has been removed. Whether something waits for that.
-    #[must_use]
-    pub fn begin_last_round(&self) -> bool {
-        self.last_round.store(true, Ordering::Release);
-        self.conflicts.load(Ordering::Acquire) > 0
+        self.delete().is_some_and(|delete| !delete.force)
     }
 }

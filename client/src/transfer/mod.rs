@@ -14,10 +14,11 @@ use crate::error::ConnectionError;
 use crate::net::destination::Server;
 use crate::net::rate_limit::Limit;
 use crate::plan::Plan;
-use crate::plan::policy::Sync;
+use crate::plan::policy::Policy;
 use crate::report::progress::Progress;
 use crate::source::sources::Sources;
 use crate::work::context::{Reached, Run};
+use crate::work::course::Course;
 use crate::work::interrupt::Interrupt;
 use crate::work::on_commit::Committed;
 use identity::identity;
@@ -56,7 +57,7 @@ pub fn run(
     plan: &Plan,
     server: &Server,
     options: Options,
-    sync: &Sync,
+    policy: &Policy,
     committed: &Committed,
     progress: &Progress,
     interrupt: &Interrupt,
@@ -67,11 +68,13 @@ pub fn run(
     let mut client = [0; 16];
     getrandom::fill(&mut client)?;
     let client = Token(client).to_string();
+    let course = Course::default();
     let run = Run {
         server,
         work: &work,
         progress,
-        sync,
+        policy,
+        course: &course,
         committed,
         sources: Sources::default(),
         limit: rate.map(Limit::new),
@@ -91,7 +94,7 @@ pub fn run(
         scope.spawn(|| {
             let _guard = StopOnPanic(&work);
             // Stopped: whoever stopped it has told why.
-            let _ = walk::walk(plan, &work, progress, sync, committed, &run.sources);
+            let _ = walk::walk(plan, &run);
         });
         pool.broadcast(|context| {
             let _guard = StopOnPanic(&work);

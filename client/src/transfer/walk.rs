@@ -18,7 +18,7 @@ use haul_protocol::Name;
 use walkdir::WalkDir;
 
 use crate::error::FileError;
-use crate::plan::policy::Sync;
+use crate::plan::policy::Policy;
 use crate::plan::{Plan, Root};
 use crate::report::progress::Progress;
 use crate::source::anchor::Anchor;
@@ -26,6 +26,8 @@ use crate::source::links::Links;
 use crate::source::sources::Sources;
 use crate::source::start::Start;
 use crate::source::{below, bytes};
+use crate::work::context::Run;
+use crate::work::course::Course;
 use crate::work::on_commit::Committed;
 use crate::work::{Stopped, Work};
 
@@ -36,22 +38,16 @@ const REMEMBERED: usize = 4096;
 ///
 /// # Errors
 /// If the run was stopped.
-pub fn walk(
-    plan: &Plan,
-    work: &Work,
-    progress: &Progress,
-    sync: &Sync,
-    committed: &Committed,
-    sources: &Sources,
-) -> Result<(), Stopped> {
+pub fn walk(plan: &Plan, run: &Run<'_>) -> Result<(), Stopped> {
+    let Run { work, progress, policy, course, committed, sources, .. } = run;
     let sizes = progress.wants_sizes();
-    let walk = Walk { work, progress, sync, committed, sources, sizes };
+    let walk = Walk { work, progress, policy, course, committed, sources, sizes };
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
         let anchors = walk.anchors(plan, None);
         walk.named(root, &mut names)?;
         walk.are_there(&anchors);
-    } else if let Some(name) = &sync.publish {
+    } else if let Some(name) = policy.publishes() {
         let again = |_: &Walked| walk.end(plan, walk.send(plan, None)?);
         let first = walk.end(plan, walk.send(plan, None)?)?;
         let walked = walk.until_at_rest(plan, first, again)?;
@@ -59,7 +55,7 @@ pub fn walk(
     } else {
         let again = |before: &Walked| walk.send(plan, Some(before));
         let mut walked = walk.send(plan, None)?;
-        if sync.removes() {
+        if policy.removes() {
             walked = walk.until_at_rest(plan, walked, again)?;
         }
         walk.end(plan, walked)?;
@@ -74,7 +70,8 @@ type Found = Option<Vec<PathBuf>>;
 struct Walk<'a> {
     work: &'a Work,
     progress: &'a Progress,
-    sync: &'a Sync,
+    policy: &'a Policy,
+    course: &'a Course,
     committed: &'a Committed,
     sources: &'a Sources,
     sizes: bool,
@@ -91,7 +88,7 @@ struct Walked {
 impl Walk<'_> {
     /// The sources as they are now; what an earlier walk has seen of them counts as seen.
     fn anchors(&self, plan: &Plan, before: Option<&Walked>) -> Vec<Arc<Anchor>> {
-        let start = self.sync.delete.as_ref().map(|_| Start::now());
+        let start = self.policy.delete().map(|_| Start::now());
         match before {
             Some(before) => {
                 before.anchors.iter().map(|anchor| Arc::new(anchor.again(start))).collect()
@@ -113,35 +110,35 @@ impl Walk<'_> {
             found.push(self.entries(root, anchor, &mut room)?);
         }
         self.progress.walk_ended();
-        self.sync.filter.is_walked();
+        self.policy.filter.is_walked();
         self.work.drain()?;
         Ok(Walked { anchors, found, vanished })
     }
 
     /// Removes what is too much at the server, and ends with the attributes of directories.
     fn end(&self, plan: &Plan, walked: Walked) -> Result<Walked, Stopped> {
-        let Self { work, progress, sync, .. } = *self;
+        let Self { work, progress, policy, course, .. } = *self;
         let Walked { anchors, mut found, vanished } = walked;
         // Whatever has vanished with a source was skipped, which would look like success.
         let is_there = self.are_there(&anchors);
-        if !is_there && sync.delete.is_some() && !sync.whole && !sync.verify {
+        if !is_there && policy.delete().is_some() && !policy.is_whole() && !policy.verifies() {
             progress.note(&"haul: nothing is removed, because of what failed above");
         }
-        if let Some(delete) = &sync.delete
+        if let Some(delete) = policy.delete()
             && is_there
-            && !self.is_empty_version(&anchors, delete)
-            && (sync.publish.is_none() || sync.is_resumed())
+            && !self.is_empty_version(&anchors, &delete)
+            && (!policy.is_publish() || course.is_resumed())
         {
-            found = self.remove(plan, &found, &anchors, delete)?.unwrap_or(found);
+            found = self.remove(plan, &found, &anchors, &delete)?.unwrap_or(found);
         }
-        for (root, found) in plan.roots.iter().zip(&found).filter(|_| !sync.verify) {
+        for (root, found) in plan.roots.iter().zip(&found).filter(|_| !policy.verifies()) {
             self.directories(root, found)?;
         }
         work.drain()?;
-        if sync.publish.is_none()
-            && let Some(path) = sync.filter.changed()
+        if !policy.is_publish()
+            && let Some(path) = policy.filter.changed()
         {
-            let removed = if sync.removes() { ", so nothing more is removed" } else { "" };
+            let removed = if policy.removes() { ", so nothing more is removed" } else { "" };
             let told = format_args!("came, went or changed while haul ran{removed}; run it again");
             progress.failed(&path, &told);
         }
@@ -154,7 +151,7 @@ impl Walk<'_> {
         WalkDir::new(&root.source)
             .min_depth(depth)
             .follow_root_links(root.contents)
-            .follow_links(self.sync.links == Links::Follow)
+            .follow_links(self.policy.links == Links::Follow)
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Work;
+use super::course::Course;
 use super::on_commit::Committed;
 use crate::net::destination::Server;
 use crate::net::rate_limit::Limit;
-use crate::plan::policy::Sync;
+use crate::plan::policy::Policy;
 use crate::report::progress::Progress;
 use crate::source::sources::Sources;
 
@@ -22,7 +23,9 @@ pub struct Run<'a> {
     /// What has been done.
     pub progress: &'a Progress,
     /// What is compared and removed.
-    pub sync: &'a Sync,
+    pub policy: &'a Policy,
+    /// How far it is.
+    pub course: &'a Course,
     /// What is done for each file that has arrived.
     pub committed: &'a Committed,
     /// Where files are taken from.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use haul_protocol::{Attributes, Digest, Name, Verdict};
 
 use super::earlier::Earlier;
+use super::known::Known;
 use super::pending_delete::Doomed;
 use crate::source::anchor::Anchor;
 use crate::source::spool::Opened;
@@ -24,9 +25,8 @@ pub struct Item {
     pub named: bool,
     /// The directory that it is in is sent as well, so its attributes are this run's to set.
     pub inside: bool,
-    /// What the server has of it: `None` if it was not asked; `Some(None)` if it said something that is
-    /// not known here.
-    pub verdict: Option<Option<Verdict>>,
+    /// What the server has of it.
+    pub known: Known,
     /// What was said of a file when the server was asked.
     pub stated: Option<Stated>,
     /// The server has a file of the same size, and is asked for its digest next.
@@ -59,7 +59,7 @@ impl Item {
             kind,
             named: false,
             inside: false,
-            verdict: None,
+            known: Known::Unasked,
             stated: None,
             by_digest: false,
             attempts: 0,
@@ -76,7 +76,7 @@ impl Item {
     /// Whether the server was not asked what it has of it, and could be.
     #[must_use]
     pub fn is_unchecked(&self) -> bool {
-        self.verdict.is_none()
+        self.known == Known::Unasked
             && !matches!(self.kind, Kind::List(_) | Kind::Remove(_) | Kind::Publish(_))
     }
 
@@ -85,9 +85,9 @@ impl Item {
     #[must_use]
     pub fn only_attributes(&self) -> Option<Attributes> {
         let stated = self.stated.filter(|_| matches!(self.kind, Kind::File))?;
-        match self.verdict {
-            Some(Some(Verdict::Mode)) => Some(stated.attributes),
-            Some(Some(Verdict::Mtime)) if stated.digest.is_some() => Some(stated.attributes),
+        match self.known {
+            Known::Is(Verdict::Mode) => Some(stated.attributes),
+            Known::Is(Verdict::Mtime) if stated.digest.is_some() => Some(stated.attributes),
             _ => None,
         }
     }

@@ -5,9 +5,11 @@
 //! is settled (committed or given up), also while it is tried again.
 
 pub mod context;
+pub mod course;
 pub mod earlier;
 pub mod interrupt;
 mod item;
+pub mod known;
 pub mod multipart;
 pub mod on_commit;
 pub mod pending_delete;

@@ -28,8 +28,8 @@ impl Walk<'_> {
         let mut pauses = PAUSES.iter();
         while !has_failed() {
             let Some(path) = self.changed(plan, &walked) else {
-                if !self.lacks(&walked) && self.sync.filter.changed().is_none() {
-                    self.sync.stood_still();
+                if !self.lacks(&walked) && self.policy.filter.changed().is_none() {
+                    self.course.stood_still();
                 }
                 break;
             };
@@ -39,7 +39,12 @@ impl Walk<'_> {
             };
             self.progress.restless(&path);
             self.work.pause(Duration::from_millis(pause))?;
-            self.sync.begin_again();
+            self.course.begin_again();
+            if self.policy.is_publish() {
+                self.policy.filter.forget();
+            } else {
+                self.policy.filter.walks_again();
+            }
             self.committed.repeats();
             walked = again(&walked)?;
         }
@@ -55,12 +60,12 @@ impl Walk<'_> {
     fn changed(&self, plan: &Plan, walked: &Walked) -> Option<PathBuf> {
         if self.lacks(walked) {
             // Otherwise whoever removes nothing because of that tells it.
-            let root = plan.roots.first().filter(|_| self.sync.publish.is_some());
+            let root = plan.roots.first().filter(|_| self.policy.is_publish());
             return root.map(|root| root.source.clone());
         }
         let roots = plan.roots.iter().zip(&walked.found).zip(&walked.anchors);
         let changed = roots.into_iter().find_map(|((root, found), anchor)| {
-            let links = self.sync.links;
+            let links = self.policy.links;
             let check = |path: PathBuf| match anchor.is_as_read(&path, links) {
                 true => Ok(()),
                 false => Err((path, anchor)),
@@ -76,23 +81,23 @@ impl Walk<'_> {
             Some((path, _)) => Some(path),
             // In a large tree rules are read again, and what they may leave out now was passed by. Whoever removes nothing
             // because of that tells it.
-            None => self.sync.filter.changed().filter(|_| self.sync.publish.is_some()),
+            None => self.policy.filter.changed().filter(|_| self.policy.is_publish()),
         }
     }
 
     /// Whether something that the walk has found is not there any more.
     fn lacks(&self, walked: &Walked) -> bool {
-        self.sync.is_halted() || self.progress.counts().vanished > walked.vanished
+        self.course.is_halted() || self.progress.counts().vanished > walked.vanished
     }
 
     /// Whether a directory that was walked is not that directory any more. Then nothing is removed, which is told; a
     /// version is of what is there now.
     pub(super) fn is_another(&self, anchor: &Anchor, path: &Path) -> bool {
-        if self.sync.publish.is_some() || !anchor.had_directory(path) {
+        if self.policy.is_publish() || !anchor.had_directory(path) {
             return false;
         }
-        let Err(error) = anchor.check_below(path, self.sync.links) else { return false };
-        if !self.sync.halt() {
+        let Err(error) = anchor.check_below(path, self.policy.links) else { return false };
+        if !self.course.halt() {
             self.progress.failed(path, &error);
         }
         true

@@ -31,7 +31,7 @@ impl Walk<'_> {
                     continue;
                 }
             };
-            let excluded = || self.sync.filter.excludes_above(&root.source, entry.path(), true);
+            let excluded = || self.policy.filter.excludes_above(&root.source, entry.path(), true);
             // If rules can't be read, that was told in the first walk; if they have changed, it will be.
             if entry.file_type().is_dir() && matches!(excluded(), Ok(false)) {
                 then(entry.into_path())?;
@@ -58,14 +58,14 @@ impl Walk<'_> {
     ) -> Result<(), Stopped> {
         let work = self.work;
         let (Some(name), Ok(metadata)) =
-            (name(root, &path, self.progress), self.sync.links.look(&path))
+            (name(root, &path, self.progress), self.policy.links.look(&path))
         else {
             return Ok(());
         };
         if !metadata.is_dir() {
             return Ok(());
         }
-        if has_special_bits(&metadata) && !self.sync.is_again() {
+        if has_special_bits(&metadata) && !self.course.is_again() {
             self.progress.special_bits_dropped();
         }
         let attributes: Attributes = attributes(&metadata);

@@ -25,7 +25,7 @@ impl Walk<'_> {
     /// Whether the next version would be empty and may not be, which is told.
     pub(super) fn is_empty_version(&self, anchors: &[Arc<Anchor>], delete: &Delete) -> bool {
         let is_empty = |anchor: &&Arc<Anchor>| anchor.is_empty();
-        if !self.sync.whole || delete.all {
+        if !self.policy.is_whole() || delete.all {
             return false;
         }
         let empty = anchors.iter().find(is_empty);
@@ -62,7 +62,7 @@ impl Walk<'_> {
             return Ok(None);
         }
         let vanished = self.progress.counts().vanished;
-        if self.sync.publish.is_none() && vanished > 0 && !delete.force {
+        if !self.policy.is_publish() && vanished > 0 && !delete.force {
             // They may have been moved, and be here under names that were not found.
             self.progress.failed(
                 Path::new("--delete"),
@@ -73,7 +73,7 @@ impl Walk<'_> {
             );
             return Ok(None);
         }
-        if self.sync.is_halted() && self.sync.publish.is_none() {
+        if self.course.is_halted() && !self.policy.is_publish() {
             self.progress.note(
                 &"haul: nothing is removed, because a directory went away before it could be looked at; run it again",
             );
@@ -104,7 +104,7 @@ impl Walk<'_> {
                 list(root.source.clone(), root.target.clone())?;
             }
             // What is below the root of a next version is found on the way.
-            if self.sync.publish.is_none() {
+            if !self.policy.is_publish() {
                 let each = |path: PathBuf| match name(root, &path, self.progress) {
                     Some(name) => list(path, Some(name)),
                     None => Ok(()),
@@ -115,7 +115,7 @@ impl Walk<'_> {
         }
         self.work.drain()?;
         self.progress.removing(false);
-        if !self.sync.begin_last_round() {
+        if !self.course.begin_last_round() {
             return Ok(None);
         }
         let (mut again, mut room) = (Vec::new(), REMEMBERED);

@@ -54,7 +54,7 @@ impl Walk<'_> {
             let (path, name) = (root.source.clone(), name.clone());
             batch.push(Item::new(path, name, Kind::Directory(None)));
         }
-        let filter = &self.sync.filter;
+        let filter = &self.policy.filter;
         let kept = |entry: &DirEntry| {
             entry.depth() == 0
                 || !filter.excludes(&root.source, entry.path(), entry.file_type().is_dir())
@@ -94,7 +94,7 @@ impl Walk<'_> {
                 self.progress.failed(entry.path(), &FileError::NoFile(special(entry.file_type())));
                 continue;
             }
-            if entry.depth() == 0 && entry.path_is_symlink() && self.sync.links == Links::Skip {
+            if entry.depth() == 0 && entry.path_is_symlink() && self.policy.links == Links::Skip {
                 let error = FileError::NoFile("a symbolic link with --links skip");
                 self.progress.failed(entry.path(), &error);
                 continue;
@@ -137,7 +137,7 @@ impl Walk<'_> {
                 }
             }
             // Only who may not remove anything if one is gone asks for it.
-            if !matches!(kind, Kind::Directory(_)) && self.sync.needs_all() {
+            if !matches!(kind, Kind::Directory(_)) && self.policy.needs_all() {
                 anchor.found_file(entry.path());
             }
             let inside = entry.depth() > usize::from(root.contents);
@@ -151,12 +151,12 @@ impl Walk<'_> {
     /// A directory is read from now on. In a last round nobody asks the server any more what it has too much, so whatever
     /// has changed since the first one counts as changed.
     fn reads_directory(&self, anchor: &Anchor, path: &Path) {
-        if self.sync.is_last_round() {
+        if self.course.is_last_round() {
             return;
         }
         // In a later walk another directory does not take the place of one that was walked before.
-        if !self.sync.is_again() || !self.is_another(anchor, path) {
-            anchor.reads_directory(path, self.sync.links);
+        if !self.course.is_again() || !self.is_another(anchor, path) {
+            anchor.reads_directory(path, self.policy.links);
         }
     }
 
@@ -170,26 +170,26 @@ impl Walk<'_> {
         if !error.is_some_and(is_gone) {
             return false;
         }
-        if self.sync.publish.is_some() {
+        if self.policy.is_publish() {
             self.progress.vanished(path);
             return true;
         }
-        let _ = self.sync.halt();
+        let _ = self.course.halt();
         false
     }
 
     /// Reads the rules of a directory before anything in it is looked at; returns whether that worked. If not, the
     /// directory counts as one that could not be read.
     fn enter(&self, root: &Root, directory: &Path) -> bool {
-        let entered = self.sync.filter.enter(&root.source, directory, |path, line, flaw| {
-            if !self.sync.is_again() {
+        let entered = self.policy.filter.enter(&root.source, directory, |path, line, flaw| {
+            if !self.course.is_again() {
                 self.progress.flawed(path, line, flaw);
             }
         });
         match entered {
             Ok(()) => true,
             // They may be others than those that a first part of the walk has gone by: it is walked again.
-            Err(error) if self.sync.publish.is_some() && error.is_changed() => false,
+            Err(error) if self.policy.is_publish() && error.is_changed() => false,
             Err(error) => {
                 self.progress.failed(directory, &FileError::Rules(error));
                 false
@@ -215,7 +215,7 @@ impl Walk<'_> {
         file_type: FileType,
         metadata: impl FnOnce() -> std::io::Result<Metadata>,
     ) -> Result<Option<Kind>, FileError> {
-        let (progress, is_new) = (self.progress, !self.sync.is_again());
+        let (progress, is_new) = (self.progress, !self.course.is_again());
         let metadata = || metadata().map_err(FileError::local("look at"));
         if file_type.is_file() {
             let size = if self.sizes { metadata()?.len() } else { 0 };
@@ -226,7 +226,7 @@ impl Walk<'_> {
         } else if file_type.is_dir() {
             let mode = attributes(&metadata()?).mode;
             Ok(Some(Kind::Directory(mode.map(|mode| mode | WRITABLE))))
-        } else if file_type.is_symlink() && self.sync.links == Links::Skip {
+        } else if file_type.is_symlink() && self.policy.links == Links::Skip {
             if is_new {
                 progress.left_out(path, "a symbolic link");
             }

@@ -66,9 +66,9 @@ impl Walk<'_> {
         let below = below(listed).ok_or_else(elsewhere)?;
         let itself = below.as_os_str().is_empty();
         let path = if itself { root.source.clone() } else { root.source.join(below) };
-        let metadata = self.sync.links.look(&path).map_err(FileError::local("look at"))?;
+        let metadata = self.policy.links.look(&path).map_err(FileError::local("look at"))?;
         let is_dir = metadata.is_dir();
-        let excluded = self.sync.filter.excludes_above(&root.source, &path, is_dir);
+        let excluded = self.policy.filter.excludes_above(&root.source, &path, is_dir);
         let excluded = excluded.map_err(FileError::Rules)?;
         // The destination itself, which only takes the contents.
         if excluded || (itself && root.contents) {
@@ -85,7 +85,7 @@ impl Walk<'_> {
             return Ok(None);
         };
         let Some(name) = name(root, &path, self.progress) else { return Ok(None) };
-        if matches!(kind, Kind::Directory(_)) && !self.sync.verify {
+        if matches!(kind, Kind::Directory(_)) && !self.policy.verifies() {
             directories.push(&path).map_err(FileError::local("remember"))?;
         }
         let inside = path.parent().is_some_and(|parent| recent.iter().any(|known| known == parent));

@@ -1,0 +1,128 @@
+//! How far a run is: rounds of its walk, what stopped the removal, and which tree it fills.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use haul_protocol::{Name, Publish, Tree};
+
+use crate::plan::policy::Delete;
+
+/// What changes while a run goes on.
+#[derive(Debug, Default)]
+pub struct Course {
+    /// What the tree of the next version is called, once the server has said it.
+    tree: Mutex<Option<Tree>>,
+    removed: AtomicU64,
+    conflicts: AtomicU64,
+    last_round: AtomicBool,
+    again: AtomicBool,
+    at_rest: AtomicBool,
+    halted: AtomicBool,
+}
+
+impl Course {
+    fn tree(&self) -> MutexGuard<'_, Option<Tree>> {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a connection says of the next version of this directory.
+    #[must_use]
+    pub fn publish(&self, name: &Name) -> Publish {
+        Publish { name: name.clone(), tree: self.tree().map(|tree| tree.token) }
+    }
+
+    /// The server has said which tree a connection is about; returns whether it is that of the run, which has one if it
+    /// `publishes`.
+    #[must_use]
+    pub fn entered(&self, tree: Option<Tree>, publishes: bool) -> bool {
+        let mut known = self.tree();
+        match (&*known, tree) {
+            (_, None) => !publishes,
+            (Some(known), Some(tree)) => known.token == tree.token,
+            (None, Some(_)) => {
+                *known = tree;
+                publishes
+            }
+        }
+    }
+
+    /// Whether there may be something in the tree that the source lacks.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        let again = self.again.load(Ordering::Acquire);
+        again || self.tree().is_some_and(|tree| tree.resumed)
+    }
+
+    /// Takes the right to remove one more entry.
+    #[must_use]
+    pub fn may_remove(&self, delete: &Delete) -> bool {
+        let before = self.removed.fetch_add(1, Ordering::Relaxed);
+        delete.max.is_none_or(|max| before < max)
+    }
+
+    /// A directory stands where something else comes, and may be gone in a later round, because the source lacks it:
+    /// returns whether there is one.
+    #[must_use]
+    pub fn comes_again(&self) -> bool {
+        let again = !self.is_last_round();
+        if again {
+            self.look_again();
+        }
+        again
+    }
+
+    /// Something was removed that may have to be sent: there is a last round.
+    pub fn look_again(&self) {
+        self.conflicts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Nothing more is removed in this walk: the source is not what it was, or can't be read. Returns whether that was so
+    /// before.
+    pub fn halt(&self) -> bool {
+        self.halted.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether nothing more is removed.
+    #[must_use]
+    pub fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::Acquire)
+    }
+
+    /// Nothing has changed in the source from the beginning of a walk to its end.
+    pub fn stood_still(&self) {
+        self.at_rest.store(true, Ordering::Release);
+    }
+
+    /// Whether that is so: what the walk has not seen was not there.
+    #[must_use]
+    pub fn has_stood_still(&self) -> bool {
+        self.at_rest.load(Ordering::Acquire)
+    }
+
+    /// Whether what the source lacks has been removed, and only what waited for that is sent.
+    #[must_use]
+    pub fn is_last_round(&self) -> bool {
+        self.last_round.load(Ordering::Acquire)
+    }
+
+    /// Whether everything has been looked at, counted and told before.
+    #[must_use]
+    pub fn is_again(&self) -> bool {
+        self.is_last_round() || self.again.load(Ordering::Acquire)
+    }
+
+    /// The source has changed since it was walked: it is walked once more.
+    pub fn begin_again(&self) {
+        self.again.store(true, Ordering::Release);
+        self.last_round.store(false, Ordering::Release);
+        self.conflicts.store(0, Ordering::Release);
+        self.halted.store(false, Ordering::Release);
+    }
+
+    /// What the source lacks has been removed. Whether something waits for that.
+    #[must_use]
+    pub fn begin_last_round(&self) -> bool {
+        self.last_round.store(true, Ordering::Release);
+        self.conflicts.load(Ordering::Acquire) > 0
+    }
+}

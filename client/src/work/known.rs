@@ -1,0 +1,45 @@
+//! What is known of an item at the server.
+
+use haul_protocol::Verdict;
+
+/// What the server has of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// The server was not asked.
+    Unasked,
+    /// The server has said something that this client does not know.
+    Unknown,
+    /// What the server has is this beside the item.
+    Is(Verdict),
+}
+
+impl Known {
+    /// Whether this is the verdict.
+    #[must_use]
+    pub fn is(self, verdict: Verdict) -> bool {
+        self == Self::Is(verdict)
+    }
+
+    /// Why something is done about the item, for people.
+    #[must_use]
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::Is(Verdict::Missing) => "new",
+            Self::Is(Verdict::Kind) => "replaces something of another kind",
+            Self::Is(Verdict::Directory) => "replaces a directory",
+            Self::Is(Verdict::Size) => "size differs",
+            Self::Is(Verdict::Target) => "points elsewhere",
+            Self::Is(Verdict::Digest) => "bytes differ",
+            Self::Is(Verdict::Mtime) => "mtime differs",
+            Self::Is(Verdict::Mode) => "mode differs",
+            Self::Is(Verdict::Same) => "the same is there",
+            Self::Unknown | Self::Unasked => "differs",
+        }
+    }
+}
+
+impl From<Option<Verdict>> for Known {
+    fn from(verdict: Option<Verdict>) -> Self {
+        verdict.map_or(Self::Unknown, Self::Is)
+    }
+}
