@@ -143,7 +143,8 @@ fn something_is_mounted_on_a_directory_of_the_source_for_a_while_and_nothing_of_
         assert!(mount.unwrap().success());
     };
     let go = |running: &Child| {
-        assert!(inside(running).args(["umount", "-l"]).arg(&to).status().unwrap().success());
+        // If haul has ended, its mounts have gone with it.
+        let _ = inside(running).args(["umount", "-l"]).arg(&to).stderr(Stdio::null()).status();
     };
     let (code, told) = run(&setting, haul, "publish", come, go);
     is_published_or_told(&setting, code, &told);

@@ -21,6 +21,7 @@ mod hello;
 mod hostile_server;
 mod ignore_file;
 mod inherit;
+mod kept;
 mod links;
 mod ls;
 mod partials;

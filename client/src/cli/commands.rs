@@ -58,7 +58,7 @@ pub fn put(
         let policy = policy(Mode::Put, choice, send)?;
         let committed = Committed {
             remove_source: *remove_source,
-            receipt: receipt(send.receipt.as_deref())?,
+            receipt: receipt(send.receipt.as_deref(), tell)?,
             ..Committed::default()
         };
         Ok(Job { plan, destination, classic: *classic, how, policy, committed, tell: *tell })
@@ -117,7 +117,7 @@ pub fn sync(
         let policy = policy(Mode::Sync(delete), choice, send)?;
         let policy = Policy { by_digest: options.checksum, ..policy };
         let committed =
-            Committed { receipt: receipt(send.receipt.as_deref())?, ..Committed::default() };
+            Committed { receipt: receipt(send.receipt.as_deref(), tell)?, ..Committed::default() };
         Ok(Job { plan, destination, classic: false, how, policy, committed, tell: *tell })
     };
     carry_out(job(), interrupt)
@@ -189,7 +189,7 @@ pub fn publish(words: &Publish, interrupt: &Interrupt) -> anyhow::Result<u8> {
         let given = Given::Path;
         let root = Root { source: source.clone(), target, contents: true, given };
         let plan = Plan { roots: vec![root], named: None };
-        let receipt = receipt(file.as_deref())?;
+        let receipt = receipt(file.as_deref(), tell)?;
         let below = Some(name.clone());
         let committed = Committed { receipt, below, ..Committed::default() };
         Ok(Job { plan, destination, classic: false, how, policy, committed, tell: *tell })
@@ -229,10 +229,16 @@ fn policy(mode: Mode, choice: &Choice, send: &Send) -> Result<Policy, String> {
     Ok(Policy { links: choice.links, dry_run, ignore_existing, ..Policy::new(mode, filter) })
 }
 
-fn receipt(path: Option<&Path>) -> Result<Option<Receipt>, String> {
+fn receipt(path: Option<&Path>, tell: &Tell) -> Result<Option<Receipt>, String> {
     let create = |path: &Path| {
-        stdin::check_descriptor(path)
-            .map_err(|source| ReceiptError::Io { path: path.to_owned(), source })?;
+        let failed = |source| ReceiptError::Io { path: path.to_owned(), source };
+        stdin::check_descriptor(path).map_err(failed)?;
+        // Each would write over the other.
+        if !tell.quiet && stdin::is_file_of_stdout(path) {
+            let told =
+                "it is standard output, where the summary goes; name another file, or add --quiet";
+            return Err(failed(io::Error::other(told)));
+        }
         Receipt::create(path)
     };
     path.map(create).transpose().map_err(|error| error.to_string())

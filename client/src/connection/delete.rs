@@ -210,7 +210,7 @@ impl Connection<'_> {
     fn is_lacking(&self, listing: &Listing, look: &Look<'_>, path: &Path, entry: &Entry) -> bool {
         let is_dir = entry.kind == EntryKind::Directory;
         let (policy, course) = (self.run.policy, self.run.course);
-        let excluded = || policy.filter.excludes(listing.anchor.path(), path, is_dir);
+        let excluded = || self.is_excluded(listing, look, path, is_dir);
         let Some(here) = self.look(look, path, entry) else { return false };
         let is_doomed = matches!(look, Look::Doomed);
         if !is_doomed && !here.is_some_and(|here| here.is_dir) && listing.anchor.had_directory(path)
@@ -227,7 +227,8 @@ impl Connection<'_> {
             return !stays;
         }
         if let Some(here) = here {
-            return is_dir && (here.is_file || (here.is_symlink && policy.links == Links::Copy));
+            let replaces = here.is_file || (here.is_symlink && policy.links == Links::Copy);
+            return is_dir && replaces && !excluded();
         }
         if !excluded() {
             return true;
@@ -237,6 +238,27 @@ impl Connection<'_> {
             self.gone(doomed, false);
         }
         false
+    }
+
+    /// Whether a rule leaves an entry of the server out. If that is not known, it may be: an entry of a version, of which
+    /// then nothing is published, or one that stays.
+    fn is_excluded(&self, listing: &Listing, look: &Look<'_>, path: &Path, is_dir: bool) -> bool {
+        let (anchor, filter) = (&listing.anchor, &self.run.policy.filter);
+        let root = anchor.path();
+        let excluded = if matches!(look, Look::Doomed) {
+            // What the source has at such a path may be a symlink, whose target has rules for others.
+            let mut above = path.ancestors().skip(1);
+            let directory = above.find(|above| *above == root || anchor.had_directory(above));
+            filter.excludes_by(root, directory.unwrap_or(root), path, is_dir)
+        } else {
+            filter.excludes(root, path, is_dir)
+        };
+        excluded.unwrap_or_else(|error| {
+            if self.run.policy.is_publish() && !error.is_changed() {
+                self.run.progress.failed(path, &FileError::Rules(error));
+            }
+            true
+        })
     }
 
     /// What becomes of an entry that the source lacks.

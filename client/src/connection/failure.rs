@@ -43,7 +43,7 @@ impl Connection<'_> {
             _ => {
                 if error.is_vanished() && !item.named {
                     progress.vanished(&item.path);
-                } else if !(error.is_conflict() && self.comes_again()) {
+                } else if !self.comes_again(&item, error) {
                     progress.failed(&item.path, error);
                 }
                 match &item.kind {
@@ -56,9 +56,11 @@ impl Connection<'_> {
         }
     }
 
-    /// Whether what stands in the way may be gone in a later round, because the source lacks it.
-    fn comes_again(&self) -> bool {
-        self.run.policy.delete().is_some() && self.run.course.comes_again()
+    /// Whether what stands in an item's way may be gone in a later round, because the source lacks it.
+    fn comes_again(&self, item: &Item, error: &FileError) -> bool {
+        let is_sent = matches!(item.kind, Kind::File | Kind::Link | Kind::Directory(_));
+        let may_go = is_sent && error.is_conflict() && self.run.policy.delete().is_some();
+        may_go && self.run.course.comes_again(&item.path, error)
     }
 
     /// Whether a directory above an item may be about to take the place of a file or a symlink at the server, over

@@ -52,6 +52,14 @@ pub enum FileError {
         /// What was wrong with the connection.
         reason: String,
     },
+    /// It is named in a list, and a symlink leads to it.
+    #[error("{} is a symlink, through which haul goes only with --links follow", .0.display())]
+    Through(PathBuf),
+    /// Another source of the run has a file or symlink of its name at the server.
+    #[error(
+        "another source has {0} as well, which is sent; this one is not, as only one can be there"
+    )]
+    SameName(String),
     /// It is named and of a kind that is not sent.
     #[error("{0}, which can't be sent")]
     NoFile(&'static str),
@@ -138,6 +146,8 @@ impl FileError {
             Self::Refused(_)
             | Self::Local { .. }
             | Self::Rules(_)
+            | Self::Through(_)
+            | Self::SameName(_)
             | Self::Name(_)
             | Self::TakenOver
             | Self::Lost { .. }

@@ -159,7 +159,8 @@ impl Anchor {
             held: self.held.clone(),
             mounts: Mutex::new(self.mounts().clone()),
             mounted: self.mounted.clone(),
-            found: AtomicBool::new(self.found.load(Ordering::Acquire)),
+            // What an earlier walk has found may be gone.
+            found: AtomicBool::new(false),
             unreadable: AtomicBool::new(self.unreadable.load(Ordering::Acquire)),
             told: AtomicBool::new(self.told.load(Ordering::Acquire)),
             seen: self.seen.clone(),
@@ -366,10 +367,12 @@ impl Directory<'_> {
     }
 
     /// Whether the walk has found an entry, so that it must have gone since then. That is asked after the entry was looked
-    /// for. If the directory certainly has the entries that it had, what is remembered is wrong.
+    /// for. If what is remembered may be wrong and the directory has the change time that it had, it is wrong: on a file
+    /// system that keeps no change times, nothing else tells.
     fn had_entry(&self, path: &Path) -> io::Result<bool> {
         let had = self.seen.had_entry(path, self.walk);
-        Ok(had && !self.seen.is_unchanged(&self.path, self.held.place()?))
+        let may_be_wrong = || self.seen.is_vague();
+        Ok(had && !(may_be_wrong() && self.seen.is_unchanged(&self.path, self.held.place()?)))
     }
 
     /// Looks for an entry; `path` is where the walk would have found it.

@@ -166,10 +166,17 @@ impl Filter {
     }
 
     /// Whether `path`, which is below the source `root`, is left out, the directories above it not
-    /// considered. If that is not known because rules can't be read, `path` counts as left out.
-    #[must_use]
-    pub fn excludes(&self, root: &Path, path: &Path, is_dir: bool) -> bool {
-        self.decide(root, path, is_dir).unwrap_or(true)
+    /// considered.
+    ///
+    /// # Errors
+    /// If that is not known, because rules can't be read.
+    pub fn excludes(
+        &self,
+        root: &Path,
+        path: &Path,
+        is_dir: bool,
+    ) -> Result<bool, Arc<RulesError>> {
+        self.excludes_by(root, path.parent().unwrap_or(root), path, is_dir)
     }
 
     /// Whether `path` or a directory between it and `root` is left out.
@@ -186,11 +193,11 @@ impl Filter {
         let mut above: Vec<&Path> = above.collect();
         // From the top: if a directory is left out, so is everything below it.
         while let Some(directory) = above.pop() {
-            if self.decide(root, directory, true)? {
+            if self.excludes(root, directory, true)? {
                 return Ok(true);
             }
         }
-        self.decide(root, path, is_dir)
+        self.excludes(root, path, is_dir)
     }
 
     /// Reads the rules for what is in a directory, before anything in it is looked at. Tells lines that fit
@@ -212,7 +219,17 @@ impl Filter {
         Ok(())
     }
 
-    fn decide(&self, root: &Path, path: &Path, is_dir: bool) -> Result<bool, Arc<RulesError>> {
+    /// The same by the rules that hold in a directory above `path`, for a path that the source does not have.
+    ///
+    /// # Errors
+    /// If that is not known, because rules can't be read.
+    pub fn excludes_by(
+        &self,
+        root: &Path,
+        directory: &Path,
+        path: &Path,
+        is_dir: bool,
+    ) -> Result<bool, Arc<RulesError>> {
         let name = below(path, root);
         if name.as_os_str().is_empty() {
             return Ok(false);
@@ -222,7 +239,6 @@ impl Filter {
         if let Some(decided) = self.given.leaves_out(&name, is_dir) {
             return Ok(decided);
         }
-        let Some(directory) = path.parent() else { return Ok(false) };
         let rules = self.of(root, directory)?;
         let mut nearest = rules.as_deref();
         while let Some(found) = nearest {
@@ -264,6 +280,17 @@ impl Filter {
         });
         self.known.keep(root, directory, &rules);
         rules
+    }
+
+    /// Whether the file of rules in a directory, if there was one when the directory was walked, is what it was.
+    #[must_use]
+    pub fn is_as_read(&self, directory: &Path) -> bool {
+        !self.known.has_file(directory) || {
+            let now = List::of_directory(&directory.join(FILE));
+            let now =
+                now.map_or(File::Unreadable, |now| now.map_or(File::Absent, |now| File::Is(now.1)));
+            self.known.is_same(directory, now)
+        }
     }
 
     /// The walk is over. If rules have to be read again, they must be what they were: the server has what those allowed.

@@ -12,7 +12,7 @@ pub mod filter;
 pub(crate) mod held;
 pub mod links;
 mod mounted;
-mod seen;
+pub(crate) mod seen;
 pub(crate) mod sources;
 pub mod spool;
 pub mod start;
@@ -89,8 +89,22 @@ impl Stamp {
         if now == self {
             return Now::Same;
         }
-        (now.inode[2], now.inode[3]) = (self.inode[2], self.inode[3]);
+        now.changed_as(self);
         if has_fewer && now == self { Now::FewerNames } else { Now::Other }
+    }
+
+    /// Whether a path leads to it that has just become its name.
+    pub(crate) fn is_moved_to(self, path: &Path) -> bool {
+        let Ok(metadata) = path.symlink_metadata() else { return false };
+        let mut now = stamp(&metadata);
+        now.changed_as(self);
+        now.names = self.names;
+        now == self
+    }
+
+    /// A file that is renamed or loses another name gets a new change time.
+    fn changed_as(&mut self, other: Self) {
+        (self.inode[2], self.inode[3]) = (other.inode[2], other.inode[3]);
     }
 }
 

@@ -94,6 +94,11 @@ impl Seen {
         self.has(path, Fact::Identity(place.identity))
     }
 
+    /// Whether something may be taken for seen that was not.
+    pub(crate) fn is_vague(&self) -> bool {
+        matches!(*self.facts(), Facts::Many(_))
+    }
+
     /// Whether it is certain that a directory has the entries that it had.
     pub(crate) fn is_unchanged(&self, path: &Path, place: Place) -> bool {
         self.has(path, Fact::Changed(place.identity, place.changed))

@@ -23,6 +23,7 @@ use crate::plan::{Plan, Root};
 use crate::report::progress::Progress;
 use crate::source::anchor::Anchor;
 use crate::source::links::Links;
+use crate::source::seen::Seen;
 use crate::source::sources::Sources;
 use crate::source::start::Start;
 use crate::source::{below, bytes};
@@ -41,7 +42,8 @@ const REMEMBERED: usize = 4096;
 pub fn walk(plan: &Plan, run: &Run<'_>) -> Result<(), Stopped> {
     let Run { work, progress, policy, course, committed, sources, .. } = run;
     let sizes = progress.wants_sizes();
-    let walk = Walk { work, progress, policy, course, committed, sources, sizes };
+    let names = (plan.roots.len() > 1).then(Seen::default);
+    let walk = Walk { work, progress, policy, course, committed, sources, sizes, names };
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
         let anchors = walk.anchors(plan, None);
@@ -75,6 +77,8 @@ struct Walk<'a> {
     committed: &'a Committed,
     sources: &'a Sources,
     sizes: bool,
+    /// Names at the server that have been sent, if several sources may have the same.
+    names: Option<Seen>,
 }
 
 /// The result of one walk, for each root.
@@ -130,6 +134,13 @@ impl Walk<'_> {
             && (!policy.is_publish() || course.is_resumed())
         {
             found = self.remove(plan, &found, &anchors, &delete)?.unwrap_or(found);
+        }
+        let (unsettled, more) = self.course.unsettled();
+        unsettled.iter().for_each(|(path, error)| self.progress.failed(path, error));
+        if more > 0 {
+            let told =
+                format_args!("{more} more entries have something of another kind in their way");
+            self.progress.failed(Path::new("--delete"), &told);
         }
         for (root, found) in plan.roots.iter().zip(&found).filter(|_| !policy.verifies()) {
             self.directories(root, found)?;

@@ -1,11 +1,16 @@
 //! How far a run is: rounds of its walk, what stopped the removal, and which tree it fills.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use haul_protocol::{Name, Publish, Tree};
 
+use crate::error::FileError;
 use crate::plan::policy::Delete;
+
+/// Conflicts that are remembered, to be told if nothing comes of them.
+const REMEMBERED: usize = 1000;
 
 /// What changes while a run goes on.
 #[derive(Debug, Default)]
@@ -13,11 +18,20 @@ pub struct Course {
     /// What the tree of the next version is called, once the server has said it.
     tree: Mutex<Option<Tree>>,
     removed: AtomicU64,
-    conflicts: AtomicU64,
+    conflicts: Mutex<Conflicts>,
+    /// Something was removed that may have to be sent.
+    lacks: AtomicBool,
     last_round: AtomicBool,
     again: AtomicBool,
     at_rest: AtomicBool,
     halted: AtomicBool,
+}
+
+/// What a directory at the server is in the way of.
+#[derive(Debug, Default)]
+struct Conflicts {
+    first: Vec<(PathBuf, String)>,
+    count: usize,
 }
 
 impl Course {
@@ -60,20 +74,37 @@ impl Course {
         delete.max.is_none_or(|max| before < max)
     }
 
+    fn conflicts(&self) -> MutexGuard<'_, Conflicts> {
+        self.conflicts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A directory stands where something else comes, and may be gone in a later round, because the source lacks it:
-    /// returns whether there is one.
+    /// returns whether there may be one.
     #[must_use]
-    pub fn comes_again(&self) -> bool {
+    pub fn comes_again(&self, path: &Path, error: &FileError) -> bool {
         let again = !self.is_last_round();
         if again {
-            self.look_again();
+            let mut conflicts = self.conflicts();
+            conflicts.count += 1;
+            if conflicts.first.len() < REMEMBERED {
+                conflicts.first.push((path.to_owned(), error.to_string()));
+            }
         }
         again
     }
 
+    /// There is no later round: the conflicts that waited for one, as far as they are remembered, and how many more there
+    /// are.
+    #[must_use]
+    pub fn unsettled(&self) -> (Vec<(PathBuf, String)>, usize) {
+        let Conflicts { first, count } = std::mem::take(&mut *self.conflicts());
+        let more = count - first.len();
+        (first, more)
+    }
+
     /// Something was removed that may have to be sent: there is a last round.
     pub fn look_again(&self) {
-        self.conflicts.fetch_add(1, Ordering::AcqRel);
+        self.lacks.store(true, Ordering::Release);
     }
 
     /// Nothing more is removed in this walk: the source is not what it was, or can't be read. Returns whether that was so
@@ -115,7 +146,8 @@ impl Course {
     pub fn begin_again(&self) {
         self.again.store(true, Ordering::Release);
         self.last_round.store(false, Ordering::Release);
-        self.conflicts.store(0, Ordering::Release);
+        self.lacks.store(false, Ordering::Release);
+        *self.conflicts() = Conflicts::default();
         self.halted.store(false, Ordering::Release);
     }
 
@@ -123,6 +155,7 @@ impl Course {
     #[must_use]
     pub fn begin_last_round(&self) -> bool {
         self.last_round.store(true, Ordering::Release);
-        self.conflicts.load(Ordering::Acquire) > 0
+        let conflicts = std::mem::take(&mut *self.conflicts());
+        conflicts.count > 0 || self.lacks.load(Ordering::Acquire)
     }
 }

@@ -1,6 +1,7 @@
 //! What else happens when a file is committed: it is written into the receipt, and its source goes if that
 //! was asked for.
 
+mod aside;
 mod receipt;
 
 use std::path::Path;
@@ -100,8 +101,23 @@ fn remove(path: &Path, stamp: Stamp, digest: Option<Digest>, progress: &Progress
     // A removal would lose bytes that somebody has written since.
     if !is_it {
         progress.failed(path, &"arrived, but has changed since, so it is not removed here");
-    } else if let Err(error) = std::fs::remove_file(path) {
-        progress.failed(path, &format_args!("arrived, but could not be removed here: {error}"));
+        return;
+    }
+    match aside::remove(path, |aside| stamp.is_moved_to(aside)) {
+        Ok(()) => {}
+        Err(aside::Error::Other) => {
+            progress.failed(path, &"arrived, but another file has come since, which stays here");
+        }
+        Err(aside::Error::Kept(at)) => progress.failed(
+            path,
+            &format_args!(
+                "arrived, but changes all the time: a version of it is in {}",
+                at.display()
+            ),
+        ),
+        Err(aside::Error::Io(error)) => {
+            progress.failed(path, &format_args!("arrived, but could not be removed here: {error}"));
+        }
     }
 }
 

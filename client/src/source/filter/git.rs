@@ -348,7 +348,7 @@ fn bytes_are_in_the_classes_in_which_they_are_to_git() {
         let (told, filter) =
             (left_out(place.path(), &names), Filter::new(&Rules::default()).unwrap());
         for name in &names {
-            let found = filter.excludes(place.path(), &at(place.path(), name), false);
+            let found = filter.excludes(place.path(), &at(place.path(), name), false).unwrap();
             assert_eq!(found, told[name].is_some(), "{} and {}", show(&text), show(name));
         }
     }

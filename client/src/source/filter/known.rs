@@ -85,6 +85,11 @@ impl Known {
         same
     }
 
+    /// Whether a file of rules was found in a directory, as far as that is remembered.
+    pub(super) fn has_file(&self, directory: &Path) -> bool {
+        self.state().files.contains_key(&self.hasher.hash_one(directory.as_os_str()))
+    }
+
     /// Everything has been walked.
     pub(super) fn is_walked(&self) {
         self.state().walked = true;

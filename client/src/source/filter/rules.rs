@@ -2,9 +2,10 @@
 //!
 //! A client that can't read the rules must not act as if there were none: they may leave out secrets.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use super::glob::Flaw;
 use super::pattern::Pattern;
@@ -14,6 +15,13 @@ use crate::source::{Stamp, stamp};
 
 /// The longest file of rules that is read: rules are written by people.
 const LONGEST: u64 = 1024 * 1024;
+
+/// How long a file of rules must have been left alone, or be the same when it is read twice: several ticks of the
+/// clock that change times are taken from, which are as long as 10 ms each.
+const SETTLES: Duration = Duration::from_millis(25);
+
+/// How often it is read at most.
+const TRIES: usize = 10;
 
 /// Some editors put this at the start of a file in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -56,7 +64,7 @@ impl List {
     pub(super) fn add_named(&mut self, path: &Path) -> Result<(), RulesError> {
         let open = || stdin::check_descriptor(path).and_then(|()| File::open(path));
         let file = if path.as_os_str() == "-" { stdin::file() } else { open() };
-        let added = file.and_then(|file| self.add(&text(file)?));
+        let added = file.and_then(|file| self.add(&text(&file)?));
         let added = added.and_then(|()| match self.flaws.first() {
             Some((line, flaw)) => Err(io::Error::other(format!("line {line}: {flaw}"))),
             None => Ok(()),
@@ -70,14 +78,10 @@ impl List {
     /// If there is one and it can't be read.
     pub(super) fn of_directory(path: &Path) -> Result<Option<(Self, Stamp)>, RulesError> {
         let read = || {
-            let Some(file) = open(path)? else { return Ok(None) };
-            let metadata = file.metadata()?;
-            if !metadata.is_file() {
-                return Err(io::Error::other("it is no regular file"));
-            }
+            let Some((text, stamp)) = settled(path)? else { return Ok(None) };
             let mut list = Self::default();
-            list.add(&text(file)?)?;
-            Ok(Some((list, stamp(&metadata))))
+            list.add(&text)?;
+            Ok(Some((list, stamp)))
         };
         read().map_err(|source| match path.symlink_metadata() {
             Err(error) if error.kind() != ErrorKind::NotFound => RulesError::Closed(error),
@@ -99,13 +103,45 @@ impl List {
 }
 
 /// Everything in a file, if that is not too much.
-fn text(file: File) -> io::Result<Vec<u8>> {
+fn text(file: &File) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut text)?;
     if text.len() as u64 > LONGEST {
         return Err(io::Error::other(format!("it has over {LONGEST} bytes")));
     }
     Ok(text)
+}
+
+/// What is in the file of rules at a path, once nobody writes it any more: half of what is being written may not leave out
+/// what both the old and the new rules do. `None` if nothing is there.
+fn settled(path: &Path) -> io::Result<Option<(Vec<u8>, Stamp)>> {
+    let mut last = None;
+    for _ in 0..TRIES {
+        let Some(file) = open(path)? else { return Ok(None) };
+        let before = file.metadata()?;
+        if !before.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        let read = text(&file)?;
+        let now = stamp(&file.metadata()?);
+        if now == stamp(&before) && !is_new(&before) {
+            return Ok(Some((read, now)));
+        }
+        let found = Some((read, now));
+        if found == last {
+            return Ok(found);
+        }
+        last = found;
+        std::thread::sleep(SETTLES);
+    }
+    Err(io::Error::other("it is being written again and again; run haul when nothing changes it"))
+}
+
+/// Whether a file has changed so shortly before that a second change may have the same time.
+fn is_new(metadata: &Metadata) -> bool {
+    let since = |time: SystemTime| SystemTime::now().duration_since(time);
+    // A change time would be better; whoever sets the mtime of a file has written it.
+    metadata.modified().is_ok_and(|time| since(time).map_or(true, |since| since < SETTLES))
 }
 
 /// Opens the file of rules of a directory, without waiting for the other end of a FIFO; `None` if nothing of its name

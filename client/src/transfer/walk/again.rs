@@ -66,10 +66,12 @@ impl Walk<'_> {
         let roots = plan.roots.iter().zip(&walked.found).zip(&walked.anchors);
         let changed = roots.into_iter().find_map(|((root, found), anchor)| {
             let links = self.policy.links;
-            let check = |path: PathBuf| match anchor.is_as_read(&path, links) {
-                true => Ok(()),
-                false => Err((path, anchor)),
-            };
+            let filter = &self.policy.filter;
+            let check =
+                |path: PathBuf| match anchor.is_as_read(&path, links) && filter.is_as_read(&path) {
+                    true => Ok(()),
+                    false => Err((path, anchor)),
+                };
             let itself = || match anchor.had_directory(&root.source) {
                 true => check(root.source.clone()),
                 false => Ok(()),

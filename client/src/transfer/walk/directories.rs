@@ -1,6 +1,6 @@
 //! Every directory once more, when what is in it is settled.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use haul_protocol::Attributes;
 
@@ -23,18 +23,22 @@ impl Walk<'_> {
         if let Some(found) = found {
             return found.iter().rev().try_for_each(|path| then(path.clone()));
         }
+        // If rules can't be read, that was told in the first walk; if they have changed, it will be.
+        let filter = &self.policy.filter;
+        let excluded = |path: &Path| filter.excludes_above(&root.source, path, true);
         for entry in self.walker(root).contents_first(true) {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => {
-                    error.path().map_or(Ok(()), |path| unread(path.to_owned()))?;
-                    continue;
+            match entry {
+                Ok(entry) if entry.file_type().is_dir() => {
+                    if matches!(excluded(entry.path()), Ok(false)) {
+                        then(entry.into_path())?;
+                    }
                 }
-            };
-            let excluded = || self.policy.filter.excludes_above(&root.source, entry.path(), true);
-            // If rules can't be read, that was told in the first walk; if they have changed, it will be.
-            if entry.file_type().is_dir() && matches!(excluded(), Ok(false)) {
-                then(entry.into_path())?;
+                Ok(_) => {}
+                // Who leaves a directory out need not be able to read it.
+                Err(error) => match error.path() {
+                    Some(path) if !matches!(excluded(path), Ok(true)) => unread(path.to_owned())?,
+                    _ => {}
+                },
             }
         }
         Ok(())

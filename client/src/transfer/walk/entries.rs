@@ -1,21 +1,23 @@
 //! One walk over a source: every entry becomes an item, parents before children.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::{FileType, Metadata};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use haul_protocol::Name;
 use walkdir::DirEntry;
 
 use super::{Found, Walk, is_special, name, special};
 use crate::error::FileError;
+use crate::error::rules::RulesError;
 use crate::plan::Root;
 use crate::plan::given::Given;
 use crate::report::progress::Progress;
 use crate::source::anchor::{Adrift, Anchor};
 use crate::source::links::Links;
 use crate::source::spool::Opened;
-use crate::source::{attributes, identity};
+use crate::source::{attributes, from_bytes, identity};
 use crate::work::{BATCH, Item, Kind, Stopped};
 
 /// Items of one batch, if they are all in one directory.
@@ -54,11 +56,9 @@ impl Walk<'_> {
             let (path, name) = (root.source.clone(), name.clone());
             batch.push(Item::new(path, name, Kind::Directory(None)));
         }
-        let filter = &self.policy.filter;
-        let kept = |entry: &DirEntry| {
-            entry.depth() == 0
-                || !filter.excludes(&root.source, entry.path(), entry.file_type().is_dir())
-        };
+        let told = RefCell::new(PathBuf::new());
+        let kept =
+            |entry: &DirEntry| entry.depth() == 0 || self.is_kept(root, anchor, entry, &told);
         let mut entries = self.walker(root).into_iter().filter_entry(kept);
         if root.contents && !self.enter(root, &root.source) {
             anchor.unreadable();
@@ -110,6 +110,10 @@ impl Walk<'_> {
                     continue;
                 }
             };
+            if !matches!(kind, Kind::Directory(_)) && self.is_sent_already(&name) {
+                self.progress.failed(entry.path(), &FileError::SameName(name.to_string()));
+                continue;
+            }
             // What is in a directory goes with it, over one connection: a server can fill a new directory
             // before it appears.
             let ends = matches!(kind, Kind::Directory(_)) && batch.len() >= BATCH;
@@ -188,13 +192,54 @@ impl Walk<'_> {
         });
         match entered {
             Ok(()) => true,
-            // They may be others than those that a first part of the walk has gone by: it is walked again.
-            Err(error) if self.policy.is_publish() && error.is_changed() => false,
             Err(error) => {
-                self.progress.failed(directory, &FileError::Rules(error));
+                self.rules_failed(directory, error);
                 false
             }
         }
+    }
+
+    /// Whether an entry is not left out. If that is not known, because rules that have to be read again can't be, its
+    /// directory counts as one that could not be read, which is told once.
+    fn is_kept(
+        &self,
+        root: &Root,
+        anchor: &Anchor,
+        entry: &DirEntry,
+        told: &RefCell<PathBuf>,
+    ) -> bool {
+        let (path, is_dir) = (entry.path(), entry.file_type().is_dir());
+        match self.policy.filter.excludes(&root.source, path, is_dir) {
+            Ok(excluded) => !excluded,
+            Err(error) => {
+                let directory = path.parent().unwrap_or(&root.source);
+                if *told.borrow() != directory {
+                    told.replace(directory.to_owned());
+                    if directory == root.source {
+                        anchor.unreadable();
+                    }
+                    self.rules_failed(directory, error);
+                }
+                false
+            }
+        }
+    }
+
+    fn rules_failed(&self, directory: &Path, error: Arc<RulesError>) {
+        // They may be others than those that a first part of the walk has gone by: it is walked again.
+        if !(self.policy.is_publish() && error.is_changed()) {
+            self.progress.failed(directory, &FileError::Rules(error));
+        }
+    }
+
+    /// Whether another source has had a file or symlink of this name. The server would keep only one of them.
+    fn is_sent_already(&self, name: &Name) -> bool {
+        let Some(names) = &self.names else { return false };
+        let path = from_bytes(name.as_bytes());
+        let path = Path::new(&path);
+        let had = names.had_entry(path, 0);
+        names.entry(path, 0);
+        had
     }
 
     /// Puts in a file that is open already.

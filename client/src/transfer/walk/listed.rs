@@ -7,6 +7,7 @@ use super::{Walk, is_special, name, special};
 use crate::error::FileError;
 use crate::plan::Root;
 use crate::source::file_list::{Later, Names, below};
+use crate::source::links::Links;
 use crate::source::stdin::is_descriptor;
 use crate::work::{BATCH, Item, Kind, Stopped};
 
@@ -18,7 +19,7 @@ impl Walk<'_> {
     /// it, the last ones first.
     pub(super) fn named(&self, root: &Root, names: &mut Names) -> Result<(), Stopped> {
         let (mut batch, mut directories) = (Vec::with_capacity(BATCH), Later::default());
-        let mut recent = VecDeque::new();
+        let mut recent = Recent::default();
         loop {
             let name = match names.next(&|| self.work.is_stopped()) {
                 Ok(Some(name)) => name,
@@ -60,12 +61,15 @@ impl Walk<'_> {
         root: &Root,
         listed: &Path,
         directories: &mut Later,
-        recent: &mut VecDeque<PathBuf>,
+        recent: &mut Recent,
     ) -> Result<Option<Item>, FileError> {
         let elsewhere = || FileError::local("send")(std::io::Error::other("it is not below SRC"));
         let below = below(listed).ok_or_else(elsewhere)?;
         let itself = below.as_os_str().is_empty();
         let path = if itself { root.source.clone() } else { root.source.join(below) };
+        if self.policy.links != Links::Follow {
+            recent.check(&root.source, &path)?;
+        }
         let metadata = self.policy.links.look(&path).map_err(FileError::local("look at"))?;
         let is_dir = metadata.is_dir();
         let excluded = self.policy.filter.excludes_above(&root.source, &path, is_dir);
@@ -88,11 +92,37 @@ impl Walk<'_> {
         if matches!(kind, Kind::Directory(_)) && !self.policy.verifies() {
             directories.push(&path).map_err(FileError::local("remember"))?;
         }
-        let inside = path.parent().is_some_and(|parent| recent.iter().any(|known| known == parent));
+        let inside =
+            path.parent().is_some_and(|parent| recent.sent.iter().any(|known| known == parent));
         if matches!(kind, Kind::Directory(_)) {
-            recent.truncate(RECENT - 1);
-            recent.push_front(path.clone());
+            recent.sent.truncate(RECENT - 1);
+            recent.sent.push_front(path.clone());
         }
-        Ok(Some(Item { inside, ..Item::new(path, name, kind) }))
+        Ok(Some(Item { inside, named: true, ..Item::new(path, name, kind) }))
+    }
+}
+
+/// Directories that names of a list were in last.
+#[derive(Debug, Default)]
+struct Recent {
+    /// Those that are in the list themselves.
+    sent: VecDeque<PathBuf>,
+    /// One to which no symlink leads from the source.
+    checked: PathBuf,
+}
+
+impl Recent {
+    /// A name may lead through a symlink to what is not in the source, and would be stored as if it were.
+    fn check(&mut self, root: &Path, path: &Path) -> Result<(), FileError> {
+        let Some(parent) = path.parent().filter(|parent| *parent != self.checked) else {
+            return Ok(());
+        };
+        for above in parent.ancestors().take_while(|above| *above != root) {
+            if above.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
+                return Err(FileError::Through(above.to_owned()));
+            }
+        }
+        parent.clone_into(&mut self.checked);
+        Ok(())
     }
 }

@@ -1,0 +1,321 @@
+//! Nothing is lost, left out or taken for done because of what is odd in a source, in its rules or at the server.
+
+use std::fs;
+use std::os::unix::fs::{FileExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use haul_tests::hauld::Hauld;
+use haul_tests::relay::{Event, Relay};
+use haul_tests::setting::{Setting, last};
+use haul_tests::user::User;
+use haul_tests::{binaries, eventually, tree};
+
+/// Bytes that the client has sent when a test acts.
+const SOME: u64 = 300_000;
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn haul(words: &[&str], source: &Path, to: &str) -> Command {
+    let mut command = Command::new(&binaries::get().haul);
+    command.args(words).arg("--connections=1").arg(source).arg(to);
+    command
+}
+
+/// Runs haul with the source, and does something when [`SOME`] bytes have passed to the server.
+fn meanwhile(setting: &Setting, words: &[&str], act: impl FnOnce()) -> Output {
+    let relay = Relay::start(setting.server.address(), &[(SOME, Event::Stall)]).unwrap();
+    let site = if words[0] == "publish" { "/s" } else { "" };
+    let mut command = haul(words, &setting.source(), &format!("{}{site}", relay.address()));
+    let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("so many bytes have passed", || relay.passed() >= SOME);
+    act();
+    relay.now(Event::Resume);
+    running.wait_with_output().unwrap()
+}
+
+/// The rules of the source itself are forgotten in so large a tree, and read again.
+#[test]
+fn rules_that_can_be_read_no_more_in_the_middle_of_a_walk_are_a_failure() {
+    for words in [&["put"][..], &["sync"], &["sync", "--delete"], &["publish"]] {
+        let setting = Setting::start();
+        for directory in 0..3000 {
+            for file in 0..3 {
+                setting.write(&format!("{directory}/{file}"), "x");
+            }
+        }
+        setting.write_there("old", "x");
+        let rules = setting.source().join(".haulignore");
+        let output = meanwhile(&setting, words, || fs::create_dir(&rules).unwrap());
+        let told = told(&output);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {told}");
+        assert!(told.contains(".haulignore"), "{words:?}: {told}");
+        assert!(setting.there("old"), "{words:?}: {told}");
+    }
+}
+
+/// The name is a file or symlink here, and what a rule leaves out at the server.
+#[test]
+fn directory_that_a_rule_leaves_out_stays_whatever_has_its_name_here() {
+    for (rule, is_file, code) in [
+        ("cache", true, 0),
+        ("cache", false, 0),
+        // Only a directory is left out by this, so the file is sent, and has a directory in its way.
+        ("cache/", true, 1),
+        ("cache/", false, 1),
+    ] {
+        let setting = Setting::start();
+        fs::create_dir(setting.source().join("d")).unwrap();
+        if is_file {
+            setting.write("d/cache", "here");
+        } else {
+            symlink("elsewhere", setting.source().join("d/cache")).unwrap();
+        }
+        setting.write("d/f", "x");
+        setting.write_there("d/cache/deep/only", "x");
+        let words = ["--delete", "--exclude", rule];
+        setting.command("sync", &words).assert().code(code);
+        assert!(setting.there("d/cache/deep/only"), "{rule} {is_file}");
+        assert!(setting.there("d/f"), "{rule} {is_file}");
+    }
+}
+
+#[test]
+fn source_that_is_emptied_while_haul_runs_empties_nothing() {
+    let setting = Setting::start();
+    for directory in 0..30 {
+        for file in 0..700 {
+            setting.write(&format!("{directory}/{file}"), "x");
+        }
+    }
+    setting.write_there("kept", "x");
+    let output = meanwhile(&setting, &["sync", "--delete"], || {
+        for entry in fs::read_dir(setting.source()).unwrap() {
+            fs::remove_dir_all(entry.unwrap().path()).unwrap();
+        }
+    });
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(setting.there("kept"), "{}", told(&output));
+}
+
+#[test]
+fn named_file_with_a_directory_in_its_way_is_a_failure_also_if_what_is_too_much_goes() {
+    for is_file in [true, false] {
+        let setting = Setting::start();
+        let x = setting.place.path().join("x");
+        if is_file {
+            fs::write(&x, "x").unwrap()
+        } else {
+            symlink("to", &x).unwrap()
+        }
+        fs::create_dir_all(setting.server.root().join("x/y")).unwrap();
+        for words in [&["sync", "--delete"][..], &["sync", "--delete", "--force-delete"], &["put"]]
+        {
+            let output = haul(words, &x, setting.server.address()).output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{words:?}: {}", told(&output));
+            assert!(setting.server.root().join("x/y").exists());
+        }
+    }
+}
+
+#[test]
+fn directory_that_gets_an_entry_just_before_it_is_removed_is_a_failure() {
+    let setting = Setting::start();
+    setting.write("f", "x");
+    let long = "x".repeat(200);
+    for file in 0..2000 {
+        setting.write_there(&format!("d/{file}{long}"), "");
+    }
+    let output = meanwhile(&setting, &["sync", "--delete"], || setting.write_there("d/new", "x"));
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(told(&output).contains("s/d"), "{}", told(&output));
+    assert!(setting.there("d/new"));
+}
+
+#[test]
+fn rules_that_are_written_while_they_are_read_send_no_secret() {
+    let setting = Setting::start();
+    setting.write("secret", "x");
+    setting.write("f", "x");
+    // Both leave the secret out, at other places of the file.
+    let one = format!("{}secret\n{}", "aaaaaa\n".repeat(4000), "bbbbbb\n".repeat(8000));
+    let other = format!("{}secret\n{}", "aaaaaa\n".repeat(9000), "bbbbbb\n".repeat(3000));
+    assert_eq!(one.len(), other.len());
+    let rules = setting.source().join(".haulignore");
+    fs::write(&rules, &one).unwrap();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let file = fs::File::options().write(true).open(&rules).unwrap();
+            for text in [&other, &one].into_iter().cycle() {
+                file.write_all_at(text.as_bytes(), 0).unwrap();
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        for words in [["put"], ["sync"], ["publish"]].iter().cycle().take(12) {
+            let site = if words[0] == "publish" { "/s" } else { "" };
+            let to = format!("{}{site}", setting.server.address());
+            // Success, or a file that never holds still.
+            let output = haul(words, &setting.source(), &to).output().unwrap();
+            assert!(matches!(output.status.code(), Some(0 | 1)), "{}", told(&output));
+            assert!(!setting.there("secret"), "{words:?}: {}", told(&output));
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn rules_that_are_changed_in_place_after_the_walk_hold_for_what_is_published() {
+    let setting = Setting::start();
+    for directory in 0..30 {
+        for file in 0..700 {
+            setting.write(&format!("{directory}/{file}"), "x");
+        }
+    }
+    let first = fs::read_dir(setting.source()).unwrap().next().unwrap().unwrap().path();
+    for name in ["f.one", "f.other"] {
+        fs::write(first.join(name), "x").unwrap();
+    }
+    fs::write(first.join(".haulignore"), "*.one\n").unwrap();
+    let output = meanwhile(&setting, &["publish"], || {
+        let rules = fs::File::options().write(true).open(first.join(".haulignore")).unwrap();
+        rules.write_all_at(b"*.oth*\n", 0).unwrap();
+    });
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let there = setting.target().join(first.file_name().unwrap());
+    assert!(there.join("f.one").exists() && !there.join("f.other").exists(), "{}", told(&output));
+}
+
+/// In a tree of so many directories, they are looked for once more at the end.
+#[test]
+fn directory_that_is_left_out_need_not_be_readable() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let user = User::new().unwrap();
+    let server = Hauld::start(&binaries::get().hauld, &["--durability", "none"]).unwrap();
+    let source = user.path().join("s");
+    for directory in 0..4200 {
+        fs::create_dir_all(source.join(directory.to_string())).unwrap();
+    }
+    fs::write(source.join("f"), "x").unwrap();
+    let closed = source.join("lost+found");
+    fs::create_dir(&closed).unwrap();
+    user.own_all(source.clone()).unwrap();
+    fs::set_permissions(&closed, PermissionsExt::from_mode(0o000)).unwrap();
+    for (verb, to) in [("publish", "/site"), ("sync", "/t"), ("sync", "/t")] {
+        let mut command = user.command("haul");
+        command.args([verb, "--exclude", "/lost+found"]);
+        if verb == "sync" {
+            command.arg("--delete");
+        }
+        let to = format!("{}{to}", server.address());
+        let output = command.arg(format!("{}/", source.display())).arg(to).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{verb}: {}", told(&output));
+    }
+    fs::set_permissions(&closed, PermissionsExt::from_mode(0o700)).unwrap();
+}
+
+/// The rules where the symlink leads to are not of this source.
+#[test]
+fn symlink_to_a_directory_with_rules_takes_the_place_of_a_directory() {
+    let setting = Setting::start();
+    setting.write("a/deep/f", "x");
+    setting.sync(&[]);
+    fs::remove_dir_all(setting.source().join("a")).unwrap();
+    let elsewhere = setting.place.path().join("elsewhere");
+    fs::create_dir_all(elsewhere.join("deep")).unwrap();
+    fs::write(elsewhere.join(".haulignore"), "f\n").unwrap();
+    fs::write(elsewhere.join("deep/.haulignore"), "f\n").unwrap();
+    symlink(&elsewhere, setting.source().join("a")).unwrap();
+    setting.sync(&["--delete"]);
+    assert!(setting.target().join("a").is_symlink());
+}
+
+#[test]
+fn only_one_of_two_sources_with_the_same_name_is_sent_and_removed_here() {
+    for words in [&["put"][..], &["put", "--remove-source"]] {
+        let setting = Setting::start_with(&["--durability", "group"]);
+        let place = setting.place.path();
+        for source in ["a", "b"] {
+            fs::create_dir(place.join(source)).unwrap();
+            fs::write(place.join(source).join("x"), source).unwrap();
+            fs::write(place.join(source).join(source), source).unwrap();
+        }
+        let to = setting.at("d");
+        let output = setting.haul(words).args(["a/", "b/", &to]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("b/x: another source has d/x as well"), "{told}");
+        assert_eq!(fs::read(place.join("b/x")).unwrap(), b"b");
+        let root = setting.server.root();
+        for (name, bytes) in [("x", "a"), ("a", "a"), ("b", "b")] {
+            assert_eq!(fs::read(root.join("d").join(name)).unwrap(), bytes.as_bytes(), "{told}");
+        }
+        assert_eq!(place.join("b/b").exists(), words.len() == 1);
+    }
+}
+
+#[test]
+fn names_of_a_list_do_not_lead_out_of_the_source_through_symlinks() {
+    for links in ["copy", "skip", "follow"] {
+        let setting = Setting::start_with(&["--durability", "group"]);
+        let outside = setting.place.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("file"), "x").unwrap();
+        symlink(&outside, setting.source().join("symlink")).unwrap();
+        let words = if links == "follow" { &[][..] } else { &["--remove-source"] };
+        let mut command = setting.command("put", &["--files-from", "-", "--links", links]);
+        let output = command.args(words).write_stdin("symlink/file\n").output().unwrap();
+        let is_sent = links == "follow";
+        assert_eq!(output.status.code(), Some(i32::from(!is_sent)), "{}", told(&output));
+        assert_eq!(setting.there("symlink/file"), is_sent, "{}", told(&output));
+        assert!(outside.join("file").exists());
+    }
+}
+
+#[test]
+fn name_of_a_list_that_is_gone_when_its_turn_comes_is_a_failure() {
+    let setting = Setting::start();
+    let names: Vec<String> = (0..20_000).map(|file| format!("{file}")).collect();
+    names.iter().for_each(|name| setting.write(name, "x"));
+    let list = setting.place.path().join("list");
+    fs::write(&list, names.join("\n")).unwrap();
+    let words = ["put", "--files-from", list.to_str().unwrap()];
+    let output = meanwhile(&setting, &words, || {
+        fs::remove_file(setting.source().join("19999")).unwrap();
+    });
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(told(&output).contains("19999"), "{}", told(&output));
+}
+
+#[test]
+fn receipt_in_the_file_that_standard_output_is_needs_quiet() {
+    let setting = Setting::start();
+    setting.write("f", "x");
+    let out = setting.place.path().join("out");
+    let run = |words: &[&str]| {
+        let mut command =
+            haul(&["put", "--receipt", "/dev/stdout"], &setting.source(), setting.server.address());
+        command.args(words).stdout(fs::File::create(&out).unwrap()).stderr(Stdio::piped());
+        command.output().unwrap()
+    };
+    let output = run(&[]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(told(&output).contains("it is standard output"), "{}", told(&output));
+    assert_eq!(run(&["--quiet"]).status.code(), Some(0));
+    assert_eq!(fs::read_to_string(&out).unwrap().lines().count(), 1);
+    let piped = haul(
+        &["put", "--json", "--receipt", "/dev/stdout"],
+        &setting.source(),
+        setting.server.address(),
+    );
+    let output = { piped }.output().unwrap();
+    assert_eq!(last(&output.stdout)["failed"], 0, "{}", told(&output));
+    tree::compare_bytes(&setting.source(), &setting.target()).unwrap();
+}
