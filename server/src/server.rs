@@ -73,7 +73,6 @@ impl Server {
         let (symlinks, timeouts) = (config.symlinks, config.timeouts());
         let settings = Settings { limits, symlinks, timeouts, places: bounds.places };
         let services = Arc::new(Services::new(store, settings));
-        services.uploads.sweep(&services.store, config.keep_partials);
         let runtime = Runtime::new(Arc::clone(&services), listeners, bounds.connections)?;
         let runtime = Arc::new(runtime);
         let spawn = |name: String, run: fn(&Arc<Runtime>)| {
@@ -206,7 +205,17 @@ fn bounds(wanted: Option<usize>, workers: usize, durable: bool) -> Bounds {
         + 2 * MAX_OPEN as u64
         + worker * workers as u64
         + queued;
-    let free = usize::try_from(files.saturating_sub(taken)).unwrap_or(usize::MAX).max(2);
+    // Under full load fewer files are left than that: then what needs one is refused as busy, and tried again.
+    let least = files / 4;
+    let free = files.saturating_sub(taken);
+    if free < least {
+        tracing::warn!(
+            files,
+            "so few files may be open that requests are refused as busy under full load (ulimit -n, or LimitNOFILE= of \
+             systemd)"
+        );
+    }
+    let free = usize::try_from(free.max(least)).unwrap_or(usize::MAX).max(2);
     // Most connections are idle, or send what comes whole in one read.
     let possible = (free / 4 * 3).max(1);
     let usual = usize::try_from(USUAL_CONNECTIONS).unwrap_or(usize::MAX);

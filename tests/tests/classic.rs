@@ -205,3 +205,19 @@ fn haul_without_classic_names_it_when_a_server_does_not_answer() {
     let mut tutorial = tutorial;
     assert!(!tutorial.child.wait().unwrap().success());
 }
+
+/// What a peer sends must not come ten times as long into the log.
+#[test]
+fn unknown_commands_do_not_fill_the_log() {
+    let server = server(&[]);
+    let mut peer = Peer::connect(server.address()).unwrap();
+    let command = frame(&json!({"cmd": "\u{1b}".repeat(9000)}), b"");
+    for _ in 0..1000 {
+        peer.stream.write_all(&command).unwrap();
+    }
+    peer.stream.write_all(&classic("last", b"x")).unwrap();
+    eventually("all has been read", || server.root().join("last").exists());
+    let log = server.log_text();
+    assert!(log.contains("ignored a classic command") && log.contains("tells no more"), "{log}");
+    assert!(log.len() < 200_000, "{} bytes", log.len());
+}

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 
+use haul_protocol::Geometry;
 use haul_tests::hauld::Hauld;
 use haul_tests::peer::{Peer, frame};
 use haul_tests::upload::{Large, PART, Upload};
@@ -241,4 +242,33 @@ fn check_tells_what_is_missing_or_differs_and_list_pages() {
     id += 1;
     let check = json!({"cmd": "check", "id": id, "length": 7});
     assert_eq!(peer.ask(&check, b"garbage").unwrap()["code"], "bad_request");
+}
+
+/// Two files on the disk for a week would cost a peer less than 300 bytes.
+#[test]
+fn upload_of_which_next_to_nothing_has_come_goes_with_its_client() {
+    let server = server();
+    let tail = [7];
+    for keeps in [false, true] {
+        let size = if keeps { PART + (64 << 10) } else { PART + 1 };
+        let mut peer = Peer::hello(server.address()).unwrap();
+        let open = json!({
+            "cmd": "open", "id": 1, "filename": "large", "filesize": size, "fingerprint": "f",
+        });
+        let answer = peer.ask(&open, b"").unwrap();
+        let body = if keeps { vec![7; 64 << 10] } else { tail.to_vec() };
+        let geometry = Geometry::new(size as u64, PART as u64).unwrap();
+        let mut hasher = geometry.hasher(1).unwrap();
+        assert!(hasher.update(&body));
+        let cv = hasher.finish().unwrap();
+        let part = json!({
+            "cmd": "part", "id": 2, "upload": answer["upload"], "offset": PART,
+            "length": body.len(), "cv": cv.to_string(),
+        });
+        let answer = peer.ask(&part, &body).unwrap();
+        assert!(answer["code"].is_null(), "{answer}");
+        drop(peer);
+        eventually("the server has noticed", || server.log_text().contains("is interrupted"));
+        eventually("it is kept, or gone", || server.partials().unwrap().is_empty() != keeps);
+    }
 }

@@ -1,7 +1,9 @@
 //! Versions that are begun and not put together: they make room, and leave directories to others.
 
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use haul_tests::hauld::Hauld;
 use haul_tests::peer::{Peer, put};
@@ -160,4 +162,39 @@ fn requests_about_versions_that_never_were_leave_nothing_behind() {
     let rollback = json!({"cmd": "rollback", "id": 1, "filename": "site"});
     assert_eq!(peer.ask(&rollback, b"").unwrap()["code"], "not_found");
     assert_eq!(homes(&server), 0);
+}
+
+/// Neither the owner's requests nor its connection are hurt by those who ask for the directory.
+#[test]
+fn version_that_is_filled_for_long_does_not_make_room_however_many_ask_for_it() {
+    let server = Hauld::start(&binaries::get().hauld, &["--body-timeout", "200ms"]).unwrap();
+    let (mut owner, answer) = begin(&server, "owner", "site", None);
+    assert_eq!(answer["hello"], 1, "{answer}");
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for asker in ["one", "two"] {
+            let (over, server) = (&over, &server);
+            scope.spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    let (_peer, answer) = begin(server, asker, "site", None);
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    assert_eq!(answer["code"], "busy", "{answer}");
+                }
+            });
+        }
+        // Far longer than ten times what a body may take.
+        let (since, mut id) = (Instant::now(), 0);
+        while since.elapsed() < Duration::from_secs(5) {
+            id += 1;
+            let name = format!("d/{}", id % 100);
+            let answer = owner.ask(&put(id, &name, b"f"), b"f").unwrap();
+            assert_eq!(answer["ack"], id, "{answer}");
+        }
+        over.store(true, Ordering::Relaxed);
+        let answer = owner.ask(&json!({"cmd": "publish", "id": id + 1}), b"").unwrap();
+        assert_eq!(answer["answer"], id + 1, "{answer}");
+    });
+    assert!(server.root().join("site/d/1").exists());
 }

@@ -153,7 +153,7 @@ fn start_is_logged_with_absolute_root_durability_and_workers() {
 #[test]
 fn half_written_files_over_the_bound_are_refused_and_may_come_again() {
     let mut limited = Command::new("sh");
-    limited.args(["-c", r#"ulimit -n 872; exec "$0" "$@""#]).arg(&binaries::get().hauld);
+    limited.args(["-c", r#"ulimit -n 160; exec "$0" "$@""#]).arg(&binaries::get().hauld);
     let args = ["--durability", "none", "--workers", "1", "--max-connections", "30"];
     let server = Hauld::start_in(TempDir::new().unwrap(), limited, &args).unwrap();
     let bytes = [7; 1000];
@@ -276,5 +276,23 @@ fn grace_time_ends_and_a_second_signal_does_at_once() {
             eventually("the signal is seen", || server.log_text().contains("stopping"));
         }
         server.wait().unwrap();
+    }
+}
+
+/// Also where containers may open no more than that.
+#[test]
+fn few_open_files_are_enough_for_some_connections() {
+    for durability in ["group", "none"] {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n 1024; exec \"$HAULD\" \"$@\"", "sh"]);
+        command.env("HAULD", &binaries::get().hauld);
+        let directory = TempDir::new().unwrap();
+        let server = Hauld::start_in(directory, command, &["--durability", durability]).unwrap();
+        let mut peers: Vec<_> = (0..100).map(|_| Peer::hello(server.address()).unwrap()).collect();
+        for (id, peer) in peers.iter_mut().enumerate() {
+            let name = format!("{id}");
+            assert_eq!(peer.ask(&put(1, &name, b"x"), b"x").unwrap()["ack"], 1);
+        }
+        assert!(server.log_text().contains("so few files may be open"), "{}", server.log_text());
     }
 }

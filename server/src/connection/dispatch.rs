@@ -92,6 +92,9 @@ impl Connection {
         let Dialect::Haul(haul) = &mut self.dialect else {
             return;
         };
+        if let Some(version) = haul.version.as_ref().filter(|_| !matches!(op, Ok(Op::Ping))) {
+            version.touch();
+        }
         let ids = op.as_ref().map_or(1, Op::ids);
         let entered = match &op {
             Ok(Op::Bundle { .. }) => haul.responder.received_bundle(id, ids, length),
@@ -285,7 +288,9 @@ impl Connection {
             Ok(name) if name.depth() > DEEP => self.prepare(Deep::Classic(size), name, turn),
             Ok(name) => self.classic_put(name, size, turn.services),
             Err(error) => {
-                tracing::warn!(peer = self.peer, %error, "refused a classic put");
+                if self.may_log() {
+                    tracing::warn!(peer = self.peer, %error, "refused a classic put");
+                }
                 self.sink = Sink::Nothing;
             }
         }
@@ -298,7 +303,9 @@ impl Connection {
         self.sink = match file {
             Ok(file) => Sink::File(file),
             Err(refusal) => {
-                tracing::warn!(peer = self.peer, %refusal, "refused a classic put");
+                if self.may_log() {
+                    tracing::warn!(peer = self.peer, %refusal, "refused a classic put");
+                }
                 Sink::Nothing
             }
         };

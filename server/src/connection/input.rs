@@ -7,6 +7,9 @@ use super::timeouts::Pace;
 use super::turn::Turn;
 use super::{Connection, Dialect, Phase, Step};
 
+/// Letters of a command that the log shows.
+const SHOWN: usize = 100;
+
 impl Connection {
     /// Decodes what is kept, as nothing more has come.
     pub(super) fn take_kept(&mut self, turn: &mut Turn<'_>) -> Step {
@@ -106,9 +109,11 @@ impl Connection {
                 }
                 match classic {
                     Classic::Put { name, size } => self.begin_classic(name, size, turn),
-                    Classic::Unknown(command) => {
+                    Classic::Unknown(command) if self.may_log() => {
+                        let command: String = command.chars().take(SHOWN).collect();
                         tracing::info!(peer = self.peer, command, "ignored a classic command");
                     }
+                    Classic::Unknown(_) => {}
                 }
             }
         }

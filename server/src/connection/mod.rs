@@ -48,6 +48,9 @@ const DRAIN_BYTES: usize = 64 * 1024 * 1024;
 /// the rest is kept in memory.
 const LITTLE: usize = 16 * 1024;
 
+/// Lines of the log about requests of one connection.
+const MOST_LOGGED: u32 = 100;
+
 /// How often the last ack is repeated while the disk is slow (PROTOCOL.md, "Answers").
 const REPEAT: Duration = Duration::from_secs(5);
 
@@ -99,6 +102,8 @@ pub(crate) struct Connection {
     said: u64,
     /// When the first byte of an unfinished header came.
     header_since: Option<u64>,
+    /// Lines that requests of this peer have added to the log.
+    logged: u32,
 }
 
 #[derive(Debug)]
@@ -178,6 +183,7 @@ impl Connection {
             last_word: None,
             said: now,
             header_since: None,
+            logged: 0,
         }
     }
 
@@ -245,6 +251,26 @@ impl Connection {
             && let Some(version) = &haul.version
         {
             turn.view = View::of_version(version, &haul.fence);
+        }
+    }
+
+    /// Whether one more line of the log may tell what this peer has asked for: a line may have ten times the bytes of the
+    /// request.
+    fn may_log(&mut self) -> bool {
+        self.logged = self.logged.saturating_add(1);
+        if self.logged == MOST_LOGGED {
+            tracing::warn!(
+                peer = self.peer,
+                "the log tells no more about requests of this connection"
+            );
+        }
+        self.logged < MOST_LOGGED
+    }
+
+    /// Bytes of a body have come, for the next version if the connection is about one.
+    fn note_for_version(&self) {
+        if let Some(version) = self.version().filter(|_| !self.decoder.between_frames()) {
+            version.touch();
         }
     }
 
@@ -327,6 +353,7 @@ impl Connection {
         let step = match received {
             Ok((0, _)) => self.input_ended(),
             Ok((len, _)) => {
+                self.note_for_version();
                 self.progress = turn.services.now();
                 self.pace.moved(len, self.progress);
                 turn.share.took(len);

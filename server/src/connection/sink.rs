@@ -237,9 +237,10 @@ impl Connection {
             (What::Tree(ids), Ok(())) => ids.into_iter().for_each(|id| self.done(id)),
             (What::Tree(ids), Err(refusal)) => self.refuse_all(ids, refusal),
             (What::Classic(name), Ok(())) => tracing::info!(peer = self.peer, name, "stored"),
-            (What::Classic(name), Err(refusal)) => {
+            (What::Classic(name), Err(refusal)) if self.may_log() => {
                 tracing::warn!(peer = self.peer, name, %refusal, "refused");
             }
+            (What::Classic(_), Err(_)) => {}
         }
     }
 

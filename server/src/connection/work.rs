@@ -51,7 +51,9 @@ impl Connection {
             (Ok(false), deep) => self.job = Some(Job::Parents(Box::new(deep), name)),
             (Err(refusal), Deep::Request(request)) => self.refuse(request.id, refusal),
             (Err(refusal), Deep::Classic(_)) => {
-                tracing::warn!(peer = self.peer, %refusal, "refused a classic put");
+                if self.may_log() {
+                    tracing::warn!(peer = self.peer, %refusal, "refused a classic put");
+                }
             }
         }
     }

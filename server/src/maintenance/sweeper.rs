@@ -1,5 +1,5 @@
 //! The sweeper: one thread that removes what nobody needs any more. Trees that were thrown away it removes at
-//! once, expired partials and versions now and then.
+//! once, expired partials and versions at the start and now and then.
 
 use std::io;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl Sweeper {
 }
 
 fn run(services: &Services, keep: Duration) {
-    let mut due = Instant::now() + EVERY;
+    let mut due = Instant::now();
     loop {
         if let Err(errno) = services.store.trash.empty() {
             tracing::warn!(%errno, "could not remove a tree that nobody needs; trying again later");

@@ -9,7 +9,7 @@ use super::Runtime;
 const TICK: Duration = Duration::from_millis(100);
 
 /// Runs until the server has stopped: expires silent peers, lets listeners try again that ran out of
-/// file descriptors, gives memory back that is free, and ends the grace time.
+/// file descriptors, gives back memory that is free and room that idle uploads have, and ends the grace time.
 pub(crate) fn run(runtime: &Arc<Runtime>) {
     while !runtime.finished() {
         std::thread::park_timeout(TICK);
@@ -18,5 +18,6 @@ pub(crate) fn run(runtime: &Arc<Runtime>) {
         runtime.expire(now, scarce);
         runtime.retry_listeners();
         runtime.give_memory_back();
+        runtime.services.uploads.give_room_back();
     }
 }

@@ -33,6 +33,10 @@ const MAX_OPEN_A_CLIENT: usize = 64;
 /// 20 MiB.
 const MAX_OPEN_PARTS: usize = 1 << 19;
 
+/// Bytes that an interrupted upload must hold to be kept: sending fewer again costs less than two files on the disk for
+/// days.
+const WORTH_KEEPING: u64 = 64 * 1024;
+
 /// For how long no part of an upload has come before it makes room for another one. Its client finds what is held
 /// when it opens the file again.
 const IDLE: Duration = Duration::from_secs(5);
@@ -126,7 +130,7 @@ impl Uploads {
             if let Some(partial) = upload.take() {
                 partial.close();
                 // Of no use to anyone.
-                if upload.state().holds_nothing() {
+                if upload.state().held_bytes() < WORTH_KEEPING {
                     partial.discard();
                 }
             }
@@ -225,6 +229,13 @@ impl Uploads {
         };
         let hasher = geometry.hasher(claim.index).ok_or_else(superseded)?;
         PartWriter::new(upload, *token, claim, hasher, offset, len).map(Some)
+    }
+
+    /// Uploads of which no part has come for long keep no room for what may come.
+    pub(crate) fn give_room_back(&self) {
+        let table = self.table();
+        let idle = table.open.values().filter(|entry| entry.upload.idle() >= IDLE);
+        idle.for_each(|entry| entry.upload.give_room_back());
     }
 
     /// Discards an upload.

@@ -84,9 +84,9 @@ impl Upload {
         held
     }
 
-    /// Whether no part is held.
-    pub(crate) fn holds_nothing(&self) -> bool {
-        !self.parts.iter().any(|part| matches!(part, Part::Held(_)))
+    /// Bytes of the parts that are held.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        self.geometry.size() - self.missing_bytes()
     }
 
     /// Bytes of the parts that are not held.

@@ -141,6 +141,15 @@ impl OpenUpload {
         }
     }
 
+    /// Gives back what is reserved for parts to come; the next part takes room again.
+    pub(crate) fn give_room_back(&self) {
+        if self.claimed.load(Ordering::Acquire) == 0 {
+            let left = self.reserved.left();
+            self.unreserved.fetch_add(left, Ordering::AcqRel);
+            self.reserved.used(left);
+        }
+    }
+
     fn take_unreserved(&self, bytes: u64) -> u64 {
         let take = |left: u64| Some(left.saturating_sub(bytes));
         let before = self.unreserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, take);

@@ -17,6 +17,10 @@ use crate::store::{Staged, Store, sys};
 /// Directories above a name for which a change counts as one more.
 pub(crate) const DEEP: usize = 32;
 
+/// What a change counts as that exchanges two versions: it flushes several times, alone. A queue that is full of them is
+/// done in about a second on a slow disk.
+const SWAP: usize = 128;
+
 /// What a request changes.
 #[derive(Debug)]
 pub(crate) enum Change {
@@ -87,10 +91,12 @@ impl Change {
         if let Self::Tree(tree) = self { tree.weight() } else { self.cost() }
     }
 
-    /// What it takes of a group's time: one that may have to make hundreds of directories counts as several.
+    /// What it takes of a group's time: one that may have to make hundreds of directories, or flushes alone, counts as
+    /// several.
     pub(crate) fn cost(&self) -> usize {
         match self {
             Self::Tree(_) => 1,
+            Self::Version(_) | Self::Rollback { .. } => SWAP,
             change => 1 + change.name().map_or(0, |name| name.depth() / DEEP),
         }
     }

@@ -149,3 +149,24 @@ fn swap_before_the_flush_is_found() {
     });
     assert!(std::panic::catch_unwind(all).is_err());
 }
+
+/// That another directory is about to be published is none of its business.
+#[test]
+fn version_that_nobody_came_back_for_goes_while_others_are_put_together() {
+    let root = TempDir::new().unwrap();
+    let store = store(root.path());
+    let open = |of: &str, token| {
+        Version::open(&store, &store.parents(), &name(of), Earlier::Any, Token([token; 16]))
+    };
+    let (old, other) = (open("old", 1).unwrap(), open("other", 2).unwrap());
+    for version in [&old, &other] {
+        let staged = store.stage_whole(&version.parents(), &name("f"), &attributes(), b"f");
+        let change = Change::File { staged: staged.unwrap(), name: name("f") };
+        store.apply_unseen(&version.parents(), change).unwrap();
+    }
+    drop(old);
+    store.forget_versions(std::time::Duration::ZERO).unwrap();
+    assert!(!open("old", 3).unwrap().resumed);
+    drop(other);
+    assert!(open("other", 4).unwrap().resumed);
+}

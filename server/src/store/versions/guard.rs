@@ -130,9 +130,9 @@ impl Guard {
         names.iter().any(|other| other.name == *name && other.is_wanted.load(Ordering::Relaxed))
     }
 
-    /// Whether anything is being published.
-    pub(in crate::store) fn is_any_closed(&self) -> bool {
-        !self.names.read().is_empty()
+    /// Whether a name is closed for which that is true.
+    pub(in crate::store) fn is_closed(&self, is_it: impl Fn(&Name) -> bool) -> bool {
+        self.names.read().iter().any(|other| is_it(&other.name))
     }
 
     /// Versions have changed places.
@@ -190,7 +190,7 @@ mod tests {
         let slow = guard.enter(&name("a/slow")).unwrap();
         std::thread::scope(|scope| {
             let closing = scope.spawn(|| guard.close(&name("a")));
-            while !guard.is_any_closed() {
+            while !guard.is_closed(|_| true) {
                 std::thread::yield_now();
             }
             assert!(guard.inside[0].load(Ordering::SeqCst) == 1 && !closing.is_finished());

@@ -51,6 +51,8 @@ pub(crate) struct Version {
     done: AtomicBool,
     /// The same: it is given up, or that is being tried.
     given_up: AtomicBool,
+    /// Somebody completes it, which may take as long as a flush.
+    completing: AtomicBool,
     begun: Instant,
     /// Milliseconds from `begun` until something was last done for the tree.
     active: AtomicU64,
@@ -161,6 +163,7 @@ impl Version {
         let state = RwLock::new(Rank::Version, if done { State::Done } else { State::Next });
         let (id, done, given_up) = (id.to_owned(), AtomicBool::new(done), AtomicBool::new(false));
         let (begun, active) = (Instant::now(), AtomicU64::new(0));
+        let completing = AtomicBool::new(false);
         Ok(Self {
             name,
             token,
@@ -168,6 +171,7 @@ impl Version {
             state,
             done,
             given_up,
+            completing,
             begun,
             active,
             store,
@@ -178,7 +182,9 @@ impl Version {
         })
     }
 
+    /// For whoever completes it.
     pub(in crate::store) fn state(&self) -> WriteGuard<'_, State> {
+        self.completing.store(true, Ordering::Release);
         self.state.write()
     }
 
@@ -190,8 +196,14 @@ impl Version {
     /// Leave to change something in the tree, which takes effect while this is held. None once it is complete:
     /// it is flushed then, and soon everybody sees it. Nobody waits for that here.
     pub(crate) fn enter(&self) -> Result<ReadGuard<'_, State>, Refusal> {
-        match self.state.try_read() {
+        let state = match self.state.try_read() {
+            // Somebody only looks whether it makes room, which takes a moment.
+            None if !self.completing.load(Ordering::Acquire) => Some(self.state.read()),
+            state => state,
+        };
+        match state {
             Some(state) if matches!(*state, State::Next) => Ok(state),
+            Some(state) if matches!(*state, State::GivenUp) => Err(given_up()),
             _ => Err(Refusal::new(Code::BadRequest, "this version is complete")),
         }
     }
@@ -199,6 +211,7 @@ impl Version {
     /// It has been published, or was before; or it can be filled again.
     pub(in crate::store) fn set_state(&self, state: &mut State, new: State) {
         self.done.store(matches!(new, State::Done), Ordering::Release);
+        self.completing.store(matches!(new, State::Done), Ordering::Release);
         *state = new;
     }
 
@@ -265,7 +278,7 @@ impl Store {
     /// The home of a directory's versions, made if there is none.
     pub(in crate::store) fn home(&self, name: &Name) -> Result<(String, OwnedFd), StoreError> {
         let failed = |errno| StoreError::new("open the versions of", name, errno);
-        let id: String = Digest::of(name.as_bytes()).to_string().chars().take(32).collect();
+        let id = home_of(name);
         match sys::make_directory(&self.trees, id.as_bytes(), Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(failed(errno)),
@@ -290,6 +303,11 @@ impl Store {
         Ok(())
     }
 
+    /// Whether a client puts together the next version that has this home.
+    fn is_open(&self, id: &str) -> bool {
+        self.guard.is_closed(|name| home_of(name) == id)
+    }
+
     /// Throws away next versions that nobody has come back for, until the server stops.
     pub(crate) fn forget_versions(&self, keep: Duration) -> Result<(), Errno> {
         for id in entries(&self.trees)? {
@@ -301,7 +319,7 @@ impl Store {
             let changed = rustix::fs::fstat(&home)?.st_mtime;
             let changed = UNIX_EPOCH + Duration::from_secs(u64::try_from(changed).unwrap_or(0));
             // A clock that was set back makes it young, not old.
-            if changed.elapsed().unwrap_or_default() < keep || self.guard.is_any_closed() {
+            if changed.elapsed().unwrap_or_default() < keep || self.is_open(&id) {
                 continue;
             }
             for next in entries(&home)?.iter().filter(|entry| entry.starts_with(NEXT)) {
@@ -310,6 +328,11 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// The name of the home of a directory's versions.
+fn home_of(name: &Name) -> String {
+    Digest::of(name.as_bytes()).to_string().chars().take(32).collect()
 }
 
 /// Gives a new tree what it would have had, had it been made where it will be: the group and the default ACL of

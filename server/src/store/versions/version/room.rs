@@ -59,15 +59,13 @@ impl Version {
         if !matches!(*state, State::Next) {
             return None;
         }
-        self.given_up.store(true, Ordering::Release);
         let room = match self.forget() {
             true => Room::Removed,
             false if self.idle() >= long => Room::Kept,
-            false => {
-                self.given_up.store(false, Ordering::Release);
-                return None;
-            }
+            false => return None,
         };
+        // Only now: its connections end once they see that.
+        self.given_up.store(true, Ordering::Release);
         *state = State::GivenUp;
         self.store.guard.open(&self.name);
         Some(room)
