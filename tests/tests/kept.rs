@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -147,27 +148,27 @@ fn rules_that_are_written_while_they_are_read_send_no_secret() {
     assert_eq!(one.len(), other.len());
     let rules = setting.source().join(".haulignore");
     fs::write(&rules, &one).unwrap();
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let file = fs::File::options().write(true).open(&rules).unwrap();
-            for text in [&other, &one].into_iter().cycle() {
-                file.write_all_at(text.as_bytes(), 0).unwrap();
-                if over.load(Ordering::Relaxed) {
-                    break;
-                }
+    let over = Arc::new(AtomicBool::new(false));
+    let (seen, path) = (Arc::clone(&over), rules.clone());
+    let writing = thread::spawn(move || {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        for text in [&other, &one].into_iter().cycle() {
+            file.write_all_at(text.as_bytes(), 0).unwrap();
+            if seen.load(Ordering::Relaxed) {
+                break;
             }
-        });
-        for words in [["put"], ["sync"], ["publish"]].iter().cycle().take(12) {
-            let site = if words[0] == "publish" { "/s" } else { "" };
-            let to = format!("{}{site}", setting.server.address());
-            // Success, or a file that never holds still.
-            let output = haul(words, &setting.source(), &to).output().unwrap();
-            assert!(matches!(output.status.code(), Some(0 | 1)), "{}", told(&output));
-            assert!(!setting.there("secret"), "{words:?}: {}", told(&output));
         }
-        over.store(true, Ordering::Relaxed);
     });
+    for words in [["put"], ["sync"], ["publish"]].iter().cycle().take(12) {
+        let site = if words[0] == "publish" { "/s" } else { "" };
+        let to = format!("{}{site}", setting.server.address());
+        // Success, or a file that never holds still.
+        let output = haul(words, &setting.source(), &to).output().unwrap();
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{}", told(&output));
+        assert!(!setting.there("secret"), "{words:?}: {}", told(&output));
+    }
+    over.store(true, Ordering::Relaxed);
+    writing.join().unwrap();
 }
 
 #[test]

@@ -209,7 +209,9 @@ fn partials_fill_the_disk() {
     let old = SystemTime::now() - Duration::from_secs(8 * 24 * 3600);
     fs::File::open(journal(&root)).unwrap().set_modified(old).unwrap();
     let server = hauld(directory.path(), &[]);
-    assert_eq!(fs::read_dir(root.join(".haul/partials")).unwrap().count(), 0);
+    eventually("the sweeper has removed it", || {
+        fs::read_dir(root.join(".haul/partials")).unwrap().count() == 0
+    });
     assert_eq!(Upload::open(&server, &large).unwrap().held, [0_usize; 0]);
 }
 

@@ -14,6 +14,7 @@ use crate::plan::policy::Policy;
 use crate::source::dir_cache::Nearby;
 use crate::source::{Link, Source, attributes};
 use crate::work::context::Run;
+use crate::work::decide::{self, Compared};
 use crate::work::known::Known;
 use crate::work::{Item, Kind, Stated};
 
@@ -28,9 +29,6 @@ const SLICE: u64 = 8 * 1024 * 1024;
 
 /// Bytes that are read and hashed at once: they are still in the second-level cache then.
 const PIECE: u64 = 128 * 1024;
-
-/// Bytes of a page, of which some file systems say that all files have one.
-const PAGE: u64 = 4096;
 
 /// Entries that are gathered for the next request.
 #[derive(Debug, Default)]
@@ -191,17 +189,21 @@ impl Connection<'_> {
         for (index, mut item) in items.into_iter().enumerate() {
             let letter = letters.get(index).copied().unwrap_or(b'?');
             let verdict = Verdict::from_letter(letter);
-            if is_doubtful(&item, verdict, policy) && self.is_untrue(&item) {
-                item.untrue = true;
-                self.batch.push_back(item);
-                continue;
+            let mut compared = decide::compared(&item, verdict, false, policy);
+            if compared == Compared::Doubtful {
+                if self.is_untrue(&item) {
+                    item.untrue = true;
+                    self.batch.push_back(item);
+                    continue;
+                }
+                compared = decide::compared(&item, verdict, true, policy);
             }
-            if is_undecided(&item, verdict, policy) {
+            if compared == Compared::Undecided {
                 item.by_digest = true;
                 self.batch.push_back(item);
                 continue;
             }
-            if is_left_as_it_is(&item, verdict, policy) {
+            if compared == Compared::Settled {
                 let is_again = course.is_again();
                 if matches!(item.kind, Kind::File | Kind::Link) && !is_again {
                     self.run.progress.unchanged();
@@ -255,47 +257,6 @@ impl Connection<'_> {
             self.run.work.found(1);
             self.batch.push_back(directory);
         }
-    }
-}
-
-/// Whether bytes count and are all that may differ, apart from what a mode or mtime is.
-fn is_undecided(item: &Item, verdict: Option<Verdict>, policy: &Policy) -> bool {
-    let may_be_same = matches!(verdict, Some(Verdict::Same | Verdict::Mtime | Verdict::Mode));
-    policy.by_digest && !item.by_digest && matches!(item.kind, Kind::File) && may_be_same
-}
-
-/// Whether nothing is to be done about an item.
-fn is_left_as_it_is(item: &Item, verdict: Option<Verdict>, policy: &Policy) -> bool {
-    match (&item.kind, verdict) {
-        (Kind::Directory(_) | Kind::Attributes(_), Some(Verdict::Same)) => true,
-        // What a dry run would have made is not there for its attributes.
-        (Kind::Attributes(_), Some(Verdict::Missing | Verdict::Kind)) => {
-            policy.dry_run || policy.ignore_existing
-        }
-        (Kind::File | Kind::Link, Some(Verdict::Missing)) => false,
-        (Kind::File | Kind::Link, _) | (Kind::Directory(_), Some(Verdict::Kind))
-            if policy.ignore_existing =>
-        {
-            true
-        }
-        (_, Some(Verdict::Same)) => policy.only_changed(),
-        _ => false,
-    }
-}
-
-/// Whether what was said of a file may be wrong because its size is, so that it has to be looked at: an empty file, for
-/// which the server has an entry, and one of whole pages, which `/sys` says of all files. Others are sent anyway.
-fn is_doubtful(item: &Item, verdict: Option<Verdict>, policy: &Policy) -> bool {
-    let Some(Stated { size, digest: None, .. }) = item.stated else { return false };
-    if item.untrue || item.opened.is_some() || policy.ignore_existing {
-        return false;
-    }
-    match verdict {
-        Some(Verdict::Size) => policy.dry_run || size.is_multiple_of(PAGE),
-        // The present version may have it: the verdict is about the next one.
-        Some(Verdict::Missing) => policy.is_publish() && size.is_multiple_of(PAGE),
-        Some(Verdict::Same | Verdict::Mtime | Verdict::Mode) => size == 0,
-        _ => false,
     }
 }
 

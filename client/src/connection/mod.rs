@@ -10,8 +10,10 @@ mod compare;
 pub(crate) mod delete;
 mod failure;
 mod hello;
+mod perform;
 mod recover;
 mod replies;
+mod report;
 pub mod rpc;
 mod send;
 

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use haul_protocol::{Cv, Digest, Op, Verdict, Wanted, encode, limits::MIN_PART_LEN};
 
 use super::bundle::Read;
-use super::compare::measured;
 use super::failure::Failure;
+use super::perform::{Network, perform};
+use super::report::{Differences, Report};
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError};
-use crate::plan::policy::Policy;
+use crate::source::Source;
 use crate::source::spool::keep_whole;
-use crate::source::{Link, Source};
-use crate::work::known::Known;
+use crate::work::decide::decide;
 use crate::work::multipart::Large;
-use crate::work::{Item, Kind, Task};
+use crate::work::{Item, Kind, Listing, Task};
 
 /// Bodies up to this are copied behind their header; larger ones are sent from where they are.
 const COPIED: usize = 64 * 1024;
@@ -69,7 +69,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Makes a request of an item; or only reads it, if it goes with others.
+    /// Does what is to be done about an item; or only reads it, if it goes with others.
     fn send_item(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
         if let Kind::Remove(above) = &item.kind
             && self.run.course.is_halted()
@@ -80,114 +80,25 @@ impl Connection<'_> {
             self.run.work.settle(1);
             return Ok(None);
         }
-        if self.run.policy.dry_run && !matches!(item.kind, Kind::List(_)) {
-            self.tell(item)?;
-            return Ok(None);
+        let policy = self.run.policy;
+        let action = decide(item, policy);
+        if policy.verifies() {
+            perform(&mut Differences(self), item, action)
+        } else if policy.dry_run {
+            perform(&mut Report(self), item, action)
+        } else {
+            perform(&mut Network(self), item, action)
         }
-        if matches!(item.kind, Kind::File) && item.only_attributes().is_none() {
-            return self.send_file(item);
-        }
-        let (name, mut sent) = (item.name.clone(), Sent::default());
-        let op = match &item.kind {
-            Kind::File => {
-                sent.digest = item.stated.and_then(|stated| stated.digest);
-                let attributes = item.only_attributes().unwrap_or_default();
-                Op::Setattr { name, is_file: true, attributes }
-            }
-            Kind::Directory(mode) => {
-                let replace = self.run.policy.only_changed() && item.known.is(Verdict::Kind);
-                Op::Mkdir { name, mode: *mode, replace }
-            }
-            Kind::Attributes(attributes) => {
-                Op::Setattr { name, is_file: false, attributes: *attributes }
-            }
-            Kind::Remove(_) => Op::Remove { name },
-            Kind::Publish(attributes) => {
-                let op = Op::Publish { attributes: *attributes };
-                self.request(Pending::Publish(item.clone()), &op)?;
-                return Ok(None);
-            }
-            Kind::List(listing) => {
-                let (name, after) = (listing.name.clone(), listing.after.clone());
-                self.request(Pending::List(item.clone()), &Op::List { name, after })?;
-                return Ok(None);
-            }
-            Kind::Link => {
-                let link = self.nearby.link(&item.path, self.run.policy.links)?;
-                let Link { target, mtime, stamp } = link;
-                sent.stamp = Some(stamp);
-                Op::Symlink { name, target, mtime }
-            }
-        };
-        self.request(Pending::Item(item.clone(), sent), &op)?;
-        Ok(None)
     }
 
-    /// In a dry run: what would be done, and why.
-    fn tell(&mut self, item: &Item) -> Result<(), FileError> {
-        let (progress, policy) = (self.run.progress, self.run.policy);
-        let why = item.known.why();
-        if policy.verifies() {
-            match (&item.kind, item.known) {
-                (Kind::Remove(_), _) => progress.differs("extra", &item.name, None),
-                (_, Known::Is(Verdict::Missing)) => progress.differs("missing", &item.name, None),
-                (_, Known::Is(Verdict::Kind | Verdict::Directory)) => {
-                    progress.differs(
-                        "differs",
-                        &item.name,
-                        Some("something of another kind is there"),
-                    );
-                }
-                _ => progress.differs("differs", &item.name, Some(why)),
-            }
-            if let Kind::Remove(Some(above)) = &item.kind {
-                self.gone(above, true);
-            }
-            self.run.work.settle(1);
-            return Ok(());
-        }
-        if is_in_the_way(item, policy) {
-            progress.failed(&item.path, &"something of another kind is in the way at the server");
-            self.run.work.settle(1);
-            return Ok(());
-        }
-        match &item.kind {
-            Kind::File if item.only_attributes().is_some() => {
-                progress.would("adjust", &item.name, why, None);
-                progress.adjusted(&item.name);
-            }
-            Kind::File => {
-                let size = match &item.opened {
-                    Some(opened) => opened.source()?.size,
-                    None if item.untrue => measured(item, &mut self.nearby, self.run)?.0,
-                    None => {
-                        policy.links.look(&item.path).map_err(FileError::local("look at"))?.len()
-                    }
-                };
-                progress.would("send", &item.name, why, Some(size));
-                progress.file_done(&item.name, size);
-            }
-            Kind::Link => {
-                progress.would("send", &item.name, why, None);
-                progress.link_done(&item.name);
-            }
-            Kind::Directory(_) if item.known.is(Verdict::Mode) => {}
-            Kind::Directory(_) => progress.would("make", &item.name, why, None),
-            Kind::Attributes(_) => {
-                progress.would("adjust", &item.name, why, None);
-                progress.directory_done(&item.name);
-            }
-            Kind::Remove(above) => {
-                progress.would("remove", &item.name, "not in the source", None);
-                progress.removed(&item.name);
-                if let Some(above) = above {
-                    self.gone(above, true);
-                }
-            }
-            Kind::List(_) | Kind::Publish(_) => {}
-        }
-        self.run.work.settle(1);
-        Ok(())
+    /// Asks what is in a directory.
+    pub(super) fn ask_list(
+        &mut self,
+        item: &Item,
+        listing: &Listing,
+    ) -> Result<(), ConnectionError> {
+        let (name, after) = (listing.name.clone(), listing.after.clone());
+        self.request(Pending::List(item.clone()), &Op::List { name, after })
     }
 
     /// Opens the file that an item is.
@@ -199,7 +110,7 @@ impl Connection<'_> {
         Source::of(file.map_err(FileError::local("open"))?)
     }
 
-    fn send_file(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
+    pub(super) fn send_file(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
         if item.untrue && item.opened.is_none() {
             return self.send_untrue(item);
         }
@@ -323,17 +234,5 @@ impl Connection<'_> {
             self.link.follow(&mut self.body);
         }
         Ok(())
-    }
-}
-
-/// Whether the server would refuse it, because what is there is not replaced by it.
-fn is_in_the_way(item: &Item, policy: &Policy) -> bool {
-    match (&item.kind, item.known) {
-        // Nor is what is to be published as a directory.
-        (Kind::Directory(None), Known::Is(Verdict::Kind)) if policy.is_whole() => true,
-        (Kind::Directory(_), Known::Is(Verdict::Kind)) => !policy.only_changed(),
-        // What is in it is told to be removed first.
-        (Kind::File | Kind::Link, Known::Is(Verdict::Directory)) => policy.delete().is_none(),
-        _ => false,
     }
 }

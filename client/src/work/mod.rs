@@ -6,6 +6,7 @@
 
 pub mod context;
 pub mod course;
+pub mod decide;
 pub mod earlier;
 pub mod interrupt;
 mod item;

@@ -3,7 +3,7 @@
 //! A client that can't read the rules must not act as if there were none: they may leave out secrets.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Seek};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -117,12 +117,16 @@ fn text(file: &File) -> io::Result<Vec<u8>> {
 fn settled(path: &Path) -> io::Result<Option<(Vec<u8>, Stamp)>> {
     let mut last = None;
     for _ in 0..TRIES {
-        let Some(file) = open(path)? else { return Ok(None) };
-        let before = file.metadata()?;
-        if !before.is_file() {
+        let Some(mut file) = open(path)? else { return Ok(None) };
+        if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is no regular file"));
         }
+        // A write changes the time when it begins. If it is over before or after these waits, one of the times tells.
+        wait_for_writers(&file);
+        let before = file.metadata()?;
+        file.rewind()?;
         let read = text(&file)?;
+        wait_for_writers(&file);
         let now = stamp(&file.metadata()?);
         if now == stamp(&before) && !is_new(&before) {
             return Ok(Some((read, now)));
@@ -136,6 +140,17 @@ fn settled(path: &Path) -> io::Result<Option<(Vec<u8>, Stamp)>> {
     }
     Err(io::Error::other("it is being written again and again; run haul when nothing changes it"))
 }
+
+/// Waits until a write under way is over, where a file system lets no one else look for data in a file meanwhile: ext4, xfs,
+/// btrfs and tmpfs hold the lock of the inode for both (Linux 6.18; the manual page promises nothing).
+#[cfg(target_os = "linux")]
+fn wait_for_writers(file: &File) {
+    // Without data there is nothing to be read in part.
+    let _ = rustix::fs::seek(file, rustix::fs::SeekFrom::Data(0));
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wait_for_writers(_: &File) {}
 
 /// Whether a file has changed so shortly before that a second change may have the same time.
 fn is_new(metadata: &Metadata) -> bool {

@@ -1,0 +1,169 @@
+//! Instead of doing something about an item: telling it. For dry runs ([`Report`]) and for `verify` ([`Differences`]).
+
+use std::sync::Arc;
+
+use haul_protocol::{Attributes, Verdict};
+
+use super::Connection;
+use super::bundle::Read;
+use super::compare::measured;
+use super::failure::Failure;
+use super::perform::Perform;
+use crate::error::FileError;
+use crate::work::decide::Action;
+use crate::work::known::Known;
+use crate::work::pending_delete::Doomed;
+use crate::work::{Item, Listing};
+
+/// Tells what would be done, and why.
+pub(super) struct Report<'c, 'a>(pub(super) &'c mut Connection<'a>);
+
+impl Report<'_, '_> {
+    fn would(&self, what: &'static str, item: &Item, size: Option<u64>) {
+        self.0.run.progress.would(what, &item.name, item.known.why(), size);
+    }
+
+    fn done(&self) {
+        self.0.run.work.settle(1);
+    }
+}
+
+impl Perform for Report<'_, '_> {
+    fn blocked(&mut self, item: &Item) -> Result<(), Failure> {
+        self.0.blocked(item);
+        Ok(())
+    }
+
+    fn adjust(&mut self, item: &Item, _: Attributes) -> Result<(), Failure> {
+        self.would("adjust", item, None);
+        self.0.run.progress.adjusted(&item.name);
+        self.done();
+        Ok(())
+    }
+
+    fn file(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
+        let links = self.0.run.policy.links;
+        let size = match &item.opened {
+            Some(opened) => opened.source()?.size,
+            None if item.untrue => measured(item, &mut self.0.nearby, self.0.run)?.0,
+            None => links.look(&item.path).map_err(FileError::local("look at"))?.len(),
+        };
+        self.would("send", item, Some(size));
+        self.0.run.progress.file_done(&item.name, size);
+        self.done();
+        Ok(None)
+    }
+
+    fn symlink(&mut self, item: &Item) -> Result<(), Failure> {
+        self.would("send", item, None);
+        self.0.run.progress.link_done(&item.name);
+        self.done();
+        Ok(())
+    }
+
+    fn directory(&mut self, item: &Item, _: Option<u32>, _: Action) -> Result<(), Failure> {
+        // It is there, and would be opened up for a moment.
+        if !item.known.is(Verdict::Mode) {
+            self.would("make", item, None);
+        }
+        self.done();
+        Ok(())
+    }
+
+    fn attributes(&mut self, item: &Item, _: Attributes) -> Result<(), Failure> {
+        self.would("adjust", item, None);
+        self.0.run.progress.directory_done(&item.name);
+        self.done();
+        Ok(())
+    }
+
+    fn remove(&mut self, item: &Item, above: Option<&Arc<Doomed>>) -> Result<(), Failure> {
+        let progress = self.0.run.progress;
+        progress.would("remove", &item.name, "not in the source", None);
+        progress.removed(&item.name);
+        if let Some(above) = above {
+            self.0.gone(above, true);
+        }
+        self.done();
+        Ok(())
+    }
+
+    fn publish(&mut self, _: &Item, _: Attributes) -> Result<(), Failure> {
+        self.done();
+        Ok(())
+    }
+
+    fn list(&mut self, item: &Item, listing: &Listing) -> Result<(), Failure> {
+        Ok(self.0.ask_list(item, listing)?)
+    }
+}
+
+/// Tells what differs.
+pub(super) struct Differences<'c, 'a>(pub(super) &'c mut Connection<'a>);
+
+impl Differences<'_, '_> {
+    fn differs(&self, item: &Item) {
+        let (what, why) = match item.known {
+            Known::Is(Verdict::Missing) => ("missing", None),
+            Known::Is(Verdict::Kind | Verdict::Directory) => {
+                ("differs", Some("something of another kind is there"))
+            }
+            known => ("differs", Some(known.why())),
+        };
+        self.tell(what, item, why);
+    }
+
+    fn tell(&self, what: &'static str, item: &Item, why: Option<&'static str>) {
+        self.0.run.progress.differs(what, &item.name, why);
+        self.0.run.work.settle(1);
+    }
+}
+
+impl Perform for Differences<'_, '_> {
+    fn blocked(&mut self, item: &Item) -> Result<(), Failure> {
+        self.differs(item);
+        Ok(())
+    }
+
+    fn adjust(&mut self, item: &Item, _: Attributes) -> Result<(), Failure> {
+        self.differs(item);
+        Ok(())
+    }
+
+    fn file(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
+        self.differs(item);
+        Ok(None)
+    }
+
+    fn symlink(&mut self, item: &Item) -> Result<(), Failure> {
+        self.differs(item);
+        Ok(())
+    }
+
+    fn directory(&mut self, item: &Item, _: Option<u32>, _: Action) -> Result<(), Failure> {
+        self.differs(item);
+        Ok(())
+    }
+
+    fn attributes(&mut self, item: &Item, _: Attributes) -> Result<(), Failure> {
+        self.differs(item);
+        Ok(())
+    }
+
+    fn remove(&mut self, item: &Item, above: Option<&Arc<Doomed>>) -> Result<(), Failure> {
+        self.tell("extra", item, None);
+        if let Some(above) = above {
+            self.0.gone(above, true);
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, item: &Item, _: Attributes) -> Result<(), Failure> {
+        self.differs(item);
+        Ok(())
+    }
+
+    fn list(&mut self, item: &Item, listing: &Listing) -> Result<(), Failure> {
+        Ok(self.0.ask_list(item, listing)?)
+    }
+}
