@@ -1,114 +1,70 @@
-//! The command line of `hauld`, and what it means.
+//! What to serve, and how.
 
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use haul_protocol::limits;
 
-pub use crate::maintenance::partials::Partials;
-pub use crate::net::listen::{Listen, ListenError};
-pub use crate::services::timeouts::Timeouts;
-pub use crate::symlinks::Symlinks;
+use crate::net::listen::Listen;
+use crate::services::timeouts::Timeouts;
+use crate::symlinks::Symlinks;
 
-/// Takes uploads from `haul` under one root directory: each file appears whole and verified, or not
-/// at all.
-///
-/// Logs go to standard error (HAUL_LOG=debug shows more). For each address one line "listening on
-/// ADDRESS" goes to standard output when connections are accepted. SIGTERM or Ctrl-C stops: no more
-/// connections, transfers under way may finish; a second one stops at once.
-#[derive(Debug, Clone, Parser)]
-#[command(name = "hauld", version, args_conflicts_with_subcommands = true)]
+/// What a [`Server`](crate::Server) serves, and how. [`Config::new`] has the defaults of `hauld`.
+#[derive(Debug, Clone)]
 pub struct Config {
-    /// Something else than to serve.
-    #[command(subcommand)]
-    pub command: Option<Command>,
-
-    /// Address to listen on: `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; may be given several times. Port 0
-    /// takes a free port.
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "HAULD_LISTEN",
-        value_delimiter = ',',
-        default_value = "127.0.0.1:8080"
-    )]
+    /// Addresses to listen on. Default: 127.0.0.1:8080.
     pub listen: Vec<Listen>,
-
     /// Directory that uploads go to; made if it is missing.
-    #[arg(long, value_name = "DIR", env = "HAULD_ROOT", default_value = "./uploads")]
     pub root: PathBuf,
-
-    /// Worker threads [default: twice the cores, at least 4].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    /// Worker threads. Default: twice the cores, at least 4.
     pub workers: Option<u16>,
-
-    /// What an acknowledgement promises: "group" holds across a power cut, and flushes many changes
-    /// together; "none" holds across a crash of this process.
-    #[arg(long, value_enum, default_value = "group")]
+    /// What an acknowledgement promises. Default: [`Durability::Group`].
     pub durability: Durability,
-
-    /// Which symbolic links are stored: "any" as they are; "inside" only those that can't lead out of the
-    /// root; "none". No link is ever followed.
-    #[arg(long, value_enum, default_value = "any", value_name = "WHICH")]
+    /// Which symlinks are stored. Default: [`Symlinks::Any`].
     pub symlinks: Symlinks,
-
-    /// How long an interrupted upload of a large file can be taken up again.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "7d")]
+    /// How long an interrupted upload of a large file can be taken up again. Default: 7 days.
     pub keep_partials: Duration,
-
-    /// Space that stays free on the file system of the root: what uploads take on the disk is counted, in whole
-    /// blocks. What the file system needs for itself may add some 100 KiB.
-    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "16MiB")]
+    /// Bytes that stay free on the file system of the root. Default: 16 MiB.
     pub keep_free: u64,
-
-    /// Largest file, such as 10GiB; at most 1TiB.
-    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "1TiB")]
+    /// Bytes of the largest file. Default: 1 TiB, which is the most.
     pub max_file: u64,
-
-    /// Connections at once [default: 10000, or what the limit of open files allows].
-    #[arg(long, value_name = "N")]
+    /// Connections at once. Default: 10,000, or what the limit of open files allows.
     pub max_connections: Option<usize>,
-
-    /// Listen on an address that other machines reach, though nothing is encrypted and nobody is
-    /// asked who they are.
-    #[arg(long)]
+    /// Serve also on addresses that other machines reach, though nothing is encrypted and nobody is asked who they are.
     pub insecure: bool,
-
-    /// How long the header of a request may take.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
-    pub header_timeout: Duration,
-
-    /// How long a peer may pause inside a body, leave answers unread, or keep a directory for a version in which nothing is
-    /// from others. While no more connections are taken, 64 KiB must
-    /// come or go in 5 s.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
-    pub body_timeout: Duration,
-
-    /// How long a haul client may ask for nothing; classic clients may for ever. While no more connections are
-    /// taken, both may for as long as a header may take.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
-    pub idle_timeout: Duration,
-
-    /// How long transfers may go on after a signal to stop.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
-    pub grace: Duration,
-
-    /// Unanswered requests that a client may have on one connection.
-    #[arg(long, value_name = "N", default_value_t = haul_protocol::limits::WINDOW_REQUESTS,
-          value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    /// How long peers may be silent.
+    pub timeouts: Timeouts,
+    /// Unanswered requests that a client may have on one connection. Default: [`limits::WINDOW_REQUESTS`].
     pub window_requests: u64,
+    /// Permission bits that a file or directory does not get for which the client states no mode. Default: 0o022.
+    pub umask: u32,
 }
 
-/// What hauld does other than to serve.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Command {
-    /// What interrupted uploads of large files have left; only while no server serves that root.
-    #[command(subcommand)]
-    Partials(Partials),
+impl Config {
+    /// Serves this directory on 127.0.0.1:8080.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        Self {
+            listen: vec![Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))],
+            root: root.to_owned(),
+            workers: None,
+            durability: Durability::Group,
+            symlinks: Symlinks::Any,
+            keep_partials: Duration::from_secs(7 * 24 * 3600),
+            keep_free: 16 << 20,
+            max_file: limits::MAX_PARTED_SIZE,
+            max_connections: None,
+            insecure: false,
+            timeouts: Timeouts::default(),
+            window_requests: limits::WINDOW_REQUESTS,
+            umask: 0o022,
+        }
+    }
 }
 
 /// What an acknowledgement promises.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// The file survives a crash of the server's process.
     None,
@@ -124,38 +80,5 @@ impl Durability {
             Self::None => "none",
             Self::Group => "group",
         }
-    }
-}
-
-impl Config {
-    /// The timeouts together.
-    #[must_use]
-    pub fn timeouts(&self) -> Timeouts {
-        Timeouts {
-            header: self.header_timeout,
-            body: self.body_timeout,
-            idle: self.idle_timeout,
-            grace: self.grace,
-        }
-    }
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    const MAX: u64 = haul_protocol::limits::MAX_PARTED_SIZE;
-    match parse_size::parse_size(text) {
-        Ok(size) if size <= MAX => Ok(size),
-        Ok(_) => Err(String::from("more than 1TiB")),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn command_line_is_consistent() {
-        Config::command().debug_assert();
     }
 }

@@ -1,16 +1,40 @@
-//! `hauld`, the server of haul: takes uploads from many connections on a fixed number of threads and
+//! `hauld`, the server of haul, as a library: takes uploads from many connections on a fixed number of threads and
 //! publishes each file atomically and verified under one root directory.
 //!
-//! [`Config`] says what to serve and [`Server`] serves it. ARCHITECTURE.md in the repository walks
-//! the path of one file through these modules.
+//! [`Config`] says what to serve and [`Server`] serves it. The library reads no command line, handles no signals, and
+//! changes neither the umask nor the limits of its process; [`process::prepare`] does the last two for a program that owns its
+//! process. It logs through [tracing](https://docs.rs/tracing). If one of its threads panics, it aborts the process, as its
+//! clients would wait for ever. ARCHITECTURE.md in the repository walks the path of one file through these modules.
+//!
+//! ```
+//! use haul_server::{Config, Server};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::TempDir::new()?;
+//! # let root = directory.path();
+//! let listen = vec!["127.0.0.1:0".parse()?];
+//! let server = Server::start(&Config { listen, ..Config::new(root) })?;
+//! for address in server.addresses() {
+//!     println!("haul put FILE {address}");
+//! }
+//! // Another thread may wait for whatever ends it.
+//! let stop = server.stopper();
+//! stop();
+//! server.join();
+//! # Ok(())
+//! # }
+//! ```
 
+#[doc(hidden)]
+pub mod cli;
 mod commit;
-pub mod config;
+mod config;
 mod connection;
 mod error;
 mod locks;
 mod maintenance;
 mod net;
+pub mod process;
 mod refusal;
 mod runtime;
 mod server;
@@ -20,6 +44,9 @@ mod symlinks;
 mod uploads;
 mod versions;
 
-pub use config::Config;
+pub use config::{Config, Durability};
 pub use error::StartError;
+pub use net::listen::{Listen, ListenError};
 pub use server::Server;
+pub use services::timeouts::Timeouts;
+pub use symlinks::Symlinks;

@@ -8,8 +8,8 @@ use std::thread;
 
 use anyhow::Context;
 use clap::Parser;
-use haul_server::Server;
-use haul_server::config::{Command, Config};
+use haul_server::cli::{Arguments, Command};
+use haul_server::{Server, process};
 use tracing_subscriber::EnvFilter;
 
 use signals::{Wanted, Watch};
@@ -18,7 +18,7 @@ use signals::{Wanted, Watch};
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let config = Config::parse();
+    let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("HAUL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    if let Some(Command::Partials(partials)) = &config.command {
+    if let Some(Command::Partials(partials)) = &arguments.command {
         return match partials.run(&mut std::io::stdout().lock()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let server = match Server::start(&config) {
+    let server = match Server::start(&arguments.config(process::prepare())) {
         Ok(server) => server,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "hauld: {error}");

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use haul_protocol::ServerLimits;
 use haul_protocol::limits::MAX_BUNDLED;
 use rustix::fs::Mode;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit};
 
 use crate::commit::committer::MAX_QUEUED;
 use crate::config::{Config, Durability};
@@ -42,13 +42,14 @@ const USUAL_CONNECTIONS: u64 = 10_000;
 impl Server {
     /// Locks the root, listens and starts all threads.
     ///
-    /// Sets the umask of the process to 0, since sent modes are exact.
+    /// Modes that clients send are exact only if the process has umask 0; its limit of open files bounds how many connections
+    /// there may be. [`process::prepare`](crate::process::prepare) sees to both.
     ///
     /// # Errors
     /// If an address, the root or a resource can't be had.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         check(config)?;
-        let umask = rustix::process::umask(Mode::empty());
+        let umask = Mode::from_raw_mode(config.umask);
         let durable = config.durability == Durability::Group;
         let store = Store::open(&config.root, umask, durable, config.keep_free)
             .map_err(|error| StartError::Root(error.to_string()))?;
@@ -70,7 +71,7 @@ impl Server {
         if rustix::process::geteuid().is_root() {
             tracing::warn!("running as root: uploaded files belong to root; use a user of its own");
         }
-        let (symlinks, timeouts) = (config.symlinks, config.timeouts());
+        let (symlinks, timeouts) = (config.symlinks, config.timeouts);
         let settings = Settings { limits, symlinks, timeouts, places: bounds.places };
         let services = Arc::new(Services::new(store, settings));
         let runtime = Runtime::new(Arc::clone(&services), listeners, bounds.connections)?;
@@ -189,12 +190,8 @@ struct Bounds {
     places: usize,
 }
 
-/// Raises the limit of open files and derives from it how much there may be at once.
+/// Derives from the limit of open files how much there may be at once.
 fn bounds(wanted: Option<usize>, workers: usize, durable: bool) -> Bounds {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // If that is not allowed, the current limit stays.
-    let _ = setrlimit(Resource::Nofile, raised);
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     // A worker holds some parents, the new directories that it fills, and one file of its own.
     let queued = if durable { 2 * MAX_QUEUED as u64 } else { 0 };

@@ -1,11 +1,10 @@
 //! Which symbolic links are stored (PROTOCOL.md, "symlink").
 
-use clap::ValueEnum;
 use haul_protocol::{Code, LinkTarget, Name, Refusal};
 
 /// Which symbolic links are stored. None is ever followed by this server, but others may follow what it
 /// stores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Symlinks {
     /// Any, as they are.
     Any,

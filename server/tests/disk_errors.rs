@@ -8,13 +8,12 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
-use clap::Parser;
 use fail::FailScenario;
 use haul_protocol::{
     Answer, Answers, Attributes, Decoder, Digest, Event, Geometry, Hello, LinkTarget, Mtime, Name,
     Op, Reply, Token, Wanted, encode,
 };
-use haul_server::{Config, Server};
+use haul_server::{Config, Durability, Server, process};
 use tempfile::TempDir;
 
 /// A server in this process, so that failpoints reach it; and a root with an old file.
@@ -25,27 +24,21 @@ struct Setup {
 }
 
 impl Setup {
-    fn new(durability: &str) -> Self {
+    fn new(durability: Durability) -> Self {
         let root = TempDir::new().unwrap();
         fs::write(root.path().join("small"), "old").unwrap();
         fs::write(root.path().join("large"), "old").unwrap();
-        let path = root.path().to_str().unwrap();
-        let config = Config::try_parse_from([
-            "hauld",
-            "--listen",
-            "127.0.0.1:0",
-            "--root",
-            path,
-            "--durability",
-            durability,
-        ]);
-        let server = Server::start(&config.unwrap()).unwrap();
+        // Modes are compared.
+        let _ = process::prepare();
+        let listen = vec!["127.0.0.1:0".parse().unwrap()];
+        let config = Config { listen, durability, ..Config::new(root.path()) };
+        let server = Server::start(&config).unwrap();
         let address = server.addresses().next().unwrap().to_string();
         Self { root, server: Some(server), address }
     }
 
     /// As on a file system where files under way must have names.
-    fn named(durability: &str) -> Self {
+    fn named(durability: Durability) -> Self {
         fail::cfg("disk::link", "1*return(EIO)").unwrap();
         let setup = Self::new(durability);
         fail::remove("disk::link");
@@ -220,8 +213,12 @@ fn leftovers(root: &Path) -> usize {
 #[test]
 fn every_operation_fails_for_a_small_file() {
     let scenario = FailScenario::setup();
-    for (durability, named) in [("none", true), ("none", false), ("group", true), ("group", false)]
-    {
+    for (durability, named) in [
+        (Durability::None, true),
+        (Durability::None, false),
+        (Durability::Group, true),
+        (Durability::Group, false),
+    ] {
         let setup = if named { Setup::named(durability) } else { Setup::new(durability) };
         let mut client = Client::connect(&setup);
         for (operation, skip, named_only, group_only) in [
@@ -234,7 +231,9 @@ fn every_operation_fails_for_a_small_file() {
             ("rename", 0, None, false),
             ("fsync", 0, None, true),
         ] {
-            if group_only && durability == "none" || named_only.is_some_and(|only| only != named) {
+            if group_only && durability == Durability::None
+                || named_only.is_some_and(|only| only != named)
+            {
                 continue;
             }
             for (error, code) in [("ENOSPC", "no_space"), ("EIO", "io")] {
@@ -247,7 +246,7 @@ fn every_operation_fails_for_a_small_file() {
                 };
                 fail::cfg(&point, &action).unwrap();
                 let answer = client.put("small", b"new");
-                let what = format!("{durability} {named} {point} {skip} {error}");
+                let what = format!("{durability:?} {named} {point} {skip} {error}");
                 assert_eq!(Client::code(&answer), code, "{what}");
                 assert_eq!(setup.read("small"), b"old", "{what}");
                 assert_eq!(leftovers(setup.root.path()), 0, "{what}");
@@ -267,7 +266,7 @@ fn every_operation_fails_for_a_small_file() {
 #[test]
 fn what_the_file_system_does_not_take_is_told_by_its_own_code() {
     let scenario = FailScenario::setup();
-    for durability in ["none", "group"] {
+    for durability in [Durability::None, Durability::Group] {
         let setup = Setup::new(durability);
         let mut client = Client::connect(&setup);
         let name = |text: &str| Name::parse(text.as_bytes()).unwrap();
@@ -289,7 +288,7 @@ fn what_the_file_system_does_not_take_is_told_by_its_own_code() {
             fail::cfg(format!("disk::{operation}"), &format!("2*return({error})")).unwrap();
             let (answer, _) = client.ask(op, b"");
             fail::remove(format!("disk::{operation}"));
-            let what = format!("{durability} {operation} {error}");
+            let what = format!("{durability:?} {operation} {error}");
             assert_eq!(Client::code(&answer), code, "{what}");
             let Answer::Refused { refusal, .. } = answer else { panic!("{what}") };
             assert!(refusal.message.contains(message), "{what}: {}", refusal.message);
@@ -303,7 +302,7 @@ fn what_the_file_system_does_not_take_is_told_by_its_own_code() {
             fail::cfg(format!("disk::{operation}"), &format!("1*return({error})")).unwrap();
             let answer = client.put("small", b"new");
             fail::remove(format!("disk::{operation}"));
-            assert_eq!(Client::code(&answer), code, "{durability} {operation} {error}");
+            assert_eq!(Client::code(&answer), code, "{durability:?} {operation} {error}");
             let Answer::Refused { refusal, .. } = answer else { panic!() };
             assert_eq!(refusal.retry, code == "busy");
             assert_eq!(setup.read("small"), b"old");
@@ -318,7 +317,7 @@ fn what_the_file_system_does_not_take_is_told_by_its_own_code() {
 #[test]
 fn directory_that_cannot_be_flushed_is_uncertain() {
     let scenario = FailScenario::setup();
-    let setup = Setup::new("group");
+    let setup = Setup::new(Durability::Group);
     let mut client = Client::connect(&setup);
     fail::cfg("disk::fsync_directory", "1*return(EIO)").unwrap();
     let answer = client.put("small", b"new");
@@ -333,7 +332,7 @@ fn directory_that_cannot_be_flushed_is_uncertain() {
 #[test]
 fn every_operation_fails_for_a_large_file() {
     let scenario = FailScenario::setup();
-    for durability in ["none", "group"] {
+    for durability in [Durability::None, Durability::Group] {
         let setup = Setup::new(durability);
         let mut first = 0;
         for (operation, skip, group_only) in [
@@ -344,12 +343,12 @@ fn every_operation_fails_for_a_large_file() {
             ("rename", 0, false),
             ("fsync", 0, true),
         ] {
-            if group_only && durability == "none" {
+            if group_only && durability == Durability::None {
                 continue;
             }
             for (error, code) in [("ENOSPC", "no_space"), ("EIO", "io")] {
                 first += 1;
-                let what = format!("{durability} {operation} {skip} {error}");
+                let what = format!("{durability:?} {operation} {skip} {error}");
                 let mut client = Client::connect(&setup);
                 let point = format!("disk::{operation}");
                 let action = match skip {
@@ -378,7 +377,7 @@ fn every_operation_fails_for_a_large_file() {
 #[test]
 fn failed_flush_is_never_tried_again() {
     let scenario = FailScenario::setup();
-    let setup = Setup::new("group");
+    let setup = Setup::new(Durability::Group);
     let mut client = Client::connect(&setup);
     fail::cfg("disk::fsync", "1*return(EIO)").unwrap();
     assert_eq!(send_large(&mut client, 1).0, "io");
@@ -393,7 +392,7 @@ fn failed_flush_is_never_tried_again() {
 #[test]
 fn uncertain_commit_stays_uncertain_until_it_is_flushed() {
     let scenario = FailScenario::setup();
-    let setup = Setup::new("group");
+    let setup = Setup::new(Durability::Group);
     let mut client = Client::connect(&setup);
     fail::cfg("disk::fsync_directory", "return(EIO)").unwrap();
     fail::cfg("disk::syncfs", "return(EIO)").unwrap();
@@ -411,7 +410,7 @@ fn uncertain_commit_stays_uncertain_until_it_is_flushed() {
 #[test]
 fn unlink_that_fails_harms_nothing() {
     let scenario = FailScenario::setup();
-    let setup = Setup::named("group");
+    let setup = Setup::named(Durability::Group);
     let mut client = Client::connect(&setup);
     fail::cfg("disk::write", "1*return(EIO)").unwrap();
     fail::cfg("disk::unlink", "1*return(EIO)").unwrap();
@@ -427,7 +426,7 @@ fn unlink_that_fails_harms_nothing() {
 fn close_or_fsync_error_dropped() {
     let scenario = FailScenario::setup();
     for point in ["disk::close", "disk::fsync"] {
-        let setup = Setup::named("group");
+        let setup = Setup::named(Durability::Group);
         let mut client = Client::connect(&setup);
         fail::cfg(point, "1*return(EIO)").unwrap();
         assert_eq!(Client::code(&client.put("small", b"new")), "io", "{point}");
@@ -440,7 +439,7 @@ fn close_or_fsync_error_dropped() {
 #[test]
 fn slow_flush_repeats_the_last_ack() {
     let scenario = FailScenario::setup();
-    let setup = Setup::new("group");
+    let setup = Setup::new(Durability::Group);
     let mut client = Client::connect(&setup);
     assert_eq!(Client::code(&client.put("small", b"1")), "ack");
     fail::cfg("disk::fsync", "pause").unwrap();
@@ -494,7 +493,7 @@ fn new_directory(first: u64) -> Vec<u8> {
 #[test]
 fn new_directory_that_cannot_be_flushed_is_not_published() {
     let scenario = FailScenario::setup();
-    let setup = Setup::new("group");
+    let setup = Setup::new(Durability::Group);
     let mut client = Client::connect(&setup);
     fail::cfg("disk::syncfs", "1*return(EIO)").unwrap();
     client.stream.write_all(&new_directory(1)).unwrap();
@@ -518,7 +517,7 @@ fn new_directory_that_cannot_be_flushed_is_not_published() {
 fn no_room_in_a_new_directory_costs_that_file_only() {
     let scenario = FailScenario::setup();
     for (operation, code) in [("write", "no_space"), ("times", "no_space"), ("close", "io")] {
-        let setup = Setup::named("none");
+        let setup = Setup::named(Durability::None);
         let mut client = Client::connect(&setup);
         let error = if operation == "close" { "EIO" } else { "ENOSPC" };
         // In the new directory, and then where it belongs.

@@ -9,7 +9,7 @@ const CLIENT: [&str; 10] =
     ["exit", "error", "net", "report", "source", "plan", "work", "connection", "transfer", "cli"];
 
 /// The same of the server.
-const SERVER: [&str; 15] = [
+const SERVER: [&str; 17] = [
     "locks",
     "symlinks",
     "store",
@@ -24,6 +24,8 @@ const SERVER: [&str; 15] = [
     "runtime",
     "maintenance",
     "config",
+    "cli",
+    "process",
     "server",
 ];
 

@@ -9,7 +9,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;
 use haul_client::cli::Cli;
-use haul_server::config::Config;
+use haul_server::cli::Arguments;
 use haul_tests::binaries;
 
 /// Documents that go with the binaries.
@@ -76,7 +76,7 @@ fn man_pages(directory: &Path) -> anyhow::Result<()> {
             named(command.clone(), &name).bin_name(typed)
         })
         .collect();
-    let pages = [(haul, "1"), (named(Config::command(), "hauld"), "8")];
+    let pages = [(haul, "1"), (named(Arguments::command(), "hauld"), "8")];
     for (command, section) in pages.into_iter().chain(commands.into_iter().map(|c| (c, "1"))) {
         let place = directory.join(format!("man{section}"));
         fs::create_dir_all(&place)?;
@@ -97,7 +97,7 @@ fn completions(directory: &Path) -> anyhow::Result<()> {
         let place = directory.join(shell.to_string());
         fs::create_dir_all(&place)?;
         generate_to(shell, &mut Cli::command(), "haul", &place)?;
-        generate_to(shell, &mut Config::command(), "hauld", &place)?;
+        generate_to(shell, &mut Arguments::command(), "hauld", &place)?;
     }
     Ok(())
 }

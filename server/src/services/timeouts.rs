@@ -62,3 +62,15 @@ pub struct Timeouts {
     /// From the first signal to stop until transfers are cut off.
     pub grace: Duration,
 }
+
+impl Default for Timeouts {
+    /// Those of `hauld`.
+    fn default() -> Self {
+        Self {
+            header: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            idle: Duration::from_secs(300),
+            grace: Duration::from_secs(10),
+        }
+    }
+}

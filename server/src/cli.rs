@@ -1,0 +1,189 @@
+//! The command line of `hauld`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::PossibleValue;
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::{Config, Durability};
+use crate::maintenance::partials::Partials;
+use crate::net::listen::Listen;
+use crate::services::timeouts::Timeouts;
+use crate::symlinks::Symlinks;
+
+/// Takes uploads from `haul` under one root directory: each file appears whole and verified, or not
+/// at all.
+///
+/// Logs go to standard error (HAUL_LOG=debug shows more). For each address one line "listening on
+/// ADDRESS" goes to standard output when connections are accepted. SIGTERM or Ctrl-C stops: no more
+/// connections, transfers under way may finish; a second one stops at once.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "hauld", version, args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    /// Something else than to serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Address to listen on: `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; may be given several times. Port 0
+    /// takes a free port.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "HAULD_LISTEN",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:8080"
+    )]
+    pub listen: Vec<Listen>,
+
+    /// Directory that uploads go to; made if it is missing.
+    #[arg(long, value_name = "DIR", env = "HAULD_ROOT", default_value = "./uploads")]
+    pub root: PathBuf,
+
+    /// Worker threads [default: twice the cores, at least 4].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+
+    /// What an acknowledgement promises: "group" holds across a power cut, and flushes many changes
+    /// together; "none" holds across a crash of this process.
+    #[arg(long, value_enum, default_value = "group")]
+    pub durability: Durability,
+
+    /// Which symbolic links are stored: "any" as they are; "inside" only those that can't lead out of the
+    /// root; "none". No link is ever followed.
+    #[arg(long, value_enum, default_value = "any", value_name = "WHICH")]
+    pub symlinks: Symlinks,
+
+    /// How long an interrupted upload of a large file can be taken up again.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "7d")]
+    pub keep_partials: Duration,
+
+    /// Space that stays free on the file system of the root: what uploads take on the disk is counted, in whole
+    /// blocks. What the file system needs for itself may add some 100 KiB.
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "16MiB")]
+    pub keep_free: u64,
+
+    /// Largest file, such as 10GiB; at most 1TiB.
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "1TiB")]
+    pub max_file: u64,
+
+    /// Connections at once [default: 10000, or what the limit of open files allows].
+    #[arg(long, value_name = "N")]
+    pub max_connections: Option<usize>,
+
+    /// Listen on an address that other machines reach, though nothing is encrypted and nobody is
+    /// asked who they are.
+    #[arg(long)]
+    pub insecure: bool,
+
+    /// How long the header of a request may take.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
+    pub header_timeout: Duration,
+
+    /// How long a peer may pause inside a body, leave answers unread, or keep a directory for a version in which nothing is
+    /// from others. While no more connections are taken, 64 KiB must
+    /// come or go in 5 s.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
+    pub body_timeout: Duration,
+
+    /// How long a haul client may ask for nothing; classic clients may for ever. While no more connections are
+    /// taken, both may for as long as a header may take.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5m")]
+    pub idle_timeout: Duration,
+
+    /// How long transfers may go on after a signal to stop.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
+    pub grace: Duration,
+
+    /// Unanswered requests that a client may have on one connection.
+    #[arg(long, value_name = "N", default_value_t = haul_protocol::limits::WINDOW_REQUESTS,
+          value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub window_requests: u64,
+}
+
+/// What hauld does other than to serve.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// What interrupted uploads of large files have left; only while no server serves that root.
+    #[command(subcommand)]
+    Partials(Partials),
+}
+
+impl Arguments {
+    /// What to serve. `umask`: of the process, before it was changed.
+    #[must_use]
+    pub fn config(&self, umask: u32) -> Config {
+        let timeouts = Timeouts {
+            header: self.header_timeout,
+            body: self.body_timeout,
+            idle: self.idle_timeout,
+            grace: self.grace,
+        };
+        Config {
+            listen: self.listen.clone(),
+            workers: self.workers,
+            durability: self.durability,
+            symlinks: self.symlinks,
+            keep_partials: self.keep_partials,
+            keep_free: self.keep_free,
+            max_file: self.max_file,
+            max_connections: self.max_connections,
+            insecure: self.insecure,
+            timeouts,
+            window_requests: self.window_requests,
+            umask,
+            ..Config::new(&self.root)
+        }
+    }
+}
+
+/// The words of the command line for [`Durability`].
+impl ValueEnum for Durability {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::None, Self::Group]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Self::None => "The file survives a crash of the server's process",
+            Self::Group => "The file survives a power cut",
+        };
+        Some(PossibleValue::new(self.as_str()).help(help))
+    }
+}
+
+/// The words of the command line for [`Symlinks`].
+impl ValueEnum for Symlinks {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Any, Self::Inside, Self::None]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (word, help) = match self {
+            Self::Any => ("any", "Any, as they are"),
+            Self::Inside => ("inside", "Those that can't lead out of the root"),
+            Self::None => ("none", "None"),
+        };
+        Some(PossibleValue::new(word).help(help))
+    }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    const MAX: u64 = haul_protocol::limits::MAX_PARTED_SIZE;
+    match parse_size::parse_size(text) {
+        Ok(size) if size <= MAX => Ok(size),
+        Ok(_) => Err(String::from("more than 1TiB")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}
