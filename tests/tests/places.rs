@@ -13,6 +13,9 @@ use tempfile::TempDir;
 /// Sparse, and so large that it is not read to its end here.
 const SIZE: u64 = 1 << 40;
 
+/// Names in the directory that fills a socket with answers, of 200 bytes each.
+const NAMES: u64 = 30;
+
 /// How often the server has the file `f` open.
 fn reading(server: &Hauld) -> usize {
     let open = fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().flatten();
@@ -48,10 +51,11 @@ fn stalled(server: &Hauld) -> Peer {
     // Bytes on their way may be counted twice, so the socket counts as full when it has twice taken few of the answers. Then
     // some wait in the server.
     while full < 2 {
-        let pings = ids.by_ref().take(500);
-        let pings: Vec<u8> =
-            pings.flat_map(|id| frame(&json!({"cmd": "ping", "id": id}), b"")).collect();
-        peer.stream.write_all(&pings).unwrap();
+        let lists = ids.by_ref().take(2);
+        let lists: Vec<u8> = lists
+            .flat_map(|id| frame(&json!({"cmd": "list", "id": id, "filename": "long"}), b""))
+            .collect();
+        peer.stream.write_all(&lists).unwrap();
         // The single worker answers these after those.
         for _ in 0..2 {
             asked += 1;
@@ -59,7 +63,7 @@ fn stalled(server: &Hauld) -> Peer {
             assert_eq!(answer["answer"], asked, "{answer}");
         }
         let now = unread(server, &peer);
-        full = if now < before_these + 5000 { full + 1 } else { 0 };
+        full = if now < before_these + 2 * NAMES * 100 { full + 1 } else { 0 };
         before_these = now;
     }
     let id = ids.next();
@@ -96,6 +100,10 @@ fn peers_that_read_no_answers_while_a_file_is_read_for_them_make_room_for_anothe
     let words = ["--workers", "1", "--durability", "none", "--body-timeout", "1h"];
     let server = Hauld::start_in(TempDir::new().unwrap(), command, &words).unwrap();
     fs::File::create(server.root().join("f")).unwrap().set_len(SIZE).unwrap();
+    fs::create_dir(server.root().join("long")).unwrap();
+    for number in 0..NAMES {
+        fs::write(server.root().join(format!("long/{number:0200}")), "").unwrap();
+    }
     let mut peers = Vec::new();
     while is_stored(&server) {
         peers.push(stalled(&server));
