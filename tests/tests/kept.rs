@@ -1,6 +1,7 @@
 //! Nothing is lost, left out or taken for done because of what is odd in a source, in its rules or at the server.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -85,6 +86,61 @@ fn directory_that_a_rule_leaves_out_stays_whatever_has_its_name_here() {
     }
 }
 
+/// What is there stays, whatever it is.
+#[test]
+fn ignoring_what_exists_removes_no_directory_for_a_file() {
+    let setting = Setting::start();
+    setting.write("x", "here");
+    setting.write_there("x/deep/only", "x");
+    setting.write_there("old", "x");
+    setting.command("sync", &["--delete", "--ignore-existing"]).assert().success();
+    assert!(setting.there("x/deep/only") && !setting.there("old"));
+}
+
+/// A program empties the file first and writes it then.
+#[test]
+fn rules_that_are_empty_for_a_moment_are_waited_for() {
+    for words in [["put"], ["sync"], ["publish"]] {
+        let setting = Setting::start();
+        setting.write("secret", "x");
+        setting.write("f", "x");
+        setting.write(".haulignore", "secret\n");
+        let site = if words[0] == "publish" { "/s" } else { "" };
+        let to = format!("{}{site}", setting.server.address());
+        let mut file = fs::File::create(setting.source().join(".haulignore")).unwrap();
+        let mut command = haul(&words, &setting.source(), &to);
+        let mut running = command.stderr(Stdio::piped()).spawn().unwrap();
+        let rules = setting.source().join(".haulignore");
+        let opens = format!("/proc/{}/fd", running.id());
+        eventually("haul reads the rules", || {
+            let open = fs::read_dir(&opens).into_iter().flatten().flatten();
+            let found = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+            found.into_iter().any(|path| path == rules) || running.try_wait().unwrap().is_some()
+        });
+        file.write_all(b"secret\n").unwrap();
+        drop(file);
+        let output = running.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+        assert!(setting.there("f") && !setting.there("secret"), "{words:?}: {}", told(&output));
+    }
+}
+
+#[test]
+fn file_that_a_killed_run_has_put_aside_is_told_and_nothing_is_removed() {
+    for words in [&["sync", "--delete"][..], &["sync", "--delete", "--exclude=.*"], &["put"]] {
+        let setting = Setting::start();
+        setting.write("d/.haul-removes-0123456789abcdef-f", "x");
+        setting.write("d/g", "x");
+        setting.write_there("d/f", "x");
+        let to = setting.server.address();
+        let output = haul(words, &setting.source(), to).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {}", told(&output));
+        assert!(told(&output).contains("was killed"), "{words:?}: {}", told(&output));
+        assert!(setting.there("d/f") && setting.there("d/g"), "{words:?}");
+        assert!(!setting.there("d/.haul-removes-0123456789abcdef-f"), "{words:?}");
+    }
+}
+
 #[test]
 fn source_that_is_emptied_while_haul_runs_empties_nothing() {
     let setting = Setting::start();
@@ -159,7 +215,7 @@ fn rules_that_are_written_while_they_are_read_send_no_secret() {
             }
         }
     });
-    for words in [["put"], ["sync"], ["publish"]].iter().cycle().take(12) {
+    for words in [["put"], ["sync"], ["publish"]].iter() {
         let site = if words[0] == "publish" { "/s" } else { "" };
         let to = format!("{}{site}", setting.server.address());
         // Success, or a file that never holds still.

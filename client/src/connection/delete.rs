@@ -228,7 +228,7 @@ impl Connection<'_> {
         }
         if let Some(here) = here {
             let replaces = here.is_file || (here.is_symlink && policy.links == Links::Copy);
-            return is_dir && replaces && !excluded();
+            return is_dir && replaces && !policy.ignore_existing && !excluded();
         }
         if !excluded() {
             return true;
@@ -245,8 +245,8 @@ impl Connection<'_> {
     fn is_excluded(&self, listing: &Listing, look: &Look<'_>, path: &Path, is_dir: bool) -> bool {
         let (anchor, filter) = (&listing.anchor, &self.run.policy.filter);
         let root = anchor.path();
-        let excluded = if matches!(look, Look::Doomed) {
-            // What the source has at such a path may be a symlink, whose target has rules for others.
+        let excluded = if matches!(look, Look::Doomed | Look::Unseen) {
+            // What the source has at such a path may be nothing, or a symlink, whose target has rules for others.
             let mut above = path.ancestors().skip(1);
             let directory = above.find(|above| *above == root || anchor.had_directory(above));
             filter.excludes_by(root, directory.unwrap_or(root), path, is_dir)

@@ -55,6 +55,11 @@ pub enum FileError {
     /// It is named in a list, and a symlink leads to it.
     #[error("{} is a symlink, through which haul goes only with --links follow", .0.display())]
     Through(PathBuf),
+    /// `--remove-source` gave it that name.
+    #[error(
+        "left by a run of haul --remove-source that was killed, as its name tells; give the file its old name again"
+    )]
+    Aside,
     /// Another source of the run has a file or symlink of its name at the server.
     #[error(
         "another source has {0} as well, which is sent; this one is not, as only one can be there"
@@ -147,6 +152,7 @@ impl FileError {
             | Self::Local { .. }
             | Self::Rules(_)
             | Self::Through(_)
+            | Self::Aside
             | Self::SameName(_)
             | Self::Name(_)
             | Self::TakenOver

@@ -53,6 +53,14 @@ pub struct Source {
     stamp: Stamp,
 }
 
+/// How names begin that `--remove-source` gives to files for a moment.
+pub(crate) const ASIDE: &str = ".haul-removes-";
+
+/// Whether a run of haul that was killed has left a file under such a name.
+pub(crate) fn is_aside(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(ASIDE.as_bytes())
+}
+
 /// Symlinks that are followed one after the other at most, as the kernel does (path_resolution(7)).
 pub(crate) const HOPS: usize = 40;
 

@@ -56,21 +56,34 @@ struct Newest {
     fence: Arc<Fence>,
     /// The connection's key in the table of slots.
     key: u64,
+    /// Those of older connections that may not be closed yet.
+    older: Vec<Arc<Fence>>,
 }
 
 impl Fences {
     /// Enters a connection. When this returns, nothing that an older one asked for starts any more;
     /// its key is returned, so that it can be woken and ended.
     pub(crate) fn enter(&self, client: &str, slot: u64, key: u64) -> (Arc<Fence>, Option<u64>) {
-        let fence = Arc::new(Fence::default());
-        let newest = Newest { fence: Arc::clone(&fence), key };
-        let older = self.0.lock().insert((client.to_owned(), slot), newest);
-        let older = older.map(|older| {
-            // Waits for a change that is taking effect just now, never for a peer.
-            *older.fence.0.write() = true;
-            older.key
+        let (fence, place) = (Arc::new(Fence::default()), (client.to_owned(), slot));
+        let mut table = self.0.lock();
+        let before = table.remove(&place);
+        let before_key = before.as_ref().map(|before| before.key);
+        let older = before.map_or_else(Vec::new, |Newest { fence, mut older, .. }| {
+            older.push(fence);
+            older
         });
-        (fence, older)
+        table
+            .insert(place.clone(), Newest { fence: Arc::clone(&fence), key, older: older.clone() });
+        drop(table);
+        for older in &older {
+            // Waits for a change that is taking effect just now, never for a peer. So does each connection that comes
+            // meanwhile: all of them are older than that one.
+            *older.0.write() = true;
+        }
+        if let Some(newest) = self.0.lock().get_mut(&place) {
+            newest.older.retain(|fence| !older.iter().any(|closed| Arc::ptr_eq(closed, fence)));
+        }
+        (fence, before_key)
     }
 
     /// A connection is over.
@@ -80,5 +93,41 @@ impl Fences {
         if newest.get(&place).is_some_and(|newest| newest.key == key) {
             newest.remove(&place);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// The second newer connection waits for the oldest one as well, though it has replaced another one.
+    #[test]
+    fn nothing_of_any_older_connection_takes_effect_once_a_newer_one_has_entered() {
+        let fences = Fences::default();
+        let (oldest, _) = fences.enter("client", 0, 1);
+        let change = oldest.enter().unwrap();
+        thread::scope(|scope| {
+            let newer: Vec<_> = (2..5)
+                .map(|key| {
+                    let fences = &fences;
+                    scope.spawn(move || drop(fences.enter("client", 0, key)))
+                })
+                .collect();
+            let is_entered = |key| {
+                let table = fences.0.lock();
+                table.values().any(|newest| newest.key == key || newest.older.len() > 2)
+            };
+            while !(2..5).all(is_entered) {
+                thread::yield_now();
+            }
+            assert!(newer.iter().all(|newer| !newer.is_finished()));
+            drop(change);
+        });
+        assert!(oldest.is_closed() && oldest.enter().is_err());
+        let (newest, older) = fences.enter("client", 0, 9);
+        assert!(newest.enter().is_ok() && older.is_some());
+        assert!(fences.0.lock().values().all(|newest| newest.older.is_empty()));
     }
 }

@@ -33,6 +33,10 @@ const MAX_OPEN_A_CLIENT: usize = 64;
 /// 20 MiB.
 const MAX_OPEN_PARTS: usize = 1 << 19;
 
+/// Parts of the uploads of one client whose files are being opened, but for a single file: after a restart of the machine that
+/// takes long, and they make no room.
+const MAX_OPENING_PARTS: usize = MAX_OPEN_PARTS / 8;
+
 /// Bytes that an interrupted upload must hold to be kept: sending fewer again costs less than two files on the disk for
 /// days.
 const WORTH_KEEPING: u64 = 64 * 1024;
@@ -315,6 +319,10 @@ impl Table {
         }
         if self.busy.contains(key) {
             return Err(Refusal::new(Code::Busy, "this very file is being published or opened"));
+        }
+        let opening = self.opening.get(client).copied().unwrap_or_default();
+        if !opening.is_none() && opening.parts() + parts > MAX_OPENING_PARTS {
+            return Err(Refusal::new(Code::Busy, "too many parts of this client are being read"));
         }
         let idle = self.make_room(parts, client)?;
         self.busy.insert(key.to_owned());

@@ -100,6 +100,11 @@ impl Share {
         self.parts -= parts;
     }
 
+    /// Parts of all of them.
+    pub(super) fn parts(self) -> usize {
+        self.parts
+    }
+
     /// Whether there is none.
     pub(super) fn is_none(&self) -> bool {
         self.uploads == 0

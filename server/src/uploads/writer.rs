@@ -11,10 +11,6 @@ use super::{taken_over, unknown};
 use crate::locks::{Mutex, MutexGuard, Rank, RwLock, WriteGuard};
 use crate::store::{Flush, Partial, Published, Reserved};
 
-/// Bytes for which an upload has room before any byte of it has come: the few that open files and send nothing must not
-/// keep the disk from all others.
-const ADVANCE: u64 = 4 << 20;
-
 /// One large file: its state, and the partial that its parts are written to.
 #[derive(Debug)]
 pub(crate) struct OpenUpload {
@@ -30,7 +26,7 @@ pub(crate) struct OpenUpload {
     turn: Mutex<()>,
     /// The file stood there already, whole, when it was opened.
     pub(crate) published: Option<Published>,
-    /// Room for what comes next: a bounded advance, and as much again as has come.
+    /// Room for the parts under way, and for as much again as has come.
     reserved: Reserved,
     /// Of that, room of the parts under way: no other part may count on that room.
     claimed: AtomicU64,
@@ -66,7 +62,8 @@ impl OpenUpload {
             Ok(partial) => (Some(partial), None),
             Err(published) => (None, Some(published)),
         };
-        let unreserved = reserved.left().saturating_sub(ADVANCE);
+        // There is room for all of it. But a file that is opened keeps none from others before its bytes come.
+        let unreserved = reserved.left();
         reserved.used(unreserved);
         let spoiled = partial.as_ref().map(Partial::closed);
         Self {

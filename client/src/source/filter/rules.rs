@@ -5,23 +5,32 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::glob::Flaw;
 use super::pattern::Pattern;
 use crate::error::rules::RulesError;
 use crate::source::stdin;
-use crate::source::{Stamp, stamp};
+use crate::source::{Stamp, identity, stamp};
 
 /// The longest file of rules that is read: rules are written by people.
 const LONGEST: u64 = 1024 * 1024;
 
-/// How long a file of rules must have been left alone, or be the same when it is read twice: several ticks of the
-/// clock that change times are taken from, which are as long as 10 ms each.
-const SETTLES: Duration = Duration::from_millis(25);
+/// How long a file of rules must have been left alone: many ticks of the clock that change times are taken from.
+/// The tests of this crate write rules by the thousand, and nobody else writes those.
+const SETTLES: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 100 });
 
-/// How often it is read at most.
-const TRIES: usize = 10;
+/// The same if it is empty or does not end as a line does: perhaps only its beginning is written.
+const SETTLES_IN_PIECES: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 1000 });
+
+/// How long it is waited each time for a directory that is away.
+const AWAY: Duration = Duration::from_millis(5);
+
+/// How often a directory may be replaced while its rules are looked for.
+const REPLACED: usize = 10;
+
+/// How long haul waits for that.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Some editors put this at the start of a file in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -115,8 +124,8 @@ fn text(file: &File) -> io::Result<Vec<u8>> {
 /// What is in the file of rules at a path, once nobody writes it any more: half of what is being written may not leave out
 /// what both the old and the new rules do. `None` if nothing is there.
 fn settled(path: &Path) -> io::Result<Option<(Vec<u8>, Stamp)>> {
-    let mut last = None;
-    for _ in 0..TRIES {
+    let (begun, mut last) = (Instant::now(), None);
+    while begun.elapsed() < PATIENCE {
         let Some(mut file) = open(path)? else { return Ok(None) };
         if !file.metadata()?.is_file() {
             return Err(io::Error::other("it is no regular file"));
@@ -128,17 +137,44 @@ fn settled(path: &Path) -> io::Result<Option<(Vec<u8>, Stamp)>> {
         let read = text(&file)?;
         wait_for_writers(&file);
         let now = stamp(&file.metadata()?);
-        if now == stamp(&before) && !is_new(&before) {
+        // Some programs empty the file first, and write it in pieces.
+        let is_whole = read.ends_with(b"\n");
+        let left = if is_whole { SETTLES } else { SETTLES_IN_PIECES };
+        let left = left.saturating_sub(since_change(&before));
+        if now == stamp(&before) && left.is_zero() {
             return Ok(Some((read, now)));
         }
         let found = Some((read, now));
-        if found == last {
+        // Its times may be of another clock.
+        if found == last && begun.elapsed() > SETTLES_IN_PIECES {
             return Ok(found);
         }
         last = found;
-        std::thread::sleep(SETTLES);
+        std::thread::sleep(left.clamp(SETTLES / 4, SETTLES_IN_PIECES));
     }
     Err(io::Error::other("it is being written again and again; run haul when nothing changes it"))
+}
+
+/// How long ago a file was last changed, as far as its times tell.
+fn since_change(metadata: &Metadata) -> Duration {
+    let now = SystemTime::now();
+    let since = |time: SystemTime| now.duration_since(time).unwrap_or_default();
+    let written = metadata.modified().map_or(Duration::ZERO, since);
+    changed(metadata).map_or(written, |changed| written.min(since(changed)))
+}
+
+/// The change time, which nobody can set.
+#[cfg(unix)]
+fn changed(metadata: &Metadata) -> Option<SystemTime> {
+    use std::os::unix::fs::MetadataExt;
+
+    let (s, ns) = (metadata.ctime().try_into().ok()?, metadata.ctime_nsec().try_into().ok()?);
+    SystemTime::UNIX_EPOCH.checked_add(Duration::new(s, ns))
+}
+
+#[cfg(not(unix))]
+fn changed(_: &Metadata) -> Option<SystemTime> {
+    None
 }
 
 /// Waits until a write under way is over, where a file system lets no one else look for data in a file meanwhile: ext4, xfs,
@@ -152,27 +188,46 @@ fn wait_for_writers(file: &File) {
 #[cfg(not(target_os = "linux"))]
 fn wait_for_writers(_: &File) {}
 
-/// Whether a file has changed so shortly before that a second change may have the same time.
-fn is_new(metadata: &Metadata) -> bool {
-    let since = |time: SystemTime| SystemTime::now().duration_since(time);
-    // A change time would be better; whoever sets the mtime of a file has written it.
-    metadata.modified().is_ok_and(|time| since(time).map_or(true, |since| since < SETTLES))
-}
-
 /// Opens the file of rules of a directory, without waiting for the other end of a FIFO; `None` if nothing of its name
 /// is there. A symlink is followed, and has to lead to a file: its user wants the rules to
 /// count.
 fn open(path: &Path) -> io::Result<Option<File>> {
-    match open_as(path, false) {
-        Ok(file) => Ok(Some(file)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(None)
+    // A directory that is being replaced is away for a moment, and its rules with it.
+    for turn in 0..REPLACED {
+        let before = match directory(path) {
+            Err(error) if is_absent(&error) && turn + 1 == REPLACED => return Ok(None),
+            Err(error) if is_absent(&error) => {
+                std::thread::sleep(AWAY);
+                continue;
+            }
+            before => before?,
+        };
+        match open_as(path, false) {
+            Ok(file) => return Ok(Some(file)),
+            Err(error) if is_absent(&error) => {
+                if directory(path).is_ok_and(|now| now == before) {
+                    return Ok(None);
+                }
+            }
+            Err(error) => {
+                return match path.symlink_metadata() {
+                    Ok(metadata) if metadata.is_symlink() => open_as(path, true).map(Some),
+                    _ => Err(error),
+                };
+            }
         }
-        Err(error) => match path.symlink_metadata() {
-            Ok(metadata) if metadata.is_symlink() => open_as(path, true).map(Some),
-            _ => Err(error),
-        },
     }
+    Err(io::Error::other("its directory is replaced again and again"))
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// Which directory a file of rules would be in.
+fn directory(path: &Path) -> io::Result<[i64; 2]> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    Ok(identity(&directory.unwrap_or(Path::new(".")).metadata()?))
 }
 
 #[cfg(unix)]

@@ -17,7 +17,7 @@ use crate::report::progress::Progress;
 use crate::source::anchor::{Adrift, Anchor};
 use crate::source::links::Links;
 use crate::source::spool::Opened;
-use crate::source::{attributes, from_bytes, identity};
+use crate::source::{attributes, from_bytes, identity, is_aside};
 use crate::work::{BATCH, Item, Kind, Stopped};
 
 /// Items of one batch, if they are all in one directory.
@@ -81,6 +81,10 @@ impl Walk<'_> {
                     continue;
                 }
             };
+            if is_aside(entry.file_name()) {
+                self.progress.failed(entry.path(), &FileError::Aside);
+                continue;
+            }
             let Some(name) = name(root, entry.path(), self.progress) else {
                 continue;
             };
@@ -209,6 +213,10 @@ impl Walk<'_> {
         told: &RefCell<PathBuf>,
     ) -> bool {
         let (path, is_dir) = (entry.path(), entry.file_type().is_dir());
+        // It is told, whatever the rules say of such names.
+        if is_aside(entry.file_name()) {
+            return !is_dir;
+        }
         match self.policy.filter.excludes(&root.source, path, is_dir) {
             Ok(excluded) => !excluded,
             Err(error) => {

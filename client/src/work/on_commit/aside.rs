@@ -3,8 +3,13 @@
 //! Nothing removes a name only if it is still that of a certain file. So the file first gets a name that nobody else uses;
 //! then the client looks which file that is.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use haul_protocol::limits::MAX_COMPONENT_LEN;
+
+use crate::source::ASIDE;
 
 /// Nothing was removed.
 #[derive(Debug)]
@@ -37,11 +42,16 @@ pub(super) fn remove(path: &Path, is_it: impl FnOnce(&Path) -> bool) -> Result<(
     }
 }
 
-/// A name beside a path that nobody else uses.
+/// A name beside a path that nobody else uses, and that tells what the file was called.
 fn name(path: &Path) -> Option<PathBuf> {
     let mut number = [0; 8];
     getrandom::fill(&mut number).ok()?;
-    Some(path.with_file_name(format!(".haul-removes-{:016x}", u64::from_le_bytes(number))))
+    let mut name = OsString::from(format!("{ASIDE}{:016x}", u64::from_le_bytes(number)));
+    if let Some(own) = path.file_name().filter(|own| own.len() < MAX_COMPONENT_LEN - name.len()) {
+        name.push("-");
+        name.push(own);
+    }
+    Some(path.with_file_name(name))
 }
 
 #[cfg(target_os = "linux")]

@@ -17,6 +17,9 @@ use crate::store::{Staged, Store, sys};
 /// Directories above a name for which a change counts as one more.
 pub(crate) const DEEP: usize = 32;
 
+/// What a large file counts as: it flushes its bytes and its journal, alone.
+const LARGE: usize = 16;
+
 /// What a change counts as that exchanges two versions: it flushes several times, alone. A queue that is full of them is
 /// done in about a second on a slow disk.
 const SWAP: usize = 128;
@@ -97,6 +100,7 @@ impl Change {
         match self {
             Self::Tree(_) => 1,
             Self::Version(_) | Self::Rollback { .. } => SWAP,
+            Self::Upload(_) | Self::Flush(_) => LARGE,
             change => 1 + change.name().map_or(0, |name| name.depth() / DEEP),
         }
     }

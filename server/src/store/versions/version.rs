@@ -325,6 +325,8 @@ impl Store {
             for next in entries(&home)?.iter().filter(|entry| entry.starts_with(NEXT)) {
                 self.trash.throw(&home, next)?;
             }
+            // Unless something else is in it.
+            self.forget_home(&id);
         }
         Ok(())
     }
