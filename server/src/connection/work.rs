@@ -111,7 +111,8 @@ impl Connection {
     fn go_on_opening(&mut self, id: u64, opening: Box<Opening>, turn: &mut Turn<'_>) {
         let Dialect::Haul(haul) = &self.dialect else { return };
         let opened = haul.fence.enter().and_then(|_leave| {
-            let (read, opened) = turn.services.uploads.go_on(opening, turn.buffer.room(0))?;
+            let (parents, room) = (&turn.view.parents, turn.buffer.room(0));
+            let (read, opened) = turn.services.uploads.go_on(opening, parents, room)?;
             turn.share.took(read);
             Ok(opened)
         });

@@ -44,7 +44,7 @@ pub(crate) use staged_tree::Fresh;
 pub(crate) use temp::staged::Staged;
 pub(crate) use temp::trash::Rung;
 pub(crate) use uploads::partial::{Flush, Key, Partial};
-pub(crate) use uploads::resume::{Published, Resumed};
+pub(crate) use uploads::resume::{JournalReading, Published, Resumed};
 pub(crate) use uploads::verifying::Verifying;
 pub(crate) use versions::adopt::{Adopted, Copying};
 pub(crate) use versions::guard::meet;

@@ -178,19 +178,22 @@ impl Uploads {
         };
         let busy = Busy::new(&self.table, key.id(), client, geometry.parts());
         self.interrupt(idle);
-        let opening = Opening::begin(store, parents, &key, wanted, (geometry, owner), busy)?;
+        let opening = Opening::begin(store, parents, key, wanted, (geometry, owner), busy)?;
         if opening.is_over() { self.finish(opening) } else { Ok(Opened::Later(Box::new(opening))) }
     }
 
     /// Reads a little of what an upload may hold, through `buffer`; returns how much.
     pub(crate) fn go_on(
         &self,
-        mut opening: Box<Opening>,
+        opening: Box<Opening>,
+        parents: &Parents,
         buffer: &mut [u8],
     ) -> Result<(usize, Opened), Refusal> {
-        let read = opening.advance(buffer)?;
-        let opened =
-            if opening.is_over() { self.finish(*opening)? } else { Opened::Later(opening) };
+        let (opening, read) = opening.advance(parents, buffer)?;
+        let opened = match opening.is_over() {
+            true => self.finish(opening)?,
+            false => Opened::Later(Box::new(opening)),
+        };
         Ok((read, opened))
     }
 

@@ -1,15 +1,15 @@
-//! An upload whose files are being opened. After a restart of the machine the bytes that it may hold are read: that takes
-//! many turns of the connection, and meanwhile the upload's key is busy.
+//! An upload whose files are being opened. Its journal is read, and after a restart of the machine the bytes that it may
+//! hold: that takes many turns of the connection, and meanwhile the upload's key is busy.
 
 use std::sync::Arc;
 
 use haul_protocol::{Bitmap, Geometry, Refusal, Token, Wanted};
 
-use super::Table;
 use super::part_table::Upload;
 use super::writer::{OpenUpload, Owner};
+use super::{Table, unknown};
 use crate::locks::Mutex;
-use crate::store::{Key, Parents, Partial, Published, Resumed, Store, Verifying};
+use crate::store::{JournalReading, Key, Parents, Partial, Published, Resumed, Store, Verifying};
 
 /// How far an `open` is.
 #[derive(Debug)]
@@ -31,51 +31,99 @@ pub(crate) enum Opened {
 #[derive(Debug)]
 pub(crate) struct Opening {
     store: Arc<Store>,
+    key: Key,
     wanted: Wanted,
     geometry: Geometry,
     owner: Owner,
-    content: Result<Partial, Published>,
-    verifying: Verifying,
+    stage: Stage,
     busy: Busy,
+}
+
+/// How far it is.
+#[derive(Debug)]
+enum Stage {
+    /// The journal is read.
+    Journal(JournalReading),
+    /// The bytes are read of which only they can tell whether they are held.
+    Bytes(Box<(Result<Partial, Published>, Verifying)>),
 }
 
 impl Opening {
     pub(super) fn begin(
         store: &Arc<Store>,
         parents: &Parents,
-        key: &Key,
+        key: Key,
         wanted: Wanted,
         (geometry, owner): (Geometry, Owner),
         busy: Busy,
     ) -> Result<Self, Refusal> {
-        let (content, verifying) =
-            match store.partial(parents, key, &wanted.name, geometry, wanted.replace)? {
-                Resumed::Partial(partial, verifying) => (Ok(partial), verifying),
-                Resumed::Published(published, held) => (Err(published), held),
-            };
-        let store = Arc::clone(store);
-        Ok(Self { store, wanted, geometry, owner, content, verifying, busy })
+        let stage = match store.journal(&key, &wanted.name, geometry)? {
+            Some(reading) => Stage::Journal(reading),
+            None => Self::resumed(store, parents, &key, &wanted, geometry, None)?,
+        };
+        Ok(Self { store: Arc::clone(store), key, wanted, geometry, owner, stage, busy })
+    }
+
+    fn resumed(
+        store: &Arc<Store>,
+        parents: &Parents,
+        key: &Key,
+        wanted: &Wanted,
+        geometry: Geometry,
+        read: Option<JournalReading>,
+    ) -> Result<Stage, Refusal> {
+        let how = (geometry, wanted.replace);
+        Ok(match store.partial(parents, key, &wanted.name, how, read)? {
+            Resumed::Partial(partial, verifying) => {
+                Stage::Bytes(Box::new((Ok(partial), verifying)))
+            }
+            Resumed::Published(published, held) => Stage::Bytes(Box::new((Err(published), held))),
+        })
     }
 
     /// Whether nothing is left to read.
     pub(super) fn is_over(&self) -> bool {
-        self.verifying.is_over()
+        matches!(&self.stage, Stage::Bytes(bytes) if bytes.1.is_over())
     }
 
     /// Bytes of memory that it takes.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.verifying.held_bytes()
+        match &self.stage {
+            Stage::Journal(reading) => reading.held_bytes(),
+            Stage::Bytes(bytes) => bytes.1.held_bytes(),
+        }
     }
 
-    /// Reads a little, through `buffer`; returns how much.
-    pub(super) fn advance(&mut self, buffer: &mut [u8]) -> Result<usize, Refusal> {
-        let Ok(partial) = &self.content else { return Ok(0) };
-        Ok(self.verifying.advance(partial, &self.wanted.name, self.geometry, buffer)?)
+    /// Reads a little, through `buffer`; returns it and how much that was.
+    pub(super) fn advance(
+        self,
+        parents: &Parents,
+        buffer: &mut [u8],
+    ) -> Result<(Self, usize), Refusal> {
+        let Self { store, key, wanted, geometry, owner, stage, busy } = self;
+        let (stage, read) = match stage {
+            Stage::Journal(mut reading) => match reading.advance(&wanted.name, buffer)? {
+                0 => (Self::resumed(&store, parents, &key, &wanted, geometry, Some(reading))?, 0),
+                read => (Stage::Journal(reading), read),
+            },
+            Stage::Bytes(mut bytes) => {
+                let read = match &mut *bytes {
+                    (Ok(partial), verifying) => {
+                        verifying.advance(partial, &wanted.name, geometry, buffer)?
+                    }
+                    (Err(_), _) => 0,
+                };
+                (Stage::Bytes(bytes), read)
+            }
+        };
+        Ok((Self { store, key, wanted, geometry, owner, stage, busy }, read))
     }
 
     /// The upload, the parts that it holds, and its key.
     pub(super) fn finish(self) -> Result<(OpenUpload, Bitmap, Busy), Refusal> {
-        let Self { store, wanted, geometry, owner, content, verifying, busy } = self;
+        let Self { store, wanted, geometry, owner, stage, busy, .. } = self;
+        let Stage::Bytes(bytes) = stage else { return Err(unknown()) };
+        let (content, verifying) = *bytes;
         let held = verifying.held();
         let state = Upload::new(geometry, &held);
         let bitmap = state.held();

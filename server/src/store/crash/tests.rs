@@ -360,7 +360,12 @@ impl Large {
     /// The partial, and the parts that it holds. `None`: the file was published.
     fn open(&self, store: &Arc<Store>) -> Option<(Partial, Vec<(usize, Cv)>)> {
         let name = name("large");
-        let opened = store.partial(&store.parents(), &self.key, &name, self.geometry, false);
+        let mut read = store.journal(&self.key, &name, self.geometry).unwrap();
+        while let Some(reading) = &mut read
+            && reading.advance(&name, &mut [0; 100]).unwrap() > 0
+        {}
+        let how = (self.geometry, false);
+        let opened = store.partial(&store.parents(), &self.key, &name, how, read);
         let Resumed::Partial(partial, mut verifying) = opened.unwrap() else { return None };
         while !verifying.is_over() {
             verifying.advance(&partial, &name, self.geometry, &mut [0; 1000]).unwrap();

@@ -89,10 +89,8 @@ impl Store {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let journal = journal_name(id);
         let opened = rustix::fs::openat(&self.partials, journal.as_str(), flags, Mode::empty());
-        let Some(journal) = opened
-            .and_then(read_journal)
-            .ok()
-            .and_then(|(_, bytes)| journal::read(&bytes, &self.boot))
+        let Some(journal) =
+            opened.and_then(read_journal).ok().and_then(|bytes| journal::read(&bytes, &self.boot))
         else {
             return unknown();
         };

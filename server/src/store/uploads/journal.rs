@@ -11,11 +11,23 @@
 //! | `synced` | the parts of the records from `from` to before `end` survive a loss of power |
 //! | `committing` | all parts are held; the rename comes next. If the partial is gone, it has happened |
 
+use std::ops::Range;
+
 use haul_protocol::{Cv, Digest};
 use serde::{Deserialize, Serialize};
 
-/// Longest journal that is read: that of a file with the most parts, three times over.
-pub(in crate::store) const MAX_LEN: u64 = 64 << 20;
+/// Bytes of a record of a part, and of those that have nothing to do with parts.
+const A_PART: u64 = 256;
+const OTHERS: u64 = 64 * 1024;
+
+/// Longest journal of a file of so many parts that is read, in bytes: each part several times over. A longer one has grown
+/// by commits that failed, and its upload begins anew.
+pub(in crate::store) fn longest(parts: usize) -> u64 {
+    (parts as u64).saturating_mul(A_PART) + OTHERS
+}
+
+/// Longest line in bytes: a name of 4096 bytes as numbers, and texts of the client.
+const LONGEST_LINE: usize = 128 * 1024;
 
 /// Digits of a line's checksum: it guards against torn writes, not against people.
 const CHECKSUM: usize = 16;
@@ -103,36 +115,125 @@ pub(in crate::store) fn line(record: &Record) -> Vec<u8> {
     line
 }
 
-/// Reads a journal. `None` if it does not even begin.
+/// Reads a whole journal. `None` if it does not even begin.
 pub(in crate::store) fn read(bytes: &[u8], boot: &str) -> Option<Journal> {
-    let mut begin = None;
-    let (mut held, mut committing, mut same_boot, mut len) = (Vec::new(), None, false, 0);
-    let (mut at, mut boot_start, mut synced) = (0_u64, 0, Vec::new());
-    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-        let start = at;
-        at += line.len() as u64;
-        let Some(record) = parse(line) else { continue };
-        len = at;
-        match record {
-            Record::Begin(found) => begin = Some(found),
-            Record::Boot { id } => {
-                same_boot = id == boot;
-                boot_start = start;
-            }
-            Record::Held { part, cv } => held.push((start, same_boot, part, cv)),
-            Record::Synced { from, end } => synced.push(from..end),
-            Record::Committing(found) => committing = Some(found),
+    let mut reader = Reader::new(boot);
+    reader.feed(bytes);
+    reader.finish()
+}
+
+/// Reads a journal as its bytes come.
+#[derive(Debug)]
+pub(in crate::store) struct Reader {
+    boot: String,
+    begin: Option<Begin>,
+    /// Where each of these records begins.
+    held: Vec<(u64, HeldPart)>,
+    synced: Vec<Range<u64>>,
+    committing: Option<Committing>,
+    same_boot: bool,
+    boot_start: u64,
+    /// Up to the end of the last sound line, and of the last whole one.
+    len: u64,
+    at: u64,
+    /// The beginning of a line.
+    rest: Vec<u8>,
+}
+
+impl Reader {
+    /// Nothing has come. `boot`: the present one.
+    pub(in crate::store) fn new(boot: &str) -> Self {
+        Self {
+            boot: boot.to_owned(),
+            begin: None,
+            held: Vec::new(),
+            synced: Vec::new(),
+            committing: None,
+            same_boot: false,
+            boot_start: 0,
+            len: 0,
+            at: 0,
+            rest: Vec::new(),
         }
     }
-    let held = held
-        .into_iter()
-        .map(|(start, same_boot, part, cv)| HeldPart {
-            part,
-            cv,
-            safe: same_boot || synced.iter().any(|range| range.contains(&start)),
+
+    /// The next bytes.
+    pub(in crate::store) fn feed(&mut self, bytes: &[u8]) {
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let is_whole = line.ends_with(b"\n");
+            if self.rest.is_empty() && is_whole {
+                self.line(line);
+                continue;
+            }
+            // No record is as long as that: it is not sound, whatever comes.
+            if self.rest.len() < LONGEST_LINE {
+                self.rest.extend_from_slice(line);
+            } else {
+                self.at += line.len() as u64;
+            }
+            if is_whole {
+                let line = std::mem::take(&mut self.rest);
+                self.line(&line);
+            }
+        }
+    }
+
+    /// Bytes of memory that it takes.
+    pub(in crate::store) fn held_bytes(&self) -> usize {
+        self.held.capacity() * size_of::<(u64, HeldPart)>()
+            + self.synced.capacity() * size_of::<Range<u64>>()
+            + self.rest.capacity()
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let start = self.at;
+        self.at += line.len() as u64;
+        let Some(record) = parse(line) else { return };
+        self.len = self.at;
+        match record {
+            Record::Begin(found) => self.begin = Some(found),
+            Record::Boot { id } => {
+                self.same_boot = id == self.boot;
+                self.boot_start = start;
+            }
+            Record::Held { part, cv } => {
+                self.held.push((start, HeldPart { part, cv, safe: self.same_boot }));
+            }
+            // Most say the same and more than the last one.
+            Record::Synced { from, end } => match self.synced.last_mut() {
+                Some(last) if last.start == from && last.end <= end => last.end = end,
+                _ => self.synced.push(from..end),
+            },
+            Record::Committing(found) => self.committing = Some(found),
+        }
+    }
+
+    /// What it says; `None` if it does not even begin.
+    pub(in crate::store) fn finish(self) -> Option<Journal> {
+        let Self { begin, held, mut synced, committing, same_boot, boot_start, len, .. } = self;
+        // In order, each reaching as far as any before it.
+        synced.sort_by_key(|range| range.start);
+        let mut reach = 0;
+        for range in &mut synced {
+            reach = range.end.max(reach);
+            range.end = reach;
+        }
+        let is_synced = |start: u64| {
+            let before = synced.partition_point(|range| range.start <= start);
+            before > 0 && start < synced[before - 1].end
+        };
+        let held = held
+            .into_iter()
+            .map(|(start, held)| HeldPart { safe: held.safe || is_synced(start), ..held });
+        Some(Journal {
+            begin: begin?,
+            held: held.collect(),
+            committing,
+            same_boot,
+            boot_start,
+            len,
         })
-        .collect();
-    Some(Journal { begin: begin?, held, committing, same_boot, boot_start, len })
+    }
 }
 
 fn parse(line: &[u8]) -> Option<Record> {
@@ -203,6 +304,28 @@ mod tests {
         assert_eq!(safe(&journal), [(0, false), (3, false), (1, true)]);
         let journal = read(&bytes(&all), "three").unwrap();
         assert_eq!(safe(&journal), [(0, false), (3, false), (1, true)]);
+    }
+
+    #[test]
+    fn journal_in_pieces_says_the_same() {
+        let mut all = records();
+        all.push(Record::Synced { from: 0, end: 500 });
+        let mut bytes = bytes(&all);
+        bytes.extend_from_slice(b"torn");
+        let whole = read(&bytes, "two").unwrap();
+        for len in [1, 2, 7, 64] {
+            let mut reader = Reader::new("two");
+            bytes.chunks(len).for_each(|piece| reader.feed(piece));
+            assert_eq!(reader.finish().as_ref(), Some(&whole), "{len}");
+        }
+        // What never ends is no record, and takes no more memory than the longest.
+        let mut reader = Reader::new("two");
+        (0..100).for_each(|_| reader.feed(&[b'x'; LONGEST_LINE]));
+        assert!(reader.held_bytes() <= 4 * LONGEST_LINE);
+        reader.feed(b"\n");
+        reader.feed(&bytes);
+        let parts = |journal: &Journal| journal.held.iter().map(|h| h.part).collect::<Vec<_>>();
+        assert_eq!(parts(&reader.finish().unwrap()), parts(&whole));
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use haul_protocol::limits::MAX_PARTS;
 use haul_protocol::{Attributes, Geometry, Name};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::journal::{self, Committing, Record};
+use super::journal::{self, Committing, Reader, Record};
 use super::partial::{Key, Partial, journal_name};
 use super::verifying::Verifying;
 use crate::store::commit::dirty::Touched;
@@ -25,6 +26,30 @@ pub(crate) enum Resumed {
     Partial(Partial, Verifying),
     /// The file was published before, and stands there unchanged. All its parts are held.
     Published(Published, Verifying),
+}
+
+/// A journal that is read a little at a time.
+#[derive(Debug)]
+pub(crate) struct JournalReading {
+    file: OwnedFd,
+    reader: Reader,
+    at: u64,
+}
+
+impl JournalReading {
+    /// Reads the next bytes, through `buffer`; returns how many. None are left after 0.
+    pub(crate) fn advance(&mut self, name: &Name, buffer: &mut [u8]) -> Result<usize, StoreError> {
+        let read = rustix::io::pread(&self.file, &mut *buffer, self.at)
+            .map_err(|errno| StoreError::new("resume", name, errno))?;
+        self.reader.feed(&buffer[..read]);
+        self.at += read as u64;
+        Ok(read)
+    }
+
+    /// Bytes of memory that it takes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.reader.held_bytes()
+    }
 }
 
 /// A file that was published before. Whether it is durable is not known: the flush may have failed.
@@ -76,18 +101,38 @@ impl Published {
 }
 
 impl Store {
-    /// Opens the partial of a key, or starts one. With `replace` what stands under the name is not the
-    /// file, even if it was published from such a partial once.
+    /// The journal of a key, to be read before [`partial`](Self::partial); `None` if there is none, or one that is of no use.
+    pub(crate) fn journal(
+        &self,
+        key: &Key,
+        name: &Name,
+        geometry: Geometry,
+    ) -> Result<Option<JournalReading>, StoreError> {
+        let failed = |errno| StoreError::new("resume", name, errno);
+        let Some(file) = self.open_partial(&journal_name(key.id())).map_err(failed)? else {
+            return Ok(None);
+        };
+        let len = rustix::fs::fstat(&file).map_err(failed)?.st_size;
+        if u64::try_from(len).unwrap_or(0) > journal::longest(geometry.parts()) {
+            return Ok(None);
+        }
+        Ok(Some(JournalReading { file, reader: Reader::new(&self.boot), at: 0 }))
+    }
+
+    /// Opens the partial of a key whose journal has been read, or starts one. With `replace` what stands under the name is
+    /// not the file, even if it was published from such a partial once.
     pub(crate) fn partial(
         self: &Arc<Self>,
         parents: &Parents,
         key: &Key,
         name: &Name,
-        geometry: Geometry,
-        replace: bool,
+        (geometry, replace): (Geometry, bool),
+        read: Option<JournalReading>,
     ) -> Result<Resumed, StoreError> {
         let failed = |op| move |errno| StoreError::new(op, name, errno);
-        if let Some(resumed) = self.resume(parents, key, name, geometry, replace)? {
+        if let Some(read) = read
+            && let Some(resumed) = self.resume(parents, key, name, (geometry, replace), read)?
+        {
             return Ok(resumed);
         }
         if self.forget(key.id()).map_err(failed("discard the partial of"))? && self.durable {
@@ -113,20 +158,11 @@ impl Store {
         parents: &Parents,
         key: &Key,
         name: &Name,
-        geometry: Geometry,
-        replace: bool,
+        (geometry, replace): (Geometry, bool),
+        JournalReading { file: journal, reader, .. }: JournalReading,
     ) -> Result<Option<Resumed>, StoreError> {
         let failed = |errno| StoreError::new("resume", name, errno);
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = |file: &str| match rustix::fs::openat(&self.partials, file, flags, Mode::empty())
-        {
-            Ok(file) => Ok(Some(file)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(failed(errno)),
-        };
-        let Some(journal) = open(&journal_name(key.id()))? else { return Ok(None) };
-        let (journal, bytes) = read_journal(journal).map_err(failed)?;
-        let Some(found) = journal::read(&bytes, &self.boot) else { return Ok(None) };
+        let Some(found) = reader.finish() else { return Ok(None) };
         if found.begin != key.begin {
             return Ok(None);
         }
@@ -137,7 +173,7 @@ impl Store {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(failed(errno)),
         }
-        let Some(data) = open(key.id())? else {
+        let Some(data) = self.open_partial(key.id()).map_err(failed)? else {
             let size = geometry.size();
             let stands = |at: &Committing| !replace && self.stands(parents, name, size, *at);
             let Some(committing) = found.committing.filter(stands) else {
@@ -156,6 +192,15 @@ impl Store {
         }
         let (safe, unsure): (Vec<_>, Vec<_>) = held().partition(|held| held.safe);
         Ok(Some(Resumed::Partial(partial, Verifying::new(&safe, &unsure))))
+    }
+
+    fn open_partial(&self, file: &str) -> Result<Option<OwnedFd>, Errno> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.partials, file, flags, Mode::empty()) {
+            Ok(file) => Ok(Some(file)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// Whether the file that a journal was about to publish stands under its name, unchanged.
@@ -198,12 +243,12 @@ impl Store {
     }
 }
 
-/// Reads a journal and gives its file back.
-pub(in crate::store) fn read_journal(journal: OwnedFd) -> Result<(OwnedFd, Vec<u8>), Errno> {
-    let mut file = std::fs::File::from(journal);
+/// Reads a whole journal, as long as one may be.
+pub(in crate::store) fn read_journal(journal: OwnedFd) -> Result<Vec<u8>, Errno> {
     let mut bytes = Vec::new();
-    match (&mut file).take(journal::MAX_LEN).read_to_end(&mut bytes) {
-        Ok(_) => Ok((file.into(), bytes)),
+    let most = journal::longest(usize::try_from(MAX_PARTS).unwrap_or(usize::MAX));
+    match std::fs::File::from(journal).take(most).read_to_end(&mut bytes) {
+        Ok(_) => Ok(bytes),
         Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
     }
 }
