@@ -13,7 +13,7 @@ pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, TryLockError};
 use std::time::Duration;
 
-/// The order of all locks, from the first that a thread takes to the last. ARCHITECTURE.md, "Locks", says what each
+/// The order of all locks, from the first that a thread takes to the last. docs/threads.md, "Locks", says what each
 /// is for.
 ///
 /// The locks up to [`Rank::PartialEnd`] may be held while the thread waits for the disk, because only the requests

@@ -1,6 +1,6 @@
 //! A disk in memory, and every state in which a crash may leave it.
 //!
-//! Assumed of the file system (ARCHITECTURE.md, "Durability"): an operation that was not flushed may
+//! Assumed of the file system (docs/durability.md, "What is assumed of the file system"): an operation that was not flushed may
 //! be lost, whatever came after it; a lost write may leave zeros; a rename is not split; a flush of a
 //! file keeps its bytes, one of a directory its entries.
 
