@@ -43,7 +43,7 @@ pub(crate) struct Opening {
 #[derive(Debug)]
 enum Stage {
     /// The journal is read.
-    Journal(JournalReading),
+    Journal(Box<JournalReading>),
     /// The bytes are read of which only they can tell whether they are held.
     Bytes(Box<(Result<Partial, Published>, Verifying)>),
 }
@@ -58,7 +58,7 @@ impl Opening {
         busy: Busy,
     ) -> Result<Self, Refusal> {
         let stage = match store.journal(&key, &wanted.name, geometry)? {
-            Some(reading) => Stage::Journal(reading),
+            Some(reading) => Stage::Journal(Box::new(reading)),
             None => Self::resumed(store, parents, &key, &wanted, geometry, None)?,
         };
         Ok(Self { store: Arc::clone(store), key, wanted, geometry, owner, stage, busy })
@@ -103,7 +103,7 @@ impl Opening {
         let Self { store, key, wanted, geometry, owner, stage, busy } = self;
         let (stage, read) = match stage {
             Stage::Journal(mut reading) => match reading.advance(&wanted.name, buffer)? {
-                0 => (Self::resumed(&store, parents, &key, &wanted, geometry, Some(reading))?, 0),
+                0 => (Self::resumed(&store, parents, &key, &wanted, geometry, Some(*reading))?, 0),
                 read => (Stage::Journal(reading), read),
             },
             Stage::Bytes(mut bytes) => {
