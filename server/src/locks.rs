@@ -5,7 +5,7 @@
 //! A thread that panics while it holds a lock leaves the value as it is: every critical section of the server is
 //! short, and none of them leaves its value half changed.
 //!
-//! The two small state machines that threads share ([`crate::runtime::ownership`], [`crate::commit::queue`]) get their locks from
+//! The two small state machines that threads share (`runtime::ownership`, `commit::queue`) get their locks from
 //! here, too; in their tests this module is another one, with the locks of loom, which tries every order.
 
 use std::ops::{Deref, DerefMut};
@@ -21,7 +21,7 @@ use std::time::Duration;
 /// call: `Mtimes` (`futimens`), `Rights` (`fchmod`, `fstatat`) and `Space` (`fstatvfs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
-    /// A connection's right to change anything ([`crate::connection::fence`]).
+    /// A connection's right to change anything ([`crate::services::fence`]).
     Fence,
     /// How far the next version of a directory is.
     Version,

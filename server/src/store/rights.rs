@@ -6,7 +6,7 @@
 //!
 //! Several workers may do so at once: the first one opens the directory up, the last one gives it the mode that
 //! it had, or that a `setattr` has set meanwhile. If the server is killed in between, its next start does so (see
-//! [`notes`](super::rights::notes)); after a loss of power the directory may stay open for its owner until a client sets its mode
+//! [`notes`]); after a loss of power the directory may stay open for its owner until a client sets its mode
 //! again (a `check` says that it differs).
 
 pub(super) mod notes;
