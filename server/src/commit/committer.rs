@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use haul_protocol::Refusal;
 
-use super::notify::{Asked, Completion, Notify, What};
+use super::notify::{Asked, Completion, ConnectionId, Notify, What};
 use super::queue::Queue;
 use crate::store::{Change, Committing, Store, StoreError};
 use crate::uploads::{Publishing, Uploads};
@@ -47,8 +47,8 @@ impl Committer {
 
     /// Whether a connection must wait before it is read on; it is woken when there is room. One that `is_new` here has no
     /// change in the queue.
-    pub(crate) fn is_full(&self, connection: u64, is_new: bool) -> bool {
-        self.0.is_full(connection, is_new)
+    pub(crate) fn is_full(&self, connection: ConnectionId, is_new: bool) -> bool {
+        self.0.is_full(connection.0, is_new)
     }
 
     /// Ends [`run`](Self::run) after the group that it has; the changes that wait are dropped, none of which was acknowledged. Returns
@@ -95,7 +95,7 @@ impl Committer {
             let durable = std::mem::replace(&mut visible, to_tell);
             tell(store, uploads, notify, results.into_iter().zip(durable));
             for connection in self.0.done(std::mem::replace(&mut weight, next)) {
-                notify.wake(connection);
+                notify.wake(ConnectionId(connection));
             }
             committing.apply(group);
         }
@@ -109,7 +109,7 @@ fn tell(
     notify: &dyn Notify,
     done: impl Iterator<Item = (Result<(), StoreError>, ToTell)>,
 ) {
-    let mut wake: Vec<u64> = Vec::new();
+    let mut wake: Vec<ConnectionId> = Vec::new();
     for (result, (asked, publishing)) in done {
         if let Some(publishing) = publishing {
             uploads.published(store, publishing, result.is_ok());

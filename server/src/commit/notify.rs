@@ -2,14 +2,18 @@
 
 use haul_protocol::Refusal;
 
+/// Names a connection for as long as the server runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionId(pub(crate) u64);
+
 /// All connections. Whoever runs them implements it.
 pub(crate) trait Notify: Sync {
     /// Has a worker run a connection soon, whatever its peer does. If the connection is gone, nothing happens.
-    fn wake(&self, connection: u64);
+    fn wake(&self, connection: ConnectionId);
 
     /// Leaves a change that is over at the connection that asked for it, which has to be woken then. Returns whether the
     /// connection still is.
-    fn complete(&self, connection: u64, completion: Completion) -> bool;
+    fn complete(&self, connection: ConnectionId, completion: Completion) -> bool;
 
     /// Has the connection give its place for an open file back that has had one for longest without using it.
     fn free_a_place(&self);
@@ -19,7 +23,7 @@ pub(crate) trait Notify: Sync {
 #[derive(Debug)]
 pub(crate) struct Asked {
     /// Its key in the table of slots.
-    pub(crate) connection: u64,
+    pub(crate) connection: ConnectionId,
     pub(crate) what: What,
 }
 

@@ -43,7 +43,7 @@ impl Connection {
         }
         let version = hello.publish.as_ref().map(|publish| {
             let (parents, notify) = (&turn.view.parents, turn.notify);
-            services.publications.enter(notify, parents, &hello.client, publish, self.key)
+            services.publications.enter(notify, parents, &hello.client, publish, self.id)
         });
         let version = match version.transpose() {
             Ok(version) => version,
@@ -58,7 +58,7 @@ impl Connection {
             Tree { token: version.token, resumed: version.resumed }
         });
         services.uploads.connected(&hello.client);
-        let (fence, older) = services.fences.enter(&hello.client, hello.slot, self.key);
+        let (fence, older) = services.fences.enter(&hello.client, hello.slot, self.id);
         if let Some(older) = older {
             tracing::info!(
                 peer = self.peer,

@@ -28,6 +28,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, Shutdown};
 
+use crate::commit::notify::ConnectionId;
 use crate::net::buffer;
 use crate::net::poller::Interest;
 use crate::services::Services;
@@ -63,8 +64,7 @@ const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: Arc<OwnedFd>,
-    /// Its key in the table of slots.
-    key: u64,
+    id: ConnectionId,
     /// Who is there, for the log.
     peer: String,
     decoder: Decoder<Requests>,
@@ -158,10 +158,10 @@ pub(crate) enum Next {
 }
 
 impl Connection {
-    pub(crate) fn new(socket: Arc<OwnedFd>, key: u64, peer: String, now: u64) -> Self {
+    pub(crate) fn new(socket: Arc<OwnedFd>, id: ConnectionId, peer: String, now: u64) -> Self {
         Self {
             socket,
-            key,
+            id,
             peer,
             decoder: Decoder::new(Requests::default()),
             dialect: Dialect::Unknown,
@@ -385,10 +385,10 @@ impl Connection {
     pub(crate) fn closed(mut self, services: &Services) {
         self.sink = Sink::Nothing;
         if let Dialect::Haul(haul) = &self.dialect {
-            services.fences.leave(&haul.client, haul.slot, self.key);
+            services.fences.leave(&haul.client, haul.slot, self.id);
             services.uploads.disconnected(&haul.client);
             if let Some(version) = &haul.version {
-                services.publications.leave(version, self.key);
+                services.publications.leave(version, self.id);
             }
         }
     }
@@ -413,6 +413,6 @@ impl Connection {
         services
             .committer
             .as_ref()
-            .is_some_and(|committer| committer.is_full(self.key, self.pending == 0))
+            .is_some_and(|committer| committer.is_full(self.id, self.pending == 0))
     }
 }

@@ -211,7 +211,7 @@ impl Connection {
             return self.complete(what, result);
         };
         self.pending += change.results();
-        let asked = Some(Asked { connection: self.key, what });
+        let asked = Some(Asked { connection: self.id, what });
         committer.add(Job { change, publishing, asked });
         drop(leave);
     }

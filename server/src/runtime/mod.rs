@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::commit::notify::{Completion, Notify};
+use crate::commit::notify::{Completion, ConnectionId, Notify};
 use crate::net::buffer::Buffers;
 use crate::net::listen::{Listen, Listener};
 use crate::net::poller::{Interest, Poller};
@@ -129,14 +129,14 @@ impl Runtime {
 }
 
 impl Notify for Runtime {
-    fn wake(&self, connection: u64) {
-        if let Some(slot) = self.slots.get(connection) {
+    fn wake(&self, connection: ConnectionId) {
+        if let Some(slot) = self.slots.get(connection.0) {
             slot.wake(&self.poller);
         }
     }
 
-    fn complete(&self, connection: u64, completion: Completion) -> bool {
-        let slot = self.slots.get(connection);
+    fn complete(&self, connection: ConnectionId, completion: Completion) -> bool {
+        let slot = self.slots.get(connection.0);
         slot.inspect(|slot| slot.complete(completion)).is_some()
     }
 

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::Runtime;
 use super::conn_table::{FIRST_OTHER_KEY, Slot};
+use crate::commit::notify::ConnectionId;
 use crate::connection::{Connection, Next, Turn};
 use crate::net::buffer::Buffer;
 use crate::net::poller::Interest;
@@ -149,7 +150,8 @@ impl<'a> Worker<'a> {
         let slot = self.runtime.slots.add(Arc::clone(&socket));
         // Registered without interest; parking arms it.
         let now = self.runtime.services.now();
-        let connection = Box::new(Connection::new(Arc::clone(&socket), slot.key, peer, now));
+        let connection =
+            Box::new(Connection::new(Arc::clone(&socket), ConnectionId(slot.key), peer, now));
         if let Err(error) = self.runtime.poller.add(&*socket, slot.key, Interest::NONE) {
             tracing::error!(%error, "could not watch a connection");
             self.runtime.slots.remove(&slot);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use haul_protocol::{Code, Refusal};
 
+use crate::commit::notify::ConnectionId;
 use crate::locks::{Mutex, Rank, ReadGuard, RwLock};
 
 /// One connection's leave to change anything.
@@ -54,26 +55,32 @@ impl Default for Fences {
 #[derive(Debug)]
 struct Newest {
     fence: Arc<Fence>,
-    /// The connection's key in the table of slots.
-    key: u64,
+    connection: ConnectionId,
     /// Those of older connections that may not be closed yet.
     older: Vec<Arc<Fence>>,
 }
 
 impl Fences {
     /// Enters a connection. When this returns, nothing that an older one asked for starts any more;
-    /// its key is returned, so that it can be woken and ended.
-    pub(crate) fn enter(&self, client: &str, slot: u64, key: u64) -> (Arc<Fence>, Option<u64>) {
+    /// it is returned, so that it can be woken and ended.
+    pub(crate) fn enter(
+        &self,
+        client: &str,
+        slot: u64,
+        connection: ConnectionId,
+    ) -> (Arc<Fence>, Option<ConnectionId>) {
         let (fence, place) = (Arc::new(Fence::default()), (client.to_owned(), slot));
         let mut table = self.0.lock();
         let before = table.remove(&place);
-        let before_key = before.as_ref().map(|before| before.key);
+        let replaced = before.as_ref().map(|before| before.connection);
         let older = before.map_or_else(Vec::new, |Newest { fence, mut older, .. }| {
             older.push(fence);
             older
         });
-        table
-            .insert(place.clone(), Newest { fence: Arc::clone(&fence), key, older: older.clone() });
+        table.insert(
+            place.clone(),
+            Newest { fence: Arc::clone(&fence), connection, older: older.clone() },
+        );
         drop(table);
         for older in &older {
             // Waits for a change that is taking effect just now, never for a peer. So does each connection that comes
@@ -83,14 +90,14 @@ impl Fences {
         if let Some(newest) = self.0.lock().get_mut(&place) {
             newest.older.retain(|fence| !older.iter().any(|closed| Arc::ptr_eq(closed, fence)));
         }
-        (fence, before_key)
+        (fence, replaced)
     }
 
     /// A connection is over.
-    pub(crate) fn leave(&self, client: &str, slot: u64, key: u64) {
+    pub(crate) fn leave(&self, client: &str, slot: u64, connection: ConnectionId) {
         let mut newest = self.0.lock();
         let place = (client.to_owned(), slot);
-        if newest.get(&place).is_some_and(|newest| newest.key == key) {
+        if newest.get(&place).is_some_and(|newest| newest.connection == connection) {
             newest.remove(&place);
         }
     }
@@ -106,18 +113,20 @@ mod tests {
     #[test]
     fn nothing_of_any_older_connection_takes_effect_once_a_newer_one_has_entered() {
         let fences = Fences::default();
-        let (oldest, _) = fences.enter("client", 0, 1);
+        let (oldest, _) = fences.enter("client", 0, ConnectionId(1));
         let change = oldest.enter().unwrap();
         thread::scope(|scope| {
             let newer: Vec<_> = (2..5)
                 .map(|key| {
                     let fences = &fences;
-                    scope.spawn(move || drop(fences.enter("client", 0, key)))
+                    scope.spawn(move || drop(fences.enter("client", 0, ConnectionId(key))))
                 })
                 .collect();
             let is_entered = |key| {
                 let table = fences.0.lock();
-                table.values().any(|newest| newest.key == key || newest.older.len() > 2)
+                table
+                    .values()
+                    .any(|newest| newest.connection == ConnectionId(key) || newest.older.len() > 2)
             };
             while !(2..5).all(is_entered) {
                 thread::yield_now();
@@ -126,7 +135,7 @@ mod tests {
             drop(change);
         });
         assert!(oldest.is_closed() && oldest.enter().is_err());
-        let (newest, older) = fences.enter("client", 0, 9);
+        let (newest, older) = fences.enter("client", 0, ConnectionId(9));
         assert!(newest.enter().is_ok() && older.is_some());
         assert!(fences.0.lock().values().all(|newest| newest.older.is_empty()));
     }

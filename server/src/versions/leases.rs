@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use haul_protocol::{Code, Name, Publish, Refusal, Token};
 
-use crate::commit::notify::Notify;
+use crate::commit::notify::{ConnectionId, Notify};
 use crate::locks::{Mutex, MutexGuard, Rank};
 use crate::store::{Earlier, Parents, Room, Store, StoreError, Version, meet};
 use crate::uploads::{Uploads, random_token};
@@ -50,8 +50,8 @@ struct Open {
     name: Name,
     /// `None` while a worker opens it: that waits for the disk, so it happens without the lock.
     version: Option<Arc<Version>>,
-    /// The keys of its connections in the table of slots.
-    connections: Vec<u64>,
+    /// Those of its client that are about it.
+    connections: Vec<ConnectionId>,
 }
 
 /// The answer of the table to a `hello`.
@@ -74,7 +74,7 @@ impl Publications {
         self.table.lock()
     }
 
-    /// A connection (with this key) is about the next version of a directory: the first one of its client begins it, or
+    /// A connection is about the next version of a directory: the first one of its client begins it, or
     /// goes on with what is there.
     pub(crate) fn enter(
         &self,
@@ -82,12 +82,12 @@ impl Publications {
         parents: &Parents,
         client: &str,
         publish: &Publish,
-        key: u64,
+        connection: ConnectionId,
     ) -> Result<Arc<Version>, Refusal> {
-        let mut found = self.table().find_or_begin(client, publish, key)?;
+        let mut found = self.table().find_or_begin(client, publish, connection)?;
         if let Found::Full { is_own } = found {
             self.make_room(notify, IDLE, |open| !is_own || open.client == client);
-            found = self.table().find_or_begin(client, publish, key)?;
+            found = self.table().find_or_begin(client, publish, connection)?;
         }
         let earlier = match found {
             Found::Version(version) => return Ok(version),
@@ -176,18 +176,18 @@ impl Publications {
             table.given_up.push_back((version.name.clone(), version.token));
         }
         drop(table);
-        for key in ended.into_iter().flat_map(|ended| ended.connections) {
-            notify.wake(key);
+        for connection in ended.into_iter().flat_map(|ended| ended.connections) {
+            notify.wake(connection);
         }
         true
     }
 
     /// A connection has ended; with the last one of its client the directory may be changed again. What is
     /// there of the next version stays.
-    pub(crate) fn leave(&self, version: &Arc<Version>, key: u64) {
+    pub(crate) fn leave(&self, version: &Arc<Version>, connection: ConnectionId) {
         let mut table = self.table();
         let Some(at) = table.open.iter().position(|open| open.has(version)) else { return };
-        table.open[at].connections.retain(|other| *other != key);
+        table.open[at].connections.retain(|other| *other != connection);
         if table.open[at].connections.is_empty() {
             // Dropping a version may remove its directory, for which nobody else should wait.
             let ended = table.open.remove(at);
@@ -214,7 +214,7 @@ impl Table {
         &mut self,
         client: &str,
         publish: &Publish,
-        key: u64,
+        connection: ConnectionId,
     ) -> Result<Found, Refusal> {
         if let Some(open) = self.open.iter_mut().find(|open| open.is(client, &publish.name)) {
             let Some(version) = &open.version else {
@@ -225,7 +225,7 @@ impl Table {
             if publish.tree.is_some_and(|tree| tree != version.token) {
                 return Err(Refusal::new(Code::TakenOver, "this tree is not that of the run"));
             }
-            open.connections.push(key);
+            open.connections.push(connection);
             return Ok(Found::Version(Arc::clone(version)));
         }
         let own = self.open.iter().filter(|open| open.client == client).count();
@@ -239,7 +239,7 @@ impl Table {
             Some(tree) if self.given_up.contains(&(name.clone(), tree)) => Earlier::GivenUp(tree),
             Some(tree) => Earlier::Tree(tree),
         };
-        self.open.push(Open { client, name, version: None, connections: vec![key] });
+        self.open.push(Open { client, name, version: None, connections: vec![connection] });
         Ok(Found::Begun(earlier))
     }
 }
