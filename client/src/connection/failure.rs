@@ -83,7 +83,8 @@ impl Connection<'_> {
     /// A large file did not arrive. What the server holds of it is discarded only if it is no good
     /// to a later run either.
     pub(super) fn end_large(&self, large: &Arc<Large>, error: FileError) {
-        if !large.end() {
+        let is_first = large.parts().end();
+        if !is_first {
             return;
         }
         let work = self.run.work;
@@ -107,13 +108,15 @@ impl Connection<'_> {
     pub(super) fn reopen(&self, large: &Arc<Large>, refusal: Refusal) {
         let run = self.run;
         let mut item = large.reopened();
-        if !large.has_progress() || large.is_reopened_too_often() {
+        let has_progress = large.parts().has_progress();
+        if !has_progress || large.is_reopened_too_often() {
             item.interrupted += 1;
             if large.opened_after == run.losses() || item.interrupted > run.retries {
                 return self.end_large(large, FileError::Refused(refusal));
             }
         }
-        if large.end() {
+        let is_first = large.parts().end();
+        if is_first {
             run.work.end_large();
             run.progress.not_resumed(large.resumed);
             run.work.add_urgent(Task::Item(item));
@@ -127,8 +130,8 @@ impl Connection<'_> {
             Code::TakenOver => self.end_large(&large, FileError::TakenOver),
             // No two connections of this run have the same part, so the newer request is what a lost
             // one had left in its socket, and nobody waits for its answer.
-            Code::Superseded if large.again(index) => self.run.work.add_large(large),
-            _ if refusal.retry && large.again(index) => self.run.work.add_large(large),
+            Code::Superseded if large.parts().again(index) => self.run.work.add_large(large),
+            _ if refusal.retry && large.parts().again(index) => self.run.work.add_large(large),
             _ => self.end_large(&large, FileError::Refused(refusal)),
         }
     }

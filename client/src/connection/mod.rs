@@ -240,7 +240,8 @@ impl<'a> Connection<'a> {
         match self.read_part(&large, index) {
             Ok(cv) => {
                 self.run.progress.hashed(self.body.len() as u64);
-                if large.hashed(index, cv) {
+                let is_last = large.parts().know(index, cv);
+                if is_last {
                     self.complete(large);
                 }
             }

@@ -39,7 +39,7 @@ impl Connection<'_> {
                     self.item_lost(item, most, reason, &mut left.items)
                 }
                 Pending::Part(large, index, _) => {
-                    let spared = large.lost(index, most);
+                    let spared = large.parts().lost(index, most);
                     if spared {
                         work.add_large(large);
                     } else {
@@ -48,7 +48,7 @@ impl Connection<'_> {
                     spared
                 }
                 Pending::Commit(large) => {
-                    let spared = large.commit_lost(most);
+                    let spared = large.parts().commit_lost(most);
                     if spared {
                         work.add_urgent(Task::Commit(large));
                     } else {

@@ -158,7 +158,8 @@ impl Connection<'_> {
                 1
             }
             Pending::Part(large, index, cv) => {
-                if large.done(index, cv) {
+                let is_last = large.parts().done(index, cv);
+                if is_last {
                     self.complete(large);
                 }
                 0
@@ -197,7 +198,8 @@ impl Connection<'_> {
                 let losses = self.run.losses();
                 let large = Arc::new(Large::new(item, source, upload, geometry, held, losses));
                 self.run.progress.resumed(large.resumed);
-                if large.is_complete() {
+                let is_complete = large.parts().is_complete();
+                if is_complete {
                     self.complete(large);
                 } else {
                     self.run.work.add_large(large);
@@ -205,13 +207,14 @@ impl Connection<'_> {
                 Ok(())
             }
             (Pending::Commit(large), Reply::Done) => {
-                if large.end() {
+                let is_first = large.parts().end();
+                if is_first {
                     self.run.work.end_large();
                     if large.source.special_bits {
                         self.run.progress.special_bits_dropped();
                     }
                     let (item, progress) = (&large.item, self.run.progress);
-                    let (digest, stamp) = (large.digest(), item.stamp(&large.source));
+                    let (digest, stamp) = (large.parts().digest(), item.stamp(&large.source));
                     self.run.committed.arrived(&item.path, &item.name, digest, stamp, progress);
                     progress.file_done(&item.name, large.geometry.size());
                     self.run.work.settle(1);

@@ -55,13 +55,14 @@ impl Connection<'_> {
                     Ok(())
                 }
             },
-            Task::Commit(large) => match large.digest() {
-                Some(digest) if !large.is_over() => {
-                    let op = Op::Commit { upload: large.upload, digest };
-                    self.request(Pending::Commit(large), &op)
-                }
-                _ => Ok(()),
-            },
+            Task::Commit(large) => {
+                let parts = large.parts();
+                let digest = parts.digest().filter(|_| !parts.is_over());
+                drop(parts);
+                let Some(digest) = digest else { return Ok(()) };
+                let op = Op::Commit { upload: large.upload, digest };
+                self.request(Pending::Commit(large), &op)
+            }
             Task::Abort(abort) => {
                 let op = Op::Abort { upload: abort.upload };
                 self.request(Pending::Abort(abort), &op)

@@ -1,12 +1,13 @@
 //! What an earlier opening of a large file has learned.
 
-use haul_protocol::{Bitmap, Cv, Geometry};
+use haul_protocol::Geometry;
+
+use super::part_tracker::Learned;
 
 /// What is known of a file that is opened again.
 #[derive(Debug)]
 pub struct Earlier {
     pub(super) fingerprint: String,
     pub(super) geometry: Geometry,
-    pub(super) cvs: Vec<Option<Cv>>,
-    pub(super) sent: Bitmap,
+    pub(super) learned: Learned,
 }

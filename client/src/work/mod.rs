@@ -13,6 +13,7 @@ mod item;
 pub mod known;
 pub mod multipart;
 pub mod on_commit;
+pub mod part_tracker;
 pub mod pending_delete;
 mod state;
 mod task;
@@ -195,7 +196,8 @@ impl Work {
         let mut state = self.state();
         let mut found = None;
         while let Some(large) = state.held.first() {
-            if let Some(index) = large.take_held() {
+            let index = large.parts().take_held();
+            if let Some(index) = index {
                 found = Some((Arc::clone(large), index));
                 break;
             }
@@ -234,7 +236,7 @@ impl Work {
         let mut state = self.state();
         state.large_open -= 1;
         // It may be waiting for somebody with time to hash, and keeps its source open.
-        state.held.retain(|large| !large.is_over());
+        state.held.retain(|large| !large.parts().is_over());
         if let Some(item) = state.large_later.pop_front() {
             state.urgent.push_back(Task::Item(item));
             self.hint(&state);
@@ -249,7 +251,8 @@ impl Work {
         if !state.large.iter().any(|(known, _)| same(known)) {
             state.large.push((Arc::clone(&large), None));
         }
-        if large.has_held() && !state.held.iter().any(same) {
+        let has_held = large.parts().has_held();
+        if has_held && !state.held.iter().any(same) {
             state.held.push(Arc::clone(&large));
         }
         self.hint(&state);

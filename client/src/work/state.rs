@@ -77,7 +77,8 @@ impl State {
             let others = || (any && !self.large.is_empty()).then_some(0);
             let at = of(Some(number)).or_else(|| of(None)).or_else(others)?;
             let (large, sender) = &mut self.large[at];
-            if let Some(index) = large.take() {
+            let index = large.parts().take();
+            if let Some(index) = index {
                 sender.get_or_insert(number);
                 return Some(Task::Part(Arc::clone(large), index));
             }
