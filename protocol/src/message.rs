@@ -24,7 +24,8 @@ pub struct Mtime {
 /// What is known of a file or directory besides its bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Attributes {
-    /// Permission bits; only `mode & 0o777` is kept. Absent: 0666 or 0777 under the umask.
+    /// Permission bits; only `mode & 0o777` is kept. Absent: that of the file which is replaced, or else 0666 or 0777
+    /// under the umask.
     pub mode: Option<u32>,
     /// Time of the last change of the bytes. Absent: now.
     pub mtime: Option<Mtime>,

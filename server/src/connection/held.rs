@@ -1,4 +1,4 @@
-//! Each connection tells how much it holds, for the account of memory and places (`runtime::memory`).
+//! Each connection tells how much it holds, for the account of memory and places (`runtime::account`).
 
 use super::job::Job;
 use super::sink::Sink;

@@ -1,6 +1,6 @@
 //! What has come: bytes into events, and events to those who carry them out.
 
-use haul_protocol::{Answer, Classic, Event, FirstOrLater};
+use haul_protocol::{Classic, Event, FirstOrLater};
 
 use super::sink::Sink;
 use super::timeouts::Pace;
@@ -86,14 +86,6 @@ impl Connection {
             self.header_since = Some(self.progress);
         }
         Step::Again
-    }
-
-    pub(super) fn acknowledge(&mut self) {
-        if let Dialect::Haul(haul) = &mut self.dialect
-            && let Some(id) = haul.responder.ack()
-        {
-            self.outbox.push(&Answer::Ack(id));
-        }
     }
 
     fn header(&mut self, header: FirstOrLater, turn: &mut Turn<'_>) {

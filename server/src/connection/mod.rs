@@ -4,6 +4,7 @@
 //! not decoded by then are kept in `rest`: bytes in user space raise no event, so the connection asks for a turn by
 //! waiting until the socket can be written to, which is nearly always at once.
 
+mod answers;
 mod bundle;
 mod close;
 mod compare;

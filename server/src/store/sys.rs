@@ -1,6 +1,7 @@
-//! Every system call by which the store changes the disk, and nothing else.
+//! The system calls by which the store changes what clients see, and nothing else. (Times, the private directory and trash are
+//! changed where they belong.)
 //!
-//! One room, so that tests can make each of them fail (`fail`, compiled in for this crate's tests
+//! One place, so that tests can make each of them fail (`fail`, compiled in for this crate's tests
 //! only) and record what happens in which order (`crash`).
 
 use std::ffi::CStr;

@@ -1,0 +1,155 @@
+//! From a change to its answer: having it carried out, learning that it is durable, and telling the peer.
+//!
+//! With durability `group` a change goes to the committer. The committer flushes it with others, leaves its result at the
+//! connection and wakes it; a worker takes the result ([`Connection::completed`]), and the next ack of the turn tells
+//! ([`Connection::acknowledge`]). Otherwise all of that happens at once.
+
+use std::sync::Arc;
+
+use haul_protocol::{Answer, Refusal, Reply};
+
+use super::turn::Turn;
+use super::{Connection, Dialect};
+use crate::commit::committer::Job;
+use crate::commit::notify::{Asked, Completion, What};
+use crate::store::Change;
+use crate::uploads::Publishing;
+
+/// Letters of a refusal's message when the peer leaves its answers unread: thousands may come, and each may repeat a name.
+const SHORT: usize = 100;
+
+impl Connection {
+    /// Has a change carried out: at once, or by the committer.
+    pub(super) fn submit(
+        &mut self,
+        what: What,
+        change: Change,
+        publishing: Option<Publishing>,
+        turn: &Turn<'_>,
+    ) {
+        let services = turn.services;
+        let fence = match &self.dialect {
+            Dialect::Haul(haul) => Some(Arc::clone(&haul.fence)),
+            Dialect::Unknown | Dialect::Classic => None,
+        };
+        let leave = match fence.as_ref().map(|fence| fence.enter()).transpose() {
+            Ok(leave) => leave,
+            Err(refusal) => {
+                if let Some(publishing) = publishing {
+                    services.uploads.published(&services.store, publishing, false);
+                }
+                return self.complete(what, Err(refusal));
+            }
+        };
+        // What is not seen yet needs no flush of its own: all of it is flushed before it is seen. The swap itself
+        // is about the real names.
+        let version = self.version().cloned();
+        let unseen = version.is_some() && !matches!(change, Change::Version(_));
+        let Some(committer) = services.committer.as_ref().filter(|_| !unseen) else {
+            let result = match &change {
+                _ if unseen => match version.as_ref().map(|version| version.enter()).transpose() {
+                    Ok(_leave) => {
+                        let result = services.store.apply_unseen(&turn.view.parents, change);
+                        result.map_err(Refusal::from)
+                    }
+                    Err(refusal) => Err(refusal),
+                },
+                Change::Version(_) => {
+                    services.store.apply(&services.store.parents(), change).map_err(Refusal::from)
+                }
+                _ => services.store.apply(&turn.view.parents, change).map_err(Refusal::from),
+            };
+            drop(leave);
+            if let Some(publishing) = publishing {
+                services.uploads.published(&services.store, publishing, result.is_ok());
+            }
+            return self.complete(what, result);
+        };
+        self.pending += change.results();
+        let asked = Some(Asked { connection: self.id, what });
+        committer.add(Job { change, publishing, asked });
+        drop(leave);
+    }
+
+    /// The committer has done some of this connection's changes.
+    pub(crate) fn completed(&mut self, completions: Vec<Completion>) {
+        if completions.is_empty() {
+            return;
+        }
+        for Completion { what, result } in completions {
+            self.pending = self.pending.saturating_sub(1);
+            self.complete(what, result);
+        }
+        self.say_last_word();
+    }
+
+    /// A change is over: tells whoever asked for it.
+    pub(super) fn complete(&mut self, what: What, result: Result<(), Refusal>) {
+        match (what, result) {
+            (What::Change(id), Ok(())) => self.done(id),
+            (What::Commit(id), Ok(())) => self.answer(id, Reply::Done, &[]),
+            (What::Change(id) | What::Commit(id), Err(refusal)) => self.refuse(id, refusal),
+            (What::Tree(ids), Ok(())) => ids.into_iter().for_each(|id| self.done(id)),
+            (What::Tree(ids), Err(refusal)) => self.refuse_all(ids, refusal),
+            (What::Classic(name), Ok(())) => tracing::info!(peer = self.peer, name, "stored"),
+            (What::Classic(name), Err(refusal)) if self.may_log() => {
+                tracing::warn!(peer = self.peer, name, %refusal, "refused");
+            }
+            (What::Classic(_), Err(_)) => {}
+        }
+    }
+
+    /// A change is done; the next ack says so.
+    pub(super) fn done(&mut self, id: u64) {
+        if let Dialect::Haul(haul) = &mut self.dialect {
+            haul.responder.done(id);
+        }
+    }
+
+    /// A request is not carried out.
+    pub(super) fn refuse(&mut self, id: u64, refusal: Refusal) {
+        tracing::debug!(peer = self.peer, id, %refusal, "refused");
+        let refusal = if self.outbox.is_full() { short(refusal) } else { refusal };
+        self.outbox.push(&Answer::Refused { id, refusal });
+        if let Dialect::Haul(haul) = &mut self.dialect {
+            haul.responder.told(id);
+        }
+    }
+
+    /// None of the requests of these ids is carried out. Only the first is told why at length: the message may
+    /// repeat what the peer has sent.
+    pub(super) fn refuse_all(&mut self, ids: impl IntoIterator<Item = u64>, refusal: Refusal) {
+        let mut ids = ids.into_iter();
+        let short = Refusal {
+            message: String::from("as the first one that was refused with it"),
+            ..refusal.clone()
+        };
+        if let Some(first) = ids.next() {
+            self.refuse(first, refusal);
+        }
+        for id in ids {
+            self.refuse(id, short.clone());
+        }
+    }
+
+    /// A request that is not a change is answered.
+    pub(super) fn answer(&mut self, id: u64, reply: Reply, body: &[u8]) {
+        self.outbox.push_with(&Answer::Answered { id, length: body.len() as u64, reply }, body);
+        if let Dialect::Haul(haul) = &mut self.dialect {
+            haul.responder.told(id);
+        }
+    }
+
+    /// Tells of all changes that are done since the last ack.
+    pub(super) fn acknowledge(&mut self) {
+        if let Dialect::Haul(haul) = &mut self.dialect
+            && let Some(id) = haul.responder.ack()
+        {
+            self.outbox.push(&Answer::Ack(id));
+        }
+    }
+}
+
+fn short(refusal: Refusal) -> Refusal {
+    Refusal { message: refusal.message.chars().take(SHORT).collect(), ..refusal }
+}
