@@ -110,7 +110,7 @@ pub enum Command {
 }
 
 impl Arguments {
-    /// What to serve. `umask`: of the process, before it was changed.
+    /// The configuration that these words ask for. `umask`: of the process, before it was changed.
     #[must_use]
     pub fn config(&self, umask: u32) -> Config {
         let timeouts = Timeouts {

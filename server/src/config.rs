@@ -1,4 +1,4 @@
-//! What to serve, and how.
+//! Configuration of a server.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::net::listen::Listen;
 use crate::services::timeouts::Timeouts;
 use crate::symlinks::Symlinks;
 
-/// What a [`Server`](crate::Server) serves, and how. [`Config::new`] has the defaults of `hauld`.
+/// Tells a [`Server`](crate::Server) which directory it serves, and how. [`Config::new`] has the defaults of `hauld`.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Addresses to listen on. Default: 127.0.0.1:8080.

@@ -206,7 +206,7 @@ fn haul_without_classic_names_it_when_a_server_does_not_answer() {
     assert!(!tutorial.child.wait().unwrap().success());
 }
 
-/// What a peer sends must not come ten times as long into the log.
+/// A peer must not make the log grow by ten times the bytes that it sends.
 #[test]
 fn unknown_commands_do_not_fill_the_log() {
     let server = server(&[]);

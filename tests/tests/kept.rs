@@ -86,7 +86,7 @@ fn directory_that_a_rule_leaves_out_stays_whatever_has_its_name_here() {
     }
 }
 
-/// What is there stays, whatever it is.
+/// An entry that is there stays, whatever it is.
 #[test]
 fn ignoring_what_exists_removes_no_directory_for_a_file() {
     let setting = Setting::start();

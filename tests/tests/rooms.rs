@@ -31,7 +31,7 @@ const SERVER: [&str; 17] = [
 
 type Module = Vec<String>;
 
-/// Which modules of a crate import which, tests left out.
+/// For each module of a crate those that it imports, tests left out.
 fn imports(krate: &str) -> BTreeMap<Module, BTreeSet<Module>> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(krate).join("src");
     let files: BTreeMap<Module, PathBuf> = walkdir::WalkDir::new(&src)

@@ -13,7 +13,7 @@ const SMALL: &str = "/proc/version";
 const LARGE: &str = "/proc/kallsyms";
 /// Says that it has a page; has a few bytes.
 const FEWER: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
-/// What counts there while the machine works.
+/// Counters there, which change while the machine works.
 const COUNTERS: [&str; 2] = ["--exclude=stats", "--exclude=khugepaged"];
 
 fn is_as_it_should_be(setting: &Setting, source: &str, name: &str) {

@@ -246,7 +246,7 @@ impl Connection<'_> {
         let (anchor, filter) = (&listing.anchor, &self.run.policy.filter);
         let root = anchor.path();
         let excluded = if matches!(look, Look::Doomed | Look::Unseen) {
-            // What the source has at such a path may be nothing, or a symlink, whose target has rules for others.
+            // The source may have nothing at such a path, or a symlink, whose target has rules for others.
             let mut above = path.ancestors().skip(1);
             let directory = above.find(|above| *above == root || anchor.had_directory(above));
             filter.excludes_by(root, directory.unwrap_or(root), path, is_dir)

@@ -9,7 +9,7 @@ use crate::error::{ConnectionError, FileError, Retry};
 use crate::work::multipart::Large;
 use crate::work::{Abort, Item, Kind, Task};
 
-/// What ends the sending of one item.
+/// An item can't be sent, for one of these reasons.
 pub(super) enum Failure {
     File(FileError),
     Connection(ConnectionError),

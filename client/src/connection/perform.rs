@@ -27,7 +27,7 @@ pub(super) trait Perform {
     fn directory(&mut self, item: &Item, mode: Option<u32>, action: Action) -> Result<(), Failure>;
     /// The directory gets its final mode and mtime.
     fn attributes(&mut self, item: &Item, attributes: Attributes) -> Result<(), Failure>;
-    /// What the source lacks goes.
+    /// The entry goes, because the source lacks it.
     fn remove(&mut self, item: &Item, above: Option<&Arc<Doomed>>) -> Result<(), Failure>;
     /// The next version is complete.
     fn publish(&mut self, item: &Item, attributes: Attributes) -> Result<(), Failure>;

@@ -1,4 +1,4 @@
-//! What is wrong with files of rules.
+//! Errors of files of rules.
 
 use std::io;
 use std::path::PathBuf;

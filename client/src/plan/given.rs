@@ -1,4 +1,4 @@
-//! What is given and not found by a walk: standard input, named streams, the output of a command.
+//! Sources that a user gives and no walk finds: standard input, named streams, the output of a command.
 
 use std::sync::Arc;
 

@@ -1,14 +1,14 @@
-//! What a run does with what the server has already, as its user wants it.
+//! The user's wishes for a run: which entries of the server are replaced, kept or removed.
 
 use haul_protocol::Name;
 
 use crate::source::filter::Filter;
 use crate::source::links::Links;
 
-/// What a run is to do. Nothing changes it while the run goes on.
+/// The task of a run. Nothing changes it while the run goes on.
 #[derive(Debug)]
 pub struct Policy {
-    /// Which command it is.
+    /// The command.
     pub mode: Mode,
     /// Files are compared by the digests of their bytes, whatever their mtimes.
     pub by_digest: bool,
@@ -22,7 +22,7 @@ pub struct Policy {
     pub filter: Filter,
 }
 
-/// What commands differ in.
+/// The commands, and what only one of them has.
 #[derive(Debug)]
 pub enum Mode {
     /// `put`: everything is sent.

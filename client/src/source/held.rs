@@ -31,7 +31,7 @@ impl Place {
         platform::place(path, follow).map(|place| place.by(way))
     }
 
-    /// What a directory is that was opened at a path.
+    /// Looks at a directory that was opened at a path.
     pub(crate) fn of(directory: &File, path: &Path, follow: bool) -> io::Result<Self> {
         let way = if follow { way(path)? } else { 0 };
         platform::of(directory).map(|place| place.by(way))

@@ -44,7 +44,7 @@ pub struct Run<'a> {
     pub reached: Reached,
 }
 
-/// What has become of the connections of a run.
+/// The fate of the connections of a run.
 #[derive(Debug)]
 pub struct Reached {
     /// What the server's acknowledgements promise, once it was reached.

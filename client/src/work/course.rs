@@ -12,10 +12,10 @@ use crate::plan::policy::Delete;
 /// Conflicts that are remembered, to be told if nothing comes of them.
 const REMEMBERED: usize = 1000;
 
-/// What changes while a run goes on.
+/// The state of a run, which its threads share and change.
 #[derive(Debug, Default)]
 pub struct Course {
-    /// What the tree of the next version is called, once the server has said it.
+    /// The name of the next version's tree, once the server has said it.
     tree: Mutex<Option<Tree>>,
     removed: AtomicU64,
     conflicts: Mutex<Conflicts>,
@@ -27,7 +27,7 @@ pub struct Course {
     halted: AtomicBool,
 }
 
-/// What a directory at the server is in the way of.
+/// Items in whose way a directory stands at the server.
 #[derive(Debug, Default)]
 struct Conflicts {
     first: Vec<(PathBuf, String)>,
@@ -39,7 +39,7 @@ impl Course {
         self.tree.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a connection says of the next version of this directory.
+    /// A connection says this in its hello, of the next version of this directory.
     #[must_use]
     pub fn publish(&self, name: &Name) -> Publish {
         Publish { name: name.clone(), tree: self.tree().map(|tree| tree.token) }

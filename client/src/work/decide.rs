@@ -9,7 +9,7 @@ use crate::plan::policy::Policy;
 /// Bytes of a page, of which some file systems say that all files have one.
 const PAGE: u64 = 4096;
 
-/// What the server's verdict says of an item.
+/// The meaning of a server's verdict about an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compared {
     /// The verdict may be wrong, because the size of the file may be: an empty file, for which the server has an entry, and
@@ -23,7 +23,7 @@ pub enum Compared {
     Differs,
 }
 
-/// What is done about an item.
+/// One thing that a client can do about an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// It is sent, made, removed or listed.
@@ -36,7 +36,7 @@ pub enum Action {
     Blocked,
 }
 
-/// What the verdict about an item says. `is_looked_at`: it was read to its end if there was doubt about its size.
+/// Interprets the verdict about an item. `is_looked_at`: the client has read the item to its end if its size was in doubt.
 #[must_use]
 pub fn compared(
     item: &Item,
@@ -55,7 +55,7 @@ pub fn compared(
     }
 }
 
-/// What is done about an item that differs, or of which nothing is known.
+/// Decides about an item that differs, or of which the server was not asked.
 #[must_use]
 pub fn decide(item: &Item, policy: &Policy) -> Action {
     if let Some(attributes) = item.only_attributes() {

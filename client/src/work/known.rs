@@ -2,14 +2,14 @@
 
 use haul_protocol::Verdict;
 
-/// What the server has of an item.
+/// The server's knowledge of an item, as far as the client was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Known {
     /// The server was not asked.
     Unasked,
     /// The server has said something that this client does not know.
     Unknown,
-    /// What the server has is this beside the item.
+    /// The server has compared its entry with the item, and says this.
     Is(Verdict),
 }
 

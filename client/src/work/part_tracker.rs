@@ -1,4 +1,5 @@
-//! Which parts of a large file are to be sent or hashed, and when all are known. Pure: it knows no file and no server.
+//! The parts of a large file: the client sends or hashes each once, until all are known. Pure: no file and no server is known
+//! here.
 
 use std::collections::HashMap;
 
@@ -7,7 +8,7 @@ use haul_protocol::{Bitmap, Cv, Digest, Geometry, merge};
 /// How often parts of one file are sent again because the server refused them.
 const RESENDS: u32 = 16;
 
-/// What one opening of a file has learned, for the next one in the same run.
+/// Facts that one opening of a file has learned, for the next one in the same run.
 #[derive(Debug, Clone)]
 pub struct Learned {
     cvs: Vec<Option<Cv>>,

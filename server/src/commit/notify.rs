@@ -27,7 +27,7 @@ pub(crate) struct Asked {
     pub(crate) what: What,
 }
 
-/// What the change was asked for with.
+/// The request or requests that asked for a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum What {
     /// A request that is acknowledged with others.

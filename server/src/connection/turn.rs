@@ -29,7 +29,7 @@ const TIME: Duration = Duration::from_millis(10);
 /// The same while new directories are filled: they are published when the turn ends.
 const FILLING_TIME: Duration = Duration::from_millis(50);
 
-/// What is held while something in a next version changes.
+/// Locks that a worker holds while it changes something in a next version.
 pub(super) type Leave<'a> = (ReadGuard<'a, bool>, ReadGuard<'a, State>);
 
 /// One turn.
@@ -45,7 +45,7 @@ pub(crate) struct Turn<'a> {
     pub(super) share: Share,
 }
 
-/// What names are below.
+/// The directory that names are below.
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) parents: Parents,

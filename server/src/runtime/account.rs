@@ -19,7 +19,7 @@ const MOST: usize = 128 * 1024 * 1024;
 const MUCH: usize = 16 * 1024 * 1024;
 const MANY: usize = 500;
 
-/// What all connections hold together.
+/// The memory that all connections hold together.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     held: AtomicUsize,

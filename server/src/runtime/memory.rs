@@ -1,4 +1,4 @@
-//! What one connection holds of what all share, and how much is to be said for its making room.
+//! The share that one connection holds of the memory and places of all, and how much is to be said for its making room.
 //!
 //! A connection says after each turn how much it holds. The longer it has held much, the more is to be said for its
 //! making room. While the server works for a peer, time does not count. So an honest newcomer is never refused for what

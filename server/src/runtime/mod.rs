@@ -1,4 +1,4 @@
-//! What runs connections: workers, the table of connections, the timer, and the account of memory.
+//! Running connections: workers, the table of connections, the timer, and the account of memory.
 
 mod account;
 mod allocator;

@@ -1,4 +1,4 @@
-//! What requests are served with, whichever connection they come over: the store, uploads, versions, and what is scarce.
+//! Workers serve all requests with these, whichever connection they come over: the store, uploads, versions, places, the clock.
 //! Knows no connection.
 
 pub(crate) mod clock;
@@ -20,7 +20,7 @@ use fence::Fences;
 use places::Places;
 use timeouts::Timeouts;
 
-/// What all requests are served with.
+/// All that workers serve requests with.
 #[derive(Debug)]
 pub(crate) struct Services {
     pub(crate) store: Arc<Store>,
@@ -36,7 +36,7 @@ pub(crate) struct Services {
     pub(crate) clock: Clock,
 }
 
-/// What a server was configured with.
+/// Settings of a server.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) limits: ServerLimits,

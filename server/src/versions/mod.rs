@@ -1,3 +1,3 @@
-//! Which client has which next version of a directory.
+//! The table of next versions: each directory, and the client that puts its version together.
 
 pub(crate) mod leases;

@@ -121,7 +121,7 @@ fn text(file: &File) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// What is in the file of rules at a path, once nobody writes it any more: half of what is being written may not leave out
+/// The bytes of the file of rules at a path, once nobody writes it any more: half of a new text may not leave out
 /// what both the old and the new rules do. `None` if nothing is there.
 fn settled(path: &Path) -> io::Result<Option<(Vec<u8>, Stamp)>> {
     let (begun, mut last) = (Instant::now(), None);
@@ -224,7 +224,7 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// Which directory a file of rules would be in.
+/// Identifies the directory that a file of rules would be in.
 fn directory(path: &Path) -> io::Result<[i64; 2]> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     Ok(identity(&directory.unwrap_or(Path::new(".")).metadata()?))

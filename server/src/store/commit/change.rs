@@ -17,10 +17,10 @@ use crate::store::{Staged, Store, sys};
 /// Directories above a name for which a change counts as one more.
 pub(crate) const DEEP: usize = 32;
 
-/// What a large file counts as: it flushes its bytes and its journal, alone.
+/// A large file counts as so many changes: the committer flushes its bytes and its journal, alone.
 const LARGE: usize = 16;
 
-/// What a change counts as that exchanges two versions: it flushes several times, alone. A queue that is full of them is
+/// An exchange of two versions counts as so many changes: the committer flushes several times for it, alone. A queue that is full of them is
 /// done in about a second on a slow disk.
 const SWAP: usize = 128;
 

@@ -208,7 +208,7 @@ impl Reader {
         }
     }
 
-    /// What it says; `None` if it does not even begin.
+    /// The journal; `None` if it does not even begin.
     pub(in crate::store) fn finish(self) -> Option<Journal> {
         let Self { begin, held, mut synced, committing, same_boot, boot_start, len, .. } = self;
         // In order, each reaching as far as any before it.
