@@ -34,7 +34,10 @@ pub(super) fn remove(path: &Path, is_it: impl FnOnce(&Path) -> bool) -> Result<(
         Err(error) => return Err(Error::Io(error)),
     }
     if is_it(&aside) {
-        return std::fs::remove_file(&aside).map_err(Error::Io);
+        return std::fs::remove_file(&aside).map_err(|error| match rename(&aside, path) {
+            Ok(()) => Error::Io(error),
+            Err(_) => Error::Kept(aside),
+        });
     }
     match rename(&aside, path) {
         Ok(()) => Err(Error::Other),
