@@ -1,8 +1,11 @@
 //! What can be wrong with bytes, names and the order of requests.
 
 use alloc::string::String;
+use core::time::Duration;
+
 use thiserror::Error;
 
+use crate::code::{Code, Refusal};
 use crate::limits::{
     MAX_BODY_LEN, MAX_COMPONENT_LEN, MAX_HEADER_DEPTH, MAX_HEADER_LEN, MAX_LINK_LEN, MAX_NAME_LEN,
 };
@@ -195,3 +198,68 @@ pub enum OrderError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("not {0} lower-case hexadecimal digits")]
 pub struct ParseHexError(pub usize);
+
+/// A server breaks the protocol, or gives no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The first bytes are of another protocol.
+    #[error("this is no haul server: {0}")]
+    NotHaul(DecodeError),
+    /// Malformed bytes.
+    #[error("{0}")]
+    Decode(#[from] DecodeError),
+    /// An answer nobody waits for.
+    #[error("{0}")]
+    Order(#[from] OrderError),
+    /// An answer of another kind than was asked for.
+    #[error("unexpected kind of answer")]
+    Kind,
+    /// A limit that is too small to work with.
+    #[error("its limit `{limit}` is {announced}, and at least {least} is needed")]
+    Limit {
+        /// The field of `hello`.
+        limit: &'static str,
+        /// The server's value.
+        announced: u64,
+        /// The least value that is of use.
+        least: u64,
+    },
+    /// Acks that confirm nothing, faster than any server has to repeat itself.
+    #[error("it repeats its last acknowledgement without end")]
+    Repeats,
+    /// `hello` was not answered in that time.
+    #[error("no answer to `hello` for {0:?}")]
+    NoHello(Duration),
+    /// The server owes an answer, and was silent for that time.
+    #[error("no word from the server for {0:?}")]
+    Silent(Duration),
+    /// The server owes an answer, and has given signs of life but no answer for that time.
+    #[error("the server has answered nothing for {0:?}, though it is there")]
+    Stuck(Duration),
+}
+
+/// A client breaks the protocol. The connection can't go on.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// Malformed bytes.
+    #[error("{0}")]
+    Decode(#[from] DecodeError),
+    /// A request with another id than the next one, or over the window.
+    #[error("{0}")]
+    Order(#[from] OrderError),
+}
+
+impl ServerError {
+    /// The refusal that tells the client why its connection ends.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        let code = match self {
+            Self::Decode(_) => Code::Malformed,
+            Self::Order(OrderError::Window { .. }) => Code::Window,
+            Self::Order(OrderError::Id { .. } | OrderError::NotWaiting(_)) => Code::BadId,
+        };
+        Refusal::new(code, self)
+    }
+}

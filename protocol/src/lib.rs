@@ -1,28 +1,76 @@
 //! The wire format of haul, an upload tool for single files and whole directories.
 //!
 //! A *frame* is a 4-byte little-endian length, a JSON header of that length, and a raw body of the
-//! length that the header states. This crate turns bytes into frames and frames into bytes, and
-//! keeps the two books that a pipelined connection needs (which requests are unanswered, on either
-//! side). `PROTOCOL.md` in the repository is the specification, readable without this crate.
+//! length that the header states. This crate is both halves of a connection: it turns bytes into frames and frames into
+//! bytes, knows which requests are unanswered, and when something is due. `PROTOCOL.md` in the repository is the
+//! specification, readable without this crate.
 //!
 //! It never opens a socket or a file, reads no clock and starts no thread: it is `no_std` and needs
-//! only `alloc`. A caller brings bytes in whatever pieces they arrive and takes events:
+//! only `alloc`. It never sends a request again, and never decides what a store does.
+//!
+//! The two types to know are [`ClientConnection`] and [`ServerConnection`]. Their caller brings bytes in whatever pieces
+//! they arrive, and says what time it is:
 //!
 //! ```
-//! use haul_protocol::{Answers, Decoder, Event, Answer, encode};
+//! use haul_protocol::{
+//!     ClientConfig, ClientConnection, ClientEvent, Hello, Op, Reply, ServerConnection, ServerEvent,
+//!     ServerHello, ServerLimits, Time, limits::VERSION,
+//! };
 //!
-//! let mut wire = Vec::new();
-//! encode::answer(&Answer::Ack(3), &mut wire)?;
+//! let (now, limits) = (Time::from_millis(0), ServerLimits::default());
+//! let hello = Hello {
+//!     version: VERSION,
+//!     agent: "example/1".into(),
+//!     client: "random for each run".into(),
+//!     slot: 0,
+//!     identity: None,
+//!     publish: None,
+//!     must: vec![],
+//! };
+//! let mut client = ClientConnection::new(&hello, ClientConfig::default(), now)?;
+//! let mut server = ServerConnection::new(&limits, now);
 //!
-//! let mut decoder = Decoder::new(Answers);
-//! let mut input = &wire[..];
-//! let Some(Event::Header(answer)) = decoder.decode(&mut input)? else { panic!() };
-//! assert_eq!(answer, Answer::Ack(3));
+//! # let mut answered = false;
+//! for _ in 0..2 {
+//!     // What the client sends arrives at the server, which answers.
+//!     let bytes = client.output().to_vec();
+//!     client.sent(bytes.len(), now);
+//!     let mut input = &bytes[..];
+//!     while let Some(event) = server.receive(&mut input, now)? {
+//!         match event {
+//!             ServerEvent::Hello(_) => server.greet(ServerHello {
+//!                 version: VERSION,
+//!                 agent: "example/1".into(),
+//!                 limits,
+//!                 durability: "none".into(),
+//!                 tree: None,
+//!                 features: vec![],
+//!             })?,
+//!             ServerEvent::Request(request) => server.answer(request.id, Reply::Done, b"")?,
+//!             _ => {}
+//!         }
+//!     }
+//!     // And back.
+//!     let bytes = server.output().to_vec();
+//!     server.sent(bytes.len(), now);
+//!     let mut input = &bytes[..];
+//!     while let Some(event) = client.receive(&mut input, now)? {
+//!         match event {
+//!             ClientEvent::Greeted(_) => client.request("are you there?", &Op::Ping, 0, now)?,
+//!             ClientEvent::Answered(what, Reply::Done, _) => {
+//!                 assert_eq!(what, "are you there?");
+//! #               answered = true;
+//!             }
+//!             event => panic!("{event:?}"),
+//!         }
+//!     }
+//! }
+//! # assert!(answered);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The two types to know are [`Decoder`] (with [`Requests`] on a server, [`Answers`] on a client)
-//! and, for pipelining, [`Requester`] (client) or [`Responder`] (server).
+//! Below them are [`Decoder`] (with [`Requests`] on a server, [`Answers`] on a client), [`encode`], and the books of
+//! unanswered requests, [`Requester`] and [`Responder`].
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -32,6 +80,7 @@ extern crate alloc;
 mod bitmap;
 mod bundle;
 mod code;
+mod connection;
 mod decode;
 mod digest;
 pub mod encode;
@@ -49,11 +98,16 @@ mod verdict;
 pub use bitmap::Bitmap;
 pub use bundle::{Bundled, decode_bundle, encode_bundled};
 pub use code::{Code, Refusal};
+pub use connection::{
+    ClientConfig, ClientConnection, ClientEvent, Owed, ServerConnection, ServerEvent, Time,
+    Unanswered,
+};
 pub use decode::{Decoder, Event};
 pub use digest::{Cv, Digest, FileHasher, Geometry, GeometryError, PartHasher, Token, merge};
 pub use entry::{Entry, EntryKind, decode_entry, encode_entry};
 pub use error::{
-    BundleError, DecodeError, EncodeError, NameError, OrderError, ParseHexError, Place,
+    BundleError, ClientError, DecodeError, EncodeError, NameError, OrderError, ParseHexError,
+    Place, ServerError,
 };
 pub use message::{
     Answer, Attributes, Classic, FirstOrLater, Hello, Mtime, Op, Publish, Reply, Request,

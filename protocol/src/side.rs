@@ -45,6 +45,12 @@ impl Requests {
     pub fn is_haul(&self) -> bool {
         self.dialect == Some(Dialect::Haul)
     }
+
+    /// Whether the first frame has come, which decides the dialect.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.dialect.is_some()
+    }
 }
 
 impl Headers for Requests {

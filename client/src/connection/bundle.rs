@@ -3,7 +3,7 @@
 //! A digest for each would cost more than anything else that is done for a small file here: BLAKE3 hashes
 //! chunks side by side, and a small file has too few of them.
 
-use haul_protocol::{Digest, Op, encode, encode_bundled, limits::MAX_BUNDLED};
+use haul_protocol::{Digest, encode_bundled, limits::MAX_BUNDLED};
 
 use super::failure::Failure;
 use super::{Connection, Pending, Sent};
@@ -110,21 +110,13 @@ impl Connection<'_> {
 
     /// Sends what is gathered.
     pub(super) fn send_bundle(&mut self) -> Result<(), ConnectionError> {
-        let Self { bundle, link, book, run, .. } = self;
+        let Self { bundle, wire, run, .. } = self;
         if bundle.files.is_empty() {
             return Ok(());
         }
-        let body = &bundle.buffer[..bundle.len];
-        let op = Op::Bundle { count: bundle.count(), digest: Digest::of(body) };
-        let length = bundle.len();
-        encode::request(book.next_id(), length, &op, link.out())?;
-        link.out().extend_from_slice(body);
-        if book.unanswered() == 0 {
-            link.expects();
-        }
         run.progress.sent(bundle.files.iter().map(|(_, sent)| sent.size).sum());
         let files = bundle.files.drain(..).map(|(item, sent)| Pending::Item(item, sent));
-        book.sent_bundle(files, length);
+        wire.bundle(files, &bundle.buffer[..bundle.len])?;
         bundle.len = 0;
         Ok(())
     }

@@ -9,7 +9,6 @@ use haul_protocol::{Attributes, Entry, EntryKind, FileHasher, Name, Op, Verdict,
 
 use super::{Connection, Pending};
 use crate::error::{ConnectionError, FileError};
-use crate::net::framed::Patience;
 use crate::plan::policy::Policy;
 use crate::source::dir_cache::Nearby;
 use crate::source::{Link, Source, attributes};
@@ -125,9 +124,9 @@ impl Connection<'_> {
         }
         self.asked += items.len();
         let op = if self.run.policy.is_publish() { Op::Adopt } else { Op::Check };
-        self.enter(Pending::Check(items), &op, lines.len() as u64)?;
-        self.link.silence.reads(bytes);
-        self.link.out().extend_from_slice(&lines);
+        self.send_bundle()?;
+        self.wire.request(Pending::Check(items), &op, &lines)?;
+        self.wire.reads(bytes);
         Ok(())
     }
 
@@ -175,8 +174,8 @@ impl Connection<'_> {
 
     /// Hashing may take longer than a server waits for a word.
     fn say_still_there(&mut self) -> Result<(), ConnectionError> {
-        if self.book.unanswered() == 0 && self.link.patience(true)? == Patience::Ping {
-            self.request(Pending::Ping, &Op::Ping)?;
+        if self.wire.unanswered() == 0 {
+            self.wire.expire()?;
         }
         Ok(())
     }

@@ -20,13 +20,13 @@ mod send;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use haul_protocol::{Cv, Digest, Op, Requester, limits::MAX_BODY_LEN};
+use haul_protocol::{Cv, Digest, limits::MAX_BODY_LEN};
 
 use crate::error::ConnectionError;
 use crate::net::body::Body;
-use crate::net::framed::{Link, Patience};
 use crate::net::poller::Poller;
 use crate::net::transport::Socket;
+use crate::net::wire::Wire;
 use crate::source::dir_cache::Nearby;
 use crate::source::{Source, Stamp};
 use crate::work::context::Run;
@@ -56,7 +56,6 @@ enum Pending {
     Part(Arc<Large>, usize, Cv),
     Commit(Arc<Large>),
     Abort(Box<Abort>),
-    Ping,
 }
 
 impl Pending {
@@ -72,8 +71,7 @@ impl Pending {
             | Self::Publish(_)
             | Self::Open(..)
             | Self::Commit(_)
-            | Self::Abort(_)
-            | Self::Ping => 0,
+            | Self::Abort(_) => 0,
         }
     }
 }
@@ -93,8 +91,7 @@ pub struct Connection<'a> {
     run: &'a Run<'a>,
     /// What the work knows it by.
     number: usize,
-    link: Link<'a>,
-    book: Requester<Pending>,
+    wire: Wire<'a, Pending>,
     max_file: u64,
     max_body: u64,
     /// Items that are this connection's to send.
@@ -111,10 +108,6 @@ pub struct Connection<'a> {
     asked: usize,
     /// The body that is being read.
     body: Body,
-    /// The body of the answer that is being read.
-    answer: Option<replies::Unfinished>,
-    /// The server has answered something.
-    progress: bool,
 }
 
 impl<'a> Connection<'a> {
@@ -130,10 +123,11 @@ impl<'a> Connection<'a> {
         socket: Socket,
         poller: &'a mut Poller,
     ) -> Result<Self, ConnectionError> {
-        let mut link = Link::new(socket, poller, run.timeout, run.limit.as_ref());
         let publish = run.policy.publishes().map(|name| run.course.publish(name));
         let who = hello::Who { client: &run.client, identity: Some(&run.identity), publish, slot };
-        let hello = hello::hello(&mut link, &who, &|| run.is_over())?;
+        let (timeout, limit) = (run.timeout, run.limit.as_ref());
+        let mut wire = Wire::new(socket, poller, &who.hello(), timeout, limit)?;
+        let hello = hello::greeted(&mut wire, &|| run.is_over())?;
         if run.committed.remove_source && hello.durability != GROUP {
             return Err(ConnectionError::NotDurable(hello.durability));
         }
@@ -144,8 +138,7 @@ impl<'a> Connection<'a> {
         Ok(Self {
             run,
             number,
-            link,
-            book: Requester::new(&hello.limits),
+            wire,
             max_file: hello.limits.max_file,
             max_body: hello.limits.max_body,
             batch: VecDeque::new(),
@@ -155,15 +148,13 @@ impl<'a> Connection<'a> {
             gathered: compare::Gathered::default(),
             asked: 0,
             body: Body::default(),
-            answer: None,
-            progress: false,
         })
     }
 
     /// Whether the server has answered anything but `hello`.
     #[must_use]
     pub fn has_progress(&self) -> bool {
-        self.progress
+        self.wire.has_progress()
     }
 
     /// Works until there is nothing left to do.
@@ -176,7 +167,7 @@ impl<'a> Connection<'a> {
                 return Err(ConnectionError::Stopped);
             }
             let mut waiting_for_work = false;
-            while self.link.gathered() < GATHER && self.has_room() {
+            while self.wire.gathered() < GATHER && self.has_room() {
                 match self.next() {
                     Some(task) => {
                         let is_check = matches!(task, Task::Check);
@@ -197,7 +188,7 @@ impl<'a> Connection<'a> {
             for path in self.nearby.leave() {
                 self.run.progress.vanished(&path);
             }
-            let wrote = match self.link.write() {
+            let wrote = match self.wire.write() {
                 Ok(wrote) => wrote,
                 // The server may have said why before it closed.
                 Err(error) => {
@@ -206,29 +197,29 @@ impl<'a> Connection<'a> {
                 }
             };
             let read = self.read()?;
-            let idle = self.book.unanswered() == 0;
+            let idle = self.wire.unanswered() == 0;
             if waiting_for_work && idle && self.run.work.is_finished() {
                 return Ok(());
             }
-            if !wrote && !read && (waiting_for_work || self.link.is_blocked() || !self.has_room()) {
-                self.pause(idle, waiting_for_work)?;
+            if !wrote && !read && (waiting_for_work || self.wire.is_blocked() || !self.has_room()) {
+                self.pause(waiting_for_work)?;
             }
         }
     }
 
     /// Nothing can be sent or read now: time for what is less urgent, or to sleep.
-    fn pause(&mut self, idle: bool, waiting_for_work: bool) -> Result<(), ConnectionError> {
-        match self.link.patience(idle)? {
-            Patience::Ping => self.request(Pending::Ping, &Op::Ping),
-            Patience::Left(left) => {
-                if self.hash_held() {
-                    return Ok(());
-                }
-                // What is due can't be sent anyway while the window is full.
-                let due = if waiting_for_work { self.run.work.due_in() } else { None };
-                self.link.sleep(due.map_or(left, |due| due.min(left)))
-            }
+    fn pause(&mut self, waiting_for_work: bool) -> Result<(), ConnectionError> {
+        let left = self.wire.expire()?;
+        // A `ping` is to be sent.
+        if !self.wire.is_blocked() && self.wire.gathered() > 0 {
+            return Ok(());
         }
+        if self.hash_held() {
+            return Ok(());
+        }
+        // What is due can't be sent anyway while the window is full.
+        let due = if waiting_for_work { self.run.work.due_in() } else { None };
+        self.wire.sleep(due.map_or(left, |due| due.min(left)))
     }
 
     /// Hashes one part that the server holds already, if there is one: its chaining value is needed
@@ -253,7 +244,7 @@ impl<'a> Connection<'a> {
     fn has_room(&self) -> bool {
         // One more file, and the answer is the same whether or not it goes with others.
         let (requests, bytes) = (self.bundle.count() + 1, self.bundle.len() + MAX_BODY_LEN);
-        self.book.has_room_for(requests, bytes) && self.asked < compare::MOST
+        self.wire.has_room_for(requests, bytes) && self.asked < compare::MOST
     }
 
     fn next(&mut self) -> Option<Task> {

@@ -1,5 +1,7 @@
 //! What a connection leaves behind when it is lost.
 
+use haul_protocol::Unanswered;
+
 use super::{Connection, Pending};
 use crate::error::{ConnectionError, FileError};
 use crate::work::{Item, Task};
@@ -27,10 +29,10 @@ impl Connection<'_> {
         unsent.extend(self.bundle.leave());
         unsent.extend(self.batch.drain(..));
         work.put_back(self.number, unsent);
-        let unanswered: Vec<Pending> = self.book.drain().collect();
+        let Unanswered { oldest, newer } = self.wire.lost();
         let mut left = Left::default();
-        for (position, pending) in unanswered.into_iter().enumerate() {
-            let most = (position == 0).then_some(self.run.retries);
+        let oldest = oldest.map(|pending| (pending, Some(self.run.retries)));
+        for (pending, most) in oldest.into_iter().chain(newer.into_iter().map(|p| (p, None))) {
             self.run.progress.lost(pending.body());
             let spared = match pending {
                 Pending::Item(item, _) => self.item_lost(item, most, reason, &mut left.items),
@@ -78,7 +80,6 @@ impl Connection<'_> {
                 Pending::List(item) | Pending::Publish(item) => {
                     self.item_lost(item, most, reason, &mut left.items)
                 }
-                Pending::Ping => true,
             };
             left.culprit_gone |= !spared;
         }

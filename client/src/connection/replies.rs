@@ -1,10 +1,8 @@
 //! What each answer means for what was asked.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use haul_protocol::limits::{MAX_BODY_LEN, MAX_PARTS};
-use haul_protocol::{Answer, Bitmap, Code, Event, Geometry, Refusal, Reply, Verdict};
+use haul_protocol::{Bitmap, ClientError, ClientEvent, Code, Geometry, Refusal, Reply, Verdict};
 
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError, ProtocolError};
@@ -12,31 +10,17 @@ use crate::work::known::Known;
 use crate::work::multipart::Large;
 use crate::work::{Item, Kind, Task};
 
-/// The longest body of an answer that says anything, lists apart: a bitmap of all parts of the largest
-/// file. A request has fewer entries to compare than that.
-const MAX_BITMAP: usize = (MAX_PARTS / 8) as usize;
-
 /// Bytes of answers that are read before the connection is looked after.
 const TURN: usize = 4 * 1024 * 1024;
-
-/// An answer whose body has not come yet.
-#[derive(Debug)]
-pub(super) struct Unfinished {
-    id: u64,
-    reply: Reply,
-    body: Vec<u8>,
-    /// As much of it as can mean something.
-    room: usize,
-}
 
 impl Connection<'_> {
     /// Reads answers that are there, and leaves the rest for the next time if they are many: a server that sends
     /// without end must not keep the connection from everything else. Returns whether there were any.
     pub(super) fn read(&mut self) -> Result<bool, ConnectionError> {
         let (mut any, mut left) = (false, TURN);
-        let mut bytes = std::mem::take(&mut self.link.input);
+        let mut bytes = std::mem::take(&mut self.wire.input);
         let result = loop {
-            match self.link.read(&mut bytes) {
+            match self.wire.read(&mut bytes) {
                 Ok(0) => break Ok(any),
                 Ok(len) => {
                     any = true;
@@ -51,69 +35,28 @@ impl Connection<'_> {
                 Err(error) => break Err(error),
             }
         };
-        self.link.input = bytes;
+        self.wire.input = bytes;
         result
     }
 
     fn take(&mut self, mut bytes: &[u8]) -> Result<(), ConnectionError> {
-        loop {
-            match self.link.decoder.decode(&mut bytes).map_err(ProtocolError::from)? {
-                None => return Ok(()),
-                Some(Event::Header(answer)) => self.answer(answer)?,
-                Some(Event::Body(bytes)) => {
-                    if let Some(Unfinished { body, room, .. }) = &mut self.answer {
-                        let room = *room - body.len();
-                        body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        while let Some(event) = self.wire.receive(&mut bytes)? {
+            match event {
+                ClientEvent::Acked(done) => {
+                    let settled = done.into_iter().map(|pending| self.done(pending)).sum();
+                    if settled > 0 {
+                        self.run.work.settle(settled);
                     }
                 }
-                Some(Event::End) => {
-                    if let Some(Unfinished { id, reply, body, .. }) = self.answer.take() {
-                        self.answered(id, reply, body)?;
-                    }
+                ClientEvent::Refused(pending, refusal) => self.refused(pending, refusal),
+                ClientEvent::Answered(pending, reply, body) => {
+                    self.answered(pending, reply, body)?;
                 }
+                ClientEvent::Ended(refusal) => return Err(ConnectionError::Ended(refusal)),
+                _ => return Err(ProtocolError::Kind.into()),
             }
-        }
-    }
-
-    fn answer(&mut self, answer: Answer) -> Result<(), ConnectionError> {
-        match answer {
-            Answer::Ack(id) => {
-                let mut done = Vec::new();
-                self.book.acked(id, |pending| done.push(pending)).map_err(ProtocolError::from)?;
-                self.heard_of(!done.is_empty())?;
-                let settled = done.into_iter().map(|pending| self.done(pending)).sum();
-                if settled > 0 {
-                    self.run.work.settle(settled);
-                }
-            }
-            Answer::Refused { id: 0, refusal } => return Err(ConnectionError::Ended(refusal)),
-            Answer::Refused { id, refusal } => {
-                let pending = self.book.answered(id).map_err(ProtocolError::from)?;
-                self.link.silence.got_on(Instant::now());
-                self.refused(pending, refusal);
-            }
-            Answer::Answered { id, reply, .. } => {
-                let room = match reply {
-                    Reply::Listed { .. } => usize::try_from(MAX_BODY_LEN).unwrap_or(usize::MAX),
-                    Reply::Done | Reply::Opened { .. } => MAX_BITMAP,
-                };
-                self.answer = Some(Unfinished { id, reply, body: Vec::new(), room });
-            }
-            Answer::Hello(_) => return Err(ProtocolError::Kind.into()),
         }
         Ok(())
-    }
-
-    /// The server has said something: news of a request, or nothing new.
-    fn heard_of(&mut self, news: bool) -> Result<(), ConnectionError> {
-        self.progress |= news;
-        let (silence, now) = (&mut self.link.silence, Instant::now());
-        if news {
-            silence.got_on(now);
-            Ok(())
-        } else {
-            Ok(silence.repeated(now)?)
-        }
     }
 
     /// A change is acknowledged; returns how many items are settled by that.
@@ -170,8 +113,7 @@ impl Connection<'_> {
             | Pending::Publish(_)
             | Pending::Open(..)
             | Pending::Commit(_)
-            | Pending::Abort(_)
-            | Pending::Ping => 0,
+            | Pending::Abort(_) => 0,
         }
     }
 
@@ -184,15 +126,20 @@ impl Connection<'_> {
     }
 
     /// A request that is not a change is answered.
-    fn answered(&mut self, id: u64, reply: Reply, body: Vec<u8>) -> Result<(), ConnectionError> {
-        self.heard_of(true)?;
-        match (self.book.answered(id).map_err(ProtocolError::from)?, reply) {
+    fn answered(
+        &mut self,
+        pending: Pending,
+        reply: Reply,
+        body: Vec<u8>,
+    ) -> Result<(), ConnectionError> {
+        match (pending, reply) {
             (Pending::Open(item, source), Reply::Opened { upload, part_size }) => {
                 let geometry =
                     Geometry::new(source.size, part_size).map_err(ProtocolError::from)?;
                 if part_size > self.max_body {
                     let (limit, announced) = ("max_body", self.max_body);
-                    return Err(ProtocolError::Limit { limit, announced, least: part_size }.into());
+                    let least = part_size;
+                    return Err(ClientError::Limit { limit, announced, least }.into());
                 }
                 let held = Bitmap::from_bytes(body);
                 let losses = self.run.losses();
@@ -235,7 +182,6 @@ impl Connection<'_> {
                 self.run.work.settle(1);
                 Ok(())
             }
-            (Pending::Ping, Reply::Done) => Ok(()),
             _ => Err(ProtocolError::Kind.into()),
         }
     }
@@ -276,7 +222,6 @@ impl Connection<'_> {
             Pending::Commit(large) => self.commit_refused(&large, refusal),
             // The server has nothing of it any more, which is what was wanted.
             Pending::Abort(abort) => self.give_up(abort.item, &abort.error),
-            Pending::Ping => {}
         }
     }
 }

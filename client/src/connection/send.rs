@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Cv, Digest, Op, Verdict, Wanted, encode, limits::MIN_PART_LEN};
+use haul_protocol::{Cv, Digest, Op, Verdict, Wanted, limits::MIN_PART_LEN};
 
 use super::bundle::Read;
 use super::failure::Failure;
@@ -15,9 +15,6 @@ use crate::source::spool::keep_whole;
 use crate::work::decide::decide;
 use crate::work::multipart::Large;
 use crate::work::{Item, Kind, Listing, Task};
-
-/// Bodies up to this are copied behind their header; larger ones are sent from where they are.
-const COPIED: usize = 64 * 1024;
 
 /// Bytes of a part that are read and hashed at once: they are still in the second-level cache then.
 const PIECE: usize = 128 * 1024;
@@ -162,7 +159,7 @@ impl Connection<'_> {
             let op = Op::Open(Box::new(wanted));
             self.request(Pending::Open(item.clone(), source), &op)?;
             // After a crash the server reads the parts that it has.
-            self.link.silence.reads(size);
+            self.wire.reads(size);
             return Ok(None);
         }
         let len = usize::try_from(size).unwrap_or(usize::MAX);
@@ -205,35 +202,14 @@ impl Connection<'_> {
 
     /// Sends a request without a body.
     pub(super) fn request(&mut self, pending: Pending, op: &Op) -> Result<(), ConnectionError> {
-        self.enter(pending, op, 0)
-    }
-
-    pub(super) fn enter(
-        &mut self,
-        pending: Pending,
-        op: &Op,
-        len: u64,
-    ) -> Result<(), ConnectionError> {
         self.send_bundle()?;
-        // Everything that is sent was checked before, so what fails here is a bug of ours.
-        encode::request(self.book.next_id(), len, op, self.link.out())?;
-        if self.book.unanswered() == 0 {
-            self.link.expects();
-        }
-        self.book.sent(pending, op.is_change(), len);
-        Ok(())
+        self.wire.request(pending, op, &[])
     }
 
     /// Sends a request whose body is `self.body`.
     fn request_with_body(&mut self, pending: Pending, op: &Op) -> Result<(), ConnectionError> {
-        let len = self.body.len() as u64;
-        self.enter(pending, op, len)?;
-        self.run.progress.sent(len);
-        if self.body.len() <= COPIED {
-            self.link.out().extend_from_slice(&self.body);
-        } else {
-            self.link.follow(&mut self.body);
-        }
-        Ok(())
+        self.send_bundle()?;
+        self.run.progress.sent(self.body.len() as u64);
+        self.wire.request_with(pending, op, &mut self.body)
     }
 }

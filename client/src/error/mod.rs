@@ -8,7 +8,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haul_protocol::{Code, DecodeError, OrderError, Refusal};
+use haul_protocol::{ClientError, Code, DecodeError, Refusal};
 use thiserror::Error;
 
 use rules::RulesError;
@@ -280,6 +280,18 @@ impl ConnectionError {
     }
 }
 
+impl From<ClientError> for ConnectionError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::NotHaul(error) => Self::NotHaul(error),
+            ClientError::NoHello(time) => Self::NoHello(time.as_secs()),
+            ClientError::Silent(time) => Self::Silent(time),
+            ClientError::Stuck(time) => Self::Stuck(time),
+            broken => Self::Protocol(ProtocolError::Broken(broken)),
+        }
+    }
+}
+
 /// What to do when the server is lost for good.
 fn gave_up(attempts: u32) -> String {
     let tried = match attempts {
@@ -293,12 +305,12 @@ fn gave_up(attempts: u32) -> String {
 /// The server breaks the protocol.
 #[derive(Debug, Error)]
 pub enum ProtocolError {
-    /// Malformed bytes.
+    /// The server's half of the connection is not as the protocol says.
+    #[error("{0}")]
+    Broken(ClientError),
+    /// Malformed bytes in a body.
     #[error("{0}")]
     Decode(#[from] DecodeError),
-    /// An answer nobody waits for.
-    #[error("{0}")]
-    Order(#[from] OrderError),
     /// An answer of another kind than was asked for.
     #[error("unexpected kind of answer")]
     Kind,
@@ -318,7 +330,4 @@ pub enum ProtocolError {
         /// The least value that is of use.
         least: u64,
     },
-    /// Acks that confirm nothing, faster than any server has to repeat itself.
-    #[error("it repeats its last acknowledgement without end")]
-    Repeats,
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Answer, Refusal, Reply};
+use haul_protocol::{EncodeError, Refusal, Reply};
 
 use super::turn::Turn;
 use super::{Connection, Dialect};
@@ -101,19 +101,15 @@ impl Connection {
 
     /// A change is done; the next ack says so.
     pub(super) fn done(&mut self, id: u64) {
-        if let Dialect::Haul(haul) = &mut self.dialect {
-            haul.responder.done(id);
-        }
+        self.half.done(id);
     }
 
     /// A request is not carried out.
     pub(super) fn refuse(&mut self, id: u64, refusal: Refusal) {
         tracing::debug!(peer = self.peer, id, %refusal, "refused");
-        let refusal = if self.outbox.is_full() { short(refusal) } else { refusal };
-        self.outbox.push(&Answer::Refused { id, refusal });
-        if let Dialect::Haul(haul) = &mut self.dialect {
-            haul.responder.told(id);
-        }
+        let refusal = if self.half.is_full() { short(refusal) } else { refusal };
+        let said = self.half.refuse(id, refusal);
+        self.note_unsaid(said);
     }
 
     /// None of the requests of these ids is carried out. Only the first is told why at length: the message may
@@ -134,19 +130,20 @@ impl Connection {
 
     /// A request that is not a change is answered.
     pub(super) fn answer(&mut self, id: u64, reply: Reply, body: &[u8]) {
-        self.outbox.push_with(&Answer::Answered { id, length: body.len() as u64, reply }, body);
-        if let Dialect::Haul(haul) = &mut self.dialect {
-            haul.responder.told(id);
+        let said = self.half.answer(id, reply, body);
+        self.note_unsaid(said);
+    }
+
+    /// An answer that can't be put into words is a bug of the server's.
+    pub(super) fn note_unsaid(&self, said: Result<(), EncodeError>) {
+        if let Err(error) = said {
+            tracing::error!(peer = self.peer, %error, "an answer could not be encoded");
         }
     }
 
     /// Tells of all changes that are done since the last ack.
     pub(super) fn acknowledge(&mut self) {
-        if let Dialect::Haul(haul) = &mut self.dialect
-            && let Some(id) = haul.responder.ack()
-        {
-            self.outbox.push(&Answer::Ack(id));
-        }
+        self.half.acknowledge();
     }
 }
 

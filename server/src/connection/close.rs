@@ -1,21 +1,26 @@
 //! How a connection ends: with a last word, after what was asked before has been told.
 
-use haul_protocol::{Answer, Code, DecodeError, Decoder, Refusal, Requests};
+use haul_protocol::{Code, DecodeError, Refusal, ServerError};
 
-use super::outbox::Outbox;
 use super::sink::Sink;
-use super::{Connection, DRAIN_BYTES, Dialect, HTTP_ANSWER, Phase, Step};
+use super::{Connection, Dialect, HTTP_ANSWER, Step};
 use crate::services::Services;
 
 impl Connection {
-    /// The stream is no frame any more.
-    pub(super) fn malformed(&mut self, error: &DecodeError) -> Step {
-        tracing::warn!(peer = self.peer, %error, "malformed input");
-        if *error == DecodeError::Http && matches!(self.dialect, Dialect::Unknown) {
-            self.outbox.push_raw(HTTP_ANSWER);
-            return self.drain();
+    /// The peer breaks the protocol: the stream is no frame any more, or a request may not come now.
+    pub(super) fn broken(&mut self, error: &ServerError) -> Step {
+        match error {
+            ServerError::Order(error) => {
+                tracing::warn!(peer = self.peer, %error, "request out of order");
+            }
+            error => tracing::warn!(peer = self.peer, %error, "malformed input"),
         }
-        self.end(Refusal::new(Code::Malformed, error))
+        let is_http = matches!(error, ServerError::Decode(DecodeError::Http));
+        if is_http && matches!(self.dialect, Dialect::Unknown) {
+            self.half.end_with(HTTP_ANSWER);
+            return Step::Again;
+        }
+        self.end(error.refusal())
     }
 
     /// Ends the connection: with a last refusal in the haul dialect, in silence in the classic one.
@@ -23,16 +28,11 @@ impl Connection {
         self.sink = Sink::Nothing;
         self.job = None;
         self.rest = Vec::new();
-        let is_haul = self.decoder.side().is_haul();
-        // A connection that only drains holds no header.
-        self.decoder = Decoder::new(Requests::default());
-        self.header_since = None;
-        if !is_haul {
+        if !self.half.end(refusal) {
             return Step::Close;
         }
-        self.last_word = Some(refusal);
         self.say_last_word();
-        self.drain()
+        Step::Again
     }
 
     /// All connections together hold too much in memory, or too many open files, and this one most or for longest.
@@ -42,9 +42,8 @@ impl Connection {
         }
         tracing::warn!(peer = self.peer, "made room for others");
         // A peer that leaves its answers unread would not read this one either.
-        if !self.outbox.is_empty() {
-            self.outbox = Outbox::default();
-            self.phase = Phase::InputEnded;
+        if !self.half.output().is_empty() {
+            self.half.abandon();
             self.rest = Vec::new();
             self.job = None;
             self.sink = Sink::Nothing;
@@ -56,32 +55,23 @@ impl Connection {
 
     /// Tells why the connection ends, once all that was asked before has been told.
     pub(super) fn say_last_word(&mut self) {
-        self.acknowledge();
-        if self.pending == 0
-            && let Some(refusal) = self.last_word.take()
-        {
-            self.outbox.push(&Answer::Refused { id: 0, refusal });
+        match self.pending {
+            0 => self.half.conclude(),
+            _ => self.half.acknowledge(),
         }
-    }
-
-    pub(super) fn drain(&mut self) -> Step {
-        self.rest = Vec::new();
-        self.phase = Phase::Draining { left: DRAIN_BYTES, shut: false, since: self.progress };
-        Step::Again
     }
 
     pub(super) fn refuse_connection(&mut self, code: Code, message: &str) {
         tracing::debug!(peer = self.peer, code = code.as_str(), "ended the connection");
-        if let Step::Close = self.end(Refusal::new(code, message)) {
-            self.phase = Phase::InputEnded;
-        }
+        // A peer that is told nothing has its connection closed by the next step.
+        let _ = self.end(Refusal::new(code, message));
     }
 
     /// Whether a stopping server may end this connection now.
     pub(super) fn may_stop(&self, services: &Services) -> bool {
-        self.phase == Phase::Open
+        self.half.is_open()
             && !self.owes()
-            && self.decoder.between_frames()
+            && self.half.between_frames()
             && match &self.dialect {
                 Dialect::Haul(haul) => !services.uploads.has_open(&haul.client),
                 Dialect::Unknown | Dialect::Classic => true,
@@ -89,17 +79,10 @@ impl Connection {
     }
 
     pub(super) fn input_ended(&mut self) -> Step {
-        if let Err(error) = self.decoder.finish()
-            && self.phase == Phase::Open
-        {
+        if let Err(error) = self.half.input_ended() {
             tracing::warn!(peer = self.peer, %error, "connection ended too early");
         }
         self.sink = Sink::Nothing;
-        let told = self.outbox.is_empty() && self.last_word.is_none();
-        if matches!(self.phase, Phase::Draining { .. }) && told {
-            return Step::Close;
-        }
-        self.phase = Phase::InputEnded;
         Step::Again
     }
 }

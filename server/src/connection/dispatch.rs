@@ -1,8 +1,8 @@
 //! What each request does: from its header to the store, or to the sink of its body.
 
 use haul_protocol::{
-    Answer, Attributes, Code, Hello, Name, NameError, Op, OrderError, Refusal, Reply, Request,
-    Responder, ServerHello, Tree, limits,
+    Attributes, Code, Hello, Name, NameError, Op, Refusal, Reply, Request, ServerHello, Tree,
+    limits,
 };
 
 use super::bundle::Bundle;
@@ -73,44 +73,25 @@ impl Connection {
             slot: hello.slot,
             version,
             fence,
-            responder: Responder::new(&services.limits),
         });
-        self.outbox.push(&Answer::Hello(ServerHello {
+        let said = self.half.greet(ServerHello {
             version: limits::VERSION,
             agent: concat!("hauld/", env!("CARGO_PKG_VERSION")).to_owned(),
             limits: services.limits,
             durability: String::from(services.durability()),
             tree,
             features: FEATURES.map(String::from).to_vec(),
-        }));
+        });
+        self.note_unsaid(said);
         self.enter_version(turn);
     }
 
     /// A later frame of the haul dialect.
     pub(super) fn request(&mut self, request: Request, turn: &mut Turn<'_>) {
-        let Request { id, length, op } = request;
-        let Dialect::Haul(haul) = &mut self.dialect else {
-            return;
-        };
-        if let Some(version) = haul.version.as_ref().filter(|_| !matches!(op, Ok(Op::Ping))) {
+        let version = self.version();
+        if let Some(version) = version.filter(|_| !matches!(request.op, Ok(Op::Ping))) {
             version.touch();
         }
-        let ids = op.as_ref().map_or(1, Op::ids);
-        let entered = match &op {
-            Ok(Op::Bundle { .. }) => haul.responder.received_bundle(id, ids, length),
-            _ => haul.responder.received(id, op.as_ref().is_ok_and(Op::is_change), length),
-        };
-        if let Err(error) = entered {
-            let code = match error {
-                OrderError::Window { .. } => Code::Window,
-                OrderError::Id { .. } | OrderError::NotWaiting(_) => Code::BadId,
-            };
-            tracing::warn!(peer = self.peer, %error, "request out of order");
-            self.refuse_connection(code, &error.to_string());
-            return;
-        }
-        let request = Request { id, length, op };
-        let version = self.version();
         let deep = match &request.op {
             Ok(Op::Put { name, .. } | Op::Mkdir { name, .. } | Op::Symlink { name, .. }) => {
                 Some(name)

@@ -1,8 +1,8 @@
 //! Each connection tells how much it holds, for the account of memory and places (`runtime::account`).
 
+use super::Connection;
 use super::job::Job;
 use super::sink::Sink;
-use super::{Connection, Dialect};
 
 impl Connection {
     /// Bytes of memory that its peer has made it hold.
@@ -11,16 +11,10 @@ impl Connection {
         if self.made_room {
             return 0;
         }
-        let responder = match &self.dialect {
-            Dialect::Haul(haul) => haul.responder.held_bytes(),
-            Dialect::Unknown | Dialect::Classic => 0,
-        };
-        self.decoder.held()
+        self.half.held_bytes()
             + self.rest.capacity()
-            + self.outbox.held_bytes()
             + self.sink.held_bytes()
             + self.job.as_ref().map_or(0, Job::held_bytes)
-            + responder
     }
 
     /// Since when its peer has had something to do, be it to send or to read, in milliseconds of the server's clock. `None`:

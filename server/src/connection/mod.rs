@@ -13,7 +13,6 @@ mod file_body;
 mod held;
 mod input;
 mod job;
-mod outbox;
 mod sink;
 mod staged_tree;
 mod timeouts;
@@ -21,13 +20,12 @@ mod turn;
 mod work;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use haul_protocol::{Code, Decoder, Refusal, Requests, Responder};
+use haul_protocol::{Code, ServerConnection, Time};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, Shutdown};
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
 use crate::commit::notify::ConnectionId;
 use crate::net::buffer;
@@ -37,14 +35,10 @@ use crate::services::fence::{self, Fence};
 use crate::services::timeouts::Deadline;
 use crate::store::{Version, given_up};
 use job::Job;
-use outbox::Outbox;
 use sink::Sink;
 use timeouts::Pace;
 pub(crate) use turn::Turn;
 use turn::View;
-
-/// Bytes that are read and thrown away after a refusal that ends the connection.
-const DRAIN_BYTES: usize = 64 * 1024 * 1024;
 
 /// Bytes that a connection reads at once after its turns were over before all that it had read was carried out: few, as
 /// the rest is kept in memory.
@@ -52,9 +46,6 @@ const LITTLE: usize = 16 * 1024;
 
 /// Lines of the log about requests of one connection.
 const MOST_LOGGED: u32 = 100;
-
-/// How often the last ack is repeated while the disk is slow (PROTOCOL.md, "Answers").
-const REPEAT: Duration = Duration::from_secs(5);
 
 /// What a peer that speaks HTTP is told.
 const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
@@ -68,17 +59,14 @@ pub(crate) struct Connection {
     id: ConnectionId,
     /// Who is there, for the log.
     peer: String,
-    decoder: Decoder<Requests>,
+    /// The protocol's half of it, without I/O.
+    half: ServerConnection,
     dialect: Dialect,
     sink: Sink,
-    outbox: Outbox,
     /// Bytes that came when the outbox was full or the turn over: they are decoded later.
     rest: Vec<u8>,
     /// Bytes that are read at once: less if much of them had to be kept as `rest`.
     appetite: usize,
-    phase: Phase,
-    /// When the peer last took or gave a byte, in milliseconds of the server's clock.
-    progress: u64,
     /// How fast bytes have come and gone since a header was last complete, a frame, or all answers taken.
     pace: Pace,
     /// When a frame was last complete, all answers taken, or the server had something to do at the end of a turn.
@@ -97,12 +85,6 @@ pub(crate) struct Connection {
     held_up: bool,
     /// It has made room once, and ends as soon as what it has asked for is told.
     made_room: bool,
-    /// Why the connection ends, until the pending changes have been told.
-    last_word: Option<Refusal>,
-    /// When something was last said to the peer.
-    said: u64,
-    /// When the first byte of an unfinished header came.
-    header_since: Option<u64>,
     /// Lines that requests of this peer have added to the log.
     logged: u32,
 }
@@ -125,17 +107,6 @@ struct Haul {
     /// The next version of a directory, which all names are below.
     version: Option<Arc<Version>>,
     fence: Arc<Fence>,
-    responder: Responder,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Requests are read.
-    Open,
-    /// The peer sends no more; answers still go out.
-    InputEnded,
-    /// Refused for good: flush, shut the sending side, read what still comes, close.
-    Draining { left: usize, shut: bool, since: u64 },
 }
 
 /// What comes after one step of a turn.
@@ -159,19 +130,22 @@ pub(crate) enum Next {
 }
 
 impl Connection {
-    pub(crate) fn new(socket: Arc<OwnedFd>, id: ConnectionId, peer: String, now: u64) -> Self {
+    pub(crate) fn new(
+        socket: Arc<OwnedFd>,
+        id: ConnectionId,
+        peer: String,
+        services: &Services,
+    ) -> Self {
+        let now = services.now();
         Self {
             socket,
             id,
             peer,
-            decoder: Decoder::new(Requests::default()),
+            half: ServerConnection::new(&services.limits, Time::from_millis(now)),
             dialect: Dialect::Unknown,
             sink: Sink::Nothing,
-            outbox: Outbox::default(),
             rest: Vec::new(),
             appetite: buffer::LEN,
-            phase: Phase::Open,
-            progress: now,
             pace: Pace::begin(now),
             settled: now,
             pending: 0,
@@ -181,9 +155,6 @@ impl Connection {
             works: false,
             held_up: false,
             made_room: false,
-            last_word: None,
-            said: now,
-            header_since: None,
             logged: 0,
         }
     }
@@ -238,6 +209,11 @@ impl Connection {
         polled.is_ok() && socket[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
 
+    /// Whether the client is one of the haul dialect, and was greeted.
+    fn is_haul(&self) -> bool {
+        matches!(self.dialect, Dialect::Haul(_))
+    }
+
     /// The next version of a directory that this connection is about.
     fn version(&self) -> Option<&Arc<Version>> {
         match &self.dialect {
@@ -270,7 +246,7 @@ impl Connection {
 
     /// Bytes of a body have come, for the next version if the connection is about one.
     fn note_for_version(&self) {
-        if let Some(version) = self.version().filter(|_| !self.decoder.between_frames()) {
+        if let Some(version) = self.version().filter(|_| !self.half.between_frames()) {
             version.touch();
         }
     }
@@ -278,62 +254,38 @@ impl Connection {
     /// Writes what waits to be written, then does one thing: goes on with a request, or reads and decodes once.
     fn step(&mut self, turn: &mut Turn<'_>) -> Step {
         self.held_up = false;
-        match self.outbox.flush(&self.socket) {
-            Ok(0) => {}
-            Ok(len) => {
-                self.progress = turn.services.now();
-                self.pace.moved(len, self.progress);
-                self.said = self.progress;
-                if self.outbox.is_empty() {
-                    self.settled = self.progress;
-                    self.pace = Pace::begin(self.progress);
-                }
-            }
-            Err(_) => return Step::Close,
+        if self.flush(turn.services.now()).is_err() {
+            return Step::Close;
         }
-        if let Phase::Draining { shut, since, .. } = &mut self.phase
-            && self.outbox.is_empty()
-            && self.last_word.is_none()
-            && !*shut
-        {
-            *shut = true;
-            *since = turn.services.now();
+        if self.half.shuts(Time::from_millis(turn.services.now())) {
             // Fails only if the peer is gone, which the next read tells.
             let _ = rustix::net::shutdown(&*self.socket, Shutdown::Write);
         }
-        let answers = if self.outbox.is_empty() { Interest::NONE } else { Interest::WRITE };
-        match self.phase {
-            Phase::InputEnded if self.outbox.is_empty() && !self.owes() => return Step::Close,
-            Phase::Open if self.is_fenced() => return self.end(fence::refusal()),
-            Phase::Open if self.version().is_some_and(|version| version.is_given_up()) => {
-                return self.end(given_up());
-            }
-            _ if self.outbox.is_full() => return Step::Wait(Interest::WRITE),
-            Phase::Open | Phase::InputEnded if self.job.is_some() => {
-                if self.is_over(turn) {
-                    // A socket is nearly always writable, so this connection's next turn comes soon.
-                    return Step::Wait(Interest::WRITE);
-                }
-                // Its files are changes as those of any other request.
-                if matches!(self.job, Some(Job::Bundle(..))) && self.must_wait(turn.services) {
-                    self.held_up = true;
-                    return Step::Wait(answers);
-                }
-                self.work(turn);
-                let ends = self.job.is_none() && self.decoder.body_left() == Some(0);
-                return match ends && self.rest.is_empty() {
-                    // The end of a body that was held up.
-                    true => self.take(&mut &[][..], false, turn),
-                    false => Step::Again,
-                };
-            }
+        if self.half.is_over(self.owes()) {
+            return Step::Close;
+        }
+        let is_open = self.half.is_open();
+        if is_open && self.is_fenced() {
+            return self.end(fence::refusal());
+        }
+        if is_open && self.version().is_some_and(|version| version.is_given_up()) {
+            return self.end(given_up());
+        }
+        if self.half.is_full() {
+            return Step::Wait(Interest::WRITE);
+        }
+        let unread = !self.half.output().is_empty();
+        let answers = if unread { Interest::WRITE } else { Interest::NONE };
+        if self.job.is_some() {
+            return self.step_of_job(answers, turn);
+        }
+        if self.half.has_input_ended() {
             // Not armed for input, which has ended; the last completion wakes.
-            Phase::InputEnded => return Step::Wait(answers),
-            Phase::Open if self.must_wait(turn.services) => {
-                self.held_up = true;
-                return Step::Wait(answers);
-            }
-            Phase::Open | Phase::Draining { .. } => {}
+            return Step::Wait(answers);
+        }
+        if is_open && self.must_wait(turn.services) {
+            self.held_up = true;
+            return Step::Wait(answers);
         }
         if !self.rest.is_empty() {
             if self.is_over(turn) {
@@ -342,10 +294,32 @@ impl Connection {
             let rest = std::mem::take(&mut self.rest);
             return self.take(&mut &rest[..], false, turn);
         }
-        let waiting = if self.outbox.is_empty() { Interest::READ } else { Interest::BOTH };
+        let waiting = if unread { Interest::BOTH } else { Interest::READ };
+        if self.is_over(turn) { Step::Wait(waiting) } else { self.read(waiting, turn) }
+    }
+
+    /// Goes on with the request that takes more than one turn. `answers`: what there is to wait for besides.
+    fn step_of_job(&mut self, answers: Interest, turn: &mut Turn<'_>) -> Step {
         if self.is_over(turn) {
-            return Step::Wait(waiting);
+            // A socket is nearly always writable, so this connection's next turn comes soon.
+            return Step::Wait(Interest::WRITE);
         }
+        // Its files are changes as those of any other request.
+        if matches!(self.job, Some(Job::Bundle(..))) && self.must_wait(turn.services) {
+            self.held_up = true;
+            return Step::Wait(answers);
+        }
+        self.work(turn);
+        let ends = self.job.is_none() && self.half.body_left() == Some(0);
+        match ends && self.rest.is_empty() {
+            // The end of a body that was held up.
+            true => self.take(&mut &[][..], false, turn),
+            false => Step::Again,
+        }
+    }
+
+    /// Reads once, and decodes what has come. If nothing has, the connection waits for `waiting`.
+    fn read(&mut self, waiting: Interest, turn: &mut Turn<'_>) -> Step {
         let mut buffer = std::mem::take(&mut turn.buffer);
         let room = buffer.room(self.sink.offset());
         let most = room.len().min(self.appetite);
@@ -355,8 +329,7 @@ impl Connection {
             Ok((0, _)) => self.input_ended(),
             Ok((len, _)) => {
                 self.note_for_version();
-                self.progress = turn.services.now();
-                self.pace.moved(len, self.progress);
+                self.pace.moved(len, turn.services.now());
                 turn.share.took(len);
                 let mut input = buffer.bytes(len);
                 let step = self.take(&mut input, true, turn);
@@ -380,6 +353,26 @@ impl Connection {
         };
         turn.buffer = buffer;
         step
+    }
+
+    /// Sends what the socket takes.
+    fn flush(&mut self, now: u64) -> Result<(), Errno> {
+        while !self.half.output().is_empty() {
+            match rustix::net::send(&*self.socket, self.half.output(), SendFlags::NOSIGNAL) {
+                Ok(len) => {
+                    self.half.sent(len, Time::from_millis(now));
+                    self.pace.moved(len, now);
+                    if self.half.output().is_empty() {
+                        self.settled = now;
+                        self.pace = Pace::begin(now);
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
     }
 
     /// What the table of clients and the bounds must know when the connection is over.

@@ -113,7 +113,7 @@ impl Connection {
                 self.complete(What::Change(id), result);
             }
         }
-        if self.last_word.is_some() {
+        if !self.half.is_open() {
             self.say_last_word();
         }
     }

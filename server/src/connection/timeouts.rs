@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use haul_protocol::{Answer, Code};
+use haul_protocol::{Code, Owed, Time};
 
-use super::{Connection, Dialect, Phase, REPEAT};
+use super::Connection;
 use crate::net::poller::{Interest, is_writable};
 use crate::services::Services;
 use crate::services::timeouts::{Deadline, Owes};
@@ -40,13 +40,12 @@ impl Pace {
 impl Connection {
     /// The peer was silent for too long. Returns whether there is still something to do.
     pub(super) fn expire(&mut self, owes: Owes, now: u64) -> bool {
-        if let (Owes::Nothing, Dialect::Haul(haul)) = (owes, &self.dialect) {
-            self.outbox.push(&Answer::Ack(haul.responder.last_ack()));
-            self.said = now;
+        if owes == Owes::Nothing && self.is_haul() {
+            self.half.repeat(Time::from_millis(now));
             return true;
         }
         tracing::info!(peer = self.peer, "peer was silent for too long");
-        if self.phase != Phase::Open || owes == Owes::Reading {
+        if !self.half.is_open() || owes == Owes::Reading {
             return false;
         }
         self.refuse_connection(Code::Timeout, "nothing came for too long");
@@ -57,8 +56,9 @@ impl Connection {
     /// does not take, or it can't be written to, which is how the connection waits for its next turn, the peer must read.
     pub(super) fn note_who_works(&mut self, now: u64) {
         let has_work = self.job.is_some() || !self.rest.is_empty() || self.held_up;
-        self.works =
-            has_work && self.outbox.is_empty() && (self.held_up || is_writable(&self.socket));
+        self.works = has_work
+            && self.half.output().is_empty()
+            && (self.held_up || is_writable(&self.socket));
         if self.works {
             self.pace = Pace::begin(now);
             self.settled = now;
@@ -68,16 +68,17 @@ impl Connection {
     /// When a connection that has just been accepted must have sent something, should connections
     /// be scarce.
     pub(crate) fn first_deadline(&self, services: &Services) -> Deadline {
-        Deadline::NONE.or_when_scarce(self.progress, services.timeouts.header)
+        self.deadline(services, Interest::READ)
     }
 
     pub(super) fn deadline(&self, services: &Services, interest: Interest) -> Deadline {
         let peer = self.peer_deadline(services, interest);
         // A peer that leaves answers unread needs no more of them.
-        if !self.owes() || self.is_unread(interest) || !matches!(self.dialect, Dialect::Haul(_)) {
+        if !self.owes() || !self.half.output().is_empty() || !self.is_haul() {
             return peer;
         }
-        let repeat = Deadline::after(self.said, REPEAT, Owes::Nothing);
+        let at = self.half.repeats_at().as_millis();
+        let repeat = Deadline { at, owes: Owes::Nothing, ..Deadline::NONE };
         // Its next turn comes soon, and looks again; the timer could not make it come.
         if interest.write {
             return if repeat.at <= services.now() { repeat } else { peer };
@@ -85,49 +86,29 @@ impl Connection {
         if peer.at < repeat.at { peer } else { repeat }
     }
 
-    /// Whether answers wait for the peer to read.
-    fn is_unread(&self, interest: Interest) -> bool {
-        interest.write && !self.outbox.is_empty()
-    }
-
     /// When the peer must have done something.
     pub(super) fn peer_deadline(&self, services: &Services, interest: Interest) -> Deadline {
         let timeouts = &services.timeouts;
-        if self.is_unread(interest) {
-            return Deadline::after(self.progress, timeouts.body, Owes::Reading)
-                .or_when_scarce(self.pace.since, PACE_TIME);
-        }
-        // It waits only for its next turn. If that does not come, the peer leaves so much unread that the socket can't be
-        // written to, though the outbox is empty.
-        if interest.write {
-            return Deadline::after(services.now(), timeouts.body, Owes::Reading);
-        }
-        match (self.phase, &self.dialect, self.header_since) {
-            // Nothing more is expected of the peer.
-            (Phase::InputEnded, ..) => Deadline::NONE,
-            // The server owes answers.
-            (Phase::Draining { .. }, ..) if self.last_word.is_some() => Deadline::NONE,
-            (Phase::Draining { since, .. }, ..) => {
-                Deadline::after(since, timeouts.header, Owes::Bytes)
+        let works = self.job.is_some() || !self.rest.is_empty() || self.held_up;
+        let after = |since: Time, timeout, owes| Deadline::after(since.as_millis(), timeout, owes);
+        match self.half.owed(works, self.owes()) {
+            Owed::Reading(since) => after(since, timeouts.body, Owes::Reading)
+                .or_when_scarce(self.pace.since, PACE_TIME),
+            // It waits only for its next turn. If that does not come, the peer leaves so much unread that the socket can't
+            // be written to, though nothing waits here to be sent.
+            _ if interest.write => Deadline::after(services.now(), timeouts.body, Owes::Reading),
+            Owed::Close(since) | Owed::Header(since) => after(since, timeouts.header, Owes::Bytes),
+            Owed::Body(since) => {
+                after(since, timeouts.body, Owes::Bytes).or_when_scarce(self.pace.since, PACE_TIME)
             }
-            // Not read on as long as the server is busy with what has come.
-            _ if self.job.is_some() || !self.rest.is_empty() || self.held_up => Deadline::NONE,
-            (_, _, Some(since)) => Deadline::after(since, timeouts.header, Owes::Bytes),
-            (_, Dialect::Unknown, None) => self.first_deadline(services),
-            _ if !self.decoder.between_frames() => {
-                Deadline::after(self.progress, timeouts.body, Owes::Bytes)
-                    .or_when_scarce(self.pace.since, PACE_TIME)
+            Owed::Request(since) => after(since, timeouts.idle, Owes::Bytes)
+                .or_when_scarce(since.as_millis(), timeouts.header),
+            // A user sits at the prompt of a classic client; closing would silently lose the next file, so only if others
+            // can't come in. The same holds for peers that connect ahead.
+            Owed::First(since) | Owed::Command(since) => {
+                Deadline::NONE.or_when_scarce(since.as_millis(), timeouts.header)
             }
-            // The server owes answers.
-            _ if self.owes() => Deadline::NONE,
-            (_, Dialect::Haul(_), None) => {
-                Deadline::after(self.progress, timeouts.idle, Owes::Bytes)
-                    .or_when_scarce(self.progress, timeouts.header)
-            }
-            // The user sits at a prompt; closing would silently lose the next file, so only if others can't come in.
-            (_, Dialect::Classic, None) => {
-                Deadline::NONE.or_when_scarce(self.progress, timeouts.header)
-            }
+            _ => Deadline::NONE,
         }
     }
 }

@@ -149,9 +149,8 @@ impl<'a> Worker<'a> {
         let socket = Arc::new(socket);
         let slot = self.runtime.slots.add(Arc::clone(&socket));
         // Registered without interest; parking arms it.
-        let now = self.runtime.services.now();
-        let connection =
-            Box::new(Connection::new(Arc::clone(&socket), ConnectionId(slot.key), peer, now));
+        let (id, services) = (ConnectionId(slot.key), &self.runtime.services);
+        let connection = Box::new(Connection::new(Arc::clone(&socket), id, peer, services));
         if let Err(error) = self.runtime.poller.add(&*socket, slot.key, Interest::NONE) {
             tracing::error!(%error, "could not watch a connection");
             self.runtime.slots.remove(&slot);

@@ -1,0 +1,243 @@
+//! A client's half of a connection on its socket: what is gathered is sent, what comes is read.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use haul_protocol::{
+    ClientConfig, ClientConnection, ClientEvent, Digest, Hello, Op, Time, Unanswered,
+};
+
+use super::body::Body;
+use super::poller::Poller;
+use super::rate_limit::Limit;
+use super::transport::Socket;
+use crate::error::ConnectionError;
+
+/// Bodies up to this are copied behind their header; larger ones are sent from where they are.
+const COPIED: usize = 64 * 1024;
+
+/// A socket, its poller, and the half of the connection that they move bytes for. `T` is what is remembered of a request.
+#[derive(Debug)]
+pub(crate) struct Wire<'a, T> {
+    half: ClientConnection<T>,
+    /// The moment from which the half counts time.
+    origin: Instant,
+    socket: Socket,
+    poller: &'a mut Poller,
+    /// A large body that follows the half's output.
+    tail: Body,
+    /// Bytes of it that are sent.
+    tail_sent: usize,
+    blocked: bool,
+    /// Bounds what is sent.
+    limit: Option<&'a Limit>,
+    /// How long nothing may be sent for that.
+    held_back: Option<Duration>,
+    /// A buffer for what is read.
+    pub(crate) input: Vec<u8>,
+}
+
+impl<'a, T> Wire<'a, T> {
+    /// Over a connected socket that is in the poller.
+    ///
+    /// # Errors
+    /// If `hello` can't be put into words.
+    pub(crate) fn new(
+        socket: Socket,
+        poller: &'a mut Poller,
+        hello: &Hello,
+        timeout: Duration,
+        limit: Option<&'a Limit>,
+    ) -> Result<Self, ConnectionError> {
+        let config = ClientConfig { timeout, ..ClientConfig::default() };
+        Ok(Self {
+            half: ClientConnection::new(hello, config, Time::from_millis(0))?,
+            origin: Instant::now(),
+            socket,
+            poller,
+            tail: Body::default(),
+            tail_sent: 0,
+            blocked: false,
+            limit,
+            held_back: None,
+            input: vec![0; 64 * 1024],
+        })
+    }
+
+    fn now(&self) -> Time {
+        Time::from_millis(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Whether so many requests with so many bytes of bodies fit the server's window.
+    pub(crate) fn has_room_for(&self, requests: u64, bytes: u64) -> bool {
+        self.half.has_room_for(requests, bytes)
+    }
+
+    /// Requests without an answer.
+    pub(crate) fn unanswered(&self) -> u64 {
+        self.half.unanswered()
+    }
+
+    /// Whether the server has answered anything but `hello`.
+    pub(crate) fn has_progress(&self) -> bool {
+        self.half.has_progress()
+    }
+
+    /// Takes all requests that have no answer.
+    pub(crate) fn lost(&mut self) -> Unanswered<T> {
+        self.half.lost()
+    }
+
+    /// Appends a request and its body; nothing may be appended while a large body waits.
+    pub(crate) fn request(&mut self, what: T, op: &Op, body: &[u8]) -> Result<(), ConnectionError> {
+        let now = self.now();
+        // Everything that is sent was checked before, so what fails here is a bug of ours.
+        self.half.request(what, op, body.len() as u64, now)?;
+        self.half.body(body);
+        Ok(())
+    }
+
+    /// As [`request`](Self::request), but a large body is not copied: its buffer is taken, and another one given for it.
+    pub(crate) fn request_with(
+        &mut self,
+        what: T,
+        op: &Op,
+        body: &mut Body,
+    ) -> Result<(), ConnectionError> {
+        if body.len() <= COPIED {
+            return self.request(what, op, body);
+        }
+        let now = self.now();
+        self.half.request(what, op, body.len() as u64, now)?;
+        std::mem::swap(&mut self.tail, body);
+        body.clear();
+        Ok(())
+    }
+
+    /// Appends a bundle: what is remembered of each of its files, and all of its body.
+    pub(crate) fn bundle<I>(&mut self, files: I, body: &[u8]) -> Result<(), ConnectionError>
+    where
+        I: IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+    {
+        let now = self.now();
+        self.half.bundle(files, Digest::of(body), body.len() as u64, now)?;
+        self.half.body(body);
+        Ok(())
+    }
+
+    /// The server has to read so many bytes before it can answer the last request.
+    pub(crate) fn reads(&mut self, bytes: u64) {
+        self.half.reads(bytes);
+    }
+
+    /// Bytes that wait to be sent.
+    pub(crate) fn gathered(&self) -> usize {
+        // A large body goes alone.
+        if self.tail.is_empty() { self.half.output().len() } else { usize::MAX }
+    }
+
+    /// Whether no more can be sent for now.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked || self.held_back.is_some()
+    }
+
+    /// Sends what the socket takes; returns whether it took anything.
+    pub(crate) fn write(&mut self) -> Result<bool, ConnectionError> {
+        let mut any = false;
+        let was_blocked = std::mem::take(&mut self.blocked);
+        self.held_back = None;
+        loop {
+            let mut first = self.half.output();
+            let mut second = &self.tail[self.tail_sent..];
+            let mut granted = first.len() + second.len();
+            if granted == 0 {
+                break;
+            }
+            if let Some(limit) = self.limit {
+                granted = match limit.take(granted) {
+                    Ok(granted) => granted,
+                    Err(pause) => {
+                        self.held_back = Some(pause);
+                        break;
+                    }
+                };
+                first = &first[..granted.min(first.len())];
+                second = &second[..granted - first.len()];
+            }
+            let written = self.socket.write(first, second);
+            if let (Some(limit), sent) = (self.limit, written.as_ref().map_or(0, |sent| *sent)) {
+                limit.give_back(granted - sent);
+            }
+            match written {
+                Ok(sent) => {
+                    any = true;
+                    let of_first = sent.min(first.len());
+                    self.tail_sent += sent - of_first;
+                    let now = self.now();
+                    self.half.sent(of_first, now);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(ConnectionError::Lost(error)),
+            }
+        }
+        if self.tail_sent == self.tail.len() {
+            self.tail.clear();
+            self.tail_sent = 0;
+        }
+        // A full socket has room again only when the peer has taken something; room in one that
+        // was not full says nothing of the peer. But what is held back here it can't answer.
+        if any && (was_blocked || self.limit.is_some()) {
+            let now = self.now();
+            self.half.heard(now);
+        }
+        Ok(any)
+    }
+
+    /// Reads what is there; 0 if nothing is.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ConnectionError> {
+        loop {
+            return match self.socket.read(buffer) {
+                Ok(0) => Err(ConnectionError::Closed),
+                Ok(len) => Ok(len),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(ConnectionError::Lost(error)),
+            };
+        }
+    }
+
+    /// Takes bytes that were read, up to the next event; `None` means that all are taken.
+    pub(crate) fn receive(
+        &mut self,
+        bytes: &mut &[u8],
+    ) -> Result<Option<ClientEvent<T>>, ConnectionError> {
+        let now = self.now();
+        Ok(self.half.receive(bytes, now)?)
+    }
+
+    /// Does what is due, and returns how long to wait for more. A `ping` may have been appended.
+    ///
+    /// # Errors
+    /// If the server has been silent for too long.
+    pub(crate) fn expire(&mut self) -> Result<Duration, ConnectionError> {
+        let now = self.now();
+        self.half.expire(now)?;
+        Ok(self.half.deadline().since(now))
+    }
+
+    /// Waits until the socket or other threads have something, or time is up.
+    pub(crate) fn sleep(&mut self, timeout: Duration) -> Result<(), ConnectionError> {
+        let timeout = self.held_back.map_or(timeout, |pause| pause.min(timeout));
+        self.poller.wait(timeout).map_err(ConnectionError::Poller)
+    }
+}
+
+impl<T> Drop for Wire<'_, T> {
+    fn drop(&mut self) {
+        self.poller.remove(&mut self.socket);
+    }
+}

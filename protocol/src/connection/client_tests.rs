@@ -1,0 +1,131 @@
+//! The client half, event by event.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::client::{ClientConfig, ClientConnection, ClientEvent, Unanswered};
+use super::time::Time;
+use crate::code::Refusal;
+use crate::encode;
+use crate::error::ClientError;
+use crate::limits::{MAX_BODY_LEN, MAX_NUMBER, MAX_PARTED_SIZE, VERSION};
+use crate::message::{Answer, Hello, Op, Reply, ServerHello, ServerLimits};
+
+const SECOND: Duration = Duration::from_secs(1);
+const START: Time = Time::from_millis(7);
+
+fn client() -> ClientConnection<u32> {
+    let hello = Hello {
+        version: VERSION,
+        agent: String::from("test"),
+        client: String::from("test"),
+        slot: 0,
+        identity: None,
+        publish: None,
+        must: Vec::new(),
+    };
+    ClientConnection::new(&hello, ClientConfig::default(), START).unwrap()
+}
+
+fn server_hello(limits: ServerLimits) -> Answer {
+    let (agent, durability) = (String::from("test"), String::from("group"));
+    let features = Vec::new();
+    Answer::Hello(ServerHello { version: VERSION, agent, limits, durability, tree: None, features })
+}
+
+fn receive(
+    client: &mut ClientConnection<u32>,
+    answer: &Answer,
+    now: Time,
+) -> Result<Option<ClientEvent<u32>>, ClientError> {
+    let mut bytes = Vec::new();
+    encode::answer(answer, &mut bytes).unwrap();
+    client.receive(&mut &bytes[..], now)
+}
+
+/// A client whose `hello` is sent and answered.
+fn greeted() -> ClientConnection<u32> {
+    let mut client = client();
+    client.sent(client.output().len(), START);
+    let event = receive(&mut client, &server_hello(ServerLimits::default()), START);
+    assert!(matches!(event, Ok(Some(ClientEvent::Greeted(_)))), "{event:?}");
+    client
+}
+
+#[test]
+fn limits_of_a_server_are_bounded_by_the_clients_own() {
+    let all = |value| ServerLimits {
+        max_header: value,
+        max_body: value,
+        window_requests: value,
+        window_bytes: value,
+        max_file: value,
+    };
+    let (client, config) = (client(), ClientConfig::default());
+    let own = client.bounded(all(MAX_NUMBER)).unwrap();
+    assert_eq!(own.window_requests, config.window_requests);
+    assert_eq!(own.window_bytes, config.window_bytes);
+    assert_eq!((own.max_body, own.max_file), (MAX_BODY_LEN, MAX_PARTED_SIZE));
+    let usual = ServerLimits::default();
+    assert_eq!(client.bounded(usual).unwrap(), usual);
+    let error = client.bounded(ServerLimits { window_requests: 0, ..usual }).unwrap_err();
+    assert!(error.to_string().contains("`window_requests` is 0"), "{error}");
+    for limits in [
+        ServerLimits { window_bytes: MAX_BODY_LEN - 1, ..usual },
+        ServerLimits { max_body: config.longest_body - 1, ..usual },
+        ServerLimits { max_header: 1, ..usual },
+    ] {
+        assert!(client.bounded(limits).is_err(), "{limits:?}");
+    }
+}
+
+#[test]
+fn nothing_fits_before_hello_is_answered() {
+    let mut client = client();
+    assert!(!client.has_room(0));
+    assert_eq!(client.deadline(), START.after(10 * SECOND));
+    assert_eq!(client.expire(START.after(9 * SECOND)), Ok(()));
+    assert_eq!(client.expire(START.after(10 * SECOND)), Err(ClientError::NoHello(10 * SECOND)));
+    assert_eq!(receive(&mut client, &Answer::Ack(1), START), Err(ClientError::Kind));
+}
+
+#[test]
+fn idle_connection_pings_and_the_answer_is_nobodys_event() {
+    let mut client = greeted();
+    let idle = START.after(60 * SECOND);
+    assert_eq!(client.deadline(), idle);
+    assert_eq!(client.expire(idle), Ok(()));
+    assert!(!client.output().is_empty());
+    client.sent(client.output().len(), idle);
+    assert_eq!(client.unanswered(), 1);
+    let answer = Answer::Answered { id: 1, length: 0, reply: Reply::Done };
+    assert_eq!(receive(&mut client, &answer, idle), Ok(None));
+    assert_eq!((client.unanswered(), client.deadline()), (0, idle.after(60 * SECOND)));
+}
+
+#[test]
+fn lost_ping_is_nobodys_and_nobody_else_is_the_oldest() {
+    let mut client = greeted();
+    let idle = START.after(60 * SECOND);
+    assert_eq!(client.expire(idle), Ok(()));
+    for what in [7, 8] {
+        client.request(what, &Op::Ping, 0, idle).unwrap();
+    }
+    assert_eq!(client.lost(), Unanswered { oldest: None, newer: [7, 8].into() });
+    assert_eq!(client.lost(), Unanswered { oldest: None, newer: Vec::new() });
+}
+
+#[test]
+fn answers_that_belong_to_nothing_are_errors() {
+    for answer in [
+        Answer::Ack(2),
+        Answer::Refused { id: 2, refusal: Refusal::new(crate::Code::Io, "no such request") },
+        Answer::Answered { id: 2, length: 0, reply: Reply::Done },
+        server_hello(ServerLimits::default()),
+    ] {
+        let mut client = greeted();
+        client.request(1, &Op::Ping, 0, START).unwrap();
+        assert!(receive(&mut client, &answer, START).is_err(), "{answer:?}");
+    }
+}
