@@ -11,18 +11,19 @@ mod server;
 use std::error::Error;
 
 use haul_protocol::{
-    Answer, Answers, Attributes, Bitmap, Cv, Decoder, Digest, Event, Geometry, Hello, Name, Op,
-    Reply, Requester, ServerLimits, Wanted, encode, limits, merge,
+    Attributes, Bitmap, ClientConfig, ClientConnection, ClientEvent, Cv, Digest, Geometry, Hello,
+    Name, Op, Reply, Time, Wanted, limits, merge,
 };
 
 use server::Server;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// With real sockets, this is read from a clock before each call.
+const NOW: Time = Time::from_millis(0);
+
 fn main() -> Result<()> {
     let mut server = Server::new();
-    let mut client = Client { wire: Vec::new(), book: Requester::new(&ServerLimits::default()) };
-
     let hello = Hello {
         version: limits::VERSION,
         agent: "third-party/0.1".to_string(),
@@ -32,14 +33,14 @@ fn main() -> Result<()> {
         publish: None,
         must: Vec::new(),
     };
-    encode::hello(&hello, &mut client.wire)?;
-    client.exchange(&mut server)?;
+    let mut client = ClientConnection::new(&hello, ClientConfig::default(), NOW)?;
+    exchange(&mut client, &mut server)?;
 
     let small = b"small enough to be sent whole\n";
     let name = Name::parse(b"notes/small.txt")?;
     let (size, digest) = (small.len() as u64, Digest::of(small));
     let attributes = Attributes { mode: Some(0o644), mtime: None };
-    client.request(&Op::Put { name, size, digest, attributes }, small)?;
+    request(&mut client, "the small file", &Op::Put { name, size, digest, attributes }, small)?;
 
     let large: Vec<u8> = (0..2_500_000_u32).map(|n| n.to_le_bytes()[1]).collect();
     let wanted = Wanted {
@@ -49,8 +50,9 @@ fn main() -> Result<()> {
         fingerprint: "changes when the source does".to_string(),
         replace: false,
     };
-    client.request(&Op::Open(Box::new(wanted)), b"")?;
-    let Some((Reply::Opened { upload, part_size }, held)) = client.exchange(&mut server)? else {
+    request(&mut client, "open", &Op::Open(Box::new(wanted)), b"")?;
+    let Some((Reply::Opened { upload, part_size }, held)) = exchange(&mut client, &mut server)?
+    else {
         return Err("`open` was not answered".into());
     };
 
@@ -62,64 +64,54 @@ fn main() -> Result<()> {
         let cv = chaining_value(&geometry, index, body).ok_or("not the whole part")?;
         cvs.push(cv);
         if !held.get(index) {
-            client.request(&Op::Part { upload, offset: range.start, cv }, body)?;
+            request(&mut client, "a part", &Op::Part { upload, offset: range.start, cv }, body)?;
         }
     }
-    client.exchange(&mut server)?;
+    exchange(&mut client, &mut server)?;
     let digest = merge(&cvs).ok_or("fewer than two parts")?;
-    client.request(&Op::Commit { upload, digest }, b"")?;
-    client.exchange(&mut server)?;
+    request(&mut client, "commit", &Op::Commit { upload, digest }, b"")?;
+    exchange(&mut client, &mut server)?;
 
     for (name, bytes) in &server.files {
         println!("server has {name}: {} bytes, blake3 {}", bytes.len(), Digest::of(bytes));
     }
-    assert_eq!(client.book.unanswered(), 0);
+    assert_eq!(client.unanswered(), 0);
     assert_eq!(server.files.len(), 2);
     Ok(())
 }
 
-struct Client {
-    wire: Vec<u8>,
-    book: Requester<String>,
+/// What the client remembers of each request is what it calls it.
+type Client = ClientConnection<&'static str>;
+
+fn request(client: &mut Client, what: &'static str, op: &Op, body: &[u8]) -> Result<()> {
+    // With real sockets, a client that lacks room reads answers first.
+    assert!(client.has_room(body.len() as u64), "the example stays within the window");
+    client.request(what, op, body.len() as u64, NOW)?;
+    client.body(body);
+    Ok(())
 }
 
-impl Client {
-    fn request(&mut self, op: &Op, body: &[u8]) -> Result<()> {
-        let length = body.len() as u64;
-        // With real sockets, a client that lacks room reads answers first.
-        assert!(self.book.has_room(length), "the example stays within the window");
-        let id = self.book.next_id();
-        encode::request(id, length, op, &mut self.wire)?;
-        self.wire.extend_from_slice(body);
-        self.book.sent(format!("request {id}"), op.is_change(), length);
-        Ok(())
-    }
-
-    /// Sends what has been written, and reads what comes back: the last answer by id, if any.
-    fn exchange(&mut self, server: &mut Server) -> Result<Option<(Reply, Bitmap)>> {
-        let back = server.read(&std::mem::take(&mut self.wire))?;
-        let (mut decoder, mut input) = (Decoder::new(Answers), &back[..]);
-        let (mut last, mut body) = (None, Vec::new());
-        while let Some(event) = decoder.decode(&mut input)? {
-            match event {
-                Event::Header(Answer::Hello(hello)) => println!("client: this is {}", hello.agent),
-                Event::Header(Answer::Ack(id)) => {
-                    self.book.acked(id, |what| println!("client: {what} is done"))?;
-                }
-                Event::Header(Answer::Refused { id, refusal }) => {
-                    println!("client: {} is refused: {refusal}", self.book.answered(id)?);
-                }
-                Event::Header(Answer::Answered { id, reply, .. }) => {
-                    println!("client: {} is answered: {reply:?}", self.book.answered(id)?);
-                    (last, body) = (Some(reply), Vec::new());
-                }
-                Event::Body(bytes) => body.extend_from_slice(bytes),
-                Event::End => {}
+/// Sends what has been written, and reads what comes back: the last answer by id, if any.
+fn exchange(client: &mut Client, server: &mut Server) -> Result<Option<(Reply, Bitmap)>> {
+    let back = server.read(client.output())?;
+    client.sent(client.output().len(), NOW);
+    let (mut input, mut last) = (&back[..], None);
+    while let Some(event) = client.receive(&mut input, NOW)? {
+        match event {
+            ClientEvent::Greeted(hello) => println!("client: this is {}", hello.agent),
+            ClientEvent::Acked(done) => {
+                done.iter().for_each(|what| println!("client: {what} is done"));
             }
+            ClientEvent::Refused(what, refusal) => println!("client: {what} is refused: {refusal}"),
+            ClientEvent::Answered(what, reply, body) => {
+                println!("client: {what} is answered: {reply:?}");
+                last = Some((reply, Bitmap::from_bytes(body)));
+            }
+            ClientEvent::Ended(refusal) => return Err(refusal.to_string().into()),
+            other => println!("client: {other:?}"),
         }
-        decoder.finish()?;
-        Ok(last.map(|reply| (reply, Bitmap::from_bytes(body))))
     }
+    Ok(last)
 }
 
 /// The chaining value of one part; `None` if `body` is not exactly that part.

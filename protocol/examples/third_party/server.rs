@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 
 use haul_protocol::{
-    Answer, Code, Cv, Decoder, Digest, Event, FirstOrLater, Geometry, Name, Op, Refusal, Reply,
-    Request, Requests, Responder, ServerHello, ServerLimits, Token, encode, limits, merge,
+    Code, Cv, Digest, Geometry, Name, Op, Refusal, Reply, Request, ServerConnection, ServerEvent,
+    ServerHello, ServerLimits, Token, limits, merge,
 };
 
-use crate::{Result, chaining_value};
+use crate::{NOW, Result, chaining_value};
 
 /// A real server makes each token of random bytes; this one has one upload only.
 const TOKEN: Token = Token(*b"not very random!");
 
 pub(crate) struct Server {
-    decoder: Decoder<Requests>,
-    book: Responder,
+    connection: ServerConnection,
     current: Option<Request>,
     body: Vec<u8>,
     upload: Option<Upload>,
@@ -32,8 +31,7 @@ struct Upload {
 impl Server {
     pub(crate) fn new() -> Self {
         Self {
-            decoder: Decoder::new(Requests::default()),
-            book: Responder::new(&ServerLimits::default()),
+            connection: ServerConnection::new(&ServerLimits::default(), NOW),
             current: None,
             body: Vec::new(),
             upload: None,
@@ -43,55 +41,43 @@ impl Server {
 
     /// Takes bytes, in whatever pieces, and returns the bytes of answers.
     pub(crate) fn read(&mut self, mut input: &[u8]) -> Result<Vec<u8>> {
-        let mut out = Vec::new();
-        while let Some(event) = self.decoder.decode(&mut input)? {
+        while let Some(event) = self.connection.receive(&mut input, NOW)? {
             match event {
-                Event::Header(FirstOrLater::Hello(hello)) => {
+                ServerEvent::Hello(hello) => {
                     println!("server: this is {}", hello.agent);
-                    let hello = ServerHello {
+                    self.connection.greet(ServerHello {
                         version: limits::VERSION,
                         agent: "toy/0.1".to_string(),
                         limits: ServerLimits::default(),
                         durability: "none".to_string(),
                         tree: None,
                         features: Vec::new(),
-                    };
-                    encode::answer(&Answer::Hello(hello), &mut out)?;
+                    })?;
                 }
-                Event::Header(FirstOrLater::Request(request)) => {
-                    let change = request.op.as_ref().is_ok_and(Op::is_change);
-                    self.book.received(request.id, change, request.length)?;
-                    self.current = Some(request);
-                }
-                Event::Header(FirstOrLater::Classic(_)) => return Err("no classic here".into()),
-                Event::Body(bytes) => self.body.extend_from_slice(bytes),
-                Event::End => {
+                ServerEvent::Request(request) => self.current = Some(request),
+                ServerEvent::Body(bytes) => self.body.extend_from_slice(bytes),
+                ServerEvent::End => {
                     let body = std::mem::take(&mut self.body);
                     if let Some(request) = self.current.take() {
-                        self.serve(request, &body, &mut out)?;
+                        self.serve(request, &body)?;
                     }
                 }
+                _ => return Err("no classic here".into()),
             }
         }
-        // Every refusal is in `out` by now, so that an ack may follow.
-        if let Some(id) = self.book.ack() {
-            encode::answer(&Answer::Ack(id), &mut out)?;
-        }
+        self.connection.acknowledge();
+        let out = self.connection.output().to_vec();
+        self.connection.sent(out.len(), NOW);
         Ok(out)
     }
 
-    fn serve(&mut self, request: Request, body: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    fn serve(&mut self, request: Request, body: &[u8]) -> Result<()> {
         let id = request.id;
-        let answer = match request.op.and_then(|op| self.carry_out(op, body)) {
-            Ok(None) => {
-                self.book.done(id);
-                return Ok(());
-            }
-            Ok(Some(reply)) => Answer::Answered { id, length: 0, reply },
-            Err(refusal) => Answer::Refused { id, refusal },
-        };
-        encode::answer(&answer, out)?;
-        self.book.told(id);
+        match request.op.and_then(|op| self.carry_out(op, body)) {
+            Ok(None) => self.connection.done(id),
+            Ok(Some(reply)) => self.connection.answer(id, reply, &[])?,
+            Err(refusal) => self.connection.refuse(id, refusal)?,
+        }
         Ok(())
     }
 

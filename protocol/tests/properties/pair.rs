@@ -1,258 +1,207 @@
-//! A client's half and a server's half without a socket: whatever the order of completion and
-//! whatever the pieces in which bytes arrive, both agree on what became of each request.
+//! Both halves of a connection, joined by a simulated link under simulated time, with a model of a store behind the
+//! server: whatever the latency, the pieces in which bytes arrive, the order in which changes are done and the moments at
+//! which connections are lost, each request has one outcome, acks are true, and nothing grows without bound.
 
-use haul_protocol::{
-    Answer, Answers, Decoder, Event, FirstOrLater, Hello, Op, Refusal, Reply, Requester, Requests,
-    Responder, ServerLimits, encode,
-};
+use haul_protocol::{Owed, Time};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::strategies;
+use crate::pair_client::Client;
+use crate::pair_link::{Link, Loss};
+use crate::pair_server::Server;
+use crate::random::Random;
 
-const MAX_BODY: usize = 40;
+/// How long a server waits for its peer, by what that owes: header, body, request.
+const PATIENCE: [u64; 3] = [10_000, 30_000, 300_000];
 
-/// A request, and the refusal that the server will give, if any.
-type Plan = (Op, Vec<u8>, Option<Refusal>);
+/// Simulated time after which everything must be settled: a day.
+const STUCK: Time = Time::from_millis(86_400_000);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Outcome {
-    Done,
-    Answered,
-    Refused(Refusal),
+/// One run of the simulation.
+#[derive(Debug, Clone)]
+struct Scenario {
+    seed: u64,
+    items: usize,
+    /// The longest time that a piece is on its way, and that a change takes, in milliseconds.
+    latency: u64,
+    store: u64,
+    /// Bytes that are on their way at most.
+    capacity: usize,
+    window: (u64, u64),
+    losses: Vec<(u64, Loss)>,
 }
 
-struct Pair<'a> {
-    plans: &'a [Plan],
-    /// The plan that each id belongs to, from 1; a bundle has several.
-    ids: Vec<usize>,
-    to_server: Vec<u8>,
-    to_client: Vec<u8>,
-    // The client's half. What it remembers of a request, and has an outcome for, is its id less 1.
-    requester: Requester<usize>,
-    answers: Decoder<Answers>,
-    outcomes: Vec<Option<Outcome>>,
-    // The server's half.
-    requests: Decoder<Requests>,
-    responder: Responder,
-    current: Option<(u64, Vec<u8>)>,
-    open: Vec<u64>,
-    last_ack: Option<u64>,
+fn scenario() -> impl Strategy<Value = Scenario> {
+    let loss = prop_oneof![Just(Loss::Reset), Just(Loss::Stall)];
+    (
+        any::<u64>(),
+        0..120_usize,
+        0..700_u64,
+        prop_oneof![0..50_u64, 0..40_000_u64, 0..300_000_u64],
+        prop_oneof![200..2000_usize, Just(1 << 20)],
+        (1..200_u64, 2000..10_000_u64),
+        vec((0..60_000_u64, loss), 0..5),
+    )
+        .prop_map(|(seed, items, latency, store, capacity, window, losses)| Scenario {
+            seed,
+            items,
+            latency,
+            store,
+            capacity,
+            window,
+            losses,
+        })
 }
 
-impl<'a> Pair<'a> {
-    fn new(plans: &'a [Plan], limits: &ServerLimits) -> Self {
-        let mut to_server = Vec::new();
-        let (agent, client) = ("test/1".to_string(), "c".to_string());
-        let hello = Hello {
-            version: 1,
-            agent,
-            client,
-            slot: 0,
-            identity: None,
-            publish: None,
-            must: Vec::new(),
-        };
-        encode::hello(&hello, &mut to_server).expect("a sound hello");
-        let ids = |(index, (op, _, _)): (usize, &Plan)| {
-            std::iter::repeat_n(index, usize::try_from(op.ids()).expect("small"))
-        };
-        let ids: Vec<usize> = plans.iter().enumerate().flat_map(ids).collect();
+struct World {
+    now: Time,
+    random: Random,
+    scenario: Scenario,
+    client: Client,
+    server: Server,
+    link: Link,
+}
+
+impl World {
+    fn new(scenario: Scenario) -> Self {
+        let now = Time::from_millis(0);
+        let mut random = Random::new(scenario.seed);
         Self {
-            plans,
-            to_server,
-            to_client: Vec::new(),
-            requester: Requester::new(limits),
-            answers: Decoder::new(Answers),
-            outcomes: vec![None; ids.len()],
-            ids,
-            requests: Decoder::new(Requests::default()),
-            responder: Responder::new(limits),
-            current: None,
-            open: Vec::new(),
-            last_ack: None,
+            now,
+            client: Client::new(scenario.items, now),
+            server: Server::new(scenario.items, scenario.window, scenario.store, &mut random, now),
+            link: Link::new(scenario.latency, scenario.capacity),
+            random,
+            scenario,
         }
     }
 
-    /// One step of one half; `choice` says which, `amount` how far or which one.
-    fn step(&mut self, choice: u8, amount: usize) {
-        match choice % 6 {
-            0 => self.client_sends(),
-            1 => self.server_reads(amount),
-            2 => self.server_finishes(amount),
-            3 => self.server_acks(),
-            4 => self.client_reads(amount),
-            _ => self.server_repeats_its_ack(),
+    /// Runs until the client has an outcome for each item and `until` has come.
+    fn run(&mut self, until: Time) {
+        while !self.client.is_settled() || self.now < until {
+            assert!(self.now < STUCK, "nothing happens any more: {:?}", self.client);
+            while self.turn() {}
+            self.now = self.next_moment(until);
+            self.lose();
+            self.expire();
         }
     }
 
-    fn plan(&self, id: u64) -> Option<&'a Plan> {
-        let index = usize::try_from(id - 1).expect("a small id");
-        self.ids.get(index).map(|&plan| &self.plans[plan])
+    /// Moves everything that can move now; returns whether anything did.
+    fn turn(&mut self) -> bool {
+        let Self { now, random, client, server, link, .. } = self;
+        let mut moved = server.work(*now, random);
+        moved |= client.send(*now, random);
+        moved |= client.write(*now, random, &mut link.to_server);
+        moved |= server.write(*now, random, &mut link.to_client);
+        if let Some(bytes) = link.to_server.arrived(*now) {
+            server.arrived(bytes);
+            moved = true;
+        }
+        moved |= server.read(*now, random);
+        if let Some(bytes) = link.to_client.arrived(*now) {
+            let is_over = client.read(&bytes, *now, random, server);
+            if is_over {
+                self.reconnect();
+            }
+            moved = true;
+        }
+        self.check_bounds();
+        moved
     }
 
-    fn client_sends(&mut self) {
-        let id = self.requester.next_id();
-        let Some((op, body, _)) = self.plan(id) else { return };
-        let length = body.len() as u64;
-        if self.requester.has_room_for(op.ids(), length) {
-            encode::request(id, length, op, &mut self.to_server).expect("a sound request");
-            self.to_server.extend_from_slice(body);
-            let index = usize::try_from(id - 1).expect("a small id");
-            match op {
-                Op::Bundle { count, .. } => {
-                    let count = usize::try_from(*count).expect("small");
-                    self.requester.sent_bundle(index..index + count, length);
-                }
-                _ => self.requester.sent(index, op.is_change(), length),
+    fn check_bounds(&self) {
+        let (window_requests, window_bytes) = self.scenario.window;
+        self.client.check_bounds(window_requests, window_bytes);
+        self.server.check_bounds(window_requests);
+    }
+
+    /// The next moment at which anything may happen, at least a millisecond from now.
+    fn next_moment(&self, until: Time) -> Time {
+        let mut next = [
+            self.link.to_server.next(),
+            self.link.to_client.next(),
+            self.server.next(),
+            self.client.half.deadline(),
+            self.server_deadline(),
+        ]
+        .into_iter()
+        .min()
+        .unwrap_or(Time::NEVER);
+        if let Some((at, _)) = self.scenario.losses.first() {
+            next = next.min(Time::from_millis(*at));
+        }
+        if self.client.is_settled() {
+            next = next.min(until);
+        }
+        next.max(Time::from_millis(self.now.as_millis() + 1))
+    }
+
+    fn lose(&mut self) {
+        while let Some((at, loss)) = self.scenario.losses.first().cloned() {
+            if Time::from_millis(at) > self.now {
+                break;
+            }
+            self.scenario.losses.remove(0);
+            match loss {
+                Loss::Stall => self.link.stall(),
+                Loss::Reset => self.reconnect(),
             }
         }
     }
 
-    fn server_reads(&mut self, amount: usize) {
-        let bytes: Vec<u8> = self.to_server.drain(..amount.min(self.to_server.len())).collect();
-        let mut input = &bytes[..];
-        while let Some(event) = self.requests.decode(&mut input).expect("sound requests") {
-            match event {
-                Event::Header(FirstOrLater::Request(request)) => {
-                    let (op, _, _) = self.plan(request.id).expect("it was sent");
-                    assert_eq!(request.op.as_ref(), Ok(op));
-                    let (id, length) = (request.id, request.length);
-                    match op {
-                        Op::Bundle { count, .. } => {
-                            self.responder.received_bundle(id, *count, length)
-                        }
-                        _ => self.responder.received(id, op.is_change(), length),
-                    }
-                    .expect("the client keeps to ids and window");
-                    self.current = Some((request.id, Vec::new()));
-                }
-                Event::Header(header) => assert!(matches!(header, FirstOrLater::Hello(_))),
-                Event::Body(piece) => {
-                    let (_, body) = self.current.as_mut().expect("a body has a header");
-                    body.extend_from_slice(piece);
-                }
-                Event::End => {
-                    if let Some((id, body)) = self.current.take() {
-                        let (op, sent, _) = self.plan(id).expect("it was sent");
-                        assert_eq!(&body, sent);
-                        self.open.extend(id..id + op.ids());
-                    }
-                }
-            }
-        }
-    }
-
-    /// Finishes any one of the requests that are under way, as planned.
-    fn server_finishes(&mut self, which: usize) {
-        if self.open.is_empty() {
-            return;
-        }
-        let id = self.open.swap_remove(which % self.open.len());
-        let (op, _, refusal) = self.plan(id).expect("it was sent");
-        let answer = match refusal {
-            Some(refusal) => Answer::Refused { id, refusal: refusal.clone() },
-            None if op.is_change() => return self.responder.done(id),
-            None => Answer::Answered { id, length: 3, reply: Reply::Done },
+    /// When the server has waited long enough for its peer, or must say that it is still there.
+    fn server_deadline(&self) -> Time {
+        let half = &self.server.half;
+        let owes = self.server.owes();
+        let [header, body, request] = PATIENCE;
+        let later = |since: Time, millis| Time::from_millis(since.as_millis() + millis);
+        let peer = match half.owed(false, owes) {
+            Owed::Header(since) | Owed::Close(since) => later(since, header),
+            Owed::Body(since) | Owed::Reading(since) => later(since, body),
+            Owed::Request(since) | Owed::First(since) => later(since, request),
+            _ => Time::NEVER,
         };
-        self.responder.told(id);
-        encode::answer(&answer, &mut self.to_client).expect("a sound answer");
-        if let Answer::Answered { .. } = answer {
-            self.to_client.extend_from_slice(b"abc");
-        }
+        if owes && half.output().is_empty() { peer.min(half.repeats_at()) } else { peer }
     }
 
-    fn server_acks(&mut self) {
-        if let Some(id) = self.responder.ack() {
-            assert!(self.last_ack < Some(id), "acks go forward");
-            self.last_ack = Some(id);
-            encode::answer(&Answer::Ack(id), &mut self.to_client).expect("a sound ack");
-        }
-    }
-
-    fn server_repeats_its_ack(&mut self) {
-        if let Some(id) = self.last_ack {
-            encode::answer(&Answer::Ack(id), &mut self.to_client).expect("a sound ack");
-        }
-    }
-
-    fn client_reads(&mut self, amount: usize) {
-        let bytes: Vec<u8> = self.to_client.drain(..amount.min(self.to_client.len())).collect();
-        let mut input = &bytes[..];
-        while let Some(event) = self.answers.decode(&mut input).expect("sound answers") {
-            match event {
-                Event::Header(Answer::Ack(id)) => self.client_is_acked(id),
-                Event::Header(Answer::Refused { id, refusal }) => {
-                    let index = self.requester.answered(id).expect("the request waits");
-                    resolve(&mut self.outcomes, index, Outcome::Refused(refusal));
-                }
-                Event::Header(Answer::Answered { id, .. }) => {
-                    let index = self.requester.answered(id).expect("the request waits");
-                    resolve(&mut self.outcomes, index, Outcome::Answered);
-                }
-                Event::Header(Answer::Hello(_)) => panic!("no hello was sent"),
-                Event::Body(_) | Event::End => {}
+    fn expire(&mut self) {
+        if self.server_deadline() <= self.now {
+            let half = &mut self.server.half;
+            if self.server.tasks.is_empty() || half.repeats_at() > self.now {
+                assert!(self.link.is_stalled, "a peer that is there was given up: {half:?}");
+                self.reconnect();
+            } else {
+                half.repeat(self.now);
             }
         }
-    }
-
-    fn client_is_acked(&mut self, id: u64) {
-        let outcomes = &mut self.outcomes;
-        self.requester
-            .acked(id, |index| resolve(outcomes, index, Outcome::Done))
-            .expect("an ack of what was sent");
-        for (index, &plan) in self.ids.iter().enumerate() {
-            if (index as u64) < id && self.plans[plan].0.is_change() {
-                assert!(outcomes[index].is_some(), "no change up to an ack is open");
-            }
+        if let Err(error) = self.client.half.expire(self.now) {
+            assert!(self.link.is_stalled, "{error}, though the server is there");
+            self.reconnect();
         }
     }
 
-    fn settled(&self) -> bool {
-        self.outcomes.iter().all(Option::is_some)
+    /// The connection is lost for both sides; the client takes back what has no answer, and connects again.
+    fn reconnect(&mut self) {
+        self.link = Link::new(self.scenario.latency, self.scenario.capacity);
+        self.server.reconnect(&mut self.random, self.now);
+        self.client.reconnect(self.now);
     }
-}
-
-/// Every request gets one outcome, once.
-fn resolve(outcomes: &mut [Option<Outcome>], index: usize, outcome: Outcome) {
-    assert_eq!(outcomes[index].replace(outcome), None, "request {} again", index + 1);
-}
-
-fn plan() -> impl Strategy<Value = Plan> {
-    (strategies::request(MAX_BODY), prop::option::weighted(0.3, strategies::refusal()))
-        .prop_map(|((op, body), refusal)| (op, body, refusal))
 }
 
 proptest! {
-    #[test]
-    fn both_halves_agree_on_every_request(
-        plans in vec(plan(), 0..25),
-        (window_requests, window_bytes) in (3..8_u64, MAX_BODY as u64..150),
-        steps in vec((any::<u8>(), 0..200_usize), 0..300),
-    ) {
-        let limits = ServerLimits { window_requests, window_bytes, ..ServerLimits::default() };
-        let mut pair = Pair::new(&plans, &limits);
-        for (choice, amount) in steps {
-            pair.step(choice, amount);
-        }
-        // Then everybody works in turn until all is settled; each round settles one at least.
-        for _ in 0..=pair.ids.len() {
-            (0..6).for_each(|choice| pair.step(choice, usize::MAX));
-        }
-        pair.step(4, usize::MAX);
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-        prop_assert!(pair.settled());
-        prop_assert_eq!(pair.requester.unanswered(), 0);
-        prop_assert!(!pair.responder.busy());
-        prop_assert!(pair.answers.between_frames() && pair.requests.between_frames());
-        for (&plan, outcome) in pair.ids.iter().zip(pair.outcomes) {
-            let (op, _, refusal) = &plans[plan];
-            let given = match refusal {
-                Some(refusal) => Outcome::Refused(refusal.clone()),
-                None if op.is_change() => Outcome::Done,
-                None => Outcome::Answered,
-            };
-            prop_assert_eq!(outcome, Some(given));
-        }
+    #[test]
+    fn every_request_has_one_outcome_whatever_the_link_does(mut scenario in scenario()) {
+        scenario.losses.sort_by_key(|(at, _)| *at);
+        let mut world = World::new(scenario);
+        world.run(Time::from_millis(0));
+        // Idle for ten minutes, in which losses may still come: pings keep the connection.
+        let idle = Time::from_millis(world.now.as_millis() + 600_000);
+        world.run(idle);
+        prop_assert!(world.client.half.unanswered() <= 1, "only a ping may be on its way");
+        prop_assert!(!world.server.owes() || world.link.is_stalled);
+        world.client.check_end();
     }
 }
