@@ -7,8 +7,8 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use haul_protocol::limits::VERSION;
 use haul_protocol::{
-    Answer, Answers, Attributes, Decoder, Digest, Event, Hello, Mtime, Name, Op, Requests,
-    decode_bundle, encode, encode_bundled,
+    Answer, Answers, Attributes, Decoder, Digest, Event, Hello, Mtime, Name, Op, RequestId,
+    Requests, decode_bundle, encode, encode_bundled,
 };
 
 fn main() {
@@ -45,7 +45,7 @@ fn encode_put(bencher: Bencher<'_, '_>) {
     let mut wire = Vec::with_capacity(4096);
     bencher.counter(ItemsCount::new(1_u32)).bench_local(|| {
         wire.clear();
-        encode::request(12_345, 3000, &op, &mut wire).unwrap();
+        encode::request(RequestId::new(12_345), 3000, &op, &mut wire).unwrap();
         wire.len()
     });
 }
@@ -66,7 +66,7 @@ fn decode_put(bencher: Bencher<'_, '_>) {
     let mut decoder = Decoder::new(Requests::default());
     assert!(matches!(decoder.decode(&mut &first[..]), Ok(Some(Event::Header(_)))));
     let mut wire = Vec::new();
-    encode::request(1, 3000, &put(), &mut wire).unwrap();
+    encode::request(RequestId::FIRST, 3000, &put(), &mut wire).unwrap();
     wire.resize(wire.len() + 3000, 7);
     bencher.counter(ItemsCount::new(1_u32)).bench_local(|| {
         let mut input = &wire[..];
@@ -101,7 +101,7 @@ fn encode_and_decode_ack(bencher: Bencher<'_, '_>) {
     let mut wire = Vec::with_capacity(64);
     bencher.counter(ItemsCount::new(1_u32)).bench_local(|| {
         wire.clear();
-        encode::answer(&Answer::Ack(123_456), &mut wire).unwrap();
+        encode::answer(&Answer::Ack(RequestId::new(123_456)), &mut wire).unwrap();
         let mut input = &wire[..];
         decoder.decode(&mut input).unwrap().is_some()
     });

@@ -9,7 +9,8 @@ use crate::error::{DecodeError, Place};
 use crate::limits::{MAX_HEADER_LEN, PREFIX_LEN};
 use crate::side::Headers;
 
-/// What comes out of a [`Decoder`]: for each frame one `Header`, any number of `Body`, one `End`.
+/// What comes out of a [`Decoder`]: for each frame one `Header`, any number of `Body`, one `End`. A frame
+/// has no other parts, so this enum is complete.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a, H> {
     /// A frame begins.

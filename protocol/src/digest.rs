@@ -145,6 +145,7 @@ pub struct Geometry {
 
 /// A size, an offset or a length doesn't fit the parts of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum GeometryError {
     /// Not a power of two from [`CHUNK_LEN`] to [`MAX_BODY_LEN`].
     #[error("part size {0} is not a power of two from {CHUNK_LEN} to {MAX_BODY_LEN}")]

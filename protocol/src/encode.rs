@@ -10,12 +10,14 @@ use serde::Serialize;
 use crate::error::EncodeError;
 use crate::field::{Forms, Text, forms};
 use crate::header::{AnswerHeader, RequestHeader};
+use crate::id::RequestId;
 use crate::limits::{
     MAX_BODY_LEN, MAX_BUNDLED, MAX_HEADER_LEN, MAX_MODE, MAX_NUMBER, MAX_TEXT_LEN,
     NANOS_PER_SECOND, PREFIX_LEN,
 };
-use crate::message::{Answer, Attributes, Hello, Mtime, Op, Reply};
+use crate::message::{Answer, Attributes, Hello, Mtime, Reply};
 use crate::name::Name;
+use crate::op::Op;
 
 /// Appends the first frame of a connection in the haul dialect.
 ///
@@ -57,34 +59,32 @@ pub fn hello(hello: &Hello, out: &mut Vec<u8>) -> Result<(), EncodeError> {
 /// If a number is out of range; `out` is then as before.
 ///
 /// ```
-/// use haul_protocol::{encode, Op};
+/// use haul_protocol::{Op, RequestId, encode};
 /// let mut out = Vec::new();
-/// encode::request(7, 0, &Op::Ping, &mut out)?;
+/// encode::request(RequestId::new(7), 0, &Op::Ping, &mut out)?;
 /// assert_eq!(out[4..], *br#"{"cmd":"ping","id":7}"#);
 /// # Ok::<(), haul_protocol::EncodeError>(())
 /// ```
-pub fn request(id: u64, length: u64, op: &Op, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    check("id", id, MAX_NUMBER)?;
+pub fn request(id: RequestId, length: u64, op: &Op, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    check("id", id.get(), MAX_NUMBER)?;
     check("length", length, MAX_BODY_LEN)?;
     let mut header = RequestHeader {
-        id: Some(id),
+        id: Some(id.get()),
         length: (length > 0).then_some(length),
         ..RequestHeader::default()
     };
-    let command = match op {
+    match op {
         Op::Put { name, size, digest, attributes } => {
             named(&mut header, name);
             with(&mut header, attributes);
             header.filesize = Some(*size);
             header.blake3 = Some(*digest);
-            "put"
         }
         Op::Bundle { count, digest } => {
             if !(1..=MAX_BUNDLED).contains(count) {
                 return Err(EncodeError::OutOfRange { field: "count", value: *count });
             }
             (header.count, header.blake3) = (Some(*count), Some(*digest));
-            "bundle"
         }
         Op::Open(wanted) => {
             named(&mut header, &wanted.name);
@@ -93,54 +93,42 @@ pub fn request(id: u64, length: u64, op: &Op, out: &mut Vec<u8>) -> Result<(), E
             check_text("fingerprint", &wanted.fingerprint)?;
             header.fingerprint = Some(Text::from(wanted.fingerprint.as_str()));
             header.replace = wanted.replace.then_some(true);
-            "open"
         }
         Op::Part { upload, offset, cv } => {
             header.upload = Some(*upload);
             header.offset = Some(*offset);
             header.cv = Some(*cv);
-            "part"
         }
         Op::Commit { upload, digest } => {
             header.upload = Some(*upload);
             header.blake3 = Some(*digest);
-            "commit"
         }
         Op::Abort { upload } => {
             header.upload = Some(*upload);
-            "abort"
         }
         Op::Mkdir { name, mode, replace } => {
             named(&mut header, name);
             header.mode = *mode;
             header.replace = replace.then_some(true);
-            "mkdir"
         }
         Op::Symlink { name, target, mtime } => {
             named(&mut header, name);
             (header.target, header.target_b64) = forms(target.as_bytes());
             header.mtime = *mtime;
-            "symlink"
         }
         Op::Setattr { name, is_file, attributes } => {
             header.kind = is_file.then(|| Text::from("file"));
             named(&mut header, name);
             with(&mut header, attributes);
-            "setattr"
         }
         Op::Remove { name } => {
             named(&mut header, name);
-            "remove"
         }
-        Op::Check => "check",
-        Op::Adopt => "adopt",
         Op::Publish { attributes } => {
             with(&mut header, attributes);
-            "publish"
         }
         Op::Rollback { name } => {
             named(&mut header, name);
-            "rollback"
         }
         Op::List { name, after } => {
             if let Some(name) = name {
@@ -149,15 +137,14 @@ pub fn request(id: u64, length: u64, op: &Op, out: &mut Vec<u8>) -> Result<(), E
             if let Some(after) = after {
                 (header.after, header.after_b64) = forms(after.as_bytes());
             }
-            "list"
         }
-        Op::Ping => "ping",
-    };
+        Op::Check | Op::Adopt | Op::Ping => {}
+    }
     for (field, value) in [("filesize", header.filesize), ("offset", header.offset)] {
         check(field, value.unwrap_or(0), MAX_NUMBER)?;
     }
     check_attributes(header.mode, header.mtime)?;
-    header.cmd = Some(Text::from(command));
+    header.cmd = Some(Text::from(op.command()));
     frame(&header, out)
 }
 
@@ -190,7 +177,7 @@ pub fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<(), EncodeError> {
             check("hello", hello.version, MAX_NUMBER)?;
             check("limits", hello.limits.largest(), MAX_NUMBER)?;
             check_text("agent", &hello.agent)?;
-            check_text("durability", &hello.durability)?;
+            check_text("durability", hello.durability.as_str())?;
             header.hello = Some(hello.version);
             header.agent = Some(Text::from(hello.agent.as_str()));
             header.limits = Some(hello.limits);
@@ -202,20 +189,20 @@ pub fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<(), EncodeError> {
                 Some(hello.features.iter().map(|name| Text::from(name.as_str())).collect());
         }
         Answer::Ack(id) => {
-            check("ack", *id, MAX_NUMBER)?;
-            header.ack = Some(*id);
+            check("ack", id.get(), MAX_NUMBER)?;
+            header.ack = Some(id.get());
         }
         Answer::Refused { id, refusal } => {
-            check("refused", *id, MAX_NUMBER)?;
-            header.refused = Some(*id);
+            check("refused", id.get(), MAX_NUMBER)?;
+            header.refused = Some(id.get());
             header.code = Some(Text::from(refusal.code.as_str()));
             header.message = Some(Text(shorten(&refusal.message)));
             header.retry = Some(refusal.retry);
         }
         Answer::Answered { id, length, reply } => {
-            check("answer", *id, MAX_NUMBER)?;
+            check("answer", id.get(), MAX_NUMBER)?;
             check("length", *length, MAX_BODY_LEN)?;
-            header.answer = Some(*id);
+            header.answer = Some(id.get());
             header.length = (*length > 0).then_some(*length);
             match reply {
                 Reply::Done => {}

@@ -6,6 +6,7 @@ use core::time::Duration;
 use thiserror::Error;
 
 use crate::code::{Code, Refusal};
+use crate::id::RequestId;
 use crate::limits::{
     MAX_BODY_LEN, MAX_COMPONENT_LEN, MAX_HEADER_DEPTH, MAX_HEADER_LEN, MAX_LINK_LEN, MAX_NAME_LEN,
 };
@@ -13,6 +14,7 @@ use crate::limits::{
 /// The bytes are not a frame of this protocol. The connection can't go on: where the next frame
 /// starts is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// The prefix is not a length from 1 to [`MAX_HEADER_LEN`].
     #[error("header length {0} is not from 1 to {MAX_HEADER_LEN}")]
@@ -61,6 +63,7 @@ pub enum DecodeError {
 
 /// The body of a bundle is not so many files, each behind its line. The frame around it is sound.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum BundleError {
     /// What precedes a file is not an entry.
     #[error("entry: {0}")]
@@ -105,6 +108,7 @@ impl core::fmt::Display for Place {
 
 /// A message can't be put into a frame. Always the caller's own doing, never the peer's.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum EncodeError {
     /// The header would be longer than [`MAX_HEADER_LEN`].
     #[error("header of {0} bytes is over {MAX_HEADER_LEN}")]
@@ -121,6 +125,7 @@ pub enum EncodeError {
 
 /// Why a name or the target of a link is refused (PROTOCOL.md, "Names").
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum NameError {
     /// No bytes at all.
     #[error("name is empty")]
@@ -165,14 +170,15 @@ pub enum NameError {
 
 /// A request or an answer comes at a time when it may not.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum OrderError {
     /// Ids are 1, 2, 3… on each connection.
     #[error("request id {got} where {expected} is next")]
     Id {
         /// The id that was sent.
-        got: u64,
+        got: RequestId,
         /// The id that was due.
-        expected: u64,
+        expected: RequestId,
     },
     /// More is unanswered than the window allows.
     #[error(
@@ -191,7 +197,7 @@ pub enum OrderError {
     },
     /// The answer names a request that is not waiting for it.
     #[error("answer to request {0}, which waits for none")]
-    NotWaiting(u64),
+    NotWaiting(RequestId),
 }
 
 /// Text is not lower-case hexadecimal of the right length.

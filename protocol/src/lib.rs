@@ -13,7 +13,7 @@
 //!
 //! ```
 //! use haul_protocol::{
-//!     ClientConfig, ClientConnection, ClientEvent, Hello, Op, Reply, ServerConnection, ServerEvent,
+//!     ClientConfig, ClientConnection, ClientEvent, Durability, Hello, Op, Reply, ServerConnection, ServerEvent,
 //!     ServerHello, ServerLimits, Time, limits::VERSION,
 //! };
 //!
@@ -42,7 +42,7 @@
 //!                 version: VERSION,
 //!                 agent: "example/1".into(),
 //!                 limits,
-//!                 durability: "none".into(),
+//!                 durability: Durability::None,
 //!                 tree: None,
 //!                 features: vec![],
 //!             })?,
@@ -88,9 +88,11 @@ mod entry;
 mod error;
 mod field;
 mod header;
+mod id;
 pub mod limits;
 mod message;
 mod name;
+mod op;
 mod pending;
 mod side;
 mod verdict;
@@ -109,11 +111,13 @@ pub use error::{
     BundleError, ClientError, DecodeError, EncodeError, NameError, OrderError, ParseHexError,
     Place, ServerError,
 };
+pub use id::RequestId;
 pub use message::{
-    Answer, Attributes, Classic, FirstOrLater, Hello, Mtime, Op, Publish, Reply, Request,
-    ServerHello, ServerLimits, Tree, Wanted,
+    Answer, Attributes, Classic, Durability, FirstOrLater, Hello, Mtime, Publish, Reply, Request,
+    ServerHello, ServerLimits, Tree,
 };
 pub use name::{LinkTarget, Name};
+pub use op::{Needs, Op, Wanted};
 pub use pending::{Requester, Responder};
 pub use side::{Answers, Headers, Requests};
 pub use verdict::Verdict;

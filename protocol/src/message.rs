@@ -1,15 +1,17 @@
 //! What requests and answers say, as values that have been checked.
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::code::Refusal;
-use crate::digest::{Cv, Digest, Token};
+use crate::digest::Token;
+use crate::id::RequestId;
 use crate::limits::{self, MAX_BODY_LEN, MAX_HEADER_LEN};
-use crate::name::{LinkTarget, Name};
+use crate::name::Name;
+use crate::op::Op;
 
 /// A point in time: `s` seconds since 1970 (may be negative), and `ns` nanoseconds after that, 0 to
 /// 999,999,999, counted forward also before 1970.
@@ -103,6 +105,46 @@ impl Default for ServerLimits {
     }
 }
 
+/// What an acknowledgement promises (PROTOCOL.md, section 8.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// A crash of the server's process undoes nothing.
+    None,
+    /// Nor does a loss of power.
+    Group,
+    /// A level that this version does not know; it promises no less than `none`.
+    Other(String),
+}
+
+impl Durability {
+    /// Its word on the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::None => "none",
+            Self::Group => "group",
+            Self::Other(word) => word,
+        }
+    }
+
+    /// Reads a word from the wire; an unknown one is kept.
+    #[must_use]
+    pub fn parse(word: &str) -> Self {
+        match word {
+            "none" => Self::None,
+            "group" => Self::Group,
+            other => Self::Other(String::from(other)),
+        }
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// The answer to [`Hello`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerHello {
@@ -112,8 +154,8 @@ pub struct ServerHello {
     pub agent: String,
     /// What the client must keep to.
     pub limits: ServerLimits,
-    /// What an acknowledgement promises: `none` or `group`.
-    pub durability: String,
+    /// What an acknowledgement promises.
+    pub durability: Durability,
     /// Answers [`Hello::publish`].
     pub tree: Option<Tree>,
     /// Features beyond this version's, by name.
@@ -124,161 +166,16 @@ pub struct ServerHello {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// 1, 2, 3… on its connection.
-    pub id: u64,
+    pub id: RequestId,
     /// Bytes of the body that follows.
     pub length: u64,
     /// What is asked for; or why the header, well-formed as it is, can't be a request.
     pub op: Result<Op, Refusal>,
 }
 
-/// What a request asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Op {
-    /// A whole small file; the body is its bytes.
-    Put {
-        /// Its name.
-        name: Name,
-        /// Its size in bytes, the same as the body's length.
-        size: u64,
-        /// BLAKE3 of the body.
-        digest: Digest,
-        /// Mode and mtime.
-        attributes: Attributes,
-    },
-    /// Several small files, whose lines and bytes are the body (see [`decode_bundle`](crate::decode_bundle)).
-    /// It stands for as many requests: the first file has its id, and each of the others the next one.
-    Bundle {
-        /// How many.
-        count: u64,
-        /// BLAKE3 of the body.
-        digest: Digest,
-    },
-    /// Announces a large file; answered with [`Reply::Opened`] and a bitmap of parts held.
-    Open(Box<Wanted>),
-    /// One part of a large file; the body is its bytes.
-    Part {
-        /// From the answer to `open`.
-        upload: Token,
-        /// Where the part starts in the file.
-        offset: u64,
-        /// The chaining value of the body.
-        cv: Cv,
-    },
-    /// All parts have been answered: publish the file.
-    Commit {
-        /// From the answer to `open`.
-        upload: Token,
-        /// BLAKE3 of the whole file.
-        digest: Digest,
-    },
-    /// Discards an upload.
-    Abort {
-        /// From the answer to `open`.
-        upload: Token,
-    },
-    /// Makes a directory, or sets the mode of the one that is there.
-    Mkdir {
-        /// Its name.
-        name: Name,
-        /// Its mode for the time being.
-        mode: Option<u32>,
-        /// Whether a file or link that stands there makes way for it.
-        replace: bool,
-    },
-    /// Makes a symbolic link, replacing a file or link.
-    Symlink {
-        /// Its name.
-        name: Name,
-        /// Where it points.
-        target: LinkTarget,
-        /// Its own mtime.
-        mtime: Option<Mtime>,
-    },
-    /// Sets mode and mtime of a directory or file that is there.
-    Setattr {
-        /// Its name.
-        name: Name,
-        /// It is a file; otherwise a directory.
-        is_file: bool,
-        /// What to set.
-        attributes: Attributes,
-    },
-    /// Removes a file, a link, or a directory with nothing in it; nothing there is fine.
-    Remove {
-        /// Its name.
-        name: Name,
-    },
-    /// Which of the entries in the body are missing or different? Answered with a letter for each, see
-    /// [`Verdict`](crate::Verdict).
-    Check,
-    /// As [`Check`](Self::Check), in the next version of a directory; what is the same in the present one is
-    /// taken over.
-    Adopt,
-    /// The next version is complete: it takes the place of the present one, whole.
-    Publish {
-        /// Mode and mtime of the directory itself.
-        attributes: Attributes,
-    },
-    /// The version before the present one takes its place again.
-    Rollback {
-        /// The directory.
-        name: Name,
-    },
-    /// What is in a directory? Answered with entries, sorted by the bytes of their names.
-    List {
-        /// The directory; absent: the root.
-        name: Option<Name>,
-        /// Entries after this name only; absent: from the first.
-        after: Option<Name>,
-    },
-    /// Are you there?
-    Ping,
-}
-
-/// What `open` says of a large file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// Its name.
-    pub name: Name,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Mode and mtime.
-    pub attributes: Attributes,
-    /// Changes whenever the source does; opaque to the server.
-    pub fingerprint: String,
-    /// What stands under the name is known not to be the file, whatever an earlier upload of it has left.
-    pub replace: bool,
-}
-
-impl Op {
-    /// Whether the request is a *change*, acknowledged together with others by `ack`; every other
-    /// one is answered by its id.
-    #[must_use]
-    pub fn is_change(&self) -> bool {
-        matches!(
-            self,
-            Self::Put { .. }
-                | Self::Bundle { .. }
-                | Self::Part { .. }
-                | Self::Mkdir { .. }
-                | Self::Symlink { .. }
-                | Self::Setattr { .. }
-                | Self::Remove { .. }
-        )
-    }
-
-    /// How many ids the request takes: one for each file.
-    #[must_use]
-    pub fn ids(&self) -> u64 {
-        match self {
-            Self::Bundle { count, .. } => *count,
-            _ => 1,
-        }
-    }
-}
-
 /// A request in the classic dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Classic {
     /// One file; the body is its bytes.
     Put {
@@ -293,6 +190,7 @@ pub enum Classic {
 
 /// A header as a server reads it: the first one decides the dialect of its connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FirstOrLater {
     /// The first frame of the haul dialect.
     Hello(Hello),
@@ -304,22 +202,23 @@ pub enum FirstOrLater {
 
 /// An answer in the haul dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Answer {
     /// Answers [`Hello`].
     Hello(ServerHello),
     /// Every change up to and including this id that was not refused is done.
-    Ack(u64),
+    Ack(RequestId),
     /// A request was not carried out; id 0 is the connection itself.
     Refused {
         /// The request's id.
-        id: u64,
+        id: RequestId,
         /// Why.
         refusal: Refusal,
     },
     /// Answers a request that is not a change.
     Answered {
         /// The request's id.
-        id: u64,
+        id: RequestId,
         /// Bytes of the body that follows.
         length: u64,
         /// What is answered.
@@ -329,6 +228,7 @@ pub enum Answer {
 
 /// What an answer by id says, besides its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reply {
     /// Done. The body, if any, is what was asked for.
     Done,

@@ -7,6 +7,7 @@
 use alloc::collections::VecDeque;
 
 use crate::error::OrderError;
+use crate::id::RequestId;
 use crate::message::ServerLimits;
 
 /// So many windows of requests may follow one that has no answer.
@@ -19,7 +20,7 @@ pub struct Requester<T> {
     max_bytes: u64,
     /// Requests `first..first + waiting.len()`, `None` where answered.
     waiting: VecDeque<Option<Waiting<T>>>,
-    first: u64,
+    first: RequestId,
     requests: u64,
     bytes: u64,
 }
@@ -39,7 +40,7 @@ impl<T> Requester<T> {
             max_requests: limits.window_requests,
             max_bytes: limits.window_bytes,
             waiting: VecDeque::new(),
-            first: 1,
+            first: RequestId::FIRST,
             requests: 0,
             bytes: 0,
         }
@@ -73,8 +74,8 @@ impl<T> Requester<T> {
 
     /// The id that the next request has.
     #[must_use]
-    pub fn next_id(&self) -> u64 {
-        self.first + self.waiting.len() as u64
+    pub fn next_id(&self) -> RequestId {
+        self.first.plus(self.waiting.len() as u64)
     }
 
     /// Enters a request, which has [`next_id`](Self::next_id).
@@ -98,11 +99,12 @@ impl<T> Requester<T> {
     ///
     /// # Errors
     /// If the id was never sent.
-    pub fn acked(&mut self, id: u64, mut done: impl FnMut(T)) -> Result<(), OrderError> {
+    pub fn acked(&mut self, id: RequestId, mut done: impl FnMut(T)) -> Result<(), OrderError> {
         if id >= self.next_id() {
             return Err(OrderError::NotWaiting(id));
         }
-        let count = usize::try_from((id + 1).saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let count = (id.get() + 1).saturating_sub(self.first.get());
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
         for slot in self.waiting.iter_mut().take(count) {
             if let Some(waiting) = slot.take_if(|waiting| waiting.change) {
                 self.requests -= 1;
@@ -118,9 +120,10 @@ impl<T> Requester<T> {
     ///
     /// # Errors
     /// If no request of that id waits for one.
-    pub fn answered(&mut self, id: u64) -> Result<T, OrderError> {
+    pub fn answered(&mut self, id: RequestId) -> Result<T, OrderError> {
         let waiting = id
-            .checked_sub(self.first)
+            .get()
+            .checked_sub(self.first.get())
             .and_then(|index| self.waiting.get_mut(usize::try_from(index).ok()?)?.take())
             .ok_or(OrderError::NotWaiting(id))?;
         self.requests -= 1;
@@ -132,14 +135,14 @@ impl<T> Requester<T> {
     /// Everything without an answer, oldest first: what a lost connection leaves.
     pub fn drain(&mut self) -> impl Iterator<Item = T> + '_ {
         (self.requests, self.bytes) = (0, 0);
-        self.first += self.waiting.len() as u64;
+        self.first = self.next_id();
         self.waiting.drain(..).flatten().map(|waiting| waiting.what)
     }
 
     fn trim(&mut self) {
         while let Some(None) = self.waiting.front() {
             self.waiting.pop_front();
-            self.first += 1;
+            self.first = self.first.plus(1);
         }
     }
 }
@@ -154,10 +157,10 @@ pub struct Responder {
     max_bytes: u64,
     /// Requests `first..first + open.len()`.
     open: VecDeque<Open>,
-    first: u64,
+    first: RequestId,
     requests: u64,
     bytes: u64,
-    acked: u64,
+    acked: RequestId,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -185,10 +188,10 @@ impl Responder {
             max_requests: limits.window_requests,
             max_bytes: limits.window_bytes,
             open: VecDeque::new(),
-            first: 1,
+            first: RequestId::FIRST,
             requests: 0,
             bytes: 0,
-            acked: 0,
+            acked: RequestId::CONNECTION,
         }
     }
 
@@ -196,7 +199,7 @@ impl Responder {
     ///
     /// # Errors
     /// If its id is not the next one, or the client has exceeded its window. Both end the connection.
-    pub fn received(&mut self, id: u64, change: bool, length: u64) -> Result<(), OrderError> {
+    pub fn received(&mut self, id: RequestId, change: bool, length: u64) -> Result<(), OrderError> {
         self.enter(id, 1, change, length)
     }
 
@@ -205,12 +208,23 @@ impl Responder {
     ///
     /// # Errors
     /// As [`received`](Self::received).
-    pub fn received_bundle(&mut self, id: u64, count: u64, length: u64) -> Result<(), OrderError> {
+    pub fn received_bundle(
+        &mut self,
+        id: RequestId,
+        count: u64,
+        length: u64,
+    ) -> Result<(), OrderError> {
         self.enter(id, count, true, length)
     }
 
-    fn enter(&mut self, id: u64, ids: u64, change: bool, length: u64) -> Result<(), OrderError> {
-        let expected = self.first + self.open.len() as u64;
+    fn enter(
+        &mut self,
+        id: RequestId,
+        ids: u64,
+        change: bool,
+        length: u64,
+    ) -> Result<(), OrderError> {
+        let expected = self.first.plus(self.open.len() as u64);
         if id != expected {
             return Err(OrderError::Id { got: id, expected });
         }
@@ -235,7 +249,7 @@ impl Responder {
     }
 
     /// A change is done; the next [`ack`](Self::ack) may tell it.
-    pub fn done(&mut self, id: u64) {
+    pub fn done(&mut self, id: RequestId) {
         if let Some(open) = self.get(id)
             && open.state == Progress::Open
         {
@@ -244,7 +258,7 @@ impl Responder {
     }
 
     /// A refusal or an answer by id has been written.
-    pub fn told(&mut self, id: u64) {
+    pub fn told(&mut self, id: RequestId) {
         let Some(open) = self.get(id) else { return };
         if open.state == Progress::Told {
             return;
@@ -268,7 +282,7 @@ impl Responder {
     }
 
     /// The id to acknowledge now, if that says anything new. Its window is free from here on.
-    pub fn ack(&mut self) -> Option<u64> {
+    pub fn ack(&mut self) -> Option<RequestId> {
         let (mut id, mut ack) = (self.first, None);
         for open in &mut self.open {
             match open.state {
@@ -281,11 +295,11 @@ impl Responder {
                 }
                 Progress::Open | Progress::Told => {}
             }
-            id += 1;
+            id = id.plus(1);
         }
         while self.open.front().is_some_and(|open| open.state == Progress::Told) {
             self.open.pop_front();
-            self.first += 1;
+            self.first = self.first.plus(1);
         }
         if self.open.is_empty() && self.open.capacity() > KEPT {
             // An idle connection holds nothing.
@@ -298,15 +312,15 @@ impl Responder {
         ack
     }
 
-    /// The last id that was acknowledged, 0 before any: repeated while a slow disk holds the next one
+    /// The last id that was acknowledged, [`RequestId::CONNECTION`] before any: repeated while a slow disk holds the next one
     /// back.
     #[must_use]
-    pub fn last_ack(&self) -> u64 {
+    pub fn last_ack(&self) -> RequestId {
         self.acked
     }
 
-    fn get(&mut self, id: u64) -> Option<&mut Open> {
-        self.open.get_mut(usize::try_from(id.checked_sub(self.first)?).ok()?)
+    fn get(&mut self, id: RequestId) -> Option<&mut Open> {
+        self.open.get_mut(usize::try_from(id.get().checked_sub(self.first.get())?).ok()?)
     }
 }
 
@@ -319,16 +333,16 @@ mod tests {
     fn empty_book_takes_no_memory() {
         let mut book = Responder::new(&ServerLimits::default());
         for id in 1..=4096 {
-            assert_eq!(book.received(id, true, 0), Ok(()));
+            assert_eq!(book.received(RequestId::new(id), true, 0), Ok(()));
         }
         assert!(book.held_bytes() >= 4096 * size_of::<Open>());
-        (2..=4096).for_each(|id| book.done(id));
+        (2..=4096).for_each(|id| book.done(RequestId::new(id)));
         assert_eq!(book.ack(), None);
         assert!(book.held_bytes() > 0);
-        book.done(1);
-        assert_eq!(book.ack(), Some(4096));
+        book.done(RequestId::new(1));
+        assert_eq!(book.ack(), Some(RequestId::new(4096)));
         assert_eq!(book.held_bytes(), 0);
-        assert_eq!(book.received(4097, true, 0), Ok(()));
+        assert_eq!(book.received(RequestId::new(4097), true, 0), Ok(()));
     }
 
     /// Whatever is answered behind it, an old request without an answer lets a book grow only so far.
@@ -336,14 +350,17 @@ mod tests {
     fn book_goes_sixteen_windows_ahead_of_the_oldest_request() {
         let limits = ServerLimits { window_requests: 4, ..ServerLimits::default() };
         let mut book = Responder::new(&limits);
-        assert_eq!(book.received(1, true, 0), Ok(()));
+        assert_eq!(book.received(RequestId::new(1), true, 0), Ok(()));
         for id in 2..=64 {
-            assert_eq!(book.received(id, false, 0), Ok(()), "{id}");
-            book.told(id);
+            assert_eq!(book.received(RequestId::new(id), false, 0), Ok(()), "{id}");
+            book.told(RequestId::new(id));
         }
-        assert!(matches!(book.received(65, false, 0), Err(OrderError::Window { .. })));
-        book.done(1);
-        assert_eq!(book.ack(), Some(1));
-        assert_eq!(book.received(65, false, 0), Ok(()));
+        assert!(matches!(
+            book.received(RequestId::new(65), false, 0),
+            Err(OrderError::Window { .. })
+        ));
+        book.done(RequestId::new(1));
+        assert_eq!(book.ack(), Some(RequestId::new(1)));
+        assert_eq!(book.received(RequestId::new(65), false, 0), Ok(()));
     }
 }

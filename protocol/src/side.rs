@@ -8,12 +8,14 @@ use crate::code::{Code, Refusal};
 use crate::error::{DecodeError, NameError};
 use crate::field::{Text, link, name, parse};
 use crate::header::{AnswerHeader, CommandHeader, RequestHeader};
+use crate::id::RequestId;
 use crate::limits::MAX_BODY_LEN;
 use crate::message::{
-    Answer, Attributes, Classic, FirstOrLater, Hello, Op, Publish, Reply, Request, ServerHello,
-    Tree, Wanted,
+    Answer, Attributes, Classic, Durability, FirstOrLater, Hello, Publish, Reply, Request,
+    ServerHello, Tree,
 };
 use crate::name::Name;
+use crate::op::{Op, Wanted};
 
 /// How one side reads headers: [`Requests`] or [`Answers`].
 pub trait Headers {
@@ -78,7 +80,7 @@ impl Headers for Requests {
                 let length = body_len(header.length)?;
                 let id = need(&command, "id", header.id)?;
                 let op = op(&command, header, length)?;
-                Ok((FirstOrLater::Request(Request { id, length, op }), length))
+                Ok((FirstOrLater::Request(Request { id: RequestId::new(id), length, op }), length))
             }
             None | Some(Dialect::Classic) => {
                 self.dialect = Some(Dialect::Classic);
@@ -135,7 +137,6 @@ fn op(
         Err(error) => return Ok(Err(bad_name(&error))),
     };
     let wrong = |message: &str| Ok(Err(Refusal::new(Code::BadRequest, message)));
-    let has_body = matches!(command, "put" | "part" | "check" | "adopt");
     let op = match command {
         "put" => {
             let size = need(command, "filesize", header.filesize)?;
@@ -200,7 +201,7 @@ fn op(
             return Ok(Err(Refusal::new(Code::UnknownCommand, message)));
         }
     };
-    if length > 0 && !has_body {
+    if length > 0 && !op.has_body() {
         return wrong("this request has no body");
     }
     Ok(Ok(op))
@@ -225,15 +226,15 @@ impl Headers for Answers {
                 version,
                 agent: need("hello", "agent", header.agent)?.0.into_owned(),
                 limits: need("hello", "limits", header.limits)?,
-                durability: need("hello", "durability", header.durability)?.0.into_owned(),
+                durability: Durability::parse(&need("hello", "durability", header.durability)?.0),
                 tree: header
                     .upload
                     .map(|token| Tree { token, resumed: header.resumed.unwrap_or(false) }),
                 features: texts(header.features),
             }),
-            (None, Some(id), None, None) => Answer::Ack(id),
+            (None, Some(id), None, None) => Answer::Ack(RequestId::new(id)),
             (None, None, Some(id), None) => Answer::Refused {
-                id,
+                id: RequestId::new(id),
                 refusal: Refusal {
                     code: Code::parse(&need("refused", "code", header.code)?.0),
                     message: need("refused", "message", header.message)?.0.into_owned(),
@@ -249,7 +250,7 @@ impl Headers for Answers {
                     (None, _, Some(more)) => Reply::Listed { more },
                     (None, _, None) => Reply::Done,
                 };
-                Answer::Answered { id, length, reply }
+                Answer::Answered { id: RequestId::new(id), length, reply }
             }
             _ => return Err(DecodeError::UnknownAnswer),
         };

@@ -4,6 +4,7 @@
 ///
 /// One letter for each entry, in the order of the entries, is the body of the answer to `check`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Verdict {
     /// In nothing that the entry states.
     Same,

@@ -340,7 +340,7 @@ fn long(entry: &Entry) -> String {
         EntryKind::File { size, .. } => ('-', Some(size)),
         EntryKind::Directory => ('d', None),
         EntryKind::Link { .. } => ('l', None),
-        EntryKind::Other => ('?', None),
+        _ => ('?', None),
     };
     let mode = match entry.mode {
         None => String::from("---------"),

@@ -355,6 +355,6 @@ fn belongs(path: &Path, here: &Here, entry: &Entry, policy: &Policy) -> bool {
         EntryKind::Link { target } => {
             is_link && link(path).is_ok_and(|link| link.target == *target)
         }
-        EntryKind::Other => false,
+        _ => false,
     }
 }

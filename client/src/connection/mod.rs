@@ -20,7 +20,7 @@ mod send;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use haul_protocol::{Cv, Digest, limits::MAX_BODY_LEN};
+use haul_protocol::{Cv, Digest, Durability, limits::MAX_BODY_LEN};
 
 use crate::error::ConnectionError;
 use crate::net::body::Body;
@@ -36,9 +36,6 @@ pub use recover::Left;
 
 /// Bytes of requests that are gathered before they are sent in one write.
 const GATHER: usize = 256 * 1024;
-
-/// The durability with which an ack holds across a loss of power (PROTOCOL.md, "Durability").
-const GROUP: &str = "group";
 
 /// What a request was about.
 #[derive(Debug)]
@@ -128,13 +125,13 @@ impl<'a> Connection<'a> {
         let (timeout, limit) = (run.timeout, run.limit.as_ref());
         let mut wire = Wire::new(socket, poller, &who.hello(), timeout, limit)?;
         let hello = hello::greeted(&mut wire, &|| run.is_over())?;
-        if run.committed.remove_source && hello.durability != GROUP {
-            return Err(ConnectionError::NotDurable(hello.durability));
+        if run.committed.remove_source && hello.durability != Durability::Group {
+            return Err(ConnectionError::NotDurable(hello.durability.to_string()));
         }
         if !run.course.entered(hello.tree, run.policy.is_publish()) {
             return Err(ConnectionError::VersionGone);
         }
-        run.announced(hello.durability);
+        run.announced(hello.durability.to_string());
         Ok(Self {
             run,
             number,

@@ -33,7 +33,7 @@ impl Known {
             Self::Is(Verdict::Mtime) => "mtime differs",
             Self::Is(Verdict::Mode) => "mode differs",
             Self::Is(Verdict::Same) => "the same is there",
-            Self::Unknown | Self::Unasked => "differs",
+            Self::Is(_) | Self::Unknown | Self::Unasked => "differs",
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use haul_protocol::{
-    Code, Cv, Digest, Geometry, Name, Op, Refusal, Reply, Request, ServerConnection, ServerEvent,
-    ServerHello, ServerLimits, Token, limits, merge,
+    Code, Cv, Digest, Durability, Geometry, Name, Op, Refusal, Reply, Request, ServerConnection,
+    ServerEvent, ServerHello, ServerLimits, Token, limits, merge,
 };
 
 use crate::{NOW, Result, chaining_value};
@@ -49,7 +49,7 @@ impl Server {
                         version: limits::VERSION,
                         agent: "toy/0.1".to_string(),
                         limits: ServerLimits::default(),
-                        durability: "none".to_string(),
+                        durability: Durability::None,
                         tree: None,
                         features: Vec::new(),
                     })?;

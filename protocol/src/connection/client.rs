@@ -11,11 +11,13 @@ use crate::decode::{Decoder, Event};
 use crate::digest::Digest;
 use crate::encode;
 use crate::error::{ClientError, EncodeError};
+use crate::id::RequestId;
 use crate::limits::{
     MAX_BODY_LEN, MAX_HEADER_LEN, MAX_PARTED_SIZE, MAX_PARTS, MIN_PART_LEN, WINDOW_BYTES,
     WINDOW_REQUESTS,
 };
-use crate::message::{Answer, Hello, Op, Reply, ServerHello, ServerLimits};
+use crate::message::{Answer, Hello, Reply, ServerHello, ServerLimits};
+use crate::op::Op;
 use crate::pending::Requester;
 use crate::side::Answers;
 
@@ -91,7 +93,7 @@ enum Asked<T> {
 /// An answer whose body is not complete.
 #[derive(Debug)]
 struct Unfinished {
-    id: u64,
+    id: RequestId,
     reply: Reply,
     body: Vec<u8>,
     /// Bytes of it that can mean something.
@@ -358,7 +360,9 @@ impl<T> ClientConnection<T> {
                 }
                 Ok(Some(ClientEvent::Acked(done)))
             }
-            Answer::Refused { id: 0, refusal } => Ok(Some(ClientEvent::Ended(refusal))),
+            Answer::Refused { id: RequestId::CONNECTION, refusal } => {
+                Ok(Some(ClientEvent::Ended(refusal)))
+            }
             Answer::Refused { id, refusal } => {
                 let asked = self.book.answered(id)?;
                 self.silence.advanced(now);

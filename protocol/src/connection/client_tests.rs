@@ -9,8 +9,10 @@ use super::time::Time;
 use crate::code::Refusal;
 use crate::encode;
 use crate::error::ClientError;
+use crate::id::RequestId;
 use crate::limits::{MAX_BODY_LEN, MAX_NUMBER, MAX_PARTED_SIZE, VERSION};
-use crate::message::{Answer, Hello, Op, Reply, ServerHello, ServerLimits};
+use crate::message::{Answer, Durability, Hello, Reply, ServerHello, ServerLimits};
+use crate::op::Op;
 
 const SECOND: Duration = Duration::from_secs(1);
 const START: Time = Time::from_millis(7);
@@ -29,7 +31,7 @@ fn client() -> ClientConnection<u32> {
 }
 
 fn server_hello(limits: ServerLimits) -> Answer {
-    let (agent, durability) = (String::from("test"), String::from("group"));
+    let (agent, durability) = (String::from("test"), Durability::Group);
     let features = Vec::new();
     Answer::Hello(ServerHello { version: VERSION, agent, limits, durability, tree: None, features })
 }
@@ -87,7 +89,7 @@ fn nothing_fits_before_hello_is_answered() {
     assert_eq!(client.deadline(), START.after(10 * SECOND));
     assert_eq!(client.expire(START.after(9 * SECOND)), Ok(()));
     assert_eq!(client.expire(START.after(10 * SECOND)), Err(ClientError::NoHello(10 * SECOND)));
-    assert_eq!(receive(&mut client, &Answer::Ack(1), START), Err(ClientError::Kind));
+    assert_eq!(receive(&mut client, &Answer::Ack(RequestId::FIRST), START), Err(ClientError::Kind));
 }
 
 #[test]
@@ -99,7 +101,7 @@ fn idle_connection_pings_and_the_answer_is_nobodys_event() {
     assert!(!client.output().is_empty());
     client.sent(client.output().len(), idle);
     assert_eq!(client.unanswered(), 1);
-    let answer = Answer::Answered { id: 1, length: 0, reply: Reply::Done };
+    let answer = Answer::Answered { id: RequestId::FIRST, length: 0, reply: Reply::Done };
     assert_eq!(receive(&mut client, &answer, idle), Ok(None));
     assert_eq!((client.unanswered(), client.deadline()), (0, idle.after(60 * SECOND)));
 }
@@ -119,9 +121,12 @@ fn lost_ping_is_nobodys_and_nobody_else_is_the_oldest() {
 #[test]
 fn answers_that_belong_to_nothing_are_errors() {
     for answer in [
-        Answer::Ack(2),
-        Answer::Refused { id: 2, refusal: Refusal::new(crate::Code::Io, "no such request") },
-        Answer::Answered { id: 2, length: 0, reply: Reply::Done },
+        Answer::Ack(RequestId::new(2)),
+        Answer::Refused {
+            id: RequestId::new(2),
+            refusal: Refusal::new(crate::Code::Io, "no such request"),
+        },
+        Answer::Answered { id: RequestId::new(2), length: 0, reply: Reply::Done },
         server_hello(ServerLimits::default()),
     ] {
         let mut client = greeted();

@@ -8,9 +8,11 @@ use crate::code::Refusal;
 use crate::decode::{Decoder, Event};
 use crate::encode;
 use crate::error::{DecodeError, EncodeError, ServerError};
+use crate::id::RequestId;
 use crate::message::{
-    Answer, Classic, FirstOrLater, Hello, Op, Reply, Request, ServerHello, ServerLimits,
+    Answer, Classic, FirstOrLater, Hello, Reply, Request, ServerHello, ServerLimits,
 };
+use crate::op::Op;
 use crate::pending::Responder;
 use crate::side::Requests;
 
@@ -232,7 +234,7 @@ impl ServerConnection {
     }
 
     /// A change is done; the next [`acknowledge`](Self::acknowledge) may tell it.
-    pub fn done(&mut self, id: u64) {
+    pub fn done(&mut self, id: RequestId) {
         self.book.done(id);
     }
 
@@ -240,7 +242,7 @@ impl ServerConnection {
     ///
     /// # Errors
     /// As for [`greet`](Self::greet).
-    pub fn refuse(&mut self, id: u64, refusal: Refusal) -> Result<(), EncodeError> {
+    pub fn refuse(&mut self, id: RequestId, refusal: Refusal) -> Result<(), EncodeError> {
         self.say(&Answer::Refused { id, refusal }, &[])?;
         self.book.told(id);
         Ok(())
@@ -250,7 +252,7 @@ impl ServerConnection {
     ///
     /// # Errors
     /// As for [`greet`](Self::greet).
-    pub fn answer(&mut self, id: u64, reply: Reply, body: &[u8]) -> Result<(), EncodeError> {
+    pub fn answer(&mut self, id: RequestId, reply: Reply, body: &[u8]) -> Result<(), EncodeError> {
         self.say(&Answer::Answered { id, length: body.len() as u64, reply }, body)?;
         self.book.told(id);
         Ok(())
@@ -308,7 +310,7 @@ impl ServerConnection {
     pub fn conclude(&mut self) {
         self.acknowledge();
         if let Some(refusal) = self.last_word.take() {
-            let _ = self.say(&Answer::Refused { id: 0, refusal }, &[]);
+            let _ = self.say(&Answer::Refused { id: RequestId::CONNECTION, refusal }, &[]);
         }
     }
 

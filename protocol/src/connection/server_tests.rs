@@ -9,8 +9,10 @@ use super::time::Time;
 use crate::code::{Code, Refusal};
 use crate::encode;
 use crate::error::{OrderError, ServerError};
+use crate::id::RequestId;
 use crate::limits::VERSION;
-use crate::message::{Answer, Hello, Op, ServerLimits};
+use crate::message::{Answer, Hello, ServerLimits};
+use crate::op::Op;
 
 const START: Time = Time::from_millis(3);
 const SECOND: Duration = Duration::from_secs(1);
@@ -36,7 +38,7 @@ fn hello() -> Vec<u8> {
 
 fn request(id: u64, op: &Op) -> Vec<u8> {
     let mut bytes = Vec::new();
-    encode::request(id, 0, op, &mut bytes).unwrap();
+    encode::request(RequestId::new(id), 0, op, &mut bytes).unwrap();
     bytes
 }
 
@@ -76,7 +78,10 @@ fn last_refusal_waits_for_changes_that_are_under_way() {
     assert_eq!(take(&mut server, &hello(), START), Ok(2));
     assert_eq!(take(&mut server, &request(1, &mkdir()), START), Ok(2));
     let error = take(&mut server, &request(3, &mkdir()), START).unwrap_err();
-    assert_eq!(error, ServerError::Order(OrderError::Id { got: 3, expected: 2 }));
+    assert_eq!(
+        error,
+        ServerError::Order(OrderError::Id { got: RequestId::new(3), expected: RequestId::new(2) })
+    );
     assert_eq!(error.refusal().code, Code::BadId);
     assert!(server.end(error.refusal()), "the peer reads answers");
     assert!(server.output().is_empty());
@@ -86,11 +91,15 @@ fn last_refusal_waits_for_changes_that_are_under_way() {
     server.repeat(START);
     server.sent(server.output().len(), START);
     assert!(!server.shuts(START), "the last word is not said");
-    server.done(1);
+    server.done(RequestId::FIRST);
     server.conclude();
     let mut said = Vec::new();
-    encode::answer(&Answer::Ack(1), &mut said).unwrap();
-    encode::answer(&Answer::Refused { id: 0, refusal: error.refusal() }, &mut said).unwrap();
+    encode::answer(&Answer::Ack(RequestId::FIRST), &mut said).unwrap();
+    encode::answer(
+        &Answer::Refused { id: RequestId::CONNECTION, refusal: error.refusal() },
+        &mut said,
+    )
+    .unwrap();
     assert_eq!(server.output(), said);
     server.sent(said.len(), START);
     assert!(server.shuts(START.after(SECOND)));

@@ -2,8 +2,8 @@
 //! whatever the pieces in which bytes arrive, both agree on what became of each request.
 
 use haul_protocol::{
-    Answer, Answers, Decoder, Event, FirstOrLater, Hello, Op, Refusal, Reply, Requester, Requests,
-    Responder, ServerLimits, encode,
+    Answer, Answers, Decoder, Event, FirstOrLater, Hello, Op, Refusal, Reply, RequestId, Requester,
+    Requests, Responder, ServerLimits, encode,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -35,9 +35,9 @@ struct Pair<'a> {
     // The server's half.
     requests: Decoder<Requests>,
     responder: Responder,
-    current: Option<(u64, Vec<u8>)>,
-    open: Vec<u64>,
-    last_ack: Option<u64>,
+    current: Option<(RequestId, Vec<u8>)>,
+    open: Vec<RequestId>,
+    last_ack: Option<RequestId>,
 }
 
 impl<'a> Pair<'a> {
@@ -86,8 +86,8 @@ impl<'a> Pair<'a> {
         }
     }
 
-    fn plan(&self, id: u64) -> Option<&'a Plan> {
-        let index = usize::try_from(id - 1).expect("a small id");
+    fn plan(&self, id: RequestId) -> Option<&'a Plan> {
+        let index = usize::try_from(id.get() - 1).expect("a small id");
         self.ids.get(index).map(|&plan| &self.plans[plan])
     }
 
@@ -98,7 +98,7 @@ impl<'a> Pair<'a> {
         if self.requester.has_room_for(op.ids(), length) {
             encode::request(id, length, op, &mut self.to_server).expect("a sound request");
             self.to_server.extend_from_slice(body);
-            let index = usize::try_from(id - 1).expect("a small id");
+            let index = usize::try_from(id.get() - 1).expect("a small id");
             match op {
                 Op::Bundle { count, .. } => {
                     let count = usize::try_from(*count).expect("small");
@@ -136,7 +136,7 @@ impl<'a> Pair<'a> {
                     if let Some((id, body)) = self.current.take() {
                         let (op, sent, _) = self.plan(id).expect("it was sent");
                         assert_eq!(&body, sent);
-                        self.open.extend(id..id + op.ids());
+                        self.open.extend(id.row(op.ids()));
                     }
                 }
             }
@@ -190,19 +190,19 @@ impl<'a> Pair<'a> {
                     let index = self.requester.answered(id).expect("the request waits");
                     resolve(&mut self.outcomes, index, Outcome::Answered);
                 }
-                Event::Header(Answer::Hello(_)) => panic!("no hello was sent"),
+                Event::Header(other) => panic!("{other:?} comes without being asked for"),
                 Event::Body(_) | Event::End => {}
             }
         }
     }
 
-    fn client_is_acked(&mut self, id: u64) {
+    fn client_is_acked(&mut self, id: RequestId) {
         let outcomes = &mut self.outcomes;
         self.requester
             .acked(id, |index| resolve(outcomes, index, Outcome::Done))
             .expect("an ack of what was sent");
         for (index, &plan) in self.ids.iter().enumerate() {
-            if (index as u64) < id && self.plans[plan].0.is_change() {
+            if (index as u64) < id.get() && self.plans[plan].0.is_change() {
                 assert!(outcomes[index].is_some(), "no change up to an ack is open");
             }
         }

@@ -1,9 +1,10 @@
 //! What is encoded decodes to the same; what would not is refused by the encoder.
 
 use haul_protocol::{
-    Answer, Answers, Attributes, BundleError, Bundled, Classic, Code, Digest, EncodeError,
-    FirstOrLater, Hello, Mtime, Name, Op, Refusal, Request, Requests, ServerHello, ServerLimits,
-    Wanted, decode_bundle, decode_entry, encode, encode_bundled, encode_entry,
+    Answer, Answers, Attributes, BundleError, Bundled, Classic, Code, Digest, Durability,
+    EncodeError, FirstOrLater, Hello, Mtime, Name, Op, Refusal, Request, RequestId, Requests,
+    ServerHello, ServerLimits, Wanted, decode_bundle, decode_entry, encode, encode_bundled,
+    encode_entry,
 };
 use proptest::prelude::*;
 
@@ -31,9 +32,9 @@ proptest! {
         let mut expected = frame(FirstOrLater::Hello(hello), b"");
         for (id, (op, body)) in requests {
             let length = body.len() as u64;
-            encode::request(id, length, &op, &mut wire).unwrap();
+            encode::request(id.into(), length, &op, &mut wire).unwrap();
             wire.extend_from_slice(&body);
-            let request = Request { id, length, op: Ok(op) };
+            let request = Request { id: id.into(), length, op: Ok(op) };
             expected.extend(frame(FirstOrLater::Request(request), &body));
         }
         prop_assert_eq!(run(Requests::default(), &wire, &[]), (expected, Ok(())));
@@ -136,7 +137,7 @@ proptest! {
         let mut wire = Vec::new();
         encode::hello(&sound_hello(), &mut wire).unwrap();
         let before = wire.clone();
-        match encode::request(1, 0, &op, &mut wire) {
+        match encode::request(RequestId::FIRST, 0, &op, &mut wire) {
             Ok(()) => prop_assert_eq!(run(Requests::default(), &wire, &[]).1, Ok(())),
             Err(_) => prop_assert_eq!(wire, before, "a refused message leaves no bytes"),
         }
@@ -150,7 +151,7 @@ proptest! {
         let message: String = std::iter::repeat_n(letter, len).collect();
         let refusal = Refusal::new(Code::Io, &message);
         let mut wire = Vec::new();
-        encode::answer(&Answer::Refused { id: 1, refusal }, &mut wire).unwrap();
+        encode::answer(&Answer::Refused { id: RequestId::FIRST, refusal }, &mut wire).unwrap();
         let (seen, end) = run(Answers, &wire, &[]);
         prop_assert_eq!(end, Ok(()));
         let [Seen::Header(Answer::Refused { refusal, .. }), Seen::End] = &seen[..] else {
@@ -173,7 +174,7 @@ fn the_longest_names_fit_a_header() {
     let op = Op::List { name: Some(name.clone()), after: Some(name) };
     let mut wire = Vec::new();
     encode::hello(&sound_hello(), &mut wire).unwrap();
-    encode::request(1, 0, &op, &mut wire).unwrap();
+    encode::request(RequestId::FIRST, 0, &op, &mut wire).unwrap();
     assert_eq!(run(Requests::default(), &wire, &[]).1, Ok(()));
 }
 
@@ -181,7 +182,8 @@ fn the_longest_names_fit_a_header() {
 fn what_no_decoder_takes_is_not_encoded() {
     let name = || Name::parse(b"a").unwrap();
     let out_of_range = |field, value| Err(EncodeError::OutOfRange { field, value });
-    let request = |id, length, op: &Op| encode::request(id, length, op, &mut Vec::new());
+    let request =
+        |id: u64, length, op: &Op| encode::request(RequestId::new(id), length, op, &mut Vec::new());
     let setattr = |mode, mtime| Op::Setattr {
         name: name(),
         is_file: false,
@@ -209,7 +211,7 @@ fn what_no_decoder_takes_is_not_encoded() {
         version: 1,
         agent: "a".to_string(),
         limits: ServerLimits { max_file: u64::MAX, ..ServerLimits::default() },
-        durability: "none".to_string(),
+        durability: Durability::None,
         tree: None,
         features: Vec::new(),
     });

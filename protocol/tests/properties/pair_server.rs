@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use haul_protocol::{
-    Code, Digest, Name, Op, Refusal, Reply, Request, ServerConnection, ServerEvent, ServerHello,
-    ServerLimits, Time,
+    Code, Digest, Durability, Name, Op, Refusal, Reply, Request, RequestId, ServerConnection,
+    ServerEvent, ServerHello, ServerLimits, Time,
     limits::{MAX_BODY_LEN, MAX_HEADER_LEN, VERSION},
 };
 
@@ -19,7 +19,7 @@ pub(crate) struct Server {
     inbox: Vec<u8>,
     current: Option<(Request, Vec<u8>)>,
     /// Requests under way: when each is done, its id, and its item.
-    pub(crate) tasks: Vec<(Time, u64, usize)>,
+    pub(crate) tasks: Vec<(Time, RequestId, usize)>,
     /// How long one takes at most, in milliseconds.
     slow: u64,
     /// Items that are done, whatever becomes of the connection.
@@ -116,7 +116,7 @@ impl Server {
                             version: VERSION,
                             agent: "pair/1".to_string(),
                             limits: self.limits,
-                            durability: "none".to_string(),
+                            durability: Durability::None,
                             tree: None,
                             features: Vec::new(),
                         };
@@ -163,7 +163,7 @@ impl Server {
             Op::Ping => return self.half.answer(id, Reply::Done, b"").expect("a sound answer"),
             op => panic!("{op:?}"),
         };
-        for (id, item) in (id..).zip(items) {
+        for (id, item) in id.row(items.len() as u64).zip(items) {
             let at = Time::from_millis(now.as_millis() + random.up_to(self.slow));
             self.tasks.push((at, id, item));
         }

@@ -1,8 +1,8 @@
 //! Messages of every kind, with names and texts that are as unusual as the rules allow.
 
 use haul_protocol::{
-    Answer, Attributes, Code, Cv, Digest, Entry, EntryKind, Hello, LinkTarget, Mtime, Name, Op,
-    Publish, Refusal, Reply, ServerHello, ServerLimits, Token, Tree, Wanted, limits,
+    Answer, Attributes, Code, Cv, Digest, Durability, Entry, EntryKind, Hello, LinkTarget, Mtime,
+    Name, Op, Publish, Refusal, Reply, ServerHello, ServerLimits, Token, Tree, Wanted, limits,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -161,16 +161,17 @@ pub(crate) fn answer() -> impl Strategy<Value = (Answer, Vec<u8>)> {
             vec(".{0,9}", 0..3)
         )
             .prop_map(|(version, agent, limits, durability, tree, features)| {
+                let durability = Durability::parse(&durability);
                 let tree = tree.map(|(token, resumed)| Tree { token, resumed });
                 Answer::Hello(ServerHello { version, agent, limits, durability, tree, features })
             }),
-        number().prop_map(Answer::Ack),
-        (number(), refusal()).prop_map(|(id, refusal)| Answer::Refused { id, refusal }),
+        number().prop_map(|id| Answer::Ack(id.into())),
+        (number(), refusal()).prop_map(|(id, refusal)| Answer::Refused { id: id.into(), refusal }),
     ];
     prop_oneof![
         bodiless.prop_map(|answer| (answer, Vec::new())),
         (number(), reply, vec(any::<u8>(), 0..100)).prop_map(|(id, reply, body)| {
-            (Answer::Answered { id, length: body.len() as u64, reply }, body)
+            (Answer::Answered { id: id.into(), length: body.len() as u64, reply }, body)
         }),
     ]
 }

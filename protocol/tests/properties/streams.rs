@@ -11,8 +11,8 @@ use crate::strategies;
 fn requests() -> impl Strategy<Value = Vec<u8>> {
     (strategies::hello(), vec(strategies::request(60), 0..4)).prop_map(|(hello, requests)| {
         let mut wire = wire_of(&hello);
-        for (id, (op, body)) in (1..).zip(requests) {
-            encode::request(id, body.len() as u64, &op, &mut wire).expect("a sound request");
+        for (id, (op, body)) in (1_u64..).zip(requests) {
+            encode::request(id.into(), body.len() as u64, &op, &mut wire).expect("a sound request");
             wire.extend_from_slice(&body);
         }
         wire

@@ -69,6 +69,7 @@ fn class(error: &DecodeError) -> Outcome {
         DecodeError::UnknownAnswer => "unknown_answer",
         DecodeError::BodyTooLong(_) => "body_too_long",
         DecodeError::Failed => "failed",
+        other => panic!("no vector knows {other:?}"),
     })
 }
 

@@ -47,10 +47,11 @@ pub(crate) fn request(header: &FirstOrLater) -> Value {
                     object
                 }
             };
-            object.insert("id".into(), json!(id));
+            object.insert("id".into(), json!(id.get()));
             object.insert("length".into(), json!(length));
             Value::Object(object)
         }
+        other => panic!("no vector knows {other:?}"),
     }
 }
 
@@ -62,7 +63,7 @@ pub(crate) fn answer(header: &Answer) -> Value {
             let mut set = |field: &str, value: Value| drop(all.insert(field.into(), value));
             set("version", json!(version));
             set("agent", json!(agent));
-            set("durability", json!(durability));
+            set("durability", json!(durability.as_str()));
             set("features", json!(features));
             set(
                 "limits",
@@ -78,43 +79,28 @@ pub(crate) fn answer(header: &Answer) -> Value {
             }
             Value::Object(all)
         }
-        Answer::Ack(id) => json!({ "is": "ack", "id": id }),
+        Answer::Ack(id) => json!({ "is": "ack", "id": id.get() }),
         Answer::Refused { id, refusal } => json!({
-            "is": "refused", "id": id, "code": refusal.code.as_str(),
+            "is": "refused", "id": id.get(), "code": refusal.code.as_str(),
             "message": refusal.message, "retry": refusal.retry,
         }),
         Answer::Answered { id, length, reply } => match reply {
-            Reply::Done => json!({ "is": "answered", "id": id, "length": length }),
+            Reply::Done => json!({ "is": "answered", "id": id.get(), "length": length }),
             Reply::Opened { upload, part_size } => json!({
-                "is": "opened", "id": id, "length": length,
+                "is": "opened", "id": id.get(), "length": length,
                 "upload": upload.to_string(), "part_size": part_size,
             }),
             Reply::Listed { more } => {
-                json!({ "is": "listed", "id": id, "length": length, "more": more })
+                json!({ "is": "listed", "id": id.get(), "length": length, "more": more })
             }
+            other => panic!("no vector knows {other:?}"),
         },
+        other => panic!("no vector knows {other:?}"),
     }
 }
 
 fn asked(op: &Op) -> Map<String, Value> {
-    let mut all = object(match op {
-        Op::Put { .. } => "put",
-        Op::Bundle { .. } => "bundle",
-        Op::Open(_) => "open",
-        Op::Part { .. } => "part",
-        Op::Commit { .. } => "commit",
-        Op::Abort { .. } => "abort",
-        Op::Mkdir { .. } => "mkdir",
-        Op::Symlink { .. } => "symlink",
-        Op::Setattr { .. } => "setattr",
-        Op::Remove { .. } => "remove",
-        Op::Check => "check",
-        Op::Adopt => "adopt",
-        Op::Publish { .. } => "publish",
-        Op::Rollback { .. } => "rollback",
-        Op::List { .. } => "list",
-        Op::Ping => "ping",
-    });
+    let mut all = object(op.command());
     let mut set = |field: &str, value: Value| drop(all.insert(field.into(), value));
     match op {
         Op::Put { size, digest, .. } => {

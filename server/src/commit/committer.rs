@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use haul_protocol::Refusal;
 
-use super::notify::{Asked, Completion, ConnectionId, Notify, What};
+use super::notify::{Asked, Completion, ConnectionId, Notify, ReplyTo};
 use super::queue::Queue;
 use crate::store::{Change, Committing, Store, StoreError};
 use crate::uploads::{Publishing, Uploads};
@@ -84,8 +84,8 @@ impl Committer {
             for Job { change, publishing, asked } in group {
                 changes.push(change);
                 match asked {
-                    Some(Asked { connection, what: What::Tree(ids) }) => {
-                        let asked = |id| Asked { connection, what: What::Change(id) };
+                    Some(Asked { connection, reply_to: ReplyTo::Acks(ids) }) => {
+                        let asked = |id| Asked { connection, reply_to: ReplyTo::Ack(id) };
                         to_tell.extend(ids.into_iter().map(|id| (Some(asked(id)), None)));
                     }
                     asked => to_tell.push((asked, publishing)),
@@ -114,14 +114,14 @@ fn tell(
         if let Some(publishing) = publishing {
             uploads.published(store, publishing, result.is_ok());
         }
-        let Some(Asked { connection, what }) = asked else {
+        let Some(Asked { connection, reply_to }) = asked else {
             if let Err(error) = result {
                 tracing::warn!(%error, "a partial could not be flushed");
             }
             continue;
         };
         // If the connection is gone, nobody waits any more.
-        let completion = Completion { what, result: result.map_err(Refusal::from) };
+        let completion = Completion { reply_to, result: result.map_err(Refusal::from) };
         if notify.complete(connection, completion) && wake.last() != Some(&connection) {
             wake.push(connection);
         }

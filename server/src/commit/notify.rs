@@ -1,6 +1,6 @@
 //! How a connection, known by its key only, learns what became of a change that it has asked for.
 
-use haul_protocol::Refusal;
+use haul_protocol::{Refusal, RequestId};
 
 /// Names a connection for as long as the server runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,18 +24,18 @@ pub(crate) trait Notify: Sync {
 pub(crate) struct Asked {
     /// Its key in the table of slots.
     pub(crate) connection: ConnectionId,
-    pub(crate) what: What,
+    pub(crate) reply_to: ReplyTo,
 }
 
 /// The request or requests that asked for a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum ReplyTo {
     /// A request that is acknowledged with others.
-    Change(u64),
+    Ack(RequestId),
     /// So many of them, each of which has its result.
-    Tree(Vec<u64>),
+    Acks(Vec<RequestId>),
     /// A commit, answered by its id.
-    Commit(u64),
+    Answer(RequestId),
     /// A classic put of this name, never answered.
     Classic(String),
 }
@@ -43,6 +43,6 @@ pub(crate) enum What {
 /// A change that is over.
 #[derive(Debug)]
 pub(crate) struct Completion {
-    pub(crate) what: What,
+    pub(crate) reply_to: ReplyTo,
     pub(crate) result: Result<(), Refusal>,
 }

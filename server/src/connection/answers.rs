@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{EncodeError, Refusal, Reply};
+use haul_protocol::{EncodeError, Refusal, Reply, RequestId};
 
 use super::turn::Turn;
 use super::{Connection, Dialect};
 use crate::commit::committer::Job;
-use crate::commit::notify::{Asked, Completion, What};
+use crate::commit::notify::{Asked, Completion, ReplyTo};
 use crate::store::Change;
 use crate::uploads::Publishing;
 
@@ -22,7 +22,7 @@ impl Connection {
     /// Has a change carried out: at once, or by the committer.
     pub(super) fn submit(
         &mut self,
-        what: What,
+        reply_to: ReplyTo,
         change: Change,
         publishing: Option<Publishing>,
         turn: &Turn<'_>,
@@ -38,7 +38,7 @@ impl Connection {
                 if let Some(publishing) = publishing {
                     services.uploads.published(&services.store, publishing, false);
                 }
-                return self.complete(what, Err(refusal));
+                return self.complete(reply_to, Err(refusal));
             }
         };
         // What is not seen yet needs no flush of its own: all of it is flushed before it is seen. The swap itself
@@ -63,10 +63,10 @@ impl Connection {
             if let Some(publishing) = publishing {
                 services.uploads.published(&services.store, publishing, result.is_ok());
             }
-            return self.complete(what, result);
+            return self.complete(reply_to, result);
         };
         self.pending += change.results();
-        let asked = Some(Asked { connection: self.id, what });
+        let asked = Some(Asked { connection: self.id, reply_to });
         committer.add(Job { change, publishing, asked });
         drop(leave);
     }
@@ -76,37 +76,37 @@ impl Connection {
         if completions.is_empty() {
             return;
         }
-        for Completion { what, result } in completions {
+        for Completion { reply_to, result } in completions {
             self.pending = self.pending.saturating_sub(1);
-            self.complete(what, result);
+            self.complete(reply_to, result);
         }
         self.say_last_word();
     }
 
     /// A change is over: tells whoever asked for it.
-    pub(super) fn complete(&mut self, what: What, result: Result<(), Refusal>) {
-        match (what, result) {
-            (What::Change(id), Ok(())) => self.done(id),
-            (What::Commit(id), Ok(())) => self.answer(id, Reply::Done, &[]),
-            (What::Change(id) | What::Commit(id), Err(refusal)) => self.refuse(id, refusal),
-            (What::Tree(ids), Ok(())) => ids.into_iter().for_each(|id| self.done(id)),
-            (What::Tree(ids), Err(refusal)) => self.refuse_all(ids, refusal),
-            (What::Classic(name), Ok(())) => tracing::info!(peer = self.peer, name, "stored"),
-            (What::Classic(name), Err(refusal)) if self.may_log() => {
+    pub(super) fn complete(&mut self, reply_to: ReplyTo, result: Result<(), Refusal>) {
+        match (reply_to, result) {
+            (ReplyTo::Ack(id), Ok(())) => self.done(id),
+            (ReplyTo::Answer(id), Ok(())) => self.answer(id, Reply::Done, &[]),
+            (ReplyTo::Ack(id) | ReplyTo::Answer(id), Err(refusal)) => self.refuse(id, refusal),
+            (ReplyTo::Acks(ids), Ok(())) => ids.into_iter().for_each(|id| self.done(id)),
+            (ReplyTo::Acks(ids), Err(refusal)) => self.refuse_all(ids, refusal),
+            (ReplyTo::Classic(name), Ok(())) => tracing::info!(peer = self.peer, name, "stored"),
+            (ReplyTo::Classic(name), Err(refusal)) if self.may_log() => {
                 tracing::warn!(peer = self.peer, name, %refusal, "refused");
             }
-            (What::Classic(_), Err(_)) => {}
+            (ReplyTo::Classic(_), Err(_)) => {}
         }
     }
 
     /// A change is done; the next ack says so.
-    pub(super) fn done(&mut self, id: u64) {
+    pub(super) fn done(&mut self, id: RequestId) {
         self.half.done(id);
     }
 
     /// A request is not carried out.
-    pub(super) fn refuse(&mut self, id: u64, refusal: Refusal) {
-        tracing::debug!(peer = self.peer, id, %refusal, "refused");
+    pub(super) fn refuse(&mut self, id: RequestId, refusal: Refusal) {
+        tracing::debug!(peer = self.peer, id = id.get(), %refusal, "refused");
         let refusal = if self.half.is_full() { short(refusal) } else { refusal };
         let said = self.half.refuse(id, refusal);
         self.note_unsaid(said);
@@ -114,7 +114,11 @@ impl Connection {
 
     /// None of the requests of these ids is carried out. Only the first is told why at length: the message may
     /// repeat what the peer has sent.
-    pub(super) fn refuse_all(&mut self, ids: impl IntoIterator<Item = u64>, refusal: Refusal) {
+    pub(super) fn refuse_all(
+        &mut self,
+        ids: impl IntoIterator<Item = RequestId>,
+        refusal: Refusal,
+    ) {
         let mut ids = ids.into_iter();
         let short = Refusal {
             message: String::from("as the first one that was refused with it"),
@@ -129,7 +133,7 @@ impl Connection {
     }
 
     /// A request that is not a change is answered.
-    pub(super) fn answer(&mut self, id: u64, reply: Reply, body: &[u8]) {
+    pub(super) fn answer(&mut self, id: RequestId, reply: Reply, body: &[u8]) {
         let said = self.half.answer(id, reply, body);
         self.note_unsaid(said);
     }

@@ -3,13 +3,13 @@
 //! All of it is here before any of it happens. What still comes in the same turn it waits for in the worker's
 //! buffer; only what is unfinished when the turn ends is copied.
 
-use haul_protocol::{Bundled, Code, Digest, Refusal, decode_bundle, limits};
+use haul_protocol::{Bundled, Code, Digest, Refusal, RequestId, decode_bundle, limits};
 
 /// A bundle whose body comes now.
 #[derive(Debug)]
 pub(super) struct Bundle {
     /// The id of its first file.
-    first: u64,
+    first: RequestId,
     count: u64,
     digest: Digest,
     /// Of the whole body.
@@ -24,7 +24,7 @@ impl Bundle {
     /// # Errors
     /// If it is longer than a bundle may be.
     pub(super) fn begin(
-        first: u64,
+        first: RequestId,
         count: u64,
         digest: Digest,
         length: u64,
@@ -56,8 +56,8 @@ impl Bundle {
     }
 
     /// Of its files, in their order.
-    pub(super) fn ids(&self) -> std::ops::Range<u64> {
-        self.first..self.first + self.count
+    pub(super) fn ids(&self) -> impl Iterator<Item = RequestId> + use<> {
+        self.first.row(self.count)
     }
 
     pub(super) fn check(&self, body: &[u8]) -> Result<(), Refusal> {

@@ -6,7 +6,9 @@
 
 use std::collections::VecDeque;
 
-use haul_protocol::{Code, Digest, Entry, EntryKind, Refusal, Verdict, decode_entry, limits};
+use haul_protocol::{
+    Code, Digest, Entry, EntryKind, Refusal, RequestId, Verdict, decode_entry, limits,
+};
 
 use super::turn::Turn;
 use crate::services::places::Place;
@@ -16,9 +18,9 @@ use crate::store::{Adopted, Change, Copying, DEEP, Reading, StoreError};
 const UNKNOWN: u8 = b'?';
 
 /// A comparison under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Check {
-    pub(super) id: u64,
+    pub(super) id: RequestId,
     /// What is the same in the present version of the directory is taken over into the next one.
     adopt: bool,
     /// The line that has no end yet.
@@ -64,8 +66,16 @@ enum Read {
 }
 
 impl Check {
-    pub(super) fn new(id: u64, adopt: bool) -> Self {
-        Self { id, adopt, ..Self::default() }
+    pub(super) fn new(id: RequestId, adopt: bool) -> Self {
+        Self {
+            id,
+            adopt,
+            line: Vec::new(),
+            letters: Vec::new(),
+            unread: VecDeque::new(),
+            unread_names: 0,
+            reading: None,
+        }
     }
 
     /// Compares the entries that end in the next bytes of the body.

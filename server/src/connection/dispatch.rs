@@ -1,8 +1,8 @@
 //! What each request does: from its header to the store, or to the sink of its body.
 
 use haul_protocol::{
-    Attributes, Code, Hello, Name, NameError, Op, Refusal, Reply, Request, ServerHello, Tree,
-    limits,
+    Attributes, Code, Hello, Name, NameError, Op, Refusal, Reply, Request, RequestId, ServerHello,
+    Tree, limits,
 };
 
 use super::bundle::Bundle;
@@ -12,7 +12,7 @@ use super::job::Deep;
 use super::sink::Sink;
 use super::turn::{Turn, View};
 use super::{Connection, Dialect, Haul};
-use crate::commit::notify::What;
+use crate::commit::notify::ReplyTo;
 use crate::services::Services;
 use crate::store::{Change, DEEP, Swap};
 use crate::uploads::Commit;
@@ -78,7 +78,7 @@ impl Connection {
             version: limits::VERSION,
             agent: concat!("hauld/", env!("CARGO_PKG_VERSION")).to_owned(),
             limits: services.limits,
-            durability: String::from(services.durability()),
+            durability: services.durability(),
             tree,
             features: FEATURES.map(String::from).to_vec(),
         });
@@ -114,14 +114,14 @@ impl Connection {
         let ids = op.as_ref().map_or(1, Op::ids);
         match op.and_then(|op| self.begin(id, length, op, turn)) {
             Ok(sink) => self.sink = sink,
-            Err(refusal) => self.refuse_all(id..id + ids, refusal),
+            Err(refusal) => self.refuse_all(id.row(ids), refusal),
         }
     }
 
     /// Does what needs no body, and says where a body goes.
     fn begin(
         &mut self,
-        id: u64,
+        id: RequestId,
         length: u64,
         op: Op,
         turn: &mut Turn<'_>,
@@ -170,12 +170,12 @@ impl Connection {
             Op::Publish { attributes } if version.is_some() => match version {
                 Some(version) if !version.is_done() => {
                     let change = Change::Version(Box::new(Swap::new(version, attributes)));
-                    self.submit(What::Commit(id), change, None, turn);
+                    self.submit(ReplyTo::Answer(id), change, None, turn);
                 }
                 _ => self.answer(id, Reply::Done, &[]),
             },
             Op::Rollback { name } if version.is_none() => {
-                self.submit(What::Commit(id), Change::Rollback { name }, None, turn);
+                self.submit(ReplyTo::Answer(id), Change::Rollback { name }, None, turn);
             }
             Op::Adopt | Op::Publish { .. } | Op::Rollback { .. } => {
                 let message = "this request belongs to a connection of the other kind";
@@ -187,10 +187,10 @@ impl Connection {
             Op::Mkdir { name, mode, replace } => {
                 self.publish_fresh(turn);
                 let change = Change::Directory { name, mode, replace };
-                self.submit(What::Change(id), change, None, turn);
+                self.submit(ReplyTo::Ack(id), change, None, turn);
             }
             Op::Remove { name } => {
-                self.submit(What::Change(id), Change::Remove { name }, None, turn);
+                self.submit(ReplyTo::Ack(id), Change::Remove { name }, None, turn);
             }
             Op::Symlink { name, target, mtime } => {
                 // Where it will be, which is where it leads from.
@@ -205,7 +205,7 @@ impl Connection {
             }
             Op::Setattr { name, is_file, attributes } => {
                 let change = Change::Attributes { name, is_file, attributes };
-                self.submit(What::Change(id), change, None, turn);
+                self.submit(ReplyTo::Ack(id), change, None, turn);
             }
             Op::Open(wanted) => {
                 within(wanted.size, services.limits.max_file)?;
@@ -235,7 +235,7 @@ impl Connection {
                     if change.name().is_none_or(|name| turn.fresh.concerns(name)) {
                         self.publish_fresh(turn);
                     }
-                    self.submit(What::Commit(id), change, Some(publishing), turn);
+                    self.submit(ReplyTo::Answer(id), change, Some(publishing), turn);
                 }
             },
             Op::Abort { upload } => {
@@ -253,6 +253,11 @@ impl Connection {
                     services.publications.yield_to_others(turn.notify, version, &haul.client);
                 }
                 self.answer(id, Reply::Done, &[]);
+            }
+            // A request of a later version of the protocol, which the decoder does not make yet.
+            op => {
+                let message = format!("command `{}` is not served here", op.command());
+                return Err(Refusal::new(Code::UnknownCommand, message));
             }
         }
         Ok(Sink::Nothing)

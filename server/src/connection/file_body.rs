@@ -1,9 +1,9 @@
 //! A file that comes in one body: what it may be, and how it is staged.
 
-use haul_protocol::{Attributes, Code, Digest, FileHasher, Name, Refusal};
+use haul_protocol::{Attributes, Code, Digest, FileHasher, Name, Refusal, RequestId};
 
 use super::turn::Turn;
-use crate::commit::notify::What;
+use crate::commit::notify::ReplyTo;
 use crate::services::Services;
 use crate::services::places::Place;
 use crate::store::{Reserved, Staged, StoreError};
@@ -12,7 +12,7 @@ use crate::store::{Reserved, Staged, StoreError};
 #[derive(Debug)]
 pub(super) struct Incoming {
     /// The request's id; a classic one has none and is never answered.
-    pub(super) id: Option<u64>,
+    pub(super) id: Option<RequestId>,
     pub(super) name: Name,
     pub(super) size: u64,
     /// What the bytes must be; a classic client does not say, and a bundle has one for all.
@@ -45,7 +45,7 @@ impl Incoming {
     /// A file that may come: it is not too large, and there is room.
     pub(super) fn admit(
         services: &Services,
-        (id, name, size): (Option<u64>, Name, u64),
+        (id, name, size): (Option<RequestId>, Name, u64),
         digest: Option<Digest>,
         attributes: Attributes,
     ) -> Result<Self, Refusal> {
@@ -69,8 +69,8 @@ impl Incoming {
     }
 
     /// Who is to be told.
-    pub(super) fn what(&self) -> What {
-        self.id.map_or_else(|| What::Classic(self.name.to_string()), What::Change)
+    pub(super) fn reply_to(&self) -> ReplyTo {
+        self.id.map_or_else(|| ReplyTo::Classic(self.name.to_string()), ReplyTo::Ack)
     }
 
     /// All bytes are here at once.

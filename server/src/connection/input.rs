@@ -99,7 +99,7 @@ impl Connection {
                         let command: String = command.chars().take(SHOWN).collect();
                         tracing::info!(peer = self.peer, command, "ignored a classic command");
                     }
-                    Classic::Unknown(_) => {}
+                    _ => {}
                 }
             }
             _ => {}

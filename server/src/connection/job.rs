@@ -1,7 +1,7 @@
 //! Requests that take more than one turn. While there is one, nothing more is decoded from its peer, which bounds what
 //! waits here.
 
-use haul_protocol::{Name, Request, limits};
+use haul_protocol::{Name, Request, RequestId, limits};
 
 use super::bundle::Bundle;
 use super::compare::Check;
@@ -21,7 +21,7 @@ pub(super) enum Job {
     /// The directories above a deep name are made before the request is carried out; its body is not read before.
     Parents(Box<Deep>, Name),
     /// Bytes are read that an upload may hold.
-    Open(u64, Box<Opening>),
+    Open(RequestId, Box<Opening>),
 }
 
 /// What waits for the directories above a deep name.
@@ -36,7 +36,7 @@ pub(super) enum Deep {
 /// The answer to a `list`, as far as it is.
 #[derive(Debug)]
 pub(super) struct List {
-    pub(super) id: u64,
+    pub(super) id: RequestId,
     pub(super) listing: Listing,
     pub(super) body: Vec<u8>,
     pub(super) entries: usize,
@@ -45,7 +45,7 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) fn new(id: u64, listing: Listing) -> Box<Self> {
+    pub(super) fn new(id: RequestId, listing: Listing) -> Box<Self> {
         Box::new(Self { id, listing, body: Vec::new(), entries: 0, place: None })
     }
 }

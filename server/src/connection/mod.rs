@@ -21,7 +21,7 @@ mod work;
 
 use std::sync::Arc;
 
-use haul_protocol::{Code, ServerConnection, Time};
+use haul_protocol::{Code, RequestId, ServerConnection, Time};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -74,7 +74,7 @@ pub(crate) struct Connection {
     /// Changes that are not done yet: by the committer, or until `fresh` is published.
     pending: usize,
     /// Requests whose changes wait in the worker's tree of new directories; none between two turns.
-    fresh: Vec<u64>,
+    fresh: Vec<RequestId>,
     /// The request that takes more than one turn.
     job: Option<Job>,
     /// When that request last took a step, in milliseconds of the server's clock.

@@ -1,5 +1,7 @@
 //! Where the bytes of a body go.
 
+use haul_protocol::RequestId;
+
 use super::Connection;
 use super::bundle::Bundle;
 use super::compare::Check;
@@ -26,11 +28,11 @@ pub(super) enum Sink {
     /// No request, or one that is answered already: its body is skipped.
     Nothing,
     /// A part that is held already: its body is skipped, then acknowledged.
-    Held { id: u64 },
+    Held { id: RequestId },
     /// A whole file.
     File(Incoming),
     /// A part of a large file.
-    Part { id: u64, writer: Box<PartWriter> },
+    Part { id: RequestId, writer: Box<PartWriter> },
     /// Entries to compare.
     Check(Box<Check>),
     /// Small files together.
@@ -115,7 +117,7 @@ impl Connection {
         };
         if let Err(refusal) = result {
             match std::mem::replace(&mut self.sink, Sink::Nothing) {
-                Sink::File(file) => self.complete(file.what(), Err(refusal)),
+                Sink::File(file) => self.complete(file.reply_to(), Err(refusal)),
                 Sink::Part { id, .. } => self.refuse(id, refusal),
                 Sink::Check(check) => self.refuse(check.id, refusal),
                 Sink::Bundle(bundle) => self.refuse_all(bundle.ids(), refusal),
@@ -158,7 +160,7 @@ mod tests {
 
     #[test]
     fn comparison_takes_one_entry_between_two_looks_at_the_clock() {
-        let check = Sink::Check(Box::new(Check::new(1, false)));
+        let check = Sink::Check(Box::new(Check::new(RequestId::FIRST, false)));
         for (input, taken) in [("one\ntwo\n", 4), ("\n\n", 1), ("unfinished", 10), ("", 0)] {
             assert_eq!(check.at_once(input.as_bytes()), taken, "{input}");
             assert_eq!(Sink::Nothing.at_once(input.as_bytes()), input.len(), "{input}");

@@ -3,19 +3,19 @@
 //! Only for one turn: before it ends, all is published and acknowledged, or queued to be, if it must be
 //! durable.
 
-use haul_protocol::{LinkTarget, Mtime, Name, Refusal};
+use haul_protocol::{LinkTarget, Mtime, Name, Refusal, RequestId};
 
 use super::file_body::Incoming;
 use super::turn::Turn;
 use super::{Connection, Dialect};
-use crate::commit::notify::What;
+use crate::commit::notify::ReplyTo;
 use crate::store::{Change, Staged, StoreError};
 
 impl Connection {
     /// A directory: into the tree, as a new tree, or where it belongs.
     pub(super) fn make_directory(
         &mut self,
-        id: u64,
+        id: RequestId,
         name: Name,
         mode: Option<u32>,
         turn: &mut Turn<'_>,
@@ -29,13 +29,13 @@ impl Connection {
             return self.wait_for_fresh(id);
         }
         let change = Change::Directory { name, mode, replace: false };
-        self.submit(What::Change(id), change, None, turn);
+        self.submit(ReplyTo::Ack(id), change, None, turn);
     }
 
     /// A symbolic link: into the tree, or where it belongs.
     pub(super) fn make_link(
         &mut self,
-        id: u64,
+        id: RequestId,
         name: Name,
         target: LinkTarget,
         mtime: Option<Mtime>,
@@ -47,7 +47,7 @@ impl Connection {
             }
             self.publish_fresh(turn);
         }
-        self.submit(What::Change(id), Change::Link { name, target, mtime }, None, turn);
+        self.submit(ReplyTo::Ack(id), Change::Link { name, target, mtime }, None, turn);
     }
 
     /// A file all of whose bytes are here: into the tree, or where it belongs.
@@ -56,7 +56,7 @@ impl Connection {
             && turn.fresh.concerns(&file.name)
         {
             if let Err(error) = file.verify(bytes) {
-                return self.complete(What::Change(id), Err(error.into()));
+                return self.complete(ReplyTo::Ack(id), Err(error.into()));
             }
             if turn.fresh.file(&file.name, &file.attributes, bytes) {
                 return self.wait_for_fresh(id);
@@ -74,14 +74,14 @@ impl Connection {
         staged: Result<Staged, StoreError>,
         turn: &mut Turn<'_>,
     ) {
-        let what = file.what();
+        let what = file.reply_to();
         let mut staged = match staged {
             Ok(staged) => staged,
             Err(error) => return self.complete(what, Err(error.into())),
         };
         if turn.fresh.concerns(&file.name) {
             match what {
-                What::Change(id) if turn.fresh.staged(&mut staged, &file.name) => {
+                ReplyTo::Ack(id) if turn.fresh.staged(&mut staged, &file.name) => {
                     return self.wait_for_fresh(id);
                 }
                 _ => self.publish_fresh(turn),
@@ -91,7 +91,7 @@ impl Connection {
         self.submit(what, Change::File { staged, name: file.name }, None, turn);
     }
 
-    fn wait_for_fresh(&mut self, id: u64) {
+    fn wait_for_fresh(&mut self, id: RequestId) {
         self.fresh.push(id);
         self.pending += 1;
     }
@@ -106,11 +106,11 @@ impl Connection {
         self.pending -= ids.len();
         let is_queued = turn.services.committer.is_some() && self.version().is_none();
         if is_queued && let Some(tree) = turn.fresh.take() {
-            self.submit(What::Tree(ids), Change::Tree(Box::new(tree)), None, turn);
+            self.submit(ReplyTo::Acks(ids), Change::Tree(Box::new(tree)), None, turn);
         } else {
             let results = self.publish_now(turn, ids.len());
             for (id, result) in ids.into_iter().zip(results) {
-                self.complete(What::Change(id), result);
+                self.complete(ReplyTo::Ack(id), result);
             }
         }
         if !self.half.is_open() {

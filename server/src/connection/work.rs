@@ -1,6 +1,6 @@
 //! Going on with requests that take more than one turn.
 
-use haul_protocol::{Bundled, Code, Name, Op, Refusal, Reply, Request, encode_entry};
+use haul_protocol::{Bundled, Code, Name, Op, Refusal, Reply, Request, RequestId, encode_entry};
 
 use super::bundle::Bundle;
 use super::compare::Check;
@@ -97,7 +97,7 @@ impl Connection {
     }
 
     /// An upload is open, or will be when what it may hold has been read.
-    pub(super) fn opened(&mut self, id: u64, opened: Opened) {
+    pub(super) fn opened(&mut self, id: RequestId, opened: Opened) {
         match opened {
             Opened::Now { token, geometry, held } => {
                 let reply = Reply::Opened { upload: token, part_size: geometry.part_size() };
@@ -108,7 +108,7 @@ impl Connection {
     }
 
     /// Reads a little of what an upload may hold.
-    fn go_on_opening(&mut self, id: u64, opening: Box<Opening>, turn: &mut Turn<'_>) {
+    fn go_on_opening(&mut self, id: RequestId, opening: Box<Opening>, turn: &mut Turn<'_>) {
         let Dialect::Haul(haul) = &self.dialect else { return };
         let opened = haul.fence.enter().and_then(|_leave| {
             let (parents, room) = (&turn.view.parents, turn.buffer.room(0));
@@ -125,7 +125,7 @@ impl Connection {
     /// Lists a directory (`None`: the root) from a name on.
     pub(super) fn list(
         &mut self,
-        id: u64,
+        id: RequestId,
         name: Option<Name>,
         after: Option<&Name>,
         turn: &mut Turn<'_>,

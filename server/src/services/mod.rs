@@ -8,7 +8,7 @@ pub(crate) mod timeouts;
 
 use std::sync::Arc;
 
-use haul_protocol::ServerLimits;
+use haul_protocol::{Durability, ServerLimits};
 
 use crate::commit::committer::Committer;
 use crate::store::Store;
@@ -68,9 +68,9 @@ impl Services {
         }
     }
 
-    /// What an ack promises, in the word of `hello`.
-    pub(crate) fn durability(&self) -> &'static str {
-        if self.committer.is_some() { "group" } else { "none" }
+    /// What an ack promises.
+    pub(crate) fn durability(&self) -> Durability {
+        if self.committer.is_some() { Durability::Group } else { Durability::None }
     }
 
     /// Milliseconds since the server started.

@@ -1,0 +1,222 @@
+//! What requests ask for, and what holds for each of them.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use crate::digest::{Cv, Digest, Token};
+use crate::message::{Attributes, Mtime};
+use crate::name::{LinkTarget, Name};
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Op {
+    /// A whole small file; the body is its bytes.
+    Put {
+        /// Its name.
+        name: Name,
+        /// Its size in bytes, the same as the body's length.
+        size: u64,
+        /// BLAKE3 of the body.
+        digest: Digest,
+        /// Mode and mtime.
+        attributes: Attributes,
+    },
+    /// Several small files, whose lines and bytes are the body (see [`decode_bundle`](crate::decode_bundle)).
+    /// It stands for as many requests: the first file has its id, and each of the others the next one.
+    Bundle {
+        /// How many.
+        count: u64,
+        /// BLAKE3 of the body.
+        digest: Digest,
+    },
+    /// Announces a large file; answered with [`Reply::Opened`] and a bitmap of parts held.
+    Open(Box<Wanted>),
+    /// One part of a large file; the body is its bytes.
+    Part {
+        /// From the answer to `open`.
+        upload: Token,
+        /// Where the part starts in the file.
+        offset: u64,
+        /// The chaining value of the body.
+        cv: Cv,
+    },
+    /// All parts have been answered: publish the file.
+    Commit {
+        /// From the answer to `open`.
+        upload: Token,
+        /// BLAKE3 of the whole file.
+        digest: Digest,
+    },
+    /// Discards an upload.
+    Abort {
+        /// From the answer to `open`.
+        upload: Token,
+    },
+    /// Makes a directory, or sets the mode of the one that is there.
+    Mkdir {
+        /// Its name.
+        name: Name,
+        /// Its mode for the time being.
+        mode: Option<u32>,
+        /// Whether a file or link that stands there makes way for it.
+        replace: bool,
+    },
+    /// Makes a symbolic link, replacing a file or link.
+    Symlink {
+        /// Its name.
+        name: Name,
+        /// Where it points.
+        target: LinkTarget,
+        /// Its own mtime.
+        mtime: Option<Mtime>,
+    },
+    /// Sets mode and mtime of a directory or file that is there.
+    Setattr {
+        /// Its name.
+        name: Name,
+        /// It is a file; otherwise a directory.
+        is_file: bool,
+        /// What to set.
+        attributes: Attributes,
+    },
+    /// Removes a file, a link, or a directory with nothing in it; nothing there is fine.
+    Remove {
+        /// Its name.
+        name: Name,
+    },
+    /// Which of the entries in the body are missing or different? Answered with a letter for each, see
+    /// [`Verdict`](crate::Verdict).
+    Check,
+    /// As [`Check`](Self::Check), in the next version of a directory; what is the same in the present one is
+    /// taken over.
+    Adopt,
+    /// The next version is complete: it takes the place of the present one, whole.
+    Publish {
+        /// Mode and mtime of the directory itself.
+        attributes: Attributes,
+    },
+    /// The version before the present one takes its place again.
+    Rollback {
+        /// The directory.
+        name: Name,
+    },
+    /// What is in a directory? Answered with entries, sorted by the bytes of their names.
+    List {
+        /// The directory; absent: the root.
+        name: Option<Name>,
+        /// Entries after this name only; absent: from the first.
+        after: Option<Name>,
+    },
+    /// Are you there?
+    Ping,
+}
+
+/// What `open` says of a large file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name.
+    pub name: Name,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Mode and mtime.
+    pub attributes: Attributes,
+    /// Changes whenever the source does; opaque to the server.
+    pub fingerprint: String,
+    /// What stands under the name is known not to be the file, whatever an earlier upload of it has left.
+    pub replace: bool,
+}
+
+/// What a client must be allowed to do, for a request to be carried out. Whether a `put` or another change may replace what
+/// stands there is a right of its own, which only the store can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Needs {
+    /// Nothing but a connection.
+    Nothing,
+    /// To write files, symlinks, directories and their attributes.
+    Put,
+    /// To remove.
+    Delete,
+    /// To learn what is there, and how it differs.
+    List,
+    /// To change which version of a directory is seen.
+    Publish,
+}
+
+/// Whether a request is acknowledged together with others, or answered by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// A change: by `ack`.
+    Together,
+    /// By its id.
+    Apart,
+}
+
+/// Whether a request may have a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Body {
+    No,
+    Yes,
+}
+
+impl Op {
+    /// The one table of what holds for each kind of request: its command on the wire, how it is told, whether it has a
+    /// body, what it needs.
+    const fn row(&self) -> (&'static str, Told, Body, Needs) {
+        use Body::{No, Yes};
+        use Told::{Apart, Together};
+        match self {
+            Self::Put { .. } => ("put", Together, Yes, Needs::Put),
+            Self::Bundle { .. } => ("bundle", Together, Yes, Needs::Put),
+            Self::Open(_) => ("open", Apart, No, Needs::Put),
+            Self::Part { .. } => ("part", Together, Yes, Needs::Put),
+            Self::Commit { .. } => ("commit", Apart, No, Needs::Put),
+            Self::Abort { .. } => ("abort", Apart, No, Needs::Put),
+            Self::Mkdir { .. } => ("mkdir", Together, No, Needs::Put),
+            Self::Symlink { .. } => ("symlink", Together, No, Needs::Put),
+            Self::Setattr { .. } => ("setattr", Together, No, Needs::Put),
+            Self::Remove { .. } => ("remove", Together, No, Needs::Delete),
+            Self::Check => ("check", Apart, Yes, Needs::List),
+            Self::Adopt => ("adopt", Apart, Yes, Needs::Put),
+            Self::Publish { .. } => ("publish", Apart, No, Needs::Publish),
+            Self::Rollback { .. } => ("rollback", Apart, No, Needs::Publish),
+            Self::List { .. } => ("list", Apart, No, Needs::List),
+            Self::Ping => ("ping", Apart, No, Needs::Nothing),
+        }
+    }
+
+    /// Its command on the wire.
+    #[must_use]
+    pub const fn command(&self) -> &'static str {
+        self.row().0
+    }
+
+    /// Whether the request is a *change*, acknowledged together with others by `ack`; every other
+    /// one is answered by its id.
+    #[must_use]
+    pub const fn is_change(&self) -> bool {
+        matches!(self.row().1, Told::Together)
+    }
+
+    /// Whether a body may follow its header.
+    #[must_use]
+    pub const fn has_body(&self) -> bool {
+        matches!(self.row().2, Body::Yes)
+    }
+
+    /// What its client must be allowed to do.
+    #[must_use]
+    pub const fn needs(&self) -> Needs {
+        self.row().3
+    }
+
+    /// How many ids the request takes: one for each file.
+    #[must_use]
+    pub const fn ids(&self) -> u64 {
+        match self {
+            Self::Bundle { count, .. } => *count,
+            _ => 1,
+        }
+    }
+}
