@@ -2,12 +2,15 @@
 //! raw frames, a bad network, and the comparison of trees. Drives binaries only; knows none of their code.
 
 pub mod acl;
+pub mod alive;
 pub mod binaries;
 pub mod fake;
 pub mod hauld;
 pub mod meanwhile;
+pub mod open_files;
 pub mod peer;
 pub mod place;
+pub mod random;
 pub mod relay;
 pub mod setting;
 pub mod site;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use haul_tests::binaries::Binaries;
+use haul_tests::random::Random;
 use haul_tests::{eventually, tree};
 use rustix::fs::sync;
 use serde::Serialize;
@@ -17,7 +18,6 @@ use super::memory::Memory;
 use super::peer::{Peer, Place, peers_of};
 use super::timed::{Figures, Timed};
 use super::workload::{Amounts, Workload, copy, count, sample, warm};
-use crate::random::Random;
 
 /// A peer that would need longer for all does this part of the work, once.
 const PATIENCE: f64 = 60.0;

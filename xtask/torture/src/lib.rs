@@ -1,6 +1,8 @@
 //! Bad days, one after the other: a tree is sent again and again while servers and clients are killed,
 //! the network breaks and the disk is full; and after each it must be there, whole, and nothing else.
 
+#![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
+
 mod check;
 mod client;
 mod disk;
@@ -20,9 +22,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use haul_tests::binaries::{self, Binaries};
+use haul_tests::random::Random;
 use tempfile::TempDir;
 
-use crate::random::Random;
 use client::Acks;
 use disk::Disk;
 use disturb::Plan;
@@ -33,7 +35,7 @@ use watch::{Expected, Watcher};
 
 /// Options of the chore.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// What everything is decided from. The same seed decides the same, but processes take their own
     /// time.
     #[arg(long, default_value_t = 1)]
@@ -79,7 +81,11 @@ fn minutes(text: &str) -> Result<f64, String> {
     if (0.0..=100_000.0).contains(&minutes) { Ok(minutes) } else { Err(String::from("too many")) }
 }
 
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+/// Runs rounds until the time is over.
+///
+/// # Errors
+/// If a round ends otherwise than it must; names the seed, the round and its logs.
+pub fn run(options: &Options) -> anyhow::Result<()> {
     if !options.inside && !options.only_rivals {
         let error = disk::enter("--inside");
         println!("the disk will never be full: {error:#}");
@@ -236,7 +242,7 @@ impl<'a> Torture<'a> {
         };
         let durability = self.durability();
         let mut random = Random::new(self.options.seed, self.number);
-        let eyes = Random::new(random.next(), self.number);
+        let eyes = Random::new(random.number(), self.number);
         let plan = Plan::new(random, disk.is_some(), durability);
         let mut text = String::new();
         plan.steps.iter().try_for_each(|step| writeln!(text, "{step:?}"))?;

@@ -8,10 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
+use haul_tests::random::Random;
 use serde::Serialize;
 use walkdir::WalkDir;
-
-use crate::random::Random;
 
 /// A kind of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
@@ -100,7 +99,7 @@ pub(crate) fn small(root: &Path, count: usize) -> anyhow::Result<()> {
         if index % SAME_SIZES == 0 {
             random = Random::new(1, 0);
         }
-        let mut unit = || (random.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        let mut unit = || (random.number() >> 11) as f64 / (1_u64 << 53) as f64;
         // Box and Muller, 1958. The mean is the median times e^(s^2/2), so s^2 is 2 ln 2.
         let normal = (-2.0 * (1.0 - unit()).ln()).sqrt() * (std::f64::consts::TAU * unit()).cos();
         let size = 1500.0 * (normal * (2.0 * std::f64::consts::LN_2).sqrt()).exp();
@@ -124,7 +123,7 @@ fn noise(path: &Path, mebibytes: usize) -> anyhow::Result<()> {
 
 fn noise_block(len: usize) -> Vec<u8> {
     let mut random = Random::new(2, 0);
-    (0..len / 8).flat_map(|_| random.next().to_le_bytes()).collect()
+    (0..len / 8).flat_map(|_| random.number().to_le_bytes()).collect()
 }
 
 pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 /// Options of the chore.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// Where the figures are written.
     figures: PathBuf,
 
@@ -44,7 +44,10 @@ pub(crate) struct Figures {
 }
 
 /// The chore: runs the command, then writes its figures.
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+///
+/// # Errors
+/// If the command can't be run, or the figures can't be written.
+pub fn run(options: &Options) -> anyhow::Result<()> {
     let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let started = now()?;
     let status = Command::new(&options.command[0])

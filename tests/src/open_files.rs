@@ -4,7 +4,10 @@ use anyhow::ensure;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Lets this process, and those that it starts, open as many files as may be.
-pub(crate) fn allow(wanted: u64) -> anyhow::Result<()> {
+///
+/// # Errors
+/// If fewer may be open than are wanted.
+pub fn allow(wanted: u64) -> anyhow::Result<()> {
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })?;
     let enough = most.is_none_or(|most| most >= wanted);

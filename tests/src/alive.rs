@@ -4,18 +4,21 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use crate::hauld::Hauld;
+use crate::peer::{Peer, frame, put};
 use anyhow::{Context, ensure};
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame, put};
 use rustix::process::Signal;
 use serde_json::json;
 
 /// How long a server that is very busy may take to answer a few requests, or to end after its grace time. A server
 /// that takes longer hangs.
-pub(crate) const GENEROUS: Duration = Duration::from_secs(30);
+pub const GENEROUS: Duration = Duration::from_secs(30);
 
 /// A new connection says `hello` and asks `ping`.
-pub(crate) fn ping(server: &Hauld) -> anyhow::Result<()> {
+///
+/// # Errors
+/// If the server answers late, otherwise or not at all.
+pub fn ping(server: &Hauld) -> anyhow::Result<()> {
     let mut peer = greeted(server)?;
     let answer =
         peer.ask(&json!({"cmd": "ping", "id": 1}), b"").with_context(|| no_answer("ping"))?;
@@ -24,7 +27,10 @@ pub(crate) fn ping(server: &Hauld) -> anyhow::Result<()> {
 }
 
 /// As [`ping`], and then puts a small file, whose header comes in two pieces, as over a bad network.
-pub(crate) fn ping_and_put(server: &Hauld, name: &str) -> anyhow::Result<()> {
+///
+/// # Errors
+/// If the server answers late, otherwise or not at all, or has not stored the file.
+pub fn ping_and_put(server: &Hauld, name: &str) -> anyhow::Result<()> {
     let mut peer = greeted(server)?;
     let answer =
         peer.ask(&json!({"cmd": "ping", "id": 1}), b"").with_context(|| no_answer("ping"))?;
@@ -54,7 +60,10 @@ fn no_answer(request: &str) -> String {
 }
 
 /// Asks the server to end, and waits for its end.
-pub(crate) fn stop(server: &mut Hauld, grace: Duration) -> anyhow::Result<()> {
+///
+/// # Errors
+/// If the server ends late or with a failure.
+pub fn stop(server: &mut Hauld, grace: Duration) -> anyhow::Result<()> {
     server.signal(Signal::TERM)?;
     let until = Instant::now() + grace + GENEROUS;
     loop {
@@ -71,7 +80,7 @@ pub(crate) fn stop(server: &mut Hauld, grace: Duration) -> anyhow::Result<()> {
 }
 
 /// What can be said of a server that was found to be wrong: whether it answers, whether it ends.
-pub(crate) fn diagnose(server: &mut Hauld, grace: Duration) -> String {
+pub fn diagnose(server: &mut Hauld, grace: Duration) -> String {
     let threads = waiting(server);
     let ping = match ping(server) {
         Ok(()) => String::from("is answered"),

@@ -10,16 +10,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::Args;
 use haul_tests::hauld::Hauld;
+use haul_tests::open_files;
 use haul_tests::peer::{Peer, classic, frame};
 use haul_tests::{binaries, eventually};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::{median, open_files};
+use crate::median;
 
 /// Options of the chore.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// What to upload.
     #[arg(long, value_name = "DIR", default_value = "/usr/share")]
     tree: PathBuf,
@@ -44,7 +45,11 @@ pub(crate) struct Options {
 /// Bytes of a slow connection's file: more than it sends before it is let go.
 const SLOW_LEN: usize = 3600;
 
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+/// Uploads beside idle and slow connections, and prints a table.
+///
+/// # Errors
+/// If a connection does not work afterwards, or anything else goes wrong.
+pub fn run(options: &Options) -> anyhow::Result<()> {
     let binaries = binaries::build(true)?;
     let connections = (options.idle + options.slow) as u64;
     // The server's limit: three quarters of it are for connections.

@@ -2,6 +2,8 @@
 //! keep, kind after kind: how much memory the server takes, whether it comes back, and whether an honest client is
 //! served meanwhile.
 
+#![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
+
 mod gauge;
 mod ground;
 mod kind;
@@ -16,9 +18,9 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use haul_tests::binaries::{self, Binaries};
 use haul_tests::hauld::Hauld;
+use haul_tests::{alive, open_files};
 use tempfile::TempDir;
 
-use crate::{alive, open_files};
 use gauge::Gauge;
 use kind::Kind;
 use peers::Peers;
@@ -26,7 +28,7 @@ use report::{After, Row};
 
 /// Options of the chore.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// Connections at once.
     #[arg(long, value_name = "N", default_value_t = 4000)]
     connections: usize,
@@ -69,7 +71,11 @@ const LET_GO: Duration = Duration::from_secs(15);
 /// The server's grace time.
 const GRACE: Duration = Duration::from_secs(1);
 
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+/// Runs all kinds that are wanted, and writes the table.
+///
+/// # Errors
+/// If a bound is broken, or the server does not serve or end.
+pub fn run(options: &Options) -> anyhow::Result<()> {
     let start = Instant::now();
     // The server's own files, its queue of changes, and connections in three quarters of the rest.
     open_files::allow(options.connections as u64 / 3 * 4 + 12_000)?;

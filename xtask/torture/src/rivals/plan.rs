@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::random::Random;
+use haul_tests::random::Random;
 
 /// Bytes of a part, as the server chooses for files of this size; a file of more is sent in parts.
 pub(super) const PART: usize = 1 << 20;

@@ -9,12 +9,12 @@ use haul_tests::binaries::{self, Binaries};
 use haul_tests::eventually;
 use tempfile::TempDir;
 
-use crate::bench::timed::{Figures, Timed};
-use crate::bench::workload::{count, small};
+use crate::timed::{Figures, Timed};
+use crate::workload::{count, small};
 
 /// Options of the chore.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// Numbers of small files, each sent by one client.
     #[arg(
         long,
@@ -37,7 +37,11 @@ pub(crate) struct Options {
     dir: PathBuf,
 }
 
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+/// Sends more and more files, then with more and more clients, and prints a table each.
+///
+/// # Errors
+/// If a client or the server fails, or files are missing.
+pub fn run(options: &Options) -> anyhow::Result<()> {
     let binaries = binaries::build(true)?;
     println!("| files | seconds | files/s | CPU s, client + server | peak MiB, client + server |");
     println!("|---|---|---|---|---|");

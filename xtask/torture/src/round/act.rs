@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use haul_tests::alive;
 use haul_tests::relay::Event;
 use rustix::process::Signal;
 
 use super::{Round, start};
-use crate::alive;
-use crate::torture::disk::Disk;
-use crate::torture::disturb::{Action, GRACE};
+use crate::disk::Disk;
+use crate::disturb::{Action, GRACE};
 
 /// A disturbance that ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

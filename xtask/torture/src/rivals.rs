@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use blake3::hazmat::HasherExt;
+use haul_tests::alive::{self, GENEROUS};
 use haul_tests::binaries::Binaries;
 use haul_tests::hauld::Hauld;
+use haul_tests::random::Random;
 
-use crate::alive::{self, GENEROUS};
-use crate::random::Random;
 use pair::Runs;
 use plan::{PART, Pair, Try, What};
 use side::Side;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::random::Random;
+use haul_tests::random::Random;
 
 /// Something that goes wrong.
 #[derive(Debug, Clone, Copy)]

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use blake3::{Hash, Hasher};
-
-use crate::random::Random;
+use haul_tests::random::Random;
 
 const MIB: u64 = 1 << 20;
 

@@ -3,14 +3,18 @@
 //!
 //! Every result is compared with its source; one that isn't equal has no time.
 
+#![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
+
 mod chart;
+pub mod crowd;
 mod line;
 mod memory;
 mod peer;
 mod race;
 mod report;
-pub(crate) mod timed;
-pub(crate) mod workload;
+pub mod scale;
+pub mod timed;
+mod workload;
 
 use std::fs;
 use std::path::PathBuf;
@@ -26,7 +30,7 @@ use workload::{Amounts, Workload};
 
 /// Options of the chore.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// A useful part of everything, in two minutes.
     #[arg(long)]
     quick: bool,
@@ -63,7 +67,11 @@ pub(crate) struct Options {
 /// Of the work that `--quick` does.
 const QUICK: [Workload; 3] = [Workload::Tiny, Workload::Big, Workload::Durable];
 
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+/// Runs the races of all work that is wanted, and writes table, chart and samples.
+///
+/// # Errors
+/// If something can't be run or written.
+pub fn run(options: &Options) -> anyhow::Result<()> {
     let binaries = binaries::build(true)?;
     let (work, amounts, rounds): (&[_], _, _) = if options.quick {
         (&QUICK, Amounts { tiny: 20_000, big_mib: 512 }, 3)
@@ -93,4 +101,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     fs::create_dir_all(&options.out)?;
     report.write(&options.out)?;
     Ok(())
+}
+
+/// The middle one.
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }

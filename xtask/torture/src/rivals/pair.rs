@@ -9,7 +9,7 @@ use haul_tests::hauld::Hauld;
 
 use super::plan::Pair;
 use super::{Content, Counts, Setting};
-use crate::torture::client::{Acks, Client};
+use crate::client::{Acks, Client};
 
 /// How long both may take, one after the other and several times over.
 const CALM: Duration = Duration::from_secs(120);

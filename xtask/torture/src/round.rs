@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use haul_tests::alive;
 use haul_tests::hauld::Hauld;
 use haul_tests::relay::{Event, Relay};
 use haul_tests::{DEADLINE, binaries::Binaries, tree};
@@ -21,7 +22,6 @@ use super::disturb::{GRACE, Plan, Verb, client_options};
 use super::report::Counts;
 use super::tree::Tree;
 use super::watch::Watcher;
-use crate::alive;
 use act::End;
 
 /// How long a client may take when nothing disturbs it.

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use blake3::{Hash, Hasher};
+use haul_tests::random::Random;
 
 use super::client::Acks;
 use super::report::Watched;
 use super::tree::{Tree, Version};
-use crate::random::Random;
 
 /// Bytes that are read before there is a pause.
 const BUDGET: u64 = 8 << 20;

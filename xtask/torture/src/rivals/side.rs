@@ -4,12 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use haul_tests::alive::GENEROUS;
 use haul_tests::peer::{Peer, frame};
 use serde_json::{Value, json};
 
 use super::plan::PART;
 use super::{Content, Counts, NAME};
-use crate::alive::GENEROUS;
 
 /// Who the rivals are across their runs: the same one.
 const IDENTITY: &str = "rivals";
