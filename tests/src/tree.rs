@@ -38,6 +38,26 @@ pub fn compare_bytes(expected: &Path, actual: &Path) -> anyhow::Result<Compared>
     compare_trees(expected, actual, false)
 }
 
+/// The names of everything below a directory that is no directory, in order.
+///
+/// # Panics
+/// If one can't be read, or is no UTF-8.
+#[must_use]
+pub fn names(root: &Path) -> Vec<String> {
+    let name = |entry: walkdir::DirEntry| {
+        let name = entry.path().strip_prefix(root).ok()?.to_str()?;
+        Some(name.to_owned())
+    };
+    let mut names: Vec<_> = WalkDir::new(root)
+        .into_iter()
+        .map(|entry| entry.unwrap_or_else(|error| panic!("{error}")))
+        .filter(|entry| !entry.file_type().is_dir())
+        .map(|entry| name(entry).unwrap_or_else(|| panic!("a name is no UTF-8")))
+        .collect();
+    names.sort();
+    names
+}
+
 fn compare_trees(expected: &Path, actual: &Path, attributes: bool) -> anyhow::Result<Compared> {
     let (mut compared, mut differences) = (Compared::default(), Vec::new());
     let mut rest = entries(actual)?;

@@ -1,15 +1,7 @@
 //! New directories, which are filled before they appear: everything in them, in any order, with whatever
 //! else is asked for.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame, put};
-use haul_tests::upload::{Large, Upload};
-use haul_tests::{binaries, eventually};
-use serde_json::{Value, json};
+use haul_tests::prelude::*;
 
 /// They appear at once, or when all that is in them has been flushed.
 fn servers() -> impl Iterator<Item = Hauld> {
@@ -68,7 +60,7 @@ fn tree_of_files_links_and_directories_appears() {
         assert_eq!(refusals(&answers), []);
         let root = server.root();
         for directory in ["new", "new/inner", "second"] {
-            assert_eq!(fs::metadata(root.join(directory)).unwrap().mode() & 0o7777, 0o750);
+            assert_eq!(mode(root.join(directory)), 0o750);
         }
         let a = fs::metadata(root.join("new/a")).unwrap();
         assert_eq!((a.mode() & 0o7777, a.mtime(), a.mtime_nsec()), (0o604, -5, 7));
@@ -238,11 +230,11 @@ fn new_directory_inherits_from_its_parent() {
     for server in servers() {
         let parent = server.root().join("team");
         fs::create_dir(&parent).unwrap();
-        fs::set_permissions(&parent, fs::Permissions::from_mode(0o2770)).unwrap();
+        set_mode(&parent, 0o2770);
         let mut peer = Peer::hello(server.address()).unwrap();
         let requests: [(Value, &[u8]); 2] =
             [(mkdir(1, "team/new"), b""), (put(2, "team/new/a", b"a"), b"a")];
         assert_eq!(refusals(&ask(&mut peer, &requests)), []);
-        assert_eq!(fs::metadata(parent.join("new")).unwrap().mode() & 0o7777, 0o2750);
+        assert_eq!(mode(parent.join("new")), 0o2750);
     }
 }

@@ -1,18 +1,7 @@
 //! Large files in parts: everything that a client can get wrong, and what the server makes of it.
 
-use std::fs;
-use std::io::Write;
-
 use haul_protocol::Geometry;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame};
-use haul_tests::upload::{Large, PART, Upload};
-use haul_tests::{binaries, eventually};
-use serde_json::{Value, json};
-
-fn server() -> Hauld {
-    Hauld::start(&binaries::get().hauld, &[]).unwrap()
-}
+use haul_tests::prelude::*;
 
 #[test]
 fn parts_in_any_order_make_the_file() {

@@ -1,14 +1,6 @@
 //! Places for open files: peers that do nothing keep none, whatever they have asked for.
 
-use std::fs;
-use std::io::{Read, Write};
-use std::process::Command;
-
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame, put};
-use haul_tests::{binaries, eventually};
-use serde_json::json;
-use tempfile::TempDir;
+use haul_tests::prelude::*;
 
 /// Sparse, and so large that it is not read to its end here.
 const SIZE: u64 = 1 << 40;

@@ -1,16 +1,9 @@
 //! Removing, making way and comparing, as a peer asks for it.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-
-use haul_tests::binaries;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, put};
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use haul_tests::prelude::*;
 
 fn server(durability: &str) -> Hauld {
-    Hauld::start(&binaries::get().hauld, &["--durability", durability]).unwrap()
+    server_with(&["--durability", durability])
 }
 
 fn remove(id: u64, name: &str) -> Value {

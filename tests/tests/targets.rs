@@ -1,26 +1,6 @@
 //! What a put does to what stands there, row by row, and names that lead elsewhere.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use assert_cmd::Command as Assert;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, put};
-use haul_tests::user::User;
-use haul_tests::{binaries, eventually, place};
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
-fn server() -> Hauld {
-    Hauld::start(&binaries::get().hauld, &[]).unwrap()
-}
-
-#[track_caller]
-fn refused(answer: &Value, id: u64, code: &str) {
-    assert_eq!((&answer["refused"], &answer["code"]), (&json!(id), &json!(code)), "{answer}");
-}
+use haul_tests::prelude::*;
 
 #[test]
 fn file_and_read_only_file_are_replaced() {
@@ -28,7 +8,7 @@ fn file_and_read_only_file_are_replaced() {
     for (name, mode) in [("writable", 0o644), ("read only", 0o444), ("none", 0)] {
         let path = server.root().join(name);
         fs::write(&path, "old").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(&path, mode);
     }
     let mut peer = Peer::hello(server.address()).unwrap();
     for (id, name) in (1..).zip(["writable", "read only", "none"]) {
@@ -151,7 +131,7 @@ fn staging_on_other_file_system() {
     let directory = TempDir::new().unwrap();
     let root = directory.path().join("root");
     fs::create_dir_all(root.join(".haul")).unwrap();
-    Assert::new("unshare")
+    Client::new("unshare")
         .args(["-rm", "sh", "-c", "mount -t tmpfs tmpfs $ROOT/.haul; exec \"$HAULD\" \"$@\"", "sh"])
         .env("ROOT", &root)
         .env("HAULD", &binaries::get().hauld)
@@ -180,7 +160,7 @@ fn no_room_left_is_told_and_the_old_file_stays() {
     let source = TempDir::new().unwrap();
     fs::write(source.path().join("big"), vec![7; 8 << 20]).unwrap();
     fs::write(source.path().join("small"), "y").unwrap();
-    Assert::new(&binaries::get().haul)
+    haul()
         .arg("put")
         .arg(source.path().join("."))
         .arg(server.address())
@@ -208,7 +188,7 @@ impl Drop for SetOnDrop<'_> {
 /// nothing ever lands outside.
 #[test]
 fn symlink_swapped_in() {
-    let server = Hauld::start(&binaries::get().hauld, &["--durability", "none"]).unwrap();
+    let server = server_with(&["--durability", "none"]);
     let outside = place::in_memory().unwrap();
     let (name, link) = (server.root().join("d"), server.root().join("link"));
     fs::create_dir(&name).unwrap();
@@ -254,7 +234,7 @@ fn sent_modes_ignore_the_umask_and_absent_ones_obey_it() {
     let mut setuid = put(3, "setuid", b"x");
     setuid["mode"] = json!(0o7755);
     peer.ask(&setuid, b"x").unwrap();
-    let mode = |name: &str| fs::metadata(server.root().join(name)).unwrap().mode() & 0o7777;
+    let mode = |name: &str| mode(server.root().join(name));
     assert_eq!(mode("sent"), 0o777);
     assert_eq!(mode("implied/absent"), 0o640);
     assert_eq!(mode("implied"), 0o750);
@@ -272,7 +252,7 @@ fn what_the_servers_user_may_not_do_is_told() {
     let (root, log) = (user.path().join("root"), user.path().join("log"));
     fs::create_dir(&root).unwrap();
     fs::create_dir(root.join("closed")).unwrap();
-    fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o555)).unwrap();
+    set_mode(root.join("closed"), 0o555);
     user.own(&root).unwrap();
     let server = Hauld::start_at(&root, &log, user.command("hauld"), &[]).unwrap();
     let mut peer = Peer::hello(server.address()).unwrap();

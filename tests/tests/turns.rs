@@ -1,22 +1,10 @@
 //! A turn is bounded in time: few requests that are cheap to send and dear to carry out keep nobody out.
 
-use std::fs::{self, File};
-use std::io::Write;
 use std::mem::MaybeUninit;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
-use std::thread;
 
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, classic, frame};
-use haul_tests::upload::{PART, as_of_another_boot};
-use haul_tests::user::User;
-use haul_tests::{binaries, eventually};
+use haul_tests::prelude::*;
+use haul_tests::upload::as_of_another_boot;
 use rustix::fs::inotify;
-use rustix::process::Signal;
-use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// As deep as a name can be.
 const DEPTH: usize = 2040;
@@ -26,7 +14,7 @@ const ARGS: [&str; 4] = ["--workers", "1", "--grace", "1s"];
 
 fn server(durability: &str) -> Hauld {
     let args = [&ARGS[..], &["--durability", durability]].concat();
-    Hauld::start(&binaries::get().hauld, &args).unwrap()
+    server_with(&args)
 }
 
 /// Sends requests from a thread of their own, and another client's hello and ping. Their order tells: the
@@ -114,7 +102,7 @@ fn closed(user: &User, root: &Path, top: &str, levels: usize) -> String {
     fs::create_dir_all(root.join(&name)).unwrap();
     user.own_all(root.join(top)).unwrap();
     for directory in root.join(&name).ancestors().take(levels) {
-        fs::set_permissions(directory, fs::Permissions::from_mode(0o000)).unwrap();
+        set_mode(directory, 0o000);
     }
     name
 }
@@ -124,7 +112,7 @@ fn open_all(root: &Path) {
     for entry in walkdir::WalkDir::new(root).contents_first(false) {
         let entry = entry.unwrap();
         if entry.file_type().is_dir() {
-            fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            set_mode(entry.path(), 0o755);
         }
     }
 }
@@ -258,8 +246,7 @@ fn said(peer: &mut Peer) -> (Value, Vec<u8>) {
 /// A server, started after the machine was, with an upload whose journal says that all parts are held. The bytes are others.
 fn server_after_a_restart_of_the_machine(directory: &Path) -> Hauld {
     let (root, log) = (directory.join("root"), directory.join("log"));
-    let start =
-        || Hauld::start_at(&root, &log, Command::new(&binaries::get().hauld), &ARGS).unwrap();
+    let start = || Hauld::start_at(&root, &log, hauld_command(), &ARGS).unwrap();
     let mut server = start();
     let mut peer = owner(&server);
     let answer = peer.ask(&open(1), b"").unwrap();
