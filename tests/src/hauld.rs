@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::peer::Peer;
 use crate::{binaries, client, failure, place};
 
 /// A `hauld` on a free port. Dropping it ends it at once. If that happens because a test fails, the report of the failure
@@ -119,6 +120,16 @@ impl Hauld {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.addresses[0]
+    }
+
+    /// A connection that has said hello.
+    ///
+    /// # Panics
+    /// If the server does not answer.
+    #[must_use]
+    #[track_caller]
+    pub fn peer(&self) -> Peer {
+        Peer::hello(self.address()).unwrap_or_else(|error| panic!("no answer to hello: {error}"))
     }
 
     /// The root directory.

@@ -212,9 +212,7 @@ fn dangling_symlink_is_no_lacking_entry_when_symlinks_are_followed() {
 fn directory_that_is_closed_under_way_keeps_all_others_from_being_removed() {
     let (user, setting) = (User::new().unwrap(), sent());
     let source = user.path().join("s");
-    assert!(
-        Command::new("cp").arg("-a").args([&setting.source(), &source]).status().unwrap().success()
-    );
+    tree::copy(&setting.source(), &source);
     let source = user.own_all(source).unwrap();
     let mut command = user.command("haul");
     command.args(WORDS).arg(&source);

@@ -111,7 +111,7 @@ fn what_is_not_stated_of_something_that_stays_is_not_changed() {
         let found = fs::metadata(at(name)).unwrap();
         (found.mode() & 0o7777, found.mtime(), found.mtime_nsec())
     };
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let requests = [
         json!({"cmd": "setattr", "id": 1, "filename": "file", "kind": "file", "blake3": digest.as_str()}),
         json!({"cmd": "setattr", "id": 2, "filename": "file", "kind": "file", "mode": 0o640}),

@@ -50,7 +50,7 @@ fn every_file_of_a_bundle_arrives_as_if_it_were_put_alone() {
     for durability in ["none", "group"] {
         let server = server_with(&["--durability", durability]);
         fs::write(server.root().join("a"), "before").unwrap();
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let body = body(&[("a", b"hello"), ("new/deep/b", b""), ("new/c", &[7; 9000])]);
         peer.send(&header(1, 3, &body), &body).unwrap();
         assert_eq!(outcome(&mut peer, 3), []);
@@ -74,7 +74,7 @@ fn every_file_of_a_bundle_arrives_as_if_it_were_put_alone() {
 #[test]
 fn pieces_make_no_difference() {
     let server = server_with(&["--durability", "none"]);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let large = vec![3; 200_000];
     let mut wire = Vec::new();
     let mut id = 1;
@@ -106,7 +106,7 @@ fn pieces_make_no_difference() {
 fn nothing_of_a_bundle_is_stored_that_is_not_all_right() {
     let server = server();
     fs::write(server.root().join("a"), "before").unwrap();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let good = body(&[("a", b"hello"), ("b", b"world")]);
 
     let mut flipped = good.clone();
@@ -150,7 +150,7 @@ fn nothing_of_a_bundle_is_stored_that_is_not_all_right() {
 #[test]
 fn one_small_bundle_makes_no_large_answer() {
     let server = server();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let line = json!({"kind": "file", "filename": "a", "filesize": "x".repeat(20_000)});
     let body = format!("{line}\n").into_bytes();
     peer.send(&header(1, 256, &body), &body).unwrap();
@@ -168,7 +168,7 @@ fn file_that_is_refused_takes_no_other_with_it() {
         let (root, outside) = (server.root(), TempDir::new().unwrap());
         fs::create_dir(root.join("directory")).unwrap();
         symlink(outside.path(), root.join("out")).unwrap();
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let mut body = body(&[
             ("first", b"1"),
             ("directory", b"in the way"),
@@ -197,7 +197,7 @@ fn file_that_is_refused_takes_no_other_with_it() {
 #[test]
 fn bundle_counts_for_the_window_with_each_of_its_files() {
     let server = server_with(&["--window-requests", "3"]);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let files: Vec<_> = ["a", "b", "c", "d"].map(|name| (name, &b"x"[..])).to_vec();
     let three = body(&files[..3]);
     peer.send(&header(1, 3, &three), &three).unwrap();

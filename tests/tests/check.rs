@@ -25,7 +25,7 @@ fn digests_are_compared_before_modes_and_times() {
     symlink("same", server.root().join("link")).unwrap();
     let mut changed = large.clone();
     *changed.last_mut().unwrap() += 1;
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let mut late = entry("same", b"12345");
     late["mtime"] = json!({"s": 5, "ns": 0});
     let mut closed = entry("same", b"12345");
@@ -68,7 +68,7 @@ fn digests_are_compared_before_modes_and_times() {
 #[test]
 fn letters_come_in_the_order_of_the_entries() {
     let server = server_with(&["--durability", "none"]);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     fs::write(server.root().join("a"), "12345").unwrap();
     let mut other = entry("a", b"12345");
     other["mode"] = json!(0o700);
@@ -96,11 +96,11 @@ fn file_that_takes_for_ever_to_read_keeps_nobody_waiting() {
     endless["filesize"] = json!(1_u64 << 40);
     let mut asking = Vec::new();
     for _ in 0..3 {
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         check(&mut peer, 1, std::slice::from_ref(&endless));
         asking.push(peer);
     }
-    let mut other = Peer::hello(server.address()).unwrap();
+    let mut other = server.peer();
     for id in 1..200 {
         assert_eq!(other.ask(&put(id, "file", b"x"), b"x").unwrap()["ack"], id);
     }
@@ -132,7 +132,7 @@ fn attributes_of_a_file_are_set_without_its_bytes() {
             0,
         )
         .unwrap();
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let set = |id: u64, name: &str| {
             json!({
                 "cmd": "setattr", "id": id, "filename": name, "kind": "file", "mode": 0o600,
@@ -162,7 +162,7 @@ fn attributes_of_a_file_are_set_without_its_bytes() {
 fn links_are_refused_as_the_server_was_told() {
     for (which, refused) in [("any", 0), ("inside", 2), ("none", 4)] {
         let server = server_with(&["--durability", "none", "--symlinks", which]);
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let targets = ["beside", "../top", "/etc/passwd", "../../out"];
         let mut found = 0;
         for (id, target) in (1..).zip(targets) {

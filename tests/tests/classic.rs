@@ -95,7 +95,7 @@ fn classic_client_at_its_prompt_is_not_timed_out() {
     let mut between = Peer::connect(server.address()).unwrap();
     between.stream.write_all(&classic("first", b"1")).unwrap();
     // A haul client is ended after that time; by then the classic ones would have been as well.
-    let mut haul = Peer::hello(server.address()).unwrap();
+    let mut haul = server.peer();
     assert_eq!(haul.receive().unwrap().0["code"], "timeout");
     silent.stream.write_all(&classic("a", b"a")).unwrap();
     between.stream.write_all(&classic("b", b"b")).unwrap();

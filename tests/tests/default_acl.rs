@@ -135,7 +135,7 @@ fn every_request_with_a_mode_obeys_the_default_acl() {
         let share = Share::start(acl, &["--durability", durability]);
         fs::write(share.at("share/was a file"), "x").unwrap();
         fs::write(share.at("share/was a file too"), "x").unwrap();
-        let mut peer = Peer::hello(share.server.address()).unwrap();
+        let mut peer = share.server.peer();
         let mkdir = |name: &str, mode: u32| json!({"cmd": "mkdir", "filename": format!("share/{name}"), "mode": mode});
         let setattr = |name: &str, kind: &str, mode: u32| json!({"cmd": "setattr", "filename": format!("share/{name}"), "kind": kind, "mode": mode});
         let mut with_mode = put(0, "share/file", b"x");

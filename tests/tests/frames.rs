@@ -5,14 +5,14 @@ use haul_tests::prelude::*;
 /// After hello and one good put, these bytes end the connection with that code; the server goes on.
 #[track_caller]
 fn ends(server: &Hauld, bytes: &[u8], code: &str) {
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let good = frame(&put(1, "good", b"good"), b"good");
     peer.stream.write_all(&[&good, bytes].concat()).unwrap();
     assert_eq!(peer.receive().unwrap().0["ack"], 1);
     refused(&peer.receive().unwrap().0, 0, code);
     assert_eq!(peer.end().unwrap(), b"", "nothing follows the last refusal");
     assert_eq!(fs::read(server.root().join("good")).unwrap(), b"good");
-    let mut next = Peer::hello(server.address()).unwrap();
+    let mut next = server.peer();
     assert_eq!(next.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
 }
 
@@ -91,7 +91,7 @@ fn peer_sized_allocation_length_over_max_body() {
         ends(&server, &frame(&header, b""), "malformed");
     }
     let huge = json!({"cmd": "open", "id": 1, "filename": "x", "filesize": 9_007_199_254_740_991_u64, "fingerprint": "f"});
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     refused(&peer.ask(&huge, b"").unwrap(), 1, "too_large");
     let large = json!({"cmd": "open", "id": 2, "filename": "x", "filesize": 1_u64 << 40, "fingerprint": "f"});
     let answer = peer.ask(&large, b"").unwrap();
@@ -104,7 +104,7 @@ fn peer_sized_allocation_length_over_max_body() {
 #[test]
 fn length_that_is_not_the_filesize_is_refused_and_skipped() {
     let server = server();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let mut wrong = put(1, "wrong", b"12345");
     wrong["filesize"] = json!(4);
     refused(&peer.ask(&wrong, b"12345").unwrap(), 1, "bad_request");
@@ -123,7 +123,7 @@ fn early_eof_is_not_success() {
     let body = vec![b'n'; 1 << 20];
     let whole = frame(&put(1, "file", &body), &body);
     for end in [2, 4, 50, whole.len() - body.len(), whole.len() - 1000, whole.len() - 1] {
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         peer.stream.write_all(&whole[..end]).unwrap();
         assert_eq!(peer.end().unwrap(), b"", "{end}");
         assert_eq!(fs::read(server.root().join("file")).unwrap(), b"old", "{end}");
@@ -138,7 +138,7 @@ fn old_file_truncated_first() {
     fs::write(server.root().join("file"), "old").unwrap();
     let body = vec![b'n'; 1 << 20];
     let whole = frame(&put(1, "file", &body), &body);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     peer.stream.write_all(&whole[..whole.len() - 1]).unwrap();
     eventually("bytes are staged", || {
         let staged = server.staged().unwrap();
@@ -172,7 +172,7 @@ fn prefix_in_pieces_one_byte_at_a_time() {
 #[test]
 fn names_that_break_the_rules() {
     let server = server();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let (component, long) = ("x".repeat(256), "xy/".repeat(1400));
     let names = [
         "",
@@ -235,7 +235,7 @@ fn peer_name_aborts_server() {
     let server = server();
     for name in ["/", "//", "/../", "\u{0}", "\u{feff}", "%n%s", "-rf", "\u{1b}[2J", "a\nb", "💥"]
     {
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let answer = peer.ask(&put(1, name, b"x"), b"x").unwrap();
         assert!(answer["ack"] == 1 || answer["code"] == "bad_name", "{answer}");
     }
@@ -246,7 +246,7 @@ fn peer_name_aborts_server() {
 #[test]
 fn unknown_commands_are_refused_and_their_bodies_skipped() {
     let server = server();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let request = json!({"cmd": "teleport", "id": 1, "length": 4, "new field": [1]});
     refused(&peer.ask(&request, b"body").unwrap(), 1, "unknown_command");
     assert_eq!(peer.ask(&json!({"cmd": "ping", "id": 2, "extra": {}}), b"").unwrap()["answer"], 2);
@@ -291,7 +291,7 @@ fn body_that_does_not_match_is_refused_alone() {
         let body = vec![b'x'; len];
         let mut wrong = put(2, "a", &body);
         wrong["blake3"] = json!("0".repeat(64));
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let all = [
             frame(&put(1, "b", b"1"), b"1"),
             frame(&wrong, &body),
@@ -315,7 +315,7 @@ fn body_that_does_not_match_is_refused_alone() {
 #[test]
 fn client_that_never_reads_is_ended_and_costs_nothing() {
     let server = server_with(&["--body-timeout", "300ms"]);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let before = server.status("VmRSS").unwrap();
     // Long answers fill the socket, then the outbox; then the server reads no more. With changes in
     // between, some are pending when it stops.
@@ -337,6 +337,6 @@ fn client_that_never_reads_is_ended_and_costs_nothing() {
     }
     let grown = server.status("VmRSS").unwrap().saturating_sub(before);
     assert!(grown < 8 * 1024, "{grown} KiB");
-    let mut next = Peer::hello(server.address()).unwrap();
+    let mut next = server.peer();
     assert_eq!(next.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
 }

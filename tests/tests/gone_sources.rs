@@ -208,16 +208,12 @@ fn source_that_is_replaced_under_way_is_not_published() {
         entries.any(|entry| entry.file_name() == "small")
     });
     fs::rename(setting.source(), setting.place.path().join("away")).unwrap();
-    copy(&setting.place.path().join("away"), &setting.source());
+    tree::copy(&setting.place.path().join("away"), &setting.source());
     let output = held.go_on();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("gone or another") && told.contains("nothing is published"), "{told}");
     assert!(!setting.site().exists());
-}
-
-fn copy(from: &Path, to: &Path) {
-    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }
 
 /// A file that is named may be moved, which is no loss of the source; if it vanishes, that is a failure.

@@ -66,7 +66,7 @@ fn silence_in_a_header_a_body_or_between_requests_is_ended_and_told() {
         "200ms",
     ]);
     for bytes in [&b""[..], b"\x10", b"\x10\0\0\0{", &frame(&put(1, "x", b"12"), b"1")] {
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         peer.stream.write_all(bytes).unwrap();
         let answer = peer.receive().unwrap().0;
         refused(&answer, 0, "timeout");

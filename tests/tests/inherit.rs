@@ -131,7 +131,7 @@ fn group_of_the_root_does_not_reach_a_directory_without_setgid() {
     let command = hauld_command();
     let server = Hauld::start_in(directory, command, &[]).unwrap();
     assert_eq!(mode(root.join(".haul/staged")), 0o700);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     assert_eq!(peer.ask(&put(1, "plain/file", b"x"), b"x").unwrap()["ack"], 1);
     assert_eq!(peer.ask(&put(2, "file", b"x"), b"x").unwrap()["ack"], 2);
     assert_eq!(fs::metadata(root.join("plain/file")).unwrap().gid(), 0);
@@ -146,7 +146,7 @@ fn directory_that_replaces_a_file_inherits() {
     fs::write(share.join("entry"), "a file").unwrap();
     let command = hauld_command();
     let server = Hauld::start_in(directory, command, &[]).unwrap();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let mkdir =
         json!({"cmd": "mkdir", "id": 1, "filename": "share/entry", "mode": 0o750, "replace": true});
     assert_eq!(peer.ask(&mkdir, b"").unwrap()["ack"], 1);
@@ -202,7 +202,7 @@ fn file_inherits_from_a_directory_that_was_made_while_the_file_came() {
         let root = directory.path().join("root");
         let command = hauld_command();
         let server = Hauld::start_in(directory, command, &["--durability", durability]).unwrap();
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let bytes = vec![7; 400_000];
         let frame = haul_tests::peer::frame(&put(1, "share/file", &bytes), &bytes);
         let (sent, rest) = frame.split_at(300_000);
@@ -270,7 +270,7 @@ fn default_acl_is_inherited_as_by_a_file_that_is_made_there() {
         }
         assert_eq!(acl::found(&share.join("new/deep"), "system.posix_acl_default"), default);
         // A mode that no client has stated: that of a new file, and the ACL takes the umask's place.
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         assert_eq!(peer.ask(&put(1, "share/absent", b"x"), b"x").unwrap()["ack"], 1);
         let made = rustix::fs::openat(
             rustix::fs::CWD,
@@ -320,7 +320,7 @@ fn setgid_that_a_directory_loses_by_its_mode_is_told() {
         assert_eq!(lines.len(), 1, "{round}: {lines:?}");
         assert!(lines[0].contains("share/read-only") && lines[0].contains(&group.to_string()));
     }
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let exact = json!({"filename": "share/exact", "mode": 0o555});
     for (id, cmd) in [(1, "mkdir"), (2, "setattr"), (3, "mkdir")] {
         let mut request = exact.clone();

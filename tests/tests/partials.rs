@@ -119,7 +119,7 @@ fn final_answer_lost() {
     commit(&mut upload, &server, &large);
     let path = server.root().join("dir/large");
     let inode = fs::metadata(&path).unwrap().ino();
-    let mut again = Peer::hello(server.address()).unwrap();
+    let mut again = server.peer();
     let repeated = json!({"cmd": "commit", "id": 1, "upload": token, "blake3": large.digest});
     assert_eq!(again.ask(&repeated, b"").unwrap()["answer"], 1);
     kill(server);
@@ -213,7 +213,7 @@ fn one_file_jumps_quota() {
     let gib = 1 << 30;
     let keep = free.saturating_sub(4 * gib).to_string();
     let server = hauld(directory.path(), &["--keep-free", &keep]);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let open = |id: u64, name: &str, size: u64| json!({"cmd": "open", "id": id, "filename": name, "filesize": size, "fingerprint": "f"});
     let answer = peer.ask(&open(1, "a", 5 * gib), b"").unwrap();
     assert_eq!(answer["code"], "no_space", "{answer}");

@@ -163,7 +163,7 @@ fn tokens_that_nobody_was_given_are_unknown() {
 #[test]
 fn file_of_one_part_is_not_opened() {
     let server = server();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     for (id, size) in (1..).zip([0, 1, PART]) {
         let open =
             json!({"cmd": "open", "id": id, "filename": "x", "filesize": size, "fingerprint": "f"});
@@ -190,7 +190,7 @@ fn check_tells_what_is_missing_or_differs_and_list_pages() {
     for index in 0..10_500 {
         fs::write(server.root().join(format!("d/{index:05}")), "x").unwrap();
     }
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let (mut names, mut after, mut id) = (Vec::new(), None, 0);
     loop {
         id += 1;
@@ -240,7 +240,7 @@ fn upload_of_which_next_to_nothing_has_come_goes_with_its_client() {
     let tail = [7];
     for keeps in [false, true] {
         let size = if keeps { PART + (64 << 10) } else { PART + 1 };
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let open = json!({
             "cmd": "open", "id": 1, "filename": "large", "filesize": size, "fingerprint": "f",
         });

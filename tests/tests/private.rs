@@ -64,7 +64,7 @@ fn directory_of_the_servers_own_that_others_may_write_to_is_closed_and_told() {
     }
     let said = server.log_text();
     assert_eq!(said.matches("others could write").count(), closed.len(), "{said}");
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     assert_eq!(peer.ask(&put(1, "x", b"x"), b"x").unwrap()["ack"], 1);
     drop((peer, server));
     // That is over now.

@@ -70,8 +70,7 @@ fn versions_change_places_and_back() {
     setting.published(&[]);
     rollback().code(1).stderr(contains("no earlier version of `www/site`"));
     let first = setting.place.path().join("first");
-    let copied = Command::new("cp").arg("-a").arg(setting.source()).arg(&first).status();
-    assert!(copied.unwrap().success());
+    tree::copy(&setting.source(), &first);
     setting.version(2);
     setting.published(&[]);
     tree::compare(&setting.source(), &setting.site()).unwrap();
@@ -151,8 +150,7 @@ fn versions_share_files_and_neither_changes_the_other() {
         fs::read_dir(trees).unwrap().next().unwrap().unwrap().path().join("previous")
     };
     let copy = setting.place.path().join("copy");
-    let copied = Command::new("cp").arg("-a").arg(previous()).arg(&copy).status();
-    assert!(copied.unwrap().success());
+    tree::copy(&previous(), &copy);
     // Whatever is put, synced or set in the present version.
     set_mode(setting.source().join("d0/f0"), 0o600);
     setting.write("d2/f2", "version 3");

@@ -8,8 +8,7 @@ fn nothing_shows_before_all_is_there_and_the_next_run_goes_on() {
     setting.version(1);
     setting.published(&[]);
     let copy = setting.place.path().join("copy");
-    let copied = Command::new("cp").arg("-a").arg(setting.source()).arg(&copy).status();
-    assert!(copied.unwrap().success());
+    tree::copy(&setting.source(), &copy);
     setting.version(2);
     for index in 0..2000 {
         setting.write(&format!("many/{index}"), &"version 2".repeat(1000));
@@ -124,7 +123,7 @@ fn what_others_put_there_meanwhile_is_refused_and_comes_later() {
         setting.write("large", &"0123456789abcdef".repeat(150_000));
         let held = setting
             .hold_publish(|| setting.versions().iter().any(|name| name.starts_with("next-")));
-        let mut peer = Peer::hello(setting.server.address()).unwrap();
+        let mut peer = setting.server.peer();
         let requests = [
             put(1, "www/site/put", b"x"),
             json!({"cmd": "mkdir", "id": 2, "filename": "www/site/made"}),
@@ -167,8 +166,7 @@ fn nothing_is_published_if_anything_could_not_be_read() {
     setting.version(1);
     setting.published(&[]);
     let source = user.path().join("s");
-    let copied = Command::new("cp").arg("-a").arg(setting.source()).arg(&source).status();
-    assert!(copied.unwrap().success());
+    tree::copy(&setting.source(), &source);
     fs::write(source.join("more"), "x").unwrap();
     let source = user.own_all(source).unwrap();
     set_mode(source.join("more"), 0o0);
@@ -327,7 +325,7 @@ fn begin(setting: &Setting, client: &str, slot: u64) -> Peer {
 fn nothing_is_acknowledged_and_then_swapped_away() {
     let setting = Setting::start();
     let mut publishing = begin(&setting, "me", 0);
-    let mut other = Peer::hello(setting.server.address()).unwrap();
+    let mut other = setting.server.peer();
     let mut all = Vec::new();
     for (header, body) in [
         (json!({"cmd": "mkdir", "id": 1, "filename": "www"}), &b""[..]),

@@ -110,7 +110,7 @@ fn version_in_which_nothing_is_makes_room_though_its_client_pings_and_loses_noth
 fn directory_that_an_empty_version_keeps_from_others_is_theirs_in_the_end() {
     let server = server_with(&["--body-timeout", "2s"]);
     let mut idle = Pinging(begin(&server, "idle", "site", None).0, 0);
-    let mut other = Peer::hello(server.address()).unwrap();
+    let mut other = server.peer();
     let mut id = 0;
     eventually("others may change the directory", || {
         idle.ping();
@@ -128,7 +128,7 @@ fn version_for_which_nothing_is_done_for_long_leaves_its_directory_and_keeps_its
     let mut peer = begin(&server, "idle", "site", None).0;
     assert_eq!(peer.ask(&put(1, "f", b"f"), b"f").unwrap()["ack"], 1);
     let mut idle = Pinging(peer, 1);
-    let mut other = Peer::hello(server.address()).unwrap();
+    let mut other = server.peer();
     let mut id = 0;
     eventually("others may change the directory", || {
         idle.ping();
@@ -146,7 +146,7 @@ fn requests_about_versions_that_never_were_leave_nothing_behind() {
     let (_peer, answer) = begin(&server, "me", "site", Some(&json!("0".repeat(32))));
     assert_eq!(answer["code"], "taken_over", "{answer}");
     fs::create_dir(server.root().join("site")).unwrap();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let rollback = json!({"cmd": "rollback", "id": 1, "filename": "site"});
     assert_eq!(peer.ask(&rollback, b"").unwrap()["code"], "not_found");
     assert_eq!(homes(&server), 0);

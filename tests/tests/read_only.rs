@@ -85,7 +85,7 @@ fn directory_is_read_only_again_after_the_server_was_killed_in_the_middle_of_a_c
     setup.user.own_all(closed.clone()).unwrap();
     set_mode(&closed, 0o555);
     eventually("it is killed in the middle of a change", || {
-        let mut peer = Peer::hello(setup.server.address()).unwrap();
+        let mut peer = setup.server.peer();
         let sending = std::thread::spawn(move || {
             for id in 1.. {
                 let name = format!("closed/{}", id % 2);
@@ -131,7 +131,7 @@ fn directories_that_their_owner_may_not_list_or_enter_are_compared_and_emptied()
             close();
             setup.haul("verify", &[], "x").assert().success();
             setup.haul("sync", &["-n", "--delete"], "x").assert().success();
-            let mut peer = Peer::hello(setup.server.address()).unwrap();
+            let mut peer = setup.server.peer();
             let list = json!({"cmd": "list", "id": 1, "filename": "x/mod@v1/inner"});
             peer.send(&list, b"").unwrap();
             let (answer, body) = peer.receive().unwrap();
@@ -159,7 +159,7 @@ fn every_change_in_a_read_only_directory_leaves_it_read_only() {
         }
         setup.user.own_all(closed.clone()).unwrap();
         set_mode(&closed, 0o555);
-        let mut peer = Peer::hello(setup.server.address()).unwrap();
+        let mut peer = setup.server.peer();
         let mut changes = vec![
             (put(0, "closed/new", b"x"), &b"x"[..]),
             (put(0, "closed/replaced", b"x"), b"x"),
@@ -203,21 +203,21 @@ fn many_changes_at_once_leave_the_mode_that_was_set_last() {
         for thread in 0..4 {
             let setup = &setup;
             scope.spawn(move || {
-                let mut peer = Peer::hello(setup.server.address()).unwrap();
+                let mut peer = setup.server.peer();
                 for id in 1..300 {
                     let name = format!("closed/{thread}-{}", id % 20);
                     assert_eq!(peer.ask(&put(id, &name, b"x"), b"x").unwrap()["ack"], id);
                 }
             });
         }
-        let mut peer = Peer::hello(setup.server.address()).unwrap();
+        let mut peer = setup.server.peer();
         for id in 1..100 {
             let mode = if id % 2 == 0 { 0o555 } else { 0o500 };
             let setattr = json!({"cmd": "setattr", "id": id, "filename": "closed", "mode": mode});
             assert_eq!(peer.ask(&setattr, b"").unwrap()["ack"], id);
             let body =
                 format!("{}\n", json!({"kind": "directory", "filename": "closed", "mode": mode}));
-            let mut other = Peer::hello(setup.server.address()).unwrap();
+            let mut other = setup.server.peer();
             other
                 .send(&json!({"cmd": "check", "id": 1, "length": body.len()}), body.as_bytes())
                 .unwrap();

@@ -57,7 +57,7 @@ fn lock_order_of_an_open_within_the_commit_of_the_same_file_stops_nobody() {
                 let code = answer["code"].as_str();
                 assert!(matches!(code, None | Some("busy")), "{answer}");
             }
-            let mut third = Peer::hello(server.address()).unwrap();
+            let mut third = server.peer();
             assert_eq!(third.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
             end.send(()).unwrap();
         }

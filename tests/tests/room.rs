@@ -13,17 +13,17 @@ const MOST: u64 = 300 * 1024;
 fn fill(server: &Hauld, bytes: &[u8], most: usize) -> (Vec<Peer>, Value) {
     let mut peers = Vec::new();
     loop {
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         peer.stream.write_all(bytes).unwrap();
         peers.push(peer);
         if peers.len() % 16 == 0 {
-            let mut honest = Peer::hello(server.address()).unwrap();
+            let mut honest = server.peer();
             let name = format!("honest{}", peers.len());
             let frame = frame(&put(1, &name, b"x"), b"x");
             let (one, other) = frame.split_at(40);
             honest.stream.write_all(one).unwrap();
             // Answered when all that came before it has been read.
-            let mut third = Peer::hello(server.address()).unwrap();
+            let mut third = server.peer();
             third.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap();
             honest.stream.write_all(other).unwrap();
             assert_eq!(honest.receive().unwrap().0["ack"], 1);
@@ -74,7 +74,7 @@ fn client_for_which_the_server_reads_files_makes_no_room_for_peers_that_hold_unf
     fs::File::create(server.root().join("f")).unwrap().set_len(size).unwrap();
     let line = json!({"kind": "file", "filename": "f", "filesize": size, "blake3": "0".repeat(64)});
     let body = format!("{line}\n").repeat(8192);
-    let mut honest = Peer::hello(server.address()).unwrap();
+    let mut honest = server.peer();
     let check = json!({"cmd": "check", "id": 1, "length": body.len()});
     honest.send(&check, body.as_bytes()).unwrap();
     let mut bytes = 65_536_i32.to_le_bytes().to_vec();
@@ -92,7 +92,7 @@ fn classic_peer_that_asks_for_nothing_makes_room_when_connections_are_scarce() {
     for peer in &mut peers {
         peer.stream.write_all(&frame(&json!({"cmd": "nothing"}), b"")).unwrap();
     }
-    let mut new = Peer::hello(server.address()).unwrap();
+    let mut new = server.peer();
     assert_eq!(new.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
 }
 
@@ -100,8 +100,8 @@ fn classic_peer_that_asks_for_nothing_makes_room_when_connections_are_scarce() {
 #[test]
 fn haul_peer_that_asks_for_nothing_makes_room_when_connections_are_scarce() {
     let server = server_with(&["--max-connections", "8", "--header-timeout", "1s"]);
-    let peers: Vec<_> = (0..8).map(|_| Peer::hello(server.address()).unwrap()).collect();
-    let mut new = Peer::hello(server.address()).unwrap();
+    let peers: Vec<_> = (0..8).map(|_| server.peer()).collect();
+    let mut new = server.peer();
     assert_eq!(new.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
     drop(peers);
 }
@@ -118,7 +118,7 @@ fn connections_whose_peers_are_gone_at_once_keep_no_room() {
         drop(UnixStream::connect(&path).unwrap());
         drop(TcpStream::connect(server.address()).unwrap());
     }
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     assert_eq!(peer.ask(&put(1, "f", b"x"), b"x").unwrap()["ack"], 1);
     drop(peer);
     server.signal(Signal::TERM).unwrap();
@@ -160,13 +160,13 @@ fn open(peer: &mut Peer, id: u64, name: &str, size: u64) -> Value {
 #[test]
 fn one_client_leaves_uploads_for_others_and_no_empty_partial_behind() {
     let server = server();
-    let mut greedy = Peer::hello(server.address()).unwrap();
+    let mut greedy = server.peer();
     let codes: Vec<_> = (1..=400)
         .map(|id| open(&mut greedy, id, &format!("o{id}"), (1 << 20) + 1)["code"].clone())
         .collect();
     assert!(codes[..64].iter().all(Value::is_null), "{codes:?}");
     assert!(codes[64..].iter().all(|code| code == "busy"), "{codes:?}");
-    let mut other = Peer::hello(server.address()).unwrap();
+    let mut other = server.peer();
     assert!(open(&mut other, 1, "other", 2 << 20)["code"].is_null());
     // What is held stays, the rest goes with its client.
     let large = Large::new(0);
@@ -184,14 +184,14 @@ fn one_client_leaves_uploads_for_others_and_no_empty_partial_behind() {
 #[test]
 fn uploads_of_which_nothing_comes_make_room_for_another() {
     let server = server();
-    let mut greedy: Vec<_> = (0..4).map(|_| Peer::hello(server.address()).unwrap()).collect();
+    let mut greedy: Vec<_> = (0..4).map(|_| server.peer()).collect();
     for (client, peer) in greedy.iter_mut().enumerate() {
         for id in 1..=64 {
             let answer = open(peer, id, &format!("o{client}-{id}"), (1 << 20) + 1);
             assert!(answer["code"].is_null(), "{answer}");
         }
     }
-    let mut other = Peer::hello(server.address()).unwrap();
+    let mut other = server.peer();
     let mut id = 0;
     eventually("there is room", || {
         id += 1;
@@ -203,7 +203,7 @@ fn uploads_of_which_nothing_comes_make_room_for_another() {
 #[test]
 fn uploads_that_are_opened_again_and_again_make_room_for_a_client_that_has_none() {
     let server = server();
-    let mut greedy: Vec<_> = (0..4).map(|_| Peer::hello(server.address()).unwrap()).collect();
+    let mut greedy: Vec<_> = (0..4).map(|_| server.peer()).collect();
     for round in 0..2 {
         for (client, peer) in greedy.iter_mut().enumerate() {
             for number in 1..=64 {
@@ -213,7 +213,7 @@ fn uploads_that_are_opened_again_and_again_make_room_for_a_client_that_has_none(
             }
         }
     }
-    let mut other = Peer::hello(server.address()).unwrap();
+    let mut other = server.peer();
     for id in 1..=32 {
         let answer = open(&mut other, id, &format!("other{id}"), 2 << 20);
         assert!(answer["code"].is_null(), "{answer}");
@@ -226,14 +226,13 @@ fn uploads_that_are_opened_again_and_again_make_room_for_a_client_that_has_none(
 fn uploads_of_which_nothing_has_come_make_room_at_once_for_a_client_that_has_none() {
     for (clients, size) in [(256, 2 << 20), (128, 4 << 30)] {
         let server = server();
-        let mut peers: Vec<_> =
-            (0..clients).map(|_| Peer::hello(server.address()).unwrap()).collect();
+        let mut peers: Vec<_> = (0..clients).map(|_| server.peer()).collect();
         for (client, peer) in peers.iter_mut().enumerate() {
             let answer = open(peer, 1, &format!("o{client}"), size);
             assert!(answer["code"].is_null(), "{answer}");
         }
         for size in [2 << 20, size] {
-            let mut other = Peer::hello(server.address()).unwrap();
+            let mut other = server.peer();
             let answer = open(&mut other, 1, &format!("other {size}"), size);
             assert!(answer["code"].is_null(), "{clients} clients, {size} bytes: {answer}");
         }
@@ -251,7 +250,7 @@ fn list_of_a_large_directory_is_whole_though_it_takes_many_turns() {
         fs::File::create(server.root().join(name)).unwrap();
     }
     names.sort_unstable();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let (mut found, mut id) = (Vec::<String>::new(), 0);
     loop {
         id += 1;

@@ -55,7 +55,7 @@ fn taken_port_names_itself_and_the_option() {
 #[test]
 fn two_servers_one_root() {
     let server = server();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let open =
         json!({"cmd": "open", "id": 1, "filename": "x", "filesize": 9_999_999, "fingerprint": "f"});
     peer.ask(&open, b"").unwrap();
@@ -139,7 +139,7 @@ fn half_written_files_over_the_bound_are_refused_and_may_come_again() {
     let mut begun = Vec::new();
     let mut refused = loop {
         assert!(begun.len() < 30, "no bound");
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let name = format!("file-{}", begun.len());
         // What is half written is so once something else is answered.
         peer.send(&put(1, &name, &bytes), &bytes[..500]).unwrap();
@@ -176,7 +176,7 @@ fn half_written_files_over_the_bound_are_refused_and_may_come_again() {
 fn thread_per_connection() {
     let server = server();
     let threads = server.status("Threads").unwrap();
-    let mut peers: Vec<Peer> = (0..300).map(|_| Peer::hello(server.address()).unwrap()).collect();
+    let mut peers: Vec<Peer> = (0..300).map(|_| server.peer()).collect();
     assert_eq!(server.status("Threads").unwrap(), threads);
     for peer in &mut peers {
         assert_eq!(peer.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
@@ -190,14 +190,14 @@ fn thread_per_connection() {
 #[test]
 fn connections_over_the_bound_wait_and_silent_ones_make_room() {
     let server = server_with(&["--max-connections", "2", "--header-timeout", "100ms"]);
-    let first = Peer::hello(server.address()).unwrap();
+    let first = server.peer();
     let _silent = Peer::connect(server.address()).unwrap();
     // Served when the one that has never said anything is ended.
-    let mut third = Peer::hello(server.address()).unwrap();
+    let mut third = server.peer();
     assert_eq!(third.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
     // And this one when another leaves.
     drop(first);
-    Peer::hello(server.address()).unwrap();
+    drop(server.peer());
 }
 
 /// A request whose answer fills the outbox is over all the same, so that the connection is between two frames.
@@ -208,7 +208,7 @@ fn long_answer_keeps_no_server_from_stopping() {
         fs::write(server.root().join(format!("a file with a rather long name {index}")), b"")
             .unwrap();
     }
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let (answer, body) = {
         peer.send(&json!({"cmd": "list", "id": 1}), b"").unwrap();
         peer.receive().unwrap()
@@ -248,7 +248,7 @@ fn sigterm_lets_a_transfer_finish_and_then_exits_0() {
 fn grace_time_ends_and_a_second_signal_does_at_once() {
     for (grace, signals) in [("100ms", 1), ("1h", 2)] {
         let mut server = server_with(&["--grace", grace]);
-        let mut stuck = Peer::hello(server.address()).unwrap();
+        let mut stuck = server.peer();
         stuck.stream.write_all(b"\x10").unwrap();
         for _ in 0..signals {
             server.signal(Signal::TERM).unwrap();
@@ -267,7 +267,7 @@ fn few_open_files_are_enough_for_some_connections() {
         command.env("HAULD", &binaries::get().hauld);
         let directory = TempDir::new().unwrap();
         let server = Hauld::start_in(directory, command, &["--durability", durability]).unwrap();
-        let mut peers: Vec<_> = (0..100).map(|_| Peer::hello(server.address()).unwrap()).collect();
+        let mut peers: Vec<_> = (0..100).map(|_| server.peer()).collect();
         for (id, peer) in peers.iter_mut().enumerate() {
             let name = format!("{id}");
             assert_eq!(peer.ask(&put(1, &name, b"x"), b"x").unwrap()["ack"], 1);

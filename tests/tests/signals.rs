@@ -17,7 +17,7 @@ fn hangup_and_a_used_up_processor_time_stop_in_order_and_say_so() {
         let mut server = server_with(&["--grace", "50s"]);
         let body = vec![7; 100_000];
         let bytes = frame(&put(1, "x", &body), &body);
-        let mut busy = Peer::hello(server.address()).unwrap();
+        let mut busy = server.peer();
         busy.stream.write_all(&bytes[..50_000]).unwrap();
         eventually("the body is under way", || !server.staged().unwrap().is_empty());
         server.signal(signal).unwrap();
@@ -35,7 +35,7 @@ fn hangup_and_a_used_up_processor_time_stop_in_order_and_say_so() {
 fn hangup_that_was_ignored_from_the_start_stays_so() {
     let server = started_by("trap '' HUP", &[]);
     server.signal(Signal::HUP).unwrap();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     assert_eq!(peer.ask(&put(1, "x", b"x"), b"x").unwrap()["ack"], 1);
     assert!(!server.log_text().contains("stopping"), "{}", server.log_text());
 }
@@ -43,7 +43,7 @@ fn hangup_that_was_ignored_from_the_start_stays_so() {
 #[test]
 fn signals_that_mean_nothing_end_nothing() {
     let server = server();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let signals = [
         (Signal::USR1, "SIGUSR1"),
         (Signal::USR2, "SIGUSR2"),
@@ -98,7 +98,7 @@ fn upload_that_meets_a_limit_of_file_sizes_goes_on_later() {
         fs::write(server.root().join("streamed"), "old").unwrap();
         limit(Some(2_500_000));
         let body = vec![7; 3_000_000];
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let answer = peer.ask(&put(1, "streamed", &body), &body).unwrap();
         assert_eq!((&answer["refused"], &answer["code"]), (&json!(1), &json!("too_large")));
         assert!(answer["message"].as_str().unwrap().contains("2500000 bytes"), "{answer}");
@@ -135,7 +135,7 @@ fn server_ends_with_its_grace_time_and_not_when_all_busy_connections_have_had_a_
             frame(&json!({"cmd": "check", "id": id, "length": line.len()}), line.as_bytes())
         })
         .collect();
-    let mut peers: Vec<_> = (0..300).map(|_| Peer::hello(server.address()).unwrap()).collect();
+    let mut peers: Vec<_> = (0..300).map(|_| server.peer()).collect();
     for peer in &mut peers {
         peer.stream.write_all(&requests).unwrap();
     }

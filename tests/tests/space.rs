@@ -62,7 +62,7 @@ impl Small {
     }
 
     fn peer(&self) -> Peer {
-        Peer::hello(self.server.address()).unwrap()
+        self.server.peer()
     }
 }
 

@@ -164,8 +164,7 @@ fn dry_run_tells_everything_and_changes_nothing() {
     setting.write_there("gone/with", "1");
     let before = TempDir::new().unwrap();
     let copy = before.path().join("s");
-    let status = Command::new("cp").arg("-a").arg(setting.target()).arg(&copy).status();
-    assert!(status.unwrap().success());
+    tree::copy(&setting.target(), &copy);
     let output =
         setting.command("sync", &["-n", "--delete"]).assert().success().get_output().clone();
     let output = String::from_utf8(output.stdout).unwrap();

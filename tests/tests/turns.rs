@@ -20,7 +20,7 @@ fn server(durability: &str) -> Hauld {
 /// Sends requests from a thread of their own, and another client's hello and ping. Their order tells: the
 /// ping is answered before the requests are all carried out.
 fn ping_is_answered_before(server: &mut Hauld, requests: Vec<u8>, last: &str) {
-    let busy = Peer::hello(server.address()).unwrap();
+    let busy = server.peer();
     ping_is_answered_while(server, busy, requests, last);
 }
 
@@ -29,7 +29,7 @@ fn ping_is_answered_while(server: &mut Hauld, busy: Peer, requests: Vec<u8>, las
     // Ends when the server has.
     let sender = thread::spawn(move || sending.write_all(&requests).is_ok());
     for _ in 0..5 {
-        let mut other = Peer::hello(server.address()).unwrap();
+        let mut other = server.peer();
         assert_eq!(other.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
     }
     let last = server.root().join(last);
@@ -81,7 +81,7 @@ fn turn_without_end_by_classic_files_in_deep_directories() {
 fn turn_without_end_by_comparing_what_is_below_thousands_of_directories() {
     let mut server = server("none");
     let deep = ["a"; DEPTH - 5].join("/");
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let made = peer.ask(&json!({"cmd": "mkdir", "id": 1, "filename": deep}), b"").unwrap();
     assert_eq!(made["ack"], 1);
     let line = json!({"kind": "file", "filename": format!("{deep}/n/x"), "filesize": 1});
@@ -144,10 +144,10 @@ fn turn_without_end_by_comparing_in_directories_that_nobody_may_enter() {
     };
     let body: String = names.iter().map(line).collect();
     assert!(body.len() < 16 * 1024);
-    let mut busy = Peer::hello(server.address()).unwrap();
+    let mut busy = server.peer();
     let is_between = (1..=10).any(|id| {
         busy.stream.write_all(&check(id, &body)).unwrap();
-        let mut other = Peer::hello(server.address()).unwrap();
+        let mut other = server.peer();
         assert_eq!(other.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
         busy.stream.set_nonblocking(true).unwrap();
         let is_answered = busy.stream.peek(&mut [0]).is_ok();
@@ -175,7 +175,7 @@ fn entries_below_directories_that_were_refused_open_nothing_up_again() {
         .flat_map(|number| [entry(number), entry(number)])
         .map(|entry| format!("{entry}\n"))
         .collect();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     peer.stream.write_all(&check(1, &body)).unwrap();
     assert_eq!(peer.receive().unwrap().1, b"?".repeat(100));
     open_all(server.root());
@@ -195,7 +195,7 @@ fn entries_below_directories_that_were_refused_open_nothing_up_again() {
 fn directory_whose_mode_is_set_is_refused_no_more() {
     let (user, server) = unprivileged();
     closed(&user, server.root(), "top", 40);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let at = |levels: usize| format!("top/{}", ["a"; 40][..levels - 1].join("/"));
     let lines = format!("{}\n", json!({"kind": "directory", "filename": at(20)}));
     let set = |id, levels| {
@@ -268,7 +268,7 @@ fn turn_without_end_by_reading_what_an_upload_may_hold() {
     let mut busy = owner(&server);
     busy.send(&open(1), b"").unwrap();
     for _ in 0..5 {
-        let mut other = Peer::hello(server.address()).unwrap();
+        let mut other = server.peer();
         assert_eq!(other.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
     }
     // On a busy machine the server has repeated its last ack by now.

@@ -53,7 +53,7 @@ fn file_that_is_replaced_without_a_stated_mode_keeps_its_mode() {
     for durability in ["group", "none"] {
         let server = server(durability);
         let path = |name: &str| server.root().join(name);
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let long = vec![7; 400_000];
         let mut id = 0;
         for wanted in [0o600, 0o444, 0o755, 0o666, 0o000, 0o644] {
@@ -103,7 +103,7 @@ fn mode_that_is_kept_is_the_one_that_stands_when_the_file_appears() {
         let server = server(durability);
         let path = |name: &str| server.root().join(name);
         make(&path("gone"), 0o666);
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let mut first = put(1, "file", b"x");
         first["mode"] = json!(0o600);
         let remove = json!({"cmd": "remove", "id": 3, "filename": "gone"});
@@ -133,7 +133,7 @@ fn file_without_a_stated_mode_is_never_wider_for_a_moment() {
     let server = server("none");
     let path = server.root().join("file");
     make(&path, 0o600);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let (over, looks) = (AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {

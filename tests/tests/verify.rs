@@ -76,8 +76,7 @@ fn verify_of_a_source_that_can_not_be_read_is_no_success() {
     let user = User::new().unwrap();
     let setting = filled();
     let source = user.path().join("s");
-    let copied = Command::new("cp").arg("-a").arg(setting.source()).arg(&source).status();
-    assert!(copied.unwrap().success());
+    tree::copy(&setting.source(), &source);
     let source = user.own_all(source).unwrap();
     set_mode(source.join("d0/f0"), 0o0);
     let mut command = user.command("haul");
