@@ -71,7 +71,7 @@ impl Client {
         self
     }
 
-    /// Sets what its standard input has.
+    /// Sets the bytes of its standard input.
     pub fn write_stdin(&mut self, bytes: impl Into<Vec<u8>>) -> &mut Self {
         self.0.write_stdin(bytes);
         self
@@ -105,7 +105,7 @@ impl Client {
 }
 
 /// Runs a command, however it ends.
-pub fn output(command: &mut Command) -> Output {
+pub fn output_of(command: &mut Command) -> Output {
     let output = command.output().unwrap();
     remember(format!("{command:?}"), &output);
     output

@@ -1,4 +1,4 @@
-//! A test that fails prints what its author needs to see.
+//! A failing test prints the last client, and log and root of its servers.
 
 use std::env;
 

@@ -55,7 +55,7 @@ impl Odd {
     fn haul(&self, words: &[&str], source: &str, to: &str) -> Output {
         let mut command = self.user.command("haul");
         command.args(words).arg(source).arg(format!("{}/{to}", self.server.address()));
-        command.output().unwrap()
+        output_of(&mut command)
     }
 
     /// Removes the odd directories.

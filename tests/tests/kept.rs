@@ -122,7 +122,7 @@ fn file_that_a_killed_run_has_put_aside_is_told_and_nothing_is_removed() {
         setting.write("d/g", "x");
         setting.write_there("d/f", "x");
         let to = setting.server.address();
-        let output = output(&mut haul(words, &setting.source(), to));
+        let output = output_of(&mut haul(words, &setting.source(), to));
         assert_eq!(output.status.code(), Some(1), "{words:?}: {}", told(&output));
         assert!(told(&output).contains("was killed"), "{words:?}: {}", told(&output));
         assert!(setting.there("d/f") && setting.there("d/g"), "{words:?}");
@@ -161,7 +161,7 @@ fn named_file_with_a_directory_in_its_way_is_a_failure_also_if_what_is_too_much_
         fs::create_dir_all(setting.server.root().join("x/y")).unwrap();
         for words in [&["sync", "--delete"][..], &["sync", "--delete", "--force-delete"], &["put"]]
         {
-            let output = output(&mut haul(words, &x, setting.server.address()));
+            let output = output_of(&mut haul(words, &x, setting.server.address()));
             assert_eq!(output.status.code(), Some(1), "{words:?}: {}", told(&output));
             assert!(setting.server.root().join("x/y").exists());
         }
@@ -208,7 +208,7 @@ fn rules_that_are_written_while_they_are_read_send_no_secret() {
         let site = if words[0] == "publish" { "/s" } else { "" };
         let to = format!("{}{site}", setting.server.address());
         // Success, or a file that never holds still.
-        let output = output(&mut haul(words, &setting.source(), &to));
+        let output = output_of(&mut haul(words, &setting.source(), &to));
         assert!(matches!(output.status.code(), Some(0 | 1)), "{}", told(&output));
         assert!(!setting.there("secret"), "{words:?}: {}", told(&output));
     }
@@ -259,7 +259,7 @@ fn directory_that_is_left_out_need_not_be_readable() {
             command.arg("--delete");
         }
         let to = format!("{}{to}", server.address());
-        let output = command.arg(format!("{}/", source.display())).arg(to).output().unwrap();
+        let output = output_of(command.arg(format!("{}/", source.display())).arg(to));
         assert_eq!(output.status.code(), Some(0), "{verb}: {}", told(&output));
     }
     set_mode(&closed, 0o700);
@@ -347,19 +347,19 @@ fn receipt_in_the_file_that_standard_output_is_needs_quiet() {
         let mut command =
             haul(&["put", "--receipt", "/dev/stdout"], &setting.source(), setting.server.address());
         command.args(words).stdout(fs::File::create(&out).unwrap()).stderr(Stdio::piped());
-        command.output().unwrap()
+        output_of(&mut command)
     };
     let output = run(&[]);
     assert_eq!(output.status.code(), Some(2), "{}", told(&output));
     assert!(told(&output).contains("it is standard output"), "{}", told(&output));
     assert_eq!(run(&["--quiet"]).status.code(), Some(0));
     assert_eq!(fs::read_to_string(&out).unwrap().lines().count(), 1);
-    let piped = haul(
+    let mut piped = haul(
         &["put", "--json", "--receipt", "/dev/stdout"],
         &setting.source(),
         setting.server.address(),
     );
-    let output = { piped }.output().unwrap();
+    let output = output_of(&mut piped);
     assert_eq!(last(&output.stdout)["failed"], 0, "{}", told(&output));
     tree::compare_bytes(&setting.source(), &setting.target()).unwrap();
 }

@@ -48,7 +48,7 @@ const SLOW_LEN: usize = 3600;
 /// Uploads beside idle and slow connections, and prints a table.
 ///
 /// # Errors
-/// If a connection does not work afterwards, or anything else goes wrong.
+/// If a connection does not work afterwards, or the crowd costs more than it may.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let binaries = binaries::build(true)?;
     let connections = (options.idle + options.slow) as u64;

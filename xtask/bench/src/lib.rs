@@ -70,7 +70,7 @@ const QUICK: [Workload; 3] = [Workload::Tiny, Workload::Big, Workload::Durable];
 /// Runs the races of all work that is wanted, and writes table, chart and samples.
 ///
 /// # Errors
-/// If something can't be run or written.
+/// If a workload can't be run, or a result can't be written.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let binaries = binaries::build(true)?;
     let (work, amounts, rounds): (&[_], _, _) = if options.quick {

@@ -84,7 +84,7 @@ fn minutes(text: &str) -> Result<f64, String> {
 /// Runs rounds until the time is over.
 ///
 /// # Errors
-/// If a round ends otherwise than it must; names the seed, the round and its logs.
+/// If a round breaks a promise; the error names the seed, the round and its logs.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     if !options.inside && !options.only_rivals {
         let error = disk::enter("--inside");
