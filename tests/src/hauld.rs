@@ -8,9 +8,11 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::place;
+use crate::peer::Peer;
+use crate::{binaries, client, failure, place};
 
-/// A `hauld` on a free port. Dropping it ends it at once.
+/// A `hauld` on a free port. Dropping it ends it at once. If that happens because a test fails, the report of the failure
+/// is printed: the last client, and log and root of the server.
 #[derive(Debug)]
 pub struct Hauld {
     child: Child,
@@ -20,6 +22,35 @@ pub struct Hauld {
     /// Its standard error.
     pub log: PathBuf,
     temporary: Option<TempDir>,
+}
+
+/// A server as it is without options.
+///
+/// # Panics
+/// If it does not start.
+#[must_use]
+#[track_caller]
+pub fn server() -> Hauld {
+    server_with(&[])
+}
+
+/// A server with these options.
+///
+/// # Panics
+/// If it does not start.
+#[must_use]
+#[track_caller]
+pub fn server_with(args: &[&str]) -> Hauld {
+    match Hauld::start(&binaries::get().hauld, args) {
+        Ok(server) => server,
+        Err(error) => panic!("{error:#}"),
+    }
+}
+
+/// `hauld`, for [`Hauld::start_in`] and [`Hauld::start_at`].
+#[must_use]
+pub fn hauld_command() -> Command {
+    Command::new(&binaries::get().hauld)
 }
 
 impl Hauld {
@@ -89,6 +120,16 @@ impl Hauld {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.addresses[0]
+    }
+
+    /// A connection that has said hello.
+    ///
+    /// # Panics
+    /// If the server does not answer.
+    #[must_use]
+    #[track_caller]
+    pub fn peer(&self) -> Peer {
+        Peer::hello(self.address()).unwrap_or_else(|error| panic!("no answer to hello: {error}"))
     }
 
     /// The root directory.
@@ -191,12 +232,41 @@ impl Hauld {
         }
         Ok(staged)
     }
-}
 
-impl Drop for Hauld {
-    fn drop(&mut self) {
+    /// The report of a failure, and the end of the server.
+    fn report(&mut self) -> String {
+        let mut text = String::from("\n");
+        if let Some((words, output)) = client::take_last() {
+            text += &failure::client(&words, &output);
+        }
+        // The root as the failure leaves it, and then the log to its end.
+        let listing = failure::listing(&self.root);
+        let ended = match self.child.try_wait() {
+            Ok(Some(status)) => format!("had ended with {status}"),
+            _ => String::from("was running"),
+        };
+        self.kill();
+        let log = failure::last_lines(&self.log_text());
+        let (root, pid) = (self.root.display(), self.pid());
+        text += &format!(
+            "--- hauld, process {pid}, {ended}; its log:\n{log}--- its root {root}:\n{listing}"
+        );
+        text
+    }
+
+    fn kill(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Hauld {
+    #[expect(clippy::print_stderr, reason = "the harness keeps it with the message of the failure")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.report());
+        }
+        self.kill();
     }
 }

@@ -2,12 +2,19 @@
 //! raw frames, a bad network, and the comparison of trees. Drives binaries only; knows none of their code.
 
 pub mod acl;
+pub mod alive;
+pub mod attributes;
 pub mod binaries;
+pub mod client;
+mod failure;
 pub mod fake;
 pub mod hauld;
 pub mod meanwhile;
+pub mod open_files;
 pub mod peer;
 pub mod place;
+pub mod prelude;
+pub mod random;
 pub mod relay;
 pub mod setting;
 pub mod site;

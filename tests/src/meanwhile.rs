@@ -10,6 +10,7 @@
 
 use std::process::{Child, Command, Output, Stdio};
 
+use crate::client::ended;
 use crate::eventually;
 use crate::hauld::Hauld;
 use crate::relay::{Event, Relay};
@@ -60,7 +61,7 @@ impl Held {
     pub fn go_on(self) -> Output {
         self.relay.now(Event::Resume);
         // The relay is there until the client has ended.
-        self.client.wait_with_output().unwrap()
+        ended(self.client)
     }
 
     /// Kills the client; the server loses its connection.

@@ -47,6 +47,16 @@ pub fn put(id: u64, name: &str, bytes: &[u8]) -> Value {
     })
 }
 
+/// Asserts that an answer is a refusal of this request, with this code, and complete.
+///
+/// # Panics
+/// If it is not.
+#[track_caller]
+pub fn refused(answer: &Value, id: u64, code: &str) {
+    assert_eq!((&answer["refused"], &answer["code"]), (&json!(id), &json!(code)), "{answer}");
+    assert!(answer["retry"].is_boolean() && answer["message"].is_string(), "{answer}");
+}
+
 impl Peer {
     /// Connects and says nothing.
     ///

@@ -6,11 +6,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::hauld::Hauld;
+use crate::client::{Client, haul};
+use crate::hauld::{Hauld, server_with};
 use crate::{binaries, place, tree};
 
 /// A server and a source directory `s`.
@@ -30,7 +30,7 @@ impl Setting {
 
     /// The same, with other words for the server.
     pub fn start_with(words: &[&str]) -> Self {
-        let server = Hauld::start(&binaries::get().hauld, words).unwrap();
+        let server = server_with(words);
         let place = place::for_server(words).unwrap();
         fs::create_dir(place.path().join("s")).unwrap();
         Self { server, place }
@@ -61,8 +61,8 @@ impl Setting {
     }
 
     /// `haul` with the source and the server at the end.
-    pub fn command(&self, verb: &str, words: &[&str]) -> Command {
-        let mut command = Command::new(&binaries::get().haul);
+    pub fn command(&self, verb: &str, words: &[&str]) -> Client {
+        let mut command = haul();
         command.arg(verb).args(words).arg(self.source()).arg(self.server.address());
         command
     }
@@ -75,9 +75,17 @@ impl Setting {
     }
 
     /// `haul` with these words and no others, in the directory of the source.
-    pub fn haul(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&binaries::get().haul);
+    pub fn haul(&self, words: &[&str]) -> Client {
+        let mut command = haul();
         command.current_dir(self.place.path()).args(words);
+        command
+    }
+
+    /// A script for bash in the directory of the source; `$H` is `haul` and `$A` the server's address.
+    pub fn script(&self, script: &str) -> Client {
+        let mut command = Client::new("bash");
+        command.current_dir(self.place.path()).args(["-c", script]);
+        command.env("H", &binaries::get().haul).env("A", self.server.address());
         command
     }
 

@@ -7,17 +7,16 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use assert_cmd::Command;
 use serde_json::Value;
 
-use crate::binaries;
+use crate::client::{Client, haul, haul_command};
 use crate::meanwhile::Held;
 use crate::setting::{Setting, last};
 
 impl Setting {
     /// `haul publish` of the source.
-    pub fn publish(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&binaries::get().haul);
+    pub fn publish(&self, words: &[&str]) -> Client {
+        let mut command = haul();
         command.arg("publish").args(words).arg(self.source()).arg(self.at("www/site"));
         command
     }
@@ -30,7 +29,7 @@ impl Setting {
     /// `haul publish` of the source over one connection, held as soon as it is `ready`.
     pub fn hold_publish(&self, ready: impl FnMut() -> bool) -> Held {
         let command = |server: &str| {
-            let mut command = std::process::Command::new(&binaries::get().haul);
+            let mut command = haul_command();
             command.args(["publish", "--connections=1"]).arg(self.source());
             command.arg(format!("{server}/www/site"));
             command

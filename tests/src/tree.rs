@@ -5,6 +5,7 @@ use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, bail};
 use walkdir::WalkDir;
@@ -36,6 +37,36 @@ pub fn compare(expected: &Path, actual: &Path) -> anyhow::Result<Compared> {
 /// Names the first twenty differences.
 pub fn compare_bytes(expected: &Path, actual: &Path) -> anyhow::Result<Compared> {
     compare_trees(expected, actual, false)
+}
+
+/// Copies a tree, or anything else, with all attributes, to a name that is free.
+///
+/// # Panics
+/// If `cp` can't.
+#[track_caller]
+pub fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(status.is_ok_and(|status| status.success()), "could not copy {}", from.display());
+}
+
+/// The names of everything below a directory that is no directory, in order.
+///
+/// # Panics
+/// If one can't be read, or is no UTF-8.
+#[must_use]
+pub fn names(root: &Path) -> Vec<String> {
+    let name = |entry: walkdir::DirEntry| {
+        let name = entry.path().strip_prefix(root).ok()?.to_str()?;
+        Some(name.to_owned())
+    };
+    let mut names: Vec<_> = WalkDir::new(root)
+        .into_iter()
+        .map(|entry| entry.unwrap_or_else(|error| panic!("{error}")))
+        .filter(|entry| !entry.file_type().is_dir())
+        .map(|entry| name(entry).unwrap_or_else(|| panic!("a name is no UTF-8")))
+        .collect();
+    names.sort();
+    names
 }
 
 fn compare_trees(expected: &Path, actual: &Path, attributes: bool) -> anyhow::Result<Compared> {

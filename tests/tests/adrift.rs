@@ -1,16 +1,6 @@
 //! A directory below the source that is moved, replaced or mounted over while haul runs has lost nothing.
 
-use std::fs::{self, File};
-use std::io::Write;
-use std::os::unix::fs::{PermissionsExt, symlink};
-
-use std::process::{Child, Command, Stdio};
-
-use haul_tests::binaries;
-use haul_tests::meanwhile::Held;
-use haul_tests::setting::Setting;
-use haul_tests::user::User;
-use predicates::str::contains;
+use haul_tests::prelude::*;
 use rustix::process::geteuid;
 
 /// Directories of the source, each with a file that is new.
@@ -56,7 +46,7 @@ fn meanwhile(
 fn start(setting: &Setting, words: &'static [&str]) -> impl FnOnce(&str) -> Command {
     let source = setting.source();
     move |server| {
-        let mut command = Command::new(&binaries::get().haul);
+        let mut command = haul_command();
         command.args(WORDS).args(words).arg(source).arg(server);
         command
     }
@@ -222,14 +212,11 @@ fn dangling_symlink_is_no_lacking_entry_when_symlinks_are_followed() {
 fn directory_that_is_closed_under_way_keeps_all_others_from_being_removed() {
     let (user, setting) = (User::new().unwrap(), sent());
     let source = user.path().join("s");
-    assert!(
-        Command::new("cp").arg("-a").args([&setting.source(), &source]).status().unwrap().success()
-    );
+    tree::copy(&setting.source(), &source);
     let source = user.own_all(source).unwrap();
     let mut command = user.command("haul");
     command.args(WORDS).arg(&source);
-    let close =
-        |mode| fs::set_permissions(source.join("d"), PermissionsExt::from_mode(mode)).unwrap();
+    let close = |mode| set_mode(source.join("d"), mode);
     let (code, told) = meanwhile(
         &setting,
         |server| {

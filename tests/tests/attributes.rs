@@ -1,34 +1,6 @@
 //! Modes and times: what is carried exactly, and what is not.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
-use std::time::{Duration, SystemTime};
-
-use assert_cmd::Command as Assert;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, put};
-use haul_tests::user::User;
-use haul_tests::{binaries, tree};
-use predicates::prelude::*;
-use serde_json::json;
-use tempfile::TempDir;
-
-fn server() -> Hauld {
-    Hauld::start(&binaries::get().hauld, &[]).unwrap()
-}
-
-fn haul() -> Assert {
-    Assert::new(&binaries::get().haul)
-}
-
-fn mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-fn mtime(path: &Path, time: SystemTime) {
-    fs::File::open(path).unwrap().set_modified(time).unwrap();
-}
+use haul_tests::prelude::*;
 
 /// Trap `directory_mtime_and_mode`: files put into a directory change its mtime, and a read-only one
 /// refuses its own children: on the first upload and on the second, and not as root.
@@ -44,8 +16,8 @@ fn directory_mtime_and_mode() {
     }
     let past = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 5);
     for (directory, bits) in [("closed", 0o500), ("a/b", 0o555), ("a", 0o511), ("", 0o755)] {
-        mtime(&source.join(directory), past);
-        mode(&source.join(directory), bits);
+        set_mtime(source.join(directory), past);
+        set_mode(source.join(directory), bits);
     }
     let source = user.own_all(source).unwrap();
     let (root, log) = (user.path().join("root"), user.path().join("log"));
@@ -54,12 +26,12 @@ fn directory_mtime_and_mode() {
     for round in 0..2 {
         let mut haul = user.command("haul");
         haul.arg("put").arg(&source).arg(server.address());
-        Assert::from_std(haul).assert().success();
+        Client::from_std(haul).assert().success();
         tree::compare(&source, &root.join("source")).unwrap_or_else(|e| panic!("{round}: {e}"));
     }
     for directory in [&source, &root.join("source")] {
         for name in ["a", "a/b", "closed"] {
-            mode(&directory.join(name), 0o755);
+            set_mode(directory.join(name), 0o755);
         }
     }
 }
@@ -79,10 +51,10 @@ fn directory_without_any_right_is_closed_last() {
     for round in 0..2 {
         let mut haul = user.command("haul");
         haul.arg("put").arg(&source).arg(server.address());
-        Assert::from_std(haul).assert().success();
+        Client::from_std(haul).assert().success();
         assert_eq!(fs::read(root.join("source/a/b/c/file")).unwrap(), b"x", "{round}");
-        mode(&root.join("source/a/b"), 0o600);
-        mode(&root.join("source/a"), 0o000);
+        set_mode(root.join("source/a/b"), 0o600);
+        set_mode(root.join("source/a"), 0o000);
     }
 }
 
@@ -92,14 +64,14 @@ fn setuid_by_upload() {
     let (server, source) = (server(), TempDir::new().unwrap());
     let file = source.path().join("file");
     fs::write(&file, "x").unwrap();
-    mode(&file, 0o6755);
+    set_mode(&file, 0o6755);
     haul()
         .arg("put")
         .arg(&file)
         .arg(server.address())
         .assert()
         .success()
-        .stdout(predicate::str::contains("1 mode without setuid, setgid or sticky"));
+        .stdout(contains("1 mode without setuid, setgid or sticky"));
     let there = fs::metadata(server.root().join("file")).unwrap();
     assert_eq!(there.mode() & 0o7777, 0o755);
 }
@@ -130,16 +102,16 @@ fn what_is_not_stated_of_something_that_stays_is_not_changed() {
     fs::create_dir_all(at("site/directory")).unwrap();
     for file in ["file", "site/both", "site/mode", "site/mtime", "site/neither"] {
         fs::write(at(file), "bytes").unwrap();
-        mtime(&at(file), past);
-        mode(&at(file), 0o600);
+        set_mtime(at(file), past);
+        set_mode(at(file), 0o600);
     }
-    mode(&at("site/directory"), 0o710);
+    set_mode(at("site/directory"), 0o710);
     let digest = blake3::hash(b"bytes").to_hex();
     let stat = |name: &str| {
         let found = fs::metadata(at(name)).unwrap();
         (found.mode() & 0o7777, found.mtime(), found.mtime_nsec())
     };
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let requests = [
         json!({"cmd": "setattr", "id": 1, "filename": "file", "kind": "file", "blake3": digest.as_str()}),
         json!({"cmd": "setattr", "id": 2, "filename": "file", "kind": "file", "mode": 0o640}),

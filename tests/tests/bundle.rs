@@ -1,21 +1,7 @@
 //! Small files in one frame: each is a file of its own, and all of them are right or none is there.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::Path;
-
-use assert_cmd::Command as Assert;
-use haul_tests::binaries;
 use haul_tests::fake::{Fake, hello_answer, refusal};
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame, put};
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
-fn server(args: &[&str]) -> Hauld {
-    Hauld::start(&binaries::get().hauld, args).unwrap()
-}
+use haul_tests::prelude::*;
 
 /// The body of a bundle of these files.
 fn body(files: &[(&str, &[u8])]) -> Vec<u8> {
@@ -62,9 +48,9 @@ fn all(ids: std::ops::RangeInclusive<u64>, code: &str) -> Vec<(u64, String)> {
 #[test]
 fn every_file_of_a_bundle_arrives_as_if_it_were_put_alone() {
     for durability in ["none", "group"] {
-        let server = server(&["--durability", durability]);
+        let server = server_with(&["--durability", durability]);
         fs::write(server.root().join("a"), "before").unwrap();
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let body = body(&[("a", b"hello"), ("new/deep/b", b""), ("new/c", &[7; 9000])]);
         peer.send(&header(1, 3, &body), &body).unwrap();
         assert_eq!(outcome(&mut peer, 3), []);
@@ -87,8 +73,8 @@ fn every_file_of_a_bundle_arrives_as_if_it_were_put_alone() {
 /// In whatever pieces it comes, and also if it is longer than what waits for its end in one turn.
 #[test]
 fn pieces_make_no_difference() {
-    let server = server(&["--durability", "none"]);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let server = server_with(&["--durability", "none"]);
+    let mut peer = server.peer();
     let large = vec![3; 200_000];
     let mut wire = Vec::new();
     let mut id = 1;
@@ -118,9 +104,9 @@ fn pieces_make_no_difference() {
 
 #[test]
 fn nothing_of_a_bundle_is_stored_that_is_not_all_right() {
-    let server = server(&[]);
+    let server = server();
     fs::write(server.root().join("a"), "before").unwrap();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let good = body(&[("a", b"hello"), ("b", b"world")]);
 
     let mut flipped = good.clone();
@@ -163,8 +149,8 @@ fn nothing_of_a_bundle_is_stored_that_is_not_all_right() {
 /// The reason repeats what the peer has sent, once and not for each file.
 #[test]
 fn one_small_bundle_makes_no_large_answer() {
-    let server = server(&[]);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let server = server();
+    let mut peer = server.peer();
     let line = json!({"kind": "file", "filename": "a", "filesize": "x".repeat(20_000)});
     let body = format!("{line}\n").into_bytes();
     peer.send(&header(1, 256, &body), &body).unwrap();
@@ -178,11 +164,11 @@ fn one_small_bundle_makes_no_large_answer() {
 #[test]
 fn file_that_is_refused_takes_no_other_with_it() {
     for durability in ["none", "group"] {
-        let server = server(&["--durability", durability, "--max-file", "100"]);
+        let server = server_with(&["--durability", durability, "--max-file", "100"]);
         let (root, outside) = (server.root(), TempDir::new().unwrap());
         fs::create_dir(root.join("directory")).unwrap();
         symlink(outside.path(), root.join("out")).unwrap();
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let mut body = body(&[
             ("first", b"1"),
             ("directory", b"in the way"),
@@ -210,8 +196,8 @@ fn file_that_is_refused_takes_no_other_with_it() {
 
 #[test]
 fn bundle_counts_for_the_window_with_each_of_its_files() {
-    let server = server(&["--window-requests", "3"]);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let server = server_with(&["--window-requests", "3"]);
+    let mut peer = server.peer();
     let files: Vec<_> = ["a", "b", "c", "d"].map(|name| (name, &b"x"[..])).to_vec();
     let three = body(&files[..3]);
     peer.send(&header(1, 3, &three), &three).unwrap();
@@ -272,7 +258,7 @@ fn put_while(server: impl FnOnce(&Fake) -> (Vec<(String, u64)>, Peer)) -> Vec<(S
     let (fake, source) = (Fake::start().unwrap(), TempDir::new().unwrap());
     let root = source.path().join("tree");
     tree(&root);
-    let mut command = Assert::new(&binaries::get().haul);
+    let mut command = haul();
     command.args(["put", "--quiet", "--connections", "1"]).arg(root).arg(fake.address().unwrap());
     std::thread::scope(|scope| {
         let client = scope.spawn(move || command.assert().success());

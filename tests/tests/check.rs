@@ -1,16 +1,6 @@
 //! Comparing by digest, setting attributes of files, and refusing links, as a peer asks for it.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-
-use haul_tests::binaries;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, put};
-use serde_json::{Value, json};
-
-fn server(words: &[&str]) -> Hauld {
-    Hauld::start(&binaries::get().hauld, words).unwrap()
-}
+use haul_tests::prelude::*;
 
 fn entry(name: &str, bytes: &[u8]) -> Value {
     let digest = blake3::hash(bytes).to_hex();
@@ -26,7 +16,7 @@ fn check(peer: &mut Peer, id: u64, entries: &[Value]) {
 
 #[test]
 fn digests_are_compared_before_modes_and_times() {
-    let server = server(&["--durability", "none"]);
+    let server = server_with(&["--durability", "none"]);
     let large = b"0123456789abcdef".repeat(400_000);
     for (name, bytes) in [("same", &b"12345"[..]), ("other", b"54321"), ("empty", b"")] {
         fs::write(server.root().join(name), bytes).unwrap();
@@ -35,7 +25,7 @@ fn digests_are_compared_before_modes_and_times() {
     symlink("same", server.root().join("link")).unwrap();
     let mut changed = large.clone();
     *changed.last_mut().unwrap() += 1;
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let mut late = entry("same", b"12345");
     late["mtime"] = json!({"s": 5, "ns": 0});
     let mut closed = entry("same", b"12345");
@@ -77,8 +67,8 @@ fn digests_are_compared_before_modes_and_times() {
 
 #[test]
 fn letters_come_in_the_order_of_the_entries() {
-    let server = server(&["--durability", "none"]);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let server = server_with(&["--durability", "none"]);
+    let mut peer = server.peer();
     fs::write(server.root().join("a"), "12345").unwrap();
     let mut other = entry("a", b"12345");
     other["mode"] = json!(0o700);
@@ -99,18 +89,18 @@ fn letters_come_in_the_order_of_the_entries() {
 
 #[test]
 fn file_that_takes_for_ever_to_read_keeps_nobody_waiting() {
-    let server = server(&["--durability", "none", "--workers", "1"]);
+    let server = server_with(&["--durability", "none", "--workers", "1"]);
     let endless = fs::File::create(server.root().join("endless")).unwrap();
     endless.set_len(1 << 40).unwrap();
     let mut endless = entry("endless", b"");
     endless["filesize"] = json!(1_u64 << 40);
     let mut asking = Vec::new();
     for _ in 0..3 {
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         check(&mut peer, 1, std::slice::from_ref(&endless));
         asking.push(peer);
     }
-    let mut other = Peer::hello(server.address()).unwrap();
+    let mut other = server.peer();
     for id in 1..200 {
         assert_eq!(other.ask(&put(id, "file", b"x"), b"x").unwrap()["ack"], id);
     }
@@ -126,11 +116,11 @@ fn file_that_takes_for_ever_to_read_keeps_nobody_waiting() {
 #[test]
 fn attributes_of_a_file_are_set_without_its_bytes() {
     for durability in ["none", "group"] {
-        let server = server(&["--durability", durability]);
+        let server = server_with(&["--durability", durability]);
         let at = |name: &str| server.root().join(name);
         for name in ["file", "one of two"] {
             fs::write(at(name), "bytes").unwrap();
-            fs::set_permissions(at(name), PermissionsExt::from_mode(0o4644)).unwrap();
+            set_mode(at(name), 0o4644);
         }
         fs::hard_link(at("one of two"), at("the other")).unwrap();
         symlink("file", at("link")).unwrap();
@@ -142,7 +132,7 @@ fn attributes_of_a_file_are_set_without_its_bytes() {
             0,
         )
         .unwrap();
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let set = |id: u64, name: &str| {
             json!({
                 "cmd": "setattr", "id": id, "filename": name, "kind": "file", "mode": 0o600,
@@ -171,8 +161,8 @@ fn attributes_of_a_file_are_set_without_its_bytes() {
 #[test]
 fn links_are_refused_as_the_server_was_told() {
     for (which, refused) in [("any", 0), ("inside", 2), ("none", 4)] {
-        let server = server(&["--durability", "none", "--symlinks", which]);
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let server = server_with(&["--durability", "none", "--symlinks", which]);
+        let mut peer = server.peer();
         let targets = ["beside", "../top", "/etc/passwd", "../../out"];
         let mut found = 0;
         for (id, target) in (1..).zip(targets) {

@@ -1,37 +1,17 @@
 //! A source that is edited at random, synced after every edit, and compared by rsync.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, SystemTime};
-
-use haul_tests::binaries;
-use haul_tests::hauld::Hauld;
-use tempfile::TempDir;
+use haul_tests::prelude::*;
+use haul_tests::random::Random;
 
 const ROUNDS: u64 = 50;
 
-/// Numbers that a seed repeats (the generator is SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
+/// A name that others have had, up to four levels deep.
+fn path(random: &mut Random, root: &Path) -> PathBuf {
+    let mut path = root.to_owned();
+    for _ in 0..random.below(4) {
+        path.push(random.pick(&["a", "b", "c d", "e"]));
     }
-
-    /// A name that others have had, up to four levels deep.
-    fn path(&mut self, root: &Path) -> PathBuf {
-        let mut path = root.to_owned();
-        for _ in 0..self.below(4) {
-            path.push(["a", "b", "c d", "e"][usize::try_from(self.below(4)).unwrap()]);
-        }
-        path.join(["f", "g", "h.o", "a", "b.keep.o"][usize::try_from(self.below(5)).unwrap()])
-    }
+    path.join(random.pick(&["f", "g", "h.o", "a", "b.keep.o"]))
 }
 
 /// Whatever it is.
@@ -54,7 +34,7 @@ fn make_parents(root: &Path, path: &Path) {
 }
 
 fn edit(random: &mut Random, root: &Path) {
-    let path = random.path(root);
+    let path = path(random, root);
     make_parents(root, &path);
     match random.below(8) {
         0 | 1 => clear(&path),
@@ -70,7 +50,7 @@ fn edit(random: &mut Random, root: &Path) {
         4 => {
             if path.symlink_metadata().is_ok_and(|found| found.is_file() || found.is_dir()) {
                 let mode = [0o700, 0o755, 0o711, 0o777][usize::try_from(random.below(4)).unwrap()];
-                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+                set_mode(&path, mode);
             }
         }
         5 => {
@@ -90,18 +70,18 @@ fn edit(random: &mut Random, root: &Path) {
 }
 
 /// Rounds of edits; what rsync finds after each must be nothing.
-fn churn(seed: u64, haul: &[&str], rsync: &[&str]) {
-    let server = Hauld::start(&binaries::get().hauld, &["--durability", "none"]).unwrap();
+fn churn(seed: u64, rules: &[&str], rsync: &[&str]) {
+    let server = server_with(&["--durability", "none"]);
     let place = TempDir::new().unwrap();
     let source = place.path().join("s");
     fs::create_dir(&source).unwrap();
-    let mut random = Random(seed);
+    let mut random = Random::new(seed, 0);
     for round in 0..ROUNDS {
         for _ in 0..1 + random.below(30) {
             edit(&mut random, &source);
         }
-        let mut sync = assert_cmd::Command::new(&binaries::get().haul);
-        sync.args(["sync", "--delete"]).args(haul).arg(&source).arg(server.address());
+        let mut sync = haul();
+        sync.args(["sync", "--delete"]).args(rules).arg(&source).arg(server.address());
         sync.assert().success();
         let output = Command::new("rsync")
             .args(["-rlptn", "--checksum", "--delete", "--itemize-changes", "--modify-window=-1"])

@@ -1,25 +1,6 @@
 //! The classic dialect, both ways, with peers written in Python from the specification alone.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-
-use assert_cmd::Command as Assert;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, classic, frame};
-use haul_tests::{binaries, eventually};
-use predicates::prelude::*;
-use serde_json::json;
-use tempfile::TempDir;
-
-fn server(args: &[&str]) -> Hauld {
-    Hauld::start(&binaries::get().hauld, args).unwrap()
-}
-
-fn haul() -> Assert {
-    Assert::new(&binaries::get().haul)
-}
+use haul_tests::prelude::*;
 
 /// A peer in `tests/peers`. Without python3 the tests fail and say so: they can't be skipped.
 fn python(peer: &str) -> Command {
@@ -60,7 +41,7 @@ impl Tutorial {
 /// Trap `body_swallows_next_header`: three files on one connection, everything in one segment.
 #[test]
 fn body_swallows_next_header_classic_client_three_files() {
-    let (server, source) = (server(&[]), TempDir::new().unwrap());
+    let (server, source) = (server(), TempDir::new().unwrap());
     let contents = [("one", vec![1; 10]), ("two", vec![2; 300_000]), ("three", vec![])];
     for segments in [&["--one-segment"][..], &[]] {
         let mut client = python("classic_client.py");
@@ -81,7 +62,7 @@ fn body_swallows_next_header_classic_client_three_files() {
 /// Trap `answer_to_peer_that_never_reads`: the server writes nothing, whatever it is sent.
 #[test]
 fn answer_to_peer_that_never_reads() {
-    let server = server(&[]);
+    let server = server();
     let stream = [
         classic("good", b"good"),
         classic("../escape", b"skipped"),
@@ -109,12 +90,12 @@ fn answer_to_peer_that_never_reads() {
 
 #[test]
 fn classic_client_at_its_prompt_is_not_timed_out() {
-    let server = server(&["--idle-timeout", "100ms", "--header-timeout", "100ms"]);
+    let server = server_with(&["--idle-timeout", "100ms", "--header-timeout", "100ms"]);
     let mut silent = Peer::connect(server.address()).unwrap();
     let mut between = Peer::connect(server.address()).unwrap();
     between.stream.write_all(&classic("first", b"1")).unwrap();
     // A haul client is ended after that time; by then the classic ones would have been as well.
-    let mut haul = Peer::hello(server.address()).unwrap();
+    let mut haul = server.peer();
     assert_eq!(haul.receive().unwrap().0["code"], "timeout");
     silent.stream.write_all(&classic("a", b"a")).unwrap();
     between.stream.write_all(&classic("b", b"b")).unwrap();
@@ -125,7 +106,7 @@ fn classic_client_at_its_prompt_is_not_timed_out() {
 
 #[test]
 fn classic_body_cut_short_publishes_nothing() {
-    let server = server(&[]);
+    let server = server();
     let mut peer = Peer::connect(server.address()).unwrap();
     let whole = classic("x", &[1; 100_000]);
     peer.stream.write_all(&whole[..whole.len() - 1]).unwrap();
@@ -136,7 +117,7 @@ fn classic_body_cut_short_publishes_nothing() {
 
 #[test]
 fn classic_file_over_the_limit_is_skipped_and_logged() {
-    let server = server(&["--max-file", "10KB"]);
+    let server = server_with(&["--max-file", "10KB"]);
     let mut peer = Peer::connect(server.address()).unwrap();
     let all = [classic("big", &[1; 20_000]), classic("small", b"x")];
     peer.stream.write_all(&all.concat()).unwrap();
@@ -158,7 +139,7 @@ fn haul_put_classic_to_a_classic_server() {
         .assert()
         .success()
         .stdout(predicate::str::starts_with("2 files"))
-        .stderr(predicate::str::contains("acknowledges nothing"));
+        .stderr(contains("acknowledges nothing"));
     let there = tutorial.ended_well();
     assert_eq!(fs::read(there.path().join("big")).unwrap(), bytes);
     assert_eq!(fs::read(there.path().join("empty")).unwrap(), b"");
@@ -173,7 +154,7 @@ fn haul_put_classic_refuses_directories() {
         .arg("127.0.0.1:1")
         .assert()
         .code(1)
-        .stderr(predicate::str::contains("files only, not directories"));
+        .stderr(contains("files only, not directories"));
 }
 
 #[test]
@@ -201,7 +182,7 @@ fn haul_without_classic_names_it_when_a_server_does_not_answer() {
         .arg(&tutorial.address)
         .assert()
         .code(3)
-        .stderr(predicate::str::contains("use --classic"));
+        .stderr(contains("use --classic"));
     let mut tutorial = tutorial;
     assert!(!tutorial.child.wait().unwrap().success());
 }
@@ -209,7 +190,7 @@ fn haul_without_classic_names_it_when_a_server_does_not_answer() {
 /// A peer must not make the log grow by ten times the bytes that it sends.
 #[test]
 fn unknown_commands_do_not_fill_the_log() {
-    let server = server(&[]);
+    let server = server();
     let mut peer = Peer::connect(server.address()).unwrap();
     let command = frame(&json!({"cmd": "\u{1b}".repeat(9000)}), b"");
     for _ in 0..1000 {

@@ -1,19 +1,10 @@
 //! A directory of the server has a default ACL: the ACL takes the same bits from each mode that a client states as from
 //! the mode of an entry that is made there (acl(5)).
 
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 
-use assert_cmd::Command as Assert;
 use haul_tests::acl::{acl, set_default};
-use haul_tests::binaries;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, put};
-use predicates::prelude::*;
-use predicates::str::contains;
-use serde_json::json;
-use tempfile::TempDir;
+use haul_tests::prelude::*;
 
 const NO_ID: u32 = u32::MAX;
 
@@ -24,14 +15,6 @@ fn acls() -> [Vec<u8>; 3] {
         acl(&[(1, 7, NO_ID), (2, 7, 1234), (4, 7, NO_ID), (16, 4, NO_ID), (32, 1, NO_ID)]),
         acl(&[(1, 5, NO_ID), (4, 7, NO_ID), (32, 5, NO_ID)]),
     ]
-}
-
-fn mode_of(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().mode() & 0o7777
-}
-
-fn mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
 }
 
 /// A server with a directory that has a default ACL, and beside it one where only the kernel makes entries.
@@ -49,7 +32,7 @@ impl Share {
             fs::create_dir_all(path).unwrap();
             set_default(path, acl);
         }
-        let command = std::process::Command::new(&binaries::get().hauld);
+        let command = hauld_command();
         let server = Hauld::start_in(directory, command, words).unwrap();
         Self { server, native }
     }
@@ -59,19 +42,19 @@ impl Share {
     }
 
     /// The mode of an entry that the kernel makes in such a directory.
-    fn native(&self, is_dir: bool, mode: u32) -> u32 {
-        let path = self.native.join(format!("{is_dir} {mode:o}"));
+    fn native(&self, is_dir: bool, stated: u32) -> u32 {
+        let path = self.native.join(format!("{is_dir} {stated:o}"));
         // The umask counts for nothing there.
         if is_dir {
-            let _ = fs::DirBuilder::new().mode(mode).create(&path);
+            let _ = fs::DirBuilder::new().mode(stated).create(&path);
         } else {
-            let _ = fs::OpenOptions::new().write(true).create(true).mode(mode).open(&path);
+            let _ = fs::OpenOptions::new().write(true).create(true).mode(stated).open(&path);
         }
-        mode_of(&path)
+        mode(&path)
     }
 
-    fn haul(&self, verb: &str, source: &Path, target: &str) -> assert_cmd::assert::Assert {
-        let mut haul = Assert::new(&binaries::get().haul);
+    fn haul(&self, verb: &str, source: &Path, target: &str) -> Assert {
+        let mut haul = haul();
         haul.arg(verb).arg(source.join("."));
         haul.arg(format!("{}/{target}", self.server.address())).assert()
     }
@@ -101,14 +84,14 @@ fn source() -> TempDir {
         if is_dir { fs::create_dir(&path).unwrap() } else { fs::write(&path, name).unwrap() }
     }
     for (name, _, bits) in entries().iter().rev() {
-        mode(&place.path().join(name), *bits);
+        set_mode(place.path().join(name), *bits);
     }
     place
 }
 
 fn assert_native(share: &Share, target: &str, when: &str) {
     for (name, is_dir, stated) in entries() {
-        let found = mode_of(&share.at(target).join(&name));
+        let found = mode(share.at(target).join(&name));
         assert_eq!(
             format!("{found:o}"),
             format!("{:o}", share.native(is_dir, stated)),
@@ -131,8 +114,8 @@ fn tree_has_the_modes_that_a_default_acl_leaves_also_after_an_unchanged_sync() {
             }
         }
         // A mode that is wider than what the ACL leaves differs.
-        mode(&share.at("share/open/usual file"), 0o666);
-        mode(&share.at("share/open/usual"), 0o777);
+        set_mode(share.at("share/open/usual file"), 0o666);
+        set_mode(share.at("share/open/usual"), 0o777);
         let done = share.haul("sync", source.path(), "share").success();
         done.stdout(contains("1 with only mode or mtime set"));
         assert_native(&share, "share", "after a change there");
@@ -140,7 +123,7 @@ fn tree_has_the_modes_that_a_default_acl_leaves_also_after_an_unchanged_sync() {
         share.haul("put", source.path(), "beside").success();
         share.haul("sync", source.path(), "beside").success();
         for (name, _, stated) in entries() {
-            assert_eq!(mode_of(&share.at("beside").join(&name)), stated, "{name}");
+            assert_eq!(mode(share.at("beside").join(&name)), stated, "{name}");
         }
     }
 }
@@ -152,7 +135,7 @@ fn every_request_with_a_mode_obeys_the_default_acl() {
         let share = Share::start(acl, &["--durability", durability]);
         fs::write(share.at("share/was a file"), "x").unwrap();
         fs::write(share.at("share/was a file too"), "x").unwrap();
-        let mut peer = Peer::hello(share.server.address()).unwrap();
+        let mut peer = share.server.peer();
         let mkdir = |name: &str, mode: u32| json!({"cmd": "mkdir", "filename": format!("share/{name}"), "mode": mode});
         let setattr = |name: &str, kind: &str, mode: u32| json!({"cmd": "setattr", "filename": format!("share/{name}"), "kind": kind, "mode": mode});
         let mut with_mode = put(0, "share/file", b"x");
@@ -182,7 +165,7 @@ fn every_request_with_a_mode_obeys_the_default_acl() {
             let answer = peer.ask(&request, body).unwrap();
             assert_eq!(answer["ack"], id, "{request}: {answer}");
             let (found, native) =
-                (mode_of(&share.at("share").join(name)), share.native(is_dir, stated));
+                (mode(share.at("share").join(name)), share.native(is_dir, stated));
             assert_eq!(format!("{found:o}"), format!("{native:o}"), "{request}");
             let entry = if is_dir {
                 json!({"kind": "directory", "filename": format!("share/{name}"), "mode": stated})
@@ -203,18 +186,18 @@ fn version_has_the_modes_that_a_default_acl_leaves() {
     for (acl, durability) in acls().iter().zip(["group", "none", "none"]) {
         let share = Share::start(acl, &["--durability", durability]);
         let source = source();
-        mode(source.path(), 0o777);
+        set_mode(source.path(), 0o777);
         for round in ["first", "unchanged"] {
             share.haul("publish", source.path(), "share/site").success();
             assert_native(&share, "share/site", round);
-            let (found, native) = (mode_of(&share.at("share/site")), share.native(true, 0o777));
+            let (found, native) = (mode(share.at("share/site")), share.native(true, 0o777));
             assert_eq!(format!("{found:o}"), format!("{native:o}"), "{round}");
         }
         share.haul("verify", source.path(), "share/site").success();
         // A file that is as stated, since its directory has lost the ACL, is in another directory in the next version.
         let open = share.at("share/site/open");
         rustix::fs::removexattr(&open, "system.posix_acl_default").unwrap();
-        mode(&open.join("open file"), 0o666);
+        set_mode(open.join("open file"), 0o666);
         share.haul("publish", source.path(), "share/site").success();
         assert_native(&share, "share/site", "without the ACL in the present version");
     }

@@ -112,6 +112,18 @@ fn sections_that_comments_name_are_there() {
     assert!(count > 0);
 }
 
+/// The example of a test is one of the tests, so it stays as right as they are.
+#[test]
+fn example_of_a_test_is_a_test() {
+    let text = read("docs/testing.md");
+    let example = text.split("```rust\n").nth(1).unwrap().split("```").next().unwrap();
+    let lines = example.lines().map(|line| line.strip_prefix("   ").unwrap_or(line));
+    let example = lines.map(|line| format!("{line}\n")).collect::<String>();
+    assert!(example.contains("#[test]"), "{example}");
+    let mut tests = files(&["rs"]).into_iter().filter(|file| file.starts_with("tests/tests/"));
+    assert!(tests.any(|file| read(&file).contains(example.trim())), "no test is\n{example}");
+}
+
 /// Whether a text names a path, and not only one that is longer.
 fn names(text: &str, path: &str) -> bool {
     let is_path = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '/' | '.');
@@ -130,7 +142,8 @@ fn architecture_names_every_folder() {
         .map(|file| Path::new(file).parent().unwrap().to_str().unwrap().to_owned())
         .collect();
     assert!(folders.len() > 50, "{folders:?}");
-    for krate in ["protocol", "server", "client", "xtask", "tests"] {
+    for krate in ["protocol", "server", "client", "xtask", "xtask/bench", "xtask/torture", "tests"]
+    {
         assert!(folders.contains(&format!("{krate}/src")), "{krate}");
     }
     let unnamed: Vec<_> = folders.iter().filter(|folder| !names(&text, folder)).collect();

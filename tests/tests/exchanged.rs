@@ -1,15 +1,8 @@
 //! Another directory at a path of the source for a while: the client takes no file from it.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
-use std::thread;
 
-use haul_tests::relay::{Event, Relay};
-use haul_tests::setting::Setting;
-use haul_tests::{binaries, eventually, tree};
+use haul_tests::prelude::*;
 use rustix::process::geteuid;
 
 const DIRECTORIES: usize = 10;
@@ -94,7 +87,7 @@ fn exchange(one: &Path, other: &Path) {
 fn directory_above_the_source_is_exchanged_for_a_while_and_nothing_of_the_other_is_published() {
     let setting = Setting::start();
     let [above, other] = source(&setting);
-    let haul = Command::new(&binaries::get().haul);
+    let haul = haul_command();
     let swap = |_: &Child| exchange(&above, &other);
     let (code, told) = run(&setting, haul, "publish", swap, swap);
     is_published_or_told(&setting, code, &told);
@@ -106,7 +99,7 @@ fn directory_above_the_source_is_exchanged_for_a_while_and_nothing_of_the_other_
     let setting = Setting::start();
     let [above, other] = source(&setting);
     setting.write_there("kept", "x");
-    let haul = Command::new(&binaries::get().haul);
+    let haul = haul_command();
     let swap = |_: &Child| exchange(&above, &other);
     let (code, told) = run(&setting, haul, "sync", swap, swap);
     assert_eq!(code, Some(1), "{told}");
@@ -117,7 +110,7 @@ fn directory_above_the_source_is_exchanged_for_a_while_and_nothing_of_the_other_
             assert!(fs::read(entry.path()).unwrap().starts_with(b"above"), "{entry:?}");
         }
     }
-    let mut again = Command::new(&binaries::get().haul);
+    let mut again = haul_command();
     again.args(["sync", "--delete"]).arg(above.join("s")).arg(setting.server.address());
     assert!(again.status().unwrap().success());
     tree::compare_bytes(&above.join("s"), &setting.target()).unwrap();

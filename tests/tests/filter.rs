@@ -1,12 +1,6 @@
 //! What is left out: `--exclude`, `--include`, `--exclude-from` and `.haulignore`.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use assert_cmd::Command;
-use haul_tests::binaries;
-use haul_tests::hauld::Hauld;
-use tempfile::TempDir;
+use haul_tests::prelude::*;
 
 fn tree(names: &[&str]) -> TempDir {
     let place = TempDir::new().unwrap();
@@ -18,28 +12,17 @@ fn tree(names: &[&str]) -> TempDir {
     place
 }
 
-fn files(root: &Path) -> Vec<String> {
-    let mut names: Vec<_> = walkdir::WalkDir::new(root)
-        .into_iter()
-        .map(Result::unwrap)
-        .filter(|entry| !entry.file_type().is_dir())
-        .map(|entry| entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned())
-        .collect();
-    names.sort();
-    names
-}
-
 fn run(server: &Hauld, verb: &str, words: &[&str], source: PathBuf) {
-    let mut command = Command::new(&binaries::get().haul);
+    let mut command = haul();
     command.arg(verb).args(words).arg(source).arg(server.address()).assert().success();
 }
 
 #[track_caller]
 fn sent(words: &[&str], names: &[&str], expected: &[&str]) {
-    let (server, place) = (Hauld::start(&binaries::get().hauld, &[]).unwrap(), tree(names));
+    let (server, place) = (server(), tree(names));
     for verb in ["put", "sync"] {
         run(&server, verb, words, place.path().join("s"));
-        assert_eq!(files(&server.root().join("s")), expected, "{verb} {words:?}");
+        assert_eq!(tree::names(&server.root().join("s")), expected, "{verb} {words:?}");
         fs::remove_dir_all(server.root().join("s")).unwrap();
     }
 }
@@ -66,8 +49,7 @@ fn last_rule_that_fits_decides() {
 
 #[test]
 fn rules_of_files_come_after_those_of_the_command_line_and_deeper_ones_first() {
-    let (server, place) =
-        (Hauld::start(&binaries::get().hauld, &[]).unwrap(), TempDir::new().unwrap());
+    let (server, place) = (server(), TempDir::new().unwrap());
     let source = place.path().join("s");
     fs::create_dir_all(source.join("d")).unwrap();
     for name in ["a.log", "d/a.log", "d/b.log", "d/c.tmp"] {
@@ -79,29 +61,32 @@ fn rules_of_files_come_after_those_of_the_command_line_and_deeper_ones_first() {
     let rules = place.path().join("rules").to_str().unwrap().to_owned();
     run(&server, "put", &["--exclude-from", &rules], source.clone());
     let there = server.root().join("s");
-    assert_eq!(files(&there), [".haulignore", "d/.haulignore", "d/a.log"]);
+    assert_eq!(tree::names(&there), [".haulignore", "d/.haulignore", "d/a.log"]);
     run(&server, "put", &["--include", "a.log"], source);
-    assert_eq!(files(&there), [".haulignore", "a.log", "d/.haulignore", "d/a.log", "d/c.tmp"]);
+    assert_eq!(
+        tree::names(&there),
+        [".haulignore", "a.log", "d/.haulignore", "d/a.log", "d/c.tmp"]
+    );
 }
 
 #[test]
 fn what_is_left_out_is_not_removed() {
-    let (server, place) = (Hauld::start(&binaries::get().hauld, &[]).unwrap(), tree(&["a"]));
+    let (server, place) = (server(), tree(&["a"]));
     let there = server.root().join("s");
     fs::create_dir_all(there.join("gone/deep")).unwrap();
     for name in ["cache.o", "gone/deep/kept.o", "gone/deep/not", "gone/not"] {
         fs::write(there.join(name), "x").unwrap();
     }
     run(&server, "sync", &["--delete", "--exclude", "*.o"], place.path().join("s"));
-    assert_eq!(files(&there), ["a", "cache.o", "gone/deep/kept.o"]);
+    assert_eq!(tree::names(&there), ["a", "cache.o", "gone/deep/kept.o"]);
     run(&server, "sync", &["--delete"], place.path().join("s"));
-    assert_eq!(files(&there), ["a"]);
+    assert_eq!(tree::names(&there), ["a"]);
     assert!(!there.join("gone").exists());
 }
 
 #[test]
 fn source_that_is_named_is_sent_whatever_the_rules_say() {
-    let (server, place) = (Hauld::start(&binaries::get().hauld, &[]).unwrap(), tree(&["x.log"]));
+    let (server, place) = (server(), tree(&["x.log"]));
     run(&server, "put", &["--exclude", "*.log"], place.path().join("s/x.log"));
     assert!(server.root().join("x.log").exists());
 }

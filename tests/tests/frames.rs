@@ -1,40 +1,24 @@
 //! Bad input from a peer: a clear refusal, nothing lost, and the server goes on.
 
-use std::fs;
-use std::io::Write;
-
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame, put, raw_frame};
-use haul_tests::{binaries, eventually};
-use serde_json::{Value, json};
-
-fn server(args: &[&str]) -> Hauld {
-    Hauld::start(&binaries::get().hauld, args).unwrap()
-}
-
-#[track_caller]
-fn refused(answer: &Value, id: u64, code: &str) {
-    assert_eq!((&answer["refused"], &answer["code"]), (&json!(id), &json!(code)), "{answer}");
-    assert!(answer["retry"].is_boolean() && answer["message"].is_string(), "{answer}");
-}
+use haul_tests::prelude::*;
 
 /// After hello and one good put, these bytes end the connection with that code; the server goes on.
 #[track_caller]
 fn ends(server: &Hauld, bytes: &[u8], code: &str) {
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let good = frame(&put(1, "good", b"good"), b"good");
     peer.stream.write_all(&[&good, bytes].concat()).unwrap();
     assert_eq!(peer.receive().unwrap().0["ack"], 1);
     refused(&peer.receive().unwrap().0, 0, code);
     assert_eq!(peer.end().unwrap(), b"", "nothing follows the last refusal");
     assert_eq!(fs::read(server.root().join("good")).unwrap(), b"good");
-    let mut next = Peer::hello(server.address()).unwrap();
+    let mut next = server.peer();
     assert_eq!(next.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
 }
 
 #[test]
 fn prefix_negative_zero_or_over_the_limit() {
-    let server = server(&[]);
+    let server = server();
     for len in [-1, 0, i32::MIN, 65_537, i32::MAX] {
         ends(&server, &len.to_le_bytes(), "malformed");
     }
@@ -42,7 +26,7 @@ fn prefix_negative_zero_or_over_the_limit() {
 
 #[test]
 fn header_not_utf8_not_json_not_an_object_or_too_deep() {
-    let server = server(&[]);
+    let server = server();
     let deep = [
         b"{\"cmd\":\"ping\",\"id\":2,\"x\":".to_vec(),
         [b'['; 200].to_vec(),
@@ -67,7 +51,7 @@ fn header_not_utf8_not_json_not_an_object_or_too_deep() {
 
 #[test]
 fn fields_missing_doubled_or_of_the_wrong_type() {
-    let server = server(&[]);
+    let server = server();
     for header in [
         r#"{"id":2}"#,
         r#"{"cmd":"ping"}"#,
@@ -89,7 +73,7 @@ fn fields_missing_doubled_or_of_the_wrong_type() {
 
 #[test]
 fn sizes_negative_fractional_or_over_2_to_the_53() {
-    let server = server(&[]);
+    let server = server();
     for size in ["-1", "0.5", "1.0", "1e3", "9007199254740992", "18446744073709551615", "1e400"] {
         let header = format!(
             r#"{{"cmd":"open","id":2,"filename":"x","filesize":{size},"fingerprint":"f"}}"#
@@ -101,13 +85,13 @@ fn sizes_negative_fractional_or_over_2_to_the_53() {
 /// Trap `peer_sized_allocation`: a length that a peer sends sizes nothing.
 #[test]
 fn peer_sized_allocation_length_over_max_body() {
-    let server = server(&[]);
+    let server = server();
     for length in [8 * 1024 * 1024 + 1, 9_007_199_254_740_991_u64] {
         let header = json!({"cmd": "ping", "id": 2, "length": length});
         ends(&server, &frame(&header, b""), "malformed");
     }
     let huge = json!({"cmd": "open", "id": 1, "filename": "x", "filesize": 9_007_199_254_740_991_u64, "fingerprint": "f"});
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     refused(&peer.ask(&huge, b"").unwrap(), 1, "too_large");
     let large = json!({"cmd": "open", "id": 2, "filename": "x", "filesize": 1_u64 << 40, "fingerprint": "f"});
     let answer = peer.ask(&large, b"").unwrap();
@@ -119,8 +103,8 @@ fn peer_sized_allocation_length_over_max_body() {
 
 #[test]
 fn length_that_is_not_the_filesize_is_refused_and_skipped() {
-    let server = server(&[]);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let server = server();
+    let mut peer = server.peer();
     let mut wrong = put(1, "wrong", b"12345");
     wrong["filesize"] = json!(4);
     refused(&peer.ask(&wrong, b"12345").unwrap(), 1, "bad_request");
@@ -134,12 +118,12 @@ fn length_that_is_not_the_filesize_is_refused_and_skipped() {
 /// nothing, and what stood there stays.
 #[test]
 fn early_eof_is_not_success() {
-    let server = server(&[]);
+    let server = server();
     fs::write(server.root().join("file"), "old").unwrap();
     let body = vec![b'n'; 1 << 20];
     let whole = frame(&put(1, "file", &body), &body);
     for end in [2, 4, 50, whole.len() - body.len(), whole.len() - 1000, whole.len() - 1] {
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         peer.stream.write_all(&whole[..end]).unwrap();
         assert_eq!(peer.end().unwrap(), b"", "{end}");
         assert_eq!(fs::read(server.root().join("file")).unwrap(), b"old", "{end}");
@@ -150,11 +134,11 @@ fn early_eof_is_not_success() {
 /// Trap `old_file_truncated_first`: while a new version comes, the old one is whole.
 #[test]
 fn old_file_truncated_first() {
-    let server = server(&[]);
+    let server = server();
     fs::write(server.root().join("file"), "old").unwrap();
     let body = vec![b'n'; 1 << 20];
     let whole = frame(&put(1, "file", &body), &body);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     peer.stream.write_all(&whole[..whole.len() - 1]).unwrap();
     eventually("bytes are staged", || {
         let staged = server.staged().unwrap();
@@ -169,7 +153,7 @@ fn old_file_truncated_first() {
 /// Trap `prefix_in_pieces`: one byte at a time is as good as all at once.
 #[test]
 fn prefix_in_pieces_one_byte_at_a_time() {
-    let server = server(&[]);
+    let server = server();
     let mut peer = Peer::connect(server.address()).unwrap();
     let hello = json!({"cmd": "hello", "version": 1, "agent": "t/1", "client": "c", "slot": 0});
     let stream = [
@@ -187,8 +171,8 @@ fn prefix_in_pieces_one_byte_at_a_time() {
 
 #[test]
 fn names_that_break_the_rules() {
-    let server = server(&[]);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let server = server();
+    let mut peer = server.peer();
     let (component, long) = ("x".repeat(256), "xy/".repeat(1400));
     let names = [
         "",
@@ -248,10 +232,10 @@ fn names_that_break_the_rules() {
 /// Trap `peer_name_aborts_server`: whatever a peer calls a file, the server lives.
 #[test]
 fn peer_name_aborts_server() {
-    let server = server(&[]);
+    let server = server();
     for name in ["/", "//", "/../", "\u{0}", "\u{feff}", "%n%s", "-rf", "\u{1b}[2J", "a\nb", "💥"]
     {
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let answer = peer.ask(&put(1, name, b"x"), b"x").unwrap();
         assert!(answer["ack"] == 1 || answer["code"] == "bad_name", "{answer}");
     }
@@ -261,8 +245,8 @@ fn peer_name_aborts_server() {
 
 #[test]
 fn unknown_commands_are_refused_and_their_bodies_skipped() {
-    let server = server(&[]);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let server = server();
+    let mut peer = server.peer();
     let request = json!({"cmd": "teleport", "id": 1, "length": 4, "new field": [1]});
     refused(&peer.ask(&request, b"body").unwrap(), 1, "unknown_command");
     assert_eq!(peer.ask(&json!({"cmd": "ping", "id": 2, "extra": {}}), b"").unwrap()["answer"], 2);
@@ -270,7 +254,7 @@ fn unknown_commands_are_refused_and_their_bodies_skipped() {
 
 #[test]
 fn ids_that_repeat_go_back_or_skip_end_the_connection() {
-    let server = server(&[]);
+    let server = server();
     for id in [0, 1, 3, 9_007_199_254_740_991_u64] {
         ends(&server, &frame(&json!({"cmd": "ping", "id": id}), b""), "bad_id");
     }
@@ -278,7 +262,7 @@ fn ids_that_repeat_go_back_or_skip_end_the_connection() {
 
 #[test]
 fn window_exceeded_ends_the_connection() {
-    let server = server(&["--window-requests", "4"]);
+    let server = server_with(&["--window-requests", "4"]);
     let (mut peer, answer) = Peer::hello_as(server.address(), "c", 0).unwrap();
     assert_eq!(answer["limits"]["window_requests"], 4);
     let pings: Vec<u8> = (1..=5)
@@ -301,13 +285,13 @@ fn window_exceeded_ends_the_connection() {
 
 #[test]
 fn body_that_does_not_match_is_refused_alone() {
-    let server = server(&[]);
+    let server = server();
     fs::write(server.root().join("a"), "old").unwrap();
     for len in [10, 2 << 20] {
         let body = vec![b'x'; len];
         let mut wrong = put(2, "a", &body);
         wrong["blake3"] = json!("0".repeat(64));
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let all = [
             frame(&put(1, "b", b"1"), b"1"),
             frame(&wrong, &body),
@@ -330,8 +314,8 @@ fn body_that_does_not_match_is_refused_alone() {
 
 #[test]
 fn client_that_never_reads_is_ended_and_costs_nothing() {
-    let server = server(&["--body-timeout", "300ms"]);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let server = server_with(&["--body-timeout", "300ms"]);
+    let mut peer = server.peer();
     let before = server.status("VmRSS").unwrap();
     // Long answers fill the socket, then the outbox; then the server reads no more. With changes in
     // between, some are pending when it stops.
@@ -353,6 +337,6 @@ fn client_that_never_reads_is_ended_and_costs_nothing() {
     }
     let grown = server.status("VmRSS").unwrap().saturating_sub(before);
     assert!(grown < 8 * 1024, "{grown} KiB");
-    let mut next = Peer::hello(server.address()).unwrap();
+    let mut next = server.peer();
     assert_eq!(next.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
 }

@@ -1,15 +1,7 @@
 //! New directories, which are filled before they appear: everything in them, in any order, with whatever
 //! else is asked for.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame, put};
-use haul_tests::upload::{Large, Upload};
-use haul_tests::{binaries, eventually};
-use serde_json::{Value, json};
+use haul_tests::prelude::*;
 
 /// They appear at once, or when all that is in them has been flushed.
 fn servers() -> impl Iterator<Item = Hauld> {
@@ -43,7 +35,7 @@ fn refusals(answers: &[Value]) -> Vec<(u64, &str)> {
 #[test]
 fn tree_of_files_links_and_directories_appears() {
     for server in servers() {
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let mut file = put(3, "new/a", b"bytes");
         file["mode"] = json!(0o604);
         file["mtime"] = json!({"s": -5, "ns": 7});
@@ -68,7 +60,7 @@ fn tree_of_files_links_and_directories_appears() {
         assert_eq!(refusals(&answers), []);
         let root = server.root();
         for directory in ["new", "new/inner", "second"] {
-            assert_eq!(fs::metadata(root.join(directory)).unwrap().mode() & 0o7777, 0o750);
+            assert_eq!(mode(root.join(directory)), 0o750);
         }
         let a = fs::metadata(root.join("new/a")).unwrap();
         assert_eq!((a.mode() & 0o7777, a.mtime(), a.mtime_nsec()), (0o604, -5, 7));
@@ -91,7 +83,7 @@ fn tree_of_files_links_and_directories_appears() {
 #[test]
 fn only_what_matches_its_digest_is_in_it() {
     for server in servers() {
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let requests: [(Value, &[u8]); 4] = [
             (mkdir(1, "new"), b""),
             (put(2, "new/good", b"good"), b"good"),
@@ -111,7 +103,7 @@ fn only_what_matches_its_digest_is_in_it() {
 #[test]
 fn requests_for_one_name_take_effect_in_order() {
     for server in servers() {
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let requests: [(Value, &[u8]); 8] = [
             (mkdir(1, "new"), b""),
             (put(2, "new/twice", b"first"), b"first"),
@@ -135,7 +127,7 @@ fn requests_for_one_name_take_effect_in_order() {
 #[test]
 fn files_that_come_in_pieces_are_in_it_too() {
     for server in servers() {
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         // More than a server reads at once, and more directories than one tree has.
         let bytes = vec![7; 700_000];
         let mut requests = vec![(mkdir(1, "new"), &b""[..])];
@@ -204,7 +196,7 @@ fn large_file_is_opened_in_it() {
 #[test]
 fn what_came_before_malformed_bytes_is_told_and_stays() {
     for server in servers() {
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let mut bytes = frame(&mkdir(1, "new"), b"");
         bytes.extend(frame(&put(2, "new/a", b"a"), b"a"));
         bytes.extend([0xff; 8]);
@@ -218,7 +210,7 @@ fn what_came_before_malformed_bytes_is_told_and_stays() {
 #[test]
 fn what_came_before_the_end_of_the_stream_is_told_and_stays() {
     for server in servers() {
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let mut bytes = frame(&mkdir(1, "new"), b"");
         bytes.extend(frame(&put(2, "new/a", b"a"), b"a"));
         // Its last byte never comes.
@@ -238,11 +230,11 @@ fn new_directory_inherits_from_its_parent() {
     for server in servers() {
         let parent = server.root().join("team");
         fs::create_dir(&parent).unwrap();
-        fs::set_permissions(&parent, fs::Permissions::from_mode(0o2770)).unwrap();
-        let mut peer = Peer::hello(server.address()).unwrap();
+        set_mode(&parent, 0o2770);
+        let mut peer = server.peer();
         let requests: [(Value, &[u8]); 2] =
             [(mkdir(1, "team/new"), b""), (put(2, "team/new/a", b"a"), b"a")];
         assert_eq!(refusals(&ask(&mut peer, &requests)), []);
-        assert_eq!(fs::metadata(parent.join("new")).unwrap().mode() & 0o7777, 0o2750);
+        assert_eq!(mode(parent.join("new")), 0o2750);
     }
 }

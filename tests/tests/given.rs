@@ -1,18 +1,8 @@
 //! Sources that can be read only once: standard input, FIFOs, descriptors, terminals, the output of commands.
 
-use std::fs;
-use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
-use assert_cmd::Command as Assert;
-use haul_tests::setting::Setting;
-use haul_tests::{DEADLINE, binaries, eventually};
-use predicates::prelude::*;
-use predicates::str::contains;
-use rustix::process::{Pid, Signal, kill_process};
+use haul_tests::prelude::*;
 
 /// A server that has a good file.
 fn with_good_file() -> Setting {
@@ -28,14 +18,6 @@ fn stored(setting: &Setting, name: &str) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// `haul` in a shell, so that it has redirections; `$H` is the program and `$A` the server.
-fn script(setting: &Setting, script: &str) -> Assert {
-    let mut command = Assert::new("bash");
-    command.current_dir(setting.place.path()).args(["-c", script]);
-    command.env("H", &binaries::get().haul).env("A", setting.server.address());
-    command
-}
-
 fn fifo(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
@@ -46,12 +28,8 @@ fn open_files(child: &Child) -> Vec<PathBuf> {
     open.filter_map(|entry| fs::read_link(entry.path()).ok()).collect()
 }
 
-fn signal(child: &Child, signal: Signal) {
-    kill_process(Pid::from_child(child), signal).unwrap();
-}
-
 fn haul(setting: &Setting, words: &[&str]) -> Command {
-    let mut command = Command::new(&binaries::get().haul);
+    let mut command = haul_command();
     command.current_dir(setting.place.path()).args(words);
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     command
@@ -80,12 +58,12 @@ fn descriptor_as_source() {
         "echo new | \"$H\" sync /dev/stdin \"$A\"; mv \"$0\"/stdin \"$0\"/good",
     ] {
         fs::write(setting.server.root().join("good"), "good").unwrap();
-        script(&setting, put).arg(setting.server.root()).assert().success();
+        setting.script(put).arg(setting.server.root()).assert().success();
         assert_eq!(stored(&setting, "good"), "new\n", "{put}");
     }
     // A directory goes with what is in it, under the name that was given.
     setting.write("d/f", "x");
-    script(&setting, "\"$H\" put /dev/fd/7 \"$A\" 7<s/d").assert().success();
+    setting.script("\"$H\" put /dev/fd/7 \"$A\" 7<s/d").assert().success();
     assert_eq!(stored(&setting, "7/f"), "x");
 }
 
@@ -125,7 +103,7 @@ fn streams_and_files_of_one_command_line_all_arrive() {
     setting.write("file", "a file");
     fifo(&setting.place.path().join("p"));
     let put = "timeout 60 sh -c 'echo one >p' & \"$H\" put s/file p <(echo two) /dev/fd/7 \"$A\" 7< <(echo three)";
-    script(&setting, put).assert().success().stdout(contains("4 files"));
+    setting.script(put).assert().success().stdout(contains("4 files"));
     assert_eq!(stored(&setting, "file"), "a file");
     assert_eq!(stored(&setting, "p"), "one\n");
     assert_eq!(stored(&setting, "7"), "three\n");
@@ -133,7 +111,7 @@ fn streams_and_files_of_one_command_line_all_arrive() {
     let put = "head -c 5000000 /dev/zero | tr '\\0' x >p & \"$H\" put --remove-source p \"$A\"";
     let durable = Setting::start_with(&[]);
     fifo(&durable.place.path().join("p"));
-    script(&durable, put).assert().success();
+    durable.script(put).assert().success();
     assert_eq!(stored(&durable, "p"), "x".repeat(5_000_000));
     assert!(durable.place.path().join("p").exists());
 }
@@ -174,7 +152,7 @@ fn descriptor_that_the_user_has_not_opened_is_a_failure_and_no_symlink() {
     // Whoever runs the test may have left some open.
     let haul = |words: &[&str]| {
         let close = "for fd in {3..20}; do eval \"exec $fd>&-\"; done; exec \"$H\" \"$@\"";
-        script(&setting, close).arg("haul").args(words).timeout(DEADLINE).assert()
+        setting.script(close).arg("haul").args(words).timeout(DEADLINE).assert()
     };
     let sources = (3..20)
         .flat_map(|fd| [format!("/dev/fd/{fd}"), format!("/proc/thread-self/fd/{fd}")])
@@ -202,7 +180,7 @@ fn descriptor_that_the_user_has_not_opened_is_a_failure_and_no_symlink() {
     }
     // Those that the user has opened count, whichever numbers they have and however many.
     let put = "for fd in 3 6 9; do \"$H\" put /dev/fd/$fd \"$A\" --as $fd || exit 1; done";
-    script(&setting, &format!("({put}) 3< <(echo 3; echo 3) 6<<<6 9<<<9")).assert().success();
+    setting.script(&format!("({put}) 3< <(echo 3; echo 3) 6<<<6 9<<<9")).assert().success();
     assert_eq!(stored(&setting, "6") + &stored(&setting, "9"), "6\n9\n");
 }
 
@@ -218,7 +196,7 @@ fn fifo_without_a_writer_is_a_failure_and_the_others_go() {
     assert_eq!(stored(&setting, "file"), "x");
     // A writer that writes nothing ends it as well.
     let put = "timeout 60 sh -c ': >p' & \"$H\" put p \"$A\" --as good";
-    script(&setting, put).assert().success();
+    setting.script(put).assert().success();
     assert_eq!(stored(&setting, "good"), "");
 }
 
@@ -290,7 +268,7 @@ fn what_is_kept_of_standard_input_never_stays_behind() {
     }
     // A limit on files is an error that is told.
     let limited = "ulimit -f 1; head -c 3000000 /dev/zero | \"$H\" put - \"$A\" --as good";
-    let mut limited = script(&setting, limited);
+    let mut limited = setting.script(limited);
     limited.env("TMPDIR", &temporary).assert().code(1).stderr(contains("TMPDIR"));
     assert!(is_empty());
     // So is a place that is not there.
@@ -326,7 +304,7 @@ fn failed_command_stored() {
     assert_eq!(stored(&setting, "good"), "whole\n");
     // Standard input is the command's, and what is much is sent in parts.
     let pipe = "seq 900000 | \"$H\" put --from-command 'sort -n' \"$A/d\" --as sorted";
-    script(&setting, pipe).assert().success();
+    setting.script(pipe).assert().success();
     let expected: String = (1..=900_000).map(|number| format!("{number}\n")).collect();
     assert!(stored(&setting, "d/sorted") == expected);
     setting.haul(&["put", "--from-command", "true", setting.server.address()]).assert().code(2);

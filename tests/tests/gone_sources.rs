@@ -1,14 +1,6 @@
 //! A source that is gone, or has nothing in it, is no reason to remove anything.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-
-use assert_cmd::Command as Assert;
-use haul_tests::binaries;
-use haul_tests::setting::Setting;
-use predicates::prelude::*;
-use predicates::str::contains;
+use haul_tests::prelude::*;
 
 /// A source of two files, which the server has as well, as `s` and as the site.
 fn sent() -> Setting {
@@ -30,7 +22,7 @@ fn is_whole(setting: &Setting) {
 }
 
 /// `haul` with these words, run by a shell whose directory has been removed; `then` is done before.
-fn from_removed(setting: &Setting, then: &str, words: &[&str]) -> Assert {
+fn from_removed(setting: &Setting, then: &str, words: &[&str]) -> Client {
     let script = format!(
         "cd \"$1\" && mv \"$1\" \"$1.old\" && {then} rm -r \"$1.old\" && shift && exec \"$@\""
     );
@@ -40,7 +32,7 @@ fn from_removed(setting: &Setting, then: &str, words: &[&str]) -> Assert {
         .arg(setting.source())
         .arg(&binaries::get().haul)
         .args(words);
-    Assert::from_std(command)
+    Client::from_std(command)
 }
 
 #[test]
@@ -106,16 +98,15 @@ fn source_that_does_not_exist_removes_nothing_whatever_the_flags() {
 
 #[test]
 fn source_that_cannot_be_opened_removes_nothing_whatever_the_flags() {
-    use std::os::unix::fs::PermissionsExt;
-    let (user, setting) = (haul_tests::user::User::new().unwrap(), sent());
+    let (user, setting) = (User::new().unwrap(), sent());
     let source = user.path().join("s");
     fs::create_dir(&source).unwrap();
     let source = user.own_all(source).unwrap();
-    fs::set_permissions(&source, fs::Permissions::from_mode(0o100)).unwrap();
+    set_mode(&source, 0o100);
     for flags in [&[][..], &["--force-delete", "--delete-all"]] {
         let mut command = user.command("haul");
         command.args(["sync", "--delete"]).args(flags).arg(&source).arg(setting.server.address());
-        Assert::from_std(command).assert().code(1).stderr(contains("Permission denied"));
+        Client::from_std(command).assert().code(1).stderr(contains("Permission denied"));
         is_whole(&setting);
     }
 }
@@ -217,16 +208,12 @@ fn source_that_is_replaced_under_way_is_not_published() {
         entries.any(|entry| entry.file_name() == "small")
     });
     fs::rename(setting.source(), setting.place.path().join("away")).unwrap();
-    copy(&setting.place.path().join("away"), &setting.source());
+    tree::copy(&setting.place.path().join("away"), &setting.source());
     let output = held.go_on();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("gone or another") && told.contains("nothing is published"), "{told}");
     assert!(!setting.site().exists());
-}
-
-fn copy(from: &Path, to: &Path) {
-    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }
 
 /// A file that is named may be moved, which is no loss of the source; if it vanishes, that is a failure.

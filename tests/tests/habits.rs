@@ -1,16 +1,9 @@
 //! What people are used to: lists of names, standard input, moving, bounds, statistics.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::time::Instant;
-
 use haul_protocol::Digest;
-use haul_tests::setting::{Setting, last};
-use haul_tests::tree;
-use predicates::prelude::*;
-use serde_json::Value;
+use haul_tests::prelude::*;
 
-fn summary(command: &mut assert_cmd::Command) -> Value {
+fn summary(command: &mut Client) -> Value {
     last(&command.arg("--json").assert().success().get_output().stdout)
 }
 
@@ -21,7 +14,7 @@ fn files_of_a_list_go_and_nothing_else() {
         setting.write(name, name);
     }
     setting.write("new\nline/x", "x");
-    fs::set_permissions(setting.source().join("e"), PermissionsExt::from_mode(0o700)).unwrap();
+    set_mode(setting.source().join("e"), 0o700);
     fs::write(setting.place.path().join("list"), "a\n./d/b\ne\n\ne/f/g\n").unwrap();
     let mut command = setting.haul(&["put", "--files-from", "list", "s", setting.server.address()]);
     let counts = summary(&mut command);
@@ -54,7 +47,7 @@ fn list_with_everything_in_it_makes_the_same_tree() {
         setting.write(&format!("d{}/e{}/f{index}", index % 30, index % 7), "x");
     }
     symlink("d0", setting.source().join("link")).unwrap();
-    let found = std::process::Command::new("find").arg(".").current_dir(setting.source()).output();
+    let found = Command::new("find").arg(".").current_dir(setting.source()).output();
     let mut command = setting.haul(&["put", "--files-from", "-", "s", setting.server.address()]);
     let counts = summary(command.write_stdin(found.unwrap().stdout));
     assert_eq!((&counts["files"], &counts["links"]), (&600.into(), &1.into()));
@@ -72,11 +65,11 @@ fn names_of_a_list_that_lead_nowhere_are_named() {
         .assert()
         .code(1)
         .stderr(
-            predicate::str::contains("../beside: could not send: it is not below SRC")
-                .and(predicate::str::contains("/etc/passwd: could not send"))
-                .and(predicate::str::contains("missing: could not look at")),
+            contains("../beside: could not send: it is not below SRC")
+                .and(contains("/etc/passwd: could not send"))
+                .and(contains("missing: could not look at")),
         )
-        .stdout(predicate::str::contains("1 file,").and(predicate::str::contains("3 failed")));
+        .stdout(contains("1 file,").and(contains("3 failed")));
     for words in [
         &["put", "--files-from", "none", "s", "localhost"][..],
         &["put", "--files-from", "-", "s", "beside", "localhost"],
@@ -84,7 +77,7 @@ fn names_of_a_list_that_lead_nowhere_are_named() {
         &["put", "-0", "s", "localhost"],
         &["sync", "--delete", "--files-from", "-", "s", "localhost"],
     ] {
-        setting.haul(words).assert().code(2).stderr(predicate::str::contains("files-from"));
+        setting.haul(words).assert().code(2).stderr(contains("files-from"));
     }
 }
 
@@ -101,7 +94,7 @@ fn standard_input_is_a_file_like_any_other() {
     }
     for words in [&["put", "-", "localhost"][..], &["put", "-", "s", "localhost", "--as", "x"]] {
         let wrong = setting.haul(words).write_stdin("x").assert().code(2);
-        wrong.stderr(predicate::str::contains("--as NAME"));
+        wrong.stderr(contains("--as NAME"));
     }
     fs::write(setting.place.path().join("-"), "a file").unwrap();
     setting.haul(&["put", "./-", setting.server.address()]).assert().success();
@@ -115,9 +108,7 @@ fn source_is_removed_when_the_server_has_it_durably() {
     setting.write("large", &"0123456789abcdef".repeat(200_000));
     symlink("nowhere", setting.source().join("link")).unwrap();
     let copy = setting.place.path().join("copy");
-    let copied =
-        std::process::Command::new("cp").arg("-a").arg(setting.source()).arg(&copy).status();
-    assert!(copied.unwrap().success());
+    tree::copy(&setting.source(), &copy);
     // Only a file that arrives goes.
     fs::create_dir_all(setting.target().join("d/refused/kept")).unwrap();
     setting.write("d/refused", "x");
@@ -125,7 +116,7 @@ fn source_is_removed_when_the_server_has_it_durably() {
         .command("put", &["--remove-source"])
         .assert()
         .code(1)
-        .stderr(predicate::str::contains("refused").and(predicate::str::contains("conflict")));
+        .stderr(contains("refused").and(contains("conflict")));
     let left: Vec<_> = walkdir::WalkDir::new(setting.source())
         .into_iter()
         .map(Result::unwrap)
@@ -145,7 +136,7 @@ fn source_stays_if_the_server_does_not_wait_for_its_disk() {
         .command("put", &["--remove-source"])
         .assert()
         .code(3)
-        .stderr(predicate::str::contains("--durability group"));
+        .stderr(contains("--durability group"));
     assert!(setting.source().join("file").exists() && !setting.there("file"));
 }
 
@@ -240,7 +231,7 @@ fn receipt_lists_what_was_committed() {
     setting.command("sync", &[&words[..], &["--checksum"]].concat()).assert().success();
     assert_eq!(lines(), expected);
     let nowhere = ["--receipt", "/nowhere/at/all"];
-    setting.command("put", &nowhere).assert().code(2).stderr(predicate::str::contains("/nowhere"));
+    setting.command("put", &nowhere).assert().code(2).stderr(contains("/nowhere"));
 }
 
 #[test]
@@ -254,7 +245,7 @@ fn name_that_no_receipt_can_have_is_named() {
         .command("put", &["--receipt", receipt.to_str().unwrap()])
         .assert()
         .code(1)
-        .stderr(predicate::str::contains("is not in the receipt"));
+        .stderr(contains("is not in the receipt"));
     assert!(setting.target().join(name).exists());
 }
 
@@ -277,12 +268,12 @@ fn nothing_that_is_there_is_replaced_whatever_it_is() {
     fs::write(there.join("locked/f"), "precious").unwrap();
     fs::write(there.join("d"), "precious").unwrap();
     user.own_all(root.clone()).unwrap();
-    fs::set_permissions(there.join("locked"), PermissionsExt::from_mode(0o0)).unwrap();
+    set_mode(there.join("locked"), 0o0);
     let mut command = setting.haul(&["put", "--ignore-existing", "s", server.address()]);
     command.assert().code(1);
     let mut command = setting.haul(&["sync", "--ignore-existing", "s", server.address()]);
     command.assert().code(1);
-    fs::set_permissions(there.join("locked"), PermissionsExt::from_mode(0o755)).unwrap();
+    set_mode(there.join("locked"), 0o755);
     for name in ["keep", "locked/f", "d"] {
         assert_eq!(fs::read(there.join(name)).unwrap(), b"precious", "{name}");
     }
@@ -316,7 +307,7 @@ fn dry_run_fails_where_the_real_one_would() {
     setting.write_there("a directory", "x");
     setting.write_there("a file/f", "x");
     for (verb, words) in [("put", &[][..]), ("sync", &[]), ("sync", &["--delete"])] {
-        let real = setting.command(verb, &[words, &["-n"]].concat()).output().unwrap();
+        let real = setting.command(verb, &[words, &["-n"]].concat()).output();
         let told = String::from_utf8_lossy(&real.stderr).into_owned();
         let fails = verb == "put" || words.is_empty();
         assert_eq!(real.status.code(), Some(i32::from(fails)), "{verb} {words:?}: {told}");

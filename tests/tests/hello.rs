@@ -1,24 +1,10 @@
 //! Who a peer is, and whether it is still there: hello, HTTP, silence.
 
-use std::io::{Read, Write};
-
-use haul_tests::binaries;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame, put};
-use serde_json::{Value, json};
-
-fn server(args: &[&str]) -> Hauld {
-    Hauld::start(&binaries::get().hauld, args).unwrap()
-}
-
-#[track_caller]
-fn refused(answer: &Value, id: u64, code: &str) {
-    assert_eq!((&answer["refused"], &answer["code"]), (&json!(id), &json!(code)), "{answer}");
-}
+use haul_tests::prelude::*;
 
 #[test]
 fn http_request_is_named_as_such() {
-    let server = server(&[]);
+    let server = server();
     let mut peer = Peer::connect(server.address()).unwrap();
     peer.stream.write_all(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     let text = String::from_utf8(peer.end().unwrap()).unwrap();
@@ -28,7 +14,7 @@ fn http_request_is_named_as_such() {
 
 #[test]
 fn hello_of_another_version_or_with_unknown_demands_is_refused_by_name() {
-    let server = server(&[]);
+    let server = server();
     let hello = |version: u64, must: &[&str]| {
         let mut peer = Peer::connect(server.address()).unwrap();
         let hello = json!({"cmd": "hello", "version": version, "agent": "t", "client": "c", "slot": 0, "must": must});
@@ -46,7 +32,7 @@ fn hello_of_another_version_or_with_unknown_demands_is_refused_by_name() {
 /// Who says `hello` reads answers, so it is told what is wrong with the rest of its header.
 #[test]
 fn hello_with_missing_or_wrong_fields_is_refused_as_malformed() {
-    let server = server(&[]);
+    let server = server();
     let sound = json!({"cmd": "hello", "version": 1, "agent": "t", "client": "c", "slot": 0});
     for (field, value) in [
         ("version", json!("1")),
@@ -71,7 +57,7 @@ fn hello_with_missing_or_wrong_fields_is_refused_as_malformed() {
 
 #[test]
 fn silence_in_a_header_a_body_or_between_requests_is_ended_and_told() {
-    let server = server(&[
+    let server = server_with(&[
         "--header-timeout",
         "200ms",
         "--body-timeout",
@@ -80,7 +66,7 @@ fn silence_in_a_header_a_body_or_between_requests_is_ended_and_told() {
         "200ms",
     ]);
     for bytes in [&b""[..], b"\x10", b"\x10\0\0\0{", &frame(&put(1, "x", b"12"), b"1")] {
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         peer.stream.write_all(bytes).unwrap();
         let answer = peer.receive().unwrap().0;
         refused(&answer, 0, "timeout");

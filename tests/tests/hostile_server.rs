@@ -1,15 +1,7 @@
 //! Servers that mean harm, or are stuck: no number of theirs sizes anything at the client, and none keeps it for ever.
 
-use std::fs;
-use std::io::{Read, Write};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-
 use haul_tests::fake::{Fake, hello_answer, opened, refusal};
-use haul_tests::peer::{Peer, frame};
-use haul_tests::{binaries, eventually};
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use haul_tests::prelude::*;
 
 /// The most requests without an answer, whatever the server allows.
 const WINDOW: usize = 16_384;
@@ -26,7 +18,7 @@ impl Drop for Haul {
 }
 
 fn haul(directory: &Path, words: &[&str]) -> Haul {
-    let mut command = Command::new(&binaries::get().haul);
+    let mut command = haul_command();
     command.current_dir(directory).args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
     Haul(command.spawn().unwrap())
 }

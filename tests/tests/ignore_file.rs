@@ -1,14 +1,7 @@
 //! Rules that can't be read may leave out secrets, so the client sends, removes and publishes nothing that they
 //! are about.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
-use std::process::Output;
-
-use haul_tests::hauld::Hauld;
-use haul_tests::user::User;
-use haul_tests::{binaries, eventually};
+use haul_tests::prelude::*;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 /// Ways in which rules can't be read: a directory for each, and a part of the message.
@@ -53,8 +46,8 @@ impl Odd {
         fs::write(user.path().join("shared"), "secret\n").unwrap();
         symlink("../../shared", rules("linked")).unwrap();
         user.own_all(source.clone()).unwrap();
-        fs::set_permissions(rules("closed"), PermissionsExt::from_mode(0o0)).unwrap();
-        let server = Hauld::start(&binaries::get().hauld, &[]).unwrap();
+        set_mode(rules("closed"), 0o0);
+        let server = server();
         Self { user, server }
     }
 
@@ -62,7 +55,7 @@ impl Odd {
     fn haul(&self, words: &[&str], source: &str, to: &str) -> Output {
         let mut command = self.user.command("haul");
         command.args(words).arg(source).arg(format!("{}/{to}", self.server.address()));
-        command.output().unwrap()
+        output_of(&mut command)
     }
 
     /// Removes the odd directories.
@@ -80,17 +73,6 @@ fn fails(output: &Output) -> String {
     said
 }
 
-fn files(root: &Path) -> Vec<String> {
-    let mut names: Vec<_> = walkdir::WalkDir::new(root)
-        .into_iter()
-        .map(Result::unwrap)
-        .filter(|entry| !entry.file_type().is_dir())
-        .map(|entry| entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned())
-        .collect();
-    names.sort();
-    names
-}
-
 /// The files that may be sent.
 const SENT: &[&str] = &["good/.haulignore", "good/public", "linked/.haulignore", "linked/public"];
 
@@ -105,7 +87,7 @@ fn ignore_file_unreadable_sends_nothing_of_its_directory_and_is_a_failure() {
             let line = line.unwrap_or_else(|| panic!("{way}: {said}"));
             assert!(line.contains(".haulignore") && line.contains(why), "{line}");
         }
-        assert_eq!(files(&odd.server.root().join("x")), SENT, "{verb}");
+        assert_eq!(tree::names(&odd.server.root().join("x")), SENT, "{verb}");
         odd.mend();
         assert!(odd.haul(&[verb], "s/", "x").status.success());
     }
@@ -117,7 +99,7 @@ fn ignore_file_of_the_source_itself_unreadable_sends_nothing_at_all() {
     for (way, _) in WAYS {
         for source in [format!("s/{way}"), format!("s/{way}/")] {
             fails(&odd.haul(&["put"], &source, "x"));
-            assert_eq!(files(&odd.server.root().join("x")), [""; 0], "{source}");
+            assert_eq!(tree::names(&odd.server.root().join("x")), [""; 0], "{source}");
         }
     }
 }
@@ -137,11 +119,11 @@ fn ignore_file_unreadable_keeps_what_is_at_the_server() {
     kept.push(String::from("gone/old"));
     kept.sort();
     fails(&odd.haul(&["sync", "--delete"], "s/", "x"));
-    assert_eq!(files(&there), kept);
+    assert_eq!(tree::names(&there), kept);
     // With --force-delete other directories lose their old files, but not those whose rules are unknown.
     kept.retain(|name| name != "gone/old");
     fails(&odd.haul(&["sync", "--delete", "--force-delete"], "s/", "x"));
-    assert_eq!(files(&there), kept);
+    assert_eq!(tree::names(&there), kept);
 }
 
 #[test]
@@ -152,7 +134,7 @@ fn ignore_file_unreadable_publishes_nothing() {
     assert!(!odd.server.root().join("site").exists());
     odd.mend();
     assert!(odd.haul(&["publish"], "s", "site").status.success());
-    assert_eq!(files(&odd.server.root().join("site")), SENT);
+    assert_eq!(tree::names(&odd.server.root().join("site")), SENT);
 }
 
 #[test]
@@ -165,7 +147,7 @@ fn name_in_a_list_is_not_sent_if_the_rules_about_it_are_unreadable() {
         let line = said.lines().find(|line| line.contains(&format!("{way}/below/secret:")));
         assert!(line.is_some_and(|line| line.contains(why)), "{way}: {said}");
     }
-    assert_eq!(files(&odd.server.root().join("x")), ["good/public"]);
+    assert_eq!(tree::names(&odd.server.root().join("x")), ["good/public"]);
 }
 
 /// A pattern that fits nothing to git fits nothing to haul. The client says so, since a user may rely on it.
@@ -179,7 +161,7 @@ fn line_that_fits_nothing_is_named() {
     assert!(output.status.success(), "{said}");
     assert!(said.contains("s/good/.haulignore: line 2 fits no name"), "{said}");
     let there = odd.server.root().join("good");
-    assert_eq!(files(&there), [".haulignore", "below/secret", "secret"]);
+    assert_eq!(tree::names(&there), [".haulignore", "below/secret", "secret"]);
 }
 
 #[test]
@@ -188,7 +170,7 @@ fn rules_and_lists_of_the_command_line_that_cannot_be_read_send_nothing() {
     let place = odd.user.path();
     fs::write(place.join("closed"), "secret\n").unwrap();
     odd.user.own(&place.join("closed")).unwrap();
-    fs::set_permissions(place.join("closed"), PermissionsExt::from_mode(0o0)).unwrap();
+    set_mode(place.join("closed"), 0o0);
     fs::write(place.join("wrong"), "good\n\n[secret\n").unwrap();
     for (words, why) in [
         (["--exclude-from", "closed"], "closed: Permission denied"),
@@ -218,5 +200,5 @@ fn rules_and_lists_of_the_command_line_that_cannot_be_read_send_nothing() {
     fs::write(place.join("s/good/.haulignore"), "").unwrap();
     assert!(odd.haul(&["put", "--exclude-from", "rules"], "s/good", "").status.success());
     eventually("the rules are written", || writing.is_finished());
-    assert_eq!(files(&odd.server.root().join("good")), [".haulignore", "public"]);
+    assert_eq!(tree::names(&odd.server.root().join("good")), [".haulignore", "public"]);
 }

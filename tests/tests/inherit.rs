@@ -1,17 +1,9 @@
 //! What a directory on the server hands down to its new entries: its group (setgid), and its default ACL.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::chown;
 
-use assert_cmd::Command as Assert;
 use haul_tests::acl::{self, acl};
-use haul_tests::binaries;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, put};
-use haul_tests::user::User;
-use serde_json::json;
-use tempfile::TempDir;
+use haul_tests::prelude::*;
 
 /// A group that no user of these tests is in. Only root can give a directory to it.
 fn foreign_group() -> Option<u32> {
@@ -24,7 +16,7 @@ fn share(root: &Path) -> (PathBuf, u32) {
     fs::create_dir_all(&share).unwrap();
     let group = foreign_group().unwrap_or_else(|| rustix::process::getegid().as_raw());
     chown(&share, None, Some(group)).unwrap();
-    fs::set_permissions(&share, PermissionsExt::from_mode(0o2777)).unwrap();
+    set_mode(&share, 0o2777);
     (share, group)
 }
 
@@ -55,8 +47,8 @@ fn assert_group(directory: &Path, group: u32) {
     assert!(seen >= 9, "{seen} entries");
 }
 
-fn put_into(haul: std::process::Command, source: &Path, destination: &str) {
-    let mut haul = Assert::from_std(haul);
+fn put_into(haul: Command, source: &Path, destination: &str) {
+    let mut haul = Client::from_std(haul);
     haul.arg("put").arg(source.join(".")).arg(destination).assert().success();
 }
 
@@ -68,11 +60,11 @@ fn setgid_directory() {
         let directory = TempDir::new().unwrap();
         let root = directory.path().join("root");
         let (share, group) = share(&root);
-        let command = std::process::Command::new(&binaries::get().hauld);
+        let command = hauld_command();
         let server = Hauld::start_in(directory, command, &["--durability", durability]).unwrap();
         let place = TempDir::new().unwrap();
         let source = source(place.path());
-        let haul = || std::process::Command::new(&binaries::get().haul);
+        let haul = || haul_command();
         let destination = format!("{}/share", server.address());
         // What replaces an entry of another group gets that of the directory, too.
         fs::write(share.join("small"), "old").unwrap();
@@ -132,14 +124,14 @@ fn group_of_the_root_does_not_reach_a_directory_without_setgid() {
     let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
     chown(&root, None, Some(group)).unwrap();
-    fs::set_permissions(&root, PermissionsExt::from_mode(0o2777)).unwrap();
+    set_mode(&root, 0o2777);
     fs::create_dir(root.join("plain")).unwrap();
-    fs::set_permissions(root.join("plain"), PermissionsExt::from_mode(0o755)).unwrap();
+    set_mode(root.join("plain"), 0o755);
     chown(root.join("plain"), None, Some(0)).unwrap();
-    let command = std::process::Command::new(&binaries::get().hauld);
+    let command = hauld_command();
     let server = Hauld::start_in(directory, command, &[]).unwrap();
-    assert_eq!(fs::metadata(root.join(".haul/staged")).unwrap().mode() & 0o7777, 0o700);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    assert_eq!(mode(root.join(".haul/staged")), 0o700);
+    let mut peer = server.peer();
     assert_eq!(peer.ask(&put(1, "plain/file", b"x"), b"x").unwrap()["ack"], 1);
     assert_eq!(peer.ask(&put(2, "file", b"x"), b"x").unwrap()["ack"], 2);
     assert_eq!(fs::metadata(root.join("plain/file")).unwrap().gid(), 0);
@@ -152,9 +144,9 @@ fn directory_that_replaces_a_file_inherits() {
     let directory = TempDir::new().unwrap();
     let (share, group) = share(&directory.path().join("root"));
     fs::write(share.join("entry"), "a file").unwrap();
-    let command = std::process::Command::new(&binaries::get().hauld);
+    let command = hauld_command();
     let server = Hauld::start_in(directory, command, &[]).unwrap();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let mkdir =
         json!({"cmd": "mkdir", "id": 1, "filename": "share/entry", "mode": 0o750, "replace": true});
     assert_eq!(peer.ask(&mkdir, b"").unwrap()["ack"], 1);
@@ -169,7 +161,7 @@ fn files_of_a_directory_that_replaces_a_file_or_symlink_inherit() {
         let directory = TempDir::new().unwrap();
         let (share, group) = share(&directory.path().join("root"));
         acl::set_default(&share, &acl(&[(1, 7, u32::MAX), (4, 5, u32::MAX), (32, 0, u32::MAX)]));
-        let command = std::process::Command::new(&binaries::get().hauld);
+        let command = hauld_command();
         let server = Hauld::start_in(directory, command, &["--durability", durability]).unwrap();
         let place = TempDir::new().unwrap();
         let source = source(place.path());
@@ -189,8 +181,8 @@ fn files_of_a_directory_that_replaces_a_file_or_symlink_inherit() {
                     fs::write(share.join("new/deep"), "x").unwrap();
                 }
             }
-            let haul = std::process::Command::new(&binaries::get().haul);
-            let mut haul = Assert::from_std(haul);
+            let haul = haul_command();
+            let mut haul = Client::from_std(haul);
             let destination = format!("{}/share", server.address());
             haul.arg("sync").arg(source.join(".")).arg(destination).assert().success();
             assert_group(&share, group);
@@ -208,9 +200,9 @@ fn file_inherits_from_a_directory_that_was_made_while_the_file_came() {
     for durability in ["group", "none"] {
         let directory = TempDir::new().unwrap();
         let root = directory.path().join("root");
-        let command = std::process::Command::new(&binaries::get().hauld);
+        let command = hauld_command();
         let server = Hauld::start_in(directory, command, &["--durability", durability]).unwrap();
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let bytes = vec![7; 400_000];
         let frame = haul_tests::peer::frame(&put(1, "share/file", &bytes), &bytes);
         let (sent, rest) = frame.split_at(300_000);
@@ -248,11 +240,11 @@ fn default_acl_is_inherited_as_by_a_file_that_is_made_there() {
             fs::create_dir_all(path).unwrap();
             acl::set_default(path, &default);
         }
-        let command = std::process::Command::new(&binaries::get().hauld);
+        let command = hauld_command();
         let server = Hauld::start_in(directory, command, &["--durability", durability]).unwrap();
         let place = TempDir::new().unwrap();
         let source = source(place.path());
-        let haul = std::process::Command::new(&binaries::get().haul);
+        let haul = haul_command();
         put_into(haul, &source, &format!("{}/share", server.address()));
         // The same, made by the kernel alone: mode 0644 as it was sent.
         let made = rustix::fs::openat(
@@ -278,7 +270,7 @@ fn default_acl_is_inherited_as_by_a_file_that_is_made_there() {
         }
         assert_eq!(acl::found(&share.join("new/deep"), "system.posix_acl_default"), default);
         // A mode that no client has stated: that of a new file, and the ACL takes the umask's place.
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         assert_eq!(peer.ask(&put(1, "share/absent", b"x"), b"x").unwrap()["ack"], 1);
         let made = rustix::fs::openat(
             rustix::fs::CWD,
@@ -311,10 +303,10 @@ fn setgid_that_a_directory_loses_by_its_mode_is_told() {
     for (name, mode) in [("usual", 0o755), ("read-only", 0o555)] {
         fs::create_dir_all(source.join(name)).unwrap();
         fs::write(source.join(name).join("file"), "x").unwrap();
-        fs::set_permissions(source.join(name), PermissionsExt::from_mode(mode)).unwrap();
+        set_mode(source.join(name), mode);
     }
     let source = user.own_all(source).unwrap();
-    let mode = |name: &str| fs::metadata(share.join(name)).unwrap().mode() & 0o7777;
+    let mode = |name: &str| mode(share.join(name));
     let told = |server: &Hauld| {
         let log = server.log_text();
         let lines = log.lines().filter(|line| line.contains("WARN") && line.contains("setgid"));
@@ -328,7 +320,7 @@ fn setgid_that_a_directory_loses_by_its_mode_is_told() {
         assert_eq!(lines.len(), 1, "{round}: {lines:?}");
         assert!(lines[0].contains("share/read-only") && lines[0].contains(&group.to_string()));
     }
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let exact = json!({"filename": "share/exact", "mode": 0o555});
     for (id, cmd) in [(1, "mkdir"), (2, "setattr"), (3, "mkdir")] {
         let mut request = exact.clone();
@@ -350,13 +342,13 @@ fn version_that_comes_back_keeps_its_setgid() {
     fs::write(site.join("old"), "x").unwrap();
     user.own_all(root.clone()).unwrap();
     chown(&site, None, Some(group)).unwrap();
-    fs::set_permissions(&site, PermissionsExt::from_mode(0o2775)).unwrap();
+    set_mode(&site, 0o2775);
     fs::File::create(&log).unwrap();
     let server = Hauld::start_at(&root, &log, user.command("hauld"), &[]).unwrap();
     let source = user.own_all(source(user.path())).unwrap();
     let destination = format!("{}/site", server.address());
     for words in [vec![source.to_str().unwrap()], vec!["--rollback"]] {
-        let mut haul = Assert::from_std(user.command("haul"));
+        let mut haul = Client::from_std(user.command("haul"));
         haul.arg("publish").args(words).arg(&destination).assert().success();
     }
     let found = fs::metadata(&site).unwrap();

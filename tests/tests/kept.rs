@@ -1,19 +1,8 @@
 //! Nothing is lost, left out or taken for done because of what is odd in a source, in its rules or at the server.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{FileExt, symlink};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use haul_tests::prelude::*;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-
-use haul_tests::hauld::Hauld;
-use haul_tests::relay::{Event, Relay};
-use haul_tests::setting::{Setting, last};
-use haul_tests::user::User;
-use haul_tests::{binaries, eventually, tree};
 
 /// Bytes that the client has sent when a test acts.
 const SOME: u64 = 300_000;
@@ -23,7 +12,7 @@ fn told(output: &Output) -> String {
 }
 
 fn haul(words: &[&str], source: &Path, to: &str) -> Command {
-    let mut command = Command::new(&binaries::get().haul);
+    let mut command = haul_command();
     command.args(words).arg("--connections=1").arg(source).arg(to);
     command
 }
@@ -37,7 +26,7 @@ fn meanwhile(setting: &Setting, words: &[&str], act: impl FnOnce()) -> Output {
     eventually("so many bytes have passed", || relay.passed() >= SOME);
     act();
     relay.now(Event::Resume);
-    running.wait_with_output().unwrap()
+    ended(running)
 }
 
 /// The rules of the source itself are forgotten in so large a tree, and read again.
@@ -119,7 +108,7 @@ fn rules_that_are_empty_for_a_moment_are_waited_for() {
         });
         file.write_all(b"secret\n").unwrap();
         drop(file);
-        let output = running.wait_with_output().unwrap();
+        let output = ended(running);
         assert_eq!(output.status.code(), Some(0), "{}", told(&output));
         assert!(setting.there("f") && !setting.there("secret"), "{words:?}: {}", told(&output));
     }
@@ -133,7 +122,7 @@ fn file_that_a_killed_run_has_put_aside_is_told_and_nothing_is_removed() {
         setting.write("d/g", "x");
         setting.write_there("d/f", "x");
         let to = setting.server.address();
-        let output = haul(words, &setting.source(), to).output().unwrap();
+        let output = output_of(&mut haul(words, &setting.source(), to));
         assert_eq!(output.status.code(), Some(1), "{words:?}: {}", told(&output));
         assert!(told(&output).contains("was killed"), "{words:?}: {}", told(&output));
         assert!(setting.there("d/f") && setting.there("d/g"), "{words:?}");
@@ -172,7 +161,7 @@ fn named_file_with_a_directory_in_its_way_is_a_failure_also_if_what_is_too_much_
         fs::create_dir_all(setting.server.root().join("x/y")).unwrap();
         for words in [&["sync", "--delete"][..], &["sync", "--delete", "--force-delete"], &["put"]]
         {
-            let output = haul(words, &x, setting.server.address()).output().unwrap();
+            let output = output_of(&mut haul(words, &x, setting.server.address()));
             assert_eq!(output.status.code(), Some(1), "{words:?}: {}", told(&output));
             assert!(setting.server.root().join("x/y").exists());
         }
@@ -219,7 +208,7 @@ fn rules_that_are_written_while_they_are_read_send_no_secret() {
         let site = if words[0] == "publish" { "/s" } else { "" };
         let to = format!("{}{site}", setting.server.address());
         // Success, or a file that never holds still.
-        let output = haul(words, &setting.source(), &to).output().unwrap();
+        let output = output_of(&mut haul(words, &setting.source(), &to));
         assert!(matches!(output.status.code(), Some(0 | 1)), "{}", told(&output));
         assert!(!setting.there("secret"), "{words:?}: {}", told(&output));
     }
@@ -252,10 +241,8 @@ fn rules_that_are_changed_in_place_after_the_walk_hold_for_what_is_published() {
 /// In a tree of so many directories, they are looked for once more at the end.
 #[test]
 fn directory_that_is_left_out_need_not_be_readable() {
-    use std::os::unix::fs::PermissionsExt;
-
     let user = User::new().unwrap();
-    let server = Hauld::start(&binaries::get().hauld, &["--durability", "none"]).unwrap();
+    let server = server_with(&["--durability", "none"]);
     let source = user.path().join("s");
     for directory in 0..4200 {
         fs::create_dir_all(source.join(directory.to_string())).unwrap();
@@ -264,7 +251,7 @@ fn directory_that_is_left_out_need_not_be_readable() {
     let closed = source.join("lost+found");
     fs::create_dir(&closed).unwrap();
     user.own_all(source.clone()).unwrap();
-    fs::set_permissions(&closed, PermissionsExt::from_mode(0o000)).unwrap();
+    set_mode(&closed, 0o000);
     for (verb, to) in [("publish", "/site"), ("sync", "/t"), ("sync", "/t")] {
         let mut command = user.command("haul");
         command.args([verb, "--exclude", "/lost+found"]);
@@ -272,10 +259,10 @@ fn directory_that_is_left_out_need_not_be_readable() {
             command.arg("--delete");
         }
         let to = format!("{}{to}", server.address());
-        let output = command.arg(format!("{}/", source.display())).arg(to).output().unwrap();
+        let output = output_of(command.arg(format!("{}/", source.display())).arg(to));
         assert_eq!(output.status.code(), Some(0), "{verb}: {}", told(&output));
     }
-    fs::set_permissions(&closed, PermissionsExt::from_mode(0o700)).unwrap();
+    set_mode(&closed, 0o700);
 }
 
 /// The rules where the symlink leads to are not of this source.
@@ -305,7 +292,7 @@ fn only_one_of_two_sources_with_the_same_name_is_sent_and_removed_here() {
             fs::write(place.join(source).join(source), source).unwrap();
         }
         let to = setting.at("d");
-        let output = setting.haul(words).args(["a/", "b/", &to]).output().unwrap();
+        let output = setting.haul(words).args(["a/", "b/", &to]).output();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{told}");
         assert!(told.contains("b/x: another source has d/x as well"), "{told}");
@@ -328,7 +315,7 @@ fn names_of_a_list_do_not_lead_out_of_the_source_through_symlinks() {
         symlink(&outside, setting.source().join("symlink")).unwrap();
         let words = if links == "follow" { &[][..] } else { &["--remove-source"] };
         let mut command = setting.command("put", &["--files-from", "-", "--links", links]);
-        let output = command.args(words).write_stdin("symlink/file\n").output().unwrap();
+        let output = command.args(words).write_stdin("symlink/file\n").output();
         let is_sent = links == "follow";
         assert_eq!(output.status.code(), Some(i32::from(!is_sent)), "{}", told(&output));
         assert_eq!(setting.there("symlink/file"), is_sent, "{}", told(&output));
@@ -360,19 +347,19 @@ fn receipt_in_the_file_that_standard_output_is_needs_quiet() {
         let mut command =
             haul(&["put", "--receipt", "/dev/stdout"], &setting.source(), setting.server.address());
         command.args(words).stdout(fs::File::create(&out).unwrap()).stderr(Stdio::piped());
-        command.output().unwrap()
+        output_of(&mut command)
     };
     let output = run(&[]);
     assert_eq!(output.status.code(), Some(2), "{}", told(&output));
     assert!(told(&output).contains("it is standard output"), "{}", told(&output));
     assert_eq!(run(&["--quiet"]).status.code(), Some(0));
     assert_eq!(fs::read_to_string(&out).unwrap().lines().count(), 1);
-    let piped = haul(
+    let mut piped = haul(
         &["put", "--json", "--receipt", "/dev/stdout"],
         &setting.source(),
         setting.server.address(),
     );
-    let output = { piped }.output().unwrap();
+    let output = output_of(&mut piped);
     assert_eq!(last(&output.stdout)["failed"], 0, "{}", told(&output));
     tree::compare_bytes(&setting.source(), &setting.target()).unwrap();
 }

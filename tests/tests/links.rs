@@ -1,10 +1,6 @@
 //! Symbolic links of a source: taken, followed, or left out.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-
-use haul_tests::setting::Setting;
-use predicates::prelude::*;
+use haul_tests::prelude::*;
 
 fn linked() -> Setting {
     let setting = Setting::start();
@@ -33,7 +29,7 @@ fn links_are_taken_followed_or_left_out() {
     let again = setting.sync(&["--links", "follow", "--delete"]);
     assert_eq!((&again["files"], &again["unchanged"]), (&0.into(), &5.into()), "{again}");
     let compared = setting.command("verify", &["--links", "follow"]).assert().success();
-    compared.stdout(predicate::str::contains("5 the same"));
+    compared.stdout(contains("5 the same"));
     // Left out is not removed.
     let skipped = setting.sync(&["--links", "skip", "--delete"]);
     assert_eq!((&skipped["skipped"], &skipped["removed"]), (&3.into(), &0.into()), "{skipped}");
@@ -49,11 +45,8 @@ fn links_that_lead_nowhere_or_round_are_named_when_followed() {
         .command("put", &["--links", "follow"])
         .assert()
         .code(1)
-        .stderr(
-            predicate::str::contains("broken")
-                .and(predicate::str::contains("links lead back to a directory above")),
-        )
-        .stdout(predicate::str::contains("2 failed"));
+        .stderr(contains("broken").and(contains("links lead back to a directory above")))
+        .stdout(contains("2 failed"));
     assert!(setting.there("to directory/o"));
 }
 
@@ -67,10 +60,7 @@ fn server_that_takes_no_links_names_each() {
         .command("put", &[])
         .assert()
         .code(1)
-        .stderr(
-            predicate::str::contains("outside")
-                .and(predicate::str::contains("may lead out of the root (symlink)")),
-        )
-        .stdout(predicate::str::contains("1 link").and(predicate::str::contains("1 failed")));
+        .stderr(contains("outside").and(contains("may lead out of the root (symlink)")))
+        .stdout(contains("1 link").and(contains("1 failed")));
     assert!(setting.there("inside") && !setting.there("outside"));
 }

@@ -1,11 +1,6 @@
 //! `haul ls`.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::time::{Duration, SystemTime};
-
-use haul_tests::setting::Setting;
-use predicates::prelude::*;
+use haul_tests::prelude::*;
 
 fn ls(setting: &Setting, words: &[&str], path: &str) -> Vec<String> {
     let mut command = setting.haul(&["ls"]);
@@ -44,10 +39,10 @@ fn long_lines_tell_mode_size_and_time() {
     symlink("file", setting.target().join("link")).unwrap();
     let mut command = setting.haul(&["ls", "-l", &setting.at("s")]);
     command.env("TZ", "UTC").assert().success().stdout(
-        predicate::str::contains("-rw-r-----             5 2001-09-09 01:46:40 file\n")
-            .and(predicate::str::contains("0 1969-12-31 23:59:55 old\n"))
-            .and(predicate::str::contains("l---------"))
-            .and(predicate::str::contains("link -> file\n")),
+        contains("-rw-r-----             5 2001-09-09 01:46:40 file\n")
+            .and(contains("0 1969-12-31 23:59:55 old\n"))
+            .and(contains("l---------"))
+            .and(contains("link -> file\n")),
     );
     let json = ls(&setting, &["--json"], "s/file");
     let entry: serde_json::Value = serde_json::from_str(&json[0]).unwrap();
@@ -92,9 +87,9 @@ fn what_can_not_be_listed_is_named() {
         .haul(&["ls", &setting.at("none")])
         .assert()
         .code(1)
-        .stderr(predicate::str::contains("none").and(predicate::str::contains("not_found")));
-    setting.haul(&["ls", "127.0.0.1:1"]).assert().code(3).stderr(predicate::str::contains("reach"));
-    setting.haul(&["ls", "/tmp"]).assert().code(2).stderr(predicate::str::contains("HOST"));
+        .stderr(contains("none").and(contains("not_found")));
+    setting.haul(&["ls", "127.0.0.1:1"]).assert().code(3).stderr(contains("reach"));
+    setting.haul(&["ls", "/tmp"]).assert().code(2).stderr(contains("HOST"));
 }
 
 #[test]
@@ -103,9 +98,9 @@ fn names_that_garble_a_terminal_are_quoted_there() {
     setting.write_there("red \u{1b}[31m", "");
     assert_eq!(ls(&setting, &[], "s"), ["red \u{1b}[31m"]);
     let haul = haul_tests::binaries::get().haul.display().to_string();
-    assert_cmd::Command::new("script")
+    Client::new("script")
         .args(["-qec", &format!("{haul} ls {}", setting.at("s")), "/dev/null"])
         .assert()
         .success()
-        .stdout(predicate::str::contains("red \\u{1b}[31m"));
+        .stdout(contains("red \\u{1b}[31m"));
 }

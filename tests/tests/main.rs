@@ -11,6 +11,7 @@ mod classic;
 mod default_acl;
 mod documents;
 mod exchanged;
+mod failing;
 mod filter;
 mod frames;
 mod fresh;

@@ -1,24 +1,10 @@
 //! Uploads that were interrupted: what is held, who may go on with it, and what it costs.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
-
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame};
-use haul_tests::relay::{Event, Relay};
-use haul_tests::upload::{Large, PART, Upload, as_of_another_boot};
-use haul_tests::user::User;
-use haul_tests::{binaries, eventually};
-use rustix::process::Signal;
-use serde_json::json;
-use tempfile::TempDir;
+use haul_tests::prelude::*;
+use haul_tests::upload::as_of_another_boot;
 
 fn hauld(directory: &Path, args: &[&str]) -> Hauld {
-    let command = Command::new(&binaries::get().hauld);
+    let command = hauld_command();
     Hauld::start_at(&directory.join("root"), &directory.join("log"), command, args).unwrap()
 }
 
@@ -133,7 +119,7 @@ fn final_answer_lost() {
     commit(&mut upload, &server, &large);
     let path = server.root().join("dir/large");
     let inode = fs::metadata(&path).unwrap().ino();
-    let mut again = Peer::hello(server.address()).unwrap();
+    let mut again = server.peer();
     let repeated = json!({"cmd": "commit", "id": 1, "upload": token, "blake3": large.digest});
     assert_eq!(again.ask(&repeated, b"").unwrap()["answer"], 1);
     kill(server);
@@ -227,7 +213,7 @@ fn one_file_jumps_quota() {
     let gib = 1 << 30;
     let keep = free.saturating_sub(4 * gib).to_string();
     let server = hauld(directory.path(), &["--keep-free", &keep]);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let open = |id: u64, name: &str, size: u64| json!({"cmd": "open", "id": id, "filename": name, "filesize": size, "fingerprint": "f"});
     let answer = peer.ask(&open(1, "a", 5 * gib), b"").unwrap();
     assert_eq!(answer["code"], "no_space", "{answer}");
@@ -278,7 +264,7 @@ fn partials_are_listed_and_cleaned_while_no_server_runs() {
     let root = server.root().to_owned();
     let partials = |args: &[&str]| {
         // Carried out by the hauld beside it.
-        let mut command = assert_cmd::Command::new(&binaries::get().haul);
+        let mut command = haul();
         command.arg("partials").args(args).arg("--root").arg(&root).assert()
     };
     let held = predicates::str::contains(format!("process {}", server.pid()));
@@ -293,7 +279,7 @@ fn partials_are_listed_and_cleaned_while_no_server_runs() {
     partials(&["clean"]).success().stdout(predicates::str::starts_with("removed 1 partial,"));
     assert_eq!(fs::read_dir(root.join(".haul/partials")).unwrap().count(), 0);
     let empty = TempDir::new().unwrap();
-    let mut command = assert_cmd::Command::new(&binaries::get().hauld);
+    let mut command = Client::new(&binaries::get().hauld);
     command.args(["partials", "list", "--root"]).arg(empty.path()).assert().code(2);
 }
 
@@ -314,7 +300,7 @@ fn new_processes_on_both_sides_go_on() {
     let server = hauld(directory.path(), &[]);
     let relay = Relay::start(server.address(), &[(SIZE / 2, Event::Stall)]).unwrap();
     let put = |address: &str| {
-        let mut haul = Command::new(&binaries::get().haul);
+        let mut haul = haul_command();
         haul.args(["put", "--json", "--connections", &CONNECTIONS.to_string()]);
         haul.arg(&path).arg(address).stdout(Stdio::piped());
         haul.spawn().unwrap()
@@ -335,7 +321,7 @@ fn new_processes_on_both_sides_go_on() {
     let passed = relay.passed();
     kill(server);
     let server = hauld(directory.path(), &[]);
-    let output = put(server.address()).wait_with_output().unwrap();
+    let output = ended(put(server.address()));
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
     let summary: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
@@ -367,5 +353,5 @@ fn read_only_partial_can_be_taken_up_again() {
     let mut upload = Upload::open(&server, &large).unwrap();
     assert_eq!(upload.held, [0, 1, 2]);
     commit(&mut upload, &server, &large);
-    assert_eq!(fs::metadata(root.join("dir/large")).unwrap().mode() & 0o7777, 0o444);
+    assert_eq!(mode(root.join("dir/large")), 0o444);
 }

@@ -1,18 +1,7 @@
 //! Large files in parts: everything that a client can get wrong, and what the server makes of it.
 
-use std::fs;
-use std::io::Write;
-
 use haul_protocol::Geometry;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame};
-use haul_tests::upload::{Large, PART, Upload};
-use haul_tests::{binaries, eventually};
-use serde_json::{Value, json};
-
-fn server() -> Hauld {
-    Hauld::start(&binaries::get().hauld, &[]).unwrap()
-}
+use haul_tests::prelude::*;
 
 #[test]
 fn parts_in_any_order_make_the_file() {
@@ -174,7 +163,7 @@ fn tokens_that_nobody_was_given_are_unknown() {
 #[test]
 fn file_of_one_part_is_not_opened() {
     let server = server();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     for (id, size) in (1..).zip([0, 1, PART]) {
         let open =
             json!({"cmd": "open", "id": id, "filename": "x", "filesize": size, "fingerprint": "f"});
@@ -201,7 +190,7 @@ fn check_tells_what_is_missing_or_differs_and_list_pages() {
     for index in 0..10_500 {
         fs::write(server.root().join(format!("d/{index:05}")), "x").unwrap();
     }
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let (mut names, mut after, mut id) = (Vec::new(), None, 0);
     loop {
         id += 1;
@@ -251,7 +240,7 @@ fn upload_of_which_next_to_nothing_has_come_goes_with_its_client() {
     let tail = [7];
     for keeps in [false, true] {
         let size = if keeps { PART + (64 << 10) } else { PART + 1 };
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let open = json!({
             "cmd": "open", "id": 1, "filename": "large", "filesize": size, "fingerprint": "f",
         });

@@ -1,14 +1,6 @@
 //! Places for open files: peers that do nothing keep none, whatever they have asked for.
 
-use std::fs;
-use std::io::{Read, Write};
-use std::process::Command;
-
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame, put};
-use haul_tests::{binaries, eventually};
-use serde_json::json;
-use tempfile::TempDir;
+use haul_tests::prelude::*;
 
 /// Sparse, and so large that it is not read to its end here.
 const SIZE: u64 = 1 << 40;
@@ -44,9 +36,9 @@ fn unread(server: &Hauld, peer: &Peer) -> u64 {
 /// socket.
 fn stalled(server: &Hauld) -> Peer {
     let before = reading(server);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     rustix::net::sockopt::set_socket_recv_buffer_size(&peer.stream, 4096).unwrap();
-    let mut other = Peer::hello(server.address()).unwrap();
+    let mut other = server.peer();
     let (mut ids, mut asked, mut before_these, mut full) = (1.., 0, 0, 0);
     // Bytes on their way may be counted twice, so the socket counts as full when it has twice taken few of the answers. Then
     // some wait in the server.
@@ -86,7 +78,7 @@ fn stalled(server: &Hauld) -> Peer {
 /// A file that does not come whole in one read has a place; whether there was one.
 fn is_stored(server: &Hauld) -> bool {
     let body = vec![7; 300_000];
-    let answer = Peer::hello(server.address()).unwrap().ask(&put(1, "new", &body), &body).unwrap();
+    let answer = server.peer().ask(&put(1, "new", &body), &body).unwrap();
     assert!(answer["ack"] == 1 || answer["code"] == "busy", "{answer}");
     answer["ack"] == 1
 }

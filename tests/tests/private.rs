@@ -1,31 +1,17 @@
 //! `.haul`, the server's own directory: nobody else has a hand in it.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
-
-use assert_cmd::Command as Assert;
-use haul_tests::binaries;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, put};
-use haul_tests::user::User;
-use predicates::prelude::*;
-use tempfile::TempDir;
-
-fn mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
+use haul_tests::prelude::*;
 
 /// Starts a server that must not start, and returns what it says.
-fn refused(mut hauld: Assert, root: &Path) -> String {
+fn refused(mut hauld: Client, root: &Path) -> String {
     // One that starts all the same would serve for ever.
     hauld.args(["--listen", "127.0.0.1:0", "--root"]).arg(root).timeout(haul_tests::DEADLINE);
     let output = hauld.assert().code(2).stdout("").get_output().clone();
     String::from_utf8(output.stderr).unwrap()
 }
 
-fn hauld() -> Assert {
-    Assert::new(&binaries::get().hauld)
+fn hauld() -> Client {
+    Client::new(&binaries::get().hauld)
 }
 
 #[test]
@@ -42,14 +28,14 @@ fn directory_of_the_servers_own_that_belongs_to_somebody_else_is_refused() {
         let root = user.own_all(root).unwrap();
         std::os::unix::fs::chown(&theirs, Some(1), Some(1)).unwrap();
         // Neither for an ordinary user, who could write there, nor for root, who can anyway.
-        mode(&theirs, 0o777);
-        let said = refused(Assert::from_std(user.command("hauld")), &root);
+        set_mode(&theirs, 0o777);
+        let said = refused(Client::from_std(user.command("hauld")), &root);
         assert!(said.contains("belongs to user 1, and this is user 65534"), "{inner}: {said}");
         assert!(
             said.contains("chown") && said.contains(theirs.to_str().unwrap().trim_end_matches('/'))
         );
-        mode(&theirs, 0o700);
-        let said = refused(Assert::from_std(user.command("hauld")), &root);
+        set_mode(&theirs, 0o700);
+        let said = refused(Client::from_std(user.command("hauld")), &root);
         assert!(said.contains("belongs to user 1"), "{inner}: {said}");
         let said = refused(hauld(), &root);
         assert!(said.contains("belongs to user"), "{inner}: {said}");
@@ -62,23 +48,23 @@ fn directory_of_the_servers_own_that_others_may_write_to_is_closed_and_told() {
     let directory = TempDir::new().unwrap();
     let (root, log) = (directory.path().join("root"), directory.path().join("log"));
     let start = || {
-        let command = std::process::Command::new(&binaries::get().hauld);
+        let command = hauld_command();
         Hauld::start_at(&root, &log, command, &[]).unwrap()
     };
     drop(start());
     let closed = ["", "staged", "staged/0", "partials", "trees", "trash"];
     for name in closed {
-        mode(&root.join(".haul").join(name), 0o777);
+        set_mode(root.join(".haul").join(name), 0o777);
     }
     fs::File::create(&log).unwrap();
     let server = start();
     for name in closed {
         let path = root.join(".haul").join(name);
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o700, "{name}");
+        assert_eq!(mode(&path), 0o700, "{name}");
     }
     let said = server.log_text();
     assert_eq!(said.matches("others could write").count(), closed.len(), "{said}");
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     assert_eq!(peer.ask(&put(1, "x", b"x"), b"x").unwrap()["ack"], 1);
     drop((peer, server));
     // That is over now.
@@ -117,9 +103,9 @@ fn lock_that_is_another_files_name_is_refused() {
     let said = refused(hauld(), &root);
     assert!(said.contains(".haul/lock"), "{said}");
     assert_eq!(fs::read(directory.path().join("precious")).unwrap(), b"precious");
-    let list = Assert::new(&binaries::get().hauld)
+    let list = Client::new(&binaries::get().hauld)
         .args(["partials", "list", "--root"])
         .arg(&root)
         .assert();
-    list.code(2).stderr(predicate::str::contains(".haul/lock"));
+    list.code(2).stderr(contains(".haul/lock"));
 }

@@ -1,16 +1,6 @@
 //! `haul publish`: the whole tree or nothing.
 
-use std::fs::{self, File};
-use std::io::Read;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
-
-use assert_cmd::Command;
-use haul_tests::setting::Setting;
-use haul_tests::{binaries, eventually, tree};
-use predicates::prelude::*;
+use haul_tests::prelude::*;
 use rustix::fs::{CWD, Mode, OFlags};
 
 #[test]
@@ -18,7 +8,7 @@ fn next_version_is_the_source_and_only_what_changed_is_sent() {
     for words in [&["--durability", "none"][..], &[]] {
         let setting = Setting::start_with(words);
         setting.version(1);
-        fs::set_permissions(setting.source(), PermissionsExt::from_mode(0o750)).unwrap();
+        set_mode(setting.source(), 0o750);
         fs::create_dir(setting.source().join("empty")).unwrap();
         let first = setting.published(&[]);
         assert_eq!((&first["files"], &first["published"]), (&21.into(), &true.into()), "{first}");
@@ -26,8 +16,7 @@ fn next_version_is_the_source_and_only_what_changed_is_sent() {
         setting.write("d1/new", "new");
         fs::remove_file(setting.source().join("d2/f2")).unwrap();
         fs::remove_dir_all(setting.source().join("d3")).unwrap();
-        fs::set_permissions(setting.source().join("d0/f0"), PermissionsExt::from_mode(0o600))
-            .unwrap();
+        set_mode(setting.source().join("d0/f0"), 0o600);
         let second = setting.published(&[]);
         assert_eq!((&second["files"], &second["bytes_sent"]), (&1.into(), &3.into()), "{second}");
         tree::compare(&setting.source(), &setting.site()).unwrap();
@@ -73,17 +62,15 @@ fn deep_entries_that_have_not_changed_are_taken_over() {
 fn versions_change_places_and_back() {
     let setting = Setting::start();
     let rollback = || {
-        let mut command = Command::new(&binaries::get().haul);
+        let mut command = haul();
         command.args(["publish", "--rollback"]).arg(setting.at("www/site")).assert()
     };
-    rollback().code(1).stderr(predicate::str::contains("no earlier version of `www/site`"));
+    rollback().code(1).stderr(contains("no earlier version of `www/site`"));
     setting.version(1);
     setting.published(&[]);
-    rollback().code(1).stderr(predicate::str::contains("no earlier version of `www/site`"));
+    rollback().code(1).stderr(contains("no earlier version of `www/site`"));
     let first = setting.place.path().join("first");
-    let copied =
-        std::process::Command::new("cp").arg("-a").arg(setting.source()).arg(&first).status();
-    assert!(copied.unwrap().success());
+    tree::copy(&setting.source(), &first);
     setting.version(2);
     setting.published(&[]);
     tree::compare(&setting.source(), &setting.site()).unwrap();
@@ -163,14 +150,13 @@ fn versions_share_files_and_neither_changes_the_other() {
         fs::read_dir(trees).unwrap().next().unwrap().unwrap().path().join("previous")
     };
     let copy = setting.place.path().join("copy");
-    let copied = std::process::Command::new("cp").arg("-a").arg(previous()).arg(&copy).status();
-    assert!(copied.unwrap().success());
+    tree::copy(&previous(), &copy);
     // Whatever is put, synced or set in the present version.
-    fs::set_permissions(setting.source().join("d0/f0"), PermissionsExt::from_mode(0o600)).unwrap();
+    set_mode(setting.source().join("d0/f0"), 0o600);
     setting.write("d2/f2", "version 3");
     let mut source = setting.source().into_os_string();
     source.push("/");
-    let mut command = Command::new(&binaries::get().haul);
+    let mut command = haul();
     command.arg("sync").arg(source).arg(setting.at("www/site")).assert().success();
     tree::compare(&setting.source(), &setting.site()).unwrap();
     tree::compare(&copy, &previous()).unwrap();
@@ -211,14 +197,14 @@ fn rules_and_dry_run_are_those_of_sync() {
     setting.write("d1/f1", "version 2");
     fs::remove_file(setting.source().join("d2/f2")).unwrap();
     setting.publish(&["-n", "--exclude", "*.out"]).assert().success().stdout(
-        predicate::str::contains("would send www/site/d1/f1: ")
-            .and(predicate::str::contains("would remove www/site/d2/f2: not in the source"))
-            .and(predicate::str::contains("1 file,")),
+        contains("would send www/site/d1/f1: ")
+            .and(contains("would remove www/site/d2/f2: not in the source"))
+            .and(contains("1 file,")),
     );
     // What is left out is in no version, also if it was in the one before.
     let words = ["--exclude", "/d3", "-n"];
     let told = setting.publish(&words).assert().success();
-    told.stdout(predicate::str::contains("would remove www/site/d3/f3: not in the source"));
+    told.stdout(contains("would remove www/site/d3/f3: not in the source"));
     setting.publish(&words[..2]).assert().success();
     assert!(!setting.site().join("d3").exists());
     setting.write("d1/f1", "version 1");
@@ -232,16 +218,16 @@ fn destination_that_can_have_no_versions_is_named() {
     let setting = Setting::start();
     setting.write("file", "x");
     let run = |destination: &str| {
-        let mut command = Command::new(&binaries::get().haul);
+        let mut command = haul();
         command.arg("publish").arg(setting.source()).arg(setting.at(destination)).assert()
     };
-    run("").code(2).stderr(predicate::str::contains("HOST/DIR"));
+    run("").code(2).stderr(contains("HOST/DIR"));
     fs::write(setting.server.root().join("file"), "x").unwrap();
     fs::create_dir(setting.server.root().join("d")).unwrap();
     symlink("d", setting.server.root().join("link")).unwrap();
-    run("file").code(3).stderr(predicate::str::contains("(conflict)"));
-    run("link").code(3).stderr(predicate::str::contains("(escape)"));
-    run("link/site").code(3).stderr(predicate::str::contains("(escape)"));
+    run("file").code(3).stderr(contains("(conflict)"));
+    run("link").code(3).stderr(contains("(escape)"));
+    run("link/site").code(3).stderr(contains("(escape)"));
     run(".haul/site").code(2);
     assert_eq!(fs::read_dir(setting.server.root().join("d")).unwrap().count(), 0);
     setting.haul(&["publish", "s/file", &setting.at("x")]).assert().code(2);

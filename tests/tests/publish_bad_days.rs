@@ -1,20 +1,6 @@
 //! `haul publish` that is interrupted, killed, refused, or done twice at once.
 
-use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::{Duration, Instant, SystemTime};
-
-use assert_cmd::Command;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, put};
-use haul_tests::setting::{Setting, last};
-use haul_tests::user::User;
-use haul_tests::{binaries, eventually, place, tree};
-use predicates::prelude::*;
-use rustix::process::{Pid, Signal};
-use serde_json::{Value, json};
+use haul_tests::prelude::*;
 
 #[test]
 fn nothing_shows_before_all_is_there_and_the_next_run_goes_on() {
@@ -22,9 +8,7 @@ fn nothing_shows_before_all_is_there_and_the_next_run_goes_on() {
     setting.version(1);
     setting.published(&[]);
     let copy = setting.place.path().join("copy");
-    let copied =
-        std::process::Command::new("cp").arg("-a").arg(setting.source()).arg(&copy).status();
-    assert!(copied.unwrap().success());
+    tree::copy(&setting.source(), &copy);
     setting.version(2);
     for index in 0..2000 {
         setting.write(&format!("many/{index}"), &"version 2".repeat(1000));
@@ -73,12 +57,12 @@ fn server_that_is_killed_has_one_version_whole() {
         })
         .collect();
     let serve = || {
-        let command = std::process::Command::new(&binaries::get().hauld);
+        let command = hauld_command();
         Hauld::start_at(&root, &log, command, &[]).unwrap()
     };
     let mut server = serve();
     let publish = |server: &Hauld, number: usize| {
-        let mut command = std::process::Command::new(&binaries::get().haul);
+        let mut command = haul_command();
         command.args(["publish", "--quiet", "--retries", "0"]).arg(&versions[number]);
         command.arg(format!("{}/site", server.address()));
         command.stderr(Stdio::null());
@@ -117,19 +101,15 @@ fn second_one_at_once_is_refused_by_name_and_takes_over_what_is_left() {
     let setting = Setting::start();
     setting.write("large", &"0123456789abcdef".repeat(150_000));
     let held = setting.hold_publish(|| !setting.versions().is_empty());
-    setting
-        .publish(&[])
-        .assert()
-        .code(3)
-        .stderr(predicate::str::contains("`www/site` is being published"));
+    setting.publish(&[]).assert().code(3).stderr(contains("`www/site` is being published"));
     for other in ["www", "www/site/below"] {
-        let mut command = Command::new(&binaries::get().haul);
+        let mut command = haul();
         command.arg("publish").arg(setting.source()).arg(setting.at(other));
-        command.assert().code(3).stderr(predicate::str::contains("is being published"));
+        command.assert().code(3).stderr(contains("is being published"));
     }
     held.kill();
     eventually("the server has noticed", || {
-        setting.publish(&["--quiet"]).output().unwrap().status.success()
+        setting.publish(&["--quiet"]).output().status.success()
     });
     tree::compare(&setting.source(), &setting.site()).unwrap();
 }
@@ -143,7 +123,7 @@ fn what_others_put_there_meanwhile_is_refused_and_comes_later() {
         setting.write("large", &"0123456789abcdef".repeat(150_000));
         let held = setting
             .hold_publish(|| setting.versions().iter().any(|name| name.starts_with("next-")));
-        let mut peer = Peer::hello(setting.server.address()).unwrap();
+        let mut peer = setting.server.peer();
         let requests = [
             put(1, "www/site/put", b"x"),
             json!({"cmd": "mkdir", "id": 2, "filename": "www/site/made"}),
@@ -167,7 +147,7 @@ fn what_others_put_there_meanwhile_is_refused_and_comes_later() {
         assert_eq!(peer.ask(&put(8, "www/beside", b"x"), b"x").unwrap()["ack"], 8);
         let other = setting.place.path().join("other");
         fs::write(&other, "other").unwrap();
-        let mut waiting = std::process::Command::new(&binaries::get().haul)
+        let mut waiting = haul_command()
             .arg("put")
             .arg(&other)
             .arg(setting.at("www/site"))
@@ -186,17 +166,16 @@ fn nothing_is_published_if_anything_could_not_be_read() {
     setting.version(1);
     setting.published(&[]);
     let source = user.path().join("s");
-    let copied =
-        std::process::Command::new("cp").arg("-a").arg(setting.source()).arg(&source).status();
-    assert!(copied.unwrap().success());
+    tree::copy(&setting.source(), &source);
     fs::write(source.join("more"), "x").unwrap();
     let source = user.own_all(source).unwrap();
-    fs::set_permissions(source.join("more"), PermissionsExt::from_mode(0o0)).unwrap();
+    set_mode(source.join("more"), 0o0);
     let mut command = user.command("haul");
     command.arg("publish").arg(&source).arg(setting.at("www/site"));
-    Command::from_std(command).assert().code(1).stderr(
-        predicate::str::contains("nothing is published").and(predicate::str::contains("more")),
-    );
+    Client::from_std(command)
+        .assert()
+        .code(1)
+        .stderr(contains("nothing is published").and(contains("more")));
     tree::compare(&setting.source(), &setting.site()).unwrap();
 }
 
@@ -221,7 +200,7 @@ fn leftovers_of_an_interrupted_run_are_not_published() {
     let mut summary = Value::Null;
     eventually("the server has noticed", || {
         let words = ["--json", "--exclude", "*.out", "--exclude", "/large", "--links", "skip"];
-        let output = setting.publish(&words).output().unwrap();
+        let output = setting.publish(&words).output();
         summary = last(&output.stdout);
         output.status.success()
     });
@@ -246,7 +225,7 @@ fn read_only_directories_are_no_obstacle() {
     fs::write(source.join("d/e/file"), "1").unwrap();
     let source = user.own_all(source).unwrap();
     let mode = |path: &Path, mode: u32| {
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(path, mode);
     };
     for round in 0..4 {
         for directory in ["", "d", "d/e"] {
@@ -258,7 +237,7 @@ fn read_only_directories_are_no_obstacle() {
         }
         let mut command = user.command("haul");
         command.arg("publish").arg(&source).arg(format!("{}/site", server.address()));
-        Command::from_std(command).assert().success();
+        Client::from_std(command).assert().success();
         tree::compare(&source, &root.join("site")).unwrap();
     }
     eventually("old versions are removed", || {
@@ -266,7 +245,7 @@ fn read_only_directories_are_no_obstacle() {
     });
     let mut command = user.command("haul");
     command.args(["publish", "--rollback"]).arg(format!("{}/site", server.address()));
-    Command::from_std(command).assert().success();
+    Client::from_std(command).assert().success();
     assert_eq!(fs::read(root.join("site/d/e/file")).unwrap(), b"round 2");
     assert_eq!(fs::metadata(root.join("site")).unwrap().mode() & 0o777, 0o555);
 }
@@ -325,7 +304,7 @@ fn client_that_is_interrupted_says_so_and_leaves_nothing_to_see() {
     let setting = Setting::start();
     setting.write("large", &"0123456789abcdef".repeat(150_000));
     let mut held = setting.hold_publish(|| !setting.versions().is_empty());
-    rustix::process::kill_process(Pid::from_child(held.client()), Signal::INT).unwrap();
+    signal(held.client(), Signal::INT);
     assert_eq!(held.client().wait().unwrap().code(), Some(130));
     assert!(!setting.server.root().join("www").exists());
 }
@@ -346,7 +325,7 @@ fn begin(setting: &Setting, client: &str, slot: u64) -> Peer {
 fn nothing_is_acknowledged_and_then_swapped_away() {
     let setting = Setting::start();
     let mut publishing = begin(&setting, "me", 0);
-    let mut other = Peer::hello(setting.server.address()).unwrap();
+    let mut other = setting.server.peer();
     let mut all = Vec::new();
     for (header, body) in [
         (json!({"cmd": "mkdir", "id": 1, "filename": "www"}), &b""[..]),
@@ -397,7 +376,7 @@ fn what_is_left_of_another_kind_is_no_obstacle() {
     assert_eq!(left.ask(&put(4, "large/below", b"x"), b"x").unwrap()["ack"], 4);
     drop(left);
     eventually("the server has noticed", || {
-        setting.publish(&["--quiet"]).output().unwrap().status.success()
+        setting.publish(&["--quiet"]).output().status.success()
     });
     tree::compare(&setting.source(), &setting.site()).unwrap();
 }
@@ -412,7 +391,7 @@ fn file_of_somebody_else_is_copied() {
     let setting = Setting::start();
     setting.version(1);
     let publish = || {
-        let mut command = Command::new(&binaries::get().haul);
+        let mut command = haul();
         command.args(["publish", "--json"]).arg(setting.source());
         let done = command.arg(format!("{}/site", server.address())).assert().success();
         last(&done.get_output().stdout)
@@ -436,7 +415,7 @@ fn group_of_the_parent_and_of_the_present_version_is_handed_down() {
     let www = setting.server.root().join("www");
     fs::create_dir(&www).unwrap();
     std::os::unix::fs::chown(&www, None, Some(group)).unwrap();
-    fs::set_permissions(&www, PermissionsExt::from_mode(0o2775)).unwrap();
+    set_mode(&www, 0o2775);
     setting.version(1);
     for round in 0..3 {
         setting.write("d0/f0", &format!("round {round}"));
@@ -451,7 +430,7 @@ fn group_of_the_parent_and_of_the_present_version_is_handed_down() {
             );
         }
     }
-    let mut command = Command::new(&binaries::get().haul);
+    let mut command = haul();
     command.args(["publish", "--rollback"]).arg(setting.at("www/site")).assert().success();
     assert_eq!(fs::metadata(setting.site()).unwrap().mode() & 0o7000, 0o2000);
 }

@@ -1,22 +1,10 @@
 //! Versions that are begun and not put together: they make room, and leave directories to others.
 
-use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, put};
-use haul_tests::{binaries, eventually};
-use serde_json::{Value, json};
+use haul_tests::prelude::*;
 
 /// Versions that there may be at once, and those of one client.
 const VERSIONS: usize = 64;
 const A_CLIENT: usize = 8;
-
-fn server() -> Hauld {
-    Hauld::start(&binaries::get().hauld, &[]).unwrap()
-}
 
 /// A connection of this client about the next version of a directory, and the answer to its hello.
 fn begin(server: &Hauld, client: &str, directory: &str, tree: Option<&Value>) -> (Peer, Value) {
@@ -120,9 +108,9 @@ fn version_in_which_nothing_is_makes_room_though_its_client_pings_and_loses_noth
 
 #[test]
 fn directory_that_an_empty_version_keeps_from_others_is_theirs_in_the_end() {
-    let server = Hauld::start(&binaries::get().hauld, &["--body-timeout", "2s"]).unwrap();
+    let server = server_with(&["--body-timeout", "2s"]);
     let mut idle = Pinging(begin(&server, "idle", "site", None).0, 0);
-    let mut other = Peer::hello(server.address()).unwrap();
+    let mut other = server.peer();
     let mut id = 0;
     eventually("others may change the directory", || {
         idle.ping();
@@ -136,11 +124,11 @@ fn directory_that_an_empty_version_keeps_from_others_is_theirs_in_the_end() {
 /// Nothing is lost: the tree waits for the next run.
 #[test]
 fn version_for_which_nothing_is_done_for_long_leaves_its_directory_and_keeps_its_tree() {
-    let server = Hauld::start(&binaries::get().hauld, &["--body-timeout", "200ms"]).unwrap();
+    let server = server_with(&["--body-timeout", "200ms"]);
     let mut peer = begin(&server, "idle", "site", None).0;
     assert_eq!(peer.ask(&put(1, "f", b"f"), b"f").unwrap()["ack"], 1);
     let mut idle = Pinging(peer, 1);
-    let mut other = Peer::hello(server.address()).unwrap();
+    let mut other = server.peer();
     let mut id = 0;
     eventually("others may change the directory", || {
         idle.ping();
@@ -158,7 +146,7 @@ fn requests_about_versions_that_never_were_leave_nothing_behind() {
     let (_peer, answer) = begin(&server, "me", "site", Some(&json!("0".repeat(32))));
     assert_eq!(answer["code"], "taken_over", "{answer}");
     fs::create_dir(server.root().join("site")).unwrap();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let rollback = json!({"cmd": "rollback", "id": 1, "filename": "site"});
     assert_eq!(peer.ask(&rollback, b"").unwrap()["code"], "not_found");
     assert_eq!(homes(&server), 0);
@@ -167,7 +155,7 @@ fn requests_about_versions_that_never_were_leave_nothing_behind() {
 /// Neither the owner's requests nor its connection are hurt by those who ask for the directory.
 #[test]
 fn version_that_is_filled_for_long_does_not_make_room_however_many_ask_for_it() {
-    let server = Hauld::start(&binaries::get().hauld, &["--body-timeout", "200ms"]).unwrap();
+    let server = server_with(&["--body-timeout", "200ms"]);
     let (mut owner, answer) = begin(&server, "owner", "site", None);
     assert_eq!(answer["hello"], 1, "{answer}");
     let over = AtomicBool::new(false);

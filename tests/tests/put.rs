@@ -1,33 +1,8 @@
 //! `haul put`: what a user sends arrives the same.
 
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, SystemTime};
 
-use assert_cmd::Command as Assert;
-use haul_tests::hauld::Hauld;
-use haul_tests::{binaries, tree};
-use predicates::prelude::*;
-use tempfile::TempDir;
-
-fn server() -> Hauld {
-    Hauld::start(&binaries::get().hauld, &[]).unwrap()
-}
-
-fn haul() -> Assert {
-    Assert::new(&binaries::get().haul)
-}
-
-fn mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-fn mtime(path: &Path, time: SystemTime) {
-    fs::File::open(path).unwrap().set_modified(time).unwrap();
-}
+use haul_tests::prelude::*;
 
 /// A tree with everything in it that haul carries.
 fn everything(root: &Path) {
@@ -55,18 +30,18 @@ fn everything(root: &Path) {
     for bits in [0o000, 0o200, 0o444, 0o555, 0o640, 0o777] {
         let path = root.join(format!("mode {bits:o}"));
         fs::write(&path, format!("{bits:o}")).unwrap();
-        mtime(&path, odd);
-        mode(&path, bits);
+        set_mtime(&path, odd);
+        set_mode(&path, bits);
     }
     symlink("1", root.join("link")).unwrap();
     symlink("/does/not/exist", root.join("dangling")).unwrap();
     symlink(".", root.join("loop")).unwrap();
     symlink("loop/loop", root.join("deep/loop")).unwrap();
-    mtime(&root.join("1"), before_1970);
-    mtime(&root.join("empty"), odd);
-    mtime(&root.join("read only"), before_1970);
-    mode(&root.join("read only"), 0o555);
-    mode(&root.join("empty"), 0o711);
+    set_mtime(root.join("1"), before_1970);
+    set_mtime(root.join("empty"), odd);
+    set_mtime(root.join("read only"), before_1970);
+    set_mode(root.join("read only"), 0o555);
+    set_mode(root.join("empty"), 0o711);
 }
 
 #[test]
@@ -86,13 +61,13 @@ fn directory_arrives_the_same() {
             .arg(format!("{}/{connections}", server.address()))
             .assert()
             .success()
-            .stdout(predicate::str::contains(", 0 failed"));
+            .stdout(contains(", 0 failed"));
         let there = server.root().join(connections).join("tree");
         let compared = tree::compare(&root, &there).unwrap();
         assert_eq!(compared.links, 4);
         assert!(compared.directories >= 7 && compared.files >= 15);
     }
-    mode(&root.join("read only"), 0o755);
+    set_mode(root.join("read only"), 0o755);
 }
 
 #[test]
@@ -139,7 +114,7 @@ fn as_renames_a_single_file_only() {
     };
     put(&["a"]).success();
     assert_eq!(fs::read(server.root().join("x/y")).unwrap(), b"a");
-    put(&["a", "a"]).code(2).stderr(predicate::str::contains("--as takes a single file"));
+    put(&["a", "a"]).code(2).stderr(contains("--as takes a single file"));
     put(&["."]).code(2);
 }
 
@@ -184,11 +159,8 @@ fn sockets_and_fifos_are_skipped_and_named() {
         .arg(server.address())
         .assert()
         .success()
-        .stdout(predicate::str::contains("1 file,").and(predicate::str::contains("2 skipped")))
-        .stderr(
-            predicate::str::contains("socket: a socket")
-                .and(predicate::str::contains("fifo: a FIFO")),
-        );
+        .stdout(contains("1 file,").and(contains("2 skipped")))
+        .stderr(contains("socket: a socket").and(contains("fifo: a FIFO")));
     assert!(!server.root().join("fifo").exists());
 }
 
@@ -252,7 +224,7 @@ fn two_sources_of_one_name_are_refused_before_anything_is_sent() {
         .args(["put", "x/same", "y/same", server.address()])
         .assert()
         .code(2)
-        .stderr(predicate::str::contains("`x/same` and `y/same` would both be stored as `same`"));
+        .stderr(contains("`x/same` and `y/same` would both be stored as `same`"));
     assert!(!server.root().join("same").exists());
 }
 
@@ -302,8 +274,7 @@ fn wrong_totals() {
         .args(["put", "--json"])
         .arg(source.path().join("."))
         .arg(format!("{}/x", server.address()))
-        .output()
-        .unwrap();
+        .output();
     let text = String::from_utf8(output.stdout).unwrap();
     let summary: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     let there = walkdir::WalkDir::new(server.root().join("x")).min_depth(1);
@@ -317,5 +288,5 @@ fn wrong_totals() {
     assert_eq!(summary["links"], count(fs::Metadata::is_symlink));
     let bytes: u64 = metadata.iter().filter(|m| m.is_file()).map(fs::Metadata::len).sum();
     assert_eq!(summary["bytes_total"], bytes);
-    mode(&source.path().join("read only"), 0o755);
+    set_mode(source.path().join("read only"), 0o755);
 }

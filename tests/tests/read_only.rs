@@ -1,15 +1,6 @@
 //! Directories that their owner may not write to (0555, as in Go's module cache), for a server without privileges.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-
-use assert_cmd::Command as Assert;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, put};
-use haul_tests::user::User;
-use haul_tests::{eventually, tree};
-use serde_json::json;
+use haul_tests::prelude::*;
 
 struct Setup {
     user: User,
@@ -31,11 +22,11 @@ impl Setup {
         self.server.root().join(name)
     }
 
-    fn haul(&self, verb: &str, words: &[&str], target: &str) -> Assert {
+    fn haul(&self, verb: &str, words: &[&str], target: &str) -> Client {
         let mut command = self.user.command("haul");
         command.arg(verb).args(words).arg(self.user.path().join("source/."));
         command.arg(format!("{}/{target}", self.server.address()));
-        Assert::from_std(command)
+        Client::from_std(command)
     }
 
     /// Lets its owner remove everything in the end.
@@ -43,18 +34,10 @@ impl Setup {
         for entry in walkdir::WalkDir::new(directory).contents_first(false) {
             let entry = entry.unwrap();
             if entry.file_type().is_dir() {
-                mode(entry.path(), 0o755);
+                set_mode(entry.path(), 0o755);
             }
         }
     }
-}
-
-fn mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-fn mode_of(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().mode() & 0o7777
 }
 
 /// A source with directories of 0555 in one another, as the user's.
@@ -67,7 +50,7 @@ fn source(user: &User, text: &str) -> PathBuf {
     symlink("a", source.join("mod@v1/link")).unwrap();
     let source = user.own_all(source).unwrap();
     for name in ["mod@v1/inner/deep", "mod@v1/inner", "mod@v1"] {
-        mode(&source.join(name), 0o555);
+        set_mode(source.join(name), 0o555);
     }
     source
 }
@@ -80,9 +63,9 @@ fn sync_removes_what_is_in_read_only_directories_that_it_has_made() {
         setup.haul("sync", &["--delete"], "x").assert().success();
         tree::compare(&source.join("mod@v1"), &setup.at("x/mod@v1")).unwrap();
         // One file in the middle; what is above it stays as it is.
-        mode(&source.join("mod@v1/inner"), 0o755);
+        set_mode(source.join("mod@v1/inner"), 0o755);
         fs::remove_file(source.join("mod@v1/inner/b")).unwrap();
-        mode(&source.join("mod@v1/inner"), 0o555);
+        set_mode(source.join("mod@v1/inner"), 0o555);
         setup.haul("sync", &["--delete"], "x").assert().success();
         tree::compare(&source.join("mod@v1"), &setup.at("x/mod@v1")).unwrap();
         setup.open(&source);
@@ -100,9 +83,9 @@ fn directory_is_read_only_again_after_the_server_was_killed_in_the_middle_of_a_c
     let closed = setup.at("closed");
     fs::create_dir(&closed).unwrap();
     setup.user.own_all(closed.clone()).unwrap();
-    mode(&closed, 0o555);
+    set_mode(&closed, 0o555);
     eventually("it is killed in the middle of a change", || {
-        let mut peer = Peer::hello(setup.server.address()).unwrap();
+        let mut peer = setup.server.peer();
         let sending = std::thread::spawn(move || {
             for id in 1.. {
                 let name = format!("closed/{}", id % 2);
@@ -111,16 +94,16 @@ fn directory_is_read_only_again_after_the_server_was_killed_in_the_middle_of_a_c
                 }
             }
         });
-        while mode_of(&closed) == 0o555 {}
+        while mode(&closed) == 0o555 {}
         setup.server.signal(rustix::process::Signal::KILL).unwrap();
         setup.server.wait().unwrap();
         sending.join().unwrap();
-        let was_open = mode_of(&closed) != 0o555;
+        let was_open = mode(&closed) != 0o555;
         let (root, log) = (setup.user.path().join("root"), setup.user.path().join("log"));
         let words = ["--durability", "none"];
         let hauld = setup.user.command("hauld");
         setup.server = Hauld::start_at(&root, &log, hauld, &words).unwrap();
-        assert_eq!(mode_of(&closed), 0o555);
+        assert_eq!(mode(&closed), 0o555);
         was_open
     });
     assert_eq!(fs::read_dir(setup.at(".haul/opened")).unwrap().count(), 0);
@@ -137,18 +120,18 @@ fn directories_that_their_owner_may_not_list_or_enter_are_compared_and_emptied()
             setup.haul("sync", &[], "x").assert().success();
             let close = || {
                 for name in ["x/mod@v1/inner/deep", "x/mod@v1/inner", "x/mod@v1"] {
-                    mode(&setup.at(name), odd);
+                    set_mode(setup.at(name), odd);
                 }
             };
             let assert_closed = |names: &[&str]| {
                 for name in names {
-                    assert_eq!(mode_of(&setup.at(name)), odd, "{name}");
+                    assert_eq!(mode(setup.at(name)), odd, "{name}");
                 }
             };
             close();
             setup.haul("verify", &[], "x").assert().success();
             setup.haul("sync", &["-n", "--delete"], "x").assert().success();
-            let mut peer = Peer::hello(setup.server.address()).unwrap();
+            let mut peer = setup.server.peer();
             let list = json!({"cmd": "list", "id": 1, "filename": "x/mod@v1/inner"});
             peer.send(&list, b"").unwrap();
             let (answer, body) = peer.receive().unwrap();
@@ -175,8 +158,8 @@ fn every_change_in_a_read_only_directory_leaves_it_read_only() {
             fs::write(closed.join(name), "old").unwrap();
         }
         setup.user.own_all(closed.clone()).unwrap();
-        mode(&closed, 0o555);
-        let mut peer = Peer::hello(setup.server.address()).unwrap();
+        set_mode(&closed, 0o555);
+        let mut peer = setup.server.peer();
         let mut changes = vec![
             (put(0, "closed/new", b"x"), &b"x"[..]),
             (put(0, "closed/replaced", b"x"), b"x"),
@@ -196,12 +179,12 @@ fn every_change_in_a_read_only_directory_leaves_it_read_only() {
             header["id"] = json!(id);
             let answer = peer.ask(header, body).unwrap();
             assert_eq!(answer["ack"], id, "{durability}: {header}: {answer}");
-            assert_eq!(mode_of(&closed), 0o555, "{durability}: {header}");
+            assert_eq!(mode(&closed), 0o555, "{durability}: {header}");
         }
         assert_eq!(fs::read(closed.join("replaced")).unwrap(), b"x");
         assert_eq!(fs::read(closed.join("made/on/the/way")).unwrap(), b"x");
         assert_eq!(fs::read(closed.join("directory/in it")).unwrap(), b"x");
-        assert_eq!(mode_of(&closed.join("directory")), 0o555);
+        assert_eq!(mode(closed.join("directory")), 0o555);
         assert!(closed.join("becomes a directory").is_dir());
         assert!(!closed.join("gone").exists() && !closed.join("empty").exists());
         assert!(setup.server.staged().unwrap().is_empty());
@@ -215,34 +198,34 @@ fn many_changes_at_once_leave_the_mode_that_was_set_last() {
     let closed = setup.at("closed");
     fs::create_dir(&closed).unwrap();
     setup.user.own(&closed).unwrap();
-    mode(&closed, 0o555);
+    set_mode(&closed, 0o555);
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let setup = &setup;
             scope.spawn(move || {
-                let mut peer = Peer::hello(setup.server.address()).unwrap();
+                let mut peer = setup.server.peer();
                 for id in 1..300 {
                     let name = format!("closed/{thread}-{}", id % 20);
                     assert_eq!(peer.ask(&put(id, &name, b"x"), b"x").unwrap()["ack"], id);
                 }
             });
         }
-        let mut peer = Peer::hello(setup.server.address()).unwrap();
+        let mut peer = setup.server.peer();
         for id in 1..100 {
             let mode = if id % 2 == 0 { 0o555 } else { 0o500 };
             let setattr = json!({"cmd": "setattr", "id": id, "filename": "closed", "mode": mode});
             assert_eq!(peer.ask(&setattr, b"").unwrap()["ack"], id);
             let body =
                 format!("{}\n", json!({"kind": "directory", "filename": "closed", "mode": mode}));
-            let mut other = Peer::hello(setup.server.address()).unwrap();
+            let mut other = setup.server.peer();
             other
                 .send(&json!({"cmd": "check", "id": 1, "length": body.len()}), body.as_bytes())
                 .unwrap();
             assert_eq!(other.receive().unwrap().1, b"=", "{id}: nobody sees it opened up");
         }
     });
-    assert_eq!(mode_of(&closed), 0o500);
-    mode(&closed, 0o755);
+    assert_eq!(mode(&closed), 0o500);
+    set_mode(&closed, 0o755);
 }
 
 /// Versions with such directories are put together, go on, are swapped and thrown away.
@@ -257,7 +240,7 @@ fn versions_with_read_only_directories_are_published_and_thrown_away() {
             setup.open(&source);
             fs::write(source.join("mod@v1/inner/b"), format!("version {version}")).unwrap();
             for name in ["mod@v1/inner/deep", "mod@v1/inner", "mod@v1", ""] {
-                mode(&source.join(name), 0o555);
+                set_mode(source.join(name), 0o555);
             }
         }
         eventually("the trash is emptied", || {

@@ -2,29 +2,15 @@
 //! answer, and nothing else.
 
 use std::collections::HashSet;
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use haul_tests::fake::{Fake, refusal};
-use haul_tests::hauld::Hauld;
-use haul_tests::relay::{Event, Relay};
-use haul_tests::{binaries, eventually, tree};
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use haul_tests::prelude::*;
 
 const MIB: u64 = 1 << 20;
 
-fn server() -> Hauld {
-    Hauld::start(&binaries::get().hauld, &[]).unwrap()
-}
-
 /// `haul put`, with the paths of its sources relative to a directory.
 fn put(directory: &Path, args: &[&str]) -> Child {
-    Command::new(&binaries::get().haul)
+    haul_command()
         .current_dir(directory)
         .arg("put")
         .args(args)
@@ -94,7 +80,7 @@ fn connection_loss_ends_run() {
     let cuts: Vec<(u64, Event)> = (1..=6).map(|n| (n * 7 * MIB, Event::Cut)).collect();
     let relay = Relay::start(server.address(), &cuts).unwrap();
     let args = ["t", relay.address(), "--connections", "3", "--json", "-v"];
-    let output = put(source.path(), &args).wait_with_output().unwrap();
+    let output = ended(put(source.path(), &args));
     arrived(&source, server.root(), &output);
     assert!(relay.accepted() >= 3 + 6, "{} connections", relay.accepted());
 }
@@ -107,7 +93,7 @@ fn truncated_frames_are_sent_again_whole() {
     let relay = Relay::start(server.address(), &plan).unwrap();
     relay.delay(Duration::from_micros(100));
     let args = ["t", relay.address(), "--connections", "3", "--json", "-v"];
-    let output = put(source.path(), &args).wait_with_output().unwrap();
+    let output = ended(put(source.path(), &args));
     arrived(&source, server.root(), &output);
     assert!(relay.accepted() >= 3 + 6, "{} connections", relay.accepted());
 }
@@ -116,7 +102,7 @@ fn truncated_frames_are_sent_again_whole() {
 fn server_killed_and_started_again_is_gone_on_with() {
     let (source, directory) = (tree(), TempDir::new().unwrap());
     let (root, log) = (directory.path().join("root"), directory.path().join("log"));
-    let start = || Hauld::start_at(&root, &log, Command::new(&binaries::get().hauld), &[]).unwrap();
+    let start = || Hauld::start_at(&root, &log, hauld_command(), &[]).unwrap();
     let mut server = start();
     // The relay holds the client back in the middle, until the server has been replaced.
     let relay = Relay::start(server.address(), &[(20 * MIB, Event::Stall)]).unwrap();
@@ -128,7 +114,7 @@ fn server_killed_and_started_again_is_gone_on_with() {
     // On a port of its own: that of the dead server may be somebody else's by now.
     let server = start();
     relay.lead_to(server.address());
-    arrived(&source, &root, &haul.wait_with_output().unwrap());
+    arrived(&source, &root, &ended(haul));
 }
 
 #[test]
@@ -137,7 +123,7 @@ fn stalled_connection_is_replaced() {
     let plan = [(10 * MIB, Event::Stall), (25 * MIB, Event::Stall)];
     let relay = Relay::start(server.address(), &plan).unwrap();
     let args = ["t", relay.address(), "--connections", "2", "--timeout", "3s", "--json", "-v"];
-    let output = put(source.path(), &args).wait_with_output().unwrap();
+    let output = ended(put(source.path(), &args));
     arrived(&source, server.root(), &output);
     assert!(relay.accepted() >= 2 + 2, "{} connections", relay.accepted());
 }
@@ -163,7 +149,7 @@ fn abandoned(source: &TempDir, args: &[&str]) -> Child {
 fn server_gone_for_good_is_exit_3_and_says_what_to_do() {
     let source = one_file("a");
     let haul = abandoned(&source, &["--retries", "2", "--json"]);
-    let output = haul.wait_with_output().unwrap();
+    let output = ended(haul);
     exits(&output, 3);
     let said = text(&output.stderr);
     assert!(said.contains("2 attempts to reconnect failed; run the same command again"), "{said}");
@@ -181,7 +167,7 @@ fn ctrl_c_ends_a_pause_between_attempts() {
     let mut lines = BufReader::new(haul.stderr.take().unwrap()).lines().map_while(Result::ok);
     // From here on the pauses are seconds long.
     lines.find(|line| line.contains("reconnecting (7 of 1000)")).unwrap();
-    kill_process(Pid::from_child(&haul), Signal::INT).unwrap();
+    signal(&haul, Signal::INT);
     assert!(lines.any(|line| line.contains("run the same command again")));
     assert_eq!(haul.wait().unwrap().code(), Some(130));
 }
@@ -205,7 +191,7 @@ fn ctrl_c_ends_an_attempt_to_connect() {
         let mut names = threads.filter_map(|one| fs::read_to_string(one.path().join("comm")).ok());
         names.any(|name| name.starts_with("connection"))
     });
-    kill_process(Pid::from_child(&haul), Signal::INT).unwrap();
+    signal(&haul, Signal::INT);
     eventually("the client ends", || haul.try_wait().unwrap().is_some());
     assert_eq!(haul.wait().unwrap().code(), Some(130));
 }
@@ -225,7 +211,7 @@ fn slow_flush_times_out() {
         assert!(!peer.has_word().unwrap(), "nothing is sent again");
     }
     peer.send(&json!({"ack": 1}), b"").unwrap();
-    exits(&haul.wait_with_output().unwrap(), 0);
+    exits(&ended(haul), 0);
 }
 
 /// A server that is silent while it owes an answer is lost; what it owes is asked again with the same
@@ -252,7 +238,7 @@ fn silent_server_is_asked_again_on_the_same_slot() {
             }
         }
     });
-    exits(&haul.wait_with_output().unwrap(), 0);
+    exits(&ended(haul), 0);
 }
 
 /// What is unanswered waits for the fence: another connection must not send it while the server may
@@ -282,7 +268,7 @@ fn nothing_unanswered_is_sent_again_before_the_old_connection_is_fenced() {
     });
     everybody[receiving].receive().unwrap();
     everybody[receiving].send(&json!({"ack": 1}), b"").unwrap();
-    exits(&haul.wait_with_output().unwrap(), 0);
+    exits(&ended(haul), 0);
 }
 
 #[test]
@@ -300,7 +286,7 @@ fn refusal_of_the_connection_ends_the_run_only_if_trying_again_is_no_use() {
             assert_eq!(peer.receive().unwrap().0["filename"], "a");
             peer.send(&json!({"ack": 1}), b"").unwrap();
         }
-        let output = haul.wait_with_output().unwrap();
+        let output = ended(haul);
         exits(&output, exit);
         assert!(retry || text(&output.stderr).contains(code), "{}", text(&output.stderr));
     }
@@ -319,7 +305,7 @@ fn server_that_is_busy_when_a_run_begins_is_asked_again() {
     let (mut peer, _) = fake.greet().unwrap();
     assert_eq!(peer.receive().unwrap().0["filename"], "a");
     peer.send(&json!({"ack": 1}), b"").unwrap();
-    let output = haul.wait_with_output().unwrap();
+    let output = ended(haul);
     exits(&output, 0);
     assert_eq!(text(&output.stderr), "");
 }
@@ -343,7 +329,7 @@ fn file_that_breaks_every_connection_fails_and_is_named() {
             peer.send(&json!({"ack": 1}), b"").unwrap();
         }
     }
-    let output = haul.wait_with_output().unwrap();
+    let output = ended(haul);
     exits(&output, 1);
     let said = text(&output.stderr);
     assert!(said.contains("poison: the connection was lost 3 times while this was sent"), "{said}");
@@ -359,5 +345,5 @@ fn change_that_may_not_be_durable_is_sent_again() {
     peer.send(&refusal(&json!(1), "uncertain", true), b"").unwrap();
     assert_eq!(peer.receive().unwrap().0["filename"], "a");
     peer.send(&json!({"ack": 2}), b"").unwrap();
-    exits(&haul.wait_with_output().unwrap(), 0);
+    exits(&ended(haul), 0);
 }

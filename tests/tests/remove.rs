@@ -1,16 +1,9 @@
 //! Removing, making way and comparing, as a peer asks for it.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-
-use haul_tests::binaries;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, put};
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use haul_tests::prelude::*;
 
 fn server(durability: &str) -> Hauld {
-    Hauld::start(&binaries::get().hauld, &["--durability", durability]).unwrap()
+    server_with(&["--durability", durability])
 }
 
 fn remove(id: u64, name: &str) -> Value {
@@ -27,7 +20,7 @@ fn remove_takes_one_name_and_nothing_else() {
         fs::write(at("d/file"), "x").unwrap();
         fs::write(at("file"), "x").unwrap();
         symlink(outside.path(), at("link")).unwrap();
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let full = peer.ask(&remove(1, "d"), b"").unwrap();
         assert_eq!((&full["refused"], &full["code"]), (&json!(1), &json!("conflict")));
         let through = peer.ask(&remove(2, "link/kept"), b"").unwrap();
@@ -55,7 +48,7 @@ fn directory_makes_a_file_or_link_go_only_if_it_may() {
         symlink(outside.path(), server.root().join("link")).unwrap();
         fs::create_dir(server.root().join("d")).unwrap();
         fs::write(server.root().join("d/inside"), "kept").unwrap();
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let mut id = 0;
         for name in ["file", "link"] {
             id += 1;
@@ -81,7 +74,7 @@ fn directory_makes_a_file_or_link_go_only_if_it_may() {
 #[test]
 fn requests_for_one_name_keep_their_order_also_when_it_is_removed() {
     let server = server("none");
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let mkdir = |id: u64| json!({"cmd": "mkdir", "id": id, "filename": "new"});
     // All in one segment: a new directory is filled before it appears.
     let mut all = Vec::new();
@@ -107,7 +100,7 @@ fn requests_for_one_name_keep_their_order_also_when_it_is_removed() {
 #[test]
 fn mtime_that_the_file_system_cut_does_not_differ() {
     let server = server("none");
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let mut id = 0;
     // Far beyond what any file system holds that has 32, 34 or 40 bits for seconds, or begins in 1901.
     for s in [9_007_199_254_740_991_i64, 99_999_999_999, 0, -1, -5_000_000_000] {

@@ -1,15 +1,7 @@
 //! A source that changes while haul walks it: what was there all the time is not missed.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-
 use haul_protocol::Digest;
-use haul_tests::relay::{Event, Relay};
-use haul_tests::setting::{Setting, last};
-use haul_tests::{binaries, eventually, tree};
+use haul_tests::prelude::*;
 
 /// More files than a client with one connection finds ahead of what it sends.
 const DIRECTORIES: usize = 30;
@@ -42,12 +34,12 @@ fn meanwhile(setting: &Setting, words: &[&str], bytes: u64, act: impl FnOnce()) 
     eventually("so many bytes have passed", || relay.passed() >= bytes);
     act();
     relay.now(Event::Resume);
-    running.wait_with_output().unwrap()
+    ended(running)
 }
 
 fn start(setting: &Setting, words: &[&str], relay: &Relay) -> Child {
     let site = if words[0] == "publish" { "/www/site" } else { "" };
-    let mut command = Command::new(&binaries::get().haul);
+    let mut command = haul_command();
     command.args(words).arg("--connections=1").arg(setting.source());
     command.arg(format!("{}{site}", relay.address())).stdout(Stdio::piped());
     command.stderr(Stdio::piped()).spawn().unwrap()
@@ -303,7 +295,7 @@ fn source_that_never_stands_still_is_not_published_nor_loses_anything_and_that_i
             // On a busy machine the threads may stand still for as long as a walk takes.
             eventually("the source does not stand still", || {
                 setting.write_there("gone", "x");
-                let output = start(&setting, words, &relay).wait_with_output().unwrap();
+                let output = ended(start(&setting, words, &relay));
                 let told = told(&output);
                 told.contains("changed each of the 5 times") && {
                     assert_eq!(output.status.code(), Some(1), "{told}");

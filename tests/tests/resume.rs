@@ -1,14 +1,8 @@
 //! Large files that go on where they stopped: what the server holds is not sent again, and the digest
 //! is still that of the whole file.
 
-use std::fs;
-use std::process::{Child, Command, Output, Stdio};
-
-use haul_tests::binaries;
 use haul_tests::fake::{Fake, PART_SIZE, opened, refusal};
-use haul_tests::peer::Peer;
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use haul_tests::prelude::*;
 
 /// Parts of the file that tests send; the last one is short.
 const PARTS: u64 = 6;
@@ -33,7 +27,7 @@ impl Upload {
     }
 
     fn end(self) -> (Output, Value) {
-        let output = self.haul.wait_with_output().unwrap();
+        let output = ended(self.haul);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let summary = serde_json::from_str(text.lines().last().unwrap()).unwrap();
         (output, summary)
@@ -41,7 +35,7 @@ impl Upload {
 }
 
 fn put(source: &TempDir, fake: &Fake, args: &[&str]) -> Child {
-    Command::new(&binaries::get().haul)
+    haul_command()
         .current_dir(source.path())
         .args(["put", "large", &fake.address().unwrap(), "--connections", "1"])
         .args(args)
@@ -109,7 +103,7 @@ fn summary_says_what_was_resumed() {
     parts(&mut peer, 1);
     let commit = expect(&mut peer, "commit");
     done(&mut peer, &commit);
-    let output = haul.wait_with_output().unwrap();
+    let output = ended(haul);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("1 file, 2 MiB in ") && text.contains(", 1 MiB resumed"), "{text}");
 }

@@ -1,16 +1,8 @@
 //! Two clients of one identity that send the same large file at once, and cut each other off.
 
-use std::fs;
 use std::sync::mpsc::channel;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use haul_tests::binaries;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::Peer;
-use haul_tests::upload::{Large, Upload};
-use rustix::process::Signal;
-use serde_json::json;
+use haul_tests::prelude::*;
 
 /// How often the file is committed while another connection opens it again.
 const ROUNDS: u32 = 200;
@@ -18,7 +10,7 @@ const ROUNDS: u32 = 200;
 /// Trap `lock_order`: the `open` of a file within microseconds of its `commit` once stopped all workers for good.
 #[test]
 fn lock_order_of_an_open_within_the_commit_of_the_same_file_stops_nobody() {
-    let mut server = Hauld::start(&binaries::get().hauld, &["--durability", "none"]).unwrap();
+    let mut server = server_with(&["--durability", "none"]);
     let large = Large::new(0);
     // A panic on one side ends the other's waiting.
     let (begin, begun) = channel();
@@ -65,7 +57,7 @@ fn lock_order_of_an_open_within_the_commit_of_the_same_file_stops_nobody() {
                 let code = answer["code"].as_str();
                 assert!(matches!(code, None | Some("busy")), "{answer}");
             }
-            let mut third = Peer::hello(server.address()).unwrap();
+            let mut third = server.peer();
             assert_eq!(third.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
             end.send(()).unwrap();
         }

@@ -1,30 +1,11 @@
 //! `hauld` as a program: addresses, lock, threads, signals, and what it says.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::process::Command;
 
-use assert_cmd::Command as Assert;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame, put};
-use haul_tests::{binaries, eventually};
-use predicates::prelude::*;
-use rustix::process::Signal;
-use serde_json::json;
-use tempfile::TempDir;
+use haul_tests::prelude::*;
 
-fn server(args: &[&str]) -> Hauld {
-    Hauld::start(&binaries::get().hauld, args).unwrap()
-}
-
-fn hauld() -> Assert {
-    Assert::new(&binaries::get().hauld)
-}
-
-fn haul() -> Assert {
-    Assert::new(&binaries::get().haul)
+fn hauld() -> Client {
+    Client::new(&binaries::get().hauld)
 }
 
 #[test]
@@ -34,7 +15,7 @@ fn listens_on_v4_v6_and_unix_at_once() {
     // A socket that a dead server left is replaced.
     drop(UnixListener::bind(directory.path().join("s")).unwrap());
     let listens = ["--listen", "127.0.0.1:0", "--listen", "[::1]:0", "--listen", &socket];
-    let mut server = server(&listens);
+    let mut server = server_with(&listens);
     let mode = fs::metadata(directory.path().join("s")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     for (index, address) in server.addresses.clone().iter().enumerate() {
@@ -52,7 +33,7 @@ fn listens_on_v4_v6_and_unix_at_once() {
         .arg(other.path())
         .assert()
         .code(2)
-        .stderr(predicate::str::contains("--listen"));
+        .stderr(contains("--listen"));
     server.signal(Signal::TERM).unwrap();
     assert!(server.wait().unwrap().success());
     assert!(!directory.path().join("s").exists());
@@ -60,23 +41,21 @@ fn listens_on_v4_v6_and_unix_at_once() {
 
 #[test]
 fn taken_port_names_itself_and_the_option() {
-    let (server, root) = (server(&[]), TempDir::new().unwrap());
+    let (server, root) = (server(), TempDir::new().unwrap());
     hauld()
         .args(["--listen", server.address(), "--root"])
         .arg(root.path())
         .assert()
         .code(2)
         .stdout("")
-        .stderr(
-            predicate::str::contains(server.address()).and(predicate::str::contains("--listen")),
-        );
+        .stderr(contains(server.address()).and(contains("--listen")));
 }
 
 /// Trap `two_servers_one_root`: the second is refused and touches nothing.
 #[test]
 fn two_servers_one_root() {
-    let server = server(&[]);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let server = server();
+    let mut peer = server.peer();
     let open =
         json!({"cmd": "open", "id": 1, "filename": "x", "filesize": 9_999_999, "fingerprint": "f"});
     peer.ask(&open, b"").unwrap();
@@ -86,7 +65,7 @@ fn two_servers_one_root() {
         .arg(server.root())
         .assert()
         .code(2)
-        .stderr(predicate::str::contains(format!("process {}", server.pid())));
+        .stderr(contains(format!("process {}", server.pid())));
     assert_eq!(server.partials().unwrap().len(), 1, "the live upload was swept away");
 }
 
@@ -100,7 +79,7 @@ fn leftovers_of_an_earlier_server_are_swept() {
     fs::write(root.join(".haul/staged/0/1/new/inner/file"), "whole, but nobody was told").unwrap();
     fs::write(root.join("kept"), "whole").unwrap();
     let log = directory.path().join("log");
-    let server = Hauld::start_at(&root, &log, Command::new(&binaries::get().hauld), &[]).unwrap();
+    let server = Hauld::start_at(&root, &log, hauld_command(), &[]).unwrap();
     assert!(server.staged().unwrap().is_empty());
     assert_eq!(fs::read(root.join("kept")).unwrap(), b"whole");
     assert!(server.log_text().contains("removed half-written files"));
@@ -114,7 +93,7 @@ fn address_that_others_reach_needs_insecure() {
         .arg(root.path())
         .assert()
         .code(2)
-        .stderr(predicate::str::contains("--insecure"));
+        .stderr(contains("--insecure"));
     assert!(!root.path().join(".haul").exists());
 }
 
@@ -139,7 +118,7 @@ fn help_explains_itself() {
 
 #[test]
 fn start_is_logged_with_absolute_root_durability_and_workers() {
-    let server = server(&["--workers", "3"]);
+    let server = server_with(&["--workers", "3"]);
     let log = server.log_text();
     let first = log.lines().next().unwrap();
     for word in [&format!("root={}", server.root().display()), "durability=\"group\"", "workers=3"]
@@ -160,7 +139,7 @@ fn half_written_files_over_the_bound_are_refused_and_may_come_again() {
     let mut begun = Vec::new();
     let mut refused = loop {
         assert!(begun.len() < 30, "no bound");
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let name = format!("file-{}", begun.len());
         // What is half written is so once something else is answered.
         peer.send(&put(1, &name, &bytes), &bytes[..500]).unwrap();
@@ -195,9 +174,9 @@ fn half_written_files_over_the_bound_are_refused_and_may_come_again() {
 /// Trap `thread_per_connection`: hundreds of connections, as many threads as before, and all work.
 #[test]
 fn thread_per_connection() {
-    let server = server(&[]);
+    let server = server();
     let threads = server.status("Threads").unwrap();
-    let mut peers: Vec<Peer> = (0..300).map(|_| Peer::hello(server.address()).unwrap()).collect();
+    let mut peers: Vec<Peer> = (0..300).map(|_| server.peer()).collect();
     assert_eq!(server.status("Threads").unwrap(), threads);
     for peer in &mut peers {
         assert_eq!(peer.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
@@ -210,26 +189,26 @@ fn thread_per_connection() {
 
 #[test]
 fn connections_over_the_bound_wait_and_silent_ones_make_room() {
-    let server = server(&["--max-connections", "2", "--header-timeout", "100ms"]);
-    let first = Peer::hello(server.address()).unwrap();
+    let server = server_with(&["--max-connections", "2", "--header-timeout", "100ms"]);
+    let first = server.peer();
     let _silent = Peer::connect(server.address()).unwrap();
     // Served when the one that has never said anything is ended.
-    let mut third = Peer::hello(server.address()).unwrap();
+    let mut third = server.peer();
     assert_eq!(third.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
     // And this one when another leaves.
     drop(first);
-    Peer::hello(server.address()).unwrap();
+    drop(server.peer());
 }
 
 /// A request whose answer fills the outbox is over all the same, so that the connection is between two frames.
 #[test]
 fn long_answer_keeps_no_server_from_stopping() {
-    let mut server = server(&["--grace", "50s"]);
+    let mut server = server_with(&["--grace", "50s"]);
     for index in 0..2000 {
         fs::write(server.root().join(format!("a file with a rather long name {index}")), b"")
             .unwrap();
     }
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let (answer, body) = {
         peer.send(&json!({"cmd": "list", "id": 1}), b"").unwrap();
         peer.receive().unwrap()
@@ -244,7 +223,7 @@ fn long_answer_keeps_no_server_from_stopping() {
 
 #[test]
 fn sigterm_lets_a_transfer_finish_and_then_exits_0() {
-    let mut server = server(&["--grace", "50s"]);
+    let mut server = server_with(&["--grace", "50s"]);
     let body = vec![7; 100_000];
     let put = json!({
         "cmd": "put", "id": 1, "length": body.len(), "filename": "x", "filesize": body.len(),
@@ -268,8 +247,8 @@ fn sigterm_lets_a_transfer_finish_and_then_exits_0() {
 #[test]
 fn grace_time_ends_and_a_second_signal_does_at_once() {
     for (grace, signals) in [("100ms", 1), ("1h", 2)] {
-        let mut server = server(&["--grace", grace]);
-        let mut stuck = Peer::hello(server.address()).unwrap();
+        let mut server = server_with(&["--grace", grace]);
+        let mut stuck = server.peer();
         stuck.stream.write_all(b"\x10").unwrap();
         for _ in 0..signals {
             server.signal(Signal::TERM).unwrap();
@@ -288,7 +267,7 @@ fn few_open_files_are_enough_for_some_connections() {
         command.env("HAULD", &binaries::get().hauld);
         let directory = TempDir::new().unwrap();
         let server = Hauld::start_in(directory, command, &["--durability", durability]).unwrap();
-        let mut peers: Vec<_> = (0..100).map(|_| Peer::hello(server.address()).unwrap()).collect();
+        let mut peers: Vec<_> = (0..100).map(|_| server.peer()).collect();
         for (id, peer) in peers.iter_mut().enumerate() {
             let name = format!("{id}");
             assert_eq!(peer.ask(&put(1, &name, b"x"), b"x").unwrap()["ack"], 1);

@@ -1,27 +1,15 @@
 //! `haul shell`: the prompt on a terminal, and commands from a pipe.
 
-use std::fs;
-use std::io::{Read, Write};
-use std::process::Stdio;
-
-use assert_cmd::Command as Assert;
-use haul_tests::hauld::Hauld;
-use haul_tests::{DEADLINE, binaries};
-use predicates::prelude::*;
+use haul_tests::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tempfile::TempDir;
 
-fn shell(server: &Hauld, directory: &TempDir, input: &str) -> assert_cmd::assert::Assert {
-    Assert::new(&binaries::get().haul)
-        .current_dir(directory)
-        .args(["shell", server.address()])
-        .write_stdin(input)
-        .assert()
+fn shell(server: &Hauld, directory: &TempDir, input: &str) -> Assert {
+    haul().current_dir(directory).args(["shell", server.address()]).write_stdin(input).assert()
 }
 
 #[test]
 fn piped_commands_are_obeyed() {
-    let server = Hauld::start(&binaries::get().hauld, &[]).unwrap();
+    let server = server();
     let source = TempDir::new().unwrap();
     fs::create_dir(source.path().join("dir")).unwrap();
     for name in ["a", "b c", "dir/d"] {
@@ -29,7 +17,7 @@ fn piped_commands_are_obeyed() {
     }
     shell(&server, &source, "help\n\nput a 'b c'\nput dir\n")
         .success()
-        .stdout(predicate::str::contains("put FILE...").and(predicate::str::contains("2 files")));
+        .stdout(contains("put FILE...").and(contains("2 files")));
     for name in ["a", "b c", "dir/d"] {
         assert_eq!(fs::read_to_string(server.root().join(name)).unwrap(), name);
     }
@@ -37,14 +25,14 @@ fn piped_commands_are_obeyed() {
 
 #[test]
 fn mistakes_are_named_and_the_rest_goes_on() {
-    let server = Hauld::start(&binaries::get().hauld, &[]).unwrap();
+    let server = server();
     let source = TempDir::new().unwrap();
     fs::write(source.path().join("a"), "x").unwrap();
     shell(&server, &source, "get a\nput missing\nput\nput a\nquit\nput b\n").code(1).stderr(
-        predicate::str::contains("`get` is not a command")
-            .and(predicate::str::contains("missing: could not read"))
-            .and(predicate::str::contains("put what?"))
-            .and(predicate::str::contains("haul: b").not()),
+        contains("`get` is not a command")
+            .and(contains("missing: could not read"))
+            .and(contains("put what?"))
+            .and(contains("haul: b").not()),
     );
     assert!(server.root().join("a").exists());
 }
@@ -52,7 +40,7 @@ fn mistakes_are_named_and_the_rest_goes_on() {
 /// `script` gives it a terminal, where there is a prompt.
 #[test]
 fn prompt_is_shown_on_a_terminal() {
-    let server = Hauld::start(&binaries::get().hauld, &[]).unwrap();
+    let server = server();
     let source = TempDir::new().unwrap();
     fs::write(source.path().join("a"), "x").unwrap();
     let mut terminal = Terminal::start(&server, &source, "");
@@ -66,40 +54,38 @@ fn prompt_is_shown_on_a_terminal() {
 
 #[test]
 fn prompt_knows_what_the_command_line_knows() {
-    let server = Hauld::start(&binaries::get().hauld, &[]).unwrap();
+    let server = server();
     let source = TempDir::new().unwrap();
     fs::create_dir(source.path().join("dir")).unwrap();
     fs::write(source.path().join("dir/file"), "x").unwrap();
     let lines =
         "sync dir/ new\nverify dir/ new\nmkdir new/one 'two words'\nls -R new\nsync -n dir/ new\n";
     shell(&server, &source, lines).success().stdout(
-        predicate::str::contains("file\none/\n")
-            .and(predicate::str::contains("1 the same, 0 different"))
-            .and(predicate::str::contains("dry run")),
+        contains("file\none/\n").and(contains("1 the same, 0 different")).and(contains("dry run")),
     );
     assert!(server.root().join("new/one").is_dir() && server.root().join("two words").is_dir());
     assert_eq!(fs::read(server.root().join("new/file")).unwrap(), b"x");
     shell(&server, &source, "mkdir new/file\nls none\nmkdir ../out\nsync --what dir\n")
         .code(1)
         .stderr(
-            predicate::str::contains("conflict")
-                .and(predicate::str::contains("not_found"))
-                .and(predicate::str::contains("../out"))
-                .and(predicate::str::contains("--what")),
+            contains("conflict")
+                .and(contains("not_found"))
+                .and(contains("../out"))
+                .and(contains("--what")),
         );
-    shell(&server, &source, "help\nsync --help\n").success().stdout(
-        predicate::str::contains("mkdir PATH").and(predicate::str::contains("--max-delete")),
-    );
+    shell(&server, &source, "help\nsync --help\n")
+        .success()
+        .stdout(contains("mkdir PATH").and(contains("--max-delete")));
 }
 
 /// What comes after it in the pipe is no file.
 #[test]
 fn standard_input_belongs_to_the_prompt() {
-    let server = Hauld::start(&binaries::get().hauld, &[]).unwrap();
+    let server = server();
     let source = TempDir::new().unwrap();
-    shell(&server, &source, "put - --as x\nput --files-from - .\nls\n").code(1).stderr(
-        predicate::str::contains("standard input is where the commands come from").count(2),
-    );
+    shell(&server, &source, "put - --as x\nput --files-from - .\nls\n")
+        .code(1)
+        .stderr(contains("standard input is where the commands come from").count(2));
 }
 
 /// A prompt on a terminal of its own, which `script` gives it.
@@ -111,7 +97,7 @@ struct Terminal {
 impl Terminal {
     fn start(server: &Hauld, directory: &TempDir, words: &str) -> Self {
         let haul = binaries::get().haul.display();
-        let script = std::process::Command::new("script")
+        let script = Command::new("script")
             .args(["-qec", &format!("{haul} shell {words} {}", server.address()), "/dev/null"])
             .current_dir(directory)
             .env("TERM", "xterm")
@@ -155,7 +141,7 @@ impl Drop for Terminal {
 /// Tab completes commands, names here and names there.
 #[test]
 fn names_of_both_sides_are_completed() {
-    let server = Hauld::start(&binaries::get().hauld, &[]).unwrap();
+    let server = server();
     let source = TempDir::new().unwrap();
     fs::write(source.path().join("only_local"), "x").unwrap();
     fs::create_dir_all(server.root().join("remote directory/inner")).unwrap();
@@ -180,7 +166,7 @@ fn names_of_both_sides_are_completed() {
 /// Ctrl-C ends what runs, and the prompt comes back.
 #[test]
 fn ctrl_c_ends_the_transfer_and_not_the_prompt() {
-    let server = Hauld::start(&binaries::get().hauld, &[]).unwrap();
+    let server = server();
     let source = TempDir::new().unwrap();
     fs::write(source.path().join("large"), vec![7; 4_000_000]).unwrap();
     fs::write(source.path().join("small"), "x").unwrap();

@@ -1,17 +1,7 @@
 //! Signals, and limits of the process that are told by one.
 
-use std::fs;
-use std::io::Write;
-use std::process::Command;
-
-use assert_cmd::Command as Assert;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame, put};
-use haul_tests::{binaries, eventually};
-use predicates::prelude::*;
-use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
-use serde_json::json;
-use tempfile::TempDir;
+use haul_tests::prelude::*;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 /// A server that a shell script starts.
 fn started_by(script: &str, words: &[&str]) -> Hauld {
@@ -24,10 +14,10 @@ fn started_by(script: &str, words: &[&str]) -> Hauld {
 #[test]
 fn hangup_and_a_used_up_processor_time_stop_in_order_and_say_so() {
     for (signal, said) in [(Signal::HUP, "can't reload"), (Signal::XCPU, "processor time")] {
-        let mut server = Hauld::start(&binaries::get().hauld, &["--grace", "50s"]).unwrap();
+        let mut server = server_with(&["--grace", "50s"]);
         let body = vec![7; 100_000];
         let bytes = frame(&put(1, "x", &body), &body);
-        let mut busy = Peer::hello(server.address()).unwrap();
+        let mut busy = server.peer();
         busy.stream.write_all(&bytes[..50_000]).unwrap();
         eventually("the body is under way", || !server.staged().unwrap().is_empty());
         server.signal(signal).unwrap();
@@ -45,15 +35,15 @@ fn hangup_and_a_used_up_processor_time_stop_in_order_and_say_so() {
 fn hangup_that_was_ignored_from_the_start_stays_so() {
     let server = started_by("trap '' HUP", &[]);
     server.signal(Signal::HUP).unwrap();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     assert_eq!(peer.ask(&put(1, "x", b"x"), b"x").unwrap()["ack"], 1);
     assert!(!server.log_text().contains("stopping"), "{}", server.log_text());
 }
 
 #[test]
 fn signals_that_mean_nothing_end_nothing() {
-    let server = Hauld::start(&binaries::get().hauld, &[]).unwrap();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let server = server();
+    let mut peer = server.peer();
     let signals = [
         (Signal::USR1, "SIGUSR1"),
         (Signal::USR2, "SIGUSR2"),
@@ -82,13 +72,13 @@ fn limit_signal_ends_server() {
     let source = TempDir::new().unwrap();
     fs::write(source.path().join("big"), vec![7; 3_000_000]).unwrap();
     fs::write(source.path().join("small"), "small").unwrap();
-    Assert::new(&binaries::get().haul)
+    haul()
         .arg("put")
         .arg(source.path().join("."))
         .arg(server.address())
         .assert()
         .code(1)
-        .stderr(predicate::str::contains("big").and(predicate::str::contains("1024000")));
+        .stderr(contains("big").and(contains("1024000")));
     assert_eq!(fs::read(server.root().join("small")).unwrap(), b"small");
     assert!(!server.root().join("big").exists());
     assert!(server.log_text().contains("ulimit -f"), "{}", server.log_text());
@@ -99,7 +89,7 @@ fn limit_signal_ends_server() {
 #[test]
 fn upload_that_meets_a_limit_of_file_sizes_goes_on_later() {
     for durability in ["group", "none"] {
-        let server = Hauld::start(&binaries::get().hauld, &["--durability", durability]).unwrap();
+        let server = server_with(&["--durability", durability]);
         let pid = Pid::from_raw(i32::try_from(server.pid()).unwrap());
         let limit = |bytes| {
             let limit = Rlimit { current: bytes, maximum: None };
@@ -108,7 +98,7 @@ fn upload_that_meets_a_limit_of_file_sizes_goes_on_later() {
         fs::write(server.root().join("streamed"), "old").unwrap();
         limit(Some(2_500_000));
         let body = vec![7; 3_000_000];
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let answer = peer.ask(&put(1, "streamed", &body), &body).unwrap();
         assert_eq!((&answer["refused"], &answer["code"]), (&json!(1), &json!("too_large")));
         assert!(answer["message"].as_str().unwrap().contains("2500000 bytes"), "{answer}");
@@ -118,12 +108,10 @@ fn upload_that_meets_a_limit_of_file_sizes_goes_on_later() {
         let bytes: Vec<u8> = (0..12_000_000_u32).map(|i| (i / 7 % 251) as u8).collect();
         fs::write(source.path().join("large"), &bytes).unwrap();
         let put = || {
-            let mut haul = Assert::new(&binaries::get().haul);
+            let mut haul = haul();
             haul.arg("put").arg(source.path().join("large")).arg(server.address()).assert()
         };
-        put().code(1).stderr(
-            predicate::str::contains("large").and(predicate::str::contains("2500000 bytes")),
-        );
+        put().code(1).stderr(contains("large").and(contains("2500000 bytes")));
         assert!(!server.root().join("large").exists());
         limit(None);
         put().success();
@@ -137,7 +125,7 @@ fn upload_that_meets_a_limit_of_file_sizes_goes_on_later() {
 #[test]
 fn server_ends_with_its_grace_time_and_not_when_all_busy_connections_have_had_a_turn() {
     let words = ["--workers", "1", "--durability", "none", "--grace", "0s"];
-    let mut server = Hauld::start(&binaries::get().hauld, &words).unwrap();
+    let mut server = server_with(&words);
     fs::File::create(server.root().join("f")).unwrap().set_len(256 * 1024).unwrap();
     let digest = "0".repeat(64);
     let line = json!({"kind": "file", "filename": "f", "filesize": 256 * 1024, "blake3": digest})
@@ -147,7 +135,7 @@ fn server_ends_with_its_grace_time_and_not_when_all_busy_connections_have_had_a_
             frame(&json!({"cmd": "check", "id": id, "length": line.len()}), line.as_bytes())
         })
         .collect();
-    let mut peers: Vec<_> = (0..300).map(|_| Peer::hello(server.address()).unwrap()).collect();
+    let mut peers: Vec<_> = (0..300).map(|_| server.peer()).collect();
     for peer in &mut peers {
         peer.stream.write_all(&requests).unwrap();
     }

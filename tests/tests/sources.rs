@@ -1,30 +1,10 @@
 //! What can be wrong on the client's side: sources, servers, signals; each is named, and the exit
 //! code says which kind it was.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use assert_cmd::Command as Assert;
 use haul_tests::fake::nobody;
-use haul_tests::hauld::Hauld;
-use haul_tests::relay::{Event, Relay};
-use haul_tests::user::User;
-use haul_tests::{binaries, eventually, place, tree};
-use predicates::prelude::*;
-use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
-
-fn server() -> Hauld {
-    Hauld::start(&binaries::get().hauld, &[]).unwrap()
-}
-
-fn haul() -> Assert {
-    Assert::new(&binaries::get().haul)
-}
+use haul_tests::prelude::*;
+use rustix::process::{Pid, kill_process};
+use std::net::TcpListener;
 
 #[test]
 fn source_missing_is_named_and_the_others_go() {
@@ -36,7 +16,7 @@ fn source_missing_is_named_and_the_others_go() {
         .assert()
         .code(1)
         .stderr("haul: missing: could not read: No such file or directory (os error 2)\n")
-        .stdout(predicate::str::contains("1 failed"));
+        .stdout(contains("1 failed"));
     assert!(server.root().join("there").exists());
 }
 
@@ -50,15 +30,15 @@ fn source_unreadable_is_named_and_the_others_go() {
     }
     let source = user.own_all(source).unwrap();
     let mode = |name: &str, mode| {
-        fs::set_permissions(source.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(source.join(name), mode);
     };
     mode("secret", 0);
     mode("closed", 0);
     let mut haul = user.command("haul");
     haul.arg("put").arg(&source).arg(server.address());
-    Assert::from_std(haul).assert().code(1).stderr(
-        predicate::str::contains("secret: could not open: Permission denied")
-            .and(predicate::str::contains("closed: could not read: Permission denied")),
+    Client::from_std(haul).assert().code(1).stderr(
+        contains("secret: could not open: Permission denied")
+            .and(contains("closed: could not read: Permission denied")),
     );
     assert_eq!(fs::read(server.root().join("source/open")).unwrap(), b"open");
     assert!(!server.root().join("source/secret").exists());
@@ -84,7 +64,7 @@ fn source_shrinking_and_growing_is_never_torn() {
             }
         });
         for _ in 0..10 {
-            let output = haul().arg("put").arg(&path).arg(server.address()).output().unwrap();
+            let output = haul().arg("put").arg(&path).arg(server.address()).output();
             let text = String::from_utf8_lossy(&output.stderr).into_owned();
             match output.status.code() {
                 Some(0) => {}
@@ -132,7 +112,7 @@ fn many_large_files_go_with_few_open_files() {
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]).arg(&binaries::get().haul);
     limited.arg("put").arg(&root).arg(server.address());
-    Assert::from_std(limited).assert().success().stdout(predicate::str::starts_with("400 files"));
+    Client::from_std(limited).assert().success().stdout(predicate::str::starts_with("400 files"));
     tree::compare(&root, &server.root().join("root")).unwrap();
 }
 
@@ -144,12 +124,12 @@ fn exit_code_says_too_little() {
     let put = |args: &[&str]| haul().current_dir(&source).arg("put").args(args).assert();
     put(&["a", server.address()]).code(0);
     put(&["missing", server.address()]).code(1);
-    put(&["a"]).code(2).stderr(predicate::str::contains("Usage"));
-    put(&["a", "/tmp/x"]).code(2).stderr(predicate::str::contains("HOST[:PORT][/PATH]"));
-    put(&["a", "::1"]).code(2).stderr(predicate::str::contains("[::1]"));
+    put(&["a"]).code(2).stderr(contains("Usage"));
+    put(&["a", "/tmp/x"]).code(2).stderr(contains("HOST[:PORT][/PATH]"));
+    put(&["a", "::1"]).code(2).stderr(contains("[::1]"));
     put(&["a", "host:99999"]).code(2);
     put(&["--teleport", "a", "host"]).code(2);
-    put(&["a", "unix:/nowhere/s"]).code(3).stderr(predicate::str::contains("could not reach"));
+    put(&["a", "unix:/nowhere/s"]).code(3).stderr(contains("could not reach"));
 }
 
 #[test]
@@ -162,7 +142,7 @@ fn server_not_there_is_exit_3_and_named() {
         .args(["put", "a", &address])
         .assert()
         .code(3)
-        .stderr(predicate::str::contains(format!("haul: could not reach {address}: ")));
+        .stderr(contains(format!("haul: could not reach {address}: ")));
 }
 
 /// Answers every connection with some bytes.
@@ -196,13 +176,13 @@ fn server_that_is_not_haul_is_named_as_such() {
             .args(["put", "a", &impostor(answer)])
             .assert()
             .code(3)
-            .stderr(predicate::str::contains(said));
+            .stderr(contains(said));
     }
 }
 
 /// A server that promises nothing of its disk, so its root is in memory.
 fn forgetful() -> Hauld {
-    Hauld::start(&binaries::get().hauld, &["--durability", "none"]).unwrap()
+    server_with(&["--durability", "none"])
 }
 
 /// A tree that takes a while.
@@ -240,7 +220,7 @@ fn whole(source: &std::path::Path, target: &std::path::Path) -> usize {
 fn server_killed_in_the_middle_leaves_no_partial_file() {
     let (source, directory) = (large_tree(), place::in_memory().unwrap());
     let (root, log) = (directory.path().join("root"), directory.path().join("log"));
-    let start = || Hauld::start_at(&root, &log, Command::new(&binaries::get().hauld), &[]).unwrap();
+    let start = || Hauld::start_at(&root, &log, hauld_command(), &[]).unwrap();
     let there = root.join("to");
     let count = || {
         let files = walkdir::WalkDir::new(&there).into_iter().filter_map(Result::ok);
@@ -253,7 +233,7 @@ fn server_killed_in_the_middle_leaves_no_partial_file() {
             break;
         }
         let mut server = start();
-        let haul = Command::new(&binaries::get().haul)
+        let haul = haul_command()
             .args(["put", "--quiet", "--retries", "1"])
             .arg(source.path().join("."))
             .arg(format!("{}/to", server.address()))
@@ -263,7 +243,7 @@ fn server_killed_in_the_middle_leaves_no_partial_file() {
         eventually("the upload is under way", || count() > before);
         server.signal(Signal::KILL).unwrap();
         server.wait().unwrap();
-        let output = haul.wait_with_output().unwrap();
+        let output = ended(haul);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         // The last rounds may have been faster than the signal.
         assert!(matches!(output.status.code(), Some(3 | 0)), "{said}");
@@ -280,7 +260,7 @@ fn server_killed_in_the_middle_leaves_no_partial_file() {
 #[test]
 fn ctrl_c_ends_with_130_and_a_hint() {
     let (server, source) = (forgetful(), large_tree());
-    let haul = Command::new(&binaries::get().haul)
+    let haul = haul_command()
         .args(["put", "-v"])
         .arg(source.path().join("."))
         .arg(format!("{}/to", server.address()))
@@ -297,7 +277,7 @@ fn ctrl_c_ends_with_130_and_a_hint() {
     err.read_line(&mut line).unwrap();
     kill_process(pid, Signal::INT).unwrap();
     err.read_to_string(&mut line).unwrap();
-    let output = haul.wait_with_output().unwrap();
+    let output = ended(haul);
     assert_eq!(output.status.code(), Some(130), "{line}");
     assert!(
         line.contains("interrupted; ") && line.contains("run the same command again"),
@@ -313,7 +293,7 @@ fn ctrl_c_ends_with_130_and_a_hint() {
 fn stall_looks_alive() {
     let (server, source) = (forgetful(), large_tree());
     let relay = Relay::start(server.address(), &[(64 << 10, Event::Stall)]).unwrap();
-    let mut haul = Command::new(&binaries::get().haul)
+    let mut haul = haul_command()
         .arg("put")
         .arg(source.path().join("."))
         .arg(relay.address())

@@ -1,20 +1,7 @@
 //! `--keep-free`: so much stays free, whatever is sent by how many at once.
 
-use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use assert_cmd::Command as Assert;
 use blake3::hazmat::HasherExt;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, frame, put};
-use haul_tests::upload::PART;
-use haul_tests::{binaries, place};
-use predicates::prelude::*;
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use haul_tests::prelude::*;
 
 const KEPT: u64 = 4 << 20;
 
@@ -75,7 +62,7 @@ impl Small {
     }
 
     fn peer(&self) -> Peer {
-        Peer::hello(self.server.address()).unwrap()
+        self.server.peer()
     }
 }
 
@@ -156,13 +143,13 @@ fn tree_of_thousands_of_small_files_leaves_free_what_is_to_be_kept() {
                 fs::write(directory.join(file.to_string()), "x").unwrap();
             }
         }
-        Assert::new(&binaries::get().haul)
+        haul()
             .args(["put", "--connections", "4"])
             .arg(source.path().join("."))
             .arg(small.server.address())
             .assert()
             .code(1)
-            .stderr(predicate::str::contains("kept free"));
+            .stderr(contains("kept free"));
         small.assert_kept(durability);
     }
 }
@@ -304,7 +291,7 @@ fn five_clients_that_send_all_kinds_at_once_leave_free_what_is_to_be_kept() {
         let clients: Vec<_> = sources
             .iter()
             .map(|source| {
-                let mut client = Command::new(&binaries::get().haul);
+                let mut client = haul_command();
                 client.args(["put", "--connections", "4"]).arg(source.path().join("."));
                 client.arg(small.server.address()).stderr(std::process::Stdio::null());
                 client.spawn().unwrap()

@@ -1,28 +1,7 @@
 //! Streams that are closed, are devices, or have nothing that they could state; names in lists that can't be sent.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
-use std::process::{Command, Stdio};
-
-use assert_cmd::Command as Assert;
-use haul_tests::setting::{Setting, last};
-use haul_tests::{binaries, eventually};
-use predicates::prelude::*;
-use predicates::str::contains;
-use rustix::process::{Pid, Signal, kill_process};
-
-/// `haul` in a shell, so that it has redirections; `$H` is the program and `$A` the server.
-fn script(setting: &Setting, script: &str) -> Assert {
-    let mut command = Assert::new("bash");
-    command.current_dir(setting.place.path()).args(["-c", script]);
-    command.env("H", &binaries::get().haul).env("A", setting.server.address());
-    command
-}
-
-fn mode(path: &Path) -> u32 {
-    path.metadata().unwrap().permissions().mode() & 0o777
-}
+use haul_tests::prelude::*;
+use rustix::process::{Pid, kill_process};
 
 #[test]
 fn stream_gets_the_mode_of_a_new_file_whatever_mode_the_temporary_file_has() {
@@ -39,13 +18,13 @@ fn stream_gets_the_mode_of_a_new_file_whatever_mode_the_temporary_file_has() {
     .into_iter()
     .enumerate()
     {
-        script(&setting, &format!("umask 177; {put} {index}")).assert().success();
-        assert_eq!(mode(&setting.server.root().join(index.to_string())), mode(&new), "{put}");
+        setting.script(&format!("umask 177; {put} {index}")).assert().success();
+        assert_eq!(mode(setting.server.root().join(index.to_string())), mode(&new), "{put}");
     }
     // A descriptor of a file states what the file has.
     let put = "umask 022; echo new >f; chmod 640 f; \"$H\" put /dev/stdin \"$A\" --as f <f";
-    script(&setting, put).assert().success();
-    assert_eq!(mode(&setting.server.root().join("f")), 0o640);
+    setting.script(put).assert().success();
+    assert_eq!(mode(setting.server.root().join("f")), 0o640);
 }
 
 #[test]
@@ -54,7 +33,7 @@ fn stream_of_the_same_size_is_compared_by_its_bytes() {
     fs::write(setting.server.root().join("stdin"), "old\n").unwrap();
     let sync = |text: &str| {
         let sync = format!("echo {text} | \"$H\" sync --json /dev/stdin \"$A\"");
-        last(&script(&setting, &sync).assert().success().get_output().stdout)
+        last(&setting.script(&sync).assert().success().get_output().stdout)
     };
     assert_eq!(sync("new")["files"], 1);
     assert_eq!(fs::read(setting.server.root().join("stdin")).unwrap(), b"new\n");
@@ -72,14 +51,14 @@ fn standard_input_that_is_closed_or_a_device_is_refused_and_not_empty() {
             ("put --files-from - s \"$A\"", 2),
             ("put --exclude-from - s \"$A\"", 2),
         ] {
-            let refused = script(&setting, &format!("\"$H\" {words} {input}")).assert().code(code);
+            let refused = setting.script(&format!("\"$H\" {words} {input}")).assert().code(code);
             refused.stderr(contains("device"));
         }
     }
     assert_eq!(fs::read(setting.server.root().join("good")).unwrap(), b"good");
     assert!(!setting.target().exists());
     // As the message says.
-    script(&setting, ": | \"$H\" put - \"$A\" --as good").assert().success();
+    setting.script(": | \"$H\" put - \"$A\" --as good").assert().success();
     assert_eq!(fs::read(setting.server.root().join("good")).unwrap(), b"");
 }
 
@@ -155,7 +134,7 @@ fn remove_source_tells_that_a_stream_stays_and_refuses_standard_input() {
     let words = ["put", "--remove-source", "-", address, "--as", "x"];
     setting.haul(&words).write_stdin("x").assert().code(2).stderr(contains("--remove-source"));
     let put = "\"$H\" put --remove-source <(echo x) \"$A\" --as x";
-    script(&setting, put).assert().success().stderr(contains("--remove-source removes neither"));
+    setting.script(put).assert().success().stderr(contains("--remove-source removes neither"));
 }
 
 #[test]

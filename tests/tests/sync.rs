@@ -1,22 +1,8 @@
 //! `haul sync`: the destination becomes like the source, and only what differs is sent.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
-use std::time::{Duration, SystemTime};
 
-use assert_cmd::Command;
-use haul_tests::hauld::Hauld;
-use haul_tests::setting::Setting;
-use haul_tests::user::User;
-use haul_tests::{binaries, tree};
-use predicates::prelude::*;
-use tempfile::TempDir;
-
-fn mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
+use haul_tests::prelude::*;
 
 #[test]
 fn second_sync_sends_nothing() {
@@ -50,7 +36,7 @@ fn what_differs_is_sent_and_only_that() {
     setting.write("size", "123456");
     let changed = fs::File::open(setting.source().join("time")).unwrap();
     changed.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(5)).unwrap();
-    mode(&setting.source().join("mode"), 0o600);
+    set_mode(setting.source().join("mode"), 0o600);
     fs::remove_file(setting.source().join("link")).unwrap();
     symlink("new", setting.source().join("link")).unwrap();
     setting.write("d/new", "n");
@@ -87,13 +73,13 @@ fn contents_of_the_servers_root_are_synced_and_its_own_files_stay() {
     fs::write(setting.server.root().join("gone"), "x").unwrap();
     let mut source = setting.source().into_os_string();
     source.push("/");
-    let mut command = Command::new(&binaries::get().haul);
+    let mut command = haul();
     command.args(["sync", "--delete"]).arg(&source).arg(setting.server.address());
     command.assert().success();
     assert!(!setting.server.root().join("gone").exists());
     assert!(setting.server.root().join("a/b").exists());
     assert!(setting.server.root().join(".haul/lock").exists());
-    command.assert().success().stdout(predicate::str::contains("1 unchanged"));
+    command.assert().success().stdout(contains("1 unchanged"));
 }
 
 #[test]
@@ -109,9 +95,11 @@ fn a_directory_becomes_a_file_and_the_reverse() {
     setting.write_there("was a directory/with/something", "old");
     setting.write_there("was a directory too/with", "old");
     // What would be lost with a directory is not lost without being asked for.
-    setting.command("sync", &[]).assert().code(1).stderr(
-        predicate::str::contains("was a directory").and(predicate::str::contains("conflict")),
-    );
+    setting
+        .command("sync", &[])
+        .assert()
+        .code(1)
+        .stderr(contains("was a directory").and(contains("conflict")));
     assert!(setting.there("was a directory/with/something"));
     assert!(setting.there("was a file/in/it") && setting.there("was a link/in it"));
     let summary = setting.sync(&["--delete"]);
@@ -131,20 +119,20 @@ fn delete_stops_at_its_bound() {
         .command("sync", &["--delete", "--max-delete", "7"])
         .assert()
         .code(1)
-        .stdout(predicate::str::contains("7 removed"))
-        .stderr(predicate::str::contains("--max-delete").count(1));
+        .stdout(contains("7 removed"))
+        .stderr(contains("--max-delete").count(1));
     assert_eq!(fs::read_dir(setting.target()).unwrap().count(), 14);
 }
 
 #[test]
 fn nothing_is_removed_when_the_source_could_not_be_read() {
     let (user, place) = (User::new().unwrap(), TempDir::new().unwrap());
-    let server = Hauld::start(&binaries::get().hauld, &["--durability", "none"]).unwrap();
+    let server = server_with(&["--durability", "none"]);
     let source = user.path().join("s");
     fs::create_dir_all(source.join("closed")).unwrap();
     fs::write(source.join("closed/file"), "x").unwrap();
     let source = user.own_all(source).unwrap();
-    mode(&source.join("closed"), 0);
+    set_mode(source.join("closed"), 0);
     fs::create_dir_all(server.root().join("s/closed")).unwrap();
     for name in ["s/gone", "s/closed/file"] {
         fs::write(server.root().join(name), "x").unwrap();
@@ -152,11 +140,9 @@ fn nothing_is_removed_when_the_source_could_not_be_read() {
     let run = |words: &[&str]| {
         let mut command = user.command("haul");
         command.args(["sync", "--delete"]).args(words).arg(&source).arg(server.address());
-        Command::from_std(command).assert().code(1)
+        Client::from_std(command).assert().code(1)
     };
-    run(&[]).stderr(
-        predicate::str::contains("closed").and(predicate::str::contains("nothing is removed")),
-    );
+    run(&[]).stderr(contains("closed").and(contains("nothing is removed")));
     assert!(server.root().join("s/gone").exists());
     run(&["--force-delete"]);
     assert!(!server.root().join("s/gone").exists());
@@ -178,9 +164,7 @@ fn dry_run_tells_everything_and_changes_nothing() {
     setting.write_there("gone/with", "1");
     let before = TempDir::new().unwrap();
     let copy = before.path().join("s");
-    let status =
-        std::process::Command::new("cp").arg("-a").arg(setting.target()).arg(&copy).status();
-    assert!(status.unwrap().success());
+    tree::copy(&setting.target(), &copy);
     let output =
         setting.command("sync", &["-n", "--delete"]).assert().success().get_output().clone();
     let output = String::from_utf8(output.stdout).unwrap();
@@ -218,8 +202,8 @@ fn dry_run_of_put_tells_what_would_be_replaced() {
         .command("put", &["--dry-run"])
         .assert()
         .success()
-        .stdout(predicate::str::contains("would send s/same: the same is there, 1 byte"))
-        .stdout(predicate::str::contains("would send s/new: new, 2 bytes"));
+        .stdout(contains("would send s/same: the same is there, 1 byte"))
+        .stdout(contains("would send s/new: new, 2 bytes"));
     assert!(!setting.there("new"));
 }
 
@@ -229,11 +213,11 @@ fn file_that_is_named_is_synced_alone() {
     setting.write("f", "x");
     fs::create_dir_all(setting.target()).unwrap();
     setting.write_there("other", "x");
-    let mut command = Command::new(&binaries::get().haul);
+    let mut command = haul();
     let destination = format!("{}/s", setting.server.address());
     command.args(["sync", "--delete"]).arg(setting.source().join("f")).arg(&destination);
-    command.assert().success().stdout(predicate::str::contains("1 file"));
-    command.assert().success().stdout(predicate::str::contains("1 unchanged"));
+    command.assert().success().stdout(contains("1 file"));
+    command.assert().success().stdout(contains("1 unchanged"));
     assert!(setting.there("other"), "what is beside it is none of its business");
 }
 
@@ -250,7 +234,7 @@ fn wrong_words_are_told() {
         .command("sync", &["--exclude-from", none.to_str().unwrap()])
         .assert()
         .code(2)
-        .stderr(predicate::str::contains("none"));
+        .stderr(contains("none"));
     assert_eq!(OsStr::new("s"), setting.source().file_name().unwrap());
 }
 

@@ -1,26 +1,11 @@
 //! `haul sync` of trees that are odd, and of such that don't hold still.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::time::{Duration, SystemTime};
-
-use assert_cmd::Command;
-use haul_tests::hauld::Hauld;
-use haul_tests::meanwhile::Held;
-use haul_tests::setting::{Setting, last};
-use haul_tests::user::User;
-use haul_tests::{binaries, tree};
-use tempfile::TempDir;
-
-fn mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
+use haul_tests::prelude::*;
 
 /// `haul sync` over one connection, held as soon as it is `ready`.
 fn hold(setting: &Setting, words: &[&str], ready: impl FnMut() -> bool) -> Held {
     let command = |server: &str| {
-        let mut command = std::process::Command::new(&binaries::get().haul);
+        let mut command = haul_command();
         command.args(["sync", "--connections", "1"]).args(words).arg(setting.source()).arg(server);
         command
     };
@@ -84,16 +69,16 @@ fn read_only_directories_take_new_files_and_are_read_only_again() {
     let source = place.path().join("s");
     fs::create_dir_all(source.join("d")).unwrap();
     fs::write(source.join("d/old"), "x").unwrap();
-    mode(&source.join("d"), 0o555);
+    set_mode(source.join("d"), 0o555);
     let sync = || {
-        let mut command = Command::new(&binaries::get().haul);
+        let mut command = haul();
         command.args(["sync", "--delete", "--json"]).arg(&source).arg(server.address());
         last(&command.assert().success().get_output().stdout)
     };
     sync();
-    mode(&source.join("d"), 0o755);
+    set_mode(source.join("d"), 0o755);
     fs::write(source.join("d/new"), "x").unwrap();
-    mode(&source.join("d"), 0o555);
+    set_mode(source.join("d"), 0o555);
     assert_eq!(sync()["files"], 1);
     tree::compare(&source, &root.join("s")).unwrap();
     let last = sync();
@@ -104,12 +89,12 @@ fn read_only_directories_take_new_files_and_are_read_only_again() {
 fn directory_that_only_takes_the_contents_keeps_its_mode() {
     let setting = Setting::start();
     setting.write("file", "x");
-    mode(&setting.source(), 0o555);
+    set_mode(setting.source(), 0o555);
     fs::create_dir_all(setting.target()).unwrap();
-    mode(&setting.target(), 0o750);
+    set_mode(setting.target(), 0o750);
     let destination = format!("{}/s", setting.server.address());
     for source in [setting.source().join(""), setting.source().join("file")] {
-        let mut command = Command::new(&binaries::get().haul);
+        let mut command = haul();
         command.arg("sync").arg(source).arg(&destination).assert().success();
         let found = fs::metadata(setting.target()).unwrap().permissions().mode();
         assert_eq!(found & 0o7777, 0o750);
@@ -125,7 +110,7 @@ fn two_syncs_of_one_target_at_once_agree() {
         setting.write_there(&format!("gone{}/f{index}", index % 40), "x");
     }
     let run = || {
-        std::process::Command::new(&binaries::get().haul)
+        haul_command()
             .args(["sync", "--delete", "--quiet"])
             .arg(setting.source())
             .arg(setting.server.address())
@@ -153,7 +138,7 @@ fn sync_that_is_killed_is_finished_by_the_next() {
     let idle = setting.server.sockets().unwrap();
     // Before anything, in the middle of sending, in the middle of removing.
     for reached in [3000, 4500, 5900] {
-        let mut child = std::process::Command::new(&binaries::get().haul)
+        let mut child = haul_command()
             .args(["sync", "--delete", "--quiet"])
             .arg(setting.source())
             .arg(setting.server.address())

@@ -1,26 +1,6 @@
 //! What a put does to what stands there, row by row, and names that lead elsewhere.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use assert_cmd::Command as Assert;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, put};
-use haul_tests::user::User;
-use haul_tests::{binaries, eventually, place};
-use serde_json::{Value, json};
-use tempfile::TempDir;
-
-fn server() -> Hauld {
-    Hauld::start(&binaries::get().hauld, &[]).unwrap()
-}
-
-#[track_caller]
-fn refused(answer: &Value, id: u64, code: &str) {
-    assert_eq!((&answer["refused"], &answer["code"]), (&json!(id), &json!(code)), "{answer}");
-}
+use haul_tests::prelude::*;
 
 #[test]
 fn file_and_read_only_file_are_replaced() {
@@ -28,9 +8,9 @@ fn file_and_read_only_file_are_replaced() {
     for (name, mode) in [("writable", 0o644), ("read only", 0o444), ("none", 0)] {
         let path = server.root().join(name);
         fs::write(&path, "old").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        set_mode(&path, mode);
     }
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     for (id, name) in (1..).zip(["writable", "read only", "none"]) {
         assert_eq!(peer.ask(&put(id, name, b"new"), b"new").unwrap()["ack"], id);
         assert_eq!(fs::read(server.root().join(name)).unwrap(), b"new");
@@ -43,7 +23,7 @@ fn hard_link_written_through() {
     let server = server();
     fs::write(server.root().join("one"), "old").unwrap();
     fs::hard_link(server.root().join("one"), server.root().join("two")).unwrap();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     assert_eq!(peer.ask(&put(1, "one", b"new"), b"new").unwrap()["ack"], 1);
     assert_eq!(fs::read(server.root().join("one")).unwrap(), b"new");
     assert_eq!(fs::read(server.root().join("two")).unwrap(), b"old");
@@ -56,7 +36,7 @@ fn symlink_as_final_name_is_replaced_and_never_followed() {
     fs::write(&victim, "old").unwrap();
     symlink(&victim, server.root().join("link")).unwrap();
     symlink(outside.path(), server.root().join("to directory")).unwrap();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     for (id, name) in (1..).zip(["link", "to directory"]) {
         assert_eq!(peer.ask(&put(id, name, b"new"), b"new").unwrap()["ack"], id);
         assert!(server.root().join(name).symlink_metadata().unwrap().is_file());
@@ -76,7 +56,7 @@ fn directory_where_a_file_comes_and_the_reverse_are_conflicts() {
     fs::write(server.root().join("directory/inside"), "kept").unwrap();
     fs::write(server.root().join("file"), "kept").unwrap();
     symlink("directory", server.root().join("link")).unwrap();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     refused(&peer.ask(&put(1, "directory", b"x"), b"x").unwrap(), 1, "conflict");
     refused(&peer.ask(&put(2, "file/below", b"x"), b"x").unwrap(), 2, "conflict");
     let mkdir = json!({"cmd": "mkdir", "id": 3, "filename": "file"});
@@ -104,7 +84,7 @@ fn symlink_among_the_parents_is_an_escape_and_named() {
     fs::create_dir(server.root().join("a")).unwrap();
     symlink(outside.path(), server.root().join("a/out")).unwrap();
     symlink(".", server.root().join("in")).unwrap();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let requests = [
         put(1, "a/out/x", b""),
         put(2, "in/x", b""),
@@ -138,7 +118,7 @@ fn mounted(setup: &str) -> Hauld {
 #[test]
 fn other_file_system_below_the_root_is_refused() {
     let server = mounted("mkdir $ROOT/mnt; mount -t tmpfs tmpfs $ROOT/mnt; mkdir $ROOT/mnt/d");
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     refused(&peer.ask(&put(1, "mnt/x", b"x"), b"x").unwrap(), 1, "cross_device");
     refused(&peer.ask(&put(2, "mnt/d/x", b"x"), b"x").unwrap(), 2, "cross_device");
     let open = json!({"cmd": "open", "id": 3, "filename": "mnt/x", "filesize": 9_999_999, "fingerprint": "f"});
@@ -151,7 +131,7 @@ fn staging_on_other_file_system() {
     let directory = TempDir::new().unwrap();
     let root = directory.path().join("root");
     fs::create_dir_all(root.join(".haul")).unwrap();
-    Assert::new("unshare")
+    Client::new("unshare")
         .args(["-rm", "sh", "-c", "mount -t tmpfs tmpfs $ROOT/.haul; exec \"$HAULD\" \"$@\"", "sh"])
         .env("ROOT", &root)
         .env("HAULD", &binaries::get().hauld)
@@ -168,7 +148,7 @@ fn no_room_left_is_told_and_the_old_file_stays() {
     let there =
         |name: &str| format!("/proc/{}/root{}/{name}", server.pid(), server.root().display());
     let big = vec![7; 4 << 20];
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let answer = peer.ask(&put(1, "file", &big), &big).unwrap();
     refused(&answer, 1, "no_space");
     assert_eq!(answer["retry"], false);
@@ -180,7 +160,7 @@ fn no_room_left_is_told_and_the_old_file_stays() {
     let source = TempDir::new().unwrap();
     fs::write(source.path().join("big"), vec![7; 8 << 20]).unwrap();
     fs::write(source.path().join("small"), "y").unwrap();
-    Assert::new(&binaries::get().haul)
+    haul()
         .arg("put")
         .arg(source.path().join("."))
         .arg(server.address())
@@ -208,7 +188,7 @@ impl Drop for SetOnDrop<'_> {
 /// nothing ever lands outside.
 #[test]
 fn symlink_swapped_in() {
-    let server = Hauld::start(&binaries::get().hauld, &["--durability", "none"]).unwrap();
+    let server = server_with(&["--durability", "none"]);
     let outside = place::in_memory().unwrap();
     let (name, link) = (server.root().join("d"), server.root().join("link"));
     fs::create_dir(&name).unwrap();
@@ -222,7 +202,7 @@ fn symlink_swapped_in() {
                 renameat_with(CWD, &name, CWD, &link, RenameFlags::EXCHANGE).unwrap();
             }
         });
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let (mut stored, mut escapes) = (0, 0);
         let mut id = 0;
         while id < 3000 || (stored == 0 || escapes == 0) && id < 100_000 {
@@ -246,7 +226,7 @@ fn sent_modes_ignore_the_umask_and_absent_ones_obey_it() {
     command.args(["-c", "umask 027; exec \"$HAULD\" \"$@\"", "sh"]);
     command.env("HAULD", &binaries::get().hauld);
     let server = Hauld::start_in(directory, command, &[]).unwrap();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let mut sent = put(1, "sent", b"x");
     sent["mode"] = json!(0o777);
     peer.ask(&sent, b"x").unwrap();
@@ -254,7 +234,7 @@ fn sent_modes_ignore_the_umask_and_absent_ones_obey_it() {
     let mut setuid = put(3, "setuid", b"x");
     setuid["mode"] = json!(0o7755);
     peer.ask(&setuid, b"x").unwrap();
-    let mode = |name: &str| fs::metadata(server.root().join(name)).unwrap().mode() & 0o7777;
+    let mode = |name: &str| mode(server.root().join(name));
     assert_eq!(mode("sent"), 0o777);
     assert_eq!(mode("implied/absent"), 0o640);
     assert_eq!(mode("implied"), 0o750);
@@ -272,10 +252,10 @@ fn what_the_servers_user_may_not_do_is_told() {
     let (root, log) = (user.path().join("root"), user.path().join("log"));
     fs::create_dir(&root).unwrap();
     fs::create_dir(root.join("closed")).unwrap();
-    fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o555)).unwrap();
+    set_mode(root.join("closed"), 0o555);
     user.own(&root).unwrap();
     let server = Hauld::start_at(&root, &log, user.command("hauld"), &[]).unwrap();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let answer = peer.ask(&put(1, "closed/x", b"x"), b"x").unwrap();
     refused(&answer, 1, "permission");
     assert!(answer["message"].as_str().unwrap().contains("closed/x"), "{answer}");

@@ -1,22 +1,10 @@
 //! A turn is bounded in time: few requests that are cheap to send and dear to carry out keep nobody out.
 
-use std::fs::{self, File};
-use std::io::Write;
 use std::mem::MaybeUninit;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
-use std::thread;
 
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, classic, frame};
-use haul_tests::upload::{PART, as_of_another_boot};
-use haul_tests::user::User;
-use haul_tests::{binaries, eventually};
+use haul_tests::prelude::*;
+use haul_tests::upload::as_of_another_boot;
 use rustix::fs::inotify;
-use rustix::process::Signal;
-use serde_json::{Value, json};
-use tempfile::TempDir;
 
 /// As deep as a name can be.
 const DEPTH: usize = 2040;
@@ -26,13 +14,13 @@ const ARGS: [&str; 4] = ["--workers", "1", "--grace", "1s"];
 
 fn server(durability: &str) -> Hauld {
     let args = [&ARGS[..], &["--durability", durability]].concat();
-    Hauld::start(&binaries::get().hauld, &args).unwrap()
+    server_with(&args)
 }
 
 /// Sends requests from a thread of their own, and another client's hello and ping. Their order tells: the
 /// ping is answered before the requests are all carried out.
 fn ping_is_answered_before(server: &mut Hauld, requests: Vec<u8>, last: &str) {
-    let busy = Peer::hello(server.address()).unwrap();
+    let busy = server.peer();
     ping_is_answered_while(server, busy, requests, last);
 }
 
@@ -41,7 +29,7 @@ fn ping_is_answered_while(server: &mut Hauld, busy: Peer, requests: Vec<u8>, las
     // Ends when the server has.
     let sender = thread::spawn(move || sending.write_all(&requests).is_ok());
     for _ in 0..5 {
-        let mut other = Peer::hello(server.address()).unwrap();
+        let mut other = server.peer();
         assert_eq!(other.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
     }
     let last = server.root().join(last);
@@ -93,7 +81,7 @@ fn turn_without_end_by_classic_files_in_deep_directories() {
 fn turn_without_end_by_comparing_what_is_below_thousands_of_directories() {
     let mut server = server("none");
     let deep = ["a"; DEPTH - 5].join("/");
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let made = peer.ask(&json!({"cmd": "mkdir", "id": 1, "filename": deep}), b"").unwrap();
     assert_eq!(made["ack"], 1);
     let line = json!({"kind": "file", "filename": format!("{deep}/n/x"), "filesize": 1});
@@ -114,7 +102,7 @@ fn closed(user: &User, root: &Path, top: &str, levels: usize) -> String {
     fs::create_dir_all(root.join(&name)).unwrap();
     user.own_all(root.join(top)).unwrap();
     for directory in root.join(&name).ancestors().take(levels) {
-        fs::set_permissions(directory, fs::Permissions::from_mode(0o000)).unwrap();
+        set_mode(directory, 0o000);
     }
     name
 }
@@ -124,7 +112,7 @@ fn open_all(root: &Path) {
     for entry in walkdir::WalkDir::new(root).contents_first(false) {
         let entry = entry.unwrap();
         if entry.file_type().is_dir() {
-            fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            set_mode(entry.path(), 0o755);
         }
     }
 }
@@ -156,10 +144,10 @@ fn turn_without_end_by_comparing_in_directories_that_nobody_may_enter() {
     };
     let body: String = names.iter().map(line).collect();
     assert!(body.len() < 16 * 1024);
-    let mut busy = Peer::hello(server.address()).unwrap();
+    let mut busy = server.peer();
     let is_between = (1..=10).any(|id| {
         busy.stream.write_all(&check(id, &body)).unwrap();
-        let mut other = Peer::hello(server.address()).unwrap();
+        let mut other = server.peer();
         assert_eq!(other.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
         busy.stream.set_nonblocking(true).unwrap();
         let is_answered = busy.stream.peek(&mut [0]).is_ok();
@@ -187,7 +175,7 @@ fn entries_below_directories_that_were_refused_open_nothing_up_again() {
         .flat_map(|number| [entry(number), entry(number)])
         .map(|entry| format!("{entry}\n"))
         .collect();
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     peer.stream.write_all(&check(1, &body)).unwrap();
     assert_eq!(peer.receive().unwrap().1, b"?".repeat(100));
     open_all(server.root());
@@ -207,7 +195,7 @@ fn entries_below_directories_that_were_refused_open_nothing_up_again() {
 fn directory_whose_mode_is_set_is_refused_no_more() {
     let (user, server) = unprivileged();
     closed(&user, server.root(), "top", 40);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let at = |levels: usize| format!("top/{}", ["a"; 40][..levels - 1].join("/"));
     let lines = format!("{}\n", json!({"kind": "directory", "filename": at(20)}));
     let set = |id, levels| {
@@ -258,8 +246,7 @@ fn said(peer: &mut Peer) -> (Value, Vec<u8>) {
 /// A server, started after the machine was, with an upload whose journal says that all parts are held. The bytes are others.
 fn server_after_a_restart_of_the_machine(directory: &Path) -> Hauld {
     let (root, log) = (directory.join("root"), directory.join("log"));
-    let start =
-        || Hauld::start_at(&root, &log, Command::new(&binaries::get().hauld), &ARGS).unwrap();
+    let start = || Hauld::start_at(&root, &log, hauld_command(), &ARGS).unwrap();
     let mut server = start();
     let mut peer = owner(&server);
     let answer = peer.ask(&open(1), b"").unwrap();
@@ -281,7 +268,7 @@ fn turn_without_end_by_reading_what_an_upload_may_hold() {
     let mut busy = owner(&server);
     busy.send(&open(1), b"").unwrap();
     for _ in 0..5 {
-        let mut other = Peer::hello(server.address()).unwrap();
+        let mut other = server.peer();
         assert_eq!(other.ask(&json!({"cmd": "ping", "id": 1}), b"").unwrap()["answer"], 1);
     }
     // On a busy machine the server has repeated its last ack by now.

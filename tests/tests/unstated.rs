@@ -1,30 +1,16 @@
 //! What a request does not state stays as it is: the mode of what stands there.
 
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use haul_tests::binaries;
-use haul_tests::hauld::Hauld;
-use haul_tests::peer::{Peer, classic, frame, put};
-use haul_tests::upload::{Large, Upload};
-use serde_json::{Value, json};
+use haul_tests::prelude::*;
 
 fn server(durability: &str) -> Hauld {
-    Hauld::start(&binaries::get().hauld, &["--durability", durability]).unwrap()
-}
-
-fn mode(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().mode() & 0o7777
+    server_with(&["--durability", durability])
 }
 
 fn make(path: &Path, mode: u32) {
     let _ = fs::remove_file(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, "before").unwrap();
-    fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    set_mode(path, mode);
 }
 
 /// The request of a bundle with one file without a mode.
@@ -67,7 +53,7 @@ fn file_that_is_replaced_without_a_stated_mode_keeps_its_mode() {
     for durability in ["group", "none"] {
         let server = server(durability);
         let path = |name: &str| server.root().join(name);
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let long = vec![7; 400_000];
         let mut id = 0;
         for wanted in [0o600, 0o444, 0o755, 0o666, 0o000, 0o644] {
@@ -75,14 +61,14 @@ fn file_that_is_replaced_without_a_stated_mode_keeps_its_mode() {
                 make(&path(name), wanted);
                 id += 1;
                 assert_eq!(peer.ask(&put(id, name, bytes), bytes).unwrap()["ack"], id);
-                assert_eq!(mode(&path(name)), wanted, "{name}, {durability}");
+                assert_eq!(mode(path(name)), wanted, "{name}, {durability}");
                 assert_eq!(fs::metadata(path(name)).unwrap().len(), bytes.len() as u64);
             }
             make(&path("bundled"), wanted);
             id += 1;
             let (header, body) = bundle(id, "bundled");
             assert_eq!(peer.ask(&header, &body).unwrap()["ack"], id);
-            assert_eq!(mode(&path("bundled")), wanted, "bundled, {durability}");
+            assert_eq!(mode(path("bundled")), wanted, "bundled, {durability}");
 
             make(&path("classic"), wanted);
             let mut old = Peer::connect(server.address()).unwrap();
@@ -90,22 +76,22 @@ fn file_that_is_replaced_without_a_stated_mode_keeps_its_mode() {
             haul_tests::eventually("the classic put", || {
                 fs::metadata(path("classic")).unwrap().len() == 1
             });
-            assert_eq!(mode(&path("classic")), wanted, "classic, {durability}");
+            assert_eq!(mode(path("classic")), wanted, "classic, {durability}");
 
             make(&path("dir/large"), wanted);
             let large = Large::new(u8::try_from(wanted & 0xff).unwrap());
             upload(&server, &large, None);
-            assert_eq!(mode(&path("dir/large")), wanted, "large, {durability}");
+            assert_eq!(mode(path("dir/large")), wanted, "large, {durability}");
         }
         // What is stated counts, and where no file stands the umask does.
         let mut stated = put(id + 1, "small", b"x");
         stated["mode"] = json!(0o640);
         assert_eq!(peer.ask(&stated, b"x").unwrap()["ack"], id + 1);
-        assert_eq!(mode(&path("small")), 0o640);
+        assert_eq!(mode(path("small")), 0o640);
         symlink("small", path("link")).unwrap();
         for (at, name) in (id + 2..).zip(["link", "new", "dir/new"]) {
             assert_eq!(peer.ask(&put(at, name, b"x"), b"x").unwrap()["ack"], at);
-            assert_eq!(mode(&path(name)), 0o644, "{name}");
+            assert_eq!(mode(path(name)), 0o644, "{name}");
         }
     }
 }
@@ -117,7 +103,7 @@ fn mode_that_is_kept_is_the_one_that_stands_when_the_file_appears() {
         let server = server(durability);
         let path = |name: &str| server.root().join(name);
         make(&path("gone"), 0o666);
-        let mut peer = Peer::hello(server.address()).unwrap();
+        let mut peer = server.peer();
         let mut first = put(1, "file", b"x");
         first["mode"] = json!(0o600);
         let remove = json!({"cmd": "remove", "id": 3, "filename": "gone"});
@@ -137,7 +123,7 @@ fn mode_that_is_kept_is_the_one_that_stands_when_the_file_appears() {
         while peer.receive().unwrap().0["ack"] != 7 {}
         assert_eq!(fs::read(path("file")).unwrap(), b"xy");
         assert_eq!(fs::read(path("d/file")).unwrap(), b"xy");
-        let modes = ["file", "gone", "d/file"].map(|name| mode(&path(name)));
+        let modes = ["file", "gone", "d/file"].map(|name| mode(path(name)));
         assert_eq!(modes, [0o600, 0o644, 0o600], "{durability}");
     }
 }
@@ -147,7 +133,7 @@ fn file_without_a_stated_mode_is_never_wider_for_a_moment() {
     let server = server("none");
     let path = server.root().join("file");
     make(&path, 0o600);
-    let mut peer = Peer::hello(server.address()).unwrap();
+    let mut peer = server.peer();
     let (over, looks) = (AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -211,7 +197,7 @@ fn version_that_is_published_without_a_mode_keeps_that_of_the_version_before() {
         publish(&server, "site", None);
         assert_eq!(mode(&site), 0o700);
         for wanted in [0o755, 0o555, 0o2750] {
-            fs::set_permissions(&site, PermissionsExt::from_mode(wanted)).unwrap();
+            set_mode(&site, wanted);
             publish(&server, "site", None);
             assert_eq!(mode(&site), wanted, "{durability}");
         }

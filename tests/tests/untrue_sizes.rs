@@ -1,11 +1,6 @@
 //! Files whose size is not what they say: those of `/proc` and `/sys`, which the kernel makes up as they are read.
 
-use std::fs;
-
-use haul_tests::binaries;
-use haul_tests::setting::{Setting, last};
-use predicates::prelude::*;
-use predicates::str::contains;
+use haul_tests::prelude::*;
 
 /// Says that it is empty; is small.
 const SMALL: &str = "/proc/version";
@@ -125,7 +120,7 @@ fn what_has_to_be_kept_is_kept_without_a_name() {
     assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
     is_as_it_should_be(&setting, LARGE, "x");
     let limited = "ulimit -f 1; exec \"$0\" \"$@\"";
-    let mut command = assert_cmd::Command::new("bash");
+    let mut command = Client::new("bash");
     command.args(["-c", limited]).arg(&binaries::get().haul).args(put).env("TMPDIR", &temporary);
     command.assert().code(1).stderr(contains("TMPDIR").and(contains(LARGE)));
 }

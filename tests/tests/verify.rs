@@ -1,15 +1,7 @@
 //! Comparing by digest: `haul verify` and `haul sync --checksum`.
 
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::time::{Duration, SystemTime};
-
-use haul_tests::binaries;
 use haul_tests::fake::Fake;
-use haul_tests::setting::{Setting, last};
-use haul_tests::user::User;
-use predicates::prelude::*;
-use serde_json::json;
+use haul_tests::prelude::*;
 
 /// Other bytes of the same length, mode and mtime: what no quick check sees.
 fn rot(setting: &Setting, name: &str) {
@@ -36,11 +28,7 @@ fn filled() -> Setting {
 #[test]
 fn verify_names_each_difference_and_changes_nothing() {
     let setting = filled();
-    setting
-        .command("verify", &[])
-        .assert()
-        .success()
-        .stdout(predicate::str::contains("53 the same, 0 different"));
+    setting.command("verify", &[]).assert().success().stdout(contains("53 the same, 0 different"));
     rot(&setting, "large");
     rot(&setting, "d0/f0");
     fs::remove_file(setting.target().join("d1/f1")).unwrap();
@@ -52,7 +40,7 @@ fn verify_names_each_difference_and_changes_nothing() {
     fs::remove_file(setting.target().join("empty")).unwrap();
     fs::create_dir(setting.target().join("empty")).unwrap();
     // Neither counts.
-    fs::set_permissions(setting.target().join("d4/f4"), PermissionsExt::from_mode(0o600)).unwrap();
+    set_mode(setting.target().join("d4/f4"), 0o600);
     let other = fs::File::open(setting.target().join("d4/f9")).unwrap();
     other.set_modified(SystemTime::UNIX_EPOCH).unwrap();
     let output = setting.command("verify", &[]).assert().code(1).get_output().stdout.clone();
@@ -88,18 +76,16 @@ fn verify_of_a_source_that_can_not_be_read_is_no_success() {
     let user = User::new().unwrap();
     let setting = filled();
     let source = user.path().join("s");
-    let copied =
-        std::process::Command::new("cp").arg("-a").arg(setting.source()).arg(&source).status();
-    assert!(copied.unwrap().success());
+    tree::copy(&setting.source(), &source);
     let source = user.own_all(source).unwrap();
-    fs::set_permissions(source.join("d0/f0"), PermissionsExt::from_mode(0o0)).unwrap();
+    set_mode(source.join("d0/f0"), 0o0);
     let mut command = user.command("haul");
     command.arg("verify").arg(&source).arg(setting.server.address());
-    assert_cmd::Command::from_std(command)
+    Client::from_std(command)
         .assert()
         .code(1)
-        .stderr(predicate::str::contains("f0").and(predicate::str::contains("ermission denied")))
-        .stdout(predicate::str::contains("52 the same, 0 different"));
+        .stderr(contains("f0").and(contains("ermission denied")))
+        .stdout(contains("52 the same, 0 different"));
 }
 
 #[test]
@@ -122,8 +108,8 @@ fn checksum_sends_what_has_other_bytes_and_only_that() {
     let inode = fs::metadata(setting.target().join("d1/f1")).unwrap().ino();
     let told = setting.command("sync", &["--checksum", "-n"]).assert().success();
     told.stdout(
-        predicate::str::contains("would send s/large: bytes differ")
-            .and(predicate::str::contains("would adjust s/d1/f1: mtime differs")),
+        contains("would send s/large: bytes differ")
+            .and(contains("would adjust s/d1/f1: mtime differs")),
     );
     let summary = setting.sync(&["--checksum"]);
     let sent = 4_800_000 + "file 0".len();
@@ -149,7 +135,7 @@ fn mode_alone_leaves_the_other_names_of_a_file_alone() {
     setting.write("file", "bytes");
     setting.sync(&[]);
     fs::hard_link(setting.target().join("file"), setting.server.root().join("other")).unwrap();
-    fs::set_permissions(setting.source().join("file"), PermissionsExt::from_mode(0o600)).unwrap();
+    set_mode(setting.source().join("file"), 0o600);
     // So it is sent whole, and the name gets a file of its own.
     assert_eq!(setting.sync(&[])["files"], 1);
     setting.same();
@@ -165,7 +151,7 @@ fn connection_is_looked_after_while_a_large_file_is_read() {
     let large = fs::File::create(source.path().join("large")).unwrap();
     large.set_len(2 << 30).unwrap();
     fs::write(source.path().join("list"), b"small\nlarge\n").unwrap();
-    let mut client = std::process::Command::new(&binaries::get().haul)
+    let mut client = haul_command()
         .args(["sync", "--checksum", "--quiet", "--connections", "1", "--files-from"])
         .arg(source.path().join("list"))
         .args([source.path(), std::path::Path::new(&fake.address().unwrap())])

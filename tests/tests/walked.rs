@@ -1,12 +1,7 @@
 //! What changes in a source while haul runs, before the walk gets there, is not taken for removed.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-
-use haul_tests::setting::Setting;
-use haul_tests::{binaries, eventually};
-use rustix::process::{Signal, geteuid};
+use haul_tests::prelude::*;
+use rustix::process::geteuid;
 
 /// Together they have more in them than the client's queue takes for one connection.
 const DIRECTORIES: usize = 100;
@@ -44,7 +39,7 @@ fn name(path: &Path) -> String {
 }
 
 fn command(setting: &Setting, words: &[&str]) -> Command {
-    let mut command = Command::new(&binaries::get().haul);
+    let mut command = haul_command();
     command.args(["sync", "--delete", "--quiet", "--connections=1"]).args(words);
     command.arg(setting.source()).arg(setting.server.address()).stderr(Stdio::piped());
     command
@@ -65,7 +60,7 @@ fn meanwhile_of(
     eventually("the source is held", || is_held(&running, &setting.source()));
     act(&running);
     setting.server.signal(Signal::CONT).unwrap();
-    let output = running.wait_with_output().unwrap();
+    let output = ended(running);
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 

@@ -1,21 +1,14 @@
-//! Chores of the workspace, one file each: `cargo xtask e2e`, `crowd`, `bench`, `scale`, `torture`, `soak`, `dist`,
-//! `ci`.
+//! Chores of the workspace: `cargo xtask e2e`, `crowd`, `bench`, `scale`, `torture`, `soak`, `dist`, `ci`. Chores of one
+//! file are here; the others are crates of their own in the folders beside this one.
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
 
-mod alive;
-mod bench;
 mod ci;
-mod crowd;
 mod dist;
 mod e2e;
-mod open_files;
-mod random;
-mod scale;
-mod soak;
-mod torture;
 
 use clap::Parser;
+use xtask_bench::{crowd, scale, timed};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Chores of the haul workspace")]
@@ -25,16 +18,16 @@ enum Chore {
     /// Upload while thousands of idle and slow connections are open, and show what they cost.
     Crowd(crowd::Options),
     /// Measure haul beside what a user would pick instead, in one run.
-    Bench(bench::Options),
+    Bench(xtask_bench::Options),
     /// Show time and memory as files and clients become more.
     Scale(scale::Options),
     /// Run one command and write what it took; for `bench`.
     #[command(hide = true)]
-    Timed(bench::timed::Options),
+    Timed(timed::Options),
     /// Send a tree again and again while everything goes wrong, and see that nothing is lost.
-    Torture(torture::Options),
+    Torture(xtask_torture::Options),
     /// Hold thousands of connections, each with the most that a peer can make the server keep, and show its memory.
-    Soak(soak::Options),
+    Soak(xtask_soak::Options),
     /// Put binaries, man pages and completions together in an archive.
     Dist(dist::Options),
     /// All checks: formatting, lints, documentation, package, tests, e2e.
@@ -45,18 +38,12 @@ fn main() -> anyhow::Result<()> {
     match Chore::parse() {
         Chore::E2e(options) => e2e::run(&options),
         Chore::Crowd(options) => crowd::run(&options),
-        Chore::Bench(options) => bench::run(&options),
+        Chore::Bench(options) => xtask_bench::run(&options),
         Chore::Scale(options) => scale::run(&options),
-        Chore::Timed(options) => bench::timed::run(&options),
-        Chore::Torture(options) => torture::run(&options),
-        Chore::Soak(options) => soak::run(&options),
+        Chore::Timed(options) => timed::run(&options),
+        Chore::Torture(options) => xtask_torture::run(&options),
+        Chore::Soak(options) => xtask_soak::run(&options),
         Chore::Dist(options) => dist::run(&options),
         Chore::Ci => ci::run(),
     }
-}
-
-/// The middle one.
-fn median(figures: &mut [f64]) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -1,0 +1,195 @@
+//! What thousands of idle and slow connections cost: time of an upload beside them, threads, memory;
+//! and whether every one of them still works afterwards.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use haul_tests::hauld::Hauld;
+use haul_tests::open_files;
+use haul_tests::peer::{Peer, classic, frame};
+use haul_tests::{binaries, eventually};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::median;
+
+/// Options of the chore.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// What to upload.
+    #[arg(long, value_name = "DIR", default_value = "/usr/share")]
+    tree: PathBuf,
+
+    /// Connections that send nothing; every other one is classic.
+    #[arg(long, default_value_t = 2000)]
+    idle: usize,
+
+    /// Connections that send one byte a second.
+    #[arg(long, default_value_t = 200)]
+    slow: usize,
+
+    /// Uploads measured with and without them, alternating servers.
+    #[arg(long, default_value_t = 5)]
+    runs: usize,
+
+    /// Where the servers' temporary roots are made.
+    #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
+    tmp: PathBuf,
+}
+
+/// Bytes of a slow connection's file: more than it sends before it is let go.
+const SLOW_LEN: usize = 3600;
+
+/// Uploads beside idle and slow connections, and prints a table.
+///
+/// # Errors
+/// If a connection does not work afterwards, or the crowd costs more than it may.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let binaries = binaries::build(true)?;
+    let connections = (options.idle + options.slow) as u64;
+    // The server's limit: three quarters of it are for connections.
+    open_files::allow(connections / 3 * 4 + 2000)?;
+    let wanted = (connections + 100).to_string();
+    let start = || {
+        let directory = TempDir::new_in(&options.tmp)?;
+        let args = ["--durability", "none", "--max-connections", &wanted];
+        Hauld::start_in(directory, Command::new(&binaries.hauld), &args)
+    };
+    let (alone, crowded) = (start()?, start()?);
+    let upload = |server: &Hauld, run: usize| upload(&binaries.haul, &options.tree, server, run);
+    // The first uploads fill caches and buffers; they are not counted.
+    upload(&alone, 0)?;
+    upload(&crowded, 0)?;
+    let (threads, before) = (crowded.status("Threads")?, crowded.status("VmRSS")?);
+
+    let mut idle = (0..options.idle)
+        .map(|index| match index % 2 {
+            0 => {
+                Peer::hello_as(crowded.address(), &format!("idle-{index}"), 0).map(|(peer, _)| peer)
+            }
+            _ => {
+                // A classic connection is one from its first frame on.
+                let mut peer = Peer::connect(crowded.address())?;
+                peer.stream.write_all(&classic(&format!("first-{index}"), b"x"))?;
+                Ok(peer)
+            }
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let body = vec![b's'; SLOW_LEN];
+    let mut slow = (0..options.slow)
+        .map(|index| {
+            let mut peer = Peer::connect(crowded.address())?;
+            let bytes = classic(&format!("slow-{index}"), &body);
+            peer.stream.write_all(&bytes[..bytes.len() - SLOW_LEN])?;
+            Ok(peer)
+        })
+        .collect::<Result<Vec<_>, std::io::Error>>()?;
+
+    let done = AtomicBool::new(false);
+    let mut times = (Vec::new(), Vec::new());
+    let sent = std::thread::scope(|scope| -> anyhow::Result<usize> {
+        let drip = scope.spawn(|| -> anyhow::Result<usize> {
+            let mut sent = 0;
+            while !done.load(Ordering::Relaxed) {
+                for peer in &mut slow {
+                    peer.stream.write_all(b"s")?;
+                }
+                sent += 1;
+                std::thread::park_timeout(Duration::from_secs(1));
+            }
+            Ok(sent)
+        });
+        let measured = (0..options.runs).try_for_each(|run| -> anyhow::Result<()> {
+            times.0.push(upload(&alone, run + 1)?);
+            times.1.push(upload(&crowded, run + 1)?);
+            Ok(())
+        });
+        let grown = crowded.status("VmRSS")?.saturating_sub(before);
+        println!(
+            "threads: {threads} before, {} with {connections} connections more",
+            crowded.status("Threads")?
+        );
+        println!(
+            "resident memory: {before} KiB before, {grown} KiB more, {:.2} KiB a connection",
+            to_f64(grown) / to_f64(connections)
+        );
+        done.store(true, Ordering::Relaxed);
+        drip.thread().unpark();
+        measured?;
+        let grown_little = grown < 16 * connections;
+        ensure!(grown_little, "more than 16 KiB a connection");
+        ensure!(crowded.status("Threads")? == threads, "the number of threads has changed");
+        drip.join().ok().context("the slow sender panicked")?
+    })?;
+
+    complete(&crowded, &mut idle, &mut slow, sent)?;
+    let (alone, crowded) = (median(&mut times.0), median(&mut times.1));
+    println!(
+        "upload of {}: {alone:.3} s alone, {crowded:.3} s in the crowd (medians of {})",
+        options.tree.display(),
+        options.runs
+    );
+    println!("ratio {:.2}", crowded / alone);
+    ensure!(crowded <= 1.1 * alone, "the crowd costs more than a tenth");
+    Ok(())
+}
+
+/// Every connection still works: each puts a file.
+fn complete(
+    server: &Hauld,
+    idle: &mut [Peer],
+    slow: &mut [Peer],
+    sent: usize,
+) -> anyhow::Result<()> {
+    const EMPTY: &str = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+    for (index, peer) in idle.iter_mut().enumerate() {
+        let name = format!("idle-{index}");
+        if index % 2 == 0 {
+            let put =
+                json!({"cmd": "put", "id": 1, "filename": name, "filesize": 0, "blake3": EMPTY});
+            let answer = peer.ask(&put, b"")?;
+            ensure!(answer["ack"] == 1, "{name}: {answer}");
+        } else {
+            peer.stream
+                .write_all(&frame(&json!({"cmd": "put", "filename": name, "filesize": 0}), b""))?;
+        }
+    }
+    for peer in slow.iter_mut() {
+        peer.stream.write_all(&vec![b's'; SLOW_LEN - sent])?;
+    }
+    let there = |prefix: &str, count: usize, len: u64| {
+        (0..count).all(|index| {
+            std::fs::metadata(server.root().join(format!("{prefix}-{index}")))
+                .is_ok_and(|metadata| metadata.len() == len)
+        })
+    };
+    eventually("every idle connection puts a file", || there("idle", idle.len(), 0));
+    eventually("every slow connection ends its file", || {
+        there("slow", slow.len(), SLOW_LEN as u64)
+    });
+    println!("all {} connections have completed a put", idle.len() + slow.len());
+    Ok(())
+}
+
+fn upload(haul: &Path, tree: &Path, server: &Hauld, run: usize) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    let status = Command::new(haul)
+        .args(["put", "--quiet"])
+        .arg(tree)
+        .arg(format!("{}/run-{run}", server.address()))
+        .status()?;
+    let seconds = start.elapsed().as_secs_f64();
+    ensure!(status.success(), "haul ended with {status}");
+    std::fs::remove_dir_all(server.root().join(format!("run-{run}")))?;
+    Ok(seconds)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn to_f64(number: u64) -> f64 {
+    number as f64
+}

@@ -1,0 +1,117 @@
+//! Time and memory as work grows: more and more files, and more and more clients at once.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+use clap::Args;
+use haul_tests::binaries::{self, Binaries};
+use haul_tests::eventually;
+use tempfile::TempDir;
+
+use crate::timed::{Figures, Timed};
+use crate::workload::{count, small};
+
+/// Options of the chore.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Numbers of small files, each sent by one client.
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "1000,10000,100000,1000000"
+    )]
+    files: Vec<usize>,
+
+    /// Numbers of clients at once, which send as many files together as each of the others.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,10,100,1000")]
+    clients: Vec<usize>,
+
+    /// Files that all clients send together.
+    #[arg(long, value_name = "N", default_value_t = 50_000)]
+    shared: usize,
+
+    /// Where sources and targets are made.
+    #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
+    dir: PathBuf,
+}
+
+/// Sends more and more files, then with more and more clients, and prints a table each.
+///
+/// # Errors
+/// If a client or the server fails, or files are missing.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let binaries = binaries::build(true)?;
+    println!("| files | seconds | files/s | CPU s, client + server | peak MiB, client + server |");
+    println!("|---|---|---|---|---|");
+    for &files in &options.files {
+        let place = TempDir::new_in(&options.dir)?;
+        let source = place.path().join("source");
+        small(&source, files)?;
+        let (clients, server) = send(&binaries, place.path(), &[source])?;
+        println!("| {files} | {}", row(files, &clients, &server));
+    }
+    println!();
+    println!(
+        "| clients | seconds | files/s | CPU s, clients + server | peak MiB, largest client + server |"
+    );
+    println!("|---|---|---|---|---|");
+    for &number in &options.clients {
+        let place = TempDir::new_in(&options.dir)?;
+        let sources: Vec<PathBuf> =
+            (0..number).map(|index| place.path().join(format!("source{index}"))).collect();
+        for source in &sources {
+            small(source, options.shared / number)?;
+        }
+        let (clients, server) = send(&binaries, place.path(), &sources)?;
+        println!("| {number} | {}", row(options.shared / number * number, &clients, &server));
+    }
+    Ok(())
+}
+
+/// Starts a server, and a client for each source at once.
+fn send(
+    binaries: &Binaries,
+    place: &Path,
+    sources: &[PathBuf],
+) -> anyhow::Result<(Vec<Figures>, Figures)> {
+    let (socket, root) = (place.join("socket"), place.join("root"));
+    let mut hauld = Command::new(&binaries.hauld);
+    hauld.args(["--durability", "none", "--listen"]).arg(format!("unix:{}", socket.display()));
+    hauld.arg("--root").arg(&root);
+    let server = Timed::start(&hauld, &place.join("server"))?;
+    eventually("the server listens", || socket.exists());
+    let clients: Vec<Timed> = sources
+        .iter()
+        .enumerate()
+        .map(|(index, source)| {
+            let mut haul = Command::new(&binaries.haul);
+            haul.args(["put", "--quiet"]).arg(source).arg(format!("unix:{}", socket.display()));
+            Timed::start(&haul, &place.join(format!("client{index}")))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    let clients = clients.into_iter().map(Timed::wait).collect::<anyhow::Result<Vec<_>>>()?;
+    let server = server.stop()?;
+    for source in sources {
+        let arrived = root.join(source.file_name().context("a source has a name")?);
+        anyhow::ensure!(count(source)? == count(&arrived)?, "{} differs", arrived.display());
+    }
+    Ok((clients, server))
+}
+
+/// The figures of one line of a table.
+fn row(files: usize, clients: &[Figures], server: &Figures) -> String {
+    let started = clients.iter().map(|client| client.started).min().unwrap_or_default();
+    let ended = clients.iter().map(|client| client.ended).max().unwrap_or_default();
+    let seconds = ended.saturating_sub(started).as_secs_f64();
+    let cpu: f64 = clients.iter().map(|client| client.user + client.system).sum();
+    let peak = clients.iter().map(|client| client.peak_kib).max().unwrap_or_default();
+    format!(
+        "{seconds:.2} | {:.0} | {cpu:.2} + {:.2} | {:.1} + {:.1} |",
+        files as f64 / seconds,
+        server.user + server.system,
+        peak as f64 / 1024.0,
+        server.peak_kib as f64 / 1024.0,
+    )
+}

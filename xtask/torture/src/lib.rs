@@ -1,0 +1,283 @@
+//! Bad days, one after the other: a tree is sent again and again while servers and clients are killed,
+//! the network breaks and the disk is full; and after each it must be there, whole, and nothing else.
+
+#![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
+
+mod check;
+mod client;
+mod disk;
+mod disturb;
+mod report;
+mod rivals;
+mod round;
+mod tree;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use haul_tests::binaries::{self, Binaries};
+use haul_tests::random::Random;
+use tempfile::TempDir;
+
+use client::Acks;
+use disk::Disk;
+use disturb::Plan;
+use report::Counts;
+use round::{Round, Setting};
+use tree::{Tree, Version};
+use watch::{Expected, Watcher};
+
+/// Options of the chore.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// What everything is decided from. The same seed decides the same, but processes take their own
+    /// time.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+
+    /// How long; the round that is under way then is completed.
+    #[arg(long, default_value_t = 10.0, value_parser = minutes)]
+    minutes: f64,
+
+    /// Where source and roots are made [default: the system's temporary directory].
+    #[arg(long, value_name = "DIR")]
+    tmp: Option<PathBuf>,
+
+    /// The servers' durability.
+    #[arg(long, value_enum, default_value = "group")]
+    durability: Durability,
+
+    /// Tries in each round in which two clients of one identity send the same large file at once.
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    rivals: u64,
+
+    /// Nothing but rivals.
+    #[arg(long)]
+    only_rivals: bool,
+
+    /// Debug builds of client and server, which check more of themselves and take longer.
+    #[arg(long)]
+    debug: bool,
+
+    /// This process has its own mounts.
+    #[arg(long, hide = true)]
+    inside: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Durability {
+    None,
+    Group,
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    let minutes: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if (0.0..=100_000.0).contains(&minutes) { Ok(minutes) } else { Err(String::from("too many")) }
+}
+
+/// Runs rounds until the time is over.
+///
+/// # Errors
+/// If a round breaks a promise; the error names the seed, the round and its logs.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    if !options.inside && !options.only_rivals {
+        let error = disk::enter("--inside");
+        println!("the disk will never be full: {error:#}");
+    }
+    let binaries = binaries::build(!options.debug)?;
+    let directory = match &options.tmp {
+        Some(tmp) => TempDir::new_in(tmp.canonicalize().context("--tmp")?)?,
+        None => TempDir::new()?,
+    };
+    println!("seed {}, in {}", options.seed, directory.path().display());
+    let mut torture = Torture::new(options, binaries, directory.path().to_owned())?;
+    let end = Instant::now() + Duration::from_secs_f64(options.minutes * 60.0);
+    let (mut total, mut rivals) = (Counts::default(), rivals::Counts::default());
+    let start = Instant::now();
+    loop {
+        let begun = Instant::now();
+        match torture.both() {
+            Ok((counts, bout)) => {
+                let (number, seconds) = (torture.number, begun.elapsed().as_secs_f64());
+                println!("round {number} ({}), {seconds:.1} s", torture.about());
+                tell(options, &counts, &bout);
+                total += counts;
+                rivals += bout;
+            }
+            Err(error) => {
+                let logs = directory.keep().join(torture.logs());
+                bail!(
+                    "seed {}, round {} ({}): {error:#}\nlogs: {}",
+                    options.seed,
+                    torture.number,
+                    torture.about(),
+                    logs.display()
+                );
+            }
+        }
+        if Instant::now() >= end {
+            break;
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!("seed {}: {} rounds in {seconds:.0} s", options.seed, torture.number);
+    tell(options, &total, &rivals);
+    Ok(())
+}
+
+fn tell(options: &Options, counts: &Counts, rivals: &rivals::Counts) {
+    if !options.only_rivals {
+        println!("  {counts}");
+    }
+    if options.rivals > 0 {
+        println!("  {rivals}");
+    }
+}
+
+/// What goes on from round to round.
+struct Torture<'a> {
+    options: &'a Options,
+    binaries: Binaries,
+    directory: PathBuf,
+    source: Tree,
+    disk: Option<Disk>,
+    number: u64,
+    /// What the root contains, from the round before.
+    old: BTreeMap<String, Version>,
+}
+
+impl<'a> Torture<'a> {
+    fn new(options: &'a Options, binaries: Binaries, directory: PathBuf) -> anyhow::Result<Self> {
+        let source = Tree::new(&directory.join("source"), options.seed)?;
+        let disk = match options.inside.then(|| Disk::mount(&directory.join("small"))) {
+            Some(Err(error)) => {
+                println!("the disk will never be full: {error:#}");
+                None
+            }
+            Some(Ok(disk)) => Some(disk),
+            None => None,
+        };
+        Ok(Self { options, binaries, directory, source, disk, number: 0, old: BTreeMap::new() })
+    }
+
+    /// Whether the root is that of the round before: every other time.
+    fn again(&self) -> bool {
+        self.number.is_multiple_of(2)
+    }
+
+    /// Whether the root is on the small disk: every other pair of rounds.
+    fn small(&self) -> bool {
+        self.disk.is_some() && (self.number - 1) / 2 % 2 == 1
+    }
+
+    fn about(&self) -> String {
+        let root = if self.again() { "older version there" } else { "new root" };
+        format!("{root}{}", if self.small() { ", small disk" } else { "" })
+    }
+
+    fn logs(&self) -> String {
+        format!("logs{}", self.number)
+    }
+
+    /// A round, and then a bout of rivals.
+    fn both(&mut self) -> anyhow::Result<(Counts, rivals::Counts)> {
+        self.number += 1;
+        std::fs::create_dir(self.directory.join(self.logs()))?;
+        let counts = if self.options.only_rivals { Counts::default() } else { self.round()? };
+        Ok((counts, self.rivals()?))
+    }
+
+    fn rivals(&self) -> anyhow::Result<rivals::Counts> {
+        let directory = self.directory.join("rivals");
+        std::fs::create_dir(&directory)?;
+        let setting = rivals::Setting {
+            binaries: &self.binaries,
+            directory: &directory,
+            logs: &self.directory.join(self.logs()),
+            durability: self.durability(),
+        };
+        // Other decisions than those of the round.
+        let random = Random::new(!self.options.seed, self.number);
+        let counts = rivals::bout(&setting, random, self.options.rivals)?;
+        std::fs::remove_dir_all(directory)?;
+        Ok(counts)
+    }
+
+    fn durability(&self) -> &'static str {
+        match self.options.durability {
+            Durability::None => "none",
+            Durability::Group => "group",
+        }
+    }
+
+    fn round(&mut self) -> anyhow::Result<Counts> {
+        if self.number > 1 {
+            self.source.change()?;
+        }
+        let disk = self.disk.as_ref().filter(|_| self.small());
+        let root = disk.map_or(self.directory.as_path(), Disk::path).join("root");
+        if !self.again() {
+            self.old.clear();
+            for parent in [Some(self.directory.as_path()), self.disk.as_ref().map(Disk::path)] {
+                // There may be none.
+                let _ = parent.map(|parent| std::fs::remove_dir_all(parent.join("root")));
+            }
+        }
+        let logs = self.directory.join(self.logs());
+        let acks = Arc::new(Acks::default());
+        let setting = Setting {
+            binaries: &self.binaries,
+            source: &self.source,
+            directory: &self.directory.join("source"),
+            root: root.clone(),
+            logs: &logs,
+            disk,
+            acks: Arc::clone(&acks),
+        };
+        let durability = self.durability();
+        let mut random = Random::new(self.options.seed, self.number);
+        let eyes = Random::new(random.number(), self.number);
+        let plan = Plan::new(random, disk.is_some(), durability);
+        let mut text = String::new();
+        plan.steps.iter().try_for_each(|step| writeln!(text, "{step:?}"))?;
+        std::fs::write(logs.join("plan"), text)?;
+
+        let mut round = Round::new(setting, plan)?;
+        let litter = round.litter()?;
+        let directories = self.source.directories.keys().cloned().chain([String::new()]).collect();
+        let others = self.source.links.iter().chain(self.source.directories.keys()).cloned();
+        let expected = Expected {
+            root: root.clone(),
+            old: std::mem::take(&mut self.old),
+            new: self.source.files.clone(),
+            others: others.chain(litter).collect(),
+            directories,
+            acks,
+        };
+        let watcher = Watcher::start(expected, eyes);
+        let result = round.run(&watcher);
+        let watched = watcher.end();
+        if result.is_err() || watched.is_err() {
+            // The small disk is gone when this process is.
+            std::fs::write(logs.join("listing"), listing(&root))?;
+        }
+        result?;
+        round.counts.watched = watched?;
+        self.old = self.source.files.clone();
+        Ok(round.counts)
+    }
+}
+
+/// What is below a root, for whoever looks for the cause of a failure.
+fn listing(root: &Path) -> String {
+    let output =
+        std::process::Command::new("ls").arg("-lAiR").arg("--full-time").arg(root).output();
+    output
+        .map_or_else(|error| error.to_string(), |o| String::from_utf8_lossy(&o.stdout).into_owned())
+}

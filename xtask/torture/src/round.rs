@@ -1,0 +1,303 @@
+//! One round: a server, a relay, clients one after the other, and everything that goes wrong between
+//! them, until it is let run in peace and has to end well.
+
+mod act;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use haul_tests::alive;
+use haul_tests::hauld::Hauld;
+use haul_tests::relay::{Event, Relay};
+use haul_tests::{DEADLINE, binaries::Binaries, tree};
+use serde_json::Value;
+
+use super::check;
+use super::client::{Acks, Client};
+use super::disk::Disk;
+use super::disturb::{GRACE, Plan, Verb, client_options};
+use super::report::Counts;
+use super::tree::Tree;
+use super::watch::Watcher;
+use act::End;
+
+/// How long a client may take when nothing disturbs it.
+const CALM: Duration = Duration::from_secs(180);
+
+/// What does not change in a round.
+#[derive(Debug)]
+pub(crate) struct Setting<'a> {
+    pub(crate) binaries: &'a Binaries,
+    pub(crate) source: &'a Tree,
+    /// The directory of the source.
+    pub(crate) directory: &'a Path,
+    pub(crate) root: PathBuf,
+    /// Where the server and the clients write what they have to say.
+    pub(crate) logs: &'a Path,
+    /// The root is on it, if it can be filled.
+    pub(crate) disk: Option<&'a Disk>,
+    pub(crate) acks: Arc<Acks>,
+}
+
+/// A round under way.
+pub(crate) struct Round<'a> {
+    setting: Setting<'a>,
+    plan: Plan,
+    relay: Relay,
+    server: Hauld,
+    client: Option<Client>,
+    /// A signal has been sent to the client.
+    killed: bool,
+    /// The next client starts then.
+    start_at: Instant,
+    ends: Vec<(Instant, End)>,
+    pub(crate) counts: Counts,
+}
+
+impl<'a> Round<'a> {
+    /// Starts the server and the relay.
+    pub(crate) fn new(setting: Setting<'a>, plan: Plan) -> anyhow::Result<Self> {
+        let server = start(&setting, &plan)?;
+        let relay = Relay::start(server.address(), &[])?;
+        relay.delay(plan.pace);
+        let start_at = Instant::now();
+        let counts = Counts { tree: setting.source.bytes(), ..Counts::default() };
+        let (client, ends) = (None, Vec::new());
+        Ok(Self { setting, plan, relay, server, client, killed: false, start_at, ends, counts })
+    }
+
+    /// Before anybody looks: puts into the root what the source lacks and a sync has to remove; returns
+    /// its names.
+    pub(crate) fn litter(&mut self) -> anyhow::Result<Vec<String>> {
+        let mut names = Vec::new();
+        if self.plan.verb == Verb::Put {
+            return Ok(names);
+        }
+        let root = &self.setting.root;
+        let known: Vec<_> = self.setting.source.directories.keys().cloned().collect();
+        for index in 0..20 {
+            let directory = &known[self.plan.random.index(known.len())];
+            let name = format!("{directory}/litter{index}");
+            if !root.join(directory).is_dir() {
+                continue;
+            }
+            if index % 2 == 0 {
+                std::fs::write(root.join(&name), "litter")?;
+            } else {
+                std::fs::create_dir_all(root.join(&name).join("in/it"))?;
+                std::fs::write(root.join(&name).join("in/file"), "litter")?;
+            }
+            names.push(name);
+        }
+        Ok(names)
+    }
+
+    /// Disturbs, then lets run, then looks whether all is well.
+    pub(crate) fn run(&mut self, watcher: &Watcher) -> anyhow::Result<()> {
+        let mut done = false;
+        for step in self.plan.steps.clone() {
+            let (bytes, until) = (self.relay.passed() + step.bytes, Instant::now() + step.within);
+            while !done && self.relay.passed() < bytes && Instant::now() < until {
+                done = self.tick(watcher)?;
+            }
+            if done {
+                break;
+            }
+            self.act(step.action).with_context(|| format!("{:?}", step.action))?;
+        }
+        self.heal()?;
+        let until = Instant::now() + CALM;
+        while !done {
+            ensure!(Instant::now() < until, "no end after {CALM:?} in which nothing was disturbed");
+            if self.client.is_none() {
+                // What is left of earlier runs is a disturbance as well.
+                self.relay.now(Event::Cut);
+                self.start_client(Vec::new())?;
+                done = self.wait_for_client(watcher, until)?;
+                // A server that has not noticed yet that the one before is gone refuses to publish.
+                let may_fail = self.plan.verb == Verb::Publish;
+                ensure!(done || may_fail, "a client that nothing disturbed has failed");
+            } else {
+                done = self.tick(watcher)?;
+            }
+        }
+        self.counts.relayed = self.relay.passed();
+        self.check_acks("at the end")?;
+        self.settle()
+    }
+
+    /// Waits a moment, and sees to what has ended by itself; returns whether a client has sent all.
+    fn tick(&mut self, watcher: &Watcher) -> anyhow::Result<bool> {
+        std::thread::sleep(Duration::from_millis(2));
+        watcher.check()?;
+        let now = Instant::now();
+        let (over, rest): (Vec<_>, Vec<_>) = self.ends.drain(..).partition(|(at, _)| *at <= now);
+        self.ends = rest;
+        for (_, end) in over {
+            self.end(end)?;
+        }
+        if self.client.is_none() && now >= self.start_at {
+            let options = client_options(&mut self.plan.random);
+            self.start_client(options)?;
+        }
+        self.client_ended()
+    }
+
+    fn wait_for_client(&mut self, watcher: &Watcher, until: Instant) -> anyhow::Result<bool> {
+        while self.client.is_some() {
+            ensure!(Instant::now() < until, "the client does not end");
+            std::thread::sleep(Duration::from_millis(2));
+            watcher.check()?;
+            if self.client_ended()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn start_client(&mut self, options: Vec<String>) -> anyhow::Result<()> {
+        let verb = self.plan.verb;
+        let words: &[&str] = match verb {
+            Verb::Put => &["put"],
+            Verb::Sync => &["sync", "--delete"],
+            Verb::Publish => &["publish"],
+        };
+        let mut args: Vec<String> = words.iter().map(ToString::to_string).chain(options).collect();
+        if verb != Verb::Put && self.plan.random.chance(25) {
+            args.push(String::from("--checksum"));
+        }
+        let mut destination = self.relay.address().to_owned();
+        if verb == Verb::Publish {
+            destination = format!("{destination}/{}", Tree::NAME);
+        }
+        args.extend([String::from(Tree::NAME), destination]);
+        let Setting { binaries, directory, logs, acks, .. } = &self.setting;
+        // What is acknowledged in a tree that nobody sees is not there yet.
+        let acks = if verb == Verb::Publish { &Arc::default() } else { acks };
+        self.client = Some(Client::start(&binaries.haul, directory, &args, logs, acks)?);
+        self.killed = false;
+        self.counts.clients += 1;
+        Ok(())
+    }
+
+    /// Takes note of a client that has ended; returns whether everything is committed.
+    fn client_ended(&mut self) -> anyhow::Result<bool> {
+        let Some(client) = &mut self.client else { return Ok(false) };
+        let Some(status) = client.ended()? else { return Ok(false) };
+        let Some(client) = self.client.take() else { return Ok(false) };
+        let told = client.told()?;
+        if let Some(line) = told.garbled {
+            bail!("the client printed {line:?}");
+        }
+        self.counts.bytes_sent += told.bytes_sent;
+        self.counts.bytes_resumed += told.bytes_resumed;
+        self.counts.resumes += u64::from(told.bytes_resumed > 0);
+        for failed in &told.failed {
+            if failed.contains("no space left") || failed.contains("has room for") {
+                ensure!(self.setting.disk.is_some(), "the disk was never full: {failed}");
+                self.counts.no_space += 1;
+            } else if failed.contains("the connection was lost") {
+                self.counts.given_up += 1;
+            } else {
+                // An earlier run's `open` may have been late.
+                ensure!(failed.contains("a newer run sends this file"), "unexpected: {failed}");
+                self.counts.taken_over += 1;
+            }
+        }
+        let expected = match status.code() {
+            Some(0) => told.failed.is_empty(),
+            Some(1) => !told.failed.is_empty(),
+            Some(3) => true,
+            Some(130) | None => self.killed,
+            Some(_) => false,
+        };
+        ensure!(expected, "the client ended with {status}; failed: {:?}", told.failed);
+        if status.success() {
+            let summary = told.summary.context("no summary")?;
+            self.check_summary(&summary)?;
+            self.counts.removed += summary["removed"].as_u64().unwrap_or(0);
+            self.counts.unchanged += summary["unchanged"].as_u64().unwrap_or(0);
+        }
+        self.start_at = self.start_at.max(Instant::now());
+        self.check_acks("when a client has ended")?;
+        Ok(status.success())
+    }
+
+    /// A run that sent everything has counted everything, and each thing once.
+    fn check_summary(&self, summary: &Value) -> anyhow::Result<()> {
+        let source = self.setting.source;
+        if self.plan.verb == Verb::Publish {
+            ensure!(summary["published"] == true, "not published: {summary}");
+        }
+        if self.plan.verb != Verb::Put {
+            let fields = ["files", "links", "adjusted", "unchanged"];
+            let found: u64 = fields.iter().filter_map(|field| summary[field].as_u64()).sum();
+            let expected = (source.files.len() + source.links.len()) as u64;
+            ensure!(found == expected, "{found} files and links, not {expected}, in {summary}");
+            return Ok(());
+        }
+        for (field, expected) in [
+            ("files", source.files.len() as u64),
+            ("links", source.links.len() as u64),
+            ("directories", source.directories.len() as u64),
+            ("bytes_total", source.bytes()),
+        ] {
+            ensure!(summary[field] == expected, "{field} is not {expected} in {summary}");
+        }
+        Ok(())
+    }
+
+    fn check_acks(&mut self, when: &str) -> anyhow::Result<()> {
+        let Setting { source, root, acks, .. } = &self.setting;
+        let checked = check::acknowledged(source, root, acks)
+            .with_context(|| format!("an acknowledged file, looked at {when}"))?;
+        self.counts.acks_checked += checked.files;
+        self.counts.acks_read += checked.bytes;
+        Ok(())
+    }
+
+    /// Of a directory that was published the version before is kept at the most, and nothing half done.
+    fn check_versions(&self) -> anyhow::Result<()> {
+        for home in std::fs::read_dir(self.setting.root.join(".haul/trees"))? {
+            for entry in std::fs::read_dir(home?.path())? {
+                let name = entry?.file_name();
+                let known = name == "previous" || name.to_string_lossy().starts_with("done-");
+                ensure!(known, "{} is left of a version", name.display());
+            }
+        }
+        Ok(())
+    }
+
+    /// A client has said that everything is committed.
+    fn settle(&mut self) -> anyhow::Result<()> {
+        // What is left of earlier runs may still be on its way.
+        self.relay.now(Event::Cut);
+        let until = Instant::now() + DEADLINE;
+        while !self.server.staged()?.is_empty() {
+            ensure!(Instant::now() < until, "staged files are left: {:?}", self.server.staged()?);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let partials = self.server.partials()?;
+        ensure!(partials.is_empty(), "partials are left: {partials:?}");
+        alive::stop(&mut self.server, GRACE)?;
+        if self.plan.verb == Verb::Publish {
+            self.check_versions()?;
+            self.counts.published += 1;
+        }
+        let source = self.setting.source.path(Tree::NAME);
+        tree::compare(&source, &self.setting.root.join(Tree::NAME)).context("the trees differ")?;
+        let log = self.server.log_text();
+        ensure!(!log.contains("panicked"), "a thread of the server panicked");
+        self.counts.gone_on = log.matches("an upload goes on").count() as u64;
+        Ok(())
+    }
+}
+
+fn start(setting: &Setting<'_>, plan: &Plan) -> anyhow::Result<Hauld> {
+    let args: Vec<&str> = plan.server.iter().map(String::as_str).collect();
+    let command = Command::new(&setting.binaries.hauld);
+    Hauld::start_at(&setting.root, &setting.logs.join("server.log"), command, &args)
+}
