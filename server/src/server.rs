@@ -112,7 +112,7 @@ impl Server {
             joined(thread);
         }
         let services = &self.runtime.services;
-        // What workers have queued is made durable before the process ends, as far as there is time.
+        // The committer makes the changes that workers have queued durable before the process ends, as far as there is time.
         if let (Some(committer), Some(thread)) = (&services.committer, self.committer) {
             committer.stop();
             while !thread.is_finished() && !services.clock.is_grace_over() {
@@ -148,7 +148,7 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// What the process may not write, no client is to send: it is told so before the first byte.
+/// The largest file that the process may write: the server tells a client before the first byte that a larger one is refused.
 fn largest_file(wanted: u64) -> u64 {
     match getrlimit(Resource::Fsize).current {
         Some(limit) if limit < wanted => {

@@ -63,7 +63,7 @@ impl Committer {
     }
 }
 
-/// Who is to be told of a change.
+/// The connection that asked for a change.
 type ToTell = (Option<Asked>, Option<Publishing>);
 
 impl Committer {

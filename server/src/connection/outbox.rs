@@ -58,7 +58,7 @@ impl Outbox {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
-                    // What is sent takes no memory, also if there is always something left.
+                    // Sent bytes take no memory, also if there are always some left.
                     if self.sent > self.bytes.len() / 2 {
                         self.bytes.drain(..self.sent);
                         self.sent = 0;

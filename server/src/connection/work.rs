@@ -58,7 +58,7 @@ impl Connection {
         }
     }
 
-    /// Makes the missing directories above the one that is published: not in the tree, but where it will be.
+    /// Makes the missing directories above the one that is published: not in the draft, but where it will be.
     fn makes_place(&mut self, name: &Name, turn: &mut Turn<'_>) -> Result<bool, Refusal> {
         self.publish_fresh(turn);
         let share = turn.share;

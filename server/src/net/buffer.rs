@@ -1,4 +1,4 @@
-//! What workers read into.
+//! The buffer that a worker reads into.
 
 use crate::locks::{Mutex, MutexGuard, Rank};
 
@@ -40,7 +40,7 @@ impl Buffer {
         &mut self.bytes[self.from + self.kept..self.from + LEN]
     }
 
-    /// What was kept, and so many bytes that have been read into the room behind it.
+    /// The bytes that were kept, and so many bytes that have been read into the room behind them.
     pub(crate) fn bytes(&self, read: usize) -> &[u8] {
         &self.bytes[self.from..self.from + self.kept + read]
     }

@@ -68,7 +68,7 @@ impl Services {
         }
     }
 
-    /// What an ack promises, in the word of `hello`.
+    /// The promise of an ack, in the word of `hello`.
     pub(crate) fn durability(&self) -> &'static str {
         if self.committer.is_some() { "group" } else { "none" }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// No deadline.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// What a peer owes at its deadline.
+/// The debt of a peer at its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Owes {
@@ -64,7 +64,7 @@ pub struct Timeouts {
 }
 
 impl Default for Timeouts {
-    /// Those of `hauld`.
+    /// The times of `hauld`.
     fn default() -> Self {
         Self {
             header: Duration::from_secs(10),

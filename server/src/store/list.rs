@@ -28,7 +28,7 @@ pub(crate) enum Enough {
 /// A list of a directory under way. It takes as many turns as it needs: a directory may have millions of entries.
 #[derive(Debug)]
 pub(crate) struct Listing {
-    /// The run that asks.
+    /// The name of the client that asks: all that the store knows of clients.
     client: String,
     /// `None`: the root.
     directory: Option<Name>,
@@ -247,7 +247,7 @@ impl Store {
     }
 }
 
-/// What stands under a name.
+/// An entry that stands under a name.
 #[derive(Debug)]
 struct Found {
     kind: EntryKind,
@@ -255,7 +255,7 @@ struct Found {
     mtime: Option<Mtime>,
 }
 
-/// What stands under the last component of `name`, or `None`.
+/// The entry under the last component of `name`, or `None`.
 fn look(rights: &Rights, parent: &OwnedFd, name: &Name) -> Result<Option<Found>, StoreError> {
     let last = name.split().1;
     let failed = |errno| StoreError::new("look at", name, errno);

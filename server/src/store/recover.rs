@@ -22,7 +22,7 @@ const LOCK: &str = "lock";
 /// See random(4).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// What a store starts with.
+/// The state with which a store starts.
 pub(super) struct Recovered {
     /// Held for life; the kernel lets go of it however the process ends.
     pub(super) lock: OwnedFd,
@@ -35,7 +35,7 @@ pub(super) struct Recovered {
     /// The directory of versions, and that of what is to be removed.
     pub(super) trees: OwnedFd,
     pub(super) trash: OwnedFd,
-    /// That of notes about modes.
+    /// The directory of notes about modes.
     pub(super) opened: OwnedFd,
     /// Names this boot of the machine.
     pub(super) boot: String,

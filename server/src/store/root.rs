@@ -1,7 +1,7 @@
-//! The root, and directories below it: the only room that opens a path without a handle.
+//! The root, and directories below it: the only module that opens a path without a handle.
 //!
 //! Names are resolved by the kernel with `openat2` (openat2(2)): beneath the root, through no link,
-//! on one file system. What is done with a file after that is done with a handle on its parent and a
+//! on one file system. After that the store reaches a file by a handle on its parent and a
 //! single component.
 
 mod handles;
@@ -233,7 +233,7 @@ impl Parents {
                 _ => *mode,
             };
             match rights.in_directory(&directory, || sys::make_directory(&directory, last, mode)) {
-                // Whoever needs a directory first makes it.
+                // The first change that needs a directory makes it.
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(failed("make directory")(errno)),
             }
@@ -274,7 +274,7 @@ impl Parents {
             }
             found => found,
         };
-        // If there is none, whoever publishes the entry will be told why, or find that it can be had.
+        // If there is none, the commit of the entry will be told why, or find that it can be had.
         let handle = handle.ok()?;
         let given = HandsDown::of(&handle).ok()?;
         let giver = given.map(|given| (handle, given));

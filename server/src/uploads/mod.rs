@@ -1,4 +1,4 @@
-//! All large files under way: found by token, written by any connection, published once.
+//! All large files under way: found by token, written by any connection, committed once.
 
 mod commit;
 mod committed;
@@ -80,12 +80,12 @@ struct Table {
 #[derive(Debug)]
 struct Entry {
     upload: Arc<OpenUpload>,
-    /// Who has opened it last.
+    /// The client that has opened it last.
     client: String,
     parts: usize,
 }
 
-/// What an `open` finds in the table.
+/// The answer of the table to an `open`.
 enum Found {
     /// The upload, which is the caller's from now on.
     TakenOver(Arc<OpenUpload>),
@@ -152,8 +152,8 @@ impl Uploads {
         self.table().open.values().any(|entry| entry.client == client && entry.upload.has_come())
     }
 
-    /// Starts an upload, or goes on with one; returns the parts that are held. Whether it could be published is for
-    /// the caller to know.
+    /// Starts an upload, or goes on with one; returns the parts that are held. The caller knows whether it could
+    /// be made visible.
     pub(crate) fn open(
         &self,
         store: &Arc<Store>,

@@ -20,7 +20,7 @@ pub(crate) enum Opened {
         token: Token,
         /// Its parts.
         geometry: Geometry,
-        /// Those that are held.
+        /// The parts that are held.
         held: Bitmap,
     },
     /// Bytes have to be read before.
@@ -155,7 +155,7 @@ pub(super) struct Busy {
     of: Option<Of>,
 }
 
-/// Whose upload it is: its key, its client, its parts.
+/// The key, the client and the parts of an upload that is being opened.
 type Of = (String, String, usize);
 
 impl Busy {

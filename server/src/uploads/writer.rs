@@ -42,7 +42,7 @@ pub(crate) struct OpenUpload {
     has_come: AtomicBool,
 }
 
-/// Who has opened it last.
+/// The connection that has opened it last.
 #[derive(Debug, Clone)]
 pub(crate) struct Owner {
     pub(crate) token: Token,
@@ -159,8 +159,8 @@ impl OpenUpload {
         self.has_come.store(true, Ordering::Relaxed);
     }
 
-    /// Whoever has opened it with this token has it alone: the claims of older writers end, and those in the middle of a
-    /// write are waited for.
+    /// From now on only this token may write: the claims of older writers end, and this waits for writers in the middle of
+    /// a write.
     pub(crate) fn cancel_writers(&self, token: Token) {
         let mut state = self.state();
         // If it was opened again meanwhile, newer writers may have claims.

@@ -1,4 +1,4 @@
-//! Versions in which nothing is: they make room, and nothing is left of them.
+//! Empty drafts: they make room, and nothing is left of them.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -51,8 +51,8 @@ impl Version {
         self.given_up.load(Ordering::Acquire)
     }
 
-    /// Makes room for others: the present version may be changed again. A tree in which nothing is is removed. One in which
-    /// something is stays for the next run, and makes room only if nothing was done for it for so long.
+    /// Makes room for others: the present version may be changed again. An empty draft is removed. A draft with entries
+    /// stays for the next run, and makes room only if nothing was done for it for so long.
     pub(crate) fn give_up(&self, long: Duration) -> Option<Room> {
         // A change under way puts something in.
         let mut state = self.state.try_write()?;
@@ -71,7 +71,7 @@ impl Version {
         Some(room)
     }
 
-    /// Removes a tree in which nothing is; tells whether it was removed.
+    /// Removes the draft if it is empty; tells whether it was removed.
     fn forget(&self) -> bool {
         let next = format!("{NEXT}{}-{}", self.store.boot_tag(), self.token);
         let is_removed = sys::remove_directory(&self.home, next.as_bytes()).is_ok();
@@ -88,7 +88,7 @@ impl Drop for Version {
         if self.is_given_up() {
             return;
         }
-        // What nobody has put anything into is not kept.
+        // A draft into which nobody has put anything is not kept.
         if !self.is_done() {
             self.forget();
         }
@@ -103,7 +103,7 @@ impl Store {
     }
 }
 
-/// What connections are told whose version has made room.
+/// The refusal of connections whose draft has made room.
 pub(crate) fn given_up() -> Refusal {
     let message = "nothing came for this version while others needed room";
     Refusal::new(Code::Busy, message)
