@@ -136,7 +136,7 @@ fn commit(runtime: &Arc<Runtime>) {
 }
 
 /// Without one of its threads the server would hang sooner or later, and its clients would wait for ever. A process that
-/// is gone they notice, and what it has acknowledged survives.
+/// is gone they notice, and every acknowledged change survives.
 struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
@@ -213,7 +213,7 @@ fn bounds(wanted: Option<usize>, workers: usize, durable: bool) -> Bounds {
         );
     }
     let free = usize::try_from(free.max(least)).unwrap_or(usize::MAX).max(2);
-    // Most connections are idle, or send what comes whole in one read.
+    // Most connections are idle, or send requests that come whole in one read.
     let possible = (free / 4 * 3).max(1);
     let usual = usize::try_from(USUAL_CONNECTIONS).unwrap_or(usize::MAX);
     let connections = wanted.unwrap_or(usual).clamp(1, possible);

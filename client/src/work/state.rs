@@ -10,7 +10,7 @@ use super::multipart::Large;
 use super::{Item, Kind, Task};
 use crate::error::ConnectionError;
 
-/// What waits, and for whom.
+/// Items and tasks that wait, each with its connection.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) batches: VecDeque<Vec<Item>>,

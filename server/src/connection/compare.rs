@@ -52,7 +52,7 @@ struct Unread {
 struct Present {
     /// How it differs.
     there: Verdict,
-    /// How what was in the next version differed then: if that is another by now, it is newer.
+    /// How the entry in the draft differed then: if the verdict is another by now, the entry is newer.
     before: Verdict,
 }
 
@@ -303,7 +303,7 @@ impl Unread {
         }
     }
 
-    /// Whether both versions have under this name what they had when it was compared.
+    /// Whether draft and present version have the same entries under this name as when it was compared.
     fn is_as_before(&self, turn: &Turn<'_>) -> Result<bool, Refusal> {
         let Some((present, file)) = turn.view.present.as_ref().zip(self.present) else {
             return Ok(true);

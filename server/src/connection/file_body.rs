@@ -1,4 +1,4 @@
-//! A file that comes in one body: what it may be, and how it is staged.
+//! A file that comes in one body: its limits, and how it is staged.
 
 use haul_protocol::{Attributes, Code, Digest, FileHasher, Name, Refusal};
 

@@ -47,7 +47,7 @@ impl Outbox {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Sends what the socket takes; returns how many bytes that are.
+    /// Sends as many bytes as the socket takes; returns their number.
     pub(super) fn flush(&mut self, socket: &OwnedFd) -> Result<usize, Errno> {
         let mut taken = 0;
         while self.sent < self.bytes.len() {

@@ -1,4 +1,4 @@
-//! One turn of a connection: what it works with, and what it may take before others have theirs.
+//! One turn of a connection: the things that it works with, and its bounds.
 //!
 //! A turn is bounded in bytes and in time. One byte can cost a millisecond, so bytes alone bound nothing.
 

@@ -96,7 +96,7 @@ impl Connection {
         Ok(made?)
     }
 
-    /// An upload is open, or will be when what it may hold has been read.
+    /// An upload is open, or will be when the parts that it may hold have been read.
     pub(super) fn opened(&mut self, id: u64, opened: Opened) {
         match opened {
             Opened::Now { token, geometry, held } => {
@@ -107,7 +107,7 @@ impl Connection {
         }
     }
 
-    /// Reads a little of what an upload may hold.
+    /// Reads a little of the parts that an upload may hold.
     fn go_on_opening(&mut self, id: u64, opening: Box<Opening>, turn: &mut Turn<'_>) {
         let Dialect::Haul(haul) = &self.dialect else { return };
         let opened = haul.fence.enter().and_then(|_leave| {

@@ -18,7 +18,7 @@ pub(crate) struct Buffer {
     bytes: Vec<u8>,
     /// Where the first page starts.
     start: usize,
-    /// Where what is in it begins.
+    /// Where its bytes begin.
     from: usize,
     /// Bytes from there on that wait for those behind them.
     kept: usize,

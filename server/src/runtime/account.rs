@@ -30,7 +30,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Notes what a connection holds after a turn. If all hold too much together, those that have held most for
+    /// Notes what a connection holds after a turn. If all hold too much together, the connections that have held most for
     /// longest have to make room, and are returned.
     pub(super) fn note(
         &self,

@@ -69,7 +69,7 @@ impl Slot {
         self.completions.lock().push(completion);
     }
 
-    /// Takes what the committer has left.
+    /// Takes the results that the committer has left.
     pub(crate) fn completions(&self) -> Vec<Completion> {
         std::mem::take(&mut self.completions.lock())
     }

@@ -29,7 +29,7 @@ impl<T> Ownership<T> {
         self.0.lock()
     }
 
-    /// Takes what is parked to run it. `None` if it is running (and now notified) or closed.
+    /// Takes the parked value to run it. `None` if it is running (and now notified) or closed.
     pub(crate) fn take(&self) -> Option<T> {
         let mut owner = self.owner();
         match std::mem::replace(&mut *owner, Owner::Running) {

@@ -1,7 +1,7 @@
-//! Fencing: a newer connection of the same client and slot ends what an older one may still do.
+//! Fencing: a newer connection of the same client and slot ends the older one's right to change anything.
 //!
 //! Bytes that are left over in the socket of a connection that its client has given up would
-//! otherwise take effect after what the client has sent again.
+//! otherwise take effect after the requests that the client has sent again.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ pub(crate) const NEVER: u64 = u64::MAX;
 pub(crate) enum Owes {
     /// The next bytes of a header or a body, or the next request.
     Bytes,
-    /// Reading what it was sent.
+    /// Reading the answers that it was sent.
     Reading,
     /// Nothing: the server does, and repeats its last ack so that the peer knows it is there.
     Nothing,

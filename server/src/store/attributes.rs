@@ -1,4 +1,4 @@
-//! Modes and times, of what is staged and of what is there.
+//! Modes and times, of staged entries and of entries that are there.
 
 pub(super) mod mtimes;
 

@@ -1,4 +1,4 @@
-//! Looking: what is in a directory, and whether an entry is what a client holds.
+//! Looking: the entries of a directory, and whether an entry is the one that a client holds.
 
 pub(super) mod ahead;
 
@@ -82,7 +82,7 @@ pub(crate) enum Listed {
 }
 
 impl Listing {
-    /// A list of what is in a directory (`None`: the root) after the name `after`.
+    /// A list of the entries of a directory (`None`: the root) after the name `after`.
     pub(crate) fn new(client: &str, directory: Option<Name>, after: Option<&Name>) -> Self {
         let after = after.map_or(&b""[..], |name| name.split().1).into();
         Self { client: client.to_owned(), directory, after, state: State::Begun, any: false }
@@ -195,7 +195,7 @@ impl Listing {
 }
 
 impl Store {
-    /// How what is here differs from `wanted`, the bytes of files not considered. A name that can't be reached, because a parent of it is
+    /// How the entry here differs from `wanted`, the bytes of files not considered. A name that can't be reached, because a parent of it is
     /// something else, is missing.
     pub(crate) fn compare(&self, parents: &Parents, wanted: &Entry) -> Result<Verdict, StoreError> {
         // Nobody is told why.

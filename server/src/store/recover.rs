@@ -1,4 +1,4 @@
-//! Start: the private directory `.haul`, the lock, and what an earlier server left.
+//! Start: the private directory `.haul`, the lock, and the rests of an earlier server.
 
 use std::io::Read;
 use std::io::Write;
@@ -32,7 +32,7 @@ pub(super) struct Recovered {
     pub(super) swept: usize,
     /// The directory of large files under way.
     pub(super) partials: OwnedFd,
-    /// The directory of versions, and that of what is to be removed.
+    /// The directory of versions, and that of trees that are to be removed.
     pub(super) trees: OwnedFd,
     pub(super) trash: OwnedFd,
     /// The directory of notes about modes.

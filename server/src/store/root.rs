@@ -296,7 +296,7 @@ impl Parents {
         self.giver(name).is_some_and(|(_, given)| given.acl.is_some())
     }
 
-    /// A directory has come in the place of something else, and hands down what it has itself.
+    /// A directory has come in the place of something else, and hands down its own group and ACL.
     pub(super) fn forget_giver(&self, directory: &Name) {
         let is_in = |known: &[u8]| {
             known
@@ -306,7 +306,7 @@ impl Parents {
         self.givers.borrow_mut().retain(|(known, _)| !is_in(known));
     }
 
-    /// For looking at what is in a directory.
+    /// For looking at the entries of a directory.
     pub(super) fn rights(&self) -> &Rights {
         &self.making.rights
     }

@@ -4,7 +4,7 @@
 //! and its name. An entry that is admitted has its room *reserved* until its bytes are written, whichever
 //! connection it comes over, so that looks at the file system by others do not find that room free.
 //!
-//! A look at the file system gives a *budget*, half of what is available then. While that lasts, nobody looks again:
+//! A look at the file system gives a *budget*, half of the room that is available then. While that lasts, nobody looks again:
 //! an entry costs no system call. Near the bound there is a look for each.
 //!
 //! A file that waits for the committer keeps room for its name, by which a directory may grow when the committer

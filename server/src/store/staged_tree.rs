@@ -1,8 +1,8 @@
 //! New directories, filled before they appear.
 //!
-//! A directory that is not there yet is made among what is staged, what comes for it next is written
-//! into it under its final name, and one rename makes all of it visible. A file then needs no place of its
-//! own among what is staged, and no link or rename: a quarter of what its system calls cost in memory,
+//! A directory that is not there yet is made among staged entries, the next files for it are written
+//! into it under its final name, and one rename makes all of it visible. A file then needs no name of its
+//! own among staged entries, and no link or rename: a quarter of what its system calls cost in memory,
 //! half on a disk.
 //!
 //! For moments only, since nobody sees the entries in here: the worker that fills a tree commits it, or has the committer

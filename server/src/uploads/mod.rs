@@ -76,7 +76,7 @@ struct Table {
     published: Published,
 }
 
-/// An upload, and what the table needs to know of it.
+/// An upload, its client and its parts, for the table.
 #[derive(Debug)]
 struct Entry {
     upload: Arc<OpenUpload>,
@@ -182,7 +182,7 @@ impl Uploads {
         if opening.is_over() { self.finish(opening) } else { Ok(Opened::Later(Box::new(opening))) }
     }
 
-    /// Reads a little of what an upload may hold, through `buffer`; returns how much.
+    /// Reads a little of the parts that an upload may hold, through `buffer`; returns how much.
     pub(crate) fn go_on(
         &self,
         opening: Box<Opening>,

@@ -1,4 +1,4 @@
-//! One large file under way: what is held, who writes what, and when it is complete. Pure: events in,
+//! The parts of one large file under way: held, claimed by a writer, or missing; and whether all are held. Pure: events in,
 //! decisions out; no socket, no store, no clock.
 //!
 //! Rules:
@@ -8,7 +8,7 @@
 //! - A held part is never written again: the same chaining value is acknowledged without writing,
 //!   another one is refused.
 //! - A commit needs every part held, and chaining values that merge to its digest.
-//! - Who opens the upload again has it alone: all claims are cancelled, what is held stays.
+//! - If a client opens the upload again, it has the upload alone: all claims are cancelled, held parts stay.
 //!
 //! | part | event | becomes | decision |
 //! |---|---|---|---|

@@ -12,7 +12,7 @@
 //! on never make room for another of its own.
 //!
 //! Clients do not take an upload from each other in turn: by 2 and 3 nobody takes from a smaller share than its own. A
-//! client that has had to make room before its upload was idle no longer takes what is not a larger share, even if it has
+//! client that has had to make room before its upload was idle no longer takes from a share that is not larger, even if it has
 //! no upload: it waits.
 
 use std::collections::{HashMap, HashSet};

@@ -1,4 +1,4 @@
-//! What is counted.
+//! The counts of a run.
 
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ pub struct Counts {
     pub special_bits_dropped: u64,
     /// Files and links that were there already as they are here.
     pub unchanged: u64,
-    /// What the source lacked and the server had.
+    /// Entries that the source lacked and the server had.
     pub removed: u64,
     /// Files whose bytes were there already, and that have got their mode and mtime.
     pub adjusted: u64,

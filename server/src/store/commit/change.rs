@@ -1,4 +1,4 @@
-//! One change of what clients see: what it needs to be carried out, all bytes staged and verified.
+//! One change of the entries that clients see, with all that it needs: its bytes are staged and verified.
 
 use haul_protocol::{Attributes, LinkTarget, Mtime, Name};
 use rustix::fs::{AtFlags, FileType, Mode};

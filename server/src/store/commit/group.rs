@@ -122,7 +122,7 @@ impl<'a> Committing<'a> {
         Self { many, ..Self::new(store) }
     }
 
-    /// Makes durable what the group before has made visible, and tells what became of each of its
+    /// Makes the changes durable that the group before has made visible, and returns the results of each of its
     /// changes: one [result](Change::results), or several. The next group is for [`apply`](Self::apply)
     /// and may be empty; its files are flushed in the same go if that is how it is done.
     pub(crate) fn flush(&mut self, next: Vec<Change>) -> (Vec<Result<(), StoreError>>, Group) {
@@ -148,7 +148,7 @@ impl<'a> Committing<'a> {
         (results.collect(), Group { changes: next, flushed })
     }
 
-    /// Makes a group visible; what became of it is told by the next [`flush`](Self::flush).
+    /// Makes a group visible; the next [`flush`](Self::flush) returns its results.
     pub(crate) fn apply(&mut self, Group { changes, flushed }: Group) {
         let failures = self.store.flush_failures.load(Ordering::Acquire);
         // Everything is flushed before anything becomes visible.

@@ -50,7 +50,7 @@ pub(super) fn in_memory() -> TempDir {
     TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
 }
 
-/// Starts to record on this thread; what is on the disk now is taken to be durable.
+/// Starts to record on this thread; entries on the disk now are taken to be durable.
 pub(super) fn start(root: &Path) -> Disk {
     let mut recorder = Recorder::default();
     let mut disk = Disk::default();

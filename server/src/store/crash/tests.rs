@@ -243,7 +243,7 @@ fn no_btime_known_durable() {
     assert!(states > 3, "only {states} states: is anything recorded?");
 }
 
-/// A tree that appears before what is in it is flushed.
+/// A tree that appears before its entries are flushed.
 #[test]
 fn tree_renamed_before_its_flush_is_found() {
     let root = in_memory();

@@ -22,7 +22,7 @@ const MAX_DIRECTORIES: usize = 32;
 
 /// Directories that nobody sees, and the entries in them. Dropping it removes all that did not become visible.
 ///
-/// Invariant: what is below its place is what `entries` say, and the directories that this implies; unless it is
+/// Invariant: the directory has just the entries of `entries`, and the directories that this implies; unless it is
 /// spoiled.
 #[derive(Debug)]
 pub(crate) struct Tree {

@@ -162,7 +162,7 @@ impl Partial {
         Flush { partial: self.clone(), name: name.clone(), from, end }
     }
 
-    /// Nobody writes through this handle any more; what is held stays.
+    /// Nobody writes through this handle any more; held parts stay.
     pub(crate) fn close(&self) {
         self.end().closed = true;
         self.0.closed.store(true, Ordering::Release);
@@ -195,7 +195,7 @@ pub(crate) struct Flush {
     name: Name,
     /// Where the records of this boot begin.
     from: u64,
-    /// Length of the journal before the flush: what is held later is not covered.
+    /// Length of the journal before the flush: parts that are held later are not covered.
     end: u64,
 }
 

@@ -3,7 +3,7 @@
 //!
 //! A directory has a home there, named after its digest, with
 //!
-//! | name in the home | what it is | after a crash |
+//! | name in the home | meaning | after a crash |
 //! |---|---|---|
 //! | `next-BOOT-TOKEN` | the next version, being put together | stays, and the next run goes on with it; after a restart of the machine it is thrown away, since nothing in it was flushed |
 //! | `ready-INODE-BOOT-TOKEN` | the next version, complete; or, if its inode is another, the version that it has replaced | `next-BOOT-TOKEN`; or `previous`, and `done-TOKEN` is made |
@@ -11,7 +11,7 @@
 //! | `previous` | the version before the present one | stays |
 //! | `done-TOKEN` | the last draft that was published: a client that asks again is answered the same | stays |
 //!
-//! So every moment of a swap can be told from the names alone, and no file says what was meant to be done.
+//! So every moment of a swap can be told from the names alone, and no file names the step that was under way.
 
 mod room;
 
@@ -288,7 +288,7 @@ impl Store {
         Ok((id, home.map_err(failed)?))
     }
 
-    /// Finishes what a swap has left, completed or not; see the table above.
+    /// Finishes a swap, completed or not; see the table above.
     pub(in crate::store) fn settle(&self, home: &OwnedFd, name: &Name) -> Result<(), StoreError> {
         settle(home, &self.trash)
             .map_err(|errno| StoreError::new("settle versions of", name, errno))
