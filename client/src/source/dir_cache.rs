@@ -28,7 +28,7 @@ pub(crate) struct Nearby<'a> {
 enum Reached<T> {
     /// Through the directory that it is in.
     Here(T),
-    /// By its path only.
+    /// The file is opened by its path only.
     ByPath,
 }
 

@@ -214,7 +214,7 @@ mod platform {
     }
 }
 
-/// By paths, where directories can't be held.
+/// The same by paths, where directories can't be held open.
 #[cfg(not(target_os = "linux"))]
 mod platform {
     use std::ffi::OsStr;

@@ -56,7 +56,7 @@ pub struct Reached {
 }
 
 impl Reached {
-    /// Of so many connections, none of which is up yet.
+    /// The state of so many connections, none of which is up yet.
     #[must_use]
     pub fn new(connections: usize) -> Self {
         let (left, losses) = (AtomicUsize::new(connections), AtomicUsize::new(0));

@@ -112,7 +112,7 @@ mod tests {
     use crate::source::links::Links;
     use crate::work::Work;
 
-    /// Of two parts.
+    /// A large file of two parts.
     fn large(name: &[u8]) -> Arc<Large> {
         let path = current_exe().unwrap();
         let source = Source::open(&path, Links::Copy).unwrap();

@@ -12,7 +12,7 @@ pub(super) struct Bundle {
     first: u64,
     count: u64,
     digest: Digest,
-    /// Of the whole body.
+    /// The length of the whole body.
     pub(super) length: u64,
     /// The bytes that have come so far.
     pub(super) body: Vec<u8>,
@@ -55,7 +55,7 @@ impl Bundle {
         self.body.capacity()
     }
 
-    /// Of its files, in their order.
+    /// The ids of its files, in their order.
     pub(super) fn ids(&self) -> std::ops::Range<u64> {
         self.first..self.first + self.count
     }

@@ -40,7 +40,7 @@ pub(crate) struct Turn<'a> {
     pub(super) is_scarce: bool,
     pub(super) view: View,
     pub(super) fresh: Fresh<'a>,
-    /// Of no use between two turns.
+    /// The worker's buffer; its bytes are of no use between two turns.
     pub(super) buffer: Buffer,
     pub(super) share: Share,
 }
@@ -95,7 +95,7 @@ impl View {
         Self { parents: store.parents(), present: None, version: None }
     }
 
-    /// Of a connection that is about the next version of a directory.
+    /// The view of a connection that is about a directory: its draft.
     pub(super) fn of_version(version: &Arc<Version>, fence: &Arc<Fence>) -> Self {
         Self {
             parents: version.parents(),
@@ -120,7 +120,7 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Of a turn that begins.
+    /// The bytes and the time of a turn that begins.
     fn new() -> Self {
         Self { began: Instant::now(), bytes: 0 }
     }

@@ -52,14 +52,14 @@ fn later(moment: u64, timeout: Duration) -> u64 {
 /// How long each kind of silence may last.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// From the first byte of a header to its last. When connections are scarce, also from connecting to the first
+    /// The longest time from the first byte of a header to its last. When connections are scarce, also from connecting to the first
     /// byte, and from the end of one request to the next.
     pub header: Duration,
-    /// Between two pieces of a body, and between two pieces of answers that the peer reads.
+    /// The longest pause between two pieces of a body, and between two pieces of answers that the peer reads.
     pub body: Duration,
-    /// Between two requests of the haul dialect.
+    /// The longest pause between two requests of the haul dialect.
     pub idle: Duration,
-    /// From the first signal to stop until transfers are cut off.
+    /// The time from the first signal to stop until transfers are cut off.
     pub grace: Duration,
 }
 

@@ -82,7 +82,7 @@ pub(crate) struct Store {
     /// Directories that are opened up just now.
     rights: Arc<rights::Rights>,
     mtimes: attributes::mtimes::Mtimes,
-    /// Of directories that are being listed.
+    /// Sorted names of the entries of directories that are being listed.
     ahead: list::ahead::Ahead,
     /// Bits that absent modes lose. The process's own umask is 0, so that sent modes are exact.
     umask: Mode,

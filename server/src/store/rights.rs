@@ -43,7 +43,7 @@ type Inode = (u64, u64);
 
 #[derive(Debug)]
 struct Opened {
-    /// By so many at once.
+    /// The number of threads that use it at once.
     by: usize,
     /// The mode that it gets afterwards.
     after: Mode,

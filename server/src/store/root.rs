@@ -130,7 +130,7 @@ pub(crate) struct Parents {
     recent: RefCell<Vec<Recent>>,
     /// The directory that was refused last: many names may be below it, and each try costs as much.
     refused: RefCell<Option<Box<[u8]>>>,
-    /// By directory: what it hands down to new entries, or would if it were there.
+    /// Group and ACL that each directory hands down to new entries, or would if it were there.
     givers: RefCell<Vec<KnownGiver>>,
     /// How often versions had changed places when these handles were got.
     swaps: Cell<u64>,

@@ -63,13 +63,13 @@ struct Table {
     by_key: HashMap<String, Token>,
     /// Keys whose files are being opened, renamed or removed just now.
     busy: HashSet<String>,
-    /// Of each client, the uploads whose files are being opened.
+    /// The share of each client in uploads whose files are being opened.
     opening: HashMap<String, Share>,
     /// Tokens whose commit is being carried out.
     publishing: HashSet<Token>,
     parts: usize,
     connections: HashMap<String, usize>,
-    /// Of these clients, those that had to give an upload to another client before it was idle.
+    /// Clients that had to give an upload to another client before it was idle.
     gave: HashSet<String>,
     /// Tokens that a newer `open` has replaced.
     taken_over: VecDeque<Token>,

@@ -159,7 +159,7 @@ pub(super) struct Busy {
 type Of = (String, String, usize);
 
 impl Busy {
-    /// Of a key that the table has just noted as busy.
+    /// The guard of a key that the table has just noted as busy.
     pub(super) fn new(table: &Arc<Mutex<Table>>, key: &str, client: &str, parts: usize) -> Self {
         let of = Some((key.to_owned(), client.to_owned(), parts));
         Self { table: Arc::clone(table), of }

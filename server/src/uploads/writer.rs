@@ -28,7 +28,7 @@ pub(crate) struct OpenUpload {
     pub(crate) published: Option<Published>,
     /// Room for the parts under way, and for as much again as has come.
     reserved: Reserved,
-    /// Of that, room of the parts under way: no other part may count on that room.
+    /// The room of the parts under way, out of `reserved`: no other part may count on that room.
     claimed: AtomicU64,
     /// Missing bytes for which no room is reserved.
     unreserved: AtomicU64,
@@ -185,7 +185,7 @@ pub(crate) struct PartWriter {
     claim: Claim,
     hasher: PartHasher,
     offset: u64,
-    /// For which it has room.
+    /// Bytes for which it has room.
     len: u64,
     finished: bool,
 }

@@ -160,7 +160,7 @@ impl Publications {
     }
 
     fn give_up(&self, notify: &dyn Notify, version: &Arc<Version>, client: &str) -> bool {
-        // Large files are not in the tree before they are whole.
+        // Large files are not in the draft before they are whole.
         if self.uploads.has_come(client) && version.idle() < self.forsaken() {
             return false;
         }

@@ -58,14 +58,14 @@ pub(super) enum Word {
     },
     /// List a directory.
     Ls {
-        /// Below the destination of the shell.
+        /// Directory below the destination of the shell.
         path: Option<String>,
         #[command(flatten)]
         options: LsOptions,
     },
     /// Make directories.
     Mkdir {
-        /// Below the destination of the shell.
+        /// Directory below the destination of the shell.
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<String>,
     },

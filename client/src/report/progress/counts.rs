@@ -21,7 +21,7 @@ pub struct Counts {
     pub failed: u64,
     /// Sockets, devices and FIFOs, what was gone before it was sent, and links if they are left out.
     pub skipped: u64,
-    /// Of those, what was gone before it was sent.
+    /// Skipped entries that were gone before they were sent.
     pub vanished: u64,
     /// Modes of which setuid, setgid or sticky was dropped.
     pub special_bits_dropped: u64,

@@ -31,7 +31,7 @@ pub(crate) enum Change {
     File {
         /// Its bytes, mode and mtime.
         staged: Staged,
-        /// Under this name.
+        /// The name under which it appears.
         name: Name,
     },
     /// A large file appears, whole.
@@ -56,7 +56,7 @@ pub(crate) enum Change {
     },
     /// Nothing of that name is there any more.
     Remove {
-        /// Of a file, a link, or a directory with nothing in it.
+        /// The name of a file, a link, or an empty directory.
         name: Name,
     },
     /// New directories appear with all that is in them; each entry is a request of its own.
@@ -74,7 +74,7 @@ pub(crate) enum Change {
     Version(Box<Swap>),
     /// The version before the present one does.
     Rollback {
-        /// Of the directory.
+        /// The name of the directory.
         name: Name,
     },
     /// A large file that was committed before is still there, and becomes durable if it is not.

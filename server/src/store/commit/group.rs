@@ -65,7 +65,7 @@ pub(crate) struct Committing<'a> {
     parents: Parents,
     /// The group before, whose names are flushed next.
     visible: Visible,
-    /// By name, directories whose own entry is durable.
+    /// Directories whose own entry is durable, by name.
     known: HashMap<Box<[u8]>, Identity>,
     /// Bytes of these names.
     known_bytes: usize,

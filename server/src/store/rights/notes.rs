@@ -35,7 +35,7 @@ struct Left {
     note: Note,
     mode: Mode,
     inode: u64,
-    /// Below the root.
+    /// The directory's path below the root.
     path: Vec<u8>,
 }
 

@@ -29,7 +29,7 @@ impl Swap {
         Self { version, attributes }
     }
 
-    /// Everything in the tree is flushed, and then its name says that it is complete.
+    /// Everything in the draft is flushed, and then its name says that it is complete.
     pub(in crate::store) fn sync(&mut self) -> Result<(), StoreError> {
         let Version { name, home, .. } = &*self.version;
         let failed = |errno| StoreError::new("flush the next version of", name, errno);

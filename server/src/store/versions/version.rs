@@ -39,7 +39,7 @@ pub(in crate::store) const BACK: &str = "back-";
 const DONE: &str = "done-";
 pub(in crate::store) const PREVIOUS: &str = "previous";
 
-/// A tree that is to be the next version of a directory. While it is open nobody else changes the present one.
+/// A draft. While it is open nobody else changes the present version.
 #[derive(Debug)]
 pub(crate) struct Version {
     pub(crate) name: Name,
@@ -54,7 +54,7 @@ pub(crate) struct Version {
     /// Somebody completes it, which may take as long as a flush.
     completing: AtomicBool,
     begun: Instant,
-    /// Milliseconds from `begun` until something was last done for the tree.
+    /// Milliseconds from `begun` until something was last done for the draft.
     active: AtomicU64,
     store: Arc<Store>,
     pub(in crate::store) id: String,
@@ -249,7 +249,7 @@ impl Version {
         thrown.map_err(|errno| StoreError::new("throw away the next version of", &self.name, errno))
     }
 
-    /// Directories of the tree.
+    /// Directories of the draft.
     pub(crate) fn parents(&self) -> Parents {
         Parents::new(&self.root, self.store.making())
     }
@@ -361,7 +361,7 @@ fn inherit(parents: &Parents, name: &Name, present: Option<&Root>, home: &OwnedF
         let _ = sys::set_acl(&tree, ACCESS_ACL, &acl);
     }
     let special = if gives { Mode::SGID } else { Mode::empty() };
-    // Nobody but the server enters before the tree is published.
+    // Nobody but the server enters before the draft is published.
     let _ = sys::set_mode(&tree, Mode::RWXU | special);
 }
 
@@ -416,7 +416,7 @@ pub(in crate::store) fn settle(
     Ok(())
 }
 
-/// Notes that a tree was published, and forgets the one before.
+/// Notes that a draft was published, and forgets the one before.
 pub(in crate::store) fn done(home: &OwnedFd, token: &str) -> Result<(), Errno> {
     let new = format!("{DONE}{token}");
     for old in entries(home)?.iter().filter(|entry| entry.starts_with(DONE) && **entry != new) {

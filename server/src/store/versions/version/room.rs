@@ -8,34 +8,34 @@ use haul_protocol::{Code, Refusal, Token};
 use super::{NEXT, State, Version};
 use crate::store::{Store, sys};
 
-/// The tree of an earlier run, as the client knows it.
+/// The draft of an earlier run, as the client knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Earlier {
-    /// No tree that it knows of: if there is one, it is gone on with.
+    /// The client knows of none: if there is a draft, the client goes on with it.
     Any,
-    /// This tree and no other.
+    /// This draft and no other.
     Tree(Token),
-    /// This tree, in which nothing was when it was given up: unless there is another one, it is made again.
+    /// This draft, which was empty when it was given up: unless there is another one, it is made again.
     GivenUp(Token),
 }
 
-/// The fate of the tree of a version that makes room.
+/// The fate of a draft that makes room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Room {
-    /// Nothing was in it.
+    /// It was empty.
     Removed,
     /// Another run goes on with it.
     Kept,
 }
 
 impl Version {
-    /// Something is done for the tree.
+    /// Something is done for the draft.
     pub(crate) fn touch(&self) {
         let since = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.active.store(since, Ordering::Relaxed);
     }
 
-    /// For how long nothing was done for the tree.
+    /// The time for which nothing was done for the draft.
     pub(crate) fn idle(&self) -> Duration {
         let active = Duration::from_millis(self.active.load(Ordering::Relaxed));
         self.begun.elapsed().saturating_sub(active)
