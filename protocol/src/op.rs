@@ -30,7 +30,7 @@ pub enum Op {
         /// BLAKE3 of the body.
         digest: Digest,
     },
-    /// Announces a large file; answered with [`Reply::Opened`] and a bitmap of parts held.
+    /// Announces a large file; answered with [`Reply::Opened`](crate::Reply::Opened) and a bitmap of parts held.
     Open(Box<Wanted>),
     /// One part of a large file; the body is its bytes.
     Part {

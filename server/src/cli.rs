@@ -44,12 +44,12 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
 
-    /// What an acknowledgement promises: "group" holds across a power cut, and flushes many changes
+    /// Promise of an acknowledgement: "group" holds across a power cut, and flushes many changes
     /// together; "none" holds across a crash of this process.
     #[arg(long, value_enum, default_value = "group")]
     pub durability: Durability,
 
-    /// Which symbolic links are stored: "any" as they are; "inside" only those that can't lead out of the
+    /// Symbolic links that are stored: "any" as they are; "inside" only those that can't lead out of the
     /// root; "none". No link is ever followed.
     #[arg(long, value_enum, default_value = "any", value_name = "WHICH")]
     pub symlinks: Symlinks,
@@ -59,7 +59,7 @@ pub struct Arguments {
     pub keep_partials: Duration,
 
     /// Space that stays free on the file system of the root: what uploads take on the disk is counted, in whole
-    /// blocks. What the file system needs for itself may add some 100 KiB.
+    /// blocks. The file system may take some 100 KiB more for itself.
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "16MiB")]
     pub keep_free: u64,
 
@@ -80,8 +80,8 @@ pub struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
     pub header_timeout: Duration,
 
-    /// How long a peer may pause inside a body, leave answers unread, or keep a directory for a version in which nothing is
-    /// from others. While no more connections are taken, 64 KiB must
+    /// How long a peer may pause inside a body, leave answers unread, or keep a directory from others
+    /// by an empty draft of its next version. While no more connections are taken, 64 KiB must
     /// come or go in 5 s.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     pub body_timeout: Duration,
@@ -101,10 +101,10 @@ pub struct Arguments {
     pub window_requests: u64,
 }
 
-/// What hauld does other than to serve.
+/// Commands other than to serve.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// What interrupted uploads of large files have left; only while no server serves that root.
+    /// The rests of interrupted uploads of large files; only while no server serves that root.
     #[command(subcommand)]
     Partials(Partials),
 }

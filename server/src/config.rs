@@ -19,9 +19,9 @@ pub struct Config {
     pub root: PathBuf,
     /// Worker threads. Default: twice the cores, at least 4.
     pub workers: Option<u16>,
-    /// What an acknowledgement promises. Default: [`Durability::Group`].
+    /// The promise of an acknowledgement. Default: [`Durability::Group`].
     pub durability: Durability,
-    /// Which symlinks are stored. Default: [`Symlinks::Any`].
+    /// The symlinks that are stored. Default: [`Symlinks::Any`].
     pub symlinks: Symlinks,
     /// How long an interrupted upload of a large file can be taken up again. Default: 7 days.
     pub keep_partials: Duration,
@@ -63,7 +63,7 @@ impl Config {
     }
 }
 
-/// What an acknowledgement promises.
+/// The promise of an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// The file survives a crash of the server's process.

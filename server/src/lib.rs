@@ -1,5 +1,5 @@
 //! `hauld`, the server of haul, as a library: takes uploads from many connections on a fixed number of threads and
-//! publishes each file atomically and verified under one root directory.
+//! commits each file atomically and verified under one root directory.
 //!
 //! [`Config`] says what to serve and [`Server`] serves it. The library reads no command line, handles no signals, and
 //! changes neither the umask nor the limits of its process; [`process::prepare`] does the last two for a program that owns its

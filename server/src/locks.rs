@@ -29,7 +29,7 @@ pub(crate) enum Rank {
     GuardTurn,
     /// The partial of an upload: writers share it, a commit has it alone.
     Partial,
-    /// Which parts of an upload are held.
+    /// The table of the parts of an upload.
     Parts,
     /// One write after the other to the file of an upload.
     WriteTurn,
@@ -43,7 +43,7 @@ pub(crate) enum Rank {
     Fences,
     /// The table of uploads.
     Uploads,
-    /// Who has opened an upload last.
+    /// The connection that has opened an upload last.
     UploadOwner,
     /// The names of the directories that are being published.
     Guard,
@@ -53,23 +53,23 @@ pub(crate) enum Rank {
     Rights,
     /// Names that were sorted for a list.
     Lists,
-    /// What is free on the disk.
+    /// Free room on the disk.
     Space,
-    /// What wakes the sweeper.
+    /// The bell that wakes the sweeper.
     Bell,
     /// The committer's queue.
     Queue,
     /// The table of connections.
     Slots,
-    /// Who runs a connection.
+    /// The owner of a connection.
     Ownership,
-    /// What the committer has left for a connection.
+    /// Results that the committer has left for a connection.
     Completions,
-    /// What workers read into.
+    /// The buffers that workers read into.
     Buffers,
 }
 
-/// What this thread holds.
+/// The locks that this thread holds.
 #[cfg(debug_assertions)]
 mod held {
     use super::Rank;
@@ -215,7 +215,7 @@ impl<T> RwLock<T> {
 }
 
 /// [`std::sync::Condvar`] for a [`Mutex`] with a rank. The thread keeps its other locks while it waits: none of them may
-/// be one that whoever ends the waiting needs.
+/// be one that the thread that ends the waiting needs.
 #[derive(Debug, Default)]
 pub(crate) struct Condvar(std::sync::Condvar);
 

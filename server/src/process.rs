@@ -1,4 +1,4 @@
-//! What a server needs of its process. Only the program that owns the process may change it.
+//! The settings of its process that a server needs. Only the program that owns the process may change it.
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

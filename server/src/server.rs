@@ -112,7 +112,7 @@ impl Server {
             joined(thread);
         }
         let services = &self.runtime.services;
-        // What workers have queued is made durable before the process ends, as far as there is time.
+        // The committer makes the changes that workers have queued durable before the process ends, as far as there is time.
         if let (Some(committer), Some(thread)) = (&services.committer, self.committer) {
             committer.stop();
             while !thread.is_finished() && !services.clock.is_grace_over() {
@@ -136,7 +136,7 @@ fn commit(runtime: &Arc<Runtime>) {
 }
 
 /// Without one of its threads the server would hang sooner or later, and its clients would wait for ever. A process that
-/// is gone they notice, and what it has acknowledged survives.
+/// is gone they notice, and every acknowledged change survives.
 struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
@@ -148,7 +148,7 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// What the process may not write, no client is to send: it is told so before the first byte.
+/// The largest file that the process may write: the server tells a client before the first byte that a larger one is refused.
 fn largest_file(wanted: u64) -> u64 {
     match getrlimit(Resource::Fsize).current {
         Some(limit) if limit < wanted => {
@@ -213,7 +213,7 @@ fn bounds(wanted: Option<usize>, workers: usize, durable: bool) -> Bounds {
         );
     }
     let free = usize::try_from(free.max(least)).unwrap_or(usize::MAX).max(2);
-    // Most connections are idle, or send what comes whole in one read.
+    // Most connections are idle, or send requests that come whole in one read.
     let possible = (free / 4 * 3).max(1);
     let usual = usize::try_from(USUAL_CONNECTIONS).unwrap_or(usize::MAX);
     let connections = wanted.unwrap_or(usual).clamp(1, possible);

@@ -1,4 +1,4 @@
-//! What `hauld` does with each signal. Without this table most of them would end it at once, for all clients.
+//! The answer of `hauld` to each signal. Without this table most signals would end it at once, for all clients.
 //!
 //! | signal | who sends it | hauld |
 //! |---|---|---|
@@ -7,7 +7,7 @@
 //! | `SIGXCPU` | the kernel: the limit of processor time is used up, `SIGKILL` comes next | stops in order |
 //! | `SIGXFSZ` | the kernel: a file would be longer than the process may write | nothing: the write fails with `EFBIG`, and one upload is refused |
 //! | `SIGPIPE` | the kernel: a peer has gone | nothing (the Rust runtime ignores it): the write fails with `EPIPE` |
-//! | `SIGUSR1`, `SIGUSR2`, `SIGALRM`, `SIGVTALRM`, `SIGPROF`, `SIGIO` | whoever takes hauld for a program that knows them | logs that they mean nothing here |
+//! | `SIGUSR1`, `SIGUSR2`, `SIGALRM`, `SIGVTALRM`, `SIGPROF`, `SIGIO` | people who take hauld for a program that knows them | logs that they mean nothing here |
 //! | `SIGQUIT` | who wants it to end with a core dump | ends at once, as everywhere; so do `SIGABRT` and faults of the program itself |
 //! | `SIGKILL`, `SIGSTOP`, `SIGTSTP`, `SIGCONT` | | as everywhere |
 
@@ -29,7 +29,7 @@ const OTHERS: [i32; 7] = [SIGXFSZ, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF
 #[derive(Debug)]
 pub(crate) struct Watch(Signals);
 
-/// What the server has to do.
+/// The action that a signal asks of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// Stop in order; asked for by a person or a service manager, who may ask twice.
@@ -84,7 +84,7 @@ fn next(signals: &mut SignalsInfo) -> Option<Wanted> {
     None
 }
 
-/// Whether whoever started the process wanted this signal to be ignored (proc_pid_status(5)).
+/// Whether the process was started with this signal ignored (proc_pid_status(5)).
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,14 +1,14 @@
-//! Which symbolic links are stored (PROTOCOL.md, "symlink").
+//! The symbolic links that the server stores (PROTOCOL.md, "symlink").
 
 use haul_protocol::{Code, LinkTarget, Name, Refusal};
 
-/// Which symbolic links are stored. None is ever followed by this server, but others may follow what it
-/// stores.
+/// The symbolic links that the server stores. This server follows none of them, but other programs may follow those
+/// that it stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Symlinks {
     /// Any, as they are.
     Any,
-    /// Those that can't lead out of the root.
+    /// Links that can't lead out of the root.
     Inside,
     /// None.
     None,

@@ -1,4 +1,4 @@
-//! What a command does, from its words to its exit code: `put`, `sync` and `verify`.
+//! The way of a command from its words to its exit code: `put`, `sync` and `verify`.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -137,7 +137,7 @@ pub fn verify(
     let job = || {
         one_reader(usize::from(stdin::is_stdin(source)), choice)?;
         let plan = plan(&[source.to_owned()], destination, None, choice)?;
-        // What is extra is found as what would be removed.
+        // Extra entries are found as entries that would be removed.
         let extra = choice.files_from.is_none().then_some(Delete::HARMLESS);
         let policy = policy(Mode::Verify(extra), choice, &Send::default())?;
         let policy = Policy { by_digest: true, dry_run: true, ..policy };
@@ -165,7 +165,7 @@ pub fn publish(words: &Publish, interrupt: &Interrupt) -> anyhow::Result<u8> {
             let code =
                 oneshot::ask(&destination.server, &[(name.to_string(), rollback)], interrupt)?;
             if code == exit::OK && !options.tell.quiet {
-                // Whoever reads has had enough, or is there.
+                // The reader has had enough, or is there.
                 let _ = writeln!(io::stdout(), "{name}: the version before is back");
             }
             return Ok(code);
@@ -207,7 +207,7 @@ fn one_reader(sources: usize, choice: &Choice) -> Result<(), String> {
     }
 }
 
-/// What goes where.
+/// The plan of a command.
 fn plan(
     sources: &[PathBuf],
     destination: &Destination,
@@ -222,7 +222,7 @@ fn plan(
     .map_err(|error| error.to_string())
 }
 
-/// How what the server has is treated.
+/// The policy of a command.
 fn policy(mode: Mode, choice: &Choice, send: &Send) -> Result<Policy, String> {
     let filter = Filter::new(&choice.rules).map_err(|error| error.to_string())?;
     let Send { dry_run, ignore_existing, .. } = *send;
@@ -244,7 +244,7 @@ fn receipt(path: Option<&Path>, tell: &Tell) -> Result<Option<Receipt>, String> 
     path.map(create).transpose().map_err(|error| error.to_string())
 }
 
-/// What one command asks for.
+/// The job that one command asks for.
 struct Job<'a> {
     plan: Plan,
     destination: &'a Destination,

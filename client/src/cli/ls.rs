@@ -1,4 +1,4 @@
-//! `haul ls`: what is in a directory at a server, in order, also of everything below it.
+//! `haul ls`: the entries of a directory at a server, in order, also of everything below it.
 //!
 //! Several directories are asked for ahead of the one that is told, so that a long line costs little; their
 //! number bounds the memory.
@@ -49,7 +49,7 @@ pub fn run(
     let interrupted = interrupt.end();
     match listed {
         Ok(refused) => Ok(if refused { exit::FAILED } else { exit::OK }),
-        // Whoever reads has had enough.
+        // The reader has had enough.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(exit::OK),
         Err(Failure::Output(error)) => Err(error.into()),
         Err(_) if interrupted => Ok(exit::INTERRUPTED),
@@ -106,7 +106,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What is to be told, in its turn.
+/// Output that is due, in its order.
 enum Next {
     Entry(Box<Entry>),
     Page(Page),
@@ -218,8 +218,8 @@ impl<W: Write> Listing<'_, W> {
         Ok(())
     }
 
-    /// What one page says is to be told next: its entries, each directory followed by what is in it if that is
-    /// to be told as well, and the next page.
+    /// Makes one page the next output: its entries, each directory followed by its own entries if these are asked for as
+    /// well, and the next page.
     fn page(
         &self,
         directory: Option<Name>,

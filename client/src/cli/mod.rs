@@ -25,51 +25,51 @@ use options::{Choice, How, Send, Tell};
 #[derive(Debug, Parser)]
 #[command(name = "haul", version)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Upload one file, several, or whole directories.
     #[command(allow_missing_positional = true)]
     Put(Put),
-    /// Make a destination like a source: send only what it lacks or holds differently.
+    /// Make a destination like a source: send only entries that it lacks or holds differently.
     ///
     /// Files with the same size, mtime and mode are taken to be the same. Nothing is removed at the
-    /// destination without --delete, but what is of another kind there (a file where a directory comes) is
+    /// destination without --delete, but an entry of another kind there (a file where a directory comes) is
     /// replaced.
     Sync(Sync),
     /// Give a directory its next version, whole: every reader sees the old one or the new one, and nothing in
     /// between.
     ///
-    /// The tree is put together where nobody sees it: what is unchanged is taken from the present version by
-    /// the server, the rest is sent. Then the two change places in one step. The version before stays at the
+    /// The version is put together where nobody sees it: the server takes unchanged files from the present version,
+    /// and the rest is sent. Then the two change places in one step. The version before stays at the
     /// server until the next publish, for readers that have it open and for --rollback. If anything could not
     /// be read or sent, nothing is published; run again, it goes on where it stopped.
     #[command(allow_missing_positional = true)]
     Publish(Publish),
-    /// Compare a source with what the server has, byte for byte; nothing is changed.
+    /// Compare a source with the server's files, byte for byte; nothing is changed.
     ///
     /// Both sides read every file. One line on standard output for each name that is `missing` at the
     /// server, that `differs` (kind, size, bytes, or where a link points), or that is `extra` there. Modes and
     /// mtimes are not compared. Exit code 1 if there is any.
     Verify(Verify),
-    /// What is in a directory at a server.
+    /// List a directory at a server.
     ///
     /// One name a line, a directory with a `/` after it, sorted by their bytes.
     Ls(Ls),
     /// A prompt that takes `put`, `sync`, `verify`, `ls` and `mkdir`; also reads them from a pipe.
     Shell(Shell),
-    /// What interrupted uploads have left at a server: `list` or `clean`, with `--root DIR`. On the
+    /// List or remove the rests of interrupted uploads at a server: `list` or `clean`, with `--root DIR`. On the
     /// server's machine and while no server serves that root; hauld does it.
     #[command(disable_help_flag = true)]
     Partials(Partials),
 }
 
-/// `haul partials`: what follows is for hauld.
+/// `haul partials`: the words behind it are for hauld.
 #[derive(Debug, Args)]
 pub struct Partials {
     /// As `hauld partials --help` explains.
@@ -80,7 +80,7 @@ pub struct Partials {
 /// `haul put`.
 #[derive(Debug, Args)]
 pub struct Put {
-    /// What to send: a file, a link, or a directory. `DIR` puts the directory itself at the
+    /// Source to send: a file, a link, or a directory. `DIR` puts the directory itself at the
     /// destination, `DIR/`, `.` and `..` put its contents there. `-` is standard input, and needs --as. A FIFO, a
     /// terminal or a descriptor (`/dev/stdin`, `<(COMMAND)`) is read to its end before it is sent.
     #[arg(required_unless_present = "from_command", value_name = "SRC")]
@@ -92,7 +92,7 @@ pub struct Put {
     #[arg(value_name = "DEST")]
     pub destination: Destination,
 
-    /// What is put, and how.
+    /// Options of the put.
     #[command(flatten)]
     pub options: PutOptions,
 }
@@ -125,11 +125,11 @@ pub struct PutOptions {
           "exclude_from", "files_from", "dry_run", "ignore_existing", "receipt", "links"])]
     pub classic: bool,
 
-    /// What of the sources is meant.
+    /// Choice of the sources' entries.
     #[command(flatten)]
     pub choice: Choice,
 
-    /// What of that is sent.
+    /// Options about sending.
     #[command(flatten)]
     pub send: Send,
 
@@ -145,7 +145,7 @@ pub struct PutOptions {
 /// `haul sync`.
 #[derive(Debug, Args)]
 pub struct Sync {
-    /// What to send: a file, a link, or a directory. `DIR` becomes a directory at the destination, `DIR/`
+    /// Source to send: a file, a link, or a directory. `DIR` becomes a directory at the destination, `DIR/`
     /// and `.` mean that the destination itself becomes like it.
     #[arg(value_name = "SRC")]
     pub source: PathBuf,
@@ -154,7 +154,7 @@ pub struct Sync {
     #[arg(value_name = "DEST")]
     pub destination: Destination,
 
-    /// What is synced, and how.
+    /// Options of the sync.
     #[command(flatten)]
     pub options: SyncOptions,
 }
@@ -167,8 +167,8 @@ pub struct SyncOptions {
     #[arg(long, short)]
     pub checksum: bool,
 
-    /// Remove what the source lacks, after all else is committed; not if anything could not be read or
-    /// sent. What is left out by a rule is not removed.
+    /// Remove entries that the source lacks, after all else is committed; not if anything could not be read or
+    /// sent. Entries that a rule leaves out are not removed.
     #[arg(long, conflicts_with = "files_from")]
     pub delete: bool,
 
@@ -186,11 +186,11 @@ pub struct SyncOptions {
     #[arg(long, requires = "delete")]
     pub delete_all: bool,
 
-    /// What of the source is meant.
+    /// Choice of the source's entries.
     #[command(flatten)]
     pub choice: Choice,
 
-    /// What of that is sent.
+    /// Options about sending.
     #[command(flatten)]
     pub send: Send,
 
@@ -219,7 +219,7 @@ pub struct Publish {
           "exclude_from", "links"])]
     pub rollback: bool,
 
-    /// What is published, and how.
+    /// Options of the publish.
     #[command(flatten)]
     pub options: PublishOptions,
 }
@@ -246,7 +246,7 @@ pub struct PublishOptions {
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub receipt: Option<PathBuf>,
 
-    /// What of the source is meant.
+    /// Choice of the source's entries.
     #[command(flatten)]
     pub choice: Choice,
 
@@ -262,7 +262,7 @@ pub struct PublishOptions {
 /// `haul verify`.
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// What to compare: a file, a link, or a directory, as it was given to `haul put` or `haul sync`.
+    /// Source to compare: a file, a link, or a directory, as it was given to `haul put` or `haul sync`.
     #[arg(value_name = "SRC")]
     pub source: PathBuf,
 
@@ -270,7 +270,7 @@ pub struct Verify {
     #[arg(value_name = "DEST")]
     pub destination: Destination,
 
-    /// What is compared, and how.
+    /// Options of the comparison.
     #[command(flatten)]
     pub options: VerifyOptions,
 }
@@ -278,7 +278,7 @@ pub struct Verify {
 /// The options of `haul verify`.
 #[derive(Debug, Default, Args)]
 pub struct VerifyOptions {
-    /// What of the source is meant.
+    /// Choice of the source's entries.
     #[command(flatten)]
     pub choice: Choice,
 
@@ -294,11 +294,11 @@ pub struct VerifyOptions {
 /// `haul ls`.
 #[derive(Debug, Args)]
 pub struct Ls {
-    /// What to list: a directory at a server, or a single file, as for `haul put`.
+    /// Destination to list: a directory at a server, or a single file, as for `haul put`.
     #[arg(value_name = "DEST")]
     pub destination: Destination,
 
-    /// What is told.
+    /// Options of the listing.
     #[command(flatten)]
     pub options: LsOptions,
 }
@@ -310,7 +310,7 @@ pub struct LsOptions {
     #[arg(long, short)]
     pub long: bool,
 
-    /// What is in directories, too; a directory comes before what is in it.
+    /// List directories with all below them; a directory comes before its entries.
     #[arg(long, short = 'R')]
     pub recursive: bool,
 

@@ -16,7 +16,7 @@ use crate::work::interrupt::Interrupt;
 /// How long a server may be silent; one whose disk is slow says so every few seconds.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Asks for one thing after the other. What is refused is told with what it was about.
+/// Sends one request after the other. A refusal is told with the name that it is about.
 ///
 /// # Errors
 /// If the system has no room.

@@ -14,20 +14,20 @@ const RETRIES: u32 = 10;
 /// How long a server may be silent if nobody says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What of a source is meant.
+/// Choice of a source's entries.
 #[derive(Debug, Default, Args)]
 pub struct Choice {
-    /// What is left out.
+    /// Rules that leave entries out.
     #[command(flatten)]
     pub rules: Rules,
 
-    /// What becomes of symbolic links: "copy" takes them as links, "follow" takes what they point to,
+    /// How symbolic links are sent: "copy" takes them as links, "follow" takes their targets,
     /// "skip" leaves them out.
     #[arg(long, value_enum, value_name = "WHAT", default_value = "copy")]
     pub links: Links,
 
-    /// Only the names in FILE (`-`: standard input), one a line, below SRC, which is one directory. What is in
-    /// a directory is not meant unless it is named as well.
+    /// Only the names in FILE (`-`: standard input), one a line, below SRC, which is one directory. The entries
+    /// of a directory are not meant unless they are named as well.
     #[arg(long, value_name = "FILE")]
     pub files_from: Option<PathBuf>,
 
@@ -36,7 +36,7 @@ pub struct Choice {
     pub null: bool,
 }
 
-/// What is sent, and what comes of it.
+/// Options about sending, and about its results.
 #[derive(Debug, Default, Args)]
 pub struct Send {
     /// Only tell what would be sent or removed and why; nothing is changed.

@@ -1,5 +1,5 @@
 //! Commands on a server's files while no server runs. They are hauld's to carry out, which knows the
-//! files; whoever is on that machine should not have to know which program does what.
+//! files; a user on that machine should not have to know which program does it.
 
 use std::ffi::OsString;
 use std::io;

@@ -21,7 +21,7 @@ use crate::work::interrupt::Interrupt;
 use complete::Completion;
 use line::{Command, Word, parse};
 
-/// What the prompt looks like, as in the classic tutorial.
+/// The prompt, as in the classic tutorial.
 const PROMPT: &str = ">>: ";
 
 const HELP: &str = "\
@@ -41,7 +41,7 @@ pub fn run(options: &cli::Shell, interrupt: &Interrupt) -> anyhow::Result<u8> {
     let mut shell = Prompt { options, interrupt, worst: exit::OK };
     if !io::stdin().is_terminal() {
         for line in io::stdin().lock().lines() {
-            // Whoever interrupts a script means all of it.
+            // A user who interrupts a script means all of it.
             if !shell.obey(&line?) || shell.worst == exit::INTERRUPTED {
                 break;
             }
@@ -74,7 +74,7 @@ struct Prompt<'a> {
 }
 
 impl Prompt<'_> {
-    /// Does what a line says; `false` if it is the last one.
+    /// Carries a line out; `false` if it is the last one.
     fn obey(&mut self, line: &str) -> bool {
         let code = match parse(line, self.options) {
             Command::Nothing => exit::OK,

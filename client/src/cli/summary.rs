@@ -1,4 +1,4 @@
-//! What a run came to: one line for people, one object for programs, a table for whoever wants all.
+//! The result of a run: one line for people, one object for programs, a table with all counts.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub struct Summary {
     #[serde(flatten)]
     counts: Counts,
     seconds: f64,
-    /// What acknowledgements promised; `None` if no server was reached.
+    /// The promise of acknowledgements; `None` if no server was reached.
     durability: Option<String>,
     interrupted: bool,
     /// Nothing was done: the counts say what would be.

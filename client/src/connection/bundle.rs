@@ -11,7 +11,7 @@ use crate::error::ConnectionError;
 use crate::source::Source;
 use crate::work::Item;
 
-/// What a server says that takes bundles (PROTOCOL.md, section 5.1).
+/// What a server says that takes bundles (PROTOCOL.md, section 9).
 pub(super) const FEATURE: &str = "bundle";
 
 /// Bytes of the largest file that goes with others. Larger ones have chunks enough.

@@ -1,4 +1,4 @@
-//! What goes where: sources become names on the server before anything is sent.
+//! The plan of a run: sources become names on the server before anything is sent.
 
 pub mod given;
 pub mod policy;
@@ -15,7 +15,7 @@ use crate::source::bytes;
 use crate::source::file_list::Names;
 use given::Given;
 
-/// One source, and what it is called there.
+/// One source, and its name at the server.
 #[derive(Debug, Clone)]
 pub struct Root {
     /// Where it is on this machine.
@@ -28,7 +28,7 @@ pub struct Root {
     pub given: Given,
 }
 
-/// What one run sends.
+/// The sources of one run, and their names at the server.
 #[derive(Debug)]
 pub struct Plan {
     /// In the order of the command line.
@@ -61,7 +61,7 @@ pub enum PlanError {
     Names {
         /// The list.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// Standard input has no name of its own, or is one of several sources.
@@ -88,7 +88,7 @@ pub enum PlanError {
     Name {
         /// The source, or the name.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         source: FileError,
     },
 }

@@ -16,28 +16,28 @@ pub struct Policy {
     pub ignore_existing: bool,
     /// Nothing is sent or removed, only told.
     pub dry_run: bool,
-    /// What becomes of symlinks of the source.
+    /// How symlinks of the source are sent.
     pub links: Links,
-    /// What is left out, on both sides.
+    /// The rules that leave entries out, on both sides.
     pub filter: Filter,
 }
 
-/// The commands, and what only one of them has.
+/// The commands, each with the settings that only it has.
 #[derive(Debug)]
 pub enum Mode {
     /// `put`: everything is sent.
     Put,
-    /// `sync`: only what the server lacks or holds differently is sent, and what the source lacks may go.
+    /// `sync`: only entries that the server lacks or holds differently are sent, and entries that the source lacks may go.
     Sync(Option<Delete>),
-    /// `verify`: what differs is told and nothing else; modes and mtimes are not compared. What the source lacks is told
-    /// as well, unless only some names are looked at.
+    /// `verify`: the client only tells differences; modes and mtimes are not compared. It also tells entries that the
+    /// source lacks, unless it looks at some names only.
     Verify(Option<Delete>),
-    /// `publish`: this directory at the server gets its next version, which is just what is sent: what is left out by a
-    /// rule or an option is not spared.
+    /// `publish`: this directory at the server gets its next version, with just the entries that are sent: entries that a
+    /// rule or an option leaves out are not in it.
     Publish(Name, Delete),
 }
 
-/// Bounds of what is removed.
+/// Bounds of the removal.
 #[derive(Debug, Clone, Copy)]
 pub struct Delete {
     /// Even if entries below the source could not be read or sent.
@@ -67,7 +67,7 @@ impl Policy {
         }
     }
 
-    /// Only what the server lacks or holds differently is sent.
+    /// Whether only entries are sent that the server lacks or holds differently.
     #[must_use]
     pub fn only_changed(&self) -> bool {
         !matches!(self.mode, Mode::Put)
@@ -79,13 +79,13 @@ impl Policy {
         self.only_changed() || self.dry_run || self.ignore_existing
     }
 
-    /// What differs is told, and nothing else.
+    /// Whether the run only tells differences.
     #[must_use]
     pub fn verifies(&self) -> bool {
         matches!(self.mode, Mode::Verify(_))
     }
 
-    /// The destination is to be just what is sent.
+    /// Whether the destination is to have just the entries that are sent.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         matches!(self.mode, Mode::Publish(..))
@@ -107,7 +107,7 @@ impl Policy {
         self.publishes().is_some()
     }
 
-    /// What the source lacks is looked for at the server, within these bounds.
+    /// The bounds within which the client looks at the server for entries that the source lacks.
     #[must_use]
     pub fn delete(&self) -> Option<Delete> {
         match &self.mode {
@@ -117,7 +117,7 @@ impl Policy {
         }
     }
 
-    /// Whether what the source lacks is removed where everybody sees it.
+    /// Whether entries that the source lacks are removed where everybody sees it.
     #[must_use]
     pub fn removes(&self) -> bool {
         matches!(self.mode, Mode::Sync(Some(_))) && !self.dry_run

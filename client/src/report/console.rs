@@ -1,4 +1,4 @@
-//! What is told beside the progress of a run.
+//! Messages beside the progress of a run.
 
 use std::fmt::Display;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! What a person or a script is told: counts while it runs, a summary in the end.
+//! Output for people and scripts: counts while a run goes on, a summary in the end.
 
 pub mod console;
 pub mod progress;

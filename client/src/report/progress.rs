@@ -40,7 +40,7 @@ pub enum View {
 }
 
 impl View {
-    /// What fits the options and the terminal.
+    /// The display that fits the options and the terminal.
     #[must_use]
     pub fn choose(json: bool, quiet: bool) -> Self {
         if json {
@@ -55,7 +55,7 @@ impl View {
     }
 }
 
-/// What has happened so far.
+/// The progress of a run so far.
 #[derive(Debug)]
 pub struct Progress {
     view: View,
@@ -145,7 +145,7 @@ impl Progress {
         self.found_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// What the source lacks is looked for at the server, or no longer.
+    /// The client looks at the server for entries that the source lacks, or no longer.
     pub fn removing(&self, removing: bool) {
         self.removing.store(removing, Ordering::Relaxed);
     }
@@ -170,7 +170,7 @@ impl Progress {
         self.resumed.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// What was told to [`resumed`](Self::resumed) is of no use, or will be told again.
+    /// Bytes that were told to [`resumed`](Self::resumed) are of no use, or will be told again.
     pub fn not_resumed(&self, bytes: u64) {
         self.resumed.fetch_sub(bytes, Ordering::Relaxed);
     }

@@ -27,15 +27,15 @@ pub struct Anchor {
     began: Result<Began, io::Error>,
     /// Kept open, so that no other directory gets its inode.
     held: Option<Arc<File>>,
-    /// What is mounted below it, as the walk has seen it.
+    /// The mounts below it, as the walk has seen them.
     mounts: Mutex<Vec<(PathBuf, [i64; 2])>>,
-    /// What was mounted at or below it when the run began, and where it is without symlinks.
+    /// The path of the source without symlinks, and the mounts at or below it when the run began.
     mounted: Option<Arc<(PathBuf, Vec<Mount>)>>,
     /// The walk has found an entry below it that is to be sent.
     found: AtomicBool,
     unreadable: AtomicBool,
     told: AtomicBool,
-    /// What the walk has seen, if entries may be removed at the server because of it.
+    /// The directories and entries that the walk has seen, if entries may be removed at the server because of them.
     seen: Option<Arc<Seen>>,
     /// When this walk began, if that is needed.
     start: Option<Start>,
@@ -53,7 +53,7 @@ pub(crate) struct Directory<'a> {
     start: Option<Start>,
 }
 
-/// What there is under a name of a directory.
+/// The entry under a name of a directory.
 #[derive(Debug)]
 pub(crate) enum Found {
     /// Something.
@@ -64,7 +64,7 @@ pub(crate) enum Found {
     Gone,
 }
 
-/// What a source was when the run began.
+/// A source as it was when the run began.
 #[derive(Debug, Clone, Copy)]
 struct Began {
     identity: [i64; 2],
@@ -73,7 +73,7 @@ struct Began {
     is_dir: bool,
 }
 
-/// A source is not what it was.
+/// A source is another one than at the beginning.
 #[derive(Debug, Error)]
 pub enum Adrift {
     /// A process may still be in a directory that has been removed; the directory looks empty then.
@@ -104,7 +104,7 @@ pub enum Adrift {
     /// Its entries could not be read.
     #[error("could not be read")]
     Unreadable,
-    /// Nobody can say what it is.
+    /// Nobody can say which entry it is.
     #[error("could not look at: {0}")]
     Unknown(io::Error),
 }
@@ -159,7 +159,7 @@ impl Anchor {
             held: self.held.clone(),
             mounts: Mutex::new(self.mounts().clone()),
             mounted: self.mounted.clone(),
-            // What an earlier walk has found may be gone.
+            // Entries that an earlier walk has found may be gone.
             found: AtomicBool::new(false),
             unreadable: AtomicBool::new(self.unreadable.load(Ordering::Acquire)),
             told: AtomicBool::new(self.told.load(Ordering::Acquire)),
@@ -181,7 +181,7 @@ impl Anchor {
         self.began.as_ref().is_ok_and(|began| began.is_dir)
     }
 
-    /// Whether it is what it was, with all that was mounted below it.
+    /// Whether it is the source of the beginning, with the same mounts below it.
     ///
     /// # Errors
     /// If it is not, or nobody can say.

@@ -57,7 +57,7 @@ pub(crate) fn check(path: &Path) -> io::Result<()> {
 }
 
 fn check_among(started_with: &[i32], path: &Path) -> io::Result<()> {
-    // What is below the directory that a descriptor is open on is reached through that descriptor.
+    // Entries below the directory of an open descriptor are reached through that descriptor.
     let is_direct = ["/dev/fd", "/proc"].iter().any(|place| path.starts_with(place));
     let checked = if is_direct { usize::MAX } else { 1 };
     for path in path.ancestors().take(checked) {

@@ -1,7 +1,7 @@
 //! Sources that are named and are no ordinary files: FIFOs, descriptors (`/dev/stdin`, `/dev/fd/63`), terminals.
 //!
-//! Such a source can be read only once, so its bytes are kept in a [file without a name](super::spool). What can't be
-//! read to an end is refused by name.
+//! Such a source can be read only once, so its bytes are kept in a [file without a name](super::spool). A source that
+//! can't be read to an end is refused by name.
 
 use std::cell::Cell;
 use std::fs::{File, FileType, Metadata};
@@ -20,7 +20,7 @@ use crate::source::links::Links;
 /// How often it is seen whether the user has had enough.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
-/// What a name of the command line stands for.
+/// The source that a name of the command line stands for.
 #[derive(Debug)]
 pub(crate) enum Named {
     /// A file, directory or symlink, or nothing: the walk finds out.
@@ -29,7 +29,7 @@ pub(crate) enum Named {
     Directory(PathBuf),
     /// A descriptor of a file.
     Opened(File),
-    /// What is read to its end.
+    /// A stream that is read to its end.
     Stream(File),
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn wait(input: &impl AsFd, stopped: &dyn Fn() -> bool) -> bool {
         }
         match poll(&mut [PollFd::new(input, PollFlags::IN)], Some(&PAUSE)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => {}
-            // What can't be waited for is read at once.
+            // A descriptor that can't be waited for is read at once.
             Ok(_) | Err(_) => return true,
         }
     }

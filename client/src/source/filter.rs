@@ -1,4 +1,4 @@
-//! Which entries of a tree are left out: patterns of the command line and of `.haulignore` files, in
+//! Rules that leave entries of a tree out: patterns of the command line and of `.haulignore` files, in
 //! gitignore's syntax (gitignore(5)).
 
 #[cfg(test)]
@@ -121,7 +121,7 @@ impl FromArgMatches for Rules {
     }
 }
 
-/// Decides what is left out.
+/// Decides which entries are left out.
 #[derive(Debug)]
 pub struct Filter {
     given: List,
@@ -134,7 +134,7 @@ struct Nearest {
     list: List,
     /// The bytes of a name, as seen from the source, that say where the directory of the file is.
     base: usize,
-    /// Those of the next directory above that has some.
+    /// The rules of the next directory above that has some.
     above: Option<Arc<Self>>,
 }
 

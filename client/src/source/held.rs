@@ -14,7 +14,7 @@ use haul_protocol::Attributes;
 use super::{HOPS, attributes, stamp};
 use crate::source::links::Links;
 
-/// What tells a directory from any other, and when its entries have changed.
+/// Tells a directory from any other, and when its entries have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     /// Device, inode, mount, and the time of birth in ns where a file system has one: an inode may be used again. And the
@@ -25,7 +25,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// What is at a path now; a symlink is followed only if told.
+    /// The directory at a path now; a symlink is followed only if told.
     pub(crate) fn at(path: &Path, follow: bool) -> io::Result<Self> {
         let way = if follow { way(path)? } else { 0 };
         platform::place(path, follow).map(|place| place.by(way))
@@ -80,19 +80,19 @@ impl Held {
         platform::Held::open(path, follow).map(|held| Self { held, way })
     }
 
-    /// What it is.
+    /// The place of the open directory.
     pub(crate) fn place(&self) -> io::Result<Place> {
         self.held.place().map(|place| place.by(self.way))
     }
 
-    /// What is under a name in it, as [`look`].
+    /// The entry under a name in it, as [`look`].
     pub(crate) fn look(&self, name: &OsStr, links: Links) -> io::Result<Option<Here>> {
         find(links, |follow| self.held.look(name, follow))
     }
 }
 
-/// What is at a path, as far as what is sent goes; `None` only if there is nothing. A symlink that leads nowhere is
-/// something, and what can't be looked at is an error.
+/// The entry at a path, as it would be sent; `None` only if there is nothing. A symlink that leads nowhere is an entry,
+/// and a path that can't be looked at is an error.
 pub(crate) fn look(path: &Path, links: Links) -> io::Result<Option<Here>> {
     find(links, |follow| {
         let found = if follow { path.metadata() } else { path.symlink_metadata() };
@@ -115,7 +115,7 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// What is known of an entry.
+/// An entry as far as it is known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Here {
     pub(crate) is_dir: bool,
@@ -214,7 +214,7 @@ mod platform {
     }
 }
 
-/// By paths, where directories can't be held.
+/// The same by paths, where directories can't be held open.
 #[cfg(not(target_os = "linux"))]
 mod platform {
     use std::ffi::OsStr;

@@ -1,4 +1,4 @@
-//! What becomes of symlinks of the source.
+//! Symlinks of the source, and how they are sent.
 
 use std::fs::Metadata;
 use std::io;
@@ -6,20 +6,20 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-/// What becomes of symbolic links of a source.
+/// How symbolic links of a source are sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Links {
     /// They are sent as links.
     #[default]
     Copy,
-    /// What they point to is sent in their place.
+    /// Their targets are sent in their place.
     Follow,
     /// They are left out.
     Skip,
 }
 
 impl Links {
-    /// What is at a path of the source, as far as what is sent goes.
+    /// The entry at a path of the source, as it would be sent.
     ///
     /// # Errors
     /// If nothing is there, or may not be looked at.

@@ -40,7 +40,7 @@ pub(crate) use unix::open_flags;
 #[cfg(windows)]
 use windows as platform;
 
-/// A file that is open, and what it was then.
+/// A file that is open, and its stamp at that time.
 #[derive(Debug)]
 pub struct Source {
     file: File,
@@ -75,7 +75,7 @@ pub struct Stamp {
     names: u64,
 }
 
-/// A file or symlink beside what it was.
+/// A file or symlink compared with its stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Now {
     /// It is the very one, unchanged.
@@ -88,7 +88,7 @@ pub(crate) enum Now {
 }
 
 impl Stamp {
-    /// What is at a path now.
+    /// Compares the stamp with the entry at a path now.
     pub(crate) fn now(self, path: &Path) -> Now {
         let Ok(metadata) = path.symlink_metadata() else { return Now::Other };
         let mut now = stamp(&metadata);
@@ -238,7 +238,7 @@ impl Source {
         }
     }
 
-    /// Whether the file is still what it was when it was opened.
+    /// Whether the file still has the stamp that it had when it was opened.
     ///
     /// # Errors
     /// [`FileError::Changed`] if not.
@@ -247,7 +247,7 @@ impl Source {
         if stamp(&now) == self.stamp { Ok(()) } else { Err(FileError::Changed) }
     }
 
-    /// What the file was when it was opened.
+    /// The stamp of the file when it was opened.
     #[must_use]
     pub fn stamp(&self) -> Stamp {
         self.stamp
@@ -272,14 +272,14 @@ pub(crate) fn stamp(metadata: &Metadata) -> Stamp {
     }
 }
 
-/// What tells a directory from another one under its name.
+/// Tells a directory from another one under its name.
 #[must_use]
 pub fn identity(metadata: &Metadata) -> [i64; 2] {
     let [device, inode, ..] = platform::inode(metadata);
     [device, inode]
 }
 
-/// What is sent of a file's or directory's metadata. Setuid, setgid and sticky are not.
+/// The attributes of a file or directory that are sent: not setuid, setgid and sticky.
 #[must_use]
 pub fn attributes(metadata: &Metadata) -> Attributes {
     Attributes { mode: platform::mode(metadata).map(|mode| mode & 0o777), mtime: mtime(metadata) }
@@ -291,7 +291,7 @@ pub fn has_special_bits(metadata: &Metadata) -> bool {
     platform::mode(metadata).is_some_and(|mode| mode & 0o7000 != 0)
 }
 
-/// What was found in a directory, from there on; nothing for the directory itself, and for what is not in it.
+/// The path of an entry relative to a directory; empty for the directory itself, and for a path that is not below it.
 #[must_use]
 pub fn below<'a>(path: &'a Path, root: &Path) -> &'a Path {
     let rest = platform::below(path, root).or_else(|| path.strip_prefix(root).ok());
@@ -334,7 +334,7 @@ pub struct Link {
     pub target: LinkTarget,
     /// Its own.
     pub mtime: Option<Mtime>,
-    /// What it was when it was read.
+    /// The stamp of the link when it was read.
     pub stamp: Stamp,
 }
 

@@ -1,4 +1,4 @@
-//! What is mounted at or below a source. A bind mount on the same device looks like any directory, and so does the
+//! The mounts at or below a source. A bind mount on the same device looks like any directory, and so does the
 //! empty directory below it.
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What the walk has seen of a source, in a memory that does not grow with it.
+//! The directories and entries of a source that the walk has seen, in a memory that does not grow with the source.
 //!
 //! Up to [`EXACT`] facts are remembered as hashes of 64 bits. More go into a Bloom filter of a fixed size: it never
 //! forgets a fact; in trees of many millions of entries it may take a few facts for seen that were not.
@@ -24,7 +24,7 @@ const BITS: u32 = 6;
 /// A directory that has changed as recently as this may change once more without a new change time.
 const RECENT: Duration = Duration::from_secs(1);
 
-/// What the walk has seen.
+/// The directories and entries that the walk has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     hasher: RandomState,

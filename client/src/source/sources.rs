@@ -1,4 +1,4 @@
-//! The sources of a run, for connections that open what the walk has found.
+//! The sources of a run, for connections that open entries that the walk has found.
 //!
 //! A path may lead to another directory for a moment: something is mounted there, or a directory above is exchanged. If
 //! entries are removed or a version is published by what the walk has found, a connection takes files only from the very

@@ -20,7 +20,7 @@ const PIECE: usize = 256 * 1024;
 pub struct Opened {
     file: File,
     attributes: Attributes,
-    /// What the source was whose bytes these are, if it is a file.
+    /// The stamp of the source whose bytes these are, if it is a file.
     of: Option<Stamp>,
 }
 
@@ -58,7 +58,7 @@ impl Opened {
         Ok(Source { attributes: self.attributes, ..Source::of(file)? })
     }
 
-    /// What the source was, if it is a file that may be removed when its bytes have arrived.
+    /// The stamp of the source, if it is a file that may be removed when its bytes have arrived.
     #[must_use]
     pub fn stamp(&self) -> Option<Stamp> {
         self.of
@@ -98,7 +98,7 @@ pub fn keep(
     }
 }
 
-/// A source whose size is what it says: itself, or all that it has to be read, kept.
+/// A source whose size is true: itself, or a file with all bytes that were read from it.
 ///
 /// # Errors
 /// If it can't be read, is more than `most`, or changes meanwhile. [`FileError::Changed`] if it was `stopped`.
@@ -123,7 +123,7 @@ pub fn keep_whole(
     kept.map(|opened| opened.of(source)).ok_or(FileError::Changed)
 }
 
-/// A file from its start to its end. What can't be read at once is an error.
+/// A file from its start to its end. A file that can't be read at once is an error.
 struct Whole<'a> {
     source: &'a Source,
     offset: u64,

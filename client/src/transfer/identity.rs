@@ -1,5 +1,5 @@
-//! Who sends: a text that stays the same across the runs of one user on one machine, so that a server
-//! lets a later run go on with what an earlier one left.
+//! The identity of a client: a text that stays the same across the runs of one user on one machine, so that a server
+//! lets a later run go on with the parts that an earlier one left.
 //!
 //! It is a digest, because the machine's own id is nobody else's business, and nothing is proved by
 //! it: it keeps users apart who don't mean harm.
@@ -12,7 +12,7 @@ const CONTEXT: &[u8] = b"haul 2026 identity of a user on a machine";
 /// Where Linux keeps an id that each installation has for itself; other systems have the host name.
 const MACHINE_ID: &str = "/etc/machine-id";
 
-/// The identity of whoever runs this.
+/// The identity of the user who runs this.
 #[must_use]
 pub fn identity() -> String {
     let machine = std::fs::read(MACHINE_ID).unwrap_or_default();

@@ -45,7 +45,7 @@ pub struct Outcome {
     pub error: Option<ConnectionError>,
     /// It ended early because the user asked for it.
     pub interrupted: bool,
-    /// What the server's acknowledgements promise.
+    /// The promise of the server's acknowledgements.
     pub durability: Option<String>,
 }
 
@@ -93,7 +93,7 @@ pub fn run(
         scope.spawn(|| progress.run());
         scope.spawn(|| {
             let _guard = StopOnPanic(&work);
-            // Stopped: whoever stopped it has told why.
+            // Stopped: the code that stopped it has told why.
             let _ = walk::walk(plan, &run);
         });
         pool.broadcast(|context| {

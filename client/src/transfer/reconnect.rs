@@ -14,19 +14,19 @@ use crate::work::context::Run;
 /// before this one has ended, which was about the same directory.
 const BUSY: Duration = Duration::from_secs(1);
 
-/// A place for a connection, with a number of its own at the server.
+/// A slot: one connection after the other, with the same number at the server.
 #[derive(Debug)]
 struct Slot<'a> {
     run: &'a Run<'a>,
-    /// What the server knows it by.
+    /// Its number at the server.
     slot: usize,
-    /// What the work knows it by.
+    /// Its number in the work.
     number: usize,
     /// How often it was tried to connect again since the server last answered something.
     attempts: u32,
     /// Whether the last attempt got as far as an answer to `hello`.
     greeted: bool,
-    /// What the lost connection has left, to be sent when the server has put a new one in its place.
+    /// Items that the lost connection has left, to be sent when the server has fenced it.
     unfenced: Vec<Item>,
 }
 

@@ -1,4 +1,4 @@
-//! Walking: finds what a plan's sources hold, in a memory that does not grow with them.
+//! Walking: finds the entries of a plan's sources, in a memory that does not grow with them.
 //!
 //! First every entry, parents before children. When all of that is settled, every directory again,
 //! children before parents, with its final mode and mtime: putting a file into a directory changes
@@ -119,7 +119,7 @@ impl Walk<'_> {
         Ok(Walked { anchors, found, vanished })
     }
 
-    /// Removes what is too much at the server, and ends with the attributes of directories.
+    /// Removes entries at the server that the source lacks, and ends with the attributes of directories.
     fn end(&self, plan: &Plan, walked: Walked) -> Result<Walked, Stopped> {
         let Self { work, progress, policy, course, .. } = *self;
         let Walked { anchors, mut found, vanished } = walked;

@@ -1,4 +1,4 @@
-//! What all threads of a run share.
+//! The context that all threads of a run share.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,24 +13,24 @@ use crate::plan::policy::Policy;
 use crate::report::progress::Progress;
 use crate::source::sources::Sources;
 
-/// What all threads of a run share.
+/// The context that all threads of a run share.
 #[derive(Debug)]
 pub struct Run<'a> {
-    /// Where to.
+    /// The destination.
     pub server: &'a Server,
-    /// What to do.
+    /// The items and tasks that are left.
     pub work: &'a Work,
-    /// What has been done.
+    /// Counts of the work that is done.
     pub progress: &'a Progress,
-    /// What is compared and removed.
+    /// The mode and its rules.
     pub policy: &'a Policy,
-    /// How far it is.
+    /// The state of the run.
     pub course: &'a Course,
-    /// What is done for each file that has arrived.
+    /// The steps for each file that has arrived.
     pub committed: &'a Committed,
     /// Where files are taken from.
     pub sources: Sources,
-    /// Bounds what is sent.
+    /// Bounds the bytes that are sent.
     pub limit: Option<Limit>,
     /// Random for this run.
     pub client: String,
@@ -40,14 +40,14 @@ pub struct Run<'a> {
     pub retries: u32,
     /// How long the server may be silent while it owes answers.
     pub timeout: Duration,
-    /// What has become of its connections.
+    /// The fate of its connections.
     pub reached: Reached,
 }
 
 /// The fate of the connections of a run.
 #[derive(Debug)]
 pub struct Reached {
-    /// What the server's acknowledgements promise, once it was reached.
+    /// The promise of the server's acknowledgements, once it was reached.
     durability: Mutex<Option<String>>,
     /// Connections that are not given up.
     left: AtomicUsize,
@@ -56,7 +56,7 @@ pub struct Reached {
 }
 
 impl Reached {
-    /// Of so many connections, none of which is up yet.
+    /// The state of so many connections, none of which is up yet.
     #[must_use]
     pub fn new(connections: usize) -> Self {
         let (left, losses) = (AtomicUsize::new(connections), AtomicUsize::new(0));
@@ -79,7 +79,7 @@ impl Run<'_> {
         }
     }
 
-    /// What the server's acknowledgements promise, once it was reached.
+    /// The promise of the server's acknowledgements, once it was reached.
     #[must_use]
     pub fn promised(&self) -> Option<String> {
         self.durability().clone()

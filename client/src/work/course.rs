@@ -151,7 +151,7 @@ impl Course {
         self.halted.store(false, Ordering::Release);
     }
 
-    /// What the source lacks has been removed. Whether something waits for that.
+    /// The removal is over. Tells whether an item waits for that.
     #[must_use]
     pub fn begin_last_round(&self) -> bool {
         self.last_round.store(true, Ordering::Release);

@@ -1,4 +1,4 @@
-//! What becomes of an item: the one policy, of real and of dry runs.
+//! The decision about an item: the one policy, of real and of dry runs.
 
 use haul_protocol::{Attributes, Verdict};
 
@@ -62,7 +62,7 @@ pub fn decide(item: &Item, policy: &Policy) -> Action {
         return Action::Adjust(attributes);
     }
     match (&item.kind, item.known) {
-        // What is to be published as a directory does not take the place of a file.
+        // A directory that is to be published does not take the place of a file.
         (Kind::Directory(None), Known::Is(Verdict::Kind)) if policy.is_whole() => Action::Blocked,
         (Kind::Directory(_), Known::Is(Verdict::Kind)) if policy.only_changed() => Action::Replace,
         (Kind::Directory(_), Known::Is(Verdict::Kind)) => Action::Blocked,
@@ -98,7 +98,7 @@ fn is_undecided(item: &Item, verdict: Option<Verdict>, policy: &Policy) -> bool 
 fn is_settled(item: &Item, verdict: Option<Verdict>, policy: &Policy) -> bool {
     match (&item.kind, verdict) {
         (Kind::Directory(_) | Kind::Attributes(_), Some(Verdict::Same)) => true,
-        // What a dry run would have made is not there for its attributes.
+        // A directory that a dry run would have made is not there for its attributes.
         (Kind::Attributes(_), Some(Verdict::Missing | Verdict::Kind)) => {
             policy.dry_run || policy.ignore_existing
         }

@@ -1,10 +1,10 @@
-//! What an earlier opening of a large file has learned.
+//! Knowledge from an earlier opening of a large file.
 
 use haul_protocol::Geometry;
 
 use super::part_tracker::Learned;
 
-/// What is known of a file that is opened again.
+/// Knowledge about a file that is opened again.
 #[derive(Debug)]
 pub struct Earlier {
     pub(super) fingerprint: String,

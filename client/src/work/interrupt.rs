@@ -20,13 +20,13 @@ pub struct Interrupt {
 struct State {
     running: bool,
     set: bool,
-    /// What the handler has set was obeyed before the thread of signals came to it.
+    /// The run obeyed the handler's flag before the thread of signals came to it.
     obeyed: bool,
     work: Weak<Work>,
 }
 
 impl Interrupt {
-    /// Watches signals from now on. Once a process. SIGHUP is left alone: whoever starts an upload
+    /// Watches signals from now on. Once a process. SIGHUP is left alone: a user who starts an upload
     /// under nohup wants it to go on.
     ///
     /// # Errors

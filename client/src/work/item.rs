@@ -1,4 +1,4 @@
-//! What is to be done: items, and the tasks that they become.
+//! Items: the single pieces of work of a run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use crate::source::{Source, Stamp};
 pub struct Item {
     /// Where it is on this machine.
     pub path: PathBuf,
-    /// What it is called there.
+    /// Its name at the server.
     pub name: Name,
-    /// What it is.
+    /// The kind of entry that it is.
     pub kind: Kind,
     /// It was named on the command line itself.
     pub named: bool,
     /// The directory that it is in is sent as well, so its attributes are this run's to set.
     pub inside: bool,
-    /// What the server has of it.
+    /// The answer of the server about it.
     pub known: Known,
-    /// What was said of a file when the server was asked.
+    /// The facts that were stated about a file when the server was asked.
     pub stated: Option<Stated>,
     /// The server has a file of the same size, and is asked for its digest next.
     pub by_digest: bool,
@@ -45,7 +45,7 @@ pub struct Item {
     pub untrue: bool,
     /// Its bytes, if they are not found at its path.
     pub opened: Option<Arc<Opened>>,
-    /// What is known of a large file that was open before.
+    /// Knowledge from an earlier opening of a large file.
     pub earlier: Option<Arc<Earlier>>,
 }
 
@@ -92,8 +92,8 @@ impl Item {
         }
     }
 
-    /// What the source must still be at its path to be removed there, now that it has arrived; `None` if it is not
-    /// found by its path.
+    /// The stamp that the source must still have at its path to be removed there, now that it has arrived; `None` if it is
+    /// not found by its path.
     #[must_use]
     pub fn stamp(&self, source: &Source) -> Option<Stamp> {
         match &self.opened {
@@ -111,7 +111,7 @@ impl Item {
     }
 }
 
-/// What the server was told of a file that it was asked to compare.
+/// The facts that the client stated about a file that the server was asked to compare.
 #[derive(Debug, Clone, Copy)]
 pub struct Stated {
     /// Mode and mtime.
@@ -122,7 +122,7 @@ pub struct Stated {
     pub digest: Option<Digest>,
 }
 
-/// What an item is.
+/// The kind of an item.
 #[derive(Debug, Clone)]
 pub enum Kind {
     /// A regular file.
@@ -133,7 +133,7 @@ pub enum Kind {
     Directory(Option<u32>),
     /// The final mode and mtime of a directory.
     Attributes(Attributes),
-    /// What is in a directory at the server, to remove what the source lacks.
+    /// The entries of a directory at the server, of which those go that the source lacks.
     List(Box<Listing>),
     /// The next version is complete; mode and mtime of the directory itself.
     Publish(Attributes),

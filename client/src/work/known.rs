@@ -1,4 +1,4 @@
-//! What is known of an item at the server.
+//! Knowledge about an item at the server.
 
 use haul_protocol::Verdict;
 

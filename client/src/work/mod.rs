@@ -1,5 +1,5 @@
-//! What is to be done, and who does it: the walk puts items in, connections take them out, and
-//! whoever can't go on waits here for the other.
+//! The work of a run: the walk puts items in, connections take them out, and a thread that can't go on waits here for the
+//! other.
 //!
 //! Bounded: the walk waits while enough is queued. An item is *open* from when it is put in until it
 //! is settled (committed or given up), also while it is tried again.
@@ -58,7 +58,7 @@ pub struct Work {
     capacity: usize,
 }
 
-/// What a connection gets.
+/// The next work of a connection.
 #[derive(Debug)]
 pub enum Taken {
     /// Something that goes before new items.
@@ -219,8 +219,8 @@ impl Work {
         self.held.store(state.held.len(), Ordering::Release);
     }
 
-    /// Takes a place for a large file. `false`: there is none, and the item comes again when there
-    /// is. Bounds open files here and uploads there.
+    /// Lets a large file begin. `false`: too many are open, and the item comes again when one has ended. Bounds open
+    /// files here and uploads at the server.
     pub fn begin_large(&self, item: &Item) -> bool {
         let mut state = self.state();
         if state.large_open >= LARGE {
@@ -231,7 +231,7 @@ impl Work {
         true
     }
 
-    /// Gives the place of a large file back, committed or not.
+    /// A large file has ended, committed or not: the next one may begin.
     pub fn end_large(&self) {
         let mut state = self.state();
         state.large_open -= 1;
@@ -244,7 +244,7 @@ impl Work {
         }
     }
 
-    /// A large file has been opened, or has parts to send again, by whoever takes them.
+    /// A large file has been opened, or has parts to send again, by any connection.
     pub fn add_large(&self, large: Arc<Large>) {
         let mut state = self.state();
         let same = |known: &Arc<Large>| Arc::ptr_eq(known, &large);
@@ -294,7 +294,7 @@ impl Work {
     pub fn add_delayed(&self, item: Item, pause: Duration) {
         let mut state = self.state();
         state.delayed.push((Instant::now() + pause, item));
-        // Whoever is idle must know when to wake.
+        // An idle connection must know when to wake.
         state.wake(false);
     }
 
@@ -321,7 +321,7 @@ impl Work {
         let mut state = self.state();
         state.open -= items;
         state.release_last();
-        // Whoever was given a place may have failed before it took it.
+        // A large file that was let in may have failed before it began.
         if state.large_open < LARGE
             && let Some(item) = state.large_later.pop_front()
         {
@@ -343,7 +343,7 @@ impl Work {
         state.closed && state.open == 0 && state.urgent.is_empty()
     }
 
-    // For whoever ends the run early.
+    // For code that ends the run early.
 
     /// Whether the run was stopped.
     #[must_use]

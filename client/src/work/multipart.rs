@@ -16,11 +16,11 @@ const REOPENS: u32 = 100;
 /// again.
 #[derive(Debug)]
 pub struct Large {
-    /// What it is.
+    /// The item of the file.
     pub item: Item,
     /// The open file.
     pub source: Source,
-    /// What the server calls it.
+    /// The server's token for the upload.
     pub upload: Token,
     /// How it is cut.
     pub geometry: Geometry,
@@ -32,8 +32,8 @@ pub struct Large {
 }
 
 impl Large {
-    /// Opened at the server, which holds some parts already. What an earlier opening in this run has
-    /// learned is taken over if it is the same file.
+    /// Opened at the server, which holds some parts already. The knowledge
+    /// of an earlier opening in this run is taken over if it is the same file.
     #[must_use]
     pub fn new(
         mut item: Item,

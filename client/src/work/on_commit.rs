@@ -1,4 +1,4 @@
-//! What else happens when a file is committed: it is written into the receipt, and its source goes if that
+//! Steps after a file is committed: it is written into the receipt, and its source goes if that
 //! was asked for.
 
 mod aside;
@@ -17,14 +17,14 @@ pub use receipt::{Receipt, ReceiptError};
 /// Bytes that are read at a time.
 const PIECE: usize = 128 * 1024;
 
-/// What is done for each file that the server has acknowledged.
+/// The steps for each file that the server has acknowledged.
 #[derive(Debug, Default)]
 pub struct Committed {
     /// Where digests are written.
     pub receipt: Option<Receipt>,
     /// Files and links are removed here.
     pub remove_source: bool,
-    /// What all names are below.
+    /// The directory that all names are below.
     pub below: Option<Name>,
 }
 

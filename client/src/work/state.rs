@@ -10,7 +10,7 @@ use super::multipart::Large;
 use super::{Item, Kind, Task};
 use crate::error::ConnectionError;
 
-/// What waits, and for whom.
+/// Items and tasks that wait, each with its connection.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) batches: VecDeque<Vec<Item>>,
@@ -112,7 +112,7 @@ mod tests {
     use crate::source::links::Links;
     use crate::work::Work;
 
-    /// Of two parts.
+    /// A large file of two parts.
     fn large(name: &[u8]) -> Arc<Large> {
         let path = current_exe().unwrap();
         let source = Source::open(&path, Links::Copy).unwrap();

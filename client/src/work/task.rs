@@ -1,4 +1,4 @@
-//! What a connection is to do next.
+//! The next task of a connection.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use super::item::Item;
 use super::multipart::Large;
 use crate::error::FileError;
 
-/// What a connection is to do next.
+/// The next task of a connection.
 #[derive(Debug)]
 pub enum Task {
-    /// Ask what the server has of the connection's own items.
+    /// Ask the server about the connection's own items.
     Check,
     /// Send an item.
     Item(Item),
@@ -19,18 +19,18 @@ pub enum Task {
     Part(Arc<Large>, usize),
     /// All parts of a large file are there.
     Commit(Arc<Large>),
-    /// Discard what was sent of a large file.
+    /// Discard the upload of a large file.
     Abort(Box<Abort>),
 }
 
-/// An upload that is no good to anybody. What becomes of its item is decided when the server has
-/// discarded it: the same file opened again would go on with it.
+/// An upload that is no good to anybody. The fate of its item is decided when the server has
+/// discarded the upload: the same file opened again would go on with it.
 #[derive(Debug)]
 pub struct Abort {
-    /// What the server calls it.
+    /// The server's token for the upload.
     pub upload: Token,
     /// The file.
     pub item: Item,
-    /// What is wrong with it.
+    /// The error that ends the upload.
     pub error: FileError,
 }

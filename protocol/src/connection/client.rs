@@ -109,7 +109,7 @@ struct Unfinished {
 /// It keeps to the server's window, checks that each answer belongs to a request, sends a `ping` over an idle
 /// connection, and tells when a server is silent for too long. It never sends a request twice: after a loss,
 /// [`lost`](Self::lost) has all that were not answered, and which of them may be sent again is the caller's to know
-/// (PROTOCOL.md, section 9).
+/// (PROTOCOL.md, section 5.6).
 ///
 /// Invariant: a request is answered, refused, or in [`lost`](Self::lost), and in one of these only.
 #[derive(Debug)]

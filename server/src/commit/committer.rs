@@ -1,5 +1,5 @@
 //! The committer: one thread that makes changes durable, many at once. Workers never wait for it;
-//! what it has done it leaves at the connection, which it wakes.
+//! it leaves the results at the connection, which it wakes.
 //!
 //! Only with durability `group`. Changes are carried out in the order in which they were queued.
 
@@ -20,7 +20,7 @@ pub(crate) const MAX_QUEUED: usize = 4096;
 /// directories.
 const MAX_GROUP: usize = 1024;
 
-/// A change that waits, and who is to be told.
+/// A change that waits, and the connection that asked for it.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) change: Change,
@@ -63,7 +63,7 @@ impl Committer {
     }
 }
 
-/// Who is to be told of a change.
+/// The connection that asked for a change.
 type ToTell = (Option<Asked>, Option<Publishing>);
 
 impl Committer {

@@ -6,7 +6,7 @@ use haul_protocol::{Refusal, RequestId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ConnectionId(pub(crate) u64);
 
-/// All connections. Whoever runs them implements it.
+/// All connections. The runtime implements it.
 pub(crate) trait Notify: Sync {
     /// Has a worker run a connection soon, whatever its peer does. If the connection is gone, nothing happens.
     fn wake(&self, connection: ConnectionId);
@@ -22,7 +22,7 @@ pub(crate) trait Notify: Sync {
 /// A connection that waits for a change.
 #[derive(Debug)]
 pub(crate) struct Asked {
-    /// Its key in the table of slots.
+    /// Its key in the table of connections.
     pub(crate) connection: ConnectionId,
     pub(crate) reply_to: ReplyTo,
 }

@@ -21,7 +21,7 @@ struct State<J> {
     /// Each with its cost.
     jobs: VecDeque<(J, usize)>,
     waiting: Vec<u64>,
-    /// Those of them who had nothing in the queue.
+    /// Waiting keys that had nothing in the queue.
     new: Vec<u64>,
     stopped: bool,
 }

@@ -41,7 +41,7 @@ impl Connection {
                 return self.complete(reply_to, Err(refusal));
             }
         };
-        // What is not seen yet needs no flush of its own: all of it is flushed before it is seen. The swap itself
+        // A change in a draft needs no flush of its own: all of the draft is flushed before it is seen. The swap itself
         // is about the real names.
         let version = self.version().cloned();
         let unseen = version.is_some() && !matches!(change, Change::Version(_));
@@ -83,7 +83,7 @@ impl Connection {
         self.say_last_word();
     }
 
-    /// A change is over: tells whoever asked for it.
+    /// A change is over: tells the peer that asked for it.
     pub(super) fn complete(&mut self, reply_to: ReplyTo, result: Result<(), Refusal>) {
         match (reply_to, result) {
             (ReplyTo::Ack(id), Ok(())) => self.done(id),

@@ -1,7 +1,7 @@
 //! Bundles: small files that come in one body, under one digest.
 //!
-//! All of it is here before any of it happens. What still comes in the same turn it waits for in the worker's
-//! buffer; only what is unfinished when the turn ends is copied.
+//! The whole body is here before any file of it is stored. As long as the turn goes on, the body waits in the worker's
+//! buffer; the connection copies only a body that is unfinished when the turn ends.
 
 use haul_protocol::{Bundled, Code, Digest, Refusal, RequestId, decode_bundle, limits};
 
@@ -12,9 +12,9 @@ pub(super) struct Bundle {
     first: RequestId,
     count: u64,
     digest: Digest,
-    /// Of the whole body.
+    /// The length of the whole body.
     pub(super) length: u64,
-    /// What has come without the rest.
+    /// The bytes that have come so far.
     pub(super) body: Vec<u8>,
     /// Files that are stored already, or refused.
     pub(super) done: u64,
@@ -55,7 +55,7 @@ impl Bundle {
         self.body.capacity()
     }
 
-    /// Of its files, in their order.
+    /// The ids of its files, in their order.
     pub(super) fn ids(&self) -> impl Iterator<Item = RequestId> + use<> {
         self.first.row(self.count)
     }

@@ -1,4 +1,4 @@
-//! How a connection ends: with a last word, after what was asked before has been told.
+//! How a connection ends: with a last word, after the answers to all earlier requests.
 
 use haul_protocol::{Code, DecodeError, Refusal, ServerError};
 

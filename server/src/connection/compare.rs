@@ -21,7 +21,7 @@ const UNKNOWN: u8 = b'?';
 #[derive(Debug)]
 pub(super) struct Check {
     pub(super) id: RequestId,
-    /// What is the same in the present version of the directory is taken over into the next one.
+    /// Files and links that are the same in the present version of the directory are taken over into the draft.
     adopt: bool,
     /// The line that has no end yet.
     line: Vec<u8>,
@@ -39,7 +39,7 @@ pub(super) struct Check {
 /// A file that has to be read for its verdict.
 #[derive(Debug)]
 struct Unread {
-    /// Which letter is its.
+    /// The index of its letter.
     index: usize,
     entry: Entry,
     size: u64,
@@ -54,7 +54,7 @@ struct Unread {
 struct Present {
     /// How it differs.
     there: Verdict,
-    /// How what was in the next version differed then: if that is another by now, it is newer.
+    /// How the entry in the draft differed then: if the verdict is another by now, the entry is newer.
     before: Verdict,
 }
 
@@ -136,7 +136,7 @@ impl Check {
         let Some(present) = turn.view.present.as_ref().filter(|_| self.adopt) else {
             return Ok(verdict);
         };
-        // What a directory is in the way of can't be taken over.
+        // A file can't be taken over if a directory is in its way.
         let there = match verdict {
             Verdict::Kind | Verdict::Directory => return Ok(verdict),
             _ => store.compare(present, &entry)?,
@@ -269,7 +269,7 @@ impl Check {
     }
 }
 
-/// What came of opening a file that waits.
+/// The result of opening a file that waits.
 enum Opened {
     Read(Read),
     /// Whether it is right is known without.
@@ -313,7 +313,7 @@ impl Unread {
         }
     }
 
-    /// Whether both versions have under this name what they had when it was compared.
+    /// Whether draft and present version have the same entries under this name as when it was compared.
     fn is_as_before(&self, turn: &Turn<'_>) -> Result<bool, Refusal> {
         let Some((present, file)) = turn.view.present.as_ref().zip(self.present) else {
             return Ok(true);
@@ -325,7 +325,7 @@ impl Unread {
     }
 }
 
-/// Takes a file over from the present version, unless this is not the connection's to do any more. What is about
+/// Takes a file over from the present version, unless this is not the connection's to do any more. An error that is about
 /// this one name alone leaves the others as they are.
 fn adopt(entry: &Entry, size: u64, file: Present, turn: &Turn<'_>) -> Result<Adopted, Refusal> {
     let Some(present) = &turn.view.present else { return Ok(Adopted::No) };

@@ -1,4 +1,4 @@
-//! What each request does: from its header to the store, or to the sink of its body.
+//! From the header of each request to the store, or to the sink of its body.
 
 use haul_protocol::{
     Attributes, Code, Hello, Name, NameError, Op, Refusal, Reply, Request, RequestId, ServerHello,
@@ -17,7 +17,7 @@ use crate::services::Services;
 use crate::store::{Change, DEEP, Swap};
 use crate::uploads::Commit;
 
-/// What this server knows beyond the first version of the protocol.
+/// The extensions of the protocol that this server has.
 const FEATURES: [&str; 2] = ["publish", "bundle"];
 
 impl Connection {
@@ -126,7 +126,7 @@ impl Connection {
         op: Op,
         turn: &mut Turn<'_>,
     ) -> Result<Sink, Refusal> {
-        // Those that are not named here may be about what is in there.
+        // Requests that are not named here may be about entries of the staged tree.
         let is_apart = match &op {
             Op::Put { .. } | Op::Bundle { .. } | Op::Part { .. } => true,
             Op::Mkdir { .. } | Op::Symlink { .. } | Op::Commit { .. } => true,
@@ -282,7 +282,7 @@ impl Connection {
         }
     }
 
-    /// A file in the classic dialect: streamed, published when its whole body is there, and never
+    /// A file in the classic dialect: streamed, committed when its whole body is there, and never
     /// answered.
     pub(super) fn classic_put(&mut self, name: Name, size: u64, services: &Services) {
         let file = Incoming::admit(services, (None, name, size), None, Attributes::default());

@@ -1,4 +1,4 @@
-//! A file that comes in one body: what it may be, and how it is staged.
+//! A file that comes in one body: its limits, and how it is staged.
 
 use haul_protocol::{Attributes, Code, Digest, FileHasher, Name, Refusal, RequestId};
 
@@ -15,7 +15,7 @@ pub(super) struct Incoming {
     pub(super) id: Option<RequestId>,
     pub(super) name: Name,
     pub(super) size: u64,
-    /// What the bytes must be; a classic client does not say, and a bundle has one for all.
+    /// The digest of the bytes; a classic client does not state it, and a bundle has one for all.
     pub(super) digest: Option<Digest>,
     pub(super) attributes: Attributes,
     /// Until its bytes are written, and for its name until that is there.
@@ -68,7 +68,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// Who is to be told.
+    /// The request, or the classic file, that the result is about.
     pub(super) fn reply_to(&self) -> ReplyTo {
         self.id.map_or_else(|| ReplyTo::Classic(self.name.to_string()), ReplyTo::Ack)
     }

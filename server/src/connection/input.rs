@@ -1,4 +1,4 @@
-//! What has come: bytes into events, and events to those who carry them out.
+//! Input: bytes into events, and events to the code that carries them out.
 
 use haul_protocol::{Classic, ServerEvent, Time};
 

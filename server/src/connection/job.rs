@@ -24,7 +24,7 @@ pub(super) enum Job {
     Open(RequestId, Box<Opening>),
 }
 
-/// What waits for the directories above a deep name.
+/// A request that waits for the directories above a deep name.
 #[derive(Debug)]
 pub(super) enum Deep {
     /// A request of the haul dialect.

@@ -1,6 +1,6 @@
 //! The communication loop: one connection's state machine, run by whichever worker has it.
 //!
-//! A turn reads, decodes and stores until the socket would block or the turn's share is used up. Bytes that are read and
+//! A turn reads, decodes and stores until the socket would block or the turn's bounds are reached. Bytes that are read and
 //! not decoded by then are kept in `rest`: bytes in user space raise no event, so the connection asks for a turn by
 //! waiting until the socket can be written to, which is nearly always at once.
 
@@ -47,7 +47,7 @@ const LITTLE: usize = 16 * 1024;
 /// Lines of the log about requests of one connection.
 const MOST_LOGGED: u32 = 100;
 
-/// What a peer that speaks HTTP is told.
+/// The answer to a peer that speaks HTTP.
 const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
     Content-Type: text/plain\r\n\r\nThis is hauld, which speaks no HTTP. \
     Upload with: haul put FILE HOST:PORT\n";
@@ -57,7 +57,7 @@ const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
 pub(crate) struct Connection {
     socket: Arc<OwnedFd>,
     id: ConnectionId,
-    /// Who is there, for the log.
+    /// The address of the peer, for the log.
     peer: String,
     /// The protocol's half of it, without I/O.
     half: ServerConnection,
@@ -71,7 +71,7 @@ pub(crate) struct Connection {
     pace: Pace,
     /// When a frame was last complete, all answers taken, or the server had something to do at the end of a turn.
     settled: u64,
-    /// Changes that are not done yet: by the committer, or until `fresh` is published.
+    /// Changes that are not done yet: by the committer, or until the staged tree is visible.
     pending: usize,
     /// Requests whose changes wait in the worker's tree of new directories; none between two turns.
     fresh: Vec<RequestId>,
@@ -98,7 +98,7 @@ enum Dialect {
     Haul(Haul),
 }
 
-/// What a `hello` settled.
+/// The facts that a `hello` has stated.
 #[derive(Debug)]
 struct Haul {
     client: String,
@@ -109,7 +109,7 @@ struct Haul {
     fence: Arc<Fence>,
 }
 
-/// What comes after one step of a turn.
+/// The decision after one step of a turn.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     /// The next step.
@@ -120,7 +120,7 @@ enum Step {
     Close,
 }
 
-/// What happens to a connection after its turn.
+/// The fate of a connection after its turn.
 #[derive(Debug)]
 pub(crate) enum Next {
     /// It waits.
@@ -355,7 +355,7 @@ impl Connection {
         step
     }
 
-    /// Sends what the socket takes.
+    /// Tells the table of clients and the bounds that the connection is over.
     fn flush(&mut self, now: u64) -> Result<(), Errno> {
         while !self.half.output().is_empty() {
             match rustix::net::send(&*self.socket, self.half.output(), SendFlags::NOSIGNAL) {
@@ -375,7 +375,7 @@ impl Connection {
         Ok(())
     }
 
-    /// What the table of clients and the bounds must know when the connection is over.
+    /// Tells the table of clients and the bounds that the connection is over.
     pub(crate) fn closed(mut self, services: &Services) {
         self.sink = Sink::Nothing;
         if let Dialect::Haul(haul) = &self.dialect {

@@ -18,7 +18,7 @@ const WAITS: u64 = 128 * 1024;
 const _: () = assert!(WAITS <= buffer::LEN as u64);
 
 /// Bytes that BLAKE3 hashes side by side: 16 chunks of 1 KiB (with AVX-512; fewer with less), the first of them at
-/// a multiple of that. What is cut elsewhere has the chunks around the cut hashed one by one, which costs a fifth of
+/// a multiple of that. If a piece is cut elsewhere, BLAKE3 hashes the chunks around the cut one by one, which costs a fifth of
 /// the speed when 256 KiB come at once (measured). It is whole pages, too.
 const WIDE: u64 = 16 * 1024;
 

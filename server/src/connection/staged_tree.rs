@@ -1,6 +1,6 @@
 //! New directories, which are filled before they appear: how requests get there and are told of it.
 //!
-//! Only for one turn: before it ends, all is published and acknowledged, or queued to be, if it must be
+//! Only for one turn: before it ends, all is visible and acknowledged, or queued to be, if it must be
 //! durable.
 
 use haul_protocol::{LinkTarget, Mtime, Name, Refusal, RequestId};
@@ -96,8 +96,8 @@ impl Connection {
         self.pending += 1;
     }
 
-    /// Makes the tree visible, if there is one, or queues it. What was asked for after it must not happen before it,
-    /// so everything that the tree does not take, and that may be about what is in it, comes here first.
+    /// Makes the tree visible, if there is one, or queues it. A later request must not take effect before the tree,
+    /// so every request that the tree does not take, and that may be about its entries, comes here first.
     pub(super) fn publish_fresh(&mut self, turn: &mut Turn<'_>) {
         if self.fresh.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! How long a connection waits for its peer, and what it says when the peer waits for it.
+//! How long a connection waits for its peer, and its repeated ack when the peer waits for it.
 
 use std::time::Duration;
 

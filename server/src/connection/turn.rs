@@ -1,4 +1,4 @@
-//! One turn of a connection: what it works with, and what it may take before others have theirs.
+//! One turn of a connection: the things that it works with, and its bounds.
 //!
 //! A turn is bounded in bytes and in time. One byte can cost a millisecond, so bytes alone bound nothing.
 
@@ -19,14 +19,14 @@ use crate::store::{Fresh, Parents, State, Store, Version};
 const BYTES: usize = 4 * 1024 * 1024;
 
 /// The same while new directories are filled: a file that comes for one after the turn costs more. The window lets no
-/// more than some thousand files come before one is published, so also of the smallest it is no longer than of large ones.
+/// more than some thousand files come before one becomes visible, so also of the smallest it is no longer than of large ones.
 const FILLING_BYTES: usize = 16 * BYTES;
 
 /// How long a turn may take before its next step is left to the next turn. A step is one request, one slice of a long
 /// one, or one read of the socket.
 const TIME: Duration = Duration::from_millis(10);
 
-/// The same while new directories are filled: they are published when the turn ends.
+/// The same while new directories are filled: they become visible when the turn ends.
 const FILLING_TIME: Duration = Duration::from_millis(50);
 
 /// Locks that a worker holds while it changes something in a next version.
@@ -40,7 +40,7 @@ pub(crate) struct Turn<'a> {
     pub(super) is_scarce: bool,
     pub(super) view: View,
     pub(super) fresh: Fresh<'a>,
-    /// Of no use between two turns.
+    /// The worker's buffer; its bytes are of no use between two turns.
     pub(super) buffer: Buffer,
     pub(super) share: Share,
 }
@@ -75,7 +75,7 @@ impl<'a> Turn<'a> {
     }
 
     /// A place for a file that is open for more than a turn. If there is none, another connection gives one back, for
-    /// whoever asks next.
+    /// the next that asks.
     pub(super) fn place(&self) -> Option<Place> {
         let place = self.services.places.take();
         if place.is_none() {
@@ -95,7 +95,7 @@ impl View {
         Self { parents: store.parents(), present: None, version: None }
     }
 
-    /// Of a connection that is about the next version of a directory.
+    /// The view of a connection that is about a directory: its draft.
     pub(super) fn of_version(version: &Arc<Version>, fence: &Arc<Fence>) -> Self {
         Self {
             parents: version.parents(),
@@ -104,7 +104,7 @@ impl View {
         }
     }
 
-    /// Leave to change something in the next version: not once it is complete, nor when a newer connection has
+    /// A permit to change something in the draft: not once it is complete, nor when a newer connection has
     /// taken this one's place.
     pub(super) fn enter(&self) -> Result<Option<Leave<'_>>, Refusal> {
         let Some((version, fence)) = &self.version else { return Ok(None) };
@@ -112,7 +112,7 @@ impl View {
     }
 }
 
-/// What the present turn has taken.
+/// The bytes and the time that the present turn has taken.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Share {
     began: Instant,
@@ -120,7 +120,7 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Of a turn that begins.
+    /// The bytes and the time of a turn that begins.
     fn new() -> Self {
         Self { began: Instant::now(), bytes: 0 }
     }

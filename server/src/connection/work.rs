@@ -58,7 +58,7 @@ impl Connection {
         }
     }
 
-    /// Makes the missing directories above the one that is published: not in the tree, but where it will be.
+    /// Makes the missing directories above the one that is published: not in the draft, but where it will be.
     fn makes_place(&mut self, name: &Name, turn: &mut Turn<'_>) -> Result<bool, Refusal> {
         self.publish_fresh(turn);
         let share = turn.share;
@@ -96,7 +96,7 @@ impl Connection {
         Ok(made?)
     }
 
-    /// An upload is open, or will be when what it may hold has been read.
+    /// An upload is open, or will be when the parts that it may hold have been read.
     pub(super) fn opened(&mut self, id: RequestId, opened: Opened) {
         match opened {
             Opened::Now { token, geometry, held } => {
@@ -107,7 +107,7 @@ impl Connection {
         }
     }
 
-    /// Reads a little of what an upload may hold.
+    /// Reads a little of the parts that an upload may hold.
     fn go_on_opening(&mut self, id: RequestId, opening: Box<Opening>, turn: &mut Turn<'_>) {
         let Dialect::Haul(haul) = &self.dialect else { return };
         let opened = haul.fence.enter().and_then(|_leave| {

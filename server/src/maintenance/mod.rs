@@ -1,4 +1,4 @@
-//! What nobody asks for: old partials, versions and trash go.
+//! Work that no client asks for: removing old partials, drafts and trash.
 
 pub(crate) mod partials;
 pub(crate) mod sweeper;

@@ -11,7 +11,7 @@ use rustix::fs::Mode;
 use crate::error::StartError;
 use crate::store::Store;
 
-/// What to do with partials.
+/// A command about partials.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Partials {
     /// Shows each: id, how much of it is held, since when, and its name.
@@ -27,7 +27,7 @@ pub enum Partials {
     },
 }
 
-/// Which root.
+/// The root of the partials.
 #[derive(Debug, Clone, Args)]
 pub struct Where {
     /// Directory that uploads go to.

@@ -1,4 +1,4 @@
-//! What workers read into.
+//! The buffer that a worker reads into.
 
 use crate::locks::{Mutex, MutexGuard, Rank};
 
@@ -18,7 +18,7 @@ pub(crate) struct Buffer {
     bytes: Vec<u8>,
     /// Where the first page starts.
     start: usize,
-    /// Where what is in it begins.
+    /// Where its bytes begin.
     from: usize,
     /// Bytes from there on that wait for those behind them.
     kept: usize,
@@ -40,7 +40,7 @@ impl Buffer {
         &mut self.bytes[self.from + self.kept..self.from + LEN]
     }
 
-    /// What was kept, and so many bytes that have been read into the room behind it.
+    /// The bytes that were kept, and so many bytes that have been read into the room behind them.
     pub(crate) fn bytes(&self, read: usize) -> &[u8] {
         &self.bytes[self.from..self.from + self.kept + read]
     }

@@ -140,7 +140,7 @@ fn tcp(address: SocketAddr) -> std::io::Result<Listener> {
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: OwnedFd,
-    /// What it is really bound to.
+    /// The address that it is really bound to.
     pub(crate) address: Listen,
 }
 

@@ -1,4 +1,4 @@
-//! Sockets and what is read from them: listening, polling, buffers. Knows no request.
+//! Sockets and the bytes that are read from them: listening, polling, buffers. Knows no request.
 
 pub(crate) mod buffer;
 pub(crate) mod listen;

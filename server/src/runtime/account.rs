@@ -30,7 +30,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Notes what a connection holds after a turn. If all hold too much together, those that have held most for
+    /// Notes what a connection holds after a turn. If all hold too much together, the connections that have held most for
     /// longest have to make room, and are returned.
     pub(super) fn note(
         &self,
@@ -41,7 +41,7 @@ impl Account {
     ) -> Vec<Arc<Slot>> {
         let mut heavy = Vec::new();
         let now = connection.held_bytes();
-        // First more, then less: the sum of all connections is never over this number, whoever is evicted meanwhile.
+        // First more, then less: the sum of all connections is never over this number, whichever connection is evicted meanwhile.
         self.held.fetch_add(now, Ordering::AcqRel);
         let before = slot.held.set(now, connection.settled(), connection.place_since());
         let mut all = self.less(before);

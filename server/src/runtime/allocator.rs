@@ -1,6 +1,6 @@
 //! Memory that is free goes back to the system.
 //!
-//! The allocator of the GNU C library keeps what is freed in the midst of its heaps, so a server that has once held
+//! The allocator of the GNU C library keeps memory that is freed in the midst of its heaps, so a server that has once held
 //! hundreds of MiB for a crowd would keep them for good (malloc_trim(3)).
 
 /// Gives all whole pages back that hold nothing. Takes some milliseconds for hundreds of MiB: for the timer, not for a

@@ -1,5 +1,5 @@
 //! All connections, as others than their owners see them: found by key, woken, looked at by the timer.
-//! Who runs one is settled in [`super::ownership`].
+//! [`super::ownership`] says which thread runs a connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use crate::services::timeouts::{Deadline, NEVER, Owes};
 /// One connection, as others than its owner see it.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    /// Names this slot in the poller: an index, and a generation against events that come late.
+    /// Names this entry of the table in the poller: an index, and a generation against events that come late.
     pub(crate) key: u64,
     /// Shared with the connection: armed here, and shut down at a deadline.
     pub(crate) socket: Arc<OwnedFd>,
@@ -27,12 +27,12 @@ pub(crate) struct Slot {
     deadline: AtomicU64,
     /// The same if connections are scarce.
     scarce: AtomicU64,
-    /// What the peer owes by then, as [`Owes`].
+    /// The bytes or the reading that the peer owes by then, as [`Owes`].
     owes: AtomicU8,
     owner: Ownership<Box<Connection>>,
     /// Changes of this connection that the committer is done with.
     completions: Mutex<Vec<Completion>>,
-    /// What it holds in memory.
+    /// The memory that it holds.
     pub(crate) held: Held,
 }
 
@@ -64,12 +64,12 @@ impl Slot {
         }
     }
 
-    /// The committer is done with a change; whoever runs the connection next takes this.
+    /// The committer is done with a change; the worker that runs the connection next takes this.
     pub(crate) fn complete(&self, completion: Completion) {
         self.completions.lock().push(completion);
     }
 
-    /// Takes what the committer has left.
+    /// Takes the results that the committer has left.
     pub(crate) fn completions(&self) -> Vec<Completion> {
         std::mem::take(&mut self.completions.lock())
     }
@@ -96,7 +96,7 @@ impl Slot {
         self.deadline.store(deadline.at, Ordering::Release);
     }
 
-    /// Lets the owner look at a deadline that has passed. What the peer sent may wait to be read, so
+    /// Lets the owner look at a deadline that has passed. Bytes of the peer may wait to be read, so
     /// only the owner can tell whether it is late.
     pub(crate) fn expire(&self, poller: &Poller, now: u64, scarce: bool) {
         let which = if scarce && self.scarce.load(Ordering::Relaxed) <= now {
@@ -130,10 +130,10 @@ pub(crate) struct Slots {
     generation: AtomicU64,
 }
 
-/// Bits of a key that are the slot's index; the rest is its generation.
+/// Bits of a key that are the entry's index; the rest is its generation.
 const INDEX_BITS: u32 = 24;
 
-/// Keys from here up are not slots.
+/// Keys from here up are not of connections.
 pub(crate) const FIRST_OTHER_KEY: u64 = 1 << 62;
 
 impl Default for Slots {
@@ -164,7 +164,7 @@ impl Slots {
         slot
     }
 
-    /// The slot of a key, if that connection still is.
+    /// The entry of a key, if that connection still is.
     pub(crate) fn get(&self, key: u64) -> Option<Arc<Slot>> {
         let index = usize::try_from(key & ((1 << INDEX_BITS) - 1)).ok()?;
         let slots = self.slots.read();

@@ -1,4 +1,4 @@
-//! The share that one connection holds of the memory and places of all, and how much is to be said for its making room.
+//! The memory and the place that one connection holds, and its weight when connections have to make room.
 //!
 //! A connection says after each turn how much it holds. The longer it has held much, the more is to be said for its
 //! making room. While the server works for a peer, time does not count. So an honest newcomer is never refused for what
@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-/// What is added to how long something is held, in milliseconds: of those who have just begun, the largest goes first.
+/// Added to the time for which bytes are held, in milliseconds: of connections that have just begun, the largest goes first.
 const AT_LEAST: u64 = 100;
 
 /// How long something counts as held for whose peer the server works, in milliseconds: the peer can't shorten that. Little,
@@ -20,7 +20,7 @@ const HELD_FOR: u64 = 10_000;
 /// Stands for a moment at which nothing begins: the server works.
 const WORKS: u64 = u64::MAX;
 
-/// What one connection holds, as others than its owner see it.
+/// The memory and the place of one connection, as threads other than its owner see them.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     bytes: AtomicUsize,

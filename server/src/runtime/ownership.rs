@@ -1,4 +1,4 @@
-//! Who owns a connection.
+//! The owner of a connection: the table or one worker.
 //!
 //! It is *parked* (nobody runs it; its event or a wake-up makes somebody run it), *running* (on one
 //! worker's stack), or running and *notified* (something happened meanwhile, so it runs once more).
@@ -7,7 +7,7 @@
 
 use crate::locks::{Mutex, MutexGuard, Rank};
 
-/// What several threads want to run, one at a time.
+/// A value that several threads want to run, one at a time.
 #[derive(Debug)]
 pub(crate) struct Ownership<T>(Mutex<Owner<T>>);
 
@@ -29,7 +29,7 @@ impl<T> Ownership<T> {
         self.0.lock()
     }
 
-    /// Takes what is parked to run it. `None` if it is running (and now notified) or closed.
+    /// Takes the parked value to run it. `None` if it is running (and now notified) or closed.
     pub(crate) fn take(&self) -> Option<T> {
         let mut owner = self.owner();
         match std::mem::replace(&mut *owner, Owner::Running) {
@@ -58,7 +58,7 @@ impl<T> Ownership<T> {
         None
     }
 
-    /// Makes somebody run it soon: whoever runs it already, or by `arm`.
+    /// Makes a thread run it soon: the thread that runs it already, or the one that `arm` wakes.
     pub(crate) fn wake(&self, arm: impl FnOnce()) {
         let mut owner = self.owner();
         match *owner {

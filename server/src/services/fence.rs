@@ -1,7 +1,7 @@
-//! Fencing: a newer connection of the same client and slot ends what an older one may still do.
+//! Fencing: a newer connection of the same client and slot ends the older one's right to change anything.
 //!
 //! Bytes that are left over in the socket of a connection that its client has given up would
-//! otherwise take effect after what the client has sent again.
+//! otherwise take effect after the requests that the client has sent again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use haul_protocol::{Code, Refusal};
 use crate::commit::notify::ConnectionId;
 use crate::locks::{Mutex, Rank, ReadGuard, RwLock};
 
-/// One connection's leave to change anything.
+/// The guard of one connection: open, it gives permits to change something.
 #[derive(Debug)]
 pub(crate) struct Fence(RwLock<bool>);
 
@@ -22,8 +22,8 @@ impl Default for Fence {
 }
 
 impl Fence {
-    /// Leave for one change, which takes effect while this is held; none once a newer connection has
-    /// been answered.
+    /// The permit for one change, which takes effect while the permit is held. Once a newer connection has been
+    /// answered, the fence is closed and gives none.
     pub(crate) fn enter(&self) -> Result<ReadGuard<'_, bool>, Refusal> {
         let closed = self.0.read();
         if *closed {
@@ -37,7 +37,7 @@ impl Fence {
     }
 }
 
-/// What the older connection is told.
+/// The refusal of the older connection.
 pub(crate) fn refusal() -> Refusal {
     Refusal::new(Code::Fenced, "a newer connection has taken this one's place")
 }
@@ -56,7 +56,7 @@ impl Default for Fences {
 struct Newest {
     fence: Arc<Fence>,
     connection: ConnectionId,
-    /// Those of older connections that may not be closed yet.
+    /// Fences of older connections that may not be closed yet.
     older: Vec<Arc<Fence>>,
 }
 

@@ -68,7 +68,7 @@ impl Services {
         }
     }
 
-    /// What an ack promises.
+    /// The promise of an ack, in the word of `hello`.
     pub(crate) fn durability(&self) -> Durability {
         if self.committer.is_some() { Durability::Group } else { Durability::None }
     }

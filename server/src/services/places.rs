@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The places for half-written files, and for files and directories that are read over several turns.
+/// Places: rights to have one more half-written file open, or one more file or directory that is read over several turns.
 #[derive(Debug)]
 pub(crate) struct Places(Arc<AtomicUsize>);
 

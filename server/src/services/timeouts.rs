@@ -5,13 +5,13 @@ use std::time::Duration;
 /// No deadline.
 pub(crate) const NEVER: u64 = u64::MAX;
 
-/// What a peer owes at its deadline.
+/// The debt of a peer at its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Owes {
     /// The next bytes of a header or a body, or the next request.
     Bytes,
-    /// Reading what it was sent.
+    /// Reading the answers that it was sent.
     Reading,
     /// Nothing: the server does, and repeats its last ack so that the peer knows it is there.
     Nothing,
@@ -52,19 +52,19 @@ fn later(moment: u64, timeout: Duration) -> u64 {
 /// How long each kind of silence may last.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
-    /// From the first byte of a header to its last. When connections are scarce, also from connecting to the first
+    /// The longest time from the first byte of a header to its last. When connections are scarce, also from connecting to the first
     /// byte, and from the end of one request to the next.
     pub header: Duration,
-    /// Between two pieces of a body, and between two pieces of answers that the peer reads.
+    /// The longest pause between two pieces of a body, and between two pieces of answers that the peer reads.
     pub body: Duration,
-    /// Between two requests of the haul dialect.
+    /// The longest pause between two requests of the haul dialect.
     pub idle: Duration,
-    /// From the first signal to stop until transfers are cut off.
+    /// The time from the first signal to stop until transfers are cut off.
     pub grace: Duration,
 }
 
 impl Default for Timeouts {
-    /// Those of `hauld`.
+    /// The times of `hauld`.
     fn default() -> Self {
         Self {
             header: Duration::from_secs(10),

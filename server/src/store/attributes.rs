@@ -1,4 +1,4 @@
-//! Modes and times, of what is staged and of what is there.
+//! Modes and times, of staged entries and of entries that are there.
 
 pub(super) mod mtimes;
 
@@ -61,7 +61,7 @@ impl Store {
                 result
             }
             Err(Errno::ACCESS) => {
-                // What may not be opened for reading can't be synced alone.
+                // A directory that may not be opened for reading can't be synced alone.
                 touched.everything();
                 self.by_magic_link(&target, attributes)
             }
@@ -110,7 +110,7 @@ fn tell_lost_setgid(directory: &OwnedFd, before: &Stat, name: &Name) {
 /// The permission bits of a file that stands under a name.
 pub(super) fn mode_of_file(parents: &Parents, name: &Name) -> Result<Option<Mode>, Errno> {
     let (above, last) = name.split();
-    // If the parent can't be had, whoever publishes the file will be told why.
+    // If the parent can't be had, the commit of the file will be told why.
     let Ok(parent) = parents.find(above) else { return Ok(None) };
     let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
     match parents.rights().in_directory(&parent, look) {
@@ -173,8 +173,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Sets the mode if one was sent, and it is not there: whoever sets the mode of a directory of a group that he
-    /// is not in takes its setgid away (chmod(2)), which [the log tells](tell_lost_setgid).
+    /// Sets the mode if one was sent, and it is not there: if the server's user is not in the group of a directory,
+    /// setting its mode takes its setgid away (chmod(2)), which [the log tells](tell_lost_setgid).
     ///
     /// Setuid, setgid and sticky of a directory that is there stay: no client sets them, and what the server's
     /// people set stays. A file loses them, as if it had been sent.

@@ -82,7 +82,7 @@ pub(super) enum Op {
     Told(&'static str),
 }
 
-/// What one thread records.
+/// The record of one thread.
 #[derive(Debug, Default)]
 struct Recorder {
     ops: Vec<Op>,

@@ -1,4 +1,4 @@
-//! What can go wrong with a file, in the store's own words.
+//! Errors about files, in the store's own words.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,9 +20,9 @@ pub(crate) enum StoreError {
     /// A directory stands where something else comes, or the reverse.
     #[error("`{name}` is {found}")]
     Conflict {
-        /// What is in the way.
+        /// The entry that is in the way.
         name: String,
-        /// What it is.
+        /// The kind of that entry.
         found: &'static str,
     },
     /// A mount point lies between the root and the file.
@@ -48,7 +48,7 @@ pub(crate) enum StoreError {
     TooLarge {
         /// The file.
         name: String,
-        /// Which limit.
+        /// The limit.
         limit: SizeLimit,
     },
     /// The directory has as many entries, or the file as many names, as the file system allows.
@@ -68,7 +68,7 @@ pub(crate) enum StoreError {
         op: &'static str,
         /// The file.
         name: String,
-        /// What it does not take.
+        /// The thing that it does not take.
         what: &'static str,
     },
     /// The file system has no symlinks.
@@ -92,7 +92,7 @@ pub(crate) enum StoreError {
         op: &'static str,
         /// The file.
         name: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: std::io::Error,
     },
     /// The file system's quota is used up.
@@ -127,13 +127,13 @@ pub(crate) enum StoreError {
         size: u64,
         /// Bytes that it takes on the disk.
         cost: u64,
-        /// What it may have.
+        /// The room that it may have.
         room: u64,
-        /// What the file system has free for the server's user.
+        /// Free room of the file system for the server's user.
         free: u64,
         /// The floor that is not to be touched.
         keep_free: u64,
-        /// What other uploads have announced and not yet sent.
+        /// Bytes that other uploads have announced and not yet sent.
         reserved: u64,
     },
     /// A flush of the upload failed, or it was interrupted: it has to be opened again.
@@ -142,7 +142,7 @@ pub(crate) enum StoreError {
         /// The file.
         name: String,
     },
-    /// A file that was published before has been replaced since.
+    /// A file that was committed before has been replaced since.
     #[error("`{name}` was replaced in the meantime; open the file again")]
     Replaced {
         /// The file.
@@ -153,7 +153,7 @@ pub(crate) enum StoreError {
         "the server could not flush its disk, so nothing of what came together with this is kept: {source}"
     )]
     Group {
-        /// What the kernel said.
+        /// The kernel's error.
         source: std::io::Error,
     },
     /// The change is visible, but not known to be durable.
@@ -164,7 +164,7 @@ pub(crate) enum StoreError {
     Uncertain {
         /// The directory, empty for the root.
         directory: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: std::io::Error,
     },
     /// The next version of a directory is being put together.
@@ -194,7 +194,7 @@ pub(crate) enum StoreError {
         op: &'static str,
         /// The file.
         name: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: std::io::Error,
     },
 }
@@ -248,7 +248,7 @@ impl StoreError {
         )
     }
 
-    /// What an error number means when it comes from `op` on `name`.
+    /// The meaning of an error number that comes from `op` on `name`.
     pub(crate) fn new(op: &'static str, name: &Name, errno: Errno) -> Self {
         Self::at(op, name.to_string(), errno)
     }
@@ -265,7 +265,7 @@ impl StoreError {
             }
             Errno::NAMETOOLONG => Self::NameRefused { op, name, what: "name that is so long" },
             Errno::ILSEQ => Self::NameRefused { op, name, what: "name of such bytes" },
-            // What else is wrong with making an entry than its name, the store has made sure of (vfat).
+            // The store has made sure that nothing but the name is wrong with making an entry (vfat).
             Errno::INVAL if matches!(op, "publish" | "make directory" | MAKE_LINK) => {
                 Self::NameRefused { op, name, what: "name of such characters" }
             }
@@ -311,7 +311,7 @@ pub(crate) enum OpenError {
         /// `.haul` or something in it.
         path: PathBuf,
     },
-    /// Whoever owns a directory of the server's own decides what is published.
+    /// The owner of a directory of the server's own decides which entries become visible.
     #[error(
         "`{path}` belongs to user {owner}, and this is user {user}: its owner could change what is \
          published; run hauld as that user, or give the directory and all in it to user {user} \
@@ -347,7 +347,7 @@ pub(crate) enum OpenError {
         op: &'static str,
         /// On what.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: std::io::Error,
     },
 }

@@ -1,8 +1,8 @@
-//! What a directory hands down to its new entries: its group, if it has setgid, and its default ACL (acl(5)).
+//! Things that a directory hands down to its new entries: its group, if it has setgid, and its default ACL (acl(5)).
 //!
 //! The kernel does that for an entry that is made in the directory; the store makes entries elsewhere and moves
 //! them. So if a directory hands something down, the store makes a file in it, without a name
-//! (`O_TMPFILE`, open(2)), and nobody sees the file before it is published. That needs no right to give a file to
+//! (`O_TMPFILE`, open(2)), and nobody sees the file before its commit. That needs no right to give a file to
 //! a group. An entry that can't be made like that (a symlink, a directory that replaces a file, a file on a file
 //! system without `O_TMPFILE`) gets group and ACL afterwards, before anybody sees it.
 
@@ -27,7 +27,7 @@ const MAX_ACL: usize = 64 * 1024;
 /// Bytes of an ACL with about sixty entries.
 const USUAL_ACL: usize = 512;
 
-/// What a directory hands down.
+/// Group and ACL that a directory hands down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HandsDown {
     /// Its group, if it has setgid.
@@ -49,7 +49,7 @@ impl HandsDown {
         Ok((acl.is_some() || group.is_some()).then_some(Self { group, acl }))
     }
 
-    /// What creation in the directory leaves of a mode.
+    /// The mode that creation in the directory leaves of a mode.
     pub(super) fn leaves(self, mode: Mode) -> Mode {
         self.acl.map_or(mode, |most| mode & most)
     }

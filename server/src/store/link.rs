@@ -13,7 +13,7 @@ use super::root::Parents;
 use super::{Store, sys};
 
 impl Store {
-    /// Publishes a symlink, replacing a file or symlink.
+    /// Makes a symlink visible, replacing a file or symlink.
     pub(super) fn make_link(
         &self,
         parents: &Parents,

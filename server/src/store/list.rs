@@ -1,4 +1,4 @@
-//! Looking: what is in a directory, and whether an entry is what a client holds.
+//! Looking: the entries of a directory, and whether an entry is the one that a client holds.
 
 pub(super) mod ahead;
 
@@ -28,7 +28,7 @@ pub(crate) enum Enough {
 /// A list of a directory under way. It takes as many turns as it needs: a directory may have millions of entries.
 #[derive(Debug)]
 pub(crate) struct Listing {
-    /// The run that asks.
+    /// The name of the client that asks: all that the store knows of clients.
     client: String,
     /// `None`: the root.
     directory: Option<Name>,
@@ -82,7 +82,7 @@ pub(crate) enum Listed {
 }
 
 impl Listing {
-    /// A list of what is in a directory (`None`: the root) after the name `after`.
+    /// A list of the entries of a directory (`None`: the root) after the name `after`.
     pub(crate) fn new(client: &str, directory: Option<Name>, after: Option<&Name>) -> Self {
         let after = after.map_or(&b""[..], |name| name.split().1).into();
         Self { client: client.to_owned(), directory, after, state: State::Begun, any: false }
@@ -195,7 +195,7 @@ impl Listing {
 }
 
 impl Store {
-    /// How what is here differs from `wanted`, the bytes of files not considered. A name that can't be reached, because a parent of it is
+    /// How the entry here differs from `wanted`, the bytes of files not considered. A name that can't be reached, because a parent of it is
     /// something else, is missing.
     pub(crate) fn compare(&self, parents: &Parents, wanted: &Entry) -> Result<Verdict, StoreError> {
         // Nobody is told why.
@@ -247,7 +247,7 @@ impl Store {
     }
 }
 
-/// What stands under a name.
+/// An entry that stands under a name.
 #[derive(Debug)]
 struct Found {
     kind: EntryKind,
@@ -255,7 +255,7 @@ struct Found {
     mtime: Option<Mtime>,
 }
 
-/// What stands under the last component of `name`, or `None`.
+/// The entry under the last component of `name`, or `None`.
 fn look(rights: &Rights, parent: &OwnedFd, name: &Name) -> Result<Option<Found>, StoreError> {
     let last = name.split().1;
     let failed = |errno| StoreError::new("look at", name, errno);

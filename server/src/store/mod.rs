@@ -1,4 +1,4 @@
-//! The files under one root: written privately, published atomically.
+//! The files under one root: staged privately, committed atomically.
 //!
 //! Knows names, attributes and bytes; knows nothing of connections or requests. Every path goes
 //! through [`root`], which alone may open one that is not below a handle.
@@ -66,7 +66,7 @@ pub(crate) struct Store {
     trees: OwnedFd,
     /// `.haul/trash`: trees that are to be removed.
     pub(crate) trash: temp::trash::Trash,
-    /// Which directories are being published.
+    /// The guard of directories that are being published.
     guard: versions::guard::Guard,
     /// Whether files can share their blocks, once it was tried.
     shares_blocks: OnceLock<bool>,
@@ -82,7 +82,7 @@ pub(crate) struct Store {
     /// Directories that are opened up just now.
     rights: Arc<rights::Rights>,
     mtimes: attributes::mtimes::Mtimes,
-    /// Of directories that are being listed.
+    /// Sorted names of the entries of directories that are being listed.
     ahead: list::ahead::Ahead,
     /// Bits that absent modes lose. The process's own umask is 0, so that sent modes are exact.
     umask: Mode,

@@ -1,4 +1,4 @@
-//! How the store opens what is below its root.
+//! How the store opens entries below its root.
 
 use rustix::fs::{OFlags, ResolveFlags};
 

@@ -1,7 +1,7 @@
 //! The server's own directories: nobody else may have a hand in them.
 //!
-//! What is staged in `.haul` is published under names that clients chose, and the server trusts what it finds
-//! there after a crash. So `.haul` and all directories in it belong to the server's user, and nobody else may
+//! Entries that are staged in `.haul` appear under names that clients chose, and the server trusts the entries that it
+//! finds there after a crash. So `.haul` and all directories in it belong to the server's user, and nobody else may
 //! write to them.
 
 use std::path::PathBuf;
@@ -69,7 +69,7 @@ fn is_own(owner: u32) -> bool {
     owner == user()
 }
 
-/// Whose a new file in this directory is: not the server's user where a file system has one owner for all (vfat, or
+/// The owner of a new file in this directory: not the server's user where a file system has one owner for all (vfat, or
 /// NFS for root).
 fn owner_of_new(directory: &OwnedFd) -> Result<u32, Errno> {
     const NAME: &str = "owner";

@@ -1,4 +1,4 @@
-//! Reading what is there, for its digest.
+//! Reading a file for its digest.
 
 use haul_protocol::{Digest, FileHasher, Name};
 use rustix::fd::OwnedFd;

@@ -1,4 +1,4 @@
-//! Start: the private directory `.haul`, the lock, and what an earlier server left.
+//! Start: the private directory `.haul`, the lock, and the rests of an earlier server.
 
 use std::io::Read;
 use std::io::Write;
@@ -22,7 +22,7 @@ const LOCK: &str = "lock";
 /// See random(4).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// What a store starts with.
+/// The state with which a store starts.
 pub(super) struct Recovered {
     /// Held for life; the kernel lets go of it however the process ends.
     pub(super) lock: OwnedFd,
@@ -32,10 +32,10 @@ pub(super) struct Recovered {
     pub(super) swept: usize,
     /// The directory of large files under way.
     pub(super) partials: OwnedFd,
-    /// The directory of versions, and that of what is to be removed.
+    /// The directory of versions, and that of trees that are to be removed.
     pub(super) trees: OwnedFd,
     pub(super) trash: OwnedFd,
-    /// That of notes about modes.
+    /// The directory of notes about modes.
     pub(super) opened: OwnedFd,
     /// Names this boot of the machine.
     pub(super) boot: String,

@@ -80,7 +80,7 @@ impl Store {
         match given.and_then(|()| self.rights.in_directory(&parent, exchange)) {
             Ok(()) => {
                 parents.forget_giver(name);
-                // What has come there meanwhile may be a directory; the next start removes it.
+                // A directory may have come there meanwhile; the next start removes it.
                 if let Err(errno) = sys::unlink(staging, staged) {
                     tracing::warn!(%name, %errno, "could not remove what a directory replaced");
                 }

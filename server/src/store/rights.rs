@@ -25,13 +25,13 @@ use super::sys;
 use crate::locks::{Mutex, MutexGuard, Rank};
 use notes::{Note, Notes};
 
-/// What an owner needs to list a directory and to change its entries.
+/// The permission bits that an owner needs to list a directory and to change its entries.
 pub(super) const NEEDED: Mode = Mode::RWXU;
 
 /// Directories that are opened up just now.
 #[derive(Debug)]
 pub(super) struct Rights {
-    /// What the next start is to know.
+    /// Notes for the next start.
     notes: Option<Notes>,
     open: Mutex<HashMap<Inode, Opened>>,
     /// How often a directory was closed again.
@@ -43,7 +43,7 @@ type Inode = (u64, u64);
 
 #[derive(Debug)]
 struct Opened {
-    /// By so many at once.
+    /// The number of threads that use it at once.
     by: usize,
     /// The mode that it gets afterwards.
     after: Mode,
@@ -220,7 +220,7 @@ impl Drop for OpenedUp<'_> {
             return;
         }
         let Some(Opened { after, meanwhile, note, .. }) = table.remove(&self.inode) else { return };
-        // Whoever on the server has set another mode meanwhile knows better.
+        // If somebody at the server has set another mode meanwhile, that mode stays.
         let closed = rustix::fs::fstat(self.directory).and_then(|stat| {
             if mode(&stat) == meanwhile && after != meanwhile {
                 set_mode(self.directory, after)
@@ -259,7 +259,7 @@ pub(super) fn mode(stat: &Stat) -> Mode {
     Mode::from_raw_mode(stat.st_mode & 0o7777)
 }
 
-/// Whoever sets the mode of a directory of a group that he is not in takes its setgid away (chmod(2)).
+/// If a process sets the mode of a directory whose group it is not in, setgid goes (chmod(2)).
 fn loses_setgid(stat: &Stat) -> bool {
     let group = Gid::from_raw(stat.st_gid);
     let is_in = || {

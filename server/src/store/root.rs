@@ -1,7 +1,7 @@
-//! The root, and directories below it: the only room that opens a path without a handle.
+//! The root, and directories below it: the only module that opens a path without a handle.
 //!
 //! Names are resolved by the kernel with `openat2` (openat2(2)): beneath the root, through no link,
-//! on one file system. What is done with a file after that is done with a handle on its parent and a
+//! on one file system. After that the store reaches a file by a handle on its parent and a
 //! single component.
 
 mod handles;
@@ -130,7 +130,7 @@ pub(crate) struct Parents {
     recent: RefCell<Vec<Recent>>,
     /// The directory that was refused last: many names may be below it, and each try costs as much.
     refused: RefCell<Option<Box<[u8]>>>,
-    /// By directory: what it hands down to new entries, or would if it were there.
+    /// Group and ACL that each directory hands down to new entries, or would if it were there.
     givers: RefCell<Vec<KnownGiver>>,
     /// How often versions had changed places when these handles were got.
     swaps: Cell<u64>,
@@ -233,7 +233,7 @@ impl Parents {
                 _ => *mode,
             };
             match rights.in_directory(&directory, || sys::make_directory(&directory, last, mode)) {
-                // Whoever needs a directory first makes it.
+                // The first change that needs a directory makes it.
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(errno) => return Err(failed("make directory")(errno)),
             }
@@ -274,7 +274,7 @@ impl Parents {
             }
             found => found,
         };
-        // If there is none, whoever publishes the entry will be told why, or find that it can be had.
+        // If there is none, the commit of the entry will be told why, or find that it can be had.
         let handle = handle.ok()?;
         let given = HandsDown::of(&handle).ok()?;
         let giver = given.map(|given| (handle, given));
@@ -296,7 +296,7 @@ impl Parents {
         self.giver(name).is_some_and(|(_, given)| given.acl.is_some())
     }
 
-    /// A directory has come in the place of something else, and hands down what it has itself.
+    /// A directory has come in the place of something else, and hands down its own group and ACL.
     pub(super) fn forget_giver(&self, directory: &Name) {
         let is_in = |known: &[u8]| {
             known
@@ -306,7 +306,7 @@ impl Parents {
         self.givers.borrow_mut().retain(|(known, _)| !is_in(known));
     }
 
-    /// For looking at what is in a directory.
+    /// For looking at the entries of a directory.
     pub(super) fn rights(&self) -> &Rights {
         &self.making.rights
     }

@@ -1,16 +1,16 @@
 //! Room: whether an entry can fit, before its first byte is sent, and that so much stays free as `--keep-free` says.
 //!
-//! What counts is what an entry takes on the disk: a file whole blocks, and every entry one block more for its inode
+//! An entry counts with the bytes that it takes on the disk: a file whole blocks, and every entry one block more for its inode
 //! and its name. An entry that is admitted has its room *reserved* until its bytes are written, whichever
 //! connection it comes over, so that looks at the file system by others do not find that room free.
 //!
-//! A look at the file system gives a *budget*, half of what is available then. While that lasts, nobody looks again:
+//! A look at the file system gives a *budget*, half of the room that is available then. While that lasts, nobody looks again:
 //! an entry costs no system call. Near the bound there is a look for each.
 //!
 //! A file that waits for the committer keeps room for its name, by which a directory may grow when the committer
-//! publishes the file.
+//! commits the file.
 //!
-//! Not counted: what the file system itself needs beyond that (its journal, blocks of an index).
+//! Not counted: room that the file system itself needs beyond that (its journal, blocks of an index).
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,10 +34,10 @@ const USUAL_BLOCK: u64 = 4096;
 /// The largest block that is believed.
 const MAX_BLOCK: u64 = 1 << 20;
 
-/// What an entry takes of its directory beside its name, at most.
+/// Most bytes that an entry takes of its directory beside its name.
 const ENTRY: u64 = 16;
 
-/// What is free, and what is promised.
+/// Free room, and room that is promised.
 #[derive(Debug)]
 pub(super) struct Space {
     /// On the file system of the root.
@@ -53,7 +53,7 @@ pub(super) struct Space {
 struct Seen {
     at: Instant,
     block: u64,
-    /// What was neither used, nor to be kept free, nor reserved.
+    /// Room that was neither used, nor to be kept free, nor reserved.
     available: u64,
     /// Bytes of entries that were admitted since.
     spent: u64,
@@ -120,7 +120,7 @@ impl Space {
     }
 }
 
-/// What an entry takes: its bytes in whole blocks; one block for inode and name; and of a large file, one part in
+/// The room of an entry: its bytes in whole blocks; one block for inode and name; and of a large file, one part in
 /// two thousand for its extents and for the journal of its parts.
 fn cost(size: u64, block: u64) -> u64 {
     let bytes = size.saturating_add(size >> 11);
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(cost(1, 512), 1024);
     }
 
-    /// What is given back is available again; what others hold is not, however often somebody looks.
+    /// Room that is given back is available again; room that others hold is not, however often somebody looks.
     #[test]
     fn reserved_room_is_nobody_elses_until_it_is_given_back() {
         let directory = tempfile::TempDir::new().unwrap();

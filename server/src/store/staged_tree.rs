@@ -1,12 +1,12 @@
 //! New directories, filled before they appear.
 //!
-//! A directory that is not there yet is made among what is staged, what comes for it next is written
-//! into it under its final name, and one rename publishes all of it. A file then needs no place of its
-//! own among what is staged, and no link or rename: a quarter of what its system calls cost in memory,
+//! A directory that is not there yet is made among staged entries, the next files for it are written
+//! into it under its final name, and one rename makes all of it visible. A file then needs no name of its
+//! own among staged entries, and no link or rename: a quarter of what its system calls cost in memory,
 //! half on a disk.
 //!
-//! For moments only, since nobody sees what is in here: whoever fills a tree publishes it, or has it
-//! flushed and published, before anything is acknowledged.
+//! For moments only, since nobody sees the entries in here: the worker that fills a tree commits it, or has the committer
+//! flush and commit it, before any entry is acknowledged.
 
 mod publish;
 mod tree;
@@ -65,7 +65,7 @@ impl<'a> Fresh<'a> {
         self.tree.as_mut().is_some_and(|tree| tree.file(name, attributes, bytes))
     }
 
-    /// Takes a file that is staged already: then it is published with the tree. `false` as for
+    /// Takes a file that is staged already: then it becomes visible with the tree. `false` as for
     /// [`directory`](Self::directory).
     pub(crate) fn staged(&mut self, staged: &mut Staged, name: &Name) -> bool {
         self.tree.as_mut().is_some_and(|tree| tree.staged(staged, name))
@@ -76,7 +76,7 @@ impl<'a> Fresh<'a> {
         self.tree.as_mut().is_some_and(|tree| tree.link(name, target, mtime))
     }
 
-    /// Gives all that was taken away, to be made durable before it is published.
+    /// Gives all that was taken away, to be made durable before it becomes visible.
     pub(crate) fn take(&mut self) -> Option<Tree> {
         let mut tree = self.tree.take()?;
         tree.rest();

@@ -1,4 +1,4 @@
-//! From a complete upload to a published file, once.
+//! From a complete upload to a committed file, once.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use haul_protocol::{Code, Digest, Refusal, Token};
 use super::{Uploads, unknown};
 use crate::store::{Change, Store};
 
-/// What a commit needs.
+/// The work that a commit needs.
 #[derive(Debug)]
 pub(crate) enum Commit {
     /// Nothing: it was done before.

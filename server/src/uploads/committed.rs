@@ -1,4 +1,5 @@
-//! Large files that were committed not long ago: whoever commits one again, because the answer was lost, is told so.
+//! Large files that were committed not long ago: if a client commits one again because the answer was lost, the server
+//! answers it the same.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! All large files under way: found by token, written by any connection, published once.
+//! All large files under way: found by token, written by any connection, committed once.
 
 mod commit;
 mod committed;
@@ -63,29 +63,29 @@ struct Table {
     by_key: HashMap<String, Token>,
     /// Keys whose files are being opened, renamed or removed just now.
     busy: HashSet<String>,
-    /// Of each client, the uploads whose files are being opened.
+    /// The share of each client in uploads whose files are being opened.
     opening: HashMap<String, Share>,
     /// Tokens whose commit is being carried out.
     publishing: HashSet<Token>,
     parts: usize,
     connections: HashMap<String, usize>,
-    /// Of these clients, those that had to give an upload to another client before it was idle.
+    /// Clients that had to give an upload to another client before it was idle.
     gave: HashSet<String>,
     /// Tokens that a newer `open` has replaced.
     taken_over: VecDeque<Token>,
     published: Published,
 }
 
-/// An upload, and what the table needs to know of it.
+/// An upload, its client and its parts, for the table.
 #[derive(Debug)]
 struct Entry {
     upload: Arc<OpenUpload>,
-    /// Who has opened it last.
+    /// The client that has opened it last.
     client: String,
     parts: usize,
 }
 
-/// What an `open` finds in the table.
+/// The answer of the table to an `open`.
 enum Found {
     /// The upload, which is the caller's from now on.
     TakenOver(Arc<OpenUpload>),
@@ -152,8 +152,8 @@ impl Uploads {
         self.table().open.values().any(|entry| entry.client == client && entry.upload.has_come())
     }
 
-    /// Starts an upload, or goes on with one; returns the parts that are held. Whether it could be published is for
-    /// the caller to know.
+    /// Starts an upload, or goes on with one; returns the parts that are held. The caller knows whether it could
+    /// be made visible.
     pub(crate) fn open(
         &self,
         store: &Arc<Store>,
@@ -182,7 +182,7 @@ impl Uploads {
         if opening.is_over() { self.finish(opening) } else { Ok(Opened::Later(Box::new(opening))) }
     }
 
-    /// Reads a little of what an upload may hold, through `buffer`; returns how much.
+    /// Reads a little of the parts that an upload may hold, through `buffer`; returns how much.
     pub(crate) fn go_on(
         &self,
         opening: Box<Opening>,

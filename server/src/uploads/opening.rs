@@ -20,7 +20,7 @@ pub(crate) enum Opened {
         token: Token,
         /// Its parts.
         geometry: Geometry,
-        /// Those that are held.
+        /// The parts that are held.
         held: Bitmap,
     },
     /// Bytes have to be read before.
@@ -155,11 +155,11 @@ pub(super) struct Busy {
     of: Option<Of>,
 }
 
-/// Whose upload it is: its key, its client, its parts.
+/// The key, the client and the parts of an upload that is being opened.
 type Of = (String, String, usize);
 
 impl Busy {
-    /// Of a key that the table has just noted as busy.
+    /// The guard of a key that the table has just noted as busy.
     pub(super) fn new(table: &Arc<Mutex<Table>>, key: &str, client: &str, parts: usize) -> Self {
         let of = Some((key.to_owned(), client.to_owned(), parts));
         Self { table: Arc::clone(table), of }

@@ -1,4 +1,4 @@
-//! One large file under way: what is held, who writes what, and when it is complete. Pure: events in,
+//! The parts of one large file under way: held, claimed by a writer, or missing; and whether all are held. Pure: events in,
 //! decisions out; no socket, no store, no clock.
 //!
 //! Rules:
@@ -8,7 +8,7 @@
 //! - A held part is never written again: the same chaining value is acknowledged without writing,
 //!   another one is refused.
 //! - A commit needs every part held, and chaining values that merge to its digest.
-//! - Who opens the upload again has it alone: all claims are cancelled, what is held stays.
+//! - If a client opens the upload again, it has the upload alone: all claims are cancelled, held parts stay.
 //!
 //! | part | event | becomes | decision |
 //! |---|---|---|---|
@@ -21,7 +21,7 @@
 //! | claimed by another, missing, held | `finish` | as before | refuse `superseded` |
 //! | claimed | `release` | missing | |
 //! | claimed | `take_over` | missing | the older writer is refused, then the newer one may write |
-//! | all held | `commit`, digest right | | publish |
+//! | all held | `commit`, digest right | | commit |
 //! | any | `commit` otherwise | as before | refuse `incomplete` or `digest_mismatch` |
 
 use haul_protocol::{Bitmap, Code, Cv, Digest, Geometry, Refusal, merge};
@@ -44,13 +44,13 @@ enum Part {
 /// The right to write one part, until someone else claims it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Claim {
-    /// Which part.
+    /// Number of the part.
     pub(crate) index: usize,
     number: u64,
     announced: Cv,
 }
 
-/// What to do with a part that comes.
+/// The decision about a part that comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Decision {
     /// Verify and write it under this claim.
@@ -196,7 +196,7 @@ impl Upload {
     }
 }
 
-/// What a writer is told whose claim is gone.
+/// The refusal of a writer whose claim is gone.
 pub(crate) fn superseded() -> Refusal {
     Refusal::new(Code::Superseded, "this part was sent again in the meantime")
 }

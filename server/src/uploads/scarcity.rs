@@ -1,4 +1,4 @@
-//! Room for a client that opens an upload when there is none: these rules say which other upload gives it.
+//! Room for a client that opens an upload when there is none: these rules say which other uploads make it.
 //!
 //! Either uploads are scarce (there are `MAX_OPEN`) or parts are. These make room, in this order:
 //!
@@ -12,7 +12,7 @@
 //! on never make room for another of its own.
 //!
 //! Clients do not take an upload from each other in turn: by 2 and 3 nobody takes from a smaller share than its own. A
-//! client that has had to make room before its upload was idle no longer takes what is not a larger share, even if it has
+//! client that has had to make room before its upload was idle no longer takes from a share that is not larger, even if it has
 //! no upload: it waits.
 
 use std::collections::{HashMap, HashSet};
@@ -25,7 +25,7 @@ use super::writer::OpenUpload;
 use super::{Entry, IDLE, MAX_OPEN, MAX_OPEN_A_CLIENT, MAX_OPEN_PARTS, Table};
 
 impl Table {
-    /// Room for one more upload of a client, of so many parts; see [`Scarcity`] for who makes it.
+    /// Room for one more upload of a client, of so many parts; see [`Scarcity`] for the uploads that make it.
     pub(super) fn make_room(
         &mut self,
         parts: usize,
@@ -80,7 +80,7 @@ impl Table {
     }
 }
 
-/// What uploads of one client take.
+/// The share of one client: its uploads and their parts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Share {
     uploads: usize,
@@ -119,7 +119,7 @@ impl Share {
     }
 }
 
-/// What a client lacks for one more upload.
+/// The limits that one more upload of a client would break.
 #[derive(Debug)]
 struct Scarcity {
     /// The client has as many uploads as it may.
@@ -128,7 +128,7 @@ struct Scarcity {
     of_uploads: bool,
     /// There would be more parts than there may be.
     of_parts: bool,
-    /// What the client will have.
+    /// The share that the client will have.
     after: Share,
     /// The client has no upload, and has not had to give one.
     may_take_any: bool,
@@ -136,7 +136,7 @@ struct Scarcity {
     most: Share,
 }
 
-/// How much is to be said for an upload making room; the largest is first.
+/// The weight of an upload when uploads have to make room; the largest is first.
 type Weight = (Rank, usize, Duration);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,7 +170,7 @@ impl Scarcity {
             return None;
         };
         let share = match rank {
-            // Whose they are does not matter.
+            // Their client does not matter.
             Rank::Idle => 0,
             _ if self.of_parts => share.parts,
             _ => share.uploads,
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(rank(NEW, false, share(1, 11)), Some(Rank::Untouched));
         assert_eq!(rank(NEW, true, share(1, 1000)), Some(Rank::Largest));
         assert!(Rank::Idle > Rank::Untouched && Rank::Untouched > Rank::Largest);
-        // Who has no more than the newcomer will have keeps it; that others have more uploads does not matter.
+        // A client that has no more than the newcomer will have keeps its upload, though others have more uploads.
         assert_eq!(rank(NEW, false, share(9, 10)), None);
         assert_eq!(rank(NEW, true, share(9, 999)), None);
     }

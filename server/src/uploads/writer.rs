@@ -28,7 +28,7 @@ pub(crate) struct OpenUpload {
     pub(crate) published: Option<Published>,
     /// Room for the parts under way, and for as much again as has come.
     reserved: Reserved,
-    /// Of that, room of the parts under way: no other part may count on that room.
+    /// The room of the parts under way, out of `reserved`: no other part may count on that room.
     claimed: AtomicU64,
     /// Missing bytes for which no room is reserved.
     unreserved: AtomicU64,
@@ -42,7 +42,7 @@ pub(crate) struct OpenUpload {
     has_come: AtomicBool,
 }
 
-/// Who has opened it last.
+/// The connection that has opened it last.
 #[derive(Debug, Clone)]
 pub(crate) struct Owner {
     pub(crate) token: Token,
@@ -159,8 +159,8 @@ impl OpenUpload {
         self.has_come.store(true, Ordering::Relaxed);
     }
 
-    /// Whoever has opened it with this token has it alone: the claims of older writers end, and those in the middle of a
-    /// write are waited for.
+    /// From now on only this token may write: the claims of older writers end, and this waits for writers in the middle of
+    /// a write.
     pub(crate) fn cancel_writers(&self, token: Token) {
         let mut state = self.state();
         // If it was opened again meanwhile, newer writers may have claims.
@@ -185,7 +185,7 @@ pub(crate) struct PartWriter {
     claim: Claim,
     hasher: PartHasher,
     offset: u64,
-    /// For which it has room.
+    /// Bytes for which it has room.
     len: u64,
     finished: bool,
 }

@@ -1,8 +1,8 @@
-//! Directories whose next versions are being put together, and by which clients.
+//! Drafts, the next versions of directories, and the clients that have them.
 //!
-//! A version in which nothing is, and for which nothing was done for a while, makes room: for another version if there are
-//! as many as there may be, or for whoever wants to change its directory. Its connections end, and its client loses
-//! nothing: when it connects again and asks for the same tree, it gets an empty one of that name.
+//! An empty draft for which nothing was done for a while makes room: for another draft if there are as many as there may
+//! be, or for a client that wants to change its directory. Its connections end, and its client loses nothing: when the
+//! client connects again and asks for the same draft, it gets an empty one of that name.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ pub(crate) const MAX_VERSIONS: usize = 64;
 /// The same of one client; `haul` publishes one.
 const MAX_VERSIONS_A_CLIENT: usize = 8;
 
-/// For how long nothing was done for a version in which nothing is before it makes room for another version.
+/// For how long nothing was done for an empty draft before it makes room for another draft.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// Trees that have made room and are remembered.
+/// Drafts that have made room and are remembered.
 const REMEMBERED: usize = 256;
 
 /// The table of them.
@@ -40,7 +40,7 @@ pub(crate) struct Publications {
 #[derive(Debug, Default)]
 struct Table {
     open: Vec<Open>,
-    /// Trees in which nothing was when they made room, and their directories.
+    /// Drafts that were empty when they made room, and their directories.
     given_up: VecDeque<(Name, Token)>,
 }
 
@@ -50,7 +50,7 @@ struct Open {
     name: Name,
     /// `None` while a worker opens it: that waits for the disk, so it happens without the lock.
     version: Option<Arc<Version>>,
-    /// Those of its client that are about it.
+    /// The connections of its client that are about it.
     connections: Vec<ConnectionId>,
 }
 
@@ -116,7 +116,7 @@ impl Publications {
             (Ok(version), Some(at)) => {
                 let version = Arc::new(version);
                 table.open[at].version = Some(Arc::clone(&version));
-                // From now on something may be in it.
+                // From now on there may be entries in it.
                 table.given_up.retain(|(_, tree)| *tree != version.token);
                 Ok(version)
             }
@@ -128,8 +128,8 @@ impl Publications {
         }
     }
 
-    /// Has the version make room for which nothing was done for longest, if that is for `idle` at least; tells whether one
-    /// has.
+    /// Makes one draft make room: the one for which nothing was done for longest, if that is for `idle` at least; tells
+    /// whether one has.
     fn make_room(
         &self,
         notify: &dyn Notify,
@@ -147,7 +147,7 @@ impl Publications {
         versions.iter().any(|(_, version, client)| self.give_up(notify, version, client))
     }
 
-    /// Somebody was refused a change in the directory of this version: it makes room if nothing is in it.
+    /// Another client was refused a change in the directory of this draft: the draft makes room if it is empty.
     pub(crate) fn yield_to_others(
         &self,
         notify: &dyn Notify,
@@ -160,7 +160,7 @@ impl Publications {
     }
 
     fn give_up(&self, notify: &dyn Notify, version: &Arc<Version>, client: &str) -> bool {
-        // Large files are not in the tree before they are whole.
+        // Large files are not in the draft before they are whole.
         if self.uploads.has_come(client) && version.idle() < self.forsaken() {
             return false;
         }
@@ -182,8 +182,8 @@ impl Publications {
         true
     }
 
-    /// A connection has ended; with the last one of its client the directory may be changed again. What is
-    /// there of the next version stays.
+    /// A connection has ended; with the last one of its client the directory may be changed again. The draft
+    /// stays.
     pub(crate) fn leave(&self, version: &Arc<Version>, connection: ConnectionId) {
         let mut table = self.table();
         let Some(at) = table.open.iter().position(|open| open.has(version)) else { return };
@@ -196,13 +196,13 @@ impl Publications {
         }
     }
 
-    /// For how long nothing was done for a version in which nothing is before its directory is left to others: as long as a
+    /// For how long nothing was done for an empty draft before its directory is left to others: as long as a
     /// peer may pause. A client may hash a large file before it sends anything.
     fn reserved(&self) -> Duration {
         self.pause
     }
 
-    /// For how long nothing was done for a version in which something is before it makes room as well; a client may read large
+    /// For how long nothing was done for a draft with entries before it makes room as well; a client may read large
     /// files for that long before it sends anything.
     fn forsaken(&self) -> Duration {
         self.pause * 10

@@ -15,7 +15,7 @@ use crate::net::destination::Destination;
 /// How long a server may take to complete a name: nobody waits longer at a prompt.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What makes the next character stand for itself.
+/// The character that makes the next one stand for itself.
 const ESCAPE: char = '\\';
 
 /// Whether a character of a name has to be escaped, for [`shlex`].
@@ -58,7 +58,7 @@ fn last(name: &Name) -> Option<String> {
     String::from_utf8(name.split().1.to_vec()).ok()
 }
 
-/// What a word at this place of a line is.
+/// The kind of a word at this position of a line.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     Command,

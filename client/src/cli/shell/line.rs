@@ -1,4 +1,4 @@
-//! What a line at the prompt says.
+//! Reading a line at the prompt.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cli::{LsOptions, PutOptions, Shell, SyncOptions, VerifyOptions};
 
-/// What a line asks for.
+/// The command of a line.
 #[derive(Debug)]
 pub(super) enum Command {
     Do(Box<Word>),
@@ -30,7 +30,7 @@ struct Line {
 pub(super) enum Word {
     /// Upload files and directories.
     Put {
-        /// What to send.
+        /// Files and directories to send.
         #[arg(required_unless_present = "from_command", value_name = "FILE")]
         files: Vec<PathBuf>,
         #[command(flatten)]
@@ -38,7 +38,7 @@ pub(super) enum Word {
     },
     /// Upload only what differs.
     Sync {
-        /// What to send; `DIR/` means its contents.
+        /// Directory or file to send; `DIR/` means its contents.
         #[arg(value_name = "DIR")]
         source: PathBuf,
         /// Where to, below the destination of the shell.
@@ -46,9 +46,9 @@ pub(super) enum Word {
         #[command(flatten)]
         options: SyncOptions,
     },
-    /// Compare byte for byte with what is there.
+    /// Compare byte for byte with the files at the server.
     Verify {
-        /// What to compare; `DIR/` means its contents.
+        /// Directory or file to compare; `DIR/` means its contents.
         #[arg(value_name = "DIR")]
         source: PathBuf,
         /// With what, below the destination of the shell.
@@ -56,16 +56,16 @@ pub(super) enum Word {
         #[command(flatten)]
         options: VerifyOptions,
     },
-    /// What is there.
+    /// List a directory.
     Ls {
-        /// Below the destination of the shell.
+        /// Directory below the destination of the shell.
         path: Option<String>,
         #[command(flatten)]
         options: LsOptions,
     },
     /// Make directories.
     Mkdir {
-        /// Below the destination of the shell.
+        /// Directory below the destination of the shell.
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<String>,
     },
@@ -90,7 +90,7 @@ pub(super) fn parse(line: &str, shell: &Shell) -> Command {
         ("sync" | "verify" | "ls" | "mkdir", _) => {}
         _ => return Command::Wrong(format!("`{first}` is not a command; `help` shows them")),
     }
-    // What the shell was told holds unless the line says otherwise.
+    // Options of the shell hold unless the line says otherwise.
     let takes_how = matches!(first.as_str(), "put" | "sync" | "verify") && !shell.classic;
     let how = if takes_how { shell.how.words() } else { Vec::new() };
     let words = [first.clone()].into_iter().chain(how).chain(rest.iter().cloned());

@@ -1,4 +1,4 @@
-//! What is counted.
+//! The counts of a run.
 
 use serde::Serialize;
 
@@ -21,13 +21,13 @@ pub struct Counts {
     pub failed: u64,
     /// Sockets, devices and FIFOs, what was gone before it was sent, and links if they are left out.
     pub skipped: u64,
-    /// Of those, what was gone before it was sent.
+    /// Skipped entries that were gone before they were sent.
     pub vanished: u64,
     /// Modes of which setuid, setgid or sticky was dropped.
     pub special_bits_dropped: u64,
     /// Files and links that were there already as they are here.
     pub unchanged: u64,
-    /// What the source lacked and the server had.
+    /// Entries that the source lacked and the server had.
     pub removed: u64,
     /// Files whose bytes were there already, and that have got their mode and mtime.
     pub adjusted: u64,

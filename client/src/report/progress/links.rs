@@ -1,6 +1,6 @@
 //! Whether any connection is up.
 
-/// What is known of the connections of a run.
+/// The state of the connections of a run.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     up: usize,
@@ -30,7 +30,7 @@ impl Links {
         news
     }
 
-    /// Which attempt is under way while no connection is up.
+    /// The number of the attempt that is under way while no connection is up.
     pub(super) fn attempt(&self) -> Option<(u32, u32)> {
         self.attempt
     }

@@ -1,4 +1,4 @@
-//! What the counts look like: a bar, a line, or an object.
+//! The looks of the counts: a bar, a line, or an object.
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,4 @@
-//! What is told of single names: results on standard output, messages on standard error.
+//! Messages about single names: results on standard output, messages on standard error.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -100,7 +100,7 @@ impl Progress {
         self.note(&format_args!("haul: {} stays: {what}", quote(path)));
     }
 
-    /// An entry is left out because the user said so; named only to whoever wants every name.
+    /// An entry is left out because the user said so; named only to a user who wants every name.
     pub fn left_out(&self, path: &Path, what: &str) {
         if self.verbose {
             self.skipped(path, what);

@@ -39,7 +39,7 @@ pub(super) struct Known {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By source and directory below it, the rules for what is in that directory.
+    /// The rules for the entries of a directory, by source and directory below it.
     rules: HashMap<PathBuf, HashMap<PathBuf, Found>>,
     /// For each directory with a file of rules, a hash of its path and one of the file.
     files: HashMap<u64, u64>,

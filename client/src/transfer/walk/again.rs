@@ -48,7 +48,7 @@ impl Walk<'_> {
             self.committed.repeats();
             walked = again(&walked)?;
         }
-        // What is mounted below the source may have gone between two walks.
+        // Mounts below the source may have gone between two walks.
         if !has_failed() {
             self.are_there(&anchors);
         }
@@ -59,7 +59,7 @@ impl Walk<'_> {
     /// one; the source itself if something has vanished or moved.
     fn changed(&self, plan: &Plan, walked: &Walked) -> Option<PathBuf> {
         if self.lacks(walked) {
-            // Otherwise whoever removes nothing because of that tells it.
+            // Otherwise the code that removes nothing because of that tells it.
             let root = plan.roots.first().filter(|_| self.policy.is_publish());
             return root.map(|root| root.source.clone());
         }
@@ -81,8 +81,8 @@ impl Walk<'_> {
         match changed {
             Some((path, anchor)) if self.is_another(anchor, &path) => None,
             Some((path, _)) => Some(path),
-            // In a large tree rules are read again, and what they may leave out now was passed by. Whoever removes nothing
-            // because of that tells it.
+            // In a large tree rules are read again, and entries that they may leave out now were passed by. The code that
+            // removes nothing because of that tells it.
             None => self.policy.filter.changed().filter(|_| self.policy.is_publish()),
         }
     }

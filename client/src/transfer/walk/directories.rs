@@ -1,4 +1,4 @@
-//! Every directory once more, when what is in it is settled.
+//! Every directory once more, when its entries are settled.
 
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ impl Walk<'_> {
                     }
                 }
                 Ok(_) => {}
-                // Who leaves a directory out need not be able to read it.
+                // A user who leaves a directory out need not be able to read it.
                 Err(error) => match error.path() {
                     Some(path) if !matches!(excluded(path), Ok(true)) => unread(path.to_owned())?,
                     _ => {}

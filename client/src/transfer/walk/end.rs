@@ -1,4 +1,4 @@
-//! What comes when all entries have been sent: removing what the source lacks, and publishing.
+//! The end of a run, when all entries have been sent: removing entries that the source lacks, and publishing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -103,7 +103,7 @@ impl Walk<'_> {
             if root.contents {
                 list(root.source.clone(), root.target.clone())?;
             }
-            // What is below the root of a next version is found on the way.
+            // Entries below the root of a draft are found on the way.
             if !self.policy.is_publish() {
                 let each = |path: PathBuf| match name(root, &path, self.progress) {
                     Some(name) => list(path, Some(name)),

@@ -118,7 +118,7 @@ impl Walk<'_> {
                 self.progress.failed(entry.path(), &FileError::SameName(name.to_string()));
                 continue;
             }
-            // What is in a directory goes with it, over one connection: a server can fill a new directory
+            // The entries of a directory go with it, over one connection: a server can fill a new directory
             // before it appears.
             let ends = matches!(kind, Kind::Directory(_)) && batch.len() >= BATCH;
             if ends || batch.len() >= MAX_BATCH {
@@ -261,7 +261,7 @@ impl Walk<'_> {
         Ok(Some(Vec::new()))
     }
 
-    /// What an entry is; `None` for what is not carried.
+    /// The kind of an entry; `None` for an entry that is not carried.
     pub(super) fn kind(
         &self,
         path: &Path,

@@ -1,4 +1,4 @@
-//! Instead of a walk: what a list names.
+//! Instead of a walk: the entries that a list names.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::work::{BATCH, Item, Kind, Stopped};
 const RECENT: usize = 64;
 
 impl Walk<'_> {
-    /// Puts in what a list names below a directory, and nothing else; then the attributes of directories in
+    /// Puts in the entries that a list names below a directory, and no others; then the attributes of directories in
     /// it, the last ones first.
     pub(super) fn named(&self, root: &Root, names: &mut Names) -> Result<(), Stopped> {
         let (mut batch, mut directories) = (Vec::with_capacity(BATCH), Later::default());
@@ -55,7 +55,7 @@ impl Walk<'_> {
         self.work.drain()
     }
 
-    /// What a name in a list stands for, if it is to be sent.
+    /// The entry that a name in a list stands for, if it is to be sent.
     fn name_of_list(
         &self,
         root: &Root,
@@ -105,7 +105,7 @@ impl Walk<'_> {
 /// Directories that names of a list were in last.
 #[derive(Debug, Default)]
 struct Recent {
-    /// Those that are in the list themselves.
+    /// Directories that are in the list themselves.
     sent: VecDeque<PathBuf>,
     /// One to which no symlink leads from the source.
     checked: PathBuf,

@@ -1,4 +1,4 @@
-//! The receipt: digests of what was committed.
+//! The receipt: digests of committed files.
 
 use std::collections::HashMap;
 use std::fs::File;

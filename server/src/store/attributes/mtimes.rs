@@ -1,4 +1,4 @@
-//! Which mtimes the file system can hold: what it makes of others.
+//! The mtimes that the file system can hold, and the ones that it makes of others.
 
 use haul_protocol::Mtime;
 use rustix::fd::OwnedFd;
@@ -19,7 +19,7 @@ impl Mtimes {
         Self(Mutex::new(Rank::Mtimes, file))
     }
 
-    /// What a file has that is given this mtime; `None` if it can't be given it.
+    /// The mtime of a file that was given this mtime; `None` if no file can be given it.
     pub(in crate::store) fn kept(&self, wanted: Mtime) -> Option<Mtime> {
         let file = self.0.lock();
         rustix::fs::futimens(&*file, &times(wanted)).ok()?;

@@ -1,4 +1,4 @@
-//! One change of what clients see: what it needs to be carried out, all bytes staged and verified.
+//! One change of the entries that clients see, with all that it needs: its bytes are staged and verified.
 
 use haul_protocol::{Attributes, LinkTarget, Mtime, Name};
 use rustix::fs::{AtFlags, FileType, Mode};
@@ -24,14 +24,14 @@ const LARGE: usize = 16;
 /// done in about a second on a slow disk.
 const SWAP: usize = 128;
 
-/// What a request changes.
+/// The change that a request asks for.
 #[derive(Debug)]
 pub(crate) enum Change {
     /// A file appears, whole.
     File {
         /// Its bytes, mode and mtime.
         staged: Staged,
-        /// Under this name.
+        /// The name under which it appears.
         name: Name,
     },
     /// A large file appears, whole.
@@ -56,7 +56,7 @@ pub(crate) enum Change {
     },
     /// Nothing of that name is there any more.
     Remove {
-        /// Of a file, a link, or a directory with nothing in it.
+        /// The name of a file, a link, or an empty directory.
         name: Name,
     },
     /// New directories appear with all that is in them; each entry is a request of its own.
@@ -67,17 +67,17 @@ pub(crate) enum Change {
         name: Name,
         /// It must be a file; otherwise a directory.
         is_file: bool,
-        /// What it gets.
+        /// The mode and mtime that it gets.
         attributes: Attributes,
     },
     /// The next version of a directory takes the place of the present one.
     Version(Box<Swap>),
     /// The version before the present one does.
     Rollback {
-        /// Of the directory.
+        /// The name of the directory.
         name: Name,
     },
-    /// A large file that was published before is still there, and becomes durable if it is not.
+    /// A large file that was committed before is still there, and becomes durable if it is not.
     Confirm(Box<Published>),
     /// The parts of a large file that are held are flushed, nothing becomes visible.
     Flush(Box<crate::store::uploads::partial::Flush>),
@@ -89,12 +89,12 @@ impl Change {
         if let Self::Tree(tree) = self { tree.len() } else { 1 }
     }
 
-    /// What it takes of memory and of the disk's time, of that of a small file.
+    /// Its memory and its time on the disk, in units of a small file.
     pub(crate) fn weight(&self) -> usize {
         if let Self::Tree(tree) = self { tree.weight() } else { self.cost() }
     }
 
-    /// What it takes of a group's time: one that may have to make hundreds of directories, or flushes alone, counts as
+    /// Its cost in a group's time: a change that may have to make hundreds of directories, or flushes alone, counts as
     /// several.
     pub(crate) fn cost(&self) -> usize {
         match self {
@@ -137,7 +137,7 @@ impl Change {
         }
     }
 
-    /// What must be on the disk before the change may become visible, if it is to be durable.
+    /// Flushes all bytes that must be on the disk before the change may become visible, if it is to be durable.
     pub(in crate::store) fn sync(&mut self) -> Result<(), StoreError> {
         match self {
             Self::File { staged, name } => staged.sync(name),

@@ -1,4 +1,4 @@
-//! What a group of changes has touched, and is to be flushed.
+//! Directories that a group of changes has touched, and that are to be flushed.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ pub(in crate::store) struct Touched {
     pub(in crate::store) directories: BTreeMap<Box<[u8]>, Rc<OwnedFd>>,
     /// Something changed that can't be flushed alone.
     pub(in crate::store) everything: bool,
-    /// What the change that is being applied has touched.
+    /// Directories that the change that is being applied has touched.
     latest: Vec<Box<[u8]>>,
 }
 
@@ -54,7 +54,7 @@ impl Touched {
         self.latest.push(Box::default());
     }
 
-    /// What the last change has touched, once.
+    /// Directories that the last change has touched, once.
     pub(in crate::store) fn take_latest(&mut self) -> Vec<Box<[u8]>> {
         std::mem::take(&mut self.latest)
     }

@@ -1,4 +1,4 @@
-//! Publishing: what was staged appears under its final name, whole or not at all.
+//! A staged file appears under its final name, whole or not at all.
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ impl Store {
         parents.make_some(name, is_over)
     }
 
-    /// Makes the parents of a large file and refuses at once what could never be published.
+    /// Makes the parents of a large file and refuses a file at once that could never be made visible.
     pub(crate) fn prepare(&self, parents: &Parents, name: &Name) -> Result<(), StoreError> {
         let parent = parents.of(name)?;
         let look = || rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW);
@@ -63,8 +63,8 @@ impl Store {
         }
     }
 
-    /// Gives a file without a name its final one. What is in its place is replaced by a rename, for
-    /// which it must have a name of ours for a moment.
+    /// Gives a file without a name its final one. If an entry has that name already, a rename replaces the entry, for
+    /// which the file must have a name of ours for a moment.
     pub(in crate::store) fn link(
         &self,
         parents: &Parents,

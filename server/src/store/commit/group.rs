@@ -1,11 +1,13 @@
 //! Group commit: many changes become durable together.
 //!
-//! 1. The bytes of all files are flushed.
-//! 2. All changes become visible, in their order.
-//! 3. Each directory whose entries changed is flushed once, and so is every directory above it whose
-//!    own entry is not known to be durable, by whomever it was made.
+//! 1. Small files and staged trees are flushed, by one `syncfs` or not yet.
+//! 2. For each change, in their order, the bytes that step 1 left are flushed: of a small file, if there was no `syncfs`;
+//!    of a large file its bytes, then its journal; of a publish the draft, then its name ([`Change::sync`]).
+//! 3. All changes become visible, in their order.
+//! 4. Each directory whose entries changed is flushed once, and so is every directory above it whose
+//!    own entry is not known to be durable, no matter which change made it.
 //!
-//! Only then is any of them told to be done. Step 3 of one group and step 1 of the next are one: while
+//! Only then is any of them told to be done. Step 4 of one group and step 1 of the next are one `syncfs`: while
 //! changes keep coming there is one flush a group.
 //!
 //! Several files or directories are flushed by one `syncfs` rather than one by one: each `fsync` makes
@@ -48,8 +50,8 @@ const MOST_NEEDED: usize = 2048;
 /// Files or directories from which on one `syncfs` is tried for all.
 const MANY: usize = 4;
 
-/// What `syncfs` may take, and for each file that it is done for; over that somebody else's bytes are
-/// being written. An `fsync` takes about as much.
+/// Time that `syncfs` may take, and that it may take for each file in addition; if it takes longer, it writes bytes of
+/// other processes. An `fsync` takes about as much.
 const FAIR: Duration = Duration::from_millis(50);
 const FAIR_EACH: Duration = Duration::from_micros(200);
 
@@ -63,7 +65,7 @@ pub(crate) struct Committing<'a> {
     parents: Parents,
     /// The group before, whose names are flushed next.
     visible: Visible,
-    /// By name, directories whose own entry is durable.
+    /// Directories whose own entry is durable, by name.
     known: HashMap<Box<[u8]>, Identity>,
     /// Bytes of these names.
     known_bytes: usize,
@@ -72,7 +74,7 @@ pub(crate) struct Committing<'a> {
     slow: usize,
 }
 
-/// What became of a change.
+/// The results of a change.
 #[derive(Debug)]
 struct Outcome {
     results: Vec<Result<(), StoreError>>,
@@ -86,7 +88,7 @@ struct Visible {
     results: Vec<Outcome>,
     /// Directories to be flushed.
     needed: BTreeMap<Box<[u8]>, Rc<OwnedFd>>,
-    /// Those of them whose own entry is durable then.
+    /// Directories of these whose own entry is durable then.
     new: Vec<(Box<[u8]>, Identity)>,
     /// Something is to be flushed that has no handle.
     everything: bool,
@@ -96,7 +98,7 @@ struct Visible {
 #[derive(Debug)]
 pub(crate) struct Group {
     changes: Vec<Change>,
-    /// What came of it if the whole file system was flushed.
+    /// The result of the flush, if the whole file system was flushed.
     flushed: Option<Result<(), Errno>>,
 }
 
@@ -120,7 +122,7 @@ impl<'a> Committing<'a> {
         Self { many, ..Self::new(store) }
     }
 
-    /// Makes durable what the group before has made visible, and tells what became of each of its
+    /// Makes the changes durable that the group before has made visible, and returns the results of each of its
     /// changes: one [result](Change::results), or several. The next group is for [`apply`](Self::apply)
     /// and may be empty; its files are flushed in the same go if that is how it is done.
     pub(crate) fn flush(&mut self, next: Vec<Change>) -> (Vec<Result<(), StoreError>>, Group) {
@@ -146,7 +148,7 @@ impl<'a> Committing<'a> {
         (results.collect(), Group { changes: next, flushed })
     }
 
-    /// Makes a group visible; what became of it is told by the next [`flush`](Self::flush).
+    /// Makes a group visible; the next [`flush`](Self::flush) returns its results.
     pub(crate) fn apply(&mut self, Group { changes, flushed }: Group) {
         let failures = self.store.flush_failures.load(Ordering::Acquire);
         // Everything is flushed before anything becomes visible.
@@ -259,7 +261,7 @@ impl<'a> Committing<'a> {
     }
 }
 
-/// What tells a directory from a later one in its place: inode numbers are used again.
+/// Tells a directory from a later one of the same name: inode numbers are used again.
 type Identity = (u64, i64, u32);
 
 /// `None` if the file system keeps no time of birth (ext4 with inodes of 128 bytes, older network file systems):
@@ -280,7 +282,7 @@ fn above(name: &[u8]) -> &[u8] {
     name.iter().rposition(|&byte| byte == b'/').map_or(&[], |slash| &name[..slash])
 }
 
-/// What could not be flushed.
+/// Directories that could not be flushed.
 #[derive(Debug, Default)]
 struct Failed {
     all: Option<Errno>,

@@ -20,7 +20,7 @@ const ALL_SUBSETS: usize = 12;
 /// Subsets that are tried of more.
 const SAMPLES: u64 = 600;
 
-/// What a name leads to.
+/// The target of a name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Node {
     File(Object),
@@ -34,11 +34,11 @@ pub(super) struct Disk {
     pub(super) root: Object,
     directories: BTreeMap<Object, BTreeMap<Vec<u8>, Node>>,
     files: BTreeMap<Object, Vec<u8>>,
-    /// What directories have in names that say which they are.
+    /// The number of a directory, as inode in names that tell directories apart.
     inodes: BTreeMap<Object, u64>,
 }
 
-/// What a lost write leaves.
+/// The bytes that a lost write leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lost {
     Nothing,
@@ -50,7 +50,7 @@ pub(super) fn in_memory() -> TempDir {
     TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).unwrap()
 }
 
-/// Starts to record on this thread; what is on the disk now is taken to be durable.
+/// Starts to record on this thread; entries on the disk now are taken to be durable.
 pub(super) fn start(root: &Path) -> Disk {
     let mut recorder = Recorder::default();
     let mut disk = Disk::default();
@@ -169,7 +169,7 @@ fn replay(start: &Disk, ops: &[Op], lost: &HashSet<usize>, how: Lost) -> Disk {
     let (mut disk, mut live) = (start.clone(), start.clone());
     for (at, op) in ops.iter().enumerate() {
         let kept = !lost.contains(&at);
-        // What a name led to at the time, also if that is lost.
+        // The target of a name at the time, also if that is lost.
         match op {
             Op::Create { directory, name, file } => {
                 disk.files.insert(*file, Vec::new());
@@ -289,7 +289,7 @@ impl Disk {
         visible
     }
 
-    /// What clients can see: bytes by name; links as `-> target`, directories without bytes.
+    /// The entries that clients can see: bytes by name; links as `-> target`, directories without bytes.
     pub(super) fn published(&self) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         let mut visible = self.visible();
         visible.retain(|name, _| !name.starts_with(b".haul"));

@@ -31,7 +31,7 @@ fn told(what: &'static str) {
 #[derive(Debug, Default)]
 struct Expected {
     versions: BTreeMap<&'static str, Vec<&'static [u8]>>,
-    /// What was told, and which version it promises at the least.
+    /// The answers that were told, and the oldest version that they promise.
     promises: Vec<(&'static str, &'static str, usize)>,
 }
 
@@ -243,7 +243,7 @@ fn no_btime_known_durable() {
     assert!(states > 3, "only {states} states: is anything recorded?");
 }
 
-/// A tree that appears before what is in it is flushed.
+/// A tree that appears before its entries are flushed.
 #[test]
 fn tree_renamed_before_its_flush_is_found() {
     let root = in_memory();
@@ -357,7 +357,7 @@ impl Large {
         }
     }
 
-    /// The partial, and the parts that it holds. `None`: the file was published.
+    /// The partial, and the parts that it holds. `None`: the file was committed.
     fn open(&self, store: &Arc<Store>) -> Option<(Partial, Vec<(usize, Cv)>)> {
         let name = name("large");
         let mut read = store.journal(&self.key, &name, self.geometry).unwrap();
@@ -421,7 +421,7 @@ fn recovered(disk: &Disk, large: &Large) -> usize {
     let mut store = Store::open(root.path(), Mode::from_raw_mode(0o022), true, 0).unwrap();
     store.boot = String::from("another boot");
     let store = Arc::new(store);
-    // The inode of this copy is another, so nobody can know that it was published.
+    // The inode of this copy is another, so nobody can know that it was committed.
     let (partial, held) = large.open(&store).unwrap();
     let path = root.path().join(".haul/partials").join(large.key.id());
     large.are_there(&path, &held);

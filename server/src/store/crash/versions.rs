@@ -14,7 +14,7 @@ use crate::store::{Adopted, Change, Committing, Earlier, Store, Swap, Version};
 
 const SEED: u64 = 0x5eed;
 
-/// What each version has under two names, one of which never changes.
+/// The files of each version under two names, one of which never changes.
 const VERSIONS: [&[u8]; 3] = [b"one", b"two", b"three"];
 const SAME: &[u8] = b"same";
 
@@ -51,7 +51,7 @@ fn publish(store: &Arc<Store>, committing: &mut Committing<'_>, number: u8) {
     });
     match adopted {
         Some(Adopted::Yes) => {}
-        // What comes from the model has modes and mtimes of its own.
+        // Entries from the model have modes and mtimes of their own.
         Some(_) | None => put("d/same", SAME),
     }
     let swap = Swap::new(version, Attributes { mode: Some(0o755), mtime: None });
@@ -73,7 +73,7 @@ fn published(root: &TempDir) -> (Disk, Vec<Op>) {
     (disk, stop())
 }
 
-/// Which version is there, whole; `None`: none yet.
+/// The version that is there, whole; `None`: none yet.
 fn version_of(found: &BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Option<usize> {
     let file = |name: &str| found.get(name.as_bytes()).and_then(Clone::clone);
     let Some(changes) = file("www/site/changes") else {
@@ -150,7 +150,7 @@ fn swap_before_the_flush_is_found() {
     assert!(std::panic::catch_unwind(all).is_err());
 }
 
-/// That another directory is about to be published is none of its business.
+/// A publish of another directory does not concern it.
 #[test]
 fn version_that_nobody_came_back_for_goes_while_others_are_put_together() {
     let root = TempDir::new().unwrap();

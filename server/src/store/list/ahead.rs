@@ -15,7 +15,7 @@ use crate::locks::{Mutex, MutexGuard, Rank};
 const AHEAD: usize = 1 << 16;
 const AHEAD_BYTES: usize = 4 << 20;
 
-/// What a name costs beside its bytes: where it is, and what the allocator adds.
+/// Memory of a name beside its bytes: its position, and the allocator's own bytes.
 const BESIDE: usize = 48;
 
 /// Lists that are kept; more forget the oldest, which costs reading that directory again.
@@ -216,7 +216,7 @@ impl Ahead {
         })
     }
 
-    /// Keeps names for whoever asks next, this client above all, which was given all up to `given`.
+    /// Keeps names for the next list, this client's above all, which was given all up to `given`.
     pub(in crate::store) fn keep(&self, client: &str, names: &Arc<Names>, given: &[u8]) {
         let mut kept = self.kept();
         if let Some(known) = kept.iter_mut().find(|known| Arc::ptr_eq(&known.names, names)) {
@@ -316,7 +316,7 @@ mod tests {
             // Also that there is nothing more.
             assert_eq!(ahead.find(client, opened.1, b"zzz").map(|(_, at)| at), Some(3));
         }
-        // Whoever is in the midst of it goes on; nobody else is given names that may be old.
+        // A list that is under way goes on; no other list is given names that may be old.
         fs::write(directory.path().join("bb"), "").unwrap();
         let now = open(&directory).1;
         assert_ne!(now, opened.1);

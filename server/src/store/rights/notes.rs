@@ -2,7 +2,7 @@
 //! meanwhile, the next start gives each directory its mode back.
 //!
 //! A note is a symlink in `.haul/opened`. Its name says which mode, and of which inode; its target where the directory is.
-//! That is one system call, and nothing is flushed: a loss of power may leave a directory opened up.
+//! A note is one system call, and is not flushed: a loss of power may leave a directory opened up.
 
 use std::ffi::OsStr;
 use std::os::fd::AsRawFd;
@@ -35,7 +35,7 @@ struct Left {
     note: Note,
     mode: Mode,
     inode: u64,
-    /// Below the root.
+    /// The directory's path below the root.
     path: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! Which handles are kept, and how one is got where directories must be opened up on the way.
+//! Handles that are kept, and getting one where directories must be opened up on the way.
 
 use std::rc::Rc;
 

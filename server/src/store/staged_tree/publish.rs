@@ -24,7 +24,7 @@ const FEW: usize = 4;
 const COPIED: usize = 64 * 1024;
 
 impl Tree {
-    /// What was taken: so many results it will have.
+    /// The number of entries that were taken, and so of its results.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -48,7 +48,7 @@ impl Tree {
         Ok(())
     }
 
-    /// As [`publish`](Self::publish), but for what is in a directory that is being published.
+    /// As [`publish`](Self::publish), but for entries in a directory that is being published.
     pub(in crate::store) fn publish_guarded(
         mut self,
         parents: &Parents,
@@ -134,7 +134,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Publishes a directory and all that is in it, if nothing has its name yet.
+    /// Makes a directory visible with all entries in it, if nothing has its name yet.
     fn move_whole(&self, parents: &Parents, name: &Name, touched: &mut Touched) -> bool {
         let (above, last) = name.split();
         let (Some(staged), Ok(parent)) = (self.parent(name), parents.of(name)) else {
@@ -150,7 +150,7 @@ impl Tree {
         moved
     }
 
-    /// Publishes one entry by itself.
+    /// Makes one entry visible by itself.
     fn merge(
         &self,
         parents: &Parents,
@@ -174,7 +174,7 @@ impl Tree {
         self.store.rename(parents, staged, name.split().1, name, touched)
     }
 
-    /// Publishes one entry in a directory that somebody else has made meanwhile, and that hands its group or
+    /// Makes one entry visible in a directory that somebody else has made meanwhile, and that hands its group or
     /// an ACL down, or has a file whose mode stays: the entry is made again, for that directory.
     fn merge_again(
         &self,

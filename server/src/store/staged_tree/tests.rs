@@ -1,4 +1,4 @@
-//! What only others can do to a tree while it is filled.
+//! Acts of other processes on a tree while it is filled.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -188,7 +188,7 @@ fn not_taken_where_it_could_not_be_the_same() {
     assert_eq!(read(&setup.path("new/a")), "ours");
 }
 
-/// What is in a directory may come before it, over another connection.
+/// Entries of a directory may come before it, over another connection.
 #[test]
 fn missing_parents_are_made_with_it() {
     let setup = Setup::new();
@@ -225,7 +225,7 @@ fn directory_is_moved_whole_into_one_that_somebody_else_has_made() {
     assert!(setup.staged().is_empty());
 }
 
-/// What somebody else has made meanwhile hands an ACL down: entries of the tree get it as if made there.
+/// A directory that somebody else has made meanwhile hands an ACL down: entries of the tree get it as if made there.
 #[test]
 fn entries_that_come_into_a_directory_with_a_default_acl_inherit_it() {
     const DEFAULT: &str = "system.posix_acl_default";
@@ -275,7 +275,7 @@ fn tree_that_a_failed_flush_may_have_met_is_refused() {
     assert!(!setup.path("new").exists() && setup.staged().is_empty());
 }
 
-/// What others write keeps a flush of everything long, and a tree is flushed by nothing else.
+/// Writes of other processes make a flush of everything long, and a tree is flushed by nothing else.
 #[test]
 fn not_taken_while_files_are_flushed_one_by_one() {
     let setup = Setup::new();
@@ -287,7 +287,7 @@ fn not_taken_while_files_are_flushed_one_by_one() {
     assert!(setup.staged().is_empty(), "what is dropped is removed");
 }
 
-/// One that waits in the queue while a directory is closed for a publish: only what is in there is refused.
+/// One that waits in the queue while a directory is closed for a publish: only entries in there are refused.
 #[test]
 fn what_is_in_a_directory_that_is_being_published_is_refused() {
     for (closed, refused) in [("new", 4), ("new/inner", 2), ("new/other", 0)] {

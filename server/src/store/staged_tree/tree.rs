@@ -20,9 +20,9 @@ use crate::store::{Staged, Store, sys};
 /// Directories of one tree: each is an open handle, and their depth is that of recursions.
 const MAX_DIRECTORIES: usize = 32;
 
-/// Directories that nobody sees, and what is in them. Dropping it removes what was not published.
+/// Directories that nobody sees, and the entries in them. Dropping it removes all that did not become visible.
 ///
-/// Invariant: what is below its place is what `entries` say, and the directories that this implies; unless it is
+/// Invariant: the directory has just the entries of `entries`, and the directories that this implies; unless it is
 /// spoiled.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -33,11 +33,11 @@ pub(crate) struct Tree {
     pub(super) directories: Vec<Name>,
     /// Handles on all of them; or none, while it rests.
     pub(super) handles: Vec<OwnedFd>,
-    /// What was taken, in that order.
+    /// The entries that were taken, in that order.
     pub(super) entries: Vec<(Name, Kind)>,
     /// The file in it, if there is no other, and no link: it can be flushed alone.
     pub(super) only: Option<OwnedFd>,
-    /// Something that nobody has asked for may be in it: it can't be published as it is.
+    /// Something that nobody has asked for may be in it: it can't become visible as it is.
     pub(super) spoiled: bool,
     pub(super) published: bool,
     /// Flushes of the file system that had failed when it was begun.
@@ -99,7 +99,7 @@ impl Tree {
 
     fn make(&mut self, name: &Name, mode: Option<u32>) -> bool {
         let mode = self.store.directory_mode(mode);
-        // What its owner may not fill can't be filled here, nor swept.
+        // A directory that its owner may not fill can't be filled here, nor swept.
         if !mode.contains(Mode::RWXU) || self.directories.len() == MAX_DIRECTORIES {
             return false;
         }
@@ -212,7 +212,7 @@ impl Tree {
 }
 
 impl Drop for Tree {
-    /// What can't be removed is swept at the next start.
+    /// Entries that can't be removed are swept at the next start.
     fn drop(&mut self) {
         if self.published || (self.directories.is_empty() && !self.spoiled) {
             return;

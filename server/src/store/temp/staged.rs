@@ -1,4 +1,4 @@
-//! A file that is written where no client can name it, until it is published or dropped.
+//! A file that is written where no client can name it, until it is committed or dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,7 +27,7 @@ pub(crate) struct Staged {
     published: bool,
     /// The mode that was stated.
     pub(in crate::store) mode: Option<u32>,
-    /// What the directory hands down that it was made for.
+    /// Group and ACL of the directory that it was made for.
     given: Option<HandsDown>,
     /// For its name, until that is there.
     room: Option<Reserved>,
@@ -36,7 +36,7 @@ pub(crate) struct Staged {
 }
 
 impl Store {
-    /// Starts a file that will be published as `target`, with its final mode from the beginning.
+    /// Starts a file that will be committed as `target`, with its final mode from the beginning.
     pub(crate) fn stage(
         self: &Arc<Self>,
         parents: &Parents,

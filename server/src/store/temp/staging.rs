@@ -55,23 +55,23 @@ impl Staging {
         tried.is_ok()
     }
 
-    /// A place of the caller's own.
+    /// A staging name of the caller's own.
     pub(in crate::store) fn place(&self) -> Place {
         Place(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The directory of a place, and the name in it.
+    /// The directory of a staging name, and the name in it.
     pub(in crate::store) fn at(&self, place: Place) -> (&OwnedFd, String) {
         (self.directory(place), format!("{:x}", place.0))
     }
 
-    /// The directory of a place.
+    /// The directory of a staging name.
     pub(in crate::store) fn directory(&self, Place(number): Place) -> &OwnedFd {
         &self.directories[number % self.directories.len()]
     }
 }
 
-/// Removes what an earlier server left in one of the directories.
+/// Removes entries that an earlier server left in one of the directories.
 pub(in crate::store) fn sweep(directory: &OwnedFd) -> Result<usize, Errno> {
     let mut swept = 0;
     for entry in rustix::fs::Dir::read_from(directory)? {

@@ -1,4 +1,4 @@
-//! Partials that nobody came back for, and journals of files that are published.
+//! Partials that no client came back for, and journals of files that are committed.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,7 @@ use crate::store::uploads::journal;
 use crate::store::uploads::partial::journal_name;
 use crate::store::uploads::resume::read_journal;
 
-/// How long the journal of a published file stays, for a client that did not get the answer.
+/// How long the journal of a committed file stays, for a client that did not get the answer.
 const PUBLISHED: Duration = Duration::from_secs(600);
 
 /// One upload that is under way or was interrupted.
@@ -48,7 +48,7 @@ pub(crate) struct Listed {
 }
 
 impl Store {
-    /// Ids of partials that are older than `keep`, and of what is left of published or broken ones.
+    /// Ids of partials that are older than `keep`, and of the rests of committed or broken ones.
     pub(crate) fn expired(&self, keep: Duration) -> Vec<String> {
         match find(&self.partials) {
             Ok(found) => found
@@ -65,7 +65,7 @@ impl Store {
 }
 
 impl Store {
-    /// All partials, the oldest first. Journals of published files are none.
+    /// All partials, the oldest first. Journals of committed files are none.
     pub(crate) fn listed(&self) -> Vec<Listed> {
         let found = find(&self.partials).unwrap_or_else(|errno| {
             tracing::warn!(%errno, "could not look for partials");

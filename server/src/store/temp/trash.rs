@@ -20,7 +20,7 @@ pub(crate) struct Trash {
     pub(crate) bell: Bell,
 }
 
-/// Wakes whoever removes it.
+/// Wakes the sweeper.
 #[derive(Debug)]
 pub(crate) struct Bell {
     rung: Mutex<Rung>,
@@ -93,7 +93,7 @@ impl Trash {
         let throw = || sys::rename(from, name.as_bytes(), &self.directory, self.free().as_bytes());
         match throw() {
             Err(Errno::NOENT) => return Ok(()),
-            // What its owner may not write to can't be moved.
+            // A directory that its owner may not write to can't be moved.
             Err(Errno::ACCESS) => {
                 sys::set_mode_at(from, name, FileType::Directory, Mode::RWXU)?;
                 throw()?;
@@ -120,7 +120,7 @@ impl Trash {
                     Err(errno) => first = first.or(Some(errno)),
                 }
             }
-            // What can't be removed keeps nothing else here.
+            // A tree that can't be removed keeps no other one here.
             if !any {
                 return first.map_or(Ok(()), Err);
             }
@@ -132,7 +132,7 @@ impl Trash {
             Err(Errno::ISDIR) => {}
             removed => return removed,
         }
-        // What its owner may not write to can't be emptied, nor moved.
+        // A directory that its owner may not write to can't be emptied, nor moved.
         sys::set_mode_at(&self.directory, name, FileType::Directory, Mode::RWXU)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let tree = rustix::fs::openat(&self.directory, name, flags, Mode::empty())?;
@@ -186,7 +186,7 @@ mod tests {
     }
 
     /// Trap `symlink_swapped_in`: somebody who has a thrown away directory open puts a symlink in the place of a
-    /// directory in it, and back. What the symlink leads to keeps its mode.
+    /// directory in it, and back. The target of the symlink keeps its mode.
     #[test]
     fn symlink_that_is_swapped_in_changes_no_mode_elsewhere() {
         const TRIES: usize = 20_000;

@@ -1,4 +1,4 @@
-//! What is written beside a partial: which parts of it are held. Pure: records to bytes and back.
+//! The journal of a partial: records of the parts that are held. Pure: records to bytes and back.
 //!
 //! A journal is lines of a checksum, a space and a JSON object. A line whose checksum is wrong was
 //! torn by a crash: it says nothing, and neither does anything that was never written after it.
@@ -81,7 +81,7 @@ pub(in crate::store) struct Committing {
     pub(in crate::store) mtime: (i64, i64),
 }
 
-/// What a journal says.
+/// The contents of a journal.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::store) struct Journal {
     pub(in crate::store) begin: Begin,
@@ -294,7 +294,7 @@ mod tests {
         assert!(!journal.same_boot);
     }
 
-    /// What another boot has said of a part is not made true by a flush of this one.
+    /// A flush of this boot makes no record of another boot true.
     #[test]
     fn flush_covers_the_parts_of_its_own_boot_only() {
         let mut all = records();
@@ -318,7 +318,7 @@ mod tests {
             bytes.chunks(len).for_each(|piece| reader.feed(piece));
             assert_eq!(reader.finish().as_ref(), Some(&whole), "{len}");
         }
-        // What never ends is no record, and takes no more memory than the longest.
+        // A line that never ends is no record, and takes no more memory than the longest.
         let mut reader = Reader::new("two");
         (0..100).for_each(|_| reader.feed(&[b'x'; LONGEST_LINE]));
         assert!(reader.held_bytes() <= 4 * LONGEST_LINE);

@@ -1,5 +1,5 @@
-//! A large file under way: its bytes and its journal in `.haul/partials`, until it is published,
-//! discarded or expires. Dropping it keeps both: whoever opens the same key goes on with it.
+//! A large file under way: its bytes and its journal in `.haul/partials`, until it is committed,
+//! discarded or expires. Dropping it keeps both: an `open` with the same key goes on with it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use crate::store::{Store, sys};
 /// Newly held bytes after which a partial is flushed: what a reboot may have to read again.
 pub(in crate::store) const FLUSH_EVERY: u64 = 256 << 20;
 
-/// What makes two uploads the same.
+/// The key of an upload: two uploads with equal keys are the same.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(in crate::store) begin: Begin,
@@ -162,7 +162,7 @@ impl Partial {
         Flush { partial: self.clone(), name: name.clone(), from, end }
     }
 
-    /// Nobody writes through this handle any more; what is held stays.
+    /// Nobody writes through this handle any more; held parts stay.
     pub(crate) fn close(&self) {
         self.end().closed = true;
         self.0.closed.store(true, Ordering::Release);
@@ -195,7 +195,7 @@ pub(crate) struct Flush {
     name: Name,
     /// Where the records of this boot begin.
     from: u64,
-    /// Length of the journal before the flush: what is held later is not covered.
+    /// Length of the journal before the flush: parts that are held later are not covered.
     end: u64,
 }
 
@@ -206,7 +206,7 @@ impl Flush {
             return Err(StoreError::new("flush", &self.name, errno));
         }
         match self.partial.append(&self.name, &Record::Synced { from: self.from, end: self.end }) {
-            // Interrupted meanwhile: whoever opens it next reads what this record would have spared.
+            // Interrupted meanwhile: the next `open` reads the bytes that this record would have spared.
             Err(StoreError::Spoiled { .. }) => Ok(()),
             result => result,
         }

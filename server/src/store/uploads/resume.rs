@@ -1,4 +1,4 @@
-//! What is found under an upload's key: a partial to go on with, or the file that it has become.
+//! The partial under an upload's key, or the file that it has become.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use crate::store::mode::kept;
 use crate::store::root::Parents;
 use crate::store::{Store, sys};
 
-/// What was found under a key.
+/// The state of a key.
 #[derive(Debug)]
 pub(crate) enum Resumed {
     /// A partial, new or old, and the parts that it holds or may hold.
     Partial(Partial, Verifying),
-    /// The file was published before, and stands there unchanged. All its parts are held.
+    /// The file was committed before, and stands there unchanged. All its parts are held.
     Published(Published, Verifying),
 }
 
@@ -52,13 +52,13 @@ impl JournalReading {
     }
 }
 
-/// A file that was published before. Whether it is durable is not known: the flush may have failed.
+/// A file that was committed before. Whether it is durable is not known: the flush may have failed.
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
     name: Name,
     size: u64,
     committing: Committing,
-    /// What was stated when it was opened again.
+    /// Mode and mtime that were stated when it was opened again.
     stated: Attributes,
 }
 
@@ -120,7 +120,7 @@ impl Store {
     }
 
     /// Opens the partial of a key whose journal has been read, or starts one. With `replace` what stands under the name is
-    /// not the file, even if it was published from such a partial once.
+    /// not the file, even if it was committed from such a partial once.
     pub(crate) fn partial(
         self: &Arc<Self>,
         parents: &Parents,
@@ -203,7 +203,7 @@ impl Store {
         }
     }
 
-    /// Whether the file that a journal was about to publish stands under its name, unchanged.
+    /// Whether the file that a journal was about to commit stands under its name, unchanged.
     fn stands(&self, parents: &Parents, name: &Name, size: u64, committing: Committing) -> bool {
         self.at(parents, name).is_ok_and(|stat| {
             stat.st_ino == committing.inode
@@ -212,7 +212,7 @@ impl Store {
         })
     }
 
-    /// What stands under a name.
+    /// The entry that stands under a name.
     fn at(&self, parents: &Parents, name: &Name) -> Result<Stat, Errno> {
         let parent = parents.find(name.split().0)?;
         let look = || rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW);
@@ -220,7 +220,7 @@ impl Store {
     }
 
     /// Removes what is there of a partial; returns whether anything was. The journal goes first: a
-    /// journal without a partial means that the file was published.
+    /// journal without a partial means that the file was committed.
     pub(crate) fn forget(&self, id: &str) -> Result<bool, Errno> {
         let mut any = false;
         for file in [&journal_name(id), id] {
@@ -233,7 +233,7 @@ impl Store {
         Ok(any)
     }
 
-    /// Removes the journal of a published file, unless a new upload has begun under the same key.
+    /// Removes the journal of a committed file, unless a new upload has begun under the same key.
     pub(crate) fn forget_published(&self, id: &str) -> Result<(), Errno> {
         match rustix::fs::statat(&self.partials, id, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => self.forget(id).map(|_| ()),

@@ -13,7 +13,7 @@ use crate::store::error::StoreError;
 /// that are sent again. A few seconds of reading, during which the client waits.
 const MAX_VERIFIED: u64 = 4 << 30;
 
-/// What one part costs here.
+/// Memory of one part here.
 const A_PART: usize = 64;
 
 /// The parts that a partial holds, and those that it may hold.

@@ -23,7 +23,7 @@ use crate::store::{Reserved, Staged, Store, sys};
 #[derive(Debug)]
 pub(crate) struct Copying {
     from: OwnedFd,
-    /// What it was when it was opened.
+    /// The state of the file when it was opened.
     before: Stamp,
     to: Staged,
     /// For its bytes, if they are not shared.
@@ -33,7 +33,7 @@ pub(crate) struct Copying {
     offset: u64,
 }
 
-/// What came of a try.
+/// The result of a try.
 #[derive(Debug)]
 pub(crate) enum Adopted {
     /// It is in the next version.
@@ -77,7 +77,7 @@ impl Store {
         if before.size != size {
             return Ok(Adopted::No);
         }
-        // What the client did not state stays as it is in the present version.
+        // A mode or mtime that the client did not state stays as it is in the present version.
         let attributes = Attributes {
             mode: entry.mode.or(Some(before.mode)),
             mtime: entry.mtime.or(before.mtime),
@@ -136,7 +136,7 @@ impl Store {
     }
 }
 
-/// What tells whether a file has changed while it was copied.
+/// Tells whether a file has changed while it was copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     size: u64,

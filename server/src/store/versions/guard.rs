@@ -1,5 +1,5 @@
-//! Directories whose next version is being put together: nobody changes the present one meanwhile, since what
-//! would be told to be done would be gone when the versions change places.
+//! Directories with a draft: nobody changes the present version meanwhile, since a change that was told to be done would
+//! be gone when the versions change places.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -11,16 +11,16 @@ use crate::store::error::StoreError;
 /// The names of these directories, and how many changes are under way.
 ///
 /// A change holds no lock while it waits for the disk: otherwise a publish that begins would wait for the slowest
-/// change, and everybody for the publish. It is counted instead, in one of two counters that take turns: whoever
-/// closes a directory makes later changes count in the other one and waits until the first is 0.
+/// change, and everybody for the publish. It is counted instead, in one of two counters that take turns: the thread
+/// that closes a directory makes later changes count in the other one and waits until the first is 0.
 #[derive(Debug)]
 pub(crate) struct Guard {
     names: RwLock<Vec<Guarded>>,
     /// Changes under way.
     inside: [AtomicUsize; 2],
-    /// Which of both counts the changes that begin now; changed while `names` is locked for writing.
+    /// The counter, of both, for changes that begin now; changed while `names` is locked for writing.
     counter: AtomicUsize,
-    /// Held by the one who waits for a counter.
+    /// Held by the thread that waits for a counter.
     turn: Mutex<()>,
     /// Somebody waits until changes are over.
     is_awaited: AtomicBool,
@@ -52,19 +52,19 @@ struct Guarded {
     is_wanted: AtomicBool,
 }
 
-/// Leave to change something, which takes effect while this is held.
+/// A permit to change something, which takes effect while the permit is held.
 #[derive(Debug)]
 pub(crate) struct Inside<'a> {
     guard: &'a Guard,
     counter: usize,
-    /// Whoever is inside must not wait for changes to be over.
+    /// A thread that is inside must not wait for changes to be over.
     _held: Held,
 }
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         let before = self.guard.inside[self.counter].fetch_sub(1, Ordering::SeqCst);
-        // Whoever waits says so before the last look at the counter.
+        // A thread that waits says so before the last look at the counter.
         if before == 1 && self.guard.is_awaited.load(Ordering::SeqCst) {
             let _over = self.guard.over.0.lock();
             self.guard.over.1.notify_all();
@@ -73,7 +73,7 @@ impl Drop for Inside<'_> {
 }
 
 impl Guard {
-    /// Leave to change something, which takes effect while this is held.
+    /// A permit to change something, which takes effect while the permit is held.
     pub(in crate::store) fn enter(&self, name: &Name) -> Result<Inside<'_>, StoreError> {
         self.enter_unless(|guarded| is_at_or_below(name, guarded))
     }

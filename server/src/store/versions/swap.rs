@@ -29,12 +29,12 @@ impl Swap {
         Self { version, attributes }
     }
 
-    /// Everything in the tree is flushed, and then its name says that it is complete.
+    /// Everything in the draft is flushed, and then its name says that it is complete.
     pub(in crate::store) fn sync(&mut self) -> Result<(), StoreError> {
         let Version { name, home, .. } = &*self.version;
         let failed = |errno| StoreError::new("flush the next version of", name, errno);
         if let Err(errno) = sys::sync_file_system(home) {
-            // What was lost by that is told once: another flush would find nothing wrong.
+            // The kernel tells once that bytes were lost: another flush would find nothing wrong.
             self.version.throw_away()?;
             return Err(failed(errno));
         }
@@ -139,7 +139,7 @@ impl Store {
         // Setgid and sticky are the server's people's.
         let mode = kept(attributes.mode)
             .map_or(has, |mode| mode | (has - (Mode::RWXU | Mode::RWXG | Mode::RWXO)));
-        // Whose owner may not write to it can't be moved, so the last bits come afterwards.
+        // A directory that its owner may not write to can't be moved, so the last bits come afterwards.
         set_mode_of_directory(&tree, mode | Mode::RWXU, name).map_err(failed("set mode of"))?;
         if let Some(mtime) = attributes.mtime {
             sys::set_times(&tree, &times(mtime)).map_err(failed("set mtime of"))?;
@@ -148,8 +148,8 @@ impl Store {
         let exchange =
             || rights.in_directory(&parent, || sys::exchange(home, from.as_bytes(), &parent, last));
         let swapped = match exchange() {
-            // What is moved leaves nothing behind that tells of it, so that is noted before; it counts only when
-            // the tree is not there any more.
+            // A draft that is moved leaves nothing behind that tells of it, so the note comes before; it counts only when
+            // the draft is not there any more.
             Err(Errno::NOENT) => note()
                 .and_then(|()| if self.durable { sys::sync_directory(home) } else { Ok(()) })
                 .and_then(|()| {

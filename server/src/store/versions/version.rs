@@ -1,17 +1,17 @@
-//! The next version of a directory: a tree of its own under `.haul/trees`, which takes the place of the present
+//! The next version of a directory, a *draft*: a tree of its own under `.haul/trees`, which takes the place of the present
 //! one by one exchange of names (see [`swap`](super::swap)).
 //!
 //! A directory has a home there, named after its digest, with
 //!
-//! | name in the home | what it is | after a crash |
+//! | name in the home | meaning | after a crash |
 //! |---|---|---|
 //! | `next-BOOT-TOKEN` | the next version, being put together | stays, and the next run goes on with it; after a restart of the machine it is thrown away, since nothing in it was flushed |
 //! | `ready-INODE-BOOT-TOKEN` | the next version, complete; or, if its inode is another, the version that it has replaced | `next-BOOT-TOKEN`; or `previous`, and `done-TOKEN` is made |
 //! | `back-INODE` | the version before, about to come back; or the one that it has replaced | `previous` |
 //! | `previous` | the version before the present one | stays |
-//! | `done-TOKEN` | the last tree that was published: whoever asks again is told so | stays |
+//! | `done-TOKEN` | the last draft that was published: a client that asks again is answered the same | stays |
 //!
-//! So every moment of a swap can be told from the names alone, and no file says what was meant to be done.
+//! So every moment of a swap can be told from the names alone, and no file names the step that was under way.
 
 mod room;
 
@@ -39,7 +39,7 @@ pub(in crate::store) const BACK: &str = "back-";
 const DONE: &str = "done-";
 pub(in crate::store) const PREVIOUS: &str = "previous";
 
-/// A tree that is to be the next version of a directory. While it is open nobody else changes the present one.
+/// A draft. While it is open nobody else changes the present version.
 #[derive(Debug)]
 pub(crate) struct Version {
     pub(crate) name: Name,
@@ -54,7 +54,7 @@ pub(crate) struct Version {
     /// Somebody completes it, which may take as long as a flush.
     completing: AtomicBool,
     begun: Instant,
-    /// Milliseconds from `begun` until something was last done for the tree.
+    /// Milliseconds from `begun` until something was last done for the draft.
     active: AtomicU64,
     store: Arc<Store>,
     pub(in crate::store) id: String,
@@ -115,7 +115,7 @@ impl Version {
         let boot = store.boot_tag();
         let mut started = None;
         for next in found.iter().filter_map(|entry| entry.strip_prefix(NEXT)) {
-            // What was never flushed may look whole after a loss of power, and not be.
+            // A draft that was never flushed may look whole after a loss of power, and not be.
             match next.split_once('-') {
                 Some((of, token)) if of == boot && started.is_none() => started = Some(token),
                 _ => store
@@ -182,7 +182,7 @@ impl Version {
         })
     }
 
-    /// For whoever completes it.
+    /// For the thread that completes it.
     pub(in crate::store) fn state(&self) -> WriteGuard<'_, State> {
         self.completing.store(true, Ordering::Release);
         self.state.write()
@@ -193,8 +193,8 @@ impl Version {
         self.done.load(Ordering::Acquire)
     }
 
-    /// Leave to change something in the tree, which takes effect while this is held. None once it is complete:
-    /// it is flushed then, and soon everybody sees it. Nobody waits for that here.
+    /// A permit to change something in the draft, which takes effect while the permit is held. None once the draft is
+    /// complete: it is flushed then, and soon everybody sees it. Nobody waits for that here.
     pub(crate) fn enter(&self) -> Result<ReadGuard<'_, State>, Refusal> {
         let state = match self.state.try_read() {
             // Somebody only looks whether it makes room, which takes a moment.
@@ -249,7 +249,7 @@ impl Version {
         thrown.map_err(|errno| StoreError::new("throw away the next version of", &self.name, errno))
     }
 
-    /// Directories of the tree.
+    /// Directories of the draft.
     pub(crate) fn parents(&self) -> Parents {
         Parents::new(&self.root, self.store.making())
     }
@@ -268,7 +268,7 @@ impl Version {
         Ok(Some(stat.st_mode & 0o777))
     }
 
-    /// What keeps the large files of this tree apart from others of the same name.
+    /// Keeps the large files of this draft apart from others of the same name.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
@@ -288,7 +288,7 @@ impl Store {
         Ok((id, home.map_err(failed)?))
     }
 
-    /// Finishes what a swap has left, completed or not; see the table above.
+    /// Finishes a swap, completed or not; see the table above.
     pub(in crate::store) fn settle(&self, home: &OwnedFd, name: &Name) -> Result<(), StoreError> {
         settle(home, &self.trash)
             .map_err(|errno| StoreError::new("settle versions of", name, errno))
@@ -338,7 +338,7 @@ fn home_of(name: &Name) -> String {
 }
 
 /// Gives a new tree what it would have had, had it been made where it will be: the group and the default ACL of
-/// the present version, or of a parent that hands its group down. What may not be given is not.
+/// the present version, or of a parent that hands its group down. A group that the process may not give is not given.
 fn inherit(parents: &Parents, name: &Name, present: Option<&Root>, home: &OwnedFd, tree: &str) {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let Ok(tree) = rustix::fs::openat(home, tree, flags, Mode::empty()) else { return };
@@ -361,11 +361,11 @@ fn inherit(parents: &Parents, name: &Name, present: Option<&Root>, home: &OwnedF
         let _ = sys::set_acl(&tree, ACCESS_ACL, &acl);
     }
     let special = if gives { Mode::SGID } else { Mode::empty() };
-    // Nobody but the server enters before the tree is published.
+    // Nobody but the server enters before the draft is published.
     let _ = sys::set_mode(&tree, Mode::RWXU | special);
 }
 
-/// What stands under a name now: a directory, or nothing.
+/// The directory that stands under a name now, if there is one.
 pub(in crate::store) fn present(
     parents: &Parents,
     name: &Name,
@@ -416,7 +416,7 @@ pub(in crate::store) fn settle(
     Ok(())
 }
 
-/// Notes that a tree was published, and forgets the one before.
+/// Notes that a draft was published, and forgets the one before.
 pub(in crate::store) fn done(home: &OwnedFd, token: &str) -> Result<(), Errno> {
     let new = format!("{DONE}{token}");
     for old in entries(home)?.iter().filter(|entry| entry.starts_with(DONE) && **entry != new) {

@@ -1,4 +1,4 @@
-//! Versions in which nothing is: they make room, and nothing is left of them.
+//! Empty drafts: they make room, and nothing is left of them.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,34 +8,34 @@ use haul_protocol::{Code, Refusal, Token};
 use super::{NEXT, State, Version};
 use crate::store::{Store, sys};
 
-/// The tree of an earlier run, as the client knows it.
+/// The draft of an earlier run, as the client knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Earlier {
-    /// No tree that it knows of: if there is one, it is gone on with.
+    /// The client knows of none: if there is a draft, the client goes on with it.
     Any,
-    /// This tree and no other.
+    /// This draft and no other.
     Tree(Token),
-    /// This tree, in which nothing was when it was given up: unless there is another one, it is made again.
+    /// This draft, which was empty when it was given up: unless there is another one, it is made again.
     GivenUp(Token),
 }
 
-/// The fate of the tree of a version that makes room.
+/// The fate of a draft that makes room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Room {
-    /// Nothing was in it.
+    /// It was empty.
     Removed,
     /// Another run goes on with it.
     Kept,
 }
 
 impl Version {
-    /// Something is done for the tree.
+    /// Something is done for the draft.
     pub(crate) fn touch(&self) {
         let since = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.active.store(since, Ordering::Relaxed);
     }
 
-    /// For how long nothing was done for the tree.
+    /// The time for which nothing was done for the draft.
     pub(crate) fn idle(&self) -> Duration {
         let active = Duration::from_millis(self.active.load(Ordering::Relaxed));
         self.begun.elapsed().saturating_sub(active)
@@ -51,8 +51,8 @@ impl Version {
         self.given_up.load(Ordering::Acquire)
     }
 
-    /// Makes room for others: the present version may be changed again. A tree in which nothing is is removed. One in which
-    /// something is stays for the next run, and makes room only if nothing was done for it for so long.
+    /// Makes room for others: the present version may be changed again. An empty draft is removed. A draft with entries
+    /// stays for the next run, and makes room only if nothing was done for it for so long.
     pub(crate) fn give_up(&self, long: Duration) -> Option<Room> {
         // A change under way puts something in.
         let mut state = self.state.try_write()?;
@@ -71,7 +71,7 @@ impl Version {
         Some(room)
     }
 
-    /// Removes a tree in which nothing is; tells whether it was removed.
+    /// Removes the draft if it is empty; tells whether it was removed.
     fn forget(&self) -> bool {
         let next = format!("{NEXT}{}-{}", self.store.boot_tag(), self.token);
         let is_removed = sys::remove_directory(&self.home, next.as_bytes()).is_ok();
@@ -88,7 +88,7 @@ impl Drop for Version {
         if self.is_given_up() {
             return;
         }
-        // What nobody has put anything into is not kept.
+        // A draft into which nobody has put anything is not kept.
         if !self.is_done() {
             self.forget();
         }
@@ -103,7 +103,7 @@ impl Store {
     }
 }
 
-/// What connections are told whose version has made room.
+/// The refusal of connections whose draft has made room.
 pub(crate) fn given_up() -> Refusal {
     let message = "nothing came for this version while others needed room";
     Refusal::new(Code::Busy, message)
