@@ -44,7 +44,6 @@
 //!
 //! - never prints: all that `haul` shows comes from its observer;
 //! - never changes its process: no signal handler, umask, limit, working directory, environment or global thread pool;
-//!   its threads end before [`Transfer::run`] returns;
 //! - never leaves half a file under its final name at the server, and never harms the file that stood there before;
 //! - never takes a source that can't be read whole for a smaller one: nothing is removed or published because of it;
 //! - never needs a second process or an async runtime: it blocks, and any thread may call it.

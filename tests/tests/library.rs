@@ -247,6 +247,14 @@ fn endless(setting: &Setting) -> Transfer {
     to(setting).put([setting.source()]).rate(1000).build().unwrap()
 }
 
+/// A program builds a transfer on one thread and runs it on another.
+const fn goes_to_other_threads<T: Send + 'static>() {}
+
+const _: () = goes_to_other_threads::<Transfer>();
+const _: () = goes_to_other_threads::<Report>();
+const _: () = goes_to_other_threads::<TransferError>();
+const _: () = goes_to_other_threads::<Interrupt>();
+
 fn stop(under_way: Receiver<()>, interrupt: Interrupt) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         under_way.recv().unwrap();

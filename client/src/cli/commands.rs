@@ -11,14 +11,13 @@ use super::console::tell;
 use super::display::Display;
 use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions};
 use super::signals::Signals;
-use super::streams::{one_reader, single};
+use super::streams::{is_file_of_stdout, one_reader, single};
 use super::summary::{Kind, Summary};
 use super::{exit, oneshot};
 use crate::net::destination::Destination;
 use crate::plan::policy::Delete;
 use crate::source::file_list::Separator;
 use crate::source::links::Links;
-use crate::source::stdin;
 use crate::transfer::Transfer;
 use crate::transfer::builder::Builder;
 use crate::transfer::error::{BuildError, TransferError};
@@ -184,7 +183,7 @@ fn sending(mut builder: Builder, options: &SendOptions, output: OutputOptions) -
 
 /// Whether a receipt is another file than standard output: each would write over the other.
 fn is_not_stdout(path: &Path) -> io::Result<()> {
-    if stdin::is_file_of_stdout(path) {
+    if is_file_of_stdout(path) {
         return Err(io::Error::other(
             "it is standard output, where the summary goes; name another file, or add --quiet",
         ));

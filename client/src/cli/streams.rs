@@ -1,4 +1,5 @@
-//! Sources that have no path: standard input and the output of a command, and who may read standard input.
+//! Sources that have no path: standard input and the output of a command; who may read standard input, and what may be
+//! written to standard output.
 
 use std::path::{Path, PathBuf};
 
@@ -85,4 +86,26 @@ pub(super) fn one_reader<'a>(
         2.. if selection.rules.reads_stdin() > 0 => Err(StreamError::StdinTwice),
         _ => Ok(()),
     }
+}
+
+/// Whether a path leads to the regular file that standard output is written to.
+#[cfg(unix)]
+pub(super) fn is_file_of_stdout(path: &Path) -> bool {
+    use std::fs::{File, Metadata};
+    use std::io;
+    use std::os::fd::AsFd;
+
+    use crate::source::identity;
+
+    let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    let stdout = stdout.and_then(|stdout| stdout.metadata());
+    let same =
+        |(one, other): (Metadata, Metadata)| one.is_file() && identity(&one) == identity(&other);
+    stdout.ok().zip(path.metadata().ok()).is_some_and(same)
+}
+
+/// There are no paths of descriptors here.
+#[cfg(not(unix))]
+pub(super) fn is_file_of_stdout(_: &Path) -> bool {
+    false
 }

@@ -46,7 +46,7 @@ impl Builder {
         let name = task.name();
         let is_put = name == "put";
         let is_classic = self.dialect == Dialect::Classic;
-        let compares_rules = matches!(task, Task::Sync { .. } | Task::Publish { .. });
+        let may_compare = matches!(task, Task::Sync { .. } | Task::Publish { .. });
         let deletes = matches!(task, Task::Sync { delete: Some(_), .. });
         let conflicts = [
             (self.remove_source && !is_put, "remove_source", name),
@@ -56,7 +56,7 @@ impl Builder {
             (self.receipt.is_some() && name == "verify", "receipt", name),
             (self.ignore_existing && matches!(name, "verify" | "publish"), "ignore_existing", name),
             (self.publish_empty && name != "publish", "publish_empty", name),
-            (self.by_digest && !compares_rules, "checksum", name),
+            (self.by_digest && !may_compare, "checksum", name),
             (self.names.is_some() && deletes, "files_from", "delete"),
             (is_classic && !is_put, "classic", name),
             (is_classic && !self.rules.is_empty(), "classic", "exclude"),
