@@ -1,16 +1,89 @@
-//! `haul`, the client: uploads single files and whole directories over a few parallel connections.
+//! haul, the client: uploads files and whole directories to a haul server over several connections, as a library. The
+//! program `haul` is a user of it.
 //!
-//! A command line becomes [`cli`] → [`plan`] (what goes where); [`transfer`] runs the plan: [`transfer::walk`]
-//! finds entries, [`work`] hands them to [`connection`]s, which read, hash and send them, and which
-//! [`transfer::reconnect`]s replace when they are lost; [`report::progress`] counts and [`cli::summary`] tells. ARCHITECTURE.md walks the path of one file.
+//! Three types are all that a program needs:
+//!
+//! - [`Transfer`] is one run. Its [`Builder`] takes a [`Destination`], one task
+//!   ([`put`](Builder::put), [`sync`](Builder::sync), [`verify`](Builder::verify) or [`publish`](Builder::publish)) and
+//!   the options of `haul`; [`Transfer::run`] carries it out.
+//! - [`Observer`] is told what happens meanwhile, on the thread that runs the transfer: each entry that is done, fails or
+//!   is skipped, and how far the run is. `()` is an observer too.
+//! - [`Report`] is the result: [`Counts`], what the server's acknowledgements promise, whether the run was stopped.
+//!
+//! An entry that fails does not end a run: the observer is told its [`FileError`], and the report counts it. A run ends
+//! early with a [`TransferError`] if the server can't be reached or is lost for good, or in order if another thread
+//! [stops](Interrupt::stop) it. In both cases the same transfer, built again, sends the rest, and large files go on where
+//! they stopped.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use haul_client::{Delete, FileError, Observer, Transfer};
+//!
+//! struct Failures;
+//!
+//! impl Observer for Failures {
+//!     fn failed(&mut self, path: &Path, error: &FileError) {
+//!         eprintln!("{}: {error}", path.display());
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let transfer = Transfer::builder("box.example:8080/2026".parse()?)
+//!     .sync("photos/", Some(Delete::default().max(100)))
+//!     .exclude("*.tmp")
+//!     .connections(4)
+//!     .build()?;
+//! let report = transfer.run(&mut Failures)?;
+//! println!("{} files, {} failed", report.counts.files, report.counts.failed);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A run
+//!
+//! - never prints: all that `haul` shows comes from its observer;
+//! - never changes its process: no signal handler, umask, limit, working directory, environment or global thread pool;
+//! - never leaves half a file under its final name at the server, and never harms the file that stood there before;
+//! - never takes a source that can't be read whole for a smaller one: nothing is removed or published because of it;
+//! - never needs a second process or an async runtime: it blocks, and any thread may call it.
+//!
+//! Errors that come from the system or from the server are the [`source`](std::error::Error::source) of those that are
+//! told. Names and refusals are types of [`haul_protocol`].
+//!
+//! # Inside
+//!
+//! A command line becomes a builder in `cli`, and that becomes a `plan` (what goes where) and a policy; `transfer` runs
+//! it: its walk finds entries, `work` hands them to each `connection`, which reads, hashes and sends them; `report` counts
+//! and tells the observer. ARCHITECTURE.md walks the path of one file.
 
+#[doc(hidden)]
 pub mod cli;
-pub mod connection;
-pub mod error;
-pub mod exit;
-pub mod net;
-pub mod plan;
-pub mod report;
-pub mod source;
-pub mod transfer;
-pub mod work;
+mod connection;
+mod error;
+mod net;
+mod plan;
+mod report;
+mod source;
+mod transfer;
+mod work;
+
+pub use error::adrift::Adrift;
+pub use error::receipt::ReceiptError;
+pub use error::rules::RulesError;
+pub use error::{ConnectionError, FileError, ProtocolError};
+pub use net::destination::{Destination, DestinationError, Server};
+pub use plan::PlanError;
+pub use plan::policy::Delete;
+pub use report::Counts;
+pub use report::note::Note;
+pub use report::observer::Observer;
+pub use report::status::{Attempt, Status};
+pub use source::file_list::Separator;
+pub use source::filter::FilterError;
+pub use source::links::Links;
+pub use transfer::Transfer;
+pub use transfer::builder::Builder;
+pub use transfer::error::{BuildError, TransferError};
+pub use transfer::outcome::Report;
+pub use work::interrupt::Interrupt;

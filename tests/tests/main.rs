@@ -23,6 +23,7 @@ mod hostile_server;
 mod ignore_file;
 mod inherit;
 mod kept;
+mod library;
 mod links;
 mod ls;
 mod partials;

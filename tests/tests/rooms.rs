@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layers of the client, the lowest first: each imports only what stands before it.
-const CLIENT: [&str; 10] =
-    ["exit", "error", "net", "report", "source", "plan", "work", "connection", "transfer", "cli"];
+const CLIENT: [&str; 9] =
+    ["error", "net", "report", "source", "plan", "work", "connection", "transfer", "cli"];
 
 /// The same of the server.
 const SERVER: [&str; 17] = [
@@ -163,6 +163,39 @@ fn imports_go_one_way(krate: &str, layers: &[&str]) {
 #[test]
 fn client_imports_go_one_way() {
     imports_go_one_way("client", &CLIENT);
+}
+
+/// Words of the command line, the terminal and signals: for the program, and not for others that embed the client.
+const PROGRAM_ONLY: [&str; 9] = [
+    "clap",
+    "indicatif",
+    "rustyline",
+    "anyhow",
+    "signal_hook",
+    "ctrlc",
+    "process::exit",
+    "io::stdout",
+    "io::stderr",
+];
+
+#[test]
+fn only_the_command_line_of_the_client_prints_and_watches_signals() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("client/src");
+    let mut users = BTreeMap::from(PROGRAM_ONLY.map(|word| (word, 0)));
+    for entry in walkdir::WalkDir::new(&src) {
+        let path = entry.unwrap().into_path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        for (word, users) in &mut users {
+            let is_used = text.contains(&format!("{word}::")) || text.contains(&format!("{word}("));
+            let is_program = path.starts_with(src.join("cli"));
+            assert!(is_program || !is_used, "{word} in {}", path.display());
+            *users += usize::from(is_used);
+        }
+    }
+    assert!(users.values().all(|users| *users > 0), "{users:?}");
 }
 
 #[test]

@@ -8,7 +8,6 @@ use anyhow::{Context, ensure};
 use clap::{Args, CommandFactory};
 use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;
-use haul_client::cli::Cli;
 use haul_server::cli::Arguments;
 use haul_tests::binaries;
 
@@ -66,7 +65,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 /// `haul.1`, one page for each of its commands, and `hauld.8`.
 fn man_pages(directory: &Path) -> anyhow::Result<()> {
-    let haul = named(Cli::command(), "haul");
+    let haul = named(haul_client::cli::command(), "haul");
     let commands: Vec<_> = haul
         .get_subcommands()
         .map(|command| {
@@ -96,7 +95,7 @@ fn completions(directory: &Path) -> anyhow::Result<()> {
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         let place = directory.join(shell.to_string());
         fs::create_dir_all(&place)?;
-        generate_to(shell, &mut Cli::command(), "haul", &place)?;
+        generate_to(shell, &mut haul_client::cli::command(), "haul", &place)?;
         generate_to(shell, &mut Arguments::command(), "hauld", &place)?;
     }
     Ok(())
@@ -116,7 +115,7 @@ mod tests {
         };
         let haul = read("man1/haul.1")?;
         assert!(haul.contains(".TH haul 1"), "{haul}");
-        for command in Cli::command().get_subcommands() {
+        for command in haul_client::cli::command().get_subcommands() {
             let name = command.get_name();
             assert!(haul.contains(&format!("haul-{name}(1)")), "{name} is not in haul.1");
             let page = read(&format!("man1/haul-{name}.1"))?;

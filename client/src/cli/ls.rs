@@ -5,20 +5,19 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::sync::Weak;
 use std::time::Duration;
 
 use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Reply, encode_entry};
 
-use super::LsOptions;
+use super::arguments::LsOptions;
+use super::console::tell;
+use super::exit;
+use super::signals::Signals;
 use crate::connection::delete::entries;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::{ConnectionError, ProtocolError};
-use crate::exit;
 use crate::net::destination::Destination;
 use crate::net::poller::Poller;
-use crate::report::console::tell;
-use crate::work::interrupt::Interrupt;
 
 /// How long a server may be silent.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -30,14 +29,10 @@ const AHEAD: usize = 16;
 ///
 /// # Errors
 /// If the system has no room.
-pub fn run(
-    destination: &Destination,
-    options: LsOptions,
-    interrupt: &Interrupt,
-) -> anyhow::Result<u8> {
+pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> anyhow::Result<u8> {
     let mut poller = Poller::new()?;
-    interrupt.begin(Weak::new());
-    let over = || interrupt.is_set();
+    signals.begin();
+    let over = || signals.is_set();
     let listed = Asking::connect(&destination.server, &mut poller, TIMEOUT, &over)
         .map_err(Failure::from)
         .and_then(|asking| {
@@ -46,7 +41,7 @@ pub fn run(
             let base = destination.path.as_ref();
             Listing { asking, options, raw, base, out, refused: false }.run()
         });
-    let interrupted = interrupt.end();
+    let interrupted = signals.end();
     match listed {
         Ok(refused) => Ok(if refused { exit::FAILED } else { exit::OK }),
         // The reader has had enough.

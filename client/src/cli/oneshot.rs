@@ -1,17 +1,16 @@
 //! A few requests without a run around them, and the exit code that they come to.
 
-use std::sync::Weak;
 use std::time::Duration;
 
 use haul_protocol::Op;
 
+use super::console::tell;
+use super::exit;
+use super::signals::Signals;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::ConnectionError;
-use crate::exit;
 use crate::net::destination::Server;
 use crate::net::poller::Poller;
-use crate::report::console::tell;
-use crate::work::interrupt::Interrupt;
 
 /// How long a server may be silent; one whose disk is slow says so every few seconds.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -20,14 +19,10 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// If the system has no room.
-pub fn ask(
-    server: &Server,
-    requests: &[(String, Op)],
-    interrupt: &Interrupt,
-) -> anyhow::Result<u8> {
+pub fn ask(server: &Server, requests: &[(String, Op)], signals: &Signals) -> anyhow::Result<u8> {
     let mut poller = Poller::new()?;
-    interrupt.begin(Weak::new());
-    let over = || interrupt.is_set();
+    signals.begin();
+    let over = || signals.is_set();
     let mut code = exit::OK;
     let mut ask = || -> Result<(), ConnectionError> {
         let mut asking = Asking::connect(server, &mut poller, TIMEOUT, &over)?;
@@ -41,7 +36,7 @@ pub fn ask(
         Ok(())
     };
     let asked = ask();
-    let interrupted = interrupt.end();
+    let interrupted = signals.end();
     Ok(match asked {
         Ok(()) => code,
         Err(_) if interrupted => exit::INTERRUPTED,

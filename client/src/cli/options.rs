@@ -3,21 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
 
 use crate::source::filter::Rules;
 use crate::source::links::Links;
+use crate::transfer::builder::{RETRIES, TIMEOUT};
 
 /// Attempts to connect again, in a row, if nobody says otherwise.
-const RETRIES: u32 = 10;
-
-/// How long a server may be silent if nobody says otherwise.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Choice of a source's entries.
 #[derive(Debug, Default, Args)]
-pub struct Choice {
-    /// Rules that leave entries out.
+pub struct Selection {
+    /// What is left out.
     #[command(flatten)]
     pub rules: Rules,
 
@@ -38,7 +34,7 @@ pub struct Choice {
 
 /// Options about sending, and about its results.
 #[derive(Debug, Default, Args)]
-pub struct Send {
+pub struct SendOptions {
     /// Only tell what would be sent or removed and why; nothing is changed.
     #[arg(long, short = 'n')]
     pub dry_run: bool,
@@ -55,7 +51,7 @@ pub struct Send {
 
 /// How to go about an upload.
 #[derive(Debug, Clone, Args)]
-pub struct How {
+pub struct ConnectionOptions {
     /// Parallel connections [default: one a core, 2 to 8].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub connections: Option<u16>,
@@ -75,7 +71,7 @@ pub struct How {
     pub limit_rate: Option<u64>,
 }
 
-impl Default for How {
+impl Default for ConnectionOptions {
     fn default() -> Self {
         Self { connections: None, retries: RETRIES, timeout: TIMEOUT, limit_rate: None }
     }
@@ -83,7 +79,7 @@ impl Default for How {
 
 /// How much to tell.
 #[derive(Debug, Clone, Copy, Default, Args)]
-pub struct Tell {
+pub struct OutputOptions {
     /// Tell only what failed.
     #[arg(long, short)]
     pub quiet: bool,
@@ -101,7 +97,7 @@ pub struct Tell {
     pub stats: bool,
 }
 
-impl How {
+impl ConnectionOptions {
     /// The same as words of a command line.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
@@ -112,15 +108,21 @@ impl How {
         words.extend(limit_rate.map(|rate| format!("--limit-rate={rate}B")));
         words
     }
+}
 
-    /// The number of connections: each costs the server little and the client one thread that
-    /// hashes, so one a core; at least two, so that one is sending while another waits.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        match self.connections {
-            Some(wanted) => usize::from(wanted),
-            None => std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8),
-        }
+impl ValueEnum for Links {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Copy, Self::Follow, Self::Skip]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Copy => PossibleValue::new("copy").help("They are sent as links"),
+            Self::Follow => {
+                PossibleValue::new("follow").help("What they point to is sent in their place")
+            }
+            Self::Skip => PossibleValue::new("skip").help("They are left out"),
+        })
     }
 }
 

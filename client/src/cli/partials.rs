@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::exit;
+use super::exit;
 
 /// Runs `hauld partials` with these words, and returns its exit code.
 ///

@@ -10,14 +10,12 @@ use rustyline::Editor;
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 
-use super::commands;
-use super::{ls, oneshot};
-use crate::cli;
-use crate::exit;
+use super::arguments::ShellCommand;
+use super::console::tell;
+use super::signals::Signals;
+use super::{commands, exit, ls, oneshot};
 use crate::net::destination::Destination;
-use crate::report::console::tell;
 use crate::source::stdin;
-use crate::work::interrupt::Interrupt;
 use complete::Completion;
 use line::{Command, Word, parse};
 
@@ -37,8 +35,8 @@ quit                 leave (also Ctrl-D; Ctrl-C ends a transfer)";
 ///
 /// # Errors
 /// If the terminal or the pipe fails.
-pub fn run(options: &cli::Shell, interrupt: &Interrupt) -> anyhow::Result<u8> {
-    let mut shell = Prompt { options, interrupt, worst: exit::OK };
+pub fn run(options: &ShellCommand, signals: &Signals) -> anyhow::Result<u8> {
+    let mut shell = Prompt { options, signals, worst: exit::OK };
     if !io::stdin().is_terminal() {
         for line in io::stdin().lock().lines() {
             // A user who interrupts a script means all of it.
@@ -68,8 +66,8 @@ pub fn run(options: &cli::Shell, interrupt: &Interrupt) -> anyhow::Result<u8> {
 }
 
 struct Prompt<'a> {
-    options: &'a cli::Shell,
-    interrupt: &'a Interrupt,
+    options: &'a ShellCommand,
+    signals: &'a Signals,
     worst: u8,
 }
 
@@ -97,11 +95,11 @@ impl Prompt<'_> {
     }
 
     fn carry_out(&self, word: Word) -> anyhow::Result<u8> {
-        let (destination, interrupt) = (&self.options.destination, self.interrupt);
+        let (destination, signals) = (&self.options.destination, self.signals);
         let list = match &word {
-            Word::Put { options, .. } => &options.choice.files_from,
-            Word::Sync { options, .. } => &options.choice.files_from,
-            Word::Verify { options, .. } => &options.choice.files_from,
+            Word::Put { options, .. } => &options.selection.files_from,
+            Word::Sync { options, .. } => &options.selection.files_from,
+            Word::Verify { options, .. } => &options.selection.files_from,
             Word::Ls { .. } | Word::Mkdir { .. } => &None,
         };
         let sources = match &word {
@@ -110,9 +108,9 @@ impl Prompt<'_> {
             Word::Ls { .. } | Word::Mkdir { .. } => &[],
         };
         let rules = match &word {
-            Word::Put { options, .. } => options.choice.rules.reads_stdin(),
-            Word::Sync { options, .. } => options.choice.rules.reads_stdin(),
-            Word::Verify { options, .. } => options.choice.rules.reads_stdin(),
+            Word::Put { options, .. } => options.selection.rules.reads_stdin(),
+            Word::Sync { options, .. } => options.selection.rules.reads_stdin(),
+            Word::Verify { options, .. } => options.selection.rules.reads_stdin(),
             Word::Ls { .. } | Word::Mkdir { .. } => 0,
         };
         if rules > 0 || sources.iter().chain(list).any(|path| stdin::is_stdin(path)) {
@@ -124,19 +122,16 @@ impl Prompt<'_> {
             Word::Put { files, mut options } => {
                 options.classic |= self.options.classic;
                 options.in_shell = true;
-                commands::put(&files, destination, &options, interrupt)
+                commands::put(&files, destination, &options, signals)
             }
             Word::Sync { source, path, options } => {
-                commands::sync(&source, &below(destination, path.as_deref())?, &options, interrupt)
+                commands::sync(&source, &below(destination, path.as_deref())?, &options, signals)
             }
-            Word::Verify { source, path, options } => commands::verify(
-                &source,
-                &below(destination, path.as_deref())?,
-                &options,
-                interrupt,
-            ),
+            Word::Verify { source, path, options } => {
+                commands::verify(&source, &below(destination, path.as_deref())?, &options, signals)
+            }
             Word::Ls { path, options } => {
-                ls::run(&below(destination, path.as_deref())?, options, interrupt)
+                ls::run(&below(destination, path.as_deref())?, options, signals)
             }
             Word::Mkdir { paths } => {
                 let named = |path: &String| below(destination, Some(path));
@@ -147,7 +142,7 @@ impl Prompt<'_> {
                     Some((about, Op::Mkdir { name, mode: None, replace: false }))
                 };
                 let requests: Vec<_> = paths.into_iter().filter_map(make).collect();
-                oneshot::ask(&destination.server, &requests, interrupt)
+                oneshot::ask(&destination.server, &requests, signals)
             }
         }
     }

@@ -1,17 +1,16 @@
 //! The result of a run: one line for people, one object for programs, a table with all counts.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
 use humansize::{BINARY, format_size};
 use serde::Serialize;
 
-use crate::plan::policy::Policy;
-use crate::report::progress::Counts;
+use crate::report::Counts;
+use crate::transfer::outcome::Report;
 
 /// The last line of a run.
 #[derive(Debug, Clone, Serialize)]
-pub struct Summary {
+pub(super) struct Summary {
     event: &'static str,
     #[serde(flatten)]
     counts: Counts,
@@ -28,39 +27,35 @@ pub struct Summary {
     verify: bool,
 }
 
+/// The meaning of the counts of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// They say what was done.
+    Run,
+    /// They say what would be done.
+    DryRun,
+    /// They say what was compared.
+    Verify,
+}
+
 impl Summary {
-    /// From the counts at the end.
+    /// Of a run that has ended.
     #[must_use]
-    pub fn new(
-        counts: Counts,
-        elapsed: Duration,
-        durability: Option<String>,
-        interrupted: bool,
-        policy: &Policy,
-    ) -> Self {
-        let seconds = elapsed.as_secs_f64();
-        let (verify, dry_run) = (policy.verifies(), policy.dry_run && !policy.verifies());
-        let published = false;
+    pub(super) fn new(report: &Report, interrupted: bool, kind: Kind) -> Self {
         Self {
             event: "summary",
-            counts,
-            seconds,
-            durability,
+            counts: report.counts,
+            seconds: report.elapsed.as_secs_f64(),
+            durability: report.durability.clone(),
             interrupted,
-            dry_run,
-            published,
-            verify,
+            dry_run: kind == Kind::DryRun,
+            published: report.published,
+            verify: kind == Kind::Verify,
         }
     }
 
-    /// With whether the next version has taken the present one's place.
-    #[must_use]
-    pub fn published(self, published: bool) -> Self {
-        Self { published, ..self }
-    }
-
     /// As one object on standard output.
-    pub fn print_json(&self) {
+    pub(super) fn print_json(&self) {
         if let Ok(mut line) = serde_json::to_vec(self) {
             line.push(b'\n');
             let _ = io::stdout().lock().write_all(&line);
@@ -68,12 +63,12 @@ impl Summary {
     }
 
     /// As one line on standard output.
-    pub fn print(&self) {
+    pub(super) fn print(&self) {
         let _ = writeln!(io::stdout().lock(), "{self}");
     }
 
     /// All counts on standard output, one a line.
-    pub fn print_stats(&self) {
+    pub(super) fn print_stats(&self) {
         let counts = &self.counts;
         let bytes = |bytes: u64| match bytes {
             0..1024 => bytes.to_string(),

@@ -67,7 +67,9 @@ pub fn run(
             Ok((name, source)) => match file(name, &source, server, interrupt)? {
                 Ok(()) => {
                     progress.sent(source.size);
-                    progress.file_done(&name, source.size);
+                    if let Some(target) = &root.target {
+                        progress.file_done(target, source.size);
+                    }
                     Ok(())
                 }
                 Err(error) => Err(error),

@@ -199,7 +199,7 @@ impl Connection<'_> {
             Err(error) => {
                 let is_told = policy.needs_all() && course.halt();
                 if !is_told {
-                    progress.failed(path, &FileError::local("look at")(error));
+                    progress.failed(path, FileError::local("look at")(error));
                 }
                 None
             }
@@ -255,7 +255,7 @@ impl Connection<'_> {
         };
         excluded.unwrap_or_else(|error| {
             if self.run.policy.is_publish() && !error.is_changed() {
-                self.run.progress.failed(path, &FileError::Rules(error));
+                self.run.progress.failed(path, FileError::Rules(error));
             }
             true
         })

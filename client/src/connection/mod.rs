@@ -32,7 +32,6 @@ use crate::source::{Source, Stamp};
 use crate::work::context::Run;
 use crate::work::multipart::Large;
 use crate::work::{Abort, Item, Taken, Task};
-pub use recover::Left;
 
 /// Bytes of requests that are gathered before they are sent in one write.
 const GATHER: usize = 256 * 1024;

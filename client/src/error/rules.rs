@@ -7,6 +7,7 @@ use thiserror::Error;
 
 /// Rules can't be used.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum RulesError {
     /// Those of a file that the user has named.
     #[error("could not read the rules in {path}: {source}", path = path.display())]
@@ -32,13 +33,13 @@ pub enum RulesError {
     Changed(PathBuf),
     /// The client may not even see whether a directory has rules.
     #[error("could not read: {0}")]
-    Closed(io::Error),
+    Closed(#[source] io::Error),
 }
 
 impl RulesError {
     /// Whether the rules can be used, but are not what they were.
     #[must_use]
-    pub fn is_changed(&self) -> bool {
+    pub(crate) fn is_changed(&self) -> bool {
         matches!(self, Self::Changed(_))
     }
 }

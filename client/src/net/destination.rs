@@ -26,6 +26,7 @@ pub struct Destination {
 
 /// How a server is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Server {
     /// A host name or address, and a port.
     Tcp {
@@ -40,6 +41,7 @@ pub enum Server {
 
 /// A destination can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum DestinationError {
     /// A local path.
     #[error("`{0}` looks like a path on this machine; the destination is a server: {FORMS}")]

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::error::FileError;
 use crate::source::bytes;
-use crate::source::file_list::Names;
+use crate::source::file_list::{Names, Separator};
 use given::Given;
 
 /// One source, and its name at the server.
@@ -31,14 +31,15 @@ pub struct Root {
 /// The sources of one run, and their names at the server.
 #[derive(Debug)]
 pub struct Plan {
-    /// In the order of the command line.
+    /// In the order in which they were given.
     pub roots: Vec<Root>,
     /// Only these names below the one root, which is a directory.
     pub named: Option<Mutex<Names>>,
 }
 
-/// The command line makes no sense.
+/// The sources of a run make no sense together.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum PlanError {
     /// Two sources would be the same file there.
     #[error("`{first}` and `{second}` would both be stored as `{target}`")]
@@ -64,25 +65,6 @@ pub enum PlanError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// Standard input has no name of its own, or is one of several sources.
-    #[error(
-        "`-` is standard input: it is sent alone, and needs --as NAME (a file of that name is ./-)"
-    )]
-    Stdin,
-    /// A command is a source by itself.
-    #[error("--from-command is sent alone, without SRC and --files-from")]
-    Command,
-    /// There is no command.
-    #[error("--from-command: there is no command in it, and what nothing writes is not stored")]
-    Blank,
-    /// Two readers of one stream.
-    #[error(
-        "only one of SRC, --from-command, --files-from and --exclude-from can read standard input"
-    )]
-    StdinTwice,
-    /// A stream has no name that could be removed.
-    #[error("--remove-source: standard input has no file that could be removed")]
-    RemoveStdin,
     /// A source's name can't be sent, or `--as` gives no name.
     #[error("`{path}`: {source}")]
     Name {
@@ -151,12 +133,12 @@ impl Plan {
     ///
     /// # Errors
     /// If there is not one directory that they are below, or the list can't be opened.
-    pub fn only(mut self, list: &Path, null: bool) -> Result<Self, PlanError> {
+    pub fn only(mut self, list: &Path, separator: Separator) -> Result<Self, PlanError> {
         match self.roots.as_slice() {
             [root] if root.source.is_dir() => {}
             _ => return Err(PlanError::NamedMany),
         }
-        let opened = Names::open(list, null);
+        let opened = Names::open(list, separator);
         let names = opened.map_err(|source| PlanError::Names { path: list.to_owned(), source })?;
         self.named = Some(Mutex::new(names));
         Ok(self)

@@ -37,8 +37,10 @@ pub enum Mode {
     Publish(Name, Delete),
 }
 
-/// Bounds of the removal.
-#[derive(Debug, Clone, Copy)]
+/// Bounds of what is removed at the server because the source lacks it. By default nothing is removed if a source could
+/// not be read or has nothing in it, and there is no limit otherwise.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct Delete {
     /// Even if entries below the source could not be read or sent.
     pub force: bool,
@@ -50,7 +52,25 @@ pub struct Delete {
 
 impl Delete {
     /// Everything may go, as nobody loses anything by it.
-    pub const HARMLESS: Self = Self { force: true, all: true, max: None };
+    pub(crate) const HARMLESS: Self = Self { force: true, all: true, max: None };
+
+    /// Even if single entries below the source could not be read or sent.
+    #[must_use]
+    pub fn force(self) -> Self {
+        Self { force: true, ..self }
+    }
+
+    /// Even everything, because the source has nothing in it.
+    #[must_use]
+    pub fn all(self) -> Self {
+        Self { all: true, ..self }
+    }
+
+    /// No more entries than these.
+    #[must_use]
+    pub fn max(self, entries: u64) -> Self {
+        Self { max: Some(entries), ..self }
+    }
 }
 
 impl Policy {

@@ -1,4 +1,14 @@
-//! Output for people and scripts: counts while a run goes on, a summary in the end.
+//! What a run tells: counts, single names, and its status now and then.
+//!
+//! The threads of a run tell [`progress::Progress`], which counts and queues; the thread that has started the run takes
+//! from the queue and tells the [`observer::Observer`] ([`watch`]).
 
-pub mod console;
+mod counts;
+pub mod events;
+pub mod note;
+pub mod observer;
 pub mod progress;
+pub mod status;
+pub mod watch;
+
+pub use counts::Counts;

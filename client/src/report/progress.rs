@@ -1,66 +1,33 @@
-//! Counting what happens, and showing it while it does.
+//! Counting what happens, and queueing what the observer is told.
 //!
-//! Counts are atomics; one ticker turns them into a bar or lines. Knows nothing of the rest.
+//! Counts are atomics, so that threads count without waiting for each other.
 
-mod counts;
 mod links;
-mod rate;
-mod show;
-mod tell;
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use haul_protocol::Name;
 
-pub use counts::Counts;
+use super::counts::Counts;
+use super::events::{Event, WAITING};
+use super::note::Note;
+use super::observer::Observer;
+use super::status::Status;
+use crate::error::Failure;
 use links::Links;
-use rate::Rate;
-
-/// How often a bar moves.
-const TICK: Duration = Duration::from_millis(100);
-
-/// How often a line is written where no bar is.
-const LINE: Duration = Duration::from_secs(5);
-
-/// How progress is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum View {
-    /// A bar, for a person who watches.
-    Bar,
-    /// A line every few seconds.
-    Lines,
-    /// JSON, a line every few seconds.
-    Json,
-    /// Failures only.
-    Quiet,
-}
-
-impl View {
-    /// The display that fits the options and the terminal.
-    #[must_use]
-    pub fn choose(json: bool, quiet: bool) -> Self {
-        if json {
-            Self::Json
-        } else if quiet {
-            Self::Quiet
-        } else if io::stderr().is_terminal() {
-            Self::Bar
-        } else {
-            Self::Lines
-        }
-    }
-}
 
 /// The progress of a run so far.
 #[derive(Debug)]
 pub struct Progress {
-    view: View,
-    verbose: bool,
-    bar: ProgressBar,
+    wants_names: bool,
+    wants_sizes: bool,
+    /// What the observer is told next.
+    events: SyncSender<Event>,
     start: Instant,
     found_files: AtomicU64,
     found_bytes: AtomicU64,
@@ -85,25 +52,19 @@ pub struct Progress {
     different: AtomicU64,
     published: AtomicBool,
     limit_told: AtomicBool,
-    over: Mutex<bool>,
-    ended: Condvar,
 }
 
 impl Progress {
-    /// Starts counting, and the clock.
+    /// Starts counting, and the clock. The observer's thread [watches](super::watch::watch) what is received.
     #[must_use]
-    pub fn new(view: View, verbose: bool) -> Self {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        if view == View::Bar {
-            bar.set_draw_target(ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{spinner} {wide_bar:.cyan/blue} {msg}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        }
+    pub fn new(observer: &dyn Observer) -> (Self, Receiver<Event>) {
+        let (events, received) = sync_channel(WAITING);
+        let (wants_names, wants_sizes) = (observer.wants_names(), observer.wants_sizes());
         let zero = || AtomicU64::new(0);
-        Self {
-            view,
-            verbose,
-            bar,
+        let progress = Self {
+            wants_names,
+            wants_sizes,
+            events,
             start: Instant::now(),
             found_files: zero(),
             found_bytes: zero(),
@@ -128,15 +89,14 @@ impl Progress {
             different: zero(),
             published: AtomicBool::new(false),
             limit_told: AtomicBool::new(false),
-            over: Mutex::new(false),
-            ended: Condvar::new(),
-        }
+        };
+        (progress, received)
     }
 
     /// Whether totals are shown, so that sizes are worth asking for.
     #[must_use]
     pub fn wants_sizes(&self) -> bool {
-        self.view == View::Bar
+        self.wants_sizes
     }
 
     /// The walk found a file or link of `bytes`.
@@ -199,35 +159,26 @@ impl Progress {
         if !self.connections().reconnecting(attempt, of) {
             return;
         }
-        match self.view {
-            View::Json => self.event(&serde_json::json!({
-                "event": "reconnecting", "attempt": attempt, "of": of, "error": error.to_string(),
-            })),
-            View::Lines => {
-                self.message(&format_args!("haul: {error}; reconnecting ({attempt} of {of})"));
-            }
-            // The bar says it as long as it is so.
-            View::Bar | View::Quiet => {}
-        }
+        self.tell(Event::Reconnecting { attempt, attempts: of, why: error.to_string() });
     }
 
     /// A file of `bytes` is committed.
-    pub fn file_done(&self, name: &dyn Display, bytes: u64) {
+    pub fn file_done(&self, name: &Name, bytes: u64) {
         self.files.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.name(name);
+        self.tell_name(|| Event::FileDone(name.clone(), bytes));
     }
 
     /// A link is committed.
-    pub fn link_done(&self, name: &dyn Display) {
+    pub fn link_done(&self, name: &Name) {
         self.links.fetch_add(1, Ordering::Relaxed);
-        self.name(name);
+        self.tell_name(|| Event::SymlinkDone(name.clone()));
     }
 
     /// A directory has its final mode and mtime.
-    pub fn directory_done(&self, name: &dyn Display) {
+    pub fn directory_done(&self, name: &Name) {
         self.directories.fetch_add(1, Ordering::Relaxed);
-        self.name(name);
+        self.tell_name(|| Event::DirectoryDone(name.clone()));
     }
 
     /// A file or link is there already as it is here.
@@ -236,9 +187,9 @@ impl Progress {
     }
 
     /// The bytes of a file are there already, and it has got its mode and mtime.
-    pub fn adjusted(&self, name: &dyn Display) {
+    pub fn adjusted(&self, name: &Name) {
         self.adjusted.fetch_add(1, Ordering::Relaxed);
-        self.name(name);
+        self.tell_name(|| Event::Adjusted(name.clone()));
     }
 
     /// The next version has taken the present one's place.
@@ -253,16 +204,9 @@ impl Progress {
     }
 
     /// Something that the source lacks is removed at the server.
-    pub fn removed(&self, name: &dyn Display) {
+    pub fn removed(&self, name: &Name) {
         self.removed.fetch_add(1, Ordering::Relaxed);
-        if self.verbose {
-            match self.view {
-                View::Json => self.event(&serde_json::json!({
-                    "event": "removed", "name": name.to_string(),
-                })),
-                _ => self.message(&format_args!("removed {name}")),
-            }
-        }
+        self.tell_name(|| Event::Removed(name.clone()));
     }
 
     /// A mode lost its setuid, setgid or sticky bit.
@@ -299,29 +243,90 @@ impl Progress {
         self.start.elapsed()
     }
 
-    /// Shows progress until [`end`](Self::end).
-    pub fn run(&self) {
-        let pause = match self.view {
-            View::Bar => TICK,
-            View::Lines | View::Json => LINE,
-            View::Quiet => return,
-        };
-        let mut rate = Rate::new();
-        let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let waited = self.ended.wait_timeout_while(over, pause, |over| !*over);
-            over = waited.unwrap_or_else(PoisonError::into_inner).0;
-            if *over {
-                return;
-            }
-            self.show(&mut rate);
+    /// How far the run is now.
+    #[must_use]
+    pub(super) fn status(&self) -> Status {
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let is_known = self.walk_ended.load(Ordering::Relaxed);
+        Status {
+            counts: self.counts(),
+            files_total: is_known.then(|| get(&self.found_files)),
+            bytes_total: is_known.then(|| get(&self.found_bytes)),
+            bytes_lost: get(&self.lost),
+            is_removing: self.removing.load(Ordering::Relaxed),
+            reconnecting: self.connections().attempt(),
         }
     }
 
-    /// Ends showing.
+    /// Source and server differ in a name.
+    pub fn differs(&self, finding: &'static str, name: &Name, why: Option<&'static str>) {
+        self.different.fetch_add(1, Ordering::Relaxed);
+        self.tell(Event::Differs { finding, name: name.clone(), why });
+    }
+
+    /// Something that the source lacks stays, because enough has been removed; told once.
+    pub fn kept(&self, path: &Path) {
+        if !self.limit_told.swap(true, Ordering::Relaxed) {
+            self.failed(
+                path,
+                &"not removed, and more that the source lacks: --max-delete is reached",
+            );
+        }
+    }
+
+    /// In a dry run: what would be done with a name, and why.
+    pub fn would(&self, action: &'static str, name: &Name, why: &'static str, bytes: Option<u64>) {
+        self.tell(Event::Would { action, name: name.clone(), why, bytes });
+    }
+
+    /// An entry failed for good.
+    pub fn failed(&self, path: &Path, error: impl Failure) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        self.tell(Event::Failed(path.to_owned(), error.into_error()));
+    }
+
+    /// An entry is gone since it was found.
+    pub fn vanished(&self, path: &Path) {
+        self.vanished.fetch_add(1, Ordering::Relaxed);
+        self.skipped(path, "gone since it was found");
+    }
+
+    /// An entry is left out because the user said so.
+    pub fn left_out(&self, path: &Path, why: &'static str) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+        self.tell_name(|| Event::LeftOut(path.to_owned(), why));
+    }
+
+    /// An entry is of a kind that is not carried.
+    pub fn skipped(&self, path: &Path, why: &'static str) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+        self.tell(Event::Skipped(path.to_owned(), why));
+    }
+
+    /// A line of a file of rules leaves nothing out.
+    pub fn flawed(&self, path: &Path, line: usize, flaw: &dyn Display) {
+        self.note(Note::FitsNothing { path: path.to_owned(), line, flaw: flaw.to_string() });
+    }
+
+    /// A user may want to know this.
+    pub fn note(&self, note: Note) {
+        self.tell(Event::Note(note));
+    }
+
+    /// The run is over: nothing more is told.
     pub fn end(&self) {
-        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.ended.notify_all();
-        self.bar.finish_and_clear();
+        self.tell(Event::End);
+    }
+
+    fn tell_name(&self, event: impl FnOnce() -> Event) {
+        if self.wants_names {
+            self.tell(event());
+        }
+    }
+
+    /// Queues an event, and waits while the queue is full.
+    fn tell(&self, event: Event) {
+        // Nobody is told any more if the observer has panicked.
+        let _ = self.events.send(event);
     }
 }

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use thiserror::Error;
-
 use super::held::{Held, Here, Place, way};
 use super::mounted::{self, Mount};
 use super::seen::Seen;
 use super::start::Start;
 use super::{identity, platform};
+use crate::error::Failure;
+pub use crate::error::adrift::Adrift;
 use crate::report::progress::Progress;
 use crate::source::links::Links;
 
@@ -71,42 +71,6 @@ struct Began {
     /// The symlinks that lead to it.
     way: u64,
     is_dir: bool,
-}
-
-/// A source is another one than at the beginning.
-#[derive(Debug, Error)]
-pub enum Adrift {
-    /// A process may still be in a directory that has been removed; the directory looks empty then.
-    #[error("this directory has been removed, and nobody knows what it would hold now")]
-    Removed,
-    /// Another directory, or nothing, is at its path.
-    #[error("gone or another since this began")]
-    Another,
-    /// The same, of a directory below the source.
-    #[error(
-        "gone or another since this began: moved, replaced, mounted or unmounted; nothing more is removed"
-    )]
-    Below,
-    /// Something was mounted below it and is not any more, or the other way round.
-    #[error("what is mounted at {path} has come, is gone or another since this began", path = .0.display())]
-    Unmounted(PathBuf),
-    /// A directory below it lacks entries that it may have had when this began.
-    #[error(
-        "changed while haul ran, so what it lacks may have been moved; nothing more of it is removed; the next run \
-         removes what is not there then"
-    )]
-    Changed,
-    /// Each time that it was read, its entries have changed before everything was over.
-    #[error(
-        "changed each of the {0} times that haul looked through it; run it when nothing changes it"
-    )]
-    Restless(usize),
-    /// Its entries could not be read.
-    #[error("could not be read")]
-    Unreadable,
-    /// Nobody can say which entry it is.
-    #[error("could not look at: {0}")]
-    Unknown(io::Error),
 }
 
 impl Anchor {
@@ -210,7 +174,7 @@ impl Anchor {
     fn check_with(&self, concerns: impl Fn(&Path) -> bool) -> Result<Metadata, Adrift> {
         let began = match &self.began {
             Ok(began) => began,
-            Err(error) => return Err(Adrift::Unknown(error.kind().into())),
+            Err(error) => return Err(Adrift::unknown(error.kind().into())),
         };
         if self.unreadable.load(Ordering::Acquire) {
             return Err(Adrift::Unreadable);
@@ -272,7 +236,7 @@ impl Anchor {
             return Ok(None);
         };
         let held = Held::open(path, self.follows(path, links)).map_err(gone_below)?;
-        let place = held.place().map_err(Adrift::Unknown)?;
+        let place = held.place().map_err(Adrift::unknown)?;
         if !seen.is_same(path, place) {
             return Err(Adrift::Below);
         }
@@ -337,7 +301,7 @@ impl Anchor {
     }
 
     /// It is told as failed, unless that was done before.
-    pub fn tell(&self, error: &dyn std::fmt::Display, progress: &Progress) {
+    pub fn tell(&self, error: impl Failure, progress: &Progress) {
         if !self.is_told() {
             progress.failed(&self.path, error);
         }
@@ -359,7 +323,7 @@ impl Directory<'_> {
     /// # Errors
     /// If so, or nobody can say.
     pub(crate) fn check_unchanged(&self) -> Result<(), Adrift> {
-        let changed = self.held.place().map_err(Adrift::Unknown)?.changed;
+        let changed = self.held.place().map_err(Adrift::unknown)?.changed;
         if self.start.is_some_and(|start| start.is_before(changed)) {
             return Err(Adrift::Changed);
         }
@@ -391,7 +355,7 @@ impl Directory<'_> {
 fn gone(error: io::Error) -> Adrift {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Adrift::Another,
-        _ => Adrift::Unknown(error),
+        _ => Adrift::unknown(error),
     }
 }
 

@@ -11,7 +11,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The descriptors that haul was started with.
+/// The descriptors that haul was started with; nothing in another program, which has its own reasons for those it names.
 static STARTED_WITH: OnceLock<Vec<i32>> = OnceLock::new();
 
 /// Notes which descriptors are open; to be called before haul opens one.
@@ -53,7 +53,10 @@ fn listed() -> Option<Vec<i32>> {
 /// # Errors
 /// If it leads to a descriptor that is haul's own, or closed.
 pub(crate) fn check(path: &Path) -> io::Result<()> {
-    check_among(STARTED_WITH.get_or_init(open_now), path)
+    match STARTED_WITH.get() {
+        Some(started_with) => check_among(started_with, path),
+        None => check_among(&open_now(), path),
+    }
 }
 
 fn check_among(started_with: &[i32], path: &Path) -> io::Result<()> {

@@ -18,6 +18,17 @@ const BUFFER: usize = 64 * 1024;
 /// Bytes of directories that are remembered in memory; more go to a temporary file.
 const IN_MEMORY: usize = 1024 * 1024;
 
+/// The end of each name in a list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Separator {
+    /// A line feed.
+    #[default]
+    Line,
+    /// A NUL byte, as `find -print0` writes it.
+    Nul,
+}
+
 /// A list of names below a directory.
 pub struct Names {
     list: BufReader<Box<dyn Read + Send>>,
@@ -33,16 +44,19 @@ impl std::fmt::Debug for Names {
 }
 
 impl Names {
-    /// From a file, or from standard input if it is `-`; names end with a line feed, or with NUL.
+    /// From a file, or from standard input if it is `-`.
     ///
     /// # Errors
     /// If the file can't be opened.
-    pub fn open(file: &Path, null: bool) -> io::Result<Self> {
+    pub fn open(file: &Path, separator: Separator) -> io::Result<Self> {
         let (list, waits) = platform::open(file)?;
         if waits.as_ref().is_some_and(|list| list.metadata().is_ok_and(|list| list.is_dir())) {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        let end = if null { 0 } else { b'\n' };
+        let end = match separator {
+            Separator::Line => b'\n',
+            Separator::Nul => 0,
+        };
         Ok(Self { list: BufReader::with_capacity(BUFFER, list), waits, end })
     }
 

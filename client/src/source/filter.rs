@@ -11,7 +11,6 @@ mod rules;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
 use thiserror::Error;
 
 use super::{below, bytes, stdin};
@@ -30,20 +29,33 @@ pub(crate) fn is_rules(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == FILE)
 }
 
-/// One rule of the command line.
+/// One rule of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Rule {
+pub enum Rule {
+    /// A pattern: what fits it is left out.
     Exclude(String),
+    /// A pattern: what fits it is taken all the same.
     Include(String),
     /// A file with a pattern a line.
     From(PathBuf),
 }
 
-/// The rules of the command line, in their order: the last one that fits decides.
+/// The rules of a run, in their order: the last one that fits decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules(Vec<Rule>);
 
 impl Rules {
+    /// Adds one, which goes before those that are there.
+    pub fn push(&mut self, rule: Rule) {
+        self.0.push(rule);
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How many of them come from standard input.
     #[must_use]
     pub fn reads_stdin(&self) -> usize {
@@ -52,8 +64,9 @@ impl Rules {
     }
 }
 
-/// The rules of the command line can't be used.
+/// The rules of a run can't be used.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum FilterError {
     /// A pattern fits nothing.
     #[error("the pattern `{pattern}` fits nothing: {flaw}")]
@@ -68,60 +81,7 @@ pub enum FilterError {
     File(#[from] RulesError),
 }
 
-const EXCLUDE: &str = "exclude";
-const INCLUDE: &str = "include";
-const FROM: &str = "exclude_from";
-
-// By hand, because clap tells the order of different options only by their positions.
-impl Args for Rules {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        let rule = |id: &'static str| Arg::new(id).action(ArgAction::Append);
-        command
-            .arg(rule(EXCLUDE).long("exclude").value_name("PATTERN").help(
-                "Leave out what fits, in gitignore's syntax, relative to SRC: `*.o`, `/build/`. The \
-                 last of all rules that fits decides; they go before those of `.haulignore` files",
-            ))
-            .arg(
-                rule(INCLUDE)
-                    .long("include")
-                    .value_name("PATTERN")
-                    .help("Take what fits all the same; as `--exclude '!PATTERN'`"),
-            )
-            .arg(
-                rule(FROM)
-                    .long("exclude-from")
-                    .value_name("FILE")
-                    .value_parser(clap::value_parser!(PathBuf))
-                    .help("Leave out what fits a line of FILE (`-`: standard input)"),
-            )
-    }
-
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for Rules {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut found: Vec<(usize, Rule)> = Vec::new();
-        for (id, rule) in [(EXCLUDE, Rule::Exclude as fn(String) -> Rule), (INCLUDE, Rule::Include)]
-        {
-            let values = matches.get_many::<String>(id).unwrap_or_default().cloned();
-            found.extend(matches.indices_of(id).unwrap_or_default().zip(values.map(rule)));
-        }
-        let values = matches.get_many::<PathBuf>(FROM).unwrap_or_default().cloned();
-        found.extend(matches.indices_of(FROM).unwrap_or_default().zip(values.map(Rule::From)));
-        found.sort_by_key(|(position, _)| *position);
-        Ok(Self(found.into_iter().map(|(_, rule)| rule).collect()))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
-
-/// Decides which entries are left out.
+/// Decides what is left out.
 #[derive(Debug)]
 pub struct Filter {
     given: List,
@@ -139,7 +99,7 @@ struct Nearest {
 }
 
 impl Filter {
-    /// From the rules of the command line.
+    /// From the rules of a run.
     ///
     /// # Errors
     /// If a pattern fits nothing, or a file can't be read.

@@ -4,10 +4,9 @@ use std::fs::Metadata;
 use std::io;
 use std::path::Path;
 
-use clap::ValueEnum;
-
-/// How symbolic links of a source are sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+/// What becomes of symbolic links of a source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Links {
     /// They are sent as links.
     #[default]
@@ -23,7 +22,7 @@ impl Links {
     ///
     /// # Errors
     /// If nothing is there, or may not be looked at.
-    pub fn look(self, path: &Path) -> io::Result<Metadata> {
+    pub(crate) fn look(self, path: &Path) -> io::Result<Metadata> {
         if self == Self::Follow { path.metadata() } else { path.symlink_metadata() }
     }
 }

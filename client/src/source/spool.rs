@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use haul_protocol::Attributes;
 
@@ -76,7 +77,7 @@ pub fn keep(
     wait: &dyn Fn() -> bool,
 ) -> Result<Option<Opened>, FileError> {
     let place = std::env::temp_dir();
-    let failed = |source| FileError::Spool { place: place.clone(), source };
+    let failed = |source| FileError::Spool { place: place.clone(), source: Arc::new(source) };
     let mut file = nameless(&place).map_err(failed)?;
     let (mut buffer, mut size) = (vec![0; PIECE], 0);
     loop {

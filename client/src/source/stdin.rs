@@ -53,25 +53,6 @@ pub fn note_descriptors() {
 #[cfg(not(unix))]
 pub fn note_descriptors() {}
 
-/// Whether a path leads to the regular file that standard output is written to.
-#[cfg(unix)]
-pub(crate) fn is_file_of_stdout(path: &Path) -> bool {
-    use std::os::fd::AsFd;
-
-    let stdout = std::io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
-    let stdout = stdout.and_then(|stdout| stdout.metadata());
-    let same = |(one, other): (std::fs::Metadata, std::fs::Metadata)| {
-        one.is_file() && super::identity(&one) == super::identity(&other)
-    };
-    stdout.ok().zip(path.metadata().ok()).is_some_and(same)
-}
-
-/// There are no paths of descriptors here.
-#[cfg(not(unix))]
-pub(crate) fn is_file_of_stdout(_: &Path) -> bool {
-    false
-}
-
 /// Whether a path that the user names may be opened.
 ///
 /// # Errors

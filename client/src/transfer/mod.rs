@@ -1,123 +1,93 @@
-//! One run: a plan, and the threads that carry it out.
+//! One run, from what is wished for to what came of it.
 
-pub mod identity;
-pub mod reconnect;
-pub mod walk;
+mod build;
+pub mod builder;
+pub mod error;
+mod identity;
+pub mod outcome;
+mod reconnect;
+mod threads;
+mod walk;
 
-use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
-
-use haul_protocol::Token;
-
-use crate::error::ConnectionError;
-use crate::net::destination::Server;
-use crate::net::rate_limit::Limit;
-use crate::plan::Plan;
+use crate::net::destination::{Destination, Server};
+use crate::plan::given::Given;
 use crate::plan::policy::Policy;
+use crate::plan::{Plan, given};
+use crate::report::note::Note;
+use crate::report::observer::Observer;
 use crate::report::progress::Progress;
-use crate::source::sources::Sources;
-use crate::work::context::{Reached, Run};
-use crate::work::course::Course;
 use crate::work::interrupt::Interrupt;
 use crate::work::on_commit::Committed;
-use identity::identity;
+use builder::{Builder, Dialect, Options};
+use error::TransferError;
+use outcome::Report;
+use threads::Ended;
 
-use crate::work::Work;
-
-/// How a run goes about it.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// Connections at once.
-    pub connections: usize,
-    /// Attempts to connect again, in a row.
-    pub retries: u32,
-    /// How long the server may be silent while it owes answers.
-    pub timeout: Duration,
-    /// Bytes a second that are sent at most.
-    pub rate: Option<u64>,
-}
-
-/// How a run ended.
+/// One run, ready to begin: everything that it needs is decided and checked, and nothing is connected.
 #[derive(Debug)]
-pub struct Outcome {
-    /// Why it ended early, if it did.
-    pub error: Option<ConnectionError>,
-    /// It ended early because the user asked for it.
-    pub interrupted: bool,
-    /// The promise of the server's acknowledgements.
-    pub durability: Option<String>,
-}
-
-/// Carries a plan out, to the end or until it is stopped.
-///
-/// # Errors
-/// If threads can't be had.
-pub fn run(
-    plan: &Plan,
-    server: &Server,
+pub struct Transfer {
+    plan: Plan,
+    server: Server,
+    policy: Policy,
+    committed: Committed,
     options: Options,
-    policy: &Policy,
-    committed: &Committed,
-    progress: &Progress,
-    interrupt: &Interrupt,
-) -> anyhow::Result<Outcome> {
-    let Options { connections, retries, timeout, rate } = options;
-    let work = Arc::new(Work::new(connections));
-    interrupt.begin(Arc::downgrade(&work));
-    let mut client = [0; 16];
-    getrandom::fill(&mut client)?;
-    let client = Token(client).to_string();
-    let course = Course::default();
-    let run = Run {
-        server,
-        work: &work,
-        progress,
-        policy,
-        course: &course,
-        committed,
-        sources: Sources::default(),
-        limit: rate.map(Limit::new),
-        client,
-        identity: identity(),
-        retries,
-        timeout,
-        reached: Reached::new(connections),
-    };
-    // A pool of its own: its threads block, and rayon's global pool must never.
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(connections)
-        .thread_name(|index| format!("connection-{index}"))
-        .build()?;
-    thread::scope(|scope| {
-        scope.spawn(|| progress.run());
-        scope.spawn(|| {
-            let _guard = StopOnPanic(&work);
-            // Stopped: the code that stopped it has told why.
-            let _ = walk::walk(plan, &run);
-        });
-        pool.broadcast(|context| {
-            let _guard = StopOnPanic(&work);
-            if let Err(error) = reconnect::run(&run, context.index()) {
-                work.stop(error);
-            }
-        });
-        progress.end();
-    });
-    Ok(Outcome {
-        error: work.take_error(),
-        interrupted: interrupt.end(),
-        durability: run.promised(),
-    })
+    dialect: Dialect,
+    interrupt: Interrupt,
 }
 
-/// A bug in one thread must not leave the others waiting for it.
-struct StopOnPanic<'a>(&'a Work);
+impl Transfer {
+    /// A transfer to a destination, which still has to be told what to do.
+    pub fn builder(destination: Destination) -> Builder {
+        Builder::new(destination)
+    }
 
-impl Drop for StopOnPanic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.stop(ConnectionError::Stopped);
+    /// The handle that stops this run from another thread, or from the observer.
+    #[must_use]
+    pub fn interrupt(&self) -> Interrupt {
+        self.interrupt.clone()
+    }
+
+    /// Carries it out, to the end or until it is stopped. The observer is told on this thread, which waits meanwhile.
+    ///
+    /// Single entries that fail are no error: the observer is told each, and the report counts them.
+    ///
+    /// # Errors
+    /// If the server can't be reached or is lost for good, if it was stopped before it had read what is sent, or if
+    /// this machine has no room for its threads.
+    pub fn run(mut self, observer: &mut impl Observer) -> Result<Report, TransferError> {
+        if !given::take(&mut self.plan, self.policy.links, &|| self.interrupt.is_set()) {
+            return Err(TransferError::Stopped);
+        }
+        let (progress, events) = Progress::new(observer);
+        if self.committed.remove_source {
+            let why = "--remove-source removes neither streams nor descriptors";
+            let streams = self.plan.roots.iter();
+            for root in streams.filter(|root| matches!(root.given, Given::Opened(_))) {
+                observer.note(&Note::Stays(root.source.clone(), why));
+            }
+        }
+        observer.begun();
+        let ended = match self.dialect {
+            Dialect::Haul => self.send(&progress, events, observer)?,
+            Dialect::Classic => self.send_classic(&progress, events, observer),
+        };
+        self.finish(&progress, ended)
+    }
+
+    fn finish(&self, progress: &Progress, ended: Ended) -> Result<Report, TransferError> {
+        let receipt = self.committed.receipt.as_ref();
+        let receipt_error = receipt.and_then(|receipt| receipt.finish().err());
+        let report = Report {
+            counts: progress.counts(),
+            elapsed: progress.elapsed(),
+            durability: ended.durability,
+            interrupted: self.interrupt.is_set(),
+            published: progress.is_published(),
+            receipt_error,
+        };
+        match ended.error {
+            None => Ok(report),
+            Some(source) => Err(TransferError::Connection { source, report: Box::new(report) }),
         }
     }
 }

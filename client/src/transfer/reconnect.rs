@@ -7,6 +7,7 @@ use crate::error::ConnectionError;
 use crate::net::backoff;
 use crate::net::connect::connect;
 use crate::net::poller::Poller;
+use crate::report::note::Note;
 use crate::work::Item;
 use crate::work::context::Run;
 
@@ -126,7 +127,7 @@ impl Slot<'_> {
     fn give_up(self, error: ConnectionError) -> Result<(), ConnectionError> {
         self.run.work.put_back(self.number, self.unfenced);
         if !self.run.is_last() {
-            self.run.progress.note(&format_args!("haul: one connection less: {error}"));
+            self.run.progress.note(Note::ConnectionGivenUp(error.to_string()));
             return Ok(());
         }
         if !error.is_lost() {

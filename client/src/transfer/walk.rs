@@ -20,6 +20,7 @@ use walkdir::WalkDir;
 use crate::error::FileError;
 use crate::plan::policy::Policy;
 use crate::plan::{Plan, Root};
+use crate::report::note::Note;
 use crate::report::progress::Progress;
 use crate::source::anchor::Anchor;
 use crate::source::links::Links;
@@ -126,7 +127,7 @@ impl Walk<'_> {
         // Whatever has vanished with a source was skipped, which would look like success.
         let is_there = self.are_there(&anchors);
         if !is_there && policy.delete().is_some() && !policy.is_whole() && !policy.verifies() {
-            progress.note(&"haul: nothing is removed, because of what failed above");
+            progress.note(Note::NothingRemoved("of what failed above"));
         }
         if let Some(delete) = policy.delete()
             && is_there
@@ -136,11 +137,10 @@ impl Walk<'_> {
             found = self.remove(plan, &found, &anchors, &delete)?.unwrap_or(found);
         }
         let (unsettled, more) = self.course.unsettled();
-        unsettled.iter().for_each(|(path, error)| self.progress.failed(path, error));
+        unsettled.into_iter().for_each(|(path, error)| self.progress.failed(&path, error));
         if more > 0 {
-            let told =
-                format_args!("{more} more entries have something of another kind in their way");
-            self.progress.failed(Path::new("--delete"), &told);
+            let told = format!("{more} more entries have something of another kind in their way");
+            self.progress.failed(Path::new("--delete"), told);
         }
         for (root, found) in plan.roots.iter().zip(&found).filter(|_| !policy.verifies()) {
             self.directories(root, found)?;
@@ -150,8 +150,8 @@ impl Walk<'_> {
             && let Some(path) = policy.filter.changed()
         {
             let removed = if policy.removes() { ", so nothing more is removed" } else { "" };
-            let told = format_args!("came, went or changed while haul ran{removed}; run it again");
-            progress.failed(&path, &told);
+            let told = format!("came, went or changed while haul ran{removed}; run it again");
+            progress.failed(&path, told);
         }
         Ok(Walked { anchors, found, vanished })
     }

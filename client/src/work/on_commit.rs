@@ -5,14 +5,17 @@ mod aside;
 mod receipt;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use haul_protocol::{Digest, FileHasher, Name};
 
 use crate::error::FileError;
+use crate::error::receipt::ReceiptError;
+use crate::report::note::Note;
 use crate::report::progress::Progress;
 use crate::source::links::Links;
 use crate::source::{Now, Source, Stamp, filter};
-pub use receipt::{Receipt, ReceiptError};
+pub use receipt::Receipt;
 
 /// Bytes that are read at a time.
 const PIECE: usize = 128 * 1024;
@@ -43,7 +46,8 @@ impl Committed {
         }
         let (true, Some(stamp)) = (self.remove_source, stamp) else { return };
         if filter::is_rules(path) {
-            progress.stays(path, "it says what is left out here");
+            let why = "it says what is left out here";
+            progress.note(Note::Stays(path.to_owned(), why));
             return;
         }
         remove(path, stamp, digest, progress);
@@ -62,7 +66,7 @@ impl Committed {
             None => Err(ReceiptError::Name),
         };
         if let Err(error) = added {
-            progress.failed(path, &format_args!("arrived, but is not in the receipt: {error}"));
+            progress.failed(path, error);
         }
     }
 
@@ -110,13 +114,10 @@ fn remove(path: &Path, stamp: Stamp, digest: Option<Digest>, progress: &Progress
         }
         Err(aside::Error::Kept(at)) => progress.failed(
             path,
-            &format_args!(
-                "arrived, but changes all the time: a version of it is in {}",
-                at.display()
-            ),
+            format!("arrived, but changes all the time: a version of it is in {}", at.display()),
         ),
         Err(aside::Error::Io(error)) => {
-            progress.failed(path, &format_args!("arrived, but could not be removed here: {error}"));
+            progress.failed(path, FileError::NotRemoved(Arc::new(error)));
         }
     }
 }
@@ -145,12 +146,11 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::report::progress::View;
 
     /// The change time is that of the name that went.
     #[test]
     fn file_that_was_written_and_lost_another_name_stays() {
-        let progress = Progress::new(View::Quiet, false);
+        let (progress, _events) = Progress::new(&());
         for (written, stays) in [("old", false), ("new", true)] {
             let place = TempDir::new().unwrap();
             let [one, two] = ["one", "two"].map(|name| place.path().join(name));

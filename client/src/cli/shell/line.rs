@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
-use crate::cli::{LsOptions, PutOptions, Shell, SyncOptions, VerifyOptions};
+use crate::cli::arguments::{LsOptions, PutOptions, ShellCommand, SyncOptions, VerifyOptions};
 
 /// The command of a line.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ pub(super) enum Word {
 /// The commands, for completion.
 pub(super) const WORDS: [&str; 7] = ["help", "ls", "mkdir", "put", "quit", "sync", "verify"];
 
-pub(super) fn parse(line: &str, shell: &Shell) -> Command {
+pub(super) fn parse(line: &str, shell: &ShellCommand) -> Command {
     let Some(words) = shlex::split(line) else {
         return Command::Wrong(String::from("a quotation mark has no end"));
     };
@@ -91,9 +91,9 @@ pub(super) fn parse(line: &str, shell: &Shell) -> Command {
         _ => return Command::Wrong(format!("`{first}` is not a command; `help` shows them")),
     }
     // Options of the shell hold unless the line says otherwise.
-    let takes_how = matches!(first.as_str(), "put" | "sync" | "verify") && !shell.classic;
-    let how = if takes_how { shell.how.words() } else { Vec::new() };
-    let words = [first.clone()].into_iter().chain(how).chain(rest.iter().cloned());
+    let takes_options = matches!(first.as_str(), "put" | "sync" | "verify") && !shell.classic;
+    let told = if takes_options { shell.connection.words() } else { Vec::new() };
+    let words = [first.clone()].into_iter().chain(told).chain(rest.iter().cloned());
     match Line::try_parse_from(words) {
         Ok(line) => Command::Do(Box::new(line.word)),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
@@ -110,10 +110,10 @@ pub(super) fn parse(line: &str, shell: &Shell) -> Command {
 mod tests {
     use super::*;
 
-    fn shell(words: &[&str]) -> Shell {
+    fn shell(words: &[&str]) -> ShellCommand {
         let words = [&["haul", "shell", "box"], words].concat();
-        match crate::cli::Cli::try_parse_from(words).unwrap().command {
-            crate::cli::Command::Shell(shell) => shell,
+        match crate::cli::arguments::Cli::try_parse_from(words).unwrap().command {
+            crate::cli::arguments::Command::Shell(shell) => shell,
             other => panic!("{other:?}"),
         }
     }
@@ -145,8 +145,8 @@ mod tests {
         let shell = shell(&["--connections", "3", "--timeout", "7s", "--limit-rate", "1KB"]);
         let how = |line: &str| match parse(line, &shell) {
             Command::Do(word) => match *word {
-                Word::Put { options, .. } => options.how,
-                Word::Verify { options, .. } => options.how,
+                Word::Put { options, .. } => options.connection,
+                Word::Verify { options, .. } => options.connection,
                 word => panic!("{word:?}"),
             },
             other => panic!("{other:?}"),

@@ -1,11 +1,13 @@
 //! Whether any connection is up.
 
-/// The state of the connections of a run.
+use crate::report::status::Attempt;
+
+/// What is known of the connections of a run.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     up: usize,
-    /// The highest attempt to connect again since all were lost, and how many there are.
-    attempt: Option<(u32, u32)>,
+    /// The highest attempt to connect again since all were lost.
+    attempt: Option<Attempt>,
 }
 
 impl Links {
@@ -23,15 +25,15 @@ impl Links {
     /// A connection is tried again; returns whether that is news: no connection is up, and none was
     /// tried as often.
     pub(super) fn reconnecting(&mut self, attempt: u32, of: u32) -> bool {
-        let news = self.up == 0 && self.attempt.is_none_or(|(known, _)| known < attempt);
+        let news = self.up == 0 && self.attempt.is_none_or(|known| known.number < attempt);
         if news {
-            self.attempt = Some((attempt, of));
+            self.attempt = Some(Attempt { number: attempt, of });
         }
         news
     }
 
     /// The number of the attempt that is under way while no connection is up.
-    pub(super) fn attempt(&self) -> Option<(u32, u32)> {
+    pub(super) fn attempt(&self) -> Option<Attempt> {
         self.attempt
     }
 }
@@ -50,7 +52,7 @@ mod tests {
         links.disconnected();
         assert!(links.reconnecting(1, 10) && !links.reconnecting(1, 10));
         assert!(links.reconnecting(3, 10) && !links.reconnecting(2, 10));
-        assert_eq!(links.attempt(), Some((3, 10)));
+        assert_eq!(links.attempt(), Some(Attempt { number: 3, of: 10 }));
         links.connected();
         assert_eq!(links.attempt(), None);
     }

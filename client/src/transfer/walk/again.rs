@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::{Walk, Walked};
 use crate::plan::Plan;
+use crate::report::note::Note;
 use crate::source::anchor::{Adrift, Anchor};
 use crate::work::Stopped;
 
@@ -34,10 +35,10 @@ impl Walk<'_> {
                 break;
             };
             let Some(&pause) = pauses.next() else {
-                self.progress.failed(&path, &Adrift::Restless(PAUSES.len() + 1));
+                self.progress.failed(&path, Adrift::Restless(PAUSES.len() + 1));
                 break;
             };
-            self.progress.restless(&path);
+            self.progress.note(Note::WalkedAgain(path));
             self.work.pause(Duration::from_millis(pause))?;
             self.course.begin_again();
             if self.policy.is_publish() {

@@ -8,6 +8,7 @@ use haul_protocol::Name;
 use super::{Found, REMEMBERED, Walk, name};
 use crate::plan::policy::Delete;
 use crate::plan::{Plan, Root};
+use crate::report::note::Note;
 use crate::source::anchor::Anchor;
 use crate::source::attributes;
 use crate::work::{BATCH, Item, Kind, Listing, Stopped};
@@ -66,7 +67,7 @@ impl Walk<'_> {
             // They may have been moved, and be here under names that were not found.
             self.progress.failed(
                 Path::new("--delete"),
-                &format_args!(
+                format!(
                     "nothing is removed, because {vanished} of what was found is gone; run it again, or with \
                      --force-delete"
                 ),
@@ -74,16 +75,15 @@ impl Walk<'_> {
             return Ok(None);
         }
         if self.course.is_halted() && !self.policy.is_publish() {
-            self.progress.note(
-                &"haul: nothing is removed, because a directory went away before it could be looked at; run it again",
-            );
+            self.progress.note(Note::NothingRemoved(
+                "a directory went away before it could be looked at; run it again",
+            ));
             return Ok(None);
         }
         if self.progress.counts().failed > 0 && !delete.force {
-            self.progress.note(
-                &"haul: nothing is removed, because of what failed above; --force-delete removes all \
-                  the same",
-            );
+            self.progress.note(Note::NothingRemoved(
+                "of what failed above; --force-delete removes all the same",
+            ));
             return Ok(None);
         }
         self.progress.removing(true);
@@ -137,9 +137,7 @@ impl Walk<'_> {
                 self.work.drain()
             }
             _ => {
-                self.progress.message(&format_args!(
-                    "haul: nothing is published, because of what failed above; {name} is as it was"
-                ));
+                self.progress.note(Note::NotPublished(name.clone()));
                 Ok(())
             }
         }

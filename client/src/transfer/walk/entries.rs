@@ -82,7 +82,7 @@ impl Walk<'_> {
                 }
             };
             if is_aside(entry.file_name()) {
-                self.progress.failed(entry.path(), &FileError::Aside);
+                self.progress.failed(entry.path(), FileError::Aside);
                 continue;
             }
             let Some(name) = name(root, entry.path(), self.progress) else {
@@ -95,7 +95,7 @@ impl Walk<'_> {
                 Ok(metadata)
             };
             if entry.depth() == 0 && is_special(entry.file_type()) {
-                self.progress.failed(entry.path(), &FileError::NoFile(special(entry.file_type())));
+                self.progress.failed(entry.path(), FileError::NoFile(special(entry.file_type())));
                 continue;
             }
             if entry.depth() == 0 && entry.path_is_symlink() && self.policy.links == Links::Skip {
@@ -115,7 +115,7 @@ impl Walk<'_> {
                 }
             };
             if !matches!(kind, Kind::Directory(_)) && self.is_sent_already(&name) {
-                self.progress.failed(entry.path(), &FileError::SameName(name.to_string()));
+                self.progress.failed(entry.path(), FileError::SameName(name.to_string()));
                 continue;
             }
             // The entries of a directory go with it, over one connection: a server can fill a new directory
@@ -236,7 +236,7 @@ impl Walk<'_> {
     fn rules_failed(&self, directory: &Path, error: Arc<RulesError>) {
         // They may be others than those that a first part of the walk has gone by: it is walked again.
         if !(self.policy.is_publish() && error.is_changed()) {
-            self.progress.failed(directory, &FileError::Rules(error));
+            self.progress.failed(directory, FileError::Rules(error));
         }
     }
 
@@ -303,5 +303,5 @@ fn unreadable(root: &Root, error: walkdir::Error, progress: &Progress) {
     let source = error
         .into_io_error()
         .unwrap_or_else(|| std::io::Error::other("links lead back to a directory above"));
-    progress.failed(&path, &FileError::Local { op: "read", source });
+    progress.failed(&path, FileError::local("read")(source));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Walk, is_special, name, special};
 use crate::error::FileError;
@@ -25,7 +26,8 @@ impl Walk<'_> {
                 Ok(Some(name)) => name,
                 Ok(None) => break,
                 Err(error) => {
-                    self.progress.failed(Path::new("--files-from"), &error);
+                    let error = FileError::List(Arc::new(error));
+                    self.progress.failed(Path::new("--files-from"), error);
                     break;
                 }
             };

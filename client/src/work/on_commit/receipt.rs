@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use haul_protocol::{Digest, Name};
-use thiserror::Error;
+
+use crate::error::receipt::ReceiptError;
 
 /// Hexadecimal digits of a digest, and the two blanks after it.
 const BEFORE_NAME: usize = 66;
@@ -31,22 +32,6 @@ struct State {
     repeats: bool,
 }
 
-/// A name can't be in a receipt, or the receipt can't be written.
-#[derive(Debug, Error)]
-pub enum ReceiptError {
-    /// `b3sum` reads no such names.
-    #[error("its name is not UTF-8 or has U+FFFD in it, which b3sum does not read")]
-    Name,
-    /// The file system said no.
-    #[error("could not write {}: {source}", path.display())]
-    Io {
-        /// The receipt.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-}
-
 impl Receipt {
     /// Makes the file, or empties it.
     ///
@@ -65,7 +50,7 @@ impl Receipt {
                 };
                 Ok(Self { path, state: Mutex::new(state) })
             }
-            Err(source) => Err(ReceiptError::Io { path, source }),
+            Err(source) => Err(ReceiptError::io(&path, source)),
         }
     }
 
@@ -123,7 +108,7 @@ impl Receipt {
     }
 
     fn failed(&self, source: io::Error) -> ReceiptError {
-        ReceiptError::Io { path: self.path.clone(), source }
+        ReceiptError::io(&self.path, source)
     }
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// The counts at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Counts {
     /// Files committed.
     pub files: u64,

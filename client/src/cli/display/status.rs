@@ -1,28 +1,23 @@
 //! The looks of the counts: a bar, a line, or an object.
 
-use std::sync::atomic::Ordering;
-
 use humansize::{BINARY, format_size};
+use serde_json::json;
 
-use super::rate::Rate;
-use super::{Progress, View};
+use super::{Display, View};
+use crate::report::status::{Attempt, Status};
 
-impl Progress {
-    /// Shows how far it is.
-    pub(super) fn show(&self, rate: &mut Rate) {
-        let counts = self.counts();
+impl Display {
+    /// Shows how far the run is.
+    pub(super) fn show(&mut self, status: &Status) {
+        let Status { counts, files_total, bytes_total, .. } = status;
         let done = counts.files + counts.links + counts.unchanged + counts.adjusted;
-        let hashed = self.hashed.load(Ordering::Relaxed);
-        rate.take(counts.bytes_sent, done + counts.removed, hashed);
-        let found = self.found_files.load(Ordering::Relaxed);
-        // Totals are known when the walk is over, and bytes only where sizes were asked for.
-        let known = self.walk_ended.load(Ordering::Relaxed);
-        let total = self.found_bytes.load(Ordering::Relaxed);
+        self.rate.take(counts.bytes_sent, done + counts.removed, counts.bytes_compared);
+        let rate = &self.rate;
         if self.view == View::Json {
-            self.event(&serde_json::json!({
+            self.event(&json!({
                 "event": "progress",
                 "files": done,
-                "files_total": known.then_some(found),
+                "files_total": files_total,
                 "bytes_sent": counts.bytes_sent,
                 "bytes_resumed": counts.bytes_resumed,
                 "removed": counts.removed,
@@ -31,13 +26,14 @@ impl Progress {
             }));
             return;
         }
-        let of = if known { format!("{done} of {found} files") } else { format!("{done} files") };
-        let attempt = self.connections().attempt();
+        let of = match files_total {
+            Some(found) => format!("{done} of {found} files"),
+            None => format!("{done} files"),
+        };
+        let attempt = status.reconnecting;
         let speed = match (attempt, rate.per_second()) {
-            (Some((attempt, of)), _) => format!("reconnecting ({attempt} of {of})"),
-            _ if self.removing.load(Ordering::Relaxed) => {
-                String::from("looking for what the source lacks")
-            }
+            (Some(Attempt { number, of }), _) => format!("reconnecting ({number} of {of})"),
+            _ if status.is_removing => String::from("looking for what the source lacks"),
             _ if rate.stalled() => String::from("stalled"),
             (None, Some(0)) if rate.hashing() => String::from("comparing what is there already"),
             (None, Some(speed)) => format!("{}/s", format_size(speed, BINARY)),
@@ -55,9 +51,9 @@ impl Progress {
             self.message(&text);
             return;
         }
-        if known && total > 0 {
-            let lost = self.lost.load(Ordering::Relaxed);
-            let there = (counts.bytes_sent + counts.bytes_resumed).saturating_sub(lost);
+        if let Some(total @ 1..) = *bytes_total {
+            let there =
+                (counts.bytes_sent + counts.bytes_resumed).saturating_sub(status.bytes_lost);
             self.bar.set_length(total);
             self.bar.set_position(there.min(total));
             let left = total.saturating_sub(there);

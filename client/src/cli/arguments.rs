@@ -1,0 +1,340 @@
+//! The words of the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions};
+use crate::net::destination::Destination;
+
+/// Uploads files and whole directories to a haul server: in parallel, verified, each file whole or
+/// not at all.
+///
+/// Exit codes: 0 everything is committed; 1 some files failed, each is named; 2 wrong usage; 3 the
+/// server could not be reached or was lost for good; 130 interrupted. After 1, 3 and 130 the same
+/// command sends the rest, and large files go on where they stopped.
+#[derive(Debug, Parser)]
+#[command(name = "haul", version)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Upload one file, several, or whole directories.
+    #[command(allow_missing_positional = true)]
+    Put(PutCommand),
+    /// Make a destination like a source: send only what it lacks or holds differently.
+    ///
+    /// Files with the same size, mtime and mode are taken to be the same. Nothing is removed at the
+    /// destination without --delete, but what is of another kind there (a file where a directory comes) is
+    /// replaced.
+    Sync(SyncCommand),
+    /// Give a directory its next version, whole: every reader sees the old one or the new one, and nothing in
+    /// between.
+    ///
+    /// The tree is put together where nobody sees it: what is unchanged is taken from the present version by
+    /// the server, the rest is sent. Then the two change places in one step. The version before stays at the
+    /// server until the next publish, for readers that have it open and for --rollback. If anything could not
+    /// be read or sent, nothing is published; run again, it goes on where it stopped.
+    #[command(allow_missing_positional = true)]
+    Publish(PublishCommand),
+    /// Compare a source with what the server has, byte for byte; nothing is changed.
+    ///
+    /// Both sides read every file. One line on standard output for each name that is `missing` at the
+    /// server, that `differs` (kind, size, bytes, or where a link points), or that is `extra` there. Modes and
+    /// mtimes are not compared. Exit code 1 if there is any.
+    Verify(VerifyCommand),
+    /// What is in a directory at a server.
+    ///
+    /// One name a line, a directory with a `/` after it, sorted by their bytes.
+    Ls(LsCommand),
+    /// A prompt that takes `put`, `sync`, `verify`, `ls` and `mkdir`; also reads them from a pipe.
+    Shell(ShellCommand),
+    /// What interrupted uploads have left at a server: `list` or `clean`, with `--root DIR`. On the
+    /// server's machine and while no server serves that root; hauld does it.
+    #[command(disable_help_flag = true)]
+    Partials(PartialsCommand),
+}
+
+/// `haul partials`: what follows is for hauld.
+#[derive(Debug, Args)]
+pub(crate) struct PartialsCommand {
+    /// As `hauld partials --help` explains.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "list|clean")]
+    pub words: Vec<OsString>,
+}
+
+/// `haul put`.
+#[derive(Debug, Args)]
+pub(crate) struct PutCommand {
+    /// What to send: a file, a link, or a directory. `DIR` puts the directory itself at the
+    /// destination, `DIR/`, `.` and `..` put its contents there. `-` is standard input, and needs --as. A FIFO, a
+    /// terminal or a descriptor (`/dev/stdin`, `<(COMMAND)`) is read to its end before it is sent.
+    #[arg(required_unless_present = "from_command", value_name = "SRC")]
+    pub sources: Vec<PathBuf>,
+
+    /// Where to: `HOST[:PORT][/PATH]`, `[V6][:PORT][/PATH]`, `haul://HOST[:PORT][/PATH]` or
+    /// `unix:SOCKET[:/PATH]`. The port is 8080 by default. PATH is a directory below the server's root,
+    /// made if it is missing.
+    #[arg(value_name = "DEST")]
+    pub destination: Destination,
+
+    /// What is put, and how.
+    #[command(flatten)]
+    pub options: PutOptions,
+}
+
+/// The options of `haul put`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct PutOptions {
+    /// Store what COMMAND writes to its standard output, if and only if it ends with exit code 0. `sh -c` runs it,
+    /// which knows of `a | b` only whether b failed; `bash -o pipefail -c 'a | b'` knows both. The output ends when
+    /// nothing has it open any more, processes in the background included. With -n, COMMAND runs as well.
+    #[arg(long, value_name = "COMMAND", requires = "rename", conflicts_with = "remove_source")]
+    pub from_command: Option<String>,
+
+    /// Standard input is where commands come from.
+    #[arg(skip)]
+    pub in_shell: bool,
+
+    /// Store a single file under another name.
+    #[arg(long = "as", value_name = "NAME")]
+    pub rename: Option<String>,
+
+    /// Remove each file and link here as soon as the server has it durably (hauld --durability group), if it
+    /// has not changed since it was read. Directories stay.
+    #[arg(long, conflicts_with_all = ["dry_run", "classic"])]
+    pub remove_source: bool,
+
+    /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
+    /// server acknowledges nothing.
+    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate", "exclude", "include",
+          "exclude_from", "files_from", "dry_run", "ignore_existing", "receipt", "links"])]
+    pub classic: bool,
+
+    /// What of the sources is meant.
+    #[command(flatten)]
+    pub selection: Selection,
+
+    /// What of that is sent.
+    #[command(flatten)]
+    pub send: SendOptions,
+
+    /// How to go about it.
+    #[command(flatten)]
+    pub connection: ConnectionOptions,
+
+    /// How much to tell.
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+/// `haul sync`.
+#[derive(Debug, Args)]
+pub(crate) struct SyncCommand {
+    /// What to send: a file, a link, or a directory. `DIR` becomes a directory at the destination, `DIR/`
+    /// and `.` mean that the destination itself becomes like it.
+    #[arg(value_name = "SRC")]
+    pub source: PathBuf,
+
+    /// Where to, as for `haul put`.
+    #[arg(value_name = "DEST")]
+    pub destination: Destination,
+
+    /// What is synced, and how.
+    #[command(flatten)]
+    pub options: SyncOptions,
+}
+
+/// The options of `haul sync`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct SyncOptions {
+    /// Compare files of the same size by the digests of their bytes, which both sides read, and not by
+    /// mtime.
+    #[arg(long, short)]
+    pub checksum: bool,
+
+    /// Remove what the source lacks, after all else is committed; not if anything could not be read or
+    /// sent. What is left out by a rule is not removed.
+    #[arg(long, conflicts_with = "files_from")]
+    pub delete: bool,
+
+    /// With --delete: remove N entries at most.
+    #[arg(long, value_name = "N", requires = "delete")]
+    pub max_delete: Option<u64>,
+
+    /// With --delete: remove even if single entries below SRC could not be read or sent. If SRC itself can't be
+    /// read, is gone, or is not the directory that it was, nothing is removed in any case.
+    #[arg(long, requires = "delete")]
+    pub force_delete: bool,
+
+    /// With --delete: remove everything at the destination if SRC has nothing in it, or nothing that the rules
+    /// leave. Without it an empty SRC removes nothing, and that is a failure.
+    #[arg(long, requires = "delete")]
+    pub delete_all: bool,
+
+    /// What of the source is meant.
+    #[command(flatten)]
+    pub selection: Selection,
+
+    /// What of that is sent.
+    #[command(flatten)]
+    pub send: SendOptions,
+
+    /// How to go about it.
+    #[command(flatten)]
+    pub connection: ConnectionOptions,
+
+    /// How much to tell.
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+/// `haul publish`.
+#[derive(Debug, Args)]
+pub(crate) struct PublishCommand {
+    /// The directory whose contents become the next version, with or without a `/` after it.
+    #[arg(value_name = "SRC", required_unless_present = "rollback")]
+    pub source: Option<PathBuf>,
+
+    /// The directory at the server, as for `haul put`; not the server's root itself.
+    #[arg(value_name = "DEST")]
+    pub destination: Destination,
+
+    /// Let the version before the present one take its place again; once more brings the other one back.
+    #[arg(long, conflicts_with_all = ["source", "checksum", "delete_all", "dry_run", "receipt", "exclude", "include",
+          "exclude_from", "links"])]
+    pub rollback: bool,
+
+    /// What is published, and how.
+    #[command(flatten)]
+    pub options: PublishOptions,
+}
+
+/// The options of `haul publish`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct PublishOptions {
+    /// Compare files with the present version by the digests of their bytes, which both sides read, and not by
+    /// mtime.
+    #[arg(long, short)]
+    pub checksum: bool,
+
+    /// Publish an empty version if SRC has nothing in it, or nothing that the rules leave. Without it that is a
+    /// failure, and DEST stays as it is.
+    #[arg(long)]
+    pub delete_all: bool,
+
+    /// Only tell what would be sent or missing in the next version and why; nothing is changed.
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+
+    /// Write the digest of each file that is sent to FILE, for `b3sum --check` in the server's root. With
+    /// --checksum also of each that is taken over.
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub receipt: Option<PathBuf>,
+
+    /// What of the source is meant.
+    #[command(flatten)]
+    pub selection: Selection,
+
+    /// How to go about it.
+    #[command(flatten)]
+    pub connection: ConnectionOptions,
+
+    /// How much to tell.
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+/// `haul verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyCommand {
+    /// What to compare: a file, a link, or a directory, as it was given to `haul put` or `haul sync`.
+    #[arg(value_name = "SRC")]
+    pub source: PathBuf,
+
+    /// With what, as for `haul put`.
+    #[arg(value_name = "DEST")]
+    pub destination: Destination,
+
+    /// What is compared, and how.
+    #[command(flatten)]
+    pub options: VerifyOptions,
+}
+
+/// The options of `haul verify`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct VerifyOptions {
+    /// What of the source is meant.
+    #[command(flatten)]
+    pub selection: Selection,
+
+    /// How to go about it.
+    #[command(flatten)]
+    pub connection: ConnectionOptions,
+
+    /// How much to tell.
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+/// `haul ls`.
+#[derive(Debug, Args)]
+pub(crate) struct LsCommand {
+    /// What to list: a directory at a server, or a single file, as for `haul put`.
+    #[arg(value_name = "DEST")]
+    pub destination: Destination,
+
+    /// What is told.
+    #[command(flatten)]
+    pub options: LsOptions,
+}
+
+/// The options of `haul ls`.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct LsOptions {
+    /// Mode, size in bytes, mtime and where links point.
+    #[arg(long, short)]
+    pub long: bool,
+
+    /// What is in directories, too; a directory comes before what is in it.
+    #[arg(long, short = 'R')]
+    pub recursive: bool,
+
+    /// One JSON object a line: an entry as the protocol has it (PROTOCOL.md, "Entries").
+    #[arg(long, conflicts_with = "long")]
+    pub json: bool,
+}
+
+/// `haul shell`.
+#[derive(Debug, Args)]
+pub(crate) struct ShellCommand {
+    /// Where to, as for `haul put`.
+    #[arg(value_name = "DEST")]
+    pub destination: Destination,
+
+    /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
+    /// server acknowledges nothing.
+    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate"])]
+    pub classic: bool,
+
+    /// How to go about it, unless a line says otherwise.
+    #[command(flatten)]
+    pub connection: ConnectionOptions,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

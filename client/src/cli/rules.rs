@@ -1,0 +1,62 @@
+//! The options that say what is left out, in the order in which they are given.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
+
+use crate::source::filter::{Rule, Rules};
+
+const EXCLUDE: &str = "exclude";
+const INCLUDE: &str = "include";
+const FROM: &str = "exclude_from";
+
+// By hand, because clap tells the order of different options only by their positions.
+impl Args for Rules {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let rule = |id: &'static str| Arg::new(id).action(ArgAction::Append);
+        command
+            .arg(rule(EXCLUDE).long("exclude").value_name("PATTERN").help(
+                "Leave out what fits, in gitignore's syntax, relative to SRC: `*.o`, `/build/`. The \
+                 last of all rules that fits decides; they go before those of `.haulignore` files",
+            ))
+            .arg(
+                rule(INCLUDE)
+                    .long("include")
+                    .value_name("PATTERN")
+                    .help("Take what fits all the same; as `--exclude '!PATTERN'`"),
+            )
+            .arg(
+                rule(FROM)
+                    .long("exclude-from")
+                    .value_name("FILE")
+                    .value_parser(clap::value_parser!(PathBuf))
+                    .help("Leave out what fits a line of FILE (`-`: standard input)"),
+            )
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Rules {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut found: Vec<(usize, Rule)> = Vec::new();
+        for (id, rule) in [(EXCLUDE, Rule::Exclude as fn(String) -> Rule), (INCLUDE, Rule::Include)]
+        {
+            let values = matches.get_many::<String>(id).unwrap_or_default().cloned();
+            found.extend(matches.indices_of(id).unwrap_or_default().zip(values.map(rule)));
+        }
+        let values = matches.get_many::<PathBuf>(FROM).unwrap_or_default().cloned();
+        found.extend(matches.indices_of(FROM).unwrap_or_default().zip(values.map(Rule::From)));
+        found.sort_by_key(|(position, _)| *position);
+        let mut rules = Self::default();
+        found.into_iter().for_each(|(_, rule)| rules.push(rule));
+        Ok(rules)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! Ctrl-C and SIGTERM: the first ends the command in order, the second the process; between commands
+//! the first does.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::exit;
+use crate::work::interrupt::Interrupt;
+
+/// Whether the user wants the command that runs now to end.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Signals {
+    state: Arc<Mutex<State>>,
+    /// Its flag is set in the handler itself. In a pipe, Ctrl-C also ends the process that is read from, and that end
+    /// must not be seen before the signal.
+    interrupt: Interrupt,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: bool,
+    set: bool,
+    /// What the handler has set was obeyed before the thread of signals came to it.
+    obeyed: bool,
+}
+
+impl Signals {
+    /// Watches signals from now on. Once a process. SIGHUP is left alone: whoever starts an upload
+    /// under nohup wants it to go on.
+    ///
+    /// # Errors
+    /// If the system does not allow it.
+    pub(super) fn install() -> anyhow::Result<Self> {
+        let signals = Self::default();
+        let watched = signals.clone();
+        watch(signals.interrupt.flag(), move || watched.signal())?;
+        survive_file_size_limit()?;
+        Ok(signals)
+    }
+
+    /// The handle by which a signal stops a run.
+    pub(super) fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn signal(&self) {
+        let mut state = self.state();
+        if std::mem::take(&mut state.obeyed) {
+            return;
+        }
+        if state.set || !state.running {
+            std::process::exit(i32::from(exit::INTERRUPTED));
+        }
+        state.set = true;
+        self.interrupt.stop();
+    }
+
+    /// A command begins, which a signal shall stop.
+    pub(super) fn begin(&self) {
+        let mut state = self.state();
+        self.interrupt.clear();
+        (state.running, state.set) = (true, false);
+    }
+
+    /// The command has ended; returns whether a signal came while it ran.
+    pub(super) fn end(&self) -> bool {
+        let mut state = self.state();
+        state.running = false;
+        state.obeyed |= self.is_set() && !state.set;
+        state.set || self.is_set()
+    }
+
+    /// Whether a signal has come.
+    pub(super) fn is_set(&self) -> bool {
+        self.interrupt.is_set()
+    }
+}
+
+#[cfg(unix)]
+fn watch(heard: &Arc<AtomicBool>, signal: impl Fn() + Send + 'static) -> anyhow::Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(heard))?;
+    }
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    std::thread::Builder::new()
+        .name(String::from("signals"))
+        .spawn(move || signals.forever().for_each(|_| signal()))?;
+    Ok(())
+}
+
+/// A file that may not grow any more is an error to be told, as a full disk is, and not the end of the process. With a
+/// handler, because commands that are run would inherit it if the signal were ignored.
+#[cfg(unix)]
+fn survive_file_size_limit() -> anyhow::Result<()> {
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "other platforms have such a limit")]
+fn survive_file_size_limit() -> anyhow::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn watch(_: &Arc<AtomicBool>, signal: impl Fn() + Send + 'static) -> anyhow::Result<()> {
+    Ok(ctrlc::set_handler(signal)?)
+}

@@ -1,0 +1,255 @@
+//! What goes wrong with one file.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use haul_protocol::{Code, Refusal};
+use thiserror::Error;
+
+use super::adrift::Adrift;
+use super::receipt::ReceiptError;
+use super::rules::RulesError;
+
+/// One file did not arrive. The others go on.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// This machine could not read the source.
+    #[error("could not {op}: {source}")]
+    Local {
+        /// The operation.
+        op: &'static str,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// The source is not what it was when the run began.
+    #[error(transparent)]
+    Adrift(#[from] Adrift),
+    /// A list of names could not be read to its end.
+    #[error(transparent)]
+    List(Arc<io::Error>),
+    /// It arrived, but its digest could not be written down.
+    #[error("arrived, but is not in the receipt: {0}")]
+    Receipt(#[from] ReceiptError),
+    /// It arrived, and this machine could not remove the source.
+    #[error("arrived, but could not be removed here: {0}")]
+    NotRemoved(#[source] Arc<io::Error>),
+    /// Another reason, in words.
+    #[error("{0}")]
+    Other(Cow<'static, str>),
+    /// The rules of its directory can't be read, so haul does not know which entries they leave out.
+    #[error(transparent)]
+    Rules(Arc<RulesError>),
+    /// The source was written to meanwhile, every time that it was read.
+    #[error("changed while it was read; send it again when nothing writes to it")]
+    Changed,
+    /// Its bytes are fewer or more than its size, which it nevertheless has still.
+    #[error("has another size than it says; its file system makes it up")]
+    Size,
+    /// Its name can't be sent.
+    #[error(transparent)]
+    Name(#[from] haul_protocol::NameError),
+    /// The server refused it.
+    #[error("refused by the server: {0}")]
+    Refused(Refusal),
+    /// The server takes it from somebody else now.
+    #[error(
+        "a newer run sends this file, with what was there already; this run leaves it to that one"
+    )]
+    TakenOver,
+    /// The connection was lost, again and again, while this waited for its answer before all others.
+    #[error("the connection was lost {times} times while this was sent, the last time: {reason}")]
+    Lost {
+        /// How often.
+        times: u32,
+        /// What was wrong with the connection.
+        reason: String,
+    },
+    /// It is named in a list, and a symlink leads to it.
+    #[error("{} is a symlink, through which haul goes only with --links follow", .0.display())]
+    Through(PathBuf),
+    /// `--remove-source` gave it that name.
+    #[error(
+        "left by a run of haul --remove-source that was killed, as its name tells; give the file its old name again"
+    )]
+    Aside,
+    /// Another source of the run has a file or symlink of its name at the server.
+    #[error(
+        "another source has {0} as well, which is sent; this one is not, as only one can be there"
+    )]
+    SameName(String),
+    /// It is named and of a kind that is not sent.
+    #[error("{0}, which can't be sent")]
+    NoFile(&'static str),
+    /// The bytes of a stream could not be kept in a temporary file.
+    #[error(
+        "could not keep it in {place} until it is sent (TMPDIR names another place): {source}",
+        place = place.display()
+    )]
+    Spool {
+        /// Where temporary files are.
+        place: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// Nothing is known of the rest of what it wrote.
+    #[error("the command failed ({0}), so nothing that it wrote is stored")]
+    Command(ExitStatus),
+    /// Larger than the server takes.
+    #[error("{size} bytes are over the server's limit of {max}")]
+    TooLarge {
+        /// The file's size.
+        size: u64,
+        /// The announced limit.
+        max: u64,
+    },
+}
+
+impl FileError {
+    /// For `map_err`: an error of this machine in `op`.
+    pub(crate) fn local(op: &'static str) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Local { op, source: Arc::new(source) }
+    }
+
+    /// Whether what the server has staged of a large file is of no use to a later run either.
+    #[must_use]
+    pub(crate) fn spoils_upload(&self) -> bool {
+        match self {
+            Self::Changed | Self::Size => true,
+            Self::Refused(refusal) => {
+                matches!(refusal.code, Code::DigestMismatch | Code::BadPart)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the source is gone since it was found.
+    #[must_use]
+    pub(crate) fn is_vanished(&self) -> bool {
+        use io::ErrorKind::{NotADirectory, NotFound};
+        matches!(self, Self::Local { source, .. } if matches!(source.kind(), NotFound | NotADirectory))
+    }
+
+    /// Whether something of another kind stands in the way at the server.
+    #[must_use]
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.code == Code::Conflict)
+    }
+
+    /// Whether the way to it leads out of the server's root, or over a symlink.
+    #[must_use]
+    pub(crate) fn is_escape(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.code == Code::Escape)
+    }
+
+    /// Whether sending the same thing again can help: the one place that decides it.
+    #[must_use]
+    pub(crate) fn retry(&self, is_directory: bool) -> Retry {
+        match self {
+            Self::Changed => Retry::Now(3),
+            // Then it is read to its end first.
+            Self::Size => Retry::Now(2),
+            // Others have all of the server's places.
+            Self::Refused(refusal) if refusal.code == Code::Busy => {
+                Retry::Later(1200, Duration::from_millis(250))
+            }
+            // A read-only directory of an earlier upload may be opened up by a request that is still
+            // on its way; directories in directories take one round for each level.
+            Self::Refused(refusal) if refusal.code == Code::Permission => {
+                Retry::Last(if is_directory { 64 } else { 2 })
+            }
+            // What the server holds of the file is not the file; from the start it may be.
+            Self::Refused(refusal) if refusal.code == Code::BadPart => Retry::Now(3),
+            Self::Refused(refusal) if refusal.retry => Retry::Now(3),
+            Self::Refused(_)
+            | Self::Local { .. }
+            | Self::Adrift(_)
+            | Self::List(_)
+            | Self::Receipt(_)
+            | Self::NotRemoved(_)
+            | Self::Other(_)
+            | Self::Rules(_)
+            | Self::Through(_)
+            | Self::Aside
+            | Self::SameName(_)
+            | Self::Name(_)
+            | Self::TakenOver
+            | Self::Lost { .. }
+            | Self::NoFile(_)
+            | Self::Spool { .. }
+            | Self::Command(_)
+            | Self::TooLarge { .. } => Retry::Never,
+        }
+    }
+}
+
+/// What the threads of a run tell as the failure of an entry.
+pub trait Failure {
+    /// The same for the observer, who has it after the thread has gone on.
+    fn into_error(self) -> FileError;
+}
+
+impl Failure for FileError {
+    fn into_error(self) -> FileError {
+        self
+    }
+}
+
+impl Failure for Adrift {
+    fn into_error(self) -> FileError {
+        self.into()
+    }
+}
+
+impl Failure for ReceiptError {
+    fn into_error(self) -> FileError {
+        self.into()
+    }
+}
+
+impl Failure for &FileError {
+    fn into_error(self) -> FileError {
+        self.clone()
+    }
+}
+
+impl Failure for &Arc<FileError> {
+    fn into_error(self) -> FileError {
+        FileError::clone(self)
+    }
+}
+
+impl Failure for &Adrift {
+    fn into_error(self) -> FileError {
+        FileError::Adrift(self.clone())
+    }
+}
+
+impl Failure for &&'static str {
+    fn into_error(self) -> FileError {
+        FileError::Other(Cow::Borrowed(self))
+    }
+}
+
+impl Failure for String {
+    fn into_error(self) -> FileError {
+        FileError::Other(Cow::Owned(self))
+    }
+}
+
+/// When to send the same thing again, and how often at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// It can't help.
+    Never,
+    /// At once.
+    Now(u32),
+    /// After a pause.
+    Later(u32, Duration),
+    /// When everything else is settled.
+    Last(u32),
+}

@@ -1,0 +1,43 @@
+//! What the threads of a run tell its observer, while it waits for the observer's thread.
+
+use std::path::PathBuf;
+
+use haul_protocol::Name;
+
+use super::note::Note;
+use crate::error::FileError;
+
+/// Events that wait for the observer at most; then the threads of the run wait.
+pub(super) const WAITING: usize = 1024;
+
+/// One call of the observer.
+#[derive(Debug)]
+pub enum Event {
+    FileDone(Name, u64),
+    SymlinkDone(Name),
+    DirectoryDone(Name),
+    Adjusted(Name),
+    Removed(Name),
+    LeftOut(PathBuf, &'static str),
+    Skipped(PathBuf, &'static str),
+    Failed(PathBuf, FileError),
+    Would {
+        action: &'static str,
+        name: Name,
+        why: &'static str,
+        bytes: Option<u64>,
+    },
+    Differs {
+        finding: &'static str,
+        name: Name,
+        why: Option<&'static str>,
+    },
+    Reconnecting {
+        attempt: u32,
+        attempts: u32,
+        why: String,
+    },
+    Note(Note),
+    /// The run is over.
+    End,
+}

@@ -1,0 +1,65 @@
+//! What a user may want to know of a run, though nothing has failed.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use haul_protocol::Name;
+
+/// Something that a user may want to know, though nothing has failed by it. Its text is for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Note {
+    /// The source has changed, and is walked once more.
+    WalkedAgain(PathBuf),
+    /// A source stays on this machine, though its removal was asked for.
+    Stays(PathBuf, &'static str),
+    /// A line of a file of rules leaves nothing out.
+    FitsNothing {
+        /// The file.
+        path: PathBuf,
+        /// The number of the line.
+        line: usize,
+        /// Why no name fits it.
+        flaw: String,
+    },
+    /// A connection is given up, and others go on.
+    ConnectionGivenUp(String),
+    /// Nothing is removed at the server.
+    NothingRemoved(&'static str),
+    /// The directory of this name gets no new version, because something has failed.
+    NotPublished(Name),
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WalkedAgain(path) => write!(
+                f,
+                "{} has changed meanwhile; haul looks through the source once more",
+                quote(path)
+            ),
+            Self::Stays(path, why) => write!(f, "{} stays: {why}", quote(path)),
+            Self::FitsNothing { path, line, flaw } => {
+                write!(f, "{}: line {line} fits no name: {flaw}", quote(path))
+            }
+            Self::ConnectionGivenUp(why) => write!(f, "one connection less: {why}"),
+            Self::NothingRemoved(why) => write!(f, "nothing is removed, because {why}"),
+            Self::NotPublished(name) => {
+                write!(f, "nothing is published, because of what failed above; {name} is as it was")
+            }
+        }
+    }
+}
+
+/// A path that never garbles a terminal.
+pub fn quote(path: &Path) -> String {
+    let mut text = String::new();
+    for character in path.to_string_lossy().chars() {
+        if character.is_control() {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}

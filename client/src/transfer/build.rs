@@ -1,0 +1,156 @@
+//! From the wishes for a transfer to one that is ready to begin.
+
+use std::path::Path;
+
+use super::Transfer;
+use super::builder::{Builder, Dialect, Options, Task};
+use super::error::BuildError;
+use crate::error::receipt::ReceiptError;
+use crate::plan::given::Given;
+use crate::plan::policy::{Delete, Mode, Policy};
+use crate::plan::{Plan, Root};
+use crate::source::filter::Filter;
+use crate::source::links::Links;
+use crate::source::stdin;
+use crate::work::on_commit::{Committed, Receipt};
+
+/// The most connections of one run.
+const MAX_CONNECTIONS: usize = 64;
+
+/// The least bytes a second.
+const MIN_RATE: u64 = 1000;
+
+impl Builder {
+    /// Decides what goes where, reads rules, opens the list of names and makes the receipt. Nothing is connected.
+    ///
+    /// # Errors
+    /// If the wishes make no sense together, or a file that they name can't be used.
+    pub fn build(mut self) -> Result<Transfer, BuildError> {
+        let task = self.task.take().ok_or(BuildError::NoTask)?;
+        self.check(&task)?;
+        let plan = self.plan(&task)?;
+        let policy = self.policy(task)?;
+        let receipt = self.receipt.as_deref().map(|path| self.create_receipt(path)).transpose()?;
+        let below = match &policy.mode {
+            Mode::Publish(name, _) => Some(name.clone()),
+            _ => None,
+        };
+        let committed = Committed { receipt, remove_source: self.remove_source, below };
+        let Self { destination, options, dialect, interrupt, .. } = self;
+        let server = destination.server;
+        Ok(Transfer { plan, server, policy, committed, options, dialect, interrupt })
+    }
+
+    /// Two wishes that exclude each other.
+    fn conflict(&self, task: &Task) -> Option<BuildError> {
+        let name = task.name();
+        let is_put = name == "put";
+        let is_classic = self.dialect == Dialect::Classic;
+        let may_compare = matches!(task, Task::Sync { .. } | Task::Publish { .. });
+        let deletes = matches!(task, Task::Sync { delete: Some(_), .. });
+        let conflicts = [
+            (self.remove_source && !is_put, "remove_source", name),
+            (self.remove_source && self.dry_run, "remove_source", "dry_run"),
+            (self.remove_source && is_classic, "remove_source", "classic"),
+            (self.receipt.is_some() && self.dry_run, "receipt", "dry_run"),
+            (self.receipt.is_some() && name == "verify", "receipt", name),
+            (self.ignore_existing && matches!(name, "verify" | "publish"), "ignore_existing", name),
+            (self.publish_empty && name != "publish", "publish_empty", name),
+            (self.by_digest && !may_compare, "checksum", name),
+            (self.names.is_some() && deletes, "files_from", "delete"),
+            (is_classic && !is_put, "classic", name),
+            (is_classic && !self.rules.is_empty(), "classic", "exclude"),
+            (is_classic && self.names.is_some(), "classic", "files_from"),
+            (is_classic && self.dry_run, "classic", "dry_run"),
+            (is_classic && self.ignore_existing, "classic", "ignore_existing"),
+            (is_classic && self.receipt.is_some(), "classic", "receipt"),
+        ];
+        let (_, one, other) = conflicts.iter().find(|(is_so, ..)| *is_so)?;
+        Some(BuildError::Conflict(one, other))
+    }
+
+    /// Whether the wishes go together.
+    fn check(&self, task: &Task) -> Result<(), BuildError> {
+        if let (false, Some(conflict)) = (self.conflicts_are_checked, self.conflict(task)) {
+            return Err(conflict);
+        }
+        let Options { connections, timeout, rate, .. } = self.options;
+        if !(1..=MAX_CONNECTIONS).contains(&connections) {
+            return Err(BuildError::Connections(connections));
+        }
+        if timeout.is_zero() {
+            return Err(BuildError::Timeout);
+        }
+        if rate.is_some_and(|rate| rate < MIN_RATE) {
+            return Err(BuildError::Rate);
+        }
+        if self.remove_source && self.links == Links::Follow {
+            return Err(BuildError::RemovesFollowed);
+        }
+        Ok(())
+    }
+
+    /// What goes where.
+    fn plan(&self, task: &Task) -> Result<Plan, BuildError> {
+        let path = self.destination.path.as_ref();
+        let plan = match task {
+            Task::PutStream { given, label, name } => {
+                return Ok(Plan::single(given.clone(), label.clone(), path, name)?);
+            }
+            Task::Publish { source } => return self.plan_version(source),
+            Task::Put { sources, rename } => Plan::new(sources, path, rename.as_deref())?,
+            Task::Sync { source, .. } | Task::Verify { source } => {
+                Plan::new(std::slice::from_ref(source), path, None)?
+            }
+        };
+        match &self.names {
+            Some((list, separator)) => Ok(plan.only(list, *separator)?),
+            None => Ok(plan),
+        }
+    }
+
+    /// The same of a version, which is put together where it has no name.
+    fn plan_version(&self, source: &Path) -> Result<Plan, BuildError> {
+        let name = self.destination.path.as_ref().ok_or(BuildError::PublishesRoot)?;
+        if !source.is_dir() {
+            return Err(BuildError::NoDirectory(source.to_owned()));
+        }
+        if self.names.is_some() {
+            return Err(BuildError::PublishesNames);
+        }
+        let target = self.dry_run.then(|| name.clone());
+        let source = source.to_owned();
+        let root = Root { source, target, contents: true, given: Given::Path };
+        Ok(Plan { roots: vec![root], named: None })
+    }
+
+    /// How entries of the server are treated.
+    fn policy(&self, task: Task) -> Result<Policy, BuildError> {
+        let verifies = matches!(task, Task::Verify { .. });
+        let mode = match task {
+            Task::Put { .. } | Task::PutStream { .. } => Mode::Put,
+            Task::Sync { delete, .. } => Mode::Sync(delete),
+            // What is extra is found as what would be removed.
+            Task::Verify { .. } => Mode::Verify(self.names.is_none().then_some(Delete::HARMLESS)),
+            // In a tree that was left by an earlier run there may be more than is wanted, and nobody has seen it.
+            Task::Publish { .. } => {
+                let name = self.destination.path.clone().ok_or(BuildError::PublishesRoot)?;
+                Mode::Publish(name, Delete { all: self.publish_empty, ..Delete::HARMLESS })
+            }
+        };
+        let filter = Filter::new(&self.rules)?;
+        Ok(Policy {
+            links: self.links,
+            dry_run: self.dry_run || verifies,
+            ignore_existing: self.ignore_existing,
+            by_digest: self.by_digest || verifies,
+            ..Policy::new(mode, filter)
+        })
+    }
+
+    fn create_receipt(&self, path: &Path) -> Result<Receipt, ReceiptError> {
+        stdin::check_descriptor(path).map_err(|source| ReceiptError::io(path, source))?;
+        (self.check_receipt)(path).map_err(|source| ReceiptError::io(path, source))?;
+        Receipt::create(path)
+    }
+}

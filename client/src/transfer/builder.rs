@@ -1,0 +1,271 @@
+//! The wishes for a transfer.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::net::destination::Destination;
+use crate::plan::given::Given;
+use crate::plan::policy::Delete;
+use crate::source::file_list::Separator;
+use crate::source::filter::{Rule, Rules};
+use crate::source::links::Links;
+use crate::work::interrupt::Interrupt;
+
+/// Attempts to connect again, in a row, if nobody says otherwise.
+pub(crate) const RETRIES: u32 = 10;
+
+/// How long a server may be silent if nobody says otherwise.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How a run goes about it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Options {
+    /// Connections at once.
+    pub(super) connections: usize,
+    /// Attempts to connect again, in a row.
+    pub(super) retries: u32,
+    /// How long the server may be silent while it owes answers.
+    pub(super) timeout: Duration,
+    /// Bytes a second that are sent at most.
+    pub(super) rate: Option<u64>,
+}
+
+/// The language of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Haul,
+    Classic,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Task {
+    Put { sources: Vec<PathBuf>, rename: Option<String> },
+    PutStream { given: Given, label: PathBuf, name: String },
+    Sync { source: PathBuf, delete: Option<Delete> },
+    Verify { source: PathBuf },
+    Publish { source: PathBuf },
+}
+
+impl Task {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Put { .. } | Self::PutStream { .. } => "put",
+            Self::Sync { .. } => "sync",
+            Self::Verify { .. } => "verify",
+            Self::Publish { .. } => "publish",
+        }
+    }
+}
+
+/// The wishes for a transfer: exactly one task ([`put`](Self::put), [`put_as`](Self::put_as), [`sync`](Self::sync),
+/// [`verify`](Self::verify) or [`publish`](Self::publish); the last one counts), and how it is done.
+///
+/// Sources are named as for `haul put`: `DIR` becomes a directory below the destination, of `DIR/`, `.` and `..` the
+/// contents do. A source that is a FIFO, a terminal or a descriptor is read to its end before anything is sent.
+#[derive(Debug)]
+#[must_use]
+pub struct Builder {
+    pub(super) destination: Destination,
+    pub(super) task: Option<Task>,
+    pub(super) rules: Rules,
+    pub(super) links: Links,
+    pub(super) names: Option<(PathBuf, Separator)>,
+    pub(super) options: Options,
+    pub(super) by_digest: bool,
+    pub(super) dry_run: bool,
+    pub(super) ignore_existing: bool,
+    pub(super) publish_empty: bool,
+    pub(super) remove_source: bool,
+    pub(super) receipt: Option<PathBuf>,
+    pub(super) check_receipt: fn(&Path) -> io::Result<()>,
+    pub(super) dialect: Dialect,
+    pub(super) conflicts_are_checked: bool,
+    pub(super) interrupt: Interrupt,
+}
+
+impl Builder {
+    pub(super) fn new(destination: Destination) -> Self {
+        let options =
+            Options { connections: connections(), retries: RETRIES, timeout: TIMEOUT, rate: None };
+        Self {
+            destination,
+            task: None,
+            rules: Rules::default(),
+            links: Links::Copy,
+            names: None,
+            options,
+            by_digest: false,
+            dry_run: false,
+            ignore_existing: false,
+            publish_empty: false,
+            remove_source: false,
+            receipt: None,
+            check_receipt: |_| Ok(()),
+            dialect: Dialect::Haul,
+            conflicts_are_checked: false,
+            interrupt: Interrupt::default(),
+        }
+    }
+
+    fn task(self, task: Task) -> Self {
+        Self { task: Some(task), ..self }
+    }
+
+    /// Sends files, symbolic links and directories, whatever the server has.
+    pub fn put(self, sources: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        let sources = sources.into_iter().map(Into::into).collect();
+        self.task(Task::Put { sources, rename: None })
+    }
+
+    /// Sends one file under another name.
+    pub fn put_as(self, source: impl Into<PathBuf>, name: impl Into<String>) -> Self {
+        self.task(Task::Put { sources: vec![source.into()], rename: Some(name.into()) })
+    }
+
+    /// The same of several sources, which is an error that building tells.
+    pub(crate) fn put_renamed(self, sources: &[PathBuf], rename: Option<&str>) -> Self {
+        let rename = rename.map(str::to_owned);
+        self.task(Task::Put { sources: sources.to_owned(), rename })
+    }
+
+    /// Sends the bytes of a stream under a name; `label` names the stream in messages.
+    pub(crate) fn put_stream(self, given: Given, label: PathBuf, name: &str) -> Self {
+        self.task(Task::PutStream { given, label, name: name.to_owned() })
+    }
+
+    /// Sends only what the server lacks or has differently; with `delete` also removes at the server what the source
+    /// lacks, within these bounds.
+    pub fn sync(self, source: impl Into<PathBuf>, delete: Option<Delete>) -> Self {
+        self.task(Task::Sync { source: source.into(), delete })
+    }
+
+    /// Compares a source with what the server has, byte for byte, and changes nothing. What
+    /// [differs](crate::Observer::differs) is told.
+    pub fn verify(self, source: impl Into<PathBuf>) -> Self {
+        self.task(Task::Verify { source: source.into() })
+    }
+
+    /// Gives the directory that is the destination its next version, whole: that of this source.
+    pub fn publish(self, source: impl Into<PathBuf>) -> Self {
+        self.task(Task::Publish { source: source.into() })
+    }
+
+    /// How many connections there are at once, 1 to 64; otherwise one for each core, 2 to 8.
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.options.connections = connections;
+        self
+    }
+
+    /// How often the run tries to connect again, in a row, when the server is lost; otherwise 10 times.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.options.retries = retries;
+        self
+    }
+
+    /// How long the server may be silent while it owes answers; otherwise a minute.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = timeout;
+        self
+    }
+
+    /// How many bytes a second are sent at most, by all connections together; at least 1000.
+    pub fn rate(mut self, bytes: u64) -> Self {
+        self.options.rate = Some(bytes);
+        self
+    }
+
+    /// Leaves out what fits a pattern, in gitignore's syntax and relative to the source. The last rule that fits decides.
+    pub fn exclude(mut self, pattern: impl Into<String>) -> Self {
+        self.rules.push(Rule::Exclude(pattern.into()));
+        self
+    }
+
+    /// Takes what fits a pattern, though a rule before it leaves that out.
+    pub fn include(mut self, pattern: impl Into<String>) -> Self {
+        self.rules.push(Rule::Include(pattern.into()));
+        self
+    }
+
+    /// Leaves out what fits a pattern of a file, which has one a line. `-` is standard input.
+    pub fn exclude_from(mut self, file: impl Into<PathBuf>) -> Self {
+        self.rules.push(Rule::From(file.into()));
+        self
+    }
+
+    /// All rules at once.
+    pub(crate) fn rules(self, rules: Rules) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// What becomes of symbolic links; otherwise they are sent as links.
+    pub fn links(self, links: Links) -> Self {
+        Self { links, ..self }
+    }
+
+    /// Takes only the names of a list, below the one source, which is a directory. `-` is standard input.
+    pub fn files_from(self, list: impl Into<PathBuf>, separator: Separator) -> Self {
+        Self { names: Some((list.into(), separator)), ..self }
+    }
+
+    /// Compares files of the same size by the digests of their bytes, which both sides read, and not by mtime.
+    pub fn checksum(self) -> Self {
+        Self { by_digest: true, ..self }
+    }
+
+    /// Changes nothing, and tells what [would](crate::Observer::would) be done.
+    pub fn dry_run(self) -> Self {
+        Self { dry_run: true, ..self }
+    }
+
+    /// Leaves files and symbolic links alone that the server has, whatever they are.
+    pub fn ignore_existing(self) -> Self {
+        Self { ignore_existing: true, ..self }
+    }
+
+    /// Publishes an empty version if the source has nothing in it, or nothing that the rules leave; otherwise that is a
+    /// failure. With `publish` only.
+    pub fn publish_empty(self) -> Self {
+        Self { publish_empty: true, ..self }
+    }
+
+    /// Removes each file and symbolic link on this machine when the server has it durably, if it has not changed since
+    /// it was read. With `put` only.
+    pub fn remove_source(self) -> Self {
+        Self { remove_source: true, ..self }
+    }
+
+    /// Writes the digest of each file that is committed to a file, for `b3sum --check` in the server's root.
+    pub fn receipt(self, file: impl Into<PathBuf>) -> Self {
+        Self { receipt: Some(file.into()), ..self }
+    }
+
+    /// Looks at the receipt's path before it is made.
+    pub(crate) fn check_receipt(self, check: fn(&Path) -> io::Result<()>) -> Self {
+        Self { check_receipt: check, ..self }
+    }
+
+    /// Speaks the dialect of the classic tutorial's server: files only, one after the other, and the server acknowledges
+    /// nothing. With `put` only.
+    pub fn classic(self) -> Self {
+        Self { dialect: Dialect::Classic, ..self }
+    }
+
+    /// The command line has been searched for words that exclude each other; `haul shell --classic` lets some pass, and
+    /// the classic dialect ignores those.
+    pub(crate) fn conflicts_are_checked(self) -> Self {
+        Self { conflicts_are_checked: true, ..self }
+    }
+
+    /// Is stopped by this handle.
+    pub(crate) fn interrupted_by(self, interrupt: &Interrupt) -> Self {
+        Self { interrupt: interrupt.clone(), ..self }
+    }
+}
+
+/// The number of connections if nobody says otherwise: each costs the server little and the client one thread that
+/// hashes, so one a core; at least two, so that one is sending while another waits.
+fn connections() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8)
+}

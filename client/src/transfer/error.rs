@@ -1,0 +1,76 @@
+//! Why a transfer can't begin, or did not come to its end.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::outcome::Report;
+use crate::error::ConnectionError;
+use crate::error::receipt::ReceiptError;
+use crate::plan::PlanError;
+use crate::source::filter::FilterError;
+
+/// The wishes for a transfer make no sense together, or a file that they name can't be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No task is given.
+    #[error("there is nothing to do: put, sync, verify or publish")]
+    NoTask,
+    /// One wish excludes another one.
+    #[error("`{0}` does not go with `{1}`")]
+    Conflict(&'static str, &'static str),
+    /// Not a number of connections.
+    #[error("{0} is not a number of connections from 1 to 64")]
+    Connections(usize),
+    /// A server that may not be silent for any time.
+    #[error("the timeout is no time at all")]
+    Timeout,
+    /// So slow that a server would give up.
+    #[error("less than 1 KB a second, for which no server waits")]
+    Rate,
+    /// Sources outside of the one that was given would be removed.
+    #[error(
+        "--remove-source would remove what links lead to, outside of SRC: not with --links follow"
+    )]
+    RemovesFollowed,
+    /// A version of the server's root.
+    #[error("publish gives a directory its next version, and the server's root is none: HOST/DIR")]
+    PublishesRoot,
+    /// A version of something else than a directory.
+    #[error("{} is not a directory", .0.display())]
+    NoDirectory(PathBuf),
+    /// A version of which only some names are sent.
+    #[error("--files-from names single files, and a version is a whole directory")]
+    PublishesNames,
+    /// The sources make no sense together.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The rules that say what is left out can't be used.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// The receipt can't be written.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+}
+
+/// A run did not come to its end.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// The server could not be reached, or was lost for good.
+    #[error("{source}")]
+    Connection {
+        /// The last error of the last connection.
+        source: ConnectionError,
+        /// What had been done by then.
+        report: Box<Report>,
+    },
+    /// The run was stopped while it read sources that can be read only once. Nothing was sent.
+    #[error("stopped before anything was sent")]
+    Stopped,
+    /// This machine has no threads or no random numbers.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}

@@ -1,0 +1,34 @@
+//! What a run has come to.
+
+use std::time::Duration;
+
+use crate::error::receipt::ReceiptError;
+use crate::report::Counts;
+
+/// What a run has come to.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Report {
+    /// What was committed, failed, removed, compared and sent.
+    pub counts: Counts,
+    /// From the first connection attempt to the end.
+    pub elapsed: Duration,
+    /// What the server's acknowledgements promise: `group` (a committed file survives a loss of power), `none` (a crash of
+    /// the server only). `None`: no server was reached, or it was a classic one.
+    pub durability: Option<String>,
+    /// The run was stopped by its [`Interrupt`](crate::Interrupt).
+    pub interrupted: bool,
+    /// The directory has got its next version.
+    pub published: bool,
+    /// Why the receipt is not complete, if it is not.
+    pub receipt_error: Option<ReceiptError>,
+}
+
+impl Report {
+    /// Whether everything was done, without a failure or a difference.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        let is_clean = self.counts.failed == 0 && self.counts.different == 0;
+        is_clean && !self.interrupted && self.receipt_error.is_none()
+    }
+}

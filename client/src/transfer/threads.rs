@@ -1,0 +1,131 @@
+//! The threads of a run.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread;
+
+use haul_protocol::Token;
+
+use super::identity::identity;
+use super::{Transfer, reconnect, walk};
+use crate::connection::classic;
+use crate::error::ConnectionError;
+use crate::net::rate_limit::Limit;
+use crate::report::events::Event;
+use crate::report::observer::Observer;
+use crate::report::progress::Progress;
+use crate::report::watch::watch;
+use crate::source::sources::Sources;
+use crate::work::Work;
+use crate::work::context::{Reached, Run};
+use crate::work::course::Course;
+
+/// How the threads of a run ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Why they ended early, if they did.
+    pub(super) error: Option<ConnectionError>,
+    /// What the server's acknowledgements promise.
+    pub(super) durability: Option<String>,
+}
+
+impl Transfer {
+    /// Sends everything, to the end or until it is stopped.
+    ///
+    /// # Errors
+    /// If threads or random numbers can't be had.
+    pub(super) fn send(
+        &self,
+        progress: &Progress,
+        events: Receiver<Event>,
+        observer: &mut dyn Observer,
+    ) -> io::Result<Ended> {
+        let connections = self.options.connections;
+        let work = Arc::new(Work::new(connections));
+        self.interrupt.attach(Arc::downgrade(&work));
+        let mut client = [0; 16];
+        getrandom::fill(&mut client).map_err(io::Error::other)?;
+        let course = Course::default();
+        let run = Run {
+            server: &self.server,
+            work: &work,
+            progress,
+            policy: &self.policy,
+            course: &course,
+            committed: &self.committed,
+            sources: Sources::default(),
+            limit: self.options.rate.map(Limit::new),
+            client: Token(client).to_string(),
+            identity: identity(),
+            retries: self.options.retries,
+            timeout: self.options.timeout,
+            reached: Reached::new(connections),
+        };
+        // A pool of its own: its threads block, and rayon's global pool must never.
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(connections)
+            .thread_name(|index| format!("connection-{index}"))
+            .build()
+            .map_err(io::Error::other)?;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _end = EndOnDrop(progress);
+                thread::scope(|scope| {
+                    scope.spawn(|| {
+                        let _guard = StopOnPanic(&work);
+                        // Stopped: whoever stopped it has told why.
+                        let _ = walk::walk(&self.plan, &run);
+                    });
+                    pool.broadcast(|context| {
+                        let _guard = StopOnPanic(&work);
+                        if let Err(error) = reconnect::run(&run, context.index()) {
+                            work.stop(error);
+                        }
+                    });
+                });
+            });
+            let _guard = StopOnPanic(&work);
+            watch(progress, events, observer);
+        });
+        Ok(Ended { error: work.take_error(), durability: run.promised() })
+    }
+
+    /// Sends everything in the classic dialect.
+    pub(super) fn send_classic(
+        &self,
+        progress: &Progress,
+        events: Receiver<Event>,
+        observer: &mut dyn Observer,
+    ) -> Ended {
+        let error = thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                let _end = EndOnDrop(progress);
+                classic::run(&self.plan, &self.server, progress, &self.interrupt)
+            });
+            watch(progress, events, observer);
+            sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).err()
+        });
+        Ended { error, durability: None }
+    }
+}
+
+/// A bug in one thread must not leave the others waiting for it.
+struct StopOnPanic<'a>(&'a Work);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.stop(ConnectionError::Stopped);
+        }
+    }
+}
+
+/// The observer's thread waits for nothing more, however the others end.
+struct EndOnDrop<'a>(&'a Progress);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
