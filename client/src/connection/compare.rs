@@ -5,12 +5,13 @@
 
 use std::path::PathBuf;
 
-use haul_protocol::{Attributes, Entry, EntryKind, FileHasher, Name, Op, Verdict, encode_entry};
+use haul_protocol::{Attributes, Entry, EntryKind, Name, Op, Verdict, encode_entry};
 
 use super::{Connection, Pending};
 use crate::error::{ConnectionError, FileError};
 use crate::plan::policy::Policy;
 use crate::source::dir_cache::Nearby;
+use crate::source::hashing::Hashing;
 use crate::source::{Link, Source, attributes};
 use crate::work::context::Run;
 use crate::work::decide::{self, Compared};
@@ -26,9 +27,6 @@ pub(super) const MOST: usize = 8192;
 /// Bytes that are hashed before the connection is looked after.
 const SLICE: u64 = 8 * 1024 * 1024;
 
-/// Bytes that are read and hashed at once: they are still in the second-level cache then.
-const PIECE: u64 = 128 * 1024;
-
 /// Entries that are gathered for the next request.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
@@ -36,16 +34,15 @@ pub(super) struct Gathered {
     lines: Vec<u8>,
     /// Bytes of files that the server has to read for its answer.
     bytes: u64,
-    hashing: Option<Hashing>,
+    hashing: Option<Unfinished>,
 }
 
 /// A file that is read to be compared.
 #[derive(Debug)]
-struct Hashing {
+struct Unfinished {
     item: Item,
     source: Source,
-    hasher: FileHasher,
-    offset: u64,
+    hashing: Hashing,
 }
 
 impl Gathered {
@@ -85,14 +82,14 @@ impl Connection<'_> {
     pub(super) fn check(&mut self) -> Result<(), ConnectionError> {
         let mut left = SLICE;
         while self.gathered.lines.len() < FULL && self.must_check() {
-            if let Some(mut hashing) = self.gathered.hashing.take() {
-                match self.hash(&mut hashing, &mut left) {
-                    Ok(true) => self.hashed(hashing)?,
+            if let Some(mut file) = self.gathered.hashing.take() {
+                match self.hash(&mut file, &mut left) {
+                    Ok(true) => self.hashed(file)?,
                     Ok(false) => {
-                        self.gathered.hashing = Some(hashing);
+                        self.gathered.hashing = Some(file);
                         return self.say_still_there();
                     }
-                    Err(error) => self.give_up(hashing.item, &error),
+                    Err(error) => self.give_up(file.item, &error),
                 }
                 continue;
             }
@@ -106,8 +103,8 @@ impl Connection<'_> {
             if item.by_digest {
                 match self.open(&item) {
                     Ok(source) => {
-                        let hasher = FileHasher::new();
-                        self.gathered.hashing = Some(Hashing { item, source, hasher, offset: 0 });
+                        let hashing = Hashing::begin(&source, item.untrue, &self.run.hash_threads);
+                        self.gathered.hashing = Some(Unfinished { item, source, hashing });
                     }
                     Err(error) => self.give_up(item, &error),
                 }
@@ -130,41 +127,31 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Reads on, up to `left` bytes; returns whether the file is over.
-    fn hash(&mut self, hashing: &mut Hashing, left: &mut u64) -> Result<bool, FileError> {
-        let Hashing { item, source, hasher, offset } = hashing;
-        loop {
-            let most = if item.untrue { PIECE } else { (source.size - *offset).min(PIECE) };
-            if most == 0 {
-                source.check_end()?;
-                break;
-            }
-            if *left == 0 {
-                return Ok(false);
-            }
-            let piece = self.body.room(usize::try_from(most).unwrap_or(usize::MAX));
-            let len = if item.untrue {
-                source.read_some(*offset, piece)?
-            } else {
-                source.read(*offset, piece)?;
-                piece.len()
-            };
+    /// Reads on, some `left` bytes; returns whether the file is over.
+    fn hash(&mut self, file: &mut Unfinished, left: &mut u64) -> Result<bool, FileError> {
+        let Unfinished { item, source, hashing } = file;
+        while *left > 0 {
+            let len = hashing.advance(source, item.untrue, &self.run.hash_threads)?;
             if len == 0 {
-                break;
+                source.check_unchanged()?;
+                return Ok(true);
             }
-            hasher.update(&piece[..len]);
-            *offset += len as u64;
-            *left = left.saturating_sub(len as u64);
-            self.run.progress.hashed(len as u64);
+            *left = left.saturating_sub(len);
+            self.run.progress.hashed(len);
         }
-        source.check_unchanged()?;
-        Ok(true)
+        Ok(false)
     }
 
     /// A file is hashed: it is asked for with its digest.
-    fn hashed(&mut self, hashing: Hashing) -> Result<(), ConnectionError> {
-        let Hashing { mut item, source, hasher, offset: size } = hashing;
-        let digest = Some(hasher.finish());
+    fn hashed(&mut self, file: Unfinished) -> Result<(), ConnectionError> {
+        let Unfinished { mut item, source, hashing } = file;
+        let (digest, size) = match hashing.finish() {
+            Ok((digest, size)) => (Some(digest), size),
+            Err(error) => {
+                self.give_up(item, &error);
+                return Ok(());
+            }
+        };
         item.stated = Some(Stated { attributes: source.attributes, size, digest });
         let Attributes { mode, mtime } = compared(source.attributes, self.run.policy);
         let (name, kind) = (item.name.clone(), EntryKind::File { size, digest });

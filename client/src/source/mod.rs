@@ -9,6 +9,7 @@ pub(crate) mod dir_cache;
 pub(crate) mod fifo;
 pub mod file_list;
 pub mod filter;
+pub(crate) mod hashing;
 pub(crate) mod held;
 pub mod links;
 mod mounted;

@@ -16,6 +16,7 @@ use crate::report::events::Event;
 use crate::report::observer::Observer;
 use crate::report::progress::Progress;
 use crate::report::watch::watch;
+use crate::source::hashing::HashThreads;
 use crate::source::sources::Sources;
 use crate::work::Work;
 use crate::work::context::{Reached, Run};
@@ -55,6 +56,7 @@ impl Transfer {
             course: &course,
             committed: &self.committed,
             sources: Sources::default(),
+            hash_threads: HashThreads::default(),
             limit: self.options.rate.map(Limit::new),
             client: Token(client).to_string(),
             identity: identity(),

@@ -11,6 +11,7 @@ use crate::net::destination::Server;
 use crate::net::rate_limit::Limit;
 use crate::plan::policy::Policy;
 use crate::report::progress::Progress;
+use crate::source::hashing::HashThreads;
 use crate::source::sources::Sources;
 
 /// The context that all threads of a run share.
@@ -30,6 +31,8 @@ pub struct Run<'a> {
     pub committed: &'a Committed,
     /// Where files are taken from.
     pub sources: Sources,
+    /// The threads that hash large files.
+    pub(crate) hash_threads: HashThreads,
     /// Bounds the bytes that are sent.
     pub limit: Option<Limit>,
     /// Random for this run.
