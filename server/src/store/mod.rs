@@ -8,6 +8,7 @@ mod commit;
 #[cfg(test)]
 mod crash;
 mod error;
+mod identity;
 mod inherit;
 mod link;
 mod list;

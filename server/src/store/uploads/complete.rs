@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use haul_protocol::{Attributes, Digest, Name};
+use rustix::fs::{AtFlags, StatxFlags};
 
 use super::journal::{Committing, Record};
 use super::partial::Partial;
 use crate::store::attributes::times;
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
+use crate::store::identity::Identity;
 use crate::store::root::Parents;
 use crate::store::{Store, sys};
 
@@ -36,18 +38,23 @@ impl Partial {
         if let Some(mtime) = attributes.mtime {
             sys::set_times(&self.0.data, &times(mtime)).map_err(failed)?;
         }
-        let stat = rustix::fs::fstat(&self.0.data).map_err(failed)?;
-        let committing = Committing {
-            digest,
-            inode: stat.st_ino,
-            mtime: (stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
-        };
+        let wanted = Identity::WANTED | StatxFlags::MTIME;
+        let found = rustix::fs::statx(&self.0.data, c"", AtFlags::EMPTY_PATH, wanted);
+        let found = found.map_err(failed)?;
+        let mtime = (found.stx_mtime.tv_sec, found.stx_mtime.tv_nsec.into());
+        let committing = Committing { digest, file: Identity::for_later(&found), mtime };
         let mode = attributes.mode;
         Ok(Finished { partial: self, name, mode, committing, journalled: false })
     }
 }
 
 impl Finished {
+    /// What its journal says of the file.
+    #[cfg(test)]
+    pub(super) fn committing(&self) -> Committing {
+        self.committing
+    }
+
     /// Its final one.
     pub(in crate::store) fn name(&self) -> &Name {
         &self.name

@@ -16,6 +16,8 @@ use std::ops::Range;
 use haul_protocol::{Cv, Digest};
 use serde::{Deserialize, Serialize};
 
+use crate::store::identity::Identity;
+
 /// Bytes of a record of a part, and of those that have nothing to do with parts.
 const A_PART: u64 = 256;
 const OTHERS: u64 = 64 * 1024;
@@ -77,7 +79,10 @@ pub(in crate::store) struct Begin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct Committing {
     pub(in crate::store) digest: Digest,
-    pub(in crate::store) inode: u64,
+    /// `None` if nothing can tell the file from a later one, or if an earlier server has written the record: the file is
+    /// not recognized then.
+    #[serde(default)]
+    pub(in crate::store) file: Option<Identity>,
     pub(in crate::store) mtime: (i64, i64),
 }
 

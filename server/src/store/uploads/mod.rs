@@ -5,3 +5,6 @@ pub(super) mod journal;
 pub(super) mod partial;
 pub(super) mod resume;
 pub(super) mod verifying;
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use haul_protocol::limits::MAX_PARTS;
 use haul_protocol::{Attributes, Geometry, Name};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 
 use super::journal::{self, Committing, Reader, Record};
@@ -14,6 +14,7 @@ use super::partial::{Key, Partial, journal_name};
 use super::verifying::Verifying;
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
+use crate::store::identity::Identity;
 use crate::store::list::mtime;
 use crate::store::mode::kept;
 use crate::store::root::Parents;
@@ -205,10 +206,16 @@ impl Store {
 
     /// Whether the file that a journal was about to publish stands under its name, unchanged.
     fn stands(&self, parents: &Parents, name: &Name, size: u64, committing: Committing) -> bool {
-        self.at(parents, name).is_ok_and(|stat| {
-            stat.st_ino == committing.inode
-                && u64::try_from(stat.st_size) == Ok(size)
-                && (stat.st_mtime, stat.st_mtime_nsec.cast_signed()) == committing.mtime
+        let wanted = Identity::WANTED | StatxFlags::SIZE | StatxFlags::MTIME;
+        let (above, last) = name.split();
+        let found = parents.find(above).and_then(|parent| {
+            let look = || rustix::fs::statx(&parent, last, AtFlags::SYMLINK_NOFOLLOW, wanted);
+            self.rights.in_directory(&parent, look)
+        });
+        found.is_ok_and(|found| {
+            let mtime = (found.stx_mtime.tv_sec, found.stx_mtime.tv_nsec.into());
+            committing.file.is_some_and(|file| Identity::of(&found) == Some(file))
+                && (found.stx_size, mtime) == (size, committing.mtime)
         })
     }
 
