@@ -9,8 +9,9 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 
-use super::journal::{self, Committing, Reader, Record};
-use super::partial::{Key, Partial, journal_name};
+use super::journal::{self, Committing, Journal, Record};
+use super::partial::{End, Key, Partial, journal_name};
+use super::reading::JournalReading;
 use super::verifying::Verifying;
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
@@ -27,30 +28,6 @@ pub(crate) enum Resumed {
     Partial(Partial, Verifying),
     /// The file was published before, and stands there unchanged. All its parts are held.
     Published(Published, Verifying),
-}
-
-/// A journal that is read a little at a time.
-#[derive(Debug)]
-pub(crate) struct JournalReading {
-    file: OwnedFd,
-    reader: Reader,
-    at: u64,
-}
-
-impl JournalReading {
-    /// Reads the next bytes, through `buffer`; returns how many. None are left after 0.
-    pub(crate) fn advance(&mut self, name: &Name, buffer: &mut [u8]) -> Result<usize, StoreError> {
-        let read = rustix::io::pread(&self.file, &mut *buffer, self.at)
-            .map_err(|errno| StoreError::new("resume", name, errno))?;
-        self.reader.feed(&buffer[..read]);
-        self.at += read as u64;
-        Ok(read)
-    }
-
-    /// Bytes of memory that it takes.
-    pub(crate) fn held_bytes(&self) -> usize {
-        self.reader.held_bytes()
-    }
 }
 
 /// A file that was published before. Whether it is durable is not known: the flush may have failed.
@@ -102,24 +79,6 @@ impl Published {
 }
 
 impl Store {
-    /// The journal of a key, to be read before [`partial`](Self::partial); `None` if there is none, or one that is of no use.
-    pub(crate) fn journal(
-        &self,
-        key: &Key,
-        name: &Name,
-        geometry: Geometry,
-    ) -> Result<Option<JournalReading>, StoreError> {
-        let failed = |errno| StoreError::new("resume", name, errno);
-        let Some(file) = self.open_partial(&journal_name(key.id())).map_err(failed)? else {
-            return Ok(None);
-        };
-        let len = rustix::fs::fstat(&file).map_err(failed)?.st_size;
-        if u64::try_from(len).unwrap_or(0) > journal::longest(geometry.parts()) {
-            return Ok(None);
-        }
-        Ok(Some(JournalReading { file, reader: Reader::new(&self.boot), at: 0 }))
-    }
-
     /// Opens the partial of a key whose journal has been read, or starts one. With `replace` what stands under the name is
     /// not the file, even if it was published from such a partial once.
     pub(crate) fn partial(
@@ -131,8 +90,10 @@ impl Store {
         read: Option<JournalReading>,
     ) -> Result<Resumed, StoreError> {
         let failed = |op| move |errno| StoreError::new(op, name, errno);
-        if let Some(read) = read
-            && let Some(resumed) = self.resume(parents, key, name, (geometry, replace), read)?
+        if let Some((journal, found)) = read.and_then(JournalReading::finish)
+            && found.begin == key.begin
+            && let Some(resumed) =
+                self.resume(parents, key, name, (geometry, replace), (journal, found))?
         {
             return Ok(resumed);
         }
@@ -148,7 +109,7 @@ impl Store {
             self.made_in(&parent, private, &self.partials, key.id().as_bytes())
         });
         let data = made.map_or_else(|| open(key.id()), Ok).map_err(failed("stage"))?;
-        let partial = Partial::new(self, key.id(), data, journal, (0, 0));
+        let partial = Partial::new(self, key.id(), data, journal, End::default());
         partial.append(name, &Record::Begin(key.begin.clone()))?;
         partial.append(name, &Record::Boot { id: self.boot.clone() })?;
         Ok(Resumed::Partial(partial, Verifying::default()))
@@ -160,13 +121,9 @@ impl Store {
         key: &Key,
         name: &Name,
         (geometry, replace): (Geometry, bool),
-        JournalReading { file: journal, reader, .. }: JournalReading,
+        (journal, found): (OwnedFd, Journal),
     ) -> Result<Option<Resumed>, StoreError> {
         let failed = |errno| StoreError::new("resume", name, errno);
-        let Some(found) = reader.finish() else { return Ok(None) };
-        if found.begin != key.begin {
-            return Ok(None);
-        }
         let held = || found.held.iter().filter(|held| held.part < geometry.parts());
         // It may have its final mode already, which may forbid us to write.
         let writable = Mode::RUSR | Mode::WUSR;
@@ -187,7 +144,8 @@ impl Store {
         };
         sys::truncate(&journal, found.len).map_err(failed)?;
         let boot_start = if found.same_boot { found.boot_start } else { found.len };
-        let partial = Partial::new(self, key.id(), data, journal, (boot_start, found.len));
+        let end = End::after(&found, boot_start);
+        let partial = Partial::new(self, key.id(), data, journal, end);
         if !found.same_boot {
             partial.append(name, &Record::Boot { id: self.boot.clone() })?;
         }
@@ -195,7 +153,7 @@ impl Store {
         Ok(Some(Resumed::Partial(partial, Verifying::new(&safe, &unsure))))
     }
 
-    fn open_partial(&self, file: &str) -> Result<Option<OwnedFd>, Errno> {
+    pub(super) fn open_partial(&self, file: &str) -> Result<Option<OwnedFd>, Errno> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match rustix::fs::openat(&self.partials, file, flags, Mode::empty()) {
             Ok(file) => Ok(Some(file)),
