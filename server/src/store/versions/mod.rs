@@ -2,5 +2,6 @@
 
 pub(super) mod adopt;
 pub(super) mod guard;
+mod settle;
 pub(super) mod swap;
 pub(super) mod version;
