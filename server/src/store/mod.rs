@@ -49,6 +49,7 @@ pub(crate) use uploads::reading::JournalReading;
 pub(crate) use uploads::resume::{Published, Resumed};
 pub(crate) use uploads::verifying::Verifying;
 pub(crate) use versions::adopt::{Adopted, Copying};
+pub(crate) use versions::closed::Closed;
 pub(crate) use versions::guard::meet;
 pub(crate) use versions::swap::Swap;
 pub(crate) use versions::version::{Earlier, Room, State, Version, given_up};

@@ -1,6 +1,7 @@
 //! Directories that are published as a whole.
 
 pub(super) mod adopt;
+pub(super) mod closed;
 pub(super) mod guard;
 mod settle;
 pub(super) mod swap;

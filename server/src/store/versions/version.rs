@@ -24,6 +24,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::closed::Closed;
 use super::settle::is_directory;
 use crate::locks::{Rank, ReadGuard, RwLock, WriteGuard};
 use crate::store::error::StoreError;
@@ -78,31 +79,26 @@ pub(crate) enum State {
 }
 
 impl Version {
-    /// Begins the next version of a directory, or goes on with that of an earlier run. From then on nobody changes the
-    /// present one.
+    /// Begins the next version of a directory that is closed, or goes on with that of an earlier run. From then on nobody
+    /// changes the present one.
     pub(crate) fn open(
-        store: &Arc<Store>,
+        closed: Closed,
         parents: &Parents,
-        name: &Name,
         earlier: Earlier,
         new: Token,
     ) -> Result<Self, StoreError> {
-        if !store.guard.close(name) {
-            return Err(StoreError::Publishing { name: name.to_string() });
+        let (store, name) = (&closed.store, &closed.name);
+        let present = present(parents, name)?;
+        let (id, home) = store.home(name)?;
+        let opened = Self::open_in(store, parents, name, (present, &id, home), earlier, new);
+        match &opened {
+            Ok(_) => closed.hand_over(),
+            Err(_) => store.forget_home(&id),
         }
-        let opened = present(parents, name).and_then(|present| {
-            let (id, home) = store.home(name)?;
-            let opened =
-                Self::open_closed(store, parents, name, (present, &id, home), earlier, new);
-            if opened.is_err() {
-                store.forget_home(&id);
-            }
-            opened
-        });
-        opened.inspect_err(|_| store.guard.open(name))
+        opened
     }
 
-    fn open_closed(
+    fn open_in(
         store: &Arc<Store>,
         parents: &Parents,
         name: &Name,
