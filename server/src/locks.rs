@@ -21,11 +21,9 @@ use std::time::Duration;
 /// call: `Mtimes` (`futimens`), `Rights` (`fchmod`, `fstatat`) and `Space` (`fstatvfs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
-    /// A connection's right to change anything ([`crate::services::fence`]).
-    Fence,
     /// How far the next version of a directory is.
     Version,
-    /// One publish or rollback after the other waits until the changes under way are over.
+    /// A rollback waits until the changes under way are over; a change under way counts as holding this.
     GuardTurn,
     /// The partial of an upload: writers share it, a commit has it alone.
     Partial,
@@ -41,6 +39,8 @@ pub(crate) enum Rank {
     Publications,
     /// The newest connection of each client and slot.
     Fences,
+    /// A connection's right to change anything ([`crate::services::fence`]).
+    Fence,
     /// The table of uploads.
     Uploads,
     /// The connection that has opened an upload last.
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn locks_are_taken_in_order_and_given_back_in_any() {
-        let (low, high) = (Mutex::new(Rank::Fence, 1), RwLock::new(Rank::Uploads, 2));
+        let (low, high) = (Mutex::new(Rank::Fences, 1), RwLock::new(Rank::Uploads, 2));
         let (one, other) = (low.lock(), high.read());
         assert_eq!(*one + *other, 3);
         drop(one);
@@ -266,9 +266,9 @@ mod tests {
 
     #[test]
     #[cfg(debug_assertions)]
-    #[should_panic(expected = "the lock Fence is taken out of order, under [Uploads]")]
+    #[should_panic(expected = "the lock Fences is taken out of order, under [Uploads]")]
     fn lock_out_of_order_is_a_panic_though_nobody_waits() {
-        let (low, high) = (Mutex::new(Rank::Fence, ()), Mutex::new(Rank::Uploads, ()));
+        let (low, high) = (Mutex::new(Rank::Fences, ()), Mutex::new(Rank::Uploads, ()));
         let _high = high.lock();
         let _low = low.lock();
     }

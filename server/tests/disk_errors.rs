@@ -6,15 +6,19 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use fail::FailScenario;
 use haul_protocol::{
     Answer, Answers, Attributes, Decoder, Digest, Event, Geometry, Hello, LinkTarget, Mtime, Name,
-    Op, Reply, Token, Wanted, encode,
+    Op, Publish, Reply, Token, Wanted, encode,
 };
 use haul_server::{Config, Durability, Server, process};
 use tempfile::TempDir;
+
+#[path = "disk_errors/slow.rs"]
+mod slow;
 
 /// A server in this process, so that failpoints reach it; and a root with an old file.
 struct Setup {
@@ -25,13 +29,17 @@ struct Setup {
 
 impl Setup {
     fn new(durability: Durability) -> Self {
+        Self::with_workers(durability, None)
+    }
+
+    fn with_workers(durability: Durability, workers: Option<u16>) -> Self {
         let root = TempDir::new().unwrap();
         fs::write(root.path().join("small"), "old").unwrap();
         fs::write(root.path().join("large"), "old").unwrap();
         // Modes are compared.
         let _ = process::prepare();
         let listen = vec!["127.0.0.1:0".parse().unwrap()];
-        let config = Config { listen, durability, ..Config::new(root.path()) };
+        let config = Config { listen, durability, workers, ..Config::new(root.path()) };
         let server = Server::start(&config).unwrap();
         let address = server.addresses().next().unwrap().to_string();
         Self { root, server: Some(server), address }
@@ -67,23 +75,38 @@ struct Client {
 
 impl Client {
     fn connect(setup: &Setup) -> Self {
+        let mut client = Self::ask_to_be_greeted(setup, None, None);
+        client.greeted();
+        client
+    }
+
+    /// Says `hello`, as this client (`None`: as one of its own), about the next version of a directory if there is one.
+    fn ask_to_be_greeted(setup: &Setup, name: Option<&str>, publish: Option<&str>) -> Self {
         let stream = TcpStream::connect(&setup.address).unwrap();
         let mut client = Self { stream, decoder: Decoder::new(Answers), id: 0 };
         let local = client.stream.local_addr().unwrap();
+        let publish = publish.map(|name| {
+            let name = Name::parse(name.as_bytes()).unwrap();
+            Publish { name, tree: None }
+        });
         let hello = Hello {
             version: 1,
             agent: String::from("test/1"),
-            client: local.to_string(),
+            client: name.map_or_else(|| local.to_string(), str::to_owned),
             slot: 0,
             identity: Some(String::from("me")),
-            publish: None,
+            publish,
             must: Vec::new(),
         };
         let mut out = Vec::new();
         encode::hello(&hello, &mut out).unwrap();
         client.stream.write_all(&out).unwrap();
-        assert!(matches!(client.receive().0, Answer::Hello(_)));
         client
+    }
+
+    fn greeted(&mut self) {
+        let (answer, _) = self.receive();
+        assert!(matches!(answer, Answer::Hello(_)), "{answer:?}");
     }
 
     fn receive(&mut self) -> (Answer, Vec<u8>) {
@@ -174,8 +197,20 @@ fn send_large(client: &mut Client, first: u8) -> (String, Vec<u8>) {
             return (code, bytes);
         }
     }
+    tick();
     let commit = Op::Commit { upload, digest: Digest::of(&bytes) };
     (Client::code(&client.ask(&commit, b"").0), bytes)
+}
+
+/// Lets the clock of the file system tick: a file that is complete within the tick in which it was begun is not known again
+/// once it is published.
+fn tick() {
+    let mut probe = tempfile::tempfile().unwrap();
+    let changed = |probe: &fs::File| probe.metadata().unwrap().ctime_nsec();
+    let before = changed(&probe);
+    while changed(&probe) == before {
+        probe.write_all(b"x").unwrap();
+    }
 }
 
 /// As a client does that comes again at once: until the server is done with the one before.

@@ -1,5 +1,9 @@
 //! How a connection, known by its key only, learns what became of a change that it has asked for.
 
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+
 use haul_protocol::{Refusal, RequestId};
 
 /// Names a connection for as long as the server runs.
@@ -7,7 +11,7 @@ use haul_protocol::{Refusal, RequestId};
 pub(crate) struct ConnectionId(pub(crate) u64);
 
 /// All connections. The runtime implements it.
-pub(crate) trait Notify: Sync {
+pub(crate) trait Notify: fmt::Debug + Send + Sync {
     /// Has a worker run a connection soon, whatever its peer does. If the connection is gone, nothing happens.
     fn wake(&self, connection: ConnectionId);
 
@@ -17,6 +21,22 @@ pub(crate) trait Notify: Sync {
 
     /// Has the connection give its place for an open file back that has had one for longest without using it.
     fn free_a_place(&self);
+}
+
+/// What wakes a connection, for those who know none.
+pub(crate) fn waker(notify: &Arc<dyn Notify>, connection: ConnectionId) -> Waker {
+    Waker::from(Arc::new(Wakes { notify: Arc::clone(notify), connection }))
+}
+
+struct Wakes {
+    notify: Arc<dyn Notify>,
+    connection: ConnectionId,
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.notify.wake(self.connection);
+    }
 }
 
 /// A connection that waits for a change.

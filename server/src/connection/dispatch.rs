@@ -1,9 +1,6 @@
 //! From the header of each request to the store, or to the sink of its body.
 
-use haul_protocol::{
-    Attributes, Code, Hello, Name, NameError, Op, Refusal, Reply, Request, RequestId, ServerHello,
-    Tree, limits,
-};
+use haul_protocol::{Attributes, Code, Name, NameError, Op, Refusal, Reply, Request, RequestId};
 
 use super::bundle::Bundle;
 use super::compare::Check;
@@ -11,81 +8,13 @@ use super::file_body::{Incoming, within};
 use super::job::Deep;
 use super::sink::Sink;
 use super::turn::{Turn, View};
-use super::{Connection, Dialect, Haul};
+use super::{Connection, Dialect};
 use crate::commit::notify::ReplyTo;
 use crate::services::Services;
 use crate::store::{Change, DEEP, Swap};
 use crate::uploads::Commit;
 
-/// The extensions of the protocol that this server has.
-const FEATURES: [&str; 2] = ["publish", "bundle"];
-
 impl Connection {
-    /// The first frame of the haul dialect.
-    pub(super) fn hello(&mut self, hello: Hello, turn: &mut Turn<'_>) {
-        let services = turn.services;
-        tracing::debug!(peer = self.peer, agent = hello.agent, slot = hello.slot, "hello");
-        if hello.version != limits::VERSION {
-            let message = format!(
-                "version {} is not served here, version {} is",
-                hello.version,
-                limits::VERSION
-            );
-            self.refuse_connection(Code::Version, &message);
-            return;
-        }
-        if let Some(unknown) =
-            hello.must.iter().find(|feature| !FEATURES.contains(&feature.as_str()))
-        {
-            let message = format!("feature `{}` is not known here", unknown.escape_debug());
-            self.refuse_connection(Code::Unsupported, &message);
-            return;
-        }
-        let version = hello.publish.as_ref().map(|publish| {
-            let (parents, notify) = (&turn.view.parents, turn.notify);
-            services.publications.enter(notify, parents, &hello.client, publish, self.id)
-        });
-        let version = match version.transpose() {
-            Ok(version) => version,
-            Err(refusal) => {
-                tracing::info!(peer = self.peer, %refusal, "refused to publish");
-                self.end(refusal);
-                return;
-            }
-        };
-        let tree = version.as_ref().map(|version| {
-            tracing::info!(peer = self.peer, name = %version.name, "puts a version together");
-            Tree { token: version.token, resumed: version.resumed }
-        });
-        services.uploads.connected(&hello.client);
-        let (fence, older) = services.fences.enter(&hello.client, hello.slot, self.id);
-        if let Some(older) = older {
-            tracing::info!(
-                peer = self.peer,
-                slot = hello.slot,
-                "takes an older connection's place"
-            );
-            turn.notify.wake(older);
-        }
-        self.dialect = Dialect::Haul(Haul {
-            identity: hello.identity.unwrap_or_else(|| hello.client.clone()),
-            client: hello.client,
-            slot: hello.slot,
-            version,
-            fence,
-        });
-        let said = self.half.greet(ServerHello {
-            version: limits::VERSION,
-            agent: concat!("hauld/", env!("CARGO_PKG_VERSION")).to_owned(),
-            limits: services.limits,
-            durability: services.durability(),
-            tree,
-            features: FEATURES.map(String::from).to_vec(),
-        });
-        self.note_unsaid(said);
-        self.enter_version(turn);
-    }
-
     /// A later frame of the haul dialect.
     pub(super) fn request(&mut self, request: Request, turn: &mut Turn<'_>) {
         let version = self.version();
@@ -250,7 +179,7 @@ impl Connection {
             Op::List { name, after } => self.list(id, name, after.as_ref(), turn),
             Op::Ping => {
                 if let (Some(version), Dialect::Haul(haul)) = (&version, &self.dialect) {
-                    services.publications.yield_to_others(turn.notify, version, &haul.client);
+                    services.publications.yield_to_others(&**turn.notify, version, &haul.client);
                 }
                 self.answer(id, Reply::Done, &[]);
             }

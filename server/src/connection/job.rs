@@ -1,13 +1,17 @@
 //! Requests that take more than one turn. While there is one, nothing more is decoded from its peer, which bounds what
 //! waits here.
 
-use haul_protocol::{Name, Request, RequestId, limits};
+use std::sync::Arc;
+
+use haul_protocol::{Hello, Name, Request, RequestId, ServerHello, limits};
 
 use super::bundle::Bundle;
 use super::compare::Check;
+use crate::services::fence::Fence;
 use crate::services::places::Place;
 use crate::store::Listing;
 use crate::uploads::Opening;
+use crate::versions::leases::Beginning;
 
 /// A request under way.
 #[derive(Debug)]
@@ -22,6 +26,27 @@ pub(super) enum Job {
     Parents(Box<Deep>, Name),
     /// Bytes are read that an upload may hold.
     Open(RequestId, Box<Opening>),
+    /// The peer is greeted once changes of others are over. Nothing is read of it before, and its connection is woken then.
+    Greet(Box<Greeting>),
+}
+
+/// What comes before a `hello` is answered.
+#[derive(Debug)]
+pub(super) enum Greeting {
+    /// Changes are under way in the directory whose next version the connection is about.
+    Closing(Hello, Beginning),
+    /// Changes of older connections in the same place are under way, behind these fences.
+    Fenced(ServerHello, Vec<Arc<Fence>>),
+}
+
+impl Greeting {
+    /// Whether these changes are over.
+    pub(super) fn is_over(&self) -> bool {
+        match self {
+            Self::Closing(_, beginning) => beginning.is_over(),
+            Self::Fenced(_, older) => older.iter().all(|fence| fence.is_over()),
+        }
+    }
 }
 
 /// A request that waits for the directories above a deep name.
@@ -57,7 +82,7 @@ impl Job {
             Self::Check(check) => check.has_place(),
             Self::List(list) => list.place.is_some(),
             // An upload has its files from an account of its own.
-            Self::Bundle(..) | Self::Parents(..) | Self::Open(..) => false,
+            Self::Bundle(..) | Self::Parents(..) | Self::Open(..) | Self::Greet(_) => false,
         }
     }
 
@@ -68,7 +93,7 @@ impl Job {
             Self::List(list) => list.body.capacity() + list.listing.held_bytes(),
             Self::Bundle(_, body) => body.capacity(),
             // Two names or a name and a target at most.
-            Self::Parents(..) => limits::MAX_HEADER_LEN / 4,
+            Self::Parents(..) | Self::Greet(_) => limits::MAX_HEADER_LEN / 4,
             Self::Open(_, opening) => opening.held_bytes(),
         }
     }

@@ -10,6 +10,7 @@ mod close;
 mod compare;
 mod dispatch;
 mod file_body;
+mod greet;
 mod held;
 mod input;
 mod job;
@@ -303,6 +304,11 @@ impl Connection {
         if self.is_over(turn) {
             // A socket is nearly always writable, so this connection's next turn comes soon.
             return Step::Wait(Interest::WRITE);
+        }
+        // The last of the changes that it waits for wakes it.
+        if self.waits_to_be_greeted() {
+            self.held_up = true;
+            return Step::Wait(answers);
         }
         // Its files are changes as those of any other request.
         if matches!(self.job, Some(Job::Bundle(..))) && self.must_wait(turn.services) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use haul_protocol::{Code, Owed, Time};
 
 use super::Connection;
+use super::job::Job;
 use crate::net::poller::{Interest, is_writable};
 use crate::services::Services;
 use crate::services::timeouts::{Deadline, Owes};
@@ -73,8 +74,9 @@ impl Connection {
 
     pub(super) fn deadline(&self, services: &Services, interest: Interest) -> Deadline {
         let peer = self.peer_deadline(services, interest);
-        // A peer that leaves answers unread needs no more of them.
-        if !self.owes() || !self.half.output().is_empty() || !self.is_haul() {
+        // A peer that leaves answers unread needs no more of them, and before it is greeted no ack may come.
+        let is_greeted = !matches!(self.job, Some(Job::Greet(_)));
+        if !is_greeted || !self.owes() || !self.half.output().is_empty() || !self.is_haul() {
             return peer;
         }
         let at = self.half.repeats_at().as_millis();

@@ -11,7 +11,7 @@ use crate::commit::notify::Notify;
 use crate::locks::ReadGuard;
 use crate::net::buffer::Buffer;
 use crate::services::Services;
-use crate::services::fence::Fence;
+use crate::services::fence::{self, Fence};
 use crate::services::places::Place;
 use crate::store::{Fresh, Parents, State, Store, Version};
 
@@ -30,12 +30,12 @@ const TIME: Duration = Duration::from_millis(10);
 const FILLING_TIME: Duration = Duration::from_millis(50);
 
 /// Locks that a worker holds while it changes something in a next version.
-pub(super) type Leave<'a> = (ReadGuard<'a, bool>, ReadGuard<'a, State>);
+pub(super) type Leave<'a> = (fence::Leave<'a>, ReadGuard<'a, State>);
 
 /// One turn.
 pub(crate) struct Turn<'a> {
     pub(super) services: &'a Services,
-    pub(super) notify: &'a dyn Notify,
+    pub(super) notify: &'a Arc<dyn Notify>,
     /// Whether connections are scarce.
     pub(super) is_scarce: bool,
     pub(super) view: View,
@@ -59,7 +59,7 @@ impl<'a> Turn<'a> {
     /// A turn that begins now. `is_scarce`: whether there is no room for more connections.
     pub(crate) fn begin(
         services: &'a Services,
-        notify: &'a dyn Notify,
+        notify: &'a Arc<dyn Notify>,
         is_scarce: bool,
         buffer: Buffer,
     ) -> Self {

@@ -26,6 +26,7 @@ impl Connection {
             Some(Job::Bundle(bundle, body)) => self.bundle(*bundle, &body, turn),
             Some(Job::Parents(deep, name)) => self.prepare(*deep, name, turn),
             Some(Job::Open(id, opening)) => self.go_on_opening(id, opening, turn),
+            Some(Job::Greet(greeting)) => self.go_on_greeting(*greeting, turn),
             None => {}
         }
         self.worked = turn.services.now();

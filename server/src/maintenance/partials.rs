@@ -53,18 +53,30 @@ impl Partials {
             }
             Self::Clean { root, older_than } => {
                 let store = root.open()?;
-                let (mut count, mut bytes) = (0, 0);
+                let (mut count, mut bytes, mut first) = (0, 0, Ok(()));
                 for partial in store.listed() {
                     if older_than.is_some_and(|older| partial.age < older) {
                         continue;
                     }
-                    store.forget(&partial.id).map_err(io::Error::from)?;
-                    count += 1;
-                    bytes += partial.bytes;
+                    match store.forget(&partial.id).map_err(io::Error::from) {
+                        Ok(_) => {
+                            count += 1;
+                            bytes += partial.bytes;
+                        }
+                        Err(error) => {
+                            writeln!(
+                                out,
+                                "could not remove {}: {error}",
+                                partial.id.escape_debug()
+                            )?;
+                            first = first.and(Err(error));
+                        }
+                    }
                 }
                 let plural = if count == 1 { "" } else { "s" };
                 let bytes = format_size(bytes, BINARY);
                 writeln!(out, "removed {count} partial{plural}, {bytes}")?;
+                first?;
             }
         }
         Ok(())

@@ -40,20 +40,27 @@ impl Sweeper {
 fn run(services: &Services, keep: Duration) {
     let mut due = Instant::now();
     loop {
-        if let Err(errno) = services.store.trash.empty() {
+        // Trees may be thrown away faster than they are removed: what has expired has its turn between two of them.
+        let emptied = services.store.trash.empty(&mut || expire(services, keep, &mut due));
+        if let Err(errno) = emptied {
             tracing::warn!(%errno, "could not remove a tree that nobody needs; trying again later");
         }
         let why = services.store.trash.bell.wait(due.saturating_duration_since(Instant::now()));
         if why == Rung::Stop {
             return;
         }
-        if Instant::now() < due {
-            continue;
-        }
-        due = Instant::now() + EVERY;
-        services.uploads.sweep(&services.store, keep);
-        if let Err(errno) = services.store.forget_versions(keep) {
-            tracing::warn!(%errno, "could not look for expired versions");
-        }
+        expire(services, keep, &mut due);
+    }
+}
+
+/// Removes what has expired, if that is due.
+fn expire(services: &Services, keep: Duration, due: &mut Instant) {
+    if Instant::now() < *due {
+        return;
+    }
+    *due = Instant::now() + EVERY;
+    services.uploads.sweep(&services.store, keep);
+    if let Err(errno) = services.store.forget_versions(keep) {
+        tracing::warn!(%errno, "could not look for expired versions");
     }
 }

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::Runtime;
 use super::conn_table::{FIRST_OTHER_KEY, Slot};
-use crate::commit::notify::ConnectionId;
+use crate::commit::notify::{ConnectionId, Notify};
 use crate::connection::{Connection, Next, Turn};
 use crate::net::buffer::Buffer;
 use crate::net::poller::Interest;
@@ -21,12 +21,14 @@ const ACCEPTS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Worker<'a> {
     runtime: &'a Runtime,
+    notify: Arc<dyn Notify>,
     buffer: Buffer,
 }
 
 impl<'a> Worker<'a> {
-    pub(crate) fn new(runtime: &'a Runtime) -> Self {
-        Self { runtime, buffer: Buffer::default() }
+    pub(crate) fn new(runtime: &'a Arc<Runtime>) -> Self {
+        let notify: Arc<dyn Notify> = Arc::clone(runtime) as _;
+        Self { runtime, notify, buffer: Buffer::default() }
     }
 
     /// Runs until the pool stops: when nothing is left to do, or with the turn in which the grace time ends.
@@ -103,7 +105,7 @@ impl<'a> Worker<'a> {
     fn turn(&mut self, connection: &mut Connection) -> Next {
         let runtime = self.runtime;
         let buffer = mem::take(&mut self.buffer);
-        let mut turn = Turn::begin(&runtime.services, runtime, runtime.is_full(), buffer);
+        let mut turn = Turn::begin(&runtime.services, &self.notify, runtime.is_full(), buffer);
         let next = connection.run(&mut turn);
         self.buffer = turn.end();
         next

@@ -4,36 +4,77 @@
 //! otherwise take effect after the requests that the client has sent again.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
+use std::task::Waker;
 
 use haul_protocol::{Code, Refusal};
 
 use crate::commit::notify::ConnectionId;
-use crate::locks::{Mutex, Rank, ReadGuard, RwLock};
+use crate::locks::{Mutex, Rank};
 
 /// The guard of one connection: open, it gives permits to change something.
 #[derive(Debug)]
-pub(crate) struct Fence(RwLock<bool>);
+pub(crate) struct Fence(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    is_closed: bool,
+    /// Changes under way.
+    inside: usize,
+    /// Woken when the last of them is over.
+    wakers: Vec<Waker>,
+}
 
 impl Default for Fence {
     fn default() -> Self {
-        Self(RwLock::new(Rank::Fence, false))
+        Self(Mutex::new(Rank::Fence, State::default()))
+    }
+}
+
+/// Leave for one change, which takes effect while this is held.
+#[derive(Debug)]
+pub(crate) struct Leave<'a>(&'a Fence);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.0.lock();
+        state.inside -= 1;
+        let woken = if state.inside == 0 { mem::take(&mut state.wakers) } else { Vec::new() };
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
     }
 }
 
 impl Fence {
-    /// The permit for one change, which takes effect while the permit is held. Once a newer connection has been
-    /// answered, the fence is closed and gives none.
-    pub(crate) fn enter(&self) -> Result<ReadGuard<'_, bool>, Refusal> {
-        let closed = self.0.read();
-        if *closed {
+    /// Leave for one change; none once a newer connection has come.
+    pub(crate) fn enter(&self) -> Result<Leave<'_>, Refusal> {
+        let mut state = self.0.lock();
+        if state.is_closed {
             return Err(refusal());
         }
-        Ok(closed)
+        state.inside += 1;
+        Ok(Leave(self))
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        *self.0.read()
+        self.0.lock().is_closed
+    }
+
+    /// No change is under way, nor will one be.
+    pub(crate) fn is_over(&self) -> bool {
+        let state = self.0.lock();
+        state.is_closed && state.inside == 0
+    }
+
+    /// No change begins from now on. `false`: changes are under way, and the waker is woken when they are over.
+    fn close(&self, waker: &Waker) -> bool {
+        let mut state = self.0.lock();
+        state.is_closed = true;
+        if state.inside > 0 {
+            state.wakers.push(waker.clone());
+        }
+        state.inside == 0
     }
 }
 
@@ -60,37 +101,37 @@ struct Newest {
     older: Vec<Arc<Fence>>,
 }
 
+/// A connection was entered.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    pub(crate) fence: Arc<Fence>,
+    /// An older one, to be woken and ended.
+    pub(crate) replaced: Option<ConnectionId>,
+    /// Behind these, changes of older ones are under way. When the last one behind each of them is over, the waker is woken.
+    pub(crate) older: Vec<Arc<Fence>>,
+}
+
 impl Fences {
-    /// Enters a connection. When this returns, nothing that an older one asked for starts any more;
-    /// it is returned, so that it can be woken and ended.
+    /// Enters a connection. From now on nothing that an older one asked for begins any more.
     pub(crate) fn enter(
         &self,
         client: &str,
         slot: u64,
         connection: ConnectionId,
-    ) -> (Arc<Fence>, Option<ConnectionId>) {
+        waker: &Waker,
+    ) -> Entered {
         let (fence, place) = (Arc::new(Fence::default()), (client.to_owned(), slot));
         let mut table = self.0.lock();
         let before = table.remove(&place);
         let replaced = before.as_ref().map(|before| before.connection);
-        let older = before.map_or_else(Vec::new, |Newest { fence, mut older, .. }| {
+        let mut older = before.map_or_else(Vec::new, |Newest { fence, mut older, .. }| {
             older.push(fence);
             older
         });
-        table.insert(
-            place.clone(),
-            Newest { fence: Arc::clone(&fence), connection, older: older.clone() },
-        );
-        drop(table);
-        for older in &older {
-            // Waits for a change that is taking effect just now, never for a peer. So does each connection that comes
-            // meanwhile: all of them are older than that one.
-            *older.0.write() = true;
-        }
-        if let Some(newest) = self.0.lock().get_mut(&place) {
-            newest.older.retain(|fence| !older.iter().any(|closed| Arc::ptr_eq(closed, fence)));
-        }
-        (fence, replaced)
+        older.retain(|fence| !fence.close(waker));
+        let newest = Newest { fence: Arc::clone(&fence), connection, older: older.clone() };
+        table.insert(place, newest);
+        Entered { fence, replaced, older }
     }
 
     /// A connection is over.
@@ -105,38 +146,39 @@ impl Fences {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
 
     use super::*;
 
-    /// The second newer connection waits for the oldest one as well, though it has replaced another one.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// The second newer connection waits for the oldest one as well, though it has replaced another one. No thread waits.
     #[test]
-    fn nothing_of_any_older_connection_takes_effect_once_a_newer_one_has_entered() {
+    fn newer_connections_are_woken_when_the_last_change_of_an_older_one_is_over() {
         let fences = Fences::default();
-        let (oldest, _) = fences.enter("client", 0, ConnectionId(1));
-        let change = oldest.enter().unwrap();
-        thread::scope(|scope| {
-            let newer: Vec<_> = (2..5)
-                .map(|key| {
-                    let fences = &fences;
-                    scope.spawn(move || drop(fences.enter("client", 0, ConnectionId(key))))
-                })
-                .collect();
-            let is_entered = |key| {
-                let table = fences.0.lock();
-                table
-                    .values()
-                    .any(|newest| newest.connection == ConnectionId(key) || newest.older.len() > 2)
-            };
-            while !(2..5).all(is_entered) {
-                thread::yield_now();
-            }
-            assert!(newer.iter().all(|newer| !newer.is_finished()));
-            drop(change);
-        });
-        assert!(oldest.is_closed() && oldest.enter().is_err());
-        let (newest, older) = fences.enter("client", 0, ConnectionId(9));
-        assert!(newest.enter().is_ok() && older.is_some());
-        assert!(fences.0.lock().values().all(|newest| newest.older.is_empty()));
+        let oldest = fences.enter("client", 0, ConnectionId(1), Waker::noop());
+        assert!(oldest.replaced.is_none() && oldest.older.is_empty());
+        let (one, other) = (oldest.fence.enter().unwrap(), oldest.fence.enter().unwrap());
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(Arc::clone(&woken));
+        let newer: Vec<_> =
+            (2..5).map(|key| fences.enter("client", 0, ConnectionId(key), &waker)).collect();
+        assert!(oldest.fence.is_closed() && oldest.fence.enter().is_err());
+        let waits = || newer.iter().filter(|newer| newer.older.iter().any(|old| !old.is_over()));
+        drop(other);
+        assert_eq!((waits().count(), woken.0.load(Ordering::SeqCst)), (3, 0));
+        drop(one);
+        assert_eq!((waits().count(), woken.0.load(Ordering::SeqCst)), (0, 3));
+        let newest = fences.enter("client", 0, ConnectionId(9), &waker);
+        assert!(newest.fence.enter().is_ok() && newest.replaced == Some(ConnectionId(4)));
+        assert!(newest.older.is_empty(), "nobody is in their way any more");
     }
 }

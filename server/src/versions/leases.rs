@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use haul_protocol::{Code, Name, Publish, Refusal, Token};
 
-use crate::commit::notify::{ConnectionId, Notify};
+use crate::commit::notify::{ConnectionId, Notify, waker};
 use crate::locks::{Mutex, MutexGuard, Rank};
-use crate::store::{Earlier, Parents, Room, Store, StoreError, Version, meet};
+use crate::store::{Closed, Earlier, Parents, Room, Store, StoreError, Version, meet};
 use crate::uploads::{Uploads, random_token};
 
 /// Directories that may be published at once; each holds three open directories.
@@ -34,7 +34,49 @@ pub(crate) struct Publications {
     uploads: Arc<Uploads>,
     /// How long a peer may pause.
     pause: Duration,
-    table: Mutex<Table>,
+    table: Arc<Mutex<Table>>,
+}
+
+/// The answer to a connection that is about the next version of a directory.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// The version.
+    Version(Arc<Version>),
+    /// None yet: changes in the directory are under way.
+    Closing(Box<Beginning>),
+}
+
+/// The directory is closed for a version. Dropping it opens the directory, and another connection may begin one.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    closed: Closed,
+    earlier: Earlier,
+    entry: Entry,
+}
+
+impl Beginning {
+    /// Whether the changes are over that were under way in the directory.
+    pub(crate) fn is_over(&self) -> bool {
+        self.closed.is_over()
+    }
+}
+
+/// The place of a version in the table that is not open yet; given back when dropped.
+#[derive(Debug)]
+struct Entry {
+    table: Arc<Mutex<Table>>,
+    client: String,
+    name: Name,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut table = self.table.lock();
+        let is_it = |open: &Open| open.is(&self.client, &self.name) && open.version.is_none();
+        let at = table.open.iter().position(is_it);
+        let open = at.map(|at| table.open.remove(at));
+        drop((table, open));
+    }
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +90,7 @@ struct Table {
 struct Open {
     client: String,
     name: Name,
-    /// `None` while a worker opens it: that waits for the disk, so it happens without the lock.
+    /// `None` while it is opened: that waits for the disk and for changes under way, so it happens without the lock.
     version: Option<Arc<Version>>,
     /// The connections of its client that are about it.
     connections: Vec<ConnectionId>,
@@ -67,7 +109,12 @@ enum Found {
 impl Publications {
     /// None yet. `pause`: how long a peer may.
     pub(crate) fn new(store: Arc<Store>, uploads: Arc<Uploads>, pause: Duration) -> Self {
-        Self { store, uploads, pause, table: Mutex::new(Rank::Publications, Table::default()) }
+        Self {
+            store,
+            uploads,
+            pause,
+            table: Arc::new(Mutex::new(Rank::Publications, Table::default())),
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -75,22 +122,23 @@ impl Publications {
     }
 
     /// A connection is about the next version of a directory: the first one of its client begins it, or
-    /// goes on with what is there.
+    /// goes on with what is there. If changes in the directory are under way, the connection is woken when they are over, and
+    /// [goes on](Self::go_on).
     pub(crate) fn enter(
         &self,
-        notify: &dyn Notify,
+        notify: &Arc<dyn Notify>,
         parents: &Parents,
         client: &str,
         publish: &Publish,
         connection: ConnectionId,
-    ) -> Result<Arc<Version>, Refusal> {
+    ) -> Result<Begun, Refusal> {
         let mut found = self.table().find_or_begin(client, publish, connection)?;
         if let Found::Full { is_own } = found {
-            self.make_room(notify, IDLE, |open| !is_own || open.client == client);
+            self.make_room(&**notify, IDLE, |open| !is_own || open.client == client);
             found = self.table().find_or_begin(client, publish, connection)?;
         }
         let earlier = match found {
-            Found::Version(version) => return Ok(version),
+            Found::Version(version) => return Ok(Begun::Version(version)),
             Found::Begun(earlier) => earlier,
             Found::Full { is_own } => {
                 let who = if is_own { " by this client" } else { "" };
@@ -98,34 +146,39 @@ impl Publications {
                 return Err(Refusal::new(Code::Busy, message));
             }
         };
-        let open = || {
-            let token = random_token()?;
-            let open = || Version::open(&self.store, parents, &publish.name, earlier, token);
-            let mut opened = open();
-            if matches!(opened, Err(StoreError::Publishing { .. }))
-                && self.make_room(notify, self.reserved(), |open| meet(&open.name, &publish.name))
-            {
-                opened = open();
-            }
-            Ok(opened?)
-        };
-        let opened = open();
-        let mut table = self.table();
-        let at = table.open.iter().position(|open| open.is(client, &publish.name));
-        match (opened, at) {
-            (Ok(version), Some(at)) => {
-                let version = Arc::new(version);
-                table.open[at].version = Some(Arc::clone(&version));
-                // From now on there may be entries in it.
-                table.given_up.retain(|(_, tree)| *tree != version.token);
-                Ok(version)
-            }
-            (opened, at) => {
-                let entry = at.map(|at| table.open.remove(at));
-                drop((table, entry));
-                opened.map(Arc::new)
-            }
+        let (table, name) = (Arc::clone(&self.table), publish.name.clone());
+        let entry = Entry { table, client: client.to_owned(), name };
+        let waker = waker(notify, connection);
+        let close = || Closed::begin(&self.store, &publish.name, &waker);
+        let mut closed = close();
+        if matches!(closed, Err(StoreError::Publishing { .. }))
+            && self.make_room(&**notify, self.reserved(), |open| meet(&open.name, &publish.name))
+        {
+            closed = close();
         }
+        let beginning = Box::new(Beginning { closed: closed?, earlier, entry });
+        if beginning.is_over() {
+            return Ok(Begun::Version(self.go_on(*beginning, parents)?));
+        }
+        Ok(Begun::Closing(beginning))
+    }
+
+    /// The changes are over that were under way in the directory: opens its version.
+    pub(crate) fn go_on(
+        &self,
+        beginning: Beginning,
+        parents: &Parents,
+    ) -> Result<Arc<Version>, Refusal> {
+        let Beginning { closed, earlier, entry } = beginning;
+        let version = Arc::new(Version::open(closed, parents, earlier, random_token()?)?);
+        let mut table = self.table();
+        if let Some(open) = table.open.iter_mut().find(|open| open.is(&entry.client, &entry.name)) {
+            open.version = Some(Arc::clone(&version));
+        }
+        // From now on something may be in it.
+        table.given_up.retain(|(_, tree)| *tree != version.token);
+        drop(table);
+        Ok(version)
     }
 
     /// Makes one draft make room: the one for which nothing was done for longest, if that is for `idle` at least; tells

@@ -27,12 +27,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, StatxFlags};
 use rustix::io::Errno;
 
 use super::change::Change;
 use super::dirty::Touched;
 use crate::store::error::StoreError;
+use crate::store::identity::Identity;
 use crate::store::root::Parents;
 use crate::store::{Store, sys};
 
@@ -233,7 +233,9 @@ impl<'a> Committing<'a> {
     fn climb(&self, name: &[u8], mut handle: Rc<OwnedFd>, visible: &mut Visible) -> bool {
         let mut name = name;
         while !name.is_empty() {
-            let Ok(identity) = identity(&handle) else { return false };
+            let Ok(identity) = Identity::of_open(&handle) else { return false };
+            // Where directories have no identity, none is known to be durable, and each one above a change is flushed
+            // every time.
             if let Some(identity) = identity {
                 if self.known.get(name) == Some(&identity) {
                     return true;
@@ -259,23 +261,6 @@ impl<'a> Committing<'a> {
         }
         true
     }
-}
-
-/// Tells a directory from a later one of the same name: inode numbers are used again.
-type Identity = (u64, i64, u32);
-
-/// `None` if the file system keeps no time of birth (ext4 with inodes of 128 bytes, older network file systems):
-/// then a new directory may look just like one that has gone, so nothing is known of any directory, and each one
-/// above a change is flushed every time.
-fn identity(directory: &OwnedFd) -> Result<Option<Identity>, Errno> {
-    let wanted = StatxFlags::INO | StatxFlags::BTIME;
-    let stat = rustix::fs::statx(directory, c"", AtFlags::EMPTY_PATH, wanted)?;
-    let known = StatxFlags::from_bits_retain(stat.stx_mask);
-    Ok(sys::keeps_birth(known).then_some((
-        stat.stx_ino,
-        stat.stx_btime.tv_sec,
-        stat.stx_btime.tv_nsec,
-    )))
 }
 
 fn above(name: &[u8]) -> &[u8] {

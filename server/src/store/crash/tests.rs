@@ -413,6 +413,43 @@ fn every_crash_of_a_large_upload_keeps_the_promises() {
     assert!(offered > 0, "nothing is ever offered after a crash");
 }
 
+/// After a restart of the machine the journal is written anew, and goes on.
+#[test]
+fn every_crash_while_a_journal_is_written_anew_keeps_the_parts() {
+    let root = in_memory();
+    let (first, large) = (store(&root), Large::new());
+    let hold = |partial: &Partial, part: usize| {
+        let range = large.geometry.range(part).unwrap();
+        let bytes = Large::slice(&large.bytes, large.geometry, part);
+        partial.write_at(&name("large"), range.start, bytes).unwrap();
+        partial.hold(&name("large"), part, large.cvs[part], range).unwrap();
+    };
+    let (partial, _) = large.open(&first).unwrap();
+    (0..2).for_each(|part| hold(&partial, part));
+    partial.flush(&name("large")).run().unwrap();
+    hold(&partial, 2);
+    drop((partial, first));
+    let mut second = Store::open(root.path(), Mode::from_raw_mode(0o022), true, 0).unwrap();
+    second.boot = String::from("second boot");
+    let second = Arc::new(second);
+    let disk = start(root.path());
+    let (partial, held) = large.open(&second).unwrap();
+    assert_eq!(held.len(), 3);
+    hold(&partial, 3);
+    partial.flush(&name("large")).run().unwrap();
+    // As a commit does.
+    crate::store::sys::sync(&partial.0.journal).unwrap();
+    told("all");
+    drop((partial, second));
+    let ops = stop();
+    assert!(ops.iter().any(|op| matches!(op, Op::Rename { .. })), "no journal is written anew");
+    let states = every_crash(&disk, &ops, SEED, |disk, told| {
+        let held = recovered(disk, &large);
+        assert!(held >= if told.contains(&"all") { 4 } else { 3 }, "{held} parts after {told:?}");
+    });
+    assert!(states > 20, "only {states} states: is anything recorded?");
+}
+
 /// Recovers from a state under another boot; every part that is offered must be there. Returns how
 /// many are.
 fn recovered(disk: &Disk, large: &Large) -> usize {

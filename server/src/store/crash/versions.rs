@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Waker;
 
 use haul_protocol::{Attributes, Entry, EntryKind, Mtime, Name, Token};
 use rustix::fs::Mode;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 
 use super::model::{Disk, every_crash, in_memory, start, stop};
 use super::{Op, record};
-use crate::store::{Adopted, Change, Committing, Earlier, Store, Swap, Version};
+use crate::store::{Adopted, Change, Closed, Committing, Earlier, Store, Swap, Version};
 
 const SEED: u64 = 0x5eed;
 
@@ -31,10 +32,17 @@ fn attributes() -> Attributes {
 }
 
 /// Puts a version together and swaps it in.
+/// A directory that nobody changes.
+fn closed(store: &Arc<Store>, of: &str) -> Closed {
+    let closed = Closed::begin(store, &name(of), Waker::noop()).unwrap();
+    assert!(closed.is_over());
+    closed
+}
+
 fn publish(store: &Arc<Store>, committing: &mut Committing<'_>, number: u8) {
     let token = Token([number; 16]);
     let version =
-        Version::open(store, &store.parents(), &name("www/site"), Earlier::Any, token).unwrap();
+        Version::open(closed(store, "www/site"), &store.parents(), Earlier::Any, token).unwrap();
     let version = Arc::new(version);
     let (next, bytes) = (version.parents(), VERSIONS[usize::from(number)]);
     let put = |to: &str, bytes: &[u8]| {
@@ -156,7 +164,7 @@ fn version_that_nobody_came_back_for_goes_while_others_are_put_together() {
     let root = TempDir::new().unwrap();
     let store = store(root.path());
     let open = |of: &str, token| {
-        Version::open(&store, &store.parents(), &name(of), Earlier::Any, Token([token; 16]))
+        Version::open(closed(&store, of), &store.parents(), Earlier::Any, Token([token; 16]))
     };
     let (old, other) = (open("old", 1).unwrap(), open("other", 2).unwrap());
     for version in [&old, &other] {

@@ -1,8 +1,9 @@
 //! Notes of the directories that are opened up just now (see [`rights`](crate::store::rights)): if the server is killed
 //! meanwhile, the next start gives each directory its mode back.
 //!
-//! A note is a symlink in `.haul/opened`. Its name says which mode, and of which inode; its target where the directory is.
-//! A note is one system call, and is not flushed: a loss of power may leave a directory opened up.
+//! A note is a symlink in `.haul/opened`. Its name says which mode, and of which inode, made when; its target where the
+//! directory is.
+//! That is one system call, and nothing is flushed: a loss of power may leave a directory opened up.
 
 use std::ffi::OsStr;
 use std::os::fd::AsRawFd;
@@ -15,6 +16,7 @@ use rustix::fs::{Mode, Stat};
 use rustix::io::Errno;
 
 use super::{NEEDED, is_own, mode};
+use crate::store::identity::Identity;
 use crate::store::{Store, sys};
 
 /// Where notes are kept.
@@ -34,8 +36,9 @@ pub(in crate::store) struct Note(Vec<u8>);
 struct Left {
     note: Note,
     mode: Mode,
-    inode: u64,
-    /// The directory's path below the root.
+    /// As [`which`] says it.
+    which: Vec<u8>,
+    /// Below the root.
     path: Vec<u8>,
 }
 
@@ -48,7 +51,8 @@ impl Notes {
     /// entries must be removed.
     pub(in crate::store) fn make(&self, directory: &OwnedFd, stat: &Stat) -> Option<Note> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{:o}-{}-{number}", stat.st_mode & 0o7777, stat.st_ino).into_bytes();
+        let which = which(directory, stat).ok()?;
+        let name = format!("{:o}-{which}-{number}", stat.st_mode & 0o7777).into_bytes();
         let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
         let path = rustix::fs::readlink(link, Vec::new()).ok()?;
         let below = Path::new(OsStr::from_bytes(path.as_bytes())).strip_prefix(&self.root).ok()?;
@@ -72,21 +76,31 @@ impl Notes {
             let name = entry.file_name().to_bytes();
             if !matches!(name, b"." | b"..")
                 && let Ok(path) = rustix::fs::readlinkat(&self.directory, name, Vec::new())
-                && let Some((mode, inode)) = parse(name)
+                && let Some((mode, which)) = parse(name)
             {
                 let path = path.as_bytes();
                 let path = path.strip_prefix(b"./").unwrap_or_default().to_vec();
-                all.push(Left { note: Note(name.to_vec()), mode, inode, path });
+                all.push(Left { note: Note(name.to_vec()), mode, which, path });
             }
         }
         Ok(all)
     }
 }
 
-fn parse(name: &[u8]) -> Option<(Mode, u64)> {
-    let mut words = std::str::from_utf8(name).ok()?.split('-');
-    let mode = u32::from_str_radix(words.next()?, 8).ok()?;
-    Some((Mode::from_raw_mode(mode & 0o7777), words.next()?.parse().ok()?))
+/// Mode and directory of a note. One of an earlier server may name the inode without its time of birth, which is no
+/// directory's name here.
+fn parse(name: &[u8]) -> Option<(Mode, Vec<u8>)> {
+    let (mode, rest) = std::str::from_utf8(name).ok()?.split_once('-')?;
+    let mode = u32::from_str_radix(mode, 8).ok()?;
+    let (which, _number) = rest.rsplit_once('-')?;
+    Some((Mode::from_raw_mode(mode & 0o7777), which.as_bytes().to_vec()))
+}
+
+/// Tells a directory from a later one in its place; where the file system keeps no time of birth, only inode number and mode
+/// do.
+fn which(directory: &OwnedFd, stat: &Stat) -> Result<String, Errno> {
+    let identity = Identity::of_open(directory)?;
+    Ok(identity.map_or_else(|| format!("{}-?", stat.st_ino), |identity| identity.to_string()))
 }
 
 impl Store {
@@ -94,12 +108,13 @@ impl Store {
     pub(in crate::store) fn close_up(&self) -> Result<(), Errno> {
         let Some(notes) = self.rights.notes() else { return Ok(()) };
         let parents = self.parents();
-        for Left { note, mode: after, inode, path } in notes.all()? {
+        for Left { note, mode: after, which: noted, path } in notes.all()? {
             let shown = String::from_utf8_lossy(&path);
             let closed = parents.find(&path).and_then(|directory| {
                 let stat = rustix::fs::fstat(&*directory)?;
                 // Another one, or another mode, is somebody else's.
-                let is_open = stat.st_ino == inode && mode(&stat) == after | NEEDED;
+                let is_it = which(&directory, &stat)?.as_bytes() == noted;
+                let is_open = is_it && mode(&stat) == after | NEEDED;
                 if is_open && is_own(&stat) { sys::set_mode(&*directory, after) } else { Ok(()) }
             });
             match closed {
@@ -166,6 +181,33 @@ mod tests {
         let others = ["changed", "replaced", "moved", "set"].map(|name| mode_of(&at(name)));
         assert_eq!(others, [0o711, 0o755, 0o755, 0o755]);
         assert_eq!(fs::read_dir(at(".haul/opened")).unwrap().count(), 0);
+    }
+
+    /// The next directory of its name may have its inode number, too.
+    #[test]
+    fn directory_made_since_in_the_place_of_one_that_was_open_keeps_its_mode() {
+        let root = TempDir::new().unwrap();
+        let at = root.path().join("a");
+        let start = || Store::open(root.path(), Mode::from_raw_mode(0o022), false, 0).unwrap();
+        let store = start();
+        fs::create_dir(&at).unwrap();
+        let parents = store.parents();
+        let directory = parents.find(b"a").unwrap();
+        set(&at, 0o555);
+        std::mem::forget(store.rights.open_up(&directory).unwrap().unwrap());
+        drop((parents, directory, store));
+        // One that was made later and has the number, as far as the note can tell.
+        let notes = root.path().join(".haul/opened");
+        let note = fs::read_dir(&notes).unwrap().next().unwrap().unwrap();
+        let name = note.file_name().into_string().unwrap();
+        let inode = fs::metadata(&at).unwrap().ino();
+        let mut words: Vec<&str> = name.split('-').collect();
+        assert_eq!(words[1], inode.to_string());
+        words[2] = "1.5";
+        fs::rename(note.path(), notes.join(words.join("-"))).unwrap();
+        drop(start());
+        assert_eq!(mode_of(&at), 0o755);
+        assert_eq!(fs::read_dir(&notes).unwrap().count(), 0);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::entries;
 use crate::store::sys;
 
 /// Twice the workers of a small machine, so that two of them seldom meet.
@@ -31,9 +32,12 @@ pub(in crate::store) struct Staging {
 pub(in crate::store) struct Place(usize);
 
 impl Staging {
-    /// With [`DIRECTORIES`] directories, all empty.
+    /// With [`DIRECTORIES`] directories. Names of entries that could not be removed are not used again.
     pub(in crate::store) fn new(directories: Vec<OwnedFd>) -> Self {
-        let mut staging = Self { directories, next: AtomicUsize::new(0), unnamed: false };
+        let left = directories.iter().flat_map(|directory| entries(directory).unwrap_or_default());
+        let used = left.filter_map(|name| usize::from_str_radix(&name, 16).ok()).max();
+        let next = AtomicUsize::new(used.map_or(0, |used| used.saturating_add(1)));
+        let mut staging = Self { directories, next, unnamed: false };
         staging.unnamed = staging.try_unnamed();
         staging
     }
@@ -71,7 +75,8 @@ impl Staging {
     }
 }
 
-/// Removes entries that an earlier server left in one of the directories.
+/// Removes what an earlier server left in one of the directories; returns how many entries. One that can't be removed is
+/// told in the log, and keeps no other one.
 pub(in crate::store) fn sweep(directory: &OwnedFd) -> Result<usize, Errno> {
     let mut swept = 0;
     for entry in rustix::fs::Dir::read_from(directory)? {
@@ -79,8 +84,14 @@ pub(in crate::store) fn sweep(directory: &OwnedFd) -> Result<usize, Errno> {
         if matches!(entry.file_name().to_bytes(), b"." | b"..") {
             continue;
         }
-        remove(directory, entry.file_name().to_bytes())?;
-        swept += 1;
+        let name = entry.file_name().to_bytes();
+        match remove(directory, name) {
+            Ok(()) => swept += 1,
+            Err(errno) => {
+                let name = name.escape_ascii();
+                tracing::warn!(%name, %errno, "could not remove a half-written entry of an earlier run");
+            }
+        }
     }
     Ok(swept)
 }

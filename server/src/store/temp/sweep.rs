@@ -123,10 +123,17 @@ fn find(partials: &OwnedFd) -> Result<Vec<Found>, Errno> {
         }
         let id = name.strip_suffix(".journal").unwrap_or(name);
         // The journal stands for both, if it is there.
-        if id == name && look(partials, &journal_name(id))?.is_some() {
-            continue;
+        let found = match id == name && matches!(look(partials, &journal_name(id)), Ok(Some(_))) {
+            true => Ok(None),
+            false => found(partials, id),
+        };
+        match found {
+            Ok(found) => all.extend(found),
+            Err(errno) => {
+                let partial = id.escape_debug();
+                tracing::warn!(%partial, %errno, "could not look at a partial");
+            }
         }
-        all.extend(found(partials, id)?);
     }
     Ok(all)
 }

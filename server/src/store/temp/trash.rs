@@ -104,9 +104,9 @@ impl Trash {
         Ok(())
     }
 
-    /// Removes everything, unless the server stops. A tree is made flat on the way, so that one that is deep needs no more open files
-    /// than any other.
-    pub(crate) fn empty(&self) -> Result<(), Errno> {
+    /// Removes everything, unless the server stops; calls `between` after each directory, as there may be work for hours. A tree
+    /// is made flat on the way, so that one that is deep needs no more open files than any other.
+    pub(crate) fn empty(&self, between: &mut dyn FnMut()) -> Result<(), Errno> {
         let mut first = None;
         loop {
             let names = entries(&self.directory)?;
@@ -117,8 +117,13 @@ impl Trash {
                 }
                 match self.remove(&name) {
                     Ok(()) => any = true,
-                    Err(errno) => first = first.or(Some(errno)),
+                    Err(errno) => {
+                        let path = name.escape_debug();
+                        tracing::warn!(path = %format_args!(".haul/trash/{path}"), %errno, "could not remove");
+                        first = first.or(Some(errno));
+                    }
                 }
+                between();
             }
             // A tree that can't be removed keeps no other one here.
             if !any {
@@ -136,6 +141,8 @@ impl Trash {
         sys::set_mode_at(&self.directory, name, FileType::Directory, Mode::RWXU)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let tree = rustix::fs::openat(&self.directory, name, flags, Mode::empty())?;
+        // An entry that can't be removed keeps no other one here.
+        let mut first = Ok(());
         for entry in rustix::fs::Dir::read_from(&tree)? {
             let entry = entry?;
             let inner = entry.file_name();
@@ -146,14 +153,17 @@ impl Trash {
             if self.bell.is_stopped() {
                 return Ok(());
             }
-            match rustix::fs::unlinkat(&tree, inner, AtFlags::empty()) {
+            let removed = match rustix::fs::unlinkat(&tree, inner, AtFlags::empty()) {
                 Err(Errno::ISDIR) => {
-                    sys::set_mode_at(&tree, inner, FileType::Directory, Mode::RWXU)?;
-                    rustix::fs::renameat(&tree, inner, &self.directory, self.free())?;
+                    sys::set_mode_at(&tree, inner, FileType::Directory, Mode::RWXU).and_then(|()| {
+                        rustix::fs::renameat(&tree, inner, &self.directory, self.free())
+                    })
                 }
-                removed => removed?,
-            }
+                removed => removed,
+            };
+            first = first.and(removed);
         }
+        first?;
         rustix::fs::unlinkat(&self.directory, name, AtFlags::REMOVEDIR)
     }
 }
@@ -218,6 +228,22 @@ mod tests {
         assert_eq!(fs::metadata(&victim).unwrap().mode() & 0o777, 0o555, "after {set} modes set");
     }
 
+    /// Trees may come faster than they are removed.
+    #[test]
+    fn others_have_their_turn_while_the_trash_is_emptied() {
+        let place = TempDir::new().unwrap();
+        for tree in ["0/inner", "1"] {
+            fs::create_dir_all(place.path().join(tree)).unwrap();
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let directory = rustix::fs::openat(CWD, place.path(), flags, Mode::empty()).unwrap();
+        let trash = Trash::new(directory);
+        let mut left = Vec::new();
+        trash.empty(&mut || left.push(fs::read_dir(place.path()).unwrap().count())).unwrap();
+        assert_eq!(left.len(), 3, "{left:?}");
+        assert!(left[0] > 0 && left[2] == 0, "{left:?}");
+    }
+
     /// Nor is a symlink in the trash, or in a directory there, taken for a directory.
     #[test]
     fn symlink_in_the_trash_is_removed_itself() {
@@ -231,7 +257,7 @@ mod tests {
             .unwrap();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let directory = rustix::fs::openat(CWD, place.path(), flags, Mode::empty()).unwrap();
-        Trash::new(directory).empty().unwrap();
+        Trash::new(directory).empty(&mut || ()).unwrap();
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
         assert!(outside.path().join("kept").exists());
     }

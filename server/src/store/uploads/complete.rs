@@ -1,14 +1,16 @@
 //! A partial that is complete, on its way to its final name.
 
-use std::sync::Arc;
+use std::ops::Range;
 
 use haul_protocol::{Attributes, Digest, Name};
+use rustix::fs::{AtFlags, StatxFlags};
 
 use super::journal::{Committing, Record};
 use super::partial::Partial;
 use crate::store::attributes::times;
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
+use crate::store::identity::Identity;
 use crate::store::root::Parents;
 use crate::store::{Store, sys};
 
@@ -20,7 +22,17 @@ pub(crate) struct Finished {
     /// The mode that was sent.
     mode: Option<u32>,
     committing: Committing,
-    journalled: bool,
+    /// Where its journal says that it becomes visible.
+    journalled: Option<Range<u64>>,
+}
+
+impl Drop for Finished {
+    /// It has not become visible. The journal must not grow by such a record each time that is tried.
+    fn drop(&mut self) {
+        if let Some(record) = self.journalled.take() {
+            self.partial.take_back(&record);
+        }
+    }
 }
 
 impl Partial {
@@ -36,18 +48,23 @@ impl Partial {
         if let Some(mtime) = attributes.mtime {
             sys::set_times(&self.0.data, &times(mtime)).map_err(failed)?;
         }
-        let stat = rustix::fs::fstat(&self.0.data).map_err(failed)?;
-        let committing = Committing {
-            digest,
-            inode: stat.st_ino,
-            mtime: (stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
-        };
+        let wanted = Identity::WANTED | StatxFlags::MTIME;
+        let found = rustix::fs::statx(&self.0.data, c"", AtFlags::EMPTY_PATH, wanted);
+        let found = found.map_err(failed)?;
+        let mtime = (found.stx_mtime.tv_sec, found.stx_mtime.tv_nsec.into());
+        let committing = Committing { digest, file: Identity::for_later(&found), mtime };
         let mode = attributes.mode;
-        Ok(Finished { partial: self, name, mode, committing, journalled: false })
+        Ok(Finished { partial: self, name, mode, committing, journalled: None })
     }
 }
 
 impl Finished {
+    /// What its journal says of the file.
+    #[cfg(test)]
+    pub(super) fn committing(&self) -> Committing {
+        self.committing
+    }
+
     /// Its final one.
     pub(in crate::store) fn name(&self) -> &Name {
         &self.name
@@ -62,9 +79,13 @@ impl Finished {
     }
 
     fn journal(&mut self) -> Result<(), StoreError> {
-        if !self.journalled {
-            self.partial.append(&self.name, &Record::Committing(self.committing))?;
-            self.journalled = true;
+        if self.journalled.is_none() {
+            match self.partial.append(&self.name, &Record::Committing(self.committing)) {
+                Ok(record) => self.journalled = Some(record),
+                // If the answer is lost, the client sends the file again.
+                Err(StoreError::NoRoom { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -95,15 +116,13 @@ impl Finished {
     ) -> Result<(), StoreError> {
         self.journal()?;
         self.adapt(store, parents)?;
-        let id = self.partial.0.id.clone();
-        // Otherwise a flush of it is still waiting, and the bytes were flushed just now.
-        if let Ok(inner) = Arc::try_unwrap(self.partial.0) {
-            sys::close(inner.data).map_err(|source| StoreError::Io {
-                op: "close",
-                name: self.name.to_string(),
-                source,
-            })?;
-        }
-        store.rename(parents, &store.partials, id.as_bytes(), &self.name, touched)
+        // The close of any handle on the file tells of a write that has failed.
+        let failed = |source| StoreError::Io { op: "close", name: self.name.to_string(), source };
+        let handle = self.partial.0.data.try_clone().map_err(failed)?;
+        sys::close(handle).map_err(failed)?;
+        let id = self.partial.0.id.as_bytes();
+        store.rename(parents, &store.partials, id, &self.name, touched)?;
+        self.journalled = None;
+        Ok(())
     }
 }

@@ -11,23 +11,30 @@
 //! | `synced` | the parts of the records from `from` to before `end` survive a loss of power |
 //! | `committing` | all parts are held; the rename comes next. If the partial is gone, it has happened |
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 
 use haul_protocol::{Cv, Digest};
 use serde::{Deserialize, Serialize};
 
+use crate::store::identity::Identity;
+
 /// Bytes of a record of a part, and of those that have nothing to do with parts.
 const A_PART: u64 = 256;
 const OTHERS: u64 = 64 * 1024;
 
-/// Longest journal of a file of so many parts that is read, in bytes: each part several times over. A longer one has grown
-/// by commits that failed, and its upload begins anew.
+/// Length from which on the journal of a file of so many parts is [written anew](super::compacting), in bytes: each part is
+/// in it twice.
 pub(in crate::store) fn longest(parts: usize) -> u64 {
     (parts as u64).saturating_mul(A_PART) + OTHERS
 }
 
 /// Longest line in bytes: a name of 4096 bytes as numbers, and texts of the client.
 const LONGEST_LINE: usize = 128 * 1024;
+
+/// Records of parts for each part, from which on those are forgotten that say nothing more.
+const FORGET_FROM: usize = 4;
 
 /// Digits of a line's checksum: it guards against torn writes, not against people.
 const CHECKSUM: usize = 16;
@@ -73,16 +80,26 @@ pub(in crate::store) struct Begin {
     pub(in crate::store) identity: String,
 }
 
+impl Begin {
+    /// How many parts the file has.
+    fn parts(&self) -> usize {
+        usize::try_from(self.size.div_ceil(self.part_size.max(1))).unwrap_or(usize::MAX)
+    }
+}
+
 /// The file that becomes the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct Committing {
     pub(in crate::store) digest: Digest,
-    pub(in crate::store) inode: u64,
+    /// `None` if nothing can tell the file from a later one, or if an earlier server has written the record: the file is
+    /// not recognized then.
+    #[serde(default)]
+    pub(in crate::store) file: Option<Identity>,
     pub(in crate::store) mtime: (i64, i64),
 }
 
 /// The contents of a journal.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) struct Journal {
     pub(in crate::store) begin: Begin,
     pub(in crate::store) held: Vec<HeldPart>,
@@ -95,6 +112,13 @@ pub(in crate::store) struct Journal {
     pub(in crate::store) len: u64,
 }
 
+impl Journal {
+    /// Bytes of memory that it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.capacity() * size_of::<HeldPart>()
+    }
+}
+
 /// A part that a journal promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) struct HeldPart {
@@ -102,6 +126,8 @@ pub(in crate::store) struct HeldPart {
     pub(in crate::store) cv: Cv,
     /// It counts as it is; otherwise it has to be read and compared.
     pub(in crate::store) safe: bool,
+    /// It was flushed, which is why it counts in any boot.
+    pub(in crate::store) synced: bool,
 }
 
 /// A record as a line.
@@ -197,7 +223,13 @@ impl Reader {
                 self.boot_start = start;
             }
             Record::Held { part, cv } => {
-                self.held.push((start, HeldPart { part, cv, safe: self.same_boot }));
+                let held = HeldPart { part, cv, safe: self.same_boot, synced: false };
+                self.held.push((start, held));
+                let parts = self.begin.as_ref().map_or(0, Begin::parts);
+                if self.held.len() / FORGET_FROM > parts {
+                    self.settle();
+                    self.held = latest(std::mem::take(&mut self.held));
+                }
             }
             // Most say the same and more than the last one.
             Record::Synced { from, end } => match self.synced.last_mut() {
@@ -208,32 +240,52 @@ impl Reader {
         }
     }
 
-    /// The journal; `None` if it does not even begin.
-    pub(in crate::store) fn finish(self) -> Option<Journal> {
-        let Self { begin, held, mut synced, committing, same_boot, boot_start, len, .. } = self;
+    /// Notes at the records of parts which of them were flushed.
+    fn settle(&mut self) {
         // In order, each reaching as far as any before it.
+        let mut synced = self.synced.clone();
         synced.sort_by_key(|range| range.start);
         let mut reach = 0;
         for range in &mut synced {
             reach = range.end.max(reach);
             range.end = reach;
         }
-        let is_synced = |start: u64| {
-            let before = synced.partition_point(|range| range.start <= start);
-            before > 0 && start < synced[before - 1].end
-        };
-        let held = held
-            .into_iter()
-            .map(|(start, held)| HeldPart { safe: held.safe || is_synced(start), ..held });
+        for (start, held) in &mut self.held {
+            let before = synced.partition_point(|range| range.start <= *start);
+            held.synced |= before > 0 && *start < synced[before - 1].end;
+            held.safe |= held.synced;
+        }
+    }
+
+    /// The journal; `None` if it does not even begin.
+    pub(in crate::store) fn finish(mut self) -> Option<Journal> {
+        self.settle();
+        let Self { begin, held, committing, same_boot, boot_start, len, .. } = self;
         Some(Journal {
             begin: begin?,
-            held: held.collect(),
+            held: held.into_iter().map(|(_, held)| held).collect(),
             committing,
             same_boot,
             boot_start,
             len,
         })
     }
+}
+
+/// Of the records of each part the last one, and the last one that was flushed.
+pub(super) fn latest<T>(mut records: Vec<(T, HeldPart)>) -> Vec<(T, HeldPart)> {
+    // Whether one of the part was seen, and whether a flushed one was.
+    let mut seen: HashMap<usize, bool> = HashMap::new();
+    records.reverse();
+    records.retain(|(_, held)| match seen.entry(held.part) {
+        Entry::Vacant(free) => {
+            free.insert(held.synced);
+            true
+        }
+        Entry::Occupied(mut flushed) => held.synced && !flushed.insert(true),
+    });
+    records.reverse();
+    records
 }
 
 fn parse(line: &[u8]) -> Option<Record> {

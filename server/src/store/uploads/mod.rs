@@ -1,7 +1,12 @@
 //! Large files under way, and the journals that survive a crash.
 
+mod compacting;
 pub(super) mod complete;
 pub(super) mod journal;
 pub(super) mod partial;
+pub(super) mod reading;
 pub(super) mod resume;
 pub(super) mod verifying;
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,16 @@
 //! A large file under way: its bytes and its journal in `.haul/partials`, until it is committed,
 //! discarded or expires. Dropping it keeps both: an `open` with the same key goes on with it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use haul_protocol::{Cv, Digest, Geometry, Name};
 use rustix::fd::OwnedFd;
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::journal::{self, Begin, Record};
+use super::journal::{self, Begin, Journal, Record};
 use crate::locks::{Mutex, MutexGuard, Rank};
 use crate::store::error::StoreError;
 use crate::store::{Store, sys};
@@ -17,6 +19,10 @@ use crate::store::{Store, sys};
 pub(in crate::store) const FLUSH_EVERY: u64 = 256 << 20;
 
 /// The key of an upload: two uploads with equal keys are the same.
+const LEAST_BLOCK: u64 = 512;
+const MOST_BLOCK: u64 = 1 << 20;
+
+/// What makes two uploads the same.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(in crate::store) begin: Begin,
@@ -62,19 +68,35 @@ pub(in crate::store) struct Inner {
     end: Mutex<End>,
     /// As `closed` of `end`, for a look without the lock.
     closed: Arc<AtomicBool>,
+    /// Bytes by which the journal grows on the disk.
+    block: u64,
     pub(in crate::store) store: Arc<Store>,
 }
 
-#[derive(Debug)]
+/// The end of a journal, and what is known of its records.
+#[derive(Debug, Default)]
 pub(in crate::store) struct End {
     len: u64,
     /// Where the records of this boot begin.
     boot_start: u64,
+    /// Where the last record of a part ends that this boot has held.
+    last_held: u64,
+    /// Records of parts up to here are known to be flushed.
+    flushed: u64,
     /// No more may be written: the upload was interrupted, and somebody else may have opened the same
     /// files; or a flush has failed, and nobody knows what is on the disk.
     closed: bool,
     /// Bytes of parts held since the last flush began.
     unflushed: u64,
+}
+
+impl End {
+    /// Of a journal that was read. `boot_start`: where the records of this boot begin.
+    pub(super) fn after(found: &Journal, boot_start: u64) -> Self {
+        let is_unflushed = found.held.iter().any(|held| held.safe && !held.synced);
+        let last_held = if is_unflushed { found.len } else { 0 };
+        Self { len: found.len, boot_start, last_held, ..Self::default() }
+    }
 }
 
 impl Partial {
@@ -83,28 +105,65 @@ impl Partial {
         id: &str,
         data: OwnedFd,
         journal: OwnedFd,
-        (boot_start, len): (u64, u64),
+        end: End,
     ) -> Self {
-        let end = End { len, boot_start, closed: false, unflushed: 0 };
         let end = Mutex::new(Rank::PartialEnd, end);
         let (id, closed) = (id.to_owned(), Arc::default());
-        Self(Arc::new(Inner { id, data, journal, end, closed, store: Arc::clone(store) }))
+        let block = rustix::fs::fstat(&journal).map_or(0, |stat| stat.st_blksize);
+        let block = u64::try_from(block).unwrap_or(0).clamp(LEAST_BLOCK, MOST_BLOCK);
+        Self(Arc::new(Inner { id, data, journal, end, closed, block, store: Arc::clone(store) }))
     }
 
     pub(in crate::store) fn end(&self) -> MutexGuard<'_, End> {
         self.0.end.lock()
     }
 
-    pub(in crate::store) fn append(&self, name: &Name, record: &Record) -> Result<(), StoreError> {
+    /// Appends a record, if there is room for it; returns where it is.
+    pub(in crate::store) fn append(
+        &self,
+        name: &Name,
+        record: &Record,
+    ) -> Result<Range<u64>, StoreError> {
+        self.write(name, record, false)
+    }
+
+    /// The record of a part that came just now has its room from the part.
+    fn write(
+        &self,
+        name: &Name,
+        record: &Record,
+        has_room: bool,
+    ) -> Result<Range<u64>, StoreError> {
         let line = journal::line(record);
         let mut end = self.end();
         if end.closed {
             return Err(StoreError::Spoiled { name: name.to_string() });
         }
+        let is = end.len..end.len + line.len() as u64;
+        let grows = is.start.div_ceil(self.0.block) < is.end.div_ceil(self.0.block);
+        let _room = if grows && !has_room { Some(self.0.store.admit(name, 0)?) } else { None };
         sys::append(&self.0.journal, end.len, &line)
             .map_err(|errno| StoreError::new("journal", name, errno))?;
-        end.len += line.len() as u64;
-        Ok(())
+        end.len = is.end;
+        match record {
+            Record::Held { .. } => end.last_held = is.end,
+            Record::Synced { end: to, .. } => end.flushed = end.flushed.max(*to),
+            Record::Begin(_) | Record::Boot { .. } | Record::Committing(_) => {}
+        }
+        Ok(is)
+    }
+
+    /// Takes the last record back.
+    pub(super) fn take_back(&self, is: &Range<u64>) {
+        let mut end = self.end();
+        if end.len == is.end && !end.closed {
+            match sys::truncate(&self.0.journal, is.start) {
+                Ok(()) => end.len = is.start,
+                Err(errno) => {
+                    tracing::warn!(partial = self.0.id, %errno, "could not cut a journal");
+                }
+            }
+        }
     }
 
     /// Reads bytes of a part.
@@ -124,7 +183,7 @@ impl Partial {
     }
 
     /// Starts to write a part to the disk, so that a later flush has less to do.
-    pub(crate) fn start_writeback(&self, range: &std::ops::Range<u64>) {
+    pub(crate) fn start_writeback(&self, range: &Range<u64>) {
         if self.0.store.durable {
             sys::start_writeback(&self.0.data, range.start, range.end - range.start);
         }
@@ -136,9 +195,9 @@ impl Partial {
         name: &Name,
         part: usize,
         cv: Cv,
-        range: std::ops::Range<u64>,
+        range: Range<u64>,
     ) -> Result<Option<Flush>, StoreError> {
-        self.append(name, &Record::Held { part, cv })?;
+        self.write(name, &Record::Held { part, cv }, true)?;
         if !self.0.store.durable {
             return Ok(None);
         }
@@ -155,11 +214,10 @@ impl Partial {
 
     /// A flush of all that is held by now.
     pub(in crate::store) fn flush(&self, name: &Name) -> Flush {
-        let (from, end) = {
-            let end = self.end();
-            (end.boot_start, end.len)
-        };
-        Flush { partial: self.clone(), name: name.clone(), from, end }
+        let end = self.end();
+        let (from, to, is_news) = (end.boot_start, end.len, end.last_held > end.flushed);
+        drop(end);
+        Flush { partial: self.clone(), name: name.clone(), from, end: to, is_news }
     }
 
     /// Nobody writes through this handle any more; held parts stay.
@@ -176,8 +234,16 @@ impl Partial {
     /// The disk has lost bytes and won't say which: nothing of the file can be trusted, and another
     /// flush would find nothing left to write.
     fn spoil(&self) {
-        self.close();
-        self.clone().discard();
+        self.end().closed = true;
+        // Somebody may have discarded it meanwhile, and opened another one of the same key.
+        let found =
+            rustix::fs::statat(&self.0.store.partials, &self.0.id, AtFlags::SYMLINK_NOFOLLOW);
+        let own = rustix::fs::fstat(&self.0.data);
+        if found.is_ok_and(|found| own.is_ok_and(|own| own.st_ino == found.st_ino)) {
+            self.clone().discard();
+        }
+        // Only now: whoever sees that opens a new partial of this name.
+        self.0.closed.store(true, Ordering::Release);
     }
 
     /// Removes it.
@@ -197,6 +263,8 @@ pub(crate) struct Flush {
     from: u64,
     /// Length of the journal before the flush: parts that are held later are not covered.
     end: u64,
+    /// Parts are held that no flush before has covered.
+    is_news: bool,
 }
 
 impl Flush {
@@ -205,10 +273,14 @@ impl Flush {
             self.partial.spoil();
             return Err(StoreError::new("flush", &self.name, errno));
         }
+        // A journal does not grow by commits that are refused again and again.
+        if !self.is_news {
+            return Ok(());
+        }
         match self.partial.append(&self.name, &Record::Synced { from: self.from, end: self.end }) {
             // Interrupted meanwhile: the next `open` reads the bytes that this record would have spared.
-            Err(StoreError::Spoiled { .. }) => Ok(()),
-            result => result,
+            Err(StoreError::Spoiled { .. } | StoreError::NoRoom { .. }) => Ok(()),
+            result => result.map(drop),
         }
     }
 }

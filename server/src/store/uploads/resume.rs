@@ -6,14 +6,16 @@ use std::sync::Arc;
 use haul_protocol::limits::MAX_PARTS;
 use haul_protocol::{Attributes, Geometry, Name};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 
-use super::journal::{self, Committing, Reader, Record};
-use super::partial::{Key, Partial, journal_name};
+use super::journal::{self, Committing, Journal, Record};
+use super::partial::{End, Key, Partial, journal_name};
+use super::reading::JournalReading;
 use super::verifying::Verifying;
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
+use crate::store::identity::Identity;
 use crate::store::list::mtime;
 use crate::store::mode::kept;
 use crate::store::root::Parents;
@@ -29,30 +31,6 @@ pub(crate) enum Resumed {
 }
 
 /// A journal that is read a little at a time.
-#[derive(Debug)]
-pub(crate) struct JournalReading {
-    file: OwnedFd,
-    reader: Reader,
-    at: u64,
-}
-
-impl JournalReading {
-    /// Reads the next bytes, through `buffer`; returns how many. None are left after 0.
-    pub(crate) fn advance(&mut self, name: &Name, buffer: &mut [u8]) -> Result<usize, StoreError> {
-        let read = rustix::io::pread(&self.file, &mut *buffer, self.at)
-            .map_err(|errno| StoreError::new("resume", name, errno))?;
-        self.reader.feed(&buffer[..read]);
-        self.at += read as u64;
-        Ok(read)
-    }
-
-    /// Bytes of memory that it takes.
-    pub(crate) fn held_bytes(&self) -> usize {
-        self.reader.held_bytes()
-    }
-}
-
-/// A file that was committed before. Whether it is durable is not known: the flush may have failed.
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
     name: Name,
@@ -101,24 +79,6 @@ impl Published {
 }
 
 impl Store {
-    /// The journal of a key, to be read before [`partial`](Self::partial); `None` if there is none, or one that is of no use.
-    pub(crate) fn journal(
-        &self,
-        key: &Key,
-        name: &Name,
-        geometry: Geometry,
-    ) -> Result<Option<JournalReading>, StoreError> {
-        let failed = |errno| StoreError::new("resume", name, errno);
-        let Some(file) = self.open_partial(&journal_name(key.id())).map_err(failed)? else {
-            return Ok(None);
-        };
-        let len = rustix::fs::fstat(&file).map_err(failed)?.st_size;
-        if u64::try_from(len).unwrap_or(0) > journal::longest(geometry.parts()) {
-            return Ok(None);
-        }
-        Ok(Some(JournalReading { file, reader: Reader::new(&self.boot), at: 0 }))
-    }
-
     /// Opens the partial of a key whose journal has been read, or starts one. With `replace` what stands under the name is
     /// not the file, even if it was committed from such a partial once.
     pub(crate) fn partial(
@@ -130,8 +90,10 @@ impl Store {
         read: Option<JournalReading>,
     ) -> Result<Resumed, StoreError> {
         let failed = |op| move |errno| StoreError::new(op, name, errno);
-        if let Some(read) = read
-            && let Some(resumed) = self.resume(parents, key, name, (geometry, replace), read)?
+        if let Some((journal, found)) = read.and_then(JournalReading::finish)
+            && found.begin == key.begin
+            && let Some(resumed) =
+                self.resume(parents, key, name, (geometry, replace), (journal, found))?
         {
             return Ok(resumed);
         }
@@ -147,7 +109,7 @@ impl Store {
             self.made_in(&parent, private, &self.partials, key.id().as_bytes())
         });
         let data = made.map_or_else(|| open(key.id()), Ok).map_err(failed("stage"))?;
-        let partial = Partial::new(self, key.id(), data, journal, (0, 0));
+        let partial = Partial::new(self, key.id(), data, journal, End::default());
         partial.append(name, &Record::Begin(key.begin.clone()))?;
         partial.append(name, &Record::Boot { id: self.boot.clone() })?;
         Ok(Resumed::Partial(partial, Verifying::default()))
@@ -159,13 +121,9 @@ impl Store {
         key: &Key,
         name: &Name,
         (geometry, replace): (Geometry, bool),
-        JournalReading { file: journal, reader, .. }: JournalReading,
+        (journal, found): (OwnedFd, Journal),
     ) -> Result<Option<Resumed>, StoreError> {
         let failed = |errno| StoreError::new("resume", name, errno);
-        let Some(found) = reader.finish() else { return Ok(None) };
-        if found.begin != key.begin {
-            return Ok(None);
-        }
         let held = || found.held.iter().filter(|held| held.part < geometry.parts());
         // It may have its final mode already, which may forbid us to write.
         let writable = Mode::RUSR | Mode::WUSR;
@@ -186,7 +144,8 @@ impl Store {
         };
         sys::truncate(&journal, found.len).map_err(failed)?;
         let boot_start = if found.same_boot { found.boot_start } else { found.len };
-        let partial = Partial::new(self, key.id(), data, journal, (boot_start, found.len));
+        let end = End::after(&found, boot_start);
+        let partial = Partial::new(self, key.id(), data, journal, end);
         if !found.same_boot {
             partial.append(name, &Record::Boot { id: self.boot.clone() })?;
         }
@@ -194,7 +153,7 @@ impl Store {
         Ok(Some(Resumed::Partial(partial, Verifying::new(&safe, &unsure))))
     }
 
-    fn open_partial(&self, file: &str) -> Result<Option<OwnedFd>, Errno> {
+    pub(super) fn open_partial(&self, file: &str) -> Result<Option<OwnedFd>, Errno> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match rustix::fs::openat(&self.partials, file, flags, Mode::empty()) {
             Ok(file) => Ok(Some(file)),
@@ -205,10 +164,16 @@ impl Store {
 
     /// Whether the file that a journal was about to commit stands under its name, unchanged.
     fn stands(&self, parents: &Parents, name: &Name, size: u64, committing: Committing) -> bool {
-        self.at(parents, name).is_ok_and(|stat| {
-            stat.st_ino == committing.inode
-                && u64::try_from(stat.st_size) == Ok(size)
-                && (stat.st_mtime, stat.st_mtime_nsec.cast_signed()) == committing.mtime
+        let wanted = Identity::WANTED | StatxFlags::SIZE | StatxFlags::MTIME;
+        let (above, last) = name.split();
+        let found = parents.find(above).and_then(|parent| {
+            let look = || rustix::fs::statx(&parent, last, AtFlags::SYMLINK_NOFOLLOW, wanted);
+            self.rights.in_directory(&parent, look)
+        });
+        found.is_ok_and(|found| {
+            let mtime = (found.stx_mtime.tv_sec, found.stx_mtime.tv_nsec.into());
+            committing.file.is_some_and(|file| Identity::of(&found) == Some(file))
+                && (found.stx_size, mtime) == (size, committing.mtime)
         })
     }
 

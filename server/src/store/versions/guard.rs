@@ -1,18 +1,22 @@
 //! Directories with a draft: nobody changes the present version meanwhile, since a change that was told to be done would
 //! be gone when the versions change places.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
+use std::thread::Thread;
 
 use haul_protocol::Name;
 
-use crate::locks::{Condvar, Held, Mutex, Rank, RwLock};
+use crate::locks::{Held, Mutex, Rank, RwLock};
 use crate::store::error::StoreError;
 
 /// The names of these directories, and how many changes are under way.
 ///
 /// A change holds no lock while it waits for the disk: otherwise a publish that begins would wait for the slowest
-/// change, and everybody for the publish. It is counted instead, in one of two counters that take turns: the thread
-/// that closes a directory makes later changes count in the other one and waits until the first is 0.
+/// change, and everybody for the publish. It is counted instead, in one of two counters that take turns: whoever
+/// closes a directory makes later changes count in the other one, and is woken when the first is 0. Those who close one
+/// meanwhile have the next turn together.
 #[derive(Debug)]
 pub(crate) struct Guard {
     names: RwLock<Vec<Guarded>>,
@@ -20,12 +24,9 @@ pub(crate) struct Guard {
     inside: [AtomicUsize; 2],
     /// The counter, of both, for changes that begin now; changed while `names` is locked for writing.
     counter: AtomicUsize,
-    /// Held by the thread that waits for a counter.
-    turn: Mutex<()>,
     /// Somebody waits until changes are over.
     is_awaited: AtomicBool,
-    /// For the waiting.
-    over: (Mutex<()>, Condvar),
+    waiting: Mutex<Waiting>,
     /// How often versions have changed places: a handle from before may lead to an old one.
     swaps: AtomicU64,
 }
@@ -36,9 +37,8 @@ impl Default for Guard {
             names: RwLock::new(Rank::Guard, Vec::new()),
             inside: Default::default(),
             counter: AtomicUsize::new(0),
-            turn: Mutex::new(Rank::GuardTurn, ()),
             is_awaited: AtomicBool::new(false),
-            over: (Mutex::new(Rank::GuardOver, ()), Condvar::new()),
+            waiting: Mutex::new(Rank::GuardOver, Waiting::default()),
             swaps: AtomicU64::new(0),
         }
     }
@@ -53,6 +53,30 @@ struct Guarded {
 }
 
 /// A permit to change something, which takes effect while the permit is held.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// For the counter that does not count the changes that begin now.
+    now: Vec<Waiter>,
+    /// For the other one, which has its turn next.
+    next: Vec<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    is_over: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+/// Wakes a thread that waits for nothing else.
+struct Unparks(Thread);
+
+impl Wake for Unparks {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Leave to change something, which takes effect while this is held.
 #[derive(Debug)]
 pub(crate) struct Inside<'a> {
     guard: &'a Guard,
@@ -66,8 +90,10 @@ impl Drop for Inside<'_> {
         let before = self.guard.inside[self.counter].fetch_sub(1, Ordering::SeqCst);
         // A thread that waits says so before the last look at the counter.
         if before == 1 && self.guard.is_awaited.load(Ordering::SeqCst) {
-            let _over = self.guard.over.0.lock();
-            self.guard.over.1.notify_all();
+            let names = self.guard.names.write();
+            let woken = self.guard.end_waiting();
+            drop(names);
+            woken.into_iter().for_each(Waker::wake);
         }
     }
 }
@@ -98,25 +124,63 @@ impl Guard {
         Ok(Inside { guard: self, counter, _held: held })
     }
 
-    /// From when this returns, nothing changes there any more. `false`: somebody else has it, something in it,
-    /// or something that it is in.
-    pub(in crate::store) fn close(&self, name: &Name) -> bool {
-        let _turn = self.turn.lock();
+    /// No change begins there from now on. Once what is returned is true, none is under way any more; the waker is woken
+    /// then. `None`: somebody else has it, something in it, or something that it is in.
+    pub(in crate::store) fn begin_closing(
+        &self,
+        name: &Name,
+        waker: &Waker,
+    ) -> Option<Arc<AtomicBool>> {
         let mut names = self.names.write();
         if names.iter().any(|other| meet(name, &other.name)) {
-            return false;
+            return None;
         }
         names.push(Guarded { name: name.clone(), is_wanted: AtomicBool::new(false) });
-        let counter = self.counter.load(Ordering::Acquire);
-        self.counter.store(1 - counter, Ordering::Release);
+        let is_over = Arc::<AtomicBool>::default();
+        let waiter = Waiter { is_over: Arc::clone(&is_over), waker: waker.clone() };
+        self.waiting.lock().next.push(waiter);
+        let woken = self.end_waiting();
         drop(names);
-        self.is_awaited.store(true, Ordering::SeqCst);
-        let mut over = self.over.0.lock();
-        while self.inside[counter].load(Ordering::SeqCst) > 0 {
-            over = self.over.1.wait(over);
+        woken.into_iter().for_each(Waker::wake);
+        Some(is_over)
+    }
+
+    /// The same for a thread that waits; `false` if the directory can't be closed.
+    pub(in crate::store) fn close(&self, name: &Name) -> bool {
+        // A change of its own would never be over.
+        let _held = Held::take(Rank::GuardTurn);
+        let waker = Waker::from(Arc::new(Unparks(std::thread::current())));
+        let Some(is_over) = self.begin_closing(name, &waker) else { return false };
+        while !is_over.load(Ordering::SeqCst) {
+            std::thread::park();
         }
-        self.is_awaited.store(false, Ordering::SeqCst);
         true
+    }
+
+    /// Ends the waiting of those whose changes are over, and begins that of the next ones. The caller holds `names` for
+    /// writing, so no change is between its look at the names and its counter.
+    fn end_waiting(&self) -> Vec<Waker> {
+        let mut waiting = self.waiting.lock();
+        let mut woken = Vec::new();
+        loop {
+            let counter = self.counter.load(Ordering::Acquire);
+            if !waiting.now.is_empty() {
+                if self.inside[1 - counter].load(Ordering::SeqCst) > 0 {
+                    return woken;
+                }
+                for Waiter { is_over, waker } in waiting.now.drain(..) {
+                    is_over.store(true, Ordering::SeqCst);
+                    woken.push(waker);
+                }
+            }
+            let next = std::mem::take(&mut waiting.next);
+            self.is_awaited.store(!next.is_empty(), Ordering::SeqCst);
+            if next.is_empty() {
+                return woken;
+            }
+            self.counter.store(1 - counter, Ordering::Release);
+            waiting.now = next;
+        }
     }
 
     /// It may be changed again.
@@ -183,23 +247,54 @@ mod tests {
         assert!(guard.enter(&name("a/b/c")).is_ok() && guard.close(&name("a/b/c")));
     }
 
-    /// A publish waits for the changes that are under way; changes elsewhere wait for neither.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// A publish waits for the changes that are under way; nobody else does, and no thread.
     #[test]
-    fn changes_elsewhere_go_on_while_a_publish_waits_for_a_slow_one() {
+    fn publishes_are_woken_when_a_slow_change_is_over_and_changes_elsewhere_go_on() {
         let guard = Guard::default();
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(Arc::clone(&woken));
         let slow = guard.enter(&name("a/slow")).unwrap();
+        let first = guard.begin_closing(&name("a"), &waker).unwrap();
+        let others: Vec<_> = ["b", "c"]
+            .map(|other| guard.begin_closing(&name(other), &waker).unwrap())
+            .into_iter()
+            .collect();
         std::thread::scope(|scope| {
-            let closing = scope.spawn(|| guard.close(&name("a")));
-            while !guard.is_closed(|_| true) {
-                std::thread::yield_now();
+            for closed in ["a/other", "b/x", "c"] {
+                let refused = scope.spawn(|| guard.enter(&name(closed)).is_err());
+                assert!(refused.join().unwrap(), "{closed}");
             }
-            assert!(guard.inside[0].load(Ordering::SeqCst) == 1 && !closing.is_finished());
-            scope.spawn(|| drop(guard.enter(&name("b")).unwrap())).join().unwrap();
-            let refused = scope.spawn(|| guard.enter(&name("a/other")).is_err());
-            assert!(refused.join().unwrap());
-            assert!(!closing.is_finished());
-            drop(slow);
-            assert!(closing.join().unwrap());
         });
+        // One that began after the first was closed.
+        std::thread::scope(|scope| {
+            let (started, end) = (std::sync::mpsc::channel(), std::sync::mpsc::channel::<()>());
+            let later = scope.spawn({
+                let guard = &guard;
+                move || {
+                    let _inside = guard.enter(&name("d")).unwrap();
+                    started.0.send(()).unwrap();
+                    end.1.recv().unwrap_err();
+                }
+            });
+            started.1.recv().unwrap();
+            let is = |over: &Arc<AtomicBool>| over.load(Ordering::SeqCst);
+            assert!(!is(&first) && woken.0.load(Ordering::SeqCst) == 0);
+            drop(slow);
+            assert!(is(&first) && woken.0.load(Ordering::SeqCst) == 1);
+            assert!(!others.iter().any(is), "a change is under way that began before they did");
+            drop(end.0);
+            later.join().unwrap();
+            assert!(others.iter().all(is) && woken.0.load(Ordering::SeqCst) == 3);
+        });
+        assert!(guard.close(&name("d")), "nothing is under way");
     }
 }

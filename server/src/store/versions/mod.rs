@@ -1,6 +1,9 @@
 //! Directories that are published as a whole.
 
 pub(super) mod adopt;
+pub(super) mod closed;
 pub(super) mod guard;
+mod names;
+mod settle;
 pub(super) mod swap;
 pub(super) mod version;

@@ -7,7 +7,9 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::version::{BACK, PREVIOUS, State, Version, done, present, settle};
+use super::names::{BACK, PREVIOUS};
+use super::settle::{done, settle};
+use super::version::{State, Version, present};
 use crate::store::attributes::{set_mode_of_directory, times};
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
@@ -52,7 +54,7 @@ impl Swap {
         let mut state = self.version.state();
         let Some(ready) = self.version.make_ready(&mut state)? else { return Ok(()) };
         let Version { name, home, id, token, .. } = &*self.version;
-        let note = || done(home, &token.to_string());
+        let note = || done(home, &token.to_string(), &store.trash);
         let mode = match kept(self.attributes.mode) {
             Some(mode) => Ok(Some(parents.counts(name, mode).as_raw_mode())),
             None => self.version.present_mode(),
@@ -62,7 +64,7 @@ impl Swap {
             store.exchange(parents, (home, &ready, name), &attributes, &note, touched)
         });
         store.touched_home(home, id, touched);
-        if let Err(errno) = settle(home, &store.trash) {
+        if let Err(errno) = settle(home, id, &store.trash) {
             // It has happened all the same, or not; the next one settles what is left.
             tracing::error!(%name, %errno, "could not settle the versions of a directory");
         }
@@ -114,7 +116,7 @@ impl Store {
         let swapped =
             self.exchange(parents, (&home, &back, name), &attributes, &|| Ok(()), touched);
         self.touched_home(&home, &id, touched);
-        if let Err(errno) = settle(&home, &self.trash) {
+        if let Err(errno) = settle(&home, &id, &self.trash) {
             tracing::error!(%name, %errno, "could not settle the versions of a directory");
         }
         swapped

@@ -17,13 +17,16 @@ mod room;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::Instant;
 
-use haul_protocol::{Code, Digest, Name, Refusal, Token};
+use haul_protocol::{Code, Name, Refusal, Token};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::closed::Closed;
+use super::names::{DONE, NEXT, READY, home_of};
+use super::settle::is_directory;
 use crate::locks::{Rank, ReadGuard, RwLock, WriteGuard};
 use crate::store::error::StoreError;
 use crate::store::inherit::{ACCESS_ACL, DEFAULT_ACL, default_acl, give_group, read_acl};
@@ -32,12 +35,6 @@ use crate::store::root::{Parents, Root};
 use crate::store::temp::entries;
 use crate::store::{Store, sys};
 pub(crate) use room::{Earlier, Room, given_up};
-
-const NEXT: &str = "next-";
-const READY: &str = "ready-";
-pub(in crate::store) const BACK: &str = "back-";
-const DONE: &str = "done-";
-pub(in crate::store) const PREVIOUS: &str = "previous";
 
 /// A draft. While it is open nobody else changes the present version.
 #[derive(Debug)]
@@ -77,31 +74,26 @@ pub(crate) enum State {
 }
 
 impl Version {
-    /// Begins the next version of a directory, or goes on with that of an earlier run. From then on nobody changes the
-    /// present one.
+    /// Begins the next version of a directory that is closed, or goes on with that of an earlier run. From then on nobody
+    /// changes the present one.
     pub(crate) fn open(
-        store: &Arc<Store>,
+        closed: Closed,
         parents: &Parents,
-        name: &Name,
         earlier: Earlier,
         new: Token,
     ) -> Result<Self, StoreError> {
-        if !store.guard.close(name) {
-            return Err(StoreError::Publishing { name: name.to_string() });
+        let (store, name) = (&closed.store, &closed.name);
+        let present = present(parents, name)?;
+        let (id, home) = store.home(name)?;
+        let opened = Self::open_in(store, parents, name, (present, &id, home), earlier, new);
+        match &opened {
+            Ok(_) => closed.hand_over(),
+            Err(_) => store.forget_home(&id),
         }
-        let opened = present(parents, name).and_then(|present| {
-            let (id, home) = store.home(name)?;
-            let opened =
-                Self::open_closed(store, parents, name, (present, &id, home), earlier, new);
-            if opened.is_err() {
-                store.forget_home(&id);
-            }
-            opened
-        });
-        opened.inspect_err(|_| store.guard.open(name))
+        opened
     }
 
-    fn open_closed(
+    fn open_in(
         store: &Arc<Store>,
         parents: &Parents,
         name: &Name,
@@ -117,7 +109,13 @@ impl Version {
         for next in found.iter().filter_map(|entry| entry.strip_prefix(NEXT)) {
             // A draft that was never flushed may look whole after a loss of power, and not be.
             match next.split_once('-') {
-                Some((of, token)) if of == boot && started.is_none() => started = Some(token),
+                Some((of, token))
+                    if of == boot
+                        && started.is_none()
+                        && is_directory(&home, &format!("{NEXT}{next}")) =>
+                {
+                    started = Some(token);
+                }
                 _ => store
                     .trash
                     .throw(&home, &format!("{NEXT}{next}"))
@@ -287,54 +285,6 @@ impl Store {
         let home = rustix::fs::openat2(&self.trees, &id, flags, Mode::empty(), BENEATH);
         Ok((id, home.map_err(failed)?))
     }
-
-    /// Finishes a swap, completed or not; see the table above.
-    pub(in crate::store) fn settle(&self, home: &OwnedFd, name: &Name) -> Result<(), StoreError> {
-        settle(home, &self.trash)
-            .map_err(|errno| StoreError::new("settle versions of", name, errno))
-    }
-
-    /// Settles every home, at the start.
-    pub(in crate::store) fn settle_all(&self) -> Result<(), Errno> {
-        for id in entries(&self.trees)? {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            settle(&rustix::fs::openat(&self.trees, &id, flags, Mode::empty())?, &self.trash)?;
-        }
-        Ok(())
-    }
-
-    /// Whether a client puts together the next version that has this home.
-    fn is_open(&self, id: &str) -> bool {
-        self.guard.is_closed(|name| home_of(name) == id)
-    }
-
-    /// Throws away next versions that nobody has come back for, until the server stops.
-    pub(crate) fn forget_versions(&self, keep: Duration) -> Result<(), Errno> {
-        for id in entries(&self.trees)? {
-            if self.trash.bell.is_stopped() {
-                break;
-            }
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let home = rustix::fs::openat(&self.trees, &id, flags, Mode::empty())?;
-            let changed = rustix::fs::fstat(&home)?.st_mtime;
-            let changed = UNIX_EPOCH + Duration::from_secs(u64::try_from(changed).unwrap_or(0));
-            // A clock that was set back makes it young, not old.
-            if changed.elapsed().unwrap_or_default() < keep || self.is_open(&id) {
-                continue;
-            }
-            for next in entries(&home)?.iter().filter(|entry| entry.starts_with(NEXT)) {
-                self.trash.throw(&home, next)?;
-            }
-            // Unless something else is in it.
-            self.forget_home(&id);
-        }
-        Ok(())
-    }
-}
-
-/// The name of the home of a directory's versions.
-fn home_of(name: &Name) -> String {
-    Digest::of(name.as_bytes()).to_string().chars().take(32).collect()
 }
 
 /// Gives a new tree what it would have had, had it been made where it will be: the group and the default ACL of
@@ -389,39 +339,4 @@ pub(in crate::store) fn present(
     }
     let found = parents.rights().open_in(&parent, last);
     Ok(Some(Arc::new(Root::of(found.map_err(failed)?, parents.path()))))
-}
-
-pub(in crate::store) fn settle(
-    home: &OwnedFd,
-    trash: &crate::store::temp::trash::Trash,
-) -> Result<(), Errno> {
-    for entry in entries(home)? {
-        if entry.starts_with(BACK) {
-            sys::rename(home, entry.as_bytes(), home, PREVIOUS.as_bytes())?;
-        }
-        let Some((inode, tag)) = entry.strip_prefix(READY).and_then(|rest| rest.split_once('-'))
-        else {
-            continue;
-        };
-        let stat = rustix::fs::statat(home, &entry, AtFlags::SYMLINK_NOFOLLOW)?;
-        if stat.st_ino.to_string() == inode {
-            let next = format!("{NEXT}{tag}");
-            sys::rename(home, entry.as_bytes(), home, next.as_bytes())?;
-            continue;
-        }
-        done(home, tag.rsplit('-').next().unwrap_or(tag))?;
-        trash.throw(home, PREVIOUS)?;
-        sys::rename(home, entry.as_bytes(), home, PREVIOUS.as_bytes())?;
-    }
-    Ok(())
-}
-
-/// Notes that a draft was published, and forgets the one before.
-pub(in crate::store) fn done(home: &OwnedFd, token: &str) -> Result<(), Errno> {
-    let new = format!("{DONE}{token}");
-    for old in entries(home)?.iter().filter(|entry| entry.starts_with(DONE) && **entry != new) {
-        sys::unlink(home, old.as_bytes())?;
-    }
-    let flags = OFlags::WRONLY;
-    sys::create(home, new.as_bytes(), flags, Mode::RUSR | Mode::WUSR).map(drop)
 }

@@ -1,0 +1,125 @@
+//! The first words of a client of the haul dialect, and their answer.
+//!
+//! The answer to a `hello` says that nothing which an older connection in the same place asked for takes effect any more,
+//! and that nobody else changes the directory whose next version the connection is about. Changes of others may be under
+//! way then. No worker waits for them: the connection does, and is woken.
+
+use std::sync::Arc;
+
+use haul_protocol::{Code, Hello, Refusal, ServerHello, Tree, limits};
+
+use super::job::{Greeting, Job};
+use super::turn::Turn;
+use super::{Connection, Dialect, Haul};
+use crate::commit::notify::waker;
+use crate::services::fence::Entered;
+use crate::store::Version;
+use crate::versions::leases::Begun;
+
+/// What this server knows beyond the first version of the protocol.
+const FEATURES: [&str; 2] = ["publish", "bundle"];
+
+impl Connection {
+    /// The first frame of the haul dialect.
+    pub(super) fn hello(&mut self, hello: Hello, turn: &mut Turn<'_>) {
+        tracing::debug!(peer = self.peer, agent = hello.agent, slot = hello.slot, "hello");
+        if hello.version != limits::VERSION {
+            let message = format!(
+                "version {} is not served here, version {} is",
+                hello.version,
+                limits::VERSION
+            );
+            self.refuse_connection(Code::Version, &message);
+            return;
+        }
+        if let Some(unknown) =
+            hello.must.iter().find(|feature| !FEATURES.contains(&feature.as_str()))
+        {
+            let message = format!("feature `{}` is not known here", unknown.escape_debug());
+            self.refuse_connection(Code::Unsupported, &message);
+            return;
+        }
+        let begun = hello.publish.as_ref().map(|publish| {
+            let (parents, notify) = (&turn.view.parents, turn.notify);
+            turn.services.publications.enter(notify, parents, &hello.client, publish, self.id)
+        });
+        match begun.transpose() {
+            Ok(None) => self.enter(hello, None, turn),
+            Ok(Some(Begun::Version(version))) => self.enter(hello, Some(version), turn),
+            Ok(Some(Begun::Closing(beginning))) => {
+                self.job = Some(Job::Greet(Box::new(Greeting::Closing(hello, *beginning))));
+            }
+            Err(refusal) => self.refuse_to_publish(refusal),
+        }
+    }
+
+    /// The changes are over that the answer to `hello` waits for.
+    pub(super) fn go_on_greeting(&mut self, greeting: Greeting, turn: &mut Turn<'_>) {
+        match greeting {
+            Greeting::Closing(hello, beginning) => {
+                match turn.services.publications.go_on(beginning, &turn.view.parents) {
+                    Ok(version) => self.enter(hello, Some(version), turn),
+                    Err(refusal) => self.refuse_to_publish(refusal),
+                }
+            }
+            Greeting::Fenced(hello, _) => self.greet(hello),
+        }
+    }
+
+    fn refuse_to_publish(&mut self, refusal: Refusal) {
+        tracing::info!(peer = self.peer, %refusal, "refused to publish");
+        self.end(refusal);
+    }
+
+    /// Takes the place of older connections, and answers once their changes are over.
+    fn enter(&mut self, hello: Hello, version: Option<Arc<Version>>, turn: &mut Turn<'_>) {
+        let services = turn.services;
+        let tree = version.as_ref().map(|version| {
+            tracing::info!(peer = self.peer, name = %version.name, "puts a version together");
+            Tree { token: version.token, resumed: version.resumed }
+        });
+        services.uploads.connected(&hello.client);
+        let waker = waker(turn.notify, self.id);
+        let entered = services.fences.enter(&hello.client, hello.slot, self.id, &waker);
+        let Entered { fence, replaced, older } = entered;
+        if let Some(older) = replaced {
+            tracing::info!(
+                peer = self.peer,
+                slot = hello.slot,
+                "takes an older connection's place"
+            );
+            turn.notify.wake(older);
+        }
+        self.dialect = Dialect::Haul(Haul {
+            identity: hello.identity.unwrap_or_else(|| hello.client.clone()),
+            client: hello.client,
+            slot: hello.slot,
+            version,
+            fence,
+        });
+        self.enter_version(turn);
+        let hello = ServerHello {
+            version: limits::VERSION,
+            agent: concat!("hauld/", env!("CARGO_PKG_VERSION")).to_owned(),
+            limits: services.limits,
+            durability: services.durability(),
+            tree,
+            features: FEATURES.map(String::from).to_vec(),
+        };
+        let greeting = Greeting::Fenced(hello, older);
+        match greeting.is_over() {
+            true => self.go_on_greeting(greeting, turn),
+            false => self.job = Some(Job::Greet(Box::new(greeting))),
+        }
+    }
+
+    fn greet(&mut self, hello: ServerHello) {
+        let said = self.half.greet(hello);
+        self.note_unsaid(said);
+    }
+
+    /// Whether the answer to `hello` waits for changes of others.
+    pub(super) fn waits_to_be_greeted(&self) -> bool {
+        matches!(&self.job, Some(Job::Greet(greeting)) if !greeting.is_over())
+    }
+}
