@@ -295,7 +295,7 @@ fn symlink_to_a_directory_with_rules_takes_the_place_of_a_directory() {
 }
 
 #[test]
-fn only_one_of_two_sources_with_the_same_name_is_sent_and_removed_here() {
+fn only_one_of_two_sources_with_the_same_name_is_sent_and_neither_is_removed_here() {
     for words in [&["put"][..], &["put", "--remove-source"]] {
         let setting = Setting::start_with(&["--durability", "group"]);
         let place = setting.place.path();
@@ -309,6 +309,7 @@ fn only_one_of_two_sources_with_the_same_name_is_sent_and_removed_here() {
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{told}");
         assert!(told.contains("b/x: another source has d/x as well"), "{told}");
+        assert_eq!(fs::read(place.join("a/x")).unwrap(), b"a");
         assert_eq!(fs::read(place.join("b/x")).unwrap(), b"b");
         let root = setting.server.root();
         for (name, bytes) in [("x", "a"), ("a", "a"), ("b", "b")] {

@@ -24,6 +24,7 @@ mod inherit;
 mod kept;
 mod links;
 mod ls;
+mod moved;
 mod partials;
 mod parts;
 mod places;

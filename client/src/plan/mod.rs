@@ -1,6 +1,7 @@
 //! What goes where: sources become names on the server before anything is sent.
 
 pub mod given;
+pub mod namesakes;
 pub mod policy;
 
 use std::collections::HashMap;

@@ -14,6 +14,7 @@ use crate::error::ConnectionError;
 use crate::net::destination::Server;
 use crate::net::rate_limit::Limit;
 use crate::plan::Plan;
+use crate::plan::namesakes::Namesakes;
 use crate::plan::policy::Policy;
 use crate::report::progress::Progress;
 use crate::source::sources::Sources;
@@ -76,6 +77,7 @@ pub fn run(
         policy,
         course: &course,
         committed,
+        namesakes: Namesakes::new(plan),
         sources: Sources::default(),
         limit: rate.map(Limit::new),
         client,

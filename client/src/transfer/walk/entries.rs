@@ -17,7 +17,7 @@ use crate::report::progress::Progress;
 use crate::source::anchor::{Adrift, Anchor};
 use crate::source::links::Links;
 use crate::source::spool::Opened;
-use crate::source::{attributes, from_bytes, identity, is_aside};
+use crate::source::{attributes, identity, is_aside};
 use crate::work::{BATCH, Item, Kind, Stopped};
 
 /// Items of one batch, if they are all in one directory.
@@ -114,7 +114,7 @@ impl Walk<'_> {
                     continue;
                 }
             };
-            if !matches!(kind, Kind::Directory(_)) && self.is_sent_already(&name) {
+            if !matches!(kind, Kind::Directory(_)) && self.is_sent_already(root, &name) {
                 self.progress.failed(entry.path(), &FileError::SameName(name.to_string()));
                 continue;
             }
@@ -241,13 +241,8 @@ impl Walk<'_> {
     }
 
     /// Whether another source has had a file or symlink of this name. The server would keep only one of them.
-    fn is_sent_already(&self, name: &Name) -> bool {
-        let Some(names) = &self.names else { return false };
-        let path = from_bytes(name.as_bytes());
-        let path = Path::new(&path);
-        let had = names.had_entry(path, 0);
-        names.entry(path, 0);
-        had
+    fn is_sent_already(&self, root: &Root, name: &Name) -> bool {
+        self.names.as_ref().is_some_and(|names| names.is_sent_already(root, name, self.policy))
     }
 
     /// Puts in a file that is open already.
@@ -255,6 +250,10 @@ impl Walk<'_> {
         let size = opened.source().map_or(0, |source| source.size);
         self.progress.found(size);
         if let Some(name) = &root.target {
+            if self.is_sent_already(root, name) {
+                self.progress.failed(&root.source, &FileError::SameName(name.to_string()));
+                return Ok(Some(Vec::new()));
+            }
             let item = Item::new(root.source.clone(), name.clone(), Kind::File);
             self.work.push(vec![Item { opened: Some(Arc::clone(opened)), named: true, ..item }])?;
         }
