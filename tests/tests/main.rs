@@ -50,6 +50,7 @@ mod streams;
 mod sync;
 mod sync_bad_days;
 mod targets;
+mod torn;
 mod turns;
 mod unstated;
 mod untrue_sizes;

@@ -13,6 +13,7 @@ pub(crate) mod held;
 pub mod links;
 mod mounted;
 pub(crate) mod seen;
+pub(crate) mod settled;
 pub(crate) mod sources;
 pub mod spool;
 pub mod start;
