@@ -142,6 +142,32 @@ fn file_that_a_killed_run_has_put_aside_is_told_and_nothing_is_removed() {
 }
 
 #[test]
+fn directory_that_is_named_like_a_file_put_aside_is_sent() {
+    for words in [&["put"][..], &["put", "--remove-source"], &["sync", "--delete"], &["publish"]] {
+        let setting = Setting::start_with(&["--durability", "group"]);
+        setting.write(".haul-removes-x/in/p", "x");
+        setting.write("f", "x");
+        let site = if words[0] == "publish" { "/s" } else { "" };
+        let to = format!("{}{site}", setting.server.address());
+        let output = haul(words, &setting.source(), &to).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {}", told(&output));
+        assert!(setting.there(".haul-removes-x/in/p") && setting.there("f"), "{words:?}");
+    }
+}
+
+#[test]
+fn file_that_was_put_aside_and_is_in_a_list_is_told() {
+    let setting = Setting::start();
+    setting.write(".haul-removes-x", "x");
+    setting.write(".haul-removes-y/f", "x");
+    let mut command = setting.command("put", &["--files-from", "-"]);
+    let command = command.write_stdin(".haul-removes-x\n.haul-removes-y/f\n");
+    let output = command.assert().code(1).get_output().clone();
+    assert!(told(&output).contains("was killed"), "{}", told(&output));
+    assert!(!setting.there(".haul-removes-x") && setting.there(".haul-removes-y/f"));
+}
+
+#[test]
 fn source_that_is_emptied_while_haul_runs_empties_nothing() {
     let setting = Setting::start();
     for directory in 0..30 {

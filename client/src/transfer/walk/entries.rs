@@ -81,7 +81,7 @@ impl Walk<'_> {
                     continue;
                 }
             };
-            if is_aside(entry.file_name()) {
+            if is_put_aside(&entry) {
                 self.progress.failed(entry.path(), &FileError::Aside);
                 continue;
             }
@@ -214,8 +214,8 @@ impl Walk<'_> {
     ) -> bool {
         let (path, is_dir) = (entry.path(), entry.file_type().is_dir());
         // It is told, whatever the rules say of such names.
-        if is_aside(entry.file_name()) {
-            return !is_dir;
+        if is_put_aside(entry) {
+            return true;
         }
         match self.policy.filter.excludes(&root.source, path, is_dir) {
             Ok(excluded) => !excluded,
@@ -295,6 +295,11 @@ impl Walk<'_> {
             Ok(None)
         }
     }
+}
+
+/// Whether a killed run has left an entry under a name of its own. haul gives such names to no directories.
+fn is_put_aside(entry: &DirEntry) -> bool {
+    !entry.file_type().is_dir() && is_aside(entry.file_name())
 }
 
 fn unreadable(root: &Root, error: walkdir::Error, progress: &Progress) {
