@@ -12,6 +12,7 @@ mod default_acl;
 mod documents;
 mod exchanged;
 mod filter;
+mod foreseen;
 mod frames;
 mod fresh;
 mod given;

@@ -14,6 +14,7 @@ use crate::source::dir_cache::Nearby;
 use crate::source::{Link, Source, attributes};
 use crate::work::context::Run;
 use crate::work::decide::{self, Compared};
+use crate::work::foreseen::Fate;
 use crate::work::known::Known;
 use crate::work::{Item, Kind, Stated};
 
@@ -203,6 +204,12 @@ impl Connection<'_> {
                 continue;
             }
             if compared == Compared::Settled {
+                if policy.dry_run
+                    && matches!(item.kind, Kind::Directory(_))
+                    && verdict == Some(Verdict::Kind)
+                {
+                    course.foreseen().tell(&item.name, Fate::Blocks);
+                }
                 let is_again = course.is_again();
                 if matches!(item.kind, Kind::File | Kind::Link) && !is_again {
                     self.run.progress.unchanged();

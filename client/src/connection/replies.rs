@@ -10,6 +10,7 @@ use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError, ProtocolError};
 use crate::source::Stamp;
 use crate::work::context::Run;
+use crate::work::foreseen::Fate;
 use crate::work::known::Known;
 use crate::work::multipart::Large;
 use crate::work::on_commit::remove_source;
@@ -216,6 +217,14 @@ impl Connection<'_> {
             // Nothing is in it, or it is something else by now.
             Pending::List(item) if matches!(refusal.code, Code::NotFound | Code::Conflict) => {
                 self.list_over(&item, refusal.code == Code::NotFound);
+                self.run.work.settle(1);
+            }
+            // In a dry run it is still a symlink.
+            Pending::List(item)
+                if refusal.code == Code::Escape
+                    && self.run.course.foreseen().is_at_or_above(&item.name, Fate::Replaced) =>
+            {
+                self.list_over(&item, true);
                 self.run.work.settle(1);
             }
             Pending::List(item) | Pending::Publish(item) => {

@@ -79,6 +79,12 @@ impl Policy {
         self.only_changed() || self.dry_run || self.ignore_existing
     }
 
+    /// Whether a file or symlink of the server may stay where the source has a directory.
+    #[must_use]
+    pub fn may_block_directories(&self) -> bool {
+        self.ignore_existing || !self.only_changed()
+    }
+
     /// What differs is told, and nothing else.
     #[must_use]
     pub fn verifies(&self) -> bool {

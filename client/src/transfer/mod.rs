@@ -64,6 +64,9 @@ pub fn run(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Outcome> {
     let Options { connections, retries, timeout, rate } = options;
+    // Where a directory can't be made, a dry run tells the same of all that is in it, so it must come to the directory first.
+    let connections =
+        if policy.dry_run && policy.may_block_directories() { 1 } else { connections };
     let work = Arc::new(Work::new(connections));
     interrupt.begin(Arc::downgrade(&work));
     let mut client = [0; 16];
