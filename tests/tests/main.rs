@@ -8,6 +8,7 @@ mod bundle;
 mod check;
 mod churn;
 mod classic;
+mod commands;
 mod default_acl;
 mod documents;
 mod exchanged;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::Work;
 use crate::error::ConnectionError;
+use crate::source::command;
 
 /// Whether the user wants the upload that runs now to end.
 #[derive(Debug, Clone, Default)]
@@ -27,7 +28,8 @@ struct State {
 
 impl Interrupt {
     /// Watches signals from now on. Once a process. SIGHUP is left alone: whoever starts an upload
-    /// under nohup wants it to go on.
+    /// under nohup wants it to go on. But while a command runs whose output is sent, a SIGHUP that is not ignored ends the
+    /// command first ([`command::output`]).
     ///
     /// # Errors
     /// If the system does not allow it.
@@ -49,6 +51,7 @@ impl Interrupt {
             return;
         }
         if state.set || !state.running {
+            command::kill_running();
             std::process::exit(i32::from(crate::exit::INTERRUPTED));
         }
         state.set = true;
