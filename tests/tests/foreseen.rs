@@ -100,6 +100,34 @@ fn dry_run_sends_nothing_into_a_directory_that_is_not_made() {
     }
 }
 
+#[test]
+fn dry_run_to_below_a_file_or_symlink_of_the_server_fails() {
+    // A publish of such a directory is refused before anything is sent.
+    for (verb, to, code) in
+        [("put", "x/in", 1), ("sync", "x/in", 1), ("sync", "x/in/deep", 1), ("publish", "x/in", 3)]
+    {
+        for is_symlink in [false, true] {
+            let setting = Setting::start();
+            setting.write("f", "x");
+            let there = setting.server.root().join("x");
+            if is_symlink {
+                symlink("elsewhere", there).unwrap();
+                fs::create_dir(setting.server.root().join("elsewhere")).unwrap();
+            } else {
+                write(&there, "x");
+            }
+            for (dry, code) in [(&["-n"][..], 1), (&[], code)] {
+                let mut command = setting.haul(&[verb]);
+                let output = command.args(dry).args(["s/", &setting.at(to)]).output().unwrap();
+                let told = String::from_utf8_lossy(&output.stdout).into_owned();
+                assert_eq!(output.status.code(), Some(code), "{verb} {to} {dry:?} {told}");
+                assert!(!told.contains("would send"), "{told}");
+            }
+            setting.haul(&[verb]).args(["-n", "s/", &setting.at("y/deep")]).assert().success();
+        }
+    }
+}
+
 /// The source has a directory of that name, so what is there never goes.
 #[test]
 fn nothing_is_removed_if_a_directory_could_not_be_made_because_what_exists_is_ignored() {

@@ -189,6 +189,13 @@ impl Connection<'_> {
         for (index, mut item) in items.into_iter().enumerate() {
             let letter = letters.get(index).copied().unwrap_or(b'?');
             let verdict = Verdict::from_letter(letter);
+            if item.above {
+                if verdict == Some(Verdict::Kind) {
+                    course.foreseen().tell(&item.name, Fate::Blocks);
+                }
+                settled += 1;
+                continue;
+            }
             let mut compared = decide::compared(&item, verdict, false, policy);
             if compared == Compared::Doubtful {
                 if self.is_untrue(&item) {
@@ -292,6 +299,7 @@ fn entry(item: &mut Item, nearby: &mut Nearby<'_>, run: &Run<'_>) -> Result<Entr
             let Link { target, mtime, .. } = nearby.link(&item.path, policy.links)?;
             (EntryKind::Link { target }, Attributes { mode: None, mtime })
         }
+        Kind::Directory(_) if item.above => (EntryKind::Directory, Attributes::default()),
         Kind::Directory(_) => {
             // One that is not writable becomes so only if something is put into it.
             let mode = attributes(&policy.links.look(&item.path).map_err(look)?).mode;

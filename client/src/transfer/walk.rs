@@ -4,6 +4,7 @@
 //! children before parents, with its final mode and mtime: putting a file into a directory changes
 //! its mtime, and a read-only directory takes none.
 
+mod above;
 mod again;
 mod directories;
 mod end;
@@ -45,6 +46,9 @@ pub fn walk(plan: &Plan, run: &Run<'_>) -> Result<(), Stopped> {
     let sizes = progress.wants_sizes();
     let names = (plan.roots.len() > 1).then(|| Sent::new(namesakes));
     let walk = Walk { work, progress, policy, course, committed, sources, sizes, names };
+    if policy.dry_run && !policy.verifies() {
+        walk.above(plan)?;
+    }
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
         let anchors = walk.anchors(plan, None);
