@@ -4,6 +4,7 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::deadly::Deadly;
 use super::spool::{Opened, keep};
 use crate::error::FileError;
 
@@ -31,7 +32,7 @@ pub struct Line {
 /// If the command can't be started, fails, or what it writes can't be kept.
 pub fn output(line: &Line, stopped: &dyn Fn() -> bool) -> Result<Option<Opened>, FileError> {
     // Dropped last of all.
-    let deadly = platform::Deadly::watch();
+    let deadly = Deadly::watch();
     let stopped = &|| stopped() || deadly.is_heard();
     let mut command = platform::shell(&line.text);
     command.stdin(if line.reads_stdin { Stdio::inherit() } else { Stdio::null() });
@@ -118,11 +119,6 @@ mod platform {
     use std::fs::File;
     use std::os::unix::process::CommandExt;
     use std::process::{Child, ChildStdout, Command};
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-    use std::sync::{Arc, OnceLock};
-
-    use signal_hook::consts::{SIGHUP, SIGQUIT};
-    use signal_hook::flag;
 
     use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
 
@@ -186,56 +182,6 @@ mod platform {
         for pid in started.into_iter().rev().filter_map(Pid::from_raw).chain([pid]) {
             let _ = kill_process(pid, Signal::KILL);
         }
-    }
-
-    /// Signals that end haul without a word. While a command runs, it ends first, and then haul by the same signal.
-    pub(super) struct Deadly(&'static Watched);
-
-    struct Watched {
-        /// No command runs, so a signal does what it always does.
-        idle: Arc<AtomicBool>,
-        heard: Arc<AtomicUsize>,
-    }
-
-    impl Deadly {
-        pub(super) fn watch() -> Self {
-            static WATCHED: OnceLock<Watched> = OnceLock::new();
-            let watched = WATCHED.get_or_init(|| {
-                let (idle, heard) = (Arc::new(AtomicBool::new(true)), Arc::default());
-                for signal in [SIGHUP, SIGQUIT].into_iter().filter(|signal| !is_ignored(*signal)) {
-                    // If the system refuses, the signal ends haul alone.
-                    let _ = flag::register_conditional_default(signal, Arc::clone(&idle));
-                    let number = usize::try_from(signal).unwrap_or(0);
-                    let _ = flag::register_usize(signal, Arc::clone(&heard), number);
-                }
-                Watched { idle, heard }
-            });
-            watched.idle.store(false, Ordering::Release);
-            Self(watched)
-        }
-
-        pub(super) fn is_heard(&self) -> bool {
-            self.0.heard.load(Ordering::Acquire) != 0
-        }
-    }
-
-    impl Drop for Deadly {
-        fn drop(&mut self) {
-            self.0.idle.store(true, Ordering::Release);
-            let heard = self.0.heard.swap(0, Ordering::AcqRel);
-            if let (true, Ok(signal)) = (heard != 0, i32::try_from(heard)) {
-                // It does not return.
-                let _ = signal_hook::low_level::emulate_default_handler(signal);
-            }
-        }
-    }
-
-    /// Whether whoever started haul wanted this signal to be ignored, as `nohup` does (proc_pid_status(5)).
-    fn is_ignored(signal: i32) -> bool {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-        mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
     }
 
     /// A process that has ended already is no failure.
@@ -324,20 +270,6 @@ mod platform {
         stopped: &dyn Fn() -> bool,
     ) -> Result<Option<Opened>, FileError> {
         spool(output, u64::MAX, &|| !stopped())
-    }
-
-    /// There are no such signals.
-    pub(super) struct Deadly;
-
-    impl Deadly {
-        pub(super) fn watch() -> Self {
-            Self
-        }
-
-        #[expect(clippy::unused_self, reason = "other platforms have such signals")]
-        pub(super) fn is_heard(&self) -> bool {
-            false
-        }
     }
 
     /// The console ends what was started in it.

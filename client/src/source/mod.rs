@@ -2,6 +2,7 @@
 
 pub mod anchor;
 pub mod command;
+mod deadly;
 #[cfg(unix)]
 pub(crate) mod descriptor;
 pub(crate) mod dir_cache;
