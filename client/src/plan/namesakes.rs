@@ -14,7 +14,7 @@ use super::given::Given;
 use super::policy::Policy;
 use super::{Plan, Root};
 use crate::source::links::Links;
-use crate::source::{from_bytes, identity};
+use crate::source::{from_bytes, identity, stamp};
 
 /// The sources of a plan by their targets.
 #[derive(Debug)]
@@ -110,10 +110,11 @@ fn is_behind_symlink(root: &Root, path: &Path, policy: &Policy) -> bool {
         && above.any(|above| above.symlink_metadata().is_ok_and(|found| found.is_symlink()))
 }
 
-/// Whether a path leads to this very file, by another name of it perhaps. Some platforms don't tell.
+/// Whether a path leads to this very file, by another name of it perhaps. Some platforms don't tell, and some file systems give
+/// several files one number.
 fn is_same(own: Option<&Metadata>, path: &Path) -> bool {
-    let own = own.map(identity).filter(|own| *own != [0; 2]);
-    own.is_some() && own == path.symlink_metadata().ok().as_ref().map(identity)
+    let own = own.filter(|own| identity(own) != [0; 2]).map(stamp);
+    own.is_some() && own == path.symlink_metadata().ok().as_ref().map(stamp)
 }
 
 #[cfg(test)]
