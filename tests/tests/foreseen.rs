@@ -1,7 +1,8 @@
 //! A dry run promises nothing that the run itself would not do, as far as the client can know, and fails only where that does.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use haul_tests::setting::Setting;
@@ -63,13 +64,18 @@ fn dry_run_tells_a_file_after_the_directory_in_its_way_once() {
     for words in [&["sync", "--delete"][..], &["publish"]] {
         let setting = Setting::start();
         setting.write("b", "x");
+        setting.write("mode", "x");
+        setting.sync(&[]);
+        fs::set_permissions(setting.source().join("mode"), Permissions::from_mode(0o600)).unwrap();
         setting.write("other/f", "x");
+        fs::remove_file(setting.target().join("b")).unwrap();
         setting.write_there("b/in/p", "p");
         let [dry, _] = both(&setting, words, 0);
         let [removed, sent] = ["would remove s/b:", "would send s/b: replaces a directory"]
             .map(|line| dry.find(line).unwrap_or_else(|| panic!("{line}: {dry}")));
         assert!(removed < sent, "{dry}");
-        for line in ["would send s/b:", "would send s/other/f:", "would make s/other:"] {
+        let [sent, made] = ["would send s/other/f:", "would make s/other:"];
+        for line in ["would send s/b:", sent, made, "would adjust s/mode:"] {
             assert_eq!(dry.matches(line).count(), 1, "{line}: {dry}");
         }
         setting.same();

@@ -29,6 +29,15 @@ impl Report<'_, '_> {
         self.0.run.work.settle(1);
     }
 
+    /// Whether the first round has told all about an item.
+    fn is_told(&self) -> bool {
+        let is_told = self.0.run.course.is_last_round();
+        if is_told {
+            self.done();
+        }
+        is_told
+    }
+
     /// Whether nothing would be sent, because of what is in the way at the server, or all of it was told before.
     fn is_over(&self, item: &Item) -> bool {
         let Run { course, progress, policy, .. } = self.0.run;
@@ -55,6 +64,9 @@ impl Report<'_, '_> {
 
 impl Perform for Report<'_, '_> {
     fn blocked(&mut self, item: &Item) -> Result<(), Failure> {
+        if self.is_told() {
+            return Ok(());
+        }
         if matches!(item.kind, Kind::Directory(_)) {
             self.0.run.course.foreseen().tell(&item.name, Fate::Blocks);
         }
@@ -63,6 +75,9 @@ impl Perform for Report<'_, '_> {
     }
 
     fn adjust(&mut self, item: &Item, _: Attributes) -> Result<(), Failure> {
+        if self.is_told() {
+            return Ok(());
+        }
         self.would("adjust", item, None);
         self.0.run.progress.adjusted(&item.name);
         self.done();
