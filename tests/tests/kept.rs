@@ -131,6 +131,32 @@ fn file_that_a_killed_run_has_put_aside_is_told_and_nothing_is_removed() {
 }
 
 #[test]
+fn directory_that_is_named_like_a_file_put_aside_is_sent() {
+    for words in [&["put"][..], &["put", "--remove-source"], &["sync", "--delete"], &["publish"]] {
+        let setting = Setting::start_with(&["--durability", "group"]);
+        setting.write(".haul-removes-x/in/p", "x");
+        setting.write("f", "x");
+        let site = if words[0] == "publish" { "/s" } else { "" };
+        let to = format!("{}{site}", setting.server.address());
+        let output = haul(words, &setting.source(), &to).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {}", told(&output));
+        assert!(setting.there(".haul-removes-x/in/p") && setting.there("f"), "{words:?}");
+    }
+}
+
+#[test]
+fn file_that_was_put_aside_and_is_in_a_list_is_told() {
+    let setting = Setting::start();
+    setting.write(".haul-removes-x", "x");
+    setting.write(".haul-removes-y/f", "x");
+    let mut command = setting.command("put", &["--files-from", "-"]);
+    let command = command.write_stdin(".haul-removes-x\n.haul-removes-y/f\n");
+    let output = command.assert().code(1).get_output().clone();
+    assert!(told(&output).contains("was killed"), "{}", told(&output));
+    assert!(!setting.there(".haul-removes-x") && setting.there(".haul-removes-y/f"));
+}
+
+#[test]
 fn source_that_is_emptied_while_haul_runs_empties_nothing() {
     let setting = Setting::start();
     for directory in 0..30 {
@@ -282,7 +308,7 @@ fn symlink_to_a_directory_with_rules_takes_the_place_of_a_directory() {
 }
 
 #[test]
-fn only_one_of_two_sources_with_the_same_name_is_sent_and_removed_here() {
+fn only_one_of_two_sources_with_the_same_name_is_sent_and_neither_is_removed_here() {
     for words in [&["put"][..], &["put", "--remove-source"]] {
         let setting = Setting::start_with(&["--durability", "group"]);
         let place = setting.place.path();
@@ -296,6 +322,7 @@ fn only_one_of_two_sources_with_the_same_name_is_sent_and_removed_here() {
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{told}");
         assert!(told.contains("b/x: another source has d/x as well"), "{told}");
+        assert_eq!(fs::read(place.join("a/x")).unwrap(), b"a");
         assert_eq!(fs::read(place.join("b/x")).unwrap(), b"b");
         let root = setting.server.root();
         for (name, bytes) in [("x", "a"), ("a", "a"), ("b", "b")] {

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::exit;
+use crate::source::command;
 use crate::work::interrupt::Interrupt;
 
 /// Whether the user wants the command that runs now to end.
@@ -26,7 +27,8 @@ struct State {
 
 impl Signals {
     /// Watches signals from now on. Once a process. SIGHUP is left alone: whoever starts an upload
-    /// under nohup wants it to go on.
+    /// under nohup wants it to go on. But while a command runs whose output is sent, a SIGHUP that is not ignored ends the
+    /// command first ([`command::output`]).
     ///
     /// # Errors
     /// If the system does not allow it.
@@ -53,6 +55,7 @@ impl Signals {
             return;
         }
         if state.set || !state.running {
+            command::kill_running();
             std::process::exit(i32::from(exit::INTERRUPTED));
         }
         state.set = true;

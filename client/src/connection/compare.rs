@@ -15,6 +15,7 @@ use crate::source::hashing::Hashing;
 use crate::source::{Link, Source, attributes};
 use crate::work::context::Run;
 use crate::work::decide::{self, Compared};
+use crate::work::foreseen::Fate;
 use crate::work::known::Known;
 use crate::work::{Item, Kind, Stated};
 
@@ -175,6 +176,13 @@ impl Connection<'_> {
         for (index, mut item) in items.into_iter().enumerate() {
             let letter = letters.get(index).copied().unwrap_or(b'?');
             let verdict = Verdict::from_letter(letter);
+            if item.above {
+                if verdict == Some(Verdict::Kind) {
+                    course.foreseen().tell(&item.name, Fate::Blocks);
+                }
+                settled += 1;
+                continue;
+            }
             let mut compared = decide::compared(&item, verdict, false, policy);
             if compared == Compared::Doubtful {
                 if self.is_untrue(&item) {
@@ -190,6 +198,12 @@ impl Connection<'_> {
                 continue;
             }
             if compared == Compared::Settled {
+                if policy.dry_run
+                    && matches!(item.kind, Kind::Directory(_))
+                    && verdict == Some(Verdict::Kind)
+                {
+                    course.foreseen().tell(&item.name, Fate::Blocks);
+                }
                 let is_again = course.is_again();
                 if matches!(item.kind, Kind::File | Kind::Link) && !is_again {
                     self.run.progress.unchanged();
@@ -272,6 +286,7 @@ fn entry(item: &mut Item, nearby: &mut Nearby<'_>, run: &Run<'_>) -> Result<Entr
             let Link { target, mtime, .. } = nearby.link(&item.path, policy.links)?;
             (EntryKind::Link { target }, Attributes { mode: None, mtime })
         }
+        Kind::Directory(_) if item.above => (EntryKind::Directory, Attributes::default()),
         Kind::Directory(_) => {
             // One that is not writable becomes so only if something is put into it.
             let mode = attributes(&policy.links.look(&item.path).map_err(look)?).mode;

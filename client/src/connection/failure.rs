@@ -59,7 +59,10 @@ impl Connection<'_> {
     /// Whether what stands in an item's way may be gone in a later round, because the source lacks it.
     fn comes_again(&self, item: &Item, error: &FileError) -> bool {
         let is_sent = matches!(item.kind, Kind::File | Kind::Link | Kind::Directory(_));
-        let may_go = is_sent && error.is_conflict() && self.run.policy.delete().is_some();
+        let policy = self.run.policy;
+        // If what is there stays, only what stands where a directory above would be can be in the way.
+        let may_go =
+            is_sent && error.is_conflict() && policy.delete().is_some() && !policy.ignore_existing;
         may_go && self.run.course.comes_again(&item.path, error)
     }
 

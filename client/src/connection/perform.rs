@@ -13,6 +13,10 @@ use crate::work::decide::Action;
 use crate::work::pending_delete::Doomed;
 use crate::work::{Item, Kind, Listing};
 
+/// Why nothing is done about an item.
+pub(super) const IN_THE_WAY: &str =
+    "something of another kind is in the way at the server (conflict)";
+
 /// All that can be done about an item.
 pub(super) trait Perform {
     /// Something of another kind is in its way.
@@ -114,8 +118,7 @@ impl Perform for Network<'_, '_> {
 impl Connection<'_> {
     /// The server would refuse it.
     pub(super) fn blocked(&mut self, item: &Item) {
-        let told = "something of another kind is in the way at the server (conflict)";
-        self.run.progress.failed(&item.path, &told);
+        self.run.progress.failed(&item.path, &IN_THE_WAY);
         self.run.work.settle(1);
     }
 }

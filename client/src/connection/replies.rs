@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Bitmap, ClientError, ClientEvent, Code, Geometry, Refusal, Reply, Verdict};
+use haul_protocol::{
+    Bitmap, ClientError, ClientEvent, Code, Digest, Geometry, Refusal, Reply, Verdict,
+};
 
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError, ProtocolError};
+use crate::source::Stamp;
+use crate::work::context::Run;
+use crate::work::foreseen::Fate;
 use crate::work::known::Known;
 use crate::work::multipart::Large;
+use crate::work::on_commit::remove_source;
 use crate::work::{Item, Kind, Task};
 
 /// Bytes of answers that are read before the connection is looked after.
@@ -68,7 +74,7 @@ impl Connection<'_> {
                     progress.special_bits_dropped();
                 }
                 if matches!(item.kind, Kind::File | Kind::Link) {
-                    committed.arrived(&item.path, &item.name, digest, stamp, progress);
+                    self.arrived(&item, digest, stamp);
                 }
                 match &item.kind {
                     Kind::File if item.only_attributes().is_some() => progress.adjusted(&item.name),
@@ -117,6 +123,20 @@ impl Connection<'_> {
         }
     }
 
+    /// A file or symlink is committed as it was at `stamp`. Its source goes if the user wants that, but not if another
+    /// source has a file of the same name: a later run would put that file in its place.
+    fn arrived(&self, item: &Item, digest: Option<Digest>, stamp: Option<Stamp>) {
+        let Run { committed, namesakes, policy, progress, .. } = self.run;
+        if let Some(digest) = digest {
+            committed.verified(&item.path, &item.name, digest, progress);
+        }
+        let (true, Some(stamp)) = (committed.remove_source, stamp) else { return };
+        match namesakes.other(&item.path, &item.name, policy) {
+            Some(other) => progress.failed(&item.path, FileError::Namesake(other)),
+            None => remove_source(&item.path, stamp, digest, progress),
+        }
+    }
+
     /// All parts are there. The source must still be what it was when it was opened.
     pub(super) fn complete(&self, large: Arc<Large>) {
         match large.source.check_unchanged() {
@@ -162,7 +182,7 @@ impl Connection<'_> {
                     }
                     let (item, progress) = (&large.item, self.run.progress);
                     let (digest, stamp) = (large.parts().digest(), item.stamp(&large.source));
-                    self.run.committed.arrived(&item.path, &item.name, digest, stamp, progress);
+                    self.arrived(item, digest, stamp);
                     progress.file_done(&item.name, large.geometry.size());
                     self.run.work.settle(1);
                 }
@@ -197,6 +217,14 @@ impl Connection<'_> {
             // Nothing is in it, or it is something else by now.
             Pending::List(item) if matches!(refusal.code, Code::NotFound | Code::Conflict) => {
                 self.list_over(&item, refusal.code == Code::NotFound);
+                self.run.work.settle(1);
+            }
+            // In a dry run it is still a symlink.
+            Pending::List(item)
+                if refusal.code == Code::Escape
+                    && self.run.course.foreseen().is_at_or_above(&item.name, Fate::Replaced) =>
+            {
+                self.list_over(&item, true);
                 self.run.work.settle(1);
             }
             Pending::List(item) | Pending::Publish(item) => {

@@ -8,12 +8,14 @@ use super::Connection;
 use super::bundle::Read;
 use super::compare::measured;
 use super::failure::Failure;
-use super::perform::Perform;
+use super::perform::{IN_THE_WAY, Perform};
 use crate::error::FileError;
+use crate::work::context::Run;
 use crate::work::decide::Action;
+use crate::work::foreseen::Fate;
 use crate::work::known::Known;
 use crate::work::pending_delete::Doomed;
-use crate::work::{Item, Listing};
+use crate::work::{Item, Kind, Listing};
 
 /// Tells what would be done, and why.
 pub(super) struct Report<'c, 'a>(pub(super) &'c mut Connection<'a>);
@@ -26,15 +28,56 @@ impl Report<'_, '_> {
     fn done(&self) {
         self.0.run.work.settle(1);
     }
+
+    /// Whether the first round has told all about an item.
+    fn is_told(&self) -> bool {
+        let is_told = self.0.run.course.is_last_round();
+        if is_told {
+            self.done();
+        }
+        is_told
+    }
+
+    /// Whether nothing would be sent, because of what is in the way at the server, or all of it was told before.
+    fn is_over(&self, item: &Item) -> bool {
+        let Run { course, progress, policy, .. } = self.0.run;
+        let waits = item.known.is(Verdict::Directory) && policy.delete().is_some();
+        let is_over = if course.foreseen().is_at_or_above(&item.name, Fate::Blocks) {
+            progress.failed(&item.path, &IN_THE_WAY);
+            true
+        } else if !waits {
+            course.is_last_round()
+        } else if course.comes_again(&item.path, &IN_THE_WAY) {
+            true
+        } else if !course.foreseen().is(&item.name, Fate::Removed) {
+            progress.failed(&item.path, &IN_THE_WAY);
+            true
+        } else {
+            false
+        };
+        if is_over {
+            self.done();
+        }
+        is_over
+    }
 }
 
 impl Perform for Report<'_, '_> {
     fn blocked(&mut self, item: &Item) -> Result<(), Failure> {
+        if self.is_told() {
+            return Ok(());
+        }
+        if matches!(item.kind, Kind::Directory(_)) {
+            self.0.run.course.foreseen().tell(&item.name, Fate::Blocks);
+        }
         self.0.blocked(item);
         Ok(())
     }
 
     fn adjust(&mut self, item: &Item, _: Attributes) -> Result<(), Failure> {
+        if self.is_told() {
+            return Ok(());
+        }
         self.would("adjust", item, None);
         self.0.run.progress.adjusted(&item.name);
         self.done();
@@ -42,12 +85,18 @@ impl Perform for Report<'_, '_> {
     }
 
     fn file(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
+        if self.is_over(item) {
+            return Ok(None);
+        }
         let links = self.0.run.policy.links;
         let size = match &item.opened {
             Some(opened) => opened.source()?.size,
             None if item.untrue => measured(item, &mut self.0.nearby, self.0.run)?.0,
             None => links.look(&item.path).map_err(FileError::local("look at"))?.len(),
         };
+        if size > self.0.max_file {
+            return Err(FileError::TooLarge { size, max: self.0.max_file }.into());
+        }
         self.would("send", item, Some(size));
         self.0.run.progress.file_done(&item.name, size);
         self.done();
@@ -55,13 +104,22 @@ impl Perform for Report<'_, '_> {
     }
 
     fn symlink(&mut self, item: &Item) -> Result<(), Failure> {
+        if self.is_over(item) {
+            return Ok(());
+        }
         self.would("send", item, None);
         self.0.run.progress.link_done(&item.name);
         self.done();
         Ok(())
     }
 
-    fn directory(&mut self, item: &Item, _: Option<u32>, _: Action) -> Result<(), Failure> {
+    fn directory(&mut self, item: &Item, _: Option<u32>, action: Action) -> Result<(), Failure> {
+        if self.is_over(item) {
+            return Ok(());
+        }
+        if action == Action::Replace {
+            self.0.run.course.foreseen().tell(&item.name, Fate::Replaced);
+        }
         // It is there, and would be opened up for a moment.
         if !item.known.is(Verdict::Mode) {
             self.would("make", item, None);
@@ -78,7 +136,8 @@ impl Perform for Report<'_, '_> {
     }
 
     fn remove(&mut self, item: &Item, above: Option<&Arc<Doomed>>) -> Result<(), Failure> {
-        let progress = self.0.run.progress;
+        let Run { progress, course, .. } = self.0.run;
+        course.foreseen().tell(&item.name, Fate::Removed);
         progress.would("remove", &item.name, "not in the source", None);
         progress.removed(&item.name);
         if let Some(above) = above {
@@ -140,7 +199,10 @@ impl Perform for Differences<'_, '_> {
         Ok(())
     }
 
-    fn directory(&mut self, item: &Item, _: Option<u32>, _: Action) -> Result<(), Failure> {
+    fn directory(&mut self, item: &Item, _: Option<u32>, action: Action) -> Result<(), Failure> {
+        if action == Action::Replace {
+            self.0.run.course.foreseen().tell(&item.name, Fate::Replaced);
+        }
         self.differs(item);
         Ok(())
     }

@@ -82,6 +82,12 @@ pub enum FileError {
         "another source has {0} as well, which is sent; this one is not, as only one can be there"
     )]
     SameName(String),
+    /// It was to be removed here, and another source has another file or symlink of its name at the server.
+    #[error(
+        "arrived, but is not removed here: {} gets the same name, or may, and would take its place; rename one of them",
+        .0.display()
+    )]
+    Namesake(PathBuf),
     /// It is named and of a kind that is not sent.
     #[error("{0}, which can't be sent")]
     NoFile(&'static str),
@@ -176,6 +182,7 @@ impl FileError {
             | Self::Through(_)
             | Self::Aside
             | Self::SameName(_)
+            | Self::Namesake(_)
             | Self::Name(_)
             | Self::TakenOver
             | Self::Lost { .. }

@@ -1,6 +1,7 @@
 //! The plan of a run: sources become names on the server before anything is sent.
 
 pub mod given;
+pub mod namesakes;
 pub mod policy;
 
 use std::collections::HashMap;

@@ -99,6 +99,12 @@ impl Policy {
         self.only_changed() || self.dry_run || self.ignore_existing
     }
 
+    /// Whether a file or symlink of the server may stay where the source has a directory.
+    #[must_use]
+    pub fn may_block_directories(&self) -> bool {
+        self.ignore_existing || !self.only_changed()
+    }
+
     /// Whether the run only tells differences.
     #[must_use]
     pub fn verifies(&self) -> bool {

@@ -1,8 +1,10 @@
 //! The output of a command as a source: kept, and sent only if the command succeeds.
 
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::deadly::Deadly;
 use super::spool::{Opened, keep};
 use crate::error::FileError;
 
@@ -11,6 +13,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a command may take to end when it was asked to.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// The command that runs: haul runs one at a time.
+static RUNNING: Mutex<Option<u32>> = Mutex::new(None);
 
 /// A command that is to be run.
 #[derive(Debug, Clone)]
@@ -26,24 +31,26 @@ pub struct Line {
 /// # Errors
 /// If the command can't be started, fails, or what it writes can't be kept.
 pub fn output(line: &Line, stopped: &dyn Fn() -> bool) -> Result<Option<Opened>, FileError> {
+    // Dropped last of all.
+    let deadly = Deadly::watch();
+    let stopped = &|| stopped() || deadly.is_heard();
     let mut command = platform::shell(&line.text);
     command.stdin(if line.reads_stdin { Stdio::inherit() } else { Stdio::null() });
     let child =
         command.stdout(Stdio::piped()).spawn().map_err(FileError::local("run the shell"))?;
-    let mut running = Running(Some(child));
+    let mut running = Running::new(child);
     let Some(output) = running.0.as_mut().and_then(|child| child.stdout.take()) else {
         return Ok(None);
     };
     let Some(opened) = platform::keep(output, stopped)? else { return Ok(None) };
     while !stopped() {
-        match running.0.as_mut().map(Child::try_wait).transpose() {
-            Ok(Some(None)) => std::thread::sleep(PAUSE),
-            Ok(status) => {
+        match running.status() {
+            Ok(None) => std::thread::sleep(PAUSE),
+            Ok(Some(status)) => {
                 running.0 = None;
-                return match status.flatten() {
-                    Some(status) if status.success() => Ok(Some(opened)),
-                    Some(status) => Err(FileError::Command(status)),
-                    None => Ok(None),
+                return match status.success() {
+                    true => Ok(Some(opened)),
+                    false => Err(FileError::Command(status)),
                 };
             }
             Err(error) => return Err(FileError::local("wait for the command")(error)),
@@ -55,20 +62,54 @@ pub fn output(line: &Line, stopped: &dyn Fn() -> bool) -> Result<Option<Opened>,
 /// A command that is ended when this is dropped.
 struct Running(Option<Child>);
 
+/// The number of the command that runs, which means nothing else as long as nobody has asked how the command has ended.
+fn known() -> MutexGuard<'static, Option<u32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills the command that runs, if there is one: haul ends at once.
+pub fn kill_running() {
+    if let Some(pid) = *known() {
+        platform::kill_all(pid);
+    }
+}
+
+impl Running {
+    fn new(child: Child) -> Self {
+        *known() = Some(child.id());
+        Self(Some(child))
+    }
+
+    /// How the command has ended, if it has.
+    fn status(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        let mut known = known();
+        let Some(child) = &mut self.0 else { return Ok(None) };
+        let status = child.try_wait()?;
+        known.take_if(|_| status.is_some());
+        Ok(status)
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         let Some(child) = &mut self.0 else { return };
         let started = platform::end(child);
         let asked = Instant::now();
         // The shell may end long before what it has started.
-        while matches!(child.try_wait(), Ok(None)) || platform::has_others(child, &started) {
+        while matches!(self.status(), Ok(None))
+            || self.0.as_ref().is_some_and(|child| platform::has_others(child, &started))
+        {
             if asked.elapsed() > GRACE {
-                platform::kill(child, &started);
-                // It can't refuse.
-                let _ = child.wait();
-                return;
+                break;
             }
             std::thread::sleep(PAUSE);
+        }
+        *known() = None;
+        let Some(child) = &mut self.0 else { return };
+        if asked.elapsed() > GRACE {
+            platform::kill(child, &started);
+            // It can't refuse.
+            let _ = child.wait();
         }
     }
 }
@@ -127,6 +168,20 @@ mod platform {
     /// not used again before the group is empty.
     pub(super) fn has_others(child: &Child, started: &[Process]) -> bool {
         test_kill_process_group(Pid::from_child(child)).is_ok() || started.iter().any(Process::runs)
+    }
+
+    /// Kills a command whose end nobody has asked for, and all that it has started.
+    pub(super) fn kill_all(pid: u32) {
+        let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return };
+        if kill_process_group(pid, Signal::KILL).is_ok() {
+            return;
+        }
+        let mut started = Vec::new();
+        descendants(pid.as_raw_nonzero().get(), &mut started);
+        // Children of a process that has ended are found no more, so it goes last.
+        for pid in started.into_iter().rev().filter_map(Pid::from_raw).chain([pid]) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
     }
 
     /// A process that has ended already is no failure.
@@ -216,6 +271,9 @@ mod platform {
     ) -> Result<Option<Opened>, FileError> {
         spool(output, u64::MAX, &|| !stopped())
     }
+
+    /// The console ends what was started in it.
+    pub(super) fn kill_all(_: u32) {}
 
     /// Nobody tells what a process has started.
     pub(super) struct Started;

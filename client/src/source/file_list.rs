@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
 
 use tempfile::SpooledTempFile;
 
+use super::settled::settled;
 use super::spool::is_passing;
-use super::{bytes, from_bytes};
+use super::{bytes, from_bytes, stdin};
 
 /// The longest name in a list: what no file system takes is not kept.
 const LONGEST: usize = 65_536;
@@ -34,7 +36,16 @@ pub struct Names {
     list: BufReader<Box<dyn Read + Send>>,
     /// The same, to wait for what comes; a pipe may be silent for long.
     waits: Option<File>,
+    /// The same if it is a regular file, and what that was.
+    whole: Option<(File, Written)>,
     end: u8,
+}
+
+/// Size and mtime of a list.
+type Written = (u64, Option<SystemTime>);
+
+fn written(list: &File) -> io::Result<Written> {
+    list.metadata().map(|list| (list.len(), list.modified().ok()))
 }
 
 impl std::fmt::Debug for Names {
@@ -44,10 +55,10 @@ impl std::fmt::Debug for Names {
 }
 
 impl Names {
-    /// From a file, or from standard input if it is `-`.
+    /// From a file, or from standard input if it is `-`. A regular file is waited for until nobody writes it any more.
     ///
     /// # Errors
-    /// If the file can't be opened.
+    /// If the file can't be opened, or is written again and again.
     pub fn open(file: &Path, separator: Separator) -> io::Result<Self> {
         let (list, waits) = platform::open(file)?;
         if waits.as_ref().is_some_and(|list| list.metadata().is_ok_and(|list| list.is_dir())) {
@@ -57,7 +68,26 @@ impl Names {
             Separator::Line => b'\n',
             Separator::Nul => 0,
         };
-        Ok(Self { list: BufReader::with_capacity(BUFFER, list), waits, end })
+        let is_named = file.as_os_str() != "-" && !stdin::is_descriptor(file);
+        let (mut list, mut whole) = (list, None);
+        if is_named && file.metadata().is_ok_and(|file| file.is_file()) {
+            let open = || File::open(file).map(Some);
+            let found = settled(open, |list| Ok(((), ends_with(list, end)?)))?;
+            let found = found.ok_or(io::ErrorKind::NotFound)?.file;
+            whole = Some((found.try_clone()?, written(&found)?));
+            list = Box::new(found);
+        }
+        Ok(Self { list: BufReader::with_capacity(BUFFER, list), waits, whole, end })
+    }
+
+    /// The list is at its end. If it was written meanwhile, names in it may have been missed.
+    fn check_whole(&self) -> io::Result<()> {
+        match &self.whole {
+            Some((list, before)) if written(list)? != *before => {
+                Err(io::Error::other("the list was written while haul read it; run haul again"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The next name that is not empty; `None` when there are no more, or none are wanted.
@@ -88,11 +118,22 @@ impl Names {
             }
             match (end.is_some() || over, name.is_empty()) {
                 (true, false) => return Ok(Some(PathBuf::from(from_bytes(&name).into_owned()))),
-                (true, true) if over => return Ok(None),
+                (true, true) if over => return self.check_whole().map(|()| None),
                 _ => {}
             }
         }
     }
+}
+
+/// Whether a file ends with a byte.
+fn ends_with(file: &mut File, end: u8) -> io::Result<bool> {
+    let mut last = [0];
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    // It may be shorter by now, which its times tell.
+    Ok(file.read(&mut last)? == 1 && last[0] == end)
 }
 
 #[cfg(unix)]
@@ -207,8 +248,12 @@ mod tests {
     use super::*;
 
     fn names(list: &'static [u8], end: u8) -> Vec<PathBuf> {
-        let mut names =
-            Names { list: BufReader::with_capacity(3, Box::new(list)), waits: None, end };
+        let mut names = Names {
+            list: BufReader::with_capacity(3, Box::new(list)),
+            waits: None,
+            whole: None,
+            end,
+        };
         std::iter::from_fn(|| names.next(&|| false).unwrap()).collect()
     }
 
@@ -219,7 +264,8 @@ mod tests {
         assert_eq!(names(b"a\0b c\0\0d/e\0", 0), expected);
         assert_eq!(names(b"a\nb\0", 0), [PathBuf::from("a\nb")]);
         let endless: Box<dyn Read + Send> = Box::new(io::repeat(b'x'));
-        let mut names = Names { list: BufReader::new(endless), waits: None, end: b'\n' };
+        let mut names =
+            Names { list: BufReader::new(endless), waits: None, whole: None, end: b'\n' };
         assert!(names.next(&|| false).is_err());
     }
 

@@ -1,6 +1,7 @@
 //! Rules that leave entries of a tree out: patterns of the command line and of `.haulignore` files, in
 //! gitignore's syntax (gitignore(5)).
 
+mod absent;
 #[cfg(test)]
 mod git;
 mod glob;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::{below, bytes, stdin};
+use absent::Waits;
 use glob::Flaw;
 use known::{File, Found, Known};
 use pattern::Pattern;
@@ -86,6 +88,7 @@ pub enum FilterError {
 pub struct Filter {
     given: List,
     known: Known,
+    waits: Waits,
 }
 
 /// The rules of one file.
@@ -122,7 +125,7 @@ impl Filter {
             };
             pattern.into_iter().for_each(|pattern| given.push(pattern));
         }
-        Ok(Self { given, known: Known::default() })
+        Ok(Self { given, known: Known::default(), waits: Waits::default() })
     }
 
     /// Whether `path`, which is below the source `root`, is left out, the directories above it not
@@ -222,7 +225,7 @@ impl Filter {
         };
         let rules = above.and_then(|above| {
             let path = directory.join(FILE);
-            let found = List::of_directory(&path);
+            let found = List::of_directory(&path, &self.waits);
             let file = match &found {
                 Ok(None) => File::Absent,
                 Ok(Some((_, stamp))) => File::Is(*stamp),
@@ -246,7 +249,7 @@ impl Filter {
     #[must_use]
     pub fn is_as_read(&self, directory: &Path) -> bool {
         !self.known.has_file(directory) || {
-            let now = List::of_directory(&directory.join(FILE));
+            let now = List::of_directory(&directory.join(FILE), &self.waits);
             let now =
                 now.map_or(File::Unreadable, |now| now.map_or(File::Absent, |now| File::Is(now.1)));
             self.known.is_same(directory, now)

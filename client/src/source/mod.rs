@@ -2,6 +2,7 @@
 
 pub mod anchor;
 pub mod command;
+mod deadly;
 #[cfg(unix)]
 pub(crate) mod descriptor;
 pub(crate) mod dir_cache;
@@ -14,6 +15,7 @@ pub(crate) mod held;
 pub mod links;
 mod mounted;
 pub(crate) mod seen;
+pub(crate) mod settled;
 pub(crate) mod sources;
 pub mod spool;
 pub mod start;

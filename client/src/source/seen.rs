@@ -59,6 +59,13 @@ enum Fact {
 }
 
 impl Seen {
+    /// One that takes everything for seen.
+    #[cfg(test)]
+    pub(crate) fn overfull() -> Self {
+        let facts = Mutex::new(Facts::Many(vec![u64::MAX; WORDS].into_boxed_slice()));
+        Self { facts, ..Self::default() }
+    }
+
     /// A directory that is read from now on, and what it was; that is not known if it could not be looked at. `start`:
     /// when the walk began.
     pub(crate) fn directory(&self, path: &Path, place: Option<Place>, start: Option<Start>) {

@@ -12,6 +12,7 @@ use super::{Transfer, reconnect, walk};
 use crate::connection::classic;
 use crate::error::ConnectionError;
 use crate::net::rate_limit::Limit;
+use crate::plan::namesakes::Namesakes;
 use crate::report::events::Event;
 use crate::report::observer::Observer;
 use crate::report::progress::Progress;
@@ -42,7 +43,12 @@ impl Transfer {
         events: Receiver<Event>,
         observer: &mut dyn Observer,
     ) -> io::Result<Ended> {
-        let connections = self.options.connections;
+        // Where a directory can't be made, a dry run tells the same of all that is in it, so it must come to the directory
+        // first.
+        let connections = match self.policy.dry_run && self.policy.may_block_directories() {
+            true => 1,
+            false => self.options.connections,
+        };
         let work = Arc::new(Work::new(connections));
         self.interrupt.attach(Arc::downgrade(&work));
         let mut client = [0; 16];
@@ -55,6 +61,7 @@ impl Transfer {
             policy: &self.policy,
             course: &course,
             committed: &self.committed,
+            namesakes: Namesakes::new(&self.plan),
             sources: Sources::default(),
             hash_threads: HashThreads::default(),
             limit: self.options.rate.map(Limit::new),

@@ -4,11 +4,13 @@
 //! children before parents, with its final mode and mtime: putting a file into a directory changes
 //! its mtime, and a read-only directory takes none.
 
+mod above;
 mod again;
 mod directories;
 mod end;
 mod entries;
 mod listed;
+mod sent;
 
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
@@ -24,7 +26,6 @@ use crate::report::note::Note;
 use crate::report::progress::Progress;
 use crate::source::anchor::Anchor;
 use crate::source::links::Links;
-use crate::source::seen::Seen;
 use crate::source::sources::Sources;
 use crate::source::start::Start;
 use crate::source::{below, bytes};
@@ -32,6 +33,7 @@ use crate::work::context::Run;
 use crate::work::course::Course;
 use crate::work::on_commit::Committed;
 use crate::work::{Stopped, Work};
+use sent::Sent;
 
 /// Directories that are remembered for their attributes: some hundred KiB.
 const REMEMBERED: usize = 4096;
@@ -41,10 +43,13 @@ const REMEMBERED: usize = 4096;
 /// # Errors
 /// If the run was stopped.
 pub fn walk(plan: &Plan, run: &Run<'_>) -> Result<(), Stopped> {
-    let Run { work, progress, policy, course, committed, sources, .. } = run;
+    let Run { work, progress, policy, course, committed, sources, namesakes, .. } = run;
     let sizes = progress.wants_sizes();
-    let names = (plan.roots.len() > 1).then(Seen::default);
+    let names = (plan.roots.len() > 1).then(|| Sent::new(namesakes));
     let walk = Walk { work, progress, policy, course, committed, sources, sizes, names };
+    if policy.dry_run && !policy.verifies() {
+        walk.above(plan)?;
+    }
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
         let anchors = walk.anchors(plan, None);
@@ -79,7 +84,7 @@ struct Walk<'a> {
     sources: &'a Sources,
     sizes: bool,
     /// Names at the server that have been sent, if several sources may have the same.
-    names: Option<Seen>,
+    names: Option<Sent<'a>>,
 }
 
 /// The result of one walk, for each root.

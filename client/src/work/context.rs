@@ -9,6 +9,7 @@ use super::course::Course;
 use super::on_commit::Committed;
 use crate::net::destination::Server;
 use crate::net::rate_limit::Limit;
+use crate::plan::namesakes::Namesakes;
 use crate::plan::policy::Policy;
 use crate::report::progress::Progress;
 use crate::source::hashing::HashThreads;
@@ -29,6 +30,8 @@ pub struct Run<'a> {
     pub course: &'a Course,
     /// The steps for each file that has arrived.
     pub committed: &'a Committed,
+    /// Which sources may send to the same names.
+    pub namesakes: Namesakes<'a>,
     /// Where files are taken from.
     pub sources: Sources,
     /// The threads that hash large files.

@@ -1,12 +1,13 @@
 //! How far a run is: rounds of its walk, what stopped the removal, and which tree it fills.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use haul_protocol::{Name, Publish, Tree};
 
-use crate::error::FileError;
+use super::foreseen::Foreseen;
 use crate::plan::policy::Delete;
 
 /// Conflicts that are remembered, to be told if nothing comes of them.
@@ -25,6 +26,8 @@ pub struct Course {
     again: AtomicBool,
     at_rest: AtomicBool,
     halted: AtomicBool,
+    /// In a dry run, the server as it would be.
+    foreseen: Foreseen,
 }
 
 /// Items in whose way a directory stands at the server.
@@ -74,6 +77,12 @@ impl Course {
         delete.max.is_none_or(|max| before < max)
     }
 
+    /// The server as it would be after what a dry run has told.
+    #[must_use]
+    pub fn foreseen(&self) -> &Foreseen {
+        &self.foreseen
+    }
+
     fn conflicts(&self) -> MutexGuard<'_, Conflicts> {
         self.conflicts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -81,7 +90,7 @@ impl Course {
     /// A directory stands where something else comes, and may be gone in a later round, because the source lacks it:
     /// returns whether there may be one.
     #[must_use]
-    pub fn comes_again(&self, path: &Path, error: &FileError) -> bool {
+    pub fn comes_again(&self, path: &Path, error: &dyn Display) -> bool {
         let again = !self.is_last_round();
         if again {
             let mut conflicts = self.conflicts();

@@ -25,6 +25,8 @@ pub struct Item {
     pub named: bool,
     /// The directory that it is in is sent as well, so its attributes are this run's to set.
     pub inside: bool,
+    /// It is a directory above the destination, about which a dry run asks and nothing else.
+    pub above: bool,
     /// The answer of the server about it.
     pub known: Known,
     /// The facts that were stated about a file when the server was asked.
@@ -59,6 +61,7 @@ impl Item {
             kind,
             named: false,
             inside: false,
+            above: false,
             known: Known::Unasked,
             stated: None,
             by_digest: false,

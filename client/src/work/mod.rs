@@ -8,6 +8,7 @@ pub mod context;
 pub mod course;
 pub mod decide;
 pub mod earlier;
+pub mod foreseen;
 pub mod interrupt;
 mod item;
 pub mod known;

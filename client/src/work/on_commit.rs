@@ -32,27 +32,6 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// A file or link (which has no digest) is committed, as it was at `stamp`.
-    pub fn arrived(
-        &self,
-        path: &Path,
-        name: &Name,
-        digest: Option<Digest>,
-        stamp: Option<Stamp>,
-        progress: &Progress,
-    ) {
-        if let Some(digest) = digest {
-            self.verified(path, name, digest, progress);
-        }
-        let (true, Some(stamp)) = (self.remove_source, stamp) else { return };
-        if filter::is_rules(path) {
-            let why = "it says what is left out here";
-            progress.note(Note::Stays(path.to_owned(), why));
-            return;
-        }
-        remove(path, stamp, digest, progress);
-    }
-
     /// Whether the digests of single files are asked for.
     pub fn wants_digests(&self) -> bool {
         self.receipt.is_some()
@@ -93,7 +72,15 @@ impl Committed {
     }
 }
 
-/// Removes a source that has arrived as it was at `stamp`.
+/// Removes a source that has arrived as it was at `stamp`, unless it must stay.
+pub fn remove_source(path: &Path, stamp: Stamp, digest: Option<Digest>, progress: &Progress) {
+    if filter::is_rules(path) {
+        progress.note(Note::Stays(path.to_owned(), "it says what is left out here"));
+        return;
+    }
+    remove(path, stamp, digest, progress);
+}
+
 fn remove(path: &Path, stamp: Stamp, digest: Option<Digest>, progress: &Progress) {
     let is_it = match (stamp.now(path), digest) {
         (Now::Same, _) => true,

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::Nearest;
 use crate::error::rules::RulesError;
 use crate::source::Stamp;
+use crate::source::seen::Seen;
 
 /// Directories whose rules are remembered; more are forgotten all at once, and read again.
 const REMEMBERED: usize = 1024;
@@ -43,6 +44,8 @@ struct State {
     rules: HashMap<PathBuf, HashMap<PathBuf, Found>>,
     /// For each directory with a file of rules, a hash of its path and one of the file.
     files: HashMap<u64, u64>,
+    /// Directories that had no file of rules in this walk.
+    absent: Seen,
     /// The walk is over: no directory is seen for the first time.
     walked: bool,
     /// The directory of a file that is not what it was in the walk.
@@ -72,7 +75,12 @@ impl Known {
         let is_full = state.files.len() >= FILES;
         let same = match state.files.get(&key) {
             Some(before) => *before == file,
-            None if now == File::Absent || is_full => true,
+            None if now == File::Absent => {
+                state.absent.entry(directory, 0);
+                true
+            }
+            None if matches!(now, File::Is(_)) && state.absent.had_entry(directory, 0) => false,
+            None if is_full => true,
             None if state.walked => false,
             None => {
                 state.files.insert(key, file);
@@ -95,11 +103,12 @@ impl Known {
         self.state().walked = true;
     }
 
-    /// Everything is walked once more. Files of rules that were read must be what they were.
+    /// Everything is walked once more. Files of rules that were read must be what they were; new ones hold from now on.
     pub(super) fn walks_again(&self) {
         let state = &mut *self.state();
         state.walked = false;
         state.rules.clear();
+        state.absent = Seen::default();
     }
 
     /// Everything is walked once more, with the rules that there are then.
@@ -120,6 +129,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::stamp;
 
     #[test]
     fn file_of_rules_is_what_it_was_in_the_walk_or_has_changed() {
@@ -133,6 +143,17 @@ mod tests {
         assert_eq!(known.changed().as_deref(), Some(without));
         known.walks_again();
         assert!(!known.is_same(with, File::Absent) && known.is_same(Path::new("new"), is));
+    }
+
+    #[test]
+    fn file_of_rules_that_comes_to_a_directory_that_had_none_in_the_same_walk_has_changed() {
+        let (known, directory) = (Known::default(), Path::new("d"));
+        let is = File::Is(stamp(&tempfile::tempfile().unwrap().metadata().unwrap()));
+        assert!(known.is_same(directory, File::Absent) && known.is_same(directory, File::Absent));
+        assert!(!known.is_same(directory, is));
+        assert_eq!(known.changed().as_deref(), Some(directory));
+        known.walks_again();
+        assert!(known.is_same(directory, is));
     }
 
     #[test]

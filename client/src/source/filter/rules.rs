@@ -3,34 +3,29 @@
 //! A client that can't read the rules must not act as if there were none: they may leave out secrets.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
+use super::absent::Waits;
 use super::glob::Flaw;
 use super::pattern::Pattern;
 use crate::error::rules::RulesError;
+use crate::source::settled::settled;
 use crate::source::stdin;
-use crate::source::{Stamp, identity, stamp};
+use crate::source::{Stamp, identity};
 
 /// The longest file of rules that is read: rules are written by people.
 const LONGEST: u64 = 1024 * 1024;
 
-/// How long a file of rules must have been left alone: many ticks of the clock that change times are taken from.
-/// The tests of this crate write rules by the thousand, and nobody else writes those.
-const SETTLES: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 100 });
-
-/// The same if it is empty or does not end as a line does: perhaps only its beginning is written.
-const SETTLES_IN_PIECES: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 1000 });
+/// Whether a directory that has just changed is waited for. The tests of this crate make such by the thousand.
+const WAITS: bool = !cfg!(test);
 
 /// How long it is waited each time for a directory that is away.
 const AWAY: Duration = Duration::from_millis(5);
 
 /// How often a directory may be replaced while its rules are looked for.
 const REPLACED: usize = 10;
-
-/// How long haul waits for that.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Some editors put this at the start of a file in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -66,14 +61,23 @@ impl List {
         Ok(())
     }
 
-    /// Adds the lines of a file that the user has named, whatever it is: a FIFO has lines as well.
+    /// Adds the lines of a file that the user has named, whatever it is: a FIFO has lines as well. Only of a regular file
+    /// that has a name there may be more to come than can be read.
     ///
     /// # Errors
     /// If it can't be read, or a pattern in it fits nothing.
     pub(super) fn add_named(&mut self, path: &Path) -> Result<(), RulesError> {
         let open = || stdin::check_descriptor(path).and_then(|()| File::open(path));
-        let file = if path.as_os_str() == "-" { stdin::file() } else { open() };
-        let added = file.and_then(|file| self.add(&text(&file)?));
+        let read = || {
+            let is_stdin = path.as_os_str() == "-";
+            let file = if is_stdin { stdin::file() } else { open() }?;
+            if is_stdin || stdin::is_descriptor(path) || !file.metadata()?.is_file() {
+                return text(&file);
+            }
+            let found = settled(|| open().map(Some), whole_text)?;
+            found.map(|found| found.read).ok_or_else(|| ErrorKind::NotFound.into())
+        };
+        let added = read().and_then(|text| self.add(&text));
         let added = added.and_then(|()| match self.flaws.first() {
             Some((line, flaw)) => Err(io::Error::other(format!("line {line}: {flaw}"))),
             None => Ok(()),
@@ -85,9 +89,12 @@ impl List {
     ///
     /// # Errors
     /// If there is one and it can't be read.
-    pub(super) fn of_directory(path: &Path) -> Result<Option<(Self, Stamp)>, RulesError> {
+    pub(super) fn of_directory(
+        path: &Path,
+        waits: &Waits,
+    ) -> Result<Option<(Self, Stamp)>, RulesError> {
         let read = || {
-            let Some((text, stamp)) = settled(path)? else { return Ok(None) };
+            let Some((text, stamp)) = settled_text(path, waits)? else { return Ok(None) };
             let mut list = Self::default();
             list.add(&text)?;
             Ok(Some((list, stamp)))
@@ -121,77 +128,27 @@ fn text(file: &File) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The bytes of the file of rules at a path, once nobody writes it any more: half of a new text may not leave out
-/// what both the old and the new rules do. `None` if nothing is there.
-fn settled(path: &Path) -> io::Result<Option<(Vec<u8>, Stamp)>> {
-    let (begun, mut last) = (Instant::now(), None);
-    while begun.elapsed() < PATIENCE {
-        let Some(mut file) = open(path)? else { return Ok(None) };
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
-        }
-        // A write changes the time when it begins. If it is over before or after these waits, one of the times tells.
-        wait_for_writers(&file);
-        let before = file.metadata()?;
-        file.rewind()?;
-        let read = text(&file)?;
-        wait_for_writers(&file);
-        let now = stamp(&file.metadata()?);
-        // Some programs empty the file first, and write it in pieces.
-        let is_whole = read.ends_with(b"\n");
-        let left = if is_whole { SETTLES } else { SETTLES_IN_PIECES };
-        let left = left.saturating_sub(since_change(&before));
-        if now == stamp(&before) && left.is_zero() {
-            return Ok(Some((read, now)));
-        }
-        let found = Some((read, now));
-        // Its times may be of another clock.
-        if found == last && begun.elapsed() > SETTLES_IN_PIECES {
-            return Ok(found);
-        }
-        last = found;
-        std::thread::sleep(left.clamp(SETTLES / 4, SETTLES_IN_PIECES));
-    }
-    Err(io::Error::other("it is being written again and again; run haul when nothing changes it"))
+/// The bytes of the file of rules at a path, once nobody writes it any more; `None` if nothing is there.
+fn settled_text(path: &Path, waits: &Waits) -> io::Result<Option<(Vec<u8>, Stamp)>> {
+    let open = || match open(path, waits)? {
+        Some(file) if !file.metadata()?.is_file() => Err(io::Error::other("it is no regular file")),
+        found => Ok(found),
+    };
+    Ok(settled(open, whole_text)?.map(|found| (found.read, found.stamp)))
 }
 
-/// How long ago a file was last changed, as far as its times tell.
-fn since_change(metadata: &Metadata) -> Duration {
-    let now = SystemTime::now();
-    let since = |time: SystemTime| now.duration_since(time).unwrap_or_default();
-    let written = metadata.modified().map_or(Duration::ZERO, since);
-    changed(metadata).map_or(written, |changed| written.min(since(changed)))
+/// Everything in a file, and whether it ends as a line does.
+fn whole_text(file: &mut File) -> io::Result<(Vec<u8>, bool)> {
+    let text = text(file)?;
+    let is_whole = text.ends_with(b"\n");
+    Ok((text, is_whole))
 }
-
-/// The change time, which nobody can set.
-#[cfg(unix)]
-fn changed(metadata: &Metadata) -> Option<SystemTime> {
-    use std::os::unix::fs::MetadataExt;
-
-    let (s, ns) = (metadata.ctime().try_into().ok()?, metadata.ctime_nsec().try_into().ok()?);
-    SystemTime::UNIX_EPOCH.checked_add(Duration::new(s, ns))
-}
-
-#[cfg(not(unix))]
-fn changed(_: &Metadata) -> Option<SystemTime> {
-    None
-}
-
-/// Waits until a write under way is over, where a file system lets no one else look for data in a file meanwhile: ext4, xfs,
-/// btrfs and tmpfs hold the lock of the inode for both (Linux 6.18; the manual page promises nothing).
-#[cfg(target_os = "linux")]
-fn wait_for_writers(file: &File) {
-    // Without data there is nothing to be read in part.
-    let _ = rustix::fs::seek(file, rustix::fs::SeekFrom::Data(0));
-}
-
-#[cfg(not(target_os = "linux"))]
-fn wait_for_writers(_: &File) {}
 
 /// Opens the file of rules of a directory, without waiting for the other end of a FIFO; `None` if nothing of its name
 /// is there. A symlink is followed, and has to lead to a file: its user wants the rules to
 /// count.
-fn open(path: &Path) -> io::Result<Option<File>> {
+fn open(path: &Path, waits: &Waits) -> io::Result<Option<File>> {
+    let mut has_waited = false;
     // A directory that is being replaced is away for a moment, and its rules with it.
     for turn in 0..REPLACED {
         let before = match directory(path) {
@@ -205,9 +162,16 @@ fn open(path: &Path) -> io::Result<Option<File>> {
         match open_as(path, false) {
             Ok(file) => return Ok(Some(file)),
             Err(error) if is_absent(&error) => {
-                if directory(path).is_ok_and(|now| now == before) {
-                    return Ok(None);
+                let now = directory(path).ok();
+                let Some(now) = now.filter(|now| identity(now) == identity(&before)) else {
+                    continue;
+                };
+                // If others change the directory all the time, the file would hardly be away twice.
+                match waits.wait(&now, SystemTime::now()).filter(|_| WAITS && !has_waited) {
+                    Some(wait) => std::thread::sleep(wait),
+                    None => return Ok(None),
                 }
+                has_waited = true;
             }
             Err(error) => {
                 return match path.symlink_metadata() {
@@ -224,10 +188,10 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// Identifies the directory that a file of rules would be in.
-fn directory(path: &Path) -> io::Result<[i64; 2]> {
+/// The directory that a file of rules would be in.
+fn directory(path: &Path) -> io::Result<Metadata> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    Ok(identity(&directory.unwrap_or(Path::new(".")).metadata()?))
+    directory.unwrap_or(Path::new(".")).metadata()
 }
 
 #[cfg(unix)]

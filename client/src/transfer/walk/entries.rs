@@ -17,7 +17,7 @@ use crate::report::progress::Progress;
 use crate::source::anchor::{Adrift, Anchor};
 use crate::source::links::Links;
 use crate::source::spool::Opened;
-use crate::source::{attributes, from_bytes, identity, is_aside};
+use crate::source::{attributes, identity, is_aside};
 use crate::work::{BATCH, Item, Kind, Stopped};
 
 /// Items of one batch, if they are all in one directory.
@@ -81,7 +81,7 @@ impl Walk<'_> {
                     continue;
                 }
             };
-            if is_aside(entry.file_name()) {
+            if is_put_aside(&entry) {
                 self.progress.failed(entry.path(), FileError::Aside);
                 continue;
             }
@@ -114,7 +114,7 @@ impl Walk<'_> {
                     continue;
                 }
             };
-            if !matches!(kind, Kind::Directory(_)) && self.is_sent_already(&name) {
+            if !matches!(kind, Kind::Directory(_)) && self.is_sent_already(root, &name) {
                 self.progress.failed(entry.path(), FileError::SameName(name.to_string()));
                 continue;
             }
@@ -214,8 +214,8 @@ impl Walk<'_> {
     ) -> bool {
         let (path, is_dir) = (entry.path(), entry.file_type().is_dir());
         // It is told, whatever the rules say of such names.
-        if is_aside(entry.file_name()) {
-            return !is_dir;
+        if is_put_aside(entry) {
+            return true;
         }
         match self.policy.filter.excludes(&root.source, path, is_dir) {
             Ok(excluded) => !excluded,
@@ -241,13 +241,8 @@ impl Walk<'_> {
     }
 
     /// Whether another source has had a file or symlink of this name. The server would keep only one of them.
-    fn is_sent_already(&self, name: &Name) -> bool {
-        let Some(names) = &self.names else { return false };
-        let path = from_bytes(name.as_bytes());
-        let path = Path::new(&path);
-        let had = names.had_entry(path, 0);
-        names.entry(path, 0);
-        had
+    fn is_sent_already(&self, root: &Root, name: &Name) -> bool {
+        self.names.as_ref().is_some_and(|names| names.is_sent_already(root, name, self.policy))
     }
 
     /// Puts in a file that is open already.
@@ -255,6 +250,10 @@ impl Walk<'_> {
         let size = opened.source().map_or(0, |source| source.size);
         self.progress.found(size);
         if let Some(name) = &root.target {
+            if self.is_sent_already(root, name) {
+                self.progress.failed(&root.source, FileError::SameName(name.to_string()));
+                return Ok(Some(Vec::new()));
+            }
             let item = Item::new(root.source.clone(), name.clone(), Kind::File);
             self.work.push(vec![Item { opened: Some(Arc::clone(opened)), named: true, ..item }])?;
         }
@@ -296,6 +295,11 @@ impl Walk<'_> {
             Ok(None)
         }
     }
+}
+
+/// Whether a killed run has left an entry under a name of its own. haul gives such names to no directories.
+fn is_put_aside(entry: &DirEntry) -> bool {
+    !entry.file_type().is_dir() && is_aside(entry.file_name())
 }
 
 fn unreadable(root: &Root, error: walkdir::Error, progress: &Progress) {

@@ -8,6 +8,7 @@ use super::{Walk, is_special, name, special};
 use crate::error::FileError;
 use crate::plan::Root;
 use crate::source::file_list::{Later, Names, below};
+use crate::source::is_aside;
 use crate::source::links::Links;
 use crate::source::stdin::is_descriptor;
 use crate::work::{BATCH, Item, Kind, Stopped};
@@ -79,6 +80,9 @@ impl Walk<'_> {
         // The destination itself, which only takes the contents.
         if excluded || (itself && root.contents) {
             return Ok(None);
+        }
+        if !is_dir && path.file_name().is_some_and(is_aside) {
+            return Err(FileError::Aside);
         }
         // Only a tree may hold what is skipped; a name in a list is meant.
         if is_special(metadata.file_type()) {

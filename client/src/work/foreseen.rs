@@ -1,0 +1,70 @@
+//! The server as it would be after what a dry run has told: nothing is changed, so the server's answers don't show it.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use haul_protocol::Name;
+
+use crate::source::from_bytes;
+use crate::source::seen::Seen;
+
+/// What would become of an entry of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays where the source has a directory, into which nothing can be put then.
+    Blocks,
+    /// A directory takes its place.
+    Replaced,
+    /// It goes, because the source lacks it.
+    Removed,
+}
+
+/// What a dry run has told of entries of the server. In a bounded memory: of very many it may know a few too many.
+#[derive(Debug, Default)]
+pub struct Foreseen {
+    told: Seen,
+    any: AtomicBool,
+}
+
+impl Foreseen {
+    /// This would become of an entry.
+    pub fn tell(&self, name: &Name, fate: Fate) {
+        self.told.entry(Path::new(&from_bytes(name.as_bytes())), fate as u32);
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// Whether this would become of an entry.
+    #[must_use]
+    pub fn is(&self, name: &Name, fate: Fate) -> bool {
+        self.has(name.as_bytes(), fate)
+    }
+
+    /// Whether this would become of an entry or of one above it.
+    #[must_use]
+    pub fn is_at_or_above(&self, name: &Name, fate: Fate) -> bool {
+        let name = name.as_bytes();
+        let above = (0..name.len()).filter(|&at| name[at] == b'/').map(|at| &name[..at]);
+        self.any.load(Ordering::Acquire) && above.chain([name]).any(|name| self.has(name, fate))
+    }
+
+    fn has(&self, name: &[u8], fate: Fate) -> bool {
+        self.told.had_entry(Path::new(&from_bytes(name)), fate as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entry_that_blocks_a_directory_blocks_all_that_is_below() {
+        let (foreseen, name) =
+            (Foreseen::default(), |name: &str| Name::parse(name.as_bytes()).unwrap());
+        foreseen.tell(&name("a/b"), Fate::Blocks);
+        for (below, is_blocked) in [("a/b", true), ("a/b/c/d", true), ("a", false), ("a/bc", false)]
+        {
+            assert_eq!(foreseen.is_at_or_above(&name(below), Fate::Blocks), is_blocked, "{below}");
+            assert!(!foreseen.is_at_or_above(&name(below), Fate::Replaced));
+        }
+    }
+}

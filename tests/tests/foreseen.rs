@@ -1,0 +1,160 @@
+//! A dry run promises nothing that the run itself would not do, as far as the client can know, and fails only where that does.
+
+use std::fs;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use haul_tests::setting::Setting;
+
+/// A command as a dry run and then as it is, and what both told on standard output and error. Both have the same exit code.
+fn both(setting: &Setting, words: &[&str], code: i32) -> [String; 2] {
+    [&["-n"][..], &[]].map(|dry| {
+        let at = if words[0] == "publish" { "s" } else { "" };
+        let mut command = setting.haul(words);
+        let output = command.args(dry).args(["s", &setting.at(at)]).output();
+        let told = [output.stdout, output.stderr].map(|told| String::from_utf8(told).unwrap());
+        let told = told.concat();
+        assert_eq!(output.status.code(), Some(code), "{words:?} {dry:?}: {told}");
+        told
+    })
+}
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// The server's symlink is listed in the place of a directory that is not there yet.
+#[test]
+fn directory_that_would_take_the_place_of_a_symlink_is_no_failure_of_a_dry_run() {
+    for target in ["nowhere", ".", "/etc", "extra"] {
+        for words in [&["sync", "--delete"][..], &["publish"]] {
+            let setting = Setting::start();
+            setting.write("a/f", "x");
+            setting.write("a/deep/deeper/f", "x");
+            setting.write_there("extra", "x");
+            symlink(target, setting.target().join("a")).unwrap();
+            let verified = setting.command("verify", &[]).assert().code(1).get_output().clone();
+            let told = String::from_utf8(verified.stderr).unwrap();
+            assert!(!told.contains("refused"), "{told}");
+            let [dry, _] = both(&setting, words, 0);
+            assert!(dry.contains("would make s/a: replaces"), "{dry}");
+            assert!(dry.contains("would remove s/extra"), "{dry}");
+            setting.same();
+        }
+    }
+}
+
+#[test]
+fn dry_run_fails_where_a_directory_stays_in_the_way_of_a_file() {
+    // The directory itself is left out by a rule; something in it is; or no more may be removed.
+    for word in ["--exclude=b/", "--exclude=*.keep", "--max-delete=0"] {
+        let setting = Setting::start();
+        setting.write("b", "x");
+        setting.write_there("b/in/p.keep", "p");
+        let [dry, _] = both(&setting, &["sync", "--delete", word], 1);
+        assert!(!dry.contains("would send s/b") && dry.contains("s/b: "), "{word}: {dry}");
+        assert!(setting.there("b/in/p.keep"));
+    }
+}
+
+#[test]
+fn dry_run_tells_a_file_after_the_directory_in_its_way_once() {
+    for words in [&["sync", "--delete"][..], &["publish"]] {
+        let setting = Setting::start();
+        setting.write("b", "x");
+        setting.write("mode", "x");
+        setting.sync(&[]);
+        fs::set_permissions(setting.source().join("mode"), Permissions::from_mode(0o600)).unwrap();
+        setting.write("other/f", "x");
+        fs::remove_file(setting.target().join("b")).unwrap();
+        setting.write_there("b/in/p", "p");
+        let [dry, _] = both(&setting, words, 0);
+        let [removed, sent] = ["would remove s/b:", "would send s/b: replaces a directory"]
+            .map(|line| dry.find(line).unwrap_or_else(|| panic!("{line}: {dry}")));
+        assert!(removed < sent, "{dry}");
+        let [sent, made] = ["would send s/other/f:", "would make s/other:"];
+        for line in ["would send s/b:", sent, made, "would adjust s/mode:"] {
+            assert_eq!(dry.matches(line).count(), 1, "{line}: {dry}");
+        }
+        setting.same();
+    }
+}
+
+#[test]
+fn dry_run_sends_nothing_into_a_directory_that_is_not_made() {
+    for words in [&["put"][..], &["put", "--ignore-existing"], &["sync", "--ignore-existing"]] {
+        for target in [None, Some("nowhere")] {
+            let setting = Setting::start();
+            for name in ["c/1", "c/deep/2", "d/3"] {
+                setting.write(name, "x");
+            }
+            fs::create_dir(setting.target()).unwrap();
+            match target {
+                None => write(&setting.target().join("c"), "x"),
+                Some(target) => symlink(target, setting.target().join("c")).unwrap(),
+            }
+            let [dry, run] = both(&setting, words, 1);
+            assert!(!dry.contains("would send s/c") && !dry.contains("would make s/c"), "{dry}");
+            for name in ["c/1", "c/deep/2"] {
+                assert!(dry.contains(&format!("s/{name}: ")), "{words:?} {name}: {dry}");
+                assert!(run.contains(&format!("s/{name}: ")), "{words:?} {name}: {run}");
+            }
+            assert!(dry.contains("would send s/d/3") && setting.there("d/3"), "{dry}");
+        }
+    }
+}
+
+#[test]
+fn dry_run_to_below_a_file_or_symlink_of_the_server_fails() {
+    // A publish of such a directory is refused before anything is sent.
+    for (verb, to, code) in
+        [("put", "x/in", 1), ("sync", "x/in", 1), ("sync", "x/in/deep", 1), ("publish", "x/in", 3)]
+    {
+        for is_symlink in [false, true] {
+            let setting = Setting::start();
+            setting.write("f", "x");
+            let there = setting.server.root().join("x");
+            if is_symlink {
+                symlink("elsewhere", there).unwrap();
+                fs::create_dir(setting.server.root().join("elsewhere")).unwrap();
+            } else {
+                write(&there, "x");
+            }
+            for (dry, code) in [(&["-n"][..], 1), (&[], code)] {
+                let mut command = setting.haul(&[verb]);
+                let output = command.args(dry).args(["s/", &setting.at(to)]).output();
+                let told = String::from_utf8_lossy(&output.stdout).into_owned();
+                assert_eq!(output.status.code(), Some(code), "{verb} {to} {dry:?} {told}");
+                assert!(!told.contains("would send"), "{told}");
+            }
+            setting.haul(&[verb]).args(["-n", "s/", &setting.at("y/deep")]).assert().success();
+        }
+    }
+}
+
+/// The source has a directory of that name, so what is there never goes.
+#[test]
+fn nothing_is_removed_if_a_directory_could_not_be_made_because_what_exists_is_ignored() {
+    for target in [None, Some("nowhere")] {
+        let setting = Setting::start();
+        setting.write("c/1", "x");
+        setting.write_there("old", "x");
+        match target {
+            None => write(&setting.target().join("c"), "x"),
+            Some(target) => symlink(target, setting.target().join("c")).unwrap(),
+        }
+        let [dry, _] = both(&setting, &["sync", "--delete", "--ignore-existing"], 1);
+        assert!(!dry.contains("would remove"), "{dry}");
+        assert!(setting.there("old"), "{target:?}");
+    }
+}
+
+#[test]
+fn dry_run_fails_for_a_file_that_is_larger_than_the_server_takes() {
+    let setting = Setting::start_with(&["--durability", "none", "--max-file", "1MiB"]);
+    setting.write("large", &"x".repeat(2 << 20));
+    let [dry, run] = both(&setting, &["put"], 1);
+    assert!(dry.contains("over the server's limit") && run.contains("over the server's limit"));
+}
