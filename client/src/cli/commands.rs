@@ -40,6 +40,7 @@ pub(super) fn put(
     if let Err(error) = one_reader(sources.iter().map(PathBuf::as_path), commands, selection) {
         return Ok(wrong(&error));
     }
+    let _held = options.from_command.is_some().then(|| signals.hold_deadly());
     let builder = common(destination, selection, connection, signals);
     let mut builder = match single(sources, options) {
         Ok(None) => builder.put_renamed(sources, rename.as_deref()),

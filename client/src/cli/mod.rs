@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod console;
+mod deadly;
 mod display;
 mod exit;
 mod ls;

@@ -1,9 +1,9 @@
 //! Ctrl-C and SIGTERM: the first ends the command in order, the second the process; between commands
 //! the first does.
 
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::deadly::Deadly;
 use super::exit;
 use crate::source::command;
 use crate::work::interrupt::Interrupt;
@@ -15,6 +15,7 @@ pub(super) struct Signals {
     /// Its flag is set in the handler itself. In a pipe, Ctrl-C also ends the process that is read from, and that end
     /// must not be seen before the signal.
     interrupt: Interrupt,
+    deadly: Deadly,
 }
 
 #[derive(Debug, Default)]
@@ -27,15 +28,14 @@ struct State {
 
 impl Signals {
     /// Watches signals from now on. Once a process. SIGHUP is left alone: whoever starts an upload
-    /// under nohup wants it to go on. But while a command runs whose output is sent, a SIGHUP that is not ignored ends the
-    /// command first ([`command::output`]).
+    /// under nohup wants it to go on. While the output of a command is sent, it counts if it is not ignored.
     ///
     /// # Errors
     /// If the system does not allow it.
     pub(super) fn install() -> anyhow::Result<Self> {
         let signals = Self::default();
         let watched = signals.clone();
-        watch(signals.interrupt.flag(), move || watched.signal())?;
+        watch(&signals, move || watched.signal())?;
         survive_file_size_limit()?;
         Ok(signals)
     }
@@ -43,6 +43,11 @@ impl Signals {
     /// The handle by which a signal stops a run.
     pub(super) fn interrupt(&self) -> &Interrupt {
         &self.interrupt
+    }
+
+    /// While this is held, SIGHUP and SIGQUIT end the run first, and haul then.
+    pub(super) fn hold_deadly(&self) -> impl Sized {
+        self.deadly.hold()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -84,12 +89,15 @@ impl Signals {
 }
 
 #[cfg(unix)]
-fn watch(heard: &Arc<AtomicBool>, signal: impl Fn() + Send + 'static) -> anyhow::Result<()> {
+fn watch(own: &Signals, signal: impl Fn() + Send + 'static) -> anyhow::Result<()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
+    let heard = own.interrupt.flag();
+    let mut watched = own.deadly.install(heard)?;
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(heard))?;
+        watched.push(signal);
     }
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = signal_hook::iterator::Signals::new(watched)?;
     std::thread::Builder::new()
         .name(String::from("signals"))
         .spawn(move || signals.forever().for_each(|_| signal()))?;
@@ -111,6 +119,6 @@ fn survive_file_size_limit() -> anyhow::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn watch(_: &Arc<AtomicBool>, signal: impl Fn() + Send + 'static) -> anyhow::Result<()> {
+fn watch(_: &Signals, signal: impl Fn() + Send + 'static) -> anyhow::Result<()> {
     Ok(ctrlc::set_handler(signal)?)
 }

@@ -4,7 +4,6 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::deadly::Deadly;
 use super::spool::{Opened, keep};
 use crate::error::FileError;
 
@@ -31,9 +30,6 @@ pub struct Line {
 /// # Errors
 /// If the command can't be started, fails, or what it writes can't be kept.
 pub fn output(line: &Line, stopped: &dyn Fn() -> bool) -> Result<Option<Opened>, FileError> {
-    // Dropped last of all.
-    let deadly = Deadly::watch();
-    let stopped = &|| stopped() || deadly.is_heard();
     let mut command = platform::shell(&line.text);
     command.stdin(if line.reads_stdin { Stdio::inherit() } else { Stdio::null() });
     let child =

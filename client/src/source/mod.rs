@@ -2,7 +2,6 @@
 
 pub mod anchor;
 pub mod command;
-mod deadly;
 #[cfg(unix)]
 pub(crate) mod descriptor;
 pub(crate) mod dir_cache;
