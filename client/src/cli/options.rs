@@ -119,7 +119,7 @@ impl ValueEnum for Links {
         Some(match self {
             Self::Copy => PossibleValue::new("copy").help("They are sent as links"),
             Self::Follow => {
-                PossibleValue::new("follow").help("What they point to is sent in their place")
+                PossibleValue::new("follow").help("Their targets are sent in their place")
             }
             Self::Skip => PossibleValue::new("skip").help("They are left out"),
         })
