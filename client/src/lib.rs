@@ -6,9 +6,10 @@
 //! - [`Transfer`] is one run. Its [`Builder`] takes a [`Destination`], one task
 //!   ([`put`](Builder::put), [`sync`](Builder::sync), [`verify`](Builder::verify) or [`publish`](Builder::publish)) and
 //!   the options of `haul`; [`Transfer::run`] carries it out.
-//! - [`Observer`] is told what happens meanwhile, on the thread that runs the transfer: each entry that is done, fails or
-//!   is skipped, and how far the run is. `()` is an observer too.
-//! - [`Report`] is the result: [`Counts`], what the server's acknowledgements promise, whether the run was stopped.
+//! - [`Observer`] is told of each event, on the thread that runs the transfer: each entry that is done, fails or is
+//!   skipped, and how far the run is. `()` is an observer too.
+//! - [`Report`] is the result: [`Counts`], the promise of the server's acknowledgements, and whether the run was
+//!   stopped.
 //!
 //! An entry that fails does not end a run: the observer is told its [`FileError`], and the report counts it. A run ends
 //! early with a [`TransferError`] if the server can't be reached or is lost for good, or in order if another thread
@@ -53,9 +54,9 @@
 //!
 //! # Inside
 //!
-//! A command line becomes a builder in `cli`, and that becomes a `plan` (what goes where) and a policy; `transfer` runs
-//! it: its walk finds entries, `work` hands them to each `connection`, which reads, hashes and sends them; `report` counts
-//! and tells the observer. ARCHITECTURE.md walks the path of one file.
+//! A command line becomes a builder in `cli`, and that becomes a `plan` (sources and their names at the server) and a
+//! policy; `transfer` runs it: its walk finds entries, `work` hands them to each `connection`, which reads, hashes and
+//! sends them; `report` counts and tells the observer. ARCHITECTURE.md walks the path of one file.
 
 #[doc(hidden)]
 pub mod cli;

@@ -1,4 +1,4 @@
-//! What the header of one small file costs on both sides, without and with its digest, and what it costs in a
+//! Time to encode and decode the header of one small file, without and with its digest, and as a line of a
 //! bundle.
 
 #![expect(clippy::unwrap_used, reason = "in a benchmark, a panic is the message")]

@@ -1,4 +1,4 @@
-//! The body of a `bundle`: small files one after the other, each behind a line that says what it is.
+//! The body of a `bundle`: small files one after the other, each behind a line with its entry.
 //!
 //! One digest for all of it is several times cheaper than one a file: BLAKE3 hashes chunks side by side,
 //! and a small file has too few of them.
@@ -62,7 +62,7 @@ pub fn encode_bundled(
 /// Reads the whole body of a bundle of `count` files. Nothing is copied but names.
 ///
 /// # Errors
-/// If it is anything else than exactly so many files, each behind its line.
+/// If the body is not exactly so many files, each behind its line.
 pub fn decode_bundle(body: &[u8], count: u64) -> Result<Vec<Bundled<'_>>, BundleError> {
     let mut rest = body;
     let mut files = Vec::new();

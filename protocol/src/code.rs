@@ -1,13 +1,13 @@
-//! Why a server refuses: the closed list of codes.
+//! The closed list of codes of refusals.
 
 use alloc::string::{String, ToString};
 use core::fmt;
 
-/// What a refusal is about (PROTOCOL.md, "Refusal codes", is this table in prose).
+/// The subject of a refusal (PROTOCOL.md, "Refusal codes", is this table in prose).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Code {
-    /// The bytes are not a frame, or a header lacks what it must have.
+    /// The bytes are not a frame, or a header lacks a field that it must have.
     Malformed,
     /// The protocol version is not served.
     Version,
@@ -23,7 +23,7 @@ pub enum Code {
     ShuttingDown,
     /// A newer connection of the same client and slot replaced this one.
     Fenced,
-    /// A limit on what is open at once is reached.
+    /// A limit of the server is reached: of open files, uploads or versions, or of memory.
     Busy,
     /// The command is not known.
     UnknownCommand,
@@ -47,7 +47,7 @@ pub enum Code {
     TooLarge,
     /// The server may not do this to that file.
     Permission,
-    /// Nothing of that name is there.
+    /// No entry of that name is there.
     NotFound,
     /// No open upload has this token.
     UnknownUpload,
@@ -149,12 +149,12 @@ impl fmt::Display for Code {
     }
 }
 
-/// A request was not carried out. What stood under its name is as it was before.
+/// A request was not carried out. The entry under its name is as it was before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// What it is about.
+    /// The subject.
     pub code: Code,
-    /// For a person: what happened and what can be done.
+    /// For a person: the failure, and how to mend it.
     pub message: String,
     /// Whether trying again soon may succeed: the same request, or the file from `open`.
     pub retry: bool,

@@ -1,4 +1,4 @@
-//! Frames out of bytes, in whatever pieces they arrive.
+//! Decodes frames from bytes, in pieces of any length.
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
@@ -9,8 +9,8 @@ use crate::error::{DecodeError, Place};
 use crate::limits::{MAX_HEADER_LEN, PREFIX_LEN};
 use crate::side::Headers;
 
-/// What comes out of a [`Decoder`]: for each frame one `Header`, any number of `Body`, one `End`. A frame
-/// has no other parts, so this enum is complete.
+/// An event of a [`Decoder`]: for each frame one `Header`, any number of `Body`, one `End`. A frame has
+/// no other parts, so this enum is complete.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a, H> {
     /// A frame begins.

@@ -1,8 +1,8 @@
 //! BLAKE3 digests of whole files, and of parts whose results merge into the same digest.
 //!
 //! A part is a complete subtree of BLAKE3's tree, because it is aligned to its own power-of-two
-//! length; its *chaining value* is what that subtree passes up (BLAKE3 specification, section 2.4,
-//! and `blake3::hazmat`). Merging all of them gives exactly the digest of the whole file.
+//! length; its *chaining value* is the one that the subtree passes up (BLAKE3 specification, section
+//! 2.4, and `blake3::hazmat`). Merging all of them gives exactly the digest of the whole file.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -27,7 +27,7 @@ macro_rules! hex_type {
             /// Reads lower-case hexadecimal of exactly the right length.
             ///
             /// # Errors
-            /// If the text is anything else.
+            /// If the text is no such value.
             pub fn parse(text: &str) -> Result<Self, ParseHexError> {
                 let mut bytes = [0; $len];
                 if text.len() != 2 * $len
@@ -132,7 +132,7 @@ impl FileHasher {
     }
 }
 
-/// How a large file is cut into parts.
+/// The cutting of a large file into parts.
 ///
 /// Invariant: at least two parts and at most [`MAX_PARTS`], each a power of two of 1 KiB chunks and
 /// at most [`MAX_BODY_LEN`] long. blake3 panics on other subtrees, so every hasher of a part is made
@@ -162,11 +162,11 @@ pub enum GeometryError {
     /// The length is not that of the part at this offset.
     #[error("part at {offset} has {expected} bytes, not {got}")]
     Length {
-        /// Where the part starts.
+        /// Offset of the part.
         offset: u64,
-        /// What was sent.
+        /// Length that the peer sent.
         got: u64,
-        /// What the geometry says.
+        /// Length of the part by the geometry.
         expected: u64,
     },
 }
@@ -214,10 +214,10 @@ impl Geometry {
         (start < self.size).then(|| start..self.size.min(start + self.part_size))
     }
 
-    /// Which part an offset and a length sent by a peer are.
+    /// The number of the part at an offset and of a length that a peer has sent.
     ///
     /// # Errors
-    /// If they are not exactly one part.
+    /// If offset and length are not those of one part.
     pub fn locate(&self, offset: u64, len: u64) -> Result<usize, GeometryError> {
         let index = offset / self.part_size;
         let range = usize::try_from(index).ok().and_then(|index| self.range(index));

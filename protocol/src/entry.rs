@@ -13,12 +13,12 @@ use crate::limits::MAX_NUMBER;
 use crate::message::Mtime;
 use crate::name::{LinkTarget, Name};
 
-/// A file, directory or link by name, and what is known of it.
+/// A file, directory or link by name, with its known attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its full name.
     pub name: Name,
-    /// What it is.
+    /// Its kind.
     pub kind: EntryKind,
     /// Permission bits; links have none.
     pub mode: Option<u32>,
@@ -26,7 +26,7 @@ pub struct Entry {
     pub mtime: Option<Mtime>,
 }
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EntryKind {
@@ -41,7 +41,7 @@ pub enum EntryKind {
     Directory,
     /// A symbolic link.
     Link {
-        /// Where it points.
+        /// The path that it points to.
         target: LinkTarget,
     },
     /// A device, socket or FIFO; only in the answer to `list`.
@@ -77,7 +77,7 @@ pub fn encode_entry(entry: &Entry, out: &mut Vec<u8>) -> Result<(), EncodeError>
 /// Reads one line, its line feed not included.
 ///
 /// # Errors
-/// If it is not an entry.
+/// If the line is not an entry.
 pub fn decode_entry(line: &[u8]) -> Result<Entry, DecodeError> {
     let mut line: EntryLine<'_> = parse(line)?;
     let missing = |field| DecodeError::Missing { command: "entry".to_string(), field };

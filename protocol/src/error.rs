@@ -1,4 +1,4 @@
-//! What can be wrong with bytes, names and the order of requests.
+//! Errors of bytes, names and the order of requests.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -51,7 +51,7 @@ pub enum DecodeError {
     /// The stream ended inside a frame.
     #[error("stream ended in a {place}, {missing} bytes short")]
     Truncated {
-        /// Which part of the frame was being read.
+        /// The part of the frame that was being read.
         place: Place,
         /// Bytes that were still to come.
         missing: u64,
@@ -65,7 +65,7 @@ pub enum DecodeError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BundleError {
-    /// What precedes a file is not an entry.
+    /// The line before a file is not an entry.
     #[error("entry: {0}")]
     Entry(#[from] DecodeError),
     /// The body ends inside a line, or a line is longer than [`MAX_HEADER_LEN`].
@@ -118,12 +118,12 @@ pub enum EncodeError {
     OutOfRange {
         /// The field's name.
         field: &'static str,
-        /// What was asked for.
+        /// The value that was asked for.
         value: u64,
     },
 }
 
-/// Why a name or the target of a link is refused (PROTOCOL.md, "Names").
+/// The reason to refuse a name or the target of a link (PROTOCOL.md, "Names").
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NameError {
@@ -190,9 +190,9 @@ pub enum OrderError {
         requests: u64,
         /// Bytes of their bodies.
         bytes: u64,
-        /// What `hello` allowed.
+        /// The requests that `hello` allowed.
         max_requests: u64,
-        /// What `hello` allowed.
+        /// The bytes that `hello` allowed.
         max_bytes: u64,
     },
     /// The answer names a request that is not waiting for it.

@@ -28,7 +28,7 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(header: &'a [u8]) -> Result<T, Decod
     serde_json::from_str(text).map_err(|e| DecodeError::Json(e.to_string()))
 }
 
-/// How deep brackets nest outside strings. serde_json skips unknown fields without a limit of depth.
+/// The depth of brackets outside strings. serde_json skips unknown fields without a limit of depth.
 fn depth(header: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     let (mut in_string, mut escaped) = (false, false);
@@ -154,7 +154,7 @@ pub(crate) fn limits<'de, D: Deserializer<'de>>(d: D) -> Result<Option<ServerLim
     }
 }
 
-/// Free text that identifies something, 1 to [`MAX_TEXT_LEN`] bytes.
+/// Free text as an identifier, 1 to [`MAX_TEXT_LEN`] bytes.
 pub(crate) fn short<'de: 'a, 'a, D: Deserializer<'de>>(d: D) -> Result<Option<Text<'a>>, D::Error> {
     let text = Text::deserialize(d)?;
     if text.0.is_empty() || text.0.len() > MAX_TEXT_LEN {

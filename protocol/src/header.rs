@@ -2,7 +2,7 @@
 //!
 //! One flat struct for all requests and one for all answers: serde's derived structs refuse doubled
 //! fields, and a flat one buffers nothing. [`encode`](crate::encode) and [`side`](crate::side)
-//! share them, so that what one writes the other reads.
+//! share them, so that each reads the headers that the other writes.
 
 use alloc::vec::Vec;
 
@@ -12,7 +12,7 @@ use crate::digest::{Cv, Digest, Token};
 use crate::field::{self, Text};
 use crate::message::{Mtime, ServerLimits};
 
-/// The command alone: what tells dialects apart when the rest can't be read.
+/// The command alone: it tells dialects apart when the rest can't be read.
 #[derive(Debug, Deserialize)]
 pub(crate) struct CommandHeader<'a> {
     #[serde(borrow, default, deserialize_with = "field::present")]

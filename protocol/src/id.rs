@@ -1,4 +1,4 @@
-//! Which request of a connection is meant.
+//! Numbers of the requests of a connection.
 
 use core::fmt;
 

@@ -1,15 +1,15 @@
 //! The wire format of haul, an upload tool for single files and whole directories.
 //!
-//! A *frame* is a 4-byte little-endian length, a JSON header of that length, and a raw body of the
-//! length that the header states. This crate is both halves of a connection: it turns bytes into frames and frames into
-//! bytes, knows which requests are unanswered, and when something is due. `PROTOCOL.md` in the repository is the
+//! A *frame* is a 4-byte little-endian length, a JSON header of that length, and a raw body of the length that the
+//! header states. This crate is both halves of a connection: it turns bytes into frames and frames into bytes, keeps
+//! the book of unanswered requests, and knows the moment of its next action. `PROTOCOL.md` in the repository is the
 //! specification, readable without this crate.
 //!
-//! It never opens a socket or a file, reads no clock and starts no thread: it is `no_std` and needs
-//! only `alloc`. It never sends a request again, and never decides what a store does.
+//! The crate never opens a socket or a file, reads no clock and starts no thread: it is `no_std` and needs only
+//! `alloc`. It never sends a request again, and decides nothing in a store's place.
 //!
-//! The two types to know are [`ClientConnection`] and [`ServerConnection`]. Their caller brings bytes in whatever pieces
-//! they arrive, and says what time it is:
+//! The two types to know are [`ClientConnection`] and [`ServerConnection`]. Their caller brings bytes in pieces of any
+//! length, and the time:
 //!
 //! ```
 //! use haul_protocol::{

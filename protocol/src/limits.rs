@@ -13,8 +13,8 @@ pub const MAX_HEADER_LEN: usize = 64 * 1024;
 /// room, and a recursive JSON reader in any language gets no surprise.
 pub const MAX_HEADER_DEPTH: usize = 16;
 
-/// Longest body in bytes (8 MiB): what is lost when a bad body is sent again, and what a peer may
-/// have to skip.
+/// Longest body in bytes (8 MiB): a peer may have to skip so much, and a client sends so much again
+/// after a bad body.
 pub const MAX_BODY_LEN: u64 = 8 * 1024 * 1024;
 
 /// Longest body of a bundle in bytes: all of it is in memory before any of it happens.

@@ -1,4 +1,4 @@
-//! What requests and answers say, as values that have been checked.
+//! Requests and answers as values that have been checked.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,7 +23,7 @@ pub struct Mtime {
     pub ns: u32,
 }
 
-/// What is known of a file or directory besides its bytes.
+/// The attributes of a file or directory: all that is stated besides its bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// Permission bits; only `mode & 0o777` is kept. Absent: that of the file which is replaced, or else 0666 or 0777
@@ -42,10 +42,10 @@ pub struct Hello {
     pub agent: String,
     /// Random for each run of a client, the same on all its connections.
     pub client: String,
-    /// Which of the client's connections this is.
+    /// The number of this connection among the client's connections.
     pub slot: u64,
-    /// Who the client is across its runs: a later run resumes what an earlier one of the same
-    /// identity left. `None`: nobody but this run.
+    /// The client's name across its runs: a later run resumes uploads that an earlier one of the same identity left.
+    /// `None`: no other run resumes them.
     pub identity: Option<String>,
     /// The connection is about the next version of a directory, and all names in it are below that.
     pub publish: Option<Publish>,
@@ -53,21 +53,21 @@ pub struct Hello {
     pub must: Vec<String>,
 }
 
-/// Which directory gets a next version.
+/// The directory that gets a next version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
     /// Its name.
     pub name: Name,
-    /// What an earlier answer to `hello` has called the tree, if there was one in this run.
+    /// The tree's token from an earlier answer to `hello`, if there was one in this run.
     pub tree: Option<Token>,
 }
 
 /// The tree that becomes the next version of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tree {
-    /// What it is called.
+    /// Its token.
     pub token: Token,
-    /// It was begun by an earlier run, and may hold what nobody wants any more.
+    /// An earlier run has begun the tree, which may hold entries that nobody wants any more.
     pub resumed: bool,
 }
 
@@ -105,7 +105,7 @@ impl Default for ServerLimits {
     }
 }
 
-/// What an acknowledgement promises (PROTOCOL.md, section 8.3).
+/// The promise of an acknowledgement (PROTOCOL.md, section 8.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Durability {
@@ -152,9 +152,9 @@ pub struct ServerHello {
     pub version: u64,
     /// Program and version, for people.
     pub agent: String,
-    /// What the client must keep to.
+    /// Limits that the client must keep.
     pub limits: ServerLimits,
-    /// What an acknowledgement promises.
+    /// The promise of an acknowledgement.
     pub durability: Durability,
     /// Answers [`Hello::publish`].
     pub tree: Option<Tree>,
@@ -169,7 +169,7 @@ pub struct Request {
     pub id: RequestId,
     /// Bytes of the body that follows.
     pub length: u64,
-    /// What is asked for; or why the header, well-formed as it is, can't be a request.
+    /// The operation; or, if the header is well-formed but can't be a request, the refusal that tells the reason.
     pub op: Result<Op, Refusal>,
 }
 
@@ -212,7 +212,7 @@ pub enum Answer {
     Refused {
         /// The request's id.
         id: RequestId,
-        /// Why.
+        /// The reason.
         refusal: Refusal,
     },
     /// Answers a request that is not a change.
@@ -221,16 +221,16 @@ pub enum Answer {
         id: RequestId,
         /// Bytes of the body that follows.
         length: u64,
-        /// What is answered.
+        /// The answer itself.
         reply: Reply,
     },
 }
 
-/// What an answer by id says, besides its body.
+/// The fields of an answer by id, besides its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply {
-    /// Done. The body, if any, is what was asked for.
+    /// Done. The body, if any, is the requested one.
     Done,
     /// Answers `open`; the body is a bitmap of the parts that are held already.
     Opened {

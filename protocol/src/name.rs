@@ -18,7 +18,7 @@ const RESERVED: &[u8] = b".haul";
 pub struct Name(Box<[u8]>);
 
 impl Name {
-    /// Parses a name once; whoever holds a `Name` checks nothing again.
+    /// Parses a name once; code that holds a `Name` checks nothing again.
     ///
     /// # Errors
     /// Says which rule the bytes break.
@@ -66,7 +66,7 @@ impl Name {
         &self.0
     }
 
-    /// How many directories are above it, at most some two thousand.
+    /// The number of directories above it, at most some two thousand.
     #[must_use]
     pub fn depth(&self) -> usize {
         self.as_bytes().iter().filter(|byte| **byte == b'/').count()
@@ -82,7 +82,7 @@ impl Name {
         }
     }
 
-    /// The name of something inside this directory.
+    /// The name of an entry inside this directory.
     ///
     /// # Errors
     /// As [`Name::parse`] of the two joined by a slash.
@@ -107,7 +107,7 @@ impl fmt::Debug for Name {
     }
 }
 
-/// Where a symbolic link points, stored as it is and never followed.
+/// The path that a symbolic link points to, stored as it is and never followed.
 ///
 /// Invariant: 1 to 4,095 bytes, no NUL.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! What requests ask for, and what holds for each of them.
+//! The operations of requests, and the facts that hold for each of them.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -7,7 +7,7 @@ use crate::digest::{Cv, Digest, Token};
 use crate::message::{Attributes, Mtime};
 use crate::name::{LinkTarget, Name};
 
-/// What a request asks for.
+/// The operation of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Op {
@@ -25,7 +25,7 @@ pub enum Op {
     /// Several small files, whose lines and bytes are the body (see [`decode_bundle`](crate::decode_bundle)).
     /// It stands for as many requests: the first file has its id, and each of the others the next one.
     Bundle {
-        /// How many.
+        /// The number of files.
         count: u64,
         /// BLAKE3 of the body.
         digest: Digest,
@@ -36,7 +36,7 @@ pub enum Op {
     Part {
         /// From the answer to `open`.
         upload: Token,
-        /// Where the part starts in the file.
+        /// Offset of the part in the file.
         offset: u64,
         /// The chaining value of the body.
         cv: Cv,
@@ -66,7 +66,7 @@ pub enum Op {
     Symlink {
         /// Its name.
         name: Name,
-        /// Where it points.
+        /// The path that it points to.
         target: LinkTarget,
         /// Its own mtime.
         mtime: Option<Mtime>,
@@ -75,9 +75,9 @@ pub enum Op {
     Setattr {
         /// Its name.
         name: Name,
-        /// It is a file; otherwise a directory.
+        /// Whether it is a file; otherwise a directory.
         is_file: bool,
-        /// What to set.
+        /// The attributes to set.
         attributes: Attributes,
     },
     /// Removes a file, a link, or a directory with nothing in it; nothing there is fine.
@@ -85,11 +85,11 @@ pub enum Op {
         /// Its name.
         name: Name,
     },
-    /// Which of the entries in the body are missing or different? Answered with a letter for each, see
+    /// Asks which of the entries in the body are missing or different. Answered with a letter for each, see
     /// [`Verdict`](crate::Verdict).
     Check,
-    /// As [`Check`](Self::Check), in the next version of a directory; what is the same in the present one is
-    /// taken over.
+    /// As [`Check`](Self::Check), in the next version of a directory; files that are the same in the present version
+    /// are taken over.
     Adopt,
     /// The next version is complete: it takes the place of the present one, whole.
     Publish {
@@ -101,7 +101,7 @@ pub enum Op {
         /// The directory.
         name: Name,
     },
-    /// What is in a directory? Answered with entries, sorted by the bytes of their names.
+    /// Asks for the entries of a directory. Answered with entries, sorted by the bytes of their names.
     List {
         /// The directory; absent: the root.
         name: Option<Name>,
@@ -112,7 +112,7 @@ pub enum Op {
     Ping,
 }
 
-/// What `open` says of a large file.
+/// The facts that `open` states of a large file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// Its name.
@@ -123,24 +123,24 @@ pub struct Wanted {
     pub attributes: Attributes,
     /// Changes whenever the source does; opaque to the server.
     pub fingerprint: String,
-    /// What stands under the name is known not to be the file, whatever an earlier upload of it has left.
+    /// The entry under the name is known not to be the file, even if an earlier upload of the file has left parts.
     pub replace: bool,
 }
 
-/// What a client must be allowed to do, for a request to be carried out. Whether a `put` or another change may replace what
-/// stands there is a right of its own, which only the store can ask for.
+/// The right that a client must have for a request to be carried out. Whether a `put` or another change may replace the
+/// present entry is a right of its own, which only the store can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Needs {
-    /// Nothing but a connection.
+    /// A connection only.
     Nothing,
     /// To write files, symlinks, directories and their attributes.
     Put,
-    /// To remove.
+    /// To remove entries.
     Delete,
-    /// To learn what is there, and how it differs.
+    /// To learn which entries are there, and their differences.
     List,
-    /// To change which version of a directory is seen.
+    /// To change the visible version of a directory.
     Publish,
 }
 
@@ -161,8 +161,8 @@ enum Body {
 }
 
 impl Op {
-    /// The one table of what holds for each kind of request: its command on the wire, how it is told, whether it has a
-    /// body, what it needs.
+    /// The one table of the facts of each kind of request: its command on the wire, its way of being told, whether it
+    /// has a body, the right that it needs.
     const fn row(&self) -> (&'static str, Told, Body, Needs) {
         use Body::{No, Yes};
         use Told::{Apart, Together};
@@ -205,13 +205,13 @@ impl Op {
         matches!(self.row().2, Body::Yes)
     }
 
-    /// What its client must be allowed to do.
+    /// The right that its client must have.
     #[must_use]
     pub const fn needs(&self) -> Needs {
         self.row().3
     }
 
-    /// How many ids the request takes: one for each file.
+    /// The number of ids that the request takes: one for each file.
     #[must_use]
     pub const fn ids(&self) -> u64 {
         match self {

@@ -1,4 +1,4 @@
-//! Which requests are unanswered: the client's book and the server's.
+//! Books of the unanswered requests: the client's and the server's.
 //!
 //! The rules (PROTOCOL.md, "Answers"): ids are 1, 2, 3…; `ack N` says that every change up to N that
 //! was not refused is done; a refusal precedes any ack at or over its id; requests that are not
@@ -13,7 +13,7 @@ use crate::message::ServerLimits;
 /// So many windows of requests may follow one that has no answer.
 const SPAN: u64 = 16;
 
-/// The client's book on one connection. `T` is what the caller remembers of each request.
+/// The client's book on one connection. `T` is the caller's note on each request.
 #[derive(Debug)]
 pub struct Requester<T> {
     max_requests: u64,
@@ -85,8 +85,8 @@ impl<T> Requester<T> {
         self.bytes += length;
     }
 
-    /// Enters a bundle with a body of `length` bytes: what is remembered of each of its files, in their order. The
-    /// first has [`next_id`](Self::next_id); the window has the body until the last one is answered.
+    /// Enters a bundle with a body of `length` bytes: the notes on its files, in their order. The first has
+    /// [`next_id`](Self::next_id); the window has the body until the last one is answered.
     pub fn sent_bundle(&mut self, files: impl IntoIterator<Item = T>, length: u64) {
         let mut files = files.into_iter().peekable();
         while let Some(what) = files.next() {
@@ -132,7 +132,7 @@ impl<T> Requester<T> {
         Ok(waiting.what)
     }
 
-    /// Everything without an answer, oldest first: what a lost connection leaves.
+    /// All requests without an answer, oldest first, from a lost connection.
     pub fn drain(&mut self) -> impl Iterator<Item = T> + '_ {
         (self.requests, self.bytes) = (0, 0);
         self.first = self.next_id();
@@ -198,7 +198,7 @@ impl Responder {
     /// Enters a request that came.
     ///
     /// # Errors
-    /// If its id is not the next one, or the client has exceeded its window. Both end the connection.
+    /// If the request's id is not the next one, or the client has exceeded its window. Both end the connection.
     pub fn received(&mut self, id: RequestId, change: bool, length: u64) -> Result<(), OrderError> {
         self.enter(id, 1, change, length)
     }
@@ -281,7 +281,7 @@ impl Responder {
         self.open.iter().any(|open| open.state == Progress::Open)
     }
 
-    /// The id to acknowledge now, if that says anything new. Its window is free from here on.
+    /// The id to acknowledge now, if the client does not know it yet. Its window is free from here on.
     pub fn ack(&mut self) -> Option<RequestId> {
         let (mut id, mut ack) = (self.first, None);
         for open in &mut self.open {
@@ -328,7 +328,7 @@ impl Responder {
 mod tests {
     use super::*;
 
-    /// An idle connection holds nothing, whatever it has asked for before.
+    /// An idle connection holds nothing, even after many requests.
     #[test]
     fn empty_book_takes_no_memory() {
         let mut book = Responder::new(&ServerLimits::default());
@@ -345,7 +345,7 @@ mod tests {
         assert_eq!(book.received(RequestId::new(4097), true, 0), Ok(()));
     }
 
-    /// Whatever is answered behind it, an old request without an answer lets a book grow only so far.
+    /// If an old request has no answer, a book grows only so far by the answers behind it.
     #[test]
     fn book_goes_sixteen_windows_ahead_of_the_oldest_request() {
         let limits = ServerLimits { window_requests: 4, ..ServerLimits::default() };

@@ -17,9 +17,9 @@ use crate::message::{
 use crate::name::Name;
 use crate::op::{Op, Wanted};
 
-/// How one side reads headers: [`Requests`] or [`Answers`].
+/// The reading of headers on one side: [`Requests`] or [`Answers`].
 pub trait Headers {
-    /// What a header becomes.
+    /// The value that a header becomes.
     type Header;
 
     /// Reads the JSON of one header and says how long the body behind it is.
@@ -62,7 +62,8 @@ impl Headers for Requests {
         let header: RequestHeader<'_> = match parse(header) {
             Ok(header) => header,
             Err(error) => {
-                // Who says `hello` reads answers, so it can be told what is wrong with the rest.
+                // A client that says `hello` reads answers, so a refusal can tell it the error in
+                // the rest.
                 if self.dialect.is_none() && is_hello(header) {
                     self.dialect = Some(Dialect::Haul);
                 }

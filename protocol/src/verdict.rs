@@ -1,18 +1,19 @@
-//! What the answer to `check` says of an entry.
+//! The words of the answer to `check`: the difference of each entry.
 
-/// How what a server holds differs from an entry: the first that applies, in this order.
+/// The difference between the server's entry and a stated one: the first that applies, in this
+/// order.
 ///
 /// One letter for each entry, in the order of the entries, is the body of the answer to `check`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// In nothing that the entry states.
+    /// No stated attribute differs.
     Same,
-    /// Nothing of that name can be reached.
+    /// No entry of that name can be reached.
     Missing,
-    /// A directory is there, and something else is stated.
+    /// A directory is there, and an entry of another kind is stated.
     Directory,
-    /// Something else of another kind is there.
+    /// The entry that is there is no directory, and of another kind.
     Kind,
     /// The file has another size.
     Size,
@@ -20,7 +21,7 @@ pub enum Verdict {
     Target,
     /// The file's bytes have another digest.
     Digest,
-    /// The mtime is another, and not what the server's file system makes of the stated one.
+    /// The mtime is another, and not the one that the server's file system makes of the stated one.
     Mtime,
     /// The permission bits are others.
     Mode,
@@ -50,8 +51,8 @@ impl Verdict {
         Self::ALL.iter().find(|(verdict, _)| *verdict == self).map_or(b'?', |(_, letter)| *letter)
     }
 
-    /// What a letter says; `None` for one that a later version has added, which means that the entry
-    /// differs in some way.
+    /// The verdict of a letter; `None` for one that a later version has added, which means that the
+    /// entry differs in some way.
     #[must_use]
     pub fn from_letter(letter: u8) -> Option<Self> {
         Self::ALL.iter().find(|(_, known)| *known == letter).map(|(verdict, _)| *verdict)

@@ -10,8 +10,8 @@ use anyhow::{Context, ensure};
 use rustix::process::Signal;
 use serde_json::json;
 
-/// How long a server that is very busy may take to answer a few requests, or to end after its grace time. A server
-/// that takes longer hangs.
+/// Time that a server that is very busy may take to answer a few requests, or to end after its grace time. A
+/// server that takes longer hangs.
 pub const GENEROUS: Duration = Duration::from_secs(30);
 
 /// A new connection says `hello` and asks `ping`.
@@ -79,7 +79,7 @@ pub fn stop(server: &mut Hauld, grace: Duration) -> anyhow::Result<()> {
     }
 }
 
-/// What can be said of a server that was found to be wrong: whether it answers, whether it ends.
+/// Describes a server that was found to be wrong: whether it answers, whether it ends.
 pub fn diagnose(server: &mut Hauld, grace: Duration) -> String {
     let threads = waiting(server);
     let ping = match ping(server) {
@@ -93,7 +93,7 @@ pub fn diagnose(server: &mut Hauld, grace: Duration) -> String {
     format!("hello and ping of another connection: {ping}; {stop}; its threads: {threads}")
 }
 
-/// What the kernel says that each thread waits in: `futex` for all workers is a deadlock.
+/// The kernel's name for the wait of each thread: `futex` for all workers is a deadlock.
 fn waiting(server: &Hauld) -> String {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid()));
     let read = |path| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();

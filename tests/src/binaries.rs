@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, bail};
 
-/// Where `haul` and `hauld` are.
+/// The paths of `haul` and `hauld`.
 #[derive(Debug, Clone)]
 pub struct Binaries {
     /// The client.
@@ -18,7 +18,7 @@ pub struct Binaries {
 /// Builds both and says where they are.
 ///
 /// # Errors
-/// If cargo fails; what it printed is on standard error.
+/// If cargo fails; cargo's messages are on standard error.
 pub fn build(release: bool) -> anyhow::Result<Binaries> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no workspace")?;
@@ -45,12 +45,12 @@ pub fn build(release: bool) -> anyhow::Result<Binaries> {
 
 /// Copies programs into a directory, from where they can be run at once.
 ///
-/// Another process writes the copies. If this one did, a child that another thread starts meanwhile could
+/// Another process writes the copies. If this process did, a child that another thread starts meanwhile could
 /// have a copy open for writing until it runs its own program, and the kernel runs no file that somebody has
 /// open for writing ("Text file busy").
 ///
 /// # Errors
-/// If they can't be copied.
+/// If the programs can't be copied.
 pub fn copy(programs: &[&Path], directory: &Path) -> anyhow::Result<()> {
     let status = Command::new("cp").arg("--").args(programs).arg(directory).status();
     let status = status.context("could not run cp")?;
@@ -63,7 +63,7 @@ pub fn copy(programs: &[&Path], directory: &Path) -> anyhow::Result<()> {
 /// The binaries for tests, in the profile of the tests, built once a process.
 ///
 /// # Panics
-/// If they can't be built.
+/// If the binaries can't be built.
 pub fn get() -> &'static Binaries {
     static BINARIES: OnceLock<Binaries> = OnceLock::new();
     BINARIES.get_or_init(|| match build(cfg!(not(debug_assertions))) {

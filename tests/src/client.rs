@@ -19,7 +19,7 @@ thread_local! {
     static LAST: RefCell<Option<(String, Output)>> = const { RefCell::new(None) };
 }
 
-/// A program that a test runs to its end, and then asserts something about.
+/// A program that a test runs to its end, and then makes assertions about.
 #[derive(Debug)]
 pub struct Client(assert_cmd::Command);
 
@@ -41,7 +41,7 @@ impl Client {
         Self(assert_cmd::Command::new(program))
     }
 
-    /// The same of a command that was made otherwise.
+    /// A program with settings that the standard library's `Command` has.
     #[must_use]
     pub fn from_std(command: Command) -> Self {
         Self(assert_cmd::Command::from_std(command))

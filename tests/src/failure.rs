@@ -1,4 +1,5 @@
-//! The report of a test that fails: the last client, the server's log, and everything below the server's root.
+//! The report of a test that fails: the last client, the server's log, and all entries below the server's
+//! root.
 
 use std::fmt::Write;
 use std::fs::Metadata;
@@ -11,7 +12,7 @@ use walkdir::{DirEntry, WalkDir};
 /// Lines of each part of a report.
 const MOST: usize = 200;
 
-/// How a client has ended, and what it has printed.
+/// The end of a client, and its output.
 pub(crate) fn client(words: &str, output: &Output) -> String {
     let mut text = format!("--- last client: {words}\n--- {}\n", output.status);
     for (name, bytes) in [("standard output", &output.stdout), ("standard error", &output.stderr)] {

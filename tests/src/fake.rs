@@ -1,5 +1,4 @@
-//! A server that does what a test wants, right or wrong: speaks raw frames, written from PROTOCOL.md
-//! alone.
+//! A server that follows a test's script, right or wrong: speaks raw frames, written from PROTOCOL.md alone.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -32,7 +31,7 @@ impl Fake {
         Ok(Self { listener: TcpListener::bind("127.0.0.1:0")? })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     ///
     /// # Errors
     /// If the system doesn't say.
@@ -51,7 +50,7 @@ impl Fake {
         Ok(Peer { stream })
     }
 
-    /// Takes the next connection, reads its `hello` and answers it; returns what it said.
+    /// Takes the next connection, reads its `hello` and answers it; returns the `hello`.
     ///
     /// # Errors
     /// If there is none, or it breaks.

@@ -16,7 +16,7 @@ use crate::{binaries, client, failure, place};
 #[derive(Debug)]
 pub struct Hauld {
     child: Child,
-    /// What it said that it listens on, in order.
+    /// The addresses that it has logged at its start, in order.
     pub addresses: Vec<String>,
     root: PathBuf,
     /// Its standard error.
@@ -27,7 +27,7 @@ pub struct Hauld {
 /// A server as it is without options.
 ///
 /// # Panics
-/// If it does not start.
+/// If the server does not start.
 #[must_use]
 #[track_caller]
 pub fn server() -> Hauld {
@@ -37,7 +37,7 @@ pub fn server() -> Hauld {
 /// A server with these options.
 ///
 /// # Panics
-/// If it does not start.
+/// If the server does not start.
 #[must_use]
 #[track_caller]
 pub fn server_with(args: &[&str]) -> Hauld {
@@ -57,7 +57,7 @@ impl Hauld {
     /// Starts with a temporary root, in memory if nothing of it is to outlive the system ([`place::for_server`]).
     ///
     /// # Errors
-    /// If it does not start.
+    /// If the server does not start.
     pub fn start(hauld: &Path, args: &[&str]) -> anyhow::Result<Self> {
         Self::start_in(place::for_server(args)?, Command::new(hauld), args)
     }
@@ -66,7 +66,7 @@ impl Hauld {
     /// environment of its own; the root is `root` in `directory`.
     ///
     /// # Errors
-    /// If it does not start.
+    /// If the server does not start.
     pub fn start_in(directory: TempDir, command: Command, args: &[&str]) -> anyhow::Result<Self> {
         let root = directory.path().join("root");
         let mut server = Self::start_at(&root, &directory.path().join("log"), command, args)?;
@@ -77,7 +77,7 @@ impl Hauld {
     /// Starts with a root that stays.
     ///
     /// # Errors
-    /// If it does not start.
+    /// If the server does not start.
     pub fn start_at(
         root: &Path,
         log: &Path,
@@ -144,7 +144,7 @@ impl Hauld {
         self.child.id()
     }
 
-    /// What the server has logged so far.
+    /// The log so far.
     #[must_use]
     pub fn log_text(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -161,15 +161,15 @@ impl Hauld {
     /// Waits for the process to end.
     ///
     /// # Errors
-    /// If it can't be waited for.
+    /// If the system does not let this process wait.
     pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
         Ok(self.child.wait()?)
     }
 
-    /// How the process has ended, if it has.
+    /// The process's exit status, if the process has ended.
     ///
     /// # Errors
-    /// If that can't be asked.
+    /// If the system does not tell the status.
     pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
@@ -203,21 +203,21 @@ impl Hauld {
     /// Sockets that it has open: those that it listens on, and one for each connection.
     ///
     /// # Errors
-    /// If that can't be seen.
+    /// If the system does not show the descriptors.
     pub fn sockets(&self) -> anyhow::Result<usize> {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.pid()))?.flatten();
-        // One that is closed in this moment is none.
+        // A descriptor that is closed in this moment is no socket.
         let places = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
         Ok(places.filter(|place| place.to_string_lossy().starts_with("socket:")).count())
     }
 
-    /// Half-written files. Those without a name may be listed twice while they get one.
+    /// Half-written files. Files without a name may be listed twice while they get one.
     ///
     /// # Errors
     /// If the private directory can't be read.
     pub fn staged(&self) -> anyhow::Result<Vec<PathBuf>> {
         let mut staged = Vec::new();
-        // Those without a name are to be seen as long as they are open.
+        // Files without a name can be seen as long as they are open.
         for open in std::fs::read_dir(format!("/proc/{}/fd", self.pid())).into_iter().flatten() {
             let open = open?.path();
             let place = std::fs::read_link(&open).unwrap_or_default();
@@ -255,7 +255,7 @@ impl Hauld {
     }
 
     fn kill(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

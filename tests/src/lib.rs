@@ -1,5 +1,5 @@
-//! What end-to-end tests and xtask share: the built binaries, a running `hauld`, peers that speak
-//! raw frames, a bad network, and the comparison of trees. Drives binaries only; knows none of their code.
+//! Code that end-to-end tests and xtask share: the built binaries, a running `hauld`, peers that speak raw
+//! frames, a bad network, and the comparison of trees. Drives binaries only; knows none of their code.
 
 pub mod acl;
 pub mod alive;
@@ -24,13 +24,13 @@ pub mod user;
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test gives up: far more than it needs on a busy machine.
+/// Time that a wait may take before a test gives up: far more than it needs on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Waits until `happened` says so, for what sends no event.
+/// Waits until `happened` says so, for a change that sends no event.
 ///
 /// # Panics
-/// If it has not after [`DEADLINE`].
+/// If `happened` has not said so after [`DEADLINE`].
 #[track_caller]
 pub fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
     let start = Instant::now();

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use crate::DEADLINE;
 
-/// How long [`Peer::has_word`] waits.
+/// Time that [`Peer::has_word`] waits.
 const SOON: Duration = Duration::from_millis(50);
 
 /// One connection.
 #[derive(Debug)]
 pub struct Peer {
-    /// The socket, for tests that do with it what no client should.
+    /// The socket, for tests that use it as no client should.
     pub stream: TcpStream,
 }
 
@@ -50,7 +50,7 @@ pub fn put(id: u64, name: &str, bytes: &[u8]) -> Value {
 /// Asserts that an answer is a refusal of this request, with this code, and complete.
 ///
 /// # Panics
-/// If it is not.
+/// If the answer is another one.
 #[track_caller]
 pub fn refused(answer: &Value, id: u64, code: &str) {
     assert_eq!((&answer["refused"], &answer["code"]), (&json!(id), &json!(code)), "{answer}");
@@ -140,7 +140,7 @@ impl Peer {
         Ok((header, body))
     }
 
-    /// Whether something has come, or comes soon. Nothing of it is taken.
+    /// Whether bytes have come, or come soon. The bytes stay unread.
     ///
     /// # Errors
     /// If the connection is gone.
@@ -166,7 +166,7 @@ impl Peer {
         Ok(self.receive()?.0)
     }
 
-    /// Ends the sending side and reads everything that still comes.
+    /// Ends the sending side and reads all bytes that still come.
     ///
     /// # Errors
     /// If the connection breaks instead of ending.

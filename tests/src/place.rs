@@ -1,9 +1,9 @@
-//! Where tests put their trees.
+//! Places for the trees of tests.
 //!
-//! A file system on a disk may be slow at making files after many others were removed: ext4 without a journal
-//! looks for an inode that nobody has removed within the last minutes, one after the other. Suites that make and
-//! remove thousands of files have most of their time from there. If a test is not about what a disk keeps, its
-//! trees are in memory.
+//! A file system on a disk may be slow at making files after many others were removed: ext4 without a journal looks
+//! for an inode that nobody has removed within the last minutes, one after the other. Suites that make and remove
+//! thousands of files have most of their time from there. If a test is not about a disk's durability, its trees are
+//! in memory.
 
 use std::io;
 use std::path::Path;
@@ -11,17 +11,17 @@ use std::path::Path;
 use rustix::fs::statvfs;
 use tempfile::TempDir;
 
-/// Where Linux has a file system in memory that everybody may write to.
+/// The directory of Linux's file system in memory that everybody may write to.
 const MEMORY: &str = "/dev/shm";
 
 /// Bytes that must be free there. In a container that nobody has configured there are only 64 MiB of it.
 const FREE: u64 = 2 << 30;
 
-/// A new directory in memory if there is enough of that, otherwise where temporary files are. Everything is where
-/// temporary files are if `HAUL_TESTS_ON_DISK` is set.
+/// A new directory in memory if there is enough of that, otherwise where temporary files are. If
+/// `HAUL_TESTS_ON_DISK` is set, the directory is where temporary files are in any case.
 ///
 /// # Errors
-/// If it can't be made.
+/// If the directory can't be made.
 pub fn in_memory() -> io::Result<TempDir> {
     let memory = Path::new(MEMORY);
     let on_disk = std::env::var_os("HAUL_TESTS_ON_DISK").is_some();
@@ -35,7 +35,7 @@ pub fn in_memory() -> io::Result<TempDir> {
 /// in memory.
 ///
 /// # Errors
-/// If it can't be made.
+/// If the directory can't be made.
 pub fn for_server(words: &[&str]) -> io::Result<TempDir> {
     let in_vain = words.windows(2).any(|pair| pair == ["--durability", "none"]);
     if in_vain { in_memory() } else { TempDir::new() }

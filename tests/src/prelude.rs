@@ -1,4 +1,4 @@
-//! Everything that most tests need, in one line: `use haul_tests::prelude::*;`.
+//! All names that most tests need, in one line: `use haul_tests::prelude::*;`.
 
 pub use std::fs::{self, File};
 pub use std::io::{BufRead, BufReader, Read, Write};

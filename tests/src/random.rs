@@ -37,7 +37,7 @@ impl Random {
         &of[self.index(of.len())]
     }
 
-    /// An index into something of this length, which is not 0.
+    /// An index into a slice of this length, which is not 0.
     pub fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).unwrap_or(0)
     }

@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 
-/// What happens to all connections that there are, or to one of them.
+/// A disturbance of all connections that there are, or of one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// They end, both sides of them.
+    /// Connections end, both sides of them.
     Cut,
-    /// They end in the middle of what they pass on next, in whichever direction that is.
+    /// Connections end in the middle of the next piece that they pass on, in either direction.
     Truncate,
-    /// They stay open, and nothing passes any more. New connections are not concerned.
+    /// Connections stay open, and no bytes pass any more. New connections are not concerned.
     Stall,
-    /// They go on where they were stalled.
+    /// Connections go on where they were stalled.
     Resume,
 }
 
@@ -42,9 +42,9 @@ struct State {
     accepted: usize,
     /// Bytes from clients to the server.
     passed: u64,
-    /// How long each piece waits before it is passed on.
+    /// Pause of each piece before it is passed on.
     delay: Duration,
-    /// What is to happen, and when so many bytes have passed; the next one last.
+    /// The events to come, and the numbers of passed bytes at which they happen; the next one last.
     plan: Vec<(u64, Event)>,
     over: bool,
 }
@@ -68,7 +68,8 @@ impl Relay {
     /// If no address can be had.
     pub fn start(target: &str, plan: &[(u64, Event)]) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        // What a stalled relay has not read, clients have sent all the same: little of it.
+        // Clients have sent bytes even if a stalled relay has not read them; the small buffer keeps these bytes
+        // few.
         set_socket_recv_buffer_size(&listener, 64 << 10)?;
         let address = listener.local_addr()?.to_string();
         let mut plan = plan.to_vec();
@@ -87,25 +88,25 @@ impl Relay {
         Ok(Self { address, shared })
     }
 
-    /// Where clients connect.
+    /// The address that clients connect to.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Lets something happen now.
+    /// Lets an event happen now.
     pub fn now(&self, event: Event) {
         self.shared.happen(&mut self.shared.state(), event, None);
     }
 
-    /// Lets something happen when so many bytes have passed from clients to the server, counted from the start.
+    /// Lets an event happen when so many bytes have passed from clients to the server, counted from the start.
     pub fn at(&self, bytes: u64, event: Event) {
         let mut state = self.shared.state();
         state.plan.push((bytes, event));
         state.plan.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
     }
 
-    /// Lets something happen now to one connection, whichever `pick` leads to.
+    /// Lets an event happen now to one connection, the one that `pick` leads to.
     pub fn now_to_one(&self, event: Event, pick: usize) {
         let mut state = self.shared.state();
         if let Some(index) = pick.checked_rem(state.lines.len()) {
@@ -200,8 +201,8 @@ impl Shared {
         }
     }
 
-    /// How much of a piece is passed on: all, after waiting while the connection is stalled; half of
-    /// it if it is truncated; nothing if it is cut.
+    /// Bytes of a piece that are passed on: all, after waiting while the connection is stalled; half of it if
+    /// it is truncated; none if it is cut.
     fn may_pass(&self, number: usize, len: usize, up: bool) -> usize {
         let mut state = self.state();
         state.passed += if up { len as u64 } else { 0 };
@@ -229,7 +230,7 @@ impl Shared {
         len
     }
 
-    /// Lets something happen to all connections, or to the one with a number.
+    /// Lets an event happen to all connections, or to the one with a number.
     fn happen(&self, state: &mut State, event: Event, only: Option<usize>) {
         let concerned = |line: &mut Line| only.is_none_or(|number| line.number == number);
         if event == Event::Cut {
@@ -252,7 +253,7 @@ impl Shared {
 impl Line {
     fn end(self) {
         for end in self.ends {
-            // It may have ended by itself.
+            // The connection may have ended by itself.
             let _ = end.shutdown(Shutdown::Both);
         }
     }

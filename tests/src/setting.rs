@@ -18,7 +18,7 @@ use crate::{binaries, place, tree};
 pub struct Setting {
     /// The server, with durability `none` unless it was started otherwise.
     pub server: Hauld,
-    /// Where the source is.
+    /// The directory of the source.
     pub place: TempDir,
 }
 
@@ -28,7 +28,7 @@ impl Setting {
         Self::start_with(&["--durability", "none"])
     }
 
-    /// The same, with other words for the server.
+    /// An empty source and an empty root, with options for the server.
     pub fn start_with(words: &[&str]) -> Self {
         let server = server_with(words);
         let place = place::for_server(words).unwrap();
@@ -41,7 +41,7 @@ impl Setting {
         self.place.path().join("s")
     }
 
-    /// What it becomes.
+    /// The directory that the source becomes at the server.
     pub fn target(&self) -> PathBuf {
         self.server.root().join("s")
     }
@@ -99,13 +99,13 @@ impl Setting {
         tree::compare(&self.source(), &self.target()).unwrap();
     }
 
-    /// Whether the target has something of that name.
+    /// Whether the target has an entry of that name.
     pub fn there(&self, name: &str) -> bool {
         self.target().join(name).symlink_metadata().is_ok()
     }
 }
 
-/// The last line of what `haul --json` prints: its summary.
+/// The last line of the output of `haul --json`: its summary.
 #[must_use]
 pub fn last(output: &[u8]) -> Value {
     let text = String::from_utf8(output.to_vec()).unwrap();

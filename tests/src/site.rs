@@ -37,7 +37,7 @@ impl Setting {
         Held::start(&self.server, command, ready)
     }
 
-    /// What readers see.
+    /// The published directory, as readers see it.
     pub fn site(&self) -> PathBuf {
         self.server.root().join("www/site")
     }
@@ -53,7 +53,7 @@ impl Setting {
         symlink(format!("version {number}"), link).unwrap();
     }
 
-    /// What the server keeps of all versions, by the names that it gives them.
+    /// The server's files of all versions, by the names that it gives them.
     pub fn versions(&self) -> Vec<String> {
         let trees = self.server.root().join(".haul/trees");
         let mut names = Vec::new();

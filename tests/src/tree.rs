@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use walkdir::WalkDir;
 
-/// What was compared.
+/// Counts of a comparison.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Compared {
     /// Regular files.
@@ -23,7 +23,7 @@ pub struct Compared {
     pub bytes: u64,
 }
 
-/// Compares everything below two directories, and themselves.
+/// Compares all entries below two directories, and the directories themselves.
 ///
 /// # Errors
 /// Names the first twenty differences.
@@ -39,7 +39,7 @@ pub fn compare_bytes(expected: &Path, actual: &Path) -> anyhow::Result<Compared>
     compare_trees(expected, actual, false)
 }
 
-/// Copies a tree, or anything else, with all attributes, to a name that is free.
+/// Copies a tree, or an entry of another kind, with all attributes, to a name that is free.
 ///
 /// # Panics
 /// If `cp` can't.
@@ -49,7 +49,7 @@ pub fn copy(from: &Path, to: &Path) {
     assert!(status.is_ok_and(|status| status.success()), "could not copy {}", from.display());
 }
 
-/// The names of everything below a directory that is no directory, in order.
+/// The names of all entries below a directory that are no directories, in order.
 ///
 /// # Panics
 /// If one can't be read, or is no UTF-8.

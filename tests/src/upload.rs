@@ -22,7 +22,7 @@ pub struct Large {
     pub cvs: Vec<String>,
     /// The digest of all.
     pub digest: String,
-    /// What its source is said to be.
+    /// The fingerprint of its source, as the client states it.
     pub fingerprint: String,
     /// Its permission bits.
     pub mode: u32,
@@ -112,7 +112,7 @@ impl Upload {
     /// Sends a part as it is.
     ///
     /// # Errors
-    /// If it is not acknowledged.
+    /// If the part is not acknowledged.
     pub fn good(&mut self, large: &Large, index: usize) -> io::Result<()> {
         let answer = self.part((index * PART) as u64, &large.cvs[index], large.part(index))?;
         if answer["ack"] == self.id { Ok(()) } else { Err(io::Error::other(answer.to_string())) }

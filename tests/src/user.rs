@@ -1,4 +1,4 @@
-//! Running binaries as somebody without privileges, also when the suite runs as root.
+//! Running binaries as a user without privileges, also when the suite runs as root.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -43,7 +43,7 @@ impl User {
     /// Gives a file or directory to the user.
     ///
     /// # Errors
-    /// If it can't be given.
+    /// If the file or directory can't be given.
     pub fn own(&self, path: &Path) -> anyhow::Result<()> {
         if geteuid().is_root() {
             std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY))?;
@@ -54,7 +54,7 @@ impl User {
     /// Gives a whole tree to the user; returns its path.
     ///
     /// # Errors
-    /// If something can't be given.
+    /// If an entry can't be given.
     pub fn own_all(&self, path: PathBuf) -> anyhow::Result<PathBuf> {
         for entry in walkdir::WalkDir::new(&path) {
             self.own(entry?.path())?;

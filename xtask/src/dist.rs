@@ -1,4 +1,4 @@
-//! What is handed to people: the binaries, with man pages and completions made from their own flags.
+//! The archive for users: the binaries, with man pages and completions made from their own flags.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ const DOCUMENTS: [&str; 5] =
 /// Options of the chore.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Where the archive is made [default: target/dist].
+    /// Directory for the archive [default: target/dist].
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -70,7 +70,7 @@ fn man_pages(directory: &Path) -> anyhow::Result<()> {
         .get_subcommands()
         .map(|command| {
             let name = format!("haul-{}", command.get_name());
-            // What the usage says is what is typed.
+            // The usage has the words that a user types.
             let typed = format!("haul {}", command.get_name());
             named(command.clone(), &name).bin_name(typed)
         })
@@ -128,7 +128,7 @@ mod tests {
         Ok(())
     }
 
-    /// Bash is on every machine that builds haul; what it makes of the completion is what people get.
+    /// Bash is on every machine that builds haul; users get the completion as bash reads it.
     #[test]
     fn bash_completes_commands_and_flags() -> anyhow::Result<()> {
         let directory = tempfile::tempdir()?;

@@ -19,7 +19,7 @@ const B3SUM: &str = "1.8.7";
 /// Options of the chore.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// What to upload [default: the sources of this workspace's dependencies].
+    /// The tree to upload [default: the sources of this workspace's dependencies].
     #[arg(long, value_name = "DIR")]
     tree: Option<PathBuf>,
 
@@ -27,7 +27,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N")]
     connections: Option<u16>,
 
-    /// Where the server's temporary root is made.
+    /// Directory for the server's temporary root.
     #[arg(long, value_name = "DIR")]
     tmp: Option<PathBuf>,
 }

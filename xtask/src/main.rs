@@ -13,24 +13,24 @@ use xtask_bench::{crowd, scale, timed};
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Chores of the haul workspace")]
 enum Chore {
-    /// Upload a real tree to a real server and compare everything.
+    /// Upload a real tree to a real server and compare all entries.
     E2e(e2e::Options),
-    /// Upload while thousands of idle and slow connections are open, and show what they cost.
+    /// Upload while thousands of idle and slow connections are open, and show their cost.
     Crowd(crowd::Options),
-    /// Measure haul beside what a user would pick instead, in one run.
+    /// Measure haul beside the programs that a user would pick instead, in one run.
     Bench(xtask_bench::Options),
     /// Show time and memory as files and clients become more.
     Scale(scale::Options),
-    /// Run one command and write what it took; for `bench`.
+    /// Run one command and write its time and memory; for `bench`.
     #[command(hide = true)]
     Timed(timed::Options),
-    /// Send a tree again and again while everything goes wrong, and see that nothing is lost.
+    /// Send a tree again and again under all kinds of failures, and see that no file is lost.
     Torture(xtask_torture::Options),
     /// Hold thousands of connections, each with the most that a peer can make the server keep, and show its memory.
     Soak(xtask_soak::Options),
     /// Put binaries, man pages and completions together in an archive.
     Dist(dist::Options),
-    /// All checks: formatting, lints, documentation, package, tests, e2e.
+    /// Run all checks: formatting, lints, documentation, package, tests, e2e.
     Ci,
 }
 

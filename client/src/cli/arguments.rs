@@ -17,51 +17,50 @@ use crate::net::destination::Destination;
 #[derive(Debug, Parser)]
 #[command(name = "haul", version)]
 pub(crate) struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Upload one file, several, or whole directories.
     #[command(allow_missing_positional = true)]
     Put(PutCommand),
-    /// Make a destination like a source: send only what it lacks or holds differently.
+    /// Make a destination like a source: send only entries that it lacks or holds differently.
     ///
-    /// Files with the same size, mtime and mode are taken to be the same. Nothing is removed at the
-    /// destination without --delete, but what is of another kind there (a file where a directory comes) is
-    /// replaced.
+    /// Files with the same size, mtime and mode are taken to be the same. Nothing is removed at the destination
+    /// without --delete, but an entry of another kind there (a file where a directory comes) is replaced.
     Sync(SyncCommand),
     /// Give a directory its next version, whole: every reader sees the old one or the new one, and nothing in
     /// between.
     ///
-    /// The tree is put together where nobody sees it: what is unchanged is taken from the present version by
-    /// the server, the rest is sent. Then the two change places in one step. The version before stays at the
-    /// server until the next publish, for readers that have it open and for --rollback. If anything could not
-    /// be read or sent, nothing is published; run again, it goes on where it stopped.
+    /// The version is put together where nobody sees it: the server takes unchanged files from the present version,
+    /// and the rest is sent. Then the two change places in one step. The version before stays at the server until
+    /// the next publish, for readers that have it open and for --rollback. If anything could not be read or sent,
+    /// nothing is published; the same command goes on where this one stopped.
     #[command(allow_missing_positional = true)]
     Publish(PublishCommand),
-    /// Compare a source with what the server has, byte for byte; nothing is changed.
+    /// Compare a source with the server's files, byte for byte; nothing is changed.
     ///
-    /// Both sides read every file. One line on standard output for each name that is `missing` at the
+    /// Both sides read every file. Prints one line on standard output for each name that is `missing` at the
     /// server, that `differs` (kind, size, bytes, or where a link points), or that is `extra` there. Modes and
-    /// mtimes are not compared. Exit code 1 if there is any.
+    /// mtimes are not compared. The exit code is 1 if there is any such name.
     Verify(VerifyCommand),
-    /// What is in a directory at a server.
+    /// List a directory at a server.
     ///
-    /// One name a line, a directory with a `/` after it, sorted by their bytes.
+    /// Prints one name a line, a directory with a `/` after it, sorted by the bytes of the names.
     Ls(LsCommand),
     /// A prompt that takes `put`, `sync`, `verify`, `ls` and `mkdir`; also reads them from a pipe.
     Shell(ShellCommand),
-    /// What interrupted uploads have left at a server: `list` or `clean`, with `--root DIR`. On the
+    /// List or remove the rests of interrupted uploads at a server: `list` or `clean`, with `--root DIR`. On the
     /// server's machine and while no server serves that root; hauld does it.
     #[command(disable_help_flag = true)]
     Partials(PartialsCommand),
 }
 
-/// `haul partials`: what follows is for hauld.
+/// `haul partials`: the words behind it are for hauld.
 #[derive(Debug, Args)]
 pub(crate) struct PartialsCommand {
     /// As `hauld partials --help` explains.
@@ -72,19 +71,19 @@ pub(crate) struct PartialsCommand {
 /// `haul put`.
 #[derive(Debug, Args)]
 pub(crate) struct PutCommand {
-    /// What to send: a file, a link, or a directory. `DIR` puts the directory itself at the
-    /// destination, `DIR/`, `.` and `..` put its contents there. `-` is standard input, and needs --as. A FIFO, a
-    /// terminal or a descriptor (`/dev/stdin`, `<(COMMAND)`) is read to its end before it is sent.
+    /// Source to send: a file, a link, or a directory. `DIR` puts the directory itself at the destination, `DIR/`,
+    /// `.` and `..` put its contents there. `-` is standard input, and needs --as. A FIFO, a terminal or a
+    /// descriptor (`/dev/stdin`, `<(COMMAND)`) is read to its end before it is sent.
     #[arg(required_unless_present = "from_command", value_name = "SRC")]
     pub sources: Vec<PathBuf>,
 
-    /// Where to: `HOST[:PORT][/PATH]`, `[V6][:PORT][/PATH]`, `haul://HOST[:PORT][/PATH]` or
-    /// `unix:SOCKET[:/PATH]`. The port is 8080 by default. PATH is a directory below the server's root,
-    /// made if it is missing.
+    /// Destination: `HOST[:PORT][/PATH]`, `[V6][:PORT][/PATH]`, `haul://HOST[:PORT][/PATH]` or
+    /// `unix:SOCKET[:/PATH]`. The port is 8080 by default. PATH is a directory below the server's root, made if it
+    /// is missing.
     #[arg(value_name = "DEST")]
     pub destination: Destination,
 
-    /// What is put, and how.
+    /// Options of the put.
     #[command(flatten)]
     pub options: PutOptions,
 }
@@ -92,13 +91,13 @@ pub(crate) struct PutCommand {
 /// The options of `haul put`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct PutOptions {
-    /// Store what COMMAND writes to its standard output, if and only if it ends with exit code 0. `sh -c` runs it,
-    /// which knows of `a | b` only whether b failed; `bash -o pipefail -c 'a | b'` knows both. The output ends when
-    /// nothing has it open any more, processes in the background included. With -n, COMMAND runs as well.
+    /// Store the standard output of COMMAND, if and only if COMMAND ends with exit code 0. `sh -c` runs COMMAND,
+    /// and of `a | b` knows only whether b failed; `bash -o pipefail -c 'a | b'` knows both. The output ends when
+    /// no process has it open any more, processes in the background included. With -n, COMMAND runs as well.
     #[arg(long, value_name = "COMMAND", requires = "rename", conflicts_with = "remove_source")]
     pub from_command: Option<String>,
 
-    /// Standard input is where commands come from.
+    /// The shell reads its commands from standard input.
     #[arg(skip)]
     pub in_shell: bool,
 
@@ -117,19 +116,19 @@ pub(crate) struct PutOptions {
           "exclude_from", "files_from", "dry_run", "ignore_existing", "receipt", "links"])]
     pub classic: bool,
 
-    /// What of the sources is meant.
+    /// Choice of the sources' entries.
     #[command(flatten)]
     pub selection: Selection,
 
-    /// What of that is sent.
+    /// Options about sending.
     #[command(flatten)]
     pub send: SendOptions,
 
-    /// How to go about it.
+    /// Options of the connections.
     #[command(flatten)]
     pub connection: ConnectionOptions,
 
-    /// How much to tell.
+    /// Options of the output.
     #[command(flatten)]
     pub output: OutputOptions,
 }
@@ -137,16 +136,16 @@ pub(crate) struct PutOptions {
 /// `haul sync`.
 #[derive(Debug, Args)]
 pub(crate) struct SyncCommand {
-    /// What to send: a file, a link, or a directory. `DIR` becomes a directory at the destination, `DIR/`
-    /// and `.` mean that the destination itself becomes like it.
+    /// Source to send: a file, a link, or a directory. `DIR` becomes a directory at the destination, `DIR/` and `.`
+    /// mean that the destination itself becomes like the source.
     #[arg(value_name = "SRC")]
     pub source: PathBuf,
 
-    /// Where to, as for `haul put`.
+    /// Destination, as for `haul put`.
     #[arg(value_name = "DEST")]
     pub destination: Destination,
 
-    /// What is synced, and how.
+    /// Options of the sync.
     #[command(flatten)]
     pub options: SyncOptions,
 }
@@ -159,8 +158,8 @@ pub(crate) struct SyncOptions {
     #[arg(long, short)]
     pub checksum: bool,
 
-    /// Remove what the source lacks, after all else is committed; not if anything could not be read or
-    /// sent. What is left out by a rule is not removed.
+    /// Remove entries that the source lacks, after all else is committed; not if anything could not be read or
+    /// sent. Entries that a rule leaves out are not removed.
     #[arg(long, conflicts_with = "files_from")]
     pub delete: bool,
 
@@ -174,23 +173,23 @@ pub(crate) struct SyncOptions {
     pub force_delete: bool,
 
     /// With --delete: remove everything at the destination if SRC has nothing in it, or nothing that the rules
-    /// leave. Without it an empty SRC removes nothing, and that is a failure.
+    /// leave. Without this option an empty SRC removes nothing and is a failure.
     #[arg(long, requires = "delete")]
     pub delete_all: bool,
 
-    /// What of the source is meant.
+    /// Choice of the source's entries.
     #[command(flatten)]
     pub selection: Selection,
 
-    /// What of that is sent.
+    /// Options about sending.
     #[command(flatten)]
     pub send: SendOptions,
 
-    /// How to go about it.
+    /// Options of the connections.
     #[command(flatten)]
     pub connection: ConnectionOptions,
 
-    /// How much to tell.
+    /// Options of the output.
     #[command(flatten)]
     pub output: OutputOptions,
 }
@@ -211,7 +210,7 @@ pub(crate) struct PublishCommand {
           "exclude_from", "links"])]
     pub rollback: bool,
 
-    /// What is published, and how.
+    /// Options of the publish.
     #[command(flatten)]
     pub options: PublishOptions,
 }
@@ -224,12 +223,12 @@ pub(crate) struct PublishOptions {
     #[arg(long, short)]
     pub checksum: bool,
 
-    /// Publish an empty version if SRC has nothing in it, or nothing that the rules leave. Without it that is a
-    /// failure, and DEST stays as it is.
+    /// Publish an empty version if SRC has nothing in it, or nothing that the rules leave. Without this option an
+    /// empty SRC is a failure, and DEST stays as it is.
     #[arg(long)]
     pub delete_all: bool,
 
-    /// Only tell what would be sent or missing in the next version and why; nothing is changed.
+    /// Only tell which entries would be sent or missing in the next version and why; nothing is changed.
     #[arg(long, short = 'n')]
     pub dry_run: bool,
 
@@ -238,15 +237,15 @@ pub(crate) struct PublishOptions {
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub receipt: Option<PathBuf>,
 
-    /// What of the source is meant.
+    /// Choice of the source's entries.
     #[command(flatten)]
     pub selection: Selection,
 
-    /// How to go about it.
+    /// Options of the connections.
     #[command(flatten)]
     pub connection: ConnectionOptions,
 
-    /// How much to tell.
+    /// Options of the output.
     #[command(flatten)]
     pub output: OutputOptions,
 }
@@ -254,15 +253,15 @@ pub(crate) struct PublishOptions {
 /// `haul verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyCommand {
-    /// What to compare: a file, a link, or a directory, as it was given to `haul put` or `haul sync`.
+    /// Source to compare: a file, a link, or a directory, as it was given to `haul put` or `haul sync`.
     #[arg(value_name = "SRC")]
     pub source: PathBuf,
 
-    /// With what, as for `haul put`.
+    /// Destination to compare with, as for `haul put`.
     #[arg(value_name = "DEST")]
     pub destination: Destination,
 
-    /// What is compared, and how.
+    /// Options of the comparison.
     #[command(flatten)]
     pub options: VerifyOptions,
 }
@@ -270,15 +269,15 @@ pub(crate) struct VerifyCommand {
 /// The options of `haul verify`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct VerifyOptions {
-    /// What of the source is meant.
+    /// Choice of the source's entries.
     #[command(flatten)]
     pub selection: Selection,
 
-    /// How to go about it.
+    /// Options of the connections.
     #[command(flatten)]
     pub connection: ConnectionOptions,
 
-    /// How much to tell.
+    /// Options of the output.
     #[command(flatten)]
     pub output: OutputOptions,
 }
@@ -286,11 +285,11 @@ pub(crate) struct VerifyOptions {
 /// `haul ls`.
 #[derive(Debug, Args)]
 pub(crate) struct LsCommand {
-    /// What to list: a directory at a server, or a single file, as for `haul put`.
+    /// Destination to list: a directory at a server, or a single file, as for `haul put`.
     #[arg(value_name = "DEST")]
     pub destination: Destination,
 
-    /// What is told.
+    /// Options of the listing.
     #[command(flatten)]
     pub options: LsOptions,
 }
@@ -298,15 +297,15 @@ pub(crate) struct LsCommand {
 /// The options of `haul ls`.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct LsOptions {
-    /// Mode, size in bytes, mtime and where links point.
+    /// Print mode, size in bytes, mtime and the targets of links as well.
     #[arg(long, short)]
     pub long: bool,
 
-    /// What is in directories, too; a directory comes before what is in it.
+    /// List directories with all below them; a directory comes before its entries.
     #[arg(long, short = 'R')]
     pub recursive: bool,
 
-    /// One JSON object a line: an entry as the protocol has it (PROTOCOL.md, "Entries").
+    /// Print one JSON object a line: an entry as the protocol has it (PROTOCOL.md, "Entries").
     #[arg(long, conflicts_with = "long")]
     pub json: bool,
 }
@@ -314,7 +313,7 @@ pub(crate) struct LsOptions {
 /// `haul shell`.
 #[derive(Debug, Args)]
 pub(crate) struct ShellCommand {
-    /// Where to, as for `haul put`.
+    /// Destination, as for `haul put`.
     #[arg(value_name = "DEST")]
     pub destination: Destination,
 
@@ -323,7 +322,7 @@ pub(crate) struct ShellCommand {
     #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate"])]
     pub classic: bool,
 
-    /// How to go about it, unless a line says otherwise.
+    /// Options of the connections, unless a line says otherwise.
     #[command(flatten)]
     pub connection: ConnectionOptions,
 }

@@ -119,7 +119,7 @@ pub(super) fn publish(words: &PublishCommand, signals: &Signals) -> anyhow::Resu
             let rollback = Op::Rollback { name: name.clone() };
             let code = oneshot::ask(&destination.server, &[(name.to_string(), rollback)], signals)?;
             if code == exit::OK && !options.output.quiet {
-                // Whoever reads has had enough, or is there.
+                // A reader who has had enough is no failure.
                 let _ = writeln!(io::stdout(), "{name}: the version before is back");
             }
             return Ok(code);
@@ -178,7 +178,7 @@ fn sending(mut builder: Builder, options: &SendOptions, output: OutputOptions) -
     if let Some(receipt) = &options.receipt {
         builder = builder.receipt(receipt);
     }
-    // Without a summary nothing else is written to standard output.
+    // Without a summary no other line is written to standard output.
     if output.quiet { builder } else { builder.check_receipt(is_not_stdout) }
 }
 

@@ -5,6 +5,6 @@ use std::io::{self, Write};
 
 /// Writes a message to standard error.
 pub(crate) fn tell(text: &dyn Display) {
-    // Nothing can be told if standard error is gone.
+    // If standard error is gone, no message can be told.
     let _ = writeln!(io::stderr(), "{text}");
 }

@@ -1,5 +1,5 @@
-//! What a run shows on a terminal or tells a script: results on standard output, messages and progress on standard
-//! error; with `--json` all but messages on standard output.
+//! The display of a run on a terminal or for a script: results on standard output, messages and progress on
+//! standard error; with `--json` all but messages on standard output.
 
 mod rate;
 mod status;
@@ -22,13 +22,13 @@ use crate::report::observer::Observer;
 use crate::report::status::Status;
 use rate::Rate;
 
-/// How often a bar moves.
+/// Interval at which a bar moves.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often a line is written where no bar is.
+/// Interval at which a line is written where no bar is.
 const LINE: Duration = Duration::from_secs(5);
 
-/// How progress is shown.
+/// The way in which progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum View {
     /// A bar, for a person who watches.
@@ -94,7 +94,7 @@ impl Display {
 
     /// A message on standard error, above the bar if there is one.
     fn message(&self, text: &dyn Show) {
-        // Nothing can be told if standard error is gone.
+        // If standard error is gone, no message can be told.
         self.bar.suspend(|| writeln!(io::stderr().lock(), "{text}").ok());
     }
 
@@ -239,7 +239,7 @@ impl Observer for Display {
     }
 
     fn note(&mut self, note: &Note) {
-        // This one tells what a failure has come to.
+        // `NotPublished` tells the consequence of a failure.
         if self.view != View::Quiet || matches!(note, Note::NotPublished(_)) {
             self.message(&format_args!("haul: {note}"));
         }

@@ -1,8 +1,8 @@
 //! Exit codes, as the manual of `haul` states them.
 
-/// Everything was committed.
+/// All files were committed.
 pub const OK: u8 = 0;
-/// Some files failed, each was named.
+/// Some files failed, and each was named.
 pub const FAILED: u8 = 1;
 /// The command line makes no sense.
 pub const USAGE: u8 = 2;

@@ -1,4 +1,4 @@
-//! `haul ls`: the entries of a directory at a server, in order, also of everything below it.
+//! `haul ls`: the entries of a directory at a server, in order, also of all directories below.
 //!
 //! Several directories are asked for ahead of the one that is told, so that a long line costs little; their
 //! number bounds the memory.
@@ -19,7 +19,7 @@ use crate::error::{ConnectionError, ProtocolError};
 use crate::net::destination::Destination;
 use crate::net::poller::Poller;
 
-/// How long a server may be silent.
+/// Time that a server may be silent.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Directories that are asked for and not told yet: each may be a MiB.
@@ -83,7 +83,7 @@ pub fn beginning(
     Ok(found)
 }
 
-/// Why a list ends early.
+/// The reason for the early end of a list.
 enum Failure {
     Connection(ConnectionError),
     Output(io::Error),
@@ -138,7 +138,7 @@ struct Listing<'a, W> {
 }
 
 impl<W: Write> Listing<'_, W> {
-    /// Tells everything; returns whether anything was refused.
+    /// Tells all entries; returns whether any request was refused.
     fn run(mut self) -> Result<bool, Failure> {
         let mut queue = VecDeque::from([Next::Page(Page::new(self.base.cloned(), None))]);
         let mut first = true;
@@ -165,11 +165,11 @@ impl<W: Write> Listing<'_, W> {
                         queue.push_front(next);
                     }
                 }
-                // It is a file, or a link.
+                // The name is a file's or a link's.
                 Err(refusal) if first && matches!(refusal.code, Code::Conflict | Code::Escape) => {
                     self.single(refusal)?;
                 }
-                // It has gone since it was listed.
+                // The directory has gone since it was listed.
                 Err(refusal) if !first && refusal.code == Code::NotFound => {}
                 Err(refusal) => self.refuse(name.as_ref(), &refusal),
             }
@@ -284,7 +284,7 @@ impl<W: Write> Listing<'_, W> {
             }
             None => Some(name),
         };
-        // Or it is the destination itself.
+        // Otherwise the entry is the destination itself.
         let shown = below.unwrap_or(entry.name.split().1);
         self.text(shown)?;
         if entry.kind == EntryKind::Directory {
@@ -312,7 +312,7 @@ impl<W: Write> Listing<'_, W> {
     }
 }
 
-/// A name just before all that begin with this one, to ask for what comes after it; `None`: from the first.
+/// A name just before all that begin with `name`, to ask for those after it; `None`: from the first.
 fn before(name: &Name) -> Option<Name> {
     let (directory, last) = name.split();
     let (end, rest) = last.split_last()?;

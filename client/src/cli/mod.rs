@@ -1,4 +1,4 @@
-//! The command line of `haul`: everything that a library has no use for.
+//! The command line of `haul`: all that a library has no use for.
 
 mod arguments;
 mod commands;
@@ -28,13 +28,13 @@ use signals::Signals;
 /// Reads the command line and carries it out. Once a process, first of all: it watches signals from then on.
 #[must_use]
 pub fn main() -> ExitCode {
-    // First of all: whatever is opened later is haul's own.
+    // First of all: descriptors that are opened later are haul's own.
     stdin::note_descriptors();
     let cli = Cli::parse();
     match Signals::install().and_then(|signals| carry_out(&cli.command, &signals)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            // Nothing can be told if standard error is gone.
+            // If standard error is gone, no message can be told.
             let _ = writeln!(io::stderr(), "haul: {error:#}");
             ExitCode::from(exit::FAILED)
         }

@@ -12,7 +12,7 @@ use crate::error::ConnectionError;
 use crate::net::destination::Server;
 use crate::net::poller::Poller;
 
-/// How long a server may be silent; one whose disk is slow says so every few seconds.
+/// Time that a server may be silent; one whose disk is slow says so every few seconds.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Sends one request after the other. A refusal is told with the name that it is about.

@@ -10,15 +10,15 @@ use crate::source::filter::Rules;
 use crate::source::links::Links;
 use crate::transfer::builder::{RETRIES, TIMEOUT};
 
-/// Attempts to connect again, in a row, if nobody says otherwise.
+/// Choice of a source's entries.
 #[derive(Debug, Default, Args)]
 pub struct Selection {
-    /// What is left out.
+    /// Rules that leave entries out.
     #[command(flatten)]
     pub rules: Rules,
 
-    /// How symbolic links are sent: "copy" takes them as links, "follow" takes their targets,
-    /// "skip" leaves them out.
+    /// Treatment of symbolic links: "copy" sends them as links, "follow" sends their targets, "skip" leaves
+    /// them out.
     #[arg(long, value_enum, value_name = "WHAT", default_value = "copy")]
     pub links: Links,
 
@@ -35,11 +35,11 @@ pub struct Selection {
 /// Options about sending, and about its results.
 #[derive(Debug, Default, Args)]
 pub struct SendOptions {
-    /// Only tell what would be sent or removed and why; nothing is changed.
+    /// Only tell which entries would be sent or removed and why; nothing is changed.
     #[arg(long, short = 'n')]
     pub dry_run: bool,
 
-    /// Leave files and links alone that are there already, whatever they are.
+    /// Leave files and links alone that are there already, even if they are of another kind or content.
     #[arg(long)]
     pub ignore_existing: bool,
 
@@ -49,20 +49,20 @@ pub struct SendOptions {
     pub receipt: Option<PathBuf>,
 }
 
-/// How to go about an upload.
+/// Options of the connections.
 #[derive(Debug, Clone, Args)]
 pub struct ConnectionOptions {
     /// Parallel connections [default: one a core, 2 to 8].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub connections: Option<u16>,
 
-    /// How often to connect again, in a row, when the connection is lost; the count starts again when
-    /// the server has acknowledged something.
+    /// Attempts to connect again, in a row, when the connection is lost; the count starts again when the server
+    /// has acknowledged a request.
     #[arg(long, value_name = "N", default_value_t = RETRIES)]
     pub retries: u32,
 
-    /// How long the server may be silent while it owes answers, such as 90s or 2m, before its
-    /// connection counts as lost. A server whose disk is slow says so every few seconds.
+    /// Time that the server may be silent while it owes answers, such as 90s or 2m, before its connection
+    /// counts as lost. A server whose disk is slow says so every few seconds.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub timeout: Duration,
 
@@ -77,10 +77,10 @@ impl Default for ConnectionOptions {
     }
 }
 
-/// How much to tell.
+/// Options of the output.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct OutputOptions {
-    /// Tell only what failed.
+    /// Tell only failures.
     #[arg(long, short)]
     pub quiet: bool,
 
@@ -88,17 +88,17 @@ pub struct OutputOptions {
     #[arg(long, short, conflicts_with = "quiet")]
     pub verbose: bool,
 
-    /// One JSON object a line on standard output: failures, progress, and the summary at the end.
+    /// Print one JSON object a line on standard output: failures, progress, and the summary at the end.
     #[arg(long)]
     pub json: bool,
 
-    /// A table of all counts at the end.
+    /// Print a table of all counts at the end.
     #[arg(long, conflicts_with = "json")]
     pub stats: bool,
 }
 
 impl ConnectionOptions {
-    /// The same as words of a command line.
+    /// The same options as words of a command line.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
         let Self { connections, retries, timeout, limit_rate } = self;
@@ -119,7 +119,7 @@ impl ValueEnum for Links {
         Some(match self {
             Self::Copy => PossibleValue::new("copy").help("They are sent as links"),
             Self::Follow => {
-                PossibleValue::new("follow").help("What they point to is sent in their place")
+                PossibleValue::new("follow").help("Their targets are sent in their place")
             }
             Self::Skip => PossibleValue::new("skip").help("They are left out"),
         })
@@ -134,7 +134,7 @@ fn rate(text: &str) -> Result<u64, String> {
     }
 }
 
-/// With a unit, or plain seconds.
+/// A time with a unit, or plain seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = match text.parse() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?,

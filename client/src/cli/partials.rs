@@ -1,5 +1,5 @@
-//! Commands on a server's files while no server runs. They are hauld's to carry out, which knows the
-//! files; a user on that machine should not have to know which program does it.
+//! Commands on a server's files while no server runs. hauld, which knows the files, carries them
+//! out; a user on that machine should not have to know which program does.
 
 use std::ffi::OsString;
 use std::io;

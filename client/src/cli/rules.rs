@@ -1,4 +1,4 @@
-//! The options that say what is left out, in the order in which they are given.
+//! The options that leave entries out or in, in the order in which they are given.
 
 use std::path::PathBuf;
 
@@ -10,27 +10,27 @@ const EXCLUDE: &str = "exclude";
 const INCLUDE: &str = "include";
 const FROM: &str = "exclude_from";
 
-// By hand, because clap tells the order of different options only by their positions.
+// Written by hand, because clap tells the order of different options only by their positions.
 impl Args for Rules {
     fn augment_args(command: clap::Command) -> clap::Command {
         let rule = |id: &'static str| Arg::new(id).action(ArgAction::Append);
         command
             .arg(rule(EXCLUDE).long("exclude").value_name("PATTERN").help(
-                "Leave out what fits, in gitignore's syntax, relative to SRC: `*.o`, `/build/`. The \
+                "Leave out names that fit, in gitignore's syntax, relative to SRC: `*.o`, `/build/`. The \
                  last of all rules that fits decides; they go before those of `.haulignore` files",
             ))
             .arg(
                 rule(INCLUDE)
                     .long("include")
                     .value_name("PATTERN")
-                    .help("Take what fits all the same; as `--exclude '!PATTERN'`"),
+                    .help("Take names that fit all the same; as `--exclude '!PATTERN'`"),
             )
             .arg(
                 rule(FROM)
                     .long("exclude-from")
                     .value_name("FILE")
                     .value_parser(clap::value_parser!(PathBuf))
-                    .help("Leave out what fits a line of FILE (`-`: standard input)"),
+                    .help("Leave out names that fit a line of FILE (`-`: standard input)"),
             )
     }
 

@@ -22,13 +22,13 @@ pub(super) struct Signals {
 struct State {
     running: bool,
     set: bool,
-    /// What the handler has set was obeyed before the thread of signals came to it.
+    /// The flag that the handler has set was obeyed before the thread of signals came to it.
     obeyed: bool,
 }
 
 impl Signals {
-    /// Watches signals from now on. Once a process. SIGHUP is left alone: whoever starts an upload
-    /// under nohup wants it to go on. While the output of a command is sent, it counts if it is not ignored.
+    /// Watches signals from now on. Once a process. SIGHUP is left alone: a user who starts an upload under nohup
+    /// wants it to go on.
     ///
     /// # Errors
     /// If the system does not allow it.
@@ -104,8 +104,8 @@ fn watch(own: &Signals, signal: impl Fn() + Send + 'static) -> anyhow::Result<()
     Ok(())
 }
 
-/// A file that may not grow any more is an error to be told, as a full disk is, and not the end of the process. With a
-/// handler, because commands that are run would inherit it if the signal were ignored.
+/// A file that may not grow any more is an error to be told, as a full disk is, and not the end of the process. The
+/// signal has a handler and is not ignored, because commands that haul runs would inherit an ignored signal.
 #[cfg(unix)]
 fn survive_file_size_limit() -> anyhow::Result<()> {
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;

@@ -1,5 +1,5 @@
-//! Sources that have no path: standard input and the output of a command; who may read standard input, and what may be
-//! written to standard output.
+//! Sources that have no path, standard input and the output of a command; and the rules for the use of standard input
+//! and standard output.
 
 use std::path::{Path, PathBuf};
 

@@ -18,7 +18,7 @@ pub(super) struct Summary {
     /// The promise of acknowledgements; `None` if no server was reached.
     durability: Option<String>,
     interrupted: bool,
-    /// Nothing was done: the counts say what would be.
+    /// The counts are those of a dry run: of changes that would be made.
     dry_run: bool,
     /// The next version has taken the present one's place.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -30,16 +30,16 @@ pub(super) struct Summary {
 /// The meaning of the counts of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// They say what was done.
+    /// They count changes that were made.
     Run,
-    /// They say what would be done.
+    /// They count changes that would be made.
     DryRun,
-    /// They say what was compared.
+    /// They count comparisons.
     Verify,
 }
 
 impl Summary {
-    /// Of a run that has ended.
+    /// The summary of a run that has ended.
     #[must_use]
     pub(super) fn new(report: &Report, interrupted: bool, kind: Kind) -> Self {
         Self {

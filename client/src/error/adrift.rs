@@ -6,22 +6,22 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// A source is not what it was.
+/// A source is not the one that the run began with.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum Adrift {
     /// A process may still be in a directory that has been removed; the directory looks empty then.
     #[error("this directory has been removed, and nobody knows what it would hold now")]
     Removed,
-    /// Another directory, or nothing, is at its path.
+    /// Another directory, or none, is at its path.
     #[error("gone or another since this began")]
     Another,
-    /// The same, of a directory below the source.
+    /// The same state of a directory below the source.
     #[error(
         "gone or another since this began: moved, replaced, mounted or unmounted; nothing more is removed"
     )]
     Below,
-    /// Something was mounted below it and is not any more, or the other way round.
+    /// A file system was mounted below it and is not any more, or the other way round.
     #[error("what is mounted at {path} has come, is gone or another since this began", path = .0.display())]
     Unmounted(PathBuf),
     /// A directory below it lacks entries that it may have had when this began.
@@ -30,7 +30,7 @@ pub enum Adrift {
          removes what is not there then"
     )]
     Changed,
-    /// Each time that it was read, its entries have changed before everything was over.
+    /// Each time that it was read, its entries have changed before the run was over.
     #[error(
         "changed each of the {0} times that haul looked through it; run it when nothing changes it"
     )]
@@ -38,13 +38,13 @@ pub enum Adrift {
     /// Its entries could not be read.
     #[error("could not be read")]
     Unreadable,
-    /// Nobody can say what it is.
+    /// The system does not tell the source's state.
     #[error("could not look at: {0}")]
     Unknown(#[source] Arc<io::Error>),
 }
 
 impl Adrift {
-    /// The system said why nobody can say what the source is.
+    /// The error for a system that does not tell the source's state.
     pub(crate) fn unknown(error: io::Error) -> Self {
         Self::Unknown(Arc::new(error))
     }

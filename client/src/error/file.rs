@@ -1,4 +1,4 @@
-//! What goes wrong with one file.
+//! Errors of one file.
 
 use std::borrow::Cow;
 use std::io;
@@ -23,19 +23,19 @@ pub enum FileError {
     Local {
         /// The operation.
         op: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: Arc<io::Error>,
     },
-    /// The source is not what it was when the run began.
+    /// The source is not the one that the run began with.
     #[error(transparent)]
     Adrift(#[from] Adrift),
     /// A list of names could not be read to its end.
     #[error(transparent)]
     List(Arc<io::Error>),
-    /// It arrived, but its digest could not be written down.
+    /// The file arrived, but its digest could not be written down.
     #[error("arrived, but is not in the receipt: {0}")]
     Receipt(#[from] ReceiptError),
-    /// It arrived, and this machine could not remove the source.
+    /// The file arrived, and this machine could not remove the source.
     #[error("arrived, but could not be removed here: {0}")]
     NotRemoved(#[source] Arc<io::Error>),
     /// Another reason, in words.
@@ -56,7 +56,7 @@ pub enum FileError {
     /// The server refused it.
     #[error("refused by the server: {0}")]
     Refused(Refusal),
-    /// The server takes it from somebody else now.
+    /// A newer run sends the file, and the server takes it from that run.
     #[error(
         "a newer run sends this file, with what was there already; this run leaves it to that one"
     )]
@@ -64,12 +64,12 @@ pub enum FileError {
     /// The connection was lost, again and again, while this waited for its answer before all others.
     #[error("the connection was lost {times} times while this was sent, the last time: {reason}")]
     Lost {
-        /// How often.
+        /// The number of losses.
         times: u32,
-        /// What was wrong with the connection.
+        /// The failure of the last connection.
         reason: String,
     },
-    /// It is named in a list, and a symlink leads to it.
+    /// The file is named in a list, and a symlink leads to it.
     #[error("{} is a symlink, through which haul goes only with --links follow", .0.display())]
     Through(PathBuf),
     /// `--remove-source` gave it that name.
@@ -82,7 +82,7 @@ pub enum FileError {
         "another source has {0} as well, which is sent; this one is not, as only one can be there"
     )]
     SameName(String),
-    /// It was to be removed here, and another source has another file or symlink of its name at the server.
+    /// The source is named and of a kind that is not sent.
     #[error(
         "arrived, but is not removed here: {} gets the same name, or may, and would take its place; rename one of them",
         .0.display()
@@ -97,12 +97,12 @@ pub enum FileError {
         place = place.display()
     )]
     Spool {
-        /// Where temporary files are.
+        /// The directory of temporary files.
         place: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: Arc<io::Error>,
     },
-    /// Nothing is known of the rest of what it wrote.
+    /// The rest of the command's output is not known.
     #[error("the command failed ({0}), so nothing that it wrote is stored")]
     Command(ExitStatus),
     /// Larger than the server takes.
@@ -121,7 +121,8 @@ impl FileError {
         move |source| Self::Local { op, source: Arc::new(source) }
     }
 
-    /// Whether what the server has staged of a large file is of no use to a later run either.
+    /// Whether the parts that the server has staged of a large file are of no use to a later run
+    /// either.
     #[must_use]
     pub(crate) fn spoils_upload(&self) -> bool {
         match self {
@@ -140,7 +141,7 @@ impl FileError {
         matches!(self, Self::Local { source, .. } if matches!(source.kind(), NotFound | NotADirectory))
     }
 
-    /// Whether something of another kind stands in the way at the server.
+    /// Whether an entry of another kind stands in the way at the server.
     #[must_use]
     pub(crate) fn is_conflict(&self) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.code == Code::Conflict)
@@ -159,7 +160,7 @@ impl FileError {
             Self::Changed => Retry::Now(3),
             // Then it is read to its end first.
             Self::Size => Retry::Now(2),
-            // Others have all of the server's places.
+            // Other clients have all of the server's places.
             Self::Refused(refusal) if refusal.code == Code::Busy => {
                 Retry::Later(1200, Duration::from_millis(250))
             }
@@ -168,7 +169,8 @@ impl FileError {
             Self::Refused(refusal) if refusal.code == Code::Permission => {
                 Retry::Last(if is_directory { 64 } else { 2 })
             }
-            // What the server holds of the file is not the file; from the start it may be.
+            // The parts that the server holds are not the file's; if sent again from the start, they
+            // may be.
             Self::Refused(refusal) if refusal.code == Code::BadPart => Retry::Now(3),
             Self::Refused(refusal) if refusal.retry => Retry::Now(3),
             Self::Refused(_)
@@ -194,9 +196,9 @@ impl FileError {
     }
 }
 
-/// What the threads of a run tell as the failure of an entry.
+/// A failure of an entry, as the threads of a run tell it.
 pub trait Failure {
-    /// The same for the observer, who has it after the thread has gone on.
+    /// The same failure for the observer, who has it after the thread has gone on.
     fn into_error(self) -> FileError;
 }
 
@@ -251,12 +253,12 @@ impl Failure for String {
 /// When to send the same thing again, and how often at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retry {
-    /// It can't help.
+    /// Another attempt can't help.
     Never,
     /// At once.
     Now(u32),
     /// After a pause.
     Later(u32, Duration),
-    /// When everything else is settled.
+    /// When all other entries are settled.
     Last(u32),
 }

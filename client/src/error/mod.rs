@@ -1,4 +1,4 @@
-//! What goes wrong: on this machine, on the way, or at the server's word.
+//! Errors: of this machine, of the network, or by the server's word.
 
 pub mod adrift;
 mod file;
@@ -23,7 +23,7 @@ pub enum ConnectionError {
     Unreachable {
         /// The server as given.
         server: String,
-        /// What the last address said.
+        /// The error of the last address.
         source: io::Error,
     },
     /// The connection broke.
@@ -50,7 +50,7 @@ pub enum ConnectionError {
          server; for a classic one, use --classic"
     )]
     ClosedAtHello,
-    /// What came in answer to `hello` is of another protocol.
+    /// The bytes that came in answer to `hello` are of another protocol.
     #[error("this is no haul server: {0}")]
     NotHaul(#[source] DecodeError),
     /// The server ended the connection with a reason.
@@ -59,9 +59,9 @@ pub enum ConnectionError {
     /// Every attempt to connect again failed.
     #[error("lost the server for good: {source}; {}", gave_up(*.attempts))]
     GaveUp {
-        /// How often it was tried since the server last acknowledged something.
+        /// The number of attempts since the server last acknowledged a request.
         attempts: u32,
-        /// What the last attempt met.
+        /// The error of the last attempt.
         source: Box<Self>,
     },
     /// A request could not be put into words, which is a bug here.
@@ -81,7 +81,7 @@ pub enum ConnectionError {
     /// The system gave no means to wait for a connection.
     #[error("could not wait for a connection: {0}")]
     Poller(#[source] io::Error),
-    /// What came is no answer.
+    /// The bytes from the server are no answer.
     #[error("the server's answer makes no sense: {0}")]
     Protocol(#[from] ProtocolError),
     /// Another connection of the run failed first, or the user interrupted.
@@ -96,7 +96,7 @@ impl ConnectionError {
     pub(crate) fn is_lost(&self) -> bool {
         match self {
             Self::Ended(refusal) => refusal.retry,
-            // Something else answers in its place while it is away, such as a balancer.
+            // A balancer or the like answers in the server's place while the server is away.
             Self::NotHaul(_) | Self::ClosedAtHello | Self::NoHello(_) => true,
             Self::Unreachable { .. } | Self::Lost(_) | Self::Closed => true,
             Self::Silent(_) | Self::Stuck(_) => true,
@@ -110,7 +110,7 @@ impl ConnectionError {
         }
     }
 
-    /// Whether the server has too much to do, or something else with the same directory.
+    /// Whether the server has too much to do, or another client is at work on the same directory.
     #[must_use]
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, Self::Ended(refusal) if refusal.code == Code::Busy)
@@ -129,7 +129,7 @@ impl From<ClientError> for ConnectionError {
     }
 }
 
-/// What to do when the server is lost for good.
+/// Advice for a server that is lost for good.
 fn gave_up(attempts: u32) -> String {
     let tried = match attempts {
         0 => String::new(),

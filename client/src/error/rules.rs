@@ -9,7 +9,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RulesError {
-    /// Those of a file that the user has named.
+    /// The rules of a file that the user has named.
     #[error("could not read the rules in {path}: {source}", path = path.display())]
     Named {
         /// The file.
@@ -17,7 +17,7 @@ pub enum RulesError {
         /// The reason.
         source: io::Error,
     },
-    /// Those of a directory.
+    /// The rules of a directory.
     #[error(
         "nothing in this directory is sent: could not read the rules in {path}: {source}; mend or remove that file",
         path = path.display()
@@ -28,7 +28,7 @@ pub enum RulesError {
         /// The reason.
         source: io::Error,
     },
-    /// They are others than those that the walk has gone by.
+    /// The rules are others than those that the walk has gone by.
     #[error("{path} has changed while haul ran; run it again", path = .0.display())]
     Changed(PathBuf),
     /// The client may not even see whether a directory has rules.
@@ -37,7 +37,7 @@ pub enum RulesError {
 }
 
 impl RulesError {
-    /// Whether the rules can be used, but are not what they were.
+    /// Whether the rules can be used, but are not those that the walk has gone by.
     #[must_use]
     pub(crate) fn is_changed(&self) -> bool {
         matches!(self, Self::Changed(_))

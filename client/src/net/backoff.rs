@@ -1,4 +1,4 @@
-//! How long to wait before the next attempt to connect.
+//! The pause before the next attempt to connect.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ const FIRST: Duration = Duration::from_millis(100);
 /// The most that any attempt waits.
 const LONGEST: Duration = Duration::from_secs(15);
 
-/// The pause before attempt number `attempt`, which counts from 1: anything up to a bound that
-/// doubles each time. All of it is chance ("full jitter"), so that the clients of a server that comes
-/// back don't come back all at once.
+/// The pause before attempt number `attempt`, which counts from 1: any time up to a bound that
+/// doubles with each attempt. The whole pause is chance ("full jitter"), so that the clients of a
+/// server that comes back don't come back all at once.
 #[must_use]
 pub fn pause(attempt: u32) -> Duration {
     // Without randomness in the system, everybody waits longest.

@@ -5,14 +5,14 @@ use std::ops::Deref;
 /// Bytes of a page.
 const PAGE: usize = 4096;
 
-/// A body in a buffer that is kept for the next one: what it once was is not zeroed again.
+/// A body in a buffer that is kept for the next one: its old bytes are not zeroed again.
 ///
-/// It starts at a page, as what is read into it does in the file: copies between two places that stand
-/// differently to a page are slower, on some processors three times.
+/// The body starts at a page, as the bytes that are read into it do in the file: copies between two
+/// places that stand differently to a page are slower, on some processors three times.
 #[derive(Debug, Default)]
 pub(crate) struct Body {
     buffer: Vec<u8>,
-    /// Where the first page starts.
+    /// Offset of the first page.
     start: usize,
     len: usize,
 }
@@ -28,12 +28,12 @@ impl Body {
         &mut self.buffer[self.start..self.start + len]
     }
 
-    /// Only the first bytes of what it has.
+    /// Keeps only the first bytes.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
 
-    /// Nothing.
+    /// Keeps no bytes.
     pub(crate) fn clear(&mut self) {
         self.len = 0;
     }

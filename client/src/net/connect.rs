@@ -1,4 +1,4 @@
-//! Connecting, without ever blocking: whoever wants the run to end is heard at any time.
+//! Connecting, without ever blocking: a thread that wants the run to end is heard at any time.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -11,20 +11,20 @@ use super::poller::Poller;
 use super::transport::Socket;
 use crate::error::ConnectionError;
 
-/// How long one address may take to answer.
+/// Time that one address may take to answer.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long to wait for a server that is behind with accepting, before it is asked again.
+/// Pause before a server that is behind with accepting is asked again.
 const BEHIND: Duration = Duration::from_millis(50);
 
-/// Longer than anything that is waited for here; the waker ends it earlier.
+/// Longer than any wait here; the waker ends it earlier.
 const LONG: Duration = Duration::from_secs(3600);
 
 /// Connects, trying all addresses of a name; the socket is in the poller. `over` says that nobody
 /// wants it any more.
 ///
 /// # Errors
-/// What the last address said; or [`ConnectionError::Stopped`] if it is over.
+/// The error of the last address; or [`ConnectionError::Stopped`] if the run is over.
 pub fn connect(
     server: &Server,
     poller: &mut Poller,
@@ -64,7 +64,7 @@ fn resolve(
     let (host, waker) = (host.to_owned(), poller.waker());
     thread::Builder::new().name(String::from("resolve")).spawn(move || {
         let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
-        // Nobody may be waiting any more.
+        // The thread that asked may have gone.
         let _ = sender.send(addresses);
         let _ = waker.wake();
     })?;
@@ -82,7 +82,7 @@ fn resolve(
     }
 }
 
-/// One address; `None` if it is over.
+/// Tries one address; `None` if the run is over.
 fn attempt(
     begin: &dyn Fn() -> io::Result<Socket>,
     poller: &mut Poller,

@@ -1,4 +1,4 @@
-//! Where uploads go: `HOST[:PORT][/PATH]` and its other forms.
+//! Destinations of uploads: `HOST[:PORT][/PATH]` and its other forms.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub struct Destination {
     pub path: Option<Name>,
 }
 
-/// How a server is reached.
+/// The address of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Server {
@@ -52,7 +52,7 @@ pub enum DestinationError {
     /// Not a port.
     #[error("`{0}` is not a port from 1 to 65535")]
     Port(String),
-    /// Nothing where a host should be.
+    /// The host is missing.
     #[error("`{0}` names no server; the right form is {FORMS}")]
     NoHost(String),
     /// The path is not a name.
@@ -60,7 +60,7 @@ pub enum DestinationError {
     Path {
         /// The path as given.
         path: String,
-        /// What is wrong with it.
+        /// The error.
         source: haul_protocol::NameError,
     },
 }
@@ -103,7 +103,7 @@ fn unix(whole: &str, rest: &str) -> Result<Destination, DestinationError> {
     Ok(Destination { server: Server::Unix(socket.into()), path: directory(path.as_bytes())? })
 }
 
-/// Splits what follows a scheme into the server and the path.
+/// Splits the text behind a scheme into the server and the path.
 fn split<'a>(whole: &str, text: &'a str) -> Result<(Server, &'a str), DestinationError> {
     let authority = text.split('/').next().unwrap_or(text);
     if !text.starts_with('[') && authority.matches(':').count() > 1 {

@@ -1,5 +1,5 @@
-//! Where the thread of a connection sleeps: until its socket has something, another thread wakes it,
-//! or time is up.
+//! The sleep of a connection's thread: until its socket has an event, another thread wakes it, or
+//! time is up.
 
 use std::io;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use super::transport::Socket;
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
 
-/// One for each connection of a run, also while it has no socket: whoever waits for a connect or
-/// before the next attempt can be woken like everybody else.
+/// A poller; each connection of a run has one, also while it has no socket: a thread that waits for
+/// a connect or before the next attempt can be woken like every other.
 #[derive(Debug)]
 pub struct Poller {
     poll: Poll,
@@ -22,7 +22,7 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// With nothing to wait for but its waker.
+    /// A poller that waits for its waker only.
     ///
     /// # Errors
     /// If the system has no room.
@@ -32,7 +32,7 @@ impl Poller {
         Ok(Self { poll, events: Events::with_capacity(4), waker })
     }
 
-    /// Wakes whoever waits here, now or the next time.
+    /// Wakes the thread that waits here, now or the next time.
     #[must_use]
     pub fn waker(&self) -> Arc<Waker> {
         Arc::clone(&self.waker)
@@ -52,8 +52,8 @@ impl Poller {
         let _ = socket.deregister(self.poll.registry());
     }
 
-    /// Waits. What woke it is not told: the caller tries everything, since events come only when
-    /// something changes.
+    /// Waits. The cause of the wakening is not told: the caller tries everything, since events come
+    /// only when a state changes.
     ///
     /// # Errors
     /// If the system fails.

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What may be sent at once after a pause: this part of a second's bytes.
+/// Bytes that may be sent at once after a pause: this part of a second's bytes.
 const BURST: u64 = 8;
 
 /// The least that is worth a write.
@@ -56,7 +56,7 @@ impl Limit {
         Ok(usize::try_from(granted).unwrap_or(usize::MAX))
     }
 
-    /// What was taken and not sent.
+    /// Gives back bytes that were taken and not sent.
     pub fn give_back(&self, bytes: usize) {
         let mut state = self.state();
         state.saved = self.most().min(state.saved + self.time(bytes as u64).as_nanos());
@@ -70,7 +70,7 @@ impl Limit {
         self.time(self.burst().max(LEAST.min(self.rate))).as_nanos()
     }
 
-    /// How long so many bytes take.
+    /// Time that so many bytes take.
     fn time(&self, bytes: u64) -> Duration {
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.rate);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn no_more_is_granted_than_time_has_passed_for() {
         for rate in [1, 100, 10_000, 1 << 20, 1 << 40] {
-            // Before the limit is: a thread may be held up between the two.
+            // The start is taken before the limit is made: a thread may be held up between the two.
             let start = Instant::now();
             let limit = Limit::new(rate);
             let mut granted = 0;

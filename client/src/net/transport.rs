@@ -7,14 +7,14 @@ use std::path::Path;
 use mio::{Interest, Registry, Token};
 
 /// Bytes that wait in the kernel to be sent (tcp(7), `TCP_NOTSENT_LOWAT`). Those on their way are not
-/// counted, so a long line is as full as ever; but where the server is the slower side, what waits
-/// for it stays few enough to be still in a cache when it is copied on.
+/// counted, so a long line is as full as ever; but where the server is the slower side, the bytes that
+/// wait for it stay few enough to be still in a cache when they are copied on.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT: u32 = 512 * 1024;
 
-/// How the kernel bounds what is on its way within one machine (tcp(7), `TCP_CONGESTION`). What the system
-/// has for networks may pace: for a line that is as quick as memory, timers between the segments
-/// are an eighth of all that a large file costs. This one never does, and every process may have it.
+/// The congestion control within one machine (tcp(7), `TCP_CONGESTION`). The system's own, made for
+/// networks, may pace: for a line that is as quick as memory, timers between the segments are an eighth of
+/// the whole cost of a large file. This one never paces, and every process may have it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const WITHIN: &[u8] = b"reno";
 
@@ -32,7 +32,7 @@ impl Socket {
     /// Begins to connect to an address.
     ///
     /// # Errors
-    /// If that fails at once.
+    /// If the connect fails at once.
     pub fn tcp(address: SocketAddr) -> io::Result<Self> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         if address.ip().to_canonical().is_loopback() {
@@ -60,7 +60,7 @@ impl Socket {
     /// Begins to connect to a Unix socket.
     ///
     /// # Errors
-    /// If that fails at once; `WouldBlock` if the server is behind with accepting.
+    /// If the connect fails at once; `WouldBlock` if the server is behind with accepting.
     #[cfg(unix)]
     pub fn unix(path: &Path) -> io::Result<Self> {
         mio::net::UnixStream::connect(path).map(Self::Unix)
@@ -78,7 +78,7 @@ impl Socket {
     /// Whether it is connected by now.
     ///
     /// # Errors
-    /// If it never will be.
+    /// If the socket never will be connected.
     pub fn is_connected(&self) -> io::Result<bool> {
         let (error, peer) = match self {
             Self::Tcp(stream) => (stream.take_error()?, stream.peer_addr().map(|_| ())),
@@ -113,7 +113,7 @@ impl Socket {
         }
     }
 
-    /// Registers for both directions; events come when something changes (edge-triggered).
+    /// Registers for both directions; events come when a state changes (edge-triggered).
     ///
     /// # Errors
     /// If the system has no room.
@@ -129,7 +129,7 @@ impl Socket {
     /// Takes the registration back, which a socket needs before it is closed.
     ///
     /// # Errors
-    /// If it was not registered.
+    /// If the socket was not registered.
     pub fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => registry.deregister(stream),
@@ -138,7 +138,7 @@ impl Socket {
         }
     }
 
-    /// Writes what the socket takes of two pieces.
+    /// Writes as many bytes of two pieces as the socket takes.
     ///
     /// # Errors
     /// `WouldBlock` if it takes nothing now, or if the connection is gone.
@@ -151,7 +151,7 @@ impl Socket {
         }
     }
 
-    /// Reads what is there.
+    /// Reads the bytes that are there.
     ///
     /// # Errors
     /// `WouldBlock` if nothing is there now, or if the connection is gone.

@@ -1,4 +1,4 @@
-//! A client's half of a connection on its socket: what is gathered is sent, what comes is read.
+//! A client's half of a connection on its socket: sends its output, and reads its input.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::error::ConnectionError;
 /// Bodies up to this are copied behind their header; larger ones are sent from where they are.
 const COPIED: usize = 64 * 1024;
 
-/// A socket, its poller, and the half of the connection that they move bytes for. `T` is what is remembered of a request.
+/// A socket, its poller, and the half of the connection that they move bytes for. `T` is the note on a request.
 #[derive(Debug)]
 pub(crate) struct Wire<'a, T> {
     half: ClientConnection<T>,
@@ -29,11 +29,11 @@ pub(crate) struct Wire<'a, T> {
     /// Bytes of it that are sent.
     tail_sent: usize,
     blocked: bool,
-    /// Bounds what is sent.
+    /// Bounds the bytes sent.
     limit: Option<&'a Limit>,
-    /// How long nothing may be sent for that.
+    /// Time for which the limit holds bytes back.
     held_back: Option<Duration>,
-    /// A buffer for what is read.
+    /// A buffer for the bytes read.
     pub(crate) input: Vec<u8>,
 }
 
@@ -91,7 +91,7 @@ impl<'a, T> Wire<'a, T> {
     /// Appends a request and its body; nothing may be appended while a large body waits.
     pub(crate) fn request(&mut self, what: T, op: &Op, body: &[u8]) -> Result<(), ConnectionError> {
         let now = self.now();
-        // Everything that is sent was checked before, so what fails here is a bug of ours.
+        // Each request was checked before it comes here, so an error is a bug of ours.
         self.half.request(what, op, body.len() as u64, now)?;
         self.half.body(body);
         Ok(())
@@ -114,7 +114,7 @@ impl<'a, T> Wire<'a, T> {
         Ok(())
     }
 
-    /// Appends a bundle: what is remembered of each of its files, and all of its body.
+    /// Appends a bundle: the notes on its files, and all of its body.
     pub(crate) fn bundle<I>(&mut self, files: I, body: &[u8]) -> Result<(), ConnectionError>
     where
         I: IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
@@ -141,7 +141,7 @@ impl<'a, T> Wire<'a, T> {
         self.blocked || self.held_back.is_some()
     }
 
-    /// Sends what the socket takes; returns whether it took anything.
+    /// Sends as many bytes as the socket takes; returns whether it took any.
     pub(crate) fn write(&mut self) -> Result<bool, ConnectionError> {
         let mut any = false;
         let was_blocked = std::mem::take(&mut self.blocked);
@@ -188,8 +188,8 @@ impl<'a, T> Wire<'a, T> {
             self.tail.clear();
             self.tail_sent = 0;
         }
-        // A full socket has room again only when the peer has taken something; room in one that
-        // was not full says nothing of the peer. But what is held back here it can't answer.
+        // A full socket has room again only when the peer has taken bytes; room in a socket that was not full says
+        // nothing of the peer. But the peer can't answer requests that are held back here.
         if any && (was_blocked || self.limit.is_some()) {
             let now = self.now();
             self.half.heard(now);
@@ -197,7 +197,7 @@ impl<'a, T> Wire<'a, T> {
         Ok(any)
     }
 
-    /// Reads what is there; 0 if nothing is.
+    /// Reads the bytes that are there; 0 if none are.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ConnectionError> {
         loop {
             return match self.socket.read(buffer) {
@@ -219,7 +219,7 @@ impl<'a, T> Wire<'a, T> {
         Ok(self.half.receive(bytes, now)?)
     }
 
-    /// Does what is due, and returns how long to wait for more. A `ping` may have been appended.
+    /// Sends a `ping` if one is due, and returns the time to wait for more. The output may have grown.
     ///
     /// # Errors
     /// If the server has been silent for too long.
@@ -229,7 +229,7 @@ impl<'a, T> Wire<'a, T> {
         Ok(self.half.deadline().since(now))
     }
 
-    /// Waits until the socket or other threads have something, or time is up.
+    /// Waits until the socket or other threads have an event, or time is up.
     pub(crate) fn sleep(&mut self, timeout: Duration) -> Result<(), ConnectionError> {
         let timeout = self.held_back.map_or(timeout, |pause| pause.min(timeout));
         self.poller.wait(timeout).map_err(ConnectionError::Poller)

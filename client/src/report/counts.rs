@@ -20,7 +20,8 @@ pub struct Counts {
     pub bytes_resumed: u64,
     /// Entries that failed, each named.
     pub failed: u64,
-    /// Sockets, devices and FIFOs, what was gone before it was sent, and links if they are left out.
+    /// Sockets, devices and FIFOs, entries that were gone before they were sent, and links if they are
+    /// left out.
     pub skipped: u64,
     /// Skipped entries that were gone before they were sent.
     pub vanished: u64,

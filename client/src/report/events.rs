@@ -1,4 +1,4 @@
-//! What the threads of a run tell its observer, while it waits for the observer's thread.
+//! Calls of a run's observer by the run's threads, in a queue for the observer's thread.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What a run tells: counts, single names, and its status now and then.
+//! Reports of a run: counts, single names, and its status now and then.
 //!
 //! The threads of a run tell [`progress::Progress`], which counts and queues; the thread that has started the run takes
 //! from the queue and tells the [`observer::Observer`] ([`watch`]).

@@ -1,11 +1,11 @@
-//! What a user may want to know of a run, though nothing has failed.
+//! Notes: facts that a user may want to know of a run, though nothing has failed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use haul_protocol::Name;
 
-/// Something that a user may want to know, though nothing has failed by it. Its text is for people.
+/// A fact that a user may want to know, though nothing has failed by it. Its text is for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Note {
@@ -19,14 +19,14 @@ pub enum Note {
         path: PathBuf,
         /// The number of the line.
         line: usize,
-        /// Why no name fits it.
+        /// The reason that no name fits it.
         flaw: String,
     },
     /// A connection is given up, and others go on.
     ConnectionGivenUp(String),
-    /// Nothing is removed at the server.
+    /// No entry is removed at the server.
     NothingRemoved(&'static str),
-    /// The directory of this name gets no new version, because something has failed.
+    /// The directory of this name gets no new version, because an entry or a request has failed.
     NotPublished(Name),
 }
 

@@ -1,4 +1,4 @@
-//! Who is told what happens while a run goes on.
+//! The observer of a run, and its calls.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +9,8 @@ use super::note::Note;
 use super::status::Status;
 use crate::error::FileError;
 
-/// Is told what happens while a run goes on: on the thread that has started the run, one thing after the other.
+/// The observer of a run is told each event while the run goes on: on the thread that has started the run, one event
+/// after the other.
 ///
 /// Each method does nothing unless it is written. An observer that takes long makes the run wait. `()` is an observer
 /// that wants to know nothing.
@@ -25,7 +26,7 @@ pub trait Observer {
         false
     }
 
-    /// How often [`status`](Self::status) is called; `None`: never. Asked once.
+    /// The interval between calls of [`status`](Self::status); `None`: never. Asked once.
     fn interval(&self) -> Option<Duration> {
         None
     }
@@ -33,7 +34,7 @@ pub trait Observer {
     /// The sources that can be read only once are read; from now on the run connects and sends.
     fn begun(&mut self) {}
 
-    /// How far the run is.
+    /// The progress of the run.
     fn status(&mut self, status: &Status) {
         let _ = status;
     }
@@ -78,7 +79,7 @@ pub trait Observer {
         let _ = (path, error);
     }
 
-    /// In a dry run: what would be done (`send`, `make`, `adjust`, `remove`), and why.
+    /// In a dry run: a change that would be made (`send`, `make`, `adjust`, `remove`), and the reason.
     fn would(&mut self, action: &str, name: &Name, why: &str, bytes: Option<u64>) {
         let _ = (action, name, why, bytes);
     }
@@ -93,7 +94,7 @@ pub trait Observer {
         let _ = (attempt, attempts, why);
     }
 
-    /// Something else that a user may want to know.
+    /// Another fact that a user may want to know.
     fn note(&mut self, note: &Note) {
         let _ = note;
     }

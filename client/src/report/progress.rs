@@ -1,4 +1,4 @@
-//! Counting what happens, and queueing what the observer is told.
+//! Counts the events of a run, and queues the calls of the observer.
 //!
 //! Counts are atomics, so that threads count without waiting for each other.
 
@@ -26,7 +26,7 @@ use links::Links;
 pub struct Progress {
     wants_names: bool,
     wants_sizes: bool,
-    /// What the observer is told next.
+    /// The next calls of the observer.
     events: SyncSender<Event>,
     start: Instant,
     found_files: AtomicU64,
@@ -55,7 +55,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Starts counting, and the clock. The observer's thread [watches](super::watch::watch) what is received.
+    /// Starts counting, and the clock. The observer's thread [watches](super::watch::watch) the receiver.
     #[must_use]
     pub fn new(observer: &dyn Observer) -> (Self, Receiver<Event>) {
         let (events, received) = sync_channel(WAITING);
@@ -203,7 +203,7 @@ impl Progress {
         self.published.load(Ordering::Relaxed)
     }
 
-    /// Something that the source lacks is removed at the server.
+    /// An entry that the source lacks is removed at the server.
     pub fn removed(&self, name: &Name) {
         self.removed.fetch_add(1, Ordering::Relaxed);
         self.tell_name(|| Event::Removed(name.clone()));
@@ -243,7 +243,7 @@ impl Progress {
         self.start.elapsed()
     }
 
-    /// How far the run is now.
+    /// The present progress of the run.
     #[must_use]
     pub(super) fn status(&self) -> Status {
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -264,7 +264,7 @@ impl Progress {
         self.tell(Event::Differs { finding, name: name.clone(), why });
     }
 
-    /// Something that the source lacks stays, because enough has been removed; told once.
+    /// An entry that the source lacks stays, because enough has been removed; told once.
     pub fn kept(&self, path: &Path) {
         if !self.limit_told.swap(true, Ordering::Relaxed) {
             self.failed(
@@ -274,7 +274,7 @@ impl Progress {
         }
     }
 
-    /// In a dry run: what would be done with a name, and why.
+    /// In a dry run: a change that would be made of a name, and the reason.
     pub fn would(&self, action: &'static str, name: &Name, why: &'static str, bytes: Option<u64>) {
         self.tell(Event::Would { action, name: name.clone(), why, bytes });
     }

@@ -1,18 +1,18 @@
-//! How far a run is.
+//! The progress of a run.
 
 use super::counts::Counts;
 
-/// How far a run is at one moment.
+/// The progress of a run at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Status {
-    /// What has been counted so far.
+    /// The counts so far.
     pub counts: Counts,
     /// Files and symbolic links in all, once the walk has found them all.
     pub files_total: Option<u64>,
     /// Their bytes in all, once the walk has found them all; 0 unless the observer wants sizes.
     pub bytes_total: Option<u64>,
-    /// Of the bytes sent, those that were lost with a connection, and are sent again.
+    /// Bytes that were sent and lost with a connection, and are sent again.
     pub bytes_lost: u64,
     /// The run looks for entries at the server that the source lacks.
     pub is_removing: bool,
@@ -26,6 +26,6 @@ pub struct Status {
 pub struct Attempt {
     /// Its number, from 1.
     pub number: u32,
-    /// How many there are at most, in a row.
+    /// The highest number of attempts in a row.
     pub of: u32,
 }

@@ -1,4 +1,4 @@
-//! The observer's thread: tells what the threads of the run have queued.
+//! The observer's thread: passes on the calls that the threads of the run have queued.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
@@ -7,7 +7,7 @@ use super::events::Event;
 use super::observer::Observer;
 use super::progress::Progress;
 
-/// Tells the observer what happens, until the run is over.
+/// Passes the calls on to the observer, until the run is over.
 pub fn watch(progress: &Progress, events: Receiver<Event>, observer: &mut dyn Observer) {
     let interval = observer.interval();
     let mut due = interval.map(|interval| Instant::now() + interval);
@@ -21,7 +21,7 @@ pub fn watch(progress: &Progress, events: Receiver<Event>, observer: &mut dyn Ob
             Ok(event) => tell(event, observer),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        // With many events there is no timeout.
+        // With many events the wait never times out.
         if let Some(interval) = interval
             && due.is_some_and(|due| due <= Instant::now())
         {

@@ -80,7 +80,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// What the client remembers of each request is what it calls it.
+/// The client remembers a name for each request.
 type Client = ClientConnection<&'static str>;
 
 fn request(client: &mut Client, what: &'static str, op: &Op, body: &[u8]) -> Result<()> {
@@ -91,7 +91,7 @@ fn request(client: &mut Client, what: &'static str, op: &Op, body: &[u8]) -> Res
     Ok(())
 }
 
-/// Sends what has been written, and reads what comes back: the last answer by id, if any.
+/// Sends the output and reads the answers to it; returns the last answer by id, if any.
 fn exchange(client: &mut Client, server: &mut Server) -> Result<Option<(Reply, Bitmap)>> {
     let back = server.read(client.output())?;
     client.sent(client.output().len(), NOW);

@@ -39,7 +39,7 @@ impl Server {
         }
     }
 
-    /// Takes bytes, in whatever pieces, and returns the bytes of answers.
+    /// Takes bytes, in pieces of any length, and returns the bytes of answers.
     pub(crate) fn read(&mut self, mut input: &[u8]) -> Result<Vec<u8>> {
         while let Some(event) = self.connection.receive(&mut input, NOW)? {
             match event {

@@ -34,7 +34,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// How the stream is cut must not change what comes out.
+/// The events must not depend on the cuts in the stream.
 fn check<S: Headers>(side: impl Fn() -> S, stream: &[u8], lengths: &[u8])
 where
     S::Header: Debug + PartialEq,

@@ -21,19 +21,20 @@ use crate::op::Op;
 use crate::pending::Requester;
 use crate::side::Answers;
 
-/// The longest body of an answer that says anything, lists apart: a bitmap of all parts of the largest file. A request
-/// has fewer entries to compare than that.
+/// The longest body of an answer, lists apart, that has a meaning: a bitmap of all parts of the largest file. A request
+/// has fewer entries to compare than the bitmap has bytes.
 const MAX_BITMAP: usize = (MAX_PARTS / 8) as usize;
 
-/// What a client keeps to by itself, whatever the server allows.
+/// Limits of the client's own, besides those of the server.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientConfig {
-    /// How long the server may take to answer `hello`.
+    /// Time that the server may take to answer `hello`.
     pub hello: Duration,
-    /// How long the server may be silent while it owes an answer. The client waits for sixty times as long, and longer if
-    /// the server has files to read, while the server gives signs of life but answers nothing.
+    /// Time that the server may be silent while it owes an answer. While the server gives signs of life but answers
+    /// nothing, the client waits for sixty times as long, and longer if the server has files to read.
     pub timeout: Duration,
-    /// After how long without a byte the client sends a `ping`, so that the server and the network keep the connection.
+    /// Time without a byte after which the client sends a `ping`, so that the server and the network keep the
+    /// connection.
     pub idle: Duration,
     /// Requests that may be unanswered: the book keeps one `T` for each.
     pub window_requests: u64,
@@ -56,7 +57,7 @@ impl Default for ClientConfig {
     }
 }
 
-/// What a server has said. `T` is what the caller remembers of a request.
+/// An event of the connection, from the server's answers. `T` is the caller's note on a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientEvent<T> {
@@ -82,7 +83,7 @@ pub struct Unanswered<T> {
     pub newer: Vec<T>,
 }
 
-/// What the book remembers.
+/// An entry of the book: the request that an answer belongs to.
 #[derive(Debug)]
 enum Asked<T> {
     /// The connection itself asks whether the server is there.
@@ -96,19 +97,20 @@ struct Unfinished {
     id: RequestId,
     reply: Reply,
     body: Vec<u8>,
-    /// Bytes of it that can mean something.
+    /// Bytes of the body that can have a meaning.
     room: usize,
 }
 
 /// A client's half of one connection, without I/O and without a clock.
 ///
-/// The caller moves bytes: it sends [`output`](Self::output) and says how much with [`sent`](Self::sent); it gives what
-/// comes to [`receive`](Self::receive) until that returns no more events; and at [`deadline`](Self::deadline) it calls
-/// [`expire`](Self::expire). `T` is what the caller remembers of each request until its answer.
+/// The caller moves bytes: it sends [`output`](Self::output) and reports the number of sent bytes with
+/// [`sent`](Self::sent); it gives received bytes to [`receive`](Self::receive) until that returns no more events; and
+/// at [`deadline`](Self::deadline) it calls [`expire`](Self::expire). `T` is the caller's note on each request, which
+/// the connection keeps until the answer.
 ///
-/// It keeps to the server's window, checks that each answer belongs to a request, sends a `ping` over an idle
-/// connection, and tells when a server is silent for too long. It never sends a request twice: after a loss,
-/// [`lost`](Self::lost) has all that were not answered, and which of them may be sent again is the caller's to know
+/// The connection keeps to the server's window, checks that each answer belongs to a request, sends a `ping` over an
+/// idle connection, and tells when a server is silent for too long. It never sends a request twice: after a loss,
+/// [`lost`](Self::lost) has all that were not answered, and the caller knows which of them may be sent again
 /// (PROTOCOL.md, section 5.6).
 ///
 /// Invariant: a request is answered, refused, or in [`lost`](Self::lost), and in one of these only.
@@ -281,7 +283,7 @@ impl<T> ClientConnection<T> {
         }
     }
 
-    /// Does what is due: sends a `ping` over an idle connection. Before the deadline it does nothing.
+    /// Sends a `ping` over an idle connection. Before the deadline this does nothing.
     ///
     /// # Errors
     /// If the server was silent for too long, or has answered nothing for too long.

@@ -30,7 +30,7 @@ impl Outbox {
         self.bytes.capacity()
     }
 
-    /// Where frames are appended.
+    /// The end of the buffer, to append frames to.
     pub(crate) fn end(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }

@@ -1,4 +1,4 @@
-//! A server's half of a connection: bytes and moments in; bytes, events and what the peer owes out.
+//! A server's half of a connection: takes bytes and moments, gives bytes, events and the peer's debt.
 
 use core::time::Duration;
 
@@ -23,10 +23,10 @@ const FULL: usize = 64 * 1024;
 /// it was about to send would take the refusal from it.
 pub(super) const DRAIN_BYTES: usize = 64 * 1024 * 1024;
 
-/// How often the last ack is repeated while a client waits for another one (PROTOCOL.md, section 5.3).
+/// Interval at which the last ack is repeated while a client waits for another one (PROTOCOL.md, section 5.3).
 const REPEAT: Duration = Duration::from_secs(5);
 
-/// What a client has sent.
+/// An event of the connection, from the client's bytes.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerEvent<'a> {
@@ -44,25 +44,25 @@ pub enum ServerEvent<'a> {
     End,
 }
 
-/// What a peer owes, and since when: a server that waits for it decides how long.
+/// The peer's debt, and the moment since when the peer owes it: a server that waits for the peer decides how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Owed {
-    /// Nothing: the server does.
+    /// No debt: the server has to act.
     Nothing,
-    /// To read its answers, some of which it last took then.
+    /// Reading its answers; the peer last took bytes of them at this moment.
     Reading(Time),
-    /// The first byte of its first frame, since it connected.
+    /// The first byte of its first frame; the peer connected at this moment.
     First(Time),
-    /// The rest of a header, the first byte of which came then.
+    /// The rest of a header; its first byte came at this moment.
     Header(Time),
-    /// The rest of a body, of which bytes last came then.
+    /// The rest of a body; bytes of it last came at this moment.
     Body(Time),
-    /// The next request, if it has one. Its last byte went or came then.
+    /// The next request, if the peer has one; its last byte went or came at this moment.
     Request(Time),
-    /// The next command of the classic dialect, if its user types one. Its last byte came then.
+    /// The next command of the classic dialect, if the peer's user types one; its last byte came at this moment.
     Command(Time),
-    /// To close a connection that the server has ended then.
+    /// Closing a connection; the server ended the connection at this moment.
     Close(Time),
 }
 
@@ -72,18 +72,18 @@ enum Phase {
     Open,
     /// The peer sends no more; answers still go out.
     InputEnded,
-    /// Refused for good: flush, shut the sending side, read what still comes, close.
+    /// Refused for good: flush, shut the sending side, read and drop all further bytes, close.
     Draining { left: usize, shut: bool, since: Time },
 }
 
 /// A server's half of one connection, without I/O and without a clock.
 ///
-/// The caller moves bytes: it gives what comes to [`receive`](Self::receive) until that returns no more events, and
-/// [`input_ended`](Self::input_ended) when nothing more comes; it sends [`output`](Self::output), says how much with
-/// [`sent`](Self::sent), and shuts its sending side when [`shuts`](Self::shuts) says so, until
+/// The caller moves bytes: it gives received bytes to [`receive`](Self::receive) until that returns no more events, and
+/// [`input_ended`](Self::input_ended) at the end of the input; it sends [`output`](Self::output), reports the number of
+/// sent bytes with [`sent`](Self::sent), and shuts its sending side when [`shuts`](Self::shuts) says so, until
 /// [`is_over`](Self::is_over). For each request it calls [`done`](Self::done), [`answer`](Self::answer) or
-/// [`refuse`](Self::refuse) once, whenever the store is ready, and [`acknowledge`](Self::acknowledge) when it has nothing
-/// else to do for the connection.
+/// [`refuse`](Self::refuse) once, whenever the store is ready, and [`acknowledge`](Self::acknowledge) when it has
+/// nothing else to do for the connection.
 ///
 /// The connection keeps the book of requests, checks ids and window, and holds acks back until all changes before them are
 /// done or refused (PROTOCOL.md, section 5.3). Nothing is ever written to a classic peer.
@@ -98,11 +98,11 @@ pub struct ServerConnection {
     phase: Phase,
     /// When the peer last took or gave a byte.
     progress: Time,
-    /// When something was last said to the peer.
+    /// Moment of the last frame to the peer.
     said: Time,
     /// When the first byte of an unfinished header came.
     header_since: Option<Time>,
-    /// Why the connection ends, until the changes before that have been told.
+    /// The reason for the end of the connection, until the changes before that have been told.
     last_word: Option<Refusal>,
     /// Whether the peer reads answers.
     is_haul: bool,
@@ -125,7 +125,7 @@ impl ServerConnection {
         }
     }
 
-    // What comes.
+    // Input.
 
     /// Takes bytes from the front of `input` up to the next event. `None` means that all of `input` is taken. After the
     /// connection has been ended, bytes are thrown away.
@@ -186,7 +186,7 @@ impl ServerConnection {
         Ok(())
     }
 
-    /// Nothing more comes.
+    /// Ends the input: the peer sends no more bytes.
     ///
     /// # Errors
     /// If a frame is cut off, which only a log needs to know.
@@ -223,7 +223,7 @@ impl ServerConnection {
         self.phase == Phase::InputEnded
     }
 
-    // What is said.
+    // Answers.
 
     /// Answers `hello`.
     ///
@@ -280,7 +280,7 @@ impl ServerConnection {
         }
     }
 
-    /// Says something that is no answer, to a peer that speaks another protocol, and ends the connection.
+    /// Sends bytes that are no answer to a peer that speaks another protocol, and ends the connection.
     pub fn end_with(&mut self, bytes: &[u8]) {
         self.outbox.end().extend_from_slice(bytes);
         self.drain();
@@ -327,7 +327,7 @@ impl ServerConnection {
         Ok(())
     }
 
-    // What goes.
+    // Output.
 
     /// Bytes that are to be sent next.
     #[must_use]
@@ -374,17 +374,17 @@ impl ServerConnection {
         }
     }
 
-    // What is owed.
+    // Debts.
 
-    /// What the peer owes. `works`: whether the server works on what has come, so that it reads nothing; `owes`: whether
-    /// it owes answers.
+    /// The peer's debt. `works`: whether the server works on received requests, so that it reads nothing; `owes`:
+    /// whether the server owes answers.
     #[must_use]
     pub fn owed(&self, works: bool, owes: bool) -> Owed {
         if !self.outbox.is_empty() {
             return Owed::Reading(self.progress);
         }
         match (self.phase, self.header_since) {
-            // Nothing more is expected of the peer.
+            // The peer owes no more.
             (Phase::InputEnded, _) => Owed::Nothing,
             (Phase::Draining { .. }, _) if self.last_word.is_some() => Owed::Nothing,
             (Phase::Draining { since, .. }, _) => Owed::Close(since),

@@ -1,4 +1,4 @@
-//! How long a client waits for a server that owes answers, by the signs of life that the server gives.
+//! Time that a client waits for a server that owes answers, by the signs of life that the server gives.
 //!
 //! A server with a slow disk repeats its last ack, so that it doesn't look dead (PROTOCOL.md, section 5.3). But
 //! repeats and pieces of an answer keep a connection only so long: a server that is stuck, or means harm, could
@@ -9,7 +9,7 @@ use core::time::Duration;
 use super::time::Time;
 use crate::error::ClientError;
 
-/// For how many timeouts signs of life count while no request is answered.
+/// Number of timeouts for which signs of life count while no request is answered.
 const LONGEST: u32 = 60;
 
 /// Bytes a second that a server reads at least, if it has to read files before it can answer.
@@ -33,7 +33,7 @@ pub(crate) struct Silence {
 }
 
 impl Silence {
-    /// Nothing is owed yet.
+    /// A server that owes no answer yet.
     pub(crate) fn new(timeout: Duration, now: Time) -> Self {
         Self { timeout, heard: now, advanced: now, repeats: 0, reading: Duration::ZERO }
     }
@@ -75,7 +75,7 @@ impl Silence {
         self.heard.after(self.timeout).min(self.advanced.after(self.longest()))
     }
 
-    /// What is wrong with the server once [`deadline`](Self::deadline) has passed.
+    /// The server's failure, once [`deadline`](Self::deadline) has passed.
     pub(crate) fn error(&self, now: Time) -> ClientError {
         if now >= self.heard.after(self.timeout) {
             ClientError::Silent(self.timeout)

@@ -29,7 +29,7 @@ impl Time {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How much later than `earlier` this moment is; nothing if it is not later.
+    /// Time from `earlier` to this moment; zero if this moment is not later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

@@ -1,5 +1,5 @@
-//! A client's half and a server's half without a socket: whatever the order of completion and
-//! whatever the pieces in which bytes arrive, both agree on what became of each request.
+//! A client's half and a server's half without a socket: in any order of completion, and with bytes
+//! in pieces of any length, both agree on the outcome of each request.
 
 use haul_protocol::{
     Answer, Answers, Decoder, Event, FirstOrLater, Hello, Op, Refusal, Reply, RequestId, Requester,
@@ -28,7 +28,8 @@ struct Pair<'a> {
     ids: Vec<usize>,
     to_server: Vec<u8>,
     to_client: Vec<u8>,
-    // The client's half. What it remembers of a request, and has an outcome for, is its id less 1.
+    // The client's half. Its note on a request is the request's id less 1, and so is the index of
+    // the outcome.
     requester: Requester<usize>,
     answers: Decoder<Answers>,
     outcomes: Vec<Option<Outcome>>,
@@ -74,7 +75,7 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// One step of one half; `choice` says which, `amount` how far or which one.
+    /// One step of one half; `choice` selects the step, `amount` its size or target.
     fn step(&mut self, choice: u8, amount: usize) {
         match choice % 6 {
             0 => self.client_sends(),

@@ -1,4 +1,4 @@
-//! What is encoded decodes to the same; what would not is refused by the encoder.
+//! Every encoded message decodes to the same message; the encoder refuses all that would not.
 
 use haul_protocol::{
     Answer, Answers, Attributes, BundleError, Bundled, Classic, Code, Digest, Durability,
@@ -124,7 +124,7 @@ proptest! {
         }
     }
 
-    /// Whatever numbers and texts a caller brings, a frame that is encoded is one that decodes.
+    /// If a caller brings any numbers and texts, each encoded frame is one that decodes.
     #[test]
     fn a_header_that_is_encoded_decodes(
         name in strategies::name(),

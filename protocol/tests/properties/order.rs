@@ -1,4 +1,4 @@
-//! The two books report what breaks the rules of ids and of the window.
+//! The two books report each breach of the rules of ids and of the window.
 
 use haul_protocol::{OrderError, RequestId, Requester, Responder, ServerLimits};
 use proptest::prelude::*;

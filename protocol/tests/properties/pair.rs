@@ -1,6 +1,6 @@
 //! Both halves of a connection, joined by a simulated link under simulated time, with a model of a store behind the
-//! server: whatever the latency, the pieces in which bytes arrive, the order in which changes are done and the moments at
-//! which connections are lost, each request has one outcome, acks are true, and nothing grows without bound.
+//! server: with any latency, pieces of any length, changes done in any order and connections lost at any moment, each
+//! request has one outcome, acks are true, and nothing grows without bound.
 
 use haul_protocol::{Owed, Time};
 use proptest::collection::vec;
@@ -11,10 +11,10 @@ use crate::pair_link::{Link, Loss};
 use crate::pair_server::Server;
 use crate::random::Random;
 
-/// How long a server waits for its peer, by what that owes: header, body, request.
+/// Time that a server waits for its peer, by the peer's debt: header, body, request.
 const PATIENCE: [u64; 3] = [10_000, 30_000, 300_000];
 
-/// Simulated time after which everything must be settled: a day.
+/// Simulated time after which all requests must be settled: a day.
 const STUCK: Time = Time::from_millis(86_400_000);
 
 /// One run of the simulation.
@@ -87,7 +87,7 @@ impl World {
         }
     }
 
-    /// Moves everything that can move now; returns whether anything did.
+    /// Moves all bytes that can move now; returns whether any moved.
     fn turn(&mut self) -> bool {
         let Self { now, random, client, server, link, .. } = self;
         let mut moved = server.work(*now, random);
@@ -116,7 +116,7 @@ impl World {
         self.server.check_bounds(window_requests);
     }
 
-    /// The next moment at which anything may happen, at least a millisecond from now.
+    /// The next moment at which an event may happen, at least a millisecond from now.
     fn next_moment(&self, until: Time) -> Time {
         let mut next = [
             self.link.to_server.next(),
@@ -181,7 +181,7 @@ impl World {
         }
     }
 
-    /// The connection is lost for both sides; the client takes back what has no answer, and connects again.
+    /// The connection is lost for both sides; the client takes back its unanswered requests, and connects again.
     fn reconnect(&mut self) {
         self.link = Link::new(self.scenario.latency, self.scenario.capacity);
         self.server.reconnect(&mut self.random, self.now);

@@ -1,4 +1,4 @@
-//! The simulated client: sends items, and checks what it is told of each.
+//! The simulated client: sends items, and checks the answer to each.
 
 use std::collections::VecDeque;
 
@@ -14,7 +14,7 @@ use crate::random::Random;
 /// Bytes of requests that are gathered at most.
 const GATHERED: usize = 2000;
 
-/// What an item is, by its number.
+/// The kind of an item, by its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A change with a body.
@@ -146,7 +146,7 @@ impl Client {
         len > 0
     }
 
-    /// Takes what has come, in pieces; returns whether the server has ended the connection.
+    /// Takes received bytes, in pieces; returns whether the server has ended the connection.
     pub(crate) fn read(
         &mut self,
         bytes: &[u8],
@@ -192,7 +192,8 @@ impl Client {
         self.states[item] = State::Settled;
     }
 
-    /// Takes back what the lost connection has left, which is what had no outcome, and begins a new one.
+    /// Takes back the requests of the lost connection, which are those without an outcome, and begins a
+    /// new one.
     pub(crate) fn reconnect(&mut self, now: Time) {
         let lost = self.half.lost();
         let left: Vec<usize> = lost.oldest.into_iter().chain(lost.newer).collect();
@@ -216,7 +217,7 @@ impl Client {
         assert!(self.half.output().len() <= headers + bodies + 400);
     }
 
-    /// Nothing was sent more often than lost connections made necessary.
+    /// The client sent no item more often than lost connections made necessary.
     pub(crate) fn check_end(&self) {
         assert_eq!(self.sent, self.states.len() + self.left);
     }

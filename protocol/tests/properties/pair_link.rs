@@ -1,4 +1,4 @@
-//! A link that delays and cuts what is sent over it, and that can fall silent.
+//! A link that delays and cuts the bytes sent over it, and that can fall silent.
 
 use std::collections::VecDeque;
 
@@ -6,12 +6,12 @@ use haul_protocol::Time;
 
 use crate::random::Random;
 
-/// How a connection is lost.
+/// The way in which a connection is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Loss {
     /// Both sides learn of it at once.
     Reset,
-    /// Nothing arrives any more, and nobody is told.
+    /// No bytes arrive any more, and nobody is told.
     Stall,
 }
 
@@ -44,7 +44,7 @@ impl Link {
 }
 
 impl Pipe {
-    /// Takes some of `bytes`, and says how many: what fits, and then a random piece of it.
+    /// Takes some of `bytes`: a random piece of those that fit. Returns its length.
     pub(crate) fn send(&mut self, bytes: &[u8], now: Time, random: &mut Random) -> usize {
         let room = self.capacity - self.flight.iter().map(|(_, piece)| piece.len()).sum::<usize>();
         let most = bytes.len().min(room);

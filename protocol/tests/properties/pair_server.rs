@@ -15,14 +15,14 @@ use crate::random::Random;
 pub(crate) struct Server {
     pub(crate) half: ServerConnection,
     limits: ServerLimits,
-    /// What has come and is not read.
+    /// Bytes that have come and are not read.
     inbox: Vec<u8>,
     current: Option<(Request, Vec<u8>)>,
     /// Requests under way: when each is done, its id, and its item.
     pub(crate) tasks: Vec<(Time, RequestId, usize)>,
-    /// How long one takes at most, in milliseconds.
+    /// Time that one request takes at most, in milliseconds.
     slow: u64,
-    /// Items that are done, whatever becomes of the connection.
+    /// Items that are done, whether or not their connection lives.
     done: BTreeSet<usize>,
     refused: BTreeSet<usize>,
 }
@@ -71,7 +71,7 @@ impl Server {
         self.inbox.append(&mut bytes);
     }
 
-    /// Carries out what is due, in any order; sometimes it acknowledges.
+    /// Carries out the requests that are due, in any order; sometimes the server acknowledges.
     pub(crate) fn work(&mut self, now: Time, random: &mut Random) -> bool {
         let due: Vec<_> = self.tasks.extract_if(.., |(at, ..)| *at <= now).collect();
         for &(_, id, item) in &due {
@@ -103,7 +103,7 @@ impl Server {
         len > 0
     }
 
-    /// Reads what has come, in pieces, unless too many answers wait for the peer.
+    /// Reads the bytes that have come, in pieces, unless too many answers wait for the peer.
     pub(crate) fn read(&mut self, now: Time, random: &mut Random) -> bool {
         let inbox = std::mem::take(&mut self.inbox);
         let mut rest = &inbox[..];
@@ -169,7 +169,8 @@ impl Server {
         }
     }
 
-    /// The connection is lost. Some of what it has read is still carried out before its successor is served.
+    /// The connection is lost. Some of the requests that it has brought are still carried out before its
+    /// successor is served.
     pub(crate) fn reconnect(&mut self, random: &mut Random, now: Time) {
         for (_, _, item) in std::mem::take(&mut self.tasks) {
             if random.up_to(1) == 0 && !self.refused.contains(&item) {

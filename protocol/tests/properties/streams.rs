@@ -1,4 +1,4 @@
-//! How the bytes are cut makes no difference, and no bytes make the decoder panic or hoard.
+//! The cuts in a stream make no difference, and no bytes make the decoder panic or hoard.
 
 use haul_protocol::{Answers, Hello, Requests, encode};
 use proptest::collection::vec;
@@ -36,7 +36,7 @@ fn answers() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Frames with a sound prefix around something like JSON.
+/// Frames with a sound prefix around bytes that look like JSON.
 fn frames() -> impl Strategy<Value = Vec<u8>> {
     let header = prop_oneof![
         vec(any::<u8>(), 1..40),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// Which side's decoder reads the stream.
+/// The side whose decoder reads the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Requests,
@@ -20,7 +20,7 @@ pub(crate) enum Seen {
     End,
 }
 
-/// How a stream ends: in good order, cut, or with an error of a class.
+/// The end of a stream: in good order, cut, or with an error of a class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Events,
@@ -68,7 +68,8 @@ impl Vector {
         vectors
     }
 
-    /// Reads one file; panics, which fails the test, on anything that the README doesn't allow.
+    /// Reads one file; panics, which fails the test, if the file has a line that the README doesn't
+    /// allow.
     fn parse(name: String, bytes: &[u8]) -> Self {
         let blank = bytes.windows(2).position(|pair| pair == b"\n\n");
         let (head, stream) = bytes.split_at(blank.expect("a blank line ends the head"));

@@ -7,7 +7,7 @@ use super::race::Outcome;
 use super::report::rows;
 
 const WIDTH: f64 = 760.0;
-/// Where bars begin, and how long the longest is.
+/// The left end of bars, and the length of the longest.
 const LEFT: f64 = 120.0;
 const LONGEST: f64 = 480.0;
 const LINE: f64 = 22.0;

@@ -1,5 +1,5 @@
-//! What thousands of idle and slow connections cost: time of an upload beside them, threads, memory;
-//! and whether every one of them still works afterwards.
+//! The cost of thousands of idle and slow connections: time of an upload beside them, threads,
+//! memory; and whether every one of them still works afterwards.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::median;
 /// Options of the chore.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// What to upload.
+    /// The tree to upload.
     #[arg(long, value_name = "DIR", default_value = "/usr/share")]
     tree: PathBuf,
 
@@ -37,7 +37,7 @@ pub struct Options {
     #[arg(long, default_value_t = 5)]
     runs: usize,
 
-    /// Where the servers' temporary roots are made.
+    /// Directory for the servers' temporary roots.
     #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
     tmp: PathBuf,
 }

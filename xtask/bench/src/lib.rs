@@ -1,5 +1,5 @@
-//! haul beside what a user would pick instead: the same work, in the same run, round after round in
-//! random order. Medians and ratios, because machines differ and are shared.
+//! haul beside the programs that a user would pick instead: the same work, in the same run, round
+//! after round in random order. Medians and ratios, because machines differ and are shared.
 //!
 //! Every result is compared with its source; one that isn't equal has no time.
 
@@ -31,7 +31,7 @@ use workload::{Amounts, Workload};
 /// Options of the chore.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// A useful part of everything, in two minutes.
+    /// Do a useful part of all work, in two minutes.
     #[arg(long)]
     quick: bool,
 
@@ -47,7 +47,7 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
 
-    /// Where sources and targets are made; a tmpfs keeps the disk out.
+    /// Directory for sources and targets; a tmpfs keeps the disk out.
     #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
     dir: PathBuf,
 
@@ -55,7 +55,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR", default_value = "target")]
     disk: PathBuf,
 
-    /// Where table, chart and samples are written.
+    /// Directory for table, chart and samples.
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     out: PathBuf,
 
@@ -64,7 +64,7 @@ pub struct Options {
     seed: u64,
 }
 
-/// Of the work that `--quick` does.
+/// The workloads that `--quick` runs.
 const QUICK: [Workload; 3] = [Workload::Tiny, Workload::Big, Workload::Durable];
 
 /// Runs the races of all work that is wanted, and writes table, chart and samples.

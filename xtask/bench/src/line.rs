@@ -6,8 +6,9 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What is under way at once on one connection in one direction, in pieces of up to 64 KiB: more than
-/// a sender's and a receiver's buffers and what a fast line holds in a tenth of a second.
+/// Bytes that are under way at once on one connection in one direction, in pieces of up to 64 KiB:
+/// more than a sender's and a receiver's buffers and the bytes that a fast line holds in a tenth of a
+/// second.
 const PIECES: usize = 4096;
 
 /// Listens on a port of its own for as long as the program runs, and passes on to `target`.
@@ -39,7 +40,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
         for (due, bytes) in receiver {
             thread::sleep(due.saturating_duration_since(Instant::now()));
             if to.write_all(&bytes).is_err() {
-                // Whoever reads for this end sees that it is over.
+                // The thread that reads for this end sees the end of the stream.
                 let _ = to.shutdown(Shutdown::Both);
                 return;
             }

@@ -9,11 +9,11 @@ use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create};
 const STEP: u64 = 1 << 20;
 const PAGE: u64 = 4096;
 
-/// Touches so much memory, and keeps it quick to use for whoever needs it as long as this is held.
+/// Touches so much memory, and keeps it quick to use for every process as long as this is held.
 ///
-/// A virtual machine gives its host free memory back, and to use such memory, or what was never used,
-/// takes several times longer. What is given back are blocks of 2 MiB and more that have been free for
-/// two seconds (Linux, `Documentation/mm/free_page_reporting.rst`). So a page of each MiB stays in use.
+/// A virtual machine gives its host free memory back, and to use such memory, or memory that was never
+/// used, takes several times longer. Blocks of 2 MiB and more that have been free for two seconds are
+/// given back (Linux, `Documentation/mm/free_page_reporting.rst`). So a page of each MiB stays in use.
 #[derive(Debug)]
 pub(crate) struct Memory {
     _file: File,

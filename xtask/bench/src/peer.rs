@@ -1,4 +1,4 @@
-//! What haul is measured against, and which of them does which work.
+//! The peers that haul is measured against, and the work of each.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::workload::Workload;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Peer {
-    /// `haul put` to `hauld`; `haul sync` if everything is there.
+    /// `haul put` to `hauld`; `haul sync` if all files are there already.
     Haul,
     /// `rsync -a` to an rsync daemon.
     Rsync,
@@ -35,8 +35,8 @@ pub(crate) enum Peer {
     Classic,
 }
 
-/// Which peer does which work. Those that send one file at a time don't send trees, and what needs
-/// other programs' patience is not asked for all that others have shown.
+/// The peers of each workload. Peers that send one file at a time don't send trees, and a workload
+/// that would take another program too long has only the peers for which it does not.
 const MATRIX: [(Workload, &[Peer]); 8] = {
     use Peer::{Classic, Cp, Curl, Haul, Lftp, Rsync, Scp, Socat, Tar};
     [
@@ -51,26 +51,26 @@ const MATRIX: [(Workload, &[Peer]); 8] = {
     ]
 };
 
-/// Who does this work.
+/// The peers that do this work.
 pub(crate) fn peers_of(workload: Workload) -> &'static [Peer] {
     MATRIX.iter().find(|(of, _)| *of == workload).map_or(&[], |(_, peers)| peers)
 }
 
-/// Where a peer works, and how.
+/// The place and circumstances of a peer's work.
 #[derive(Debug)]
 pub(crate) struct Place<'a> {
     pub(crate) binaries: &'a Binaries,
     /// A directory of its own, with the target in it.
     pub(crate) directory: &'a Path,
     pub(crate) port: u16,
-    /// Whether everything is flushed.
+    /// Whether all files are flushed.
     pub(crate) durable: bool,
-    /// Whether everything is there already.
+    /// Whether all files are there already.
     pub(crate) is_there: bool,
 }
 
 impl Place<'_> {
-    /// Where files arrive.
+    /// The directory in which files arrive.
     pub(crate) fn target(&self) -> PathBuf {
         self.directory.join("target")
     }
@@ -119,7 +119,7 @@ impl Peer {
         matches!(self, Self::Haul | Self::Rsync | Self::Cp)
     }
 
-    /// Whether its server ends when the client has, and not before everything is written.
+    /// Whether its server ends when the client has, and not before all files are written.
     pub(crate) fn server_ends(self) -> bool {
         matches!(self, Self::Tar | Self::Socat)
     }
@@ -189,9 +189,11 @@ impl Peer {
                      AuthorizedKeysFile {place}/user.pub\nStrictModes no\nUsePAM no\n\
                      PidFile none\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n",
                 );
-                // Where it is not a service, nobody has made this. If that fails, sshd says so.
+                // If sshd is not a service here, nobody has made this directory. If that fails, sshd
+                // says so.
                 let _ = fs::create_dir_all("/run/sshd");
-                // It starts itself again for each connection, and wants to be named in full for that.
+                // sshd starts itself again for each connection, and wants to be named in full for
+                // that.
                 let mut sshd = Command::new(path_of("sshd").context("sshd is there")?);
                 sshd.args(["-D", "-e", "-f"]).arg(at.file("sshd.conf", &config)?);
                 sshd
@@ -206,7 +208,7 @@ impl Peer {
         Ok(Some(command))
     }
 
-    /// What sends `source` to the server behind `port`.
+    /// The command that sends `source` to the server behind `port`.
     pub(crate) fn client(
         self,
         source: &Path,
@@ -278,7 +280,7 @@ impl Peer {
     }
 }
 
-/// Where a program is; servers may be where users don't look.
+/// The path of a program; servers may be where users don't look.
 fn path_of(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let servers = ["/usr/sbin", "/sbin"].map(PathBuf::from);

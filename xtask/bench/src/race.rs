@@ -34,14 +34,14 @@ const DELAY: Duration = Duration::from_millis(50);
 pub(crate) struct Turn {
     pub(crate) peer: Peer,
     pub(crate) round: usize,
-    /// Seconds from the client's start until everything has arrived; for all of the work, if this turn
+    /// Seconds from the client's start until all files have arrived; for all of the work, if this turn
     /// was for a part of it.
     pub(crate) seconds: f64,
     pub(crate) client: Figures,
     pub(crate) server: Option<Figures>,
 }
 
-/// What came of a workload.
+/// The results of a workload.
 #[derive(Debug, Serialize)]
 pub(crate) struct Outcome {
     pub(crate) workload: Workload,
@@ -64,7 +64,7 @@ pub(crate) struct Race<'a> {
     source: PathBuf,
     /// A part of it.
     sample: PathBuf,
-    /// Where targets are made.
+    /// Directory for targets.
     targets: &'a Path,
 }
 

@@ -1,4 +1,4 @@
-//! What is shown and kept of the races: a table, all samples as JSON, and a chart.
+//! Reports of the races: a table, all samples as JSON, and a chart.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,11 +14,11 @@ use super::race::{Outcome, Turn};
 use super::timed::Figures;
 use crate::median;
 
-/// Everything that was measured.
+/// All measurements.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     machine: Machine,
-    /// Of the sources that were built; with a mark if they had been changed.
+    /// The commit of the sources that were built; with a mark if they had been changed.
     commit: String,
     rounds: usize,
     outcomes: Vec<Outcome>,
@@ -30,7 +30,7 @@ struct Machine {
     cores: usize,
     memory_kib: u64,
     kernel: String,
-    /// How it bounds what is on its way, for whoever doesn't choose (tcp(7)).
+    /// The kernel's default congestion control (tcp(7)).
     tcp: String,
 }
 

@@ -32,7 +32,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 50_000)]
     shared: usize,
 
-    /// Where sources and targets are made.
+    /// Directory for sources and targets.
     #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
     dir: PathBuf,
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 /// Options of the chore.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Where the figures are written.
+    /// The file for the figures.
     figures: PathBuf,
 
     /// The command and its arguments.
@@ -27,7 +27,7 @@ pub struct Options {
     command: Vec<String>,
 }
 
-/// What a command and all its children took.
+/// Time and memory of a command and all its children.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Figures {
     /// Since the epoch.
@@ -103,7 +103,7 @@ impl Timed {
         !matches!(self.parent.try_wait(), Ok(None))
     }
 
-    /// What it has printed.
+    /// The command's output so far.
     pub(crate) fn said(&self) -> String {
         fs::read_to_string(self.figures.with_file_name("log")).unwrap_or_default()
     }
@@ -132,7 +132,7 @@ impl Timed {
     fn end(&self, signal: Signal) {
         for pid in children(self.parent.id()) {
             let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-            // It may have ended already.
+            // The process may have ended already.
             let _ = pid.map(|pid| kill_process(pid, signal));
         }
     }
@@ -145,8 +145,8 @@ impl Drop for Timed {
     }
 }
 
-/// Processes that this one has started and not waited for. From what each process says of itself: the
-/// kernel's list of children may leave one out while another ends (proc_tid_children(5)).
+/// Processes that this one has started and not waited for. Found by the status of each process:
+/// the kernel's list of children may leave one out while another ends (proc_tid_children(5)).
 fn children(pid: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -155,6 +155,6 @@ fn children(pid: u32) -> Vec<u32> {
 
 fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // After the name, which may hold anything: the state, then the parent.
+    // After the name, which may hold any bytes: the state, then the parent.
     stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
 }

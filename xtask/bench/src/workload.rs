@@ -1,4 +1,4 @@
-//! What is sent: trees and files, made anew from a seed or copied.
+//! Sources of the races: trees and files, made anew from a seed or copied.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -34,7 +34,7 @@ pub(crate) enum Workload {
     SameShare,
 }
 
-/// How much of the work is done.
+/// The amounts of the workloads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Amounts {
     pub(crate) tiny: usize,
@@ -42,7 +42,7 @@ pub(crate) struct Amounts {
 }
 
 impl Workload {
-    /// As on the command line.
+    /// The name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Tiny => "tiny",
@@ -56,7 +56,7 @@ impl Workload {
         }
     }
 
-    /// Whether everything has arrived before.
+    /// Whether all files have arrived before.
     pub(crate) fn is_there(self) -> bool {
         matches!(self, Self::Same | Self::SameShare)
     }
@@ -177,7 +177,7 @@ pub(crate) fn count(source: &Path) -> anyhow::Result<(u64, u64)> {
     Ok((files, bytes))
 }
 
-/// Reads everything, so that it is in memory.
+/// Reads all files, so that they are in memory.
 pub(crate) fn warm(source: &Path) -> anyhow::Result<()> {
     let mut buffer = vec![0; 1 << 20];
     for entry in WalkDir::new(source) {

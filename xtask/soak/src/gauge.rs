@@ -10,7 +10,7 @@ pub(super) struct Gauge {
 }
 
 impl Gauge {
-    /// Forgets what was before.
+    /// Forgets the high-water mark so far.
     pub(super) fn begin(server: &Hauld) -> anyhow::Result<Self> {
         // "5" resets the high-water mark (proc(5)).
         std::fs::write(format!("/proc/{}/clear_refs", server.pid()), "5")
@@ -18,7 +18,7 @@ impl Gauge {
         Ok(Self { sampled_kib: 0 })
     }
 
-    /// Looks, and returns what is resident now.
+    /// Samples the resident memory of now, and returns it.
     pub(super) fn sample(&mut self, server: &Hauld) -> anyhow::Result<u64> {
         let now = server.status("VmRSS")?;
         self.sampled_kib = self.sampled_kib.max(now);

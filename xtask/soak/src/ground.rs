@@ -1,4 +1,4 @@
-//! What is below the root before the soak begins: names that make small requests costly.
+//! The entries below the root before the soak begins: names that make small requests costly.
 
 use std::fs::{self, File};
 use std::io;

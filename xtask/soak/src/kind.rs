@@ -14,21 +14,21 @@ const HEADER: usize = 64 << 10;
 /// Longest body.
 const BODY: usize = 8 << 20;
 
-/// What the server reads at once.
+/// Bytes that the server reads at once.
 const AT_ONCE: usize = 256 << 10;
 
-/// One kind.
+/// One kind of memory that peers make the server keep.
 #[derive(Debug)]
 pub(super) struct Kind {
     pub(super) name: &'static str,
-    /// Of the connections, no more than so many take part: each of them costs the server a lot of time as well.
+    /// Connections that take part at most: each of them costs the server a lot of time as well.
     pub(super) most: usize,
     /// Bytes that the kernel takes from a peer and the server has not read.
     pub(super) send_buffer: usize,
     pub(super) script: Vec<Step>,
 }
 
-/// All of them.
+/// All kinds.
 pub(super) fn all() -> Vec<Kind> {
     let mut kinds = Vec::new();
     // Little is on its way, so that the server is soon done with peers that have left.
@@ -109,7 +109,7 @@ pub(super) fn all() -> Vec<Kind> {
         600,
         greeted([Send(clogged(9, &[])), Own(changes), Send(list_changed())]),
     );
-    // What is behind something that the server waits for has to be on its way at once.
+    // The bytes behind a request that the server waits for have to be on their way at once.
     let mut behind = |name, script| {
         kinds.push(Kind { name, most: all, send_buffer: 4 * AT_ONCE, script });
     };
@@ -126,7 +126,7 @@ pub(super) fn all() -> Vec<Kind> {
     kinds
 }
 
-/// After `hello` and its answer.
+/// The steps after `hello` and its answer.
 fn greeted(steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
     [Own(hello), Read(1)].into_iter().chain(steps).collect()
 }
@@ -172,7 +172,8 @@ fn unfinished_header(len: usize) -> Vec<u8> {
     [&prefix[..], &vec![b'{'; len]].concat()
 }
 
-/// In pieces, what is kept grows by doubling: a little more than half of the room is used then.
+/// If a header comes in pieces, the server's buffer for it grows by doubling: a little more than half of the room is
+/// used then.
 fn header_in_pieces() -> Vec<Step> {
     const PIECE: usize = 2052;
     let (bytes, mut steps) = (unfinished_header(17 * PIECE), Vec::new());
@@ -283,8 +284,8 @@ fn list_changed() -> Vec<u8> {
     frame(&json!({"cmd": "list", "id": 3, "filename": changed()}), b"")
 }
 
-/// A list of so many entries, which is not read: 9 of them fill what the kernel takes, and 14 the outbox as well. What
-/// is behind it has the ids from 2 on.
+/// A list of so many entries, which is not read: 9 of them fill the kernel's buffers, and 14 the outbox as well. The
+/// requests behind it have the ids from 2 on.
 fn clogged(entries: usize, then: &[u8]) -> Vec<u8> {
     [&list(1, BIG_ENTRIES - entries), then].concat()
 }

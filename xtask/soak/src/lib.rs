@@ -37,11 +37,11 @@ pub struct Options {
     #[arg(long, value_name = "TEXT")]
     only: Vec<String>,
 
-    /// Where the server's temporary root is made.
+    /// Directory for the server's temporary root.
     #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
     tmp: PathBuf,
 
-    /// Where the table is written.
+    /// File for the table.
     #[arg(long, value_name = "DIR", default_value = "target/soak")]
     out: PathBuf,
 
@@ -59,13 +59,13 @@ const REST: u64 = 64;
 /// MiB at which a kind is given up, so that the machine is not the one that gives up.
 const ENOUGH: u64 = 2048;
 
-/// How long the connections of a kind may take to fill the server: less than a header may.
+/// Time that the connections of a kind may take to fill the server: less than a header may.
 const FILL: Duration = Duration::from_secs(8);
 
-/// How long they stay then, at the least.
+/// Time that they stay then, at the least.
 const HOLD: Duration = Duration::from_millis(500);
 
-/// How long the server may take to let go when all have left.
+/// Time that the server may take to let go when all have left.
 const LET_GO: Duration = Duration::from_secs(15);
 
 /// The server's grace time.

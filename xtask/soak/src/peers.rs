@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use serde_json::{Value, json};
 
-/// What a peer does next.
+/// A step of a peer.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     /// Sends these bytes, the same as all others.
@@ -32,17 +32,17 @@ pub(super) enum Step {
 /// Between two times that [`Step::Forever`] sends.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// How long one wait for readiness lasts, so that a pause ends and memory is looked at in time.
+/// Length of one wait for readiness, so that a pause ends and memory is looked at in time.
 const TICK: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
-/// What has become of the peers.
+/// Counts of the peers by their ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
-    /// They are done with their scripts, and were not refused.
+    /// Peers that are done with their scripts, and were not refused.
     pub(super) held: usize,
-    /// They were refused something, or their connection was ended.
+    /// Peers that had a request refused, or their connection ended.
     pub(super) refused: usize,
-    /// They are not done.
+    /// Peers that are not done.
     pub(super) unfinished: usize,
 }
 
@@ -62,13 +62,13 @@ struct Peer {
     done: usize,
     /// The bytes of the step, if they are its own.
     own: Vec<u8>,
-    /// Nothing is done before.
+    /// Moment before which the peer does nothing.
     not_before: Option<Instant>,
     answers: Answers,
     over: bool,
 }
 
-/// Frames out of what a peer reads; bodies are skipped.
+/// Reads frames from a peer's stream; bodies are skipped.
 #[derive(Debug, Default)]
 struct Answers {
     bytes: Vec<u8>,
@@ -129,7 +129,7 @@ impl<'a> Peers<'a> {
         Ok(())
     }
 
-    /// What has become of them, as far as they know.
+    /// The ends of the peers, as far as they know.
     pub(super) fn tally(&self) -> Tally {
         let mut tally = Tally::default();
         for peer in &self.peers {
@@ -144,10 +144,10 @@ impl<'a> Peers<'a> {
         tally
     }
 
-    /// All read what was sent to them and see whether they were ended, and leave.
+    /// All peers read the bytes that were sent to them, see whether their connections were ended, and leave.
     pub(super) fn leave(mut self) -> Tally {
         for peer in &mut self.peers {
-            // What is behind the first bytes does not matter.
+            // The bytes behind the first ones do not matter.
             for _ in 0..4 {
                 match peer.read() {
                     Ok(()) => {}
@@ -184,7 +184,7 @@ impl Peer {
         }
     }
 
-    /// At most one write or read: what it sends in several steps comes in several pieces.
+    /// At most one write or read: bytes of several steps come in several pieces.
     fn go_on(&mut self, script: &[Step]) -> io::Result<()> {
         let Some(step) = script.get(self.at) else { return Ok(()) };
         match step {
@@ -234,7 +234,7 @@ impl Peer {
         self.own = Vec::new();
     }
 
-    /// What a step sends that is not in the script.
+    /// The bytes of a step that are not in the script.
     fn prepare(&self, step: &Step) -> Vec<u8> {
         match (step, &self.answers.upload) {
             (Step::Own(bytes), _) => bytes(self.number),
@@ -245,7 +245,7 @@ impl Peer {
                 });
                 frame(&header, &vec![0; *sent])
             }
-            // Who was refused an upload has no part of it to send.
+            // A peer whose upload was refused has no part of it to send.
             _ => vec![0],
         }
     }

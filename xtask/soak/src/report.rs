@@ -1,4 +1,4 @@
-//! The table of a soak, and what in it breaks a bound.
+//! The table of a soak, and the bounds that its figures break.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ until then | honest hello + ping + put |
 |---|---|---|---|---|---|---|---|---|
 ";
 
-/// What was found of one kind.
+/// The results of one kind.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) kind: &'static str,
@@ -23,18 +23,18 @@ pub(super) struct Row {
     pub(super) after_kib: u64,
     pub(super) after: After,
     pub(super) let_go: Duration,
-    /// How long an honest client took, or why it was not served.
+    /// Time that an honest client took, or the reason that it was not served.
     pub(super) honest: Result<Duration, String>,
 }
 
-/// What the server came back to when all had left.
+/// The server's state after all had left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum After {
-    /// To less than the bound.
+    /// The server's memory is below the bound.
     Here,
-    /// It keeps memory, and no connection.
+    /// The server keeps memory, and no connection.
     Memory,
-    /// It keeps connections whose peers have left.
+    /// The server keeps connections whose peers have left.
     Connections,
 }
 

@@ -1,4 +1,4 @@
-//! Acknowledged means there, with the bytes of this round, whatever happens afterwards.
+//! Every acknowledged file is there, with the bytes of this round, after all later disturbances.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -10,18 +10,18 @@ use super::client::Acks;
 use super::tree::{Tree, Version};
 use super::watch::digest;
 
-/// Bytes that are read at one time. Names that were acknowledged last come first: of them the least is
-/// known. Of all others size, mode and mtime are compared.
+/// Bytes that are read at one time. Names that were acknowledged last come first: least is known
+/// of them. Of all other names size, mode and mtime are compared.
 const BUDGET: u64 = 48 << 20;
 
-/// What was checked.
+/// Files and bytes that were checked.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Checked {
     pub(crate) files: u64,
     pub(crate) bytes: u64,
 }
 
-/// Everything that was acknowledged so far is there, and is what the source is.
+/// Checks that every entry that was acknowledged so far is there, and is the same as in the source.
 pub(crate) fn acknowledged(source: &Tree, root: &Path, acks: &Acks) -> anyhow::Result<Checked> {
     let mut checked = Checked::default();
     for name in acks.newest_first() {

@@ -1,4 +1,4 @@
-//! One run of `haul put` or `haul sync`, and what it tells while it runs.
+//! One run of `haul put` or `haul sync`, and its output while it runs.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -12,14 +12,14 @@ use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// What clients were told to be committed, in one round.
+/// Names that clients reported as committed, in one round.
 #[derive(Debug, Default)]
 pub(crate) struct Acks(Mutex<Acknowledged>);
 
 #[derive(Debug, Default)]
 struct Acknowledged {
     names: HashSet<String>,
-    /// As they came; a name comes again when a later run sends it again.
+    /// The names as they came; a name comes again when a later run sends it again.
     order: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ impl Acks {
     }
 }
 
-/// What a run has told besides.
+/// The rest of a run's output.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     /// Files that failed, and why.
@@ -57,7 +57,7 @@ pub(crate) struct Told {
     pub(crate) bytes_resumed: u64,
     /// The last line of a run that was not killed.
     pub(crate) summary: Option<Value>,
-    /// What made no sense, such as a name that was committed twice.
+    /// Output that makes no sense, such as a name that was committed twice.
     pub(crate) garbled: Option<String>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Starts haul in the directory of the source. What it says is appended to `client.log` and `client.out`
+    /// Starts haul in the directory of the source. Its output is appended to `client.log` and `client.out`
     /// among the logs.
     pub(crate) fn start(
         haul: &Path,
@@ -95,17 +95,17 @@ impl Client {
         Ok(Self { child, reader: Some(reader) })
     }
 
-    /// Sends a signal. It may have ended meanwhile.
+    /// Sends a signal. The client may have ended meanwhile.
     pub(crate) fn signal(&self, signal: Signal) {
         let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 
-    /// How it ended, if it has.
+    /// The client's exit status, if it has ended.
     pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
-    /// What it has told, when it has ended.
+    /// The client's output, when it has ended.
     pub(crate) fn told(mut self) -> anyhow::Result<Told> {
         let reader = self.reader.take().context("read already")?;
         reader.join().ok().context("the reader panicked")
@@ -114,7 +114,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The client may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -38,7 +38,7 @@ pub(crate) struct Disk {
     path: PathBuf,
 }
 
-/// What it holds when nobody makes it small: more than any round needs.
+/// Its size when nobody makes it small: more than any round needs.
 const ROOMY: u64 = 8 << 30;
 
 impl Disk {
@@ -50,14 +50,14 @@ impl Disk {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Where it is.
+    /// Its path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes it so small that only so many bytes are left. It can't be made smaller than what it
-    /// holds, and others are writing to it at the same time: the more often that makes it fail, the
-    /// more is left to them.
+    /// Makes the disk so small that only so many bytes are left. It can't be made smaller than its
+    /// contents, and others are writing to it at the same time: the more often the attempts fail,
+    /// the more bytes are left to the others.
     pub(crate) fn fill(&self, left: u64) -> anyhow::Result<()> {
         let fill = |more: u64| {
             let found = statvfs(&self.path)?;
@@ -80,7 +80,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // If it stays, it is gone when this process is.
+        // If the mount stays now, it is gone when this process is.
         let _ = Command::new("umount").arg("--lazy").arg(&self.path).output();
     }
 }

@@ -1,10 +1,10 @@
-//! What goes wrong in a round, and when: decided from the seed before the round begins.
+//! The disturbances of a round, and their times: decided from the seed before the round begins.
 
 use std::time::Duration;
 
 use haul_tests::random::Random;
 
-/// Something that goes wrong.
+/// A disturbance.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Action {
     /// The server is killed, and started again after a while.
@@ -17,7 +17,7 @@ pub(crate) enum Action {
     Interrupt,
     /// Connections end.
     Cut { all: bool },
-    /// Connections end in the middle of what they carry.
+    /// Connections end in the middle of a piece.
     Truncate { all: bool },
     /// Connections carry nothing for a while, and then go on or end.
     Stall { all: bool, time: Duration, cut: bool },
@@ -38,26 +38,26 @@ pub(crate) struct Step {
 /// The server's grace time.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
-/// What the clients of a round do.
+/// The command of the clients of a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
     Put,
-    /// And remove what the source lacks.
+    /// `sync` with `--delete`.
     Sync,
     /// The next version of the whole tree.
     Publish,
 }
 
-/// How a server or a client of this round is run.
+/// The plan of a round: its steps, its delays, and the options of its server.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     pub(crate) server: Vec<String>,
     pub(crate) verb: Verb,
-    /// How long each piece of 16 KiB takes when nothing is wrong: large files take their time then, so
-    /// that something can happen to them.
+    /// Time that each piece of 16 KiB takes when nothing is wrong: large files take their time then,
+    /// so that they can be disturbed.
     pub(crate) pace: Duration,
-    /// Which of the steps choose one connection, choose it by this.
+    /// Chooses the connection of each step that is about one.
     pub(crate) random: Random,
 }
 
@@ -105,7 +105,7 @@ fn step(random: &mut Random, small: bool) -> Step {
     Step { bytes, within, action }
 }
 
-/// How the next client of a disturbed round is run.
+/// The options of the next client of a disturbed round.
 pub(crate) fn client_options(random: &mut Random) -> Vec<String> {
     let connections = 1 + random.below(6);
     let timeout = random.pick(&["300ms", "700ms", "1500ms", "10s"]);

@@ -1,5 +1,6 @@
 //! Bad days, one after the other: a tree is sent again and again while servers and clients are killed,
-//! the network breaks and the disk is full; and after each it must be there, whole, and nothing else.
+//! the network breaks and the disk is full; and after each the tree must be there, whole, and no other
+//! entry.
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
 
@@ -36,16 +37,15 @@ use watch::{Expected, Watcher};
 /// Options of the chore.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// What everything is decided from. The same seed decides the same, but processes take their own
-    /// time.
+    /// Seed of all decisions. The same seed decides the same, but processes take their own time.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 
-    /// How long; the round that is under way then is completed.
+    /// Minutes to run; the round that is under way then is completed.
     #[arg(long, default_value_t = 10.0, value_parser = minutes)]
     minutes: f64,
 
-    /// Where source and roots are made [default: the system's temporary directory].
+    /// Directory for source and roots [default: the system's temporary directory].
     #[arg(long, value_name = "DIR")]
     tmp: Option<PathBuf>,
 
@@ -57,7 +57,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 400)]
     rivals: u64,
 
-    /// Nothing but rivals.
+    /// Run the rivals only.
     #[arg(long)]
     only_rivals: bool,
 
@@ -65,7 +65,7 @@ pub struct Options {
     #[arg(long)]
     debug: bool,
 
-    /// This process has its own mounts.
+    /// Set for the process that has its own mounts.
     #[arg(long, hide = true)]
     inside: bool,
 }
@@ -140,7 +140,7 @@ fn tell(options: &Options, counts: &Counts, rivals: &rivals::Counts) {
     }
 }
 
-/// What goes on from round to round.
+/// The state that goes on from round to round.
 struct Torture<'a> {
     options: &'a Options,
     binaries: Binaries,
@@ -148,7 +148,7 @@ struct Torture<'a> {
     source: Tree,
     disk: Option<Disk>,
     number: u64,
-    /// What the root contains, from the round before.
+    /// The files of the root, from the round before.
     old: BTreeMap<String, Version>,
 }
 
@@ -274,7 +274,7 @@ impl<'a> Torture<'a> {
     }
 }
 
-/// What is below a root, for whoever looks for the cause of a failure.
+/// The entries below a root, for a person who looks for the cause of a failure.
 fn listing(root: &Path) -> String {
     let output =
         std::process::Command::new("ls").arg("-lAiR").arg("--full-time").arg(root).output();

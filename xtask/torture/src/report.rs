@@ -1,4 +1,4 @@
-//! What was done, counted for a round and for the whole run.
+//! Counts of a round and of the whole run.
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -28,18 +28,19 @@ pub(crate) struct Counts {
     pub(crate) given_up: u64,
     /// Files that were left to another run.
     pub(crate) taken_over: u64,
-    /// Runs that resumed something, and how much.
+    /// Runs that resumed files, and the bytes that they resumed.
     pub(crate) resumes: u64,
     pub(crate) bytes_resumed: u64,
     /// Large files that a server went on with, in the same run of the client or in a later one.
     pub(crate) gone_on: u64,
     pub(crate) bytes_sent: u64,
-    /// What clients that synced have removed, and found to be there already, in their last runs.
+    /// Entries that clients that synced have removed, or found to be there already, in their last
+    /// runs.
     pub(crate) removed: u64,
     pub(crate) unchanged: u64,
     /// Rounds that ended with a version that was published.
     pub(crate) published: u64,
-    /// Bytes that the relay got from clients, and so everything that was sent.
+    /// Bytes that the relay got from clients, and so all bytes that were sent.
     pub(crate) relayed: u64,
     /// Acknowledged files that were checked, and their bytes that were read for that.
     pub(crate) acks_checked: u64,
@@ -47,13 +48,13 @@ pub(crate) struct Counts {
     pub(crate) watched: Watched,
 }
 
-/// What the watcher saw.
+/// Counts of the watcher.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Watched {
     /// Files read and compared.
     pub(crate) files: u64,
     pub(crate) bytes: u64,
-    /// Which version they were, where there are two.
+    /// Files of each version, where there are two.
     pub(crate) old: u64,
     pub(crate) new: u64,
     /// Names that were not there yet.

@@ -1,6 +1,6 @@
 //! Two clients of one identity that send the same large file at once and cut each other off: each `open` takes the
 //! file away from the other, and comes within microseconds of the other's `commit`. The server must not hang, and
-//! what was committed must be there, whole.
+//! each committed file must be there, whole.
 
 mod pair;
 mod plan;
@@ -34,7 +34,7 @@ const GRACE: Duration = Duration::from_millis(500);
 /// So many tries by hand come between two pairs of real clients.
 const TRIES_A_PAIR: u64 = 50;
 
-/// What was done.
+/// Counts of the rivals.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Counts {
     tries: u64,
@@ -110,11 +110,11 @@ impl Content {
     }
 }
 
-/// Where a bout takes place.
+/// Directory of a bout.
 #[derive(Debug)]
 pub(super) struct Setting<'a> {
     pub(super) binaries: &'a Binaries,
-    /// For the root and the source; it is there and empty.
+    /// Directory for the root and the source; it is there and empty.
     pub(super) directory: &'a Path,
     pub(super) logs: &'a Path,
     pub(super) durability: &'a str,
@@ -178,7 +178,7 @@ fn all(
     Ok(())
 }
 
-/// How far the first rival is.
+/// The stage of the first rival.
 #[derive(Debug, Default)]
 struct Stage(AtomicU8);
 
@@ -198,7 +198,7 @@ impl Stage {
     }
 }
 
-/// One try. Afterwards the file is committed, whoever of the two has done it.
+/// One try. Afterwards the file is committed, by one of the two rivals.
 fn race(
     plan: &Try,
     number: u64,
@@ -210,7 +210,7 @@ fn race(
     if second.client() != wanted {
         second.rename(wanted)?;
     }
-    // It may be of another file.
+    // The second rival's upload may be of another file.
     second.forget();
     let stage = Stage::default();
     std::thread::scope(|scope| {
@@ -277,7 +277,7 @@ fn pause(time: Duration) {
     }
 }
 
-/// Nothing half done is left, and the server ends.
+/// No half-written file is left, and the server ends.
 fn settle(server: &mut Hauld) -> anyhow::Result<()> {
     let until = Instant::now() + GENEROUS;
     loop {

@@ -1,5 +1,5 @@
-//! One round: a server, a relay, clients one after the other, and everything that goes wrong between
-//! them, until it is let run in peace and has to end well.
+//! One round: a server, a relay, clients one after the other, and all disturbances between them, until
+//! the round is let run in peace and has to end well.
 
 mod act;
 
@@ -24,10 +24,10 @@ use super::tree::Tree;
 use super::watch::Watcher;
 use act::End;
 
-/// How long a client may take when nothing disturbs it.
+/// Time that a client may take when nothing disturbs it.
 const CALM: Duration = Duration::from_secs(180);
 
-/// What does not change in a round.
+/// The settings of a round, which do not change.
 #[derive(Debug)]
 pub(crate) struct Setting<'a> {
     pub(crate) binaries: &'a Binaries,
@@ -35,7 +35,7 @@ pub(crate) struct Setting<'a> {
     /// The directory of the source.
     pub(crate) directory: &'a Path,
     pub(crate) root: PathBuf,
-    /// Where the server and the clients write what they have to say.
+    /// Directory for the output of the server and the clients.
     pub(crate) logs: &'a Path,
     /// The root is on it, if it can be filled.
     pub(crate) disk: Option<&'a Disk>,
@@ -69,8 +69,8 @@ impl<'a> Round<'a> {
         Ok(Self { setting, plan, relay, server, client, killed: false, start_at, ends, counts })
     }
 
-    /// Before anybody looks: puts into the root what the source lacks and a sync has to remove; returns
-    /// its names.
+    /// Before anybody looks: puts entries into the root that the source lacks and a sync has to remove;
+    /// returns their names.
     pub(crate) fn litter(&mut self) -> anyhow::Result<Vec<String>> {
         let mut names = Vec::new();
         if self.plan.verb == Verb::Put {
@@ -113,7 +113,7 @@ impl<'a> Round<'a> {
         while !done {
             ensure!(Instant::now() < until, "no end after {CALM:?} in which nothing was disturbed");
             if self.client.is_none() {
-                // What is left of earlier runs is a disturbance as well.
+                // Connections of earlier runs that are still open are a disturbance as well.
                 self.relay.now(Event::Cut);
                 self.start_client(Vec::new())?;
                 done = self.wait_for_client(watcher, until)?;
@@ -129,7 +129,8 @@ impl<'a> Round<'a> {
         self.settle()
     }
 
-    /// Waits a moment, and sees to what has ended by itself; returns whether a client has sent all.
+    /// Waits a moment, and sees to clients and servers that have ended by themselves; returns whether a
+    /// client has sent all.
     fn tick(&mut self, watcher: &Watcher) -> anyhow::Result<bool> {
         std::thread::sleep(Duration::from_millis(2));
         watcher.check()?;
@@ -175,7 +176,7 @@ impl<'a> Round<'a> {
         }
         args.extend([String::from(Tree::NAME), destination]);
         let Setting { binaries, directory, logs, acks, .. } = &self.setting;
-        // What is acknowledged in a tree that nobody sees is not there yet.
+        // A file that is acknowledged in a tree that nobody sees is not there yet.
         let acks = if verb == Verb::Publish { &Arc::default() } else { acks };
         self.client = Some(Client::start(&binaries.haul, directory, &args, logs, acks)?);
         self.killed = false;
@@ -183,7 +184,7 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Takes note of a client that has ended; returns whether everything is committed.
+    /// Takes note of a client that has ended; returns whether all files are committed.
     fn client_ended(&mut self) -> anyhow::Result<bool> {
         let Some(client) = &mut self.client else { return Ok(false) };
         let Some(status) = client.ended()? else { return Ok(false) };
@@ -226,7 +227,7 @@ impl<'a> Round<'a> {
         Ok(status.success())
     }
 
-    /// A run that sent everything has counted everything, and each thing once.
+    /// A run that sent all entries has counted all of them, and each one once.
     fn check_summary(&self, summary: &Value) -> anyhow::Result<()> {
         let source = self.setting.source;
         if self.plan.verb == Verb::Publish {
@@ -259,7 +260,8 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Of a directory that was published the version before is kept at the most, and nothing half done.
+    /// Checks that of a published directory the version before is kept at the most, and no unfinished
+    /// one.
     fn check_versions(&self) -> anyhow::Result<()> {
         for home in std::fs::read_dir(self.setting.root.join(".haul/trees"))? {
             for entry in std::fs::read_dir(home?.path())? {
@@ -271,9 +273,9 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// A client has said that everything is committed.
+    /// A client has reported that all files are committed.
     fn settle(&mut self) -> anyhow::Result<()> {
-        // What is left of earlier runs may still be on its way.
+        // Bytes of earlier runs may still be on their way.
         self.relay.now(Event::Cut);
         let until = Instant::now() + DEADLINE;
         while !self.server.staged()?.is_empty() {

@@ -36,9 +36,9 @@ const DIRECTORY_MODES: [u32; 8] = [0o755, 0o755, 0o700, 0o750, 0o711, 0o500, 0o5
 /// The bytes of a file, as far as one has to know them to recognize them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Version {
-    /// How many.
+    /// Their number.
     pub(crate) len: u64,
-    /// What they are.
+    /// Their digest.
     pub(crate) digest: Hash,
 }
 
@@ -101,7 +101,7 @@ impl Tree {
     /// Its own name.
     pub(crate) const NAME: &str = "tree";
 
-    /// Where something of this name is.
+    /// The path of this name.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.parent.join(name)
     }
@@ -183,7 +183,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Bytes that nothing else has, a mode and an mtime. In place or as a new file: a client must
+    /// Bytes that no other file has, a mode and an mtime. In place or as a new file: a client must
     /// notice both.
     fn write(&mut self, name: &str, len: u64) -> anyhow::Result<()> {
         let path = self.path(name);

@@ -24,12 +24,12 @@ const BUDGET: u64 = 8 << 20;
 /// Files that are kept open, to be read again later.
 const KEPT: usize = 24;
 
-/// What may be seen.
+/// The files that may be seen.
 #[derive(Debug)]
 pub(crate) struct Expected {
     /// Above the tree.
     pub(crate) root: PathBuf,
-    /// What stood there before this round.
+    /// The files that stood there before this round.
     pub(crate) old: BTreeMap<String, Version>,
     pub(crate) new: BTreeMap<String, Version>,
     /// Links and directories.
@@ -71,7 +71,7 @@ impl Watcher {
                     *ours.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                     break;
                 }
-                // A third of one core at most: the others are for those who are watched.
+                // A third of one core at most: the others are for the clients and the server.
                 std::thread::sleep((2 * start.elapsed()).max(Duration::from_millis(2)));
             }
             eye.watched
@@ -79,7 +79,7 @@ impl Watcher {
         Self { shared, thread }
     }
 
-    /// Fails when something was seen that must not be.
+    /// Fails when the watcher has seen a wrong entry.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         match self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(error.context("the watcher saw it")),
@@ -102,7 +102,7 @@ impl Watcher {
 struct Eye {
     expected: Expected,
     random: Random,
-    /// Inode and time of the last change of what was read under a name.
+    /// Inode and time of the last change of the file that was read under a name.
     seen: HashMap<String, (u64, i64, i64)>,
     /// Names that have shown the new version, and must go on to.
     arrived: HashSet<String>,
@@ -111,7 +111,7 @@ struct Eye {
 }
 
 impl Eye {
-    /// One directory: what has changed in it, and some of what has not.
+    /// Looks at one directory: at files of it that have changed, and some of the others.
     fn look_around(&mut self) -> anyhow::Result<()> {
         let mut left = BUDGET;
         let directories = &self.expected.directories;
@@ -170,7 +170,7 @@ impl Eye {
     /// Reads one file; returns its length.
     fn look(&mut self, name: &str) -> anyhow::Result<u64> {
         let (old, new) = (self.expected.old.get(name), self.expected.new.get(name));
-        // Asked before it is opened: what comes later may not be there yet.
+        // Asked before the file is opened: a name that is acknowledged later may not be there yet.
         let must_be_new = self.expected.acks.has(name) || self.arrived.contains(name);
         let mut file = match File::open(self.expected.root.join(name)) {
             Ok(file) => file,
@@ -207,7 +207,7 @@ impl Eye {
         Ok(len)
     }
 
-    /// Bytes that were seen under a final name never change, whatever the name shows by now.
+    /// Bytes that were seen under a final name never change, even if the name shows others by now.
     fn look_again(&mut self) -> anyhow::Result<()> {
         while self.kept.len() > KEPT {
             if let Some((name, mut file, before)) = self.kept.pop_front() {
@@ -225,7 +225,7 @@ fn stamp(found: &fs::Metadata) -> (u64, i64, i64) {
     (found.ino(), found.ctime(), found.ctime_nsec())
 }
 
-/// Of all that can be read.
+/// The digest of all bytes that can be read.
 pub(crate) fn digest(file: &mut File) -> anyhow::Result<Hash> {
     let (mut hasher, mut buffer) = (Hasher::new(), vec![0; 1 << 18]);
     loop {

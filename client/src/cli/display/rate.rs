@@ -1,4 +1,4 @@
-//! How fast it goes.
+//! The speed of a run.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -12,7 +12,7 @@ use super::line::WORDS;
 use crate::cli::ls;
 use crate::net::destination::Destination;
 
-/// How long a server may take to complete a name: nobody waits longer at a prompt.
+/// Time that a server may take to complete a name: nobody waits longer at a prompt.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The character that makes the next one stand for itself.

@@ -36,12 +36,12 @@ pub(super) enum Word {
         #[command(flatten)]
         options: PutOptions,
     },
-    /// Upload only what differs.
+    /// Upload only files that differ.
     Sync {
         /// Directory or file to send; `DIR/` means its contents.
         #[arg(value_name = "DIR")]
         source: PathBuf,
-        /// Where to, below the destination of the shell.
+        /// Destination, below that of the shell.
         path: Option<String>,
         #[command(flatten)]
         options: SyncOptions,
@@ -51,7 +51,7 @@ pub(super) enum Word {
         /// Directory or file to compare; `DIR/` means its contents.
         #[arg(value_name = "DIR")]
         source: PathBuf,
-        /// With what, below the destination of the shell.
+        /// Destination to compare with, below that of the shell.
         path: Option<String>,
         #[command(flatten)]
         options: VerifyOptions,

@@ -2,7 +2,7 @@
 
 use crate::report::status::Attempt;
 
-/// What is known of the connections of a run.
+/// The states of the connections of a run.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     up: usize,

@@ -11,13 +11,13 @@ use super::plan::Pair;
 use super::{Content, Counts, Setting};
 use crate::client::{Acks, Client};
 
-/// How long both may take, one after the other and several times over.
+/// Time that both may take, one after the other and several times over.
 const CALM: Duration = Duration::from_secs(120);
 
 /// The source's name, and the target's.
 const SOURCE: &str = "pair";
 
-/// Where runs take place.
+/// The circumstances of the runs.
 #[derive(Debug)]
 pub(super) struct Runs<'a> {
     pub(super) setting: &'a Setting<'a>,

@@ -1,4 +1,4 @@
-//! What two rivals do, and when: decided from the seed before they begin.
+//! The acts of two rivals, and their times: decided from the seed before the rivals begin.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ pub(super) struct Try {
     pub(super) fresh: Option<usize>,
     /// Between the moment at which all parts are held and the `commit`.
     pub(super) commit_after: Duration,
-    /// How often the first rival begins again when the file is taken from it.
+    /// Times that the first rival begins again when the file is taken from it.
     pub(super) repeats: u64,
-    /// Of the second rival, from that same moment on.
+    /// The acts of the second rival, from that same moment on.
     pub(super) acts: Vec<Act>,
     /// The rivals are two connections of one run of a client, not two runs.
     pub(super) same_client: bool,
 }
 
-/// One thing that the second rival does.
+/// One act of the second rival.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Act {
-    /// Before it.
+    /// The pause before the act.
     pub(super) pause: Duration,
     pub(super) what: What,
 }
@@ -34,11 +34,11 @@ pub(super) struct Act {
 pub(super) enum What {
     /// So many `open`s of the file in one write.
     Open(u64),
-    /// Commits what it has opened.
+    /// Commits the upload that it has opened.
     Commit,
-    /// Sends the first part of what it has opened.
+    /// Sends the first part of the upload that it has opened.
     Part,
-    /// Discards what it has opened.
+    /// Discards the upload that it has opened.
     Abort,
     /// Ends its connection and makes another one.
     Leave,

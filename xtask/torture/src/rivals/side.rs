@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::plan::PART;
 use super::{Content, Counts, NAME};
 
-/// Who the rivals are across their runs: the same one.
+/// The rivals' identity across their runs: the same one.
 const IDENTITY: &str = "rivals";
 
-/// A connection, and what it has opened.
+/// A connection, and the upload that it has opened.
 #[derive(Debug)]
 pub(super) struct Side {
     peer: Peer,
@@ -52,7 +52,7 @@ impl Side {
         self.rename(&client)
     }
 
-    /// The same as part of another run.
+    /// Connects again, as part of another run.
     pub(super) fn rename(&mut self, client: &str) -> anyhow::Result<()> {
         let counts = std::mem::take(&mut self.counts);
         *self = Self::connect(&self.address, &self.root, client, self.slot)?;
@@ -135,7 +135,7 @@ impl Side {
         Ok(true)
     }
 
-    /// Discards what is open.
+    /// Discards the open upload.
     pub(super) fn abort(&mut self) -> anyhow::Result<()> {
         let Some(token) = self.token.take() else { return Ok(()) };
         self.id += 1;
@@ -168,7 +168,7 @@ impl Side {
     }
 }
 
-/// Says what was waited for.
+/// Names the answer that was waited for in the error.
 fn in_time(what: &str) -> impl Fn(io::Error) -> anyhow::Error {
     move |error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {

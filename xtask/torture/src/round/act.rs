@@ -1,4 +1,4 @@
-//! Carrying out what the plan of a round says.
+//! Carries out the plan of a round.
 
 use std::time::{Duration, Instant};
 
@@ -96,7 +96,7 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Nothing is disturbed from now on.
+    /// Ends all disturbances.
     pub(super) fn heal(&mut self) -> anyhow::Result<()> {
         for (_, end) in std::mem::take(&mut self.ends) {
             self.end(end)?;
