@@ -216,3 +216,15 @@ fn restarts_of_the_machine_cost_no_part_of_an_upload() {
         assert_eq!(staged.count(), 0);
     }
 }
+
+#[test]
+fn upload_for_which_there_is_no_room_leaves_no_file_behind() {
+    let Setup { root, store, key, name } = Setup::new();
+    drop(store);
+    let store = Store::open(root.path(), Mode::from_raw_mode(0o022), false, u64::MAX).unwrap();
+    let store = Arc::new(store);
+    let opened = store.partial(&store.parents(), &key, &name, (geometry(), false), None);
+    assert!(matches!(opened, Err(StoreError::NoRoom { .. })));
+    let partials = std::fs::read_dir(root.path().join(".haul/partials")).unwrap();
+    assert_eq!(partials.count(), 0);
+}

@@ -95,7 +95,7 @@ impl Store {
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         present(parents, name)?;
-        let (id, home) = self.home(name)?;
+        let (id, home) = self.home_there(name)?;
         self.settle(&home, name)?;
         let failed = |errno| StoreError::new("bring back the version before of", name, errno);
         let stat = match rustix::fs::statat(&home, PREVIOUS, AtFlags::SYMLINK_NOFOLLOW) {
