@@ -7,8 +7,9 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::home::{BACK, PREVIOUS};
 use super::settle::{done, settle};
-use super::version::{BACK, PREVIOUS, State, Version, present};
+use super::version::{State, Version, present};
 use crate::store::attributes::{set_mode_of_directory, times};
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;

@@ -19,13 +19,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use haul_protocol::{Code, Digest, Name, Refusal, Token};
+use haul_protocol::{Code, Name, Refusal, Token};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::closed::Closed;
-use super::settle::is_directory;
+use super::home::{DONE, NEXT, READY, home_of, is_directory};
 use crate::locks::{Rank, ReadGuard, RwLock, WriteGuard};
 use crate::store::error::StoreError;
 use crate::store::inherit::{ACCESS_ACL, DEFAULT_ACL, default_acl, give_group, read_acl};
@@ -34,12 +34,6 @@ use crate::store::root::{Parents, Root};
 use crate::store::temp::entries;
 use crate::store::{Reserved, Store, sys};
 pub(crate) use room::{Earlier, Room, given_up};
-
-pub(super) const NEXT: &str = "next-";
-pub(super) const READY: &str = "ready-";
-pub(in crate::store) const BACK: &str = "back-";
-pub(super) const DONE: &str = "done-";
-pub(in crate::store) const PREVIOUS: &str = "previous";
 
 /// Entries that a version makes: the home of the directory's versions and the tree; at the swap the note of it, and the name.
 const ENTRIES: usize = 4;
@@ -314,11 +308,6 @@ impl Store {
             Err(errno) => Err(StoreError::new("open the versions of", name, errno)),
         }
     }
-}
-
-/// The name of the home of a directory's versions.
-pub(super) fn home_of(name: &Name) -> String {
-    Digest::of(name.as_bytes()).to_string().chars().take(32).collect()
 }
 
 /// Gives a new tree what it would have had, had it been made where it will be: the group and the default ACL of

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use haul_protocol::{Code, Refusal, Token};
 
-use super::{NEXT, State, Version};
+use super::{State, Version};
+use crate::store::versions::home::NEXT;
 use crate::store::{Store, sys};
 
 /// The tree of an earlier run, as the client knows it.
