@@ -636,3 +636,29 @@ fn connections_that_wait_for_a_slow_change_hold_no_worker() {
     waiting.iter_mut().for_each(Client::greeted);
     assert_eq!(setup.read("small"), b"new");
 }
+
+/// Nor do requests that wait for it.
+#[test]
+fn rollbacks_that_wait_for_a_slow_change_hold_no_worker() {
+    let scenario = FailScenario::setup();
+    let setup = Setup::with_workers(Durability::None, Some(2));
+    let mut slow = Client::connect(&setup);
+    put_without_end(&mut slow, &setup);
+    let mut waiting: Vec<Client> = (0..3).map(|_| Client::connect(&setup)).collect();
+    for (number, client) in waiting.iter_mut().enumerate() {
+        let name = Name::parse(format!("directory{number}").as_bytes()).unwrap();
+        let mut out = Vec::new();
+        encode::request(1, 0, &Op::Rollback { name }, &mut out).unwrap();
+        client.stream.write_all(&out).unwrap();
+    }
+    for _ in 0..10 {
+        let mut other = Client::connect(&setup);
+        assert_eq!(Client::code(&other.ask(&Op::Ping, b"").0), "answer");
+    }
+    assert!(waiting.iter_mut().all(has_no_answer));
+    scenario.teardown();
+    for client in &mut waiting {
+        assert_eq!(Client::code(&client.receive().0), "not_found");
+    }
+    assert_eq!(setup.read("small"), b"new");
+}

@@ -196,6 +196,16 @@ impl Version {
         self.state.write()
     }
 
+    /// The same, unless a change in the tree is under way, or somebody completes it already: a worker waits for neither.
+    pub(in crate::store) fn try_state(&self) -> Option<WriteGuard<'_, State>> {
+        let before = self.completing.swap(true, Ordering::AcqRel);
+        let state = self.state.try_write();
+        if state.is_none() && !before {
+            self.completing.store(false, Ordering::Release);
+        }
+        state
+    }
+
     /// Whether it has been published.
     pub(crate) fn is_done(&self) -> bool {
         self.done.load(Ordering::Acquire)
@@ -369,9 +379,34 @@ mod tests {
     use std::fs;
     use std::task::Waker;
 
+    use haul_protocol::Attributes;
     use tempfile::TempDir;
 
     use super::*;
+    use crate::store::{Change, Swap};
+
+    /// Nor does a worker.
+    #[test]
+    fn publish_waits_for_no_change_of_the_version() {
+        let root = TempDir::new().unwrap();
+        let store = Store::open(root.path(), Mode::from_raw_mode(0o022), false, 0).unwrap();
+        let (store, name) = (Arc::new(store), Name::parse(b"site").unwrap());
+        let closed = Closed::begin(&store, &name, Waker::noop()).unwrap();
+        let token = Token([1; 16]);
+        let version = Version::open(closed, &store.parents(), Earlier::Any, token).unwrap();
+        let version = Arc::new(version);
+        let publish = || {
+            let swap = Swap::new(Arc::clone(&version), Attributes::default());
+            store.apply(&store.parents(), Change::Version(Box::new(swap)))
+        };
+        let change = version.enter().unwrap();
+        let refused = std::thread::scope(|scope| scope.spawn(publish).join().unwrap());
+        assert!(matches!(refused, Err(StoreError::Publishing { .. })), "{refused:?}");
+        drop(change);
+        drop(version.enter().expect("it goes on"));
+        publish().unwrap();
+        assert!(version.is_done() && root.path().join("site").is_dir());
+    }
 
     /// A version in which nothing is takes room as well: its home, its tree, the note of its swap, its name.
     #[test]
