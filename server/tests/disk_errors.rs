@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -16,9 +16,6 @@ use haul_protocol::{
 };
 use haul_server::{Config, Durability, Server, process};
 use tempfile::TempDir;
-
-#[path = "disk_errors/slow.rs"]
-mod slow;
 
 /// A server in this process, so that failpoints reach it; and a root with an old file.
 struct Setup {
@@ -579,4 +576,96 @@ fn no_room_in_a_new_directory_costs_that_file_only() {
         assert_eq!(leftovers(setup.root.path()), 0, "{operation}");
     }
     scenario.teardown();
+}
+
+/// Sends a `put` of which the rename has begun when this returns, and does not end before the scenario does.
+fn put_without_end(client: &mut Client, setup: &Setup) {
+    // What stands there makes the server give the new file a name for a moment.
+    let staged = || {
+        (0..8).any(|number| {
+            let directory = setup.root.path().join(format!(".haul/staged/{number}"));
+            fs::read_dir(directory).unwrap().next().is_some()
+        })
+    };
+    fail::cfg("disk::rename", "pause").unwrap();
+    let op = Op::Put {
+        name: Name::parse(b"small").unwrap(),
+        size: 3,
+        digest: Digest::of(b"new"),
+        attributes: Attributes { mode: Some(0o644), mtime: None },
+    };
+    client.id += 1;
+    let mut out = Vec::new();
+    encode::request(client.id.into(), 3, &op, &mut out).unwrap();
+    out.extend_from_slice(b"new");
+    client.stream.write_all(&out).unwrap();
+    while !staged() {
+        std::thread::yield_now();
+    }
+}
+
+fn has_no_answer(client: &mut Client) -> bool {
+    client.stream.set_nonblocking(true).unwrap();
+    let nothing = client.stream.read(&mut [0]).is_err_and(|e| e.kind() == ErrorKind::WouldBlock);
+    client.stream.set_nonblocking(false).unwrap();
+    nothing
+}
+
+/// One worker is at the change; another one serves all others, however many wait for the change.
+#[test]
+fn connections_that_wait_for_a_slow_change_hold_no_worker() {
+    let scenario = FailScenario::setup();
+    let setup = Setup::with_workers(Durability::None, Some(2));
+    let mut old = Client::ask_to_be_greeted(&setup, Some("same"), None);
+    old.greeted();
+    put_without_end(&mut old, &setup);
+    let mut waiting: Vec<Client> = (0..3)
+        .map(|number| Client::ask_to_be_greeted(&setup, None, Some(&format!("directory{number}"))))
+        .collect();
+    waiting.push(Client::ask_to_be_greeted(&setup, Some("same"), None));
+    // Each of them is answered, though the connections before it wait.
+    for _ in 0..10 {
+        let mut other = Client::connect(&setup);
+        assert_eq!(Client::code(&other.ask(&Op::Ping, b"").0), "answer");
+    }
+    assert!(waiting.iter_mut().all(has_no_answer));
+    // Nobody changes a directory whose next version is to be put together.
+    let name = Name::parse(b"directory1/x").unwrap();
+    let mut other = Client::connect(&setup);
+    let refused = other.ask(&Op::Mkdir { name, mode: None, replace: false }, b"").0;
+    assert_eq!(Client::code(&refused), "busy");
+    // A newer connection takes the place of one that waits.
+    let mut newest = Client::ask_to_be_greeted(&setup, Some("same"), None);
+    assert_eq!(Client::code(&waiting.pop().unwrap().receive().0), "fenced");
+    assert!(has_no_answer(&mut newest));
+    scenario.teardown();
+    newest.greeted();
+    waiting.iter_mut().for_each(Client::greeted);
+    assert_eq!(setup.read("small"), b"new");
+}
+
+/// Nor do requests that wait for it.
+#[test]
+fn rollbacks_that_wait_for_a_slow_change_hold_no_worker() {
+    let scenario = FailScenario::setup();
+    let setup = Setup::with_workers(Durability::None, Some(2));
+    let mut slow = Client::connect(&setup);
+    put_without_end(&mut slow, &setup);
+    let mut waiting: Vec<Client> = (0..3).map(|_| Client::connect(&setup)).collect();
+    for (number, client) in waiting.iter_mut().enumerate() {
+        let name = Name::parse(format!("directory{number}").as_bytes()).unwrap();
+        let mut out = Vec::new();
+        encode::request(1.into(), 0, &Op::Rollback { name }, &mut out).unwrap();
+        client.stream.write_all(&out).unwrap();
+    }
+    for _ in 0..10 {
+        let mut other = Client::connect(&setup);
+        assert_eq!(Client::code(&other.ask(&Op::Ping, b"").0), "answer");
+    }
+    assert!(waiting.iter_mut().all(has_no_answer));
+    scenario.teardown();
+    for client in &mut waiting {
+        assert_eq!(Client::code(&client.receive().0), "not_found");
+    }
+    assert_eq!(setup.read("small"), b"new");
 }

@@ -82,13 +82,13 @@ pub enum FileError {
         "another source has {0} as well, which is sent; this one is not, as only one can be there"
     )]
     SameName(String),
-    /// The source is named and of a kind that is not sent.
+    /// The source was to be removed here, and another source has another file or symlink of its name at the server.
     #[error(
         "arrived, but is not removed here: {} gets the same name, or may, and would take its place; rename one of them",
         .0.display()
     )]
     Namesake(PathBuf),
-    /// It is named and of a kind that is not sent.
+    /// The source is named and of a kind that is not sent.
     #[error("{0}, which can't be sent")]
     NoFile(&'static str),
     /// The bytes of a stream could not be kept in a temporary file.

@@ -104,7 +104,7 @@ impl Connection {
                 _ => self.answer(id, Reply::Done, &[]),
             },
             Op::Rollback { name } if version.is_none() => {
-                self.submit(ReplyTo::Answer(id), Change::Rollback { name }, None, turn);
+                self.begin_rollback(id, name, turn)?;
             }
             Op::Adopt | Op::Publish { .. } | Op::Rollback { .. } => {
                 let message = "this request belongs to a connection of the other kind";

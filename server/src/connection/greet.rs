@@ -117,9 +117,4 @@ impl Connection {
         let said = self.half.greet(hello);
         self.note_unsaid(said);
     }
-
-    /// Whether the answer to `hello` waits for changes of others.
-    pub(super) fn waits_to_be_greeted(&self) -> bool {
-        matches!(&self.job, Some(Job::Greet(greeting)) if !greeting.is_over())
-    }
 }

@@ -9,7 +9,7 @@ use super::bundle::Bundle;
 use super::compare::Check;
 use crate::services::fence::Fence;
 use crate::services::places::Place;
-use crate::store::Listing;
+use crate::store::{Closed, Listing};
 use crate::uploads::Opening;
 use crate::versions::leases::Beginning;
 
@@ -28,6 +28,8 @@ pub(super) enum Job {
     Open(RequestId, Box<Opening>),
     /// The peer is greeted once changes of others are over. Nothing is read of it before, and its connection is woken then.
     Greet(Box<Greeting>),
+    /// The version before of a directory comes back once changes of others there are over, which wakes the connection.
+    Rollback(RequestId, Name, Closed),
 }
 
 /// What comes before a `hello` is answered.
@@ -76,13 +78,23 @@ impl List {
 }
 
 impl Job {
+    /// Whether it waits until changes of others are over, which wakes the connection.
+    pub(super) fn waits(&self) -> bool {
+        match self {
+            Self::Greet(greeting) => !greeting.is_over(),
+            Self::Rollback(.., closed) => !closed.is_over(),
+            _ => false,
+        }
+    }
+
     /// Whether it has a file or directory open.
     pub(super) fn has_place(&self) -> bool {
         match self {
             Self::Check(check) => check.has_place(),
             Self::List(list) => list.place.is_some(),
             // An upload has its files from an account of its own.
-            Self::Bundle(..) | Self::Parents(..) | Self::Open(..) | Self::Greet(_) => false,
+            Self::Bundle(..) | Self::Parents(..) | Self::Open(..) => false,
+            Self::Greet(_) | Self::Rollback(..) => false,
         }
     }
 
@@ -93,7 +105,7 @@ impl Job {
             Self::List(list) => list.body.capacity() + list.listing.held_bytes(),
             Self::Bundle(_, body) => body.capacity(),
             // Two names or a name and a target at most.
-            Self::Parents(..) | Self::Greet(_) => limits::MAX_HEADER_LEN / 4,
+            Self::Parents(..) | Self::Greet(_) | Self::Rollback(..) => limits::MAX_HEADER_LEN / 4,
             Self::Open(_, opening) => opening.held_bytes(),
         }
     }

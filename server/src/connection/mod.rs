@@ -306,7 +306,7 @@ impl Connection {
             return Step::Wait(Interest::WRITE);
         }
         // The last of the changes that it waits for wakes it.
-        if self.waits_to_be_greeted() {
+        if self.job.as_ref().is_some_and(Job::waits) {
             self.held_up = true;
             return Step::Wait(answers);
         }

@@ -8,7 +8,8 @@ use super::file_body::Incoming;
 use super::job::{Deep, Job, List};
 use super::turn::Turn;
 use super::{Connection, Dialect};
-use crate::store::{DEEP, Enough, Listed, Listing};
+use crate::commit::notify::{ReplyTo, waker};
+use crate::store::{Change, Closed, DEEP, Enough, Listed, Listing};
 use crate::uploads::{Opened, Opening};
 
 /// Bytes of an answer to `list` at which it ends; one more entry always fits a body.
@@ -27,6 +28,10 @@ impl Connection {
             Some(Job::Parents(deep, name)) => self.prepare(*deep, name, turn),
             Some(Job::Open(id, opening)) => self.go_on_opening(id, opening, turn),
             Some(Job::Greet(greeting)) => self.go_on_greeting(*greeting, turn),
+            Some(Job::Rollback(id, name, closed)) => {
+                let change = Change::Rollback { name, closed: Some(closed) };
+                self.submit(ReplyTo::Answer(id), change, None, turn);
+            }
             None => {}
         }
         self.worked = turn.services.now();
@@ -121,6 +126,24 @@ impl Connection {
             Ok(opened) => self.opened(id, opened),
             Err(refusal) => self.refuse(id, refusal),
         }
+    }
+
+    /// Brings the version before of a directory back. The committer waits for changes of others there; a worker does not.
+    pub(super) fn begin_rollback(
+        &mut self,
+        id: RequestId,
+        name: Name,
+        turn: &Turn<'_>,
+    ) -> Result<(), Refusal> {
+        if turn.services.committer.is_some() {
+            let change = Change::Rollback { name, closed: None };
+            self.submit(ReplyTo::Answer(id), change, None, turn);
+        } else {
+            let waker = waker(turn.notify, self.id);
+            let closed = Closed::begin(&turn.services.store, &name, &waker)?;
+            self.job = Some(Job::Rollback(id, name, closed));
+        }
+        Ok(())
     }
 
     /// Lists a directory (`None`: the root) from a name on.

@@ -151,6 +151,11 @@ impl Reserved {
         self.used(self.left().saturating_sub(needed));
     }
 
+    /// Entries without bytes were made: gives back what so many out of `count` took.
+    pub(super) fn used_entries(&self, made: u64, count: u64) {
+        self.used(self.left() / count * made);
+    }
+
     /// Bytes for which there is still room.
     pub(crate) fn left(&self) -> u64 {
         self.bytes.load(Ordering::Acquire)
@@ -175,6 +180,13 @@ impl Store {
     /// Admits an entry of `size` bytes, of which none is written yet.
     pub(crate) fn admit(&self, name: &Name, size: u64) -> Result<Reserved, StoreError> {
         self.space.reserve(name, size)
+    }
+
+    /// Admits so many entries without bytes.
+    pub(super) fn admit_entries(&self, name: &Name, count: usize) -> Result<Reserved, StoreError> {
+        let room = self.admit(name, 0)?;
+        (1..count).try_for_each(|_| room.grow(name, 0))?;
+        Ok(room)
     }
 
     /// Admits the bytes of a large file that are missing, which may be none: its inode is there.

@@ -12,7 +12,7 @@ use crate::store::staged_tree::Tree;
 use crate::store::uploads::complete::Finished;
 use crate::store::uploads::resume::Published;
 use crate::store::versions::swap::Swap;
-use crate::store::{Staged, Store, sys};
+use crate::store::{Closed, Staged, Store, sys};
 
 /// Directories above a name for which a change counts as one more.
 pub(crate) const DEEP: usize = 32;
@@ -76,6 +76,8 @@ pub(crate) enum Change {
     Rollback {
         /// The name of the directory.
         name: Name,
+        /// Nobody changes the directory; `None`: whoever carries this out sees to that, and waits.
+        closed: Option<Closed>,
     },
     /// A large file that was committed before is still there, and becomes durable if it is not.
     Confirm(Box<Published>),
@@ -209,7 +211,7 @@ impl Change {
                 store.set_attributes(parents, &name, is_file, &attributes, touched)
             }
             Self::Version(swap) => swap.apply(store, parents, touched),
-            Self::Rollback { name } => store.roll_back(parents, &name, touched),
+            Self::Rollback { name, closed } => store.roll_back(parents, &name, closed, touched),
             Self::Confirm(published) => published.confirm(store, parents, touched),
             Self::Flush(_) => Ok(()),
         }

@@ -75,7 +75,7 @@ fn published(root: &TempDir) -> (Disk, Vec<Op>) {
         publish(&store, &mut committing, u8::try_from(number).unwrap());
         record(|| Op::Told(told));
     }
-    let back = Change::Rollback { name: name("www/site") };
+    let back = Change::Rollback { name: name("www/site"), closed: None };
     committing.commit(vec![back]).pop().unwrap().unwrap();
     record(|| Op::Told("back"));
     (disk, stop())
@@ -136,7 +136,7 @@ fn recovery_settles_every_crash_and_the_next_version_can_come() {
         publish(&store, &mut committing, 2);
         assert_eq!(read("www/site/changes").as_deref(), Some(VERSIONS[2]));
         if before.is_some() {
-            let back = Change::Rollback { name: name("www/site") };
+            let back = Change::Rollback { name: name("www/site"), closed: None };
             committing.commit(vec![back]).pop().unwrap().unwrap();
             let there = read("www/site/changes");
             assert_eq!(there.as_deref(), before.map(|version| VERSIONS[version]), "after {told:?}");

@@ -101,6 +101,7 @@ impl Store {
             // The old journal must not come back beside the new bytes.
             sys::sync_directory(&self.partials).map_err(failed("discard the partial of"))?;
         }
+        let _room = self.admit_entries(name, 2)?;
         let flags = OFlags::RDWR | OFlags::EXCL;
         let private = Mode::RUSR | Mode::WUSR;
         let open = |file: &str| sys::create(&self.partials, file.as_bytes(), flags, private);
@@ -110,8 +111,14 @@ impl Store {
         });
         let data = made.map_or_else(|| open(key.id()), Ok).map_err(failed("stage"))?;
         let partial = Partial::new(self, key.id(), data, journal, End::default());
-        partial.append(name, &Record::Begin(key.begin.clone()))?;
-        partial.append(name, &Record::Boot { id: self.boot.clone() })?;
+        let begun = partial
+            .append(name, &Record::Begin(key.begin.clone()))
+            .and_then(|_| partial.append(name, &Record::Boot { id: self.boot.clone() }));
+        if let Err(error) = begun {
+            // Of no use to anyone.
+            partial.discard();
+            return Err(error);
+        }
         Ok(Resumed::Partial(partial, Verifying::default()))
     }
 

@@ -20,7 +20,7 @@ const PART: u64 = 1024;
 
 /// A store, and a file of two parts.
 struct Setup {
-    root: TempDir,
+    root: Arc<TempDir>,
     store: Arc<Store>,
     key: Key,
     name: Name,
@@ -36,7 +36,14 @@ impl Setup {
         let store = Store::open(root.path(), Mode::from_raw_mode(0o022), durable, 0).unwrap();
         let name = Name::parse(b"file").unwrap();
         let key = Key::new(&name, geometry(), "fingerprint", "identity");
-        Self { root, store: Arc::new(store), key, name }
+        Self { root: Arc::new(root), store: Arc::new(store), key, name }
+    }
+
+    /// Another file in the same store.
+    fn another(&self, number: usize) -> Self {
+        let name = Name::parse(format!("file/{number}").as_bytes()).unwrap();
+        let key = Key::new(&name, geometry(), "fingerprint", "identity");
+        Self { root: Arc::clone(&self.root), store: Arc::clone(&self.store), key, name }
     }
 
     fn journal(&self) -> PathBuf {
@@ -142,10 +149,10 @@ fn published_file_is_not_known_again_without_its_time_of_birth() {
 
 /// Each partial may be tried again and again, and there may be many.
 #[test]
-fn journal_does_not_grow_by_commits_that_are_refused() {
+fn journals_do_not_grow_by_commits_that_are_refused() {
     for durable in [false, true] {
         let setup = Setup::with(durable);
-        let commit = || {
+        let commit = |setup: &Setup| {
             let Resumed::Partial(partial, _) = setup.open() else { panic!("it is published") };
             let attributes = Attributes::default();
             let finished = partial.finish(setup.name.clone(), &attributes, Digest([1; 32]));
@@ -155,17 +162,22 @@ fn journal_does_not_grow_by_commits_that_are_refused() {
                 false => setup.store.apply(&setup.store.parents(), change),
             }
         };
-        let len = || std::fs::metadata(setup.journal()).unwrap().len();
-        drop(setup.whole());
+        let many: Vec<_> = (0..40).map(|number| setup.another(number)).collect();
+        let len = || -> u64 {
+            many.iter().map(|file| std::fs::metadata(file.journal()).unwrap().len()).sum()
+        };
+        let refused = |file: &Setup| matches!(commit(file), Err(StoreError::Publishing { .. }));
+        many.iter().for_each(|file| drop(file.whole()));
         assert!(setup.store.guard.close(&setup.name));
-        assert!(matches!(commit(), Err(StoreError::Publishing { .. })));
+        assert!(many.iter().all(refused));
         let before = len();
-        for _ in 0..10 {
-            assert!(matches!(commit(), Err(StoreError::Publishing { .. })));
+        for _ in 0..5 {
+            assert!(many.iter().all(refused));
             assert_eq!(len(), before, "durable: {durable}");
         }
         setup.store.guard.open(&setup.name);
-        commit().unwrap();
+        let setup = &many[7];
+        commit(setup).unwrap();
         let journal = read(&std::fs::read(setup.journal()).unwrap(), &setup.store.boot).unwrap();
         assert!(journal.committing.is_some());
     }
@@ -215,4 +227,16 @@ fn restarts_of_the_machine_cost_no_part_of_an_upload() {
         let staged = std::fs::read_dir(root.path().join(".haul/staged/0")).unwrap();
         assert_eq!(staged.count(), 0);
     }
+}
+
+#[test]
+fn upload_for_which_there_is_no_room_leaves_no_file_behind() {
+    let Setup { root, store, key, name } = Setup::new();
+    drop(store);
+    let store = Store::open(root.path(), Mode::from_raw_mode(0o022), false, u64::MAX).unwrap();
+    let store = Arc::new(store);
+    let opened = store.partial(&store.parents(), &key, &name, (geometry(), false), None);
+    assert!(matches!(opened, Err(StoreError::NoRoom { .. })));
+    let partials = std::fs::read_dir(root.path().join(".haul/partials")).unwrap();
+    assert_eq!(partials.count(), 0);
 }

@@ -26,7 +26,7 @@ pub(crate) struct Copying {
     /// The state of the file when it was opened.
     before: Stamp,
     to: Staged,
-    /// For its bytes, if they are not shared.
+    /// For its bytes if they are not shared, and for its inode and name.
     room: Option<Reserved>,
     name: Name,
     attributes: Attributes,
@@ -62,6 +62,8 @@ impl Store {
         let counts = |parents: &Parents| kept(entry.mode).map(|mode| parents.counts(name, mode));
         // In the next version the directory may have another default ACL.
         let same = verdict == Verdict::Same && counts(present) == counts(next);
+        // For its name and its inode, whether its bytes need room or not.
+        let room = self.admit(name, 0)?;
         if same
             && !self.shares_blocks()
             && is_linked(&from, last)
@@ -88,7 +90,9 @@ impl Store {
             Copying { from: file, before, to, room: None, name, attributes, offset: 0 };
         if copying.to.share_blocks(&copying.from) {
             copying.offset = size;
+            copying.room = Some(room);
         } else {
+            drop(room);
             copying.room = Some(self.admit(&entry.name, size)?);
         }
         Ok(Adopted::Copying(Box::new(copying)))

@@ -3,7 +3,7 @@
 pub(super) mod adopt;
 pub(super) mod closed;
 pub(super) mod guard;
-mod names;
+mod home;
 mod settle;
 pub(super) mod swap;
 pub(super) mod version;

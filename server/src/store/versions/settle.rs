@@ -6,10 +6,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use haul_protocol::Name;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::names::{BACK, DONE, NEXT, PREVIOUS, READY, home_of};
+use super::home::{BACK, DONE, NEXT, PREVIOUS, READY, home_of, is_directory};
 use crate::store::error::StoreError;
 use crate::store::temp::entries;
 use crate::store::temp::trash::Trash;
@@ -126,12 +126,6 @@ pub(super) fn done(home: &OwnedFd, token: &str, trash: &Trash) -> Result<(), Err
         }
     }
     sys::create(home, new.as_bytes(), OFlags::WRONLY, Mode::RUSR | Mode::WUSR).map(drop)
-}
-
-/// Whether a name in a home is that of a directory.
-pub(super) fn is_directory(home: &OwnedFd, entry: &str) -> bool {
-    rustix::fs::statat(home, entry, AtFlags::SYMLINK_NOFOLLOW)
-        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
 /// Where an entry is, for people.

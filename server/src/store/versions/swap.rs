@@ -7,7 +7,8 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::names::{BACK, PREVIOUS};
+use super::closed::Closed;
+use super::home::{BACK, PREVIOUS};
 use super::settle::{done, settle};
 use super::version::{State, Version, present};
 use crate::store::attributes::{set_mode_of_directory, times};
@@ -51,7 +52,14 @@ impl Swap {
         parents: &Parents,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
-        let mut state = self.version.state();
+        // The committer waits until a change of the version is over; a worker does not.
+        let mut state = match store.durable {
+            true => self.version.state(),
+            false => self
+                .version
+                .try_state()
+                .ok_or_else(|| StoreError::Publishing { name: self.version.name.to_string() })?,
+        };
         let Some(ready) = self.version.make_ready(&mut state)? else { return Ok(()) };
         let Version { name, home, id, token, .. } = &*self.version;
         let note = || done(home, &token.to_string(), &store.trash);
@@ -79,8 +87,12 @@ impl Store {
         &self,
         parents: &Parents,
         name: &Name,
+        closed: Option<Closed>,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
+        if let Some(_closed) = closed {
+            return self.bring_back(parents, name, touched);
+        }
         if !self.guard.close(name) {
             return Err(StoreError::Publishing { name: name.to_string() });
         }
@@ -96,7 +108,7 @@ impl Store {
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         present(parents, name)?;
-        let (id, home) = self.home(name)?;
+        let (id, home) = self.home_there(name)?;
         self.settle(&home, name)?;
         let failed = |errno| StoreError::new("bring back the version before of", name, errno);
         let stat = match rustix::fs::statat(&home, PREVIOUS, AtFlags::SYMLINK_NOFOLLOW) {

@@ -25,16 +25,21 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::closed::Closed;
-use super::names::{DONE, NEXT, READY, home_of};
-use super::settle::is_directory;
+use super::home::{DONE, NEXT, READY, home_of, is_directory};
 use crate::locks::{Rank, ReadGuard, RwLock, WriteGuard};
 use crate::store::error::StoreError;
 use crate::store::inherit::{ACCESS_ACL, DEFAULT_ACL, default_acl, give_group, read_acl};
 use crate::store::open::BENEATH;
 use crate::store::root::{Parents, Root};
 use crate::store::temp::entries;
-use crate::store::{Store, sys};
+use crate::store::{Reserved, Store, sys};
 pub(crate) use room::{Earlier, Room, given_up};
+
+/// Entries that a version makes: the home of the directory's versions and the tree; at the swap the note of it, and the name.
+const ENTRIES: usize = 4;
+
+/// Those of them that are made when it is opened.
+const MADE_FIRST: u64 = 2;
 
 /// A draft. While it is open nobody else changes the present version.
 #[derive(Debug)]
@@ -58,6 +63,8 @@ pub(crate) struct Version {
     pub(in crate::store) home: OwnedFd,
     root: Arc<Root>,
     present: Option<Arc<Root>>,
+    /// For what the swap makes.
+    room: Reserved,
 }
 
 /// How far it is.
@@ -84,8 +91,9 @@ impl Version {
     ) -> Result<Self, StoreError> {
         let (store, name) = (&closed.store, &closed.name);
         let present = present(parents, name)?;
+        let room = store.admit_entries(name, ENTRIES)?;
         let (id, home) = store.home(name)?;
-        let opened = Self::open_in(store, parents, name, (present, &id, home), earlier, new);
+        let opened = Self::open_in(store, parents, name, (present, &id, home, room), earlier, new);
         match &opened {
             Ok(_) => closed.hand_over(),
             Err(_) => store.forget_home(&id),
@@ -97,7 +105,7 @@ impl Version {
         store: &Arc<Store>,
         parents: &Parents,
         name: &Name,
-        (present, id, home): (Option<Arc<Root>>, &str, OwnedFd),
+        (present, id, home, room): (Option<Arc<Root>>, &str, OwnedFd, Reserved),
         earlier: Earlier,
         new: Token,
     ) -> Result<Self, StoreError> {
@@ -160,6 +168,7 @@ impl Version {
         let (store, name) = (Arc::clone(store), name.clone());
         let state = RwLock::new(Rank::Version, if done { State::Done } else { State::Next });
         let (id, done, given_up) = (id.to_owned(), AtomicBool::new(done), AtomicBool::new(false));
+        room.used_entries(MADE_FIRST, ENTRIES as u64);
         let (begun, active) = (Instant::now(), AtomicU64::new(0));
         let completing = AtomicBool::new(false);
         Ok(Self {
@@ -177,6 +186,7 @@ impl Version {
             home,
             root,
             present,
+            room,
         })
     }
 
@@ -184,6 +194,16 @@ impl Version {
     pub(in crate::store) fn state(&self) -> WriteGuard<'_, State> {
         self.completing.store(true, Ordering::Release);
         self.state.write()
+    }
+
+    /// The same, unless a change in the tree is under way, or somebody completes it already: a worker waits for neither.
+    pub(in crate::store) fn try_state(&self) -> Option<WriteGuard<'_, State>> {
+        let before = self.completing.swap(true, Ordering::AcqRel);
+        let state = self.state.try_write();
+        if state.is_none() && !before {
+            self.completing.store(false, Ordering::Release);
+        }
+        state
     }
 
     /// Whether it has been published.
@@ -210,6 +230,9 @@ impl Version {
     pub(in crate::store) fn set_state(&self, state: &mut State, new: State) {
         self.done.store(matches!(new, State::Done), Ordering::Release);
         self.completing.store(matches!(new, State::Done), Ordering::Release);
+        if matches!(new, State::Done) {
+            self.room.used(self.room.left());
+        }
         *state = new;
     }
 
@@ -273,17 +296,27 @@ impl Version {
 }
 
 impl Store {
-    /// The home of a directory's versions, made if there is none.
-    pub(in crate::store) fn home(&self, name: &Name) -> Result<(String, OwnedFd), StoreError> {
-        let failed = |errno| StoreError::new("open the versions of", name, errno);
+    /// The home of a directory's versions, made if there is none. The caller has room for it.
+    fn home(&self, name: &Name) -> Result<(String, OwnedFd), StoreError> {
         let id = home_of(name);
         match sys::make_directory(&self.trees, id.as_bytes(), Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(failed(errno)),
+            Ok(()) | Err(Errno::EXIST) => self.home_there(name),
+            Err(errno) => Err(StoreError::new("open the versions of", name, errno)),
         }
+    }
+
+    /// The home of a directory's versions, if there is one.
+    pub(in crate::store) fn home_there(
+        &self,
+        name: &Name,
+    ) -> Result<(String, OwnedFd), StoreError> {
+        let id = home_of(name);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let home = rustix::fs::openat2(&self.trees, &id, flags, Mode::empty(), BENEATH);
-        Ok((id, home.map_err(failed)?))
+        match rustix::fs::openat2(&self.trees, &id, flags, Mode::empty(), BENEATH) {
+            Ok(home) => Ok((id, home)),
+            Err(Errno::NOENT) => Err(StoreError::NoVersion { name: name.to_string() }),
+            Err(errno) => Err(StoreError::new("open the versions of", name, errno)),
+        }
     }
 }
 
@@ -339,4 +372,62 @@ pub(in crate::store) fn present(
     }
     let found = parents.rights().open_in(&parent, last);
     Ok(Some(Arc::new(Root::of(found.map_err(failed)?, parents.path()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::task::Waker;
+
+    use haul_protocol::Attributes;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::{Change, Swap};
+
+    /// Nor does a worker.
+    #[test]
+    fn publish_waits_for_no_change_of_the_version() {
+        let root = TempDir::new().unwrap();
+        let store = Store::open(root.path(), Mode::from_raw_mode(0o022), false, 0).unwrap();
+        let (store, name) = (Arc::new(store), Name::parse(b"site").unwrap());
+        let closed = Closed::begin(&store, &name, Waker::noop()).unwrap();
+        let token = Token([1; 16]);
+        let version = Version::open(closed, &store.parents(), Earlier::Any, token).unwrap();
+        let version = Arc::new(version);
+        let publish = || {
+            let swap = Swap::new(Arc::clone(&version), Attributes::default());
+            store.apply(&store.parents(), Change::Version(Box::new(swap)))
+        };
+        let change = version.enter().unwrap();
+        let refused = std::thread::scope(|scope| scope.spawn(publish).join().unwrap());
+        assert!(matches!(refused, Err(StoreError::Publishing { .. })), "{refused:?}");
+        drop(change);
+        drop(version.enter().expect("it goes on"));
+        publish().unwrap();
+        assert!(version.is_done() && root.path().join("site").is_dir());
+    }
+
+    /// A version in which nothing is takes room as well: its home, its tree, the note of its swap, its name.
+    #[test]
+    fn version_for_which_there_is_no_room_is_not_begun() {
+        let root = TempDir::new().unwrap();
+        let name = Name::parse(b"site").unwrap();
+        let trees = || fs::read_dir(root.path().join(".haul/trees")).unwrap().count();
+        for (keep_free, fits) in [(u64::MAX, false), (0, true)] {
+            let store = Store::open(root.path(), Mode::from_raw_mode(0o022), false, keep_free);
+            let store = Arc::new(store.unwrap());
+            let closed = Closed::begin(&store, &name, Waker::noop()).unwrap();
+            let token = Token([1; 16]);
+            let opened = Version::open(closed, &store.parents(), Earlier::Any, token);
+            match &opened {
+                Ok(version) => assert!(fits && version.room.left() > 0, "the swap needs room"),
+                Err(error) => assert!(!fits && matches!(error, StoreError::NoRoom { .. })),
+            }
+            assert_eq!(trees(), usize::from(fits));
+            drop(opened);
+            assert_eq!(trees(), 0);
+            assert!(store.guard.close(&name), "the directory may be changed again");
+        }
+    }
 }

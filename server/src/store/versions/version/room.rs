@@ -6,7 +6,7 @@ use std::time::Duration;
 use haul_protocol::{Code, Refusal, Token};
 
 use super::{State, Version};
-use crate::store::versions::names::NEXT;
+use crate::store::versions::home::NEXT;
 use crate::store::{Store, sys};
 
 /// The draft of an earlier run, as the client knows it.
