@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use haul_protocol::Refusal;
 
-use super::notify::{Asked, Completion, ConnectionId, Notify, ReplyTo};
+use super::notify::{ConnectionId, Done, Notify, ReplyTo, Ticket};
 use super::queue::Queue;
 use crate::store::{Change, Committing, Store, StoreError};
 use crate::uploads::{Publishing, Uploads};
@@ -22,16 +22,16 @@ const MAX_GROUP: usize = 1024;
 
 /// A change that waits, and the connection that asked for it.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct Work {
     pub(crate) change: Change,
     pub(crate) publishing: Option<Publishing>,
     /// Nobody, for work of the server's own.
-    pub(crate) asked: Option<Asked>,
+    pub(crate) ticket: Option<Ticket>,
 }
 
 /// The queue of changes.
 #[derive(Debug)]
-pub(crate) struct Committer(Queue<Job>);
+pub(crate) struct Committer(Queue<Work>);
 
 impl Committer {
     /// With nothing to do.
@@ -40,9 +40,9 @@ impl Committer {
     }
 
     /// Queues a change.
-    pub(crate) fn add(&self, job: Job) {
-        let (weight, cost) = (job.change.weight(), job.change.cost());
-        self.0.add(job, weight, cost);
+    pub(crate) fn add(&self, work: Work) {
+        let (weight, cost) = (work.change.weight(), work.change.cost());
+        self.0.add(work, weight, cost);
     }
 
     /// Whether a connection must wait before it is read on; it is woken when there is room. One that `is_new` here has no
@@ -64,7 +64,7 @@ impl Committer {
 }
 
 /// The connection that asked for a change.
-type ToTell = (Option<Asked>, Option<Publishing>);
+type ToTell = (Option<Ticket>, Option<Publishing>);
 
 impl Committer {
     /// Runs until it is stopped: whenever it is idle it takes all that waits. A group is told to
@@ -80,15 +80,15 @@ impl Committer {
                 self.0.take_now(MAX_GROUP)
             };
             let (mut changes, mut to_tell) = (Vec::with_capacity(group.len()), Vec::new());
-            let next = group.iter().map(|job| job.change.weight()).sum();
-            for Job { change, publishing, asked } in group {
+            let next = group.iter().map(|work| work.change.weight()).sum();
+            for Work { change, publishing, ticket } in group {
                 changes.push(change);
-                match asked {
-                    Some(Asked { connection, reply_to: ReplyTo::Acks(ids) }) => {
-                        let asked = |id| Asked { connection, reply_to: ReplyTo::Ack(id) };
-                        to_tell.extend(ids.into_iter().map(|id| (Some(asked(id)), None)));
+                match ticket {
+                    Some(Ticket { connection, reply_to: ReplyTo::Acks(ids) }) => {
+                        let ticket = |id| Ticket { connection, reply_to: ReplyTo::Ack(id) };
+                        to_tell.extend(ids.into_iter().map(|id| (Some(ticket(id)), None)));
                     }
-                    asked => to_tell.push((asked, publishing)),
+                    ticket => to_tell.push((ticket, publishing)),
                 }
             }
             let (results, group) = committing.flush(changes);
@@ -110,19 +110,19 @@ fn tell(
     done: impl Iterator<Item = (Result<(), StoreError>, ToTell)>,
 ) {
     let mut wake: Vec<ConnectionId> = Vec::new();
-    for (result, (asked, publishing)) in done {
+    for (result, (ticket, publishing)) in done {
         if let Some(publishing) = publishing {
             uploads.published(store, publishing, result.is_ok());
         }
-        let Some(Asked { connection, reply_to }) = asked else {
+        let Some(Ticket { connection, reply_to }) = ticket else {
             if let Err(error) = result {
                 tracing::warn!(%error, "a partial could not be flushed");
             }
             continue;
         };
         // If the connection is gone, nobody waits any more.
-        let completion = Completion { reply_to, result: result.map_err(Refusal::from) };
-        if notify.complete(connection, completion) && wake.last() != Some(&connection) {
+        let done = Done { reply_to, result: result.map_err(Refusal::from) };
+        if notify.complete(connection, done) && wake.last() != Some(&connection) {
             wake.push(connection);
         }
     }

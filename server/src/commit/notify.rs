@@ -17,7 +17,7 @@ pub(crate) trait Notify: fmt::Debug + Send + Sync {
 
     /// Leaves a change that is over at the connection that asked for it, which has to be woken then. Returns whether the
     /// connection still is.
-    fn complete(&self, connection: ConnectionId, completion: Completion) -> bool;
+    fn complete(&self, connection: ConnectionId, completion: Done) -> bool;
 
     /// Has the connection give its place for an open file back that has had one for longest without using it.
     fn free_a_place(&self);
@@ -41,7 +41,7 @@ impl Wake for Wakes {
 
 /// A connection that waits for a change.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Ticket {
     /// Its key in the table of connections.
     pub(crate) connection: ConnectionId,
     pub(crate) reply_to: ReplyTo,
@@ -62,7 +62,7 @@ pub(crate) enum ReplyTo {
 
 /// A change that is over.
 #[derive(Debug)]
-pub(crate) struct Completion {
+pub(crate) struct Done {
     pub(crate) reply_to: ReplyTo,
     pub(crate) result: Result<(), Refusal>,
 }

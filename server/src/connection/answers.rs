@@ -10,8 +10,8 @@ use haul_protocol::{EncodeError, Refusal, Reply, RequestId};
 
 use super::turn::Turn;
 use super::{Connection, Dialect};
-use crate::commit::committer::Job;
-use crate::commit::notify::{Asked, Completion, ReplyTo};
+use crate::commit::notify::{Done, ReplyTo, Ticket};
+use crate::services::start::{Names, Started};
 use crate::store::Change;
 use crate::uploads::Publishing;
 
@@ -28,6 +28,7 @@ impl Connection {
         turn: &Turn<'_>,
     ) {
         let services = turn.services;
+        let ticket = Ticket { connection: self.id, reply_to };
         let fence = match &self.dialect {
             Dialect::Haul(haul) => Some(Arc::clone(&haul.fence)),
             Dialect::Unknown | Dialect::Classic => None,
@@ -35,57 +36,44 @@ impl Connection {
         let leave = match fence.as_ref().map(|fence| fence.enter()).transpose() {
             Ok(leave) => leave,
             Err(refusal) => {
-                if let Some(publishing) = publishing {
-                    services.uploads.published(&services.store, publishing, false);
-                }
-                return self.complete(reply_to, Err(refusal));
+                let done = services.over(ticket, publishing, Err(refusal));
+                return self.complete(done);
             }
         };
-        // A change in a draft needs no flush of its own: all of the draft is flushed before it is seen. The swap itself
-        // is about the real names.
         let version = self.version().cloned();
-        let unseen = version.is_some() && !matches!(change, Change::Version(_));
-        let Some(committer) = services.committer.as_ref().filter(|_| !unseen) else {
-            let result = match &change {
-                _ if unseen => match version.as_ref().map(|version| version.enter()).transpose() {
-                    Ok(_leave) => {
-                        let result = services.store.apply_unseen(&turn.view.parents, change);
-                        result.map_err(Refusal::from)
-                    }
-                    Err(refusal) => Err(refusal),
-                },
-                Change::Version(_) => {
-                    services.store.apply(&services.store.parents(), change).map_err(Refusal::from)
-                }
-                _ => services.store.apply(&turn.view.parents, change).map_err(Refusal::from),
-            };
-            drop(leave);
-            if let Some(publishing) = publishing {
-                services.uploads.published(&services.store, publishing, result.is_ok());
+        let real;
+        let names = match (&version, &change) {
+            // The swap itself is about the real names.
+            (_, Change::Version(_)) => {
+                real = services.store.parents();
+                Names::Seen(&real)
             }
-            return self.complete(reply_to, result);
+            (Some(version), _) => Names::Draft(&turn.view.parents, version),
+            (None, _) => Names::Seen(&turn.view.parents),
         };
-        self.pending += change.results();
-        let asked = Some(Asked { connection: self.id, reply_to });
-        committer.add(Job { change, publishing, asked });
+        let started = services.start(ticket, change, publishing, names);
         drop(leave);
+        match started {
+            Started::Now(done) => self.complete(done),
+            Started::Later { results } => self.pending += results,
+        }
     }
 
     /// The committer has done some of this connection's changes.
-    pub(crate) fn completed(&mut self, completions: Vec<Completion>) {
+    pub(crate) fn completed(&mut self, completions: Vec<Done>) {
         if completions.is_empty() {
             return;
         }
-        for Completion { reply_to, result } in completions {
+        for done in completions {
             self.pending = self.pending.saturating_sub(1);
-            self.complete(reply_to, result);
+            self.complete(done);
         }
         self.say_last_word();
     }
 
     /// A change is over: tells the peer that asked for it.
-    pub(super) fn complete(&mut self, reply_to: ReplyTo, result: Result<(), Refusal>) {
-        match (reply_to, result) {
+    pub(super) fn complete(&mut self, done: Done) {
+        match (done.reply_to, done.result) {
             (ReplyTo::Ack(id), Ok(())) => self.done(id),
             (ReplyTo::Answer(id), Ok(())) => self.answer(id, Reply::Done, &[]),
             (ReplyTo::Ack(id) | ReplyTo::Answer(id), Err(refusal)) => self.refuse(id, refusal),

@@ -7,7 +7,7 @@ use super::bundle::Bundle;
 use super::compare::Check;
 use super::file_body::Incoming;
 use super::turn::Turn;
-use crate::commit::committer::Job;
+use crate::commit::notify::Done;
 use crate::net::buffer;
 use crate::store::Change;
 use crate::uploads::writer::PartWriter;
@@ -117,7 +117,9 @@ impl Connection {
         };
         if let Err(refusal) = result {
             match std::mem::replace(&mut self.sink, Sink::Nothing) {
-                Sink::File(file) => self.complete(file.reply_to(), Err(refusal)),
+                Sink::File(file) => {
+                    self.complete(Done { reply_to: file.reply_to(), result: Err(refusal) })
+                }
                 Sink::Part { id, .. } => self.refuse(id, refusal),
                 Sink::Check(check) => self.refuse(check.id, refusal),
                 Sink::Bundle(bundle) => self.refuse_all(bundle.ids(), refusal),
@@ -140,9 +142,8 @@ impl Connection {
             }
             Sink::Part { id, writer } => match writer.finish() {
                 Ok(flush) => {
-                    if let (Some(flush), Some(committer)) = (flush, &turn.services.committer) {
-                        let change = Change::Flush(Box::new(flush));
-                        committer.add(Job { change, publishing: None, asked: None });
+                    if let Some(flush) = flush {
+                        turn.services.start_own(Change::Flush(Box::new(flush)));
                     }
                     self.done(id);
                 }

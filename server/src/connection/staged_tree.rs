@@ -8,7 +8,7 @@ use haul_protocol::{LinkTarget, Mtime, Name, Refusal, RequestId};
 use super::file_body::Incoming;
 use super::turn::Turn;
 use super::{Connection, Dialect};
-use crate::commit::notify::ReplyTo;
+use crate::commit::notify::{Done, ReplyTo};
 use crate::store::{Change, Staged, StoreError};
 
 impl Connection {
@@ -56,7 +56,8 @@ impl Connection {
             && turn.fresh.concerns(&file.name)
         {
             if let Err(error) = file.verify(bytes) {
-                return self.complete(ReplyTo::Ack(id), Err(error.into()));
+                return self
+                    .complete(Done { reply_to: ReplyTo::Ack(id), result: Err(error.into()) });
             }
             if turn.fresh.file(&file.name, &file.attributes, bytes) {
                 return self.wait_for_fresh(id);
@@ -74,13 +75,13 @@ impl Connection {
         staged: Result<Staged, StoreError>,
         turn: &mut Turn<'_>,
     ) {
-        let what = file.reply_to();
+        let reply_to = file.reply_to();
         let mut staged = match staged {
             Ok(staged) => staged,
-            Err(error) => return self.complete(what, Err(error.into())),
+            Err(error) => return self.complete(Done { reply_to, result: Err(error.into()) }),
         };
         if turn.fresh.concerns(&file.name) {
-            match what {
+            match reply_to {
                 ReplyTo::Ack(id) if turn.fresh.staged(&mut staged, &file.name) => {
                     return self.wait_for_fresh(id);
                 }
@@ -88,7 +89,7 @@ impl Connection {
             }
         }
         staged.keep_room(&file.name, file.room);
-        self.submit(what, Change::File { staged, name: file.name }, None, turn);
+        self.submit(reply_to, Change::File { staged, name: file.name }, None, turn);
     }
 
     fn wait_for_fresh(&mut self, id: RequestId) {
@@ -110,7 +111,7 @@ impl Connection {
         } else {
             let results = self.publish_now(turn, ids.len());
             for (id, result) in ids.into_iter().zip(results) {
-                self.complete(ReplyTo::Ack(id), result);
+                self.complete(Done { reply_to: ReplyTo::Ack(id), result });
             }
         }
         if !self.half.is_open() {

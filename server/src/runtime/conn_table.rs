@@ -10,7 +10,7 @@ use slab::Slab;
 
 use super::memory::Held;
 use super::ownership::Ownership;
-use crate::commit::notify::Completion;
+use crate::commit::notify::Done;
 use crate::connection::Connection;
 use crate::locks::{Mutex, Rank, RwLock};
 use crate::net::poller::{Interest, Poller, is_writable};
@@ -31,7 +31,7 @@ pub(crate) struct Slot {
     owes: AtomicU8,
     owner: Ownership<Box<Connection>>,
     /// Changes of this connection that the committer is done with.
-    completions: Mutex<Vec<Completion>>,
+    completions: Mutex<Vec<Done>>,
     /// The memory that it holds.
     pub(crate) held: Held,
 }
@@ -65,12 +65,12 @@ impl Slot {
     }
 
     /// The committer is done with a change; the worker that runs the connection next takes this.
-    pub(crate) fn complete(&self, completion: Completion) {
+    pub(crate) fn complete(&self, completion: Done) {
         self.completions.lock().push(completion);
     }
 
     /// Takes the results that the committer has left.
-    pub(crate) fn completions(&self) -> Vec<Completion> {
+    pub(crate) fn completions(&self) -> Vec<Done> {
         std::mem::take(&mut self.completions.lock())
     }
 

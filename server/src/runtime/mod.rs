@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::commit::notify::{Completion, ConnectionId, Notify};
+use crate::commit::notify::{ConnectionId, Done, Notify};
 use crate::net::buffer::Buffers;
 use crate::net::listen::{Listen, Listener};
 use crate::net::poller::{Interest, Poller};
@@ -135,7 +135,7 @@ impl Notify for Runtime {
         }
     }
 
-    fn complete(&self, connection: ConnectionId, completion: Completion) -> bool {
+    fn complete(&self, connection: ConnectionId, completion: Done) -> bool {
         let slot = self.slots.get(connection.0);
         slot.inspect(|slot| slot.complete(completion)).is_some()
     }

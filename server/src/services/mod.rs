@@ -4,6 +4,7 @@
 pub(crate) mod clock;
 pub(crate) mod fence;
 pub(crate) mod places;
+pub(crate) mod start;
 pub(crate) mod timeouts;
 
 use std::sync::Arc;

@@ -45,7 +45,7 @@ impl Swap {
         sys::sync_directory(home).map_err(failed)
     }
 
-    /// The exchange. Asked for twice, it happens once.
+    /// The exchange. Ticket for twice, it happens once.
     pub(in crate::store) fn apply(
         self,
         store: &Store,

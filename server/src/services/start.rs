@@ -1,0 +1,79 @@
+//! Starting the work that a request asks of the store.
+//!
+//! A worker gives the work a [`Ticket`], and learns the result by a [`Done`] with it: at once, or later from the committer, by
+//! way of its connection. The worker never waits. A store that takes its time can answer by the same way.
+
+use haul_protocol::Refusal;
+
+use super::Services;
+use crate::commit::committer::Work;
+use crate::commit::notify::{Done, Ticket};
+use crate::store::{Change, Parents, Version};
+use crate::uploads::Publishing;
+
+/// The names that a change is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Names<'a> {
+    /// Those that all clients see.
+    Seen(&'a Parents),
+    /// Those of a draft. The change needs no flush of its own, because all of the draft is flushed before it is seen.
+    Draft(&'a Parents, &'a Version),
+}
+
+/// The state of work that was started.
+#[derive(Debug)]
+pub(crate) enum Started {
+    /// The work is over.
+    Now(Done),
+    /// The committer has it. The connection gets so many results, each by a [`Done`], and is woken.
+    Later { results: usize },
+}
+
+impl Services {
+    /// Starts a change. `publishing`: what the change makes of an upload.
+    pub(crate) fn start(
+        &self,
+        ticket: Ticket,
+        change: Change,
+        publishing: Option<Publishing>,
+        names: Names<'_>,
+    ) -> Started {
+        if let (Some(committer), Names::Seen(_)) = (&self.committer, names) {
+            let results = change.results();
+            committer.add(Work { change, publishing, ticket: Some(ticket) });
+            return Started::Later { results };
+        }
+        let result = self.apply(change, names);
+        Started::Now(self.over(ticket, publishing, result))
+    }
+
+    /// Work that never began, or has ended: an upload that it is about learns that.
+    pub(crate) fn over(
+        &self,
+        ticket: Ticket,
+        publishing: Option<Publishing>,
+        result: Result<(), Refusal>,
+    ) -> Done {
+        if let Some(publishing) = publishing {
+            self.uploads.published(&self.store, publishing, result.is_ok());
+        }
+        Done { reply_to: ticket.reply_to, result }
+    }
+
+    /// Starts work of the server's own, which only makes things durable: there is none without a committer.
+    pub(crate) fn start_own(&self, change: Change) {
+        if let Some(committer) = &self.committer {
+            committer.add(Work { change, publishing: None, ticket: None });
+        }
+    }
+
+    fn apply(&self, change: Change, names: Names<'_>) -> Result<(), Refusal> {
+        match names {
+            Names::Seen(parents) => Ok(self.store.apply(parents, change)?),
+            Names::Draft(parents, version) => {
+                let _leave = version.enter()?;
+                Ok(self.store.apply_unseen(parents, change)?)
+            }
+        }
+    }
+}
