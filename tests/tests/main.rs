@@ -43,6 +43,7 @@ mod rivals;
 mod room;
 mod rooms;
 mod server;
+mod settled;
 mod shell;
 mod signals;
 mod sources;
