@@ -1,8 +1,16 @@
 //! Runs the published test vectors (`testdata/vectors`) through the decoder: whole, byte by byte,
 //! and with more bytes after them.
 
+mod bodies;
+mod fields;
+mod json;
+mod names;
+mod second;
+mod second_answers;
+mod second_requests;
 mod show;
 mod vector;
+mod wrong;
 
 use haul_protocol::limits::{MAX_HEADER_LEN, PREFIX_LEN};
 use haul_protocol::{
