@@ -52,6 +52,7 @@ mod streams;
 mod sync;
 mod sync_bad_days;
 mod targets;
+mod transcripts;
 mod turns;
 mod unstated;
 mod untrue_sizes;
