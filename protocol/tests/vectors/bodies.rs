@@ -12,17 +12,17 @@ use serde_json::{Map, Value, json};
 use crate::show::bytes;
 
 /// What is found in a body, or `None` if the body is refused.
-type Found = Option<Vec<(String, Value)>>;
+pub(crate) type Found = Option<Vec<(String, Value)>>;
 
-struct Case {
-    name: String,
-    of: String,
-    count: u64,
-    expected: Found,
-    body: Vec<u8>,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) of: String,
+    pub(crate) count: u64,
+    pub(crate) expected: Found,
+    pub(crate) body: Vec<u8>,
 }
 
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/bodies");
     let paths = fs::read_dir(dir)
         .expect("the directory is there")

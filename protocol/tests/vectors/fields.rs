@@ -68,6 +68,17 @@ const ANSWER: [(&str, Kind); 16] = [
     ("limits", Limits),
     ("features", Strings),
 ];
+const ENTRY: [(&str, Kind); 9] = [
+    ("kind", Any),
+    ("filename", Any),
+    ("filename_b64", Any),
+    ("filesize", Number),
+    ("blake3", Hex(64)),
+    ("mode", Mode),
+    ("mtime", Mtime),
+    ("target", Any),
+    ("target_b64", Any),
+];
 const MTIME: [&str; 2] = ["s", "ns"];
 const LIMITS: [&str; 5] = ["max_header", "max_body", "window_requests", "window_bytes", "max_file"];
 const MAX: i128 = (1 << 53) - 1;
@@ -78,11 +89,36 @@ pub(crate) fn known(
     fields: &[(Text, Json)],
     wrong: Wrong,
 ) -> Option<Map<String, Value>> {
-    let mut found = Map::new();
     let kinds: Vec<_> = match side {
         Side::Requests => REQUEST.iter().chain([&KIND]).collect(),
         Side::Answers => ANSWER.iter().collect(),
     };
+    known_of(&kinds, fields, wrong)
+}
+
+/// The known fields of a line of entries.
+pub(crate) fn known_in_entry(fields: &[(Text, Json)], wrong: Wrong) -> Option<Map<String, Value>> {
+    let mut kinds: Vec<_> = ENTRY.iter().collect();
+    if wrong.is("knows the fields of requests in an entry") {
+        kinds.extend(
+            REQUEST.iter().filter(|(name, _)| !ENTRY.iter().any(|(known, _)| known == name)),
+        );
+    }
+    if wrong.is("knows only the fields of its kind in an entry") {
+        let is_file =
+            |(_, value): &(Text, Json)| matches!(value, Json::Text(text) if text.text == "file");
+        let others = ["filesize", "blake3"];
+        kinds.retain(|(name, _)| !others.contains(name) || fields.iter().any(is_file));
+    }
+    known_of(&kinds, fields, wrong)
+}
+
+fn known_of(
+    kinds: &[&(&str, Kind)],
+    fields: &[(Text, Json)],
+    wrong: Wrong,
+) -> Option<Map<String, Value>> {
+    let mut found = Map::new();
     let is_ping = fields.iter().any(|(name, value)| {
         name.text == "cmd" && matches!(value, Json::Text(text) if text.text == "ping")
     });

@@ -7,6 +7,7 @@ mod json;
 mod names;
 mod second;
 mod second_answers;
+mod second_bodies;
 mod second_requests;
 mod show;
 mod vector;

@@ -102,7 +102,7 @@ fn depth(text: &str, wrong: Wrong) -> usize {
 }
 
 /// The fields of a header as they were sent.
-fn object(header: &[u8], wrong: Wrong) -> Result<Vec<(crate::json::Text, Json)>, Class> {
+pub(crate) fn object(header: &[u8], wrong: Wrong) -> Result<Vec<(crate::json::Text, Json)>, Class> {
     let lossy = String::from_utf8_lossy(header);
     let text = match std::str::from_utf8(header) {
         Ok(text) => text,

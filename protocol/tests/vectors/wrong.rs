@@ -1,6 +1,8 @@
 //! Wrong decoders: each breaks one rule, and at least one vector tells.
 
+use crate::bodies::{Case, cases};
 use crate::second::decode;
+use crate::second_bodies::read;
 use crate::vector::Vector;
 
 /// The one rule that a decoder breaks, or none.
@@ -14,8 +16,8 @@ impl Wrong {
     }
 }
 
-/// What each wrong decoder does.
-const ALL: [&str; 111] = [
+/// Wrong decoders of streams.
+const STREAMS: [&str; 111] = [
     "reads the prefix in big-endian order",
     "reads two bytes of the prefix",
     "counts the prefix itself",
@@ -129,6 +131,38 @@ const ALL: [&str; 111] = [
     "refuses every component that begins with ..",
 ];
 
+/// Wrong readers of bodies.
+const BODIES: [&str; 28] = [
+    "knows the fields of requests in an entry",
+    "knows only the fields of its kind in an entry",
+    "leaves out a last line without a line feed",
+    "takes a line that is one byte too long",
+    "takes a line of white space for an entry",
+    "counts empty lines",
+    "takes an entry without a name",
+    "takes an absent kind for a file",
+    "takes an absent size of a file for 0",
+    "takes a link without a target",
+    "takes an unknown kind",
+    "checks the target of every kind",
+    "takes no mode of a link",
+    "skips empty lines in a bundle",
+    "takes a last line of a bundle without a line feed",
+    "takes directories in a bundle",
+    "takes a cut file of a bundle",
+    "refuses a bundle for the digest of one file",
+    "takes fewer files in a bundle",
+    "takes more files in a bundle",
+    "reads a bitmap from its last byte",
+    "counts bits from the most significant",
+    "counts the numbers of a bitmap from 1",
+    "takes letters in either case",
+    "takes the letter d for a directory",
+    "skips line feeds between letters",
+    "refuses an unknown letter",
+    "takes an unknown letter for the same",
+];
+
 /// The names of vectors that a decoder fails.
 fn failed(vectors: &[Vector], wrong: Wrong) -> Vec<String> {
     let fails = |vector: &&Vector| {
@@ -136,6 +170,11 @@ fn failed(vectors: &[Vector], wrong: Wrong) -> Vec<String> {
             != (vector.events.clone(), vector.outcome.clone())
     };
     vectors.iter().filter(fails).map(|vector| vector.name.clone()).collect()
+}
+
+fn failed_bodies(cases: &[Case], wrong: Wrong) -> Vec<String> {
+    let fails = |case: &&Case| read(&case.of, case.count, &case.body, wrong) != case.expected;
+    cases.iter().filter(fails).map(|case| case.name.clone()).collect()
 }
 
 #[test]
@@ -147,6 +186,19 @@ fn decoder_that_is_written_from_the_document_passes_all_vectors() {
 fn every_wrong_decoder_fails_a_vector() {
     let vectors = Vector::all();
     let passes = |wrong: &&'static str| failed(&vectors, Wrong(Some(*wrong))).is_empty();
-    let passed: Vec<_> = ALL.into_iter().filter(passes).collect();
+    let passed: Vec<_> = STREAMS.into_iter().filter(passes).collect();
     assert_eq!(passed, [""; 0], "no vector tells these from a right decoder");
+}
+
+#[test]
+fn reader_of_bodies_that_is_written_from_the_document_passes_all_vectors() {
+    assert_eq!(failed_bodies(&cases(), Wrong(None)), [""; 0]);
+}
+
+#[test]
+fn every_wrong_reader_of_bodies_fails_a_vector() {
+    let cases = cases();
+    let passes = |wrong: &&'static str| failed_bodies(&cases, Wrong(Some(*wrong))).is_empty();
+    let passed: Vec<_> = BODIES.into_iter().filter(passes).collect();
+    assert_eq!(passed, [""; 0], "no vector tells these from a right reader");
 }
