@@ -181,3 +181,22 @@ fn names_of_a_draft_follow_the_rules_for_names_as_they_are_sent() {
     // Without a draft only the top of the root is the server's own.
     assert_eq!(server.peer().ask(&put(1, "other/.haul", b"x"), b"x").unwrap()["ack"], 1);
 }
+
+/// A wrong id ends the connection whatever else would only be refused, and malformed headers come before ids.
+#[test]
+fn ids_are_checked_after_headers_and_before_refusals() {
+    let server = server_with(&["--durability", "none"]);
+    for (request, code) in [
+        (json!({"cmd": "later", "id": 5}), "bad_id"),
+        (json!({"cmd": "put", "id": 5, "filename": "../x"}), "bad_id"),
+        (json!({"cmd": "ping", "id": 5, "length": 8}), "bad_id"),
+        (json!({"cmd": "put", "id": 5, "filename": "x"}), "malformed"),
+        (json!({"cmd": "ping", "id": 5, "mode": null}), "malformed"),
+        (json!({"cmd": "bundle", "id": 5, "count": 5000, "filename": "../x"}), "malformed"),
+        (json!({"cmd": "later", "id": 1, "length": 8 << 21}), "malformed"),
+        (json!({"cmd": "later"}), "malformed"),
+    ] {
+        let answer = server.peer().ask(&request, b"").unwrap();
+        refused(&answer, 0, code);
+    }
+}
