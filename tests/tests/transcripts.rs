@@ -169,6 +169,15 @@ impl Player<'_> {
         }
     }
 
+    /// Closes all connections, and waits until the directory that they were about may be changed.
+    fn leave(&mut self, directory: &str) {
+        self.peers.clear();
+        let change = json!({"cmd": "setattr", "id": 1, "filename": directory});
+        eventually("the directory is free", || {
+            self.server.peer().ask(&change, b"").unwrap()["ack"] == 1
+        });
+    }
+
     fn play(&mut self, block: &str) {
         let mut lines = lines(block).into_iter().peekable();
         while let Some(line) = lines.next() {
@@ -181,7 +190,10 @@ impl Player<'_> {
                     let newer = self.peers.pop();
                     drop(newer);
                 }
-                Line::Connection(_) => {
+                Line::Connection(about) => {
+                    if about.starts_with("Later") {
+                        self.leave("site");
+                    }
                     let (Some(Line::Sent(hello)), Some(Line::Told(told))) =
                         (lines.next(), lines.next())
                     else {
@@ -232,7 +244,8 @@ fn examples_of_the_protocol_are_true() {
         player.play(block);
     }
     assert_eq!(fs::read(server.root().join("site/index.html")).unwrap(), b"old.");
-    assert_eq!(mode(server.root().join("site/index.html")), 0o644);
+    assert_eq!(mode(server.root().join("site/index.html")), 0o600);
+    assert!(!server.root().join("site/new.html").exists());
     fs::remove_file(server.root().join("a.txt")).unwrap();
     let mut peer = Peer::connect(server.address()).unwrap();
     peer.stream.write_all(&dumped(classic)).unwrap();
