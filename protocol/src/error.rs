@@ -9,6 +9,7 @@ use crate::code::{Code, Refusal};
 use crate::id::RequestId;
 use crate::limits::{
     MAX_BODY_LEN, MAX_COMPONENT_LEN, MAX_HEADER_DEPTH, MAX_HEADER_LEN, MAX_LINK_LEN, MAX_NAME_LEN,
+    VERSION,
 };
 
 /// The bytes are not a frame of this protocol. The connection can't go on: where the next frame
@@ -42,6 +43,9 @@ pub enum DecodeError {
         /// The field's name.
         field: &'static str,
     },
+    /// A first header is a `hello` of this other version, and breaks the rules of the present one.
+    #[error("version {0} is not served here, version {VERSION} is")]
+    Version(u64),
     /// The header is an object, but no answer that this version knows.
     #[error("header has none of `hello`, `ack`, `refused` and `answer`")]
     UnknownAnswer,
@@ -262,6 +266,7 @@ impl ServerError {
     #[must_use]
     pub fn refusal(&self) -> Refusal {
         let code = match self {
+            Self::Decode(DecodeError::Version(_)) => Code::Version,
             Self::Decode(_) => Code::Malformed,
             Self::Order(OrderError::Window { .. }) => Code::Window,
             Self::Order(OrderError::Id { .. } | OrderError::NotWaiting(_)) => Code::BadId,

@@ -19,6 +19,13 @@ pub(crate) struct CommandHeader<'a> {
     pub(crate) cmd: Option<Text<'a>>,
 }
 
+/// The version alone: what tells a client of another version that it is one, when the rest can't be read.
+#[derive(Debug, Deserialize)]
+pub(crate) struct VersionHeader {
+    #[serde(default, deserialize_with = "field::number")]
+    pub(crate) version: Option<u64>,
+}
+
 /// Every field that any request has.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct RequestHeader<'a> {

@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 use crate::code::{Code, Refusal};
 use crate::error::{DecodeError, NameError};
 use crate::field::{Text, link, name, parse};
-use crate::header::{AnswerHeader, CommandHeader, RequestHeader};
+use crate::header::{AnswerHeader, CommandHeader, RequestHeader, VersionHeader};
 use crate::id::RequestId;
-use crate::limits::MAX_BODY_LEN;
+use crate::limits::{MAX_BODY_LEN, VERSION};
 use crate::message::{
     Answer, Attributes, Classic, Durability, FirstOrLater, Hello, Publish, Reply, Request,
     ServerHello, Tree,
@@ -59,24 +59,13 @@ impl Headers for Requests {
     type Header = FirstOrLater;
 
     fn read(&mut self, header: &[u8]) -> Result<(FirstOrLater, u64), DecodeError> {
-        let header: RequestHeader<'_> = match parse(header) {
-            Ok(header) => header,
-            Err(error) => {
-                // A client that says `hello` reads answers, so a refusal can tell it the error in
-                // the rest.
-                if self.dialect.is_none() && is_hello(header) {
-                    self.dialect = Some(Dialect::Haul);
-                }
-                return Err(error);
-            }
-        };
+        if self.dialect.is_none() && is_hello(header) {
+            self.dialect = Some(Dialect::Haul);
+            return first(header).map_err(|error| other_version(header).unwrap_or(error));
+        }
+        let header: RequestHeader<'_> = parse(header)?;
         let command = need("header", "cmd", header.cmd.as_ref())?.0.to_string();
         match self.dialect {
-            None if command == "hello" => {
-                self.dialect = Some(Dialect::Haul);
-                let len = body_len(header.length)?;
-                Ok((FirstOrLater::Hello(hello(header)?), len))
-            }
             Some(Dialect::Haul) => {
                 let length = body_len(header.length)?;
                 let id = need(&command, "id", header.id)?;
@@ -95,6 +84,19 @@ impl Headers for Requests {
 fn is_hello(header: &[u8]) -> bool {
     let read: Result<CommandHeader<'_>, _> = parse(header);
     read.is_ok_and(|header| header.cmd.is_some_and(|cmd| cmd.0 == "hello"))
+}
+
+/// Reads a `hello`. Its client reads answers, so it can be told about anything that is wrong with the rest.
+fn first(header: &[u8]) -> Result<(FirstOrLater, u64), DecodeError> {
+    let header: RequestHeader<'_> = parse(header)?;
+    let len = body_len(header.length)?;
+    Ok((FirstOrLater::Hello(hello(header)?), len))
+}
+
+/// Another version explains whatever else is wrong: a later version may have other fields.
+fn other_version(header: &[u8]) -> Option<DecodeError> {
+    let read: VersionHeader = parse(header).ok()?;
+    read.version.filter(|version| *version != VERSION).map(DecodeError::Version)
 }
 
 fn hello(mut header: RequestHeader<'_>) -> Result<Hello, DecodeError> {

@@ -55,6 +55,39 @@ fn hello_with_missing_or_wrong_fields_is_refused_as_malformed() {
     assert!(answer["message"].as_str().unwrap().contains("client"), "{answer}");
 }
 
+/// A client of a later version learns why it is refused, whatever else that version has changed.
+#[test]
+fn version_is_looked_at_before_everything_else() {
+    let server = server();
+    let ask = |header: &str| {
+        let mut peer = Peer::connect(server.address()).unwrap();
+        peer.stream.write_all(&raw_frame(header.as_bytes(), b"")).unwrap();
+        peer.receive().unwrap().0
+    };
+    for (header, code) in [
+        (r#"{"cmd":"hello","version":2,"agent":{"name":"a"},"slot":"x"}"#, "version"),
+        (r#"{"cmd":"hello","version":2,"must":["teleport"]}"#, "version"),
+        (
+            r#"{"cmd":"hello","version":2,"version":2,"agent":"a","client":"c","slot":0}"#,
+            "malformed",
+        ),
+        (r#"{"cmd":"hello","version":1,"slot":0,"must":["teleport"]}"#, "malformed"),
+        (
+            r#"{"cmd":"hello","version":1,"agent":"a","client":"c","slot":0,"must":["teleport"],"filename":"x"}"#,
+            "unsupported",
+        ),
+    ] {
+        let answer = ask(header);
+        refused(&answer, 0, code);
+        assert_eq!(code == "version", answer["message"].as_str().unwrap().contains("version 1 is"));
+    }
+    // Nobody knows the dialect of a doubled command.
+    let mut peer = Peer::connect(server.address()).unwrap();
+    let header = br#"{"cmd":"hello","cmd":"hello","version":1,"agent":"a","client":"c","slot":0}"#;
+    peer.stream.write_all(&raw_frame(header, b"")).unwrap();
+    assert_eq!(peer.end().unwrap(), b"");
+}
+
 #[test]
 fn silence_in_a_header_a_body_or_between_requests_is_ended_and_told() {
     let server = server_with(&[

@@ -1,11 +1,23 @@
 //! Runs the published test vectors (`testdata/vectors`) through the decoder: whole, byte by byte,
 //! and with more bytes after them.
 
+mod bodies;
+mod fields;
+mod json;
+mod names;
+mod second;
+mod second_answers;
+mod second_bodies;
+mod second_requests;
 mod show;
 mod vector;
+mod wrong;
 
 use haul_protocol::limits::{MAX_HEADER_LEN, PREFIX_LEN};
-use haul_protocol::{Answers, Cv, DecodeError, Decoder, Digest, Event, Headers, Requests, merge};
+use haul_protocol::{
+    Answers, Cv, DecodeError, Decoder, Digest, Event, Headers, Requests, ServerConnection,
+    ServerLimits, Time, merge,
+};
 use serde_json::{Value, json};
 
 use vector::{Outcome, Seen, Side, Vector};
@@ -66,6 +78,7 @@ fn class(error: &DecodeError) -> Outcome {
         DecodeError::TooDeep => "too_deep",
         DecodeError::Json(_) => "json",
         DecodeError::Missing { .. } => "missing",
+        DecodeError::Version(_) => "version",
         DecodeError::UnknownAnswer => "unknown_answer",
         DecodeError::BodyTooLong(_) => "body_too_long",
         DecodeError::Failed => "failed",
@@ -73,7 +86,7 @@ fn class(error: &DecodeError) -> Outcome {
     })
 }
 
-fn each(run: impl Fn(&Vector)) {
+fn each(mut run: impl FnMut(&Vector)) {
     let vectors = Vector::all();
     assert!(vectors.len() > 200, "only {} vectors are there", vectors.len());
     for vector in &vectors {
@@ -124,6 +137,37 @@ fn garbage_after_an_event_vector_is_an_error_of_its_own() {
             assert_eq!(outcome, Outcome::Error("prefix"), "{}", vector.name);
         }
     });
+}
+
+/// A client that reads answers learns why its connection ends.
+#[test]
+fn server_tells_what_a_vector_says() {
+    let now = Time::from_millis(0);
+    let mut checked = 0;
+    each(|vector| {
+        let Some(told) = &vector.told else { return };
+        let mut server = ServerConnection::new(&ServerLimits::default(), now);
+        let mut input = &vector.stream[..];
+        let error = loop {
+            match server.receive(&mut input, now) {
+                Ok(event) => assert!(event.is_some(), "{}", vector.name),
+                Err(error) => break error,
+            }
+        };
+        let is_told = server.end(error.refusal());
+        server.conclude();
+        assert_eq!(is_told, told != "nothing", "{}", vector.name);
+        let output = server.output();
+        match is_told {
+            true => {
+                let header: Value = serde_json::from_slice(&output[PREFIX_LEN..]).unwrap();
+                assert_eq!((&header["refused"], &header["code"]), (&json!(0), &json!(told)));
+            }
+            false => assert_eq!(output, b"", "{}", vector.name),
+        }
+    });
+    each(|vector| checked += usize::from(vector.told.is_some()));
+    assert!(checked >= 10, "only {checked} vectors say what a server tells");
 }
 
 /// A cut stream with more bytes after it is another stream, so `truncated` is left out.

@@ -170,7 +170,7 @@ fn object(is: &str) -> Map<String, Value> {
 }
 
 /// The two forms of a name, as on the wire.
-fn bytes(object: &mut Map<String, Value>, field: &str, bytes: &[u8]) {
+pub(crate) fn bytes(object: &mut Map<String, Value>, field: &str, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {
         Ok(text) => object.insert(field.into(), json!(text)),
         Err(_) => {

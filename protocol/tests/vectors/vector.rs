@@ -34,11 +34,13 @@ pub(crate) struct Vector {
     pub(crate) side: Side,
     pub(crate) events: Vec<Seen>,
     pub(crate) outcome: Outcome,
+    /// The code with which the server refuses the connection, or `nothing`.
+    pub(crate) told: Option<String>,
     pub(crate) stream: Vec<u8>,
 }
 
 /// Every class of error that a vector may expect.
-const ERRORS: [&str; 9] = [
+const ERRORS: [&str; 10] = [
     "prefix",
     "http",
     "not_utf8",
@@ -46,6 +48,7 @@ const ERRORS: [&str; 9] = [
     "too_deep",
     "json",
     "missing",
+    "version",
     "unknown_answer",
     "body_too_long",
 ];
@@ -76,7 +79,8 @@ impl Vector {
         let head = std::str::from_utf8(head).expect("the head is UTF-8");
         assert!(head.starts_with("expect: "), "{name}: `expect:` comes first");
 
-        let (mut expect, mut side, mut place, mut missing) = (None, None, None, None);
+        let (mut expect, mut side, mut place, mut missing, mut told) =
+            (None, None, None, None, None);
         let mut events = Vec::new();
         for line in head.lines() {
             let (key, value) = line.split_once(": ").expect("a line is `key: value`");
@@ -85,6 +89,7 @@ impl Vector {
                 "side" => &mut side,
                 "place" => &mut place,
                 "missing" => &mut missing,
+                "told" => &mut told,
                 "note" => continue,
                 "event" => {
                     events.push(event(&name, value));
@@ -111,7 +116,9 @@ impl Vector {
             },
             _ => panic!("{name}: `place` and `missing` belong to `truncated`"),
         };
-        Self { name, side, events, outcome, stream: stream[2..].to_vec() }
+        let told = told.map(str::to_owned);
+        assert!(told.is_none() || matches!(outcome, Outcome::Error(_)), "{name}: `told`");
+        Self { name, side, events, outcome, told, stream: stream[2..].to_vec() }
     }
 }
 
