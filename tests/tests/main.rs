@@ -16,6 +16,7 @@ mod filter;
 mod frames;
 mod fresh;
 mod given;
+mod gone_root;
 mod gone_sources;
 mod habits;
 mod hello;
