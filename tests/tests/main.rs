@@ -45,6 +45,7 @@ mod room;
 mod rooms;
 mod server;
 mod shell;
+mod shown;
 mod signals;
 mod sources;
 mod space;

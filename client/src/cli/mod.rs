@@ -15,7 +15,6 @@ mod signals;
 mod streams;
 mod summary;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -33,8 +32,7 @@ pub fn main() -> ExitCode {
     match Signals::install().and_then(|signals| carry_out(&cli.command, &signals)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            // Nothing can be told if standard error is gone.
-            let _ = writeln!(io::stderr(), "haul: {error:#}");
+            console::tell(&format_args!("haul: {error:#}"));
             ExitCode::from(exit::FAILED)
         }
     }
