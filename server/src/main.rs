@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::Context;
 use clap::Parser;
 use haul_protocol::Shown;
-use haul_server::cli::{Arguments, Command};
+use haul_server::cli::{Arguments, Command, HOW_TO_START};
 use haul_server::{Server, process};
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
@@ -24,6 +24,11 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if is_bare() && (std::io::stdin().is_terminal() || std::io::stdout().is_terminal()) {
+        // Nothing can be told if standard error is gone.
+        let _ = writeln!(std::io::stderr(), "hauld: {HOW_TO_START}");
+        return ExitCode::from(USAGE);
+    }
     let filter = EnvFilter::try_from_env("HAUL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -63,6 +68,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether nobody has said anything. Without a terminal the defaults hold, for a service.
+fn is_bare() -> bool {
+    std::env::args_os().len() <= 1 && std::env::var_os("HAULD_ROOT").is_none()
 }
 
 /// One field of a line of the log. Peers and file names have a say in most of them.
