@@ -116,7 +116,8 @@ pub(super) fn publish(words: &PublishCommand, signals: &Signals) -> anyhow::Resu
         Some(source) if !rollback => source,
         _ => {
             let rollback = Op::Rollback { name: name.clone() };
-            let code = oneshot::ask(&destination.server, &[(name.to_string(), rollback)], signals)?;
+            let (requests, timeout) = ([(name.to_string(), rollback)], options.connection.timeout);
+            let code = oneshot::ask(&destination.server, &requests, timeout, signals)?;
             if code == exit::OK && !options.output.quiet {
                 let back = format_args!("{name}: the version before is back");
                 console::line(&mut io::stdout(), &back);

@@ -33,7 +33,8 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
     let mut poller = Poller::new()?;
     signals.begin();
     let over = || signals.is_set();
-    let listed = Asking::connect(&destination.server, &mut poller, TIMEOUT, &over)
+    let timeout = options.timeout.unwrap_or(TIMEOUT);
+    let listed = Asking::connect(&destination.server, &mut poller, timeout, &over)
         .map_err(Failure::from)
         .and_then(|asking| {
             let raw = !io::stdout().is_terminal();

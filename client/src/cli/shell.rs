@@ -96,6 +96,7 @@ impl Prompt<'_> {
 
     fn carry_out(&self, word: Word) -> anyhow::Result<u8> {
         let (destination, signals) = (&self.options.destination, self.signals);
+        let timeout = self.options.connection.timeout;
         let list = match &word {
             Word::Put { options, .. } => &options.selection.files_from,
             Word::Sync { options, .. } => &options.selection.files_from,
@@ -130,7 +131,8 @@ impl Prompt<'_> {
             Word::Verify { source, path, options } => {
                 commands::verify(&source, &below(destination, path.as_deref())?, &options, signals)
             }
-            Word::Ls { path, options } => {
+            Word::Ls { path, mut options } => {
+                options.timeout = options.timeout.or(Some(timeout));
                 ls::run(&below(destination, path.as_deref())?, options, signals)
             }
             Word::Mkdir { paths } => {
@@ -142,7 +144,7 @@ impl Prompt<'_> {
                     Some((about, Op::Mkdir { name, mode: None, replace: false }))
                 };
                 let requests: Vec<_> = paths.into_iter().filter_map(make).collect();
-                oneshot::ask(&destination.server, &requests, signals)
+                oneshot::ask(&destination.server, &requests, timeout, signals)
             }
         }
     }
