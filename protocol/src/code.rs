@@ -61,6 +61,8 @@ pub enum Code {
     Incomplete,
     /// The server's disk failed.
     Io,
+    /// The server's root is not the directory any more that it was when the server started.
+    RootGone,
     /// The change is visible, but the disk failed to make it durable.
     Uncertain,
     /// A code that this version does not know, kept as it came.
@@ -71,7 +73,7 @@ pub enum Code {
 /// connection end.
 type Row = (Code, &'static str, bool, bool);
 
-const ROWS: [Row; 28] = [
+const ROWS: [Row; 29] = [
     (Code::Malformed, "malformed", false, true),
     (Code::Version, "version", false, true),
     (Code::Unsupported, "unsupported", false, true),
@@ -99,6 +101,7 @@ const ROWS: [Row; 28] = [
     (Code::TakenOver, "taken_over", false, false),
     (Code::Incomplete, "incomplete", true, false),
     (Code::Io, "io", false, false),
+    (Code::RootGone, "root_gone", false, false),
     (Code::Uncertain, "uncertain", true, false),
 ];
 

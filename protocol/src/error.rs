@@ -1,6 +1,7 @@
 //! Errors of bytes, names and the order of requests.
 
 use alloc::string::String;
+use core::fmt;
 use core::time::Duration;
 
 use thiserror::Error;
@@ -12,13 +13,30 @@ use crate::limits::{
     VERSION,
 };
 
+/// The protocol of a peer whose first four bytes are this prefix, as far as they tell.
+struct Speaks(i32);
+
+impl fmt::Display for Speaks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match &self.0.to_le_bytes() {
+            b"SSH-" => "SSH",
+            b"<!DO" | b"<!do" | b"<htm" | b"<HTM" | b"<?xm" => "HTTP",
+            b"220 " | b"220-" => "FTP or SMTP",
+            // An alert, or a handshake, of version 3.
+            [0x15 | 0x16, 3, ..] => "TLS",
+            _ => return write!(f, "header length {} is not from 1 to {MAX_HEADER_LEN}", self.0),
+        };
+        write!(f, "the peer speaks {name}, not haul")
+    }
+}
+
 /// The bytes are not a frame of this protocol. The connection can't go on: where the next frame
 /// starts is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The prefix is not a length from 1 to [`MAX_HEADER_LEN`].
-    #[error("header length {0} is not from 1 to {MAX_HEADER_LEN}")]
+    #[error("{}", Speaks(*.0))]
     Prefix(i32),
     /// The first bytes are HTTP.
     #[error("the peer speaks HTTP, not haul")]

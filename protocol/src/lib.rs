@@ -94,6 +94,7 @@ mod message;
 mod name;
 mod op;
 mod pending;
+mod shown;
 mod side;
 mod verdict;
 
@@ -119,6 +120,7 @@ pub use message::{
 pub use name::{LinkTarget, Name};
 pub use op::{Needs, Op, Wanted};
 pub use pending::{Requester, Responder};
+pub use shown::{Shown, ShownBytes, is_plain};
 pub use side::{Answers, Headers, Requests};
 pub use verdict::Verdict;
 

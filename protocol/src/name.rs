@@ -1,11 +1,11 @@
 //! Names below a server's root, and targets of symbolic links.
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use core::fmt;
 
 use crate::error::NameError;
 use crate::limits::{MAX_COMPONENT_LEN, MAX_LINK_LEN, MAX_NAME_LEN};
+use crate::shown::ShownBytes;
 
 /// The first component under which a server keeps its own files.
 const RESERVED: &[u8] = b".haul";
@@ -141,14 +141,7 @@ impl fmt::Debug for LinkTarget {
 }
 
 fn show(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for character in String::from_utf8_lossy(bytes).chars() {
-        if character.is_control() {
-            write!(f, "{}", character.escape_default())?;
-        } else {
-            fmt::Write::write_char(f, character)?;
-        }
-    }
-    Ok(())
+    fmt::Display::fmt(&ShownBytes(bytes), f)
 }
 
 #[cfg(test)]

@@ -177,6 +177,15 @@ fn size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// How to start a server, for a person who has typed `hauld` and nothing else.
+pub const HOW_TO_START: &str = "\
+which directory do uploads go to?
+  hauld --root DIR              takes them from this machine, at 127.0.0.1:8080
+  hauld --root DIR --listen 0.0.0.0:8080 --insecure
+                                takes them from every machine that reaches it
+  haul put FILE localhost       sends one there, from another terminal
+`hauld --help` explains every option.";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,15 +2,20 @@
 
 mod signals;
 
+use std::fmt::{self, Debug, Display};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::thread;
 
 use anyhow::Context;
 use clap::Parser;
-use haul_server::cli::{Arguments, Command};
+use haul_protocol::Shown;
+use haul_server::cli::{Arguments, Command, HOW_TO_START};
 use haul_server::{Server, process};
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 use signals::{Wanted, Watch};
 
@@ -19,18 +24,24 @@ const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if is_bare() && (std::io::stdin().is_terminal() || std::io::stdout().is_terminal()) {
+        // Nothing can be told if standard error is gone.
+        let _ = writeln!(std::io::stderr(), "hauld: {HOW_TO_START}");
+        return ExitCode::from(USAGE);
+    }
     let filter = EnvFilter::try_from_env("HAUL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal())
+        .fmt_fields(debug_fn(field).delimited(" "))
         .init();
     if let Some(Command::Partials(partials)) = &arguments.command {
         return match partials.run(&mut std::io::stdout().lock()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                let _ = writeln!(std::io::stderr(), "hauld: {error}");
+                tell(&error);
                 ExitCode::from(USAGE)
             }
         };
@@ -39,24 +50,45 @@ fn main() -> ExitCode {
     let watch = match Watch::start() {
         Ok(watch) => watch,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "hauld: could not watch signals: {error}");
+            tell(&format_args!("could not watch signals: {error}"));
             return ExitCode::FAILURE;
         }
     };
     let server = match Server::start(&arguments.config(process::prepare())) {
         Ok(server) => server,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "hauld: {error}");
+            tell(&error);
             return ExitCode::from(USAGE);
         }
     };
     match serve(server, watch) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "hauld: {error:#}");
+            tell(&format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether nobody has said anything. Without a terminal the defaults hold, for a service.
+fn is_bare() -> bool {
+    std::env::args_os().len() <= 1 && std::env::var_os("HAULD_ROOT").is_none()
+}
+
+/// One field of a line of the log. Peers and file names have a say in most of them.
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
+    // Debug leaves what is Display for people as it is.
+    let value = Shown(format_args!("{value:?}"));
+    match field.name() {
+        "message" => write!(writer, "{value}"),
+        name => write!(writer, "{name}={value}"),
+    }
+}
+
+/// Says why there is no server.
+fn tell(text: &dyn Display) {
+    // Nothing can be told if standard error is gone.
+    let _ = writeln!(std::io::stderr(), "hauld: {}", Shown(text));
 }
 
 /// The first signal stops with grace, the second at once.
@@ -75,7 +107,8 @@ fn serve(server: Server, mut watch: Watch) -> anyhow::Result<()> {
 
     let mut out = std::io::stdout().lock();
     for address in addresses {
-        writeln!(out, "listening on {address}").context("could not write to standard output")?;
+        writeln!(out, "listening on {}", Shown(address))
+            .context("could not write to standard output")?;
     }
     out.flush().context("could not write to standard output")?;
     drop(out);

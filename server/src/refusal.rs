@@ -25,6 +25,7 @@ impl From<StoreError> for Refusal {
             StoreError::NotFound { .. } | StoreError::NoVersion { .. } => Code::NotFound,
             StoreError::Publishing { .. } => Code::Busy,
             StoreError::VersionGone { .. } => Code::TakenOver,
+            StoreError::Gone { .. } => Code::RootGone,
             StoreError::Io { .. } | StoreError::Group { .. } => Code::Io,
         };
         let retry = code.retry() || matches!(error, StoreError::Group { .. });

@@ -1,5 +1,7 @@
 //! Who a peer is, and whether it is still there: hello, HTTP, silence.
 
+use std::net::TcpListener;
+
 use haul_tests::prelude::*;
 
 #[test]
@@ -109,4 +111,105 @@ fn silence_in_a_header_a_body_or_between_requests_is_ended_and_told() {
         assert_eq!(rest, b"");
     }
     assert!(!server.root().join("x").exists());
+}
+
+/// A server that answers with these bytes: at once, or when a request of HTTP has come whole.
+fn other(answer: &'static [u8], waits: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+                while waits && !seen.windows(4).any(|four| four == b"\r\n\r\n") {
+                    match stream.read(&mut buffer) {
+                        Ok(len @ 1..) => seen.extend_from_slice(&buffer[..len]),
+                        _ => return,
+                    }
+                }
+                // The client may have gone; it is open until then.
+                let _ = stream.write_all(answer);
+                let _ = stream.read_to_end(&mut seen);
+            });
+        }
+    });
+    address
+}
+
+/// Each command that asks a server, and its message within this time.
+#[track_caller]
+fn tells(address: &str, words: &[&str], within: Duration, said: &str) {
+    let source = TempDir::new().unwrap();
+    fs::write(source.path().join("a"), "x").unwrap();
+    let draft = format!("{address}/d");
+    for command in [
+        &["put", "a", address][..],
+        &["sync", "a", address],
+        &["verify", "a", address],
+        &["publish", ".", &draft],
+        &["publish", "--rollback", &draft],
+        &["ls", address],
+        &["shell", address],
+    ] {
+        let begun = Instant::now();
+        let mut haul = haul();
+        haul.current_dir(&source).args(command).args(words).write_stdin("ls\nmkdir b\nput a\n");
+        haul.assert().code(3).stderr(contains(said));
+        assert!(begun.elapsed() < within, "{command:?}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn server_of_another_protocol_is_named_without_waiting() {
+    for (answer, waits, name) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], true, "the peer speaks HTTP, not haul"),
+        (b"<!DOCTYPE HTML>\n<html>", true, "the peer speaks HTTP, not haul"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", false, "the peer speaks SSH, not haul"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", false, "the peer speaks TLS, not haul"),
+        (b"220 mail.example.org ESMTP\r\n", false, "the peer speaks FTP or SMTP, not haul"),
+    ] {
+        // All three commands of the shell together take less than one wait for `hello`.
+        tells(&other(answer, waits), &[], Duration::from_secs(8), name);
+    }
+}
+
+#[test]
+fn timeout_counts_for_the_first_answer_of_every_command() {
+    let silent = other(b"", false);
+    tells(
+        &silent,
+        &["--timeout", "200ms"],
+        Duration::from_secs(8),
+        "no answer to `hello` in 200ms",
+    );
+}
+
+/// The line ends in the header of `hello` mean nothing.
+#[test]
+fn hello_that_ends_with_line_ends_is_greeted() {
+    let server = server();
+    let mut peer = Peer::connect(server.address()).unwrap();
+    let hello = json!({"cmd": "hello", "version": 1, "agent": "t", "client": "c", "slot": 0});
+    peer.stream.write_all(&raw_frame(format!("{hello}\r\n\r\n").as_bytes(), b"")).unwrap();
+    assert_eq!(peer.receive().unwrap().0["hello"], 1);
+}
+
+/// It closes at once, with bytes that it has not read: the connection is reset.
+#[test]
+fn server_that_closes_without_a_word_is_no_haul_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            // One byte of `hello`, and the rest stays unread.
+            let _ = stream.unwrap().read(&mut [0]);
+        }
+    });
+    tells(
+        &address,
+        &[],
+        Duration::from_secs(8),
+        "it is stopping, or no haul server, but one of TLS",
+    );
 }

@@ -275,3 +275,39 @@ fn few_open_files_are_enough_for_some_connections() {
         assert!(server.log_text().contains("so few files may be open"), "{}", server.log_text());
     }
 }
+
+/// `script` gives it a terminal. Nothing is made in the directory that one happens to be in.
+#[test]
+fn bare_hauld_in_a_terminal_says_how_to_start_it() {
+    let directory = TempDir::new().unwrap();
+    let on_terminal = |words: &str| {
+        let line = format!("{} {words}", binaries::get().hauld.display());
+        let mut script = Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).current_dir(&directory);
+        output_of(script.env_remove("HAULD_ROOT"))
+    };
+    let output = on_terminal("");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("hauld --root DIR") && said.contains("hauld --help"), "{said}");
+    assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+    // Standard input alone may be the terminal.
+    let output = on_terminal("> out");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "`out` alone");
+}
+
+#[test]
+fn bare_hauld_without_a_terminal_serves_with_the_defaults() {
+    let directory = TempDir::new().unwrap();
+    let mut command = hauld_command();
+    command.current_dir(&directory).env_remove("HAULD_ROOT").env("HAULD_LISTEN", "127.0.0.1:0");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut hauld = command.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(hauld.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    hauld.kill().unwrap();
+    hauld.wait().unwrap();
+    assert!(line.starts_with("listening on "), "{line}");
+    assert!(directory.path().join("uploads").is_dir());
+}

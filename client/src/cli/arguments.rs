@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions};
+use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions, duration};
 use crate::net::destination::Destination;
 
 /// Uploads files and whole directories to a haul server: in parallel, verified, each file whole or
@@ -308,6 +309,10 @@ pub(crate) struct LsOptions {
     /// Print one JSON object a line: an entry as the protocol has it (PROTOCOL.md, "Entries").
     #[arg(long, conflicts_with = "long")]
     pub json: bool,
+
+    /// How long the server may be silent while it owes an answer, such as 90s or 2m.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub timeout: Option<Duration>,
 }
 
 /// `haul shell`.

@@ -1,13 +1,13 @@
 //! The way of a command from its words to its exit code: `put`, `sync` and `verify`.
 
 use std::fmt::Display as Show;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use haul_protocol::Op;
 
 use super::arguments::{PublishCommand, PublishOptions, PutOptions, SyncOptions, VerifyOptions};
-use super::console::tell;
+use super::console::{self, tell};
 use super::display::Display;
 use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions};
 use super::signals::Signals;
@@ -117,10 +117,11 @@ pub(super) fn publish(words: &PublishCommand, signals: &Signals) -> anyhow::Resu
         Some(source) if !rollback => source,
         _ => {
             let rollback = Op::Rollback { name: name.clone() };
-            let code = oneshot::ask(&destination.server, &[(name.to_string(), rollback)], signals)?;
+            let (requests, timeout) = ([(name.to_string(), rollback)], options.connection.timeout);
+            let code = oneshot::ask(&destination.server, &requests, timeout, signals)?;
             if code == exit::OK && !options.output.quiet {
-                // A reader who has had enough is no failure.
-                let _ = writeln!(io::stdout(), "{name}: the version before is back");
+                let back = format_args!("{name}: the version before is back");
+                console::line(&mut io::stdout(), &back);
             }
             return Ok(code);
         }

@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::json;
 
+use super::console;
 use super::options::OutputOptions;
 use crate::connection::classic;
 use crate::error::FileError;
@@ -88,22 +89,19 @@ impl Display {
 
     /// A line on standard output, above the bar if there is one.
     fn result(&self, line: &dyn Show) {
-        // A reader who has had enough is no failure.
-        self.bar.suspend(|| writeln!(io::stdout().lock(), "{line}").ok());
+        self.bar.suspend(|| console::line(&mut io::stdout().lock(), line));
     }
 
     /// A message on standard error, above the bar if there is one.
     fn message(&self, text: &dyn Show) {
-        // If standard error is gone, no message can be told.
-        self.bar.suspend(|| writeln!(io::stderr().lock(), "{text}").ok());
+        self.bar.suspend(|| console::line(&mut io::stderr().lock(), text));
     }
 
     /// One line of JSON on standard output.
     fn event(&self, event: &impl Serialize) {
-        let Ok(mut line) = serde_json::to_vec(event) else {
+        let Some(line) = console::json_line(event) else {
             return;
         };
-        line.push(b'\n');
         // A reader who has had enough is no failure of the upload.
         let _ = io::stdout().lock().write_all(&line);
     }

@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::Duration;
 
-use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Reply, encode_entry};
+use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Reply, ShownBytes, encode_entry};
 
 use super::arguments::LsOptions;
-use super::console::tell;
+use super::console::{plain_json, tell};
 use super::exit;
 use super::signals::Signals;
 use crate::connection::delete::entries;
@@ -33,7 +33,8 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
     let mut poller = Poller::new()?;
     signals.begin();
     let over = || signals.is_set();
-    let listed = Asking::connect(&destination.server, &mut poller, TIMEOUT, &over)
+    let timeout = options.timeout.unwrap_or(TIMEOUT);
+    let listed = Asking::connect(&destination.server, &mut poller, timeout, &over)
         .map_err(Failure::from)
         .and_then(|asking| {
             let raw = !io::stdout().is_terminal();
@@ -272,7 +273,9 @@ impl<W: Write> Listing<'_, W> {
         if self.options.json {
             let mut line = Vec::new();
             encode_entry(entry, &mut line).map_err(ConnectionError::from)?;
-            return Ok(self.out.write_all(&line)?);
+            // JSON is UTF-8.
+            let line = String::from_utf8_lossy(&line);
+            return Ok(writeln!(self.out, "{}", plain_json(line.trim_end()))?);
         }
         if self.options.long {
             write!(self.out, "{} ", long(entry))?;
@@ -301,14 +304,7 @@ impl<W: Write> Listing<'_, W> {
         if self.raw {
             return self.out.write_all(bytes);
         }
-        for character in String::from_utf8_lossy(bytes).chars() {
-            if character.is_control() {
-                write!(self.out, "{}", character.escape_default())?;
-            } else {
-                write!(self.out, "{character}")?;
-            }
-        }
-        Ok(())
+        write!(self.out, "{}", ShownBytes(bytes))
     }
 }
 

@@ -16,7 +16,6 @@ mod signals;
 mod streams;
 mod summary;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -34,8 +33,7 @@ pub fn main() -> ExitCode {
     match Signals::install().and_then(|signals| carry_out(&cli.command, &signals)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            // If standard error is gone, no message can be told.
-            let _ = writeln!(io::stderr(), "haul: {error:#}");
+            console::tell(&format_args!("haul: {error:#}"));
             ExitCode::from(exit::FAILED)
         }
     }

@@ -12,20 +12,23 @@ use crate::error::ConnectionError;
 use crate::net::destination::Server;
 use crate::net::poller::Poller;
 
-/// Time that a server may be silent; one whose disk is slow says so every few seconds.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Sends one request after the other. A refusal is told with the name that it is about.
+/// Sends one request after the other. The server may be silent for `timeout`; one whose disk is slow says so every few
+/// seconds. A refusal is told with the name that it is about.
 ///
 /// # Errors
 /// If the system has no room.
-pub fn ask(server: &Server, requests: &[(String, Op)], signals: &Signals) -> anyhow::Result<u8> {
+pub fn ask(
+    server: &Server,
+    requests: &[(String, Op)],
+    timeout: Duration,
+    signals: &Signals,
+) -> anyhow::Result<u8> {
     let mut poller = Poller::new()?;
     signals.begin();
     let over = || signals.is_set();
     let mut code = exit::OK;
     let mut ask = || -> Result<(), ConnectionError> {
-        let mut asking = Asking::connect(server, &mut poller, TIMEOUT, &over)?;
+        let mut asking = Asking::connect(server, &mut poller, timeout, &over)?;
         for (about, op) in requests {
             asking.ask(op)?;
             if let Said::Refused(refusal) = asking.answer()?.1 {

@@ -62,7 +62,8 @@ pub struct ConnectionOptions {
     pub retries: u32,
 
     /// Time that the server may be silent while it owes answers, such as 90s or 2m, before its connection
-    /// counts as lost. A server whose disk is slow says so every few seconds.
+    /// counts as lost. A server whose disk is slow says so every few seconds. The first answer may
+    /// take 10s unless another time is given.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub timeout: Duration,
 
@@ -135,7 +136,7 @@ fn rate(text: &str) -> Result<u64, String> {
 }
 
 /// A time with a unit, or plain seconds.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let duration = match text.parse() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?,
         Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,

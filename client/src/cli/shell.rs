@@ -3,7 +3,7 @@
 mod complete;
 mod line;
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal};
 
 use haul_protocol::{Name, Op};
 use rustyline::Editor;
@@ -11,7 +11,7 @@ use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 
 use super::arguments::ShellCommand;
-use super::console::tell;
+use super::console::{self, tell};
 use super::signals::Signals;
 use super::{commands, exit, ls, oneshot};
 use crate::net::destination::Destination;
@@ -78,7 +78,7 @@ impl Prompt<'_> {
             Command::Nothing => exit::OK,
             Command::Quit => return false,
             Command::Help(text) => {
-                let _ = writeln!(io::stdout(), "{}", text.as_deref().unwrap_or(HELP));
+                console::lines(&mut io::stdout(), text.as_deref().unwrap_or(HELP));
                 exit::OK
             }
             Command::Do(word) => self.carry_out(*word).unwrap_or_else(|error| {
@@ -86,7 +86,7 @@ impl Prompt<'_> {
                 exit::FAILED
             }),
             Command::Wrong(what) => {
-                tell(&format_args!("haul: {what}"));
+                console::lines(&mut io::stderr(), &format!("haul: {what}"));
                 exit::FAILED
             }
         };
@@ -96,6 +96,7 @@ impl Prompt<'_> {
 
     fn carry_out(&self, word: Word) -> anyhow::Result<u8> {
         let (destination, signals) = (&self.options.destination, self.signals);
+        let timeout = self.options.connection.timeout;
         let list = match &word {
             Word::Put { options, .. } => &options.selection.files_from,
             Word::Sync { options, .. } => &options.selection.files_from,
@@ -130,7 +131,8 @@ impl Prompt<'_> {
             Word::Verify { source, path, options } => {
                 commands::verify(&source, &below(destination, path.as_deref())?, &options, signals)
             }
-            Word::Ls { path, options } => {
+            Word::Ls { path, mut options } => {
+                options.timeout = options.timeout.or(Some(timeout));
                 ls::run(&below(destination, path.as_deref())?, options, signals)
             }
             Word::Mkdir { paths } => {
@@ -142,7 +144,7 @@ impl Prompt<'_> {
                     Some((about, Op::Mkdir { name, mode: None, replace: false }))
                 };
                 let requests: Vec<_> = paths.into_iter().filter_map(make).collect();
-                oneshot::ask(&destination.server, &requests, signals)
+                oneshot::ask(&destination.server, &requests, timeout, signals)
             }
         }
     }

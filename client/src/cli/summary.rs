@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use humansize::{BINARY, format_size};
 use serde::Serialize;
 
+use super::console;
 use crate::report::Counts;
 use crate::transfer::outcome::Report;
 
@@ -56,15 +57,14 @@ impl Summary {
 
     /// As one object on standard output.
     pub(super) fn print_json(&self) {
-        if let Ok(mut line) = serde_json::to_vec(self) {
-            line.push(b'\n');
+        if let Some(line) = console::json_line(self) {
             let _ = io::stdout().lock().write_all(&line);
         }
     }
 
     /// As one line on standard output.
     pub(super) fn print(&self) {
-        let _ = writeln!(io::stdout().lock(), "{self}");
+        console::line(&mut io::stdout().lock(), self);
     }
 
     /// All counts on standard output, one a line.
@@ -97,7 +97,7 @@ impl Summary {
         ];
         let mut out = io::stdout().lock();
         for (what, value) in rows {
-            let _ = writeln!(out, "{what:<40}{value}");
+            console::line(&mut out, &format_args!("{what:<40}{value}"));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Introducing a connection to its server.
 
+use std::io;
 use std::time::Duration;
 
 use haul_protocol::{ClientEvent, Hello, Publish, ServerHello, limits::VERSION};
@@ -55,6 +56,10 @@ pub(super) fn greeted<T>(
         let len = match wire.read(&mut input) {
             Ok(len) => len,
             Err(ConnectionError::Closed) => return Err(ConnectionError::ClosedAtHello),
+            // So ends a server that has not read all of `hello`.
+            Err(ConnectionError::Lost(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Err(ConnectionError::ClosedAtHello);
+            }
             Err(error) => return Err(error),
         };
         wrote?;

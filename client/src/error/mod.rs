@@ -40,14 +40,14 @@ pub enum ConnectionError {
     Stuck(Duration),
     /// No answer to `hello`.
     #[error(
-        "no answer to `hello` in {0} seconds: the server is stopped, full or no haul server; a \
+        "no answer to `hello` in {0:?}: the server is stopped, full or no haul server; a \
          classic server never answers: for one, use --classic"
     )]
-    NoHello(u64),
+    NoHello(Duration),
     /// Closed before `hello` was answered.
     #[error(
         "the server closed the connection without an answer to `hello`: it is stopping, or no haul \
-         server; for a classic one, use --classic"
+         server, but one of TLS, say; for a classic one, use --classic"
     )]
     ClosedAtHello,
     /// The bytes that came in answer to `hello` are of another protocol.
@@ -121,7 +121,7 @@ impl From<ClientError> for ConnectionError {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::NotHaul(error) => Self::NotHaul(error),
-            ClientError::NoHello(time) => Self::NoHello(time.as_secs()),
+            ClientError::NoHello(time) => Self::NoHello(time),
             ClientError::Silent(time) => Self::Silent(time),
             ClientError::Stuck(time) => Self::Stuck(time),
             broken => Self::Protocol(ProtocolError::Broken(broken)),

@@ -49,7 +49,10 @@ impl<'a, T> Wire<'a, T> {
         timeout: Duration,
         limit: Option<&'a Limit>,
     ) -> Result<Self, ConnectionError> {
-        let config = ClientConfig { timeout, ..ClientConfig::default() };
+        let usual = ClientConfig::default();
+        // A server has less to do for the first answer, unless the user gives another time.
+        let first = if timeout == usual.timeout { usual.hello } else { timeout };
+        let config = ClientConfig { timeout, hello: first, ..usual };
         Ok(Self {
             half: ClientConnection::new(hello, config, Time::from_millis(0))?,
             origin: Instant::now(),

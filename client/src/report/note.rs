@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use haul_protocol::Name;
+use haul_protocol::{Name, Shown};
 
 /// A fact that a user may want to know, though nothing has failed by it. Its text is for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,13 +53,5 @@ impl fmt::Display for Note {
 
 /// A path that never garbles a terminal.
 pub fn quote(path: &Path) -> String {
-    let mut text = String::new();
-    for character in path.to_string_lossy().chars() {
-        if character.is_control() {
-            text.extend(character.escape_default());
-        } else {
-            text.push(character);
-        }
-    }
-    text
+    Shown(path.display()).to_string()
 }

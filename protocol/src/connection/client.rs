@@ -13,8 +13,8 @@ use crate::encode;
 use crate::error::{ClientError, EncodeError};
 use crate::id::RequestId;
 use crate::limits::{
-    MAX_BODY_LEN, MAX_HEADER_LEN, MAX_PARTED_SIZE, MAX_PARTS, MIN_PART_LEN, WINDOW_BYTES,
-    WINDOW_REQUESTS,
+    MAX_BODY_LEN, MAX_HEADER_LEN, MAX_PARTED_SIZE, MAX_PARTS, MIN_PART_LEN, PREFIX_LEN,
+    WINDOW_BYTES, WINDOW_REQUESTS,
 };
 use crate::message::{Answer, Hello, Reply, ServerHello, ServerLimits};
 use crate::op::Op;
@@ -129,6 +129,18 @@ pub struct ClientConnection<T> {
     has_progress: bool,
 }
 
+/// Ends the header of the only frame with two line ends, which JSON allows: a server of a protocol that goes by lines, such
+/// as HTTP, answers then, and can be told by its answer.
+fn end_lines(frame: &mut Vec<u8>) {
+    const ENDS: &[u8] = b"\r\n\r\n";
+    let len = frame.len() + ENDS.len() - PREFIX_LEN;
+    // A longer header would be refused; the texts of `hello` are short.
+    if let (Ok(prefix), true) = (i32::try_from(len), len <= MAX_HEADER_LEN) {
+        frame[..PREFIX_LEN].copy_from_slice(&prefix.to_le_bytes());
+        frame.extend_from_slice(ENDS);
+    }
+}
+
 impl<T> ClientConnection<T> {
     /// A connection that begins with `hello`.
     ///
@@ -137,6 +149,7 @@ impl<T> ClientConnection<T> {
     pub fn new(hello: &Hello, config: ClientConfig, now: Time) -> Result<Self, EncodeError> {
         let mut outbox = Outbox::default();
         encode::hello(hello, outbox.end())?;
+        end_lines(outbox.end());
         Ok(Self {
             config,
             decoder: Decoder::new(Answers),

@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use haul_protocol::Refusal;
-
 use super::notify::{ConnectionId, Done, Notify, ReplyTo, Ticket};
 use super::queue::Queue;
 use crate::store::{Change, Committing, Store, StoreError};
@@ -121,7 +119,7 @@ fn tell(
             continue;
         };
         // If the connection is gone, nobody waits any more.
-        let done = Done { reply_to, result: result.map_err(Refusal::from) };
+        let done = Done { reply_to, result: result.map_err(|error| store.or_gone(error).into()) };
         if notify.complete(connection, done) && wake.last() != Some(&connection) {
             wake.push(connection);
         }

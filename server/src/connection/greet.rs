@@ -39,6 +39,10 @@ impl Connection {
             self.refuse_connection(Code::Unsupported, &message);
             return;
         }
+        if let Err(gone) = turn.look_for_root() {
+            self.end(gone);
+            return;
+        }
         let begun = hello.publish.as_ref().map(|publish| {
             let (parents, notify) = (&turn.view.parents, turn.notify);
             turn.services.publications.enter(notify, parents, &hello.client, publish, self.id)

@@ -57,7 +57,12 @@ impl Connection {
                 Ok(Some(ServerEvent::End)) => {
                     self.settled = now;
                     self.pace = Pace::begin(now);
-                    self.body_end(turn);
+                    match turn.look_for_root() {
+                        Ok(()) => self.body_end(turn),
+                        Err(gone) => {
+                            self.end(gone);
+                        }
+                    }
                 }
                 Ok(Some(header)) => {
                     self.pace = Pace::begin(now);

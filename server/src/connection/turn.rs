@@ -74,6 +74,11 @@ impl<'a> Turn<'a> {
         }
     }
 
+    /// Fails if the server's root is gone. A look takes a microsecond, so each request is worth one.
+    pub(super) fn look_for_root(&self) -> Result<(), Refusal> {
+        Ok(self.services.store.look_for_root()?)
+    }
+
     /// A place for a file that is open for more than a turn. If there is none, another connection gives one back, for
     /// the next that asks.
     pub(super) fn place(&self) -> Option<Place> {

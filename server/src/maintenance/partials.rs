@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use haul_protocol::Shown;
 use humansize::{BINARY, format_size};
 use rustix::fs::Mode;
 
@@ -48,7 +49,12 @@ impl Partials {
                     let size = format_size(partial.size, BINARY);
                     let age =
                         humantime::format_duration(Duration::from_secs(partial.age.as_secs()));
-                    writeln!(out, "{}  {held} of {size}  {age}  {}", partial.id, partial.name)?;
+                    writeln!(
+                        out,
+                        "{}  {held} of {size}  {age}  {}",
+                        partial.id,
+                        Shown(partial.name)
+                    )?;
                 }
             }
             Self::Clean { root, older_than } => {

@@ -187,6 +187,15 @@ pub(crate) enum StoreError {
         /// The directory.
         name: String,
     },
+    /// Root or `.haul` is another directory than when the server started, or none.
+    #[error(
+        "{gone} was removed, replaced, moved or unmounted while hauld ran, so it stores and lists nothing; \
+         put it back, or start hauld again"
+    )]
+    Gone {
+        /// Which.
+        gone: Gone,
+    },
     /// Anything else.
     #[error("the server could not {op} `{name}`: {source}")]
     Io {
@@ -228,6 +237,24 @@ impl fmt::Display for SizeLimit {
             ),
             Self::FileSystem => f.write_str("its file system has no files of that size"),
         }
+    }
+}
+
+/// The directory that is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// The root.
+    Root,
+    /// `.haul` in it.
+    Private,
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Root => "the server's root",
+            Self::Private => "the server's own directory `.haul` in its root",
+        })
     }
 }
 

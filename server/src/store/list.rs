@@ -116,8 +116,15 @@ impl Listing {
         let failed = |errno| {
             StoreError::at("read directory", String::from_utf8_lossy(path).into_owned(), errno)
         };
-        let handle = parents.existing(path)?;
-        let stamp = Stamp::of(&rustix::fs::fstat(&handle).map_err(failed)?);
+        let mut handle = parents.existing(path)?;
+        let mut stat = rustix::fs::fstat(&handle).map_err(failed)?;
+        // A directory that was removed after an earlier request of this turn looks empty by its handle.
+        if stat.st_nlink == 0 {
+            parents.clear();
+            handle = parents.existing(path)?;
+            stat = rustix::fs::fstat(&handle).map_err(failed)?;
+        }
+        let stamp = Stamp::of(&stat);
         loop {
             let (names, at) = match &mut self.state {
                 State::Begun => {

@@ -14,6 +14,7 @@ mod link;
 mod list;
 mod mode;
 mod open;
+mod present;
 mod private;
 mod reading;
 mod recover;
@@ -54,6 +55,7 @@ pub(crate) use versions::guard::meet;
 pub(crate) use versions::swap::Swap;
 pub(crate) use versions::version::{Earlier, Room, State, Version, given_up};
 
+use present::Present;
 use root::Root;
 use temp::staging::Staging;
 
@@ -61,6 +63,8 @@ use temp::staging::Staging;
 #[derive(Debug)]
 pub(crate) struct Store {
     root: Arc<Root>,
+    /// Tells whether the root is still where it was.
+    present: Present,
     /// `.haul/staged`: on the root's file system, named by no client, swept at start.
     staging: Staging,
     /// `.haul/partials`: large files under way and their journals.
@@ -124,11 +128,17 @@ impl Store {
             path: root.path().to_owned(),
             source,
         })?;
+        let present = Present::of(&root).map_err(|errno| OpenError::Io {
+            op: "open",
+            path: root.path().to_owned(),
+            source: errno.into(),
+        })?;
         let root = Arc::new(root);
         let store = Self {
             space: Arc::new(space::Space::new(device, keep_free)),
             rights: Arc::new(rights::Rights::new(recovered.opened, root.path())),
             root,
+            present,
             staging: recovered.staging,
             partials: recovered.partials,
             trees: recovered.trees,
@@ -160,6 +170,16 @@ impl Store {
     /// The absolute path of the root, for people.
     pub(crate) fn path(&self) -> &Path {
         self.root.path()
+    }
+
+    /// Fails if the root is not the directory any more that its path leads to.
+    pub(crate) fn look_for_root(&self) -> Result<(), StoreError> {
+        self.present.look()
+    }
+
+    /// An error, or its cause if that is the root.
+    pub(crate) fn or_gone(&self, error: StoreError) -> StoreError {
+        self.present.look().err().unwrap_or(error)
     }
 
     /// A cache of parent directories, to be kept for moments only (see [`Parents`]).

@@ -1,5 +1,6 @@
 //! The looks of the counts: a bar, a line, or an object.
 
+use haul_protocol::Shown;
 use humansize::{BINARY, format_size};
 use serde_json::json;
 
@@ -62,7 +63,7 @@ impl Display {
                 text.push_str(&format!(", {}:{:02} left", seconds / 60, seconds % 60));
             }
         }
-        self.bar.set_message(text);
+        self.bar.set_message(Shown(text).to_string());
         self.bar.tick();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use haul_protocol::{EntryKind, Name};
+use haul_protocol::{EntryKind, Name, is_plain};
 use rustyline::completion::{
     Completer, FilenameCompleter, Pair, Quote, escape, extract_word, unescape,
 };
@@ -54,8 +54,9 @@ impl<'a> Completion<'a> {
     }
 }
 
+/// A name that can be typed: the prompt would write any other to the terminal.
 fn last(name: &Name) -> Option<String> {
-    String::from_utf8(name.split().1.to_vec()).ok()
+    String::from_utf8(name.split().1.to_vec()).ok().filter(|name| name.chars().all(is_plain))
 }
 
 /// The kind of a word at this position of a line.
@@ -98,7 +99,11 @@ impl Completer for Completion<'_> {
                 Ok((start, words.map(pair).collect()))
             }
             Place::Remote if !self.classic => Ok((start, self.remote(&word))),
-            Place::Local | Place::Remote => self.files.complete(line, pos, context),
+            Place::Local | Place::Remote => {
+                let (start, mut names) = self.files.complete(line, pos, context)?;
+                names.retain(|name| name.display.chars().all(is_plain));
+                Ok((start, names))
+            }
         }
     }
 }
