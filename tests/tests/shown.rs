@@ -132,6 +132,12 @@ fn names_of_this_machine_are_shown_as_escapes() {
     shows(setting.place.path(), &["put", "-v", "s", address], "\\u{202e}Z");
     shows(setting.place.path(), &["put", "s/", &there], "\\u{202e}Z");
     shows(setting.place.path(), &["put", &format!("no{}", texts()[3]), address], "\\u{202e}Z");
+    // A pattern of the shell makes options of names that look so.
+    for text in texts() {
+        let output = haul().args(["put", &format!("--{text}"), "a", address]).output();
+        assert_eq!(output.status.code(), Some(2));
+        is_plain(&output.stderr);
+    }
 }
 
 /// Greets with this answer, and refuses all that comes with this code and message.

@@ -16,9 +16,11 @@ mod signals;
 mod streams;
 mod summary;
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use haul_protocol::is_plain;
 
 use crate::source::stdin;
 use arguments::{Cli, Command};
@@ -29,7 +31,15 @@ use signals::Signals;
 pub fn main() -> ExitCode {
     // First of all: descriptors that are opened later are haul's own.
     stdin::note_descriptors();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // A shell's pattern may have put the name of a file there.
+        Err(error) if !std::env::args_os().all(|word| is_plain_word(&word)) => {
+            console::tell(&error);
+            return ExitCode::from(exit::USAGE);
+        }
+        Err(error) => error.exit(),
+    };
     match Signals::install().and_then(|signals| carry_out(&cli.command, &signals)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -37,6 +47,11 @@ pub fn main() -> ExitCode {
             ExitCode::from(exit::FAILED)
         }
     }
+}
+
+/// Whether a word of the command line shows as itself.
+fn is_plain_word(word: &OsStr) -> bool {
+    word.to_string_lossy().chars().all(is_plain)
 }
 
 fn carry_out(command: &Command, signals: &Signals) -> anyhow::Result<u8> {
