@@ -4,14 +4,16 @@
 #![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::client::{Client, haul};
 use crate::hauld::{Hauld, server_with};
-use crate::{binaries, place, tree};
+use crate::{binaries, eventually, place, tree};
 
 /// A server and a source directory `s`.
 #[derive(Debug)]
@@ -97,6 +99,22 @@ impl Setting {
     /// Compares source and target.
     pub fn same(&self) {
         tree::compare(&self.source(), &self.target()).unwrap();
+    }
+
+    /// Waits until no directory of the source, or beside it, has changed for so long that the client does not wait for rules
+    /// that may be about to come (docs/sync.md). Otherwise a test that holds the client while it sends can't know what the
+    /// client has looked at.
+    pub fn rests(&self) {
+        let directories = walkdir::WalkDir::new(self.place.path()).into_iter().flatten();
+        let changed = directories.filter(|entry| entry.file_type().is_dir()).filter_map(|entry| {
+            let found = entry.metadata().ok()?;
+            Some((found.ctime(), found.ctime_nsec()))
+        });
+        let newest = changed.max().unwrap();
+        let newest = Duration::new(newest.0.unsigned_abs(), newest.1.try_into().unwrap());
+        eventually("the source is at rest", || {
+            UNIX_EPOCH.elapsed().unwrap().saturating_sub(newest) > Duration::from_millis(300)
+        });
     }
 
     /// Whether the target has an entry of that name.

@@ -31,6 +31,7 @@ fn meanwhile(
     command: impl FnOnce(&str) -> Command,
     act: impl FnOnce(&mut Child),
 ) -> (Option<i32>, String) {
+    setting.rests();
     let partials = setting.server.root().join(".haul/partials");
     let mut held = Held::start(&setting.server, command, || {
         // If a new file has come, the client has read the directory that the file is in.

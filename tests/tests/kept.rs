@@ -19,6 +19,7 @@ fn haul(words: &[&str], source: &Path, to: &str) -> Command {
 
 /// Runs haul with the source, and does something when [`SOME`] bytes have passed to the server.
 fn meanwhile(setting: &Setting, words: &[&str], act: impl FnOnce()) -> Output {
+    setting.rests();
     let relay = Relay::start(setting.server.address(), &[(SOME, Event::Stall)]).unwrap();
     let site = if words[0] == "publish" { "/s" } else { "" };
     let mut command = haul(words, &setting.source(), &format!("{}{site}", relay.address()));

@@ -29,6 +29,7 @@ fn ends(setting: &Setting) -> [PathBuf; 2] {
 
 /// Starts haul with the source, and does something when `bytes` have passed to the server.
 fn meanwhile(setting: &Setting, words: &[&str], bytes: u64, act: impl FnOnce()) -> Output {
+    setting.rests();
     let relay = Relay::start(setting.server.address(), &[(bytes, Event::Stall)]).unwrap();
     let running = start(setting, words, &relay);
     eventually("so many bytes have passed", || relay.passed() >= bytes);

@@ -9,6 +9,7 @@ fn hold(setting: &Setting, words: &[&str], ready: impl FnMut() -> bool) -> Held 
         command.args(["sync", "--connections", "1"]).args(words).arg(setting.source()).arg(server);
         command
     };
+    setting.rests();
     Held::start(&setting.server, command, ready)
 }
 
