@@ -107,7 +107,7 @@ pub(crate) struct PutOptions {
     pub rename: Option<String>,
 
     /// Remove each file and link here as soon as the server has it durably (hauld --durability group), if it
-    /// has not changed since it was read. Directories stay.
+    /// has not changed since it was read, and no other SRC has a file of the same name. Directories stay.
     #[arg(long, conflicts_with_all = ["dry_run", "classic"])]
     pub remove_source: bool,
 
