@@ -1,5 +1,7 @@
 //! Rules of the protocol that a reader of PROTOCOL.md once had to guess.
 
+use std::collections::BTreeMap;
+
 use haul_tests::prelude::*;
 use rustix::fs::{CWD, FileType, mknodat};
 
@@ -17,7 +19,7 @@ fn letters(peer: &mut Peer, id: u64, entries: &[Value]) -> String {
     String::from_utf8(letters).unwrap()
 }
 
-/// A `list` and a `check` see each change that was acknowledged before them, on this connection and on any other.
+/// A `list` and a `check` see each change that was acknowledged before them, also on another connection.
 #[test]
 fn list_and_check_see_the_changes_that_were_acknowledged_before_them() {
     for durability in ["none", "group"] {
@@ -40,6 +42,37 @@ fn list_and_check_see_the_changes_that_were_acknowledged_before_them() {
             assert_eq!(writer.ask(&remove, b"").unwrap()["ack"], id + 2);
             assert_eq!(seen(&mut reader, id + 3), (String::from("+"), 0));
             assert_eq!(seen(&mut writer, id + 3), (String::from("+"), 0));
+        }
+    }
+}
+
+/// The client need not wait for the acks of its changes before it asks about them.
+#[test]
+fn list_and_check_come_after_earlier_changes_of_their_connection() {
+    for durability in ["none", "group"] {
+        let server = server_with(&["--durability", durability]);
+        let mut peer = server.peer();
+        for round in 0..20 {
+            let (id, directory) = (4 * round, format!("d{round}"));
+            let name = format!("{directory}/f");
+            let entry = format!("{}\n", json!({"kind": "file", "filename": name, "filesize": 1}));
+            peer.send(&put(id + 1, &name, b"x"), b"x").unwrap();
+            let check = json!({"cmd": "check", "id": id + 2, "length": entry.len()});
+            peer.send(&check, entry.as_bytes()).unwrap();
+            peer.send(&json!({"cmd": "remove", "id": id + 3, "filename": name}), b"").unwrap();
+            let list = json!({"cmd": "list", "id": id + 4, "filename": directory});
+            peer.send(&list, b"").unwrap();
+            let mut answers = BTreeMap::new();
+            while answers.len() < 2 {
+                let (header, body) = peer.receive().unwrap();
+                if let Some(id) = header["answer"].as_u64() {
+                    answers.insert(id, String::from_utf8(body).unwrap());
+                } else {
+                    assert!(header["ack"].is_u64(), "{header}");
+                }
+            }
+            assert_eq!(answers[&(id + 2)], "=", "{durability}, round {round}");
+            assert_eq!(answers[&(id + 4)], "", "{durability}, round {round}");
         }
     }
 }

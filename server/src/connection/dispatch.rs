@@ -5,7 +5,7 @@ use haul_protocol::{Attributes, Code, Name, NameError, Op, Refusal, Reply, Reque
 use super::bundle::Bundle;
 use super::compare::Check;
 use super::file_body::{Incoming, within};
-use super::job::Deep;
+use super::job::{Deep, Job};
 use super::sink::Sink;
 use super::turn::{Turn, View};
 use super::{Connection, Dialect};
@@ -25,6 +25,15 @@ impl Connection {
         if let Some(version) = version.filter(|_| !matches!(request.op, Ok(Op::Ping))) {
             version.touch();
         }
+        // A question comes after earlier changes of its connection (PROTOCOL.md, section 5.4).
+        if matches!(request.op, Ok(Op::List { .. } | Op::Check | Op::Adopt)) {
+            self.publish_fresh(turn);
+            if self.pending > 0 {
+                self.job = Some(Job::Question(Box::new(request)));
+                return;
+            }
+        }
+        let version = self.version();
         let deep = match &request.op {
             Ok(Op::Put { name, .. } | Op::Mkdir { name, .. } | Op::Symlink { name, .. }) => {
                 Some(name)

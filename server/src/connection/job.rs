@@ -24,6 +24,8 @@ pub(super) enum Job {
     Bundle(Box<Bundle>, Vec<u8>),
     /// The directories above a deep name are made before the request is carried out; its body is not read before.
     Parents(Box<Deep>, Name),
+    /// A question waits for earlier changes of its connection; its body is not read before.
+    Question(Box<Request>),
     /// Bytes are read that an upload may hold.
     Open(RequestId, Box<Opening>),
     /// The peer is greeted once changes of others are over. Nothing is read of it before, and its connection is woken then.
@@ -78,9 +80,11 @@ impl List {
 }
 
 impl Job {
-    /// Whether it waits until changes of others are over, which wakes the connection.
-    pub(super) fn waits(&self) -> bool {
+    /// Whether it waits until changes are over, of others or the `pending` ones of its connection. Their end wakes the
+    /// connection.
+    pub(super) fn waits(&self, pending: usize) -> bool {
         match self {
+            Self::Question(_) => pending > 0,
             Self::Greet(greeting) => !greeting.is_over(),
             Self::Rollback(.., closed) => !closed.is_over(),
             _ => false,
@@ -93,7 +97,7 @@ impl Job {
             Self::Check(check) => check.has_place(),
             Self::List(list) => list.place.is_some(),
             // An upload has its files from an account of its own.
-            Self::Bundle(..) | Self::Parents(..) | Self::Open(..) => false,
+            Self::Bundle(..) | Self::Parents(..) | Self::Question(_) | Self::Open(..) => false,
             Self::Greet(_) | Self::Rollback(..) => false,
         }
     }
@@ -105,7 +109,9 @@ impl Job {
             Self::List(list) => list.body.capacity() + list.listing.held_bytes(),
             Self::Bundle(_, body) => body.capacity(),
             // Two names or a name and a target at most.
-            Self::Parents(..) | Self::Greet(_) | Self::Rollback(..) => limits::MAX_HEADER_LEN / 4,
+            Self::Parents(..) | Self::Question(_) | Self::Greet(_) | Self::Rollback(..) => {
+                limits::MAX_HEADER_LEN / 4
+            }
             Self::Open(_, opening) => opening.held_bytes(),
         }
     }

@@ -306,7 +306,7 @@ impl Connection {
             return Step::Wait(Interest::WRITE);
         }
         // The last of the changes that it waits for wakes it.
-        if self.job.as_ref().is_some_and(Job::waits) {
+        if self.job.as_ref().is_some_and(|job| job.waits(self.pending)) {
             self.held_up = true;
             return Step::Wait(answers);
         }

@@ -25,6 +25,7 @@ impl Connection {
             Some(Job::Check(check)) => self.read_for_check(check, turn),
             Some(Job::List(list)) => self.go_on_listing(list, turn),
             Some(Job::Bundle(bundle, body)) => self.bundle(*bundle, &body, turn),
+            Some(Job::Question(request)) => self.carry_out(*request, turn),
             Some(Job::Parents(deep, name)) => self.prepare(*deep, name, turn),
             Some(Job::Open(id, opening)) => self.go_on_opening(id, opening, turn),
             Some(Job::Greet(greeting)) => self.go_on_greeting(*greeting, turn),
@@ -40,7 +41,7 @@ impl Connection {
 
     /// Whether a body that comes now has to wait for the request that takes more than one turn.
     pub(super) fn holds_body_up(&self) -> bool {
-        matches!(self.job, Some(Job::Parents(..)))
+        matches!(self.job, Some(Job::Parents(..) | Job::Question(_)))
     }
 
     /// Makes the directories above a deep name, as many as the turn allows, and carries the request out if all are there.
