@@ -85,18 +85,47 @@ pub(crate) fn refusal() -> Refusal {
 
 /// The newest connection of each client and slot.
 #[derive(Debug)]
-pub(crate) struct Fences(Mutex<HashMap<(String, u64), Newest>>);
+pub(crate) struct Fences(Mutex<Table>);
+
+/// A client and its slot.
+type Place = (String, u64);
+
+#[derive(Debug, Default)]
+struct Table {
+    newest: HashMap<Place, Newest>,
+    /// Places without a connection in which changes of older ones were under way. A worker is in each of these changes, so
+    /// there are few.
+    left: Vec<Place>,
+}
+
+impl Table {
+    /// Forgets places that nobody has to wait for any more.
+    fn prune(&mut self) {
+        let newest = &mut self.newest;
+        self.left.retain(|place| {
+            let Some(found) = newest.get(place).filter(|newest| newest.connection.is_none()) else {
+                return false;
+            };
+            let is_over = found.older.iter().all(|fence| fence.is_over());
+            if is_over {
+                newest.remove(place);
+            }
+            !is_over
+        });
+    }
+}
 
 impl Default for Fences {
     fn default() -> Self {
-        Self(Mutex::new(Rank::Fences, HashMap::new()))
+        Self(Mutex::new(Rank::Fences, Table::default()))
     }
 }
 
 #[derive(Debug)]
 struct Newest {
     fence: Arc<Fence>,
-    connection: ConnectionId,
+    /// `None`: it has left while changes of older ones were under way.
+    connection: Option<ConnectionId>,
     /// Fences of older connections that may not be closed yet.
     older: Vec<Arc<Fence>>,
 }
@@ -122,24 +151,30 @@ impl Fences {
     ) -> Entered {
         let (fence, place) = (Arc::new(Fence::default()), (client.to_owned(), slot));
         let mut table = self.0.lock();
-        let before = table.remove(&place);
-        let replaced = before.as_ref().map(|before| before.connection);
+        table.prune();
+        let before = table.newest.remove(&place);
+        let replaced = before.as_ref().and_then(|before| before.connection);
         let mut older = before.map_or_else(Vec::new, |Newest { fence, mut older, .. }| {
             older.push(fence);
             older
         });
         older.retain(|fence| !fence.close(waker));
+        let connection = Some(connection);
         let newest = Newest { fence: Arc::clone(&fence), connection, older: older.clone() };
-        table.insert(place, newest);
+        table.newest.insert(place, newest);
         Entered { fence, replaced, older }
     }
 
-    /// A connection is over.
+    /// A connection is over. Its successor waits for changes of older ones nevertheless.
     pub(crate) fn leave(&self, client: &str, slot: u64, connection: ConnectionId) {
-        let mut newest = self.0.lock();
+        let mut table = self.0.lock();
+        table.prune();
         let place = (client.to_owned(), slot);
-        if newest.get(&place).is_some_and(|newest| newest.connection == connection) {
-            newest.remove(&place);
+        let Some(newest) = table.newest.get_mut(&place) else { return };
+        if newest.connection == Some(connection) {
+            newest.connection = None;
+            table.left.push(place);
+            table.prune();
         }
     }
 }
@@ -158,6 +193,25 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    /// Otherwise that change would take effect after what the client has sent again.
+    #[test]
+    fn connection_waits_for_a_change_also_if_another_one_has_waited_and_left() {
+        let fences = Fences::default();
+        let oldest = fences.enter("client", 0, ConnectionId(1), Waker::noop());
+        let change = oldest.fence.enter().unwrap();
+        let second = fences.enter("client", 0, ConnectionId(2), Waker::noop());
+        assert_eq!((second.replaced, second.older.len()), (Some(ConnectionId(1)), 1));
+        fences.leave("client", 0, ConnectionId(2));
+        let third = fences.enter("client", 0, ConnectionId(3), Waker::noop());
+        assert_eq!((third.replaced, third.older.len()), (None, 1));
+        fences.leave("client", 0, ConnectionId(3));
+        drop(change);
+        assert!(third.older.iter().all(|fence| fence.is_over()));
+        fences.leave("another", 0, ConnectionId(4));
+        let table = fences.0.lock();
+        assert!(table.newest.is_empty() && table.left.is_empty(), "{table:?}");
     }
 
     /// The second newer connection waits for the oldest one as well, though it has replaced another one. No thread waits.
