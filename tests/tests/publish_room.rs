@@ -186,3 +186,27 @@ fn version_that_is_filled_for_long_does_not_make_room_however_many_ask_for_it() 
     });
     assert!(server.root().join("site/d/1").exists());
 }
+
+/// The note says that a draft was published. If the draft could not be moved to its name, the client of an older token would
+/// be told of a version that never was.
+#[test]
+fn first_version_that_could_not_be_published_leaves_no_note_of_it() {
+    for durability in ["group", "none"] {
+        let user = User::new().unwrap();
+        let (root, log) = (user.path().join("root"), user.path().join("log"));
+        fs::create_dir_all(root.join("closed")).unwrap();
+        user.own(&root).unwrap();
+        File::create(&log).unwrap();
+        let words = ["--durability", durability];
+        let server = Hauld::start_at(&root, &log, user.command("hauld"), &words).unwrap();
+        let (mut peer, hello) = begin(&server, "client", "closed/site", None);
+        assert_eq!(hello["hello"], 1, "{hello}");
+        refused(&peer.ask(&json!({"cmd": "publish", "id": 1}), b"").unwrap(), 1, "permission");
+        let homes: Vec<_> = walkdir::WalkDir::new(root.join(".haul/trees"))
+            .into_iter()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        assert!(homes.iter().any(|name| name.starts_with("next-")), "{homes:?}");
+        assert!(!homes.iter().any(|name| name.starts_with("done-")), "{homes:?}");
+    }
+}

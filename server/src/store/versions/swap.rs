@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::closed::Closed;
-use super::home::{BACK, PREVIOUS};
+use super::home::{BACK, DONE, PREVIOUS};
 use super::settle::{done, settle};
 use super::version::{State, Version, present};
 use crate::store::attributes::{set_mode_of_directory, times};
@@ -62,14 +62,14 @@ impl Swap {
         };
         let Some(ready) = self.version.make_ready(&mut state)? else { return Ok(()) };
         let Version { name, home, id, token, .. } = &*self.version;
-        let note = || done(home, &token.to_string(), &store.trash);
+        let token = token.to_string();
         let mode = match kept(self.attributes.mode) {
             Some(mode) => Ok(Some(parents.counts(name, mode).as_raw_mode())),
             None => self.version.present_mode(),
         };
         let swapped = mode.and_then(|mode| {
             let attributes = Attributes { mode, ..self.attributes };
-            store.exchange(parents, (home, &ready, name), &attributes, &note, touched)
+            store.exchange(parents, (home, &ready, name), &attributes, Some(&token), touched)
         });
         store.touched_home(home, id, touched);
         if let Err(errno) = settle(home, id, &store.trash) {
@@ -125,8 +125,7 @@ impl Store {
             sys::sync_directory(&home).map_err(failed)?;
         }
         let attributes = Attributes::default();
-        let swapped =
-            self.exchange(parents, (&home, &back, name), &attributes, &|| Ok(()), touched);
+        let swapped = self.exchange(parents, (&home, &back, name), &attributes, None, touched);
         self.touched_home(&home, &id, touched);
         if let Err(errno) = settle(&home, &id, &self.trash) {
             tracing::error!(%name, %errno, "could not settle the versions of a directory");
@@ -135,13 +134,13 @@ impl Store {
     }
 
     /// Changes a directory of a home with what stands under a name; or moves it there, if nothing does, and
-    /// `note`s that before.
+    /// notes before that the draft of this `token` was published.
     fn exchange(
         &self,
         parents: &Parents,
         (home, from, name): (&OwnedFd, &str, &Name),
         attributes: &Attributes,
-        note: &dyn Fn() -> Result<(), Errno>,
+        token: Option<&str>,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let failed = |op| move |errno| StoreError::new(op, name, errno);
@@ -164,11 +163,18 @@ impl Store {
         let swapped = match exchange() {
             // A draft that is moved leaves nothing behind that tells of it, so the note comes before; it counts only when
             // the draft is not there any more.
-            Err(Errno::NOENT) => note()
+            Err(Errno::NOENT) => token
+                .map_or(Ok(()), |token| done(home, token, &self.trash))
                 .and_then(|()| if self.durable { sys::sync_directory(home) } else { Ok(()) })
                 .and_then(|()| {
                     let rename = || sys::rename_new(home, from.as_bytes(), &parent, last);
                     rights.in_directory(&parent, rename)
+                })
+                .inspect_err(|_| {
+                    if let Some(token) = token {
+                        // If the note stays, it counts only when the draft is gone.
+                        let _ = sys::unlink(home, format!("{DONE}{token}").as_bytes());
+                    }
                 }),
             Err(errno @ (Errno::ACCESS | Errno::PERM)) => {
                 self.opened_up(&parent, last, errno, exchange)
