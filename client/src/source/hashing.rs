@@ -18,8 +18,8 @@ use crate::error::FileError;
 /// Bytes that one thread reads and hashes at once: they are still in its second-level cache then.
 const PIECE: usize = 128 * 1024;
 
-/// Parts for each thread between two looks at the connection.
-const PARTS: usize = 4;
+/// Bytes that all threads together read and hash between two looks at the connection, which come late if the disk is slow.
+const SLICE: u64 = 32 * 1024 * 1024;
 
 /// The threads that hash large files of a run; none before the first one.
 #[derive(Debug, Default)]
@@ -96,7 +96,8 @@ impl Hashing {
             State::InParts(geometry, cvs) => {
                 let next = geometry.range(cvs.len()).map_or(source.size, |range| range.start);
                 let Some(pool) = threads.pool() else { return Err(FileError::Changed) };
-                let end = geometry.parts().min(cvs.len() + PARTS * pool.current_num_threads());
+                let slice = usize::try_from(SLICE / geometry.part_size()).unwrap_or(1).max(1);
+                let end = geometry.parts().min(cvs.len() + slice);
                 let hash = |buffer: &mut Vec<u8>, index| part(source, geometry, index, buffer);
                 let more: Result<Vec<Cv>, FileError> = pool.install(|| {
                     (cvs.len()..end).into_par_iter().map_init(Vec::new, hash).collect()
