@@ -91,8 +91,21 @@ impl Version {
     ) -> Result<Self, StoreError> {
         let (store, name) = (&closed.store, &closed.name);
         let present = present(parents, name)?;
-        let room = store.admit_entries(name, ENTRIES)?;
-        let (id, home) = store.home(name)?;
+        let (room, id, home) = match store.admit_entries(name, ENTRIES) {
+            // It was begun when there was room, or is published. Its swap asks for room again.
+            Err(StoreError::NoRoom { .. }) if matches!(earlier, Earlier::Tree(_)) => {
+                let (id, home) = store.home_there(name).map_err(|error| match error {
+                    StoreError::NoVersion { name } => StoreError::VersionGone { name },
+                    error => error,
+                })?;
+                (store.reserve(name, 0)?, id, home)
+            }
+            room => {
+                let room = room?;
+                let (id, home) = store.home(name)?;
+                (room, id, home)
+            }
+        };
         let opened = Self::open_in(store, parents, name, (present, &id, home, room), earlier, new);
         match &opened {
             Ok(_) => closed.hand_over(),
@@ -159,7 +172,8 @@ impl Version {
         let root = match &present {
             Some(present) if done => Arc::clone(present),
             _ => {
-                let tree = format!("{NEXT}{boot}-{token}");
+                // Nothing is put into a version that is done. If somebody has removed it, any directory will do.
+                let tree = if done { String::from(".") } else { format!("{NEXT}{boot}-{token}") };
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let tree = rustix::fs::openat(&home, tree, flags, Mode::empty());
                 Arc::new(Root::of(tree.map_err(failed("open the next version of"))?, store.path()))
@@ -188,6 +202,14 @@ impl Version {
             present,
             room,
         })
+    }
+
+    /// Asks for the room that the swap takes, if the version was opened without.
+    pub(super) fn ask_for_room(&self) -> Result<(), StoreError> {
+        match self.room.left() {
+            0 => (MADE_FIRST..ENTRIES as u64).try_for_each(|_| self.room.grow(&self.name, 0)),
+            _ => Ok(()),
+        }
     }
 
     /// For the thread that completes it.
@@ -429,5 +451,32 @@ mod tests {
             assert_eq!(trees(), 0);
             assert!(store.guard.close(&name), "the directory may be changed again");
         }
+    }
+
+    /// A run whose connection was lost, or whose last answer, comes back to a disk that others have filled meanwhile.
+    #[test]
+    fn version_that_was_begun_is_asked_for_again_without_room() {
+        let root = TempDir::new().unwrap();
+        let (name, token) = (Name::parse(b"site").unwrap(), Token([1; 16]));
+        let open = |keep_free, earlier| {
+            let store = Store::open(root.path(), Mode::from_raw_mode(0o022), false, keep_free);
+            let store = Arc::new(store.unwrap());
+            let closed = Closed::begin(&store, &name, Waker::noop()).unwrap();
+            Version::open(closed, &store.parents(), earlier, token)
+        };
+        let begun = open(0, Earlier::Any).unwrap();
+        let home = root.path().join(".haul/trees").join(&begun.id);
+        let tree = home.join(format!("{NEXT}{}-{token}", begun.store.boot_tag()));
+        fs::write(tree.join("entry"), "x").unwrap();
+        drop(begun);
+        let again = open(u64::MAX, Earlier::Tree(token)).unwrap();
+        assert!(again.resumed && !again.is_done());
+        drop(again);
+        // It was published, and nothing of it is there any more.
+        fs::remove_dir_all(tree).unwrap();
+        fs::write(home.join(format!("{DONE}{token}")), "").unwrap();
+        assert!(open(u64::MAX, Earlier::Tree(token)).unwrap().is_done());
+        let never = open(u64::MAX, Earlier::Tree(Token([2; 16])));
+        assert!(matches!(never, Err(StoreError::VersionGone { .. })), "{never:?}");
     }
 }
