@@ -644,6 +644,27 @@ fn connections_that_wait_for_a_slow_change_hold_no_worker() {
     assert_eq!(setup.read("small"), b"new");
 }
 
+/// The place of a connection is that in which its `hello` came, however long the answer takes.
+#[test]
+fn connection_that_waits_for_a_directory_makes_way_for_a_newer_one() {
+    let scenario = FailScenario::setup();
+    let setup = Setup::with_workers(Durability::None, Some(2));
+    let mut slow = Client::connect(&setup);
+    put_without_end(&mut slow, &setup);
+    let mut waits = Client::ask_to_be_greeted(&setup, Some("same"), Some("directory"));
+    assert!(has_no_answer(&mut waits));
+    let mut newer = Client::ask_to_be_greeted(&setup, Some("same"), None);
+    newer.greeted();
+    assert_eq!(Client::code(&waits.receive().0), "fenced");
+    scenario.teardown();
+    let name = Name::parse(b"made").unwrap();
+    let made = newer.ask(&Op::Mkdir { name, mode: None, replace: false }, b"").0;
+    assert_eq!(Client::code(&made), "ack");
+    // The directory is nobody's any more.
+    let mut next = Client::ask_to_be_greeted(&setup, None, Some("directory"));
+    next.greeted();
+}
+
 /// Nor do requests that wait for it.
 #[test]
 fn rollbacks_that_wait_for_a_slow_change_hold_no_worker() {

@@ -12,11 +12,11 @@ use super::job::{Greeting, Job};
 use super::turn::Turn;
 use super::{Connection, Dialect, Haul};
 use crate::commit::notify::waker;
-use crate::services::fence::Entered;
+use crate::services::fence::{Entered, Fence};
 use crate::store::Version;
 use crate::versions::leases::Begun;
 
-/// What this server knows beyond the first version of the protocol.
+/// The extensions of the protocol that this server has.
 const FEATURES: [&str; 2] = ["publish", "bundle"];
 
 impl Connection {
@@ -48,10 +48,17 @@ impl Connection {
             turn.services.publications.enter(notify, parents, &hello.client, publish, self.id)
         });
         match begun.transpose() {
-            Ok(None) => self.enter(hello, None, turn),
-            Ok(Some(Begun::Version(version))) => self.enter(hello, Some(version), turn),
+            Ok(None) => {
+                let older = self.take_place(hello, turn);
+                self.welcome(None, older, turn);
+            }
+            Ok(Some(Begun::Version(version))) => {
+                let older = self.take_place(hello, turn);
+                self.welcome(Some(version), older, turn);
+            }
             Ok(Some(Begun::Closing(beginning))) => {
-                self.job = Some(Job::Greet(Box::new(Greeting::Closing(hello, *beginning))));
+                let older = self.take_place(hello, turn);
+                self.job = Some(Job::Greet(Box::new(Greeting::Closing(*beginning, older))));
             }
             Err(refusal) => self.refuse_to_publish(refusal),
         }
@@ -60,9 +67,9 @@ impl Connection {
     /// The changes are over that the answer to `hello` waits for.
     pub(super) fn go_on_greeting(&mut self, greeting: Greeting, turn: &mut Turn<'_>) {
         match greeting {
-            Greeting::Closing(hello, beginning) => {
+            Greeting::Closing(beginning, older) => {
                 match turn.services.publications.go_on(beginning, &turn.view.parents) {
-                    Ok(version) => self.enter(hello, Some(version), turn),
+                    Ok(version) => self.welcome(Some(version), older, turn),
                     Err(refusal) => self.refuse_to_publish(refusal),
                 }
             }
@@ -75,13 +82,10 @@ impl Connection {
         self.end(refusal);
     }
 
-    /// Takes the place of older connections, and answers once their changes are over.
-    fn enter(&mut self, hello: Hello, version: Option<Arc<Version>>, turn: &mut Turn<'_>) {
+    /// Takes the place of older connections, in the order in which each `hello` came. Returns the fences behind which changes
+    /// of theirs are under way.
+    fn take_place(&mut self, hello: Hello, turn: &mut Turn<'_>) -> Vec<Arc<Fence>> {
         let services = turn.services;
-        let tree = version.as_ref().map(|version| {
-            tracing::info!(peer = self.peer, name = %version.name, "puts a version together");
-            Tree { token: version.token, resumed: version.resumed }
-        });
         services.uploads.connected(&hello.client);
         let waker = waker(turn.notify, self.id);
         let entered = services.fences.enter(&hello.client, hello.slot, self.id, &waker);
@@ -98,15 +102,32 @@ impl Connection {
             identity: hello.identity.unwrap_or_else(|| hello.client.clone()),
             client: hello.client,
             slot: hello.slot,
-            version,
+            version: None,
             fence,
         });
+        older
+    }
+
+    /// Answers `hello` once the changes behind these fences are over.
+    fn welcome(
+        &mut self,
+        version: Option<Arc<Version>>,
+        older: Vec<Arc<Fence>>,
+        turn: &mut Turn<'_>,
+    ) {
+        let tree = version.as_ref().map(|version| {
+            tracing::info!(peer = self.peer, name = %version.name, "puts a version together");
+            Tree { token: version.token, resumed: version.resumed }
+        });
+        if let Dialect::Haul(haul) = &mut self.dialect {
+            haul.version = version;
+        }
         self.enter_version(turn);
         let hello = ServerHello {
             version: limits::VERSION,
             agent: concat!("hauld/", env!("CARGO_PKG_VERSION")).to_owned(),
-            limits: services.limits,
-            durability: services.durability(),
+            limits: turn.services.limits,
+            durability: turn.services.durability(),
             tree,
             features: FEATURES.map(String::from).to_vec(),
         };

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Hello, Name, Request, RequestId, ServerHello, limits};
+use haul_protocol::{Name, Request, RequestId, ServerHello, limits};
 
 use super::bundle::Bundle;
 use super::compare::Check;
@@ -34,11 +34,11 @@ pub(super) enum Job {
     Rollback(RequestId, Name, Closed),
 }
 
-/// What comes before a `hello` is answered.
+/// The stages before a `hello` is answered.
 #[derive(Debug)]
 pub(super) enum Greeting {
-    /// Changes are under way in the directory whose next version the connection is about.
-    Closing(Hello, Beginning),
+    /// Changes are under way in the directory whose next version the connection is about, and maybe behind these fences.
+    Closing(Beginning, Vec<Arc<Fence>>),
     /// Changes of older connections in the same place are under way, behind these fences.
     Fenced(ServerHello, Vec<Arc<Fence>>),
 }
@@ -47,7 +47,8 @@ impl Greeting {
     /// Whether these changes are over.
     pub(super) fn is_over(&self) -> bool {
         match self {
-            Self::Closing(_, beginning) => beginning.is_over(),
+            // Those behind the fences are waited for afterwards.
+            Self::Closing(beginning, _) => beginning.is_over(),
             Self::Fenced(_, older) => older.iter().all(|fence| fence.is_over()),
         }
     }
