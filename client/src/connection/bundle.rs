@@ -11,7 +11,7 @@ use crate::error::ConnectionError;
 use crate::source::Source;
 use crate::work::Item;
 
-/// What a server says that takes bundles (PROTOCOL.md, section 9).
+/// The feature of a server that takes bundles (PROTOCOL.md, section 9).
 pub(super) const FEATURE: &str = "bundle";
 
 /// Bytes of the largest file that goes with others. Larger ones have chunks enough.
@@ -100,7 +100,7 @@ impl Connection<'_> {
         Ok(Read { len: bundle.line.len() + len, sent })
     }
 
-    /// What has been read last is in the bundle now, which is sent if it is full.
+    /// The file that was read last is in the bundle now, which is sent if it is full.
     pub(super) fn add_to_bundle(&mut self, item: Item, read: Read) -> Result<(), ConnectionError> {
         let bundle = &mut self.bundle;
         bundle.len += read.len;

@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long a server may take nothing.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// What is said before anything is sent.
+/// The notice before anything is sent.
 pub const NOTICE: &str = "haul: a classic server acknowledges nothing: what follows says what was \
                           sent, not what arrived";
 

@@ -95,7 +95,7 @@ impl Connection<'_> {
                 continue;
             }
             let Some(mut item) = self.batch.pop_front() else { break };
-            // What is the same is taken over at once, so bytes have to be known by then.
+            // The server takes over at once whatever is the same, so bytes have to be known by then.
             let policy = self.run.policy;
             item.by_digest |=
                 policy.by_digest && policy.is_publish() && matches!(item.kind, Kind::File);
@@ -272,12 +272,12 @@ pub(super) fn measured(
     Ok((size, source.attributes))
 }
 
-/// What is compared of mode and mtime.
+/// The part of mode and mtime that is compared.
 fn compared(attributes: Attributes, policy: &Policy) -> Attributes {
     if policy.verifies() { Attributes::default() } else { attributes }
 }
 
-/// What an item is now.
+/// An item as it is now.
 fn entry(item: &mut Item, nearby: &mut Nearby<'_>, run: &Run<'_>) -> Result<Entry, FileError> {
     let policy = run.policy;
     let look = FileError::local("look at");

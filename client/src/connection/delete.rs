@@ -26,7 +26,7 @@ enum Look<'a> {
 }
 
 impl Connection<'_> {
-    /// What is in a directory at the server.
+    /// Entries of a directory at the server.
     pub(super) fn listed(
         &mut self,
         mut item: Item,
@@ -261,7 +261,7 @@ impl Connection<'_> {
         })
     }
 
-    /// What becomes of an entry that the source lacks.
+    /// Decides about an entry that the source lacks.
     fn doom(&self, listing: &Listing, path: PathBuf, entry: Entry) -> Option<Item> {
         let above = listing.doomed.clone();
         if let Some(above) = &above {

@@ -1,4 +1,4 @@
-//! What becomes of items and large files that did not arrive.
+//! Items and large files that did not arrive: sent again, or told as failures.
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use crate::net::wire::Wire;
 /// How often it is seen whether anybody still wants the connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Who a connection belongs to.
+/// The owner of a connection.
 pub(super) struct Who<'a> {
     /// Random for each run.
     pub(super) client: &'a str,
@@ -19,7 +19,7 @@ pub(super) struct Who<'a> {
     pub(super) identity: Option<&'a str>,
     /// The next version of a directory that it is about.
     pub(super) publish: Option<Publish>,
-    /// What the server knows the connection by.
+    /// Its number at the server.
     pub(super) slot: usize,
 }
 

@@ -36,7 +36,7 @@ use crate::work::{Abort, Item, Taken, Task};
 /// Bytes of requests that are gathered before they are sent in one write.
 const GATHER: usize = 256 * 1024;
 
-/// What a request was about.
+/// The subject of a request.
 #[derive(Debug)]
 enum Pending {
     /// A file, link, directory or attributes.
@@ -72,7 +72,7 @@ impl Pending {
     }
 }
 
-/// What must be known of an item when it has arrived.
+/// Facts of an item that are needed when it has arrived.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sent {
     size: u64,
@@ -85,7 +85,7 @@ struct Sent {
 #[derive(Debug)]
 pub struct Connection<'a> {
     run: &'a Run<'a>,
-    /// What the work knows it by.
+    /// Its number in the work.
     number: usize,
     wire: Wire<'a, Pending>,
     max_file: u64,
@@ -213,7 +213,7 @@ impl<'a> Connection<'a> {
         if self.hash_held() {
             return Ok(());
         }
-        // What is due can't be sent anyway while the window is full.
+        // While the window is full, items that are due can't be sent anyway.
         let due = if waiting_for_work { self.run.work.due_in() } else { None };
         self.wire.sleep(due.map_or(left, |due| due.min(left)))
     }

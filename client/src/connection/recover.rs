@@ -1,4 +1,4 @@
-//! What a connection leaves behind when it is lost.
+//! A lost connection: its unanswered requests are sent again, or given up.
 
 use haul_protocol::Unanswered;
 
@@ -6,14 +6,14 @@ use super::{Connection, Pending};
 use crate::error::{ConnectionError, FileError};
 use crate::work::{Item, Task};
 
-/// What a lost connection leaves for its successor.
+/// Items that a lost connection leaves for its successor.
 #[derive(Debug, Default)]
 pub struct Left {
     /// Items that may be sent again only when the connection has been replaced by one of the same
     /// slot: until then the server may still read them from the old socket, and they would overwrite
     /// what is newer.
     pub items: Vec<Item>,
-    /// What broke the connection, as far as one can know, will not be sent again.
+    /// The request that broke the connection, as far as one can know, will not be sent again.
     pub culprit_gone: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What each answer means for what was asked.
+//! The meaning of each answer for the request that it answers.
 
 use std::sync::Arc;
 

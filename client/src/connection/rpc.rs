@@ -15,7 +15,7 @@ use crate::net::wire::Wire;
 /// How often it is seen whether anybody still wants an answer.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What the server says.
+/// An answer of the server.
 #[derive(Debug)]
 pub enum Said {
     /// A change is done.

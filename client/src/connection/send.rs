@@ -153,7 +153,7 @@ impl Connection<'_> {
                 size,
                 attributes: source.attributes,
                 fingerprint: source.fingerprint(),
-                // What this run has opened before, it may have published as well.
+                // If this run has opened the file before, it may have committed it as well.
                 replace: item.known.is(Verdict::Digest) && item.earlier.is_none(),
             };
             let op = Op::Open(Box::new(wanted));

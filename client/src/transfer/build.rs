@@ -90,7 +90,7 @@ impl Builder {
         Ok(())
     }
 
-    /// What goes where.
+    /// The plan.
     fn plan(&self, task: &Task) -> Result<Plan, BuildError> {
         let path = self.destination.path.as_ref();
         let plan = match task {
@@ -130,7 +130,7 @@ impl Builder {
         let mode = match task {
             Task::Put { .. } | Task::PutStream { .. } => Mode::Put,
             Task::Sync { delete, .. } => Mode::Sync(delete),
-            // What is extra is found as what would be removed.
+            // Extra entries are found as entries that would be removed.
             Task::Verify { .. } => Mode::Verify(self.names.is_none().then_some(Delete::HARMLESS)),
             // In a tree that was left by an earlier run there may be more than is wanted, and nobody has seen it.
             Task::Publish { .. } => {

@@ -38,7 +38,7 @@ pub(super) enum Dialect {
     Classic,
 }
 
-/// What is to be done.
+/// The task of a transfer.
 #[derive(Debug)]
 pub(super) enum Task {
     Put { sources: Vec<PathBuf>, rename: Option<String> },
@@ -199,7 +199,7 @@ impl Builder {
         Self { rules, ..self }
     }
 
-    /// What becomes of symbolic links; otherwise they are sent as links.
+    /// Sets the treatment of symbolic links; by default they are sent as links.
     pub fn links(self, links: Links) -> Self {
         Self { links, ..self }
     }

@@ -64,7 +64,7 @@ pub enum TransferError {
     Connection {
         /// The last error of the last connection.
         source: ConnectionError,
-        /// What had been done by then.
+        /// The report of the run up to then.
         report: Box<Report>,
     },
     /// The run was stopped while it read sources that can be read only once. Nothing was sent.

@@ -1,19 +1,19 @@
-//! What a run has come to.
+//! The result of a run.
 
 use std::time::Duration;
 
 use crate::error::receipt::ReceiptError;
 use crate::report::Counts;
 
-/// What a run has come to.
+/// The result of a run.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Report {
-    /// What was committed, failed, removed, compared and sent.
+    /// Counts of entries that were committed, failed, removed, compared and sent.
     pub counts: Counts,
     /// From the first connection attempt to the end.
     pub elapsed: Duration,
-    /// What the server's acknowledgements promise: `group` (a committed file survives a loss of power), `none` (a crash of
+    /// The promise of the server's acknowledgements: `group` (a committed file survives a loss of power), `none` (a crash of
     /// the server only). `None`: no server was reached, or it was a classic one.
     pub durability: Option<String>,
     /// The run was stopped by its [`Interrupt`](crate::Interrupt).

@@ -28,7 +28,7 @@ use crate::work::course::Course;
 pub(super) struct Ended {
     /// Why they ended early, if they did.
     pub(super) error: Option<ConnectionError>,
-    /// What the server's acknowledgements promise.
+    /// The promise of the server's acknowledgements.
     pub(super) durability: Option<String>,
 }
 

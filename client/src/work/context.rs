@@ -30,7 +30,7 @@ pub struct Run<'a> {
     pub course: &'a Course,
     /// The steps for each file that has arrived.
     pub committed: &'a Committed,
-    /// Which sources may send to the same names.
+    /// Sources that may send to the same names.
     pub namesakes: Namesakes<'a>,
     /// Where files are taken from.
     pub sources: Sources,

@@ -8,7 +8,7 @@ use haul_protocol::Name;
 use crate::source::from_bytes;
 use crate::source::seen::Seen;
 
-/// What would become of an entry of the server.
+/// The fate that an entry of the server would have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It stays where the source has a directory, into which nothing can be put then.
@@ -19,7 +19,7 @@ pub enum Fate {
     Removed,
 }
 
-/// What a dry run has told of entries of the server. In a bounded memory: of very many it may know a few too many.
+/// Entries of the server of which a dry run has told. Its memory is bounded: of very many it may know a few too many.
 #[derive(Debug, Default)]
 pub struct Foreseen {
     told: Seen,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::show::bytes;
 
-/// What is found in a body, or `None` if the body is refused.
+/// The values in a body, or `None` if the body is refused.
 pub(crate) type Found = Option<Vec<(String, Value)>>;
 
 pub(crate) struct Case {

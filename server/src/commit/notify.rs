@@ -23,7 +23,7 @@ pub(crate) trait Notify: fmt::Debug + Send + Sync {
     fn free_a_place(&self);
 }
 
-/// What wakes a connection, for those who know none.
+/// Wakes a connection, for code that knows none.
 pub(crate) fn waker(notify: &Arc<dyn Notify>, connection: ConnectionId) -> Waker {
     Waker::from(Arc::new(Wakes { notify: Arc::clone(notify), connection }))
 }

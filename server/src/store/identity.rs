@@ -1,4 +1,5 @@
-//! What tells a file or directory from a later one in its place: the file system uses inode numbers again, and at once.
+//! The identity of a file or directory, which a later one in its place does not have: the file system uses inode numbers again,
+//! and at once.
 
 use std::fmt;
 
@@ -24,7 +25,7 @@ impl fmt::Display for Identity {
 }
 
 impl Identity {
-    /// What must be asked of statx(2) for it.
+    /// The fields of statx(2) that it needs.
     pub(super) const WANTED: StatxFlags =
         StatxFlags::INO.union(StatxFlags::BTIME).union(StatxFlags::CTIME);
 
@@ -65,7 +66,7 @@ mod tests {
         assert_eq!(Identity::for_later(&found), None);
         found.stx_ctime.tv_sec += 1;
         assert_eq!(Identity::for_later(&found), Identity::of(&found));
-        // What the file system does not keep may be any number.
+        // A time that the file system does not keep may be any number.
         found.stx_mask &= !StatxFlags::BTIME.bits();
         assert_eq!((Identity::of(&found), Identity::for_later(&found)), (None, None));
     }

@@ -89,7 +89,7 @@ impl Compacting {
         self.journal.held_bytes()
     }
 
-    /// What it says, once all lines have been had.
+    /// The journal that it makes, once all lines have been had.
     pub(super) fn finish(self) -> Journal {
         Journal { same_boot: true, ..self.journal }
     }

@@ -59,7 +59,7 @@ impl Partial {
 }
 
 impl Finished {
-    /// What its journal says of the file.
+    /// The record of the file in its journal.
     #[cfg(test)]
     pub(super) fn committing(&self) -> Committing {
         self.committing

@@ -22,7 +22,7 @@ pub(in crate::store) const FLUSH_EVERY: u64 = 256 << 20;
 const LEAST_BLOCK: u64 = 512;
 const MOST_BLOCK: u64 = 1 << 20;
 
-/// What makes two uploads the same.
+/// The key of an upload: two with the same are one.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(in crate::store) begin: Begin,

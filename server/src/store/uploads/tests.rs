@@ -183,7 +183,7 @@ fn journals_do_not_grow_by_commits_that_are_refused() {
     }
 }
 
-/// What is read and compared after each restart is noted again each time.
+/// Parts that are read and compared after each restart are noted again each time.
 #[test]
 fn restarts_of_the_machine_cost_no_part_of_an_upload() {
     const PARTS: usize = 700;

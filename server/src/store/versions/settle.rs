@@ -1,4 +1,4 @@
-//! What earlier servers have left of versions: swaps that were cut off are finished or undone, old trees thrown away.
+//! Rests that earlier servers have left of versions: swaps that were cut off are finished or undone, old trees thrown away.
 //!
 //! An entry that can't be dealt with is told in the log with its path, and keeps no other one waiting.
 
