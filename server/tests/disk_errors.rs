@@ -580,7 +580,7 @@ fn no_room_in_a_new_directory_costs_that_file_only() {
 
 /// Sends a `put` of which the rename has begun when this returns, and does not end before the scenario does.
 fn put_without_end(client: &mut Client, setup: &Setup) {
-    // What stands there makes the server give the new file a name for a moment.
+    // Because a file stands there, the server gives the new file a name of its own for a moment.
     let staged = || {
         (0..8).any(|number| {
             let directory = setup.root.path().join(format!(".haul/staged/{number}"));
@@ -663,6 +663,23 @@ fn connection_that_waits_for_a_directory_makes_way_for_a_newer_one() {
     // The directory is nobody's any more.
     let mut next = Client::ask_to_be_greeted(&setup, None, Some("directory"));
     next.greeted();
+}
+
+/// A job looks for the root again when it goes on.
+#[test]
+fn hello_that_has_waited_is_refused_if_the_root_is_gone() {
+    let scenario = FailScenario::setup();
+    let setup = Setup::with_workers(Durability::None, Some(2));
+    let mut slow = Client::connect(&setup);
+    put_without_end(&mut slow, &setup);
+    let mut waits = Client::ask_to_be_greeted(&setup, None, Some("directory"));
+    assert!(has_no_answer(&mut waits));
+    let (root, away) = (setup.root.path(), setup.root.path().with_extension("away"));
+    fs::rename(root, &away).unwrap();
+    scenario.teardown();
+    let told = waits.receive().0;
+    fs::rename(&away, root).unwrap();
+    assert_eq!(Client::code(&told), "root_gone");
 }
 
 /// Nor do requests that wait for it.

@@ -128,7 +128,7 @@ fn directory_is_uploaded_and_only_the_observer_is_told() {
     assert!(setting.there("bad/other"));
 }
 
-/// What the process of its own does.
+/// The work of the process of its own.
 fn upload(address: &str, source: &Path) {
     let before = process();
     let mut log = Log::default();
@@ -240,7 +240,7 @@ impl Observer for UnderWay {
     }
 }
 
-/// What has too much in it to end before it is stopped, at the least rate.
+/// A source with too much in it to be sent before the run is stopped, at the least rate.
 fn endless(setting: &Setting) -> Transfer {
     for number in 0..200 {
         setting.write(&number.to_string(), &"x".repeat(10_000));

@@ -91,7 +91,7 @@ fn with_commas(number: usize) -> String {
     groups.iter().map(|g| std::str::from_utf8(g).unwrap()).collect::<Vec<_>>().join(",")
 }
 
-/// Whoever plays the client of the document. Tokens differ each time: those of the document by those of this server.
+/// The player of the document's client. Tokens differ each time: those of the document by those of this server.
 struct Player<'a> {
     server: &'a Hauld,
     peers: Vec<Peer>,

@@ -11,13 +11,11 @@ use super::report::{Differences, Report};
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError};
 use crate::source::Source;
+use crate::source::hashing::{PIECE, PartHashing};
 use crate::source::spool::keep_whole;
 use crate::work::decide::decide;
 use crate::work::multipart::Large;
 use crate::work::{Item, Kind, Listing, Task};
-
-/// Bytes of a part that are read and hashed at once: they are still in the second-level cache then.
-const PIECE: usize = 128 * 1024;
 
 impl Connection<'_> {
     /// Sends what a task says, or settles it if it can't be sent.
@@ -184,20 +182,11 @@ impl Connection<'_> {
     pub(super) fn read_part(&mut self, large: &Large, index: usize) -> Result<Cv, FileError> {
         let range = large.geometry.range(index).ok_or(FileError::Changed)?;
         let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let mut hasher = large.geometry.hasher(index).ok_or(FileError::Changed)?;
-        let mut offset = range.start;
+        let mut part = PartHashing::begin(&large.source, &large.geometry, index)?;
         for piece in self.body.room(len).chunks_mut(PIECE) {
-            large.source.read(offset, piece)?;
-            offset += piece.len() as u64;
-            if !hasher.update(piece) {
-                return Err(FileError::Changed);
-            }
+            part.read(piece)?;
         }
-        // Of the last part only: it is there that a file may go on.
-        if offset == large.geometry.size() {
-            large.source.check_end()?;
-        }
-        hasher.finish().ok_or(FileError::Changed)
+        part.finish()
     }
 
     /// Sends a request without a body.

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::thread;
 
 use haul_protocol::limits::{MIN_PART_LEN, part_size_for};
-use haul_protocol::{Cv, Digest, FileHasher, Geometry, merge};
+use haul_protocol::{Cv, Digest, FileHasher, Geometry, PartHasher, merge};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
@@ -16,7 +16,7 @@ use super::Source;
 use crate::error::FileError;
 
 /// Bytes that one thread reads and hashes at once: they are still in its second-level cache then.
-const PIECE: usize = 128 * 1024;
+pub(crate) const PIECE: usize = 128 * 1024;
 
 /// Bytes that all threads together read and hash between two looks at the connection, which come late if the disk is slow.
 const SLICE: u64 = 32 * 1024 * 1024;
@@ -128,7 +128,51 @@ impl Hashing {
     }
 }
 
-/// The chaining value of one part.
+/// A part that is read and hashed piece by piece.
+pub(crate) struct PartHashing<'a> {
+    source: &'a Source,
+    hasher: PartHasher,
+    /// Where the next piece begins.
+    offset: u64,
+}
+
+impl<'a> PartHashing<'a> {
+    /// # Errors
+    /// [`FileError::Changed`] if there is no such part.
+    pub(crate) fn begin(
+        source: &'a Source,
+        geometry: &Geometry,
+        index: usize,
+    ) -> Result<Self, FileError> {
+        let range = geometry.range(index).ok_or(FileError::Changed)?;
+        let hasher = geometry.hasher(index).ok_or(FileError::Changed)?;
+        Ok(Self { source, hasher, offset: range.start })
+    }
+
+    /// Reads the next bytes into `piece`, all of it, and hashes them.
+    ///
+    /// # Errors
+    /// If they can't be read, or are more than the part has.
+    pub(crate) fn read(&mut self, piece: &mut [u8]) -> Result<(), FileError> {
+        self.source.read(self.offset, piece)?;
+        self.offset += piece.len() as u64;
+        if self.hasher.update(piece) { Ok(()) } else { Err(FileError::Changed) }
+    }
+
+    /// The chaining value of the part, all of which was read.
+    ///
+    /// # Errors
+    /// [`FileError::Changed`] if it was not, or if the part is the last one and the file goes on behind it.
+    pub(crate) fn finish(self) -> Result<Cv, FileError> {
+        // Of the last part only: it is there that a file may go on.
+        if self.offset == self.source.size {
+            self.source.check_end()?;
+        }
+        self.hasher.finish().ok_or(FileError::Changed)
+    }
+}
+
+/// The chaining value of one part, of which nothing is kept.
 fn part(
     source: &Source,
     geometry: &Geometry,
@@ -136,17 +180,14 @@ fn part(
     buffer: &mut Vec<u8>,
 ) -> Result<Cv, FileError> {
     let range = geometry.range(index).ok_or(FileError::Changed)?;
-    let mut hasher = geometry.hasher(index).ok_or(FileError::Changed)?;
-    let mut offset = range.start;
-    while offset < range.end {
-        buffer.resize(usize::try_from(range.end - offset).unwrap_or(PIECE).min(PIECE), 0);
-        source.read(offset, buffer)?;
-        if !hasher.update(buffer) {
-            return Err(FileError::Changed);
-        }
-        offset += buffer.len() as u64;
+    let mut left = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+    let mut part = PartHashing::begin(source, geometry, index)?;
+    while left > 0 {
+        buffer.resize(left.min(PIECE), 0);
+        part.read(buffer)?;
+        left -= buffer.len();
     }
-    hasher.finish().ok_or(FileError::Changed)
+    part.finish()
 }
 
 #[cfg(test)]

@@ -7,18 +7,16 @@ mod receipt;
 use std::path::Path;
 use std::sync::Arc;
 
-use haul_protocol::{Digest, FileHasher, Name};
+use haul_protocol::{Digest, Name};
 
 use crate::error::FileError;
 use crate::error::receipt::ReceiptError;
 use crate::report::note::Note;
 use crate::report::progress::Progress;
+use crate::source::hashing::{HashThreads, Hashing};
 use crate::source::links::Links;
 use crate::source::{Now, Source, Stamp, filter};
 pub use receipt::Receipt;
-
-/// Bytes that are read at a time.
-const PIECE: usize = 128 * 1024;
 
 /// The steps for each file that the server has acknowledged.
 #[derive(Debug, Default)]
@@ -112,18 +110,12 @@ fn remove(path: &Path, stamp: Stamp, digest: Option<Digest>, progress: &Progress
 /// The digest of a file that does not change meanwhile.
 fn digest_of(path: &Path) -> Result<Digest, FileError> {
     let source = Source::open(path, Links::Copy)?;
-    let (mut hasher, mut buffer, mut at) = (FileHasher::new(), vec![0; PIECE], 0);
-    loop {
-        match source.read_some(at, &mut buffer)? {
-            0 => break,
-            read => {
-                hasher.update(&buffer[..read]);
-                at += read as u64;
-            }
-        }
-    }
+    // Read to its end, whatever size it says.
+    let (untrue, threads) = (true, HashThreads::default());
+    let mut hashing = Hashing::begin(&source, untrue, &threads);
+    while hashing.advance(&source, untrue, &threads)? > 0 {}
     source.check_unchanged()?;
-    Ok(hasher.finish())
+    hashing.finish().map(|(digest, _)| digest)
 }
 
 #[cfg(all(test, unix))]

@@ -5,29 +5,21 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::client::{ClientConfig, ClientConnection, ClientEvent, Unanswered};
+use super::plain_hello;
 use super::time::Time;
 use crate::code::Refusal;
 use crate::encode;
 use crate::error::ClientError;
 use crate::id::RequestId;
 use crate::limits::{MAX_BODY_LEN, MAX_NUMBER, MAX_PARTED_SIZE, VERSION};
-use crate::message::{Answer, Durability, Hello, Reply, ServerHello, ServerLimits};
+use crate::message::{Answer, Durability, Reply, ServerHello, ServerLimits};
 use crate::op::Op;
 
 const SECOND: Duration = Duration::from_secs(1);
 const START: Time = Time::from_millis(7);
 
 fn client() -> ClientConnection<u32> {
-    let hello = Hello {
-        version: VERSION,
-        agent: String::from("test"),
-        client: String::from("test"),
-        slot: 0,
-        identity: None,
-        publish: None,
-        must: Vec::new(),
-    };
-    ClientConnection::new(&hello, ClientConfig::default(), START).unwrap()
+    ClientConnection::new(&plain_hello(), ClientConfig::default(), START).unwrap()
 }
 
 fn server_hello(limits: ServerLimits) -> Answer {

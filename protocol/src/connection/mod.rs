@@ -10,6 +10,22 @@ mod server_tests;
 mod silence;
 mod time;
 
+/// A `hello` that says as little as may be said.
+#[cfg(test)]
+fn plain_hello() -> crate::message::Hello {
+    let [agent, client] = ["test"; 2].map(alloc::string::String::from);
+    let (identity, publish, must) = (None, None, alloc::vec::Vec::new());
+    crate::message::Hello {
+        version: crate::limits::VERSION,
+        agent,
+        client,
+        slot: 0,
+        identity,
+        publish,
+        must,
+    }
+}
+
 pub use client::{ClientConfig, ClientConnection, ClientEvent, Unanswered};
 pub use server::{Owed, ServerConnection, ServerEvent};
 pub use time::Time;

@@ -1,17 +1,16 @@
 //! The server half, event by event.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::plain_hello;
 use super::server::{DRAIN_BYTES, Owed, ServerConnection};
 use super::time::Time;
 use crate::code::{Code, Refusal};
 use crate::encode;
 use crate::error::{OrderError, ServerError};
 use crate::id::RequestId;
-use crate::limits::VERSION;
-use crate::message::{Answer, Hello, ServerLimits};
+use crate::message::{Answer, ServerLimits};
 use crate::op::Op;
 
 const START: Time = Time::from_millis(3);
@@ -23,16 +22,7 @@ fn server() -> ServerConnection {
 
 fn hello() -> Vec<u8> {
     let mut bytes = Vec::new();
-    let hello = Hello {
-        version: VERSION,
-        agent: String::from("test"),
-        client: String::from("test"),
-        slot: 0,
-        identity: None,
-        publish: None,
-        must: Vec::new(),
-    };
-    encode::hello(&hello, &mut bytes).unwrap();
+    encode::hello(&plain_hello(), &mut bytes).unwrap();
     bytes
 }
 

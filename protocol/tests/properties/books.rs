@@ -2,7 +2,7 @@
 //! in pieces of any length, both agree on the outcome of each request.
 
 use haul_protocol::{
-    Answer, Answers, Decoder, Event, FirstOrLater, Hello, Op, Refusal, Reply, RequestId, Requester,
+    Answer, Answers, Decoder, Event, FirstOrLater, Op, Refusal, Reply, RequestId, Requester,
     Requests, Responder, ServerLimits, encode,
 };
 use proptest::collection::vec;
@@ -44,17 +44,7 @@ struct Pair<'a> {
 impl<'a> Pair<'a> {
     fn new(plans: &'a [Plan], limits: &ServerLimits) -> Self {
         let mut to_server = Vec::new();
-        let (agent, client) = ("test/1".to_string(), "c".to_string());
-        let hello = Hello {
-            version: 1,
-            agent,
-            client,
-            slot: 0,
-            identity: None,
-            publish: None,
-            must: Vec::new(),
-        };
-        encode::hello(&hello, &mut to_server).expect("a sound hello");
+        encode::hello(&strategies::sound_hello(), &mut to_server).expect("a sound hello");
         let ids = |(index, (op, _, _)): (usize, &Plan)| {
             std::iter::repeat_n(index, usize::try_from(op.ids()).expect("small"))
         };

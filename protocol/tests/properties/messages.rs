@@ -135,7 +135,7 @@ proptest! {
         let attributes = Attributes { mode: Some(mode), mtime };
         let op = Op::Open(Box::new(Wanted { name, size, attributes, fingerprint, replace: false }));
         let mut wire = Vec::new();
-        encode::hello(&sound_hello(), &mut wire).unwrap();
+        encode::hello(&strategies::sound_hello(), &mut wire).unwrap();
         let before = wire.clone();
         match encode::request(RequestId::FIRST, 0, &op, &mut wire) {
             Ok(()) => prop_assert_eq!(run(Requests::default(), &wire, &[]).1, Ok(())),
@@ -161,11 +161,6 @@ proptest! {
     }
 }
 
-fn sound_hello() -> Hello {
-    let (agent, client) = ("test/1".to_string(), "c".to_string());
-    Hello { version: 1, agent, client, slot: 0, identity: None, publish: None, must: Vec::new() }
-}
-
 #[test]
 fn the_longest_names_fit_a_header() {
     // JSON escapes a control character sixfold.
@@ -173,7 +168,7 @@ fn the_longest_names_fit_a_header() {
     let name = Name::parse(text.as_bytes()).unwrap();
     let op = Op::List { name: Some(name.clone()), after: Some(name) };
     let mut wire = Vec::new();
-    encode::hello(&sound_hello(), &mut wire).unwrap();
+    encode::hello(&strategies::sound_hello(), &mut wire).unwrap();
     encode::request(RequestId::FIRST, 0, &op, &mut wire).unwrap();
     assert_eq!(run(Requests::default(), &wire, &[]).1, Ok(()));
 }
@@ -201,9 +196,9 @@ fn what_no_decoder_takes_is_not_encoded() {
     let mtime = Mtime { s: i64::MIN, ns: 0 };
     assert_eq!(request(1, 0, &setattr(None, Some(mtime))), out_of_range("mtime", 1 << 63));
 
-    let hello = Hello { agent: String::new(), ..sound_hello() };
+    let hello = Hello { agent: String::new(), ..strategies::sound_hello() };
     assert_eq!(encode::hello(&hello, &mut Vec::new()), out_of_range("agent", 0));
-    let hello = Hello { must: vec!["m".repeat(70_000)], ..sound_hello() };
+    let hello = Hello { must: vec!["m".repeat(70_000)], ..strategies::sound_hello() };
     let long = encode::hello(&hello, &mut Vec::new());
     assert!(matches!(long, Err(EncodeError::HeaderTooLong(70_000..))));
 

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 
 use haul_protocol::{
-    Attributes, ClientConfig, ClientConnection, ClientEvent, Digest, Hello, Name, Op, Reply, Time,
-    limits::VERSION,
+    Attributes, ClientConfig, ClientConnection, ClientEvent, Digest, Name, Op, Reply, Time,
 };
 
 use crate::pair_link::Pipe;
 use crate::pair_server::Server;
 use crate::random::Random;
+use crate::strategies::sound_hello;
 
 /// Bytes of requests that are gathered at most.
 const GATHERED: usize = 2000;
@@ -62,17 +62,8 @@ pub(crate) struct Client {
 }
 
 fn half(now: Time) -> ClientConnection<usize> {
-    let hello = Hello {
-        version: VERSION,
-        agent: "pair/1".to_string(),
-        client: "pair".to_string(),
-        slot: 0,
-        identity: None,
-        publish: None,
-        must: Vec::new(),
-    };
     let config = ClientConfig { longest_body: 1500, ..ClientConfig::default() };
-    ClientConnection::new(&hello, config, now).expect("a sound hello")
+    ClientConnection::new(&sound_hello(), config, now).expect("a sound hello")
 }
 
 impl Client {

@@ -191,3 +191,9 @@ pub(crate) fn entry() -> impl Strategy<Value = Entry> {
         mtime,
     })
 }
+
+/// A `hello` that says as little as may be said.
+pub(crate) fn sound_hello() -> Hello {
+    let (agent, client) = ("test/1".to_string(), "c".to_string());
+    Hello { version: 1, agent, client, slot: 0, identity: None, publish: None, must: Vec::new() }
+}

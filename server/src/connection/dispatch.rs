@@ -17,10 +17,6 @@ use crate::uploads::Commit;
 impl Connection {
     /// A later frame of the haul dialect.
     pub(super) fn request(&mut self, request: Request, turn: &mut Turn<'_>) {
-        if let Err(gone) = turn.look_for_root() {
-            self.end(gone);
-            return;
-        }
         let version = self.version();
         if let Some(version) = version.filter(|_| !matches!(request.op, Ok(Op::Ping))) {
             version.touch();
@@ -212,10 +208,6 @@ impl Connection {
         size: u64,
         turn: &mut Turn<'_>,
     ) {
-        if let Err(gone) = turn.look_for_root() {
-            self.end(gone);
-            return;
-        }
         match name {
             Ok(name) if name.depth() > DEEP => self.prepare(Deep::Classic(size), name, turn),
             Ok(name) => self.classic_put(name, size, turn.services),

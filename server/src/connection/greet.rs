@@ -39,8 +39,7 @@ impl Connection {
             self.refuse_connection(Code::Unsupported, &message);
             return;
         }
-        if let Err(gone) = turn.look_for_root() {
-            self.end(gone);
+        if !self.has_root(turn) {
             return;
         }
         let begun = hello.publish.as_ref().map(|publish| {

@@ -57,11 +57,8 @@ impl Connection {
                 Ok(Some(ServerEvent::End)) => {
                     self.settled = now;
                     self.pace = Pace::begin(now);
-                    match turn.look_for_root() {
-                        Ok(()) => self.body_end(turn),
-                        Err(gone) => {
-                            self.end(gone);
-                        }
+                    if self.has_root(turn) {
+                        self.body_end(turn);
                     }
                 }
                 Ok(Some(header)) => {
@@ -89,9 +86,21 @@ impl Connection {
         Step::Again
     }
 
+    /// Whether the server's root is there. If it is gone, the connection ends.
+    pub(super) fn has_root(&mut self, turn: &Turn<'_>) -> bool {
+        let gone = turn.look_for_root().err();
+        let is_there = gone.is_none();
+        if let Some(gone) = gone {
+            self.end(gone);
+        }
+        is_there
+    }
+
     fn header(&mut self, header: ServerEvent<'_>, turn: &mut Turn<'_>) {
         match header {
             ServerEvent::Hello(hello) => self.hello(hello, turn),
+            ServerEvent::Request(_) | ServerEvent::Classic(Classic::Put { .. })
+                if !self.has_root(turn) => {}
             ServerEvent::Request(request) => self.request(request, turn),
             ServerEvent::Classic(classic) => {
                 if matches!(self.dialect, Dialect::Unknown) {

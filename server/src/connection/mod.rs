@@ -337,6 +337,7 @@ impl Connection {
                 self.note_for_version();
                 self.pace.moved(len, turn.services.now());
                 turn.share.took(len);
+                turn.look_again();
                 let mut input = buffer.bytes(len);
                 let step = self.take(&mut input, true, turn);
                 let rest = input.len();

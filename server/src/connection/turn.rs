@@ -77,14 +77,19 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Fails if the server's root is gone. The turn looks once, and lasts for moments only: a look for each request and each
-    /// body costs 3 % of what the server does for small files (measured).
+    /// Fails if the server's root is gone. The turn looks once for all requests that one read has brought: a look for each
+    /// request and each body costs 3 % of the server's time for small files (measured).
     pub(super) fn look_for_root(&self) -> Result<(), Refusal> {
         if !self.has_seen_root.get() {
             self.services.store.look_for_root()?;
             self.has_seen_root.set(true);
         }
         Ok(())
+    }
+
+    /// Bytes have been read that a peer may have sent after the last look for the root.
+    pub(super) fn look_again(&self) {
+        self.has_seen_root.set(false);
     }
 
     /// A place for a file that is open for more than a turn. If there is none, another connection gives one back, for

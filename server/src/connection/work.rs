@@ -21,6 +21,9 @@ const LIST_ENTRIES: usize = 10_000;
 impl Connection {
     /// Goes on with the request that takes more than one turn.
     pub(super) fn work(&mut self, turn: &mut Turn<'_>) {
+        if !self.has_root(turn) {
+            return;
+        }
         match self.job.take() {
             Some(Job::Check(check)) => self.read_for_check(check, turn),
             Some(Job::List(list)) => self.go_on_listing(list, turn),
