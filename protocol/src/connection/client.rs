@@ -1,8 +1,8 @@
 //! A client's half of a connection: bytes and moments in; bytes, events and a deadline out.
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
+use super::client_config::ClientConfig;
 use super::outbox::Outbox;
 use super::silence::Silence;
 use super::time::Time;
@@ -12,10 +12,7 @@ use crate::digest::Digest;
 use crate::encode;
 use crate::error::{ClientError, EncodeError};
 use crate::id::RequestId;
-use crate::limits::{
-    MAX_BODY_LEN, MAX_HEADER_LEN, MAX_PARTED_SIZE, MAX_PARTS, MIN_PART_LEN, PREFIX_LEN,
-    WINDOW_BYTES, WINDOW_REQUESTS,
-};
+use crate::limits::{MAX_BODY_LEN, MAX_HEADER_LEN, MAX_PARTED_SIZE, MAX_PARTS, PREFIX_LEN};
 use crate::message::{Answer, Hello, Reply, ServerHello, ServerLimits};
 use crate::op::Op;
 use crate::pending::Requester;
@@ -24,38 +21,6 @@ use crate::side::Answers;
 /// The longest body of an answer, lists apart, that has a meaning: a bitmap of all parts of the largest file. A request
 /// has fewer entries to compare than the bitmap has bytes.
 const MAX_BITMAP: usize = (MAX_PARTS / 8) as usize;
-
-/// Limits of the client's own, besides those of the server.
-#[derive(Debug, Clone, Copy)]
-pub struct ClientConfig {
-    /// Time that the server may take to answer `hello`.
-    pub hello: Duration,
-    /// Time that the server may be silent while it owes an answer. While the server gives signs of life but answers
-    /// nothing, the client waits for sixty times as long, and longer if the server has files to read.
-    pub timeout: Duration,
-    /// Time without a byte after which the client sends a `ping`, so that the server and the network keep the
-    /// connection.
-    pub idle: Duration,
-    /// Requests that may be unanswered: the book keeps one `T` for each.
-    pub window_requests: u64,
-    /// Bytes of unanswered bodies: those are sent again if the connection is lost.
-    pub window_bytes: u64,
-    /// The longest body that the client sends of its own accord. A server that takes less is of no use.
-    pub longest_body: u64,
-}
-
-impl Default for ClientConfig {
-    fn default() -> Self {
-        Self {
-            hello: Duration::from_secs(10),
-            timeout: Duration::from_secs(60),
-            idle: Duration::from_secs(60),
-            window_requests: 4 * WINDOW_REQUESTS,
-            window_bytes: 8 * WINDOW_BYTES,
-            longest_body: 2 * MIN_PART_LEN,
-        }
-    }
-}
 
 /// An event of the connection, from the server's answers. `T` is the caller's note on a request.
 #[derive(Debug, Clone, PartialEq, Eq)]

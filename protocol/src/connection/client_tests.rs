@@ -4,7 +4,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::client::{ClientConfig, ClientConnection, ClientEvent, Unanswered};
+use super::client::{ClientConnection, ClientEvent, Unanswered};
+use super::client_config::ClientConfig;
 use super::plain_hello;
 use super::time::Time;
 use crate::code::Refusal;

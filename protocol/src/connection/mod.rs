@@ -1,6 +1,7 @@
 //! Both halves of a connection, without I/O and without a clock.
 
 mod client;
+mod client_config;
 #[cfg(test)]
 mod client_tests;
 mod outbox;
@@ -26,6 +27,7 @@ fn plain_hello() -> crate::message::Hello {
     }
 }
 
-pub use client::{ClientConfig, ClientConnection, ClientEvent, Unanswered};
+pub use client::{ClientConnection, ClientEvent, Unanswered};
+pub use client_config::ClientConfig;
 pub use server::{Owed, ServerConnection, ServerEvent};
 pub use time::Time;

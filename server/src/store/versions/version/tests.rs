@@ -1,0 +1,83 @@
+//! Opening a version, with room and without.
+
+use std::fs;
+use std::task::Waker;
+
+use haul_protocol::Attributes;
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::{Change, Swap};
+
+/// Nor does a worker.
+#[test]
+fn publish_waits_for_no_change_of_the_version() {
+    let root = TempDir::new().unwrap();
+    let store = Store::open(root.path(), Mode::from_raw_mode(0o022), false, 0).unwrap();
+    let (store, name) = (Arc::new(store), Name::parse(b"site").unwrap());
+    let closed = Closed::begin(&store, &name, Waker::noop()).unwrap();
+    let token = Token([1; 16]);
+    let version = Version::open(closed, &store.parents(), Earlier::Any, token).unwrap();
+    let version = Arc::new(version);
+    let publish = || {
+        let swap = Swap::new(Arc::clone(&version), Attributes::default());
+        store.apply(&store.parents(), Change::Version(Box::new(swap)))
+    };
+    let change = version.enter().unwrap();
+    let refused = std::thread::scope(|scope| scope.spawn(publish).join().unwrap());
+    assert!(matches!(refused, Err(StoreError::Publishing { .. })), "{refused:?}");
+    drop(change);
+    drop(version.enter().expect("it goes on"));
+    publish().unwrap();
+    assert!(version.is_done() && root.path().join("site").is_dir());
+}
+
+/// A version in which nothing is takes room as well: its home, its tree, the note of its swap, its name.
+#[test]
+fn version_for_which_there_is_no_room_is_not_begun() {
+    let root = TempDir::new().unwrap();
+    let name = Name::parse(b"site").unwrap();
+    let trees = || fs::read_dir(root.path().join(".haul/trees")).unwrap().count();
+    for (keep_free, fits) in [(u64::MAX, false), (0, true)] {
+        let store = Store::open(root.path(), Mode::from_raw_mode(0o022), false, keep_free);
+        let store = Arc::new(store.unwrap());
+        let closed = Closed::begin(&store, &name, Waker::noop()).unwrap();
+        let token = Token([1; 16]);
+        let opened = Version::open(closed, &store.parents(), Earlier::Any, token);
+        match &opened {
+            Ok(version) => assert!(fits && version.room.left() > 0, "the swap needs room"),
+            Err(error) => assert!(!fits && matches!(error, StoreError::NoRoom { .. })),
+        }
+        assert_eq!(trees(), usize::from(fits));
+        drop(opened);
+        assert_eq!(trees(), 0);
+        assert!(store.guard.close(&name), "the directory may be changed again");
+    }
+}
+
+/// A run whose connection was lost, or whose last answer, comes back to a disk that others have filled meanwhile.
+#[test]
+fn version_that_was_begun_is_asked_for_again_without_room() {
+    let root = TempDir::new().unwrap();
+    let (name, token) = (Name::parse(b"site").unwrap(), Token([1; 16]));
+    let open = |keep_free, earlier| {
+        let store = Store::open(root.path(), Mode::from_raw_mode(0o022), false, keep_free);
+        let store = Arc::new(store.unwrap());
+        let closed = Closed::begin(&store, &name, Waker::noop()).unwrap();
+        Version::open(closed, &store.parents(), earlier, token)
+    };
+    let begun = open(0, Earlier::Any).unwrap();
+    let home = root.path().join(".haul/trees").join(&begun.id);
+    let tree = home.join(format!("{NEXT}{}-{token}", begun.store.boot_tag()));
+    fs::write(tree.join("entry"), "x").unwrap();
+    drop(begun);
+    let again = open(u64::MAX, Earlier::Tree(token)).unwrap();
+    assert!(again.resumed && !again.is_done());
+    drop(again);
+    // It was published, and nothing of it is there any more.
+    fs::remove_dir_all(tree).unwrap();
+    fs::write(home.join(format!("{DONE}{token}")), "").unwrap();
+    assert!(open(u64::MAX, Earlier::Tree(token)).unwrap().is_done());
+    let never = open(u64::MAX, Earlier::Tree(Token([2; 16])));
+    assert!(matches!(never, Err(StoreError::VersionGone { .. })), "{never:?}");
+}
