@@ -40,8 +40,8 @@ use timeouts::Pace;
 pub(crate) use turn::Turn;
 use turn::View;
 
-/// Bytes that a connection reads at once after its turns were over before all that it had read was carried out: few, as
-/// the rest is kept in memory.
+/// Bytes that a connection reads at once at the least: after its turns were over before most of what it had read was carried
+/// out, and at the end of a turn. The rest is kept in memory.
 const LITTLE: usize = 16 * 1024;
 
 /// Lines of the log about requests of one connection.
@@ -190,7 +190,7 @@ impl Connection {
                 }
             }
         };
-        self.appetite = match self.rest.is_empty() {
+        self.appetite = match self.rest.len() <= self.appetite / 2 {
             true => (2 * self.appetite).min(buffer::LEN),
             false => (self.appetite / 2).max(LITTLE),
         };

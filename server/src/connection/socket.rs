@@ -7,7 +7,7 @@ use rustix::net::{RecvFlags, SendFlags};
 
 use super::timeouts::Pace;
 use super::turn::Turn;
-use super::{Connection, Dialect, Step};
+use super::{Connection, Dialect, LITTLE, Step};
 use crate::net::poller::Interest;
 
 impl Connection {
@@ -15,7 +15,8 @@ impl Connection {
     pub(super) fn read(&mut self, waiting: Interest, turn: &mut Turn<'_>) -> Step {
         let mut buffer = std::mem::take(&mut turn.buffer);
         let room = buffer.room(self.sink.offset());
-        let most = room.len().min(self.appetite);
+        let fits = turn.share.fits(!self.fresh.is_empty()).max(LITTLE);
+        let most = room.len().min(self.appetite).min(fits);
         let room = &mut room[..most];
         let received = rustix::net::recv(&*self.socket, room, RecvFlags::empty());
         let step = match received {
