@@ -151,14 +151,8 @@ impl Share {
     /// Bytes that fit the time that is left, if they take as long as those before them; any number in a turn that begins.
     /// Bytes that are read and don't fit have to be copied, and the next turn stores a file in two pieces.
     pub(super) fn fits(&self, is_filling: bool) -> usize {
-        let took = self.began.elapsed();
-        if self.bytes == 0 || took.is_zero() {
-            return usize::MAX;
-        }
         let all = if is_filling { FILLING_TIME } else { TIME };
-        let left = all.saturating_sub(took);
-        let fits = self.bytes as u128 * left.as_nanos() / took.as_nanos();
-        usize::try_from(fits).unwrap_or(usize::MAX)
+        fits(self.bytes, self.began.elapsed(), all)
     }
 
     /// Whether the turn has taken all that it may.
@@ -174,22 +168,24 @@ impl Share {
     }
 }
 
+/// Bytes that fit the rest of the time if so many took so long.
+fn fits(bytes: usize, took: Duration, all: Duration) -> usize {
+    if bytes == 0 || took.is_zero() {
+        return usize::MAX;
+    }
+    let left = all.saturating_sub(took);
+    usize::try_from(bytes as u128 * left.as_nanos() / took.as_nanos()).unwrap_or(usize::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn share(bytes: usize, took: Duration) -> Share {
-        Share { began: Instant::now().checked_sub(took).unwrap(), bytes }
-    }
-
     #[test]
     fn less_fits_a_turn_the_more_of_it_is_over() {
-        assert_eq!(share(0, Duration::ZERO).fits(false), usize::MAX);
-        let [early, late, over] =
-            [TIME / 10, TIME * 9 / 10, TIME].map(|took| share(1 << 20, took).fits(false));
-        // The clock goes on between two lines, so the figures are bounds.
-        assert!(early <= 9 << 20 && late <= (1 << 20) / 9 && over == 0, "{early} {late} {over}");
-        // A turn that fills new directories lasts longer.
-        assert!(share(1 << 20, TIME).fits(true) > 0);
+        let fits = |tenths| fits(1000, TIME * tenths / 10, TIME);
+        assert_eq!([1, 5, 9, 10, 11].map(fits), [9000, 1000, 111, 0, 0]);
+        assert_eq!(fits(0), usize::MAX);
+        assert_eq!(super::fits(0, TIME, TIME), usize::MAX);
     }
 }
