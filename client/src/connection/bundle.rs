@@ -76,7 +76,7 @@ impl Connection<'_> {
     /// connection was lost. By itself it shows whether it is to blame, and gets through where connections don't
     /// last for a bundle.
     pub(super) fn is_bundled(&self, item: &Item, size: u64) -> bool {
-        self.bundles && size <= SMALL && item.attempts == 0 && !item.lost
+        self.bundles && size <= SMALL && item.tries.attempts == 0 && !item.tries.lost
     }
 
     /// Reads a file behind what is in the next bundle.

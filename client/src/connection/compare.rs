@@ -97,11 +97,11 @@ impl Connection<'_> {
             let Some(mut item) = self.batch.pop_front() else { break };
             // The server takes over at once whatever is the same, so bytes have to be known by then.
             let policy = self.run.policy;
-            item.by_digest |=
+            item.compared.by_digest |=
                 policy.by_digest && policy.is_publish() && matches!(item.kind, Kind::File);
             // Without an mtime a stream of the same size would count as the same.
-            item.by_digest |= item.opened.as_ref().is_some_and(|opened| opened.is_bare());
-            if item.by_digest {
+            item.compared.by_digest |= item.opened.as_ref().is_some_and(|opened| opened.is_bare());
+            if item.compared.by_digest {
                 match self.open(&item) {
                     Ok(source) => {
                         let hashing = Hashing::begin(&source, item.untrue, &self.run.hash_threads);
@@ -153,7 +153,7 @@ impl Connection<'_> {
                 return Ok(());
             }
         };
-        item.stated = Some(Stated { attributes: source.attributes, size, digest });
+        item.compared.stated = Some(Stated { attributes: source.attributes, size, digest });
         let Attributes { mode, mtime } = compared(source.attributes, self.run.policy);
         let (name, kind) = (item.name.clone(), EntryKind::File { size, digest });
         self.gathered.bytes = self.gathered.bytes.saturating_add(size);
@@ -193,7 +193,7 @@ impl Connection<'_> {
                 compared = decide::compared(&item, verdict, true, policy);
             }
             if compared == Compared::Undecided {
-                item.by_digest = true;
+                item.compared.by_digest = true;
                 self.batch.push_back(item);
                 continue;
             }
@@ -209,7 +209,7 @@ impl Connection<'_> {
                     self.run.progress.unchanged();
                 }
                 if (!is_again || policy.is_publish())
-                    && let Some(Stated { digest: Some(digest), .. }) = item.stated
+                    && let Some(Stated { digest: Some(digest), .. }) = item.compared.stated
                 {
                     let (committed, progress) = (self.run.committed, self.run.progress);
                     committed.verified(&item.path, &item.name, digest, progress);
@@ -217,9 +217,9 @@ impl Connection<'_> {
                 settled += 1;
                 continue;
             }
-            item.known = verdict.into();
+            item.compared.known = verdict.into();
             if course.is_again() && matches!(item.kind, Kind::File | Kind::Link) {
-                self.run.progress.found(item.stated.map_or(0, |stated| stated.size));
+                self.run.progress.found(item.compared.stated.map_or(0, |stated| stated.size));
             }
             if item.inside && matches!(item.kind, Kind::File | Kind::Link) && !policy.dry_run {
                 self.open_up(&item, &mut opened);
@@ -253,7 +253,7 @@ impl Connection<'_> {
         if let Some(mode) = mode.filter(|mode| mode & 0o700 != 0o700) {
             let kind = Kind::Directory(Some(mode | 0o700));
             let mut directory = Item::new(parent.to_owned(), name, kind);
-            directory.known = Known::Is(Verdict::Mode);
+            directory.compared.known = Known::Is(Verdict::Mode);
             self.run.work.found(1);
             self.batch.push_back(directory);
         }
@@ -306,7 +306,7 @@ fn entry(item: &mut Item, nearby: &mut Nearby<'_>, run: &Run<'_>) -> Result<Entr
                     found.ok_or(FileError::Changed)?
                 }
             };
-            item.stated = Some(Stated { attributes, size, digest: None });
+            item.compared.stated = Some(Stated { attributes, size, digest: None });
             (EntryKind::File { size, digest: None }, attributes)
         }
     };

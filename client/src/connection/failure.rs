@@ -31,13 +31,15 @@ impl Connection<'_> {
     /// An item did not arrive: again, if that can help.
     pub(super) fn give_up(&self, mut item: Item, error: &FileError) {
         let (work, progress) = (self.run.work, self.run.progress);
-        item.attempts += 1;
+        item.tries.attempts += 1;
         item.untrue |= matches!(error, FileError::Size);
         match error.retry(matches!(item.kind, Kind::Directory(_))) {
-            Retry::Now(times) if item.attempts <= times => work.add_urgent(Task::Item(item)),
-            Retry::Later(times, pause) if item.attempts <= times => work.add_delayed(item, pause),
-            Retry::Last(times) if item.attempts <= times => work.add_last(item),
-            _ if self.may_be_replaced_above(&item, error) && item.attempts <= 2 => {
+            Retry::Now(times) if item.tries.attempts <= times => work.add_urgent(Task::Item(item)),
+            Retry::Later(times, pause) if item.tries.attempts <= times => {
+                work.add_delayed(item, pause)
+            }
+            Retry::Last(times) if item.tries.attempts <= times => work.add_last(item),
+            _ if self.may_be_replaced_above(&item, error) && item.tries.attempts <= 2 => {
                 work.add_last(item)
             }
             _ => {
@@ -70,7 +72,7 @@ impl Connection<'_> {
     /// another connection. What stands in the item's own place is none of that: the server would have said so.
     fn may_be_replaced_above(&self, item: &Item, error: &FileError) -> bool {
         let stands = error.is_conflict() || error.is_escape();
-        let missing = item.known.is(Verdict::Missing);
+        let missing = item.compared.known.is(Verdict::Missing);
         stands && missing && item.inside && self.run.policy.only_changed()
     }
 
@@ -113,8 +115,8 @@ impl Connection<'_> {
         let mut item = large.reopened();
         let has_progress = large.parts().has_progress();
         if !has_progress || large.is_reopened_too_often() {
-            item.interrupted += 1;
-            if large.opened_after == run.losses() || item.interrupted > run.retries {
+            item.tries.interrupted += 1;
+            if large.opened_after == run.losses() || item.tries.interrupted > run.retries {
                 return self.end_large(large, FileError::Refused(refusal));
             }
         }

@@ -8,12 +8,13 @@ mod bundle;
 pub mod classic;
 mod compare;
 pub(crate) mod delete;
+mod differences;
+mod dry_run;
 mod failure;
 mod hello;
 mod perform;
 mod recover;
 mod replies;
-mod report;
 pub mod rpc;
 mod send;
 

@@ -75,7 +75,7 @@ impl Perform for Network<'_, '_> {
     }
 
     fn adjust(&mut self, item: &Item, attributes: Attributes) -> Result<(), Failure> {
-        let digest = item.stated.and_then(|stated| stated.digest);
+        let digest = item.compared.stated.and_then(|stated| stated.digest);
         let op = Op::Setattr { name: item.name.clone(), is_file: true, attributes };
         self.request(item, Sent { digest, ..Sent::default() }, &op)
     }

@@ -59,7 +59,7 @@ impl Connection<'_> {
                     spared
                 }
                 Pending::Abort(mut abort) => {
-                    let spared = abort.item.may_be_sent_again(most);
+                    let spared = abort.item.tries.may_be_sent_again(most);
                     if spared {
                         work.add_urgent(Task::Abort(abort));
                     } else {
@@ -93,7 +93,7 @@ impl Connection<'_> {
         reason: &ConnectionError,
         left: &mut Vec<Item>,
     ) -> bool {
-        let spared = item.may_be_sent_again(most);
+        let spared = item.tries.may_be_sent_again(most);
         if spared {
             left.push(item);
         } else {

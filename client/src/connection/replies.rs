@@ -85,7 +85,7 @@ impl Connection<'_> {
                     }
                     Kind::Attributes(_) => progress.directory_done(&item.name),
                     // It has taken the place of a file.
-                    Kind::Directory(_) if item.known.is(Verdict::Kind) => {
+                    Kind::Directory(_) if item.compared.known.is(Verdict::Kind) => {
                         committed.removed(&item.name);
                     }
                     Kind::Directory(_) | Kind::List(_) | Kind::Publish(_) => {}
@@ -238,7 +238,7 @@ impl Connection<'_> {
             }
             // It is not only this name's, or somebody else's: sent whole, the name gets a file of its own.
             Pending::Item(mut item, _) if item.only_attributes().is_some() => {
-                (item.known, item.stated) = (Known::Unknown, None);
+                (item.compared.known, item.compared.stated) = (Known::Unknown, None);
                 self.run.work.add_urgent(Task::Item(item));
             }
             Pending::Item(item, _) => self.give_up(item, &FileError::Refused(refusal)),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use haul_protocol::{Cv, Digest, Op, Verdict, Wanted, limits::MIN_PART_LEN};
 
 use super::bundle::Read;
+use super::differences::Differences;
+use super::dry_run::DryRun;
 use super::failure::Failure;
 use super::perform::{Network, perform};
-use super::report::{Differences, Report};
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError};
 use crate::source::Source;
@@ -81,7 +82,7 @@ impl Connection<'_> {
         if policy.verifies() {
             perform(&mut Differences(self), item, action)
         } else if policy.dry_run {
-            perform(&mut Report(self), item, action)
+            perform(&mut DryRun(self), item, action)
         } else {
             perform(&mut Network(self), item, action)
         }
@@ -152,7 +153,7 @@ impl Connection<'_> {
                 attributes: source.attributes,
                 fingerprint: source.fingerprint(),
                 // If this run has opened the file before, it may have committed it as well.
-                replace: item.known.is(Verdict::Digest) && item.earlier.is_none(),
+                replace: item.compared.known.is(Verdict::Digest) && item.tries.earlier.is_none(),
             };
             let op = Op::Open(Box::new(wanted));
             self.request(Pending::Open(item.clone(), source), &op)?;

@@ -61,7 +61,7 @@ pub fn decide(item: &Item, policy: &Policy) -> Action {
     if let Some(attributes) = item.only_attributes() {
         return Action::Adjust(attributes);
     }
-    match (&item.kind, item.known) {
+    match (&item.kind, item.compared.known) {
         // A directory that is to be published does not take the place of a file.
         (Kind::Directory(None), Known::Is(Verdict::Kind)) if policy.is_whole() => Action::Blocked,
         (Kind::Directory(_), Known::Is(Verdict::Kind)) if policy.only_changed() => Action::Replace,
@@ -77,7 +77,7 @@ pub fn decide(item: &Item, policy: &Policy) -> Action {
 }
 
 fn is_doubtful(item: &Item, verdict: Option<Verdict>, policy: &Policy) -> bool {
-    let Some(Stated { size, digest: None, .. }) = item.stated else { return false };
+    let Some(Stated { size, digest: None, .. }) = item.compared.stated else { return false };
     if item.untrue || item.opened.is_some() || policy.ignore_existing {
         return false;
     }
@@ -92,7 +92,7 @@ fn is_doubtful(item: &Item, verdict: Option<Verdict>, policy: &Policy) -> bool {
 
 fn is_undecided(item: &Item, verdict: Option<Verdict>, policy: &Policy) -> bool {
     let may_be_same = matches!(verdict, Some(Verdict::Same | Verdict::Mtime | Verdict::Mode));
-    policy.by_digest && !item.by_digest && matches!(item.kind, Kind::File) && may_be_same
+    policy.by_digest && !item.compared.by_digest && matches!(item.kind, Kind::File) && may_be_same
 }
 
 fn is_settled(item: &Item, verdict: Option<Verdict>, policy: &Policy) -> bool {
@@ -126,8 +126,9 @@ mod tests {
     }
 
     fn item(kind: Kind, verdict: Verdict) -> Item {
-        let item = Item::new("f".into(), Name::parse(b"f").unwrap(), kind);
-        Item { known: Known::Is(verdict), ..item }
+        let mut item = Item::new("f".into(), Name::parse(b"f").unwrap(), kind);
+        item.compared.known = Known::Is(verdict);
+        item
     }
 
     /// Beside the same run without `-n`.
@@ -167,7 +168,8 @@ mod tests {
     #[test]
     fn file_that_says_size_0_is_doubted_once() {
         let stated = Stated { attributes: Attributes::default(), size: 0, digest: None };
-        let file = Item { stated: Some(stated), ..item(Kind::File, Verdict::Same) };
+        let mut file = item(Kind::File, Verdict::Same);
+        file.compared.stated = Some(stated);
         let sync = policy(Mode::Sync(None));
         let same = Some(Verdict::Same);
         assert_eq!(compared(&file, same, false, &sync), Compared::Doubtful);

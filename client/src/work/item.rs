@@ -27,12 +27,30 @@ pub struct Item {
     pub inside: bool,
     /// It is a directory above the destination, about which a dry run asks and nothing else.
     pub above: bool,
+    /// Its size is not what it says, so it has to be read to its end.
+    pub untrue: bool,
+    /// Its bytes, if they are not found at its path.
+    pub opened: Option<Arc<Opened>>,
+    /// How it compares with the server's entry.
+    pub compared: Comparison,
+    /// How often it was tried.
+    pub tries: Tries,
+}
+
+/// How an item compares with the server's entry of its name.
+#[derive(Debug, Clone)]
+pub struct Comparison {
     /// The answer of the server about it.
     pub known: Known,
     /// The facts that were stated about a file when the server was asked.
     pub stated: Option<Stated>,
     /// The server has a file of the same size, and is asked for its digest next.
     pub by_digest: bool,
+}
+
+/// How often an item was tried, and the knowledge that is left of that.
+#[derive(Debug, Clone, Default)]
+pub struct Tries {
     /// How often it was tried and refused.
     pub attempts: u32,
     /// How often it is blamed for the loss of a connection.
@@ -43,12 +61,18 @@ pub struct Item {
     pub interrupted: u32,
     /// How often it was opened again, for whatever reason.
     pub reopened: u32,
-    /// Its size is not what it says, so it has to be read to its end.
-    pub untrue: bool,
-    /// Its bytes, if they are not found at its path.
-    pub opened: Option<Arc<Opened>>,
     /// Knowledge from an earlier opening of a large file.
     pub earlier: Option<Arc<Earlier>>,
+}
+
+impl Tries {
+    /// A connection was lost while the item had no answer. If it is blamed for that, and was more than
+    /// `most` times, it may not be sent again.
+    pub fn may_be_sent_again(&mut self, most: Option<u32>) -> bool {
+        self.lost = true;
+        self.losses += u32::from(most.is_some());
+        most.is_none_or(|most| self.losses <= most)
+    }
 }
 
 impl Item {
@@ -62,24 +86,17 @@ impl Item {
             named: false,
             inside: false,
             above: false,
-            known: Known::Unasked,
-            stated: None,
-            by_digest: false,
-            attempts: 0,
-            losses: 0,
-            lost: false,
-            interrupted: 0,
-            reopened: 0,
             untrue: false,
             opened: None,
-            earlier: None,
+            compared: Comparison { known: Known::Unasked, stated: None, by_digest: false },
+            tries: Tries::default(),
         }
     }
 
     /// Whether the server was not asked what it has of it, and could be.
     #[must_use]
     pub fn is_unchecked(&self) -> bool {
-        self.known == Known::Unasked
+        self.compared.known == Known::Unasked
             && !matches!(self.kind, Kind::List(_) | Kind::Remove(_) | Kind::Publish(_))
     }
 
@@ -87,8 +104,8 @@ impl Item {
     /// are to be.
     #[must_use]
     pub fn only_attributes(&self) -> Option<Attributes> {
-        let stated = self.stated.filter(|_| matches!(self.kind, Kind::File))?;
-        match self.known {
+        let stated = self.compared.stated.filter(|_| matches!(self.kind, Kind::File))?;
+        match self.compared.known {
             Known::Is(Verdict::Mode) => Some(stated.attributes),
             Known::Is(Verdict::Mtime) if stated.digest.is_some() => Some(stated.attributes),
             _ => None,
@@ -103,14 +120,6 @@ impl Item {
             Some(opened) => opened.stamp(),
             None => Some(source.stamp()),
         }
-    }
-
-    /// A connection was lost while this had no answer. If it is blamed for that, and was more than
-    /// `most` times, it may not be sent again.
-    pub fn may_be_sent_again(&mut self, most: Option<u32>) -> bool {
-        self.lost = true;
-        self.losses += u32::from(most.is_some());
-        most.is_none_or(|most| self.losses <= most)
     }
 }
 

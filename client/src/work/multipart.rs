@@ -44,13 +44,13 @@ impl Large {
         opened_after: usize,
     ) -> Self {
         let fingerprint = source.fingerprint();
-        let earlier = item.earlier.take();
+        let earlier = item.tries.earlier.take();
         let earlier =
             earlier.filter(|known| known.geometry == geometry && known.fingerprint == fingerprint);
         let parts =
             PartTracker::new(geometry, held, earlier.as_deref().map(|known| &known.learned));
         let resumed = parts.resumed(geometry);
-        item.losses = 0;
+        item.tries.losses = 0;
         let parts = Mutex::new(parts);
         Self { item, source, upload, geometry, opened_after, resumed, parts }
     }
@@ -66,12 +66,12 @@ impl Large {
     pub fn reopened(&self) -> Item {
         let parts = self.parts();
         let mut item = self.item.clone();
-        item.reopened += 1;
+        item.tries.reopened += 1;
         if parts.has_progress() && !self.is_reopened_too_often() {
-            item.attempts = 0;
-            item.interrupted = 0;
+            item.tries.attempts = 0;
+            item.tries.interrupted = 0;
         }
-        item.earlier = Some(Arc::new(Earlier {
+        item.tries.earlier = Some(Arc::new(Earlier {
             fingerprint: self.source.fingerprint(),
             geometry: self.geometry,
             learned: parts.learned(),
@@ -82,6 +82,6 @@ impl Large {
     /// Whether progress does not count any more.
     #[must_use]
     pub fn is_reopened_too_often(&self) -> bool {
-        self.item.reopened >= REOPENS
+        self.item.tries.reopened >= REOPENS
     }
 }

@@ -1,4 +1,4 @@
-//! Instead of doing something about an item: telling it. For dry runs ([`Report`]) and for `verify` ([`Differences`]).
+//! A dry run: instead of changing an entry at the server, the client tells what it would do, and why.
 
 use std::sync::Arc;
 
@@ -13,16 +13,15 @@ use crate::error::FileError;
 use crate::work::context::Run;
 use crate::work::decide::Action;
 use crate::work::foreseen::Fate;
-use crate::work::known::Known;
 use crate::work::pending_delete::Doomed;
 use crate::work::{Item, Kind, Listing};
 
 /// Tells what would be done, and why.
-pub(super) struct Report<'c, 'a>(pub(super) &'c mut Connection<'a>);
+pub(super) struct DryRun<'c, 'a>(pub(super) &'c mut Connection<'a>);
 
-impl Report<'_, '_> {
+impl DryRun<'_, '_> {
     fn would(&self, what: &'static str, item: &Item, size: Option<u64>) {
-        self.0.run.progress.would(what, &item.name, item.known.why(), size);
+        self.0.run.progress.would(what, &item.name, item.compared.known.why(), size);
     }
 
     fn done(&self) {
@@ -41,7 +40,7 @@ impl Report<'_, '_> {
     /// Whether nothing would be sent, because of what is in the way at the server, or all of it was told before.
     fn is_over(&self, item: &Item) -> bool {
         let Run { course, progress, policy, .. } = self.0.run;
-        let waits = item.known.is(Verdict::Directory) && policy.delete().is_some();
+        let waits = item.compared.known.is(Verdict::Directory) && policy.delete().is_some();
         let is_over = if course.foreseen().is_at_or_above(&item.name, Fate::Blocks) {
             progress.failed(&item.path, &IN_THE_WAY);
             true
@@ -62,7 +61,7 @@ impl Report<'_, '_> {
     }
 }
 
-impl Perform for Report<'_, '_> {
+impl Perform for DryRun<'_, '_> {
     fn blocked(&mut self, item: &Item) -> Result<(), Failure> {
         if self.is_told() {
             return Ok(());
@@ -121,7 +120,7 @@ impl Perform for Report<'_, '_> {
             self.0.run.course.foreseen().tell(&item.name, Fate::Replaced);
         }
         // It is there, and would be opened up for a moment.
-        if !item.known.is(Verdict::Mode) {
+        if !item.compared.known.is(Verdict::Mode) {
             self.would("make", item, None);
         }
         self.done();
@@ -149,79 +148,6 @@ impl Perform for Report<'_, '_> {
 
     fn publish(&mut self, _: &Item, _: Attributes) -> Result<(), Failure> {
         self.done();
-        Ok(())
-    }
-
-    fn list(&mut self, item: &Item, listing: &Listing) -> Result<(), Failure> {
-        Ok(self.0.ask_list(item, listing)?)
-    }
-}
-
-/// Tells what differs.
-pub(super) struct Differences<'c, 'a>(pub(super) &'c mut Connection<'a>);
-
-impl Differences<'_, '_> {
-    fn differs(&self, item: &Item) {
-        let (what, why) = match item.known {
-            Known::Is(Verdict::Missing) => ("missing", None),
-            Known::Is(Verdict::Kind | Verdict::Directory) => {
-                ("differs", Some("something of another kind is there"))
-            }
-            known => ("differs", Some(known.why())),
-        };
-        self.tell(what, item, why);
-    }
-
-    fn tell(&self, what: &'static str, item: &Item, why: Option<&'static str>) {
-        self.0.run.progress.differs(what, &item.name, why);
-        self.0.run.work.settle(1);
-    }
-}
-
-impl Perform for Differences<'_, '_> {
-    fn blocked(&mut self, item: &Item) -> Result<(), Failure> {
-        self.differs(item);
-        Ok(())
-    }
-
-    fn adjust(&mut self, item: &Item, _: Attributes) -> Result<(), Failure> {
-        self.differs(item);
-        Ok(())
-    }
-
-    fn file(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
-        self.differs(item);
-        Ok(None)
-    }
-
-    fn symlink(&mut self, item: &Item) -> Result<(), Failure> {
-        self.differs(item);
-        Ok(())
-    }
-
-    fn directory(&mut self, item: &Item, _: Option<u32>, action: Action) -> Result<(), Failure> {
-        if action == Action::Replace {
-            self.0.run.course.foreseen().tell(&item.name, Fate::Replaced);
-        }
-        self.differs(item);
-        Ok(())
-    }
-
-    fn attributes(&mut self, item: &Item, _: Attributes) -> Result<(), Failure> {
-        self.differs(item);
-        Ok(())
-    }
-
-    fn remove(&mut self, item: &Item, above: Option<&Arc<Doomed>>) -> Result<(), Failure> {
-        self.tell("extra", item, None);
-        if let Some(above) = above {
-            self.0.gone(above, true);
-        }
-        Ok(())
-    }
-
-    fn publish(&mut self, item: &Item, _: Attributes) -> Result<(), Failure> {
-        self.differs(item);
         Ok(())
     }
 
