@@ -84,25 +84,31 @@ impl Check {
             if self.line.len() + piece.len() > limits::MAX_HEADER_LEN {
                 return Err(Refusal::new(Code::BadRequest, "an entry is too long"));
             }
-            self.line.extend_from_slice(piece);
+            if !self.line.is_empty() || !piece.ends_with(b"\n") {
+                self.line.extend_from_slice(piece);
+            }
             if !piece.ends_with(b"\n") {
                 continue;
             }
-            let line = std::mem::take(&mut self.line);
-            let line = line.trim_ascii();
-            if line.is_empty() {
-                continue;
-            }
-            let entry =
-                decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
-            let letter = match self.compare(entry, turn) {
-                Ok(verdict) => verdict.letter(),
-                // It is about this entry alone.
-                Err(refusal) if refusal.code == Code::Permission => UNKNOWN,
-                Err(refusal) => return Err(refusal),
-            };
-            self.letters.push(letter);
+            let kept = std::mem::take(&mut self.line);
+            self.line_complete(if kept.is_empty() { piece } else { &kept }, turn)?;
         }
+        Ok(())
+    }
+
+    fn line_complete(&mut self, line: &[u8], turn: &Turn<'_>) -> Result<(), Refusal> {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            return Ok(());
+        }
+        let entry = decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
+        let letter = match self.compare(entry, turn) {
+            Ok(verdict) => verdict.letter(),
+            // It is about this entry alone.
+            Err(refusal) if refusal.code == Code::Permission => UNKNOWN,
+            Err(refusal) => return Err(refusal),
+        };
+        self.letters.push(letter);
         Ok(())
     }
 
