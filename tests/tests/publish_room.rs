@@ -210,3 +210,25 @@ fn first_version_that_could_not_be_published_leaves_no_note_of_it() {
         assert!(!homes.iter().any(|name| name.starts_with("done-")), "{homes:?}");
     }
 }
+
+/// Requests in one go: the server has the second before the first is flushed.
+#[test]
+fn change_that_comes_after_publish_is_not_part_of_the_version() {
+    for durability in ["group", "none"] {
+        let server = server_with(&["--durability", durability]);
+        let (mut peer, hello) = begin(&server, "client", "site", None);
+        assert_eq!(hello["hello"], 1, "{hello}");
+        let page = peer.ask(&put(1, "page", b"page"), b"page").unwrap();
+        assert_eq!(page["ack"], 1, "{page}");
+        peer.send(&json!({"cmd": "publish", "id": 2}), b"").unwrap();
+        peer.send(&put(3, "late", b"late"), b"late").unwrap();
+        peer.send(&json!({"cmd": "mkdir", "id": 4, "filename": "later"}), b"").unwrap();
+        let mut told: Vec<Value> = (0..3).map(|_| peer.receive().unwrap().0).collect();
+        let at = told.iter().position(|answer| answer["answer"] == 2);
+        told.remove(at.unwrap_or_else(|| panic!("{told:?}")));
+        refused(&told[0], 3, "bad_request");
+        refused(&told[1], 4, "bad_request");
+        let there: Vec<_> = fs::read_dir(server.root().join("site")).unwrap().collect();
+        assert_eq!(there.len(), 1, "{there:?}");
+    }
+}

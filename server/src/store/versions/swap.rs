@@ -8,9 +8,9 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::closed::Closed;
-use super::home::{BACK, DONE, PREVIOUS};
-use super::settle::{done, settle};
-use super::version::{State, Version, present};
+use super::home::{BACK, PREVIOUS};
+use super::settle::{done, note, settle};
+use super::version::{Closing, State, Version, present};
 use crate::store::attributes::{set_mode_of_directory, times};
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
@@ -23,19 +23,24 @@ use crate::store::{Store, sys};
 pub(crate) struct Swap {
     version: Arc<Version>,
     attributes: Attributes,
+    /// Nothing in the draft can be changed any more.
+    _closing: Closing,
 }
 
 impl Swap {
     /// With the mode and mtime that the directory itself gets. A mode that is absent stays that of the present
-    /// version.
+    /// version. From now on no change of the draft begins, until this has happened or is dropped.
     pub(crate) fn new(version: Arc<Version>, attributes: Attributes) -> Self {
-        Self { version, attributes }
+        let _closing = version.close();
+        Self { version, attributes, _closing }
     }
 
     /// Everything in the draft is flushed, and then its name says that it is complete.
     pub(in crate::store) fn sync(&mut self) -> Result<(), StoreError> {
         let Version { name, home, .. } = &*self.version;
         let failed = |errno| StoreError::new("flush the next version of", name, errno);
+        // Changes that began before the publish was asked for are flushed as well, so they have to be over.
+        drop(self.version.state());
         if let Err(errno) = sys::sync_file_system(home) {
             // The kernel tells once that bytes were lost: another flush would find nothing wrong.
             self.version.throw_away()?;
@@ -162,19 +167,21 @@ impl Store {
         let exchange =
             || rights.in_directory(&parent, || sys::exchange(home, from.as_bytes(), &parent, last));
         let swapped = match exchange() {
-            // A draft that is moved leaves nothing behind that tells of it, so the note comes before; it counts only when
-            // the draft is not there any more.
+            // A draft that is moved leaves nothing behind that tells of it, so the note comes before. If the move does not
+            // happen, the note goes before the draft gets its old name back.
             Err(Errno::NOENT) => token
-                .map_or(Ok(()), |token| done(home, token, &self.trash))
+                .map_or(Ok(()), |token| note(home, token))
                 .and_then(|()| if self.durable { sys::sync_directory(home) } else { Ok(()) })
                 .and_then(|()| {
                     let rename = || sys::rename_new(home, from.as_bytes(), &parent, last);
                     rights.in_directory(&parent, rename)
                 })
-                .inspect_err(|_| {
-                    if let Some(token) = token {
-                        // If the note stays, it counts only when the draft is gone.
-                        let _ = sys::unlink(home, format!("{DONE}{token}").as_bytes());
+                .inspect(|()| {
+                    if let Some(token) = token
+                        && let Err(errno) = done(home, token, &self.trash)
+                    {
+                        // The next publish forgets it.
+                        tracing::warn!(%name, %errno, "could not forget an older version");
                     }
                 }),
             Err(errno @ (Errno::ACCESS | Errno::PERM)) => {

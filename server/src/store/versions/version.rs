@@ -6,17 +6,18 @@
 //! | name in the home | meaning | after a crash |
 //! |---|---|---|
 //! | `next-BOOT-TOKEN` | the next version, being put together | stays, and the next run goes on with it; after a restart of the machine it is thrown away, since nothing in it was flushed |
-//! | `ready-INODE-BOOT-TOKEN` | the next version, complete; or, if its inode is another, the version that it has replaced | `next-BOOT-TOKEN`; or `previous`, and `done-TOKEN` is made |
+//! | `ready-INODE-BOOT-TOKEN` | the next version, complete; or, if its inode is another, the version that it has replaced | `next-BOOT-TOKEN`, and `done-TOKEN` goes; or `previous`, and `done-TOKEN` is made |
 //! | `back-INODE` | the version before, about to come back; or the one that it has replaced | `previous` |
 //! | `previous` | the version before the present one | stays |
 //! | `done-TOKEN` | the last draft that was published: a client that asks again is answered the same | stays |
 //!
 //! So every moment of a swap can be told from the names alone, and no file names the step that was under way.
 
+mod closing;
 mod room;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use haul_protocol::{Code, Name, Refusal, Token};
@@ -33,6 +34,7 @@ use crate::store::open::BENEATH;
 use crate::store::root::{Parents, Root};
 use crate::store::temp::entries;
 use crate::store::{Reserved, Store, sys};
+pub(in crate::store) use closing::Closing;
 pub(crate) use room::{Earlier, Room, given_up};
 
 /// Entries that a version makes: the home of the directory's versions and the tree; at the swap the note of it, and the name.
@@ -55,6 +57,8 @@ pub(crate) struct Version {
     given_up: AtomicBool,
     /// Somebody completes it, which may take as long as a flush.
     completing: AtomicBool,
+    /// Publishes that are asked for and not over.
+    closings: AtomicUsize,
     begun: Instant,
     /// Milliseconds from `begun` until something was last done for the draft.
     active: AtomicU64,
@@ -184,7 +188,7 @@ impl Version {
         let (id, done, given_up) = (id.to_owned(), AtomicBool::new(done), AtomicBool::new(false));
         room.used_entries(MADE_FIRST, ENTRIES as u64);
         let (begun, active) = (Instant::now(), AtomicU64::new(0));
-        let completing = AtomicBool::new(false);
+        let (completing, closings) = (AtomicBool::new(false), AtomicUsize::new(0));
         Ok(Self {
             name,
             token,
@@ -193,6 +197,7 @@ impl Version {
             done,
             given_up,
             completing,
+            closings,
             begun,
             active,
             store,
@@ -233,8 +238,8 @@ impl Version {
         self.done.load(Ordering::Acquire)
     }
 
-    /// A permit to change something in the draft, which takes effect while the permit is held. None once the draft is
-    /// complete: it is flushed then, and soon everybody sees it. Nobody waits for that here.
+    /// A permit to change something in the draft, which takes effect while the permit is held. None once its publish is
+    /// asked for: the draft is flushed then, and soon everybody sees it. Nobody waits for that here.
     pub(crate) fn enter(&self) -> Result<ReadGuard<'_, State>, Refusal> {
         let state = match self.state.try_read() {
             // Somebody only looks whether it makes room, which takes a moment.
@@ -242,7 +247,7 @@ impl Version {
             state => state,
         };
         match state {
-            Some(state) if matches!(*state, State::Next) => Ok(state),
+            Some(state) if matches!(*state, State::Next) && !self.is_closing() => Ok(state),
             Some(state) if matches!(*state, State::GivenUp) => Err(given_up()),
             _ => Err(Refusal::new(Code::BadRequest, "this version is complete")),
         }

@@ -57,7 +57,7 @@ impl Version {
     pub(crate) fn give_up(&self, long: Duration) -> Option<Room> {
         // A change under way puts something in.
         let mut state = self.state.try_write()?;
-        if !matches!(*state, State::Next) {
+        if !matches!(*state, State::Next) || self.is_closing() {
             return None;
         }
         let room = match self.forget() {

@@ -32,6 +32,24 @@ fn publish_waits_for_no_change_of_the_version() {
     assert!(version.is_done() && root.path().join("site").is_dir());
 }
 
+/// However long the flush takes, and the publish waits for it: a change that came meanwhile would not be flushed.
+#[test]
+fn nothing_is_changed_from_when_a_publish_is_asked_for() {
+    let root = TempDir::new().unwrap();
+    let store = Store::open(root.path(), Mode::from_raw_mode(0o022), true, 0).unwrap();
+    let (store, name) = (Arc::new(store), Name::parse(b"site").unwrap());
+    let closed = Closed::begin(&store, &name, Waker::noop()).unwrap();
+    let version = Version::open(closed, &store.parents(), Earlier::Any, Token([1; 16])).unwrap();
+    let version = Arc::new(version);
+    let swap = || Swap::new(Arc::clone(&version), Attributes::default());
+    let (first, again) = (swap(), swap());
+    assert!(version.enter().is_err() && version.give_up(std::time::Duration::ZERO).is_none());
+    drop(first);
+    assert!(version.enter().is_err(), "it is asked for twice");
+    drop(again);
+    drop(version.enter().expect("nobody asks for it any more"));
+}
+
 /// A version in which nothing is takes room as well: its home, its tree, the note of its swap, its name.
 #[test]
 fn version_for_which_there_is_no_room_is_not_begun() {
