@@ -130,6 +130,7 @@ fn recovery_settles_every_crash_and_the_next_version_can_come() {
             for entry in std::fs::read_dir(home.unwrap().path()).unwrap() {
                 let entry = entry.unwrap().file_name().into_string().unwrap();
                 assert!(!entry.starts_with("ready-") && !entry.starts_with("back-"), "{entry}");
+                assert!(before.is_some() || !entry.starts_with("done-"), "nothing was published");
             }
         }
         let mut committing = Committing::new(&store);

@@ -108,24 +108,41 @@ fn settle_entry(home: &OwnedFd, entry: &str, trash: &Trash) -> Result<(), Errno>
     }
     let Some((inode, tag)) = ready else { return becomes_previous() };
     let stat = rustix::fs::statat(home, entry, AtFlags::SYMLINK_NOFOLLOW)?;
+    let token = tag.rsplit('-').next().unwrap_or(tag);
     if stat.st_ino.to_string() == inode {
+        // It was not published, whatever a note says that came before its move.
+        if forget_note(home, &format!("{DONE}{token}"), trash)? {
+            sys::sync_directory(home)?;
+        }
         let next = format!("{NEXT}{tag}");
         return sys::rename(home, entry.as_bytes(), home, next.as_bytes());
     }
-    done(home, tag.rsplit('-').next().unwrap_or(tag), trash)?;
+    done(home, token, trash)?;
     becomes_previous()
 }
 
 /// Notes that a tree was published, and forgets the one before.
 pub(super) fn done(home: &OwnedFd, token: &str, trash: &Trash) -> Result<(), Errno> {
+    note(home, token)?;
     let new = format!("{DONE}{token}");
-    for old in entries(home)?.iter().filter(|entry| entry.starts_with(DONE) && **entry != new) {
-        match sys::unlink(home, old.as_bytes()) {
-            Err(Errno::ISDIR) => trash.throw(home, old)?,
-            removed => removed?,
-        }
-    }
+    let others =
+        entries(home)?.into_iter().filter(|entry| entry.starts_with(DONE) && *entry != new);
+    others.into_iter().try_for_each(|old| forget_note(home, &old, trash).map(drop))
+}
+
+/// Notes that a tree was published.
+pub(super) fn note(home: &OwnedFd, token: &str) -> Result<(), Errno> {
+    let new = format!("{DONE}{token}");
     sys::create(home, new.as_bytes(), OFlags::WRONLY, Mode::RUSR | Mode::WUSR).map(drop)
+}
+
+/// Removes a note, if it is there; tells whether it was.
+fn forget_note(home: &OwnedFd, note: &str, trash: &Trash) -> Result<bool, Errno> {
+    match sys::unlink(home, note.as_bytes()) {
+        Err(Errno::NOENT) => Ok(false),
+        Err(Errno::ISDIR) => trash.throw(home, note).map(|()| true),
+        removed => removed.map(|()| true),
+    }
 }
 
 /// Where an entry is, for people.
@@ -144,6 +161,23 @@ mod tests {
 
     fn open(root: &TempDir) -> Store {
         Store::open(root.path(), Mode::from_raw_mode(0o022), false, 0).unwrap()
+    }
+
+    /// A move that a crash has cut off: the note of it came before.
+    #[test]
+    fn draft_that_was_not_published_has_no_note_that_it_was() {
+        let root = TempDir::new().unwrap();
+        drop(open(&root));
+        let home = root.path().join(".haul/trees/1");
+        fs::create_dir_all(home.join("draft")).unwrap();
+        let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(home.join("draft")).unwrap());
+        fs::rename(home.join("draft"), home.join(format!("ready-{inode}-aaaa-f00"))).unwrap();
+        for note in ["done-f00", "done-f01"] {
+            fs::write(home.join(note), "").unwrap();
+        }
+        drop(open(&root));
+        assert!(home.join("next-aaaa-f00").is_dir() && !home.join("done-f00").exists());
+        assert!(home.join("done-f01").exists(), "that one was published");
     }
 
     #[test]
