@@ -104,8 +104,11 @@ pub(crate) fn request(max_body: usize) -> impl Strategy<Value = (Op, Vec<u8>)> {
             .prop_map(|(attributes, files)| Op::Publish { attributes, files }),
         (name(), any::<bool>(), option::of(token()))
             .prop_map(|(name, again, token)| Op::Rollback { name, again, token }),
-        (name(), name(), any::<bool>())
-            .prop_map(|(name, to, replace)| Op::Rename { name, to, replace }),
+        (name(), name(), any::<bool>()).prop_map(|(name, to, replace)| Op::Rename {
+            name,
+            to,
+            replace
+        }),
         Just(Op::Ping),
     ];
     prop_oneof![

@@ -62,8 +62,9 @@ pub(crate) fn answer(found: &Map<String, Value>, wrong: Wrong) -> Result<(Value,
             _ => copy("opened", &["upload", "part_size"])?,
         },
         "answer" if found.contains_key("more") => copy("listed", &["more"])?,
-        "answer" if found.contains_key("files")
-            && wrong.is("takes a version without the time of its publish") =>
+        "answer"
+            if found.contains_key("files")
+                && wrong.is("takes a version without the time of its publish") =>
         {
             copy("version", &["files"])?
         }

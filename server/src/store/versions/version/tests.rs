@@ -20,7 +20,7 @@ fn publish_waits_for_no_change_of_the_version() {
     let version = Version::open(closed, &store.parents(), Earlier::Any, token).unwrap();
     let version = Arc::new(version);
     let publish = || {
-        let swap = Swap::new(Arc::clone(&version), Attributes::default());
+        let swap = Swap::new(Arc::clone(&version), Attributes::default(), None);
         store.apply(&store.parents(), Change::Version(Box::new(swap)))
     };
     let change = version.enter().unwrap();
