@@ -28,7 +28,10 @@ fn next_version_is_the_source_and_only_what_changed_is_sent() {
             fs::read_dir(setting.server.root().join(".haul/trash")).unwrap().count() == 0
         });
         let home = setting.versions();
-        assert!(home.len() == 4 && home[0].starts_with("done-") && home[1] == "previous", "{home:?}");
+        assert!(
+            home.len() == 4 && home[0].starts_with("done-") && home[1] == "previous",
+            "{home:?}"
+        );
         assert!(home[2..].iter().all(|note| note.starts_with("version-")), "{home:?}");
         assert!(setting.server.staged().unwrap().is_empty());
     }
