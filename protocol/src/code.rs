@@ -59,6 +59,8 @@ pub enum Code {
     TakenOver,
     /// The commit came before all parts.
     Incomplete,
+    /// The last exchange of the directory's versions was a rollback, and another one was not asked for as such.
+    RolledBack,
     /// The server's disk failed.
     Io,
     /// The server's root is not the directory any more that it was when the server started.
@@ -73,7 +75,7 @@ pub enum Code {
 /// connection end.
 type Row = (Code, &'static str, bool, bool);
 
-const ROWS: [Row; 29] = [
+const ROWS: [Row; 30] = [
     (Code::Malformed, "malformed", false, true),
     (Code::Version, "version", false, true),
     (Code::Unsupported, "unsupported", false, true),
@@ -100,6 +102,7 @@ const ROWS: [Row; 29] = [
     (Code::Superseded, "superseded", false, false),
     (Code::TakenOver, "taken_over", false, false),
     (Code::Incomplete, "incomplete", true, false),
+    (Code::RolledBack, "rolled_back", false, false),
     (Code::Io, "io", false, false),
     (Code::RootGone, "root_gone", false, false),
     (Code::Uncertain, "uncertain", true, false),

@@ -124,10 +124,17 @@ pub fn request(id: RequestId, length: u64, op: &Op, out: &mut Vec<u8>) -> Result
         Op::Remove { name } => {
             named(&mut header, name);
         }
-        Op::Publish { attributes } => {
-            with(&mut header, attributes);
+        Op::Rename { name, to, replace } => {
+            named(&mut header, name);
+            (header.to, header.to_b64) = forms(to.as_bytes());
+            header.replace = replace.then_some(true);
         }
-        Op::Rollback { name } => {
+        Op::Publish { attributes, files } => {
+            with(&mut header, attributes);
+            header.files = *files;
+        }
+        Op::Rollback { name, again, token } => {
+            (header.again, header.upload) = (again.then_some(true), *token);
             named(&mut header, name);
         }
         Op::List { name, after } => {
@@ -140,7 +147,9 @@ pub fn request(id: RequestId, length: u64, op: &Op, out: &mut Vec<u8>) -> Result
         }
         Op::Check | Op::Adopt | Op::Ping => {}
     }
-    for (field, value) in [("filesize", header.filesize), ("offset", header.offset)] {
+    let numbers =
+        [("filesize", header.filesize), ("offset", header.offset), ("files", header.files)];
+    for (field, value) in numbers {
         check(field, value.unwrap_or(0), MAX_NUMBER)?;
     }
     check_attributes(header.mode, header.mtime)?;
@@ -212,6 +221,11 @@ pub fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<(), EncodeError> {
                     header.part_size = Some(*part_size);
                 }
                 Reply::Listed { more } => header.more = Some(*more),
+                Reply::Version { published, files } => {
+                    check_attributes(None, Some(*published))?;
+                    check("files", files.unwrap_or(0), MAX_NUMBER)?;
+                    (header.published, header.files) = (Some(*published), *files);
+                }
             }
         }
     }

@@ -91,6 +91,24 @@ pub(crate) struct RequestHeader<'a> {
     pub(crate) target_b64: Option<Text<'a>>,
     #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
     pub(crate) replace: Option<bool>,
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
+    pub(crate) again: Option<bool>,
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
+    pub(crate) files: Option<u64>,
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "field::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) to: Option<Text<'a>>,
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "field::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) to_b64: Option<Text<'a>>,
     #[serde(
         borrow,
         default,
@@ -183,6 +201,10 @@ pub(crate) struct AnswerHeader<'a> {
     pub(crate) part_size: Option<u64>,
     #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
     pub(crate) more: Option<bool>,
+    #[serde(default, deserialize_with = "field::mtime", skip_serializing_if = "Option::is_none")]
+    pub(crate) published: Option<Mtime>,
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
+    pub(crate) files: Option<u64>,
     #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
     pub(crate) resumed: Option<bool>,
     #[serde(

@@ -239,6 +239,13 @@ pub enum Reply {
         /// Bytes of every part but the last.
         part_size: u64,
     },
+    /// Answers `rollback`: the version that stands under the name now.
+    Version {
+        /// When it was published.
+        published: Mtime,
+        /// The number of its files and symbolic links, as the client counted that published it.
+        files: Option<u64>,
+    },
     /// Answers `list`; the body is entries.
     Listed {
         /// Whether there are entries after the last one in the body.

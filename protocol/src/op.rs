@@ -85,6 +85,15 @@ pub enum Op {
         /// Its name.
         name: Name,
     },
+    /// Gives an entry another name; needs the feature `rename`.
+    Rename {
+        /// Its name.
+        name: Name,
+        /// Its new name.
+        to: Name,
+        /// Whether an entry that stands there makes way.
+        replace: bool,
+    },
     /// Asks which of the entries in the body are missing or different. Answered with a letter for each, see
     /// [`Verdict`](crate::Verdict).
     Check,
@@ -95,11 +104,18 @@ pub enum Op {
     Publish {
         /// Mode and mtime of the directory itself.
         attributes: Attributes,
+        /// The number of files and symbolic links in it, as the client counts; for people.
+        files: Option<u64>,
     },
-    /// The version before the present one takes its place again.
+    /// The version before the present one takes its place again. Answered with
+    /// [`Reply::Version`](crate::Reply::Version).
     Rollback {
         /// The directory.
         name: Name,
+        /// Whether that is meant even if the last exchange of versions was a rollback.
+        again: bool,
+        /// Drawn by the client: the same rollback that is asked for once more has the same one, and happens once.
+        token: Option<Token>,
     },
     /// Asks for the entries of a directory. Answered with entries, sorted by the bytes of their names.
     List {
@@ -136,7 +152,7 @@ pub enum Needs {
     Nothing,
     /// To write files, symlinks, directories and their attributes.
     Put,
-    /// To remove entries.
+    /// To remove entries, or to take them away from their names.
     Delete,
     /// To learn which entries are there, and their differences.
     List,
@@ -177,6 +193,7 @@ impl Op {
             Self::Symlink { .. } => ("symlink", Together, No, Needs::Put),
             Self::Setattr { .. } => ("setattr", Together, No, Needs::Put),
             Self::Remove { .. } => ("remove", Together, No, Needs::Delete),
+            Self::Rename { .. } => ("rename", Together, No, Needs::Delete),
             Self::Check => ("check", Apart, Yes, Needs::List),
             Self::Adopt => ("adopt", Apart, Yes, Needs::Put),
             Self::Publish { .. } => ("publish", Apart, No, Needs::Publish),

@@ -192,8 +192,20 @@ fn op(
         "remove" => Op::Remove { name: need(command, "filename", named)? },
         "check" => Op::Check,
         "adopt" => Op::Adopt,
-        "publish" => Op::Publish { attributes },
-        "rollback" => Op::Rollback { name: need(command, "filename", named)? },
+        "publish" => Op::Publish { attributes, files: header.files },
+        "rollback" => Op::Rollback {
+            name: need(command, "filename", named)?,
+            again: header.again.unwrap_or(false),
+            token: header.upload,
+        },
+        "rename" => match name("to", &(header.to.take(), header.to_b64.take())) {
+            Err(error) => return Ok(Err(bad_name(&error))),
+            Ok(to) => Op::Rename {
+                name: need(command, "filename", named)?,
+                to: need(command, "to", to)?,
+                replace: header.replace.unwrap_or(false),
+            },
+        },
         "list" => match name("after", &(header.after.take(), header.after_b64.take())) {
             Err(error) => return Ok(Err(bad_name(&error))),
             Ok(after) => Op::List { name: named, after },
@@ -251,7 +263,10 @@ impl Headers for Answers {
                         Reply::Opened { upload, part_size }
                     }
                     (None, _, Some(more)) => Reply::Listed { more },
-                    (None, _, None) => Reply::Done,
+                    (None, _, None) => match header.published {
+                        Some(published) => Reply::Version { published, files: header.files },
+                        None => Reply::Done,
+                    },
                 };
                 Answer::Answered { id: RequestId::new(id), length, reply }
             }

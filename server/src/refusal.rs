@@ -24,6 +24,7 @@ impl From<StoreError> for Refusal {
             StoreError::Permission { .. } | StoreError::ReadOnly { .. } => Code::Permission,
             StoreError::NotFound { .. } | StoreError::NoVersion { .. } => Code::NotFound,
             StoreError::Publishing { .. } => Code::Busy,
+            StoreError::RolledBack { .. } => Code::RolledBack,
             StoreError::VersionGone { .. } => Code::TakenOver,
             StoreError::Gone { .. } => Code::RootGone,
             StoreError::Io { .. } | StoreError::Group { .. } => Code::Io,

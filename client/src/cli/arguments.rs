@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::mv::Place;
+use super::oneshot::Tries;
 use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions, duration};
 use crate::net::destination::Destination;
 
@@ -53,7 +55,19 @@ pub(crate) enum Command {
     ///
     /// Prints one name a line, a directory with a `/` after it, sorted by the bytes of the names.
     Ls(LsCommand),
-    /// A prompt that takes `put`, `sync`, `verify`, `ls` and `mkdir`; also reads them from a pipe.
+    /// Make directories at a server, with the parents that are missing. One that is there is no failure.
+    Mkdir(MkdirCommand),
+    /// Remove entries at a server. A symbolic link is removed itself, and a directory only with -r.
+    ///
+    /// If the connection is lost, haul connects again and goes on. An entry that is not there is a failure.
+    Rm(RmCommand),
+    /// Rename an entry at a server, in one step; a directory goes with all that is in it.
+    ///
+    /// SRC and DEST are at the same server, written in the same way. If DEST is a directory there, SRC goes into it,
+    /// and DEST with a `/` after it has to be one. Parents of DEST that are missing are made. Nothing is replaced
+    /// without -f.
+    Mv(MvCommand),
+    /// A prompt that takes `put`, `sync`, `verify`, `ls`, `mkdir`, `rm` and `mv`; also reads them from a pipe.
     Shell(ShellCommand),
     /// List or remove the rests of interrupted uploads at a server: `list` or `clean`, with `--root DIR`. On the
     /// server's machine and while no server serves that root; hauld does it.
@@ -206,10 +220,15 @@ pub(crate) struct PublishCommand {
     #[arg(value_name = "DEST")]
     pub destination: Destination,
 
-    /// Let the version before the present one take its place again; once more brings the other one back.
+    /// Let the version before the present one take its place again, and tell which version that is. A second
+    /// rollback in a row is refused without --again.
     #[arg(long, conflicts_with_all = ["source", "checksum", "delete_all", "dry_run", "receipt", "exclude", "include",
           "exclude_from", "links"])]
     pub rollback: bool,
+
+    /// With --rollback: also if the last change of the versions was a rollback, so that the newer version comes back.
+    #[arg(long, requires = "rollback")]
+    pub again: bool,
 
     /// Options of the publish.
     #[command(flatten)]
@@ -313,6 +332,58 @@ pub(crate) struct LsOptions {
     /// How long the server may be silent while it owes an answer, such as 90s or 2m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,
+}
+
+/// `haul mkdir`.
+#[derive(Debug, Args)]
+pub(crate) struct MkdirCommand {
+    /// Directories at a server, as for `haul put`.
+    #[arg(value_name = "DEST", required = true)]
+    pub destinations: Vec<Destination>,
+
+    /// Accepted because mkdir(1) has it: missing parents are made in any case.
+    #[arg(long, short)]
+    pub parents: bool,
+
+    /// Options of the connection.
+    #[command(flatten)]
+    pub tries: Tries,
+}
+
+/// `haul rm`.
+#[derive(Debug, Args)]
+pub(crate) struct RmCommand {
+    /// Entries at a server, as for `haul put`; not the server's root itself.
+    #[arg(value_name = "DEST", required = true)]
+    pub destinations: Vec<Destination>,
+
+    /// Remove directories with all that is in them.
+    #[arg(long, short)]
+    pub recursive: bool,
+
+    /// Options of the connection.
+    #[command(flatten)]
+    pub tries: Tries,
+}
+
+/// `haul mv`.
+#[derive(Debug, Args)]
+pub(crate) struct MvCommand {
+    /// The entry: a file, a link or a directory at a server, as for `haul put`.
+    #[arg(value_name = "SRC")]
+    pub source: Destination,
+
+    /// The new name at the same server, or the directory into which SRC goes.
+    #[arg(value_name = "DEST")]
+    pub place: Place,
+
+    /// Replace a file or link that has the new name; or an empty directory, if SRC is a directory.
+    #[arg(long, short)]
+    pub force: bool,
+
+    /// Options of the connection.
+    #[command(flatten)]
+    pub tries: Tries,
 }
 
 /// `haul shell`.

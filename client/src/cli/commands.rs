@@ -4,11 +4,12 @@ use std::fmt::Display as Show;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use haul_protocol::Op;
+use haul_protocol::{Name, Op};
 
 use super::arguments::{PublishCommand, PublishOptions, PutOptions, SyncOptions, VerifyOptions};
-use super::console::{self, tell};
+use super::console::tell;
 use super::display::Display;
+use super::oneshot::Tries;
 use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions};
 use super::signals::Signals;
 use super::streams::{is_file_of_stdout, one_reader, single};
@@ -109,23 +110,11 @@ pub(super) fn verify(
 /// # Errors
 /// If threads can't be had.
 pub(super) fn publish(words: &PublishCommand, signals: &Signals) -> anyhow::Result<u8> {
-    let PublishCommand { source, destination, rollback, options } = words;
-    let Some(name) = &destination.path else {
+    let PublishCommand { source, destination, options, .. } = words;
+    if destination.path.is_none() {
         return Ok(wrong(&BuildError::PublishesRoot));
-    };
-    let source = match source {
-        Some(source) if !rollback => source,
-        _ => {
-            let rollback = Op::Rollback { name: name.clone() };
-            let (requests, timeout) = ([(name.to_string(), rollback)], options.connection.timeout);
-            let code = oneshot::ask(&destination.server, &requests, timeout, signals)?;
-            if code == exit::OK && !options.output.quiet {
-                let back = format_args!("{name}: the version before is back");
-                console::line(&mut io::stdout(), &back);
-            }
-            return Ok(code);
-        }
-    };
+    }
+    let Some(source) = source else { return Ok(wrong(&"publish what? haul publish SRC DEST")) };
     let PublishOptions { dry_run, receipt, selection, connection, output, .. } = options;
     let mut builder = common(destination, selection, connection, signals).publish(source);
     if options.checksum {
@@ -138,6 +127,31 @@ pub(super) fn publish(words: &PublishCommand, signals: &Signals) -> anyhow::Resu
     let builder = sending(builder, &send, *output);
     let kind = if *dry_run { Kind::DryRun } else { Kind::Run };
     carry_out(builder, kind, false, *output, signals)
+}
+
+/// Carries `haul mkdir` out, and returns the exit code. The server makes parents that are missing, and a directory that is
+/// there is no failure.
+///
+/// # Errors
+/// If the system has no room.
+pub(super) fn mkdir(
+    destinations: &[Destination],
+    tries: Tries,
+    signals: &Signals,
+) -> anyhow::Result<u8> {
+    if destinations.iter().any(|destination| destination.path.is_none()) {
+        return Ok(wrong(&"the server's root is there already; name a directory in it: HOST/DIR"));
+    }
+    let mut worst = exit::OK;
+    for same in destinations.chunk_by(|one, other| one.server == other.server) {
+        let make = |name: &Name| {
+            (name.to_string(), Op::Mkdir { name: name.clone(), mode: None, replace: false })
+        };
+        let names = same.iter().filter_map(|destination| destination.path.as_ref());
+        let requests: Vec<_> = names.map(make).collect();
+        worst = worst.max(oneshot::ask(&same[0].server, &requests, tries, signals)?);
+    }
+    Ok(worst)
 }
 
 /// Standard input can be read once only.
@@ -246,7 +260,7 @@ fn carry_out(
 }
 
 /// The command line makes no sense.
-fn wrong(error: &dyn Show) -> u8 {
+pub(super) fn wrong(error: &dyn Show) -> u8 {
     tell(&format_args!("haul: {error}"));
     exit::USAGE
 }

@@ -11,8 +11,9 @@ use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Reply, ShownBytes
 
 use super::arguments::LsOptions;
 use super::console::{plain_json, tell};
-use super::exit;
+use super::oneshot::random;
 use super::signals::Signals;
+use super::{exit, lookup};
 use crate::connection::delete::entries;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::{ConnectionError, ProtocolError};
@@ -34,7 +35,8 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
     signals.begin();
     let over = || signals.is_set();
     let timeout = options.timeout.unwrap_or(TIMEOUT);
-    let listed = Asking::connect(&destination.server, &mut poller, timeout, &over)
+    let client = random()?.to_string();
+    let listed = Asking::connect(&destination.server, &client, &mut poller, timeout, &over)
         .map_err(Failure::from)
         .and_then(|asking| {
             let raw = !io::stdout().is_terminal();
@@ -66,7 +68,9 @@ pub fn beginning(
     over: &dyn Fn() -> bool,
 ) -> Result<Vec<Entry>, ConnectionError> {
     let mut poller = Poller::new().map_err(ConnectionError::Poller)?;
-    let mut asking = Asking::connect(&directory.server, &mut poller, TIMEOUT, over)?;
+    let client = random().map_err(|error| ConnectionError::Poller(io::Error::other(error)))?;
+    let client = client.to_string();
+    let mut asking = Asking::connect(&directory.server, &client, &mut poller, TIMEOUT, over)?;
     let name = directory.path.clone();
     let after = match &name {
         Some(name) => name.join(start),
@@ -246,16 +250,8 @@ impl<W: Write> Listing<'_, W> {
             self.refuse(None, &refusal);
             return Ok(());
         };
-        let (directory, after) = (Name::parse(name.split().0).ok(), before(name));
-        self.asking.ask(&Op::List { name: directory.clone(), after: after.clone() })?;
-        let found = match self.asking.answer()?.1 {
-            Said::Answered(Reply::Listed { .. }, body) => {
-                entries(directory.as_ref(), after.as_ref(), &body)?
-            }
-            _ => Vec::new(),
-        };
-        match found.iter().find(|entry| entry.name == *name) {
-            Some(entry) => self.entry(entry),
+        match lookup::entry(&mut self.asking, name)? {
+            Some(entry) => self.entry(&entry),
             None => {
                 self.refuse(Some(name), &refusal);
                 Ok(())
@@ -309,7 +305,7 @@ impl<W: Write> Listing<'_, W> {
 }
 
 /// A name just before all that begin with `name`, to ask for those after it; `None`: from the first.
-fn before(name: &Name) -> Option<Name> {
+pub(super) fn before(name: &Name) -> Option<Name> {
     let (directory, last) = name.split();
     let (end, rest) = last.split_last()?;
     let mut bytes = if directory.is_empty() { Vec::new() } else { [directory, b"/"].concat() };

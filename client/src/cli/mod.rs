@@ -6,10 +6,14 @@ mod console;
 mod deadly;
 mod display;
 mod exit;
+mod lookup;
 mod ls;
+mod mv;
 mod oneshot;
 mod options;
 mod partials;
+mod rm;
+mod rollback;
 mod rules;
 mod shell;
 mod signals;
@@ -60,11 +64,15 @@ fn carry_out(command: &Command, signals: &Signals) -> anyhow::Result<u8> {
         Command::Sync(sync) => {
             commands::sync(&sync.source, &sync.destination, &sync.options, signals)
         }
+        Command::Publish(publish) if publish.rollback => rollback::roll_back(publish, signals),
         Command::Publish(publish) => commands::publish(publish, signals),
         Command::Verify(verify) => {
             commands::verify(&verify.source, &verify.destination, &verify.options, signals)
         }
         Command::Ls(ls) => ls::run(&ls.destination, ls.options, signals),
+        Command::Mkdir(mkdir) => commands::mkdir(&mkdir.destinations, mkdir.tries, signals),
+        Command::Rm(rm) => rm::rm(&rm.destinations, rm.recursive, rm.tries, signals),
+        Command::Mv(mv) => mv::mv(&mv.source, &mv.place, mv.force, mv.tries, signals),
         Command::Shell(shell) => shell::run(shell, signals),
         Command::Partials(partials) => partials::partials(&partials.words),
     }

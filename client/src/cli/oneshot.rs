@@ -1,51 +1,134 @@
 //! A few requests without a run around them, and the exit code that they come to.
 
-use std::time::Duration;
+use std::fmt::Display;
+use std::time::{Duration, Instant};
 
-use haul_protocol::Op;
+use clap::Args;
+use haul_protocol::{Op, Refusal, Token};
 
 use super::console::tell;
 use super::exit;
+use super::options::{ConnectionOptions, duration};
 use super::signals::Signals;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::ConnectionError;
+use crate::net::backoff;
 use crate::net::destination::Server;
 use crate::net::poller::Poller;
+use crate::transfer::builder::RETRIES;
 
-/// Sends one request after the other. The server may be silent for `timeout`; one whose disk is slow says so every few
-/// seconds. A refusal is told with the name that it is about.
+/// Options of the connection of a few requests.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Tries {
+    /// Attempts to connect again, in a row, when the connection is lost; the count starts again when the server
+    /// has confirmed a change.
+    #[arg(long, value_name = "N", default_value_t = RETRIES)]
+    pub retries: u32,
+
+    /// Time that the server may be silent while it owes answers, such as 90s or 2m, before its connection
+    /// counts as lost. A server whose disk is slow says so every few seconds.
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    pub timeout: Duration,
+}
+
+impl From<&ConnectionOptions> for Tries {
+    fn from(options: &ConnectionOptions) -> Self {
+        Self { retries: options.retries, timeout: options.timeout }
+    }
+}
+
+/// Work at a server, which is done anew over each connection. It knows itself which requests are answered; the number
+/// says how many connections were lost before.
+pub type Work<'a> = dyn FnMut(&mut Asking<'_>, u32) -> Result<(), ConnectionError> + 'a;
+
+/// Does the work, over a new connection if one is lost. The server lets no request of the lost connection take effect
+/// once it has answered the new one. Returns an exit code if the work could not be done, which is told.
+///
+/// # Errors
+/// If the system has no room.
+pub fn at(
+    server: &Server,
+    tries: Tries,
+    signals: &Signals,
+    work: &mut Work<'_>,
+) -> anyhow::Result<Option<u8>> {
+    let mut poller = Poller::new()?;
+    let client = random()?.to_string();
+    signals.begin();
+    let over = || signals.is_set();
+    let (mut attempts, mut lost, mut is_reached) = (0, 0, false);
+    let error = loop {
+        let mut has_changed = false;
+        let connected = Asking::connect(server, &client, &mut poller, tries.timeout, &over);
+        let done = connected.and_then(|mut asking| {
+            is_reached = true;
+            let done = work(&mut asking, lost);
+            has_changed = asking.has_changed();
+            done
+        });
+        let Err(error) = done else { break None };
+        if has_changed {
+            attempts = 0;
+        }
+        if over() || !is_reached || !error.is_lost() || attempts >= tries.retries {
+            break Some(error);
+        }
+        (attempts, lost) = (attempts + 1, lost + 1);
+        tell(&format_args!("haul: {error}; reconnecting ({attempts} of {})", tries.retries));
+        let until = Instant::now() + backoff::pause(attempts);
+        while !over() && Instant::now() < until {
+            poller.wait(until.saturating_duration_since(Instant::now()))?;
+        }
+    };
+    let interrupted = signals.end();
+    Ok(match error {
+        None => None,
+        Some(_) if interrupted => Some(exit::INTERRUPTED),
+        Some(error) => {
+            tell(&format_args!("haul: {error}"));
+            Some(exit::UNREACHABLE)
+        }
+    })
+}
+
+/// Sends one request after the other, each of which may be sent twice. The server may be silent for a time; one whose disk
+/// is slow says so every few seconds. A refusal is told with the name that it is about.
 ///
 /// # Errors
 /// If the system has no room.
 pub fn ask(
     server: &Server,
     requests: &[(String, Op)],
-    timeout: Duration,
+    tries: Tries,
     signals: &Signals,
 ) -> anyhow::Result<u8> {
-    let mut poller = Poller::new()?;
-    signals.begin();
-    let over = || signals.is_set();
-    let mut code = exit::OK;
-    let mut ask = || -> Result<(), ConnectionError> {
-        let mut asking = Asking::connect(server, &mut poller, timeout, &over)?;
-        for (about, op) in requests {
+    let (mut code, mut next) = (exit::OK, 0);
+    let ended = at(server, tries, signals, &mut |asking, _| {
+        while let Some((about, op)) = requests.get(next) {
             asking.ask(op)?;
             if let Said::Refused(refusal) = asking.answer()?.1 {
-                tell(&format_args!("haul: {about}: refused by the server: {refusal}"));
+                refused(about, &refusal);
                 code = exit::FAILED;
             }
+            next += 1;
         }
         Ok(())
-    };
-    let asked = ask();
-    let interrupted = signals.end();
-    Ok(match asked {
-        Ok(()) => code,
-        Err(_) if interrupted => exit::INTERRUPTED,
-        Err(error) => {
-            tell(&format_args!("haul: {error}"));
-            exit::UNREACHABLE
-        }
-    })
+    })?;
+    Ok(ended.unwrap_or(code))
+}
+
+/// Tells a refusal with the name that it is about.
+pub fn refused(about: &dyn Display, refusal: &Refusal) {
+    tell(&format_args!("haul: {about}: refused by the server: {refusal}"));
+}
+
+/// A token that nobody else has.
+///
+/// # Errors
+/// If the system has no random bytes.
+pub fn random() -> anyhow::Result<Token> {
+    let mut token = [0; 16];
+    getrandom::fill(&mut token)
+        .map_err(|error| anyhow::anyhow!("the system has no random bytes: {error}"))?;
+    Ok(Token(token))
 }

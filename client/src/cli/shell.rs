@@ -5,15 +5,17 @@ mod line;
 
 use std::io::{self, BufRead, IsTerminal};
 
-use haul_protocol::{Name, Op};
+use haul_protocol::Name;
 use rustyline::Editor;
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 
 use super::arguments::ShellCommand;
 use super::console::{self, tell};
+use super::mv::{self, Place};
+use super::oneshot::Tries;
 use super::signals::Signals;
-use super::{commands, exit, ls, oneshot};
+use super::{commands, exit, ls, rm};
 use crate::net::destination::Destination;
 use crate::source::stdin;
 use complete::Completion;
@@ -28,6 +30,8 @@ sync DIR [PATH]      upload only what differs; --delete, --dry-run, --checksum a
 verify DIR [PATH]    compare byte for byte with what is there
 ls [PATH]            what is there; -l, -R, --json as for haul ls
 mkdir PATH...        make directories
+rm PATH...           remove files; -r: directories with all that is in them
+mv PATH PATH         rename a file or directory, or move it into a directory; -f replaces
 help                 this text; COMMAND --help tells all options
 quit                 leave (also Ctrl-D; Ctrl-C ends a transfer)";
 
@@ -97,22 +101,23 @@ impl Prompt<'_> {
     fn carry_out(&self, word: Word) -> anyhow::Result<u8> {
         let (destination, signals) = (&self.options.destination, self.signals);
         let timeout = self.options.connection.timeout;
+        let tries = Tries::from(&self.options.connection);
         let list = match &word {
             Word::Put { options, .. } => &options.selection.files_from,
             Word::Sync { options, .. } => &options.selection.files_from,
             Word::Verify { options, .. } => &options.selection.files_from,
-            Word::Ls { .. } | Word::Mkdir { .. } => &None,
+            Word::Ls { .. } | Word::Mkdir { .. } | Word::Rm { .. } | Word::Mv { .. } => &None,
         };
         let sources = match &word {
             Word::Put { files, .. } => &files[..],
             Word::Sync { source, .. } | Word::Verify { source, .. } => std::slice::from_ref(source),
-            Word::Ls { .. } | Word::Mkdir { .. } => &[],
+            Word::Ls { .. } | Word::Mkdir { .. } | Word::Rm { .. } | Word::Mv { .. } => &[],
         };
         let rules = match &word {
             Word::Put { options, .. } => options.selection.rules.reads_stdin(),
             Word::Sync { options, .. } => options.selection.rules.reads_stdin(),
             Word::Verify { options, .. } => options.selection.rules.reads_stdin(),
-            Word::Ls { .. } | Word::Mkdir { .. } => 0,
+            Word::Ls { .. } | Word::Mkdir { .. } | Word::Rm { .. } | Word::Mv { .. } => 0,
         };
         if rules > 0 || sources.iter().chain(list).any(|path| stdin::is_stdin(path)) {
             anyhow::bail!(
@@ -135,18 +140,23 @@ impl Prompt<'_> {
                 options.timeout = options.timeout.or(Some(timeout));
                 ls::run(&below(destination, path.as_deref())?, options, signals)
             }
-            Word::Mkdir { paths } => {
-                let named = |path: &String| below(destination, Some(path));
-                let paths: Vec<_> = paths.iter().map(named).collect::<Result<_, _>>()?;
-                let make = |path: Destination| {
-                    let name = path.path?;
-                    let about = name.to_string();
-                    Some((about, Op::Mkdir { name, mode: None, replace: false }))
+            Word::Mkdir { paths } => commands::mkdir(&self.places(&paths)?, tries, signals),
+            Word::Rm { recursive, paths } => {
+                rm::rm(&self.places(&paths)?, recursive, tries, signals)
+            }
+            Word::Mv { force, from, to } => {
+                let place = Place {
+                    destination: below(destination, Some(&to))?,
+                    is_directory: to.ends_with('/'),
                 };
-                let requests: Vec<_> = paths.into_iter().filter_map(make).collect();
-                oneshot::ask(&destination.server, &requests, timeout, signals)
+                mv::mv(&below(destination, Some(&from))?, &place, force, tries, signals)
             }
         }
+    }
+
+    /// Paths that are relative to the destination of the shell.
+    fn places(&self, paths: &[String]) -> anyhow::Result<Vec<Destination>> {
+        paths.iter().map(|path| below(&self.options.destination, Some(path))).collect()
     }
 }
 

@@ -107,7 +107,8 @@ impl Perform for Network<'_, '_> {
     }
 
     fn publish(&mut self, item: &Item, attributes: Attributes) -> Result<(), Failure> {
-        Ok(self.0.request(Pending::Publish(item.clone()), &Op::Publish { attributes })?)
+        let op = Op::Publish { attributes, files: Some(self.0.run.course.files()) };
+        Ok(self.0.request(Pending::Publish(item.clone()), &op)?)
     }
 
     fn list(&mut self, item: &Item, listing: &Listing) -> Result<(), Failure> {

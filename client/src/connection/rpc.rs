@@ -33,6 +33,8 @@ pub struct Asking<'a> {
     asked: u64,
     over: &'a dyn Fn() -> bool,
     ready: VecDeque<(u64, Said)>,
+    features: Vec<String>,
+    has_changed: bool,
 }
 
 impl std::fmt::Debug for Asking<'_> {
@@ -42,26 +44,35 @@ impl std::fmt::Debug for Asking<'_> {
 }
 
 impl<'a> Asking<'a> {
-    /// Connects and introduces itself. `over` says that nobody wants to know any more.
+    /// Connects and introduces itself as `client`, which is random: once this succeeds, no request of an earlier connection of
+    /// the same client takes effect any more. `over` says that nobody wants to know any more.
     ///
     /// # Errors
     /// If there is no haul server, or it is over.
     pub fn connect(
         server: &Server,
+        client: &str,
         poller: &'a mut Poller,
         timeout: Duration,
         over: &'a dyn Fn() -> bool,
     ) -> Result<Self, ConnectionError> {
         let socket = connect(server, poller, over)?;
-        let mut client = [0; 16];
-        getrandom::fill(&mut client).map_err(|error| {
-            ConnectionError::Poller(std::io::Error::other(format!("no random bytes: {error}")))
-        })?;
-        let client = haul_protocol::Token(client).to_string();
-        let who = Who { client: &client, identity: None, publish: None, slot: 0 };
+        let who = Who { client, identity: None, publish: None, slot: 0 };
         let mut wire = Wire::new(socket, poller, &who.hello(), timeout, None)?;
-        greeted(&mut wire, over)?;
-        Ok(Self { wire, asked: 0, over, ready: VecDeque::new() })
+        let features = greeted(&mut wire, over)?.features;
+        Ok(Self { wire, asked: 0, over, ready: VecDeque::new(), features, has_changed: false })
+    }
+
+    /// Whether the server has a feature.
+    #[must_use]
+    pub fn has_feature(&self, feature: &str) -> bool {
+        self.features.iter().any(|known| known == feature)
+    }
+
+    /// Whether the server has confirmed a change.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.has_changed
     }
 
     /// Whether the server takes one more question now.
@@ -75,9 +86,32 @@ impl<'a> Asking<'a> {
     /// # Errors
     /// If the question can't be put into words.
     pub fn ask(&mut self, op: &Op) -> Result<u64, ConnectionError> {
+        self.ask_with(op, &[])
+    }
+
+    /// Asks for something with a body; returns its number.
+    ///
+    /// # Errors
+    /// If the question can't be put into words.
+    pub fn ask_with(&mut self, op: &Op, body: &[u8]) -> Result<u64, ConnectionError> {
         self.asked += 1;
-        self.wire.request(self.asked, op, &[])?;
+        self.wire.request(self.asked, op, body)?;
         Ok(self.asked)
+    }
+
+    /// Asks for something without a body as soon as the server takes one more question; returns its number.
+    ///
+    /// # Errors
+    /// If the connection breaks, or it is over.
+    pub fn ask_in_turn(&mut self, op: &Op) -> Result<u64, ConnectionError> {
+        let mut input = std::mem::take(&mut self.wire.input);
+        let mut waited = Ok(());
+        while waited.is_ok() && !self.has_room() {
+            waited = self.go_on(&mut input);
+        }
+        self.wire.input = input;
+        waited?;
+        self.ask(op)
     }
 
     /// Waits for the next answer, to whichever question.
@@ -114,6 +148,7 @@ impl<'a> Asking<'a> {
         while let Some(event) = self.wire.receive(&mut bytes)? {
             match event {
                 ClientEvent::Acked(ids) => {
+                    self.has_changed |= !ids.is_empty();
                     self.ready.extend(ids.into_iter().map(|id| (id, Said::Done)));
                 }
                 ClientEvent::Refused(id, refusal) => {

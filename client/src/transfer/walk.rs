@@ -113,6 +113,7 @@ impl Walk<'_> {
     /// Walks everything once, and sends it.
     fn send(&self, plan: &Plan, before: Option<&Walked>) -> Result<Walked, Stopped> {
         let vanished = self.progress.counts().vanished;
+        self.course.begin_walk();
         let anchors = self.anchors(plan, before);
         self.sources.walked(&anchors);
         let (mut room, mut found) = (REMEMBERED, Vec::new());

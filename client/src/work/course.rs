@@ -19,6 +19,8 @@ pub struct Course {
     /// The name of the next version's tree, once the server has said it.
     tree: Mutex<Option<Tree>>,
     removed: AtomicU64,
+    /// Files and symlinks that the last walk has found.
+    files: AtomicU64,
     conflicts: Mutex<Conflicts>,
     /// Something was removed that may have to be sent.
     lacks: AtomicBool,
@@ -68,6 +70,22 @@ impl Course {
     pub fn is_resumed(&self) -> bool {
         let again = self.again.load(Ordering::Acquire);
         again || self.tree().is_some_and(|tree| tree.resumed)
+    }
+
+    /// A walk begins.
+    pub fn begin_walk(&self) {
+        self.files.store(0, Ordering::Relaxed);
+    }
+
+    /// The walk has found one more file or symlink.
+    pub fn found_file(&self) {
+        self.files.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Files and symlinks that the last walk has found.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        self.files.load(Ordering::Relaxed)
     }
 
     /// Takes the right to remove one more entry.

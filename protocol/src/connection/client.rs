@@ -354,7 +354,7 @@ impl<T> ClientConnection<T> {
             Answer::Answered { id, reply, .. } => {
                 let room = match reply {
                     Reply::Listed { .. } => usize::try_from(MAX_BODY_LEN).unwrap_or(usize::MAX),
-                    Reply::Done | Reply::Opened { .. } => MAX_BITMAP,
+                    Reply::Done | Reply::Opened { .. } | Reply::Version { .. } => MAX_BITMAP,
                 };
                 self.answer = Some(Unfinished { id, reply, body: Vec::new(), room });
                 Ok(None)

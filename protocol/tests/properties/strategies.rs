@@ -100,8 +100,15 @@ pub(crate) fn request(max_body: usize) -> impl Strategy<Value = (Op, Vec<u8>)> {
         (name(), any::<bool>(), attributes())
             .prop_map(|(name, is_file, attributes)| { Op::Setattr { name, is_file, attributes } }),
         (option::of(name()), option::of(name())).prop_map(|(name, after)| Op::List { name, after }),
-        attributes().prop_map(|attributes| Op::Publish { attributes }),
-        name().prop_map(|name| Op::Rollback { name }),
+        (attributes(), option::of(number()))
+            .prop_map(|(attributes, files)| Op::Publish { attributes, files }),
+        (name(), any::<bool>(), option::of(token()))
+            .prop_map(|(name, again, token)| Op::Rollback { name, again, token }),
+        (name(), name(), any::<bool>()).prop_map(|(name, to, replace)| Op::Rename {
+            name,
+            to,
+            replace
+        }),
         Just(Op::Ping),
     ];
     prop_oneof![
@@ -150,6 +157,10 @@ pub(crate) fn answer() -> impl Strategy<Value = (Answer, Vec<u8>)> {
         Just(Reply::Done),
         (token(), number()).prop_map(|(upload, part_size)| Reply::Opened { upload, part_size }),
         any::<bool>().prop_map(|more| Reply::Listed { more }),
+        (mtime(), option::of(number())).prop_map(|(published, files)| match published {
+            Some(published) => Reply::Version { published, files },
+            None => Reply::Done,
+        }),
     ];
     let bodiless = prop_oneof![
         (

@@ -22,7 +22,7 @@ enum Kind {
 
 use Kind::{Bool, Count, Hex, Limits, Mode, Mtime, Number, String as Any, Strings, Text as Short};
 
-const REQUEST: [(&str, Kind); 25] = [
+const REQUEST: [(&str, Kind); 29] = [
     ("cmd", Any),
     ("id", Number),
     ("length", Number),
@@ -34,6 +34,10 @@ const REQUEST: [(&str, Kind); 25] = [
     ("mtime", Mtime),
     ("fingerprint", Short),
     ("replace", Bool),
+    ("again", Bool),
+    ("files", Number),
+    ("to", Any),
+    ("to_b64", Any),
     ("count", Count),
     ("upload", Hex(32)),
     ("offset", Number),
@@ -50,7 +54,7 @@ const REQUEST: [(&str, Kind); 25] = [
     ("must", Strings),
 ];
 const KIND: (&str, Kind) = ("kind", Any);
-const ANSWER: [(&str, Kind); 16] = [
+const ANSWER: [(&str, Kind); 18] = [
     ("hello", Number),
     ("ack", Number),
     ("refused", Number),
@@ -63,6 +67,8 @@ const ANSWER: [(&str, Kind); 16] = [
     ("resumed", Bool),
     ("part_size", Number),
     ("more", Bool),
+    ("published", Mtime),
+    ("files", Number),
     ("agent", Short),
     ("durability", Short),
     ("limits", Limits),

@@ -62,6 +62,19 @@ pub(crate) fn answer(found: &Map<String, Value>, wrong: Wrong) -> Result<(Value,
             _ => copy("opened", &["upload", "part_size"])?,
         },
         "answer" if found.contains_key("more") => copy("listed", &["more"])?,
+        "answer"
+            if found.contains_key("files")
+                && wrong.is("takes a version without the time of its publish") =>
+        {
+            copy("version", &["files"])?
+        }
+        "answer" if found.contains_key("published") => {
+            let mut shown = copy("version", &["published"])?;
+            if let Some(files) = found.get("files") {
+                shown["files"] = files.clone();
+            }
+            shown
+        }
         "answer" => json!({"is": "answered"}),
         _ => json!({"is": "ack"}),
     };

@@ -42,7 +42,7 @@ pub(crate) fn classic(
 }
 
 /// The fields of each command, required ones with a star; `@` stands for mode and mtime.
-const COMMANDS: [(&str, &[&str]); 16] = [
+const COMMANDS: [(&str, &[&str]); 17] = [
     ("put", &["filename*", "filesize*", "blake3*", "@"]),
     ("bundle", &["count*", "blake3*"]),
     ("open", &["filename*", "filesize*", "fingerprint*", "replace", "@"]),
@@ -53,10 +53,11 @@ const COMMANDS: [(&str, &[&str]); 16] = [
     ("symlink", &["filename*", "target*", "mtime"]),
     ("setattr", &["filename*", "kind", "@"]),
     ("remove", &["filename*"]),
-    ("rollback", &["filename*"]),
+    ("rename", &["filename*", "to*", "replace"]),
+    ("rollback", &["filename*", "again", "upload"]),
     ("check", &[]),
     ("adopt", &[]),
-    ("publish", &["@"]),
+    ("publish", &["@", "files"]),
     ("list", &["filename", "after"]),
     ("ping", &[]),
 ];
@@ -106,7 +107,10 @@ pub(crate) fn request(
         && (command != "symlink" || named("target", target(found, wrong)))
         && (command != "list"
             || wrong.is("does not check after")
-            || named("after", name(found, "after", wrong)));
+            || named("after", name(found, "after", wrong)))
+        && (command != "rename"
+            || wrong.is("does not check the new name")
+            || named("to", name(found, "to", wrong)));
     if !sound {
         return if wrong.is("ends at a bad name") { Err("json") } else { refused("bad_name") };
     }
@@ -132,7 +136,7 @@ pub(crate) fn request(
     for field in fields.iter().map(|field| field.trim_end_matches('*')) {
         for field in if field == "@" { vec!["mode", "mtime"] } else { vec![field] } {
             let is_default = |value: &&Value| **value == json!(false) || **value == "directory";
-            let is_name = ["filename", "target", "after"].contains(&field);
+            let is_name = ["filename", "target", "after", "to"].contains(&field);
             if let Some(value) = found.get(field).filter(|value| !is_name && !is_default(value)) {
                 shown[field] = value.clone();
             }

@@ -93,6 +93,15 @@ pub(crate) fn answer(header: &Answer) -> Value {
             Reply::Listed { more } => {
                 json!({ "is": "listed", "id": id.get(), "length": length, "more": more })
             }
+            Reply::Version { published, files } => {
+                let mut object = object("version");
+                object.insert("id".into(), json!(id.get()));
+                object.insert("length".into(), json!(length));
+                let published = json!({ "s": published.s, "ns": published.ns });
+                object.insert("published".into(), published);
+                object.extend(files.map(|files| ("files".into(), json!(files))));
+                Value::Object(object)
+            }
             other => panic!("no vector knows {other:?}"),
         },
         other => panic!("no vector knows {other:?}"),
@@ -128,6 +137,16 @@ fn asked(op: &Op) -> Map<String, Value> {
             set("blake3", json!(digest.to_string()));
         }
         Op::Abort { upload } => set("upload", json!(upload.to_string())),
+        Op::Publish { files: Some(files), .. } => set("files", json!(files)),
+        Op::Rollback { again, token, .. } => {
+            if *again {
+                set("again", json!(true));
+            }
+            if let Some(token) = token {
+                set("upload", json!(token.to_string()));
+            }
+        }
+        Op::Rename { replace: true, .. } => set("replace", json!(true)),
         _ => {}
     }
     let (name, attributes) = named(op);
@@ -139,6 +158,7 @@ fn asked(op: &Op) -> Map<String, Value> {
         Op::Setattr { is_file: true, .. } => drop(all.insert("kind".into(), json!("file"))),
         Op::Mkdir { replace: true, .. } => drop(all.insert("replace".into(), json!(true))),
         Op::List { after: Some(after), .. } => bytes(&mut all, "after", after.as_bytes()),
+        Op::Rename { to, .. } => bytes(&mut all, "to", to.as_bytes()),
         _ => {}
     }
     if let Some(mode) = attributes.mode {
@@ -156,8 +176,10 @@ fn named(op: &Op) -> (Option<&Name>, Attributes) {
             (Some(name), *attributes)
         }
         Op::Open(wanted) => (Some(&wanted.name), wanted.attributes),
-        Op::Remove { name } | Op::Rollback { name } => (Some(name), Attributes::default()),
-        Op::Publish { attributes } => (None, *attributes),
+        Op::Remove { name } | Op::Rollback { name, .. } | Op::Rename { name, .. } => {
+            (Some(name), Attributes::default())
+        }
+        Op::Publish { attributes, .. } => (None, *attributes),
         Op::Mkdir { name, mode, .. } => (Some(name), Attributes { mode: *mode, mtime: None }),
         Op::Symlink { name, mtime, .. } => (Some(name), Attributes { mode: None, mtime: *mtime }),
         Op::List { name, .. } => (name.as_ref(), Attributes::default()),

@@ -17,7 +17,7 @@ impl Wrong {
 }
 
 /// Wrong decoders of streams.
-const STREAMS: [&str; 111] = [
+const STREAMS: [&str; 113] = [
     "reads the prefix in big-endian order",
     "reads two bytes of the prefix",
     "counts the prefix itself",
@@ -49,6 +49,8 @@ const STREAMS: [&str; 111] = [
     "checks no name of a request that needs none",
     "checks no name of an unknown command",
     "does not check after",
+    "does not check the new name",
+    "takes a version without the time of its publish",
     "ends at a bad name",
     "ends at an unknown command",
     "takes requests without their fields",

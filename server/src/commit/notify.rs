@@ -1,10 +1,12 @@
 //! How a connection, known by its key only, learns what became of a change that it has asked for.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Wake, Waker};
 
 use haul_protocol::{Refusal, RequestId};
+
+use crate::store::Facts;
 
 /// Names a connection for as long as the server runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub(crate) enum ReplyTo {
     Acks(Vec<RequestId>),
     /// A commit, answered by its id.
     Answer(RequestId),
+    /// A rollback, answered by its id with the facts about the version that is present then.
+    RolledBack(RequestId, Arc<OnceLock<Facts>>),
     /// A classic put of this name, never answered.
     Classic(String),
 }

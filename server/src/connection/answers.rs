@@ -76,7 +76,14 @@ impl Connection {
         match (done.reply_to, done.result) {
             (ReplyTo::Ack(id), Ok(())) => self.done(id),
             (ReplyTo::Answer(id), Ok(())) => self.answer(id, Reply::Done, &[]),
-            (ReplyTo::Ack(id) | ReplyTo::Answer(id), Err(refusal)) => self.refuse(id, refusal),
+            (ReplyTo::RolledBack(id, facts), Ok(())) => {
+                let facts = facts.get().copied().unwrap_or_default();
+                let version = |published| Reply::Version { published, files: facts.files };
+                self.answer(id, facts.published().map_or(Reply::Done, version), &[]);
+            }
+            (ReplyTo::Ack(id) | ReplyTo::Answer(id) | ReplyTo::RolledBack(id, _), Err(refusal)) => {
+                self.refuse(id, refusal)
+            }
             (ReplyTo::Acks(ids), Ok(())) => ids.into_iter().for_each(|id| self.done(id)),
             (ReplyTo::Acks(ids), Err(refusal)) => self.refuse_all(ids, refusal),
             (ReplyTo::Classic(name), Ok(())) => tracing::info!(peer = self.peer, name, "stored"),

@@ -1,5 +1,7 @@
 //! From the header of each request to the store, or to the sink of its body.
 
+use std::sync::Arc;
+
 use haul_protocol::{Attributes, Code, Name, NameError, Op, Refusal, Reply, Request, RequestId};
 
 use super::bundle::Bundle;
@@ -11,8 +13,8 @@ use super::turn::{Turn, View};
 use super::{Connection, Dialect};
 use crate::commit::notify::ReplyTo;
 use crate::services::Services;
-use crate::store::{Change, DEEP, Swap};
-use crate::uploads::Commit;
+use crate::store::{Change, DEEP, Rollback, Swap};
+use crate::uploads::{Commit, random_token};
 
 impl Connection {
     /// A later frame of the haul dialect.
@@ -34,6 +36,7 @@ impl Connection {
             Ok(Op::Put { name, .. } | Op::Mkdir { name, .. } | Op::Symlink { name, .. }) => {
                 Some(name)
             }
+            Ok(Op::Rename { to, .. }) => Some(to),
             Ok(Op::Open(wanted)) => Some(&wanted.name),
             Ok(Op::Publish { .. }) => {
                 version.filter(|version| !version.is_done()).map(|version| &version.name)
@@ -105,15 +108,17 @@ impl Connection {
             Op::Adopt if version.is_some() => {
                 return Ok(Sink::Check(Box::new(Check::new(id, true))));
             }
-            Op::Publish { attributes } if version.is_some() => match version {
+            Op::Publish { attributes, files } if version.is_some() => match version {
                 Some(version) if !version.is_done() => {
-                    let change = Change::Version(Box::new(Swap::new(version, attributes)));
+                    let change = Change::Version(Box::new(Swap::new(version, attributes, files)));
                     self.submit(ReplyTo::Answer(id), change, None, turn);
                 }
                 _ => self.answer(id, Reply::Done, &[]),
             },
-            Op::Rollback { name } if version.is_none() => {
-                self.begin_rollback(id, name, turn)?;
+            Op::Rollback { name, again, token } if version.is_none() => {
+                let token = token.map_or_else(random_token, Ok)?;
+                let wanted = Rollback { name, again, token, facts: Arc::default() };
+                self.begin_rollback(id, Box::new(wanted), turn)?;
             }
             Op::Adopt | Op::Publish { .. } | Op::Rollback { .. } => {
                 let message = "this request belongs to a connection of the other kind";
@@ -129,6 +134,10 @@ impl Connection {
             }
             Op::Remove { name } => {
                 self.submit(ReplyTo::Ack(id), Change::Remove { name }, None, turn);
+            }
+            Op::Rename { name, to, replace } => {
+                let change = Change::Rename { name, to, replace };
+                self.submit(ReplyTo::Ack(id), change, None, turn);
             }
             Op::Symlink { name, target, mtime } => {
                 // Where it will be, which is where it leads from.

@@ -9,7 +9,7 @@ use super::bundle::Bundle;
 use super::compare::Check;
 use crate::services::fence::Fence;
 use crate::services::places::Place;
-use crate::store::{Closed, Listing};
+use crate::store::{Closed, Listing, Rollback};
 use crate::uploads::Opening;
 use crate::versions::leases::Beginning;
 
@@ -31,7 +31,7 @@ pub(super) enum Job {
     /// The peer is greeted once changes of others are over. Nothing is read of it before, and its connection is woken then.
     Greet(Box<Greeting>),
     /// The version before of a directory comes back once changes of others there are over, which wakes the connection.
-    Rollback(RequestId, Name, Closed),
+    Rollback(RequestId, Box<Rollback>, Closed),
 }
 
 /// The stages before a `hello` is answered.

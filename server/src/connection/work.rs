@@ -1,5 +1,7 @@
 //! Going on with requests that take more than one turn.
 
+use std::sync::Arc;
+
 use haul_protocol::{Bundled, Code, Name, Op, Refusal, Reply, Request, RequestId, encode_entry};
 
 use super::bundle::Bundle;
@@ -9,7 +11,7 @@ use super::job::{Deep, Job, List};
 use super::turn::Turn;
 use super::{Connection, Dialect};
 use crate::commit::notify::{ReplyTo, waker};
-use crate::store::{Change, Closed, DEEP, Enough, Listed, Listing};
+use crate::store::{Change, Closed, DEEP, Enough, Listed, Listing, Rollback};
 use crate::uploads::{Opened, Opening};
 
 /// Bytes of an answer to `list` at which it ends; one more entry always fits a body.
@@ -32,9 +34,10 @@ impl Connection {
             Some(Job::Parents(deep, name)) => self.prepare(*deep, name, turn),
             Some(Job::Open(id, opening)) => self.go_on_opening(id, opening, turn),
             Some(Job::Greet(greeting)) => self.go_on_greeting(*greeting, turn),
-            Some(Job::Rollback(id, name, closed)) => {
-                let change = Change::Rollback { name, closed: Some(closed) };
-                self.submit(ReplyTo::Answer(id), change, None, turn);
+            Some(Job::Rollback(id, wanted, closed)) => {
+                let reply_to = ReplyTo::RolledBack(id, Arc::clone(&wanted.facts));
+                let change = Change::Rollback { wanted, closed: Some(closed) };
+                self.submit(reply_to, change, None, turn);
             }
             None => {}
         }
@@ -136,16 +139,16 @@ impl Connection {
     pub(super) fn begin_rollback(
         &mut self,
         id: RequestId,
-        name: Name,
+        wanted: Box<Rollback>,
         turn: &Turn<'_>,
     ) -> Result<(), Refusal> {
         if turn.services.committer.is_some() {
-            let change = Change::Rollback { name, closed: None };
-            self.submit(ReplyTo::Answer(id), change, None, turn);
+            let reply_to = ReplyTo::RolledBack(id, Arc::clone(&wanted.facts));
+            self.submit(reply_to, Change::Rollback { wanted, closed: None }, None, turn);
         } else {
             let waker = waker(turn.notify, self.id);
-            let closed = Closed::begin(&turn.services.store, &name, &waker)?;
-            self.job = Some(Job::Rollback(id, name, closed));
+            let closed = Closed::begin(&turn.services.store, &wanted.name, &waker)?;
+            self.job = Some(Job::Rollback(id, wanted, closed));
         }
         Ok(())
     }

@@ -7,6 +7,8 @@ use haul_protocol::Name;
 use rustix::io::Errno;
 use thiserror::Error;
 
+use super::versions::notes::Facts;
+
 /// An operation on a file below the root failed. Other than with [`Uncertain`](Self::Uncertain),
 /// what stood there before has not changed.
 #[derive(Debug, Error)]
@@ -178,6 +180,17 @@ pub(crate) enum StoreError {
     NoVersion {
         /// The directory.
         name: String,
+    },
+    /// The last exchange was a rollback, and another one is not asked for as such.
+    #[error(
+        "the last change of the versions of `{name}` was a rollback, so nothing is changed: {facts}, and another rollback \
+         would bring the newer version back; whoever means that says so (haul publish --rollback --again)"
+    )]
+    RolledBack {
+        /// The directory.
+        name: String,
+        /// The present version.
+        facts: Facts,
     },
     /// Another run has taken the next version of a directory over.
     #[error(

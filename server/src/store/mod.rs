@@ -19,6 +19,7 @@ mod private;
 mod reading;
 mod recover;
 mod remove;
+mod rename;
 mod rights;
 mod root;
 mod space;
@@ -52,7 +53,8 @@ pub(crate) use uploads::verifying::Verifying;
 pub(crate) use versions::adopt::{Adopted, Copying};
 pub(crate) use versions::closed::Closed;
 pub(crate) use versions::guard::meet;
-pub(crate) use versions::swap::Swap;
+pub(crate) use versions::notes::Facts;
+pub(crate) use versions::swap::{Rollback, Swap};
 pub(crate) use versions::version::{Earlier, Room, State, Version, given_up};
 
 use present::Present;

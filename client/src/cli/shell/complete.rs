@@ -72,7 +72,7 @@ fn place(before: &str) -> Place {
     let Some((command, rest)) = words.split_first() else { return Place::Command };
     let operands = rest.iter().filter(|word| !word.starts_with('-')).count();
     match (command.as_str(), operands) {
-        ("ls" | "mkdir", _) | ("sync" | "verify", 1..) => Place::Remote,
+        ("ls" | "mkdir" | "rm" | "mv", _) | ("sync" | "verify", 1..) => Place::Remote,
         _ => Place::Local,
     }
 }
@@ -124,6 +124,8 @@ mod tests {
             ("ls ", Place::Remote),
             ("ls -l ", Place::Remote),
             ("mkdir a ", Place::Remote),
+            ("rm -r ", Place::Remote),
+            ("mv a ", Place::Remote),
         ] {
             assert_eq!(place(before), expected, "{before}");
         }

@@ -69,10 +69,30 @@ pub(super) enum Word {
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<String>,
     },
+    /// Remove entries.
+    Rm {
+        /// Remove directories with all that is in them.
+        #[arg(long, short)]
+        recursive: bool,
+        /// Entry below the destination of the shell.
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<String>,
+    },
+    /// Rename an entry.
+    Mv {
+        /// Replace a file or link that has the new name.
+        #[arg(long, short)]
+        force: bool,
+        /// Entry below the destination of the shell.
+        from: String,
+        /// New name, or the directory into which the entry goes.
+        to: String,
+    },
 }
 
 /// The commands, for completion.
-pub(super) const WORDS: [&str; 7] = ["help", "ls", "mkdir", "put", "quit", "sync", "verify"];
+pub(super) const WORDS: [&str; 9] =
+    ["help", "ls", "mkdir", "mv", "put", "quit", "rm", "sync", "verify"];
 
 pub(super) fn parse(line: &str, shell: &ShellCommand) -> Command {
     let Some(words) = shlex::split(line) else {
@@ -84,10 +104,10 @@ pub(super) fn parse(line: &str, shell: &ShellCommand) -> Command {
         ("quit" | "exit", []) => return Command::Quit,
         ("put", []) => return Command::Wrong(String::from("put what? put FILE...")),
         ("put", _) => {}
-        ("sync" | "verify" | "ls" | "mkdir", _) if shell.classic => {
+        ("sync" | "verify" | "ls" | "mkdir" | "rm" | "mv", _) if shell.classic => {
             return Command::Wrong(format!("a classic server knows no `{first}`, only put"));
         }
-        ("sync" | "verify" | "ls" | "mkdir", _) => {}
+        ("sync" | "verify" | "ls" | "mkdir" | "rm" | "mv", _) => {}
         _ => return Command::Wrong(format!("`{first}` is not a command; `help` shows them")),
     }
     // Options of the shell hold unless the line says otherwise.

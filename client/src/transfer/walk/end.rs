@@ -119,6 +119,7 @@ impl Walk<'_> {
             return Ok(None);
         }
         let (mut again, mut room) = (Vec::new(), REMEMBERED);
+        self.course.begin_walk();
         for (root, anchor) in plan.roots.iter().zip(anchors) {
             again.push(self.entries(root, anchor, &mut room)?);
         }

@@ -274,6 +274,7 @@ impl Walk<'_> {
             if is_new {
                 progress.found(size);
             }
+            self.course.found_file();
             Ok(Some(Kind::File))
         } else if file_type.is_dir() {
             let mode = attributes(&metadata()?).mode;
@@ -287,6 +288,7 @@ impl Walk<'_> {
             if is_new {
                 progress.found(0);
             }
+            self.course.found_file();
             Ok(Some(Kind::Link))
         } else {
             if is_new {

@@ -11,7 +11,7 @@ use crate::store::root::Parents;
 use crate::store::staged_tree::Tree;
 use crate::store::uploads::complete::Finished;
 use crate::store::uploads::resume::Published;
-use crate::store::versions::swap::Swap;
+use crate::store::versions::swap::{Rollback, Swap};
 use crate::store::{Closed, Staged, Store, sys};
 
 /// Directories above a name for which a change counts as one more.
@@ -59,6 +59,15 @@ pub(crate) enum Change {
         /// The name of a file, a link, or an empty directory.
         name: Name,
     },
+    /// An entry gets another name.
+    Rename {
+        /// Its name.
+        name: Name,
+        /// Its new name.
+        to: Name,
+        /// Whether an entry that stands there makes way.
+        replace: bool,
+    },
     /// New directories appear with all that is in them; each entry is a request of its own.
     Tree(Box<Tree>),
     /// A directory or file that is there gets mode and mtime.
@@ -74,8 +83,8 @@ pub(crate) enum Change {
     Version(Box<Swap>),
     /// The version before the present one does.
     Rollback {
-        /// The name of the directory.
-        name: Name,
+        /// The directory, and how that is told.
+        wanted: Box<Rollback>,
         /// Nobody changes the directory; `None`: whoever carries this out sees to that, and waits.
         closed: Option<Closed>,
     },
@@ -103,6 +112,7 @@ impl Change {
             Self::Tree(_) => 1,
             Self::Version(_) | Self::Rollback { .. } => SWAP,
             Self::Upload(_) | Self::Flush(_) => LARGE,
+            Self::Rename { name, to, .. } => 1 + (name.depth() + to.depth()) / DEEP,
             change => 1 + change.name().map_or(0, |name| name.depth() / DEEP),
         }
     }
@@ -152,6 +162,7 @@ impl Change {
             Self::Link { .. }
             | Self::Directory { .. }
             | Self::Remove { .. }
+            | Self::Rename { .. }
             | Self::Attributes { .. }
             | Self::Rollback { .. }
             | Self::Confirm(_) => Ok(()),
@@ -169,8 +180,13 @@ impl Change {
             Self::Upload(finished) => Some(finished.name()),
             Self::Confirm(published) => Some(published.name()),
             Self::Tree(tree) => Some(tree.top()),
-            Self::Version(_) | Self::Rollback { .. } | Self::Flush(_) => None,
+            Self::Version(_) | Self::Rollback { .. } | Self::Rename { .. } | Self::Flush(_) => None,
         }
+    }
+
+    /// Whether names may lead to other directories afterwards.
+    pub(in crate::store) fn moves(&self) -> bool {
+        matches!(self, Self::Rename { .. })
     }
 
     /// As [`apply`](Self::apply), unless the name is in a directory that is being published.
@@ -180,8 +196,11 @@ impl Change {
         parents: &Parents,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
-        let Some(name) = self.name().cloned() else { return self.apply(store, parents, touched) };
-        let _leave = store.guard.enter(&name)?;
+        let _leave = match (&self, self.name()) {
+            (Self::Rename { name, to, .. }, _) => store.guard.enter_trees([name, to])?,
+            (_, Some(name)) => store.guard.enter(name)?,
+            (_, None) => return self.apply(store, parents, touched),
+        };
         parents.refresh(store.guard.swaps());
         self.apply(store, parents, touched)
     }
@@ -207,11 +226,14 @@ impl Change {
                 store.make_directory(parents, &name, mode, touched)
             }
             Self::Remove { name } => store.remove(parents, &name, touched),
+            Self::Rename { name, to, replace } => {
+                store.rename_entry(parents, (&name, &to), replace, touched)
+            }
             Self::Attributes { name, is_file, attributes } => {
                 store.set_attributes(parents, &name, is_file, &attributes, touched)
             }
             Self::Version(swap) => swap.apply(store, parents, touched),
-            Self::Rollback { name, closed } => store.roll_back(parents, &name, closed, touched),
+            Self::Rollback { wanted, closed } => store.roll_back(parents, &wanted, closed, touched),
             Self::Confirm(published) => published.confirm(store, parents, touched),
             Self::Flush(_) => Ok(()),
         }

@@ -150,6 +150,11 @@ impl<'a> Committing<'a> {
 
     /// Makes a group visible; the next [`flush`](Self::flush) returns its results.
     pub(crate) fn apply(&mut self, Group { changes, flushed }: Group) {
+        if changes.iter().any(Change::moves) {
+            // What is known of a name may be of a directory that has another one afterwards.
+            self.known.clear();
+            self.known_bytes = 0;
+        }
         let failures = self.store.flush_failures.load(Ordering::Acquire);
         // Everything is flushed before anything becomes visible.
         let ready = changes.into_iter().map(|mut change| {

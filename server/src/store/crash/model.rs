@@ -336,6 +336,25 @@ impl Disk {
                 }
             }
         });
+        let real = |path: &Path| fs::metadata(path).unwrap().ino();
+        let inodes: BTreeMap<u64, u64> = directories
+            .iter()
+            .map(|(directory, path)| (self.inodes[directory], real(path)))
+            .collect();
+        self.walk(self.root, b"", &mut |name, _| {
+            renumber_note(&root.join(std::ffi::OsStr::from_bytes(name)), &inodes);
+        });
         directories.iter().rev().for_each(|(directory, path)| self.renumber(*directory, path));
     }
+}
+
+/// A note about a directory names its new inode; one about a directory that is not there, one that is no directory's.
+fn renumber_note(path: &Path, inodes: &BTreeMap<u64, u64>) {
+    let name = path.file_name().unwrap().to_str().unwrap_or_default();
+    let Some((inode, rest)) = name.strip_prefix("version-").and_then(|rest| rest.split_once('-'))
+    else {
+        return;
+    };
+    let inode = inodes.get(&inode.parse().unwrap()).copied().unwrap_or(0);
+    fs::rename(path, path.with_file_name(format!("version-{inode}-{rest}"))).unwrap();
 }

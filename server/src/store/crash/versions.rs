@@ -11,7 +11,9 @@ use tempfile::TempDir;
 
 use super::model::{Disk, every_crash, in_memory, start, stop};
 use super::{Op, record};
-use crate::store::{Adopted, Change, Closed, Committing, Earlier, Store, Swap, Version};
+use crate::store::{
+    Adopted, Change, Closed, Committing, Earlier, Rollback, Store, StoreError, Swap, Version,
+};
 
 const SEED: u64 = 0x5eed;
 
@@ -62,8 +64,16 @@ fn publish(store: &Arc<Store>, committing: &mut Committing<'_>, number: u8) {
         // Entries from the model have modes and mtimes of their own.
         Some(_) | None => put("d/same", SAME),
     }
-    let swap = Swap::new(version, Attributes { mode: Some(0o755), mtime: None });
+    let attributes = Attributes { mode: Some(0o755), mtime: None };
+    let swap = Swap::new(version, attributes, Some(number.into()));
     committing.commit(vec![Change::Version(Box::new(swap))]).pop().unwrap().unwrap();
+}
+
+/// A rollback with the token of this number.
+fn rollback(number: u8, again: bool) -> Change {
+    let (token, facts) = (Token([number; 16]), Arc::default());
+    let wanted = Rollback { name: name("www/site"), again, token, facts };
+    Change::Rollback { wanted: Box::new(wanted), closed: None }
 }
 
 /// Three versions, and back to the second.
@@ -75,7 +85,7 @@ fn published(root: &TempDir) -> (Disk, Vec<Op>) {
         publish(&store, &mut committing, u8::try_from(number).unwrap());
         record(|| Op::Told(told));
     }
-    let back = Change::Rollback { name: name("www/site"), closed: None };
+    let back = rollback(7, false);
     committing.commit(vec![back]).pop().unwrap().unwrap();
     record(|| Op::Told("back"));
     (disk, stop())
@@ -137,12 +147,53 @@ fn recovery_settles_every_crash_and_the_next_version_can_come() {
         publish(&store, &mut committing, 2);
         assert_eq!(read("www/site/changes").as_deref(), Some(VERSIONS[2]));
         if before.is_some() {
-            let back = Change::Rollback { name: name("www/site"), closed: None };
+            let back = rollback(8, false);
             committing.commit(vec![back]).pop().unwrap().unwrap();
             let there = read("www/site/changes");
             assert_eq!(there.as_deref(), before.map(|version| VERSIONS[version]), "after {told:?}");
         }
     });
+}
+
+/// A rollback that has happened is never repeated unasked, and one that has not is not refused.
+#[test]
+fn every_crash_leaves_it_known_whether_the_last_exchange_was_a_rollback() {
+    let root = in_memory();
+    let (disk, ops) = published(&root);
+    let (mut done, mut undone) = (0, 0);
+    every_crash(&disk, &ops, SEED, |disk, told| {
+        let Some(before) = version_of(&disk.published()) else { return };
+        let place = in_memory();
+        disk.materialize(place.path());
+        let store = store(place.path());
+        let mut committing = Committing::new(&store);
+        let mut roll_back = |number, again| {
+            let result = committing.commit(vec![rollback(number, again)]).pop().unwrap();
+            let there = std::fs::read(place.path().join("www/site/changes")).unwrap();
+            (result, VERSIONS.iter().position(|version| **version == *there).unwrap())
+        };
+        // Only the rollback comes after the third version.
+        if told.contains(&"third") && before == 1 {
+            done += 1;
+            let (result, now) = roll_back(9, false);
+            let Err(StoreError::RolledBack { facts, .. }) = result else { panic!("{result:?}") };
+            assert_eq!((facts.files, now), (Some(1), 1), "after {told:?}");
+            assert!(facts.published.is_some());
+            let (result, now) = roll_back(7, false);
+            assert!(result.is_ok() && now == 1, "the request that was made once more: {result:?}");
+            let (result, now) = roll_back(9, true);
+            assert!(result.is_ok() && now == 2, "{result:?}");
+            let (result, now) = roll_back(9, true);
+            assert!(result.is_ok() && now == 2, "that one once more: {result:?}");
+            let (result, now) = roll_back(10, false);
+            assert!(matches!(result, Err(StoreError::RolledBack { .. })) && now == 2);
+        } else if before > 0 {
+            undone += 1;
+            let (result, now) = roll_back(9, false);
+            assert!(result.is_ok() && now == before - 1, "{result:?} after {told:?}");
+        }
+    });
+    assert!(done > 3 && undone > 3, "{done} and {undone} states");
 }
 
 /// The model must find what a flush is for.

@@ -106,7 +106,12 @@ impl Guard {
 
     /// The same for a directory that appears with something in it.
     pub(in crate::store) fn enter_tree(&self, top: &Name) -> Result<Inside<'_>, StoreError> {
-        self.enter_unless(|guarded| is_at_or_below(top, guarded) || is_at_or_below(guarded, top))
+        self.enter_unless(|guarded| meet(top, guarded))
+    }
+
+    /// The same for trees that appear or go.
+    pub(in crate::store) fn enter_trees(&self, tops: [&Name; 2]) -> Result<Inside<'_>, StoreError> {
+        self.enter_unless(|guarded| tops.into_iter().any(|top| meet(top, guarded)))
     }
 
     fn enter_unless(

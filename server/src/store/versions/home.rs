@@ -8,6 +8,7 @@ pub(super) const NEXT: &str = "next-";
 pub(super) const READY: &str = "ready-";
 pub(super) const BACK: &str = "back-";
 pub(super) const DONE: &str = "done-";
+pub(super) const NOTE: &str = "version-";
 pub(super) const PREVIOUS: &str = "previous";
 
 /// The name of the home of a directory's versions.

@@ -1,14 +1,15 @@
 //! The swap: a next version takes the place of the present one, or the one before does again.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use haul_protocol::{Attributes, Name};
+use haul_protocol::{Attributes, Name, Token};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::closed::Closed;
 use super::home::{BACK, PREVIOUS};
+use super::notes::{self, Facts, Note};
 use super::settle::{done, note, settle};
 use super::version::{Closing, State, Version, present};
 use crate::store::attributes::{set_mode_of_directory, times};
@@ -23,16 +24,31 @@ use crate::store::{Store, sys};
 pub(crate) struct Swap {
     version: Arc<Version>,
     attributes: Attributes,
+    files: Option<u64>,
     /// Nothing in the draft can be changed any more.
     _closing: Closing,
 }
 
+/// The version before the present one takes its place.
+#[derive(Debug)]
+pub(crate) struct Rollback {
+    /// The name of the directory.
+    pub(crate) name: Name,
+    /// Whether that is meant even if the last exchange was a rollback.
+    pub(crate) again: bool,
+    /// The same for a request that is made once more: then it has happened.
+    pub(crate) token: Token,
+    /// The facts about the version that is present afterwards, once it is.
+    pub(crate) facts: Arc<OnceLock<Facts>>,
+}
+
 impl Swap {
     /// With the mode and mtime that the directory itself gets. A mode that is absent stays that of the present
-    /// version. From now on no change of the draft begins, until this has happened or is dropped.
-    pub(crate) fn new(version: Arc<Version>, attributes: Attributes) -> Self {
+    /// version. The client has counted so many `files`. From now on no change of the draft begins, until this has
+    /// happened or is dropped.
+    pub(crate) fn new(version: Arc<Version>, attributes: Attributes, files: Option<u64>) -> Self {
         let _closing = version.close();
-        Self { version, attributes, _closing }
+        Self { version, attributes, files, _closing }
     }
 
     /// Everything in the draft is flushed, and then its name says that it is complete.
@@ -46,7 +62,7 @@ impl Swap {
             self.version.throw_away()?;
             return Err(failed(errno));
         }
-        self.version.make_ready(&mut self.version.state())?;
+        self.version.make_ready(&mut self.version.state(), self.files)?;
         sys::sync_directory(home).map_err(failed)
     }
 
@@ -65,7 +81,7 @@ impl Swap {
                 .try_state()
                 .ok_or_else(|| StoreError::Publishing { name: self.version.name.to_string() })?,
         };
-        let Some(ready) = self.version.make_ready(&mut state)? else { return Ok(()) };
+        let Some(ready) = self.version.make_ready(&mut state, self.files)? else { return Ok(()) };
         let Version { name, home, id, token, .. } = &*self.version;
         let token = token.to_string();
         let mode = match kept(self.attributes.mode) {
@@ -82,6 +98,7 @@ impl Swap {
             // It has happened all the same, or not; the next one settles what is left.
             tracing::error!(%name, %errno, "could not settle the versions of a directory");
         }
+        store.tidy(parents, name, home);
         self.version.set_state(&mut state, if swapped.is_ok() { State::Done } else { State::Next });
         swapped
     }
@@ -92,31 +109,43 @@ impl Store {
     pub(in crate::store) fn roll_back(
         &self,
         parents: &Parents,
-        name: &Name,
+        wanted: &Rollback,
         closed: Option<Closed>,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         if let Some(_closed) = closed {
-            return self.bring_back(parents, name, touched);
+            return self.bring_back(parents, wanted, touched);
         }
-        if !self.guard.close(name) {
-            return Err(StoreError::Publishing { name: name.to_string() });
+        if !self.guard.close(&wanted.name) {
+            return Err(StoreError::Publishing { name: wanted.name.to_string() });
         }
-        let result = self.bring_back(parents, name, touched);
-        self.guard.open(name);
+        let result = self.bring_back(parents, wanted, touched);
+        self.guard.open(&wanted.name);
         result
     }
 
     fn bring_back(
         &self,
         parents: &Parents,
-        name: &Name,
+        Rollback { name, again, token, facts: told }: &Rollback,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
-        present(parents, name)?;
+        let failed = |errno| StoreError::new("bring back the version before of", name, errno);
+        let present = present(parents, name)?;
         let (id, home) = self.home_there(name)?;
         self.settle(&home, name)?;
-        let failed = |errno| StoreError::new("bring back the version before of", name, errno);
+        let note = match present.map(|present| rustix::fs::fstat(&*present)).transpose() {
+            Ok(Some(stat)) => notes::find(&home, stat.st_ino).map_err(failed)?,
+            Ok(None) => Note::default(),
+            Err(errno) => return Err(failed(errno)),
+        };
+        if note.rollback == Some(*token) {
+            // Its answer was lost. A flush of it may have been, too.
+            let above = name.split().0;
+            touched.directory(above, &parents.existing(above)?);
+            let _ = told.set(note.facts);
+            return Ok(());
+        }
         let stat = match rustix::fs::statat(&home, PREVIOUS, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => {
@@ -125,6 +154,15 @@ impl Store {
             }
             Err(errno) => return Err(failed(errno)),
         };
+        if note.rollback.is_some() && !again {
+            return Err(StoreError::RolledBack { name: name.to_string(), facts: note.facts });
+        }
+        let Note { facts, .. } = notes::find(&home, stat.st_ino).map_err(failed)?;
+        let note = Note { facts, rollback: Some(*token) };
+        if let Err(errno) = notes::write(&home, stat.st_ino, &note) {
+            // A version without a note, on a disk that is full: it comes back all the same.
+            tracing::warn!(%name, %errno, "could not note that a version comes back");
+        }
         let back = format!("{BACK}{}", stat.st_ino);
         sys::rename(&home, PREVIOUS.as_bytes(), &home, back.as_bytes()).map_err(failed)?;
         if self.durable {
@@ -136,7 +174,31 @@ impl Store {
         if let Err(errno) = settle(&home, &id, &self.trash) {
             tracing::error!(%name, %errno, "could not settle the versions of a directory");
         }
+        self.tidy(parents, name, &home);
+        if swapped.is_ok() {
+            let _ = told.set(facts);
+        }
         swapped
+    }
+
+    /// Removes the notes of versions that are neither present nor the previous one.
+    fn tidy(&self, parents: &Parents, name: &Name, home: &OwnedFd) {
+        let look = |directory: &OwnedFd, entry: &[u8]| {
+            let stat = || rustix::fs::statat(directory, entry, AtFlags::SYMLINK_NOFOLLOW);
+            match self.rights.in_directory(directory, stat) {
+                Ok(stat) => Ok(Some(stat.st_ino)),
+                Err(Errno::NOENT) => Ok(None),
+                Err(errno) => Err(errno),
+            }
+        };
+        let (above, last) = name.split();
+        let tidied = parents.find(above).and_then(|parent| {
+            let inodes = [look(&parent, last)?, look(home, PREVIOUS.as_bytes())?];
+            notes::keep(home, &inodes.into_iter().flatten().collect::<Vec<_>>())
+        });
+        if let Err(errno) = tidied {
+            tracing::warn!(%name, %errno, "could not remove notes of versions that are gone");
+        }
     }
 
     /// Changes a directory of a home with what stands under a name; or moves it there, if nothing does, and
@@ -168,10 +230,11 @@ impl Store {
             || rights.in_directory(&parent, || sys::exchange(home, from.as_bytes(), &parent, last));
         let swapped = match exchange() {
             // A draft that is moved leaves nothing behind that tells of it, so the note comes before. If the move does not
-            // happen, the note goes before the draft gets its old name back.
+            // happen, the note goes before the draft gets its old name back. The directories above the name may be new, and
+            // the draft would be lost with them.
             Err(Errno::NOENT) => token
                 .map_or(Ok(()), |token| note(home, token))
-                .and_then(|()| if self.durable { sys::sync_directory(home) } else { Ok(()) })
+                .and_then(|()| if self.durable { sys::sync_file_system(home) } else { Ok(()) })
                 .and_then(|()| {
                     let rename = || sys::rename_new(home, from.as_bytes(), &parent, last);
                     rights.in_directory(&parent, rename)
@@ -221,7 +284,7 @@ fn mode_of(tree: &OwnedFd) -> Result<Mode, Errno> {
 
 impl Store {
     /// Does something for which a directory has to be writable for its owner; then it is as before.
-    fn opened_up(
+    pub(in crate::store) fn opened_up(
         &self,
         parent: &OwnedFd,
         last: &[u8],

@@ -9,6 +9,7 @@
 //! | `ready-INODE-BOOT-TOKEN` | the next version, complete; or, if its inode is another, the version that it has replaced | `next-BOOT-TOKEN`, and `done-TOKEN` goes; or `previous`, and `done-TOKEN` is made |
 //! | `back-INODE` | the version before, about to come back; or the one that it has replaced | `previous` |
 //! | `previous` | the version before the present one | stays |
+//! | `version-INODE-TIME-FILES`, `version-INODE-TIME-FILES-TOKEN` | the facts about the version that is this inode; with a `TOKEN`, that a rollback has brought it back (see [`notes`]) | stays |
 //! | `done-TOKEN` | the last draft that was published: a client that asks again is answered the same | stays |
 //!
 //! So every moment of a swap can be told from the names alone, and no file names the step that was under way.
@@ -27,6 +28,7 @@ use rustix::io::Errno;
 
 use super::closed::Closed;
 use super::home::{DONE, NEXT, READY, home_of, is_directory};
+use super::notes::{self, Facts, Note};
 use crate::locks::{Rank, ReadGuard, RwLock, WriteGuard};
 use crate::store::error::StoreError;
 use crate::store::inherit::{ACCESS_ACL, DEFAULT_ACL, default_acl, give_group, read_acl};
@@ -37,8 +39,8 @@ use crate::store::{Reserved, Store, sys};
 pub(in crate::store) use closing::Closing;
 pub(crate) use room::{Earlier, Room, given_up};
 
-/// Entries that a version makes: the home of the directory's versions and the tree; at the swap the note of it, and the name.
-const ENTRIES: usize = 4;
+/// Entries that a version makes: the home of the directory's versions and the tree; at the swap two notes, and the name.
+const ENTRIES: usize = 5;
 
 /// Those of them that are made when it is opened.
 const MADE_FIRST: u64 = 2;
@@ -263,10 +265,12 @@ impl Version {
         *state = new;
     }
 
-    /// Gives it the name that says that it is complete; `None` if it was published before.
+    /// Gives it the name that says that it is complete; `None` if it was published before. Its client has counted so many
+    /// `files`.
     pub(in crate::store) fn make_ready(
         &self,
         state: &mut State,
+        files: Option<u64>,
     ) -> Result<Option<String>, StoreError> {
         match state {
             State::Done => Ok(None),
@@ -277,6 +281,11 @@ impl Version {
                 let inode = rustix::fs::fstat(&*self.root).map_err(failed)?.st_ino;
                 let tag = format!("{}-{}", self.store.boot_tag(), self.token);
                 let (next, ready) = (format!("{NEXT}{tag}"), format!("{READY}{inode}-{tag}"));
+                let note = Note { facts: Facts::now(files), rollback: None };
+                if let Err(errno) = notes::write(&self.home, inode, &note) {
+                    // It is for people.
+                    tracing::warn!(name = %self.name, %errno, "could not note when a version is published");
+                }
                 match sys::rename(&self.home, next.as_bytes(), &self.home, ready.as_bytes()) {
                     // Published after all, when that could not be made sure of.
                     Err(Errno::NOENT) => {

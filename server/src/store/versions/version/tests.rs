@@ -20,7 +20,7 @@ fn publish_waits_for_no_change_of_the_version() {
     let version = Version::open(closed, &store.parents(), Earlier::Any, token).unwrap();
     let version = Arc::new(version);
     let publish = || {
-        let swap = Swap::new(Arc::clone(&version), Attributes::default());
+        let swap = Swap::new(Arc::clone(&version), Attributes::default(), None);
         store.apply(&store.parents(), Change::Version(Box::new(swap)))
     };
     let change = version.enter().unwrap();
@@ -41,7 +41,7 @@ fn nothing_is_changed_from_when_a_publish_is_asked_for() {
     let closed = Closed::begin(&store, &name, Waker::noop()).unwrap();
     let version = Version::open(closed, &store.parents(), Earlier::Any, Token([1; 16])).unwrap();
     let version = Arc::new(version);
-    let swap = || Swap::new(Arc::clone(&version), Attributes::default());
+    let swap = || Swap::new(Arc::clone(&version), Attributes::default(), None);
     let (first, again) = (swap(), swap());
     assert!(version.enter().is_err() && version.give_up(std::time::Duration::ZERO).is_none());
     drop(first);

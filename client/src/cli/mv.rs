@@ -1,0 +1,185 @@
+//! `haul mv`: another name for an entry of a server.
+
+use std::fmt;
+use std::str::FromStr;
+
+use haul_protocol::{Code, Entry, Name, Op, Refusal};
+
+use super::console::tell;
+use super::exit;
+use super::lookup::{self, There};
+use super::oneshot::{self, Tries};
+use super::signals::Signals;
+use crate::connection::rpc::{Asking, Said};
+use crate::error::ConnectionError;
+use crate::net::destination::{Destination, DestinationError};
+
+/// The feature of a server that can rename.
+const RENAME: &str = "rename";
+
+/// The new place of an entry.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) destination: Destination,
+    /// A slash at its end says that it is a directory.
+    pub(super) is_directory: bool,
+}
+
+impl FromStr for Place {
+    type Err = DestinationError;
+
+    fn from_str(text: &str) -> Result<Self, DestinationError> {
+        Ok(Self { destination: text.parse()?, is_directory: text.ends_with('/') })
+    }
+}
+
+/// Renames an entry, and returns the exit code. If a directory stands at the new place, the entry goes into it. Another
+/// entry is replaced only with `force`.
+///
+/// # Errors
+/// If the system has no room.
+pub(super) fn mv(
+    source: &Destination,
+    place: &Place,
+    force: bool,
+    tries: Tries,
+    signals: &Signals,
+) -> anyhow::Result<u8> {
+    let Some(from) = &source.path else {
+        tell(&"haul: the server's root can't be moved; name an entry in it: HOST/NAME");
+        return Ok(exit::USAGE);
+    };
+    let (here, there) = (&source.server, &place.destination.server);
+    if here != there {
+        tell(&format_args!(
+            "haul: {here} and {there} are not written alike, and haul mv renames at one server: write the server in \
+             the same way in front of both, as in haul mv HOST/OLD HOST/NEW; to another server, send the files from \
+             where they came with haul put, and then remove them here with haul rm"
+        ));
+        return Ok(exit::USAGE);
+    }
+    let mut renaming = Renaming { from, place, force, to: None, before: None, is_sent: false };
+    let mut code = exit::OK;
+    let ended = oneshot::at(here, tries, signals, &mut |asking, _| {
+        if let Err(why) = renaming.run(asking)? {
+            tell(&format_args!("haul: {why}"));
+            code = exit::FAILED;
+        }
+        Ok(())
+    })?;
+    Ok(ended.unwrap_or(code))
+}
+
+/// A rename over one connection after the other.
+struct Renaming<'a> {
+    from: &'a Name,
+    place: &'a Place,
+    force: bool,
+    /// The new name, once it is known.
+    to: Option<Name>,
+    /// The entry before it was renamed.
+    before: Option<Entry>,
+    /// The request may have been carried out.
+    is_sent: bool,
+}
+
+/// The reason why an entry is not renamed.
+enum Why {
+    Refused(Name, Refusal),
+    Told(String),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(name, refusal) => {
+                write!(f, "{name}: refused by the server: {refusal}")
+            }
+            Self::Told(why) => f.write_str(why),
+        }
+    }
+}
+
+impl Renaming<'_> {
+    fn run(&mut self, asking: &mut Asking<'_>) -> Result<Result<(), Why>, ConnectionError> {
+        if !asking.has_feature(RENAME) {
+            let why = "this server can't rename: its hauld is older than this haul";
+            return Ok(Err(Why::Told(why.to_owned())));
+        }
+        let to = match &self.to {
+            Some(to) => to.clone(),
+            None => match self.look(asking)? {
+                Ok(to) => to,
+                Err(why) => return Ok(Err(why)),
+            },
+        };
+        self.to = Some(to.clone());
+        let (name, replace) = (self.from.clone(), self.force);
+        asking.ask(&Op::Rename { name, to: to.clone(), replace })?;
+        let was_sent = std::mem::replace(&mut self.is_sent, true);
+        let Said::Refused(refusal) = asking.answer()?.1 else { return Ok(Ok(())) };
+        // A request whose answer was lost may have been carried out: the entry is gone from its old name. A new entry may
+        // have come there since, which the server does not put in the place of the first.
+        let may_be_done = match refusal.code {
+            Code::NotFound => true,
+            Code::Conflict => !self.force,
+            _ => false,
+        };
+        if was_sent && may_be_done {
+            if self.is_done(asking, &to)? {
+                return Ok(Ok(()));
+            }
+            return Ok(Err(Why::Told(format!(
+                "{}: the connection was lost before the answer, and then it was refused by the server: {refusal}; \
+                 look with haul ls where it is",
+                self.from
+            ))));
+        }
+        Ok(Err(Why::Refused(self.from.clone(), refusal)))
+    }
+
+    /// The new name.
+    fn look(&mut self, asking: &mut Asking<'_>) -> Result<Result<Name, Why>, ConnectionError> {
+        let last = self.from.split().1;
+        let Place { destination, is_directory } = self.place;
+        let inside = match &destination.path {
+            None => Name::parse(last),
+            Some(directory) => match lookup::kind(asking, directory)? {
+                Err(refusal) => return Ok(Err(Why::Refused(directory.clone(), refusal))),
+                Ok(There::Directory) => directory.join(last),
+                Ok(There::Other) if *is_directory => {
+                    return Ok(Err(Why::Told(format!("{directory}: is not a directory"))));
+                }
+                Ok(There::Nothing) if *is_directory => {
+                    return Ok(Err(Why::Told(format!(
+                        "{directory}: there is no such directory; haul mkdir makes it"
+                    ))));
+                }
+                Ok(There::Other | There::Nothing) => Ok(directory.clone()),
+            },
+        };
+        let to = match inside {
+            Ok(to) => to,
+            Err(error) => return Ok(Err(Why::Told(format!("{}: {error}", self.from)))),
+        };
+        if to == *self.from {
+            return Ok(Err(Why::Told(format!("{to}: both names are the same"))));
+        }
+        if !self.force
+            && let Ok(There::Directory | There::Other) = lookup::kind(asking, &to)?
+        {
+            return Ok(Err(Why::Told(format!(
+                "{to}: is there already; haul mv -f replaces a file, or an empty directory"
+            ))));
+        }
+        self.before = lookup::entry(asking, self.from)?;
+        Ok(Ok(to))
+    }
+
+    /// Whether the entry has its new name.
+    fn is_done(&self, asking: &mut Asking<'_>, to: &Name) -> Result<bool, ConnectionError> {
+        let Some(before) = &self.before else { return Ok(false) };
+        let now = lookup::entry(asking, to)?;
+        Ok(now.is_some_and(|now| Entry { name: before.name.clone(), ..now } == *before))
+    }
+}

@@ -1,0 +1,193 @@
+//! Giving an entry another name, at once.
+
+use std::rc::Rc;
+
+use haul_protocol::Name;
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::io::Errno;
+
+use super::commit::dirty::Touched;
+use super::error::StoreError;
+use super::root::Parents;
+use super::versions::guard::is_at_or_below;
+use super::{Store, sys};
+
+/// Directories that are flushed one by one; for more, the whole file system is.
+const MOST_FLUSHED: usize = 8;
+
+impl Store {
+    /// Renames a file, link or directory; a directory goes with all that is in it. Missing parents of the new name are
+    /// made. An entry that stands there makes way only with `replace`, and then as in rename(2): a directory for a
+    /// directory and if it is empty, anything else for anything but a directory.
+    pub(super) fn rename_entry(
+        &self,
+        parents: &Parents,
+        (from, to): (&Name, &Name),
+        replace: bool,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        if from != to && is_at_or_below(to, from) {
+            let found = "to be moved into itself";
+            return Err(StoreError::Conflict { name: from.to_string(), found });
+        }
+        let mut fresh = false;
+        let (source, target, is_directory) = loop {
+            let source = parents.existing(from.split().0)?;
+            let look = |parent: &OwnedFd, name: &Name| {
+                let stat = || rustix::fs::statat(parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW);
+                self.rights.in_directory(parent, || self.rights.stat(stat))
+            };
+            let found = match look(&source, from) {
+                // A handle that is kept may be that of a directory that is gone.
+                Err(Errno::NOENT) if !fresh => {
+                    fresh = true;
+                    parents.clear();
+                    continue;
+                }
+                found => found.map_err(|errno| StoreError::new("look at", from, errno))?,
+            };
+            let is_directory = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
+            let target = parents.of(to)?;
+            if self.durable {
+                self.flush_way(parents, from, to)?;
+            }
+            let is_same =
+                |other: Stat| (other.st_dev, other.st_ino) == (found.st_dev, found.st_ino);
+            let moved = if replace && from != to && look(&target, to).is_ok_and(is_same) {
+                // rename(2) leaves both of two names of one file.
+                let unlink = || sys::unlink(&source, from.split().1);
+                self.rights.in_directory(&source, unlink)
+            } else {
+                self.move_entry((&source, from), (&target, to), is_directory, replace)
+            };
+            match moved {
+                Ok(()) => break (source, target, is_directory),
+                Err(Errno::NOENT) if !fresh => {
+                    fresh = true;
+                    parents.clear();
+                }
+                Err(errno) => return Err(refused(from, to, errno)),
+            }
+        };
+        self.renamed((from, &source), (to, &target), is_directory, parents, touched)
+    }
+
+    /// Flushes the directories that lead to the new name and not to the old one: a crash that keeps the rename, and loses a
+    /// directory above the new name, would lose the entry.
+    fn flush_way(&self, parents: &Parents, from: &Name, to: &Name) -> Result<(), StoreError> {
+        let failed = |errno| StoreError::new("flush the directories above", to, errno);
+        let way = way(from, to);
+        if way.len() > MOST_FLUSHED {
+            return sys::sync_file_system(&self.root).map_err(failed);
+        }
+        way.into_iter().try_for_each(|directory| {
+            sys::sync_directory(&*parents.existing(directory)?).map_err(failed)
+        })
+    }
+
+    fn move_entry(
+        &self,
+        (source, from): (&OwnedFd, &Name),
+        (target, to): (&OwnedFd, &Name),
+        is_directory: bool,
+        replace: bool,
+    ) -> Result<(), Errno> {
+        let (from, to) = (from.split().1, to.split().1);
+        let rename = || {
+            self.rights.in_directory(source, || {
+                self.rights.in_directory(target, || match replace {
+                    true => sys::rename(source, from, target, to),
+                    false => sys::rename_new(source, from, target, to),
+                })
+            })
+        };
+        match rename() {
+            // A directory that goes to another parent has to be writable for its owner.
+            Err(errno @ (Errno::ACCESS | Errno::PERM)) if is_directory => {
+                self.opened_up(source, from, errno, rename)
+            }
+            renamed => renamed,
+        }
+    }
+
+    /// Notes which directories have other entries now, and flushes them at once: if the old name is given to something else
+    /// by a later change, a crash must not keep that change alone.
+    fn renamed(
+        &self,
+        (from, source): (&Name, &Rc<OwnedFd>),
+        (to, target): (&Name, &Rc<OwnedFd>),
+        is_directory: bool,
+        parents: &Parents,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        touched.directory(from.split().0, source);
+        touched.directory(to.split().0, target);
+        if is_directory {
+            // Handles lead to it by its old name, and changes of the same group below it are flushed by theirs.
+            self.guard.swapped();
+            parents.clear();
+            touched.everything();
+        }
+        if !self.durable {
+            return Ok(());
+        }
+        [(to, target), (from, source)].into_iter().try_for_each(|(name, directory)| {
+            sys::sync_directory(&**directory).map_err(|errno| StoreError::Uncertain {
+                directory: String::from_utf8_lossy(name.split().0).into_owned(),
+                source: errno.into(),
+            })
+        })
+    }
+}
+
+/// The directories with an entry that leads to the new name and not to the old one, from the top.
+fn way<'a>(from: &Name, to: &'a Name) -> Vec<&'a [u8]> {
+    let (from, above) = (from.split().0, to.split().0);
+    let ends = above.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    let mut prefixes: Vec<_> = ends.map(|end| &above[..end]).collect();
+    prefixes.insert(0, b"");
+    let leads = |directory: &[u8]| {
+        let rest = from.strip_prefix(directory);
+        directory.is_empty() || rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+    };
+    // The lowest of those that lead to both has the first entry that leads to one only.
+    let common = prefixes.iter().rposition(|directory| leads(directory)).unwrap_or(0);
+    if leads(above) { Vec::new() } else { prefixes.split_off(common) }
+}
+
+fn refused(from: &Name, to: &Name, errno: Errno) -> StoreError {
+    let found = match errno {
+        Errno::EXIST => "there already",
+        Errno::NOTEMPTY => "a directory that is not empty",
+        Errno::ISDIR => "a directory, and is replaced by a directory only",
+        Errno::NOTDIR => "not a directory, and is replaced by no directory",
+        errno => return StoreError::new("rename", from, errno),
+    };
+    StoreError::Conflict { name: to.to_string(), found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn way_is_what_leads_to_the_new_name_only() {
+        for (from, to, expected) in [
+            ("f", "g", &[][..]),
+            ("a/b/f", "a/b/g", &[]),
+            ("a/b/f", "a/g", &[]),
+            ("a/b/f", "g", &[]),
+            ("f", "a/g", &[""]),
+            ("f", "a/b/g", &["", "a"]),
+            ("a/b/f", "a/c/d/g", &["a", "a/c"]),
+            ("ab/f", "a/g", &[""]),
+            ("a", "ab/c/g", &["", "ab"]),
+        ] {
+            let name = |text: &str| Name::parse(text.as_bytes()).unwrap();
+            let (from, to) = (name(from), name(to));
+            let found: Vec<_> = way(&from, &to).into_iter().map(String::from_utf8_lossy).collect();
+            assert_eq!(found, expected, "{from} {to}");
+        }
+    }
+}

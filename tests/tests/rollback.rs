@@ -1,0 +1,161 @@
+//! `haul publish --rollback`: back once, and which version that is.
+
+use haul_tests::prelude::*;
+
+fn rollback(at: &str, words: &[&str]) -> Assert {
+    let mut command = haul();
+    command.args(["publish", "--rollback"]).args(words).arg(at).assert()
+}
+
+/// Two versions, of 22 and 23 files and links; returns copies of both.
+fn two_versions(setting: &Setting) -> [PathBuf; 2] {
+    setting.version(1);
+    setting.published(&[]);
+    let copies = ["first", "second"].map(|name| setting.place.path().join(name));
+    tree::copy(&setting.source(), &copies[0]);
+    setting.version(2);
+    setting.write("new", "in the second version only");
+    setting.published(&[]);
+    tree::copy(&setting.source(), &copies[1]);
+    copies
+}
+
+/// The version that is there, and nothing else.
+fn is_there(setting: &Setting, copy: &Path) {
+    tree::compare(copy, &setting.site()).unwrap();
+}
+
+#[test]
+fn second_rollback_in_a_row_is_refused_unless_it_is_asked_for_as_such() {
+    for words in [&["--durability", "none"][..], &[]] {
+        let setting = Setting::start_with(words);
+        let at = setting.at("www/site");
+        rollback(&at, &[]).code(1).stderr(contains("no earlier version of `www/site`"));
+        let [first, second] = two_versions(&setting);
+        let date = predicates::str::is_match(
+            r"^www/site: the version that was published at 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\+\d\d:\d\d \(22 files\) is back\n$",
+        );
+        rollback(&at, &[]).success().stdout(date.unwrap());
+        is_there(&setting, &first);
+        let refused = || {
+            rollback(&at, &[]).code(1).stdout("").stderr(
+                contains("the last change of the versions of `www/site` was a rollback")
+                    .and(contains("the version that was published at 20"))
+                    .and(contains("--again"))
+                    .and(contains("(rolled_back)")),
+            );
+        };
+        refused();
+        is_there(&setting, &first);
+        rollback(&at, &["--again"]).success().stdout(contains("(23 files) is back"));
+        is_there(&setting, &second);
+        refused();
+        is_there(&setting, &second);
+        // The next version may be rolled back again.
+        setting.version(3);
+        setting.published(&[]);
+        rollback(&at, &["--quiet"]).success().stdout("");
+        is_there(&setting, &second);
+        refused();
+        let mut command = haul();
+        command.args(["publish", "--again", "s"]).arg(&at).assert().code(2);
+    }
+}
+
+/// The server remembers across its restarts which versions have come back.
+#[test]
+fn server_that_was_started_again_knows_that_a_rollback_was_the_last_change() {
+    let mut setting = Setting::start();
+    let [first, _] = two_versions(&setting);
+    rollback(&setting.at("www/site"), &[]).success();
+    setting.server.signal(Signal::KILL).unwrap();
+    setting.server.wait().unwrap();
+    let (root, log) = (setting.server.root(), setting.place.path().join("log"));
+    let again = Hauld::start_at(root, &log, hauld_command(), &["--durability", "none"]).unwrap();
+    let at = format!("{}/www/site", again.address());
+    rollback(&at, &[]).code(1).stderr(contains("(rolled_back)"));
+    is_there(&setting, &first);
+}
+
+#[test]
+fn rollback_whose_answer_was_lost_happens_once() {
+    for words in [&["--durability", "none"][..], &[]] {
+        for again in [&[][..], &["--again"]] {
+            let setting = Setting::start_with(words);
+            let [first, _] = two_versions(&setting);
+            let lost = Lost::start(setting.server.address(), "rollback", || ()).unwrap();
+            rollback(&format!("{}/www/site", lost.address()), again)
+                .success()
+                .stdout(contains("(22 files) is back"))
+                .stderr(contains("reconnecting (1 of 10)"));
+            lost.end();
+            is_there(&setting, &first);
+        }
+    }
+}
+
+/// It knows neither `again` nor a token, and gets the answer that it knows, with fields that it ignores.
+#[test]
+fn client_that_knows_no_second_rollback_is_refused_one() {
+    let setting = Setting::start();
+    let [first, second] = two_versions(&setting);
+    let mut peer = setting.server.peer();
+    let mut id = 0;
+    let mut ask = |more: Value| {
+        id += 1;
+        let mut request = json!({"cmd": "rollback", "id": id, "filename": "www/site"});
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        (id, peer.ask(&request, b"").unwrap())
+    };
+    let (id, done) = ask(json!({}));
+    assert_eq!((&done["answer"], &done["files"]), (&json!(id), &json!(22)), "{done}");
+    assert!(done["published"]["s"].as_u64().unwrap() > 1_700_000_000, "{done}");
+    let (id, answer) = ask(json!({}));
+    refused(&answer, id, "rolled_back");
+    assert_eq!(answer["retry"], false);
+    is_there(&setting, &first);
+    let token = "00112233445566778899aabbccddeeff";
+    for _ in 0..2 {
+        let (id, done) = ask(json!({"again": true, "upload": token}));
+        assert_eq!((&done["answer"], &done["files"]), (&json!(id), &json!(23)), "{done}");
+        is_there(&setting, &second);
+    }
+    // Another token is another rollback.
+    let (id, answer) = ask(json!({"upload": "ff112233445566778899aabbccddeeff"}));
+    refused(&answer, id, "rolled_back");
+}
+
+/// Published by a hauld that kept no notes.
+#[test]
+fn version_without_a_note_comes_back_once_as_well() {
+    let setting = Setting::start();
+    let [first, _] = two_versions(&setting);
+    for home in fs::read_dir(setting.server.root().join(".haul/trees")).unwrap() {
+        for entry in fs::read_dir(home.unwrap().path()).unwrap().map(Result::unwrap) {
+            if entry.file_name().to_str().unwrap().starts_with("version-") {
+                fs::remove_file(entry.path()).unwrap();
+            }
+        }
+    }
+    let at = setting.at("www/site");
+    rollback(&at, &[]).success().stdout("www/site: the version before is back\n");
+    rollback(&at, &[]).code(1).stderr(contains("the version before is present"));
+    is_there(&setting, &first);
+}
+
+/// A server of an older version carries each rollback out, and tells nothing about the version.
+#[test]
+fn answer_of_an_older_server_is_understood() {
+    let fake = haul_tests::fake::Fake::start().unwrap();
+    let address = fake.address().unwrap();
+    let told = thread::spawn(move || {
+        let (mut peer, _) = fake.greet().unwrap();
+        let (request, _) = peer.receive().unwrap();
+        peer.send(&json!({"answer": request["id"]}), b"").unwrap();
+        request
+    });
+    rollback(&format!("{address}/site"), &[])
+        .success()
+        .stdout("site: the version before is back\n");
+    assert_eq!(told.join().unwrap()["cmd"], "rollback");
+}
