@@ -1,5 +1,8 @@
 //! What people are used to: lists of names, standard input, moving, bounds, statistics.
 
+mod destinations;
+mod options;
+
 use haul_protocol::Digest;
 use haul_tests::prelude::*;
 

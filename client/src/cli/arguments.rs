@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions, duration};
+use super::usage::destination;
 use crate::net::destination::Destination;
 
 /// Uploads files and whole directories to a haul server: in parallel, verified, each file whole or
@@ -81,7 +82,7 @@ pub(crate) struct PutCommand {
     /// Destination: `HOST[:PORT][/PATH]`, `[V6][:PORT][/PATH]`, `haul://HOST[:PORT][/PATH]` or
     /// `unix:SOCKET[:/PATH]`. The port is 8080 by default. PATH is a directory below the server's root, made if it
     /// is missing.
-    #[arg(value_name = "DEST")]
+    #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 
     /// Options of the put.
@@ -113,7 +114,7 @@ pub(crate) struct PutOptions {
 
     /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
     /// server acknowledges nothing.
-    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate", "exclude", "include",
+    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate", "bwlimit", "exclude", "include",
           "exclude_from", "files_from", "dry_run", "ignore_existing", "receipt", "links"])]
     pub classic: bool,
 
@@ -143,7 +144,7 @@ pub(crate) struct SyncCommand {
     pub source: PathBuf,
 
     /// Destination, as for `haul put`.
-    #[arg(value_name = "DEST")]
+    #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 
     /// Options of the sync.
@@ -203,7 +204,7 @@ pub(crate) struct PublishCommand {
     pub source: Option<PathBuf>,
 
     /// The directory at the server, as for `haul put`; not the server's root itself.
-    #[arg(value_name = "DEST")]
+    #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 
     /// Let the version before the present one take its place again; once more brings the other one back.
@@ -259,7 +260,7 @@ pub(crate) struct VerifyCommand {
     pub source: PathBuf,
 
     /// Destination to compare with, as for `haul put`.
-    #[arg(value_name = "DEST")]
+    #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 
     /// Options of the comparison.
@@ -287,7 +288,7 @@ pub(crate) struct VerifyOptions {
 #[derive(Debug, Args)]
 pub(crate) struct LsCommand {
     /// Destination to list: a directory at a server, or a single file, as for `haul put`.
-    #[arg(value_name = "DEST")]
+    #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 
     /// Options of the listing.
@@ -319,12 +320,12 @@ pub(crate) struct LsOptions {
 #[derive(Debug, Args)]
 pub(crate) struct ShellCommand {
     /// Destination, as for `haul put`.
-    #[arg(value_name = "DEST")]
+    #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 
     /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
     /// server acknowledges nothing.
-    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate"])]
+    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate", "bwlimit"])]
     pub classic: bool,
 
     /// Options of the connections, unless a line says otherwise.

@@ -147,7 +147,7 @@ fn common(
     connection: &ConnectionOptions,
     signals: &Signals,
 ) -> Builder {
-    let ConnectionOptions { connections, retries, timeout, limit_rate } = *connection;
+    let ConnectionOptions { connections, retries, timeout, .. } = *connection;
     let mut builder = Transfer::builder(destination.clone())
         .conflicts_are_checked()
         .interrupted_by(signals.interrupt())
@@ -162,7 +162,7 @@ fn common(
     if let Some(connections) = connections {
         builder = builder.connections(connections.into());
     }
-    if let Some(rate) = limit_rate {
+    if let Some(rate) = connection.rate() {
         builder = builder.rate(rate);
     }
     builder

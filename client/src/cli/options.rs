@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
+use super::habits::bwlimit;
 use crate::source::filter::Rules;
 use crate::source::links::Links;
 use crate::transfer::builder::{RETRIES, TIMEOUT};
@@ -70,11 +71,21 @@ pub struct ConnectionOptions {
     /// Bytes a second that are sent at most, such as 500KB or 10MiB.
     #[arg(long, value_name = "SIZE", value_parser = rate)]
     pub limit_rate: Option<u64>,
+
+    /// The same as rsync has it.
+    #[arg(long, hide = true, value_name = "RATE", value_parser = bwlimit, conflicts_with = "limit_rate")]
+    pub bwlimit: Option<u64>,
 }
 
 impl Default for ConnectionOptions {
     fn default() -> Self {
-        Self { connections: None, retries: RETRIES, timeout: TIMEOUT, limit_rate: None }
+        Self {
+            connections: None,
+            retries: RETRIES,
+            timeout: TIMEOUT,
+            limit_rate: None,
+            bwlimit: None,
+        }
     }
 }
 
@@ -99,14 +110,20 @@ pub struct OutputOptions {
 }
 
 impl ConnectionOptions {
+    /// Bytes a second that are sent at most.
+    #[must_use]
+    pub fn rate(&self) -> Option<u64> {
+        self.limit_rate.or(self.bwlimit).filter(|&rate| rate > 0)
+    }
+
     /// The same options as words of a command line.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
-        let Self { connections, retries, timeout, limit_rate } = self;
+        let Self { connections, retries, timeout, .. } = self;
         let mut words = vec![format!("--retries={retries}")];
         words.push(format!("--timeout={}", humantime::format_duration(*timeout)));
         words.extend(connections.map(|connections| format!("--connections={connections}")));
-        words.extend(limit_rate.map(|rate| format!("--limit-rate={rate}B")));
+        words.extend(self.rate().map(|rate| format!("--limit-rate={rate}B")));
         words
     }
 }
