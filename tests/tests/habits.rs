@@ -1,6 +1,7 @@
 //! What people are used to: lists of names, standard input, moving, bounds, statistics.
 
 mod destinations;
+mod lists;
 mod options;
 
 use haul_protocol::Digest;

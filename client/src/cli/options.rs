@@ -24,7 +24,8 @@ pub struct Selection {
     pub links: Links,
 
     /// Only the names in FILE (`-`: standard input), one a line, below SRC, which is one directory. The entries
-    /// of a directory are not meant unless they are named as well.
+    /// of a directory are not meant unless they are named as well. A carriage return before a line's end and a
+    /// UTF-8 byte order mark at the start belong to no name; if a name ends with a carriage return, use -0.
     #[arg(long, value_name = "FILE")]
     pub files_from: Option<PathBuf>,
 
