@@ -1,5 +1,6 @@
 //! What people are used to: lists of names, standard input, moving, bounds, statistics.
 
+mod destination_itself;
 mod destinations;
 mod lists;
 mod options;

@@ -6,6 +6,7 @@ use haul_protocol::Attributes;
 
 use super::{Found, Walk, name};
 use crate::plan::Root;
+use crate::plan::policy::Mode;
 use crate::source::{attributes, has_special_bits};
 use crate::work::{BATCH, Item, Kind, Stopped};
 
@@ -44,11 +45,20 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Whether the destination itself gets mode and mtime of a source. `sync` makes it like the source. `put` adds to a
+    /// directory that may be others' as well, and nobody gives the server's root a mode.
+    pub(super) fn gives_attributes(&self, root: &Root) -> bool {
+        root.contents && root.target.is_some() && matches!(self.policy.mode, Mode::Sync(_))
+    }
+
     /// Gives every directory its final attributes.
     pub(super) fn directories(&self, root: &Root, found: &Found) -> Result<(), Stopped> {
         let mut batch = Vec::with_capacity(BATCH);
         let each = |path| self.directory(root, path, &mut batch);
         self.each_directory(root, found, each, |_| Ok(()))?;
+        if self.gives_attributes(root) {
+            self.directory(root, root.source.clone(), &mut batch)?;
+        }
         self.work.push(batch)?;
         // The next root may be inside this one.
         self.work.drain()

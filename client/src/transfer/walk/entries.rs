@@ -54,7 +54,10 @@ impl Walk<'_> {
         if let (true, Some(name)) = (root.contents && anchor.is_directory(), &root.target) {
             // Made if it is missing, also for a source with nothing in it.
             let (path, name) = (root.source.clone(), name.clone());
-            batch.push(Item::new(path, name, Kind::Directory(None)));
+            let mode = || attributes(&root.source.metadata().ok()?).mode;
+            let mode = Some(mode).filter(|_| self.gives_attributes(root)).and_then(|mode| mode());
+            let kind = Kind::Directory(mode.map(|mode| mode | WRITABLE));
+            batch.push(Item::new(path, name, kind));
         }
         let told = RefCell::new(PathBuf::new());
         let kept =
@@ -148,7 +151,8 @@ impl Walk<'_> {
             if !matches!(kind, Kind::Directory(_)) && self.policy.needs_all() {
                 anchor.found_file(entry.path());
             }
-            let inside = entry.depth() > usize::from(root.contents);
+            let is_in_destination = root.contents && !self.gives_attributes(root);
+            let inside = entry.depth() > usize::from(is_in_destination);
             let named = entry.depth() == 0;
             batch.push(Item { inside, named, ..Item::new(entry.into_path(), name, kind) });
         }
