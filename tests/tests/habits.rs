@@ -4,6 +4,7 @@ mod destination_itself;
 mod destinations;
 mod lists;
 mod options;
+mod several_sources;
 
 use haul_protocol::Digest;
 use haul_tests::prelude::*;

@@ -30,7 +30,7 @@ pub(crate) enum Command {
     /// Upload one file, several, or whole directories.
     #[command(allow_missing_positional = true)]
     Put(PutCommand),
-    /// Make a destination like a source: send only entries that it lacks or holds differently.
+    /// Make a destination like its sources: send only entries that it lacks or holds differently.
     ///
     /// Files with the same size, mtime and mode are taken to be the same. Nothing is removed at the destination
     /// without --delete, but an entry of another kind there (a file where a directory comes) is replaced.
@@ -138,10 +138,11 @@ pub(crate) struct PutOptions {
 /// `haul sync`.
 #[derive(Debug, Args)]
 pub(crate) struct SyncCommand {
-    /// Source to send: a file, a link, or a directory. `DIR` becomes a directory at the destination, `DIR/` and `.`
-    /// mean that the destination itself becomes like the source.
-    #[arg(value_name = "SRC")]
-    pub source: PathBuf,
+    /// Source to send: a file, a link, or a directory; there may be several. `DIR` becomes a directory at the
+    /// destination, `DIR/` and `.` mean that the destination itself becomes like the source, with its mode and mtime.
+    /// With --delete and several SRC, entries are removed below each `DIR` only, and `DIR/` is an error.
+    #[arg(value_name = "SRC", required = true)]
+    pub sources: Vec<PathBuf>,
 
     /// Destination, as for `haul put`.
     #[arg(value_name = "DEST", value_parser = destination)]

@@ -13,7 +13,7 @@ use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions};
 use super::signals::Signals;
 use super::streams::{is_file_of_stdout, one_reader, single};
 use super::summary::{Kind, Summary};
-use super::{exit, oneshot};
+use super::{exit, oneshot, usage};
 use crate::net::destination::Destination;
 use crate::plan::policy::Delete;
 use crate::source::file_list::Separator;
@@ -63,13 +63,13 @@ pub(super) fn put(
 /// # Errors
 /// If threads can't be had.
 pub(super) fn sync(
-    source: &Path,
+    sources: &[PathBuf],
     destination: &Destination,
     options: &SyncOptions,
     signals: &Signals,
 ) -> anyhow::Result<u8> {
     let SyncOptions { selection, send, connection, output, .. } = options;
-    if let Err(error) = one_reader([source], 0, selection) {
+    if let Err(error) = one_reader(sources.iter().map(PathBuf::as_path), 0, selection) {
         return Ok(wrong(&error));
     }
     let delete = options.delete.then_some(Delete {
@@ -77,7 +77,7 @@ pub(super) fn sync(
         all: options.delete_all,
         max: options.max_delete,
     });
-    let mut builder = common(destination, selection, connection, signals).sync(source, delete);
+    let mut builder = common(destination, selection, connection, signals).sync_all(sources, delete);
     if options.checksum {
         builder = builder.checksum();
     }
@@ -247,6 +247,6 @@ fn carry_out(
 
 /// The command line makes no sense.
 fn wrong(error: &dyn Show) -> u8 {
-    tell(&format_args!("haul: {error}"));
+    usage::tell(&error.to_string());
     exit::USAGE
 }

@@ -70,7 +70,7 @@ fn carry_out(command: &Command, signals: &Signals) -> anyhow::Result<u8> {
     match command {
         Command::Put(put) => commands::put(&put.sources, &put.destination, &put.options, signals),
         Command::Sync(sync) => {
-            commands::sync(&sync.source, &sync.destination, &sync.options, signals)
+            commands::sync(&sync.sources, &sync.destination, &sync.options, signals)
         }
         Command::Publish(publish) => commands::publish(publish, signals),
         Command::Verify(verify) => {

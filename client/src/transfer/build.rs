@@ -99,9 +99,17 @@ impl Builder {
             }
             Task::Publish { source } => return self.plan_version(source),
             Task::Put { sources, rename } => Plan::new(sources, path, rename.as_deref())?,
-            Task::Sync { source, .. } | Task::Verify { source } => {
-                Plan::new(std::slice::from_ref(source), path, None)?
+            Task::Sync { sources, delete } => {
+                let plan = Plan::new(sources, path, None)?;
+                let mut contents = plan.roots.iter().filter(|root| root.contents);
+                match contents.next() {
+                    Some(root) if delete.is_some() && plan.roots.len() > 1 => {
+                        return Err(BuildError::DeletesUnion(root.source.clone()));
+                    }
+                    _ => plan,
+                }
             }
+            Task::Verify { source } => Plan::new(std::slice::from_ref(source), path, None)?,
         };
         match &self.names {
             Some((list, separator)) => Ok(plan.only(list, *separator)?),

@@ -43,7 +43,7 @@ pub(super) enum Dialect {
 pub(super) enum Task {
     Put { sources: Vec<PathBuf>, rename: Option<String> },
     PutStream { given: Given, label: PathBuf, name: String },
-    Sync { source: PathBuf, delete: Option<Delete> },
+    Sync { sources: Vec<PathBuf>, delete: Option<Delete> },
     Verify { source: PathBuf },
     Publish { source: PathBuf },
 }
@@ -138,7 +138,18 @@ impl Builder {
     /// Sends only what the server lacks or has differently; with `delete` also removes at the server what the source
     /// lacks, within these bounds.
     pub fn sync(self, source: impl Into<PathBuf>, delete: Option<Delete>) -> Self {
-        self.task(Task::Sync { source: source.into(), delete })
+        self.sync_all([source], delete)
+    }
+
+    /// The same of several sources. Entries are removed below each directory that a source becomes at the destination; a
+    /// source of which the contents go into the destination itself is an error then.
+    pub fn sync_all(
+        self,
+        sources: impl IntoIterator<Item = impl Into<PathBuf>>,
+        delete: Option<Delete>,
+    ) -> Self {
+        let sources = sources.into_iter().map(Into::into).collect();
+        self.task(Task::Sync { sources, delete })
     }
 
     /// Compares a source with what the server has, byte for byte, and changes nothing. What

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use haul_protocol::Attributes;
+use haul_protocol::{Attributes, Name};
 
 use super::{Found, Walk, name};
 use crate::plan::Root;
@@ -51,6 +51,12 @@ impl Walk<'_> {
         root.contents && root.target.is_some() && matches!(self.policy.mode, Mode::Sync(_))
     }
 
+    /// Whether a source before this one has the same directory. Otherwise each run would set mode and mtime of both.
+    pub(super) fn is_of_earlier_source(&self, root: &Root, name: &Name) -> bool {
+        let names = self.names.as_ref();
+        names.is_some_and(|names| names.namesakes.has_earlier_directory(root, name, self.policy))
+    }
+
     /// Gives every directory its final attributes.
     pub(super) fn directories(&self, root: &Root, found: &Found) -> Result<(), Stopped> {
         let mut batch = Vec::with_capacity(BATCH);
@@ -76,7 +82,7 @@ impl Walk<'_> {
         else {
             return Ok(());
         };
-        if !metadata.is_dir() {
+        if !metadata.is_dir() || self.is_of_earlier_source(root, &name) {
             return Ok(());
         }
         if has_special_bits(&metadata) && !self.course.is_again() {

@@ -55,7 +55,8 @@ impl Walk<'_> {
             // Made if it is missing, also for a source with nothing in it.
             let (path, name) = (root.source.clone(), name.clone());
             let mode = || attributes(&root.source.metadata().ok()?).mode;
-            let mode = Some(mode).filter(|_| self.gives_attributes(root)).and_then(|mode| mode());
+            let is_own = self.gives_attributes(root) && !self.is_of_earlier_source(root, &name);
+            let mode = Some(mode).filter(|_| is_own).and_then(|mode| mode());
             let kind = Kind::Directory(mode.map(|mode| mode | WRITABLE));
             batch.push(Item::new(path, name, kind));
         }
@@ -107,6 +108,9 @@ impl Walk<'_> {
                 continue;
             }
             let kind = match self.kind(entry.path(), entry.file_type(), metadata) {
+                Ok(Some(Kind::Directory(_))) if self.is_of_earlier_source(root, &name) => {
+                    Kind::Directory(None)
+                }
                 Ok(Some(kind)) => kind,
                 Ok(None) => continue,
                 Err(error) => {
