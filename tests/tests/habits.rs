@@ -3,6 +3,7 @@
 mod destination_itself;
 mod destinations;
 mod lists;
+mod one_file_system;
 mod options;
 mod several_sources;
 

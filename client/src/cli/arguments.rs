@@ -114,8 +114,8 @@ pub(crate) struct PutOptions {
 
     /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
     /// server acknowledges nothing.
-    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate", "bwlimit", "exclude", "include",
-          "exclude_from", "files_from", "dry_run", "ignore_existing", "receipt", "links"])]
+    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate", "bwlimit", "exclude",
+          "include", "exclude_from", "files_from", "one_file_system", "dry_run", "ignore_existing", "receipt", "links"])]
     pub classic: bool,
 
     /// Choice of the sources' entries.

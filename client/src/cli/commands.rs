@@ -159,6 +159,9 @@ fn common(
         let separator = if selection.null { Separator::Nul } else { Separator::Line };
         builder = builder.files_from(list, separator);
     }
+    if selection.one_file_system {
+        builder = builder.one_file_system();
+    }
     if let Some(connections) = connections {
         builder = builder.connections(connections.into());
     }

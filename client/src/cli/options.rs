@@ -23,6 +23,11 @@ pub struct Selection {
     #[arg(long, value_enum, value_name = "WHAT", default_value = "copy")]
     pub links: Links,
 
+    /// Leave out all below a directory that another file system than that of SRC is mounted on; the directory itself is
+    /// sent. --delete keeps entries below such a directory. A bind mount of the same file system is no other one.
+    #[arg(long, short = 'x', conflicts_with = "files_from")]
+    pub one_file_system: bool,
+
     /// Only the names in FILE (`-`: standard input), one a line, below SRC, which is one directory. The entries
     /// of a directory are not meant unless they are named as well. A carriage return before a line's end and a
     /// UTF-8 byte order mark at the start belong to no name; if a name ends with a carriage return, use -0.

@@ -71,6 +71,7 @@ pub struct Builder {
     pub(super) task: Option<Task>,
     pub(super) rules: Rules,
     pub(super) links: Links,
+    pub(super) one_file_system: bool,
     pub(super) names: Option<(PathBuf, Separator)>,
     pub(super) options: Options,
     pub(super) by_digest: bool,
@@ -94,6 +95,7 @@ impl Builder {
             task: None,
             rules: Rules::default(),
             links: Links::Copy,
+            one_file_system: false,
             names: None,
             options,
             by_digest: false,
@@ -213,6 +215,12 @@ impl Builder {
     /// Sets the treatment of symbolic links; by default they are sent as links.
     pub fn links(self, links: Links) -> Self {
         Self { links, ..self }
+    }
+
+    /// Leaves out all below a directory that another file system than that of its source is mounted on. The directory
+    /// itself is sent, and what the server has in it stays there.
+    pub fn one_file_system(self) -> Self {
+        Self { one_file_system: true, ..self }
     }
 
     /// Takes only the names of a list, below the one source, which is a directory. `-` is standard input.

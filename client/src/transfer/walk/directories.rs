@@ -27,7 +27,8 @@ impl Walk<'_> {
         // If rules can't be read, that was told in the first walk; if they have changed, it will be.
         let filter = &self.policy.filter;
         let excluded = |path: &Path| filter.excludes_above(&root.source, path, true);
-        for entry in self.walker(root).contents_first(true) {
+        let walker = self.walker(root).same_file_system(self.policy.one_file_system);
+        for entry in walker.contents_first(true) {
             match entry {
                 Ok(entry) if entry.file_type().is_dir() => {
                     if matches!(excluded(entry.path()), Ok(false)) {

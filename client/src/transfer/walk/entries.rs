@@ -138,12 +138,19 @@ impl Walk<'_> {
                 if let Some(identity) = directory.get() {
                     anchor.found_directory(entry.path(), identity);
                 }
-                self.reads_directory(anchor, entry.path());
-                if !self.enter(root, entry.path()) {
-                    if entry.depth() == 0 {
-                        anchor.unreadable();
-                    }
+                let is_beyond = self.policy.one_file_system
+                    && directory.get().is_some_and(|identity| anchor.is_beyond(identity));
+                if is_beyond {
+                    self.leave_beyond(entry.path());
                     entries.skip_current_dir();
+                } else {
+                    self.reads_directory(anchor, entry.path());
+                    if !self.enter(root, entry.path()) {
+                        if entry.depth() == 0 {
+                            anchor.unreadable();
+                        }
+                        entries.skip_current_dir();
+                    }
                 }
                 found = found.filter(|_| *room > 0);
                 if let Some(found) = &mut found {
@@ -192,6 +199,13 @@ impl Walk<'_> {
         }
         let _ = self.course.halt();
         false
+    }
+
+    /// Another file system is mounted on a directory, and its entries are left out.
+    fn leave_beyond(&self, path: &Path) {
+        if !self.course.is_again() {
+            self.progress.left_out(path, "all in it, which is on another file system");
+        }
     }
 
     /// Reads the rules of a directory before anything in it is looked at; returns whether that worked. If not, the
