@@ -1,12 +1,5 @@
 //! What people are used to: lists of names, standard input, moving, bounds, statistics.
 
-mod destination_itself;
-mod destinations;
-mod lists;
-mod one_file_system;
-mod options;
-mod several_sources;
-
 use haul_protocol::Digest;
 use haul_tests::prelude::*;
 

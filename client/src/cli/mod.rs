@@ -7,6 +7,7 @@ mod deadly;
 mod display;
 mod exit;
 mod habits;
+mod habits_table;
 mod ls;
 mod oneshot;
 mod options;
