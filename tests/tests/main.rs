@@ -21,6 +21,7 @@ mod given;
 mod gone_root;
 mod gone_sources;
 mod habits;
+mod habits_addresses;
 mod habits_destination_itself;
 mod habits_destinations;
 mod habits_lists;
