@@ -70,10 +70,11 @@ mod transfer;
 mod work;
 
 pub use error::adrift::Adrift;
+pub use error::destination::DestinationError;
 pub use error::receipt::ReceiptError;
 pub use error::rules::RulesError;
 pub use error::{ConnectionError, FileError, ProtocolError};
-pub use net::destination::{Destination, DestinationError, Server};
+pub use net::destination::{Destination, Server};
 pub use plan::PlanError;
 pub use plan::policy::Delete;
 pub use report::Counts;

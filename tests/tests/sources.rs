@@ -124,9 +124,9 @@ fn exit_code_says_too_little() {
     let put = |args: &[&str]| haul().current_dir(&source).arg("put").args(args).assert();
     put(&["a", server.address()]).code(0);
     put(&["missing", server.address()]).code(1);
-    put(&["a"]).code(2).stderr(contains("Usage"));
+    put(&["a"]).code(2).stderr(contains("HOST/PATH"));
     put(&["a", "/tmp/x"]).code(2).stderr(contains("HOST[:PORT][/PATH]"));
-    put(&["a", "::1"]).code(2).stderr(contains("[::1]"));
+    put(&["a", "::1:8080"]).code(2).stderr(contains("[::1]:8080"));
     put(&["a", "host:99999"]).code(2);
     put(&["--teleport", "a", "host"]).code(2);
     put(&["a", "unix:/nowhere/s"]).code(3).stderr(contains("could not reach"));

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use super::mv::Place;
 use super::oneshot::Tries;
 use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions, duration};
+use super::usage::destination;
 use crate::net::destination::Destination;
 
 /// Uploads files and whole directories to a haul server: in parallel, verified, each file whole or
@@ -31,7 +32,7 @@ pub(crate) enum Command {
     /// Upload one file, several, or whole directories.
     #[command(allow_missing_positional = true)]
     Put(PutCommand),
-    /// Make a destination like a source: send only entries that it lacks or holds differently.
+    /// Make a destination like its sources: send only entries that it lacks or holds differently.
     ///
     /// Files with the same size, mtime and mode are taken to be the same. Nothing is removed at the destination
     /// without --delete, but an entry of another kind there (a file where a directory comes) is replaced.
@@ -95,7 +96,7 @@ pub(crate) struct PutCommand {
     /// Destination: `HOST[:PORT][/PATH]`, `[V6][:PORT][/PATH]`, `haul://HOST[:PORT][/PATH]` or
     /// `unix:SOCKET[:/PATH]`. The port is 8080 by default. PATH is a directory below the server's root, made if it
     /// is missing.
-    #[arg(value_name = "DEST")]
+    #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 
     /// Options of the put.
@@ -127,8 +128,8 @@ pub(crate) struct PutOptions {
 
     /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
     /// server acknowledges nothing.
-    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate", "exclude", "include",
-          "exclude_from", "files_from", "dry_run", "ignore_existing", "receipt", "links"])]
+    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate", "bwlimit", "exclude",
+          "include", "exclude_from", "files_from", "one_file_system", "dry_run", "ignore_existing", "receipt", "links"])]
     pub classic: bool,
 
     /// Choice of the sources' entries.
@@ -151,13 +152,14 @@ pub(crate) struct PutOptions {
 /// `haul sync`.
 #[derive(Debug, Args)]
 pub(crate) struct SyncCommand {
-    /// Source to send: a file, a link, or a directory. `DIR` becomes a directory at the destination, `DIR/` and `.`
-    /// mean that the destination itself becomes like the source.
-    #[arg(value_name = "SRC")]
-    pub source: PathBuf,
+    /// Source to send: a file, a link, or a directory; there may be several. `DIR` becomes a directory at the
+    /// destination, `DIR/` and `.` mean that the destination itself becomes like the source, with its mode and mtime.
+    /// With --delete and several SRC, entries are removed below each `DIR` only, and `DIR/` is an error.
+    #[arg(value_name = "SRC", required = true)]
+    pub sources: Vec<PathBuf>,
 
     /// Destination, as for `haul put`.
-    #[arg(value_name = "DEST")]
+    #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 
     /// Options of the sync.
@@ -217,7 +219,7 @@ pub(crate) struct PublishCommand {
     pub source: Option<PathBuf>,
 
     /// The directory at the server, as for `haul put`; not the server's root itself.
-    #[arg(value_name = "DEST")]
+    #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 
     /// Let the version before the present one take its place again, and tell which version that is. A second
@@ -278,7 +280,7 @@ pub(crate) struct VerifyCommand {
     pub source: PathBuf,
 
     /// Destination to compare with, as for `haul put`.
-    #[arg(value_name = "DEST")]
+    #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 
     /// Options of the comparison.
@@ -306,7 +308,7 @@ pub(crate) struct VerifyOptions {
 #[derive(Debug, Args)]
 pub(crate) struct LsCommand {
     /// Destination to list: a directory at a server, or a single file, as for `haul put`.
-    #[arg(value_name = "DEST")]
+    #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 
     /// Options of the listing.
@@ -390,12 +392,12 @@ pub(crate) struct MvCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ShellCommand {
     /// Destination, as for `haul put`.
-    #[arg(value_name = "DEST")]
+    #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 
     /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
     /// server acknowledges nothing.
-    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate"])]
+    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate", "bwlimit"])]
     pub classic: bool,
 
     /// Options of the connections, unless a line says otherwise.

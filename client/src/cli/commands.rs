@@ -14,7 +14,7 @@ use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions};
 use super::signals::Signals;
 use super::streams::{is_file_of_stdout, one_reader, single};
 use super::summary::{Kind, Summary};
-use super::{exit, oneshot};
+use super::{exit, oneshot, usage};
 use crate::net::destination::Destination;
 use crate::plan::policy::Delete;
 use crate::source::file_list::Separator;
@@ -64,13 +64,13 @@ pub(super) fn put(
 /// # Errors
 /// If threads can't be had.
 pub(super) fn sync(
-    source: &Path,
+    sources: &[PathBuf],
     destination: &Destination,
     options: &SyncOptions,
     signals: &Signals,
 ) -> anyhow::Result<u8> {
     let SyncOptions { selection, send, connection, output, .. } = options;
-    if let Err(error) = one_reader([source], 0, selection) {
+    if let Err(error) = one_reader(sources.iter().map(PathBuf::as_path), 0, selection) {
         return Ok(wrong(&error));
     }
     let delete = options.delete.then_some(Delete {
@@ -78,7 +78,7 @@ pub(super) fn sync(
         all: options.delete_all,
         max: options.max_delete,
     });
-    let mut builder = common(destination, selection, connection, signals).sync(source, delete);
+    let mut builder = common(destination, selection, connection, signals).sync_all(sources, delete);
     if options.checksum {
         builder = builder.checksum();
     }
@@ -161,7 +161,7 @@ fn common(
     connection: &ConnectionOptions,
     signals: &Signals,
 ) -> Builder {
-    let ConnectionOptions { connections, retries, timeout, limit_rate } = *connection;
+    let ConnectionOptions { connections, retries, timeout, .. } = *connection;
     let mut builder = Transfer::builder(destination.clone())
         .conflicts_are_checked()
         .interrupted_by(signals.interrupt())
@@ -173,10 +173,13 @@ fn common(
         let separator = if selection.null { Separator::Nul } else { Separator::Line };
         builder = builder.files_from(list, separator);
     }
+    if selection.one_file_system {
+        builder = builder.one_file_system();
+    }
     if let Some(connections) = connections {
         builder = builder.connections(connections.into());
     }
-    if let Some(rate) = limit_rate {
+    if let Some(rate) = connection.rate() {
         builder = builder.rate(rate);
     }
     builder
@@ -261,6 +264,6 @@ fn carry_out(
 
 /// The command line makes no sense.
 pub(super) fn wrong(error: &dyn Show) -> u8 {
-    tell(&format_args!("haul: {error}"));
+    usage::tell(&error.to_string());
     exit::USAGE
 }

@@ -6,6 +6,8 @@ mod console;
 mod deadly;
 mod display;
 mod exit;
+mod habits;
+mod habits_table;
 mod lookup;
 mod ls;
 mod mv;
@@ -19,30 +21,41 @@ mod shell;
 mod signals;
 mod streams;
 mod summary;
+mod usage;
 
 use std::ffi::OsStr;
+use std::io;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use haul_protocol::is_plain;
 
 use crate::source::stdin;
 use arguments::{Cli, Command};
 use signals::Signals;
+use usage::Unread;
 
 /// Reads the command line and carries it out. Once a process, first of all: it watches signals from then on.
 #[must_use]
 pub fn main() -> ExitCode {
     // First of all: descriptors that are opened later are haul's own.
     stdin::note_descriptors();
-    let cli = match Cli::try_parse() {
+    let cli: Cli = match habits::parse(std::env::args_os()) {
         Ok(cli) => cli,
+        Err(Unread::Usage(error)) => {
+            usage::tell(&error.0);
+            return ExitCode::from(exit::USAGE);
+        }
+        Err(Unread::Help(help)) => {
+            console::lines(&mut io::stdout(), &help);
+            return ExitCode::from(exit::OK);
+        }
         // A shell's pattern may have put the name of a file there.
-        Err(error) if !std::env::args_os().all(|word| is_plain_word(&word)) => {
+        Err(Unread::Clap(error)) if !std::env::args_os().all(|word| is_plain_word(&word)) => {
             console::tell(&error);
             return ExitCode::from(exit::USAGE);
         }
-        Err(error) => error.exit(),
+        Err(Unread::Clap(error)) => error.exit(),
     };
     match Signals::install().and_then(|signals| carry_out(&cli.command, &signals)) {
         Ok(code) => ExitCode::from(code),
@@ -62,7 +75,7 @@ fn carry_out(command: &Command, signals: &Signals) -> anyhow::Result<u8> {
     match command {
         Command::Put(put) => commands::put(&put.sources, &put.destination, &put.options, signals),
         Command::Sync(sync) => {
-            commands::sync(&sync.source, &sync.destination, &sync.options, signals)
+            commands::sync(&sync.sources, &sync.destination, &sync.options, signals)
         }
         Command::Publish(publish) if publish.rollback => rollback::roll_back(publish, signals),
         Command::Publish(publish) => commands::publish(publish, signals),

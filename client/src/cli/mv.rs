@@ -12,7 +12,8 @@ use super::oneshot::{self, Tries};
 use super::signals::Signals;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::ConnectionError;
-use crate::net::destination::{Destination, DestinationError};
+use crate::error::destination::DestinationError;
+use crate::net::destination::Destination;
 
 /// The feature of a server that can rename.
 const RENAME: &str = "rename";

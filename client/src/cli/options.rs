@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
+use super::habits::bwlimit;
 use crate::source::filter::Rules;
 use crate::source::links::Links;
 use crate::transfer::builder::{RETRIES, TIMEOUT};
@@ -22,8 +23,14 @@ pub struct Selection {
     #[arg(long, value_enum, value_name = "WHAT", default_value = "copy")]
     pub links: Links,
 
+    /// Leave out all below a directory that another file system than that of SRC is mounted on; the directory itself is
+    /// sent. --delete keeps entries below such a directory. A bind mount of the same file system is no other one.
+    #[arg(long, short = 'x', conflicts_with = "files_from")]
+    pub one_file_system: bool,
+
     /// Only the names in FILE (`-`: standard input), one a line, below SRC, which is one directory. The entries
-    /// of a directory are not meant unless they are named as well.
+    /// of a directory are not meant unless they are named as well. A carriage return before a line's end and a
+    /// UTF-8 byte order mark at the start belong to no name; if a name ends with a carriage return, use -0.
     #[arg(long, value_name = "FILE")]
     pub files_from: Option<PathBuf>,
 
@@ -70,11 +77,21 @@ pub struct ConnectionOptions {
     /// Bytes a second that are sent at most, such as 500KB or 10MiB.
     #[arg(long, value_name = "SIZE", value_parser = rate)]
     pub limit_rate: Option<u64>,
+
+    /// The same as rsync has it.
+    #[arg(long, hide = true, value_name = "RATE", value_parser = bwlimit, conflicts_with = "limit_rate")]
+    pub bwlimit: Option<u64>,
 }
 
 impl Default for ConnectionOptions {
     fn default() -> Self {
-        Self { connections: None, retries: RETRIES, timeout: TIMEOUT, limit_rate: None }
+        Self {
+            connections: None,
+            retries: RETRIES,
+            timeout: TIMEOUT,
+            limit_rate: None,
+            bwlimit: None,
+        }
     }
 }
 
@@ -99,14 +116,20 @@ pub struct OutputOptions {
 }
 
 impl ConnectionOptions {
+    /// Bytes a second that are sent at most.
+    #[must_use]
+    pub fn rate(&self) -> Option<u64> {
+        self.limit_rate.or(self.bwlimit).filter(|&rate| rate > 0)
+    }
+
     /// The same options as words of a command line.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
-        let Self { connections, retries, timeout, limit_rate } = self;
+        let Self { connections, retries, timeout, .. } = self;
         let mut words = vec![format!("--retries={retries}")];
         words.push(format!("--timeout={}", humantime::format_duration(*timeout)));
         words.extend(connections.map(|connections| format!("--connections={connections}")));
-        words.extend(limit_rate.map(|rate| format!("--limit-rate={rate}B")));
+        words.extend(self.rate().map(|rate| format!("--limit-rate={rate}B")));
         words
     }
 }

@@ -30,7 +30,10 @@ impl Args for Rules {
                     .long("exclude-from")
                     .value_name("FILE")
                     .value_parser(clap::value_parser!(PathBuf))
-                    .help("Leave out names that fit a line of FILE (`-`: standard input)"),
+                    .help(
+                        "Leave out names that fit a line of FILE (`-`: standard input). A carriage return before a \
+                         line's end and a UTF-8 byte order mark at the start belong to no pattern",
+                    ),
             )
     }
 

@@ -131,7 +131,7 @@ impl Prompt<'_> {
                 commands::put(&files, destination, &options, signals)
             }
             Word::Sync { source, path, options } => {
-                commands::sync(&source, &below(destination, path.as_deref())?, &options, signals)
+                commands::sync(&[source], &below(destination, path.as_deref())?, &options, signals)
             }
             Word::Verify { source, path, options } => {
                 commands::verify(&source, &below(destination, path.as_deref())?, &options, signals)

@@ -1,5 +1,6 @@
 //! Removing what the source lacks: a list of a directory at the server comes in, what is to go goes out.
 
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::plan::policy::Policy;
 use crate::source::anchor::{Adrift, Directory, Found};
 use crate::source::held::{self, Here};
 use crate::source::links::Links;
-use crate::source::{from_bytes, link};
+use crate::source::{from_bytes, identity, link};
 use crate::work::pending_delete::Doomed;
 use crate::work::{Item, Kind, Listing};
 
@@ -147,6 +148,11 @@ impl Connection<'_> {
         }
         // Below what is doomed nothing is looked for: it may be a file here.
         if listing.doomed.is_some() {
+            return Some(Look::Doomed);
+        }
+        // A version has nothing that is left out, whatever the directory shows.
+        let is_beyond = |found: Metadata| listing.anchor.is_beyond(identity(&found));
+        if policy.is_whole() && policy.one_file_system && path.metadata().is_ok_and(is_beyond) {
             return Some(Look::Doomed);
         }
         match listing.anchor.directory(path, policy.links) {

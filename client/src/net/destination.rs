@@ -6,14 +6,9 @@ use std::str::FromStr;
 
 use haul_protocol::Name;
 use percent_encoding::percent_decode_str;
-use thiserror::Error;
 
-/// The port if none is given: that of the classic tutorial.
-pub const PORT: u16 = 8080;
-
-/// The right form, for messages.
-const FORMS: &str = "HOST[:PORT][/PATH], [V6][:PORT][/PATH], haul://HOST[:PORT][/PATH] or \
-                     unix:SOCKET[:/PATH]";
+use super::authority;
+use crate::error::destination::DestinationError;
 
 /// A server, and the directory below its root that uploads go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,32 +34,6 @@ pub enum Server {
     Unix(PathBuf),
 }
 
-/// A destination can't be read.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum DestinationError {
-    /// A local path.
-    #[error("`{0}` looks like a path on this machine; the destination is a server: {FORMS}")]
-    LocalPath(String),
-    /// An IPv6 address without brackets.
-    #[error("write an IPv6 address in brackets: [{0}]")]
-    BareV6(String),
-    /// Not a port.
-    #[error("`{0}` is not a port from 1 to 65535")]
-    Port(String),
-    /// The host is missing.
-    #[error("`{0}` names no server; the right form is {FORMS}")]
-    NoHost(String),
-    /// The path is not a name.
-    #[error("path `{path}`: {source}")]
-    Path {
-        /// The path as given.
-        path: String,
-        /// The error.
-        source: haul_protocol::NameError,
-    },
-}
-
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -83,16 +52,69 @@ impl FromStr for Destination {
             return unix(text, rest);
         }
         if let Some(rest) = text.strip_prefix("haul://") {
-            let (server, path) = split(text, rest)?;
+            check_user(text, rest)?;
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            // RFC 6874 has `%25` before the zone of an IPv6 address.
+            let authority = authority.replacen("%25", "%", 1);
+            let (host, port, _) = authority::split(&authority)?;
             let path: Vec<u8> = percent_decode_str(path).collect();
-            return Ok(Self { server, path: directory(&path)? });
+            return Ok(Self { server: Server::Tcp { host, port }, path: directory(&path)? });
         }
-        if text.starts_with(['/', '.', '~']) {
+        check_scheme(text)?;
+        if is_local(text) {
             return Err(DestinationError::LocalPath(text.to_owned()));
         }
-        let (server, path) = split(text, text)?;
-        Ok(Self { server, path: directory(path.as_bytes())? })
+        check_user(text, text)?;
+        let (host, port, path) = authority::split(text)?;
+        Ok(Self { server: Server::Tcp { host, port }, path: directory(path.as_bytes())? })
     }
+}
+
+/// Whether only a path on this machine begins so.
+fn is_local(text: &str) -> bool {
+    let drive = |text: &str| text.get(1..3) == Some(":\\");
+    text.starts_with(['/', '.', '~', '\\']) || drive(text)
+}
+
+/// A URL of another protocol is an error, with the same for haul.
+fn check_scheme(text: &str) -> Result<(), DestinationError> {
+    let Some((scheme, rest)) = text.split_once("://") else { return Ok(()) };
+    if scheme.eq_ignore_ascii_case("file") {
+        return Err(DestinationError::LocalPath(text.to_owned()));
+    }
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let has_host = !host.is_empty() && !scheme.is_empty();
+    // A port belongs to its protocol, but people have hauld behind the address of a web server as well.
+    let keeps_port = scheme.to_ascii_lowercase().starts_with("http");
+    let host = match host.rsplit_once(':') {
+        Some((name, _)) if !keeps_port && !host.ends_with(']') => name,
+        _ => host,
+    };
+    Err(if has_host {
+        let (scheme, instead) = (scheme.to_owned(), format!("haul://{host}{path}"));
+        DestinationError::Scheme { scheme, instead }
+    } else {
+        DestinationError::NoHost(text.to_owned())
+    })
+}
+
+/// A user before the host is an error: of ssh, or of a server that asks who comes.
+fn check_user(whole: &str, text: &str) -> Result<(), DestinationError> {
+    let authority = text.split('/').next().unwrap_or(text);
+    let Some((_, host)) = authority.rsplit_once('@') else { return Ok(()) };
+    let given = whole.to_owned();
+    let instead = whole.replacen(authority, host, 1);
+    Err(match instead.parse::<Destination>() {
+        Ok(_) => DestinationError::User { given, instead },
+        Err(DestinationError::Ssh { host, instead, .. }) => {
+            DestinationError::Ssh { given, host, instead }
+        }
+        Err(DestinationError::Daemon { instead, .. }) => {
+            DestinationError::Daemon { given, instead }
+        }
+        Err(error) => error,
+    })
 }
 
 fn unix(whole: &str, rest: &str) -> Result<Destination, DestinationError> {
@@ -101,42 +123,6 @@ fn unix(whole: &str, rest: &str) -> Result<Destination, DestinationError> {
         return Err(DestinationError::NoHost(whole.to_owned()));
     }
     Ok(Destination { server: Server::Unix(socket.into()), path: directory(path.as_bytes())? })
-}
-
-/// Splits the text behind a scheme into the server and the path.
-fn split<'a>(whole: &str, text: &'a str) -> Result<(Server, &'a str), DestinationError> {
-    let authority = text.split('/').next().unwrap_or(text);
-    if !text.starts_with('[') && authority.matches(':').count() > 1 {
-        return Err(DestinationError::BareV6(authority.to_owned()));
-    }
-    let (host, rest) = match text.strip_prefix('[') {
-        Some(bracketed) => {
-            bracketed.split_once(']').ok_or_else(|| DestinationError::NoHost(whole.to_owned()))?
-        }
-        None => {
-            let end = text.find([':', '/']).unwrap_or(text.len());
-            text.split_at(end)
-        }
-    };
-    if host.is_empty() {
-        return Err(DestinationError::NoHost(whole.to_owned()));
-    }
-    let (port, path) = match rest.strip_prefix(':') {
-        None => (PORT, rest),
-        Some(rest) => {
-            let (port, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            match port.parse() {
-                Ok(0) => return Err(DestinationError::Port(port.to_owned())),
-                Ok(port) => (port, path),
-                Err(_) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
-                    return Err(DestinationError::Port(port.to_owned()));
-                }
-                // The habit from scp: HOST:PATH.
-                Err(_) => (PORT, rest),
-            }
-        }
-    };
-    Ok((Server::Tcp { host: host.to_owned(), port }, path))
 }
 
 /// A path from the root; slashes around it mean nothing.
@@ -172,12 +158,13 @@ mod tests {
             ("box:99", tcp("box", 99, "")),
             ("box:99/a/b/", tcp("box", 99, "a/b")),
             ("box/a", tcp("box", 8080, "a")),
-            ("box:a/b", tcp("box", 8080, "a/b")),
-            ("box:/a", tcp("box", 8080, "a")),
-            ("box:2024x", tcp("box", 8080, "2024x")),
+            ("box/a:b@c", tcp("box", 8080, "a:b@c")),
+            ("::1", tcp("::1", 8080, "")),
+            ("fe80::1/a", tcp("fe80::1", 8080, "a")),
             ("[::1]", tcp("::1", 8080, "")),
             ("[::1]:99/a", tcp("::1", 99, "a")),
             ("haul://box:99/a%20b", tcp("box", 99, "a b")),
+            ("haul://[fe80::1%25eth0]/a", tcp("fe80::1%eth0", 8080, "a")),
             ("box/a%20b", tcp("box", 8080, "a%20b")),
         ] {
             assert_eq!(text.parse(), Ok(expected), "{text}");
@@ -188,24 +175,41 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_named() {
-        for text in ["/tmp/x", "./x", "../x", "~/x"] {
+    fn path_on_this_machine_is_no_server() {
+        for text in ["/tmp/x", "./x", "../x", ".", "~/x", "~me/x", "file:///x", "C:\\x"] {
             let error = text.parse::<Destination>().unwrap_err();
             assert!(matches!(error, DestinationError::LocalPath(_)), "{text}");
         }
-        assert_eq!(
-            "::1".parse::<Destination>(),
-            Err(DestinationError::BareV6(String::from("::1")))
-        );
-        assert_eq!(
-            "fe80::1/a".parse::<Destination>(),
-            Err(DestinationError::BareV6(String::from("fe80::1")))
-        );
-        for text in ["box:0", "box:65536"] {
-            let error = text.parse::<Destination>().unwrap_err();
-            assert!(matches!(error, DestinationError::Port(_)), "{text}");
-        }
         let error = "box/../x".parse::<Destination>().unwrap_err();
         assert!(matches!(error, DestinationError::Path { .. }));
+    }
+
+    #[test]
+    fn form_of_another_program_is_told_with_the_right_one() {
+        for (text, right) in [
+            ("me@box:in/x", "box/in/x"),
+            ("box:in/x", "box/in/x"),
+            ("box:/in", "box/in"),
+            ("box:", "box"),
+            ("box:~/in", "box/in"),
+            ("box::mod/x", "box/mod/x"),
+            ("me@box::mod/x", "box/mod/x"),
+            ("me@box", "box"),
+            ("me@box:99/in", "box:99/in"),
+            ("haul://me@box/in", "haul://box/in"),
+            ("rsync://me@box:873/mod/x", "haul://box/mod/x"),
+            ("http://box:8080/in", "haul://box:8080/in"),
+            ("https://box/in", "haul://box/in"),
+            ("ssh://me@box:22/in", "haul://box/in"),
+            ("sftp://[::1]:22/in", "haul://[::1]/in"),
+            ("ftp://box", "haul://box"),
+        ] {
+            let told = text.parse::<Destination>().unwrap_err().to_string();
+            assert!(format!("{told},").contains(&format!("write {right},")), "{text}: {told}");
+            assert!(right.parse::<Destination>().is_ok(), "{right}");
+        }
+        for text in ["http://", "://box", "a b", "box?", ""] {
+            assert!(text.parse::<Destination>().is_err(), "{text}");
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! Sockets: connecting, polling, frames in and out, rate. Knows no file.
 
+mod authority;
 pub mod backoff;
 pub(crate) mod body;
 pub mod connect;
 pub mod destination;
 pub mod poller;
+mod race;
 pub mod rate_limit;
+mod resolve;
 pub mod transport;
 pub(crate) mod wire;

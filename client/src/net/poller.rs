@@ -38,7 +38,7 @@ impl Poller {
         Arc::clone(&self.waker)
     }
 
-    /// Watches a socket; one at a time.
+    /// Watches a socket. Several are watched while the client tries several addresses, otherwise one at a time.
     ///
     /// # Errors
     /// If the system has no room.

@@ -58,6 +58,22 @@ impl<'a> Namesakes<'a> {
         earlier.find_map(|(index, rest)| sends(&self.roots[index], rest, policy))
     }
 
+    /// Whether a source before `root` has a directory of a name: that one gives it mode and mtime.
+    #[must_use]
+    pub fn has_earlier_directory(&self, root: &Root, name: &Name, policy: &Policy) -> bool {
+        let end = self.roots.iter().position(|known| std::ptr::eq(known, root));
+        let mut earlier = self.candidates(name).filter(|(index, _)| Some(*index) < end);
+        earlier.any(|(index, rest)| {
+            let earlier = &self.roots[index];
+            let path = earlier.source.join(from_bytes(rest));
+            let excludes = || policy.filter.excludes_above(&earlier.source, &path, true);
+            let is_directory = policy.links.look(&path).is_ok_and(|found| found.is_dir());
+            is_directory
+                && !is_behind_symlink(earlier, &path, policy)
+                && !matches!(excludes(), Ok(true))
+        })
+    }
+
     /// The sources that may have something of a name, and its name in each.
     fn candidates<'n>(&'n self, name: &'n Name) -> impl Iterator<Item = (usize, &'n [u8])> {
         let name = name.as_bytes();

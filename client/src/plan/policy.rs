@@ -18,6 +18,8 @@ pub struct Policy {
     pub dry_run: bool,
     /// How symlinks of the source are sent.
     pub links: Links,
+    /// Entries on another file system than their source are left out.
+    pub one_file_system: bool,
     /// The rules that leave entries out, on both sides.
     pub filter: Filter,
 }
@@ -83,6 +85,7 @@ impl Policy {
             ignore_existing: false,
             dry_run: false,
             links: Links::Copy,
+            one_file_system: false,
             filter,
         }
     }

@@ -211,6 +211,11 @@ impl Anchor {
         }
     }
 
+    /// Whether a directory below it is on another file system, where the platform tells file systems apart.
+    pub fn is_beyond(&self, found: [i64; 2]) -> bool {
+        self.began.as_ref().is_ok_and(|began| began.identity[0] != found[0])
+    }
+
     /// The walk is about to read a directory, the source itself or one below it.
     pub fn reads_directory(&self, path: &Path, links: Links) {
         if let Some(seen) = &self.seen {

@@ -9,7 +9,7 @@ use tempfile::SpooledTempFile;
 
 use super::settled::settled;
 use super::spool::is_passing;
-use super::{bytes, from_bytes, stdin};
+use super::{BYTE_ORDER_MARK, bytes, from_bytes, stdin};
 
 /// The longest name in a list: what no file system takes is not kept.
 const LONGEST: usize = 65_536;
@@ -39,6 +39,8 @@ pub struct Names {
     /// The same if it is a regular file, and what that was.
     whole: Option<(File, Written)>,
     end: u8,
+    /// No name has been read yet.
+    is_first: bool,
 }
 
 /// Size and mtime of a list.
@@ -77,7 +79,7 @@ impl Names {
             whole = Some((found.try_clone()?, written(&found)?));
             list = Box::new(found);
         }
-        Ok(Self { list: BufReader::with_capacity(BUFFER, list), waits, whole, end })
+        Ok(Self { list: BufReader::with_capacity(BUFFER, list), waits, whole, end, is_first: true })
     }
 
     /// The list is at its end. If it was written meanwhile, names in it may have been missed.
@@ -87,6 +89,21 @@ impl Names {
                 Err(io::Error::other("the list was written while haul read it; run haul again"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Takes from a line the bytes that are not part of its name, as rsync and git do with lists: a byte order mark before
+    /// the first one, and a carriage return at the end. Names that NUL bytes end are as they are.
+    fn trim(&mut self, name: &mut Vec<u8>) {
+        let is_first = std::mem::take(&mut self.is_first);
+        if self.end != b'\n' {
+            return;
+        }
+        if name.last() == Some(&b'\r') {
+            name.pop();
+        }
+        if is_first && name.starts_with(BYTE_ORDER_MARK) {
+            name.drain(..BYTE_ORDER_MARK.len());
         }
     }
 
@@ -115,6 +132,9 @@ impl Names {
                 let text =
                     format!("a name in the list has over {LONGEST} bytes; is it a list of names?");
                 return Err(io::Error::other(text));
+            }
+            if end.is_some() || over {
+                self.trim(&mut name);
             }
             match (end.is_some() || over, name.is_empty()) {
                 (true, false) => return Ok(Some(PathBuf::from(from_bytes(&name).into_owned()))),
@@ -252,6 +272,7 @@ mod tests {
             list: BufReader::with_capacity(3, Box::new(list)),
             waits: None,
             whole: None,
+            is_first: true,
             end,
         };
         std::iter::from_fn(|| names.next(&|| false).unwrap()).collect()
@@ -264,8 +285,13 @@ mod tests {
         assert_eq!(names(b"a\0b c\0\0d/e\0", 0), expected);
         assert_eq!(names(b"a\nb\0", 0), [PathBuf::from("a\nb")]);
         let endless: Box<dyn Read + Send> = Box::new(io::repeat(b'x'));
-        let mut names =
-            Names { list: BufReader::new(endless), waits: None, whole: None, end: b'\n' };
+        let mut names = Names {
+            list: BufReader::new(endless),
+            waits: None,
+            whole: None,
+            is_first: true,
+            end: b'\n',
+        };
         assert!(names.next(&|| false).is_err());
     }
 

@@ -63,6 +63,9 @@ pub(crate) fn is_aside(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(ASIDE.as_bytes())
 }
 
+/// Some editors put this at the start of a file in UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Symlinks that are followed one after the other at most, as the kernel does (path_resolution(7)).
 pub(crate) const HOPS: usize = 40;
 

@@ -58,6 +58,8 @@ impl Builder {
             (self.publish_empty && name != "publish", "publish_empty", name),
             (self.by_digest && !may_compare, "checksum", name),
             (self.names.is_some() && deletes, "files_from", "delete"),
+            (self.names.is_some() && self.one_file_system, "files_from", "one_file_system"),
+            (is_classic && self.one_file_system, "classic", "one_file_system"),
             (is_classic && !is_put, "classic", name),
             (is_classic && !self.rules.is_empty(), "classic", "exclude"),
             (is_classic && self.names.is_some(), "classic", "files_from"),
@@ -99,9 +101,17 @@ impl Builder {
             }
             Task::Publish { source } => return self.plan_version(source),
             Task::Put { sources, rename } => Plan::new(sources, path, rename.as_deref())?,
-            Task::Sync { source, .. } | Task::Verify { source } => {
-                Plan::new(std::slice::from_ref(source), path, None)?
+            Task::Sync { sources, delete } => {
+                let plan = Plan::new(sources, path, None)?;
+                let mut contents = plan.roots.iter().filter(|root| root.contents);
+                match contents.next() {
+                    Some(root) if delete.is_some() && plan.roots.len() > 1 => {
+                        return Err(BuildError::DeletesUnion(root.source.clone()));
+                    }
+                    _ => plan,
+                }
             }
+            Task::Verify { source } => Plan::new(std::slice::from_ref(source), path, None)?,
         };
         match &self.names {
             Some((list, separator)) => Ok(plan.only(list, *separator)?),
@@ -141,6 +151,7 @@ impl Builder {
         let filter = Filter::new(&self.rules)?;
         Ok(Policy {
             links: self.links,
+            one_file_system: self.one_file_system,
             dry_run: self.dry_run || verifies,
             ignore_existing: self.ignore_existing,
             by_digest: self.by_digest || verifies,

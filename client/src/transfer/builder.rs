@@ -43,7 +43,7 @@ pub(super) enum Dialect {
 pub(super) enum Task {
     Put { sources: Vec<PathBuf>, rename: Option<String> },
     PutStream { given: Given, label: PathBuf, name: String },
-    Sync { source: PathBuf, delete: Option<Delete> },
+    Sync { sources: Vec<PathBuf>, delete: Option<Delete> },
     Verify { source: PathBuf },
     Publish { source: PathBuf },
 }
@@ -71,6 +71,7 @@ pub struct Builder {
     pub(super) task: Option<Task>,
     pub(super) rules: Rules,
     pub(super) links: Links,
+    pub(super) one_file_system: bool,
     pub(super) names: Option<(PathBuf, Separator)>,
     pub(super) options: Options,
     pub(super) by_digest: bool,
@@ -94,6 +95,7 @@ impl Builder {
             task: None,
             rules: Rules::default(),
             links: Links::Copy,
+            one_file_system: false,
             names: None,
             options,
             by_digest: false,
@@ -138,7 +140,18 @@ impl Builder {
     /// Sends only what the server lacks or has differently; with `delete` also removes at the server what the source
     /// lacks, within these bounds.
     pub fn sync(self, source: impl Into<PathBuf>, delete: Option<Delete>) -> Self {
-        self.task(Task::Sync { source: source.into(), delete })
+        self.sync_all([source], delete)
+    }
+
+    /// The same of several sources. Entries are removed below each directory that a source becomes at the destination; a
+    /// source of which the contents go into the destination itself is an error then.
+    pub fn sync_all(
+        self,
+        sources: impl IntoIterator<Item = impl Into<PathBuf>>,
+        delete: Option<Delete>,
+    ) -> Self {
+        let sources = sources.into_iter().map(Into::into).collect();
+        self.task(Task::Sync { sources, delete })
     }
 
     /// Compares a source with what the server has, byte for byte, and changes nothing. What
@@ -202,6 +215,12 @@ impl Builder {
     /// Sets the treatment of symbolic links; by default they are sent as links.
     pub fn links(self, links: Links) -> Self {
         Self { links, ..self }
+    }
+
+    /// Leaves out all below a directory that another file system than that of its source is mounted on. The directory
+    /// itself is sent, and what the server has in it stays there.
+    pub fn one_file_system(self) -> Self {
+        Self { one_file_system: true, ..self }
     }
 
     /// Takes only the names of a list, below the one source, which is a directory. `-` is standard input.

@@ -35,6 +35,13 @@ pub enum BuildError {
         "--remove-source would remove what links lead to, outside of SRC: not with --links follow"
     )]
     RemovesFollowed,
+    /// Entries of one source would be removed because another one lacks them.
+    #[error(
+        "--delete with several SRC: the contents of `{path}` go into DEST itself, where entries of the other \
+         SRC would be taken for too much; write each SRC without a slash, for a directory of its own below \
+         DEST, or leave --delete out", path = .0.display()
+    )]
+    DeletesUnion(PathBuf),
     /// A version of the server's root.
     #[error("publish gives a directory its next version, and the server's root is none: HOST/DIR")]
     PublishesRoot,

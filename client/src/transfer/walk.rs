@@ -28,7 +28,7 @@ use crate::source::anchor::Anchor;
 use crate::source::links::Links;
 use crate::source::sources::Sources;
 use crate::source::start::Start;
-use crate::source::{below, bytes};
+use crate::source::{below, bytes, identity};
 use crate::work::context::Run;
 use crate::work::course::Course;
 use crate::work::on_commit::Committed;
@@ -169,6 +169,12 @@ impl Walk<'_> {
             .min_depth(depth)
             .follow_root_links(root.contents)
             .follow_links(self.policy.links == Links::Follow)
+    }
+
+    /// Whether entries of a directory are left out because another file system is mounted on it.
+    fn is_beyond(&self, anchor: &Anchor, path: &Path) -> bool {
+        self.policy.one_file_system
+            && path.metadata().is_ok_and(|found| anchor.is_beyond(identity(&found)))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Addresses to listen on, and the sockets that come of them.
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::io::ErrorKind;
+use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -33,6 +34,20 @@ pub enum ListenError {
     /// Not an address.
     #[error("`{0}` is not HOST:PORT, [V6]:PORT or unix:PATH")]
     Address(String),
+    /// A port without a host.
+    #[error(
+        "a port needs an address:\n  127.0.0.1:{0} for this machine\n  0.0.0.0:{0} with --insecure for all that reach it"
+    )]
+    PortAlone(u16),
+    /// A host without a port.
+    #[error("an address needs a port:\n  {0}:8080, or port 0 for a free one")]
+    NoPort(String),
+    /// An IPv6 address without brackets, which may end with a port.
+    #[error("it needs brackets and a port:\n  [{0}]:8080")]
+    BareV6(String),
+    /// The name of the host is not known.
+    #[error("the host could not be looked up: {0}")]
+    Lookup(#[source] std::io::Error),
     /// The port is taken.
     #[error(
         "{0} is taken by another program; choose another address with --listen, or port 0 for a \
@@ -57,12 +72,31 @@ impl FromStr for Listen {
                 path => Ok(Self::Unix(path.into())),
             };
         }
-        text.to_socket_addrs()
-            .ok()
-            .and_then(|mut addresses| addresses.next())
-            .map(Self::Tcp)
-            .ok_or_else(|| ListenError::Address(text.to_owned()))
+        let wrong = || ListenError::Address(text.to_owned());
+        if let Some(port) = number(text.strip_prefix(':').unwrap_or(text)) {
+            return Err(ListenError::PortAlone(port));
+        }
+        if text.parse::<Ipv6Addr>().is_ok() {
+            return Err(ListenError::BareV6(text.to_owned()));
+        }
+        if text.contains('/') {
+            return Err(wrong());
+        }
+        let Some((_, port)) = text.rsplit_once(':').filter(|_| !text.ends_with(']')) else {
+            return Err(ListenError::NoPort(text.to_owned()));
+        };
+        number(port).ok_or_else(wrong)?;
+        let mut addresses = text.to_socket_addrs().map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => wrong(),
+            _ => ListenError::Lookup(error),
+        })?;
+        addresses.next().map(Self::Tcp).ok_or_else(wrong)
     }
+}
+
+fn number(text: &str) -> Option<u16> {
+    // `parse` takes a sign as well.
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 impl fmt::Display for Listen {
@@ -88,7 +122,7 @@ impl Listen {
         match self {
             Self::Tcp(address) => match tcp(*address) {
                 Ok(listener) => Ok(listener),
-                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {
                     Err(ListenError::Taken(self.clone()))
                 }
                 Err(error) => Err(ListenError::Io(self.clone(), error)),
@@ -98,9 +132,7 @@ impl Listen {
                     // A dead socket refuses; everything else is somebody's.
                     let live = UnixStream::connect(path);
                     let dead = found.file_type().is_socket()
-                        && live.is_err_and(|error| {
-                            error.kind() == std::io::ErrorKind::ConnectionRefused
-                        });
+                        && live.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
                     if !dead {
                         return Err(ListenError::SocketInUse(self.clone()));
                     }
@@ -179,6 +211,31 @@ impl Drop for Listener {
     fn drop(&mut self) {
         if let Listen::Unix(path) = &self.address {
             let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_without_host_or_port_is_told_with_the_right_form() {
+        for (text, right) in [
+            ("8080", "127.0.0.1:8080"),
+            (":8080", "0.0.0.0:8080"),
+            ("127.0.0.1", "127.0.0.1:8080"),
+            ("[::1]", "[::1]:8080"),
+            ("::1", "[::1]:8080"),
+            ("127.0.0.1:18a", "HOST:PORT"),
+            ("http://127.0.0.1:80", "HOST:PORT"),
+            ("unix:", "unix:PATH"),
+        ] {
+            let told = text.parse::<Listen>().unwrap_err().to_string();
+            assert!(told.contains(right), "{text}: {told}");
+        }
+        for text in ["127.0.0.1:0", "[::1]:8080", "localhost:8080", "::1:18080"] {
+            assert!(matches!(text.parse(), Ok(Listen::Tcp(_))), "{text}");
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Reading a line at the prompt.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::cli::arguments::{LsOptions, PutOptions, ShellCommand, SyncOptions, VerifyOptions};
+use crate::cli::habits;
+use crate::cli::usage::Unread;
 
 /// The command of a line.
 #[derive(Debug)]
@@ -114,12 +117,14 @@ pub(super) fn parse(line: &str, shell: &ShellCommand) -> Command {
     let takes_options = matches!(first.as_str(), "put" | "sync" | "verify") && !shell.classic;
     let told = if takes_options { shell.connection.words() } else { Vec::new() };
     let words = [first.clone()].into_iter().chain(told).chain(rest.iter().cloned());
-    match Line::try_parse_from(words) {
+    match habits::parse::<Line>(words.map(OsString::from)) {
         Ok(line) => Command::Do(Box::new(line.word)),
-        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+        Err(Unread::Help(help)) => Command::Help(Some(help)),
+        Err(Unread::Usage(error)) => Command::Wrong(error.0.replace('\n', "; ")),
+        Err(Unread::Clap(error)) if error.kind() == ErrorKind::DisplayHelp => {
             Command::Help(Some(error.to_string()))
         }
-        Err(error) => {
+        Err(Unread::Clap(error)) => {
             let text = error.to_string();
             Command::Wrong(text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned())
         }

@@ -13,7 +13,7 @@ use super::pattern::Pattern;
 use crate::error::rules::RulesError;
 use crate::source::settled::settled;
 use crate::source::stdin;
-use crate::source::{Stamp, identity};
+use crate::source::{BYTE_ORDER_MARK, Stamp, identity};
 
 /// The longest file of rules that is read: rules are written by people.
 const LONGEST: u64 = 1024 * 1024;
@@ -26,9 +26,6 @@ const AWAY: Duration = Duration::from_millis(5);
 
 /// How often a directory may be replaced while its rules are looked for.
 const REPLACED: usize = 10;
-
-/// Some editors put this at the start of a file in UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Patterns, in their order.
 #[derive(Debug, Default)]

@@ -71,6 +71,8 @@ impl Walk<'_> {
             let check =
                 |path: PathBuf| match anchor.is_as_read(&path, links) && filter.is_as_read(&path) {
                     true => Ok(()),
+                    // Nobody has read it.
+                    false if self.is_beyond(anchor, &path) => Ok(()),
                     false => Err((path, anchor)),
                 };
             let itself = || match anchor.had_directory(&root.source) {

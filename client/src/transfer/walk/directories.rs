@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use haul_protocol::Attributes;
+use haul_protocol::{Attributes, Name};
 
 use super::{Found, Walk, name};
 use crate::plan::Root;
+use crate::plan::policy::Mode;
 use crate::source::{attributes, has_special_bits};
 use crate::work::{BATCH, Item, Kind, Stopped};
 
@@ -26,7 +27,8 @@ impl Walk<'_> {
         // If rules can't be read, that was told in the first walk; if they have changed, it will be.
         let filter = &self.policy.filter;
         let excluded = |path: &Path| filter.excludes_above(&root.source, path, true);
-        for entry in self.walker(root).contents_first(true) {
+        let walker = self.walker(root).same_file_system(self.policy.one_file_system);
+        for entry in walker.contents_first(true) {
             match entry {
                 Ok(entry) if entry.file_type().is_dir() => {
                     if matches!(excluded(entry.path()), Ok(false)) {
@@ -44,11 +46,26 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Whether the destination itself gets mode and mtime of a source. `sync` makes it like the source. `put` adds to a
+    /// directory that may be others' as well, and nobody gives the server's root a mode.
+    pub(super) fn gives_attributes(&self, root: &Root) -> bool {
+        root.contents && root.target.is_some() && matches!(self.policy.mode, Mode::Sync(_))
+    }
+
+    /// Whether a source before this one has the same directory. Otherwise each run would set mode and mtime of both.
+    pub(super) fn is_of_earlier_source(&self, root: &Root, name: &Name) -> bool {
+        let names = self.names.as_ref();
+        names.is_some_and(|names| names.namesakes.has_earlier_directory(root, name, self.policy))
+    }
+
     /// Gives every directory its final attributes.
     pub(super) fn directories(&self, root: &Root, found: &Found) -> Result<(), Stopped> {
         let mut batch = Vec::with_capacity(BATCH);
         let each = |path| self.directory(root, path, &mut batch);
         self.each_directory(root, found, each, |_| Ok(()))?;
+        if self.gives_attributes(root) {
+            self.directory(root, root.source.clone(), &mut batch)?;
+        }
         self.work.push(batch)?;
         // The next root may be inside this one.
         self.work.drain()
@@ -66,7 +83,7 @@ impl Walk<'_> {
         else {
             return Ok(());
         };
-        if !metadata.is_dir() {
+        if !metadata.is_dir() || self.is_of_earlier_source(root, &name) {
             return Ok(());
         }
         if has_special_bits(&metadata) && !self.course.is_again() {

@@ -54,7 +54,11 @@ impl Walk<'_> {
         if let (true, Some(name)) = (root.contents && anchor.is_directory(), &root.target) {
             // Made if it is missing, also for a source with nothing in it.
             let (path, name) = (root.source.clone(), name.clone());
-            batch.push(Item::new(path, name, Kind::Directory(None)));
+            let mode = || attributes(&root.source.metadata().ok()?).mode;
+            let is_own = self.gives_attributes(root) && !self.is_of_earlier_source(root, &name);
+            let mode = Some(mode).filter(|_| is_own).and_then(|mode| mode());
+            let kind = Kind::Directory(mode.map(|mode| mode | WRITABLE));
+            batch.push(Item::new(path, name, kind));
         }
         let told = RefCell::new(PathBuf::new());
         let kept =
@@ -104,6 +108,9 @@ impl Walk<'_> {
                 continue;
             }
             let kind = match self.kind(entry.path(), entry.file_type(), metadata) {
+                Ok(Some(Kind::Directory(_))) if self.is_of_earlier_source(root, &name) => {
+                    Kind::Directory(None)
+                }
                 Ok(Some(kind)) => kind,
                 Ok(None) => continue,
                 Err(error) => {
@@ -131,12 +138,19 @@ impl Walk<'_> {
                 if let Some(identity) = directory.get() {
                     anchor.found_directory(entry.path(), identity);
                 }
-                self.reads_directory(anchor, entry.path());
-                if !self.enter(root, entry.path()) {
-                    if entry.depth() == 0 {
-                        anchor.unreadable();
-                    }
+                let is_beyond = self.policy.one_file_system
+                    && directory.get().is_some_and(|identity| anchor.is_beyond(identity));
+                if is_beyond {
+                    self.leave_beyond(entry.path());
                     entries.skip_current_dir();
+                } else {
+                    self.reads_directory(anchor, entry.path());
+                    if !self.enter(root, entry.path()) {
+                        if entry.depth() == 0 {
+                            anchor.unreadable();
+                        }
+                        entries.skip_current_dir();
+                    }
                 }
                 found = found.filter(|_| *room > 0);
                 if let Some(found) = &mut found {
@@ -148,7 +162,8 @@ impl Walk<'_> {
             if !matches!(kind, Kind::Directory(_)) && self.policy.needs_all() {
                 anchor.found_file(entry.path());
             }
-            let inside = entry.depth() > usize::from(root.contents);
+            let is_in_destination = root.contents && !self.gives_attributes(root);
+            let inside = entry.depth() > usize::from(is_in_destination);
             let named = entry.depth() == 0;
             batch.push(Item { inside, named, ..Item::new(entry.into_path(), name, kind) });
         }
@@ -184,6 +199,13 @@ impl Walk<'_> {
         }
         let _ = self.course.halt();
         false
+    }
+
+    /// Another file system is mounted on a directory, and its entries are left out.
+    fn leave_beyond(&self, path: &Path) {
+        if !self.course.is_again() {
+            self.progress.left_out(path, "all in it, which is on another file system");
+        }
     }
 
     /// Reads the rules of a directory before anything in it is looked at; returns whether that worked. If not, the

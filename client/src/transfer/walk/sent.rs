@@ -14,7 +14,7 @@ use crate::source::seen::Seen;
 #[derive(Debug)]
 pub(super) struct Sent<'a> {
     names: Seen,
-    namesakes: &'a Namesakes<'a>,
+    pub(super) namesakes: &'a Namesakes<'a>,
 }
 
 impl<'a> Sent<'a> {

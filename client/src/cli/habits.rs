@@ -1,0 +1,208 @@
+//! Options that people know from rsync, scp and curl. If haul does anyway what an option asks for, the option is
+//! accepted in silence. The other ones are wrong usage, and the message says what to use instead.
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
+
+use super::habits_table::{ALIASES, HABITS, Habit, Says, Takes};
+use super::usage::{Unread, Usage};
+
+/// The commands that take these options.
+const COMMANDS: [&str; 4] = ["put", "sync", "publish", "verify"];
+
+/// Reads a command line, in which these options may be.
+pub(super) fn parse<P: CommandFactory + FromArgMatches>(
+    words: impl IntoIterator<Item = OsString>,
+) -> Result<P, Unread> {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let mut command = P::command();
+    for name in COMMANDS.into_iter().filter(|name| P::command().find_subcommand(name).is_some()) {
+        command = command.mut_subcommand(name, |command| taught(name, command));
+    }
+    let mut matches = match command.try_get_matches_from_mut(&words) {
+        Ok(matches) => matches,
+        Err(error) => return Err(help(&mut command, &words, &error).unwrap_or(error.into())),
+    };
+    let told: Vec<String> = matches.subcommand().map(told).unwrap_or_default();
+    if !told.is_empty() {
+        return Err(Unread::Usage(Usage(told.join("\n"))));
+    }
+    P::from_arg_matches_mut(&mut matches).map_err(Unread::from)
+}
+
+/// `-h` is an option of rsync, and the help if there is nothing to send.
+fn help(command: &mut Command, words: &[OsString], error: &clap::Error) -> Option<Unread> {
+    let is_short =
+        error.kind() == ErrorKind::MissingRequiredArgument && words.iter().any(|word| word == "-h");
+    let name = words.iter().find_map(|word| COMMANDS.into_iter().find(|name| word == name));
+    let command = command.find_subcommand_mut(name.filter(|_| is_short)?)?;
+    Some(Unread::Help(command.render_help().to_string()))
+}
+
+/// A command that knows these options as well.
+fn taught(name: &str, mut command: Command) -> Command {
+    command = command
+        .disable_help_flag(true)
+        .arg(Arg::new("help").long("help").action(ArgAction::Help).help("Print help"));
+    let flags: Vec<_> = command.get_arguments().filter(|arg| is_flag(arg)).cloned().collect();
+    for flag in flags {
+        // `-vv` is no more than `-v`.
+        let id = flag.get_id().clone();
+        command = command.mut_arg(&id, |arg| arg.overrides_with(id.clone()));
+    }
+    for (id, alias) in ALIASES {
+        if command.get_arguments().any(|arg| arg.get_id() == id) {
+            command = command.mut_arg(id, |arg| arg.alias(*alias));
+        }
+    }
+    let here = HABITS.iter().filter(|habit| habit.only.is_empty() || habit.only.contains(&name));
+    for habit in here {
+        let short = habit.short.chars().next().filter(|&short| !has_short(&command, short));
+        let long = Some(habit.long).filter(|long| !long.is_empty() && !has_long(&command, long));
+        if short.is_none() && long.is_none() {
+            continue;
+        }
+        let arg = Arg::new(habit.id).hide(true);
+        let arg = match habit.takes {
+            Takes::Nothing => arg.action(ArgAction::Count),
+            Takes::Value => arg.action(ArgAction::Append).allow_hyphen_values(true),
+        };
+        let arg = short.into_iter().fold(arg, Arg::short);
+        command = command.arg(long.into_iter().fold(arg, Arg::long));
+    }
+    command
+}
+
+fn is_flag(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::SetTrue)
+}
+
+fn has_short(command: &Command, short: char) -> bool {
+    command.get_arguments().any(|arg| arg.get_short() == Some(short))
+}
+
+fn has_long(command: &Command, long: &str) -> bool {
+    let has = |arg: &Arg| {
+        let aliases = arg.get_all_aliases().unwrap_or_default();
+        arg.get_long() == Some(long) || aliases.contains(&long)
+    };
+    command.get_arguments().any(has)
+}
+
+/// One line for each option of a command line that haul does not do.
+fn told((name, matches): (&str, &ArgMatches)) -> Vec<String> {
+    let known: Vec<&str> = matches.ids().map(clap::Id::as_str).collect();
+    let is_given = |habit: &&Habit| {
+        known.contains(&habit.id)
+            && (habit.only.is_empty() || habit.only.contains(&name))
+            && matches.value_source(habit.id) == Some(ValueSource::CommandLine)
+    };
+    HABITS.iter().filter(is_given).filter_map(|habit| told_of(habit, matches)).collect()
+}
+
+fn told_of(habit: &Habit, matches: &ArgMatches) -> Option<String> {
+    let instead = match habit.says {
+        Says::Same => return None,
+        Says::Instead(text) => text,
+        Says::SameFor(words, text) => {
+            let mut values = matches.get_many::<String>(habit.id)?.flat_map(|all| all.split(','));
+            let is_same = |value: &str| words.iter().any(|word| value.starts_with(word));
+            if values.all(is_same) {
+                return None;
+            }
+            text
+        }
+    };
+    let name = match (habit.short, habit.long) {
+        (short, "") => format!("-{short}"),
+        ("", long) => format!("--{long}"),
+        (short, long) => format!("-{short} (--{long})"),
+    };
+    Some(format!("{name}: {instead}"))
+}
+
+/// The value of rsync's `--bwlimit`: bytes a second, in units of 1024 bytes if none is given; 0 is no limit.
+pub(super) fn bwlimit(text: &str) -> Result<u64, String> {
+    let has_unit = |units: &[char]| text.ends_with(units);
+    let text = match text {
+        _ if has_unit(&['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '.']) => {
+            format!("{text}KiB")
+        }
+        _ if has_unit(&['k', 'K', 'm', 'M', 'g', 'G', 't', 'T']) => format!("{text}iB"),
+        text => text.to_owned(),
+    };
+    match parse_size::parse_size(&text) {
+        Ok(1..1000) => Err(String::from("less than 1 KB a second, for which no server waits")),
+        Ok(rate) => Ok(rate),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::arguments::Cli;
+
+    fn parsed(line: &str) -> Result<Cli, Unread> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    fn told(line: &str) -> String {
+        match parsed(line) {
+            Err(Unread::Usage(usage)) => usage.0,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn commands_with_these_options_are_consistent() {
+        for name in COMMANDS {
+            let command = Cli::command().mut_subcommand(name, |command| taught(name, command));
+            command.debug_assert();
+        }
+    }
+
+    #[test]
+    fn option_that_asks_for_what_haul_does_is_accepted() {
+        for line in [
+            "haul put -avP a box:1",
+            "haul put -rlptvvh --progress --partial --info=progress2,flist2 --numeric-ids a box:1",
+            "haul sync -av --delete-after --times --perms --links copy a box:1",
+            "haul sync -n -n --from0 --files-from x a box:1",
+            "haul put --remove-source-files --bwlimit 1000 -q --silent a box:1",
+            "haul verify -avnc a box:1",
+            "haul publish -a --delete a box:1/d",
+        ] {
+            assert!(parsed(line).is_ok(), "{line}: {:?}", parsed(line));
+        }
+    }
+
+    #[test]
+    fn option_that_haul_has_no_use_for_is_named_by_its_letter_with_what_to_use() {
+        let told_of = told("haul put -avzuP -e ssh a box:1");
+        let names: Vec<_> = told_of.lines().filter_map(|line| line.split(':').next()).collect();
+        assert_eq!(names, ["-e (--rsh)", "-z (--compress)", "-u (--update)"]);
+        assert!(told("haul put --delete a box:1").contains("haul sync --delete"));
+        assert!(told("haul sync --info=progress2,name a box:1").contains("-v"));
+    }
+
+    #[test]
+    fn short_h_is_the_help_only_if_nothing_is_to_be_sent() {
+        assert!(matches!(parsed("haul put -h"), Err(Unread::Help(_))));
+        assert!(matches!(parsed("haul sync -vh"), Err(Unread::Clap(_))));
+        assert!(parsed("haul put -avh a box:1").is_ok());
+    }
+
+    #[test]
+    fn bwlimit_has_the_units_of_rsync() {
+        for (text, bytes) in
+            [("100", 102_400), ("1.5m", 1_572_864), ("2MB", 2_000_000), ("1M", 1_048_576), ("0", 0)]
+        {
+            assert_eq!(bwlimit(text), Ok(bytes), "{text}");
+        }
+        assert!(bwlimit("fast").is_err() && bwlimit("1B").is_err());
+    }
+}

@@ -1,0 +1,101 @@
+//! Wrong usage: a sentence about the mistake and the right form, in lines that a terminal shows whole.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+
+use super::console;
+use crate::net::destination::Destination;
+
+/// Columns of a terminal.
+const COLUMNS: usize = 80;
+
+/// The command line is not understood.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// Wrong usage, about which haul has more to say than clap.
+    Usage(Usage),
+    /// The help of a command is asked for.
+    Help(String),
+    /// Anything else that clap tells, its own help among it.
+    Clap(clap::Error),
+}
+
+/// A mistake, and the right form.
+#[derive(Debug, Clone)]
+pub(super) struct Usage(pub(super) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Usage {}
+
+impl From<clap::Error> for Unread {
+    fn from(error: clap::Error) -> Self {
+        match error.source().and_then(|source| source.downcast_ref::<Usage>()) {
+            Some(usage) => Self::Usage(usage.clone()),
+            None => Self::Clap(error),
+        }
+    }
+}
+
+/// Tells wrong usage, one mistake a line of the text.
+pub(super) fn tell(text: &str) {
+    for mistake in text.lines() {
+        console::lines(&mut io::stderr(), &wrapped(&format!("haul: {mistake}")));
+    }
+}
+
+/// A text with line feeds in the place of blanks where a line would be longer than a terminal is wide.
+fn wrapped(text: &str) -> String {
+    let (mut lines, mut column) = (String::with_capacity(text.len() + 8), 0);
+    for word in text.split(' ') {
+        let width = word.chars().count();
+        if column > 0 && column + 1 + width > COLUMNS {
+            lines.push_str("\n  ");
+            column = 2;
+        } else if column > 0 {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += width;
+    }
+    lines
+}
+
+/// A destination on the command line. The name of a file or directory here is no server: whoever writes one means it, as
+/// with `cp`.
+pub(super) fn destination(text: &str) -> Result<Destination, Usage> {
+    let destination = text.parse::<Destination>().map_err(|error| Usage(error.to_string()))?;
+    let authority = text.split('/').next().unwrap_or(text);
+    if authority.contains(':') {
+        return Ok(destination);
+    }
+    let kind = match std::fs::symlink_metadata(text) {
+        Ok(found) if found.is_dir() => "a directory",
+        Ok(_) => "a file",
+        Err(_) => return Ok(destination),
+    };
+    Err(Usage(format!(
+        "`{text}` is {kind} on this machine, and the last word is the server that files go to, HOST/PATH; \
+         if a server has that name, write haul://{text}"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_no_longer_than_a_terminal_is_wide_and_no_word_is_cut() {
+        let text = "word ".repeat(60) + &"x".repeat(100) + " end";
+        let lines = wrapped(&text);
+        let is_short = |line: &str| line.chars().count() <= COLUMNS || line.trim().len() == 100;
+        assert!(lines.lines().all(is_short), "{lines}");
+        assert_eq!(lines.split_whitespace().collect::<Vec<_>>().join(" "), text);
+    }
+}
