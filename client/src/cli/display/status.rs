@@ -142,6 +142,7 @@ fn pieces(status: &Status, kind: Kind, rate: &Rate) -> Vec<Piece> {
             _ if status.is_removing => String::from("looking for what the source lacks"),
             _ if rate.stalled() => String::from("stalled"),
             (None, Some(0)) if rate.hashing() => String::from("comparing what is there already"),
+            (None, Some(0)) if done == 0 && moved(status, kind) == 0 => String::from("starting"),
             (None, Some(speed)) => format!("{}/s", format_size(speed, BINARY)),
             (None, None) => String::from("starting"),
         },
