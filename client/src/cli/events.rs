@@ -90,7 +90,7 @@ pub(super) enum Event<'a> {
 /// How far a run is.
 #[derive(Debug, Serialize)]
 pub(super) struct Progress {
-    pub(super) files: u64,
+    pub(super) files_done: u64,
     pub(super) files_total: Option<u64>,
     pub(super) bytes_sent: u64,
     pub(super) bytes_resumed: u64,
@@ -167,7 +167,7 @@ mod tests {
     fn all() -> Vec<Event<'static>> {
         let names = [&b"a"[..], b"\xff"].map(|name| Name::parse(name).unwrap());
         let progress = Progress {
-            files: 1,
+            files_done: 1,
             files_total: Some(2),
             bytes_sent: 3,
             bytes_resumed: 4,

@@ -26,7 +26,7 @@ impl Display {
         self.moment += 1;
         match self.view {
             View::Json => console::json(&Event::Progress(Progress {
-                files: files(status),
+                files_done: files(status),
                 files_total: status.files_total,
                 bytes_sent: counts.bytes_sent,
                 bytes_resumed: counts.bytes_resumed,
