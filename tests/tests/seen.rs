@@ -242,3 +242,20 @@ fn time_that_is_left_is_shown_once_the_walk_is_over() {
         drop(reading);
     }
 }
+
+/// Holes are read as fast as the processor hashes them, which takes longer than the bar waits.
+#[test]
+fn verify_shows_the_bytes_that_it_has_compared() {
+    let setting = Setting::start();
+    for path in [setting.source().join("holes"), setting.target().join("holes")] {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        File::create(path).unwrap().set_len(512 << 20).unwrap();
+    }
+    let output = output_of(&mut terminal(&setting, 80, "$H verify s $A"));
+    fit(&output.stdout, 80);
+    let lines = shown(&output.stdout);
+    let is_counted =
+        |line: &String| line.contains("MiB compared, ") && line.starts_with(is_spinner);
+    assert!(lines.iter().any(is_counted), "{lines:#?}");
+    assert!(lines.last().unwrap().starts_with("1 the same, "), "{lines:#?}");
+}

@@ -42,3 +42,20 @@ impl FileError {
         text.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use haul_protocol::{Code, Refusal};
+
+    use super::*;
+
+    #[test]
+    fn refusals_of_different_names_are_alike() {
+        let [one, other] = ["a", "b"].map(|name| {
+            let message = format!("`{name}` is a directory");
+            FileError::Refused(Refusal { code: Code::Conflict, message, retry: false })
+        });
+        assert_ne!(one.to_string(), other.to_string());
+        assert_eq!(one.cause(), other.cause());
+    }
+}
