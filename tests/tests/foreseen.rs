@@ -5,7 +5,9 @@ use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
+use haul_tests::client::output_of;
 use haul_tests::setting::Setting;
+use haul_tests::user::User;
 
 /// A command as a dry run and then as it is, and what both told on standard output and error. Both have the same exit code.
 fn both(setting: &Setting, words: &[&str], code: i32) -> [String; 2] {
@@ -157,4 +159,53 @@ fn dry_run_fails_for_a_file_that_is_larger_than_the_server_takes() {
     setting.write("large", &"x".repeat(2 << 20));
     let [dry, run] = both(&setting, &["put"], 1);
     assert!(dry.contains("over the server's limit") && run.contains("over the server's limit"));
+}
+
+/// A directory that is named does not go, though `--delete` is given.
+#[test]
+fn dry_run_fails_where_a_named_symlink_would_take_the_place_of_a_directory() {
+    let setting = Setting::start();
+    setting.write("project/a", "x");
+    setting.haul(&["sync", "s/project", setting.server.address()]).assert().success();
+    fs::rename(setting.source().join("project"), setting.source().join("moved")).unwrap();
+    symlink("moved", setting.source().join("project")).unwrap();
+    let told = [&["-n"][..], &[]].map(|dry| {
+        let mut command = setting.haul(&["sync", "--delete"]);
+        let output = command.args(dry).args(["s/project", setting.server.address()]).output();
+        assert_eq!(output.status.code(), Some(1), "{dry:?}");
+        assert!(!String::from_utf8(output.stdout).unwrap().contains("would"));
+        String::from_utf8(output.stderr).unwrap()
+    });
+    assert_eq!(told[0], told[1]);
+    assert!(setting.server.root().join("project/a").exists());
+}
+
+#[test]
+fn dry_run_fails_for_a_file_that_can_not_be_read() {
+    let user = User::new().unwrap();
+    let setting = Setting::start();
+    setting.write("closed", "x");
+    setting.write("open", "x");
+    fs::set_permissions(setting.place.path(), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(setting.source().join("closed"), Permissions::from_mode(0o000)).unwrap();
+    for dry in [&["-n"][..], &[]] {
+        let mut command = user.command("haul");
+        command.args(["put"]).args(dry).arg(setting.source()).arg(setting.server.address());
+        let output = output_of(&mut command);
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("closed: could not open") && told.contains("1 file"), "{told}");
+    }
+}
+
+#[test]
+fn dry_run_tells_the_bytes_of_a_file_that_says_it_is_empty() {
+    let setting = Setting::start();
+    let bytes = fs::read("/proc/version").unwrap().len();
+    for command in ["put", "sync"] {
+        let words = [command, "-n", "--json", "/proc/version", setting.server.address()];
+        let output = setting.haul(&words).output();
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(told.contains(&format!("\"size\":{bytes}")), "{told}");
+    }
 }

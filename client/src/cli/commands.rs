@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use haul_protocol::{Name, Op};
 
 use super::arguments::{PublishCommand, PublishOptions, PutOptions, SyncOptions, VerifyOptions};
-use super::console::tell;
 use super::display::Display;
-use super::oneshot::Tries;
+use super::ending::Ending;
+use super::exit::{self, Reason};
+use super::oneshot::{self, Tries};
 use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions};
 use super::signals::Signals;
 use super::streams::{is_file_of_stdout, one_reader, single};
-use super::summary::{Kind, Summary};
-use super::{exit, oneshot, usage};
+use super::summary::Kind;
+use super::usage;
+use crate::error::ConnectionError;
 use crate::net::destination::Destination;
 use crate::plan::policy::Delete;
 use crate::source::file_list::Separator;
@@ -34,19 +36,22 @@ pub(super) fn put(
     signals: &Signals,
 ) -> anyhow::Result<u8> {
     let PutOptions { rename, selection, send, connection, output, .. } = options;
+    let kind = if send.dry_run { Kind::DryRun } else { Kind::Run };
+    let ending = Ending::new(*output, kind, signals);
+    let wrong = |error: &dyn Show| Ok(ending.fail(Reason::Usage, error));
     if options.remove_source && selection.links == Links::Follow {
-        return Ok(wrong(&BuildError::RemovesFollowed));
+        return wrong(&BuildError::RemovesFollowed);
     }
     let commands = usize::from(options.from_command.is_some());
     if let Err(error) = one_reader(sources.iter().map(PathBuf::as_path), commands, selection) {
-        return Ok(wrong(&error));
+        return wrong(&error);
     }
     let _held = options.from_command.is_some().then(|| signals.hold_deadly());
     let builder = common(destination, selection, connection, signals);
     let mut builder = match single(sources, options) {
         Ok(None) => builder.put_renamed(sources, rename.as_deref()),
         Ok(Some(stream)) => builder.put_stream(stream.given, stream.label, stream.name),
-        Err(error) => return Ok(wrong(&error)),
+        Err(error) => return wrong(&error),
     };
     if options.remove_source {
         builder = builder.remove_source();
@@ -55,8 +60,8 @@ pub(super) fn put(
         builder = builder.classic();
     }
     let builder = sending(builder, send, *output);
-    let kind = if send.dry_run { Kind::DryRun } else { Kind::Run };
-    carry_out(builder, kind, options.classic, *output, signals)
+    let display = Display::new(*output, kind, options.classic);
+    Ok(carry_out(builder, display, &ending, signals))
 }
 
 /// Carries `haul sync` out, and returns the exit code.
@@ -70,8 +75,10 @@ pub(super) fn sync(
     signals: &Signals,
 ) -> anyhow::Result<u8> {
     let SyncOptions { selection, send, connection, output, .. } = options;
+    let kind = if send.dry_run { Kind::DryRun } else { Kind::Run };
+    let ending = Ending::new(*output, kind, signals);
     if let Err(error) = one_reader(sources.iter().map(PathBuf::as_path), 0, selection) {
-        return Ok(wrong(&error));
+        return Ok(ending.fail(Reason::Usage, &error));
     }
     let delete = options.delete.then_some(Delete {
         force: options.force_delete,
@@ -83,8 +90,7 @@ pub(super) fn sync(
         builder = builder.checksum();
     }
     let builder = sending(builder, send, *output);
-    let kind = if send.dry_run { Kind::DryRun } else { Kind::Run };
-    carry_out(builder, kind, false, *output, signals)
+    Ok(carry_out(builder, Display::new(*output, kind, false), &ending, signals))
 }
 
 /// Carries `haul verify` out, and returns the exit code.
@@ -98,11 +104,12 @@ pub(super) fn verify(
     signals: &Signals,
 ) -> anyhow::Result<u8> {
     let VerifyOptions { selection, connection, output } = options;
+    let ending = Ending::new(*output, Kind::Verify, signals);
     if let Err(error) = one_reader([source], 0, selection) {
-        return Ok(wrong(&error));
+        return Ok(ending.fail(Reason::Usage, &error));
     }
     let builder = common(destination, selection, connection, signals).verify(source);
-    carry_out(builder, Kind::Verify, false, *output, signals)
+    Ok(carry_out(builder, Display::new(*output, Kind::Verify, false), &ending, signals))
 }
 
 /// Carries `haul publish` out, and returns the exit code.
@@ -111,11 +118,15 @@ pub(super) fn verify(
 /// If threads can't be had.
 pub(super) fn publish(words: &PublishCommand, signals: &Signals) -> anyhow::Result<u8> {
     let PublishCommand { source, destination, options, .. } = words;
-    if destination.path.is_none() {
-        return Ok(wrong(&BuildError::PublishesRoot));
-    }
-    let Some(source) = source else { return Ok(wrong(&"publish what? haul publish SRC DEST")) };
     let PublishOptions { dry_run, receipt, selection, connection, output, .. } = options;
+    let kind = if *dry_run { Kind::DryRun } else { Kind::Run };
+    let ending = Ending::new(*output, kind, signals);
+    if destination.path.is_none() {
+        return Ok(ending.fail(Reason::Usage, &BuildError::PublishesRoot));
+    }
+    let Some(source) = source else {
+        return Ok(ending.fail(Reason::Usage, &"publish what? haul publish SRC DEST"));
+    };
     let mut builder = common(destination, selection, connection, signals).publish(source);
     if options.checksum {
         builder = builder.checksum();
@@ -125,8 +136,7 @@ pub(super) fn publish(words: &PublishCommand, signals: &Signals) -> anyhow::Resu
     }
     let send = SendOptions { dry_run: *dry_run, receipt: receipt.clone(), ..Default::default() };
     let builder = sending(builder, &send, *output);
-    let kind = if *dry_run { Kind::DryRun } else { Kind::Run };
-    carry_out(builder, kind, false, *output, signals)
+    Ok(carry_out(builder, Display::new(*output, kind, false), &ending, signals))
 }
 
 /// Carries `haul mkdir` out, and returns the exit code. The server makes parents that are missing, and a directory that is
@@ -210,56 +220,47 @@ fn is_not_stdout(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The job that one command asks for.
-fn carry_out(
-    builder: Builder,
-    kind: Kind,
-    classic: bool,
-    options: OutputOptions,
-    signals: &Signals,
-) -> anyhow::Result<u8> {
+/// The job that one command asks for; returns the exit code.
+fn carry_out(builder: Builder, mut display: Display, ending: &Ending<'_>, signals: &Signals) -> u8 {
     let transfer = match builder.build() {
         Ok(transfer) => transfer,
-        Err(error) => return Ok(wrong(&error)),
+        Err(error) => return ending.fail(Reason::Usage, &error),
     };
-    let mut display = Display::new(options, classic);
     signals.begin();
     let result = transfer.run(&mut display);
     let interrupted = signals.end();
+    display.end();
     let (report, error) = match result {
         Ok(report) => (report, None),
         Err(TransferError::Connection { source, report }) => (*report, Some(source)),
-        Err(TransferError::Stopped) => return Ok(exit::INTERRUPTED),
-        Err(error) => return Err(error.into()),
+        Err(TransferError::Stopped) => {
+            ending.error(&"interrupted before anything was sent");
+            return ending.over(None, Reason::Interrupted);
+        }
+        Err(error) => return ending.fail(Reason::System, &error),
     };
-    display.end();
-    if let Some(error) = &error {
-        tell(&format_args!("haul: {error}"));
+    if let Some(error) = &error
+        && !(interrupted && matches!(error, ConnectionError::Stopped))
+    {
+        ending.error(error);
     }
     if let Some(error) = &report.receipt_error {
-        tell(&format_args!("haul: the receipt is not complete: {error}"));
+        ending.error(&format_args!("the receipt is not complete: {error}"));
     }
-    let summary = Summary::new(&report, interrupted, kind);
-    if options.json {
-        summary.print_json();
-    } else if !options.quiet {
-        summary.print();
-    }
-    if options.stats {
-        summary.print_stats();
-    }
+    let reason = match &error {
+        _ if interrupted => Reason::Interrupted,
+        Some(error) => Reason::of(error, report.durability.is_some()),
+        None if report.is_success() => Reason::Done,
+        None if report.counts.failed == 0 && report.receipt_error.is_none() => Reason::Different,
+        None => Reason::Failed,
+    };
     if interrupted {
-        tell(
-            &"haul: interrupted; what was counted is there, run the same command again for the rest: \
+        ending.error(
+            &"interrupted; what was counted is there, run the same command again for the rest: \
               large files go on where they stopped",
         );
-        return Ok(exit::INTERRUPTED);
     }
-    Ok(match error {
-        Some(_) => exit::UNREACHABLE,
-        None if report.is_success() => exit::OK,
-        None => exit::FAILED,
-    })
+    ending.over(Some(&report), reason)
 }
 
 /// The command line makes no sense.

@@ -1,26 +1,29 @@
 //! The display of a run on a terminal or for a script: results on standard output, messages and progress on
-//! standard error; with `--json` all but messages on standard output.
+//! standard error; with `--json` all on standard output.
 
+mod alike;
+mod bar;
 mod rate;
 mod status;
 
 use std::fmt::Display as Show;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
 use haul_protocol::Name;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde::Serialize;
-use serde_json::json;
 
-use super::console;
+use super::console::{self, Stream};
+use super::events::{Event, Finding, Named, Sourced};
 use super::options::OutputOptions;
+use super::summary::Kind;
 use crate::connection::classic;
 use crate::error::FileError;
 use crate::report::note::{Note, quote};
 use crate::report::observer::Observer;
 use crate::report::status::Status;
+use alike::Alike;
 use rate::Rate;
 
 /// Interval at which a bar moves.
@@ -61,56 +64,68 @@ impl View {
 pub(super) struct Display {
     view: View,
     options: OutputOptions,
+    kind: Kind,
     /// The run speaks the classic dialect, in which nobody knows how far it is.
     classic: bool,
     bar: ProgressBar,
     rate: Rate,
+    alike: Alike,
+    /// How often progress was shown.
+    moment: usize,
 }
 
 impl Display {
     /// Shows nothing yet.
-    pub(super) fn new(options: OutputOptions, classic: bool) -> Self {
+    pub(super) fn new(options: OutputOptions, kind: Kind, classic: bool) -> Self {
         let view = View::choose(options);
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         if view == View::Bar {
             bar.set_draw_target(ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{spinner} {wide_bar:.cyan/blue} {msg}");
+            let style = ProgressStyle::with_template("{prefix:.cyan}{wide_msg}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         }
-        Self { view, options, classic, bar, rate: Rate::new() }
+        Self {
+            view,
+            options,
+            kind,
+            classic,
+            bar,
+            rate: Rate::new(),
+            alike: Alike::default(),
+            moment: 0,
+        }
     }
 
-    /// Ends showing progress.
+    /// Ends showing progress, and tells the number of failures that were not told one by one.
     pub(super) fn end(&self) {
         if !self.classic {
             self.bar.finish_and_clear();
         }
+        for (cause, more) in self.alike.rest() {
+            self.message(&format_args!("haul: {more} more failed: {cause}"));
+        }
     }
 
     /// A line on standard output, above the bar if there is one.
-    fn result(&self, line: &dyn Show) {
-        self.bar.suspend(|| console::line(&mut io::stdout().lock(), line));
+    fn result(&self, before: &str, name: &Name, after: &dyn Show) {
+        self.bar.suspend(|| Stream::Out.named(before, name, after));
     }
 
     /// A message on standard error, above the bar if there is one.
     fn message(&self, text: &dyn Show) {
-        self.bar.suspend(|| console::line(&mut io::stderr().lock(), text));
+        self.bar.suspend(|| Stream::Error.line(text));
     }
 
-    /// One line of JSON on standard output.
-    fn event(&self, event: &impl Serialize) {
-        let Some(line) = console::json_line(event) else {
-            return;
-        };
-        // A reader who has had enough is no failure of the upload.
-        let _ = io::stdout().lock().write_all(&line);
+    /// The same about a name.
+    fn message_about(&self, before: &str, name: &dyn Show, after: &dyn Show) {
+        self.bar.suspend(|| Stream::Error.named(before, name, after));
     }
 
     /// The name of an entry that is committed.
-    fn committed(&self, name: &Name) {
+    fn committed(&self, name: &Name, size: Option<u64>) {
         match self.view {
-            View::Json => self.event(&json!({ "event": "committed", "name": name.to_string() })),
-            _ => self.message(name),
+            View::Json => console::json(&Event::Committed { name: Named::of(name), size }),
+            _ => self.message_about("", name, &""),
         }
     }
 }
@@ -135,8 +150,11 @@ impl Observer for Display {
 
     fn begun(&mut self) {
         self.rate = Rate::new();
-        if self.classic && !self.options.quiet {
-            self.message(&classic::NOTICE);
+        match self.view {
+            _ if !self.classic => {}
+            View::Json => console::json(&Event::Note { text: classic::NOTICE.to_owned() }),
+            View::Quiet => {}
+            View::Bar | View::Lines => self.message(&format_args!("haul: {}", classic::NOTICE)),
         }
     }
 
@@ -144,26 +162,26 @@ impl Observer for Display {
         self.show(status);
     }
 
-    fn file_done(&mut self, name: &Name, _: u64) {
-        self.committed(name);
+    fn file_done(&mut self, name: &Name, size: u64) {
+        self.committed(name, Some(size));
     }
 
     fn symlink_done(&mut self, name: &Name) {
-        self.committed(name);
+        self.committed(name, None);
     }
 
     fn directory_done(&mut self, name: &Name) {
-        self.committed(name);
+        self.committed(name, None);
     }
 
     fn adjusted(&mut self, name: &Name) {
-        self.committed(name);
+        self.committed(name, None);
     }
 
     fn removed(&mut self, name: &Name) {
         match self.view {
-            View::Json => self.event(&json!({ "event": "removed", "name": name.to_string() })),
-            _ => self.message(&format_args!("removed {name}")),
+            View::Json => console::json(&Event::Removed { name: Named::of(name) }),
+            _ => self.message_about("removed ", name, &""),
         }
     }
 
@@ -172,33 +190,31 @@ impl Observer for Display {
     }
 
     fn skipped(&mut self, path: &Path, why: &str) {
-        let path = quote(path);
         match self.view {
-            View::Json => {
-                self.event(&json!({ "event": "skipped", "source": path, "what": why }));
-            }
+            View::Json => console::json(&Event::Skipped { source: Sourced::of(path), why }),
             View::Quiet => {}
             View::Bar | View::Lines => {
-                self.message(&format_args!("haul: skipped {path}: {why}"));
+                self.message_about("haul: skipped ", &quote(path), &format_args!(": {why}"));
             }
         }
     }
 
     fn failed(&mut self, path: &Path, error: &FileError) {
-        let path = quote(path);
-        match self.view {
-            View::Json => self.event(&json!({
-                "event": "failed", "source": path, "error": error.to_string(),
-            })),
-            _ => self.message(&format_args!("haul: {path}: {error}")),
+        if self.view == View::Json {
+            console::json(&Event::Failed { source: Sourced::of(path), error: error.to_string() });
+        } else if self.alike.is_told(&error.cause()) {
+            self.message_about("haul: ", &quote(path), &format_args!(": {error}"));
         }
     }
 
     fn would(&mut self, action: &str, name: &Name, why: &str, bytes: Option<u64>) {
         match self.view {
-            View::Json => self.event(&json!({
-                "event": "would", "do": action, "name": name.to_string(), "why": why, "size": bytes,
-            })),
+            View::Json => console::json(&Event::Would {
+                r#do: action,
+                name: Named::of(name),
+                why,
+                size: bytes,
+            }),
             View::Quiet => {}
             View::Bar | View::Lines => {
                 let size = match bytes {
@@ -206,28 +222,29 @@ impl Observer for Display {
                     Some(size) => format!(", {size} bytes"),
                     None => String::new(),
                 };
-                self.result(&format_args!("would {action} {name}: {why}{size}"));
+                self.result(&format!("would {action} "), name, &format_args!(": {why}{size}"));
             }
         }
     }
 
     fn differs(&mut self, finding: &str, name: &Name, why: Option<&str>) {
-        match self.view {
-            View::Json => self.event(&json!({
-                "event": finding, "name": name.to_string(), "why": why,
-            })),
-            _ => match why {
-                Some(why) => self.result(&format_args!("{finding} {name}: {why}")),
-                None => self.result(&format_args!("{finding} {name}")),
-            },
+        if self.view == View::Json {
+            let found = Finding { name: Named::of(name), why };
+            return console::json(&match finding {
+                "missing" => Event::Missing(found),
+                "extra" => Event::Extra(found),
+                _ => Event::Differs(found),
+            });
         }
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        self.result(&format!("{finding} "), name, &why);
     }
 
     fn reconnecting(&mut self, attempt: u32, attempts: u32, why: &str) {
         match self.view {
-            View::Json => self.event(&json!({
-                "event": "reconnecting", "attempt": attempt, "of": attempts, "error": why,
-            })),
+            View::Json => {
+                console::json(&Event::Reconnecting { attempt, of: attempts, error: why });
+            }
             View::Lines => {
                 self.message(&format_args!("haul: {why}; reconnecting ({attempt} of {attempts})"));
             }
@@ -237,8 +254,10 @@ impl Observer for Display {
     }
 
     fn note(&mut self, note: &Note) {
-        // `NotPublished` tells the consequence of a failure.
-        if self.view != View::Quiet || matches!(note, Note::NotPublished(_)) {
+        if self.view == View::Json {
+            console::json(&Event::Note { text: note.to_string() });
+        } else if self.view != View::Quiet || matches!(note, Note::NotPublished(_)) {
+            // `NotPublished` tells the consequence of a failure.
             self.message(&format_args!("haul: {note}"));
         }
     }

@@ -1,4 +1,8 @@
-//! Exit codes, as the manual of `haul` states them.
+//! Exit codes, as the manual of `haul` states them, and the reasons for them, as `--json` does.
+
+use serde::Serialize;
+
+use crate::error::ConnectionError;
 
 /// All files were committed.
 pub const OK: u8 = 0;
@@ -10,3 +14,53 @@ pub const USAGE: u8 = 2;
 pub const UNREACHABLE: u8 = 3;
 /// Interrupted by Ctrl-C or SIGTERM.
 pub const INTERRUPTED: u8 = 130;
+
+/// The reason for the end of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Reason {
+    /// All is done.
+    Done,
+    /// Entries have failed, or a request was refused.
+    Failed,
+    /// Source and server differ.
+    Different,
+    /// The words of the command line make no sense together, or a file that they name can't be used.
+    Usage,
+    /// The server could not be reached.
+    Unreachable,
+    /// The server was lost for good.
+    Lost,
+    /// The server, or the client after it has heard the server, wants no such run.
+    Refused,
+    /// Ctrl-C or SIGTERM.
+    Interrupted,
+    /// This machine has no threads, memory or the like.
+    System,
+    /// Standard output could not be written.
+    Unwritten,
+}
+
+impl Reason {
+    /// Its exit code.
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Done => OK,
+            Self::Failed | Self::Different | Self::System | Self::Unwritten => FAILED,
+            Self::Usage => USAGE,
+            Self::Unreachable | Self::Lost | Self::Refused => UNREACHABLE,
+            Self::Interrupted => INTERRUPTED,
+        }
+    }
+
+    /// The reason that an error of the last connection is. `is_reached`: the server has answered the client before.
+    pub(super) fn of(error: &ConnectionError, is_reached: bool) -> Self {
+        match error {
+            ConnectionError::Ended(_)
+            | ConnectionError::NotDurable(_)
+            | ConnectionError::VersionGone => Self::Refused,
+            _ if is_reached => Self::Lost,
+            _ => Self::Unreachable,
+        }
+    }
+}

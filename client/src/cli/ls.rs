@@ -3,17 +3,21 @@
 //! Several directories are asked for ahead of the one that is told, so that a long line costs little; their
 //! number bounds the memory.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::Duration;
 
 use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Reply, ShownBytes, encode_entry};
+use serde_json::json;
 
 use super::arguments::LsOptions;
-use super::console::{plain_json, tell};
+use super::console::{self, json_line, plain_json, tell};
+use super::events::Event;
+use super::exit::{self, Reason};
+use super::lookup;
 use super::oneshot::random;
 use super::signals::Signals;
-use super::{exit, lookup};
 use crate::connection::delete::entries;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::{ConnectionError, ProtocolError};
@@ -36,26 +40,44 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
     let over = || signals.is_set();
     let timeout = options.timeout.unwrap_or(TIMEOUT);
     let client = random()?.to_string();
+    let is_reached = Cell::new(false);
     let listed = Asking::connect(&destination.server, &client, &mut poller, timeout, &over)
         .map_err(Failure::from)
         .and_then(|asking| {
+            is_reached.set(true);
             let raw = !io::stdout().is_terminal();
             let out = BufWriter::new(io::stdout().lock());
             let base = destination.path.as_ref();
             Listing { asking, options, raw, base, out, refused: false }.run()
         });
     let interrupted = signals.end();
-    match listed {
-        Ok(refused) => Ok(if refused { exit::FAILED } else { exit::OK }),
+    let (reason, error) = match listed {
+        Ok(false) => return Ok(exit::OK),
+        Ok(true) => (Reason::Failed, None),
         // The reader has had enough.
-        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(exit::OK),
-        Err(Failure::Output(error)) => Err(error.into()),
-        Err(_) if interrupted => Ok(exit::INTERRUPTED),
-        Err(Failure::Connection(error)) => {
-            tell(&format_args!("haul: {error}"));
-            Ok(exit::UNREACHABLE)
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            return Ok(exit::OK);
         }
+        Err(Failure::Output(error)) => return Err(error.into()),
+        Err(Failure::Connection(_)) if interrupted => {
+            (Reason::Interrupted, Some(String::from("interrupted")))
+        }
+        Err(Failure::Connection(error)) => {
+            (Reason::of(&error, is_reached.get()), Some(error.to_string()))
+        }
+    };
+    if let Some(error) = &error
+        && reason != Reason::Interrupted
+    {
+        tell(&format_args!("haul: {error}"));
     }
+    if options.json {
+        if let Some(error) = error {
+            console::json(&Event::Error { error });
+        }
+        console::json(&json!({ "event": "summary", "exit": reason.code(), "reason": reason }));
+    }
+    Ok(reason.code())
 }
 
 /// The entries of a directory at a server whose names begin so, for completion: no more than one answer holds.
@@ -176,7 +198,7 @@ impl<W: Write> Listing<'_, W> {
                 }
                 // The directory has gone since it was listed.
                 Err(refusal) if !first && refusal.code == Code::NotFound => {}
-                Err(refusal) => self.refuse(name.as_ref(), &refusal),
+                Err(refusal) => self.refuse(name.as_ref(), &refusal)?,
             }
             first = false;
         }
@@ -247,22 +269,24 @@ impl<W: Write> Listing<'_, W> {
     /// The destination is no directory, so it is told itself.
     fn single(&mut self, refusal: Refusal) -> Result<(), Failure> {
         let Some(name) = self.base else {
-            self.refuse(None, &refusal);
-            return Ok(());
+            return self.refuse(None, &refusal);
         };
         match lookup::entry(&mut self.asking, name)? {
             Some(entry) => self.entry(&entry),
-            None => {
-                self.refuse(Some(name), &refusal);
-                Ok(())
-            }
+            None => self.refuse(Some(name), &refusal),
         }
     }
 
-    fn refuse(&mut self, name: Option<&Name>, refusal: &Refusal) {
+    fn refuse(&mut self, name: Option<&Name>, refusal: &Refusal) -> Result<(), Failure> {
         self.refused = true;
         let name = name.map_or_else(|| String::from("the server's root"), Name::to_string);
-        tell(&format_args!("haul: {name}: refused by the server: {refusal}"));
+        let error = format!("{name}: refused by the server: {refusal}");
+        tell(&format_args!("haul: {error}"));
+        if self.options.json {
+            let line = json_line(&Event::Error { error }).unwrap_or_default();
+            self.out.write_all(&line)?;
+        }
+        Ok(())
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<(), Failure> {

@@ -5,6 +5,8 @@ mod commands;
 mod console;
 mod deadly;
 mod display;
+mod ending;
+mod events;
 mod exit;
 mod habits;
 mod habits_table;
@@ -58,7 +60,7 @@ pub fn main() -> ExitCode {
         Err(Unread::Clap(error)) => error.exit(),
     };
     match Signals::install().and_then(|signals| carry_out(&cli.command, &signals)) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => ExitCode::from(ending::after_all(code)),
         Err(error) => {
             console::tell(&format_args!("haul: {error:#}"));
             ExitCode::from(exit::FAILED)

@@ -8,7 +8,7 @@ use haul_protocol::{Code, Entry, Name, Op, Refusal};
 use super::console::tell;
 use super::exit;
 use super::lookup::{self, There};
-use super::oneshot::{self, Tries};
+use super::oneshot::{self, Ended, Tries};
 use super::signals::Signals;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::ConnectionError;
@@ -68,7 +68,7 @@ pub(super) fn mv(
         }
         Ok(())
     })?;
-    Ok(ended.unwrap_or(code))
+    Ok(ended.map_or(code, Ended::tell))
 }
 
 /// A rename over one connection after the other.

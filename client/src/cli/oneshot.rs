@@ -7,7 +7,7 @@ use clap::Args;
 use haul_protocol::{Op, Refusal, Token};
 
 use super::console::tell;
-use super::exit;
+use super::exit::{self, Reason};
 use super::options::{ConnectionOptions, duration};
 use super::signals::Signals;
 use crate::connection::rpc::{Asking, Said};
@@ -42,7 +42,7 @@ impl From<&ConnectionOptions> for Tries {
 pub type Work<'a> = dyn FnMut(&mut Asking<'_>, u32) -> Result<(), ConnectionError> + 'a;
 
 /// Does the work, over a new connection if one is lost. The server lets no request of the lost connection take effect
-/// once it has answered the new one. Returns an exit code if the work could not be done, which is told.
+/// once it has answered the new one. Returns the end that came before all was done, which is not told yet.
 ///
 /// # Errors
 /// If the system has no room.
@@ -51,7 +51,7 @@ pub fn at(
     tries: Tries,
     signals: &Signals,
     work: &mut Work<'_>,
-) -> anyhow::Result<Option<u8>> {
+) -> anyhow::Result<Option<Ended>> {
     let mut poller = Poller::new()?;
     let client = random()?.to_string();
     signals.begin();
@@ -81,14 +81,28 @@ pub fn at(
         }
     };
     let interrupted = signals.end();
-    Ok(match error {
-        None => None,
-        Some(_) if interrupted => Some(exit::INTERRUPTED),
-        Some(error) => {
+    Ok(error.map(|error| match interrupted {
+        true => Ended { reason: Reason::Interrupted, error: None },
+        false => Ended { reason: Reason::of(&error, is_reached), error: Some(error) },
+    }))
+}
+
+/// The end of work that is not done.
+#[derive(Debug)]
+pub struct Ended {
+    pub(super) reason: Reason,
+    /// `None`: a person has interrupted it, and knows.
+    pub(super) error: Option<ConnectionError>,
+}
+
+impl Ended {
+    /// Tells it, and returns the exit code.
+    pub fn tell(self) -> u8 {
+        if let Some(error) = &self.error {
             tell(&format_args!("haul: {error}"));
-            Some(exit::UNREACHABLE)
         }
-    })
+        self.reason.code()
+    }
 }
 
 /// Sends one request after the other, each of which may be sent twice. The server may be silent for a time; one whose disk
@@ -114,7 +128,7 @@ pub fn ask(
         }
         Ok(())
     })?;
-    Ok(ended.unwrap_or(code))
+    Ok(ended.map_or(code, Ended::tell))
 }
 
 /// Tells a refusal with the name that it is about.

@@ -43,8 +43,8 @@ pub(super) fn rm(
             }
             Ok(())
         })?;
-        if let Some(code) = ended {
-            return Ok(code);
+        if let Some(ended) = ended {
+            return Ok(ended.tell());
         }
     }
     Ok(worst)

@@ -1,15 +1,13 @@
 //! `haul publish --rollback`: the version before the present one comes back.
 
-use std::io;
-
 use haul_protocol::{Code, Mtime, Name, Op, Reply};
 
 use super::arguments::PublishCommand;
-use super::commands::wrong;
-use super::console;
-use super::exit;
-use super::oneshot::{self, Tries};
+use super::ending::Ending;
+use super::exit::Reason;
+use super::oneshot::{self, Ended, Tries};
 use super::signals::Signals;
+use super::summary::Kind;
 use crate::connection::rpc::Said;
 use crate::error::{ConnectionError, ProtocolError};
 use crate::transfer::error::BuildError;
@@ -20,7 +18,10 @@ use crate::transfer::error::BuildError;
 /// If the system has no room.
 pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Result<u8> {
     let PublishCommand { destination, again, options, .. } = words;
-    let Some(name) = &destination.path else { return Ok(wrong(&BuildError::PublishesRoot)) };
+    let ending = Ending::new(options.output, Kind::Run, signals);
+    let Some(name) = &destination.path else {
+        return Ok(ending.fail(Reason::Usage, &BuildError::PublishesRoot));
+    };
     // A request that is sent again after a lost answer is the same rollback, and not a second one.
     let token = Some(oneshot::random()?);
     let op = Op::Rollback { name: name.clone(), again: *again, token };
@@ -41,18 +42,18 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
         };
         Ok(())
     })?;
-    if let Some(code) = ended {
-        return Ok(code);
-    }
-    match told {
-        Err(refusal) => {
-            oneshot::refused(name, &refusal);
-            return Ok(exit::FAILED);
+    Ok(match (ended, told) {
+        (Some(Ended { reason, error: Some(error) }), _) => ending.fail(reason, &error),
+        (Some(Ended { reason, error: None }), _) => ending.asked(reason),
+        (None, Err(refusal)) => {
+            let error = format!("{name}: refused by the server: {refusal}");
+            ending.fail(Reason::Failed, &error)
         }
-        Ok(_) if options.output.quiet => {}
-        Ok(version) => console::line(&mut io::stdout(), &format_args!("{}", back(name, version))),
-    }
-    Ok(exit::OK)
+        (None, Ok(version)) => {
+            ending.result(&back(name, version));
+            ending.asked(Reason::Done)
+        }
+    })
 }
 
 /// The sentence that says which version is present now.

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::deadly::Deadly;
-use super::exit;
+use super::{console, exit};
 use crate::source::command;
 use crate::work::interrupt::Interrupt;
 
@@ -24,6 +24,8 @@ struct State {
     set: bool,
     /// The flag that the handler has set was obeyed before the thread of signals came to it.
     obeyed: bool,
+    /// Written to standard output if a signal ends the process while no command runs.
+    last_words: Vec<u8>,
 }
 
 impl Signals {
@@ -60,6 +62,9 @@ impl Signals {
             return;
         }
         if state.set || !state.running {
+            if !state.running && !state.last_words.is_empty() {
+                console::write_out(&state.last_words);
+            }
             command::kill_running();
             std::process::exit(i32::from(exit::INTERRUPTED));
         }
@@ -67,10 +72,17 @@ impl Signals {
         self.interrupt.stop();
     }
 
+    /// Lines for standard output, in case that a signal ends the process before a command runs. Nothing else may be written to
+    /// standard output before [`begin`](Self::begin), or these lines would wait for that.
+    pub(super) fn last_words(&self, lines: Vec<u8>) {
+        self.state().last_words = lines;
+    }
+
     /// A command begins, which a signal shall stop.
     pub(super) fn begin(&self) {
         let mut state = self.state();
         self.interrupt.clear();
+        state.last_words.clear();
         (state.running, state.set) = (true, false);
     }
 

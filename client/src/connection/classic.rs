@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// The notice before anything is sent.
-pub const NOTICE: &str = "haul: a classic server acknowledges nothing: what follows says what was \
+pub const NOTICE: &str = "a classic server acknowledges nothing: what follows says what was \
                           sent, not what arrived";
 
 /// Sends each file of a plan.
@@ -64,9 +64,8 @@ pub fn run(
             ))),
         };
         let result = match sent {
-            Ok((name, source)) => match file(name, &source, server, interrupt)? {
+            Ok((name, source)) => match file(name, &source, server, progress, interrupt)? {
                 Ok(()) => {
-                    progress.sent(source.size);
                     if let Some(target) = &root.target {
                         progress.file_done(target, source.size);
                     }
@@ -88,6 +87,7 @@ fn file(
     name: &str,
     source: &Source,
     server: &Server,
+    progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<Result<(), FileError>, ConnectionError> {
     let unreachable = |source| ConnectionError::Unreachable { server: server.to_string(), source };
@@ -112,7 +112,9 @@ fn file(
         if let Err(error) = source.read(offset, piece) {
             return Ok(Err(error));
         }
+        progress.sent(piece.len() as u64);
         write(&stream, piece, interrupt)?;
+        progress.answered(piece.len() as u64);
         offset += piece.len() as u64;
     }
     // Closing with bytes on the way can cut them off; the server closes when it has them.

@@ -206,7 +206,9 @@ impl Connection<'_> {
                 }
                 let is_again = course.is_again();
                 if matches!(item.kind, Kind::File | Kind::Link) && !is_again {
-                    self.run.progress.unchanged();
+                    self.run
+                        .progress
+                        .unchanged(item.compared.stated.map_or(0, |stated| stated.size));
                 }
                 if (!is_again || policy.is_publish())
                     && let Some(Stated { digest: Some(digest), .. }) = item.compared.stated

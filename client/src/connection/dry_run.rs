@@ -28,6 +28,21 @@ impl DryRun<'_, '_> {
         self.0.run.work.settle(1);
     }
 
+    /// The bytes that the run would send of a file. The file is opened as in the run, so that a file that can't be read fails
+    /// here as well; and its size is not believed.
+    fn size(&mut self, item: &Item) -> Result<u64, FileError> {
+        let source = self.0.open(item)?;
+        if item.opened.is_some() {
+            return Ok(source.size);
+        }
+        let checked = if item.untrue { Err(FileError::Size) } else { source.check_end() };
+        match checked {
+            Ok(()) => Ok(source.size),
+            Err(FileError::Size) => Ok(measured(item, &mut self.0.nearby, self.0.run)?.0),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether the first round has told all about an item.
     fn is_told(&self) -> bool {
         let is_told = self.0.run.course.is_last_round();
@@ -87,12 +102,7 @@ impl Perform for DryRun<'_, '_> {
         if self.is_over(item) {
             return Ok(None);
         }
-        let links = self.0.run.policy.links;
-        let size = match &item.opened {
-            Some(opened) => opened.source()?.size,
-            None if item.untrue => measured(item, &mut self.0.nearby, self.0.run)?.0,
-            None => links.look(&item.path).map_err(FileError::local("look at"))?.len(),
-        };
+        let size = self.size(item)?;
         if size > self.0.max_file {
             return Err(FileError::TooLarge { size, max: self.0.max_file }.into());
         }

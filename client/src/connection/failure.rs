@@ -96,6 +96,7 @@ impl Connection<'_> {
         work.end_large();
         if error.spoils_upload() {
             self.run.progress.not_resumed(large.resumed);
+            large.not_held(self.run.progress);
             let (upload, item) = (large.upload, large.item.clone());
             work.add_urgent(Task::Abort(Box::new(Abort { upload, item, error })));
         } else if error.retry(false) == Retry::Never {
@@ -103,6 +104,7 @@ impl Connection<'_> {
         } else {
             // Opened again, the server says what it holds by now.
             self.run.progress.not_resumed(large.resumed);
+            large.not_held(self.run.progress);
             self.give_up(large.reopened(), &error);
         }
     }
@@ -124,6 +126,7 @@ impl Connection<'_> {
         if is_first {
             run.work.end_large();
             run.progress.not_resumed(large.resumed);
+            large.not_held(run.progress);
             run.work.add_urgent(Task::Item(item));
         }
     }

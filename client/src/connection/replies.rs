@@ -49,12 +49,16 @@ impl Connection<'_> {
         while let Some(event) = self.wire.receive(&mut bytes)? {
             match event {
                 ClientEvent::Acked(done) => {
+                    self.run.progress.answered(done.iter().map(Pending::body).sum());
                     let settled = done.into_iter().map(|pending| self.done(pending)).sum();
                     if settled > 0 {
                         self.run.work.settle(settled);
                     }
                 }
-                ClientEvent::Refused(pending, refusal) => self.refused(pending, refusal),
+                ClientEvent::Refused(pending, refusal) => {
+                    self.run.progress.answered(pending.body());
+                    self.refused(pending, refusal);
+                }
                 ClientEvent::Answered(pending, reply, body) => {
                     self.answered(pending, reply, body)?;
                 }
@@ -107,7 +111,7 @@ impl Connection<'_> {
                 1
             }
             Pending::Part(large, index, cv) => {
-                let is_last = large.parts().done(index, cv);
+                let is_last = large.part_done(index, cv, self.run.progress);
                 if is_last {
                     self.complete(large);
                 }
@@ -165,6 +169,7 @@ impl Connection<'_> {
                 let losses = self.run.losses();
                 let large = Arc::new(Large::new(item, source, upload, geometry, held, losses));
                 self.run.progress.resumed(large.resumed);
+                large.opened(self.run.progress);
                 let is_complete = large.parts().is_complete();
                 if is_complete {
                     self.complete(large);
@@ -177,6 +182,7 @@ impl Connection<'_> {
                 let is_first = large.parts().end();
                 if is_first {
                     self.run.work.end_large();
+                    large.not_held(self.run.progress);
                     if large.source.special_bits {
                         self.run.progress.special_bits_dropped();
                     }

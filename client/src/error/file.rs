@@ -62,7 +62,7 @@ pub enum FileError {
     )]
     TakenOver,
     /// The connection was lost, again and again, while this waited for its answer before all others.
-    #[error("the connection was lost {times} times while this was sent, the last time: {reason}")]
+    #[error("the connection was lost {} while this was sent: {reason}", times_in_words(*.times))]
     Lost {
         /// The number of losses.
         times: u32,
@@ -194,6 +194,10 @@ impl FileError {
             | Self::TooLarge { .. } => Retry::Never,
         }
     }
+}
+
+fn times_in_words(times: u32) -> String {
+    if times == 1 { String::from("once") } else { format!("{times} times") }
 }
 
 /// A failure of an entry, as the threads of a run tell it.

@@ -1,6 +1,7 @@
 //! Errors: of this machine, of the network, or by the server's word.
 
 pub mod adrift;
+mod cause;
 pub mod destination;
 mod file;
 pub mod receipt;

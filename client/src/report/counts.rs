@@ -37,4 +37,6 @@ pub struct Counts {
     pub different: u64,
     /// Bytes that were read here and not sent: to be compared, or because the server holds them already.
     pub bytes_compared: u64,
+    /// Bytes that the server holds of large files that are not whole yet: a later run does not send them again.
+    pub bytes_held: u64,
 }

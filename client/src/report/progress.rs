@@ -3,9 +3,10 @@
 //! Counts are atomics, so that threads count without waiting for each other.
 
 mod links;
+mod sending;
+mod telling;
+mod told;
 
-use std::fmt::Display;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,11 +16,11 @@ use haul_protocol::Name;
 
 use super::counts::Counts;
 use super::events::{Event, WAITING};
-use super::note::Note;
 use super::observer::Observer;
 use super::status::Status;
-use crate::error::Failure;
 use links::Links;
+use sending::Sending;
+use told::Told;
 
 /// The progress of a run so far.
 #[derive(Debug)]
@@ -40,8 +41,13 @@ pub struct Progress {
     sent: AtomicU64,
     lost: AtomicU64,
     resumed: AtomicU64,
+    /// Bytes of files that need not be sent, because the server has the same.
+    spared: AtomicU64,
     hashed: AtomicU64,
+    held: AtomicU64,
+    sending: Mutex<Sending>,
     connections: Mutex<Links>,
+    told: Mutex<Told>,
     failed: AtomicU64,
     skipped: AtomicU64,
     vanished: AtomicU64,
@@ -77,8 +83,12 @@ impl Progress {
             sent: zero(),
             lost: zero(),
             resumed: zero(),
+            spared: zero(),
             hashed: zero(),
+            held: zero(),
+            sending: Mutex::default(),
             connections: Mutex::default(),
+            told: Mutex::default(),
             failed: zero(),
             skipped: zero(),
             vanished: zero(),
@@ -118,11 +128,34 @@ impl Progress {
     /// Bytes of a body were given to the connection.
     pub fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
+        self.clock().sent(bytes, Instant::now());
+    }
+
+    /// Bytes of bodies that were sent are answered.
+    pub fn answered(&self, bytes: u64) {
+        if bytes > 0 {
+            self.clock().answered(bytes, Instant::now());
+        }
+    }
+
+    fn clock(&self) -> MutexGuard<'_, Sending> {
+        self.sending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes of bodies that were sent have no answer, and will be sent again.
     pub fn lost(&self, bytes: u64) {
         self.lost.fetch_add(bytes, Ordering::Relaxed);
+        self.answered(bytes);
+    }
+
+    /// The server holds more bytes of a large file that is not whole yet.
+    pub fn held(&self, bytes: u64) {
+        self.held.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that were told to [`held`](Self::held) are of a file that is whole, of no use, or will be told again.
+    pub fn not_held(&self, bytes: u64) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// The server holds bytes of a large file already.
@@ -154,14 +187,6 @@ impl Progress {
         self.connections().disconnected();
     }
 
-    /// A lost connection is tried again; told while no other one is up.
-    pub fn reconnecting(&self, attempt: u32, of: u32, error: &dyn Display) {
-        if !self.connections().reconnecting(attempt, of) {
-            return;
-        }
-        self.tell(Event::Reconnecting { attempt, attempts: of, why: error.to_string() });
-    }
-
     /// A file of `bytes` is committed.
     pub fn file_done(&self, name: &Name, bytes: u64) {
         self.files.fetch_add(1, Ordering::Relaxed);
@@ -181,9 +206,10 @@ impl Progress {
         self.tell_name(|| Event::DirectoryDone(name.clone()));
     }
 
-    /// A file or link is there already as it is here.
-    pub fn unchanged(&self) {
+    /// A file of `bytes`, or a link, is there already as it is here.
+    pub fn unchanged(&self, bytes: u64) {
         self.unchanged.fetch_add(1, Ordering::Relaxed);
+        self.spared.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// The bytes of a file are there already, and it has got its mode and mtime.
@@ -234,7 +260,14 @@ impl Progress {
             adjusted: get(&self.adjusted),
             different: get(&self.different),
             bytes_compared: get(&self.hashed),
+            bytes_held: get(&self.held),
         }
+    }
+
+    /// Time in which bytes were on their way to the server.
+    #[must_use]
+    pub fn sending(&self) -> Duration {
+        self.clock().time(Instant::now())
     }
 
     /// Time since the start.
@@ -253,80 +286,9 @@ impl Progress {
             files_total: is_known.then(|| get(&self.found_files)),
             bytes_total: is_known.then(|| get(&self.found_bytes)),
             bytes_lost: get(&self.lost),
+            bytes_spared: get(&self.spared),
             is_removing: self.removing.load(Ordering::Relaxed),
             reconnecting: self.connections().attempt(),
         }
-    }
-
-    /// Source and server differ in a name.
-    pub fn differs(&self, finding: &'static str, name: &Name, why: Option<&'static str>) {
-        self.different.fetch_add(1, Ordering::Relaxed);
-        self.tell(Event::Differs { finding, name: name.clone(), why });
-    }
-
-    /// An entry that the source lacks stays, because enough has been removed; told once.
-    pub fn kept(&self, path: &Path) {
-        if !self.limit_told.swap(true, Ordering::Relaxed) {
-            self.failed(
-                path,
-                &"not removed, and more that the source lacks: --max-delete is reached",
-            );
-        }
-    }
-
-    /// In a dry run: a change that would be made of a name, and the reason.
-    pub fn would(&self, action: &'static str, name: &Name, why: &'static str, bytes: Option<u64>) {
-        self.tell(Event::Would { action, name: name.clone(), why, bytes });
-    }
-
-    /// An entry failed for good.
-    pub fn failed(&self, path: &Path, error: impl Failure) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
-        self.tell(Event::Failed(path.to_owned(), error.into_error()));
-    }
-
-    /// An entry is gone since it was found.
-    pub fn vanished(&self, path: &Path) {
-        self.vanished.fetch_add(1, Ordering::Relaxed);
-        self.skipped(path, "gone since it was found");
-    }
-
-    /// An entry is left out because the user said so.
-    pub fn left_out(&self, path: &Path, why: &'static str) {
-        self.skipped.fetch_add(1, Ordering::Relaxed);
-        self.tell_name(|| Event::LeftOut(path.to_owned(), why));
-    }
-
-    /// An entry is of a kind that is not carried.
-    pub fn skipped(&self, path: &Path, why: &'static str) {
-        self.skipped.fetch_add(1, Ordering::Relaxed);
-        self.tell(Event::Skipped(path.to_owned(), why));
-    }
-
-    /// A line of a file of rules leaves nothing out.
-    pub fn flawed(&self, path: &Path, line: usize, flaw: &dyn Display) {
-        self.note(Note::FitsNothing { path: path.to_owned(), line, flaw: flaw.to_string() });
-    }
-
-    /// A user may want to know this.
-    pub fn note(&self, note: Note) {
-        self.tell(Event::Note(note));
-    }
-
-    /// The run is over: nothing more is told.
-    pub fn end(&self) {
-        self.tell(Event::End);
-    }
-
-    fn tell_name(&self, event: impl FnOnce() -> Event) {
-        if self.wants_names {
-            self.tell(event());
-        }
-    }
-
-    /// Queues an event, and waits while the queue is full.
-    fn tell(&self, event: Event) {
-        // Nobody is told any more if the observer has panicked.
-        let _ = self.events.send(event);
     }
 }

@@ -14,6 +14,8 @@ pub struct Status {
     pub bytes_total: Option<u64>,
     /// Bytes that were sent and lost with a connection, and are sent again.
     pub bytes_lost: u64,
+    /// Bytes of files that are not sent, because the server has the same.
+    pub bytes_spared: u64,
     /// The run looks for entries at the server that the source lacks.
     pub is_removing: bool,
     /// No connection is up, and this attempt to connect again is under way.

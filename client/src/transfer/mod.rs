@@ -80,6 +80,7 @@ impl Transfer {
         let report = Report {
             counts: progress.counts(),
             elapsed: progress.elapsed(),
+            sending: progress.sending(),
             durability: ended.durability,
             interrupted: self.interrupt.is_set(),
             published: progress.is_published(),

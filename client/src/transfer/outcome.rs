@@ -13,6 +13,8 @@ pub struct Report {
     pub counts: Counts,
     /// From the first connection attempt to the end.
     pub elapsed: Duration,
+    /// The part of it in which bytes were on their way to the server.
+    pub sending: Duration,
     /// The promise of the server's acknowledgements: `group` (a committed file survives a loss of power), `none` (a crash of
     /// the server only). `None`: no server was reached, or it was a classic one.
     pub durability: Option<String>,

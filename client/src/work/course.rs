@@ -1,6 +1,5 @@
 //! How far a run is: rounds of its walk, what stopped the removal, and which tree it fills.
 
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use haul_protocol::{Name, Publish, Tree};
 
 use super::foreseen::Foreseen;
+use crate::error::{Failure, FileError};
 use crate::plan::policy::Delete;
 
 /// Conflicts that are remembered, to be told if nothing comes of them.
@@ -35,7 +35,7 @@ pub struct Course {
 /// Items in whose way a directory stands at the server.
 #[derive(Debug, Default)]
 struct Conflicts {
-    first: Vec<(PathBuf, String)>,
+    first: Vec<(PathBuf, FileError)>,
     count: usize,
 }
 
@@ -108,13 +108,13 @@ impl Course {
     /// A directory stands where something else comes, and may be gone in a later round, because the source lacks it:
     /// returns whether there may be one.
     #[must_use]
-    pub fn comes_again(&self, path: &Path, error: &dyn Display) -> bool {
+    pub fn comes_again(&self, path: &Path, error: impl Failure) -> bool {
         let again = !self.is_last_round();
         if again {
             let mut conflicts = self.conflicts();
             conflicts.count += 1;
             if conflicts.first.len() < REMEMBERED {
-                conflicts.first.push((path.to_owned(), error.to_string()));
+                conflicts.first.push((path.to_owned(), error.into_error()));
             }
         }
         again
@@ -123,7 +123,7 @@ impl Course {
     /// There is no later round: the conflicts that waited for one, as far as they are remembered, and how many more there
     /// are.
     #[must_use]
-    pub fn unsettled(&self) -> (Vec<(PathBuf, String)>, usize) {
+    pub fn unsettled(&self) -> (Vec<(PathBuf, FileError)>, usize) {
         let Conflicts { first, count } = std::mem::take(&mut *self.conflicts());
         let more = count - first.len();
         (first, more)

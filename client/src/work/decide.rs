@@ -82,7 +82,8 @@ fn is_doubtful(item: &Item, verdict: Option<Verdict>, policy: &Policy) -> bool {
         return false;
     }
     match verdict {
-        Some(Verdict::Size) => policy.dry_run || size.is_multiple_of(PAGE),
+        // For `verify` only bytes count, and its run sends nothing that would show the size.
+        Some(Verdict::Size) => policy.verifies() || size.is_multiple_of(PAGE),
         // The present version may have it: the verdict is about the next one.
         Some(Verdict::Missing) => policy.is_publish() && size.is_multiple_of(PAGE),
         Some(Verdict::Same | Verdict::Mtime | Verdict::Mode) => size == 0,
@@ -149,6 +150,26 @@ mod tests {
             {
                 let item = item(kind, verdict);
                 assert_eq!(decide(&item, &run), decide(&item, &dry), "{item:?}");
+            }
+        }
+    }
+
+    /// Also of a file whose size may be untrue, whatever size it states.
+    #[test]
+    fn dry_run_compares_as_the_run_itself() {
+        let delete = || Delete::HARMLESS;
+        let modes = || [Mode::Put, Mode::Sync(None), Mode::Sync(Some(delete()))];
+        let verdicts = [Verdict::Same, Verdict::Size, Verdict::Mtime, Verdict::Mode];
+        for (mode, dry) in modes().into_iter().zip(modes()) {
+            let (run, dry) = (policy(mode), Policy { dry_run: true, ..policy(dry) });
+            for (size, verdict) in
+                [0, 1, 256, PAGE].into_iter().flat_map(|s| verdicts.map(|v| (s, v)))
+            {
+                let mut file = item(Kind::File, verdict);
+                let attributes = Attributes::default();
+                file.compared.stated = Some(Stated { attributes, size, digest: None });
+                let of = |policy| compared(&file, Some(verdict), false, policy);
+                assert_eq!(of(&run), of(&dry), "{size} bytes, {verdict:?}");
             }
         }
     }

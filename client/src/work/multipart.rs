@@ -1,12 +1,14 @@
 //! A large file that is sent in parts, by all connections, and what of it is there already.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use haul_protocol::{Bitmap, Geometry, Token};
+use haul_protocol::{Bitmap, Cv, Geometry, Token};
 
 use super::earlier::Earlier;
 use super::item::Item;
 use super::part_tracker::PartTracker;
+use crate::report::progress::Progress;
 use crate::source::Source;
 
 /// How often a file is opened again after progress.
@@ -28,6 +30,8 @@ pub struct Large {
     pub opened_after: usize,
     /// Bytes that the server held before this run sent them.
     pub resumed: u64,
+    /// Bytes that this file has added to those that the server holds.
+    held: AtomicU64,
     parts: Mutex<PartTracker>,
 }
 
@@ -52,7 +56,36 @@ impl Large {
         let resumed = parts.resumed(geometry);
         item.tries.losses = 0;
         let parts = Mutex::new(parts);
-        Self { item, source, upload, geometry, opened_after, resumed, parts }
+        let held = AtomicU64::new(0);
+        Self { item, source, upload, geometry, opened_after, resumed, held, parts }
+    }
+
+    /// Counts the bytes that the server held when the file was opened.
+    pub fn opened(&self, progress: &Progress) {
+        let held = self.parts().held(self.geometry);
+        self.hold(held, progress);
+    }
+
+    /// A part that was sent is acknowledged; returns whether it was the last one missing.
+    pub fn part_done(&self, index: usize, cv: Cv, progress: &Progress) -> bool {
+        let mut parts = self.parts();
+        if let (true, Some(range)) = (parts.is_awaited(index), self.geometry.range(index)) {
+            self.hold(range.end - range.start, progress);
+        }
+        parts.done(index, cv)
+    }
+
+    /// The file is whole or opened again, or its parts are of no use: none of its bytes count as held. It is over.
+    pub fn not_held(&self, progress: &Progress) {
+        progress.not_held(self.held.swap(0, Ordering::Relaxed));
+    }
+
+    /// A later run finds the bytes of a stream under no fingerprint that it would know.
+    fn hold(&self, bytes: u64, progress: &Progress) {
+        if self.item.opened.is_none() {
+            self.held.fetch_add(bytes, Ordering::Relaxed);
+            progress.held(bytes);
+        }
     }
 
     /// Its parts, for one question or word.

@@ -71,6 +71,19 @@ impl PartTracker {
         held.filter_map(|index| geometry.range(index)).map(|range| range.end - range.start).sum()
     }
 
+    /// Bytes that the server held when the file was opened.
+    #[must_use]
+    pub fn held(&self, geometry: Geometry) -> u64 {
+        let held = (0..self.cvs.len()).filter(|&index| self.held.get(index));
+        held.filter_map(|index| geometry.range(index)).map(|range| range.end - range.start).sum()
+    }
+
+    /// Whether the chaining value of a part is known, and the file is not over.
+    #[must_use]
+    pub fn is_awaited(&self, index: usize) -> bool {
+        !self.over && self.cvs[index].is_none()
+    }
+
     /// For the next opening in this run.
     #[must_use]
     pub fn learned(&self) -> Learned {

@@ -6,10 +6,18 @@ use std::time::{Duration, Instant};
 /// Without any byte for so long, it is stalled.
 const STALL: Duration = Duration::from_secs(5);
 
+/// Counts at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sample {
+    at: Instant,
+    bytes: u64,
+    files: u64,
+}
+
 /// The speed of the last few seconds.
 pub(super) struct Rate {
-    /// Times, and bytes and files at them; the oldest first.
-    samples: VecDeque<(Instant, u64)>,
+    /// The oldest first.
+    samples: VecDeque<Sample>,
     last: (u64, u64, u64),
     moved: Instant,
     hashing: bool,
@@ -20,25 +28,30 @@ impl Rate {
 
     /// At the start.
     pub(super) fn new() -> Self {
-        Self {
-            samples: [(Instant::now(), 0)].into(),
-            last: (0, 0, 0),
-            moved: Instant::now(),
-            hashing: false,
-        }
+        Self::new_at(Instant::now())
     }
 
-    /// Counts now: bytes sent, files done, and bytes hashed only.
+    /// The same at another time.
+    pub(super) fn new_at(at: Instant) -> Self {
+        let samples = [Sample { at, bytes: 0, files: 0 }].into();
+        Self { samples, last: (0, 0, 0), moved: at, hashing: false }
+    }
+
+    /// Counts now: bytes that the run is about, files done, and bytes hashed only.
     pub(super) fn take(&mut self, bytes: u64, files: u64, hashed: u64) {
-        let now = Instant::now();
+        self.take_at(Instant::now(), bytes, files, hashed);
+    }
+
+    /// The same at another time.
+    pub(super) fn take_at(&mut self, at: Instant, bytes: u64, files: u64, hashed: u64) {
         self.hashing = self.last.2 != hashed;
         if self.last != (bytes, files, hashed) {
             self.last = (bytes, files, hashed);
-            self.moved = now;
+            self.moved = at;
         }
-        self.samples.push_back((now, bytes));
+        self.samples.push_back(Sample { at, bytes, files });
         while self.samples.len() > 2
-            && self.samples.front().is_some_and(|(at, _)| now - *at > Self::WINDOW)
+            && self.samples.front().is_some_and(|sample| at - sample.at > Self::WINDOW)
         {
             self.samples.pop_front();
         }
@@ -56,8 +69,18 @@ impl Rate {
 
     /// Bytes a second; `None` before there are two samples.
     pub(super) fn per_second(&self) -> Option<u64> {
+        self.speed(|sample| sample.bytes)
+    }
+
+    /// Files a second.
+    pub(super) fn files_per_second(&self) -> Option<u64> {
+        self.speed(|sample| sample.files)
+    }
+
+    fn speed(&self, of: impl Fn(&Sample) -> u64) -> Option<u64> {
         let (first, last) = (self.samples.front()?, self.samples.back()?);
-        let millis = u64::try_from((last.0 - first.0).as_millis()).ok().filter(|&ms| ms > 0)?;
-        Some(last.1.saturating_sub(first.1).saturating_mul(1000) / millis)
+        let passed = last.at.saturating_duration_since(first.at);
+        let millis = u64::try_from(passed.as_millis()).ok().filter(|&ms| ms > 0)?;
+        Some(of(last).saturating_sub(of(first)).saturating_mul(1000) / millis)
     }
 }

@@ -1,0 +1,101 @@
+//! The events of a run that the observer is told one by one.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use haul_protocol::Name;
+
+use super::Progress;
+use crate::error::Failure;
+use crate::report::events::Event;
+use crate::report::note::Note;
+
+impl Progress {
+    /// A lost connection is tried again; told while no other one is up.
+    pub fn reconnecting(&self, attempt: u32, of: u32, error: &dyn Display) {
+        if !self.connections().reconnecting(attempt, of) {
+            return;
+        }
+        self.tell(Event::Reconnecting { attempt, attempts: of, why: error.to_string() });
+    }
+
+    /// Source and server differ in a name.
+    pub fn differs(&self, finding: &'static str, name: &Name, why: Option<&'static str>) {
+        self.different.fetch_add(1, Ordering::Relaxed);
+        self.tell(Event::Differs { finding, name: name.clone(), why });
+    }
+
+    /// An entry that the source lacks stays, because enough has been removed; told once.
+    pub fn kept(&self, path: &Path) {
+        if !self.limit_told.swap(true, Ordering::Relaxed) {
+            self.failed(
+                path,
+                &"not removed, and more that the source lacks: --max-delete is reached",
+            );
+        }
+    }
+
+    /// In a dry run: a change that would be made of a name, and the reason.
+    pub fn would(&self, action: &'static str, name: &Name, why: &'static str, bytes: Option<u64>) {
+        self.tell(Event::Would { action, name: name.clone(), why, bytes });
+    }
+
+    /// An entry failed for good. The same failure of the same path counts once.
+    pub fn failed(&self, path: &Path, error: impl Failure) {
+        let error = error.into_error();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = told.is_new(path, &error.to_string());
+        drop(told);
+        if is_new {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            self.tell(Event::Failed(path.to_owned(), error));
+        }
+    }
+
+    /// An entry is gone since it was found.
+    pub fn vanished(&self, path: &Path) {
+        self.vanished.fetch_add(1, Ordering::Relaxed);
+        self.skipped(path, "gone since it was found");
+    }
+
+    /// An entry is left out because the user said so.
+    pub fn left_out(&self, path: &Path, why: &'static str) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+        self.tell_name(|| Event::LeftOut(path.to_owned(), why));
+    }
+
+    /// An entry is of a kind that is not carried.
+    pub fn skipped(&self, path: &Path, why: &'static str) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
+        self.tell(Event::Skipped(path.to_owned(), why));
+    }
+
+    /// A line of a file of rules leaves nothing out.
+    pub fn flawed(&self, path: &Path, line: usize, flaw: &dyn Display) {
+        self.note(Note::FitsNothing { path: path.to_owned(), line, flaw: flaw.to_string() });
+    }
+
+    /// A user may want to know this.
+    pub fn note(&self, note: Note) {
+        self.tell(Event::Note(note));
+    }
+
+    /// The run is over: nothing more is told.
+    pub fn end(&self) {
+        self.tell(Event::End);
+    }
+
+    pub(super) fn tell_name(&self, event: impl FnOnce() -> Event) {
+        if self.wants_names {
+            self.tell(event());
+        }
+    }
+
+    /// Queues an event, and waits while the queue is full.
+    fn tell(&self, event: Event) {
+        // Nobody is told any more if the observer has panicked.
+        let _ = self.events.send(event);
+    }
+}
