@@ -147,14 +147,17 @@ fn common(
     connection: &ConnectionOptions,
     signals: &Signals,
 ) -> Builder {
-    let ConnectionOptions { connections, retries, timeout, limit_rate } = *connection;
+    let ConnectionOptions { connections, retry_for, retries, timeout, limit_rate } = *connection;
     let mut builder = Transfer::builder(destination.clone())
         .conflicts_are_checked()
         .interrupted_by(signals.interrupt())
         .rules(selection.rules.clone())
         .links(selection.links)
-        .retries(retries)
+        .retry_for(retry_for)
         .timeout(timeout);
+    if let Some(retries) = retries {
+        builder = builder.retries(retries);
+    }
     if let Some(list) = &selection.files_from {
         let separator = if selection.null { Separator::Nul } else { Separator::Line };
         builder = builder.files_from(list, separator);

@@ -20,7 +20,7 @@ use crate::connection::classic;
 use crate::error::FileError;
 use crate::report::note::{Note, quote};
 use crate::report::observer::Observer;
-use crate::report::status::Status;
+use crate::report::status::{Attempt, Status};
 use rate::Rate;
 
 /// Interval at which a bar moves.
@@ -223,13 +223,14 @@ impl Observer for Display {
         }
     }
 
-    fn reconnecting(&mut self, attempt: u32, attempts: u32, why: &str) {
+    fn reconnecting(&mut self, attempt: &Attempt, why: &str) {
         match self.view {
             View::Json => self.event(&json!({
-                "event": "reconnecting", "attempt": attempt, "of": attempts, "error": why,
+                "event": "reconnecting", "attempt": attempt.number, "of": attempt.of,
+                "seconds_left": attempt.left.as_secs(), "error": why,
             })),
             View::Lines => {
-                self.message(&format_args!("haul: {why}; reconnecting ({attempt} of {attempts})"));
+                self.message(&format_args!("haul: {why}; {}", status::reconnecting(attempt)));
             }
             // The bar says it as long as it is so.
             View::Bar | View::Quiet => {}

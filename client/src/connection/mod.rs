@@ -154,6 +154,12 @@ impl<'a> Connection<'a> {
         self.wire.has_progress()
     }
 
+    /// Whether the server owes no answer.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.wire.unanswered() == 0
+    }
+
     /// Works until there is nothing left to do.
     ///
     /// # Errors
@@ -194,7 +200,7 @@ impl<'a> Connection<'a> {
                 }
             };
             let read = self.read()?;
-            let idle = self.wire.unanswered() == 0;
+            let idle = self.is_idle();
             if waiting_for_work && idle && self.run.work.is_finished() {
                 return Ok(());
             }

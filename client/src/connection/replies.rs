@@ -49,6 +49,9 @@ impl Connection<'_> {
         while let Some(event) = self.wire.receive(&mut bytes)? {
             match event {
                 ClientEvent::Acked(done) => {
+                    if !done.is_empty() {
+                        self.run.hear();
+                    }
                     let settled = done.into_iter().map(|pending| self.done(pending)).sum();
                     if settled > 0 {
                         self.run.work.settle(settled);
@@ -56,6 +59,7 @@ impl Connection<'_> {
                 }
                 ClientEvent::Refused(pending, refusal) => self.refused(pending, refusal),
                 ClientEvent::Answered(pending, reply, body) => {
+                    self.run.hear();
                     self.answered(pending, reply, body)?;
                 }
                 ClientEvent::Ended(refusal) => return Err(ConnectionError::Ended(refusal)),

@@ -17,7 +17,7 @@ use super::counts::Counts;
 use super::events::{Event, WAITING};
 use super::note::Note;
 use super::observer::Observer;
-use super::status::Status;
+use super::status::{Attempt, Status};
 use crate::error::Failure;
 use links::Links;
 
@@ -155,11 +155,11 @@ impl Progress {
     }
 
     /// A lost connection is tried again; told while no other one is up.
-    pub fn reconnecting(&self, attempt: u32, of: u32, error: &dyn Display) {
-        if !self.connections().reconnecting(attempt, of) {
+    pub fn reconnecting(&self, attempt: Attempt, error: &dyn Display) {
+        if !self.connections().reconnecting(attempt, Instant::now()) {
             return;
         }
-        self.tell(Event::Reconnecting { attempt, attempts: of, why: error.to_string() });
+        self.tell(Event::Reconnecting(attempt, error.to_string()));
     }
 
     /// A file of `bytes` is committed.
@@ -254,7 +254,7 @@ impl Progress {
             bytes_total: is_known.then(|| get(&self.found_bytes)),
             bytes_lost: get(&self.lost),
             is_removing: self.removing.load(Ordering::Relaxed),
-            reconnecting: self.connections().attempt(),
+            reconnecting: self.connections().attempt(Instant::now()),
         }
     }
 

@@ -12,8 +12,8 @@ use crate::source::filter::{Rule, Rules};
 use crate::source::links::Links;
 use crate::work::interrupt::Interrupt;
 
-/// Attempts to connect again, in a row, if nobody says otherwise.
-pub(crate) const RETRIES: u32 = 10;
+/// How long a run tries to connect again if nobody says otherwise.
+pub(crate) const RETRY_FOR: Duration = Duration::from_secs(300);
 
 /// How long a server may be silent if nobody says otherwise.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
@@ -23,8 +23,10 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct Options {
     /// Connections at once.
     pub(super) connections: usize,
-    /// Attempts to connect again, in a row.
-    pub(super) retries: u32,
+    /// How long the run tries to connect again.
+    pub(super) retry_for: Duration,
+    /// Attempts to connect again, in a row; and how often one entry may be lost with a connection.
+    pub(super) retries: Option<u32>,
     /// How long the server may be silent while it owes answers.
     pub(super) timeout: Duration,
     /// Bytes a second that are sent at most.
@@ -87,8 +89,13 @@ pub struct Builder {
 
 impl Builder {
     pub(super) fn new(destination: Destination) -> Self {
-        let options =
-            Options { connections: connections(), retries: RETRIES, timeout: TIMEOUT, rate: None };
+        let options = Options {
+            connections: connections(),
+            retry_for: RETRY_FOR,
+            retries: None,
+            timeout: TIMEOUT,
+            rate: None,
+        };
         Self {
             destination,
             task: None,
@@ -158,9 +165,18 @@ impl Builder {
         self
     }
 
-    /// How often the run tries to connect again, in a row, when the server is lost; otherwise 10 times.
+    /// How long the run tries to connect again when the server is lost, counted from the loss or the last answer of
+    /// the server to any connection of the run; otherwise 5 minutes. If no server was reached when the run began, the
+    /// run ends at once.
+    pub fn retry_for(mut self, time: Duration) -> Self {
+        self.options.retry_for = time;
+        self
+    }
+
+    /// How often, in a row, the run tries to connect again within [that time](Self::retry_for), otherwise any number of
+    /// times; and how often an entry is sent again that seems to break connections, otherwise 10 times.
     pub fn retries(mut self, retries: u32) -> Self {
-        self.options.retries = retries;
+        self.options.retries = Some(retries);
         self
     }
 

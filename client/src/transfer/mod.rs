@@ -5,6 +5,7 @@ pub mod builder;
 pub mod error;
 mod identity;
 pub mod outcome;
+mod patience;
 mod reconnect;
 mod threads;
 mod walk;

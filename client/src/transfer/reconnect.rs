@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::patience::Patience;
 use crate::connection::Connection;
 use crate::error::ConnectionError;
 use crate::net::backoff;
@@ -23,8 +24,8 @@ struct Slot<'a> {
     slot: usize,
     /// Its number in the work.
     number: usize,
-    /// How often it was tried to connect again since the server last answered something.
-    attempts: u32,
+    /// The attempts to connect again since the server last answered something.
+    patience: Patience,
     /// Whether the last attempt got as far as an answer to `hello`.
     greeted: bool,
     /// Items that the lost connection has left, to be sent when the server has fenced it.
@@ -38,7 +39,8 @@ struct Slot<'a> {
 pub fn run(run: &Run<'_>, slot: usize) -> Result<(), ConnectionError> {
     let mut poller = Poller::new().map_err(ConnectionError::Poller)?;
     let number = run.work.register(poller.waker());
-    let slot = Slot { run, slot, number, attempts: 0, greeted: false, unfenced: Vec::new() };
+    let patience = Patience::new(run.retry_for, run.retries);
+    let slot = Slot { run, slot, number, patience, greeted: false, unfenced: Vec::new() };
     slot.live(&mut poller)
 }
 
@@ -46,6 +48,7 @@ impl Slot<'_> {
     fn live(mut self, poller: &mut Poller) -> Result<(), ConnectionError> {
         let run = self.run;
         let begun = Instant::now();
+        let mut asked = 0;
         loop {
             let error = match self.connection(poller) {
                 Ok(()) => return Ok(()),
@@ -62,8 +65,8 @@ impl Slot<'_> {
                     return Err(error);
                 }
                 // Each time a line in the server's log.
-                self.attempts += 1;
-                self.pause(poller)?;
+                asked += 1;
+                self.pause(poller, backoff::pause(asked))?;
                 continue;
             }
             // Everything has been answered before it was lost.
@@ -73,12 +76,11 @@ impl Slot<'_> {
             if !error.is_lost() {
                 return if self.greeted { Err(error) } else { self.give_up(error) };
             }
-            if self.attempts >= run.retries {
+            let Some(attempt) = self.patience.next(Instant::now(), run.heard()) else {
                 return self.give_up(error);
-            }
-            self.attempts += 1;
-            run.progress.reconnecting(self.attempts, run.retries, &error);
-            self.pause(poller)?;
+            };
+            run.progress.reconnecting(attempt, &error);
+            self.pause(poller, backoff::pause(attempt.number).min(attempt.left))?;
         }
     }
 
@@ -90,12 +92,15 @@ impl Slot<'_> {
         let mut connection = Connection::greet(run, self.number, self.slot, socket, poller)?;
         self.greeted = true;
         run.progress.connected();
+        let up = Instant::now();
         // The server has fenced the old connection: what is sent now comes after all that it had.
         run.work.put_back(self.number, std::mem::take(&mut self.unfenced));
         let result = connection.work();
         run.progress.disconnected();
-        if connection.has_progress() {
-            self.attempts = 0;
+        // A server that is lost when it has had nothing to answer for a while is lost anew.
+        let is_new = connection.is_idle() && up.elapsed() > backoff::LONGEST;
+        if connection.has_progress() || is_new {
+            self.patience.renew();
         }
         if let Err(error) = &result
             && error.is_lost()
@@ -104,15 +109,15 @@ impl Slot<'_> {
             let left = connection.leave(error);
             self.unfenced = left.items;
             if left.culprit_gone {
-                self.attempts = 0;
+                self.patience.renew();
             }
         }
         result
     }
 
     /// Waits before the next attempt, unless nobody needs it any more.
-    fn pause(&self, poller: &mut Poller) -> Result<(), ConnectionError> {
-        let until = Instant::now() + backoff::pause(self.attempts);
+    fn pause(&self, poller: &mut Poller, pause: Duration) -> Result<(), ConnectionError> {
+        let until = Instant::now() + pause;
         while !self.run.is_over() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -134,6 +139,6 @@ impl Slot<'_> {
             return Err(error);
         }
         let source = Box::new(error);
-        Err(ConnectionError::GaveUp { attempts: self.attempts, source })
+        Err(ConnectionError::GaveUp { attempts: self.patience.attempts(), source })
     }
 }

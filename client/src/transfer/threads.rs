@@ -67,6 +67,7 @@ impl Transfer {
             limit: self.options.rate.map(Limit::new),
             client: Token(client).to_string(),
             identity: identity(),
+            retry_for: self.options.retry_for,
             retries: self.options.retries,
             timeout: self.options.timeout,
             reached: Reached::new(connections),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Work;
 use super::course::Course;
@@ -14,6 +14,9 @@ use crate::plan::policy::Policy;
 use crate::report::progress::Progress;
 use crate::source::hashing::HashThreads;
 use crate::source::sources::Sources;
+
+/// How often one item may be lost with a connection, and blamed for that, if nobody says otherwise.
+const LOSSES: u32 = 10;
 
 /// The context that all threads of a run share.
 #[derive(Debug)]
@@ -42,8 +45,10 @@ pub struct Run<'a> {
     pub client: String,
     /// The same in all runs of this user.
     pub identity: String,
-    /// Attempts to connect again, in a row; and how often one item may be lost with a connection.
-    pub retries: u32,
+    /// How long the run tries to connect again, and waits for a server that is busy.
+    pub retry_for: Duration,
+    /// Attempts to connect again, in a row, if they are bounded; and how often one item may be lost with a connection.
+    pub retries: Option<u32>,
     /// How long the server may be silent while it owes answers.
     pub timeout: Duration,
     /// The fate of its connections.
@@ -59,6 +64,8 @@ pub struct Reached {
     left: AtomicUsize,
     /// Connections that were lost.
     losses: AtomicUsize,
+    /// When the server last answered any of them.
+    heard: Mutex<Option<Instant>>,
 }
 
 impl Reached {
@@ -66,7 +73,7 @@ impl Reached {
     #[must_use]
     pub fn new(connections: usize) -> Self {
         let (left, losses) = (AtomicUsize::new(connections), AtomicUsize::new(0));
-        Self { durability: Mutex::new(None), left, losses }
+        Self { durability: Mutex::new(None), left, losses, heard: Mutex::new(None) }
     }
 }
 
@@ -101,6 +108,24 @@ impl Run<'_> {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.work.is_stopped() || self.work.is_finished()
+    }
+
+    /// How often one item may be lost with a connection, and blamed for that.
+    #[must_use]
+    pub fn most_losses(&self) -> u32 {
+        self.retries.unwrap_or(LOSSES)
+    }
+
+    /// When the server last answered a request of the run.
+    #[must_use]
+    pub fn heard(&self) -> Option<Instant> {
+        *self.reached.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server has just answered requests.
+    pub fn hear(&self) {
+        let now = Some(Instant::now());
+        *self.reached.heard.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
     /// How many connections were lost so far.

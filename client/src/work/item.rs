@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use haul_protocol::{Attributes, Digest, Name, Verdict};
 
 use super::earlier::Earlier;
 use super::known::Known;
 use super::pending_delete::Doomed;
+use crate::error::Retry;
 use crate::source::anchor::Anchor;
 use crate::source::spool::Opened;
 use crate::source::{Source, Stamp};
@@ -59,6 +61,8 @@ pub struct Tries {
     pub lost: bool,
     /// How often, in a row, its upload was gone after the loss of a connection.
     pub interrupted: u32,
+    /// Since when the server has been too busy for it.
+    pub busy: Option<Instant>,
     /// How often it was opened again, for whatever reason.
     pub reopened: u32,
     /// Knowledge from an earlier opening of a large file.
@@ -66,6 +70,22 @@ pub struct Tries {
 }
 
 impl Tries {
+    /// It was tried at `now`, and is tried again like this or not at all. A server that is busy has not tried it.
+    pub(crate) fn count(&mut self, retry: Retry, now: Instant) {
+        if matches!(retry, Retry::Later(_)) {
+            self.busy.get_or_insert(now);
+        } else {
+            self.busy = None;
+            self.attempts += 1;
+        }
+    }
+
+    /// How long the server has been too busy for it.
+    #[must_use]
+    pub fn busy_for(&self, now: Instant) -> Duration {
+        self.busy.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
     /// A connection was lost while the item had no answer. If it is blamed for that, and was more than
     /// `most` times, it may not be sent again.
     pub fn may_be_sent_again(&mut self, most: Option<u32>) -> bool {

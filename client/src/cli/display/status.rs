@@ -7,6 +7,11 @@ use serde_json::json;
 use super::{Display, View};
 use crate::report::status::{Attempt, Status};
 
+/// The words for an attempt to connect again.
+pub(super) fn reconnecting(attempt: &Attempt) -> String {
+    format!("reconnecting {attempt}")
+}
+
 impl Display {
     /// Shows how far the run is.
     pub(super) fn show(&mut self, status: &Status) {
@@ -33,7 +38,7 @@ impl Display {
         };
         let attempt = status.reconnecting;
         let speed = match (attempt, rate.per_second()) {
-            (Some(Attempt { number, of }), _) => format!("reconnecting ({number} of {of})"),
+            (Some(attempt), _) => reconnecting(&attempt),
             _ if status.is_removing => String::from("looking for what the source lacks"),
             _ if rate.stalled() => String::from("stalled"),
             (None, Some(0)) if rate.hashing() => String::from("comparing what is there already"),
