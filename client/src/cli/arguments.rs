@@ -113,7 +113,7 @@ pub(crate) struct PutOptions {
 
     /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
     /// server acknowledges nothing.
-    #[arg(long, conflicts_with_all = ["connections", "retry_for", "retries", "timeout", "limit_rate", "exclude", "include",
+    #[arg(long, conflicts_with_all = ["connections", "retry_for", "retries", "timeout", "congestion", "limit_rate", "exclude", "include",
           "exclude_from", "files_from", "dry_run", "ignore_existing", "receipt", "links"])]
     pub classic: bool,
 
@@ -324,7 +324,7 @@ pub(crate) struct ShellCommand {
 
     /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
     /// server acknowledges nothing.
-    #[arg(long, conflicts_with_all = ["connections", "retry_for", "retries", "timeout", "limit_rate"])]
+    #[arg(long, conflicts_with_all = ["connections", "retry_for", "retries", "timeout", "congestion", "limit_rate"])]
     pub classic: bool,
 
     /// Options of the connections, unless a line says otherwise.

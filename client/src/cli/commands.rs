@@ -147,7 +147,8 @@ fn common(
     connection: &ConnectionOptions,
     signals: &Signals,
 ) -> Builder {
-    let ConnectionOptions { connections, retry_for, retries, timeout, limit_rate } = *connection;
+    let ConnectionOptions { connections, retry_for, retries, timeout, limit_rate, .. } =
+        *connection;
     let mut builder = Transfer::builder(destination.clone())
         .conflicts_are_checked()
         .interrupted_by(signals.interrupt())
@@ -161,6 +162,9 @@ fn common(
     if let Some(list) = &selection.files_from {
         let separator = if selection.null { Separator::Nul } else { Separator::Line };
         builder = builder.files_from(list, separator);
+    }
+    if let Some(name) = &connection.congestion {
+        builder = builder.congestion(name);
     }
     if let Some(connections) = connections {
         builder = builder.connections(connections.into());

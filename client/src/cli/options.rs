@@ -52,7 +52,7 @@ pub struct SendOptions {
 /// Options of the connections.
 #[derive(Debug, Clone, Args)]
 pub struct ConnectionOptions {
-    /// Parallel connections [default: one a core, 2 to 8].
+    /// Parallel connections [default: one a core, 2 to 8, and up to 8 over a line that loses segments].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub connections: Option<u16>,
 
@@ -74,6 +74,11 @@ pub struct ConnectionOptions {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub timeout: Duration,
 
+    /// Congestion control of the connections, such as bbr or cubic, by the system's name [default: bbr where
+    /// connections leave this machine and the system allows it].
+    #[arg(long, value_name = "NAME")]
+    pub congestion: Option<String>,
+
     /// Bytes a second that are sent at most, such as 500KB or 10MiB.
     #[arg(long, value_name = "SIZE", value_parser = rate)]
     pub limit_rate: Option<u64>,
@@ -86,6 +91,7 @@ impl Default for ConnectionOptions {
             retry_for: RETRY_FOR,
             retries: None,
             timeout: TIMEOUT,
+            congestion: None,
             limit_rate: None,
         }
     }
@@ -98,7 +104,8 @@ pub struct OutputOptions {
     #[arg(long, short)]
     pub quiet: bool,
 
-    /// Name every file that is committed.
+    /// Name every file that is committed; and for connections that leave this machine, or with --congestion, the
+    /// congestion control, round trip and retransmits of each at its end.
     #[arg(long, short, conflicts_with = "quiet")]
     pub verbose: bool,
 
@@ -115,11 +122,12 @@ impl ConnectionOptions {
     /// The same options as words of a command line.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
-        let Self { connections, retry_for, retries, timeout, limit_rate } = self;
+        let Self { connections, retry_for, retries, timeout, congestion, limit_rate } = self;
         let mut words = vec![format!("--retry-for={}", humantime::format_duration(*retry_for))];
         words.push(format!("--timeout={}", humantime::format_duration(*timeout)));
         words.extend(retries.map(|retries| format!("--retries={retries}")));
         words.extend(connections.map(|connections| format!("--connections={connections}")));
+        words.extend(congestion.iter().map(|name| format!("--congestion={name}")));
         words.extend(limit_rate.map(|rate| format!("--limit-rate={rate}B")));
         words
     }

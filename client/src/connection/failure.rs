@@ -1,7 +1,6 @@
 //! Items and large files that did not arrive: sent again, or told as failures.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use haul_protocol::{Code, Refusal, Verdict};
 
@@ -34,10 +33,10 @@ impl Connection<'_> {
         let (work, progress) = (self.run.work, self.run.progress);
         item.untrue |= matches!(error, FileError::Size);
         let retry = error.retry(matches!(item.kind, Kind::Directory(_)));
-        item.tries.count(retry, Instant::now());
+        item.tries.count(retry);
         match retry {
             Retry::Now(times) if item.tries.attempts <= times => work.add_urgent(Task::Item(item)),
-            Retry::Later(pause) if item.tries.busy_for(Instant::now()) < self.run.retry_for => {
+            Retry::Later(pause) if pause * item.tries.busy <= self.run.retry_for => {
                 work.add_delayed(item, pause)
             }
             Retry::Last(times) if item.tries.attempts <= times => work.add_last(item),

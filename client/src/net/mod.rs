@@ -2,8 +2,10 @@
 
 pub mod backoff;
 pub(crate) mod body;
+pub mod congestion;
 pub mod connect;
 pub mod destination;
+pub mod line;
 pub mod poller;
 pub mod rate_limit;
 pub mod transport;

@@ -313,6 +313,13 @@ impl Progress {
         self.tell(Event::Note(note));
     }
 
+    /// The same of a note for a user who wants names.
+    pub fn detail(&self, note: Note) {
+        if self.wants_names {
+            self.tell(Event::Note(note));
+        }
+    }
+
     /// The run is over: nothing more is told.
     pub fn end(&self) {
         self.tell(Event::End);

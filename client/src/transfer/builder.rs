@@ -21,8 +21,8 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 /// How a run goes about it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Options {
-    /// Connections at once.
-    pub(super) connections: usize,
+    /// Connections at once, if the user has given a number.
+    pub(super) connections: Option<usize>,
     /// How long the run tries to connect again.
     pub(super) retry_for: Duration,
     /// Attempts to connect again, in a row; and how often one entry may be lost with a connection.
@@ -75,6 +75,7 @@ pub struct Builder {
     pub(super) links: Links,
     pub(super) names: Option<(PathBuf, Separator)>,
     pub(super) options: Options,
+    pub(super) congestion: Option<String>,
     pub(super) by_digest: bool,
     pub(super) dry_run: bool,
     pub(super) ignore_existing: bool,
@@ -90,7 +91,7 @@ pub struct Builder {
 impl Builder {
     pub(super) fn new(destination: Destination) -> Self {
         let options = Options {
-            connections: connections(),
+            connections: None,
             retry_for: RETRY_FOR,
             retries: None,
             timeout: TIMEOUT,
@@ -103,6 +104,7 @@ impl Builder {
             links: Links::Copy,
             names: None,
             options,
+            congestion: None,
             by_digest: false,
             dry_run: false,
             ignore_existing: false,
@@ -159,10 +161,17 @@ impl Builder {
         self.task(Task::Publish { source: source.into() })
     }
 
-    /// How many connections there are at once, 1 to 64; otherwise one for each core, 2 to 8.
+    /// How many connections there are at once, 1 to 64; otherwise one for each core, 2 to 8, and up to 8 over a line
+    /// that loses segments.
     pub fn connections(mut self, connections: usize) -> Self {
-        self.options.connections = connections;
+        self.options.connections = Some(connections);
         self
+    }
+
+    /// The congestion control of the connections, by the system's name for it; otherwise `bbr` where connections leave
+    /// the machine and the system allows it.
+    pub fn congestion(self, name: impl Into<String>) -> Self {
+        Self { congestion: Some(name.into()), ..self }
     }
 
     /// How long the run tries to connect again when the server is lost, counted from the loss or the last answer of
@@ -278,10 +287,4 @@ impl Builder {
     pub(crate) fn interrupted_by(self, interrupt: &Interrupt) -> Self {
         Self { interrupt: interrupt.clone(), ..self }
     }
-}
-
-/// The number of connections if nobody says otherwise: each costs the server little and the client one thread that
-/// hashes, so one a core; at least two, so that one is sending while another waits.
-fn connections() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8)
 }

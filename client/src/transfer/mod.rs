@@ -32,6 +32,7 @@ pub struct Transfer {
     policy: Policy,
     committed: Committed,
     options: Options,
+    congestion: Option<String>,
     dialect: Dialect,
     interrupt: Interrupt,
 }

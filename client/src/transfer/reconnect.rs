@@ -6,7 +6,9 @@ use super::patience::Patience;
 use crate::connection::Connection;
 use crate::error::ConnectionError;
 use crate::net::backoff;
+use crate::net::congestion;
 use crate::net::connect::connect;
+use crate::net::line::Facts;
 use crate::net::poller::Poller;
 use crate::report::note::Note;
 use crate::work::Item;
@@ -17,7 +19,6 @@ use crate::work::context::Run;
 const BUSY: Duration = Duration::from_secs(1);
 
 /// A slot: one connection after the other, with the same number at the server.
-#[derive(Debug)]
 struct Slot<'a> {
     run: &'a Run<'a>,
     /// Its number at the server.
@@ -26,21 +27,35 @@ struct Slot<'a> {
     number: usize,
     /// The attempts to connect again since the server last answered something.
     patience: Patience,
+    /// Begins connections in more slots.
+    add: &'a dyn Fn(usize),
+    /// Whether any attempt got as far as an answer to `hello`.
+    was_greeted: bool,
     /// Whether the last attempt got as far as an answer to `hello`.
     greeted: bool,
     /// Items that the lost connection has left, to be sent when the server has fenced it.
     unfenced: Vec<Item>,
 }
 
-/// Works until there is nothing left to do, or this connection is given up and others are left.
+/// Works until there is nothing left to do, or this connection is given up and others are left. `add` begins
+/// connections in more slots.
 ///
 /// # Errors
 /// If the run can't go on.
-pub fn run(run: &Run<'_>, slot: usize) -> Result<(), ConnectionError> {
+pub fn run(run: &Run<'_>, slot: usize, add: &dyn Fn(usize)) -> Result<(), ConnectionError> {
     let mut poller = Poller::new().map_err(ConnectionError::Poller)?;
     let number = run.work.register(poller.waker());
     let patience = Patience::new(run.retry_for, run.retries);
-    let slot = Slot { run, slot, number, patience, greeted: false, unfenced: Vec::new() };
+    let slot = Slot {
+        run,
+        slot,
+        number,
+        patience,
+        add,
+        was_greeted: false,
+        greeted: false,
+        unfenced: Vec::new(),
+    };
     slot.live(&mut poller)
 }
 
@@ -73,6 +88,10 @@ impl Slot<'_> {
             if run.work.is_finished() {
                 return Ok(());
             }
+            // A connection that was added is worth no second attempt.
+            if self.slot >= run.connections && !self.was_greeted {
+                return self.give_up(error);
+            }
             if !error.is_lost() {
                 return if self.greeted { Err(error) } else { self.give_up(error) };
             }
@@ -89,13 +108,21 @@ impl Slot<'_> {
         let run = self.run;
         self.greeted = false;
         let socket = connect(run.server, poller, &|| run.is_over())?;
+        if let Err(error) = congestion::choose(&socket, run.congestion.as_deref()) {
+            let name = run.congestion.as_deref().unwrap_or_default();
+            run.no_congestion_control(name, &error);
+        }
         let mut connection = Connection::greet(run, self.number, self.slot, socket, poller)?;
-        self.greeted = true;
+        (self.greeted, self.was_greeted) = (true, true);
         run.progress.connected();
         let up = Instant::now();
         // The server has fenced the old connection: what is sent now comes after all that it had.
         run.work.put_back(self.number, std::mem::take(&mut self.unfenced));
-        let result = connection.work();
+        let result = connection.work(self.add);
+        if let Some((algorithm, Facts { round_trip, retransmits })) = connection.line() {
+            let connection = self.slot + 1;
+            run.progress.detail(Note::Line { connection, algorithm, round_trip, retransmits });
+        }
         run.progress.disconnected();
         // A server that is lost when it has had nothing to answer for a while is lost anew.
         let is_new = connection.is_idle() && up.elapsed() > backoff::LONGEST;
@@ -132,7 +159,9 @@ impl Slot<'_> {
     fn give_up(self, error: ConnectionError) -> Result<(), ConnectionError> {
         self.run.work.put_back(self.number, self.unfenced);
         if !self.run.is_last() {
-            self.run.progress.note(Note::ConnectionGivenUp(error.to_string()));
+            if self.slot < self.run.connections || self.was_greeted {
+                self.run.progress.note(Note::ConnectionGivenUp(error.to_string()));
+            }
             return Ok(());
         }
         if !error.is_lost() {

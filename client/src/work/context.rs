@@ -1,16 +1,20 @@
 //! The context that all threads of a run share.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Work;
 use super::course::Course;
+use super::more::More;
 use super::on_commit::Committed;
 use crate::net::destination::Server;
+use crate::net::line::Interval;
 use crate::net::rate_limit::Limit;
 use crate::plan::namesakes::Namesakes;
 use crate::plan::policy::Policy;
+use crate::report::note::Note;
 use crate::report::progress::Progress;
 use crate::source::hashing::HashThreads;
 use crate::source::sources::Sources;
@@ -51,6 +55,12 @@ pub struct Run<'a> {
     pub retries: Option<u32>,
     /// How long the server may be silent while it owes answers.
     pub timeout: Duration,
+    /// The congestion control that the user has asked for.
+    pub congestion: Option<String>,
+    /// Connections that may be added, if the user has given no number of them.
+    pub more: Option<Mutex<More>>,
+    /// Connections that the run began with.
+    pub connections: usize,
     /// The fate of its connections.
     pub reached: Reached,
 }
@@ -64,6 +74,8 @@ pub struct Reached {
     left: AtomicUsize,
     /// Connections that were lost.
     losses: AtomicUsize,
+    /// The user was told that the congestion control can't be had.
+    refusal_told: AtomicBool,
     /// When the server last answered any of them.
     heard: Mutex<Option<Instant>>,
 }
@@ -73,7 +85,13 @@ impl Reached {
     #[must_use]
     pub fn new(connections: usize) -> Self {
         let (left, losses) = (AtomicUsize::new(connections), AtomicUsize::new(0));
-        Self { durability: Mutex::new(None), left, losses, heard: Mutex::new(None) }
+        Self {
+            durability: Mutex::new(None),
+            left,
+            losses,
+            refusal_told: AtomicBool::new(false),
+            heard: Mutex::new(None),
+        }
     }
 }
 
@@ -137,6 +155,25 @@ impl Run<'_> {
     /// A connection is lost.
     pub fn lost(&self) {
         self.reached.losses.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A period of the line of a slot is over; returns the slots that the run has more from now on.
+    #[must_use]
+    pub fn look(&self, slot: usize, interval: Interval) -> Range<usize> {
+        let Some(more) = &self.more else {
+            return 0..0;
+        };
+        let added = more.lock().unwrap_or_else(PoisonError::into_inner).look(slot, interval);
+        self.reached.left.fetch_add(added.len(), Ordering::AcqRel);
+        added
+    }
+
+    /// The congestion control that was asked for can't be had; the user is told once.
+    pub fn no_congestion_control(&self, name: &str, why: &std::io::Error) {
+        if !self.reached.refusal_told.swap(true, Ordering::Relaxed) {
+            let (name, why) = (name.to_owned(), why.to_string());
+            self.progress.note(Note::NoCongestionControl { name, why });
+        }
     }
 
     /// A connection is given up; returns whether it was the last one.

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use haul_protocol::{Attributes, Digest, Name, Verdict};
 
@@ -61,8 +60,8 @@ pub struct Tries {
     pub lost: bool,
     /// How often, in a row, its upload was gone after the loss of a connection.
     pub interrupted: u32,
-    /// Since when the server has been too busy for it.
-    pub busy: Option<Instant>,
+    /// How often, in a row, the server was too busy for it.
+    pub busy: u32,
     /// How often it was opened again, for whatever reason.
     pub reopened: u32,
     /// Knowledge from an earlier opening of a large file.
@@ -70,20 +69,14 @@ pub struct Tries {
 }
 
 impl Tries {
-    /// It was tried at `now`, and is tried again like this or not at all. A server that is busy has not tried it.
-    pub(crate) fn count(&mut self, retry: Retry, now: Instant) {
+    /// It was tried, and is tried again like this or not at all. A server that is busy has not tried it.
+    pub(crate) fn count(&mut self, retry: Retry) {
         if matches!(retry, Retry::Later(_)) {
-            self.busy.get_or_insert(now);
+            self.busy += 1;
         } else {
-            self.busy = None;
+            self.busy = 0;
             self.attempts += 1;
         }
-    }
-
-    /// How long the server has been too busy for it.
-    #[must_use]
-    pub fn busy_for(&self, now: Instant) -> Duration {
-        self.busy.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// A connection was lost while the item had no answer. If it is blamed for that, and was more than
