@@ -9,6 +9,7 @@ mod check;
 mod churn;
 mod classic;
 mod commands;
+mod congestion;
 mod default_acl;
 mod documents;
 mod entries;

@@ -157,7 +157,61 @@ fn server_gone_for_good_is_exit_3_and_says_what_to_do() {
     let tries: Vec<_> = events.iter().filter(|event| event["event"] == "reconnecting").collect();
     let counts: Vec<_> = tries.iter().map(|event| (&event["attempt"], &event["of"])).collect();
     assert_eq!(counts, [(&json!(1), &json!(2)), (&json!(2), &json!(2))]);
+    let left: Vec<_> = tries.iter().map(|event| event["seconds_left"].as_u64().unwrap()).collect();
+    assert!(left.iter().all(|left| (200..=300).contains(left)), "{left:?}");
     assert_eq!(events.last().unwrap()["files"], 0);
+}
+
+#[test]
+fn time_for_attempts_ends_them_and_none_at_all_means_none() {
+    let source = one_file("a");
+    let output = ended(abandoned(&source, &["--retry-for", "700ms"]));
+    exits(&output, 3);
+    let said = text(&output.stderr);
+    assert!(said.contains("reconnecting (attempt 1), trying again for another 1 s"), "{said}");
+    assert!(said.contains("to reconnect failed; run the same command again"), "{said}");
+    let output = ended(abandoned(&source, &["--retry-for", "0"]));
+    exits(&output, 3);
+    assert!(!text(&output.stderr).contains("reconnecting"), "{}", text(&output.stderr));
+}
+
+/// By default attempts go on for five minutes, however many they are, and Ctrl-C ends them at once.
+#[test]
+fn attempts_are_counted_by_time_alone() {
+    let source = one_file("a");
+    let mut haul = abandoned(&source, &[]);
+    let mut lines = BufReader::new(haul.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let line = lines.find(|line| line.contains("reconnecting (attempt 5)")).unwrap();
+    assert!([" 4 min ", " 5 min"].iter().any(|left| line.contains(left)), "{line}");
+    signal(&haul, Signal::INT);
+    assert!(lines.any(|line| line.contains("run the same command again")));
+    assert_eq!(haul.wait().unwrap().code(), Some(130));
+}
+
+/// A server that is killed, and started again after several attempts, has all files in the end.
+#[test]
+fn server_that_comes_back_after_several_attempts_is_gone_on_with() {
+    let (source, directory) = (tree(), TempDir::new().unwrap());
+    let (root, log) = (directory.path().join("root"), directory.path().join("log"));
+    let start = || Hauld::start_at(&root, &log, hauld_command(), &[]).unwrap();
+    let mut server = start();
+    let relay = Relay::start(server.address(), &[(10 * MIB, Event::Stall)]).unwrap();
+    let mut haul = put(source.path(), &["t", relay.address(), "--json", "-v"]);
+    eventually("the upload is under way", || relay.passed() >= 10 * MIB);
+    server.signal(Signal::KILL).unwrap();
+    server.wait().unwrap();
+    relay.now(Event::Cut);
+    let mut out = BufReader::new(haul.stdout.take().unwrap());
+    let mut told = Vec::new();
+    while !text(&told).contains("\"attempt\":4,") {
+        assert_ne!(out.read_until(b'\n', &mut told).unwrap(), 0, "{}", text(&told));
+    }
+    let server = start();
+    relay.lead_to(server.address());
+    out.read_to_end(&mut told).unwrap();
+    let mut output = ended(haul);
+    output.stdout = told;
+    arrived(&source, &root, &output);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Chores of the workspace: `cargo xtask e2e`, `crowd`, `bench`, `scale`, `torture`, `soak`, `dist`, `ci`. Chores of one
+//! Chores of the workspace: `cargo xtask e2e`, `crowd`, `bench`, `scale`, `lossy`, `torture`, `soak`, `dist`, `ci`. Chores of one
 //! file are here; the others are crates of their own in the folders beside this one.
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
@@ -21,6 +21,8 @@ enum Chore {
     Bench(xtask_bench::Options),
     /// Show time and memory as files and clients become more.
     Scale(scale::Options),
+    /// Measure haul over a long line that loses packets, beside the same line without losses; as root.
+    Lossy(xtask_lossy::Options),
     /// Run one command and write its time and memory; for `bench`.
     #[command(hide = true)]
     Timed(timed::Options),
@@ -40,6 +42,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Crowd(options) => crowd::run(&options),
         Chore::Bench(options) => xtask_bench::run(&options),
         Chore::Scale(options) => scale::run(&options),
+        Chore::Lossy(options) => xtask_lossy::run(&options),
         Chore::Timed(options) => timed::run(&options),
         Chore::Torture(options) => xtask_torture::run(&options),
         Chore::Soak(options) => xtask_soak::run(&options),

@@ -128,8 +128,9 @@ pub(crate) struct PutOptions {
 
     /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
     /// server acknowledges nothing.
-    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate", "bwlimit", "exclude",
-          "include", "exclude_from", "files_from", "one_file_system", "dry_run", "ignore_existing", "receipt", "links"])]
+    #[arg(long, conflicts_with_all = ["connections", "retry_for", "retries", "timeout", "congestion", "limit_rate", "bwlimit",
+          "exclude", "include", "exclude_from", "files_from", "one_file_system", "dry_run", "ignore_existing", "receipt",
+          "links"])]
     pub classic: bool,
 
     /// Choice of the sources' entries.
@@ -397,7 +398,7 @@ pub(crate) struct ShellCommand {
 
     /// Speak the dialect of the classic tutorial's server: files only, one after the other, and the
     /// server acknowledges nothing.
-    #[arg(long, conflicts_with_all = ["connections", "retries", "timeout", "limit_rate", "bwlimit"])]
+    #[arg(long, conflicts_with_all = ["connections", "retry_for", "retries", "timeout", "congestion", "limit_rate", "bwlimit"])]
     pub classic: bool,
 
     /// Options of the connections, unless a line says otherwise.

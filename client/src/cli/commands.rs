@@ -171,20 +171,26 @@ fn common(
     connection: &ConnectionOptions,
     signals: &Signals,
 ) -> Builder {
-    let ConnectionOptions { connections, retries, timeout, .. } = *connection;
+    let ConnectionOptions { connections, retry_for, retries, timeout, .. } = *connection;
     let mut builder = Transfer::builder(destination.clone())
         .conflicts_are_checked()
         .interrupted_by(signals.interrupt())
         .rules(selection.rules.clone())
         .links(selection.links)
-        .retries(retries)
+        .retry_for(retry_for)
         .timeout(timeout);
+    if let Some(retries) = retries {
+        builder = builder.retries(retries);
+    }
     if let Some(list) = &selection.files_from {
         let separator = if selection.null { Separator::Nul } else { Separator::Line };
         builder = builder.files_from(list, separator);
     }
     if selection.one_file_system {
         builder = builder.one_file_system();
+    }
+    if let Some(name) = &connection.congestion {
+        builder = builder.congestion(name);
     }
     if let Some(connections) = connections {
         builder = builder.connections(connections.into());

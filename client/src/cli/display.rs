@@ -22,7 +22,7 @@ use crate::connection::classic;
 use crate::error::FileError;
 use crate::report::note::{Note, quote};
 use crate::report::observer::Observer;
-use crate::report::status::Status;
+use crate::report::status::{Attempt, Status};
 use alike::Alike;
 use rate::Rate;
 
@@ -240,13 +240,16 @@ impl Observer for Display {
         self.result(&format!("{finding} "), name, &why);
     }
 
-    fn reconnecting(&mut self, attempt: u32, attempts: u32, why: &str) {
+    fn reconnecting(&mut self, attempt: &Attempt, why: &str) {
         match self.view {
-            View::Json => {
-                console::json(&Event::Reconnecting { attempt, of: attempts, error: why });
-            }
+            View::Json => console::json(&Event::Reconnecting {
+                attempt: attempt.number,
+                of: attempt.of,
+                seconds_left: attempt.left.as_secs(),
+                error: why,
+            }),
             View::Lines => {
-                self.message(&format_args!("haul: {why}; reconnecting ({attempt} of {attempts})"));
+                self.message(&format_args!("haul: {why}; {}", status::reconnecting(attempt)));
             }
             // The bar says it as long as it is so.
             View::Bar | View::Quiet => {}

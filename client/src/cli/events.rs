@@ -68,8 +68,10 @@ pub(super) enum Event<'a> {
     Reconnecting {
         /// The number of the attempt.
         attempt: u32,
-        /// The highest number.
-        of: u32,
+        /// The highest number; null without `--retries`.
+        of: Option<u32>,
+        /// Seconds for which haul goes on to try if nothing comes of it.
+        seconds_left: u64,
         /// The reason of the loss.
         error: &'a str,
     },
@@ -179,7 +181,7 @@ mod tests {
         };
         let mut all = vec![
             Event::Progress(progress),
-            Event::Reconnecting { attempt: 1, of: 2, error: "e" },
+            Event::Reconnecting { attempt: 1, of: Some(2), seconds_left: 3, error: "e" },
             Event::Note { text: String::new() },
             Event::Error { error: String::new() },
             Event::Summary(Box::new(Summary::full(Kind::Run))),

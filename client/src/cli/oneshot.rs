@@ -8,22 +8,26 @@ use haul_protocol::{Op, Refusal, Token};
 
 use super::console::tell;
 use super::exit::{self, Reason};
-use super::options::{ConnectionOptions, duration};
+use super::options::{ConnectionOptions, duration, time};
 use super::signals::Signals;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::ConnectionError;
 use crate::net::backoff;
 use crate::net::destination::Server;
 use crate::net::poller::Poller;
-use crate::transfer::builder::RETRIES;
+use crate::transfer::patience::Patience;
 
 /// Options of the connection of a few requests.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Tries {
-    /// Attempts to connect again, in a row, when the connection is lost; the count starts again when the server
-    /// has confirmed a change.
-    #[arg(long, value_name = "N", default_value_t = RETRIES)]
-    pub retries: u32,
+    /// How long a lost connection is made again without any progress, such as 90s or 5m. If no server was reached, haul
+    /// ends at once.
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "5m")]
+    pub retry_for: Duration,
+
+    /// End after N attempts in a row to connect again, within --retry-for.
+    #[arg(long, value_name = "N")]
+    pub retries: Option<u32>,
 
     /// Time that the server may be silent while it owes answers, such as 90s or 2m, before its connection
     /// counts as lost. A server whose disk is slow says so every few seconds.
@@ -33,7 +37,8 @@ pub struct Tries {
 
 impl From<&ConnectionOptions> for Tries {
     fn from(options: &ConnectionOptions) -> Self {
-        Self { retries: options.retries, timeout: options.timeout }
+        let ConnectionOptions { retry_for, retries, timeout, .. } = *options;
+        Self { retry_for, retries, timeout }
     }
 }
 
@@ -56,7 +61,8 @@ pub fn at(
     let client = random()?.to_string();
     signals.begin();
     let over = || signals.is_set();
-    let (mut attempts, mut lost, mut is_reached) = (0, 0, false);
+    let (mut patience, mut lost, mut is_reached) =
+        (Patience::new(tries.retry_for, tries.retries), 0, false);
     let error = loop {
         let mut has_changed = false;
         let connected = Asking::connect(server, &client, &mut poller, tries.timeout, &over);
@@ -68,14 +74,15 @@ pub fn at(
         });
         let Err(error) = done else { break None };
         if has_changed {
-            attempts = 0;
+            patience.renew();
         }
-        if over() || !is_reached || !error.is_lost() || attempts >= tries.retries {
+        if over() || !is_reached || !error.is_lost() {
             break Some(error);
         }
-        (attempts, lost) = (attempts + 1, lost + 1);
-        tell(&format_args!("haul: {error}; reconnecting ({attempts} of {})", tries.retries));
-        let until = Instant::now() + backoff::pause(attempts);
+        let Some(attempt) = patience.next(Instant::now(), None) else { break Some(error) };
+        lost += 1;
+        tell(&format_args!("haul: {error}; reconnecting {attempt}"));
+        let until = Instant::now() + backoff::pause(attempt.number).min(attempt.left);
         while !over() && Instant::now() < until {
             poller.wait(until.saturating_duration_since(Instant::now()))?;
         }

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::habits::bwlimit;
 use crate::source::filter::Rules;
 use crate::source::links::Links;
-use crate::transfer::builder::{RETRIES, TIMEOUT};
+use crate::transfer::builder::{RETRY_FOR, TIMEOUT};
 
 /// Choice of a source's entries.
 #[derive(Debug, Default, Args)]
@@ -59,20 +59,32 @@ pub struct SendOptions {
 /// Options of the connections.
 #[derive(Debug, Clone, Args)]
 pub struct ConnectionOptions {
-    /// Parallel connections [default: one a core, 2 to 8].
+    /// Parallel connections [default: one a core, 2 to 8, and up to 8 over a line that loses segments].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub connections: Option<u16>,
 
-    /// Attempts to connect again, in a row, when the connection is lost; the count starts again when the server
-    /// has acknowledged a request.
-    #[arg(long, value_name = "N", default_value_t = RETRIES)]
-    pub retries: u32,
+    /// Time for which haul tries to connect again when the server is lost, such as 90s or 1h; it starts again when
+    /// the server has answered a request. 0 ends the run with the loss. A server that is busy is asked again for the
+    /// same time. If no server was reached when the run began, the run ends at once.
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "5m")]
+    pub retry_for: Duration,
+
+    /// At most so many attempts to connect again, in a row, even if --retry-for leaves time for more; and give an
+    /// entry up if more than N connections were lost while the server had it to answer next [default: any number
+    /// of attempts, 10 connections].
+    #[arg(long, value_name = "N")]
+    pub retries: Option<u32>,
 
     /// Time that the server may be silent while it owes answers, such as 90s or 2m, before its connection
     /// counts as lost. A server whose disk is slow says so every few seconds. The first answer may
     /// take 10s unless another time is given.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub timeout: Duration,
+
+    /// Congestion control of the connections, such as bbr or cubic, by the system's name [default: bbr where
+    /// connections leave this machine and the system allows it].
+    #[arg(long, value_name = "NAME")]
+    pub congestion: Option<String>,
 
     /// Bytes a second that are sent at most, such as 500KB or 10MiB.
     #[arg(long, value_name = "SIZE", value_parser = rate)]
@@ -87,8 +99,10 @@ impl Default for ConnectionOptions {
     fn default() -> Self {
         Self {
             connections: None,
-            retries: RETRIES,
+            retry_for: RETRY_FOR,
+            retries: None,
             timeout: TIMEOUT,
+            congestion: None,
             limit_rate: None,
             bwlimit: None,
         }
@@ -102,7 +116,8 @@ pub struct OutputOptions {
     #[arg(long, short)]
     pub quiet: bool,
 
-    /// Name every file that is committed.
+    /// Name every file that is committed; and for connections that leave this machine, or with --congestion, the
+    /// congestion control, round trip and retransmits of each at its end.
     #[arg(long, short, conflicts_with = "quiet")]
     pub verbose: bool,
 
@@ -125,10 +140,12 @@ impl ConnectionOptions {
     /// The same options as words of a command line.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
-        let Self { connections, retries, timeout, .. } = self;
-        let mut words = vec![format!("--retries={retries}")];
+        let Self { connections, retry_for, retries, timeout, congestion, .. } = self;
+        let mut words = vec![format!("--retry-for={}", humantime::format_duration(*retry_for))];
         words.push(format!("--timeout={}", humantime::format_duration(*timeout)));
+        words.extend(retries.map(|retries| format!("--retries={retries}")));
         words.extend(connections.map(|connections| format!("--connections={connections}")));
+        words.extend(congestion.iter().map(|name| format!("--congestion={name}")));
         words.extend(self.rate().map(|rate| format!("--limit-rate={rate}B")));
         words
     }
@@ -160,11 +177,16 @@ fn rate(text: &str) -> Result<u64, String> {
 
 /// A time with a unit, or plain seconds.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let duration = match text.parse() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?,
-        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string())?,
-    };
+    let duration = time(text)?;
     if duration.is_zero() { Err(String::from("no time at all")) } else { Ok(duration) }
+}
+
+/// The same, or no time at all.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -181,5 +203,6 @@ mod tests {
         for wrong in ["0", "0s", "-1", "inf", "NaN", "soon", ""] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(time("0"), Ok(Duration::ZERO));
     }
 }

@@ -31,11 +31,12 @@ impl Connection<'_> {
     /// An item did not arrive: again, if that can help.
     pub(super) fn give_up(&self, mut item: Item, error: &FileError) {
         let (work, progress) = (self.run.work, self.run.progress);
-        item.tries.attempts += 1;
         item.untrue |= matches!(error, FileError::Size);
-        match error.retry(matches!(item.kind, Kind::Directory(_))) {
+        let retry = error.retry(matches!(item.kind, Kind::Directory(_)));
+        item.tries.count(retry);
+        match retry {
             Retry::Now(times) if item.tries.attempts <= times => work.add_urgent(Task::Item(item)),
-            Retry::Later(times, pause) if item.tries.attempts <= times => {
+            Retry::Later(pause) if pause * item.tries.busy <= self.run.retry_for => {
                 work.add_delayed(item, pause)
             }
             Retry::Last(times) if item.tries.attempts <= times => work.add_last(item),
@@ -118,7 +119,7 @@ impl Connection<'_> {
         let has_progress = large.parts().has_progress();
         if !has_progress || large.is_reopened_too_often() {
             item.tries.interrupted += 1;
-            if large.opened_after == run.losses() || item.tries.interrupted > run.retries {
+            if large.opened_after == run.losses() || item.tries.interrupted > run.most_losses() {
                 return self.end_large(large, FileError::Refused(refusal));
             }
         }

@@ -25,6 +25,7 @@ use haul_protocol::{Cv, Digest, Durability, limits::MAX_BODY_LEN};
 
 use crate::error::ConnectionError;
 use crate::net::body::Body;
+use crate::net::line::Facts;
 use crate::net::poller::Poller;
 use crate::net::transport::Socket;
 use crate::net::wire::Wire;
@@ -88,6 +89,8 @@ pub struct Connection<'a> {
     run: &'a Run<'a>,
     /// Its number in the work.
     number: usize,
+    /// Its number at the server.
+    slot: usize,
     wire: Wire<'a, Pending>,
     max_file: u64,
     max_body: u64,
@@ -132,9 +135,13 @@ impl<'a> Connection<'a> {
             return Err(ConnectionError::VersionGone);
         }
         run.announced(hello.durability.to_string());
+        if run.more.is_some() {
+            wire.watch();
+        }
         Ok(Self {
             run,
             number,
+            slot,
             wire,
             max_file: hello.limits.max_file,
             max_body: hello.limits.max_body,
@@ -154,14 +161,29 @@ impl<'a> Connection<'a> {
         self.wire.has_progress()
     }
 
-    /// Works until there is nothing left to do.
+    /// Whether the server owes no answer.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.wire.unanswered() == 0
+    }
+
+    /// The algorithm of its line and the line's facts, if they are of interest.
+    #[must_use]
+    pub fn line(&self) -> Option<(String, Facts)> {
+        self.wire.line(self.run.congestion.is_some())
+    }
+
+    /// Works until there is nothing left to do. `add` begins connections in more slots of the run.
     ///
     /// # Errors
     /// If the connection breaks, or the run is stopped.
-    pub fn work(&mut self) -> Result<(), ConnectionError> {
+    pub fn work(&mut self, add: &dyn Fn(usize)) -> Result<(), ConnectionError> {
         loop {
             if self.run.work.is_stopped() {
                 return Err(ConnectionError::Stopped);
+            }
+            if let Some(interval) = self.wire.look() {
+                self.run.look(self.slot, interval).for_each(add);
             }
             let mut waiting_for_work = false;
             while self.wire.gathered() < GATHER && self.has_room() {
@@ -194,7 +216,7 @@ impl<'a> Connection<'a> {
                 }
             };
             let read = self.read()?;
-            let idle = self.wire.unanswered() == 0;
+            let idle = self.is_idle();
             if waiting_for_work && idle && self.run.work.is_finished() {
                 return Ok(());
             }

@@ -31,7 +31,7 @@ impl Connection<'_> {
         work.put_back(self.number, unsent);
         let Unanswered { oldest, newer } = self.wire.lost();
         let mut left = Left::default();
-        let oldest = oldest.map(|pending| (pending, Some(self.run.retries)));
+        let oldest = oldest.map(|pending| (pending, Some(self.run.most_losses())));
         for (pending, most) in oldest.into_iter().chain(newer.into_iter().map(|p| (p, None))) {
             self.run.progress.lost(pending.body());
             let spared = match pending {
@@ -103,6 +103,6 @@ impl Connection<'_> {
     }
 
     fn lost_too_often(&self, reason: &ConnectionError) -> FileError {
-        FileError::Lost { times: self.run.retries + 1, reason: reason.to_string() }
+        FileError::Lost { times: self.run.most_losses() + 1, reason: reason.to_string() }
     }
 }

@@ -49,6 +49,9 @@ impl Connection<'_> {
         while let Some(event) = self.wire.receive(&mut bytes)? {
             match event {
                 ClientEvent::Acked(done) => {
+                    if !done.is_empty() {
+                        self.run.hear();
+                    }
                     self.run.progress.answered(done.iter().map(Pending::body).sum());
                     let settled = done.into_iter().map(|pending| self.done(pending)).sum();
                     if settled > 0 {
@@ -60,6 +63,7 @@ impl Connection<'_> {
                     self.refused(pending, refusal);
                 }
                 ClientEvent::Answered(pending, reply, body) => {
+                    self.run.hear();
                     self.answered(pending, reply, body)?;
                 }
                 ClientEvent::Ended(refusal) => return Err(ConnectionError::Ended(refusal)),

@@ -162,7 +162,7 @@ impl FileError {
             Self::Size => Retry::Now(2),
             // Other clients have all of the server's places.
             Self::Refused(refusal) if refusal.code == Code::Busy => {
-                Retry::Later(1200, Duration::from_millis(250))
+                Retry::Later(Duration::from_millis(250))
             }
             // A read-only directory of an earlier upload may be opened up by a request that is still
             // on its way; directories in directories take one round for each level.
@@ -261,8 +261,8 @@ pub(crate) enum Retry {
     Never,
     /// At once.
     Now(u32),
-    /// After a pause.
-    Later(u32, Duration),
+    /// After a pause, for as long as a lost server is tried again.
+    Later(Duration),
     /// When all other entries are settled.
     Last(u32),
 }

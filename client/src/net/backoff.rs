@@ -6,7 +6,7 @@ use std::time::Duration;
 const FIRST: Duration = Duration::from_millis(100);
 
 /// The most that any attempt waits.
-const LONGEST: Duration = Duration::from_secs(15);
+pub const LONGEST: Duration = Duration::from_secs(10);
 
 /// The pause before attempt number `attempt`, which counts from 1: any time up to a bound that
 /// doubles with each attempt. The whole pause is chance ("full jitter"), so that the clients of a

@@ -3,8 +3,10 @@
 mod authority;
 pub mod backoff;
 pub(crate) mod body;
+pub mod congestion;
 pub mod connect;
 pub mod destination;
+pub mod line;
 pub mod poller;
 mod race;
 pub mod rate_limit;

@@ -113,6 +113,22 @@ impl Socket {
         }
     }
 
+    /// Whether its bytes go over a network: its peer is on another machine, as far as addresses tell.
+    #[must_use]
+    pub fn leaves_the_machine(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => match (stream.local_addr(), stream.peer_addr()) {
+                (Ok(local), Ok(peer)) => {
+                    let peer = peer.ip().to_canonical();
+                    !peer.is_loopback() && local.ip().to_canonical() != peer
+                }
+                _ => false,
+            },
+            #[cfg(unix)]
+            Self::Unix(_) => false,
+        }
+    }
+
     /// Registers for both directions; events come when a state changes (edge-triggered).
     ///
     /// # Errors

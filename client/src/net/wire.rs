@@ -8,6 +8,8 @@ use haul_protocol::{
 };
 
 use super::body::Body;
+use super::congestion;
+use super::line::{self, Facts, Interval, Watch};
 use super::poller::Poller;
 use super::rate_limit::Limit;
 use super::transport::Socket;
@@ -29,6 +31,10 @@ pub(crate) struct Wire<'a, T> {
     /// Bytes of it that are sent.
     tail_sent: usize,
     blocked: bool,
+    /// Bytes that the socket has taken.
+    taken: u64,
+    /// Looks at the line, if that is worth it.
+    watch: Option<Watch>,
     /// Bounds the bytes sent.
     limit: Option<&'a Limit>,
     /// Time for which the limit holds bytes back.
@@ -61,10 +67,31 @@ impl<'a, T> Wire<'a, T> {
             tail: Body::default(),
             tail_sent: 0,
             blocked: false,
+            taken: 0,
+            watch: None,
             limit,
             held_back: None,
             input: vec![0; 64 * 1024],
         })
+    }
+
+    /// Looks at the line from now on, if that is worth it.
+    pub(crate) fn watch(&mut self) {
+        self.watch = Watch::new(&self.socket);
+    }
+
+    /// The last period of the line, if it is watched and the period is over.
+    pub(crate) fn look(&mut self) -> Option<Interval> {
+        let blocked = self.blocked;
+        self.watch.as_mut()?.look(&self.socket, self.taken, blocked)
+    }
+
+    /// The line as it is now, and the algorithm that sends over it; `always`, or if it leaves the machine.
+    pub(crate) fn line(&self, always: bool) -> Option<(String, Facts)> {
+        if !always && !self.socket.leaves_the_machine() {
+            return None;
+        }
+        Some((congestion::of(&self.socket)?, line::facts(&self.socket)?))
     }
 
     fn now(&self) -> Time {
@@ -174,6 +201,7 @@ impl<'a, T> Wire<'a, T> {
             match written {
                 Ok(sent) => {
                     any = true;
+                    self.taken += sent as u64;
                     let of_first = sent.min(first.len());
                     self.tail_sent += sent - of_first;
                     let now = self.now();
@@ -235,6 +263,7 @@ impl<'a, T> Wire<'a, T> {
     /// Waits until the socket or other threads have an event, or time is up.
     pub(crate) fn sleep(&mut self, timeout: Duration) -> Result<(), ConnectionError> {
         let timeout = self.held_back.map_or(timeout, |pause| pause.min(timeout));
+        let timeout = self.watch.as_ref().map_or(timeout, |watch| watch.due_in().min(timeout));
         self.poller.wait(timeout).map_err(ConnectionError::Poller)
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use haul_protocol::Name;
 
 use super::note::Note;
+use super::status::Attempt;
 use crate::error::FileError;
 
 /// Events that wait for the observer at most; then the threads of the run wait.
@@ -32,11 +33,7 @@ pub enum Event {
         name: Name,
         why: Option<&'static str>,
     },
-    Reconnecting {
-        attempt: u32,
-        attempts: u32,
-        why: String,
-    },
+    Reconnecting(Attempt, String),
     Note(Note),
     /// The run is over.
     End,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use haul_protocol::{Name, Shown};
 
@@ -24,6 +25,24 @@ pub enum Note {
     },
     /// A connection is given up, and others go on.
     ConnectionGivenUp(String),
+    /// The congestion control that was asked for can't be had.
+    NoCongestionControl {
+        /// The name of the algorithm.
+        name: String,
+        /// The reason.
+        why: String,
+    },
+    /// The line of a connection that has ended. Only if names are wanted.
+    Line {
+        /// The number of the connection, from 1.
+        connection: usize,
+        /// Its congestion control.
+        algorithm: String,
+        /// The smoothed time there and back.
+        round_trip: Duration,
+        /// Segments that were sent again.
+        retransmits: u32,
+    },
     /// No entry is removed at the server.
     NothingRemoved(&'static str),
     /// The directory of this name gets no new version, because an entry or a request has failed.
@@ -43,6 +62,16 @@ impl fmt::Display for Note {
                 write!(f, "{}: line {line} fits no name: {flaw}", quote(path))
             }
             Self::ConnectionGivenUp(why) => write!(f, "one connection less: {why}"),
+            Self::NoCongestionControl { name, why } => write!(
+                f,
+                "congestion control `{}` can't be had, and is not used: {why}",
+                Shown(name)
+            ),
+            Self::Line { connection, algorithm, round_trip, retransmits } => write!(
+                f,
+                "connection {connection}: {algorithm}, round trip {:.1} ms, {retransmits} retransmits",
+                round_trip.as_secs_f64() * 1000.0
+            ),
             Self::NothingRemoved(why) => write!(f, "nothing is removed, because {why}"),
             Self::NotPublished(name) => {
                 write!(f, "nothing is published, because of what failed above; {name} is as it was")

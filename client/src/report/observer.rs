@@ -6,7 +6,7 @@ use std::time::Duration;
 use haul_protocol::Name;
 
 use super::note::Note;
-use super::status::Status;
+use super::status::{Attempt, Status};
 use crate::error::FileError;
 
 /// The observer of a run is told each event while the run goes on: on the thread that has started the run, one event
@@ -89,9 +89,9 @@ pub trait Observer {
         let _ = (finding, name, why);
     }
 
-    /// No connection is up, and the run tries to connect again: for the `attempt`th of `attempts` times.
-    fn reconnecting(&mut self, attempt: u32, attempts: u32, why: &str) {
-        let _ = (attempt, attempts, why);
+    /// No connection is up, and the run tries to connect again.
+    fn reconnecting(&mut self, attempt: &Attempt, why: &str) {
+        let _ = (attempt, why);
     }
 
     /// Another fact that a user may want to know.

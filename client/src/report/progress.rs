@@ -288,7 +288,7 @@ impl Progress {
             bytes_lost: get(&self.lost),
             bytes_spared: get(&self.spared),
             is_removing: self.removing.load(Ordering::Relaxed),
-            reconnecting: self.connections().attempt(),
+            reconnecting: self.connections().attempt(Instant::now()),
         }
     }
 }

@@ -44,9 +44,7 @@ fn tell(event: Event, observer: &mut dyn Observer) {
         Event::Failed(path, error) => observer.failed(&path, &error),
         Event::Would { action, name, why, bytes } => observer.would(action, &name, why, bytes),
         Event::Differs { finding, name, why } => observer.differs(finding, &name, why),
-        Event::Reconnecting { attempt, attempts, why } => {
-            observer.reconnecting(attempt, attempts, &why);
-        }
+        Event::Reconnecting(attempt, why) => observer.reconnecting(&attempt, &why),
         Event::Note(note) => observer.note(&note),
         Event::End => {}
     }

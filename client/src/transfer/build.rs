@@ -36,9 +36,9 @@ impl Builder {
             _ => None,
         };
         let committed = Committed { receipt, remove_source: self.remove_source, below };
-        let Self { destination, options, dialect, interrupt, .. } = self;
+        let Self { destination, options, congestion, dialect, interrupt, .. } = self;
         let server = destination.server;
-        Ok(Transfer { plan, server, policy, committed, options, dialect, interrupt })
+        Ok(Transfer { plan, server, policy, committed, options, congestion, dialect, interrupt })
     }
 
     /// Two wishes that exclude each other.
@@ -77,8 +77,8 @@ impl Builder {
             return Err(conflict);
         }
         let Options { connections, timeout, rate, .. } = self.options;
-        if !(1..=MAX_CONNECTIONS).contains(&connections) {
-            return Err(BuildError::Connections(connections));
+        if let Some(wrong) = connections.filter(|count| !(1..=MAX_CONNECTIONS).contains(count)) {
+            return Err(BuildError::Connections(wrong));
         }
         if timeout.is_zero() {
             return Err(BuildError::Timeout);

@@ -12,8 +12,8 @@ use crate::source::filter::{Rule, Rules};
 use crate::source::links::Links;
 use crate::work::interrupt::Interrupt;
 
-/// Attempts to connect again, in a row, if nobody says otherwise.
-pub(crate) const RETRIES: u32 = 10;
+/// How long a run tries to connect again if nobody says otherwise.
+pub(crate) const RETRY_FOR: Duration = Duration::from_secs(300);
 
 /// How long a server may be silent if nobody says otherwise.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
@@ -21,10 +21,12 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 /// How a run goes about it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Options {
-    /// Connections at once.
-    pub(super) connections: usize,
-    /// Attempts to connect again, in a row.
-    pub(super) retries: u32,
+    /// Connections at once, if the user has given a number.
+    pub(super) connections: Option<usize>,
+    /// How long the run tries to connect again.
+    pub(super) retry_for: Duration,
+    /// Attempts to connect again, in a row; and how often one entry may be lost with a connection.
+    pub(super) retries: Option<u32>,
     /// How long the server may be silent while it owes answers.
     pub(super) timeout: Duration,
     /// Bytes a second that are sent at most.
@@ -74,6 +76,7 @@ pub struct Builder {
     pub(super) one_file_system: bool,
     pub(super) names: Option<(PathBuf, Separator)>,
     pub(super) options: Options,
+    pub(super) congestion: Option<String>,
     pub(super) by_digest: bool,
     pub(super) dry_run: bool,
     pub(super) ignore_existing: bool,
@@ -88,8 +91,13 @@ pub struct Builder {
 
 impl Builder {
     pub(super) fn new(destination: Destination) -> Self {
-        let options =
-            Options { connections: connections(), retries: RETRIES, timeout: TIMEOUT, rate: None };
+        let options = Options {
+            connections: None,
+            retry_for: RETRY_FOR,
+            retries: None,
+            timeout: TIMEOUT,
+            rate: None,
+        };
         Self {
             destination,
             task: None,
@@ -98,6 +106,7 @@ impl Builder {
             one_file_system: false,
             names: None,
             options,
+            congestion: None,
             by_digest: false,
             dry_run: false,
             ignore_existing: false,
@@ -165,15 +174,31 @@ impl Builder {
         self.task(Task::Publish { source: source.into() })
     }
 
-    /// How many connections there are at once, 1 to 64; otherwise one for each core, 2 to 8.
+    /// How many connections there are at once, 1 to 64; otherwise one for each core, 2 to 8, and up to 8 over a line
+    /// that loses segments.
     pub fn connections(mut self, connections: usize) -> Self {
-        self.options.connections = connections;
+        self.options.connections = Some(connections);
         self
     }
 
-    /// How often the run tries to connect again, in a row, when the server is lost; otherwise 10 times.
+    /// The congestion control of the connections, by the system's name for it; otherwise `bbr` where connections leave
+    /// the machine and the system allows it.
+    pub fn congestion(self, name: impl Into<String>) -> Self {
+        Self { congestion: Some(name.into()), ..self }
+    }
+
+    /// How long the run tries to connect again when the server is lost, counted from the loss or the last answer of
+    /// the server to any connection of the run; otherwise 5 minutes. If no server was reached when the run began, the
+    /// run ends at once.
+    pub fn retry_for(mut self, time: Duration) -> Self {
+        self.options.retry_for = time;
+        self
+    }
+
+    /// How often, in a row, the run tries to connect again within [that time](Self::retry_for), otherwise any number of
+    /// times; and how often an entry is sent again that seems to break connections, otherwise 10 times.
     pub fn retries(mut self, retries: u32) -> Self {
-        self.options.retries = retries;
+        self.options.retries = Some(retries);
         self
     }
 
@@ -281,10 +306,4 @@ impl Builder {
     pub(crate) fn interrupted_by(self, interrupt: &Interrupt) -> Self {
         Self { interrupt: interrupt.clone(), ..self }
     }
-}
-
-/// The number of connections if nobody says otherwise: each costs the server little and the client one thread that
-/// hashes, so one a core; at least two, so that one is sending while another waits.
-fn connections() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8)
 }

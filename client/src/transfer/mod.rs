@@ -5,6 +5,7 @@ pub mod builder;
 pub mod error;
 mod identity;
 pub mod outcome;
+pub(crate) mod patience;
 mod reconnect;
 mod threads;
 mod walk;
@@ -31,6 +32,7 @@ pub struct Transfer {
     policy: Policy,
     committed: Committed,
     options: Options,
+    congestion: Option<String>,
     dialect: Dialect,
     interrupt: Interrupt,
 }

@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::patience::Patience;
 use crate::connection::Connection;
 use crate::error::ConnectionError;
 use crate::net::backoff;
+use crate::net::congestion;
 use crate::net::connect::connect;
+use crate::net::line::Facts;
 use crate::net::poller::Poller;
 use crate::report::note::Note;
 use crate::work::Item;
@@ -16,29 +19,43 @@ use crate::work::context::Run;
 const BUSY: Duration = Duration::from_secs(1);
 
 /// A slot: one connection after the other, with the same number at the server.
-#[derive(Debug)]
 struct Slot<'a> {
     run: &'a Run<'a>,
     /// Its number at the server.
     slot: usize,
     /// Its number in the work.
     number: usize,
-    /// How often it was tried to connect again since the server last answered something.
-    attempts: u32,
+    /// The attempts to connect again since the server last answered something.
+    patience: Patience,
+    /// Begins connections in more slots.
+    add: &'a dyn Fn(usize),
+    /// Whether any attempt got as far as an answer to `hello`.
+    was_greeted: bool,
     /// Whether the last attempt got as far as an answer to `hello`.
     greeted: bool,
     /// Items that the lost connection has left, to be sent when the server has fenced it.
     unfenced: Vec<Item>,
 }
 
-/// Works until there is nothing left to do, or this connection is given up and others are left.
+/// Works until there is nothing left to do, or this connection is given up and others are left. `add` begins
+/// connections in more slots.
 ///
 /// # Errors
 /// If the run can't go on.
-pub fn run(run: &Run<'_>, slot: usize) -> Result<(), ConnectionError> {
+pub fn run(run: &Run<'_>, slot: usize, add: &dyn Fn(usize)) -> Result<(), ConnectionError> {
     let mut poller = Poller::new().map_err(ConnectionError::Poller)?;
     let number = run.work.register(poller.waker());
-    let slot = Slot { run, slot, number, attempts: 0, greeted: false, unfenced: Vec::new() };
+    let patience = Patience::new(run.retry_for, run.retries);
+    let slot = Slot {
+        run,
+        slot,
+        number,
+        patience,
+        add,
+        was_greeted: false,
+        greeted: false,
+        unfenced: Vec::new(),
+    };
     slot.live(&mut poller)
 }
 
@@ -46,6 +63,7 @@ impl Slot<'_> {
     fn live(mut self, poller: &mut Poller) -> Result<(), ConnectionError> {
         let run = self.run;
         let begun = Instant::now();
+        let mut asked = 0;
         loop {
             let error = match self.connection(poller) {
                 Ok(()) => return Ok(()),
@@ -62,23 +80,26 @@ impl Slot<'_> {
                     return Err(error);
                 }
                 // Each time a line in the server's log.
-                self.attempts += 1;
-                self.pause(poller)?;
+                asked += 1;
+                self.pause(poller, backoff::pause(asked))?;
                 continue;
             }
             // Everything has been answered before it was lost.
             if run.work.is_finished() {
                 return Ok(());
             }
+            // A connection that was added is worth no second attempt.
+            if self.slot >= run.connections && !self.was_greeted {
+                return self.give_up(error);
+            }
             if !error.is_lost() {
                 return if self.greeted { Err(error) } else { self.give_up(error) };
             }
-            if self.attempts >= run.retries {
+            let Some(attempt) = self.patience.next(Instant::now(), run.heard()) else {
                 return self.give_up(error);
-            }
-            self.attempts += 1;
-            run.progress.reconnecting(self.attempts, run.retries, &error);
-            self.pause(poller)?;
+            };
+            run.progress.reconnecting(attempt, &error);
+            self.pause(poller, backoff::pause(attempt.number).min(attempt.left))?;
         }
     }
 
@@ -87,15 +108,26 @@ impl Slot<'_> {
         let run = self.run;
         self.greeted = false;
         let socket = connect(run.server, poller, &|| run.is_over())?;
+        if let Err(error) = congestion::choose(&socket, run.congestion.as_deref()) {
+            let name = run.congestion.as_deref().unwrap_or_default();
+            run.no_congestion_control(name, &error);
+        }
         let mut connection = Connection::greet(run, self.number, self.slot, socket, poller)?;
-        self.greeted = true;
+        (self.greeted, self.was_greeted) = (true, true);
         run.progress.connected();
+        let up = Instant::now();
         // The server has fenced the old connection: what is sent now comes after all that it had.
         run.work.put_back(self.number, std::mem::take(&mut self.unfenced));
-        let result = connection.work();
+        let result = connection.work(self.add);
+        if let Some((algorithm, Facts { round_trip, retransmits })) = connection.line() {
+            let connection = self.slot + 1;
+            run.progress.detail(Note::Line { connection, algorithm, round_trip, retransmits });
+        }
         run.progress.disconnected();
-        if connection.has_progress() {
-            self.attempts = 0;
+        // A server that is lost when it has had nothing to answer for a while is lost anew.
+        let is_new = connection.is_idle() && up.elapsed() > backoff::LONGEST;
+        if connection.has_progress() || is_new {
+            self.patience.renew();
         }
         if let Err(error) = &result
             && error.is_lost()
@@ -104,15 +136,15 @@ impl Slot<'_> {
             let left = connection.leave(error);
             self.unfenced = left.items;
             if left.culprit_gone {
-                self.attempts = 0;
+                self.patience.renew();
             }
         }
         result
     }
 
     /// Waits before the next attempt, unless nobody needs it any more.
-    fn pause(&self, poller: &mut Poller) -> Result<(), ConnectionError> {
-        let until = Instant::now() + backoff::pause(self.attempts);
+    fn pause(&self, poller: &mut Poller, pause: Duration) -> Result<(), ConnectionError> {
+        let until = Instant::now() + pause;
         while !self.run.is_over() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -127,13 +159,15 @@ impl Slot<'_> {
     fn give_up(self, error: ConnectionError) -> Result<(), ConnectionError> {
         self.run.work.put_back(self.number, self.unfenced);
         if !self.run.is_last() {
-            self.run.progress.note(Note::ConnectionGivenUp(error.to_string()));
+            if self.slot < self.run.connections || self.was_greeted {
+                self.run.progress.note(Note::ConnectionGivenUp(error.to_string()));
+            }
             return Ok(());
         }
         if !error.is_lost() {
             return Err(error);
         }
         let source = Box::new(error);
-        Err(ConnectionError::GaveUp { attempts: self.attempts, source })
+        Err(ConnectionError::GaveUp { attempts: self.patience.attempts(), source })
     }
 }

@@ -1,8 +1,8 @@
 //! The threads of a run.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use haul_protocol::Token;
@@ -11,6 +11,7 @@ use super::identity::identity;
 use super::{Transfer, reconnect, walk};
 use crate::connection::classic;
 use crate::error::ConnectionError;
+use crate::net::destination::Server;
 use crate::net::rate_limit::Limit;
 use crate::plan::namesakes::Namesakes;
 use crate::report::events::Event;
@@ -22,6 +23,7 @@ use crate::source::sources::Sources;
 use crate::work::Work;
 use crate::work::context::{Reached, Run};
 use crate::work::course::Course;
+use crate::work::more::{MOST, More};
 
 /// How the threads of a run ended.
 #[derive(Debug)]
@@ -47,8 +49,9 @@ impl Transfer {
         // first.
         let connections = match self.policy.dry_run && self.policy.may_block_directories() {
             true => 1,
-            false => self.options.connections,
+            false => self.options.connections.unwrap_or_else(connections),
         };
+        let most = if self.may_add() { connections.max(MOST) } else { connections };
         let work = Arc::new(Work::new(connections));
         self.interrupt.attach(Arc::downgrade(&work));
         let mut client = [0; 16];
@@ -67,13 +70,17 @@ impl Transfer {
             limit: self.options.rate.map(Limit::new),
             client: Token(client).to_string(),
             identity: identity(),
+            retry_for: self.options.retry_for,
             retries: self.options.retries,
             timeout: self.options.timeout,
+            congestion: self.congestion.clone(),
+            more: self.may_add().then(|| Mutex::new(More::new(connections))),
+            connections,
             reached: Reached::new(connections),
         };
         // A pool of its own: its threads block, and rayon's global pool must never.
         let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(connections)
+            .num_threads(most)
             .thread_name(|index| format!("connection-{index}"))
             .build()
             .map_err(io::Error::other)?;
@@ -86,11 +93,8 @@ impl Transfer {
                         // Stopped: whoever stopped it has told why.
                         let _ = walk::walk(&self.plan, &run);
                     });
-                    pool.broadcast(|context| {
-                        let _guard = StopOnPanic(&work);
-                        if let Err(error) = reconnect::run(&run, context.index()) {
-                            work.stop(error);
-                        }
+                    pool.scope(|scope| {
+                        (0..connections).for_each(|slot| begin(scope, &run, slot));
                     });
                 });
             });
@@ -98,6 +102,13 @@ impl Transfer {
             watch(progress, events, observer);
         });
         Ok(Ended { error: work.take_error(), durability: run.promised() })
+    }
+
+    /// Whether connections may be added while it runs.
+    fn may_add(&self) -> bool {
+        self.options.connections.is_none()
+            && matches!(self.server, Server::Tcp { .. })
+            && !self.policy.dry_run
     }
 
     /// Sends everything in the classic dialect.
@@ -117,6 +128,23 @@ impl Transfer {
         });
         Ended { error, durability: None }
     }
+}
+
+/// Begins the connection of a slot on a thread of the pool. There are as many threads as a run may have slots, since
+/// each has its thread to the end.
+fn begin<'a>(scope: &rayon::Scope<'a>, run: &'a Run<'a>, slot: usize) {
+    scope.spawn(move |scope| {
+        let _guard = StopOnPanic(run.work);
+        if let Err(error) = reconnect::run(run, slot, &|slot| begin(scope, run, slot)) {
+            run.work.stop(error);
+        }
+    });
+}
+
+/// The number of connections if nobody says otherwise: each costs the server little and the client one thread that
+/// hashes, so one a core; at least two, so that one is sending while another waits.
+fn connections() -> usize {
+    thread::available_parallelism().map_or(2, usize::from).clamp(2, MOST)
 }
 
 /// A bug in one thread must not leave the others waiting for it.

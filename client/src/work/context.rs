@@ -1,19 +1,26 @@
 //! The context that all threads of a run share.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Work;
 use super::course::Course;
+use super::more::More;
 use super::on_commit::Committed;
 use crate::net::destination::Server;
+use crate::net::line::Interval;
 use crate::net::rate_limit::Limit;
 use crate::plan::namesakes::Namesakes;
 use crate::plan::policy::Policy;
+use crate::report::note::Note;
 use crate::report::progress::Progress;
 use crate::source::hashing::HashThreads;
 use crate::source::sources::Sources;
+
+/// How often one item may be lost with a connection, and blamed for that, if nobody says otherwise.
+const LOSSES: u32 = 10;
 
 /// The context that all threads of a run share.
 #[derive(Debug)]
@@ -42,10 +49,18 @@ pub struct Run<'a> {
     pub client: String,
     /// The same in all runs of this user.
     pub identity: String,
-    /// Attempts to connect again, in a row; and how often one item may be lost with a connection.
-    pub retries: u32,
+    /// How long the run tries to connect again, and waits for a server that is busy.
+    pub retry_for: Duration,
+    /// Attempts to connect again, in a row, if they are bounded; and how often one item may be lost with a connection.
+    pub retries: Option<u32>,
     /// How long the server may be silent while it owes answers.
     pub timeout: Duration,
+    /// The congestion control that the user has asked for.
+    pub congestion: Option<String>,
+    /// Connections that may be added, if the user has given no number of them.
+    pub more: Option<Mutex<More>>,
+    /// Connections that the run began with.
+    pub connections: usize,
     /// The fate of its connections.
     pub reached: Reached,
 }
@@ -59,6 +74,10 @@ pub struct Reached {
     left: AtomicUsize,
     /// Connections that were lost.
     losses: AtomicUsize,
+    /// The user was told that the congestion control can't be had.
+    refusal_told: AtomicBool,
+    /// When the server last answered any of them.
+    heard: Mutex<Option<Instant>>,
 }
 
 impl Reached {
@@ -66,7 +85,13 @@ impl Reached {
     #[must_use]
     pub fn new(connections: usize) -> Self {
         let (left, losses) = (AtomicUsize::new(connections), AtomicUsize::new(0));
-        Self { durability: Mutex::new(None), left, losses }
+        Self {
+            durability: Mutex::new(None),
+            left,
+            losses,
+            refusal_told: AtomicBool::new(false),
+            heard: Mutex::new(None),
+        }
     }
 }
 
@@ -103,6 +128,24 @@ impl Run<'_> {
         self.work.is_stopped() || self.work.is_finished()
     }
 
+    /// How often one item may be lost with a connection, and blamed for that.
+    #[must_use]
+    pub fn most_losses(&self) -> u32 {
+        self.retries.unwrap_or(LOSSES)
+    }
+
+    /// When the server last answered a request of the run.
+    #[must_use]
+    pub fn heard(&self) -> Option<Instant> {
+        *self.reached.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server has just answered requests.
+    pub fn hear(&self) {
+        let now = Some(Instant::now());
+        *self.reached.heard.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
     /// How many connections were lost so far.
     #[must_use]
     pub fn losses(&self) -> usize {
@@ -112,6 +155,25 @@ impl Run<'_> {
     /// A connection is lost.
     pub fn lost(&self) {
         self.reached.losses.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A period of the line of a slot is over; returns the slots that the run has more from now on.
+    #[must_use]
+    pub fn look(&self, slot: usize, interval: Interval) -> Range<usize> {
+        let Some(more) = &self.more else {
+            return 0..0;
+        };
+        let added = more.lock().unwrap_or_else(PoisonError::into_inner).look(slot, interval);
+        self.reached.left.fetch_add(added.len(), Ordering::AcqRel);
+        added
+    }
+
+    /// The congestion control that was asked for can't be had; the user is told once.
+    pub fn no_congestion_control(&self, name: &str, why: &std::io::Error) {
+        if !self.reached.refusal_told.swap(true, Ordering::Relaxed) {
+            let (name, why) = (name.to_owned(), why.to_string());
+            self.progress.note(Note::NoCongestionControl { name, why });
+        }
     }
 
     /// A connection is given up; returns whether it was the last one.

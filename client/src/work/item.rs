@@ -8,6 +8,7 @@ use haul_protocol::{Attributes, Digest, Name, Verdict};
 use super::earlier::Earlier;
 use super::known::Known;
 use super::pending_delete::Doomed;
+use crate::error::Retry;
 use crate::source::anchor::Anchor;
 use crate::source::spool::Opened;
 use crate::source::{Source, Stamp};
@@ -59,6 +60,8 @@ pub struct Tries {
     pub lost: bool,
     /// How often, in a row, its upload was gone after the loss of a connection.
     pub interrupted: u32,
+    /// How often, in a row, the server was too busy for it.
+    pub busy: u32,
     /// How often it was opened again, for whatever reason.
     pub reopened: u32,
     /// Knowledge from an earlier opening of a large file.
@@ -66,6 +69,16 @@ pub struct Tries {
 }
 
 impl Tries {
+    /// It was tried, and is tried again like this or not at all. A server that is busy has not tried it.
+    pub(crate) fn count(&mut self, retry: Retry) {
+        if matches!(retry, Retry::Later(_)) {
+            self.busy += 1;
+        } else {
+            self.busy = 0;
+            self.attempts += 1;
+        }
+    }
+
     /// A connection was lost while the item had no answer. If it is blamed for that, and was more than
     /// `most` times, it may not be sent again.
     pub fn may_be_sent_again(&mut self, most: Option<u32>) -> bool {

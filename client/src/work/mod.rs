@@ -12,6 +12,7 @@ pub mod foreseen;
 pub mod interrupt;
 mod item;
 pub mod known;
+pub mod more;
 pub mod multipart;
 pub mod on_commit;
 pub mod part_tracker;

@@ -13,6 +13,10 @@ use crate::report::status::{Attempt, Status};
 
 /// The columns of a terminal that does not tell.
 const COLUMNS: usize = 80;
+/// The words for an attempt to connect again.
+pub(super) fn reconnecting(attempt: &Attempt) -> String {
+    format!("reconnecting {attempt}")
+}
 
 impl Display {
     /// Shows how far the run is.
@@ -138,7 +142,7 @@ fn pieces(status: &Status, kind: Kind, rate: &Rate) -> Vec<Piece> {
     add(
         1,
         match (status.reconnecting, rate.per_second()) {
-            (Some(Attempt { number, of }), _) => format!("reconnecting ({number} of {of})"),
+            (Some(attempt), _) => reconnecting(&attempt),
             _ if status.is_removing => String::from("looking for what the source lacks"),
             _ if rate.stalled() => String::from("stalled"),
             (None, Some(0)) if rate.hashing() => String::from("comparing what is there already"),
@@ -199,7 +203,10 @@ mod tests {
         // Without sizes, by the number of files.
         let lines = Status { files_total: Some(40), bytes_total: Some(0), ..status() };
         assert_eq!(seconds_left(&lines, Kind::Run, &rate), Some(2));
-        let lost = Status { reconnecting: Some(Attempt { number: 1, of: 10 }), ..known };
+        let lost = Status {
+            reconnecting: Some(Attempt { number: 1, of: Some(10), left: Duration::from_secs(9) }),
+            ..known
+        };
         assert_eq!(seconds_left(&lost, Kind::Run, &rate), None);
     }
 

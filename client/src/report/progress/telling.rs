@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use haul_protocol::Name;
 
@@ -11,14 +12,15 @@ use super::Progress;
 use crate::error::Failure;
 use crate::report::events::Event;
 use crate::report::note::Note;
+use crate::report::status::Attempt;
 
 impl Progress {
     /// A lost connection is tried again; told while no other one is up.
-    pub fn reconnecting(&self, attempt: u32, of: u32, error: &dyn Display) {
-        if !self.connections().reconnecting(attempt, of) {
+    pub fn reconnecting(&self, attempt: Attempt, error: &dyn Display) {
+        if !self.connections().reconnecting(attempt, Instant::now()) {
             return;
         }
-        self.tell(Event::Reconnecting { attempt, attempts: of, why: error.to_string() });
+        self.tell(Event::Reconnecting(attempt, error.to_string()));
     }
 
     /// Source and server differ in a name.
@@ -80,6 +82,13 @@ impl Progress {
     /// A user may want to know this.
     pub fn note(&self, note: Note) {
         self.tell(Event::Note(note));
+    }
+
+    /// The same of a note for a user who wants names.
+    pub fn detail(&self, note: Note) {
+        if self.wants_names {
+            self.tell(Event::Note(note));
+        }
     }
 
     /// The run is over: nothing more is told.
