@@ -364,6 +364,28 @@ fn server_that_is_busy_when_a_run_begins_is_asked_again() {
     assert_eq!(text(&output.stderr), "");
 }
 
+/// A file that the server has no room for is sent again for as long as a lost server is tried again, however often.
+#[test]
+fn file_that_the_server_is_too_busy_for_waits_for_the_same_time() {
+    for (time, refusals, exit) in [("60s", 5, 0), ("300ms", 2, 1)] {
+        let (fake, source) = (Fake::start().unwrap(), one_file("a"));
+        let address = fake.address().unwrap();
+        let haul = put(source.path(), &["a", &address, "--connections", "1", "--retry-for", time]);
+        let (mut peer, _) = fake.greet().unwrap();
+        for id in 1..=refusals {
+            assert_eq!(peer.receive().unwrap().0["filename"], "a");
+            peer.send(&refusal(&json!(id), "busy", true), b"").unwrap();
+        }
+        if exit == 0 {
+            assert_eq!(peer.receive().unwrap().0["filename"], "a");
+            peer.send(&json!({"ack": refusals + 1}), b"").unwrap();
+        }
+        let output = ended(haul);
+        exits(&output, exit);
+        assert_eq!(text(&output.stderr).contains("busy"), exit == 1, "{}", text(&output.stderr));
+    }
+}
+
 /// Whatever breaks every connection that it is sent on is given up; the others arrive.
 #[test]
 fn file_that_breaks_every_connection_fails_and_is_named() {
