@@ -201,7 +201,7 @@ fn bar_without_an_end_moves_until_the_walk_is_over() {
         let counts = |line: &str| line.contains(" files, ") && !line.contains(" of ");
         if columns == 80 {
             // Another state each time.
-            for at in ["[=", "[ =", "[  ="] {
+            for at in ["[ =", "[  =", "[   ="] {
                 wait_for(&mut running, &mut seen, |line| counts(line) && line.contains(at));
             }
         } else {
@@ -233,7 +233,7 @@ fn time_that_is_left_is_shown_once_the_walk_is_over() {
         let mut seen = Vec::new();
         wait_for(&mut running, &mut seen, |line| {
             let bar = columns == 40 || line.contains("=>");
-            line.contains("0 of 1 files, ") && line.contains(":0") && line.contains(" left") && bar
+            line.contains("0 of 1 file, ") && line.contains(":0") && line.contains(" left") && bar
         });
         fit(&seen, columns.into());
         // The terminal goes, and haul with it.

@@ -97,7 +97,7 @@ fn seconds_left(status: &Status, kind: Kind, rate: &Rate) -> Option<u64> {
     if status.reconnecting.is_some() || status.is_removing || rate.stalled() {
         return None;
     }
-    let left = |total: u64, done: u64, speed: u64| Some(total.saturating_sub(done) / speed);
+    let left = |total: u64, done: u64, speed: u64| Some(total.saturating_sub(done).div_ceil(speed));
     let by_bytes = match (status.bytes_total, rate.per_second()) {
         (Some(total @ 1..), Some(speed @ 1..)) => left(total, behind(status, kind), speed),
         _ => None,
@@ -119,6 +119,7 @@ fn pieces(status: &Status, kind: Kind, rate: &Rate) -> Vec<Piece> {
     add(
         0,
         match status.files_total {
+            Some(1) => format!("{done} of 1 file"),
             Some(found) => format!("{done} of {found} files"),
             None if done == 1 => String::from("1 file"),
             None => format!("{done} files"),
