@@ -52,7 +52,7 @@ impl<'a> Asking<'a> {
         timeout: Duration,
         over: &'a dyn Fn() -> bool,
     ) -> Result<Self, ConnectionError> {
-        let socket = connect(server, poller, over)?;
+        let socket = connect(server, timeout, poller, over)?;
         let mut client = [0; 16];
         getrandom::fill(&mut client).map_err(|error| {
             ConnectionError::Poller(std::io::Error::other(format!("no random bytes: {error}")))

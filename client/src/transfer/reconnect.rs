@@ -86,7 +86,7 @@ impl Slot<'_> {
     fn connection(&mut self, poller: &mut Poller) -> Result<(), ConnectionError> {
         let run = self.run;
         self.greeted = false;
-        let socket = connect(run.server, poller, &|| run.is_over())?;
+        let socket = connect(run.server, run.timeout, poller, &|| run.is_over())?;
         let mut connection = Connection::greet(run, self.number, self.slot, socket, poller)?;
         self.greeted = true;
         run.progress.connected();
