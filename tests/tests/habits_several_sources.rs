@@ -89,3 +89,45 @@ fn source_that_is_not_there_or_is_empty_loses_nothing() {
     empty.stderr(contains("there is nothing in it to send"));
     assert!(there.join("empty/kept").exists() && there.join("b/kept").exists());
 }
+
+#[test]
+fn file_that_a_directory_is_in_the_way_of_comes_once_the_directory_is_removed() {
+    let setting = start();
+    let (to, there) = (setting.at("t"), setting.server.root().join("t"));
+    for name in ["a/one/gone", "b/three/gone"] {
+        fs::create_dir_all(there.join(name).parent().unwrap()).unwrap();
+        fs::write(there.join(name), "x").unwrap();
+    }
+    let done = setting.haul(&["sync", "--delete", "a", "b", &to]).assert().success();
+    done.stdout(contains("0 failed"));
+    for name in ["a", "b"] {
+        tree::compare(&setting.place.path().join(name), &there.join(name)).unwrap();
+    }
+}
+
+/// The source is walked once more, and no entry counts as one that another source has sent.
+#[test]
+fn entry_that_comes_into_one_of_several_sources_meanwhile_is_sent() {
+    let setting = start();
+    let bytes = "x".repeat(20_000_000);
+    fs::write(setting.place.path().join("a/large"), &bytes).unwrap();
+    setting.rests();
+    let command = |server: &str| {
+        let mut command = haul_command();
+        command.current_dir(setting.place.path());
+        command.args(["sync", "--delete", "--connections", "1", "a", "b", &format!("{server}/t")]);
+        command
+    };
+    let is_on_its_way = || !setting.server.partials().unwrap_or_default().is_empty();
+    let held = Held::start(&setting.server, command, is_on_its_way);
+    fs::write(setting.place.path().join("b/late"), "x").unwrap();
+    fs::write(setting.place.path().join("a/in/late"), "x").unwrap();
+    let output = held.go_on();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("changed"), "walked once more: {told}");
+    let there = setting.server.root().join("t");
+    for name in ["a", "b"] {
+        tree::compare(&setting.place.path().join(name), &there.join(name)).unwrap();
+    }
+}

@@ -56,7 +56,7 @@ impl<'a> Asking<'a> {
         timeout: Duration,
         over: &'a dyn Fn() -> bool,
     ) -> Result<Self, ConnectionError> {
-        let socket = connect(server, poller, over)?;
+        let socket = connect(server, timeout, poller, over)?;
         let who = Who { client, identity: None, publish: None, slot: 0 };
         let mut wire = Wire::new(socket, poller, &who.hello(), timeout, None)?;
         let features = greeted(&mut wire, over)?.features;

@@ -51,7 +51,8 @@ impl FromStr for Destination {
         if let Some(rest) = text.strip_prefix("unix:") {
             return unix(text, rest);
         }
-        if let Some(rest) = text.strip_prefix("haul://") {
+        let (scheme, rest) = text.split_at(text.find("//").map_or(0, |end| end + 2));
+        if scheme.eq_ignore_ascii_case("haul://") {
             check_user(text, rest)?;
             let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
             // RFC 6874 has `%25` before the zone of an IPv6 address.
@@ -61,6 +62,9 @@ impl FromStr for Destination {
             return Ok(Self { server: Server::Tcp { host, port }, path: directory(&path)? });
         }
         check_scheme(text)?;
+        if text.starts_with("haul:") {
+            return Err(DestinationError::NoHost(text.to_owned()));
+        }
         if is_local(text) {
             return Err(DestinationError::LocalPath(text.to_owned()));
         }
@@ -165,7 +169,9 @@ mod tests {
             ("[::1]:99/a", tcp("::1", 99, "a")),
             ("haul://box:99/a%20b", tcp("box", 99, "a b")),
             ("haul://[fe80::1%25eth0]/a", tcp("fe80::1%eth0", 8080, "a")),
+            ("HAUL://box//a", tcp("box", 8080, "a")),
             ("box/a%20b", tcp("box", 8080, "a%20b")),
+            ("box//a", tcp("box", 8080, "a")),
         ] {
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
@@ -208,7 +214,7 @@ mod tests {
             assert!(format!("{told},").contains(&format!("write {right},")), "{text}: {told}");
             assert!(right.parse::<Destination>().is_ok(), "{right}");
         }
-        for text in ["http://", "://box", "a b", "box?", ""] {
+        for text in ["http://", "://box", "haul:box", "haul:/box", "a b", "box?", ""] {
             assert!(text.parse::<Destination>().is_err(), "{text}");
         }
     }

@@ -8,26 +8,25 @@ use std::time::{Duration, Instant};
 use super::poller::Poller;
 use super::transport::Socket;
 
-/// Time that all addresses together may take to answer.
-pub(super) const CONNECT: Duration = Duration::from_secs(10);
-
 /// Time that one address has for itself before the next one is tried as well.
 const APART: Duration = Duration::from_millis(250);
 
 /// Attempts that are under way at once: of a name with many addresses, the oldest one ends for the next one.
 const MOST: usize = 16;
 
-/// Connects to one of several addresses; the socket is in the poller. `None` if the run is over.
+/// Connects to one of several addresses, which may take `limit` together; the socket is in the poller. `None` if the run
+/// is over.
 ///
 /// # Errors
 /// The error of the address that has failed last.
 pub(super) fn race(
     addresses: &[SocketAddr],
+    limit: Duration,
     poller: &mut Poller,
     over: &dyn Fn() -> bool,
 ) -> io::Result<Option<Socket>> {
     let mut race = Race { begun: Vec::new(), poller };
-    let (deadline, mut next) = (Instant::now() + CONNECT, Instant::now());
+    let (deadline, mut next) = (Instant::now() + limit, Instant::now());
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     let mut addresses = addresses.iter().copied().peekable();
     loop {
@@ -46,7 +45,7 @@ pub(super) fn race(
         }
         let now = Instant::now();
         if now >= deadline {
-            let text = format!("no answer in {} seconds", CONNECT.as_secs());
+            let text = format!("no answer in {}", humantime::format_duration(limit));
             return Err(io::Error::new(io::ErrorKind::TimedOut, text));
         }
         if (now >= next || race.begun.is_empty())
@@ -123,6 +122,8 @@ mod tests {
 
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(10);
+
     /// An address that answers nobody: connections wait to be accepted, and there is no room for more of them.
     struct Silent {
         address: SocketAddr,
@@ -155,10 +156,10 @@ mod tests {
         let address = server.local_addr().unwrap();
         let began = Instant::now();
         let mut poller = Poller::new().unwrap();
-        let won = race(&[silent.address, address], &mut poller, &|| false).unwrap();
+        let won = race(&[silent.address, address], LONG, &mut poller, &|| false).unwrap();
         let took = began.elapsed();
         assert_eq!(peer(won), address);
-        assert!(APART <= took && took < CONNECT / 4, "{took:?}");
+        assert!(APART <= took && took < LONG / 4, "{took:?}");
     }
 
     #[test]
@@ -168,10 +169,10 @@ mod tests {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let began = Instant::now();
         let mut poller = Poller::new().unwrap();
-        let won = race(&[closed, closed, address], &mut poller, &|| false).unwrap();
+        let won = race(&[closed, closed, address], LONG, &mut poller, &|| false).unwrap();
         assert_eq!(peer(won), address);
         assert!(began.elapsed() < APART, "{:?}", began.elapsed());
-        let error = race(&[closed], &mut poller, &|| false).unwrap_err();
+        let error = race(&[closed], LONG, &mut poller, &|| false).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 
@@ -179,10 +180,20 @@ mod tests {
     fn first_address_wins_if_both_answer_and_the_other_is_never_tried() {
         let servers = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let addresses = servers.each_ref().map(|server| server.local_addr().unwrap());
-        let won = race(&addresses, &mut Poller::new().unwrap(), &|| false).unwrap();
+        let won = race(&addresses, LONG, &mut Poller::new().unwrap(), &|| false).unwrap();
         assert_eq!(peer(won), addresses[0]);
         servers[1].set_nonblocking(true).unwrap();
         assert_eq!(servers[1].accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn all_addresses_together_have_one_time() {
+        let (silent, began) = (silent("127.0.0.1:0"), Instant::now());
+        let limit = Duration::from_millis(600);
+        let mut poller = Poller::new().unwrap();
+        let error = race(&[silent.address; 9], limit, &mut poller, &|| false).unwrap_err();
+        assert_eq!(error.to_string(), "no answer in 600ms");
+        assert!(began.elapsed() < LONG / 4, "{:?}", began.elapsed());
     }
 
     #[test]
@@ -190,7 +201,7 @@ mod tests {
         let (silent, asked) = (silent("127.0.0.1:0"), Cell::new(0));
         let mut poller = Poller::new().unwrap();
         let over = || asked.replace(asked.get() + 1) > 2;
-        assert!(race(&[silent.address; 40], &mut poller, &over).unwrap().is_none());
+        assert!(race(&[silent.address; 40], LONG, &mut poller, &over).unwrap().is_none());
         let mut race = Race { begun: Vec::new(), poller: &mut poller };
         (0..40).for_each(|_| race.begin(silent.address).unwrap());
         assert_eq!(race.begun.len(), MOST);

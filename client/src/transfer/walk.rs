@@ -45,7 +45,9 @@ const REMEMBERED: usize = 4096;
 pub fn walk(plan: &Plan, run: &Run<'_>) -> Result<(), Stopped> {
     let Run { work, progress, policy, course, committed, sources, namesakes, .. } = run;
     let sizes = progress.wants_sizes();
-    let names = (plan.roots.len() > 1).then(|| Sent::new(namesakes));
+    // All other sources have names of their own. Where everything is walked more than once, there is no such source.
+    let may_share = plan.roots.len() > 1 && plan.roots.iter().any(|root| root.contents);
+    let names = may_share.then(|| Sent::new(namesakes));
     let walk = Walk { work, progress, policy, course, committed, sources, sizes, names };
     if policy.dry_run && !policy.verifies() {
         walk.above(plan)?;
