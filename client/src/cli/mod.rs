@@ -5,6 +5,7 @@ mod commands;
 mod console;
 mod deadly;
 mod display;
+mod entries;
 mod exit;
 mod lookup;
 mod ls;
