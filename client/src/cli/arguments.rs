@@ -225,7 +225,7 @@ pub(crate) struct PublishCommand {
           "exclude_from", "links"])]
     pub rollback: bool,
 
-    /// With --rollback: also if the last change of the versions was a rollback, so that the newer version comes back.
+    /// With --rollback: also if the last change of the versions was a rollback, which this one undoes.
     #[arg(long, requires = "rollback")]
     pub again: bool,
 
