@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::mv::Place;
-use super::oneshot::Tries;
+use super::entries::{MkdirCommand, MvCommand, RmCommand};
 use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions, duration};
 use super::usage::destination;
 use crate::net::destination::Destination;
@@ -229,7 +228,7 @@ pub(crate) struct PublishCommand {
           "exclude_from", "links"])]
     pub rollback: bool,
 
-    /// With --rollback: also if the last change of the versions was a rollback, so that the newer version comes back.
+    /// With --rollback: also if the last change of the versions was a rollback, which this one undoes.
     #[arg(long, requires = "rollback")]
     pub again: bool,
 
@@ -335,58 +334,6 @@ pub(crate) struct LsOptions {
     /// How long the server may be silent while it owes an answer, such as 90s or 2m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,
-}
-
-/// `haul mkdir`.
-#[derive(Debug, Args)]
-pub(crate) struct MkdirCommand {
-    /// Directories at a server, as for `haul put`.
-    #[arg(value_name = "DEST", required = true)]
-    pub destinations: Vec<Destination>,
-
-    /// Accepted because mkdir(1) has it: missing parents are made in any case.
-    #[arg(long, short)]
-    pub parents: bool,
-
-    /// Options of the connection.
-    #[command(flatten)]
-    pub tries: Tries,
-}
-
-/// `haul rm`.
-#[derive(Debug, Args)]
-pub(crate) struct RmCommand {
-    /// Entries at a server, as for `haul put`; not the server's root itself.
-    #[arg(value_name = "DEST", required = true)]
-    pub destinations: Vec<Destination>,
-
-    /// Remove directories with all that is in them.
-    #[arg(long, short)]
-    pub recursive: bool,
-
-    /// Options of the connection.
-    #[command(flatten)]
-    pub tries: Tries,
-}
-
-/// `haul mv`.
-#[derive(Debug, Args)]
-pub(crate) struct MvCommand {
-    /// The entry: a file, a link or a directory at a server, as for `haul put`.
-    #[arg(value_name = "SRC")]
-    pub source: Destination,
-
-    /// The new name at the same server, or the directory into which SRC goes.
-    #[arg(value_name = "DEST")]
-    pub place: Place,
-
-    /// Replace a file or link that has the new name; or an empty directory, if SRC is a directory.
-    #[arg(long, short)]
-    pub force: bool,
-
-    /// Options of the connection.
-    #[command(flatten)]
-    pub tries: Tries,
 }
 
 /// `haul shell`.

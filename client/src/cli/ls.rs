@@ -15,7 +15,7 @@ use super::arguments::LsOptions;
 use super::console::{self, json_line, plain_json, tell};
 use super::events::Event;
 use super::exit::{self, Reason};
-use super::lookup;
+use super::lookup::{self, before};
 use super::oneshot::random;
 use super::signals::Signals;
 use crate::connection::delete::entries;
@@ -328,23 +328,6 @@ impl<W: Write> Listing<'_, W> {
     }
 }
 
-/// A name just before all that begin with `name`, to ask for those after it; `None`: from the first.
-pub(super) fn before(name: &Name) -> Option<Name> {
-    let (directory, last) = name.split();
-    let (end, rest) = last.split_last()?;
-    let mut bytes = if directory.is_empty() { Vec::new() } else { [directory, b"/"].concat() };
-    bytes.extend_from_slice(rest);
-    // A slash can't be in there, and NUL neither.
-    match end.checked_sub(1)? {
-        0 => return Name::parse(&bytes).ok(),
-        b'/' => bytes.push(b'.'),
-        less => bytes.push(less),
-    }
-    let room = 255_usize.saturating_sub(last.len());
-    bytes.extend(std::iter::repeat_n(0xff, room));
-    Name::parse(&bytes).ok()
-}
-
 /// Mode, size and mtime, as `ls -l` has them.
 fn long(entry: &Entry) -> String {
     let (kind, size) = match entry.kind {
@@ -373,21 +356,4 @@ fn long(entry: &Entry) -> String {
     };
     let size = size.map_or_else(|| String::from("-"), |size| size.to_string());
     format!("{kind}{mode} {size:>13} {time:<19}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_between_a_name_and_what_is_just_before_it() {
-        for (name, expected) in [("b", b'a'), ("d/b", b'a'), ("0", b'.'), ("ab", b'a')] {
-            let name = Name::parse(name.as_bytes()).unwrap();
-            let before = before(&name).unwrap();
-            assert!(before < name, "{before}");
-            assert_eq!(before.split().0, name.split().0);
-            assert_eq!(before.split().1[name.split().1.len() - 1], expected);
-        }
-        assert_eq!(before(&Name::parse(b"a/\x01").unwrap()), None);
-    }
 }

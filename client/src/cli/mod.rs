@@ -6,6 +6,7 @@ mod console;
 mod deadly;
 mod display;
 mod ending;
+mod entries;
 mod events;
 mod exit;
 mod habits;

@@ -51,6 +51,8 @@ impl Connection {
 
     /// Carries a request out, or says where its body goes.
     pub(super) fn carry_out(&mut self, request: Request, turn: &mut Turn<'_>) {
+        // A question shows what was acknowledged to others before.
+        turn.services.store.refresh(&turn.view.parents);
         let Request { id, length, op } = request;
         let ids = op.as_ref().map_or(1, Op::ids);
         match op.and_then(|op| self.begin(id, length, op, turn)) {

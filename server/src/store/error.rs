@@ -184,7 +184,7 @@ pub(crate) enum StoreError {
     /// The last exchange was a rollback, and another one is not asked for as such.
     #[error(
         "the last change of the versions of `{name}` was a rollback, so nothing is changed: {facts}, and another rollback \
-         would bring the newer version back; whoever means that says so (haul publish --rollback --again)"
+         would undo that one; if it is meant, say so (haul publish --rollback --again)"
     )]
     RolledBack {
         /// The directory.

@@ -189,6 +189,11 @@ impl Store {
         Parents::new(&self.root, self.making())
     }
 
+    /// Forgets handles that may lead to another directory than their names do now.
+    pub(crate) fn refresh(&self, parents: &Parents) {
+        parents.refresh(self.guard.swaps());
+    }
+
     /// Whether changes have to become durable.
     pub(crate) fn is_durable(&self) -> bool {
         self.durable

@@ -154,7 +154,7 @@ impl Parents {
         Self { root: Arc::clone(root), making, recent, refused, givers, swaps }
     }
 
-    /// Forgets all handles if versions of directories have changed places since.
+    /// Forgets all handles if versions of directories have changed places since, or directories were renamed.
     pub(super) fn refresh(&self, swaps: u64) {
         if self.swaps.replace(swaps) != swaps {
             self.clear();

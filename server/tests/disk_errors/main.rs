@@ -11,6 +11,7 @@ use haul_protocol::{Answer, Attributes, Digest, LinkTarget, Mtime, Name, Op, enc
 use haul_server::Durability;
 
 mod client;
+mod rename;
 mod slow;
 
 use client::{Client, Setup, large, leftovers, open_large, send_large, send_large_when_free};

@@ -27,7 +27,8 @@ pub(crate) struct Guard {
     /// Somebody waits until changes are over.
     is_awaited: AtomicBool,
     waiting: Mutex<Waiting>,
-    /// How often versions have changed places: a handle from before may lead to an old one.
+    /// How often versions have changed places or directories were renamed: a handle from before may lead to another
+    /// directory than its name.
     swaps: AtomicU64,
 }
 
@@ -204,7 +205,7 @@ impl Guard {
         self.names.read().iter().any(|other| is_it(&other.name))
     }
 
-    /// Versions have changed places.
+    /// Versions have changed places, or a directory was renamed.
     pub(in crate::store) fn swapped(&self) {
         self.swaps.fetch_add(1, Ordering::AcqRel);
     }

@@ -1,0 +1,59 @@
+//! The words of `haul mkdir`, `haul rm` and `haul mv`.
+
+use clap::Args;
+
+use super::mv::Place;
+use super::oneshot::Tries;
+use crate::net::destination::Destination;
+
+/// `haul mkdir`.
+#[derive(Debug, Args)]
+pub(crate) struct MkdirCommand {
+    /// Directories at a server, as for `haul put`.
+    #[arg(value_name = "DEST", required = true)]
+    pub destinations: Vec<Destination>,
+
+    /// Accepted because mkdir(1) has it: missing parents are made in any case.
+    #[arg(long, short)]
+    pub parents: bool,
+
+    /// Options of the connection.
+    #[command(flatten)]
+    pub tries: Tries,
+}
+
+/// `haul rm`.
+#[derive(Debug, Args)]
+pub(crate) struct RmCommand {
+    /// Entries at a server, as for `haul put`; not the server's root itself.
+    #[arg(value_name = "DEST", required = true)]
+    pub destinations: Vec<Destination>,
+
+    /// Remove directories with all that is in them.
+    #[arg(long, short)]
+    pub recursive: bool,
+
+    /// Options of the connection.
+    #[command(flatten)]
+    pub tries: Tries,
+}
+
+/// `haul mv`.
+#[derive(Debug, Args)]
+pub(crate) struct MvCommand {
+    /// The entry: a file, a link or a directory at a server, as for `haul put`.
+    #[arg(value_name = "SRC")]
+    pub source: Destination,
+
+    /// The new name at the same server, or the directory into which SRC goes.
+    #[arg(value_name = "DEST")]
+    pub place: Place,
+
+    /// Replace a file or link that has the new name; or an empty directory, if SRC is a directory.
+    #[arg(long, short)]
+    pub force: bool,
+
+    /// Options of the connection.
+    #[command(flatten)]
+    pub tries: Tries,
+}
