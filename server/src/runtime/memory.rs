@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 /// Added to the time for which bytes are held, in milliseconds: of connections that have just begun, the largest goes first.
 const AT_LEAST: u64 = 100;
 
-/// How long something counts as held for whose peer the server works, in milliseconds: the peer can't shorten that. Little,
-/// and not nothing: the work may take hours.
+/// Milliseconds for which the bytes of a connection count as held while the server works for the peer. Few, because the
+/// peer can't shorten the work; not 0, because the work may take hours.
 const WORKED_FOR: u64 = 20;
 
-/// Bytes of which that is true, and for how long more of them count as held. A `check` of 1 MiB is held in less.
+/// Bytes of a connection to which [`WORKED_FOR`] applies: more than a `check` of 1 MiB takes. Bytes above them count as held
+/// for [`HELD_FOR`] milliseconds.
 const SPARED: u64 = 2 * 1024 * 1024;
 const HELD_FOR: u64 = 10_000;
 

@@ -1,7 +1,7 @@
 //! The files under one root: staged privately, committed atomically.
 //!
-//! Knows names, attributes and bytes; knows nothing of connections or requests. Every path goes
-//! through [`root`], which alone may open one that is not below a handle.
+//! Knows names, attributes and bytes; knows nothing of connections or requests. [`root`] alone
+//! opens the root's path, and resolves clients' names.
 
 mod attributes;
 mod commit;

@@ -1,4 +1,4 @@
-//! The root, and directories below it: the only module that opens a path without a handle.
+//! The root, and directories below it: the only module that resolves clients' names of several components.
 //!
 //! Names are resolved by the kernel with `openat2` (openat2(2)): beneath the root, through no link,
 //! on one file system. After that the store reaches a file by a handle on its parent and a
@@ -36,7 +36,7 @@ pub(super) struct Root {
 }
 
 impl Root {
-    /// Opens the root itself, making it if it is missing: the one ambient open of the server.
+    /// Opens the root itself, making it if it is missing. The store opens no other path without a handle, but for the boot's id in /proc.
     pub(super) fn open(path: &Path, mode: Mode) -> Result<Self, OpenError> {
         let failed = |op, source| OpenError::Io { op, path: path.to_owned(), source };
         std::fs::DirBuilder::new()

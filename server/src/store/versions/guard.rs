@@ -52,7 +52,7 @@ struct Guarded {
     is_wanted: AtomicBool,
 }
 
-/// A permit to change something, which takes effect while the permit is held.
+/// Waiters for the end of changes under way.
 #[derive(Debug, Default)]
 struct Waiting {
     /// For the counter that does not count the changes that begin now.
@@ -76,7 +76,7 @@ impl Wake for Unparks {
     }
 }
 
-/// Leave to change something, which takes effect while this is held.
+/// A permit for one change, which takes effect while the permit is held.
 #[derive(Debug)]
 pub(crate) struct Inside<'a> {
     guard: &'a Guard,
