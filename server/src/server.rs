@@ -30,7 +30,7 @@ pub struct Server {
     sweeper: Sweeper,
 }
 
-/// How often it is seen whether the committer is done.
+/// Time between two looks whether the committer is done.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Files that are open besides connections, staged files and uploads.
@@ -182,7 +182,7 @@ fn default_workers() -> usize {
     thread::available_parallelism().map_or(4, |cores| (2 * cores.get()).max(4))
 }
 
-/// How much there may be at once; both together follow from the limit of open files.
+/// The most connections and places at once; both together follow from the limit of open files.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     connections: usize,

@@ -10,7 +10,7 @@ use crate::locks::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, Rank};
 pub(crate) struct Queue<J> {
     state: Mutex<State<J>>,
     filled: Condvar,
-    /// How much waits or is being done, for a look without the lock.
+    /// Weight of the jobs that wait or are being done, for a look without the lock.
     unfinished: AtomicUsize,
     /// At so many it is full.
     max: usize,

@@ -67,7 +67,7 @@ pub(crate) struct Connection {
     rest: Vec<u8>,
     /// Bytes that are read at once: less if much of them had to be kept as `rest`.
     appetite: usize,
-    /// How fast bytes have come and gone since a header was last complete, a frame, or all answers taken.
+    /// The speed at which bytes have come and gone since a header or a frame was last complete, or all answers taken.
     pace: Pace,
     /// When a frame was last complete, all answers taken, or the server had something to do at the end of a turn.
     settled: u64,

@@ -1,4 +1,4 @@
-//! How long a connection waits for its peer, and its repeated ack when the peer waits for it.
+//! Deadlines of a connection that waits for its peer, and the repeated ack for a peer that waits.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::services::timeouts::{Deadline, Owes};
 const PACE_TIME: Duration = Duration::from_secs(5);
 const PACE_BYTES: usize = 64 * 1024;
 
-/// How fast bytes of a body come, and those of answers go.
+/// The speed at which bytes of a body come, and bytes of answers go.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// Since when fewer than [`PACE_BYTES`] have come and gone, in milliseconds of the server's clock.

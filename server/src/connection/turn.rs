@@ -23,7 +23,7 @@ const BYTES: usize = 4 * 1024 * 1024;
 /// more than some thousand files come before one becomes visible, so also of the smallest it is no longer than of large ones.
 const FILLING_BYTES: usize = 16 * BYTES;
 
-/// How long a turn may take before its next step is left to the next turn. A step is one request, one slice of a long
+/// Time after which a turn leaves its next step to the next turn. A step is one request, one slice of a long
 /// one, or one read of the socket.
 const TIME: Duration = Duration::from_millis(10);
 

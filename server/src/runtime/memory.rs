@@ -44,7 +44,7 @@ impl Held {
         before
     }
 
-    /// How much it holds, times how long.
+    /// Its bytes, times the time for which it has held them.
     pub(crate) fn weight(&self, now: u64) -> u64 {
         let bytes = self.bytes.load(Ordering::Relaxed) as u64;
         match self.since.load(Ordering::Relaxed) {

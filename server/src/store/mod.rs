@@ -197,7 +197,7 @@ impl Store {
         self.boot.chars().filter(|c| *c != '-').take(12).collect()
     }
 
-    /// How directories are made that nobody sent.
+    /// Everything that is needed to make directories that nobody sent.
     fn making(&self) -> root::Making {
         root::Making {
             mode: Mode::from_raw_mode(0o777) - self.umask,

@@ -25,7 +25,7 @@ use super::space::Space;
 use super::sys;
 use handles::Recent;
 
-/// How often `openat2` is called again when it says that a rename or mount raced with it.
+/// Number of times that the store calls `openat2` again if it says that a rename or mount raced with it.
 const RACES: usize = 16;
 
 /// The directory under which everything happens.
@@ -132,11 +132,11 @@ pub(crate) struct Parents {
     refused: RefCell<Option<Box<[u8]>>>,
     /// Group and ACL that each directory hands down to new entries, or would if it were there.
     givers: RefCell<Vec<KnownGiver>>,
-    /// How often versions had changed places when these handles were got.
+    /// Number of swaps of versions before these handles were opened.
     swaps: Cell<u64>,
 }
 
-/// How directories are made that nobody sent.
+/// Everything that the store needs to make directories that nobody sent.
 #[derive(Debug)]
 pub(super) struct Making {
     pub(super) mode: Mode,
@@ -286,7 +286,7 @@ impl Parents {
         giver
     }
 
-    /// How a mode that a client has stated for an entry counts: as creation in the entry's directory leaves it.
+    /// The mode that an entry gets for one that its client has stated: as creation in the entry's directory leaves it.
     pub(super) fn counts(&self, name: &Name, mode: Mode) -> Mode {
         self.giver(name).map_or(mode, |(_, given)| given.leaves(mode))
     }

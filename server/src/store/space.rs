@@ -25,7 +25,7 @@ use super::Store;
 use super::error::StoreError;
 use crate::locks::{Mutex, Rank};
 
-/// How long a look at the file system counts: other processes write as well.
+/// Time for which a look at the file system counts: other processes write as well.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// The size of a block if the file system does not tell a sound one.

@@ -27,7 +27,7 @@ pub(crate) struct Guard {
     /// Somebody waits until changes are over.
     is_awaited: AtomicBool,
     waiting: Mutex<Waiting>,
-    /// How often versions have changed places: a handle from before may lead to an old one.
+    /// Number of swaps of versions: a handle from before the last one may lead to an old version.
     swaps: AtomicU64,
 }
 
@@ -204,7 +204,7 @@ impl Guard {
         self.swaps.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// How often that has happened.
+    /// The number of swaps so far.
     pub(in crate::store) fn swaps(&self) -> u64 {
         self.swaps.load(Ordering::Acquire)
     }
