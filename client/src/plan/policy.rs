@@ -16,7 +16,7 @@ pub struct Policy {
     pub ignore_existing: bool,
     /// Nothing is sent or removed, only told.
     pub dry_run: bool,
-    /// How symlinks of the source are sent.
+    /// The treatment of symlinks of the source.
     pub links: Links,
     /// The rules that leave entries out, on both sides.
     pub filter: Filter,
@@ -46,7 +46,7 @@ pub struct Delete {
     pub force: bool,
     /// Even everything, because the source has nothing in it.
     pub all: bool,
-    /// How many entries may be.
+    /// The most entries that may be removed.
     pub max: Option<u64>,
 }
 

@@ -15,17 +15,17 @@ use crate::work::interrupt::Interrupt;
 /// Attempts to connect again, in a row, if nobody says otherwise.
 pub(crate) const RETRIES: u32 = 10;
 
-/// How long a server may be silent if nobody says otherwise.
+/// Time that a server may be silent unless the caller states another.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How a run goes about it.
+/// The options of a run's connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Options {
     /// Connections at once.
     pub(super) connections: usize,
     /// Attempts to connect again, in a row.
     pub(super) retries: u32,
-    /// How long the server may be silent while it owes answers.
+    /// Time that the server may be silent while it owes answers.
     pub(super) timeout: Duration,
     /// Bytes a second that are sent at most.
     pub(super) rate: Option<u64>,
@@ -152,25 +152,25 @@ impl Builder {
         self.task(Task::Publish { source: source.into() })
     }
 
-    /// How many connections there are at once, 1 to 64; otherwise one for each core, 2 to 8.
+    /// The number of connections at once, 1 to 64; otherwise one for each core, 2 to 8.
     pub fn connections(mut self, connections: usize) -> Self {
         self.options.connections = connections;
         self
     }
 
-    /// How often the run tries to connect again, in a row, when the server is lost; otherwise 10 times.
+    /// Number of attempts in a row to connect again when the server is lost; otherwise 10.
     pub fn retries(mut self, retries: u32) -> Self {
         self.options.retries = retries;
         self
     }
 
-    /// How long the server may be silent while it owes answers; otherwise a minute.
+    /// Time that the server may be silent while it owes answers; otherwise a minute.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// How many bytes a second are sent at most, by all connections together; at least 1000.
+    /// The most bytes a second that all connections send together; at least 1000.
     pub fn rate(mut self, bytes: u64) -> Self {
         self.options.rate = Some(bytes);
         self

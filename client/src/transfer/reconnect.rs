@@ -11,7 +11,7 @@ use crate::report::note::Note;
 use crate::work::Item;
 use crate::work::context::Run;
 
-/// How long a server that is busy when the run begins is asked again. It may not have noticed yet that the run
+/// Time for which the client asks a server again that is busy when the run begins. The server may not have noticed yet that the run
 /// before this one has ended, which was about the same directory.
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -23,7 +23,7 @@ struct Slot<'a> {
     slot: usize,
     /// Its number in the work.
     number: usize,
-    /// How often it was tried to connect again since the server last answered something.
+    /// Number of attempts to connect again since the server last answered a request.
     attempts: u32,
     /// Whether the last attempt got as far as an answer to `hello`.
     greeted: bool,

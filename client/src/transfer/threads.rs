@@ -23,10 +23,10 @@ use crate::work::Work;
 use crate::work::context::{Reached, Run};
 use crate::work::course::Course;
 
-/// How the threads of a run ended.
+/// The end of a run's threads.
 #[derive(Debug)]
 pub(super) struct Ended {
-    /// Why they ended early, if they did.
+    /// The error that ended them early, if one did.
     pub(super) error: Option<ConnectionError>,
     /// The promise of the server's acknowledgements.
     pub(super) durability: Option<String>,

@@ -44,7 +44,7 @@ pub struct Run<'a> {
     pub identity: String,
     /// Attempts to connect again, in a row; and how often one item may be lost with a connection.
     pub retries: u32,
-    /// How long the server may be silent while it owes answers.
+    /// Time that the server may be silent while it owes answers.
     pub timeout: Duration,
     /// The fate of its connections.
     pub reached: Reached,
@@ -103,7 +103,7 @@ impl Run<'_> {
         self.work.is_stopped() || self.work.is_finished()
     }
 
-    /// How many connections were lost so far.
+    /// The number of connections that were lost so far.
     #[must_use]
     pub fn losses(&self) -> usize {
         self.reached.losses.load(Ordering::Acquire)
