@@ -100,7 +100,7 @@ impl Server {
         self.runtime.addresses()
     }
 
-    /// Something that stops this server from another thread.
+    /// A function that stops this server from another thread.
     pub fn stopper(&self) -> impl FnOnce() + Send + 'static {
         let runtime = Arc::clone(&self.runtime);
         move || runtime.stop()
@@ -190,12 +190,12 @@ struct Bounds {
     places: usize,
 }
 
-/// Derives from the limit of open files how much there may be at once.
+/// Derives the bounds from the limit of open files.
 fn bounds(wanted: Option<usize>, workers: usize, durable: bool) -> Bounds {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     // A worker holds some parents, the new directories that it fills, and one file of its own.
     let queued = if durable { 2 * MAX_QUEUED as u64 } else { 0 };
-    // And what is in a bundle is queued as a whole, however full the queue is.
+    // And the files of a bundle are queued as a whole, however full the queue is.
     let worker = 64 + if durable { MAX_BUNDLED } else { 0 };
     let taken = OTHER_FILES
         + 3 * MAX_VERSIONS as u64

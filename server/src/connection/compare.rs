@@ -112,7 +112,7 @@ impl Check {
         Ok(())
     }
 
-    /// The verdict of an entry, unless its file has to be read; then what it will be if the bytes are right.
+    /// The verdict of an entry. If its file has to be read, the verdict for the case that the bytes are right.
     fn compare(&mut self, entry: Entry, turn: &Turn<'_>) -> Result<Verdict, Refusal> {
         let store = &turn.services.store;
         let verdict = store.compare(&turn.view.parents, &entry)?;

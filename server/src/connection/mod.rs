@@ -40,7 +40,7 @@ use timeouts::Pace;
 pub(crate) use turn::Turn;
 use turn::View;
 
-/// Bytes that a connection reads at once at the least: after its turns were over before most of what it had read was carried
+/// The fewest bytes that a connection reads at once: after turns that ended before most of the bytes read were carried
 /// out, and at the end of a turn. The rest is kept in memory.
 const LITTLE: usize = 16 * 1024;
 
@@ -83,7 +83,7 @@ pub(crate) struct Connection {
     works: bool,
     /// The committer has so much to do that nothing is read: its peer is not late.
     held_up: bool,
-    /// It has made room once, and ends as soon as what it has asked for is told.
+    /// It has made room once, and ends as soon as its requests are answered.
     made_room: bool,
     /// Lines that requests of this peer have added to the log.
     logged: u32,

@@ -24,7 +24,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Something begins at this moment.
+    /// The pace of a header, body or answer that begins at this moment.
     pub(super) fn begin(now: u64) -> Self {
         Self { since: now, bytes: 0 }
     }

@@ -1,8 +1,8 @@
 //! The memory and the place that one connection holds, and its weight when connections have to make room.
 //!
-//! A connection says after each turn how much it holds. The longer it has held much, the more is to be said for its
-//! making room. While the server works for a peer, time does not count. So an honest newcomer is never refused for what
-//! others hold.
+//! A connection states its bytes after each turn. Its weight is its bytes, times the time for which it has held them. While
+//! the server works for a peer, time hardly counts. If memory is scarce, the connection with the largest weight makes room:
+//! so an honest newcomer is never refused because others hold the memory.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -35,8 +35,8 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Its owner says what it holds now, and since when its peer has had something to do (`None`: the server has); returns
-    /// what it held before.
+    /// Its owner states the bytes that it holds now, and the time since which the server waits for its peer (`None`: the
+    /// server works for the peer); returns the bytes that it held before.
     pub(crate) fn set(&self, bytes: usize, since: Option<u64>, place: Option<u64>) -> usize {
         let before = self.bytes.swap(bytes, Ordering::AcqRel);
         self.since.store(since.unwrap_or(WORKS), Ordering::Relaxed);

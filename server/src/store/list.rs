@@ -35,7 +35,7 @@ pub(crate) struct Listing {
     /// The last component of the last name that was looked at.
     after: Box<[u8]>,
     state: State,
-    /// Something has been given: otherwise a client could not ask on.
+    /// The answer has an entry: otherwise a client could not ask on.
     any: bool,
 }
 

@@ -267,7 +267,7 @@ pub(super) fn exchange(
     Ok(())
 }
 
-/// Whether the file system keeps the time at which an inode was made, by what it says that it knows.
+/// Whether the file system keeps the time at which an inode was made, by the fields that `statx` has filled in.
 pub(super) fn keeps_birth(known: StatxFlags) -> bool {
     #[cfg(test)]
     if super::crash::keeps_no_birth() {

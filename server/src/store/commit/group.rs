@@ -90,7 +90,7 @@ struct Visible {
     needed: BTreeMap<Box<[u8]>, Rc<OwnedFd>>,
     /// Directories of these whose own entry is durable then.
     new: Vec<(Box<[u8]>, Identity)>,
-    /// Something is to be flushed that has no handle.
+    /// An entry without a handle is to be flushed, so the whole file system is.
     everything: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Directories that are listed in several answers: names that were read and sorted for one answer are kept for the next
-//! one, whoever asks, so that a large directory is not read as a whole for each.
+//! Directories that are listed in several answers: the store keeps names that it has read and sorted for one answer for the
+//! next one, of any client, so that it does not read a large directory as a whole for each.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
