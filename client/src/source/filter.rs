@@ -83,7 +83,7 @@ pub enum FilterError {
     File(#[from] RulesError),
 }
 
-/// Decides what is left out.
+/// Decides which entries are left out.
 #[derive(Debug)]
 pub struct Filter {
     given: List,
@@ -214,7 +214,7 @@ impl Filter {
         Ok(false)
     }
 
-    /// The nearest rules for what is in a directory below a source.
+    /// The nearest rules for the entries of a directory below a source.
     fn of(&self, root: &Path, directory: &Path) -> Found {
         if let Some(known) = self.known.rules(root, directory) {
             return known;

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::source::settled::changed;
 
-/// Time for which a directory must have been left alone. Two system calls of one program come far sooner after each other, also on
-/// a busy machine.
+/// Time for which a directory must have been left alone. Two system calls of one program come far sooner after each other,
+/// also on a busy machine.
 const SETTLES: Duration = Duration::from_millis(250);
 
 /// Change times of whole seconds are rounded down, on some file systems by two.
