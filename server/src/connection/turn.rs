@@ -30,7 +30,7 @@ const TIME: Duration = Duration::from_millis(10);
 /// The same while new directories are filled: they become visible when the turn ends.
 const FILLING_TIME: Duration = Duration::from_millis(50);
 
-/// Locks that a worker holds while it changes something in a next version.
+/// Locks that a worker holds while it changes a draft.
 pub(super) type Leave<'a> = (fence::Leave<'a>, ReadGuard<'a, State>);
 
 /// One turn.
@@ -122,7 +122,7 @@ impl View {
         }
     }
 
-    /// A permit to change something in the draft: not once it is complete, nor when a newer connection has
+    /// A permit for a change in the draft: not once it is complete, nor when a newer connection has
     /// taken this one's place.
     pub(super) fn enter(&self) -> Result<Option<Leave<'_>>, Refusal> {
         let Some((version, fence)) = &self.version else { return Ok(None) };

@@ -292,7 +292,7 @@ fn look(rights: &Rights, parent: &OwnedFd, name: &Name) -> Result<Option<Found>,
     Ok(Some(Found { kind, mode, mtime: mtime(&stat) }))
 }
 
-/// When something was last changed.
+/// The time at which an entry was last changed.
 pub(super) fn mtime(stat: &Stat) -> Option<Mtime> {
     Some(Mtime { s: stat.st_mtime, ns: u32::try_from(stat.st_mtime_nsec).ok()? })
 }

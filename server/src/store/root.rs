@@ -251,7 +251,7 @@ impl Parents {
         Ok(Some(directory))
     }
 
-    /// Keeps handles that somebody else has opened.
+    /// Keeps handles on directories that a staged tree has opened.
     pub(super) fn remember(&self, directories: Vec<(Name, OwnedFd)>) {
         for (name, directory) in directories {
             self.keep(name.as_bytes(), &Rc::new(directory), 0);
@@ -296,7 +296,7 @@ impl Parents {
         self.giver(name).is_some_and(|(_, given)| given.acl.is_some())
     }
 
-    /// A directory has come in the place of something else, and hands down its own group and ACL.
+    /// A directory has come in the place of another entry, and hands down its own group and ACL.
     pub(super) fn forget_giver(&self, directory: &Name) {
         let is_in = |known: &[u8]| {
             known
