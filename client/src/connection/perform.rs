@@ -1,5 +1,6 @@
-//! Carries out the decision about an item. Real and dry runs decide the same; a real run then makes a request to the server
-//! ([`Network`]), a dry run and `verify` tell people ([`super::dry_run`], [`super::differences`]).
+//! Doing what was decided about an item. What is done is one question for real and for dry runs; how is another one for
+//! each: requests to the server ([`Network`]), or lines for people ([`super::dry_run`],
+//! [`super::differences`]).
 
 use std::sync::Arc;
 

@@ -76,8 +76,7 @@ pub(crate) enum Change {
     Rollback {
         /// The name of the directory.
         name: Name,
-        /// Keeps all others from changing the directory; `None`: the thread that carries this out closes the directory, and
-        /// waits.
+        /// Nobody changes the directory; `None`: whoever carries this out sees to that, and waits.
         closed: Option<Closed>,
     },
     /// A large file that was committed before is still there, and becomes durable if it is not.

@@ -220,7 +220,7 @@ fn mode_of(tree: &OwnedFd) -> Result<Mode, Errno> {
 }
 
 impl Store {
-    /// Carries out `then`, for which the owner has to be able to write to the directory; afterwards the mode is as before.
+    /// Does something for which a directory has to be writable for its owner; then it is as before.
     fn opened_up(
         &self,
         parent: &OwnedFd,
