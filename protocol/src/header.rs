@@ -19,7 +19,7 @@ pub(crate) struct CommandHeader<'a> {
     pub(crate) cmd: Option<Text<'a>>,
 }
 
-/// The version alone: what tells a client of another version that it is one, when the rest can't be read.
+/// The version alone: by it a server recognizes a client of another version, when the rest can't be read.
 #[derive(Debug, Deserialize)]
 pub(crate) struct VersionHeader {
     #[serde(default, deserialize_with = "field::number")]

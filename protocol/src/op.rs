@@ -143,7 +143,8 @@ pub struct Wanted {
     pub replace: bool,
 }
 
-/// The right that a client must have for a request to be carried out. Whether a `put` or another change may replace the
+/// The right that a request needs, for servers that give each account its own rights. `hauld` has no accounts yet, and
+/// checks none of these. Whether a `put` or another change may replace the
 /// present entry is a right of its own, which only the store can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -222,7 +223,7 @@ impl Op {
         matches!(self.row().2, Body::Yes)
     }
 
-    /// The right that its client must have.
+    /// The right that a server with accounts asks of the client.
     #[must_use]
     pub const fn needs(&self) -> Needs {
         self.row().3

@@ -177,7 +177,7 @@ fn size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// How to start a server, for a person who has typed `hauld` and nothing else.
+/// Commands that start a server, for a person who has typed `hauld` and nothing else.
 pub const HOW_TO_START: &str = "\
 which directory do uploads go to?
   hauld --root DIR              takes them from this machine, at 127.0.0.1:8080

@@ -23,7 +23,7 @@ pub struct Config {
     pub durability: Durability,
     /// The symlinks that are stored. Default: [`Symlinks::Any`].
     pub symlinks: Symlinks,
-    /// How long an interrupted upload of a large file can be taken up again. Default: 7 days.
+    /// Time for which a client can take up an interrupted upload of a large file again. Default: 7 days.
     pub keep_partials: Duration,
     /// Bytes that stay free on the file system of the root. Default: 16 MiB.
     pub keep_free: u64,
@@ -33,7 +33,7 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// Serve also on addresses that other machines reach, though nothing is encrypted and nobody is asked who they are.
     pub insecure: bool,
-    /// How long peers may be silent.
+    /// Times for which peers may be silent.
     pub timeouts: Timeouts,
     /// Unanswered requests that a client may have on one connection. Default: [`limits::WINDOW_REQUESTS`].
     pub window_requests: u64,

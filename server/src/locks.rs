@@ -17,11 +17,11 @@ use std::time::Duration;
 /// is for.
 ///
 /// The locks up to [`Rank::PartialEnd`] may be held while the thread waits for the disk, because only the requests
-/// about the same connection, directory or upload need them. Nobody holds one of the others then, but for a single system
-/// call: `Mtimes` (`futimens`), `Rights` (`fchmod`, `fstatat`) and `Space` (`fstatvfs`).
+/// about the same connection, directory or upload need them. A thread holds one of the others during these system
+/// calls only: `Mtimes` (`futimens`, `fstat`), `Rights` (`fstat`, `fstatat`, `fchmod`, `unlink`) and `Space` (`fstatvfs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
-    /// How far the next version of a directory is.
+    /// The state of the next version of a directory.
     Version,
     /// A rollback waits until the changes under way are over; a change under way counts as holding this.
     GuardTurn,

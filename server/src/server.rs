@@ -30,7 +30,7 @@ pub struct Server {
     sweeper: Sweeper,
 }
 
-/// How often it is seen whether the committer is done.
+/// Time between two looks whether the committer is done.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Files that are open besides connections, staged files and uploads.
@@ -100,7 +100,7 @@ impl Server {
         self.runtime.addresses()
     }
 
-    /// Something that stops this server from another thread.
+    /// A function that stops this server from another thread.
     pub fn stopper(&self) -> impl FnOnce() + Send + 'static {
         let runtime = Arc::clone(&self.runtime);
         move || runtime.stop()
@@ -182,7 +182,7 @@ fn default_workers() -> usize {
     thread::available_parallelism().map_or(4, |cores| (2 * cores.get()).max(4))
 }
 
-/// How much there may be at once; both together follow from the limit of open files.
+/// The most connections and places at once; both together follow from the limit of open files.
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     connections: usize,
@@ -190,12 +190,12 @@ struct Bounds {
     places: usize,
 }
 
-/// Derives from the limit of open files how much there may be at once.
+/// Derives the bounds from the limit of open files.
 fn bounds(wanted: Option<usize>, workers: usize, durable: bool) -> Bounds {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     // A worker holds some parents, the new directories that it fills, and one file of its own.
     let queued = if durable { 2 * MAX_QUEUED as u64 } else { 0 };
-    // And what is in a bundle is queued as a whole, however full the queue is.
+    // And the files of a bundle are queued as a whole, however full the queue is.
     let worker = 64 + if durable { MAX_BUNDLED } else { 0 };
     let taken = OTHER_FILES
         + 3 * MAX_VERSIONS as u64

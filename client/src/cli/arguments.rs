@@ -327,7 +327,7 @@ pub(crate) struct LsOptions {
     #[arg(long, short = 'R')]
     pub recursive: bool,
 
-    /// Print one JSON object a line: an entry as the protocol has it (PROTOCOL.md, "Entries").
+    /// Print one JSON object a line: an entry as the protocol has it (PROTOCOL.md, section 6.11).
     #[arg(long, conflicts_with = "long")]
     pub json: bool,
 

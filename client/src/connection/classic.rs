@@ -17,16 +17,16 @@ use crate::source::links::Links;
 use crate::source::spool::settled;
 use crate::work::interrupt::Interrupt;
 
-/// How long one address may take to answer.
+/// Time that one address may take to answer.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long a server may take to close its side after it was sent everything.
+/// Time that a server may take to close its side after it was sent everything.
 const CLOSE: Duration = Duration::from_secs(5);
 
-/// How often it is seen whether the user has had enough.
+/// Time between two looks whether the user has stopped the run.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How long a server may take nothing.
+/// Time for which a server may take no bytes.
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// The notice before anything is sent.

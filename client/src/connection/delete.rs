@@ -1,4 +1,4 @@
-//! Removing what the source lacks: a list of a directory at the server comes in, what is to go goes out.
+//! Removes entries that the source lacks: the list of a directory at the server comes in, requests to remove go out.
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
@@ -146,7 +146,7 @@ impl Connection<'_> {
         if course.is_halted() {
             return None;
         }
-        // Below what is doomed nothing is looked for: it may be a file here.
+        // Below a doomed directory the client looks for nothing: at the source it may be a file.
         if listing.doomed.is_some() {
             return Some(Look::Doomed);
         }

@@ -8,7 +8,7 @@ use haul_protocol::{ClientEvent, Hello, Publish, ServerHello, limits::VERSION};
 use crate::error::{ConnectionError, ProtocolError};
 use crate::net::wire::Wire;
 
-/// How often it is seen whether anybody still wants the connection.
+/// Time between two looks whether anybody still wants the connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The owner of a connection.

@@ -14,7 +14,7 @@ use crate::work::decide::Action;
 use crate::work::pending_delete::Doomed;
 use crate::work::{Item, Kind, Listing};
 
-/// Why nothing is done about an item.
+/// The reason why nothing is done about an item.
 pub(super) const IN_THE_WAY: &str =
     "something of another kind is in the way at the server (conflict)";
 

@@ -145,7 +145,7 @@ impl Connection<'_> {
         }
     }
 
-    /// All parts are there. The source must still be what it was when it was opened.
+    /// All parts are there. The source must still be the same as when it was opened.
     pub(super) fn complete(&self, large: Arc<Large>) {
         match large.source.check_unchanged() {
             Ok(()) => self.run.work.add_urgent(Task::Commit(large)),

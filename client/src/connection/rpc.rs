@@ -12,7 +12,7 @@ use crate::net::destination::Server;
 use crate::net::poller::Poller;
 use crate::net::wire::Wire;
 
-/// How often it is seen whether anybody still wants an answer.
+/// Time between two looks whether anybody still wants an answer.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// An answer of the server.

@@ -1,4 +1,4 @@
-//! Turning tasks into requests: reading and hashing sources, and entering what is sent into the book.
+//! Turns tasks into requests: reads and hashes sources, and enters each request into the book.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Does what is to be done about an item; or only reads it, if it goes with others.
+    /// Carries out the decision about an item; or only reads the item, if it goes with others.
     fn send_item(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
         if let Kind::Remove(above) = &item.kind
             && self.run.course.is_halted()
@@ -88,7 +88,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Asks what is in a directory.
+    /// Asks for the entries of a directory.
     pub(super) fn ask_list(
         &mut self,
         item: &Item,

@@ -16,7 +16,7 @@ pub struct Policy {
     pub ignore_existing: bool,
     /// Nothing is sent or removed, only told.
     pub dry_run: bool,
-    /// How symlinks of the source are sent.
+    /// The treatment of symlinks of the source.
     pub links: Links,
     /// Entries on another file system than their source are left out.
     pub one_file_system: bool,
@@ -48,7 +48,7 @@ pub struct Delete {
     pub force: bool,
     /// Even everything, because the source has nothing in it.
     pub all: bool,
-    /// How many entries may be.
+    /// The most entries that may be removed.
     pub max: Option<u64>,
 }
 

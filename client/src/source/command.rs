@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use super::spool::{Opened, keep};
 use crate::error::FileError;
 
-/// How often it is seen whether a command has ended.
+/// Time between two looks whether a command has ended.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How long a command may take to end when it was asked to.
+/// Time that a command may take to end when haul has asked it to.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The command that runs: haul runs one at a time.
@@ -76,7 +76,7 @@ impl Running {
         Self(Some(child))
     }
 
-    /// How the command has ended, if it has.
+    /// The exit status of the command, if it has ended.
     fn status(&mut self) -> std::io::Result<Option<ExitStatus>> {
         let mut known = known();
         let Some(child) = &mut self.0 else { return Ok(None) };

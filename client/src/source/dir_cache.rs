@@ -24,7 +24,7 @@ pub(crate) struct Nearby<'a> {
     kept: platform::Kept,
 }
 
-/// How a file is reached.
+/// The way to a file.
 enum Reached<T> {
     /// Through the directory that it is in.
     Here(T),

@@ -17,7 +17,7 @@ use super::descriptor::{self, own_descriptor, through_proc};
 use crate::error::FileError;
 use crate::source::links::Links;
 
-/// How often it is seen whether the user has had enough.
+/// Time between two looks whether the user has stopped the run.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// The source that a name of the command line stands for.
@@ -85,7 +85,7 @@ pub(crate) fn wait(input: &impl AsFd, stopped: &dyn Fn() -> bool) -> bool {
     }
 }
 
-/// How long the first process may take to open a FIFO for writing.
+/// Time that the first process may take to open a FIFO for writing.
 const FIRST_WRITER: Duration = Duration::from_secs(10);
 
 /// A stream that may be a FIFO which nobody has opened for writing yet: that is not its end, nor waited for without one.

@@ -58,7 +58,7 @@ impl Rules {
         self.0.is_empty()
     }
 
-    /// How many of them come from standard input.
+    /// The number of files of rules that are standard input.
     #[must_use]
     pub fn reads_stdin(&self) -> usize {
         let is_stdin = |rule: &&Rule| matches!(rule, Rule::From(file) if stdin::is_stdin(file));
@@ -83,7 +83,7 @@ pub enum FilterError {
     File(#[from] RulesError),
 }
 
-/// Decides what is left out.
+/// Decides which entries are left out.
 #[derive(Debug)]
 pub struct Filter {
     given: List,
@@ -214,7 +214,7 @@ impl Filter {
         Ok(false)
     }
 
-    /// The nearest rules for what is in a directory below a source.
+    /// The nearest rules for the entries of a directory below a source.
     fn of(&self, root: &Path, directory: &Path) -> Found {
         if let Some(known) = self.known.rules(root, directory) {
             return known;
@@ -279,7 +279,7 @@ impl Filter {
     }
 }
 
-/// How many bytes the names of what is in a directory begin with, as seen from the source.
+/// The length of the path with which the names of a directory's entries begin, as seen from the source.
 fn base(root: &Path, directory: &Path) -> usize {
     match below(directory, root).as_os_str().len() {
         0 => 0,

@@ -55,7 +55,7 @@ pub struct Source {
     stamp: Stamp,
 }
 
-/// How names begin that `--remove-source` gives to files for a moment.
+/// The beginning of the names that `--remove-source` gives to files for a moment.
 pub(crate) const ASIDE: &str = ".haul-removes-";
 
 /// Whether a run of haul that was killed has left a file under such a name.
@@ -220,7 +220,7 @@ impl Source {
         Ok(())
     }
 
-    /// How many bytes the file has, whatever it says.
+    /// The number of bytes that can be read from the file, whatever size its metadata state.
     ///
     /// # Errors
     /// If they can't be read, or `stopped`.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// One mount: its number, what it shows of its file system, and where.
+/// One mount: its number, the part of its file system that it shows, and its place.
 pub(super) type Mount = (u64, Vec<u8>, PathBuf);
 
 /// Mounts at or below a directory, which is absolute and without symlinks; `None` where nobody tells.

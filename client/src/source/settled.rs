@@ -9,14 +9,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::{Stamp, stamp};
 
-/// How long such a file must have been left alone: many ticks of the clock that change times are taken from.
+/// Time for which such a file must have been left alone: many ticks of the clock that change times are taken from.
 /// The tests of this crate write rules by the thousand, and nobody else writes those.
 const SETTLES: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 100 });
 
 /// The same if it is empty or does not end as a line does: perhaps only its beginning is written.
 const SETTLES_IN_PIECES: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 1000 });
 
-/// How long haul waits for that.
+/// The longest wait for a file to be left alone.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A file that nobody writes.
@@ -64,7 +64,7 @@ pub(crate) fn settled<T: PartialEq>(
     Err(io::Error::other("it is being written again and again; run haul when nothing changes it"))
 }
 
-/// How long ago a file was last changed, as far as its times tell.
+/// Time since a file was last changed, as far as its times tell.
 fn since_change(metadata: &Metadata) -> Duration {
     let now = SystemTime::now();
     let since = |time: SystemTime| now.duration_since(time).unwrap_or_default();

@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 use crate::error::FileError;
 use crate::source::links::Links;
 
-/// How sources are opened.
+/// Flags with which haul opens sources.
 pub(crate) fn open_flags(links: Links) -> OFlags {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     if links == Links::Follow { flags } else { flags | OFlags::NOFOLLOW }

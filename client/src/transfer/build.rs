@@ -134,7 +134,7 @@ impl Builder {
         Ok(Plan { roots: vec![root], named: None })
     }
 
-    /// How entries of the server are treated.
+    /// The policy for entries of the server.
     fn policy(&self, task: Task) -> Result<Policy, BuildError> {
         let verifies = matches!(task, Task::Verify { .. });
         let mode = match task {

@@ -15,19 +15,19 @@ use crate::work::interrupt::Interrupt;
 /// How long a run tries to connect again if nobody says otherwise.
 pub(crate) const RETRY_FOR: Duration = Duration::from_secs(300);
 
-/// How long a server may be silent if nobody says otherwise.
+/// Time that a server may be silent unless the caller states another.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How a run goes about it.
+/// The options of a run's connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Options {
     /// Connections at once, if the user has given a number.
     pub(super) connections: Option<usize>,
-    /// How long the run tries to connect again.
+    /// Time for which the run tries to connect again.
     pub(super) retry_for: Duration,
-    /// Attempts to connect again, in a row; and how often one entry may be lost with a connection.
+    /// Attempts to connect again, in a row; and the number of losses of a connection that one entry may have.
     pub(super) retries: Option<u32>,
-    /// How long the server may be silent while it owes answers.
+    /// Time that the server may be silent while it owes answers.
     pub(super) timeout: Duration,
     /// Bytes a second that are sent at most.
     pub(super) rate: Option<u64>,
@@ -174,8 +174,8 @@ impl Builder {
         self.task(Task::Publish { source: source.into() })
     }
 
-    /// How many connections there are at once, 1 to 64; otherwise one for each core, 2 to 8, and up to 8 over a line
-    /// that loses segments.
+    /// The number of connections at once, 1 to 64; otherwise one for each core, 2 to 8, and up to 8 over a line that loses
+    /// segments.
     pub fn connections(mut self, connections: usize) -> Self {
         self.options.connections = Some(connections);
         self
@@ -187,7 +187,7 @@ impl Builder {
         Self { congestion: Some(name.into()), ..self }
     }
 
-    /// How long the run tries to connect again when the server is lost, counted from the loss or the last answer of
+    /// Time for which the run tries to connect again when the server is lost, counted from the loss or the last answer of
     /// the server to any connection of the run; otherwise 5 minutes. If no server was reached when the run began, the
     /// run ends at once.
     pub fn retry_for(mut self, time: Duration) -> Self {
@@ -195,20 +195,20 @@ impl Builder {
         self
     }
 
-    /// How often, in a row, the run tries to connect again within [that time](Self::retry_for), otherwise any number of
-    /// times; and how often an entry is sent again that seems to break connections, otherwise 10 times.
+    /// Number of attempts in a row to connect again within [that time](Self::retry_for), otherwise any number; and number
+    /// of times that an entry is sent again which seems to break connections, otherwise 10.
     pub fn retries(mut self, retries: u32) -> Self {
         self.options.retries = Some(retries);
         self
     }
 
-    /// How long the server may be silent while it owes answers; otherwise a minute.
+    /// Time that the server may be silent while it owes answers; otherwise a minute.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// How many bytes a second are sent at most, by all connections together; at least 1000.
+    /// The most bytes a second that all connections send together; at least 1000.
     pub fn rate(mut self, bytes: u64) -> Self {
         self.options.rate = Some(bytes);
         self

@@ -1,4 +1,4 @@
-//! Why a transfer can't begin, or did not come to its end.
+//! Reasons why a transfer can't begin, or did not come to its end.
 
 use std::io;
 use std::path::PathBuf;

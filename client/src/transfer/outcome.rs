@@ -22,7 +22,7 @@ pub struct Report {
     pub interrupted: bool,
     /// The directory has got its next version.
     pub published: bool,
-    /// Why the receipt is not complete, if it is not.
+    /// The reason why the receipt is not complete, if it is not.
     pub receipt_error: Option<ReceiptError>,
 }
 

@@ -14,8 +14,8 @@ use crate::report::note::Note;
 use crate::work::Item;
 use crate::work::context::Run;
 
-/// How long a server that is busy when the run begins is asked again. It may not have noticed yet that the run
-/// before this one has ended, which was about the same directory.
+/// Time for which the client asks a server again that is busy when the run begins. The server may not have noticed yet
+/// that the run before this one, about the same directory, has ended.
 const BUSY: Duration = Duration::from_secs(1);
 
 /// A slot: one connection after the other, with the same number at the server.

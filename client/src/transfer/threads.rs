@@ -25,10 +25,10 @@ use crate::work::context::{Reached, Run};
 use crate::work::course::Course;
 use crate::work::more::{MOST, More};
 
-/// How the threads of a run ended.
+/// The end of a run's threads.
 #[derive(Debug)]
 pub(super) struct Ended {
-    /// Why they ended early, if they did.
+    /// The error that ended them early, if one did.
     pub(super) error: Option<ConnectionError>,
     /// The promise of the server's acknowledgements.
     pub(super) durability: Option<String>,

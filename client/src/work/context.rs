@@ -49,11 +49,11 @@ pub struct Run<'a> {
     pub client: String,
     /// The same in all runs of this user.
     pub identity: String,
-    /// How long the run tries to connect again, and waits for a server that is busy.
+    /// Time for which the run tries to connect again, and waits for a server that is busy.
     pub retry_for: Duration,
     /// Attempts to connect again, in a row, if they are bounded; and how often one item may be lost with a connection.
     pub retries: Option<u32>,
-    /// How long the server may be silent while it owes answers.
+    /// Time that the server may be silent while it owes answers.
     pub timeout: Duration,
     /// The congestion control that the user has asked for.
     pub congestion: Option<String>,
@@ -128,13 +128,13 @@ impl Run<'_> {
         self.work.is_stopped() || self.work.is_finished()
     }
 
-    /// How often one item may be lost with a connection, and blamed for that.
+    /// Number of times that one item may be lost with a connection, and blamed for that.
     #[must_use]
     pub fn most_losses(&self) -> u32 {
         self.retries.unwrap_or(LOSSES)
     }
 
-    /// When the server last answered a request of the run.
+    /// The moment at which the server last answered a request of the run.
     #[must_use]
     pub fn heard(&self) -> Option<Instant> {
         *self.reached.heard.lock().unwrap_or_else(PoisonError::into_inner)
@@ -146,7 +146,7 @@ impl Run<'_> {
         *self.reached.heard.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
-    /// How many connections were lost so far.
+    /// The number of connections that were lost so far.
     #[must_use]
     pub fn losses(&self) -> usize {
         self.reached.losses.load(Ordering::Acquire)

@@ -1,4 +1,4 @@
-//! How far a run is: rounds of its walk, what stopped the removal, and which tree it fills.
+//! The state of a run: rounds of its walk, the reasons against a removal, and the tree that it fills.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

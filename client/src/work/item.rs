@@ -32,13 +32,13 @@ pub struct Item {
     pub untrue: bool,
     /// Its bytes, if they are not found at its path.
     pub opened: Option<Arc<Opened>>,
-    /// How it compares with the server's entry.
+    /// Its comparison with the server's entry.
     pub compared: Comparison,
-    /// How often it was tried.
+    /// Its tries so far.
     pub tries: Tries,
 }
 
-/// How an item compares with the server's entry of its name.
+/// The comparison of an item with the server's entry of its name.
 #[derive(Debug, Clone)]
 pub struct Comparison {
     /// The answer of the server about it.
@@ -49,20 +49,20 @@ pub struct Comparison {
     pub by_digest: bool,
 }
 
-/// How often an item was tried, and the knowledge that is left of that.
+/// The tries of an item, and the knowledge that is left of them.
 #[derive(Debug, Clone, Default)]
 pub struct Tries {
-    /// How often it was tried and refused.
+    /// Number of tries that the server refused.
     pub attempts: u32,
-    /// How often it is blamed for the loss of a connection.
+    /// Number of losses of a connection for which it is blamed.
     pub losses: u32,
     /// It had no answer when a connection was lost.
     pub lost: bool,
-    /// How often, in a row, its upload was gone after the loss of a connection.
+    /// Number of times in a row that its upload was gone after the loss of a connection.
     pub interrupted: u32,
-    /// How often, in a row, the server was too busy for it.
+    /// Number of times in a row that the server was too busy for it.
     pub busy: u32,
-    /// How often it was opened again, for whatever reason.
+    /// Number of times that it was opened again, for whatever reason.
     pub reopened: u32,
     /// Knowledge from an earlier opening of a large file.
     pub earlier: Option<Arc<Earlier>>,

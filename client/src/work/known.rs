@@ -20,7 +20,7 @@ impl Known {
         self == Self::Is(verdict)
     }
 
-    /// Why something is done about the item, for people.
+    /// The reason for sending or changing the item, for people.
     #[must_use]
     pub fn why(self) -> &'static str {
         match self {

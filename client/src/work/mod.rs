@@ -209,7 +209,7 @@ impl Work {
         found
     }
 
-    /// How long an idle connection may sleep before something is due.
+    /// Time that an idle connection may sleep before an item is due.
     pub fn due_in(&self) -> Option<Duration> {
         let state = self.state();
         let due = state.delayed.iter().map(|(due, _)| *due).min()?;
@@ -365,7 +365,7 @@ impl Work {
         state.wake(true);
     }
 
-    /// Why the run ended early.
+    /// The error that ended the run early.
     pub fn take_error(&self) -> Option<ConnectionError> {
         self.state().error.take()
     }

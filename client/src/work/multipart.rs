@@ -11,7 +11,7 @@ use super::part_tracker::PartTracker;
 use crate::report::progress::Progress;
 use crate::source::Source;
 
-/// How often a file is opened again after progress.
+/// Number of times that a file is opened again after progress.
 const REOPENS: u32 = 100;
 
 /// A large file, from when it is opened at the server until it is committed, given up or opened
@@ -24,7 +24,7 @@ pub struct Large {
     pub source: Source,
     /// The server's token for the upload.
     pub upload: Token,
-    /// How it is cut.
+    /// Its parts.
     pub geometry: Geometry,
     /// Connections that the run had lost by then.
     pub opened_after: usize,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use haul_protocol::{Bitmap, Cv, Digest, Geometry, merge};
 
-/// How often parts of one file are sent again because the server refused them.
+/// Number of times that parts of one file are sent again because the server refused them.
 const RESENDS: u32 = 16;
 
 /// Facts that one opening of a file has learned, for the next one in the same run.
@@ -27,9 +27,9 @@ pub struct PartTracker {
     next_held: usize,
     /// Parts that must be sent again.
     again: Vec<usize>,
-    /// How often a part may still be sent again.
+    /// Number of times that a part may still be sent again.
     resends: u32,
-    /// How often a part, or the commit, is blamed for the loss of a connection.
+    /// Losses of a connection for which a part, or the commit, is blamed.
     losses: HashMap<usize, u32>,
     /// Parts that this run has sent at least once.
     sent: Bitmap,

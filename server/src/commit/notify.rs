@@ -1,4 +1,4 @@
-//! How a connection, known by its key only, learns what became of a change that it has asked for.
+//! Tells a connection, known by its key only, the result of a change that it has asked for.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

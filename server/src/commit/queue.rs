@@ -10,7 +10,7 @@ use crate::locks::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, Rank};
 pub(crate) struct Queue<J> {
     state: Mutex<State<J>>,
     filled: Condvar,
-    /// How much waits or is being done, for a look without the lock.
+    /// Weight of the jobs that wait or are being done, for a look without the lock.
     unfinished: AtomicUsize,
     /// At so many it is full.
     max: usize,
@@ -75,8 +75,8 @@ impl<J> Queue<J> {
     }
 
     /// Whether someone must wait before adding more; [`done`](Self::done) then gives the key back. A key that `is_new`, with
-    /// nothing in the queue, may add something also while the queue is full, up to twice as much: otherwise a few that fill
-    /// the queue again and again would keep all others out.
+    /// no job in the queue, may add jobs also while the queue is full, up to twice as much: otherwise a few that fill the
+    /// queue again and again would keep all others out.
     pub(crate) fn is_full(&self, key: u64, is_new: bool) -> bool {
         let max = if is_new { 2 * self.max } else { self.max };
         if self.unfinished.load(Ordering::Relaxed) < max {

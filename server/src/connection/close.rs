@@ -1,4 +1,4 @@
-//! How a connection ends: with a last word, after the answers to all earlier requests.
+//! Ends a connection: with a last word, after the answers to all earlier requests.
 
 use haul_protocol::{Code, DecodeError, Refusal, ServerError};
 

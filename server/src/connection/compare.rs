@@ -52,13 +52,13 @@ struct Unread {
 /// A file of the present version.
 #[derive(Debug, Clone, Copy)]
 struct Present {
-    /// How it differs.
+    /// The difference of the entry.
     there: Verdict,
-    /// How the entry in the draft differed then: if the verdict is another by now, the entry is newer.
+    /// The difference of the entry in the draft then: if the verdict is another by now, the entry is newer.
     before: Verdict,
 }
 
-/// How a file is read.
+/// A file that is read: for its digest, or to be copied.
 #[derive(Debug)]
 enum Read {
     Hash(Box<Reading>),
@@ -112,7 +112,7 @@ impl Check {
         Ok(())
     }
 
-    /// The verdict of an entry, unless its file has to be read; then what it will be if the bytes are right.
+    /// The verdict of an entry. If its file has to be read, the verdict for the case that the bytes are right.
     fn compare(&mut self, entry: Entry, turn: &Turn<'_>) -> Result<Verdict, Refusal> {
         let store = &turn.services.store;
         let verdict = store.compare(&turn.view.parents, &entry)?;

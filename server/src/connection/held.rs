@@ -17,8 +17,8 @@ impl Connection {
             + self.job.as_ref().map_or(0, Job::held_bytes)
     }
 
-    /// Since when its peer has had something to do, be it to send or to read, in milliseconds of the server's clock. `None`:
-    /// the server has.
+    /// The moment since which the server waits for its peer to send or to read, in milliseconds of the server's clock.
+    /// `None`: the server works for the peer.
     pub(crate) fn settled(&self) -> Option<u64> {
         (!self.works).then_some(self.settled)
     }

@@ -11,7 +11,7 @@ use super::{Connection, Dialect, Step};
 const SHOWN: usize = 100;
 
 impl Connection {
-    /// Decodes what is kept, as nothing more has come.
+    /// Decodes the bytes that the connection has kept, as nothing more has come.
     pub(super) fn take_kept(&mut self, turn: &mut Turn<'_>) -> Step {
         let mut buffer = std::mem::take(&mut turn.buffer);
         let step = self.take(&mut buffer.bytes(0), false, turn);

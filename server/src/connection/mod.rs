@@ -40,7 +40,7 @@ use timeouts::Pace;
 pub(crate) use turn::Turn;
 use turn::View;
 
-/// Bytes that a connection reads at once at the least: after its turns were over before most of what it had read was carried
+/// The fewest bytes that a connection reads at once: after turns that ended before most of the bytes read were carried
 /// out, and at the end of a turn. The rest is kept in memory.
 const LITTLE: usize = 16 * 1024;
 
@@ -67,9 +67,10 @@ pub(crate) struct Connection {
     rest: Vec<u8>,
     /// Bytes that are read at once: less if much of them had to be kept as `rest`.
     appetite: usize,
-    /// How fast bytes have come and gone since a header was last complete, a frame, or all answers taken.
+    /// The speed at which bytes have come and gone since a header or a frame was last complete, or all answers taken.
     pace: Pace,
-    /// When a frame was last complete, all answers taken, or the server had something to do at the end of a turn.
+    /// The moment when a frame was last complete, all answers taken, or the server still worked for the peer at the end of
+    /// a turn.
     settled: u64,
     /// Changes that are not done yet: by the committer, or until the staged tree is visible.
     pending: usize,
@@ -79,11 +80,11 @@ pub(crate) struct Connection {
     job: Option<Job>,
     /// When that request last took a step, in milliseconds of the server's clock.
     worked: u64,
-    /// Until its next turn it is the server that has something to do for the peer, not the other way round.
+    /// Until its next turn the server works for the peer, and does not wait for it.
     works: bool,
     /// The committer has so much to do that nothing is read: its peer is not late.
     held_up: bool,
-    /// It has made room once, and ends as soon as what it has asked for is told.
+    /// It has made room once, and ends as soon as its requests are answered.
     made_room: bool,
     /// Lines that requests of this peer have added to the log.
     logged: u32,
@@ -329,7 +330,7 @@ impl Connection {
         turn.share.is_over(!self.fresh.is_empty()) || turn.services.clock.is_grace_over()
     }
 
-    /// Whether the peer waits for something that is not in the outbox yet.
+    /// Whether the peer waits for an answer that is not in the outbox yet.
     fn owes(&self) -> bool {
         self.pending > 0 || self.job.is_some() || self.held_up
     }

@@ -53,7 +53,7 @@ impl Sink {
         }
     }
 
-    /// How many of these bytes it takes before the turn looks at the clock: of a comparison a few entries or one long
+    /// The number of these bytes that it takes before the turn looks at the clock: of a comparison a few entries or one long
     /// one, because each entry is work, and a deep name may cost as much as a thousand others.
     pub(super) fn at_once(&self, input: &[u8]) -> usize {
         match self {
@@ -71,8 +71,8 @@ impl Sink {
         }
     }
 
-    /// How many of these bytes it takes now, when `left` are to come, others of them soon: none of a body that is
-    /// small enough to wait for all; of a larger one, as many as let the next ones be hashed at full speed.
+    /// The number of these bytes that it takes now, if `left` bytes of the body are to come: none of a body that is small
+    /// enough to wait for all; of a larger one, so many that the next ones are hashed at full speed.
     pub(super) fn takes(&self, input: &[u8], left: u64) -> usize {
         let len = input.len();
         match self {
@@ -93,7 +93,7 @@ fn entries(input: &[u8]) -> usize {
     end.map_or(input.len(), |at| at + 1)
 }
 
-/// How many of `len` bytes at `offset` end at a multiple of [`WIDE`].
+/// The number of bytes, of `len` at `offset`, up to the last multiple of [`WIDE`].
 fn wide(offset: u64, len: usize) -> usize {
     let beyond = (offset + len as u64) % WIDE;
     len.saturating_sub(usize::try_from(beyond).unwrap_or(0))

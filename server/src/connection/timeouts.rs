@@ -1,4 +1,4 @@
-//! How long a connection waits for its peer, and its repeated ack when the peer waits for it.
+//! Deadlines of a connection that waits for its peer, and the repeated ack for a peer that waits.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::services::timeouts::{Deadline, Owes};
 const PACE_TIME: Duration = Duration::from_secs(5);
 const PACE_BYTES: usize = 64 * 1024;
 
-/// How fast bytes of a body come, and those of answers go.
+/// The speed at which bytes of a body come, and bytes of answers go.
 #[derive(Debug)]
 pub(super) struct Pace {
     /// Since when fewer than [`PACE_BYTES`] have come and gone, in milliseconds of the server's clock.
@@ -24,7 +24,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Something begins at this moment.
+    /// The pace of a header, body or answer that begins at this moment.
     pub(super) fn begin(now: u64) -> Self {
         Self { since: now, bytes: 0 }
     }
@@ -39,7 +39,7 @@ impl Pace {
 }
 
 impl Connection {
-    /// The peer was silent for too long. Returns whether there is still something to do.
+    /// The peer was silent for too long. Returns whether there is still work to do.
     pub(super) fn expire(&mut self, owes: Owes, now: u64) -> bool {
         if owes == Owes::Nothing && self.is_haul() {
             self.half.repeat(Time::from_millis(now));
@@ -53,7 +53,7 @@ impl Connection {
         true
     }
 
-    /// Notes at the end of a turn whether it is the server that has something to do. If answers are left that the socket
+    /// Notes at the end of a turn whether the server works for the peer. If answers are left that the socket
     /// does not take, or it can't be written to, which is how the connection waits for its next turn, the peer must read.
     pub(super) fn note_who_works(&mut self, now: u64) {
         let has_work = self.job.is_some() || !self.rest.is_empty() || self.held_up;
@@ -66,7 +66,7 @@ impl Connection {
         }
     }
 
-    /// When a connection that has just been accepted must have sent something, should connections
+    /// The moment by which a connection that has just been accepted must have sent a byte, should connections
     /// be scarce.
     pub(crate) fn first_deadline(&self, services: &Services) -> Deadline {
         self.deadline(services, Interest::READ)
@@ -88,7 +88,7 @@ impl Connection {
         if peer.at < repeat.at { peer } else { repeat }
     }
 
-    /// When the peer must have done something.
+    /// The moment by which the peer must have sent or read bytes.
     pub(super) fn peer_deadline(&self, services: &Services, interest: Interest) -> Deadline {
         let timeouts = &services.timeouts;
         let works = self.job.is_some() || !self.rest.is_empty() || self.held_up;

@@ -23,14 +23,14 @@ const BYTES: usize = 4 * 1024 * 1024;
 /// more than some thousand files come before one becomes visible, so also of the smallest it is no longer than of large ones.
 const FILLING_BYTES: usize = 16 * BYTES;
 
-/// How long a turn may take before its next step is left to the next turn. A step is one request, one slice of a long
+/// Time after which a turn leaves its next step to the next turn. A step is one request, one slice of a long
 /// one, or one read of the socket.
 const TIME: Duration = Duration::from_millis(10);
 
 /// The same while new directories are filled: they become visible when the turn ends.
 const FILLING_TIME: Duration = Duration::from_millis(50);
 
-/// Locks that a worker holds while it changes something in a next version.
+/// Locks that a worker holds while it changes a draft.
 pub(super) type Leave<'a> = (fence::Leave<'a>, ReadGuard<'a, State>);
 
 /// One turn.
@@ -122,7 +122,7 @@ impl View {
         }
     }
 
-    /// A permit to change something in the draft: not once it is complete, nor when a newer connection has
+    /// A permit for a change in the draft: not once it is complete, nor when a newer connection has
     /// taken this one's place.
     pub(super) fn enter(&self) -> Result<Option<Leave<'_>>, Refusal> {
         let Some((version, fence)) = &self.version else { return Ok(None) };

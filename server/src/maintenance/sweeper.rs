@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::services::Services;
 use crate::store::Rung;
 
-/// How often it looks for what has expired.
+/// Time between two looks for expired partials and versions.
 const EVERY: Duration = Duration::from_secs(300);
 
 /// The running sweeper.

@@ -57,7 +57,7 @@ impl Buffer {
         self.kept = rest;
     }
 
-    /// Whether something is kept.
+    /// Whether bytes are kept.
     pub(crate) fn keeps(&self) -> bool {
         self.kept > 0
     }

@@ -74,7 +74,7 @@ impl Poller {
         Ok(epoll::modify(&self.epoll, source, EventData::new_u64(key), interest.flags())?)
     }
 
-    /// Blocks until something is ready and returns its key; `None` when the pool stops.
+    /// Blocks until a stream or listener is ready and returns its key; `None` when the pool stops.
     pub(crate) fn wait(&self) -> io::Result<Option<u64>> {
         while !self.stopped.load(Ordering::Acquire) {
             // Room for one: events taken in a batch would sit behind a worker that is busy.

@@ -1,6 +1,6 @@
 //! Memory that peers make grow: how much all connections together may hold, and which of them make room if it is more.
 //!
-//! The bounds of a single connection stand where it holds something (docs/memory-bounds.md, "Each kind of
+//! The bounds of a single connection stand where it holds memory (docs/memory-bounds.md, "Each kind of
 //! memory"). After each turn a connection says how much it holds. As long as that is too much in all, the connection that has
 //! held most for longest is ended ([`Held::weight`](super::memory::Held::weight)).
 

@@ -125,7 +125,7 @@ impl Slot {
 #[derive(Debug)]
 pub(crate) struct Slots {
     slots: RwLock<Slab<Arc<Slot>>>,
-    /// How many there are.
+    /// Number of connections.
     len: AtomicUsize,
     generation: AtomicU64,
 }

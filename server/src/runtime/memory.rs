@@ -1,19 +1,20 @@
 //! The memory and the place that one connection holds, and its weight when connections have to make room.
 //!
-//! A connection says after each turn how much it holds. The longer it has held much, the more is to be said for its
-//! making room. While the server works for a peer, time does not count. So an honest newcomer is never refused for what
-//! others hold.
+//! A connection states its bytes after each turn. Its weight is its bytes, times the time for which it has held them. While
+//! the server works for a peer, time hardly counts. If memory is scarce, the connection with the largest weight makes room:
+//! so an honest newcomer is never refused because others hold the memory.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Added to the time for which bytes are held, in milliseconds: of connections that have just begun, the largest goes first.
 const AT_LEAST: u64 = 100;
 
-/// How long something counts as held for whose peer the server works, in milliseconds: the peer can't shorten that. Little,
-/// and not nothing: the work may take hours.
+/// Milliseconds for which the bytes of a connection count as held while the server works for the peer. Few, because the
+/// peer can't shorten the work; not 0, because the work may take hours.
 const WORKED_FOR: u64 = 20;
 
-/// Bytes of which that is true, and for how long more of them count as held. A `check` of 1 MiB is held in less.
+/// Bytes of a connection to which [`WORKED_FOR`] applies: more than a `check` of 1 MiB takes. Bytes above them count as held
+/// for [`HELD_FOR`] milliseconds.
 const SPARED: u64 = 2 * 1024 * 1024;
 const HELD_FOR: u64 = 10_000;
 
@@ -34,8 +35,8 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Its owner says what it holds now, and since when its peer has had something to do (`None`: the server has); returns
-    /// what it held before.
+    /// Its owner states the bytes that it holds now, and the time since which the server waits for its peer (`None`: the
+    /// server works for the peer); returns the bytes that it held before.
     pub(crate) fn set(&self, bytes: usize, since: Option<u64>, place: Option<u64>) -> usize {
         let before = self.bytes.swap(bytes, Ordering::AcqRel);
         self.since.store(since.unwrap_or(WORKS), Ordering::Relaxed);
@@ -43,7 +44,7 @@ impl Held {
         before
     }
 
-    /// How much it holds, times how long.
+    /// Its bytes, times the time for which it has held them.
     pub(crate) fn weight(&self, now: u64) -> u64 {
         let bytes = self.bytes.load(Ordering::Relaxed) as u64;
         match self.since.load(Ordering::Relaxed) {

@@ -1,7 +1,7 @@
 //! The owner of a connection: the table or one worker.
 //!
-//! It is *parked* (nobody runs it; its event or a wake-up makes somebody run it), *running* (on one
-//! worker's stack), or running and *notified* (something happened meanwhile, so it runs once more).
+//! It is *parked* (no worker runs it; its event or a wake-up makes a worker run it), *running* (on one
+//! worker's stack), or running and *notified* (an event or wake-up came meanwhile, so it runs once more).
 //! Only who holds the mutex arms it, and only when it parks. The state goes back before it is armed:
 //! another worker may run it instantly.
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Runtime;
 
-/// How often deadlines are looked at: a scan is one atomic load a connection.
+/// Time between two looks at all deadlines: a look is one atomic load a connection.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Runs until the server has stopped: expires silent peers, lets listeners try again that ran out of

@@ -13,7 +13,7 @@ use haul_protocol::{Code, Refusal};
 use crate::commit::notify::ConnectionId;
 use crate::locks::{Mutex, Rank};
 
-/// The guard of one connection: open, it gives permits to change something.
+/// The guard of one connection: while it is open, it gives permits for changes.
 #[derive(Debug)]
 pub(crate) struct Fence(Mutex<State>);
 

@@ -48,7 +48,7 @@ pub(crate) struct Settings {
 }
 
 impl Services {
-    /// Over a store. If it is durable, there is a committer, which somebody has to run.
+    /// Over a store. If it is durable, there is a committer, which the caller has to run.
     pub(crate) fn new(store: Store, settings: Settings) -> Self {
         let Settings { limits, symlinks, timeouts, places } = settings;
         let committer = store.is_durable().then(Committer::new);

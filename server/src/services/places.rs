@@ -1,4 +1,4 @@
-//! How many files may be open besides the sockets of connections.
+//! The bound on open files other than the sockets of connections.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

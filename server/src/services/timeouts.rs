@@ -1,4 +1,4 @@
-//! How long a peer may be silent.
+//! Times for which a peer may be silent.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn later(moment: u64, timeout: Duration) -> u64 {
     moment.saturating_add(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// How long each kind of silence may last.
+/// The longest time of each kind of silence.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     /// The longest time from the first byte of a header to its last. When connections are scarce, also from connecting to the first

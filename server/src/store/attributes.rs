@@ -122,7 +122,7 @@ pub(super) fn mode_of_file(parents: &Parents, name: &Name) -> Result<Option<Mode
     }
 }
 
-/// Whether it is what was meant, and its attributes belong to this name alone.
+/// Whether the entry is of the stated kind, and its attributes belong to this name alone.
 fn can_be_set(name: &Name, is_file: bool, stat: &Stat) -> Result<(), StoreError> {
     let found = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory if !is_file => return Ok(()),
@@ -145,7 +145,7 @@ impl Store {
         }
     }
 
-    /// For what is our own and we may not read (mode 0300, say): chmod(2) takes no `O_PATH`
+    /// For an entry that is the server's own and that it may not read (mode 0300, say): chmod(2) takes no `O_PATH`
     /// handle, but follows its link in /proc, which leads to nothing else.
     fn by_magic_link(&self, target: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
         use rustix::fd::AsRawFd;

@@ -343,7 +343,7 @@ pub(crate) enum OpenError {
         /// `.haul` or something in it.
         path: PathBuf,
     },
-    /// Something else stands where a directory of the server's own is to be.
+    /// An entry of another kind stands where a directory of the server's own is to be.
     #[error(
         "`{path}` is not a directory; hauld keeps its own files there, so move that away and start again"
     )]

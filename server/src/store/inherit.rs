@@ -36,7 +36,7 @@ pub(super) struct HandsDown {
     pub(super) acl: Option<Mode>,
 }
 
-/// A directory that hands something down.
+/// A directory that hands its group or a default ACL down.
 pub(super) type Giver = (Rc<OwnedFd>, HandsDown);
 
 impl HandsDown {
@@ -137,7 +137,7 @@ impl Store {
         kept(mode).unwrap_or(Mode::from_raw_mode(0o666) - umask)
     }
 
-    /// Makes a staged file as if it had been made in a directory that hands something down.
+    /// Makes a staged file as if it had been made in a directory that hands its group or a default ACL down.
     pub(super) fn stage_for(
         &self,
         (parent, given): &Giver,

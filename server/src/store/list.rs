@@ -35,7 +35,7 @@ pub(crate) struct Listing {
     /// The last component of the last name that was looked at.
     after: Box<[u8]>,
     state: State,
-    /// Something has been given: otherwise a client could not ask on.
+    /// The answer has an entry: otherwise a client could not ask on.
     any: bool,
 }
 
@@ -69,7 +69,7 @@ impl Known {
     }
 }
 
-/// How far a list is.
+/// The state of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Listed {
     /// It goes on in another turn.
@@ -202,8 +202,8 @@ impl Listing {
 }
 
 impl Store {
-    /// How the entry here differs from `wanted`, the bytes of files not considered. A name that can't be reached, because a parent of it is
-    /// something else, is missing.
+    /// The difference of the entry here from `wanted`, without a look at the bytes of files. A name that can't be reached,
+    /// because a parent of it is no directory, is missing.
     pub(crate) fn compare(&self, parents: &Parents, wanted: &Entry) -> Result<Verdict, StoreError> {
         // Nobody is told why.
         let parent = match parents.find(wanted.name.split().0) {
@@ -292,7 +292,7 @@ fn look(rights: &Rights, parent: &OwnedFd, name: &Name) -> Result<Option<Found>,
     Ok(Some(Found { kind, mode, mtime: mtime(&stat) }))
 }
 
-/// When something was last changed.
+/// The time at which an entry was last changed.
 pub(super) fn mtime(stat: &Stat) -> Option<Mtime> {
     Some(Mtime { s: stat.st_mtime, ns: u32::try_from(stat.st_mtime_nsec).ok()? })
 }

@@ -1,7 +1,7 @@
 //! The files under one root: staged privately, committed atomically.
 //!
-//! Knows names, attributes and bytes; knows nothing of connections or requests. Every path goes
-//! through [`root`], which alone may open one that is not below a handle.
+//! Knows names, attributes and bytes; knows nothing of connections or requests. [`root`] alone
+//! opens the root's path, and resolves clients' names.
 
 mod attributes;
 mod commit;
@@ -204,7 +204,7 @@ impl Store {
         self.boot.chars().filter(|c| *c != '-').take(12).collect()
     }
 
-    /// How directories are made that nobody sent.
+    /// Everything that is needed to make directories that nobody sent.
     fn making(&self) -> root::Making {
         root::Making {
             mode: Mode::from_raw_mode(0o777) - self.umask,

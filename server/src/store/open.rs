@@ -1,4 +1,4 @@
-//! How the store opens entries below its root.
+//! Flags with which the store opens entries below its root.
 
 use rustix::fs::{OFlags, ResolveFlags};
 
@@ -6,7 +6,7 @@ use rustix::fs::{OFlags, ResolveFlags};
 /// `O_NOFOLLOW`: with it a link at the end would be ENOTDIR, as a file is, and not ELOOP.
 pub(super) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// How names below the root are resolved: never out of it, over a symlink, or into another file system (openat2(2)).
+/// The kernel resolves names below the root: never out of it, over a symlink, or into another file system (openat2(2)).
 pub(super) const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS)

@@ -34,7 +34,7 @@ pub(super) struct Rights {
     /// Notes for the next start.
     notes: Option<Notes>,
     open: Mutex<HashMap<Inode, Opened>>,
-    /// How often a directory was closed again.
+    /// Number of times that a directory was closed again.
     closed: AtomicU64,
 }
 

@@ -1,4 +1,4 @@
-//! The root, and directories below it: the only module that opens a path without a handle.
+//! The root, and directories below it: the only module that resolves clients' names of several components.
 //!
 //! Names are resolved by the kernel with `openat2` (openat2(2)): beneath the root, through no link,
 //! on one file system. After that the store reaches a file by a handle on its parent and a
@@ -25,7 +25,7 @@ use super::space::Space;
 use super::sys;
 use handles::Recent;
 
-/// How often `openat2` is called again when it says that a rename or mount raced with it.
+/// Number of times that the store calls `openat2` again if it says that a rename or mount raced with it.
 const RACES: usize = 16;
 
 /// The directory under which everything happens.
@@ -36,7 +36,7 @@ pub(super) struct Root {
 }
 
 impl Root {
-    /// Opens the root itself, making it if it is missing: the one ambient open of the server.
+    /// Opens the root itself, making it if it is missing. The store opens no other path without a handle, but for the boot's id in /proc.
     pub(super) fn open(path: &Path, mode: Mode) -> Result<Self, OpenError> {
         let failed = |op, source| OpenError::Io { op, path: path.to_owned(), source };
         std::fs::DirBuilder::new()
@@ -132,11 +132,11 @@ pub(crate) struct Parents {
     refused: RefCell<Option<Box<[u8]>>>,
     /// Group and ACL that each directory hands down to new entries, or would if it were there.
     givers: RefCell<Vec<KnownGiver>>,
-    /// How often versions had changed places when these handles were got.
+    /// Number of swaps of versions before these handles were opened.
     swaps: Cell<u64>,
 }
 
-/// How directories are made that nobody sent.
+/// Everything that the store needs to make directories that nobody sent.
 #[derive(Debug)]
 pub(super) struct Making {
     pub(super) mode: Mode,
@@ -251,7 +251,7 @@ impl Parents {
         Ok(Some(directory))
     }
 
-    /// Keeps handles that somebody else has opened.
+    /// Keeps handles on directories that a staged tree has opened.
     pub(super) fn remember(&self, directories: Vec<(Name, OwnedFd)>) {
         for (name, directory) in directories {
             self.keep(name.as_bytes(), &Rc::new(directory), 0);
@@ -286,7 +286,7 @@ impl Parents {
         giver
     }
 
-    /// How a mode that a client has stated for an entry counts: as creation in the entry's directory leaves it.
+    /// The mode that an entry gets for one that its client has stated: as creation in the entry's directory leaves it.
     pub(super) fn counts(&self, name: &Name, mode: Mode) -> Mode {
         self.giver(name).map_or(mode, |(_, given)| given.leaves(mode))
     }
@@ -296,7 +296,7 @@ impl Parents {
         self.giver(name).is_some_and(|(_, given)| given.acl.is_some())
     }
 
-    /// A directory has come in the place of something else, and hands down its own group and ACL.
+    /// A directory has come in the place of another entry, and hands down its own group and ACL.
     pub(super) fn forget_giver(&self, directory: &Name) {
         let is_in = |known: &[u8]| {
             known

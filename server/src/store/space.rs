@@ -25,7 +25,7 @@ use super::Store;
 use super::error::StoreError;
 use crate::locks::{Mutex, Rank};
 
-/// How long a look at the file system counts: other processes write as well.
+/// Time for which a look at the file system counts: other processes write as well.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// The size of a block if the file system does not tell a sound one.
@@ -127,7 +127,7 @@ fn cost(size: u64, block: u64) -> u64 {
     bytes.div_ceil(block).saturating_add(1).saturating_mul(block)
 }
 
-/// Room of an entry that is admitted; given back as it is used, and what is left when dropped.
+/// Room of an entry that is admitted. It is given back as the entry uses it; dropping this gives the rest back.
 #[derive(Debug)]
 pub(crate) struct Reserved {
     space: Arc<Space>,

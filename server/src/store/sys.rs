@@ -1,8 +1,8 @@
-//! The system calls by which the store changes what clients see, and nothing else. (Times, the private directory and trash are
-//! changed where they belong.)
+//! The system calls by which the store changes entries that clients see. Some calls are elsewhere: those of the private
+//! directory and of trash, and some that set times.
 //!
-//! One place, so that tests can make each of them fail (`fail`, compiled in for this crate's tests
-//! only) and record what happens in which order (`crash`).
+//! Tests make most of these calls fail (`fail`, compiled in for this crate's tests only), and record most of them in their
+//! order (`crash`). For modes, groups and ACLs they do neither; times can fail, and are not recorded.
 
 use std::ffi::CStr;
 
@@ -267,7 +267,7 @@ pub(super) fn exchange(
     Ok(())
 }
 
-/// Whether the file system keeps the time at which an inode was made, by what it says that it knows.
+/// Whether the file system keeps the time at which an inode was made, by the fields that `statx` has filled in.
 pub(super) fn keeps_birth(known: StatxFlags) -> bool {
     #[cfg(test)]
     if super::crash::keeps_no_birth() {

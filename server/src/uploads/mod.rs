@@ -41,7 +41,7 @@ const MAX_OPENING_PARTS: usize = MAX_OPEN_PARTS / 8;
 /// days.
 const WORTH_KEEPING: u64 = 64 * 1024;
 
-/// For how long no part of an upload has come before it makes room for another one. Its client finds what is held
+/// Time without a part after which an upload makes room for another one. Its client finds the parts that the server holds
 /// when it opens the file again.
 const IDLE: Duration = Duration::from_secs(5);
 

@@ -11,7 +11,7 @@ use super::{Table, unknown};
 use crate::locks::Mutex;
 use crate::store::{JournalReading, Key, Parents, Partial, Published, Resumed, Store, Verifying};
 
-/// How far an `open` is.
+/// The state of an `open`.
 #[derive(Debug)]
 pub(crate) enum Opened {
     /// The upload is open.
@@ -39,7 +39,7 @@ pub(crate) struct Opening {
     busy: Busy,
 }
 
-/// How far it is.
+/// The step that an `open` has reached.
 #[derive(Debug)]
 enum Stage {
     /// The journal is read.

@@ -124,7 +124,7 @@ impl OpenUpload {
         Ok(())
     }
 
-    /// A part is over. Its bytes have been taken off what is reserved before, if they are held.
+    /// A part is over. If its bytes are held, they were taken off the reserved room before.
     fn release_room(&self, len: u64) {
         self.claimed.fetch_sub(len, Ordering::AcqRel);
     }
@@ -138,7 +138,7 @@ impl OpenUpload {
         }
     }
 
-    /// Gives back what is reserved for parts to come; the next part takes room again.
+    /// Gives back the room that is reserved for parts to come; the next part takes room again.
     pub(crate) fn give_room_back(&self) {
         if self.claimed.load(Ordering::Acquire) == 0 {
             let left = self.reserved.left();

@@ -32,7 +32,7 @@ const REMEMBERED: usize = 256;
 pub(crate) struct Publications {
     store: Arc<Store>,
     uploads: Arc<Uploads>,
-    /// How long a peer may pause.
+    /// Time for which a peer may pause.
     pause: Duration,
     table: Arc<Mutex<Table>>,
 }

@@ -10,15 +10,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::source::settled::changed;
 
-/// How long a directory must have been left alone. Two system calls of one program come far sooner after each other, also on
-/// a busy machine.
+/// Time for which a directory must have been left alone. Two system calls of one program come far sooner after each other,
+/// also on a busy machine.
 const SETTLES: Duration = Duration::from_millis(250);
 
 /// Change times of whole seconds are rounded down, on some file systems by two.
 const ROUNDED: Duration = Duration::from_secs(2);
 
-/// How long haul waits in a run, all in all, for directories whose change times are yet to come. Those are of another clock,
-/// so they may never be past.
+/// The longest wait of a run, all in all, for directories whose change times are in the future. Another clock has set such
+/// times, so they may stay in the future.
 const OTHER_CLOCK: Duration = Duration::from_secs(3);
 
 /// The waits of a run.
@@ -28,8 +28,8 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    /// How long haul must wait before it looks once more into a directory that seems to have no file of rules; `None`: it has
-    /// none.
+    /// Time that haul must wait before it looks once more into a directory that seems to have no file of rules; `None`: the
+    /// directory has none.
     pub(super) fn wait(&self, directory: &Metadata, now: SystemTime) -> Option<Duration> {
         // The mtime of a directory can be set to any time.
         let time = changed(directory).or_else(|| directory.modified().ok());

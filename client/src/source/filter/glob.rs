@@ -1,6 +1,6 @@
 //! A pattern with wildcards, and the names that it fits: bytes are compared with bytes, in any encoding.
 
-/// Why a pattern fits nothing.
+/// The reason why a pattern fits nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flaw {
     /// `[` without `]`, or a class between `[:` and `:]` that there isn't.

@@ -21,10 +21,10 @@ const LONGEST: u64 = 1024 * 1024;
 /// Whether a directory that has just changed is waited for. The tests of this crate make such by the thousand.
 const WAITS: bool = !cfg!(test);
 
-/// How long it is waited each time for a directory that is away.
+/// The length of one wait for a directory that is away.
 const AWAY: Duration = Duration::from_millis(5);
 
-/// How often a directory may be replaced while its rules are looked for.
+/// Number of times that others may replace a directory while haul looks for its rules.
 const REPLACED: usize = 10;
 
 /// Patterns, in their order.

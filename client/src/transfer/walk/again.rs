@@ -12,7 +12,7 @@ use crate::report::note::Note;
 use crate::source::anchor::{Adrift, Anchor};
 use crate::work::Stopped;
 
-/// How long haul waits before it walks the source once more, in milliseconds. Then it gives up.
+/// Milliseconds that haul waits before each further walk of the source. After the last one it gives up.
 const PAUSES: [u64; 4] = [0, 200, 1000, 3000];
 
 impl Walk<'_> {

@@ -79,7 +79,7 @@ impl Receipt {
         self.state().repeats = true;
     }
 
-    /// Writes what is left, to the disk.
+    /// Writes the rest to the disk.
     ///
     /// # Errors
     /// If that fails: lines are missing then.

@@ -95,7 +95,7 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    /// How many results it has.
+    /// The number of its results.
     pub(crate) fn results(&self) -> usize {
         if let Self::Tree(tree) = self { tree.len() } else { 1 }
     }

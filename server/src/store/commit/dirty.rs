@@ -10,7 +10,7 @@ use rustix::fd::OwnedFd;
 pub(in crate::store) struct Touched {
     ignored: bool,
     pub(in crate::store) directories: BTreeMap<Box<[u8]>, Rc<OwnedFd>>,
-    /// Something changed that can't be flushed alone.
+    /// An entry changed that can't be flushed alone.
     pub(in crate::store) everything: bool,
     /// Directories that the change that is being applied has touched.
     latest: Vec<Box<[u8]>>,
@@ -48,7 +48,7 @@ impl Touched {
         }
     }
 
-    /// Something changed that can't be flushed alone.
+    /// An entry changed that can't be flushed alone.
     pub(in crate::store) fn everything(&mut self) {
         self.everything = true;
         self.latest.push(Box::default());

@@ -14,8 +14,8 @@
 //! the disk empty its cache, also if nothing is left to write, and while others go on to create files
 //! it may be a commit of the file system's journal. It can't say which file failed, so then
 //! all are refused; and it waits for what others write on the same file system, so when it has been
-//! slow, files are flushed one by one for a while. Trees of new directories are flushed by nothing
-//! else, and none is begun meanwhile.
+//! slow, files are flushed one by one for a while. The files of a staged tree are closed, so nothing else flushes them
+//! (but for a tree with a single file, which is kept open), and no tree is begun meanwhile.
 //!
 //! A flush that fails is never tried again as if it could succeed (the kernel drops what it could not
 //! write): before the change is visible it is refused, after that it is *uncertain*.
@@ -36,8 +36,8 @@ use crate::store::identity::Identity;
 use crate::store::root::Parents;
 use crate::store::{Store, sys};
 
-/// Directories whose entries are known to be durable; more are forgotten all at once, which costs a
-/// flush for each that is met again.
+/// Directories whose own entry, in the directory above, is known to be durable. If there are more, the committer forgets
+/// all of them, and flushes the directory above each that it meets again.
 const KNOWN: usize = 1 << 16;
 
 /// Bytes of their names at which they are forgotten as well: some MiB, though a name may have 4 KiB.
@@ -90,7 +90,7 @@ struct Visible {
     needed: BTreeMap<Box<[u8]>, Rc<OwnedFd>>,
     /// Directories of these whose own entry is durable then.
     new: Vec<(Box<[u8]>, Identity)>,
-    /// Something is to be flushed that has no handle.
+    /// An entry without a handle is to be flushed, so the whole file system is.
     everything: bool,
 }
 

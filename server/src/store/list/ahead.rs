@@ -1,5 +1,5 @@
-//! Directories that are listed in several answers: names that were read and sorted for one answer are kept for the next
-//! one, whoever asks, so that a large directory is not read as a whole for each.
+//! Directories that are listed in several answers: the store keeps names that it has read and sorted for one answer for the
+//! next one, of any client, so that it does not read a large directory as a whole for each.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const KEPT: usize = 4;
 /// Names that are read between two looks at the clock.
 const SLICE: usize = 512;
 
-/// How coarse the time of a directory's last change may be: a change within that time of another one may not show.
+/// Coarseness of the time of a directory's last change: a change within that time of another one may not show.
 const COARSE: Duration = Duration::from_millis(100);
 
 /// A directory, and when its entries were last changed.
@@ -82,7 +82,7 @@ impl Names {
         self.bytes + BESIDE * self.names.len()
     }
 
-    /// How many are not after `after`, if the rest is just what follows it.
+    /// The number of names that are not after `after`, if these names have all that follow `after`.
     pub(in crate::store) fn position(&self, after: &[u8]) -> Option<usize> {
         let at = self.names.partition_point(|name| **name <= *after);
         (*self.from <= *after && (at < self.names.len() || !self.more)).then_some(at)

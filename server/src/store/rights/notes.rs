@@ -1,9 +1,9 @@
 //! Notes of the directories that are opened up just now (see [`rights`](crate::store::rights)): if the server is killed
 //! meanwhile, the next start gives each directory its mode back.
 //!
-//! A note is a symlink in `.haul/opened`. Its name says which mode, and of which inode, made when; its target where the
-//! directory is.
-//! That is one system call, and nothing is flushed: a loss of power may leave a directory opened up.
+//! A note is a symlink in `.haul/opened`. Its name has mode, inode and time of birth of the directory; its target is the
+//! directory's path. To make a note is one system call, and the server flushes none: a loss of power may leave a directory
+//! opened up.
 
 use std::ffi::OsStr;
 use std::os::fd::AsRawFd;

@@ -92,8 +92,8 @@ impl Parents {
         found.map(|()| directory)
     }
 
-    /// How much of a name is there as directories: bytes and components. Found by halving, since each try goes through the
-    /// whole name; where directories had to be opened up, the try before has kept the last one.
+    /// The part of a name that is there as directories: its bytes and components. The search halves the name, since each try
+    /// goes through the whole name; where directories had to be opened up, the try before has kept the last one.
     pub(super) fn existing_part(&self, name: &[u8], ends: &[usize]) -> (usize, usize) {
         let at = ends.partition_point(|&end| self.root.resolve(&name[..end]).is_ok());
         let there = at.checked_sub(1).map_or(0, |at| ends[at]);

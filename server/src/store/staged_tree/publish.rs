@@ -1,4 +1,4 @@
-//! How a tree of new directories becomes durable, and appears.
+//! Makes a staged tree durable, and visible.
 
 use std::sync::Arc;
 

@@ -37,7 +37,7 @@ pub(crate) struct Tree {
     pub(super) entries: Vec<(Name, Kind)>,
     /// The file in it, if there is no other, and no link: it can be flushed alone.
     pub(super) only: Option<OwnedFd>,
-    /// Something that nobody has asked for may be in it: it can't become visible as it is.
+    /// It may have an entry that nobody has asked for: it can't become visible as it is.
     pub(super) spoiled: bool,
     pub(super) published: bool,
     /// Flushes of the file system that had failed when it was begun.
@@ -55,7 +55,7 @@ pub(super) enum Kind {
 }
 
 impl Tree {
-    /// With the missing directories above it, which nobody may have asked for yet: what is in a directory may
+    /// With the missing directories above it, which nobody may have asked for yet: the entries of a directory may
     /// come before it, over another connection. `None` if such a directory is there, or if it would inherit what
     /// only its parent can give.
     pub(super) fn begin(

@@ -96,7 +96,7 @@ pub(in crate::store) fn sweep(directory: &OwnedFd) -> Result<usize, Errno> {
     Ok(swept)
 }
 
-/// Removes a file, a link, or a directory that was being filled (see [`fresh`](crate::store::staged_tree), which
+/// Removes a file, a link, or a directory that was being filled (see [`staged_tree`](crate::store::staged_tree), which
 /// bounds how deep it is).
 pub(in crate::store) fn remove(directory: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
     match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {

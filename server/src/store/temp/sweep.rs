@@ -13,7 +13,7 @@ use crate::store::uploads::journal;
 use crate::store::uploads::partial::journal_name;
 use crate::store::uploads::resume::read_journal;
 
-/// How long the journal of a committed file stays, for a client that did not get the answer.
+/// Time for which the journal of a committed file stays, for a client that did not get the answer.
 const PUBLISHED: Duration = Duration::from_secs(600);
 
 /// One upload that is under way or was interrupted.

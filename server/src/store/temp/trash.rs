@@ -16,7 +16,7 @@ use crate::store::sys;
 pub(crate) struct Trash {
     directory: OwnedFd,
     next: AtomicUsize,
-    /// Rung when there is something to remove.
+    /// Rung when a tree is to be removed.
     pub(crate) bell: Bell,
 }
 
@@ -27,13 +27,13 @@ pub(crate) struct Bell {
     changed: Condvar,
 }
 
-/// Why somebody was woken.
+/// The reason why a thread was woken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Rung {
     /// For no reason but that it was time.
     #[default]
     Not,
-    /// There is something to do.
+    /// There is work to do.
     Look,
     /// There will never be again.
     Stop,

@@ -81,7 +81,7 @@ pub(in crate::store) struct Begin {
 }
 
 impl Begin {
-    /// How many parts the file has.
+    /// The number of parts of the file.
     fn parts(&self) -> usize {
         usize::try_from(self.size.div_ceil(self.part_size.max(1))).unwrap_or(usize::MAX)
     }

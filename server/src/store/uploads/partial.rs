@@ -73,7 +73,7 @@ pub(in crate::store) struct Inner {
     pub(in crate::store) store: Arc<Store>,
 }
 
-/// The end of a journal, and what is known of its records.
+/// The end of a journal, and the facts that are known of its records.
 #[derive(Debug, Default)]
 pub(in crate::store) struct End {
     len: u64,
@@ -84,7 +84,7 @@ pub(in crate::store) struct End {
     /// Records of parts up to here are known to be flushed.
     flushed: u64,
     /// No more may be written: the upload was interrupted, and somebody else may have opened the same
-    /// files; or a flush has failed, and nobody knows what is on the disk.
+    /// files; or a flush has failed, and nobody knows which bytes are on the disk.
     closed: bool,
     /// Bytes of parts held since the last flush began.
     unflushed: u64,
@@ -242,7 +242,7 @@ impl Partial {
         if found.is_ok_and(|found| own.is_ok_and(|own| own.st_ino == found.st_ino)) {
             self.clone().discard();
         }
-        // Only now: whoever sees that opens a new partial of this name.
+        // Only now: an `open` that sees this makes a new partial of this name.
         self.0.closed.store(true, Ordering::Release);
     }
 

@@ -174,7 +174,7 @@ impl JournalReading {
             self.file = file;
         }
         self.stage = Stage::Over(Some(Box::new(compacting.finish())));
-        // Otherwise what is appended from now on could be lost with the new name.
+        // Otherwise records that are appended from now on could be lost with the new name.
         if self.store.durable { sys::sync_directory(&self.store.partials) } else { Ok(()) }
     }
 

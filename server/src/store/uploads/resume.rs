@@ -50,7 +50,7 @@ impl Published {
         Self { stated, ..self }
     }
 
-    /// It is still there, gets what was stated since, and becomes durable with everything else on the disk.
+    /// The file is still there, gets the mode and mtime stated since, and becomes durable with all else on the disk.
     pub(in crate::store) fn confirm(
         &self,
         store: &Store,
@@ -191,7 +191,7 @@ impl Store {
         self.rights.in_directory(&parent, look)
     }
 
-    /// Removes what is there of a partial; returns whether anything was. The journal goes first: a
+    /// Removes the files of a partial; returns whether there were any. The journal goes first: a
     /// journal without a partial means that the file was committed.
     pub(crate) fn forget(&self, id: &str) -> Result<bool, Errno> {
         let mut any = false;

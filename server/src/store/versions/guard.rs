@@ -27,7 +27,7 @@ pub(crate) struct Guard {
     /// Somebody waits until changes are over.
     is_awaited: AtomicBool,
     waiting: Mutex<Waiting>,
-    /// How often versions have changed places or directories were renamed: a handle from before may lead to another
+    /// Number of swaps of versions and of renames of directories: a handle from before the last one may lead to another
     /// directory than its name.
     swaps: AtomicU64,
 }
@@ -53,7 +53,7 @@ struct Guarded {
     is_wanted: AtomicBool,
 }
 
-/// A permit to change something, which takes effect while the permit is held.
+/// Waiters for the end of changes under way.
 #[derive(Debug, Default)]
 struct Waiting {
     /// For the counter that does not count the changes that begin now.
@@ -77,7 +77,7 @@ impl Wake for Unparks {
     }
 }
 
-/// Leave to change something, which takes effect while this is held.
+/// A permit for one change, which takes effect while the permit is held.
 #[derive(Debug)]
 pub(crate) struct Inside<'a> {
     guard: &'a Guard,
@@ -210,7 +210,7 @@ impl Guard {
         self.swaps.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// How often that has happened.
+    /// The number of swaps so far.
     pub(in crate::store) fn swaps(&self) -> u64 {
         self.swaps.load(Ordering::Acquire)
     }

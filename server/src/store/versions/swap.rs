@@ -66,7 +66,7 @@ impl Swap {
         sys::sync_directory(home).map_err(failed)
     }
 
-    /// The exchange. Ticket for twice, it happens once.
+    /// Exchanges draft and present version. If a client asks for the publish of a draft twice, the exchange happens once.
     pub(in crate::store) fn apply(
         self,
         store: &Store,

@@ -73,7 +73,7 @@ pub(crate) struct Version {
     room: Reserved,
 }
 
-/// How far it is.
+/// The state of a version.
 #[derive(Debug)]
 pub(crate) enum State {
     /// Being put together.
