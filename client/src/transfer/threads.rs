@@ -84,7 +84,7 @@ impl Transfer {
                     scope.spawn(|| {
                         let _guard = StopOnPanic(&work);
                         // Stopped: whoever stopped it has told why.
-                        let _ = walk::walk(&self.plan, &run);
+                        let _ = walk::walk(&self.plan, &self.anchors, &run);
                     });
                     pool.broadcast(|context| {
                         let _guard = StopOnPanic(&work);

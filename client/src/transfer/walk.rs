@@ -38,11 +38,11 @@ use sent::Sent;
 /// Directories that are remembered for their attributes: some hundred KiB.
 const REMEMBERED: usize = 4096;
 
-/// Walks everything, to the end of the run.
+/// Walks everything, to the end of the run. `began`: the sources as they were when the run began.
 ///
 /// # Errors
 /// If the run was stopped.
-pub fn walk(plan: &Plan, run: &Run<'_>) -> Result<(), Stopped> {
+pub fn walk(plan: &Plan, began: &[Arc<Anchor>], run: &Run<'_>) -> Result<(), Stopped> {
     let Run { work, progress, policy, course, committed, sources, namesakes, .. } = run;
     let sizes = progress.wants_sizes();
     let names = (plan.roots.len() > 1).then(|| Sent::new(namesakes));
@@ -52,17 +52,19 @@ pub fn walk(plan: &Plan, run: &Run<'_>) -> Result<(), Stopped> {
     }
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
-        let anchors = walk.anchors(plan, None);
+        let anchors = walk.anchors(began, Anchor::first_walk);
         walk.named(root, &mut names)?;
         walk.are_there(&anchors);
     } else if let Some(name) = policy.publishes() {
-        let again = |_: &Walked| walk.end(plan, walk.send(plan, None)?);
-        let first = walk.end(plan, walk.send(plan, None)?)?;
+        let once = || walk.send(plan, walk.anchors(began, Anchor::first_walk));
+        let again = |_: &Walked| walk.end(plan, once()?);
+        let first = walk.end(plan, once()?)?;
         let walked = walk.until_at_rest(plan, first, again)?;
         walk.publish(name, &walked.anchors)?;
     } else {
-        let again = |before: &Walked| walk.send(plan, Some(before));
-        let mut walked = walk.send(plan, None)?;
+        let again =
+            |before: &Walked| walk.send(plan, walk.anchors(&before.anchors, Anchor::next_walk));
+        let mut walked = walk.send(plan, walk.anchors(began, Anchor::first_walk))?;
         if policy.removes() {
             walked = walk.until_at_rest(plan, walked, again)?;
         }
@@ -96,24 +98,19 @@ struct Walked {
 }
 
 impl Walk<'_> {
-    /// The sources as they are now; what an earlier walk has seen of them counts as seen.
-    fn anchors(&self, plan: &Plan, before: Option<&Walked>) -> Vec<Arc<Anchor>> {
+    /// The sources for a walk that begins now.
+    fn anchors(
+        &self,
+        before: &[Arc<Anchor>],
+        walk: impl Fn(&Anchor, Option<Start>) -> Anchor,
+    ) -> Vec<Arc<Anchor>> {
         let start = self.policy.delete().map(|_| Start::now());
-        match before {
-            Some(before) => {
-                before.anchors.iter().map(|anchor| Arc::new(anchor.again(start))).collect()
-            }
-            None => {
-                let anchor = |root: &Root| Arc::new(Anchor::new(&root.source, start));
-                plan.roots.iter().map(anchor).collect()
-            }
-        }
+        before.iter().map(|anchor| Arc::new(walk(anchor, start))).collect()
     }
 
     /// Walks everything once, and sends it.
-    fn send(&self, plan: &Plan, before: Option<&Walked>) -> Result<Walked, Stopped> {
+    fn send(&self, plan: &Plan, anchors: Vec<Arc<Anchor>>) -> Result<Walked, Stopped> {
         let vanished = self.progress.counts().vanished;
-        let anchors = self.anchors(plan, before);
         self.sources.walked(&anchors);
         let (mut room, mut found) = (REMEMBERED, Vec::new());
         for (root, anchor) in plan.roots.iter().zip(&anchors) {
