@@ -1,10 +1,9 @@
 //! A source that is gone, or has nothing in it, is no reason to remove anything.
 
 use haul_tests::prelude::*;
-use rustix::fs::OFlags;
 
 /// A source of two files, which the server has as well, as `s` and as the site.
-fn sent() -> Setting {
+pub(crate) fn sent() -> Setting {
     let setting = Setting::start();
     setting.write("a", "1");
     setting.write("d/b", "2");
@@ -14,7 +13,7 @@ fn sent() -> Setting {
 }
 
 /// Nothing is missing at the server.
-fn is_whole(setting: &Setting) {
+pub(crate) fn is_whole(setting: &Setting) {
     for place in [setting.target(), setting.site()] {
         for name in ["a", "d/b"] {
             assert!(place.join(name).exists(), "{name} in {}", place.display());
@@ -225,91 +224,4 @@ fn file_that_is_named_may_be_moved() {
     setting.haul(&["put", "--remove-source", "s/f", setting.server.address()]).assert().success();
     assert!(!setting.source().join("f").exists());
     assert!(setting.server.root().join("f").exists());
-}
-
-/// Does something while haul waits for its rules, which come through a FIFO. Returns haul's exit code, and the output.
-fn before_rules(setting: &Setting, words: &[&str], act: impl FnOnce()) -> (Option<i32>, String) {
-    use std::os::unix::fs::OpenOptionsExt;
-
-    let rules = setting.place.path().join("rules");
-    assert!(Command::new("mkfifo").arg(&rules).status().unwrap().success());
-    let mut command = haul_command();
-    command.current_dir(setting.place.path()).args(words).args(["--exclude-from", "rules"]);
-    let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
-    let mut writer = None;
-    eventually("haul opens the rules", || {
-        writer = File::options().write(true).custom_flags(flags).open(&rules).ok();
-        writer.is_some() || running.try_wait().unwrap().is_some()
-    });
-    act();
-    writer.unwrap().write_all(b"*.o\n").unwrap();
-    fs::remove_file(rules).unwrap();
-    let output = ended(running);
-    let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    (output.status.code(), told)
-}
-
-#[test]
-fn source_that_is_replaced_while_haul_waits_for_rules_removes_nothing_and_publishes_nothing() {
-    let commands: [(&[&str], &str); 8] = [
-        (&["sync", "--delete", "s/"], "s"),
-        (&["sync", "--delete", "--force-delete", "--delete-all", "s/"], "s"),
-        (&["sync", "--delete", "-n", "s/"], "s"),
-        (&["sync", "--delete", "s"], ""),
-        (&["publish", "s"], "www/site"),
-        (&["publish", "--delete-all", "s"], "www/site"),
-        (&["put", "s/"], "s"),
-        (&["verify", "s/"], "s"),
-    ];
-    for (words, to) in commands {
-        for is_empty in [true, false] {
-            let setting = sent();
-            let to = setting.at(to);
-            let (code, told) = before_rules(&setting, &[words, &[&to[..]]].concat(), || {
-                fs::rename(setting.source(), setting.place.path().join("away")).unwrap();
-                fs::create_dir(setting.source()).unwrap();
-                if !is_empty {
-                    setting.write("new", "x");
-                }
-            });
-            assert_eq!(code, Some(1), "{words:?}: {told}");
-            assert!(told.contains("gone or another"), "{words:?}: {told}");
-            assert!(!told.contains("would remove") && !told.contains("extra s"), "{told}");
-            is_whole(&setting);
-            assert!(!setting.site().join("new").exists(), "{told}");
-        }
-    }
-}
-
-/// As a release is switched.
-#[test]
-fn symlink_that_leads_elsewhere_while_haul_waits_for_rules_removes_nothing() {
-    let setting = sent();
-    let (place, current) = (setting.place.path(), setting.place.path().join("current"));
-    fs::create_dir(place.join("v2")).unwrap();
-    fs::write(place.join("v2/new"), "x").unwrap();
-    symlink("s", &current).unwrap();
-    let to = setting.at("s");
-    let (code, told) = before_rules(&setting, &["sync", "--delete", "current/", &to], || {
-        fs::remove_file(&current).unwrap();
-        symlink("v2", &current).unwrap();
-    });
-    assert_eq!(code, Some(1), "{told}");
-    is_whole(&setting);
-}
-
-#[test]
-fn source_whose_entries_change_while_haul_waits_for_rules_is_taken_as_it_is_then() {
-    for words in [&["sync", "--delete", "s"][..], &["publish", "s"]] {
-        let setting = sent();
-        let to = setting.at(if words[0] == "publish" { "www/site" } else { "" });
-        let (code, told) = before_rules(&setting, &[words, &[&to[..]]].concat(), || {
-            fs::remove_dir_all(setting.source().join("d")).unwrap();
-            setting.write("new", "x");
-        });
-        assert_eq!(code, Some(0), "{told}");
-        let there = if words[0] == "publish" { setting.site() } else { setting.target() };
-        tree::compare(&setting.source(), &there).unwrap();
-    }
 }

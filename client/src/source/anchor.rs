@@ -184,6 +184,20 @@ impl Anchor {
         Ok(found)
     }
 
+    /// Whether it is still the source of the beginning, if it was a directory then. `must_be_directory`: entries below it are
+    /// sent, so anything else has none of them.
+    ///
+    /// # Errors
+    /// If it is not, or nobody can say.
+    pub fn check_kind(&self, must_be_directory: bool) -> Result<(), Adrift> {
+        match &self.began {
+            Ok(began) if began.is_dir => self.check().map(drop),
+            Ok(_) if must_be_directory => Err(Adrift::NoDirectory),
+            Err(error) if must_be_directory => Err(Adrift::unknown(again(error))),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// The same, as far as one path below it is concerned; cheap enough to be asked for every directory.
     ///
     /// # Errors

@@ -37,6 +37,10 @@ impl Builder {
         let mode = self.mode(task)?;
         // Rules, lists and streams may be waited for, and a source may be replaced or unmounted meanwhile.
         let anchors = anchors(&mut plan, &mode);
+        let published = anchors.iter().filter(|_| matches!(mode, Mode::Publish(..)));
+        if let Some(anchor) = published.into_iter().find(|anchor| !anchor.is_directory()) {
+            return Err(BuildError::NoDirectory(anchor.path().to_owned()));
+        }
         if let Some((list, separator)) = &self.names {
             plan = plan.only(list, *separator)?;
         }
@@ -119,9 +123,6 @@ impl Builder {
     /// The same of a version, which is put together where it has no name.
     fn plan_version(&self, source: &Path) -> Result<Plan, BuildError> {
         let name = self.destination.path.as_ref().ok_or(BuildError::PublishesRoot)?;
-        if !source.is_dir() {
-            return Err(BuildError::NoDirectory(source.to_owned()));
-        }
         if self.names.is_some() {
             return Err(BuildError::PublishesNames);
         }

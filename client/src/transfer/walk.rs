@@ -54,7 +54,7 @@ pub fn walk(plan: &Plan, began: &[Arc<Anchor>], run: &Run<'_>) -> Result<(), Sto
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
         let anchors = walk.anchors(began, Anchor::first_walk);
         walk.named(root, &mut names)?;
-        walk.are_there(&anchors);
+        walk.are_there(plan, &anchors);
     } else if let Some(name) = policy.publishes() {
         let once = || walk.send(plan, walk.anchors(began, Anchor::first_walk));
         let again = |_: &Walked| walk.end(plan, once()?);
@@ -127,7 +127,7 @@ impl Walk<'_> {
         let Self { work, progress, policy, course, .. } = *self;
         let Walked { anchors, mut found, vanished } = walked;
         // Whatever has vanished with a source was skipped, which would look like success.
-        let is_there = self.are_there(&anchors);
+        let is_there = self.are_there(plan, &anchors);
         if !is_there && policy.delete().is_some() && !policy.is_whole() && !policy.verifies() {
             progress.note(Note::NothingRemoved("of what failed above"));
         }

@@ -57,6 +57,22 @@ fn source_that_was_not_there_never_is() {
 }
 
 #[test]
+fn source_that_was_no_directory_has_no_entries_that_could_be_sent() {
+    let place = TempDir::new().unwrap();
+    let path = place.path().join("s");
+    fs::write(&path, "x").unwrap();
+    for hold in [Anchor::held, Anchor::new] {
+        let anchor = hold(&path);
+        anchor.check_kind(false).unwrap();
+        assert!(matches!(anchor.check_kind(true), Err(Adrift::NoDirectory)));
+        let missing = hold(&place.path().join("missing"));
+        missing.check_kind(false).unwrap();
+        assert!(matches!(missing.check_kind(true), Err(Adrift::Unknown(_))));
+        hold(place.path()).check_kind(true).unwrap();
+    }
+}
+
+#[test]
 fn only_what_is_mounted_above_a_path_concerns_it() {
     let place = TempDir::new().unwrap();
     let (mount, beside) = (place.path().join("mount"), place.path().join("beside"));

@@ -49,6 +49,12 @@ impl Walk<'_> {
         let mut found = Some(Vec::new());
         let mut batch = Vec::with_capacity(BATCH);
         if root.contents {
+            // Of a file walkdir would find nothing, and no error.
+            if root.source.metadata().is_ok_and(|found| !found.is_dir()) {
+                anchor.tell(Adrift::NoDirectory, self.progress);
+                anchor.unreadable();
+                return Ok(found);
+            }
             self.reads_directory(anchor, &root.source);
         }
         if let (true, Some(name)) = (root.contents && anchor.is_directory(), &root.target) {
