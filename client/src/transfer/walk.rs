@@ -85,7 +85,7 @@ struct Walk<'a> {
     committed: &'a Committed,
     sources: &'a Sources,
     sizes: bool,
-    /// Names at the server that have been sent, if several sources may have the same.
+    /// Names at the server to which entries have been sent, if several sources may have the same.
     names: Option<Sent<'a>>,
 }
 
