@@ -53,6 +53,13 @@ fn command_ends_with_haul_at_every_signal_that_haul_can_hear() {
         (Signal::INT, Some(130)),
         (Signal::HUP, None),
         (Signal::QUIT, None),
+        (Signal::ABORT, None),
+        (Signal::USR1, None),
+        (Signal::USR2, None),
+        (Signal::ALARM, None),
+        (Signal::VTALARM, None),
+        (Signal::PROF, None),
+        (Signal::XCPU, None),
     ] {
         let setting = Setting::start();
         let (mut running, pids) = start(&setting, SCRIPT, "ulimit -c 0;");

@@ -46,7 +46,7 @@ impl Signals {
         &self.interrupt
     }
 
-    /// While this is held, SIGHUP and SIGQUIT end the run first, and haul then.
+    /// While this is held, SIGHUP, SIGQUIT and the like end the run first, and haul then.
     pub(super) fn hold_deadly(&self) -> impl Sized {
         self.deadly.hold()
     }
