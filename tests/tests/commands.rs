@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
+use haul_tests::client::output_of;
 use haul_tests::setting::Setting;
 use haul_tests::{binaries, eventually};
 use rustix::process::{Pid, Signal, kill_process};
@@ -52,6 +53,13 @@ fn command_ends_with_haul_at_every_signal_that_haul_can_hear() {
         (Signal::INT, Some(130)),
         (Signal::HUP, None),
         (Signal::QUIT, None),
+        (Signal::ABORT, None),
+        (Signal::USR1, None),
+        (Signal::USR2, None),
+        (Signal::ALARM, None),
+        (Signal::VTALARM, None),
+        (Signal::PROF, None),
+        (Signal::XCPU, None),
     ] {
         let setting = Setting::start();
         let (mut running, pids) = start(&setting, SCRIPT, "ulimit -c 0;");
@@ -61,6 +69,24 @@ fn command_ends_with_haul_at_every_signal_that_haul_can_hear() {
         assert_eq!(status.signal(), code.is_none().then_some(sent.as_raw()), "{sent:?}");
         have_ended(&pids);
         assert!(!setting.server.root().join("x").exists());
+    }
+}
+
+/// Some daemons ignore it, and whatever they start inherits that.
+#[test]
+fn command_succeeds_or_fails_also_if_the_end_of_children_is_ignored() {
+    let parent = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); \
+                  os.execvp(sys.argv[1], sys.argv[1:])";
+    let setting = Setting::start();
+    for (script, code) in [("echo new", 0), ("echo half; exit 3", 1), ("true | cat; echo new", 0)] {
+        let mut command = Command::new("python3");
+        command.args(["-c", parent]).arg(&binaries::get().haul);
+        command.args(["put", "--from-command", script, setting.server.address(), "--as", "x"]);
+        let output = output_of(&mut command);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{script}: {told}");
+        assert_eq!(told.contains("the command failed"), code == 1, "{script}: {told}");
+        assert_eq!(fs::read(setting.server.root().join("x")).unwrap(), b"new\n");
     }
 }
 

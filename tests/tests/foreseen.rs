@@ -209,3 +209,86 @@ fn dry_run_tells_the_bytes_of_a_file_that_says_it_is_empty() {
         assert!(told.contains(&format!("\"size\":{bytes}")), "{told}");
     }
 }
+
+/// Sends several sources to `d` of a new server, as a dry run and then as it is. Both must end with the exit code; returns
+/// what both told.
+fn of_several(setting: &Setting, sources: &[&str], code: i32) -> [String; 2] {
+    [&["-n"][..], &[]].map(|dry| {
+        let to = setting.at("d");
+        let output = setting.haul(&["put"]).args(dry).args(sources).arg(to).output();
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{sources:?} {dry:?}: {told}");
+        told
+    })
+}
+
+#[test]
+fn first_of_two_sources_with_a_file_and_a_directory_of_one_name_wins_in_every_run() {
+    for (sources, is_link) in [
+        (["a/", "b/"], false),
+        (["b/", "a/"], false),
+        (["b/", "a/"], true),
+        (["b/", "a/x"], false),
+        (["a/x", "b/"], true),
+        (["a/", "b/x"], false),
+    ] {
+        let setting = Setting::start();
+        let place = setting.place.path();
+        // In `a` a directory, in `b` a file or symlink; and names that only one of them has.
+        for name in ["a/x/1", "a/x/deep/2", "a/only", "b/other/y"] {
+            write(&place.join(name), name);
+        }
+        match is_link {
+            true => symlink("nowhere", place.join("b/x")).unwrap(),
+            false => write(&place.join("b/x"), "b/x"),
+        }
+        let told = of_several(&setting, &sources, 1);
+        let second = if sources[1].starts_with('a') { "a/x" } else { "b/x" };
+        for told in &told {
+            let failed = format!("haul: {second}: another source has d/x as well");
+            assert!(told.contains(&failed) && told.contains("1 failed"), "{sources:?}: {told}");
+            assert_eq!(told.matches("haul: ").count(), 1, "{sources:?}: {told}");
+        }
+        let is_below_told = told[0].contains("d/x/1") && told[0].contains("d/x/deep/2");
+        assert_eq!(is_below_told, second == "b/x", "{sources:?}: {}", told[0]);
+        for line in ["would make d: new", "would send d/x: new", "would make d/x: new"] {
+            assert!(told[0].matches(line).count() <= 1, "{line}: {}", told[0]);
+        }
+        let there = setting.server.root().join("d/x");
+        assert_eq!(there.join("1").exists() && there.join("deep/2").exists(), second == "b/x");
+        assert_eq!(there.is_symlink(), is_link && second == "a/x", "{sources:?}");
+    }
+}
+
+#[test]
+fn directories_that_several_sources_have_are_merged_and_told_once() {
+    let setting = Setting::start();
+    let place = setting.place.path();
+    for name in ["a/in/deep/1", "b/in/deep/2", "c/in/3", "in/deep/4"] {
+        write(&place.join(name), name);
+    }
+    let [dry, _] = of_several(&setting, &["a/", "b/", "c/", "in"], 0);
+    for line in ["would make d: new", "would make d/in: new", "would make d/in/deep: new"] {
+        assert_eq!(dry.matches(line).count(), 1, "{line}: {dry}");
+    }
+    for name in ["in/deep/1", "in/deep/2", "in/3", "in/deep/4"] {
+        assert!(setting.server.root().join("d").join(name).is_file(), "{name}");
+    }
+}
+
+/// Beyond the directories that are remembered for their attributes, all are looked for once more.
+#[test]
+fn refused_directory_is_told_once_also_if_there_are_very_many_directories() {
+    let setting = Setting::start();
+    let place = setting.place.path();
+    write(&place.join("a/x"), "x");
+    write(&place.join("b/x/in/1"), "1");
+    for directory in 0..4200 {
+        fs::create_dir_all(place.join(format!("b/many/{directory}"))).unwrap();
+    }
+    for told in of_several(&setting, &["a/", "b/"], 1) {
+        assert!(told.contains("1 failed") && told.matches("haul: ").count() == 1, "{told}");
+    }
+    assert!(setting.server.root().join("d/x").is_file());
+    assert!(setting.server.root().join("d/many/4199").is_dir());
+}

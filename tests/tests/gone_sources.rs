@@ -3,7 +3,7 @@
 use haul_tests::prelude::*;
 
 /// A source of two files, which the server has as well, as `s` and as the site.
-fn sent() -> Setting {
+pub(crate) fn sent() -> Setting {
     let setting = Setting::start();
     setting.write("a", "1");
     setting.write("d/b", "2");
@@ -13,7 +13,7 @@ fn sent() -> Setting {
 }
 
 /// Nothing is missing at the server.
-fn is_whole(setting: &Setting) {
+pub(crate) fn is_whole(setting: &Setting) {
     for place in [setting.target(), setting.site()] {
         for name in ["a", "d/b"] {
             assert!(place.join(name).exists(), "{name} in {}", place.display());

@@ -307,3 +307,40 @@ fn observer_that_panics_ends_the_run() {
     let panic = catch_unwind(AssertUnwindSafe(|| transfer.run(&mut Broken))).unwrap_err();
     assert!(panic.downcast_ref::<String>().unwrap().contains("the observer is broken"));
 }
+
+/// The source is another directory, or a file, when a transfer runs that was built before.
+#[test]
+fn source_that_is_replaced_between_build_and_run_loses_nothing() {
+    for is_file in [false, true] {
+        let setting = Setting::start();
+        setting.write("a", "one");
+        setting.sync(&[]);
+        let all = Delete::default().force().all();
+        let published = || Transfer::builder(setting.at("s").parse().unwrap());
+        let builders = [
+            to(&setting).sync(setting.source(), Some(all)),
+            published().sync(setting.source().join(""), Some(all)),
+            published().publish(setting.source()).publish_empty(),
+        ];
+        for builder in builders {
+            let transfer = builder.build().unwrap();
+            let away = setting.place.path().join("away");
+            fs::rename(setting.source(), &away).unwrap();
+            if is_file {
+                fs::write(setting.source(), "a file").unwrap();
+            } else {
+                fs::create_dir(setting.source()).unwrap();
+            }
+            let mut log = Log::default();
+            let report = transfer.run(&mut log).unwrap();
+            assert!(!report.is_success() && !report.published && report.counts.removed == 0);
+            assert!(setting.there("a"), "{log:?}");
+            if is_file {
+                fs::remove_file(setting.source()).unwrap();
+            } else {
+                fs::remove_dir(setting.source()).unwrap();
+            }
+            fs::rename(&away, setting.source()).unwrap();
+        }
+    }
+}

@@ -4,6 +4,7 @@
 
 mod adrift;
 mod attributes;
+mod awaited;
 mod bundle;
 mod check;
 mod churn;

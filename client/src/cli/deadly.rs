@@ -1,4 +1,4 @@
-//! Signals that end haul without a word, SIGHUP and SIGQUIT. While haul sends the output of a command, they end the run first,
+//! Signals that end haul without a word, such as SIGHUP and SIGQUIT. While haul sends the output of a command, they end the run first,
 //! as Ctrl-C does, so that the command ends too; then haul ends by the same signal.
 
 pub(super) use platform::Deadly;
@@ -9,8 +9,15 @@ mod platform {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-    use signal_hook::consts::{SIGHUP, SIGQUIT};
+    use signal_hook::consts::{
+        SIGABRT, SIGALRM, SIGHUP, SIGPROF, SIGQUIT, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU,
+    };
     use signal_hook::flag;
+
+    /// All such signals that other processes send, or the kernel because of a timer or a limit. Signals that tell of a fault in
+    /// haul itself are not among them, nor are those whose default the library does not know.
+    const DEADLY: [i32; 9] =
+        [SIGHUP, SIGQUIT, SIGABRT, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGXCPU];
 
     /// Such signals, which do what they always do as long as nobody holds them.
     #[derive(Debug, Clone)]
@@ -32,7 +39,7 @@ mod platform {
         /// Watches these signals, but for those that are ignored. `stop` is set when one comes while they are held. Returns
         /// the signals, for the thread that stops the run then.
         pub(crate) fn install(&self, stop: &Arc<AtomicBool>) -> io::Result<Vec<i32>> {
-            let mut watched = vec![SIGHUP, SIGQUIT];
+            let mut watched = DEADLY.to_vec();
             watched.retain(|signal| !is_ignored(*signal));
             for &signal in &watched {
                 flag::register_conditional_default(signal, Arc::clone(&self.is_free))?;

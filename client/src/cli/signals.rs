@@ -39,6 +39,7 @@ impl Signals {
         let watched = signals.clone();
         watch(&signals, move || watched.signal())?;
         survive_file_size_limit()?;
+        hear_of_children()?;
         Ok(signals)
     }
 
@@ -47,7 +48,7 @@ impl Signals {
         &self.interrupt
     }
 
-    /// While this is held, SIGHUP and SIGQUIT end the run first, and haul then.
+    /// While this is held, SIGHUP, SIGQUIT and the like end the run first, and haul then.
     pub(super) fn hold_deadly(&self) -> impl Sized {
         self.deadly.hold()
     }
@@ -121,6 +122,20 @@ fn watch(own: &Signals, signal: impl Fn() + Send + 'static) -> anyhow::Result<()
 #[cfg(unix)]
 fn survive_file_size_limit() -> anyhow::Result<()> {
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())?;
+    Ok(())
+}
+
+/// If the parent of haul ignores SIGCHLD, haul inherits that, and the system tells nobody how a command has ended. A handler
+/// takes the place of the ignored signal; commands that haul runs inherit none.
+#[cfg(unix)]
+fn hear_of_children() -> anyhow::Result<()> {
+    signal_hook::flag::register(signal_hook::consts::SIGCHLD, Arc::default())?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "other platforms have such a signal")]
+fn hear_of_children() -> anyhow::Result<()> {
     Ok(())
 }
 

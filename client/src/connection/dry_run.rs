@@ -130,7 +130,7 @@ impl Perform for DryRun<'_, '_> {
             self.0.run.course.foreseen().tell(&item.name, Fate::Replaced);
         }
         // It is there, and would be opened up for a moment.
-        if !item.compared.known.is(Verdict::Mode) {
+        if !item.is_told && !item.compared.known.is(Verdict::Mode) {
             self.would("make", item, None);
         }
         self.done();

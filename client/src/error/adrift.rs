@@ -16,6 +16,9 @@ pub enum Adrift {
     /// Another directory, or none, is at its path.
     #[error("gone or another since this began")]
     Another,
+    /// Entries below it are to be sent, and it was no directory when the run began.
+    #[error("not a directory")]
+    NoDirectory,
     /// The same state of a directory below the source.
     #[error(
         "gone or another since this began: moved, replaced, mounted or unmounted; nothing more is removed"

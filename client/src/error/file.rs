@@ -77,7 +77,7 @@ pub enum FileError {
         "left by a run of haul --remove-source that was killed, as its name tells; give the file its old name again"
     )]
     Aside,
-    /// Another source of the run has a file or symlink of its name at the server.
+    /// An earlier source of the run has an entry of its name at the server, and one of both is no directory.
     #[error(
         "another source has {0} as well, which is sent; this one is not, as only one can be there"
     )]

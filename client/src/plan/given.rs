@@ -26,6 +26,20 @@ pub enum Given {
     Failed(Arc<FileError>),
 }
 
+/// Has descriptors of directories as sources under the paths that they have now. Nothing is opened or waited for.
+#[cfg(unix)]
+pub fn find_directories(plan: &mut Plan) {
+    for root in plan.roots.iter_mut().filter(|root| matches!(root.given, Given::Path)) {
+        if let Some(path) = crate::source::fifo::directory(&root.source) {
+            root.source = path;
+        }
+    }
+}
+
+/// There are no such names here.
+#[cfg(not(unix))]
+pub fn find_directories(_: &mut Plan) {}
+
 /// Reads whatever can be read only once, one after the other, before anything is sent: a server would wait meanwhile.
 /// `false`: `stopped`, since the user has had enough.
 pub fn take(plan: &mut Plan, links: Links, stopped: &dyn Fn() -> bool) -> bool {
@@ -41,7 +55,7 @@ pub fn take(plan: &mut Plan, links: Links, stopped: &dyn Fn() -> bool) -> bool {
     true
 }
 
-fn take_one(root: &mut Root, links: Links, stopped: &dyn Fn() -> bool) -> Result<Given, FileError> {
+fn take_one(root: &Root, links: Links, stopped: &dyn Fn() -> bool) -> Result<Given, FileError> {
     let opened = match &root.given {
         Given::Stdin => stdin::read(stopped)?,
         Given::Command(command) => command::output(command, stopped)?,
@@ -52,16 +66,12 @@ fn take_one(root: &mut Root, links: Links, stopped: &dyn Fn() -> bool) -> Result
 }
 
 #[cfg(unix)]
-fn named(root: &mut Root, links: Links, stopped: &dyn Fn() -> bool) -> Result<Given, FileError> {
+fn named(root: &Root, links: Links, stopped: &dyn Fn() -> bool) -> Result<Given, FileError> {
     use crate::source::Source;
     use crate::source::fifo::{Named, Stream, named};
     use crate::source::spool::settled;
     let opened = match named(&root.source, links)? {
         Named::Ordinary => return Ok(Given::Path),
-        Named::Directory(path) => {
-            root.source = path;
-            return Ok(Given::Path);
-        }
         Named::Opened(file) => {
             let source = settled(Source::of(file)?, u64::MAX, stopped)?;
             Some(Opened::from_source(source))
@@ -76,6 +86,6 @@ fn named(root: &mut Root, links: Links, stopped: &dyn Fn() -> bool) -> Result<Gi
 
 /// There are no such names here.
 #[cfg(not(unix))]
-fn named(_: &mut Root, _: Links, _: &dyn Fn() -> bool) -> Result<Given, FileError> {
+fn named(_: &Root, _: Links, _: &dyn Fn() -> bool) -> Result<Given, FileError> {
     Ok(Given::Path)
 }

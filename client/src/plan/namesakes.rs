@@ -1,4 +1,4 @@
-//! Sources that send files and symlinks to the same names: the server keeps only one file of a name.
+//! Sources that send entries to the same names: the server keeps only one file of a name, and no file where a directory is.
 //!
 //! The answers come from the sources as they are now, and not from what a walk has seen: a file that a killed run has sent
 //! may be gone here, and the walk of the other source may not have begun.
@@ -15,6 +15,22 @@ use super::policy::Policy;
 use super::{Plan, Root};
 use crate::source::links::Links;
 use crate::source::{from_bytes, identity, stamp};
+
+/// Kinds of entries of which only one sort can have a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// Directories: several sources may fill one.
+    Directory,
+    /// Files and symlinks.
+    Other,
+}
+
+/// An entry that a source sends; if its sort is not known, one that the source may send.
+#[derive(Debug)]
+struct Sends {
+    path: PathBuf,
+    sort: Option<Sort>,
+}
 
 /// The sources of a plan by their targets.
 #[derive(Debug)]
@@ -45,17 +61,25 @@ impl<'a> Namesakes<'a> {
         let own = path.symlink_metadata().ok();
         let is_other = |found: &PathBuf| found != path && !is_same(own.as_ref(), found);
         let mut candidates = self.candidates(name);
-        candidates
-            .find_map(|(index, rest)| sends(&self.roots[index], rest, policy).filter(is_other))
+        candidates.find_map(|(index, rest)| {
+            let found = sends(&self.roots[index], rest, policy);
+            let found = found.filter(|found| found.sort != Some(Sort::Directory));
+            found.map(|found| found.path).filter(is_other)
+        })
     }
 
-    /// A file or symlink that a source before `root` sends or may send to a name.
+    /// The sort of entry that the first source before `root` sends to a name, if one does. `seems`: if a source can't be looked
+    /// at, it has this sort.
     #[must_use]
-    pub fn earlier(&self, root: &Root, name: &Name, policy: &Policy) -> Option<PathBuf> {
+    pub fn earlier(&self, root: &Root, name: &Name, seems: Sort, policy: &Policy) -> Option<Sort> {
         let end = self.roots.iter().position(|known| std::ptr::eq(known, root));
         let end = end.unwrap_or(self.roots.len());
-        let mut earlier = self.candidates(name).filter(|(index, _)| *index < end);
-        earlier.find_map(|(index, rest)| sends(&self.roots[index], rest, policy))
+        let candidates = self.candidates(name).filter(|(index, _)| *index < end);
+        let sends = |(index, rest)| Some((index, sends(&self.roots[index], rest, policy)?.sort));
+        // Sources that can't be looked at come last.
+        let first =
+            candidates.filter_map(sends).min_by_key(|(index, sort)| (sort.is_none(), *index));
+        first.map(|(_, sort)| sort.unwrap_or(seems))
     }
 
     /// Whether a source before `root` has a directory of a name: that one gives it mode and mtime.
@@ -92,31 +116,34 @@ fn target(root: &Root) -> &[u8] {
     root.target.as_ref().map_or(b"", Name::as_bytes)
 }
 
-/// The path of the file or symlink that a source sends under `rest` of its target, or that it may send.
-fn sends(root: &Root, rest: &[u8], policy: &Policy) -> Option<PathBuf> {
+/// The entry that a source sends under `rest` of its target, or that it may send.
+fn sends(root: &Root, rest: &[u8], policy: &Policy) -> Option<Sends> {
     let itself = rest.is_empty();
-    if itself && root.contents {
-        return None;
-    }
     let path = if itself { root.source.clone() } else { root.source.join(from_bytes(rest)) };
+    let is = |sort, path| Sends { path, sort: Some(sort) };
+    let may_be = |path| Sends { path, sort: None };
+    if itself && root.contents {
+        return Some(is(Sort::Directory, path));
+    }
     if !matches!(root.given, Given::Path) {
-        return itself.then_some(path);
+        return itself.then(|| is(Sort::Other, path));
     }
     let found = match policy.links.look(&path) {
         Ok(found) => found,
         Err(error) if matches!(error.kind(), NotFound | NotADirectory) => {
             // Of a source that is not there nobody knows what is in it.
             let is_known = itself || root.source.metadata().is_ok();
-            return (!is_known).then(|| root.source.clone());
+            return (!is_known).then(|| may_be(root.source.clone()));
         }
-        Err(_) => return Some(path),
+        Err(_) => return Some(may_be(path)),
     };
     let is_sent = found.is_file() || (found.is_symlink() && policy.links == Links::Copy);
-    if !is_sent || (!itself && is_behind_symlink(root, &path, policy)) {
+    let sort = if found.is_dir() { Sort::Directory } else { Sort::Other };
+    if !(is_sent || found.is_dir()) || (!itself && is_behind_symlink(root, &path, policy)) {
         return None;
     }
-    let excludes = || policy.filter.excludes_above(&root.source, &path, false);
-    (itself || !matches!(excludes(), Ok(true))).then_some(path)
+    let excludes = || policy.filter.excludes_above(&root.source, &path, found.is_dir());
+    (itself || !matches!(excludes(), Ok(true))).then(|| is(sort, path))
 }
 
 /// Whether a symlink leads to a path from its source, through which no walk goes.
@@ -178,8 +205,16 @@ mod tests {
         write(path("b/in/y"), "").unwrap();
         write(path("a/in/y"), "").unwrap();
         assert_eq!(other("a/in/y", "d/in/y"), Some(path("b/in/y")));
-        let earlier = |root: usize| names.earlier(&plan.roots[root], &name("d/in/y"), &policy);
-        assert_eq!([earlier(0), earlier(1)], [None, Some(path("a/in/y"))]);
+        let earlier =
+            |root: usize, to| names.earlier(&plan.roots[root], &name(to), Sort::Other, &policy);
+        assert_eq!([0, 1].map(|root| earlier(root, "d/in/y")), [None, Some(Sort::Other)]);
+        // The first source has a file there, and the second a directory.
+        assert_eq!(
+            [0, 1, 2].map(|root| earlier(root, "d/in")),
+            [None, Some(Sort::Directory), Some(Sort::Directory)]
+        );
+        assert_eq!([1, 2].map(|root| earlier(root, "d/y")), [Some(Sort::Other); 2]);
+        assert_eq!(earlier(2, "d/z"), None);
     }
 
     #[test]

@@ -39,6 +39,18 @@ pub enum Mode {
     Publish(Name, Delete),
 }
 
+impl Mode {
+    /// The bounds within which the client looks at the server for entries that the source lacks.
+    #[must_use]
+    pub fn delete(&self) -> Option<Delete> {
+        match self {
+            Self::Put => None,
+            Self::Sync(delete) | Self::Verify(delete) => *delete,
+            Self::Publish(_, delete) => Some(*delete),
+        }
+    }
+}
+
 /// Bounds of what is removed at the server because the source lacks it. By default nothing is removed if a source could
 /// not be read or has nothing in it, and there is no limit otherwise.
 #[derive(Debug, Clone, Copy, Default)]
@@ -139,11 +151,7 @@ impl Policy {
     /// The bounds within which the client looks at the server for entries that the source lacks.
     #[must_use]
     pub fn delete(&self) -> Option<Delete> {
-        match &self.mode {
-            Mode::Put => None,
-            Mode::Sync(delete) | Mode::Verify(delete) => *delete,
-            Mode::Publish(_, delete) => Some(*delete),
-        }
+        self.mode.delete()
     }
 
     /// Whether entries that the source lacks are removed where everybody sees it.

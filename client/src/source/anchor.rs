@@ -37,7 +37,7 @@ pub struct Anchor {
     told: AtomicBool,
     /// The directories and entries that the walk has seen, if entries may be removed at the server because of them.
     seen: Option<Arc<Seen>>,
-    /// When this walk began, if that is needed.
+    /// When this walk began, if there is one and that is needed.
     start: Option<Start>,
     /// Walks before this one.
     walk: u32,
@@ -74,11 +74,19 @@ struct Began {
 }
 
 impl Anchor {
-    /// The source at a path, now. `start`: when the run began, if entries may be removed at the server because this
-    /// source lacks them.
+    /// The source at a path, now: before the run waits for anything.
     #[must_use]
-    pub fn new(path: &Path, start: Option<Start>) -> Self {
-        let hold = start.is_some();
+    pub fn new(path: &Path) -> Self {
+        Self::at(path, false)
+    }
+
+    /// The same if entries may be removed at the server because this source lacks them.
+    #[must_use]
+    pub fn held(path: &Path) -> Self {
+        Self::at(path, true)
+    }
+
+    fn at(path: &Path, hold: bool) -> Self {
         let found = path.metadata();
         let is_dir = found.as_ref().is_ok_and(Metadata::is_dir);
         let mounted = Some(path).filter(|_| hold && is_dir).and_then(|path| {
@@ -104,6 +112,28 @@ impl Anchor {
             unreadable: AtomicBool::new(false),
             told: AtomicBool::new(false),
             seen: hold.then(Arc::default),
+            start: None,
+            walk: 0,
+        }
+    }
+
+    /// The same source in a first walk, or in a walk for which earlier ones count as nothing. `start`: when that walk begins.
+    #[must_use]
+    pub fn first_walk(&self, start: Option<Start>) -> Self {
+        let began = match &self.began {
+            Ok(began) => Ok(*began),
+            Err(error) => Err(again(error)),
+        };
+        Self {
+            path: self.path.clone(),
+            began,
+            held: self.held.clone(),
+            mounts: Mutex::default(),
+            mounted: self.mounted.clone(),
+            found: AtomicBool::new(false),
+            unreadable: AtomicBool::new(false),
+            told: AtomicBool::new(false),
+            seen: self.seen.as_ref().map(|_| Arc::default()),
             start,
             walk: 0,
         }
@@ -112,24 +142,15 @@ impl Anchor {
     /// The same source in a later walk of the run: directories that have been seen count as seen. `start`: when that walk
     /// begins.
     #[must_use]
-    pub fn again(&self, start: Option<Start>) -> Self {
-        let began = match &self.began {
-            Ok(began) => Ok(*began),
-            Err(error) => Err(error.kind().into()),
-        };
+    pub fn next_walk(&self, start: Option<Start>) -> Self {
         Self {
-            path: self.path.clone(),
-            began,
-            held: self.held.clone(),
             mounts: Mutex::new(self.mounts().clone()),
-            mounted: self.mounted.clone(),
             // Entries that an earlier walk has found may be gone.
-            found: AtomicBool::new(false),
             unreadable: AtomicBool::new(self.unreadable.load(Ordering::Acquire)),
             told: AtomicBool::new(self.told.load(Ordering::Acquire)),
             seen: self.seen.clone(),
-            start,
             walk: self.walk + 1,
+            ..self.first_walk(start)
         }
     }
 
@@ -163,6 +184,20 @@ impl Anchor {
         Ok(found)
     }
 
+    /// Whether it is still the source of the beginning, if it was a directory then. `must_be_directory`: entries below it are
+    /// sent, so anything else has none of them.
+    ///
+    /// # Errors
+    /// If it is not, or nobody can say.
+    pub fn check_kind(&self, must_be_directory: bool) -> Result<(), Adrift> {
+        match &self.began {
+            Ok(began) if began.is_dir => self.check().map(drop),
+            Ok(_) if must_be_directory => Err(Adrift::NoDirectory),
+            Err(error) if must_be_directory => Err(Adrift::unknown(again(error))),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// The same, as far as one path below it is concerned; cheap enough to be asked for every directory.
     ///
     /// # Errors
@@ -174,7 +209,7 @@ impl Anchor {
     fn check_with(&self, concerns: impl Fn(&Path) -> bool) -> Result<Metadata, Adrift> {
         let began = match &self.began {
             Ok(began) => began,
-            Err(error) => return Err(Adrift::unknown(error.kind().into())),
+            Err(error) => return Err(Adrift::unknown(again(error))),
         };
         if self.unreadable.load(Ordering::Acquire) {
             return Err(Adrift::Unreadable);
@@ -355,6 +390,11 @@ impl Directory<'_> {
             None => Found::Nothing,
         })
     }
+}
+
+/// The same error once more.
+fn again(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 fn gone(error: io::Error) -> Adrift {

@@ -25,12 +25,18 @@ const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 pub(crate) enum Named {
     /// A file, directory or symlink, or nothing: the walk finds out.
     Ordinary,
-    /// A descriptor of a directory.
-    Directory(PathBuf),
     /// A descriptor of a file.
     Opened(File),
     /// A stream that is read to its end.
     Stream(File),
+}
+
+/// The path of the directory that a descriptor leads to; `None` for all other names.
+pub(crate) fn directory(path: &Path) -> Option<PathBuf> {
+    descriptor::check(path).ok()?;
+    through_proc(path)?;
+    path.metadata().ok().filter(Metadata::is_dir)?;
+    path.canonicalize().ok()
 }
 
 /// Finds out what a name of the command line stands for, and opens it unless it is ordinary.
@@ -56,7 +62,8 @@ pub(crate) fn named(path: &Path, links: Links) -> Result<Named, FileError> {
         None if found.is_file() || found.is_dir() => Ok(Named::Ordinary),
         Some(_) if found.is_file() => open().map(Named::Opened),
         Some(_) if found.is_dir() => {
-            path.canonicalize().map(Named::Directory).map_err(FileError::local("open"))
+            // It has no path any more, or the walk would go by that.
+            Err(FileError::local("open")(io::ErrorKind::NotFound.into()))
         }
         _ if kind.is_fifo() => open().map(Named::Stream),
         _ if kind.is_socket() => match own.map(descriptor::duplicate) {

@@ -1,14 +1,16 @@
 //! From the wishes for a transfer to one that is ready to begin.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Transfer;
 use super::builder::{Builder, Dialect, Options, Task};
 use super::error::BuildError;
 use crate::error::receipt::ReceiptError;
-use crate::plan::given::Given;
+use crate::plan::given::{self, Given};
 use crate::plan::policy::{Delete, Mode, Policy};
 use crate::plan::{Plan, Root};
+use crate::source::anchor::Anchor;
 use crate::source::filter::Filter;
 use crate::source::links::Links;
 use crate::source::stdin;
@@ -23,13 +25,26 @@ const MIN_RATE: u64 = 1000;
 impl Builder {
     /// Decides what goes where, reads rules, opens the list of names and makes the receipt. Nothing is connected.
     ///
+    /// The sources are looked at first of all. If a source is another directory when the transfer runs, that is a failure,
+    /// and nothing is removed or published.
+    ///
     /// # Errors
     /// If the wishes make no sense together, or a file that they name can't be used.
     pub fn build(mut self) -> Result<Transfer, BuildError> {
         let task = self.task.take().ok_or(BuildError::NoTask)?;
         self.check(&task)?;
-        let plan = self.plan(&task)?;
-        let policy = self.policy(task)?;
+        let mut plan = self.plan(&task)?;
+        let mode = self.mode(task)?;
+        // Rules, lists and streams may be waited for, and a source may be replaced or unmounted meanwhile.
+        let anchors = anchors(&mut plan, &mode);
+        let published = anchors.iter().filter(|_| matches!(mode, Mode::Publish(..)));
+        if let Some(anchor) = published.into_iter().find(|anchor| !anchor.is_directory()) {
+            return Err(BuildError::NoDirectory(anchor.path().to_owned()));
+        }
+        if let Some((list, separator)) = &self.names {
+            plan = plan.only(list, *separator)?;
+        }
+        let policy = self.policy(mode)?;
         let receipt = self.receipt.as_deref().map(|path| self.create_receipt(path)).transpose()?;
         let below = match &policy.mode {
             Mode::Publish(name, _) => Some(name.clone()),
@@ -38,7 +53,17 @@ impl Builder {
         let committed = Committed { receipt, remove_source: self.remove_source, below };
         let Self { destination, options, congestion, dialect, interrupt, .. } = self;
         let server = destination.server;
-        Ok(Transfer { plan, server, policy, committed, options, congestion, dialect, interrupt })
+        Ok(Transfer {
+            plan,
+            anchors,
+            server,
+            policy,
+            committed,
+            options,
+            congestion,
+            dialect,
+            interrupt,
+        })
     }
 
     /// Two wishes that exclude each other.
@@ -92,14 +117,14 @@ impl Builder {
         Ok(())
     }
 
-    /// The plan.
+    /// The plan, without the list of names.
     fn plan(&self, task: &Task) -> Result<Plan, BuildError> {
         let path = self.destination.path.as_ref();
-        let plan = match task {
+        Ok(match task {
             Task::PutStream { given, label, name } => {
-                return Ok(Plan::single(given.clone(), label.clone(), path, name)?);
+                Plan::single(given.clone(), label.clone(), path, name)?
             }
-            Task::Publish { source } => return self.plan_version(source),
+            Task::Publish { source } => self.plan_version(source)?,
             Task::Put { sources, rename } => Plan::new(sources, path, rename.as_deref())?,
             Task::Sync { sources, delete } => {
                 let plan = Plan::new(sources, path, None)?;
@@ -112,19 +137,12 @@ impl Builder {
                 }
             }
             Task::Verify { source } => Plan::new(std::slice::from_ref(source), path, None)?,
-        };
-        match &self.names {
-            Some((list, separator)) => Ok(plan.only(list, *separator)?),
-            None => Ok(plan),
-        }
+        })
     }
 
     /// The same of a version, which is put together where it has no name.
     fn plan_version(&self, source: &Path) -> Result<Plan, BuildError> {
         let name = self.destination.path.as_ref().ok_or(BuildError::PublishesRoot)?;
-        if !source.is_dir() {
-            return Err(BuildError::NoDirectory(source.to_owned()));
-        }
         if self.names.is_some() {
             return Err(BuildError::PublishesNames);
         }
@@ -134,10 +152,9 @@ impl Builder {
         Ok(Plan { roots: vec![root], named: None })
     }
 
-    /// The policy for entries of the server.
-    fn policy(&self, task: Task) -> Result<Policy, BuildError> {
-        let verifies = matches!(task, Task::Verify { .. });
-        let mode = match task {
+    /// The command.
+    fn mode(&self, task: Task) -> Result<Mode, BuildError> {
+        Ok(match task {
             Task::Put { .. } | Task::PutStream { .. } => Mode::Put,
             Task::Sync { delete, .. } => Mode::Sync(delete),
             // Extra entries are found as entries that would be removed.
@@ -147,7 +164,12 @@ impl Builder {
                 let name = self.destination.path.clone().ok_or(BuildError::PublishesRoot)?;
                 Mode::Publish(name, Delete { all: self.publish_empty, ..Delete::HARMLESS })
             }
-        };
+        })
+    }
+
+    /// How entries of the server are treated.
+    fn policy(&self, mode: Mode) -> Result<Policy, BuildError> {
+        let verifies = matches!(mode, Mode::Verify(_));
         let filter = Filter::new(&self.rules)?;
         Ok(Policy {
             links: self.links,
@@ -159,9 +181,20 @@ impl Builder {
         })
     }
 
+    /// Makes the receipt.
     fn create_receipt(&self, path: &Path) -> Result<Receipt, ReceiptError> {
         stdin::check_descriptor(path).map_err(|source| ReceiptError::io(path, source))?;
         (self.check_receipt)(path).map_err(|source| ReceiptError::io(path, source))?;
         Receipt::create(path)
     }
+}
+
+/// The sources of a plan as they are now.
+fn anchors(plan: &mut Plan, mode: &Mode) -> Vec<Arc<Anchor>> {
+    given::find_directories(plan);
+    let anchor = |root: &Root| match mode.delete() {
+        Some(_) => Anchor::held(&root.source),
+        None => Anchor::new(&root.source),
+    };
+    plan.roots.iter().map(|root| Arc::new(anchor(root))).collect()
 }

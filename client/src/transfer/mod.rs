@@ -10,6 +10,8 @@ mod reconnect;
 mod threads;
 mod walk;
 
+use std::sync::Arc;
+
 use crate::net::destination::{Destination, Server};
 use crate::plan::given::Given;
 use crate::plan::policy::Policy;
@@ -17,6 +19,7 @@ use crate::plan::{Plan, given};
 use crate::report::note::Note;
 use crate::report::observer::Observer;
 use crate::report::progress::Progress;
+use crate::source::anchor::Anchor;
 use crate::work::interrupt::Interrupt;
 use crate::work::on_commit::Committed;
 use builder::{Builder, Dialect, Options};
@@ -28,6 +31,8 @@ use threads::Ended;
 #[derive(Debug)]
 pub struct Transfer {
     plan: Plan,
+    /// The sources as they were before anything was waited for.
+    anchors: Vec<Arc<Anchor>>,
     server: Server,
     policy: Policy,
     committed: Committed,

@@ -91,7 +91,7 @@ impl Transfer {
                     scope.spawn(|| {
                         let _guard = StopOnPanic(&work);
                         // Stopped: whoever stopped it has told why.
-                        let _ = walk::walk(&self.plan, &run);
+                        let _ = walk::walk(&self.plan, &self.anchors, &run);
                     });
                     pool.scope(|scope| {
                         (0..connections).for_each(|slot| begin(scope, &run, slot));

@@ -38,11 +38,11 @@ use sent::Sent;
 /// Directories that are remembered for their attributes: some hundred KiB.
 const REMEMBERED: usize = 4096;
 
-/// Walks everything, to the end of the run.
+/// Walks everything, to the end of the run. `began`: the sources as they were when the run began.
 ///
 /// # Errors
 /// If the run was stopped.
-pub fn walk(plan: &Plan, run: &Run<'_>) -> Result<(), Stopped> {
+pub fn walk(plan: &Plan, began: &[Arc<Anchor>], run: &Run<'_>) -> Result<(), Stopped> {
     let Run { work, progress, policy, course, committed, sources, namesakes, .. } = run;
     let sizes = progress.wants_sizes();
     // All other sources have names of their own. Where everything is walked more than once, there is no such source.
@@ -54,17 +54,19 @@ pub fn walk(plan: &Plan, run: &Run<'_>) -> Result<(), Stopped> {
     }
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
-        let anchors = walk.anchors(plan, None);
+        let anchors = walk.anchors(began, Anchor::first_walk);
         walk.named(root, &mut names)?;
-        walk.are_there(&anchors);
+        walk.are_there(plan, &anchors);
     } else if let Some(name) = policy.publishes() {
-        let again = |_: &Walked| walk.end(plan, walk.send(plan, None)?);
-        let first = walk.end(plan, walk.send(plan, None)?)?;
+        let once = || walk.send(plan, walk.anchors(began, Anchor::first_walk));
+        let again = |_: &Walked| walk.end(plan, once()?);
+        let first = walk.end(plan, once()?)?;
         let walked = walk.until_at_rest(plan, first, again)?;
         walk.publish(name, &walked.anchors)?;
     } else {
-        let again = |before: &Walked| walk.send(plan, Some(before));
-        let mut walked = walk.send(plan, None)?;
+        let again =
+            |before: &Walked| walk.send(plan, walk.anchors(&before.anchors, Anchor::next_walk));
+        let mut walked = walk.send(plan, walk.anchors(began, Anchor::first_walk))?;
         if policy.removes() {
             walked = walk.until_at_rest(plan, walked, again)?;
         }
@@ -85,7 +87,7 @@ struct Walk<'a> {
     committed: &'a Committed,
     sources: &'a Sources,
     sizes: bool,
-    /// Names at the server that have been sent, if several sources may have the same.
+    /// Names at the server to which entries have been sent, if several sources may have the same.
     names: Option<Sent<'a>>,
 }
 
@@ -98,25 +100,20 @@ struct Walked {
 }
 
 impl Walk<'_> {
-    /// The sources as they are now; what an earlier walk has seen of them counts as seen.
-    fn anchors(&self, plan: &Plan, before: Option<&Walked>) -> Vec<Arc<Anchor>> {
+    /// The sources for a walk that begins now.
+    fn anchors(
+        &self,
+        before: &[Arc<Anchor>],
+        walk: impl Fn(&Anchor, Option<Start>) -> Anchor,
+    ) -> Vec<Arc<Anchor>> {
         let start = self.policy.delete().map(|_| Start::now());
-        match before {
-            Some(before) => {
-                before.anchors.iter().map(|anchor| Arc::new(anchor.again(start))).collect()
-            }
-            None => {
-                let anchor = |root: &Root| Arc::new(Anchor::new(&root.source, start));
-                plan.roots.iter().map(anchor).collect()
-            }
-        }
+        before.iter().map(|anchor| Arc::new(walk(anchor, start))).collect()
     }
 
     /// Walks everything once, and sends it.
-    fn send(&self, plan: &Plan, before: Option<&Walked>) -> Result<Walked, Stopped> {
+    fn send(&self, plan: &Plan, anchors: Vec<Arc<Anchor>>) -> Result<Walked, Stopped> {
         let vanished = self.progress.counts().vanished;
         self.course.begin_walk();
-        let anchors = self.anchors(plan, before);
         self.sources.walked(&anchors);
         let (mut room, mut found) = (REMEMBERED, Vec::new());
         for (root, anchor) in plan.roots.iter().zip(&anchors) {
@@ -133,7 +130,7 @@ impl Walk<'_> {
         let Self { work, progress, policy, course, .. } = *self;
         let Walked { anchors, mut found, vanished } = walked;
         // Whatever has vanished with a source was skipped, which would look like success.
-        let is_there = self.are_there(&anchors);
+        let is_there = self.are_there(plan, &anchors);
         if !is_there && policy.delete().is_some() && !policy.is_whole() && !policy.verifies() {
             progress.note(Note::NothingRemoved("of what failed above"));
         }

@@ -28,6 +28,8 @@ pub struct Item {
     pub inside: bool,
     /// It is a directory above the destination, about which a dry run asks and nothing else.
     pub above: bool,
+    /// It is a directory that another source has as well, of which a dry run has told.
+    pub is_told: bool,
     /// Its size is not what it says, so it has to be read to its end.
     pub untrue: bool,
     /// Its bytes, if they are not found at its path.
@@ -99,6 +101,7 @@ impl Item {
             named: false,
             inside: false,
             above: false,
+            is_told: false,
             untrue: false,
             opened: None,
             compared: Comparison { known: Known::Unasked, stated: None, by_digest: false },

@@ -7,7 +7,7 @@ use super::*;
 #[test]
 fn directory_is_what_it_was_whatever_is_in_it() {
     let place = TempDir::new().unwrap();
-    let anchor = Anchor::new(place.path(), Some(Start::now()));
+    let anchor = Anchor::held(place.path());
     fs::write(place.path().join("new"), "x").unwrap();
     anchor.check().unwrap();
     anchor.check_at(&place.path().join("new")).unwrap();
@@ -19,7 +19,7 @@ fn directory_that_is_removed_or_made_again_is_another() {
     let path = place.path().join("s");
     for again in [false, true] {
         fs::create_dir(&path).unwrap();
-        let anchor = Anchor::new(&path, Some(Start::now()));
+        let anchor = Anchor::held(&path);
         fs::remove_dir(&path).unwrap();
         if again {
             fs::create_dir(&path).unwrap();
@@ -35,7 +35,7 @@ fn directory_that_is_made_again_with_the_same_inode_is_another() {
     let path = place.path().join("d");
     for _ in 0..5 {
         fs::create_dir(&path).unwrap();
-        let anchor = Anchor::new(place.path(), Some(Start::now()));
+        let anchor = Anchor::held(place.path());
         anchor.reads_directory(&path, Links::Copy);
         anchor.check_below(&path, Links::Copy).unwrap();
         fs::remove_dir(&path).unwrap();
@@ -50,10 +50,26 @@ fn directory_that_is_made_again_with_the_same_inode_is_another() {
 fn source_that_was_not_there_never_is() {
     let place = TempDir::new().unwrap();
     let path = place.path().join("s");
-    let anchor = Anchor::new(&path, Some(Start::now()));
+    let anchor = Anchor::held(&path);
     assert!(anchor.check().is_err());
     fs::create_dir(&path).unwrap();
     assert!(anchor.check().is_err());
+}
+
+#[test]
+fn source_that_was_no_directory_has_no_entries_that_could_be_sent() {
+    let place = TempDir::new().unwrap();
+    let path = place.path().join("s");
+    fs::write(&path, "x").unwrap();
+    for hold in [Anchor::held, Anchor::new] {
+        let anchor = hold(&path);
+        anchor.check_kind(false).unwrap();
+        assert!(matches!(anchor.check_kind(true), Err(Adrift::NoDirectory)));
+        let missing = hold(&place.path().join("missing"));
+        missing.check_kind(false).unwrap();
+        assert!(matches!(missing.check_kind(true), Err(Adrift::Unknown(_))));
+        hold(place.path()).check_kind(true).unwrap();
+    }
 }
 
 #[test]
@@ -61,7 +77,7 @@ fn only_what_is_mounted_above_a_path_concerns_it() {
     let place = TempDir::new().unwrap();
     let (mount, beside) = (place.path().join("mount"), place.path().join("beside"));
     fs::create_dir(&mount).unwrap();
-    let anchor = Anchor::new(place.path(), Some(Start::now()));
+    let anchor = Anchor::held(place.path());
     // As if another file system had been there during the walk.
     anchor.found_directory(&mount, [-1, 2]);
     anchor.found_directory(&mount.join("inside"), [-1, 3]);
@@ -77,7 +93,7 @@ fn entries_are_looked_for_in_the_directory_that_was_read_whatever_is_at_its_path
     let path = place.path().join("d");
     fs::create_dir(&path).unwrap();
     fs::write(path.join("f"), "x").unwrap();
-    let anchor = Anchor::new(place.path(), Some(Start::now()));
+    let anchor = Anchor::held(place.path());
     anchor.reads_directory(&path, Links::Copy);
     anchor.found_file(&path.join("f"));
     let look = |directory: &Directory<'_>, name: &str| {
@@ -117,7 +133,7 @@ fn directory_behind_a_symlink_that_is_made_again_is_another() {
     symlink(path("d"), path("one")).unwrap();
     symlink("one", path("two")).unwrap();
     for name in ["one", "two"] {
-        let anchor = Anchor::new(&path(name), Some(Start::now()));
+        let anchor = Anchor::held(&path(name));
         anchor.reads_directory(&path(name), Links::Follow);
         anchor.check().unwrap();
         assert!(anchor.directory(&path(name), Links::Follow).unwrap().is_some());
@@ -139,7 +155,7 @@ fn entry_that_goes_while_others_are_looked_for_is_gone() {
     fs::write(path.join("f"), "x").unwrap();
     // Long before the run, as far as the walk can tell.
     let start = Start::now();
-    let anchor = Anchor::new(place.path(), Some(start));
+    let anchor = Anchor::held(place.path()).first_walk(Some(start));
     while anchor.directory(&path, Links::Copy).unwrap().is_none_or(|_| {
         let place = Place::at(&path, false).unwrap();
         !anchor.seen.as_ref().unwrap().is_unchanged(&path, place)
@@ -165,7 +181,7 @@ fn symlink_on_the_way_that_is_made_again_makes_another_source() {
     fs::create_dir_all(path("v1/site")).unwrap();
     symlink("v1", path("cur")).unwrap();
     for name in ["cur/", "cur/.", "cur/site", "cur/site/"] {
-        let anchor = Anchor::new(&path(name), Some(Start::now()));
+        let anchor = Anchor::held(&path(name));
         anchor.check().unwrap();
         fs::remove_file(path("cur")).unwrap();
         symlink("v1", path("cur")).unwrap();

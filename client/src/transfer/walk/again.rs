@@ -51,7 +51,7 @@ impl Walk<'_> {
         }
         // Mounts below the source may have gone between two walks.
         if !has_failed() {
-            self.are_there(&anchors);
+            self.are_there(plan, &anchors);
         }
         Ok(walked)
     }

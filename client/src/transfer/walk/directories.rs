@@ -61,7 +61,16 @@ impl Walk<'_> {
     /// Gives every directory its final attributes.
     pub(super) fn directories(&self, root: &Root, found: &Found) -> Result<(), Stopped> {
         let mut batch = Vec::with_capacity(BATCH);
-        let each = |path| self.directory(root, path, &mut batch);
+        // Only a walk that looks for directories once more comes to those that were refused.
+        let is_refused = |path: &Path| match (&self.names, found) {
+            (Some(names), None) => name(root, path, self.progress)
+                .is_some_and(|name| names.is_at_or_below_other(root, &name, self.policy)),
+            _ => false,
+        };
+        let each = |path: PathBuf| match is_refused(&path) {
+            true => Ok(()),
+            false => self.directory(root, path, &mut batch),
+        };
         self.each_directory(root, found, each, |_| Ok(()))?;
         if self.gives_attributes(root) {
             self.directory(root, root.source.clone(), &mut batch)?;

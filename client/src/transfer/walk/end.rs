@@ -15,12 +15,12 @@ use crate::work::{BATCH, Item, Kind, Listing, Stopped};
 
 impl Walk<'_> {
     /// Whether every source is what it was when the run began; failures are told.
-    pub(super) fn are_there(&self, anchors: &[Arc<Anchor>]) -> bool {
-        let is_adrift = |anchor: &&Arc<Anchor>| {
-            let result = if anchor.is_directory() { anchor.check().map(drop) } else { Ok(()) };
+    pub(super) fn are_there(&self, plan: &Plan, anchors: &[Arc<Anchor>]) -> bool {
+        let is_adrift = |(root, anchor): &(&Root, &Arc<Anchor>)| {
+            let result = anchor.check_kind(root.contents || plan.named.is_some());
             result.map_err(|error| anchor.tell(&error, self.progress)).is_err()
         };
-        anchors.iter().filter(is_adrift).count() == 0
+        plan.roots.iter().zip(anchors).filter(is_adrift).count() == 0
     }
 
     /// Whether the next version would be empty and may not be, which is told.

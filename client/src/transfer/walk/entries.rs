@@ -13,6 +13,7 @@ use crate::error::FileError;
 use crate::error::rules::RulesError;
 use crate::plan::Root;
 use crate::plan::given::Given;
+use crate::plan::namesakes::Sort;
 use crate::report::progress::Progress;
 use crate::source::anchor::{Adrift, Anchor};
 use crate::source::links::Links;
@@ -49,6 +50,12 @@ impl Walk<'_> {
         let mut found = Some(Vec::new());
         let mut batch = Vec::with_capacity(BATCH);
         if root.contents {
+            // Of a file walkdir would find nothing, and no error.
+            if root.source.metadata().is_ok_and(|found| !found.is_dir()) {
+                anchor.tell(Adrift::NoDirectory, self.progress);
+                anchor.unreadable();
+                return Ok(found);
+            }
             self.reads_directory(anchor, &root.source);
         }
         if let (true, Some(name)) = (root.contents && anchor.is_directory(), &root.target) {
@@ -58,7 +65,8 @@ impl Walk<'_> {
             let is_own = self.gives_attributes(root) && !self.is_of_earlier_source(root, &name);
             let mode = Some(mode).filter(|_| is_own).and_then(|mode| mode());
             let kind = Kind::Directory(mode.map(|mode| mode | WRITABLE));
-            batch.push(Item::new(path, name, kind));
+            let is_told = self.before(root, &name, Sort::Directory).is_some();
+            batch.push(Item { is_told, ..Item::new(path, name, kind) });
         }
         let told = RefCell::new(PathBuf::new());
         let kept =
@@ -121,8 +129,16 @@ impl Walk<'_> {
                     continue;
                 }
             };
-            if !matches!(kind, Kind::Directory(_)) && self.is_sent_already(root, &name) {
+            let sort = match kind {
+                Kind::Directory(_) => Sort::Directory,
+                _ => Sort::Other,
+            };
+            let before = self.before(root, &name, sort);
+            if before.is_some_and(|before| before != sort || sort == Sort::Other) {
                 self.progress.failed(entry.path(), FileError::SameName(name.to_string()));
+                if sort == Sort::Directory {
+                    entries.skip_current_dir();
+                }
                 continue;
             }
             // The entries of a directory go with it, over one connection: a server can fill a new directory
@@ -165,7 +181,8 @@ impl Walk<'_> {
             let is_in_destination = root.contents && !self.gives_attributes(root);
             let inside = entry.depth() > usize::from(is_in_destination);
             let named = entry.depth() == 0;
-            batch.push(Item { inside, named, ..Item::new(entry.into_path(), name, kind) });
+            let is_told = before.is_some();
+            batch.push(Item { inside, named, is_told, ..Item::new(entry.into_path(), name, kind) });
         }
         self.work.push(batch)?;
         Ok(found)
@@ -262,9 +279,10 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether another source has had a file or symlink of this name. The server would keep only one of them.
-    fn is_sent_already(&self, root: &Root, name: &Name) -> bool {
-        self.names.as_ref().is_some_and(|names| names.is_sent_already(root, name, self.policy))
+    /// The sort of entry that another source has had of this name. The server would keep only one of them, unless both are
+    /// directories.
+    fn before(&self, root: &Root, name: &Name, sort: Sort) -> Option<Sort> {
+        self.names.as_ref().and_then(|names| names.before(root, name, sort, self.policy))
     }
 
     /// Puts in a file that is open already.
@@ -272,7 +290,7 @@ impl Walk<'_> {
         let size = opened.source().map_or(0, |source| source.size);
         self.progress.found(size);
         if let Some(name) = &root.target {
-            if self.is_sent_already(root, name) {
+            if self.before(root, name, Sort::Other).is_some() {
                 self.progress.failed(&root.source, FileError::SameName(name.to_string()));
                 return Ok(Some(Vec::new()));
             }
