@@ -12,7 +12,7 @@ fn list_with_carriage_returns_and_a_byte_order_mark_names_the_same_files() {
     let list = b"\xef\xbb\xbffirst\r\n\r\nd/second\r\nlast\r";
     let mut command = setting.haul(&["put", "--files-from", "-", "s", setting.server.address()]);
     let done = command.write_stdin(&list[..]).assert().success();
-    done.stdout(contains("3 files,").and(contains("0 failed")));
+    done.stdout(contains("3 files,").and(contains("failed").not()));
     for (name, there) in [("first", true), ("d/second", true), ("last", true), ("not", false)] {
         assert_eq!(setting.there(name), there, "{name}");
     }

@@ -99,7 +99,7 @@ fn file_that_a_directory_is_in_the_way_of_comes_once_the_directory_is_removed() 
         fs::write(there.join(name), "x").unwrap();
     }
     let done = setting.haul(&["sync", "--delete", "a", "b", &to]).assert().success();
-    done.stdout(contains("0 failed"));
+    done.stderr("");
     for name in ["a", "b"] {
         tree::compare(&setting.place.path().join(name), &there.join(name)).unwrap();
     }

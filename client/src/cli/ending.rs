@@ -8,6 +8,7 @@ use super::exit::{self, Reason};
 use super::options::OutputOptions;
 use super::signals::Signals;
 use super::summary::{Kind, Summary};
+use super::usage;
 use crate::transfer::outcome::Report;
 
 /// A command that has begun and has not ended.
@@ -31,15 +32,25 @@ impl<'a> Ending<'a> {
 
     /// A text that is no failure of an entry and ends the command, or a request of it: as a message, and as an event.
     pub(super) fn error(&self, error: &dyn Show) {
+        self.event(error);
+        tell(&format_args!("haul: {error}"));
+    }
+
+    fn event(&self, error: &dyn Show) {
         if self.options.json {
             console::json(&Event::Error { error: error.to_string() });
         }
-        tell(&format_args!("haul: {error}"));
     }
 
     /// The command can't be carried out.
     pub(super) fn fail(&self, reason: Reason, error: &dyn Show) -> u8 {
-        self.error(error);
+        match reason {
+            Reason::Usage => {
+                self.event(error);
+                usage::tell(&error.to_string());
+            }
+            _ => self.error(error),
+        }
         self.asked(reason)
     }
 
