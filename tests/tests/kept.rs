@@ -367,6 +367,36 @@ fn name_of_a_list_that_is_gone_when_its_turn_comes_is_a_failure() {
 }
 
 #[test]
+fn receipt_in_a_descriptor_keeps_what_others_write_to_its_file() {
+    for (to, opens) in [
+        ("/dev/stdout", ">>log"),
+        ("/dev/stdout", ">log"),
+        ("/dev/fd/7", "7>>log"),
+        ("/dev/fd/7", "7>log"),
+        ("/dev/stderr", "2>>log"),
+    ] {
+        let setting = Setting::start();
+        setting.write("f", "x");
+        let number = opens.trim_end_matches(['>', 'l', 'o', 'g']);
+        let number = if number.is_empty() { "1" } else { number };
+        let script = format!(
+            "{{ echo before >&{number}; \"$H\" put --quiet --receipt {to} s \"$A\" && echo after >&{number}; }} {opens}"
+        );
+        setting.script(&script).assert().success();
+        let log = fs::read_to_string(setting.place.path().join("log")).unwrap();
+        let lines: Vec<_> = log.lines().collect();
+        assert_eq!(lines.len(), 3, "{to} {opens}: {log}");
+        assert!(
+            lines[0] == "before" && lines[1].ends_with("  s/f") && lines[2] == "after",
+            "{log}"
+        );
+    }
+    let setting = Setting::start();
+    let script = "\"$H\" put --quiet --receipt /dev/fd/7 s \"$A\" 7</dev/null";
+    setting.script(script).assert().code(2).stderr(contains("not open for writing"));
+}
+
+#[test]
 fn receipt_in_the_file_that_standard_output_is_needs_quiet() {
     let setting = Setting::start();
     setting.write("f", "x");

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use haul_client::{
     BuildError, Builder, ConnectionError, Delete, FileError, Interrupt, Links, Observer, Report,
-    Status, Transfer, TransferError,
+    Separator, Status, Transfer, TransferError,
 };
 use haul_protocol::{Code, Name};
 use haul_tests::setting::Setting;
@@ -196,6 +196,11 @@ fn each_task_and_option_is_there() {
 fn wishes_that_make_no_sense_are_errors_before_anything_is_connected() {
     let nowhere = || Transfer::builder("127.0.0.1:1".parse().unwrap());
     assert!(matches!(nowhere().build(), Err(BuildError::NoTask)));
+    // A glob or a query that has found nothing is no upload that has succeeded.
+    let wrong = nowhere().put(Vec::<PathBuf>::new());
+    assert!(matches!(wrong.build(), Err(BuildError::NoSources)));
+    let wrong = nowhere().put(Vec::<PathBuf>::new()).files_from("list", Separator::Line);
+    assert!(matches!(wrong.build(), Err(BuildError::NoSources)));
     let wrong = nowhere().sync("s", None).remove_source().build();
     assert!(matches!(wrong, Err(BuildError::Conflict("remove_source", "sync"))));
     let wrong = nowhere().put(["s"]).connections(0).build();

@@ -5,11 +5,13 @@
 //! which descriptors it was started with; another one counts as closed.
 
 use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Seek};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+use rustix::fs::OFlags;
 
 /// The descriptors that haul was started with; nothing in another program, which has its own reasons for those it names.
 static STARTED_WITH: OnceLock<Vec<i32>> = OnceLock::new();
@@ -155,6 +157,36 @@ pub(crate) fn stdin() -> io::Result<File> {
         ));
     }
     Ok(file)
+}
+
+/// Opens a file that the user names for output. What a descriptor leads to is not emptied: others write to it as well, and
+/// the output comes where they have written up to.
+///
+/// # Errors
+/// If it can't be written to.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    let Some(descriptor) = through_proc(path) else { return File::create(path) };
+    let appends = || File::options().append(true).open(path);
+    let file = match own_descriptor(&descriptor) {
+        // Some sandboxes let no process do that.
+        Some(number @ 1..) => duplicate(number).or_else(|_| appends())?,
+        _ => appends()?,
+    };
+    let flags = rustix::fs::fcntl_getfl(&file)?;
+    if flags & OFlags::RWMODE == OFlags::RDONLY {
+        return Err(io::Error::other("this descriptor is not open for writing"));
+    }
+    Ok(file)
+}
+
+/// Where the next byte that is written to a file will be, if the file has such places.
+pub(crate) fn end_of_output(file: &mut File) -> io::Result<u64> {
+    let found = file.metadata()?;
+    match rustix::fs::fcntl_getfl(&*file)?.contains(OFlags::APPEND) {
+        _ if !found.is_file() => Ok(0),
+        true => Ok(found.len()),
+        false => file.stream_position(),
+    }
 }
 
 /// Another handle of a descriptor that can't be opened by its path, which sockets can't.

@@ -85,6 +85,27 @@ pub(crate) fn is_descriptor(_: &Path) -> bool {
     false
 }
 
+/// Opens a file that the user names for output: a file is emptied, and output to a descriptor comes after what others have
+/// written. Also returns where the output begins.
+///
+/// # Errors
+/// If it can't be written to.
+#[cfg(unix)]
+pub(crate) fn create(path: &Path) -> std::io::Result<(std::fs::File, u64)> {
+    let mut file = super::descriptor::create(path)?;
+    let start = super::descriptor::end_of_output(&mut file)?;
+    Ok((file, start))
+}
+
+/// Opens a file that the user names for output, and empties it. Also returns where the output begins.
+///
+/// # Errors
+/// If it can't be written to.
+#[cfg(not(unix))]
+pub(crate) fn create(path: &Path) -> std::io::Result<(std::fs::File, u64)> {
+    Ok((std::fs::File::create(path)?, 0))
+}
+
 /// Whether a name stands for standard input.
 #[cfg(unix)]
 #[must_use]

@@ -101,6 +101,9 @@ impl Builder {
         if let (false, Some(conflict)) = (self.conflicts_are_checked, self.conflict(task)) {
             return Err(conflict);
         }
+        if matches!(task, Task::Put { sources, .. } if sources.is_empty()) {
+            return Err(BuildError::NoSources);
+        }
         let Options { connections, timeout, rate, .. } = self.options;
         if let Some(wrong) = connections.filter(|count| !(1..=MAX_CONNECTIONS).contains(count)) {
             return Err(BuildError::Connections(wrong));

@@ -18,6 +18,9 @@ pub enum BuildError {
     /// No task is given.
     #[error("there is nothing to do: put, sync, verify or publish")]
     NoTask,
+    /// A list of sources with nothing in it.
+    #[error("there is no source, so nothing would be sent")]
+    NoSources,
     /// One wish excludes another one.
     #[error("`{0}` does not go with `{1}`")]
     Conflict(&'static str, &'static str),

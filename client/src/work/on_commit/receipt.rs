@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use haul_protocol::{Digest, Name};
 
 use crate::error::receipt::ReceiptError;
+use crate::source::stdin;
 
 /// Hexadecimal digits of a digest, and the two blanks after it.
 const BEFORE_NAME: usize = 66;
@@ -24,6 +25,8 @@ pub struct Receipt {
 #[derive(Debug)]
 struct State {
     file: BufWriter<File>,
+    /// Where its first line begins: a descriptor may lead to a file with something in it already.
+    start: u64,
     lines: u64,
     hasher: RandomState,
     /// Hashes of names whose lines up to this number are wrong by now.
@@ -33,16 +36,17 @@ struct State {
 }
 
 impl Receipt {
-    /// Makes the file, or empties it.
+    /// Makes the file, or empties it. Lines to a descriptor come after what was written to that before.
     ///
     /// # Errors
     /// If it can't be written.
     pub fn create(path: &Path) -> Result<Self, ReceiptError> {
         let path = path.to_owned();
-        match File::create(&path) {
-            Ok(file) => {
+        match stdin::create(&path) {
+            Ok((file, start)) => {
                 let state = State {
                     file: BufWriter::new(file),
+                    start,
                     lines: 0,
                     hasher: RandomState::new(),
                     stale: HashMap::new(),
@@ -115,7 +119,10 @@ impl Receipt {
 impl State {
     /// Leaves one line for each name, the last one, and none for files that are not there any more.
     fn write_again(&mut self, path: &Path) -> io::Result<()> {
-        let text = std::fs::read_to_string(path)?;
+        let mut text = String::new();
+        let mut written = File::open(path)?;
+        written.seek(SeekFrom::Start(self.start))?;
+        written.read_to_string(&mut text)?;
         let mut last = HashMap::new();
         for (number, line) in (1_u64..).zip(text.split_inclusive('\n')) {
             last.insert(self.hasher.hash_one(key(line)), number);
@@ -130,7 +137,10 @@ impl State {
         }
         (self.repeats, self.lines) = (false, 0);
         self.stale.clear();
-        self.file = BufWriter::new(File::create(path)?);
+        // All of it is written.
+        let file = self.file.get_mut();
+        file.set_len(self.start)?;
+        file.seek(SeekFrom::Start(self.start))?;
         self.file.write_all(kept.as_bytes())?;
         self.file.flush()
     }
@@ -191,6 +201,32 @@ mod tests {
             receipt.finish().unwrap();
             let text = std::fs::read_to_string(&path).unwrap();
             assert_eq!(text, format!("{one}  a\n\\{two}  b\\\\\n{two}  back\n"));
+        }
+    }
+
+    /// As of a shell that appends to a file, or has written to it before.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn lines_that_were_in_a_file_before_its_descriptor_was_named_are_never_taken_back() {
+        use std::os::fd::AsRawFd;
+
+        let place = tempfile::TempDir::new().unwrap();
+        let path = place.path().join("log");
+        let name = |name: &str| Name::parse(name.as_bytes()).unwrap();
+        let [one, two] = [Digest::of(b"1"), Digest::of(b"2")];
+        for appends in [true, false] {
+            std::fs::write(&path, "").unwrap();
+            let log = File::options().write(true).append(appends).open(&path).unwrap();
+            (&log).write_all(format!("before\n{one}  a\n").as_bytes()).unwrap();
+            let receipt = Receipt::create(Path::new(&format!("/dev/fd/{}", log.as_raw_fd())));
+            let receipt = receipt.unwrap();
+            receipt.add(&name("a"), one).unwrap();
+            receipt.repeats();
+            receipt.add(&name("a"), two).unwrap();
+            receipt.finish().unwrap();
+            (&log).write_all(b"after\n").unwrap();
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(text, format!("before\n{one}  a\n{two}  a\nafter\n"), "{appends}");
         }
     }
 }
