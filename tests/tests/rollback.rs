@@ -87,7 +87,7 @@ fn rollback_whose_answer_was_lost_happens_once() {
             rollback(&format!("{}/www/site", lost.address()), again)
                 .success()
                 .stdout(contains("(22 files) is back"))
-                .stderr(contains("reconnecting (1 of 10)"));
+                .stderr(contains("reconnecting (attempt 1)"));
             lost.end();
             is_there(&setting, &first);
         }

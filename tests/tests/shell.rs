@@ -117,7 +117,9 @@ impl Terminal {
     /// Waits until this is shown, after what was waited for before.
     fn wait_for(&mut self, what: &str) {
         let mut buffer = [0; 4096];
+        let begun = Instant::now();
         while !self.seen.contains(what) {
+            assert!(begun.elapsed() < DEADLINE, "no {what:?} in time in {:?}", self.seen);
             let out = self.script.stdout.as_mut().unwrap();
             let deadline = Timespec::try_from(DEADLINE).unwrap();
             let ready = poll(&mut [PollFd::new(&*out, PollFlags::IN)], Some(&deadline)).unwrap();
@@ -174,7 +176,7 @@ fn ctrl_c_ends_the_transfer_and_not_the_prompt() {
     let mut terminal = Terminal::start(&server, &source, "--limit-rate 4KB");
     terminal.types("put large\r");
     // The bar moves.
-    terminal.wait_for("0 of 1 files");
+    terminal.wait_for("0 of 1 file,");
     terminal.types("\x03");
     terminal.wait_for("interrupted");
     terminal.wait_for(">>: ");
