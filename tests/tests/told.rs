@@ -299,3 +299,21 @@ fn rate_is_that_of_the_bytes_that_were_sent_while_they_were_sent() {
     assert!(sending.as_f64() <= summary["seconds"].as_f64(), "{summary}");
     assert!(rate.as_u64().unwrap() < 8_000_000, "{summary}");
 }
+
+/// The client reads a large piece at once, and the line takes it in minutes.
+#[test]
+fn bytes_that_wait_for_a_slow_line_are_not_told_as_sent() {
+    let setting = Setting::start();
+    fs::write(setting.place.path().join("large"), vec![7; 4 << 20]).unwrap();
+    let relay = Relay::start(setting.server.address(), &[]).unwrap();
+    let mut command = haul_command();
+    command.current_dir(setting.place.path());
+    command.args(["put", "--json", "--connections", "1", "--limit-rate", "8KB", "large"]);
+    let running = command.arg(relay.address()).stdout(Stdio::piped()).spawn().unwrap();
+    eventually("some of it has passed", || relay.passed() > 4096);
+    signal(&running, Signal::INT);
+    let output = ended(running);
+    ends(&output, 130, "interrupted", true);
+    let told = last(&output.stdout);
+    assert!(told["bytes_sent"].as_u64().unwrap() < 1 << 20, "{told}");
+}

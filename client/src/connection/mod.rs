@@ -108,6 +108,8 @@ pub struct Connection<'a> {
     asked: usize,
     /// The body that is being read.
     body: Body,
+    /// Bytes that the socket had not taken when the progress was told of them.
+    unsent: u64,
 }
 
 impl<'a> Connection<'a> {
@@ -152,6 +154,7 @@ impl<'a> Connection<'a> {
             gathered: compare::Gathered::default(),
             asked: 0,
             body: Body::default(),
+            unsent: 0,
         })
     }
 
@@ -215,6 +218,7 @@ impl<'a> Connection<'a> {
                     return Err(error);
                 }
             };
+            self.note_unsent();
             let read = self.read()?;
             let idle = self.is_idle();
             if waiting_for_work && idle && self.run.work.is_finished() {
@@ -223,6 +227,14 @@ impl<'a> Connection<'a> {
             if !wrote && !read && (waiting_for_work || self.wire.is_blocked() || !self.has_room()) {
                 self.pause(waiting_for_work)?;
             }
+        }
+    }
+
+    /// Tells how many bytes the socket has not taken yet: with a slow line or a limit they may be a MiB and more.
+    fn note_unsent(&mut self) {
+        let before = std::mem::replace(&mut self.unsent, self.wire.unsent());
+        if before != self.unsent {
+            self.run.progress.waiting(before, self.unsent);
         }
     }
 

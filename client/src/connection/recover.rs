@@ -29,10 +29,13 @@ impl Connection<'_> {
         unsent.extend(self.bundle.leave());
         unsent.extend(self.batch.drain(..));
         work.put_back(self.number, unsent);
+        self.note_unsent();
+        let (unsent, mut given) = (self.wire.unsent(), 0);
         let Unanswered { oldest, newer } = self.wire.lost();
         let mut left = Left::default();
         let oldest = oldest.map(|pending| (pending, Some(self.run.most_losses())));
         for (pending, most) in oldest.into_iter().chain(newer.into_iter().map(|p| (p, None))) {
+            given += pending.body();
             self.run.progress.lost(pending.body());
             let spared = match pending {
                 Pending::Item(item, _) => self.item_lost(item, most, reason, &mut left.items),
@@ -83,6 +86,7 @@ impl Connection<'_> {
             };
             left.culprit_gone |= !spared;
         }
+        self.run.progress.not_sent(unsent.min(given));
         left
     }
 

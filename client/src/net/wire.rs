@@ -166,6 +166,11 @@ impl<'a, T> Wire<'a, T> {
         if self.tail.is_empty() { self.half.output().len() } else { usize::MAX }
     }
 
+    /// Bytes that were given to the connection and not to the socket yet.
+    pub(crate) fn unsent(&self) -> u64 {
+        (self.half.output().len() + self.tail.len() - self.tail_sent) as u64
+    }
+
     /// Whether no more can be sent for now.
     pub(crate) fn is_blocked(&self) -> bool {
         self.blocked || self.held_back.is_some()

@@ -38,7 +38,10 @@ pub struct Progress {
     links: AtomicU64,
     directories: AtomicU64,
     bytes: AtomicU64,
+    /// Bytes of bodies that were given to connections.
     sent: AtomicU64,
+    /// Bytes of these that no socket has taken: yet, or ever if the connection is lost.
+    waiting: AtomicU64,
     lost: AtomicU64,
     resumed: AtomicU64,
     /// Bytes of files that need not be sent, because the server has the same.
@@ -81,6 +84,7 @@ impl Progress {
             directories: zero(),
             bytes: zero(),
             sent: zero(),
+            waiting: zero(),
             lost: zero(),
             resumed: zero(),
             spared: zero(),
@@ -131,6 +135,11 @@ impl Progress {
         self.clock().sent(bytes, Instant::now());
     }
 
+    /// Bytes that a connection has and its socket has not taken yet, in place of those `before`.
+    pub fn waiting(&self, before: u64, now: u64) {
+        self.waiting.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+    }
+
     /// Bytes of bodies that were sent are answered.
     pub fn answered(&self, bytes: u64) {
         if bytes > 0 {
@@ -142,10 +151,15 @@ impl Progress {
         self.sending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes of bodies that were sent have no answer, and will be sent again.
+    /// Bytes of bodies that were given to a connection have no answer, and will be sent again.
     pub fn lost(&self, bytes: u64) {
         self.lost.fetch_add(bytes, Ordering::Relaxed);
         self.answered(bytes);
+    }
+
+    /// Bytes of those that were lost had not been sent.
+    pub fn not_sent(&self, bytes: u64) {
+        self.lost.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// The server holds more bytes of a large file that is not whole yet.
@@ -249,7 +263,7 @@ impl Progress {
             links: get(&self.links),
             directories: get(&self.directories),
             bytes_total: get(&self.bytes),
-            bytes_sent: get(&self.sent),
+            bytes_sent: get(&self.sent).saturating_sub(get(&self.waiting)),
             bytes_resumed: get(&self.resumed),
             failed: get(&self.failed),
             skipped: get(&self.skipped),
