@@ -17,6 +17,7 @@ pub mod place;
 pub mod prelude;
 pub mod random;
 pub mod relay;
+pub mod screen;
 pub mod setting;
 pub mod site;
 pub mod tree;

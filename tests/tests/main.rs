@@ -11,6 +11,7 @@ mod churn;
 mod classic;
 mod commands;
 mod congestion;
+mod day;
 mod default_acl;
 mod documents;
 mod entries;
