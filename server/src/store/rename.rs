@@ -49,11 +49,17 @@ impl Store {
             };
             let is_directory = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
             let target = parents.of(to)?;
-            if self.durable {
+            // Nothing in a draft is durable before its publish.
+            if self.durable && !touched.is_ignored() {
                 self.flush_way(parents, from, to)?;
             }
-            let is_same =
-                |other: Stat| (other.st_dev, other.st_ino) == (found.st_dev, found.st_ino);
+            let _room = grows(from, to).then(|| self.admit(to, 0)).transpose()?;
+            // A name that differs by its case only may be the same entry, and then there is one name to be removed.
+            let is_same = |other: Stat| {
+                (other.st_dev, other.st_ino) == (found.st_dev, found.st_ino)
+                    && found.st_nlink > 1
+                    && !is_directory
+            };
             let moved = if replace && from != to && look(&target, to).is_ok_and(is_same) {
                 // rename(2) leaves both of two names of one file.
                 let unlink = || sys::unlink(&source, from.split().1);
@@ -129,7 +135,7 @@ impl Store {
             parents.clear();
             touched.everything();
         }
-        if !self.durable {
+        if !self.durable || touched.is_ignored() {
             return Ok(());
         }
         [(to, target), (from, source)].into_iter().try_for_each(|(name, directory)| {
@@ -156,6 +162,12 @@ fn way<'a>(from: &Name, to: &'a Name) -> Vec<&'a [u8]> {
     if leads(above) { Vec::new() } else { prefixes.split_off(common) }
 }
 
+/// Whether the directory of the new name may grow by a block.
+fn grows(from: &Name, to: &Name) -> bool {
+    let ((old, before), (new, after)) = (from.split(), to.split());
+    old != new || after.len() > before.len()
+}
+
 fn refused(from: &Name, to: &Name, errno: Errno) -> StoreError {
     let found = match errno {
         Errno::EXIST => "there already",
@@ -170,6 +182,29 @@ fn refused(from: &Name, to: &Name, errno: Errno) -> StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entry_goes_to_no_other_directory_if_that_has_no_room_for_it() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["here/file", "there/other"] {
+            let path = root.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, name).unwrap();
+        }
+        let mode = rustix::fs::Mode::from_raw_mode(0o022);
+        let store = Store::open(root.path(), mode, false, u64::MAX).unwrap();
+        let rename = |from: &str, to: &str| {
+            let name = |text: &str| Name::parse(text.as_bytes()).unwrap();
+            let names = (&name(from), &name(to));
+            store.rename_entry(&store.parents(), names, false, &mut Touched::new())
+        };
+        for to in ["there/file", "here/a longer name", "new/file"] {
+            let refused = rename("here/file", to);
+            assert!(matches!(refused, Err(StoreError::NoRoom { .. })), "{to}: {refused:?}");
+        }
+        rename("here/file", "here/same").unwrap();
+        assert!(root.path().join("here/same").is_file() && !root.path().join("new").exists());
+    }
 
     #[test]
     fn way_is_what_leads_to_the_new_name_only() {

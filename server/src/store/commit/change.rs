@@ -112,7 +112,8 @@ impl Change {
             Self::Tree(_) => 1,
             Self::Version(_) | Self::Rollback { .. } => SWAP,
             Self::Upload(_) | Self::Flush(_) => LARGE,
-            Self::Rename { name, to, .. } => 1 + (name.depth() + to.depth()) / DEEP,
+            // It flushes the directories above the new name, and both parents, alone.
+            Self::Rename { name, to, .. } => LARGE + (name.depth() + to.depth()) / DEEP,
             change => 1 + change.name().map_or(0, |name| name.depth() / DEEP),
         }
     }

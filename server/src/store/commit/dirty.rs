@@ -22,6 +22,11 @@ impl Touched {
         Self { ignored: true, ..Self::new() }
     }
 
+    /// Whether nobody waits for the disk.
+    pub(in crate::store) fn is_ignored(&self) -> bool {
+        self.ignored
+    }
+
     pub(in crate::store) fn new() -> Self {
         Self { ignored: false, directories: BTreeMap::new(), everything: false, latest: Vec::new() }
     }

@@ -183,3 +183,23 @@ fn directory_without_write_permission_gets_another_parent() {
         std::fs::set_permissions(path(directory), PermissionsExt::from_mode(0o755)).unwrap();
     }
 }
+
+/// A draft is flushed when it is published, so a worker that renames in it waits for no disk.
+#[test]
+fn rename_in_a_draft_flushes_nothing() {
+    let root = in_memory();
+    let store = store(root.path());
+    std::fs::create_dir_all(root.path().join("a/b")).unwrap();
+    std::fs::write(root.path().join("f"), "f").unwrap();
+    let syncs = |unseen: bool, change| {
+        start(root.path());
+        match unseen {
+            true => store.apply_unseen(&store.parents(), change).unwrap(),
+            false => drop(Committing::new(&store).commit(vec![change])),
+        }
+        let flushes = |op: &Op| matches!(op, Op::Sync { .. } | Op::SyncAll);
+        stop().iter().filter(|op| flushes(op)).count()
+    };
+    assert_eq!(syncs(true, rename("f", "a/b/f", false)), 0);
+    assert!(syncs(false, rename("a/b/f", "f", false)) > 0, "is anything recorded?");
+}

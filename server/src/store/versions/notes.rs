@@ -11,11 +11,12 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use haul_protocol::{Mtime, Token};
-use rustix::fd::OwnedFd;
-use rustix::fs::{Mode, OFlags};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxFlags, StatxTimestamp};
 use rustix::io::Errno;
 
 use super::home::NOTE;
+use crate::store::identity::Identity;
 use crate::store::sys;
 use crate::store::temp::entries;
 
@@ -101,14 +102,34 @@ impl Note {
     }
 }
 
-/// The note of the version that is this inode. Nothing is known of one without a note.
-pub(super) fn find(home: &OwnedFd, inode: u64) -> Result<Note, Errno> {
-    let names = entries(home)?;
-    let own = names.iter().filter_map(|name| Note::parse(name)).filter(|(of, _)| *of == inode);
-    let notes: Vec<_> = own.map(|(_, note)| note).collect();
+/// The note of the version that stands under a name (empty: of the directory itself). Nothing is known of one without a note.
+pub(super) fn find(home: &OwnedFd, directory: impl AsFd, name: &str) -> Result<Note, Errno> {
+    let version = look(directory.as_fd(), name)?;
+    let mut notes = Vec::new();
+    for name in entries(home)? {
+        let Some((_, note)) = Note::parse(&name).filter(|(of, _)| *of == version.stx_ino) else {
+            continue;
+        };
+        if is_about(&look(home.as_fd(), &name)?, &version) {
+            notes.push(note);
+        }
+    }
     // If there are two, a rollback has come later.
     let found = notes.iter().find(|note| note.rollback.is_some()).or(notes.first());
     Ok(found.copied().unwrap_or_default())
+}
+
+fn look(directory: BorrowedFd<'_>, name: &str) -> Result<Statx, Errno> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+    rustix::fs::statx(directory, name, flags, Identity::WANTED)
+}
+
+/// Whether a note is about the version that has its inode number, and not about an earlier directory of that number: the
+/// server has written or renamed it after the directory was made.
+fn is_about(note: &Statx, version: &Statx) -> bool {
+    let known = StatxFlags::from_bits_retain(version.stx_mask);
+    let time = |of: StatxTimestamp| (of.tv_sec, of.tv_nsec);
+    !sys::keeps_birth(known) || time(note.stx_ctime) >= time(version.stx_btime)
 }
 
 /// Writes the note of the version that is this inode, in the place of the one that it has. A note that is there is renamed,
@@ -142,6 +163,27 @@ pub(super) fn keep(home: &OwnedFd, inodes: &[u64]) -> Result<(), Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The file system gives the number of a directory that is gone to the next one.
+    #[test]
+    fn note_of_an_earlier_directory_of_the_same_inode_number_is_not_found() {
+        let home = tempfile::tempdir().unwrap();
+        let open = std::fs::File::open(home.path()).unwrap();
+        let open = OwnedFd::from(open);
+        let stat =
+            |name| rustix::fs::statx(&open, name, AtFlags::EMPTY_PATH, Identity::WANTED).unwrap();
+        std::fs::create_dir(home.path().join("version")).unwrap();
+        let mut version = stat("version");
+        let note = Note { facts: Facts { published: Some(7), files: Some(1) }, rollback: None };
+        write(&open, version.stx_ino, &note).unwrap();
+        assert_eq!(find(&open, &open, "version"), Ok(note));
+        let written = stat(&note.name(version.stx_ino));
+        assert!(is_about(&written, &version));
+        version.stx_btime.tv_sec = written.stx_ctime.tv_sec + 1;
+        assert!(!is_about(&written, &version));
+        version.stx_mask &= !StatxFlags::BTIME.bits();
+        assert!(is_about(&written, &version), "nobody knows when it was made");
+    }
 
     #[test]
     fn notes_are_read_as_they_were_written() {

@@ -134,10 +134,9 @@ impl Store {
         let present = present(parents, name)?;
         let (id, home) = self.home_there(name)?;
         self.settle(&home, name)?;
-        let note = match present.map(|present| rustix::fs::fstat(&*present)).transpose() {
-            Ok(Some(stat)) => notes::find(&home, stat.st_ino).map_err(failed)?,
-            Ok(None) => Note::default(),
-            Err(errno) => return Err(failed(errno)),
+        let note = match present {
+            Some(present) => notes::find(&home, &*present, "").map_err(failed)?,
+            None => Note::default(),
         };
         if note.rollback == Some(*token) {
             // Its answer was lost. A flush of it may have been, too.
@@ -157,7 +156,7 @@ impl Store {
         if note.rollback.is_some() && !again {
             return Err(StoreError::RolledBack { name: name.to_string(), facts: note.facts });
         }
-        let Note { facts, .. } = notes::find(&home, stat.st_ino).map_err(failed)?;
+        let Note { facts, .. } = notes::find(&home, &home, PREVIOUS).map_err(failed)?;
         let note = Note { facts, rollback: Some(*token) };
         if let Err(errno) = notes::write(&home, stat.st_ino, &note) {
             // A version without a note, on a disk that is full: it comes back all the same.
