@@ -12,9 +12,6 @@ use serde::Serialize;
 
 use fold::{columns, fold, middle};
 
-/// Columns of a summary that is not written to a terminal, or to one that does not tell its size.
-const COLUMNS: usize = 80;
-
 /// The first failure of standard output, for [`take_failure`].
 static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
 
@@ -77,10 +74,10 @@ impl Stream {
         });
     }
 
-    /// Writes clauses beside each other, on as many lines as they need, in a pipe as well.
+    /// Writes clauses beside each other, on a terminal on as many lines as they need.
     pub(crate) fn clauses(self, clauses: &[String]) {
         let clauses: Vec<_> = clauses.iter().map(|clause| Shown(clause).to_string()).collect();
-        let width = self.columns().unwrap_or(COLUMNS);
+        let width = self.columns().unwrap_or(usize::MAX);
         self.write(&fold(clauses.iter().map(String::as_str), width));
     }
 }

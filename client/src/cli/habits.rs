@@ -2,6 +2,7 @@
 //! accepted in silence. The other ones are wrong usage, and the message says what to use instead.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -26,7 +27,8 @@ pub(super) fn parse<P: CommandFactory + FromArgMatches>(
         Ok(matches) => matches,
         Err(error) => return Err(help(&mut command, &words, &error).unwrap_or(error.into())),
     };
-    let told: Vec<String> = matches.subcommand().map(told).unwrap_or_default();
+    let mut told: Vec<String> = matches.subcommand().map(told).unwrap_or_default();
+    told.extend(port(&words));
     if !told.is_empty() {
         return Err(Unread::Usage(Usage(told.join("\n"))));
     }
@@ -40,6 +42,17 @@ fn help(command: &mut Command, words: &[OsString], error: &clap::Error) -> Optio
     let name = words.iter().find_map(|word| COMMANDS.into_iter().find(|name| word == name));
     let command = command.find_subcommand_mut(name.filter(|_| is_short)?)?;
     Some(Unread::Help(command.render_help().to_string()))
+}
+
+/// The port of scp, curl or ssh: a number behind `-P` or `-p` would be a source, and all others would go to another port.
+fn port(words: &[OsString]) -> Option<String> {
+    let mut pairs = words.windows(2).take_while(|pair| pair[0] != "--");
+    let text = pairs.find_map(|pair| {
+        let text = pair[1].to_str().filter(|text| text.parse::<u16>().is_ok())?;
+        let is_port = (pair[0] == "-P" || pair[0] == "-p") && !Path::new(text).exists();
+        is_port.then_some(text)
+    });
+    text.map(|text| format!("`{text}`: a port is part of the last word: write HOST:{text}"))
 }
 
 /// A command that knows these options as well.
@@ -177,6 +190,16 @@ mod tests {
             "haul publish -a --delete a box:1/d",
         ] {
             assert!(parsed(line).is_ok(), "{line}: {:?}", parsed(line));
+        }
+    }
+
+    #[test]
+    fn number_behind_the_letter_of_a_port_is_no_source() {
+        let right = "`65000`: a port is part of the last word: write HOST:65000";
+        assert_eq!(told("haul put -P 65000 dir box"), right);
+        assert_eq!(told("haul sync -p 65000 dir box"), right);
+        for line in ["haul put -P -- 65000 box", "haul put -aP dir box"] {
+            assert!(parsed(line).is_ok(), "{line}");
         }
     }
 
