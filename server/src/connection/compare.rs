@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use haul_protocol::{
-    Code, Digest, Entry, EntryKind, Refusal, RequestId, Verdict, decode_entry, limits,
+    Code, Digest, Entry, EntryKind, Refusal, RequestId, Verdict, decode_entry, limits, trim_line,
 };
 
 use super::turn::Turn;
@@ -39,14 +39,22 @@ pub(super) struct Check {
 /// A file that has to be read for its verdict.
 #[derive(Debug)]
 struct Unread {
-    /// The index of its letter.
-    index: usize,
+    place: InOrder,
     entry: Entry,
     size: u64,
     /// To be compared, if it was stated.
     digest: Option<Digest>,
     /// It is that of the present version; if its bytes are right, it is taken over.
     present: Option<Present>,
+}
+
+/// The place of an entry among all.
+#[derive(Debug, Clone, Copy)]
+struct InOrder {
+    /// The index of its letter.
+    index: usize,
+    /// It is decided for the second time.
+    again: bool,
 }
 
 /// A file of the present version.
@@ -97,23 +105,24 @@ impl Check {
     }
 
     fn line_complete(&mut self, line: &[u8], turn: &Turn<'_>) -> Result<(), Refusal> {
-        let line = line.trim_ascii();
+        let line = trim_line(line);
         if line.is_empty() {
             return Ok(());
         }
         let entry = decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
-        let letter = match self.compare(entry, turn) {
-            Ok(verdict) => verdict.letter(),
-            // It is about this entry alone.
-            Err(refusal) if refusal.code == Code::Permission => UNKNOWN,
-            Err(refusal) => return Err(refusal),
-        };
+        let place = InOrder { index: self.letters.len(), again: false };
+        let letter = letter(self.compare(entry, place, turn))?;
         self.letters.push(letter);
         Ok(())
     }
 
     /// The verdict of an entry. If its file has to be read, the verdict for the case that the bytes are right.
-    fn compare(&mut self, entry: Entry, turn: &Turn<'_>) -> Result<Verdict, Refusal> {
+    fn compare(
+        &mut self,
+        entry: Entry,
+        place: InOrder,
+        turn: &Turn<'_>,
+    ) -> Result<Verdict, Refusal> {
         let store = &turn.services.store;
         let verdict = store.compare(&turn.view.parents, &entry)?;
         if let EntryKind::Link { target } = &entry.kind
@@ -132,14 +141,15 @@ impl Check {
             });
         }
         let EntryKind::File { size, digest } = entry.kind else { return Ok(verdict) };
-        let index = self.letters.len();
         if may_be_same(verdict) && (digest.is_some() || !self.adopt || verdict == Verdict::Same) {
             if digest.is_some() {
-                self.wait(Unread { index, entry, size, digest, present: None });
+                self.wait(Unread { place, entry, size, digest, present: None });
             }
             return Ok(verdict);
         }
-        let Some(present) = turn.view.present.as_ref().filter(|_| self.adopt) else {
+        // Files of one size are many: without a digest or an mtime nothing says that this is the same one.
+        let is_told = digest.is_some() || entry.mtime.is_some();
+        let Some(present) = turn.view.present.as_ref().filter(|_| self.adopt && is_told) else {
             return Ok(verdict);
         };
         // A file can't be taken over if a directory is in its way.
@@ -163,14 +173,18 @@ impl Check {
         if !wanted {
             return Ok(verdict);
         }
-        self.wait(Unread { index, entry, size, digest, present: Some(file) });
+        self.wait(Unread { place, entry, size, digest, present: Some(file) });
         Ok(Verdict::Same)
     }
 
     /// A file has to be read, when it is its turn.
     fn wait(&mut self, unread: Unread) {
         self.unread_names += unread.entry.name.as_bytes().len();
-        self.unread.push_back(unread);
+        if unread.place.again {
+            self.unread.push_front(unread);
+        } else {
+            self.unread.push_back(unread);
+        }
     }
 
     /// Bytes of memory that it takes.
@@ -216,6 +230,7 @@ impl Check {
             match unread.open(turn)? {
                 Opened::Read(read) => self.reading = Some((read, place)),
                 Opened::Decided(right) => self.settle(right),
+                Opened::Other => self.decide_again(turn)?,
             }
             return Ok(true);
         };
@@ -239,9 +254,12 @@ impl Check {
                 }
             }
             Some((Read::Copy(copying), _)) => {
+                if !unread.is_as_before(turn)? {
+                    self.decide_again(turn)?;
+                    return Ok(true);
+                }
                 let _leave = turn.view.enter()?;
-                let copied = unread.is_as_before(turn)?
-                    && spared(copying.publish(&turn.view.parents))?.unwrap_or(false);
+                let copied = spared(copying.publish(&turn.view.parents))?.unwrap_or(false);
                 self.settle(copied);
             }
             None => {}
@@ -253,8 +271,7 @@ impl Check {
     fn take_over(&mut self, file: Present, turn: &Turn<'_>) -> Result<(), Refusal> {
         let Some(unread) = self.unread.front_mut() else { return Ok(()) };
         if !unread.is_as_before(turn)? {
-            self.settle(false);
-            return Ok(());
+            return self.decide_again(turn);
         }
         match adopt(&unread.entry, unread.size, file, turn)? {
             Adopted::Yes => self.settle(true),
@@ -265,11 +282,40 @@ impl Check {
         Ok(())
     }
 
+    /// The draft or the present version has another entry under the name of the first file that waits than when that file
+    /// was compared. If an earlier entry of the same name has brought it there, the file is compared once more. If
+    /// another connection has, with other bytes, that newer entry stays.
+    fn decide_again(&mut self, turn: &Turn<'_>) -> Result<(), Refusal> {
+        let Some(Unread { place: InOrder { index, again: false }, entry, digest, .. }) =
+            self.unread.front()
+        else {
+            self.settle(false);
+            return Ok(());
+        };
+        let (index, entry) = (*index, entry.clone());
+        let may_be_earlier = match turn.services.store.compare(&turn.view.parents, &entry)? {
+            Verdict::Same | Verdict::Mode => true,
+            // Its bytes are compared, and it is not replaced.
+            Verdict::Mtime => digest.is_some(),
+            _ => false,
+        };
+        if !may_be_earlier {
+            self.settle(false);
+            return Ok(());
+        }
+        self.settle(true);
+        let letter = letter(self.compare(entry, InOrder { index, again: true }, turn))?;
+        if let Some(there) = self.letters.get_mut(index) {
+            *there = letter;
+        }
+        Ok(())
+    }
+
     /// The first file that waits is decided.
     fn settle(&mut self, right: bool) {
         let Some(unread) = self.unread.pop_front() else { return };
         self.unread_names -= unread.entry.name.as_bytes().len();
-        if !right && let Some(letter) = self.letters.get_mut(unread.index) {
+        if !right && let Some(letter) = self.letters.get_mut(unread.place.index) {
             *letter = Verdict::Digest.letter();
         }
     }
@@ -280,6 +326,17 @@ enum Opened {
     Read(Read),
     /// Whether it is right is known without.
     Decided(bool),
+    /// Another entry is there than when it was compared.
+    Other,
+}
+
+/// The letter of an entry. A refusal about this entry alone has one too.
+fn letter(compared: Result<Verdict, Refusal>) -> Result<u8, Refusal> {
+    match compared {
+        Ok(verdict) => Ok(verdict.letter()),
+        Err(refusal) if refusal.code == Code::Permission => Ok(UNKNOWN),
+        Err(refusal) => Err(refusal),
+    }
 }
 
 impl Unread {
@@ -315,7 +372,7 @@ impl Unread {
                     Adopted::No => Opened::Decided(false),
                 })
             }
-            (Some(_), None) => Ok(Opened::Decided(false)),
+            (Some(_), None) => Ok(Opened::Other),
         }
     }
 
