@@ -48,6 +48,16 @@ pub enum EntryKind {
     Other,
 }
 
+/// A line of entries without the white space of JSON around it: space, tab, carriage return and line feed. Nothing is left
+/// of a line that is to be skipped.
+#[must_use]
+pub fn trim_line(line: &[u8]) -> &[u8] {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let start = line.iter().position(|byte| !is_space(byte)).unwrap_or(line.len());
+    let end = line.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
+    &line[start..end]
+}
+
 /// Appends one line.
 ///
 /// # Errors

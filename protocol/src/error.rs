@@ -64,8 +64,8 @@ pub enum DecodeError {
     /// A first header is a `hello` of this other version, and breaks the rules of the present one.
     #[error("version {0} is not served here, version {VERSION} is")]
     Version(u64),
-    /// The header is an object, but no answer that this version knows.
-    #[error("header has none of `hello`, `ack`, `refused` and `answer`")]
+    /// The header is an object, but no answer that this version knows, or several at once.
+    #[error("header has none or several of `hello`, `ack`, `refused` and `answer`")]
     UnknownAnswer,
     /// `length` is more than [`MAX_BODY_LEN`].
     #[error("body length {0} is over {MAX_BODY_LEN}")]
@@ -243,6 +243,16 @@ pub enum ClientError {
     /// An answer of another kind than was asked for.
     #[error("unexpected kind of answer")]
     Kind,
+    /// The server answers `hello` with another version than it was asked for.
+    #[error(
+        "it answers with version {answered} of the protocol, and version {asked} was asked for"
+    )]
+    Version {
+        /// The version of the answer.
+        answered: u64,
+        /// The version of the client's `hello`.
+        asked: u64,
+    },
     /// A limit that is too small to work with.
     #[error("its limit `{limit}` is {announced}, and at least {least} is needed")]
     Limit {

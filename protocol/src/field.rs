@@ -15,11 +15,14 @@ use crate::limits::{
 use crate::message::{Mtime, ServerLimits};
 use crate::name::{LinkTarget, Name};
 
+/// The white space of JSON.
+const JSON_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+
 /// Reads a header as JSON object of `T`.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(header: &'a [u8]) -> Result<T, DecodeError> {
     let text = core::str::from_utf8(header).map_err(|e| DecodeError::NotUtf8(e.valid_up_to()))?;
     // A derived struct would accept an array as well.
-    if !text.trim_ascii_start().starts_with('{') {
+    if !text.trim_start_matches(JSON_SPACE).starts_with('{') {
         return Err(DecodeError::NotObject);
     }
     if depth(header) > MAX_HEADER_DEPTH {

@@ -107,7 +107,7 @@ pub use connection::{
 };
 pub use decode::{Decoder, Event};
 pub use digest::{Cv, Digest, FileHasher, Geometry, GeometryError, PartHasher, Token, merge};
-pub use entry::{Entry, EntryKind, decode_entry, encode_entry};
+pub use entry::{Entry, EntryKind, decode_entry, encode_entry, trim_line};
 pub use error::{
     BundleError, ClientError, DecodeError, EncodeError, NameError, OrderError, ParseHexError,
     Place, ServerError,

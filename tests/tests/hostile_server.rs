@@ -104,8 +104,38 @@ fn server_whose_limits_are_of_no_use_is_named_with_the_limit() {
         for verb in ["put", "sync"] {
             let said = ends(haul(source().path(), &[verb, "s", &address]), 3);
             assert!(said.contains(&format!("`{limit}` is {value}")), "{said}");
+            assert!(said.contains("this haul can't work with"), "{said}");
         }
         assert!(ends(haul(Path::new("/"), &["ls", &address]), 3).contains(limit));
+    }
+}
+
+/// A later version may mean anything by what follows.
+#[test]
+fn server_that_answers_with_another_version_is_left() {
+    for version in [0, 2] {
+        let mut hello = hello_answer();
+        hello["hello"] = version.into();
+        let address = server(hello, |peer| peer.receive().map(drop));
+        for words in [&["put", "s", &address][..], &["ls", &address]] {
+            let said = ends(haul(source().path(), words), 3);
+            assert!(said.contains(&format!("answers with version {version}")), "{words:?}: {said}");
+        }
+    }
+}
+
+/// A letter that is missing tells nothing about its entry, and one more may have moved all others.
+#[test]
+fn check_without_one_letter_for_each_entry_ends_the_run() {
+    for letters in ["", "++", "?+="] {
+        let address = server(hello_answer(), move |peer| {
+            let (check, _) = peer.receive()?;
+            let answer = json!({"answer": check["id"], "length": letters.len()});
+            peer.send(&answer, letters.as_bytes())?;
+            peer.receive().map(drop)
+        });
+        let said = ends(haul(source().path(), &["sync", "s/a", &format!("{address}/a")]), 3);
+        assert!(said.contains("letters for 1 entries"), "{letters}: {said}");
     }
 }
 

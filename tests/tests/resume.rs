@@ -199,6 +199,20 @@ fn upload_that_is_unknown_again_and_again_fails() {
     assert_eq!(summary["failed"], 1);
 }
 
+/// A server may choose parts that are as long as the file, and the client can't know that before.
+#[test]
+fn file_that_would_be_one_part_is_sent_in_one_request() {
+    let upload = Upload::start();
+    let (mut peer, _) = upload.fake.greet().unwrap();
+    let open = expect(&mut peer, "open");
+    peer.send(&refusal(&open["id"], "bad_request", false), b"").unwrap();
+    let put = expect(&mut peer, "put");
+    assert_eq!((&put["blake3"], &put["filename"]), (&json!(upload.digest), &open["filename"]));
+    peer.send(&json!({"ack": put["id"]}), b"").unwrap();
+    let (output, summary) = upload.end();
+    assert_eq!((output.status.code(), &summary["files"]), (Some(0), &1.into()), "{summary}");
+}
+
 #[test]
 fn upload_that_a_newer_run_has_taken_over_is_left_to_it() {
     let upload = Upload::start();

@@ -32,11 +32,13 @@ pub(super) fn kind(
     asking.ask_with(&Op::Check, &line)?;
     match asking.answer()?.1 {
         Said::Answered(Reply::Done, letters) => {
-            Ok(Ok(match letters.first().map(|letter| Verdict::from_letter(*letter)) {
-                Some(Some(Verdict::Missing)) => There::Nothing,
-                Some(Some(Verdict::Directory)) => There::Directory,
-                Some(_) => There::Other,
-                None => return Err(ProtocolError::Kind.into()),
+            let &[letter] = &letters[..] else {
+                return Err(ProtocolError::Letters { letters: letters.len(), entries: 1 }.into());
+            };
+            Ok(Ok(match Verdict::from_letter(letter) {
+                Some(Verdict::Missing) => There::Nothing,
+                Some(Verdict::Directory) => There::Directory,
+                _ => There::Other,
             }))
         }
         Said::Refused(refusal) => Ok(Err(refusal)),

@@ -168,14 +168,13 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// The server's verdicts, one letter for each item.
+    /// The server's verdicts: exactly one letter for each item.
     pub(super) fn checked(&mut self, items: Vec<Item>, letters: &[u8]) {
         let (policy, course) = (self.run.policy, self.run.course);
         self.asked -= items.len();
         let (mut settled, mut opened) = (0, None);
-        for (index, mut item) in items.into_iter().enumerate() {
-            let letter = letters.get(index).copied().unwrap_or(b'?');
-            let verdict = Verdict::from_letter(letter);
+        for (mut item, letter) in items.into_iter().zip(letters) {
+            let verdict = Verdict::from_letter(*letter);
             if item.above {
                 if verdict == Some(Verdict::Kind) {
                     course.foreseen().tell(&item.name, Fate::Blocks);

@@ -4,7 +4,7 @@ use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use haul_protocol::{Attributes, Entry, EntryKind, Name, decode_entry};
+use haul_protocol::{Attributes, Entry, EntryKind, Name, decode_entry, trim_line};
 
 use super::Connection;
 use crate::error::{ConnectionError, FileError, ProtocolError};
@@ -331,7 +331,7 @@ pub(crate) fn entries(
 ) -> Result<Vec<Entry>, ConnectionError> {
     let directory = directory.map_or(&b""[..], Name::as_bytes);
     let mut last: Box<[u8]> = after.map_or(&b""[..], |after| after.split().1).into();
-    let lines = body.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    let lines = body.split(|&byte| byte == b'\n').map(trim_line).filter(|line| !line.is_empty());
     let mut entries = Vec::new();
     for line in lines {
         let entry = decode_entry(line).map_err(ProtocolError::from)?;

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{
-    Bitmap, ClientError, ClientEvent, Code, Digest, Geometry, Refusal, Reply, Verdict,
-};
+use haul_protocol::{Bitmap, ClientEvent, Code, Digest, Geometry, Refusal, Reply, Verdict};
 
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError, ProtocolError};
@@ -165,9 +163,8 @@ impl Connection<'_> {
                 let geometry =
                     Geometry::new(source.size, part_size).map_err(ProtocolError::from)?;
                 if part_size > self.max_body {
-                    let (limit, announced) = ("max_body", self.max_body);
-                    let least = part_size;
-                    return Err(ClientError::Limit { limit, announced, least }.into());
+                    let max_body = self.max_body;
+                    return Err(ProtocolError::PartSize { part_size, max_body }.into());
                 }
                 let held = Bitmap::from_bytes(body);
                 let losses = self.run.losses();
@@ -203,6 +200,10 @@ impl Connection<'_> {
                 Ok(())
             }
             (Pending::Check(items), Reply::Done) => {
+                let (letters, entries) = (body.len(), items.len());
+                if letters != entries {
+                    return Err(ProtocolError::Letters { letters, entries }.into());
+                }
                 self.checked(items, &body);
                 Ok(())
             }
@@ -252,6 +253,16 @@ impl Connection<'_> {
                 self.run.work.add_urgent(Task::Item(item));
             }
             Pending::Item(item, _) => self.give_up(item, &FileError::Refused(refusal)),
+            // It would be one part at this server.
+            Pending::Open(mut item, source)
+                if refusal.code == Code::BadRequest
+                    && !item.tries.in_one
+                    && source.size <= self.max_body =>
+            {
+                self.run.work.end_large();
+                item.tries.in_one = true;
+                self.run.work.add_urgent(Task::Item(item));
+            }
             Pending::Open(item, _) => {
                 self.run.work.end_large();
                 self.give_up(item, &FileError::Refused(refusal));

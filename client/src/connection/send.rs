@@ -143,7 +143,8 @@ impl Connection<'_> {
             return Ok(Some(self.read_into_bundle(item, &source)?));
         }
         let name = item.name.clone();
-        if size > MIN_PART_LEN {
+        let in_one = item.tries.in_one && size <= self.max_body;
+        if size > MIN_PART_LEN && !in_one {
             if !self.run.work.begin_large(item) {
                 return Ok(None);
             }

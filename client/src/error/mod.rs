@@ -83,6 +83,21 @@ pub enum ConnectionError {
     /// The system gave no means to wait for a connection.
     #[error("could not wait for a connection: {0}")]
     Poller(#[source] io::Error),
+    /// The server works in too small pieces.
+    #[error(
+        "this haul can't work with a server whose limit `{limit}` is {announced}: it needs {least} or more"
+    )]
+    Limit {
+        /// The limit's field in the answer to `hello`.
+        limit: &'static str,
+        /// The server's value.
+        announced: u64,
+        /// The least value that haul works with.
+        least: u64,
+    },
+    /// The server speaks another version of the protocol than it was asked for.
+    #[error("this haul can't work with the server: it answers with version {0} of the protocol")]
+    Version(u64),
     /// The bytes from the server are no answer.
     #[error("the server's answer makes no sense: {0}")]
     Protocol(#[from] ProtocolError),
@@ -108,6 +123,8 @@ impl ConnectionError {
             | Self::Encode(_)
             | Self::Poller(_)
             | Self::Protocol(_)
+            | Self::Limit { .. }
+            | Self::Version(_)
             | Self::Stopped => false,
         }
     }
@@ -126,6 +143,10 @@ impl From<ClientError> for ConnectionError {
             ClientError::NoHello(time) => Self::NoHello(time),
             ClientError::Silent(time) => Self::Silent(time),
             ClientError::Stuck(time) => Self::Stuck(time),
+            ClientError::Limit { limit, announced, least } => {
+                Self::Limit { limit, announced, least }
+            }
+            ClientError::Version { answered, .. } => Self::Version(answered),
             broken => Self::Protocol(ProtocolError::Broken(broken)),
         }
     }
@@ -157,6 +178,22 @@ pub enum ProtocolError {
     /// The answer to `open` does not fit the file.
     #[error(transparent)]
     Geometry(#[from] haul_protocol::GeometryError),
+    /// The answer to `open` has parts that are longer than any body that the server takes.
+    #[error("it wants parts of {part_size} bytes, over its own limit `max_body` of {max_body}")]
+    PartSize {
+        /// The size of the parts.
+        part_size: u64,
+        /// The limit.
+        max_body: u64,
+    },
+    /// The answer to `check` or `adopt` does not have one letter for each entry.
+    #[error("it has {letters} letters for {entries} entries")]
+    Letters {
+        /// The letters of the answer.
+        letters: usize,
+        /// The entries of the request.
+        entries: usize,
+    },
     /// A list with names in it that are not of the directory that was asked for, or not in order.
     #[error("the list of a directory has something else in it")]
     List,

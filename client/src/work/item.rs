@@ -66,6 +66,8 @@ pub struct Tries {
     pub busy: u32,
     /// Number of times that it was opened again, for whatever reason.
     pub reopened: u32,
+    /// The server has refused to take it in parts: it is sent in one request, if it is not too long for that.
+    pub in_one: bool,
     /// Knowledge from an earlier opening of a large file.
     pub earlier: Option<Arc<Earlier>>,
 }

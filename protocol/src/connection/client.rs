@@ -82,6 +82,8 @@ struct Unfinished {
 #[derive(Debug)]
 pub struct ClientConnection<T> {
     config: ClientConfig,
+    /// The version that the client speaks.
+    version: u64,
     decoder: Decoder<Answers>,
     book: Requester<Asked<T>>,
     outbox: Outbox,
@@ -117,6 +119,7 @@ impl<T> ClientConnection<T> {
         end_lines(outbox.end());
         Ok(Self {
             config,
+            version: hello.version,
             decoder: Decoder::new(Answers),
             book: Requester::new(&ServerLimits::default()),
             outbox,
@@ -311,6 +314,9 @@ impl<T> ClientConnection<T> {
     /// The first answer.
     fn greeted(&mut self, answer: Answer) -> Result<Option<ClientEvent<T>>, ClientError> {
         match answer {
+            Answer::Hello(hello) if hello.version != self.version => {
+                Err(ClientError::Version { answered: hello.version, asked: self.version })
+            }
             Answer::Hello(hello) if self.decoder.body_left() == Some(0) => {
                 let limits = self.bounded(hello.limits)?;
                 self.book = Requester::new(&limits);

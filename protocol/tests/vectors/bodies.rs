@@ -5,7 +5,7 @@ use std::path::Path;
 
 use haul_protocol::limits::MAX_HEADER_LEN;
 use haul_protocol::{
-    Attributes, Bitmap, Bundled, Entry, EntryKind, Verdict, decode_bundle, decode_entry,
+    Attributes, Bitmap, Bundled, Entry, EntryKind, Verdict, decode_bundle, decode_entry, trim_line,
 };
 use serde_json::{Map, Value, json};
 
@@ -66,7 +66,7 @@ fn entries(body: &[u8]) -> Found {
         if line.len() >= MAX_HEADER_LEN {
             return None;
         }
-        let line = line.trim_ascii();
+        let line = trim_line(line);
         if !line.is_empty() {
             found.push(("entry".to_owned(), shown(&decode_entry(line).ok()?)));
         }

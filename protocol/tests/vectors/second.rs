@@ -113,7 +113,7 @@ pub(crate) fn object(header: &[u8], wrong: Wrong) -> Result<Vec<(crate::json::Te
         Some(rest) if wrong.is("skips a byte order mark") => rest,
         _ => text,
     };
-    let is_object = text.trim_ascii_start().starts_with('{');
+    let is_object = text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{');
     if !is_object && !wrong.is("looks for an object after the depth") {
         return Err("not_object");
     }

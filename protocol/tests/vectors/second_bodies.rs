@@ -33,7 +33,11 @@ fn entries(body: &[u8], wrong: Wrong) -> Found {
             return None;
         }
         let trims = !wrong.is("takes a line of white space for an entry");
-        let is_empty = if trims { line.trim_ascii().is_empty() } else { line.is_empty() };
+        let is_white = match wrong.is("takes a form feed for white space") {
+            true => line.trim_ascii().is_empty(),
+            false => line.iter().all(|byte| b" \t\r".contains(byte)),
+        };
+        let is_empty = if trims { is_white } else { line.is_empty() };
         if !is_empty {
             found.push(("entry".to_owned(), Value::Object(entry(line, wrong)?)));
         } else if wrong.is("counts empty lines") {

@@ -134,12 +134,13 @@ const STREAMS: [&str; 113] = [
 ];
 
 /// Wrong readers of bodies.
-const BODIES: [&str; 28] = [
+const BODIES: [&str; 29] = [
     "knows the fields of requests in an entry",
     "knows only the fields of its kind in an entry",
     "leaves out a last line without a line feed",
     "takes a line that is one byte too long",
     "takes a line of white space for an entry",
+    "takes a form feed for white space",
     "counts empty lines",
     "takes an entry without a name",
     "takes an absent kind for a file",

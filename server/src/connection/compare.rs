@@ -7,12 +7,13 @@
 use std::collections::VecDeque;
 
 use haul_protocol::{
-    Code, Digest, Entry, EntryKind, Refusal, RequestId, Verdict, decode_entry, limits,
+    Code, Entry, EntryKind, Refusal, RequestId, Verdict, decode_entry, limits, trim_line,
 };
 
 use super::turn::Turn;
+use super::unread::{InOrder, Opened, Present, Read, Unread, adopt, is_deep, spared};
 use crate::services::places::Place;
-use crate::store::{Adopted, Change, Copying, DEEP, Reading, StoreError};
+use crate::store::{Adopted, Change};
 
 /// The letter of an entry that can't be looked at.
 const UNKNOWN: u8 = b'?';
@@ -34,35 +35,6 @@ pub(super) struct Check {
     unread_names: usize,
     /// The first of them, once it is open.
     reading: Option<(Read, Place)>,
-}
-
-/// A file that has to be read for its verdict.
-#[derive(Debug)]
-struct Unread {
-    /// The index of its letter.
-    index: usize,
-    entry: Entry,
-    size: u64,
-    /// To be compared, if it was stated.
-    digest: Option<Digest>,
-    /// It is that of the present version; if its bytes are right, it is taken over.
-    present: Option<Present>,
-}
-
-/// A file of the present version.
-#[derive(Debug, Clone, Copy)]
-struct Present {
-    /// The difference of the entry.
-    there: Verdict,
-    /// The difference of the entry in the draft then: if the verdict is another by now, the entry is newer.
-    before: Verdict,
-}
-
-/// A file that is read: for its digest, or to be copied.
-#[derive(Debug)]
-enum Read {
-    Hash(Box<Reading>),
-    Copy(Box<Copying>),
 }
 
 impl Check {
@@ -97,23 +69,24 @@ impl Check {
     }
 
     fn line_complete(&mut self, line: &[u8], turn: &Turn<'_>) -> Result<(), Refusal> {
-        let line = line.trim_ascii();
+        let line = trim_line(line);
         if line.is_empty() {
             return Ok(());
         }
         let entry = decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
-        let letter = match self.compare(entry, turn) {
-            Ok(verdict) => verdict.letter(),
-            // It is about this entry alone.
-            Err(refusal) if refusal.code == Code::Permission => UNKNOWN,
-            Err(refusal) => return Err(refusal),
-        };
+        let place = InOrder { index: self.letters.len(), again: false };
+        let letter = letter(self.compare(entry, place, turn))?;
         self.letters.push(letter);
         Ok(())
     }
 
     /// The verdict of an entry. If its file has to be read, the verdict for the case that the bytes are right.
-    fn compare(&mut self, entry: Entry, turn: &Turn<'_>) -> Result<Verdict, Refusal> {
+    fn compare(
+        &mut self,
+        entry: Entry,
+        place: InOrder,
+        turn: &Turn<'_>,
+    ) -> Result<Verdict, Refusal> {
         let store = &turn.services.store;
         let verdict = store.compare(&turn.view.parents, &entry)?;
         if let EntryKind::Link { target } = &entry.kind
@@ -132,14 +105,15 @@ impl Check {
             });
         }
         let EntryKind::File { size, digest } = entry.kind else { return Ok(verdict) };
-        let index = self.letters.len();
         if may_be_same(verdict) && (digest.is_some() || !self.adopt || verdict == Verdict::Same) {
             if digest.is_some() {
-                self.wait(Unread { index, entry, size, digest, present: None });
+                self.wait(Unread { place, entry, size, digest, present: None });
             }
             return Ok(verdict);
         }
-        let Some(present) = turn.view.present.as_ref().filter(|_| self.adopt) else {
+        // Files of one size are many: without a digest or an mtime nothing says that this is the same one.
+        let is_told = digest.is_some() || entry.mtime.is_some();
+        let Some(present) = turn.view.present.as_ref().filter(|_| self.adopt && is_told) else {
             return Ok(verdict);
         };
         // A file can't be taken over if a directory is in its way.
@@ -163,14 +137,18 @@ impl Check {
         if !wanted {
             return Ok(verdict);
         }
-        self.wait(Unread { index, entry, size, digest, present: Some(file) });
+        self.wait(Unread { place, entry, size, digest, present: Some(file) });
         Ok(Verdict::Same)
     }
 
     /// A file has to be read, when it is its turn.
     fn wait(&mut self, unread: Unread) {
         self.unread_names += unread.entry.name.as_bytes().len();
-        self.unread.push_back(unread);
+        if unread.place.again {
+            self.unread.push_front(unread);
+        } else {
+            self.unread.push_back(unread);
+        }
     }
 
     /// Bytes of memory that it takes.
@@ -216,6 +194,7 @@ impl Check {
             match unread.open(turn)? {
                 Opened::Read(read) => self.reading = Some((read, place)),
                 Opened::Decided(right) => self.settle(right),
+                Opened::Other => self.decide_again(turn)?,
             }
             return Ok(true);
         };
@@ -239,9 +218,12 @@ impl Check {
                 }
             }
             Some((Read::Copy(copying), _)) => {
+                if !unread.is_as_before(turn)? {
+                    self.decide_again(turn)?;
+                    return Ok(true);
+                }
                 let _leave = turn.view.enter()?;
-                let copied = unread.is_as_before(turn)?
-                    && spared(copying.publish(&turn.view.parents))?.unwrap_or(false);
+                let copied = spared(copying.publish(&turn.view.parents))?.unwrap_or(false);
                 self.settle(copied);
             }
             None => {}
@@ -253,8 +235,7 @@ impl Check {
     fn take_over(&mut self, file: Present, turn: &Turn<'_>) -> Result<(), Refusal> {
         let Some(unread) = self.unread.front_mut() else { return Ok(()) };
         if !unread.is_as_before(turn)? {
-            self.settle(false);
-            return Ok(());
+            return self.decide_again(turn);
         }
         match adopt(&unread.entry, unread.size, file, turn)? {
             Adopted::Yes => self.settle(true),
@@ -265,95 +246,52 @@ impl Check {
         Ok(())
     }
 
+    /// The draft or the present version has another entry under the name of the first file that waits than when that file
+    /// was compared. If an earlier entry of the same name has brought it there, the file is compared once more. If
+    /// another connection has, with other bytes, that newer entry stays.
+    fn decide_again(&mut self, turn: &Turn<'_>) -> Result<(), Refusal> {
+        let Some(Unread { place: InOrder { index, again: false }, entry, digest, .. }) =
+            self.unread.front()
+        else {
+            self.settle(false);
+            return Ok(());
+        };
+        let (index, entry) = (*index, entry.clone());
+        let may_be_earlier = match turn.services.store.compare(&turn.view.parents, &entry)? {
+            Verdict::Same | Verdict::Mode => true,
+            // Its bytes are compared, and it is not replaced.
+            Verdict::Mtime => digest.is_some(),
+            _ => false,
+        };
+        if !may_be_earlier {
+            self.settle(false);
+            return Ok(());
+        }
+        self.settle(true);
+        let letter = letter(self.compare(entry, InOrder { index, again: true }, turn))?;
+        if let Some(there) = self.letters.get_mut(index) {
+            *there = letter;
+        }
+        Ok(())
+    }
+
     /// The first file that waits is decided.
     fn settle(&mut self, right: bool) {
         let Some(unread) = self.unread.pop_front() else { return };
         self.unread_names -= unread.entry.name.as_bytes().len();
-        if !right && let Some(letter) = self.letters.get_mut(unread.index) {
+        if !right && let Some(letter) = self.letters.get_mut(unread.place.index) {
             *letter = Verdict::Digest.letter();
         }
     }
 }
 
-/// The result of opening a file that waits.
-enum Opened {
-    Read(Read),
-    /// Whether it is right is known without.
-    Decided(bool),
-}
-
-impl Unread {
-    /// Makes missing directories above a deep name for which the file is taken over, since there may be two thousand;
-    /// tells whether nothing of it is left for the next turn. `None`: they can't be made.
-    fn makes_parents(&self, turn: &Turn<'_>) -> Result<Option<bool>, Refusal> {
-        if self.present.is_none() || !is_deep(&self.entry) {
-            return Ok(Some(true));
-        }
-        let share = turn.share;
-        let is_over = || share.is_over(false);
-        let _leave = turn.view.enter()?;
-        let (store, name) = (&turn.services.store, &self.entry.name);
-        spared(store.make_parents_unseen(&turn.view.parents, name, &is_over))
+/// The letter of an entry. A refusal about this entry alone has one too.
+fn letter(compared: Result<Verdict, Refusal>) -> Result<u8, Refusal> {
+    match compared {
+        Ok(verdict) => Ok(verdict.letter()),
+        Err(refusal) if refusal.code == Code::Permission => Ok(UNKNOWN),
+        Err(refusal) => Err(refusal),
     }
-
-    fn open(&self, turn: &Turn<'_>) -> Result<Opened, Refusal> {
-        let store = &turn.services.store;
-        let (name, size) = (&self.entry.name, self.size);
-        let hash = |parents| {
-            let reading = store.read(parents, name, size)?;
-            Ok(reading.map_or(Opened::Decided(false), |reading| {
-                Opened::Read(Read::Hash(Box::new(reading)))
-            }))
-        };
-        match (turn.view.present.as_ref().zip(self.present), self.digest) {
-            (None, _) => hash(&turn.view.parents),
-            (Some((present, _)), Some(_)) => hash(present),
-            (Some((_, file)), None) if self.is_as_before(turn)? => {
-                Ok(match adopt(&self.entry, size, file, turn)? {
-                    Adopted::Copying(copying) => Opened::Read(Read::Copy(copying)),
-                    Adopted::Yes => Opened::Decided(true),
-                    Adopted::No => Opened::Decided(false),
-                })
-            }
-            (Some(_), None) => Ok(Opened::Decided(false)),
-        }
-    }
-
-    /// Whether draft and present version have the same entries under this name as when it was compared.
-    fn is_as_before(&self, turn: &Turn<'_>) -> Result<bool, Refusal> {
-        let Some((present, file)) = turn.view.present.as_ref().zip(self.present) else {
-            return Ok(true);
-        };
-        let store = &turn.services.store;
-        let same = |parents, verdict| Ok(store.compare(parents, &self.entry)? == verdict);
-        let same_there: Result<bool, StoreError> = same(present, file.there);
-        Ok(same_there? && same(&turn.view.parents, file.before)?)
-    }
-}
-
-/// Takes a file over from the present version, unless this is not the connection's to do any more. An error that is about
-/// this one name alone leaves the others as they are.
-fn adopt(entry: &Entry, size: u64, file: Present, turn: &Turn<'_>) -> Result<Adopted, Refusal> {
-    let Some(present) = &turn.view.present else { return Ok(Adopted::No) };
-    let _leave = turn.view.enter()?;
-    let adopted = turn.services.store.adopt(present, &turn.view.parents, entry, size, file.there);
-    match adopted {
-        Err(error) if error.is_of_one_name() => Ok(Adopted::No),
-        adopted => Ok(adopted?),
-    }
-}
-
-/// `None`: it did not happen, for a reason that is about one name alone.
-fn spared<T>(done: Result<T, StoreError>) -> Result<Option<T>, Refusal> {
-    match done {
-        Err(error) if error.is_of_one_name() => Ok(None),
-        done => Ok(Some(done?)),
-    }
-}
-
-/// Whether the directories above may be too many to be made at once.
-fn is_deep(entry: &Entry) -> bool {
-    entry.name.depth() > DEEP
 }
 
 /// Whether only mode and mtime may differ, as far as is known without reading.

@@ -19,6 +19,7 @@ mod socket;
 mod staged_tree;
 mod timeouts;
 mod turn;
+mod unread;
 mod work;
 
 use std::sync::Arc;

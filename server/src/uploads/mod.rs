@@ -376,5 +376,5 @@ pub(crate) fn unknown() -> Refusal {
 }
 
 pub(crate) fn taken_over() -> Refusal {
-    Refusal::new(Code::TakenOver, "a newer run of this client has taken this upload over")
+    Refusal::new(Code::TakenOver, "a newer `open` of the same file has taken this upload over")
 }
