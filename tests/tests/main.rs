@@ -51,6 +51,7 @@ mod publish_room;
 mod put;
 mod read_only;
 mod reconnect;
+mod refused_source;
 mod remove;
 mod restless;
 mod resume;
