@@ -81,3 +81,18 @@ fn directory_that_is_replaced_under_way_gives_no_mode() {
         assert!(setting.there("d/f"));
     }
 }
+
+#[test]
+fn directory_of_which_only_the_mode_differs_counts_as_its_dry_run_says() {
+    let setting = Setting::start();
+    private(&setting, "d");
+    for name in ["", "d"] {
+        let here = setting.source().join(name);
+        set_mode(&here, 0o755);
+        let dry = last(&setting.command("sync", &["--json", "-n"]).output().stdout);
+        assert_eq!(dry["directories"], 1);
+        assert_eq!(setting.sync(&[])["directories"], 1);
+        assert_eq!(mode(setting.target().join(name)), 0o755);
+        assert_eq!(setting.sync(&[])["directories"], 0);
+    }
+}
