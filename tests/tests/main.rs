@@ -41,6 +41,7 @@ mod library;
 mod links;
 mod ls;
 mod moved;
+mod own_receipt;
 mod partials;
 mod parts;
 mod places;

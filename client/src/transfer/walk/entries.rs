@@ -97,6 +97,10 @@ impl Walk<'_> {
                 self.progress.failed(entry.path(), FileError::Aside);
                 continue;
             }
+            if entry.file_type().is_file() && self.committed.is_receipt(|| entry.metadata().ok()) {
+                self.leave_receipt(entry.path());
+                continue;
+            }
             let Some(name) = name(root, entry.path(), self.progress) else {
                 continue;
             };
@@ -260,6 +264,13 @@ impl Walk<'_> {
     fn leave_beyond(&self, path: &Path) {
         if !self.course.is_again() {
             self.progress.left_out(path, "all in it, which is on another file system");
+        }
+    }
+
+    /// The receipt is in the source. It gets its lines while the entries are sent, and stays here.
+    pub(super) fn leave_receipt(&self, path: &Path) {
+        if !self.course.is_again() {
+            self.progress.skipped(path, "the receipt");
         }
     }
 

@@ -98,6 +98,10 @@ impl Walk<'_> {
         if metadata.is_symlink() && is_descriptor(&path) {
             return Err(FileError::NoFile("a descriptor"));
         }
+        if self.committed.is_receipt(|| Some(metadata.clone())) {
+            self.leave_receipt(&path);
+            return Ok(None);
+        }
         let Some(kind) = self.kind(&path, metadata.file_type(), || Ok(metadata))? else {
             return Ok(None);
         };
