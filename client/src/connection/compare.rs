@@ -203,6 +203,13 @@ impl Connection<'_> {
                 {
                     course.foreseen().tell(&item.name, Fate::Blocks);
                 }
+                // Its dry run counts it as well.
+                if matches!(item.kind, Kind::Attributes(_))
+                    && !policy.is_publish()
+                    && course.has_changed_mode(&item.name)
+                {
+                    self.run.progress.directory_done(&item.name);
+                }
                 let is_again = course.is_again();
                 if matches!(item.kind, Kind::File | Kind::Link) && !is_again {
                     self.run

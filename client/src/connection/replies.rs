@@ -94,6 +94,9 @@ impl Connection<'_> {
                     Kind::Directory(_) if item.compared.known.is(Verdict::Kind) => {
                         committed.removed(&item.name);
                     }
+                    Kind::Directory(Some(_)) if item.compared.known.is(Verdict::Mode) => {
+                        self.run.course.mode_changed(&item.name);
+                    }
                     Kind::Directory(_) | Kind::List(_) | Kind::Publish(_) => {}
                     // Nobody has seen it.
                     Kind::Remove(above) if self.run.policy.is_publish() => {

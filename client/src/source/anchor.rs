@@ -347,6 +347,11 @@ impl Anchor {
         }
     }
 
+    /// Whether it was told as failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.told.load(Ordering::Acquire)
+    }
+
     /// Somebody tells that it failed; whether that was done before.
     pub fn is_told(&self) -> bool {
         self.told.swap(true, Ordering::AcqRel)

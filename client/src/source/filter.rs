@@ -58,6 +58,14 @@ impl Rules {
         self.0.is_empty()
     }
 
+    /// The files that rules are read from.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().filter_map(|rule| match rule {
+            Rule::From(file) => Some(file.as_path()),
+            Rule::Exclude(_) | Rule::Include(_) => None,
+        })
+    }
+
     /// The number of files of rules that are standard input.
     #[must_use]
     pub fn reads_stdin(&self) -> usize {

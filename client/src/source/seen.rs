@@ -56,6 +56,8 @@ enum Fact {
     Changed([u64; 5], [i64; 2]),
     /// Or not long before, but before the walk began.
     Before([u64; 5], [i64; 2]),
+    /// The directory at this path has this device and inode.
+    Inode([i64; 2]),
 }
 
 impl Seen {
@@ -78,6 +80,18 @@ impl Seen {
         } else if start.is_some_and(|start| start.is_after(changed)) {
             facts.insert(self.hash(path, Fact::Before(identity, changed)));
         }
+    }
+
+    /// The directory at a path is this one, by device and inode.
+    pub(crate) fn directory_is(&self, path: &Path, inode: [i64; 2]) {
+        let mut facts = self.facts();
+        facts.insert(self.hash(path, Fact::Directory));
+        facts.insert(self.hash(path, Fact::Inode(inode)));
+    }
+
+    /// Whether a directory at a path was this one, by device and inode.
+    pub(crate) fn was_directory(&self, path: &Path, inode: [i64; 2]) -> bool {
+        self.has(path, Fact::Inode(inode))
     }
 
     /// Anything but a directory, in which walk.

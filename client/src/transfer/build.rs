@@ -1,5 +1,6 @@
 //! From the wishes for a transfer to one that is ready to begin.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,10 +12,10 @@ use crate::plan::given::{self, Given};
 use crate::plan::policy::{Delete, Mode, Policy};
 use crate::plan::{Plan, Root};
 use crate::source::anchor::Anchor;
-use crate::source::filter::Filter;
+use crate::source::filter::{Filter, is_rules};
 use crate::source::links::Links;
 use crate::source::stdin;
-use crate::work::on_commit::{Committed, Receipt};
+use crate::work::on_commit::{Committed, Receipt, regular};
 
 /// The most connections of one run.
 const MAX_CONNECTIONS: usize = 64;
@@ -45,7 +46,8 @@ impl Builder {
             plan = plan.only(list, *separator)?;
         }
         let policy = self.policy(mode)?;
-        let receipt = self.receipt.as_deref().map(|path| self.create_receipt(path)).transpose()?;
+        let receipt =
+            self.receipt.as_deref().map(|path| self.create_receipt(path, &plan)).transpose()?;
         let below = match &policy.mode {
             Mode::Publish(name, _) => Some(name.clone()),
             _ => None,
@@ -185,10 +187,37 @@ impl Builder {
     }
 
     /// Makes the receipt.
-    fn create_receipt(&self, path: &Path) -> Result<Receipt, ReceiptError> {
+    fn create_receipt(&self, path: &Path, plan: &Plan) -> Result<Receipt, ReceiptError> {
         stdin::check_descriptor(path).map_err(|source| ReceiptError::io(path, source))?;
         (self.check_receipt)(path).map_err(|source| ReceiptError::io(path, source))?;
+        if let Some(other) = self.taken(path, plan) {
+            let error = io::Error::other(format!("it is {other}, and would be emptied"));
+            return Err(ReceiptError::io(path, error));
+        }
         Receipt::create(path)
+    }
+
+    /// The other part that the file at the path of the receipt has in this run.
+    fn taken(&self, path: &Path, plan: &Plan) -> Option<&'static str> {
+        let receipt = regular(&path.metadata().ok()?)?;
+        let is_receipt =
+            |file: &Path| file.metadata().is_ok_and(|found| regular(&found) == Some(receipt));
+        let is_sent = |root: &Root| {
+            let found = self.links.look(&root.source);
+            matches!(root.given, Given::Path)
+                && found.is_ok_and(|found| regular(&found) == Some(receipt))
+        };
+        if path.canonicalize().is_ok_and(|path| is_rules(&path))
+            || self.rules.files().any(is_receipt)
+        {
+            Some("a file of rules")
+        } else if self.names.as_ref().is_some_and(|(list, _)| is_receipt(list)) {
+            Some("the list of --files-from")
+        } else if plan.roots.iter().any(is_sent) {
+            Some("SRC")
+        } else {
+            None
+        }
     }
 }
 

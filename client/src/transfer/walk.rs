@@ -26,6 +26,7 @@ use crate::report::note::Note;
 use crate::report::progress::Progress;
 use crate::source::anchor::Anchor;
 use crate::source::links::Links;
+use crate::source::seen::Seen;
 use crate::source::sources::Sources;
 use crate::source::start::Start;
 use crate::source::{below, bytes, identity};
@@ -48,14 +49,18 @@ pub fn walk(plan: &Plan, began: &[Arc<Anchor>], run: &Run<'_>) -> Result<(), Sto
     // All other sources have names of their own. Where everything is walked more than once, there is no such source.
     let may_share = plan.roots.len() > 1 && plan.roots.iter().any(|root| root.contents);
     let names = may_share.then(|| Sent::new(namesakes));
-    let walk = Walk { work, progress, policy, course, committed, sources, sizes, names };
+    let directories = Seen::default();
+    let walk =
+        Walk { work, progress, policy, course, committed, sources, sizes, names, directories };
     if policy.dry_run && !policy.verifies() {
         walk.above(plan)?;
     }
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
         let anchors = walk.anchors(began, Anchor::first_walk);
-        walk.named(root, &mut names)?;
+        if let Some(anchor) = anchors.first() {
+            walk.named(root, anchor, &mut names)?;
+        }
         walk.are_there(plan, &anchors);
     } else if let Some(name) = policy.publishes() {
         let once = || walk.send(plan, walk.anchors(began, Anchor::first_walk));
@@ -89,6 +94,8 @@ struct Walk<'a> {
     sizes: bool,
     /// Names at the server to which entries have been sent, if several sources may have the same.
     names: Option<Sent<'a>>,
+    /// The directories that the walk has found.
+    directories: Seen,
 }
 
 /// The result of one walk, for each root.
@@ -147,8 +154,9 @@ impl Walk<'_> {
             let told = format!("{more} more entries have something of another kind in their way");
             self.progress.failed(Path::new("--delete"), told);
         }
-        for (root, found) in plan.roots.iter().zip(&found).filter(|_| !policy.verifies()) {
-            self.directories(root, found)?;
+        let roots = plan.roots.iter().zip(&anchors).zip(&found);
+        for ((root, anchor), found) in roots.filter(|_| !policy.verifies()) {
+            self.directories(root, anchor, found)?;
         }
         work.drain()?;
         if !policy.is_publish()

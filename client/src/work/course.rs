@@ -9,6 +9,8 @@ use haul_protocol::{Name, Publish, Tree};
 use super::foreseen::Foreseen;
 use crate::error::{Failure, FileError};
 use crate::plan::policy::Delete;
+use crate::source::from_bytes;
+use crate::source::seen::Seen;
 
 /// Conflicts that are remembered, to be told if nothing comes of them.
 const REMEMBERED: usize = 1000;
@@ -30,6 +32,8 @@ pub struct Course {
     halted: AtomicBool,
     /// In a dry run, the server as it would be.
     foreseen: Foreseen,
+    /// Directories that have got another mode before anything was put into them.
+    changed_modes: Seen,
 }
 
 /// Items in whose way a directory stands at the server.
@@ -99,6 +103,17 @@ impl Course {
     #[must_use]
     pub fn foreseen(&self) -> &Foreseen {
         &self.foreseen
+    }
+
+    /// A directory that the server has had got another mode before anything was put into it.
+    pub fn mode_changed(&self, name: &Name) {
+        self.changed_modes.entry(Path::new(&from_bytes(name.as_bytes())), 0);
+    }
+
+    /// Whether it has, so that the directory counts even if nothing more is to be done in the end.
+    #[must_use]
+    pub fn has_changed_mode(&self, name: &Name) -> bool {
+        self.changed_modes.had_entry(Path::new(&from_bytes(name.as_bytes())), 0)
     }
 
     fn conflicts(&self) -> MutexGuard<'_, Conflicts> {

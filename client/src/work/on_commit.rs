@@ -4,6 +4,7 @@
 mod aside;
 mod receipt;
 
+use std::fs::Metadata;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::source::hashing::{HashThreads, Hashing};
 use crate::source::links::Links;
 use crate::source::{Now, Source, Stamp, filter};
 pub use receipt::Receipt;
+pub(crate) use receipt::regular;
 
 /// The steps for each file that the server has acknowledged.
 #[derive(Debug, Default)]
@@ -45,6 +47,12 @@ impl Committed {
         if let Err(error) = added {
             progress.failed(path, error);
         }
+    }
+
+    /// Whether an entry of a source is the receipt itself. `look` is asked only if there is one.
+    pub fn is_receipt(&self, look: impl FnOnce() -> Option<Metadata>) -> bool {
+        let Some(receipt) = &self.receipt else { return false };
+        look().is_some_and(|entry| receipt.is(&entry))
     }
 
     /// Everything is looked at once more: files may arrive that have arrived before.

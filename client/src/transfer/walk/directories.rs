@@ -1,5 +1,6 @@
 //! Every directory once more, when its entries are settled.
 
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use haul_protocol::{Attributes, Name};
@@ -7,7 +8,8 @@ use haul_protocol::{Attributes, Name};
 use super::{Found, Walk, name};
 use crate::plan::Root;
 use crate::plan::policy::Mode;
-use crate::source::{attributes, has_special_bits};
+use crate::source::anchor::Anchor;
+use crate::source::{attributes, has_special_bits, identity};
 use crate::work::{BATCH, Item, Kind, Stopped};
 
 impl Walk<'_> {
@@ -59,7 +61,12 @@ impl Walk<'_> {
     }
 
     /// Gives every directory its final attributes.
-    pub(super) fn directories(&self, root: &Root, found: &Found) -> Result<(), Stopped> {
+    pub(super) fn directories(
+        &self,
+        root: &Root,
+        anchor: &Anchor,
+        found: &Found,
+    ) -> Result<(), Stopped> {
         let mut batch = Vec::with_capacity(BATCH);
         // Only a walk that looks for directories once more comes to those that were refused.
         let is_refused = |path: &Path| match (&self.names, found) {
@@ -69,20 +76,41 @@ impl Walk<'_> {
         };
         let each = |path: PathBuf| match is_refused(&path) {
             true => Ok(()),
-            false => self.directory(root, path, &mut batch),
+            false => self.directory(root, anchor, path, &mut batch),
         };
         self.each_directory(root, found, each, |_| Ok(()))?;
         if self.gives_attributes(root) {
-            self.directory(root, root.source.clone(), &mut batch)?;
+            self.directory(root, anchor, root.source.clone(), &mut batch)?;
         }
         self.work.push(batch)?;
         // The next root may be inside this one.
         self.work.drain()
     }
 
+    /// The walk has found a directory. In a later walk another directory does not take its place, unless everything is sent
+    /// again.
+    pub(super) fn found_directory(&self, path: &Path, inode: [i64; 2]) {
+        if self.policy.is_publish() || !self.directories.had_directory(path) {
+            self.directories.directory_is(path, inode);
+        }
+    }
+
+    /// Whether the walk has found this directory at this path. A server's private directory gets no mode from a directory that
+    /// has come since, such as the mount point of a disk that is unmounted, and none from a source that was refused.
+    fn is_as_found(&self, root: &Root, anchor: &Anchor, path: &Path, found: &Metadata) -> bool {
+        if path == root.source {
+            return !anchor.has_failed() && anchor.check().is_ok();
+        }
+        let links = self.policy.links;
+        self.directories.was_directory(path, identity(found))
+            && (!anchor.had_directory(path) || anchor.check_below(path, links).is_ok())
+    }
+
+    /// Gives one directory its final attributes.
     pub(super) fn directory(
         &self,
         root: &Root,
+        anchor: &Anchor,
         path: PathBuf,
         batch: &mut Vec<Item>,
     ) -> Result<(), Stopped> {
@@ -93,6 +121,16 @@ impl Walk<'_> {
             return Ok(());
         };
         if !metadata.is_dir() || self.is_of_earlier_source(root, &name) {
+            return Ok(());
+        }
+        if !self.is_as_found(root, anchor, &path, &metadata) {
+            // Otherwise the code that removes nothing because of that tells it.
+            if path != root.source
+                && !self.policy.removes()
+                && self.directories.had_directory(&path)
+            {
+                self.progress.vanished(&path);
+            }
             return Ok(());
         }
         if has_special_bits(&metadata) && !self.course.is_again() {

@@ -61,7 +61,7 @@ impl Walk<'_> {
         if let (true, Some(name)) = (root.contents && anchor.is_directory(), &root.target) {
             // Made if it is missing, also for a source with nothing in it.
             let (path, name) = (root.source.clone(), name.clone());
-            let mode = || attributes(&root.source.metadata().ok()?).mode;
+            let mode = || attributes(&anchor.check().ok()?).mode;
             let is_own = self.gives_attributes(root) && !self.is_of_earlier_source(root, &name);
             let mode = Some(mode).filter(|_| is_own).and_then(|mode| mode());
             let kind = Kind::Directory(mode.map(|mode| mode | WRITABLE));
@@ -74,7 +74,7 @@ impl Walk<'_> {
         let mut entries = self.walker(root).into_iter().filter_entry(kept);
         if root.contents && !self.enter(root, &root.source) {
             anchor.unreadable();
-            self.work.push(batch)?;
+            self.work.push(self.of_refused(anchor, batch))?;
             return Ok(found);
         }
         while let Some(entry) = entries.next() {
@@ -97,6 +97,10 @@ impl Walk<'_> {
                 self.progress.failed(entry.path(), FileError::Aside);
                 continue;
             }
+            if entry.file_type().is_file() && self.committed.is_receipt(|| entry.metadata().ok()) {
+                self.leave_receipt(entry.path());
+                continue;
+            }
             let Some(name) = name(root, entry.path(), self.progress) else {
                 continue;
             };
@@ -117,6 +121,11 @@ impl Walk<'_> {
             }
             let kind = match self.kind(entry.path(), entry.file_type(), metadata) {
                 Ok(Some(Kind::Directory(_))) if self.is_of_earlier_source(root, &name) => {
+                    Kind::Directory(None)
+                }
+                Ok(Some(Kind::Directory(_)))
+                    if self.is_another_by_now(anchor, &entry, directory.get()) =>
+                {
                     Kind::Directory(None)
                 }
                 Ok(Some(kind)) => kind,
@@ -153,6 +162,7 @@ impl Walk<'_> {
             if matches!(kind, Kind::Directory(_)) {
                 if let Some(identity) = directory.get() {
                     anchor.found_directory(entry.path(), identity);
+                    self.found_directory(entry.path(), identity);
                 }
                 let is_beyond = self.policy.one_file_system
                     && directory.get().is_some_and(|identity| anchor.is_beyond(identity));
@@ -184,8 +194,40 @@ impl Walk<'_> {
             let is_told = before.is_some();
             batch.push(Item { inside, named, is_told, ..Item::new(entry.into_path(), name, kind) });
         }
-        self.work.push(batch)?;
+        self.work.push(self.of_refused(anchor, batch))?;
         Ok(found)
+    }
+
+    /// Whether a directory is not the one that an earlier walk has found, or is a source that was replaced: it gives no mode.
+    fn is_another_by_now(
+        &self,
+        anchor: &Anchor,
+        entry: &DirEntry,
+        inode: Option<[i64; 2]>,
+    ) -> bool {
+        let (path, known) = (entry.path(), &self.directories);
+        if entry.depth() == 0 {
+            return anchor.check().is_err();
+        }
+        let is_known = |inode| known.was_directory(path, inode);
+        !self.policy.is_publish()
+            && self.course.is_again()
+            && known.had_directory(path)
+            && !(inode.is_some_and(is_known) && !self.is_another(anchor, path))
+    }
+
+    /// The last batch of a source. If the source may be refused, because it can't be read or has nothing in it, its directory at
+    /// the server gets no mode yet: others may have made that private.
+    fn of_refused(&self, anchor: &Anchor, mut batch: Vec<Item>) -> Vec<Item> {
+        let may_be_empty = self.policy.delete().is_none_or(|delete| delete.all);
+        if anchor.has_failed() || (anchor.is_empty() && !may_be_empty) {
+            for item in &mut batch {
+                if matches!(item.kind, Kind::Directory(_)) && item.path == anchor.path() {
+                    item.kind = Kind::Directory(None);
+                }
+            }
+        }
+        batch
     }
 
     /// A directory is read from now on. In a last round nobody asks the server any more what it has too much, so whatever
@@ -222,6 +264,13 @@ impl Walk<'_> {
     fn leave_beyond(&self, path: &Path) {
         if !self.course.is_again() {
             self.progress.left_out(path, "all in it, which is on another file system");
+        }
+    }
+
+    /// The receipt is in the source. It gets its lines while the entries are sent, and stays here.
+    pub(super) fn leave_receipt(&self, path: &Path) {
+        if !self.course.is_again() {
+            self.progress.skipped(path, "the receipt");
         }
     }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::{Walk, is_special, name, special};
 use crate::error::FileError;
 use crate::plan::Root;
+use crate::source::anchor::Anchor;
 use crate::source::file_list::{Later, Names, below};
-use crate::source::is_aside;
 use crate::source::links::Links;
 use crate::source::stdin::is_descriptor;
+use crate::source::{identity, is_aside};
 use crate::work::{BATCH, Item, Kind, Stopped};
 
 /// Directories of a list that are remembered for the names that follow, which are usually in them.
@@ -19,7 +20,12 @@ const RECENT: usize = 64;
 impl Walk<'_> {
     /// Puts in the entries that a list names below a directory, and no others; then the attributes of directories in
     /// it, the last ones first.
-    pub(super) fn named(&self, root: &Root, names: &mut Names) -> Result<(), Stopped> {
+    pub(super) fn named(
+        &self,
+        root: &Root,
+        anchor: &Anchor,
+        names: &mut Names,
+    ) -> Result<(), Stopped> {
         let (mut batch, mut directories) = (Vec::with_capacity(BATCH), Later::default());
         let mut recent = Recent::default();
         loop {
@@ -45,7 +51,7 @@ impl Walk<'_> {
         self.work.drain()?;
         loop {
             match directories.pop() {
-                Ok(Some(path)) => self.directory(root, path, &mut batch)?,
+                Ok(Some(path)) => self.directory(root, anchor, path, &mut batch)?,
                 Ok(None) => break,
                 Err(error) => {
                     let error = FileError::local("read the directories of the list again")(error);
@@ -75,6 +81,7 @@ impl Walk<'_> {
         }
         let metadata = self.policy.links.look(&path).map_err(FileError::local("look at"))?;
         let is_dir = metadata.is_dir();
+        let inode = identity(&metadata);
         let excluded = self.policy.filter.excludes_above(&root.source, &path, is_dir);
         let excluded = excluded.map_err(FileError::Rules)?;
         // The destination itself, which only takes the contents.
@@ -91,11 +98,16 @@ impl Walk<'_> {
         if metadata.is_symlink() && is_descriptor(&path) {
             return Err(FileError::NoFile("a descriptor"));
         }
+        if self.committed.is_receipt(|| Some(metadata.clone())) {
+            self.leave_receipt(&path);
+            return Ok(None);
+        }
         let Some(kind) = self.kind(&path, metadata.file_type(), || Ok(metadata))? else {
             return Ok(None);
         };
         let Some(name) = name(root, &path, self.progress) else { return Ok(None) };
         if matches!(kind, Kind::Directory(_)) && !self.policy.verifies() {
+            self.found_directory(&path, inode);
             directories.push(&path).map_err(FileError::local("remember"))?;
         }
         let inside =

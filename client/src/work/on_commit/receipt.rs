@@ -1,7 +1,7 @@
 //! The receipt: digests of committed files.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use haul_protocol::{Digest, Name};
 
 use crate::error::receipt::ReceiptError;
-use crate::source::stdin;
+use crate::source::{identity, stdin};
 
 /// Hexadecimal digits of a digest, and the two blanks after it.
 const BEFORE_NAME: usize = 66;
@@ -19,6 +19,8 @@ const BEFORE_NAME: usize = 66;
 #[derive(Debug)]
 pub struct Receipt {
     path: PathBuf,
+    /// Device and inode, if it is a regular file and the platform has such.
+    identity: Option<[i64; 2]>,
     state: Mutex<State>,
 }
 
@@ -44,6 +46,7 @@ impl Receipt {
         let path = path.to_owned();
         match stdin::create(&path) {
             Ok((file, start)) => {
+                let identity = file.metadata().ok().and_then(|found| regular(&found));
                 let state = State {
                     file: BufWriter::new(file),
                     start,
@@ -52,10 +55,16 @@ impl Receipt {
                     stale: HashMap::new(),
                     repeats: false,
                 };
-                Ok(Self { path, state: Mutex::new(state) })
+                Ok(Self { path, identity, state: Mutex::new(state) })
             }
             Err(source) => Err(ReceiptError::io(&path, source)),
         }
+    }
+
+    /// Whether an entry of a source is the receipt, which is not complete before everything else is sent.
+    #[must_use]
+    pub fn is(&self, entry: &Metadata) -> bool {
+        self.identity.is_some() && self.identity == regular(entry)
     }
 
     /// Appends a line.
@@ -114,6 +123,11 @@ impl Receipt {
     fn failed(&self, source: io::Error) -> ReceiptError {
         ReceiptError::io(&self.path, source)
     }
+}
+
+/// Device and inode of a regular file, if the platform has such.
+pub(crate) fn regular(found: &Metadata) -> Option<[i64; 2]> {
+    Some(identity(found)).filter(|identity| found.is_file() && *identity != [0, 0])
 }
 
 impl State {
