@@ -1,4 +1,4 @@
-//! A server whose answer is lost: it is there and works, and one answer never reaches its client.
+//! A server whose answer is lost, or a request to it: it is there and works, and one frame never reaches the other side.
 
 use std::io;
 use std::thread::JoinHandle;
@@ -24,12 +24,36 @@ impl Lost {
         command: &'static str,
         meanwhile: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
+        Self::losing(server, command, true, meanwhile)
+    }
+
+    /// Like [`start`](Self::start), but the request itself is lost, so the server never has it.
+    ///
+    /// # Errors
+    /// If no address can be had.
+    pub fn request(
+        server: &str,
+        command: &'static str,
+        meanwhile: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::losing(server, command, false, meanwhile)
+    }
+
+    fn losing(
+        server: &str,
+        command: &'static str,
+        reaches: bool,
+        meanwhile: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
         let fake = Fake::start()?;
         let (address, server) = (fake.address()?, server.to_owned());
         let passing = std::thread::spawn(move || {
             let (mut client, mut there) = (fake.accept()?, Peer::connect(&server)?);
             loop {
                 let (header, body) = client.receive()?;
+                if header["cmd"] == command && !reaches {
+                    break;
+                }
                 there.send(&header, &body)?;
                 let (answer, bytes) = there.receive()?;
                 if header["cmd"] == command {

@@ -234,6 +234,66 @@ fn move_whose_answer_was_lost_and_whose_entry_was_moved_on_is_told() {
     lost.end();
 }
 
+/// A log is rotated, and the next one has begun before the client has connected again.
+#[test]
+fn move_whose_answer_was_lost_does_not_move_a_newer_entry_over_the_first() {
+    for force in [&[][..], &["-f"]] {
+        for (old, moved) in [("log", "log.1"), ("d", "d.1/f")] {
+            let server = server();
+            for file in ["log", "d/f"] {
+                write(&server, file, "first");
+            }
+            let newer = server.root().join(old);
+            let meanwhile = move || match old {
+                "d" => fs::create_dir(newer).unwrap(),
+                _ => fs::write(newer, "of the next one").unwrap(),
+            };
+            let lost = Lost::start(server.address(), "rename", meanwhile).unwrap();
+            let (from, to) = (format!("@{old}"), format!("@{old}.1"));
+            at(lost.address(), &[&["mv"], force, &[&from, &to]].concat())
+                .code(1)
+                .stderr(contains("can't tell whether").and(contains("haul ls")));
+            lost.end();
+            assert_eq!(read(&server, moved).as_deref(), Some("first"));
+            assert!(server.root().join(old).exists());
+        }
+    }
+}
+
+/// The request has not reached the server, and another client has sent a like file to the new name.
+#[test]
+fn move_whose_request_was_lost_is_told_if_a_like_entry_came_under_the_new_name() {
+    let server = server();
+    write(&server, "f", "x");
+    let root = server.root().to_owned();
+    let meanwhile = move || {
+        let mtime = fs::metadata(root.join("f")).unwrap().modified().unwrap();
+        fs::write(root.join("g"), "x").unwrap();
+        fs::File::options().write(true).open(root.join("g")).unwrap().set_modified(mtime).unwrap();
+    };
+    let lost = Lost::request(server.address(), "rename", meanwhile).unwrap();
+    at(lost.address(), &["mv", "@f", "@g"])
+        .code(1)
+        .stderr(contains("can't tell whether").and(contains("haul ls")));
+    lost.end();
+    assert!(read(&server, "f").is_some() && read(&server, "g").is_some());
+}
+
+#[test]
+fn move_whose_request_was_lost_is_sent_again() {
+    for force in [&[][..], &["-f"]] {
+        let server = server();
+        write(&server, "f", "x");
+        if !force.is_empty() {
+            write(&server, "g", "another");
+        }
+        let lost = Lost::request(server.address(), "rename", || ()).unwrap();
+        at(lost.address(), &[&["mv"], force, &["@f", "@g"]].concat()).success();
+        lost.end();
+        assert_eq!((read(&server, "f"), read(&server, "g").as_deref()), (None, Some("x")));
+    }
+}
+
 #[test]
 fn removal_whose_answer_was_lost_is_no_failure() {
     for words in SERVERS {

@@ -1,6 +1,6 @@
 //! Looking at single entries of a server.
 
-use haul_protocol::{Entry, EntryKind, Name, Op, Refusal, Reply, Verdict, encode_entry};
+use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Reply, Verdict, encode_entry};
 
 use crate::connection::delete::entries;
 use crate::connection::rpc::{Asking, Said};
@@ -46,23 +46,25 @@ pub(super) fn kind(
     }
 }
 
-/// Asks for an entry, as the list of its directory has it.
+/// Asks for an entry, as the list of its directory has it; `None`: the server has none.
 ///
 /// # Errors
 /// If the connection breaks.
 pub(super) fn entry(
     asking: &mut Asking<'_>,
     name: &Name,
-) -> Result<Option<Entry>, ConnectionError> {
+) -> Result<Result<Option<Entry>, Refusal>, ConnectionError> {
     let (directory, after) = (Name::parse(name.split().0).ok(), before(name));
     asking.ask(&Op::List { name: directory.clone(), after: after.clone() })?;
     let found = match asking.answer()?.1 {
         Said::Answered(Reply::Listed { .. }, body) => {
             entries(directory.as_ref(), after.as_ref(), &body)?
         }
-        _ => Vec::new(),
+        Said::Refused(refusal) if refusal.code == Code::NotFound => return Ok(Ok(None)),
+        Said::Refused(refusal) => return Ok(Err(refusal)),
+        _ => return Err(ProtocolError::Kind.into()),
     };
-    Ok(found.into_iter().find(|entry| entry.name == *name))
+    Ok(Ok(found.into_iter().find(|entry| entry.name == *name)))
 }
 
 /// Asks the server for the reason why a name leads to nothing.

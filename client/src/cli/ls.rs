@@ -272,8 +272,8 @@ impl<W: Write> Listing<'_, W> {
             return self.refuse(None, &refusal);
         };
         match lookup::entry(&mut self.asking, name)? {
-            Some(entry) => self.entry(&entry),
-            None => self.refuse(Some(name), &refusal),
+            Ok(Some(entry)) => self.entry(&entry),
+            Ok(None) | Err(_) => self.refuse(Some(name), &refusal),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use haul_protocol::{Code, Entry, Name, Op, Refusal};
+use haul_protocol::{Entry, Name, Op, Refusal};
 
 use super::console::tell;
 use super::exit;
@@ -84,6 +84,16 @@ struct Renaming<'a> {
     is_sent: bool,
 }
 
+/// The result of a request whose answer was lost.
+enum Fate {
+    /// The entry stands under its old name only, as it was.
+    Undone,
+    /// The entry stands under its new name only, as it was.
+    Done,
+    /// Nobody can tell.
+    Unknown,
+}
+
 /// The reason why an entry is not renamed.
 enum Why {
     Refused(Name, Refusal),
@@ -115,27 +125,24 @@ impl Renaming<'_> {
             },
         };
         self.to = Some(to.clone());
-        let (name, replace) = (self.from.clone(), self.force);
-        asking.ask(&Op::Rename { name, to: to.clone(), replace })?;
-        let was_sent = std::mem::replace(&mut self.is_sent, true);
-        let Said::Refused(refusal) = asking.answer()?.1 else { return Ok(Ok(())) };
-        // A request whose answer was lost may have been carried out: the entry is gone from its old name. A new entry may
-        // have come there since, which the server does not put in the place of the first.
-        let may_be_done = match refusal.code {
-            Code::NotFound => true,
-            Code::Conflict => !self.force,
-            _ => false,
-        };
-        if was_sent && may_be_done {
-            if self.is_done(asking, &to)? {
-                return Ok(Ok(()));
+        if self.is_sent {
+            match self.fate(asking, &to)? {
+                Fate::Undone => {}
+                Fate::Done => return Ok(Ok(())),
+                Fate::Unknown => {
+                    return Ok(Err(Why::Told(format!(
+                        "{}: the connection was lost before the answer, and somebody else has renamed, changed or \
+                         made {} or {to} meanwhile, so haul can't tell whether the entry was renamed; look with \
+                         haul ls where it is",
+                        self.from, self.from
+                    ))));
+                }
             }
-            return Ok(Err(Why::Told(format!(
-                "{}: the connection was lost before the answer, and then it was refused by the server: {refusal}; \
-                 look with haul ls where it is",
-                self.from
-            ))));
         }
+        let (name, replace) = (self.from.clone(), self.force);
+        asking.ask(&Op::Rename { name, to, replace })?;
+        self.is_sent = true;
+        let Said::Refused(refusal) = asking.answer()?.1 else { return Ok(Ok(())) };
         Ok(Err(Why::Refused(self.from.clone(), refusal)))
     }
 
@@ -173,14 +180,22 @@ impl Renaming<'_> {
                 "{to}: is there already; haul mv -f replaces a file, or an empty directory"
             ))));
         }
-        self.before = lookup::entry(asking, self.from)?;
+        // If it can't be looked at, nobody can tell after a lost answer.
+        self.before = lookup::entry(asking, self.from)?.ok().flatten();
         Ok(Ok(to))
     }
 
-    /// Whether the entry has its new name.
-    fn is_done(&self, asking: &mut Asking<'_>, to: &Name) -> Result<bool, ConnectionError> {
-        let Some(before) = &self.before else { return Ok(false) };
-        let now = lookup::entry(asking, to)?;
-        Ok(now.is_some_and(|now| Entry { name: before.name.clone(), ..now } == *before))
+    /// Looks whether the request whose answer was lost was carried out. The server does not carry it out any more.
+    fn fate(&self, asking: &mut Asking<'_>, to: &Name) -> Result<Fate, ConnectionError> {
+        let Some(before) = &self.before else { return Ok(Fate::Unknown) };
+        let (old, new) = (lookup::entry(asking, self.from)?, lookup::entry(asking, to)?);
+        let (Ok(old), Ok(new)) = (old, new) else { return Ok(Fate::Unknown) };
+        let is_renamed =
+            new.is_some_and(|new| Entry { name: before.name.clone(), ..new } == *before);
+        Ok(match old {
+            Some(old) if old == *before && !is_renamed => Fate::Undone,
+            None if is_renamed => Fate::Done,
+            _ => Fate::Unknown,
+        })
     }
 }
