@@ -213,7 +213,7 @@ impl Walk<'_> {
         !self.policy.is_publish()
             && self.course.is_again()
             && known.had_directory(path)
-            && !(inode.is_some_and(is_known) && !self.is_another(anchor, path))
+            && (!inode.is_some_and(is_known) || self.is_another(anchor, path))
     }
 
     /// The last batch of a source. If the source may be refused, because it can't be read or has nothing in it, its directory at
