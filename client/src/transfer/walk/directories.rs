@@ -1,9 +1,10 @@
-//! Every directory once more, when its entries are settled.
+//! Every directory once more, when its entries are settled; and which directories give the server a mode.
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use haul_protocol::{Attributes, Name};
+use walkdir::DirEntry;
 
 use super::{Found, Walk, name};
 use crate::plan::Root;
@@ -93,6 +94,38 @@ impl Walk<'_> {
         if self.policy.is_publish() || !self.directories.had_directory(path) {
             self.directories.directory_is(path, inode);
         }
+    }
+
+    /// Whether a directory is not the one that an earlier walk has found, or is a source that was replaced: it gives no mode.
+    pub(super) fn is_another_by_now(
+        &self,
+        anchor: &Anchor,
+        entry: &DirEntry,
+        inode: Option<[i64; 2]>,
+    ) -> bool {
+        let (path, known) = (entry.path(), &self.directories);
+        if entry.depth() == 0 {
+            return anchor.check().is_err();
+        }
+        let is_known = |inode| known.was_directory(path, inode);
+        !self.policy.is_publish()
+            && self.course.is_again()
+            && known.had_directory(path)
+            && (!inode.is_some_and(is_known) || self.is_another(anchor, path))
+    }
+
+    /// The last batch of a source. If the source may be refused, because it can't be read or has nothing in it, its directory at
+    /// the server gets no mode yet: others may have made that private.
+    pub(super) fn of_refused(&self, anchor: &Anchor, mut batch: Vec<Item>) -> Vec<Item> {
+        let may_be_empty = self.policy.delete().is_none_or(|delete| delete.all);
+        if anchor.has_failed() || (anchor.is_empty() && !may_be_empty) {
+            for item in &mut batch {
+                if matches!(item.kind, Kind::Directory(_)) && item.path == anchor.path() {
+                    item.kind = Kind::Directory(None);
+                }
+            }
+        }
+        batch
     }
 
     /// Whether the walk has found this directory at this path. A server's private directory gets no mode from a directory that

@@ -198,38 +198,6 @@ impl Walk<'_> {
         Ok(found)
     }
 
-    /// Whether a directory is not the one that an earlier walk has found, or is a source that was replaced: it gives no mode.
-    fn is_another_by_now(
-        &self,
-        anchor: &Anchor,
-        entry: &DirEntry,
-        inode: Option<[i64; 2]>,
-    ) -> bool {
-        let (path, known) = (entry.path(), &self.directories);
-        if entry.depth() == 0 {
-            return anchor.check().is_err();
-        }
-        let is_known = |inode| known.was_directory(path, inode);
-        !self.policy.is_publish()
-            && self.course.is_again()
-            && known.had_directory(path)
-            && (!inode.is_some_and(is_known) || self.is_another(anchor, path))
-    }
-
-    /// The last batch of a source. If the source may be refused, because it can't be read or has nothing in it, its directory at
-    /// the server gets no mode yet: others may have made that private.
-    fn of_refused(&self, anchor: &Anchor, mut batch: Vec<Item>) -> Vec<Item> {
-        let may_be_empty = self.policy.delete().is_none_or(|delete| delete.all);
-        if anchor.has_failed() || (anchor.is_empty() && !may_be_empty) {
-            for item in &mut batch {
-                if matches!(item.kind, Kind::Directory(_)) && item.path == anchor.path() {
-                    item.kind = Kind::Directory(None);
-                }
-            }
-        }
-        batch
-    }
-
     /// A directory is read from now on. In a last round nobody asks the server any more what it has too much, so whatever
     /// has changed since the first one counts as changed.
     fn reads_directory(&self, anchor: &Anchor, path: &Path) {
