@@ -310,6 +310,41 @@ fn removal_whose_answer_was_lost_is_no_failure() {
     }
 }
 
+/// A new upload of the name is complete before the client has connected again.
+#[test]
+fn removal_whose_answer_was_lost_does_not_remove_a_newer_entry() {
+    for (flags, name, newer) in [(&[][..], "@f", "f"), (&["-r"], "@d", "d/x"), (&["-r"], "@f", "f")]
+    {
+        let server = server();
+        for file in ["f", "d/x", "other"] {
+            write(&server, file, file);
+        }
+        let path = server.root().join(newer);
+        let meanwhile = move || fs::write(path, "a new upload").unwrap();
+        let lost = Lost::start(server.address(), "remove", meanwhile).unwrap();
+        at(lost.address(), &[&["rm"], flags, &[name, "@other"]].concat())
+            .code(1)
+            .stderr(contains(format!("haul: {newer}: the connection was lost before an answer")));
+        lost.end();
+        assert_eq!(read(&server, newer).as_deref(), Some("a new upload"));
+        assert_eq!(read(&server, "other"), None);
+    }
+}
+
+#[test]
+fn removal_whose_request_was_lost_is_sent_again() {
+    for (flags, name) in [(&[][..], "@f"), (&["-r"], "@d")] {
+        let server = server();
+        for file in ["f", "d/x"] {
+            write(&server, file, file);
+        }
+        let lost = Lost::request(server.address(), "remove", || ()).unwrap();
+        at(lost.address(), &[&["rm"], flags, &[name]].concat()).success();
+        lost.end();
+        assert!(!server.root().join(&name[1..]).exists());
+    }
+}
+
 #[test]
 fn server_without_renames_is_told_apart() {
     let fake = haul_tests::fake::Fake::start().unwrap();

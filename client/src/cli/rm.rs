@@ -1,8 +1,9 @@
 //! `haul rm`: removing entries at a server.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 
-use haul_protocol::{Code, EntryKind, Name, Op, Refusal, Reply};
+use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Reply};
 
 use super::console::tell;
 use super::exit;
@@ -54,8 +55,14 @@ pub(super) fn rm(
 struct Removal<'a> {
     name: &'a Name,
     recursive: bool,
-    /// It was there: if it is not when it is looked for again, it was removed before an answer was lost.
-    was_there: bool,
+    /// The kind that it had when a removal began: if it is gone when it is looked for again, it was removed before an answer
+    /// was lost.
+    was: Option<There>,
+    /// Entries as they were when their removal was asked for, as long as it is not answered. `None`: nobody knows.
+    unanswered: HashMap<Name, Option<Entry>>,
+    /// Hashes of the names of removed entries: under such a name, only a new entry can be found over a later connection.
+    gone: HashSet<u64>,
+    hashing: RandomState,
     has_failed: bool,
     /// Entries whose refusal was told, over whichever connection.
     told: HashSet<Name>,
@@ -68,22 +75,36 @@ enum Asked {
     Remove(Name),
 }
 
+/// An entry that came while the connection was lost is not removed.
+const NEWER: &str = "the connection was lost before an answer, and an entry that is there now may have come since, so haul \
+    removes nothing more of it; look with haul ls, and run the command again to remove it too";
+
 impl<'a> Removal<'a> {
     fn new(name: &'a Name, recursive: bool) -> Self {
-        Self { name, recursive, was_there: false, has_failed: false, told: HashSet::new() }
+        Self {
+            name,
+            recursive,
+            was: None,
+            unanswered: HashMap::new(),
+            gone: HashSet::new(),
+            hashing: RandomState::new(),
+            has_failed: false,
+            told: HashSet::new(),
+        }
     }
 
     fn run(&mut self, asking: &mut Asking<'_>) -> Result<(), ConnectionError> {
         self.has_failed = false;
         match lookup::kind(asking, self.name)? {
             Err(refusal) => self.refused(self.name, &refusal),
-            Ok(There::Nothing) if self.was_there => {}
+            Ok(There::Nothing) if self.was.is_some() => {}
             Ok(There::Nothing) => match lookup::why_nothing(asking, self.name)? {
                 Some(refusal) => self.refused(self.name, &refusal),
                 None => self.failed("it came just now; run the command again"),
             },
+            Ok(there) if self.was.is_some_and(|was| was != there) => self.failed(NEWER),
             Ok(There::Directory) if self.recursive => {
-                self.was_there = true;
+                self.was = Some(There::Directory);
                 let name = self.name.clone();
                 Tree {
                     removal: self,
@@ -91,6 +112,7 @@ impl<'a> Removal<'a> {
                     asked: HashMap::new(),
                     lists: 0,
                     kept: HashSet::new(),
+                    has_newer: false,
                 }
                 .remove(name)?;
             }
@@ -98,14 +120,37 @@ impl<'a> Removal<'a> {
                 self.failed("is a directory; haul rm -r removes it with all that is in it");
             }
             Ok(There::Other) => {
-                self.was_there = true;
+                let entry = lookup::entry(asking, self.name)?.ok().flatten();
+                let before = self.unanswered.get(self.name);
+                if before.is_some_and(|before| before.is_none() || *before != entry) {
+                    self.failed(NEWER);
+                    return Ok(());
+                }
                 asking.ask(&Op::Remove { name: self.name.clone() })?;
+                self.was = Some(There::Other);
+                self.unanswered.insert(self.name.clone(), entry);
                 if let Said::Refused(refusal) = asking.answer()?.1 {
                     self.refused(self.name, &refusal);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether an entry has come since its name was removed, or since that may have happened.
+    fn is_newer(&self, entry: &Entry) -> bool {
+        let is_directory = entry.kind == EntryKind::Directory;
+        match self.unanswered.get(&entry.name) {
+            // Its mtime changes with each entry that is removed from it.
+            Some(Some(before)) if is_directory => before.kind != EntryKind::Directory,
+            Some(before) => before.as_ref() != Some(entry),
+            // A directory is removed when nothing is left in it.
+            None => {
+                self.gone.contains(&self.hashing.hash_one(&entry.name))
+                    || Name::parse(entry.name.split().0)
+                        .is_ok_and(|directory| self.unanswered.contains_key(&directory))
+            }
+        }
     }
 
     fn failed(&mut self, why: &str) {
@@ -130,13 +175,17 @@ struct Tree<'a, 'b, 'c> {
     lists: usize,
     /// Directories above an entry that could not be removed.
     kept: HashSet<Box<[u8]>>,
+    /// An entry has come while the connection was lost: nothing more is removed.
+    has_newer: bool,
 }
 
 impl Tree<'_, '_, '_> {
     fn remove(mut self, top: Name) -> Result<(), ConnectionError> {
+        let directory =
+            |name: Name| Entry { name, kind: EntryKind::Directory, mode: None, mtime: None };
         let mut directories = BTreeMap::from([(top.depth(), vec![top.clone()])]);
         let mut lists = VecDeque::from([(top, None)]);
-        loop {
+        while !self.has_newer {
             if self.lists < AHEAD
                 && let Some((name, after)) = lists.pop_front()
             {
@@ -151,9 +200,7 @@ impl Tree<'_, '_, '_> {
                             lists.push_back((name, None));
                         }
                         Found::More(name, after) => lists.push_front((name, Some(after))),
-                        Found::Entry(name) => {
-                            self.ask(&Op::Remove { name: name.clone() }, Asked::Remove(name))?;
-                        }
+                        Found::Entry(entry) => self.ask_to_remove(entry)?,
                     }
                 }
             } else {
@@ -161,11 +208,14 @@ impl Tree<'_, '_, '_> {
             }
         }
         self.settle()?;
+        if self.has_newer {
+            return Ok(());
+        }
         for (_, level) in directories.into_iter().rev() {
             for name in level {
                 // Why it stays is told.
                 if !self.kept.contains(name.as_bytes()) {
-                    self.ask(&Op::Remove { name: name.clone() }, Asked::Remove(name))?;
+                    self.ask_to_remove(directory(name))?;
                 }
             }
             self.settle()?;
@@ -177,6 +227,13 @@ impl Tree<'_, '_, '_> {
     fn ask(&mut self, op: &Op, about: Asked) -> Result<(), ConnectionError> {
         let id = self.asking.ask_in_turn(op)?;
         self.asked.insert(id, about);
+        Ok(())
+    }
+
+    fn ask_to_remove(&mut self, entry: Entry) -> Result<(), ConnectionError> {
+        let name = entry.name.clone();
+        self.ask(&Op::Remove { name: name.clone() }, Asked::Remove(name.clone()))?;
+        self.removal.unanswered.insert(name, Some(entry));
         Ok(())
     }
 
@@ -193,8 +250,15 @@ impl Tree<'_, '_, '_> {
         let (id, said) = self.asking.answer()?;
         let about = self.asked.remove(&id).ok_or(ProtocolError::Kind)?;
         self.lists -= usize::from(matches!(about, Asked::List(..)));
+        if let Asked::Remove(name) = &about {
+            self.removal.unanswered.remove(name);
+        }
         Ok(match (about, said) {
-            (Asked::Remove(_), Said::Done) => Vec::new(),
+            (Asked::Remove(name), Said::Done) => {
+                let hash = self.removal.hashing.hash_one(&name);
+                self.removal.gone.insert(hash);
+                Vec::new()
+            }
             // It has gone by itself.
             (Asked::List(..), Said::Refused(refusal)) if refusal.code == Code::NotFound => {
                 Vec::new()
@@ -204,7 +268,17 @@ impl Tree<'_, '_, '_> {
                 Vec::new()
             }
             (Asked::List(name, after), Said::Answered(Reply::Listed { more }, body)) => {
-                found(&name, after.as_ref(), &body, more)?
+                let entries = entries(Some(&name), after.as_ref(), &body)?;
+                if !self.has_newer
+                    && let Some(newer) = entries.iter().find(|entry| self.removal.is_newer(entry))
+                {
+                    tell(&format_args!("haul: {}: {NEWER}", newer.name));
+                    (self.has_newer, self.removal.has_failed) = (true, true);
+                }
+                match self.has_newer {
+                    true => Vec::new(),
+                    false => found(&name, entries, more)?,
+                }
             }
             _ => return Err(ProtocolError::Kind.into()),
         })
@@ -225,23 +299,17 @@ impl Tree<'_, '_, '_> {
 /// An entry of a list, or the place where the list goes on.
 enum Found {
     Directory(Name),
-    Entry(Name),
+    Entry(Entry),
     More(Name, Name),
 }
 
-fn found(
-    directory: &Name,
-    after: Option<&Name>,
-    body: &[u8],
-    more: bool,
-) -> Result<Vec<Found>, ConnectionError> {
-    let entries = entries(Some(directory), after, body)?;
+fn found(directory: &Name, entries: Vec<Entry>, more: bool) -> Result<Vec<Found>, ConnectionError> {
     let last = entries.last().map(|entry| entry.name.clone());
     let mut found: Vec<_> = entries
         .into_iter()
         .map(|entry| match entry.kind {
             EntryKind::Directory => Found::Directory(entry.name),
-            _ => Found::Entry(entry.name),
+            _ => Found::Entry(entry),
         })
         .collect();
     match (more, last) {
