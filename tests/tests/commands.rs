@@ -16,7 +16,7 @@ fn start(setting: &Setting, script: &str, haul: &str) -> (Child, Vec<String>) {
     command.args([
         "sh",
         "-c",
-        &format!("{haul} exec \"$H\" put --from-command \"$C\" \"$A\" --as x"),
+        &format!("{haul} exec \"$H\" put --json --from-command \"$C\" \"$A\" --as x >told"),
     ]);
     command.current_dir(setting.place.path()).env("A", setting.server.address());
     command.env("H", &binaries::get().haul).env("C", script);
@@ -68,6 +68,10 @@ fn command_ends_with_haul_at_every_signal_that_haul_can_hear() {
         assert_eq!(status.code(), code, "{sent:?}");
         assert_eq!(status.signal(), code.is_none().then_some(sent.as_raw()), "{sent:?}");
         have_ended(&pids);
+        let told = fs::read_to_string(setting.place.path().join("told")).unwrap();
+        let exit = code.unwrap_or(128 + sent.as_raw());
+        let summary = told.lines().last().unwrap_or_default();
+        assert!(summary.contains(&format!("\"exit\":{exit},")), "{sent:?}: {told}");
         assert!(!setting.server.root().join("x").exists());
     }
 }

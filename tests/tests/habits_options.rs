@@ -24,6 +24,15 @@ fn options_that_ask_for_what_haul_does_anyway_are_accepted_in_silence() {
     setting.haul(&["put", "-vv", "s", &setting.at("v")]).assert().success();
 }
 
+/// The server may be one without durability, so the option is no promise that haul can keep.
+#[test]
+fn fsync_is_not_accepted_in_silence() {
+    let setting = Setting::start();
+    setting.write("f", "x");
+    let mut haul = setting.haul(&["sync", "--fsync", "s", &setting.at("to")]);
+    haul.assert().code(2).stderr(contains("--fsync: the server decides: hauld --durability"));
+}
+
 #[test]
 fn option_that_haul_has_no_use_for_is_told_with_what_to_use() {
     let setting = Setting::start();

@@ -55,6 +55,12 @@ mod platform {
             self.is_free.store(false, Ordering::Release);
             Held(self)
         }
+
+        /// The exit code of the process, as a shell has it, if such a signal has come while they are held and will end it.
+        pub(crate) fn code(&self) -> Option<u8> {
+            let heard = u8::try_from(self.heard.load(Ordering::Acquire)).ok()?;
+            if heard == 0 { None } else { 128_u8.checked_add(heard) }
+        }
     }
 
     impl Drop for Held<'_> {
@@ -86,5 +92,10 @@ mod platform {
     impl Deadly {
         #[expect(clippy::unused_self, reason = "other platforms have such signals")]
         pub(crate) fn hold(&self) {}
+
+        #[expect(clippy::unused_self, reason = "other platforms have such signals")]
+        pub(crate) fn code(&self) -> Option<u8> {
+            None
+        }
     }
 }

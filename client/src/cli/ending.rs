@@ -73,7 +73,7 @@ impl<'a> Ending<'a> {
     }
 
     fn summary(&self, report: Option<&Report>, reason: Reason) {
-        let summary = Summary::new(report, reason, self.kind);
+        let summary = Summary::new(report, reason, self.kind).ended_by(self.signals.deadly_code());
         if self.options.stats {
             if !self.options.quiet {
                 summary.print();

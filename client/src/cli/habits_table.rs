@@ -77,6 +77,10 @@ const SIZES: Says =
     Instead("let find choose: find DIR -size ... | haul put --files-from - DIR DEST");
 const FAMILY: Says = Instead("write an address as HOST, such as 127.0.0.1 or [::1]");
 const USERS: Says = Instead("hauld knows no users and passwords yet: leave it out");
+const DURABLE: Says = Instead(
+    "the server decides: hauld --durability group, the default, makes every file durable before it is told done, and the \
+     summary of a run names the durability; leave it out",
+);
 const COMPRESS: Says = Instead("haul does not compress: leave it out");
 
 /// All of them. A name that a command of haul has itself means what haul says.
@@ -104,7 +108,6 @@ pub(super) const HABITS: &[Habit] = &[
     habit!("", "no-inc-recursive", Nothing, Same),
     habit!("", "secluded-args", Nothing, Same),
     habit!("", "protect-args", Nothing, Same),
-    habit!("", "fsync", Nothing, Same),
     habit!("", "mkpath", Nothing, Same),
     habit!("", "create-dirs", Nothing, Same),
     habit!("c", "checksum", Nothing, ["verify"], Same),
@@ -246,6 +249,7 @@ pub(super) const HABITS: &[Habit] = &[
         Nothing,
         Instead("each file appears whole, and none is written in place: leave it out")
     ),
+    habit!("", "fsync", Nothing, DURABLE),
     habit!("", "append", Nothing, RESUMES),
     habit!("", "append-verify", Nothing, RESUMES),
     habit!("", "continue-at", Value, RESUMES),

@@ -53,6 +53,11 @@ impl Signals {
         self.deadly.hold()
     }
 
+    /// The exit code of the process, if SIGHUP, SIGQUIT or the like was held back and will end it.
+    pub(super) fn deadly_code(&self) -> Option<u8> {
+        self.deadly.code()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -69,6 +69,12 @@ impl Summary {
         }
     }
 
+    /// With the exit code of a signal that will end the process, if there is one.
+    #[must_use]
+    pub(super) fn ended_by(self, signal: Option<u8>) -> Self {
+        Self { exit: signal.unwrap_or(self.exit), ..self }
+    }
+
     /// On standard output, in as few lines as fit.
     pub(super) fn print(&self) {
         Stream::Out.clauses(&self.clauses());
