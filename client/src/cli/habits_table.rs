@@ -12,7 +12,7 @@ pub(super) struct Habit {
     pub(super) takes: Takes,
     /// The commands of haul that it is about; empty for all.
     pub(super) only: &'static [&'static str],
-    /// What comes of it.
+    /// The answer of haul to it.
     pub(super) says: Says,
 }
 
@@ -22,7 +22,7 @@ pub(super) enum Takes {
     Value,
 }
 
-/// What comes of an option.
+/// The answer of haul to an option.
 pub(super) enum Says {
     /// haul does that anyway.
     Same,
@@ -85,7 +85,7 @@ const COMPRESS: Says = Instead("haul does not compress: leave it out");
 
 /// All of them. A name that a command of haul has itself means what haul says.
 pub(super) const HABITS: &[Habit] = &[
-    // What haul does anyway.
+    // haul does these anyway.
     habit!("a", "archive", Nothing, Same),
     habit!("r", "recursive", Nothing, Same),
     habit!("l", "links", Nothing, Same),
@@ -140,7 +140,7 @@ pub(super) const HABITS: &[Habit] = &[
         Instead("haul encrypts nothing yet, so it asks for no certificate")
     ),
     habit!("", "upload-file", Value, Instead("write the file as SRC: haul put FILE DEST")),
-    // Which entries.
+    // Options that choose entries.
     habit!("", "delete", Nothing, ["put"], DELETE),
     habit!("", "delete-before", Nothing, ["put"], DELETE),
     habit!("", "delete-during", Nothing, ["put"], DELETE),
@@ -209,7 +209,7 @@ pub(super) const HABITS: &[Habit] = &[
         Nothing,
         Instead("write the directories in DEST, as in box/a/b, or name entries with --files-from")
     ),
-    // What becomes of them.
+    // Options about the fate of entries at the server.
     habit!("o", "owner", Nothing, OWNERS),
     habit!("g", "group", Nothing, OWNERS),
     habit!("", "chown", Value, OWNERS),
@@ -271,7 +271,7 @@ pub(super) const HABITS: &[Habit] = &[
             "for curl's -T write the file as SRC; for rsync's: the server stages files by itself"
         )
     ),
-    // What is told.
+    // Options of the output.
     habit!(
         "s",
         "",

@@ -17,7 +17,7 @@ pub struct Facts {
     pub retransmits: u32,
 }
 
-/// What happened on a line in one period.
+/// The events on a line in one period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Interval {
     /// Its length.

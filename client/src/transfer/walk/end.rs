@@ -106,7 +106,7 @@ impl Walk<'_> {
             // Entries below the root of a draft are found on the way.
             if !self.policy.is_publish() {
                 let each = |path: PathBuf| match name(root, &path, self.progress) {
-                    // What it shows of another file system is left out, so nobody knows of it what is too much.
+                    // The walk leaves other file systems out, so the client can not know which entries are too many there.
                     Some(_) if !self.policy.is_whole() && self.is_beyond(anchor, &path) => Ok(()),
                     Some(name) => list(path, Some(name)),
                     None => Ok(()),
