@@ -172,7 +172,7 @@ impl Filter {
     }
 
     /// Reads the rules for what is in a directory, before anything in it is looked at. Tells lines that fit
-    /// nothing, with their numbers.
+    /// nothing, with their numbers. `found` is the directory's inode, if the walk has just looked at it.
     ///
     /// # Errors
     /// If they can't be read: then nothing in the directory may be sent or removed.
@@ -180,9 +180,10 @@ impl Filter {
         &self,
         root: &Path,
         directory: &Path,
+        found: Option<[i64; 2]>,
         flawed: impl Fn(&Path, usize, &dyn std::fmt::Display),
     ) -> Result<(), Arc<RulesError>> {
-        let Some(found) = self.of(root, directory)? else { return Ok(()) };
+        let Some(found) = self.of(root, directory, found)? else { return Ok(()) };
         if found.base == base(root, directory) {
             let flaws: &[(usize, Flaw)] = found.list.flaws();
             flaws.iter().for_each(|(line, flaw)| flawed(&directory.join(FILE), *line, flaw));
@@ -210,7 +211,7 @@ impl Filter {
         if let Some(decided) = self.given.leaves_out(&name, is_dir) {
             return Ok(decided);
         }
-        let rules = self.of(root, directory)?;
+        let rules = self.of(root, directory, None)?;
         let mut nearest = rules.as_deref();
         while let Some(found) = nearest {
             let name = name.get(found.base..).unwrap_or_default();
@@ -223,17 +224,17 @@ impl Filter {
     }
 
     /// The nearest rules for the entries of a directory below a source.
-    fn of(&self, root: &Path, directory: &Path) -> Found {
+    fn of(&self, root: &Path, directory: &Path, found: Option<[i64; 2]>) -> Found {
         if let Some(known) = self.known.rules(root, directory) {
             return known;
         }
         let above = match directory.parent() {
-            Some(parent) if directory != root => self.of(root, parent),
+            Some(parent) if directory != root => self.of(root, parent, None),
             _ => Ok(None),
         };
         let rules = above.and_then(|above| {
             let path = directory.join(FILE);
-            let found = List::of_directory(&path, &self.waits);
+            let found = List::of_directory(&path, found, &self.waits);
             let file = match &found {
                 Ok(None) => File::Absent,
                 Ok(Some((_, stamp))) => File::Is(*stamp),
@@ -257,7 +258,7 @@ impl Filter {
     #[must_use]
     pub fn is_as_read(&self, directory: &Path) -> bool {
         !self.known.has_file(directory) || {
-            let now = List::of_directory(&directory.join(FILE), &self.waits);
+            let now = List::of_directory(&directory.join(FILE), None, &self.waits);
             let now =
                 now.map_or(File::Unreadable, |now| now.map_or(File::Absent, |now| File::Is(now.1)));
             self.known.is_same(directory, now)

@@ -56,14 +56,14 @@ impl Store {
             Ok(opened) => {
                 // Perhaps it is another by now.
                 can_be_set(name, is_file, &rustix::fs::fstat(&opened).map_err(failed)?)?;
-                let result = self.by_handle(&opened, attributes);
+                let result = self.by_handle(&opened, is_file, attributes);
                 touched.attributes(name.as_bytes(), &opened.into());
                 result
             }
             Err(Errno::ACCESS) => {
                 // A directory that may not be opened for reading can't be synced alone.
                 touched.everything();
-                self.by_magic_link(&target, attributes)
+                self.by_magic_link(&target, is_file, attributes)
             }
             Err(errno) => Err(errno),
         }
@@ -137,8 +137,13 @@ fn can_be_set(name: &Name, is_file: bool, stat: &Stat) -> Result<(), StoreError>
 }
 
 impl Store {
-    fn by_handle(&self, target: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
-        self.set_mode_of(target, attributes, |mode| sys::set_mode(target, mode))?;
+    fn by_handle(
+        &self,
+        target: &OwnedFd,
+        is_file: bool,
+        attributes: &Attributes,
+    ) -> Result<(), Errno> {
+        self.set_mode_of(target, is_file, attributes, |mode| sys::set_mode(target, mode))?;
         match attributes.mtime {
             Some(mtime) => sys::set_times(target, &times(mtime)),
             None => Ok(()),
@@ -147,9 +152,16 @@ impl Store {
 
     /// For an entry that is the server's own and that it may not read (mode 0300, say): chmod(2) takes no `O_PATH`
     /// handle, but follows its link in /proc, which leads to nothing else.
-    fn by_magic_link(&self, target: &OwnedFd, attributes: &Attributes) -> Result<(), Errno> {
+    fn by_magic_link(
+        &self,
+        target: &OwnedFd,
+        is_file: bool,
+        attributes: &Attributes,
+    ) -> Result<(), Errno> {
         use rustix::fd::AsRawFd;
-        self.set_mode_of(target, attributes, |mode| sys::set_mode_by_path_handle(target, mode))?;
+        self.set_mode_of(target, is_file, attributes, |mode| {
+            sys::set_mode_by_path_handle(target, mode)
+        })?;
         let link = format!("/proc/self/fd/{}", target.as_raw_fd());
         match attributes.mtime {
             Some(mtime) => rustix::fs::utimensat(CWD, &link, &times(mtime), AtFlags::empty()),
@@ -181,15 +193,12 @@ impl Store {
     fn set_mode_of(
         &self,
         target: &OwnedFd,
+        is_file: bool,
         attributes: &Attributes,
         set: impl Fn(Mode) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
         let Some(mode) = kept(attributes.mode) else { return Ok(()) };
-        let found = FileType::from_raw_mode(rustix::fs::fstat(target)?.st_mode);
-        let special = match found {
-            FileType::Directory => Mode::SUID | Mode::SGID | Mode::SVTX,
-            _ => Mode::empty(),
-        };
+        let special = if is_file { Mode::empty() } else { Mode::SUID | Mode::SGID | Mode::SVTX };
         self.rights.set_mode(target, |has| mode | (has & special), set)
     }
 }

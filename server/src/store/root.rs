@@ -262,22 +262,25 @@ impl Parents {
     /// yet, the nearest directory above, from which the parent will have it: a file or symlink in its place is about to make
     /// way. `None` if there is no such directory. Looked at once as long as the handles are kept.
     pub(super) fn giver(&self, name: &Name) -> Option<Giver> {
-        let above = name.split().0;
+        self.giver_at(name.split().0)
+    }
+
+    fn giver_at(&self, above: &[u8]) -> Option<Giver> {
         if let Some((_, giver)) = self.givers.borrow().iter().rfind(|(known, _)| **known == *above)
         {
             return giver.clone();
         }
-        let handle = match self.find(above) {
+        let giver = match self.find(above) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if !above.is_empty() => {
                 let (there, _) = self.existing_part(above, &ends(above));
-                self.find(&above[..there])
+                self.giver_at(&above[..there])
             }
-            found => found,
+            found => {
+                // If there is none, the commit of the entry will be told why, or find that it can be had.
+                let handle = found.ok()?;
+                HandsDown::of(&handle).ok()?.map(|given| (handle, given))
+            }
         };
-        // If there is none, the commit of the entry will be told why, or find that it can be had.
-        let handle = handle.ok()?;
-        let given = HandsDown::of(&handle).ok()?;
-        let giver = given.map(|given| (handle, given));
         let mut givers = self.givers.borrow_mut();
         if givers.len() == Self::KEPT {
             givers.remove(0);

@@ -82,16 +82,18 @@ impl List {
         added.map_err(|source| RulesError::Named { path: path.to_owned(), source })
     }
 
-    /// The lines of the file of rules in a directory, and what that file is; `None` if there is none.
+    /// The lines of the file of rules in a directory, and what that file is; `None` if there is none. `found` is the inode that
+    /// the directory had when it was last looked at, if it was.
     ///
     /// # Errors
     /// If there is one and it can't be read.
     pub(super) fn of_directory(
         path: &Path,
+        found: Option<[i64; 2]>,
         waits: &Waits,
     ) -> Result<Option<(Self, Stamp)>, RulesError> {
         let read = || {
-            let Some((text, stamp)) = settled_text(path, waits)? else { return Ok(None) };
+            let Some((text, stamp)) = settled_text(path, found, waits)? else { return Ok(None) };
             let mut list = Self::default();
             list.add(&text)?;
             Ok(Some((list, stamp)))
@@ -126,8 +128,12 @@ fn text(file: &File) -> io::Result<Vec<u8>> {
 }
 
 /// The bytes of the file of rules at a path, once nobody writes it any more; `None` if nothing is there.
-fn settled_text(path: &Path, waits: &Waits) -> io::Result<Option<(Vec<u8>, Stamp)>> {
-    let open = || match open(path, waits)? {
+fn settled_text(
+    path: &Path,
+    mut found: Option<[i64; 2]>,
+    waits: &Waits,
+) -> io::Result<Option<(Vec<u8>, Stamp)>> {
+    let open = || match open(path, found.take(), waits)? {
         Some(file) if !file.metadata()?.is_file() => Err(io::Error::other("it is no regular file")),
         found => Ok(found),
     };
@@ -144,11 +150,13 @@ fn whole_text(file: &mut File) -> io::Result<(Vec<u8>, bool)> {
 /// Opens the file of rules of a directory, without waiting for the other end of a FIFO; `None` if nothing of its name
 /// is there. A symlink is followed, and has to lead to a file: its user wants the rules to
 /// count.
-fn open(path: &Path, waits: &Waits) -> io::Result<Option<File>> {
+fn open(path: &Path, mut found: Option<[i64; 2]>, waits: &Waits) -> io::Result<Option<File>> {
     let mut has_waited = false;
     // A directory that is being replaced is away for a moment, and its rules with it.
     for turn in 0..REPLACED {
-        let before = match directory(path) {
+        // A look is spared where the walk has just looked.
+        let looked = found.take().map_or_else(|| directory(path).map(|now| identity(&now)), Ok);
+        let before = match looked {
             Err(error) if is_absent(&error) && turn + 1 == REPLACED => return Ok(None),
             Err(error) if is_absent(&error) => {
                 std::thread::sleep(AWAY);
@@ -160,7 +168,7 @@ fn open(path: &Path, waits: &Waits) -> io::Result<Option<File>> {
             Ok(file) => return Ok(Some(file)),
             Err(error) if is_absent(&error) => {
                 let now = directory(path).ok();
-                let Some(now) = now.filter(|now| identity(now) == identity(&before)) else {
+                let Some(now) = now.filter(|now| identity(now) == before) else {
                     continue;
                 };
                 // If others change the directory all the time, the file would hardly be away twice.

@@ -72,7 +72,7 @@ impl Walk<'_> {
         let kept =
             |entry: &DirEntry| entry.depth() == 0 || self.is_kept(root, anchor, entry, &told);
         let mut entries = self.walker(root).into_iter().filter_entry(kept);
-        if root.contents && !self.enter(root, &root.source) {
+        if root.contents && !self.enter(root, &root.source, None) {
             anchor.unreadable();
             self.work.push(self.of_refused(anchor, batch))?;
             return Ok(found);
@@ -171,7 +171,7 @@ impl Walk<'_> {
                     entries.skip_current_dir();
                 } else {
                     self.reads_directory(anchor, entry.path());
-                    if !self.enter(root, entry.path()) {
+                    if !self.enter(root, entry.path(), directory.get()) {
                         if entry.depth() == 0 {
                             anchor.unreadable();
                         }
@@ -244,12 +244,13 @@ impl Walk<'_> {
 
     /// Reads the rules of a directory before anything in it is looked at; returns whether that worked. If not, the
     /// directory counts as one that could not be read.
-    fn enter(&self, root: &Root, directory: &Path) -> bool {
-        let entered = self.policy.filter.enter(&root.source, directory, |path, line, flaw| {
-            if !self.course.is_again() {
-                self.progress.flawed(path, line, flaw);
-            }
-        });
+    fn enter(&self, root: &Root, directory: &Path, found: Option<[i64; 2]>) -> bool {
+        let entered =
+            self.policy.filter.enter(&root.source, directory, found, |path, line, flaw| {
+                if !self.course.is_again() {
+                    self.progress.flawed(path, line, flaw);
+                }
+            });
         match entered {
             Ok(()) => true,
             Err(error) => {

@@ -92,17 +92,15 @@ impl Parents {
         found.map(|()| directory)
     }
 
-    /// The part of a name that is there as directories: its bytes and components. The search halves the name, since each try
-    /// goes through the whole name; where directories had to be opened up, the try before has kept the last one.
+    /// The part that is there of a name that is not, as directories: its bytes and components. The search halves the name,
+    /// since each try goes through the whole name, and begins below the lowest handle that is kept.
     pub(super) fn existing_part(&self, name: &[u8], ends: &[usize]) -> (usize, usize) {
-        let at = ends.partition_point(|&end| self.root.resolve(&name[..end]).is_ok());
-        let there = at.checked_sub(1).map_or(0, |at| ends[at]);
-        match self.nearest(name) {
-            Some((nearest, ..)) if nearest > there => {
-                (nearest, ends.partition_point(|&end| end <= nearest))
-            }
-            _ => (there, at),
-        }
+        let nearest = self.nearest(name).map_or(0, |(nearest, ..)| nearest);
+        let known = ends.partition_point(|&end| end <= nearest);
+        let above = ends.split_last().map_or(ends, |(_, above)| above);
+        let below = above.get(known..).unwrap_or_default();
+        let at = known + below.partition_point(|&end| self.root.resolve(&name[..end]).is_ok());
+        (at.checked_sub(1).map_or(0, |at| ends[at]), at)
     }
 
     /// Of the handles that are kept, that of the lowest directory on the way to `name`: bytes of the name that lead to it,
