@@ -14,7 +14,13 @@ use super::versions::guard::is_at_or_below;
 use super::{Store, sys};
 
 /// Directories that are flushed one by one; for more, the whole file system is.
-const MOST_FLUSHED: usize = 8;
+const MOST_FLUSHED: usize = 2;
+
+/// Flushes that a durable rename makes alone: of the directories that lead to the new name only, and of both parents.
+pub(super) fn flushes(from: &Name, to: &Name) -> usize {
+    let way = way(from, to).len();
+    2 + if way > MOST_FLUSHED { 1 } else { way }
+}
 
 impl Store {
     /// Renames a file, link or directory; a directory goes with all that is in it. Missing parents of the new name are
@@ -53,16 +59,16 @@ impl Store {
             if self.durable && !touched.is_ignored() {
                 self.flush_way(parents, from, to)?;
             }
-            let _room = grows(from, to).then(|| self.admit(to, 0)).transpose()?;
-            // A name that differs by its case only may be the same entry, and then there is one name to be removed.
-            let is_same = |other: Stat| {
-                (other.st_dev, other.st_ino) == (found.st_dev, found.st_ino)
-                    && found.st_nlink > 1
-                    && !is_directory
-            };
+            let _room = may_grow(from, (to, &target)).then(|| self.admit(to, 0)).transpose()?;
+            let is_same =
+                |other: Stat| inode(&other) == inode(&found) && found.st_nlink > 1 && !is_directory;
+            let is_other_name = || are_two((&source, from), (&target, to));
             let moved = if replace && from != to && look(&target, to).is_ok_and(is_same) {
                 // rename(2) leaves both of two names of one file.
-                let unlink = || sys::unlink(&source, from.split().1);
+                let unlink = || match is_other_name()? {
+                    true => sys::unlink(&source, from.split().1),
+                    false => sys::rename(&source, from.split().1, &target, to.split().1),
+                };
                 self.rights.in_directory(&source, unlink)
             } else {
                 self.move_entry((&source, from), (&target, to), is_directory, replace)
@@ -162,10 +168,38 @@ fn way<'a>(from: &Name, to: &'a Name) -> Vec<&'a [u8]> {
     if leads(above) { Vec::new() } else { prefixes.split_off(common) }
 }
 
-/// Whether the directory of the new name may grow by a block.
-fn grows(from: &Name, to: &Name) -> bool {
+/// Whether the directory of the new name may grow by a block. If it has more than one, an ext4 directory may grow by a name
+/// that is as long as the old one: the names are in blocks by their hashes, and a full block is split.
+fn may_grow(from: &Name, (to, directory): (&Name, &OwnedFd)) -> bool {
     let ((old, before), (new, after)) = (from.split(), to.split());
-    old != new || after.len() > before.len()
+    let has_one_block = || {
+        rustix::fs::fstat(directory)
+            .is_ok_and(|stat| i128::from(stat.st_size) <= stat.st_blksize.into())
+    };
+    from != to && (old != new || after.len() > before.len() || !has_one_block())
+}
+
+/// Whether two names of one inode are two entries. In a directory that ignores case they may be one, and a directory may
+/// be reached by two names.
+fn are_two(
+    (source, from): (&OwnedFd, &Name),
+    (target, to): (&OwnedFd, &Name),
+) -> Result<bool, Errno> {
+    let (from, to) = (from.split().1, to.split().1);
+    if inode(&rustix::fs::fstat(source)?) != inode(&rustix::fs::fstat(target)?) {
+        return Ok(true);
+    }
+    let mut found = 0;
+    for entry in rustix::fs::Dir::read_from(source)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        found += usize::from(name == from || name == to);
+    }
+    Ok(found == 2)
+}
+
+fn inode(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
 }
 
 fn refused(from: &Name, to: &Name, errno: Errno) -> StoreError {
@@ -204,6 +238,45 @@ mod tests {
         }
         rename("here/file", "here/same").unwrap();
         assert!(root.path().join("here/same").is_file() && !root.path().join("new").exists());
+    }
+
+    #[test]
+    fn name_of_equal_length_needs_room_in_a_directory_of_several_blocks() {
+        let root = tempfile::tempdir().unwrap();
+        let name = |at: usize| Name::parse(format!("{at:0200}").as_bytes()).unwrap();
+        let handle = || OwnedFd::from(std::fs::File::open(root.path()).unwrap());
+        let is_asked = |at: usize| may_grow(&name(at), (&name(at + 1), &handle()));
+        std::fs::write(root.path().join(name(0).to_string()), b"").unwrap();
+        assert!(!is_asked(0));
+        for at in 0..2000 {
+            std::fs::write(root.path().join(name(at).to_string()), b"").unwrap();
+        }
+        let size = std::fs::metadata(root.path()).unwrap();
+        let has_blocks = std::os::unix::fs::MetadataExt::blksize(&size) < size.len();
+        assert_eq!(is_asked(0), has_blocks, "{} bytes", size.len());
+    }
+
+    #[test]
+    fn names_of_one_inode_are_two_entries_only_if_the_directory_has_both() {
+        let root = tempfile::tempdir().unwrap();
+        let handle =
+            |path: &str| OwnedFd::from(std::fs::File::open(root.path().join(path)).unwrap());
+        let name = |text: &str| Name::parse(text.as_bytes()).unwrap();
+        std::fs::create_dir(root.path().join("d")).unwrap();
+        std::fs::write(root.path().join("file"), b"1").unwrap();
+        for link in ["link", "d/file"] {
+            std::fs::hard_link(root.path().join("file"), root.path().join(link)).unwrap();
+        }
+        let (top, below) = (handle("."), handle("d"));
+        let are_two = |from: (&OwnedFd, &str), to: (&OwnedFd, &str)| {
+            super::are_two((from.0, &name(from.1)), (to.0, &name(to.1))).unwrap()
+        };
+        assert!(are_two((&top, "file"), (&top, "link")));
+        assert!(are_two((&top, "file"), (&below, "d/file")));
+        // As a directory that ignores case would show them.
+        assert!(!are_two((&top, "file"), (&top, "FILE")));
+        // As a directory with two names would.
+        assert!(!are_two((&top, "one/file"), (&handle("."), "two/file")));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::store::staged_tree::Tree;
 use crate::store::uploads::complete::Finished;
 use crate::store::uploads::resume::Published;
 use crate::store::versions::swap::{Rollback, Swap};
-use crate::store::{Closed, Staged, Store, sys};
+use crate::store::{Closed, Staged, Store, rename, sys};
 
 /// Directories above a name for which a change counts as one more.
 pub(crate) const DEEP: usize = 32;
@@ -22,7 +22,10 @@ const LARGE: usize = 16;
 
 /// An exchange of two versions counts as so many changes: the committer flushes several times for it, alone. A queue that is full of them is
 /// done in about a second on a slow disk.
-const SWAP: usize = 128;
+const SWAP: usize = 4 * FLUSH;
+
+/// A flush that the committer makes for one change alone counts as so many changes.
+const FLUSH: usize = 32;
 
 /// The change that a request asks for.
 #[derive(Debug)]
@@ -112,8 +115,9 @@ impl Change {
             Self::Tree(_) => 1,
             Self::Version(_) | Self::Rollback { .. } => SWAP,
             Self::Upload(_) | Self::Flush(_) => LARGE,
-            // It flushes the directories above the new name, and both parents, alone.
-            Self::Rename { name, to, .. } => LARGE + (name.depth() + to.depth()) / DEEP,
+            Self::Rename { name, to, .. } => {
+                FLUSH * rename::flushes(name, to) + (name.depth() + to.depth()) / DEEP
+            }
             change => 1 + change.name().map_or(0, |name| name.depth() / DEEP),
         }
     }

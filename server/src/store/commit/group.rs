@@ -14,7 +14,7 @@
 //! the disk empty its cache, also if nothing is left to write, and while others go on to create files
 //! it may be a commit of the file system's journal. It can't say which file failed, so then
 //! all are refused; and it waits for what others write on the same file system, so when it has been
-//! slow, files are flushed one by one for a while. The files of a staged tree are closed, so nothing else flushes them
+//! slow, files are flushed one by one for a [while](super::pace). The files of a staged tree are closed, so nothing else flushes them
 //! (but for a tree with a single file, which is kept open), and no tree is begun meanwhile.
 //!
 //! A flush that fails is never tried again as if it could succeed (the kernel drops what it could not
@@ -24,13 +24,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::iter;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use super::change::Change;
 use super::dirty::Touched;
+use super::pace::Pace;
 use crate::store::error::StoreError;
 use crate::store::identity::Identity;
 use crate::store::root::Parents;
@@ -50,14 +51,6 @@ const MOST_NEEDED: usize = 2048;
 /// Files or directories from which on one `syncfs` is tried for all.
 const MANY: usize = 4;
 
-/// Time that `syncfs` may take, and that it may take for each file in addition; if it takes longer, it writes bytes of
-/// other processes. An `fsync` takes about as much.
-const FAIR: Duration = Duration::from_millis(50);
-const FAIR_EACH: Duration = Duration::from_micros(200);
-
-/// Flushes for which it is not tried again after that.
-const SLOW_GROUPS: usize = 64;
-
 /// Makes groups of changes durable.
 #[derive(Debug)]
 pub(crate) struct Committing<'a> {
@@ -70,8 +63,7 @@ pub(crate) struct Committing<'a> {
     /// Bytes of these names.
     known_bytes: usize,
     many: usize,
-    /// Flushes for which `syncfs` is not tried.
-    slow: usize,
+    pace: Pace,
 }
 
 /// The results of a change.
@@ -112,7 +104,7 @@ impl<'a> Committing<'a> {
             known: HashMap::new(),
             known_bytes: 0,
             many: MANY,
-            slow: 0,
+            pace: Pace::default(),
         }
     }
 
@@ -126,12 +118,12 @@ impl<'a> Committing<'a> {
     /// changes: one [result](Change::results), or several. The next group is for [`apply`](Self::apply)
     /// and may be empty; its files are flushed in the same go if that is how it is done.
     pub(crate) fn flush(&mut self, next: Vec<Change>) -> (Vec<Result<(), StoreError>>, Group) {
-        self.slow = self.slow.saturating_sub(1);
+        self.pace.begins_group();
         let before = std::mem::take(&mut self.visible);
         let staged: usize = next.iter().map(Change::staged).sum();
         let must = before.everything || next.iter().any(Change::needs_all);
         let flushed = self.all_at_once(staged + before.needed.len(), must);
-        self.store.flushes_all.store(self.slow == 0, Ordering::Release);
+        self.store.flushes_all.store(self.pace.tries_all(), Ordering::Release);
         if flushed.is_none() {
             next.iter().for_each(Change::start_writeback);
         }
@@ -168,7 +160,11 @@ impl<'a> Committing<'a> {
             };
             (change, ready)
         });
+        let start = Instant::now();
         let ready: Vec<_> = ready.collect();
+        if flushed.is_none() {
+            self.pace.each_took(start.elapsed());
+        }
         let mut touched = Touched::new();
         let results = ready.into_iter().map(|(change, ready)| {
             let results = match (ready, change) {
@@ -202,14 +198,12 @@ impl<'a> Committing<'a> {
 
     /// Flushes the whole file system, if that is better for so many files or directories or it must be.
     fn all_at_once(&mut self, count: usize, must: bool) -> Option<Result<(), Errno>> {
-        if (count < self.many || self.slow > 0) && !must {
+        if (count < self.many || !self.pace.tries_all()) && !must {
             return None;
         }
         let start = Instant::now();
         let result = self.flush_file_system();
-        if start.elapsed() > FAIR + FAIR_EACH * u32::try_from(count).unwrap_or(u32::MAX) {
-            self.slow = SLOW_GROUPS;
-        }
+        self.pace.all_took(count, start.elapsed());
         Some(result)
     }
 

@@ -4,3 +4,4 @@ pub(super) mod change;
 pub(super) mod dirty;
 pub(super) mod file;
 pub(super) mod group;
+mod pace;
