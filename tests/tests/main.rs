@@ -20,6 +20,7 @@ mod exchanged;
 mod failing;
 mod filter;
 mod foreseen;
+mod foreseen_counts;
 mod frames;
 mod fresh;
 mod given;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use haul_protocol::{Attributes, Entry, EntryKind, Name, Op, Verdict, encode_entry};
 
+use super::dry_run::DryRun;
 use super::{Connection, Pending};
 use crate::error::{ConnectionError, FileError};
 use crate::plan::policy::Policy;
@@ -203,7 +204,10 @@ impl Connection<'_> {
                 {
                     course.foreseen().tell(&item.name, Fate::Blocks);
                 }
-                // Its dry run counts it as well.
+                if policy.dry_run && matches!(item.kind, Kind::Attributes(_)) {
+                    DryRun(self).directory_settled(&item, verdict);
+                }
+                // It got another mode, and then this one.
                 if matches!(item.kind, Kind::Attributes(_))
                     && !policy.is_publish()
                     && course.has_changed_mode(&item.name)

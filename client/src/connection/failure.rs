@@ -6,6 +6,7 @@ use haul_protocol::{Code, Refusal, Verdict};
 
 use super::Connection;
 use crate::error::{ConnectionError, FileError, Retry};
+use crate::work::foreseen::Fate;
 use crate::work::multipart::Large;
 use crate::work::{Abort, Item, Kind, Task};
 
@@ -50,6 +51,9 @@ impl Connection<'_> {
                     progress.failed(&item.path, error);
                 }
                 match &item.kind {
+                    Kind::Directory(_) if error.is_conflict() => {
+                        self.run.course.foreseen().tell(&item.name, Fate::Blocks);
+                    }
                     Kind::Remove(Some(above)) => self.gone(above, false),
                     Kind::List(_) => self.list_over(&item, false),
                     _ => {}

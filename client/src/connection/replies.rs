@@ -250,6 +250,13 @@ impl Connection<'_> {
             {
                 self.run.work.settle(1);
             }
+            // It could not be made, which was told.
+            Pending::Item(Item { kind: Kind::Attributes(_), name, .. }, _)
+                if refusal.code == Code::Conflict
+                    && self.run.course.foreseen().is(&name, Fate::Blocks) =>
+            {
+                self.run.work.settle(1);
+            }
             // It is not only this name's, or somebody else's: sent whole, the name gets a file of its own.
             Pending::Item(mut item, _) if item.only_attributes().is_some() => {
                 (item.compared.known, item.compared.stated) = (Known::Unknown, None);
