@@ -63,6 +63,7 @@ mod rollback;
 mod room;
 mod rooms;
 mod seen;
+mod seen_words;
 mod server;
 mod settled;
 mod shell;

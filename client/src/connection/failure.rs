@@ -100,7 +100,7 @@ impl Connection<'_> {
         let work = self.run.work;
         work.end_large();
         if error.spoils_upload() {
-            self.run.progress.not_resumed(large.resumed);
+            self.run.progress.not_resumed(large.told_resumed());
             large.not_held(self.run.progress);
             let (upload, item) = (large.upload, large.item.clone());
             work.add_urgent(Task::Abort(Box::new(Abort { upload, item, error })));
@@ -108,7 +108,7 @@ impl Connection<'_> {
             self.give_up(large.item.clone(), &error);
         } else {
             // Opened again, the server says what it holds by now.
-            self.run.progress.not_resumed(large.resumed);
+            self.run.progress.not_resumed(large.told_resumed());
             large.not_held(self.run.progress);
             self.give_up(large.reopened(), &error);
         }
@@ -130,7 +130,7 @@ impl Connection<'_> {
         let is_first = large.parts().end();
         if is_first {
             run.work.end_large();
-            run.progress.not_resumed(large.resumed);
+            run.progress.not_resumed(large.told_resumed());
             large.not_held(run.progress);
             run.work.add_urgent(Task::Item(item));
         }

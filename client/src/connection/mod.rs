@@ -51,6 +51,8 @@ enum Pending {
     Publish(Item),
     /// An announced large file.
     Open(Item, Source),
+    /// An open large file, all of whose parts the server holds: it may have the file itself.
+    Look(Arc<Large>),
     Part(Arc<Large>, usize, Cv),
     Commit(Arc<Large>),
     Abort(Box<Abort>),
@@ -68,6 +70,7 @@ impl Pending {
             | Self::List(_)
             | Self::Publish(_)
             | Self::Open(..)
+            | Self::Look(_)
             | Self::Commit(_)
             | Self::Abort(_) => 0,
         }
