@@ -64,7 +64,7 @@ fn dry_run_counts_what_the_run_itself_does() {
         &["sync"],
         &["sync", "--delete"],
         &["sync", "--delete", "--checksum"],
-        &["sync", "--delete", "--force-delete", "--max-delete=3"],
+        &["sync", "--delete", "--max-delete=0"],
         &["sync", "--ignore-existing"],
         &["publish"],
     ] {

@@ -7,8 +7,7 @@ use std::path::PathBuf;
 
 use haul_protocol::{Attributes, Entry, EntryKind, Name, Op, Verdict, encode_entry};
 
-use super::dry_run::DryRun;
-use super::{Connection, Pending};
+use super::{Connection, Pending, foreseen_directory};
 use crate::error::{ConnectionError, FileError};
 use crate::plan::policy::Policy;
 use crate::source::dir_cache::Nearby;
@@ -205,7 +204,7 @@ impl Connection<'_> {
                     course.foreseen().tell(&item.name, Fate::Blocks);
                 }
                 if policy.dry_run && matches!(item.kind, Kind::Attributes(_)) {
-                    DryRun(self).directory_settled(&item, verdict);
+                    foreseen_directory::settled(&item, verdict, self.run);
                 }
                 // It got another mode, and then this one.
                 if matches!(item.kind, Kind::Attributes(_))

@@ -46,25 +46,6 @@ impl DryRun<'_, '_> {
         }
     }
 
-    /// A directory needs no mode or mtime now. It counts if the run would give it both: it would be made, or its entries
-    /// would change its mtime, or the run gives both to every directory.
-    pub(super) fn directory_settled(&self, item: &Item, verdict: Option<Verdict>) {
-        let Run { course, progress, policy, .. } = self.0.run;
-        let foreseen = course.foreseen();
-        let is_made = !foreseen.is_at_or_above(&item.name, Fate::Blocks);
-        let counts = match verdict {
-            Some(Verdict::Same) if foreseen.is(&item.name, Fate::Filled) => {
-                progress.would("adjust", &item.name, "its entries change", None);
-                true
-            }
-            Some(Verdict::Same) => !policy.spares_directories(),
-            _ => is_made,
-        };
-        if counts {
-            progress.directory_done(&item.name);
-        }
-    }
-
     /// Whether the first round has told all about an item.
     fn is_told(&self) -> bool {
         let is_told = self.0.run.course.is_last_round();

@@ -11,6 +11,7 @@ pub(crate) mod delete;
 mod differences;
 mod dry_run;
 mod failure;
+mod foreseen_directory;
 mod hello;
 mod perform;
 mod recover;
