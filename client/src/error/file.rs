@@ -147,6 +147,12 @@ impl FileError {
         matches!(self, Self::Refused(refusal) if refusal.code == Code::Conflict)
     }
 
+    /// Whether the server's disk, or the user's part of it, has no room.
+    #[must_use]
+    pub(crate) fn is_full_disk(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.code == Code::NoSpace)
+    }
+
     /// Whether the way to it leads out of the server's root, or over a symlink.
     #[must_use]
     pub(crate) fn is_escape(&self) -> bool {

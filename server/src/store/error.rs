@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use haul_protocol::Name;
+use humansize::{BINARY, format_size};
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -119,24 +120,16 @@ pub(crate) enum StoreError {
     },
     /// The file can't fit.
     #[error(
-        "`{name}` has {size} bytes and takes {cost} on the server's disk, which has room for {room}: {free} \
-         free, {keep_free} of them kept free, {reserved} needed by other uploads"
+        "no room on its disk: {} needed, {} left, {} kept free",
+        in_units(*.cost), in_units(*.room), in_units(*.keep_free)
     )]
     NoRoom {
-        /// The file.
-        name: String,
-        /// Its size in bytes.
-        size: u64,
         /// Bytes that it takes on the disk.
         cost: u64,
-        /// The room that it may have.
+        /// The room that it may have: not kept free, and not needed by other uploads.
         room: u64,
-        /// Free room of the file system for the server's user.
-        free: u64,
         /// The floor that is not to be touched.
         keep_free: u64,
-        /// Bytes that other uploads have announced and not yet sent.
-        reserved: u64,
     },
     /// A flush of the upload failed, or it was interrupted: it has to be opened again.
     #[error("the upload of `{name}` has to start again, its disk or its connection failed")]
@@ -269,6 +262,10 @@ impl fmt::Display for Gone {
             Self::Private => "the server's own directory `.haul` in its root",
         })
     }
+}
+
+fn in_units(bytes: u64) -> String {
+    format_size(bytes, BINARY)
 }
 
 impl StoreError {
