@@ -38,3 +38,57 @@ fn large_file_that_the_server_has_already_is_unchanged() {
     holes.set_modified(SystemTime::UNIX_EPOCH).unwrap();
     assert!(summary().starts_with("1 file, 20 MiB"));
 }
+
+/// All fail for the same reason, so the reason is told once.
+#[test]
+fn full_disk_is_told_in_a_sentence_once() {
+    let setting = Setting::start_with(&["--durability", "none", "--keep-free", "1TiB"]);
+    for name in ["a", "b", "c"] {
+        setting.write(name, "x");
+    }
+    let lines = lines(&setting, "$H put --connections 1 s/a s/b s/c $A");
+    let [first, second, more, _] = &lines[..] else { panic!("{lines:#?}") };
+    assert!(first.starts_with("haul: s/"), "{lines:#?}");
+    let told = [&first["haul: s/a: ".len()..], second.trim_start()].join(" ");
+    assert!(told.starts_with("refused by the server: no room on its disk: "), "{told}");
+    assert!(told.ends_with(" KiB needed, 0 B left, 1 TiB kept free (no_space)"), "{told}");
+    assert_eq!(more, "haul: 2 more failed: no room at the server (no_space)");
+    for words in ["-v", "--json"] {
+        let output = setting.script(&format!("$H put {words} s/a s/b s/c $A 2>&1")).output().stdout;
+        let text = String::from_utf8(output).unwrap();
+        assert_eq!(text.matches("kept free").count(), 3, "{words}: {text}");
+    }
+}
+
+#[test]
+fn pattern_that_begins_with_the_path_of_the_source_is_told() {
+    let setting = Setting::start();
+    setting.write("in/sub/a", "x");
+    let whole = setting.source().join("in").display().to_string();
+    for (pattern, source, right) in [
+        ("/in/sub", "s/in", "/sub"),
+        ("/s/in/sub/", "s/in", "/sub/"),
+        (&format!("{whole}/sub/*.o"), "s/in/", "/sub/*.o"),
+    ] {
+        let told = format!(
+            "haul: --exclude `{pattern}` fits nothing: `/` is SRC itself there; write `{right}`"
+        );
+        let mut command =
+            setting.script(&format!("$H sync --exclude '{pattern}' {source} $A 2>&1"));
+        let text = String::from_utf8(command.output().stdout).unwrap();
+        assert!(text.contains(&told), "{told}: {text}");
+    }
+    let lines = lines(&setting, "$H put --exclude /in/sub s/in $A");
+    assert_eq!(
+        lines[0],
+        "haul: --exclude `/in/sub` fits nothing: `/` is SRC itself there; write `/sub`"
+    );
+    // It may fit, or is none of the source's paths.
+    for (pattern, source) in [("/in/sub", "s"), ("/sub", "s/in"), ("in/none", "s/in"), ("/*", "s")]
+    {
+        let mut command =
+            setting.script(&format!("$H sync --exclude '{pattern}' {source} $A 2>&1"));
+        let text = String::from_utf8(command.output().stdout).unwrap();
+        assert!(!text.contains("fits nothing"), "{pattern}: {text}");
+    }
+}
