@@ -176,8 +176,7 @@ pub(crate) enum StoreError {
     },
     /// The last exchange was a rollback, and another one is not asked for as such.
     #[error(
-        "the last change of the versions of `{name}` was a rollback, so nothing is changed: {facts}, and another rollback \
-         would undo that one; if it is meant, say so (haul publish --rollback --again)"
+        "the last change of the versions of `{name}` was a rollback: {facts}; --again undoes that one, if it is meant"
     )]
     RolledBack {
         /// The directory.
@@ -350,9 +349,8 @@ pub(crate) enum OpenError {
     },
     /// The owner of a directory of the server's own decides which entries become visible.
     #[error(
-        "`{path}` belongs to user {owner}, and this is user {user}: its owner could change what is \
-         published; run hauld as that user, or give the directory and all in it to user {user} \
-         (chown -R), or remove it (interrupted uploads in it are lost)"
+        "`{path}` belongs to user {owner}, who could change what is published; run hauld as that user, chown -R \
+         it to user {user}, or remove it with the interrupted uploads in it"
     )]
     NotOurs {
         /// `.haul` or something in it.
@@ -364,8 +362,8 @@ pub(crate) enum OpenError {
     },
     /// Everybody could.
     #[error(
-        "others may write to `{path}` (mode {mode:o}) and so change what is published, and the mode \
-         could not be set: set it to 700, or mount the file system so that others may not write"
+        "others may write to `{path}` (mode {mode:o}), and hauld could not change its mode: set it to 700, or \
+         mount the file system so that others may not write"
     )]
     OpenToOthers {
         /// `.haul` or something in it.
