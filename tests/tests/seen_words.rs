@@ -92,3 +92,22 @@ fn pattern_that_begins_with_the_path_of_the_source_is_told() {
         assert!(!text.contains("fits nothing"), "{pattern}: {text}");
     }
 }
+
+#[test]
+fn source_that_can_not_be_read_is_told_in_a_line_and_survives_40_columns() {
+    let setting = Setting::start();
+    symlink("loop", setting.place.path().join("loop")).unwrap();
+    for (source, told) in [
+        ("nosuch", "haul: nosuch: could not read: No such file or directory"),
+        ("loop/", "haul: loop/: could not read: Too many levels of symbolic links"),
+    ] {
+        assert_eq!(lines(&setting, &format!("$H put {source} $A"))[0], told);
+    }
+    let lines = lines(&setting, "$H publish nosuch $A/p");
+    assert_eq!(lines, ["haul: there is no directory nosuch, of which to publish the contents"]);
+    let long = "a-directory-with-a-name/and-a-file-with-quite-a-long-name-that-fits-no-line.txt";
+    for source in ["nosuch", "loop/", long, "-"] {
+        let line = format!("$H put {source} $A");
+        fit(&output_of(&mut terminal(&setting, 40, &line)).stdout, 40);
+    }
+}

@@ -54,7 +54,7 @@ pub enum BuildError {
     #[error("publish gives a directory its next version, and the server's root is none: HOST/DIR")]
     PublishesRoot,
     /// A version of something else than a directory.
-    #[error("{} is not a directory", .0.display())]
+    #[error("there is no directory {}, of which to publish the contents", .0.display())]
     NoDirectory(PathBuf),
     /// A version of which only some names are sent.
     #[error("--files-from names single files, and a version is a whole directory")]
