@@ -65,9 +65,8 @@ fn contents_of_one_of_several_sources_with_delete_are_wrong_usage_and_nothing_is
     setting.haul(&["sync", "a/", "b/", &to]).assert().success();
     let wrong = setting.haul(&["sync", "--delete", "a/", "b/", &to]).assert().code(2);
     wrong.stderr(
-        "haul: --delete with several SRC: the contents of `a/` go into DEST itself, where\n  \
-         entries of the other SRC would be taken for too much; write each SRC without a\n  \
-         slash, for a directory of its own below DEST, or leave --delete out\n",
+        "haul: --delete with several SRC: `a/` becomes DEST itself, where it would remove\n  \
+         what the others send; write each SRC without a slash, or leave --delete out\n",
     );
     setting.haul(&["sync", "--delete", "a", "b/", &to]).assert().code(2);
     assert_eq!(tree::names(&there), ["in/two", "one", "three"]);
@@ -130,4 +129,22 @@ fn entry_that_comes_into_one_of_several_sources_meanwhile_is_sent() {
     for name in ["a", "b"] {
         tree::compare(&setting.place.path().join(name), &there.join(name)).unwrap();
     }
+}
+
+#[test]
+fn verify_compares_several_sources_unless_one_of_them_is_the_destination_itself() {
+    let setting = start();
+    let (to, there) = (setting.at("t"), setting.server.root().join("t"));
+    setting.haul(&["sync", "a", "b", &to]).assert().success();
+    let same = setting.haul(&["verify", "a", "b", &to]).assert().success();
+    same.stdout(contains("0 different or missing or extra"));
+    fs::write(there.join("b/extra"), "x").unwrap();
+    fs::remove_file(there.join("a/one")).unwrap();
+    let differs = setting.haul(&["verify", "a", "b", &to]).assert().code(1);
+    differs.stdout(contains("extra t/b/extra\n").and(contains("missing t/a/one\n")));
+    setting.haul(&["verify", "a/", "b/", &to]).assert().code(2).stderr(
+        "haul: verify with several SRC: `a/` is DEST itself, where entries of the others\n  \
+         would be told as extra; write each SRC without a slash if it was sent so, or\n  \
+         verify one at a time\n",
+    );
 }

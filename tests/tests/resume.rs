@@ -70,6 +70,12 @@ fn done(peer: &mut Peer, request: &Value) {
     peer.send(&json!({"answer": request["id"]}), b"").unwrap();
 }
 
+/// All parts are held, so the client asks whether they are those of the file itself; they are not.
+fn is_missing(peer: &mut Peer) {
+    let check = expect(peer, "check");
+    peer.send(&json!({"answer": check["id"], "length": 1}), b"+").unwrap();
+}
+
 #[test]
 fn parts_that_are_held_are_not_sent_and_count_for_the_digest() {
     for held in [&[0, 2, 5][..], &[1], &[0, 1, 2, 3, 4, 5], &[]] {
@@ -77,6 +83,9 @@ fn parts_that_are_held_are_not_sent_and_count_for_the_digest() {
         let (mut peer, _) = upload.fake.greet().unwrap();
         let open = expect(&mut peer, "open");
         opened(&mut peer, &open["id"], PART_SIZE, held).unwrap();
+        if held.len() as u64 == PARTS {
+            is_missing(&mut peer);
+        }
         let missing: Vec<u64> = (0..PARTS).filter(|part| !held.contains(part)).collect();
         assert_eq!(parts(&mut peer, missing.len() as u64), missing);
         let commit = expect(&mut peer, "commit");
@@ -167,9 +176,12 @@ fn upload_that_is_unknown_after_each_restart_is_opened_again() {
     let upload = Upload::start();
     let (mut peer, _) = upload.fake.greet().unwrap();
     // More often than a file may be refused.
-    for _ in 0..5 {
+    for round in 0..5 {
         let open = expect(&mut peer, "open");
         opened(&mut peer, &open["id"], PART_SIZE, &[0, 1, 2, 3, 4, 5]).unwrap();
+        if round == 0 {
+            is_missing(&mut peer);
+        }
         expect(&mut peer, "commit");
         drop(peer);
         (peer, _) = upload.fake.greet().unwrap();

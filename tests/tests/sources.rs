@@ -15,7 +15,7 @@ fn source_missing_is_named_and_the_others_go() {
         .args(["put", "missing", "there", server.address()])
         .assert()
         .code(1)
-        .stderr("haul: missing: could not read: No such file or directory (os error 2)\n")
+        .stderr("haul: missing: could not read: No such file or directory\n")
         .stdout(contains("1 failed"));
     assert!(server.root().join("there").exists());
 }

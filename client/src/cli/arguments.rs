@@ -275,9 +275,10 @@ pub(crate) struct PublishOptions {
 /// `haul verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyCommand {
-    /// Source to compare: a file, a link, or a directory, as it was given to `haul put` or `haul sync`.
-    #[arg(value_name = "SRC")]
-    pub source: PathBuf,
+    /// Source to compare: a file, a link, or a directory, as it was given to `haul put` or `haul sync`; there may be several,
+    /// but then no `DIR/`.
+    #[arg(value_name = "SRC", required = true)]
+    pub sources: Vec<PathBuf>,
 
     /// Destination to compare with, as for `haul put`.
     #[arg(value_name = "DEST", value_parser = destination)]

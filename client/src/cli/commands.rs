@@ -98,17 +98,17 @@ pub(super) fn sync(
 /// # Errors
 /// If threads can't be had.
 pub(super) fn verify(
-    source: &Path,
+    sources: &[PathBuf],
     destination: &Destination,
     options: &VerifyOptions,
     signals: &Signals,
 ) -> anyhow::Result<u8> {
     let VerifyOptions { selection, connection, output } = options;
     let ending = Ending::new(*output, Kind::Verify, signals);
-    if let Err(error) = one_reader([source], 0, selection) {
+    if let Err(error) = one_reader(sources.iter().map(PathBuf::as_path), 0, selection) {
         return Ok(ending.fail(Reason::Usage, &error));
     }
-    let builder = common(destination, selection, connection, signals).verify(source);
+    let builder = common(destination, selection, connection, signals).verify_all(sources);
     Ok(carry_out(builder, Display::new(*output, Kind::Verify, false), &ending, signals))
 }
 

@@ -91,7 +91,7 @@ impl Display {
             classic,
             bar,
             rate: Rate::new(),
-            alike: Alike::default(),
+            alike: Alike::new(options.verbose),
             moment: 0,
         }
     }
@@ -202,7 +202,7 @@ impl Observer for Display {
     fn failed(&mut self, path: &Path, error: &FileError) {
         if self.view == View::Json {
             console::json(&Event::Failed { source: Sourced::of(path), error: error.to_string() });
-        } else if self.alike.is_told(&error.cause()) {
+        } else if self.alike.is_told(error) {
             self.message_about("haul: ", &quote(path), &format_args!(": {error}"));
         }
     }

@@ -83,7 +83,7 @@ fn carry_out(command: &Command, signals: &Signals) -> anyhow::Result<u8> {
         Command::Publish(publish) if publish.rollback => rollback::roll_back(publish, signals),
         Command::Publish(publish) => commands::publish(publish, signals),
         Command::Verify(verify) => {
-            commands::verify(&verify.source, &verify.destination, &verify.options, signals)
+            commands::verify(&verify.sources, &verify.destination, &verify.options, signals)
         }
         Command::Ls(ls) => ls::run(&ls.destination, ls.options, signals),
         Command::Mkdir(mkdir) => commands::mkdir(&mkdir.destinations, mkdir.tries, signals),

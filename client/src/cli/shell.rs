@@ -133,9 +133,12 @@ impl Prompt<'_> {
             Word::Sync { source, path, options } => {
                 commands::sync(&[source], &below(destination, path.as_deref())?, &options, signals)
             }
-            Word::Verify { source, path, options } => {
-                commands::verify(&source, &below(destination, path.as_deref())?, &options, signals)
-            }
+            Word::Verify { source, path, options } => commands::verify(
+                std::slice::from_ref(&source),
+                &below(destination, path.as_deref())?,
+                &options,
+                signals,
+            ),
             Word::Ls { path, mut options } => {
                 options.timeout = options.timeout.or(Some(timeout));
                 ls::run(&below(destination, path.as_deref())?, options, signals)

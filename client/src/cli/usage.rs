@@ -4,11 +4,14 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use super::console;
+use super::console::{self, Stream};
 use crate::net::destination::Destination;
 
 /// Columns of a terminal.
 const COLUMNS: usize = 80;
+
+/// Columns below which folded lines are no easier to read.
+const MIN_COLUMNS: usize = 20;
 
 /// The command line is not understood.
 #[derive(Debug)]
@@ -45,16 +48,17 @@ impl From<clap::Error> for Unread {
 /// Tells wrong usage, one mistake a line of the text.
 pub(super) fn tell(text: &str) {
     for mistake in text.lines() {
-        console::lines(&mut io::stderr(), &wrapped(&format!("haul: {mistake}")));
+        let width = Stream::Error.columns().unwrap_or(COLUMNS).clamp(MIN_COLUMNS, COLUMNS);
+        console::lines(&mut io::stderr(), &wrapped(&format!("haul: {mistake}"), width));
     }
 }
 
-/// A text with line feeds in the place of blanks where a line would be longer than a terminal is wide.
-fn wrapped(text: &str) -> String {
+/// A text with line feeds in the place of blanks where a line would be longer than this.
+fn wrapped(text: &str, width: usize) -> String {
     let (mut lines, mut column) = (String::with_capacity(text.len() + 8), 0);
     for word in text.split(' ') {
-        let width = word.chars().count();
-        if column > 0 && column + 1 + width > COLUMNS {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
             lines.push_str("\n  ");
             column = 2;
         } else if column > 0 {
@@ -62,7 +66,7 @@ fn wrapped(text: &str) -> String {
             column += 1;
         }
         lines.push_str(word);
-        column += width;
+        column += length;
     }
     lines
 }
@@ -93,7 +97,7 @@ mod tests {
     #[test]
     fn lines_are_no_longer_than_a_terminal_is_wide_and_no_word_is_cut() {
         let text = "word ".repeat(60) + &"x".repeat(100) + " end";
-        let lines = wrapped(&text);
+        let lines = wrapped(&text, COLUMNS);
         let is_short = |line: &str| line.chars().count() <= COLUMNS || line.trim().len() == 100;
         assert!(lines.lines().all(is_short), "{lines}");
         assert_eq!(lines.split_whitespace().collect::<Vec<_>>().join(" "), text);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use haul_protocol::{Attributes, Entry, EntryKind, Name, Op, Verdict, encode_entry};
 
-use super::{Connection, Pending};
+use super::{Connection, Pending, foreseen_directory};
 use crate::error::{ConnectionError, FileError};
 use crate::plan::policy::Policy;
 use crate::source::dir_cache::Nearby;
@@ -203,7 +203,10 @@ impl Connection<'_> {
                 {
                     course.foreseen().tell(&item.name, Fate::Blocks);
                 }
-                // Its dry run counts it as well.
+                if policy.dry_run && matches!(item.kind, Kind::Attributes(_)) {
+                    foreseen_directory::settled(&item, verdict, self.run);
+                }
+                // It got another mode, and then this one.
                 if matches!(item.kind, Kind::Attributes(_))
                     && !policy.is_publish()
                     && course.has_changed_mode(&item.name)

@@ -298,7 +298,7 @@ impl Connection<'_> {
             || self.run.policy.delete().is_some_and(|delete| self.run.course.may_remove(&delete));
         if is_halted || !allows() {
             if !is_halted {
-                self.run.progress.kept(&path);
+                self.run.progress.kept(&name);
             }
             if let Some(above) = above {
                 self.gone(&above, false);

@@ -28,17 +28,20 @@ impl DryRun<'_, '_> {
         self.0.run.work.settle(1);
     }
 
-    /// The bytes that the run would send of a file. The file is opened as in the run, so that a file that can't be read fails
+    /// The bytes that the run would send of a file, and whether its mode would lose bits. The file is opened as in the run, so that a file that can't be read fails
     /// here as well; and its size is not believed.
-    fn size(&mut self, item: &Item) -> Result<u64, FileError> {
+    fn size(&mut self, item: &Item) -> Result<(u64, bool), FileError> {
         let source = self.0.open(item)?;
+        let special_bits = source.special_bits;
         if item.opened.is_some() {
-            return Ok(source.size);
+            return Ok((source.size, special_bits));
         }
         let checked = if item.untrue { Err(FileError::Size) } else { source.check_end() };
         match checked {
-            Ok(()) => Ok(source.size),
-            Err(FileError::Size) => Ok(measured(item, &mut self.0.nearby, self.0.run)?.0),
+            Ok(()) => Ok((source.size, special_bits)),
+            Err(FileError::Size) => {
+                Ok((measured(item, &mut self.0.nearby, self.0.run)?.0, special_bits))
+            }
             Err(error) => Err(error),
         }
     }
@@ -93,7 +96,12 @@ impl Perform for DryRun<'_, '_> {
             return Ok(());
         }
         self.would("adjust", item, None);
-        self.0.run.progress.adjusted(&item.name);
+        if self.0.run.policy.is_whole() {
+            // The server takes it over, with the mode and mtime of the source.
+            self.0.run.progress.unchanged(item.compared.stated.map_or(0, |stated| stated.size));
+        } else {
+            self.0.run.progress.adjusted(&item.name);
+        }
         self.done();
         Ok(())
     }
@@ -102,11 +110,15 @@ impl Perform for DryRun<'_, '_> {
         if self.is_over(item) {
             return Ok(None);
         }
-        let size = self.size(item)?;
+        let (size, source_bits) = self.size(item)?;
         if size > self.0.max_file {
             return Err(FileError::TooLarge { size, max: self.0.max_file }.into());
         }
+        if source_bits {
+            self.0.run.progress.special_bits_dropped();
+        }
         self.would("send", item, Some(size));
+        self.0.run.course.foreseen().fills_parent(&item.name);
         self.0.run.progress.file_done(&item.name, size);
         self.done();
         Ok(None)
@@ -117,6 +129,7 @@ impl Perform for DryRun<'_, '_> {
             return Ok(());
         }
         self.would("send", item, None);
+        self.0.run.course.foreseen().fills_parent(&item.name);
         self.0.run.progress.link_done(&item.name);
         self.done();
         Ok(())
@@ -132,6 +145,7 @@ impl Perform for DryRun<'_, '_> {
         // It is there, and would be opened up for a moment.
         if !item.is_told && !item.compared.known.is(Verdict::Mode) {
             self.would("make", item, None);
+            self.0.run.course.foreseen().fills_parent(&item.name);
         }
         self.done();
         Ok(())
@@ -149,6 +163,7 @@ impl Perform for DryRun<'_, '_> {
         course.foreseen().tell(&item.name, Fate::Removed);
         progress.would("remove", &item.name, "not in the source", None);
         progress.removed(&item.name);
+        course.foreseen().fills_parent(&item.name);
         if let Some(above) = above {
             self.0.gone(above, true);
         }

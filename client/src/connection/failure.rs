@@ -6,6 +6,7 @@ use haul_protocol::{Code, Refusal, Verdict};
 
 use super::Connection;
 use crate::error::{ConnectionError, FileError, Retry};
+use crate::work::foreseen::Fate;
 use crate::work::multipart::Large;
 use crate::work::{Abort, Item, Kind, Task};
 
@@ -50,6 +51,9 @@ impl Connection<'_> {
                     progress.failed(&item.path, error);
                 }
                 match &item.kind {
+                    Kind::Directory(_) if error.is_conflict() => {
+                        self.run.course.foreseen().tell(&item.name, Fate::Blocks);
+                    }
                     Kind::Remove(Some(above)) => self.gone(above, false),
                     Kind::List(_) => self.list_over(&item, false),
                     _ => {}
@@ -96,7 +100,7 @@ impl Connection<'_> {
         let work = self.run.work;
         work.end_large();
         if error.spoils_upload() {
-            self.run.progress.not_resumed(large.resumed);
+            self.run.progress.not_resumed(large.told_resumed());
             large.not_held(self.run.progress);
             let (upload, item) = (large.upload, large.item.clone());
             work.add_urgent(Task::Abort(Box::new(Abort { upload, item, error })));
@@ -104,7 +108,7 @@ impl Connection<'_> {
             self.give_up(large.item.clone(), &error);
         } else {
             // Opened again, the server says what it holds by now.
-            self.run.progress.not_resumed(large.resumed);
+            self.run.progress.not_resumed(large.told_resumed());
             large.not_held(self.run.progress);
             self.give_up(large.reopened(), &error);
         }
@@ -126,7 +130,7 @@ impl Connection<'_> {
         let is_first = large.parts().end();
         if is_first {
             run.work.end_large();
-            run.progress.not_resumed(large.resumed);
+            run.progress.not_resumed(large.told_resumed());
             large.not_held(run.progress);
             run.work.add_urgent(Task::Item(item));
         }

@@ -11,6 +11,7 @@ pub(crate) mod delete;
 mod differences;
 mod dry_run;
 mod failure;
+mod foreseen_directory;
 mod hello;
 mod perform;
 mod recover;
@@ -51,6 +52,8 @@ enum Pending {
     Publish(Item),
     /// An announced large file.
     Open(Item, Source),
+    /// An open large file, all of whose parts the server holds: it may have the file itself.
+    Look(Arc<Large>),
     Part(Arc<Large>, usize, Cv),
     Commit(Arc<Large>),
     Abort(Box<Abort>),
@@ -68,6 +71,7 @@ impl Pending {
             | Self::List(_)
             | Self::Publish(_)
             | Self::Open(..)
+            | Self::Look(_)
             | Self::Commit(_)
             | Self::Abort(_) => 0,
         }

@@ -52,6 +52,10 @@ impl Connection<'_> {
                     }
                     spared
                 }
+                Pending::Look(large) => {
+                    self.go_on(large);
+                    true
+                }
                 Pending::Commit(large) => {
                     let spared = large.parts().commit_lost(most);
                     if spared {

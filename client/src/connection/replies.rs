@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Bitmap, ClientEvent, Code, Digest, Geometry, Refusal, Reply, Verdict};
+use haul_protocol::{
+    Attributes, Bitmap, ClientEvent, Code, Digest, Entry, EntryKind, Geometry, Op, Refusal, Reply,
+    Verdict, encode_entry,
+};
 
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError, ProtocolError};
@@ -127,6 +130,7 @@ impl Connection<'_> {
             | Pending::List(_)
             | Pending::Publish(_)
             | Pending::Open(..)
+            | Pending::Look(_)
             | Pending::Commit(_)
             | Pending::Abort(_) => 0,
         }
@@ -143,6 +147,37 @@ impl Connection<'_> {
         match namesakes.other(&item.path, &item.name, policy) {
             Some(other) => progress.failed(&item.path, FileError::Namesake(other)),
             None => remove_source(&item.path, stamp, digest, progress),
+        }
+    }
+
+    /// Whether the server may have a file already, because it holds all parts. The run of `put` has not asked before.
+    fn may_be_there(&self, large: &Large) -> bool {
+        let (policy, item) = (self.run.policy, &large.item);
+        !policy.is_publish()
+            && matches!(item.compared.known, Known::Unasked)
+            && item.opened.is_none()
+            && item.tries.reopened == 0
+            && large.resumed == large.geometry.size()
+    }
+
+    /// Asks whether the server has a file as it is here, before the file is committed once more.
+    fn ask_whether_there(&mut self, large: Arc<Large>) -> Result<(), ConnectionError> {
+        let (name, size) = (large.item.name.clone(), large.geometry.size());
+        let Attributes { mode, mtime } = large.source.attributes;
+        let entry = Entry { name, kind: EntryKind::File { size, digest: None }, mode, mtime };
+        let mut line = Vec::new();
+        encode_entry(&entry, &mut line)?;
+        self.send_bundle()?;
+        self.wire.request(Pending::Look(large), &Op::Check, &line)
+    }
+
+    /// The parts of an open file are hashed or sent by all connections, or all of them are there.
+    pub(super) fn go_on(&self, large: Arc<Large>) {
+        let is_complete = large.parts().is_complete();
+        if is_complete {
+            self.complete(large);
+        } else {
+            self.run.work.add_large(large);
         }
     }
 
@@ -174,12 +209,18 @@ impl Connection<'_> {
                 let large = Arc::new(Large::new(item, source, upload, geometry, held, losses));
                 self.run.progress.resumed(large.resumed);
                 large.opened(self.run.progress);
-                let is_complete = large.parts().is_complete();
-                if is_complete {
-                    self.complete(large);
-                } else {
-                    self.run.work.add_large(large);
+                if self.may_be_there(&large) {
+                    return self.ask_whether_there(large);
                 }
+                self.go_on(large);
+                Ok(())
+            }
+            (Pending::Look(large), Reply::Done) => {
+                if body.first().copied().and_then(Verdict::from_letter) == Some(Verdict::Same) {
+                    self.run.progress.not_resumed(large.resumed);
+                    large.was_there();
+                }
+                self.go_on(large);
                 Ok(())
             }
             (Pending::Commit(large), Reply::Done) => {
@@ -193,7 +234,10 @@ impl Connection<'_> {
                     let (item, progress) = (&large.item, self.run.progress);
                     let (digest, stamp) = (large.parts().digest(), item.stamp(&large.source));
                     self.arrived(item, digest, stamp);
-                    progress.file_done(&item.name, large.geometry.size());
+                    match large.is_there() {
+                        true => progress.unchanged(large.geometry.size()),
+                        false => progress.file_done(&item.name, large.geometry.size()),
+                    }
                     self.run.work.settle(1);
                 }
                 Ok(())
@@ -250,6 +294,13 @@ impl Connection<'_> {
             {
                 self.run.work.settle(1);
             }
+            // It could not be made, which was told.
+            Pending::Item(Item { kind: Kind::Attributes(_), name, .. }, _)
+                if refusal.code == Code::Conflict
+                    && self.run.course.foreseen().is(&name, Fate::Blocks) =>
+            {
+                self.run.work.settle(1);
+            }
             // It is not only this name's, or somebody else's: sent whole, the name gets a file of its own.
             Pending::Item(mut item, _) if item.only_attributes().is_some() => {
                 (item.compared.known, item.compared.stated) = (Known::Unknown, None);
@@ -271,6 +322,7 @@ impl Connection<'_> {
                 self.give_up(item, &FileError::Refused(refusal));
             }
             Pending::Part(large, index, _) => self.part_refused(large, index, refusal),
+            Pending::Look(large) => self.go_on(large),
             Pending::Commit(large) => self.commit_refused(&large, refusal),
             // The server has nothing of it any more, which is what was wanted.
             Pending::Abort(abort) => self.give_up(abort.item, &abort.error),

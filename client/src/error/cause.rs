@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use haul_protocol::Code;
+
 use super::adrift::Adrift;
 use super::file::FileError;
 
@@ -22,6 +24,9 @@ impl FileError {
             Self::SameName(_) => "another source has the same name",
             Self::Namesake(_) => "arrived, but another source has the same name",
             Self::TooLarge { .. } => "larger than the server takes",
+            Self::Refused(refusal) if refusal.code == Code::NoSpace => {
+                "no room at the server (no_space)"
+            }
             Self::Refused(refusal) => {
                 return format!("refused by the server ({})", refusal.code).into();
             }

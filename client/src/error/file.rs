@@ -13,13 +13,14 @@ use thiserror::Error;
 use super::adrift::Adrift;
 use super::receipt::ReceiptError;
 use super::rules::RulesError;
+use super::system::words;
 
 /// One file did not arrive. The others go on.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum FileError {
     /// This machine could not read the source.
-    #[error("could not {op}: {source}")]
+    #[error("could not {op}: {}", words(source))]
     Local {
         /// The operation.
         op: &'static str,
@@ -36,7 +37,7 @@ pub enum FileError {
     #[error("arrived, but is not in the receipt: {0}")]
     Receipt(#[from] ReceiptError),
     /// The file arrived, and this machine could not remove the source.
-    #[error("arrived, but could not be removed here: {0}")]
+    #[error("arrived, but could not be removed here: {}", words(.0))]
     NotRemoved(#[source] Arc<io::Error>),
     /// Another reason, in words.
     #[error("{0}")]
@@ -93,8 +94,8 @@ pub enum FileError {
     NoFile(&'static str),
     /// The bytes of a stream could not be kept in a temporary file.
     #[error(
-        "could not keep it in {place} until it is sent (TMPDIR names another place): {source}",
-        place = place.display()
+        "could not keep it in {place} until it is sent (TMPDIR names another place): {}",
+        words(source), place = place.display()
     )]
     Spool {
         /// The directory of temporary files.
@@ -145,6 +146,12 @@ impl FileError {
     #[must_use]
     pub(crate) fn is_conflict(&self) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.code == Code::Conflict)
+    }
+
+    /// Whether the server's disk, or the user's part of it, has no room.
+    #[must_use]
+    pub(crate) fn is_full_disk(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.code == Code::NoSpace)
     }
 
     /// Whether the way to it leads out of the server's root, or over a symlink.

@@ -6,6 +6,7 @@ pub mod destination;
 mod file;
 pub mod receipt;
 pub mod rules;
+pub(crate) mod system;
 
 use std::io;
 use std::time::Duration;
@@ -48,8 +49,8 @@ pub enum ConnectionError {
     NoHello(Duration),
     /// Closed before `hello` was answered.
     #[error(
-        "the server closed the connection without an answer to `hello`: it is stopping, or no haul \
-         server, but one of TLS, say; for a classic one, use --classic"
+        "the server closed the connection before it answered `hello`: it is stopping, or no haul server (TLS?); \
+         for a classic one, use --classic"
     )]
     ClosedAtHello,
     /// The bytes that came in answer to `hello` are of another protocol.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::system::words;
+
 /// A name can't be in a receipt, or the receipt can't be written.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
@@ -14,7 +16,7 @@ pub enum ReceiptError {
     #[error("its name is not UTF-8 or has U+FFFD in it, which b3sum does not read")]
     Name,
     /// The file system said no.
-    #[error("could not write {}: {source}", path.display())]
+    #[error("could not write {}: {}", path.display(), words(source))]
     Io {
         /// The receipt.
         path: PathBuf,

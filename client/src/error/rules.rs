@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::system::words;
+
 /// Rules can't be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RulesError {
     /// The rules of a file that the user has named.
-    #[error("could not read the rules in {path}: {source}", path = path.display())]
+    #[error("could not read the rules in {path}: {}", words(source), path = path.display())]
     Named {
         /// The file.
         path: PathBuf,
@@ -19,8 +21,8 @@ pub enum RulesError {
     },
     /// The rules of a directory.
     #[error(
-        "nothing in this directory is sent: could not read the rules in {path}: {source}; mend or remove that file",
-        path = path.display()
+        "nothing in this directory is sent: could not read the rules in {path}: {}; mend or remove that file",
+        words(source), path = path.display()
     )]
     Unreadable {
         /// The file.
@@ -32,7 +34,7 @@ pub enum RulesError {
     #[error("{path} has changed while haul ran; run it again", path = .0.display())]
     Changed(PathBuf),
     /// The client may not even see whether a directory has rules.
-    #[error("could not read: {0}")]
+    #[error("could not read: {}", words(.0))]
     Closed(#[source] io::Error),
 }
 

@@ -12,6 +12,7 @@ use haul_protocol::Name;
 use thiserror::Error;
 
 use crate::error::FileError;
+use crate::error::system::words;
 use crate::source::bytes;
 use crate::source::file_list::{Names, Separator};
 use given::Given;
@@ -59,7 +60,7 @@ pub enum PlanError {
     #[error("--files-from takes one SRC, the directory that the names are below")]
     NamedMany,
     /// A list of names can't be opened.
-    #[error("--files-from {path}: {source}", path = path.display())]
+    #[error("--files-from {path}: {}", words(source), path = path.display())]
     Names {
         /// The list.
         path: PathBuf,

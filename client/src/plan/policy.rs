@@ -120,6 +120,17 @@ impl Policy {
         self.ignore_existing || !self.only_changed()
     }
 
+    /// Whether a directory that has its mode and mtime is left alone: not by `put`, which asks nothing, and not in a new
+    /// version, where every directory is new.
+    #[must_use]
+    pub fn spares_directories(&self) -> bool {
+        match self.mode {
+            Mode::Put => self.ignore_existing,
+            Mode::Sync(_) | Mode::Verify(_) => true,
+            Mode::Publish(..) => false,
+        }
+    }
+
     /// Whether the run only tells differences.
     #[must_use]
     pub fn verifies(&self) -> bool {

@@ -23,6 +23,15 @@ pub enum Note {
         /// The reason that no name fits it.
         flaw: String,
     },
+    /// A pattern begins with the path of a source, below which it looks for that path.
+    NotBelowSource {
+        /// The option.
+        option: &'static str,
+        /// The pattern, as it was given.
+        pattern: String,
+        /// The pattern without the path of the source.
+        right: String,
+    },
     /// A connection is given up, and others go on.
     ConnectionGivenUp(String),
     /// The congestion control that was asked for can't be had.
@@ -61,6 +70,12 @@ impl fmt::Display for Note {
             Self::FitsNothing { path, line, flaw } => {
                 write!(f, "{}: line {line} fits no name: {flaw}", quote(path))
             }
+            Self::NotBelowSource { option, pattern, right } => write!(
+                f,
+                "{option} `{}` fits nothing: `/` is SRC itself there; write `{}`",
+                Shown(pattern),
+                Shown(right)
+            ),
             Self::ConnectionGivenUp(why) => write!(f, "one connection less: {why}"),
             Self::NoCongestionControl { name, why } => write!(
                 f,

@@ -66,6 +66,15 @@ impl Rules {
         })
     }
 
+    /// The patterns that are rules by themselves, and their options.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.0.iter().filter_map(|rule| match rule {
+            Rule::Exclude(pattern) => Some(("--exclude", pattern.as_str())),
+            Rule::Include(pattern) => Some(("--include", pattern.as_str())),
+            Rule::From(_) => None,
+        })
+    }
+
     /// The number of files of rules that are standard input.
     #[must_use]
     pub fn reads_stdin(&self) -> usize {

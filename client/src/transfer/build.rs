@@ -1,12 +1,13 @@
 //! From the wishes for a transfer to one that is ready to begin.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Transfer;
 use super::builder::{Builder, Dialect, Options, Task};
 use super::error::BuildError;
+use super::unfit::unfit;
 use crate::error::receipt::ReceiptError;
 use crate::plan::given::{self, Given};
 use crate::plan::policy::{Delete, Mode, Policy};
@@ -46,6 +47,7 @@ impl Builder {
             plan = plan.only(list, *separator)?;
         }
         let policy = self.policy(mode)?;
+        let notes = unfit(&self.rules, &plan.roots);
         let receipt =
             self.receipt.as_deref().map(|path| self.create_receipt(path, &plan)).transpose()?;
         let below = match &policy.mode {
@@ -60,6 +62,7 @@ impl Builder {
             anchors,
             server,
             policy,
+            notes,
             committed,
             options,
             congestion,
@@ -132,16 +135,13 @@ impl Builder {
             Task::Publish { source } => self.plan_version(source)?,
             Task::Put { sources, rename } => Plan::new(sources, path, rename.as_deref())?,
             Task::Sync { sources, delete } => {
-                let plan = Plan::new(sources, path, None)?;
-                let mut contents = plan.roots.iter().filter(|root| root.contents);
-                match contents.next() {
-                    Some(root) if delete.is_some() && plan.roots.len() > 1 => {
-                        return Err(BuildError::DeletesUnion(root.source.clone()));
-                    }
-                    _ => plan,
-                }
+                separate(Plan::new(sources, path, None)?, delete.is_some())
+                    .map_err(BuildError::DeletesUnion)?
             }
-            Task::Verify { source } => Plan::new(std::slice::from_ref(source), path, None)?,
+            Task::Verify { sources } => {
+                separate(Plan::new(sources, path, None)?, self.names.is_none())
+                    .map_err(BuildError::VerifiesUnion)?
+            }
         })
     }
 
@@ -218,6 +218,16 @@ impl Builder {
         } else {
             None
         }
+    }
+}
+
+/// A plan in which no source has entries beside those of another one, if the server's entries are compared with one source
+/// at a time; otherwise the source that has.
+fn separate(plan: Plan, is_needed: bool) -> Result<Plan, PathBuf> {
+    let several = is_needed && plan.roots.len() > 1;
+    match plan.roots.iter().find(|root| several && root.contents) {
+        Some(root) => Err(root.source.clone()),
+        None => Ok(plan),
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) enum Task {
     Put { sources: Vec<PathBuf>, rename: Option<String> },
     PutStream { given: Given, label: PathBuf, name: String },
     Sync { sources: Vec<PathBuf>, delete: Option<Delete> },
-    Verify { source: PathBuf },
+    Verify { sources: Vec<PathBuf> },
     Publish { source: PathBuf },
 }
 
@@ -166,7 +166,13 @@ impl Builder {
     /// Compares a source with what the server has, byte for byte, and changes nothing. What
     /// [differs](crate::Observer::differs) is told.
     pub fn verify(self, source: impl Into<PathBuf>) -> Self {
-        self.task(Task::Verify { source: source.into() })
+        self.verify_all([source])
+    }
+
+    /// The same of several sources. A source of which the contents are in the destination itself is an error then, unless
+    /// [a list](Self::files_from) names the entries.
+    pub fn verify_all(self, sources: impl IntoIterator<Item = impl Into<PathBuf>>) -> Self {
+        self.task(Task::Verify { sources: sources.into_iter().map(Into::into).collect() })
     }
 
     /// Gives the directory that is the destination its next version, whole: that of this source.

@@ -40,16 +40,21 @@ pub enum BuildError {
     RemovesFollowed,
     /// Entries of one source would be removed because another one lacks them.
     #[error(
-        "--delete with several SRC: the contents of `{path}` go into DEST itself, where entries of the other \
-         SRC would be taken for too much; write each SRC without a slash, for a directory of its own below \
-         DEST, or leave --delete out", path = .0.display()
+        "--delete with several SRC: `{path}` becomes DEST itself, where it would remove what the others send; \
+         write each SRC without a slash, or leave --delete out", path = .0.display()
     )]
     DeletesUnion(PathBuf),
+    /// Entries of one source would be told as extra because another one lacks them.
+    #[error(
+        "verify with several SRC: `{path}` is DEST itself, where entries of the others would be told as extra; \
+         write each SRC without a slash if it was sent so, or verify one at a time", path = .0.display()
+    )]
+    VerifiesUnion(PathBuf),
     /// A version of the server's root.
     #[error("publish gives a directory its next version, and the server's root is none: HOST/DIR")]
     PublishesRoot,
     /// A version of something else than a directory.
-    #[error("{} is not a directory", .0.display())]
+    #[error("there is no directory {}, of which to publish the contents", .0.display())]
     NoDirectory(PathBuf),
     /// A version of which only some names are sent.
     #[error("--files-from names single files, and a version is a whole directory")]

@@ -8,6 +8,7 @@ pub mod outcome;
 pub(crate) mod patience;
 mod reconnect;
 mod threads;
+mod unfit;
 mod walk;
 
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub struct Transfer {
     anchors: Vec<Arc<Anchor>>,
     server: Server,
     policy: Policy,
+    /// Notes about its wishes.
+    notes: Vec<Note>,
     committed: Committed,
     options: Options,
     congestion: Option<String>,
@@ -73,6 +76,7 @@ impl Transfer {
                 observer.note(&Note::Stays(root.source.clone(), why));
             }
         }
+        self.notes.iter().for_each(|note| observer.note(note));
         observer.begun();
         let ended = match self.dialect {
             Dialect::Haul => self.send(&progress, events, observer)?,

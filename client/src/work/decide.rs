@@ -58,7 +58,10 @@ pub fn compared(
 /// Decides about an item that differs, or of which the server was not asked.
 #[must_use]
 pub fn decide(item: &Item, policy: &Policy) -> Action {
-    if let Some(attributes) = item.only_attributes() {
+    // `put` sends every file whole.
+    if policy.only_changed()
+        && let Some(attributes) = item.only_attributes()
+    {
         return Action::Adjust(attributes);
     }
     match (&item.kind, item.compared.known) {

@@ -17,6 +17,8 @@ pub enum Fate {
     Replaced,
     /// It goes, because the source lacks it.
     Removed,
+    /// It is a directory, and entries in it come, go or are replaced, which changes its mtime.
+    Filled,
 }
 
 /// Entries of the server of which a dry run has told. Its memory is bounded: of very many it may know a few too many.
@@ -31,6 +33,13 @@ impl Foreseen {
     pub fn tell(&self, name: &Name, fate: Fate) {
         self.told.entry(Path::new(&from_bytes(name.as_bytes())), fate as u32);
         self.any.store(true, Ordering::Release);
+    }
+
+    /// An entry comes, goes or is replaced: so much is told of the directory that it is in.
+    pub fn fills_parent(&self, name: &Name) {
+        if let Ok(parent) = Name::parse(name.split().0) {
+            self.tell(&parent, Fate::Filled);
+        }
     }
 
     /// Whether this would become of an entry.

@@ -1,6 +1,6 @@
 //! A large file that is sent in parts, by all connections, and what of it is there already.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use haul_protocol::{Bitmap, Cv, Geometry, Token};
@@ -32,6 +32,8 @@ pub struct Large {
     pub resumed: u64,
     /// Bytes that this file has added to those that the server holds.
     held: AtomicU64,
+    /// The server has the file already as it is here.
+    is_there: AtomicBool,
     parts: Mutex<PartTracker>,
 }
 
@@ -56,8 +58,8 @@ impl Large {
         let resumed = parts.resumed(geometry);
         item.tries.losses = 0;
         let parts = Mutex::new(parts);
-        let held = AtomicU64::new(0);
-        Self { item, source, upload, geometry, opened_after, resumed, held, parts }
+        let (held, is_there) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { item, source, upload, geometry, opened_after, resumed, held, is_there, parts }
     }
 
     /// Counts the bytes that the server held when the file was opened.
@@ -78,6 +80,23 @@ impl Large {
     /// The file is whole or opened again, or its parts are of no use: none of its bytes count as held. It is over.
     pub fn not_held(&self, progress: &Progress) {
         progress.not_held(self.held.swap(0, Ordering::Relaxed));
+    }
+
+    /// The server has the file already as it is here.
+    pub fn was_there(&self) {
+        self.is_there.store(true, Ordering::Relaxed);
+    }
+
+    /// Bytes that count as resumed: none of a file that the server has.
+    #[must_use]
+    pub fn told_resumed(&self) -> u64 {
+        if self.is_there() { 0 } else { self.resumed }
+    }
+
+    /// Whether it has.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.is_there.load(Ordering::Relaxed)
     }
 
     /// A later run finds the bytes of a stream under no fingerprint that it would know.

@@ -40,7 +40,7 @@ impl Connection {
         if std::mem::replace(&mut self.made_room, true) {
             return;
         }
-        tracing::warn!(peer = self.peer, "made room for others");
+        tracing::warn!(peer = self.peer, "closed the connection, to make room for others");
         // A peer that leaves its answers unread would not read this one either.
         if !self.half.output().is_empty() {
             self.half.abandon();

@@ -176,7 +176,7 @@ impl Connection {
         let listed = listing.advance(store, &turn.view.parents, &is_over, |entry| {
             // Numbers that the protocol can't say are not of this world; nor is the entry.
             if let Err(error) = encode_entry(entry, body) {
-                tracing::warn!(name = %entry.name, %error, "not listed");
+                tracing::warn!(name = %entry.name, %error, "could not list an entry");
             }
             *entries += 1;
             let is_enough = body.len() > LIST_BYTES || *entries == LIST_ENTRIES;

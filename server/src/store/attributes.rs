@@ -102,7 +102,7 @@ fn tell_lost_setgid(directory: &OwnedFd, before: &Stat, name: &Name) {
         tracing::warn!(
             %name,
             group = before.st_gid,
-            "the server's user is not in the group of this directory, so the directory has lost its setgid with its new mode; make the user a member of that group"
+            "the directory has lost its setgid, as hauld's user is not in its group; make the user a member of that group"
         );
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use haul_protocol::Name;
+use humansize::{BINARY, format_size};
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -119,24 +120,16 @@ pub(crate) enum StoreError {
     },
     /// The file can't fit.
     #[error(
-        "`{name}` has {size} bytes and takes {cost} on the server's disk, which has room for {room}: {free} \
-         free, {keep_free} of them kept free, {reserved} needed by other uploads"
+        "no room on its disk: {} needed, {} left, {} kept free",
+        in_units(*.cost), in_units(*.room), in_units(*.keep_free)
     )]
     NoRoom {
-        /// The file.
-        name: String,
-        /// Its size in bytes.
-        size: u64,
         /// Bytes that it takes on the disk.
         cost: u64,
-        /// The room that it may have.
+        /// The room that it may have: not kept free, and not needed by other uploads.
         room: u64,
-        /// Free room of the file system for the server's user.
-        free: u64,
         /// The floor that is not to be touched.
         keep_free: u64,
-        /// Bytes that other uploads have announced and not yet sent.
-        reserved: u64,
     },
     /// A flush of the upload failed, or it was interrupted: it has to be opened again.
     #[error("the upload of `{name}` has to start again, its disk or its connection failed")]
@@ -183,8 +176,7 @@ pub(crate) enum StoreError {
     },
     /// The last exchange was a rollback, and another one is not asked for as such.
     #[error(
-        "the last change of the versions of `{name}` was a rollback, so nothing is changed: {facts}, and another rollback \
-         would undo that one; if it is meant, say so (haul publish --rollback --again)"
+        "the last change of the versions of `{name}` was a rollback: {facts}; --again undoes that one, if it is meant"
     )]
     RolledBack {
         /// The directory.
@@ -271,6 +263,10 @@ impl fmt::Display for Gone {
     }
 }
 
+fn in_units(bytes: u64) -> String {
+    format_size(bytes, BINARY)
+}
+
 impl StoreError {
     /// Whether it is about one name only, and others may go well.
     pub(crate) fn is_of_one_name(&self) -> bool {
@@ -353,9 +349,8 @@ pub(crate) enum OpenError {
     },
     /// The owner of a directory of the server's own decides which entries become visible.
     #[error(
-        "`{path}` belongs to user {owner}, and this is user {user}: its owner could change what is \
-         published; run hauld as that user, or give the directory and all in it to user {user} \
-         (chown -R), or remove it (interrupted uploads in it are lost)"
+        "`{path}` belongs to user {owner}, who could change what is published; run hauld as that user, chown -R \
+         it to user {user}, or remove it with the interrupted uploads in it"
     )]
     NotOurs {
         /// `.haul` or something in it.
@@ -367,8 +362,8 @@ pub(crate) enum OpenError {
     },
     /// Everybody could.
     #[error(
-        "others may write to `{path}` (mode {mode:o}) and so change what is published, and the mode \
-         could not be set: set it to 700, or mount the file system so that others may not write"
+        "others may write to `{path}` (mode {mode:o}), and hauld could not change its mode: set it to 700, or \
+         mount the file system so that others may not write"
     )]
     OpenToOthers {
         /// `.haul` or something in it.

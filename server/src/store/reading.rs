@@ -41,7 +41,7 @@ impl Store {
                 return Err(StoreError::new("open", name, errno));
             }
             Err(errno) => {
-                tracing::debug!(%name, %errno, "can't be compared");
+                tracing::debug!(%name, %errno, "could not compare a file");
                 return Ok(None);
             }
         };

@@ -88,15 +88,9 @@ impl Space {
         let spent = if cost <= available { cost } else { 0 };
         *seen = Some(Seen { at: Instant::now(), block, available, spent });
         if cost > available {
-            return Err(StoreError::NoRoom {
-                name: name.to_string(),
-                size,
-                cost,
-                room: available,
-                free,
-                keep_free: self.keep_free,
-                reserved,
-            });
+            let keep_free = self.keep_free;
+            tracing::debug!(%name, size, free, keep_free, reserved, "no room for a file");
+            return Err(StoreError::NoRoom { cost, room: available, keep_free });
         }
         Ok(self.reserved(cost))
     }

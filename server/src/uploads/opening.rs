@@ -127,7 +127,7 @@ impl Opening {
         let held = verifying.held();
         let state = Upload::new(geometry, &held);
         let bitmap = state.held();
-        if !held.is_empty() {
+        if content.is_ok() && !held.is_empty() {
             tracing::info!(name = %wanted.name, parts = held.len(), "an upload goes on");
         }
         let missing = if content.is_ok() { state.missing_bytes() } else { 0 };

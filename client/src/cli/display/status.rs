@@ -71,10 +71,16 @@ fn moved(status: &Status, kind: Kind) -> u64 {
     }
 }
 
+/// Whether nothing was sent so far, and files are read to find out whether they have to be.
+fn is_hashing(status: &Status, kind: Kind) -> bool {
+    kind == Kind::Run && moved(status, kind) == 0 && status.counts.bytes_compared > 0
+}
+
 /// Bytes of all that are behind, whether they had to be sent or not.
 fn behind(status: &Status, kind: Kind) -> u64 {
     let counts = &status.counts;
     match kind {
+        Kind::Run if is_hashing(status, kind) => counts.bytes_compared.max(status.bytes_spared),
         Kind::Run => (counts.bytes_sent + counts.bytes_resumed + status.bytes_spared)
             .saturating_sub(status.bytes_lost),
         Kind::Verify => counts.bytes_compared,
@@ -126,9 +132,18 @@ fn pieces(status: &Status, kind: Kind, rate: &Rate) -> Vec<Piece> {
         },
     );
     let bytes = format_size(moved(status, kind), BINARY);
+    let hashed = counts.bytes_compared;
     add(
         3,
         match kind {
+            Kind::Run if is_hashing(status, kind) => match status.bytes_total {
+                Some(total @ 1..) => format!(
+                    "{} of {} compared",
+                    format_size(hashed.min(total), BINARY),
+                    format_size(total, BINARY)
+                ),
+                _ => format!("{} compared", format_size(hashed, BINARY)),
+            },
             Kind::Run => bytes,
             Kind::Verify => format!("{bytes} compared"),
             Kind::DryRun => format!("{bytes} to send"),
@@ -215,6 +230,16 @@ mod tests {
     fn files_that_are_the_same_already_are_behind() {
         let spared = Status { bytes_total: Some(40 << 20), bytes_spared: 30 << 20, ..status() };
         assert_eq!(part(&spared, Kind::Run), Some(1.0));
+    }
+
+    #[test]
+    fn files_that_are_read_before_anything_is_sent_are_counted() {
+        let mut status =
+            Status { files_total: Some(1), bytes_total: Some(4 << 20), ..Status::default() };
+        status.counts.bytes_compared = 1 << 20;
+        let text = joined(&pieces(&status, Kind::Run, &Rate::new()));
+        assert!(text.starts_with("0 of 1 file, 1 MiB of 4 MiB compared, "), "{text}");
+        assert_eq!(part(&status, Kind::Run), Some(0.25));
     }
 
     #[test]

@@ -30,12 +30,10 @@ impl Progress {
     }
 
     /// An entry that the source lacks stays, because enough has been removed; told once.
-    pub fn kept(&self, path: &Path) {
+    pub fn kept(&self, name: &Name) {
         if !self.limit_told.swap(true, Ordering::Relaxed) {
-            self.failed(
-                path,
-                &"not removed, and more that the source lacks: --max-delete is reached",
-            );
+            let told = format!("the server keeps {name}, and all else that the source lacks");
+            self.failed(Path::new("--max-delete"), told);
         }
     }
 

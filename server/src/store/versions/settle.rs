@@ -32,7 +32,7 @@ impl Store {
                 // It has told of what it could not settle.
                 Ok(home) => drop(settle(&home, &id, &self.trash)),
                 Err(Errno::NOTDIR | Errno::LOOP) => {
-                    tracing::warn!(path = %in_trees(&id), "no directory: left alone");
+                    tracing::warn!(path = %in_trees(&id), "left alone, as it is no directory");
                 }
                 Err(errno) => tracing::error!(path = %in_trees(&id), %errno, "could not open"),
             }
