@@ -160,13 +160,11 @@ fn no_room_left_is_told_and_the_old_file_stays() {
     let source = TempDir::new().unwrap();
     fs::write(source.path().join("big"), vec![7; 8 << 20]).unwrap();
     fs::write(source.path().join("small"), "y").unwrap();
-    haul()
-        .arg("put")
-        .arg(source.path().join("."))
-        .arg(server.address())
-        .assert()
-        .code(1)
-        .stderr(predicates::str::contains("big: refused by the server: `big` has 8388608 bytes"));
+    haul().arg("put").arg(source.path().join(".")).arg(server.address()).assert().code(1).stderr(
+        predicates::str::contains(
+            "big: refused by the server: no room on its disk: 8.01 MiB needed",
+        ),
+    );
     assert_eq!(fs::read(there("small")).unwrap(), b"y");
     eventually("nothing half-written stays", || {
         fs::read_dir(there(".haul/staged"))
