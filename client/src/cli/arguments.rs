@@ -14,9 +14,9 @@ use crate::net::destination::Destination;
 /// Uploads files and whole directories to a haul server: in parallel, verified, each file whole or
 /// not at all.
 ///
-/// Exit codes: 0 everything is committed; 1 some files failed, each is named; 2 wrong usage; 3 the
-/// server could not be reached or was lost for good; 130 interrupted. After 1, 3 and 130 the same
-/// command sends the rest, and large files go on where they stopped.
+/// Exit codes: 0 everything is committed; 1 some files failed or a request was refused, each is named; 2 wrong
+/// usage; 3 the server could not be reached or was lost for good; 130 interrupted. After 1, 3 and 130 the
+/// same command sends the rest, and large files go on where they stopped.
 #[derive(Debug, Parser)]
 #[command(name = "haul", version)]
 pub(crate) struct Cli {
