@@ -15,7 +15,7 @@ use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions};
 use super::signals::Signals;
 use super::streams::{is_file_of_stdout, one_reader, single};
 use super::summary::Kind;
-use super::usage;
+use super::{unreached, usage};
 use crate::error::ConnectionError;
 use crate::net::destination::Destination;
 use crate::plan::policy::Delete;
@@ -236,6 +236,7 @@ fn carry_out(builder: Builder, mut display: Display, ending: &Ending<'_>, signal
     let result = transfer.run(&mut display);
     let interrupted = signals.end();
     display.end();
+    let is_classic = display.is_classic();
     let (report, error) = match result {
         Ok(report) => (report, None),
         Err(TransferError::Connection { source, report }) => (*report, Some(source)),
@@ -248,7 +249,11 @@ fn carry_out(builder: Builder, mut display: Display, ending: &Ending<'_>, signal
     if let Some(error) = &error
         && !(interrupted && matches!(error, ConnectionError::Stopped))
     {
-        ending.error(error);
+        // A classic server is no hauld.
+        match is_classic {
+            true => ending.error(error),
+            false => ending.error(&unreached::told(error)),
+        }
     }
     if let Some(error) = &report.receipt_error {
         ending.error(&format_args!("the receipt is not complete: {error}"));

@@ -24,6 +24,7 @@ mod shell;
 mod signals;
 mod streams;
 mod summary;
+mod unreached;
 mod usage;
 
 use std::ffi::OsStr;
