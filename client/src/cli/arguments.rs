@@ -94,7 +94,7 @@ pub(crate) struct PutCommand {
 
     /// Destination: `HOST[:PORT][/PATH]`, `[V6][:PORT][/PATH]`, `haul://HOST[:PORT][/PATH]` or
     /// `unix:SOCKET[:/PATH]`. The port is 8080 by default. PATH is a directory below the server's root, made if it
-    /// is missing.
+    /// is missing; SRC goes into it also if it is a single file, and gets another name only with --as.
     #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 

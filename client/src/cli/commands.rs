@@ -15,7 +15,7 @@ use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions};
 use super::signals::Signals;
 use super::streams::{is_file_of_stdout, one_reader, single};
 use super::summary::Kind;
-use super::{unreached, usage};
+use super::{inside, unreached, usage};
 use crate::error::ConnectionError;
 use crate::net::destination::Destination;
 use crate::plan::policy::Delete;
@@ -61,6 +61,9 @@ pub(super) fn put(
     }
     let builder = sending(builder, send, *output);
     let display = Display::new(*output, kind, options.classic);
+    if let Some(hint) = inside::hint(sources, destination, options) {
+        ending.hint(&hint);
+    }
     Ok(carry_out(builder, display, &ending, signals))
 }
 

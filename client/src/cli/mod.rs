@@ -11,6 +11,7 @@ mod events;
 mod exit;
 mod habits;
 mod habits_table;
+mod inside;
 mod lookup;
 mod ls;
 mod mv;
