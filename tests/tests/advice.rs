@@ -76,3 +76,19 @@ fn move_between_this_machine_and_a_server_is_told_with_what_does_it() {
         "haul: `./f` is a path on this machine, and haul mv renames at a server; haul\n  brings no files back yet\n",
     );
 }
+
+#[test]
+fn options_may_stand_between_the_source_and_the_destination() {
+    let setting = Setting::start();
+    setting.write("a", "x");
+    let to = setting.at("d");
+    for words in [
+        &["put", "s/a", "--as", "b", &to][..],
+        &["put", "s", "-q", "s/a", "--exclude", "x", &to],
+        &["sync", "s", "-n", &to],
+        &["publish", "s", "-c", &setting.at("p")],
+    ] {
+        setting.haul(words).assert().success().stderr("");
+    }
+    assert!(setting.server.root().join("d/b").exists());
+}

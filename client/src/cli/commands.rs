@@ -153,7 +153,9 @@ pub(super) fn mkdir(
     signals: &Signals,
 ) -> anyhow::Result<u8> {
     if destinations.iter().any(|destination| destination.path.is_none()) {
-        return Ok(wrong(&"the server's root is there already; name a directory in it: HOST/DIR"));
+        return Ok(usage::wrong(
+            &"the server's root is there already; name a directory in it: HOST/DIR",
+        ));
     }
     let mut worst = exit::OK;
     for same in destinations.chunk_by(|one, other| one.server == other.server) {
@@ -275,10 +277,4 @@ fn carry_out(builder: Builder, mut display: Display, ending: &Ending<'_>, signal
         );
     }
     ending.over(Some(&report), reason)
-}
-
-/// The command line makes no sense.
-pub(super) fn wrong(error: &dyn Show) -> u8 {
-    usage::tell(&error.to_string());
-    exit::USAGE
 }

@@ -17,6 +17,7 @@ mod ls;
 mod mv;
 mod oneshot;
 mod options;
+mod order;
 mod partials;
 mod rm;
 mod rollback;

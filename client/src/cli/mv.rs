@@ -5,13 +5,12 @@ use std::str::FromStr;
 
 use haul_protocol::{Entry, Name, Op, Refusal};
 
-use super::commands::wrong;
 use super::console::tell;
 use super::exit;
 use super::lookup::{self, There};
 use super::oneshot::{self, Ended, Tries};
 use super::signals::Signals;
-use super::usage::Usage;
+use super::usage::{Usage, wrong};
 use crate::connection::rpc::{Asking, Said};
 use crate::error::ConnectionError;
 use crate::error::destination::DestinationError;

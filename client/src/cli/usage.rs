@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use super::console;
+use super::{console, exit};
 use crate::net::destination::Destination;
 
 /// Columns of a terminal.
@@ -47,6 +47,12 @@ pub(super) fn tell(text: &str) {
     for mistake in text.lines() {
         console::lines(&mut io::stderr(), &wrapped(&format!("haul: {mistake}")));
     }
+}
+
+/// The command line makes no sense; returns the exit code.
+pub(super) fn wrong(error: &dyn fmt::Display) -> u8 {
+    tell(&error.to_string());
+    exit::USAGE
 }
 
 /// A text with line feeds in the place of blanks where a line would be longer than a terminal is wide.
