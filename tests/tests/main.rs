@@ -4,6 +4,7 @@
 
 mod adopt;
 mod adrift;
+mod advice;
 mod attributes;
 mod awaited;
 mod bundle;

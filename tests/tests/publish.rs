@@ -204,9 +204,11 @@ fn destination_that_can_have_no_versions_is_named() {
     fs::write(setting.server.root().join("file"), "x").unwrap();
     fs::create_dir(setting.server.root().join("d")).unwrap();
     symlink("d", setting.server.root().join("link")).unwrap();
-    run("file").code(3).stderr(contains("(conflict)"));
-    run("link").code(3).stderr(contains("(escape)"));
-    run("link/site").code(3).stderr(contains("(escape)"));
+    let told =
+        "haul: file: not published: refused by the server: `file` is not a directory (conflict)\n";
+    run("file").code(1).stderr(told);
+    run("link").code(1).stderr(contains("(escape)"));
+    run("link/site").code(1).stderr(contains("(escape)"));
     run(".haul/site").code(2);
     assert_eq!(fs::read_dir(setting.server.root().join("d")).unwrap().count(), 0);
     setting.haul(&["publish", "s/file", &setting.at("x")]).assert().code(2);

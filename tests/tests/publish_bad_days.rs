@@ -101,11 +101,13 @@ fn second_one_at_once_is_refused_by_name_and_takes_over_what_is_left() {
     let setting = Setting::start();
     setting.write("large", &"0123456789abcdef".repeat(150_000));
     let held = setting.hold_publish(|| !setting.versions().is_empty());
-    setting.publish(&[]).assert().code(3).stderr(contains("`www/site` is being published"));
+    setting.publish(&[]).assert().code(1).stderr(contains("`www/site` is being published"));
+    let refused = setting.publish(&["--json"]).assert().code(1).get_output().stdout.clone();
+    assert_eq!(last(&refused)["reason"], "failed");
     for other in ["www", "www/site/below"] {
         let mut command = haul();
         command.arg("publish").arg(setting.source()).arg(setting.at(other));
-        command.assert().code(3).stderr(contains("is being published"));
+        command.assert().code(1).stderr(contains("is being published"));
     }
     held.kill();
     eventually("the server has noticed", || {

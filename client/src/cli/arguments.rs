@@ -14,9 +14,9 @@ use crate::net::destination::Destination;
 /// Uploads files and whole directories to a haul server: in parallel, verified, each file whole or
 /// not at all.
 ///
-/// Exit codes: 0 everything is committed; 1 some files failed, each is named; 2 wrong usage; 3 the
-/// server could not be reached or was lost for good; 130 interrupted. After 1, 3 and 130 the same
-/// command sends the rest, and large files go on where they stopped.
+/// Exit codes: 0 everything is committed; 1 some files failed or a request was refused, each is named; 2 wrong
+/// usage; 3 the server could not be reached or was lost for good; 130 interrupted. After 1, 3 and 130 the
+/// same command sends the rest, and large files go on where they stopped.
 #[derive(Debug, Parser)]
 #[command(name = "haul", version)]
 pub(crate) struct Cli {
@@ -94,7 +94,7 @@ pub(crate) struct PutCommand {
 
     /// Destination: `HOST[:PORT][/PATH]`, `[V6][:PORT][/PATH]`, `haul://HOST[:PORT][/PATH]` or
     /// `unix:SOCKET[:/PATH]`. The port is 8080 by default. PATH is a directory below the server's root, made if it
-    /// is missing.
+    /// is missing; SRC goes into it also if it is a single file, and gets another name only with --as.
     #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 

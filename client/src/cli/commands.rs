@@ -15,7 +15,7 @@ use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions};
 use super::signals::Signals;
 use super::streams::{is_file_of_stdout, one_reader, single};
 use super::summary::Kind;
-use super::usage;
+use super::{inside, unreached, usage};
 use crate::error::ConnectionError;
 use crate::net::destination::Destination;
 use crate::plan::policy::Delete;
@@ -61,6 +61,9 @@ pub(super) fn put(
     }
     let builder = sending(builder, send, *output);
     let display = Display::new(*output, kind, options.classic);
+    if let Some(hint) = inside::hint(sources, destination, options) {
+        ending.hint(&hint);
+    }
     Ok(carry_out(builder, display, &ending, signals))
 }
 
@@ -150,7 +153,9 @@ pub(super) fn mkdir(
     signals: &Signals,
 ) -> anyhow::Result<u8> {
     if destinations.iter().any(|destination| destination.path.is_none()) {
-        return Ok(wrong(&"the server's root is there already; name a directory in it: HOST/DIR"));
+        return Ok(usage::wrong(
+            &"the server's root is there already; name a directory in it: HOST/DIR",
+        ));
     }
     let mut worst = exit::OK;
     for same in destinations.chunk_by(|one, other| one.server == other.server) {
@@ -236,6 +241,7 @@ fn carry_out(builder: Builder, mut display: Display, ending: &Ending<'_>, signal
     let result = transfer.run(&mut display);
     let interrupted = signals.end();
     display.end();
+    let is_classic = display.is_classic();
     let (report, error) = match result {
         Ok(report) => (report, None),
         Err(TransferError::Connection { source, report }) => (*report, Some(source)),
@@ -248,7 +254,11 @@ fn carry_out(builder: Builder, mut display: Display, ending: &Ending<'_>, signal
     if let Some(error) = &error
         && !(interrupted && matches!(error, ConnectionError::Stopped))
     {
-        ending.error(error);
+        // A classic server is no hauld.
+        match is_classic {
+            true => ending.error(error),
+            false => ending.error(&unreached::told(error)),
+        }
     }
     if let Some(error) = &report.receipt_error {
         ending.error(&format_args!("the receipt is not complete: {error}"));
@@ -267,10 +277,4 @@ fn carry_out(builder: Builder, mut display: Display, ending: &Ending<'_>, signal
         );
     }
     ending.over(Some(&report), reason)
-}
-
-/// The command line makes no sense.
-pub(super) fn wrong(error: &dyn Show) -> u8 {
-    usage::tell(&error.to_string());
-    exit::USAGE
 }

@@ -96,6 +96,11 @@ impl Display {
         }
     }
 
+    /// Whether the run speaks the classic dialect.
+    pub(super) fn is_classic(&self) -> bool {
+        self.classic
+    }
+
     /// Ends showing progress, and tells the number of failures that were not told one by one.
     pub(super) fn end(&self) {
         if !self.classic {

@@ -95,6 +95,15 @@ impl<'a> Ending<'a> {
         }
     }
 
+    /// A fact that a user may want to know.
+    pub(super) fn hint(&self, text: &dyn Show) {
+        if self.options.json {
+            console::json(&Event::Note { text: text.to_string() });
+        } else if !self.options.quiet {
+            tell(&format_args!("haul: {text}"));
+        }
+    }
+
     /// The exit code.
     fn close(&self, reason: Reason) -> u8 {
         self.signals.last_words(Vec::new());

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::mv::Place;
+use super::mv::{Place, entry_to_move, new_place};
 use super::oneshot::Tries;
 use crate::net::destination::Destination;
 
@@ -42,11 +42,11 @@ pub(crate) struct RmCommand {
 #[derive(Debug, Args)]
 pub(crate) struct MvCommand {
     /// The entry: a file, a link or a directory at a server, as for `haul put`.
-    #[arg(value_name = "SRC")]
+    #[arg(value_name = "SRC", value_parser = entry_to_move)]
     pub source: Destination,
 
     /// The new name at the same server, or the directory into which SRC goes.
-    #[arg(value_name = "DEST")]
+    #[arg(value_name = "DEST", value_parser = new_place)]
     pub place: Place,
 
     /// Replace a file or link that has the new name; or an empty directory, if SRC is a directory.

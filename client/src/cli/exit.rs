@@ -56,9 +56,8 @@ impl Reason {
     /// The reason that an error of the last connection is. `is_reached`: the server has answered the client before.
     pub(super) fn of(error: &ConnectionError, is_reached: bool) -> Self {
         match error {
-            ConnectionError::Ended(_)
-            | ConnectionError::NotDurable(_)
-            | ConnectionError::VersionGone => Self::Refused,
+            ConnectionError::NotPublished { .. } | ConnectionError::VersionGone => Self::Failed,
+            ConnectionError::Ended(_) | ConnectionError::NotDurable(_) => Self::Refused,
             _ if is_reached => Self::Lost,
             _ => Self::Unreachable,
         }

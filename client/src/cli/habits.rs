@@ -9,6 +9,8 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use super::habits_table::{ALIASES, HABITS, Habit, Says, Takes};
+use super::order::options_first;
+
 use super::usage::{Unread, Usage};
 
 /// The commands that take these options.
@@ -23,7 +25,8 @@ pub(super) fn parse<P: CommandFactory + FromArgMatches>(
     for name in COMMANDS.into_iter().filter(|name| P::command().find_subcommand(name).is_some()) {
         command = command.mut_subcommand(name, |command| taught(name, command));
     }
-    let mut matches = match command.try_get_matches_from_mut(&words) {
+    let ordered = ordered(&command, &words);
+    let mut matches = match command.try_get_matches_from_mut(ordered) {
         Ok(matches) => matches,
         Err(error) => return Err(help(&mut command, &words, &error).unwrap_or(error.into())),
     };
@@ -33,6 +36,15 @@ pub(super) fn parse<P: CommandFactory + FromArgMatches>(
         return Err(Unread::Usage(Usage(told.join("\n"))));
     }
     P::from_arg_matches_mut(&mut matches).map_err(Unread::from)
+}
+
+/// The words with the options of one of these commands before its sources and DEST.
+fn ordered(command: &Command, words: &[OsString]) -> Vec<OsString> {
+    let begun = words.iter().position(|word| COMMANDS.into_iter().any(|name| word == name));
+    let known = begun.and_then(|at| Some((at, command.find_subcommand(&words[at])?)));
+    let Some((at, command)) = known else { return words.to_vec() };
+    let (before, after) = words.split_at(at + 1);
+    [before.to_vec(), options_first(command, after)].concat()
 }
 
 /// `-h` is an option of rsync, and the help if there is nothing to send.
@@ -157,7 +169,9 @@ pub(super) fn bwlimit(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::arguments::Cli;
+    use std::path::PathBuf;
+
+    use crate::cli::arguments::{self, Cli};
 
     fn parsed(line: &str) -> Result<Cli, Unread> {
         parse(line.split(' ').map(OsString::from))
@@ -191,6 +205,28 @@ mod tests {
         ] {
             assert!(parsed(line).is_ok(), "{line}: {:?}", parsed(line));
         }
+    }
+
+    #[test]
+    fn option_between_the_sources_and_the_destination_is_no_destination() {
+        for line in [
+            "haul put a --as z box:1",
+            "haul put a b -v box:1",
+            "haul sync a -avn --exclude x b --bwlimit=5 box:1",
+            "haul publish a -n box:1/d",
+            "haul put - --as z box:1",
+            "haul verify a -v -- box:1",
+            "haul put -v -- a box:1",
+        ] {
+            assert!(parsed(line).is_ok(), "{line}: {:?}", parsed(line));
+        }
+        let line = "haul put b -q --as x a -- -y box:1";
+        let parsed = parsed(line);
+        let Ok(Cli { command: arguments::Command::Put(put) }) = parsed else {
+            panic!("{parsed:?}")
+        };
+        assert_eq!(put.sources, ["b", "a", "./-y"].map(PathBuf::from));
+        assert_eq!(put.options.rename.as_deref(), Some("x"));
     }
 
     #[test]

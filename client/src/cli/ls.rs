@@ -18,6 +18,7 @@ use super::exit::{self, Reason};
 use super::lookup::{self, before};
 use super::oneshot::random;
 use super::signals::Signals;
+use super::unreached;
 use crate::connection::delete::entries;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::{ConnectionError, ProtocolError};
@@ -63,7 +64,7 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
             (Reason::Interrupted, Some(String::from("interrupted")))
         }
         Err(Failure::Connection(error)) => {
-            (Reason::of(&error, is_reached.get()), Some(error.to_string()))
+            (Reason::of(&error, is_reached.get()), Some(unreached::told(&error)))
         }
     };
     if let Some(error) = &error

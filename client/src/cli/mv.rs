@@ -10,10 +10,11 @@ use super::exit;
 use super::lookup::{self, There};
 use super::oneshot::{self, Ended, Tries};
 use super::signals::Signals;
+use super::usage::{Usage, wrong};
 use crate::connection::rpc::{Asking, Said};
 use crate::error::ConnectionError;
 use crate::error::destination::DestinationError;
-use crate::net::destination::Destination;
+use crate::net::destination::{Destination, Server};
 
 /// The feature of a server that can rename.
 const RENAME: &str = "rename";
@@ -34,6 +35,41 @@ impl FromStr for Place {
     }
 }
 
+/// The first word behind `haul mv`: a path on this machine is told with the command that moves it.
+pub(super) fn entry_to_move(text: &str) -> Result<Destination, Usage> {
+    text.parse().map_err(|error| match error {
+        DestinationError::LocalPath(_) => moves_up(text),
+        error => Usage(error.to_string()),
+    })
+}
+
+/// The last word behind `haul mv`: a path on this machine is told with what haul can do.
+pub(super) fn new_place(text: &str) -> Result<Place, Usage> {
+    text.parse().map_err(|error: DestinationError| match error {
+        DestinationError::LocalPath(_) => Usage(format!(
+            "`{text}` is a path on this machine, and haul mv renames at a server; haul brings no files back yet"
+        )),
+        error => Usage(error.to_string()),
+    })
+}
+
+fn moves_up(text: &str) -> Usage {
+    Usage(format!(
+        "`{text}` is on this machine, and haul mv renames at a server: haul put --remove-source {text} DEST moves \
+         files from here to a server"
+    ))
+}
+
+/// The text of an entry that stands on this machine, if it was written so.
+fn is_here(entry: &Destination) -> Option<String> {
+    let Server::Tcp { host, .. } = &entry.server else { return None };
+    let text = match &entry.path {
+        Some(path) => format!("{host}/{path}"),
+        None => host.clone(),
+    };
+    std::fs::symlink_metadata(&text).is_ok().then_some(text)
+}
+
 /// Renames an entry, and returns the exit code. If a directory stands at the new place, the entry goes into it. Another
 /// entry is replaced only with `force`.
 ///
@@ -46,11 +82,16 @@ pub(super) fn mv(
     tries: Tries,
     signals: &Signals,
 ) -> anyhow::Result<u8> {
+    let (here, there) = (&source.server, &place.destination.server);
+    if here != there
+        && let Some(text) = is_here(source)
+    {
+        return Ok(wrong(&moves_up(&text)));
+    }
     let Some(from) = &source.path else {
         tell(&"haul: the server's root can't be moved; name an entry in it: HOST/NAME");
         return Ok(exit::USAGE);
     };
-    let (here, there) = (&source.server, &place.destination.server);
     if here != there {
         tell(&format_args!(
             "haul: {here} and {there} are not written alike, and haul mv renames at one server: write the server in \

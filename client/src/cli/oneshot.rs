@@ -10,6 +10,7 @@ use super::console::tell;
 use super::exit::{self, Reason};
 use super::options::{ConnectionOptions, duration, time};
 use super::signals::Signals;
+use super::unreached;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::ConnectionError;
 use crate::net::backoff;
@@ -106,7 +107,7 @@ impl Ended {
     /// Tells it, and returns the exit code.
     pub fn tell(self) -> u8 {
         if let Some(error) = &self.error {
-            tell(&format_args!("haul: {error}"));
+            tell(&format_args!("haul: {}", unreached::told(error)));
         }
         self.reason.code()
     }

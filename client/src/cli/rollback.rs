@@ -8,6 +8,7 @@ use super::exit::Reason;
 use super::oneshot::{self, Ended, Tries};
 use super::signals::Signals;
 use super::summary::Kind;
+use super::unreached;
 use crate::connection::rpc::Said;
 use crate::error::{ConnectionError, ProtocolError};
 use crate::transfer::error::BuildError;
@@ -43,7 +44,9 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
         Ok(())
     })?;
     Ok(match (ended, told) {
-        (Some(Ended { reason, error: Some(error) }), _) => ending.fail(reason, &error),
+        (Some(Ended { reason, error: Some(error) }), _) => {
+            ending.fail(reason, &unreached::told(&error))
+        }
         (Some(Ended { reason, error: None }), _) => ending.asked(reason),
         (None, Err(refusal)) => {
             let error = format!("{name}: refused by the server: {refusal}");

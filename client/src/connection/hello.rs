@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use haul_protocol::{ClientEvent, Hello, Publish, ServerHello, limits::VERSION};
+use haul_protocol::{ClientEvent, Code, Hello, Publish, ServerHello, limits::VERSION};
 
 use crate::error::{ConnectionError, ProtocolError};
 use crate::net::wire::Wire;
@@ -37,6 +37,33 @@ impl Who<'_> {
             publish: self.publish.clone(),
         }
     }
+
+    /// The error of a server that has refused this `hello`: if a code is about the directory, it is no error of the
+    /// connection.
+    pub(super) fn refused(&self, error: ConnectionError) -> ConnectionError {
+        match (error, &self.publish) {
+            (ConnectionError::Ended(refusal), Some(publish)) if is_of_a_request(&refusal.code) => {
+                ConnectionError::NotPublished { name: publish.name.clone(), refusal }
+            }
+            (error, _) => error,
+        }
+    }
+}
+
+/// Whether a server refuses a request with this code, and not only a connection.
+fn is_of_a_request(code: &Code) -> bool {
+    !matches!(
+        code,
+        Code::Malformed
+            | Code::Version
+            | Code::Unsupported
+            | Code::BadId
+            | Code::Window
+            | Code::Timeout
+            | Code::ShuttingDown
+            | Code::Fenced
+            | Code::RootGone
+    )
 }
 
 /// Sends `hello` and waits for the server's answer.

@@ -133,7 +133,8 @@ impl<'a> Connection<'a> {
         let who = hello::Who { client: &run.client, identity: Some(&run.identity), publish, slot };
         let (timeout, limit) = (run.timeout, run.limit.as_ref());
         let mut wire = Wire::new(socket, poller, &who.hello(), timeout, limit)?;
-        let hello = hello::greeted(&mut wire, &|| run.is_over())?;
+        let hello =
+            hello::greeted(&mut wire, &|| run.is_over()).map_err(|error| who.refused(error))?;
         if run.committed.remove_source && hello.durability != Durability::Group {
             return Err(ConnectionError::NotDurable(hello.durability.to_string()));
         }

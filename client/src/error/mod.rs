@@ -11,7 +11,7 @@ pub(crate) mod system;
 use std::io;
 use std::time::Duration;
 
-use haul_protocol::{ClientError, Code, DecodeError, Refusal};
+use haul_protocol::{ClientError, Code, DecodeError, Name, Refusal};
 use thiserror::Error;
 
 pub(crate) use file::Retry;
@@ -59,6 +59,14 @@ pub enum ConnectionError {
     /// The server ended the connection with a reason.
     #[error("the server ended the connection: {0}")]
     Ended(Refusal),
+    /// The server lets this run begin no version of the directory.
+    #[error("{name}: not published: refused by the server: {refusal}")]
+    NotPublished {
+        /// The directory.
+        name: Name,
+        /// The reason.
+        refusal: Refusal,
+    },
     /// Every attempt to connect again failed.
     #[error("lost the server for good: {source}; {}", gave_up(*.attempts))]
     GaveUp {
@@ -113,7 +121,7 @@ impl ConnectionError {
     #[must_use]
     pub(crate) fn is_lost(&self) -> bool {
         match self {
-            Self::Ended(refusal) => refusal.retry,
+            Self::Ended(refusal) | Self::NotPublished { refusal, .. } => refusal.retry,
             // A balancer or the like answers in the server's place while the server is away.
             Self::NotHaul(_) | Self::ClosedAtHello | Self::NoHello(_) => true,
             Self::Unreachable { .. } | Self::Lost(_) | Self::Closed => true,
@@ -133,7 +141,8 @@ impl ConnectionError {
     /// Whether the server has too much to do, or another client is at work on the same directory.
     #[must_use]
     pub(crate) fn is_busy(&self) -> bool {
-        matches!(self, Self::Ended(refusal) if refusal.code == Code::Busy)
+        matches!(self, Self::Ended(refusal) | Self::NotPublished { refusal, .. }
+            if refusal.code == Code::Busy)
     }
 }
 

@@ -1,0 +1,94 @@
+//! The words for a newcomer whose command can't be carried out as it stands.
+
+use haul_tests::fake::nobody;
+use haul_tests::prelude::*;
+use haul_tests::screen::{fit, left_in_the_end, terminal};
+
+#[test]
+fn server_that_refuses_the_connection_is_told_with_advice_in_one_line() {
+    let setting = Setting::start();
+    setting.write("f", "x");
+    let (_port, address) = nobody().unwrap();
+    let told =
+        format!("haul: could not reach {address}: Connection refused; does hauld run there?");
+    let line = format!("$H put s {address}");
+    let output = output_of(&mut terminal(&setting, 80, &line));
+    fit(&output.stdout, 80);
+    assert_eq!(left_in_the_end(&output.stdout), [told.as_str(), "0 files, 0 B in T s"]);
+    for words in [
+        &["ls"][..],
+        &["rm"],
+        &["mkdir"],
+        &["publish", "--rollback"],
+        &["publish", "-q", "s"],
+        &["sync", "-q", "s"],
+    ] {
+        let mut command = setting.haul(&[words, &[&format!("{address}/x")]].concat());
+        command.assert().code(3).stdout("").stderr(format!("{told}\n"));
+    }
+    // There is no hauld to be started.
+    let mut command = setting.haul(&["put", "--classic", "s/f", &address]);
+    command.assert().code(3).stderr(contains("hauld").not());
+}
+
+#[test]
+fn destination_that_looks_like_a_name_for_the_file_is_told_to_be_a_directory() {
+    let setting = Setting::start();
+    setting.write("a.txt", "x");
+    fs::create_dir(setting.source().join("d.txt")).unwrap();
+    let output = output_of(&mut terminal(&setting, 80, "$H put s/a.txt $A/d/b.txt"));
+    assert_eq!(
+        left_in_the_end(&output.stdout),
+        [
+            "haul: goes into a directory, as d/b.txt/a.txt; to name it so: HOST/d --as b.txt",
+            "1 file, 1 B in T s; durability none",
+        ]
+    );
+    assert!(setting.server.root().join("d/b.txt/a.txt").exists());
+    let put = |words: &[&str], path: &str| {
+        setting.haul(&[&["put"], words, &[&setting.at(path)]].concat()).assert().success()
+    };
+    put(&["s/a.txt"], "a.txt")
+        .stderr("haul: goes into a directory, as a.txt/a.txt; to name it so: HOST --as a.txt\n");
+    let json = put(&["--json", "s/a.txt"], "e.txt").stderr("").get_output().stdout.clone();
+    assert!(contains("\"note\"").eval(&String::from_utf8(json).unwrap()));
+    for words in [&["--as", "x.txt", "s/a.txt"][..], &["-q", "s/a.txt"], &["s/d.txt"]] {
+        put(words, "f.txt").stderr("");
+    }
+    put(&["s/a.txt"], "inbox").stderr("");
+}
+
+#[test]
+fn move_between_this_machine_and_a_server_is_told_with_what_does_it() {
+    let setting = Setting::start();
+    setting.write("f", "x");
+    let there = setting.at("x");
+    let up = |path: &str| {
+        format!(
+            "haul: `{path}` is on this machine, and haul mv renames at a server: haul put\n  \
+             --remove-source {path} DEST moves files from here to a server\n"
+        )
+    };
+    for path in ["s", "s/f", "./s/f"] {
+        setting.haul(&["mv", path, &there]).assert().code(2).stderr(up(path)).stdout("");
+    }
+    setting.haul(&["mv", &there, "./f"]).assert().code(2).stderr(
+        "haul: `./f` is a path on this machine, and haul mv renames at a server; haul\n  brings no files back yet\n",
+    );
+}
+
+#[test]
+fn options_may_stand_between_the_source_and_the_destination() {
+    let setting = Setting::start();
+    setting.write("a", "x");
+    let to = setting.at("d");
+    for words in [
+        &["put", "s/a", "--as", "b", &to][..],
+        &["put", "s", "-q", "s/a", "--exclude", "x", &to],
+        &["sync", "s", "-n", &to],
+        &["publish", "s", "-c", &setting.at("p")],
+    ] {
+        setting.haul(words).assert().success().stderr("");
+    }
+    assert!(setting.server.root().join("d/b").exists());
+}
