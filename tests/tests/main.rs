@@ -40,6 +40,7 @@ mod inherit;
 mod kept;
 mod library;
 mod links;
+mod lost_removals;
 mod ls;
 mod moved;
 mod own_receipt;
