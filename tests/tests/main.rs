@@ -42,6 +42,7 @@ mod inherit;
 mod kept;
 mod library;
 mod links;
+mod lost_removals;
 mod ls;
 mod moved;
 mod own_receipt;

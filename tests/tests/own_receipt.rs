@@ -42,7 +42,9 @@ fn receipt_that_the_run_needs_as_it_is_is_refused_before_it_is_emptied() {
     setting.write(".haulignore", "*.o\n");
     fs::hard_link(setting.source().join("f"), setting.source().join("hard")).unwrap();
     symlink("f", setting.source().join("soft")).unwrap();
-    let cases: [(&[&str], &str, &str); 7] = [
+    setting.write("sub/r.json", "x");
+    let cases: [(&[&str], &str, &str); 8] = [
+        (&["put", "s"], "s/sub/r.json", "a file in SRC, and no receipt"),
         (&["put", "s/f"], "s/f", "SRC"),
         (&["sync", "s/f"], "s/hard", "SRC"),
         (&["put", "s/rules", "s/f"], "s/soft", "SRC"),
@@ -54,7 +56,9 @@ fn receipt_that_the_run_needs_as_it_is_is_refused_before_it_is_emptied() {
     for (words, receipt, told) in cases {
         let words = [words, &[setting.server.address(), "--receipt", receipt]].concat();
         setting.haul(&words).assert().code(2).stderr(contains(format!("it is {told}")));
-        for (name, text) in [("f", "x"), ("rules", "*.o\n"), (".haulignore", "*.o\n")] {
+        for (name, text) in
+            [("f", "x"), ("sub/r.json", "x"), ("rules", "*.o\n"), (".haulignore", "*.o\n")]
+        {
             assert_eq!(fs::read_to_string(setting.source().join(name)).unwrap(), text, "{words:?}");
         }
     }

@@ -175,6 +175,10 @@ impl Connection<'_> {
         let (mut settled, mut opened) = (0, None);
         for (mut item, letter) in items.into_iter().zip(letters) {
             let verdict = Verdict::from_letter(*letter);
+            if matches!(item.kind, Kind::Remove(_)) {
+                settled += self.looked_at_again(item, verdict);
+                continue;
+            }
             if item.above {
                 if verdict == Some(Verdict::Kind) {
                     course.foreseen().tell(&item.name, Fate::Blocks);

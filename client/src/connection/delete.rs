@@ -14,7 +14,7 @@ use crate::source::held::{self, Here};
 use crate::source::links::Links;
 use crate::source::{from_bytes, identity, link};
 use crate::work::pending_delete::Doomed;
-use crate::work::{Item, Kind, Listing};
+use crate::work::{Item, Kind, Listing, Removal};
 
 /// Where entries are looked for.
 enum Look<'a> {
@@ -274,7 +274,7 @@ impl Connection<'_> {
             above.found();
         }
         if entry.kind != EntryKind::Directory {
-            return self.removal(path, entry.name, above);
+            return self.removal(path, entry, above);
         }
         let doomed = Doomed::new(entry.name.clone(), path.clone(), above);
         let listing = Listing {
@@ -287,32 +287,29 @@ impl Connection<'_> {
     }
 
     /// An item that removes one entry, if there may be one more.
-    fn removal(
-        &self,
-        path: PathBuf,
-        name: haul_protocol::Name,
-        above: Option<Arc<Doomed>>,
-    ) -> Option<Item> {
+    fn removal(&self, path: PathBuf, entry: Entry, above: Option<Arc<Doomed>>) -> Option<Item> {
         let is_halted = self.run.course.is_halted();
         let allows =
             || self.run.policy.delete().is_some_and(|delete| self.run.course.may_remove(&delete));
         if is_halted || !allows() {
             if !is_halted {
-                self.run.progress.kept(&name);
+                self.run.progress.kept(&entry.name);
             }
             if let Some(above) = above {
                 self.gone(&above, false);
             }
             return None;
         }
-        Some(Item::new(path, name, Kind::Remove(above)))
+        let name = entry.name.clone();
+        Some(Item::new(path, name, Kind::Remove(Box::new(Removal { entry, above }))))
     }
 
     /// An entry of a doomed directory, or the list of it, is over: the directory may be the next.
     pub(super) fn gone(&self, doomed: &Arc<Doomed>, removed: bool) {
         if let Some(empty) = doomed.over(removed) {
-            let (path, name) = (empty.path.clone(), empty.name.clone());
-            if let Some(item) = self.removal(path, name, empty.above.clone()) {
+            let (path, name, kind) = (empty.path.clone(), empty.name.clone(), EntryKind::Directory);
+            let entry = Entry { name, kind, mode: None, mtime: None };
+            if let Some(item) = self.removal(path, entry, empty.above.clone()) {
                 self.run.work.found(1);
                 self.run.work.add_next(item);
             }

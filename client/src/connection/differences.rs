@@ -1,7 +1,5 @@
 //! `verify`: instead of changing an entry at the server, the client tells that the entry differs.
 
-use std::sync::Arc;
-
 use haul_protocol::{Attributes, Verdict};
 
 use super::Connection;
@@ -11,8 +9,7 @@ use super::perform::Perform;
 use crate::work::decide::Action;
 use crate::work::foreseen::Fate;
 use crate::work::known::Known;
-use crate::work::pending_delete::Doomed;
-use crate::work::{Item, Listing};
+use crate::work::{Item, Listing, Removal};
 
 /// Tells what differs.
 pub(super) struct Differences<'c, 'a>(pub(super) &'c mut Connection<'a>);
@@ -69,9 +66,9 @@ impl Perform for Differences<'_, '_> {
         Ok(())
     }
 
-    fn remove(&mut self, item: &Item, above: Option<&Arc<Doomed>>) -> Result<(), Failure> {
+    fn remove(&mut self, item: &Item, removal: &Removal) -> Result<(), Failure> {
         self.tell("extra", item, None);
-        if let Some(above) = above {
+        if let Some(above) = &removal.above {
             self.0.gone(above, true);
         }
         Ok(())

@@ -1,7 +1,5 @@
 //! A dry run: instead of changing an entry at the server, the client tells what it would do, and why.
 
-use std::sync::Arc;
-
 use haul_protocol::{Attributes, Verdict};
 
 use super::Connection;
@@ -13,8 +11,7 @@ use crate::error::FileError;
 use crate::work::context::Run;
 use crate::work::decide::Action;
 use crate::work::foreseen::Fate;
-use crate::work::pending_delete::Doomed;
-use crate::work::{Item, Kind, Listing};
+use crate::work::{Item, Kind, Listing, Removal};
 
 /// Tells what would be done, and why.
 pub(super) struct DryRun<'c, 'a>(pub(super) &'c mut Connection<'a>);
@@ -158,13 +155,13 @@ impl Perform for DryRun<'_, '_> {
         Ok(())
     }
 
-    fn remove(&mut self, item: &Item, above: Option<&Arc<Doomed>>) -> Result<(), Failure> {
+    fn remove(&mut self, item: &Item, removal: &Removal) -> Result<(), Failure> {
         let Run { progress, course, .. } = self.0.run;
         course.foreseen().tell(&item.name, Fate::Removed);
         progress.would("remove", &item.name, "not in the source", None);
         progress.removed(&item.name);
         course.foreseen().fills_parent(&item.name);
-        if let Some(above) = above {
+        if let Some(above) = &removal.above {
             self.0.gone(above, true);
         }
         self.done();

@@ -8,7 +8,7 @@ use super::Connection;
 use crate::error::{ConnectionError, FileError, Retry};
 use crate::work::foreseen::Fate;
 use crate::work::multipart::Large;
-use crate::work::{Abort, Item, Kind, Task};
+use crate::work::{Abort, Item, Kind, Removal, Task};
 
 /// An item can't be sent, for one of these reasons.
 pub(super) enum Failure {
@@ -54,7 +54,7 @@ impl Connection<'_> {
                     Kind::Directory(_) if error.is_conflict() => {
                         self.run.course.foreseen().tell(&item.name, Fate::Blocks);
                     }
-                    Kind::Remove(Some(above)) => self.gone(above, false),
+                    Kind::Remove(removal) => self.stays(removal),
                     Kind::List(_) => self.list_over(&item, false),
                     _ => {}
                 }
@@ -79,6 +79,13 @@ impl Connection<'_> {
         let stands = error.is_conflict() || error.is_escape();
         let missing = item.compared.known.is(Verdict::Missing);
         stands && missing && item.inside && self.run.policy.only_changed()
+    }
+
+    /// An entry at the server stays, and so do the directories above it.
+    pub(super) fn stays(&self, removal: &Removal) {
+        if let Some(above) = &removal.above {
+            self.gone(above, false);
+        }
     }
 
     /// A directory at the server was looked through, or could not be.

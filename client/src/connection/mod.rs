@@ -9,6 +9,7 @@ pub mod classic;
 mod compare;
 pub(crate) mod delete;
 mod differences;
+mod doubtful_removal;
 mod dry_run;
 mod failure;
 mod foreseen_directory;

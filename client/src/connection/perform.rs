@@ -2,8 +2,6 @@
 //! each: requests to the server ([`Network`]), or lines for people ([`super::dry_run`],
 //! [`super::differences`]).
 
-use std::sync::Arc;
-
 use haul_protocol::{Attributes, Op};
 
 use super::bundle::Read;
@@ -11,8 +9,7 @@ use super::failure::Failure;
 use super::{Connection, Pending, Sent};
 use crate::source::Link;
 use crate::work::decide::Action;
-use crate::work::pending_delete::Doomed;
-use crate::work::{Item, Kind, Listing};
+use crate::work::{Item, Kind, Listing, Removal};
 
 /// The reason why nothing is done about an item.
 pub(super) const IN_THE_WAY: &str =
@@ -33,7 +30,7 @@ pub(super) trait Perform {
     /// The directory gets its final mode and mtime.
     fn attributes(&mut self, item: &Item, attributes: Attributes) -> Result<(), Failure>;
     /// The entry goes, because the source lacks it.
-    fn remove(&mut self, item: &Item, above: Option<&Arc<Doomed>>) -> Result<(), Failure>;
+    fn remove(&mut self, item: &Item, removal: &Removal) -> Result<(), Failure>;
     /// The next version is complete.
     fn publish(&mut self, item: &Item, attributes: Attributes) -> Result<(), Failure>;
     /// The directory is looked through for what the source lacks: a question, whatever comes of it.
@@ -53,7 +50,7 @@ pub(super) fn perform(
         (_, Kind::Link) => by.symlink(item)?,
         (action, Kind::Directory(mode)) => by.directory(item, *mode, action)?,
         (_, Kind::Attributes(attributes)) => by.attributes(item, *attributes)?,
-        (_, Kind::Remove(above)) => by.remove(item, above.as_ref())?,
+        (_, Kind::Remove(removal)) => by.remove(item, removal)?,
         (_, Kind::Publish(attributes)) => by.publish(item, *attributes)?,
         (_, Kind::List(listing)) => by.list(item, listing)?,
     }
@@ -103,7 +100,11 @@ impl Perform for Network<'_, '_> {
         self.request(item, Sent::default(), &op)
     }
 
-    fn remove(&mut self, item: &Item, _: Option<&Arc<Doomed>>) -> Result<(), Failure> {
+    fn remove(&mut self, item: &Item, removal: &Removal) -> Result<(), Failure> {
+        // Nobody else changes a draft.
+        if item.is_doubtful_removal() && !self.0.run.policy.is_publish() {
+            return Ok(self.0.ask_about_removal(item, removal)?);
+        }
         self.request(item, Sent::default(), &Op::Remove { name: item.name.clone() })
     }
 

@@ -4,7 +4,8 @@ use haul_protocol::Unanswered;
 
 use super::{Connection, Pending};
 use crate::error::{ConnectionError, FileError};
-use crate::work::{Item, Task};
+use crate::work::known::Known;
+use crate::work::{Item, Kind, Task};
 
 /// Items that a lost connection leaves for its successor.
 #[derive(Debug, Default)]
@@ -102,6 +103,10 @@ impl Connection<'_> {
         left: &mut Vec<Item>,
     ) -> bool {
         let spared = item.tries.may_be_sent_again(most);
+        if matches!(item.kind, Kind::Remove(_)) {
+            // It may have happened since the server was asked about it.
+            item.compared.known = Known::Unasked;
+        }
         if spared {
             left.push(item);
         } else {

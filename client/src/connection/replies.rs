@@ -75,7 +75,7 @@ impl Connection<'_> {
     }
 
     /// A change is acknowledged; returns how many items are settled by that.
-    fn done(&self, pending: Pending) -> usize {
+    pub(super) fn done(&self, pending: Pending) -> usize {
         match pending {
             Pending::Item(item, Sent { size, special_bits, digest, stamp }) => {
                 let (progress, committed) = (self.run.progress, self.run.committed);
@@ -102,16 +102,16 @@ impl Connection<'_> {
                     }
                     Kind::Directory(_) | Kind::List(_) | Kind::Publish(_) => {}
                     // Nobody has seen it.
-                    Kind::Remove(above) if self.run.policy.is_publish() => {
+                    Kind::Remove(removal) if self.run.policy.is_publish() => {
                         committed.removed(&item.name);
-                        if let Some(above) = above {
+                        if let Some(above) = &removal.above {
                             self.gone(above, true);
                         }
                     }
-                    Kind::Remove(above) => {
+                    Kind::Remove(removal) => {
                         committed.removed(&item.name);
                         progress.removed(&item.name);
-                        if let Some(above) = above {
+                        if let Some(above) = &removal.above {
                             self.gone(above, true);
                         }
                     }

@@ -68,12 +68,10 @@ impl Connection<'_> {
 
     /// Carries out the decision about an item; or only reads the item, if it goes with others.
     fn send_item(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
-        if let Kind::Remove(above) = &item.kind
+        if let Kind::Remove(removal) = &item.kind
             && self.run.course.is_halted()
         {
-            if let Some(above) = above {
-                self.gone(above, false);
-            }
+            self.stays(removal);
             self.run.work.settle(1);
             return Ok(None);
         }

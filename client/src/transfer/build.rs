@@ -16,7 +16,7 @@ use crate::source::anchor::Anchor;
 use crate::source::filter::{Filter, is_rules};
 use crate::source::links::Links;
 use crate::source::stdin;
-use crate::work::on_commit::{Committed, Receipt, regular};
+use crate::work::on_commit::{Committed, Receipt, is_like_a_receipt, regular};
 
 /// The most connections of one run.
 const MAX_CONNECTIONS: usize = 64;
@@ -191,7 +191,8 @@ impl Builder {
         stdin::check_descriptor(path).map_err(|source| ReceiptError::io(path, source))?;
         (self.check_receipt)(path).map_err(|source| ReceiptError::io(path, source))?;
         if let Some(other) = self.taken(path, plan) {
-            let error = io::Error::other(format!("it is {other}, and would be emptied"));
+            let error =
+                io::Error::other(format!("it is {other}, and would be emptied; name another file"));
             return Err(ReceiptError::io(path, error));
         }
         Receipt::create(path)
@@ -215,6 +216,8 @@ impl Builder {
             Some("the list of --files-from")
         } else if plan.roots.iter().any(is_sent) {
             Some("SRC")
+        } else if is_below_a_source(path, plan) && !is_like_a_receipt(path) {
+            Some("a file in SRC, and no receipt")
         } else {
             None
         }
@@ -229,6 +232,16 @@ fn separate(plan: Plan, is_needed: bool) -> Result<Plan, PathBuf> {
         Some(root) => Err(root.source.clone()),
         None => Ok(plan),
     }
+}
+
+/// Whether the directory of a file is a source, or is below one.
+fn is_below_a_source(file: &Path, plan: &Plan) -> bool {
+    let sources = plan.roots.iter().filter(|root| matches!(root.given, Given::Path));
+    file.canonicalize().is_ok_and(|file| {
+        sources
+            .map(|root| root.source.canonicalize())
+            .any(|source| source.is_ok_and(|source| file.starts_with(source)))
+    })
 }
 
 /// The sources of a plan as they are now.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use haul_protocol::{Attributes, Digest, Name, Verdict};
+use haul_protocol::{Attributes, Digest, Entry, Name, Verdict};
 
 use super::earlier::Earlier;
 use super::known::Known;
@@ -93,6 +93,14 @@ impl Tries {
 }
 
 impl Item {
+    /// Whether it is a removal whose answer was lost, of which nobody has looked since whether it has happened.
+    #[must_use]
+    pub fn is_doubtful_removal(&self) -> bool {
+        matches!(self.kind, Kind::Remove(_))
+            && self.tries.lost
+            && self.compared.known == Known::Unasked
+    }
+
     /// Not tried yet.
     #[must_use]
     pub fn new(path: PathBuf, name: Name, kind: Kind) -> Self {
@@ -167,8 +175,17 @@ pub enum Kind {
     List(Box<Listing>),
     /// The next version is complete; mode and mtime of the directory itself.
     Publish(Attributes),
-    /// Something at the server that the source lacks; and the directory that it is in, if that goes too.
-    Remove(Option<Arc<Doomed>>),
+    /// An entry at the server that the source lacks.
+    Remove(Box<Removal>),
+}
+
+/// An entry at the server that goes.
+#[derive(Debug, Clone)]
+pub struct Removal {
+    /// The entry as the server has listed it. Mode and mtime of a directory are left out: they change while it is emptied.
+    pub entry: Entry,
+    /// The directory that it is in, if that goes too.
+    pub above: Option<Arc<Doomed>>,
 }
 
 /// A directory at the server that is looked through.

@@ -18,7 +18,7 @@ use crate::source::hashing::{HashThreads, Hashing};
 use crate::source::links::Links;
 use crate::source::{Now, Source, Stamp, filter};
 pub use receipt::Receipt;
-pub(crate) use receipt::regular;
+pub(crate) use receipt::{is_like_a_receipt, regular};
 
 /// The steps for each file that the server has acknowledged.
 #[derive(Debug, Default)]

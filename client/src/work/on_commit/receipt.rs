@@ -130,6 +130,17 @@ pub(crate) fn regular(found: &Metadata) -> Option<[i64; 2]> {
     Some(identity(found)).filter(|identity| found.is_file() && *identity != [0, 0])
 }
 
+/// Whether nothing is lost if a file is emptied for a receipt: the file is empty, or begins with a line of a receipt.
+pub(crate) fn is_like_a_receipt(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(1 + BEFORE_NAME as u64).read_to_end(&mut start));
+    let line = start.strip_prefix(b"\\").unwrap_or(&start);
+    let (digits, blanks) = line.split_at(line.len().min(BEFORE_NAME - 2));
+    let is_line = digits.iter().all(u8::is_ascii_hexdigit) && blanks.starts_with(b"  ");
+    read.is_ok() && (start.is_empty() || is_line)
+}
+
 impl State {
     /// Leaves one line for each name, the last one, and none for files that are not there any more.
     fn write_again(&mut self, path: &Path) -> io::Result<()> {
