@@ -107,8 +107,8 @@ impl Connection<'_> {
         let refused = !all && listing.anchor.is_empty();
         if refused {
             listing.anchor.tell(
-                &"there is nothing in it to send, so --delete would remove everything at the destination; nothing is \
-                  removed, --delete-all does that",
+                &"there is nothing in it to send, so --delete would remove everything at its destination; none of \
+                  that is removed, --delete-all does that",
                 self.run.progress,
             );
         }

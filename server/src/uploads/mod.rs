@@ -167,7 +167,13 @@ impl Uploads {
         let key = Key::new(&wanted.name, geometry, &wanted.fingerprint, identity);
         let token = random_token()?;
         let owner = Owner { token, attributes: wanted.attributes };
-        let found = self.table().find_or_begin(key.id(), geometry.parts(), &owner, client)?;
+        let found = {
+            let mut table = self.table();
+            if wanted.replace {
+                table.forget_published(key.id());
+            }
+            table.find_or_begin(key.id(), geometry.parts(), &owner, client)?
+        };
         let idle = match found {
             Found::TakenOver(upload) => {
                 upload.cancel_writers(token);
@@ -295,6 +301,16 @@ impl Uploads {
 }
 
 impl Table {
+    /// What stands under the name is not the file. An upload that was opened as if it were holds no part any more.
+    fn forget_published(&mut self, key: &str) {
+        if let Some(old) = self.by_key.get(key).copied()
+            && self.open.get(&old).is_some_and(|entry| entry.upload.published.is_some())
+        {
+            self.remove(&old);
+            self.remember_taken_over(old);
+        }
+    }
+
     /// The open upload of a key, with its new owner; or room for a new one.
     fn find_or_begin(
         &mut self,
