@@ -92,3 +92,86 @@ fn options_may_stand_between_the_source_and_the_destination() {
     }
     assert!(setting.server.root().join("d/b").exists());
 }
+
+#[test]
+fn wrong_words_are_told_with_what_to_write() {
+    let setting = Setting::start();
+    setting.write("f", "x");
+    let to = setting.at("d");
+    for (words, told) in [
+        (
+            &["get", &to, "."][..],
+            "haul: `get`: haul brings no files back yet; fetch them from hauld's root with\n  scp or rsync\n",
+        ),
+        (
+            &["put", "s/f", &to, "--receipt", "-"],
+            "haul: --receipt -: for standard output write --receipt /dev/stdout --quiet, for\n  \
+             a file of that name ./-\n",
+        ),
+        (
+            &["put", "s/f", &to, "--as", "../z"],
+            "haul: --as ../z: name has a component `.` or `..`\n",
+        ),
+    ] {
+        setting.haul(words).assert().code(2).stdout("").stderr(told);
+    }
+    assert!(!setting.place.path().join("-").exists());
+    let mut command = setting.haul(&["put", "-q", "--files-from", "-", "s", &to]);
+    command
+        .write_stdin("f\0g\0")
+        .assert()
+        .code(1)
+        .stderr("haul: --files-from: there are NUL bytes in it; if they end its names, add -0\n");
+}
+
+#[test]
+fn wrong_usage_with_json_ends_with_an_error_and_a_summary() {
+    let setting = Setting::start();
+    for words in [
+        &["put", "--json"][..],
+        &["put", "--json", "--delete", "s", "box"],
+        &["sync", "s", "box:in", "--json"],
+        &["verify", "--teleport", "--json", "s", "box"],
+    ] {
+        let wrong = setting.haul(words).assert().code(2).stderr(contains("-").or(contains("ssh")));
+        let stdout = &wrong.get_output().stdout;
+        let lines: Vec<Value> = String::from_utf8_lossy(stdout)
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let [error, summary] = &lines[..] else { panic!("{words:?}: {lines:?}") };
+        assert_eq!(error["event"], "error");
+        assert!(error["error"].as_str().is_some_and(|text| !text.contains('\n')), "{error}");
+        assert_eq!((&summary["exit"], &summary["reason"]), (&2.into(), &"usage".into()));
+    }
+    let help = setting.haul(&["put", "--json", "--help"]).assert().success();
+    help.stdout(contains("Usage").and(contains("event\":").not()));
+}
+
+#[test]
+fn removal_with_f_takes_an_entry_that_is_not_there_for_removed() {
+    let setting = Setting::start();
+    setting.write_there("d/f", "x");
+    let run = |words: &[&str]| setting.haul(&[&["rm"], words].concat()).assert();
+    run(&["-rf", &setting.at("none"), &setting.at("s/none/below")]).success().stderr("");
+    run(&[&setting.at("none")]).code(1);
+    run(&["-f", &setting.at("s/d")]).code(1).stderr(contains("is a directory"));
+    run(&["-rf", &setting.at("s/d")]).success().stderr("");
+    assert!(!setting.there("d"));
+}
+
+#[test]
+fn list_that_can_not_be_written_is_told_and_a_closed_pipe_is_not() {
+    let setting = Setting::start();
+    setting.write_there("f", "x");
+    let full = setting.script("\"$H\" ls \"$A\" >/dev/full").assert().code(1);
+    full.stderr(contains(
+        "haul: could not write to standard output, so the list is not complete: No space",
+    ));
+    let mut ls = haul_command();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let done = ls.args(["ls", setting.server.address()]).stdout(writer).stderr(Stdio::piped());
+    let done = done.output().unwrap();
+    assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
+}

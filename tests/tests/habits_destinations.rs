@@ -17,11 +17,11 @@ fn destination_of_another_program_is_wrong_usage_with_the_right_form() {
     for (given, told) in [
         (
             "me@box:in",
-            "haul: `me@box:in` means ssh, which haul can't use yet: run hauld on box, and\n  write box/in\n",
+            "haul: `me@box:in` means ssh, which haul can't use yet: run hauld on box, and\n  write box/in, whose path begins at hauld's root\n",
         ),
         (
             "box:/in",
-            "haul: `box:/in` means ssh, which haul can't use yet: run hauld on box, and write\n  box/in\n",
+            "haul: `box:/in` means ssh, which haul can't use yet: run hauld on box, and write\n  box/in, whose path begins at hauld's root\n",
         ),
         (
             "box::mod",

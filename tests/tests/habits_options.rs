@@ -11,7 +11,7 @@ fn options_that_ask_for_what_haul_does_anyway_are_accepted_in_silence() {
     plain.stdout("").stderr("");
     for words in [
         &["put", "-aqP"][..],
-        &["put", "-rlptq", "--progress", "--partial", "--info=progress2", "--numeric-ids"],
+        &["put", "-rlptDq", "--progress", "--partial", "--info=progress2", "--numeric-ids"],
         &["put", "-q", "--archive", "--recursive", "--times", "--perms", "--human-readable", "-h"],
         &["sync", "-aqh", "--delete-after", "--partial-dir=.p", "--no-owner"],
         &["publish", "-aq", "--delete"],
@@ -101,7 +101,6 @@ fn option_that_haul_has_no_use_for_is_told_with_what_to_use() {
         "--size-only",
         "--chmod=u+w",
         "--max-size=1M",
-        "-D",
         "--list-only",
         "--port=99",
         "--backup",

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 use super::entries::{MkdirCommand, MvCommand, RmCommand};
-use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions, duration};
+use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions, duration, receipt};
 use super::usage::destination;
 use crate::net::destination::Destination;
 
@@ -256,7 +257,7 @@ pub(crate) struct PublishOptions {
 
     /// Write the digest of each file that is sent to FILE, for `b3sum --check` in the server's root. With
     /// --checksum also of each that is taken over.
-    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(receipt), conflicts_with = "dry_run")]
     pub receipt: Option<PathBuf>,
 
     /// Choice of the source's entries.

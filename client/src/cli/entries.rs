@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::mv::{Place, entry_to_move, new_place};
 use super::oneshot::Tries;
+use super::rm::How;
 use crate::net::destination::Destination;
 
 /// `haul mkdir`.
@@ -29,9 +30,9 @@ pub(crate) struct RmCommand {
     #[arg(value_name = "DEST", required = true)]
     pub destinations: Vec<Destination>,
 
-    /// Remove directories with all that is in them.
-    #[arg(long, short)]
-    pub recursive: bool,
+    /// Which entries go.
+    #[command(flatten)]
+    pub how: How,
 
     /// Options of the connection.
     #[command(flatten)]

@@ -28,6 +28,9 @@ pub(super) fn parse<P: CommandFactory + FromArgMatches>(
     let ordered = ordered(&command, &words);
     let mut matches = match command.try_get_matches_from_mut(ordered) {
         Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::InvalidSubcommand => {
+            return Err(fetches(&words).map_or_else(|| error.into(), Unread::Usage));
+        }
         Err(error) => return Err(help(&mut command, &words, &error).unwrap_or(error.into())),
     };
     let mut told: Vec<String> = matches.subcommand().map(told).unwrap_or_default();
@@ -40,7 +43,7 @@ pub(super) fn parse<P: CommandFactory + FromArgMatches>(
 
 /// The words with the options of one of these commands before its sources and DEST.
 fn ordered(command: &Command, words: &[OsString]) -> Vec<OsString> {
-    let begun = words.iter().position(|word| COMMANDS.into_iter().any(|name| word == name));
+    let begun = words.iter().take(2).position(|word| COMMANDS.into_iter().any(|name| word == name));
     let known = begun.and_then(|at| Some((at, command.find_subcommand(&words[at])?)));
     let Some((at, command)) = known else { return words.to_vec() };
     let (before, after) = words.split_at(at + 1);
@@ -54,6 +57,15 @@ fn help(command: &mut Command, words: &[OsString], error: &clap::Error) -> Optio
     let name = words.iter().find_map(|word| COMMANDS.into_iter().find(|name| word == name));
     let command = command.find_subcommand_mut(name.filter(|_| is_short)?)?;
     Some(Unread::Help(command.render_help().to_string()))
+}
+
+/// A command that would bring files back from a server.
+fn fetches(words: &[OsString]) -> Option<Usage> {
+    let names = ["get", "download", "fetch", "pull", "cat"];
+    let name = names.into_iter().find(|name| words.get(1).is_some_and(|word| word == name))?;
+    Some(Usage(format!(
+        "`{name}`: haul brings no files back yet; fetch them from hauld's root with scp or rsync"
+    )))
 }
 
 /// The port of scp, curl or ssh: a number behind `-P` or `-p` would be a source, and all others would go to another port.

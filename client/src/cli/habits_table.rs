@@ -90,6 +90,8 @@ pub(super) const HABITS: &[Habit] = &[
     habit!("r", "recursive", Nothing, Same),
     habit!("l", "links", Nothing, Same),
     habit!("p", "perms", Nothing, Same),
+    // As in -a: entries that haul does not carry are skipped and named.
+    habit!("D", "", Nothing, Same),
     habit!("E", "executability", Nothing, Same),
     habit!("t", "times", Nothing, Same),
     habit!("P", "", Nothing, Same),
@@ -215,7 +217,6 @@ pub(super) const HABITS: &[Habit] = &[
     habit!("", "chown", Value, OWNERS),
     habit!("", "usermap", Value, OWNERS),
     habit!("", "groupmap", Value, OWNERS),
-    habit!("D", "", Nothing, SPECIAL),
     habit!("", "devices", Nothing, SPECIAL),
     habit!("", "specials", Nothing, SPECIAL),
     habit!("A", "acls", Nothing, EXTENDED),

@@ -59,7 +59,12 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             return Ok(exit::OK);
         }
-        Err(Failure::Output(error)) => return Err(error.into()),
+        Err(Failure::Output(error)) => {
+            tell(&format_args!(
+                "haul: could not write to standard output, so the list is not complete: {error}"
+            ));
+            return Ok(Reason::Unwritten.code());
+        }
         Err(Failure::Connection(_)) if interrupted => {
             (Reason::Interrupted, Some(String::from("interrupted")))
         }

@@ -27,6 +27,7 @@ mod signals;
 mod streams;
 mod summary;
 mod unreached;
+mod unread;
 mod usage;
 
 use std::ffi::OsStr;
@@ -49,8 +50,9 @@ pub fn main() -> ExitCode {
     let cli: Cli = match habits::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(Unread::Usage(error)) => {
+            unread::events(&error);
             usage::tell(&error.0);
-            return ExitCode::from(exit::USAGE);
+            return ExitCode::from(ending::after_all(exit::USAGE));
         }
         Err(Unread::Help(help)) => {
             console::lines(&mut io::stdout(), &help);
@@ -58,10 +60,16 @@ pub fn main() -> ExitCode {
         }
         // A shell's pattern may have put the name of a file there.
         Err(Unread::Clap(error)) if !std::env::args_os().all(|word| is_plain_word(&word)) => {
+            unread::events(&unread::first_line(&error));
             console::tell(&error);
-            return ExitCode::from(exit::USAGE);
+            return ExitCode::from(ending::after_all(exit::USAGE));
         }
-        Err(Unread::Clap(error)) => error.exit(),
+        Err(Unread::Clap(error)) => {
+            if error.use_stderr() {
+                unread::events(&unread::first_line(&error));
+            }
+            error.exit()
+        }
     };
     match Signals::install().and_then(|signals| carry_out(&cli.command, &signals)) {
         Ok(code) => ExitCode::from(ending::after_all(code)),
@@ -90,7 +98,7 @@ fn carry_out(command: &Command, signals: &Signals) -> anyhow::Result<u8> {
         }
         Command::Ls(ls) => ls::run(&ls.destination, ls.options, signals),
         Command::Mkdir(mkdir) => commands::mkdir(&mkdir.destinations, mkdir.tries, signals),
-        Command::Rm(rm) => rm::rm(&rm.destinations, rm.recursive, rm.tries, signals),
+        Command::Rm(rm) => rm::rm(&rm.destinations, rm.how, rm.tries, signals),
         Command::Mv(mv) => mv::mv(&mv.source, &mv.place, mv.force, mv.tries, signals),
         Command::Shell(shell) => shell::run(shell, signals),
         Command::Partials(partials) => partials::partials(&partials.words),

@@ -1,12 +1,14 @@
 //! Options that several commands of `haul` share.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::PossibleValue;
+use clap::builder::{OsStringValueParser, PossibleValue, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::habits::bwlimit;
+use super::usage::Usage;
 use crate::source::filter::Rules;
 use crate::source::links::Links;
 use crate::transfer::builder::{RETRY_FOR, TIMEOUT};
@@ -52,7 +54,7 @@ pub struct SendOptions {
 
     /// Write the digest of each file that is committed to FILE, for `b3sum --check` in the server's root.
     /// With --checksum also of each that is the same.
-    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(receipt), conflicts_with = "dry_run")]
     pub receipt: Option<PathBuf>,
 }
 
@@ -164,6 +166,16 @@ impl ValueEnum for Links {
             }
             Self::Skip => PossibleValue::new("skip").help("They are left out"),
         })
+    }
+}
+
+/// The file of a receipt.
+pub(super) fn receipt(text: OsString) -> Result<PathBuf, Usage> {
+    match text == "-" {
+        true => Err(Usage(String::from(
+            "--receipt -: for standard output write --receipt /dev/stdout --quiet, for a file of that name ./-",
+        ))),
+        false => Ok(text.into()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
+use clap::Args;
 use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Reply};
 
 use super::console::tell;
@@ -10,6 +11,7 @@ use super::exit;
 use super::lookup::{self, There};
 use super::oneshot::{self, Tries};
 use super::signals::Signals;
+use super::usage::wrong;
 use crate::connection::delete::entries;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::{ConnectionError, ProtocolError};
@@ -18,24 +20,35 @@ use crate::net::destination::Destination;
 /// Lists that are asked for at once: the answer to each may be a MiB.
 const AHEAD: usize = 16;
 
-/// Removes entries, and returns the exit code. Directories go only if it is `recursive`.
+/// The way of a removal.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct How {
+    /// Remove directories with all that is in them.
+    #[arg(long, short)]
+    pub recursive: bool,
+
+    /// An entry that is not there is no failure.
+    #[arg(long, short)]
+    pub force: bool,
+}
+
+/// Removes entries, and returns the exit code.
 ///
 /// # Errors
 /// If the system has no room.
 pub(super) fn rm(
     destinations: &[Destination],
-    recursive: bool,
+    how: How,
     tries: Tries,
     signals: &Signals,
 ) -> anyhow::Result<u8> {
     if destinations.iter().any(|destination| destination.path.is_none()) {
-        tell(&"haul: the server's root can't be removed; name an entry in it: HOST/NAME");
-        return Ok(exit::USAGE);
+        return Ok(wrong(&"the server's root can't be removed; name an entry in it: HOST/NAME"));
     }
     let mut worst = exit::OK;
     for same in destinations.chunk_by(|one, other| one.server == other.server) {
         let names = same.iter().filter_map(|destination| destination.path.as_ref());
-        let mut left: VecDeque<_> = names.map(|name| Removal::new(name, recursive)).collect();
+        let mut left: VecDeque<_> = names.map(|name| Removal::new(name, how)).collect();
         let ended = oneshot::at(&same[0].server, tries, signals, &mut |asking, _| {
             while let Some(removal) = left.front_mut() {
                 removal.run(asking)?;
@@ -54,7 +67,7 @@ pub(super) fn rm(
 /// One entry that is to go, with all below it.
 struct Removal<'a> {
     name: &'a Name,
-    recursive: bool,
+    how: How,
     /// The kind that it had when a removal began: if it is gone when it is looked for again, it was removed before an answer
     /// was lost.
     was: Option<There>,
@@ -80,10 +93,10 @@ const NEWER: &str = "the connection was lost before an answer, and an entry that
     removes nothing more of it; look with haul ls, and run the command again to remove it too";
 
 impl<'a> Removal<'a> {
-    fn new(name: &'a Name, recursive: bool) -> Self {
+    fn new(name: &'a Name, how: How) -> Self {
         Self {
             name,
-            recursive,
+            how,
             was: None,
             unanswered: HashMap::new(),
             gone: HashSet::new(),
@@ -99,11 +112,12 @@ impl<'a> Removal<'a> {
             Err(refusal) => self.refused(self.name, &refusal),
             Ok(There::Nothing) if self.was.is_some() => {}
             Ok(There::Nothing) => match lookup::why_nothing(asking, self.name)? {
+                Some(refusal) if self.how.force && refusal.code == Code::NotFound => {}
                 Some(refusal) => self.refused(self.name, &refusal),
                 None => self.failed("it came just now; run the command again"),
             },
             Ok(there) if self.was.is_some_and(|was| was != there) => self.failed(NEWER),
-            Ok(There::Directory) if self.recursive => {
+            Ok(There::Directory) if self.how.recursive => {
                 self.was = Some(There::Directory);
                 let name = self.name.clone();
                 Tree {

@@ -144,9 +144,7 @@ impl Prompt<'_> {
                 ls::run(&below(destination, path.as_deref())?, options, signals)
             }
             Word::Mkdir { paths } => commands::mkdir(&self.places(&paths)?, tries, signals),
-            Word::Rm { recursive, paths } => {
-                rm::rm(&self.places(&paths)?, recursive, tries, signals)
-            }
+            Word::Rm { how, paths } => rm::rm(&self.places(&paths)?, how, tries, signals),
             Word::Mv { force, from, to } => {
                 let place = Place {
                     destination: below(destination, Some(&to))?,

@@ -17,7 +17,7 @@ pub enum DestinationError {
     LocalPath(String),
     /// The form of scp and of rsync over ssh.
     #[error(
-        "`{given}` means ssh, which haul can't use yet: run hauld on {host}, and write {instead}"
+        "`{given}` means ssh, which haul can't use yet: run hauld on {host}, and write {instead}{}", below_root(.instead)
     )]
     Ssh {
         /// The destination as given.
@@ -94,4 +94,9 @@ pub enum DestinationError {
         /// The error.
         source: haul_protocol::NameError,
     },
+}
+
+/// Advice for who writes a path: hauld knows only those in its root.
+fn below_root(instead: &str) -> &'static str {
+    if instead.contains('/') { ", whose path begins at hauld's root" } else { "" }
 }

@@ -67,10 +67,18 @@ pub enum PlanError {
         /// The system's error.
         source: std::io::Error,
     },
-    /// A source's name can't be sent, or `--as` gives no name.
+    /// `--as` gives no name.
+    #[error("--as {name}: {source}")]
+    Rename {
+        /// The name as given.
+        name: String,
+        /// The reason.
+        source: FileError,
+    },
+    /// A source's name can't be sent.
     #[error("`{path}`: {source}")]
     Name {
-        /// The source, or the name.
+        /// The source.
         path: PathBuf,
         /// The reason.
         source: FileError,
@@ -93,8 +101,10 @@ impl Plan {
         let mut roots = Vec::with_capacity(sources.len());
         let mut seen: HashMap<Name, &PathBuf> = HashMap::new();
         for source in sources {
-            let root = root(source, path, rename)
-                .map_err(|error| PlanError::Name { path: source.clone(), source: error })?;
+            let root = root(source, path, rename).map_err(|error| match rename {
+                Some(name) => PlanError::Rename { name: name.to_owned(), source: error },
+                None => PlanError::Name { path: source.clone(), source: error },
+            })?;
             if let (false, Some(target)) = (root.contents, &root.target)
                 && let Some(first) = seen.insert(target.clone(), source)
             {
@@ -125,8 +135,8 @@ impl Plan {
             Some(path) => path.join(name.as_bytes()),
             None => Name::parse(name.as_bytes()),
         };
-        let target =
-            target.map_err(|error| PlanError::Name { path: name.into(), source: error.into() })?;
+        let target = target
+            .map_err(|error| PlanError::Rename { name: name.into(), source: error.into() })?;
         let root = Root { source: label, target: Some(target), contents: false, given };
         Ok(Self { roots: vec![root], named: None })
     }

@@ -133,6 +133,11 @@ impl Names {
                     format!("a name in the list has over {LONGEST} bytes; is it a list of names?");
                 return Err(io::Error::other(text));
             }
+            if self.end == b'\n' && name.contains(&0) {
+                return Err(io::Error::other(
+                    "there are NUL bytes in it; if they end its names, add -0",
+                ));
+            }
             if end.is_some() || over {
                 self.trim(&mut name);
             }

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cli::arguments::{LsOptions, PutOptions, ShellCommand, SyncOptions, VerifyOptions};
 use crate::cli::habits;
+use crate::cli::rm::How;
 use crate::cli::usage::Unread;
 
 /// The command of a line.
@@ -74,9 +75,8 @@ pub(super) enum Word {
     },
     /// Remove entries.
     Rm {
-        /// Remove directories with all that is in them.
-        #[arg(long, short)]
-        recursive: bool,
+        #[command(flatten)]
+        how: How,
         /// Entry below the destination of the shell.
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<String>,
