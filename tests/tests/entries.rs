@@ -414,7 +414,7 @@ fn files_that_come_while_their_directory_is_renamed_are_not_lost() {
                     stored += 1;
                     let name = format!("d/sub/{stored}");
                     let answer = peer.ask(&put(stored, &name, b"bytes"), b"bytes").unwrap();
-                    assert_eq!(answer["ack"], stored);
+                    assert_eq!(answer["ack"], stored, "{answer}");
                 }
                 stored
             });

@@ -81,7 +81,10 @@ fn client_for_which_the_server_reads_files_makes_no_room_for_peers_that_hold_unf
     bytes.resize(4 + 65_530, b'{');
     let (_peers, word) = fill(&server, &bytes, 4000);
     assert_eq!((&word["refused"], &word["code"]), (&json!(0), &json!("busy")), "{word}");
-    assert!(!honest.has_word().unwrap(), "{:?}", honest.receive());
+    while honest.has_word().unwrap() {
+        // A sign of life.
+        assert_eq!(honest.receive().unwrap().0, json!({"ack": 0}));
+    }
 }
 
 /// A classic user may sit at a prompt for ever, but not while nobody else can come in.

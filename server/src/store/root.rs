@@ -25,7 +25,8 @@ use super::space::Space;
 use super::sys;
 use handles::Recent;
 
-/// Number of times that the store calls `openat2` again if it says that a rename or mount raced with it.
+/// Number of times that the store calls `openat2` again if it says that a rename or mount raced with it, and that it makes
+/// missing directories anew if others have renamed or removed one of them meanwhile.
 const RACES: usize = 16;
 
 /// The directory under which everything happens.
@@ -198,6 +199,21 @@ impl Parents {
     }
 
     fn make(
+        &self,
+        name: &[u8],
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<Option<Rc<OwnedFd>>, StoreError> {
+        for _ in 1..RACES {
+            match self.make_missing(name, is_over) {
+                // Others have renamed or removed a directory on the way since it was opened or made.
+                Err(StoreError::NotFound { .. }) => self.clear(),
+                made => return made,
+            }
+        }
+        self.make_missing(name, is_over)
+    }
+
+    fn make_missing(
         &self,
         name: &[u8],
         is_over: &dyn Fn() -> bool,
