@@ -261,3 +261,26 @@ fn upload_of_which_next_to_nothing_has_come_goes_with_its_client() {
         eventually("it is kept, or gone", || server.partials().unwrap().is_empty() != keeps);
     }
 }
+
+/// A client that has found the bytes of a file to differ must not find them held.
+#[test]
+fn open_that_replaces_a_file_holds_no_part_that_an_earlier_open_found_there() {
+    let (server, large) = (server(), Large::new(1));
+    let mut upload = Upload::open(&server, &large).unwrap();
+    for index in [0, 1, 2] {
+        upload.good(&large, index).unwrap();
+    }
+    assert!(upload.commit(&large.digest).unwrap()["answer"].is_u64());
+    let mut plain = Upload::open(&server, &large).unwrap();
+    assert_eq!(plain.held, [0, 1, 2], "it stands there");
+    let open = json!({
+        "cmd": "open", "id": 2, "filename": "dir/large", "filesize": large.bytes.len(),
+        "fingerprint": large.fingerprint, "replace": true,
+    });
+    plain.peer.send(&open, b"").unwrap();
+    let (answer, bitmap) = plain.peer.receive().unwrap();
+    assert_eq!((&answer["answer"], &bitmap[..]), (&json!(2), &[][..]), "{answer}");
+    plain.id = 2;
+    let refused = plain.commit(&large.digest).unwrap();
+    assert_eq!(refused["code"], "taken_over", "{refused}");
+}

@@ -231,6 +231,11 @@ fn of_kind(kind: Kind, value: &Json, wrong: Wrong) -> Option<Value> {
             let least = if wrong.is("takes no mtime before 1970") { 0 } else { -s };
             object(value, &MTIME, wrong, |name, value| {
                 let (least, most) = if name == "s" { (least, s) } else { (0, ns) };
+                if wrong.is("takes -0 in an mtime")
+                    && matches!(value, Json::Number(raw) if raw == "-0")
+                {
+                    return Some(json!(0));
+                }
                 let number = integer(value, least, most, wrong)?;
                 Some(json!(i64::try_from(number).ok()?))
             })?
@@ -250,6 +255,9 @@ fn object(
     match value {
         Json::Object(fields) => {
             for (name, value) in fields {
+                if name.half && !wrong.is("takes half a surrogate pair in a name in an object") {
+                    return None;
+                }
                 if !names.contains(&name.text.as_str()) {
                     if wrong.is("refuses unknown fields of an object in a field") {
                         return None;

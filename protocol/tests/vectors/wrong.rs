@@ -17,7 +17,7 @@ impl Wrong {
 }
 
 /// Wrong decoders of streams.
-const STREAMS: [&str; 113] = [
+const STREAMS: [&str; 115] = [
     "reads the prefix in big-endian order",
     "reads two bytes of the prefix",
     "counts the prefix itself",
@@ -67,6 +67,7 @@ const STREAMS: [&str; 113] = [
     "takes no answer about the id 0",
     "reads bodies of an answer by id only",
     "takes half a surrogate pair in the name of a field",
+    "takes half a surrogate pair in a name in an object",
     "refuses a doubled unknown field",
     "refuses unknown fields",
     "refuses odd values of unknown fields",
@@ -98,6 +99,7 @@ const STREAMS: [&str; 113] = [
     "takes an object in a field that lacks one of its fields",
     "takes a number in a string",
     "takes -0",
+    "takes -0 in an mtime",
     "takes a whole number with a fraction",
     "takes an exponent",
     "takes a negative number as positive",
