@@ -153,9 +153,28 @@ fn cycles(imports: &BTreeMap<Module, BTreeSet<Module>>) -> Vec<String> {
     modules.map(|module| module.join("::")).collect()
 }
 
+/// Each layer, from the top, and the layers that it imports. `cargo test -p haul-tests --test all -- rooms:: --nocapture`
+/// shows it.
+fn drawn(krate: &str, imports: &BTreeMap<Module, BTreeSet<Module>>, layers: &[&str]) -> String {
+    let lines = layers.iter().rev().map(|layer| {
+        let of_layer = imports.iter().filter(|(from, _)| from[0] == *layer);
+        let below: BTreeSet<_> = of_layer.flat_map(|(_, to)| to).map(|to| &to[0]).collect();
+        let below: Vec<_> = layers
+            .iter()
+            .rev()
+            .filter(|other| *other != layer && below.contains(&(**other).to_owned()))
+            .copied()
+            .collect();
+        format!("  {layer} -> {}", below.join(", "))
+    });
+    std::iter::once(format!("{krate}:")).chain(lines).collect::<Vec<_>>().join("\n")
+}
+
+#[expect(clippy::print_stdout, reason = "the harness keeps it unless it is asked for")]
 fn imports_go_one_way(krate: &str, layers: &[&str]) {
     let imports = imports(krate);
     assert!(imports.len() > 50);
+    println!("{}", drawn(krate, &imports, layers));
     assert_eq!(upward(&imports, layers), BTreeSet::new());
     assert_eq!(cycles(&imports), Vec::<String>::new());
 }
