@@ -133,8 +133,9 @@ pub fn request(id: RequestId, length: u64, op: &Op, out: &mut Vec<u8>) -> Result
             with(&mut header, attributes);
             header.files = *files;
         }
-        Op::Rollback { name, again, token } => {
+        Op::Rollback { name, again, token, repeated } => {
             (header.again, header.upload) = (again.then_some(true), *token);
+            header.repeated = repeated.then_some(true);
             named(&mut header, name);
         }
         Op::List { name, after } => {

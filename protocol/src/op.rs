@@ -116,6 +116,9 @@ pub enum Op {
         again: bool,
         /// Drawn by the client: the same rollback that is asked for once more has the same one, and happens once.
         token: Option<Token>,
+        /// Whether the client has asked before and lost the answer: then the server changes nothing, and answers only if
+        /// this rollback was the last exchange of versions.
+        repeated: bool,
     },
     /// Asks for the entries of a directory. Answered with entries, sorted by the bytes of their names.
     List {

@@ -197,6 +197,7 @@ fn op(
             name: need(command, "filename", named)?,
             again: header.again.unwrap_or(false),
             token: header.upload,
+            repeated: header.repeated.unwrap_or(false),
         },
         "rename" => match name("to", &(header.to.take(), header.to_b64.take())) {
             Err(error) => return Ok(Err(bad_name(&error))),

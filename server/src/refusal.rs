@@ -25,6 +25,7 @@ impl From<StoreError> for Refusal {
             StoreError::NotFound { .. } | StoreError::NoVersion { .. } => Code::NotFound,
             StoreError::Publishing { .. } => Code::Busy,
             StoreError::RolledBack { .. } => Code::RolledBack,
+            StoreError::NotLast { .. } => Code::TakenOver,
             StoreError::VersionGone { .. } => Code::TakenOver,
             StoreError::Gone { .. } => Code::RootGone,
             StoreError::Io { .. } | StoreError::Group { .. } => Code::Io,

@@ -331,6 +331,39 @@ fn removal_whose_answer_was_lost_does_not_remove_a_newer_entry() {
     }
 }
 
+/// The lost answer is that about the directory itself, since nothing is in it.
+#[test]
+fn removal_whose_answer_was_lost_does_not_remove_a_newer_directory_of_another_mode() {
+    for (first, newer) in [("d", "d"), ("d/e", "d/e"), ("d/e/f", "d/e/f")] {
+        let server = server();
+        fs::create_dir_all(server.root().join(first)).unwrap();
+        let path = server.root().join(newer);
+        let meanwhile = move || {
+            fs::create_dir(&path).unwrap();
+            set_mode(path, 0o700);
+        };
+        let lost = Lost::start(server.address(), "remove", meanwhile).unwrap();
+        at(lost.address(), &["rm", "-r", "@d"])
+            .code(1)
+            .stderr(contains(format!("haul: {newer}: the connection was lost before an answer")));
+        lost.end();
+        assert!(server.root().join(newer).is_dir());
+    }
+}
+
+#[test]
+fn removal_of_empty_directories_whose_request_was_lost_is_sent_again() {
+    for name in ["d", "d/e"] {
+        let server = server();
+        fs::create_dir_all(server.root().join(name)).unwrap();
+        set_mode(server.root().join(name), 0o700);
+        let lost = Lost::request(server.address(), "remove", || ()).unwrap();
+        at(lost.address(), &["rm", "-r", "@d"]).success();
+        lost.end();
+        assert!(!server.root().join("d").exists());
+    }
+}
+
 #[test]
 fn removal_whose_request_was_lost_is_sent_again() {
     for (flags, name) in [(&[][..], "@f"), (&["-r"], "@d")] {

@@ -1,4 +1,5 @@
-//! `sync DIR/ DEST` makes DEST itself like DIR, with its mode and mtime; `put` leaves it as it is.
+//! `sync DIR/ DEST` makes DEST itself like DIR, with its mode and mtime; so does `put`, but it leaves a DEST that is there
+//! as it is.
 
 use haul_tests::prelude::*;
 
@@ -59,6 +60,40 @@ fn sync_gives_an_existing_destination_mode_and_mtime_of_the_source_and_a_dry_run
     setting.haul(&["sync", "s/", &to]).assert().success();
     tree::compare(&setting.source(), &there).unwrap();
     set_mode(setting.source(), 0o755);
+}
+
+#[test]
+fn put_gives_a_new_destination_mode_and_mtime_of_the_source() {
+    let setting = old();
+    for (mode, to) in [(0o700, "new"), (0o500, "deep/t")] {
+        set_mode(setting.source(), mode);
+        let at = setting.at(to);
+        setting.haul(&["put", "-n", "s/", &at]).assert().success();
+        assert!(!setting.server.root().join(to).exists());
+        setting.haul(&["put", "s/", &at]).assert().success().stdout(contains("2 directories"));
+        let there = setting.server.root().join(to);
+        tree::compare(&setting.source(), &there).unwrap();
+        assert_eq!(attributes(&there), (mode, OLD.into(), 0));
+    }
+    // A file that comes before gives the directory no mode.
+    fs::write(setting.place.path().join("a"), "x").unwrap();
+    setting.haul(&["put", "a", "s/", &setting.at("both")]).assert().success();
+    assert_eq!(attributes(&setting.server.root().join("both")).0, 0o500);
+    set_mode(setting.source(), 0o700);
+}
+
+/// Also before everything is in it.
+#[test]
+fn new_destination_of_put_has_the_mode_of_the_source_from_the_first_entry_on() {
+    let setting = old();
+    let there = setting.server.root().join("new");
+    let mode = move || assert_eq!(attributes(&there).0, 0o700);
+    let lost = Lost::start(setting.server.address(), "mkdir", mode).unwrap();
+    let to = format!("{}/new", lost.address());
+    setting.haul(&["put", "--connections", "1", "s/", &to]).assert().success();
+    lost.end();
+    assert!(setting.server.root().join("new/d/f").exists());
+    assert_eq!(attributes(&setting.server.root().join("new")), (0o700, OLD.into(), 0));
 }
 
 #[test]

@@ -94,6 +94,121 @@ fn rollback_whose_answer_was_lost_happens_once() {
     }
 }
 
+/// A rollback whose connection was lost is not carried out once more: somebody may have published since.
+#[test]
+fn rollback_whose_answer_was_lost_leaves_a_newer_version_alone() {
+    for words in [&["--durability", "none"][..], &[]] {
+        for publishes in [1, 2] {
+            let setting = Setting::start_with(words);
+            two_versions(&setting);
+            let (at, newer) = (setting.at("www/site"), setting.source());
+            let copy = setting.place.path().join("newer");
+            tree::copy(&newer, &copy);
+            let meanwhile = move || {
+                for number in 0..publishes {
+                    fs::write(copy.join("fix"), format!("fix {number}")).unwrap();
+                    haul().arg("publish").args([copy.to_str().unwrap(), &at]).assert().success();
+                }
+            };
+            let lost = Lost::start(setting.server.address(), "rollback", meanwhile).unwrap();
+            not_repeated(&lost, &[]);
+            lost.end();
+            is_there(&setting, &setting.place.path().join("newer"));
+        }
+    }
+}
+
+/// The rollback is not the last change, and the client says so.
+fn not_repeated(lost: &Lost, words: &[&str]) {
+    rollback(&format!("{}/www/site", lost.address()), words).code(1).stdout("").stderr(
+        contains("www/site: the connection was lost before the answer")
+            .and(contains("not the last change of the versions of `www/site`"))
+            .and(contains("(taken_over)")),
+    );
+}
+
+#[test]
+fn rollback_whose_request_was_lost_is_told_and_not_carried_out() {
+    for words in [&["--durability", "none"][..], &[]] {
+        for publishes in [false, true] {
+            let setting = Setting::start_with(words);
+            let [_, second] = two_versions(&setting);
+            let at = setting.at("www/site");
+            let (copy, source) = (setting.place.path().join("newer"), second.clone());
+            tree::copy(&second, &copy);
+            fs::write(copy.join("fix"), "fix").unwrap();
+            let newer = copy.clone();
+            let meanwhile = move || {
+                if publishes {
+                    haul().arg("publish").args([newer.to_str().unwrap(), &at]).assert().success();
+                }
+            };
+            let lost = Lost::request(setting.server.address(), "rollback", meanwhile).unwrap();
+            not_repeated(&lost, &[]);
+            lost.end();
+            is_there(&setting, if publishes { &copy } else { &source });
+        }
+    }
+}
+
+/// Both want the second version back, and the second of them has come too late to know.
+#[test]
+fn rollback_again_whose_answer_was_lost_leaves_that_of_somebody_else_alone() {
+    let setting = Setting::start();
+    let [first, _] = two_versions(&setting);
+    let at = setting.at("www/site");
+    rollback(&at, &[]).success();
+    let meanwhile = move || drop(rollback(&at, &["--again"]).success());
+    let lost = Lost::start(setting.server.address(), "rollback", meanwhile).unwrap();
+    not_repeated(&lost, &["--again"]);
+    lost.end();
+    is_there(&setting, &first);
+}
+
+/// The server can't be asked whether the rollback was carried out.
+#[test]
+fn rollback_is_not_sent_twice_to_an_older_server() {
+    let fake = haul_tests::fake::Fake::start().unwrap();
+    let address = fake.address().unwrap();
+    let older = thread::spawn(move || {
+        let (mut peer, _) = fake.greet().unwrap();
+        let (request, _) = peer.receive().unwrap();
+        assert_eq!(request["cmd"], "rollback");
+        drop(peer);
+        let (mut peer, _) = fake.greet().unwrap();
+        peer.receive().unwrap_err();
+    });
+    rollback(&format!("{address}/site"), &[])
+        .code(1)
+        .stderr(contains("the connection was lost before the answer").and(contains("older")));
+    older.join().unwrap();
+}
+
+/// A client that does not know `repeated` asks once more as it did before.
+#[test]
+fn token_of_a_rollback_that_has_passed_is_refused() {
+    let setting = Setting::start();
+    two_versions(&setting);
+    let mut peer = setting.server.peer();
+    let token = "00112233445566778899aabbccddeeff";
+    let mut ask = |id: u64, more: Value| {
+        let mut request = json!({"cmd": "rollback", "id": id, "filename": "www/site"});
+        request["upload"] = json!(token);
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        peer.ask(&request, b"").unwrap()
+    };
+    // As if the client had lost the answer to a request that never came.
+    refused(&ask(1, json!({"repeated": true})), 1, "taken_over");
+    assert_eq!(ask(2, json!({}))["files"], 22);
+    assert_eq!(ask(3, json!({"repeated": true}))["files"], 22);
+    setting.version(3);
+    setting.published(&[]);
+    for (id, more) in [(4, json!({})), (5, json!({"repeated": true, "again": true}))] {
+        refused(&ask(id, more), id, "taken_over");
+    }
+    is_there(&setting, &setting.source());
+}
+
 /// It knows neither `again` nor a token, and gets the answer that it knows, with fields that it ignores.
 #[test]
 fn client_that_knows_no_second_rollback_is_refused_one() {

@@ -121,6 +121,27 @@ fn interruption_is_an_event_and_tells_what_the_server_holds() {
     }
 }
 
+/// As `timeout -s INT` does, which signals the client and then its process group.
+#[test]
+fn two_signals_at_once_are_one() {
+    let setting = Setting::start();
+    fs::write(setting.place.path().join("large"), vec![7; 40 << 20]).unwrap();
+    // Two of one kind may come to the client as one.
+    for (first, second) in
+        [(Signal::INT, Signal::TERM), (Signal::TERM, Signal::INT), (Signal::INT, Signal::INT)]
+    {
+        let relay = Relay::start(setting.server.address(), &[]).unwrap();
+        let mut command = haul_command();
+        command.current_dir(setting.place.path());
+        command.args(["put", "--json", "--connections", "1", "--limit-rate", "2MB", "large"]);
+        let running = command.arg(relay.address()).stdout(Stdio::piped()).spawn().unwrap();
+        eventually("some of it has passed", || relay.passed() > 1 << 16);
+        signal(&running, first);
+        signal(&running, second);
+        ends(&ended(running), 130, "interrupted", true);
+    }
+}
+
 #[test]
 fn bytes_that_are_held_are_those_that_the_next_run_does_not_send() {
     let setting = Setting::start();

@@ -229,7 +229,7 @@ fn examples_of_the_protocol_are_true() {
     let mut peer = Peer::connect(server.address()).unwrap();
     peer.stream.write_all(&dumped(hello)).unwrap();
     let (mut header, _) = peer.receive().unwrap();
-    assert_eq!(header.to_string().len(), 215);
+    assert_eq!(header.to_string().len(), 226);
     header["agent"] = json!("hauld/0.1.0");
     assert_eq!(header, serde_json::from_str::<Value>(answer).unwrap());
     peer.stream.write_all(&dumped(put)).unwrap();

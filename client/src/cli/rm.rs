@@ -120,6 +120,12 @@ impl<'a> Removal<'a> {
             Ok(There::Directory) if self.how.recursive => {
                 self.was = Some(There::Directory);
                 let name = self.name.clone();
+                let mode = lookup::entry(asking, &name)?.ok().flatten().and_then(|it| it.mode);
+                let top = directory(name, mode);
+                if self.unanswered.contains_key(self.name) && self.is_newer(&top) {
+                    self.failed(NEWER);
+                    return Ok(());
+                }
                 Tree {
                     removal: self,
                     asking,
@@ -128,7 +134,7 @@ impl<'a> Removal<'a> {
                     kept: HashSet::new(),
                     has_newer: false,
                 }
-                .remove(name)?;
+                .remove(top)?;
             }
             Ok(There::Directory) => {
                 self.failed("is a directory; haul rm -r removes it with all that is in it");
@@ -156,7 +162,9 @@ impl<'a> Removal<'a> {
         let is_directory = entry.kind == EntryKind::Directory;
         match self.unanswered.get(&entry.name) {
             // Its mtime changes with each entry that is removed from it.
-            Some(Some(before)) if is_directory => before.kind != EntryKind::Directory,
+            Some(Some(before)) if is_directory => {
+                before.kind != EntryKind::Directory || before.mode != entry.mode
+            }
             Some(before) => before.as_ref() != Some(entry),
             // A directory is removed when nothing is left in it.
             None => {
@@ -194,11 +202,10 @@ struct Tree<'a, 'b, 'c> {
 }
 
 impl Tree<'_, '_, '_> {
-    fn remove(mut self, top: Name) -> Result<(), ConnectionError> {
-        let directory =
-            |name: Name| Entry { name, kind: EntryKind::Directory, mode: None, mtime: None };
-        let mut directories = BTreeMap::from([(top.depth(), vec![top.clone()])]);
-        let mut lists = VecDeque::from([(top, None)]);
+    fn remove(mut self, top: Entry) -> Result<(), ConnectionError> {
+        let Entry { name, mode, .. } = top;
+        let mut directories = BTreeMap::from([(name.depth(), vec![(name.clone(), mode)])]);
+        let mut lists = VecDeque::from([(name, None)]);
         while !self.has_newer {
             if self.lists < AHEAD
                 && let Some((name, after)) = lists.pop_front()
@@ -209,8 +216,9 @@ impl Tree<'_, '_, '_> {
             } else if self.lists > 0 {
                 for found in self.answer()? {
                     match found {
-                        Found::Directory(name) => {
-                            directories.entry(name.depth()).or_default().push(name.clone());
+                        Found::Directory(name, mode) => {
+                            let level: &mut Vec<_> = directories.entry(name.depth()).or_default();
+                            level.push((name.clone(), mode));
                             lists.push_back((name, None));
                         }
                         Found::More(name, after) => lists.push_front((name, Some(after))),
@@ -226,10 +234,10 @@ impl Tree<'_, '_, '_> {
             return Ok(());
         }
         for (_, level) in directories.into_iter().rev() {
-            for name in level {
+            for (name, mode) in level {
                 // Why it stays is told.
                 if !self.kept.contains(name.as_bytes()) {
-                    self.ask_to_remove(directory(name))?;
+                    self.ask_to_remove(directory(name, mode))?;
                 }
             }
             self.settle()?;
@@ -310,9 +318,15 @@ impl Tree<'_, '_, '_> {
     }
 }
 
+/// A directory of which the mtime does not count.
+fn directory(name: Name, mode: Option<u32>) -> Entry {
+    Entry { name, kind: EntryKind::Directory, mode, mtime: None }
+}
+
 /// An entry of a list, or the place where the list goes on.
 enum Found {
-    Directory(Name),
+    /// With its mode.
+    Directory(Name, Option<u32>),
     Entry(Entry),
     More(Name, Name),
 }
@@ -322,7 +336,7 @@ fn found(directory: &Name, entries: Vec<Entry>, more: bool) -> Result<Vec<Found>
     let mut found: Vec<_> = entries
         .into_iter()
         .map(|entry| match entry.kind {
-            EntryKind::Directory => Found::Directory(entry.name),
+            EntryKind::Directory => Found::Directory(entry.name, entry.mode),
             _ => Found::Entry(entry),
         })
         .collect();

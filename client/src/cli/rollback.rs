@@ -1,5 +1,7 @@
 //! `haul publish --rollback`: the version before the present one comes back.
 
+use std::fmt::Display;
+
 use haul_protocol::{Code, Mtime, Name, Op, Reply};
 
 use super::arguments::PublishCommand;
@@ -13,6 +15,9 @@ use crate::connection::rpc::Said;
 use crate::error::{ConnectionError, ProtocolError};
 use crate::transfer::error::BuildError;
 
+/// The feature of a server that knows `repeated` in a rollback.
+const REPEATED: &str = "repeated";
+
 /// Brings the version before back, tells which it is, and returns the exit code.
 ///
 /// # Errors
@@ -23,22 +28,28 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
     let Some(name) = &destination.path else {
         return Ok(ending.fail(Reason::Usage, &BuildError::PublishesRoot));
     };
-    // A request that is sent again after a lost answer is the same rollback, and not a second one.
     let token = Some(oneshot::random()?);
-    let op = Op::Rollback { name: name.clone(), again: *again, token };
-    let mut told = Ok(None);
+    let (mut told, mut repeated) = (Ok(None), false);
     let tries = Tries::from(&options.connection);
-    let ended = oneshot::at(&destination.server, tries, signals, &mut |asking, lost| {
-        asking.ask(&op)?;
+    let ended = oneshot::at(&destination.server, tries, signals, &mut |asking, _| {
+        if repeated && !asking.has_feature(REPEATED) {
+            told = Err(lost(name, &"its hauld is older than this haul"));
+            return Ok(());
+        }
+        // If the answer was lost, somebody may have published since: the server only tells then whether this rollback was
+        // the last change, and never carries it out.
+        asking.ask(&Op::Rollback { name: name.clone(), again: *again, token, repeated })?;
+        let is_asked_again = std::mem::replace(&mut repeated, true);
         told = match asking.answer()?.1 {
             Said::Answered(Reply::Version { published, files }, _) => Ok(Some((published, files))),
             // A server that does not know.
             Said::Answered(Reply::Done, _) => Ok(None),
             // By the rollback of the lost connection, which is about to end.
-            Said::Refused(refusal) if lost > 0 && refusal.code == Code::Busy => {
+            Said::Refused(refusal) if is_asked_again && refusal.code == Code::Busy => {
                 return Err(ConnectionError::Ended(refusal));
             }
-            Said::Refused(refusal) => Err(refusal),
+            Said::Refused(refusal) if is_asked_again => Err(lost(name, &refusal)),
+            Said::Refused(refusal) => Err(format!("{name}: refused by the server: {refusal}")),
             _ => return Err(ProtocolError::Kind.into()),
         };
         Ok(())
@@ -48,15 +59,20 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
             ending.fail(reason, &unreached::told(&error))
         }
         (Some(Ended { reason, error: None }), _) => ending.asked(reason),
-        (None, Err(refusal)) => {
-            let error = format!("{name}: refused by the server: {refusal}");
-            ending.fail(Reason::Failed, &error)
-        }
+        (None, Err(error)) => ending.fail(Reason::Failed, &error),
         (None, Ok(version)) => {
             ending.result(&back(name, version));
             ending.asked(Reason::Done)
         }
     })
+}
+
+/// The sentence that says that the answer was lost, and why the server can't be asked for the rollback once more.
+fn lost(name: &Name, why: &dyn Display) -> String {
+    format!(
+        "{name}: the connection was lost before the answer, and the server can't tell that the version before is back: \
+         {why}; look which version is there, and run the command again if it is still to be rolled back"
+    )
 }
 
 /// The sentence that says which version is present now.

@@ -2,11 +2,16 @@
 //! the first does.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::deadly::Deadly;
 use super::{console, exit};
 use crate::source::command;
 use crate::work::interrupt::Interrupt;
+
+/// A signal that comes so soon after the first one is the same: `timeout` of coreutils signals its child, and then the whole
+/// process group.
+const SAME: Duration = Duration::from_millis(300);
 
 /// Whether the user wants the command that runs now to end.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +29,8 @@ struct State {
     set: bool,
     /// The flag that the handler has set was obeyed before the thread of signals came to it.
     obeyed: bool,
+    /// When the first signal ended the command.
+    first: Option<Instant>,
     /// Written to standard output if a signal ends the process while no command runs.
     last_words: Vec<u8>,
 }
@@ -65,6 +72,10 @@ impl Signals {
     fn signal(&self) {
         let mut state = self.state();
         if std::mem::take(&mut state.obeyed) {
+            state.first = Some(Instant::now());
+            return;
+        }
+        if state.first.is_some_and(|first| first.elapsed() < SAME) {
             return;
         }
         if state.set || !state.running {
@@ -76,6 +87,7 @@ impl Signals {
         }
         state.set = true;
         self.interrupt.stop();
+        state.first = Some(Instant::now());
     }
 
     /// Lines for standard output, in case that a signal ends the process before a command runs. Nothing else may be written to
@@ -89,7 +101,7 @@ impl Signals {
         let mut state = self.state();
         self.interrupt.clear();
         state.last_words.clear();
-        (state.running, state.set) = (true, false);
+        (state.running, state.set, state.first) = (true, false, None);
     }
 
     /// The command has ended; returns whether a signal came while it ran.

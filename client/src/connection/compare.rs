@@ -75,7 +75,7 @@ impl Connection<'_> {
 
     /// Whether the server is still to be asked what it has of an item.
     pub(super) fn is_compared(&self, item: &Item) -> bool {
-        self.run.policy.compares() && item.is_unchecked()
+        (item.above || self.run.policy.compares()) && item.is_unchecked()
     }
 
     /// Asks for the first of this connection's items, as many as fit one request; or reads a little of what
@@ -180,8 +180,10 @@ impl Connection<'_> {
                 continue;
             }
             if item.above {
-                if verdict == Some(Verdict::Kind) {
-                    course.foreseen().tell(&item.name, Fate::Blocks);
+                match verdict {
+                    Some(Verdict::Kind) => course.foreseen().tell(&item.name, Fate::Blocks),
+                    Some(Verdict::Missing) => course.found_missing(&item.name),
+                    _ => {}
                 }
                 settled += 1;
                 continue;

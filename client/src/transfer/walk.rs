@@ -20,7 +20,7 @@ use haul_protocol::Name;
 use walkdir::WalkDir;
 
 use crate::error::FileError;
-use crate::plan::policy::Policy;
+use crate::plan::policy::{Mode, Policy};
 use crate::plan::{Plan, Root};
 use crate::report::note::Note;
 use crate::report::progress::Progress;
@@ -54,6 +54,9 @@ pub fn walk(plan: &Plan, began: &[Arc<Anchor>], run: &Run<'_>) -> Result<(), Sto
         Walk { work, progress, policy, course, committed, sources, sizes, names, directories };
     if policy.dry_run && !policy.verifies() {
         walk.above(plan)?;
+    }
+    if matches!(policy.mode, Mode::Put) && plan.named.is_none() {
+        walk.destinations(plan)?;
     }
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);

@@ -34,6 +34,8 @@ pub struct Course {
     foreseen: Foreseen,
     /// Directories that have got another mode before anything was put into them.
     changed_modes: Seen,
+    /// Directories that the server did not have when the run began.
+    missing: Seen,
 }
 
 /// Items in whose way a directory stands at the server.
@@ -114,6 +116,17 @@ impl Course {
     #[must_use]
     pub fn has_changed_mode(&self, name: &Name) -> bool {
         self.changed_modes.had_entry(Path::new(&from_bytes(name.as_bytes())), 0)
+    }
+
+    /// The server does not have this directory at the begin of the run.
+    pub fn found_missing(&self, name: &Name) {
+        self.missing.entry(Path::new(&from_bytes(name.as_bytes())), 0);
+    }
+
+    /// Whether the client has asked for this directory when the run began, and the server did not have it.
+    #[must_use]
+    pub fn was_missing(&self, name: &Name) -> bool {
+        self.missing.had_entry(Path::new(&from_bytes(name.as_bytes())), 0)
     }
 
     fn conflicts(&self) -> MutexGuard<'_, Conflicts> {

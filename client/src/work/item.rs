@@ -26,7 +26,7 @@ pub struct Item {
     pub named: bool,
     /// The directory that it is in is sent as well, so its attributes are this run's to set.
     pub inside: bool,
-    /// It is a directory above the destination, about which a dry run asks and nothing else.
+    /// It is the destination or a directory above it, about which the client asks and nothing else.
     pub above: bool,
     /// It is a directory that another source has as well, of which a dry run has told.
     pub is_told: bool,

@@ -102,8 +102,9 @@ pub(crate) fn request(max_body: usize) -> impl Strategy<Value = (Op, Vec<u8>)> {
         (option::of(name()), option::of(name())).prop_map(|(name, after)| Op::List { name, after }),
         (attributes(), option::of(number()))
             .prop_map(|(attributes, files)| Op::Publish { attributes, files }),
-        (name(), any::<bool>(), option::of(token()))
-            .prop_map(|(name, again, token)| Op::Rollback { name, again, token }),
+        (name(), any::<bool>(), option::of(token()), any::<bool>()).prop_map(
+            |(name, again, token, repeated)| Op::Rollback { name, again, token, repeated }
+        ),
         (name(), name(), any::<bool>()).prop_map(|(name, to, replace)| Op::Rename {
             name,
             to,

@@ -22,7 +22,7 @@ enum Kind {
 
 use Kind::{Bool, Count, Hex, Limits, Mode, Mtime, Number, String as Any, Strings, Text as Short};
 
-const REQUEST: [(&str, Kind); 29] = [
+const REQUEST: [(&str, Kind); 30] = [
     ("cmd", Any),
     ("id", Number),
     ("length", Number),
@@ -35,6 +35,7 @@ const REQUEST: [(&str, Kind); 29] = [
     ("fingerprint", Short),
     ("replace", Bool),
     ("again", Bool),
+    ("repeated", Bool),
     ("files", Number),
     ("to", Any),
     ("to_b64", Any),

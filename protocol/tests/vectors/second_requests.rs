@@ -54,7 +54,7 @@ const COMMANDS: [(&str, &[&str]); 17] = [
     ("setattr", &["filename*", "kind", "@"]),
     ("remove", &["filename*"]),
     ("rename", &["filename*", "to*", "replace"]),
-    ("rollback", &["filename*", "again", "upload"]),
+    ("rollback", &["filename*", "again", "upload", "repeated"]),
     ("check", &[]),
     ("adopt", &[]),
     ("publish", &["@", "files"]),

@@ -138,9 +138,9 @@ fn asked(op: &Op) -> Map<String, Value> {
         }
         Op::Abort { upload } => set("upload", json!(upload.to_string())),
         Op::Publish { files: Some(files), .. } => set("files", json!(files)),
-        Op::Rollback { again, token, .. } => {
-            if *again {
-                set("again", json!(true));
+        Op::Rollback { again, token, repeated, .. } => {
+            for (field, _) in [("again", again), ("repeated", repeated)].iter().filter(|it| *it.1) {
+                set(field, json!(true));
             }
             if let Some(token) = token {
                 set("upload", json!(token.to_string()));

@@ -117,9 +117,9 @@ impl Connection {
                 }
                 _ => self.answer(id, Reply::Done, &[]),
             },
-            Op::Rollback { name, again, token } if version.is_none() => {
+            Op::Rollback { name, again, token, repeated } if version.is_none() => {
                 let token = token.map_or_else(random_token, Ok)?;
-                let wanted = Rollback { name, again, token, facts: Arc::default() };
+                let wanted = Rollback { name, again, token, repeated, facts: Arc::default() };
                 self.begin_rollback(id, Box::new(wanted), turn)?;
             }
             Op::Adopt | Op::Publish { .. } | Op::Rollback { .. } => {

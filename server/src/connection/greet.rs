@@ -17,7 +17,7 @@ use crate::store::Version;
 use crate::versions::leases::Begun;
 
 /// The extensions of the protocol that this server has.
-const FEATURES: [&str; 3] = ["publish", "bundle", "rename"];
+const FEATURES: [&str; 4] = ["publish", "bundle", "rename", "repeated"];
 
 impl Connection {
     /// The first frame of the haul dialect.

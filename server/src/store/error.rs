@@ -184,6 +184,17 @@ pub(crate) enum StoreError {
         /// The present version.
         facts: Facts,
     },
+    /// A rollback that is asked for once more was not the last exchange.
+    #[error(
+        "nothing is changed now, because this rollback is not the last change of the versions of `{name}`: it was not \
+         carried out, or another change came after it{}", after(*.facts)
+    )]
+    NotLast {
+        /// The directory.
+        name: String,
+        /// The present version, if anything is known of it.
+        facts: Option<Facts>,
+    },
     /// Another run has taken the next version of a directory over.
     #[error(
         "another run has begun or published a version of `{name}` meanwhile; run the command again"
@@ -211,6 +222,11 @@ pub(crate) enum StoreError {
         /// The kernel's error.
         source: std::io::Error,
     },
+}
+
+/// The clause that says which version is present.
+fn after(facts: Option<Facts>) -> String {
+    facts.map_or_else(String::new, |facts| format!("; {facts}"))
 }
 
 /// The operation that makes a symlink.

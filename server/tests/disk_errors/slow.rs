@@ -124,8 +124,13 @@ fn rollbacks_that_wait_for_a_slow_change_hold_no_worker() {
     for (number, client) in waiting.iter_mut().enumerate() {
         let name = Name::parse(format!("directory{number}").as_bytes()).unwrap();
         let mut out = Vec::new();
-        encode::request(1.into(), 0, &Op::Rollback { name, again: false, token: None }, &mut out)
-            .unwrap();
+        encode::request(
+            1.into(),
+            0,
+            &Op::Rollback { name, again: false, token: None, repeated: false },
+            &mut out,
+        )
+        .unwrap();
         client.stream.write_all(&out).unwrap();
     }
     for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! Before a dry run: what stands at the server above the destination.
+//! Before a run: whether the server has the destination, and what stands above it.
 
 use std::collections::HashSet;
 
@@ -9,6 +9,24 @@ use crate::plan::Plan;
 use crate::work::{Item, Kind, Stopped};
 
 impl Walk<'_> {
+    /// Asks which destinations of `put` are missing at the server: a directory that the client makes is like its source, and one
+    /// that is there stays as it is.
+    pub(super) fn destinations(&self, plan: &Plan) -> Result<(), Stopped> {
+        let mut known = HashSet::new();
+        let roots = plan.roots.iter().filter(|root| root.contents);
+        let items = roots.filter_map(|root| {
+            let name = root.target.clone().filter(|name| known.insert(name.clone()))?;
+            let item = Item::new(root.source.clone(), name, Kind::Directory(None));
+            Some(Item { above: true, ..item })
+        });
+        let items: Vec<_> = items.collect();
+        if items.is_empty() {
+            return Ok(());
+        }
+        self.work.push(items)?;
+        self.work.drain()
+    }
+
     /// Asks about all directories above the destination. Where one is a file or symlink, nothing would be sent, but the server
     /// calls everything below missing.
     pub(super) fn above(&self, plan: &Plan) -> Result<(), Stopped> {

@@ -49,10 +49,16 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether the destination itself gets mode and mtime of a source. `sync` makes it like the source. `put` adds to a
-    /// directory that may be others' as well, and nobody gives the server's root a mode.
+    /// Whether the destination itself gets mode and mtime of a source. `sync` makes it like the source. `put` makes it so if it
+    /// is missing; otherwise `put` adds to a directory that may be others' as well. Nobody gives the server's root a mode.
     pub(super) fn gives_attributes(&self, root: &Root) -> bool {
-        root.contents && root.target.is_some() && matches!(self.policy.mode, Mode::Sync(_))
+        let is_new = |name| self.course.was_missing(name);
+        root.contents
+            && root.target.as_ref().is_some_and(|name| match self.policy.mode {
+                Mode::Sync(_) => true,
+                Mode::Put => is_new(name),
+                Mode::Verify(_) | Mode::Publish(..) => false,
+            })
     }
 
     /// Whether a source before this one has the same directory. Otherwise each run would set mode and mtime of both.
@@ -120,7 +126,8 @@ impl Walk<'_> {
         let may_be_empty = self.policy.delete().is_none_or(|delete| delete.all);
         if anchor.has_failed() || (anchor.is_empty() && !may_be_empty) {
             for item in &mut batch {
-                if matches!(item.kind, Kind::Directory(_)) && item.path == anchor.path() {
+                let is_own = matches!(item.kind, Kind::Directory(_)) && item.path == anchor.path();
+                if is_own && !self.course.was_missing(&item.name) {
                     item.kind = Kind::Directory(None);
                 }
             }

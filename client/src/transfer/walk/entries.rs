@@ -66,7 +66,13 @@ impl Walk<'_> {
             let mode = Some(mode).filter(|_| is_own).and_then(|mode| mode());
             let kind = Kind::Directory(mode.map(|mode| mode | WRITABLE));
             let is_told = self.before(root, &name, Sort::Directory).is_some();
+            let is_new = self.course.was_missing(&name);
             batch.push(Item { is_told, ..Item::new(path, name, kind) });
+            if is_new {
+                // Over another connection an entry could come first, and its missing parent would have another mode.
+                self.work.push(self.of_refused(anchor, std::mem::take(&mut batch)))?;
+                self.work.drain()?;
+            }
         }
         let told = RefCell::new(PathBuf::new());
         let kept =

@@ -38,6 +38,8 @@ pub(crate) struct Rollback {
     pub(crate) again: bool,
     /// The same for a request that is made once more: then it has happened.
     pub(crate) token: Token,
+    /// Whether the client has asked before: then this only tells whether the rollback was the last exchange.
+    pub(crate) repeated: bool,
     /// The facts about the version that is present afterwards, once it is.
     pub(crate) facts: Arc<OnceLock<Facts>>,
 }
@@ -127,7 +129,7 @@ impl Store {
     fn bring_back(
         &self,
         parents: &Parents,
-        Rollback { name, again, token, facts: told }: &Rollback,
+        Rollback { name, again, token, repeated, facts: told }: &Rollback,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let failed = |errno| StoreError::new("bring back the version before of", name, errno);
@@ -145,6 +147,13 @@ impl Store {
             let _ = told.set(note.facts);
             return Ok(());
         }
+        let not_last = || {
+            let facts = Some(note.facts).filter(|facts| facts.published.is_some());
+            StoreError::NotLast { name: name.to_string(), facts }
+        };
+        if *repeated {
+            return Err(not_last());
+        }
         let stat = match rustix::fs::statat(&home, PREVIOUS, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => {
@@ -156,7 +165,11 @@ impl Store {
         if note.rollback.is_some() && !again {
             return Err(StoreError::RolledBack { name: name.to_string(), facts: note.facts });
         }
-        let Note { facts, .. } = notes::find(&home, &home, PREVIOUS).map_err(failed)?;
+        let Note { facts, rollback } = notes::find(&home, &home, PREVIOUS).map_err(failed)?;
+        if rollback == Some(*token) {
+            // A client that knows no `repeated` asks once more, and somebody has published since.
+            return Err(not_last());
+        }
         let note = Note { facts, rollback: Some(*token) };
         if let Err(errno) = notes::write(&home, stat.st_ino, &note) {
             // A version without a note, on a disk that is full: it comes back all the same.
