@@ -184,6 +184,20 @@ fn rollback_is_not_sent_twice_to_an_older_server() {
     older.join().unwrap();
 }
 
+#[test]
+fn rollback_whose_server_does_not_come_back_may_have_been_carried_out() {
+    let fake = haul_tests::fake::Fake::start().unwrap();
+    let address = fake.address().unwrap();
+    let gone = thread::spawn(move || {
+        let (mut peer, _) = fake.greet().unwrap();
+        peer.receive().unwrap();
+    });
+    rollback(&format!("{address}/site"), &["--retries", "1"])
+        .code(3)
+        .stderr(contains("the connection was lost before the answer").and(contains("can't tell")));
+    gone.join().unwrap();
+}
+
 /// A client that does not know `repeated` asks once more as it did before.
 #[test]
 fn token_of_a_rollback_that_has_passed_is_refused() {

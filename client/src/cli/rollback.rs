@@ -55,6 +55,9 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
         Ok(())
     })?;
     Ok(match (ended, told) {
+        (Some(Ended { reason, error: Some(error) }), _) if repeated && error.is_lost() => {
+            ending.fail(reason, &lost(name, &error))
+        }
         (Some(Ended { reason, error: Some(error) }), _) => {
             ending.fail(reason, &unreached::told(&error))
         }
@@ -67,11 +70,11 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
     })
 }
 
-/// The sentence that says that the answer was lost, and why the server can't be asked for the rollback once more.
+/// The sentence that says that the answer was lost, and why nobody can tell what it was.
 fn lost(name: &Name, why: &dyn Display) -> String {
     format!(
-        "{name}: the connection was lost before the answer, and the server can't tell that the version before is back: \
-         {why}; look which version is there, and run the command again if it is still to be rolled back"
+        "{name}: the connection was lost before the answer, and haul can't tell whether the version before came back: {why}; \
+         look which version is there, and run the command again if it is still to be rolled back"
     )
 }
 
