@@ -10,8 +10,8 @@ use super::arguments::{PublishCommand, PublishOptions, PutOptions, SyncOptions, 
 use super::display::Display;
 use super::ending::Ending;
 use super::exit::{self, Reason};
-use super::oneshot::{self, Tries};
-use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions};
+use super::oneshot;
+use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions, Tries};
 use super::signals::Signals;
 use super::streams::{is_file_of_stdout, one_reader, single};
 use super::summary::Kind;
@@ -176,7 +176,7 @@ fn common(
     connection: &ConnectionOptions,
     signals: &Signals,
 ) -> Builder {
-    let ConnectionOptions { connections, retry_for, retries, timeout, .. } = *connection;
+    let Tries { retry_for, retries, timeout } = connection.tries;
     let mut builder = Transfer::builder(destination.clone())
         .conflicts_are_checked()
         .interrupted_by(signals.interrupt())
@@ -197,7 +197,7 @@ fn common(
     if let Some(name) = &connection.congestion {
         builder = builder.congestion(name);
     }
-    if let Some(connections) = connections {
+    if let Some(connections) = connection.connections {
         builder = builder.connections(connections.into());
     }
     if let Some(rate) = connection.rate() {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::mv::{Place, entry_to_move, new_place};
-use super::oneshot::Tries;
+use super::options::Tries;
 use super::rm::How;
 use crate::net::destination::Destination;
 

@@ -1,14 +1,13 @@
 //! A few requests without a run around them, and the exit code that they come to.
 
 use std::fmt::Display;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use clap::Args;
 use haul_protocol::{Op, Refusal, Token};
 
 use super::console::tell;
 use super::exit::{self, Reason};
-use super::options::{ConnectionOptions, duration, time};
+use super::options::Tries;
 use super::signals::Signals;
 use super::unreached;
 use crate::connection::rpc::{Asking, Said};
@@ -17,31 +16,6 @@ use crate::net::backoff;
 use crate::net::destination::Server;
 use crate::net::poller::Poller;
 use crate::transfer::patience::Patience;
-
-/// Options of the connection of a few requests.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct Tries {
-    /// How long a lost connection is made again without any progress, such as 90s or 5m. If no server was reached, haul
-    /// ends at once.
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "5m")]
-    pub retry_for: Duration,
-
-    /// End after N attempts in a row to connect again, within --retry-for.
-    #[arg(long, value_name = "N")]
-    pub retries: Option<u32>,
-
-    /// Time that the server may be silent while it owes answers, such as 90s or 2m, before its connection
-    /// counts as lost. A server whose disk is slow says so every few seconds.
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
-    pub timeout: Duration,
-}
-
-impl From<&ConnectionOptions> for Tries {
-    fn from(options: &ConnectionOptions) -> Self {
-        let ConnectionOptions { retry_for, retries, timeout, .. } = *options;
-        Self { retry_for, retries, timeout }
-    }
-}
 
 /// Work at a server, which is done anew over each connection. It knows itself which requests are answered; the number
 /// says how many connections were lost before.

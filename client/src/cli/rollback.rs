@@ -5,7 +5,7 @@ use haul_protocol::{Code, Mtime, Name, Op, Reply};
 use super::arguments::PublishCommand;
 use super::ending::Ending;
 use super::exit::Reason;
-use super::oneshot::{self, Ended, Tries};
+use super::oneshot::{self, Ended};
 use super::signals::Signals;
 use super::summary::Kind;
 use super::unreached;
@@ -27,7 +27,7 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
     let token = Some(oneshot::random()?);
     let op = Op::Rollback { name: name.clone(), again: *again, token };
     let mut told = Ok(None);
-    let tries = Tries::from(&options.connection);
+    let tries = options.connection.tries;
     let ended = oneshot::at(&destination.server, tries, signals, &mut |asking, lost| {
         asking.ask(&op)?;
         told = match asking.answer()?.1 {

@@ -13,7 +13,6 @@ use rustyline::history::DefaultHistory;
 use super::arguments::ShellCommand;
 use super::console::{self, tell};
 use super::mv::{self, Place};
-use super::oneshot::Tries;
 use super::signals::Signals;
 use super::{commands, exit, ls, rm};
 use crate::net::destination::Destination;
@@ -100,8 +99,7 @@ impl Prompt<'_> {
 
     fn carry_out(&self, word: Word) -> anyhow::Result<u8> {
         let (destination, signals) = (&self.options.destination, self.signals);
-        let timeout = self.options.connection.timeout;
-        let tries = Tries::from(&self.options.connection);
+        let tries = self.options.connection.tries;
         let list = match &word {
             Word::Put { options, .. } => &options.selection.files_from,
             Word::Sync { options, .. } => &options.selection.files_from,
@@ -140,7 +138,7 @@ impl Prompt<'_> {
                 signals,
             ),
             Word::Ls { path, mut options } => {
-                options.timeout = options.timeout.or(Some(timeout));
+                options.timeout = options.timeout.or(Some(tries.timeout));
                 ls::run(&below(destination, path.as_deref())?, options, signals)
             }
             Word::Mkdir { paths } => commands::mkdir(&self.places(&paths)?, tries, signals),
