@@ -46,6 +46,91 @@ fn directories_are_made_with_their_parents_and_one_that_is_there_is_no_failure()
     run(&server, &["mkdir", "@.haul/x"]).code(2);
 }
 
+/// The events of a command.
+fn events(told: &Assert) -> Vec<Value> {
+    let text = String::from_utf8(told.get_output().stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn over(exit: u8, reason: &str) -> Value {
+    json!({"event": "summary", "exit": exit, "reason": reason})
+}
+
+#[test]
+fn with_json_each_failure_is_an_event_and_the_last_line_is_a_summary() {
+    let server = server();
+    for file in ["f", "g", "d/x"] {
+        write(&server, file, file);
+    }
+    for words in [&["mkdir", "@a/b"][..], &["mv", "@f", "@a"], &["rm", "@a/f"], &["rm", "-r", "@a"]]
+    {
+        let told = run(&server, &[words, &["--json"]].concat()).success().stderr("");
+        assert_eq!(events(&told), [over(0, "done")], "{words:?}");
+    }
+    for (words, name) in [
+        (&["mkdir", "@made", "@g", "@made too"][..], "g"),
+        (&["rm", "@made", "@made too/none"], "made"),
+        (&["mv", "@g", "@none/"], "none"),
+        (&["mv", "@none", "@x"], "none"),
+    ] {
+        let told = run(&server, &[words, &["--json"]].concat()).code(1).stderr("");
+        let mut told = events(&told);
+        assert_eq!(told.pop(), Some(over(1, "failed")), "{words:?}");
+        let failed = &told[0];
+        assert_eq!((&failed["event"], &failed["name"]), (&json!("failed"), &json!(name)));
+        assert!(failed["error"].as_str().is_some_and(|why| !why.is_empty()), "{failed}");
+        assert_eq!(told.len(), if words[0] == "rm" { 2 } else { 1 }, "{told:?}");
+    }
+    assert!(server.root().join("made too").is_dir());
+}
+
+#[test]
+fn with_json_a_command_that_is_not_carried_out_tells_an_error_and_a_summary() {
+    let server = server();
+    for (words, exit, reason) in [
+        (&["mkdir", "@"][..], 2, "usage"),
+        (&["rm", "@"], 2, "usage"),
+        (&["mv", "@", "@x"], 2, "usage"),
+        (&["mv", "@f", "box/x"], 2, "usage"),
+        (&["mv", "@f"], 2, "usage"),
+        (&["mkdir", "127.0.0.1:1/x"], 3, "unreachable"),
+        (&["rm", "127.0.0.1:1/x", "@x"], 3, "unreachable"),
+        (&["mv", "127.0.0.1:1/x", "127.0.0.1:1/y"], 3, "unreachable"),
+        (&["ls", "--what", "@"], 2, "usage"),
+        (&["ls", "127.0.0.1:1"], 3, "unreachable"),
+    ] {
+        let told = run(&server, &[words, &["--json"]].concat()).code(i32::from(exit));
+        let told = events(&told.stderr(predicate::str::is_empty().not()));
+        let [error, summary] = &told[..] else { panic!("{words:?}: {told:?}") };
+        assert!(error["event"] == "error" && error["error"].is_string(), "{error}");
+        assert_eq!(*summary, over(exit, reason), "{words:?}");
+    }
+}
+
+#[test]
+fn with_json_a_lost_connection_is_an_event_and_with_quiet_it_is_not_told() {
+    let server = server();
+    for (words, request) in [
+        (&["mkdir", "@d"][..], "mkdir"),
+        (&["mv", "@d", "@e"], "rename"),
+        (&["rm", "-r", "@e"], "remove"),
+    ] {
+        let lost = Lost::request(server.address(), request, || ()).unwrap();
+        let told = at(lost.address(), &[words, &["--json"]].concat()).success().stderr("");
+        lost.end();
+        let told = events(&told);
+        let [reconnecting, summary] = &told[..] else { panic!("{words:?}: {told:?}") };
+        assert_eq!(reconnecting["event"], "reconnecting");
+        assert!(reconnecting["attempt"] == 1 && reconnecting["of"].is_null(), "{reconnecting}");
+        assert_eq!(*summary, over(0, "done"));
+    }
+    write(&server, "f", "x");
+    let lost = Lost::request(server.address(), "remove", || ()).unwrap();
+    at(lost.address(), &["rm", "-q", "@f"]).success().stdout("").stderr("");
+    lost.end();
+    run(&server, &["rm", "--quiet", "@f"]).code(1).stderr(contains("f: refused by the server"));
+}
+
 #[test]
 fn shell_has_them_too() {
     let server = server();
@@ -53,13 +138,14 @@ fn shell_has_them_too() {
         write(&server, file, file);
     }
     let lines =
-        "mkdir new\nmv f new/\nmv new/f g\nrm -r d\nrm e\nrm g\nmv e 'two words'\nrm none\n";
+        "mkdir new\nmv f new/\nmv new/f g\nrm -r d\nrm e\nrm g\nmv e 'two words'\nrm --json none\n";
     haul()
         .args(["shell", &format!("{}/base", server.address())])
         .write_stdin(lines)
         .assert()
         .code(1)
-        .stderr(contains("base/e: is a directory").and(contains("base/none")));
+        .stderr(contains("base/e: is a directory").and(contains("base/none").not()))
+        .stdout(contains(r#"{"event":"failed","name":"base/none""#));
     assert_eq!(read(&server, "base/two words/y").as_deref(), Some("base/e/y"));
     assert!(!server.root().join("base/d").exists() && read(&server, "base/g").is_none());
     assert!(server.root().join("base/new").is_dir());

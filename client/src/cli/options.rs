@@ -111,21 +111,29 @@ pub struct ConnectionOptions {
     pub bwlimit: Option<u64>,
 }
 
-/// Options of the output.
+/// Options of the output of all commands that change or compare entries.
 #[derive(Debug, Clone, Copy, Default, Args)]
-pub struct OutputOptions {
+pub struct BasicOutput {
     /// Tell only failures.
     #[arg(long, short)]
     pub quiet: bool,
+
+    /// Print one JSON object a line on standard output: failures, the progress of a run, and the summary at the end.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of the output of a run.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct OutputOptions {
+    /// Options that other commands have as well.
+    #[command(flatten)]
+    pub basic: BasicOutput,
 
     /// Name every file that is committed; and for connections that leave this machine, or with --congestion, the
     /// congestion control, round trip and retransmits of each at its end.
     #[arg(long, short, conflicts_with = "quiet")]
     pub verbose: bool,
-
-    /// Print one JSON object a line on standard output: failures, progress, and the summary at the end.
-    #[arg(long)]
-    pub json: bool,
 
     /// Print a table of all counts at the end.
     #[arg(long, conflicts_with = "json")]

@@ -6,13 +6,11 @@ use std::hash::{BuildHasher, RandomState};
 use clap::Args;
 use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Reply};
 
-use super::console::tell;
-use super::exit;
+use super::ending::Ending;
+use super::exit::Reason;
 use super::lookup::{self, There};
 use super::oneshot;
 use super::options::Tries;
-use super::signals::Signals;
-use super::usage::wrong;
 use crate::connection::delete::entries;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::{ConnectionError, ProtocolError};
@@ -34,41 +32,37 @@ pub(crate) struct How {
 }
 
 /// Removes entries, and returns the exit code.
-///
-/// # Errors
-/// If the system has no room.
-pub(super) fn rm(
-    destinations: &[Destination],
-    how: How,
-    tries: Tries,
-    signals: &Signals,
-) -> anyhow::Result<u8> {
+pub(super) fn rm(destinations: &[Destination], how: How, tries: Tries, ending: &Ending<'_>) -> u8 {
     if destinations.iter().any(|destination| destination.path.is_none()) {
-        return Ok(wrong(&"the server's root can't be removed; name an entry in it: HOST/NAME"));
+        let error = "the server's root can't be removed; name an entry in it: HOST/NAME";
+        return ending.fail(Reason::Usage, &error);
     }
-    let mut worst = exit::OK;
+    let mut reason = Reason::Done;
     for same in destinations.chunk_by(|one, other| one.server == other.server) {
         let names = same.iter().filter_map(|destination| destination.path.as_ref());
-        let mut left: VecDeque<_> = names.map(|name| Removal::new(name, how)).collect();
-        let ended = oneshot::at(&same[0].server, tries, signals, &mut |asking, _| {
+        let mut left: VecDeque<_> = names.map(|name| Removal::new(name, how, ending)).collect();
+        let done = oneshot::at(&same[0].server, tries, ending, &mut |asking, _| {
             while let Some(removal) = left.front_mut() {
                 removal.run(asking)?;
-                worst = worst.max(if removal.has_failed { exit::FAILED } else { exit::OK });
+                if removal.has_failed {
+                    reason = Reason::Failed;
+                }
                 left.pop_front();
             }
             Ok(())
-        })?;
-        if let Some(ended) = ended {
-            return Ok(ended.tell());
+        });
+        if let Err(ended) = done {
+            return ended.tell(ending);
         }
     }
-    Ok(worst)
+    ending.asked(reason)
 }
 
 /// One entry that is to go, with all below it.
 struct Removal<'a> {
     name: &'a Name,
     how: How,
+    ending: &'a Ending<'a>,
     /// The kind that it had when a removal began: if it is gone when it is looked for again, it was removed before an answer
     /// was lost.
     was: Option<There>,
@@ -94,10 +88,11 @@ const NEWER: &str = "the connection was lost before an answer, and an entry that
     removes nothing more of it; look with haul ls, and run the command again to remove it too";
 
 impl<'a> Removal<'a> {
-    fn new(name: &'a Name, how: How) -> Self {
+    fn new(name: &'a Name, how: How, ending: &'a Ending<'a>) -> Self {
         Self {
             name,
             how,
+            ending,
             was: None,
             unanswered: HashMap::new(),
             gone: HashSet::new(),
@@ -169,13 +164,13 @@ impl<'a> Removal<'a> {
     }
 
     fn failed(&mut self, why: &str) {
-        tell(&format_args!("haul: {}: {why}", self.name));
+        self.ending.failed(self.name, &why);
         self.has_failed = true;
     }
 
     fn refused(&mut self, name: &Name, refusal: &Refusal) {
         if self.told.insert(name.clone()) {
-            oneshot::refused(name, refusal);
+            self.ending.refused(name, refusal);
         }
         self.has_failed = true;
     }
@@ -287,7 +282,7 @@ impl Tree<'_, '_, '_> {
                 if !self.has_newer
                     && let Some(newer) = entries.iter().find(|entry| self.removal.is_newer(entry))
                 {
-                    tell(&format_args!("haul: {}: {NEWER}", newer.name));
+                    self.removal.ending.failed(&newer.name, &NEWER);
                     (self.has_newer, self.removal.has_failed) = (true, true);
                 }
                 match self.has_newer {

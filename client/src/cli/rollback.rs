@@ -5,10 +5,9 @@ use haul_protocol::{Code, Mtime, Name, Op, Reply};
 use super::arguments::PublishCommand;
 use super::ending::Ending;
 use super::exit::Reason;
-use super::oneshot::{self, Ended};
+use super::oneshot;
 use super::signals::Signals;
 use super::summary::Kind;
-use super::unreached;
 use crate::connection::rpc::Said;
 use crate::error::{ConnectionError, ProtocolError};
 use crate::transfer::error::BuildError;
@@ -28,7 +27,7 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
     let op = Op::Rollback { name: name.clone(), again: *again, token };
     let mut told = Ok(None);
     let tries = options.connection.tries;
-    let ended = oneshot::at(&destination.server, tries, signals, &mut |asking, lost| {
+    let done = oneshot::at(&destination.server, tries, &ending, &mut |asking, lost| {
         asking.ask(&op)?;
         told = match asking.answer()?.1 {
             Said::Answered(Reply::Version { published, files }, _) => Ok(Some((published, files))),
@@ -42,17 +41,14 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
             _ => return Err(ProtocolError::Kind.into()),
         };
         Ok(())
-    })?;
-    Ok(match (ended, told) {
-        (Some(Ended { reason, error: Some(error) }), _) => {
-            ending.fail(reason, &unreached::told(&error))
-        }
-        (Some(Ended { reason, error: None }), _) => ending.asked(reason),
-        (None, Err(refusal)) => {
+    });
+    Ok(match (done, told) {
+        (Err(ended), _) => ended.tell(&ending),
+        (Ok(()), Err(refusal)) => {
             let error = format!("{name}: refused by the server: {refusal}");
             ending.fail(Reason::Failed, &error)
         }
-        (None, Ok(version)) => {
+        (Ok(()), Ok(version)) => {
             ending.result(&back(name, version));
             ending.asked(Reason::Done)
         }
