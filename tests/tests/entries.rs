@@ -47,8 +47,8 @@ fn directories_are_made_with_their_parents_and_one_that_is_there_is_no_failure()
 }
 
 /// The events of a command.
-fn events(told: &Assert) -> Vec<Value> {
-    let text = String::from_utf8(told.get_output().stdout.clone()).unwrap();
+fn events(told: &Output) -> Vec<Value> {
+    let text = String::from_utf8(told.stdout.clone()).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
@@ -65,7 +65,7 @@ fn with_json_each_failure_is_an_event_and_the_last_line_is_a_summary() {
     for words in [&["mkdir", "@a/b"][..], &["mv", "@f", "@a"], &["rm", "@a/f"], &["rm", "-r", "@a"]]
     {
         let told = run(&server, &[words, &["--json"]].concat()).success().stderr("");
-        assert_eq!(events(&told), [over(0, "done")], "{words:?}");
+        assert_eq!(events(told.get_output()), [over(0, "done")], "{words:?}");
     }
     for (words, name) in [
         (&["mkdir", "@made", "@g", "@made too"][..], "g"),
@@ -74,7 +74,7 @@ fn with_json_each_failure_is_an_event_and_the_last_line_is_a_summary() {
         (&["mv", "@none", "@x"], "none"),
     ] {
         let told = run(&server, &[words, &["--json"]].concat()).code(1).stderr("");
-        let mut told = events(&told);
+        let mut told = events(told.get_output());
         assert_eq!(told.pop(), Some(over(1, "failed")), "{words:?}");
         let failed = &told[0];
         assert_eq!((&failed["event"], &failed["name"]), (&json!("failed"), &json!(name)));
@@ -100,10 +100,31 @@ fn with_json_a_command_that_is_not_carried_out_tells_an_error_and_a_summary() {
         (&["ls", "127.0.0.1:1"], 3, "unreachable"),
     ] {
         let told = run(&server, &[words, &["--json"]].concat()).code(i32::from(exit));
-        let told = events(&told.stderr(predicate::str::is_empty().not()));
+        let told = told.stderr(predicate::str::is_empty().not());
+        let told = events(told.get_output());
         let [error, summary] = &told[..] else { panic!("{words:?}: {told:?}") };
         assert!(error["event"] == "error" && error["error"].is_string(), "{error}");
         assert_eq!(*summary, over(exit, reason), "{words:?}");
+    }
+}
+
+#[test]
+fn with_json_an_interruption_is_an_error_and_the_reason_of_the_summary() {
+    for words in [["mkdir", "@x"], ["rm", "@x"], ["ls", "@x"]] {
+        let fake = haul_tests::fake::Fake::start().unwrap();
+        let address = fake.address().unwrap();
+        let words = words.iter().map(|word| word.replace('@', &format!("{address}/")));
+        let mut command = haul_command();
+        command.args(words).arg("--json").stdout(Stdio::piped()).stderr(Stdio::piped());
+        let client = command.spawn().unwrap();
+        let peer = fake.greet().unwrap();
+        signal(&client, Signal::INT);
+        let told = ended(client);
+        drop(peer);
+        let told = events(&told);
+        let [error, summary] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(*error, json!({"event": "error", "error": "interrupted"}));
+        assert_eq!(*summary, over(130, "interrupted"));
     }
 }
 
@@ -118,7 +139,7 @@ fn with_json_a_lost_connection_is_an_event_and_with_quiet_it_is_not_told() {
         let lost = Lost::request(server.address(), request, || ()).unwrap();
         let told = at(lost.address(), &[words, &["--json"]].concat()).success().stderr("");
         lost.end();
-        let told = events(&told);
+        let told = events(told.get_output());
         let [reconnecting, summary] = &told[..] else { panic!("{words:?}: {told:?}") };
         assert_eq!(reconnecting["event"], "reconnecting");
         assert!(reconnecting["attempt"] == 1 && reconnecting["of"].is_null(), "{reconnecting}");
