@@ -1,13 +1,14 @@
-//! `haul mkdir`, `haul rm` and `haul mv`.
+//! `haul mkdir`, and the rules of all commands that change entries at a server.
 
 use haul_tests::prelude::*;
 
 /// `haul` with these words; `@` at the beginning of one stands for the server and a slash.
-fn run(server: &Hauld, words: &[&str]) -> Assert {
+pub(crate) fn run(server: &Hauld, words: &[&str]) -> Assert {
     at(server.address(), words)
 }
 
-fn at(address: &str, words: &[&str]) -> Assert {
+/// The same at another address than the server's own.
+pub(crate) fn at(address: &str, words: &[&str]) -> Assert {
     let words = words.iter().map(|word| match word.strip_prefix('@') {
         Some(path) => format!("{address}/{path}"),
         None => (*word).to_owned(),
@@ -16,15 +17,17 @@ fn at(address: &str, words: &[&str]) -> Assert {
 }
 
 /// Both durabilities.
-const SERVERS: [&[&str]; 2] = [&["--durability", "none"], &[]];
+pub(crate) const SERVERS: [&[&str]; 2] = [&["--durability", "none"], &[]];
 
-fn write(server: &Hauld, path: &str, text: &str) {
+/// Writes a file below the server's root.
+pub(crate) fn write(server: &Hauld, path: &str, text: &str) {
     let path = server.root().join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
 }
 
-fn read(server: &Hauld, path: &str) -> Option<String> {
+/// The text of a file below the server's root.
+pub(crate) fn read(server: &Hauld, path: &str) -> Option<String> {
     fs::read_to_string(server.root().join(path)).ok()
 }
 
@@ -43,483 +46,110 @@ fn directories_are_made_with_their_parents_and_one_that_is_there_is_no_failure()
     run(&server, &["mkdir", "@.haul/x"]).code(2);
 }
 
-#[test]
-fn files_links_and_with_r_directories_are_removed() {
-    for words in SERVERS {
-        let server = server_with(words);
-        for file in ["f", "g", "d/f", "d/e/f", "d/e/g/h", "kept/f", "last"] {
-            write(&server, file, "x");
-        }
-        fs::create_dir_all(server.root().join("d/empty/empty")).unwrap();
-        symlink("../kept", server.root().join("d/link")).unwrap();
-        symlink("kept", server.root().join("link")).unwrap();
-        run(&server, &["rm", "@f", "@link"]).success().stdout("").stderr("");
-        assert!(!server.root().join("f").exists() && !server.root().join("link").is_symlink());
-        run(&server, &["rm", "@d", "@g"])
-            .code(1)
-            .stderr(contains("d: is a directory; haul rm -r").and(contains("g:").not()));
-        assert!(read(&server, "d/e/g/h").is_some() && read(&server, "g").is_none());
-        run(&server, &["rm", "-r", "@d/", "@last"]).success();
-        assert!(!server.root().join("d").exists() && read(&server, "last").is_none());
-        assert_eq!(read(&server, "kept/f").as_deref(), Some("x"), "a link was followed");
-    }
+/// The events of a command.
+fn events(told: &Output) -> Vec<Value> {
+    let text = String::from_utf8(told.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn over(exit: u8, reason: &str) -> Value {
+    json!({"event": "summary", "exit": exit, "reason": reason})
 }
 
 #[test]
-fn entry_that_is_not_there_and_the_root_are_not_removed() {
+fn with_json_each_failure_is_an_event_and_the_last_line_is_a_summary() {
     let server = server();
-    write(&server, "d/f", "x");
-    symlink("d", server.root().join("link")).unwrap();
-    run(&server, &["rm", "@none"]).code(1).stderr(contains("`none` does not exist (not_found)"));
-    run(&server, &["rm", "-r", "@none/x"]).code(1).stderr(contains("does not exist"));
-    run(&server, &["rm", "@link/f"]).code(1).stderr(contains("(escape)"));
-    run(&server, &["rm", "-r", "@"]).code(2).stderr(contains("root can't be removed"));
-    run(&server, &["rm", "-r", "@.haul"]).code(2);
-    assert_eq!(read(&server, "d/f").as_deref(), Some("x"));
-    run(&server, &["rm"]).code(2);
-    at("127.0.0.1:1", &["rm", "@x"]).code(3);
-}
-
-/// More than one answer to `list` and more than one window hold.
-#[test]
-fn large_tree_is_removed() {
-    let server = server_with(&["--durability", "none", "--window-requests", "50"]);
-    for directory in 0..30 {
-        let path = server.root().join(format!("t/{directory}/{}", "d/".repeat(directory)));
-        fs::create_dir_all(&path).unwrap();
-        for file in 0..20 {
-            fs::write(path.join(file.to_string()), "").unwrap();
-        }
-    }
-    let many = server.root().join("t/many");
-    fs::create_dir(&many).unwrap();
-    for file in 0..10_500 {
-        fs::write(many.join(format!("a rather long name {file}")), "").unwrap();
-    }
-    run(&server, &["rm", "-r", "@t"]).success().stderr("");
-    assert!(!server.root().join("t").exists());
-}
-
-/// Its directories stay, and only the entry is told.
-#[test]
-fn entry_that_stays_keeps_the_directories_above_it_and_nothing_else() {
-    let (user, place) = (User::new().unwrap(), TempDir::new().unwrap());
-    let root = place.path().join("root");
-    for file in ["t/a/locked/f", "t/a/f", "t/b/f", "t/f"] {
-        fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
-        fs::write(root.join(file), "x").unwrap();
-    }
-    set_mode(place.path(), 0o755);
-    for path in ["", "t", "t/a", "t/b"] {
-        user.own(&root.join(path)).unwrap();
-    }
-    let log = place.path().join("log");
-    let server = Hauld::start_at(&root, &log, user.command("hauld"), &[]).unwrap();
-    let told = run(&server, &["rm", "-r", "@t"]).code(if rustix::process::geteuid().is_root() {
-        1
-    } else {
-        0
-    });
-    if rustix::process::geteuid().is_root() {
-        let stderr = String::from_utf8(told.get_output().stderr.clone()).unwrap();
-        assert!(stderr.contains("t/a/locked/f: refused by the server"), "{stderr}");
-        assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        assert!(root.join("t/a/locked/f").exists() && !root.join("t/a/f").exists());
-        assert!(!root.join("t/b").exists() && !root.join("t/f").exists());
-    }
-}
-
-#[test]
-fn entries_get_other_names_and_nothing_is_replaced_without_f() {
-    for words in SERVERS {
-        let server = server_with(words);
-        for file in ["f", "g", "d/x/y", "e/h", "full/x/z"] {
-            write(&server, file, file);
-        }
-        symlink("f", server.root().join("link")).unwrap();
-        fs::create_dir(server.root().join("empty")).unwrap();
-        run(&server, &["mv", "@f", "@new/parent/f2"]).success().stdout("").stderr("");
-        assert_eq!(read(&server, "new/parent/f2").as_deref(), Some("f"));
-        assert_eq!(read(&server, "f"), None);
-        // Into a directory, with and without a slash; into the root.
-        run(&server, &["mv", "@new/parent/f2", "@e/"]).success();
-        run(&server, &["mv", "@e/f2", "@d"]).success();
-        run(&server, &["mv", "@d/f2", "@"]).success();
-        assert_eq!(read(&server, "f2").as_deref(), Some("f"));
-        run(&server, &["mv", "@d", "@moved"]).success();
-        assert_eq!(read(&server, "moved/x/y").as_deref(), Some("d/x/y"));
-        run(&server, &["mv", "@link", "@link2"]).success();
-        assert!(server.root().join("link2").is_symlink());
-        run(&server, &["mv", "@f2", "@g"])
-            .code(1)
-            .stderr(contains("g: is there already; haul mv -f"));
-        assert_eq!(read(&server, "g").as_deref(), Some("g"));
-        run(&server, &["mv", "-f", "@f2", "@g"]).success();
-        assert_eq!((read(&server, "g").as_deref(), read(&server, "f2")), (Some("f"), None));
-        // `e/x` and `full/x`: a directory takes the place of an empty one only.
-        run(&server, &["mv", "@moved/x", "@full"])
-            .code(1)
-            .stderr(contains("full/x: is there already"));
-        run(&server, &["mv", "-f", "@moved/x", "@full"]).code(1).stderr(contains("not empty"));
-        assert_eq!(read(&server, "full/x/z").as_deref(), Some("full/x/z"));
-        run(&server, &["mkdir", "@e/x"]).success();
-        run(&server, &["mv", "-f", "@moved/x", "@e"]).success();
-        assert_eq!(read(&server, "e/x/y").as_deref(), Some("d/x/y"));
-    }
-}
-
-#[test]
-fn move_that_makes_no_sense_is_refused_with_advice() {
-    let server = server();
-    for file in ["f", "d/x"] {
+    for file in ["f", "g", "d/x"] {
         write(&server, file, file);
     }
-    symlink("d", server.root().join("link")).unwrap();
-    let other = server_with(&["--durability", "none"]);
-    let there = format!("{}/f", other.address());
-    for (words, code, told) in [
-        (&["mv", "@none", "@g"][..], 1, "`none` does not exist (not_found)"),
-        (&["mv", "@f", "@none/"], 1, "none: there is no such directory; haul mkdir makes it"),
-        (&["mv", "@f", "@f/"], 1, "f: is not a directory"),
-        (&["mv", "@f", "@f"], 1, "both names are the same"),
-        (&["mv", "@f", "@"], 1, "both names are the same"),
-        (&["mv", "@d", "@d"], 1, "to be moved into itself"),
-        (&["mv", "@d", "@d/y/z"], 1, "to be moved into itself"),
-        (&["mv", "@f", "@link/f"], 1, "(escape)"),
-        (&["mv", "@link/x", "@x"], 1, "(escape)"),
-        (&["mv", "@f", "@d/x/y"], 1, "(conflict)"),
-        (&["mv", "@", "@x"], 2, "the server's root can't be moved"),
-        (&["mv", "@f", "g"], 2, "haul mv HOST/OLD HOST/NEW"),
-        (&["mv", "@f", &there], 2, "haul mv renames at one server"),
-        (&["mv", "@f", "@.haul/x"], 2, "reserved"),
-    ] {
-        run(&server, words).code(code).stderr(contains(told));
-    }
-    assert_eq!(read(&server, "f").as_deref(), Some("f"));
-    assert!(!server.root().join("d/y").exists());
-}
-
-/// The request has happened, and is sent again over a new connection.
-#[test]
-fn move_whose_answer_was_lost_is_no_failure() {
-    for words in SERVERS {
-        for (force, from, to) in [(&[][..], "f", "g"), (&["-f"], "f", "h"), (&[], "d", "moved")] {
-            let server = server_with(words);
-            for file in ["f", "d/x", "h"] {
-                write(&server, file, file);
-            }
-            let lost = Lost::start(server.address(), "rename", || ()).unwrap();
-            let (from, to) = (format!("@{from}"), format!("@{to}"));
-            at(lost.address(), &[&["mv"], force, &[&from, &to]].concat())
-                .success()
-                .stderr(contains("reconnecting (attempt 1)"));
-            lost.end();
-            assert!(!server.root().join(&from[1..]).exists());
-            assert!(server.root().join(&to[1..]).exists());
-        }
-    }
-}
-
-/// Nobody can tell then whether it had happened.
-#[test]
-fn move_whose_answer_was_lost_and_whose_entry_was_moved_on_is_told() {
-    let server = server();
-    write(&server, "f", "f");
-    let root = server.root().to_owned();
-    let moved_on = move || fs::rename(root.join("g"), root.join("elsewhere")).unwrap();
-    let lost = Lost::start(server.address(), "rename", moved_on).unwrap();
-    at(lost.address(), &["mv", "@f", "@g"])
-        .code(1)
-        .stderr(contains("the connection was lost before the answer").and(contains("haul ls")));
-    lost.end();
-}
-
-/// A log is rotated, and the next one has begun before the client has connected again.
-#[test]
-fn move_whose_answer_was_lost_does_not_move_a_newer_entry_over_the_first() {
-    for force in [&[][..], &["-f"]] {
-        for (old, moved) in [("log", "log.1"), ("d", "d.1/f")] {
-            let server = server();
-            for file in ["log", "d/f"] {
-                write(&server, file, "first");
-            }
-            let newer = server.root().join(old);
-            let meanwhile = move || match old {
-                "d" => fs::create_dir(newer).unwrap(),
-                _ => fs::write(newer, "of the next one").unwrap(),
-            };
-            let lost = Lost::start(server.address(), "rename", meanwhile).unwrap();
-            let (from, to) = (format!("@{old}"), format!("@{old}.1"));
-            at(lost.address(), &[&["mv"], force, &[&from, &to]].concat())
-                .code(1)
-                .stderr(contains("can't tell whether").and(contains("haul ls")));
-            lost.end();
-            assert_eq!(read(&server, moved).as_deref(), Some("first"));
-            assert!(server.root().join(old).exists());
-        }
-    }
-}
-
-/// The request has not reached the server, and another client has sent a like file to the new name.
-#[test]
-fn move_whose_request_was_lost_is_told_if_a_like_entry_came_under_the_new_name() {
-    let server = server();
-    write(&server, "f", "x");
-    let root = server.root().to_owned();
-    let meanwhile = move || {
-        let mtime = fs::metadata(root.join("f")).unwrap().modified().unwrap();
-        fs::write(root.join("g"), "x").unwrap();
-        fs::File::options().write(true).open(root.join("g")).unwrap().set_modified(mtime).unwrap();
-    };
-    let lost = Lost::request(server.address(), "rename", meanwhile).unwrap();
-    at(lost.address(), &["mv", "@f", "@g"])
-        .code(1)
-        .stderr(contains("can't tell whether").and(contains("haul ls")));
-    lost.end();
-    assert!(read(&server, "f").is_some() && read(&server, "g").is_some());
-}
-
-#[test]
-fn move_whose_request_was_lost_is_sent_again() {
-    for force in [&[][..], &["-f"]] {
-        let server = server();
-        write(&server, "f", "x");
-        if !force.is_empty() {
-            write(&server, "g", "another");
-        }
-        let lost = Lost::request(server.address(), "rename", || ()).unwrap();
-        at(lost.address(), &[&["mv"], force, &["@f", "@g"]].concat()).success();
-        lost.end();
-        assert_eq!((read(&server, "f"), read(&server, "g").as_deref()), (None, Some("x")));
-    }
-}
-
-#[test]
-fn removal_whose_answer_was_lost_is_no_failure() {
-    for words in SERVERS {
-        for (flags, name) in [(&[][..], "@f"), (&["-r"], "@d")] {
-            let server = server_with(words);
-            for file in ["f", "d/x"] {
-                write(&server, file, file);
-            }
-            let lost = Lost::start(server.address(), "remove", || ()).unwrap();
-            at(lost.address(), &[&["rm"], flags, &[name]].concat()).success();
-            lost.end();
-            assert!(!server.root().join(&name[1..]).exists());
-        }
-    }
-}
-
-/// A new upload of the name is complete before the client has connected again.
-#[test]
-fn removal_whose_answer_was_lost_does_not_remove_a_newer_entry() {
-    for (flags, name, newer) in [(&[][..], "@f", "f"), (&["-r"], "@d", "d/x"), (&["-r"], "@f", "f")]
+    for words in [&["mkdir", "@a/b"][..], &["mv", "@f", "@a"], &["rm", "@a/f"], &["rm", "-r", "@a"]]
     {
-        let server = server();
-        for file in ["f", "d/x", "other"] {
-            write(&server, file, file);
-        }
-        let path = server.root().join(newer);
-        let meanwhile = move || fs::write(path, "a new upload").unwrap();
-        let lost = Lost::start(server.address(), "remove", meanwhile).unwrap();
-        at(lost.address(), &[&["rm"], flags, &[name, "@other"]].concat())
-            .code(1)
-            .stderr(contains(format!("haul: {newer}: the connection was lost before an answer")));
-        lost.end();
-        assert_eq!(read(&server, newer).as_deref(), Some("a new upload"));
-        assert_eq!(read(&server, "other"), None);
+        let told = run(&server, &[words, &["--json"]].concat()).success().stderr("");
+        assert_eq!(events(told.get_output()), [over(0, "done")], "{words:?}");
     }
-}
-
-/// The lost answer is that about the directory itself, since nothing is in it.
-#[test]
-fn removal_whose_answer_was_lost_does_not_remove_a_newer_directory_of_another_mode() {
-    for (first, newer) in [("d", "d"), ("d/e", "d/e"), ("d/e/f", "d/e/f")] {
-        let server = server();
-        fs::create_dir_all(server.root().join(first)).unwrap();
-        let path = server.root().join(newer);
-        let meanwhile = move || {
-            fs::create_dir(&path).unwrap();
-            set_mode(path, 0o700);
-        };
-        let lost = Lost::start(server.address(), "remove", meanwhile).unwrap();
-        at(lost.address(), &["rm", "-r", "@d"])
-            .code(1)
-            .stderr(contains(format!("haul: {newer}: the connection was lost before an answer")));
-        lost.end();
-        assert!(server.root().join(newer).is_dir());
-    }
-}
-
-#[test]
-fn removal_of_empty_directories_whose_request_was_lost_is_sent_again() {
-    for name in ["d", "d/e"] {
-        let server = server();
-        fs::create_dir_all(server.root().join(name)).unwrap();
-        set_mode(server.root().join(name), 0o700);
-        let lost = Lost::request(server.address(), "remove", || ()).unwrap();
-        at(lost.address(), &["rm", "-r", "@d"]).success();
-        lost.end();
-        assert!(!server.root().join("d").exists());
-    }
-}
-
-#[test]
-fn removal_whose_request_was_lost_is_sent_again() {
-    for (flags, name) in [(&[][..], "@f"), (&["-r"], "@d")] {
-        let server = server();
-        for file in ["f", "d/x"] {
-            write(&server, file, file);
-        }
-        let lost = Lost::request(server.address(), "remove", || ()).unwrap();
-        at(lost.address(), &[&["rm"], flags, &[name]].concat()).success();
-        lost.end();
-        assert!(!server.root().join(&name[1..]).exists());
-    }
-}
-
-#[test]
-fn server_without_renames_is_told_apart() {
-    let fake = haul_tests::fake::Fake::start().unwrap();
-    let address = fake.address().unwrap();
-    let served = thread::spawn(move || fake.greet().unwrap().0);
-    at(&address, &["mv", "@f", "@g"]).code(1).stderr(contains("this server can't rename"));
-    served.join().unwrap();
-}
-
-/// One of two uploads of a name comes before the rename, or after it: each file is there, whole.
-#[test]
-fn renames_race_with_uploads_of_the_same_names() {
-    for words in SERVERS {
-        let server = server_with(words);
-        let place = TempDir::new().unwrap();
-        let over = AtomicBool::new(false);
-        let stored = thread::scope(|scope| {
-            let upload = scope.spawn(|| {
-                let mut peer = server.peer();
-                let mut stored = 0_u64;
-                while !over.load(Ordering::Acquire) {
-                    stored += 1;
-                    let text = format!("{stored:06}").repeat(1000);
-                    let answer = peer.ask(&put(stored, "log", text.as_bytes()), text.as_bytes());
-                    assert_eq!(answer.unwrap()["ack"], stored);
-                }
-                stored
-            });
-            let mut peer = server.peer();
-            let mut renamed = 0;
-            for id in 1..=300 {
-                let request = json!({"cmd": "rename", "id": id, "filename": "log", "to": format!("log.{id}")});
-                let answer = peer.ask(&request, b"").unwrap();
-                match answer["ack"].as_u64() {
-                    Some(_) => renamed += 1,
-                    None => refused(&answer, id, "not_found"),
-                }
-            }
-            over.store(true, Ordering::Release);
-            assert!(renamed > 0, "nothing was renamed");
-            upload.join().unwrap()
-        });
-        let mut seen = std::collections::BTreeSet::new();
-        for entry in fs::read_dir(server.root()).unwrap().map(Result::unwrap) {
-            if entry.file_name().to_str().unwrap().starts_with("log") {
-                let text = fs::read_to_string(entry.path()).unwrap();
-                assert_eq!(text, text[..6].repeat(1000), "a mixture");
-                assert!(seen.insert(text[..6].to_owned()), "a version under two names");
-            }
-        }
-        assert!(seen.contains(&format!("{stored:06}")), "the last one is lost");
-        drop(place);
-    }
-}
-
-/// Changes of a directory that is renamed go on under its new name, or make the old one again; none is lost.
-#[test]
-fn files_that_come_while_their_directory_is_renamed_are_not_lost() {
-    for words in SERVERS {
-        let server = server_with(words);
-        let over = AtomicBool::new(false);
-        let stored = thread::scope(|scope| {
-            let upload = scope.spawn(|| {
-                let mut peer = server.peer();
-                let mut stored = 0_u64;
-                while !over.load(Ordering::Acquire) || stored == 0 {
-                    stored += 1;
-                    let name = format!("d/sub/{stored}");
-                    let answer = peer.ask(&put(stored, &name, b"bytes"), b"bytes").unwrap();
-                    assert_eq!(answer["ack"], stored, "{answer}");
-                }
-                stored
-            });
-            let mut peer = server.peer();
-            for id in 1..=200 {
-                let request = json!({"cmd": "rename", "id": id, "filename": "d", "to": format!("moved/{id}")});
-                let answer = peer.ask(&request, b"").unwrap();
-                assert!(answer["ack"] == id || answer["code"] == "not_found", "{answer}");
-            }
-            over.store(true, Ordering::Release);
-            upload.join().unwrap()
-        });
-        let files = walkdir::WalkDir::new(server.root()).into_iter().map(Result::unwrap);
-        let files = files.filter(|entry| {
-            entry.file_type().is_file() && fs::read(entry.path()).unwrap() == b"bytes"
-        });
-        let names: std::collections::BTreeSet<_> =
-            files.map(|entry| entry.file_name().to_owned()).collect();
-        assert_eq!(names.len() as u64, stored);
-    }
-}
-
-/// An upload under way keeps the name that it was opened with, and makes its directory again.
-#[test]
-fn large_file_under_way_goes_to_the_name_that_it_was_opened_with() {
-    let server = server();
-    let large = Large::new(1);
-    let mut upload = Upload::open(&server, &large).unwrap();
-    write(&server, "dir/kept", "x");
-    upload.good(&large, 0).unwrap();
-    run(&server, &["mv", "@dir", "@moved"]).success();
-    for index in [1, 2] {
-        upload.good(&large, index).unwrap();
-    }
-    let digest = blake3::hash(&large.bytes).to_hex();
-    assert!(upload.commit(digest.as_str()).unwrap()["answer"].is_u64());
-    assert_eq!(fs::read(server.root().join("dir/large")).unwrap(), large.bytes);
-    assert!(read(&server, "moved/kept").is_some());
-}
-
-/// Others change nothing in a directory while its next version is put together, and nothing is moved out of its way.
-#[test]
-fn directory_that_is_being_published_is_not_renamed() {
-    let setting = Setting::start();
-    setting.version(1);
-    setting.published(&[]);
-    let mut draft = Peer::connect(setting.server.address()).unwrap();
-    let hello = json!({
-        "cmd": "hello", "version": 1, "agent": "test/1", "client": "draft", "slot": 0,
-        "must": ["publish", "rename"], "filename": "www/site",
-    });
-    assert_eq!(draft.ask(&hello, b"").unwrap()["hello"], 1);
-    let mut peer = setting.server.peer();
-    let mut id = 0;
-    for (from, to) in [
-        ("www", "w"),
-        ("www/site", "s"),
-        ("www/site/large", "l"),
-        ("x", "www/site/x"),
-        ("x", "www"),
+    for (words, name) in [
+        (&["mkdir", "@made", "@g", "@made too"][..], "g"),
+        (&["rm", "@made", "@made too/none"], "made"),
+        (&["mv", "@g", "@none/"], "none"),
+        (&["mv", "@none", "@x"], "none"),
     ] {
-        id += 1;
-        let request =
-            json!({"cmd": "rename", "id": id, "filename": from, "to": to, "replace": true});
-        refused(&peer.ask(&request, b"").unwrap(), id, "busy");
+        let told = run(&server, &[words, &["--json"]].concat()).code(1).stderr("");
+        let mut told = events(told.get_output());
+        assert_eq!(told.pop(), Some(over(1, "failed")), "{words:?}");
+        let failed = &told[0];
+        assert_eq!((&failed["event"], &failed["name"]), (&json!("failed"), &json!(name)));
+        assert!(failed["error"].as_str().is_some_and(|why| !why.is_empty()), "{failed}");
+        assert_eq!(told.len(), if words[0] == "rm" { 2 } else { 1 }, "{told:?}");
     }
-    // In the draft itself names are those of its own entries.
-    assert_eq!(draft.ask(&put(1, "index", b"x"), b"x").unwrap()["ack"], 1);
-    let request = json!({"cmd": "rename", "id": 2, "filename": "index", "to": "d0/index"});
-    assert_eq!(draft.ask(&request, b"").unwrap()["ack"], 2);
-    assert!(draft.ask(&json!({"cmd": "publish", "id": 3}), b"").unwrap()["answer"].is_u64());
-    assert_eq!(fs::read(setting.site().join("d0/index")).unwrap(), b"x");
+    assert!(server.root().join("made too").is_dir());
+}
+
+#[test]
+fn with_json_a_command_that_is_not_carried_out_tells_an_error_and_a_summary() {
+    let server = server();
+    for (words, exit, reason) in [
+        (&["mkdir", "@"][..], 2, "usage"),
+        (&["rm", "@"], 2, "usage"),
+        (&["mv", "@", "@x"], 2, "usage"),
+        (&["mv", "@f", "box/x"], 2, "usage"),
+        (&["mv", "@f"], 2, "usage"),
+        (&["mkdir", "127.0.0.1:1/x"], 3, "unreachable"),
+        (&["rm", "127.0.0.1:1/x", "@x"], 3, "unreachable"),
+        (&["mv", "127.0.0.1:1/x", "127.0.0.1:1/y"], 3, "unreachable"),
+        (&["ls", "--what", "@"], 2, "usage"),
+        (&["ls", "127.0.0.1:1"], 3, "unreachable"),
+    ] {
+        let told = run(&server, &[words, &["--json"]].concat()).code(i32::from(exit));
+        let told = told.stderr(predicate::str::is_empty().not());
+        let told = events(told.get_output());
+        let [error, summary] = &told[..] else { panic!("{words:?}: {told:?}") };
+        assert!(error["event"] == "error" && error["error"].is_string(), "{error}");
+        assert_eq!(*summary, over(exit, reason), "{words:?}");
+    }
+}
+
+#[test]
+fn with_json_an_interruption_is_an_error_and_the_reason_of_the_summary() {
+    for words in [["mkdir", "@x"], ["rm", "@x"], ["ls", "@x"]] {
+        let fake = haul_tests::fake::Fake::start().unwrap();
+        let address = fake.address().unwrap();
+        let words = words.iter().map(|word| word.replace('@', &format!("{address}/")));
+        let mut command = haul_command();
+        command.args(words).arg("--json").stdout(Stdio::piped()).stderr(Stdio::piped());
+        let client = command.spawn().unwrap();
+        let peer = fake.greet().unwrap();
+        signal(&client, Signal::INT);
+        let told = ended(client);
+        drop(peer);
+        let told = events(&told);
+        let [error, summary] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(*error, json!({"event": "error", "error": "interrupted"}));
+        assert_eq!(*summary, over(130, "interrupted"));
+    }
+}
+
+#[test]
+fn with_json_a_lost_connection_is_an_event_and_with_quiet_it_is_not_told() {
+    let server = server();
+    for (words, request) in [
+        (&["mkdir", "@d"][..], "mkdir"),
+        (&["mv", "@d", "@e"], "rename"),
+        (&["rm", "-r", "@e"], "remove"),
+    ] {
+        let lost = Lost::request(server.address(), request, || ()).unwrap();
+        let told = at(lost.address(), &[words, &["--json"]].concat()).success().stderr("");
+        lost.end();
+        let told = events(told.get_output());
+        let [reconnecting, summary] = &told[..] else { panic!("{words:?}: {told:?}") };
+        assert_eq!(reconnecting["event"], "reconnecting");
+        assert!(reconnecting["attempt"] == 1 && reconnecting["of"].is_null(), "{reconnecting}");
+        assert_eq!(*summary, over(0, "done"));
+    }
+    write(&server, "f", "x");
+    let lost = Lost::request(server.address(), "remove", || ()).unwrap();
+    at(lost.address(), &["rm", "-q", "@f"]).success().stdout("").stderr("");
+    lost.end();
+    run(&server, &["rm", "--quiet", "@f"]).code(1).stderr(contains("f: refused by the server"));
 }
 
 #[test]
@@ -529,13 +159,14 @@ fn shell_has_them_too() {
         write(&server, file, file);
     }
     let lines =
-        "mkdir new\nmv f new/\nmv new/f g\nrm -r d\nrm e\nrm g\nmv e 'two words'\nrm none\n";
+        "mkdir new\nmv f new/\nmv new/f g\nrm -r d\nrm e\nrm g\nmv e 'two words'\nrm --json none\n";
     haul()
         .args(["shell", &format!("{}/base", server.address())])
         .write_stdin(lines)
         .assert()
         .code(1)
-        .stderr(contains("base/e: is a directory").and(contains("base/none")));
+        .stderr(contains("base/e: is a directory").and(contains("base/none").not()))
+        .stdout(contains(r#"{"event":"failed","name":"base/none""#));
     assert_eq!(read(&server, "base/two words/y").as_deref(), Some("base/e/y"));
     assert!(!server.root().join("base/d").exists() && read(&server, "base/g").is_none());
     assert!(server.root().join("base/new").is_dir());

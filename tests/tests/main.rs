@@ -17,6 +17,8 @@ mod day;
 mod default_acl;
 mod documents;
 mod entries;
+mod entries_mv;
+mod entries_rm;
 mod exchanged;
 mod failing;
 mod filter;

@@ -4,18 +4,15 @@ use std::fmt::Display as Show;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use haul_protocol::{Name, Op};
-
 use super::arguments::{PublishCommand, PublishOptions, PutOptions, SyncOptions, VerifyOptions};
 use super::display::Display;
 use super::ending::Ending;
-use super::exit::{self, Reason};
-use super::oneshot::{self, Tries};
-use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions};
+use super::exit::Reason;
+use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions, Tries};
 use super::signals::Signals;
 use super::streams::{is_file_of_stdout, one_reader, single};
 use super::summary::Kind;
-use super::{inside, unreached, usage};
+use super::{inside, unreached};
 use crate::error::ConnectionError;
 use crate::net::destination::Destination;
 use crate::plan::policy::Delete;
@@ -142,33 +139,6 @@ pub(super) fn publish(words: &PublishCommand, signals: &Signals) -> anyhow::Resu
     Ok(carry_out(builder, Display::new(*output, kind, false), &ending, signals))
 }
 
-/// Carries `haul mkdir` out, and returns the exit code. The server makes parents that are missing, and a directory that is
-/// there is no failure.
-///
-/// # Errors
-/// If the system has no room.
-pub(super) fn mkdir(
-    destinations: &[Destination],
-    tries: Tries,
-    signals: &Signals,
-) -> anyhow::Result<u8> {
-    if destinations.iter().any(|destination| destination.path.is_none()) {
-        return Ok(usage::wrong(
-            &"the server's root is there already; name a directory in it: HOST/DIR",
-        ));
-    }
-    let mut worst = exit::OK;
-    for same in destinations.chunk_by(|one, other| one.server == other.server) {
-        let make = |name: &Name| {
-            (name.to_string(), Op::Mkdir { name: name.clone(), mode: None, replace: false })
-        };
-        let names = same.iter().filter_map(|destination| destination.path.as_ref());
-        let requests: Vec<_> = names.map(make).collect();
-        worst = worst.max(oneshot::ask(&same[0].server, &requests, tries, signals)?);
-    }
-    Ok(worst)
-}
-
 /// Standard input can be read once only.
 fn common(
     destination: &Destination,
@@ -176,7 +146,7 @@ fn common(
     connection: &ConnectionOptions,
     signals: &Signals,
 ) -> Builder {
-    let ConnectionOptions { connections, retry_for, retries, timeout, .. } = *connection;
+    let Tries { retry_for, retries, timeout } = connection.tries;
     let mut builder = Transfer::builder(destination.clone())
         .conflicts_are_checked()
         .interrupted_by(signals.interrupt())
@@ -197,7 +167,7 @@ fn common(
     if let Some(name) = &connection.congestion {
         builder = builder.congestion(name);
     }
-    if let Some(connections) = connections {
+    if let Some(connections) = connection.connections {
         builder = builder.connections(connections.into());
     }
     if let Some(rate) = connection.rate() {
@@ -218,7 +188,7 @@ fn sending(mut builder: Builder, options: &SendOptions, output: OutputOptions) -
         builder = builder.receipt(receipt);
     }
     // Without a summary no other line is written to standard output.
-    if output.quiet { builder } else { builder.check_receipt(is_not_stdout) }
+    if output.basic.quiet { builder } else { builder.check_receipt(is_not_stdout) }
 }
 
 /// Whether a receipt is another file than standard output: each would write over the other.

@@ -15,7 +15,7 @@ use haul_protocol::Name;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::console::{self, Stream};
-use super::events::{Event, Finding, Named, Sourced};
+use super::events::{About, Event, Finding, Named, Sourced};
 use super::options::OutputOptions;
 use super::summary::Kind;
 use crate::connection::classic;
@@ -48,9 +48,9 @@ enum View {
 impl View {
     /// The view that fits the options and the terminal.
     fn choose(options: OutputOptions) -> Self {
-        if options.json {
+        if options.basic.json {
             Self::Json
-        } else if options.quiet {
+        } else if options.basic.quiet {
             Self::Quiet
         } else if io::stderr().is_terminal() {
             Self::Bar
@@ -206,7 +206,8 @@ impl Observer for Display {
 
     fn failed(&mut self, path: &Path, error: &FileError) {
         if self.view == View::Json {
-            console::json(&Event::Failed { source: Sourced::of(path), error: error.to_string() });
+            let about = About::Source(Sourced::of(path));
+            console::json(&Event::Failed { about, error: error.to_string() });
         } else if self.alike.is_told(error) {
             self.message_about("haul: ", &quote(path), &format_args!(": {error}"));
         }
@@ -247,12 +248,7 @@ impl Observer for Display {
 
     fn reconnecting(&mut self, attempt: &Attempt, why: &str) {
         match self.view {
-            View::Json => console::json(&Event::Reconnecting {
-                attempt: attempt.number,
-                of: attempt.of,
-                seconds_left: attempt.left.as_secs(),
-                error: why,
-            }),
+            View::Json => console::json(&Event::reconnecting(attempt, why)),
             View::Lines => {
                 self.message(&format_args!("haul: {why}; {}", status::reconnecting(attempt)));
             }

@@ -2,32 +2,52 @@
 
 use std::fmt::Display as Show;
 
+use haul_protocol::{Name, Refusal};
+
 use super::console::{self, Stream, tell};
-use super::events::Event;
+use super::events::{About, Event, Named};
 use super::exit::{self, Reason};
-use super::options::OutputOptions;
+use super::options::{BasicOutput, OutputOptions};
 use super::signals::Signals;
 use super::summary::{Kind, Summary};
 use super::usage;
+use crate::report::status::Attempt;
 use crate::transfer::outcome::Report;
 
 /// A command that has begun and has not ended.
 pub(super) struct Ending<'a> {
     options: OutputOptions,
-    kind: Kind,
+    /// `None`: a command without a run, which counts nothing.
+    kind: Option<Kind>,
     signals: &'a Signals,
 }
 
 impl<'a> Ending<'a> {
-    /// A command begins. If a signal ends the process before a run has begun, the last words are `--json`'s as well.
+    /// A command with a run begins.
     pub(super) fn new(options: OutputOptions, kind: Kind, signals: &'a Signals) -> Self {
-        if options.json {
-            let summary = Summary::new(None, Reason::Interrupted, kind);
+        Self { options, kind: Some(kind), signals }.begun()
+    }
+
+    /// A command of a few requests without a run begins.
+    pub(super) fn of_requests(basic: BasicOutput, signals: &'a Signals) -> Self {
+        let options = OutputOptions { basic, ..OutputOptions::default() };
+        Self { options, kind: None, signals }.begun()
+    }
+
+    /// If a signal ends the process before anything has begun, the last words are `--json`'s as well.
+    fn begun(self) -> Self {
+        if self.options.basic.json {
             let error = String::from("interrupted before anything was sent");
-            let events = [Event::Error { error }, Event::Summary(Box::new(summary))];
-            signals.last_words(events.iter().filter_map(console::json_line).flatten().collect());
+            let events = [Event::Error { error }, self.last(None, Reason::Interrupted)];
+            let lines = events.iter().filter_map(console::json_line).flatten();
+            self.signals.last_words(lines.collect());
         }
-        Self { options, kind, signals }
+        self
+    }
+
+    /// The signals that end the command.
+    pub(super) fn signals(&self) -> &Signals {
+        self.signals
     }
 
     /// A text that is no failure of an entry and ends the command, or a request of it: as a message, and as an event.
@@ -36,8 +56,33 @@ impl<'a> Ending<'a> {
         tell(&format_args!("haul: {error}"));
     }
 
+    /// An entry of a server has failed, and the command goes on.
+    pub(super) fn failed(&self, name: &Name, error: &dyn Show) {
+        if self.options.basic.json {
+            let about = About::Name(Named::of(name));
+            console::json(&Event::Failed { about, error: error.to_string() });
+        } else {
+            tell(&format_args!("haul: {name}: {error}"));
+        }
+    }
+
+    /// The same by a refusal.
+    pub(super) fn refused(&self, name: &Name, refusal: &Refusal) {
+        self.failed(name, &format_args!("refused by the server: {refusal}"));
+    }
+
+    /// The connection is lost, and an attempt to connect begins.
+    pub(super) fn reconnecting(&self, attempt: &Attempt, error: &dyn Show) {
+        let BasicOutput { json, quiet } = self.options.basic;
+        if json {
+            console::json(&Event::reconnecting(attempt, &error.to_string()));
+        } else if !quiet {
+            tell(&format_args!("haul: {error}; reconnecting {attempt}"));
+        }
+    }
+
     fn event(&self, error: &dyn Show) {
-        if self.options.json {
+        if self.options.basic.json {
             console::json(&Event::Error { error: error.to_string() });
         }
     }
@@ -66,40 +111,48 @@ impl<'a> Ending<'a> {
 
     /// Requests without a run are over.
     pub(super) fn asked(&self, reason: Reason) -> u8 {
-        if self.options.json {
-            self.summary(None, reason);
+        match self.options.basic.json {
+            true => self.over(None, reason),
+            false => self.close(reason),
         }
-        self.close(reason)
+    }
+
+    /// The last line for programs.
+    fn last(&self, report: Option<&Report>, reason: Reason) -> Event<'static> {
+        let Some(kind) = self.kind else { return Event::over(reason) };
+        let summary = Summary::new(report, reason, kind).ended_by(self.signals.deadly_code());
+        Event::Summary(Box::new(summary))
     }
 
     fn summary(&self, report: Option<&Report>, reason: Reason) {
-        let summary = Summary::new(report, reason, self.kind).ended_by(self.signals.deadly_code());
-        if self.options.stats {
-            if !self.options.quiet {
-                summary.print();
+        let last = self.last(report, reason);
+        match &last {
+            Event::Summary(summary) if self.options.stats => {
+                if !self.options.basic.quiet {
+                    summary.print();
+                }
+                summary.print_stats();
             }
-            summary.print_stats();
-        } else if self.options.json {
-            console::json(&Event::Summary(Box::new(summary)));
-        } else if !self.options.quiet {
-            summary.print();
+            _ if self.options.basic.json => console::json(&last),
+            Event::Summary(summary) if !self.options.basic.quiet => summary.print(),
+            _ => {}
         }
     }
 
     /// A line of a command that has no counts.
     pub(super) fn result(&self, text: &dyn Show) {
-        if self.options.json {
+        if self.options.basic.json {
             console::json(&Event::Note { text: text.to_string() });
-        } else if !self.options.quiet {
+        } else if !self.options.basic.quiet {
             Stream::Out.line(text);
         }
     }
 
     /// A fact that a user may want to know.
     pub(super) fn hint(&self, text: &dyn Show) {
-        if self.options.json {
+        if self.options.basic.json {
             console::json(&Event::Note { text: text.to_string() });
-        } else if !self.options.quiet {
+        } else if !self.options.basic.quiet {
             tell(&format_args!("haul: {text}"));
         }
     }

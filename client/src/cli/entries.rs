@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::mv::{Place, entry_to_move, new_place};
-use super::oneshot::Tries;
+use super::options::{BasicOutput, Tries};
 use super::rm::How;
 use crate::net::destination::Destination;
 
@@ -21,6 +21,10 @@ pub(crate) struct MkdirCommand {
     /// Options of the connection.
     #[command(flatten)]
     pub tries: Tries,
+
+    /// Options of the output.
+    #[command(flatten)]
+    pub output: BasicOutput,
 }
 
 /// `haul rm`.
@@ -37,6 +41,10 @@ pub(crate) struct RmCommand {
     /// Options of the connection.
     #[command(flatten)]
     pub tries: Tries,
+
+    /// Options of the output.
+    #[command(flatten)]
+    pub output: BasicOutput,
 }
 
 /// `haul mv`.
@@ -57,4 +65,8 @@ pub(crate) struct MvCommand {
     /// Options of the connection.
     #[command(flatten)]
     pub tries: Tries,
+
+    /// Options of the output.
+    #[command(flatten)]
+    pub output: BasicOutput,
 }

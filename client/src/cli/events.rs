@@ -6,7 +6,9 @@ use data_encoding::BASE64;
 use haul_protocol::Name;
 use serde::Serialize;
 
+use super::exit::Reason;
 use super::summary::Summary;
+use crate::report::status::Attempt;
 use crate::source;
 
 /// One event.
@@ -40,9 +42,9 @@ pub(super) enum Event<'a> {
     },
     /// An entry has failed.
     Failed {
-        /// The entry here.
+        /// The entry.
         #[serde(flatten)]
-        source: Sourced,
+        about: About,
         /// The reason.
         error: String,
     },
@@ -85,8 +87,39 @@ pub(super) enum Event<'a> {
         /// In words.
         error: String,
     },
-    /// The last line.
+    /// The last line of a command with a run.
     Summary(Box<Summary>),
+    /// The last line of a command without a run, which counts nothing.
+    #[serde(rename = "summary")]
+    Over {
+        /// The exit code.
+        exit: u8,
+        /// The reason for it.
+        reason: Reason,
+    },
+}
+
+impl<'a> Event<'a> {
+    /// An attempt to connect begins.
+    pub(super) fn reconnecting(attempt: &Attempt, error: &'a str) -> Self {
+        let Attempt { number, of, left } = *attempt;
+        Self::Reconnecting { attempt: number, of, seconds_left: left.as_secs(), error }
+    }
+
+    /// A command without a run is over.
+    pub(super) fn over(reason: Reason) -> Self {
+        Self::Over { exit: reason.code(), reason }
+    }
+}
+
+/// The entry that a failure is about.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum About {
+    /// An entry here.
+    Source(Sourced),
+    /// An entry at the server, of a command without a source.
+    Name(Named),
 }
 
 /// How far a run is.
@@ -185,6 +218,7 @@ mod tests {
             Event::Note { text: String::new() },
             Event::Error { error: String::new() },
             Event::Summary(Box::new(Summary::full(Kind::Run))),
+            Event::over(Reason::Done),
         ];
         for name in names {
             let path = source::from_bytes(name.as_bytes());
@@ -194,7 +228,8 @@ mod tests {
                 Event::Committed { name: named(), size: Some(1) },
                 Event::Removed { name: named() },
                 Event::Skipped { source: sourced(), why: "w" },
-                Event::Failed { source: sourced(), error: String::new() },
+                Event::Failed { about: About::Source(sourced()), error: String::new() },
+                Event::Failed { about: About::Name(named()), error: String::new() },
                 Event::Would { r#do: "send", name: named(), why: "w", size: Some(1) },
                 Event::Missing(finding()),
                 Event::Differs(finding()),

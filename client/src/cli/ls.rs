@@ -9,7 +9,6 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::Duration;
 
 use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Reply, ShownBytes, encode_entry};
-use serde_json::json;
 
 use super::arguments::LsOptions;
 use super::console::{self, json_line, plain_json, tell};
@@ -72,16 +71,14 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
             (Reason::of(&error, is_reached.get()), Some(unreached::told(&error)))
         }
     };
-    if let Some(error) = &error
-        && reason != Reason::Interrupted
-    {
+    if let Some(error) = &error {
         tell(&format_args!("haul: {error}"));
     }
     if options.json {
         if let Some(error) = error {
             console::json(&Event::Error { error });
         }
-        console::json(&json!({ "event": "summary", "exit": reason.code(), "reason": reason }));
+        console::json(&Event::over(reason));
     }
     Ok(reason.code())
 }

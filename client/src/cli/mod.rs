@@ -14,6 +14,7 @@ mod habits_table;
 mod inside;
 mod lookup;
 mod ls;
+mod mkdir;
 mod mv;
 mod oneshot;
 mod options;
@@ -39,6 +40,7 @@ use haul_protocol::is_plain;
 
 use crate::source::stdin;
 use arguments::{Cli, Command};
+use ending::Ending;
 use signals::Signals;
 use usage::Unread;
 
@@ -97,9 +99,18 @@ fn carry_out(command: &Command, signals: &Signals) -> anyhow::Result<u8> {
             commands::verify(&verify.sources, &verify.destination, &verify.options, signals)
         }
         Command::Ls(ls) => ls::run(&ls.destination, ls.options, signals),
-        Command::Mkdir(mkdir) => commands::mkdir(&mkdir.destinations, mkdir.tries, signals),
-        Command::Rm(rm) => rm::rm(&rm.destinations, rm.how, rm.tries, signals),
-        Command::Mv(mv) => mv::mv(&mv.source, &mv.place, mv.force, mv.tries, signals),
+        Command::Mkdir(words) => {
+            let ending = Ending::of_requests(words.output, signals);
+            Ok(mkdir::mkdir(&words.destinations, words.tries, &ending))
+        }
+        Command::Rm(words) => {
+            let ending = Ending::of_requests(words.output, signals);
+            Ok(rm::rm(&words.destinations, words.how, words.tries, &ending))
+        }
+        Command::Mv(words) => {
+            let ending = Ending::of_requests(words.output, signals);
+            Ok(mv::mv(&words.source, &words.place, words.force, words.tries, &ending))
+        }
         Command::Shell(shell) => shell::run(shell, signals),
         Command::Partials(partials) => partials::partials(&partials.words),
     }

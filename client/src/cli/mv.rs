@@ -1,16 +1,15 @@
 //! `haul mv`: another name for an entry of a server.
 
-use std::fmt;
 use std::str::FromStr;
 
 use haul_protocol::{Entry, Name, Op, Refusal};
 
-use super::console::tell;
-use super::exit;
+use super::ending::Ending;
+use super::exit::Reason;
 use super::lookup::{self, There};
-use super::oneshot::{self, Ended, Tries};
-use super::signals::Signals;
-use super::usage::{Usage, wrong};
+use super::oneshot;
+use super::options::Tries;
+use super::usage::Usage;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::ConnectionError;
 use crate::error::destination::DestinationError;
@@ -72,44 +71,44 @@ fn is_here(entry: &Destination) -> Option<String> {
 
 /// Renames an entry, and returns the exit code. If a directory stands at the new place, the entry goes into it. Another
 /// entry is replaced only with `force`.
-///
-/// # Errors
-/// If the system has no room.
 pub(super) fn mv(
     source: &Destination,
     place: &Place,
     force: bool,
     tries: Tries,
-    signals: &Signals,
-) -> anyhow::Result<u8> {
+    ending: &Ending<'_>,
+) -> u8 {
     let (here, there) = (&source.server, &place.destination.server);
     if here != there
         && let Some(text) = is_here(source)
     {
-        return Ok(wrong(&moves_up(&text)));
+        return ending.fail(Reason::Usage, &moves_up(&text));
     }
     let Some(from) = &source.path else {
-        tell(&"haul: the server's root can't be moved; name an entry in it: HOST/NAME");
-        return Ok(exit::USAGE);
+        let error = "the server's root can't be moved; name an entry in it: HOST/NAME";
+        return ending.fail(Reason::Usage, &error);
     };
     if here != there {
-        tell(&format_args!(
-            "haul: {here} and {there} are not written alike, and haul mv renames at one server: write the server in \
+        let error = format!(
+            "{here} and {there} are not written alike, and haul mv renames at one server: write the server in \
              the same way in front of both, as in haul mv HOST/OLD HOST/NEW; to another server, send the files from \
              where they came with haul put, and then remove them here with haul rm"
-        ));
-        return Ok(exit::USAGE);
+        );
+        return ending.fail(Reason::Usage, &error);
     }
     let mut renaming = Renaming { from, place, force, to: None, before: None, is_sent: false };
-    let mut code = exit::OK;
-    let ended = oneshot::at(here, tries, signals, &mut |asking, _| {
-        if let Err(why) = renaming.run(asking)? {
-            tell(&format_args!("haul: {why}"));
-            code = exit::FAILED;
+    let mut reason = Reason::Done;
+    let done = oneshot::at(here, tries, ending, &mut |asking, _| {
+        if let Err(Failed { name, why }) = renaming.run(asking)? {
+            ending.failed(&name, &why);
+            reason = Reason::Failed;
         }
         Ok(())
-    })?;
-    Ok(ended.map_or(code, Ended::tell))
+    });
+    match done {
+        Ok(()) => ending.asked(reason),
+        Err(ended) => ended.tell(ending),
+    }
 }
 
 /// A rename over one connection after the other.
@@ -135,28 +134,27 @@ enum Fate {
     Unknown,
 }
 
-/// The reason why an entry is not renamed.
-enum Why {
-    Refused(Name, Refusal),
-    Told(String),
+/// The entry that is the reason why nothing is renamed, and the failure.
+struct Failed {
+    name: Name,
+    why: String,
 }
 
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(name, refusal) => {
-                write!(f, "{name}: refused by the server: {refusal}")
-            }
-            Self::Told(why) => f.write_str(why),
-        }
+impl Failed {
+    fn new(name: &Name, why: impl Into<String>) -> Self {
+        Self { name: name.clone(), why: why.into() }
+    }
+
+    fn refused(name: &Name, refusal: &Refusal) -> Self {
+        Self::new(name, format!("refused by the server: {refusal}"))
     }
 }
 
 impl Renaming<'_> {
-    fn run(&mut self, asking: &mut Asking<'_>) -> Result<Result<(), Why>, ConnectionError> {
+    fn run(&mut self, asking: &mut Asking<'_>) -> Result<Result<(), Failed>, ConnectionError> {
         if !asking.has_feature(RENAME) {
             let why = "this server can't rename: its hauld is older than this haul";
-            return Ok(Err(Why::Told(why.to_owned())));
+            return Ok(Err(Failed::new(self.from, why)));
         }
         let to = match &self.to {
             Some(to) => to.clone(),
@@ -171,12 +169,13 @@ impl Renaming<'_> {
                 Fate::Undone => {}
                 Fate::Done => return Ok(Ok(())),
                 Fate::Unknown => {
-                    return Ok(Err(Why::Told(format!(
-                        "{}: the connection was lost before the answer, and somebody else has renamed, changed or \
+                    let why = format!(
+                        "the connection was lost before the answer, and somebody else has renamed, changed or \
                          made {} or {to} meanwhile, so haul can't tell whether the entry was renamed; look with \
                          haul ls where it is",
-                        self.from, self.from
-                    ))));
+                        self.from
+                    );
+                    return Ok(Err(Failed::new(self.from, why)));
                 }
             }
         }
@@ -184,42 +183,40 @@ impl Renaming<'_> {
         asking.ask(&Op::Rename { name, to, replace })?;
         self.is_sent = true;
         let Said::Refused(refusal) = asking.answer()?.1 else { return Ok(Ok(())) };
-        Ok(Err(Why::Refused(self.from.clone(), refusal)))
+        Ok(Err(Failed::refused(self.from, &refusal)))
     }
 
     /// The new name.
-    fn look(&mut self, asking: &mut Asking<'_>) -> Result<Result<Name, Why>, ConnectionError> {
+    fn look(&mut self, asking: &mut Asking<'_>) -> Result<Result<Name, Failed>, ConnectionError> {
         let last = self.from.split().1;
         let Place { destination, is_directory } = self.place;
         let inside = match &destination.path {
             None => Name::parse(last),
             Some(directory) => match lookup::kind(asking, directory)? {
-                Err(refusal) => return Ok(Err(Why::Refused(directory.clone(), refusal))),
+                Err(refusal) => return Ok(Err(Failed::refused(directory, &refusal))),
                 Ok(There::Directory) => directory.join(last),
                 Ok(There::Other) if *is_directory => {
-                    return Ok(Err(Why::Told(format!("{directory}: is not a directory"))));
+                    return Ok(Err(Failed::new(directory, "is not a directory")));
                 }
                 Ok(There::Nothing) if *is_directory => {
-                    return Ok(Err(Why::Told(format!(
-                        "{directory}: there is no such directory; haul mkdir makes it"
-                    ))));
+                    let why = "there is no such directory; haul mkdir makes it";
+                    return Ok(Err(Failed::new(directory, why)));
                 }
                 Ok(There::Other | There::Nothing) => Ok(directory.clone()),
             },
         };
         let to = match inside {
             Ok(to) => to,
-            Err(error) => return Ok(Err(Why::Told(format!("{}: {error}", self.from)))),
+            Err(error) => return Ok(Err(Failed::new(self.from, error.to_string()))),
         };
         if to == *self.from {
-            return Ok(Err(Why::Told(format!("{to}: both names are the same"))));
+            return Ok(Err(Failed::new(&to, "both names are the same")));
         }
         if !self.force
             && let Ok(There::Directory | There::Other) = lookup::kind(asking, &to)?
         {
-            return Ok(Err(Why::Told(format!(
-                "{to}: is there already; haul mv -f replaces a file, or an empty directory"
-            ))));
+            let why = "is there already; haul mv -f replaces a file, or an empty directory";
+            return Ok(Err(Failed::new(&to, why)));
         }
         // If it can't be looked at, nobody can tell after a lost answer.
         self.before = lookup::entry(asking, self.from)?.ok().flatten();

@@ -1,65 +1,40 @@
-//! A few requests without a run around them, and the exit code that they come to.
+//! A few requests without a run around them, over one connection after the other.
 
 use std::fmt::Display;
+use std::io;
 use std::time::{Duration, Instant};
 
-use clap::Args;
-use haul_protocol::{Op, Refusal, Token};
+use haul_protocol::Token;
 
-use super::console::tell;
-use super::exit::{self, Reason};
-use super::options::{ConnectionOptions, duration, time};
-use super::signals::Signals;
+use super::ending::Ending;
+use super::exit::Reason;
+use super::options::Tries;
 use super::unreached;
-use crate::connection::rpc::{Asking, Said};
+use crate::connection::rpc::Asking;
 use crate::error::ConnectionError;
 use crate::net::backoff;
 use crate::net::destination::Server;
 use crate::net::poller::Poller;
 use crate::transfer::patience::Patience;
 
-/// Options of the connection of a few requests.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct Tries {
-    /// How long a lost connection is made again without any progress, such as 90s or 5m. If no server was reached, haul
-    /// ends at once.
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "5m")]
-    pub retry_for: Duration,
-
-    /// End after N attempts in a row to connect again, within --retry-for.
-    #[arg(long, value_name = "N")]
-    pub retries: Option<u32>,
-
-    /// Time that the server may be silent while it owes answers, such as 90s or 2m, before its connection
-    /// counts as lost. A server whose disk is slow says so every few seconds.
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
-    pub timeout: Duration,
-}
-
-impl From<&ConnectionOptions> for Tries {
-    fn from(options: &ConnectionOptions) -> Self {
-        let ConnectionOptions { retry_for, retries, timeout, .. } = *options;
-        Self { retry_for, retries, timeout }
-    }
-}
-
 /// Work at a server, which is done anew over each connection. It knows itself which requests are answered; the number
 /// says how many connections were lost before.
 pub type Work<'a> = dyn FnMut(&mut Asking<'_>, u32) -> Result<(), ConnectionError> + 'a;
 
 /// Does the work, over a new connection if one is lost. The server lets no request of the lost connection take effect
-/// once it has answered the new one. Returns the end that came before all was done, which is not told yet.
+/// once it has answered the new one.
 ///
 /// # Errors
-/// If the system has no room.
-pub fn at(
+/// The end that came before all was done, which is not told yet.
+pub(super) fn at(
     server: &Server,
     tries: Tries,
-    signals: &Signals,
+    ending: &Ending<'_>,
     work: &mut Work<'_>,
-) -> anyhow::Result<Option<Ended>> {
-    let mut poller = Poller::new()?;
-    let client = random()?.to_string();
+) -> Result<(), Ended> {
+    let mut poller = Poller::new().map_err(|error| Ended::of_system(&error))?;
+    let client = random().map_err(|error| Ended::of_system(&error))?.to_string();
+    let signals = ending.signals();
     signals.begin();
     let over = || signals.is_set();
     let (mut patience, mut lost, mut is_reached) =
@@ -82,66 +57,56 @@ pub fn at(
         }
         let Some(attempt) = patience.next(Instant::now(), None) else { break Some(error) };
         lost += 1;
-        tell(&format_args!("haul: {error}; reconnecting {attempt}"));
-        let until = Instant::now() + backoff::pause(attempt.number).min(attempt.left);
-        while !over() && Instant::now() < until {
-            poller.wait(until.saturating_duration_since(Instant::now()))?;
+        ending.reconnecting(&attempt, &error);
+        if let Err(error) =
+            pause(&mut poller, backoff::pause(attempt.number).min(attempt.left), &over)
+        {
+            break Some(ConnectionError::Poller(error));
         }
     };
     let interrupted = signals.end();
-    Ok(error.map(|error| match interrupted {
-        true => Ended { reason: Reason::Interrupted, error: None },
-        false => Ended { reason: Reason::of(&error, is_reached), error: Some(error) },
-    }))
+    match error {
+        None => Ok(()),
+        Some(_) if interrupted => {
+            let error = String::from("interrupted");
+            Err(Ended { reason: Reason::Interrupted, error, is_lost: false })
+        }
+        Some(error) => Err(Ended {
+            reason: Reason::of(&error, is_reached),
+            is_lost: error.is_lost(),
+            error: unreached::told(&error),
+        }),
+    }
+}
+
+/// Waits for a time, or until it is over.
+fn pause(poller: &mut Poller, time: Duration, over: &dyn Fn() -> bool) -> io::Result<()> {
+    let until = Instant::now() + time;
+    while !over() && Instant::now() < until {
+        poller.wait(until.saturating_duration_since(Instant::now()))?;
+    }
+    Ok(())
 }
 
 /// The end of work that is not done.
 #[derive(Debug)]
-pub struct Ended {
+pub(super) struct Ended {
     pub(super) reason: Reason,
-    /// `None`: a person has interrupted it, and knows.
-    pub(super) error: Option<ConnectionError>,
+    pub(super) error: String,
+    /// The connection is lost, and so may be an answer.
+    pub(super) is_lost: bool,
 }
 
 impl Ended {
-    /// Tells it, and returns the exit code.
-    pub fn tell(self) -> u8 {
-        if let Some(error) = &self.error {
-            tell(&format_args!("haul: {}", unreached::told(error)));
-        }
-        self.reason.code()
+    /// The system has no room.
+    fn of_system(error: &dyn Display) -> Self {
+        Self { reason: Reason::System, error: error.to_string(), is_lost: false }
     }
-}
 
-/// Sends one request after the other, each of which may be sent twice. The server may be silent for a time; one whose disk
-/// is slow says so every few seconds. A refusal is told with the name that it is about.
-///
-/// # Errors
-/// If the system has no room.
-pub fn ask(
-    server: &Server,
-    requests: &[(String, Op)],
-    tries: Tries,
-    signals: &Signals,
-) -> anyhow::Result<u8> {
-    let (mut code, mut next) = (exit::OK, 0);
-    let ended = at(server, tries, signals, &mut |asking, _| {
-        while let Some((about, op)) = requests.get(next) {
-            asking.ask(op)?;
-            if let Said::Refused(refusal) = asking.answer()?.1 {
-                refused(about, &refusal);
-                code = exit::FAILED;
-            }
-            next += 1;
-        }
-        Ok(())
-    })?;
-    Ok(ended.map_or(code, Ended::tell))
-}
-
-/// Tells a refusal with the name that it is about.
-pub fn refused(about: &dyn Display, refusal: &Refusal) {
-    tell(&format_args!("haul: {about}: refused by the server: {refusal}"));
+    /// Tells it as the end of the command, and returns the exit code.
+    pub(super) fn tell(&self, ending: &Ending<'_>) -> u8 {
+        ending.fail(self.reason, &self.error)
+    }
 }
 
 /// A token that nobody else has.

@@ -58,22 +58,18 @@ pub struct SendOptions {
     pub receipt: Option<PathBuf>,
 }
 
-/// Options of the connections.
-#[derive(Debug, Clone, Args)]
-pub struct ConnectionOptions {
-    /// Parallel connections [default: one a core, 2 to 8, and up to 8 over a line that loses segments].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub connections: Option<u16>,
-
-    /// Time for which haul tries to connect again when the server is lost, such as 90s or 1h; it starts again when
-    /// the server has answered a request. 0 ends the run with the loss. A server that is busy is asked again for the
-    /// same time. If no server was reached when the run began, the run ends at once.
+/// How long haul waits for a server, and tries to connect to it again.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Tries {
+    /// Time for which haul tries to connect again when the server is lost, such as 90s or 1h; it starts again with
+    /// each progress. 0 ends the command with the loss. When haul sends or compares entries, it asks a server that is
+    /// busy again for the same time. If no server was reached when the command began, the command ends at once.
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "5m")]
     pub retry_for: Duration,
 
-    /// At most so many attempts to connect again, in a row, even if --retry-for leaves time for more; and give an
-    /// entry up if more than N connections were lost while the server had it to answer next [default: any number
-    /// of attempts, 10 connections].
+    /// At most so many attempts to connect again, in a row, even if --retry-for leaves time for more. When haul sends
+    /// or compares entries, it also gives an entry up if more than N connections were lost while the server had it to
+    /// answer next [default: any number of attempts, 10 connections].
     #[arg(long, value_name = "N")]
     pub retries: Option<u32>,
 
@@ -82,6 +78,24 @@ pub struct ConnectionOptions {
     /// take 10s unless another time is given.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub timeout: Duration,
+}
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self { retry_for: RETRY_FOR, retries: None, timeout: TIMEOUT }
+    }
+}
+
+/// Options of the connections.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConnectionOptions {
+    /// Parallel connections [default: one a core, 2 to 8, and up to 8 over a line that loses segments].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub connections: Option<u16>,
+
+    /// Waiting, and connecting again.
+    #[command(flatten)]
+    pub tries: Tries,
 
     /// Congestion control of the connections, such as bbr or cubic, by the system's name [default: bbr where
     /// connections leave this machine and the system allows it].
@@ -97,35 +111,29 @@ pub struct ConnectionOptions {
     pub bwlimit: Option<u64>,
 }
 
-impl Default for ConnectionOptions {
-    fn default() -> Self {
-        Self {
-            connections: None,
-            retry_for: RETRY_FOR,
-            retries: None,
-            timeout: TIMEOUT,
-            congestion: None,
-            limit_rate: None,
-            bwlimit: None,
-        }
-    }
-}
-
-/// Options of the output.
+/// Options of the output of all commands that change or compare entries.
 #[derive(Debug, Clone, Copy, Default, Args)]
-pub struct OutputOptions {
+pub struct BasicOutput {
     /// Tell only failures.
     #[arg(long, short)]
     pub quiet: bool,
+
+    /// Print one JSON object a line on standard output: failures, the progress of a run, and the summary at the end.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of the output of a run.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct OutputOptions {
+    /// Options that other commands have as well.
+    #[command(flatten)]
+    pub basic: BasicOutput,
 
     /// Name every file that is committed; and for connections that leave this machine, or with --congestion, the
     /// congestion control, round trip and retransmits of each at its end.
     #[arg(long, short, conflicts_with = "quiet")]
     pub verbose: bool,
-
-    /// Print one JSON object a line on standard output: failures, progress, and the summary at the end.
-    #[arg(long)]
-    pub json: bool,
 
     /// Print a table of all counts at the end.
     #[arg(long, conflicts_with = "json")]
@@ -142,7 +150,8 @@ impl ConnectionOptions {
     /// The same options as words of a command line.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
-        let Self { connections, retry_for, retries, timeout, congestion, .. } = self;
+        let Self { connections, tries: Tries { retry_for, retries, timeout }, congestion, .. } =
+            self;
         let mut words = vec![format!("--retry-for={}", humantime::format_duration(*retry_for))];
         words.push(format!("--timeout={}", humantime::format_duration(*timeout)));
         words.extend(retries.map(|retries| format!("--retries={retries}")));

@@ -7,10 +7,9 @@ use haul_protocol::{Code, Mtime, Name, Op, Reply};
 use super::arguments::PublishCommand;
 use super::ending::Ending;
 use super::exit::Reason;
-use super::oneshot::{self, Ended, Tries};
+use super::oneshot;
 use super::signals::Signals;
 use super::summary::Kind;
-use super::unreached;
 use crate::connection::rpc::Said;
 use crate::error::{ConnectionError, ProtocolError};
 use crate::transfer::error::BuildError;
@@ -30,8 +29,8 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
     };
     let token = Some(oneshot::random()?);
     let (mut told, mut repeated) = (Ok(None), false);
-    let tries = Tries::from(&options.connection);
-    let ended = oneshot::at(&destination.server, tries, signals, &mut |asking, _| {
+    let tries = options.connection.tries;
+    let done = oneshot::at(&destination.server, tries, &ending, &mut |asking, _| {
         if repeated && !asking.has_feature(REPEATED) {
             told = Err(lost(name, &"its hauld is older than this haul"));
             return Ok(());
@@ -53,17 +52,14 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
             _ => return Err(ProtocolError::Kind.into()),
         };
         Ok(())
-    })?;
-    Ok(match (ended, told) {
-        (Some(Ended { reason, error: Some(error) }), _) if repeated && error.is_lost() => {
-            ending.fail(reason, &lost(name, &error))
+    });
+    Ok(match (done, told) {
+        (Err(ended), _) if repeated && ended.is_lost => {
+            ending.fail(ended.reason, &lost(name, &ended.error))
         }
-        (Some(Ended { reason, error: Some(error) }), _) => {
-            ending.fail(reason, &unreached::told(&error))
-        }
-        (Some(Ended { reason, error: None }), _) => ending.asked(reason),
-        (None, Err(error)) => ending.fail(Reason::Failed, &error),
-        (None, Ok(version)) => {
+        (Err(ended), _) => ended.tell(&ending),
+        (Ok(()), Err(error)) => ending.fail(Reason::Failed, &error),
+        (Ok(()), Ok(version)) => {
             ending.result(&back(name, version));
             ending.asked(Reason::Done)
         }

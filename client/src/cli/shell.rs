@@ -12,10 +12,10 @@ use rustyline::history::DefaultHistory;
 
 use super::arguments::ShellCommand;
 use super::console::{self, tell};
+use super::ending::Ending;
 use super::mv::{self, Place};
-use super::oneshot::Tries;
 use super::signals::Signals;
-use super::{commands, exit, ls, rm};
+use super::{commands, exit, ls, mkdir, rm};
 use crate::net::destination::Destination;
 use crate::source::stdin;
 use complete::Completion;
@@ -100,8 +100,7 @@ impl Prompt<'_> {
 
     fn carry_out(&self, word: Word) -> anyhow::Result<u8> {
         let (destination, signals) = (&self.options.destination, self.signals);
-        let timeout = self.options.connection.timeout;
-        let tries = Tries::from(&self.options.connection);
+        let tries = self.options.connection.tries;
         let list = match &word {
             Word::Put { options, .. } => &options.selection.files_from,
             Word::Sync { options, .. } => &options.selection.files_from,
@@ -140,17 +139,24 @@ impl Prompt<'_> {
                 signals,
             ),
             Word::Ls { path, mut options } => {
-                options.timeout = options.timeout.or(Some(timeout));
+                options.timeout = options.timeout.or(Some(tries.timeout));
                 ls::run(&below(destination, path.as_deref())?, options, signals)
             }
-            Word::Mkdir { paths } => commands::mkdir(&self.places(&paths)?, tries, signals),
-            Word::Rm { how, paths } => rm::rm(&self.places(&paths)?, how, tries, signals),
-            Word::Mv { force, from, to } => {
+            Word::Mkdir { paths, output } => {
+                let ending = Ending::of_requests(output, signals);
+                Ok(mkdir::mkdir(&self.places(&paths)?, tries, &ending))
+            }
+            Word::Rm { how, paths, output } => {
+                let ending = Ending::of_requests(output, signals);
+                Ok(rm::rm(&self.places(&paths)?, how, tries, &ending))
+            }
+            Word::Mv { force, from, to, output } => {
                 let place = Place {
                     destination: below(destination, Some(&to))?,
                     is_directory: to.ends_with('/'),
                 };
-                mv::mv(&below(destination, Some(&from))?, &place, force, tries, signals)
+                let ending = Ending::of_requests(output, signals);
+                Ok(mv::mv(&below(destination, Some(&from))?, &place, force, tries, &ending))
             }
         }
     }

@@ -7,13 +7,20 @@ use super::events::Event;
 use super::exit::Reason;
 use super::summary::{Kind, Summary};
 
+/// Commands without a run, the summary of which counts nothing.
+const WITHOUT_RUN: [&str; 4] = ["ls", "mkdir", "mv", "rm"];
+
 /// If the command line asks for events, its last ones: the mistake, and a summary.
 pub(super) fn events(mistake: &dyn Display) {
     let mut words = std::env::args_os().skip(1).take_while(|word| word != "--");
     if words.any(|word| word == "--json") {
         let error = mistake.to_string();
         console::json(&Event::Error { error });
-        console::json(&Event::Summary(Box::new(Summary::new(None, Reason::Usage, Kind::Run))));
+        let command = std::env::args_os().nth(1).unwrap_or_default();
+        console::json(&match WITHOUT_RUN.iter().any(|name| command == *name) {
+            true => Event::over(Reason::Usage),
+            false => Event::Summary(Box::new(Summary::new(None, Reason::Usage, Kind::Run))),
+        });
     }
 }
 

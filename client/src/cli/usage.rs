@@ -5,7 +5,6 @@ use std::fmt;
 use std::io;
 
 use super::console::{self, Stream};
-use super::exit;
 use crate::net::destination::Destination;
 
 /// Columns of a terminal.
@@ -52,12 +51,6 @@ pub(super) fn tell(text: &str) {
         let width = Stream::Error.columns().unwrap_or(COLUMNS).clamp(MIN_COLUMNS, COLUMNS);
         console::lines(&mut io::stderr(), &wrapped(&format!("haul: {mistake}"), width));
     }
-}
-
-/// The command line makes no sense; returns the exit code.
-pub(super) fn wrong(error: &dyn fmt::Display) -> u8 {
-    tell(&error.to_string());
-    exit::USAGE
 }
 
 /// A text with line feeds in the place of blanks where a line would be longer than this.

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cli::arguments::{LsOptions, PutOptions, ShellCommand, SyncOptions, VerifyOptions};
 use crate::cli::habits;
+use crate::cli::options::BasicOutput;
 use crate::cli::rm::How;
 use crate::cli::usage::Unread;
 
@@ -72,6 +73,8 @@ pub(super) enum Word {
         /// Directory below the destination of the shell.
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<String>,
+        #[command(flatten)]
+        output: BasicOutput,
     },
     /// Remove entries.
     Rm {
@@ -80,6 +83,8 @@ pub(super) enum Word {
         /// Entry below the destination of the shell.
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<String>,
+        #[command(flatten)]
+        output: BasicOutput,
     },
     /// Rename an entry.
     Mv {
@@ -90,6 +95,8 @@ pub(super) enum Word {
         from: String,
         /// New name, or the directory into which the entry goes.
         to: String,
+        #[command(flatten)]
+        output: BasicOutput,
     },
 }
 
@@ -177,10 +184,10 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let told = how("put a");
-        assert_eq!((told.connections, told.timeout.as_secs()), (Some(3), 7));
+        assert_eq!((told.connections, told.tries.timeout.as_secs()), (Some(3), 7));
         assert_eq!(told.limit_rate, Some(1000));
         let said = how("verify a --connections 5");
-        assert_eq!((said.connections, said.timeout.as_secs()), (Some(5), 7));
+        assert_eq!((said.connections, said.tries.timeout.as_secs()), (Some(5), 7));
     }
 
     #[test]
