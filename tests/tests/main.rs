@@ -52,6 +52,7 @@ mod partials;
 mod parts;
 mod places;
 mod private;
+mod private_directories;
 mod publish;
 mod publish_bad_days;
 mod publish_room;

@@ -47,7 +47,7 @@ impl Connection<'_> {
             _ => {
                 if error.is_vanished() && !item.named {
                     progress.vanished(&item.path);
-                } else if !self.comes_again(&item, error) {
+                } else if !item.is_repeated && !self.comes_again(&item, error) {
                     progress.failed(&item.path, error);
                 }
                 match &item.kind {

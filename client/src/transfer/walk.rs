@@ -10,6 +10,7 @@ mod directories;
 mod end;
 mod entries;
 mod listed;
+mod private;
 mod sent;
 
 use std::fs::FileType;

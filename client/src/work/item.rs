@@ -30,6 +30,8 @@ pub struct Item {
     pub above: bool,
     /// It is a directory that another source has as well, of which a dry run has told.
     pub is_told: bool,
+    /// It is a directory that another batch has as well, whose failure is told.
+    pub is_repeated: bool,
     /// Its size is not what it says, so it has to be read to its end.
     pub untrue: bool,
     /// Its bytes, if they are not found at its path.
@@ -112,6 +114,7 @@ impl Item {
             inside: false,
             above: false,
             is_told: false,
+            is_repeated: false,
             untrue: false,
             opened: None,
             compared: Comparison { known: Known::Unasked, stated: None, by_digest: false },

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use haul_protocol::Name;
 use walkdir::DirEntry;
 
+use super::private::Private;
 use super::{Found, Walk, is_special, name, special};
 use crate::error::FileError;
 use crate::error::rules::RulesError;
@@ -49,6 +50,7 @@ impl Walk<'_> {
         }
         let mut found = Some(Vec::new());
         let mut batch = Vec::with_capacity(BATCH);
+        let mut private = Private::of(self.policy);
         if root.contents {
             // Of a file walkdir would find nothing, and no error.
             if root.source.metadata().is_ok_and(|found| !found.is_dir()) {
@@ -68,6 +70,7 @@ impl Walk<'_> {
             let is_told = self.before(root, &name, Sort::Directory).is_some();
             let is_new = self.course.was_missing(&name);
             batch.push(Item { is_told, ..Item::new(path, name, kind) });
+            private.enters(batch.last());
             if is_new {
                 // Over another connection an entry could come first, and its missing parent would have another mode.
                 self.work.push(self.of_refused(anchor, std::mem::take(&mut batch)))?;
@@ -161,6 +164,7 @@ impl Walk<'_> {
             let ends = matches!(kind, Kind::Directory(_)) && batch.len() >= BATCH;
             if ends || batch.len() >= MAX_BATCH {
                 self.work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
+                batch.extend(private.above(entry.path()));
             }
             if entry.depth() > 0 {
                 anchor.found_entry();
@@ -199,6 +203,7 @@ impl Walk<'_> {
             let named = entry.depth() == 0;
             let is_told = before.is_some();
             batch.push(Item { inside, named, is_told, ..Item::new(entry.into_path(), name, kind) });
+            private.enters(batch.last());
         }
         self.work.push(self.of_refused(anchor, batch))?;
         Ok(found)
