@@ -82,6 +82,10 @@ impl Walk<'_> {
         let metadata = self.policy.links.look(&path).map_err(FileError::local("look at"))?;
         let is_dir = metadata.is_dir();
         let inode = identity(&metadata);
+        let above = path.ancestors().skip(usize::from(!is_dir));
+        for directory in above.take_while(|above| above.starts_with(&root.source)) {
+            self.committed.needs_rules(directory);
+        }
         let excluded = self.policy.filter.excludes_above(&root.source, &path, is_dir);
         let excluded = excluded.map_err(FileError::Rules)?;
         // The destination itself, which only takes the contents.
@@ -102,10 +106,6 @@ impl Walk<'_> {
         if path.file_name().is_some_and(is_left) {
             self.leave_unfinished(&path);
             return Ok(None);
-        }
-        let above = path.ancestors().skip(usize::from(!is_dir));
-        for directory in above.take_while(|above| above.starts_with(&root.source)) {
-            self.committed.needs_rules(directory);
         }
         if self.committed.is_receipt(&path, || Some(metadata.clone())) {
             self.leave_receipt(&path);
