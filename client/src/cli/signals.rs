@@ -8,6 +8,7 @@ use super::deadly::Deadly;
 use super::{console, exit};
 use crate::source::command;
 use crate::work::interrupt::Interrupt;
+use crate::work::on_commit;
 
 /// A signal that comes so soon after the first one is the same: `timeout` of coreutils signals its child, and then the whole
 /// process group.
@@ -83,6 +84,7 @@ impl Signals {
                 console::write_out(&state.last_words);
             }
             command::kill_running();
+            let _unfinished = on_commit::remove_unfinished();
             std::process::exit(i32::from(exit::INTERRUPTED));
         }
         state.set = true;

@@ -26,6 +26,11 @@ use crate::error::rules::RulesError;
 /// The name of a file with patterns for the directory that it is in.
 const FILE: &str = ".haulignore";
 
+/// The path of the file of rules in a directory.
+pub(crate) fn rules_of(directory: &Path) -> PathBuf {
+    directory.join(FILE)
+}
+
 /// Whether a path may be that of a file of rules.
 pub(crate) fn is_rules(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == FILE)

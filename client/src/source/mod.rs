@@ -58,6 +58,14 @@ pub struct Source {
 /// The beginning of the names that `--remove-source` gives to files for a moment.
 pub(crate) const ASIDE: &str = ".haul-removes-";
 
+/// The beginning of the name that a receipt has for a moment, before it gets its own.
+pub(crate) const UNFINISHED: &str = ".haul-receipt-";
+
+/// Whether a run of haul that was killed has left a receipt under such a name.
+pub(crate) fn is_unfinished(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
+}
+
 /// Whether a run of haul that was killed has left a file under such a name.
 pub(crate) fn is_aside(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(ASIDE.as_bytes())
@@ -277,11 +285,21 @@ pub(crate) fn stamp(metadata: &Metadata) -> Stamp {
     }
 }
 
+/// The number of hard links to a file.
+pub(crate) fn names(metadata: &Metadata) -> u64 {
+    platform::names(metadata)
+}
+
 /// Tells a directory from another one under its name.
 #[must_use]
 pub fn identity(metadata: &Metadata) -> [i64; 2] {
     let [device, inode, ..] = platform::inode(metadata);
     [device, inode]
+}
+
+/// Device and inode of a regular file, if the platform has such.
+pub(crate) fn regular(found: &Metadata) -> Option<[i64; 2]> {
+    Some(identity(found)).filter(|identity| found.is_file() && *identity != [0, 0])
 }
 
 /// The attributes of a file or directory that are sent: not setuid, setgid and sticky.

@@ -15,8 +15,8 @@ use crate::plan::{Plan, Root};
 use crate::source::anchor::Anchor;
 use crate::source::filter::{Filter, is_rules};
 use crate::source::links::Links;
-use crate::source::stdin;
-use crate::work::on_commit::{Committed, Receipt, is_like_a_receipt, regular};
+use crate::source::{regular, stdin};
+use crate::work::on_commit::{Committed, Receipt};
 
 /// The most connections of one run.
 const MAX_CONNECTIONS: usize = 64;
@@ -191,16 +191,16 @@ impl Builder {
         stdin::check_descriptor(path).map_err(|source| ReceiptError::io(path, source))?;
         (self.check_receipt)(path).map_err(|source| ReceiptError::io(path, source))?;
         if let Some(other) = self.taken(path, plan) {
-            let error =
-                io::Error::other(format!("it is {other}, and would be emptied; name another file"));
+            let error = io::Error::other(format!("it is {other}"));
             return Err(ReceiptError::io(path, error));
         }
         Receipt::create(path)
     }
 
-    /// The other part that the file at the path of the receipt has in this run.
+    /// The other part that the file at the path of the receipt has in this run, and a way out.
     fn taken(&self, path: &Path, plan: &Plan) -> Option<&'static str> {
-        let receipt = regular(&path.metadata().ok()?)?;
+        let found = path.metadata().ok()?;
+        let receipt = regular(&found)?;
         let is_receipt =
             |file: &Path| file.metadata().is_ok_and(|found| regular(&found) == Some(receipt));
         let is_sent = |root: &Root| {
@@ -208,16 +208,19 @@ impl Builder {
             matches!(root.given, Given::Path)
                 && found.is_ok_and(|found| regular(&found) == Some(receipt))
         };
-        if path.canonicalize().is_ok_and(|path| is_rules(&path))
+        let input = stdin::file().and_then(|input| input.metadata());
+        if input.is_ok_and(|input| regular(&input) == Some(receipt)) {
+            Some("standard input; name another file")
+        } else if path.canonicalize().is_ok_and(|path| is_rules(&path))
             || self.rules.files().any(is_receipt)
         {
-            Some("a file of rules")
+            Some("a file of rules; name another file")
         } else if self.names.as_ref().is_some_and(|(list, _)| is_receipt(list)) {
-            Some("the list of --files-from")
+            Some("the list of --files-from; name another file")
         } else if plan.roots.iter().any(is_sent) {
-            Some("SRC")
-        } else if is_below_a_source(path, plan) && !is_like_a_receipt(path) {
-            Some("a file in SRC, and no receipt")
+            Some("SRC; name another file")
+        } else if found.len() > 0 && is_below_a_source(path, plan) {
+            Some("a file in SRC, and not empty; name a file elsewhere, or remove this one first")
         } else {
             None
         }

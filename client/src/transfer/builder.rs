@@ -286,7 +286,8 @@ impl Builder {
         Self { remove_source: true, ..self }
     }
 
-    /// Writes the digest of each file that is committed to a file, for `b3sum --check` in the server's root.
+    /// Writes the digest of each file that is committed to a file, for `b3sum --check` in the server's root. A
+    /// file that is there is replaced when the transfer ends, and stays if no server was reached.
     pub fn receipt(self, file: impl Into<PathBuf>) -> Self {
         Self { receipt: Some(file.into()), ..self }
     }

@@ -87,7 +87,10 @@ impl Transfer {
 
     fn finish(&self, progress: &Progress, ended: Ended) -> Result<Report, TransferError> {
         let receipt = self.committed.receipt.as_ref();
-        let receipt_error = receipt.and_then(|receipt| receipt.finish().err());
+        // If no server was reached, an earlier receipt stays.
+        let is_reached = ended.error.is_none() || ended.durability.is_some();
+        let receipt_error =
+            receipt.filter(|_| is_reached).and_then(|receipt| receipt.finish().err());
         let report = Report {
             counts: progress.counts(),
             elapsed: progress.elapsed(),

@@ -3,6 +3,7 @@
 
 mod aside;
 mod receipt;
+mod replacement;
 
 use std::fs::Metadata;
 use std::path::Path;
@@ -18,7 +19,7 @@ use crate::source::hashing::{HashThreads, Hashing};
 use crate::source::links::Links;
 use crate::source::{Now, Source, Stamp, filter};
 pub use receipt::Receipt;
-pub(crate) use receipt::{is_like_a_receipt, regular};
+pub(crate) use replacement::remove_unfinished;
 
 /// The steps for each file that the server has acknowledged.
 #[derive(Debug, Default)]
@@ -49,10 +50,21 @@ impl Committed {
         }
     }
 
-    /// Whether an entry of a source is the receipt itself. `look` is asked only if there is one.
-    pub fn is_receipt(&self, look: impl FnOnce() -> Option<Metadata>) -> bool {
+    /// Whether the entry of a source at a path is the receipt itself. `look` is asked only if there is one.
+    pub fn is_receipt(&self, path: &Path, look: impl FnOnce() -> Option<Metadata>) -> bool {
         let Some(receipt) = &self.receipt else { return false };
-        look().is_some_and(|entry| receipt.is(&entry))
+        look().is_some_and(|entry| receipt.is(path, &entry))
+    }
+
+    /// The rules of a directory are read. No receipt replaces their file.
+    pub fn needs_rules(&self, directory: &Path) {
+        let Some(receipt) = self.receipt.as_ref().filter(|receipt| receipt.replaces()) else {
+            return;
+        };
+        let path = filter::rules_of(directory);
+        if let Ok(file) = path.metadata() {
+            receipt.needs(&path, &file);
+        }
     }
 
     /// Everything is looked at once more: files may arrive that have arrived before.

@@ -19,7 +19,7 @@ use crate::report::progress::Progress;
 use crate::source::anchor::{Adrift, Anchor};
 use crate::source::links::Links;
 use crate::source::spool::Opened;
-use crate::source::{attributes, identity, is_aside};
+use crate::source::{attributes, identity, is_aside, is_unfinished};
 use crate::work::{BATCH, Item, Kind, Stopped};
 
 /// Items of one batch, if they are all in one directory.
@@ -106,7 +106,12 @@ impl Walk<'_> {
                 self.progress.failed(entry.path(), FileError::Aside);
                 continue;
             }
-            if entry.file_type().is_file() && self.committed.is_receipt(|| entry.metadata().ok()) {
+            let is_file = entry.file_type().is_file();
+            if is_file && is_unfinished(entry.file_name()) {
+                self.leave_unfinished(entry.path());
+                continue;
+            }
+            if is_file && self.committed.is_receipt(entry.path(), || entry.metadata().ok()) {
                 self.leave_receipt(entry.path());
                 continue;
             }
@@ -253,9 +258,17 @@ impl Walk<'_> {
         }
     }
 
+    /// A killed run has left a receipt that was about to take its place.
+    pub(super) fn leave_unfinished(&self, path: &Path) {
+        if !self.course.is_again() {
+            self.progress.skipped(path, "a receipt that a killed run has left");
+        }
+    }
+
     /// Reads the rules of a directory before anything in it is looked at; returns whether that worked. If not, the
     /// directory counts as one that could not be read.
     fn enter(&self, root: &Root, directory: &Path, found: Option<[i64; 2]>) -> bool {
+        self.committed.needs_rules(directory);
         let entered =
             self.policy.filter.enter(&root.source, directory, found, |path, line, flaw| {
                 if !self.course.is_again() {

@@ -11,7 +11,7 @@ use crate::source::anchor::Anchor;
 use crate::source::file_list::{Later, Names, below};
 use crate::source::links::Links;
 use crate::source::stdin::is_descriptor;
-use crate::source::{identity, is_aside};
+use crate::source::{identity, is_aside, is_unfinished};
 use crate::work::{BATCH, Item, Kind, Stopped};
 
 /// Directories of a list that are remembered for the names that follow, which are usually in them.
@@ -82,6 +82,10 @@ impl Walk<'_> {
         let metadata = self.policy.links.look(&path).map_err(FileError::local("look at"))?;
         let is_dir = metadata.is_dir();
         let inode = identity(&metadata);
+        let above = path.ancestors().skip(usize::from(!is_dir));
+        for directory in above.take_while(|above| above.starts_with(&root.source)) {
+            self.committed.needs_rules(directory);
+        }
         let excluded = self.policy.filter.excludes_above(&root.source, &path, is_dir);
         let excluded = excluded.map_err(FileError::Rules)?;
         // The destination itself, which only takes the contents.
@@ -98,7 +102,12 @@ impl Walk<'_> {
         if metadata.is_symlink() && is_descriptor(&path) {
             return Err(FileError::NoFile("a descriptor"));
         }
-        if self.committed.is_receipt(|| Some(metadata.clone())) {
+        let is_left = |name| metadata.is_file() && is_unfinished(name);
+        if path.file_name().is_some_and(is_left) {
+            self.leave_unfinished(&path);
+            return Ok(None);
+        }
+        if self.committed.is_receipt(&path, || Some(metadata.clone())) {
             self.leave_receipt(&path);
             return Ok(None);
         }

@@ -5,12 +5,14 @@ use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use haul_protocol::{Digest, Name};
 
+use super::replacement::Replacement;
 use crate::error::receipt::ReceiptError;
-use crate::source::{identity, stdin};
+use crate::source::{regular, stdin};
 
 /// Hexadecimal digits of a digest, and the two blanks after it.
 const BEFORE_NAME: usize = 66;
@@ -19,9 +21,18 @@ const BEFORE_NAME: usize = 66;
 #[derive(Debug)]
 pub struct Receipt {
     path: PathBuf,
-    /// Device and inode, if it is a regular file and the platform has such.
-    identity: Option<[i64; 2]>,
+    place: Place,
+    /// A source has the file at the path in it.
+    is_needed: AtomicBool,
     state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// The lines come into a file without a name, which takes the place of another one in the end.
+    Replacement(Replacement),
+    /// The lines come where the path leads. Device and inode, if that is a regular file and the platform has such.
+    Direct(Option<[i64; 2]>),
 }
 
 #[derive(Debug)]
@@ -38,33 +49,53 @@ struct State {
 }
 
 impl Receipt {
-    /// Makes the file, or empties it. Lines to a descriptor come after what was written to that before.
+    /// Begins a receipt. A regular file at the path stays as it is until the receipt is finished. Lines to a descriptor come
+    /// after what was written to that before.
     ///
     /// # Errors
     /// If it can't be written.
     pub fn create(path: &Path) -> Result<Self, ReceiptError> {
-        let path = path.to_owned();
-        match stdin::create(&path) {
-            Ok((file, start)) => {
-                let identity = file.metadata().ok().and_then(|found| regular(&found));
-                let state = State {
-                    file: BufWriter::new(file),
-                    start,
-                    lines: 0,
-                    hasher: RandomState::new(),
-                    stale: HashMap::new(),
-                    repeats: false,
-                };
-                Ok(Self { path, identity, state: Mutex::new(state) })
+        let (place, file, start) =
+            Place::open(path).map_err(|source| ReceiptError::io(path, source))?;
+        let state = State {
+            file: BufWriter::new(file),
+            start,
+            lines: 0,
+            hasher: RandomState::new(),
+            stale: HashMap::new(),
+            repeats: false,
+        };
+        let is_needed = AtomicBool::new(false);
+        Ok(Self { path: path.to_owned(), place, is_needed, state: Mutex::new(state) })
+    }
+
+    /// Whether the entry of a source at a path is the receipt, which is not complete before everything else is sent. A
+    /// file with something in it is no receipt yet, and does not become one any more.
+    #[must_use]
+    pub fn is(&self, path: &Path, entry: &Metadata) -> bool {
+        match &self.place {
+            Place::Direct(identity) => identity.is_some() && *identity == regular(entry),
+            Place::Replacement(_) if entry.len() > 0 => {
+                self.needs(path, entry);
+                false
             }
-            Err(source) => Err(ReceiptError::io(&path, source)),
+            Place::Replacement(place) => place.replaces(path, entry),
         }
     }
 
-    /// Whether an entry of a source is the receipt, which is not complete before everything else is sent.
+    /// The run reads the file at a path. If the receipt would replace that file, it stays as it is.
+    pub fn needs(&self, path: &Path, file: &Metadata) {
+        if let Place::Replacement(place) = &self.place
+            && place.replaces(path, file)
+        {
+            self.is_needed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the receipt would replace a file that is there.
     #[must_use]
-    pub fn is(&self, entry: &Metadata) -> bool {
-        self.identity.is_some() && self.identity == regular(entry)
+    pub fn replaces(&self) -> bool {
+        matches!(&self.place, Place::Replacement(place) if place.has_file())
     }
 
     /// Appends a line.
@@ -92,28 +123,12 @@ impl Receipt {
         self.state().repeats = true;
     }
 
-    /// Writes the rest to the disk.
+    /// Writes the rest to the disk, and puts the receipt where it belongs.
     ///
     /// # Errors
     /// If that fails: lines are missing then.
     pub fn finish(&self) -> Result<(), ReceiptError> {
-        let state = &mut *self.state();
-        let finish = |state: &mut State| {
-            state.file.flush()?;
-            // A pipe gives no line back, and has no disk to be flushed to.
-            let is_file = state.file.get_ref().metadata()?.is_file();
-            let is_wrong = state.repeats || !state.stale.is_empty();
-            if is_wrong && !is_file {
-                return Err(io::Error::other(
-                    "lines that are wrong by now can be taken back only in a regular file",
-                ));
-            }
-            if is_wrong {
-                state.write_again(&self.path)?;
-            }
-            if is_file { state.file.get_ref().sync_all() } else { Ok(()) }
-        };
-        finish(state).map_err(|source| self.failed(source))
+        self.state().finish(self).map_err(|source| ReceiptError::io(&self.path, source))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -125,27 +140,54 @@ impl Receipt {
     }
 }
 
-/// Device and inode of a regular file, if the platform has such.
-pub(crate) fn regular(found: &Metadata) -> Option<[i64; 2]> {
-    Some(identity(found)).filter(|identity| found.is_file() && *identity != [0, 0])
-}
-
-/// Whether nothing is lost if a file is emptied for a receipt: the file is empty, or begins with a line of a receipt.
-pub(crate) fn is_like_a_receipt(path: &Path) -> bool {
-    let mut start = Vec::new();
-    let read =
-        File::open(path).and_then(|file| file.take(1 + BEFORE_NAME as u64).read_to_end(&mut start));
-    let line = start.strip_prefix(b"\\").unwrap_or(&start);
-    let (digits, blanks) = line.split_at(line.len().min(BEFORE_NAME - 2));
-    let is_line = digits.iter().all(u8::is_ascii_hexdigit) && blanks.starts_with(b"  ");
-    read.is_ok() && (start.is_empty() || is_line)
+impl Place {
+    /// The place that a path leads to, the file for the lines, and where the first line begins in it.
+    fn open(path: &Path) -> io::Result<(Self, File, u64)> {
+        let replacement = if stdin::is_descriptor(path) { None } else { Replacement::of(path)? };
+        if let Some((replacement, file)) = replacement {
+            return Ok((Self::Replacement(replacement), file, 0));
+        }
+        let (file, start) = stdin::create(path)?;
+        let identity = file.metadata().ok().and_then(|found| regular(&found));
+        Ok((Self::Direct(identity), file, start))
+    }
 }
 
 impl State {
+    fn finish(&mut self, receipt: &Receipt) -> io::Result<()> {
+        self.file.flush()?;
+        let is_wrong = self.repeats || !self.stale.is_empty();
+        let place = match &receipt.place {
+            Place::Replacement(place) => place,
+            Place::Direct(_) => {
+                // A pipe gives no line back, and has no disk to be flushed to.
+                let is_file = self.file.get_ref().metadata()?.is_file();
+                if is_wrong && !is_file {
+                    return Err(io::Error::other(
+                        "lines that are wrong by now can be taken back only in a regular file",
+                    ));
+                }
+                if is_wrong {
+                    self.write_again(File::open(&receipt.path)?)?;
+                }
+                return if is_file { self.file.get_ref().sync_all() } else { Ok(()) };
+            }
+        };
+        if receipt.is_needed.load(Ordering::Relaxed) {
+            return Err(io::Error::other(
+                "it is in SRC as well, or a file of rules there, and stays as it is; name another file",
+            ));
+        }
+        if is_wrong {
+            self.write_again(self.file.get_ref().try_clone()?)?;
+        }
+        place.put(self.file.get_ref())?;
+        self.file.get_mut().seek(SeekFrom::End(0)).map(drop)
+    }
+
     /// Leaves one line for each name, the last one, and none for files that are not there any more.
-    fn write_again(&mut self, path: &Path) -> io::Result<()> {
+    fn write_again(&mut self, mut written: File) -> io::Result<()> {
         let mut text = String::new();
-        let mut written = File::open(path)?;
         written.seek(SeekFrom::Start(self.start))?;
         written.read_to_string(&mut text)?;
         let mut last = HashMap::new();
