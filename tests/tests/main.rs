@@ -13,6 +13,7 @@ mod churn;
 mod classic;
 mod commands;
 mod congestion;
+mod damaged;
 mod day;
 mod default_acl;
 mod documents;

@@ -176,12 +176,10 @@ fn upload_that_is_unknown_after_each_restart_is_opened_again() {
     let upload = Upload::start();
     let (mut peer, _) = upload.fake.greet().unwrap();
     // More often than a file may be refused.
-    for round in 0..5 {
+    for _ in 0..5 {
         let open = expect(&mut peer, "open");
         opened(&mut peer, &open["id"], PART_SIZE, &[0, 1, 2, 3, 4, 5]).unwrap();
-        if round == 0 {
-            is_missing(&mut peer);
-        }
+        is_missing(&mut peer);
         expect(&mut peer, "commit");
         drop(peer);
         (peer, _) = upload.fake.greet().unwrap();
@@ -190,6 +188,7 @@ fn upload_that_is_unknown_after_each_restart_is_opened_again() {
     }
     let open = expect(&mut peer, "open");
     opened(&mut peer, &open["id"], PART_SIZE, &[0, 1, 2, 3, 4, 5]).unwrap();
+    is_missing(&mut peer);
     let commit = expect(&mut peer, "commit");
     done(&mut peer, &commit);
     let (output, _) = upload.end();

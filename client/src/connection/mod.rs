@@ -4,6 +4,7 @@
 //! One thread and one poller do both directions: a peer that is blocked in a write with answers
 //! unread is a deadlock.
 
+mod already_there;
 mod bundle;
 pub mod classic;
 mod compare;
@@ -55,6 +56,8 @@ enum Pending {
     Open(Item, Source),
     /// An open large file, all of whose parts the server holds: it may have the file itself.
     Look(Arc<Large>),
+    /// The same file, when the client knows its digest: whether the server's file has these bytes.
+    Bytes(Arc<Large>),
     Part(Arc<Large>, usize, Cv),
     Commit(Arc<Large>),
     Abort(Box<Abort>),
@@ -73,6 +76,7 @@ impl Pending {
             | Self::Publish(_)
             | Self::Open(..)
             | Self::Look(_)
+            | Self::Bytes(_)
             | Self::Commit(_)
             | Self::Abort(_) => 0,
         }

@@ -57,7 +57,8 @@ impl Connection<'_> {
                     self.go_on(large);
                     true
                 }
-                Pending::Commit(large) => {
+                // Before a commit the client asks for the bytes again, if it has to.
+                Pending::Bytes(large) | Pending::Commit(large) => {
                     let spared = large.parts().commit_lost(most);
                     if spared {
                         work.add_urgent(Task::Commit(large));

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{
-    Attributes, Bitmap, ClientEvent, Code, Digest, Entry, EntryKind, Geometry, Op, Refusal, Reply,
-    Verdict, encode_entry,
-};
+use haul_protocol::{Bitmap, ClientEvent, Code, Digest, Geometry, Refusal, Reply, Verdict};
 
 use super::{Connection, Pending, Sent};
 use crate::error::{ConnectionError, FileError, ProtocolError};
@@ -131,6 +128,7 @@ impl Connection<'_> {
             | Pending::Publish(_)
             | Pending::Open(..)
             | Pending::Look(_)
+            | Pending::Bytes(_)
             | Pending::Commit(_)
             | Pending::Abort(_) => 0,
         }
@@ -148,27 +146,6 @@ impl Connection<'_> {
             Some(other) => progress.failed(&item.path, FileError::Namesake(other)),
             None => remove_source(&item.path, stamp, digest, progress),
         }
-    }
-
-    /// Whether the server may have a file already, because it holds all parts. The run of `put` has not asked before.
-    fn may_be_there(&self, large: &Large) -> bool {
-        let (policy, item) = (self.run.policy, &large.item);
-        !policy.is_publish()
-            && matches!(item.compared.known, Known::Unasked)
-            && item.opened.is_none()
-            && item.tries.reopened == 0
-            && large.resumed == large.geometry.size()
-    }
-
-    /// Asks whether the server has a file as it is here, before the file is committed once more.
-    fn ask_whether_there(&mut self, large: Arc<Large>) -> Result<(), ConnectionError> {
-        let (name, size) = (large.item.name.clone(), large.geometry.size());
-        let Attributes { mode, mtime } = large.source.attributes;
-        let entry = Entry { name, kind: EntryKind::File { size, digest: None }, mode, mtime };
-        let mut line = Vec::new();
-        encode_entry(&entry, &mut line)?;
-        self.send_bundle()?;
-        self.wire.request(Pending::Look(large), &Op::Check, &line)
     }
 
     /// The parts of an open file are hashed or sent by all connections, or all of them are there.
@@ -216,11 +193,11 @@ impl Connection<'_> {
                 Ok(())
             }
             (Pending::Look(large), Reply::Done) => {
-                if body.first().copied().and_then(Verdict::from_letter) == Some(Verdict::Same) {
-                    self.run.progress.not_resumed(large.resumed);
-                    large.was_there();
-                }
-                self.go_on(large);
+                self.looked(large, &body);
+                Ok(())
+            }
+            (Pending::Bytes(large), Reply::Done) => {
+                self.bytes_compared(&large, &body);
                 Ok(())
             }
             (Pending::Commit(large), Reply::Done) => {
@@ -323,6 +300,7 @@ impl Connection<'_> {
             }
             Pending::Part(large, index, _) => self.part_refused(large, index, refusal),
             Pending::Look(large) => self.go_on(large),
+            Pending::Bytes(large) => self.end_large(&large, FileError::Refused(refusal)),
             Pending::Commit(large) => self.commit_refused(&large, refusal),
             // The server has nothing of it any more, which is what was wanted.
             Pending::Abort(abort) => self.give_up(abort.item, &abort.error),

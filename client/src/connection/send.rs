@@ -56,6 +56,9 @@ impl Connection<'_> {
                 let digest = parts.digest().filter(|_| !parts.is_over());
                 drop(parts);
                 let Some(digest) = digest else { return Ok(()) };
+                if large.is_doubtful() {
+                    return self.ask_for_bytes(large, digest);
+                }
                 let op = Op::Commit { upload: large.upload, digest };
                 self.request(Pending::Commit(large), &op)
             }

@@ -34,6 +34,8 @@ pub struct Large {
     held: AtomicU64,
     /// The server has the file already as it is here.
     is_there: AtomicBool,
+    /// The parts may be those of a committed file whose bytes have changed since.
+    doubtful: AtomicBool,
     parts: Mutex<PartTracker>,
 }
 
@@ -58,8 +60,18 @@ impl Large {
         let resumed = parts.resumed(geometry);
         item.tries.losses = 0;
         let parts = Mutex::new(parts);
-        let (held, is_there) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { item, source, upload, geometry, opened_after, resumed, held, is_there, parts }
+        Self {
+            item,
+            source,
+            upload,
+            geometry,
+            opened_after,
+            resumed,
+            held: AtomicU64::new(0),
+            is_there: AtomicBool::new(false),
+            doubtful: AtomicBool::new(false),
+            parts,
+        }
     }
 
     /// Counts the bytes that the server held when the file was opened.
@@ -97,6 +109,17 @@ impl Large {
     #[must_use]
     pub fn is_there(&self) -> bool {
         self.is_there.load(Ordering::Relaxed)
+    }
+
+    /// The parts may be those of a committed file whose bytes have changed since, or that is ruled out.
+    pub fn doubt(&self, is_doubtful: bool) {
+        self.doubtful.store(is_doubtful, Ordering::Release);
+    }
+
+    /// Whether the client must compare the bytes with those of the server's file before it commits.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful.load(Ordering::Acquire)
     }
 
     /// A later run finds the bytes of a stream under no fingerprint that it would know.
