@@ -101,3 +101,26 @@ fn parts_of_an_interrupted_upload_are_committed_though_a_similar_file_stands_the
         assert!(told.contains("1 file, 2.00 MiB"), "{told}");
     }
 }
+
+/// The answer about a file that is there comes in the middle of the bytes of another one.
+#[test]
+fn files_that_are_there_are_asked_about_between_the_bytes_of_others() {
+    let (server, place) = (server(), TempDir::new().unwrap());
+    let source = place.path().join("s");
+    fs::create_dir(&source).unwrap();
+    let large = |name: String, len: usize| {
+        let bytes: Vec<u8> = (0..len).map(|at| u8::try_from(at / 7 % 251).unwrap()).collect();
+        fs::write(source.join(name), bytes).unwrap();
+    };
+    for at in 0..8 {
+        large(format!("b{at}"), 3 << 20);
+    }
+    let put =
+        || haul().args(["put", "--connections", "1"]).arg(&source).arg(server.address()).assert();
+    put().success();
+    for at in 0..8 {
+        large(format!("a{at}"), 9 << 20);
+        large(format!("c{at}"), 9 << 20);
+    }
+    put().success().stdout(contains("8 unchanged"));
+}

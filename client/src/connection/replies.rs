@@ -187,9 +187,11 @@ impl Connection<'_> {
                 self.run.progress.resumed(large.resumed);
                 large.opened(self.run.progress);
                 if self.may_be_there(&large) {
-                    return self.ask_whether_there(large);
+                    // Not here: an answer may come in the middle of a body that is being sent.
+                    self.run.work.add_urgent(Task::Look(large));
+                } else {
+                    self.go_on(large);
                 }
-                self.go_on(large);
                 Ok(())
             }
             (Pending::Look(large), Reply::Done) => {

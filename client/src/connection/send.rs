@@ -51,6 +51,7 @@ impl Connection<'_> {
                     Ok(())
                 }
             },
+            Task::Look(large) => self.ask_whether_there(large),
             Task::Commit(large) => {
                 let parts = large.parts();
                 let digest = parts.digest().filter(|_| !parts.is_over());

@@ -17,6 +17,8 @@ pub enum Task {
     Item(Item),
     /// Send one part of a large file.
     Part(Arc<Large>, usize),
+    /// Ask whether the server has the large file of which it holds all parts.
+    Look(Arc<Large>),
     /// All parts of a large file are there.
     Commit(Arc<Large>),
     /// Discard the upload of a large file.

@@ -260,13 +260,14 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Checks that of a published directory the version before is kept at the most, and no unfinished
-    /// one.
+    /// Checks that of a published directory the version before is kept at the most, with notes about both, and no
+    /// unfinished one.
     fn check_versions(&self) -> anyhow::Result<()> {
         for home in std::fs::read_dir(self.setting.root.join(".haul/trees"))? {
             for entry in std::fs::read_dir(home?.path())? {
                 let name = entry?.file_name();
-                let known = name == "previous" || name.to_string_lossy().starts_with("done-");
+                let is_note = |kind: &str| name.to_string_lossy().starts_with(kind);
+                let known = name == "previous" || is_note("done-") || is_note("version-");
                 ensure!(known, "{} is left of a version", name.display());
             }
         }
