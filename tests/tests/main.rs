@@ -62,6 +62,7 @@ mod read_only;
 mod reconnect;
 mod refused_source;
 mod remove;
+mod replaced;
 mod restless;
 mod resume;
 mod rivals;

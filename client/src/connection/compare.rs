@@ -283,8 +283,7 @@ pub(super) fn measured(
     nearby: &mut Nearby<'_>,
     run: &Run<'_>,
 ) -> Result<(u64, Attributes), FileError> {
-    let file = nearby.open(&item.path, run.policy.links);
-    let source = Source::of(file.map_err(FileError::local("open"))?)?;
+    let source = Source::of(nearby.open(&item.path, run.policy.links)?)?;
     let size = source.measure(&|| run.work.is_stopped())?;
     Ok((size, source.attributes))
 }
@@ -319,7 +318,7 @@ fn entry(item: &mut Item, nearby: &mut Nearby<'_>, run: &Run<'_>) -> Result<Entr
                 }
                 None if item.untrue => measured(item, nearby, run)?,
                 None => {
-                    let found = nearby.look(&item.path, policy.links).map_err(look)?;
+                    let found = nearby.look(&item.path, policy.links)?;
                     found.ok_or(FileError::Changed)?
                 }
             };

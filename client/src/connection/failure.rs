@@ -45,7 +45,10 @@ impl Connection<'_> {
                 work.add_last(item)
             }
             _ => {
-                if error.is_vanished() && !item.named {
+                // A version is of what is there in the end: everything is walked once more.
+                let is_gone =
+                    error.is_vanished() || (error.is_replaced() && self.run.policy.is_publish());
+                if is_gone && !item.named {
                     progress.vanished(&item.path);
                 } else if !item.is_repeated && !self.comes_again(&item, error) {
                     progress.failed(&item.path, error);

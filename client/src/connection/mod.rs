@@ -32,6 +32,7 @@ use crate::net::line::Facts;
 use crate::net::poller::Poller;
 use crate::net::transport::Socket;
 use crate::net::wire::Wire;
+use crate::source::base::Bases;
 use crate::source::dir_cache::Nearby;
 use crate::source::{Source, Stamp};
 use crate::work::context::Run;
@@ -107,6 +108,8 @@ pub struct Connection<'a> {
     batch: VecDeque<Item>,
     /// Where they are found.
     nearby: Nearby<'a>,
+    /// Where they are removed.
+    bases: Bases<'a>,
     /// The server takes bundles.
     bundles: bool,
     /// Files that it gets next, all at once.
@@ -159,6 +162,7 @@ impl<'a> Connection<'a> {
             max_body: hello.limits.max_body,
             batch: VecDeque::new(),
             nearby: Nearby::new(&run.sources),
+            bases: Bases::new(&run.sources),
             bundles: hello.features.iter().any(|feature| feature == bundle::FEATURE),
             bundle: bundle::Bundle::default(),
             gathered: compare::Gathered::default(),

@@ -144,7 +144,7 @@ impl Connection<'_> {
         let (true, Some(stamp)) = (committed.remove_source, stamp) else { return };
         match namesakes.other(&item.path, &item.name, policy) {
             Some(other) => progress.failed(&item.path, FileError::Namesake(other)),
-            None => remove_source(&item.path, stamp, digest, progress),
+            None => remove_source(&self.bases, &item.path, stamp, digest, progress),
         }
     }
 

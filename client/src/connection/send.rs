@@ -105,8 +105,7 @@ impl Connection<'_> {
         if let Some(opened) = &item.opened {
             return opened.source();
         }
-        let file = self.nearby.open(&item.path, self.run.policy.links);
-        Source::of(file.map_err(FileError::local("open"))?)
+        Source::of(self.nearby.open(&item.path, self.run.policy.links)?)
     }
 
     pub(super) fn send_file(&mut self, item: &Item) -> Result<Option<Read>, Failure> {

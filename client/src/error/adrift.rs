@@ -24,6 +24,11 @@ pub enum Adrift {
         "gone or another since this began: moved, replaced, mounted or unmounted; nothing more is removed"
     )]
     Below,
+    /// The directory of an entry is not the one in which the walk has found the entry.
+    #[error(
+        "its directory was replaced while haul ran; nothing of the other one is sent or removed; run it again"
+    )]
+    Replaced,
     /// A file system was mounted below it and is not any more, or the other way round.
     #[error("what is mounted at {path} has come, is gone or another since this began", path = .0.display())]
     Unmounted(PathBuf),

@@ -142,6 +142,12 @@ impl FileError {
         matches!(self, Self::Local { source, .. } if matches!(source.kind(), NotFound | NotADirectory))
     }
 
+    /// Whether its directory is another one since it was found.
+    #[must_use]
+    pub(crate) fn is_replaced(&self) -> bool {
+        matches!(self, Self::Adrift(Adrift::Replaced))
+    }
+
     /// Whether an entry of another kind stands in the way at the server.
     #[must_use]
     pub(crate) fn is_conflict(&self) -> bool {

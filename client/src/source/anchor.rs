@@ -166,6 +166,11 @@ impl Anchor {
         self.began.as_ref().is_ok_and(|began| began.is_dir)
     }
 
+    /// Device and inode that it had when the run began, if it was a directory.
+    pub(crate) fn directory_identity(&self) -> Option<[i64; 2]> {
+        self.began.as_ref().ok().filter(|began| began.is_dir).map(|began| began.identity)
+    }
+
     /// Whether it is the source of the beginning, with the same mounts below it.
     ///
     /// # Errors

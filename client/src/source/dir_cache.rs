@@ -1,12 +1,12 @@
 //! Opening and looking at one file after the other, most of them in the same directory.
 //!
 //! The cache keeps that directory open for a while, so that the kernel need not walk the whole path again for each of its
-//! files: 2.5 % of the time that a tree of small files takes. A file that can't be
-//! opened that way is tried by its path, which decides. A directory that is moved takes its handle along, so in the end the
-//! cache looks whether the directory is still under its path.
+//! files: 2.5 % of the time that a tree of small files takes. If the walk has found the directory, its files are opened in no
+//! other one: whatever comes under the path meanwhile may not be of the source. Of other files, such as a source that is a file,
+//! the path decides. A directory that is moved takes its handle along, so in the end the cache looks whether the directory is
+//! still under its path. Platforms other than Linux open every file by its path.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use haul_protocol::Attributes;
@@ -14,6 +14,7 @@ use haul_protocol::Attributes;
 use super::sources::Sources;
 use super::{Link, attributes};
 use crate::error::FileError;
+use crate::error::adrift::Adrift;
 use crate::source;
 use crate::source::links::Links;
 
@@ -30,6 +31,8 @@ enum Reached<T> {
     Here(T),
     /// The file is opened by its path only.
     ByPath,
+    /// Another directory is at the path of the one that the walk has found.
+    Replaced,
 }
 
 impl<'a> Nearby<'a> {
@@ -42,10 +45,12 @@ impl<'a> Nearby<'a> {
     ///
     /// # Errors
     /// If it can't be opened, or its directory is not the one that the walk has read.
-    pub(crate) fn open(&mut self, path: &Path, links: Links) -> io::Result<File> {
-        match self.kept.open(self.sources, path, links)? {
+    pub(crate) fn open(&mut self, path: &Path, links: Links) -> Result<File, FileError> {
+        let open = FileError::local("open");
+        match self.kept.open(self.sources, path, links).map_err(&open)? {
             Reached::Here(file) => Ok(file),
-            Reached::ByPath => source::open(path, links),
+            Reached::ByPath => source::open(path, links).map_err(open),
+            Reached::Replaced => Err(Adrift::Replaced.into()),
         }
     }
 
@@ -57,11 +62,14 @@ impl<'a> Nearby<'a> {
         &mut self,
         path: &Path,
         links: Links,
-    ) -> io::Result<Option<(u64, Attributes)>> {
-        if let Reached::Here(found) = self.kept.look(self.sources, path, links)? {
-            return Ok(found);
+    ) -> Result<Option<(u64, Attributes)>, FileError> {
+        let look = FileError::local("look at");
+        match self.kept.look(self.sources, path, links).map_err(&look)? {
+            Reached::Here(found) => return Ok(found),
+            Reached::ByPath => {}
+            Reached::Replaced => return Err(Adrift::Replaced.into()),
         }
-        let metadata = links.look(path)?;
+        let metadata = links.look(path).map_err(look)?;
         Ok(metadata.is_file().then(|| (metadata.len(), attributes(&metadata))))
     }
 
@@ -74,6 +82,7 @@ impl<'a> Nearby<'a> {
         match reached.map_err(FileError::local("read link"))? {
             Reached::Here((metadata, target)) => Link::new(&metadata, &target),
             Reached::ByPath => source::link(path),
+            Reached::Replaced => Err(Adrift::Replaced.into()),
         }
     }
 
@@ -100,9 +109,17 @@ mod platform {
     use crate::source::sources::Sources;
     use crate::source::{carried, identity, open_flags};
 
+    #[derive(Debug)]
+    struct Last {
+        path: PathBuf,
+        directory: File,
+        /// The walk has found it.
+        is_known: bool,
+    }
+
     #[derive(Debug, Default)]
     pub(super) struct Kept {
-        last: Option<(PathBuf, File)>,
+        last: Option<Last>,
         moved: Vec<PathBuf>,
     }
 
@@ -115,7 +132,7 @@ mod platform {
         ) -> io::Result<Reached<File>> {
             self.reach(sources, path, links, |directory, name| {
                 let flags = open_flags(links) | OFlags::CLOEXEC;
-                Some(rustix::fs::openat(directory, name, flags, Mode::empty()).ok()?.into())
+                Ok(rustix::fs::openat(directory, name, flags, Mode::empty())?.into())
             })
         }
 
@@ -130,15 +147,14 @@ mod platform {
                 Links::Copy | Links::Skip => AtFlags::SYMLINK_NOFOLLOW,
             };
             self.reach(sources, path, links, |directory, name| {
-                let found = rustix::fs::statx(directory, name, flags, StatxFlags::BASIC_STATS);
-                let found = found.ok()?;
+                let found = rustix::fs::statx(directory, name, flags, StatxFlags::BASIC_STATS)?;
                 let mode = u32::from(found.stx_mode);
                 if FileType::from_raw_mode(mode) != FileType::RegularFile {
-                    return Some(None);
+                    return Ok(None);
                 }
                 let mtime = Mtime { s: found.stx_mtime.tv_sec, ns: found.stx_mtime.tv_nsec };
                 let attributes = Attributes { mode: Some(mode & 0o777), mtime: carried(mtime) };
-                Some(Some((found.stx_size, attributes)))
+                Ok(Some((found.stx_size, attributes)))
             })
         }
 
@@ -150,10 +166,10 @@ mod platform {
         ) -> io::Result<Reached<(Metadata, OsString)>> {
             self.reach(sources, path, links, |directory, name| {
                 let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let link = rustix::fs::openat(directory, name, flags, Mode::empty()).ok()?;
+                let link = rustix::fs::openat(directory, name, flags, Mode::empty())?;
                 // An empty name stands for the symlink itself (readlinkat(2)).
-                let target = rustix::fs::readlinkat(&link, "", Vec::new()).ok()?.into_bytes();
-                Some((File::from(link).metadata().ok()?, OsString::from_vec(target)))
+                let target = rustix::fs::readlinkat(&link, "", Vec::new())?.into_bytes();
+                Ok((File::from(link).metadata()?, OsString::from_vec(target)))
             })
         }
 
@@ -163,7 +179,7 @@ mod platform {
         }
 
         fn close(&mut self) {
-            let Some((path, directory)) = self.last.take() else { return };
+            let Some(Last { path, directory, .. }) = self.last.take() else { return };
             let of = |metadata: io::Result<Metadata>| metadata.ok().as_ref().map(identity);
             let here = of(path.metadata());
             if here.is_none() || here != of(directory.metadata()) {
@@ -171,34 +187,45 @@ mod platform {
             }
         }
 
-        /// Does something with the directory that a path is in and its name there; by its path, if that is not all there is to
-        /// it or `with` gives nothing.
+        /// Does something with the directory that a path is in and its name there. By its path, if that is not all there is to
+        /// it, or if `with` fails in a directory that the walk has not found.
         fn reach<T>(
             &mut self,
             sources: &Sources,
             path: &Path,
             links: Links,
-            with: impl FnOnce(&File, &OsStr) -> Option<T>,
+            with: impl FnOnce(&File, &OsStr) -> io::Result<T>,
         ) -> io::Result<Reached<T>> {
             let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
                 return Ok(Reached::ByPath);
             };
             // Byte by byte: comparing paths takes as long as what is spared here.
-            let is_last = |(last, _): &(PathBuf, File)| last.as_os_str() == parent.as_os_str();
+            let is_last = |last: &Last| last.path.as_os_str() == parent.as_os_str();
             if !self.last.as_ref().is_some_and(is_last) {
                 self.close();
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let Ok(directory) = rustix::fs::open(parent, flags, Mode::empty()) else {
-                    return Ok(Reached::ByPath);
+                let directory = match rustix::fs::open(parent, flags, Mode::empty()) {
+                    Ok(directory) => File::from(directory),
+                    Err(error) if sources.directories().had_directory(parent) => {
+                        return Err(error.into());
+                    }
+                    Err(_) => return Ok(Reached::ByPath),
                 };
-                let directory = File::from(directory);
-                if !sources.is_as_walked(parent, &directory, links) {
-                    return Err(io::ErrorKind::NotFound.into());
-                }
-                self.last = Some((parent.to_owned(), directory));
+                let is_known = match sources.is_as_found(parent, &directory, links)? {
+                    Some(false) => return Ok(Reached::Replaced),
+                    Some(true) => true,
+                    None => false,
+                };
+                self.last = Some(Last { path: parent.to_owned(), directory, is_known });
             }
-            let found = self.last.as_ref().and_then(|(_, directory)| with(directory, name));
-            Ok(found.map_or(Reached::ByPath, Reached::Here))
+            let Some(Last { directory, is_known, .. }) = &self.last else {
+                return Ok(Reached::ByPath);
+            };
+            match with(directory, name) {
+                Ok(found) => Ok(Reached::Here(found)),
+                Err(error) if *is_known => Err(error),
+                Err(_) => Ok(Reached::ByPath),
+            }
         }
     }
 }
@@ -263,9 +290,9 @@ mod tests {
 
     use super::*;
 
-    fn read(nearby: &mut Nearby<'_>, path: &Path) -> io::Result<String> {
+    fn read(nearby: &mut Nearby<'_>, path: &Path) -> Result<String, FileError> {
         let mut text = String::new();
-        nearby.open(path, Links::Copy)?.read_to_string(&mut text)?;
+        nearby.open(path, Links::Copy)?.read_to_string(&mut text).unwrap();
         Ok(text)
     }
 
@@ -338,15 +365,39 @@ mod tests {
             assert_eq!(nearby.leave(), std::slice::from_ref(&directory));
             assert_eq!(nearby.leave(), Vec::<PathBuf>::new());
             match other {
-                None => assert_eq!(
-                    read(&mut nearby, &path).unwrap_err().kind(),
-                    io::ErrorKind::NotFound
-                ),
+                None => assert!(read(&mut nearby, &path).unwrap_err().is_vanished()),
                 Some(_) => assert_eq!(read(&mut nearby, &path).unwrap(), "two"),
             }
             nearby.leave();
             fs::remove_dir_all(&directory).ok();
             fs::rename(&moved, &directory).unwrap();
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn nothing_is_taken_from_another_directory_than_the_one_that_was_found() {
+        let (place, sources) = (TempDir::new().unwrap(), Sources::default());
+        let [directory, other] = ["d", "other"].map(|name| place.path().join(name));
+        for directory in [&directory, &other] {
+            fs::create_dir(directory).unwrap();
+            fs::write(directory.join("file"), "x").unwrap();
+        }
+        fs::write(other.join("only"), "x").unwrap();
+        let found = source::identity(&directory.metadata().unwrap());
+        sources.directories().directory_is(&directory, found);
+        let mut nearby = Nearby::new(&sources);
+        assert_eq!(read(&mut nearby, &directory.join("file")).unwrap(), "x");
+        fs::rename(&directory, place.path().join("moved")).unwrap();
+        std::os::unix::fs::symlink("other", &directory).unwrap();
+        // The other directory has it, and this one is open still.
+        assert!(read(&mut nearby, &directory.join("only")).unwrap_err().is_vanished());
+        nearby.leave();
+        for name in ["file", "only"] {
+            let path = directory.join(name);
+            assert!(read(&mut nearby, &path).unwrap_err().is_replaced());
+            assert!(nearby.look(&path, Links::Follow).unwrap_err().is_replaced());
+            assert!(nearby.link(&path, Links::Copy).unwrap_err().is_replaced());
         }
     }
 }

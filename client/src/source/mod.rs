@@ -1,7 +1,9 @@
 //! Sources: reading files that don't hold still.
 
 pub mod anchor;
+pub(crate) mod base;
 pub mod command;
+pub(crate) mod descent;
 #[cfg(unix)]
 pub(crate) mod descriptor;
 pub(crate) mod dir_cache;
@@ -101,10 +103,8 @@ pub(crate) enum Now {
 }
 
 impl Stamp {
-    /// Compares the stamp with the entry at a path now.
-    pub(crate) fn now(self, path: &Path) -> Now {
-        let Ok(metadata) = path.symlink_metadata() else { return Now::Other };
-        let mut now = stamp(&metadata);
+    /// Compares the stamp with that of an entry now.
+    pub(crate) fn now(self, mut now: Self) -> Now {
         let has_fewer = self.names > now.names;
         now.names = self.names;
         if now == self {
@@ -114,10 +114,8 @@ impl Stamp {
         if has_fewer && now == self { Now::FewerNames } else { Now::Other }
     }
 
-    /// Whether a path leads to it that has just become its name.
-    pub(crate) fn is_moved_to(self, path: &Path) -> bool {
-        let Ok(metadata) = path.symlink_metadata() else { return false };
-        let mut now = stamp(&metadata);
+    /// Whether this is its stamp now that it has just got another name.
+    pub(crate) fn is_moved(self, mut now: Self) -> bool {
         now.changed_as(self);
         now.names = self.names;
         now == self

@@ -50,7 +50,7 @@ pub fn walk(plan: &Plan, began: &[Arc<Anchor>], run: &Run<'_>) -> Result<(), Sto
     // All other sources have names of their own. Where everything is walked more than once, there is no such source.
     let may_share = plan.roots.len() > 1 && plan.roots.iter().any(|root| root.contents);
     let names = may_share.then(|| Sent::new(namesakes));
-    let directories = Seen::default();
+    let directories = sources.directories();
     let walk =
         Walk { work, progress, policy, course, committed, sources, sizes, names, directories };
     if policy.dry_run && !policy.verifies() {
@@ -99,7 +99,7 @@ struct Walk<'a> {
     /// Names at the server to which entries have been sent, if several sources may have the same.
     names: Option<Sent<'a>>,
     /// The directories that the walk has found.
-    directories: Seen,
+    directories: &'a Seen,
 }
 
 /// The result of one walk, for each root.

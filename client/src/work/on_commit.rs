@@ -5,6 +5,7 @@ mod aside;
 mod receipt;
 mod replacement;
 
+use std::ffi::OsStr;
 use std::fs::Metadata;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use crate::error::FileError;
 use crate::error::receipt::ReceiptError;
 use crate::report::note::Note;
 use crate::report::progress::Progress;
+use crate::source::base::{Base, Bases};
 use crate::source::hashing::{HashThreads, Hashing};
-use crate::source::links::Links;
 use crate::source::{Now, Source, Stamp, filter};
 pub use receipt::Receipt;
 pub(crate) use replacement::remove_unfinished;
@@ -91,20 +92,35 @@ impl Committed {
 }
 
 /// Removes a source that has arrived as it was at `stamp`, unless it must stay.
-pub fn remove_source(path: &Path, stamp: Stamp, digest: Option<Digest>, progress: &Progress) {
+pub(crate) fn remove_source(
+    bases: &Bases<'_>,
+    path: &Path,
+    stamp: Stamp,
+    digest: Option<Digest>,
+    progress: &Progress,
+) {
     if filter::is_rules(path) {
         progress.note(Note::Stays(path.to_owned(), "it says what is left out here"));
         return;
     }
-    remove(path, stamp, digest, progress);
+    match bases.of(path) {
+        Ok(base) => remove(&base, path, stamp, digest, progress),
+        Err(error) if error.is_replaced() => progress.failed(
+            path,
+            &"arrived, but its directory was replaced while haul ran; nothing of the other one is removed",
+        ),
+        Err(error) => progress.failed(path, error),
+    }
 }
 
-fn remove(path: &Path, stamp: Stamp, digest: Option<Digest>, progress: &Progress) {
-    let is_it = match (stamp.now(path), digest) {
+fn remove(base: &Base, path: &Path, stamp: Stamp, digest: Option<Digest>, progress: &Progress) {
+    let name = path.file_name().unwrap_or_default();
+    let now = base.stamp(name).map_or(Now::Other, |now| stamp.now(now));
+    let is_it = match (now, digest) {
         (Now::Same, _) => true,
         // Nobody can write into a symlink.
         (Now::FewerNames, None) => true,
-        (Now::FewerNames, Some(digest)) => digest_of(path).is_ok_and(|now| now == digest),
+        (Now::FewerNames, Some(digest)) => digest_of(base, name).is_ok_and(|now| now == digest),
         (Now::Other, _) => false,
     };
     // A removal would lose bytes that somebody has written since.
@@ -112,7 +128,8 @@ fn remove(path: &Path, stamp: Stamp, digest: Option<Digest>, progress: &Progress
         progress.failed(path, &"arrived, but has changed since, so it is not removed here");
         return;
     }
-    match aside::remove(path, |aside| stamp.is_moved_to(aside)) {
+    match aside::remove(base, path, |aside| base.stamp(aside).is_ok_and(|now| stamp.is_moved(now)))
+    {
         Ok(()) => {}
         Err(aside::Error::Other) => {
             progress.failed(path, &"arrived, but another file has come since, which stays here");
@@ -128,8 +145,8 @@ fn remove(path: &Path, stamp: Stamp, digest: Option<Digest>, progress: &Progress
 }
 
 /// The digest of a file that does not change meanwhile.
-fn digest_of(path: &Path) -> Result<Digest, FileError> {
-    let source = Source::open(path, Links::Copy)?;
+fn digest_of(base: &Base, name: &OsStr) -> Result<Digest, FileError> {
+    let source = Source::of(base.file(name).map_err(FileError::local("open"))?)?;
     // Read to its end, whatever size it says.
     let (untrue, threads) = (true, HashThreads::default());
     let mut hashing = Hashing::begin(&source, untrue, &threads);
@@ -145,6 +162,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::source::links::Links;
 
     /// The change time is that of the name that went.
     #[test]
@@ -160,7 +178,8 @@ mod tests {
             write(&one, written).unwrap();
             File::options().append(true).open(&one).unwrap().set_modified(mtime).unwrap();
             remove_file(&two).unwrap();
-            remove(&one, stamp, Some(Digest::of(b"old")), &progress);
+            let base = Base::open(place.path()).unwrap();
+            remove(&base, &one, stamp, Some(Digest::of(b"old")), &progress);
             assert_eq!(one.exists(), stays);
             assert!(!stays || read(&one).unwrap() == written.as_bytes());
         }

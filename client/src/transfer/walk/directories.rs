@@ -94,6 +94,15 @@ impl Walk<'_> {
         self.work.drain()
     }
 
+    /// The source is a directory whose entries are sent.
+    pub(super) fn found_source(&self, root: &Root, anchor: &Anchor) {
+        // The path of the directory as its entries have it: `s/` ends otherwise.
+        let entry = root.source.join("entry");
+        if let (Some(directory), Some(inode)) = (entry.parent(), anchor.directory_identity()) {
+            self.found_directory(directory, inode);
+        }
+    }
+
     /// The walk has found a directory. In a later walk another directory does not take its place, unless everything is sent
     /// again.
     pub(super) fn found_directory(&self, path: &Path, inode: [i64; 2]) {
@@ -109,7 +118,7 @@ impl Walk<'_> {
         entry: &DirEntry,
         inode: Option<[i64; 2]>,
     ) -> bool {
-        let (path, known) = (entry.path(), &self.directories);
+        let (path, known) = (entry.path(), self.directories);
         if entry.depth() == 0 {
             return anchor.check().is_err();
         }

@@ -17,6 +17,7 @@ use crate::plan::given::Given;
 use crate::plan::namesakes::Sort;
 use crate::report::progress::Progress;
 use crate::source::anchor::{Adrift, Anchor};
+use crate::source::descent::Descent;
 use crate::source::links::Links;
 use crate::source::spool::Opened;
 use crate::source::{attributes, identity, is_aside, is_unfinished};
@@ -48,6 +49,10 @@ impl Walk<'_> {
             }
             Given::Path | Given::Stdin | Given::Command(_) => {}
         }
+        self.found_source(root, anchor);
+        let links = self.policy.links;
+        let mut descent = Descent::new(&root.source, anchor.directory_identity(), links);
+        let look = FileError::local("look at");
         let mut found = Some(Vec::new());
         let mut batch = Vec::with_capacity(BATCH);
         let mut private = Private::of(self.policy);
@@ -120,7 +125,11 @@ impl Walk<'_> {
             };
             let directory = Cell::new(None);
             let metadata = || {
-                let metadata = entry.metadata()?;
+                let is_below = entry.depth() > 0 && entry.file_type().is_dir();
+                let metadata = match is_below {
+                    true => descent.look(entry.path())?,
+                    false => entry.metadata().map_err(|error| look(error.into()))?,
+                };
                 directory.set(Some(identity(&metadata)));
                 Ok(metadata)
             };
@@ -145,7 +154,15 @@ impl Walk<'_> {
                 Ok(Some(kind)) => kind,
                 Ok(None) => continue,
                 Err(error) => {
-                    if entry.file_type().is_dir() && self.is_gone(entry.path()) {
+                    if entry.file_type().is_dir() {
+                        // Whatever is read there is nothing of this directory.
+                        entries.skip_current_dir();
+                        if self.is_gone(entry.path()) {
+                            continue;
+                        }
+                    }
+                    if error.is_replaced() && self.policy.is_publish() {
+                        self.progress.vanished(entry.path());
                         continue;
                     }
                     self.progress.failed(entry.path(), &error);
@@ -177,7 +194,9 @@ impl Walk<'_> {
             if matches!(kind, Kind::Directory(_)) {
                 if let Some(identity) = directory.get() {
                     anchor.found_directory(entry.path(), identity);
-                    self.found_directory(entry.path(), identity);
+                    if entry.depth() > 0 {
+                        self.found_directory(entry.path(), identity);
+                    }
                 }
                 let is_beyond = self.policy.one_file_system
                     && directory.get().is_some_and(|identity| anchor.is_beyond(identity));
@@ -347,10 +366,9 @@ impl Walk<'_> {
         &self,
         path: &Path,
         file_type: FileType,
-        metadata: impl FnOnce() -> std::io::Result<Metadata>,
+        metadata: impl FnOnce() -> Result<Metadata, FileError>,
     ) -> Result<Option<Kind>, FileError> {
         let (progress, is_new) = (self.progress, !self.course.is_again());
-        let metadata = || metadata().map_err(FileError::local("look at"));
         if file_type.is_file() {
             let size = if self.sizes { metadata()?.len() } else { 0 };
             if is_new {

@@ -8,6 +8,7 @@ use super::{Walk, is_special, name, special};
 use crate::error::FileError;
 use crate::plan::Root;
 use crate::source::anchor::Anchor;
+use crate::source::descent::Descent;
 use crate::source::file_list::{Later, Names, below};
 use crate::source::links::Links;
 use crate::source::stdin::is_descriptor;
@@ -27,7 +28,10 @@ impl Walk<'_> {
         names: &mut Names,
     ) -> Result<(), Stopped> {
         let (mut batch, mut directories) = (Vec::with_capacity(BATCH), Later::default());
-        let mut recent = Recent::default();
+        self.found_source(root, anchor);
+        let links = self.policy.links;
+        let mut recent =
+            Recent::new(Descent::new(&root.source, anchor.directory_identity(), links));
         loop {
             let name = match names.next(&|| self.work.is_stopped()) {
                 Ok(Some(name)) => name,
@@ -79,8 +83,16 @@ impl Walk<'_> {
         if self.policy.links != Links::Follow {
             recent.check(&root.source, &path)?;
         }
-        let metadata = self.policy.links.look(&path).map_err(FileError::local("look at"))?;
+        let mut metadata = self.policy.links.look(&path).map_err(FileError::local("look at"))?;
         let is_dir = metadata.is_dir();
+        if let Some(parent) = path.parent().filter(|_| !itself && recent.is_other_parent(&path)) {
+            let found = recent.descent.look(parent)?;
+            self.found_directory(parent, identity(&found));
+            parent.clone_into(&mut recent.parent);
+        }
+        if is_dir && !itself {
+            metadata = recent.descent.look(&path)?;
+        }
         let inode = identity(&metadata);
         let above = path.ancestors().skip(usize::from(!is_dir));
         for directory in above.take_while(|above| above.starts_with(&root.source)) {
@@ -130,15 +142,28 @@ impl Walk<'_> {
 }
 
 /// Directories that names of a list were in last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Recent {
     /// Directories that are in the list themselves.
     sent: VecDeque<PathBuf>,
     /// One to which no symlink leads from the source.
     checked: PathBuf,
+    /// The directory of the last name.
+    parent: PathBuf,
+    descent: Descent,
 }
 
 impl Recent {
+    fn new(descent: Descent) -> Self {
+        let (checked, parent) = (PathBuf::new(), PathBuf::new());
+        Self { sent: VecDeque::new(), checked, parent, descent }
+    }
+
+    /// Whether a name is in another directory than the one before.
+    fn is_other_parent(&self, path: &Path) -> bool {
+        path.parent().is_some_and(|parent| parent.as_os_str() != self.parent.as_os_str())
+    }
+
     /// A name may lead through a symlink to what is not in the source, and would be stored as if it were.
     fn check(&mut self, root: &Path, path: &Path) -> Result<(), FileError> {
         let Some(parent) = path.parent().filter(|parent| *parent != self.checked) else {

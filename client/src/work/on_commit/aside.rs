@@ -3,13 +3,14 @@
 //! Nothing removes a name only if it is still that of a certain file. So the file first gets a name that nobody else uses;
 //! then the client looks which file that is.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use haul_protocol::limits::MAX_COMPONENT_LEN;
 
 use crate::source::ASIDE;
+use crate::source::base::Base;
 
 /// Nothing was removed.
 #[derive(Debug)]
@@ -22,53 +23,47 @@ pub(super) enum Error {
     Io(io::Error),
 }
 
-/// Removes the file at a path if that is the one.
-pub(super) fn remove(path: &Path, is_it: impl FnOnce(&Path) -> bool) -> Result<(), Error> {
-    let Some(aside) = name(path) else { return Err(Error::Io(io::ErrorKind::InvalidInput.into())) };
-    match rename(path, &aside) {
+/// Removes the file at a path, which is in this directory, if that is the one.
+pub(super) fn remove(
+    base: &Base,
+    path: &Path,
+    is_it: impl FnOnce(&OsStr) -> bool,
+) -> Result<(), Error> {
+    let names = path.file_name().and_then(|own| Some((own, name(own)?)));
+    let Some((own, aside)) = names else {
+        return Err(Error::Io(io::ErrorKind::InvalidInput.into()));
+    };
+    match base.rename(own, &aside) {
         Ok(()) => {}
         // The file system can't keep what may be there; nobody but haul uses such names.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            std::fs::rename(path, &aside).map_err(Error::Io)?;
+            base.rename_over(own, &aside).map_err(Error::Io)?;
         }
         Err(error) => return Err(Error::Io(error)),
     }
+    let kept = || Error::Kept(path.with_file_name(&aside));
     if is_it(&aside) {
-        return std::fs::remove_file(&aside).map_err(|error| match rename(&aside, path) {
+        return base.remove(&aside).map_err(|error| match base.rename(&aside, own) {
             Ok(()) => Error::Io(error),
-            Err(_) => Error::Kept(aside),
+            Err(_) => kept(),
         });
     }
-    match rename(&aside, path) {
+    match base.rename(&aside, own) {
         Ok(()) => Err(Error::Other),
-        Err(_) => Err(Error::Kept(aside)),
+        Err(_) => Err(kept()),
     }
 }
 
-/// A name beside a path that nobody else uses, and that tells what the file was called.
-fn name(path: &Path) -> Option<PathBuf> {
+/// A name that nobody else uses, and that tells what the file was called.
+fn name(own: &OsStr) -> Option<OsString> {
     let mut number = [0; 8];
     getrandom::fill(&mut number).ok()?;
     let mut name = OsString::from(format!("{ASIDE}{:016x}", u64::from_le_bytes(number)));
-    if let Some(own) = path.file_name().filter(|own| own.len() < MAX_COMPONENT_LEN - name.len()) {
+    if own.len() < MAX_COMPONENT_LEN - name.len() {
         name.push("-");
         name.push(own);
     }
-    Some(path.with_file_name(name))
-}
-
-#[cfg(target_os = "linux")]
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    if to.symlink_metadata().is_ok() {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    std::fs::rename(from, to)
+    Some(name)
 }
 
 #[cfg(test)]
@@ -84,17 +79,18 @@ mod tests {
         let place = TempDir::new().unwrap();
         let path = place.path().join("f");
         write(&path, "sent").unwrap();
-        remove(&path, |_| true).unwrap();
+        let base = Base::open(place.path()).unwrap();
+        remove(&base, &path, |_| true).unwrap();
         assert!(!path.exists());
         write(&path, "another").unwrap();
-        assert!(matches!(remove(&path, |_| false), Err(Error::Other)));
+        assert!(matches!(remove(&base, &path, |_| false), Err(Error::Other)));
         assert_eq!(read(&path).unwrap(), b"another");
         assert_eq!(read_dir(place.path()).unwrap().count(), 1);
-        let newest = |_: &Path| {
+        let newest = |_: &OsStr| {
             write(&path, "newest").unwrap();
             false
         };
-        let Err(Error::Kept(aside)) = remove(&path, newest) else { panic!("not kept") };
+        let Err(Error::Kept(aside)) = remove(&base, &path, newest) else { panic!("not kept") };
         assert_eq!(
             (read(&path).unwrap(), read(aside).unwrap()),
             (b"newest".into(), b"another".into())

@@ -1,0 +1,228 @@
+//! A directory of the source in which haul removes entries: the one that the walk has found, whatever comes under its path.
+//!
+//! Platforms other than Linux do so by paths.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::sources::Sources;
+use crate::error::FileError;
+use crate::error::adrift::Adrift;
+pub(crate) use platform::Base;
+
+/// The directory of the last entry that was removed, which is usually that of the next one.
+#[derive(Debug)]
+pub(crate) struct Bases<'a> {
+    sources: &'a Sources,
+    last: RefCell<Option<(PathBuf, Rc<Base>)>>,
+}
+
+impl<'a> Bases<'a> {
+    /// Of these sources.
+    pub(crate) fn new(sources: &'a Sources) -> Self {
+        Self { sources, last: RefCell::default() }
+    }
+
+    /// The directory that an entry is in.
+    ///
+    /// # Errors
+    /// If it can't be opened, or is not the one that the walk has found.
+    pub(crate) fn of(&self, path: &Path) -> Result<Rc<Base>, FileError> {
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let mut last = self.last.borrow_mut();
+        if let Some((known, base)) = &*last
+            && known.as_os_str() == parent.as_os_str()
+        {
+            return Ok(Rc::clone(base));
+        }
+        let failed = |error| FileError::NotRemoved(std::sync::Arc::new(error));
+        let base = Base::open(parent).map_err(failed)?;
+        if !self.is_as_found(parent, &base).map_err(failed)? {
+            return Err(Adrift::Replaced.into());
+        }
+        let base = Rc::new(base);
+        *last = Some((parent.to_owned(), Rc::clone(&base)));
+        Ok(base)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn is_as_found(&self, parent: &Path, base: &Base) -> io::Result<bool> {
+        // Nothing is removed of what symlinks lead to.
+        let links = super::links::Links::Copy;
+        Ok(self.sources.is_as_found(parent, base.directory(), links)? != Some(false))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn is_as_found(&self, parent: &Path, _: &Base) -> io::Result<bool> {
+        let found = parent.metadata().map(|found| super::identity(&found));
+        let directories = self.sources.directories();
+        Ok(!directories.had_directory(parent)
+            || found.is_ok_and(|found| directories.was_directory(parent, found)))
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod platform {
+    use std::ffi::OsStr;
+    use std::fs::File;
+    use std::io;
+    use std::path::Path;
+
+    use haul_protocol::Mtime;
+    use rustix::fs::{
+        AtFlags, Mode, OFlags, RenameFlags, StatxFlags, makedev, open, openat, renameat,
+        renameat_with, statx, unlinkat,
+    };
+
+    use crate::source::links::Links;
+    use crate::source::{Stamp, carried, open_flags};
+
+    /// A directory that is open.
+    #[derive(Debug)]
+    pub(crate) struct Base(File);
+
+    impl Base {
+        /// The directory at a path; an empty one means the working directory.
+        pub(crate) fn open(path: &Path) -> io::Result<Self> {
+            let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            Ok(Self(File::from(open(path, flags, Mode::empty())?)))
+        }
+
+        pub(super) fn directory(&self) -> &File {
+            &self.0
+        }
+
+        /// The stamp of an entry.
+        pub(crate) fn stamp(&self, name: &OsStr) -> io::Result<Stamp> {
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            let found = statx(&self.0, name, flags, StatxFlags::BASIC_STATS)?;
+            let device = makedev(found.stx_dev_major, found.stx_dev_minor);
+            let changed = [found.stx_ctime.tv_sec, i64::from(found.stx_ctime.tv_nsec)];
+            let mtime = Mtime { s: found.stx_mtime.tv_sec, ns: found.stx_mtime.tv_nsec };
+            Ok(Stamp {
+                size: found.stx_size,
+                mtime: carried(mtime),
+                inode: [device.cast_signed(), found.stx_ino.cast_signed(), changed[0], changed[1]],
+                names: found.stx_nlink.into(),
+            })
+        }
+
+        /// Opens a file.
+        pub(crate) fn file(&self, name: &OsStr) -> io::Result<File> {
+            let flags = open_flags(Links::Copy) | OFlags::CLOEXEC;
+            Ok(openat(&self.0, name, flags, Mode::empty())?.into())
+        }
+
+        /// Gives an entry a name that no other has.
+        pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+            Ok(renameat_with(&self.0, from, &self.0, to, RenameFlags::NOREPLACE)?)
+        }
+
+        /// The same on a file system that can't keep what may have the name.
+        pub(crate) fn rename_over(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+            Ok(renameat(&self.0, from, &self.0, to)?)
+        }
+
+        /// Removes a file or symlink.
+        pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
+            Ok(unlinkat(&self.0, name, AtFlags::empty())?)
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod platform {
+    use std::ffi::OsStr;
+    use std::fs::File;
+    use std::io;
+    use std::path::{Path, PathBuf};
+
+    use crate::source::links::Links;
+    use crate::source::{self, Stamp};
+
+    /// The path of a directory.
+    #[derive(Debug)]
+    pub(crate) struct Base(PathBuf);
+
+    #[expect(clippy::unnecessary_wraps, reason = "a directory may be opened on Linux")]
+    impl Base {
+        pub(crate) fn open(path: &Path) -> io::Result<Self> {
+            Ok(Self(path.to_owned()))
+        }
+
+        pub(crate) fn stamp(&self, name: &OsStr) -> io::Result<Stamp> {
+            Ok(source::stamp(&self.0.join(name).symlink_metadata()?))
+        }
+
+        pub(crate) fn file(&self, name: &OsStr) -> io::Result<File> {
+            source::open(&self.0.join(name), Links::Copy)
+        }
+
+        pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+            if self.0.join(to).symlink_metadata().is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            self.rename_over(from, to)
+        }
+
+        pub(crate) fn rename_over(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+            std::fs::rename(self.0.join(from), self.0.join(to))
+        }
+
+        pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
+            std::fs::remove_file(self.0.join(name))
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::ffi::OsStr;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::time::{Duration, SystemTime};
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::source::{identity, stamp};
+
+    #[test]
+    fn stamp_is_that_of_the_path() {
+        let place = TempDir::new().unwrap();
+        let (path, link) = (place.path().join("f"), place.path().join("link"));
+        fs::write(&path, "12345").unwrap();
+        symlink("f", &link).unwrap();
+        let base = Base::open(place.path()).unwrap();
+        for time in [Duration::new(1_700_000_000, 5), Duration::from_millis(500)] {
+            for time in [SystemTime::UNIX_EPOCH + time, SystemTime::UNIX_EPOCH - time] {
+                fs::File::open(&path).unwrap().set_modified(time).unwrap();
+                for path in [&path, &link] {
+                    let name = path.file_name().unwrap();
+                    let expected = stamp(&path.symlink_metadata().unwrap());
+                    assert_eq!(base.stamp(name).unwrap(), expected);
+                }
+            }
+        }
+        assert!(base.stamp(OsStr::new("gone")).is_err());
+    }
+
+    #[test]
+    fn directory_is_the_one_that_was_found() {
+        let (place, sources) = (TempDir::new().unwrap(), Sources::default());
+        let [directory, other] = ["d", "other"].map(|name| place.path().join(name));
+        for directory in [&directory, &other] {
+            fs::create_dir(directory).unwrap();
+            fs::write(directory.join("f"), "x").unwrap();
+        }
+        sources.directories().directory_is(&directory, identity(&directory.metadata().unwrap()));
+        assert!(Bases::new(&sources).of(&other.join("f")).is_ok());
+        assert!(Bases::new(&sources).of(&directory.join("f")).is_ok());
+        fs::rename(&directory, place.path().join("moved")).unwrap();
+        symlink("other", &directory).unwrap();
+        assert!(Bases::new(&sources).of(&directory.join("f")).unwrap_err().is_replaced());
+    }
+}
