@@ -8,7 +8,7 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::Escape { .. } => Code::Escape,
-            StoreError::Conflict { .. } => Code::Conflict,
+            StoreError::Conflict { .. } | StoreError::OtherHeritage { .. } => Code::Conflict,
             StoreError::CrossDevice { .. } => Code::CrossDevice,
             StoreError::DigestMismatch { .. } => Code::DigestMismatch,
             StoreError::NoSpace { .. }

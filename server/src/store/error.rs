@@ -203,6 +203,15 @@ pub(crate) enum StoreError {
         /// The directory.
         name: String,
     },
+    /// A draft has inherited something else than its directory has by now.
+    #[error(
+        "group, setgid or ACL of `{name}` are not those with which this version was begun, and publishing it would undo \
+         the change, so nothing is published; run the command again"
+    )]
+    OtherHeritage {
+        /// The directory.
+        name: String,
+    },
     /// Root or `.haul` is another directory than when the server started, or none.
     #[error(
         "{gone} was removed, replaced, moved or unmounted while hauld ran, so it stores and lists nothing; \

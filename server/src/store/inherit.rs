@@ -8,7 +8,7 @@
 
 use std::rc::Rc;
 
-use haul_protocol::{Attributes, Name};
+use haul_protocol::{Attributes, Digest, Name};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Gid, Mode, OFlags};
 use rustix::io::Errno;
@@ -34,19 +34,24 @@ pub(super) struct HandsDown {
     pub(super) group: Option<Gid>,
     /// The bits of a mode that its default ACL leaves to a new entry, if it has one.
     pub(super) acl: Option<Mode>,
+    /// The first bytes of the digest of its default ACL, to tell it from others that leave the same bits.
+    which: u64,
 }
 
 /// A directory that hands its group or a default ACL down.
 pub(super) type Giver = (Rc<OwnedFd>, HandsDown);
 
 impl HandsDown {
+    const NOTHING: Self = Self { group: None, acl: None, which: 0 };
+
     /// `None`: it hands nothing down.
     pub(super) fn of(directory: impl AsFd) -> Result<Option<Self>, Errno> {
         let stat = rustix::fs::fstat(&directory)?;
         let has_setgid = Mode::from_raw_mode(stat.st_mode).contains(Mode::SGID);
         let group = has_setgid.then(|| Gid::from_raw(stat.st_gid));
-        let acl = left_by_acl(&directory)?;
-        Ok((acl.is_some() || group.is_some()).then_some(Self { group, acl }))
+        let (acl, which) = look_at_acl(&directory)?.unzip();
+        let which = which.unwrap_or_default();
+        Ok((acl.is_some() || group.is_some()).then_some(Self { group, acl, which }))
     }
 
     /// The mode that creation in the directory leaves of a mode.
@@ -57,14 +62,24 @@ impl HandsDown {
 
 /// The bits of a mode that a directory's default ACL leaves to a new entry; `None` if it has no such ACL.
 pub(super) fn left_by_acl(directory: impl AsFd) -> Result<Option<Mode>, Errno> {
+    Ok(look_at_acl(directory)?.map(|(most, _)| most))
+}
+
+/// The same bits, and the first bytes of the ACL's digest.
+fn look_at_acl(directory: impl AsFd) -> Result<Option<(Mode, u64)>, Errno> {
     let mut acl = [0; USUAL_ACL];
-    let most = match rustix::fs::fgetxattr(&directory, DEFAULT_ACL, &mut acl[..]) {
+    let both = |acl: &[u8]| Some((left_by(acl)?, first_bytes(Digest::of(acl))));
+    let found = match rustix::fs::fgetxattr(&directory, DEFAULT_ACL, &mut acl[..]) {
         Err(Errno::NODATA | Errno::OPNOTSUPP) => return Ok(None),
-        Err(Errno::RANGE) => default_acl(&directory).and_then(|acl| left_by(&acl)),
+        Err(Errno::RANGE) => default_acl(&directory).and_then(|acl| both(&acl)),
         Err(errno) => return Err(errno),
-        Ok(len) => acl.get(..len).and_then(left_by),
+        Ok(len) => acl.get(..len).and_then(both),
     };
-    most.map(Some).ok_or(Errno::INVAL)
+    found.map(Some).ok_or(Errno::INVAL)
+}
+
+fn first_bytes(digest: Digest) -> u64 {
+    digest.0.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// The entries of an ACL that count at creation, as the kernel gives them (linux/posix_acl_xattr.h): after a version,
@@ -127,6 +142,21 @@ pub(super) fn not_given(name: &Name, group: Gid) {
         group = group.as_raw(),
         "the server's user may not give this the group of its directory; make it a member of that group"
     );
+}
+
+/// Whether a file of ours has, or may have, another group or ACL than an entry that is made in its directory.
+pub(super) fn may_differ(file: &OwnedFd, giver: Option<&Giver>) -> Result<bool, Errno> {
+    let given = giver.map_or(HandsDown::NOTHING, |(_, given)| *given);
+    let group = given.group.unwrap_or_else(rustix::process::getegid);
+    if given.acl.is_some() || rustix::fs::fstat(file)?.st_gid != group.as_raw() {
+        return Ok(true);
+    }
+    // Without room for it the kernel only tells its length.
+    match rustix::fs::fgetxattr(file, ACCESS_ACL, &mut [0_u8; 0][..]) {
+        Ok(_) => Ok(true),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }
 
 impl Store {
@@ -209,6 +239,33 @@ impl Store {
         Ok(changed)
     }
 
+    /// Gives a file of ours, that nobody sees yet, group, ACL and mode as if it had been made in its directory just
+    /// now, and takes from the file what another directory has handed down to it.
+    pub(super) fn give_only(
+        &self,
+        file: &OwnedFd,
+        giver: Option<&Giver>,
+        name: &Name,
+        mode: Option<u32>,
+    ) -> Result<(), Errno> {
+        // Until it has its group, nobody else has rights.
+        sys::set_mode(file, Mode::RUSR | Mode::WUSR)?;
+        take_acl(file, ACCESS_ACL)?;
+        let group = giver.and_then(|(_, given)| given.group).map(Gid::as_raw);
+        // If the server's user may not give the file the new group, the file must not keep the other one.
+        if group != Some(rustix::fs::fstat(file)?.st_gid) {
+            match inherits_nothing(file) {
+                Err(Errno::PERM) => not_given(name, rustix::process::getegid()),
+                taken => taken?,
+            }
+        }
+        sys::set_mode(file, self.wanted_mode(mode, HandsDown::NOTHING))?;
+        if let Some((parent, given)) = giver {
+            self.give(file, (parent, *given), name, mode)?;
+        }
+        Ok(())
+    }
+
     /// Gives a directory of ours, that nobody sees yet, what its parent would hand down.
     pub(super) fn give_directory(
         &self,
@@ -237,22 +294,23 @@ impl Store {
     }
 }
 
-/// Takes from a directory of ours the group that the root has handed down to it: nothing in it is to have that.
-pub(super) fn inherits_nothing(directory: &OwnedFd) -> Result<(), Errno> {
+/// Takes from an entry of ours the group that a directory has handed down to it.
+pub(super) fn inherits_nothing(entry: &OwnedFd) -> Result<(), Errno> {
     let group = rustix::process::getegid();
-    if rustix::fs::fstat(directory)?.st_gid == group.as_raw() {
+    if rustix::fs::fstat(entry)?.st_gid == group.as_raw() {
         return Ok(());
     }
-    sys::set_group(directory, group)
+    sys::set_group(entry, group)
 }
 
-/// The same for ACLs.
+/// The same for the ACLs of a directory.
 pub(super) fn take_acls(directory: &OwnedFd) -> Result<(), Errno> {
-    for acl in [DEFAULT_ACL, ACCESS_ACL] {
-        match rustix::fs::fremovexattr(directory, acl) {
-            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
-            Err(errno) => return Err(errno),
-        }
+    [DEFAULT_ACL, ACCESS_ACL].into_iter().try_for_each(|acl| take_acl(directory, acl))
+}
+
+fn take_acl(entry: &OwnedFd, which: &std::ffi::CStr) -> Result<(), Errno> {
+    match rustix::fs::fremovexattr(entry, which) {
+        Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
+        Err(errno) => Err(errno),
     }
-    Ok(())
 }

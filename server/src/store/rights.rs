@@ -261,12 +261,18 @@ pub(super) fn mode(stat: &Stat) -> Mode {
 
 /// If a process sets the mode of a directory whose group it is not in, setgid goes (chmod(2)).
 fn loses_setgid(stat: &Stat) -> bool {
-    let group = Gid::from_raw(stat.st_gid);
-    let is_in = || {
-        group == rustix::process::getegid()
-            || rustix::process::getgroups().is_ok_and(|groups| groups.contains(&group))
-    };
-    mode(stat).contains(Mode::SGID) && !is_in()
+    mode(stat).contains(Mode::SGID) && !is_in(Gid::from_raw(stat.st_gid))
+}
+
+fn is_in(group: Gid) -> bool {
+    group == rustix::process::getegid()
+        || rustix::process::getgroups().is_ok_and(|groups| groups.contains(&group))
+}
+
+/// Whether the process may give files of its own to a group (chown(2)), but for capabilities that only its
+/// service manager knows of.
+pub(super) fn may_give(group: Gid) -> bool {
+    rustix::process::geteuid().is_root() || is_in(group)
 }
 
 #[cfg(test)]

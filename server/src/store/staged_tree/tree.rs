@@ -147,6 +147,7 @@ impl Tree {
     pub(super) fn staged(&mut self, staged: &mut Staged, name: &Name) -> bool {
         let Some(directory) = self.parent(name) else { return false };
         if staged.failures_before != self.failures_before
+            || staged.has_inherited()
             || staged.publish_new(directory, name).is_err()
         {
             return false;

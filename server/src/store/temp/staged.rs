@@ -79,6 +79,11 @@ impl Staged {
         self.file.as_ref().ok_or_else(|| StoreError::new(op, target, Errno::BADF))
     }
 
+    /// Whether it has something that its directory has handed down.
+    pub(in crate::store) fn has_inherited(&self) -> bool {
+        self.given.is_some()
+    }
+
     /// It waits for the committer, and keeps of its room what its name needs.
     pub(crate) fn keep_room(&mut self, name: &Name, room: Reserved) {
         room.keep_for(name);
@@ -128,18 +133,16 @@ impl Staged {
             .map_err(|errno| StoreError::new("flush", target, errno))
     }
 
-    /// Gives the file what nobody stated and only its place can tell: what its directory hands down by now, if that is
-    /// something else than it was when the file was made (the directory may have been made meanwhile); and without a
-    /// stated mode, that of the file that stands there.
+    /// Gives the file what nobody stated and only its place can tell: just what its directory hands down by now, if that is
+    /// something else than it was when the file was made (the directory may have been made, renamed or changed meanwhile);
+    /// and without a stated mode, that of the file that stands there.
     fn adapt(&self, name: &Name, parents: &Parents) -> Result<(), StoreError> {
         let file = self.file("publish", name)?;
-        let mut changed = false;
-        if let Some((parent, given)) = parents.giver(name)
-            && self.given != Some(given)
-        {
-            changed = self
-                .store
-                .give(file, (&parent, given), name, self.mode)
+        let giver = parents.giver(name);
+        let mut changed = self.given != giver.as_ref().map(|(_, given)| *given);
+        if changed {
+            self.store
+                .give_only(file, giver.as_ref(), name, self.mode)
                 .map_err(|errno| StoreError::new("set group and ACL of", name, errno))?;
         }
         if self.mode.is_none() {

@@ -11,6 +11,7 @@ use crate::store::attributes::times;
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::identity::Identity;
+use crate::store::inherit::may_differ;
 use crate::store::root::Parents;
 use crate::store::{Store, sys};
 
@@ -90,16 +91,16 @@ impl Finished {
         Ok(())
     }
 
-    /// The directory may hand something down, and the partial may be older than that; and a mode that nobody stated
-    /// stays that of the file that stands there.
+    /// The directory may hand down something else than the one for which the partial was made, perhaps by an earlier
+    /// server; and a mode that nobody stated stays that of the file that stands there.
     fn adapt(&self, store: &Store, parents: &Parents) -> Result<(), StoreError> {
         let failed = |op| move |errno| StoreError::new(op, &self.name, errno);
         let data = &self.partial.0.data;
-        let mut changed = false;
-        if let Some((parent, given)) = parents.giver(&self.name) {
-            changed = store
-                .give(data, (&parent, given), &self.name, self.mode)
-                .map_err(failed("set group and ACL of"))?;
+        let giver = parents.giver(&self.name);
+        let set = failed("set group and ACL of");
+        let mut changed = may_differ(data, giver.as_ref()).map_err(set)?;
+        if changed {
+            store.give_only(data, giver.as_ref(), &self.name, self.mode).map_err(set)?;
         }
         if self.mode.is_none() {
             changed |= store.keep_mode(data, parents, &self.name).map_err(failed("set mode of"))?;

@@ -91,6 +91,7 @@ impl Swap {
             None => self.version.present_mode(),
         };
         let swapped = mode.and_then(|mode| {
+            self.version.check_heritage(parents)?;
             self.version.ask_for_room()?;
             let attributes = Attributes { mode, ..self.attributes };
             store.exchange(parents, (home, &ready, name), &attributes, Some(&token), touched)

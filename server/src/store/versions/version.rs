@@ -27,11 +27,11 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::closed::Closed;
+use super::heritage::Heritage;
 use super::home::{DONE, NEXT, READY, home_of, is_directory};
 use super::notes::{self, Facts, Note};
 use crate::locks::{Rank, ReadGuard, RwLock, WriteGuard};
 use crate::store::error::StoreError;
-use crate::store::inherit::{ACCESS_ACL, DEFAULT_ACL, default_acl, give_group, read_acl};
 use crate::store::open::BENEATH;
 use crate::store::root::{Parents, Root};
 use crate::store::temp::entries;
@@ -69,6 +69,8 @@ pub(crate) struct Version {
     pub(in crate::store) home: OwnedFd,
     root: Arc<Root>,
     present: Option<Arc<Root>>,
+    /// Handed down to everything in the draft; `None` if that is not known to be what the present version had.
+    heritage: Option<Heritage>,
     /// For what the swap makes.
     room: Reserved,
 }
@@ -149,6 +151,21 @@ impl Version {
                     .map_err(failed("begin a version of"))?,
             }
         }
+        let heritage =
+            Heritage::now(parents, name, present.as_deref()).map_err(failed("look at"))?;
+        let is_heir = match started {
+            Some(token) => open_draft(&home, &format!("{NEXT}{boot}-{token}"))
+                .and_then(|draft| heritage.is_of(draft.as_fd()))
+                .map_err(failed("go on with the next version of"))?,
+            None => true,
+        };
+        // Everything in it has inherited something else.
+        if let (Earlier::Any, Some(token), false) = (earlier, started, is_heir) {
+            let thrown = store.trash.throw(&home, &format!("{NEXT}{boot}-{token}"));
+            thrown.map_err(failed("begin a version of"))?;
+            started = None;
+        }
+        let is_heir = is_heir || started.is_none();
         let (token, resumed, done) = match (earlier, started) {
             (Earlier::Tree(token), Some(found)) if found == token.to_string() => {
                 (token, true, false)
@@ -171,7 +188,8 @@ impl Version {
                 let to = format!("{NEXT}{boot}-{token}");
                 sys::make_directory(&home, to.as_bytes(), Mode::RWXU)
                     .map_err(failed("begin a version of"))?;
-                inherit(parents, name, present.as_deref(), &home, &to);
+                let draft = open_draft(&home, &to).map_err(failed("open the next version of"))?;
+                heritage.give(&draft, name);
                 (token, false, false)
             }
         };
@@ -180,8 +198,7 @@ impl Version {
             _ => {
                 // Nothing is put into a version that is done. If somebody has removed it, any directory will do.
                 let tree = if done { String::from(".") } else { format!("{NEXT}{boot}-{token}") };
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let tree = rustix::fs::openat(&home, tree, flags, Mode::empty());
+                let tree = open_draft(&home, &tree);
                 Arc::new(Root::of(tree.map_err(failed("open the next version of"))?, store.path()))
             }
         };
@@ -207,6 +224,7 @@ impl Version {
             home,
             root,
             present,
+            heritage: is_heir.then_some(heritage),
             room,
         })
     }
@@ -325,6 +343,18 @@ impl Version {
         Ok(Some(stat.st_mode & 0o777))
     }
 
+    /// Refuses a publish that would undo a change of group, setgid or ACLs of the present version.
+    pub(super) fn check_heritage(&self, parents: &Parents) -> Result<(), StoreError> {
+        let name = &self.name;
+        let present = present(parents, name)?;
+        let now = Heritage::now(parents, name, present.as_deref())
+            .map_err(|errno| StoreError::new("look at", name, errno))?;
+        match &self.heritage {
+            Some(heritage) if heritage.is(&now) => Ok(()),
+            _ => Err(StoreError::OtherHeritage { name: name.to_string() }),
+        }
+    }
+
     /// Keeps the large files of this draft apart from others of the same name.
     pub(crate) fn id(&self) -> &str {
         &self.id
@@ -356,32 +386,9 @@ impl Store {
     }
 }
 
-/// Gives a new tree what it would have had, had it been made where it will be: the group and the default ACL of
-/// the present version, or of a parent that hands its group down. A group that the process may not give is not given.
-fn inherit(parents: &Parents, name: &Name, present: Option<&Root>, home: &OwnedFd, tree: &str) {
+fn open_draft(home: &OwnedFd, draft: &str) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let Ok(tree) = rustix::fs::openat(home, tree, flags, Mode::empty()) else { return };
-    let from = match present {
-        Some(present) => present.as_fd().try_clone_to_owned().ok(),
-        None => parents.giver(name).and_then(|(parent, _)| parent.try_clone().ok()),
-    };
-    let Some(from) = from else { return };
-    let Ok(stat) = rustix::fs::fstat(&from) else { return };
-    let gives = Mode::from_raw_mode(stat.st_mode).contains(Mode::SGID);
-    if gives || present.is_some() {
-        let _ = give_group(&tree, rustix::fs::Gid::from_raw(stat.st_gid), name);
-    }
-    if let Some(acl) = default_acl(&from) {
-        let _ = sys::set_acl(&tree, DEFAULT_ACL, &acl);
-    }
-    // Of the directory itself: what the present version has, or what a new directory would get.
-    let own = if present.is_some() { ACCESS_ACL } else { DEFAULT_ACL };
-    if let Some(acl) = read_acl(&from, own) {
-        let _ = sys::set_acl(&tree, ACCESS_ACL, &acl);
-    }
-    let special = if gives { Mode::SGID } else { Mode::empty() };
-    // Nobody but the server enters before the draft is published.
-    let _ = sys::set_mode(&tree, Mode::RWXU | special);
+    rustix::fs::openat(home, draft, flags, Mode::empty())
 }
 
 /// The directory that stands under a name now, if there is one.
