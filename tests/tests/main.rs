@@ -38,6 +38,7 @@ mod habits_lists;
 mod habits_one_file_system;
 mod habits_options;
 mod habits_several_sources;
+mod held_removals;
 mod hello;
 mod hostile_server;
 mod ignore_file;

@@ -14,7 +14,7 @@ use crate::source::held::{self, Here};
 use crate::source::links::Links;
 use crate::source::{from_bytes, identity, link};
 use crate::work::pending_delete::Doomed;
-use crate::work::{Item, Kind, Listing, Removal};
+use crate::work::{Item, Kind, Lacking, Listing, Removal};
 
 /// Where entries are looked for.
 enum Look<'a> {
@@ -65,14 +65,18 @@ impl Connection<'_> {
             self.run.work.settle(1);
             return Ok(());
         }
-        let mut changed = None;
+        let (anchor, mut changed) = (Arc::clone(&listing.anchor), None);
+        let lacking = match &listing.doomed {
+            Some(doomed) => Arc::clone(&doomed.lacking),
+            None => Arc::new(Lacking { anchor, path: item.path.clone() }),
+        };
         for (is_lacking, path, entry) in looked {
             if is_lacking && self.is_moved(&directory, &item.path, &entry, &mut changed) {
                 // It is told, and stays.
             } else if is_lacking && self.is_refused(listing) {
                 refused = true;
             } else if is_lacking {
-                found.extend(self.doom(listing, path, entry));
+                found.extend(self.doom(listing, &lacking, path, entry));
             } else if self.run.policy.is_publish() && entry.kind == EntryKind::Directory {
                 // The walk may not have seen it: of a tree that nobody has seen everything is looked through.
                 let name = Some(entry.name.clone());
@@ -170,7 +174,7 @@ impl Connection<'_> {
 
     /// A directory of the source is not what it was: nothing more is removed, which is told once, or the source is walked
     /// again.
-    fn adrift(&self, path: &Path, error: &Adrift) {
+    pub(super) fn adrift(&self, path: &Path, error: &Adrift) {
         let (policy, course) = (self.run.policy, self.run.course);
         if !course.halt() && !policy.is_publish() {
             self.run.progress.failed(path, error);
@@ -268,15 +272,21 @@ impl Connection<'_> {
     }
 
     /// Decides about an entry that the source lacks.
-    fn doom(&self, listing: &Listing, path: PathBuf, entry: Entry) -> Option<Item> {
+    fn doom(
+        &self,
+        listing: &Listing,
+        lacking: &Arc<Lacking>,
+        path: PathBuf,
+        entry: Entry,
+    ) -> Option<Item> {
         let above = listing.doomed.clone();
         if let Some(above) = &above {
             above.found();
         }
         if entry.kind != EntryKind::Directory {
-            return self.removal(path, entry, above);
+            return self.removal(path, entry, above, lacking);
         }
-        let doomed = Doomed::new(entry.name.clone(), path.clone(), above);
+        let doomed = Doomed::new(entry.name.clone(), path.clone(), above, Arc::clone(lacking));
         let listing = Listing {
             anchor: Arc::clone(&listing.anchor),
             name: Some(entry.name.clone()),
@@ -287,7 +297,13 @@ impl Connection<'_> {
     }
 
     /// An item that removes one entry, if there may be one more.
-    fn removal(&self, path: PathBuf, entry: Entry, above: Option<Arc<Doomed>>) -> Option<Item> {
+    fn removal(
+        &self,
+        path: PathBuf,
+        entry: Entry,
+        above: Option<Arc<Doomed>>,
+        lacking: &Arc<Lacking>,
+    ) -> Option<Item> {
         let is_halted = self.run.course.is_halted();
         let allows =
             || self.run.policy.delete().is_some_and(|delete| self.run.course.may_remove(&delete));
@@ -300,8 +316,8 @@ impl Connection<'_> {
             }
             return None;
         }
-        let name = entry.name.clone();
-        Some(Item::new(path, name, Kind::Remove(Box::new(Removal { entry, above }))))
+        let (name, lacking) = (entry.name.clone(), Arc::clone(lacking));
+        Some(Item::new(path, name, Kind::Remove(Box::new(Removal { entry, above, lacking }))))
     }
 
     /// An entry of a doomed directory, or the list of it, is over: the directory may be the next.
@@ -309,7 +325,7 @@ impl Connection<'_> {
         if let Some(empty) = doomed.over(removed) {
             let (path, name, kind) = (empty.path.clone(), empty.name.clone(), EntryKind::Directory);
             let entry = Entry { name, kind, mode: None, mtime: None };
-            if let Some(item) = self.removal(path, entry, empty.above.clone()) {
+            if let Some(item) = self.removal(path, entry, empty.above.clone(), &empty.lacking) {
                 self.run.work.found(1);
                 self.run.work.add_next(item);
             }

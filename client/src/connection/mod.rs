@@ -15,6 +15,7 @@ mod dry_run;
 mod failure;
 mod foreseen_directory;
 mod hello;
+mod lacking;
 mod perform;
 mod recover;
 mod replies;
@@ -120,6 +121,8 @@ pub struct Connection<'a> {
     asked: usize,
     /// The body that is being read.
     body: Body,
+    /// The directory of the source that lacks the entries which are being removed, and when the client has looked at it.
+    looked_at: Option<lacking::LookedAt>,
     /// Bytes that the socket had not taken when the progress was told of them.
     unsent: u64,
 }
@@ -168,6 +171,7 @@ impl<'a> Connection<'a> {
             gathered: compare::Gathered::default(),
             asked: 0,
             body: Body::default(),
+            looked_at: None,
             unsent: 0,
         })
     }
@@ -203,7 +207,7 @@ impl<'a> Connection<'a> {
                 self.run.look(self.slot, interval).for_each(add);
             }
             let mut waiting_for_work = false;
-            while self.wire.gathered() < GATHER && self.has_room() {
+            while self.wire.gathered() < self.most_gathered() && self.has_room() {
                 match self.next() {
                     Some(task) => {
                         let is_check = matches!(task, Task::Check);

@@ -73,11 +73,14 @@ impl Connection<'_> {
     /// Carries out the decision about an item; or only reads the item, if it goes with others.
     fn send_item(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
         if let Kind::Remove(removal) = &item.kind
-            && self.run.course.is_halted()
+            && !self.may_still_remove(removal)
         {
             self.stays(removal);
             self.run.work.settle(1);
             return Ok(None);
+        }
+        if !matches!(item.kind, Kind::Remove(_) | Kind::List(_)) {
+            self.looked_at = None;
         }
         let policy = self.run.policy;
         let action = decide(item, policy);

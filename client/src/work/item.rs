@@ -189,6 +189,17 @@ pub struct Removal {
     pub entry: Entry,
     /// The directory that it is in, if that goes too.
     pub above: Option<Arc<Doomed>>,
+    /// The directory here that lacks it.
+    pub lacking: Arc<Lacking>,
+}
+
+/// A directory of the source that lacks entries of the server.
+#[derive(Debug)]
+pub struct Lacking {
+    /// The source that it belongs to.
+    pub anchor: Arc<Anchor>,
+    /// Where it is.
+    pub path: PathBuf,
 }
 
 /// A directory at the server that is looked through.

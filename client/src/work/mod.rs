@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use mio::Waker;
 
 use crate::error::ConnectionError;
-pub use item::{Item, Kind, Listing, Removal, Stated};
+pub use item::{Item, Kind, Lacking, Listing, Removal, Stated};
 use multipart::Large;
 use state::State;
 pub use task::{Abort, Task};

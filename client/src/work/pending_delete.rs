@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use haul_protocol::Name;
 
+use super::Lacking;
+
 /// One of them.
 #[derive(Debug)]
 pub struct Doomed {
@@ -15,6 +17,8 @@ pub struct Doomed {
     pub path: PathBuf,
     /// The one that it is in, unless that one stays.
     pub above: Option<Arc<Self>>,
+    /// The directory here that lacks it, or lacks the outermost one that it is in.
+    pub lacking: Arc<Lacking>,
     /// Entries that are not removed yet, and the list of them.
     open: AtomicUsize,
     /// Something in it stays.
@@ -24,9 +28,14 @@ pub struct Doomed {
 impl Doomed {
     /// Its list is asked for.
     #[must_use]
-    pub fn new(name: Name, path: PathBuf, above: Option<Arc<Self>>) -> Arc<Self> {
+    pub fn new(
+        name: Name,
+        path: PathBuf,
+        above: Option<Arc<Self>>,
+        lacking: Arc<Lacking>,
+    ) -> Arc<Self> {
         let (open, stays) = (AtomicUsize::new(1), AtomicBool::new(false));
-        Arc::new(Self { name, path, above, open, stays })
+        Arc::new(Self { name, path, above, lacking, open, stays })
     }
 
     /// An entry of it is found.
@@ -59,9 +68,12 @@ impl Doomed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::anchor::Anchor;
 
     fn doomed(above: Option<Arc<Doomed>>) -> Arc<Doomed> {
-        Doomed::new(Name::parse(b"d").unwrap(), PathBuf::new(), above)
+        let anchor = Arc::new(Anchor::new(&PathBuf::new()));
+        let lacking = Arc::new(Lacking { anchor, path: PathBuf::new() });
+        Doomed::new(Name::parse(b"d").unwrap(), PathBuf::new(), above, lacking)
     }
 
     #[test]

@@ -117,6 +117,10 @@ impl Walk<'_> {
         }
         self.work.drain()?;
         self.progress.removing(false);
+        // Before a version is published, the client looks at its source once more.
+        if self.policy.removes() && !self.are_there(plan, anchors) {
+            return Ok(None);
+        }
         if !self.course.begin_last_round() {
             return Ok(None);
         }
