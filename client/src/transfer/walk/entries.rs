@@ -194,7 +194,8 @@ impl Walk<'_> {
             if matches!(kind, Kind::Directory(_)) {
                 if let Some(identity) = directory.get() {
                     anchor.found_directory(entry.path(), identity);
-                    if entry.depth() > 0 {
+                    // A source that has come since the run began is what it is now.
+                    if entry.depth() > 0 || !anchor.is_directory() {
                         self.found_directory(entry.path(), identity);
                     }
                 }
