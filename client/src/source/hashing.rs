@@ -4,6 +4,7 @@
 //! reads and hashes parts by itself. The threads are a rayon pool of their own. Connections' threads must not hash with
 //! others, because each of them is busy with one long job, and nobody would take a share of the work.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::thread;
 
@@ -98,11 +99,7 @@ impl Hashing {
                 let Some(pool) = threads.pool() else { return Err(FileError::Changed) };
                 let slice = usize::try_from(SLICE / geometry.part_size()).unwrap_or(1).max(1);
                 let end = geometry.parts().min(cvs.len() + slice);
-                let hash = |buffer: &mut Vec<u8>, index| part(source, geometry, index, buffer);
-                let more: Result<Vec<Cv>, FileError> = pool.install(|| {
-                    (cvs.len()..end).into_par_iter().map_init(Vec::new, hash).collect()
-                });
-                cvs.extend(more?);
+                cvs.extend(parts(pool, source, geometry, cvs.len()..end)?);
                 let end = geometry.range(cvs.len()).map_or(source.size, |range| range.start);
                 end - next
             }
@@ -126,6 +123,33 @@ impl Hashing {
         };
         Ok((digest.ok_or(FileError::Changed)?, self.done))
     }
+}
+
+/// The chaining values of parts, hashed by all threads of the pool.
+///
+/// A thread of one pool that waits for another pool takes up other jobs of its own pool meanwhile, and here that may be the
+/// long job of another connection, which ends only when all work is done. So a thread of no pool waits, and the connection's
+/// thread for that one.
+fn parts(
+    pool: &ThreadPool,
+    source: &Source,
+    geometry: &Geometry,
+    range: Range<usize>,
+) -> Result<Vec<Cv>, FileError> {
+    let hash = |buffer: &mut Vec<u8>, index| part(source, geometry, index, buffer);
+    let all = || range.clone().into_par_iter().map_init(Vec::new, hash).collect();
+    thread::scope(|scope| {
+        let waiting = thread::Builder::new().spawn_scoped(scope, || pool.install(all));
+        match waiting.map(thread::ScopedJoinHandle::join) {
+            Ok(Ok(hashed)) => hashed,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            // The machine has no more threads to give.
+            Err(_) => {
+                let mut buffer = Vec::new();
+                range.clone().map(|index| hash(&mut buffer, index)).collect()
+            }
+        }
+    })
 }
 
 /// A part that is read and hashed piece by piece.
@@ -214,6 +238,31 @@ mod tests {
                 assert_eq!(digest(&bytes, untrue), (Digest::of(&bytes), len as u64), "{len}");
             }
         }
+    }
+
+    /// A connection's job waits for another one; the thread that hashes must not take it up meanwhile.
+    #[test]
+    fn thread_of_another_pool_that_hashes_begins_no_other_job() {
+        use std::sync::mpsc;
+        use std::time::Duration;
+
+        let connections = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(80 << 20).unwrap();
+        let (hashed, over) = mpsc::channel();
+        let (done, waits) = mpsc::channel::<()>();
+        connections.spawn(move || {
+            rayon::spawn(move || {
+                waits.recv().ok();
+            });
+            let (source, threads) = (Source::of(file).unwrap(), HashThreads::default());
+            let mut hashing = Hashing::begin(&source, false, &threads);
+            while hashing.advance(&source, false, &threads).unwrap() > 0 {}
+            hashed.send(hashing.finish().unwrap().1).unwrap();
+        });
+        let size = over.recv_timeout(Duration::from_secs(60));
+        drop(done);
+        assert_eq!(size, Ok(80 << 20));
     }
 
     #[test]
