@@ -197,7 +197,7 @@ impl<'a> Round<'a> {
         self.counts.bytes_resumed += told.bytes_resumed;
         self.counts.resumes += u64::from(told.bytes_resumed > 0);
         for failed in &told.failed {
-            if failed.contains("no space left") || failed.contains("has room for") {
+            if failed.contains("(no_space)") {
                 ensure!(self.setting.disk.is_some(), "the disk was never full: {failed}");
                 self.counts.no_space += 1;
             } else if failed.contains("the connection was lost") {
@@ -240,12 +240,16 @@ impl<'a> Round<'a> {
             ensure!(found == expected, "{found} files and links, not {expected}, in {summary}");
             return Ok(());
         }
-        for (field, expected) in [
-            ("files", source.files.len() as u64),
-            ("links", source.links.len() as u64),
-            ("directories", source.directories.len() as u64),
-            ("bytes_total", source.bytes()),
-        ] {
+        // A large file that the server has already is told as unchanged.
+        let [files, unchanged] = ["files", "unchanged"].map(|field| summary[field].as_u64());
+        let files = files.unwrap_or(0) + unchanged.unwrap_or(0);
+        ensure!(files == source.files.len() as u64, "{files} files in {summary}");
+        let bytes = summary["bytes_total"].as_u64().unwrap_or(u64::MAX);
+        let is_all = bytes == source.bytes();
+        ensure!(is_all || (bytes < source.bytes() && unchanged > Some(0)), "bytes in {summary}");
+        for (field, expected) in
+            [("links", source.links.len() as u64), ("directories", source.directories.len() as u64)]
+        {
             ensure!(summary[field] == expected, "{field} is not {expected} in {summary}");
         }
         Ok(())
