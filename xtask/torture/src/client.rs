@@ -143,6 +143,8 @@ fn read(out: ChildStdout, copy: File, acks: &Acks) -> Told {
                 }
             }
             Some("failed") => told.failed.push(line),
+            // The server begins no version of the directory.
+            Some("error") if line.contains("not published: refused") => told.failed.push(line),
             Some(kind @ ("progress" | "summary")) => {
                 told.bytes_sent = event["bytes_sent"].as_u64().unwrap_or(0);
                 told.bytes_resumed = event["bytes_resumed"].as_u64().unwrap_or(0);
