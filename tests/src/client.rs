@@ -14,6 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::binaries;
 
+/// The longest that a program runs to its end: one that hangs fails its own test, and not the whole suite by its silence.
+const LONGEST: Duration = Duration::from_secs(300);
+
 thread_local! {
     /// The last client that this thread has waited for: its words and its end. Each test has a thread of its own.
     static LAST: RefCell<Option<(String, Output)>> = const { RefCell::new(None) };
@@ -38,13 +41,17 @@ pub fn haul_command() -> Command {
 impl Client {
     /// A program, such as a shell that runs `haul`.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Self(assert_cmd::Command::new(program))
+        let mut command = assert_cmd::Command::new(program);
+        command.timeout(LONGEST);
+        Self(command)
     }
 
     /// A program with settings that the standard library's `Command` has.
     #[must_use]
     pub fn from_std(command: Command) -> Self {
-        Self(assert_cmd::Command::from_std(command))
+        let mut command = assert_cmd::Command::from_std(command);
+        command.timeout(LONGEST);
+        Self(command)
     }
 
     /// Adds a word.
