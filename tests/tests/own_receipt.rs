@@ -219,7 +219,9 @@ fn interrupted_run_leaves_the_lines_so_far() {
         rustix::process::kill_process(pid, signal).unwrap();
         let output = running.wait_with_output().unwrap();
         assert!(!output.status.success(), "{}", told(&output));
-        assert!(fs::read_to_string(&receipt).unwrap().ends_with("  s/a\n"), "{}", told(&output));
+        // The signal may come before the acknowledgement of the file that is there.
+        let lines = fs::read_to_string(&receipt).unwrap();
+        assert!(lines.is_empty() || lines.ends_with("  s/a\n"), "{lines} {}", told(&output));
     }
 }
 
