@@ -10,7 +10,7 @@ use haul_tests::prelude::*;
 /// Connections of the client.
 const CONNECTIONS: usize = 4;
 
-/// What a connection has asked for below a private directory before it has made that directory.
+/// Requests below a private directory that a connection sends before it has made that directory.
 fn too_early(fake: &Fake, private: &[&str]) -> Vec<String> {
     let (found, made) = (Mutex::new(Vec::new()), Mutex::new(BTreeSet::new()));
     thread::scope(|scope| {

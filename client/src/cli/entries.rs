@@ -34,7 +34,7 @@ pub(crate) struct RmCommand {
     #[arg(value_name = "DEST", required = true)]
     pub destinations: Vec<Destination>,
 
-    /// Which entries go.
+    /// The options that say which entries go.
     #[command(flatten)]
     pub how: How,
 

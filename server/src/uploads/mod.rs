@@ -301,7 +301,8 @@ impl Uploads {
 }
 
 impl Table {
-    /// What stands under the name is not the file. An upload that was opened as if it were holds no part any more.
+    /// The client says that the entry under the name is not its file. An upload that was opened as if it were holds no part any
+    /// more.
     fn forget_published(&mut self, key: &str) {
         if let Some(old) = self.by_key.get(key).copied()
             && self.open.get(&old).is_some_and(|entry| entry.upload.published.is_some())

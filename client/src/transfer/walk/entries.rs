@@ -155,7 +155,7 @@ impl Walk<'_> {
                 Ok(None) => continue,
                 Err(error) => {
                     if entry.file_type().is_dir() {
-                        // Whatever is read there is nothing of this directory.
+                        // The walk would read the entries of another directory.
                         entries.skip_current_dir();
                         if self.is_gone(entry.path()) {
                             continue;

@@ -51,7 +51,7 @@ impl Replacement {
         let target = target(path)?;
         let file = match &found {
             Some(_) => {
-                // Who may not write to the file may not replace it.
+                // A user who may not write to the file may not replace it.
                 File::options().write(true).open(&target)?;
                 beside(&target).or_else(|_| tempfile::tempfile())?
             }
