@@ -203,9 +203,10 @@ impl<'a> Round<'a> {
             } else if failed.contains("the connection was lost") {
                 self.counts.given_up += 1;
             } else {
-                // An earlier run's `open` may have been late, or its connection may not be known to be lost.
-                let words = ["a newer run sends this file", "(taken_over)", "(busy)"];
-                let is_known = words.iter().any(|words| failed.contains(words));
+                // An earlier run's `open` may have been late, or the server may not know yet that its connection is lost.
+                let is_known = failed.contains("a newer run sends this file")
+                    || (failed.contains("not published: refused")
+                        && ["(taken_over)", "(busy)"].iter().any(|code| failed.contains(code)));
                 ensure!(is_known, "unexpected: {failed}");
                 self.counts.taken_over += 1;
             }

@@ -44,7 +44,7 @@ impl Runs<'_> {
         let runs = [one, start(plan.connections[1])?];
         counts.pairs += 1;
         let until = Instant::now() + CALM;
-        let mut stored = 0;
+        let (mut stored, mut has_told) = (0, false);
         for mut run in runs {
             let status = loop {
                 if let Some(status) = run.ended()? {
@@ -55,7 +55,14 @@ impl Runs<'_> {
             };
             let told = run.told()?;
             if status.success() {
+                let summary = told.summary.context("no summary")?;
+                // A file that was there before is told as unchanged.
+                let counts = ["files", "unchanged"].map(|field| summary[field].as_u64());
+                let has_stored = counts == [Some(1), Some(0)] && acks.has(SOURCE);
+                let was_there = counts == [Some(0), Some(1)];
+                ensure!(has_stored || was_there, "a run that has not told of the file: {summary}");
                 stored += 1;
+                has_told |= has_stored;
                 continue;
             }
             let left = told.failed.iter().all(|line| line.contains("a newer run sends this file"));
@@ -64,9 +71,8 @@ impl Runs<'_> {
             counts.left += 1;
         }
         ensure!(stored > 0, "each run has left the file to the other one");
-        // A file that was there before is told as unchanged.
-        let was_there = plan.fresh.is_none();
-        ensure!(was_there || acks.has(SOURCE), "a run has stored the file, and none has said so");
+        let is_fresh = plan.fresh.is_some();
+        ensure!(has_told || !is_fresh, "a run has stored the file, and none has said so");
         counts.stored += stored;
         let found = fs::read(self.server.root().join(SOURCE)).context("a file that is stored")?;
         ensure!(
