@@ -21,6 +21,12 @@ use super::{Store, sys};
 pub(super) const DEFAULT_ACL: &std::ffi::CStr = c"system.posix_acl_default";
 pub(super) const ACCESS_ACL: &std::ffi::CStr = c"system.posix_acl_access";
 
+/// Tags of the entries of an ACL (linux/posix_acl.h).
+pub(super) const OWNER: u16 = 0x01;
+const GROUP: u16 = 0x04;
+pub(super) const MASK: u16 = 0x10;
+pub(super) const OTHERS: u16 = 0x20;
+
 /// Bytes of the longest ACL that is handed down: ext4 and xfs have shorter ones.
 const MAX_ACL: usize = 64 * 1024;
 
@@ -85,10 +91,6 @@ fn first_bytes(digest: Digest) -> u64 {
 /// The entries of an ACL that count at creation, as the kernel gives them (linux/posix_acl_xattr.h): after a version,
 /// tag, permissions and id of each. The mask takes the place of the group's entry (acl(5)).
 fn left_by(acl: &[u8]) -> Option<Mode> {
-    const OWNER: u16 = 0x01;
-    const GROUP: u16 = 0x04;
-    const MASK: u16 = 0x10;
-    const OTHERS: u16 = 0x20;
     let (version, entries) = acl.split_first_chunk()?;
     if u32::from_le_bytes(*version) != 2 {
         return None;

@@ -9,7 +9,9 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{Gid, Mode};
 use rustix::io::Errno;
 
-use crate::store::inherit::{ACCESS_ACL, DEFAULT_ACL, default_acl, give_group, read_acl};
+use crate::store::inherit::{
+    ACCESS_ACL, DEFAULT_ACL, MASK, OTHERS, OWNER, default_acl, give_group, read_acl,
+};
 use crate::store::rights::may_give;
 use crate::store::root::{Parents, Root};
 use crate::store::sys;
@@ -99,9 +101,6 @@ impl Heritage {
 /// The entries of an ACL that no chmod(2) changes, so also not the one that closes a draft. `None` if the kernel
 /// keeps the ACL as a mode alone.
 fn lasting(acl: &[u8]) -> Option<Vec<u8>> {
-    const OWNER: u16 = 0x01;
-    const MASK: u16 = 0x10;
-    const OTHERS: u16 = 0x20;
     let tag = |entry: &[u8]| u16::from_le_bytes([entry[0], entry[1]]);
     let entries = || acl.get(4..).unwrap_or_default().chunks_exact(8);
     entries().any(|entry| tag(entry) == MASK).then(|| {
