@@ -267,6 +267,13 @@ fn upload_of_which_next_to_nothing_has_come_goes_with_its_client() {
 fn open_that_replaces_a_file_holds_no_part_that_an_earlier_open_found_there() {
     let (server, large) = (server(), Large::new(1));
     let mut upload = Upload::open(&server, &large).unwrap();
+    // The server knows a file later only if the file has changed after the tick of the clock in which it was made.
+    let now = || {
+        fs::write(server.root().join("clock"), b"x").unwrap();
+        fs::metadata(server.root().join("clock")).unwrap().modified().unwrap()
+    };
+    let made = now();
+    eventually("the clock of the file system ticks", || now() > made);
     for index in [0, 1, 2] {
         upload.good(&large, index).unwrap();
     }
