@@ -17,6 +17,7 @@ mod damaged;
 mod day;
 mod default_acl;
 mod documents;
+mod documents_accounts;
 mod entries;
 mod entries_mv;
 mod entries_rm;

@@ -17,7 +17,7 @@ use crate::store::Version;
 use crate::versions::leases::Begun;
 
 /// The extensions of the protocol that this server has.
-const FEATURES: [&str; 4] = ["publish", "bundle", "rename", "repeated"];
+const FEATURES: [&str; 5] = ["publish", "bundle", "rename", "repeated", "accounts"];
 
 impl Connection {
     /// The first frame of the haul dialect.
@@ -129,6 +129,8 @@ impl Connection {
             durability: turn.services.durability(),
             tree,
             features: FEATURES.map(String::from).to_vec(),
+            account: None,
+            next_pin: None,
         };
         let greeting = Greeting::Fenced(hello, older);
         match greeting.is_over() {
