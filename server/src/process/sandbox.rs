@@ -147,3 +147,6 @@ fn confines(abi: i32) -> &'static str {
         10.. => "files, TCP, UDP, signals, abstract sockets",
     }
 }
+
+#[cfg(test)]
+mod tests;
