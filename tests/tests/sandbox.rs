@@ -1,5 +1,5 @@
 //! The sandbox of hauld: every thread is in it, and all that hauld does works in it. What it keeps from the process itself is in
-//! the tests of `server/src/process/sandbox.rs`.
+//! the tests of `server/src/process/tests.rs`.
 
 use std::os::unix::process::ExitStatusExt;
 

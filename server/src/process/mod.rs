@@ -1,6 +1,8 @@
 //! The settings of its process that a server needs. Only the program that owns the process may change them.
 
 mod sandbox;
+#[cfg(test)]
+mod tests;
 mod user;
 
 use rustix::fs::Mode;

@@ -104,7 +104,7 @@ impl<'a> Reach<'a> {
 
     /// Confines the calling thread and those that it will start. Returns the kernel's version of Landlock (at most the
     /// newest that is known here), or `None` if the kernel has none that lets files be renamed.
-    fn restrict(self) -> Result<Option<i32>, Box<dyn Error>> {
+    pub(super) fn restrict(self) -> Result<Option<i32>, Box<dyn Error>> {
         // The first version refuses every rename to another directory, and with that every upload.
         let renames = Ruleset::default()
             .set_compatibility(CompatLevel::HardRequirement)
@@ -147,6 +147,3 @@ fn confines(abi: i32) -> &'static str {
         10.. => "files, TCP, UDP, signals, abstract sockets",
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,4 @@
-//! A thread of each test is confined, and tries what it may: a domain of Landlock is a thread's own.
+//! The sandbox: a thread of each test is confined, and tries what it may, because a domain of Landlock is a thread's own.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::mpsc;
 
@@ -15,7 +16,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::*;
+use super::Reach;
+use crate::net::listen::Listen;
 
 /// A root and a directory beside it, each with files `a` and `b` and a directory `d`.
 struct Place(TempDir);
