@@ -16,6 +16,9 @@ pub enum StartError {
     /// The root directory.
     #[error("{0}")]
     Root(String),
+    /// The user or the sandbox of the process.
+    #[error("{0}")]
+    Process(String),
     /// A thread or a file descriptor could not be had.
     #[error("could not start: {0}")]
     Io(#[from] std::io::Error),

@@ -9,7 +9,7 @@ impl From<StoreError> for Refusal {
         let code = match &error {
             StoreError::Escape { .. } => Code::Escape,
             StoreError::Conflict { .. } | StoreError::OtherHeritage { .. } => Code::Conflict,
-            StoreError::CrossDevice { .. } => Code::CrossDevice,
+            StoreError::CrossDevice { .. } | StoreError::Apart { .. } => Code::CrossDevice,
             StoreError::DigestMismatch { .. } => Code::DigestMismatch,
             StoreError::NoSpace { .. }
             | StoreError::Quota { .. }

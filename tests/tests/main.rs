@@ -73,6 +73,8 @@ mod rivals;
 mod rollback;
 mod room;
 mod rooms;
+mod sandbox;
+mod sandbox_user;
 mod seen;
 mod seen_words;
 mod server;

@@ -22,7 +22,13 @@ const FEATURES: [&str; 5] = ["publish", "bundle", "rename", "repeated", "account
 impl Connection {
     /// The first frame of the haul dialect.
     pub(super) fn hello(&mut self, hello: Hello, turn: &mut Turn<'_>) {
-        tracing::debug!(peer = self.peer, agent = hello.agent, slot = hello.slot, "hello");
+        tracing::debug!(
+            peer = self.peer,
+            user = self.user,
+            agent = hello.agent,
+            slot = hello.slot,
+            "hello"
+        );
         if hello.version != limits::VERSION {
             let message = format!(
                 "version {} is not served here, version {} is",

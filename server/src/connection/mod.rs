@@ -30,6 +30,7 @@ use rustix::net::Shutdown;
 
 use crate::commit::notify::ConnectionId;
 use crate::net::buffer;
+use crate::net::listen::Peer;
 use crate::net::poller::Interest;
 use crate::services::Services;
 use crate::services::fence::{self, Fence};
@@ -60,6 +61,8 @@ pub(crate) struct Connection {
     id: ConnectionId,
     /// The address of the peer, for the log.
     peer: String,
+    /// The user of this machine who is the peer, if that is known.
+    user: Option<u32>,
     /// The protocol's half of it, without I/O.
     half: ServerConnection,
     dialect: Dialect,
@@ -135,14 +138,15 @@ impl Connection {
     pub(crate) fn new(
         socket: Arc<OwnedFd>,
         id: ConnectionId,
-        peer: String,
+        peer: Peer,
         services: &Services,
     ) -> Self {
         let now = services.now();
         Self {
             socket,
             id,
-            peer,
+            peer: peer.address,
+            user: peer.user,
             half: ServerConnection::new(&services.limits, Time::from_millis(now)),
             dialect: Dialect::Unknown,
             sink: Sink::Nothing,

@@ -12,6 +12,7 @@ use super::conn_table::{FIRST_OTHER_KEY, Slot};
 use crate::commit::notify::{ConnectionId, Notify};
 use crate::connection::{Connection, Next, Turn};
 use crate::net::buffer::Buffer;
+use crate::net::listen::Peer;
 use crate::net::poller::Interest;
 
 /// Connections accepted before others have their turn.
@@ -147,7 +148,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn connected(&mut self, socket: OwnedFd, peer: String) {
+    fn connected(&mut self, socket: OwnedFd, peer: Peer) {
         let socket = Arc::new(socket);
         let slot = self.runtime.slots.add(Arc::clone(&socket));
         // Registered without interest; parking arms it.

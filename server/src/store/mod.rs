@@ -33,7 +33,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
 
 pub(crate) use commit::change::{Change, DEEP};
@@ -99,6 +99,11 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// Makes the root if it is missing, and opens nothing.
+    pub(crate) fn make_root(path: &Path, umask: Mode) -> Result<(), OpenError> {
+        Root::make(path, Mode::from_raw_mode(0o777) - umask)
+    }
+
     /// Opens (or makes) the root, locks it and removes what an earlier server left half-written.
     ///
     /// If changes are to be durable, so is from here on all that an earlier server left visible.
@@ -172,6 +177,11 @@ impl Store {
     /// The absolute path of the root, for people.
     pub(crate) fn path(&self) -> &Path {
         self.root.path()
+    }
+
+    /// The root itself.
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
     }
 
     /// Fails if the root is not the directory any more that its path leads to.
