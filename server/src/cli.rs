@@ -245,8 +245,8 @@ pub const HOW_TO_START: &str = "\
 which directory do uploads go to?
   hauld --root DIR              takes them from this machine, at 127.0.0.1:8080
   hauld --root DIR --listen 0.0.0.0:8080
-                                takes them from everybody who has an account; with --insecure, from
-                                every machine that reaches it
+                                takes them from everybody who has an account;
+                                with --insecure from everybody who reaches it
   haul put FILE localhost       sends one there, from another terminal
 `hauld --help` explains every option.";
 

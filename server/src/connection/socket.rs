@@ -10,7 +10,8 @@ use super::timeouts::Pace;
 use super::turn::Turn;
 use super::{Connection, Dialect, LITTLE, Step};
 use crate::net::poller::Interest;
-use crate::net::transport::{NO_TLS_HERE, Received, Transport, TransportError};
+use crate::net::received::{Received, TransportError};
+use crate::net::transport::{NO_TLS_HERE, Transport};
 
 impl Connection {
     /// Reads once, and decodes what has come. If nothing has, the connection waits for `waiting`.

@@ -3,5 +3,6 @@
 pub(crate) mod buffer;
 pub(crate) mod listen;
 pub(crate) mod poller;
+pub(crate) mod received;
 mod tls;
 pub(crate) mod transport;

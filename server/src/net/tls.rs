@@ -17,7 +17,7 @@ use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus,
 };
 
-use super::transport::{Received, TransportError};
+use super::received::{Received, TransportError};
 
 /// Bytes of the longest record: its header, 16 KiB, and the most that encryption adds.
 pub(crate) const RECORD: usize = 5 + 16 * 1024 + 256;

@@ -6,8 +6,8 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use rustls::ServerConfig;
-use thiserror::Error;
 
+use super::received::{Received, TransportError};
 use super::tls::Tls;
 
 /// The answer to a TLS client at an address that takes no TLS: a fatal alert, `protocol_version`.
@@ -36,40 +36,6 @@ pub(crate) enum Transport {
     Plain { allowed: bool },
     /// Encrypted.
     Tls(Box<Tls>),
-}
-
-/// The result of one read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Received {
-    /// Bytes have come.
-    Bytes {
-        /// Bytes that are in the room.
-        plain: usize,
-        /// Bytes that the socket has given.
-        taken: usize,
-    },
-    /// The peer sends no more. `cut`: a TLS peer has not said so.
-    End { cut: bool },
-}
-
-/// A stream can't go on.
-#[derive(Debug, Error)]
-pub(crate) enum TransportError {
-    /// The socket says no; `AGAIN` is no error but means that nothing has come.
-    #[error(transparent)]
-    Socket(#[from] Errno),
-    /// The peer breaks the rules of TLS, or has no cipher suite, version or group in common with the server.
-    #[error(transparent)]
-    Tls(#[from] rustls::Error),
-    /// A handshake message of several records.
-    #[error("a handshake message is longer than a record")]
-    Message,
-    /// A key has encrypted as much as it may.
-    #[error("nothing more can be encrypted")]
-    Exhausted,
-    /// TLS at an address that takes none.
-    #[error("the address takes no TLS")]
-    NoTls,
 }
 
 /// What the first bytes of a stream tell.
