@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::Context;
 use clap::Parser;
 use haul_protocol::Shown;
-use haul_server::cli::{Arguments, Command, HOW_TO_START};
+use haul_server::cli::{Arguments, Command, HOW_TO_START, usual_config_dir};
 use haul_server::process::{self, Reach, SystemUser};
 use haul_server::{Listen, Server, StartError};
 use tracing::field::Field;
@@ -38,8 +38,8 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .fmt_fields(debug_fn(field).delimited(" "))
         .init();
-    if let Some(Command::Partials(partials)) = &arguments.command {
-        return match partials.run(&mut std::io::stdout().lock()) {
+    if let Some(command) = &arguments.command {
+        return match run(command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tell(&error);
@@ -77,6 +77,10 @@ fn start(arguments: &Arguments) -> Result<Server, StartError> {
     let user = arguments.user.as_deref().map(SystemUser::find).transpose()?;
     if let Some(user) = &user {
         user.make_root(&config.root, config.umask)?;
+        let is_reached = config.listen.iter().any(|listen| !listen.is_local());
+        if let Some(directory) = config.config_dir.as_deref().filter(|_| is_reached) {
+            user.make_root(directory, 0o077)?;
+        }
     }
     let listening = Server::listen(&config)?;
     if let Some(user) = user {
@@ -91,10 +95,26 @@ fn start(arguments: &Arguments) -> Result<Server, StartError> {
     if arguments.no_sandbox {
         tracing::warn!("not confined: --no-sandbox was given");
     } else {
-        let reach = ready.addresses().fold(Reach::new(ready.root()), Reach::listening);
+        let mut reach = ready.addresses().fold(Reach::new(ready.root()), Reach::listening);
+        if let Some(directory) = config.config_dir.as_deref().filter(|path| path.exists()) {
+            reach = reach.reading(directory);
+        }
+        if let Some(given) = &config.certificate {
+            reach = reach.reading_file(&given.chain).reading_file(&given.key);
+        }
         reach.confine()?;
     }
     ready.start()
+}
+
+/// Does something else than to serve.
+fn run(command: &Command) -> Result<(), StartError> {
+    let out = &mut std::io::stdout().lock();
+    match command {
+        Command::Partials(partials) => partials.run(out),
+        Command::Fingerprint(place) => Ok(place.fingerprint(usual_config_dir(), out)?),
+        Command::Key(key) => Ok(key.run(usual_config_dir(), out)?),
+    }
 }
 
 /// Whether nobody has said anything. Without a terminal the defaults hold, for a service.

@@ -19,6 +19,7 @@ use crate::runtime::worker::Worker;
 use crate::runtime::{Runtime, timer};
 use crate::services::{Services, Settings};
 use crate::store::Store;
+use crate::streams::{self, Known, may_serve};
 use crate::uploads::MAX_OPEN;
 use crate::versions::leases::MAX_VERSIONS;
 
@@ -57,9 +58,13 @@ impl Listening {
     /// Opens and locks the root, and tidies up what an earlier server has left in it.
     ///
     /// # Errors
-    /// If the root or a resource can't be had.
+    /// If an address may not be served, or the root, a key or a resource can't be had.
     pub fn open(self) -> Result<Ready, StartError> {
-        let Self { config, listeners } = self;
+        let Self { config, mut listeners } = self;
+        let keys = streams::keys(&config)?;
+        for listener in &mut listeners {
+            streams::decide(listener, &config, keys.as_ref())?;
+        }
         let umask = Mode::from_raw_mode(config.umask);
         let durable = config.durability == Durability::Group;
         let store = Store::open(&config.root, umask, durable, config.keep_free)
@@ -78,13 +83,16 @@ impl Listening {
             max_connections = bounds.connections,
             "serving"
         );
+        if let Some(keys) = &keys {
+            tracing::info!(key = %keys.pin(), "takes TLS");
+        }
         if rustix::process::geteuid().is_root() {
             tracing::warn!(
                 "running as root: uploaded files belong to root; use a user of its own (--user)"
             );
         }
         let (symlinks, timeouts) = (config.symlinks, config.timeouts);
-        let settings = Settings { limits, symlinks, timeouts, places: bounds.places };
+        let settings = Settings { keys, limits, symlinks, timeouts, places: bounds.places };
         let services = Arc::new(Services::new(store, settings));
         let runtime = Runtime::new(services, listeners, bounds.connections)?;
         let keep_partials = config.keep_partials;
@@ -157,11 +165,14 @@ impl Server {
     /// # Errors
     /// If an address can't be had, or the root is missing and can't be made.
     pub fn listen(config: &Config) -> Result<Listening, StartError> {
-        check(config)?;
+        let known = Known { has_accounts: false, is_insecure: config.insecure };
+        for listen in &config.listen {
+            may_serve(listen, config.tls, known)?;
+        }
         // The file of a Unix socket may be in it.
         Store::make_root(&config.root, Mode::from_raw_mode(config.umask))
             .map_err(|error| StartError::Root(error.to_string()))?;
-        let listeners: Vec<_> = config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
+        let listeners = config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
         Ok(Listening { config: config.clone(), listeners })
     }
 
@@ -235,16 +246,6 @@ fn largest_file(wanted: u64) -> u64 {
 fn joined(thread: JoinHandle<()>) {
     if thread.join().is_err() {
         tracing::error!("a thread has panicked");
-    }
-}
-
-fn check(config: &Config) -> Result<(), StartError> {
-    match config.listen.iter().find(|listen| !listen.is_local()) {
-        Some(open) if !config.insecure => Err(StartError::Usage(format!(
-            "{open} can be reached from other machines, without encryption and without asking who \
-             they are; say --insecure if that is meant"
-        ))),
-        _ => Ok(()),
     }
 }
 
