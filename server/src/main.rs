@@ -76,7 +76,7 @@ fn start(arguments: &Arguments) -> Result<Server, StartError> {
     let config = arguments.config(process::prepare());
     let user = arguments.user.as_deref().map(SystemUser::find).transpose()?;
     if let Some(user) = &user {
-        user.make_root(&config.root, config.umask)?;
+        user.make_directory(&config.root, 0o777 & !config.umask)?;
     }
     let listening = Server::listen(&config)?;
     if let Some(user) = user {
