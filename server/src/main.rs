@@ -76,10 +76,10 @@ fn start(arguments: &Arguments) -> Result<Server, StartError> {
     let config = arguments.config(process::prepare());
     let user = arguments.user.as_deref().map(SystemUser::find).transpose()?;
     if let Some(user) = &user {
-        user.make_root(&config.root, config.umask)?;
+        user.make_directory(&config.root, 0o777 & !config.umask)?;
         let is_reached = config.listen.iter().any(|listen| !listen.is_local());
         if let Some(directory) = config.config_dir.as_deref().filter(|_| is_reached) {
-            user.make_root(directory, 0o077)?;
+            user.make_directory(directory, 0o700)?;
         }
     }
     let listening = Server::listen(&config)?;

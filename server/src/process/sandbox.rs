@@ -81,18 +81,22 @@ impl<'a> Reach<'a> {
     /// # Errors
     /// If other threads run already, which would not be confined, or a path can't be opened.
     pub fn confine(self) -> Result<(), StartError> {
-        let failed = |error: String| StartError::Process(format!("no sandbox: {error}"));
+        let failed = |error: String| {
+            StartError::Process(format!(
+                "no sandbox: {error}; --no-sandbox starts hauld without one"
+            ))
+        };
         // Without /proc nobody can tell.
         let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
         if threads != 1 {
             return Err(failed(format!("{threads} threads run already")));
         }
-        let reads: Vec<_> = self.others.iter().map(|(path, _)| path.clone()).collect();
+        let others: Vec<_> = self.others.iter().map(|(path, _)| path.clone()).collect();
         match self.restrict().map_err(|error| failed(error.to_string()))? {
             Some(abi) => tracing::info!(
                 landlock = abi,
                 confines = confines(abi),
-                also = ?reads,
+                also = ?others,
                 "confined to the root"
             ),
             None => tracing::warn!(

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User, initgroups, setresgid, setresuid};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
-use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs,
+};
 
 use crate::error::StartError;
 
@@ -53,26 +55,26 @@ impl SystemUser {
         Ok(Self { name, uid: user.uid, gid })
     }
 
-    /// Makes a server's root for this user if nothing is there.
+    /// Makes a directory for this user if nothing is there. Missing directories above it belong to root.
     ///
     /// # Errors
     /// If it can't be made.
-    pub fn make_root(&self, root: &Path, umask: u32) -> Result<(), StartError> {
+    pub fn make_directory(&self, path: &Path, mode: u32) -> Result<(), StartError> {
         let failed = |error: io::Error| {
-            StartError::Root(format!("could not make `{}`: {error}", root.display()))
+            StartError::Process(format!("could not make `{}`: {error}", path.display()))
         };
         let mut builder = std::fs::DirBuilder::new();
-        builder.mode(0o777 & !umask);
-        if let Some(above) = root.parent() {
+        builder.mode(0o755);
+        if let Some(above) = path.parent() {
             builder.recursive(true).create(above).map_err(failed)?;
         }
-        match builder.recursive(false).create(root) {
+        match builder.recursive(false).mode(mode).create(path) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
             Err(error) => return Err(failed(error)),
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let made = rustix::fs::openat(CWD, root, flags, Mode::empty());
+        let made = rustix::fs::openat(CWD, path, flags, Mode::empty());
         let made = made.map_err(|errno| failed(errno.into()))?;
         fchown(made, Some(self.uid.as_raw()), Some(self.gid.as_raw())).map_err(failed)
     }
@@ -115,6 +117,8 @@ impl SystemUser {
                 None,
                 CapabilitySets { effective: none, permitted: none, inheritable: none },
             )?;
+            // Nor does a program with setuid give any back.
+            set_no_new_privs(true)?;
             let left = capabilities(None)?;
             let is_free = setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok();
             match left.permitted.is_empty() && !is_free {
