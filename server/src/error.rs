@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::keys::KeyError;
 use crate::net::listen::ListenError;
 
 /// The server can't start.
@@ -13,6 +14,9 @@ pub enum StartError {
     /// An address.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The server's key or its certificate.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The root directory.
     #[error("{0}")]
     Root(String),

@@ -17,6 +17,7 @@ use crate::runtime::worker::Worker;
 use crate::runtime::{Runtime, timer};
 use crate::services::{Services, Settings};
 use crate::store::Store;
+use crate::streams::{self, Known, may_serve};
 use crate::uploads::MAX_OPEN;
 use crate::versions::leases::MAX_VERSIONS;
 
@@ -48,7 +49,11 @@ impl Server {
     /// # Errors
     /// If an address, the root or a resource can't be had.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        check(config)?;
+        let keys = streams::keys(config)?;
+        let known = Known { has_accounts: false, is_insecure: config.insecure };
+        for listen in &config.listen {
+            may_serve(listen, config.tls, known)?;
+        }
         let umask = Mode::from_raw_mode(config.umask);
         let durable = config.durability == Durability::Group;
         let store = Store::open(&config.root, umask, durable, config.keep_free)
@@ -58,7 +63,11 @@ impl Server {
             window_requests: config.window_requests,
             ..ServerLimits::default()
         };
-        let listeners: Vec<_> = config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
+        let mut listeners: Vec<_> =
+            config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
+        for listener in &mut listeners {
+            streams::decide(listener, config, keys.as_ref())?;
+        }
         let workers = config.workers.map_or_else(default_workers, usize::from);
         let bounds = bounds(config.max_connections, workers, durable);
         tracing::info!(
@@ -68,11 +77,14 @@ impl Server {
             max_connections = bounds.connections,
             "serving"
         );
+        if let Some(keys) = &keys {
+            tracing::info!(key = %keys.pin(), "takes TLS");
+        }
         if rustix::process::geteuid().is_root() {
             tracing::warn!("running as root: uploaded files belong to root; use a user of its own");
         }
         let (symlinks, timeouts) = (config.symlinks, config.timeouts);
-        let settings = Settings { limits, symlinks, timeouts, places: bounds.places };
+        let settings = Settings { keys, limits, symlinks, timeouts, places: bounds.places };
         let services = Arc::new(Services::new(store, settings));
         let runtime = Runtime::new(Arc::clone(&services), listeners, bounds.connections)?;
         let runtime = Arc::new(runtime);
@@ -165,16 +177,6 @@ fn largest_file(wanted: u64) -> u64 {
 fn joined(thread: JoinHandle<()>) {
     if thread.join().is_err() {
         tracing::error!("a thread has panicked");
-    }
-}
-
-fn check(config: &Config) -> Result<(), StartError> {
-    match config.listen.iter().find(|listen| !listen.is_local()) {
-        Some(open) if !config.insecure => Err(StartError::Usage(format!(
-            "{open} can be reached from other machines, without encryption and without asking who \
-             they are; say --insecure if that is meant"
-        ))),
-        _ => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use haul_protocol::{Durability, ServerLimits};
 
 use crate::commit::committer::Committer;
+use crate::keys::Keys;
 use crate::store::Store;
 use crate::symlinks::Symlinks;
 use crate::uploads::Uploads;
@@ -31,6 +32,8 @@ pub(crate) struct Services {
     /// Makes changes durable; `None` if nobody waits for the disk.
     pub(crate) committer: Option<Committer>,
     pub(crate) places: Places,
+    /// The server's key, if it takes TLS.
+    pub(crate) keys: Option<Keys>,
     pub(crate) limits: ServerLimits,
     pub(crate) symlinks: Symlinks,
     pub(crate) timeouts: Timeouts,
@@ -40,6 +43,7 @@ pub(crate) struct Services {
 /// Settings of a server.
 #[derive(Debug)]
 pub(crate) struct Settings {
+    pub(crate) keys: Option<Keys>,
     pub(crate) limits: ServerLimits,
     pub(crate) symlinks: Symlinks,
     pub(crate) timeouts: Timeouts,
@@ -50,7 +54,7 @@ pub(crate) struct Settings {
 impl Services {
     /// Over a store. If it is durable, there is a committer, which the caller has to run.
     pub(crate) fn new(store: Store, settings: Settings) -> Self {
-        let Settings { limits, symlinks, timeouts, places } = settings;
+        let Settings { keys, limits, symlinks, timeouts, places } = settings;
         let committer = store.is_durable().then(Committer::new);
         let (store, uploads) = (Arc::new(store), Arc::new(Uploads::default()));
         let publications =
@@ -62,6 +66,7 @@ impl Services {
             fences: Fences::default(),
             committer,
             places: Places::new(places),
+            keys,
             limits,
             symlinks,
             timeouts,
