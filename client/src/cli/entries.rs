@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::mv::{Place, entry_to_move, new_place};
-use super::options::{BasicOutput, Tries};
+use super::options::{BasicOutput, Reaching};
 use super::rm::How;
 use crate::net::destination::Destination;
 
@@ -20,7 +20,7 @@ pub(crate) struct MkdirCommand {
 
     /// Options of the connection.
     #[command(flatten)]
-    pub tries: Tries,
+    pub reaching: Reaching,
 
     /// Options of the output.
     #[command(flatten)]
@@ -40,7 +40,7 @@ pub(crate) struct RmCommand {
 
     /// Options of the connection.
     #[command(flatten)]
-    pub tries: Tries,
+    pub reaching: Reaching,
 
     /// Options of the output.
     #[command(flatten)]
@@ -64,7 +64,7 @@ pub(crate) struct MvCommand {
 
     /// Options of the connection.
     #[command(flatten)]
-    pub tries: Tries,
+    pub reaching: Reaching,
 
     /// Options of the output.
     #[command(flatten)]

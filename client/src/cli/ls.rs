@@ -17,12 +17,13 @@ use super::exit::{self, Reason};
 use super::lookup::{self, before};
 use super::oneshot::random;
 use super::signals::Signals;
-use super::unreached;
+use super::{ask, unreached};
 use crate::connection::delete::entries;
 use crate::connection::rpc::{Asking, Said};
 use crate::error::{ConnectionError, ProtocolError};
 use crate::net::destination::Destination;
 use crate::net::poller::Poller;
+use crate::trust::{NOTHING, Route, Trust};
 
 /// Time that a server may be silent.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,9 +42,11 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
     let timeout = options.timeout.unwrap_or(TIMEOUT);
     let client = random()?.to_string();
     let is_reached = Cell::new(false);
-    let listed = Asking::connect(&destination.server, &client, &mut poller, timeout, &over)
-        .map_err(Failure::from)
-        .and_then(|asking| {
+    let trust = ask::trust_of_requests(options.security.insecure, signals);
+    let (server, trust) = (&destination.server, &trust);
+    let route = Route { server, trust, timeout, over: &over, prepare: NOTHING };
+    let listed =
+        Asking::connect(route, &client, &mut poller).map_err(Failure::from).and_then(|asking| {
             is_reached.set(true);
             let raw = !io::stdout().is_terminal();
             let out = BufWriter::new(io::stdout().lock());
@@ -90,12 +93,15 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
 pub fn beginning(
     directory: &Destination,
     start: &[u8],
+    trust: &Trust,
     over: &dyn Fn() -> bool,
 ) -> Result<Vec<Entry>, ConnectionError> {
     let mut poller = Poller::new().map_err(ConnectionError::Poller)?;
     let client = random().map_err(|error| ConnectionError::Poller(io::Error::other(error)))?;
     let client = client.to_string();
-    let mut asking = Asking::connect(&directory.server, &client, &mut poller, TIMEOUT, over)?;
+    let server = &directory.server;
+    let route = Route { server, trust, timeout: TIMEOUT, over, prepare: NOTHING };
+    let mut asking = Asking::connect(route, &client, &mut poller)?;
     let name = directory.path.clone();
     let after = match &name {
         Some(name) => name.join(start),

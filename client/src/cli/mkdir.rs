@@ -5,13 +5,13 @@ use haul_protocol::Op;
 use super::ending::Ending;
 use super::exit::Reason;
 use super::oneshot;
-use super::options::Tries;
+use super::options::Reaching;
 use crate::connection::rpc::Said;
 use crate::net::destination::Destination;
 
 /// Makes directories, and returns the exit code. The server makes parents that are missing, and a directory that is there
 /// is no failure.
-pub(super) fn mkdir(destinations: &[Destination], tries: Tries, ending: &Ending<'_>) -> u8 {
+pub(super) fn mkdir(destinations: &[Destination], reaching: Reaching, ending: &Ending<'_>) -> u8 {
     if destinations.iter().any(|destination| destination.path.is_none()) {
         let error = "the server's root is there already; name a directory in it: HOST/DIR";
         return ending.fail(Reason::Usage, &error);
@@ -19,7 +19,7 @@ pub(super) fn mkdir(destinations: &[Destination], tries: Tries, ending: &Ending<
     let mut reason = Reason::Done;
     for same in destinations.chunk_by(|one, other| one.server == other.server) {
         let mut left = same.iter().filter_map(|destination| destination.path.as_ref()).peekable();
-        let done = oneshot::at(&same[0].server, tries, ending, &mut |asking, _| {
+        let done = oneshot::at(&same[0].server, reaching, ending, &mut |asking, _| {
             while let Some(&name) = left.peek() {
                 asking.ask(&Op::Mkdir { name: name.clone(), mode: None, replace: false })?;
                 if let Said::Refused(refusal) = asking.answer()?.1 {

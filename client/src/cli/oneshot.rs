@@ -8,14 +8,15 @@ use haul_protocol::Token;
 
 use super::ending::Ending;
 use super::exit::Reason;
-use super::options::Tries;
-use super::unreached;
+use super::options::Reaching;
+use super::{ask, unreached};
 use crate::connection::rpc::Asking;
 use crate::error::ConnectionError;
 use crate::net::backoff;
 use crate::net::destination::Server;
 use crate::net::poller::Poller;
 use crate::transfer::patience::Patience;
+use crate::trust::{NOTHING, Route};
 
 /// Work at a server, which is done anew over each connection. It knows itself which requests are answered; the number
 /// says how many connections were lost before.
@@ -28,7 +29,7 @@ pub type Work<'a> = dyn FnMut(&mut Asking<'_>, u32) -> Result<(), ConnectionErro
 /// The end that came before all was done, which is not told yet.
 pub(super) fn at(
     server: &Server,
-    tries: Tries,
+    reaching: Reaching,
     ending: &Ending<'_>,
     work: &mut Work<'_>,
 ) -> Result<(), Ended> {
@@ -37,11 +38,15 @@ pub(super) fn at(
     let signals = ending.signals();
     signals.begin();
     let over = || signals.is_set();
+    let Reaching { tries, security } = reaching;
+    let trust = ask::trust_of_requests(security.insecure, signals);
+    let (trust, timeout) = (&trust, tries.timeout);
+    let route = Route { server, trust, timeout, over: &over, prepare: NOTHING };
     let (mut patience, mut lost, mut is_reached) =
         (Patience::new(tries.retry_for, tries.retries), 0, false);
     let error = loop {
         let mut has_changed = false;
-        let connected = Asking::connect(server, &client, &mut poller, tries.timeout, &over);
+        let connected = Asking::connect(route, &client, &mut poller);
         let done = connected.and_then(|mut asking| {
             is_reached = true;
             let done = work(&mut asking, lost);

@@ -29,8 +29,8 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
     };
     let token = Some(oneshot::random()?);
     let (mut told, mut repeated) = (Ok(None), false);
-    let tries = options.connection.tries;
-    let done = oneshot::at(&destination.server, tries, &ending, &mut |asking, _| {
+    let reaching = options.connection.reaching;
+    let done = oneshot::at(&destination.server, reaching, &ending, &mut |asking, _| {
         if repeated && !asking.has_feature(REPEATED) {
             told = Err(lost(name, &"its hauld is older than this haul"));
             return Ok(());

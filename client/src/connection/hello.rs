@@ -6,6 +6,7 @@ use std::time::Duration;
 use haul_protocol::{ClientEvent, Code, Hello, Publish, ServerHello, limits::VERSION};
 
 use crate::error::{ConnectionError, ProtocolError};
+use crate::net::transport::Transport;
 use crate::net::wire::Wire;
 
 /// Time between two looks whether anybody still wants the connection.
@@ -24,8 +25,8 @@ pub(super) struct Who<'a> {
 }
 
 impl Who<'_> {
-    /// The first words of the connection.
-    pub(super) fn hello(&self) -> Hello {
+    /// The first words of a connection over this transport.
+    pub(super) fn hello(&self, _: &Transport) -> Hello {
         Hello {
             version: VERSION,
             agent: concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned(),

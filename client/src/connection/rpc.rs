@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use haul_protocol::{ClientEvent, Op, Refusal, Reply};
 
-use super::hello::{Who, greeted};
+use super::hello::Who;
+use super::reach::reach;
 use crate::error::{ConnectionError, ProtocolError};
-use crate::net::connect::connect;
-use crate::net::destination::Server;
 use crate::net::poller::Poller;
 use crate::net::wire::Wire;
+use crate::trust::Route;
 
 /// Time between two looks whether anybody still wants an answer.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -45,21 +45,18 @@ impl std::fmt::Debug for Asking<'_> {
 
 impl<'a> Asking<'a> {
     /// Connects and introduces itself as `client`, which is random: once this succeeds, no request of an earlier connection of
-    /// the same client takes effect any more. `over` says that nobody wants to know any more.
+    /// the same client takes effect any more.
     ///
     /// # Errors
     /// If there is no haul server, or it is over.
     pub fn connect(
-        server: &Server,
+        route: Route<'a>,
         client: &str,
         poller: &'a mut Poller,
-        timeout: Duration,
-        over: &'a dyn Fn() -> bool,
     ) -> Result<Self, ConnectionError> {
-        let socket = connect(server, timeout, poller, over)?;
         let who = Who { client, identity: None, publish: None, slot: 0 };
-        let mut wire = Wire::new(socket, poller, &who.hello(), timeout, None)?;
-        let features = greeted(&mut wire, over)?.features;
+        let (wire, hello) = reach(route, &who, poller, None)?;
+        let (features, over) = (hello.features, route.over);
         Ok(Self { wire, asked: 0, over, ready: VecDeque::new(), features, has_changed: false })
     }
 

@@ -7,12 +7,15 @@ mod file;
 pub mod receipt;
 pub mod rules;
 pub(crate) mod system;
+pub mod trust;
 
 use std::io;
 use std::time::Duration;
 
 use haul_protocol::{ClientError, Code, DecodeError, Name, Refusal};
 use thiserror::Error;
+
+use trust::TrustError;
 
 pub(crate) use file::Retry;
 pub use file::{Failure, FileError};
@@ -56,6 +59,34 @@ pub enum ConnectionError {
     /// The bytes that came in answer to `hello` are of another protocol.
     #[error("this is no haul server: {0}")]
     NotHaul(#[source] DecodeError),
+    /// The server is not trusted, or the connection would be in clear.
+    #[error(transparent)]
+    Untrusted(#[from] TrustError),
+    /// The server takes no TLS.
+    #[error(
+        "{0} takes no TLS 1.3: it was started with --tls never or --insecure, or is no haul server; nothing was sent. \
+         --insecure sends everything to it in clear"
+    )]
+    NoTls(String),
+    /// The TLS handshake has failed.
+    #[error("the TLS handshake with {server} failed: {why}; nothing was sent")]
+    Handshake {
+        /// The server's host and port.
+        server: String,
+        /// The reason.
+        why: String,
+    },
+    /// No answer in the TLS handshake.
+    #[error(
+        "no answer to the TLS handshake in {0:?}: the server is stopped, full or no haul server, or takes no TLS; a \
+         classic server never answers: for one, use --classic"
+    )]
+    NoHandshake(Duration),
+    /// Closed in the TLS handshake.
+    #[error(
+        "the server closed the connection in the TLS handshake: it is stopping, takes no TLS, or is no haul server"
+    )]
+    ClosedAtHandshake,
     /// The server ended the connection with a reason.
     #[error("the server ended the connection: {0}")]
     Ended(Refusal),
@@ -124,6 +155,7 @@ impl ConnectionError {
             Self::Ended(refusal) | Self::NotPublished { refusal, .. } => refusal.retry,
             // A balancer or the like answers in the server's place while the server is away.
             Self::NotHaul(_) | Self::ClosedAtHello | Self::NoHello(_) => true,
+            Self::NoTls(_) | Self::ClosedAtHandshake | Self::NoHandshake(_) => true,
             Self::Unreachable { .. } | Self::Lost(_) | Self::Closed => true,
             Self::Silent(_) | Self::Stuck(_) => true,
             Self::GaveUp { .. }
@@ -134,6 +166,8 @@ impl ConnectionError {
             | Self::Protocol(_)
             | Self::Limit { .. }
             | Self::Version(_)
+            | Self::Untrusted(_)
+            | Self::Handshake { .. }
             | Self::Stopped => false,
         }
     }

@@ -55,7 +55,7 @@ impl Builder {
             _ => None,
         };
         let committed = Committed { receipt, remove_source: self.remove_source, below };
-        let Self { destination, options, congestion, dialect, interrupt, .. } = self;
+        let Self { destination, options, congestion, trust, dialect, interrupt, .. } = self;
         let server = destination.server;
         Ok(Transfer {
             plan,
@@ -66,6 +66,7 @@ impl Builder {
             committed,
             options,
             congestion,
+            trust,
             dialect,
             interrupt,
         })

@@ -21,6 +21,7 @@ use crate::report::note::Note;
 use crate::report::observer::Observer;
 use crate::report::progress::Progress;
 use crate::source::anchor::Anchor;
+use crate::trust::Trust;
 use crate::work::interrupt::Interrupt;
 use crate::work::on_commit::Committed;
 use builder::{Builder, Dialect, Options};
@@ -41,6 +42,7 @@ pub struct Transfer {
     committed: Committed,
     options: Options,
     congestion: Option<String>,
+    trust: Trust,
     dialect: Dialect,
     interrupt: Interrupt,
 }
