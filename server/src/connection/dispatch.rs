@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Attributes, Code, Name, NameError, Op, Refusal, Reply, Request, RequestId};
+use haul_protocol::{Attributes, Code, Name, NameError, Op, Reply, Request, RequestId};
 
 use super::bundle::Bundle;
 use super::compare::Check;
 use super::file_body::{Incoming, within};
 use super::job::{Deep, Job};
 use super::sink::Sink;
-use super::turn::{Turn, View};
+use super::turn::{Base, Turn};
 use super::{Connection, Dialect};
 use crate::commit::notify::ReplyTo;
+use crate::refusal::Refusal;
 use crate::services::Services;
 use crate::store::{Change, DEEP, Rollback, Swap};
 use crate::uploads::{Commit, random_token};
@@ -52,10 +53,10 @@ impl Connection {
     /// Carries a request out, or says where its body goes.
     pub(super) fn carry_out(&mut self, request: Request, turn: &mut Turn<'_>) {
         // A question shows what was acknowledged to others before.
-        turn.services.store.refresh(&turn.view.parents);
+        turn.services.store.refresh(&turn.base.parents);
         let Request { id, length, op } = request;
         let ids = op.as_ref().map_or(1, Op::ids);
-        match op.and_then(|op| self.begin(id, length, op, turn)) {
+        match op.map_err(Refusal::from).and_then(|op| self.begin(id, length, op, turn)) {
             Ok(sink) => self.sink = sink,
             Err(refusal) => self.refuse_all(id.row(ids), refusal),
         }
@@ -88,7 +89,7 @@ impl Connection {
         {
             return Err(Refusal::new(Code::BadRequest, "this version has been published"));
         }
-        let Turn { services, view: View { parents, .. }, fresh, .. } = turn;
+        let Turn { services, base: Base { parents, .. }, fresh, .. } = turn;
         let (store, uploads) = (&services.store, &services.uploads);
         match op {
             Op::Put { name, size, digest, attributes } => {
@@ -101,7 +102,7 @@ impl Connection {
                 return Ok(Sink::Bundle(Box::new(bundle)));
             }
             Op::Part { upload, offset, cv } => {
-                return Ok(match uploads.part(&upload, offset, length, cv)? {
+                return Ok(match uploads.part(self.account(), &upload, offset, length, cv)? {
                     Some(writer) => Sink::Part { id, writer: Box::new(writer) },
                     None => Sink::Held { id },
                 });
@@ -113,7 +114,7 @@ impl Connection {
             Op::Publish { attributes, files } if version.is_some() => match version {
                 Some(version) if !version.is_done() => {
                     let change = Change::Version(Box::new(Swap::new(version, attributes, files)));
-                    self.submit(ReplyTo::Answer(id), change, None, turn);
+                    self.submit(ReplyTo::Published(id), change, None, turn);
                 }
                 _ => self.answer(id, Reply::Done, &[]),
             },
@@ -178,21 +179,23 @@ impl Connection {
                 };
                 self.opened(id, opened);
             }
-            Op::Commit { upload, digest } => match uploads.commit(&upload, digest)? {
-                Commit::Done => self.answer(id, Reply::Done, &[]),
-                Commit::Change(change, publishing) => {
-                    if change.name().is_none_or(|name| turn.fresh.concerns(name)) {
-                        self.publish_fresh(turn);
+            Op::Commit { upload, digest } => {
+                match uploads.commit(self.account(), &upload, digest)? {
+                    Commit::Done => self.answer(id, Reply::Done, &[]),
+                    Commit::Change(change, publishing) => {
+                        if change.name().is_none_or(|name| turn.fresh.concerns(name)) {
+                            self.publish_fresh(turn);
+                        }
+                        self.submit(ReplyTo::Answer(id), change, Some(publishing), turn);
                     }
-                    self.submit(ReplyTo::Answer(id), change, Some(publishing), turn);
                 }
-            },
+            }
             Op::Abort { upload } => {
                 let Dialect::Haul(haul) = &self.dialect else {
                     return Ok(Sink::Nothing);
                 };
                 let leave = haul.fence.enter()?;
-                uploads.abort(&upload)?;
+                uploads.abort(haul.client.account(), &upload)?;
                 drop(leave);
                 self.answer(id, Reply::Done, &[]);
             }

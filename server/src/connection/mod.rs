@@ -28,6 +28,7 @@ use haul_protocol::{RequestId, ServerConnection, Time};
 use rustix::fd::OwnedFd;
 use rustix::net::Shutdown;
 
+use crate::accounts::{AccountOf, ClientId, View};
 use crate::commit::notify::ConnectionId;
 use crate::net::buffer;
 use crate::net::poller::Interest;
@@ -38,8 +39,8 @@ use crate::store::{Version, given_up};
 use job::Job;
 use sink::Sink;
 use timeouts::Pace;
+use turn::Base;
 pub(crate) use turn::Turn;
-use turn::View;
 
 /// The fewest bytes that a connection reads at once: after turns that ended before most of the bytes read were carried
 /// out, and at the end of a turn. The rest is kept in memory.
@@ -63,6 +64,8 @@ pub(crate) struct Connection {
     /// The protocol's half of it, without I/O.
     half: ServerConnection,
     dialect: Dialect,
+    /// The root that its client sees.
+    view: View,
     sink: Sink,
     /// Bytes that came when the outbox was full or the turn over: they are decoded later.
     rest: Vec<u8>,
@@ -103,7 +106,7 @@ enum Dialect {
 /// The facts that a `hello` has stated.
 #[derive(Debug)]
 struct Haul {
-    client: String,
+    client: ClientId,
     slot: u64,
     identity: String,
     /// The next version of a directory, which all names are below.
@@ -145,6 +148,7 @@ impl Connection {
             peer,
             half: ServerConnection::new(&services.limits, Time::from_millis(now)),
             dialect: Dialect::Unknown,
+            view: View::default(),
             sink: Sink::Nothing,
             rest: Vec::new(),
             appetite: buffer::LEN,
@@ -205,6 +209,14 @@ impl Connection {
         matches!(self.dialect, Dialect::Haul(_))
     }
 
+    /// The account of the client.
+    fn account(&self) -> AccountOf<'_> {
+        match &self.dialect {
+            Dialect::Haul(haul) => haul.client.account(),
+            Dialect::Unknown | Dialect::Classic => None,
+        }
+    }
+
     /// The next version of a directory that this connection is about.
     fn version(&self) -> Option<&Arc<Version>> {
         match &self.dialect {
@@ -218,7 +230,7 @@ impl Connection {
         if let Dialect::Haul(haul) = &self.dialect
             && let Some(version) = &haul.version
         {
-            turn.view = View::of_version(version, &haul.fence);
+            turn.base = Base::of_version(version, &haul.fence);
         }
     }
 

@@ -1,8 +1,10 @@
 //! The table of error numbers.
 
-use haul_protocol::{Code, Refusal};
+use haul_protocol::Code;
 
 use super::*;
+use crate::accounts::View;
+use crate::refusal::Refusal;
 
 /// One row for each error number that a file system may answer with: `io` only for what is none of the
 /// client's business.
@@ -40,7 +42,7 @@ fn every_errno_has_the_code_that_tells_what_to_do() {
     ];
     for (errno, op, code, part) in rows {
         let error = StoreError::at(op, String::from("the/name"), errno);
-        let refusal = Refusal::from(error);
+        let refusal = Refusal::from(error).told(&View::default(), false);
         assert_eq!(refusal.code, code, "{op}: {errno}");
         assert!(refusal.message.contains(part), "{errno}: {}", refusal.message);
         assert!(refusal.message.contains("the/name"), "{errno}: {}", refusal.message);
