@@ -60,6 +60,7 @@ fn decode_put(bencher: Bencher<'_, '_>) {
         identity: None,
         publish: None,
         must: Vec::new(),
+        token: None,
     };
     let mut first = Vec::new();
     encode::hello(&hello, &mut first).unwrap();

@@ -23,6 +23,10 @@ pub enum Code {
     ShuttingDown,
     /// A newer connection of the same client and slot replaced this one.
     Fenced,
+    /// No account has the client's token, or the client has sent none and the server asks for one.
+    Unauthorized,
+    /// The server takes only TLS at this address.
+    Tls,
     /// A limit of the server is reached: of open files, uploads or versions, or of memory.
     Busy,
     /// The command is not known.
@@ -35,14 +39,20 @@ pub enum Code {
     DigestMismatch,
     /// A directory stands where a file comes, or the reverse.
     Conflict,
+    /// The account lacks the right that the request needs.
+    Forbidden,
+    /// An entry stands there, and the account may not replace it.
+    Exists,
     /// A parent of the name is a symbolic link, or leads out of the root otherwise.
     Escape,
     /// The name is on another file system than the root.
     CrossDevice,
     /// The server stores no symbolic links, or none that leads out of the root.
     Symlink,
-    /// The disk or a quota is full.
+    /// The disk, or a quota of the file system, is full.
     NoSpace,
+    /// The quota of the account is full.
+    Quota,
     /// The file is larger than the server takes.
     TooLarge,
     /// The server may not do this to that file.
@@ -75,7 +85,7 @@ pub enum Code {
 /// connection end.
 type Row = (Code, &'static str, bool, bool);
 
-const ROWS: [Row; 30] = [
+const ROWS: [Row; 35] = [
     (Code::Malformed, "malformed", false, true),
     (Code::Version, "version", false, true),
     (Code::Unsupported, "unsupported", false, true),
@@ -84,16 +94,21 @@ const ROWS: [Row; 30] = [
     (Code::Timeout, "timeout", true, true),
     (Code::ShuttingDown, "shutting_down", true, true),
     (Code::Fenced, "fenced", false, true),
+    (Code::Unauthorized, "unauthorized", false, true),
+    (Code::Tls, "tls", false, true),
     (Code::Busy, "busy", true, false),
     (Code::UnknownCommand, "unknown_command", false, false),
     (Code::BadName, "bad_name", false, false),
     (Code::BadRequest, "bad_request", false, false),
     (Code::DigestMismatch, "digest_mismatch", true, false),
     (Code::Conflict, "conflict", false, false),
+    (Code::Forbidden, "forbidden", false, false),
+    (Code::Exists, "exists", false, false),
     (Code::Escape, "escape", false, false),
     (Code::CrossDevice, "cross_device", false, false),
     (Code::Symlink, "symlink", false, false),
     (Code::NoSpace, "no_space", false, false),
+    (Code::Quota, "quota", false, false),
     (Code::TooLarge, "too_large", false, false),
     (Code::Permission, "permission", false, false),
     (Code::NotFound, "not_found", false, false),

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 
 use byteorder::{ByteOrder, LittleEndian};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
+use crate::account::AccountObject;
 use crate::error::EncodeError;
 use crate::field::{Forms, Text, forms};
 use crate::header::{AnswerHeader, RequestHeader};
@@ -33,22 +35,22 @@ pub fn hello(hello: &Hello, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         Some(publish) => forms(publish.name.as_bytes()),
         None => (None, None),
     };
-    frame(
-        &RequestHeader {
-            cmd: Some(Text::from("hello")),
-            version: Some(hello.version),
-            agent: Some(Text::from(hello.agent.as_str())),
-            client: Some(Text::from(hello.client.as_str())),
-            slot: Some(hello.slot),
-            identity: hello.identity.as_deref().map(Text::from),
-            filename,
-            filename_b64,
-            upload: hello.publish.as_ref().and_then(|publish| publish.tree),
-            must: Some(hello.must.iter().map(|entry| Text::from(entry.as_str())).collect()),
-            ..RequestHeader::default()
-        },
-        out,
-    )
+    // The token is in it.
+    let json = Zeroizing::new(json(&RequestHeader {
+        cmd: Some(Text::from("hello")),
+        version: Some(hello.version),
+        agent: Some(Text::from(hello.agent.as_str())),
+        client: Some(Text::from(hello.client.as_str())),
+        slot: Some(hello.slot),
+        identity: hello.identity.as_deref().map(Text::from),
+        filename,
+        filename_b64,
+        upload: hello.publish.as_ref().and_then(|publish| publish.tree),
+        must: Some(hello.must.iter().map(|entry| Text::from(entry.as_str())).collect()),
+        token: hello.token.clone(),
+        ..RequestHeader::default()
+    }));
+    append(&json, out)
 }
 
 /// Appends the header of a request; its body of `length` bytes follows.
@@ -197,6 +199,8 @@ pub fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<(), EncodeError> {
             }
             header.features =
                 Some(hello.features.iter().map(|name| Text::from(name.as_str())).collect());
+            header.account = hello.account.as_ref().map(AccountObject::of).transpose()?;
+            header.next_pin = hello.next_pin;
         }
         Answer::Ack(id) => {
             check("ack", id.get(), MAX_NUMBER)?;
@@ -272,7 +276,7 @@ pub(crate) fn check(field: &'static str, value: u64, max: u64) -> Result<(), Enc
 }
 
 /// Reports a text of the wrong length by that length.
-fn check_text(field: &'static str, text: &str) -> Result<(), EncodeError> {
+pub(crate) fn check_text(field: &'static str, text: &str) -> Result<(), EncodeError> {
     match text.len() {
         1..=MAX_TEXT_LEN => Ok(()),
         len => Err(EncodeError::OutOfRange { field, value: len as u64 }),
@@ -280,9 +284,16 @@ fn check_text(field: &'static str, text: &str) -> Result<(), EncodeError> {
 }
 
 fn frame(header: &impl Serialize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    // Without std, serde_json can't append to a `Vec` that is there already. Headers are all strings,
-    // numbers and structs, for which it can't fail; nothing at all would be refused as too short.
-    let json = serde_json::to_vec(header).unwrap_or_default();
+    append(&json(header), out)
+}
+
+/// Without std, serde_json can't append to a `Vec` that is there already. Headers are all strings, numbers and structs, for
+/// which it can't fail; nothing at all would be refused as too short.
+fn json(header: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(header).unwrap_or_default()
+}
+
+fn append(json: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let prefix = match i32::try_from(json.len()) {
         Ok(len @ 1..) if json.len() <= MAX_HEADER_LEN => len,
         _ => return Err(EncodeError::HeaderTooLong(json.len())),
@@ -290,6 +301,6 @@ fn frame(header: &impl Serialize, out: &mut Vec<u8>) -> Result<(), EncodeError> 
     let mut bytes = [0; PREFIX_LEN];
     LittleEndian::write_i32(&mut bytes, prefix);
     out.extend_from_slice(&bytes);
-    out.extend_from_slice(&json);
+    out.extend_from_slice(json);
     Ok(())
 }

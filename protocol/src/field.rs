@@ -6,14 +6,18 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use data_encoding::BASE64;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use zeroize::Zeroizing;
 
+use crate::access_token::AccessToken;
+use crate::account::AccountObject;
 use crate::error::{DecodeError, NameError};
 use crate::limits::{
     MAX_BUNDLED, MAX_HEADER_DEPTH, MAX_MODE, MAX_NUMBER, MAX_TEXT_LEN, NANOS_PER_SECOND,
 };
 use crate::message::{Mtime, ServerLimits};
 use crate::name::{LinkTarget, Name};
+use crate::pin::Pin;
 
 /// The white space of JSON.
 const JSON_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
@@ -59,7 +63,7 @@ fn depth(header: &[u8]) -> usize {
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl Serialize for Text<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
     }
 }
@@ -154,6 +158,76 @@ pub(crate) fn limits<'de, D: Deserializer<'de>>(d: D) -> Result<Option<ServerLim
             Err(de::Error::custom(format_args!("limit {largest} is over {MAX_NUMBER}")))
         }
         _ => Ok(Some(value)),
+    }
+}
+
+/// The facts of an account.
+pub(crate) fn account<'de: 'a, 'a, D: Deserializer<'de>>(
+    d: D,
+) -> Result<Option<AccountObject<'a>>, D::Error> {
+    object(d).map(Some)
+}
+
+/// Seconds since 1970, or before.
+pub(crate) fn seconds<'de, D: Deserializer<'de>>(d: D) -> Result<Option<i64>, D::Error> {
+    let value = i64::deserialize(d)?;
+    if value.unsigned_abs() > MAX_NUMBER {
+        return Err(de::Error::custom("seconds are out of range"));
+    }
+    Ok(Some(value))
+}
+
+/// A string that becomes a value without a copy of it being kept.
+fn string<'de, T, E: fmt::Display, D: Deserializer<'de>>(
+    d: D,
+    read: fn(&str) -> Result<T, E>,
+) -> Result<T, D::Error> {
+    struct Visitor<T, E>(fn(&str) -> Result<T, E>);
+    impl<T, E: fmt::Display> de::Visitor<'_> for Visitor<T, E> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+        fn visit_str<F: de::Error>(self, text: &str) -> Result<T, F> {
+            (self.0)(text).map_err(F::custom)
+        }
+    }
+    d.deserialize_str(Visitor(read))
+}
+
+/// An access token. A string that is none becomes nobody's, so that a server refuses it as it refuses a wrong one.
+pub(crate) fn token<'de, D: Deserializer<'de>>(d: D) -> Result<Option<AccessToken>, D::Error> {
+    let token = string(d, |text| match text.parse() {
+        Ok(token) if text.trim() == text => Ok::<_, fmt::Error>(token),
+        _ => Ok(AccessToken::nobodys()),
+    })?;
+    Ok(Some(token))
+}
+
+pub(crate) fn write_token<S: Serializer>(
+    token: &Option<AccessToken>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let text = token.as_ref().map(|token| Zeroizing::new(token.expose()));
+    serializer.serialize_str(text.as_ref().map_or("", |text| text.as_str()))
+}
+
+/// A pin, in the one form in which a server writes it.
+pub(crate) fn pin<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Pin>, D::Error> {
+    let pin = string(d, |text| match text.parse::<Pin>() {
+        Ok(pin) if pin.to_string() == text => Ok(pin),
+        _ => Err("not a pin in its one form"),
+    })?;
+    Ok(Some(pin))
+}
+
+pub(crate) fn write_pin<S: Serializer>(
+    pin: &Option<Pin>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match pin {
+        Some(pin) => serializer.collect_str(pin),
+        None => serializer.serialize_none(),
     }
 }
 

@@ -8,9 +8,12 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access_token::AccessToken;
+use crate::account::AccountObject;
 use crate::digest::{Cv, Digest, Token};
 use crate::field::{self, Text};
 use crate::message::{Mtime, ServerLimits};
+use crate::pin::Pin;
 
 /// The command alone: it tells dialects apart when the rest can't be read.
 #[derive(Debug, Deserialize)]
@@ -166,6 +169,13 @@ pub(crate) struct RequestHeader<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) must: Option<Vec<Text<'a>>>,
+    #[serde(
+        default,
+        deserialize_with = "field::token",
+        serialize_with = "field::write_token",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) token: Option<AccessToken>,
 }
 
 /// Every field that any answer has.
@@ -232,6 +242,20 @@ pub(crate) struct AnswerHeader<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) features: Option<Vec<Text<'a>>>,
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "field::account",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) account: Option<AccountObject<'a>>,
+    #[serde(
+        default,
+        deserialize_with = "field::pin",
+        serialize_with = "field::write_pin",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) next_pin: Option<Pin>,
 }
 
 /// One line of the body of `check`, of `bundle` and of the answer to `list`.

@@ -26,6 +26,7 @@
 //!     identity: None,
 //!     publish: None,
 //!     must: vec![],
+//!     token: None,
 //! };
 //! let mut client = ClientConnection::new(&hello, ClientConfig::default(), now)?;
 //! let mut server = ServerConnection::new(&limits, now);
@@ -45,6 +46,8 @@
 //!                 durability: Durability::None,
 //!                 tree: None,
 //!                 features: vec![],
+//!                 account: None,
+//!                 next_pin: None,
 //!             })?,
 //!             ServerEvent::Request(request) => server.answer(request.id, Reply::Done, b"")?,
 //!             _ => {}
@@ -77,6 +80,9 @@
 
 extern crate alloc;
 
+mod access_token;
+mod account;
+mod base32;
 mod bitmap;
 mod bundle;
 mod code;
@@ -94,10 +100,14 @@ mod message;
 mod name;
 mod op;
 mod pending;
+mod pin;
+mod rights;
 mod shown;
 mod side;
 mod verdict;
 
+pub use access_token::{AccessToken, AccessTokenError};
+pub use account::{AccountFacts, Used};
 pub use bitmap::Bitmap;
 pub use bundle::{Bundled, decode_bundle, encode_bundled};
 pub use code::{Code, Refusal};
@@ -118,8 +128,10 @@ pub use message::{
     ServerHello, ServerLimits, Tree,
 };
 pub use name::{LinkTarget, Name};
-pub use op::{Needs, Op, Wanted};
+pub use op::{Op, Wanted};
 pub use pending::{Requester, Responder};
+pub use pin::{Pin, PinError};
+pub use rights::{Right, Rights};
 pub use shown::{Shown, ShownBytes, is_plain};
 pub use side::{Answers, Headers, Requests};
 pub use verdict::Verdict;

@@ -1,17 +1,22 @@
 //! Requests and answers as values that have been checked.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access_token::AccessToken;
+use crate::account::AccountFacts;
 use crate::code::Refusal;
 use crate::digest::Token;
 use crate::id::RequestId;
 use crate::limits::{self, MAX_BODY_LEN, MAX_HEADER_LEN};
 use crate::name::Name;
 use crate::op::Op;
+use crate::pin::Pin;
+use crate::rights::Right;
 
 /// A point in time: `s` seconds since 1970 (may be negative), and `ns` nanoseconds after that, 0 to
 /// 999,999,999, counted forward also before 1970.
@@ -51,6 +56,16 @@ pub struct Hello {
     pub publish: Option<Publish>,
     /// Features without which the client can't go on.
     pub must: Vec<String>,
+    /// The token of the client's account, if the server has accounts. [`AccessToken::nobodys`] if the text was none.
+    pub token: Option<AccessToken>,
+}
+
+impl Hello {
+    /// The right that the client's account must have for this connection, besides those of its requests.
+    #[must_use]
+    pub fn needs(&self) -> Option<Right> {
+        self.publish.as_ref().map(|_| Right::Publish)
+    }
 }
 
 /// The directory that gets a next version.
@@ -160,6 +175,10 @@ pub struct ServerHello {
     pub tree: Option<Tree>,
     /// Features beyond this version's, by name.
     pub features: Vec<String>,
+    /// The client's account, if the server has accounts.
+    pub account: Option<AccountFacts>,
+    /// The pin of the key that the server will have next, if it has made one.
+    pub next_pin: Option<Pin>,
 }
 
 /// A request in the haul dialect.
@@ -205,7 +224,7 @@ pub enum FirstOrLater {
 #[non_exhaustive]
 pub enum Answer {
     /// Answers [`Hello`].
-    Hello(ServerHello),
+    Hello(Box<ServerHello>),
     /// Every change up to and including this id that was not refused is done.
     Ack(RequestId),
     /// A request was not carried out; id 0 is the connection itself.

@@ -6,6 +6,7 @@ use alloc::string::String;
 use crate::digest::{Cv, Digest, Token};
 use crate::message::{Attributes, Mtime};
 use crate::name::{LinkTarget, Name};
+use crate::rights::Right;
 
 /// The operation of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,24 +147,6 @@ pub struct Wanted {
     pub replace: bool,
 }
 
-/// The right that a request needs, for servers that give each account its own rights. `hauld` has no accounts yet, and
-/// checks none of these. Whether a `put` or another change may replace the
-/// present entry is a right of its own, which only the store can ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Needs {
-    /// A connection only.
-    Nothing,
-    /// To write files, symlinks, directories and their attributes.
-    Put,
-    /// To remove entries, or to take them away from their names.
-    Delete,
-    /// To learn which entries are there, and their differences.
-    List,
-    /// To change the visible version of a directory.
-    Publish,
-}
-
 /// Whether a request is acknowledged together with others, or answered by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
@@ -183,27 +166,28 @@ enum Body {
 impl Op {
     /// The one table of the facts of each kind of request: its command on the wire, its way of being told, whether it
     /// has a body, the right that it needs.
-    const fn row(&self) -> (&'static str, Told, Body, Needs) {
+    const fn row(&self) -> (&'static str, Told, Body, Option<Right>) {
         use Body::{No, Yes};
+        use Right::{Delete, List, Publish, Put};
         use Told::{Apart, Together};
         match self {
-            Self::Put { .. } => ("put", Together, Yes, Needs::Put),
-            Self::Bundle { .. } => ("bundle", Together, Yes, Needs::Put),
-            Self::Open(_) => ("open", Apart, No, Needs::Put),
-            Self::Part { .. } => ("part", Together, Yes, Needs::Put),
-            Self::Commit { .. } => ("commit", Apart, No, Needs::Put),
-            Self::Abort { .. } => ("abort", Apart, No, Needs::Put),
-            Self::Mkdir { .. } => ("mkdir", Together, No, Needs::Put),
-            Self::Symlink { .. } => ("symlink", Together, No, Needs::Put),
-            Self::Setattr { .. } => ("setattr", Together, No, Needs::Put),
-            Self::Remove { .. } => ("remove", Together, No, Needs::Delete),
-            Self::Rename { .. } => ("rename", Together, No, Needs::Delete),
-            Self::Check => ("check", Apart, Yes, Needs::List),
-            Self::Adopt => ("adopt", Apart, Yes, Needs::Put),
-            Self::Publish { .. } => ("publish", Apart, No, Needs::Publish),
-            Self::Rollback { .. } => ("rollback", Apart, No, Needs::Publish),
-            Self::List { .. } => ("list", Apart, No, Needs::List),
-            Self::Ping => ("ping", Apart, No, Needs::Nothing),
+            Self::Put { .. } => ("put", Together, Yes, Some(Put)),
+            Self::Bundle { .. } => ("bundle", Together, Yes, Some(Put)),
+            Self::Open(_) => ("open", Apart, No, Some(Put)),
+            Self::Part { .. } => ("part", Together, Yes, Some(Put)),
+            Self::Commit { .. } => ("commit", Apart, No, Some(Put)),
+            Self::Abort { .. } => ("abort", Apart, No, Some(Put)),
+            Self::Mkdir { .. } => ("mkdir", Together, No, Some(Put)),
+            Self::Symlink { .. } => ("symlink", Together, No, Some(Put)),
+            Self::Setattr { .. } => ("setattr", Together, No, Some(Put)),
+            Self::Remove { .. } => ("remove", Together, No, Some(Delete)),
+            Self::Rename { .. } => ("rename", Together, No, Some(Delete)),
+            Self::Check => ("check", Apart, Yes, Some(List)),
+            Self::Adopt => ("adopt", Apart, Yes, Some(Publish)),
+            Self::Publish { .. } => ("publish", Apart, No, Some(Publish)),
+            Self::Rollback { .. } => ("rollback", Apart, No, Some(Publish)),
+            Self::List { .. } => ("list", Apart, No, Some(List)),
+            Self::Ping => ("ping", Apart, No, None),
         }
     }
 
@@ -226,9 +210,10 @@ impl Op {
         matches!(self.row().2, Body::Yes)
     }
 
-    /// The right that a server with accounts asks of the client.
+    /// The right that the client's account must have; `None`: every account may. Whether the request may also replace the
+    /// entry that stands there is a right of its own ([`Right::Replace`]), for which only the store can ask.
     #[must_use]
-    pub const fn needs(&self) -> Needs {
+    pub const fn needs(&self) -> Option<Right> {
         self.row().3
     }
 
@@ -239,5 +224,66 @@ impl Op {
             Self::Bundle { count, .. } => *count,
             _ => 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    /// One request of each kind.
+    fn all() -> Vec<Op> {
+        let name = || Name::parse(b"a").unwrap();
+        let (upload, digest) = (Token([0; 16]), Digest([0; 32]));
+        let attributes = Attributes::default();
+        let (size, fingerprint, replace) = (0, String::from("f"), false);
+        let wanted = Wanted { name: name(), size, attributes, fingerprint, replace };
+        let target = LinkTarget::parse(b"t").unwrap();
+        let rollback = Op::Rollback { name: name(), again: false, token: None, repeated: false };
+        alloc::vec![
+            Op::Put { name: name(), size, digest, attributes },
+            Op::Bundle { count: 1, digest },
+            Op::Open(Box::new(wanted)),
+            Op::Part { upload, offset: 0, cv: Cv([0; 32]) },
+            Op::Commit { upload, digest },
+            Op::Abort { upload },
+            Op::Mkdir { name: name(), mode: None, replace },
+            Op::Symlink { name: name(), target, mtime: None },
+            Op::Setattr { name: name(), is_file: true, attributes },
+            Op::Remove { name: name() },
+            Op::Rename { name: name(), to: name(), replace },
+            Op::Check,
+            Op::Adopt,
+            Op::Publish { attributes, files: None },
+            rollback,
+            Op::List { name: None, after: None },
+            Op::Ping,
+        ]
+    }
+
+    #[test]
+    fn every_request_needs_the_right_of_this_table() {
+        let found: Vec<_> = all().iter().map(|op| (op.command(), op.needs())).collect();
+        let expected = [
+            ("put", Some(Right::Put)),
+            ("bundle", Some(Right::Put)),
+            ("open", Some(Right::Put)),
+            ("part", Some(Right::Put)),
+            ("commit", Some(Right::Put)),
+            ("abort", Some(Right::Put)),
+            ("mkdir", Some(Right::Put)),
+            ("symlink", Some(Right::Put)),
+            ("setattr", Some(Right::Put)),
+            ("remove", Some(Right::Delete)),
+            ("rename", Some(Right::Delete)),
+            ("check", Some(Right::List)),
+            ("adopt", Some(Right::Publish)),
+            ("publish", Some(Right::Publish)),
+            ("rollback", Some(Right::Publish)),
+            ("list", Some(Right::List)),
+            ("ping", None),
+        ];
+        assert_eq!(found, expected);
     }
 }

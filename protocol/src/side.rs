@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use crate::account::AccountObject;
 use crate::code::{Code, Refusal};
 use crate::error::{DecodeError, NameError};
 use crate::field::{Text, link, name, parse};
@@ -110,6 +111,7 @@ fn hello(mut header: RequestHeader<'_>) -> Result<Hello, DecodeError> {
         slot: need("hello", "slot", header.slot)?,
         identity: header.identity.map(|identity| identity.0.into_owned()),
         must: texts(header.must),
+        token: header.token,
     })
 }
 
@@ -238,7 +240,7 @@ impl Headers for Answers {
         let header: AnswerHeader<'_> = parse(header)?;
         let length = body_len(header.length)?;
         let answer = match (header.hello, header.ack, header.refused, header.answer) {
-            (Some(version), None, None, None) => Answer::Hello(ServerHello {
+            (Some(version), None, None, None) => Answer::Hello(Box::new(ServerHello {
                 version,
                 agent: need("hello", "agent", header.agent)?.0.into_owned(),
                 limits: need("hello", "limits", header.limits)?,
@@ -247,7 +249,9 @@ impl Headers for Answers {
                     .upload
                     .map(|token| Tree { token, resumed: header.resumed.unwrap_or(false) }),
                 features: texts(header.features),
-            }),
+                account: header.account.map(AccountObject::facts),
+                next_pin: header.next_pin,
+            })),
             (None, Some(id), None, None) => Answer::Ack(RequestId::new(id)),
             (None, None, Some(id), None) => Answer::Refused {
                 id: RequestId::new(id),

@@ -35,6 +35,7 @@ impl Who<'_> {
             // A server that does not know it would take the names for others.
             must: self.publish.iter().map(|_| String::from("publish")).collect(),
             publish: self.publish.clone(),
+            token: None,
         }
     }
 
@@ -62,6 +63,8 @@ fn is_of_a_request(code: &Code) -> bool {
             | Code::Timeout
             | Code::ShuttingDown
             | Code::Fenced
+            | Code::Unauthorized
+            | Code::Tls
             | Code::RootGone
     )
 }
@@ -95,7 +98,7 @@ pub(super) fn greeted<T>(
             // Nothing else was asked yet, so nothing else may follow.
             Some(ClientEvent::Greeted(hello)) => {
                 return match wire.receive(&mut bytes)? {
-                    None => Ok(hello),
+                    None => Ok(*hello),
                     Some(_) => Err(ProtocolError::Kind.into()),
                 };
             }

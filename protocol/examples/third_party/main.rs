@@ -32,6 +32,7 @@ fn main() -> Result<()> {
         identity: None,
         publish: None,
         must: Vec::new(),
+        token: None,
     };
     let mut client = ClientConnection::new(&hello, ClientConfig::default(), NOW)?;
     exchange(&mut client, &mut server)?;

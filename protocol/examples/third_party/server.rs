@@ -52,6 +52,8 @@ impl Server {
                         durability: Durability::None,
                         tree: None,
                         features: Vec::new(),
+                        account: None,
+                        next_pin: None,
                     })?;
                 }
                 ServerEvent::Request(request) => self.current = Some(request),

@@ -1,5 +1,6 @@
 //! A client's half of a connection: bytes and moments in; bytes, events and a deadline out.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::client_config::ClientConfig;
@@ -27,7 +28,7 @@ const MAX_BITMAP: usize = (MAX_PARTS / 8) as usize;
 #[non_exhaustive]
 pub enum ClientEvent<T> {
     /// The server has answered `hello`; its limits are bounded by the client's own. From here on requests may be sent.
-    Greeted(ServerHello),
+    Greeted(Box<ServerHello>),
     /// An ack confirms these changes, in the order in which they were sent. None if it repeats an earlier ack.
     Acked(Vec<T>),
     /// A request is not carried out.
@@ -321,7 +322,7 @@ impl<T> ClientConnection<T> {
                 let limits = self.bounded(hello.limits)?;
                 self.book = Requester::new(&limits);
                 self.greeting = None;
-                Ok(Some(ClientEvent::Greeted(ServerHello { limits, ..hello })))
+                Ok(Some(ClientEvent::Greeted(Box::new(ServerHello { limits, ..*hello }))))
             }
             Answer::Refused { refusal, .. } => Ok(Some(ClientEvent::Ended(refusal))),
             _ => Err(ClientError::Kind),

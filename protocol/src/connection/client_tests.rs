@@ -1,5 +1,6 @@
 //! The client half, event by event.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -26,7 +27,16 @@ fn client() -> ClientConnection<u32> {
 fn server_hello(limits: ServerLimits) -> Answer {
     let (agent, durability) = (String::from("test"), Durability::Group);
     let features = Vec::new();
-    Answer::Hello(ServerHello { version: VERSION, agent, limits, durability, tree: None, features })
+    Answer::Hello(Box::new(ServerHello {
+        version: VERSION,
+        agent,
+        limits,
+        durability,
+        tree: None,
+        features,
+        account: None,
+        next_pin: None,
+    }))
 }
 
 fn receive(

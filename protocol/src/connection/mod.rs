@@ -24,6 +24,7 @@ fn plain_hello() -> crate::message::Hello {
         identity,
         publish,
         must,
+        token: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! A server's half of a connection: takes bytes and moments, gives bytes, events and the peer's debt.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::outbox::Outbox;
@@ -230,7 +231,7 @@ impl ServerConnection {
     /// # Errors
     /// If a value is out of the protocol's range, as for all answers.
     pub fn greet(&mut self, hello: ServerHello) -> Result<(), EncodeError> {
-        self.say(&Answer::Hello(hello), &[])
+        self.say(&Answer::Hello(Box::new(hello)), &[])
     }
 
     /// A change is done; the next [`acknowledge`](Self::acknowledge) may tell it.

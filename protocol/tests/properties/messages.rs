@@ -202,13 +202,15 @@ fn what_no_decoder_takes_is_not_encoded() {
     let long = encode::hello(&hello, &mut Vec::new());
     assert!(matches!(long, Err(EncodeError::HeaderTooLong(70_000..))));
 
-    let hello = Answer::Hello(ServerHello {
+    let hello = Answer::Hello(Box::new(ServerHello {
         version: 1,
         agent: "a".to_string(),
         limits: ServerLimits { max_file: u64::MAX, ..ServerLimits::default() },
         durability: Durability::None,
         tree: None,
         features: Vec::new(),
-    });
+        account: None,
+        next_pin: None,
+    }));
     assert_eq!(encode::answer(&hello, &mut Vec::new()), out_of_range("limits", u64::MAX));
 }

@@ -119,6 +119,8 @@ impl Server {
                             durability: Durability::None,
                             tree: None,
                             features: Vec::new(),
+                            account: None,
+                            next_pin: None,
                         };
                         self.half.greet(hello).expect("a sound hello");
                     }

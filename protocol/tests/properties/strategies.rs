@@ -1,8 +1,9 @@
 //! Messages of every kind, with names and texts that are as unusual as the rules allow.
 
 use haul_protocol::{
-    Answer, Attributes, Code, Cv, Digest, Durability, Entry, EntryKind, Hello, LinkTarget, Mtime,
-    Name, Op, Publish, Refusal, Reply, ServerHello, ServerLimits, Token, Tree, Wanted, limits,
+    AccessToken, AccountFacts, Answer, Attributes, Code, Cv, Digest, Durability, Entry, EntryKind,
+    Hello, LinkTarget, Mtime, Name, Op, Pin, Publish, Refusal, Reply, Right, ServerHello,
+    ServerLimits, Token, Tree, Used, Wanted, limits,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -58,11 +59,38 @@ fn token() -> impl Strategy<Value = Token> {
     any::<[u8; 16]>().prop_map(Token)
 }
 
+pub(crate) fn access_token() -> impl Strategy<Value = AccessToken> {
+    prop_oneof![
+        9 => any::<([u8; 5], [u8; 32])>().prop_map(|(id, secret)| AccessToken::new(id, secret)),
+        1 => Just(AccessToken::nobodys()),
+    ]
+}
+
+pub(crate) fn pin() -> impl Strategy<Value = Pin> {
+    any::<[u8; 32]>().prop_map(Pin)
+}
+
+fn account() -> impl Strategy<Value = AccountFacts> {
+    const MAX: i64 = (1 << 53) - 1;
+    let used = || option::of((number(), number()).prop_map(|(used, quota)| Used { used, quota }));
+    let rights = vec(proptest::sample::select(&Right::ALL[..]), 0..7);
+    (text(), rights, option::of(-MAX..=MAX), used(), used()).prop_map(
+        |(name, rights, expires, bytes, files)| AccountFacts {
+            name,
+            rights: rights.into_iter().collect(),
+            expires,
+            bytes,
+            files,
+        },
+    )
+}
+
 pub(crate) fn hello() -> impl Strategy<Value = Hello> {
     let publish = (name(), option::of(token())).prop_map(|(name, tree)| Publish { name, tree });
-    let rest = (option::of(text()), option::of(publish), vec(".{0,9}", 0..3));
+    let rest =
+        (option::of(text()), option::of(publish), vec(".{0,9}", 0..3), option::of(access_token()));
     (number(), text(), text(), number(), rest).prop_map(
-        |(version, agent, client, slot, (identity, publish, must))| Hello {
+        |(version, agent, client, slot, (identity, publish, must, token))| Hello {
             publish,
             version,
             agent,
@@ -70,6 +98,7 @@ pub(crate) fn hello() -> impl Strategy<Value = Hello> {
             slot,
             identity,
             must,
+            token,
         },
     )
 }
@@ -170,13 +199,25 @@ pub(crate) fn answer() -> impl Strategy<Value = (Answer, Vec<u8>)> {
             server_limits(),
             text(),
             option::of((token(), any::<bool>())),
-            vec(".{0,9}", 0..3)
+            vec(".{0,9}", 0..3),
+            (option::of(account()), option::of(pin()))
         )
-            .prop_map(|(version, agent, limits, durability, tree, features)| {
-                let durability = Durability::parse(&durability);
-                let tree = tree.map(|(token, resumed)| Tree { token, resumed });
-                Answer::Hello(ServerHello { version, agent, limits, durability, tree, features })
-            }),
+            .prop_map(
+                |(version, agent, limits, durability, tree, features, (account, next_pin))| {
+                    let durability = Durability::parse(&durability);
+                    let tree = tree.map(|(token, resumed)| Tree { token, resumed });
+                    Answer::Hello(Box::new(ServerHello {
+                        version,
+                        agent,
+                        limits,
+                        durability,
+                        tree,
+                        features,
+                        account,
+                        next_pin,
+                    }))
+                }
+            ),
         number().prop_map(|id| Answer::Ack(id.into())),
         (number(), refusal()).prop_map(|(id, refusal)| Answer::Refused { id: id.into(), refusal }),
     ];
@@ -207,5 +248,14 @@ pub(crate) fn entry() -> impl Strategy<Value = Entry> {
 /// A `hello` that says as little as may be said.
 pub(crate) fn sound_hello() -> Hello {
     let (agent, client) = ("test/1".to_string(), "c".to_string());
-    Hello { version: 1, agent, client, slot: 0, identity: None, publish: None, must: Vec::new() }
+    Hello {
+        version: 1,
+        agent,
+        client,
+        slot: 0,
+        identity: None,
+        publish: None,
+        must: Vec::new(),
+        token: None,
+    }
 }

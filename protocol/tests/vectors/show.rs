@@ -1,7 +1,8 @@
 //! Headers as the JSON objects that the vectors' README describes.
 
 use haul_protocol::{
-    Answer, Attributes, Classic, FirstOrLater, Name, Op, Reply, Request, ServerHello,
+    AccountFacts, Answer, Attributes, Classic, FirstOrLater, Name, Op, Reply, Request, Right,
+    ServerHello,
 };
 use serde_json::{Map, Value, json};
 
@@ -24,6 +25,9 @@ pub(crate) fn request(header: &FirstOrLater) -> Value {
                 }
             }
             object.insert("must".into(), json!(hello.must));
+            if let Some(token) = &hello.token {
+                object.insert("token".into(), json!(token.id()));
+            }
             Value::Object(object)
         }
         FirstOrLater::Classic(Classic::Unknown(cmd)) => {
@@ -58,7 +62,17 @@ pub(crate) fn request(header: &FirstOrLater) -> Value {
 /// The object for a header that a client has read.
 pub(crate) fn answer(header: &Answer) -> Value {
     match header {
-        Answer::Hello(ServerHello { version, agent, limits, durability, tree, features }) => {
+        Answer::Hello(hello) => {
+            let ServerHello {
+                version,
+                agent,
+                limits,
+                durability,
+                tree,
+                features,
+                account,
+                next_pin,
+            } = &**hello;
             let mut all = object("hello");
             let mut set = |field: &str, value: Value| drop(all.insert(field.into(), value));
             set("version", json!(version));
@@ -76,6 +90,12 @@ pub(crate) fn answer(header: &Answer) -> Value {
             if let Some(tree) = tree {
                 set("upload", json!(tree.token.to_string()));
                 set("resumed", json!(tree.resumed));
+            }
+            if let Some(account) = account {
+                set("account", facts(account));
+            }
+            if let Some(pin) = next_pin {
+                set("next_pin", json!(pin.to_string()));
             }
             Value::Object(all)
         }
@@ -106,6 +126,21 @@ pub(crate) fn answer(header: &Answer) -> Value {
         },
         other => panic!("no vector knows {other:?}"),
     }
+}
+
+/// The object of an account, with the words of the wire.
+fn facts(account: &AccountFacts) -> Value {
+    let rights: Vec<&str> = account.rights.iter().map(Right::as_str).collect();
+    let mut all =
+        Map::from_iter([("name".into(), json!(account.name)), ("rights".into(), json!(rights))]);
+    all.extend(account.expires.map(|expires| ("expires".into(), json!(expires))));
+    for (word, used) in [("bytes", account.bytes), ("files", account.files)] {
+        if let Some(used) = used {
+            all.insert(format!("quota_{word}"), json!(used.quota));
+            all.insert(format!("used_{word}"), json!(used.used));
+        }
+    }
+    Value::Object(all)
 }
 
 fn asked(op: &Op) -> Map<String, Value> {

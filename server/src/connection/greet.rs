@@ -137,6 +137,8 @@ impl Connection {
             durability: turn.services.durability(),
             tree,
             features: FEATURES.map(String::from).to_vec(),
+            account: None,
+            next_pin: None,
         };
         let greeting = Greeting::Fenced(hello, older);
         match greeting.is_over() {

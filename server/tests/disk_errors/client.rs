@@ -94,6 +94,7 @@ impl Client {
             identity: Some(String::from("me")),
             publish,
             must: Vec::new(),
+            token: None,
         };
         let mut out = Vec::new();
         encode::hello(&hello, &mut out).unwrap();
