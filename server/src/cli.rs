@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::{Config, Durability};
 use crate::maintenance::partials::Partials;
+use crate::maintenance::users::{Link, Users};
 use crate::net::listen::Listen;
 use crate::services::timeouts::Timeouts;
 use crate::symlinks::Symlinks;
@@ -50,9 +51,9 @@ pub struct Arguments {
     pub durability: Durability,
 
     /// Symbolic links that are stored: "any" as they are; "inside" only those that can't lead out of the
-    /// root; "none". No link is ever followed.
-    #[arg(long, value_enum, default_value = "any", value_name = "WHICH")]
-    pub symlinks: Symlinks,
+    /// root, of an account out of its own; "none". No link is ever followed [default: inside for accounts, otherwise any].
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub symlinks: Option<Symlinks>,
 
     /// How long an interrupted upload of a large file can be taken up again.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "7d")]
@@ -70,6 +71,11 @@ pub struct Arguments {
     /// Connections at once [default: 10000, or what the limit of open files allows].
     #[arg(long, value_name = "N")]
     pub max_connections: Option<usize>,
+
+    /// Directory of the server's accounts, never inside of the root [default: $STATE_DIRECTORY, /var/lib/hauld for root, or
+    /// ~/.local/state/hauld].
+    #[arg(long, value_name = "DIR", env = "HAULD_CONFIG_DIR")]
+    pub config_dir: Option<PathBuf>,
 
     /// Listen on an address that other machines reach, though nothing is encrypted and nobody is
     /// asked who they are.
@@ -107,6 +113,27 @@ pub enum Command {
     /// The rests of interrupted uploads of large files; only while no server serves that root.
     #[command(subcommand)]
     Partials(Partials),
+    /// The accounts: who may connect, and what each may do.
+    #[command(subcommand)]
+    User(Users),
+    /// Makes an account that may only put, into fresh directories, and that ends; shows its link and its token.
+    Link(Link),
+}
+
+/// The directory of the server's key if nobody names one: that of a service, or that of the user.
+#[must_use]
+pub fn usual_config_dir() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(paths) = set("STATE_DIRECTORY") {
+        // A service may have several (systemd.exec(5)).
+        return std::env::split_paths(&paths).next();
+    }
+    if rustix::process::geteuid().is_root() {
+        return Some(PathBuf::from("/var/lib/hauld"));
+    }
+    let state = set("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = state.or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state")));
+    state.map(|state| state.join("hauld"))
 }
 
 impl Arguments {
@@ -128,6 +155,7 @@ impl Arguments {
             keep_free: self.keep_free,
             max_file: self.max_file,
             max_connections: self.max_connections,
+            config_dir: self.config_dir.clone().or_else(usual_config_dir),
             insecure: self.insecure,
             timeouts,
             window_requests: self.window_requests,

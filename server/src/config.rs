@@ -21,8 +21,9 @@ pub struct Config {
     pub workers: Option<u16>,
     /// The promise of an acknowledgement. Default: [`Durability::Group`].
     pub durability: Durability,
-    /// The symlinks that are stored. Default: [`Symlinks::Any`].
-    pub symlinks: Symlinks,
+    /// The symlinks that are stored. Default: those that stay inside of the root of an account, and any of a server without
+    /// accounts.
+    pub symlinks: Option<Symlinks>,
     /// Time for which a client can take up an interrupted upload of a large file again. Default: 7 days.
     pub keep_partials: Duration,
     /// Bytes that stay free on the file system of the root. Default: 16 MiB.
@@ -31,6 +32,8 @@ pub struct Config {
     pub max_file: u64,
     /// Connections at once. Default: 10,000, or what the limit of open files allows.
     pub max_connections: Option<usize>,
+    /// Directory of the server's accounts. Default: none, and so no accounts.
+    pub config_dir: Option<PathBuf>,
     /// Serve also on addresses that other machines reach, though nothing is encrypted and nobody is asked who they are.
     pub insecure: bool,
     /// Times for which peers may be silent.
@@ -50,11 +53,12 @@ impl Config {
             root: root.to_owned(),
             workers: None,
             durability: Durability::Group,
-            symlinks: Symlinks::Any,
+            symlinks: None,
             keep_partials: Duration::from_secs(7 * 24 * 3600),
             keep_free: 16 << 20,
             max_file: limits::MAX_PARTED_SIZE,
             max_connections: None,
+            config_dir: None,
             insecure: false,
             timeouts: Timeouts::default(),
             window_requests: limits::WINDOW_REQUESTS,

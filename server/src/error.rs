@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::accounts::users_file::UsersError;
 use crate::net::listen::ListenError;
 
 /// The server can't start.
@@ -16,7 +17,16 @@ pub enum StartError {
     /// The root directory.
     #[error("{0}")]
     Root(String),
+    /// The accounts.
+    #[error("{0}")]
+    Accounts(String),
     /// A thread or a file descriptor could not be had.
     #[error("could not start: {0}")]
     Io(#[from] std::io::Error),
+}
+
+impl From<UsersError> for StartError {
+    fn from(error: UsersError) -> Self {
+        Self::Accounts(error.to_string())
+    }
 }

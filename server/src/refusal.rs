@@ -107,3 +107,6 @@ impl From<StoreError> for Refusal {
         Self { told, names: Names::Here }
     }
 }
+
+#[cfg(test)]
+mod tests;

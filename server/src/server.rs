@@ -8,6 +8,7 @@ use haul_protocol::limits::MAX_BUNDLED;
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit};
 
+use crate::accounts::Accounts;
 use crate::commit::committer::MAX_QUEUED;
 use crate::config::{Config, Durability};
 use crate::error::StartError;
@@ -49,6 +50,7 @@ impl Server {
     /// If an address, the root or a resource can't be had.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         check(config)?;
+        let accounts = Accounts::open(config.config_dir.as_deref(), needs_accounts(config))?;
         let umask = Mode::from_raw_mode(config.umask);
         let durable = config.durability == Durability::Group;
         let store = Store::open(&config.root, umask, durable, config.keep_free)
@@ -72,8 +74,9 @@ impl Server {
             tracing::warn!("running as root: uploaded files belong to root; use a user of its own");
         }
         let (symlinks, timeouts) = (config.symlinks, config.timeouts);
-        let settings = Settings { limits, symlinks, timeouts, places: bounds.places };
+        let settings = Settings { accounts, limits, symlinks, timeouts, places: bounds.places };
         let services = Arc::new(Services::new(store, settings));
+        services.make_roots();
         let runtime = Runtime::new(Arc::clone(&services), listeners, bounds.connections)?;
         let runtime = Arc::new(runtime);
         let spawn = |name: String, run: fn(&Arc<Runtime>)| {
@@ -176,6 +179,11 @@ fn check(config: &Config) -> Result<(), StartError> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Whether nobody may do anything without an account, also if there is none yet.
+fn needs_accounts(config: &Config) -> bool {
+    !config.insecure && config.listen.iter().any(|listen| !listen.is_local())
 }
 
 fn default_workers() -> usize {

@@ -4,24 +4,26 @@
 //! their roots are. A name of a request is put below the client's root once, before anything is done with it, and a name of
 //! an answer is told from there.
 
-use haul_protocol::{Code, Name, Refusal};
+use std::sync::Arc;
+
+use haul_protocol::{Code, Entry, Name, Refusal};
 
 /// The root that a client sees.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct View {
     /// `None`: the store's.
-    root: Option<Name>,
+    root: Option<Arc<Name>>,
 }
 
 impl View {
     /// The view of a client whose root is this directory; `None`: the store's root.
     pub(crate) fn below(root: Option<Name>) -> Self {
-        Self { root }
+        Self { root: root.map(Arc::new) }
     }
 
     /// The client's root in the store; `None`: the store's.
     pub(crate) fn root(&self) -> Option<&Name> {
-        self.root.as_ref()
+        self.root.as_deref()
     }
 
     /// The name in the store that a client means.
@@ -37,7 +39,7 @@ impl View {
     pub(crate) fn directory(&self, name: Option<Name>) -> Result<Option<Name>, Refusal> {
         match name {
             Some(name) => self.inward(name).map(Some),
-            None => Ok(self.root.clone()),
+            None => Ok(self.root().cloned()),
         }
     }
 
@@ -46,6 +48,21 @@ impl View {
         let Some(root) = &self.root else { return Some(name.clone()) };
         let rest = name.as_bytes().strip_prefix(root.as_bytes())?.strip_prefix(b"/")?;
         Name::parse(rest).ok()
+    }
+
+    /// Gives `show` an entry of the store with the client's name. An entry that has none is not shown.
+    pub(crate) fn shown<E>(
+        &self,
+        entry: &Entry,
+        show: impl FnOnce(&Entry) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.root.is_none() {
+            return show(entry);
+        }
+        match self.outward(&entry.name) {
+            Some(name) => show(&Entry { name, ..entry.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// A message of the store's, whose first word in backquotes is a name in the store, with the client's name. The client's

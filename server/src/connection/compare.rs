@@ -72,7 +72,9 @@ impl Check {
         if line.is_empty() {
             return Ok(());
         }
-        let entry = decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
+        let mut entry =
+            decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
+        entry.name = turn.base.view.inward(entry.name)?;
         let place = InOrder { index: self.letters.len(), again: false };
         let letter = letter(self.compare(entry, place, turn))?;
         self.letters.push(letter);

@@ -15,11 +15,13 @@ use crate::commit::notify::ReplyTo;
 use crate::refusal::Refusal;
 use crate::services::Services;
 use crate::store::{Change, DEEP, Rollback, Swap};
+use crate::symlinks::Symlinks;
 use crate::uploads::{Commit, random_token};
 
 impl Connection {
     /// A later frame of the haul dialect.
-    pub(super) fn request(&mut self, request: Request, turn: &mut Turn<'_>) {
+    pub(super) fn request(&mut self, mut request: Request, turn: &mut Turn<'_>) {
+        request.op = request.op.and_then(|op| self.let_in(op, &turn.base.view));
         let version = self.version();
         if let Some(version) = version.filter(|_| !matches!(request.op, Ok(Op::Ping))) {
             version.touch();
@@ -144,13 +146,14 @@ impl Connection {
             }
             Op::Symlink { name, target, mtime } => {
                 // Where it will be, which is where it leads from.
-                match &version {
-                    Some(version) => {
-                        let whole = version.name.join(name.as_bytes());
-                        services.symlinks.check(whole.as_ref().unwrap_or(&name), &target)?;
-                    }
-                    None => services.symlinks.check(&name, &target)?,
-                }
+                let whole = match &version {
+                    Some(version) => version.name.join(name.as_bytes()).ok(),
+                    None => None,
+                };
+                let whole = whole.as_ref().unwrap_or(&name);
+                let seen = self.view.outward(whole);
+                let symlinks = Symlinks::of_client(services.symlinks, self.login.is_some());
+                symlinks.check(seen.as_ref().unwrap_or(whole), &target)?;
                 self.make_link(id, name, target, mtime, turn);
             }
             Op::Setattr { name, is_file, attributes } => {

@@ -19,11 +19,11 @@ use crate::store::Version;
 use crate::versions::leases::Begun;
 
 /// The extensions of the protocol that this server has.
-const FEATURES: [&str; 4] = ["publish", "bundle", "rename", "repeated"];
+const FEATURES: [&str; 5] = ["publish", "bundle", "rename", "repeated", "accounts"];
 
 impl Connection {
     /// The first frame of the haul dialect.
-    pub(super) fn hello(&mut self, hello: Hello, turn: &mut Turn<'_>) {
+    pub(super) fn hello(&mut self, mut hello: Hello, turn: &mut Turn<'_>) {
         tracing::debug!(peer = self.peer, agent = hello.agent, slot = hello.slot, "hello");
         if hello.version != limits::VERSION {
             let message = format!(
@@ -41,10 +41,11 @@ impl Connection {
             self.refuse_connection(Code::Unsupported, &message);
             return;
         }
-        if !self.has_root(turn) {
+        if !self.log_in(&mut hello, turn) || !self.has_root(turn) || !self.has_own_root(turn) {
             return;
         }
-        let client = ClientId { account: None, client: hello.client.clone() };
+        let account = self.login.as_ref().map(|login| login.account.name.clone());
+        let client = ClientId { account, client: hello.client.clone() };
         let begun = hello.publish.as_ref().map(|publish| {
             let (parents, notify) = (&turn.base.parents, turn.notify);
             turn.services.publications.enter(notify, parents, &client, publish, self.id)
@@ -129,7 +130,7 @@ impl Connection {
         if let Dialect::Haul(haul) = &mut self.dialect {
             haul.version = version;
         }
-        self.enter_version(turn);
+        self.enter_view(turn);
         let hello = ServerHello {
             version: limits::VERSION,
             agent: concat!("hauld/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -137,7 +138,7 @@ impl Connection {
             durability: turn.services.durability(),
             tree,
             features: FEATURES.map(String::from).to_vec(),
-            account: None,
+            account: self.login.as_ref().map(|login| login.facts()),
             next_pin: None,
         };
         let greeting = Greeting::Fenced(hello, older);

@@ -14,6 +14,8 @@ mod greet;
 mod held;
 mod input;
 mod job;
+mod login;
+mod rights;
 mod sink;
 mod socket;
 mod staged_tree;
@@ -28,7 +30,7 @@ use haul_protocol::{RequestId, ServerConnection, Time};
 use rustix::fd::OwnedFd;
 use rustix::net::Shutdown;
 
-use crate::accounts::{AccountOf, ClientId, View};
+use crate::accounts::{AccountOf, ClientId, Login, View};
 use crate::commit::notify::ConnectionId;
 use crate::net::buffer;
 use crate::net::poller::Interest;
@@ -64,6 +66,8 @@ pub(crate) struct Connection {
     /// The protocol's half of it, without I/O.
     half: ServerConnection,
     dialect: Dialect,
+    /// The account, if the server has accounts.
+    login: Option<Arc<Login>>,
     /// The root that its client sees.
     view: View,
     sink: Sink,
@@ -148,6 +152,7 @@ impl Connection {
             peer,
             half: ServerConnection::new(&services.limits, Time::from_millis(now)),
             dialect: Dialect::Unknown,
+            login: None,
             view: View::default(),
             sink: Sink::Nothing,
             rest: Vec::new(),
@@ -170,7 +175,7 @@ impl Connection {
         if self.job.is_some() && self.is_gone() {
             return Next::Close;
         }
-        self.enter_version(turn);
+        self.enter_view(turn);
         let next = loop {
             match self.step(turn) {
                 Step::Again => {}
@@ -225,12 +230,15 @@ impl Connection {
         }
     }
 
-    /// From here to the end of the turn, names are below the next version, if the connection is about one.
-    fn enter_version(&self, turn: &mut Turn<'_>) {
+    /// From here to the end of the turn, names are below the client's root, or the next version if the connection is about
+    /// one.
+    fn enter_view(&self, turn: &mut Turn<'_>) {
         if let Dialect::Haul(haul) = &self.dialect
             && let Some(version) = &haul.version
         {
             turn.base = Base::of_version(version, &haul.fence);
+        } else {
+            turn.base.view = self.view.clone();
         }
     }
 
@@ -270,6 +278,9 @@ impl Connection {
         let is_open = self.half.is_open();
         if is_open && self.is_fenced() {
             return self.end(fence::refusal());
+        }
+        if is_open && let Some(refusal) = self.lost_account(turn.services) {
+            return self.end(refusal);
         }
         if is_open && self.version().is_some_and(|version| version.is_given_up()) {
             return self.end(given_up());

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::accounts::View;
 use crate::commit::notify::Notify;
 use crate::locks::ReadGuard;
 use crate::net::buffer::Buffer;
@@ -50,6 +51,8 @@ pub(crate) struct Turn<'a> {
 #[derive(Debug)]
 pub(super) struct Base {
     pub(super) parents: Parents,
+    /// The root that names of the client are below: of a draft, the draft's own.
+    pub(super) view: View,
     /// If that is the next version of a directory: the present one, if there is one.
     pub(super) present: Option<Parents>,
     /// The next version itself, and the connection's right to change anything in it.
@@ -109,13 +112,14 @@ impl<'a> Turn<'a> {
 
 impl Base {
     fn of_root(store: &Store) -> Self {
-        Self { parents: store.parents(), present: None, version: None }
+        Self { parents: store.parents(), view: View::default(), present: None, version: None }
     }
 
     /// Of a connection that is about a directory: its draft.
     pub(super) fn of_version(version: &Arc<Version>, fence: &Arc<Fence>) -> Self {
         Self {
             parents: version.parents(),
+            view: View::default(),
             present: version.present(),
             version: Some((Arc::clone(version), Arc::clone(fence))),
         }

@@ -175,9 +175,10 @@ impl Connection {
         let share = turn.share;
         let is_over = || share.is_over(false);
         let store = &turn.services.store;
+        let view = &turn.base.view;
         let listed = listing.advance(store, &turn.base.parents, &is_over, |entry| {
             // Numbers that the protocol can't say are not of this world; nor is the entry.
-            if let Err(error) = encode_entry(entry, body) {
+            if let Err(error) = view.shown(entry, |entry| encode_entry(entry, body)) {
                 tracing::warn!(name = %entry.name, %error, "could not list an entry");
             }
             *entries += 1;
@@ -233,11 +234,19 @@ impl Connection {
             Err(refusal) => return self.refuse_all(bundle.ids(), refusal),
         };
         let left = bundle.ids().zip(files).skip(usize::try_from(bundle.done).unwrap_or(usize::MAX));
-        for (id, file) in left {
+        for (id, mut file) in left {
             if bundle.done > 0 && (self.is_over(turn) || self.must_wait(turn.services)) {
                 self.job = Some(Job::Bundle(Box::new(bundle), body.to_vec()));
                 return;
             }
+            file.name = match turn.base.view.inward(file.name) {
+                Ok(name) => name,
+                Err(refusal) => {
+                    bundle.done += 1;
+                    self.refuse(id, refusal.into());
+                    continue;
+                }
+            };
             match self.makes_parents(&file.name, turn) {
                 Ok(true) => {}
                 Ok(false) => {

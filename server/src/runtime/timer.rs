@@ -8,9 +8,13 @@ use super::Runtime;
 /// Time between two looks at all deadlines: a look is one atomic load a connection.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Milliseconds between two looks at the accounts.
+const LOOK: u64 = 1000;
+
 /// Runs until the server has stopped: expires silent peers, lets listeners try again that ran out of
-/// file descriptors, gives back memory that is free and room that idle uploads have, and ends the grace time.
+/// file descriptors, gives back memory that is free and room that idle uploads have, looks at the accounts, and ends the grace time.
 pub(crate) fn run(runtime: &Arc<Runtime>) {
+    let mut look = 0;
     while !runtime.finished() {
         std::thread::park_timeout(TICK);
         let now = runtime.services.now();
@@ -19,5 +23,9 @@ pub(crate) fn run(runtime: &Arc<Runtime>) {
         runtime.retry_listeners();
         runtime.give_memory_back();
         runtime.services.uploads.give_room_back();
+        if now >= look {
+            look = now + LOOK;
+            runtime.services.look_at_accounts();
+        }
     }
 }

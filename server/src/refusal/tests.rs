@@ -1,10 +1,9 @@
 //! The table of error numbers.
 
 use haul_protocol::Code;
+use rustix::io::Errno;
 
 use super::*;
-use crate::accounts::View;
-use crate::refusal::Refusal;
 
 /// One row for each error number that a file system may answer with: `io` only for what is none of the
 /// client's business.
@@ -15,13 +14,13 @@ fn every_errno_has_the_code_that_tells_what_to_do() {
         (Errno::DQUOT, "write", Code::NoSpace, "quota"),
         (Errno::MLINK, "make directory", Code::NoSpace, "no more entries"),
         (Errno::FBIG, "write", Code::TooLarge, "larger than the server may write"),
-        (Errno::NAMETOOLONG, MAKE_LINK, Code::BadName, "target of a symlink"),
+        (Errno::NAMETOOLONG, "make link", Code::BadName, "target of a symlink"),
         (Errno::NAMETOOLONG, "publish", Code::BadName, "no name that is so long"),
         (Errno::NAMETOOLONG, "make directory", Code::BadName, "no name that is so long"),
         (Errno::ILSEQ, "publish", Code::BadName, "no name of such bytes"),
         (Errno::INVAL, "publish", Code::BadName, "no name of such characters"),
         (Errno::INVAL, "flush", Code::Io, "flush"),
-        (Errno::PERM, MAKE_LINK, Code::Symlink, "has no symlinks"),
+        (Errno::PERM, "make link", Code::Symlink, "has no symlinks"),
         (Errno::PERM, "publish", Code::Permission, "permission denied"),
         (Errno::ACCESS, "publish", Code::Permission, "permission denied"),
         (Errno::ROFS, "publish", Code::Permission, "read-only"),
