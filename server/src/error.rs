@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::accounts::users_file::UsersError;
+use crate::keys::KeyError;
 use crate::net::listen::ListenError;
 
 /// The server can't start.
@@ -14,6 +15,9 @@ pub enum StartError {
     /// An address.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The server's key or its certificate.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The root directory.
     #[error("{0}")]
     Root(String),

@@ -73,6 +73,10 @@ pub(crate) enum Rank {
     Completions,
     /// The buffers that workers read into.
     Buffers,
+    /// The certificate that new connections see.
+    Certificate,
+    /// The pin of the key that comes next.
+    NextPin,
 }
 
 /// The locks that this thread holds.

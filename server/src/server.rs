@@ -18,6 +18,7 @@ use crate::runtime::worker::Worker;
 use crate::runtime::{Runtime, timer};
 use crate::services::{Services, Settings};
 use crate::store::Store;
+use crate::streams::{self, Known, may_serve};
 use crate::uploads::MAX_OPEN;
 use crate::versions::leases::MAX_VERSIONS;
 
@@ -49,8 +50,12 @@ impl Server {
     /// # Errors
     /// If an address, the root or a resource can't be had.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        check(config)?;
-        let accounts = Accounts::open(config.config_dir.as_deref(), needs_accounts(config))?;
+        let keys = streams::keys(config)?;
+        let accounts = accounts(config)?;
+        let known = Known { has_accounts: accounts.are_there(), is_insecure: config.insecure };
+        for listen in &config.listen {
+            may_serve(listen, config.tls, known)?;
+        }
         let umask = Mode::from_raw_mode(config.umask);
         let durable = config.durability == Durability::Group;
         let store = Store::open(&config.root, umask, durable, config.keep_free)
@@ -60,7 +65,11 @@ impl Server {
             window_requests: config.window_requests,
             ..ServerLimits::default()
         };
-        let listeners: Vec<_> = config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
+        let mut listeners: Vec<_> =
+            config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
+        for listener in &mut listeners {
+            streams::decide(listener, config, keys.as_ref())?;
+        }
         let workers = config.workers.map_or_else(default_workers, usize::from);
         let bounds = bounds(config.max_connections, workers, durable);
         tracing::info!(
@@ -70,11 +79,15 @@ impl Server {
             max_connections = bounds.connections,
             "serving"
         );
+        if let Some(keys) = &keys {
+            tracing::info!(key = %keys.pin(), "takes TLS");
+        }
         if rustix::process::geteuid().is_root() {
             tracing::warn!("running as root: uploaded files belong to root; use a user of its own");
         }
         let (symlinks, timeouts) = (config.symlinks, config.timeouts);
-        let settings = Settings { accounts, limits, symlinks, timeouts, places: bounds.places };
+        let settings =
+            Settings { accounts, keys, limits, symlinks, timeouts, places: bounds.places };
         let services = Arc::new(Services::new(store, settings));
         services.make_roots();
         let runtime = Runtime::new(Arc::clone(&services), listeners, bounds.connections)?;
@@ -171,19 +184,11 @@ fn joined(thread: JoinHandle<()>) {
     }
 }
 
-fn check(config: &Config) -> Result<(), StartError> {
-    match config.listen.iter().find(|listen| !listen.is_local()) {
-        Some(open) if !config.insecure => Err(StartError::Usage(format!(
-            "{open} can be reached from other machines, without encryption and without asking who \
-             they are; say --insecure if that is meant"
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Whether nobody may do anything without an account, also if there is none yet.
-fn needs_accounts(config: &Config) -> bool {
-    !config.insecure && config.listen.iter().any(|listen| !listen.is_local())
+/// The accounts. If other machines reach the server, nobody may do anything without one, also once the last one has been
+/// removed.
+fn accounts(config: &Config) -> Result<Accounts, StartError> {
+    let is_open = config.listen.iter().any(|listen| !listen.is_local());
+    Ok(Accounts::open(config.config_dir.as_deref(), is_open && !config.insecure)?)
 }
 
 fn default_workers() -> usize {

@@ -85,6 +85,8 @@ mod streams;
 mod sync;
 mod sync_bad_days;
 mod targets;
+mod tls_peer;
+mod tls_server;
 mod told;
 mod torn;
 mod transcripts;

@@ -9,7 +9,7 @@ const CLIENT: [&str; 9] =
     ["error", "net", "report", "source", "plan", "work", "connection", "transfer", "cli"];
 
 /// The same of the server.
-const SERVER: [&str; 17] = [
+const SERVER: [&str; 19] = [
     "locks",
     "symlinks",
     "store",
@@ -18,6 +18,7 @@ const SERVER: [&str; 17] = [
     "commit",
     "versions",
     "net",
+    "keys",
     "error",
     "services",
     "connection",
@@ -26,6 +27,7 @@ const SERVER: [&str; 17] = [
     "config",
     "cli",
     "process",
+    "streams",
     "server",
 ];
 

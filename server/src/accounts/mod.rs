@@ -118,7 +118,6 @@ impl Accounts {
     }
 
     /// Whether there is an account.
-    #[cfg(test)]
     pub(crate) fn are_there(&self) -> bool {
         !self.table().is_empty()
     }

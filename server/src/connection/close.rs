@@ -44,8 +44,9 @@ impl Connection {
         }
         tracing::warn!(peer = self.peer, "closed the connection, to make room for others");
         // A peer that leaves its answers unread would not read this one either.
-        if !self.half.output().is_empty() {
+        if self.is_unread() {
             self.half.abandon();
+            self.transport.abandon();
             self.rest = Vec::new();
             self.job = None;
             self.sink = Sink::Nothing;

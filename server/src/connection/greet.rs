@@ -13,6 +13,7 @@ use super::turn::Turn;
 use super::{Connection, Dialect, Haul};
 use crate::accounts::ClientId;
 use crate::commit::notify::waker;
+use crate::keys::Keys;
 use crate::refusal::Refusal;
 use crate::services::fence::{Entered, Fence};
 use crate::store::Version;
@@ -25,6 +26,14 @@ impl Connection {
     /// The first frame of the haul dialect.
     pub(super) fn hello(&mut self, mut hello: Hello, turn: &mut Turn<'_>) {
         tracing::debug!(peer = self.peer, agent = hello.agent, slot = hello.slot, "hello");
+        if self.transport.is_refused() {
+            tracing::warn!(
+                peer = self.peer,
+                "speaks without TLS at an address that takes only TLS, and was refused"
+            );
+            self.refuse_connection(Code::Tls, "this server takes only TLS here");
+            return;
+        }
         if hello.version != limits::VERSION {
             let message = format!(
                 "version {} is not served here, version {} is",
@@ -139,7 +148,7 @@ impl Connection {
             tree,
             features: FEATURES.map(String::from).to_vec(),
             account: self.login.as_ref().map(|login| login.facts()),
-            next_pin: None,
+            next_pin: turn.services.keys.as_ref().and_then(Keys::next_pin),
         };
         let greeting = Greeting::Fenced(hello, older);
         match greeting.is_over() {

@@ -28,12 +28,12 @@ use std::sync::Arc;
 
 use haul_protocol::{RequestId, ServerConnection, Time};
 use rustix::fd::OwnedFd;
-use rustix::net::Shutdown;
 
 use crate::accounts::{AccountOf, ClientId, Login, View};
 use crate::commit::notify::ConnectionId;
 use crate::net::buffer;
 use crate::net::poller::Interest;
+use crate::net::transport::{Accepts, Transport};
 use crate::services::Services;
 use crate::services::fence::{self, Fence};
 use crate::services::timeouts::Deadline;
@@ -60,6 +60,7 @@ const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: Arc<OwnedFd>,
+    transport: Transport,
     id: ConnectionId,
     /// The address of the peer, for the log.
     peer: String,
@@ -96,6 +97,12 @@ pub(crate) struct Connection {
     made_room: bool,
     /// Lines that requests of this peer have added to the log.
     logged: u32,
+    /// When the first byte came of a peer whose transport is not ready yet.
+    opening: Option<u64>,
+    /// When the socket last took ciphertext, or had taken all.
+    flushed: u64,
+    /// The sending side of the socket is shut once all is on the wire.
+    shuts: bool,
 }
 
 #[derive(Debug)]
@@ -143,11 +150,13 @@ impl Connection {
         socket: Arc<OwnedFd>,
         id: ConnectionId,
         peer: String,
+        accepts: Accepts,
         services: &Services,
     ) -> Self {
         let now = services.now();
         Self {
             socket,
+            transport: Transport::new(accepts),
             id,
             peer,
             half: ServerConnection::new(&services.limits, Time::from_millis(now)),
@@ -167,6 +176,9 @@ impl Connection {
             held_up: false,
             made_room: false,
             logged: 0,
+            opening: None,
+            flushed: now,
+            shuts: false,
         }
     }
 
@@ -206,6 +218,10 @@ impl Connection {
             false => (self.appetite / 2).max(LITTLE),
         };
         turn.buffer.keep(0, 0);
+        debug_assert!(self.transport.is_settled(), "a whole record waits undecrypted");
+        if matches!(next, Next::Close) {
+            self.say_goodbye();
+        }
         next
     }
 
@@ -268,12 +284,16 @@ impl Connection {
         if self.flush(turn.services.now()).is_err() {
             return Step::Close;
         }
-        if self.half.shuts(Time::from_millis(turn.services.now())) {
-            // Fails only if the peer is gone, which the next read tells.
-            let _ = rustix::net::shutdown(&*self.socket, Shutdown::Write);
+        if self.shut_when_said(turn.services.now()).is_err() {
+            return Step::Close;
         }
         if self.half.is_over(self.owes()) {
-            return Step::Close;
+            // Ciphertext of the last answers may still wait for the socket.
+            return if self.transport.wants_write() {
+                Step::Wait(Interest::WRITE)
+            } else {
+                Step::Close
+            };
         }
         let is_open = self.half.is_open();
         if is_open && self.is_fenced() {
@@ -288,7 +308,7 @@ impl Connection {
         if self.half.is_full() {
             return Step::Wait(Interest::WRITE);
         }
-        let unread = !self.half.output().is_empty();
+        let unread = self.is_unread();
         let answers = if unread { Interest::WRITE } else { Interest::NONE };
         if self.job.is_some() {
             return self.step_of_job(answers, turn);
@@ -308,6 +328,8 @@ impl Connection {
             let rest = std::mem::take(&mut self.rest);
             return self.take(&mut &rest[..], false, turn);
         }
+        // No event tells of an end that has been read already.
+        let unread = unread || self.transport.has_peer_ended();
         let waiting = if unread { Interest::BOTH } else { Interest::READ };
         if self.is_over(turn) { Step::Wait(waiting) } else { self.read(waiting, turn) }
     }

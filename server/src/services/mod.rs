@@ -14,6 +14,7 @@ use haul_protocol::{Durability, ServerLimits};
 
 use crate::accounts::Accounts;
 use crate::commit::committer::Committer;
+use crate::keys::Keys;
 use crate::store::Store;
 use crate::symlinks::Symlinks;
 use crate::uploads::Uploads;
@@ -34,6 +35,8 @@ pub(crate) struct Services {
     /// Makes changes durable; `None` if nobody waits for the disk.
     pub(crate) committer: Option<Committer>,
     pub(crate) places: Places,
+    /// The server's key, if it takes TLS.
+    pub(crate) keys: Option<Keys>,
     pub(crate) limits: ServerLimits,
     pub(crate) symlinks: Option<Symlinks>,
     pub(crate) timeouts: Timeouts,
@@ -44,6 +47,7 @@ pub(crate) struct Services {
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) accounts: Accounts,
+    pub(crate) keys: Option<Keys>,
     pub(crate) limits: ServerLimits,
     pub(crate) symlinks: Option<Symlinks>,
     pub(crate) timeouts: Timeouts,
@@ -54,7 +58,7 @@ pub(crate) struct Settings {
 impl Services {
     /// Over a store. If it is durable, there is a committer, which the caller has to run.
     pub(crate) fn new(store: Store, settings: Settings) -> Self {
-        let Settings { accounts, limits, symlinks, timeouts, places } = settings;
+        let Settings { accounts, keys, limits, symlinks, timeouts, places } = settings;
         let committer = store.is_durable().then(Committer::new);
         let (store, uploads) = (Arc::new(store), Arc::new(Uploads::default()));
         let publications =
@@ -67,6 +71,7 @@ impl Services {
             fences: Fences::default(),
             committer,
             places: Places::new(places),
+            keys,
             limits,
             symlinks,
             timeouts,
