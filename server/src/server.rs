@@ -9,9 +9,11 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit};
 
 use crate::accounts::Accounts;
+use crate::accounts::users_file::UsersFile;
 use crate::commit::committer::MAX_QUEUED;
 use crate::config::{Config, Durability};
 use crate::error::StartError;
+use crate::keys::directory::Directory;
 use crate::maintenance::sweeper::Sweeper;
 use crate::net::listen::Listen;
 use crate::runtime::worker::Worker;
@@ -188,6 +190,11 @@ fn joined(thread: JoinHandle<()>) {
 /// removed.
 fn accounts(config: &Config) -> Result<Accounts, StartError> {
     let is_open = config.listen.iter().any(|listen| !listen.is_local());
+    if let Some(path) = &config.config_dir
+        && UsersFile::in_directory(path).path().exists()
+    {
+        Directory::new(path).outside(&config.root)?;
+    }
     Ok(Accounts::open(config.config_dir.as_deref(), is_open && !config.insecure)?)
 }
 

@@ -17,6 +17,8 @@ use crate::accounts::file::{self, FileError};
 use crate::accounts::users_file::{UsersError, UsersFile};
 use crate::accounts::{Account, AccountName, KnownToken, View};
 use crate::error::StartError;
+use crate::keys::KeyError;
+use crate::keys::directory::Directory;
 use crate::store;
 
 /// For how long a link is of use unless its command says otherwise.
@@ -144,12 +146,13 @@ impl Users {
             Self::List(place) => list(&place.users(usual)?, out),
             Self::Remove { name, place } => remove(name, &place.users(usual)?, people),
             Self::Rotate { name, keep_old, shown } => {
-                let users = shown.place.users(usual)?;
+                let directory = shown.place.directory(usual)?;
+                let users = UsersFile::in_directory(&directory);
                 let name = account_name(name)?;
                 let (token, known) = new_token()?;
                 let last = keep_old.map(|time| now().saturating_add(seconds(time)));
                 users.change(|text| rotated(text, &users, &name, last, known))?;
-                shown.tell(&name, token, out, people)
+                shown.tell(&name, token, &Directory::new(&directory), out, people)
             }
         }
     }
@@ -215,7 +218,9 @@ impl Made {
         out: &mut impl Write,
         people: &mut impl Write,
     ) -> Result<(), StartError> {
-        let users = self.shown.place.users(usual)?;
+        let directory = self.shown.place.directory(usual)?;
+        let (users, keys) = (UsersFile::in_directory(&directory), Directory::new(&directory));
+        keys.outside(&self.server_root)?;
         if let Some(root) = account.view.root() {
             store::may_be_root(&self.server_root, root)
                 .map_err(|error| StartError::Accounts(error.to_string()))?;
@@ -234,7 +239,7 @@ impl Made {
             }
             Ok((edit::with_account(text, account).map_err(told)?, ()))
         })?;
-        self.shown.tell(&name, token, out, people)
+        self.shown.tell(&name, token, &keys, out, people)
     }
 }
 
@@ -244,13 +249,15 @@ impl Shows {
         &self,
         name: &AccountName,
         token: AccessToken,
+        keys: &Directory,
         out: &mut impl Write,
         people: &mut impl Write,
     ) -> Result<(), StartError> {
         let somewhere = [String::from("HOST:PORT")];
         let addresses = if self.address.is_empty() { &somewhere[..] } else { &self.address };
+        let pin = keys.pin()?;
         for address in addresses {
-            writeln!(people, "haul login haul://{name}@{}", Shown(address))?;
+            writeln!(people, "haul login haul://{name}@{}#{pin}", Shown(address))?;
         }
         writeln!(people, "The token of `{name}`, which is shown this once:")?;
         let mut text = token.expose();
@@ -261,11 +268,13 @@ impl Shows {
 }
 
 impl Place {
+    fn directory(&self, usual: Option<PathBuf>) -> Result<PathBuf, StartError> {
+        let path = self.config_dir.clone().or(usual);
+        Ok(path.ok_or(KeyError::NoDirectory)?)
+    }
+
     fn users(&self, usual: Option<PathBuf>) -> Result<UsersFile, StartError> {
-        let none = || {
-            StartError::Usage(String::from("which directory are the accounts in? Say --config-dir"))
-        };
-        Ok(UsersFile::in_directory(&self.config_dir.clone().or(usual).ok_or_else(none)?))
+        Ok(UsersFile::in_directory(&self.directory(usual)?))
     }
 }
 
@@ -454,7 +463,7 @@ mod tests {
         let (done, out, people) = run(place.path(), &words);
         done.unwrap();
         let token: AccessToken = out.parse().unwrap();
-        assert!(people.contains("haul login haul://alice@box:8080"), "{people}");
+        assert!(people.contains("haul login haul://alice@box:8080#haul1-"), "{people}");
         assert!(!people.contains(out.trim()));
         let [alice] = &accounts(place.path())[..] else { panic!() };
         assert_eq!((alice.rights, &*alice.tokens[0].id), (Rights::mirror(), token.id()));
