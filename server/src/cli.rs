@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::config::{CertificateFiles, Config, Durability, Tls};
 use crate::keys::command::{Key, Place};
 use crate::maintenance::partials::Partials;
+use crate::maintenance::users::{Link, Users};
 use crate::net::listen::Listen;
 use crate::services::timeouts::Timeouts;
 use crate::symlinks::Symlinks;
@@ -51,9 +52,9 @@ pub struct Arguments {
     pub durability: Durability,
 
     /// Symbolic links that are stored: "any" as they are; "inside" only those that can't lead out of the
-    /// root; "none". No link is ever followed.
-    #[arg(long, value_enum, default_value = "any", value_name = "WHICH")]
-    pub symlinks: Symlinks,
+    /// root, of an account out of its own; "none". No link is ever followed [default: inside for accounts, otherwise any].
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub symlinks: Option<Symlinks>,
 
     /// How long an interrupted upload of a large file can be taken up again.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "7d")]
@@ -77,7 +78,7 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value = "auto", value_name = "WHEN", env = "HAULD_TLS")]
     pub tls: Tls,
 
-    /// Directory of the server's key and certificate [default: $STATE_DIRECTORY, /var/lib/hauld for root, or
+    /// Directory of the server's key, certificate and accounts, never inside of the root [default: $STATE_DIRECTORY, /var/lib/hauld for root, or
     /// ~/.local/state/hauld].
     #[arg(long, value_name = "DIR", env = "HAULD_CONFIG_DIR")]
     pub config_dir: Option<PathBuf>,
@@ -141,6 +142,11 @@ pub enum Command {
     /// The key that comes next.
     #[command(subcommand)]
     Key(Key),
+    /// The accounts: who may connect, and what each may do.
+    #[command(subcommand)]
+    User(Users),
+    /// Makes an account that may only put, into fresh directories, and that ends; shows its link and its token.
+    Link(Link),
 }
 
 /// The directory of the server's key if nobody names one: that of a service, or that of the user.

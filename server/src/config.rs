@@ -21,8 +21,9 @@ pub struct Config {
     pub workers: Option<u16>,
     /// The promise of an acknowledgement. Default: [`Durability::Group`].
     pub durability: Durability,
-    /// The symlinks that are stored. Default: [`Symlinks::Any`].
-    pub symlinks: Symlinks,
+    /// The symlinks that are stored. Default: those that stay inside of the root of an account, and any of a server without
+    /// accounts.
+    pub symlinks: Option<Symlinks>,
     /// Time for which a client can take up an interrupted upload of a large file again. Default: 7 days.
     pub keep_partials: Duration,
     /// Bytes that stay free on the file system of the root. Default: 16 MiB.
@@ -56,7 +57,7 @@ impl Config {
             root: root.to_owned(),
             workers: None,
             durability: Durability::Group,
-            symlinks: Symlinks::Any,
+            symlinks: None,
             keep_partials: Duration::from_secs(7 * 24 * 3600),
             keep_free: 16 << 20,
             max_file: limits::MAX_PARTED_SIZE,

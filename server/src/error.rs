@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::accounts::users_file::UsersError;
 use crate::keys::KeyError;
 use crate::net::listen::ListenError;
 
@@ -23,7 +24,16 @@ pub enum StartError {
     /// The user or the sandbox of the process.
     #[error("{0}")]
     Process(String),
+    /// The accounts.
+    #[error("{0}")]
+    Accounts(String),
     /// A thread or a file descriptor could not be had.
     #[error("could not start: {0}")]
     Io(#[from] std::io::Error),
+}
+
+impl From<UsersError> for StartError {
+    fn from(error: UsersError) -> Self {
+        Self::Accounts(error.to_string())
+    }
 }

@@ -25,6 +25,7 @@
 //! # }
 //! ```
 
+mod accounts;
 #[doc(hidden)]
 pub mod cli;
 mod commit;

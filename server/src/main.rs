@@ -109,9 +109,11 @@ fn start(arguments: &Arguments) -> Result<Server, StartError> {
 
 /// Does something else than to serve.
 fn run(command: &Command) -> Result<(), StartError> {
-    let out = &mut std::io::stdout().lock();
+    let (out, people) = (&mut std::io::stdout().lock(), &mut std::io::stderr().lock());
     match command {
         Command::Partials(partials) => partials.run(out),
+        Command::User(users) => users.run(usual_config_dir(), out, people),
+        Command::Link(link) => link.run(usual_config_dir(), out, people),
         Command::Fingerprint(place) => Ok(place.fingerprint(usual_config_dir(), out)?),
         Command::Key(key) => Ok(key.run(usual_config_dir(), out)?),
     }

@@ -10,9 +10,12 @@ use rustix::fd::BorrowedFd;
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit};
 
+use crate::accounts::Accounts;
+use crate::accounts::users_file::UsersFile;
 use crate::commit::committer::MAX_QUEUED;
 use crate::config::{Config, Durability};
 use crate::error::StartError;
+use crate::keys::directory::Directory;
 use crate::maintenance::sweeper::Sweeper;
 use crate::net::listen::{Listen, Listener};
 use crate::runtime::worker::Worker;
@@ -58,11 +61,14 @@ impl Listening {
     /// Opens and locks the root, and tidies up what an earlier server has left in it.
     ///
     /// # Errors
-    /// If an address may not be served, or the root, a key or a resource can't be had.
+    /// If an address may not be served, or the root, a key, the accounts or a resource can't be had.
     pub fn open(self) -> Result<Ready, StartError> {
         let Self { config, mut listeners } = self;
         let keys = streams::keys(&config)?;
+        let accounts = accounts(&config)?;
+        let known = Known { has_accounts: accounts.are_there(), is_insecure: config.insecure };
         for listener in &mut listeners {
+            may_serve(&listener.address, config.tls, known)?;
             streams::decide(listener, &config, keys.as_ref())?;
         }
         let umask = Mode::from_raw_mode(config.umask);
@@ -92,8 +98,10 @@ impl Listening {
             );
         }
         let (symlinks, timeouts) = (config.symlinks, config.timeouts);
-        let settings = Settings { keys, limits, symlinks, timeouts, places: bounds.places };
+        let settings =
+            Settings { accounts, keys, limits, symlinks, timeouts, places: bounds.places };
         let services = Arc::new(Services::new(store, settings));
+        services.make_roots();
         let runtime = Runtime::new(services, listeners, bounds.connections)?;
         let keep_partials = config.keep_partials;
         Ok(Ready { runtime: Arc::new(runtime), workers, durable, keep_partials })
@@ -165,10 +173,6 @@ impl Server {
     /// # Errors
     /// If an address can't be had, or the root is missing and can't be made.
     pub fn listen(config: &Config) -> Result<Listening, StartError> {
-        let known = Known { has_accounts: false, is_insecure: config.insecure };
-        for listen in &config.listen {
-            may_serve(listen, config.tls, known)?;
-        }
         // The file of a Unix socket may be in it.
         Store::make_root(&config.root, Mode::from_raw_mode(config.umask))
             .map_err(|error| StartError::Root(error.to_string()))?;
@@ -247,6 +251,18 @@ fn joined(thread: JoinHandle<()>) {
     if thread.join().is_err() {
         tracing::error!("a thread has panicked");
     }
+}
+
+/// The accounts. If other machines reach the server, nobody may do anything without one, also once the last one has been
+/// removed.
+fn accounts(config: &Config) -> Result<Accounts, StartError> {
+    let is_open = config.listen.iter().any(|listen| !listen.is_local());
+    if let Some(path) = &config.config_dir
+        && UsersFile::in_directory(path).path().exists()
+    {
+        Directory::new(path).outside(&config.root)?;
+    }
+    Ok(Accounts::open(config.config_dir.as_deref(), is_open && !config.insecure)?)
 }
 
 fn default_workers() -> usize {

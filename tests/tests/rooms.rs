@@ -9,9 +9,10 @@ const CLIENT: [&str; 10] =
     ["error", "net", "trust", "report", "source", "plan", "work", "connection", "transfer", "cli"];
 
 /// The same of the server.
-const SERVER: [&str; 19] = [
+const SERVER: [&str; 20] = [
     "locks",
     "symlinks",
+    "accounts",
     "store",
     "refusal",
     "uploads",

@@ -6,13 +6,15 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Code, Hello, Refusal, ServerHello, Tree, limits};
+use haul_protocol::{Code, Hello, ServerHello, Tree, limits};
 
 use super::job::{Greeting, Job};
 use super::turn::Turn;
 use super::{Connection, Dialect, Haul};
+use crate::accounts::ClientId;
 use crate::commit::notify::waker;
 use crate::keys::Keys;
+use crate::refusal::Refusal;
 use crate::services::fence::{Entered, Fence};
 use crate::store::Version;
 use crate::versions::leases::Begun;
@@ -22,7 +24,7 @@ const FEATURES: [&str; 5] = ["publish", "bundle", "rename", "repeated", "account
 
 impl Connection {
     /// The first frame of the haul dialect.
-    pub(super) fn hello(&mut self, hello: Hello, turn: &mut Turn<'_>) {
+    pub(super) fn hello(&mut self, mut hello: Hello, turn: &mut Turn<'_>) {
         tracing::debug!(
             peer = self.peer,
             user = self.user,
@@ -54,24 +56,26 @@ impl Connection {
             self.refuse_connection(Code::Unsupported, &message);
             return;
         }
-        if !self.has_root(turn) {
+        if !self.log_in(&mut hello, turn) || !self.has_root(turn) || !self.has_own_root(turn) {
             return;
         }
+        let account = self.login.as_ref().map(|login| login.account.name.clone());
+        let client = ClientId { account, client: hello.client.clone() };
         let begun = hello.publish.as_ref().map(|publish| {
-            let (parents, notify) = (&turn.view.parents, turn.notify);
-            turn.services.publications.enter(notify, parents, &hello.client, publish, self.id)
+            let (parents, notify) = (&turn.base.parents, turn.notify);
+            turn.services.publications.enter(notify, parents, &client, publish, self.id)
         });
         match begun.transpose() {
             Ok(None) => {
-                let older = self.take_place(hello, turn);
+                let older = self.take_place(hello, client, turn);
                 self.welcome(None, older, turn);
             }
             Ok(Some(Begun::Version(version))) => {
-                let older = self.take_place(hello, turn);
+                let older = self.take_place(hello, client, turn);
                 self.welcome(Some(version), older, turn);
             }
             Ok(Some(Begun::Closing(beginning))) => {
-                let older = self.take_place(hello, turn);
+                let older = self.take_place(hello, client, turn);
                 self.job = Some(Job::Greet(Box::new(Greeting::Closing(*beginning, older))));
             }
             Err(refusal) => self.refuse_to_publish(refusal),
@@ -82,7 +86,7 @@ impl Connection {
     pub(super) fn go_on_greeting(&mut self, greeting: Greeting, turn: &mut Turn<'_>) {
         match greeting {
             Greeting::Closing(beginning, older) => {
-                match turn.services.publications.go_on(beginning, &turn.view.parents) {
+                match turn.services.publications.go_on(beginning, &turn.base.parents) {
                     Ok(version) => self.welcome(Some(version), older, turn),
                     Err(refusal) => self.refuse_to_publish(refusal),
                 }
@@ -98,11 +102,16 @@ impl Connection {
 
     /// Takes the place of older connections, in the order in which each `hello` came. Returns the fences behind which changes
     /// of theirs are under way.
-    fn take_place(&mut self, hello: Hello, turn: &mut Turn<'_>) -> Vec<Arc<Fence>> {
+    fn take_place(
+        &mut self,
+        hello: Hello,
+        client: ClientId,
+        turn: &mut Turn<'_>,
+    ) -> Vec<Arc<Fence>> {
         let services = turn.services;
-        services.uploads.connected(&hello.client);
+        services.uploads.connected(&client);
         let waker = waker(turn.notify, self.id);
-        let entered = services.fences.enter(&hello.client, hello.slot, self.id, &waker);
+        let entered = services.fences.enter(&client, hello.slot, self.id, &waker);
         let Entered { fence, replaced, older } = entered;
         if let Some(older) = replaced {
             tracing::info!(
@@ -113,8 +122,8 @@ impl Connection {
             turn.notify.wake(older);
         }
         self.dialect = Dialect::Haul(Haul {
-            identity: hello.identity.unwrap_or_else(|| hello.client.clone()),
-            client: hello.client,
+            identity: hello.identity.unwrap_or(hello.client),
+            client,
             slot: hello.slot,
             version: None,
             fence,
@@ -136,7 +145,7 @@ impl Connection {
         if let Dialect::Haul(haul) = &mut self.dialect {
             haul.version = version;
         }
-        self.enter_version(turn);
+        self.enter_view(turn);
         let hello = ServerHello {
             version: limits::VERSION,
             agent: concat!("hauld/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -144,7 +153,7 @@ impl Connection {
             durability: turn.services.durability(),
             tree,
             features: FEATURES.map(String::from).to_vec(),
-            account: None,
+            account: self.login.as_ref().map(|login| login.facts()),
             next_pin: turn.services.keys.as_ref().and_then(Keys::next_pin),
         };
         let greeting = Greeting::Fenced(hello, older);

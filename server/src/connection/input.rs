@@ -115,6 +115,10 @@ impl Connection {
                     tracing::info!(peer = self.peer, "speaks the classic dialect");
                     self.dialect = Dialect::Classic;
                 }
+                // It can't log in: the next step ends it.
+                if turn.services.accounts.are_needed() {
+                    return;
+                }
                 match classic {
                     Classic::Put { name, size } => self.begin_classic(name, size, turn),
                     Classic::Unknown(command) if self.may_log() => {

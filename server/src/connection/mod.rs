@@ -14,6 +14,8 @@ mod greet;
 mod held;
 mod input;
 mod job;
+mod login;
+mod rights;
 mod sink;
 mod socket;
 mod staged_tree;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 use haul_protocol::{RequestId, ServerConnection, Time};
 use rustix::fd::OwnedFd;
 
+use crate::accounts::{AccountOf, ClientId, Login, View};
 use crate::commit::notify::ConnectionId;
 use crate::net::buffer;
 use crate::net::listen::Peer;
@@ -39,8 +42,8 @@ use crate::store::{Version, given_up};
 use job::Job;
 use sink::Sink;
 use timeouts::Pace;
+use turn::Base;
 pub(crate) use turn::Turn;
-use turn::View;
 
 /// The fewest bytes that a connection reads at once: after turns that ended before most of the bytes read were carried
 /// out, and at the end of a turn. The rest is kept in memory.
@@ -67,6 +70,10 @@ pub(crate) struct Connection {
     /// The protocol's half of it, without I/O.
     half: ServerConnection,
     dialect: Dialect,
+    /// The account, if the server has accounts.
+    login: Option<Arc<Login>>,
+    /// The root that its client sees.
+    view: View,
     sink: Sink,
     /// Bytes that came when the outbox was full or the turn over: they are decoded later.
     rest: Vec<u8>,
@@ -113,7 +120,7 @@ enum Dialect {
 /// The facts that a `hello` has stated.
 #[derive(Debug)]
 struct Haul {
-    client: String,
+    client: ClientId,
     slot: u64,
     identity: String,
     /// The next version of a directory, which all names are below.
@@ -158,6 +165,8 @@ impl Connection {
             user: peer.user,
             half: ServerConnection::new(&services.limits, Time::from_millis(now)),
             dialect: Dialect::Unknown,
+            login: None,
+            view: View::default(),
             sink: Sink::Nothing,
             rest: Vec::new(),
             appetite: buffer::LEN,
@@ -182,7 +191,7 @@ impl Connection {
         if self.job.is_some() && self.is_gone() {
             return Next::Close;
         }
-        self.enter_version(turn);
+        self.enter_view(turn);
         let next = loop {
             match self.step(turn) {
                 Step::Again => {}
@@ -225,6 +234,14 @@ impl Connection {
         matches!(self.dialect, Dialect::Haul(_))
     }
 
+    /// The account of the client.
+    fn account(&self) -> AccountOf<'_> {
+        match &self.dialect {
+            Dialect::Haul(haul) => haul.client.account(),
+            Dialect::Unknown | Dialect::Classic => None,
+        }
+    }
+
     /// The next version of a directory that this connection is about.
     fn version(&self) -> Option<&Arc<Version>> {
         match &self.dialect {
@@ -233,12 +250,15 @@ impl Connection {
         }
     }
 
-    /// From here to the end of the turn, names are below the next version, if the connection is about one.
-    fn enter_version(&self, turn: &mut Turn<'_>) {
+    /// From here to the end of the turn, names are below the client's root, or the next version if the connection is about
+    /// one.
+    fn enter_view(&self, turn: &mut Turn<'_>) {
         if let Dialect::Haul(haul) = &self.dialect
             && let Some(version) = &haul.version
         {
-            turn.view = View::of_version(version, &haul.fence);
+            turn.base = Base::of_version(version, &haul.fence);
+        } else {
+            turn.base.view = self.view.clone();
         }
     }
 
@@ -282,6 +302,9 @@ impl Connection {
         let is_open = self.half.is_open();
         if is_open && self.is_fenced() {
             return self.end(fence::refusal());
+        }
+        if is_open && let Some(refusal) = self.lost_account(turn.services) {
+            return self.end(refusal);
         }
         if is_open && self.version().is_some_and(|version| version.is_given_up()) {
             return self.end(given_up());

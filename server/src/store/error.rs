@@ -438,6 +438,3 @@ pub(crate) enum OpenError {
         source: std::io::Error,
     },
 }
-
-#[cfg(test)]
-mod tests;
