@@ -47,6 +47,8 @@ mod inherit_meanwhile;
 mod kept;
 mod library;
 mod links;
+mod login;
+mod login_terminal;
 mod lost_removals;
 mod ls;
 mod moved;

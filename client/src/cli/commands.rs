@@ -12,7 +12,7 @@ use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions, T
 use super::signals::Signals;
 use super::streams::{is_file_of_stdout, one_reader, single};
 use super::summary::Kind;
-use super::{inside, unreached};
+use super::{access, inside, unreached};
 use crate::error::ConnectionError;
 use crate::net::destination::Destination;
 use crate::plan::policy::Delete;
@@ -152,6 +152,7 @@ fn common(
     let Tries { retry_for, retries, timeout } = connection.tries;
     let mut builder = Transfer::builder(destination.clone())
         .conflicts_are_checked()
+        .find_login(access::login)
         .interrupted_by(signals.interrupt())
         .rules(selection.rules.clone())
         .links(selection.links)
@@ -208,6 +209,9 @@ fn is_not_stdout(path: &Path) -> io::Result<()> {
 fn carry_out(builder: Builder, mut display: Display, ending: &Ending<'_>, signals: &Signals) -> u8 {
     let transfer = match builder.build() {
         Ok(transfer) => transfer,
+        Err(BuildError::Credentials(error)) => {
+            return ending.fail(Reason::of_credentials(&error), &error);
+        }
         Err(error) => return ending.fail(Reason::Usage, &error),
     };
     signals.begin();

@@ -1,6 +1,6 @@
 //! `haul mkdir`: making directories at a server.
 
-use haul_protocol::Op;
+use haul_protocol::{Op, Right};
 
 use super::ending::Ending;
 use super::exit::Reason;
@@ -17,19 +17,20 @@ pub(super) fn mkdir(destinations: &[Destination], tries: Tries, ending: &Ending<
         return ending.fail(Reason::Usage, &error);
     }
     let mut reason = Reason::Done;
-    for same in destinations.chunk_by(|one, other| one.server == other.server) {
+    for same in destinations.chunk_by(Destination::is_beside) {
         let mut left = same.iter().filter_map(|destination| destination.path.as_ref()).peekable();
-        let done = oneshot::at(&same[0].server, tries, ending, &mut |asking, _| {
-            while let Some(&name) = left.peek() {
-                asking.ask(&Op::Mkdir { name: name.clone(), mode: None, replace: false })?;
-                if let Said::Refused(refusal) = asking.answer()?.1 {
-                    ending.refused(name, &refusal);
-                    reason = Reason::Failed;
+        let done =
+            oneshot::at(&same[0], &[(Right::Put, "mkdir")], tries, ending, &mut |asking, _| {
+                while let Some(&name) = left.peek() {
+                    asking.ask(&Op::Mkdir { name: name.clone(), mode: None, replace: false })?;
+                    if let Said::Refused(refusal) = asking.answer()?.1 {
+                        ending.refused(name, &refusal);
+                        reason = Reason::Failed;
+                    }
+                    left.next();
                 }
-                left.next();
-            }
-            Ok(())
-        });
+                Ok(())
+            });
         if let Err(ended) = done {
             return ended.tell(ending);
         }

@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 
 use haul_protocol::Token;
 
+use super::access;
 use super::ending::Ending;
 use super::exit::Reason;
 use super::options::Tries;
 use super::unreached;
 use crate::connection::rpc::Asking;
+use crate::credentials::Need;
 use crate::error::ConnectionError;
+use crate::error::credentials::CredentialsError;
 use crate::net::backoff;
-use crate::net::destination::Server;
+use crate::net::destination::Destination;
 use crate::net::poller::Poller;
 use crate::transfer::patience::Patience;
 
@@ -21,17 +24,19 @@ use crate::transfer::patience::Patience;
 /// says how many connections were lost before.
 pub type Work<'a> = dyn FnMut(&mut Asking<'_>, u32) -> Result<(), ConnectionError> + 'a;
 
-/// Does the work, over a new connection if one is lost. The server lets no request of the lost connection take effect
+/// Does the work at the server of a destination, with the rights that it needs, over a new connection if one is lost. The server lets no request of the lost connection take effect
 /// once it has answered the new one.
 ///
 /// # Errors
 /// The end that came before all was done, which is not told yet.
 pub(super) fn at(
-    server: &Server,
+    destination: &Destination,
+    needs: &[Need],
     tries: Tries,
     ending: &Ending<'_>,
     work: &mut Work<'_>,
 ) -> Result<(), Ended> {
+    let login = access::login(destination).map_err(|error| Ended::of_credentials(&error))?;
     let mut poller = Poller::new().map_err(|error| Ended::of_system(&error))?;
     let client = random().map_err(|error| Ended::of_system(&error))?.to_string();
     let signals = ending.signals();
@@ -41,7 +46,7 @@ pub(super) fn at(
         (Patience::new(tries.retry_for, tries.retries), 0, false);
     let error = loop {
         let mut has_changed = false;
-        let connected = Asking::connect(server, &client, &mut poller, tries.timeout, &over);
+        let connected = Asking::connect(&login, needs, &client, &mut poller, tries.timeout, &over);
         let done = connected.and_then(|mut asking| {
             is_reached = true;
             let done = work(&mut asking, lost);
@@ -101,6 +106,12 @@ impl Ended {
     /// The system has no room.
     fn of_system(error: &dyn Display) -> Self {
         Self { reason: Reason::System, error: error.to_string(), is_lost: false }
+    }
+
+    /// There is no token, or none that can be used.
+    fn of_credentials(error: &CredentialsError) -> Self {
+        let reason = Reason::of_credentials(error);
+        Self { reason, error: error.to_string(), is_lost: false }
     }
 
     /// Tells it as the end of the command, and returns the exit code.

@@ -3,9 +3,13 @@
 use std::io;
 use std::time::Duration;
 
-use haul_protocol::{ClientEvent, Code, Hello, Publish, ServerHello, limits::VERSION};
+use haul_protocol::{AccessToken, ClientEvent, Code, Hello, Publish, ServerHello, limits::VERSION};
 
+use crate::credentials::{Login, Need};
 use crate::error::{ConnectionError, ProtocolError};
+use crate::net::poller::Poller;
+use crate::net::rate_limit::Limit;
+use crate::net::transport::Socket;
 use crate::net::wire::Wire;
 
 /// Time between two looks whether anybody still wants the connection.
@@ -13,6 +17,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The owner of a connection.
 pub(super) struct Who<'a> {
+    /// The account, and its token.
+    pub(super) login: &'a Login,
+    /// The rights that the command can't do without.
+    pub(super) needs: &'a [Need],
     /// Random for each run.
     pub(super) client: &'a str,
     /// The same in all runs of this user; only who uploads large files needs one.
@@ -24,8 +32,29 @@ pub(super) struct Who<'a> {
 }
 
 impl Who<'_> {
+    /// Introduces a connection over a connected socket, and waits for the answer. Every connection of every command begins
+    /// here, and here alone a token is sent: never where others can read it.
+    ///
+    /// # Errors
+    /// If there is no haul server, or it wants no such connection, or nobody wants the connection any more.
+    pub(super) fn greet<'w, T>(
+        &self,
+        socket: Socket,
+        poller: &'w mut Poller,
+        timeout: Duration,
+        limit: Option<&'w Limit>,
+        over: &dyn Fn() -> bool,
+    ) -> Result<(Wire<'w, T>, ServerHello), ConnectionError> {
+        let token = self.login.token().filter(|_| socket.may_carry_token()).cloned();
+        let is_sent = token.is_some();
+        let mut wire = Wire::new(socket, poller, &self.hello(token), timeout, limit)?;
+        let hello = greeted(&mut wire, over).map_err(|error| self.refused(error, is_sent))?;
+        self.login.check(hello.account.as_ref(), self.needs)?;
+        Ok((wire, hello))
+    }
+
     /// The first words of the connection.
-    pub(super) fn hello(&self) -> Hello {
+    fn hello(&self, token: Option<AccessToken>) -> Hello {
         Hello {
             version: VERSION,
             agent: concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -35,17 +64,19 @@ impl Who<'_> {
             // A server that does not know it would take the names for others.
             must: self.publish.iter().map(|_| String::from("publish")).collect(),
             publish: self.publish.clone(),
-            token: None,
+            token,
         }
     }
 
     /// The error of a server that has refused this `hello`: if a code is about the directory, it is no error of the
     /// connection.
-    pub(super) fn refused(&self, error: ConnectionError) -> ConnectionError {
+    fn refused(&self, error: ConnectionError, is_sent: bool) -> ConnectionError {
         match (error, &self.publish) {
             (ConnectionError::Ended(refusal), Some(publish)) if is_of_a_request(&refusal.code) => {
                 ConnectionError::NotPublished { name: publish.name.clone(), refusal }
             }
+            (ConnectionError::Ended(refusal), _) => self.login.ended(refusal, is_sent, false),
+            (ConnectionError::ClosedAtHello, _) if is_sent => ConnectionError::ClosedAtLogin,
             (error, _) => error,
         }
     }
@@ -73,7 +104,7 @@ fn is_of_a_request(code: &Code) -> bool {
 ///
 /// # Errors
 /// If it is no server for us, or is lost; [`ConnectionError::Stopped`] if nothing is left to do.
-pub(super) fn greeted<T>(
+fn greeted<T>(
     wire: &mut Wire<'_, T>,
     over: &dyn Fn() -> bool,
 ) -> Result<ServerHello, ConnectionError> {

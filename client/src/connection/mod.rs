@@ -25,7 +25,7 @@ mod send;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use haul_protocol::{Cv, Digest, Durability, limits::MAX_BODY_LEN};
+use haul_protocol::{Cv, Digest, Durability, Right, limits::MAX_BODY_LEN};
 
 use crate::error::ConnectionError;
 use crate::net::body::Body;
@@ -113,6 +113,8 @@ pub struct Connection<'a> {
     bases: Bases<'a>,
     /// The server takes bundles.
     bundles: bool,
+    /// The account may ask which entries are there.
+    may_list: bool,
     /// Files that it gets next, all at once.
     bundle: bundle::Bundle,
     /// Items that the server is asked about next.
@@ -141,11 +143,11 @@ impl<'a> Connection<'a> {
         poller: &'a mut Poller,
     ) -> Result<Self, ConnectionError> {
         let publish = run.policy.publishes().map(|name| run.course.publish(name));
-        let who = hello::Who { client: &run.client, identity: Some(&run.identity), publish, slot };
+        let needs = run.policy.needs();
+        let (login, client, identity) = (run.login, &*run.client, Some(&*run.identity));
+        let who = hello::Who { login, needs: &needs, client, identity, publish, slot };
         let (timeout, limit) = (run.timeout, run.limit.as_ref());
-        let mut wire = Wire::new(socket, poller, &who.hello(), timeout, limit)?;
-        let hello =
-            hello::greeted(&mut wire, &|| run.is_over()).map_err(|error| who.refused(error))?;
+        let (mut wire, hello) = who.greet(socket, poller, timeout, limit, &|| run.is_over())?;
         if run.committed.remove_source && hello.durability != Durability::Group {
             return Err(ConnectionError::NotDurable(hello.durability.to_string()));
         }
@@ -167,6 +169,7 @@ impl<'a> Connection<'a> {
             nearby: Nearby::new(&run.sources),
             bases: Bases::new(&run.sources),
             bundles: hello.features.iter().any(|feature| feature == bundle::FEATURE),
+            may_list: hello.account.is_none_or(|account| account.rights.contains(Right::List)),
             bundle: bundle::Bundle::default(),
             gathered: compare::Gathered::default(),
             asked: 0,

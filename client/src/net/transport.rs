@@ -129,6 +129,18 @@ impl Socket {
         }
     }
 
+    /// Whether a token may be sent: nobody but the server reads it there.
+    #[must_use]
+    pub fn may_carry_token(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => {
+                stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback())
+            }
+            #[cfg(unix)]
+            Self::Unix(_) => true,
+        }
+    }
+
     /// Registers for both directions; events come when a state changes (edge-triggered).
     ///
     /// # Errors

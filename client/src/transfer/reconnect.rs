@@ -107,7 +107,7 @@ impl Slot<'_> {
     fn connection(&mut self, poller: &mut Poller) -> Result<(), ConnectionError> {
         let run = self.run;
         self.greeted = false;
-        let socket = connect(run.server, run.timeout, poller, &|| run.is_over())?;
+        let socket = connect(run.login.server(), run.timeout, poller, &|| run.is_over())?;
         if let Err(error) = congestion::choose(&socket, run.congestion.as_deref()) {
             let name = run.congestion.as_deref().unwrap_or_default();
             run.no_congestion_control(name, &error);

@@ -9,7 +9,7 @@ use super::Work;
 use super::course::Course;
 use super::more::More;
 use super::on_commit::Committed;
-use crate::net::destination::Server;
+use crate::credentials::Login;
 use crate::net::line::Interval;
 use crate::net::rate_limit::Limit;
 use crate::plan::namesakes::Namesakes;
@@ -25,8 +25,8 @@ const LOSSES: u32 = 10;
 /// The context that all threads of a run share.
 #[derive(Debug)]
 pub struct Run<'a> {
-    /// The destination.
-    pub server: &'a Server,
+    /// The server, and the account there.
+    pub login: &'a Login,
     /// The items and tasks that are left.
     pub work: &'a Work,
     /// Counts of the work that is done.
