@@ -48,6 +48,7 @@ mod kept;
 mod library;
 mod links;
 mod login;
+mod login_rights;
 mod login_terminal;
 mod lost_removals;
 mod ls;
