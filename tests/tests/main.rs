@@ -88,6 +88,8 @@ mod streams;
 mod sync;
 mod sync_bad_days;
 mod targets;
+mod tls_client;
+mod tls_fake;
 mod told;
 mod torn;
 mod transcripts;

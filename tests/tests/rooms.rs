@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layers of the client, the lowest first: each imports only what stands before it.
-const CLIENT: [&str; 10] = [
+const CLIENT: [&str; 11] = [
     "error",
     "net",
+    "trust",
     "credentials",
     "report",
     "source",

@@ -9,7 +9,10 @@ use clap::{Args, Parser, Subcommand};
 
 use super::account::words::{LoginCommand, LogoutCommand, WhoamiCommand};
 use super::entries::{MkdirCommand, MvCommand, RmCommand};
-use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions, duration, receipt};
+use super::options::{
+    ConnectionOptions, OutputOptions, Security, Selection, SendOptions, duration, receipt,
+};
+use super::trust::TrustCommand;
 use super::usage::destination;
 use crate::net::destination::Destination;
 
@@ -17,7 +20,8 @@ use crate::net::destination::Destination;
 /// not at all.
 ///
 /// Exit codes: 0 everything is committed; 1 some files failed or a request was refused, each is named; 2 wrong
-/// usage; 3 the server could not be reached or was lost for good; 130 interrupted. After 1, 3 and 130 the
+/// usage; 3 the server could not be reached or was lost for good; 4 the server is not trusted, and nothing was sent; 130
+/// interrupted. After 1, 3 and 130 the
 /// same command sends the rest, and large files go on where they stopped.
 #[derive(Debug, Parser)]
 #[command(name = "haul", version)]
@@ -80,6 +84,11 @@ pub(crate) enum Command {
     Whoami(WhoamiCommand),
     /// A prompt that takes `put`, `sync`, `verify`, `ls`, `mkdir`, `rm` and `mv`; also reads them from a pipe.
     Shell(ShellCommand),
+    /// Trust the key of a server, or list the keys that are trusted.
+    ///
+    /// Without PIN, haul connects, shows the key, and asks. A server whose certificate is vouched for by a public
+    /// authority needs no key here; one that has a key here is trusted by nothing else.
+    Trust(TrustCommand),
     /// List or remove the rests of interrupted uploads at a server: `list` or `clean`, with `--root DIR`. On the
     /// server's machine and while no server serves that root; hauld does it.
     #[command(disable_help_flag = true)]
@@ -346,6 +355,10 @@ pub(crate) struct LsOptions {
     /// How long the server may be silent while it owes an answer, such as 90s or 2m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,
+
+    /// Encryption.
+    #[command(flatten)]
+    pub security: Security,
 }
 
 /// `haul shell`.

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::mv::{Place, entry_to_move, new_place};
-use super::options::{BasicOutput, Tries};
+use super::options::{BasicOutput, Reaching};
 use super::rm::How;
 use super::usage::at_server;
 use crate::net::destination::Destination;
@@ -21,7 +21,7 @@ pub(crate) struct MkdirCommand {
 
     /// Options of the connection.
     #[command(flatten)]
-    pub tries: Tries,
+    pub reaching: Reaching,
 
     /// Options of the output.
     #[command(flatten)]
@@ -41,7 +41,7 @@ pub(crate) struct RmCommand {
 
     /// Options of the connection.
     #[command(flatten)]
-    pub tries: Tries,
+    pub reaching: Reaching,
 
     /// Options of the output.
     #[command(flatten)]
@@ -65,7 +65,7 @@ pub(crate) struct MvCommand {
 
     /// Options of the connection.
     #[command(flatten)]
-    pub tries: Tries,
+    pub reaching: Reaching,
 
     /// Options of the output.
     #[command(flatten)]

@@ -13,6 +13,8 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// The server could not be reached, or was lost for good.
 pub const UNREACHABLE: u8 = 3;
+/// The server is not trusted, and nothing was sent.
+pub const UNTRUSTED: u8 = 4;
 /// Interrupted by Ctrl-C or SIGTERM.
 pub const INTERRUPTED: u8 = 130;
 
@@ -32,6 +34,8 @@ pub(super) enum Reason {
     Unreachable,
     /// The server was lost for good.
     Lost,
+    /// The server is not trusted.
+    Untrusted,
     /// The server, or the client after it has heard the server, wants no such run.
     Refused,
     /// The server takes nobody without an account, and did not take the client's login, or takes it no longer.
@@ -52,6 +56,7 @@ impl Reason {
             Self::Failed | Self::Different | Self::System | Self::Unwritten => FAILED,
             Self::Usage => USAGE,
             Self::Unreachable | Self::Lost | Self::Refused | Self::Unauthorized => UNREACHABLE,
+            Self::Untrusted => UNTRUSTED,
             Self::Interrupted => INTERRUPTED,
         }
     }
@@ -65,6 +70,7 @@ impl Reason {
     pub(super) fn of(error: &ConnectionError, is_reached: bool) -> Self {
         match error {
             ConnectionError::NotPublished { .. } | ConnectionError::VersionGone => Self::Failed,
+            ConnectionError::Untrusted(_) => Self::Untrusted,
             ConnectionError::Unauthorized(_) | ConnectionError::OtherAccount(_) => {
                 Self::Unauthorized
             }

@@ -28,6 +28,7 @@ use crate::error::refused::Refused;
 use crate::error::{ConnectionError, ProtocolError};
 use crate::net::destination::Destination;
 use crate::net::poller::Poller;
+use crate::trust::{NOTHING, Route, Trust};
 
 /// Time that a server may be silent.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,13 +50,20 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
             return Ok(ended(&options, Reason::of_credentials(&error), Some(error.to_string())));
         }
     };
+    let insecure = options.security.insecure;
+    let trust = match access::trust_of_requests(destination, insecure, signals) {
+        Ok(trust) => trust,
+        Err(error) => return Ok(ended(&options, Reason::Untrusted, Some(error.to_string()))),
+    };
     let mut poller = Poller::new()?;
     signals.begin();
     let over = || signals.is_set();
     let timeout = options.timeout.unwrap_or(TIMEOUT);
     let client = random()?.to_string();
     let is_reached = Cell::new(false);
-    let listed = Asking::connect(&login, &NEEDS, &client, &mut poller, timeout, &over)
+    let (server, trust) = (&destination.server, &trust);
+    let route = Route { server, trust, timeout, over: &over, prepare: NOTHING };
+    let listed = Asking::connect(route, &login, &NEEDS, &client, &mut poller)
         .map_err(Failure::from)
         .and_then(|asking| {
             is_reached.set(true);
@@ -109,14 +117,17 @@ fn ended(options: &LsOptions, reason: Reason, error: Option<String>) -> u8 {
 pub fn beginning(
     directory: &Destination,
     start: &[u8],
+    trust: &Trust,
     over: &dyn Fn() -> bool,
 ) -> Result<Vec<Entry>, ConnectionError> {
     let mut poller = Poller::new().map_err(ConnectionError::Poller)?;
     let client = random().map_err(|error| ConnectionError::Poller(io::Error::other(error)))?;
     let client = client.to_string();
+    let server = &directory.server;
+    let route = Route { server, trust, timeout: TIMEOUT, over, prepare: NOTHING };
     // Without a token the server answers nothing, and the next command says why.
     let login = access::login(directory).unwrap_or_else(|_| Login::without_token(directory));
-    let mut asking = Asking::connect(&login, &NEEDS, &client, &mut poller, TIMEOUT, over)?;
+    let mut asking = Asking::connect(route, &login, &NEEDS, &client, &mut poller)?;
     let name = directory.path.clone();
     let after = match &name {
         Some(name) => name.join(start),

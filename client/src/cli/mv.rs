@@ -8,7 +8,7 @@ use super::ending::Ending;
 use super::exit::Reason;
 use super::lookup::{self, There};
 use super::oneshot;
-use super::options::Tries;
+use super::options::Reaching;
 use super::usage::Usage;
 use crate::connection::rpc::{Asking, Said};
 use crate::credentials::Need;
@@ -80,7 +80,7 @@ pub(super) fn mv(
     source: &Destination,
     place: &Place,
     force: bool,
-    tries: Tries,
+    reaching: Reaching,
     ending: &Ending<'_>,
 ) -> u8 {
     let is_beside = source.is_beside(&place.destination);
@@ -102,7 +102,7 @@ pub(super) fn mv(
     }
     let mut renaming = Renaming { from, place, force, to: None, before: None, is_sent: false };
     let mut reason = Reason::Done;
-    let done = oneshot::at(source, &NEEDS, tries, ending, &mut |asking, _| {
+    let done = oneshot::at(source, &NEEDS, reaching, ending, &mut |asking, _| {
         if let Err(Failed { name, why }) = renaming.run(asking)? {
             ending.failed(&name, &why);
             reason = Reason::Failed;

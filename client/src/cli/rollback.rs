@@ -11,9 +11,13 @@ use super::oneshot;
 use super::signals::Signals;
 use super::summary::Kind;
 use crate::connection::rpc::Said;
+use crate::credentials::Need;
 use crate::error::refused::Refused;
 use crate::error::{ConnectionError, ProtocolError};
 use crate::transfer::error::BuildError;
+
+/// The rights that it can't do without.
+const NEEDS: [Need; 1] = [(Right::Publish, "--rollback")];
 
 /// The feature of a server that knows `repeated` in a rollback.
 const REPEATED: &str = "repeated";
@@ -30,38 +34,30 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
     };
     let token = Some(oneshot::random()?);
     let (mut told, mut repeated) = (Ok(None), false);
-    let tries = options.connection.tries;
-    let done = oneshot::at(
-        destination,
-        &[(Right::Publish, "--rollback")],
-        tries,
-        &ending,
-        &mut |asking, _| {
-            if repeated && !asking.has_feature(REPEATED) {
-                told = Err(lost(name, &"its hauld is older than this haul"));
-                return Ok(());
+    let reaching = options.connection.reaching;
+    let done = oneshot::at(destination, &NEEDS, reaching, &ending, &mut |asking, _| {
+        if repeated && !asking.has_feature(REPEATED) {
+            told = Err(lost(name, &"its hauld is older than this haul"));
+            return Ok(());
+        }
+        // If the answer was lost, somebody may have published since: the server only tells then whether this rollback was
+        // the last change, and never carries it out.
+        asking.ask(&Op::Rollback { name: name.clone(), again: *again, token, repeated })?;
+        let is_asked_again = std::mem::replace(&mut repeated, true);
+        told = match asking.answer()?.1 {
+            Said::Answered(Reply::Version { published, files }, _) => Ok(Some((published, files))),
+            // A server that does not know.
+            Said::Answered(Reply::Done, _) => Ok(None),
+            // By the rollback of the lost connection, which is about to end.
+            Said::Refused(refusal) if is_asked_again && refusal.code == Code::Busy => {
+                return Err(ConnectionError::Ended(refusal));
             }
-            // If the answer was lost, somebody may have published since: the server only tells then whether this rollback was
-            // the last change, and never carries it out.
-            asking.ask(&Op::Rollback { name: name.clone(), again: *again, token, repeated })?;
-            let is_asked_again = std::mem::replace(&mut repeated, true);
-            told = match asking.answer()?.1 {
-                Said::Answered(Reply::Version { published, files }, _) => {
-                    Ok(Some((published, files)))
-                }
-                // A server that does not know.
-                Said::Answered(Reply::Done, _) => Ok(None),
-                // By the rollback of the lost connection, which is about to end.
-                Said::Refused(refusal) if is_asked_again && refusal.code == Code::Busy => {
-                    return Err(ConnectionError::Ended(refusal));
-                }
-                Said::Refused(refusal) if is_asked_again => Err(lost(name, &refusal)),
-                Said::Refused(refusal) => Err(format!("{name}: {}", Refused(&refusal))),
-                _ => return Err(ProtocolError::Kind.into()),
-            };
-            Ok(())
-        },
-    );
+            Said::Refused(refusal) if is_asked_again => Err(lost(name, &refusal)),
+            Said::Refused(refusal) => Err(format!("{name}: {}", Refused(&refusal))),
+            _ => return Err(ProtocolError::Kind.into()),
+        };
+        Ok(())
+    });
     Ok(match (done, told) {
         (Err(ended), _) if repeated && ended.is_lost => {
             ending.fail(ended.reason, &lost(name, &ended.error))

@@ -3,13 +3,11 @@
 use std::io;
 use std::time::Duration;
 
-use haul_protocol::{AccessToken, ClientEvent, Code, Hello, Publish, ServerHello, limits::VERSION};
+use haul_protocol::{ClientEvent, Code, Hello, Publish, ServerHello, limits::VERSION};
 
 use crate::credentials::{Login, Need};
 use crate::error::{ConnectionError, ProtocolError};
-use crate::net::poller::Poller;
-use crate::net::rate_limit::Limit;
-use crate::net::transport::Socket;
+use crate::net::transport::Transport;
 use crate::net::wire::Wire;
 
 /// Time between two looks whether anybody still wants the connection.
@@ -32,29 +30,9 @@ pub(super) struct Who<'a> {
 }
 
 impl Who<'_> {
-    /// Introduces a connection over a connected socket, and waits for the answer. Every connection of every command begins
-    /// here, and here alone a token is sent: never where others can read it.
-    ///
-    /// # Errors
-    /// If there is no haul server, or it wants no such connection, or nobody wants the connection any more.
-    pub(super) fn greet<'w, T>(
-        &self,
-        socket: Socket,
-        poller: &'w mut Poller,
-        timeout: Duration,
-        limit: Option<&'w Limit>,
-        over: &dyn Fn() -> bool,
-    ) -> Result<(Wire<'w, T>, ServerHello), ConnectionError> {
-        let token = self.login.token().filter(|_| socket.may_carry_token()).cloned();
-        let is_sent = token.is_some();
-        let mut wire = Wire::new(socket, poller, &self.hello(token), timeout, limit)?;
-        let hello = greeted(&mut wire, over).map_err(|error| self.refused(error, is_sent))?;
-        self.login.check(hello.account.as_ref(), self.needs)?;
-        Ok((wire, hello))
-    }
-
-    /// The first words of the connection.
-    fn hello(&self, token: Option<AccessToken>) -> Hello {
+    /// The first words of a connection over this transport. Every connection of every command has them from here, and here
+    /// alone a token is given away: never where others can read it.
+    pub(super) fn hello(&self, transport: &Transport) -> Hello {
         Hello {
             version: VERSION,
             agent: concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -64,13 +42,14 @@ impl Who<'_> {
             // A server that does not know it would take the names for others.
             must: self.publish.iter().map(|_| String::from("publish")).collect(),
             publish: self.publish.clone(),
-            token,
+            token: self.login.token().filter(|_| transport.may_carry_token()).cloned(),
         }
     }
 
     /// The error of a server that has refused this `hello`: if a code is about the directory, it is no error of the
     /// connection.
-    fn refused(&self, error: ConnectionError, is_sent: bool) -> ConnectionError {
+    pub(super) fn refused(&self, error: ConnectionError, transport: &Transport) -> ConnectionError {
+        let is_sent = transport.may_carry_token() && self.login.token().is_some();
         match (error, &self.publish) {
             (ConnectionError::Ended(refusal), Some(publish)) if is_of_a_request(&refusal.code) => {
                 ConnectionError::NotPublished { name: publish.name.clone(), refusal }
@@ -104,7 +83,7 @@ fn is_of_a_request(code: &Code) -> bool {
 ///
 /// # Errors
 /// If it is no server for us, or is lost; [`ConnectionError::Stopped`] if nothing is left to do.
-fn greeted<T>(
+pub(super) fn greeted<T>(
     wire: &mut Wire<'_, T>,
     over: &dyn Fn() -> bool,
 ) -> Result<ServerHello, ConnectionError> {

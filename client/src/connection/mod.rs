@@ -17,6 +17,7 @@ mod foreseen_directory;
 mod hello;
 mod lacking;
 mod perform;
+mod reach;
 mod recover;
 mod replies;
 pub mod rpc;
@@ -31,11 +32,11 @@ use crate::error::ConnectionError;
 use crate::net::body::Body;
 use crate::net::line::Facts;
 use crate::net::poller::Poller;
-use crate::net::transport::Socket;
 use crate::net::wire::Wire;
 use crate::source::base::Bases;
 use crate::source::dir_cache::Nearby;
 use crate::source::{Source, Stamp};
+use crate::trust::Route;
 use crate::work::context::Run;
 use crate::work::multipart::Large;
 use crate::work::{Abort, Item, Taken, Task};
@@ -130,24 +131,29 @@ pub struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    /// Introduces itself over a connected socket, and waits for the answer. `number` is what the work
-    /// knows it by, `slot` what the server does.
+    /// Connects, introduces itself, and waits for the answer. `number` is what the work knows it by, `slot` what the
+    /// server does.
     ///
     /// # Errors
-    /// If there is no haul server, or it wants no connection, or the run is over.
+    /// If there is no haul server, or it is not trusted, or it wants no connection, or the run is over.
     pub fn greet(
         run: &'a Run<'a>,
         number: usize,
         slot: usize,
-        socket: Socket,
         poller: &'a mut Poller,
     ) -> Result<Self, ConnectionError> {
         let publish = run.policy.publishes().map(|name| run.course.publish(name));
         let needs = run.policy.needs();
         let (login, client, identity) = (run.login, &*run.client, Some(&*run.identity));
         let who = hello::Who { login, needs: &needs, client, identity, publish, slot };
-        let (timeout, limit) = (run.timeout, run.limit.as_ref());
-        let (mut wire, hello) = who.greet(socket, poller, timeout, limit, &|| run.is_over())?;
+        let route = Route {
+            server: run.login.server(),
+            trust: run.trust,
+            timeout: run.timeout,
+            over: &|| run.is_over(),
+            prepare: &|socket| run.choose_congestion(socket),
+        };
+        let (mut wire, hello) = reach::reach(route, &who, poller, run.limit.as_ref())?;
         if run.committed.remove_source && hello.durability != Durability::Group {
             return Err(ConnectionError::NotDurable(hello.durability.to_string()));
         }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use haul_protocol::{AccountFacts, ClientEvent, Op, Refusal, Reply, ServerHello};
 
 use super::hello::Who;
+use super::reach::reach;
 use crate::credentials::{Login, Need};
 use crate::error::{ConnectionError, ProtocolError};
-use crate::net::connect::connect;
 use crate::net::poller::Poller;
 use crate::net::wire::Wire;
+use crate::trust::Route;
 
 /// Time between two looks whether anybody still wants an answer.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -45,22 +46,21 @@ impl std::fmt::Debug for Asking<'_> {
 }
 
 impl<'a> Asking<'a> {
-    /// Connects, logs in with the rights that it `needs`, and introduces itself as `client`, which is random: once this succeeds, no request of an earlier connection of
-    /// the same client takes effect any more. `over` says that nobody wants to know any more.
+    /// Connects, logs in with the rights that the command `needs`, and introduces itself as `client`, which is random: once this
+    /// succeeds, no request of an earlier connection of the same client takes effect any more.
     ///
     /// # Errors
     /// If there is no haul server, or it is over.
     pub fn connect(
+        route: Route<'a>,
         login: &'a Login,
         needs: &[Need],
         client: &str,
         poller: &'a mut Poller,
-        timeout: Duration,
-        over: &'a dyn Fn() -> bool,
     ) -> Result<Self, ConnectionError> {
-        let socket = connect(login.server(), timeout, poller, over)?;
         let who = Who { login, needs, client, identity: None, publish: None, slot: 0 };
-        let (wire, hello) = who.greet(socket, poller, timeout, None, over)?;
+        let (wire, hello) = reach(route, &who, poller, None)?;
+        let over = route.over;
         Ok(Self { wire, asked: 0, over, ready: VecDeque::new(), login, hello, has_changed: false })
     }
 

@@ -5,6 +5,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use zeroize::Zeroizing;
 
 use crate::net::destination::Server;
+use crate::trust::host::Host;
 
 /// Characters of a socket's path that would end the first word of a line.
 const IN_PATHS: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
@@ -12,10 +13,10 @@ const IN_PATHS: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 /// The first line of a new file.
 const HEADING: &str = "# Tokens of haul: HOST:PORT ACCOUNT TOKEN. `haul login` and `haul logout` write this file; keep it secret.\n";
 
-/// The word for a server: hosts are the same in small and capital letters.
+/// The word for a server, however it is written.
 pub(super) fn word(server: &Server) -> String {
     match server {
-        Server::Tcp { .. } => server.to_string().to_lowercase(),
+        Server::Tcp { .. } => Host::of(server).map(|host| host.to_string()).unwrap_or_default(),
         Server::Unix(path) => {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             let bytes = path.as_os_str().as_encoded_bytes();
@@ -43,8 +44,9 @@ pub(super) fn lines<'a>(text: &'a str, server: &'a str) -> impl Iterator<Item = 
 
 fn parts<'a>(line: &'a str, server: &str) -> Option<(&'a str, &'a str)> {
     let mut words = line.split_whitespace();
+    let first = words.next()?;
     let is_about =
-        words.next()?.to_lowercase() == server || line.split_whitespace().next()? == server;
+        first == server || Host::parse(first).is_some_and(|host| host.to_string() == server);
     let (account, token) = (words.next()?, words.next()?);
     is_about.then_some((account, token))
 }

@@ -2,7 +2,6 @@
 
 mod file;
 mod login;
-mod place;
 mod private;
 mod store;
 mod variables;

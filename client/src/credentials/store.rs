@@ -1,8 +1,7 @@
 //! The file `credentials`, which several processes may read and change at once.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use haul_protocol::AccessToken;
 use zeroize::Zeroizing;
@@ -10,17 +9,15 @@ use zeroize::Zeroizing;
 use super::{file, private};
 use crate::error::credentials::CredentialsError;
 use crate::net::destination::Server;
+use crate::trust::directory::Directory;
 
 /// The file's name in the directory of haul's files.
 const NAME: &str = "credentials";
 
-/// The file that a process locks while it changes the other one.
-const LOCK: &str = "credentials.lock";
-
 /// The tokens that `haul login` keeps.
 #[derive(Debug)]
 pub(crate) struct Store {
-    directory: PathBuf,
+    directory: Directory,
 }
 
 /// An account, and its token.
@@ -32,14 +29,12 @@ impl Store {
     /// # Errors
     /// If the environment names no place.
     pub(crate) fn own() -> Result<Self, CredentialsError> {
-        let directory = super::place::directory().ok_or(CredentialsError::NoPlace)?;
-        Ok(Self { directory })
+        Ok(Self { directory: Directory::of_user()? })
     }
 
-    /// The file, which may be a symlink to one elsewhere.
+    /// The file.
     pub(crate) fn path(&self) -> PathBuf {
-        let path = self.directory.join(NAME);
-        path.canonicalize().unwrap_or(path)
+        self.directory.file(NAME)
     }
 
     /// Looks whether the file can be used, if it is there.
@@ -129,52 +124,15 @@ impl Store {
         &self,
         change: impl FnOnce(&str) -> Option<Zeroizing<String>>,
     ) -> Result<(), CredentialsError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            |source| CredentialsError::Write { path, source }
-        };
-        make(&self.directory).map_err(failed(&self.directory))?;
-        let lock = self.directory.join(LOCK);
-        let locked = private_file(&lock).map_err(failed(&lock))?;
-        locked.lock().map_err(failed(&lock))?;
-        let Some(text) = change(&self.text()?) else { return Ok(()) };
-        let path = self.path();
-        replace(&path, text.as_bytes()).map_err(failed(&path))
+        let locked = self.directory.lock()?;
+        if let Some(text) = change(&self.text()?) {
+            locked.replace(NAME, text.as_bytes())?;
+        }
+        Ok(())
     }
 }
 
 /// Whether a file, or a directory above it, is not there.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// Makes the directory of haul's files, for this user only.
-fn make(directory: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
-}
-
-/// Opens or makes a file for this user only.
-fn private_file(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// Puts a new file, which only this user may read, in the place of another.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".credentials-").tempfile_in(directory)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    // The new name outlives a loss of power as well.
-    #[cfg(unix)]
-    File::open(directory)?.sync_all()?;
-    Ok(())
 }

@@ -7,6 +7,7 @@ use haul_protocol::AccessTokenError;
 use thiserror::Error;
 
 use super::system::words;
+use super::trust::KnownError;
 
 /// A token can't be found, used or kept. No text of these has anything of a token in it.
 #[derive(Debug, Error)]
@@ -20,14 +21,9 @@ pub enum CredentialsError {
         /// The system's error.
         source: io::Error,
     },
-    /// The file, or its directory, can't be written.
-    #[error("could not write {}: {}", .path.display(), words(.source))]
-    Write {
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
+    /// The file or its directory can't be written, or the environment names no directory.
+    #[error(transparent)]
+    Directory(#[from] KnownError),
     /// The file is open to other users.
     #[error(
         "other users may read or write {path}, which has tokens, so haul uses none of them: chmod 600 {path}; if others may \
@@ -64,9 +60,6 @@ pub enum CredentialsError {
         /// The server.
         server: String,
     },
-    /// The environment names no directory for haul's files.
-    #[error("there is no place for tokens: set HAUL_CONFIG_DIR to a directory, or HOME")]
-    NoPlace,
 }
 
 impl CredentialsError {

@@ -10,6 +10,7 @@ pub mod receipt;
 pub(crate) mod refused;
 pub mod rules;
 pub(crate) mod system;
+pub mod trust;
 
 use std::io;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use thiserror::Error;
 
 use account::{Lacking, OtherAccount, Unauthorized};
 use refused::{Refused, advice};
+use trust::TrustError;
 
 pub(crate) use file::Retry;
 pub use file::{Failure, FileError};
@@ -62,6 +64,34 @@ pub enum ConnectionError {
     /// The bytes that came in answer to `hello` are of another protocol.
     #[error("this is no haul server: {0}")]
     NotHaul(#[source] DecodeError),
+    /// The server is not trusted, or the connection would be in clear.
+    #[error(transparent)]
+    Untrusted(#[from] TrustError),
+    /// The server takes no TLS.
+    #[error(
+        "{0} takes no TLS 1.3: it was started with --tls never or --insecure, or is no haul server; nothing was sent. \
+         --insecure sends everything to it in clear"
+    )]
+    NoTls(String),
+    /// The TLS handshake has failed.
+    #[error("the TLS handshake with {server} failed: {why}; nothing was sent")]
+    Handshake {
+        /// The server's host and port.
+        server: String,
+        /// The reason.
+        why: String,
+    },
+    /// No answer in the TLS handshake.
+    #[error(
+        "no answer to the TLS handshake in {0:?}: the server is stopped, full or no haul server, or takes no TLS; a \
+         classic server never answers: for one, use --classic"
+    )]
+    NoHandshake(Duration),
+    /// Closed in the TLS handshake.
+    #[error(
+        "the server closed the connection in the TLS handshake: it is stopping, takes no TLS, or is no haul server"
+    )]
+    ClosedAtHandshake,
     /// The server ended the connection with a reason.
     #[error("the server ended the connection: {0}{advice}", advice = advice(&.0.code))]
     Ended(Refusal),
@@ -145,6 +175,7 @@ impl ConnectionError {
             Self::Ended(refusal) | Self::NotPublished { refusal, .. } => refusal.retry,
             // A balancer or the like answers in the server's place while the server is away.
             Self::NotHaul(_) | Self::ClosedAtHello | Self::ClosedAtLogin | Self::NoHello(_) => true,
+            Self::NoTls(_) | Self::ClosedAtHandshake | Self::NoHandshake(_) => true,
             Self::Unreachable { .. } | Self::Lost(_) | Self::Closed => true,
             Self::Silent(_) | Self::Stuck(_) => true,
             // Another attempt counts as one more login that has failed.
@@ -157,6 +188,8 @@ impl ConnectionError {
             | Self::Protocol(_)
             | Self::Limit { .. }
             | Self::Version(_)
+            | Self::Untrusted(_)
+            | Self::Handshake { .. }
             | Self::Stopped => false,
         }
     }

@@ -57,7 +57,7 @@ impl Builder {
             _ => None,
         };
         let committed = Committed { receipt, remove_source: self.remove_source, below };
-        let Self { options, congestion, dialect, interrupt, .. } = self;
+        let Self { options, congestion, trust, dialect, interrupt, .. } = self;
         Ok(Transfer {
             plan,
             anchors,
@@ -67,6 +67,7 @@ impl Builder {
             committed,
             options,
             congestion,
+            trust,
             dialect,
             interrupt,
         })

@@ -14,6 +14,7 @@ use crate::plan::policy::Delete;
 use crate::source::file_list::Separator;
 use crate::source::filter::{Rule, Rules};
 use crate::source::links::Links;
+use crate::trust::Trust;
 use crate::work::interrupt::Interrupt;
 
 /// How long a run tries to connect again if nobody says otherwise.
@@ -83,6 +84,7 @@ pub struct Builder {
     pub(super) names: Option<(PathBuf, Separator)>,
     pub(super) options: Options,
     pub(super) congestion: Option<String>,
+    pub(super) trust: Trust,
     pub(super) by_digest: bool,
     pub(super) dry_run: bool,
     pub(super) ignore_existing: bool,
@@ -104,6 +106,8 @@ impl Builder {
             timeout: TIMEOUT,
             rate: None,
         };
+        // A link has the server's key in it.
+        let trust = destination.pin.map_or_else(Trust::default, |pin| Trust::pins([pin]));
         Self {
             destination,
             token: None,
@@ -115,6 +119,7 @@ impl Builder {
             names: None,
             options,
             congestion: None,
+            trust,
             by_digest: false,
             dry_run: false,
             ignore_existing: false,
@@ -221,6 +226,11 @@ impl Builder {
     /// the machine and the system allows it.
     pub fn congestion(self, name: impl Into<String>) -> Self {
         Self { congestion: Some(name.into()), ..self }
+    }
+
+    /// The rules by which the server is trusted; otherwise [those of the user](Trust::of_user).
+    pub fn trust(self, trust: Trust) -> Self {
+        Self { trust, ..self }
     }
 
     /// Time for which the run tries to connect again when the server is lost, counted from the loss or the last answer of

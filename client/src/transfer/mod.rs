@@ -22,6 +22,7 @@ use crate::report::note::Note;
 use crate::report::observer::Observer;
 use crate::report::progress::Progress;
 use crate::source::anchor::Anchor;
+use crate::trust::Trust;
 use crate::work::interrupt::Interrupt;
 use crate::work::on_commit::Committed;
 use builder::{Builder, Dialect, Options};
@@ -42,6 +43,7 @@ pub struct Transfer {
     committed: Committed,
     options: Options,
     congestion: Option<String>,
+    trust: Trust,
     dialect: Dialect,
     interrupt: Interrupt,
 }

@@ -59,6 +59,7 @@ impl Transfer {
         let course = Course::default();
         let run = Run {
             login: &self.login,
+            trust: &self.trust,
             work: &work,
             progress,
             policy: &self.policy,
@@ -121,7 +122,13 @@ impl Transfer {
         let error = thread::scope(|scope| {
             let sender = scope.spawn(|| {
                 let _end = EndOnDrop(progress);
-                classic::run(&self.plan, self.login.server(), progress, &self.interrupt)
+                classic::run(
+                    &self.plan,
+                    self.login.server(),
+                    &self.trust,
+                    progress,
+                    &self.interrupt,
+                )
             });
             watch(progress, events, observer);
             sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).err()

@@ -10,14 +10,17 @@ use super::course::Course;
 use super::more::More;
 use super::on_commit::Committed;
 use crate::credentials::Login;
+use crate::net::congestion;
 use crate::net::line::Interval;
 use crate::net::rate_limit::Limit;
+use crate::net::transport::Socket;
 use crate::plan::namesakes::Namesakes;
 use crate::plan::policy::Policy;
 use crate::report::note::Note;
 use crate::report::progress::Progress;
 use crate::source::hashing::HashThreads;
 use crate::source::sources::Sources;
+use crate::trust::Trust;
 
 /// How often one item may be lost with a connection, and blamed for that, if nobody says otherwise.
 const LOSSES: u32 = 10;
@@ -27,6 +30,8 @@ const LOSSES: u32 = 10;
 pub struct Run<'a> {
     /// The server, and the account there.
     pub login: &'a Login,
+    /// The rules by which the server is trusted.
+    pub trust: &'a Trust,
     /// The items and tasks that are left.
     pub work: &'a Work,
     /// Counts of the work that is done.
@@ -168,10 +173,12 @@ impl Run<'_> {
         added
     }
 
-    /// The congestion control that was asked for can't be had; the user is told once.
-    pub fn no_congestion_control(&self, name: &str, why: &std::io::Error) {
+    /// Chooses the congestion control of a socket. If the one that was asked for can't be had, the user is told once.
+    pub fn choose_congestion(&self, socket: &Socket) {
+        let wanted = self.congestion.as_deref();
+        let Err(why) = congestion::choose(socket, wanted) else { return };
         if !self.reached.refusal_told.swap(true, Ordering::Relaxed) {
-            let (name, why) = (name.to_owned(), why.to_string());
+            let (name, why) = (wanted.unwrap_or_default().to_owned(), why.to_string());
             self.progress.note(Note::NoCongestionControl { name, why });
         }
     }

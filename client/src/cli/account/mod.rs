@@ -2,8 +2,6 @@
 
 mod facts;
 mod secret;
-#[cfg(unix)]
-mod terminal;
 pub(super) mod words;
 
 use haul_protocol::AccountFacts;
@@ -17,7 +15,9 @@ use crate::connection::rpc::Asking;
 use crate::credentials::{Login, Store};
 use crate::error::ConnectionError;
 use crate::net::account::is_account;
+use crate::net::destination::Destination;
 use crate::net::poller::Poller;
+use crate::trust::{NOTHING, Route};
 use secret::Secret;
 use words::{AccountOptions, LoginCommand, LogoutCommand, WhoamiCommand};
 
@@ -36,8 +36,8 @@ pub(super) fn login(words: &LoginCommand, signals: &Signals) -> u8 {
         Ok(Secret::Interrupted) => return ending.fail(Reason::Interrupted, &"interrupted"),
         Err(error) => return ending.fail(Reason::Usage, &error),
     };
-    let login = Login::with_token(destination, token);
-    let facts = match ask(&login, options, signals) {
+    let login = Login::with_token(destination, token.clone());
+    let facts = match ask(destination, &login, options, signals) {
         Ok(facts) => facts,
         Err((reason, error)) => return ending.fail(reason, &error),
     };
@@ -50,8 +50,10 @@ pub(super) fn login(words: &LoginCommand, signals: &Signals) -> u8 {
         let error = format!("{server} tells an account `{}`, which is no name", facts.name);
         return ending.fail(Reason::Refused, &error);
     }
-    let stored = login.token().map(|token| store.add(server, &facts.name, token));
-    if let Some(Err(error)) = stored {
+    if let Err(error) = access::keep_pin(destination) {
+        return ending.fail(Reason::Untrusted, &error);
+    }
+    if let Err(error) = store.add(server, &facts.name, &token) {
         return ending.fail(Reason::Usage, &error);
     }
     facts::tell(server, Some(&facts), &ending);
@@ -93,7 +95,7 @@ pub(super) fn whoami(words: &WhoamiCommand, signals: &Signals) -> u8 {
         Ok(login) => login,
         Err(error) => return ending.fail(Reason::of_credentials(&error), &error),
     };
-    match ask(&login, options, signals) {
+    match ask(destination, &login, options, signals) {
         Ok(facts) => {
             facts::tell(&destination.server, facts.as_ref(), &ending);
             ending.asked(Reason::Done)
@@ -104,22 +106,26 @@ pub(super) fn whoami(words: &WhoamiCommand, signals: &Signals) -> u8 {
 
 /// Logs in, and returns the account that the server tells.
 fn ask(
+    destination: &Destination,
     login: &Login,
     options: &AccountOptions,
     signals: &Signals,
 ) -> Result<Option<AccountFacts>, (Reason, String)> {
     let of_system = |error: &dyn std::fmt::Display| (Reason::System, error.to_string());
+    let told = |error: &ConnectionError| (Reason::of(error, false), unreached::told(error));
     let mut poller = Poller::new().map_err(|error| of_system(&error))?;
     let client = random().map_err(|error| of_system(&error))?.to_string();
+    let trust = access::trust_of_requests(destination, false, signals)
+        .map_err(|error| told(&error.into()))?;
     signals.begin();
-    let over = || signals.is_set();
-    let asked = Asking::connect(login, &[], &client, &mut poller, options.timeout, &over)
+    let (over, timeout) = (|| signals.is_set(), options.timeout);
+    let (server, trust) = (login.server(), &trust);
+    let route = Route { server, trust, timeout, over: &over, prepare: NOTHING };
+    let asked = Asking::connect(route, login, &[], &client, &mut poller)
         .map(|asking| asking.account().cloned());
     let interrupted = signals.end();
     asked.map_err(|error| match error {
-        ConnectionError::Stopped if interrupted => {
-            (Reason::Interrupted, String::from("interrupted"))
-        }
-        error => (Reason::of(&error, false), unreached::told(&error)),
+        _ if interrupted => (Reason::Interrupted, String::from("interrupted")),
+        error => told(&error),
     })
 }

@@ -8,6 +8,8 @@ use haul_protocol::{AccessToken, AccessTokenError};
 use zeroize::Zeroizing;
 
 use crate::cli::signals::Signals;
+#[cfg(unix)]
+use crate::cli::terminal::Terminal;
 
 /// The most bytes of a line.
 const LONGEST: usize = 4096;
@@ -74,9 +76,11 @@ fn ask(login: &str, signals: &Signals) -> io::Result<Option<Zeroizing<Vec<u8>>>>
     signals.begin();
     let _held = signals.hold_deadly();
     let prompt = format!("Token for {login}: ");
-    let line = super::terminal::read(&prompt, LONGEST, &|| signals.is_set());
+    let asked = Terminal::open();
+    let line = asked.and_then(|mut it| it.read_secret(&prompt, &|| signals.is_set()));
     signals.end();
-    line
+    // An end of input is an empty answer.
+    Ok(line?.or_else(|| (!signals.is_set()).then(Zeroizing::default)))
 }
 
 /// The terminal of this platform shows all that is typed.

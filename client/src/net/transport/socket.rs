@@ -1,7 +1,7 @@
-//! The transport: a stream to the server that never blocks, TCP or Unix.
+//! Sockets that never block: TCP or Unix.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use mio::{Interest, Registry, Token};
@@ -113,6 +113,16 @@ impl Socket {
         }
     }
 
+    /// The address of its peer; none of a Unix socket.
+    #[must_use]
+    pub fn peer(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip()),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Whether its bytes go over a network: its peer is on another machine, as far as addresses tell.
     #[must_use]
     pub fn leaves_the_machine(&self) -> bool {
@@ -126,18 +136,6 @@ impl Socket {
             },
             #[cfg(unix)]
             Self::Unix(_) => false,
-        }
-    }
-
-    /// Whether a token may be sent: nobody but the server reads it there.
-    #[must_use]
-    pub fn may_carry_token(&self) -> bool {
-        match self {
-            Self::Tcp(stream) => {
-                stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback())
-            }
-            #[cfg(unix)]
-            Self::Unix(_) => true,
         }
     }
 
