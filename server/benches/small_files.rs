@@ -6,10 +6,16 @@
 #![expect(clippy::unwrap_used, reason = "in a benchmark, a panic is the message")]
 #![expect(dead_code, unused_imports, reason = "not all of the store is measured")]
 
+#[path = "../src/accounts/client.rs"]
+mod client;
 #[path = "../src/locks.rs"]
 mod locks;
 #[path = "../src/store/mod.rs"]
 mod store;
+
+mod accounts {
+    pub(crate) use crate::client::ClientId;
+}
 
 use std::sync::Arc;
 

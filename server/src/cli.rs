@@ -6,8 +6,10 @@ use std::time::Duration;
 use clap::builder::PossibleValue;
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, Durability};
+use crate::config::{CertificateFiles, Config, Durability, Tls};
+use crate::keys::command::{Key, Place};
 use crate::maintenance::partials::Partials;
+use crate::maintenance::users::{Link, Users};
 use crate::net::listen::Listen;
 use crate::services::timeouts::Timeouts;
 use crate::symlinks::Symlinks;
@@ -50,9 +52,9 @@ pub struct Arguments {
     pub durability: Durability,
 
     /// Symbolic links that are stored: "any" as they are; "inside" only those that can't lead out of the
-    /// root; "none". No link is ever followed.
-    #[arg(long, value_enum, default_value = "any", value_name = "WHICH")]
-    pub symlinks: Symlinks,
+    /// root, of an account out of its own; "none". No link is ever followed [default: inside for accounts, otherwise any].
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub symlinks: Option<Symlinks>,
 
     /// How long an interrupted upload of a large file can be taken up again.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "7d")]
@@ -71,8 +73,26 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     pub max_connections: Option<usize>,
 
-    /// Listen on an address that other machines reach, though nothing is encrypted and nobody is
-    /// asked who they are.
+    /// Which addresses take TLS: "auto" takes nothing else where other machines reach it, and both where only this machine
+    /// does, if there is a key; "always" takes nothing else over TCP; "never" takes none. Unix sockets take none.
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN", env = "HAULD_TLS")]
+    pub tls: Tls,
+
+    /// Directory of the server's key, certificate and accounts, never inside of the root [default: $STATE_DIRECTORY, /var/lib/hauld for root, or
+    /// ~/.local/state/hauld].
+    #[arg(long, value_name = "DIR", env = "HAULD_CONFIG_DIR")]
+    pub config_dir: Option<PathBuf>,
+
+    /// PEM file of a certificate that an authority vouches for, and of those above it; read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+
+    /// PEM file of the key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+
+    /// Listen on an address that other machines reach, though nobody is asked who they are and nothing needs to be
+    /// encrypted.
     #[arg(long)]
     pub insecure: bool,
 
@@ -107,6 +127,32 @@ pub enum Command {
     /// The rests of interrupted uploads of large files; only while no server serves that root.
     #[command(subcommand)]
     Partials(Partials),
+    /// Shows the pin of the server's key, which clients ask for; makes the key if there is none.
+    Fingerprint(Place),
+    /// The key that comes next.
+    #[command(subcommand)]
+    Key(Key),
+    /// The accounts: who may connect, and what each may do.
+    #[command(subcommand)]
+    User(Users),
+    /// Makes an account that may only put, into fresh directories, and that ends; shows its link and its token.
+    Link(Link),
+}
+
+/// The directory of the server's key if nobody names one: that of a service, or that of the user.
+#[must_use]
+pub fn usual_config_dir() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(paths) = set("STATE_DIRECTORY") {
+        // A service may have several (systemd.exec(5)).
+        return std::env::split_paths(&paths).next();
+    }
+    if rustix::process::geteuid().is_root() {
+        return Some(PathBuf::from("/var/lib/hauld"));
+    }
+    let state = set("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = state.or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state")));
+    state.map(|state| state.join("hauld"))
 }
 
 impl Arguments {
@@ -128,6 +174,13 @@ impl Arguments {
             keep_free: self.keep_free,
             max_file: self.max_file,
             max_connections: self.max_connections,
+            tls: self.tls,
+            config_dir: self.config_dir.clone().or_else(usual_config_dir),
+            certificate: self
+                .cert
+                .clone()
+                .zip(self.key.clone())
+                .map(|(chain, key)| CertificateFiles { chain, key }),
             insecure: self.insecure,
             timeouts,
             window_requests: self.window_requests,
@@ -149,6 +202,22 @@ impl ValueEnum for Durability {
             Self::Group => "The file survives a power cut",
         };
         Some(PossibleValue::new(self.as_str()).help(help))
+    }
+}
+
+/// The words of the command line for [`Tls`].
+impl ValueEnum for Tls {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Auto, Self::Always, Self::Never]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let (word, help) = match self {
+            Self::Auto => ("auto", "Nothing else where other machines reach it"),
+            Self::Always => ("always", "Nothing else over TCP"),
+            Self::Never => ("never", "None"),
+        };
+        Some(PossibleValue::new(word).help(help))
     }
 }
 
@@ -181,8 +250,9 @@ fn size(text: &str) -> Result<u64, String> {
 pub const HOW_TO_START: &str = "\
 which directory do uploads go to?
   hauld --root DIR              takes them from this machine, at 127.0.0.1:8080
-  hauld --root DIR --listen 0.0.0.0:8080 --insecure
-                                takes them from every machine that reaches it
+  hauld --root DIR --listen 0.0.0.0:8080
+                                takes them from everybody who has an account;
+                                with --insecure from everybody who reaches it
   haul put FILE localhost       sends one there, from another terminal
 `hauld --help` explains every option.";
 

@@ -21,8 +21,9 @@ pub struct Config {
     pub workers: Option<u16>,
     /// The promise of an acknowledgement. Default: [`Durability::Group`].
     pub durability: Durability,
-    /// The symlinks that are stored. Default: [`Symlinks::Any`].
-    pub symlinks: Symlinks,
+    /// The symlinks that are stored. Default: those that stay inside of the root of an account, and any of a server without
+    /// accounts.
+    pub symlinks: Option<Symlinks>,
     /// Time for which a client can take up an interrupted upload of a large file again. Default: 7 days.
     pub keep_partials: Duration,
     /// Bytes that stay free on the file system of the root. Default: 16 MiB.
@@ -31,6 +32,12 @@ pub struct Config {
     pub max_file: u64,
     /// Connections at once. Default: 10,000, or what the limit of open files allows.
     pub max_connections: Option<usize>,
+    /// The addresses that take TLS. Default: [`Tls::Auto`].
+    pub tls: Tls,
+    /// Directory of the server's own key; made if it is missing and a key is needed. Default: none, and so no own key.
+    pub config_dir: Option<PathBuf>,
+    /// A certificate that an authority vouches for, instead of an own key. Default: none.
+    pub certificate: Option<CertificateFiles>,
     /// Serve also on addresses that other machines reach, though nothing is encrypted and nobody is asked who they are.
     pub insecure: bool,
     /// Times for which peers may be silent.
@@ -50,17 +57,41 @@ impl Config {
             root: root.to_owned(),
             workers: None,
             durability: Durability::Group,
-            symlinks: Symlinks::Any,
+            symlinks: None,
             keep_partials: Duration::from_secs(7 * 24 * 3600),
             keep_free: 16 << 20,
             max_file: limits::MAX_PARTED_SIZE,
             max_connections: None,
+            tls: Tls::Auto,
+            config_dir: None,
+            certificate: None,
             insecure: false,
             timeouts: Timeouts::default(),
             window_requests: limits::WINDOW_REQUESTS,
             umask: 0o022,
         }
     }
+}
+
+/// The addresses that take TLS, and those that take nothing else. Unix sockets take none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// An address that other machines reach takes nothing else, unless the server is [insecure](Config::insecure). One that
+    /// only this machine reaches takes both if the server has a key.
+    Auto,
+    /// No TCP address takes anything else.
+    Always,
+    /// No address takes any.
+    Never,
+}
+
+/// Files of a certificate and its key, which are read again when they change.
+#[derive(Debug, Clone)]
+pub struct CertificateFiles {
+    /// PEM file of the certificates, the server's own one first.
+    pub chain: PathBuf,
+    /// PEM file of its private key.
+    pub key: PathBuf,
 }
 
 /// The promise of an acknowledgement.

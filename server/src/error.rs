@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::accounts::users_file::UsersError;
+use crate::keys::KeyError;
 use crate::net::listen::ListenError;
 
 /// The server can't start.
@@ -13,10 +15,22 @@ pub enum StartError {
     /// An address.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The server's key or its certificate.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The root directory.
     #[error("{0}")]
     Root(String),
+    /// The accounts.
+    #[error("{0}")]
+    Accounts(String),
     /// A thread or a file descriptor could not be had.
     #[error("could not start: {0}")]
     Io(#[from] std::io::Error),
+}
+
+impl From<UsersError> for StartError {
+    fn from(error: UsersError) -> Self {
+        Self::Accounts(error.to_string())
+    }
 }

@@ -25,12 +25,14 @@
 //! # }
 //! ```
 
+mod accounts;
 #[doc(hidden)]
 pub mod cli;
 mod commit;
 mod config;
 mod connection;
 mod error;
+mod keys;
 mod locks;
 mod maintenance;
 mod net;
@@ -40,12 +42,14 @@ mod runtime;
 mod server;
 mod services;
 mod store;
+mod streams;
 mod symlinks;
 mod uploads;
 mod versions;
 
-pub use config::{Config, Durability};
+pub use config::{CertificateFiles, Config, Durability, Tls};
 pub use error::StartError;
+pub use keys::KeyError;
 pub use net::listen::{Listen, ListenError};
 pub use server::Server;
 pub use services::timeouts::Timeouts;

@@ -35,6 +35,12 @@ pub(crate) enum Rank {
     PartialEnd,
     /// A file that mtimes are tried on.
     Mtimes,
+    /// The logins of connections.
+    Logins,
+    /// The table of accounts.
+    Accounts,
+    /// Logins that have failed.
+    Failures,
     /// The table of directories that are being published.
     Publications,
     /// The newest connection of each client and slot.
@@ -67,6 +73,10 @@ pub(crate) enum Rank {
     Completions,
     /// The buffers that workers read into.
     Buffers,
+    /// The certificate that new connections see.
+    Certificate,
+    /// The pin of the key that comes next.
+    NextPin,
 }
 
 /// The locks that this thread holds.

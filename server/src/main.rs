@@ -10,8 +10,8 @@ use std::thread;
 use anyhow::Context;
 use clap::Parser;
 use haul_protocol::Shown;
-use haul_server::cli::{Arguments, Command, HOW_TO_START};
-use haul_server::{Server, process};
+use haul_server::cli::{Arguments, Command, HOW_TO_START, usual_config_dir};
+use haul_server::{Server, StartError, process};
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
@@ -37,8 +37,8 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .fmt_fields(debug_fn(field).delimited(" "))
         .init();
-    if let Some(Command::Partials(partials)) = &arguments.command {
-        return match partials.run(&mut std::io::stdout().lock()) {
+    if let Some(command) = &arguments.command {
+        return match run(command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tell(&error);
@@ -67,6 +67,18 @@ fn main() -> ExitCode {
             tell(&format_args!("{error:#}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Does something else than to serve.
+fn run(command: &Command) -> Result<(), StartError> {
+    let (out, people) = (&mut std::io::stdout().lock(), &mut std::io::stderr().lock());
+    match command {
+        Command::Partials(partials) => partials.run(out),
+        Command::User(users) => users.run(usual_config_dir(), out, people),
+        Command::Link(link) => link.run(usual_config_dir(), out, people),
+        Command::Fingerprint(place) => Ok(place.fingerprint(usual_config_dir(), out)?),
+        Command::Key(key) => Ok(key.run(usual_config_dir(), out)?),
     }
 }
 

@@ -8,15 +8,19 @@ use haul_protocol::limits::MAX_BUNDLED;
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit};
 
+use crate::accounts::Accounts;
+use crate::accounts::users_file::UsersFile;
 use crate::commit::committer::MAX_QUEUED;
 use crate::config::{Config, Durability};
 use crate::error::StartError;
+use crate::keys::directory::Directory;
 use crate::maintenance::sweeper::Sweeper;
 use crate::net::listen::Listen;
 use crate::runtime::worker::Worker;
 use crate::runtime::{Runtime, timer};
 use crate::services::{Services, Settings};
 use crate::store::Store;
+use crate::streams::{self, Known, may_serve};
 use crate::uploads::MAX_OPEN;
 use crate::versions::leases::MAX_VERSIONS;
 
@@ -48,7 +52,12 @@ impl Server {
     /// # Errors
     /// If an address, the root or a resource can't be had.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        check(config)?;
+        let keys = streams::keys(config)?;
+        let accounts = accounts(config)?;
+        let known = Known { has_accounts: accounts.are_there(), is_insecure: config.insecure };
+        for listen in &config.listen {
+            may_serve(listen, config.tls, known)?;
+        }
         let umask = Mode::from_raw_mode(config.umask);
         let durable = config.durability == Durability::Group;
         let store = Store::open(&config.root, umask, durable, config.keep_free)
@@ -58,7 +67,11 @@ impl Server {
             window_requests: config.window_requests,
             ..ServerLimits::default()
         };
-        let listeners: Vec<_> = config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
+        let mut listeners: Vec<_> =
+            config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
+        for listener in &mut listeners {
+            streams::decide(listener, config, keys.as_ref())?;
+        }
         let workers = config.workers.map_or_else(default_workers, usize::from);
         let bounds = bounds(config.max_connections, workers, durable);
         tracing::info!(
@@ -68,12 +81,17 @@ impl Server {
             max_connections = bounds.connections,
             "serving"
         );
+        if let Some(keys) = &keys {
+            tracing::info!(key = %keys.pin(), "takes TLS");
+        }
         if rustix::process::geteuid().is_root() {
             tracing::warn!("running as root: uploaded files belong to root; use a user of its own");
         }
         let (symlinks, timeouts) = (config.symlinks, config.timeouts);
-        let settings = Settings { limits, symlinks, timeouts, places: bounds.places };
+        let settings =
+            Settings { accounts, keys, limits, symlinks, timeouts, places: bounds.places };
         let services = Arc::new(Services::new(store, settings));
+        services.make_roots();
         let runtime = Runtime::new(Arc::clone(&services), listeners, bounds.connections)?;
         let runtime = Arc::new(runtime);
         let spawn = |name: String, run: fn(&Arc<Runtime>)| {
@@ -168,14 +186,16 @@ fn joined(thread: JoinHandle<()>) {
     }
 }
 
-fn check(config: &Config) -> Result<(), StartError> {
-    match config.listen.iter().find(|listen| !listen.is_local()) {
-        Some(open) if !config.insecure => Err(StartError::Usage(format!(
-            "{open} can be reached from other machines, without encryption and without asking who \
-             they are; say --insecure if that is meant"
-        ))),
-        _ => Ok(()),
+/// The accounts. If other machines reach the server, nobody may do anything without one, also once the last one has been
+/// removed.
+fn accounts(config: &Config) -> Result<Accounts, StartError> {
+    let is_open = config.listen.iter().any(|listen| !listen.is_local());
+    if let Some(path) = &config.config_dir
+        && UsersFile::in_directory(path).path().exists()
+    {
+        Directory::new(path).outside(&config.root)?;
     }
+    Ok(Accounts::open(config.config_dir.as_deref(), is_open && !config.insecure)?)
 }
 
 fn default_workers() -> usize {

@@ -15,6 +15,12 @@ pub enum Symlinks {
 }
 
 impl Symlinks {
+    /// The links that a client may make. Without another word of the server's owner, accounts are kept apart: links of one do
+    /// not lead to files of another.
+    pub(crate) fn of_client(chosen: Option<Self>, has_account: bool) -> Self {
+        chosen.unwrap_or(if has_account { Self::Inside } else { Self::Any })
+    }
+
     /// Whether a link of this name may point there.
     pub(crate) fn check(self, name: &Name, target: &LinkTarget) -> Result<(), Refusal> {
         match self {

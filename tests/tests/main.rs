@@ -90,6 +90,8 @@ mod sync_bad_days;
 mod targets;
 mod tls_client;
 mod tls_fake;
+mod tls_peer;
+mod tls_server;
 mod told;
 mod torn;
 mod transcripts;

@@ -20,15 +20,17 @@ const CLIENT: [&str; 11] = [
 ];
 
 /// The same of the server.
-const SERVER: [&str; 17] = [
+const SERVER: [&str; 20] = [
     "locks",
     "symlinks",
+    "accounts",
     "store",
     "refusal",
     "uploads",
     "commit",
     "versions",
     "net",
+    "keys",
     "error",
     "services",
     "connection",
@@ -37,6 +39,7 @@ const SERVER: [&str; 17] = [
     "config",
     "cli",
     "process",
+    "streams",
     "server",
 ];
 

@@ -87,10 +87,12 @@ fn leftovers_of_an_earlier_server_are_swept() {
 
 #[test]
 fn address_that_others_reach_needs_insecure() {
-    let root = TempDir::new().unwrap();
+    let (root, config) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     hauld()
         .args(["--listen", "0.0.0.0:0", "--root"])
         .arg(root.path())
+        .arg("--config-dir")
+        .arg(config.path())
         .assert()
         .code(2)
         .stderr(contains("--insecure"));

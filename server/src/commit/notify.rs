@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::task::{Wake, Waker};
 
-use haul_protocol::{Refusal, RequestId};
+use haul_protocol::RequestId;
 
+use crate::refusal::Refusal;
 use crate::store::Facts;
 
 /// Names a connection for as long as the server runs.
@@ -58,6 +59,8 @@ pub(crate) enum ReplyTo {
     Acks(Vec<RequestId>),
     /// A commit, answered by its id.
     Answer(RequestId),
+    /// A publish, answered by its id.
+    Published(RequestId),
     /// A rollback, answered by its id with the facts about the version that is present then.
     RolledBack(RequestId, Arc<OnceLock<Facts>>),
     /// A classic put of this name, never answered.

@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{EncodeError, Refusal, Reply, RequestId};
+use haul_protocol::{self as protocol, EncodeError, Reply, RequestId};
 
 use super::turn::Turn;
 use super::{Connection, Dialect};
 use crate::commit::notify::{Done, ReplyTo, Ticket};
+use crate::refusal::Refusal;
 use crate::services::start::{Names, Started};
 use crate::store::Change;
 use crate::uploads::Publishing;
@@ -48,8 +49,8 @@ impl Connection {
                 real = services.store.parents();
                 Names::Seen(&real)
             }
-            (Some(version), _) => Names::Draft(&turn.view.parents, version),
-            (None, _) => Names::Seen(&turn.view.parents),
+            (Some(version), _) => Names::Draft(&turn.base.parents, version),
+            (None, _) => Names::Seen(&turn.base.parents),
         };
         let started = services.start(ticket, change, publishing, names);
         drop(leave);
@@ -75,7 +76,9 @@ impl Connection {
     pub(super) fn complete(&mut self, done: Done) {
         match (done.reply_to, done.result) {
             (ReplyTo::Ack(id), Ok(())) => self.done(id),
-            (ReplyTo::Answer(id), Ok(())) => self.answer(id, Reply::Done, &[]),
+            (ReplyTo::Answer(id) | ReplyTo::Published(id), Ok(())) => {
+                self.answer(id, Reply::Done, &[]);
+            }
             (ReplyTo::RolledBack(id, facts), Ok(())) => {
                 let facts = facts.get().copied().unwrap_or_default();
                 let version = |published| Reply::Version { published, files: facts.files };
@@ -84,6 +87,7 @@ impl Connection {
             (ReplyTo::Ack(id) | ReplyTo::Answer(id) | ReplyTo::RolledBack(id, _), Err(refusal)) => {
                 self.refuse(id, refusal)
             }
+            (ReplyTo::Published(id), Err(refusal)) => self.refuse(id, refusal.of_root()),
             (ReplyTo::Acks(ids), Ok(())) => ids.into_iter().for_each(|id| self.done(id)),
             (ReplyTo::Acks(ids), Err(refusal)) => self.refuse_all(ids, refusal),
             (ReplyTo::Classic(name), Ok(())) => tracing::info!(peer = self.peer, name, "stored"),
@@ -102,9 +106,15 @@ impl Connection {
     /// A request is not carried out.
     pub(super) fn refuse(&mut self, id: RequestId, refusal: Refusal) {
         tracing::debug!(peer = self.peer, id = id.get(), %refusal, "refused");
+        let refusal = self.told(refusal);
         let refusal = if self.half.is_full() { short(refusal) } else { refusal };
         let said = self.half.refuse(id, refusal);
         self.note_unsaid(said);
+    }
+
+    /// The refusal on the wire.
+    pub(super) fn told(&self, refusal: Refusal) -> protocol::Refusal {
+        refusal.told(&self.view, self.version().is_some())
     }
 
     /// None of the requests of these ids is carried out. Only the first is told why at length: the message may
@@ -115,10 +125,7 @@ impl Connection {
         refusal: Refusal,
     ) {
         let mut ids = ids.into_iter();
-        let short = Refusal {
-            message: String::from("as the first one that was refused with it"),
-            ..refusal.clone()
-        };
+        let short = refusal.in_words("as the first one that was refused with it");
         if let Some(first) = ids.next() {
             self.refuse(first, refusal);
         }
@@ -146,6 +153,7 @@ impl Connection {
     }
 }
 
-fn short(refusal: Refusal) -> Refusal {
-    Refusal { message: refusal.message.chars().take(SHORT).collect(), ..refusal }
+fn short(refusal: protocol::Refusal) -> protocol::Refusal {
+    let message = refusal.message.chars().take(SHORT).collect();
+    protocol::Refusal { message, ..refusal }
 }

@@ -3,7 +3,9 @@
 //! The whole body is here before any file of it is stored. As long as the turn goes on, the body waits in the worker's
 //! buffer; the connection copies only a body that is unfinished when the turn ends.
 
-use haul_protocol::{Bundled, Code, Digest, Refusal, RequestId, decode_bundle, limits};
+use haul_protocol::{Bundled, Code, Digest, RequestId, decode_bundle, limits};
+
+use crate::refusal::Refusal;
 
 /// A bundle whose body comes now.
 #[derive(Debug)]

@@ -1,9 +1,10 @@
 //! Ends a connection: with a last word, after the answers to all earlier requests.
 
-use haul_protocol::{Code, DecodeError, Refusal, ServerError};
+use haul_protocol::{Code, DecodeError, ServerError};
 
 use super::sink::Sink;
 use super::{Connection, Dialect, HTTP_ANSWER, Step};
+use crate::refusal::Refusal;
 use crate::services::Services;
 
 impl Connection {
@@ -24,7 +25,8 @@ impl Connection {
     }
 
     /// Ends the connection: with a last refusal in the haul dialect, in silence in the classic one.
-    pub(super) fn end(&mut self, refusal: Refusal) -> Step {
+    pub(super) fn end(&mut self, refusal: impl Into<Refusal>) -> Step {
+        let refusal = self.told(refusal.into());
         self.sink = Sink::Nothing;
         self.job = None;
         self.rest = Vec::new();
@@ -42,8 +44,9 @@ impl Connection {
         }
         tracing::warn!(peer = self.peer, "closed the connection, to make room for others");
         // A peer that leaves its answers unread would not read this one either.
-        if !self.half.output().is_empty() {
+        if self.is_unread() {
             self.half.abandon();
+            self.transport.abandon();
             self.rest = Vec::new();
             self.job = None;
             self.sink = Sink::Nothing;

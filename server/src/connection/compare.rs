@@ -6,12 +6,11 @@
 
 use std::collections::VecDeque;
 
-use haul_protocol::{
-    Code, Entry, EntryKind, Refusal, RequestId, Verdict, decode_entry, limits, trim_line,
-};
+use haul_protocol::{Code, Entry, EntryKind, RequestId, Verdict, decode_entry, limits, trim_line};
 
 use super::turn::Turn;
 use super::unread::{InOrder, Opened, Present, Read, Unread, adopt, is_deep, spared};
+use crate::refusal::Refusal;
 use crate::services::places::Place;
 use crate::store::{Adopted, Change};
 
@@ -73,7 +72,9 @@ impl Check {
         if line.is_empty() {
             return Ok(());
         }
-        let entry = decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
+        let mut entry =
+            decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
+        entry.name = turn.base.view.inward(entry.name)?;
         let place = InOrder { index: self.letters.len(), again: false };
         let letter = letter(self.compare(entry, place, turn))?;
         self.letters.push(letter);
@@ -88,18 +89,18 @@ impl Check {
         turn: &Turn<'_>,
     ) -> Result<Verdict, Refusal> {
         let store = &turn.services.store;
-        let verdict = store.compare(&turn.view.parents, &entry)?;
+        let verdict = store.compare(&turn.base.parents, &entry)?;
         if let EntryKind::Link { target } = &entry.kind
             && verdict != Verdict::Same
-            && let Some(present) = turn.view.present.as_ref().filter(|_| self.adopt)
+            && let Some(present) = turn.base.present.as_ref().filter(|_| self.adopt)
             && store.compare(present, &entry)? == Verdict::Same
             // The client sends it instead, and its parents are made a few in each turn.
             && !is_deep(&entry)
         {
             let (name, target) = (entry.name.clone(), target.clone());
             let link = Change::Link { name, target, mtime: entry.mtime };
-            let _leave = turn.view.enter()?;
-            return Ok(match store.apply_unseen(&turn.view.parents, link) {
+            let _leave = turn.base.enter()?;
+            return Ok(match store.apply_unseen(&turn.base.parents, link) {
                 Ok(()) => Verdict::Same,
                 Err(_) => verdict,
             });
@@ -113,7 +114,7 @@ impl Check {
         }
         // Files of one size are many: without a digest or an mtime nothing says that this is the same one.
         let is_told = digest.is_some() || entry.mtime.is_some();
-        let Some(present) = turn.view.present.as_ref().filter(|_| self.adopt && is_told) else {
+        let Some(present) = turn.base.present.as_ref().filter(|_| self.adopt && is_told) else {
             return Ok(verdict);
         };
         // A file can't be taken over if a directory is in its way.
@@ -203,7 +204,7 @@ impl Check {
             Read::Copy(copying) => copying.advance(turn.buffer.room(0))?,
         };
         turn.share.took(len);
-        if let Some((version, _)) = &turn.view.version {
+        if let Some((version, _)) = &turn.base.version {
             version.touch();
         }
         if !over {
@@ -222,8 +223,8 @@ impl Check {
                     self.decide_again(turn)?;
                     return Ok(true);
                 }
-                let _leave = turn.view.enter()?;
-                let copied = spared(copying.publish(&turn.view.parents))?.unwrap_or(false);
+                let _leave = turn.base.enter()?;
+                let copied = spared(copying.publish(&turn.base.parents))?.unwrap_or(false);
                 self.settle(copied);
             }
             None => {}
@@ -257,7 +258,7 @@ impl Check {
             return Ok(());
         };
         let (index, entry) = (*index, entry.clone());
-        let may_be_earlier = match turn.services.store.compare(&turn.view.parents, &entry)? {
+        let may_be_earlier = match turn.services.store.compare(&turn.base.parents, &entry)? {
             Verdict::Same | Verdict::Mode => true,
             // Its bytes are compared, and it is not replaced.
             Verdict::Mtime => digest.is_some(),
@@ -289,7 +290,7 @@ impl Check {
 fn letter(compared: Result<Verdict, Refusal>) -> Result<u8, Refusal> {
     match compared {
         Ok(verdict) => Ok(verdict.letter()),
-        Err(refusal) if refusal.code == Code::Permission => Ok(UNKNOWN),
+        Err(refusal) if *refusal.code() == Code::Permission => Ok(UNKNOWN),
         Err(refusal) => Err(refusal),
     }
 }

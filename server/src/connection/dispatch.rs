@@ -2,23 +2,26 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Attributes, Code, Name, NameError, Op, Refusal, Reply, Request, RequestId};
+use haul_protocol::{Attributes, Code, Name, NameError, Op, Reply, Request, RequestId};
 
 use super::bundle::Bundle;
 use super::compare::Check;
 use super::file_body::{Incoming, within};
 use super::job::{Deep, Job};
 use super::sink::Sink;
-use super::turn::{Turn, View};
+use super::turn::{Base, Turn};
 use super::{Connection, Dialect};
 use crate::commit::notify::ReplyTo;
+use crate::refusal::Refusal;
 use crate::services::Services;
 use crate::store::{Change, DEEP, Rollback, Swap};
+use crate::symlinks::Symlinks;
 use crate::uploads::{Commit, random_token};
 
 impl Connection {
     /// A later frame of the haul dialect.
-    pub(super) fn request(&mut self, request: Request, turn: &mut Turn<'_>) {
+    pub(super) fn request(&mut self, mut request: Request, turn: &mut Turn<'_>) {
+        request.op = request.op.and_then(|op| self.let_in(op, &turn.base.view));
         let version = self.version();
         if let Some(version) = version.filter(|_| !matches!(request.op, Ok(Op::Ping))) {
             version.touch();
@@ -52,10 +55,10 @@ impl Connection {
     /// Carries a request out, or says where its body goes.
     pub(super) fn carry_out(&mut self, request: Request, turn: &mut Turn<'_>) {
         // A question shows what was acknowledged to others before.
-        turn.services.store.refresh(&turn.view.parents);
+        turn.services.store.refresh(&turn.base.parents);
         let Request { id, length, op } = request;
         let ids = op.as_ref().map_or(1, Op::ids);
-        match op.and_then(|op| self.begin(id, length, op, turn)) {
+        match op.map_err(Refusal::from).and_then(|op| self.begin(id, length, op, turn)) {
             Ok(sink) => self.sink = sink,
             Err(refusal) => self.refuse_all(id.row(ids), refusal),
         }
@@ -88,7 +91,7 @@ impl Connection {
         {
             return Err(Refusal::new(Code::BadRequest, "this version has been published"));
         }
-        let Turn { services, view: View { parents, .. }, fresh, .. } = turn;
+        let Turn { services, base: Base { parents, .. }, fresh, .. } = turn;
         let (store, uploads) = (&services.store, &services.uploads);
         match op {
             Op::Put { name, size, digest, attributes } => {
@@ -101,7 +104,7 @@ impl Connection {
                 return Ok(Sink::Bundle(Box::new(bundle)));
             }
             Op::Part { upload, offset, cv } => {
-                return Ok(match uploads.part(&upload, offset, length, cv)? {
+                return Ok(match uploads.part(self.account(), &upload, offset, length, cv)? {
                     Some(writer) => Sink::Part { id, writer: Box::new(writer) },
                     None => Sink::Held { id },
                 });
@@ -113,7 +116,7 @@ impl Connection {
             Op::Publish { attributes, files } if version.is_some() => match version {
                 Some(version) if !version.is_done() => {
                     let change = Change::Version(Box::new(Swap::new(version, attributes, files)));
-                    self.submit(ReplyTo::Answer(id), change, None, turn);
+                    self.submit(ReplyTo::Published(id), change, None, turn);
                 }
                 _ => self.answer(id, Reply::Done, &[]),
             },
@@ -143,13 +146,14 @@ impl Connection {
             }
             Op::Symlink { name, target, mtime } => {
                 // Where it will be, which is where it leads from.
-                match &version {
-                    Some(version) => {
-                        let whole = version.name.join(name.as_bytes());
-                        services.symlinks.check(whole.as_ref().unwrap_or(&name), &target)?;
-                    }
-                    None => services.symlinks.check(&name, &target)?,
-                }
+                let whole = match &version {
+                    Some(version) => version.name.join(name.as_bytes()).ok(),
+                    None => None,
+                };
+                let whole = whole.as_ref().unwrap_or(&name);
+                let seen = self.view.outward(whole);
+                let symlinks = Symlinks::of_client(services.symlinks, self.login.is_some());
+                symlinks.check(seen.as_ref().unwrap_or(whole), &target)?;
                 self.make_link(id, name, target, mtime, turn);
             }
             Op::Setattr { name, is_file, attributes } => {
@@ -178,21 +182,23 @@ impl Connection {
                 };
                 self.opened(id, opened);
             }
-            Op::Commit { upload, digest } => match uploads.commit(&upload, digest)? {
-                Commit::Done => self.answer(id, Reply::Done, &[]),
-                Commit::Change(change, publishing) => {
-                    if change.name().is_none_or(|name| turn.fresh.concerns(name)) {
-                        self.publish_fresh(turn);
+            Op::Commit { upload, digest } => {
+                match uploads.commit(self.account(), &upload, digest)? {
+                    Commit::Done => self.answer(id, Reply::Done, &[]),
+                    Commit::Change(change, publishing) => {
+                        if change.name().is_none_or(|name| turn.fresh.concerns(name)) {
+                            self.publish_fresh(turn);
+                        }
+                        self.submit(ReplyTo::Answer(id), change, Some(publishing), turn);
                     }
-                    self.submit(ReplyTo::Answer(id), change, Some(publishing), turn);
                 }
-            },
+            }
             Op::Abort { upload } => {
                 let Dialect::Haul(haul) = &self.dialect else {
                     return Ok(Sink::Nothing);
                 };
                 let leave = haul.fence.enter()?;
-                uploads.abort(&upload)?;
+                uploads.abort(haul.client.account(), &upload)?;
                 drop(leave);
                 self.answer(id, Reply::Done, &[]);
             }

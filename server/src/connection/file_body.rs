@@ -1,9 +1,10 @@
 //! A file that comes in one body: its limits, and how it is staged.
 
-use haul_protocol::{Attributes, Code, Digest, FileHasher, Name, Refusal, RequestId};
+use haul_protocol::{Attributes, Code, Digest, FileHasher, Name, RequestId};
 
 use super::turn::Turn;
 use crate::commit::notify::ReplyTo;
+use crate::refusal::Refusal;
 use crate::services::Services;
 use crate::services::places::Place;
 use crate::store::{Reserved, Staged, StoreError};
@@ -76,7 +77,7 @@ impl Incoming {
     /// All bytes are here at once.
     pub(super) fn stage(&self, bytes: &[u8], turn: &Turn<'_>) -> Result<Staged, StoreError> {
         self.verify(bytes)?;
-        turn.services.store.stage_whole(&turn.view.parents, &self.name, &self.attributes, bytes)
+        turn.services.store.stage_whole(&turn.base.parents, &self.name, &self.attributes, bytes)
     }
 
     /// Some bytes are here.
@@ -87,7 +88,7 @@ impl Incoming {
             none => none.insert(Box::new(Stream {
                 _place: turn.place().ok_or_else(busy)?,
                 staged: turn.services.store.stage(
-                    &turn.view.parents,
+                    &turn.base.parents,
                     &self.name,
                     &self.attributes,
                 )?,

@@ -6,23 +6,34 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Code, Hello, Refusal, ServerHello, Tree, limits};
+use haul_protocol::{Code, Hello, ServerHello, Tree, limits};
 
 use super::job::{Greeting, Job};
 use super::turn::Turn;
 use super::{Connection, Dialect, Haul};
+use crate::accounts::ClientId;
 use crate::commit::notify::waker;
+use crate::keys::Keys;
+use crate::refusal::Refusal;
 use crate::services::fence::{Entered, Fence};
 use crate::store::Version;
 use crate::versions::leases::Begun;
 
 /// The extensions of the protocol that this server has.
-const FEATURES: [&str; 4] = ["publish", "bundle", "rename", "repeated"];
+const FEATURES: [&str; 5] = ["publish", "bundle", "rename", "repeated", "accounts"];
 
 impl Connection {
     /// The first frame of the haul dialect.
-    pub(super) fn hello(&mut self, hello: Hello, turn: &mut Turn<'_>) {
+    pub(super) fn hello(&mut self, mut hello: Hello, turn: &mut Turn<'_>) {
         tracing::debug!(peer = self.peer, agent = hello.agent, slot = hello.slot, "hello");
+        if self.transport.is_refused() {
+            tracing::warn!(
+                peer = self.peer,
+                "speaks without TLS at an address that takes only TLS, and was refused"
+            );
+            self.refuse_connection(Code::Tls, "this server takes only TLS here");
+            return;
+        }
         if hello.version != limits::VERSION {
             let message = format!(
                 "version {} is not served here, version {} is",
@@ -39,24 +50,26 @@ impl Connection {
             self.refuse_connection(Code::Unsupported, &message);
             return;
         }
-        if !self.has_root(turn) {
+        if !self.log_in(&mut hello, turn) || !self.has_root(turn) || !self.has_own_root(turn) {
             return;
         }
+        let account = self.login.as_ref().map(|login| login.account.name.clone());
+        let client = ClientId { account, client: hello.client.clone() };
         let begun = hello.publish.as_ref().map(|publish| {
-            let (parents, notify) = (&turn.view.parents, turn.notify);
-            turn.services.publications.enter(notify, parents, &hello.client, publish, self.id)
+            let (parents, notify) = (&turn.base.parents, turn.notify);
+            turn.services.publications.enter(notify, parents, &client, publish, self.id)
         });
         match begun.transpose() {
             Ok(None) => {
-                let older = self.take_place(hello, turn);
+                let older = self.take_place(hello, client, turn);
                 self.welcome(None, older, turn);
             }
             Ok(Some(Begun::Version(version))) => {
-                let older = self.take_place(hello, turn);
+                let older = self.take_place(hello, client, turn);
                 self.welcome(Some(version), older, turn);
             }
             Ok(Some(Begun::Closing(beginning))) => {
-                let older = self.take_place(hello, turn);
+                let older = self.take_place(hello, client, turn);
                 self.job = Some(Job::Greet(Box::new(Greeting::Closing(*beginning, older))));
             }
             Err(refusal) => self.refuse_to_publish(refusal),
@@ -67,7 +80,7 @@ impl Connection {
     pub(super) fn go_on_greeting(&mut self, greeting: Greeting, turn: &mut Turn<'_>) {
         match greeting {
             Greeting::Closing(beginning, older) => {
-                match turn.services.publications.go_on(beginning, &turn.view.parents) {
+                match turn.services.publications.go_on(beginning, &turn.base.parents) {
                     Ok(version) => self.welcome(Some(version), older, turn),
                     Err(refusal) => self.refuse_to_publish(refusal),
                 }
@@ -83,11 +96,16 @@ impl Connection {
 
     /// Takes the place of older connections, in the order in which each `hello` came. Returns the fences behind which changes
     /// of theirs are under way.
-    fn take_place(&mut self, hello: Hello, turn: &mut Turn<'_>) -> Vec<Arc<Fence>> {
+    fn take_place(
+        &mut self,
+        hello: Hello,
+        client: ClientId,
+        turn: &mut Turn<'_>,
+    ) -> Vec<Arc<Fence>> {
         let services = turn.services;
-        services.uploads.connected(&hello.client);
+        services.uploads.connected(&client);
         let waker = waker(turn.notify, self.id);
-        let entered = services.fences.enter(&hello.client, hello.slot, self.id, &waker);
+        let entered = services.fences.enter(&client, hello.slot, self.id, &waker);
         let Entered { fence, replaced, older } = entered;
         if let Some(older) = replaced {
             tracing::info!(
@@ -98,8 +116,8 @@ impl Connection {
             turn.notify.wake(older);
         }
         self.dialect = Dialect::Haul(Haul {
-            identity: hello.identity.unwrap_or_else(|| hello.client.clone()),
-            client: hello.client,
+            identity: hello.identity.unwrap_or(hello.client),
+            client,
             slot: hello.slot,
             version: None,
             fence,
@@ -121,7 +139,7 @@ impl Connection {
         if let Dialect::Haul(haul) = &mut self.dialect {
             haul.version = version;
         }
-        self.enter_version(turn);
+        self.enter_view(turn);
         let hello = ServerHello {
             version: limits::VERSION,
             agent: concat!("hauld/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -129,8 +147,8 @@ impl Connection {
             durability: turn.services.durability(),
             tree,
             features: FEATURES.map(String::from).to_vec(),
-            account: None,
-            next_pin: None,
+            account: self.login.as_ref().map(|login| login.facts()),
+            next_pin: turn.services.keys.as_ref().and_then(Keys::next_pin),
         };
         let greeting = Greeting::Fenced(hello, older);
         match greeting.is_over() {

@@ -12,6 +12,7 @@ impl Connection {
             return 0;
         }
         self.half.held_bytes()
+            + self.transport.held_bytes()
             + self.rest.capacity()
             + self.sink.held_bytes()
             + self.job.as_ref().map_or(0, Job::held_bytes)

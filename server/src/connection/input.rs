@@ -1,6 +1,6 @@
 //! Input: bytes into events, and events to the code that carries them out.
 
-use haul_protocol::{Classic, ServerEvent, Time};
+use haul_protocol::{Classic, Code, Refusal, ServerEvent, Time};
 
 use super::sink::Sink;
 use super::timeouts::Pace;
@@ -99,6 +99,14 @@ impl Connection {
     fn header(&mut self, header: ServerEvent<'_>, turn: &mut Turn<'_>) {
         match header {
             ServerEvent::Hello(hello) => self.hello(hello, turn),
+            ServerEvent::Classic(_) if self.transport.is_refused() => {
+                tracing::warn!(
+                    peer = self.peer,
+                    "speaks the classic dialect at an address that takes only TLS, and was sent away"
+                );
+                // Nothing is ever told to a classic peer.
+                let _ = self.end(Refusal::new(Code::Tls, ""));
+            }
             ServerEvent::Request(_) | ServerEvent::Classic(Classic::Put { .. })
                 if !self.has_root(turn) => {}
             ServerEvent::Request(request) => self.request(request, turn),
@@ -106,6 +114,10 @@ impl Connection {
                 if matches!(self.dialect, Dialect::Unknown) {
                     tracing::info!(peer = self.peer, "speaks the classic dialect");
                     self.dialect = Dialect::Classic;
+                }
+                // It can't log in: the next step ends it.
+                if turn.services.accounts.are_needed() {
+                    return;
                 }
                 match classic {
                     Classic::Put { name, size } => self.begin_classic(name, size, turn),

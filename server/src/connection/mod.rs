@@ -14,6 +14,8 @@ mod greet;
 mod held;
 mod input;
 mod job;
+mod login;
+mod rights;
 mod sink;
 mod socket;
 mod staged_tree;
@@ -26,11 +28,12 @@ use std::sync::Arc;
 
 use haul_protocol::{RequestId, ServerConnection, Time};
 use rustix::fd::OwnedFd;
-use rustix::net::Shutdown;
 
+use crate::accounts::{AccountOf, ClientId, Login, View};
 use crate::commit::notify::ConnectionId;
 use crate::net::buffer;
 use crate::net::poller::Interest;
+use crate::net::transport::{Accepts, Transport};
 use crate::services::Services;
 use crate::services::fence::{self, Fence};
 use crate::services::timeouts::Deadline;
@@ -38,8 +41,8 @@ use crate::store::{Version, given_up};
 use job::Job;
 use sink::Sink;
 use timeouts::Pace;
+use turn::Base;
 pub(crate) use turn::Turn;
-use turn::View;
 
 /// The fewest bytes that a connection reads at once: after turns that ended before most of the bytes read were carried
 /// out, and at the end of a turn. The rest is kept in memory.
@@ -57,12 +60,17 @@ const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: Arc<OwnedFd>,
+    transport: Transport,
     id: ConnectionId,
     /// The address of the peer, for the log.
     peer: String,
     /// The protocol's half of it, without I/O.
     half: ServerConnection,
     dialect: Dialect,
+    /// The account, if the server has accounts.
+    login: Option<Arc<Login>>,
+    /// The root that its client sees.
+    view: View,
     sink: Sink,
     /// Bytes that came when the outbox was full or the turn over: they are decoded later.
     rest: Vec<u8>,
@@ -89,6 +97,12 @@ pub(crate) struct Connection {
     made_room: bool,
     /// Lines that requests of this peer have added to the log.
     logged: u32,
+    /// When the first byte came of a peer whose transport is not ready yet.
+    opening: Option<u64>,
+    /// When the socket last took ciphertext, or had taken all.
+    flushed: u64,
+    /// The sending side of the socket is shut once all is on the wire.
+    shuts: bool,
 }
 
 #[derive(Debug)]
@@ -103,7 +117,7 @@ enum Dialect {
 /// The facts that a `hello` has stated.
 #[derive(Debug)]
 struct Haul {
-    client: String,
+    client: ClientId,
     slot: u64,
     identity: String,
     /// The next version of a directory, which all names are below.
@@ -136,15 +150,19 @@ impl Connection {
         socket: Arc<OwnedFd>,
         id: ConnectionId,
         peer: String,
+        accepts: Accepts,
         services: &Services,
     ) -> Self {
         let now = services.now();
         Self {
             socket,
+            transport: Transport::new(accepts),
             id,
             peer,
             half: ServerConnection::new(&services.limits, Time::from_millis(now)),
             dialect: Dialect::Unknown,
+            login: None,
+            view: View::default(),
             sink: Sink::Nothing,
             rest: Vec::new(),
             appetite: buffer::LEN,
@@ -158,6 +176,9 @@ impl Connection {
             held_up: false,
             made_room: false,
             logged: 0,
+            opening: None,
+            flushed: now,
+            shuts: false,
         }
     }
 
@@ -166,7 +187,7 @@ impl Connection {
         if self.job.is_some() && self.is_gone() {
             return Next::Close;
         }
-        self.enter_version(turn);
+        self.enter_view(turn);
         let next = loop {
             match self.step(turn) {
                 Step::Again => {}
@@ -197,12 +218,24 @@ impl Connection {
             false => (self.appetite / 2).max(LITTLE),
         };
         turn.buffer.keep(0, 0);
+        debug_assert!(self.transport.is_settled(), "a whole record waits undecrypted");
+        if matches!(next, Next::Close) {
+            self.say_goodbye();
+        }
         next
     }
 
     /// Whether the client is one of the haul dialect, and was greeted.
     fn is_haul(&self) -> bool {
         matches!(self.dialect, Dialect::Haul(_))
+    }
+
+    /// The account of the client.
+    fn account(&self) -> AccountOf<'_> {
+        match &self.dialect {
+            Dialect::Haul(haul) => haul.client.account(),
+            Dialect::Unknown | Dialect::Classic => None,
+        }
     }
 
     /// The next version of a directory that this connection is about.
@@ -213,12 +246,15 @@ impl Connection {
         }
     }
 
-    /// From here to the end of the turn, names are below the next version, if the connection is about one.
-    fn enter_version(&self, turn: &mut Turn<'_>) {
+    /// From here to the end of the turn, names are below the client's root, or the next version if the connection is about
+    /// one.
+    fn enter_view(&self, turn: &mut Turn<'_>) {
         if let Dialect::Haul(haul) = &self.dialect
             && let Some(version) = &haul.version
         {
-            turn.view = View::of_version(version, &haul.fence);
+            turn.base = Base::of_version(version, &haul.fence);
+        } else {
+            turn.base.view = self.view.clone();
         }
     }
 
@@ -248,16 +284,23 @@ impl Connection {
         if self.flush(turn.services.now()).is_err() {
             return Step::Close;
         }
-        if self.half.shuts(Time::from_millis(turn.services.now())) {
-            // Fails only if the peer is gone, which the next read tells.
-            let _ = rustix::net::shutdown(&*self.socket, Shutdown::Write);
+        if self.shut_when_said(turn.services.now()).is_err() {
+            return Step::Close;
         }
         if self.half.is_over(self.owes()) {
-            return Step::Close;
+            // Ciphertext of the last answers may still wait for the socket.
+            return if self.transport.wants_write() {
+                Step::Wait(Interest::WRITE)
+            } else {
+                Step::Close
+            };
         }
         let is_open = self.half.is_open();
         if is_open && self.is_fenced() {
             return self.end(fence::refusal());
+        }
+        if is_open && let Some(refusal) = self.lost_account(turn.services) {
+            return self.end(refusal);
         }
         if is_open && self.version().is_some_and(|version| version.is_given_up()) {
             return self.end(given_up());
@@ -265,7 +308,7 @@ impl Connection {
         if self.half.is_full() {
             return Step::Wait(Interest::WRITE);
         }
-        let unread = !self.half.output().is_empty();
+        let unread = self.is_unread();
         let answers = if unread { Interest::WRITE } else { Interest::NONE };
         if self.job.is_some() {
             return self.step_of_job(answers, turn);
@@ -285,6 +328,8 @@ impl Connection {
             let rest = std::mem::take(&mut self.rest);
             return self.take(&mut &rest[..], false, turn);
         }
+        // No event tells of an end that has been read already.
+        let unread = unread || self.transport.has_peer_ended();
         let waiting = if unread { Interest::BOTH } else { Interest::READ };
         if self.is_over(turn) { Step::Wait(waiting) } else { self.read(waiting, turn) }
     }

@@ -3,71 +3,165 @@
 use haul_protocol::{Code, Time};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::Shutdown;
 
+use super::sink::Sink;
 use super::timeouts::Pace;
 use super::turn::Turn;
 use super::{Connection, Dialect, LITTLE, Step};
 use crate::net::poller::Interest;
+use crate::net::received::{Received, TransportError};
+use crate::net::transport::{NO_TLS_HERE, Transport};
 
 impl Connection {
     /// Reads once, and decodes what has come. If nothing has, the connection waits for `waiting`.
     pub(super) fn read(&mut self, waiting: Interest, turn: &mut Turn<'_>) -> Step {
         let mut buffer = std::mem::take(&mut turn.buffer);
-        let room = buffer.room(self.sink.offset());
+        let (room, ciphertext) = buffer.rooms(self.sink.offset());
         let fits = turn.share.fits(!self.fresh.is_empty()).max(LITTLE);
         let most = room.len().min(self.appetite).min(fits);
-        let room = &mut room[..most];
-        let received = rustix::net::recv(&*self.socket, room, RecvFlags::empty());
+        let received = self.transport.receive(&self.socket, room, ciphertext, most);
+        if matches!(self.transport, Transport::Plain { .. }) {
+            self.opening = None;
+        } else {
+            self.note_opening(turn.services.now());
+        }
         let step = match received {
-            Ok((0, _)) => self.input_ended(),
-            Ok((len, _)) => {
-                self.note_for_version();
-                self.pace.moved(len, turn.services.now());
-                turn.share.took(len);
-                turn.look_again();
-                let mut input = buffer.bytes(len);
-                let step = self.take(&mut input, true, turn);
-                let rest = input.len();
-                buffer.keep(len, rest);
-                step
+            Ok(Received::End { cut }) => {
+                if cut {
+                    tracing::info!(
+                        peer = self.peer,
+                        "ended the stream without the words of TLS for it"
+                    );
+                }
+                self.input_ended()
+            }
+            Ok(Received::Bytes { plain, taken }) => {
+                // Records without plaintext are work, too.
+                turn.share.took(taken.max(plain));
+                if plain == 0 {
+                    Step::Again
+                } else {
+                    self.note_for_version();
+                    self.pace.moved(plain, turn.services.now());
+                    turn.look_again();
+                    let mut input = buffer.bytes(plain);
+                    let step = self.take(&mut input, true, turn);
+                    let rest = input.len();
+                    buffer.keep(plain, rest);
+                    step
+                }
             }
             // Only now is it sure that nothing that has come is dropped.
-            Err(Errno::AGAIN)
+            Err(TransportError::Socket(Errno::AGAIN))
                 if turn.services.clock.is_stopping() && self.may_stop(turn.services) =>
             {
                 self.refuse_connection(Code::ShuttingDown, "the server is stopping");
                 Step::Again
             }
-            Err(Errno::AGAIN) => Step::Wait(waiting),
-            Err(Errno::INTR) => Step::Again,
-            Err(errno) => {
+            Err(TransportError::Socket(Errno::AGAIN)) => Step::Wait(waiting),
+            Err(TransportError::Socket(Errno::INTR)) => Step::Again,
+            Err(TransportError::Socket(errno)) => {
                 tracing::debug!(peer = self.peer, %errno, "connection lost");
                 Step::Close
             }
+            Err(error) => self.transport_failed(&error),
         };
         turn.buffer = buffer;
         step
     }
 
     /// Sends as much as the socket takes.
-    pub(super) fn flush(&mut self, now: u64) -> Result<(), Errno> {
-        while !self.half.output().is_empty() {
-            match rustix::net::send(&*self.socket, self.half.output(), SendFlags::NOSIGNAL) {
-                Ok(len) => {
-                    self.half.sent(len, Time::from_millis(now));
-                    self.pace.moved(len, now);
-                    if self.half.output().is_empty() {
-                        self.settled = now;
-                        self.pace = Pace::begin(now);
-                    }
-                }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break,
-                Err(errno) => return Err(errno),
+    pub(super) fn flush(&mut self, now: u64) -> Result<(), TransportError> {
+        let unsent = self.transport.unsent();
+        if unsent > 0 {
+            let is_flushed = self.transport.flush(&self.socket)?;
+            if self.transport.unsent() < unsent {
+                self.is_taken(now);
+            }
+            if !is_flushed {
+                return Ok(());
             }
         }
+        while !self.half.output().is_empty() {
+            let accepted = self.transport.send(&self.socket, self.half.output())?;
+            if accepted == 0 {
+                break;
+            }
+            self.half.sent(accepted, Time::from_millis(now));
+            self.pace.moved(accepted, now);
+            self.is_taken(now);
+        }
         Ok(())
+    }
+
+    /// The peer has taken bytes.
+    fn is_taken(&mut self, now: u64) {
+        self.flushed = now;
+        if !self.is_unread() {
+            self.settled = now;
+            self.pace = Pace::begin(now);
+        }
+    }
+
+    /// Whether the peer has not taken all that it was told.
+    pub(super) fn is_unread(&self) -> bool {
+        !self.half.output().is_empty() || self.transport.wants_write()
+    }
+
+    /// Shuts the sending side of the socket once all is said and on the wire.
+    pub(super) fn shut_when_said(&mut self, now: u64) -> Result<(), TransportError> {
+        if self.half.shuts(Time::from_millis(now)) {
+            self.shuts = true;
+            self.transport.end();
+            self.flush(now)?;
+        } else if self.half.is_over(self.owes()) {
+            self.transport.end();
+            self.flush(now)?;
+        }
+        if self.shuts && !self.transport.wants_write() {
+            self.shuts = false;
+            // Fails only if the peer is gone, which the next read tells.
+            let _ = rustix::net::shutdown(&*self.socket, Shutdown::Write);
+        }
+        Ok(())
+    }
+
+    /// The connection is closed: a TLS peer is told so if the socket takes the words now.
+    pub(super) fn say_goodbye(&mut self) {
+        self.transport.end();
+        let _ = self.transport.flush(&self.socket);
+    }
+
+    /// Notes the moment of the first byte, and the end of the handshake.
+    fn note_opening(&mut self, now: u64) {
+        if self.transport.is_opening() {
+            self.opening = self.opening.or(Some(now));
+        } else if self.opening.take().is_some()
+            && let Some(suite) = self.transport.suite()
+        {
+            tracing::debug!(peer = self.peer, ?suite, "speaks TLS");
+        }
+    }
+
+    /// The stream breaks the rules of TLS, or is one that the address does not take. The peer is told by an alert.
+    fn transport_failed(&mut self, error: &TransportError) -> Step {
+        self.sink = Sink::Nothing;
+        self.job = None;
+        self.rest = Vec::new();
+        self.opening = None;
+        self.half.abandon();
+        if matches!(error, TransportError::NoTls) {
+            tracing::warn!(
+                peer = self.peer,
+                "speaks TLS at an address that takes none, and was sent away"
+            );
+            self.half.end_with(&NO_TLS_HERE);
+        } else {
+            tracing::warn!(peer = self.peer, %error, "TLS failed");
+            self.half.end_with(&[]);
+        }
+        Step::Again
     }
 
     /// Whether the peer can't be told anything any more; while a job goes on nothing else would show it.

@@ -3,12 +3,13 @@
 //! Only for one turn: before it ends, all is visible and acknowledged, or queued to be, if it must be
 //! durable.
 
-use haul_protocol::{LinkTarget, Mtime, Name, Refusal, RequestId};
+use haul_protocol::{LinkTarget, Mtime, Name, RequestId};
 
 use super::file_body::Incoming;
 use super::turn::Turn;
 use super::{Connection, Dialect};
 use crate::commit::notify::{Done, ReplyTo};
+use crate::refusal::Refusal;
 use crate::store::{Change, Staged, StoreError};
 
 impl Connection {
@@ -20,10 +21,10 @@ impl Connection {
         mode: Option<u32>,
         turn: &mut Turn<'_>,
     ) {
-        let mut taken = turn.fresh.directory(&turn.view.parents, &name, mode);
+        let mut taken = turn.fresh.directory(&turn.base.parents, &name, mode);
         if !taken && !self.fresh.is_empty() {
             self.publish_fresh(turn);
-            taken = turn.fresh.directory(&turn.view.parents, &name, mode);
+            taken = turn.fresh.directory(&turn.base.parents, &name, mode);
         }
         if taken {
             return self.wait_for_fresh(id);
@@ -125,15 +126,17 @@ impl Connection {
         let left = haul.fence.enter();
         let inside = match &left {
             Err(refusal) => Err(refusal.clone()),
-            Ok(_) => self.version().map(|version| version.enter()).transpose(),
+            Ok(_) => {
+                self.version().map(|version| version.enter()).transpose().map_err(Refusal::from)
+            }
         };
         let results = match inside {
             Err(refusal) => {
                 turn.fresh.discard();
                 return vec![Err(refusal); count];
             }
-            Ok(Some(_)) => turn.fresh.publish(&turn.view.parents),
-            Ok(None) => turn.fresh.publish_guarded(&turn.view.parents),
+            Ok(Some(_)) => turn.fresh.publish(&turn.base.parents),
+            Ok(None) => turn.fresh.publish_guarded(&turn.base.parents),
         };
         results.into_iter().map(|result| result.map_err(Refusal::from)).collect()
     }

@@ -45,6 +45,10 @@ impl Connection {
             self.half.repeat(Time::from_millis(now));
             return true;
         }
+        if self.opening.is_some() {
+            tracing::info!(peer = self.peer, "the TLS handshake took too long");
+            return false;
+        }
         tracing::info!(peer = self.peer, "peer was silent for too long");
         if !self.half.is_open() || owes == Owes::Reading {
             return false;
@@ -57,9 +61,7 @@ impl Connection {
     /// does not take, or it can't be written to, which is how the connection waits for its next turn, the peer must read.
     pub(super) fn note_who_works(&mut self, now: u64) {
         let has_work = self.job.is_some() || !self.rest.is_empty() || self.held_up;
-        self.works = has_work
-            && self.half.output().is_empty()
-            && (self.held_up || is_writable(&self.socket));
+        self.works = has_work && !self.is_unread() && (self.held_up || is_writable(&self.socket));
         if self.works {
             self.pace = Pace::begin(now);
             self.settled = now;
@@ -76,7 +78,7 @@ impl Connection {
         let peer = self.peer_deadline(services, interest);
         // A peer that leaves answers unread needs no more of them, and before it is greeted no ack may come.
         let is_greeted = !matches!(self.job, Some(Job::Greet(_)));
-        if !is_greeted || !self.owes() || !self.half.output().is_empty() || !self.is_haul() {
+        if !is_greeted || !self.owes() || self.is_unread() || !self.is_haul() {
             return peer;
         }
         let at = self.half.repeats_at().as_millis();
@@ -93,7 +95,14 @@ impl Connection {
         let timeouts = &services.timeouts;
         let works = self.job.is_some() || !self.rest.is_empty() || self.held_up;
         let after = |since: Time, timeout, owes| Deadline::after(since.as_millis(), timeout, owes);
-        match self.half.owed(works, self.owes()) {
+        if let Some(since) = self.opening {
+            return Deadline::after(since, timeouts.header, Owes::Bytes);
+        }
+        let owed = match self.half.output().is_empty() && self.transport.wants_write() {
+            true => Owed::Reading(Time::from_millis(self.flushed)),
+            false => self.half.owed(works, self.owes()),
+        };
+        match owed {
             Owed::Reading(since) => after(since, timeouts.body, Owes::Reading)
                 .or_when_scarce(self.pace.since, PACE_TIME),
             // It waits only for its next turn. If that does not come, the peer leaves so much unread that the socket can't

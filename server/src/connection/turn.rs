@@ -6,11 +6,11 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use haul_protocol::Refusal;
-
+use crate::accounts::View;
 use crate::commit::notify::Notify;
 use crate::locks::ReadGuard;
 use crate::net::buffer::Buffer;
+use crate::refusal::Refusal;
 use crate::services::Services;
 use crate::services::fence::{self, Fence};
 use crate::services::places::Place;
@@ -39,7 +39,7 @@ pub(crate) struct Turn<'a> {
     pub(super) notify: &'a Arc<dyn Notify>,
     /// Whether connections are scarce.
     pub(super) is_scarce: bool,
-    pub(super) view: View,
+    pub(super) base: Base,
     pub(super) fresh: Fresh<'a>,
     /// The worker's buffer; its bytes are of no use between two turns.
     pub(super) buffer: Buffer,
@@ -49,8 +49,10 @@ pub(crate) struct Turn<'a> {
 
 /// The directory that names are below.
 #[derive(Debug)]
-pub(super) struct View {
+pub(super) struct Base {
     pub(super) parents: Parents,
+    /// The root that names of the client are below: of a draft, the draft's own.
+    pub(super) view: View,
     /// If that is the next version of a directory: the present one, if there is one.
     pub(super) present: Option<Parents>,
     /// The next version itself, and the connection's right to change anything in it.
@@ -69,7 +71,7 @@ impl<'a> Turn<'a> {
             services,
             notify,
             is_scarce,
-            view: View::of_root(&services.store),
+            base: Base::of_root(&services.store),
             fresh: Fresh::new(&services.store),
             buffer,
             share: Share::new(),
@@ -108,15 +110,16 @@ impl<'a> Turn<'a> {
     }
 }
 
-impl View {
+impl Base {
     fn of_root(store: &Store) -> Self {
-        Self { parents: store.parents(), present: None, version: None }
+        Self { parents: store.parents(), view: View::default(), present: None, version: None }
     }
 
-    /// The view of a connection that is about a directory: its draft.
+    /// Of a connection that is about a directory: its draft.
     pub(super) fn of_version(version: &Arc<Version>, fence: &Arc<Fence>) -> Self {
         Self {
             parents: version.parents(),
+            view: View::default(),
             present: version.present(),
             version: Some((Arc::clone(version), Arc::clone(fence))),
         }

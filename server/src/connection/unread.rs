@@ -1,8 +1,9 @@
 //! A file that waits to be read for its verdict in a comparison, and is taken over from the present version then.
 
-use haul_protocol::{Digest, Entry, Refusal, Verdict};
+use haul_protocol::{Digest, Entry, Verdict};
 
 use super::turn::Turn;
+use crate::refusal::Refusal;
 use crate::store::{Adopted, Copying, DEEP, Reading, StoreError};
 
 /// A file that has to be read for its verdict.
@@ -60,9 +61,9 @@ impl Unread {
         }
         let share = turn.share;
         let is_over = || share.is_over(false);
-        let _leave = turn.view.enter()?;
+        let _leave = turn.base.enter()?;
         let (store, name) = (&turn.services.store, &self.entry.name);
-        spared(store.make_parents_unseen(&turn.view.parents, name, &is_over))
+        spared(store.make_parents_unseen(&turn.base.parents, name, &is_over))
     }
 
     pub(super) fn open(&self, turn: &Turn<'_>) -> Result<Opened, Refusal> {
@@ -74,8 +75,8 @@ impl Unread {
                 Opened::Read(Read::Hash(Box::new(reading)))
             }))
         };
-        match (turn.view.present.as_ref().zip(self.present), self.digest) {
-            (None, _) => hash(&turn.view.parents),
+        match (turn.base.present.as_ref().zip(self.present), self.digest) {
+            (None, _) => hash(&turn.base.parents),
             (Some((present, _)), Some(_)) => hash(present),
             (Some((_, file)), None) if self.is_as_before(turn)? => {
                 Ok(match adopt(&self.entry, size, file, turn)? {
@@ -90,13 +91,13 @@ impl Unread {
 
     /// Whether draft and present version have the same entries under this name as when it was compared.
     pub(super) fn is_as_before(&self, turn: &Turn<'_>) -> Result<bool, Refusal> {
-        let Some((present, file)) = turn.view.present.as_ref().zip(self.present) else {
+        let Some((present, file)) = turn.base.present.as_ref().zip(self.present) else {
             return Ok(true);
         };
         let store = &turn.services.store;
         let same = |parents, verdict| Ok(store.compare(parents, &self.entry)? == verdict);
         let same_there: Result<bool, StoreError> = same(present, file.there);
-        Ok(same_there? && same(&turn.view.parents, file.before)?)
+        Ok(same_there? && same(&turn.base.parents, file.before)?)
     }
 }
 
@@ -108,9 +109,9 @@ pub(super) fn adopt(
     file: Present,
     turn: &Turn<'_>,
 ) -> Result<Adopted, Refusal> {
-    let Some(present) = &turn.view.present else { return Ok(Adopted::No) };
-    let _leave = turn.view.enter()?;
-    let adopted = turn.services.store.adopt(present, &turn.view.parents, entry, size, file.there);
+    let Some(present) = &turn.base.present else { return Ok(Adopted::No) };
+    let _leave = turn.base.enter()?;
+    let adopted = turn.services.store.adopt(present, &turn.base.parents, entry, size, file.there);
     match adopted {
         Err(error) if error.is_of_one_name() => Ok(Adopted::No),
         adopted => Ok(adopted?),

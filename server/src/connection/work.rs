@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Bundled, Code, Name, Op, Refusal, Reply, Request, RequestId, encode_entry};
+use haul_protocol::{Bundled, Code, Name, Op, Reply, Request, RequestId, encode_entry};
 
 use super::bundle::Bundle;
 use super::compare::Check;
@@ -11,6 +11,7 @@ use super::job::{Deep, Job, List};
 use super::turn::Turn;
 use super::{Connection, Dialect};
 use crate::commit::notify::{ReplyTo, waker};
+use crate::refusal::Refusal;
 use crate::store::{Change, Closed, DEEP, Enough, Listed, Listing, Rollback};
 use crate::uploads::{Opened, Opening};
 
@@ -76,9 +77,10 @@ impl Connection {
         self.publish_fresh(turn);
         let share = turn.share;
         let store = &turn.services.store;
-        let fence = turn.view.version.as_ref().map(|(_, fence)| fence.enter());
+        let fence = turn.base.version.as_ref().map(|(_, fence)| fence.enter());
         let _leave = fence.transpose()?;
-        Ok(store.make_parents_unseen(&store.parents(), name, &|| share.is_over(false))?)
+        let made = store.make_parents_unseen(&store.parents(), name, &|| share.is_over(false));
+        made.map_err(|error| Refusal::from(error).of_root())
     }
 
     /// Makes the missing directories above a name if it is deep, since there may be two thousand; tells whether nothing of
@@ -96,8 +98,8 @@ impl Connection {
         }
         let share = turn.share;
         let is_over = || share.is_over(false);
-        let (store, parents) = (&turn.services.store, &turn.view.parents);
-        if let Some(_leave) = turn.view.enter()? {
+        let (store, parents) = (&turn.services.store, &turn.base.parents);
+        if let Some(_leave) = turn.base.enter()? {
             return Ok(store.make_parents_unseen(parents, name, &is_over)?);
         }
         let fence = match &self.dialect {
@@ -124,7 +126,7 @@ impl Connection {
     fn go_on_opening(&mut self, id: RequestId, opening: Box<Opening>, turn: &mut Turn<'_>) {
         let Dialect::Haul(haul) = &self.dialect else { return };
         let opened = haul.fence.enter().and_then(|_leave| {
-            let (parents, room) = (&turn.view.parents, turn.buffer.room(0));
+            let (parents, room) = (&turn.base.parents, turn.buffer.room(0));
             let (read, opened) = turn.services.uploads.go_on(opening, parents, room)?;
             turn.share.took(read);
             Ok(opened)
@@ -173,9 +175,10 @@ impl Connection {
         let share = turn.share;
         let is_over = || share.is_over(false);
         let store = &turn.services.store;
-        let listed = listing.advance(store, &turn.view.parents, &is_over, |entry| {
+        let view = &turn.base.view;
+        let listed = listing.advance(store, &turn.base.parents, &is_over, |entry| {
             // Numbers that the protocol can't say are not of this world; nor is the entry.
-            if let Err(error) = encode_entry(entry, body) {
+            if let Err(error) = view.shown(entry, |entry| encode_entry(entry, body)) {
                 tracing::warn!(name = %entry.name, %error, "could not list an entry");
             }
             *entries += 1;
@@ -231,11 +234,19 @@ impl Connection {
             Err(refusal) => return self.refuse_all(bundle.ids(), refusal),
         };
         let left = bundle.ids().zip(files).skip(usize::try_from(bundle.done).unwrap_or(usize::MAX));
-        for (id, file) in left {
+        for (id, mut file) in left {
             if bundle.done > 0 && (self.is_over(turn) || self.must_wait(turn.services)) {
                 self.job = Some(Job::Bundle(Box::new(bundle), body.to_vec()));
                 return;
             }
+            file.name = match turn.base.view.inward(file.name) {
+                Ok(name) => name,
+                Err(refusal) => {
+                    bundle.done += 1;
+                    self.refuse(id, refusal.into());
+                    continue;
+                }
+            };
             match self.makes_parents(&file.name, turn) {
                 Ok(true) => {}
                 Ok(false) => {

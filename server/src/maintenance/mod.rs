@@ -2,3 +2,4 @@
 
 pub(crate) mod partials;
 pub(crate) mod sweeper;
+pub(crate) mod users;

@@ -22,6 +22,8 @@ pub(crate) struct Buffer {
     from: usize,
     /// Bytes from there on that wait for those behind them.
     kept: usize,
+    /// Room for ciphertext: empty until the first TLS connection reads.
+    ciphertext: Vec<u8>,
 }
 
 impl Buffer {
@@ -29,15 +31,25 @@ impl Buffer {
     pub(crate) fn allocate() -> Self {
         let bytes = vec![0; LEN + 2 * PAGE];
         let start = bytes.as_ptr().align_offset(PAGE).min(PAGE);
-        Self { bytes, start, from: start, kept: 0 }
+        Self { bytes, start, from: start, kept: 0, ciphertext: Vec::new() }
     }
 
     /// Room for the bytes from this offset of a file on; or, if some are kept, for those behind them.
     pub(crate) fn room(&mut self, offset: u64) -> &mut [u8] {
+        self.place(offset);
+        &mut self.bytes[self.from + self.kept..self.from + LEN]
+    }
+
+    /// The same, and room for ciphertext.
+    pub(crate) fn rooms(&mut self, offset: u64) -> (&mut [u8], &mut Vec<u8>) {
+        self.place(offset);
+        (&mut self.bytes[self.from + self.kept..self.from + LEN], &mut self.ciphertext)
+    }
+
+    fn place(&mut self, offset: u64) {
         if self.kept == 0 {
             self.from = self.start + usize::try_from(offset % PAGE as u64).unwrap_or(0);
         }
-        &mut self.bytes[self.from + self.kept..self.from + LEN]
     }
 
     /// The bytes that were kept, and so many bytes that have been read into the room behind them.

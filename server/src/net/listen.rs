@@ -16,6 +16,8 @@ use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use thiserror::Error;
 
+use super::transport::Accepts;
+
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
@@ -147,7 +149,10 @@ impl Listen {
                     Ok(listener)
                 });
                 match bound {
-                    Ok(listener) => Ok(Listener { socket: listener.into(), address: self.clone() }),
+                    Ok(listener) => {
+                        let (address, accepts) = (self.clone(), Accepts::PLAIN);
+                        Ok(Listener { socket: listener.into(), address, accepts })
+                    }
                     Err(error) => Err(ListenError::Io(self.clone(), error)),
                 }
             }
@@ -165,7 +170,8 @@ fn tcp(address: SocketAddr) -> std::io::Result<Listener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     let bound = socket.local_addr()?.as_socket().unwrap_or(address);
-    Ok(Listener { socket: socket.into(), address: Listen::Tcp(bound) })
+    let (address, accepts) = (Listen::Tcp(bound), Accepts::PLAIN);
+    Ok(Listener { socket: socket.into(), address, accepts })
 }
 
 /// A socket that takes connections.
@@ -174,6 +180,8 @@ pub(crate) struct Listener {
     socket: OwnedFd,
     /// The address that it is really bound to.
     pub(crate) address: Listen,
+    /// The streams that it takes.
+    pub(crate) accepts: Accepts,
 }
 
 impl Listener {

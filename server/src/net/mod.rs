@@ -1,5 +1,8 @@
-//! Sockets and the bytes that are read from them: listening, polling, buffers. Knows no request.
+//! Sockets and the bytes that are read from them: listening, polling, transports, buffers. Knows no request.
 
 pub(crate) mod buffer;
 pub(crate) mod listen;
 pub(crate) mod poller;
+pub(crate) mod received;
+mod tls;
+pub(crate) mod transport;

@@ -13,6 +13,7 @@ use crate::commit::notify::{ConnectionId, Notify};
 use crate::connection::{Connection, Next, Turn};
 use crate::net::buffer::Buffer;
 use crate::net::poller::Interest;
+use crate::net::transport::Accepts;
 
 /// Connections accepted before others have their turn.
 const ACCEPTS: usize = 64;
@@ -132,7 +133,7 @@ impl<'a> Worker<'a> {
                 return;
             }
             match listener.accept() {
-                Ok((socket, peer)) => self.connected(socket, peer),
+                Ok((socket, peer)) => self.connected(socket, peer, listener.accepts.clone()),
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
                 Err(errno) => {
@@ -147,12 +148,13 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn connected(&mut self, socket: OwnedFd, peer: String) {
+    fn connected(&mut self, socket: OwnedFd, peer: String, accepts: Accepts) {
         let socket = Arc::new(socket);
         let slot = self.runtime.slots.add(Arc::clone(&socket));
         // Registered without interest; parking arms it.
         let (id, services) = (ConnectionId(slot.key), &self.runtime.services);
-        let connection = Box::new(Connection::new(Arc::clone(&socket), id, peer, services));
+        let connection = Connection::new(Arc::clone(&socket), id, peer, accepts, services);
+        let connection = Box::new(connection);
         if let Err(error) = self.runtime.poller.add(&*socket, slot.key, Interest::NONE) {
             tracing::error!(%error, "could not watch a connection");
             self.runtime.slots.remove(&slot);

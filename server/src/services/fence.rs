@@ -8,10 +8,12 @@ use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
 
-use haul_protocol::{Code, Refusal};
+use haul_protocol::Code;
 
+use crate::accounts::ClientId;
 use crate::commit::notify::ConnectionId;
 use crate::locks::{Mutex, Rank};
+use crate::refusal::Refusal;
 
 /// The guard of one connection: while it is open, it gives permits for changes.
 #[derive(Debug)]
@@ -88,7 +90,7 @@ pub(crate) fn refusal() -> Refusal {
 pub(crate) struct Fences(Mutex<Table>);
 
 /// A client and its slot.
-type Place = (String, u64);
+type Place = (ClientId, u64);
 
 #[derive(Debug, Default)]
 struct Table {
@@ -144,12 +146,12 @@ impl Fences {
     /// Enters a connection. From now on nothing that an older one asked for begins any more.
     pub(crate) fn enter(
         &self,
-        client: &str,
+        client: &ClientId,
         slot: u64,
         connection: ConnectionId,
         waker: &Waker,
     ) -> Entered {
-        let (fence, place) = (Arc::new(Fence::default()), (client.to_owned(), slot));
+        let (fence, place) = (Arc::new(Fence::default()), (client.clone(), slot));
         let mut table = self.0.lock();
         table.prune();
         let before = table.newest.remove(&place);
@@ -166,10 +168,10 @@ impl Fences {
     }
 
     /// A connection is over. Its successor waits for changes of older ones nevertheless.
-    pub(crate) fn leave(&self, client: &str, slot: u64, connection: ConnectionId) {
+    pub(crate) fn leave(&self, client: &ClientId, slot: u64, connection: ConnectionId) {
         let mut table = self.0.lock();
         table.prune();
-        let place = (client.to_owned(), slot);
+        let place = (client.clone(), slot);
         let Some(newest) = table.newest.get_mut(&place) else { return };
         if newest.connection == Some(connection) {
             newest.connection = None;
@@ -186,6 +188,10 @@ mod tests {
 
     use super::*;
 
+    fn client() -> ClientId {
+        ClientId::alone("client")
+    }
+
     #[derive(Default)]
     struct Woken(AtomicUsize);
 
@@ -199,17 +205,17 @@ mod tests {
     #[test]
     fn connection_waits_for_a_change_also_if_another_one_has_waited_and_left() {
         let fences = Fences::default();
-        let oldest = fences.enter("client", 0, ConnectionId(1), Waker::noop());
+        let oldest = fences.enter(&client(), 0, ConnectionId(1), Waker::noop());
         let change = oldest.fence.enter().unwrap();
-        let second = fences.enter("client", 0, ConnectionId(2), Waker::noop());
+        let second = fences.enter(&client(), 0, ConnectionId(2), Waker::noop());
         assert_eq!((second.replaced, second.older.len()), (Some(ConnectionId(1)), 1));
-        fences.leave("client", 0, ConnectionId(2));
-        let third = fences.enter("client", 0, ConnectionId(3), Waker::noop());
+        fences.leave(&client(), 0, ConnectionId(2));
+        let third = fences.enter(&client(), 0, ConnectionId(3), Waker::noop());
         assert_eq!((third.replaced, third.older.len()), (None, 1));
-        fences.leave("client", 0, ConnectionId(3));
+        fences.leave(&client(), 0, ConnectionId(3));
         drop(change);
         assert!(third.older.iter().all(|fence| fence.is_over()));
-        fences.leave("another", 0, ConnectionId(4));
+        fences.leave(&ClientId::alone("another"), 0, ConnectionId(4));
         let table = fences.0.lock();
         assert!(table.newest.is_empty() && table.left.is_empty(), "{table:?}");
     }
@@ -218,21 +224,32 @@ mod tests {
     #[test]
     fn newer_connections_are_woken_when_the_last_change_of_an_older_one_is_over() {
         let fences = Fences::default();
-        let oldest = fences.enter("client", 0, ConnectionId(1), Waker::noop());
+        let oldest = fences.enter(&client(), 0, ConnectionId(1), Waker::noop());
         assert!(oldest.replaced.is_none() && oldest.older.is_empty());
         let (one, other) = (oldest.fence.enter().unwrap(), oldest.fence.enter().unwrap());
         let woken = Arc::<Woken>::default();
         let waker = Waker::from(Arc::clone(&woken));
         let newer: Vec<_> =
-            (2..5).map(|key| fences.enter("client", 0, ConnectionId(key), &waker)).collect();
+            (2..5).map(|key| fences.enter(&client(), 0, ConnectionId(key), &waker)).collect();
         assert!(oldest.fence.is_closed() && oldest.fence.enter().is_err());
         let waits = || newer.iter().filter(|newer| newer.older.iter().any(|old| !old.is_over()));
         drop(other);
         assert_eq!((waits().count(), woken.0.load(Ordering::SeqCst)), (3, 0));
         drop(one);
         assert_eq!((waits().count(), woken.0.load(Ordering::SeqCst)), (0, 3));
-        let newest = fences.enter("client", 0, ConnectionId(9), &waker);
+        let newest = fences.enter(&client(), 0, ConnectionId(9), &waker);
         assert!(newest.fence.enter().is_ok() && newest.replaced == Some(ConnectionId(4)));
         assert!(newest.older.is_empty(), "nobody is in their way any more");
+    }
+
+    #[test]
+    fn client_of_another_account_takes_nobodys_place() {
+        let fences = Fences::default();
+        let alices = fences.enter(&ClientId::of("alice", "c"), 0, ConnectionId(1), Waker::noop());
+        for other in [ClientId::of("bob", "c"), ClientId::alone("c")] {
+            let entered = fences.enter(&other, 0, ConnectionId(2), Waker::noop());
+            assert!(entered.replaced.is_none() && entered.older.is_empty());
+        }
+        assert!(alices.fence.enter().is_ok());
     }
 }

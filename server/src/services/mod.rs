@@ -2,6 +2,7 @@
 //! Knows no connection.
 
 pub(crate) mod clock;
+mod drop_box;
 pub(crate) mod fence;
 pub(crate) mod places;
 pub(crate) mod start;
@@ -11,7 +12,9 @@ use std::sync::Arc;
 
 use haul_protocol::{Durability, ServerLimits};
 
+use crate::accounts::Accounts;
 use crate::commit::committer::Committer;
+use crate::keys::Keys;
 use crate::store::Store;
 use crate::symlinks::Symlinks;
 use crate::uploads::Uploads;
@@ -24,6 +27,7 @@ use timeouts::Timeouts;
 /// All that workers serve requests with.
 #[derive(Debug)]
 pub(crate) struct Services {
+    pub(crate) accounts: Accounts,
     pub(crate) store: Arc<Store>,
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) publications: Publications,
@@ -31,8 +35,10 @@ pub(crate) struct Services {
     /// Makes changes durable; `None` if nobody waits for the disk.
     pub(crate) committer: Option<Committer>,
     pub(crate) places: Places,
+    /// The server's key, if it takes TLS.
+    pub(crate) keys: Option<Keys>,
     pub(crate) limits: ServerLimits,
-    pub(crate) symlinks: Symlinks,
+    pub(crate) symlinks: Option<Symlinks>,
     pub(crate) timeouts: Timeouts,
     pub(crate) clock: Clock,
 }
@@ -40,8 +46,10 @@ pub(crate) struct Services {
 /// Settings of a server.
 #[derive(Debug)]
 pub(crate) struct Settings {
+    pub(crate) accounts: Accounts,
+    pub(crate) keys: Option<Keys>,
     pub(crate) limits: ServerLimits,
-    pub(crate) symlinks: Symlinks,
+    pub(crate) symlinks: Option<Symlinks>,
     pub(crate) timeouts: Timeouts,
     /// Files whose bytes may have come in part.
     pub(crate) places: usize,
@@ -50,18 +58,20 @@ pub(crate) struct Settings {
 impl Services {
     /// Over a store. If it is durable, there is a committer, which the caller has to run.
     pub(crate) fn new(store: Store, settings: Settings) -> Self {
-        let Settings { limits, symlinks, timeouts, places } = settings;
+        let Settings { accounts, keys, limits, symlinks, timeouts, places } = settings;
         let committer = store.is_durable().then(Committer::new);
         let (store, uploads) = (Arc::new(store), Arc::new(Uploads::default()));
         let publications =
             Publications::new(Arc::clone(&store), Arc::clone(&uploads), timeouts.body);
         Self {
+            accounts,
             store,
             uploads,
             publications,
             fences: Fences::default(),
             committer,
             places: Places::new(places),
+            keys,
             limits,
             symlinks,
             timeouts,
@@ -72,6 +82,24 @@ impl Services {
     /// The promise of an ack, in the word of `hello`.
     pub(crate) fn durability(&self) -> Durability {
         if self.committer.is_some() { Durability::Group } else { Durability::None }
+    }
+
+    /// Reads the accounts again if they have changed, and ends the logins that are over; to be called each second.
+    pub(crate) fn look_at_accounts(&self) {
+        if self.accounts.look() {
+            self.make_roots();
+        }
+    }
+
+    /// Makes the roots of accounts that are not there yet. One that can't be made is told when a client logs in.
+    pub(crate) fn make_roots(&self) {
+        for view in self.accounts.views() {
+            if let Some(root) = view.root()
+                && let Err(error) = self.store.make_root(root)
+            {
+                tracing::error!(%root, %error, "an account's root can't be had");
+            }
+        }
     }
 
     /// Milliseconds since the server started.

@@ -3,11 +3,10 @@
 //! A worker gives the work a [`Ticket`], and learns the result by a [`Done`] with it: at once, or later from the committer, by
 //! way of its connection. The worker never waits. A store that takes its time can answer by the same way.
 
-use haul_protocol::Refusal;
-
 use super::Services;
 use crate::commit::committer::Work;
 use crate::commit::notify::{Done, Ticket};
+use crate::refusal::Refusal;
 use crate::store::{Change, Parents, Version};
 use crate::uploads::Publishing;
 

@@ -411,6 +411,3 @@ pub(crate) enum OpenError {
         source: std::io::Error,
     },
 }
-
-#[cfg(test)]
-mod tests;

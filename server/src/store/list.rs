@@ -14,6 +14,7 @@ use super::error::StoreError;
 use super::mode::kept;
 use super::rights::Rights;
 use super::root::Parents;
+use crate::accounts::ClientId;
 use ahead::{Names, Sorting, Stamp};
 
 /// Whether a list is long enough.
@@ -28,8 +29,8 @@ pub(crate) enum Enough {
 /// A list of a directory under way. It takes as many turns as it needs: a directory may have millions of entries.
 #[derive(Debug)]
 pub(crate) struct Listing {
-    /// The name of the client that asks: all that the store knows of clients.
-    client: String,
+    /// The client that asks: all that the store knows of clients.
+    client: ClientId,
     /// `None`: the root.
     directory: Option<Name>,
     /// The last component of the last name that was looked at.
@@ -83,9 +84,9 @@ pub(crate) enum Listed {
 
 impl Listing {
     /// A list of the entries of a directory (`None`: the root) after the name `after`.
-    pub(crate) fn new(client: &str, directory: Option<Name>, after: Option<&Name>) -> Self {
+    pub(crate) fn new(client: &ClientId, directory: Option<Name>, after: Option<&Name>) -> Self {
         let after = after.map_or(&b""[..], |name| name.split().1).into();
-        Self { client: client.to_owned(), directory, after, state: State::Begun, any: false }
+        Self { client: client.clone(), directory, after, state: State::Begun, any: false }
     }
 
     /// Whether it has a directory open.
@@ -314,7 +315,7 @@ mod tests {
         for number in 0..20 {
             fs::write(place.path().join(number.to_string()), "").unwrap();
         }
-        let mut listing = Listing::new("client", None, None);
+        let mut listing = Listing::new(&ClientId::alone("client"), None, None);
         let (mut turns, entries) = (0, AtomicUsize::new(0));
         loop {
             let listed = listing.advance(&store, &store.parents(), &|| true, |_| {
@@ -363,8 +364,9 @@ mod tests {
     fn names_are_counted_by_the_list_that_has_read_them() {
         let root = TempDir::new().unwrap();
         let store = store(&root);
-        let mut lists: Vec<_> =
-            (0..10).map(|number| Listing::new(&format!("client {number}"), None, None)).collect();
+        let mut lists: Vec<_> = (0..10)
+            .map(|number| Listing::new(&ClientId::alone(&format!("client {number}")), None, None))
+            .collect();
         for (number, listing) in lists.iter_mut().enumerate() {
             // No list is given what another one has read.
             fs::write(root.path().join(format!("new {number}")), "").unwrap();
@@ -377,13 +379,13 @@ mod tests {
     fn names_that_another_list_has_read_are_not_held_between_two_turns() {
         let root = TempDir::new().unwrap();
         let store = store(&root);
-        let (mut first, mut given) = (Listing::new("first", None, None), 0);
+        let (mut first, mut given) = (Listing::new(&ClientId::alone("first"), None, None), 0);
         while let (Listed::NotYet, _) = turn(&mut first, &store) {}
         // It goes on where the first one was given all names up to here.
         let after = Name::parse(format!("{:0200}", GIVEN - 1).as_bytes()).unwrap();
         let State::Looking(known, _) = &first.state else { panic!("{first:?}") };
-        store.ahead.keep("second", &known.get().unwrap(), after.as_bytes());
-        let mut second = Listing::new("second", None, Some(&after));
+        store.ahead.keep(&ClientId::alone("second"), &known.get().unwrap(), after.as_bytes());
+        let mut second = Listing::new(&ClientId::alone("second"), None, Some(&after));
         given += turn(&mut second, &store).1;
         assert!(matches!(second.state, State::Looking(Known::Shared(_), _)), "{second:?}");
         assert_eq!(second.held_bytes(), 0);
@@ -391,7 +393,7 @@ mod tests {
         drop(first);
         for number in 0..8 {
             fs::write(root.path().join(format!("new {number}")), "").unwrap();
-            look(&mut Listing::new("other", None, None), &store);
+            look(&mut Listing::new(&ClientId::alone("other"), None, None), &store);
         }
         let State::Looking(known, _) = &second.state else { panic!("{second:?}") };
         assert!(known.get().is_none());

@@ -98,6 +98,16 @@ pub(crate) struct Store {
     _lock: OwnedFd,
 }
 
+/// Fails if a directory can't be what a client sees as its root: it, or what is above it, is a symlink, no directory or on
+/// another file system. One that is not there yet can be made.
+pub(crate) fn may_be_root(server: &Path, name: &haul_protocol::Name) -> Result<(), StoreError> {
+    let failed = |errno| StoreError::new("open the root above", name, errno);
+    match Root::of_another(server).map_err(failed)? {
+        Some(root) => root.has_directory(name.as_bytes()).map(drop),
+        None => Ok(()),
+    }
+}
+
 impl Store {
     /// Opens (or makes) the root, locks it and removes what an earlier server left half-written.
     ///
@@ -187,6 +197,20 @@ impl Store {
     /// A cache of parent directories, to be kept for moments only (see [`Parents`]).
     pub(crate) fn parents(&self) -> Parents {
         Parents::new(&self.root, self.making())
+    }
+
+    /// Makes a directory that a client sees as its root, unless it is there.
+    pub(crate) fn make_root(&self, name: &haul_protocol::Name) -> Result<(), StoreError> {
+        self.parents().directory(name)
+    }
+
+    /// Fails if a directory that a client sees as its root is none, or can't be reached.
+    pub(crate) fn has_root(
+        &self,
+        parents: &Parents,
+        name: &haul_protocol::Name,
+    ) -> Result<(), StoreError> {
+        parents.existing(name.as_bytes()).map(drop)
     }
 
     /// Forgets handles that may lead to another directory than their names do now.

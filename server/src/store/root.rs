@@ -55,6 +55,24 @@ impl Root {
         }
     }
 
+    /// Opens the root of a server that may run, if it is there.
+    pub(super) fn of_another(path: &Path) -> Result<Option<Self>, Errno> {
+        match rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty()) {
+            Ok(directory) => Ok(Some(Self { directory, path: path.to_owned() })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Whether a directory is there; an error tells why nothing can be below its name.
+    pub(super) fn has_directory(&self, name: &[u8]) -> Result<bool, StoreError> {
+        match self.resolve(name) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(self.explain("open", name, errno)),
+        }
+    }
+
     /// A directory of ours as a root of its own.
     pub(super) fn of(directory: OwnedFd, path: &Path) -> Self {
         Self { directory, path: path.to_owned() }
@@ -196,6 +214,11 @@ impl Parents {
         is_over: &dyn Fn() -> bool,
     ) -> Result<bool, StoreError> {
         Ok(self.make(name.split().0, is_over)?.is_some())
+    }
+
+    /// Makes a directory, and those above it that are missing.
+    pub(super) fn directory(&self, name: &Name) -> Result<(), StoreError> {
+        self.make(name.as_bytes(), &|| false).map(drop)
     }
 
     fn make(

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Code, Digest, Refusal, Token};
+use haul_protocol::{Code, Digest, Token};
 
 use super::{Uploads, unknown};
+use crate::accounts::{AccountName, AccountOf};
+use crate::refusal::Refusal;
 use crate::store::{Change, Store};
 
 /// The work that a commit needs.
@@ -20,22 +22,28 @@ pub(crate) enum Commit {
 #[derive(Debug)]
 pub(crate) struct Publishing {
     token: Token,
+    account: Option<AccountName>,
     digest: Digest,
     key: String,
 }
 
 impl Uploads {
     /// Checks that an upload is complete, and takes it out of the hands of its writers.
-    pub(crate) fn commit(&self, token: &Token, digest: Digest) -> Result<Commit, Refusal> {
+    pub(crate) fn commit(
+        &self,
+        account: AccountOf<'_>,
+        token: &Token,
+        digest: Digest,
+    ) -> Result<Commit, Refusal> {
         let table = self.table();
-        if let Some(published) = table.published.digest(token) {
+        if let Some(published) = table.published.digest(account, token) {
             return if published == digest { Ok(Commit::Done) } else { Err(wrong_digest()) };
         }
-        if table.publishing.contains(token) {
+        if table.publishing.get(token).is_some_and(|of| of.as_ref() == account) {
             return Err(Refusal::new(Code::Busy, "this upload is being published"));
         }
         drop(table);
-        let upload = self.find(token)?;
+        let upload = self.find(account, token)?;
         // Alone: a late writer finds nothing to write to.
         let mut writers = upload.writers_alone();
         upload.state().commit(digest)?;
@@ -43,15 +51,16 @@ impl Uploads {
         if !table.open.get(token).is_some_and(|open| Arc::ptr_eq(&open.upload, &upload)) {
             drop(table);
             // Taken over, or committed, since it was looked up.
-            return Err(self.find(token).err().unwrap_or_else(unknown));
+            return Err(self.find(account, token).err().unwrap_or_else(unknown));
         }
         table.remove(token);
         table.busy.insert(upload.key.clone());
-        table.publishing.insert(*token);
+        table.publishing.insert(*token, account.cloned());
         drop(table);
         let partial = writers.take();
         drop(writers);
-        let publishing = Publishing { token: *token, digest, key: upload.key.clone() };
+        let (account, key) = (account.cloned(), upload.key.clone());
+        let publishing = Publishing { token: *token, account, digest, key };
         let change = match (partial, &upload.published) {
             (Some(partial), _) => {
                 let attributes = upload.owner().attributes;
@@ -89,9 +98,9 @@ impl Uploads {
         if !done {
             return;
         }
-        let Publishing { token, digest, key } = publishing;
+        let Publishing { token, account, digest, key } = publishing;
         let mut table = self.table();
-        let forgotten = table.published.remember(token, digest, key);
+        let forgotten = table.published.remember((token, account), digest, key);
         let forgotten = forgotten.filter(|key| table.begin_alone(key));
         drop(table);
         let Some(key) = forgotten else { return };

@@ -11,16 +11,18 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use haul_protocol::{Code, Cv, Geometry, Refusal, Token, Wanted, limits};
+use haul_protocol::{Code, Cv, Geometry, Token, Wanted, limits};
 
+use crate::accounts::{AccountName, AccountOf, ClientId};
 use crate::locks::{Mutex, MutexGuard, Rank};
+use crate::refusal::Refusal;
 use crate::store::{Key, Parents, Store};
 pub(crate) use commit::{Commit, Publishing};
 use committed::Published;
 use opening::Busy;
 pub(crate) use opening::{Opened, Opening};
 use part_table::{Decision, superseded};
-use scarcity::Share;
+use scarcity::{Holder, Share};
 use writer::{OpenUpload, Owner, PartWriter};
 
 /// Large files that may be under way at once; each holds two open files.
@@ -64,15 +66,15 @@ struct Table {
     /// Keys whose files are being opened, renamed or removed just now.
     busy: HashSet<String>,
     /// The share of each client in uploads whose files are being opened.
-    opening: HashMap<String, Share>,
-    /// Tokens whose commit is being carried out.
-    publishing: HashSet<Token>,
+    opening: HashMap<ClientId, Share>,
+    /// Tokens whose commit is being carried out, and their accounts.
+    publishing: HashMap<Token, Option<AccountName>>,
     parts: usize,
-    connections: HashMap<String, usize>,
+    connections: HashMap<ClientId, usize>,
     /// Clients that had to give an upload to another client before it was idle.
-    gave: HashSet<String>,
-    /// Tokens that a newer `open` has replaced.
-    taken_over: VecDeque<Token>,
+    gave: HashSet<ClientId>,
+    /// Tokens that a newer `open` has replaced, and their accounts.
+    taken_over: VecDeque<(Token, Option<AccountName>)>,
     published: Published,
 }
 
@@ -81,7 +83,7 @@ struct Table {
 struct Entry {
     upload: Arc<OpenUpload>,
     /// The client that has opened it last.
-    client: String,
+    client: ClientId,
     parts: usize,
 }
 
@@ -105,13 +107,13 @@ impl Uploads {
     }
 
     /// A connection of this client begins.
-    pub(crate) fn connected(&self, client: &str) {
-        *self.table().connections.entry(client.to_owned()).or_default() += 1;
+    pub(crate) fn connected(&self, client: &ClientId) {
+        *self.table().connections.entry(client.clone()).or_default() += 1;
     }
 
     /// A connection of this client has ended; with its last one its tokens are forgotten. The parts that are
     /// held stay on the disk.
-    pub(crate) fn disconnected(&self, client: &str) {
+    pub(crate) fn disconnected(&self, client: &ClientId) {
         let mut table = self.table();
         let Some(count) = table.connections.get_mut(client) else {
             return;
@@ -122,7 +124,7 @@ impl Uploads {
         }
         table.connections.remove(client);
         table.gave.remove(client);
-        let left = table.take_all(|_, entry| entry.client == client);
+        let left = table.take_all(|_, entry| entry.client == *client);
         drop(table);
         self.interrupt(left);
     }
@@ -143,13 +145,13 @@ impl Uploads {
     }
 
     /// Whether this client has uploads under way.
-    pub(crate) fn has_open(&self, client: &str) -> bool {
-        self.table().open.values().any(|entry| entry.client == client)
+    pub(crate) fn has_open(&self, client: &ClientId) -> bool {
+        self.table().open.values().any(|entry| entry.client == *client)
     }
 
     /// Whether parts of an upload of this client have come.
-    pub(crate) fn has_come(&self, client: &str) -> bool {
-        self.table().open.values().any(|entry| entry.client == client && entry.upload.has_come())
+    pub(crate) fn has_come(&self, client: &ClientId) -> bool {
+        self.table().open.values().any(|entry| entry.client == *client && entry.upload.has_come())
     }
 
     /// Starts an upload, or goes on with one; returns the parts that are held. The caller knows whether it could
@@ -158,13 +160,14 @@ impl Uploads {
         &self,
         store: &Arc<Store>,
         parents: &Parents,
-        (client, identity): (&str, &str),
+        (client, identity): (&ClientId, &str),
         wanted: Wanted,
     ) -> Result<Opened, Refusal> {
         let part_size = limits::part_size_for(wanted.size).unwrap_or(limits::MAX_BODY_LEN);
         let geometry = Geometry::new(wanted.size, part_size)
             .map_err(|error| Refusal::new(Code::BadRequest, error))?;
-        let key = Key::new(&wanted.name, geometry, &wanted.fingerprint, identity);
+        let sender = (client.account().map(AccountName::as_str), identity);
+        let key = Key::new(&wanted.name, geometry, &wanted.fingerprint, sender);
         let token = random_token()?;
         let owner = Owner { token, attributes: wanted.attributes };
         let found = {
@@ -221,12 +224,13 @@ impl Uploads {
     /// Announces a part. `None`: it is held already.
     pub(crate) fn part(
         &self,
+        account: AccountOf<'_>,
         token: &Token,
         offset: u64,
         len: u64,
         cv: Cv,
     ) -> Result<Option<PartWriter>, Refusal> {
-        let upload = self.find(token)?;
+        let upload = self.find(account, token)?;
         let mut state = upload.state();
         let geometry = state.geometry();
         let decision = state.claim(offset, len, cv)?;
@@ -252,12 +256,10 @@ impl Uploads {
     }
 
     /// Discards an upload.
-    pub(crate) fn abort(&self, token: &Token) -> Result<(), Refusal> {
+    pub(crate) fn abort(&self, account: AccountOf<'_>, token: &Token) -> Result<(), Refusal> {
         let mut table = self.table();
-        let Some(Entry { upload, .. }) = table.remove(token) else {
-            drop(table);
-            return Err(self.find(token).err().unwrap_or_else(unknown));
-        };
+        table.find(account, token)?;
+        let Some(Entry { upload, .. }) = table.remove(token) else { return Err(unknown()) };
         table.busy.insert(upload.key.clone());
         drop(table);
         if let Some(partial) = upload.take() {
@@ -290,25 +292,31 @@ impl Uploads {
         }
     }
 
-    fn find(&self, token: &Token) -> Result<Arc<OpenUpload>, Refusal> {
-        let table = self.table();
-        match table.open.get(token) {
-            Some(entry) => Ok(Arc::clone(&entry.upload)),
-            None if table.taken_over.contains(token) => Err(taken_over()),
-            None => Err(unknown()),
-        }
+    fn find(&self, account: AccountOf<'_>, token: &Token) -> Result<Arc<OpenUpload>, Refusal> {
+        self.table().find(account, token).map(|entry| Arc::clone(&entry.upload))
     }
 }
 
 impl Table {
+    /// The upload of a token. A token of another account is not known.
+    fn find(&self, account: AccountOf<'_>, token: &Token) -> Result<&Entry, Refusal> {
+        let is_taken_over =
+            |(taken, of): &(Token, Option<_>)| taken == token && of.as_ref() == account;
+        match self.open.get(token) {
+            Some(entry) if entry.client.account() == account => Ok(entry),
+            None if self.taken_over.iter().any(is_taken_over) => Err(taken_over()),
+            _ => Err(unknown()),
+        }
+    }
+
     /// The client says that the entry under the name is not its file. An upload that was opened as if it were holds no part any
     /// more.
     fn forget_published(&mut self, key: &str) {
         if let Some(old) = self.by_key.get(key).copied()
             && self.open.get(&old).is_some_and(|entry| entry.upload.published.is_some())
+            && let Some(entry) = self.remove(&old)
         {
-            self.remove(&old);
-            self.remember_taken_over(old);
+            self.remember_taken_over(old, entry.client.account);
         }
     }
 
@@ -318,7 +326,7 @@ impl Table {
         key: &str,
         parts: usize,
         owner: &Owner,
-        client: &str,
+        client: &ClientId,
     ) -> Result<Found, Refusal> {
         if let Some(old) = self.by_key.get(key).copied()
             && self.open.get(&old).is_some_and(|entry| entry.upload.is_spoiled())
@@ -329,9 +337,9 @@ impl Table {
         if let Some(old) = self.by_key.get(key).copied()
             && let Some(mut entry) = self.open.remove(&old)
         {
-            self.remember_taken_over(old);
+            self.remember_taken_over(old, entry.client.account.take());
             *entry.upload.owner() = owner.clone();
-            entry.client = client.to_owned();
+            entry.client = client.clone();
             let upload = Arc::clone(&entry.upload);
             self.by_key.insert(key.to_owned(), owner.token);
             self.open.insert(owner.token, entry);
@@ -340,14 +348,16 @@ impl Table {
         if self.busy.contains(key) {
             return Err(Refusal::new(Code::Busy, "this very file is being published or opened"));
         }
-        let opening = self.opening.get(client).copied().unwrap_or_default();
-        if !opening.is_none() && opening.parts() + parts > MAX_OPENING_PARTS {
+        let holder = Holder::of(client);
+        let opening = self.opening.iter().filter(|(client, _)| Holder::of(client) == holder);
+        let opening: usize = opening.map(|(_, share)| share.parts()).sum();
+        if opening > 0 && opening + parts > MAX_OPENING_PARTS {
             return Err(Refusal::new(Code::Busy, "too many parts of this client are being read"));
         }
         let idle = self.make_room(parts, client)?;
         self.busy.insert(key.to_owned());
         self.parts += parts;
-        self.opening.entry(client.to_owned()).or_default().add(parts);
+        self.opening.entry(client.clone()).or_default().add(parts);
         Ok(Found::Begun(idle))
     }
 
@@ -373,11 +383,11 @@ impl Table {
         Some(entry)
     }
 
-    fn remember_taken_over(&mut self, token: Token) {
+    fn remember_taken_over(&mut self, token: Token, account: Option<AccountName>) {
         if self.taken_over.len() == REMEMBERED {
             self.taken_over.pop_front();
         }
-        self.taken_over.push_back(token);
+        self.taken_over.push_back((token, account));
     }
 }
 

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Bitmap, Geometry, Refusal, Token, Wanted};
+use haul_protocol::{Bitmap, Geometry, Token, Wanted};
 
 use super::part_table::Upload;
 use super::writer::{OpenUpload, Owner};
 use super::{Table, unknown};
+use crate::accounts::ClientId;
 use crate::locks::Mutex;
+use crate::refusal::Refusal;
 use crate::store::{JournalReading, Key, Parents, Partial, Published, Resumed, Store, Verifying};
 
 /// The state of an `open`.
@@ -156,12 +158,17 @@ pub(super) struct Busy {
 }
 
 /// The key, the client and the parts of an upload that is being opened.
-type Of = (String, String, usize);
+type Of = (String, ClientId, usize);
 
 impl Busy {
     /// The guard of a key that the table has just noted as busy.
-    pub(super) fn new(table: &Arc<Mutex<Table>>, key: &str, client: &str, parts: usize) -> Self {
-        let of = Some((key.to_owned(), client.to_owned(), parts));
+    pub(super) fn new(
+        table: &Arc<Mutex<Table>>,
+        key: &str,
+        client: &ClientId,
+        parts: usize,
+    ) -> Self {
+        let of = Some((key.to_owned(), client.clone(), parts));
         Self { table: Arc::clone(table), of }
     }
 

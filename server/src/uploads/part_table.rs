@@ -24,7 +24,9 @@
 //! | all held | `commit`, digest right | | commit |
 //! | any | `commit` otherwise | as before | refuse `incomplete` or `digest_mismatch` |
 
-use haul_protocol::{Bitmap, Code, Cv, Digest, Geometry, Refusal, merge};
+use haul_protocol::{Bitmap, Code, Cv, Digest, Geometry, merge};
+
+use crate::refusal::Refusal;
 
 /// The state of one upload.
 #[derive(Debug)]
@@ -233,9 +235,9 @@ mod tests {
         let (mut upload, _, cvs, _) = fixture();
         for (offset, len) in [(1, 1024), (0, 1000), (0, 1034), (1024, 11), (2048, 1), (512, 512)] {
             let refusal = upload.claim(offset, len, cvs[0]).unwrap_err();
-            assert_eq!(refusal.code, Code::BadPart, "{offset}+{len}");
+            assert_eq!(*refusal.code(), Code::BadPart, "{offset}+{len}");
         }
-        assert_eq!(upload.claim(u64::MAX, 1, cvs[0]).unwrap_err().code, Code::BadPart);
+        assert_eq!(upload.claim(u64::MAX, 1, cvs[0]).unwrap_err().code(), &Code::BadPart);
     }
 
     #[test]
@@ -244,7 +246,7 @@ mod tests {
         let claim = write(upload.claim(0, 1024, cvs[0]));
         upload.finish(&claim, cvs[0], || Ok(())).unwrap();
         assert_eq!(upload.claim(0, 1024, cvs[0]), Ok(Decision::Skip));
-        assert_eq!(upload.claim(0, 1024, cvs[1]).unwrap_err().code, Code::BadPart);
+        assert_eq!(upload.claim(0, 1024, cvs[1]).unwrap_err().code(), &Code::BadPart);
     }
 
     #[test]
@@ -255,7 +257,7 @@ mod tests {
         assert!(matches!(new, Ok(Decision::TakeOver(_))));
         let new = write(new);
         assert!(!upload.is_valid(&old) && upload.is_valid(&new));
-        assert_eq!(upload.finish(&old, cvs[0], || Ok(())).unwrap_err().code, Code::Superseded);
+        assert_eq!(upload.finish(&old, cvs[0], || Ok(())).unwrap_err().code(), &Code::Superseded);
         upload.release(&old);
         assert!(upload.is_valid(&new), "a cancelled writer releases nothing");
         upload.finish(&new, cvs[0], || Ok(())).unwrap();
@@ -266,8 +268,8 @@ mod tests {
         let (mut upload, _, cvs, _) = fixture();
         let claim = write(upload.claim(0, 1024, cvs[0]));
         assert_eq!(
-            upload.finish(&claim, cvs[1], || Ok(())).unwrap_err().code,
-            Code::DigestMismatch
+            upload.finish(&claim, cvs[1], || Ok(())).unwrap_err().code(),
+            &Code::DigestMismatch
         );
         write(upload.claim(0, 1024, cvs[0]));
     }
@@ -277,11 +279,11 @@ mod tests {
         let (mut upload, _, cvs, digest) = fixture();
         let second = write(upload.claim(1024, 10, cvs[1]));
         upload.finish(&second, cvs[1], || Ok(())).unwrap();
-        assert_eq!(upload.commit(digest).unwrap_err().code, Code::Incomplete);
+        assert_eq!(upload.commit(digest).unwrap_err().code(), &Code::Incomplete);
         let first = write(upload.claim(0, 1024, cvs[0]));
-        assert_eq!(upload.commit(digest).unwrap_err().code, Code::Incomplete);
+        assert_eq!(upload.commit(digest).unwrap_err().code(), &Code::Incomplete);
         upload.finish(&first, cvs[0], || Ok(())).unwrap();
-        assert_eq!(upload.commit(Digest([0; 32])).unwrap_err().code, Code::DigestMismatch);
+        assert_eq!(upload.commit(Digest([0; 32])).unwrap_err().code(), &Code::DigestMismatch);
         assert_eq!(upload.commit(digest), Ok(()));
     }
 }

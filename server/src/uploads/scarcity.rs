@@ -1,63 +1,80 @@
 //! Room for a client that opens an upload when there is none: these rules say which other uploads make it.
 //!
+//! Uploads are shared among accounts first, then among the clients of each. The *holder* of an upload is its account, or
+//! its client if the server has no accounts. The rules compare holders; between two clients of one account, they compare
+//! these clients.
+//!
 //! Either uploads are scarce (there are `MAX_OPEN`) or parts are. These make room, in this order:
 //!
 //! 1. an upload of which no part has come for `IDLE`;
-//! 2. an upload of which no part has come at all, if its client has more of what is scarce than the newcomer will have, or
+//! 2. an upload of which no part has come at all, if its holder has more of what is scarce than the newcomer will have, or
 //!    if the newcomer has no upload;
-//! 3. an upload of the client that has most of what is scarce, if that is more than the newcomer will have.
+//! 3. an upload of the holder that has most of what is scarce, if that is more than the newcomer will have.
 //!
-//! In each of these, the client with the largest share is first, then the upload that has been idle for longest. A client
+//! In each of these, the holder with the largest share is first, then the upload that has been idle for longest. A client
 //! that has `MAX_OPEN_A_CLIENT` uploads has room made by its own uploads only, and only by idle ones: its uploads that go
 //! on never make room for another of its own.
 //!
-//! Clients do not take an upload from each other in turn: by 2 and 3 nobody takes from a smaller share than its own. A
-//! client that has had to make room before its upload was idle no longer takes from a share that is not larger, even if it has
+//! Holders do not take an upload from each other in turn: by 2 and 3 nobody takes from a smaller share than its own. One
+//! that has had to make room before its upload was idle no longer takes from a share that is not larger, even if it has
 //! no upload: it waits.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use haul_protocol::{Code, Refusal, Token};
+use haul_protocol::{Code, Token};
 
 use super::writer::OpenUpload;
 use super::{Entry, IDLE, MAX_OPEN, MAX_OPEN_A_CLIENT, MAX_OPEN_PARTS, Table};
+
+use crate::accounts::{AccountName, ClientId};
+use crate::refusal::Refusal;
 
 impl Table {
     /// Room for one more upload of a client, of so many parts; see [`Scarcity`] for the uploads that make it.
     pub(super) fn make_room(
         &mut self,
         parts: usize,
-        client: &str,
+        client: &ClientId,
     ) -> Result<Vec<Arc<OpenUpload>>, Refusal> {
         // An upload that is being opened counts, and makes no room.
-        let mut shares: HashMap<&str, Share> =
-            self.opening.iter().map(|(client, share)| (&**client, *share)).collect();
+        let mut shares = Shares::default();
+        for (client, share) in &self.opening {
+            shares.add(client, *share);
+        }
         for entry in self.open.values() {
-            shares.entry(&entry.client).or_default().add(entry.parts);
+            shares.add(&entry.client, Share { uploads: 1, parts: entry.parts });
         }
         let mut open = self.open.len() + self.busy.len();
         let mut all_parts = self.parts + parts;
         let mut others: Vec<_> =
             self.open.iter().map(|(token, entry)| (entry.upload.idle(), *token, entry)).collect();
-        let (mut ended, mut gave) = (HashSet::new(), Vec::new());
+        let (mut ended, mut giving) = (HashSet::new(), Vec::new());
         loop {
-            let own = shares.get(client).copied().unwrap_or_default();
-            let scarcity = Scarcity {
-                of_own: own.uploads >= MAX_OPEN_A_CLIENT,
+            let of_client = shares.of_client(client);
+            let scarcity = |own: Share, gave: bool, most: Share| Scarcity {
+                of_own: of_client.uploads >= MAX_OPEN_A_CLIENT,
                 of_uploads: open >= MAX_OPEN,
                 of_parts: all_parts > MAX_OPEN_PARTS,
                 after: Share { uploads: own.uploads + 1, parts: own.parts + parts },
-                may_take_any: own.uploads == 0 && !self.gave.contains(client),
-                most: Share::most(shares.values()),
+                may_take_any: own.uploads == 0 && !gave,
+                most,
             };
-            if scarcity.is_over() {
+            let holder = Holder::of(client);
+            let gave = self.gave.iter().any(|gave| Holder::of(gave) == holder);
+            let among_holders = scarcity(shares.of(holder), gave, shares.most_of_holders());
+            let gave = self.gave.contains(client);
+            let within = scarcity(of_client, gave, shares.most_of_clients(holder));
+            if among_holders.is_over() {
                 break;
             }
             let weigh = |(idle, _, entry): &&(Duration, Token, &Entry)| {
-                let share = shares.get(&*entry.client).copied().unwrap_or_default();
-                let is_own = entry.client == client;
+                let (scarcity, share) = match Holder::of(&entry.client) {
+                    other if other == holder => (&within, shares.of_client(&entry.client)),
+                    other => (&among_holders, shares.of(other)),
+                };
+                let is_own = entry.client == *client;
                 scarcity.weigh(*idle, entry.upload.has_come(), share, is_own)
             };
             let first = others.iter().filter_map(|other| Some((weigh(&other)?, other)));
@@ -67,20 +84,77 @@ impl Table {
             others.retain(|(_, other, _)| *other != token);
             ended.insert(token);
             if idle < IDLE {
-                gave.push(entry.client.clone());
+                giving.push(entry.client.clone());
             }
-            if let Some(share) = shares.get_mut(&*entry.client) {
-                share.remove(entry.parts);
-            }
+            shares.remove(&entry.client, entry.parts);
             open -= 1;
             all_parts -= entry.parts;
         }
-        self.gave.extend(gave);
+        self.gave.extend(giving);
         Ok(self.take_all(|token, _| ended.contains(token)))
     }
 }
 
-/// The share of one client: its uploads and their parts.
+/// The account of an upload, or its client if the server has no accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Holder<'a> {
+    Account(&'a AccountName),
+    Client(&'a str),
+}
+
+impl<'a> Holder<'a> {
+    /// Of this client's uploads.
+    pub(super) fn of(client: &'a ClientId) -> Self {
+        client.account.as_ref().map_or(Self::Client(&client.client), Self::Account)
+    }
+}
+
+/// The shares of all clients, and of their holders.
+#[derive(Debug, Default)]
+struct Shares<'a> {
+    holders: HashMap<Holder<'a>, Share>,
+    clients: HashMap<&'a ClientId, Share>,
+}
+
+impl<'a> Shares<'a> {
+    fn add(&mut self, client: &'a ClientId, share: Share) {
+        for known in [
+            self.holders.entry(Holder::of(client)).or_default(),
+            self.clients.entry(client).or_default(),
+        ] {
+            known.uploads += share.uploads;
+            known.parts += share.parts;
+        }
+    }
+
+    fn remove(&mut self, client: &'a ClientId, parts: usize) {
+        if let Some(share) = self.clients.get_mut(client) {
+            share.remove(parts);
+        }
+        if let Some(share) = self.holders.get_mut(&Holder::of(client)) {
+            share.remove(parts);
+        }
+    }
+
+    fn of(&self, holder: Holder<'_>) -> Share {
+        self.holders.get(&holder).copied().unwrap_or_default()
+    }
+
+    fn of_client(&self, client: &ClientId) -> Share {
+        self.clients.get(client).copied().unwrap_or_default()
+    }
+
+    fn most_of_holders(&self) -> Share {
+        Share::most(self.holders.values())
+    }
+
+    fn most_of_clients(&self, holder: Holder<'_>) -> Share {
+        let clients = self.clients.iter().filter(|(client, _)| Holder::of(client) == holder);
+        Share::most(clients.map(|(_, share)| share))
+    }
+}
+
+/// A share: uploads and their parts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Share {
     uploads: usize,
@@ -110,7 +184,7 @@ impl Share {
         self.uploads == 0
     }
 
-    /// The most that any client has of either.
+    /// The most that any of them has of either.
     fn most<'a>(shares: impl Iterator<Item = &'a Self>) -> Self {
         shares.fold(Self::default(), |most, share| Self {
             uploads: most.uploads.max(share.uploads),
@@ -128,11 +202,11 @@ struct Scarcity {
     of_uploads: bool,
     /// There would be more parts than there may be.
     of_parts: bool,
-    /// The share that the client will have.
+    /// The share that the newcomer will have.
     after: Share,
-    /// The client has no upload, and has not had to give one.
+    /// The newcomer has no upload, and has not had to give one.
     may_take_any: bool,
-    /// The most that any client has.
+    /// The most that anyone has.
     most: Share,
 }
 
@@ -151,7 +225,7 @@ impl Scarcity {
         !self.of_own && !self.of_uploads && !self.of_parts
     }
 
-    /// Whether an upload makes room, and before which others; `share` is what its client has.
+    /// Whether an upload makes room, and before which others; `share` is what its holder or client has.
     fn weigh(&self, idle: Duration, has_come: bool, share: Share, is_own: bool) -> Option<Weight> {
         let (after, most) = (self.after, self.most);
         let is_larger = (self.of_uploads && share.uploads > after.uploads)
@@ -170,7 +244,7 @@ impl Scarcity {
             return None;
         };
         let share = match rank {
-            // Their client does not matter.
+            // Whose they are does not matter.
             Rank::Idle => 0,
             _ if self.of_parts => share.parts,
             _ => share.uploads,
@@ -233,17 +307,18 @@ mod tests {
     #[test]
     fn uploads_that_are_being_opened_are_of_the_share_of_their_client() {
         let mut table = Table::default();
+        let (greedy, other) = (ClientId::alone("greedy"), ClientId::alone("other"));
         for upload in 0..MAX_OPEN_A_CLIENT {
             let owner = Owner { token: Token([0; 16]), attributes: Attributes::default() };
-            let found = table.find_or_begin(&upload.to_string(), 10, &owner, "greedy");
+            let found = table.find_or_begin(&upload.to_string(), 10, &owner, &greedy);
             assert!(matches!(found, Ok(Found::Begun(_))), "{upload}");
         }
-        assert!(table.make_room(1, "greedy").is_err());
-        assert!(table.make_room(1, "other").is_ok());
+        assert!(table.make_room(1, &greedy).is_err());
+        assert!(table.make_room(1, &other).is_ok());
         for upload in 0..MAX_OPEN_A_CLIENT {
-            table.opened(&(upload.to_string(), "greedy".to_owned(), 10));
+            table.opened(&(upload.to_string(), greedy.clone(), 10));
         }
-        assert!(table.make_room(1, "greedy").is_ok());
+        assert!(table.make_room(1, &greedy).is_ok());
         assert_eq!((table.parts, table.opening.len(), table.busy.len()), (0, 0, 0));
     }
 }

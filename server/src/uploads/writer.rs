@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use haul_protocol::{Attributes, Code, Name, PartHasher, Refusal, Token};
+use haul_protocol::{Attributes, Code, Name, PartHasher, Token};
 
 use super::part_table::{Claim, Upload, superseded};
 use super::{taken_over, unknown};
 use crate::locks::{Mutex, MutexGuard, Rank, RwLock, WriteGuard};
+use crate::refusal::Refusal;
 use crate::store::{Flush, Partial, Published, Reserved};
 
 /// One large file: its state, and the partial that its parts are written to.

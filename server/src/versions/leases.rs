@@ -8,10 +8,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haul_protocol::{Code, Name, Publish, Refusal, Token};
+use haul_protocol::{Code, Name, Publish, Token};
 
+use crate::accounts::ClientId;
 use crate::commit::notify::{ConnectionId, Notify, waker};
 use crate::locks::{Mutex, MutexGuard, Rank};
+use crate::refusal::Refusal;
 use crate::store::{Closed, Earlier, Parents, Room, Store, StoreError, Version, meet};
 use crate::uploads::{Uploads, random_token};
 
@@ -65,7 +67,7 @@ impl Beginning {
 #[derive(Debug)]
 struct Entry {
     table: Arc<Mutex<Table>>,
-    client: String,
+    client: ClientId,
     name: Name,
 }
 
@@ -88,7 +90,7 @@ struct Table {
 
 #[derive(Debug)]
 struct Open {
-    client: String,
+    client: ClientId,
     name: Name,
     /// `None` while it is opened: that waits for the disk and for changes under way, so it happens without the lock.
     version: Option<Arc<Version>>,
@@ -128,13 +130,13 @@ impl Publications {
         &self,
         notify: &Arc<dyn Notify>,
         parents: &Parents,
-        client: &str,
+        client: &ClientId,
         publish: &Publish,
         connection: ConnectionId,
     ) -> Result<Begun, Refusal> {
         let mut found = self.table().find_or_begin(client, publish, connection)?;
         if let Found::Full { is_own } = found {
-            self.make_room(&**notify, IDLE, |open| !is_own || open.client == client);
+            self.make_room(&**notify, IDLE, |open| !is_own || open.client == *client);
             found = self.table().find_or_begin(client, publish, connection)?;
         }
         let earlier = match found {
@@ -147,7 +149,7 @@ impl Publications {
             }
         };
         let (table, name) = (Arc::clone(&self.table), publish.name.clone());
-        let entry = Entry { table, client: client.to_owned(), name };
+        let entry = Entry { table, client: client.clone(), name };
         let waker = waker(notify, connection);
         let close = || Closed::begin(&self.store, &publish.name, &waker);
         let mut closed = close();
@@ -205,14 +207,14 @@ impl Publications {
         &self,
         notify: &dyn Notify,
         version: &Arc<Version>,
-        client: &str,
+        client: &ClientId,
     ) {
         if version.is_wanted() && version.idle() >= self.reserved() {
             self.give_up(notify, version, client);
         }
     }
 
-    fn give_up(&self, notify: &dyn Notify, version: &Arc<Version>, client: &str) -> bool {
+    fn give_up(&self, notify: &dyn Notify, version: &Arc<Version>, client: &ClientId) -> bool {
         // Large files are not in the draft before they are whole.
         if self.uploads.has_come(client) && version.idle() < self.forsaken() {
             return false;
@@ -265,7 +267,7 @@ impl Publications {
 impl Table {
     fn find_or_begin(
         &mut self,
-        client: &str,
+        client: &ClientId,
         publish: &Publish,
         connection: ConnectionId,
     ) -> Result<Found, Refusal> {
@@ -281,12 +283,12 @@ impl Table {
             open.connections.push(connection);
             return Ok(Found::Version(Arc::clone(version)));
         }
-        let own = self.open.iter().filter(|open| open.client == client).count();
+        let own = self.open.iter().filter(|open| open.client == *client).count();
         let is_own = own >= MAX_VERSIONS_A_CLIENT;
         if is_own || self.open.len() >= MAX_VERSIONS {
             return Ok(Found::Full { is_own });
         }
-        let (client, name) = (client.to_owned(), publish.name.clone());
+        let (client, name) = (client.clone(), publish.name.clone());
         let earlier = match publish.tree {
             None => Earlier::Any,
             Some(tree) if self.given_up.contains(&(name.clone(), tree)) => Earlier::GivenUp(tree),
@@ -298,8 +300,8 @@ impl Table {
 }
 
 impl Open {
-    fn is(&self, client: &str, name: &Name) -> bool {
-        self.client == client && self.name == *name
+    fn is(&self, client: &ClientId, name: &Name) -> bool {
+        self.client == *client && self.name == *name
     }
 
     fn has(&self, version: &Arc<Version>) -> bool {

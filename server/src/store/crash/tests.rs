@@ -335,7 +335,7 @@ impl Large {
                 hasher.finish().unwrap()
             })
             .collect();
-        let key = Key::new(&name("large"), geometry, "fingerprint", "identity");
+        let key = Key::new(&name("large"), geometry, "fingerprint", (None, "identity"));
         let attributes = Attributes { mode: None, mtime: Some(Mtime { s: 5, ns: 6 }) };
         Self { bytes, geometry, cvs, key, attributes }
     }

@@ -9,6 +9,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{Dir, Stat};
 use rustix::io::Errno;
 
+use crate::accounts::ClientId;
 use crate::locks::{Mutex, MutexGuard, Rank};
 
 /// Names that are sorted at once, and their bytes: with what a name costs beside its bytes, some MiB.
@@ -182,7 +183,7 @@ struct Kept {
     names: Arc<Names>,
     /// The run that is listing, and the last name that it was given: it goes on from there, also if the directory has
     /// changed, and may or may not see what has. Nobody else is given names that may be old.
-    client: String,
+    client: ClientId,
     given: Box<[u8]>,
 }
 
@@ -200,7 +201,7 @@ impl Ahead {
     /// Names of a directory with this stamp, and how many of them to leave out, if what follows `after` is known.
     pub(in crate::store) fn find(
         &self,
-        client: &str,
+        client: &ClientId,
         now: Stamp,
         after: &[u8],
     ) -> Option<(Arc<Names>, usize)> {
@@ -217,10 +218,12 @@ impl Ahead {
     }
 
     /// Keeps names for the next list, this client's above all, which was given all up to `given`.
-    pub(in crate::store) fn keep(&self, client: &str, names: &Arc<Names>, given: &[u8]) {
+    pub(in crate::store) fn keep(&self, client: &ClientId, names: &Arc<Names>, given: &[u8]) {
         let mut kept = self.kept();
         if let Some(known) = kept.iter_mut().find(|known| Arc::ptr_eq(&known.names, names)) {
-            client.clone_into(&mut known.client);
+            if known.client != *client {
+                known.client = client.clone();
+            }
             known.given = given.into();
             return;
         }
@@ -229,7 +232,7 @@ impl Ahead {
         }
         kept.push_back(Kept {
             names: Arc::clone(names),
-            client: client.to_owned(),
+            client: client.clone(),
             given: given.into(),
         });
     }
@@ -309,8 +312,9 @@ mod tests {
         }
         let (ahead, opened) = (Ahead::default(), open(&directory));
         let (names, _) = read(&opened, b"");
-        ahead.keep("one", &Arc::new(names), b"b");
-        for client in ["one", "other"] {
+        let (one, other) = (&ClientId::alone("one"), &ClientId::of("alice", "one"));
+        ahead.keep(one, &Arc::new(names), b"b");
+        for client in [one, other] {
             let (names, at) = ahead.find(client, opened.1, b"b").unwrap();
             assert_eq!((names.get(at), names.has_more(at + 1)), (Some(&b"c"[..]), false));
             // Also that there is nothing more.
@@ -320,8 +324,8 @@ mod tests {
         fs::write(directory.path().join("bb"), "").unwrap();
         let now = open(&directory).1;
         assert_ne!(now, opened.1);
-        assert!(ahead.find("one", now, b"b").is_some());
-        assert!(ahead.find("one", now, b"a").is_none());
-        assert!(ahead.find("other", now, b"b").is_none());
+        assert!(ahead.find(one, now, b"b").is_some());
+        assert!(ahead.find(one, now, b"a").is_none());
+        assert!(ahead.find(other, now, b"b").is_none());
     }
 }

@@ -137,6 +137,7 @@ mod tests {
             part_size: 1024,
             fingerprint: String::from("f"),
             identity: String::from("i"),
+            account: None,
         })
     }
 

@@ -78,6 +78,9 @@ pub(in crate::store) struct Begin {
     pub(in crate::store) part_size: u64,
     pub(in crate::store) fingerprint: String,
     pub(in crate::store) identity: String,
+    /// The account of the client; a server without accounts writes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::store) account: Option<String>,
 }
 
 impl Begin {
@@ -314,6 +317,7 @@ mod tests {
             part_size: 1024,
             fingerprint: String::from("f"),
             identity: String::from("i"),
+            account: None,
         };
         let held = |part| Record::Held { part, cv: Cv([7; 32]) };
         vec![

@@ -30,14 +30,20 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    /// The target, its size and parts, what the source was, and who sends it.
-    pub(crate) fn new(name: &Name, geometry: Geometry, fingerprint: &str, identity: &str) -> Self {
+    /// The target, its size and parts, what the source was, and who sends it: an account, and an identity of a client.
+    pub(crate) fn new(
+        name: &Name,
+        geometry: Geometry,
+        fingerprint: &str,
+        (account, identity): (Option<&str>, &str),
+    ) -> Self {
         let begin = Begin {
             name: name.as_bytes().to_vec(),
             size: geometry.size(),
             part_size: geometry.part_size(),
             fingerprint: fingerprint.to_owned(),
             identity: identity.to_owned(),
+            account: account.map(str::to_owned),
         };
         let mut id = Digest::of(&serde_json::to_vec(&begin).unwrap_or_default()).to_hex();
         id.truncate(32);

@@ -35,14 +35,14 @@ impl Setup {
         let root = TempDir::new().unwrap();
         let store = Store::open(root.path(), Mode::from_raw_mode(0o022), durable, 0).unwrap();
         let name = Name::parse(b"file").unwrap();
-        let key = Key::new(&name, geometry(), "fingerprint", "identity");
+        let key = Key::new(&name, geometry(), "fingerprint", (None, "identity"));
         Self { root: Arc::new(root), store: Arc::new(store), key, name }
     }
 
     /// Another file in the same store.
     fn another(&self, number: usize) -> Self {
         let name = Name::parse(format!("file/{number}").as_bytes()).unwrap();
-        let key = Key::new(&name, geometry(), "fingerprint", "identity");
+        let key = Key::new(&name, geometry(), "fingerprint", (None, "identity"));
         Self { root: Arc::clone(&self.root), store: Arc::clone(&self.store), key, name }
     }
 
@@ -191,7 +191,7 @@ fn restarts_of_the_machine_cost_no_part_of_an_upload() {
         let root = TempDir::new().unwrap();
         let name = Name::parse(b"file").unwrap();
         let geometry = Geometry::new(PARTS as u64 * PART, PART).unwrap();
-        let key = Key::new(&name, geometry, "fingerprint", "identity");
+        let key = Key::new(&name, geometry, "fingerprint", (None, "identity"));
         for boot in 0..8 {
             let mut store =
                 Store::open(root.path(), Mode::from_raw_mode(0o022), durable, 0).unwrap();
@@ -239,4 +239,19 @@ fn upload_for_which_there_is_no_room_leaves_no_file_behind() {
     assert!(matches!(opened, Err(StoreError::NoRoom { .. })));
     let partials = std::fs::read_dir(root.path().join(".haul/partials")).unwrap();
     assert_eq!(partials.count(), 0);
+}
+
+/// What an earlier server has left is found again by a server without accounts, and by no account.
+#[test]
+fn key_without_an_account_is_that_of_earlier_servers_and_each_account_has_its_own() {
+    let name = Name::parse(b"a").unwrap();
+    let key = |account| Key::new(&name, geometry(), "f", (account, "i")).id().to_owned();
+    let (size, part_size) = (geometry().size(), geometry().part_size());
+    let earlier = format!(
+        r#"{{"name":[97],"size":{size},"part_size":{part_size},"fingerprint":"f","identity":"i"}}"#
+    );
+    let earlier = Digest::of(earlier.as_bytes()).to_hex();
+    assert_eq!(key(None), earlier[..32]);
+    assert_ne!(key(None), key(Some("alice")));
+    assert_ne!(key(Some("bob")), key(Some("alice")));
 }

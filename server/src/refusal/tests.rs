@@ -1,6 +1,7 @@
 //! The table of error numbers.
 
-use haul_protocol::{Code, Refusal};
+use haul_protocol::Code;
+use rustix::io::Errno;
 
 use super::*;
 
@@ -13,13 +14,13 @@ fn every_errno_has_the_code_that_tells_what_to_do() {
         (Errno::DQUOT, "write", Code::NoSpace, "quota"),
         (Errno::MLINK, "make directory", Code::NoSpace, "no more entries"),
         (Errno::FBIG, "write", Code::TooLarge, "larger than the server may write"),
-        (Errno::NAMETOOLONG, MAKE_LINK, Code::BadName, "target of a symlink"),
+        (Errno::NAMETOOLONG, "make link", Code::BadName, "target of a symlink"),
         (Errno::NAMETOOLONG, "publish", Code::BadName, "no name that is so long"),
         (Errno::NAMETOOLONG, "make directory", Code::BadName, "no name that is so long"),
         (Errno::ILSEQ, "publish", Code::BadName, "no name of such bytes"),
         (Errno::INVAL, "publish", Code::BadName, "no name of such characters"),
         (Errno::INVAL, "flush", Code::Io, "flush"),
-        (Errno::PERM, MAKE_LINK, Code::Symlink, "has no symlinks"),
+        (Errno::PERM, "make link", Code::Symlink, "has no symlinks"),
         (Errno::PERM, "publish", Code::Permission, "permission denied"),
         (Errno::ACCESS, "publish", Code::Permission, "permission denied"),
         (Errno::ROFS, "publish", Code::Permission, "read-only"),
@@ -40,7 +41,7 @@ fn every_errno_has_the_code_that_tells_what_to_do() {
     ];
     for (errno, op, code, part) in rows {
         let error = StoreError::at(op, String::from("the/name"), errno);
-        let refusal = Refusal::from(error);
+        let refusal = Refusal::from(error).told(&View::default(), false);
         assert_eq!(refusal.code, code, "{op}: {errno}");
         assert!(refusal.message.contains(part), "{errno}: {}", refusal.message);
         assert!(refusal.message.contains("the/name"), "{errno}: {}", refusal.message);

@@ -1,0 +1,231 @@
+//! Accounts: who may connect, what each may do, and the root that each sees.
+//!
+//! The accounts are those of `users.toml`. A `hello` brings a token; the server finds its account, once, and the connection
+//! keeps that as a [`Login`]. When the account or the token ends, is removed or gets another root or other rights, the login
+//! is over, and with it the connection.
+
+mod account;
+mod client;
+pub(crate) mod edit;
+mod failures;
+pub(crate) mod file;
+mod table;
+pub(crate) mod users_file;
+mod view;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use haul_protocol::{AccessToken, AccountFacts};
+
+use crate::locks::{Mutex, Rank};
+pub(crate) use account::{Account, KnownToken};
+pub(crate) use client::{AccountName, AccountOf, ClientId};
+use failures::Failures;
+pub(crate) use failures::Origin;
+use table::{Known, Table};
+use users_file::{Stamp, UsersError, UsersFile};
+pub(crate) use view::View;
+
+/// The accounts of a server.
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    /// `None`: the server has no configuration directory, and so no accounts.
+    file: Option<UsersFile>,
+    present: Mutex<Present>,
+    /// Nobody is served without an account. Stays so for as long as the server runs, also if the last account is removed.
+    are_needed: AtomicBool,
+    /// The logins of connections, those that are gone until they are looked for.
+    logins: Mutex<Vec<Weak<Login>>>,
+    failures: Failures,
+    /// The latest second that the clock has shown: an account that has ended stays so if the clock is set back.
+    latest: AtomicI64,
+}
+
+/// The accounts as they are now.
+#[derive(Debug)]
+struct Present {
+    table: Arc<Table>,
+    /// The state of the file when it was read last, also if it could not be understood.
+    stamp: Option<Stamp>,
+}
+
+/// A connection of an account.
+#[derive(Debug)]
+pub(crate) struct Login {
+    pub(crate) account: Arc<Account>,
+    /// The id of its token.
+    token: String,
+    expires: Option<i64>,
+    is_over: AtomicBool,
+    /// Wakes the connection when the login is over.
+    waker: Waker,
+}
+
+impl Login {
+    /// Whether the account, its token or its rights are no longer those of the `hello`.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    /// The facts that the client is told.
+    pub(crate) fn facts(&self) -> AccountFacts {
+        self.account.facts(self.expires)
+    }
+
+    /// The id of the token, which is no secret.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+}
+
+/// No account has the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// The client is told so.
+    Told,
+    /// Nobody is told: too many have failed from there.
+    Silently,
+}
+
+impl Accounts {
+    /// The accounts in a configuration directory. `are_needed`: nobody is served without one, also if there is none yet.
+    ///
+    /// # Errors
+    /// If there is a file that can't be read, or not be understood.
+    pub(crate) fn open(directory: Option<&Path>, are_needed: bool) -> Result<Self, UsersError> {
+        let file = directory.map(UsersFile::in_directory);
+        let stamp = file.as_ref().and_then(UsersFile::stamp);
+        let table = file.as_ref().map(read).transpose()?.unwrap_or_default();
+        let are_needed = AtomicBool::new(are_needed || !table.is_empty());
+        let present = Present { table: Arc::new(table), stamp };
+        Ok(Self {
+            file,
+            present: Mutex::new(Rank::Accounts, present),
+            are_needed,
+            logins: Mutex::new(Rank::Logins, Vec::new()),
+            failures: Failures::default(),
+            latest: AtomicI64::new(0),
+        })
+    }
+
+    /// Whether nobody is served without an account.
+    pub(crate) fn are_needed(&self) -> bool {
+        self.are_needed.load(Ordering::Acquire)
+    }
+
+    /// Whether there is an account.
+    pub(crate) fn are_there(&self) -> bool {
+        !self.table().is_empty()
+    }
+
+    /// The roots of all accounts.
+    pub(crate) fn views(&self) -> Vec<View> {
+        self.table().accounts().map(|account| account.view.clone()).collect()
+    }
+
+    /// The account of a token, for a connection that is woken when the login is over. `now`: milliseconds of the server's
+    /// clock.
+    pub(crate) fn log_in(
+        &self,
+        token: &AccessToken,
+        origin: impl FnOnce() -> Origin,
+        now: u64,
+        waker: Waker,
+    ) -> Result<Arc<Login>, Denied> {
+        // The login is in the list before the table is looked at: a change of the table that comes later ends it.
+        let mut logins = self.logins.lock();
+        let Some(Known { account, token, expires }) = self.table().find(token, self.second())
+        else {
+            drop(logins);
+            return Err(match self.failures.note(origin(), now) {
+                true => Denied::Told,
+                false => Denied::Silently,
+            });
+        };
+        let is_over = AtomicBool::new(false);
+        let login = Arc::new(Login { account, token, expires, is_over, waker });
+        logins.push(Arc::downgrade(&login));
+        Ok(login)
+    }
+
+    /// Reads the file again if it has changed, and ends logins that are over; to be called each second, by one thread.
+    /// Returns whether other accounts hold from now on.
+    pub(crate) fn look(&self) -> bool {
+        let has_changed = self.read_again();
+        let now = self.second();
+        let table = self.table();
+        let mut over = Vec::new();
+        self.logins.lock().retain(|login| {
+            let Some(login) = login.upgrade() else { return false };
+            let name = &login.account.name;
+            let known = table.known(name, &login.token, now);
+            let goes_on = known.is_some_and(|known| known.account.serves_as(&login.account));
+            if !goes_on {
+                over.push(login);
+            }
+            goes_on
+        });
+        for login in over {
+            tracing::info!(account = %login.account.name, token = login.token, "a login is over");
+            login.is_over.store(true, Ordering::Release);
+            login.waker.wake_by_ref();
+        }
+        has_changed
+    }
+
+    fn read_again(&self) -> bool {
+        let Some(file) = &self.file else { return false };
+        let stamp = file.stamp();
+        if self.present.lock().stamp == stamp {
+            return false;
+        }
+        let read = match stamp {
+            Some(_) => read(file),
+            None => {
+                Err(UsersError::Io(file.path().to_owned(), std::io::ErrorKind::NotFound.into()))
+            }
+        };
+        let mut present = self.present.lock();
+        present.stamp = stamp;
+        match read {
+            Ok(table) => {
+                if !table.is_empty() {
+                    self.are_needed.store(true, Ordering::Release);
+                }
+                present.table = Arc::new(table);
+                drop(present);
+                tracing::info!(path = %file.path().display(), "other accounts hold from now on");
+                true
+            }
+            Err(error) => {
+                drop(present);
+                tracing::error!(%error, "the accounts stay as they were");
+                false
+            }
+        }
+    }
+
+    fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.present.lock().table)
+    }
+
+    /// Seconds since 1970.
+    fn second(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        self.latest.fetch_max(now, Ordering::AcqRel).max(now)
+    }
+}
+
+fn read(file: &UsersFile) -> Result<Table, UsersError> {
+    let accounts = file::parse(&file.read()?)
+        .map_err(|error| UsersError::Text(file.path().to_owned(), error))?;
+    Ok(Table::of(accounts))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! The accounts of one reading of `users.toml`, found by token.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use haul_protocol::{AccessToken, Digest};
+use subtle::ConstantTimeEq;
+
+use super::account::{Account, KnownToken, earlier, is_over};
+use super::client::AccountName;
+
+/// The digest that the secret of an unknown token is compared with, so that it costs as much as a wrong secret.
+const NOBODYS: Digest = Digest([0; 32]);
+
+/// The accounts, by name and by the ids of their tokens.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    accounts: BTreeMap<AccountName, Arc<Account>>,
+    tokens: HashMap<String, (AccountName, KnownToken)>,
+}
+
+/// The account that has a token.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) account: Arc<Account>,
+    /// The id of the token.
+    pub(super) token: String,
+    /// The end of the account, or of the token if that is earlier.
+    pub(super) expires: Option<i64>,
+}
+
+impl Table {
+    pub(super) fn of(accounts: Vec<Account>) -> Self {
+        let tokens = accounts.iter().flat_map(|account| {
+            let name = &account.name;
+            account.tokens.iter().map(|token| (token.id.clone(), (name.clone(), token.clone())))
+        });
+        let tokens = tokens.collect();
+        let accounts =
+            accounts.into_iter().map(|account| (account.name.clone(), Arc::new(account)));
+        Self { accounts: accounts.collect(), tokens }
+    }
+
+    /// Whether there is no account.
+    pub(super) fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
+    /// All accounts.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.accounts.values().map(|account| &**account)
+    }
+
+    /// The account of a token. An unknown id, a wrong secret and a token that has ended are one answer, and take the same
+    /// steps: one look into the table, one digest, one comparison.
+    pub(super) fn find(&self, token: &AccessToken, now: i64) -> Option<Known> {
+        let found = self.tokens.get(token.id());
+        let is_right = is_secret(token, found.map(|(_, known)| known));
+        let (name, known) = found.filter(|_| is_right)?;
+        self.known(name, &known.id, now)
+    }
+
+    /// The account of this name with this token, if neither has ended.
+    pub(super) fn known(&self, name: &AccountName, token: &str, now: i64) -> Option<Known> {
+        let account = self.accounts.get(name)?;
+        let (_, known) = self.tokens.get(token).filter(|(of, _)| of == name)?;
+        let expires = earlier(account.expires, known.expires);
+        let known = Known { account: Arc::clone(account), token: token.to_owned(), expires };
+        (!is_over(expires, now)).then_some(known)
+    }
+}
+
+/// Whether the token has the secret whose digest is known.
+fn is_secret(token: &AccessToken, known: Option<&KnownToken>) -> bool {
+    let expected = known.map_or(NOBODYS, |known| known.hash);
+    token.hash().0.ct_eq(&expected.0).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::parse;
+    use super::*;
+
+    fn table(rest: &str) -> (Table, AccessToken) {
+        let token = AccessToken::new([7; 5], [9; 32]);
+        let (id, hash) = (token.id(), token.hash());
+        let text = format!(
+            "[user.alice]\nrights = []\n[[user.alice.token]]\nid = \"{id}\"\nhash = \"b3:{hash}\"\n{rest}"
+        );
+        (Table::of(parse(&text).unwrap()), token)
+    }
+
+    #[test]
+    fn only_the_right_secret_of_a_known_id_finds_an_account() {
+        let (table, token) = table("");
+        assert_eq!(table.find(&token, 0).unwrap().account.name.as_str(), "alice");
+        for wrong in [
+            AccessToken::new([7; 5], [8; 32]),
+            AccessToken::new([6; 5], [9; 32]),
+            AccessToken::nobodys(),
+        ] {
+            assert!(table.find(&wrong, 0).is_none(), "{wrong:?}");
+        }
+        assert!(Table::default().find(&token, 0).is_none() && Table::default().is_empty());
+    }
+
+    /// An unknown id is compared as well, so it takes as long as a wrong secret.
+    #[test]
+    fn unknown_id_is_compared_with_a_digest_that_no_secret_has() {
+        let known =
+            KnownToken { id: "a4dqobyh".into(), hash: NOBODYS, created: None, expires: None };
+        for secret in [[0; 32], [9; 32]] {
+            let token = AccessToken::new([7; 5], secret);
+            assert!(!is_secret(&token, None) && !is_secret(&token, Some(&known)));
+        }
+    }
+
+    #[test]
+    fn token_that_has_ended_finds_no_account() {
+        let (table, token) = table("expires = 2027-01-01\n");
+        let end = 1_798_761_600;
+        assert_eq!(table.find(&token, end - 1).unwrap().expires, Some(end));
+        assert!(table.find(&token, end).is_none());
+    }
+}

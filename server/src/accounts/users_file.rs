@@ -1,0 +1,187 @@
+//! `users.toml` on the disk: who may own it, how it is read, and how a command replaces it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use thiserror::Error;
+
+use super::file::FileError;
+
+/// The file, in the server's configuration directory.
+const NAME: &str = "users.toml";
+
+/// Bytes of the longest file: some hundred thousand accounts.
+const LONGEST: u64 = 64 << 20;
+
+/// `users.toml` can't be used.
+#[derive(Debug, Error)]
+pub(crate) enum UsersError {
+    /// The text can't be understood.
+    #[error("`{0}`, {1}")]
+    Text(PathBuf, FileError),
+    /// Others decide who has an account.
+    #[error("others may write to `{0}` (mode {1:o}): set it to 600")]
+    OpenToOthers(PathBuf, u32),
+    /// Another user decides who has an account.
+    #[error("`{0}` belongs to user {1}; it has to belong to the user of hauld or to root")]
+    NotOurs(PathBuf, u32),
+    /// It is longer than any such file.
+    #[error("`{0}` is larger than 64 MiB")]
+    TooLong(PathBuf),
+    /// It could not be read or written.
+    #[error("`{0}`: {1}")]
+    Io(PathBuf, #[source] io::Error),
+    /// A command asks for something that can't be.
+    #[error("{0}")]
+    Command(String),
+}
+
+/// Tells one reading of the file from a later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    inode: (u64, u64),
+    len: u64,
+    changed: [(i64, i64); 2],
+}
+
+/// The file.
+#[derive(Debug, Clone)]
+pub(crate) struct UsersFile {
+    directory: PathBuf,
+    path: PathBuf,
+}
+
+impl UsersFile {
+    /// That of a configuration directory.
+    pub(crate) fn in_directory(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), path: directory.join(NAME) }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn failed(&self) -> impl Fn(io::Error) -> UsersError + '_ {
+        |error| UsersError::Io(self.path.clone(), error)
+    }
+
+    /// The present state of the file; `None` if there is none, or it can't be looked at.
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        fs::metadata(&self.path).ok().map(|found| Stamp::of(&found))
+    }
+
+    /// The text; empty if there is no file.
+    pub(crate) fn read(&self) -> Result<String, UsersError> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
+            Err(error) => return Err(self.failed()(error)),
+        };
+        let found = file.metadata().map_err(self.failed())?;
+        let user = rustix::process::geteuid().as_raw();
+        if found.uid() != user && found.uid() != 0 {
+            return Err(UsersError::NotOurs(self.path.clone(), found.uid()));
+        }
+        if found.mode() & 0o022 != 0 {
+            return Err(UsersError::OpenToOthers(self.path.clone(), found.mode() & 0o777));
+        }
+        let mut text = String::new();
+        file.take(LONGEST + 1).read_to_string(&mut text).map_err(self.failed())?;
+        if text.len() as u64 > LONGEST {
+            return Err(UsersError::TooLong(self.path.clone()));
+        }
+        Ok(text)
+    }
+
+    /// Replaces the text by what `edit` makes of it. Two commands at once change it one after the other, and no reader sees a
+    /// part of it.
+    pub(crate) fn change<T>(
+        &self,
+        edit: impl FnOnce(&str) -> Result<(String, T), UsersError>,
+    ) -> Result<T, UsersError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.directory)
+            .map_err(|error| UsersError::Io(self.directory.clone(), error))?;
+        let lock = self.directory.join("users.lock");
+        let locked =
+            open_new(OpenOptions::new().create(true).truncate(false), &lock).and_then(|file| {
+                flock(&file, FlockOperation::LockExclusive).map(|()| file).map_err(io::Error::from)
+            });
+        let _locked = locked.map_err(|error| UsersError::Io(lock, error))?;
+        let (text, told) = edit(&self.read()?)?;
+        let temporary = self.directory.join(format!("{NAME}.new"));
+        // Of a command that was ended: the lock is ours.
+        let _ = fs::remove_file(&temporary);
+        let write = || {
+            let mut file = open_new(OpenOptions::new().create_new(true), &temporary)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            self.keep_owner(&file)?;
+            fs::rename(&temporary, &self.path)?;
+            File::open(&self.directory)?.sync_all()
+        };
+        write().map_err(self.failed())?;
+        Ok(told)
+    }
+
+    /// If root changes the file of another user, the file stays that user's.
+    fn keep_owner(&self, new: &File) -> io::Result<()> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(());
+        }
+        let owner = fs::metadata(&self.path).or_else(|_| fs::metadata(&self.directory))?;
+        std::os::unix::fs::fchown(new, Some(owner.uid()), Some(owner.gid()))
+    }
+}
+
+fn open_new(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    options.write(true).mode(0o600).open(path)
+}
+
+impl Stamp {
+    fn of(found: &fs::Metadata) -> Self {
+        Self {
+            inode: (found.dev(), found.ino()),
+            len: found.len(),
+            changed: [(found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec())],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn file_is_replaced_whole_and_only_its_user_may_read_it() {
+        let place = tempfile::tempdir().unwrap();
+        let users = UsersFile::in_directory(&place.path().join("config"));
+        assert_eq!((users.read().unwrap(), users.stamp()), (String::new(), None));
+        let told = users.change(|before| Ok((format!("{before}# one\n"), 1))).unwrap();
+        let first = users.stamp();
+        users.change(|before| Ok((format!("{before}# two\n"), ()))).unwrap();
+        assert_eq!((told, &*users.read().unwrap()), (1, "# one\n# two\n"));
+        assert_ne!(users.stamp(), first);
+        assert_eq!(fs::metadata(users.path()).unwrap().mode() & 0o777, 0o600);
+        let refused: Result<(), _> = users.change(|_| Err(UsersError::Command("no".into())));
+        assert!(refused.is_err() && users.read().unwrap().ends_with("two\n"));
+    }
+
+    #[test]
+    fn file_that_others_may_write_to_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let users = UsersFile::in_directory(place.path());
+        fs::write(users.path(), "").unwrap();
+        for (mode, is_taken) in [(0o600, true), (0o644, true), (0o620, false), (0o602, false)] {
+            fs::set_permissions(users.path(), fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(users.read().is_ok(), is_taken, "{mode:o}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The account of a connection: found when `hello` comes, and lost when it ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use haul_protocol::{Code, Hello};
+
+use super::turn::Turn;
+use super::{Connection, Dialect};
+use crate::accounts::{Denied, Login, Origin};
+use crate::commit::notify::waker;
+use crate::refusal::Refusal;
+use crate::services::Services;
+
+impl Connection {
+    /// Finds the account of a client, if the server has accounts, and puts the name that is to be published below the account's
+    /// root. `false`: the connection ends.
+    pub(super) fn log_in(&mut self, hello: &mut Hello, turn: &mut Turn<'_>) -> bool {
+        let services = turn.services;
+        // Without accounts a token has no meaning.
+        if !services.accounts.are_needed() {
+            return true;
+        }
+        let Some(token) = hello.token.take() else {
+            self.end(without_account());
+            return false;
+        };
+        let origin = || Origin::from(self.address());
+        let waker = waker(turn.notify, self.id);
+        match services.accounts.log_in(&token, origin, services.now(), waker) {
+            Ok(login) => {
+                tracing::info!(
+                    peer = self.peer,
+                    account = %login.account.name,
+                    token = login.token(),
+                    "logged in"
+                );
+                self.logged_in(login, hello, turn)
+            }
+            Err(denied) => {
+                tracing::warn!(peer = self.peer, token = token.id(), "refused a login");
+                match denied {
+                    Denied::Told => drop(self.end(unknown_token())),
+                    Denied::Silently => self.half.abandon(),
+                }
+                false
+            }
+        }
+    }
+
+    fn logged_in(&mut self, login: Arc<Login>, hello: &mut Hello, turn: &mut Turn<'_>) -> bool {
+        let (account, needs) = (Arc::clone(&login.account), hello.needs());
+        self.login = Some(login);
+        self.view = account.view.clone();
+        if let Err(refusal) = self.may(needs) {
+            self.end(refusal);
+            return false;
+        }
+        if account.is_drop_box() {
+            match turn.services.drop_directory(&account, &hello.client) {
+                Ok(view) => self.view = view,
+                Err(refusal) => {
+                    self.end(refusal);
+                    return false;
+                }
+            }
+        }
+        if let Some(publish) = &mut hello.publish {
+            match self.view.inward(publish.name.clone()) {
+                Ok(name) => publish.name = name,
+                Err(refusal) => {
+                    self.end(refusal);
+                    return false;
+                }
+            }
+        }
+        self.enter_view(turn);
+        true
+    }
+
+    /// Whether the account's root is there. If it is gone, the connection ends.
+    pub(super) fn has_own_root(&mut self, turn: &Turn<'_>) -> bool {
+        let root = self.login.as_ref().and_then(|login| login.account.view.root().cloned());
+        let Some(root) = root else { return true };
+        let found = turn.services.store.has_root(&turn.base.parents, &root);
+        if let Err(error) = &found {
+            tracing::error!(peer = self.peer, %root, %error, "the root of an account is gone");
+            let message = "the root of this account is not there, or no directory of the server's file system";
+            self.refuse_connection(Code::RootGone, message);
+        }
+        found.is_ok()
+    }
+
+    /// The refusal of a connection that has no account any more, and needs one.
+    pub(super) fn lost_account(&self, services: &Services) -> Option<Refusal> {
+        match (&self.login, &self.dialect) {
+            (Some(login), _) => login.is_over().then(unknown_token),
+            (None, Dialect::Unknown) => None,
+            (None, _) => services.accounts.are_needed().then(without_account),
+        }
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        rustix::net::getpeername(&*self.socket)
+            .ok()?
+            .and_then(|peer| SocketAddr::try_from(peer).ok())
+    }
+}
+
+/// One answer for an unknown account, a wrong secret, an account or token that has ended or was removed.
+fn unknown_token() -> Refusal {
+    Refusal::new(Code::Unauthorized, "no account has this token")
+}
+
+fn without_account() -> Refusal {
+    Refusal::new(Code::Unauthorized, "this server asks for an account: haul login")
+}

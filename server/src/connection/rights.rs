@@ -1,0 +1,83 @@
+//! The one place where requests begin: whether the account may ask, and the names in the store that the client means.
+
+use haul_protocol::{Code, Op, Refusal, Right};
+
+use super::Connection;
+use crate::accounts::View;
+
+impl Connection {
+    /// A request of the client as one about the store, if the account has the right that it needs. `view`: the root that names
+    /// are below.
+    pub(super) fn let_in(&self, op: Op, view: &View) -> Result<Op, Refusal> {
+        if self.login.is_none() {
+            return Ok(op);
+        }
+        self.may(op.needs())?;
+        inward(op, view)
+    }
+
+    /// Whether the account has a right.
+    pub(super) fn may(&self, right: Option<Right>) -> Result<(), Refusal> {
+        let (Some(login), Some(right)) = (&self.login, right) else { return Ok(()) };
+        let account = &login.account;
+        if account.rights.contains(right) {
+            return Ok(());
+        }
+        let what = match right {
+            Right::Put => "put anything",
+            Right::Replace => "replace anything",
+            Right::Delete => "delete",
+            Right::List => "list or compare",
+            Right::Get => "read",
+            Right::Publish => "publish",
+            _ => "do that",
+        };
+        let message = format!("account `{}` may not {what} here", account.name);
+        Err(Refusal::new(Code::Forbidden, message))
+    }
+}
+
+/// Puts each name of a request below the client's root.
+fn inward(op: Op, view: &View) -> Result<Op, Refusal> {
+    Ok(match op {
+        Op::Put { name, size, digest, attributes } => {
+            Op::Put { name: view.inward(name)?, size, digest, attributes }
+        }
+        Op::Open(mut wanted) => {
+            wanted.name = view.inward(wanted.name)?;
+            Op::Open(wanted)
+        }
+        Op::Mkdir { name, mode, replace } => Op::Mkdir { name: view.inward(name)?, mode, replace },
+        Op::Symlink { name, target, mtime } => {
+            Op::Symlink { name: view.inward(name)?, target, mtime }
+        }
+        Op::Setattr { name, is_file, attributes } => {
+            Op::Setattr { name: view.inward(name)?, is_file, attributes }
+        }
+        Op::Remove { name } => Op::Remove { name: view.inward(name)? },
+        Op::Rename { name, to, replace } => {
+            Op::Rename { name: view.inward(name)?, to: view.inward(to)?, replace }
+        }
+        Op::Rollback { name, again, token, repeated } => {
+            Op::Rollback { name: view.inward(name)?, again, token, repeated }
+        }
+        Op::List { name, after } => Op::List {
+            name: view.directory(name)?,
+            after: after.map(|after| view.inward(after)).transpose()?,
+        },
+        // Without a name, or with names in a body that has not come yet.
+        op @ (Op::Bundle { .. }
+        | Op::Part { .. }
+        | Op::Commit { .. }
+        | Op::Abort { .. }
+        | Op::Check
+        | Op::Adopt
+        | Op::Publish { .. }
+        | Op::Ping) => op,
+        // A request of a later version of the protocol may have names that are not known here.
+        op => {
+            let message = format!("command `{}` is not served here", op.command());
+            return Err(Refusal::new(Code::UnknownCommand, message));
+        }
+    })
+}
