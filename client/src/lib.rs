@@ -61,6 +61,7 @@
 #[doc(hidden)]
 pub mod cli;
 mod connection;
+mod credentials;
 mod error;
 mod net;
 mod plan;
@@ -70,7 +71,9 @@ mod transfer;
 mod trust;
 mod work;
 
+pub use error::account::{Lacking, OtherAccount, TokenPlace, Unauthorized};
 pub use error::adrift::Adrift;
+pub use error::credentials::CredentialsError;
 pub use error::destination::DestinationError;
 pub use error::receipt::ReceiptError;
 pub use error::rules::RulesError;

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "for tests, in which a panic is the message")]
 #![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]
 
-use std::process::{Command, Stdio};
+use std::ffi::OsStr;
+use std::io::Read;
+use std::process::{ChildStdin, Command, Stdio};
 
 use crate::binaries;
 use crate::setting::Setting;
@@ -17,6 +19,31 @@ pub fn terminal(setting: &Setting, columns: u16, line: &str) -> Command {
     script.env("H", &binaries::get().haul).env("A", setting.server.address());
     script.current_dir(setting.place.path());
     script
+}
+
+/// A shell script on a terminal. Once a question is shown, `answer` has all that was shown and the keyboard. Returns all that was
+/// shown.
+pub fn answered(
+    script: &str,
+    environment: &[(&str, &OsStr)],
+    question: &str,
+    answer: impl FnOnce(&str, &mut ChildStdin),
+) -> String {
+    let mut command = Command::new("script");
+    command.args(["-qec", script, "/dev/null"]).env("TERM", "xterm");
+    command.env("H", &binaries::get().haul).envs(environment.iter().copied());
+    let mut person = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut screen, mut keyboard) = (person.stdout.take().unwrap(), person.stdin.take().unwrap());
+    let (mut shown, mut bytes, mut answer) = (Vec::new(), [0; 4096], Some(answer));
+    while let Ok(len @ 1..) = screen.read(&mut bytes) {
+        shown.extend_from_slice(&bytes[..len]);
+        let text = String::from_utf8_lossy(&shown);
+        if let Some(answer) = answer.take_if(|_| text.contains(question)) {
+            answer(&text, &mut keyboard);
+        }
+    }
+    person.wait().unwrap();
+    String::from_utf8_lossy(&shown).into_owned()
 }
 
 /// All that was shown, one line or state of the bar after the other, without the terminal's commands.

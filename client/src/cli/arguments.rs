@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
+use super::account::words::{LoginCommand, LogoutCommand, WhoamiCommand};
 use super::entries::{MkdirCommand, MvCommand, RmCommand};
 use super::options::{
     ConnectionOptions, OutputOptions, Security, Selection, SendOptions, duration, receipt,
@@ -72,6 +73,15 @@ pub(crate) enum Command {
     /// and DEST with a `/` after it has to be one. Parents of DEST that are missing are made. Nothing is replaced
     /// without -f.
     Mv(MvCommand),
+    /// Log in at a server: try the token of an account there, and keep it for later commands.
+    ///
+    /// haul asks for the token on the terminal, without showing it. If standard input is no terminal, the token is its first
+    /// line, as in `hauld user add alice | haul login alice@HOST`. `hauld user add` prints the token, and the LINK.
+    Login(LoginCommand),
+    /// Forget the token of an account here. At the server it holds until `hauld user rotate` or `hauld user remove`.
+    Logout(LogoutCommand),
+    /// Tell the account that a server knows this user as, its rights, quota and end.
+    Whoami(WhoamiCommand),
     /// A prompt that takes `put`, `sync`, `verify`, `ls`, `mkdir`, `rm` and `mv`; also reads them from a pipe.
     Shell(ShellCommand),
     /// Trust the key of a server, or list the keys that are trusted.

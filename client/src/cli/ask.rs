@@ -22,11 +22,6 @@ pub(super) fn trust(is_insecure: bool, signals: &Signals, bar: &ProgressBar) -> 
     if is_insecure { trust.insecure() } else { trust }
 }
 
-/// The rules of a command that shows no bar.
-pub(super) fn trust_of_requests(is_insecure: bool, signals: &Signals) -> Trust {
-    trust(is_insecure, signals, &ProgressBar::hidden())
-}
-
 /// The sentence about a server that nobody vouches for.
 pub(super) fn nobody_vouches(server: &str, why: Option<&str>) -> String {
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();

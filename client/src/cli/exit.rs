@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::error::ConnectionError;
+use crate::error::credentials::CredentialsError;
 
 /// All files were committed.
 pub const OK: u8 = 0;
@@ -37,6 +38,8 @@ pub(super) enum Reason {
     Untrusted,
     /// The server, or the client after it has heard the server, wants no such run.
     Refused,
+    /// The server takes nobody without an account, and did not take the client's login, or takes it no longer.
+    Unauthorized,
     /// Ctrl-C or SIGTERM.
     Interrupted,
     /// This machine has no threads, memory or the like.
@@ -52,10 +55,15 @@ impl Reason {
             Self::Done => OK,
             Self::Failed | Self::Different | Self::System | Self::Unwritten => FAILED,
             Self::Usage => USAGE,
-            Self::Unreachable | Self::Lost | Self::Refused => UNREACHABLE,
+            Self::Unreachable | Self::Lost | Self::Refused | Self::Unauthorized => UNREACHABLE,
             Self::Untrusted => UNTRUSTED,
             Self::Interrupted => INTERRUPTED,
         }
+    }
+
+    /// The reason that tokens which can't be used are.
+    pub(super) fn of_credentials(error: &CredentialsError) -> Self {
+        if error.is_missing() { Self::Unauthorized } else { Self::Usage }
     }
 
     /// The reason that an error of the last connection is. `is_reached`: the server has answered the client before.
@@ -63,7 +71,12 @@ impl Reason {
         match error {
             ConnectionError::NotPublished { .. } | ConnectionError::VersionGone => Self::Failed,
             ConnectionError::Untrusted(_) => Self::Untrusted,
-            ConnectionError::Ended(_) | ConnectionError::NotDurable(_) => Self::Refused,
+            ConnectionError::Unauthorized(_) | ConnectionError::OtherAccount(_) => {
+                Self::Unauthorized
+            }
+            ConnectionError::Ended(_)
+            | ConnectionError::NotDurable(_)
+            | ConnectionError::Lacking(_) => Self::Refused,
             _ if is_reached => Self::Lost,
             _ => Self::Unreachable,
         }

@@ -1,5 +1,7 @@
 //! The command line of `haul`: all that a library has no use for.
 
+mod access;
+mod account;
 mod arguments;
 mod ask;
 mod commands;
@@ -26,6 +28,8 @@ mod rollback;
 mod rules;
 mod shell;
 mod signals;
+#[cfg(unix)]
+mod silence;
 mod streams;
 mod summary;
 mod terminal;
@@ -114,6 +118,9 @@ fn carry_out(command: &Command, signals: &Signals) -> anyhow::Result<u8> {
             let ending = Ending::of_requests(words.output, signals);
             Ok(mv::mv(&words.source, &words.place, words.force, words.reaching, &ending))
         }
+        Command::Login(words) => Ok(account::login(words, signals)),
+        Command::Logout(words) => Ok(account::logout(words, signals)),
+        Command::Whoami(words) => Ok(account::whoami(words, signals)),
         Command::Shell(shell) => shell::run(shell, signals),
         Command::Trust(words) => trust::run(words, signals),
         Command::Partials(partials) => partials::partials(&partials.words),

@@ -180,5 +180,5 @@ fn below(destination: &Destination, path: Option<&str>) -> anyhow::Result<Destin
         None => Name::parse(path.as_bytes()),
     };
     let name = name.map_err(|error| anyhow::anyhow!("{path}: {error}"))?;
-    Ok(Destination { server: destination.server.clone(), path: Some(name) })
+    Ok(destination.with_path(Some(name)))
 }

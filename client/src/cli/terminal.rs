@@ -4,7 +4,11 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read, Write};
 
+use zeroize::Zeroizing;
+
 use super::console;
+#[cfg(unix)]
+use super::silence::Silent;
 
 /// The most bytes of a line that a user types.
 const LONGEST: usize = 4096;
@@ -62,27 +66,56 @@ impl Terminal {
     /// If the terminal is gone, or the line is longer than any answer.
     pub(super) fn read(&mut self, is_over: &dyn Fn() -> bool) -> io::Result<Option<String>> {
         let mut line = Vec::new();
+        let is_answered = self.read_into(&mut line, is_over)?;
+        Ok(is_answered.then(|| String::from_utf8_lossy(&line).into_owned()))
+    }
+
+    /// The same of a line that nobody sees, behind a prompt. However it ends, the terminal is as it was before.
+    ///
+    /// # Errors
+    /// If the terminal is gone or shows what is typed in any case, or the line is longer than any answer.
+    #[cfg(unix)]
+    pub(super) fn read_secret(
+        &mut self,
+        prompt: &str,
+        is_over: &dyn Fn() -> bool,
+    ) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        let silent = Silent::new(self.input.try_clone()?)?;
+        self.prompt(prompt)?;
+        // With all its room from the start: a buffer that grows leaves copies behind.
+        let mut line = Zeroizing::new(Vec::with_capacity(2 * LONGEST));
+        let is_answered = self.read_into(&mut line, is_over)?;
+        drop(silent);
+        if is_answered {
+            // The end of the line was not shown either.
+            self.output.write_all(b"\n")?;
+        }
+        Ok(is_answered.then_some(line))
+    }
+
+    /// Reads a line into a buffer; returns whether there was one.
+    fn read_into(&mut self, line: &mut Vec<u8>, is_over: &dyn Fn() -> bool) -> io::Result<bool> {
+        let mut bytes = Zeroizing::new([0; 256]);
         loop {
             if is_over() {
                 // The next message begins on a line of its own.
                 self.output.write_all(b"\n")?;
-                return Ok(None);
+                return Ok(false);
             }
             if !self.has_input()? {
                 continue;
             }
-            let mut bytes = [0; 256];
-            let len = match self.input.read(&mut bytes) {
+            let len = match self.input.read(&mut *bytes) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 read => read?,
             };
             line.extend_from_slice(&bytes[..len]);
             if len == 0 && line.is_empty() {
                 self.output.write_all(b"\n")?;
-                return Ok(None);
+                return Ok(false);
             }
             if len == 0 || line.ends_with(b"\n") {
-                return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
+                return Ok(true);
             }
             if line.len() > LONGEST {
                 return Err(io::Error::other("the line is too long"));

@@ -26,7 +26,7 @@ mod send;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use haul_protocol::{Cv, Digest, Durability, limits::MAX_BODY_LEN};
+use haul_protocol::{Cv, Digest, Durability, Right, limits::MAX_BODY_LEN};
 
 use crate::error::ConnectionError;
 use crate::net::body::Body;
@@ -114,6 +114,8 @@ pub struct Connection<'a> {
     bases: Bases<'a>,
     /// The server takes bundles.
     bundles: bool,
+    /// The account may ask which entries are there.
+    may_list: bool,
     /// Files that it gets next, all at once.
     bundle: bundle::Bundle,
     /// Items that the server is asked about next.
@@ -141,16 +143,17 @@ impl<'a> Connection<'a> {
         poller: &'a mut Poller,
     ) -> Result<Self, ConnectionError> {
         let publish = run.policy.publishes().map(|name| run.course.publish(name));
-        let who = hello::Who { client: &run.client, identity: Some(&run.identity), publish, slot };
+        let needs = run.policy.needs();
+        let (login, client, identity) = (run.login, &*run.client, Some(&*run.identity));
+        let who = hello::Who { login, needs: &needs, client, identity, publish, slot };
         let route = Route {
-            server: run.server,
+            server: run.login.server(),
             trust: run.trust,
             timeout: run.timeout,
             over: &|| run.is_over(),
             prepare: &|socket| run.choose_congestion(socket),
         };
-        let reached = reach::reach(route, &who, poller, run.limit.as_ref());
-        let (mut wire, hello) = reached.map_err(|error| who.refused(error))?;
+        let (mut wire, hello) = reach::reach(route, &who, poller, run.limit.as_ref())?;
         if run.committed.remove_source && hello.durability != Durability::Group {
             return Err(ConnectionError::NotDurable(hello.durability.to_string()));
         }
@@ -172,6 +175,7 @@ impl<'a> Connection<'a> {
             nearby: Nearby::new(&run.sources),
             bases: Bases::new(&run.sources),
             bundles: hello.features.iter().any(|feature| feature == bundle::FEATURE),
+            may_list: hello.account.is_none_or(|account| account.rights.contains(Right::List)),
             bundle: bundle::Bundle::default(),
             gathered: compare::Gathered::default(),
             asked: 0,

@@ -13,7 +13,7 @@ use crate::trust::Route;
 /// Connects and introduces the client; returns the connection and the server's answer.
 ///
 /// # Errors
-/// If there is no haul server, or it is not trusted, or it wants no connection, or nobody wants it any more.
+/// If there is no haul server, or it is not trusted, or it wants no connection or no such login, or nobody wants it any more.
 pub(super) fn reach<'a, T>(
     route: Route<'_>,
     who: &Who<'_>,
@@ -35,7 +35,8 @@ pub(super) fn reach<'a, T>(
         wire.begin_again(connect, |transport| who.hello(transport), timeout)?;
         answer = greeted(&mut wire, over);
     }
-    let hello = answer?;
+    let hello = answer.map_err(|error| who.refused(error, wire.transport()))?;
+    who.login.check(hello.account.as_ref(), who.needs)?;
     trust.announced(server, wire.transport(), hello.next_pin);
     Ok((wire, hello))
 }

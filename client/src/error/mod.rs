@@ -1,10 +1,13 @@
 //! Errors: of this machine, of the network, or by the server's word.
 
+pub mod account;
 pub mod adrift;
 mod cause;
+pub mod credentials;
 pub mod destination;
 mod file;
 pub mod receipt;
+pub(crate) mod refused;
 pub mod rules;
 pub(crate) mod system;
 pub mod trust;
@@ -15,6 +18,8 @@ use std::time::Duration;
 use haul_protocol::{ClientError, Code, DecodeError, Name, Refusal};
 use thiserror::Error;
 
+use account::{Lacking, OtherAccount, Unauthorized};
+use refused::{Refused, advice};
 use trust::TrustError;
 
 pub(crate) use file::Retry;
@@ -88,10 +93,25 @@ pub enum ConnectionError {
     )]
     ClosedAtHandshake,
     /// The server ended the connection with a reason.
-    #[error("the server ended the connection: {0}")]
+    #[error("the server ended the connection: {0}{advice}", advice = advice(&.0.code))]
     Ended(Refusal),
+    /// Closed before the login was answered.
+    #[error(
+        "the server closed the connection before it answered the login: it is stopping, or too many logins from this \
+         address have failed, and a minute later it answers again"
+    )]
+    ClosedAtLogin,
+    /// The server did not take the login, or takes it no longer.
+    #[error("{0}")]
+    Unauthorized(Box<Unauthorized>),
+    /// The token is of another account than the destination names.
+    #[error("{0}")]
+    OtherAccount(Box<OtherAccount>),
+    /// The account lacks a right.
+    #[error("{0}")]
+    Lacking(Box<Lacking>),
     /// The server lets this run begin no version of the directory.
-    #[error("{name}: not published: refused by the server: {refusal}")]
+    #[error("{name}: not published: {}", Refused(.refusal))]
     NotPublished {
         /// The directory.
         name: Name,
@@ -154,10 +174,12 @@ impl ConnectionError {
         match self {
             Self::Ended(refusal) | Self::NotPublished { refusal, .. } => refusal.retry,
             // A balancer or the like answers in the server's place while the server is away.
-            Self::NotHaul(_) | Self::ClosedAtHello | Self::NoHello(_) => true,
+            Self::NotHaul(_) | Self::ClosedAtHello | Self::ClosedAtLogin | Self::NoHello(_) => true,
             Self::NoTls(_) | Self::ClosedAtHandshake | Self::NoHandshake(_) => true,
             Self::Unreachable { .. } | Self::Lost(_) | Self::Closed => true,
             Self::Silent(_) | Self::Stuck(_) => true,
+            // Another attempt counts as one more login that has failed.
+            Self::Unauthorized(_) | Self::OtherAccount(_) | Self::Lacking(_) => false,
             Self::GaveUp { .. }
             | Self::NotDurable(_)
             | Self::VersionGone

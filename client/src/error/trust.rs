@@ -88,12 +88,12 @@ pub struct Trusted {
     pub since: Option<String>,
 }
 
-/// The file with the keys of servers, or its directory, can't be used.
+/// A file of the client's own, or the directory of these files, can't be used.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KnownError {
     /// There is no directory for it.
-    #[error("haul has no directory for the keys of servers: set HAUL_CONFIG_DIR or HOME")]
+    #[error("haul has no directory for its own files: set HAUL_CONFIG_DIR or HOME")]
     NoDirectory,
     /// The system does not let haul use it.
     #[error("could not {doing} {}: {source}", .path.display())]

@@ -1,6 +1,6 @@
 //! The user's wishes for a run: which entries of the server are replaced, kept or removed.
 
-use haul_protocol::Name;
+use haul_protocol::{Name, Right};
 
 use crate::source::filter::Filter;
 use crate::source::links::Links;
@@ -169,6 +169,33 @@ impl Policy {
     #[must_use]
     pub fn removes(&self) -> bool {
         matches!(self.mode, Mode::Sync(Some(_))) && !self.dry_run
+    }
+
+    /// The rights without which the run can't do what the user wants, each with the word for the part that needs it.
+    #[must_use]
+    pub fn needs(&self) -> Vec<(Right, &'static str)> {
+        let command = match self.mode {
+            Mode::Put => "put",
+            Mode::Sync(_) => "sync",
+            Mode::Verify(_) => "verify",
+            Mode::Publish(..) => "publish",
+        };
+        let asks = match command {
+            _ if self.verifies() => "verify",
+            _ if self.dry_run => "--dry-run",
+            "put" => "--ignore-existing",
+            command => command,
+        };
+        let changes = !self.dry_run && !self.verifies();
+        [
+            (changes, Right::Put, command),
+            (self.compares() && !self.is_publish(), Right::List, asks),
+            (self.removes(), Right::Delete, "--delete"),
+            (self.is_publish(), Right::Publish, command),
+        ]
+        .into_iter()
+        .filter_map(|(is_needed, right, need)| is_needed.then_some((right, need)))
+        .collect()
     }
 
     /// Whether nothing may be removed once anything could not be read.

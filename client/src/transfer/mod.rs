@@ -13,7 +13,8 @@ mod walk;
 
 use std::sync::Arc;
 
-use crate::net::destination::{Destination, Server};
+use crate::credentials::Login;
+use crate::net::destination::Destination;
 use crate::plan::given::Given;
 use crate::plan::policy::Policy;
 use crate::plan::{Plan, given};
@@ -35,7 +36,7 @@ pub struct Transfer {
     plan: Plan,
     /// The sources as they were before anything was waited for.
     anchors: Vec<Arc<Anchor>>,
-    server: Server,
+    login: Login,
     policy: Policy,
     /// Notes about its wishes.
     notes: Vec<Note>,

@@ -9,8 +9,8 @@ use super::Work;
 use super::course::Course;
 use super::more::More;
 use super::on_commit::Committed;
+use crate::credentials::Login;
 use crate::net::congestion;
-use crate::net::destination::Server;
 use crate::net::line::Interval;
 use crate::net::rate_limit::Limit;
 use crate::net::transport::Socket;
@@ -28,9 +28,9 @@ const LOSSES: u32 = 10;
 /// The context that all threads of a run share.
 #[derive(Debug)]
 pub struct Run<'a> {
-    /// The destination.
-    pub server: &'a Server,
-    /// The rules by which it is trusted.
+    /// The server, and the account there.
+    pub login: &'a Login,
+    /// The rules by which the server is trusted.
     pub trust: &'a Trust,
     /// The items and tasks that are left.
     pub work: &'a Work,

@@ -35,7 +35,7 @@ pub(super) struct Completion<'a> {
 
 impl<'a> Completion<'a> {
     pub(super) fn new(destination: &'a Destination, classic: bool, is_insecure: bool) -> Self {
-        let trust = Trust::of_user();
+        let trust = destination.pin.map_or_else(Trust::of_user, |pin| Trust::pins([pin]));
         let trust = if is_insecure { trust.insecure() } else { trust };
         Self { files: FilenameCompleter::new(), destination, classic, trust }
     }
