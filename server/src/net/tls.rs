@@ -143,7 +143,7 @@ impl Tls {
     /// Encrypts bytes from the front of `plain`, and sends as much as the socket takes. Returns how many are accepted: they
     /// must not come again, and may not be on the wire yet. Nothing is accepted while earlier bytes wait.
     pub(crate) fn send(&mut self, socket: &OwnedFd, plain: &[u8]) -> Result<usize, TransportError> {
-        if !self.flush(socket)? || self.is_over {
+        if !self.flush(socket)? || self.is_over || plain.is_empty() {
             return Ok(0);
         }
         let piece = &plain[..plain.len().min(AT_ONCE)];
