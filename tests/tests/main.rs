@@ -87,6 +87,8 @@ mod sync_bad_days;
 mod targets;
 mod tls_peer;
 mod tls_server;
+mod tls_server_hostile;
+mod tls_server_keys;
 mod told;
 mod torn;
 mod transcripts;

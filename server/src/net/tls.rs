@@ -28,6 +28,9 @@ const AT_ONCE: usize = 64 * 1024;
 /// Bytes that a record of application data has besides its plaintext.
 const OVERHEAD: usize = 22;
 
+/// The alert if rustls has none for an error in the handshake: fatal, `decode_error`.
+const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
+
 /// One TLS connection.
 pub(crate) struct Tls {
     session: UnbufferedServerConnection,
@@ -205,6 +208,10 @@ impl Tls {
         self.is_over = true;
         self.is_settled = true;
         self.tail = Vec::new();
+        let is_silent = !self.session.wants_write() && self.session.is_handshaking();
+        if is_silent {
+            self.out.bytes.extend_from_slice(&DECODE_ERROR);
+        }
         // Without a byte of input rustls gives what it has to send, and looks for nothing else.
         while self.session.wants_write() {
             let UnbufferedStatus { state, .. } = self.session.process_tls_records(&mut []);

@@ -408,5 +408,8 @@ fn handshake_message_of_many_records_takes_no_more_than_one_record() {
         }
     }
     assert!(matches!(failed, Some(TransportError::Message)), "{failed:?}");
+    // The alert.
+    assert_eq!(pair.transport.unsent(), 7);
+    assert!(pair.transport.flush(&pair.socket).unwrap());
     assert_eq!(pair.transport.held_bytes(), 0);
 }
