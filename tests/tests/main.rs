@@ -95,6 +95,8 @@ mod tls_client;
 mod tls_fake;
 mod tls_peer;
 mod tls_server;
+mod tls_server_hostile;
+mod tls_server_keys;
 mod told;
 mod torn;
 mod transcripts;
