@@ -8,7 +8,7 @@ use rustix::process::{Pid, kill_process};
 
 /// The part of a token behind its id.
 fn secret(token: &str) -> String {
-    token.trim().rsplit('_').next().unwrap().to_owned()
+    token.trim().splitn(3, '_').last().unwrap().to_owned()
 }
 
 /// Starts a put of a file of 12 MiB, which takes seconds, and waits until the server has parts of it.
