@@ -48,6 +48,7 @@ mod kept;
 mod library;
 mod links;
 mod login;
+mod login_library;
 mod login_pair;
 mod login_rights;
 mod login_secret;
