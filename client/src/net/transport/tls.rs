@@ -65,6 +65,8 @@ pub struct Tls {
     is_tls: bool,
     /// The server sends nothing more.
     is_closed: bool,
+    /// It can't go on.
+    is_broken: bool,
 }
 
 impl fmt::Debug for Tls {
@@ -111,6 +113,7 @@ impl Tls {
             moved: 0,
             is_tls: false,
             is_closed: false,
+            is_broken: false,
         })
     }
 
@@ -147,7 +150,11 @@ impl Tls {
             if !self.is_tls && self.end > 0 {
                 self.look()?;
             }
-            match self.step(&mut [], &[]) {
+            let step = match self.told() {
+                None => self.step(&mut [], &[]),
+                Some(_) => Ok(Step::Blocked),
+            };
+            match step {
                 Ok(Step::Ready) => return Ok(true),
                 Ok(Step::Read(_) | Step::Encoded) => continue,
                 Ok(Step::Closed) => return Err(HandshakeError::Closed),
@@ -168,18 +175,21 @@ impl Tls {
 
     /// Looks whether the first bytes of the server can be TLS.
     fn look(&mut self) -> Result<(), HandshakeError> {
-        // A message of the handshake, or an alert.
-        self.is_tls = matches!(self.incoming[0], 0x15 | 0x16);
         match self.told() {
             // All protocols that are told by name are told by four bytes.
             Some(told) if self.end >= 4 => Err(told),
-            _ => Ok(()),
+            told => {
+                self.is_tls = told.is_none();
+                Ok(())
+            }
         }
     }
 
     /// The error of a server that has said something else than TLS.
     fn told(&self) -> Option<HandshakeError> {
-        let is_foreign = !self.is_tls && self.end > 0;
+        let first = self.incoming[..self.end].first().filter(|_| !self.is_tls);
+        // A message of the handshake, or an alert.
+        let is_foreign = first.is_some_and(|first| !matches!(first, 0x15 | 0x16));
         is_foreign.then(|| HandshakeError::NotTls(self.incoming[..self.end].to_vec()))
     }
 
@@ -280,6 +290,9 @@ impl Tls {
     /// One step of the connection. If it is ready, it encrypts `piece`; plaintext that comes goes into `room`, and
     /// what has no room there into the connection's own buffer, which then holds no more than was read at once.
     fn step(&mut self, room: &mut [u8], piece: &[u8]) -> Result<Step, rustls::Error> {
+        if self.is_broken {
+            return Err(rustls::Error::General(String::from("it has failed before")));
+        }
         let incoming = &mut self.incoming[self.begin..self.end];
         let UnbufferedStatus { mut discard, state } = self.connection.process_tls_records(incoming);
         let outgoing = &mut self.outgoing[self.filled..];
@@ -334,7 +347,10 @@ impl Tls {
 
     /// Lets the server know why the connection can't go on, as far as the socket takes that now.
     fn give_up(&mut self) {
-        while let Ok(Step::Encoded) = self.step(&mut [], &[]) {}
+        // rustls must not see input again that it has refused.
+        (self.begin, self.end) = (0, 0);
+        while self.connection.wants_write() && self.step(&mut [], &[]).is_ok() {}
+        self.is_broken = true;
         let _ = self.flush();
     }
 
@@ -346,7 +362,16 @@ impl Tls {
 
     /// Tells the server that nothing more comes, as far as the socket takes that now.
     pub(super) fn end(&mut self) {
-        while let Ok(Step::Read(_) | Step::Encoded | Step::Closed) = self.step(&mut [], &[]) {}
+        let is_ready = loop {
+            match self.step(&mut [], &[]) {
+                Ok(Step::Read(_) | Step::Encoded | Step::Closed) => {}
+                Ok(Step::Ready) => break true,
+                Ok(Step::Blocked) | Err(_) => break false,
+            }
+        };
+        if !is_ready {
+            return;
+        }
         let incoming = &mut self.incoming[self.begin..self.end];
         let status = self.connection.process_tls_records(incoming);
         if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state
