@@ -90,6 +90,7 @@ mod tls_client;
 mod tls_fake;
 mod tls_foreign;
 mod tls_known;
+mod tls_library;
 mod tls_next_key;
 mod tls_pair;
 mod tls_peer;
