@@ -95,6 +95,8 @@ mod tls_next_key;
 mod tls_pair;
 mod tls_peer;
 mod tls_server;
+mod tls_server_hostile;
+mod tls_server_keys;
 mod tls_trust;
 mod told;
 mod torn;
