@@ -246,3 +246,6 @@ fn scratch_of(scratch: &mut Vec<u8>, len: usize) -> &mut [u8] {
     }
     &mut scratch[..len]
 }
+
+#[cfg(test)]
+mod tests;
