@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
+mod accounts;
+mod accounts_apart;
+mod accounts_ends;
+mod accounts_rights;
 mod adopt;
 mod adrift;
 mod advice;
@@ -99,6 +103,7 @@ mod tls_client;
 mod tls_fake;
 mod tls_foreign;
 mod tls_known;
+mod tls_library;
 mod tls_next_key;
 mod tls_pair;
 mod tls_peer;

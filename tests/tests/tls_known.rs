@@ -105,7 +105,7 @@ fn many_runs_at_once_lose_no_line() {
         assert!(text.contains(&format!("host{host}:8080 {pin}")), "{text}");
     }
     assert_eq!((text.lines().count(), mode(&directory)), (16, 0o700));
-    assert_eq!(mode(&directory.join("known_servers")), 0o600);
+    assert_eq!(mode(directory.join("known_servers")), 0o600);
     let left = fs::read_dir(&directory).unwrap().flatten().map(|entry| entry.file_name());
     let mut left: Vec<_> = left.collect();
     left.sort();

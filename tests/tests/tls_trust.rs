@@ -59,7 +59,7 @@ fn unknown_server_gets_nothing_without_a_terminal_and_the_line_that_is_told_trus
     haul_in(configuration.path(), &put).assert().success();
     assert!(known(&configuration).starts_with(&format!("{address} {pin} since=")));
     assert_eq!(
-        (mode(&configuration.path().join("known_servers")), asked.load(Ordering::SeqCst)),
+        (mode(configuration.path().join("known_servers")), asked.load(Ordering::SeqCst)),
         (0o600, 1)
     );
 }

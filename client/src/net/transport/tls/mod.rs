@@ -4,6 +4,8 @@
 //! while bytes of that buffer wait. Records are decrypted as soon as they are whole, where they lie: a cursor moves over
 //! them, and only the unfinished record at the end is ever moved.
 
+mod handshake;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use rustls::pki_types::ServerName;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 
 use super::socket::Socket;
+pub use handshake::HandshakeError;
 
 /// Plaintext that is encrypted at once: so much that the socket is called seldom, and so little that the bytes are still
 /// in a cache when the socket copies them.
@@ -31,19 +34,6 @@ const OUTGOING: usize = PIECE + (PIECE / RECORD + 2) * OVERHEAD + RECORD;
 
 /// Ciphertext that is read at once. A message of the handshake, of at most 64 KiB, has to fit whole.
 const INCOMING: usize = 96 * 1024;
-
-/// The handshake has failed.
-#[derive(Debug)]
-pub enum HandshakeError {
-    /// The socket failed.
-    Lost(io::Error),
-    /// The server closed the connection.
-    Closed,
-    /// The first bytes of the server are of another protocol.
-    NotTls(Vec<u8>),
-    /// The two sides don't agree.
-    Tls(rustls::Error),
-}
 
 /// A TLS connection, in its handshake or after it.
 pub struct Tls {
@@ -131,66 +121,6 @@ impl Tls {
 
     pub(super) fn pending(&self) -> usize {
         self.filled - self.sent
-    }
-
-    /// Goes on with the handshake as far as the socket lets it; returns whether it is done.
-    ///
-    /// # Errors
-    /// If it fails. The server is told why, if the socket takes that at once.
-    pub fn handshake(&mut self) -> Result<bool, HandshakeError> {
-        loop {
-            match self.flush() {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                    // The server may have said why before it closed.
-                    let _ = self.fill();
-                    return Err(self.told().unwrap_or(HandshakeError::Lost(error)));
-                }
-                _ => {}
-            }
-            if !self.is_tls && self.end > 0 {
-                self.look()?;
-            }
-            let step = match self.told() {
-                None => self.step(&mut [], &[]),
-                Some(_) => Ok(Step::Blocked),
-            };
-            match step {
-                Ok(Step::Ready) => return Ok(true),
-                Ok(Step::Read(_) | Step::Encoded) => continue,
-                Ok(Step::Closed) => return Err(HandshakeError::Closed),
-                Ok(Step::Blocked) => {}
-                Err(error) => {
-                    self.give_up();
-                    return Err(HandshakeError::Tls(error));
-                }
-            }
-            match self.fill() {
-                Ok(0) => return Err(self.told().unwrap_or(HandshakeError::Closed)),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(self.told().unwrap_or(HandshakeError::Lost(error))),
-            }
-        }
-    }
-
-    /// Looks whether the first bytes of the server can be TLS.
-    fn look(&mut self) -> Result<(), HandshakeError> {
-        match self.told() {
-            // All protocols that are told by name are told by four bytes.
-            Some(told) if self.end >= 4 => Err(told),
-            told => {
-                self.is_tls = told.is_none();
-                Ok(())
-            }
-        }
-    }
-
-    /// The error of a server that has said something else than TLS.
-    fn told(&self) -> Option<HandshakeError> {
-        let first = self.incoming[..self.end].first().filter(|_| !self.is_tls);
-        // A message of the handshake, or an alert.
-        let is_foreign = first.is_some_and(|first| !matches!(first, 0x15 | 0x16));
-        is_foreign.then(|| HandshakeError::NotTls(self.incoming[..self.end].to_vec()))
     }
 
     /// Accepts plaintext of two pieces.
