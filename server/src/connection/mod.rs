@@ -35,6 +35,7 @@ use crate::net::buffer;
 use crate::net::poller::Interest;
 use crate::net::transport::{Accepts, Transport};
 use crate::services::Services;
+use crate::services::budget::Seat;
 use crate::services::fence::{self, Fence};
 use crate::services::timeouts::Deadline;
 use crate::store::{Version, given_up};
@@ -69,6 +70,12 @@ pub(crate) struct Connection {
     dialect: Dialect,
     /// The account, if the server has accounts.
     login: Option<Arc<Login>>,
+    /// Its place among the connections of the account.
+    seat: Option<Seat>,
+    /// When the account may send more: nothing is read before, in milliseconds of the server's clock.
+    throttled: Option<u64>,
+    /// When the account could last send more.
+    freed: u64,
     /// The root that its client sees.
     view: View,
     sink: Sink,
@@ -162,6 +169,9 @@ impl Connection {
             half: ServerConnection::new(&services.limits, Time::from_millis(now)),
             dialect: Dialect::Unknown,
             login: None,
+            seat: None,
+            throttled: None,
+            freed: now,
             view: View::default(),
             sink: Sink::Nothing,
             rest: Vec::new(),
@@ -331,7 +341,17 @@ impl Connection {
         // No event tells of an end that has been read already.
         let unread = unread || self.transport.has_peer_ended();
         let waiting = if unread { Interest::BOTH } else { Interest::READ };
-        if self.is_over(turn) { Step::Wait(waiting) } else { self.read(waiting, turn) }
+        if self.is_over(turn) {
+            return Step::Wait(waiting);
+        }
+        match self.may_read(turn.services.now()) {
+            Some(most) => self.read(waiting, most, turn),
+            // The timer wakes it.
+            None => {
+                self.held_up = true;
+                Step::Wait(answers)
+            }
+        }
     }
 
     /// Goes on with the request that takes more than one turn. `answers`: what there is to wait for besides.

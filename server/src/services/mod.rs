@@ -1,6 +1,7 @@
 //! Workers serve all requests with these, whichever connection they come over: the store, uploads, versions, places, the clock.
 //! Knows no connection.
 
+pub(crate) mod budget;
 pub(crate) mod clock;
 mod drop_box;
 pub(crate) mod fence;
@@ -19,6 +20,7 @@ use crate::store::Store;
 use crate::symlinks::Symlinks;
 use crate::uploads::Uploads;
 use crate::versions::leases::Publications;
+use budget::Budgets;
 use clock::Clock;
 use fence::Fences;
 use places::Places;
@@ -28,6 +30,7 @@ use timeouts::Timeouts;
 #[derive(Debug)]
 pub(crate) struct Services {
     pub(crate) accounts: Accounts,
+    pub(crate) budgets: Budgets,
     pub(crate) store: Arc<Store>,
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) publications: Publications,
@@ -65,6 +68,7 @@ impl Services {
             Publications::new(Arc::clone(&store), Arc::clone(&uploads), timeouts.body);
         Self {
             accounts,
+            budgets: Budgets::default(),
             store,
             uploads,
             publications,
@@ -87,6 +91,8 @@ impl Services {
     /// Reads the accounts again if they have changed, and ends the logins that are over; to be called each second.
     pub(crate) fn look_at_accounts(&self) {
         if self.accounts.look() {
+            let accounts = self.accounts.all();
+            self.budgets.limit(accounts.iter().map(|account| &**account), self.now());
             self.make_roots();
         }
     }
