@@ -76,6 +76,8 @@ pub(crate) enum Rank {
     Completions,
     /// The buffers that workers read into.
     Buffers,
+    /// The audit log.
+    Audit,
     /// The certificate that new connections see.
     Certificate,
     /// The pin of the key that comes next.

@@ -23,6 +23,7 @@ impl Connection {
             return true;
         }
         let Some(token) = hello.token.take() else {
+            self.tell_refused_login(None);
             self.end(without_account());
             return false;
         };
@@ -40,6 +41,7 @@ impl Connection {
             }
             Err(denied) => {
                 tracing::warn!(peer = self.peer, token = token.id(), "refused a login");
+                self.tell_refused_login(Some(token.id()));
                 match denied {
                     Denied::Told => drop(self.end(unknown_token())),
                     Denied::Silently => self.half.abandon(),
@@ -51,6 +53,7 @@ impl Connection {
 
     fn logged_in(&mut self, login: Arc<Login>, hello: &mut Hello, turn: &mut Turn<'_>) -> bool {
         let (account, needs) = (Arc::clone(&login.account), hello.needs());
+        self.tell_login(&login);
         self.login = Some(login);
         self.view = account.view.clone();
         if let Err(refusal) = self.may(needs) {
@@ -87,7 +90,8 @@ impl Connection {
             Ok(seat) => self.seat = Some(seat),
             Err(Full(most)) => {
                 let name = &login.account.name;
-                let message = format!("account `{name}` has {most} connections, and may not have more");
+                let message =
+                    format!("account `{name}` has {most} connections, and may not have more");
                 self.refuse_connection(Code::Busy, &message);
             }
         }

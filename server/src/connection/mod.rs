@@ -5,6 +5,7 @@
 //! waiting until the socket can be written to, which is nearly always at once.
 
 mod answers;
+mod audited;
 mod bundle;
 mod close;
 mod compare;
@@ -30,6 +31,7 @@ use haul_protocol::{RequestId, ServerConnection, Time};
 use rustix::fd::OwnedFd;
 
 use crate::accounts::{AccountOf, ClientId, Login, View};
+use crate::audit::Event;
 use crate::commit::notify::ConnectionId;
 use crate::net::buffer;
 use crate::net::poller::Interest;
@@ -39,6 +41,7 @@ use crate::services::budget::Seat;
 use crate::services::fence::{self, Fence};
 use crate::services::timeouts::Deadline;
 use crate::store::{Version, given_up};
+use audited::Teller;
 use job::Job;
 use sink::Sink;
 use timeouts::Pace;
@@ -76,6 +79,8 @@ pub(crate) struct Connection {
     throttled: Option<u64>,
     /// When the account could last send more.
     freed: u64,
+    /// Tells the audit log, if there is one.
+    teller: Option<Teller>,
     /// The root that its client sees.
     view: View,
     sink: Sink,
@@ -92,6 +97,8 @@ pub(crate) struct Connection {
     pending: usize,
     /// Requests whose changes wait in the worker's tree of new directories; none between two turns.
     fresh: Vec<RequestId>,
+    /// The changes that they ask for, if there is an audit log.
+    fresh_events: Vec<Event>,
     /// The request that takes more than one turn.
     job: Option<Job>,
     /// When that request last took a step, in milliseconds of the server's clock.
@@ -165,13 +172,14 @@ impl Connection {
             socket,
             transport: Transport::new(accepts),
             id,
-            peer,
             half: ServerConnection::new(&services.limits, Time::from_millis(now)),
             dialect: Dialect::Unknown,
             login: None,
             seat: None,
             throttled: None,
             freed: now,
+            teller: Teller::new(services.audit.as_ref(), &peer),
+            peer,
             view: View::default(),
             sink: Sink::Nothing,
             rest: Vec::new(),
@@ -180,6 +188,7 @@ impl Connection {
             settled: now,
             pending: 0,
             fresh: Vec::new(),
+            fresh_events: Vec::new(),
             job: None,
             worked: now,
             works: false,
@@ -291,6 +300,7 @@ impl Connection {
     /// Writes what waits to be written, then does one thing: goes on with a request, or reads and decodes once.
     fn step(&mut self, turn: &mut Turn<'_>) -> Step {
         self.held_up = false;
+        turn.services.flush_audit();
         if self.flush(turn.services.now()).is_err() {
             return Step::Close;
         }
