@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
+mod accounts;
+mod accounts_apart;
+mod accounts_ends;
+mod accounts_rights;
 mod adopt;
 mod adrift;
 mod advice;
