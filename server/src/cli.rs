@@ -91,10 +91,25 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
 
+    /// File to which the audit log is appended, a line of JSON for each login, refusal, change, and change of the accounts.
+    /// SIGHUP opens the file anew. Never inside of the root.
+    #[arg(long, value_name = "FILE", env = "HAULD_AUDIT")]
+    pub audit: Option<PathBuf>,
+
     /// Listen on an address that other machines reach, though nobody is asked who they are and nothing needs to be
     /// encrypted.
     #[arg(long)]
     pub insecure: bool,
+
+    /// User of this machine as whom to go on once the addresses are bound, as root only; GROUP is that of new files. A
+    /// root that is missing is made for that user.
+    #[arg(long, value_name = "NAME[:GROUP]", env = "HAULD_USER")]
+    pub user: Option<String>,
+
+    /// Do not confine the process. Otherwise the kernel (Landlock) lets it reach nothing but the root and its own
+    /// configuration.
+    #[arg(long)]
+    pub no_sandbox: bool,
 
     /// How long the header of a request may take.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
@@ -181,6 +196,7 @@ impl Arguments {
                 .clone()
                 .zip(self.key.clone())
                 .map(|(chain, key)| CertificateFiles { chain, key }),
+            audit: self.audit.clone(),
             insecure: self.insecure,
             timeouts,
             window_requests: self.window_requests,

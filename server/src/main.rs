@@ -11,7 +11,8 @@ use anyhow::Context;
 use clap::Parser;
 use haul_protocol::Shown;
 use haul_server::cli::{Arguments, Command, HOW_TO_START, usual_config_dir};
-use haul_server::{Server, StartError, process};
+use haul_server::process::{self, Reach, SystemUser};
+use haul_server::{Listen, Server, StartError};
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let server = match Server::start(&arguments.config(process::prepare())) {
+    let server = match start(&arguments) {
         Ok(server) => server,
         Err(error) => {
             tell(&error);
@@ -68,6 +69,45 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Starts the server. Root binds its addresses, the user opens its root, and the sandbox is on before the first thread.
+fn start(arguments: &Arguments) -> Result<Server, StartError> {
+    let config = arguments.config(process::prepare());
+    let user = arguments.user.as_deref().map(SystemUser::find).transpose()?;
+    if let Some(user) = &user {
+        user.make_directory(&config.root, 0o777 & !config.umask)?;
+        let is_reached = config.listen.iter().any(|listen| !listen.is_local());
+        if let Some(directory) = config.config_dir.as_deref().filter(|_| is_reached) {
+            user.make_directory(directory, 0o700)?;
+        }
+    }
+    let listening = Server::listen(&config)?;
+    if let Some(user) = user {
+        for address in listening.addresses() {
+            if let Listen::Unix(path) = address {
+                user.own_socket(path)?;
+            }
+        }
+        user.switch()?;
+    }
+    let ready = listening.open()?;
+    if arguments.no_sandbox {
+        tracing::warn!("not confined: --no-sandbox was given");
+    } else {
+        let mut reach = ready.addresses().fold(Reach::new(ready.root()), Reach::listening);
+        if let Some(directory) = config.config_dir.as_deref().filter(|path| path.exists()) {
+            reach = reach.reading(directory);
+        }
+        if let Some(given) = &config.certificate {
+            reach = reach.reading_file(&given.chain).reading_file(&given.key);
+        }
+        if let Some(audit) = &config.audit {
+            reach = reach.appending(audit);
+        }
+        reach.confine()?;
+    }
+    ready.start()
 }
 
 /// Does something else than to serve.
@@ -107,6 +147,7 @@ fn tell(text: &dyn Display) {
 fn serve(server: Server, mut watch: Watch) -> anyhow::Result<()> {
     let addresses: Vec<String> = server.addresses().map(ToString::to_string).collect();
     let stop = server.stopper();
+    let reopen = server.audit_reopener();
     let handle = watch.handle();
     // This thread watches signals to the end; the others are joined by one that then ends the watch.
     let joiner = thread::Builder::new()
@@ -125,10 +166,22 @@ fn serve(server: Server, mut watch: Watch) -> anyhow::Result<()> {
     out.flush().context("could not write to standard output")?;
     drop(out);
 
-    if watch.next().is_some() {
+    let mut next = || loop {
+        match (watch.next(), &reopen) {
+            (Some(Wanted::Reload), Some(reopen)) => reopen(),
+            (Some(Wanted::Reload), None) => {
+                tracing::warn!(
+                    "SIGHUP: hauld has nothing to reload without an audit log, and stops; start it again"
+                );
+                return Some(Wanted::Stop);
+            }
+            (wanted, _) => return wanted,
+        }
+    };
+    if next().is_some() {
         tracing::info!("stopping; transfers under way may finish, a second signal stops at once");
         stop();
-        while let Some(wanted) = watch.next() {
+        while let Some(wanted) = next() {
             if wanted == Wanted::Stop {
                 tracing::warn!("stopped at once");
                 return Ok(());

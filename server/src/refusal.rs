@@ -39,6 +39,11 @@ impl Refusal {
         &self.told.code
     }
 
+    /// Its message, with the names in the store.
+    pub(crate) fn message(&self) -> &str {
+        &self.told.message
+    }
+
     /// The same about the names that all clients see, on a connection that is about a draft.
     pub(crate) fn of_root(self) -> Self {
         let names = if self.names == Names::Here { Names::OfRoot } else { self.names };
@@ -82,7 +87,7 @@ impl From<StoreError> for Refusal {
             StoreError::Escape { .. } => Code::Escape,
             StoreError::Conflict { .. } | StoreError::OtherHeritage { .. } => Code::Conflict,
             StoreError::Exists { .. } => Code::Exists,
-            StoreError::CrossDevice { .. } => Code::CrossDevice,
+            StoreError::CrossDevice { .. } | StoreError::Apart { .. } => Code::CrossDevice,
             StoreError::DigestMismatch { .. } => Code::DigestMismatch,
             StoreError::NoSpace { .. }
             | StoreError::Quota { .. }

@@ -40,6 +40,18 @@ pub(crate) enum StoreError {
         /// The file.
         name: String,
     },
+    /// The kernel moves nothing from one directory of the root to another, though both are on one file system.
+    #[error(
+        "the server could not {op} `{name}`, because the kernel refuses to move it from one directory to another as if \
+         they were on two file systems: a sandbox around the server lacks the right to (REFER of Landlock), or a btrfs \
+         subvolume or a project quota ends between them"
+    )]
+    Apart {
+        /// The operation.
+        op: &'static str,
+        /// The file.
+        name: String,
+    },
     /// The bytes are not those of the digest.
     #[error("the bytes of `{name}` do not match their digest")]
     DigestMismatch {
@@ -247,6 +259,9 @@ fn after(facts: Option<Facts>) -> String {
 /// The operation that makes a symlink.
 pub(super) const MAKE_LINK: &str = "make link";
 
+/// The operations that rename or link an entry from one directory to another.
+const MOVES: [&str; 6] = ["publish", "rename", "replace", "remove", MAKE_LINK, "make directory"];
+
 /// Why a file can't be longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SizeLimit {
@@ -307,6 +322,7 @@ impl StoreError {
                 | Self::Conflict { .. }
                 | Self::Exists { .. }
                 | Self::CrossDevice { .. }
+                | Self::Apart { .. }
                 | Self::Permission { .. }
                 | Self::NotFound { .. }
                 | Self::NameRefused { .. }
@@ -345,6 +361,8 @@ impl StoreError {
                 Self::Scarce { op, name, source: errno.into() }
             }
             Errno::LOOP => Self::Conflict { name, found: "a symbolic link" },
+            // Names are resolved on one file system (`openat2`), so both directories of a rename are on one mount.
+            Errno::XDEV if MOVES.contains(&op) => Self::Apart { op, name },
             Errno::XDEV | Errno::BUSY => Self::CrossDevice { name },
             Errno::NOENT => Self::NotFound { name },
             Errno::ISDIR | Errno::NOTEMPTY => Self::Conflict { name, found: "a directory" },
@@ -407,6 +425,15 @@ pub(crate) enum OpenError {
     /// the root.
     #[error("openat2 does not work here (Linux 5.6 or later needed; a sandbox may block it): {0}")]
     NoOpenat2(std::io::Error),
+    /// A sandbox around the server does not let it rename, and so every upload would fail.
+    #[error(
+        "nothing can be moved from one directory in `{path}` to another: a sandbox around hauld lacks the right to (REFER \
+         of Landlock)"
+    )]
+    NoRefer {
+        /// `.haul`.
+        path: PathBuf,
+    },
     /// Anything else.
     #[error("could not {op} `{path}`: {source}")]
     Io {

@@ -34,7 +34,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
 
 pub(crate) use commit::change::{Change, DEEP};
@@ -55,6 +55,7 @@ pub(crate) use uploads::verifying::Verifying;
 pub(crate) use versions::adopt::{Adopted, Copying};
 pub(crate) use versions::closed::Closed;
 pub(crate) use versions::guard::meet;
+pub(crate) use versions::home::Owner;
 pub(crate) use versions::notes::Facts;
 pub(crate) use versions::swap::{Rollback, Swap};
 pub(crate) use versions::version::{Earlier, Room, State, Version, given_up};
@@ -111,6 +112,11 @@ pub(crate) fn may_be_root(server: &Path, name: &haul_protocol::Name) -> Result<(
 }
 
 impl Store {
+    /// Makes the root if it is missing, and opens nothing.
+    pub(crate) fn make_root(path: &Path, umask: Mode) -> Result<(), OpenError> {
+        Root::make(path, Mode::from_raw_mode(0o777) - umask)
+    }
+
     /// Opens (or makes) the root, locks it and removes what an earlier server left half-written.
     ///
     /// If changes are to be durable, so is from here on all that an earlier server left visible.
@@ -186,6 +192,11 @@ impl Store {
         self.root.path()
     }
 
+    /// The root itself.
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
     /// Fails if the root is not the directory any more that its path leads to.
     pub(crate) fn look_for_root(&self) -> Result<(), StoreError> {
         self.present.look()
@@ -202,7 +213,7 @@ impl Store {
     }
 
     /// Makes a directory that a client sees as its root, unless it is there.
-    pub(crate) fn make_root(&self, name: &haul_protocol::Name) -> Result<(), StoreError> {
+    pub(crate) fn make_account_root(&self, name: &haul_protocol::Name) -> Result<(), StoreError> {
         self.parents().directory(name)
     }
 
