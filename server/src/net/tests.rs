@@ -2,17 +2,21 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use rcgen::generate_simple_self_signed;
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 
-use super::super::tls::RECORD;
-use super::*;
-use crate::net::buffer::LEN;
+use super::buffer::LEN;
+use super::received::{Received, TransportError};
+use super::tls::RECORD;
+use super::transport::{Accepts, Kind, NO_TLS_HERE, Transport, kind};
 
 /// A client, and the transport that it talks to.
 struct Pair {
@@ -137,7 +141,7 @@ impl Pair {
 
 /// Bytes that do not repeat soon.
 fn bytes(len: usize) -> Vec<u8> {
-    (0..len).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+    (0..len).map(|index| (index.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect()
 }
 
 #[test]
