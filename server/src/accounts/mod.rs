@@ -9,6 +9,7 @@ mod client;
 pub(crate) mod edit;
 mod failures;
 pub(crate) mod file;
+mod machine;
 mod table;
 pub(crate) mod users_file;
 mod view;
@@ -26,7 +27,8 @@ pub(crate) use account::{Account, KnownToken};
 pub(crate) use client::{AccountName, AccountOf, ClientId};
 use failures::Failures;
 pub(crate) use failures::Origin;
-use table::{Known, Table};
+use machine::Machine;
+use table::{By, Known, Table};
 use users_file::{Stamp, UsersError, UsersFile};
 pub(crate) use view::View;
 
@@ -35,6 +37,7 @@ pub(crate) use view::View;
 pub(crate) struct Accounts {
     /// `None`: the server has no configuration directory, and so no accounts.
     file: Option<UsersFile>,
+    machine: Machine,
     present: Mutex<Present>,
     /// Nobody is served without an account. Stays so for as long as the server runs, also if the last account is removed.
     are_needed: AtomicBool,
@@ -57,8 +60,7 @@ struct Present {
 #[derive(Debug)]
 pub(crate) struct Login {
     pub(crate) account: Arc<Account>,
-    /// The id of its token.
-    token: String,
+    by: By,
     expires: Option<i64>,
     is_over: AtomicBool,
     /// Wakes the connection when the login is over.
@@ -76,9 +78,9 @@ impl Login {
         self.account.facts(self.expires)
     }
 
-    /// The id of the token, which is no secret.
-    pub(crate) fn token(&self) -> &str {
-        &self.token
+    /// The id of the token, which is no secret; or the user of this machine, without a token.
+    pub(crate) fn by(&self) -> String {
+        self.by.to_string()
     }
 }
 
@@ -99,11 +101,13 @@ impl Accounts {
     pub(crate) fn open(directory: Option<&Path>, are_needed: bool) -> Result<Self, UsersError> {
         let file = directory.map(UsersFile::in_directory);
         let stamp = file.as_ref().and_then(UsersFile::stamp);
-        let table = file.as_ref().map(read).transpose()?.unwrap_or_default();
+        let machine = if file.is_some() { Machine::here() } else { Machine::default() };
+        let table = file.as_ref().map(|file| read(file, &machine)).transpose()?.unwrap_or_default();
         let are_needed = AtomicBool::new(are_needed || !table.is_empty());
         let present = Present { table: Arc::new(table), stamp };
         Ok(Self {
             file,
+            machine,
             present: Mutex::new(Rank::Accounts, present),
             are_needed,
             logins: Mutex::new(Rank::Logins, Vec::new()),
@@ -141,20 +145,30 @@ impl Accounts {
         now: u64,
         waker: Waker,
     ) -> Result<Arc<Login>, Denied> {
-        // The login is in the list before the table is looked at: a change of the table that comes later ends it.
+        let login = self.log_in_as(waker, |table, now| table.find(token, now));
+        login.ok_or_else(|| match self.failures.note(origin(), now) {
+            true => Denied::Told,
+            false => Denied::Silently,
+        })
+    }
+
+    /// The account of a user of this machine, who has connected to a Unix socket without a token.
+    pub(crate) fn log_in_user(&self, user: u32, waker: Waker) -> Option<Arc<Login>> {
+        self.log_in_as(waker, |table, now| table.find_user(user, now))
+    }
+
+    fn log_in_as(
+        &self,
+        waker: Waker,
+        find: impl FnOnce(&Table, i64) -> Option<Known>,
+    ) -> Option<Arc<Login>> {
+        // Under the lock of the list: a change of the table that comes later finds the login there, and ends it.
         let mut logins = self.logins.lock();
-        let Some(Known { account, token, expires }) = self.table().find(token, self.second())
-        else {
-            drop(logins);
-            return Err(match self.failures.note(origin(), now) {
-                true => Denied::Told,
-                false => Denied::Silently,
-            });
-        };
+        let Known { account, by, expires } = find(&self.table(), self.second())?;
         let is_over = AtomicBool::new(false);
-        let login = Arc::new(Login { account, token, expires, is_over, waker });
+        let login = Arc::new(Login { account, by, expires, is_over, waker });
         logins.push(Arc::downgrade(&login));
-        Ok(login)
+        Some(login)
     }
 
     /// Reads the file again if it has changed, and ends logins that are over; to be called each second, by one thread.
@@ -167,7 +181,7 @@ impl Accounts {
         self.logins.lock().retain(|login| {
             let Some(login) = login.upgrade() else { return false };
             let name = &login.account.name;
-            let known = table.known(name, &login.token, now);
+            let known = table.known(name, &login.by, now);
             let goes_on = known.is_some_and(|known| known.account.serves_as(&login.account));
             if !goes_on {
                 over.push(login);
@@ -175,7 +189,7 @@ impl Accounts {
             goes_on
         });
         for login in over {
-            tracing::info!(account = %login.account.name, token = login.token, "a login is over");
+            tracing::info!(account = %login.account.name, by = %login.by, "a login is over");
             login.is_over.store(true, Ordering::Release);
             login.waker.wake_by_ref();
         }
@@ -189,7 +203,7 @@ impl Accounts {
             return false;
         }
         let read = match stamp {
-            Some(_) => read(file),
+            Some(_) => read(file, &self.machine),
             None => {
                 Err(UsersError::Io(file.path().to_owned(), std::io::ErrorKind::NotFound.into()))
             }
@@ -226,10 +240,10 @@ impl Accounts {
     }
 }
 
-fn read(file: &UsersFile) -> Result<Table, UsersError> {
+fn read(file: &UsersFile, machine: &Machine) -> Result<Table, UsersError> {
     let accounts = file::parse(&file.read()?)
         .map_err(|error| UsersError::Text(file.path().to_owned(), error))?;
-    Ok(Table::of(accounts))
+    Ok(Table::of(accounts, machine))
 }
 
 #[cfg(test)]
