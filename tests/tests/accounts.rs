@@ -1,7 +1,5 @@
 //! Logging in, and the root that an account sees.
 
-use std::os::unix::net::UnixStream;
-
 use haul_tests::prelude::*;
 
 /// Sends a request and reads an answer.
@@ -284,38 +282,6 @@ fn accounts_that_can_not_be_understood_keep_the_server_from_starting_and_not_fro
         assert!(told.contains("users.toml") && told.contains(part), "{told}");
     }
     accounts.set_users(&whole);
-}
-
-#[test]
-fn user_of_the_machine_needs_no_token_at_a_unix_socket() {
-    let place = TempDir::new().unwrap();
-    let socket = format!("unix:{}", place.path().join("socket").display());
-    let words = ["--durability", "none", "--listen", "127.0.0.1:0", "--listen", &socket];
-    let accounts = Accounts::start_with(&words, &["alice"]);
-    let hello = json!({
-        "cmd": "hello", "version": 1, "agent": "t", "client": "c", "slot": 0, "must": [],
-    });
-    let ask = |hello: &Value| {
-        let mut stream = UnixStream::connect(place.path().join("socket")).unwrap();
-        stream.write_all(&frame(hello, b"")).unwrap();
-        let mut prefix = [0; 4];
-        stream.read_exact(&mut prefix).unwrap();
-        let mut header = vec![0; usize::try_from(u32::from_le_bytes(prefix)).unwrap()];
-        stream.read_exact(&mut header).unwrap();
-        serde_json::from_slice::<Value>(&header).unwrap()
-    };
-    refused(&ask(&hello), 0, "unauthorized");
-    let user = rustix::process::geteuid().as_raw();
-    let line = format!("[user.alice]\nunix_users = [{user}]");
-    accounts.set_users(&accounts.users().replace("[user.alice]", &line));
-    accounts.are_read_after(0);
-    assert_eq!(ask(&hello)["account"]["name"], "alice");
-    // A token that is wrong is no reason to take the user's account.
-    let mut wrong = hello.clone();
-    wrong["token"] = json!("haul_aaaaaaaa_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
-    refused(&ask(&wrong), 0, "unauthorized");
-    let mut peer = Peer::connect(accounts.server.address()).unwrap();
-    refused(&peer.ask(&hello, b"").unwrap(), 0, "unauthorized");
 }
 
 /// Otherwise whoever may put a file could make an account.

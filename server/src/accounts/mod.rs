@@ -9,7 +9,6 @@ mod client;
 pub(crate) mod edit;
 mod failures;
 pub(crate) mod file;
-mod machine;
 mod table;
 pub(crate) mod users_file;
 mod view;
@@ -23,12 +22,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use haul_protocol::{AccessToken, AccountFacts};
 
 use crate::locks::{Mutex, Rank};
-pub(crate) use account::{Account, KnownToken};
+pub(crate) use account::{Account, KnownToken, Proof};
 pub(crate) use client::{AccountName, AccountOf, ClientId};
 use failures::Failures;
 pub(crate) use failures::Origin;
-use machine::Machine;
-use table::{By, Known, Table};
+use table::{Known, Table};
 use users_file::{Stamp, UsersError, UsersFile};
 pub(crate) use view::View;
 
@@ -37,7 +35,6 @@ pub(crate) use view::View;
 pub(crate) struct Accounts {
     /// `None`: the server has no configuration directory, and so no accounts.
     file: Option<UsersFile>,
-    machine: Machine,
     present: Mutex<Present>,
     /// Nobody is served without an account. Stays so for as long as the server runs, also if the last account is removed.
     are_needed: AtomicBool,
@@ -60,7 +57,7 @@ struct Present {
 #[derive(Debug)]
 pub(crate) struct Login {
     pub(crate) account: Arc<Account>,
-    by: By,
+    proof: Proof,
     expires: Option<i64>,
     is_over: AtomicBool,
     /// Wakes the connection when the login is over.
@@ -68,6 +65,14 @@ pub(crate) struct Login {
 }
 
 impl Login {
+    fn begin(known: Known, waker: Waker, logins: &mut Vec<Weak<Self>>) -> Arc<Self> {
+        let Known { account, proof, expires } = known;
+        let is_over = AtomicBool::new(false);
+        let login = Arc::new(Self { account, proof, expires, is_over, waker });
+        logins.push(Arc::downgrade(&login));
+        login
+    }
+
     /// Whether the account, its token or its rights are no longer those of the `hello`.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
@@ -78,9 +83,9 @@ impl Login {
         self.account.facts(self.expires)
     }
 
-    /// The id of the token, which is no secret; or the user of this machine, without a token.
-    pub(crate) fn by(&self) -> String {
-        self.by.to_string()
+    /// The proof that the client has the account, which is no secret.
+    pub(crate) fn proof(&self) -> &Proof {
+        &self.proof
     }
 }
 
@@ -101,13 +106,11 @@ impl Accounts {
     pub(crate) fn open(directory: Option<&Path>, are_needed: bool) -> Result<Self, UsersError> {
         let file = directory.map(UsersFile::in_directory);
         let stamp = file.as_ref().and_then(UsersFile::stamp);
-        let machine = if file.is_some() { Machine::here() } else { Machine::default() };
-        let table = file.as_ref().map(|file| read(file, &machine)).transpose()?.unwrap_or_default();
+        let table = file.as_ref().map(read).transpose()?.unwrap_or_default();
         let are_needed = AtomicBool::new(are_needed || !table.is_empty());
         let present = Present { table: Arc::new(table), stamp };
         Ok(Self {
             file,
-            machine,
             present: Mutex::new(Rank::Accounts, present),
             are_needed,
             logins: Mutex::new(Rank::Logins, Vec::new()),
@@ -145,30 +148,24 @@ impl Accounts {
         now: u64,
         waker: Waker,
     ) -> Result<Arc<Login>, Denied> {
-        let login = self.log_in_as(waker, |table, now| table.find(token, now));
-        login.ok_or_else(|| match self.failures.note(origin(), now) {
-            true => Denied::Told,
-            false => Denied::Silently,
-        })
-    }
-
-    /// The account of a user of this machine, who has connected to a Unix socket without a token.
-    pub(crate) fn log_in_user(&self, user: u32, waker: Waker) -> Option<Arc<Login>> {
-        self.log_in_as(waker, |table, now| table.find_user(user, now))
-    }
-
-    fn log_in_as(
-        &self,
-        waker: Waker,
-        find: impl FnOnce(&Table, i64) -> Option<Known>,
-    ) -> Option<Arc<Login>> {
-        // Under the lock of the list: a change of the table that comes later finds the login there, and ends it.
+        // The login is in the list before the table is looked at: a change of the table that comes later ends it.
         let mut logins = self.logins.lock();
-        let Known { account, by, expires } = find(&self.table(), self.second())?;
-        let is_over = AtomicBool::new(false);
-        let login = Arc::new(Login { account, by, expires, is_over, waker });
-        logins.push(Arc::downgrade(&login));
-        Some(login)
+        let Some(known) = self.table().find(token, self.second()) else {
+            drop(logins);
+            return Err(match self.failures.note(origin(), now) {
+                true => Denied::Told,
+                false => Denied::Silently,
+            });
+        };
+        Ok(Login::begin(known, waker, &mut logins))
+    }
+
+    /// The account of a user of this machine, whom the kernel has told at the other end of a Unix socket. `None`: the user has
+    /// none, and needs a token.
+    pub(crate) fn log_in_user(&self, user: u32, waker: &Waker) -> Option<Arc<Login>> {
+        let mut logins = self.logins.lock();
+        let known = self.table().of_user(user, self.second())?;
+        Some(Login::begin(known, waker.clone(), &mut logins))
     }
 
     /// Reads the file again if it has changed, and ends logins that are over; to be called each second, by one thread.
@@ -181,7 +178,7 @@ impl Accounts {
         self.logins.lock().retain(|login| {
             let Some(login) = login.upgrade() else { return false };
             let name = &login.account.name;
-            let known = table.known(name, &login.by, now);
+            let known = table.known(name, login.proof.clone(), now);
             let goes_on = known.is_some_and(|known| known.account.serves_as(&login.account));
             if !goes_on {
                 over.push(login);
@@ -189,7 +186,7 @@ impl Accounts {
             goes_on
         });
         for login in over {
-            tracing::info!(account = %login.account.name, by = %login.by, "a login is over");
+            tracing::info!(account = %login.account.name, token = %login.proof, "a login is over");
             login.is_over.store(true, Ordering::Release);
             login.waker.wake_by_ref();
         }
@@ -203,7 +200,7 @@ impl Accounts {
             return false;
         }
         let read = match stamp {
-            Some(_) => read(file, &self.machine),
+            Some(_) => read(file),
             None => {
                 Err(UsersError::Io(file.path().to_owned(), std::io::ErrorKind::NotFound.into()))
             }
@@ -240,10 +237,10 @@ impl Accounts {
     }
 }
 
-fn read(file: &UsersFile, machine: &Machine) -> Result<Table, UsersError> {
+fn read(file: &UsersFile) -> Result<Table, UsersError> {
     let accounts = file::parse(&file.read()?)
         .map_err(|error| UsersError::Text(file.path().to_owned(), error))?;
-    Ok(Table::of(accounts, machine))
+    Ok(Table::of(accounts))
 }
 
 #[cfg(test)]

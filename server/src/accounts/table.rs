@@ -1,20 +1,18 @@
 //! The accounts of one reading of `users.toml`, found by token.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::sync::Arc;
 
 use haul_protocol::{AccessToken, Digest};
 use subtle::ConstantTimeEq;
 
-use super::account::{Account, KnownToken, earlier, is_over};
+use super::account::{Account, KnownToken, Proof, earlier, is_over};
 use super::client::AccountName;
-use super::machine::Machine;
 
 /// The digest that the secret of an unknown token is compared with, so that it costs as much as a wrong secret.
 const NOBODYS: Digest = Digest([0; 32]);
 
-/// The accounts, by name, by the ids of their tokens, and by users of this machine.
+/// The accounts, by name, by the ids of their tokens, and by the users of this machine who have them.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     accounts: BTreeMap<AccountName, Arc<Account>>,
@@ -22,42 +20,26 @@ pub(super) struct Table {
     users: HashMap<u32, AccountName>,
 }
 
-/// The reason why a client has its account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum By {
-    /// The client has a token.
-    Token { id: String, hash: Digest },
-    /// The kernel says which user the client is.
-    User(u32),
-}
-
-impl fmt::Display for By {
-    /// A name for the log: nothing of it is a secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Token { id, .. } => f.write_str(id),
-            Self::User(id) => write!(f, "user {id}"),
-        }
-    }
-}
-
-/// The account of a client.
+/// An account that somebody has proved to have.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) account: Arc<Account>,
-    pub(super) by: By,
+    pub(super) proof: Proof,
     /// The end of the account, or of the token if that is earlier.
     pub(super) expires: Option<i64>,
 }
 
 impl Table {
-    pub(super) fn of(accounts: Vec<Account>, machine: &Machine) -> Self {
-        let users = users(&accounts, machine);
+    pub(super) fn of(accounts: Vec<Account>) -> Self {
         let tokens = accounts.iter().flat_map(|account| {
             let name = &account.name;
             account.tokens.iter().map(|token| (token.id.clone(), (name.clone(), token.clone())))
         });
         let tokens = tokens.collect();
+        let users = accounts.iter().flat_map(|account| {
+            account.unix_users.iter().map(|user| (*user, account.name.clone()))
+        });
+        let users = users.collect();
         let accounts =
             accounts.into_iter().map(|account| (account.name.clone(), Arc::new(account)));
         Self { accounts: accounts.collect(), tokens, users }
@@ -79,49 +61,28 @@ impl Table {
         let found = self.tokens.get(token.id());
         let is_right = is_secret(token, found.map(|(_, known)| known));
         let (name, known) = found.filter(|_| is_right)?;
-        self.known(name, &By::Token { id: known.id.clone(), hash: known.hash }, now)
+        self.known(name, Proof::Token(known.id.clone(), known.hash), now)
     }
 
     /// The account of a user of this machine.
-    pub(super) fn find_user(&self, user: u32, now: i64) -> Option<Known> {
-        self.known(self.users.get(&user)?, &By::User(user), now)
+    pub(super) fn of_user(&self, user: u32, now: i64) -> Option<Known> {
+        self.known(self.users.get(&user)?, Proof::User(user), now)
     }
 
-    /// The account of this name, if the client has it for the same reason still, and neither has ended.
-    pub(super) fn known(&self, name: &AccountName, by: &By, now: i64) -> Option<Known> {
+    /// The account of this name, if the proof holds for it now and it has not ended.
+    pub(super) fn known(&self, name: &AccountName, proof: Proof, now: i64) -> Option<Known> {
         let account = self.accounts.get(name)?;
-        let expires = match by {
-            By::User(user) => self.users.get(user).filter(|of| *of == name).map(|_| None)?,
-            By::Token { id, hash } => {
+        let end = match &proof {
+            Proof::Token(id, hash) => {
                 let (of, known) = self.tokens.get(id)?;
                 (of == name && known.hash == *hash).then_some(known.expires)?
             }
+            Proof::User(user) => self.users.get(user).filter(|of| *of == name).map(|_| None)?,
         };
-        let expires = earlier(account.expires, expires);
-        let known = Known { account: Arc::clone(account), by: by.clone(), expires };
+        let expires = earlier(account.expires, end);
+        let known = Known { account: Arc::clone(account), proof, expires };
         (!is_over(expires, now)).then_some(known)
     }
-}
-
-/// The accounts of users of this machine. If two accounts have one user, nobody knows which is meant.
-fn users(accounts: &[Account], machine: &Machine) -> HashMap<u32, AccountName> {
-    let mut users = HashMap::new();
-    let mut doubled = Vec::new();
-    for account in accounts {
-        for user in &account.unix_users {
-            let Some(id) = machine.id(user) else {
-                tracing::warn!(account = %account.name, ?user, "no user of this machine");
-                continue;
-            };
-            let other = users.insert(id, account.name.clone());
-            if other.is_some_and(|other| other != account.name) {
-                tracing::error!(user = id, "two accounts are this user's, so neither is");
-                doubled.push(id);
-            }
-        }
-    }
-    users.retain(|id, _| !doubled.contains(id));
-    users
 }
 
 /// Whether the token has the secret whose digest is known.
@@ -141,7 +102,7 @@ mod tests {
         let text = format!(
             "[user.alice]\nrights = []\n[[user.alice.token]]\nid = \"{id}\"\nhash = \"b3:{hash}\"\n{rest}"
         );
-        (Table::of(parse(&text).unwrap(), &Machine::default()), token)
+        (Table::of(parse(&text).unwrap()), token)
     }
 
     #[test]
@@ -175,16 +136,5 @@ mod tests {
         let end = 1_798_761_600;
         assert_eq!(table.find(&token, end - 1).unwrap().expires, Some(end));
         assert!(table.find(&token, end).is_none());
-    }
-
-    #[test]
-    fn user_of_the_machine_has_one_account() {
-        let text = "[user.a]\nrights = []\nunix_users = [1, 2, 2]\n[user.b]\nrights = []\nunix_users = [2, 3, \"nobody here\"]\n";
-        let table = Table::of(parse(text).unwrap(), &Machine::default());
-        let name = |user| Some(table.find_user(user, 0)?.account.name.to_string());
-        assert_eq!(
-            (name(1), name(2), name(3), name(4)),
-            (Some("a".into()), None, Some("b".into()), None)
-        );
     }
 }

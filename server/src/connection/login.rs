@@ -24,13 +24,13 @@ impl Connection {
         }
         let waker = waker(turn.notify, self.id);
         let Some(token) = hello.token.take() else {
-            let login = self.user.and_then(|user| services.accounts.log_in_user(user, waker));
-            if let Some(login) = login {
-                return self.logged_in(login, hello, turn);
-            }
-            self.tell_refused_login(None);
-            self.end(without_account());
-            return false;
+            let user = self.user.and_then(|user| services.accounts.log_in_user(user, &waker));
+            let Some(login) = user else {
+                self.tell_refused_login(None);
+                self.end(without_account());
+                return false;
+            };
+            return self.logged_in(login, hello, turn);
         };
         let origin = || Origin::from(self.address());
         match services.accounts.log_in(&token, origin, services.now(), waker) {
@@ -49,8 +49,7 @@ impl Connection {
 
     fn logged_in(&mut self, login: Arc<Login>, hello: &mut Hello, turn: &mut Turn<'_>) -> bool {
         let (account, needs) = (Arc::clone(&login.account), hello.needs());
-        let (peer, name) = (&self.peer, &account.name);
-        tracing::info!(peer, account = %name, by = login.by(), "logged in");
+        tracing::info!(peer = self.peer, account = %account.name, token = %login.proof(), "logged in");
         self.tell_login(&login);
         self.login = Some(login);
         self.view = account.view.clone();
