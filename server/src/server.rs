@@ -32,6 +32,7 @@ pub struct Server {
     workers: Vec<JoinHandle<()>>,
     timer: JoinHandle<()>,
     committer: Option<JoinHandle<()>>,
+    counter: JoinHandle<()>,
     sweeper: Sweeper,
 }
 
@@ -94,6 +95,7 @@ impl Server {
             Settings { accounts, audit, keys, limits, symlinks, timeouts, places: bounds.places };
         let services = Arc::new(Services::new(store, settings));
         services.make_roots();
+        services.set_quotas();
         let runtime = Runtime::new(Arc::clone(&services), listeners, bounds.connections)?;
         let runtime = Arc::new(runtime);
         let spawn = |name: String, run: fn(&Arc<Runtime>)| {
@@ -111,8 +113,9 @@ impl Server {
             true => Some(spawn(String::from("committer"), commit)?),
             false => None,
         };
+        let counter = spawn(String::from("counter"), |runtime| runtime.services.store.count())?;
         let sweeper = Sweeper::start(services, config.keep_partials)?;
-        Ok(Self { runtime, workers, timer, committer, sweeper })
+        Ok(Self { runtime, workers, timer, committer, counter, sweeper })
     }
 
     /// The addresses that are listened on.
@@ -144,6 +147,8 @@ impl Server {
             }
             joined(thread);
         }
+        services.store.stop_counting();
+        joined(self.counter);
         self.sweeper.stop();
         if let Some(audit) = &services.audit {
             audit.look();

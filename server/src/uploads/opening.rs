@@ -38,6 +38,7 @@ pub(crate) struct Opening {
     geometry: Geometry,
     owner: Owner,
     stage: Stage,
+    promise: Promise,
     busy: Busy,
 }
 
@@ -59,11 +60,13 @@ impl Opening {
         (geometry, owner): (Geometry, Owner),
         busy: Busy,
     ) -> Result<Self, Refusal> {
+        store.promise(parents, key.id(), &wanted.name, wanted.size)?;
+        let promise = Promise { of: Some((Arc::clone(store), key.id().to_owned())) };
         let stage = match store.journal(&key, &wanted.name, geometry)? {
             Some(reading) => Stage::Journal(Box::new(reading)),
             None => Self::resumed(store, parents, &key, &wanted, geometry, None)?,
         };
-        Ok(Self { store: Arc::clone(store), key, wanted, geometry, owner, stage, busy })
+        Ok(Self { store: Arc::clone(store), key, wanted, geometry, owner, stage, promise, busy })
     }
 
     fn resumed(
@@ -102,7 +105,7 @@ impl Opening {
         parents: &Parents,
         buffer: &mut [u8],
     ) -> Result<(Self, usize), Refusal> {
-        let Self { store, key, wanted, geometry, owner, stage, busy } = self;
+        let Self { store, key, wanted, geometry, owner, stage, promise, busy } = self;
         let (stage, read) = match stage {
             Stage::Journal(mut reading) => match reading.advance(&wanted.name, buffer)? {
                 0 => (Self::resumed(&store, parents, &key, &wanted, geometry, Some(*reading))?, 0),
@@ -118,12 +121,12 @@ impl Opening {
                 (Stage::Bytes(bytes), read)
             }
         };
-        Ok((Self { store, key, wanted, geometry, owner, stage, busy }, read))
+        Ok((Self { store, key, wanted, geometry, owner, stage, promise, busy }, read))
     }
 
     /// The upload, the parts that it holds, and its key.
     pub(super) fn finish(self) -> Result<(OpenUpload, Bitmap, Busy), Refusal> {
-        let Self { store, wanted, geometry, owner, stage, busy, .. } = self;
+        let Self { store, wanted, geometry, owner, stage, mut promise, busy, .. } = self;
         let Stage::Bytes(bytes) = stage else { return Err(unknown()) };
         let (content, verifying) = *bytes;
         let held = verifying.held();
@@ -135,6 +138,7 @@ impl Opening {
         let missing = if content.is_ok() { state.missing_bytes() } else { 0 };
         match store.reserve(&wanted.name, missing) {
             Ok(reserved) => {
+                promise.of = None;
                 let upload =
                     OpenUpload::new(busy.key(), wanted.name, owner, state, content, reserved);
                 Ok((upload, bitmap, busy))
@@ -146,6 +150,20 @@ impl Opening {
                 }
                 Err(error.into())
             }
+        }
+    }
+}
+
+/// The share of a partial whose upload is not open yet. If it never is, the share is as large as the partial.
+#[derive(Debug)]
+struct Promise {
+    of: Option<(Arc<Store>, String)>,
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if let Some((store, id)) = &self.of {
+            store.settle_promise(id);
         }
     }
 }

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::mode::kept;
+use crate::store::quota::Amount;
 use crate::store::root::Parents;
 use crate::store::staged_tree::Tree;
 use crate::store::uploads::complete::Finished;
@@ -225,17 +226,27 @@ impl Change {
                 store.make_link(parents, &name, &target, mtime, touched)
             }
             Self::Directory { name, mode, replace } => {
-                if replace {
-                    store.replace_by_directory(parents, &name, mode)?;
-                }
-                store.make_directory(parents, &name, mode, touched)
+                store.counted(parents, &name, Some(Amount::DIRECTORY), None, || {
+                    if replace {
+                        store.replace_by_directory(parents, &name, mode)?;
+                    }
+                    store.make_directory(parents, &name, mode, touched)
+                })
             }
-            Self::Remove { name } => store.remove(parents, &name, touched),
+            Self::Remove { name } => {
+                let remove = || store.remove(parents, &name, touched);
+                store.counted(parents, &name, None, None, remove)
+            }
             Self::Rename { name, to, replace } => {
-                store.rename_entry(parents, (&name, &to), replace, touched)
+                let rename = || store.rename_entry(parents, (&name, &to), replace, touched);
+                store.counted_rename(parents, (&name, &to), rename)
             }
             Self::Attributes { name, is_file, attributes } => {
-                store.set_attributes(parents, &name, is_file, &attributes, touched)
+                let set = store.set_attributes(parents, &name, is_file, &attributes, touched);
+                if is_file && set.is_ok() {
+                    store.touched_file(parents, &name);
+                }
+                set
             }
             Self::Version(swap) => swap.apply(store, parents, touched),
             Self::Rollback { wanted, closed } => store.roll_back(parents, &wanted, closed, touched),

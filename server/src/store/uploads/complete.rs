@@ -12,6 +12,7 @@ use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::identity::Identity;
 use crate::store::inherit::may_differ;
+use crate::store::quota::Amount;
 use crate::store::root::Parents;
 use crate::store::{Store, sys};
 
@@ -122,8 +123,26 @@ impl Finished {
         let handle = self.partial.0.data.try_clone().map_err(failed)?;
         sys::close(handle).map_err(failed)?;
         let id = self.partial.0.id.as_bytes();
-        store.rename(parents, &store.partials, id, &self.name, touched)?;
+        let mut rename = || store.rename(parents, &store.partials, id, &self.name, touched);
+        match store.quotas.is_any() {
+            true => self.counted(store, parents, rename)?,
+            false => rename()?,
+        }
         self.journalled = None;
         Ok(())
+    }
+
+    /// The share of the partial becomes that of the file, or stays.
+    fn counted(
+        &self,
+        store: &Store,
+        parents: &Parents,
+        rename: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let (id, data) = (&self.partial.0.id, &self.partial.0.data);
+        let stat = rustix::fs::fstat(data)
+            .map_err(|errno| StoreError::new("look at", &self.name, errno))?;
+        let amount = Amount::file(stat.st_size.unsigned_abs());
+        store.counted_promise(parents, &self.name, amount, id, rename)
     }
 }
