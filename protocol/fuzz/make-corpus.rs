@@ -1,5 +1,5 @@
-//! Makes the first corpus of the target `decoder` from the test vectors: each stream whole, and in
-//! pieces of 1 and 7 bytes.
+//! Makes the first corpus of the target `decoder` from the test vectors: each stream and each text whole,
+//! and in pieces of 1 and 7 bytes.
 
 use std::path::Path;
 use std::{fs, io};
@@ -8,7 +8,8 @@ fn main() -> io::Result<()> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let corpus = here.join("corpus/decoder");
     fs::create_dir_all(&corpus)?;
-    for file in fs::read_dir(here.join("../testdata/vectors"))? {
+    let vectors = fs::read_dir(here.join("../testdata/vectors"))?;
+    for file in vectors.chain(fs::read_dir(here.join("../testdata/texts"))?) {
         let path = file?.path();
         let vector = fs::read(&path)?;
         let blank = vector.windows(2).position(|pair| pair == b"\n\n");

@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use byteorder::{ByteOrder, LittleEndian};
+use zeroize::Zeroize;
 
 use crate::error::{DecodeError, Place};
 use crate::limits::{MAX_HEADER_LEN, PREFIX_LEN};
@@ -125,7 +126,12 @@ impl<S: Headers> Decoder<S> {
                     let Some(header) = take(&mut self.held, input, len) else {
                         return Ok(None);
                     };
-                    let (read, body_len) = self.side.read(&header)?;
+                    let read = self.side.read(&header);
+                    if let Cow::Owned(mut header) = header {
+                        // An access token may be in it.
+                        header.zeroize();
+                    }
+                    let (read, body_len) = read?;
                     self.state = State::Body(body_len);
                     return Ok(Some(Event::Header(read)));
                 }

@@ -101,6 +101,16 @@ pub struct Arguments {
     #[arg(long)]
     pub insecure: bool,
 
+    /// User of this machine as whom to go on once the addresses are bound, as root only; GROUP is that of new files. A
+    /// root that is missing is made for that user.
+    #[arg(long, value_name = "NAME[:GROUP]", env = "HAULD_USER")]
+    pub user: Option<String>,
+
+    /// Do not confine the process. Otherwise the kernel (Landlock) lets it reach nothing but the root and its own
+    /// configuration.
+    #[arg(long)]
+    pub no_sandbox: bool,
+
     /// How long the header of a request may take.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
     pub header_timeout: Duration,

@@ -22,6 +22,9 @@ pub enum StartError {
     /// The root directory.
     #[error("{0}")]
     Root(String),
+    /// The user or the sandbox of the process.
+    #[error("{0}")]
+    Process(String),
     /// The accounts.
     #[error("{0}")]
     Accounts(String),

@@ -2,8 +2,8 @@
 //! commits each file atomically and verified under one root directory.
 //!
 //! [`Config`] says what to serve and [`Server`] serves it. The library reads no command line, handles no signals, and
-//! changes neither the umask nor the limits of its process; [`process::prepare`] does the last two for a program that owns its
-//! process. It logs through [tracing](https://docs.rs/tracing). If one of its threads panics, it aborts the process, as its
+//! changes neither umask, limits and user of its process nor what it may reach; [`process`] does these for a program that
+//! owns its process. It logs through [tracing](https://docs.rs/tracing). If one of its threads panics, it aborts the process, as its
 //! clients would wait for ever. ARCHITECTURE.md in the repository walks the path of one file through these modules.
 //!
 //! ```
@@ -52,6 +52,6 @@ pub use config::{CertificateFiles, Config, Durability, Tls};
 pub use error::StartError;
 pub use keys::KeyError;
 pub use net::listen::{Listen, ListenError};
-pub use server::Server;
+pub use server::{Listening, Ready, Server};
 pub use services::timeouts::Timeouts;
 pub use symlinks::Symlinks;

@@ -11,7 +11,8 @@ use anyhow::Context;
 use clap::Parser;
 use haul_protocol::Shown;
 use haul_server::cli::{Arguments, Command, HOW_TO_START, usual_config_dir};
-use haul_server::{Server, StartError, process};
+use haul_server::process::{self, Reach, SystemUser};
+use haul_server::{Listen, Server, StartError};
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let server = match Server::start(&arguments.config(process::prepare())) {
+    let server = match start(&arguments) {
         Ok(server) => server,
         Err(error) => {
             tell(&error);
@@ -68,6 +69,45 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Starts the server. Root binds its addresses, the user opens its root, and the sandbox is on before the first thread.
+fn start(arguments: &Arguments) -> Result<Server, StartError> {
+    let config = arguments.config(process::prepare());
+    let user = arguments.user.as_deref().map(SystemUser::find).transpose()?;
+    if let Some(user) = &user {
+        user.make_directory(&config.root, 0o777 & !config.umask)?;
+        let is_reached = config.listen.iter().any(|listen| !listen.is_local());
+        if let Some(directory) = config.config_dir.as_deref().filter(|_| is_reached) {
+            user.make_directory(directory, 0o700)?;
+        }
+    }
+    let listening = Server::listen(&config)?;
+    if let Some(user) = user {
+        for address in listening.addresses() {
+            if let Listen::Unix(path) = address {
+                user.own_socket(path)?;
+            }
+        }
+        user.switch()?;
+    }
+    let ready = listening.open()?;
+    if arguments.no_sandbox {
+        tracing::warn!("not confined: --no-sandbox was given");
+    } else {
+        let mut reach = ready.addresses().fold(Reach::new(ready.root()), Reach::listening);
+        if let Some(directory) = config.config_dir.as_deref().filter(|path| path.exists()) {
+            reach = reach.reading(directory);
+        }
+        if let Some(given) = &config.certificate {
+            reach = reach.reading_file(&given.chain).reading_file(&given.key);
+        }
+        if let Some(audit) = &config.audit {
+            reach = reach.appending(audit);
+        }
+        reach.confine()?;
+    }
+    ready.start()
 }
 
 /// Does something else than to serve.

@@ -98,7 +98,8 @@ impl From<StoreError> for Refusal {
         let code = match &error {
             StoreError::Escape { .. } => Code::Escape,
             StoreError::Conflict { .. } | StoreError::OtherHeritage { .. } => Code::Conflict,
-            StoreError::CrossDevice { .. } => Code::CrossDevice,
+            StoreError::Exists { .. } => Code::Exists,
+            StoreError::CrossDevice { .. } | StoreError::Apart { .. } => Code::CrossDevice,
             StoreError::DigestMismatch { .. } => Code::DigestMismatch,
             StoreError::NoSpace { .. }
             | StoreError::Quota { .. }

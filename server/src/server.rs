@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use haul_protocol::ServerLimits;
 use haul_protocol::limits::MAX_BUNDLED;
+use rustix::fd::BorrowedFd;
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit};
 
@@ -16,7 +18,7 @@ use crate::config::{Config, Durability};
 use crate::error::StartError;
 use crate::keys::directory::Directory;
 use crate::maintenance::sweeper::Sweeper;
-use crate::net::listen::Listen;
+use crate::net::listen::{Listen, Listener};
 use crate::runtime::worker::Worker;
 use crate::runtime::{Runtime, timer};
 use crate::services::{Services, Settings};
@@ -37,7 +39,7 @@ pub struct Server {
 }
 
 /// Time between two looks whether the committer is done.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Files that are open besides connections, staged files and uploads.
 const OTHER_FILES: u64 = 64;
@@ -45,20 +47,31 @@ const OTHER_FILES: u64 = 64;
 /// Connections at once if the limit of open files allows.
 const USUAL_CONNECTIONS: u64 = 10_000;
 
-impl Server {
-    /// Locks the root, listens and starts all threads.
-    ///
-    /// Modes that clients send are exact only if the process has umask 0; its limit of open files bounds how many connections
-    /// there may be. [`process::prepare`](crate::process::prepare) sees to both.
+/// A server that is bound to its addresses, and has opened nothing else.
+#[derive(Debug)]
+pub struct Listening {
+    config: Config,
+    listeners: Vec<Listener>,
+}
+
+impl Listening {
+    /// The addresses that are listened on.
+    pub fn addresses(&self) -> impl Iterator<Item = &Listen> {
+        self.listeners.iter().map(|listener| &listener.address)
+    }
+
+    /// Opens and locks the root, and tidies up what an earlier server has left in it.
     ///
     /// # Errors
-    /// If an address, the root or a resource can't be had.
-    pub fn start(config: &Config) -> Result<Self, StartError> {
-        let keys = streams::keys(config)?;
-        let accounts = accounts(config)?;
+    /// If an address may not be served, or the root, a key, the accounts or a resource can't be had.
+    pub fn open(self) -> Result<Ready, StartError> {
+        let Self { config, mut listeners } = self;
+        let keys = streams::keys(&config)?;
+        let accounts = accounts(&config)?;
         let known = Known { has_accounts: accounts.are_there(), is_insecure: config.insecure };
-        for listen in &config.listen {
-            may_serve(listen, config.tls, known)?;
+        for listener in &mut listeners {
+            may_serve(&listener.address, config.tls, known)?;
+            streams::decide(listener, &config, keys.as_ref())?;
         }
         let audit = config.audit.clone().map(|path| Audit::open(path, &config.root)).transpose()?;
         let umask = Mode::from_raw_mode(config.umask);
@@ -70,11 +83,6 @@ impl Server {
             window_requests: config.window_requests,
             ..ServerLimits::default()
         };
-        let mut listeners: Vec<_> =
-            config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
-        for listener in &mut listeners {
-            streams::decide(listener, config, keys.as_ref())?;
-        }
         let workers = config.workers.map_or_else(default_workers, usize::from);
         let bounds = bounds(config.max_connections, workers, durable);
         tracing::info!(
@@ -88,7 +96,9 @@ impl Server {
             tracing::info!(key = %keys.pin(), "takes TLS");
         }
         if rustix::process::geteuid().is_root() {
-            tracing::warn!("running as root: uploaded files belong to root; use a user of its own");
+            tracing::warn!(
+                "running as root: uploaded files belong to root; use a user of its own (--user)"
+            );
         }
         let (symlinks, timeouts) = (config.symlinks, config.timeouts);
         let settings =
@@ -96,8 +106,39 @@ impl Server {
         let services = Arc::new(Services::new(store, settings));
         services.make_roots();
         services.set_quotas();
-        let runtime = Runtime::new(Arc::clone(&services), listeners, bounds.connections)?;
-        let runtime = Arc::new(runtime);
+        let runtime = Runtime::new(services, listeners, bounds.connections)?;
+        let keep_partials = config.keep_partials;
+        Ok(Ready { runtime: Arc::new(runtime), workers, durable, keep_partials })
+    }
+}
+
+/// A server that has opened everything outside its root that it will need, and has no thread yet.
+#[derive(Debug)]
+pub struct Ready {
+    runtime: Arc<Runtime>,
+    workers: usize,
+    durable: bool,
+    keep_partials: Duration,
+}
+
+impl Ready {
+    /// The root directory.
+    #[must_use]
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.runtime.services.store.directory()
+    }
+
+    /// The addresses that are listened on.
+    pub fn addresses(&self) -> impl Iterator<Item = &Listen> {
+        self.runtime.addresses()
+    }
+
+    /// Starts all threads.
+    ///
+    /// # Errors
+    /// If a thread can't be had.
+    pub fn start(self) -> Result<Server, StartError> {
+        let Self { runtime, workers, durable, keep_partials } = self;
         let spawn = |name: String, run: fn(&Arc<Runtime>)| {
             let runtime = Arc::clone(&runtime);
             thread::Builder::new().name(name).spawn(move || {
@@ -114,8 +155,34 @@ impl Server {
             false => None,
         };
         let counter = spawn(String::from("counter"), |runtime| runtime.services.store.count())?;
-        let sweeper = Sweeper::start(services, config.keep_partials)?;
-        Ok(Self { runtime, workers, timer, committer, counter, sweeper })
+        let sweeper = Sweeper::start(Arc::clone(&runtime.services), keep_partials)?;
+        Ok(Server { runtime, workers, timer, committer, counter, sweeper })
+    }
+}
+
+impl Server {
+    /// Listens, locks the root and starts all threads.
+    ///
+    /// Modes that clients send are exact only if the process has umask 0; its limit of open files bounds how many connections
+    /// there may be. [`process::prepare`](crate::process::prepare) sees to both.
+    ///
+    /// # Errors
+    /// If an address, the root or a resource can't be had.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        Self::listen(config)?.open()?.start()
+    }
+
+    /// The first of the steps of [`start`](Self::start), for a program that changes its process between them: it may need to
+    /// be root to bind an address, it opens its root as the user who owns it, and its threads inherit a sandbox.
+    ///
+    /// # Errors
+    /// If an address can't be had, or the root is missing and can't be made.
+    pub fn listen(config: &Config) -> Result<Listening, StartError> {
+        // The file of a Unix socket may be in it.
+        Store::make_root(&config.root, Mode::from_raw_mode(config.umask))
+            .map_err(|error| StartError::Root(error.to_string()))?;
+        let listeners = config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
+        Ok(Listening { config: config.clone(), listeners })
     }
 
     /// The addresses that are listened on.

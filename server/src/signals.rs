@@ -8,7 +8,7 @@
 //! | `SIGXFSZ` | the kernel: a file would be longer than the process may write | nothing: the write fails with `EFBIG`, and one upload is refused |
 //! | `SIGPIPE` | the kernel: a peer has gone | nothing (the Rust runtime ignores it): the write fails with `EPIPE` |
 //! | `SIGUSR1`, `SIGUSR2`, `SIGALRM`, `SIGVTALRM`, `SIGPROF`, `SIGIO` | people who take hauld for a program that knows them | logs that they mean nothing here |
-//! | `SIGQUIT` | who wants it to end with a core dump | ends at once, as everywhere; so do `SIGABRT` and faults of the program itself |
+//! | `SIGQUIT` | who wants it to end with a core dump | ends at once, without one (core dumps are off); so do `SIGABRT` and faults of the program itself |
 //! | `SIGKILL`, `SIGSTOP`, `SIGTSTP`, `SIGCONT` | | as everywhere |
 
 use std::io;

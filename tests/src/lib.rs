@@ -10,6 +10,7 @@ pub mod client;
 mod failure;
 pub mod fake;
 pub mod hauld;
+pub mod login;
 pub mod lost;
 pub mod meanwhile;
 pub mod open_files;

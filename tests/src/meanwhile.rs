@@ -38,10 +38,16 @@ impl Held {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut client = command.spawn().unwrap();
         loop {
+            let mut has_ended = false;
             eventually("the client has sent a step more", || {
-                assert!(client.try_wait().unwrap().is_none(), "it ended before it was held");
-                relay.passed() >= stalled_at
+                has_ended = client.try_wait().unwrap().is_some();
+                has_ended || relay.passed() >= stalled_at
             });
+            if has_ended {
+                let output = ended(client);
+                let told = String::from_utf8_lossy(&output.stderr);
+                panic!("the client ended before it was held, {}: {told}", output.status);
+            }
             if ready() {
                 return Self { client, relay };
             }

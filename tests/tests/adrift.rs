@@ -134,9 +134,12 @@ fn directory_that_is_back_in_time_is_the_one_that_it_was() {
 
 /// Starts haul where it can mount; a line on its standard input has it do so.
 fn with_mounts(setting: &Setting, before: &str, then: &str) -> impl FnOnce(&str) -> Command {
+    // The shell ends with haul, also if haul ends before the line comes.
     let script = format!(
-        "mkdir -p \"$P/empty\"; {before}; \"$@\" </dev/null & running=$!; read go; {then} && echo; wait $running"
+        "{before}; exec 3<&0; {{ read go <&3; {then} && echo; }} & \"$@\" </dev/null 3<&-; \
+         code=$?; kill $! 2>/dev/null; exit $code"
     );
+    fs::create_dir_all(setting.place.path().join("empty")).unwrap();
     let mut command = Command::new("unshare");
     command.arg("--mount");
     if !geteuid().is_root() {

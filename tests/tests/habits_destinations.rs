@@ -28,8 +28,12 @@ fn destination_of_another_program_is_wrong_usage_with_the_right_form() {
             "haul: `box::mod` is an rsync daemon's, and haul sends to hauld: write box/mod\n",
         ),
         (
-            "me@box/in",
-            "haul: `me@box/in` names a user, and hauld knows no users yet: write box/in\n",
+            "Me@box/in",
+            "haul: `Me` is no name of an account: it has up to 32 small letters, digits, `.`,\n  `_` and `-`, and begins with a letter or digit; without an account, write\n  box/in\n",
+        ),
+        (
+            "me:secret@box/in",
+            "haul: a secret does not belong into a command line, where others can read it:\n  write me@box/in, and `haul login` reads the secret from the terminal\n",
         ),
         (
             "rsync://box/mod",

@@ -5,8 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layers of the client, the lowest first: each imports only what stands before it.
-const CLIENT: [&str; 9] =
-    ["error", "net", "report", "source", "plan", "work", "connection", "transfer", "cli"];
+const CLIENT: [&str; 11] = [
+    "error",
+    "net",
+    "trust",
+    "credentials",
+    "report",
+    "source",
+    "plan",
+    "work",
+    "connection",
+    "transfer",
+    "cli",
+];
 
 /// The same of the server.
 const SERVER: [&str; 20] = [

@@ -1,4 +1,4 @@
-//! The examples of PROTOCOL.md, sections 1 and 13, are what hauld says.
+//! The examples of PROTOCOL.md, sections 1 and 14, are what hauld says.
 
 use std::collections::HashMap;
 
@@ -229,7 +229,7 @@ fn examples_of_the_protocol_are_true() {
     let mut peer = Peer::connect(server.address()).unwrap();
     peer.stream.write_all(&dumped(hello)).unwrap();
     let (mut header, _) = peer.receive().unwrap();
-    assert_eq!(header.to_string().len(), 226);
+    assert_eq!(header.to_string().len(), 237);
     header["agent"] = json!("hauld/0.1.0");
     assert_eq!(header, serde_json::from_str::<Value>(answer).unwrap());
     peer.stream.write_all(&dumped(put)).unwrap();
@@ -238,7 +238,7 @@ fn examples_of_the_protocol_are_true() {
     assert_eq!(bytes, dumped(ack));
 
     let mut player = Player { server: &server, peers: vec![peer], tokens: HashMap::new() };
-    let more = blocks("## 13. ", "## 14. ");
+    let more = blocks("## 14. ", "## 15. ");
     assert_eq!(more.len(), 11);
     let (classic, transcripts) = more.split_last().unwrap();
     for block in transcripts {

@@ -7,8 +7,12 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
+use super::account::words::{LoginCommand, LogoutCommand, WhoamiCommand};
 use super::entries::{MkdirCommand, MvCommand, RmCommand};
-use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions, duration, receipt};
+use super::options::{
+    ConnectionOptions, OutputOptions, Security, Selection, SendOptions, duration, receipt,
+};
+use super::trust::TrustCommand;
 use super::usage::destination;
 use crate::net::destination::Destination;
 
@@ -16,8 +20,9 @@ use crate::net::destination::Destination;
 /// not at all.
 ///
 /// Exit codes: 0 everything is committed; 1 some files failed or a request was refused, each is named; 2 wrong
-/// usage; 3 the server could not be reached or was lost for good; 130 interrupted. After 1, 3 and 130 the
-/// same command sends the rest, and large files go on where they stopped.
+/// usage; 3 the server could not be reached, was lost for good, or wants no such connection or login; 4 the server is
+/// not trusted, and nothing was sent; 130 interrupted. After 1, 3 and 130 the same command sends the rest, and large
+/// files go on where they stopped.
 #[derive(Debug, Parser)]
 #[command(name = "haul", version)]
 pub(crate) struct Cli {
@@ -68,8 +73,22 @@ pub(crate) enum Command {
     /// and DEST with a `/` after it has to be one. Parents of DEST that are missing are made. Nothing is replaced
     /// without -f.
     Mv(MvCommand),
+    /// Log in at a server: try the token of an account there, and keep it for later commands.
+    ///
+    /// haul asks for the token on the terminal, without showing it. If standard input is no terminal, the token is its first
+    /// line, as in `hauld user add alice | haul login alice@HOST`. `hauld user add` prints the token, and the LINK.
+    Login(LoginCommand),
+    /// Forget the token of an account here. At the server it holds until `hauld user rotate` or `hauld user remove`.
+    Logout(LogoutCommand),
+    /// Tell the account that a server knows this user as, its rights, quota and end.
+    Whoami(WhoamiCommand),
     /// A prompt that takes `put`, `sync`, `verify`, `ls`, `mkdir`, `rm` and `mv`; also reads them from a pipe.
     Shell(ShellCommand),
+    /// Trust the key of a server, or list the keys that are trusted.
+    ///
+    /// Without PIN, haul connects, shows the key, and asks. A server whose certificate is vouched for by a public
+    /// authority needs no key here; one that has a key here is trusted by nothing else.
+    Trust(TrustCommand),
     /// List or remove the rests of interrupted uploads at a server: `list` or `clean`, with `--root DIR`. On the
     /// server's machine and while no server serves that root; hauld does it.
     #[command(disable_help_flag = true)]
@@ -336,6 +355,10 @@ pub(crate) struct LsOptions {
     /// How long the server may be silent while it owes an answer, such as 90s or 2m.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,
+
+    /// Encryption.
+    #[command(flatten)]
+    pub security: Security,
 }
 
 /// `haul shell`.

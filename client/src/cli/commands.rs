@@ -12,7 +12,7 @@ use super::options::{ConnectionOptions, OutputOptions, Selection, SendOptions, T
 use super::signals::Signals;
 use super::streams::{is_file_of_stdout, one_reader, single};
 use super::summary::Kind;
-use super::{inside, unreached};
+use super::{access, inside, unreached};
 use crate::error::ConnectionError;
 use crate::net::destination::Destination;
 use crate::plan::policy::Delete;
@@ -62,7 +62,7 @@ pub(super) fn put(
     if let Some(hint) = inside::hint(sources, destination, options) {
         ending.hint(&hint);
     }
-    Ok(carry_out(builder, display, &ending, signals))
+    Ok(carry_out(destination, builder, display, &ending, connection))
 }
 
 /// Carries `haul sync` out, and returns the exit code.
@@ -92,7 +92,7 @@ pub(super) fn sync(
         builder = builder.checksum();
     }
     let builder = sending(builder, send, *output);
-    Ok(carry_out(builder, Display::new(*output, kind, false), &ending, signals))
+    Ok(carry_out(destination, builder, Display::new(*output, kind, false), &ending, connection))
 }
 
 /// Carries `haul verify` out, and returns the exit code.
@@ -111,7 +111,13 @@ pub(super) fn verify(
         return Ok(ending.fail(Reason::Usage, &error));
     }
     let builder = common(destination, selection, connection, signals).verify_all(sources);
-    Ok(carry_out(builder, Display::new(*output, Kind::Verify, false), &ending, signals))
+    Ok(carry_out(
+        destination,
+        builder,
+        Display::new(*output, Kind::Verify, false),
+        &ending,
+        connection,
+    ))
 }
 
 /// Carries `haul publish` out, and returns the exit code.
@@ -139,7 +145,7 @@ pub(super) fn publish(words: &PublishCommand, signals: &Signals) -> anyhow::Resu
     }
     let send = SendOptions { dry_run: *dry_run, receipt: receipt.clone(), ..Default::default() };
     let builder = sending(builder, &send, *output);
-    Ok(carry_out(builder, Display::new(*output, kind, false), &ending, signals))
+    Ok(carry_out(destination, builder, Display::new(*output, kind, false), &ending, connection))
 }
 
 /// Standard input can be read once only.
@@ -149,9 +155,10 @@ fn common(
     connection: &ConnectionOptions,
     signals: &Signals,
 ) -> Builder {
-    let Tries { retry_for, retries, timeout } = connection.tries;
+    let Tries { retry_for, retries, timeout } = connection.reaching.tries;
     let mut builder = Transfer::builder(destination.clone())
         .conflicts_are_checked()
+        .find_login(access::login)
         .interrupted_by(signals.interrupt())
         .rules(selection.rules.clone())
         .links(selection.links)
@@ -205,9 +212,24 @@ fn is_not_stdout(path: &Path) -> io::Result<()> {
 }
 
 /// The job that one command asks for; returns the exit code.
-fn carry_out(builder: Builder, mut display: Display, ending: &Ending<'_>, signals: &Signals) -> u8 {
+fn carry_out(
+    destination: &Destination,
+    builder: Builder,
+    mut display: Display,
+    ending: &Ending<'_>,
+    connection: &ConnectionOptions,
+) -> u8 {
+    let (signals, insecure) = (ending.signals(), connection.reaching.security.insecure);
+    let trust = match access::trust(destination, insecure, signals, display.bar()) {
+        Ok(trust) => trust,
+        Err(error) => return ending.fail(Reason::Untrusted, &error),
+    };
+    let builder = builder.trust(trust);
     let transfer = match builder.build() {
         Ok(transfer) => transfer,
+        Err(BuildError::Credentials(error)) => {
+            return ending.fail(Reason::of_credentials(&error), &error);
+        }
         Err(error) => return ending.fail(Reason::Usage, &error),
     };
     signals.begin();

@@ -96,6 +96,11 @@ impl Display {
         }
     }
 
+    /// The bar, which is not there unless a person watches.
+    pub(super) fn bar(&self) -> &ProgressBar {
+        &self.bar
+    }
+
     /// Whether the run speaks the classic dialect.
     pub(super) fn is_classic(&self) -> bool {
         self.classic

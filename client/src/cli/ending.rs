@@ -11,6 +11,7 @@ use super::options::{BasicOutput, OutputOptions};
 use super::signals::Signals;
 use super::summary::{Kind, Summary};
 use super::usage;
+use crate::error::refused::Refused;
 use crate::report::status::Attempt;
 use crate::transfer::outcome::Report;
 
@@ -68,7 +69,7 @@ impl<'a> Ending<'a> {
 
     /// The same by a refusal.
     pub(super) fn refused(&self, name: &Name, refusal: &Refusal) {
-        self.failed(name, &format_args!("refused by the server: {refusal}"));
+        self.failed(name, &Refused(refusal));
     }
 
     /// The connection is lost, and an attempt to connect begins.
@@ -145,6 +146,15 @@ impl<'a> Ending<'a> {
             console::json(&Event::Note { text: text.to_string() });
         } else if !self.options.basic.quiet {
             Stream::Out.line(text);
+        }
+    }
+
+    /// The result of a command, as an event or as lines.
+    pub(super) fn event_or(&self, event: &Event<'_>, lines: &[String]) {
+        if self.options.basic.json {
+            console::json(event);
+        } else if !self.options.basic.quiet {
+            lines.iter().for_each(|line| Stream::Out.line(line));
         }
     }
 

@@ -3,15 +3,16 @@
 use clap::Args;
 
 use super::mv::{Place, entry_to_move, new_place};
-use super::options::{BasicOutput, Tries};
+use super::options::{BasicOutput, Reaching};
 use super::rm::How;
+use super::usage::at_server;
 use crate::net::destination::Destination;
 
 /// `haul mkdir`.
 #[derive(Debug, Args)]
 pub(crate) struct MkdirCommand {
     /// Directories at a server, as for `haul put`.
-    #[arg(value_name = "DEST", required = true)]
+    #[arg(value_name = "DEST", required = true, value_parser = at_server)]
     pub destinations: Vec<Destination>,
 
     /// Accepted because mkdir(1) has it: missing parents are made in any case.
@@ -20,7 +21,7 @@ pub(crate) struct MkdirCommand {
 
     /// Options of the connection.
     #[command(flatten)]
-    pub tries: Tries,
+    pub reaching: Reaching,
 
     /// Options of the output.
     #[command(flatten)]
@@ -31,7 +32,7 @@ pub(crate) struct MkdirCommand {
 #[derive(Debug, Args)]
 pub(crate) struct RmCommand {
     /// Entries at a server, as for `haul put`; not the server's root itself.
-    #[arg(value_name = "DEST", required = true)]
+    #[arg(value_name = "DEST", required = true, value_parser = at_server)]
     pub destinations: Vec<Destination>,
 
     /// The options that say which entries go.
@@ -40,7 +41,7 @@ pub(crate) struct RmCommand {
 
     /// Options of the connection.
     #[command(flatten)]
-    pub tries: Tries,
+    pub reaching: Reaching,
 
     /// Options of the output.
     #[command(flatten)]
@@ -64,7 +65,7 @@ pub(crate) struct MvCommand {
 
     /// Options of the connection.
     #[command(flatten)]
-    pub tries: Tries,
+    pub reaching: Reaching,
 
     /// Options of the output.
     #[command(flatten)]

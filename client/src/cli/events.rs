@@ -77,6 +77,8 @@ pub(super) enum Event<'a> {
         /// The reason of the loss.
         error: &'a str,
     },
+    /// The account of the user at a server (`login`, `whoami`).
+    Account(Account),
     /// A fact that a user may want to know, though nothing has failed.
     Note {
         /// In words.
@@ -142,6 +144,19 @@ pub(super) struct Finding<'a> {
     #[serde(flatten)]
     pub(super) name: Named,
     pub(super) why: Option<&'a str>,
+}
+
+/// An account, as the server tells it.
+#[derive(Debug, Serialize)]
+pub(super) struct Account {
+    pub(super) server: String,
+    pub(super) account: Option<String>,
+    pub(super) rights: Option<Vec<&'static str>>,
+    pub(super) expires: Option<i64>,
+    pub(super) used_bytes: Option<u64>,
+    pub(super) quota_bytes: Option<u64>,
+    pub(super) used_files: Option<u64>,
+    pub(super) quota_files: Option<u64>,
 }
 
 /// A name at the server: as text, or in base64 if it is no UTF-8.
@@ -212,8 +227,19 @@ mod tests {
             seconds_left: Some(8),
             stalled: false,
         };
+        let account = Account {
+            server: String::new(),
+            account: None,
+            rights: None,
+            expires: None,
+            used_bytes: None,
+            quota_bytes: None,
+            used_files: None,
+            quota_files: None,
+        };
         let mut all = vec![
             Event::Progress(progress),
+            Event::Account(account),
             Event::Reconnecting { attempt: 1, of: Some(2), seconds_left: 3, error: "e" },
             Event::Note { text: String::new() },
             Event::Error { error: String::new() },

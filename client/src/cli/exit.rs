@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::error::ConnectionError;
+use crate::error::credentials::CredentialsError;
 
 /// All files were committed.
 pub const OK: u8 = 0;
@@ -12,6 +13,8 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// The server could not be reached, or was lost for good.
 pub const UNREACHABLE: u8 = 3;
+/// The server is not trusted, and nothing was sent.
+pub const UNTRUSTED: u8 = 4;
 /// Interrupted by Ctrl-C or SIGTERM.
 pub const INTERRUPTED: u8 = 130;
 
@@ -31,8 +34,12 @@ pub(super) enum Reason {
     Unreachable,
     /// The server was lost for good.
     Lost,
+    /// The server is not trusted.
+    Untrusted,
     /// The server, or the client after it has heard the server, wants no such run.
     Refused,
+    /// The server takes nobody without an account, and did not take the client's login, or takes it no longer.
+    Unauthorized,
     /// Ctrl-C or SIGTERM.
     Interrupted,
     /// This machine has no threads, memory or the like.
@@ -48,16 +55,28 @@ impl Reason {
             Self::Done => OK,
             Self::Failed | Self::Different | Self::System | Self::Unwritten => FAILED,
             Self::Usage => USAGE,
-            Self::Unreachable | Self::Lost | Self::Refused => UNREACHABLE,
+            Self::Unreachable | Self::Lost | Self::Refused | Self::Unauthorized => UNREACHABLE,
+            Self::Untrusted => UNTRUSTED,
             Self::Interrupted => INTERRUPTED,
         }
+    }
+
+    /// The reason that tokens which can't be used are.
+    pub(super) fn of_credentials(error: &CredentialsError) -> Self {
+        if error.is_missing() { Self::Unauthorized } else { Self::Usage }
     }
 
     /// The reason that an error of the last connection is. `is_reached`: the server has answered the client before.
     pub(super) fn of(error: &ConnectionError, is_reached: bool) -> Self {
         match error {
             ConnectionError::NotPublished { .. } | ConnectionError::VersionGone => Self::Failed,
-            ConnectionError::Ended(_) | ConnectionError::NotDurable(_) => Self::Refused,
+            ConnectionError::Untrusted(_) => Self::Untrusted,
+            ConnectionError::Unauthorized(_) | ConnectionError::OtherAccount(_) => {
+                Self::Unauthorized
+            }
+            ConnectionError::Ended(_)
+            | ConnectionError::NotDurable(_)
+            | ConnectionError::Lacking(_) => Self::Refused,
             _ if is_reached => Self::Lost,
             _ => Self::Unreachable,
         }

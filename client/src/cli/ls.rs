@@ -8,8 +8,11 @@ use std::collections::VecDeque;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::Duration;
 
-use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Reply, ShownBytes, encode_entry};
+use haul_protocol::{
+    Code, Entry, EntryKind, Name, Op, Refusal, Reply, Right, ShownBytes, encode_entry,
+};
 
+use super::access;
 use super::arguments::LsOptions;
 use super::console::{self, json_line, plain_json, tell};
 use super::events::Event;
@@ -20,12 +23,18 @@ use super::signals::Signals;
 use super::unreached;
 use crate::connection::delete::entries;
 use crate::connection::rpc::{Asking, Said};
+use crate::credentials::{Login, Need};
+use crate::error::refused::Refused;
 use crate::error::{ConnectionError, ProtocolError};
 use crate::net::destination::Destination;
 use crate::net::poller::Poller;
+use crate::trust::{NOTHING, Route, Trust};
 
 /// Time that a server may be silent.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The rights that it can't do without.
+const NEEDS: [Need; 1] = [(Right::List, "ls")];
 
 /// Directories that are asked for and not told yet: each may be a MiB.
 const AHEAD: usize = 16;
@@ -35,13 +44,26 @@ const AHEAD: usize = 16;
 /// # Errors
 /// If the system has no room.
 pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> anyhow::Result<u8> {
+    let login = match access::login(destination) {
+        Ok(login) => login,
+        Err(error) => {
+            return Ok(ended(&options, Reason::of_credentials(&error), Some(error.to_string())));
+        }
+    };
+    let insecure = options.security.insecure;
+    let trust = match access::trust_of_requests(destination, insecure, signals) {
+        Ok(trust) => trust,
+        Err(error) => return Ok(ended(&options, Reason::Untrusted, Some(error.to_string()))),
+    };
     let mut poller = Poller::new()?;
     signals.begin();
     let over = || signals.is_set();
     let timeout = options.timeout.unwrap_or(TIMEOUT);
     let client = random()?.to_string();
     let is_reached = Cell::new(false);
-    let listed = Asking::connect(&destination.server, &client, &mut poller, timeout, &over)
+    let (server, trust) = (&destination.server, &trust);
+    let route = Route { server, trust, timeout, over: &over, prepare: NOTHING };
+    let listed = Asking::connect(route, &login, &NEEDS, &client, &mut poller)
         .map_err(Failure::from)
         .and_then(|asking| {
             is_reached.set(true);
@@ -71,6 +93,11 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
             (Reason::of(&error, is_reached.get()), Some(unreached::told(&error)))
         }
     };
+    Ok(ended(&options, reason, error))
+}
+
+/// The last words of a list that is not complete, and its exit code.
+fn ended(options: &LsOptions, reason: Reason, error: Option<String>) -> u8 {
     if let Some(error) = &error {
         tell(&format_args!("haul: {error}"));
     }
@@ -80,7 +107,7 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
         }
         console::json(&Event::over(reason));
     }
-    Ok(reason.code())
+    reason.code()
 }
 
 /// The entries of a directory at a server whose names begin so, for completion: no more than one answer holds.
@@ -90,12 +117,17 @@ pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> 
 pub fn beginning(
     directory: &Destination,
     start: &[u8],
+    trust: &Trust,
     over: &dyn Fn() -> bool,
 ) -> Result<Vec<Entry>, ConnectionError> {
     let mut poller = Poller::new().map_err(ConnectionError::Poller)?;
     let client = random().map_err(|error| ConnectionError::Poller(io::Error::other(error)))?;
     let client = client.to_string();
-    let mut asking = Asking::connect(&directory.server, &client, &mut poller, TIMEOUT, over)?;
+    let server = &directory.server;
+    let route = Route { server, trust, timeout: TIMEOUT, over, prepare: NOTHING };
+    // Without a token the server answers nothing, and the next command says why.
+    let login = access::login(directory).unwrap_or_else(|_| Login::without_token(directory));
+    let mut asking = Asking::connect(route, &login, &NEEDS, &client, &mut poller)?;
     let name = directory.path.clone();
     let after = match &name {
         Some(name) => name.join(start),
@@ -283,7 +315,7 @@ impl<W: Write> Listing<'_, W> {
     fn refuse(&mut self, name: Option<&Name>, refusal: &Refusal) -> Result<(), Failure> {
         self.refused = true;
         let name = name.map_or_else(|| String::from("the server's root"), Name::to_string);
-        let error = format!("{name}: refused by the server: {refusal}");
+        let error = format!("{name}: {}", Refused(refusal));
         tell(&format_args!("haul: {error}"));
         if self.options.json {
             let line = json_line(&Event::Error { error }).unwrap_or_default();

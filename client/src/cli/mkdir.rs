@@ -1,25 +1,29 @@
 //! `haul mkdir`: making directories at a server.
 
-use haul_protocol::Op;
+use haul_protocol::{Op, Right};
 
 use super::ending::Ending;
 use super::exit::Reason;
 use super::oneshot;
-use super::options::Tries;
+use super::options::Reaching;
 use crate::connection::rpc::Said;
+use crate::credentials::Need;
 use crate::net::destination::Destination;
+
+/// The rights that it can't do without.
+const NEEDS: [Need; 1] = [(Right::Put, "mkdir")];
 
 /// Makes directories, and returns the exit code. The server makes parents that are missing, and a directory that is there
 /// is no failure.
-pub(super) fn mkdir(destinations: &[Destination], tries: Tries, ending: &Ending<'_>) -> u8 {
+pub(super) fn mkdir(destinations: &[Destination], reaching: Reaching, ending: &Ending<'_>) -> u8 {
     if destinations.iter().any(|destination| destination.path.is_none()) {
         let error = "the server's root is there already; name a directory in it: HOST/DIR";
         return ending.fail(Reason::Usage, &error);
     }
     let mut reason = Reason::Done;
-    for same in destinations.chunk_by(|one, other| one.server == other.server) {
+    for same in destinations.chunk_by(Destination::is_beside) {
         let mut left = same.iter().filter_map(|destination| destination.path.as_ref()).peekable();
-        let done = oneshot::at(&same[0].server, tries, ending, &mut |asking, _| {
+        let done = oneshot::at(&same[0], &NEEDS, reaching, ending, &mut |asking, _| {
             while let Some(&name) = left.peek() {
                 asking.ask(&Op::Mkdir { name: name.clone(), mode: None, replace: false })?;
                 if let Said::Refused(refusal) = asking.answer()?.1 {

@@ -1,6 +1,9 @@
 //! The command line of `haul`: all that a library has no use for.
 
+mod access;
+mod account;
 mod arguments;
+mod ask;
 mod commands;
 mod console;
 mod deadly;
@@ -25,8 +28,12 @@ mod rollback;
 mod rules;
 mod shell;
 mod signals;
+#[cfg(unix)]
+mod silence;
 mod streams;
 mod summary;
+mod terminal;
+mod trust;
 mod unreached;
 mod unread;
 mod usage;
@@ -101,17 +108,21 @@ fn carry_out(command: &Command, signals: &Signals) -> anyhow::Result<u8> {
         Command::Ls(ls) => ls::run(&ls.destination, ls.options, signals),
         Command::Mkdir(words) => {
             let ending = Ending::of_requests(words.output, signals);
-            Ok(mkdir::mkdir(&words.destinations, words.tries, &ending))
+            Ok(mkdir::mkdir(&words.destinations, words.reaching, &ending))
         }
         Command::Rm(words) => {
             let ending = Ending::of_requests(words.output, signals);
-            Ok(rm::rm(&words.destinations, words.how, words.tries, &ending))
+            Ok(rm::rm(&words.destinations, words.how, words.reaching, &ending))
         }
         Command::Mv(words) => {
             let ending = Ending::of_requests(words.output, signals);
-            Ok(mv::mv(&words.source, &words.place, words.force, words.tries, &ending))
+            Ok(mv::mv(&words.source, &words.place, words.force, words.reaching, &ending))
         }
+        Command::Login(words) => Ok(account::login(words, signals)),
+        Command::Logout(words) => Ok(account::logout(words, signals)),
+        Command::Whoami(words) => Ok(account::whoami(words, signals)),
         Command::Shell(shell) => shell::run(shell, signals),
+        Command::Trust(words) => trust::run(words, signals),
         Command::Partials(partials) => partials::partials(&partials.words),
     }
 }

@@ -2,18 +2,23 @@
 
 use std::str::FromStr;
 
-use haul_protocol::{Entry, Name, Op, Refusal};
+use haul_protocol::{Entry, Name, Op, Refusal, Right};
 
 use super::ending::Ending;
 use super::exit::Reason;
 use super::lookup::{self, There};
 use super::oneshot;
-use super::options::Tries;
+use super::options::Reaching;
 use super::usage::Usage;
 use crate::connection::rpc::{Asking, Said};
+use crate::credentials::Need;
 use crate::error::ConnectionError;
 use crate::error::destination::DestinationError;
+use crate::error::refused::Refused;
 use crate::net::destination::{Destination, Server};
+
+/// The rights that it can't do without.
+const NEEDS: [Need; 2] = [(Right::Delete, "mv"), (Right::List, "mv")];
 
 /// The feature of a server that can rename.
 const RENAME: &str = "rename";
@@ -75,20 +80,19 @@ pub(super) fn mv(
     source: &Destination,
     place: &Place,
     force: bool,
-    tries: Tries,
+    reaching: Reaching,
     ending: &Ending<'_>,
 ) -> u8 {
-    let (here, there) = (&source.server, &place.destination.server);
-    if here != there
-        && let Some(text) = is_here(source)
-    {
+    let is_beside = source.is_beside(&place.destination);
+    if !is_beside && let Some(text) = is_here(source) {
         return ending.fail(Reason::Usage, &moves_up(&text));
     }
     let Some(from) = &source.path else {
         let error = "the server's root can't be moved; name an entry in it: HOST/NAME";
         return ending.fail(Reason::Usage, &error);
     };
-    if here != there {
+    if !is_beside {
+        let (here, there) = (source.login(), place.destination.login());
         let error = format!(
             "{here} and {there} are not written alike, and haul mv renames at one server: write the server in \
              the same way in front of both, as in haul mv HOST/OLD HOST/NEW; to another server, send the files from \
@@ -98,7 +102,7 @@ pub(super) fn mv(
     }
     let mut renaming = Renaming { from, place, force, to: None, before: None, is_sent: false };
     let mut reason = Reason::Done;
-    let done = oneshot::at(here, tries, ending, &mut |asking, _| {
+    let done = oneshot::at(source, &NEEDS, reaching, ending, &mut |asking, _| {
         if let Err(Failed { name, why }) = renaming.run(asking)? {
             ending.failed(&name, &why);
             reason = Reason::Failed;
@@ -146,7 +150,7 @@ impl Failed {
     }
 
     fn refused(name: &Name, refusal: &Refusal) -> Self {
-        Self::new(name, format!("refused by the server: {refusal}"))
+        Self::new(name, Refused(refusal).to_string())
     }
 }
 

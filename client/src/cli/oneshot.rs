@@ -6,42 +6,53 @@ use std::time::{Duration, Instant};
 
 use haul_protocol::Token;
 
+use super::access;
 use super::ending::Ending;
 use super::exit::Reason;
-use super::options::Tries;
+use super::options::Reaching;
 use super::unreached;
 use crate::connection::rpc::Asking;
+use crate::credentials::Need;
 use crate::error::ConnectionError;
+use crate::error::credentials::CredentialsError;
 use crate::net::backoff;
-use crate::net::destination::Server;
+use crate::net::destination::Destination;
 use crate::net::poller::Poller;
 use crate::transfer::patience::Patience;
+use crate::trust::{NOTHING, Route};
 
 /// Work at a server, which is done anew over each connection. It knows itself which requests are answered; the number
 /// says how many connections were lost before.
 pub type Work<'a> = dyn FnMut(&mut Asking<'_>, u32) -> Result<(), ConnectionError> + 'a;
 
-/// Does the work, over a new connection if one is lost. The server lets no request of the lost connection take effect
+/// Does the work at the server of a destination, with the rights that it needs, over a new connection if one is lost. The server lets no request of the lost connection take effect
 /// once it has answered the new one.
 ///
 /// # Errors
 /// The end that came before all was done, which is not told yet.
 pub(super) fn at(
-    server: &Server,
-    tries: Tries,
+    destination: &Destination,
+    needs: &[Need],
+    reaching: Reaching,
     ending: &Ending<'_>,
     work: &mut Work<'_>,
 ) -> Result<(), Ended> {
+    let login = access::login(destination).map_err(|error| Ended::of_credentials(&error))?;
     let mut poller = Poller::new().map_err(|error| Ended::of_system(&error))?;
     let client = random().map_err(|error| Ended::of_system(&error))?.to_string();
     let signals = ending.signals();
     signals.begin();
     let over = || signals.is_set();
+    let Reaching { tries, security } = reaching;
+    let trust = access::trust_of_requests(destination, security.insecure, signals)
+        .map_err(|error| Ended::of(&error.into(), false))?;
+    let (server, trust, timeout) = (&destination.server, &trust, tries.timeout);
+    let route = Route { server, trust, timeout, over: &over, prepare: NOTHING };
     let (mut patience, mut lost, mut is_reached) =
         (Patience::new(tries.retry_for, tries.retries), 0, false);
     let error = loop {
         let mut has_changed = false;
-        let connected = Asking::connect(server, &client, &mut poller, tries.timeout, &over);
+        let connected = Asking::connect(route, &login, needs, &client, &mut poller);
         let done = connected.and_then(|mut asking| {
             is_reached = true;
             let done = work(&mut asking, lost);
@@ -71,11 +82,7 @@ pub(super) fn at(
             let error = String::from("interrupted");
             Err(Ended { reason: Reason::Interrupted, error, is_lost: false })
         }
-        Some(error) => Err(Ended {
-            reason: Reason::of(&error, is_reached),
-            is_lost: error.is_lost(),
-            error: unreached::told(&error),
-        }),
+        Some(error) => Err(Ended::of(&error, is_reached)),
     }
 }
 
@@ -101,6 +108,18 @@ impl Ended {
     /// The system has no room.
     fn of_system(error: &dyn Display) -> Self {
         Self { reason: Reason::System, error: error.to_string(), is_lost: false }
+    }
+
+    /// The error of the last connection. `is_reached`: the server has answered the client before.
+    fn of(error: &ConnectionError, is_reached: bool) -> Self {
+        let (reason, is_lost) = (Reason::of(error, is_reached), error.is_lost());
+        Self { reason, error: unreached::told(error), is_lost }
+    }
+
+    /// There is no token, or none that can be used.
+    fn of_credentials(error: &CredentialsError) -> Self {
+        let reason = Reason::of_credentials(error);
+        Self { reason, error: error.to_string(), is_lost: false }
     }
 
     /// Tells it as the end of the command, and returns the exit code.

@@ -86,6 +86,27 @@ impl Default for Tries {
     }
 }
 
+/// How a command reaches its server.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Reaching {
+    /// Waiting, and connecting again.
+    #[command(flatten)]
+    pub tries: Tries,
+
+    /// Encryption.
+    #[command(flatten)]
+    pub security: Security,
+}
+
+/// The encryption of connections.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Security {
+    /// Send everything in clear, also to another machine: everybody on the way can read and change it. A token is never
+    /// sent.
+    #[arg(long)]
+    pub insecure: bool,
+}
+
 /// Options of the connections.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ConnectionOptions {
@@ -93,9 +114,9 @@ pub struct ConnectionOptions {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub connections: Option<u16>,
 
-    /// Waiting, and connecting again.
+    /// How the server is reached.
     #[command(flatten)]
-    pub tries: Tries,
+    pub reaching: Reaching,
 
     /// Congestion control of the connections, such as bbr or cubic, by the system's name [default: bbr where
     /// connections leave this machine and the system allows it].
@@ -150,10 +171,11 @@ impl ConnectionOptions {
     /// The same options as words of a command line.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
-        let Self { connections, tries: Tries { retry_for, retries, timeout }, congestion, .. } =
-            self;
+        let Self { connections, reaching, congestion, .. } = self;
+        let Tries { retry_for, retries, timeout } = &reaching.tries;
         let mut words = vec![format!("--retry-for={}", humantime::format_duration(*retry_for))];
         words.push(format!("--timeout={}", humantime::format_duration(*timeout)));
+        words.extend(reaching.security.insecure.then(|| String::from("--insecure")));
         words.extend(retries.map(|retries| format!("--retries={retries}")));
         words.extend(connections.map(|connections| format!("--connections={connections}")));
         words.extend(congestion.iter().map(|name| format!("--congestion={name}")));

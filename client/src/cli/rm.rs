@@ -6,17 +6,21 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
 use clap::Args;
-use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal};
+use haul_protocol::{Code, Entry, EntryKind, Name, Op, Refusal, Right};
 
 use super::ending::Ending;
 use super::exit::Reason;
 use super::lookup::{self, There};
 use super::oneshot;
-use super::options::Tries;
+use super::options::Reaching;
 use crate::connection::rpc::{Asking, Said};
+use crate::credentials::Need;
 use crate::error::ConnectionError;
 use crate::net::destination::Destination;
 use tree::Tree;
+
+/// The rights that it can't do without.
+const NEEDS: [Need; 2] = [(Right::Delete, "rm"), (Right::List, "rm")];
 
 /// The way of a removal.
 #[derive(Debug, Clone, Copy, Args)]
@@ -31,16 +35,21 @@ pub(crate) struct How {
 }
 
 /// Removes entries, and returns the exit code.
-pub(super) fn rm(destinations: &[Destination], how: How, tries: Tries, ending: &Ending<'_>) -> u8 {
+pub(super) fn rm(
+    destinations: &[Destination],
+    how: How,
+    reaching: Reaching,
+    ending: &Ending<'_>,
+) -> u8 {
     if destinations.iter().any(|destination| destination.path.is_none()) {
         let error = "the server's root can't be removed; name an entry in it: HOST/NAME";
         return ending.fail(Reason::Usage, &error);
     }
     let mut reason = Reason::Done;
-    for same in destinations.chunk_by(|one, other| one.server == other.server) {
+    for same in destinations.chunk_by(Destination::is_beside) {
         let names = same.iter().filter_map(|destination| destination.path.as_ref());
         let mut left: VecDeque<_> = names.map(|name| Removal::new(name, how, ending)).collect();
-        let done = oneshot::at(&same[0].server, tries, ending, &mut |asking, _| {
+        let done = oneshot::at(&same[0], &NEEDS, reaching, ending, &mut |asking, _| {
             while let Some(removal) = left.front_mut() {
                 removal.run(asking)?;
                 if removal.has_failed {

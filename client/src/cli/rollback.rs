@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use haul_protocol::{Code, Mtime, Name, Op, Reply};
+use haul_protocol::{Code, Mtime, Name, Op, Reply, Right};
 
 use super::arguments::PublishCommand;
 use super::ending::Ending;
@@ -11,8 +11,13 @@ use super::oneshot;
 use super::signals::Signals;
 use super::summary::Kind;
 use crate::connection::rpc::Said;
+use crate::credentials::Need;
+use crate::error::refused::Refused;
 use crate::error::{ConnectionError, ProtocolError};
 use crate::transfer::error::BuildError;
+
+/// The rights that it can't do without.
+const NEEDS: [Need; 1] = [(Right::Publish, "--rollback")];
 
 /// The feature of a server that knows `repeated` in a rollback.
 const REPEATED: &str = "repeated";
@@ -29,8 +34,8 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
     };
     let token = Some(oneshot::random()?);
     let (mut told, mut repeated) = (Ok(None), false);
-    let tries = options.connection.tries;
-    let done = oneshot::at(&destination.server, tries, &ending, &mut |asking, _| {
+    let reaching = options.connection.reaching;
+    let done = oneshot::at(destination, &NEEDS, reaching, &ending, &mut |asking, _| {
         if repeated && !asking.has_feature(REPEATED) {
             told = Err(lost(name, &"its hauld is older than this haul"));
             return Ok(());
@@ -48,7 +53,7 @@ pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Re
                 return Err(ConnectionError::Ended(refusal));
             }
             Said::Refused(refusal) if is_asked_again => Err(lost(name, &refusal)),
-            Said::Refused(refusal) => Err(format!("{name}: refused by the server: {refusal}")),
+            Said::Refused(refusal) => Err(format!("{name}: {}", Refused(&refusal))),
             _ => return Err(ProtocolError::Kind.into()),
         };
         Ok(())

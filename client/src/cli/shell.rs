@@ -51,7 +51,9 @@ pub fn run(options: &ShellCommand, signals: &Signals) -> anyhow::Result<u8> {
         return Ok(shell.worst);
     }
     let mut editor: Editor<Completion<'_>, DefaultHistory> = Editor::new()?;
-    editor.set_helper(Some(Completion::new(&options.destination, options.classic)));
+    let insecure = options.connection.reaching.security.insecure;
+    let completion = Completion::new(&options.destination, options.classic, insecure);
+    editor.set_helper(Some(completion));
     loop {
         match editor.readline(PROMPT) {
             Ok(line) => {
@@ -100,7 +102,7 @@ impl Prompt<'_> {
 
     fn carry_out(&self, word: Word) -> anyhow::Result<u8> {
         let (destination, signals) = (&self.options.destination, self.signals);
-        let tries = self.options.connection.tries;
+        let reaching = self.options.connection.reaching;
         let list = match &word {
             Word::Put { options, .. } => &options.selection.files_from,
             Word::Sync { options, .. } => &options.selection.files_from,
@@ -139,16 +141,17 @@ impl Prompt<'_> {
                 signals,
             ),
             Word::Ls { path, mut options } => {
-                options.timeout = options.timeout.or(Some(tries.timeout));
+                options.timeout = options.timeout.or(Some(reaching.tries.timeout));
+                options.security.insecure |= reaching.security.insecure;
                 ls::run(&below(destination, path.as_deref())?, options, signals)
             }
             Word::Mkdir { paths, output } => {
                 let ending = Ending::of_requests(output, signals);
-                Ok(mkdir::mkdir(&self.places(&paths)?, tries, &ending))
+                Ok(mkdir::mkdir(&self.places(&paths)?, reaching, &ending))
             }
             Word::Rm { how, paths, output } => {
                 let ending = Ending::of_requests(output, signals);
-                Ok(rm::rm(&self.places(&paths)?, how, tries, &ending))
+                Ok(rm::rm(&self.places(&paths)?, how, reaching, &ending))
             }
             Word::Mv { force, from, to, output } => {
                 let place = Place {
@@ -156,7 +159,7 @@ impl Prompt<'_> {
                     is_directory: to.ends_with('/'),
                 };
                 let ending = Ending::of_requests(output, signals);
-                Ok(mv::mv(&below(destination, Some(&from))?, &place, force, tries, &ending))
+                Ok(mv::mv(&below(destination, Some(&from))?, &place, force, reaching, &ending))
             }
         }
     }
@@ -177,5 +180,5 @@ fn below(destination: &Destination, path: Option<&str>) -> anyhow::Result<Destin
         None => Name::parse(path.as_bytes()),
     };
     let name = name.map_err(|error| anyhow::anyhow!("{path}: {error}"))?;
-    Ok(Destination { server: destination.server.clone(), path: Some(name) })
+    Ok(destination.with_path(Some(name)))
 }

@@ -71,10 +71,15 @@ fn wrapped(text: &str, width: usize) -> String {
     lines
 }
 
+/// A place at a server. The message never repeats a secret that somebody has written into it, as clap would.
+pub(super) fn at_server(text: &str) -> Result<Destination, Usage> {
+    text.parse::<Destination>().map_err(|error| Usage(error.to_string()))
+}
+
 /// A destination on the command line. The name of a file or directory here is no server: whoever writes one means it, as
 /// with `cp`.
 pub(super) fn destination(text: &str) -> Result<Destination, Usage> {
-    let destination = text.parse::<Destination>().map_err(|error| Usage(error.to_string()))?;
+    let destination = at_server(text)?;
     let authority = text.split('/').next().unwrap_or(text);
     if authority.contains(':') {
         return Ok(destination);

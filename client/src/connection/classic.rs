@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use haul_protocol::encode;
 
+use crate::error::trust::TrustError;
 use crate::error::{ConnectionError, FileError};
 use crate::net::destination::Server;
 use crate::plan::Plan;
@@ -15,6 +16,7 @@ use crate::report::progress::Progress;
 use crate::source::Source;
 use crate::source::links::Links;
 use crate::source::spool::settled;
+use crate::trust::Trust;
 use crate::work::interrupt::Interrupt;
 
 /// Time that one address may take to answer.
@@ -33,16 +35,25 @@ const SILENCE: Duration = Duration::from_secs(60);
 pub const NOTICE: &str = "a classic server acknowledges nothing: what follows says what was \
                           sent, not what arrived";
 
+/// The server, and the rules by which it is trusted.
+#[derive(Clone, Copy)]
+struct To<'a> {
+    server: &'a Server,
+    trust: &'a Trust,
+}
+
 /// Sends each file of a plan.
 ///
 /// # Errors
-/// If the server can't be reached.
+/// If the server can't be reached, or everybody on the way to it could read along and the user does not want that.
 pub fn run(
     plan: &Plan,
     server: &Server,
+    trust: &Trust,
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<(), ConnectionError> {
+    let to = To { server, trust };
     for root in &plan.roots {
         if let Given::Failed(error) = &root.given {
             progress.failed(&root.source, error);
@@ -64,7 +75,7 @@ pub fn run(
             ))),
         };
         let result = match sent {
-            Ok((name, source)) => match file(name, &source, server, progress, interrupt)? {
+            Ok((name, source)) => match file(name, &source, to, progress, interrupt)? {
                 Ok(()) => {
                     if let Some(target) = &root.target {
                         progress.file_done(target, source.size);
@@ -86,16 +97,21 @@ pub fn run(
 fn file(
     name: &str,
     source: &Source,
-    server: &Server,
+    to: To<'_>,
     progress: &Progress,
     interrupt: &Interrupt,
 ) -> Result<Result<(), FileError>, ConnectionError> {
+    let To { server, trust } = to;
     let unreachable = |source| ConnectionError::Unreachable { server: server.to_string(), source };
     let lost = ConnectionError::Lost;
     let Server::Tcp { host, port } = server else {
         return Err(unreachable(io::Error::other("a classic server listens on TCP only")));
     };
     let stream = tcp(host, *port).map_err(unreachable)?;
+    let peer = stream.peer_addr().map_err(unreachable)?;
+    if !trust.is_insecure() && !peer.ip().to_canonical().is_loopback() {
+        return Err(TrustError::Classic { server: server.to_string() }.into());
+    }
     stream.set_write_timeout(Some(PAUSE)).map_err(lost)?;
     stream.set_read_timeout(Some(CLOSE)).map_err(lost)?;
     let mut buffer = Vec::with_capacity(256 * 1024);

@@ -73,9 +73,14 @@ impl Connection<'_> {
             || self.batch.front().is_some_and(|item| self.is_compared(item))
     }
 
+    /// Whether an item is a question about a directory above the others that may be asked.
+    pub(super) fn asks_above(&self, item: &Item) -> bool {
+        item.above && self.may_list
+    }
+
     /// Whether the server is still to be asked what it has of an item.
     pub(super) fn is_compared(&self, item: &Item) -> bool {
-        (item.above || self.run.policy.compares()) && item.is_unchecked()
+        (self.asks_above(item) || self.run.policy.compares()) && item.is_unchecked()
     }
 
     /// Asks for the first of this connection's items, as many as fit one request; or reads a little of what

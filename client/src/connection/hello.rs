@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use haul_protocol::{ClientEvent, Code, Hello, Publish, ServerHello, limits::VERSION};
 
+use crate::credentials::{Login, Need};
 use crate::error::{ConnectionError, ProtocolError};
+use crate::net::transport::Transport;
 use crate::net::wire::Wire;
 
 /// Time between two looks whether anybody still wants the connection.
@@ -13,6 +15,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The owner of a connection.
 pub(super) struct Who<'a> {
+    /// The account, and its token.
+    pub(super) login: &'a Login,
+    /// The rights that the command can't do without.
+    pub(super) needs: &'a [Need],
     /// Random for each run.
     pub(super) client: &'a str,
     /// The same in all runs of this user; only who uploads large files needs one.
@@ -24,8 +30,9 @@ pub(super) struct Who<'a> {
 }
 
 impl Who<'_> {
-    /// The first words of the connection.
-    pub(super) fn hello(&self) -> Hello {
+    /// The first words of a connection over this transport. Every connection of every command has them from here, and here
+    /// alone a token is given away: never where others can read it.
+    pub(super) fn hello(&self, transport: &Transport) -> Hello {
         Hello {
             version: VERSION,
             agent: concat!("haul/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -35,17 +42,20 @@ impl Who<'_> {
             // A server that does not know it would take the names for others.
             must: self.publish.iter().map(|_| String::from("publish")).collect(),
             publish: self.publish.clone(),
-            token: None,
+            token: self.login.token().filter(|_| transport.may_carry_token()).cloned(),
         }
     }
 
     /// The error of a server that has refused this `hello`: if a code is about the directory, it is no error of the
     /// connection.
-    pub(super) fn refused(&self, error: ConnectionError) -> ConnectionError {
+    pub(super) fn refused(&self, error: ConnectionError, transport: &Transport) -> ConnectionError {
+        let is_sent = transport.may_carry_token() && self.login.token().is_some();
         match (error, &self.publish) {
             (ConnectionError::Ended(refusal), Some(publish)) if is_of_a_request(&refusal.code) => {
                 ConnectionError::NotPublished { name: publish.name.clone(), refusal }
             }
+            (ConnectionError::Ended(refusal), _) => self.login.ended(refusal, is_sent, false),
+            (ConnectionError::ClosedAtHello, _) if is_sent => ConnectionError::ClosedAtLogin,
             (error, _) => error,
         }
     }

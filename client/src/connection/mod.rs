@@ -17,6 +17,7 @@ mod foreseen_directory;
 mod hello;
 mod lacking;
 mod perform;
+mod reach;
 mod recover;
 mod replies;
 pub mod rpc;
@@ -25,17 +26,17 @@ mod send;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use haul_protocol::{Cv, Digest, Durability, limits::MAX_BODY_LEN};
+use haul_protocol::{Cv, Digest, Durability, Right, limits::MAX_BODY_LEN};
 
 use crate::error::ConnectionError;
 use crate::net::body::Body;
 use crate::net::line::Facts;
 use crate::net::poller::Poller;
-use crate::net::transport::Socket;
 use crate::net::wire::Wire;
 use crate::source::base::Bases;
 use crate::source::dir_cache::Nearby;
 use crate::source::{Source, Stamp};
+use crate::trust::Route;
 use crate::work::context::Run;
 use crate::work::multipart::Large;
 use crate::work::{Abort, Item, Taken, Task};
@@ -113,6 +114,8 @@ pub struct Connection<'a> {
     bases: Bases<'a>,
     /// The server takes bundles.
     bundles: bool,
+    /// The account may ask which entries are there.
+    may_list: bool,
     /// Files that it gets next, all at once.
     bundle: bundle::Bundle,
     /// Items that the server is asked about next.
@@ -128,24 +131,29 @@ pub struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    /// Introduces itself over a connected socket, and waits for the answer. `number` is what the work
-    /// knows it by, `slot` what the server does.
+    /// Connects, introduces itself, and waits for the answer. `number` is what the work knows it by, `slot` what the
+    /// server does.
     ///
     /// # Errors
-    /// If there is no haul server, or it wants no connection, or the run is over.
+    /// If there is no haul server, or it is not trusted, or it wants no connection, or the run is over.
     pub fn greet(
         run: &'a Run<'a>,
         number: usize,
         slot: usize,
-        socket: Socket,
         poller: &'a mut Poller,
     ) -> Result<Self, ConnectionError> {
         let publish = run.policy.publishes().map(|name| run.course.publish(name));
-        let who = hello::Who { client: &run.client, identity: Some(&run.identity), publish, slot };
-        let (timeout, limit) = (run.timeout, run.limit.as_ref());
-        let mut wire = Wire::new(socket, poller, &who.hello(), timeout, limit)?;
-        let hello =
-            hello::greeted(&mut wire, &|| run.is_over()).map_err(|error| who.refused(error))?;
+        let needs = run.policy.needs();
+        let (login, client, identity) = (run.login, &*run.client, Some(&*run.identity));
+        let who = hello::Who { login, needs: &needs, client, identity, publish, slot };
+        let route = Route {
+            server: run.login.server(),
+            trust: run.trust,
+            timeout: run.timeout,
+            over: &|| run.is_over(),
+            prepare: &|socket| run.choose_congestion(socket),
+        };
+        let (mut wire, hello) = reach::reach(route, &who, poller, run.limit.as_ref())?;
         if run.committed.remove_source && hello.durability != Durability::Group {
             return Err(ConnectionError::NotDurable(hello.durability.to_string()));
         }
@@ -167,6 +175,7 @@ impl<'a> Connection<'a> {
             nearby: Nearby::new(&run.sources),
             bases: Bases::new(&run.sources),
             bundles: hello.features.iter().any(|feature| feature == bundle::FEATURE),
+            may_list: hello.account.is_none_or(|account| account.rights.contains(Right::List)),
             bundle: bundle::Bundle::default(),
             gathered: compare::Gathered::default(),
             asked: 0,

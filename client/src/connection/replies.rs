@@ -64,7 +64,9 @@ impl Connection<'_> {
                     self.run.hear();
                     self.answered(pending, reply, body)?;
                 }
-                ClientEvent::Ended(refusal) => return Err(ConnectionError::Ended(refusal)),
+                ClientEvent::Ended(refusal) => {
+                    return Err(self.run.login.ended(refusal, true, true));
+                }
                 _ => return Err(ProtocolError::Kind.into()),
             }
         }

@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use haul_protocol::{ClientEvent, Op, Refusal, Reply};
+use haul_protocol::{AccountFacts, ClientEvent, Op, Refusal, Reply, ServerHello};
 
-use super::hello::{Who, greeted};
+use super::hello::Who;
+use super::reach::reach;
+use crate::credentials::{Login, Need};
 use crate::error::{ConnectionError, ProtocolError};
-use crate::net::connect::connect;
-use crate::net::destination::Server;
 use crate::net::poller::Poller;
 use crate::net::wire::Wire;
+use crate::trust::Route;
 
 /// Time between two looks whether anybody still wants an answer.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -33,7 +34,8 @@ pub struct Asking<'a> {
     asked: u64,
     over: &'a dyn Fn() -> bool,
     ready: VecDeque<(u64, Said)>,
-    features: Vec<String>,
+    login: &'a Login,
+    hello: ServerHello,
     has_changed: bool,
 }
 
@@ -44,29 +46,34 @@ impl std::fmt::Debug for Asking<'_> {
 }
 
 impl<'a> Asking<'a> {
-    /// Connects and introduces itself as `client`, which is random: once this succeeds, no request of an earlier connection of
-    /// the same client takes effect any more. `over` says that nobody wants to know any more.
+    /// Connects, logs in with the rights that the command `needs`, and introduces itself as `client`, which is random: once this
+    /// succeeds, no request of an earlier connection of the same client takes effect any more.
     ///
     /// # Errors
     /// If there is no haul server, or it is over.
     pub fn connect(
-        server: &Server,
+        route: Route<'a>,
+        login: &'a Login,
+        needs: &[Need],
         client: &str,
         poller: &'a mut Poller,
-        timeout: Duration,
-        over: &'a dyn Fn() -> bool,
     ) -> Result<Self, ConnectionError> {
-        let socket = connect(server, timeout, poller, over)?;
-        let who = Who { client, identity: None, publish: None, slot: 0 };
-        let mut wire = Wire::new(socket, poller, &who.hello(), timeout, None)?;
-        let features = greeted(&mut wire, over)?.features;
-        Ok(Self { wire, asked: 0, over, ready: VecDeque::new(), features, has_changed: false })
+        let who = Who { login, needs, client, identity: None, publish: None, slot: 0 };
+        let (wire, hello) = reach(route, &who, poller, None)?;
+        let over = route.over;
+        Ok(Self { wire, asked: 0, over, ready: VecDeque::new(), login, hello, has_changed: false })
     }
 
     /// Whether the server has a feature.
     #[must_use]
     pub fn has_feature(&self, feature: &str) -> bool {
-        self.features.iter().any(|known| known == feature)
+        self.hello.features.iter().any(|known| known == feature)
+    }
+
+    /// The account, if the server has told one.
+    #[must_use]
+    pub fn account(&self) -> Option<&AccountFacts> {
+        self.hello.account.as_ref()
     }
 
     /// Whether the server has confirmed a change.
@@ -157,7 +164,9 @@ impl<'a> Asking<'a> {
                 ClientEvent::Answered(id, reply, body) => {
                     self.ready.push_back((id, Said::Answered(reply, body)));
                 }
-                ClientEvent::Ended(refusal) => return Err(ConnectionError::Ended(refusal)),
+                ClientEvent::Ended(refusal) => {
+                    return Err(self.login.ended(refusal, true, true));
+                }
                 _ => return Err(ProtocolError::Kind.into()),
             }
         }

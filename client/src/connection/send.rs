@@ -28,6 +28,11 @@ impl Connection<'_> {
                 self.batch.push_front(item);
                 Ok(())
             }
+            // The account may not ask: a directory that is there, or not, stays as it is.
+            Task::Item(item) if item.above => {
+                self.run.work.settle(1);
+                Ok(())
+            }
             Task::Item(item) => match self.send_item(&item) {
                 Ok(None) => Ok(()),
                 Ok(Some(read)) => self.add_to_bundle(item, read),

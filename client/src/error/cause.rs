@@ -27,6 +27,9 @@ impl FileError {
             Self::Refused(refusal) if refusal.code == Code::NoSpace => {
                 "no room at the server (no_space)"
             }
+            Self::Refused(refusal) if refusal.code == Code::Quota => {
+                "the account's quota is full (quota)"
+            }
             Self::Refused(refusal) => {
                 return format!("refused by the server ({})", refusal.code).into();
             }

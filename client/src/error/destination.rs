@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 /// The right form, for messages.
-const FORMS: &str = "HOST[:PORT][/PATH], [V6][:PORT][/PATH], haul://HOST[:PORT][/PATH] or \
+const FORMS: &str = "[ACCOUNT@]HOST[:PORT][/PATH], [V6][:PORT][/PATH], haul://HOST[:PORT][/PATH] or \
                      unix:SOCKET[:/PATH]";
 
 /// A destination can't be read.
@@ -46,14 +46,26 @@ pub enum DestinationError {
         /// The same for a hauld there.
         instead: String,
     },
-    /// A user name before the host.
-    #[error("`{given}` names a user, and hauld knows no users yet: write {instead}")]
-    User {
-        /// The destination as given.
-        given: String,
-        /// The same without a user.
+    /// A name that no account has, before the host.
+    #[error(
+        "`{account}` is no name of an account: it has up to 32 small letters, digits, `.`, `_` and `-`, and begins with a \
+         letter or digit; without an account, write {instead}"
+    )]
+    Account {
+        /// The text before the `@`.
+        account: String,
+        /// The same destination without it.
         instead: String,
     },
+    /// A password or token before the host, which is not repeated.
+    #[error(
+        "a secret does not belong into a command line, where others can read it: write {0}, and `haul login` reads the \
+         secret from the terminal"
+    )]
+    Secret(String),
+    /// A mistyped pin behind a link.
+    #[error("behind `#`: {0}; copy the whole link again")]
+    Pin(haul_protocol::PinError),
     /// An IPv6 address without brackets, which may end with a port.
     #[error(
         "`{address}` can be an address, or an address and a port: write [{address}], or [{host}]:{port}"

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::adrift::Adrift;
 use super::receipt::ReceiptError;
+use super::refused::Refused;
 use super::rules::RulesError;
 use super::system::words;
 
@@ -55,7 +56,7 @@ pub enum FileError {
     #[error(transparent)]
     Name(#[from] haul_protocol::NameError),
     /// The server refused it.
-    #[error("refused by the server: {0}")]
+    #[error("{}", Refused(.0))]
     Refused(Refusal),
     /// A newer run sends the file, and the server takes it from that run.
     #[error(
@@ -154,10 +155,10 @@ impl FileError {
         matches!(self, Self::Refused(refusal) if refusal.code == Code::Conflict)
     }
 
-    /// Whether the server's disk, or the user's part of it, has no room.
+    /// Whether the server's disk, or the account's part of it, has no room.
     #[must_use]
     pub(crate) fn is_full_disk(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if refusal.code == Code::NoSpace)
+        matches!(self, Self::Refused(refusal) if matches!(refusal.code, Code::NoSpace | Code::Quota))
     }
 
     /// Whether the way to it leads out of the server's root, or over a symlink.

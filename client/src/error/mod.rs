@@ -1,18 +1,26 @@
 //! Errors: of this machine, of the network, or by the server's word.
 
+pub mod account;
 pub mod adrift;
 mod cause;
+pub mod credentials;
 pub mod destination;
 mod file;
 pub mod receipt;
+pub(crate) mod refused;
 pub mod rules;
 pub(crate) mod system;
+pub mod trust;
 
 use std::io;
 use std::time::Duration;
 
 use haul_protocol::{ClientError, Code, DecodeError, Name, Refusal};
 use thiserror::Error;
+
+use account::{Lacking, OtherAccount, Unauthorized};
+use refused::{Refused, advice};
+use trust::TrustError;
 
 pub(crate) use file::Retry;
 pub use file::{Failure, FileError};
@@ -56,11 +64,54 @@ pub enum ConnectionError {
     /// The bytes that came in answer to `hello` are of another protocol.
     #[error("this is no haul server: {0}")]
     NotHaul(#[source] DecodeError),
+    /// The server is not trusted, or the connection would be in clear.
+    #[error(transparent)]
+    Untrusted(#[from] TrustError),
+    /// The server takes no TLS.
+    #[error(
+        "{0} takes no TLS 1.3: it was started with --tls never or --insecure, or is no haul server; nothing was sent. \
+         --insecure sends everything to it in clear"
+    )]
+    NoTls(String),
+    /// The TLS handshake has failed.
+    #[error("the TLS handshake with {server} failed: {why}; nothing was sent")]
+    Handshake {
+        /// The server's host and port.
+        server: String,
+        /// The reason.
+        why: String,
+    },
+    /// No answer in the TLS handshake.
+    #[error(
+        "no answer to the TLS handshake in {0:?}: the server is stopped, full or no haul server, or takes no TLS; a \
+         classic server never answers: for one, use --classic"
+    )]
+    NoHandshake(Duration),
+    /// Closed in the TLS handshake.
+    #[error(
+        "the server closed the connection in the TLS handshake: it is stopping, takes no TLS, or is no haul server"
+    )]
+    ClosedAtHandshake,
     /// The server ended the connection with a reason.
-    #[error("the server ended the connection: {0}")]
+    #[error("the server ended the connection: {0}{advice}", advice = advice(&.0.code))]
     Ended(Refusal),
+    /// Closed before the login was answered.
+    #[error(
+        "the server closed the connection before it answered the login: it is stopping, or too many logins from this \
+         address have failed, and a minute later it answers again"
+    )]
+    ClosedAtLogin,
+    /// The server did not take the login, or takes it no longer.
+    #[error("{0}")]
+    Unauthorized(Box<Unauthorized>),
+    /// The token is of another account than the destination names.
+    #[error("{0}")]
+    OtherAccount(Box<OtherAccount>),
+    /// The account lacks a right.
+    #[error("{0}")]
+    Lacking(Box<Lacking>),
     /// The server lets this run begin no version of the directory.
-    #[error("{name}: not published: refused by the server: {refusal}")]
+    #[error("{name}: not published: {}", Refused(.refusal))]
     NotPublished {
         /// The directory.
         name: Name,
@@ -123,9 +174,12 @@ impl ConnectionError {
         match self {
             Self::Ended(refusal) | Self::NotPublished { refusal, .. } => refusal.retry,
             // A balancer or the like answers in the server's place while the server is away.
-            Self::NotHaul(_) | Self::ClosedAtHello | Self::NoHello(_) => true,
+            Self::NotHaul(_) | Self::ClosedAtHello | Self::ClosedAtLogin | Self::NoHello(_) => true,
+            Self::NoTls(_) | Self::ClosedAtHandshake | Self::NoHandshake(_) => true,
             Self::Unreachable { .. } | Self::Lost(_) | Self::Closed => true,
             Self::Silent(_) | Self::Stuck(_) => true,
+            // Another attempt counts as one more login that has failed.
+            Self::Unauthorized(_) | Self::OtherAccount(_) | Self::Lacking(_) => false,
             Self::GaveUp { .. }
             | Self::NotDurable(_)
             | Self::VersionGone
@@ -134,6 +188,8 @@ impl ConnectionError {
             | Self::Protocol(_)
             | Self::Limit { .. }
             | Self::Version(_)
+            | Self::Untrusted(_)
+            | Self::Handshake { .. }
             | Self::Stopped => false,
         }
     }

@@ -1,22 +1,50 @@
-//! Destinations of uploads: `HOST[:PORT][/PATH]` and its other forms.
+//! Destinations of uploads: `[ACCOUNT@]HOST[:PORT][/PATH]` and its other forms.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use haul_protocol::Name;
+use haul_protocol::{Name, Pin};
 use percent_encoding::percent_decode_str;
 
+use super::account::{self, is_account};
 use super::authority;
 use crate::error::destination::DestinationError;
 
-/// A server, and the directory below its root that uploads go to.
+/// A server, the account there, and the directory below the account's root that uploads go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
     /// The server.
     pub server: Server,
+    /// The account, if the destination names one.
+    pub account: Option<String>,
+    /// The pin of the server's key, if the destination is a link that has one.
+    pub pin: Option<Pin>,
     /// The directory; `None` is the root itself.
     pub path: Option<Name>,
+}
+
+impl Destination {
+    /// The same account at the same server, with another directory.
+    #[must_use]
+    pub fn with_path(&self, path: Option<Name>) -> Self {
+        Self { path, ..self.clone() }
+    }
+
+    /// The server with the account, if one is named: the word behind `haul login`.
+    #[must_use]
+    pub fn login(&self) -> String {
+        match &self.account {
+            Some(account) => format!("{account}@{}", self.server),
+            None => self.server.to_string(),
+        }
+    }
+
+    /// Whether both are below one root: that of one account at one server, as it is written.
+    #[must_use]
+    pub fn is_beside(&self, other: &Self) -> bool {
+        (&self.server, &self.account) == (&other.server, &other.account)
+    }
 }
 
 /// The address of a server.
@@ -53,13 +81,7 @@ impl FromStr for Destination {
         }
         let (scheme, rest) = text.split_at(text.find("//").map_or(0, |end| end + 2));
         if scheme.eq_ignore_ascii_case("haul://") {
-            check_user(text, rest)?;
-            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            // RFC 6874 has `%25` before the zone of an IPv6 address.
-            let authority = authority.replacen("%25", "%", 1);
-            let (host, port, _) = authority::split(&authority)?;
-            let path: Vec<u8> = percent_decode_str(path).collect();
-            return Ok(Self { server: Server::Tcp { host, port }, path: directory(&path)? });
+            return url(scheme, rest);
         }
         check_scheme(text)?;
         if text.starts_with("haul:") {
@@ -68,10 +90,58 @@ impl FromStr for Destination {
         if is_local(text) {
             return Err(DestinationError::LocalPath(text.to_owned()));
         }
-        check_user(text, text)?;
-        let (host, port, path) = authority::split(text)?;
-        Ok(Self { server: Server::Tcp { host, port }, path: directory(path.as_bytes())? })
+        let (account, rest) = account("", text)?;
+        let (host, port, path) = authority::split(rest)?;
+        let (server, path) = (Server::Tcp { host, port }, directory(path.as_bytes())?);
+        Ok(Self { server, account, pin: None, path })
     }
+}
+
+/// Splits `[ACCOUNT@]HOST…` into the account and the rest. `scheme` stood before it.
+///
+/// # Errors
+/// If the rest is the form of another program, or no account has that name.
+fn account<'a>(scheme: &str, text: &'a str) -> Result<(Option<String>, &'a str), DestinationError> {
+    let Some((account, rest)) = account::split(text) else { return Ok((None, text)) };
+    if let Some((account, _)) = account.split_once(':') {
+        let account = if is_account(account) { account } else { "ACCOUNT" };
+        return Err(DestinationError::Secret(format!("{scheme}{account}@{rest}")));
+    }
+    let (given, instead) = (format!("{scheme}{text}"), format!("{scheme}{rest}"));
+    match instead.parse::<Destination>() {
+        Ok(_) if is_account(account) => Ok((Some(account.to_owned()), rest)),
+        Ok(_) => Err(DestinationError::Account { account: account.to_owned(), instead }),
+        Err(DestinationError::Ssh { host, instead, .. }) => {
+            Err(DestinationError::Ssh { given, host, instead })
+        }
+        Err(DestinationError::Daemon { instead, .. }) => {
+            Err(DestinationError::Daemon { given, instead })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The form of a URL: `rest` follows its scheme. A link of `hauld user add` has the pin of the server's key behind it.
+fn url(scheme: &str, rest: &str) -> Result<Destination, DestinationError> {
+    let (rest, pin) = match rest.split_once('#') {
+        Some((rest, pin)) if is_pin(pin) => {
+            (rest, Some(pin.parse().map_err(DestinationError::Pin)?))
+        }
+        _ => (rest, None),
+    };
+    let (account, rest) = account(scheme, rest)?;
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    // RFC 6874 has `%25` before the zone of an IPv6 address.
+    let authority = authority.replacen("%25", "%", 1);
+    let (host, port, _) = authority::split(&authority)?;
+    let path: Vec<u8> = percent_decode_str(path).collect();
+    Ok(Destination { server: Server::Tcp { host, port }, account, pin, path: directory(&path)? })
+}
+
+/// Whether a text behind a `#` is meant as a pin: in a path a `#` is a character as any other.
+fn is_pin(text: &str) -> bool {
+    let letters: String = text.chars().filter(char::is_ascii_alphanumeric).take(5).collect();
+    letters.eq_ignore_ascii_case("haul1")
 }
 
 /// Whether only a path on this machine begins so.
@@ -103,30 +173,13 @@ fn check_scheme(text: &str) -> Result<(), DestinationError> {
     })
 }
 
-/// A user before the host is an error: of ssh, or of a server that asks who comes.
-fn check_user(whole: &str, text: &str) -> Result<(), DestinationError> {
-    let authority = text.split('/').next().unwrap_or(text);
-    let Some((_, host)) = authority.rsplit_once('@') else { return Ok(()) };
-    let given = whole.to_owned();
-    let instead = whole.replacen(authority, host, 1);
-    Err(match instead.parse::<Destination>() {
-        Ok(_) => DestinationError::User { given, instead },
-        Err(DestinationError::Ssh { host, instead, .. }) => {
-            DestinationError::Ssh { given, host, instead }
-        }
-        Err(DestinationError::Daemon { instead, .. }) => {
-            DestinationError::Daemon { given, instead }
-        }
-        Err(error) => error,
-    })
-}
-
 fn unix(whole: &str, rest: &str) -> Result<Destination, DestinationError> {
     let (socket, path) = rest.split_once(":/").unwrap_or((rest, ""));
     if socket.is_empty() {
         return Err(DestinationError::NoHost(whole.to_owned()));
     }
-    Ok(Destination { server: Server::Unix(socket.into()), path: directory(path.as_bytes())? })
+    let (server, path) = (Server::Unix(socket.into()), directory(path.as_bytes())?);
+    Ok(Destination { server, account: None, pin: None, path })
 }
 
 /// A path from the root; slashes around it mean nothing.
@@ -151,6 +204,8 @@ mod tests {
     fn tcp(host: &str, port: u16, path: &str) -> Destination {
         Destination {
             server: Server::Tcp { host: host.to_owned(), port },
+            account: None,
+            pin: None,
             path: Name::parse(path.as_bytes()).ok(),
         }
     }
@@ -181,6 +236,52 @@ mod tests {
     }
 
     #[test]
+    fn account_stands_before_the_host_and_a_pin_behind_a_url() {
+        let pin = Pin::of_spki(b"key");
+        let link = format!("haul://alice@box:99#{pin}");
+        for (text, host, port, path, pin) in [
+            ("alice@box", "box", 8080, "", None),
+            ("alice@box:99/a", "box", 99, "a", None),
+            ("alice@[::1]:99/a@b", "::1", 99, "a@b", None),
+            ("alice@::1", "::1", 8080, "", None),
+            ("haul://alice@box/a#b", "box", 8080, "a#b", None),
+            (&link, "box", 99, "", Some(pin)),
+            (&link.replace('#', "/a#"), "box", 99, "a", Some(pin)),
+            (&link.replace("haul1-", "HAUL1\u{200b} "), "box", 99, "", Some(pin)),
+        ] {
+            let account = Some(String::from("alice"));
+            let expected = Destination { account, pin, ..tcp(host, port, path) };
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+        let wrong = link[..link.len() - 1].parse::<Destination>();
+        assert!(matches!(wrong, Err(DestinationError::Pin(_))), "{wrong:?}");
+    }
+
+    #[test]
+    fn name_that_no_account_has_is_told() {
+        for text in ["Me@box", "@box", "haul://m e@box/in", "-a@box:1", "a@b@box"] {
+            let error = text.parse::<Destination>().unwrap_err();
+            assert!(matches!(error, DestinationError::Account { .. }), "{text}: {error}");
+            assert!(error.to_string().contains("write "), "{error}");
+        }
+    }
+
+    #[test]
+    fn secret_in_a_destination_is_told_and_not_repeated() {
+        for (text, right) in [
+            ("haul://alice:hunter2@box/in", "haul://alice@box/in"),
+            ("alice:hunter2@box", "alice@box"),
+            (":hunter2@box:1/in", "ACCOUNT@box:1/in"),
+            ("A:hunter2:x@box", "ACCOUNT@box"),
+            ("alice:hunter2@box:in", "alice@box:in"),
+        ] {
+            let told = text.parse::<Destination>().unwrap_err().to_string();
+            assert!(told.contains(&format!("write {right}, and `haul login`")), "{told}");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+    }
+
+    #[test]
     fn path_on_this_machine_is_no_server() {
         for text in ["/tmp/x", "./x", "../x", ".", "~/x", "~me/x", "file:///x", "C:\\x"] {
             let error = text.parse::<Destination>().unwrap_err();
@@ -200,9 +301,8 @@ mod tests {
             ("box:~/in", "box/in"),
             ("box::mod/x", "box/mod/x"),
             ("me@box::mod/x", "box/mod/x"),
-            ("me@box", "box"),
-            ("me@box:99/in", "box:99/in"),
-            ("haul://me@box/in", "haul://box/in"),
+            ("me@box:~/in", "box/in"),
+            ("Me@box:in", "box/in"),
             ("rsync://me@box:873/mod/x", "haul://box/mod/x"),
             ("http://box:8080/in", "haul://box:8080/in"),
             ("https://box/in", "haul://box/in"),

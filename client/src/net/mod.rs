@@ -1,5 +1,6 @@
 //! Sockets: connecting, polling, frames in and out, rate. Knows no file.
 
+pub(crate) mod account;
 mod authority;
 pub mod backoff;
 pub(crate) mod body;

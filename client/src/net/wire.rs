@@ -1,4 +1,4 @@
-//! A client's half of a connection on its socket: sends its output, and reads its input.
+//! A client's half of a connection on its transport: sends its output, and reads its input.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -12,27 +12,25 @@ use super::congestion;
 use super::line::{self, Facts, Interval, Watch};
 use super::poller::Poller;
 use super::rate_limit::Limit;
-use super::transport::Socket;
+use super::transport::Transport;
 use crate::error::ConnectionError;
 
 /// Bodies up to this are copied behind their header; larger ones are sent from where they are.
 const COPIED: usize = 64 * 1024;
 
-/// A socket, its poller, and the half of the connection that they move bytes for. `T` is the note on a request.
+/// A transport, its poller, and the half of the connection that they move bytes for. `T` is the note on a request.
 #[derive(Debug)]
 pub(crate) struct Wire<'a, T> {
     half: ClientConnection<T>,
     /// The moment from which the half counts time.
     origin: Instant,
-    socket: Socket,
+    transport: Transport,
     poller: &'a mut Poller,
     /// A large body that follows the half's output.
     tail: Body,
     /// Bytes of it that are sent.
     tail_sent: usize,
     blocked: bool,
-    /// Bytes that the socket has taken.
-    taken: u64,
     /// Looks at the line, if that is worth it.
     watch: Option<Watch>,
     /// Bounds the bytes sent.
@@ -44,30 +42,25 @@ pub(crate) struct Wire<'a, T> {
 }
 
 impl<'a, T> Wire<'a, T> {
-    /// Over a connected socket that is in the poller.
+    /// Over a transport whose socket is in the poller.
     ///
     /// # Errors
     /// If `hello` can't be put into words.
     pub(crate) fn new(
-        socket: Socket,
+        transport: Transport,
         poller: &'a mut Poller,
         hello: &Hello,
         timeout: Duration,
         limit: Option<&'a Limit>,
     ) -> Result<Self, ConnectionError> {
-        let usual = ClientConfig::default();
-        // A server has less to do for the first answer, unless the user gives another time.
-        let first = if timeout == usual.timeout { usual.hello } else { timeout };
-        let config = ClientConfig { timeout, hello: first, ..usual };
         Ok(Self {
-            half: ClientConnection::new(hello, config, Time::from_millis(0))?,
+            half: half(hello, timeout)?,
             origin: Instant::now(),
-            socket,
+            transport,
             poller,
             tail: Body::default(),
             tail_sent: 0,
             blocked: false,
-            taken: 0,
             watch: None,
             limit,
             held_back: None,
@@ -75,23 +68,46 @@ impl<'a, T> Wire<'a, T> {
         })
     }
 
+    /// Begins anew over another transport, in the place of one over which the server wants no connection.
+    ///
+    /// # Errors
+    /// If `hello` can't be put into words.
+    pub(crate) fn begin_again(
+        &mut self,
+        connect: impl FnOnce(&mut Poller) -> Result<Transport, ConnectionError>,
+        hello: impl FnOnce(&Transport) -> Hello,
+        timeout: Duration,
+    ) -> Result<(), ConnectionError> {
+        self.poller.remove(self.transport.socket_mut());
+        self.transport = connect(self.poller)?;
+        self.half = half(&hello(&self.transport), timeout)?;
+        self.origin = Instant::now();
+        Ok(())
+    }
+
+    /// The transport.
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
     /// Looks at the line from now on, if that is worth it.
     pub(crate) fn watch(&mut self) {
-        self.watch = Watch::new(&self.socket);
+        self.watch = Watch::new(self.transport.socket());
     }
 
     /// The last period of the line, if it is watched and the period is over.
     pub(crate) fn look(&mut self) -> Option<Interval> {
         let blocked = self.blocked;
-        self.watch.as_mut()?.look(&self.socket, self.taken, blocked)
+        self.watch.as_mut()?.look(self.transport.socket(), self.transport.moved(), blocked)
     }
 
     /// The line as it is now, and the algorithm that sends over it; `always`, or if it leaves the machine.
     pub(crate) fn line(&self, always: bool) -> Option<(String, Facts)> {
-        if !always && !self.socket.leaves_the_machine() {
+        let socket = self.transport.socket();
+        if !always && !socket.leaves_the_machine() {
             return None;
         }
-        Some((congestion::of(&self.socket)?, line::facts(&self.socket)?))
+        Some((congestion::of(socket)?, line::facts(socket)?))
     }
 
     fn now(&self) -> Time {
@@ -168,7 +184,8 @@ impl<'a, T> Wire<'a, T> {
 
     /// Bytes that were given to the connection and not to the socket yet.
     pub(crate) fn unsent(&self) -> u64 {
-        (self.half.output().len() + self.tail.len() - self.tail_sent) as u64
+        let waiting = self.half.output().len() + self.tail.len() - self.tail_sent;
+        (waiting + self.transport.pending()) as u64
     }
 
     /// Whether no more can be sent for now.
@@ -178,7 +195,7 @@ impl<'a, T> Wire<'a, T> {
 
     /// Sends as many bytes as the socket takes; returns whether it took any.
     pub(crate) fn write(&mut self) -> Result<bool, ConnectionError> {
-        let mut any = false;
+        let before = self.transport.moved();
         let was_blocked = std::mem::take(&mut self.blocked);
         self.held_back = None;
         loop {
@@ -199,14 +216,12 @@ impl<'a, T> Wire<'a, T> {
                 first = &first[..granted.min(first.len())];
                 second = &second[..granted - first.len()];
             }
-            let written = self.socket.write(first, second);
+            let written = self.transport.write(first, second);
             if let (Some(limit), sent) = (self.limit, written.as_ref().map_or(0, |sent| *sent)) {
                 limit.give_back(granted - sent);
             }
             match written {
                 Ok(sent) => {
-                    any = true;
-                    self.taken += sent as u64;
                     let of_first = sent.min(first.len());
                     self.tail_sent += sent - of_first;
                     let now = self.now();
@@ -224,6 +239,14 @@ impl<'a, T> Wire<'a, T> {
             self.tail.clear();
             self.tail_sent = 0;
         }
+        // Accepted bytes that wait for the socket are sent though nothing follows them.
+        if !self.blocked && self.transport.pending() > 0 {
+            match self.transport.flush() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
+                flushed => flushed.map_err(ConnectionError::Lost)?,
+            }
+        }
+        let any = self.transport.moved() > before;
         // A full socket has room again only when the peer has taken bytes; room in a socket that was not full says
         // nothing of the peer. But the peer can't answer requests that are held back here.
         if any && (was_blocked || self.limit.is_some()) {
@@ -236,7 +259,7 @@ impl<'a, T> Wire<'a, T> {
     /// Reads the bytes that are there; 0 if none are.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ConnectionError> {
         loop {
-            return match self.socket.read(buffer) {
+            return match self.transport.read(buffer) {
                 Ok(0) => Err(ConnectionError::Closed),
                 Ok(len) => Ok(len),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
@@ -275,6 +298,21 @@ impl<'a, T> Wire<'a, T> {
 
 impl<T> Drop for Wire<'_, T> {
     fn drop(&mut self) {
-        self.poller.remove(&mut self.socket);
+        self.transport.end();
+        self.poller.remove(self.transport.socket_mut());
     }
+}
+
+/// The half of a connection that says hello.
+fn half<T>(hello: &Hello, timeout: Duration) -> Result<ClientConnection<T>, ConnectionError> {
+    let usual = ClientConfig::default();
+    let config = ClientConfig { timeout, hello: first_answer(timeout), ..usual };
+    Ok(ClientConnection::new(hello, config, Time::from_millis(0))?)
+}
+
+/// Time for the first answer of a server that may be silent for `timeout`: it has less to do for that one, unless the
+/// user gives another time.
+pub(crate) fn first_answer(timeout: Duration) -> Duration {
+    let usual = ClientConfig::default();
+    if timeout == usual.timeout { usual.hello } else { timeout }
 }

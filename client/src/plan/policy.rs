@@ -1,6 +1,6 @@
 //! The user's wishes for a run: which entries of the server are replaced, kept or removed.
 
-use haul_protocol::Name;
+use haul_protocol::{Name, Right};
 
 use crate::source::filter::Filter;
 use crate::source::links::Links;
@@ -171,9 +171,67 @@ impl Policy {
         matches!(self.mode, Mode::Sync(Some(_))) && !self.dry_run
     }
 
+    /// The rights without which the run can't do what the user wants, each with the word for the part that needs it.
+    #[must_use]
+    pub fn needs(&self) -> Vec<(Right, &'static str)> {
+        let command = match self.mode {
+            Mode::Put => "put",
+            Mode::Sync(_) => "sync",
+            Mode::Verify(_) => "verify",
+            Mode::Publish(..) => "publish",
+        };
+        let asks = match command {
+            _ if self.verifies() => "verify",
+            _ if self.dry_run => "--dry-run",
+            "put" => "--ignore-existing",
+            command => command,
+        };
+        let changes = !self.dry_run && !self.verifies();
+        [
+            (changes, Right::Put, command),
+            (self.compares() && !self.is_publish(), Right::List, asks),
+            (self.removes(), Right::Delete, "--delete"),
+            (self.is_publish(), Right::Publish, command),
+        ]
+        .into_iter()
+        .filter_map(|(is_needed, right, need)| is_needed.then_some((right, need)))
+        .collect()
+    }
+
     /// Whether nothing may be removed once anything could not be read.
     #[must_use]
     pub fn needs_all(&self) -> bool {
         self.delete().is_some_and(|delete| !delete.force)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::filter::Rules;
+
+    fn needs(mode: Mode, change: impl FnOnce(&mut Policy)) -> Vec<(Right, &'static str)> {
+        let mut policy = Policy::new(mode, Filter::new(&Rules::default()).unwrap());
+        change(&mut policy);
+        policy.needs()
+    }
+
+    #[test]
+    fn every_run_needs_the_rights_of_its_requests_and_no_others() {
+        use Right::{Delete as Remove, List, Publish, Put};
+        let dry = |policy: &mut Policy| policy.dry_run = true;
+        let ignoring = |policy: &mut Policy| policy.ignore_existing = true;
+        let delete = || Some(Delete::default());
+        let publish = || Mode::Publish(Name::parse(b"d").unwrap(), Delete::HARMLESS);
+        assert_eq!(needs(Mode::Put, |_| ()), [(Put, "put")]);
+        assert_eq!(needs(Mode::Put, ignoring), [(Put, "put"), (List, "--ignore-existing")]);
+        assert_eq!(needs(Mode::Put, dry), [(List, "--dry-run")]);
+        assert_eq!(needs(Mode::Sync(None), |_| ()), [(Put, "sync"), (List, "sync")]);
+        let all = [(Put, "sync"), (List, "sync"), (Remove, "--delete")];
+        assert_eq!(needs(Mode::Sync(delete()), |_| ()), all);
+        assert_eq!(needs(Mode::Sync(delete()), dry), [(List, "--dry-run")]);
+        assert_eq!(needs(Mode::Verify(delete()), dry), [(List, "verify")]);
+        assert_eq!(needs(publish(), |_| ()), [(Put, "publish"), (Publish, "publish")]);
+        assert_eq!(needs(publish(), dry), [(List, "--dry-run")]);
     }
 }

@@ -3,7 +3,6 @@
 //! Platforms other than Linux do so by paths.
 
 use std::cell::RefCell;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -39,7 +38,7 @@ impl<'a> Bases<'a> {
         }
         let failed = |error| FileError::NotRemoved(std::sync::Arc::new(error));
         let base = Base::open(parent).map_err(failed)?;
-        if !self.is_as_found(parent, &base).map_err(failed)? {
+        if !self.is_as_found(parent, &base) {
             return Err(Adrift::Replaced.into());
         }
         let base = Rc::new(base);
@@ -48,18 +47,18 @@ impl<'a> Bases<'a> {
     }
 
     #[cfg(target_os = "linux")]
-    fn is_as_found(&self, parent: &Path, base: &Base) -> io::Result<bool> {
+    fn is_as_found(&self, parent: &Path, base: &Base) -> bool {
         // Nothing is removed of what symlinks lead to.
         let links = super::links::Links::Copy;
-        Ok(self.sources.is_as_found(parent, base.directory(), links)? != Some(false))
+        self.sources.is_as_found(parent, base.directory(), links) != Some(false)
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn is_as_found(&self, parent: &Path, _: &Base) -> io::Result<bool> {
+    fn is_as_found(&self, parent: &Path, _: &Base) -> bool {
         let found = parent.metadata().map(|found| super::identity(&found));
         let directories = self.sources.directories();
-        Ok(!directories.had_directory(parent)
-            || found.is_ok_and(|found| directories.was_directory(parent, found)))
+        !directories.had_directory(parent)
+            || found.is_ok_and(|found| directories.was_directory(parent, found))
     }
 }
 
@@ -70,65 +69,50 @@ mod platform {
     use std::io;
     use std::path::Path;
 
-    use haul_protocol::Mtime;
-    use rustix::fs::{
-        AtFlags, Mode, OFlags, RenameFlags, StatxFlags, makedev, open, openat, renameat,
-        renameat_with, statx, unlinkat,
-    };
+    use rustix::fs::{AtFlags, RenameFlags, renameat, renameat_with, unlinkat};
 
+    use crate::source::Stamp;
+    use crate::source::directory::Directory;
     use crate::source::links::Links;
-    use crate::source::{Stamp, carried, open_flags};
 
     /// A directory that is open.
     #[derive(Debug)]
-    pub(crate) struct Base(File);
+    pub(crate) struct Base(Directory);
 
     impl Base {
         /// The directory at a path; an empty one means the working directory.
         pub(crate) fn open(path: &Path) -> io::Result<Self> {
-            let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            Ok(Self(File::from(open(path, flags, Mode::empty())?)))
+            Directory::open(path).map(Self)
         }
 
-        pub(super) fn directory(&self) -> &File {
+        pub(super) fn directory(&self) -> &Directory {
             &self.0
         }
 
         /// The stamp of an entry.
         pub(crate) fn stamp(&self, name: &OsStr) -> io::Result<Stamp> {
-            let flags = AtFlags::SYMLINK_NOFOLLOW;
-            let found = statx(&self.0, name, flags, StatxFlags::BASIC_STATS)?;
-            let device = makedev(found.stx_dev_major, found.stx_dev_minor);
-            let changed = [found.stx_ctime.tv_sec, i64::from(found.stx_ctime.tv_nsec)];
-            let mtime = Mtime { s: found.stx_mtime.tv_sec, ns: found.stx_mtime.tv_nsec };
-            Ok(Stamp {
-                size: found.stx_size,
-                mtime: carried(mtime),
-                inode: [device.cast_signed(), found.stx_ino.cast_signed(), changed[0], changed[1]],
-                names: found.stx_nlink.into(),
-            })
+            self.0.stamp(name)
         }
 
         /// Opens a file.
         pub(crate) fn file(&self, name: &OsStr) -> io::Result<File> {
-            let flags = open_flags(Links::Copy) | OFlags::CLOEXEC;
-            Ok(openat(&self.0, name, flags, Mode::empty())?.into())
+            self.0.file(name, Links::Copy)
         }
 
         /// Gives an entry a name that no other has.
         pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-            Ok(renameat_with(&self.0, from, &self.0, to, RenameFlags::NOREPLACE)?)
+            let directory = self.0.handle();
+            Ok(renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE)?)
         }
 
         /// The same on a file system that can't keep what may have the name.
         pub(crate) fn rename_over(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-            Ok(renameat(&self.0, from, &self.0, to)?)
+            Ok(renameat(self.0.handle(), from, self.0.handle(), to)?)
         }
 
         /// Removes a file or symlink.
         pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
-            Ok(unlinkat(&self.0, name, AtFlags::empty())?)
+            Ok(unlinkat(self.0.handle(), name, AtFlags::empty())?)
         }
     }
 }

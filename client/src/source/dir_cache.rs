@@ -80,7 +80,7 @@ impl<'a> Nearby<'a> {
     pub(crate) fn link(&mut self, path: &Path, links: Links) -> Result<Link, FileError> {
         let reached = self.kept.link(self.sources, path, links);
         match reached.map_err(FileError::local("read link"))? {
-            Reached::Here((metadata, target)) => Link::new(&metadata, &target),
+            Reached::Here((stamp, target)) => Link::new(stamp, &target),
             Reached::ByPath => source::link(path),
             Reached::Replaced => Err(Adrift::Replaced.into()),
         }
@@ -96,23 +96,22 @@ impl<'a> Nearby<'a> {
 #[cfg(target_os = "linux")]
 mod platform {
     use std::ffi::{OsStr, OsString};
-    use std::fs::{File, Metadata};
+    use std::fs::File;
     use std::io;
-    use std::os::unix::ffi::OsStringExt;
     use std::path::{Path, PathBuf};
 
-    use haul_protocol::{Attributes, Mtime};
-    use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
+    use haul_protocol::Attributes;
 
     use super::Reached;
+    use crate::source::Stamp;
+    use crate::source::directory::Directory;
     use crate::source::links::Links;
     use crate::source::sources::Sources;
-    use crate::source::{carried, identity, open_flags};
 
     #[derive(Debug)]
     struct Last {
         path: PathBuf,
-        directory: File,
+        directory: Directory,
         /// The walk has found it.
         is_known: bool,
     }
@@ -130,10 +129,7 @@ mod platform {
             path: &Path,
             links: Links,
         ) -> io::Result<Reached<File>> {
-            self.reach(sources, path, links, |directory, name| {
-                let flags = open_flags(links) | OFlags::CLOEXEC;
-                Ok(rustix::fs::openat(directory, name, flags, Mode::empty())?.into())
-            })
+            self.reach(sources, path, links, |directory, name| directory.file(name, links))
         }
 
         pub(super) fn look(
@@ -142,20 +138,7 @@ mod platform {
             path: &Path,
             links: Links,
         ) -> io::Result<Reached<Option<(u64, Attributes)>>> {
-            let flags = match links {
-                Links::Follow => AtFlags::empty(),
-                Links::Copy | Links::Skip => AtFlags::SYMLINK_NOFOLLOW,
-            };
-            self.reach(sources, path, links, |directory, name| {
-                let found = rustix::fs::statx(directory, name, flags, StatxFlags::BASIC_STATS)?;
-                let mode = u32::from(found.stx_mode);
-                if FileType::from_raw_mode(mode) != FileType::RegularFile {
-                    return Ok(None);
-                }
-                let mtime = Mtime { s: found.stx_mtime.tv_sec, ns: found.stx_mtime.tv_nsec };
-                let attributes = Attributes { mode: Some(mode & 0o777), mtime: carried(mtime) };
-                Ok(Some((found.stx_size, attributes)))
-            })
+            self.reach(sources, path, links, |directory, name| directory.attributes(name, links))
         }
 
         pub(super) fn link(
@@ -163,14 +146,8 @@ mod platform {
             sources: &Sources,
             path: &Path,
             links: Links,
-        ) -> io::Result<Reached<(Metadata, OsString)>> {
-            self.reach(sources, path, links, |directory, name| {
-                let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let link = rustix::fs::openat(directory, name, flags, Mode::empty())?;
-                // An empty name stands for the symlink itself (readlinkat(2)).
-                let target = rustix::fs::readlinkat(&link, "", Vec::new())?.into_bytes();
-                Ok((File::from(link).metadata()?, OsString::from_vec(target)))
-            })
+        ) -> io::Result<Reached<(Stamp, OsString)>> {
+            self.reach(sources, path, links, Directory::link)
         }
 
         pub(super) fn leave(&mut self) -> Vec<PathBuf> {
@@ -180,9 +157,7 @@ mod platform {
 
         fn close(&mut self) {
             let Some(Last { path, directory, .. }) = self.last.take() else { return };
-            let of = |metadata: io::Result<Metadata>| metadata.ok().as_ref().map(identity);
-            let here = of(path.metadata());
-            if here.is_none() || here != of(directory.metadata()) {
+            if !directory.is_at(&path) {
                 self.moved.push(path);
             }
         }
@@ -194,24 +169,27 @@ mod platform {
             sources: &Sources,
             path: &Path,
             links: Links,
-            with: impl FnOnce(&File, &OsStr) -> io::Result<T>,
+            with: impl FnOnce(&Directory, &OsStr) -> io::Result<T>,
         ) -> io::Result<Reached<T>> {
             let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
                 return Ok(Reached::ByPath);
             };
+            // A file of the working directory is opened by its name, which is its path.
+            if parent.as_os_str().is_empty() {
+                return Ok(Reached::ByPath);
+            }
             // Byte by byte: comparing paths takes as long as what is spared here.
             let is_last = |last: &Last| last.path.as_os_str() == parent.as_os_str();
             if !self.last.as_ref().is_some_and(is_last) {
                 self.close();
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let directory = match rustix::fs::open(parent, flags, Mode::empty()) {
-                    Ok(directory) => File::from(directory),
+                let directory = match Directory::open(parent) {
+                    Ok(directory) => directory,
                     Err(error) if sources.directories().had_directory(parent) => {
-                        return Err(error.into());
+                        return Err(error);
                     }
                     Err(_) => return Ok(Reached::ByPath),
                 };
-                let is_known = match sources.is_as_found(parent, &directory, links)? {
+                let is_known = match sources.is_as_found(parent, &directory, links) {
                     Some(false) => return Ok(Reached::Replaced),
                     Some(true) => true,
                     None => false,
@@ -233,13 +211,14 @@ mod platform {
 #[cfg(not(target_os = "linux"))]
 mod platform {
     use std::ffi::OsString;
-    use std::fs::{File, Metadata};
+    use std::fs::File;
     use std::io;
     use std::path::{Path, PathBuf};
 
     use haul_protocol::Attributes;
 
     use super::Reached;
+    use crate::source::Stamp;
     use crate::source::links::Links;
     use crate::source::sources::Sources;
 
@@ -270,7 +249,7 @@ mod platform {
             _: &Sources,
             _: &Path,
             _: Links,
-        ) -> io::Result<Reached<(Metadata, OsString)>> {
+        ) -> io::Result<Reached<(Stamp, OsString)>> {
             Ok(Reached::ByPath)
         }
 

@@ -7,6 +7,8 @@ pub(crate) mod descent;
 #[cfg(unix)]
 pub(crate) mod descriptor;
 pub(crate) mod dir_cache;
+#[cfg(target_os = "linux")]
+pub(crate) mod directory;
 #[cfg(unix)]
 pub(crate) mod fifo;
 pub mod file_list;
@@ -360,9 +362,9 @@ pub struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(metadata: &Metadata, target: &OsStr) -> Result<Self, FileError> {
+    pub(crate) fn new(stamp: Stamp, target: &OsStr) -> Result<Self, FileError> {
         let target = LinkTarget::parse(&platform::bytes(target)?)?;
-        Ok(Self { target, mtime: mtime(metadata), stamp: stamp(metadata) })
+        Ok(Self { target, mtime: stamp.mtime, stamp })
     }
 }
 
@@ -373,7 +375,7 @@ impl Link {
 pub fn link(path: &Path) -> Result<Link, FileError> {
     let metadata = path.symlink_metadata().map_err(FileError::local("look at"))?;
     let target = path.read_link().map_err(FileError::local("read link"))?;
-    Link::new(&metadata, target.as_os_str())
+    Link::new(stamp(&metadata), target.as_os_str())
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@
 //! above is exchanged. So a connection takes files only from the very directories that the walk has found. If entries are
 //! removed at the server or a version is published by what the walk has found, no other mount may be there either.
 
-use std::fs::File;
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::anchor::Anchor;
-use super::identity;
+#[cfg(target_os = "linux")]
+use super::directory::Directory;
+#[cfg(target_os = "linux")]
 use super::links::Links;
 use super::seen::Seen;
 
@@ -33,23 +33,21 @@ impl Sources {
         &self.directories
     }
 
-    /// Whether a directory at a path is the one that the walk has found there; `None` if the walk has found none, as of a
-    /// source that is a file.
-    ///
-    /// # Errors
-    /// If the directory can't be looked at.
+    /// Whether a directory that was opened at a path is the one that the walk has found there; `None` if the walk has found none,
+    /// as of a source that is a file.
+    #[cfg(target_os = "linux")]
     pub(crate) fn is_as_found(
         &self,
         path: &Path,
-        directory: &File,
+        directory: &Directory,
         links: Links,
-    ) -> io::Result<Option<bool>> {
+    ) -> Option<bool> {
         let anchors = self.anchors.read().unwrap_or_else(PoisonError::into_inner);
-        let is_as_walked = anchors.iter().all(|anchor| anchor.is_as_walked(path, directory, links));
-        if !is_as_walked || !self.directories.had_directory(path) {
-            return Ok(Some(false).filter(|_| !is_as_walked));
+        let mut anchors = anchors.iter();
+        if !anchors.all(|anchor| anchor.is_as_walked(path, directory.handle(), links)) {
+            return Some(false);
         }
-        let found = identity(&directory.metadata()?);
-        Ok(Some(self.directories.was_directory(path, found)))
+        let found = &self.directories;
+        found.had_directory(path).then(|| found.was_directory(path, directory.identity()))
     }
 }

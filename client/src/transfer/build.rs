@@ -8,6 +8,7 @@ use super::Transfer;
 use super::builder::{Builder, Dialect, Options, Task};
 use super::error::BuildError;
 use super::unfit::unfit;
+use crate::credentials::Login;
 use crate::error::receipt::ReceiptError;
 use crate::plan::given::{self, Given};
 use crate::plan::policy::{Delete, Mode, Policy};
@@ -35,6 +36,7 @@ impl Builder {
     pub fn build(mut self) -> Result<Transfer, BuildError> {
         let task = self.task.take().ok_or(BuildError::NoTask)?;
         self.check(&task)?;
+        let login = self.login()?;
         let mut plan = self.plan(&task)?;
         let mode = self.mode(task)?;
         // Rules, lists and streams may be waited for, and a source may be replaced or unmounted meanwhile.
@@ -55,20 +57,33 @@ impl Builder {
             _ => None,
         };
         let committed = Committed { receipt, remove_source: self.remove_source, below };
-        let Self { destination, options, congestion, dialect, interrupt, .. } = self;
-        let server = destination.server;
+        let Self { options, congestion, trust, dialect, interrupt, .. } = self;
         Ok(Transfer {
             plan,
             anchors,
-            server,
+            login,
             policy,
             notes,
             committed,
             options,
             congestion,
+            trust,
             dialect,
             interrupt,
         })
+    }
+
+    /// The account and its token.
+    fn login(&mut self) -> Result<Login, BuildError> {
+        let destination = &self.destination;
+        match (self.dialect, self.token.take()) {
+            (Dialect::Classic, _) if destination.account.is_some() => {
+                Err(BuildError::ClassicAccount(destination.server.to_string()))
+            }
+            (Dialect::Classic, _) => Ok(Login::without_token(destination)),
+            (Dialect::Haul, Some(token)) => Ok(Login::with_token(destination, token)),
+            (Dialect::Haul, None) => Ok((self.find_login)(destination)?),
+        }
     }
 
     /// Two wishes that exclude each other.

@@ -4,12 +4,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use haul_protocol::AccessToken;
+
+use crate::credentials::Login;
+use crate::error::credentials::CredentialsError;
 use crate::net::destination::Destination;
 use crate::plan::given::Given;
 use crate::plan::policy::Delete;
 use crate::source::file_list::Separator;
 use crate::source::filter::{Rule, Rules};
 use crate::source::links::Links;
+use crate::trust::Trust;
 use crate::work::interrupt::Interrupt;
 
 /// How long a run tries to connect again if nobody says otherwise.
@@ -70,6 +75,8 @@ impl Task {
 #[must_use]
 pub struct Builder {
     pub(super) destination: Destination,
+    pub(super) token: Option<AccessToken>,
+    pub(super) find_login: fn(&Destination) -> Result<Login, CredentialsError>,
     pub(super) task: Option<Task>,
     pub(super) rules: Rules,
     pub(super) links: Links,
@@ -77,6 +84,7 @@ pub struct Builder {
     pub(super) names: Option<(PathBuf, Separator)>,
     pub(super) options: Options,
     pub(super) congestion: Option<String>,
+    pub(super) trust: Trust,
     pub(super) by_digest: bool,
     pub(super) dry_run: bool,
     pub(super) ignore_existing: bool,
@@ -98,8 +106,12 @@ impl Builder {
             timeout: TIMEOUT,
             rate: None,
         };
+        // A link has the server's key in it.
+        let trust = destination.pin.map_or_else(Trust::default, |pin| Trust::pins([pin]));
         Self {
             destination,
+            token: None,
+            find_login: Login::find,
             task: None,
             rules: Rules::default(),
             links: Links::Copy,
@@ -107,6 +119,7 @@ impl Builder {
             names: None,
             options,
             congestion: None,
+            trust,
             by_digest: false,
             dry_run: false,
             ignore_existing: false,
@@ -118,6 +131,28 @@ impl Builder {
             conflicts_are_checked: false,
             interrupt: Interrupt::default(),
         }
+    }
+
+    /// Logs in with this token. Without this method the run takes the token that `haul` takes: that of `HAUL_TOKEN` or
+    /// `HAUL_TOKEN_FILE`, or else the one that `haul login` has stored for the server. A token is sent only over a connection
+    /// that nobody else can read, and only after the server's key was checked.
+    pub fn token(self, token: AccessToken) -> Self {
+        Self { token: Some(token), ..self }
+    }
+
+    /// The account, as in `ACCOUNT@HOST`: its stored token is taken, and it is an error if the server knows the token as
+    /// that of another one.
+    pub fn account(mut self, name: impl Into<String>) -> Self {
+        self.destination.account = Some(name.into());
+        self
+    }
+
+    /// Finds the token in this way if none is given.
+    pub(crate) fn find_login(
+        self,
+        find_login: fn(&Destination) -> Result<Login, CredentialsError>,
+    ) -> Self {
+        Self { find_login, ..self }
     }
 
     fn task(self, task: Task) -> Self {
@@ -191,6 +226,11 @@ impl Builder {
     /// the machine and the system allows it.
     pub fn congestion(self, name: impl Into<String>) -> Self {
         Self { congestion: Some(name.into()), ..self }
+    }
+
+    /// The rules by which the server is trusted; otherwise [those of the user](Trust::of_user).
+    pub fn trust(self, trust: Trust) -> Self {
+        Self { trust, ..self }
     }
 
     /// Time for which the run tries to connect again when the server is lost, counted from the loss or the last answer of

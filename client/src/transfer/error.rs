@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use super::outcome::Report;
 use crate::error::ConnectionError;
+use crate::error::credentials::CredentialsError;
 use crate::error::receipt::ReceiptError;
 use crate::plan::PlanError;
 use crate::source::filter::FilterError;
@@ -59,6 +60,12 @@ pub enum BuildError {
     /// A version of which only some names are sent.
     #[error("--files-from names single files, and a version is a whole directory")]
     PublishesNames,
+    /// An account at a server of the classic dialect.
+    #[error("a classic server knows no accounts: write {0}")]
+    ClassicAccount(String),
+    /// The token of the account can't be used, or is not there.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     /// The sources make no sense together.
     #[error(transparent)]
     Plan(#[from] PlanError),

@@ -13,7 +13,8 @@ mod walk;
 
 use std::sync::Arc;
 
-use crate::net::destination::{Destination, Server};
+use crate::credentials::Login;
+use crate::net::destination::Destination;
 use crate::plan::given::Given;
 use crate::plan::policy::Policy;
 use crate::plan::{Plan, given};
@@ -21,6 +22,7 @@ use crate::report::note::Note;
 use crate::report::observer::Observer;
 use crate::report::progress::Progress;
 use crate::source::anchor::Anchor;
+use crate::trust::Trust;
 use crate::work::interrupt::Interrupt;
 use crate::work::on_commit::Committed;
 use builder::{Builder, Dialect, Options};
@@ -34,13 +36,14 @@ pub struct Transfer {
     plan: Plan,
     /// The sources as they were before anything was waited for.
     anchors: Vec<Arc<Anchor>>,
-    server: Server,
+    login: Login,
     policy: Policy,
     /// Notes about its wishes.
     notes: Vec<Note>,
     committed: Committed,
     options: Options,
     congestion: Option<String>,
+    trust: Trust,
     dialect: Dialect,
     interrupt: Interrupt,
 }

@@ -6,8 +6,6 @@ use super::patience::Patience;
 use crate::connection::Connection;
 use crate::error::ConnectionError;
 use crate::net::backoff;
-use crate::net::congestion;
-use crate::net::connect::connect;
 use crate::net::line::Facts;
 use crate::net::poller::Poller;
 use crate::report::note::Note;
@@ -107,12 +105,14 @@ impl Slot<'_> {
     fn connection(&mut self, poller: &mut Poller) -> Result<(), ConnectionError> {
         let run = self.run;
         self.greeted = false;
-        let socket = connect(run.server, run.timeout, poller, &|| run.is_over())?;
-        if let Err(error) = congestion::choose(&socket, run.congestion.as_deref()) {
-            let name = run.congestion.as_deref().unwrap_or_default();
-            run.no_congestion_control(name, &error);
+        // A token that the server does not take is one login that has failed, and not one for each connection.
+        if self.slot > 0 && run.login.token().is_some() {
+            run.wait_until_reached();
+            if run.is_over() {
+                return Err(ConnectionError::Stopped);
+            }
         }
-        let mut connection = Connection::greet(run, self.number, self.slot, socket, poller)?;
+        let mut connection = Connection::greet(run, self.number, self.slot, poller)?;
         (self.greeted, self.was_greeted) = (true, true);
         run.progress.connected();
         let up = Instant::now();

@@ -58,7 +58,8 @@ impl Transfer {
         getrandom::fill(&mut client).map_err(io::Error::other)?;
         let course = Course::default();
         let run = Run {
-            server: &self.server,
+            login: &self.login,
+            trust: &self.trust,
             work: &work,
             progress,
             policy: &self.policy,
@@ -107,7 +108,7 @@ impl Transfer {
     /// Whether connections may be added while it runs.
     fn may_add(&self) -> bool {
         self.options.connections.is_none()
-            && matches!(self.server, Server::Tcp { .. })
+            && matches!(self.login.server(), Server::Tcp { .. })
             && !self.policy.dry_run
     }
 
@@ -121,7 +122,13 @@ impl Transfer {
         let error = thread::scope(|scope| {
             let sender = scope.spawn(|| {
                 let _end = EndOnDrop(progress);
-                classic::run(&self.plan, &self.server, progress, &self.interrupt)
+                classic::run(
+                    &self.plan,
+                    self.login.server(),
+                    &self.trust,
+                    progress,
+                    &self.interrupt,
+                )
             });
             watch(progress, events, observer);
             sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).err()

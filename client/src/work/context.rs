@@ -2,31 +2,39 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Work;
 use super::course::Course;
 use super::more::More;
 use super::on_commit::Committed;
-use crate::net::destination::Server;
+use crate::credentials::Login;
+use crate::net::congestion;
 use crate::net::line::Interval;
 use crate::net::rate_limit::Limit;
+use crate::net::transport::Socket;
 use crate::plan::namesakes::Namesakes;
 use crate::plan::policy::Policy;
 use crate::report::note::Note;
 use crate::report::progress::Progress;
 use crate::source::hashing::HashThreads;
 use crate::source::sources::Sources;
+use crate::trust::Trust;
 
 /// How often one item may be lost with a connection, and blamed for that, if nobody says otherwise.
 const LOSSES: u32 = 10;
 
+/// Time between two looks whether the run is over.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// The context that all threads of a run share.
 #[derive(Debug)]
 pub struct Run<'a> {
-    /// The destination.
-    pub server: &'a Server,
+    /// The server, and the account there.
+    pub login: &'a Login,
+    /// The rules by which the server is trusted.
+    pub trust: &'a Trust,
     /// The items and tasks that are left.
     pub work: &'a Work,
     /// Counts of the work that is done.
@@ -70,6 +78,8 @@ pub struct Run<'a> {
 pub struct Reached {
     /// The promise of the server's acknowledgements, once it was reached.
     durability: Mutex<Option<String>>,
+    /// Told when the server was reached.
+    changed: Condvar,
     /// Connections that are not given up.
     left: AtomicUsize,
     /// Connections that were lost.
@@ -87,6 +97,7 @@ impl Reached {
         let (left, losses) = (AtomicUsize::new(connections), AtomicUsize::new(0));
         Self {
             durability: Mutex::new(None),
+            changed: Condvar::new(),
             left,
             losses,
             refusal_told: AtomicBool::new(false),
@@ -107,6 +118,16 @@ impl Run<'_> {
             // Started again with another level: less than both is promised for the whole run.
             Some(known) if *known != level => *durability = Some(String::from("none")),
             _ => *durability = Some(level),
+        }
+        self.reached.changed.notify_all();
+    }
+
+    /// Waits until any connection has got an answer to `hello`, or the run is over.
+    pub fn wait_until_reached(&self) {
+        let mut durability = self.durability();
+        while durability.is_none() && !self.is_over() {
+            let waited = self.reached.changed.wait_timeout(durability, PAUSE);
+            durability = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -168,10 +189,12 @@ impl Run<'_> {
         added
     }
 
-    /// The congestion control that was asked for can't be had; the user is told once.
-    pub fn no_congestion_control(&self, name: &str, why: &std::io::Error) {
+    /// Chooses the congestion control of a socket. If the one that was asked for can't be had, the user is told once.
+    pub fn choose_congestion(&self, socket: &Socket) {
+        let wanted = self.congestion.as_deref();
+        let Err(why) = congestion::choose(socket, wanted) else { return };
         if !self.reached.refusal_told.swap(true, Ordering::Relaxed) {
-            let (name, why) = (name.to_owned(), why.to_string());
+            let (name, why) = (wanted.unwrap_or_default().to_owned(), why.to_string());
             self.progress.note(Note::NoCongestionControl { name, why });
         }
     }

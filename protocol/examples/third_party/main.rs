@@ -32,7 +32,8 @@ fn main() -> Result<()> {
         identity: None,
         publish: None,
         must: Vec::new(),
-        token: None,
+        // A real client has it from a person, and sends it only to a server that it has checked.
+        token: Some("haul_a4dqobyh_CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk".parse()?),
     };
     let mut client = ClientConnection::new(&hello, ClientConfig::default(), NOW)?;
     exchange(&mut client, &mut server)?;
@@ -99,7 +100,13 @@ fn exchange(client: &mut Client, server: &mut Server) -> Result<Option<(Reply, B
     let (mut input, mut last) = (&back[..], None);
     while let Some(event) = client.receive(&mut input, NOW)? {
         match event {
-            ClientEvent::Greeted(hello) => println!("client: this is {}", hello.agent),
+            ClientEvent::Greeted(hello) => {
+                let account = hello.account.ok_or("there are no accounts")?;
+                println!(
+                    "client: this is {}; {} may {}",
+                    hello.agent, account.name, account.rights
+                );
+            }
             ClientEvent::Acked(done) => {
                 done.iter().for_each(|what| println!("client: {what} is done"));
             }

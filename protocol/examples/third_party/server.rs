@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use haul_protocol::{
-    Code, Cv, Digest, Durability, Geometry, Name, Op, Refusal, Reply, Request, ServerConnection,
-    ServerEvent, ServerHello, ServerLimits, Token, limits, merge,
+    AccessToken, AccountFacts, Code, Cv, Digest, Durability, Geometry, Name, Op, Refusal, Reply,
+    Request, Rights, ServerConnection, ServerEvent, ServerHello, ServerLimits, Token, limits,
+    merge,
 };
 
 use crate::{NOW, Result, chaining_value};
@@ -14,6 +15,8 @@ const TOKEN: Token = Token(*b"not very random!");
 
 pub(crate) struct Server {
     connection: ServerConnection,
+    /// The digest of the secret of the only account. A real server keeps these in a file, by the ids of tokens.
+    account: Digest,
     current: Option<Request>,
     body: Vec<u8>,
     upload: Option<Upload>,
@@ -32,6 +35,7 @@ impl Server {
     pub(crate) fn new() -> Self {
         Self {
             connection: ServerConnection::new(&ServerLimits::default(), NOW),
+            account: AccessToken::new([7; 5], [9; 32]).hash(),
             current: None,
             body: Vec::new(),
             upload: None,
@@ -45,14 +49,25 @@ impl Server {
             match event {
                 ServerEvent::Hello(hello) => {
                     println!("server: this is {}", hello.agent);
+                    if hello.token.is_none_or(|token| token.hash() != self.account) {
+                        let message = "no account has this token";
+                        self.connection.end(Refusal::new(Code::Unauthorized, message));
+                        continue;
+                    }
                     self.connection.greet(ServerHello {
                         version: limits::VERSION,
                         agent: "toy/0.1".to_string(),
                         limits: ServerLimits::default(),
                         durability: Durability::None,
                         tree: None,
-                        features: Vec::new(),
-                        account: None,
+                        features: vec!["accounts".to_string()],
+                        account: Some(AccountFacts {
+                            name: "alice".to_string(),
+                            rights: Rights::mirror(),
+                            expires: None,
+                            bytes: None,
+                            files: None,
+                        }),
                         next_pin: None,
                     })?;
                 }

@@ -1,5 +1,5 @@
 //! Feeds arbitrary bytes to the decoders of both sides, whole and in pieces of arbitrary lengths, and to that of
-//! bundles.
+//! bundles. Bytes that are UTF-8 are read as a pin and as an access token, too.
 //!
 //! An input is: a number of lengths (its low 4 bits count), the lengths of pieces, one byte each,
 //! which are used over and over, and the stream.
@@ -9,7 +9,9 @@
 use std::fmt::Debug;
 
 use haul_protocol::limits::{MAX_HEADER_LEN, PREFIX_LEN};
-use haul_protocol::{Answers, DecodeError, Decoder, Event, Headers, Requests, decode_bundle};
+use haul_protocol::{
+    AccessToken, Answers, DecodeError, Decoder, Event, Headers, Pin, Requests, decode_bundle,
+};
 use libfuzzer_sys::fuzz_target;
 
 /// One event, with the pieces of a body put together.
@@ -31,6 +33,14 @@ fuzz_target!(|input: &[u8]| {
     check(|| Answers, stream, lengths);
     if let Ok(files) = decode_bundle(stream, count.into()) {
         assert_eq!(files.len(), usize::from(count));
+    }
+    if let Ok(text) = std::str::from_utf8(stream) {
+        if let Ok(pin) = text.parse::<Pin>() {
+            assert_eq!(pin.to_string().parse(), Ok(pin));
+        }
+        if let Ok(token) = text.parse::<AccessToken>() {
+            assert_eq!(token.expose(), text.trim());
+        }
     }
 });
 

@@ -207,6 +207,10 @@ impl<T> ClientConnection<T> {
     /// So many bytes of the output are sent; 0 if only bytes of a body are, which the caller sends itself.
     pub fn sent(&mut self, len: usize, now: Time) {
         self.outbox.take(len);
+        if self.greeting.is_some() && self.outbox.is_empty() {
+            // The token of `hello` is not needed any more.
+            self.outbox.wipe();
+        }
         self.moved = now;
         self.silence.advanced(now);
     }

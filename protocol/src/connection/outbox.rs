@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use zeroize::Zeroize;
+
 /// Encoded frames that the transport did not take yet.
 ///
 /// Invariant: bytes that were taken need no more memory than those that were not.
@@ -48,6 +50,12 @@ impl Outbox {
         }
     }
 
+    /// Overwrites everything, also bytes that were taken.
+    pub(crate) fn wipe(&mut self) {
+        self.bytes.zeroize();
+        self.taken = 0;
+    }
+
     /// Gives the memory of an empty outbox back.
     pub(crate) fn shrink(&mut self) {
         if self.is_empty() {
@@ -78,8 +86,8 @@ mod tests {
             }
         }
         assert!(outbox.held() <= 4096, "{} bytes are kept", outbox.held());
-        outbox.take(usize::MAX);
-        assert!(outbox.is_empty());
+        outbox.wipe();
+        assert!(outbox.is_empty() && outbox.held() > 0);
         outbox.shrink();
         assert_eq!(outbox.held(), 0);
     }

@@ -12,3 +12,4 @@ mod pair_server;
 mod random;
 mod strategies;
 mod streams;
+mod texts;

@@ -22,8 +22,9 @@ pub(crate) struct Case {
     pub(crate) body: Vec<u8>,
 }
 
-pub(crate) fn cases() -> Vec<Case> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/bodies");
+/// The cases of a folder of `testdata`.
+pub(crate) fn cases(folder: &str) -> Vec<Case> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(folder);
     let paths = fs::read_dir(dir)
         .expect("the directory is there")
         .map(|file| file.expect("the directory can be read").path());
@@ -127,7 +128,7 @@ fn letters(body: &[u8]) -> Found {
 
 #[test]
 fn bodies_are_read_as_their_vectors_say() {
-    let cases = cases();
+    let cases = cases("bodies");
     assert!(cases.len() > 50, "only {} vectors of bodies are there", cases.len());
     for Case { name, of, count, expected, body } in cases {
         let found = match of.as_str() {

@@ -4,12 +4,15 @@
 mod bodies;
 mod fields;
 mod json;
+mod kinds;
 mod names;
 mod second;
 mod second_answers;
 mod second_bodies;
 mod second_requests;
+mod second_texts;
 mod show;
+mod texts;
 mod vector;
 mod wrong;
 

@@ -205,5 +205,6 @@ fn hello(found: &Map<String, Value>, wrong: Wrong) -> Result<(Value, u64), Class
         must => must.cloned().unwrap_or_else(|| json!([])),
     };
     shown.insert("must".to_owned(), must);
+    shown.extend(found.get("token").map(|token| ("token".to_owned(), token.clone())));
     Ok((Value::Object(shown), length))
 }

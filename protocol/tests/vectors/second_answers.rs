@@ -46,6 +46,11 @@ pub(crate) fn answer(found: &Map<String, Value>, wrong: Wrong) -> Result<(Value,
                 let absent = || json!(wrong.is("takes an absent resumed for yes"));
                 shown["resumed"] = found.get("resumed").cloned().unwrap_or_else(absent);
             }
+            for field in ["account", "next_pin"] {
+                if let Some(value) = found.get(field) {
+                    shown[field] = value.clone();
+                }
+            }
             shown
         }
         "refused" => {

@@ -6,6 +6,7 @@ use crate::bodies::Found;
 use crate::fields::known_in_entry;
 use crate::names::{name, target};
 use crate::second::object;
+use crate::second_texts::text;
 use crate::wrong::Wrong;
 
 const LINE: usize = 65_536;
@@ -16,6 +17,7 @@ pub(crate) fn read(of: &str, count: u64, body: &[u8], wrong: Wrong) -> Found {
         "entries" => entries(body, wrong),
         "bundle" => bundle(body, count, wrong),
         "bitmap" => Some(bitmap(body, wrong)),
+        "pin" | "access_token" => text(of, body, wrong),
         _ => letters(body, wrong),
     }
 }

@@ -1,8 +1,8 @@
 //! Headers as the JSON objects that the vectors' README describes.
 
 use haul_protocol::{
-    AccountFacts, Answer, Attributes, Classic, FirstOrLater, Name, Op, Reply, Request, Right,
-    ServerHello,
+    AccessToken, AccountFacts, Answer, Attributes, Classic, FirstOrLater, Name, Op, Reply, Request,
+    Right, ServerHello,
 };
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,9 @@ pub(crate) fn request(header: &FirstOrLater) -> Value {
             }
             object.insert("must".into(), json!(hello.must));
             if let Some(token) = &hello.token {
-                object.insert("token".into(), json!(token.id()));
+                let is_one = *token != AccessToken::nobodys();
+                let shown = if is_one { json!(token.expose()) } else { json!(false) };
+                object.insert("token".into(), shown);
             }
             Value::Object(object)
         }

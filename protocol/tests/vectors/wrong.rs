@@ -17,7 +17,7 @@ impl Wrong {
 }
 
 /// Wrong decoders of streams.
-const STREAMS: [&str; 115] = [
+const STREAMS: [&str; 124] = [
     "reads the prefix in big-endian order",
     "reads two bytes of the prefix",
     "counts the prefix itself",
@@ -133,6 +133,15 @@ const STREAMS: [&str; 115] = [
     "takes the component .",
     "takes the component ..",
     "refuses every component that begins with ..",
+    "takes a string that is no access token for malformed",
+    "takes white space around a token on the wire",
+    "takes a pin in any form on the wire",
+    "takes any string for a pin",
+    "takes an account without rights",
+    "takes no end before 1970",
+    "refuses an unknown right",
+    "keeps unknown rights",
+    "tells a quota without its use",
 ];
 
 /// Wrong readers of bodies.
@@ -168,6 +177,33 @@ const BODIES: [&str; 29] = [
     "takes an unknown letter for the same",
 ];
 
+/// Wrong readers of texts.
+const TEXTS: [&str; 23] = [
+    "takes a pin without its prefix",
+    "takes the prefix in lower case only",
+    "takes letters of a pin in lower case only",
+    "takes a pin in groups of five only",
+    "takes only ASCII white space in a pin",
+    "takes no dashes in a pin",
+    "takes no invisible characters in a pin",
+    "takes 0 and 1 in a pin for o and l",
+    "skips letters that no pin has",
+    "takes a pin that is cut",
+    "takes a pin with letters behind it",
+    "takes a pin with a bit behind its end",
+    "compares no check letters",
+    "compares one check letter less",
+    "takes an id in upper case",
+    "takes any id",
+    "takes padding in a token",
+    "takes the letters of plain base64 in a token",
+    "takes a bit behind the end of a secret",
+    "trims no white space of a token",
+    "skips white space in a token",
+    "takes a token without the line between id and secret",
+    "takes the prefix of a token in upper case",
+];
+
 /// The names of vectors that a decoder fails.
 fn failed(vectors: &[Vector], wrong: Wrong) -> Vec<String> {
     let fails = |vector: &&Vector| {
@@ -197,12 +233,25 @@ fn every_wrong_decoder_fails_a_vector() {
 
 #[test]
 fn reader_of_bodies_that_is_written_from_the_document_passes_all_vectors() {
-    assert_eq!(failed_bodies(&cases(), Wrong(None)), [""; 0]);
+    assert_eq!(failed_bodies(&cases("bodies"), Wrong(None)), [""; 0]);
+}
+
+#[test]
+fn reader_of_texts_that_is_written_from_the_document_passes_all_vectors() {
+    assert_eq!(failed_bodies(&cases("texts"), Wrong(None)), [""; 0]);
+}
+
+#[test]
+fn every_wrong_reader_of_texts_fails_a_vector() {
+    let cases = cases("texts");
+    let passes = |wrong: &&'static str| failed_bodies(&cases, Wrong(Some(*wrong))).is_empty();
+    let passed: Vec<_> = TEXTS.into_iter().filter(passes).collect();
+    assert_eq!(passed, [""; 0], "no vector tells these from a right reader");
 }
 
 #[test]
 fn every_wrong_reader_of_bodies_fails_a_vector() {
-    let cases = cases();
+    let cases = cases("bodies");
     let passes = |wrong: &&'static str| failed_bodies(&cases, Wrong(Some(*wrong))).is_empty();
     let passed: Vec<_> = BODIES.into_iter().filter(passes).collect();
     assert_eq!(passed, [""; 0], "no vector tells these from a right reader");

@@ -25,7 +25,13 @@ const FEATURES: [&str; 5] = ["publish", "bundle", "rename", "repeated", "account
 impl Connection {
     /// The first frame of the haul dialect.
     pub(super) fn hello(&mut self, mut hello: Hello, turn: &mut Turn<'_>) {
-        tracing::debug!(peer = self.peer, agent = hello.agent, slot = hello.slot, "hello");
+        tracing::debug!(
+            peer = self.peer,
+            user = self.user,
+            agent = hello.agent,
+            slot = hello.slot,
+            "hello"
+        );
         if self.transport.is_refused() {
             tracing::warn!(
                 peer = self.peer,

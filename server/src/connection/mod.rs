@@ -34,6 +34,7 @@ use crate::accounts::{AccountOf, ClientId, Login, View};
 use crate::audit::Event;
 use crate::commit::notify::ConnectionId;
 use crate::net::buffer;
+use crate::net::listen::Peer;
 use crate::net::poller::Interest;
 use crate::net::transport::{Accepts, Transport};
 use crate::services::Services;
@@ -68,6 +69,8 @@ pub(crate) struct Connection {
     id: ConnectionId,
     /// The address of the peer, for the log.
     peer: String,
+    /// The user of this machine who is the peer, if that is known.
+    user: Option<u32>,
     /// The protocol's half of it, without I/O.
     half: ServerConnection,
     dialect: Dialect,
@@ -163,7 +166,7 @@ impl Connection {
     pub(crate) fn new(
         socket: Arc<OwnedFd>,
         id: ConnectionId,
-        peer: String,
+        peer: Peer,
         accepts: Accepts,
         services: &Services,
     ) -> Self {
@@ -178,8 +181,9 @@ impl Connection {
             seat: None,
             throttled: None,
             freed: now,
-            teller: Teller::new(services.audit.as_ref(), &peer),
-            peer,
+            teller: Teller::new(services.audit.as_ref(), &peer.address),
+            peer: peer.address,
+            user: peer.user,
             view: View::default(),
             sink: Sink::Nothing,
             rest: Vec::new(),

@@ -174,6 +174,15 @@ fn tcp(address: SocketAddr) -> std::io::Result<Listener> {
     Ok(Listener { socket: socket.into(), address, accepts })
 }
 
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// The address, for people: of a Unix socket the server's own.
+    pub(crate) address: String,
+    /// The user of this machine who has connected to a Unix socket, as the kernel says (unix(7), `SO_PEERCRED`).
+    pub(crate) user: Option<u32>,
+}
+
 /// A socket that takes connections.
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -186,12 +195,15 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// The next connection that waits, and who it is.
-    pub(crate) fn accept(&self) -> Result<(OwnedFd, String), Errno> {
+    pub(crate) fn accept(&self) -> Result<(OwnedFd, Peer), Errno> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         match self.address {
             Listen::Unix(_) => {
                 let socket = rustix::net::accept_with(&self.socket, flags)?;
-                Ok((socket, self.address.to_string()))
+                // The kernel has noted it when the peer connected.
+                let user = rustix::net::sockopt::socket_peercred(&socket);
+                let user = user.ok().map(|peer| peer.uid.as_raw());
+                Ok((socket, Peer { address: self.address.to_string(), user }))
             }
             Listen::Tcp(_) => {
                 let (socket, peer) = rustix::net::acceptfrom_with(&self.socket, flags)?;
@@ -203,7 +215,8 @@ impl Listener {
                 // Neither is worth refusing a connection that works without.
                 let _ = options.set_tcp_nodelay(true);
                 let _ = options.set_tcp_keepalive(&keepalive);
-                Ok((socket, peer.map_or_else(|| String::from("?"), |peer| peer.to_string())))
+                let address = peer.map_or_else(|| String::from("?"), |peer| peer.to_string());
+                Ok((socket, Peer { address, user: None }))
             }
         }
     }
@@ -226,6 +239,24 @@ impl Drop for Listener {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn user_of_a_peer_is_known_at_a_unix_socket_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = Listen::Unix(path.clone()).bind().unwrap();
+        let _client = UnixStream::connect(&path).unwrap();
+        let (_socket, peer) = listener.accept().unwrap();
+        assert_eq!(peer.user, Some(rustix::process::geteuid().as_raw()));
+        assert_eq!(peer.address, format!("unix:{}", path.display()));
+
+        let listener = "127.0.0.1:0".parse::<Listen>().unwrap().bind().unwrap();
+        let Listen::Tcp(address) = listener.address else { panic!("{listener:?}") };
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let (_socket, peer) = listener.accept().unwrap();
+        let address = client.local_addr().unwrap().to_string();
+        assert_eq!(peer, Peer { address, user: None });
+    }
 
     #[test]
     fn address_without_host_or_port_is_told_with_the_right_form() {

@@ -29,6 +29,8 @@ fn every_errno_has_the_code_that_tells_what_to_do() {
         (Errno::NOMEM, "open", Code::Busy, "too much is open"),
         (Errno::AGAIN, "open", Code::Busy, "too much is open"),
         (Errno::XDEV, "open", Code::CrossDevice, "another file system"),
+        (Errno::XDEV, "publish", Code::CrossDevice, "REFER of Landlock"),
+        (Errno::XDEV, "rename", Code::CrossDevice, "REFER of Landlock"),
         (Errno::BUSY, "publish", Code::CrossDevice, "another file system"),
         (Errno::NOENT, "open", Code::NotFound, "does not exist"),
         (Errno::ISDIR, "publish", Code::Conflict, "a directory"),

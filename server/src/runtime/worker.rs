@@ -12,6 +12,7 @@ use super::conn_table::{FIRST_OTHER_KEY, Slot};
 use crate::commit::notify::{ConnectionId, Notify};
 use crate::connection::{Connection, Next, Turn};
 use crate::net::buffer::Buffer;
+use crate::net::listen::Peer;
 use crate::net::poller::Interest;
 use crate::net::transport::Accepts;
 
@@ -148,7 +149,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn connected(&mut self, socket: OwnedFd, peer: String, accepts: Accepts) {
+    fn connected(&mut self, socket: OwnedFd, peer: Peer, accepts: Accepts) {
         let socket = Arc::new(socket);
         let slot = self.runtime.slots.add(Arc::clone(&socket));
         // Registered without interest; parking arms it.

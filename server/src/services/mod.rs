@@ -132,7 +132,7 @@ impl Services {
     pub(crate) fn make_roots(&self) {
         for view in self.accounts.views() {
             if let Some(root) = view.root()
-                && let Err(error) = self.store.make_root(root)
+                && let Err(error) = self.store.make_account_root(root)
             {
                 tracing::error!(%root, %error, "an account's root can't be had");
             }

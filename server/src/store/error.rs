@@ -28,9 +28,27 @@ pub(crate) enum StoreError {
         /// The kind of that entry.
         found: &'static str,
     },
+    /// An entry stands there, and the change may replace none.
+    #[error("`{name}` is there already, and this account may not replace it")]
+    Exists {
+        /// The entry.
+        name: String,
+    },
     /// A mount point lies between the root and the file.
     #[error("`{name}` is on another file system than the root")]
     CrossDevice {
+        /// The file.
+        name: String,
+    },
+    /// The kernel moves nothing from one directory of the root to another, though both are on one file system.
+    #[error(
+        "the server could not {op} `{name}`, because the kernel refuses to move it from one directory to another as if \
+         they were on two file systems: a sandbox around the server lacks the right to (REFER of Landlock), or a btrfs \
+         subvolume or a project quota ends between them"
+    )]
+    Apart {
+        /// The operation.
+        op: &'static str,
         /// The file.
         name: String,
     },
@@ -258,6 +276,9 @@ fn after(facts: Option<Facts>) -> String {
 /// The operation that makes a symlink.
 pub(super) const MAKE_LINK: &str = "make link";
 
+/// The operations that rename or link an entry from one directory to another.
+const MOVES: [&str; 6] = ["publish", "rename", "replace", "remove", MAKE_LINK, "make directory"];
+
 /// Why a file can't be longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SizeLimit {
@@ -320,7 +341,9 @@ impl StoreError {
             self,
             Self::Escape { .. }
                 | Self::Conflict { .. }
+                | Self::Exists { .. }
                 | Self::CrossDevice { .. }
+                | Self::Apart { .. }
                 | Self::Permission { .. }
                 | Self::NotFound { .. }
                 | Self::NameRefused { .. }
@@ -359,6 +382,8 @@ impl StoreError {
                 Self::Scarce { op, name, source: errno.into() }
             }
             Errno::LOOP => Self::Conflict { name, found: "a symbolic link" },
+            // Names are resolved on one file system (`openat2`), so both directories of a rename are on one mount.
+            Errno::XDEV if MOVES.contains(&op) => Self::Apart { op, name },
             Errno::XDEV | Errno::BUSY => Self::CrossDevice { name },
             Errno::NOENT => Self::NotFound { name },
             Errno::ISDIR | Errno::NOTEMPTY => Self::Conflict { name, found: "a directory" },
@@ -421,6 +446,15 @@ pub(crate) enum OpenError {
     /// the root.
     #[error("openat2 does not work here (Linux 5.6 or later needed; a sandbox may block it): {0}")]
     NoOpenat2(std::io::Error),
+    /// A sandbox around the server does not let it rename, and so every upload would fail.
+    #[error(
+        "nothing can be moved from one directory in `{path}` to another: a sandbox around hauld lacks the right to (REFER \
+         of Landlock)"
+    )]
+    NoRefer {
+        /// `.haul`.
+        path: PathBuf,
+    },
     /// Anything else.
     #[error("could not {op} `{path}`: {source}")]
     Io {

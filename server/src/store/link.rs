@@ -10,6 +10,7 @@ use super::commit::dirty::Touched;
 use super::error::{MAKE_LINK, StoreError};
 use super::inherit::{HandsDown, not_given};
 use super::quota::Amount;
+use super::replaces::Replaces;
 use super::root::Parents;
 use super::{Store, sys};
 
@@ -19,14 +20,14 @@ impl Store {
         &self,
         parents: &Parents,
         name: &Name,
-        target: &LinkTarget,
-        mtime: Option<Mtime>,
+        (target, mtime): (&LinkTarget, Option<Mtime>),
+        replaces: Replaces,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let bytes = target.as_bytes().len() as u64;
         let _room = self.admit(name, bytes)?;
         self.counted(parents, name, Some(Amount::file(bytes)), None, || {
-            self.stage_link(parents, name, target, mtime, touched)
+            self.stage_link(parents, name, (target, mtime), replaces, touched)
         })
     }
 
@@ -34,8 +35,8 @@ impl Store {
         &self,
         parents: &Parents,
         name: &Name,
-        target: &LinkTarget,
-        mtime: Option<Mtime>,
+        (target, mtime): (&LinkTarget, Option<Mtime>),
+        replaces: Replaces,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let failed = |op| move |errno| StoreError::new(op, name, errno);
@@ -46,12 +47,14 @@ impl Store {
             .map_err(failed("set mtime of"))
             .and_then(|()| self.give_link(parents, (staging, staged), name))
             .and_then(|given| match given {
-                Given::Yes => self.rename(parents, staging, staged, name, touched).map(|()| true),
+                Given::Yes => {
+                    self.rename(parents, staging, staged, name, replaces, touched).map(|()| true)
+                }
                 Given::MustBeMadeThere => {
                     if self.make_link_there(parents, name, target, mtime, touched)? {
                         return Ok(false);
                     }
-                    self.rename(parents, staging, staged, name, touched).map(|()| true)
+                    self.rename(parents, staging, staged, name, replaces, touched).map(|()| true)
                 }
             });
         if !matches!(published, Ok(true))
@@ -60,7 +63,13 @@ impl Store {
             let file = String::from_utf8_lossy(staged);
             tracing::warn!(%file, %errno, "could not remove a half-made link");
         }
-        published.map(drop)
+        match published {
+            Err(StoreError::Exists { .. }) if self.is_link(parents, name, target, mtime)? => {
+                touched.everything();
+                Ok(())
+            }
+            published => published.map(drop),
+        }
     }
 
     /// Gives a staged symlink the group that its directory hands down.

@@ -21,6 +21,7 @@ mod reading;
 mod recover;
 mod remove;
 mod rename;
+pub(crate) mod replaces;
 mod rights;
 mod root;
 mod space;
@@ -34,7 +35,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
 
 pub(crate) use commit::change::{Change, DEEP};
@@ -43,6 +44,7 @@ pub(crate) use error::{OpenError, StoreError};
 pub(crate) use list::{Enough, Listed, Listing};
 pub(crate) use quota::{Limits, Quotas, Share, Usage};
 pub(crate) use reading::Reading;
+pub(crate) use replaces::Replaces;
 pub(crate) use root::Parents;
 pub(crate) use space::Reserved;
 pub(crate) use staged_tree::Fresh;
@@ -55,6 +57,7 @@ pub(crate) use uploads::verifying::Verifying;
 pub(crate) use versions::adopt::{Adopted, Copying};
 pub(crate) use versions::closed::Closed;
 pub(crate) use versions::guard::meet;
+pub(crate) use versions::home::Owner;
 pub(crate) use versions::notes::Facts;
 pub(crate) use versions::swap::{Rollback, Swap};
 pub(crate) use versions::version::{Earlier, Room, State, Version, given_up};
@@ -113,6 +116,11 @@ pub(crate) fn may_be_root(server: &Path, name: &haul_protocol::Name) -> Result<(
 }
 
 impl Store {
+    /// Makes the root if it is missing, and opens nothing.
+    pub(crate) fn make_root(path: &Path, umask: Mode) -> Result<(), OpenError> {
+        Root::make(path, Mode::from_raw_mode(0o777) - umask)
+    }
+
     /// Opens (or makes) the root, locks it and removes what an earlier server left half-written.
     ///
     /// If changes are to be durable, so is from here on all that an earlier server left visible.
@@ -189,6 +197,11 @@ impl Store {
         self.root.path()
     }
 
+    /// The root itself.
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
     /// Fails if the root is not the directory any more that its path leads to.
     pub(crate) fn look_for_root(&self) -> Result<(), StoreError> {
         self.present.look()
@@ -205,7 +218,7 @@ impl Store {
     }
 
     /// Makes a directory that a client sees as its root, unless it is there.
-    pub(crate) fn make_root(&self, name: &haul_protocol::Name) -> Result<(), StoreError> {
+    pub(crate) fn make_account_root(&self, name: &haul_protocol::Name) -> Result<(), StoreError> {
         self.parents().directory(name)
     }
 

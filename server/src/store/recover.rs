@@ -77,6 +77,9 @@ pub(super) fn recover(root: &Root) -> Result<Recovered, OpenError> {
         directories.push(directory);
     }
     let staging = Staging::new(directories);
+    if !staging.may_rename() {
+        return Err(OpenError::NoRefer { path: root.path().join(PRIVATE) });
+    }
     let partials = private_directory(root, private.as_fd(), PARTIALS)?;
     let trees = private_directory(root, private.as_fd(), TREES)?;
     let trash = private_directory(root, private.as_fd(), TRASH)?;

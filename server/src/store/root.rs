@@ -38,14 +38,19 @@ pub(super) struct Root {
 }
 
 impl Root {
-    /// Opens the root itself, making it if it is missing. The store opens no other path without a handle, but for the boot's id in /proc.
-    pub(super) fn open(path: &Path, mode: Mode) -> Result<Self, OpenError> {
-        let failed = |op, source| OpenError::Io { op, path: path.to_owned(), source };
+    /// Makes the directory if it is missing.
+    pub(super) fn make(path: &Path, mode: Mode) -> Result<(), OpenError> {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(mode.as_raw_mode())
             .create(path)
-            .map_err(|source| failed("make", source))?;
+            .map_err(|source| OpenError::Io { op: "make", path: path.to_owned(), source })
+    }
+
+    /// Opens the root itself, making it if it is missing. The store opens no other path without a handle, but for the boot's id in /proc.
+    pub(super) fn open(path: &Path, mode: Mode) -> Result<Self, OpenError> {
+        let failed = |op, source| OpenError::Io { op, path: path.to_owned(), source };
+        Self::make(path, mode)?;
         let path = path.canonicalize().map_err(|source| failed("resolve", source))?;
         let directory = rustix::fs::openat(CWD, &path, DIRECTORY, Mode::empty())
             .map_err(|errno| failed("open", errno.into()))?;

@@ -11,6 +11,7 @@ use rustyline::{Context, Helper, Highlighter, Hinter, Validator};
 use super::line::WORDS;
 use crate::cli::ls;
 use crate::net::destination::Destination;
+use crate::trust::Trust;
 
 /// Time that a server may take to complete a name: nobody waits longer at a prompt.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -28,11 +29,15 @@ pub(super) struct Completion<'a> {
     files: FilenameCompleter,
     destination: &'a Destination,
     classic: bool,
+    /// Nobody is asked while a name is completed.
+    trust: Trust,
 }
 
 impl<'a> Completion<'a> {
-    pub(super) fn new(destination: &'a Destination, classic: bool) -> Self {
-        Self { files: FilenameCompleter::new(), destination, classic }
+    pub(super) fn new(destination: &'a Destination, classic: bool, is_insecure: bool) -> Self {
+        let trust = destination.pin.map_or_else(Trust::of_user, |pin| Trust::pins([pin]));
+        let trust = if is_insecure { trust.insecure() } else { trust };
+        Self { files: FilenameCompleter::new(), destination, classic, trust }
     }
 
     /// Names at the server that go on from `word`.
@@ -41,7 +46,8 @@ impl<'a> Completion<'a> {
         let Ok(directory) = super::below(self.destination, Some(above)) else { return Vec::new() };
         let begun = Instant::now();
         // A server that does not answer completes nothing; the command itself will say why.
-        let found = ls::beginning(&directory, start.as_bytes(), &|| begun.elapsed() > PATIENCE);
+        let is_late = || begun.elapsed() > PATIENCE;
+        let found = ls::beginning(&directory, start.as_bytes(), &self.trust, &is_late);
         let names = found.unwrap_or_default().into_iter().filter_map(|entry| {
             let slash = if entry.kind == EntryKind::Directory { "/" } else { "" };
             let name = last(&entry.name)?;

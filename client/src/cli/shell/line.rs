@@ -184,10 +184,10 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let told = how("put a");
-        assert_eq!((told.connections, told.tries.timeout.as_secs()), (Some(3), 7));
+        assert_eq!((told.connections, told.reaching.tries.timeout.as_secs()), (Some(3), 7));
         assert_eq!(told.limit_rate, Some(1000));
         let said = how("verify a --connections 5");
-        assert_eq!((said.connections, said.tries.timeout.as_secs()), (Some(5), 7));
+        assert_eq!((said.connections, said.reaching.tries.timeout.as_secs()), (Some(5), 7));
     }
 
     #[test]

@@ -14,12 +14,16 @@ use crate::store::error::StoreError;
 use crate::store::inherit::gives_to_children;
 use crate::store::list::mtime;
 use crate::store::quota::{Amount, Share};
+use crate::store::replaces::Replaces;
 use crate::store::root::Parents;
 use crate::store::sys;
 use crate::store::versions::guard::is_at_or_below;
 
 /// Directories of a tree that may be flushed one by one.
 const FEW: usize = 4;
+
+/// A client whose changes may replace nothing gets no tree.
+const ANYTHING: Replaces = Replaces::Anything;
 
 /// Bytes that are copied at once.
 const COPIED: usize = 64 * 1024;
@@ -169,7 +173,7 @@ impl Tree {
     ) -> Result<(), StoreError> {
         let (has_mode, size) = match kind {
             Kind::Directory(mode) => {
-                let make = || self.store.make_directory(parents, name, *mode, touched);
+                let make = || self.store.make_directory(parents, name, *mode, ANYTHING, touched);
                 return self.store.counted(parents, name, Some(Amount::DIRECTORY), None, make);
             }
             Kind::File { has_mode, size } => (*has_mode, *size),
@@ -182,7 +186,7 @@ impl Tree {
         if parents.giver(name).is_some() || (!has_mode && keeps_mode()?.is_some()) {
             return self.merge_again(parents, (staged, has_mode), name, touched);
         }
-        let rename = || self.store.rename(parents, staged, name.split().1, name, touched);
+        let rename = || self.store.rename(parents, staged, name.split().1, name, ANYTHING, touched);
         self.store.counted(parents, name, Some(Amount::file(size)), None, rename)
     }
 
@@ -203,7 +207,7 @@ impl Tree {
             let target = rustix::fs::readlinkat(tree, last, Vec::new()).map_err(failed("read"))?;
             let target = LinkTarget::parse(target.as_bytes())
                 .map_err(|_| StoreError::new("read", name, Errno::INVAL))?;
-            return self.store.make_link(parents, name, &target, mtime(&stat), touched);
+            return self.store.make_link(parents, name, (&target, mtime(&stat)), ANYTHING, touched);
         }
         // Its mode may forbid its owner to read it.
         let readable = Mode::RUSR | Mode::WUSR;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use haul_protocol::{Attributes, Name};
+use haul_protocol::{Attributes, Mtime, Name};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -14,6 +14,7 @@ use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::inherit::HandsDown;
 use crate::store::quota::{Amount, Share};
+use crate::store::replaces::Replaces;
 use crate::store::root::Parents;
 use crate::store::{Reserved, Store, sys};
 
@@ -28,6 +29,10 @@ pub(crate) struct Staged {
     published: bool,
     /// The mode that was stated.
     pub(in crate::store) mode: Option<u32>,
+    /// The mtime that was stated.
+    mtime: Option<Mtime>,
+    /// Whether an entry that stands under its final name makes way.
+    pub(in crate::store) replaces: Replaces,
     /// Group and ACL of the directory that it was made for.
     given: Option<HandsDown>,
     /// For its name, until that is there.
@@ -62,6 +67,8 @@ impl Store {
             store,
             published: false,
             mode: attributes.mode,
+            mtime: attributes.mtime,
+            replaces: Replaces::Anything,
             given: giver.map(|(_, given)| given),
             room: None,
             share: None,
@@ -76,7 +83,7 @@ impl Store {
             return Ok((sys::create_unnamed(self.staging.directory(place), mode)?, None));
         }
         let (directory, name) = self.staging.at(place);
-        let flags = OFlags::WRONLY | OFlags::EXCL;
+        let flags = OFlags::RDWR | OFlags::EXCL;
         Ok((sys::create(directory, name.as_bytes(), flags, mode)?, Some(place)))
     }
 }
@@ -171,6 +178,11 @@ impl Staged {
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         self.adapt(name, parents)?;
+        if self.replaces == Replaces::Nothing && self.stands(parents, name)? {
+            // It may have come there by somebody who did not wait for the disk.
+            touched.everything();
+            return Ok(());
+        }
         let (store, share) = (Arc::clone(&self.store), self.share.take());
         match self.amount() {
             Some(amount) => store.counted(parents, name, Some(amount), share, || {
@@ -193,16 +205,22 @@ impl Staged {
         parents: &Parents,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
-        let store = Arc::clone(&self.store);
+        let (store, replaces) = (Arc::clone(&self.store), self.replaces);
         if let Some(place) = self.place {
             self.close(name)?;
             let (directory, temporary) = store.staging.at(place);
-            store.rename(parents, directory, temporary.as_bytes(), name, touched)?;
+            store.rename(parents, directory, temporary.as_bytes(), name, replaces, touched)?;
         } else {
-            store.link(parents, self.file("publish", name)?, name, touched)?;
+            store.link(parents, self.file("publish", name)?, name, replaces, touched)?;
         }
         self.published = true;
         Ok(())
+    }
+
+    /// Whether this very file stands there already, as far as it was stated: its answer was lost, and it came again.
+    fn stands(&self, parents: &Parents, name: &Name) -> Result<bool, StoreError> {
+        let attributes = Attributes { mode: self.mode, mtime: self.mtime };
+        self.store.is_file(parents, name, self.file("compare", name)?, attributes)
     }
 
     /// Gives it its final name in a directory where nothing may have it yet.

@@ -59,6 +59,26 @@ impl Staging {
         tried.is_ok()
     }
 
+    /// Whether the kernel lets files be renamed from one directory to another: a sandbox may refuse it (landlock(7),
+    /// `LANDLOCK_ACCESS_FS_REFER`). Other errors, as of a full disk, are for the uploads that meet them.
+    pub(in crate::store) fn may_rename(&self) -> bool {
+        let ((from, name), (to, target)) = (self.at(self.place()), self.at(self.place()));
+        let flags = OFlags::WRONLY | OFlags::EXCL;
+        if sys::create(from, name.as_bytes(), flags, Mode::RUSR | Mode::WUSR).is_err() {
+            return true;
+        }
+        match sys::rename(from, name.as_bytes(), to, target.as_bytes()) {
+            Ok(()) => {
+                let _ = sys::unlink(to, target.as_bytes());
+                true
+            }
+            Err(errno) => {
+                let _ = sys::unlink(from, name.as_bytes());
+                errno != Errno::XDEV
+            }
+        }
+    }
+
     /// A staging name of the caller's own.
     pub(in crate::store) fn place(&self) -> Place {
         Place(self.next.fetch_add(1, Ordering::Relaxed))

@@ -13,6 +13,7 @@ use crate::store::error::StoreError;
 use crate::store::identity::Identity;
 use crate::store::inherit::may_differ;
 use crate::store::quota::Amount;
+use crate::store::replaces::Replaces;
 use crate::store::root::Parents;
 use crate::store::{Store, sys};
 
@@ -24,6 +25,8 @@ pub(crate) struct Finished {
     /// The mode that was sent.
     mode: Option<u32>,
     committing: Committing,
+    /// Whether an entry that stands under its name makes way.
+    pub(in crate::store) replaces: Replaces,
     /// Where its journal says that it becomes visible.
     journalled: Option<Range<u64>>,
 }
@@ -56,7 +59,8 @@ impl Partial {
         let mtime = (found.stx_mtime.tv_sec, found.stx_mtime.tv_nsec.into());
         let committing = Committing { digest, file: Identity::for_later(&found), mtime };
         let mode = attributes.mode;
-        Ok(Finished { partial: self, name, mode, committing, journalled: None })
+        let replaces = Replaces::Anything;
+        Ok(Finished { partial: self, name, mode, committing, replaces, journalled: None })
     }
 }
 
@@ -123,11 +127,21 @@ impl Finished {
         let handle = self.partial.0.data.try_clone().map_err(failed)?;
         sys::close(handle).map_err(failed)?;
         let id = self.partial.0.id.as_bytes();
-        let mut rename = || store.rename(parents, &store.partials, id, &self.name, touched);
-        match store.quotas.is_any() {
-            true => self.counted(store, parents, rename)?,
-            false => rename()?,
+        let mut rename = || {
+            let to = &self.name;
+            store.rename(parents, &store.partials, id, to, self.replaces, touched)
+        };
+        let renamed = match store.quotas.is_any() {
+            true => self.counted(store, parents, rename),
+            false => rename(),
+        };
+        if matches!(renamed, Err(StoreError::Exists { .. })) {
+            // It can never have its name, so nobody comes back for it.
+            self.journalled = None;
+            self.partial.close();
+            self.partial.clone().discard();
         }
+        renamed?;
         self.journalled = None;
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! The transport: a stream to the server that never blocks, TCP or Unix.
+//! Sockets that never block: TCP or Unix.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use mio::{Interest, Registry, Token};
@@ -110,6 +110,16 @@ impl Socket {
             }
             #[cfg(unix)]
             Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// The address of its peer; none of a Unix socket.
+    #[must_use]
+    pub fn peer(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip()),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
         }
     }
 

@@ -1,0 +1,42 @@
+//! The one way to a server: every connection of the client, for a run or for a few questions, is connected, trusted and
+//! introduced here.
+
+use haul_protocol::{Code, ServerHello};
+
+use super::hello::{Who, greeted};
+use crate::error::ConnectionError;
+use crate::net::poller::Poller;
+use crate::net::rate_limit::Limit;
+use crate::net::wire::Wire;
+use crate::trust::Route;
+
+/// Connects and introduces the client; returns the connection and the server's answer.
+///
+/// # Errors
+/// If there is no haul server, or it is not trusted, or it wants no connection or no such login, or nobody wants it any more.
+pub(super) fn reach<'a, T>(
+    route: Route<'_>,
+    who: &Who<'_>,
+    poller: &'a mut Poller,
+    limit: Option<&'a Limit>,
+) -> Result<(Wire<'a, T>, ServerHello), ConnectionError> {
+    let Route { server, trust, timeout, over, .. } = route;
+    let transport = route.connect(poller)?;
+    let hello = who.hello(&transport);
+    let mut wire = Wire::new(transport, poller, &hello, timeout, limit)?;
+    let mut answer = greeted(&mut wire, over);
+    // A server on loopback is asked in clear, and may want TLS even there.
+    if let Err(ConnectionError::Ended(refusal)) = &answer
+        && refusal.code == Code::Tls
+        && !wire.transport().is_encrypted()
+        && trust.wants_tls(server)
+    {
+        let connect = |poller: &mut Poller| route.connect(poller);
+        wire.begin_again(connect, |transport| who.hello(transport), timeout)?;
+        answer = greeted(&mut wire, over);
+    }
+    let hello = answer.map_err(|error| who.refused(error, wire.transport()))?;
+    who.login.check(hello.account.as_ref(), who.needs)?;
+    trust.announced(server, wire.transport(), hello.next_pin);
+    Ok((wire, hello))
+}

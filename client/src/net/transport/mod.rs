@@ -1,0 +1,153 @@
+//! The transport: the stream to the server, plain or TLS, which never blocks.
+
+mod socket;
+mod tls;
+
+use std::io;
+
+use haul_protocol::Pin;
+
+pub use socket::Socket;
+pub use tls::{HandshakeError, Tls};
+
+/// The people who can read and change the bytes on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrecy {
+    /// Only users of this machine that may do anything here: a Unix socket, or loopback.
+    Local,
+    /// Only the server, whose key is trusted.
+    Verified,
+    /// Everybody on the way, as the user wants it.
+    Clear,
+}
+
+/// A connected stream.
+#[derive(Debug)]
+pub struct Transport {
+    stream: Stream,
+    secrecy: Secrecy,
+    /// The pin by which the server was verified, if it was by one.
+    pinned: Option<Pin>,
+    /// Bytes that the socket has taken in clear.
+    moved: u64,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Plain(Socket),
+    Tls(Box<Tls>),
+}
+
+impl Transport {
+    /// A stream in clear.
+    #[must_use]
+    pub fn plain(socket: Socket, secrecy: Secrecy) -> Self {
+        Self { stream: Stream::Plain(socket), secrecy, pinned: None, moved: 0 }
+    }
+
+    /// A stream whose handshake is done: the server has the key that is trusted, by this pin or by an authority.
+    #[must_use]
+    pub fn verified(tls: Tls, pinned: Option<Pin>) -> Self {
+        let stream = Stream::Tls(Box::new(tls));
+        Self { stream, secrecy: Secrecy::Verified, pinned, moved: 0 }
+    }
+
+    /// The pin by which the server was verified, if it was by one.
+    #[must_use]
+    pub fn pinned(&self) -> Option<Pin> {
+        self.pinned
+    }
+
+    /// Whether a secret of the user may be sent.
+    #[must_use]
+    pub fn may_carry_token(&self) -> bool {
+        matches!(self.secrecy, Secrecy::Local | Secrecy::Verified)
+    }
+
+    /// Whether its bytes are encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
+    /// Its socket.
+    #[must_use]
+    pub fn socket(&self) -> &Socket {
+        match &self.stream {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => tls.socket(),
+        }
+    }
+
+    /// The same, for the poller.
+    pub fn socket_mut(&mut self) -> &mut Socket {
+        match &mut self.stream {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => tls.socket_mut(),
+        }
+    }
+
+    /// Bytes that the socket has taken, encrypted ones as they are on the wire.
+    #[must_use]
+    pub fn moved(&self) -> u64 {
+        match &self.stream {
+            Stream::Plain(_) => self.moved,
+            Stream::Tls(tls) => tls.moved(),
+        }
+    }
+
+    /// Bytes that were accepted, and that the socket has not taken yet.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        match &self.stream {
+            Stream::Plain(_) => 0,
+            Stream::Tls(tls) => tls.pending(),
+        }
+    }
+
+    /// Accepts bytes of two pieces, the first one first; returns their number. Accepted bytes may not be on the wire yet:
+    /// [`flush`](Self::flush) sends them.
+    ///
+    /// # Errors
+    /// `WouldBlock` if no bytes are accepted now, or if the connection is gone.
+    pub fn write(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        match &mut self.stream {
+            Stream::Plain(socket) => {
+                let sent = socket.write(first, second)?;
+                self.moved += sent as u64;
+                Ok(sent)
+            }
+            Stream::Tls(tls) => tls.write(first, second),
+        }
+    }
+
+    /// Sends accepted bytes.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the socket does not take all of them now, or if the connection is gone.
+    pub fn flush(&mut self) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Plain(_) => Ok(()),
+            Stream::Tls(tls) => tls.flush(),
+        }
+    }
+
+    /// Reads the bytes that are there. A caller that reads until nothing is there, or until its room is full each time,
+    /// leaves no whole record unread.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there now, or if the connection is gone.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.stream {
+            Stream::Plain(socket) => socket.read(buffer),
+            Stream::Tls(tls) => tls.read(buffer),
+        }
+    }
+
+    /// Tells the server that nothing more comes, as far as the socket takes that now.
+    pub fn end(&mut self) {
+        if let Stream::Tls(tls) = &mut self.stream {
+            tls.end();
+        }
+    }
+}
