@@ -32,8 +32,8 @@ pub(crate) struct Account {
 /// The proof by which a connection has its account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// The token with this id.
-    Token(String),
+    /// The token with this id, and the digest of its secret.
+    Token(String, Digest),
     /// The user at the other end of the Unix socket, as the kernel tells (unix(7), `SO_PEERCRED`).
     User(u32),
 }
@@ -42,7 +42,7 @@ pub(crate) enum Proof {
 impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Token(id) => f.write_str(id),
+            Self::Token(id, _) => f.write_str(id),
             Self::User(id) => write!(f, "user:{id}"),
         }
     }

@@ -61,7 +61,7 @@ impl Table {
         let found = self.tokens.get(token.id());
         let is_right = is_secret(token, found.map(|(_, known)| known));
         let (name, known) = found.filter(|_| is_right)?;
-        self.known(name, Proof::Token(known.id.clone()), now)
+        self.known(name, Proof::Token(known.id.clone(), known.hash), now)
     }
 
     /// The account of a user of this machine.
@@ -73,7 +73,10 @@ impl Table {
     pub(super) fn known(&self, name: &AccountName, proof: Proof, now: i64) -> Option<Known> {
         let account = self.accounts.get(name)?;
         let end = match &proof {
-            Proof::Token(id) => self.tokens.get(id).filter(|(of, _)| of == name)?.1.expires,
+            Proof::Token(id, hash) => {
+                let (of, known) = self.tokens.get(id)?;
+                (of == name && known.hash == *hash).then_some(known.expires)?
+            }
             Proof::User(user) => self.users.get(user).filter(|of| *of == name).map(|_| None)?,
         };
         let expires = earlier(account.expires, end);

@@ -50,11 +50,7 @@ impl Directory {
 
     /// Refuses a directory that clients of this root could write to.
     pub(crate) fn outside(&self, root: &Path) -> Result<(), KeyError> {
-        // A root that is not there yet has nothing in it.
-        let Ok(root) = root.canonicalize() else { return Ok(()) };
-        let absolute = std::path::absolute(&self.0).unwrap_or_else(|_| self.0.clone());
-        let real = absolute.ancestors().find_map(|path| path.canonicalize().ok());
-        match real.is_some_and(|real| real.starts_with(&root)) {
+        match resolved(&self.0).starts_with(resolved(root)) {
             true => Err(KeyError::InRoot(self.0.clone())),
             false => Ok(()),
         }
@@ -198,6 +194,16 @@ impl Directory {
         let synced = File::open(&self.0).and_then(|directory| directory.sync_all());
         synced.map_err(|error| KeyError::File(self.0.clone(), error))
     }
+}
+
+/// The path as it is without symlinks, as far as it is there.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let found = absolute.ancestors().find_map(|above| {
+        let rest = absolute.strip_prefix(above).ok()?;
+        Some(above.canonicalize().ok()?.join(rest))
+    });
+    found.unwrap_or(absolute)
 }
 
 /// Reads a key that only its owner may read.
