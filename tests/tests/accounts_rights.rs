@@ -3,15 +3,16 @@
 use haul_tests::prelude::*;
 
 /// The accounts of these tests: one for each set of rights.
-const USERS: [&str; 5] = [
-    "put --root all --rights put,list",
-    "list --root all --rights list",
-    "delete --root all --rights delete",
-    "publish --root all --rights publish",
-    "none --root all --rights get",
+const USERS: [(&str, &[&str]); 6] = [
+    ("put", &["put", "list"]),
+    ("list", &["list"]),
+    ("delete", &["delete"]),
+    ("move", &["put", "delete"]),
+    ("publish", &["publish"]),
+    ("none", &["get"]),
 ];
 
-/// Each request of the haul dialect, its body, and the right that it needs.
+/// Each request of the haul dialect, its body, and the rights that it needs.
 fn requests() -> Vec<(Value, &'static [u8], &'static str)> {
     let token = "0".repeat(32);
     let digest = blake3::hash(b"").to_string();
@@ -30,7 +31,7 @@ fn requests() -> Vec<(Value, &'static [u8], &'static str)> {
         (json!({"cmd": "symlink", "filename": "l", "target": "a"}), b"", "put"),
         (json!({"cmd": "setattr", "filename": "d", "mode": 493}), b"", "put"),
         (json!({"cmd": "remove", "filename": "a"}), b"", "delete"),
-        (json!({"cmd": "rename", "filename": "a", "to": "e"}), b"", "delete"),
+        (json!({"cmd": "rename", "filename": "a", "to": "e"}), b"", "put,delete"),
         (json!({"cmd": "check", "length": 0}), b"", "list"),
         (json!({"cmd": "list"}), b"", "list"),
         (json!({"cmd": "adopt", "length": 0}), b"", "publish"),
@@ -40,17 +41,21 @@ fn requests() -> Vec<(Value, &'static [u8], &'static str)> {
 }
 
 #[test]
-fn each_request_is_forbidden_to_accounts_without_its_right_and_to_no_other() {
-    let accounts = Accounts::start(&USERS);
-    for name in ["put", "list", "delete", "publish", "none"] {
+fn each_request_is_forbidden_to_accounts_without_its_rights_and_to_no_other() {
+    let words =
+        |(name, rights): &(_, &[_])| format!("{name} --root all --rights {}", rights.join(","));
+    let users: Vec<String> = USERS.iter().map(words).collect();
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    let accounts = Accounts::start(&users);
+    for (name, rights) in USERS {
         let mut peer = accounts.peer(name);
-        let rights = if name == "put" { &["put", "list"][..] } else { &[name] };
-        for (id, (mut header, body, right)) in (1_u64..).zip(requests()) {
+        for (id, (mut header, body, needed)) in (1_u64..).zip(requests()) {
             header["id"] = json!(id);
             peer.send(&header, body).unwrap();
             let (answer, _) = peer.receive().unwrap();
             let is_forbidden = answer["code"] == "forbidden";
-            assert_eq!(is_forbidden, !rights.contains(&right), "{name}: {header}: {answer}");
+            let may = needed.split(',').all(|right| rights.contains(&right));
+            assert_eq!(is_forbidden, !may, "{name}: {header}: {answer}");
             if is_forbidden {
                 refused(&answer, id, "forbidden");
                 let message = answer["message"].as_str().unwrap();

@@ -67,7 +67,7 @@ fn command_that_needs_a_right_that_is_not_there_ends_at_the_start_and_asks_nothi
         (&["ls", "%"][..], "list"),
         (&["mkdir", "%/d"], "put"),
         (&["rm", "%/f"], "delete"),
-        (&["mv", "%/f", "%/g"], "delete"),
+        (&["mv", "%/f", "%/g"], "put"),
         (&["publish", "--rollback", "%/d"], "publish"),
     ] {
         let (output, requests) = run(&place, &["get"], words);
