@@ -67,6 +67,29 @@ fn each_request_is_forbidden_to_accounts_without_its_rights_and_to_no_other() {
     }
 }
 
+/// All of its ids are used up, so each is answered: an ack of a later change tells that the server has nothing left to say.
+#[test]
+fn bundle_that_is_forbidden_is_refused_once_for_each_of_its_files() {
+    let accounts = Accounts::start(&["in --root in --rights delete"]);
+    let mut peer = accounts.peer("in");
+    let lines = ["a", "b", "c"]
+        .map(|name| format!("{}\nx", json!({"kind": "file", "filename": name, "filesize": 1})));
+    let body = lines.concat();
+    let digest = blake3::hash(body.as_bytes()).to_string();
+    for first in [1, 5] {
+        let bundle = json!({
+            "cmd": "bundle", "id": first, "count": 3, "length": body.len(), "blake3": digest,
+        });
+        peer.send(&bundle, body.as_bytes()).unwrap();
+        for id in first..first + 3 {
+            refused(&peer.receive().unwrap().0, id, "forbidden");
+        }
+        let remove = json!({"cmd": "remove", "id": first + 3, "filename": "a"});
+        assert_eq!(peer.ask(&remove, b"").unwrap(), json!({"ack": first + 3}));
+    }
+    assert_eq!(fs::read_dir(accounts.at("in")).unwrap().count(), 0);
+}
+
 #[test]
 fn hello_that_publishes_is_forbidden_without_that_right() {
     let accounts = Accounts::start(&["alice", "bob --rights publish"]);
