@@ -226,8 +226,17 @@ fn large_file_of_an_account_without_replace_is_refused_before_it_is_sent_and_com
     }
     // Another entry comes first.
     fs::write(accounts.at("in/late"), "first").unwrap();
-    let commit = json!({"cmd": "commit", "id": 6, "upload": token, "blake3": large.digest});
-    refused(&peer.ask(&commit, b"").unwrap(), 6, "exists");
+    let commit =
+        |id: u64| json!({"cmd": "commit", "id": id, "upload": token, "blake3": large.digest});
+    // A refusal before that leaves the upload as it is, and the last one ends it.
+    let mut with_body = commit(6);
+    with_body["length"] = json!(1);
+    refused(&peer.ask(&with_body, b"x").unwrap(), 6, "bad_request");
+    let mut wrong = commit(7);
+    wrong["blake3"] = json!("0".repeat(64));
+    refused(&peer.ask(&wrong, b"").unwrap(), 7, "digest_mismatch");
+    refused(&peer.ask(&commit(8), b"").unwrap(), 8, "exists");
+    refused(&peer.ask(&commit(9), b"").unwrap(), 9, "unknown_upload");
     assert_eq!(accounts.text("in/late"), "first");
     eventually("nothing is kept of it", || accounts.server.partials().unwrap().is_empty());
 }
