@@ -56,6 +56,7 @@ pub(crate) use uploads::verifying::Verifying;
 pub(crate) use versions::adopt::{Adopted, Copying};
 pub(crate) use versions::closed::Closed;
 pub(crate) use versions::guard::meet;
+pub(crate) use versions::home::Owner;
 pub(crate) use versions::notes::Facts;
 pub(crate) use versions::swap::{Rollback, Swap};
 pub(crate) use versions::version::{Earlier, Room, State, Version, given_up};

@@ -90,8 +90,7 @@ impl Swap {
                 .ok_or_else(|| StoreError::Publishing { name: self.version.name.to_string() })?,
         };
         let Some(ready) = self.version.make_ready(&mut state, self.files)? else { return Ok(()) };
-        let Version { name, home, id, token, .. } = &*self.version;
-        let token = token.to_string();
+        let Version { name, home, id, tag, .. } = &*self.version;
         let mode = match kept(self.attributes.mode) {
             Some(mode) => Ok(Some(parents.counts(name, mode).as_raw_mode())),
             None => self.version.present_mode(),
@@ -104,7 +103,7 @@ impl Swap {
             self.version.check_heritage(parents)?;
             self.version.ask_for_room()?;
             let attributes = Attributes { mode, ..self.attributes };
-            store.exchange(parents, (home, &ready, name), &attributes, Some(&token), touched)
+            store.exchange(parents, (home, &ready, name), &attributes, Some(tag), touched)
         });
         store.touched_home(home, id, touched);
         if let Err(errno) = settle(home, id, &store.trash) {

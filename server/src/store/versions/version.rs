@@ -5,7 +5,7 @@
 //!
 //! | name in the home | meaning | after a crash |
 //! |---|---|---|
-//! | `next-BOOT-TOKEN` | the next version, being put together | stays, and the next run goes on with it; after a restart of the machine it is thrown away, since nothing in it was flushed |
+//! | `next-BOOT-TOKEN` | the next version, being put together; with accounts, `TOKEN` has [its owner](Owner) behind it everywhere | stays, and the next run goes on with it; after a restart of the machine it is thrown away, since nothing in it was flushed |
 //! | `ready-INODE-BOOT-TOKEN` | the next version, complete; or, if its inode is another, the version that it has replaced | `next-BOOT-TOKEN`, and `done-TOKEN` goes; or `previous`, and `done-TOKEN` is made |
 //! | `back-INODE` | the version before, about to come back; or the one that it has replaced | `previous` |
 //! | `previous` | the version before the present one | stays |
@@ -28,7 +28,7 @@ use rustix::io::Errno;
 
 use super::closed::Closed;
 use super::heritage::Heritage;
-use super::home::{DONE, NEXT, READY, home_of, is_directory};
+use super::home::{DONE, NEXT, Owner, READY, home_of, is_directory};
 use super::notes::{self, Facts, Note};
 use crate::locks::{Rank, ReadGuard, RwLock, WriteGuard};
 use crate::store::error::StoreError;
@@ -50,6 +50,8 @@ const MADE_FIRST: u64 = 2;
 pub(crate) struct Version {
     pub(crate) name: Name,
     pub(crate) token: Token,
+    /// The token in the names of the draft, with its owner.
+    pub(in crate::store) tag: String,
     /// It was begun by an earlier run.
     pub(crate) resumed: bool,
     state: RwLock<State>,
@@ -95,7 +97,7 @@ impl Version {
         closed: Closed,
         parents: &Parents,
         earlier: Earlier,
-        new: Token,
+        (new, owner): (Token, &Owner),
     ) -> Result<Self, StoreError> {
         let (store, name) = (&closed.store, &closed.name);
         let present = present(parents, name)?;
@@ -114,7 +116,8 @@ impl Version {
                 (room, id, home)
             }
         };
-        let opened = Self::open_in(store, parents, name, (present, &id, home, room), earlier, new);
+        let opened =
+            Self::open_in(store, parents, name, (present, &id, home, room), earlier, (new, owner));
         match &opened {
             Ok(_) => closed.hand_over(),
             Err(_) => store.forget_home(&id),
@@ -128,7 +131,7 @@ impl Version {
         name: &Name,
         (present, id, home, room): (Option<Arc<Root>>, &str, OwnedFd, Reserved),
         earlier: Earlier,
-        new: Token,
+        (new, owner): (Token, &Owner),
     ) -> Result<Self, StoreError> {
         store.settle(&home, name)?;
         let failed = |op| move |errno| StoreError::new(op, name, errno);
@@ -138,6 +141,8 @@ impl Version {
         for next in found.iter().filter_map(|entry| entry.strip_prefix(NEXT)) {
             // A draft that was never flushed may look whole after a loss of power, and not be.
             match next.split_once('-') {
+                // Nobody else's business.
+                Some((of, token)) if of == boot && !owner.has(token) => {}
                 Some((of, token))
                     if of == boot
                         && started.is_none()
@@ -167,10 +172,12 @@ impl Version {
         }
         let is_heir = is_heir || started.is_none();
         let (token, resumed, done) = match (earlier, started) {
-            (Earlier::Tree(token), Some(found)) if found == token.to_string() => {
+            (Earlier::Tree(token), Some(found)) if found == owner.tagged(token) => {
                 (token, true, false)
             }
-            (Earlier::Tree(token), _) if found.contains(&format!("{DONE}{token}")) => {
+            (Earlier::Tree(token), _)
+                if found.contains(&format!("{DONE}{}", owner.tagged(token))) =>
+            {
                 (token, true, true)
             }
             // Somebody else has begun anew, or published, in the meantime.
@@ -178,14 +185,15 @@ impl Version {
                 return Err(StoreError::VersionGone { name: name.to_string() });
             }
             (Earlier::Any, Some(old)) => {
-                let (old, to) = (format!("{NEXT}{boot}-{old}"), format!("{NEXT}{boot}-{new}"));
+                let to = format!("{NEXT}{boot}-{}", owner.tagged(new));
+                let old = format!("{NEXT}{boot}-{old}");
                 sys::rename(&home, old.as_bytes(), &home, to.as_bytes())
                     .map_err(failed("go on with the next version of"))?;
                 (new, true, false)
             }
             (Earlier::Any | Earlier::GivenUp(_), None) => {
                 let token = if let Earlier::GivenUp(token) = earlier { token } else { new };
-                let to = format!("{NEXT}{boot}-{token}");
+                let to = format!("{NEXT}{boot}-{}", owner.tagged(token));
                 sys::make_directory(&home, to.as_bytes(), Mode::RWXU)
                     .map_err(failed("begin a version of"))?;
                 let draft = open_draft(&home, &to).map_err(failed("open the next version of"))?;
@@ -193,11 +201,12 @@ impl Version {
                 (token, false, false)
             }
         };
+        let tag = owner.tagged(token);
         let root = match &present {
             Some(present) if done => Arc::clone(present),
             _ => {
                 // Nothing is put into a version that is done. If somebody has removed it, any directory will do.
-                let tree = if done { String::from(".") } else { format!("{NEXT}{boot}-{token}") };
+                let tree = if done { String::from(".") } else { format!("{NEXT}{boot}-{tag}") };
                 let tree = open_draft(&home, &tree);
                 Arc::new(Root::of(tree.map_err(failed("open the next version of"))?, store.path()))
             }
@@ -211,6 +220,7 @@ impl Version {
         Ok(Self {
             name,
             token,
+            tag,
             resumed,
             state,
             done,
@@ -297,7 +307,7 @@ impl Version {
             State::Next => {
                 let failed = |errno| StoreError::new("publish", &self.name, errno);
                 let inode = rustix::fs::fstat(&*self.root).map_err(failed)?.st_ino;
-                let tag = format!("{}-{}", self.store.boot_tag(), self.token);
+                let tag = format!("{}-{}", self.store.boot_tag(), self.tag);
                 let (next, ready) = (format!("{NEXT}{tag}"), format!("{READY}{inode}-{tag}"));
                 let note = Note { facts: Facts::now(files), rollback: None };
                 if let Err(errno) = notes::write(&self.home, inode, &note) {
@@ -319,7 +329,7 @@ impl Version {
 
     /// It is of no use to anybody.
     pub(in crate::store) fn throw_away(&self) -> Result<(), StoreError> {
-        let next = format!("{NEXT}{}-{}", self.store.boot_tag(), self.token);
+        let next = format!("{NEXT}{}-{}", self.store.boot_tag(), self.tag);
         let thrown = self.store.trash.throw(&self.home, &next);
         thrown.map_err(|errno| StoreError::new("throw away the next version of", &self.name, errno))
     }
