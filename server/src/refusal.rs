@@ -7,7 +7,7 @@ use std::fmt;
 
 use haul_protocol::Code;
 
-use crate::accounts::View;
+use crate::accounts::{AccountOf, View};
 use crate::store::StoreError;
 
 /// The reason why a request is not carried out.
@@ -15,6 +15,8 @@ use crate::store::StoreError;
 pub(crate) struct Refusal {
     told: haul_protocol::Refusal,
     names: Names,
+    /// The account whose quota is full.
+    about: Option<String>,
 }
 
 /// The directory that the names in a message are below.
@@ -53,12 +55,22 @@ impl Refusal {
     /// The same, told in these words.
     pub(crate) fn in_words(&self, message: &str) -> Self {
         let told = haul_protocol::Refusal { message: message.to_owned(), ..self.told.clone() };
-        Self { told, names: Names::AsSent }
+        Self { told, names: Names::AsSent, about: self.about.clone() }
     }
 
-    /// The refusal on the wire: names are told below the client's root. `in_draft`: the connection is about a draft.
-    pub(crate) fn told(self, view: &View, in_draft: bool) -> haul_protocol::Refusal {
-        let Self { mut told, names } = self;
+    /// The refusal on the wire: names are told below the client's root, and the use of a quota to its own account alone. `in_draft`: the connection is about a draft.
+    pub(crate) fn told(
+        self,
+        view: &View,
+        account: AccountOf<'_>,
+        in_draft: bool,
+    ) -> haul_protocol::Refusal {
+        let Self { mut told, names, about } = self;
+        if about.is_some_and(|about| account.is_none_or(|account| account.as_str() != about)) {
+            told.message =
+                String::from("a quota of another account, whose directory this is, is full");
+            return told;
+        }
         match names {
             Names::AsSent => {}
             Names::Here if in_draft => {}
@@ -77,7 +89,7 @@ impl fmt::Display for Refusal {
 /// The protocol and the parts of the server below this one name no entries but as the client has sent them.
 impl From<haul_protocol::Refusal> for Refusal {
     fn from(told: haul_protocol::Refusal) -> Self {
-        Self { told, names: Names::AsSent }
+        Self { told, names: Names::AsSent, about: None }
     }
 }
 
@@ -93,6 +105,7 @@ impl From<StoreError> for Refusal {
             | StoreError::Quota { .. }
             | StoreError::NoRoom { .. }
             | StoreError::TooMany { .. } => Code::NoSpace,
+            StoreError::AccountFull { .. } => Code::Quota,
             StoreError::TooLarge { .. } => Code::TooLarge,
             StoreError::NameRefused { .. } => Code::BadName,
             StoreError::NoSymlinks { .. } => Code::Symlink,
@@ -108,9 +121,13 @@ impl From<StoreError> for Refusal {
             StoreError::Gone { .. } => Code::RootGone,
             StoreError::Io { .. } | StoreError::Group { .. } => Code::Io,
         };
+        let about = match &error {
+            StoreError::AccountFull { account, .. } => Some(account.clone()),
+            _ => None,
+        };
         let retry = code.retry() || matches!(error, StoreError::Group { .. });
         let told = haul_protocol::Refusal { retry, ..haul_protocol::Refusal::new(code, error) };
-        Self { told, names: Names::Here }
+        Self { told, names: Names::Here, about }
     }
 }
 

@@ -75,6 +75,7 @@ mod publish_bad_days;
 mod publish_heritage;
 mod publish_room;
 mod put;
+mod quota;
 mod read_only;
 mod reconnect;
 mod refused_source;

@@ -13,7 +13,6 @@ use super::turn::{Base, Turn};
 use super::{Connection, Dialect};
 use crate::commit::notify::ReplyTo;
 use crate::refusal::Refusal;
-use crate::services::Services;
 use crate::store::{Change, DEEP, Replaces, Rollback, Swap};
 use crate::symlinks::Symlinks;
 use crate::uploads::{Commit, Sender, random_token};
@@ -102,7 +101,7 @@ impl Connection {
         match op {
             Op::Put { name, size, digest, attributes } => {
                 let what = (Some(id), name, size);
-                let file = Incoming::admit(services, what, Some(digest), attributes)?;
+                let file = Incoming::admit((services, parents), what, Some(digest), attributes)?;
                 return Ok(Sink::File(file));
             }
             Op::Bundle { count, digest } => {
@@ -241,7 +240,7 @@ impl Connection {
     ) {
         match name {
             Ok(name) if name.depth() > DEEP => self.prepare(Deep::Classic(size), name, turn),
-            Ok(name) => self.classic_put(name, size, turn.services),
+            Ok(name) => self.classic_put(name, size, turn),
             Err(error) => {
                 if self.may_log() {
                     tracing::warn!(peer = self.peer, %error, "refused a classic put");
@@ -253,8 +252,9 @@ impl Connection {
 
     /// A file in the classic dialect: streamed, committed when its whole body is there, and never
     /// answered.
-    pub(super) fn classic_put(&mut self, name: Name, size: u64, services: &Services) {
-        let file = Incoming::admit(services, (None, name, size), None, Attributes::default());
+    pub(super) fn classic_put(&mut self, name: Name, size: u64, turn: &Turn<'_>) {
+        let (whence, what) = ((turn.services, &turn.base.parents), (None, name, size));
+        let file = Incoming::admit(whence, what, None, Attributes::default());
         self.sink = match file {
             Ok(file) => Sink::File(file),
             Err(refusal) => {

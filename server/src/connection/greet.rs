@@ -9,7 +9,7 @@ use std::sync::Arc;
 use haul_protocol::{Code, Hello, Pin, ServerHello, Tree, limits};
 
 use super::close::no_tls;
-use super::job::{Greeting, Job};
+use super::job::{Counted, Greeting, Job};
 use super::turn::Turn;
 use super::{Connection, Dialect, Haul};
 use crate::accounts::ClientId;
@@ -94,7 +94,7 @@ impl Connection {
                     Err(refusal) => self.refuse_to_publish(refusal),
                 }
             }
-            Greeting::Fenced(hello, _) => self.greet(hello),
+            Greeting::Fenced(hello, _, counted) => self.greet(hello, counted.as_ref()),
         }
     }
 
@@ -159,7 +159,7 @@ impl Connection {
             account: self.login.as_ref().map(|login| login.facts()),
             next_pin: self.next_pin(turn),
         };
-        let greeting = Greeting::Fenced(hello, older);
+        let greeting = Greeting::Fenced(hello, older, self.counted(turn));
         match greeting.is_over() {
             true => self.go_on_greeting(greeting, turn),
             false => self.job = Some(Job::Greet(Box::new(greeting))),
@@ -172,7 +172,17 @@ impl Connection {
         keys.next_pin()
     }
 
-    fn greet(&mut self, hello: ServerHello) {
+    /// The files of the account, if it has a quota.
+    fn counted(&self, turn: &Turn<'_>) -> Option<Counted> {
+        let account = &self.login.as_ref()?.account;
+        let usage = turn.services.store.quotas.of(account.name.as_str())?;
+        Some(Counted { usage, waker: waker(turn.notify, self.id) })
+    }
+
+    fn greet(&mut self, mut hello: ServerHello, counted: Option<&Counted>) {
+        if let (Some(account), Some(Counted { usage, .. })) = (&mut hello.account, counted) {
+            (account.bytes, account.files) = usage.told();
+        }
         let said = self.half.greet(hello);
         self.note_unsaid(said);
     }

@@ -43,7 +43,7 @@ fn every_errno_has_the_code_that_tells_what_to_do() {
     ];
     for (errno, op, code, part) in rows {
         let error = StoreError::at(op, String::from("the/name"), errno);
-        let refusal = Refusal::from(error).told(&View::default(), false);
+        let refusal = Refusal::from(error).told(&View::default(), None, false);
         assert_eq!(refusal.code, code, "{op}: {errno}");
         assert!(refusal.message.contains(part), "{errno}: {}", refusal.message);
         assert!(refusal.message.contains("the/name"), "{errno}: {}", refusal.message);

@@ -16,6 +16,7 @@ mod mode;
 mod open;
 mod present;
 mod private;
+mod quota;
 mod reading;
 mod recover;
 mod remove;
@@ -42,6 +43,7 @@ pub(crate) use commit::change::{Change, DEEP};
 pub(crate) use commit::group::Committing;
 pub(crate) use error::{OpenError, StoreError};
 pub(crate) use list::{Enough, Listed, Listing};
+pub(crate) use quota::{Limits, Quotas, Share, Usage};
 pub(crate) use reading::Reading;
 pub(crate) use replaces::Replaces;
 pub(crate) use root::Parents;
@@ -92,6 +94,8 @@ pub(crate) struct Store {
     /// Names this boot of the machine.
     boot: String,
     space: Arc<space::Space>,
+    /// Quotas of accounts.
+    pub(crate) quotas: Arc<Quotas>,
     /// Directories that are opened up just now.
     rights: Arc<rights::Rights>,
     mtimes: attributes::mtimes::Mtimes,
@@ -157,6 +161,7 @@ impl Store {
         let root = Arc::new(root);
         let store = Self {
             space: Arc::new(space::Space::new(device, keep_free)),
+            quotas: Arc::default(),
             rights: Arc::new(rights::Rights::new(recovered.opened, root.path())),
             root,
             present,
@@ -210,7 +215,7 @@ impl Store {
 
     /// A cache of parent directories, to be kept for moments only (see [`Parents`]).
     pub(crate) fn parents(&self) -> Parents {
-        Parents::new(&self.root, self.making())
+        Parents::new(&self.root, self.making(None))
     }
 
     /// Makes a directory that a client sees as its root, unless it is there.
@@ -241,11 +246,15 @@ impl Store {
     }
 
     /// Everything that is needed to make directories that nobody sent.
-    fn making(&self) -> root::Making {
+    fn making(&self, draft: Option<&Arc<quota::Draft>>) -> root::Making {
         root::Making {
             mode: Mode::from_raw_mode(0o777) - self.umask,
             space: Arc::clone(&self.space),
             rights: Arc::clone(&self.rights),
+            counting: quota::Counting {
+                quotas: Arc::clone(&self.quotas),
+                draft: draft.map(Arc::clone),
+            },
         }
     }
 

@@ -105,6 +105,10 @@ impl Swap {
             let attributes = Attributes { mode, ..self.attributes };
             store.exchange(parents, (home, &ready, name), &attributes, Some(tag), touched)
         });
+        // It may have happened, too, though a flush has failed.
+        if matches!(swapped, Ok(()) | Err(StoreError::Uncertain { .. })) {
+            store.quotas.draft_published(id, name);
+        }
         store.touched_home(home, id, touched);
         if let Err(errno) = settle(home, id, &store.trash) {
             // It has happened all the same, or not; the next one settles what is left.
@@ -125,14 +129,14 @@ impl Store {
         closed: Option<Closed>,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
-        if let Some(_closed) = closed {
-            return self.bring_back(parents, wanted, touched);
-        }
-        if !self.guard.close(&wanted.name) {
+        if closed.is_none() && !self.guard.close(&wanted.name) {
             return Err(StoreError::Publishing { name: wanted.name.to_string() });
         }
         let result = self.bring_back(parents, wanted, touched);
-        self.guard.open(&wanted.name);
+        self.quotas.count_around(&wanted.name);
+        if closed.is_none() {
+            self.guard.open(&wanted.name);
+        }
         result
     }
 

@@ -33,6 +33,9 @@ use super::notes::{self, Facts, Note};
 use crate::locks::{Rank, ReadGuard, RwLock, WriteGuard};
 use crate::store::error::StoreError;
 use crate::store::open::BENEATH;
+use crate::store::private::PRIVATE;
+use crate::store::quota::Draft;
+use crate::store::recover::TREES;
 use crate::store::root::{Parents, Root};
 use crate::store::temp::entries;
 use crate::store::{Reserved, Store, sys};
@@ -70,6 +73,8 @@ pub(crate) struct Version {
     pub(in crate::store) id: String,
     pub(in crate::store) home: OwnedFd,
     root: Arc<Root>,
+    /// What was sent for it, for quotas.
+    counted: Arc<Draft>,
     present: Option<Arc<Root>>,
     /// Handed down to everything in the draft; `None` if that is not known to be what the present version had.
     heritage: Option<Heritage>,
@@ -211,6 +216,12 @@ impl Version {
                 Arc::new(Root::of(tree.map_err(failed("open the next version of"))?, store.path()))
             }
         };
+        let counted = if done {
+            Draft::of(name)
+        } else {
+            let path = format!("{PRIVATE}/{TREES}/{id}/{NEXT}{boot}-{token}");
+            store.quotas.draft(id, name, Some(&*path).filter(|_| resumed))
+        };
         let (store, name) = (Arc::clone(store), name.clone());
         let state = RwLock::new(Rank::Version, if done { State::Done } else { State::Next });
         let (id, done, given_up) = (id.to_owned(), AtomicBool::new(done), AtomicBool::new(false));
@@ -233,6 +244,7 @@ impl Version {
             id,
             home,
             root,
+            counted,
             present,
             heritage: is_heir.then_some(heritage),
             room,
@@ -331,18 +343,19 @@ impl Version {
     pub(in crate::store) fn throw_away(&self) -> Result<(), StoreError> {
         let next = format!("{NEXT}{}-{}", self.store.boot_tag(), self.tag);
         let thrown = self.store.trash.throw(&self.home, &next);
+        self.store.quotas.forget_draft(&self.id);
         thrown.map_err(|errno| StoreError::new("throw away the next version of", &self.name, errno))
     }
 
     /// Directories of the draft.
     pub(crate) fn parents(&self) -> Parents {
-        Parents::new(&self.root, self.store.making())
+        Parents::new(&self.root, self.store.making(Some(&self.counted)))
     }
 
     /// Directories of the present version, if there is one.
     pub(crate) fn present(&self) -> Option<Parents> {
         let present = self.present.as_ref()?;
-        Some(Parents::new(present, self.store.making()))
+        Some(Parents::new(present, self.store.making(None)))
     }
 
     /// The permission bits of the present version, if there is one.

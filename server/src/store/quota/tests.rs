@@ -1,0 +1,1 @@
+//! Usages against what is on the disk.
