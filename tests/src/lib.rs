@@ -1,6 +1,7 @@
 //! Code that end-to-end tests and xtask share: the built binaries, a running `hauld`, peers that speak raw
 //! frames, a bad network, and the comparison of trees. Drives binaries only; knows none of their code.
 
+pub mod accounts;
 pub mod acl;
 pub mod alive;
 pub mod attributes;

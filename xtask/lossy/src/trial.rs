@@ -85,7 +85,10 @@ fn command(way: &Way, ends: &Ends, source: &Path, target: &Path) -> anyhow::Resu
     Ok(match way {
         Way::Haul(options) => {
             let mut command = Command::new(&ends.haul);
-            command.args(["put", "-v", "--insecure", "--as", "arrived"]).arg(source).arg(&ends.hauld);
+            command
+                .args(["put", "-v", "--insecure", "--as", "arrived"])
+                .arg(source)
+                .arg(&ends.hauld);
             command.args(options);
             command
         }
