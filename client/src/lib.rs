@@ -1,11 +1,13 @@
 //! haul, the client: uploads files and whole directories to a haul server over several connections, as a library. The
 //! program `haul` is a user of it.
 //!
-//! Three types are all that a program needs:
+//! Four types are all that a program needs:
 //!
 //! - [`Transfer`] is one run. Its [`Builder`] takes a [`Destination`], one task
 //!   ([`put`](Builder::put), [`sync`](Builder::sync), [`verify`](Builder::verify) or [`publish`](Builder::publish)) and
 //!   the options of `haul`; [`Transfer::run`] carries it out.
+//! - [`Trust`] says by which keys a server is trusted. By default by those of the user of `haul`, and by public authorities;
+//!   a program may give [pins](Trust::pins), and [ask](Trust::ask) its user. Nobody is asked otherwise.
 //! - [`Observer`] is told of each event, on the thread that runs the transfer: each entry that is done, fails or is
 //!   skipped, and how far the run is. `()` is an observer too.
 //! - [`Report`] is the result: [`Counts`], the promise of the server's acknowledgements, and whether the run was
@@ -43,6 +45,8 @@
 //!
 //! A run
 //!
+//! - never sends anything to a server whose key is not trusted, nor in clear to another machine, unless it
+//!   [may](Trust::insecure);
 //! - never prints: all that `haul` shows comes from its observer;
 //! - never changes its process: no signal handler, umask, limit, working directory, environment or global thread pool;
 //! - never leaves half a file under its final name at the server, and never harms the file that stood there before;

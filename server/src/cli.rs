@@ -91,6 +91,11 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
 
+    /// File to which the audit log is appended, a line of JSON for each login, refusal, change, and change of the accounts.
+    /// SIGHUP opens the file anew. Never inside of the root.
+    #[arg(long, value_name = "FILE", env = "HAULD_AUDIT")]
+    pub audit: Option<PathBuf>,
+
     /// Listen on an address that other machines reach, though nobody is asked who they are and nothing needs to be
     /// encrypted.
     #[arg(long)]
@@ -191,6 +196,7 @@ impl Arguments {
                 .clone()
                 .zip(self.key.clone())
                 .map(|(chain, key)| CertificateFiles { chain, key }),
+            audit: self.audit.clone(),
             insecure: self.insecure,
             timeouts,
             window_requests: self.window_requests,

@@ -38,6 +38,8 @@ pub struct Config {
     pub config_dir: Option<PathBuf>,
     /// A certificate that an authority vouches for, instead of an own key. Default: none.
     pub certificate: Option<CertificateFiles>,
+    /// File to which the audit log is appended. Default: none.
+    pub audit: Option<PathBuf>,
     /// Serve also on addresses that other machines reach, though nothing is encrypted and nobody is asked who they are.
     pub insecure: bool,
     /// Times for which peers may be silent.
@@ -65,6 +67,7 @@ impl Config {
             tls: Tls::Auto,
             config_dir: None,
             certificate: None,
+            audit: None,
             insecure: false,
             timeouts: Timeouts::default(),
             window_requests: limits::WINDOW_REQUESTS,

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::accounts::users_file::UsersError;
+use crate::audit::AuditError;
 use crate::keys::KeyError;
 use crate::net::listen::ListenError;
 
@@ -27,6 +28,9 @@ pub enum StartError {
     /// The accounts.
     #[error("{0}")]
     Accounts(String),
+    /// The audit log.
+    #[error("{0}")]
+    Audit(String),
     /// A thread or a file descriptor could not be had.
     #[error("could not start: {0}")]
     Io(#[from] std::io::Error),
@@ -35,5 +39,11 @@ pub enum StartError {
 impl From<UsersError> for StartError {
     fn from(error: UsersError) -> Self {
         Self::Accounts(error.to_string())
+    }
+}
+
+impl From<AuditError> for StartError {
+    fn from(error: AuditError) -> Self {
+        Self::Audit(error.to_string())
     }
 }

@@ -26,6 +26,7 @@
 //! ```
 
 mod accounts;
+mod audit;
 #[doc(hidden)]
 pub mod cli;
 mod commit;

@@ -41,6 +41,9 @@ pub(crate) enum Rank {
     Accounts,
     /// Logins that have failed.
     Failures,
+    /// The budgets of accounts, and one of them: connections and bytes a second.
+    Budgets,
+    Budget,
     /// The table of directories that are being published.
     Publications,
     /// The newest connection of each client and slot.
@@ -73,6 +76,8 @@ pub(crate) enum Rank {
     Completions,
     /// The buffers that workers read into.
     Buffers,
+    /// The audit log.
+    Audit,
     /// The certificate that new connections see.
     Certificate,
     /// The pin of the key that comes next.

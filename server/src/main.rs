@@ -144,6 +144,7 @@ fn tell(text: &dyn Display) {
 fn serve(server: Server, mut watch: Watch) -> anyhow::Result<()> {
     let addresses: Vec<String> = server.addresses().map(ToString::to_string).collect();
     let stop = server.stopper();
+    let reopen = server.audit_reopener();
     let handle = watch.handle();
     // This thread watches signals to the end; the others are joined by one that then ends the watch.
     let joiner = thread::Builder::new()
@@ -162,10 +163,22 @@ fn serve(server: Server, mut watch: Watch) -> anyhow::Result<()> {
     out.flush().context("could not write to standard output")?;
     drop(out);
 
-    if watch.next().is_some() {
+    let mut next = || loop {
+        match (watch.next(), &reopen) {
+            (Some(Wanted::Reload), Some(reopen)) => reopen(),
+            (Some(Wanted::Reload), None) => {
+                tracing::warn!(
+                    "SIGHUP: hauld has nothing to reload without an audit log, and stops; start it again"
+                );
+                return Some(Wanted::Stop);
+            }
+            (wanted, _) => return wanted,
+        }
+    };
+    if next().is_some() {
         tracing::info!("stopping; transfers under way may finish, a second signal stops at once");
         stop();
-        while let Some(wanted) = watch.next() {
+        while let Some(wanted) = next() {
             if wanted == Wanted::Stop {
                 tracing::warn!("stopped at once");
                 return Ok(());

@@ -39,6 +39,11 @@ impl Refusal {
         &self.told.code
     }
 
+    /// Its message, with the names in the store.
+    pub(crate) fn message(&self) -> &str {
+        &self.told.message
+    }
+
     /// The same about the names that all clients see, on a connection that is about a draft.
     pub(crate) fn of_root(self) -> Self {
         let names = if self.names == Names::Here { Names::OfRoot } else { self.names };

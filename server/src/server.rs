@@ -12,6 +12,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::accounts::Accounts;
 use crate::accounts::users_file::UsersFile;
+use crate::audit::Audit;
 use crate::commit::committer::MAX_QUEUED;
 use crate::config::{Config, Durability};
 use crate::error::StartError;
@@ -71,6 +72,7 @@ impl Listening {
             may_serve(&listener.address, config.tls, known)?;
             streams::decide(listener, &config, keys.as_ref())?;
         }
+        let audit = config.audit.clone().map(|path| Audit::open(path, &config.root)).transpose()?;
         let umask = Mode::from_raw_mode(config.umask);
         let durable = config.durability == Durability::Group;
         let store = Store::open(&config.root, umask, durable, config.keep_free)
@@ -99,7 +101,7 @@ impl Listening {
         }
         let (symlinks, timeouts) = (config.symlinks, config.timeouts);
         let settings =
-            Settings { accounts, keys, limits, symlinks, timeouts, places: bounds.places };
+            Settings { accounts, audit, keys, limits, symlinks, timeouts, places: bounds.places };
         let services = Arc::new(Services::new(store, settings));
         services.make_roots();
         let runtime = Runtime::new(services, listeners, bounds.connections)?;
@@ -210,13 +212,23 @@ impl Server {
             joined(thread);
         }
         self.sweeper.stop();
+        if let Some(audit) = &services.audit {
+            audit.look();
+        }
+    }
+
+    /// A function that opens the audit log anew, for a program that is told that the file was renamed. `None`: the server
+    /// has no audit log.
+    pub fn audit_reopener(&self) -> Option<impl Fn() + Send + 'static> {
+        let audit = Arc::clone(self.runtime.services.audit.as_ref()?);
+        Some(move || audit.reopen())
     }
 }
 
 fn commit(runtime: &Arc<Runtime>) {
-    let Services { store, uploads, committer, .. } = &*runtime.services;
+    let Services { store, uploads, committer, audit, .. } = &*runtime.services;
     if let Some(committer) = committer {
-        committer.run(store, uploads, &**runtime);
+        committer.run(store, uploads, &**runtime, audit.as_deref());
     }
 }
 

@@ -3,7 +3,7 @@
 //! | signal | who sends it | hauld |
 //! |---|---|---|
 //! | `SIGTERM`, `SIGINT` | a service manager, Ctrl-C | stops in order; a second one ends it at once |
-//! | `SIGHUP` | a terminal that is closed, or who wants a reload | the same, and says that it reloads nothing; stays ignored if it was when hauld was started (`nohup`) |
+//! | `SIGHUP` | a terminal that is closed, or who wants a reload | with an audit log it opens that anew and goes on; otherwise the same as `SIGTERM`, and says that it reloads nothing; stays ignored if it was when hauld was started (`nohup`) |
 //! | `SIGXCPU` | the kernel: the limit of processor time is used up, `SIGKILL` comes next | stops in order |
 //! | `SIGXFSZ` | the kernel: a file would be longer than the process may write | nothing: the write fails with `EFBIG`, and one upload is refused |
 //! | `SIGPIPE` | the kernel: a peer has gone | nothing (the Rust runtime ignores it): the write fails with `EPIPE` |
@@ -36,6 +36,8 @@ pub(crate) enum Wanted {
     Stop,
     /// Stop in order, which the kernel repeats every second.
     StopSoon,
+    /// Open files anew that somebody has renamed. A server without such files stops.
+    Reload,
 }
 
 impl Watch {
@@ -54,7 +56,7 @@ impl Watch {
         self.0.handle()
     }
 
-    /// Waits for a signal that stops the server; `None` once the handle is closed.
+    /// Waits for a signal that stops the server, or has it open files anew; `None` once the handle is closed.
     pub(crate) fn next(&mut self) -> Option<Wanted> {
         next(&mut self.0)
     }
@@ -64,12 +66,7 @@ fn next(signals: &mut SignalsInfo) -> Option<Wanted> {
     for signal in signals.forever() {
         match signal {
             SIGXFSZ => {}
-            SIGHUP => {
-                tracing::warn!(
-                    "SIGHUP: hauld can't reload anything yet, and stops; start it again"
-                );
-                return Some(Wanted::Stop);
-            }
+            SIGHUP => return Some(Wanted::Reload),
             SIGXCPU => {
                 tracing::warn!("SIGXCPU: the limit of processor time is used up (ulimit -t)");
                 return Some(Wanted::StopSoon);

@@ -1,118 +1,128 @@
-//! The accounts of a server, made and used as people do: `hauld user add` makes them, `hauld fingerprint` shows the pin of
-//! the server's key, and `haul login` takes the token from a pipe.
+//! A server with accounts, and peers that log in.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+#![expect(clippy::unwrap_used, reason = "for tests, in which a panic is the message")]
+#![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]
 
-use anyhow::{Context, ensure};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
 
-use crate::binaries::Binaries;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
-/// The accounts of a server, whether the server runs or not.
-#[derive(Debug, Clone)]
+use crate::eventually;
+use crate::hauld::{Hauld, hauld_command, server_with};
+use crate::peer::Peer;
+
+/// A server on loopback whose clients need an account.
+#[derive(Debug)]
 pub struct Accounts {
-    binaries: Binaries,
-    config: PathBuf,
-    root: PathBuf,
-}
-
-/// What `hauld user add` and `hauld user rotate` show.
-#[derive(Debug, Clone)]
-pub struct Shown {
-    /// The token.
-    pub token: String,
-    /// Everything else, for people.
-    pub words: String,
+    /// The server, with durability `none` unless it was started otherwise.
+    pub server: Hauld,
+    /// Its configuration directory.
+    pub config: TempDir,
+    tokens: BTreeMap<String, String>,
 }
 
 impl Accounts {
-    /// The accounts in a server's configuration directory, with their roots below the server's root.
-    #[must_use]
-    pub fn new(binaries: &Binaries, config: &Path, root: &Path) -> Self {
-        Self { binaries: binaries.clone(), config: config.to_owned(), root: root.to_owned() }
+    /// With these accounts: the words of `hauld user add` for each.
+    pub fn start(users: &[&str]) -> Self {
+        Self::start_with(&["--durability", "none"], users)
     }
 
-    /// Makes an account: `hauld user add NAME`, with these words behind it.
-    ///
-    /// # Errors
-    /// If there is no account then.
-    pub fn add(&self, name: &str, words: &[&str]) -> anyhow::Result<Shown> {
-        let mut command = self.hauld(&["user", "add", name]);
-        shown(command.arg("--server-root").arg(&self.root).args(words))
+    /// The same, with options for the server.
+    pub fn start_with(words: &[&str], users: &[&str]) -> Self {
+        let config = TempDir::new().unwrap();
+        let mut tokens = BTreeMap::new();
+        for user in users {
+            let words: Vec<&str> = user.split(' ').collect();
+            let output = command(&config, &[&["user", "add"], &words[..]].concat());
+            tokens.insert(words[0].to_owned(), token(&output));
+        }
+        let path = config.path().to_str().unwrap();
+        let server = server_with(&[words, &["--config-dir", path]].concat());
+        Self { server, config, tokens }
     }
 
-    /// Gives an account another token: `hauld user rotate NAME`, with these words behind it.
-    ///
-    /// # Errors
-    /// If the account has no other token then.
-    pub fn rotate(&self, name: &str, words: &[&str]) -> anyhow::Result<Shown> {
-        shown(self.hauld(&["user", "rotate", name]).args(words))
+    /// `hauld` with these words and the configuration directory of the server.
+    pub fn hauld(&self, words: &[&str]) -> Output {
+        command(&self.config, words)
     }
 
-    /// The pin of the server's key, which is made if there is none.
-    ///
-    /// # Errors
-    /// If `hauld fingerprint` does not show one.
-    pub fn pin(&self) -> anyhow::Result<String> {
-        let output = done(&mut self.hauld(&["fingerprint"]))?;
-        let text = String::from_utf8(output.stdout)?;
-        let pin = text.lines().next().filter(|line| line.starts_with("haul1-"));
-        Ok(pin.with_context(|| format!("hauld fingerprint: {text}"))?.to_owned())
+    /// The present token of an account.
+    pub fn token(&self, name: &str) -> &str {
+        &self.tokens[name]
     }
 
-    /// The link of an account at an address, as `hauld user add --address` shows it.
-    ///
-    /// # Errors
-    /// As [`pin`](Self::pin).
-    pub fn link(&self, name: &str, address: &str) -> anyhow::Result<String> {
-        Ok(format!("haul://{name}@{address}#{}", self.pin()?))
+    /// Gives an account the token that `hauld` has shown.
+    pub fn has_token(&mut self, name: &str, output: &Output) {
+        self.tokens.insert(name.to_owned(), token(output));
     }
 
-    /// Lets haul log in with its files in this directory: it stores the token and trusts the key of the link.
-    ///
-    /// # Errors
-    /// If the server does not take the token.
-    pub fn log_in(&self, link: &str, token: &str, files: &Path) -> anyhow::Result<()> {
-        log_in(Command::new(&self.binaries.haul).env("HAUL_CONFIG_DIR", files), link, token)
+    /// The `hello` of an account's client.
+    pub fn hello(&self, name: &str, client: &str) -> Value {
+        json!({
+            "cmd": "hello", "version": 1, "agent": "test/1", "client": client, "slot": 0, "must": [],
+            "token": self.token(name),
+        })
     }
 
-    fn hauld(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.binaries.hauld);
-        command.args(words).arg("--config-dir").arg(&self.config);
-        command
+    /// A connection that has said this `hello`, and the answer.
+    pub fn greeted(&self, hello: &Value) -> (Peer, Value) {
+        let mut peer = Peer::connect(self.server.address()).unwrap();
+        let answer = peer.ask(hello, b"").unwrap();
+        (peer, answer)
+    }
+
+    /// A connection of an account, whose client no other has.
+    pub fn peer(&self, name: &str) -> Peer {
+        let mut peer = Peer::connect(self.server.address()).unwrap();
+        let answer = peer.ask(&self.hello(name, &peer.unique()), b"").unwrap();
+        assert_eq!(answer["account"]["name"], name, "{answer}");
+        peer
+    }
+
+    /// A path below the server's root.
+    pub fn at(&self, path: &str) -> PathBuf {
+        self.server.root().join(path)
+    }
+
+    /// The text of a file below the server's root.
+    pub fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.at(path)).unwrap_or_else(|error| format!("{path}: {error}"))
+    }
+
+    /// Waits until the server has read the accounts once more than so many times.
+    pub fn are_read_after(&self, readings: usize) {
+        eventually("the server has read its accounts", || self.readings() > readings);
+    }
+
+    /// How often the server has read accounts that have changed.
+    pub fn readings(&self) -> usize {
+        self.server.log_text().matches("other accounts hold from now on").count()
+    }
+
+    /// The accounts as they are written.
+    pub fn users(&self) -> String {
+        fs::read_to_string(self.config.path().join("users.toml")).unwrap()
+    }
+
+    /// Replaces the accounts at once.
+    pub fn set_users(&self, text: &str) {
+        let (new, path) = (self.config.path().join("new"), self.config.path().join("users.toml"));
+        fs::write(&new, text).unwrap();
+        fs::rename(new, path).unwrap();
     }
 }
 
-/// `haul login LINK`, with the token by a pipe; `haul` is the command without words.
-///
-/// # Errors
-/// If haul does not end with success.
-pub fn log_in(haul: &mut Command, link: &str, token: &str) -> anyhow::Result<()> {
-    haul.args(["login", link]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut login = haul.spawn().context("could not start haul login")?;
-    let mut pipe = login.stdin.take().context("no standard input")?;
-    writeln!(pipe, "{token}")?;
-    drop(pipe);
-    let output = login.wait_with_output()?;
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "haul login ended with {}: {told}", output.status);
-    Ok(())
+fn command(config: &TempDir, words: &[&str]) -> Output {
+    let mut command = hauld_command();
+    command.current_dir(config.path()).args(words).arg("--config-dir").arg(config.path());
+    command.output().unwrap()
 }
 
-fn shown(command: &mut Command) -> anyhow::Result<Shown> {
-    let output = done(command)?;
-    let token = String::from_utf8(output.stdout)?;
-    let (token, words) = (token.trim_end().to_owned(), String::from_utf8(output.stderr)?);
-    // Not in a message: it is a secret.
-    let alone = token.starts_with("haul_") && !token.contains(char::is_whitespace);
-    ensure!(alone, "hauld shows no token alone on its standard output");
-    Ok(Shown { token, words })
-}
-
-fn done(command: &mut Command) -> anyhow::Result<Output> {
-    let output = command.stdin(Stdio::null()).output().context("could not run hauld")?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?} ended with {}: {told}", output.status);
-    Ok(output)
+fn token(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap().trim().to_owned()
 }

@@ -50,6 +50,14 @@ impl Fake {
         Ok(Peer { stream })
     }
 
+    /// From now on only connections are taken that have come already.
+    ///
+    /// # Errors
+    /// If the system does not let it.
+    pub fn stop_waiting(&self) -> io::Result<()> {
+        self.listener.set_nonblocking(true)
+    }
+
     /// Takes the next connection, reads its `hello` and answers it; returns the `hello`.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ pub mod peer;
 pub mod place;
 pub mod prelude;
 pub mod random;
+pub mod register;
 pub mod relay;
 pub mod screen;
 pub mod setting;

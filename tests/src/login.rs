@@ -4,7 +4,7 @@
 #![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::thread;
 
@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::attributes::set_mode;
-use crate::client::{Client, haul};
+use crate::client::{Client, haul, output_of};
 use crate::fake::{Fake, hello_answer};
+use crate::hauld::{Hauld, hauld_command, server_with};
 use crate::place;
 
 /// The token of alice.
@@ -130,4 +131,69 @@ pub fn text(bytes: &[u8]) -> String {
 #[must_use]
 pub fn told(output: &Output) -> String {
     text(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A server with accounts on loopback, and haul's own files.
+#[derive(Debug)]
+pub struct Pair {
+    /// The server.
+    pub server: Hauld,
+    /// The places of haul's files, of the server's, and of sources.
+    pub directory: TempDir,
+}
+
+impl Pair {
+    /// A server with one account, `alice`, that has been added with these options; with these options of its own.
+    #[must_use]
+    pub fn start(rights: &str, options: &[&str]) -> (Self, String) {
+        let directory = place::in_memory().unwrap();
+        let config = directory.path().join("server");
+        let token = add(&config, &[&["alice", "--rights", rights], options].concat());
+        let server =
+            server_with(&["--durability", "none", "--config-dir", config.to_str().unwrap()]);
+        (Self { server, directory }, token)
+    }
+
+    /// The same, and `haul` has logged in.
+    #[must_use]
+    pub fn logged_in(rights: &str, options: &[&str]) -> Self {
+        let (pair, token) = Self::start(rights, options);
+        let _ = pair.haul(&["login", "alice@%"]).write_stdin(token).assert().success();
+        pair
+    }
+
+    /// Runs `hauld user` with these words; returns its standard output.
+    pub fn user(&self, words: &[&str]) -> String {
+        user(&self.directory.path().join("server"), words)
+    }
+
+    /// `haul` with the files of this place only, in which `%` stands for the server.
+    #[must_use]
+    pub fn haul(&self, words: &[&str]) -> Client {
+        let mut command = haul();
+        let directory = self.directory.path();
+        command.current_dir(directory).env("HAUL_CONFIG_DIR", directory.join("config"));
+        command.args(words.iter().map(|word| word.replace('%', self.server.address())));
+        command
+    }
+
+    /// Writes a file of a source.
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        let path = self.directory.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+/// Adds an account to a server's files; returns its token.
+fn add(config: &Path, words: &[&str]) -> String {
+    user(config, &[&["add"], words].concat())
+}
+
+fn user(config: &Path, words: &[&str]) -> String {
+    let mut command = hauld_command();
+    command.arg("user").args(words).arg("--config-dir").arg(config);
+    let output = output_of(&mut command);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
 }

@@ -16,6 +16,7 @@ pub use rustix::process::Signal;
 pub use serde_json::{Value, json};
 pub use tempfile::TempDir;
 
+pub use crate::accounts::Accounts;
 pub use crate::attributes::{mode, set_mode, set_mtime};
 pub use crate::client::{Client, ended, haul, haul_command, output_of, signal};
 pub use crate::hauld::{Hauld, hauld_command, server, server_with};

@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "for tests, in which a panic is the message")]
 #![expect(clippy::missing_panics_doc, reason = "for tests, in which a panic is the message")]
 
-use std::ffi::OsStr;
-use std::io::Read;
-use std::process::{ChildStdin, Command, Stdio};
+use std::io::{Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
-use crate::binaries;
 use crate::setting::Setting;
+use crate::{binaries, eventually};
 
 /// A shell script on a terminal of so many columns, which `script` gives it; `$H` is `haul` and `$A` the server's address.
 #[must_use]
@@ -21,29 +21,68 @@ pub fn terminal(setting: &Setting, columns: u16, line: &str) -> Command {
     script
 }
 
-/// A shell script on a terminal. Once a question is shown, `answer` has all that was shown and the keyboard. Returns all that was
-/// shown.
-pub fn answered(
-    script: &str,
-    environment: &[(&str, &OsStr)],
-    question: &str,
-    answer: impl FnOnce(&str, &mut ChildStdin),
-) -> String {
-    let mut command = Command::new("script");
-    command.args(["-qec", script, "/dev/null"]).env("TERM", "xterm");
-    command.env("H", &binaries::get().haul).envs(environment.iter().copied());
-    let mut person = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let (mut screen, mut keyboard) = (person.stdout.take().unwrap(), person.stdin.take().unwrap());
-    let (mut shown, mut bytes, mut answer) = (Vec::new(), [0; 4096], Some(answer));
-    while let Ok(len @ 1..) = screen.read(&mut bytes) {
-        shown.extend_from_slice(&bytes[..len]);
-        let text = String::from_utf8_lossy(&shown);
-        if let Some(answer) = answer.take_if(|_| text.contains(question)) {
-            answer(&text, &mut keyboard);
-        }
+/// A person who sees a terminal and types.
+#[derive(Debug)]
+pub struct Person {
+    script: Child,
+    keys: Option<ChildStdin>,
+    seen: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Person {
+    /// Runs a shell script on a terminal of 200 columns; `$H` is `haul`.
+    #[must_use]
+    pub fn run(line: &str, environment: &[(&str, &str)]) -> Self {
+        let mut script = Command::new("script");
+        let line = format!("stty rows 24 cols 200; {line}");
+        script.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm");
+        script.env("H", &binaries::get().haul).envs(environment.iter().copied());
+        script.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut script = script.spawn().unwrap();
+        let (keys, mut shown) = (script.stdin.take(), script.stdout.take().unwrap());
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(len @ 1..) = shown.read(&mut bytes) {
+                noted.lock().unwrap().extend_from_slice(&bytes[..len]);
+            }
+        });
+        Self { script, keys, seen }
     }
-    person.wait().unwrap();
-    String::from_utf8_lossy(&shown).into_owned()
+
+    /// All that was shown so far.
+    #[must_use]
+    pub fn seen(&self) -> String {
+        String::from_utf8_lossy(&self.seen.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until the text is shown, and types then.
+    #[track_caller]
+    pub fn types(&mut self, after: &str, text: &str) {
+        eventually(after, || self.seen().contains(after));
+        let keys = self.keys.as_mut().unwrap();
+        keys.write_all(text.as_bytes()).and_then(|()| keys.flush()).unwrap();
+    }
+
+    /// Waits for the script to end; returns its exit code and all that was shown.
+    #[track_caller]
+    pub fn ends(mut self) -> (Option<i32>, String) {
+        eventually("the script ends", || self.script.try_wait().unwrap().is_some());
+        let code = self.script.wait().unwrap().code();
+        drop(self.keys.take());
+        // The thread that reads ends with the terminal.
+        eventually("all is read", || Arc::strong_count(&self.seen) == 1);
+        (code, self.seen())
+    }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+    }
 }
 
 /// All that was shown, one line or state of the bar after the other, without the terminal's commands.

@@ -160,7 +160,7 @@ fn refusals_about_the_account_say_what_helps() {
     let place = logged_in();
     for (code, helps) in [
         ("forbidden", "`haul whoami HOST` tells the rights of the account"),
-        ("quota", "remove something there, or ask who runs the server for a larger quota"),
+        ("quota", "remove something there, or ask the server's administrator for a larger quota"),
         ("exists", "send it under another name, or ask for the right `replace`"),
     ] {
         thread::scope(|scope| {
@@ -206,4 +206,17 @@ fn login_that_ends_in_the_middle_ends_the_run_and_nothing_connects_again() {
         assert_eq!(last(&output.stdout)["reason"], "unauthorized");
         assert!(!String::from_utf8(output.stdout).unwrap().contains("reconnecting"));
     });
+}
+
+/// A server closes connections of an address without an answer after some such logins.
+#[test]
+fn run_of_many_connections_costs_one_login_that_fails() {
+    let place = logged_in();
+    thread::scope(|scope| {
+        let server = scope.spawn(|| place.refuse("unauthorized", "no account has this token"));
+        place.haul(&["put", "s", "%", "--connections", "8"]).assert().code(3);
+        server.join().unwrap();
+    });
+    place.fake.stop_waiting().unwrap();
+    assert!(place.fake.accept().is_err(), "another connection has come");
 }

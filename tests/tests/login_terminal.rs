@@ -1,25 +1,25 @@
 //! `haul login` on a terminal: nobody sees the token, and the terminal is as it was before.
 
-use std::ffi::OsStr;
-use std::process::ChildStdin;
-
 use haul_tests::login::{Place, TOKEN};
 use haul_tests::prelude::*;
-use haul_tests::screen::answered;
+use haul_tests::screen::Person;
 use rustix::process::{Pid, kill_process};
 
 /// What a person sees who answers the question for a token, and whether the terminal shows what is typed afterwards.
-fn seen(place: &Place, answer: impl FnOnce(&str, &mut ChildStdin)) -> String {
+fn seen(place: &Place, answer: impl FnOnce(&mut Person)) -> String {
     let (config, address) = (place.config(), place.address());
-    let environment = [("HAUL_CONFIG_DIR", config.as_os_str()), ("A", OsStr::new(&address))];
+    let environment = [("HAUL_CONFIG_DIR", config.to_str().unwrap()), ("A", &address)];
     let script = "ulimit -c 0; sh -c 'echo process $$; exec \"$H\" login \"alice@$A\"'; echo \"exit $?\"; \
                   stty -a | grep -o '[-]*echo\\b' | head -1";
-    let seen = answered(script, &environment, "Token for ", answer);
+    let mut person = Person::run(script, &environment);
+    person.types("Token for ", "");
+    answer(&mut person);
+    let (_, seen) = person.ends();
     seen.split_once("\r\n").unwrap().1.to_owned()
 }
 
 fn typed(place: &Place, keys: &str) -> String {
-    seen(place, |_, keyboard| keyboard.write_all(keys.as_bytes()).unwrap())
+    seen(place, |person| person.types("Token for ", keys))
 }
 
 #[test]
@@ -67,7 +67,8 @@ fn terminal_shows_again_what_is_typed_after_a_signal() {
         (Signal::QUIT, 131),
         (Signal::USR1, 138),
     ] {
-        let seen = seen(&place, |shown, _| {
+        let seen = seen(&place, |person| {
+            let shown = person.seen();
             let process = shown.lines().find_map(|line| line.strip_prefix("process ")).unwrap();
             let process = Pid::from_raw(process.trim().parse().unwrap()).unwrap();
             kill_process(process, signal).unwrap();

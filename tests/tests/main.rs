@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
+mod accounts;
+mod accounts_apart;
+mod accounts_ends;
+mod accounts_rights;
 mod adopt;
 mod adrift;
 mod advice;
@@ -49,7 +53,10 @@ mod kept;
 mod library;
 mod links;
 mod login;
+mod login_library;
+mod login_pair;
 mod login_rights;
+mod login_secret;
 mod login_terminal;
 mod lost_removals;
 mod ls;
@@ -92,10 +99,19 @@ mod streams;
 mod sync;
 mod sync_bad_days;
 mod targets;
+mod tls_authority;
 mod tls_client;
 mod tls_fake;
+mod tls_foreign;
+mod tls_known;
+mod tls_library;
+mod tls_next_key;
+mod tls_pair;
 mod tls_peer;
 mod tls_server;
+mod tls_server_hostile;
+mod tls_server_keys;
+mod tls_trust;
 mod told;
 mod torn;
 mod transcripts;

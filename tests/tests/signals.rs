@@ -13,7 +13,7 @@ fn started_by(script: &str, words: &[&str]) -> Hauld {
 
 #[test]
 fn hangup_and_a_used_up_processor_time_stop_in_order_and_say_so() {
-    for (signal, said) in [(Signal::HUP, "can't reload"), (Signal::XCPU, "processor time")] {
+    for (signal, said) in [(Signal::HUP, "nothing to reload"), (Signal::XCPU, "processor time")] {
         let mut server = server_with(&["--grace", "50s"]);
         let body = vec![7; 100_000];
         let bytes = frame(&put(1, "x", &body), &body);

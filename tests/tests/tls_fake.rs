@@ -13,46 +13,46 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// A key, and a certificate for it.
-pub struct Identity {
-    pub key: KeyPair,
-    pub certificate: rcgen::Certificate,
+pub(crate) struct Identity {
+    pub(crate) key: KeyPair,
+    pub(crate) certificate: rcgen::Certificate,
 }
 
 /// The text of a key's pin.
-pub fn pin(key: &KeyPair) -> String {
+pub(crate) fn pin(key: &KeyPair) -> String {
     Pin::of_spki(&key.subject_public_key_info()).to_string()
 }
 
 impl Identity {
     /// As hauld makes it: self-signed.
-    pub fn own() -> Self {
+    pub(crate) fn own() -> Self {
         Self::with(KeyPair::generate().unwrap(), CertificateParams::new(["haul".into()]).unwrap())
     }
 
-    pub fn with(key: KeyPair, parameters: CertificateParams) -> Self {
+    pub(crate) fn with(key: KeyPair, parameters: CertificateParams) -> Self {
         let certificate = parameters.self_signed(&key).unwrap();
         Self { key, certificate }
     }
 
     /// Signed by an authority.
-    pub fn signed(parameters: &CertificateParams, authority: &Issuer<'_, KeyPair>) -> Self {
+    pub(crate) fn signed(parameters: &CertificateParams, authority: &Issuer<'_, KeyPair>) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.signed_by(&key, authority).unwrap();
         Self { key, certificate }
     }
 
-    pub fn pin(&self) -> String {
+    pub(crate) fn pin(&self) -> String {
         pin(&self.key)
     }
 }
 
 /// The configuration of a server that has only TLS 1.3.
-pub fn config(identity: &Identity) -> ServerConfig {
+pub(crate) fn config(identity: &Identity) -> ServerConfig {
     with_key(identity, &identity.key)
 }
 
 /// The same with another key than that of the certificate.
-pub fn with_key(identity: &Identity, key: &KeyPair) -> ServerConfig {
+pub(crate) fn with_key(identity: &Identity, key: &KeyPair) -> ServerConfig {
     let chain = vec![identity.certificate.der().clone()];
     let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let signing = aws_lc_rs::sign::any_supported_type(&der).unwrap();
@@ -65,25 +65,25 @@ pub fn with_key(identity: &Identity, key: &KeyPair) -> ServerConfig {
 }
 
 /// The server.
-pub struct Tls {
-    listener: TcpListener,
+pub(crate) struct TlsFake {
+    pub(crate) listener: TcpListener,
     config: Arc<ServerConfig>,
 }
 
-/// One connection to it.
-pub struct TlsPeer(pub StreamOwned<ServerConnection, TcpStream>);
+/// One connection to it, from a client.
+pub(crate) struct Caller(pub(crate) StreamOwned<ServerConnection, TcpStream>);
 
-impl Tls {
-    pub fn start(config: ServerConfig) -> Self {
+impl TlsFake {
+    pub(crate) fn start(config: ServerConfig) -> Self {
         Self { listener: TcpListener::bind("127.0.0.1:0").unwrap(), config: Arc::new(config) }
     }
 
-    pub fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.listener.local_addr().unwrap().to_string()
     }
 
     /// The next connection, in clear.
-    pub fn accept_plain(&self) -> io::Result<TcpStream> {
+    pub(crate) fn accept_plain(&self) -> io::Result<TcpStream> {
         let stream = self.listener.accept()?.0;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(DEADLINE))?;
@@ -92,7 +92,7 @@ impl Tls {
 
     /// The next connection that speaks TLS; the handshake is not done yet. One that speaks plain haul is refused as by a
     /// server that takes only TLS.
-    pub fn accept(&self) -> io::Result<TlsPeer> {
+    pub(crate) fn accept(&self) -> io::Result<Caller> {
         loop {
             let stream = self.accept_plain()?;
             let mut first = [0];
@@ -105,37 +105,42 @@ impl Tls {
         }
     }
 
-    pub fn shake_hands(&self, stream: TcpStream) -> TlsPeer {
+    pub(crate) fn shake_hands(&self, stream: TcpStream) -> Caller {
         let connection = ServerConnection::new(Arc::clone(&self.config)).unwrap();
-        TlsPeer(StreamOwned::new(connection, stream))
+        Caller(StreamOwned::new(connection, stream))
     }
 
     /// Serves connections until the process ends: all changes are acknowledged, and told to `seen`.
-    pub fn serve(self, seen: impl Fn(&Value, &[u8]) + Send + Sync + 'static) -> String {
+    pub(crate) fn serve(self, seen: impl Fn(&Value, &[u8]) + Send + Sync + 'static) -> String {
         let (address, seen) = (self.address(), Arc::new(seen));
         thread::spawn(move || {
             while let Ok(mut peer) = self.accept() {
                 let seen = Arc::clone(&seen);
-                thread::spawn(move || peer.obey(&*seen));
+                thread::spawn(move || peer.greet().and_then(|_| peer.obey(&*seen)));
             }
         });
         address
     }
 }
 
-impl TlsPeer {
-    pub fn send(&mut self, header: &Value, body: &[u8]) -> io::Result<()> {
+impl Caller {
+    pub(crate) fn send(&mut self, header: &Value, body: &[u8]) -> io::Result<()> {
         self.0.write_all(&frame(header, body))?;
         self.0.flush()
     }
 
-    pub fn receive(&mut self) -> io::Result<(Value, Vec<u8>)> {
+    /// The header of the next frame, whose body is still to be read.
+    pub(crate) fn header(&mut self) -> io::Result<Value> {
         let mut prefix = [0; 4];
         self.0.read_exact(&mut prefix)?;
         let len = usize::try_from(i32::from_le_bytes(prefix)).map_err(io::Error::other)?;
         let mut header = vec![0; len];
         self.0.read_exact(&mut header)?;
-        let header: Value = serde_json::from_slice(&header)?;
+        Ok(serde_json::from_slice(&header)?)
+    }
+
+    pub(crate) fn receive(&mut self) -> io::Result<(Value, Vec<u8>)> {
+        let header = self.header()?;
         let len = usize::try_from(header["length"].as_u64().unwrap_or(0));
         let mut body = vec![0; len.map_err(io::Error::other)?];
         self.0.read_exact(&mut body)?;
@@ -143,15 +148,18 @@ impl TlsPeer {
     }
 
     /// Reads `hello` and answers it; returns the `hello`.
-    pub fn greet(&mut self) -> io::Result<Value> {
+    pub(crate) fn greet(&mut self) -> io::Result<Value> {
+        self.greet_with(&hello_answer())
+    }
+
+    pub(crate) fn greet_with(&mut self, answer: &Value) -> io::Result<Value> {
         let hello = self.receive()?.0;
-        self.send(&hello_answer(), b"")?;
+        self.send(answer, b"")?;
         Ok(hello)
     }
 
     /// Acknowledges everything, to the end of the connection.
-    fn obey(&mut self, seen: &(impl Fn(&Value, &[u8]) + ?Sized)) -> io::Result<()> {
-        self.greet()?;
+    pub(crate) fn obey(&mut self, seen: &impl Fn(&Value, &[u8])) -> io::Result<()> {
         loop {
             let (header, body) = self.receive()?;
             seen(&header, &body);
@@ -161,7 +169,7 @@ impl TlsPeer {
 }
 
 /// A directory of the client's configuration, in which these servers are pinned.
-pub fn trusting(servers: &[(&str, &str)]) -> TempDir {
+pub(crate) fn trusting(servers: &[(&str, &str)]) -> TempDir {
     let directory = TempDir::new().unwrap();
     let lines = servers.iter().map(|(address, pin)| format!("{address} {pin} since=2026-11-27\n"));
     fs::write(directory.path().join("known_servers"), lines.collect::<String>()).unwrap();
@@ -169,7 +177,7 @@ pub fn trusting(servers: &[(&str, &str)]) -> TempDir {
 }
 
 /// `haul` with a configuration of its own, and no terminal.
-pub fn haul_in(configuration: &Path, words: &[&str]) -> Client {
+pub(crate) fn haul_in(configuration: &Path, words: &[&str]) -> Client {
     let mut client = Client::new("setsid");
     client.args(["-w"]).arg(&binaries::get().haul).args(words);
     client.env("HAUL_CONFIG_DIR", configuration);

@@ -257,6 +257,7 @@ mod tests {
         let names: Vec<_> = told_of.lines().filter_map(|line| line.split(':').next()).collect();
         assert_eq!(names, ["-e (--rsh)", "-z (--compress)", "-u (--update)"]);
         assert!(told("haul put --delete a box:1").contains("haul sync --delete"));
+        assert!(told("haul put -k a box:1").contains("haul trust HOST"));
         assert!(told("haul sync --info=progress2,name a box:1").contains("-v"));
     }
 

@@ -136,10 +136,12 @@ pub(super) const HABITS: &[Habit] = &[
     habit!("", "password-file", Value, USERS),
     habit!("", "user", Value, USERS),
     habit!(
+        "k",
         "",
-        "insecure",
         Nothing,
-        Instead("haul encrypts nothing yet, so it asks for no certificate")
+        Instead(
+            "haul trusts a server whose key it knows: haul trust HOST; --insecure sends everything in clear"
+        )
     ),
     habit!("", "upload-file", Value, Instead("write the file as SRC: haul put FILE DEST")),
     // Options that choose entries.

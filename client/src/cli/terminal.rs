@@ -32,6 +32,8 @@ impl Terminal {
             if rustix::termios::tcgetpgrp(&both)? != rustix::process::getpgrp() {
                 return Err(io::Error::other("haul runs in the background"));
             }
+            // What was typed before is no answer.
+            rustix::termios::tcflush(&both, rustix::termios::QueueSelector::IFlush)?;
             (both.try_clone()?, both)
         };
         #[cfg(not(unix))]
@@ -136,7 +138,7 @@ impl Terminal {
     }
 
     #[cfg(not(unix))]
-    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "other platforms can wait")]
+    #[expect(clippy::unnecessary_wraps, reason = "other platforms can wait")]
     fn has_input(&self) -> io::Result<bool> {
         Ok(true)
     }

@@ -2,13 +2,19 @@
 
 use std::io::ErrorKind;
 
+use haul_protocol::Code;
+
 use crate::error::ConnectionError;
 
-/// The text of an error that ends a command. If no address of a haul server could be reached, the text ends with the first
+/// The text of an error that ends a command. If the server takes only TLS, or no address of a haul server could be reached, the text ends with the first
 /// thing to look at.
 pub(super) fn told(error: &ConnectionError) -> String {
-    let ConnectionError::Unreachable { server, source } = error else {
-        return error.to_string();
+    let (server, source) = match error {
+        ConnectionError::Unreachable { server, source } => (server, source),
+        ConnectionError::Ended(refusal) if refusal.code == Code::Tls => {
+            return format!("{error}; leave --insecure out");
+        }
+        _ => return error.to_string(),
     };
     match source.kind() {
         // Without the number of the system's error, the line fits a terminal.

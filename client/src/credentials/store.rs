@@ -102,10 +102,17 @@ impl Store {
         Ok(accounts)
     }
 
+    /// Whether an error says that this user has no such file.
+    fn is_absent(&self, error: &io::Error) -> bool {
+        let is_missing =
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+        is_missing || self.directory.is_closed()
+    }
+
     fn text(&self) -> Result<Zeroizing<String>, CredentialsError> {
         let path = self.path();
         let bytes = match private::read(&path) {
-            Err(CredentialsError::Read { source, .. }) if is_absent(&source) => {
+            Err(CredentialsError::Read { source, .. }) if self.is_absent(&source) => {
                 Zeroizing::default()
             }
             read => read?,
@@ -130,9 +137,4 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// Whether a file, or a directory above it, is not there.
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -130,7 +130,7 @@ impl fmt::Display for Lacking {
                 write!(f, "; `haul put` sends without asking what is there")
             }
             (Right::Delete, "--delete") => write!(f, "; without --delete nothing is removed"),
-            _ => write!(f, "; who runs the server gives rights"),
+            _ => write!(f, "; the server's administrator gives rights"),
         }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn advice(code: &Code) -> &'static str {
     match code {
         Code::Forbidden => "; `haul whoami HOST` tells the rights of the account",
         Code::Quota => {
-            "; remove something there, or ask who runs the server for a larger quota; `haul whoami HOST` tells both"
+            "; remove something there, or ask the server's administrator for a larger quota; `haul whoami HOST` tells both"
         }
         Code::Exists => "; send it under another name, or ask for the right `replace`",
         Code::Tls => "; leave --insecure out",

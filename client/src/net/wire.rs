@@ -240,9 +240,11 @@ impl<'a, T> Wire<'a, T> {
             self.tail_sent = 0;
         }
         // Accepted bytes that wait for the socket are sent though nothing follows them.
-        match self.transport.flush() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
-            flushed => flushed.map_err(ConnectionError::Lost)?,
+        if !self.blocked && self.transport.pending() > 0 {
+            match self.transport.flush() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
+                flushed => flushed.map_err(ConnectionError::Lost)?,
+            }
         }
         let any = self.transport.moved() > before;
         // A full socket has room again only when the peer has taken bytes; room in a socket that was not full says

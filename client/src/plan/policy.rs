@@ -204,3 +204,34 @@ impl Policy {
         self.delete().is_some_and(|delete| !delete.force)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::filter::Rules;
+
+    fn needs(mode: Mode, change: impl FnOnce(&mut Policy)) -> Vec<(Right, &'static str)> {
+        let mut policy = Policy::new(mode, Filter::new(&Rules::default()).unwrap());
+        change(&mut policy);
+        policy.needs()
+    }
+
+    #[test]
+    fn every_run_needs_the_rights_of_its_requests_and_no_others() {
+        use Right::{Delete as Remove, List, Publish, Put};
+        let dry = |policy: &mut Policy| policy.dry_run = true;
+        let ignoring = |policy: &mut Policy| policy.ignore_existing = true;
+        let delete = || Some(Delete::default());
+        let publish = || Mode::Publish(Name::parse(b"d").unwrap(), Delete::HARMLESS);
+        assert_eq!(needs(Mode::Put, |_| ()), [(Put, "put")]);
+        assert_eq!(needs(Mode::Put, ignoring), [(Put, "put"), (List, "--ignore-existing")]);
+        assert_eq!(needs(Mode::Put, dry), [(List, "--dry-run")]);
+        assert_eq!(needs(Mode::Sync(None), |_| ()), [(Put, "sync"), (List, "sync")]);
+        let all = [(Put, "sync"), (List, "sync"), (Remove, "--delete")];
+        assert_eq!(needs(Mode::Sync(delete()), |_| ()), all);
+        assert_eq!(needs(Mode::Sync(delete()), dry), [(List, "--dry-run")]);
+        assert_eq!(needs(Mode::Verify(delete()), dry), [(List, "verify")]);
+        assert_eq!(needs(publish(), |_| ()), [(Put, "publish"), (Publish, "publish")]);
+        assert_eq!(needs(publish(), dry), [(List, "--dry-run")]);
+    }
+}

@@ -105,6 +105,13 @@ impl Slot<'_> {
     fn connection(&mut self, poller: &mut Poller) -> Result<(), ConnectionError> {
         let run = self.run;
         self.greeted = false;
+        // A token that the server does not take is one login that has failed, and not one for each connection.
+        if self.slot > 0 && run.login.token().is_some() {
+            run.wait_until_reached();
+            if run.is_over() {
+                return Err(ConnectionError::Stopped);
+            }
+        }
         let mut connection = Connection::greet(run, self.number, self.slot, poller)?;
         (self.greeted, self.was_greeted) = (true, true);
         run.progress.connected();

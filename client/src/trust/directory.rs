@@ -50,6 +50,14 @@ impl Directory {
         Self(path.into())
     }
 
+    /// Whether this user may not even look for files in it. So it is another user's, as after `su` without `-`, and has no
+    /// files of this one.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let looked = fs::metadata(self.0.join("."));
+        looked.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
     /// A file in it.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {

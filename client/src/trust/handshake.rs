@@ -50,7 +50,8 @@ impl Route<'_> {
         if let Some(pin) = pinned
             && keys.iter().any(|key| key.pin == pin && key.of.is_some())
         {
-            self.trust.change(|known| known.arrived(host, pin)).map_err(TrustError::Known)?;
+            // If it can't be noted now, the next connection notes it.
+            let _ = self.trust.change(|known| known.arrived(host, pin));
         }
         Ok(Some(Transport::verified(tls, pinned)))
     }

@@ -84,6 +84,7 @@ impl Known {
         let path = directory.file(NAME);
         let text = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(_) if directory.is_closed() => Vec::new(),
             read => read.map_err(KnownError::io("read", &path))?,
         };
         let mut lines: Vec<_> = text.split(|byte| *byte == b'\n').map(Line::read).collect();

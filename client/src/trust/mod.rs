@@ -202,15 +202,14 @@ impl Trust {
         }
     }
 
-    /// A server on loopback takes only TLS; returns whether that is news.
+    /// A server on loopback takes only TLS; returns whether it gets that from now on.
     pub fn wants_tls(&self, server: &Server) -> bool {
         let Some(host) = Host::of(server).filter(|_| !self.is_insecure) else { return false };
         let mut wanting = lock(&self.wanting);
-        let is_news = !wanting.contains(&host);
-        if is_news {
+        if !wanting.contains(&host) {
             wanting.push(host);
         }
-        is_news
+        true
     }
 
     /// The server has answered `hello` and announced the key that it will have next, or none. Only a server that was

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Work;
@@ -24,6 +24,9 @@ use crate::trust::Trust;
 
 /// How often one item may be lost with a connection, and blamed for that, if nobody says otherwise.
 const LOSSES: u32 = 10;
+
+/// Time between two looks whether the run is over.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The context that all threads of a run share.
 #[derive(Debug)]
@@ -75,6 +78,8 @@ pub struct Run<'a> {
 pub struct Reached {
     /// The promise of the server's acknowledgements, once it was reached.
     durability: Mutex<Option<String>>,
+    /// Told when the server was reached.
+    changed: Condvar,
     /// Connections that are not given up.
     left: AtomicUsize,
     /// Connections that were lost.
@@ -92,6 +97,7 @@ impl Reached {
         let (left, losses) = (AtomicUsize::new(connections), AtomicUsize::new(0));
         Self {
             durability: Mutex::new(None),
+            changed: Condvar::new(),
             left,
             losses,
             refusal_told: AtomicBool::new(false),
@@ -112,6 +118,16 @@ impl Run<'_> {
             // Started again with another level: less than both is promised for the whole run.
             Some(known) if *known != level => *durability = Some(String::from("none")),
             _ => *durability = Some(level),
+        }
+        self.reached.changed.notify_all();
+    }
+
+    /// Waits until any connection has got an answer to `hello`, or the run is over.
+    pub fn wait_until_reached(&self) {
+        let mut durability = self.durability();
+        while durability.is_none() && !self.is_over() {
+            let waited = self.reached.changed.wait_timeout(durability, PAUSE);
+            durability = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -122,6 +122,11 @@ impl Accounts {
         !self.table().is_empty()
     }
 
+    /// All accounts.
+    pub(crate) fn all(&self) -> Vec<Arc<Account>> {
+        self.table().accounts().cloned().collect()
+    }
+
     /// The roots of all accounts.
     pub(crate) fn views(&self) -> Vec<View> {
         self.table().accounts().map(|account| account.view.clone()).collect()

@@ -47,8 +47,8 @@ impl Table {
     }
 
     /// All accounts.
-    pub(super) fn accounts(&self) -> impl Iterator<Item = &Account> {
-        self.accounts.values().map(|account| &**account)
+    pub(super) fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
+        self.accounts.values()
     }
 
     /// The account of a token. An unknown id, a wrong secret and a token that has ended are one answer, and take the same

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::notify::{ConnectionId, Done, Notify, ReplyTo, Ticket};
 use super::queue::Queue;
+use crate::audit::Audit;
 use crate::store::{Change, Committing, Store, StoreError};
 use crate::uploads::{Publishing, Uploads};
 
@@ -67,7 +68,13 @@ type ToTell = (Option<Ticket>, Option<Publishing>);
 impl Committer {
     /// Runs until it is stopped: whenever it is idle it takes all that waits. A group is told to
     /// be done when the next one, if there is one, has been flushed with it.
-    pub(crate) fn run(&self, store: &Arc<Store>, uploads: &Uploads, notify: &dyn Notify) {
+    pub(crate) fn run(
+        &self,
+        store: &Arc<Store>,
+        uploads: &Uploads,
+        notify: &dyn Notify,
+        audit: Option<&Audit>,
+    ) {
         let mut committing = Committing::new(store);
         let (mut visible, mut weight) = (Vec::<ToTell>::new(), 0);
         loop {
@@ -82,16 +89,20 @@ impl Committer {
             for Work { change, publishing, ticket } in group {
                 changes.push(change);
                 match ticket {
-                    Some(Ticket { connection, reply_to: ReplyTo::Acks(ids) }) => {
-                        let ticket = |id| Ticket { connection, reply_to: ReplyTo::Ack(id) };
-                        to_tell.extend(ids.into_iter().map(|id| (Some(ticket(id)), None)));
+                    Some(Ticket { connection, reply_to: ReplyTo::Acks(ids), events }) => {
+                        let mut events = events.into_iter();
+                        to_tell.extend(ids.into_iter().map(|id| {
+                            let events = events.next().into_iter().collect();
+                            let reply_to = ReplyTo::Ack(id);
+                            (Some(Ticket { connection, reply_to, events }), None)
+                        }));
                     }
                     ticket => to_tell.push((ticket, publishing)),
                 }
             }
             let (results, group) = committing.flush(changes);
             let durable = std::mem::replace(&mut visible, to_tell);
-            tell(store, uploads, notify, results.into_iter().zip(durable));
+            tell((store, uploads, audit), notify, results.into_iter().zip(durable));
             for connection in self.0.done(std::mem::replace(&mut weight, next)) {
                 notify.wake(ConnectionId(connection));
             }
@@ -102,17 +113,26 @@ impl Committer {
 
 /// Leaves what became of changes at the connections that asked for them.
 fn tell(
-    store: &Store,
-    uploads: &Uploads,
+    (store, uploads, audit): (&Store, &Uploads, Option<&Audit>),
     notify: &dyn Notify,
     done: impl Iterator<Item = (Result<(), StoreError>, ToTell)>,
 ) {
     let mut wake: Vec<ConnectionId> = Vec::new();
+    let done: Vec<_> = done.collect();
+    // Before any of them can be answered.
+    if let Some(audit) = audit {
+        for (result, (ticket, _)) in &done {
+            if let (Ok(()), Some(ticket)) = (result, ticket) {
+                audit.done(&ticket.events);
+            }
+        }
+        audit.flush();
+    }
     for (result, (ticket, publishing)) in done {
         if let Some(publishing) = publishing {
             uploads.published(store, publishing, result.is_ok());
         }
-        let Some(Ticket { connection, reply_to }) = ticket else {
+        let Some(Ticket { connection, reply_to, .. }) = ticket else {
             if let Err(error) = result {
                 tracing::warn!(%error, "a partial could not be flushed");
             }

@@ -6,6 +6,7 @@ use std::task::{Wake, Waker};
 
 use haul_protocol::RequestId;
 
+use crate::audit::Event;
 use crate::refusal::Refusal;
 use crate::store::Facts;
 
@@ -48,6 +49,8 @@ pub(crate) struct Ticket {
     /// Its key in the table of connections.
     pub(crate) connection: ConnectionId,
     pub(crate) reply_to: ReplyTo,
+    /// The changes that they ask for, each for its result, if there is an audit log.
+    pub(crate) events: Vec<Event>,
 }
 
 /// The request or requests that asked for a change.

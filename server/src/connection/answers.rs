@@ -10,6 +10,7 @@ use haul_protocol::{self as protocol, EncodeError, Reply, RequestId};
 
 use super::turn::Turn;
 use super::{Connection, Dialect};
+use crate::audit::Event;
 use crate::commit::notify::{Done, ReplyTo, Ticket};
 use crate::refusal::Refusal;
 use crate::services::start::{Names, Started};
@@ -28,8 +29,22 @@ impl Connection {
         publishing: Option<Publishing>,
         turn: &Turn<'_>,
     ) {
+        let is_told = self.teller.is_some();
+        let event = if is_told { self.event_of(&change, publishing.as_ref()) } else { None };
+        self.submit_with(reply_to, change, publishing, event.into_iter().collect(), turn);
+    }
+
+    /// The same. `events`: what the audit log is told of each of the change's results.
+    pub(super) fn submit_with(
+        &mut self,
+        reply_to: ReplyTo,
+        change: Change,
+        publishing: Option<Publishing>,
+        events: Vec<Event>,
+        turn: &Turn<'_>,
+    ) {
         let services = turn.services;
-        let ticket = Ticket { connection: self.id, reply_to };
+        let ticket = Ticket { connection: self.id, reply_to, events };
         let fence = match &self.dialect {
             Dialect::Haul(haul) => Some(Arc::clone(&haul.fence)),
             Dialect::Unknown | Dialect::Classic => None,
@@ -91,10 +106,12 @@ impl Connection {
             (ReplyTo::Acks(ids), Ok(())) => ids.into_iter().for_each(|id| self.done(id)),
             (ReplyTo::Acks(ids), Err(refusal)) => self.refuse_all(ids, refusal),
             (ReplyTo::Classic(name), Ok(())) => tracing::info!(peer = self.peer, name, "stored"),
-            (ReplyTo::Classic(name), Err(refusal)) if self.may_log() => {
-                tracing::warn!(peer = self.peer, name, %refusal, "refused");
+            (ReplyTo::Classic(name), Err(refusal)) => {
+                self.tell_refusal(&refusal);
+                if self.may_log() {
+                    tracing::warn!(peer = self.peer, name, %refusal, "refused");
+                }
             }
-            (ReplyTo::Classic(_), Err(_)) => {}
         }
     }
 
@@ -106,6 +123,7 @@ impl Connection {
     /// A request is not carried out.
     pub(super) fn refuse(&mut self, id: RequestId, refusal: Refusal) {
         tracing::debug!(peer = self.peer, id = id.get(), %refusal, "refused");
+        self.tell_refusal(&refusal);
         let refusal = self.told(refusal);
         let refusal = if self.half.is_full() { short(refusal) } else { refusal };
         let said = self.half.refuse(id, refusal);

@@ -26,7 +26,9 @@ impl Connection {
 
     /// Ends the connection: with a last refusal in the haul dialect, in silence in the classic one.
     pub(super) fn end(&mut self, refusal: impl Into<Refusal>) -> Step {
-        let refusal = self.told(refusal.into());
+        let refusal = refusal.into();
+        self.tell_end(&refusal);
+        let refusal = self.told(refusal);
         self.sink = Sink::Nothing;
         self.job = None;
         self.rest = Vec::new();

@@ -18,6 +18,8 @@ pub(super) struct Incoming {
     pub(super) size: u64,
     /// The digest of the bytes; a classic client does not state it, and a bundle has one for all.
     pub(super) digest: Option<Digest>,
+    /// The digest is wanted also if nobody states it.
+    hashes: bool,
     pub(super) attributes: Attributes,
     /// Until its bytes are written, and for its name until that is there.
     pub(super) room: Reserved,
@@ -54,12 +56,20 @@ impl Incoming {
         let room = services.store.admit(&name, size)?;
         // A header keeps no room from others before its body comes.
         room.used(room.left().saturating_sub(ADVANCE));
-        Ok(Self { id, name, size, digest, attributes, room, stream: None })
+        let hashes = services.audit.is_some();
+        Ok(Self { id, name, size, digest, hashes, attributes, room, stream: None })
     }
 
     /// All bytes are here.
     pub(super) fn verify(&self, bytes: &[u8]) -> Result<(), StoreError> {
         if self.digest.is_some() { self.check(Digest::of(bytes)) } else { Ok(()) }
+    }
+
+    /// Notes the digest of the bytes, which were verified, if it is wanted.
+    pub(super) fn note_digest(&mut self, bytes: &[u8]) {
+        if self.hashes && self.digest.is_none() {
+            self.digest = Some(Digest::of(bytes));
+        }
     }
 
     fn check(&self, actual: Digest) -> Result<(), StoreError> {
@@ -109,16 +119,18 @@ impl Incoming {
         }
         stream.offset += next;
         self.room.used(bytes.len() as u64);
-        if self.digest.is_some() {
+        if self.digest.is_some() || self.hashes {
             stream.hasher.update(bytes);
         }
         Ok(())
     }
 
     /// The last bytes were here.
-    pub(super) fn staged(&self, stream: Stream) -> Result<Staged, StoreError> {
-        if self.digest.is_some() {
-            self.check(stream.hasher.finish())?;
+    pub(super) fn staged(&mut self, stream: Stream) -> Result<Staged, StoreError> {
+        if self.digest.is_some() || self.hashes {
+            let actual = stream.hasher.finish();
+            self.check(actual)?;
+            self.digest = Some(actual);
         }
         stream.staged.complete(&self.name, &self.attributes)?;
         Ok(stream.staged)

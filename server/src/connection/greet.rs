@@ -61,6 +61,9 @@ impl Connection {
         }
         let account = self.login.as_ref().map(|login| login.account.name.clone());
         let client = ClientId { account, client: hello.client.clone() };
+        if !self.take_seat(&client, hello.slot, turn) {
+            return;
+        }
         let begun = hello.publish.as_ref().map(|publish| {
             let (parents, notify) = (&turn.base.parents, turn.notify);
             turn.services.publications.enter(notify, parents, &client, publish, self.id)

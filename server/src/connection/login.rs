@@ -7,10 +7,11 @@ use haul_protocol::{Code, Hello};
 
 use super::turn::Turn;
 use super::{Connection, Dialect};
-use crate::accounts::{Denied, Login, Origin};
+use crate::accounts::{ClientId, Denied, Login, Origin};
 use crate::commit::notify::waker;
 use crate::refusal::Refusal;
 use crate::services::Services;
+use crate::services::budget::Full;
 
 impl Connection {
     /// Finds the account of a client, if the server has accounts, and puts the name that is to be published below the account's
@@ -22,6 +23,7 @@ impl Connection {
             return true;
         }
         let Some(token) = hello.token.take() else {
+            self.tell_refused_login(None);
             self.end(without_account());
             return false;
         };
@@ -39,6 +41,7 @@ impl Connection {
             }
             Err(denied) => {
                 tracing::warn!(peer = self.peer, token = token.id(), "refused a login");
+                self.tell_refused_login(Some(token.id()));
                 match denied {
                     Denied::Told => drop(self.end(unknown_token())),
                     Denied::Silently => self.half.abandon(),
@@ -50,6 +53,7 @@ impl Connection {
 
     fn logged_in(&mut self, login: Arc<Login>, hello: &mut Hello, turn: &mut Turn<'_>) -> bool {
         let (account, needs) = (Arc::clone(&login.account), hello.needs());
+        self.tell_login(&login);
         self.login = Some(login);
         self.view = account.view.clone();
         if let Err(refusal) = self.may(needs) {
@@ -76,6 +80,39 @@ impl Connection {
         }
         self.enter_view(turn);
         true
+    }
+
+    /// Takes one of the places that the account has for connections. If all are taken, the connection ends.
+    pub(super) fn take_seat(&mut self, client: &ClientId, slot: u64, turn: &Turn<'_>) -> bool {
+        let (Some(login), services) = (&self.login, turn.services) else { return true };
+        let entered = services.budgets.enter(&login.account, client.clone(), slot, services.now());
+        match entered {
+            Ok(seat) => self.seat = Some(seat),
+            Err(Full(most)) => {
+                let name = &login.account.name;
+                let message =
+                    format!("account `{name}` has {most} connections, and may not have more");
+                self.refuse_connection(Code::Busy, &message);
+            }
+        }
+        self.seat.is_some()
+    }
+
+    /// The bytes that may be read now; `None` if the account has sent as much as it may for the moment.
+    pub(super) fn may_read(&mut self, now: u64) -> Option<usize> {
+        let Some(seat) = &mut self.seat else { return Some(usize::MAX) };
+        match seat.may_read(now) {
+            Ok(most) => {
+                if self.throttled.take().is_some() {
+                    self.freed = now;
+                }
+                Some(most.unwrap_or(usize::MAX))
+            }
+            Err(at) => {
+                self.throttled = Some(at);
+                None
+            }
+        }
     }
 
     /// Whether the account's root is there. If it is gone, the connection ends.

@@ -5,6 +5,7 @@
 //! waiting until the socket can be written to, which is nearly always at once.
 
 mod answers;
+mod audited;
 mod bundle;
 mod close;
 mod compare;
@@ -30,15 +31,18 @@ use haul_protocol::{RequestId, ServerConnection, Time};
 use rustix::fd::OwnedFd;
 
 use crate::accounts::{AccountOf, ClientId, Login, View};
+use crate::audit::Event;
 use crate::commit::notify::ConnectionId;
 use crate::net::buffer;
 use crate::net::listen::Peer;
 use crate::net::poller::Interest;
 use crate::net::transport::{Accepts, Transport};
 use crate::services::Services;
+use crate::services::budget::Seat;
 use crate::services::fence::{self, Fence};
 use crate::services::timeouts::Deadline;
 use crate::store::{Version, given_up};
+use audited::Teller;
 use job::Job;
 use sink::Sink;
 use timeouts::Pace;
@@ -72,6 +76,14 @@ pub(crate) struct Connection {
     dialect: Dialect,
     /// The account, if the server has accounts.
     login: Option<Arc<Login>>,
+    /// Its place among the connections of the account.
+    seat: Option<Seat>,
+    /// When the account may send more: nothing is read before, in milliseconds of the server's clock.
+    throttled: Option<u64>,
+    /// When the account could last send more.
+    freed: u64,
+    /// Tells the audit log, if there is one.
+    teller: Option<Teller>,
     /// The root that its client sees.
     view: View,
     sink: Sink,
@@ -88,6 +100,8 @@ pub(crate) struct Connection {
     pending: usize,
     /// Requests whose changes wait in the worker's tree of new directories; none between two turns.
     fresh: Vec<RequestId>,
+    /// The changes that they ask for, if there is an audit log.
+    fresh_events: Vec<Event>,
     /// The request that takes more than one turn.
     job: Option<Job>,
     /// When that request last took a step, in milliseconds of the server's clock.
@@ -161,11 +175,15 @@ impl Connection {
             socket,
             transport: Transport::new(accepts),
             id,
-            peer: peer.address,
-            user: peer.user,
             half: ServerConnection::new(&services.limits, Time::from_millis(now)),
             dialect: Dialect::Unknown,
             login: None,
+            seat: None,
+            throttled: None,
+            freed: now,
+            teller: Teller::new(services.audit.as_ref(), &peer.address),
+            peer: peer.address,
+            user: peer.user,
             view: View::default(),
             sink: Sink::Nothing,
             rest: Vec::new(),
@@ -174,6 +192,7 @@ impl Connection {
             settled: now,
             pending: 0,
             fresh: Vec::new(),
+            fresh_events: Vec::new(),
             job: None,
             worked: now,
             works: false,
@@ -285,6 +304,7 @@ impl Connection {
     /// Writes what waits to be written, then does one thing: goes on with a request, or reads and decodes once.
     fn step(&mut self, turn: &mut Turn<'_>) -> Step {
         self.held_up = false;
+        turn.services.flush_audit();
         if self.flush(turn.services.now()).is_err() {
             return Step::Close;
         }
@@ -335,7 +355,17 @@ impl Connection {
         // No event tells of an end that has been read already.
         let unread = unread || self.transport.has_peer_ended();
         let waiting = if unread { Interest::BOTH } else { Interest::READ };
-        if self.is_over(turn) { Step::Wait(waiting) } else { self.read(waiting, turn) }
+        if self.is_over(turn) {
+            return Step::Wait(waiting);
+        }
+        match self.may_read(turn.services.now()) {
+            Some(most) => self.read(waiting, most, turn),
+            // The timer wakes it.
+            None => {
+                self.held_up = true;
+                Step::Wait(answers)
+            }
+        }
     }
 
     /// Goes on with the request that takes more than one turn. `answers`: what there is to wait for besides.

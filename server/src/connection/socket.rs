@@ -14,12 +14,12 @@ use crate::net::received::{Received, TransportError};
 use crate::net::transport::{NO_TLS_HERE, Transport};
 
 impl Connection {
-    /// Reads once, and decodes what has come. If nothing has, the connection waits for `waiting`.
-    pub(super) fn read(&mut self, waiting: Interest, turn: &mut Turn<'_>) -> Step {
+    /// Reads once, `most` bytes at most, and decodes what has come. If nothing has, the connection waits for `waiting`.
+    pub(super) fn read(&mut self, waiting: Interest, most: usize, turn: &mut Turn<'_>) -> Step {
         let mut buffer = std::mem::take(&mut turn.buffer);
         let (room, ciphertext) = buffer.rooms(self.sink.offset());
         let fits = turn.share.fits(!self.fresh.is_empty()).max(LITTLE);
-        let most = room.len().min(self.appetite).min(fits);
+        let most = room.len().min(self.appetite).min(fits).min(most);
         let received = self.transport.receive(&self.socket, room, ciphertext, most);
         if matches!(self.transport, Transport::Plain { .. }) {
             self.opening = None;
@@ -39,6 +39,9 @@ impl Connection {
             Ok(Received::Bytes { plain, taken }) => {
                 // Records without plaintext are work, too.
                 turn.share.took(taken.max(plain));
+                if let Some(seat) = &self.seat {
+                    seat.has_read(plain);
+                }
                 if plain == 0 {
                     Step::Again
                 } else {

@@ -8,6 +8,7 @@ use haul_protocol::{LinkTarget, Mtime, Name, RequestId};
 use super::file_body::Incoming;
 use super::turn::Turn;
 use super::{Connection, Dialect};
+use crate::audit::What;
 use crate::commit::notify::{Done, ReplyTo};
 use crate::refusal::Refusal;
 use crate::store::{Change, Staged, StoreError};
@@ -27,7 +28,8 @@ impl Connection {
             taken = turn.fresh.directory(&turn.base.parents, &name, mode);
         }
         if taken {
-            return self.wait_for_fresh(id);
+            let event = self.event(|| What::Directory { name });
+            return self.wait_for_fresh(id, event);
         }
         let change = Change::Directory { name, mode, replace: false };
         self.submit(ReplyTo::Ack(id), change, None, turn);
@@ -44,7 +46,8 @@ impl Connection {
     ) {
         if turn.fresh.concerns(&name) {
             if turn.fresh.link(&name, &target, mtime) {
-                return self.wait_for_fresh(id);
+                let event = self.event(|| What::Symlink { name, target });
+                return self.wait_for_fresh(id, event);
             }
             self.publish_fresh(turn);
         }
@@ -52,7 +55,7 @@ impl Connection {
     }
 
     /// A file all of whose bytes are here: into the tree, or where it belongs.
-    pub(super) fn whole_file(&mut self, file: Incoming, bytes: &[u8], turn: &mut Turn<'_>) {
+    pub(super) fn whole_file(&mut self, mut file: Incoming, bytes: &[u8], turn: &mut Turn<'_>) {
         if let Some(id) = file.id
             && turn.fresh.concerns(&file.name)
         {
@@ -61,11 +64,15 @@ impl Connection {
                     .complete(Done { reply_to: ReplyTo::Ack(id), result: Err(error.into()) });
             }
             if turn.fresh.file(&file.name, &file.attributes, bytes) {
-                return self.wait_for_fresh(id);
+                file.note_digest(bytes);
+                return self.wait_for_fresh(id, self.event_of_file(&file));
             }
             self.publish_fresh(turn);
         }
         let staged = file.stage(bytes, turn);
+        if staged.is_ok() {
+            file.note_digest(bytes);
+        }
         self.file_staged(file, staged, turn);
     }
 
@@ -81,21 +88,18 @@ impl Connection {
             Ok(staged) => staged,
             Err(error) => return self.complete(Done { reply_to, result: Err(error.into()) }),
         };
+        let event = self.event_of_file(&file);
         if turn.fresh.concerns(&file.name) {
             match reply_to {
                 ReplyTo::Ack(id) if turn.fresh.staged(&mut staged, &file.name) => {
-                    return self.wait_for_fresh(id);
+                    return self.wait_for_fresh(id, event);
                 }
                 _ => self.publish_fresh(turn),
             }
         }
         staged.keep_room(&file.name, file.room);
-        self.submit(reply_to, Change::File { staged, name: file.name }, None, turn);
-    }
-
-    fn wait_for_fresh(&mut self, id: RequestId) {
-        self.fresh.push(id);
-        self.pending += 1;
+        let change = Change::File { staged, name: file.name };
+        self.submit_with(reply_to, change, None, event.into_iter().collect(), turn);
     }
 
     /// Makes the tree visible, if there is one, or queues it. A later request must not take effect before the tree,
@@ -105,13 +109,19 @@ impl Connection {
             return;
         }
         let ids = std::mem::take(&mut self.fresh);
+        let events = std::mem::take(&mut self.fresh_events);
         self.pending -= ids.len();
         let is_queued = turn.services.committer.is_some() && self.version().is_none();
         if is_queued && let Some(tree) = turn.fresh.take() {
-            self.submit(ReplyTo::Acks(ids), Change::Tree(Box::new(tree)), None, turn);
+            let change = Change::Tree(Box::new(tree));
+            self.submit_with(ReplyTo::Acks(ids), change, None, events, turn);
         } else {
             let results = self.publish_now(turn, ids.len());
+            let mut events = events.into_iter();
             for (id, result) in ids.into_iter().zip(results) {
+                if let (Some(event), Ok(())) = (events.next(), &result) {
+                    self.tell_done(&event);
+                }
                 self.complete(Done { reply_to: ReplyTo::Ack(id), result });
             }
         }

@@ -41,6 +41,9 @@ impl Pace {
 impl Connection {
     /// The peer was silent for too long. Returns whether there is still work to do.
     pub(super) fn expire(&mut self, owes: Owes, now: u64) -> bool {
+        if self.throttled.take_if(|at| *at <= now).is_some() {
+            return true;
+        }
         if owes == Owes::Nothing && self.is_haul() {
             self.half.repeat(Time::from_millis(now));
             return true;
@@ -74,7 +77,16 @@ impl Connection {
         self.deadline(services, Interest::READ)
     }
 
+    /// The moment at which the connection is looked at, whatever its peer does.
     pub(super) fn deadline(&self, services: &Services, interest: Interest) -> Deadline {
+        let usual = self.usual_deadline(services, interest);
+        match self.throttled {
+            Some(at) if at < usual.at => Deadline { at, owes: Owes::Nothing, ..usual },
+            _ => usual,
+        }
+    }
+
+    fn usual_deadline(&self, services: &Services, interest: Interest) -> Deadline {
         let peer = self.peer_deadline(services, interest);
         // A peer that leaves answers unread needs no more of them, and before it is greeted no ack may come.
         let is_greeted = !matches!(self.job, Some(Job::Greet(_)));
@@ -94,7 +106,9 @@ impl Connection {
     pub(super) fn peer_deadline(&self, services: &Services, interest: Interest) -> Deadline {
         let timeouts = &services.timeouts;
         let works = self.job.is_some() || !self.rest.is_empty() || self.held_up;
-        let after = |since: Time, timeout, owes| Deadline::after(since.as_millis(), timeout, owes);
+        // While the account could send nothing more, the peer was not late.
+        let moment = |since: Time| since.as_millis().max(self.freed);
+        let after = |since: Time, timeout, owes| Deadline::after(moment(since), timeout, owes);
         if let Some(since) = self.opening {
             return Deadline::after(since, timeouts.header, Owes::Bytes);
         }
@@ -113,7 +127,7 @@ impl Connection {
                 after(since, timeouts.body, Owes::Bytes).or_when_scarce(self.pace.since, PACE_TIME)
             }
             Owed::Request(since) => after(since, timeouts.idle, Owes::Bytes)
-                .or_when_scarce(since.as_millis(), timeouts.header),
+                .or_when_scarce(moment(since), timeouts.header),
             // A user sits at the prompt of a classic client; closing would silently lose the next file, so only if others
             // can't come in. The same holds for peers that connect ahead.
             Owed::First(since) | Owed::Command(since) => {

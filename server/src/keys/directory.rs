@@ -203,3 +203,61 @@ fn read_key(file: &Path) -> Result<KeyPair, KeyError> {
 fn pin(key: &KeyPair) -> Pin {
     Pin::of_spki(&key.subject_public_key_info())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificate_near_its_end_is_made_anew_from_the_same_key() {
+        let place = tempfile::TempDir::new().unwrap();
+        let directory = Directory::new(place.path());
+        let pin = directory.pin().unwrap();
+        let key = directory.key().unwrap();
+        let mut old = rcgen::CertificateParams::new(vec![String::from("hauld")]).unwrap();
+        old.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        let old = old.self_signed(&key).unwrap().pem();
+        for written in [old.as_str(), "", "no certificate"] {
+            fs::write(directory.certificate_file(), written).unwrap();
+            let loaded = directory.load().unwrap();
+            assert!(loaded.pin == pin && loaded.days_left().unwrap() > 300);
+            // From now on it is that one.
+            let again = directory.load().unwrap();
+            assert!(again.same_as(&loaded), "{written}");
+        }
+        // A certificate of another key, as after a switch that was cut short.
+        let other = self_signed(&KeyPair::generate().unwrap()).unwrap();
+        fs::write(directory.certificate_file(), other.pem()).unwrap();
+        assert_eq!(directory.load().unwrap().pin, pin);
+    }
+
+    #[test]
+    fn certificate_that_can_not_be_kept_serves_as_well() {
+        let place = tempfile::TempDir::new().unwrap();
+        let directory = Directory::new(place.path());
+        let pin = directory.pin().unwrap();
+        // A directory has its place, so that no rename puts a file there.
+        fs::create_dir(directory.certificate_file()).unwrap();
+        fs::write(directory.certificate_file().join("x"), "").unwrap();
+        assert_eq!(directory.load().unwrap().pin, pin);
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 2, "no rest of the attempt");
+    }
+
+    #[test]
+    fn directory_that_is_not_there_yet_is_known_to_be_in_the_root_or_not() {
+        let place = tempfile::TempDir::new().unwrap();
+        let root = place.path().join("root");
+        fs::create_dir(&root).unwrap();
+        std::os::unix::fs::symlink(&root, place.path().join("link")).unwrap();
+        for (path, is_outside) in [
+            ("config", true),
+            ("root-too/config", true),
+            ("root", false),
+            ("root/a/b", false),
+            ("link/a", false),
+        ] {
+            let directory = Directory::new(&place.path().join(path));
+            assert_eq!(directory.outside(&root).is_ok(), is_outside, "{path}");
+        }
+    }
+}

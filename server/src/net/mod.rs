@@ -4,5 +4,7 @@ pub(crate) mod buffer;
 pub(crate) mod listen;
 pub(crate) mod poller;
 pub(crate) mod received;
+#[cfg(test)]
+mod tests;
 mod tls;
 pub(crate) mod transport;

@@ -28,6 +28,9 @@ const AT_ONCE: usize = 64 * 1024;
 /// Bytes that a record of application data has besides its plaintext.
 const OVERHEAD: usize = 22;
 
+/// The alert if rustls has none for an error in the handshake: fatal, `decode_error`.
+const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
+
 /// One TLS connection.
 pub(crate) struct Tls {
     session: UnbufferedServerConnection,
@@ -143,7 +146,7 @@ impl Tls {
     /// Encrypts bytes from the front of `plain`, and sends as much as the socket takes. Returns how many are accepted: they
     /// must not come again, and may not be on the wire yet. Nothing is accepted while earlier bytes wait.
     pub(crate) fn send(&mut self, socket: &OwnedFd, plain: &[u8]) -> Result<usize, TransportError> {
-        if !self.flush(socket)? || self.is_over {
+        if !self.flush(socket)? || self.is_over || plain.is_empty() {
             return Ok(0);
         }
         let piece = &plain[..plain.len().min(AT_ONCE)];
@@ -205,6 +208,10 @@ impl Tls {
         self.is_over = true;
         self.is_settled = true;
         self.tail = Vec::new();
+        let is_silent = !self.session.wants_write() && self.session.is_handshaking();
+        if is_silent {
+            self.out.bytes.extend_from_slice(&DECODE_ERROR);
+        }
         // Without a byte of input rustls gives what it has to send, and looks for nothing else.
         while self.session.wants_write() {
             let UnbufferedStatus { state, .. } = self.session.process_tls_records(&mut []);

@@ -40,7 +40,7 @@ pub(crate) enum Transport {
 
 /// What the first bytes of a stream tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Plain,
     Tls,
     /// Too few to tell.
@@ -48,7 +48,7 @@ enum Kind {
 }
 
 /// A TLS client begins with a handshake record of a version 3.1 to 3.4: the prefix of a frame of that length is not allowed.
-fn kind(first: &[u8]) -> Kind {
+pub(super) fn kind(first: &[u8]) -> Kind {
     match first {
         [] | [22] | [22, 3] => Kind::Either,
         [22, 3, 1..=4, ..] => Kind::Tls,

@@ -1,6 +1,7 @@
 //! Workers serve all requests with these, whichever connection they come over: the store, uploads, versions, places, the clock.
 //! Knows no connection.
 
+pub(crate) mod budget;
 pub(crate) mod clock;
 mod drop_box;
 pub(crate) mod fence;
@@ -13,12 +14,14 @@ use std::sync::Arc;
 use haul_protocol::{Durability, ServerLimits};
 
 use crate::accounts::Accounts;
+use crate::audit::Audit;
 use crate::commit::committer::Committer;
 use crate::keys::Keys;
 use crate::store::Store;
 use crate::symlinks::Symlinks;
 use crate::uploads::Uploads;
 use crate::versions::leases::Publications;
+use budget::Budgets;
 use clock::Clock;
 use fence::Fences;
 use places::Places;
@@ -28,6 +31,9 @@ use timeouts::Timeouts;
 #[derive(Debug)]
 pub(crate) struct Services {
     pub(crate) accounts: Accounts,
+    pub(crate) budgets: Budgets,
+    /// `None`: nobody wants one.
+    pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) store: Arc<Store>,
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) publications: Publications,
@@ -47,6 +53,7 @@ pub(crate) struct Services {
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) accounts: Accounts,
+    pub(crate) audit: Option<Audit>,
     pub(crate) keys: Option<Keys>,
     pub(crate) limits: ServerLimits,
     pub(crate) symlinks: Option<Symlinks>,
@@ -58,13 +65,15 @@ pub(crate) struct Settings {
 impl Services {
     /// Over a store. If it is durable, there is a committer, which the caller has to run.
     pub(crate) fn new(store: Store, settings: Settings) -> Self {
-        let Settings { accounts, keys, limits, symlinks, timeouts, places } = settings;
+        let Settings { accounts, audit, keys, limits, symlinks, timeouts, places } = settings;
         let committer = store.is_durable().then(Committer::new);
         let (store, uploads) = (Arc::new(store), Arc::new(Uploads::default()));
         let publications =
             Publications::new(Arc::clone(&store), Arc::clone(&uploads), timeouts.body);
         Self {
             accounts,
+            budgets: Budgets::default(),
+            audit: audit.map(Arc::new),
             store,
             uploads,
             publications,
@@ -86,8 +95,24 @@ impl Services {
 
     /// Reads the accounts again if they have changed, and ends the logins that are over; to be called each second.
     pub(crate) fn look_at_accounts(&self) {
+        let before = self.audit.as_ref().map(|_| self.accounts.all());
         if self.accounts.look() {
+            let accounts = self.accounts.all();
+            if let (Some(audit), Some(before)) = (&self.audit, before) {
+                audit.accounts(&before, &accounts);
+            }
+            self.budgets.limit(accounts.iter().map(|account| &**account), self.now());
             self.make_roots();
+        }
+        if let Some(audit) = &self.audit {
+            audit.look();
+        }
+    }
+
+    /// Has the audit log written as far as it is known: before an answer leaves.
+    pub(crate) fn flush_audit(&self) {
+        if let Some(audit) = &self.audit {
+            audit.flush();
         }
     }
 

@@ -53,6 +53,9 @@ impl Services {
         publishing: Option<Publishing>,
         result: Result<(), Refusal>,
     ) -> Done {
+        if let (Some(audit), Ok(())) = (&self.audit, &result) {
+            audit.done(&ticket.events);
+        }
         if let Some(publishing) = publishing {
             self.uploads.published(&self.store, publishing, result.is_ok());
         }

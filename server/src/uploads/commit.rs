@@ -24,7 +24,15 @@ pub(crate) struct Publishing {
     token: Token,
     account: Option<AccountName>,
     digest: Digest,
+    size: u64,
     key: String,
+}
+
+impl Publishing {
+    /// The digest and the size of the file.
+    pub(crate) fn file(&self) -> (Digest, u64) {
+        (self.digest, self.size)
+    }
 }
 
 impl Uploads {
@@ -60,7 +68,8 @@ impl Uploads {
         let partial = writers.take();
         drop(writers);
         let (account, key) = (account.cloned(), upload.key.clone());
-        let publishing = Publishing { token: *token, account, digest, key };
+        let size = upload.state().geometry().size();
+        let publishing = Publishing { token: *token, account, digest, size, key };
         let change = match (partial, &upload.published) {
             (Some(partial), _) => {
                 let attributes = upload.owner().attributes;
@@ -98,7 +107,7 @@ impl Uploads {
         if !done {
             return;
         }
-        let Publishing { token, account, digest, key } = publishing;
+        let Publishing { token, account, digest, key, .. } = publishing;
         let mut table = self.table();
         let forgotten = table.published.remember((token, account), digest, key);
         let forgotten = forgotten.filter(|key| table.begin_alone(key));

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use haul_tests::accounts::Accounts;
 use haul_tests::binaries::Binaries;
 use haul_tests::hauld::Hauld;
+use haul_tests::register::Register;
 use haul_tests::{alive, tree};
 use tempfile::TempDir;
 
@@ -34,14 +34,14 @@ pub(super) fn run(
 ) -> anyhow::Result<()> {
     let start = Instant::now();
     let (config, root) = (directory.path().join("config"), directory.path().join("root"));
-    let accounts = Accounts::new(binaries, &config, &root);
-    let token = accounts.add(ACCOUNT, &["--rights", "mirror"])?.token;
+    let register = Register::new(binaries, &config, &root);
+    let token = register.add(ACCOUNT, &["--rights", "mirror"])?.token;
     let mut server =
         Hauld::start_in(directory, Command::new(&binaries.hauld), &["--tls", "always"])?;
     let own = TempDir::new()?;
     let leg = Leg { binaries, files: own.path().join("haul"), server: &server };
     leg.is_refused(4, "is not known here; nothing was sent")?;
-    accounts.log_in(&accounts.link(ACCOUNT, server.address())?, &token, &leg.files)?;
+    register.log_in(&register.link(ACCOUNT, server.address())?, &token, &leg.files)?;
     let files = leg.transfers(sources, own.path())?;
     fs::remove_file(leg.files.join("credentials"))?;
     leg.is_refused(3, "asks for an account: haul login")?;

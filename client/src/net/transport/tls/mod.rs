@@ -4,6 +4,8 @@
 //! while bytes of that buffer wait. Records are decrypted as soon as they are whole, where they lie: a cursor moves over
 //! them, and only the unfinished record at the end is ever moved.
 
+mod handshake;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use rustls::pki_types::ServerName;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 
 use super::socket::Socket;
+pub use handshake::HandshakeError;
 
 /// Plaintext that is encrypted at once: so much that the socket is called seldom, and so little that the bytes are still
 /// in a cache when the socket copies them.
@@ -31,19 +34,6 @@ const OUTGOING: usize = PIECE + (PIECE / RECORD + 2) * OVERHEAD + RECORD;
 
 /// Ciphertext that is read at once. A message of the handshake, of at most 64 KiB, has to fit whole.
 const INCOMING: usize = 96 * 1024;
-
-/// The handshake has failed.
-#[derive(Debug)]
-pub enum HandshakeError {
-    /// The socket failed.
-    Lost(io::Error),
-    /// The server closed the connection.
-    Closed,
-    /// The first bytes of the server are of another protocol.
-    NotTls(Vec<u8>),
-    /// The two sides don't agree.
-    Tls(rustls::Error),
-}
 
 /// A TLS connection, in its handshake or after it.
 pub struct Tls {
@@ -65,6 +55,8 @@ pub struct Tls {
     is_tls: bool,
     /// The server sends nothing more.
     is_closed: bool,
+    /// It can't go on.
+    is_broken: bool,
 }
 
 impl fmt::Debug for Tls {
@@ -111,6 +103,7 @@ impl Tls {
             moved: 0,
             is_tls: false,
             is_closed: false,
+            is_broken: false,
         })
     }
 
@@ -128,59 +121,6 @@ impl Tls {
 
     pub(super) fn pending(&self) -> usize {
         self.filled - self.sent
-    }
-
-    /// Goes on with the handshake as far as the socket lets it; returns whether it is done.
-    ///
-    /// # Errors
-    /// If it fails. The server is told why, if the socket takes that at once.
-    pub fn handshake(&mut self) -> Result<bool, HandshakeError> {
-        loop {
-            match self.flush() {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                    // The server may have said why before it closed.
-                    let _ = self.fill();
-                    return Err(self.told().unwrap_or(HandshakeError::Lost(error)));
-                }
-                _ => {}
-            }
-            if !self.is_tls && self.end > 0 {
-                self.look()?;
-            }
-            match self.step(&mut [], &[]) {
-                Ok(Step::Ready) => return Ok(true),
-                Ok(Step::Read(_) | Step::Encoded) => continue,
-                Ok(Step::Closed) => return Err(HandshakeError::Closed),
-                Ok(Step::Blocked) => {}
-                Err(error) => {
-                    self.give_up();
-                    return Err(HandshakeError::Tls(error));
-                }
-            }
-            match self.fill() {
-                Ok(0) => return Err(self.told().unwrap_or(HandshakeError::Closed)),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(self.told().unwrap_or(HandshakeError::Lost(error))),
-            }
-        }
-    }
-
-    /// Looks whether the first bytes of the server can be TLS.
-    fn look(&mut self) -> Result<(), HandshakeError> {
-        // A message of the handshake, or an alert.
-        self.is_tls = matches!(self.incoming[0], 0x15 | 0x16);
-        match self.told() {
-            // All protocols that are told by name are told by four bytes.
-            Some(told) if self.end >= 4 => Err(told),
-            _ => Ok(()),
-        }
-    }
-
-    /// The error of a server that has said something else than TLS.
-    fn told(&self) -> Option<HandshakeError> {
-        let is_foreign = !self.is_tls && self.end > 0;
-        is_foreign.then(|| HandshakeError::NotTls(self.incoming[..self.end].to_vec()))
     }
 
     /// Accepts plaintext of two pieces.
@@ -280,6 +220,9 @@ impl Tls {
     /// One step of the connection. If it is ready, it encrypts `piece`; plaintext that comes goes into `room`, and
     /// what has no room there into the connection's own buffer, which then holds no more than was read at once.
     fn step(&mut self, room: &mut [u8], piece: &[u8]) -> Result<Step, rustls::Error> {
+        if self.is_broken {
+            return Err(rustls::Error::General(String::from("it has failed before")));
+        }
         let incoming = &mut self.incoming[self.begin..self.end];
         let UnbufferedStatus { mut discard, state } = self.connection.process_tls_records(incoming);
         let outgoing = &mut self.outgoing[self.filled..];
@@ -334,7 +277,10 @@ impl Tls {
 
     /// Lets the server know why the connection can't go on, as far as the socket takes that now.
     fn give_up(&mut self) {
-        while let Ok(Step::Encoded) = self.step(&mut [], &[]) {}
+        // rustls must not see input again that it has refused.
+        (self.begin, self.end) = (0, 0);
+        while self.connection.wants_write() && self.step(&mut [], &[]).is_ok() {}
+        self.is_broken = true;
         let _ = self.flush();
     }
 
@@ -346,7 +292,16 @@ impl Tls {
 
     /// Tells the server that nothing more comes, as far as the socket takes that now.
     pub(super) fn end(&mut self) {
-        while let Ok(Step::Read(_) | Step::Encoded | Step::Closed) = self.step(&mut [], &[]) {}
+        let is_ready = loop {
+            match self.step(&mut [], &[]) {
+                Ok(Step::Read(_) | Step::Encoded | Step::Closed) => {}
+                Ok(Step::Ready) => break true,
+                Ok(Step::Blocked) | Err(_) => break false,
+            }
+        };
+        if !is_ready {
+            return;
+        }
         let incoming = &mut self.incoming[self.begin..self.end];
         let status = self.connection.process_tls_records(incoming);
         if let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state

@@ -1,0 +1,177 @@
+//! The audit log: one line of JSON for each login, each refusal, each change that clients have made, and each change of the
+//! accounts.
+//!
+//! A change is told when it is over, and durable if that was promised. Its line is with the kernel before its answer leaves:
+//! a crash of the process loses no line of a change that was acknowledged. A loss of power may.
+
+mod event;
+mod file;
+mod line;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crate::accounts::{Account, AccountName};
+use crate::locks::{Mutex, Rank};
+pub(crate) use event::{Changed, Event, What, Who};
+pub(crate) use file::AuditError;
+use file::Writer;
+use line::Line;
+
+/// Lines about refused logins that are written in a second, and about refused requests. The log tells how many more there were.
+const LOGINS: u64 = 10;
+const REQUESTS: u64 = 1000;
+
+/// The audit log.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    state: Mutex<State>,
+    /// Lines wait to be written, for a look without the lock.
+    has_lines: AtomicBool,
+    begun: Instant,
+}
+
+#[derive(Debug)]
+struct State {
+    writer: Writer,
+    logins: Few,
+    requests: Few,
+}
+
+/// Counts lines of one kind that are not written, since too many come in a second.
+#[derive(Debug)]
+struct Few {
+    kind: &'static str,
+    most: u64,
+    second: u64,
+    told: u64,
+    untold: u64,
+}
+
+impl Audit {
+    /// A log at the end of this file, which is made for its owner alone if it is missing.
+    ///
+    /// # Errors
+    /// If the file can't be had, is no regular file, or is below the root.
+    pub(crate) fn open(path: PathBuf, root: &Path) -> Result<Self, AuditError> {
+        let state = State {
+            writer: Writer::open(path, root)?,
+            logins: Few::new("login_refused", LOGINS),
+            requests: Few::new("refused", REQUESTS),
+        };
+        Ok(Self {
+            state: Mutex::new(Rank::Audit, state),
+            has_lines: AtomicBool::new(false),
+            begun: Instant::now(),
+        })
+    }
+
+    /// Opens the file anew: somebody has renamed it. If that fails, the log goes on in the old file.
+    pub(crate) fn reopen(&self) {
+        self.state.lock().writer.reopen();
+    }
+
+    /// A client has logged in.
+    pub(crate) fn login(&self, who: &Who) {
+        self.add(Line::of("login", who));
+    }
+
+    /// A login is refused. `token`: the id of its token.
+    pub(crate) fn login_refused(&self, address: &str, token: Option<&str>) {
+        let who = Who { account: None, token: token.map(str::to_owned), address: address.into() };
+        self.add_few(|state| &mut state.logins, || Line::of("login_refused", &who));
+    }
+
+    /// A request, or a connection, is refused.
+    pub(crate) fn refused(&self, who: &Who, code: &str, message: &str) {
+        let line = || Line::of("refused", who).text("code", code).text("message", message);
+        self.add_few(|state| &mut state.requests, line);
+    }
+
+    /// Changes are over that nobody refuses any more.
+    pub(crate) fn done(&self, events: &[Event]) {
+        for event in events {
+            self.add(event.line());
+        }
+    }
+
+    /// Other accounts hold from now on.
+    pub(crate) fn accounts(&self, before: &[Arc<Account>], after: &[Arc<Account>]) {
+        let find = |of: &[Arc<Account>], name: &AccountName| {
+            of.iter().find(|account| account.name == *name).cloned()
+        };
+        for account in after {
+            let change = match find(before, &account.name) {
+                None => "came",
+                Some(before) if before != *account => "changed",
+                Some(_) => continue,
+            };
+            self.add(Line::of_account(&account.name).text("change", change));
+        }
+        for account in before.iter().filter(|account| find(after, &account.name).is_none()) {
+            self.add(Line::of_account(&account.name).text("change", "went"));
+        }
+    }
+
+    /// Writes all lines that wait.
+    pub(crate) fn flush(&self) {
+        if self.has_lines.load(Ordering::Acquire) {
+            let mut state = self.state.lock();
+            self.has_lines.store(false, Ordering::Release);
+            state.writer.flush();
+        }
+    }
+
+    /// Tells how many lines were left out, once their second is over, and tries again to write; to be called each second.
+    pub(crate) fn look(&self) {
+        let second = self.begun.elapsed().as_secs();
+        let mut state = self.state.lock();
+        let State { writer, logins, requests } = &mut *state;
+        for few in [logins, requests] {
+            few.second_over(second).into_iter().for_each(|line| writer.add(line));
+        }
+        self.has_lines.store(false, Ordering::Release);
+        writer.flush();
+    }
+
+    fn add(&self, line: Line) {
+        self.state.lock().writer.add(line);
+        self.has_lines.store(true, Ordering::Release);
+    }
+
+    fn add_few(&self, few: fn(&mut State) -> &mut Few, line: impl FnOnce() -> Line) {
+        let second = self.begun.elapsed().as_secs();
+        let mut state = self.state.lock();
+        let untold = few(&mut state).second_over(second);
+        let told = few(&mut state).may_tell().then(line);
+        untold.into_iter().chain(told).for_each(|line| state.writer.add(line));
+        self.has_lines.store(true, Ordering::Release);
+    }
+}
+
+impl Few {
+    fn new(kind: &'static str, most: u64) -> Self {
+        Self { kind, most, second: 0, told: 0, untold: 0 }
+    }
+
+    /// Whether one more line may be written in this second.
+    fn may_tell(&mut self) -> bool {
+        let may = self.told < self.most;
+        self.told += u64::from(may);
+        self.untold += u64::from(!may);
+        may
+    }
+
+    /// A line about those that were not told, if their second is over.
+    fn second_over(&mut self, second: u64) -> Option<Line> {
+        if second == self.second {
+            return None;
+        }
+        (self.second, self.told) = (second, 0);
+        let untold = std::mem::take(&mut self.untold);
+        let line = || Line::new("not_told").text("kind", self.kind).number("count", untold);
+        (untold > 0).then(line)
+    }
+}

@@ -1,0 +1,146 @@
+//! haul and hauld over TLS, with a network between them that somebody listens to.
+
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+use haul_tests::prelude::*;
+
+use crate::tls_fake::haul_in;
+
+/// A server that takes only TLS, and a client's configuration that trusts it at an address.
+struct Pair {
+    server: Hauld,
+    keys: TempDir,
+    configuration: TempDir,
+}
+
+impl Pair {
+    fn start() -> Self {
+        let keys = TempDir::new().unwrap();
+        let server =
+            server_with(&["--tls", "always", "--config-dir", keys.path().to_str().unwrap()]);
+        Self { server, keys, configuration: TempDir::new().unwrap() }
+    }
+
+    /// Trusts the server at an address that leads to it.
+    fn trust(&self, address: &str) {
+        let mut fingerprint = hauld_command();
+        fingerprint.arg("fingerprint").arg("--config-dir").arg(self.keys.path());
+        let output = output_of(&mut fingerprint);
+        let pin = String::from_utf8(output.stdout).unwrap();
+        self.haul(&["trust", address, pin.trim()]).assert().success();
+    }
+
+    fn haul(&self, words: &[&str]) -> Client {
+        haul_in(self.configuration.path(), words)
+    }
+}
+
+/// Passes on to an address, and keeps all that passes, in both directions.
+fn eavesdropper(target: &str) -> (String, Arc<Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (target, heard) = (target.to_owned(), Arc::new(Mutex::new(Vec::new())));
+    let hearing = Arc::clone(&heard);
+    thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let server = std::net::TcpStream::connect(&target).unwrap();
+            let ways =
+                [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)];
+            for (mut from, mut to) in ways {
+                let heard = Arc::clone(&hearing);
+                thread::spawn(move || {
+                    let mut bytes = vec![0; 16 * 1024];
+                    while let Ok(len @ 1..) = from.read(&mut bytes) {
+                        heard.lock().unwrap().extend_from_slice(&bytes[..len]);
+                        if to.write_all(&bytes[..len]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = to.shutdown(std::net::Shutdown::Write);
+                });
+            }
+        }
+    });
+    (address, heard)
+}
+
+/// Whether bytes have a word in them.
+fn has(bytes: &[u8], word: &str) -> bool {
+    bytes.windows(word.len()).any(|window| window == word.as_bytes())
+}
+
+#[test]
+fn tree_and_large_file_arrive_and_nobody_in_between_reads_a_word() {
+    let pair = Pair::start();
+    let (address, heard) = eavesdropper(pair.server.address());
+    pair.trust(&address);
+    let source = TempDir::new().unwrap();
+    let s = source.path().join("secretname");
+    fs::create_dir_all(s.join("directoryname")).unwrap();
+    for index in 0..300 {
+        fs::write(s.join(format!("directoryname/smallname{index}")), "smallcontents").unwrap();
+    }
+    symlink("linktarget", s.join("linkname")).unwrap();
+    let large: Vec<u8> = b"largecontents".iter().copied().cycle().take(20 << 20).collect();
+    fs::write(s.join("largename"), large).unwrap();
+    let from = s.to_str().unwrap();
+    pair.haul(&["put", from, &address]).assert().success();
+    tree::compare(&s, &pair.server.root().join("secretname")).unwrap();
+    pair.haul(&["verify", from, &address]).assert().success();
+    pair.haul(&["sync", "--delete", from, &address]).assert().success();
+    pair.haul(&["ls", "-lR", &address]).assert().success().stdout(contains("smallname299"));
+    pair.haul(&["mv", &format!("{address}/secretname"), &format!("{address}/othername")])
+        .assert()
+        .success();
+    pair.haul(&["rm", "-r", &format!("{address}/othername")]).assert().success();
+    let heard = heard.lock().unwrap();
+    assert!(heard.len() > 20 << 20);
+    for word in [
+        "secretname",
+        "directoryname",
+        "smallname",
+        "smallcontents",
+        "linkname",
+        "linktarget",
+        "largename",
+        "largecontents",
+        "othername",
+        "\"hello\"",
+        "\"cmd\"",
+        "filename",
+        "durability",
+    ] {
+        assert!(!has(&heard, word), "{word}");
+    }
+}
+
+#[test]
+fn killed_server_comes_back_and_the_large_file_goes_on() {
+    let mut pair = Pair::start();
+    let relay = Relay::start(pair.server.address(), &[]).unwrap();
+    pair.trust(relay.address());
+    let source = TempDir::new().unwrap();
+    let path = source.path().join("f");
+    let contents: Vec<u8> = (0..8_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    fs::write(&path, &contents).unwrap();
+    let mut put = haul_command();
+    put.env("HAUL_CONFIG_DIR", pair.configuration.path());
+    put.args(["put", "--json", "--limit-rate", "40MB"]).arg(&path).arg(relay.address());
+    let put = put.stdout(Stdio::piped()).spawn().unwrap();
+    eventually("a part is there", || relay.passed() > 16 << 20);
+    pair.server.signal(Signal::KILL).unwrap();
+    pair.server.wait().unwrap();
+    let (root, keys) = (pair.server.root().to_owned(), pair.keys.path().to_str().unwrap());
+    let log = pair.keys.path().join("log");
+    let words = ["--tls", "always", "--config-dir", keys];
+    let again = Hauld::start_at(&root, &log, hauld_command(), &words).unwrap();
+    relay.lead_to(again.address());
+    let output = ended(put);
+    assert!(output.status.success(), "{output:?}");
+    assert!(fs::read(root.join("f")).unwrap() == contents);
+    // The parts that the first server had are not sent again.
+    let sent = last(&output.stdout)["bytes_sent"].as_u64().unwrap();
+    assert!(sent < 32_000_000 + (16 << 20), "{sent}");
+    drop(again);
+}
