@@ -275,7 +275,8 @@ impl Disturbed<'_> {
         self.members[index].start(self.setting, self.relay.address(), how)
     }
 
-    /// Whether a run has sent all. A server that has not noticed that the run before is gone may refuse to publish.
+    /// Whether a run has sent all. If the server is killed before a run has reached it, the run ends at once; if the server
+    /// has not noticed that the run before is gone, it may refuse to publish.
     fn has_ended(
         &self,
         index: usize,
@@ -291,9 +292,20 @@ impl Disturbed<'_> {
             let codes = ["(taken_over)", "(busy)"];
             line.contains("not published: refused") && codes.iter().any(|code| line.contains(code))
         };
-        let may_fail = self.plan.verbs[index] == Verb::Publish && !self.plan.kills.is_empty();
-        let known = may_fail && !told.failed.is_empty() && told.failed.iter().all(own);
-        ensure!(known, "haul of {name} ended with {status}: {:?}", told.failed);
+        let known = match status.code() {
+            Some(1) => {
+                self.plan.verbs[index] == Verb::Publish
+                    && !told.failed.is_empty()
+                    && told.failed.iter().all(own)
+            }
+            Some(3) => told.failed.is_empty(),
+            _ => false,
+        };
+        ensure!(
+            known && !self.plan.kills.is_empty(),
+            "haul of {name} ended with {status}: {:?}",
+            told.failed
+        );
         Ok(false)
     }
 
