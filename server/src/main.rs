@@ -102,6 +102,9 @@ fn start(arguments: &Arguments) -> Result<Server, StartError> {
         if let Some(given) = &config.certificate {
             reach = reach.reading_file(&given.chain).reading_file(&given.key);
         }
+        if let Some(audit) = &config.audit {
+            reach = reach.appending(audit);
+        }
         reach.confine()?;
     }
     ready.start()

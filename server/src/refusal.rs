@@ -86,6 +86,7 @@ impl From<StoreError> for Refusal {
         let code = match &error {
             StoreError::Escape { .. } => Code::Escape,
             StoreError::Conflict { .. } | StoreError::OtherHeritage { .. } => Code::Conflict,
+            StoreError::Exists { .. } => Code::Exists,
             StoreError::CrossDevice { .. } | StoreError::Apart { .. } => Code::CrossDevice,
             StoreError::DigestMismatch { .. } => Code::DigestMismatch,
             StoreError::NoSpace { .. }

@@ -73,3 +73,161 @@ fn hello_that_publishes_is_forbidden_without_that_right() {
     let (_, answer) = accounts.greeted(&hello);
     assert!(answer["hello"].is_u64(), "{answer}");
 }
+
+/// Reads the whole answer of a change: its id in an ack, or the code of its refusal.
+fn outcome(peer: &mut Peer, header: &Value, body: &[u8]) -> String {
+    let answer = peer.ask(header, body).unwrap();
+    let id = &header["id"];
+    let is_done = answer["ack"] == *id || answer["answer"] == *id;
+    if is_done { String::from("done") } else { answer["code"].as_str().unwrap().to_owned() }
+}
+
+/// The same request twice and another one: what comes again because its answer was lost replaces nothing.
+#[test]
+fn account_without_replace_puts_new_entries_and_changes_none_that_are_there() {
+    for durability in ["none", "group"] {
+        let words = ["--durability", durability];
+        let accounts = Accounts::start_with(&words, &["new --root in --rights put,list,delete"]);
+        let time = |s| json!({"s": s, "ns": 5});
+        fs::create_dir(accounts.at("in/old")).unwrap();
+        set_mode(&accounts.at("in/old"), 0o750);
+        fs::write(accounts.at("in/old/file"), "old").unwrap();
+        set_mode(&accounts.at("in/old/file"), 0o640);
+        symlink("old", accounts.at("in/old/link")).unwrap();
+        let file = |name: &str, bytes: &[u8], mtime| {
+            let mut header = put(0, name, bytes);
+            header["mode"] = json!(0o600);
+            header["mtime"] = time(mtime);
+            (header, bytes.to_vec())
+        };
+        let bundle = |name: &str, bytes: &[u8]| {
+            let line =
+                json!({"kind": "file", "filename": name, "filesize": bytes.len(), "mode": 0o600});
+            let body = [format!("{line}\n").as_bytes(), bytes].concat();
+            let digest = blake3::hash(&body).to_string();
+            (json!({"cmd": "bundle", "count": 1, "length": body.len(), "blake3": digest}), body)
+        };
+        let plain = |header: Value| (header, Vec::new());
+        let link = |name, target| {
+            plain(json!({"cmd": "symlink", "filename": name, "target": target, "mtime": time(1)}))
+        };
+        let mkdir = |name, mode, replace| {
+            plain(json!({"cmd": "mkdir", "filename": name, "mode": mode, "replace": replace}))
+        };
+        let setattr = |name, kind, mode, mtime: Option<u64>| {
+            let mut header =
+                json!({"cmd": "setattr", "filename": name, "mode": mode, "kind": kind});
+            if let Some(mtime) = mtime {
+                header["mtime"] = time(mtime);
+            }
+            plain(header)
+        };
+        let rename = |from, to, replace| {
+            plain(json!({"cmd": "rename", "filename": from, "to": to, "replace": replace}))
+        };
+        let mut peer = accounts.peer("new");
+        for (id, ((mut header, body), expected)) in (1_u64..).zip([
+            (file("a", b"one", 1), "done"),
+            (file("a", b"one", 1), "done"),
+            (file("a", b"two", 1), "exists"),
+            (file("a", b"one", 2), "exists"),
+            (file("a", b"longer", 1), "exists"),
+            (file("old", b"x", 1), "exists"),
+            (file("old/link", b"x", 1), "exists"),
+            (bundle("b", b"one"), "done"),
+            (bundle("b", b"one"), "done"),
+            (bundle("b", b"two"), "exists"),
+            (link("l", "a"), "done"),
+            (link("l", "a"), "done"),
+            (link("l", "b"), "exists"),
+            (link("old/file", "a"), "exists"),
+            (mkdir("d", 0o700, false), "done"),
+            (mkdir("d", 0o700, false), "done"),
+            (file("d/in", b"x", 1), "done"),
+            (mkdir("old", 0o777, false), "done"),
+            (mkdir("old/file", 0o777, true), "exists"),
+            (mkdir("old/link", 0o777, true), "exists"),
+            (setattr("d", "directory", 0o500, Some(9)), "done"),
+            (setattr("d", "directory", 0o755, None), "exists"),
+            (setattr("old", "directory", 0o750, Some(9)), "done"),
+            (setattr("old", "directory", 0o777, None), "exists"),
+            (setattr("old/file", "file", 0o640, None), "done"),
+            (setattr("old/file", "file", 0o600, None), "exists"),
+            (setattr("old/file", "file", 0o640, Some(9)), "exists"),
+            (rename("a", "old/file", true), "exists"),
+            (rename("a", "c", true), "done"),
+        ]) {
+            header["id"] = json!(id);
+            assert_eq!(outcome(&mut peer, &header, &body), expected, "{durability}: {header}");
+        }
+        assert_eq!(
+            (accounts.text("in/c"), accounts.text("in/old/file")),
+            ("one".into(), "old".into())
+        );
+        assert_eq!(accounts.text("in/d/in"), "x");
+        assert_eq!(
+            (mode(&accounts.at("in/old")), mode(&accounts.at("in/old/file"))),
+            (0o750, 0o640)
+        );
+        assert!(accounts.server.staged().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn large_file_of_an_account_without_replace_is_refused_before_it_is_sent_and_committed_once() {
+    let accounts = Accounts::start(&["new --root in --rights put,list"]);
+    fs::write(accounts.at("in/taken"), "old").unwrap();
+    let large = Large::new(4);
+    let open = |id: u64, name: &str| {
+        json!({
+            "cmd": "open", "id": id, "filename": name, "filesize": large.bytes.len(),
+            "fingerprint": large.fingerprint,
+        })
+    };
+    let mut peer = accounts.peer("new");
+    refused(&peer.ask(&open(1, "taken"), b"").unwrap(), 1, "exists");
+    assert!(accounts.server.partials().unwrap().is_empty());
+    let token = peer.ask(&open(2, "late"), b"").unwrap()["upload"].clone();
+    for (id, index) in [(3, 0), (4, 1), (5, 2)] {
+        let bytes = large.part(index);
+        let part = json!({
+            "cmd": "part", "id": id, "length": bytes.len(), "upload": token, "offset": index * PART,
+            "cv": large.cvs[index],
+        });
+        assert_eq!(peer.ask(&part, bytes).unwrap()["ack"], id);
+    }
+    // Another entry comes first.
+    fs::write(accounts.at("in/late"), "first").unwrap();
+    let commit = json!({"cmd": "commit", "id": 6, "upload": token, "blake3": large.digest});
+    refused(&peer.ask(&commit, b"").unwrap(), 6, "exists");
+    assert_eq!(accounts.text("in/late"), "first");
+    eventually("nothing is kept of it", || accounts.server.partials().unwrap().is_empty());
+}
+
+#[test]
+fn version_of_an_account_without_replace_is_the_first_one_only() {
+    let accounts = Accounts::start(&["new --root in --rights put,list,publish"]);
+    let mut hello = accounts.hello("new", "c");
+    hello["filename"] = json!("site");
+    for (text, code) in [("one", None), ("two", Some("exists"))] {
+        let (mut peer, _) = accounts.greeted(&hello);
+        for id in 1..3 {
+            // In a draft, which nobody sees, everything may be replaced.
+            let bytes = format!("{text}{id}");
+            assert_eq!(
+                peer.ask(&put(id, "f", bytes.as_bytes()), bytes.as_bytes()).unwrap()["ack"],
+                id
+            );
+        }
+        let answer = peer.ask(&json!({"cmd": "publish", "id": 3}), b"").unwrap();
+        match code {
+            None => assert_eq!(answer["answer"], 3, "{answer}"),
+            Some(code) => refused(&answer, 3, code),
+        }
+        peer.end().unwrap();
+        assert_eq!(accounts.text("in/site/f"), "one2");
+    }
+    let rollback = json!({"cmd": "rollback", "id": 1, "filename": "site"});
+    let answer = accounts.peer("new").ask(&rollback, b"").unwrap();
+    assert!(answer["refused"] == 1, "{answer}");
+}

@@ -5,11 +5,13 @@
 mod accounts;
 mod accounts_apart;
 mod accounts_ends;
+mod accounts_limits;
 mod accounts_rights;
 mod adopt;
 mod adrift;
 mod advice;
 mod attributes;
+mod audit;
 mod awaited;
 mod bundle;
 mod check;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use haul_tests::prelude::*;
 
-use crate::tls_fake::haul_in;
+use crate::tls_fake::{Identity, haul_in, trusting};
 
 /// A server that takes only TLS, and a client's configuration that trusts it at an address.
 struct Pair {
@@ -22,12 +22,18 @@ impl Pair {
         Self { server, keys, configuration: TempDir::new().unwrap() }
     }
 
+    /// The standard output of `hauld` with these words.
+    fn hauld(&self, words: &[&str]) -> String {
+        let mut hauld = hauld_command();
+        hauld.args(words).arg("--config-dir").arg(self.keys.path());
+        let output = output_of(&mut hauld);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Trusts the server at an address that leads to it.
     fn trust(&self, address: &str) {
-        let mut fingerprint = hauld_command();
-        fingerprint.arg("fingerprint").arg("--config-dir").arg(self.keys.path());
-        let output = output_of(&mut fingerprint);
-        let pin = String::from_utf8(output.stdout).unwrap();
+        let pin = self.hauld(&["fingerprint"]);
         self.haul(&["trust", address, pin.trim()]).assert().success();
     }
 
@@ -143,4 +149,57 @@ fn killed_server_comes_back_and_the_large_file_goes_on() {
     let sent = last(&output.stdout)["bytes_sent"].as_u64().unwrap();
     assert!(sent < 32_000_000 + (16 << 20), "{sent}");
     drop(again);
+}
+
+#[test]
+fn prompt_and_single_requests_go_over_tls_too() {
+    let pair = Pair::start();
+    let address = pair.server.address();
+    pair.trust(address);
+    let source = TempDir::new().unwrap();
+    fs::write(source.path().join("f"), "x").unwrap();
+    let lines = "put f\nmkdir d\nmv f d\nls -R\nrm -r d\n";
+    pair.haul(&["shell", address])
+        .current_dir(source.path())
+        .write_stdin(lines)
+        .assert()
+        .success()
+        .stdout(contains("d/\nd/f\n"));
+    // In clear, the server wants none of it.
+    pair.haul(&["ls", "--insecure", address])
+        .assert()
+        .code(3)
+        .stderr(contains("takes only TLS here").and(contains("leave --insecure out")));
+}
+
+#[test]
+fn hauld_that_takes_no_tls_is_told_in_one_sentence() {
+    let keys = TempDir::new().unwrap();
+    let words = ["--tls", "never", "--config-dir", keys.path().to_str().unwrap()];
+    let server = server_with(&words);
+    let configuration = trusting(&[(server.address(), &Identity::own().pin())]);
+    haul_in(configuration.path(), &["ls", server.address()])
+        .assert()
+        .code(3)
+        .stderr(contains("takes no TLS 1.3: it was started with --tls never or --insecure"));
+}
+
+#[test]
+fn next_key_of_the_server_is_known_when_it_comes() {
+    let pair = Pair::start();
+    let address = pair.server.address();
+    pair.trust(address);
+    let known = || fs::read_to_string(pair.configuration.path().join("known_servers")).unwrap();
+    let next = pair.hauld(&["key", "next"]);
+    let next = next.split_whitespace().find(|word| word.starts_with("haul1-")).unwrap();
+    eventually("the server announces it", || {
+        pair.haul(&["ls", address]).assert().success();
+        known().contains(next)
+    });
+    pair.hauld(&["key", "switch"]);
+    eventually("the server has it", || {
+        pair.haul(&["ls", address]).assert().success();
+        known().lines().count() == 1
+    });
+    assert!(known().starts_with(&format!("{address} {next} since=")), "{}", known());
 }

@@ -36,7 +36,7 @@ fn key_is_made_once_and_only_its_owner_reads_it() {
     let server = tls_server(&config);
     let pin = TlsPeer::connect(server.address()).pin().to_string();
     assert!(server.log_text().contains(&format!("key={pin}")));
-    assert_eq!(mode(&config.join("key.pem")), 0o600);
+    assert_eq!(mode(config.join("key.pem")), 0o600);
     assert_eq!(mode(&config), 0o700);
     assert!(fs::read_to_string(config.join("key.pem")).unwrap().contains("BEGIN PRIVATE KEY"));
     drop(server);
@@ -132,7 +132,7 @@ fn write_pair(directory: &Path, days: i64, halves: &[&str]) {
         let text = if *half == "cert" { made.pem() } else { key.serialize_pem() };
         let path = directory.join(half);
         fs::write(path.with_extension("new"), text).unwrap();
-        set_mode(&path.with_extension("new"), 0o600);
+        set_mode(path.with_extension("new"), 0o600);
         fs::rename(path.with_extension("new"), path).unwrap();
     }
 }

@@ -44,6 +44,7 @@ impl Connection {
         turn: &Turn<'_>,
     ) {
         let services = turn.services;
+        let change = if self.may_replace(&change) { change } else { change.of_new_only() };
         let ticket = Ticket { connection: self.id, reply_to, events };
         let fence = match &self.dialect {
             Dialect::Haul(haul) => Some(Arc::clone(&haul.fence)),

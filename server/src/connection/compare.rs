@@ -12,7 +12,7 @@ use super::turn::Turn;
 use super::unread::{InOrder, Opened, Present, Read, Unread, adopt, is_deep, spared};
 use crate::refusal::Refusal;
 use crate::services::places::Place;
-use crate::store::{Adopted, Change};
+use crate::store::{Adopted, Change, Replaces};
 
 /// The letter of an entry that can't be looked at.
 const UNKNOWN: u8 = b'?';
@@ -98,7 +98,8 @@ impl Check {
             && !is_deep(&entry)
         {
             let (name, target) = (entry.name.clone(), target.clone());
-            let link = Change::Link { name, target, mtime: entry.mtime };
+            let link =
+                Change::Link { name, target, mtime: entry.mtime, replaces: Replaces::Anything };
             let _leave = turn.base.enter()?;
             return Ok(match store.apply_unseen(&turn.base.parents, link) {
                 Ok(()) => Verdict::Same,

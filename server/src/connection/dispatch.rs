@@ -14,9 +14,9 @@ use super::{Connection, Dialect};
 use crate::commit::notify::ReplyTo;
 use crate::refusal::Refusal;
 use crate::services::Services;
-use crate::store::{Change, DEEP, Rollback, Swap};
+use crate::store::{Change, DEEP, Replaces, Rollback, Swap};
 use crate::symlinks::Symlinks;
-use crate::uploads::{Commit, random_token};
+use crate::uploads::{Commit, Sender, random_token};
 
 impl Connection {
     /// A later frame of the haul dialect.
@@ -122,7 +122,8 @@ impl Connection {
             },
             Op::Rollback { name, again, token, repeated } if version.is_none() => {
                 let token = token.map_or_else(random_token, Ok)?;
-                let wanted = Rollback { name, again, token, repeated, facts: Arc::default() };
+                let (replaces, facts) = (Replaces::Anything, Arc::default());
+                let wanted = Rollback { name, again, token, repeated, replaces, facts };
                 self.begin_rollback(id, Box::new(wanted), turn)?;
             }
             Op::Adopt | Op::Publish { .. } | Op::Rollback { .. } => {
@@ -134,14 +135,15 @@ impl Connection {
             }
             Op::Mkdir { name, mode, replace } => {
                 self.publish_fresh(turn);
-                let change = Change::Directory { name, mode, replace };
+                let change =
+                    Change::Directory { name, mode, replace, replaces: Replaces::Anything };
                 self.submit(ReplyTo::Ack(id), change, None, turn);
             }
             Op::Remove { name } => {
                 self.submit(ReplyTo::Ack(id), Change::Remove { name }, None, turn);
             }
             Op::Rename { name, to, replace } => {
-                let change = Change::Rename { name, to, replace };
+                let change = Change::Rename { name, to, replace, replaces: Replaces::Anything };
                 self.submit(ReplyTo::Ack(id), change, None, turn);
             }
             Op::Symlink { name, target, mtime } => {
@@ -157,7 +159,8 @@ impl Connection {
                 self.make_link(id, name, target, mtime, turn);
             }
             Op::Setattr { name, is_file, attributes } => {
-                let change = Change::Attributes { name, is_file, attributes };
+                let change =
+                    Change::Attributes { name, is_file, attributes, replaces: Replaces::Anything };
                 self.submit(ReplyTo::Ack(id), change, None, turn);
             }
             Op::Open(wanted) => {
@@ -178,7 +181,12 @@ impl Connection {
                     if !fresh.concerns(&wanted.name) {
                         store.prepare(parents, &wanted.name)?;
                     }
-                    uploads.open(store, parents, (&haul.client, &identity), *wanted)?
+                    let replaces = match &version {
+                        Some(_) => Replaces::Anything,
+                        None => self.replaces(),
+                    };
+                    let sender = Sender { client: &haul.client, identity: &identity, replaces };
+                    uploads.open(store, parents, sender, *wanted)?
                 };
                 self.opened(id, opened);
             }

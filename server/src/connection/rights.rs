@@ -4,6 +4,7 @@ use haul_protocol::{Code, Op, Refusal, Right};
 
 use super::Connection;
 use crate::accounts::View;
+use crate::store::{Change, Replaces};
 
 impl Connection {
     /// A request of the client as one about the store, if the account has the right that it needs. `view`: the root that names
@@ -14,6 +15,26 @@ impl Connection {
         }
         self.may(op.needs())?;
         inward(op, view)
+    }
+
+    /// Whether a change may replace an entry that stands there. All that is in a draft is the client's own, as is all that is in
+    /// the directory of a client of a drop account.
+    pub(super) fn may_replace(&self, change: &Change) -> bool {
+        let is_seen = self.version().is_none() || matches!(change, Change::Version(_));
+        !is_seen || self.replaces() == Replaces::Anything
+    }
+
+    /// Whether the account may replace entries that clients see.
+    pub(super) fn replaces(&self) -> Replaces {
+        match &self.login {
+            Some(login)
+                if !login.account.rights.contains(Right::Replace)
+                    && !login.account.is_drop_box() =>
+            {
+                Replaces::Nothing
+            }
+            _ => Replaces::Anything,
+        }
     }
 
     /// Whether the account has a right.

@@ -11,7 +11,7 @@ use super::{Connection, Dialect};
 use crate::audit::What;
 use crate::commit::notify::{Done, ReplyTo};
 use crate::refusal::Refusal;
-use crate::store::{Change, Staged, StoreError};
+use crate::store::{Change, Replaces, Staged, StoreError};
 
 impl Connection {
     /// A directory: into the tree, as a new tree, or where it belongs.
@@ -22,6 +22,13 @@ impl Connection {
         mode: Option<u32>,
         turn: &mut Turn<'_>,
     ) {
+        if self.replaces() == Replaces::Nothing && self.version().is_none() {
+            // A tree is filled before it is known what stands there.
+            self.publish_fresh(turn);
+            let replaces = Replaces::Nothing;
+            let change = Change::Directory { name, mode, replace: false, replaces };
+            return self.submit(ReplyTo::Ack(id), change, None, turn);
+        }
         let mut taken = turn.fresh.directory(&turn.base.parents, &name, mode);
         if !taken && !self.fresh.is_empty() {
             self.publish_fresh(turn);
@@ -31,7 +38,7 @@ impl Connection {
             let event = self.event(|| What::Directory { name });
             return self.wait_for_fresh(id, event);
         }
-        let change = Change::Directory { name, mode, replace: false };
+        let change = Change::Directory { name, mode, replace: false, replaces: Replaces::Anything };
         self.submit(ReplyTo::Ack(id), change, None, turn);
     }
 
@@ -51,7 +58,12 @@ impl Connection {
             }
             self.publish_fresh(turn);
         }
-        self.submit(ReplyTo::Ack(id), Change::Link { name, target, mtime }, None, turn);
+        self.submit(
+            ReplyTo::Ack(id),
+            Change::Link { name, target, mtime, replaces: Replaces::Anything },
+            None,
+            turn,
+        );
     }
 
     /// A file all of whose bytes are here: into the tree, or where it belongs.

@@ -1,6 +1,6 @@
 //! Certificates: read with their key, made from a key, and how long they last.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -116,8 +116,13 @@ pub(super) type Stamp = Option<(u64, u64, i64, i64)>;
 
 /// The state of a file; `None` if there is none.
 pub(super) fn stamp(path: &Path) -> Stamp {
-    let found: Metadata = fs::metadata(path).ok()?;
+    let found = fs::metadata(path).ok()?;
     Some((found.ino(), found.len(), found.mtime(), found.mtime_nsec()))
+}
+
+/// Whether every user of the machine may read a file.
+pub(super) fn is_public(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.mode() & 0o004 != 0)
 }
 
 /// A whole file.

@@ -163,7 +163,12 @@ impl Source {
     fn load(&self) -> Result<Certified, KeyError> {
         match self {
             Self::Own(directory) => directory.load(),
-            Self::Given { chain, key } => Certified::read(chain, key),
+            Self::Given { chain, key } => {
+                if certificate::is_public(key) {
+                    tracing::warn!(key = %key.display(), "every user of this machine can read this key");
+                }
+                Certified::read(chain, key)
+            }
         }
     }
 

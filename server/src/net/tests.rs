@@ -141,7 +141,7 @@ impl Pair {
 
 /// Bytes that do not repeat soon.
 fn bytes(len: usize) -> Vec<u8> {
-    (0..len).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+    (0..len).map(|index| (index.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect()
 }
 
 #[test]

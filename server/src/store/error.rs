@@ -28,6 +28,12 @@ pub(crate) enum StoreError {
         /// The kind of that entry.
         found: &'static str,
     },
+    /// An entry stands there, and the change may replace none.
+    #[error("`{name}` is there already, and this account may not replace it")]
+    Exists {
+        /// The entry.
+        name: String,
+    },
     /// A mount point lies between the root and the file.
     #[error("`{name}` is on another file system than the root")]
     CrossDevice {
@@ -314,6 +320,7 @@ impl StoreError {
             self,
             Self::Escape { .. }
                 | Self::Conflict { .. }
+                | Self::Exists { .. }
                 | Self::CrossDevice { .. }
                 | Self::Apart { .. }
                 | Self::Permission { .. }

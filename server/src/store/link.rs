@@ -9,6 +9,7 @@ use super::attributes::times;
 use super::commit::dirty::Touched;
 use super::error::{MAKE_LINK, StoreError};
 use super::inherit::{HandsDown, not_given};
+use super::replaces::Replaces;
 use super::root::Parents;
 use super::{Store, sys};
 
@@ -18,8 +19,8 @@ impl Store {
         &self,
         parents: &Parents,
         name: &Name,
-        target: &LinkTarget,
-        mtime: Option<Mtime>,
+        (target, mtime): (&LinkTarget, Option<Mtime>),
+        replaces: Replaces,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let failed = |op| move |errno| StoreError::new(op, name, errno);
@@ -31,12 +32,14 @@ impl Store {
             .map_err(failed("set mtime of"))
             .and_then(|()| self.give_link(parents, (staging, staged), name))
             .and_then(|given| match given {
-                Given::Yes => self.rename(parents, staging, staged, name, touched).map(|()| true),
+                Given::Yes => {
+                    self.rename(parents, staging, staged, name, replaces, touched).map(|()| true)
+                }
                 Given::MustBeMadeThere => {
                     if self.make_link_there(parents, name, target, mtime, touched)? {
                         return Ok(false);
                     }
-                    self.rename(parents, staging, staged, name, touched).map(|()| true)
+                    self.rename(parents, staging, staged, name, replaces, touched).map(|()| true)
                 }
             });
         if !matches!(published, Ok(true))
@@ -45,7 +48,13 @@ impl Store {
             let file = String::from_utf8_lossy(staged);
             tracing::warn!(%file, %errno, "could not remove a half-made link");
         }
-        published.map(drop)
+        match published {
+            Err(StoreError::Exists { .. }) if self.is_link(parents, name, target, mtime)? => {
+                touched.everything();
+                Ok(())
+            }
+            published => published.map(drop),
+        }
     }
 
     /// Gives a staged symlink the group that its directory hands down.

@@ -76,8 +76,38 @@ impl Reading {
         }
     }
 
+    /// Whether another file, of the same size, has the same bytes.
+    pub(super) fn has_bytes_of(&self, other: &OwnedFd, at_once: usize) -> Result<bool, Errno> {
+        let (mut one, mut two) = (vec![0; at_once], vec![0; at_once]);
+        let mut offset = 0;
+        loop {
+            let len = fill(&self.file, &mut one, offset)?;
+            if len != fill(other, &mut two, offset)? || one[..len] != two[..len] {
+                return Ok(false);
+            }
+            if len < at_once {
+                return Ok(true);
+            }
+            offset += len as u64;
+        }
+    }
+
     /// The digest of the whole file; `None` if its bytes could not be read.
     pub(crate) fn digest(&self) -> Option<Digest> {
         (!self.failed && self.offset == self.size).then(|| self.hasher.finish())
     }
+}
+
+/// Reads until the buffer is full or the file is over; returns how much.
+fn fill(file: &OwnedFd, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
+    let mut len = 0;
+    while len < buffer.len() {
+        match rustix::io::pread(file, &mut buffer[len..], at + len as u64) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(len)
 }

@@ -6,6 +6,7 @@ use rustix::io::Errno;
 
 use super::commit::dirty::Touched;
 use super::error::StoreError;
+use super::replaces::Replaces;
 use super::root::Parents;
 use super::staged_tree::open;
 use super::{Store, sys};
@@ -53,12 +54,16 @@ impl Store {
         parents: &Parents,
         name: &Name,
         mode: Option<u32>,
+        replaces: Replaces,
     ) -> Result<(), StoreError> {
         let parent = parents.of(name)?;
         let last = name.split().1;
         let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
         match self.rights.in_directory(&parent, look) {
             Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile | FileType::Symlink if replaces == Replaces::Nothing => {
+                    return Err(StoreError::Exists { name: name.to_string() });
+                }
                 FileType::RegularFile | FileType::Symlink => {}
                 _ => return Ok(()),
             },

@@ -16,7 +16,7 @@ use haul_protocol::{Code, Cv, Geometry, Token, Wanted, limits};
 use crate::accounts::{AccountName, AccountOf, ClientId};
 use crate::locks::{Mutex, MutexGuard, Rank};
 use crate::refusal::Refusal;
-use crate::store::{Key, Parents, Store};
+use crate::store::{Key, Parents, Replaces, Store};
 pub(crate) use commit::{Commit, Publishing};
 use committed::Published;
 use opening::Busy;
@@ -85,6 +85,16 @@ struct Entry {
     /// The client that has opened it last.
     client: ClientId,
     parts: usize,
+}
+
+/// The sender of a large file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sender<'a> {
+    pub(crate) client: &'a ClientId,
+    /// The client's name across its runs.
+    pub(crate) identity: &'a str,
+    /// Whether the file may take the place of an entry that stands there.
+    pub(crate) replaces: Replaces,
 }
 
 /// The answer of the table to an `open`.
@@ -160,7 +170,7 @@ impl Uploads {
         &self,
         store: &Arc<Store>,
         parents: &Parents,
-        (client, identity): (&ClientId, &str),
+        Sender { client, identity, replaces }: Sender<'_>,
         wanted: Wanted,
     ) -> Result<Opened, Refusal> {
         let part_size = limits::part_size_for(wanted.size).unwrap_or(limits::MAX_BODY_LEN);
@@ -187,7 +197,8 @@ impl Uploads {
         };
         let busy = Busy::new(&self.table, key.id(), client, geometry.parts());
         self.interrupt(idle);
-        let opening = Opening::begin(store, parents, key, wanted, (geometry, owner), busy)?;
+        let shape = (geometry, owner, replaces);
+        let opening = Opening::begin(store, parents, key, wanted, shape, busy)?;
         if opening.is_over() { self.finish(opening) } else { Ok(Opened::Later(Box::new(opening))) }
     }
 

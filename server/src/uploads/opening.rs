@@ -11,7 +11,9 @@ use super::{Table, unknown};
 use crate::accounts::ClientId;
 use crate::locks::Mutex;
 use crate::refusal::Refusal;
-use crate::store::{JournalReading, Key, Parents, Partial, Published, Resumed, Store, Verifying};
+use crate::store::{
+    JournalReading, Key, Parents, Partial, Published, Replaces, Resumed, Store, Verifying,
+};
 
 /// The state of an `open`.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub(crate) struct Opening {
     wanted: Wanted,
     geometry: Geometry,
     owner: Owner,
+    replaces: Replaces,
     stage: Stage,
     busy: Busy,
 }
@@ -56,14 +59,14 @@ impl Opening {
         parents: &Parents,
         key: Key,
         wanted: Wanted,
-        (geometry, owner): (Geometry, Owner),
+        (geometry, owner, replaces): (Geometry, Owner, Replaces),
         busy: Busy,
     ) -> Result<Self, Refusal> {
         let stage = match store.journal(&key, &wanted.name, geometry)? {
             Some(reading) => Stage::Journal(Box::new(reading)),
-            None => Self::resumed(store, parents, &key, &wanted, geometry, None)?,
+            None => Self::resumed(store, parents, &key, &wanted, (geometry, replaces), None)?,
         };
-        Ok(Self { store: Arc::clone(store), key, wanted, geometry, owner, stage, busy })
+        Ok(Self { store: Arc::clone(store), key, wanted, geometry, owner, replaces, stage, busy })
     }
 
     fn resumed(
@@ -71,11 +74,20 @@ impl Opening {
         parents: &Parents,
         key: &Key,
         wanted: &Wanted,
-        geometry: Geometry,
+        (geometry, replaces): (Geometry, Replaces),
         read: Option<JournalReading>,
     ) -> Result<Stage, Refusal> {
+        let is_taken = || store.is_free(parents, &wanted.name).is_err();
         let how = (geometry, wanted.replace);
         Ok(match store.partial(parents, key, &wanted.name, how, read)? {
+            Resumed::Partial(partial, _) if replaces == Replaces::Nothing && is_taken() => {
+                partial.close();
+                partial.discard();
+                return Err(store
+                    .is_free(parents, &wanted.name)
+                    .err()
+                    .map_or_else(unknown, Refusal::from));
+            }
             Resumed::Partial(partial, verifying) => {
                 Stage::Bytes(Box::new((Ok(partial), verifying)))
             }
@@ -102,10 +114,13 @@ impl Opening {
         parents: &Parents,
         buffer: &mut [u8],
     ) -> Result<(Self, usize), Refusal> {
-        let Self { store, key, wanted, geometry, owner, stage, busy } = self;
+        let Self { store, key, wanted, geometry, owner, replaces, stage, busy } = self;
         let (stage, read) = match stage {
             Stage::Journal(mut reading) => match reading.advance(&wanted.name, buffer)? {
-                0 => (Self::resumed(&store, parents, &key, &wanted, geometry, Some(*reading))?, 0),
+                0 => {
+                    let shape = (geometry, replaces);
+                    (Self::resumed(&store, parents, &key, &wanted, shape, Some(*reading))?, 0)
+                }
                 read => (Stage::Journal(reading), read),
             },
             Stage::Bytes(mut bytes) => {
@@ -118,7 +133,7 @@ impl Opening {
                 (Stage::Bytes(bytes), read)
             }
         };
-        Ok((Self { store, key, wanted, geometry, owner, stage, busy }, read))
+        Ok((Self { store, key, wanted, geometry, owner, replaces, stage, busy }, read))
     }
 
     /// The upload, the parts that it holds, and its key.

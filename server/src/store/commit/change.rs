@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::mode::kept;
+use crate::store::replaces::Replaces;
 use crate::store::root::Parents;
 use crate::store::staged_tree::Tree;
 use crate::store::uploads::complete::Finished;
@@ -47,6 +48,8 @@ pub(crate) enum Change {
         target: LinkTarget,
         /// Its own mtime; `None` is now.
         mtime: Option<Mtime>,
+        /// Whether an entry that stands there makes way.
+        replaces: Replaces,
     },
     /// A directory is there, with this mode.
     Directory {
@@ -56,6 +59,8 @@ pub(crate) enum Change {
         mode: Option<u32>,
         /// A file or link that stands there makes way.
         replace: bool,
+        /// Whether an entry that stands there may make way, or get another mode.
+        replaces: Replaces,
     },
     /// Nothing of that name is there any more.
     Remove {
@@ -70,6 +75,8 @@ pub(crate) enum Change {
         to: Name,
         /// Whether an entry that stands there makes way.
         replace: bool,
+        /// Whether it may.
+        replaces: Replaces,
     },
     /// New directories appear with all that is in them; each entry is a request of its own.
     Tree(Box<Tree>),
@@ -81,6 +88,8 @@ pub(crate) enum Change {
         is_file: bool,
         /// The mode and mtime that it gets.
         attributes: Attributes,
+        /// Whether an entry that stands there may change.
+        replaces: Replaces,
     },
     /// The next version of a directory takes the place of the present one.
     Version(Box<Swap>),
@@ -98,6 +107,24 @@ pub(crate) enum Change {
 }
 
 impl Change {
+    /// The same change, which replaces and changes no entry that stands there.
+    pub(crate) fn of_new_only(mut self) -> Self {
+        match &mut self {
+            Self::File { staged, .. } => staged.replaces = Replaces::Nothing,
+            Self::Upload(finished) => finished.replaces = Replaces::Nothing,
+            Self::Confirm(published) => published.replaces = Replaces::Nothing,
+            Self::Version(swap) => swap.replaces = Replaces::Nothing,
+            Self::Rollback { wanted, .. } => wanted.replaces = Replaces::Nothing,
+            Self::Link { replaces, .. }
+            | Self::Directory { replaces, .. }
+            | Self::Rename { replaces, .. }
+            | Self::Attributes { replaces, .. } => *replaces = Replaces::Nothing,
+            // It takes away, or changes nothing that is seen; a tree is not begun for such a change.
+            Self::Remove { .. } | Self::Tree(_) | Self::Flush(_) => {}
+        }
+        self
+    }
+
     /// The number of its results.
     pub(crate) fn results(&self) -> usize {
         if let Self::Tree(tree) = self { tree.len() } else { 1 }
@@ -221,20 +248,33 @@ impl Change {
             Self::File { staged, name } => staged.publish(&name, parents, touched),
             Self::Tree(tree) => tree.publish(parents, touched).into_iter().collect(),
             Self::Upload(finished) => finished.publish(store, parents, touched),
-            Self::Link { name, target, mtime } => {
-                store.make_link(parents, &name, &target, mtime, touched)
+            Self::Link { name, target, mtime, replaces } => {
+                store.make_link(parents, &name, (&target, mtime), replaces, touched)
             }
-            Self::Directory { name, mode, replace } => {
+            Self::Directory { name, mode, replace, replaces } => {
                 if replace {
-                    store.replace_by_directory(parents, &name, mode)?;
+                    store.replace_by_directory(parents, &name, mode, replaces)?;
                 }
-                store.make_directory(parents, &name, mode, touched)
+                store.make_directory(parents, &name, mode, replaces, touched)
             }
             Self::Remove { name } => store.remove(parents, &name, touched),
-            Self::Rename { name, to, replace } => {
-                store.rename_entry(parents, (&name, &to), replace, touched)
+            Self::Rename { name, to, replace, replaces } => {
+                let is_new_only = replace && replaces == Replaces::Nothing;
+                let renamed =
+                    store.rename_entry(parents, (&name, &to), replace && !is_new_only, touched);
+                match renamed {
+                    Err(StoreError::Conflict { .. })
+                        if is_new_only && store.stands_there(parents, &to) =>
+                    {
+                        Err(StoreError::Exists { name: to.to_string() })
+                    }
+                    renamed => renamed,
+                }
             }
-            Self::Attributes { name, is_file, attributes } => {
+            Self::Attributes { name, is_file, attributes, replaces } => {
+                if replaces == Replaces::Nothing {
+                    store.may_set(parents, &name, is_file, &attributes)?;
+                }
                 store.set_attributes(parents, &name, is_file, &attributes, touched)
             }
             Self::Version(swap) => swap.apply(store, parents, touched),
@@ -262,6 +302,7 @@ impl Store {
         parents: &Parents,
         name: &Name,
         mode: Option<u32>,
+        replaces: Replaces,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let (above, last) = name.split();
@@ -294,7 +335,9 @@ impl Store {
                 // It may be new all the same, made by someone who did not sync it.
                 touched.directory(above, &parent);
                 return match kept(mode).map(|mode| parents.counts(name, mode).as_raw_mode()) {
-                    Some(counts) if stat.st_mode & 0o777 != counts => {
+                    Some(counts)
+                        if stat.st_mode & 0o777 != counts && replaces == Replaces::Anything =>
+                    {
                         let attributes = Attributes { mode, mtime: None };
                         self.set_attributes(parents, name, false, &attributes, touched)
                     }

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::dirty::Touched;
 use crate::store::error::StoreError;
+use crate::store::replaces::Replaces;
 use crate::store::root::Parents;
 use crate::store::{Staged, Store, sys};
 
@@ -70,6 +71,7 @@ impl Store {
         parents: &Parents,
         file: impl AsFd,
         name: &Name,
+        replaces: Replaces,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let (above, last) = name.split();
@@ -79,6 +81,7 @@ impl Store {
                 touched.directory(above, &parent);
                 return Ok(());
             }
+            Err(Errno::EXIST) if replaces == Replaces::Nothing => return Err(exists(name)),
             // Also if the parent was removed since it was opened: the rename looks again.
             Err(Errno::EXIST | Errno::NOENT) => {}
             Err(errno) => return Err(StoreError::new("publish", name, errno)),
@@ -86,7 +89,8 @@ impl Store {
         let (directory, temporary) = self.staging.at(self.staging.place());
         sys::link(&file, directory, temporary.as_bytes())
             .map_err(|errno| StoreError::new("publish", name, errno))?;
-        let renamed = self.rename(parents, directory, temporary.as_bytes(), name, touched);
+        let renamed =
+            self.rename(parents, directory, temporary.as_bytes(), name, replaces, touched);
         if renamed.is_err()
             && let Err(errno) = sys::unlink(directory, temporary.as_bytes())
         {
@@ -102,13 +106,17 @@ impl Store {
         from: impl AsFd,
         staged: &[u8],
         name: &Name,
+        replaces: Replaces,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let (above, last) = name.split();
         let mut fresh = false;
         loop {
             let parent = parents.of(name)?;
-            let rename = || sys::rename(&from, staged, &parent, last);
+            let rename = || match replaces {
+                Replaces::Anything => sys::rename(&from, staged, &parent, last),
+                Replaces::Nothing => sys::rename_new(&from, staged, &parent, last),
+            };
             match self.rights.in_directory(&parent, rename) {
                 Ok(()) => {
                     touched.directory(above, &parent);
@@ -121,8 +129,13 @@ impl Store {
                     // Its name may stand for two directories in this group.
                     touched.everything();
                 }
+                Err(Errno::EXIST) if replaces == Replaces::Nothing => return Err(exists(name)),
                 Err(errno) => return Err(StoreError::new("publish", name, errno)),
             }
         }
     }
+}
+
+fn exists(name: &Name) -> StoreError {
+    StoreError::Exists { name: name.to_string() }
 }

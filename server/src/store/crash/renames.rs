@@ -17,7 +17,12 @@ fn name(text: &str) -> Name {
 }
 
 fn rename(from: &str, to: &str, replace: bool) -> Change {
-    Change::Rename { name: name(from), to: name(to), replace }
+    Change::Rename {
+        name: name(from),
+        to: name(to),
+        replace,
+        replaces: crate::store::Replaces::Anything,
+    }
 }
 
 fn store(root: &Path) -> Arc<Store> {
@@ -62,7 +67,12 @@ fn groups(store: &Arc<Store>) -> Vec<Group> {
         (
             "a directory in the place of an empty one",
             vec![
-                Change::Directory { name: name("empty"), mode: None, replace: false },
+                Change::Directory {
+                    name: name("empty"),
+                    mode: None,
+                    replace: false,
+                    replaces: crate::store::Replaces::Anything,
+                },
                 rename("x", "empty", true),
             ],
             vec![("x/y/z", None), ("empty/y/z", Some(b"z")), ("empty/w", Some(b"w"))],

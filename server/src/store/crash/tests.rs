@@ -77,7 +77,15 @@ fn small_changes(root: &TempDir, at_once: bool, unnamed: bool) -> (Disk, Vec<Op>
     };
     // A directory that somebody made and nobody has flushed.
     store
-        .apply(&parents, Change::Directory { name: name("made"), mode: None, replace: false })
+        .apply(
+            &parents,
+            Change::Directory {
+                name: name("made"),
+                mode: None,
+                replace: false,
+                replaces: crate::store::Replaces::Anything,
+            },
+        )
         .unwrap();
     let first = vec![file("old", b"new bytes"), file("d/e/f", b"deep")];
     let (nothing, group) = committing.flush(first);
@@ -86,7 +94,12 @@ fn small_changes(root: &TempDir, at_once: bool, unnamed: bool) -> (Disk, Vec<Op>
     let link = LinkTarget::parse(b"old").unwrap();
     let second = vec![
         file("made/g", b"inside"),
-        Change::Link { name: name("d/link"), target: link, mtime: None },
+        Change::Link {
+            name: name("d/link"),
+            target: link,
+            mtime: None,
+            replaces: crate::store::Replaces::Anything,
+        },
         file("old", b"newest"),
     ];
     let (results, group) = committing.flush(second);

@@ -72,7 +72,9 @@ fn publish(store: &Arc<Store>, committing: &mut Committing<'_>, number: u8) {
 /// A rollback with the token of this number.
 fn rollback(number: u8, again: bool) -> Change {
     let (token, facts) = (Token([number; 16]), Arc::default());
-    let wanted = Rollback { name: name("www/site"), again, token, repeated: false, facts };
+    let replaces = crate::store::Replaces::Anything;
+    let name = name("www/site");
+    let wanted = Rollback { name, again, token, repeated: false, replaces, facts };
     Change::Rollback { wanted: Box::new(wanted), closed: None }
 }
 

@@ -13,12 +13,16 @@ use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::inherit::gives_to_children;
 use crate::store::list::mtime;
+use crate::store::replaces::Replaces;
 use crate::store::root::Parents;
 use crate::store::sys;
 use crate::store::versions::guard::is_at_or_below;
 
 /// Directories of a tree that may be flushed one by one.
 const FEW: usize = 4;
+
+/// A client whose changes may replace nothing gets no tree.
+const ANYTHING: Replaces = Replaces::Anything;
 
 /// Bytes that are copied at once.
 const COPIED: usize = 64 * 1024;
@@ -159,7 +163,7 @@ impl Tree {
     ) -> Result<(), StoreError> {
         let has_mode = match kind {
             Kind::Directory(mode) => {
-                return self.store.make_directory(parents, name, *mode, touched);
+                return self.store.make_directory(parents, name, *mode, ANYTHING, touched);
             }
             Kind::File { has_mode } => *has_mode,
             Kind::Link => true,
@@ -171,7 +175,7 @@ impl Tree {
         if parents.giver(name).is_some() || (!has_mode && keeps_mode()?.is_some()) {
             return self.merge_again(parents, (staged, has_mode), name, touched);
         }
-        self.store.rename(parents, staged, name.split().1, name, touched)
+        self.store.rename(parents, staged, name.split().1, name, ANYTHING, touched)
     }
 
     /// Makes one entry visible in a directory that somebody else has made meanwhile, and that hands its group or
@@ -191,7 +195,7 @@ impl Tree {
             let target = rustix::fs::readlinkat(tree, last, Vec::new()).map_err(failed("read"))?;
             let target = LinkTarget::parse(target.as_bytes())
                 .map_err(|_| StoreError::new("read", name, Errno::INVAL))?;
-            return self.store.make_link(parents, name, &target, mtime(&stat), touched);
+            return self.store.make_link(parents, name, (&target, mtime(&stat)), ANYTHING, touched);
         }
         // Its mode may forbid its owner to read it.
         let readable = Mode::RUSR | Mode::WUSR;

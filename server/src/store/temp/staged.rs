@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use haul_protocol::{Attributes, Name};
+use haul_protocol::{Attributes, Mtime, Name};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -13,6 +13,7 @@ use crate::store::attributes::times;
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::inherit::HandsDown;
+use crate::store::replaces::Replaces;
 use crate::store::root::Parents;
 use crate::store::{Reserved, Store, sys};
 
@@ -27,6 +28,10 @@ pub(crate) struct Staged {
     published: bool,
     /// The mode that was stated.
     pub(in crate::store) mode: Option<u32>,
+    /// The mtime that was stated.
+    mtime: Option<Mtime>,
+    /// Whether an entry that stands under its final name makes way.
+    pub(in crate::store) replaces: Replaces,
     /// Group and ACL of the directory that it was made for.
     given: Option<HandsDown>,
     /// For its name, until that is there.
@@ -57,6 +62,8 @@ impl Store {
             store,
             published: false,
             mode: attributes.mode,
+            mtime: attributes.mtime,
+            replaces: Replaces::Anything,
             given: giver.map(|(_, given)| given),
             room: None,
             failures_before,
@@ -69,7 +76,7 @@ impl Store {
             return Ok((sys::create_unnamed(self.staging.directory(place), mode)?, None));
         }
         let (directory, name) = self.staging.at(place);
-        let flags = OFlags::WRONLY | OFlags::EXCL;
+        let flags = OFlags::RDWR | OFlags::EXCL;
         Ok((sys::create(directory, name.as_bytes(), flags, mode)?, Some(place)))
     }
 }
@@ -163,16 +170,27 @@ impl Staged {
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         self.adapt(name, parents)?;
-        let store = Arc::clone(&self.store);
+        let (store, replaces) = (Arc::clone(&self.store), self.replaces);
+        if replaces == Replaces::Nothing && self.stands(parents, name)? {
+            // It may have come there by somebody who did not wait for the disk.
+            touched.everything();
+            return Ok(());
+        }
         if let Some(place) = self.place {
             self.close(name)?;
             let (directory, temporary) = store.staging.at(place);
-            store.rename(parents, directory, temporary.as_bytes(), name, touched)?;
+            store.rename(parents, directory, temporary.as_bytes(), name, replaces, touched)?;
         } else {
-            store.link(parents, self.file("publish", name)?, name, touched)?;
+            store.link(parents, self.file("publish", name)?, name, replaces, touched)?;
         }
         self.published = true;
         Ok(())
+    }
+
+    /// Whether this very file stands there already, as far as it was stated: its answer was lost, and it came again.
+    fn stands(&self, parents: &Parents, name: &Name) -> Result<bool, StoreError> {
+        let attributes = Attributes { mode: self.mode, mtime: self.mtime };
+        self.store.is_file(parents, name, self.file("compare", name)?, attributes)
     }
 
     /// Gives it its final name in a directory where nothing may have it yet.

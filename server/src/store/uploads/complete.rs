@@ -12,6 +12,7 @@ use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::identity::Identity;
 use crate::store::inherit::may_differ;
+use crate::store::replaces::Replaces;
 use crate::store::root::Parents;
 use crate::store::{Store, sys};
 
@@ -23,6 +24,8 @@ pub(crate) struct Finished {
     /// The mode that was sent.
     mode: Option<u32>,
     committing: Committing,
+    /// Whether an entry that stands under its name makes way.
+    pub(in crate::store) replaces: Replaces,
     /// Where its journal says that it becomes visible.
     journalled: Option<Range<u64>>,
 }
@@ -55,7 +58,8 @@ impl Partial {
         let mtime = (found.stx_mtime.tv_sec, found.stx_mtime.tv_nsec.into());
         let committing = Committing { digest, file: Identity::for_later(&found), mtime };
         let mode = attributes.mode;
-        Ok(Finished { partial: self, name, mode, committing, journalled: None })
+        let replaces = Replaces::Anything;
+        Ok(Finished { partial: self, name, mode, committing, replaces, journalled: None })
     }
 }
 
@@ -122,7 +126,15 @@ impl Finished {
         let handle = self.partial.0.data.try_clone().map_err(failed)?;
         sys::close(handle).map_err(failed)?;
         let id = self.partial.0.id.as_bytes();
-        store.rename(parents, &store.partials, id, &self.name, touched)?;
+        let renamed =
+            store.rename(parents, &store.partials, id, &self.name, self.replaces, touched);
+        if matches!(renamed, Err(StoreError::Exists { .. })) {
+            // It can never have its name, so nobody comes back for it.
+            self.journalled = None;
+            self.partial.close();
+            self.partial.clone().discard();
+        }
+        renamed?;
         self.journalled = None;
         Ok(())
     }

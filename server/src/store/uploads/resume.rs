@@ -18,6 +18,7 @@ use crate::store::error::StoreError;
 use crate::store::identity::Identity;
 use crate::store::list::mtime;
 use crate::store::mode::kept;
+use crate::store::replaces::Replaces;
 use crate::store::root::Parents;
 use crate::store::{Store, sys};
 
@@ -38,6 +39,8 @@ pub(crate) struct Published {
     committing: Committing,
     /// Mode and mtime that were stated when it was opened again.
     stated: Attributes,
+    /// Whether the file may get these.
+    pub(in crate::store) replaces: Replaces,
 }
 
 impl Published {
@@ -72,6 +75,9 @@ impl Published {
         });
         if mode.is_none() && times.is_none() {
             return Ok(());
+        }
+        if self.replaces == Replaces::Nothing {
+            return Err(StoreError::Exists { name: self.name.to_string() });
         }
         let attributes = Attributes { mode, mtime: times };
         store.set_attributes(parents, &self.name, true, &attributes, touched)
@@ -145,7 +151,8 @@ impl Store {
                 return Ok(None);
             };
             let stated = Attributes::default();
-            let published = Published { name: name.clone(), size, committing, stated };
+            let (name, replaces) = (name.clone(), Replaces::Anything);
+            let published = Published { name, size, committing, stated, replaces };
             let held: Vec<_> = held().collect();
             return Ok(Some(Resumed::Published(published, Verifying::new(&held, &[]))));
         };

@@ -16,6 +16,7 @@ use crate::store::attributes::{set_mode_of_directory, times};
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::mode::kept;
+use crate::store::replaces::Replaces;
 use crate::store::root::Parents;
 use crate::store::{Store, sys};
 
@@ -25,6 +26,8 @@ pub(crate) struct Swap {
     version: Arc<Version>,
     attributes: Attributes,
     files: Option<u64>,
+    /// Whether a present version makes way.
+    pub(in crate::store) replaces: Replaces,
     /// Nothing in the draft can be changed any more.
     _closing: Closing,
 }
@@ -40,6 +43,8 @@ pub(crate) struct Rollback {
     pub(crate) token: Token,
     /// Whether the client has asked before: then this only tells whether the rollback was the last exchange.
     pub(crate) repeated: bool,
+    /// Whether the present version may make way.
+    pub(crate) replaces: Replaces,
     /// The facts about the version that is present afterwards, once it is.
     pub(crate) facts: Arc<OnceLock<Facts>>,
 }
@@ -50,7 +55,8 @@ impl Swap {
     /// happened or is dropped.
     pub(crate) fn new(version: Arc<Version>, attributes: Attributes, files: Option<u64>) -> Self {
         let _closing = version.close();
-        Self { version, attributes, files, _closing }
+        let replaces = Replaces::Anything;
+        Self { version, attributes, files, replaces, _closing }
     }
 
     /// Everything in the draft is flushed, and then its name says that it is complete.
@@ -91,6 +97,10 @@ impl Swap {
             None => self.version.present_mode(),
         };
         let swapped = mode.and_then(|mode| {
+            // Nobody else changes the directory meanwhile.
+            if self.replaces == Replaces::Nothing && store.stands_there(parents, name) {
+                return Err(StoreError::Exists { name: name.to_string() });
+            }
             self.version.check_heritage(parents)?;
             self.version.ask_for_room()?;
             let attributes = Attributes { mode, ..self.attributes };
@@ -130,7 +140,7 @@ impl Store {
     fn bring_back(
         &self,
         parents: &Parents,
-        Rollback { name, again, token, repeated, facts: told }: &Rollback,
+        Rollback { name, again, token, repeated, replaces, facts: told }: &Rollback,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let failed = |errno| StoreError::new("bring back the version before of", name, errno);
@@ -154,6 +164,9 @@ impl Store {
         };
         if *repeated {
             return Err(not_last());
+        }
+        if *replaces == Replaces::Nothing && self.stands_there(parents, name) {
+            return Err(StoreError::Exists { name: name.to_string() });
         }
         let stat = match rustix::fs::statat(&home, PREVIOUS, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,

@@ -1,0 +1,76 @@
+//! The connections and the rate of an account.
+
+use haul_tests::prelude::*;
+
+fn hello(accounts: &Accounts, name: &str, client: &str, slot: u64) -> (Peer, Value) {
+    let mut hello = accounts.hello(name, client);
+    hello["slot"] = json!(slot);
+    accounts.greeted(&hello)
+}
+
+#[test]
+fn connection_beyond_those_of_the_account_is_busy_and_one_that_replaces_another_is_not() {
+    let accounts = Accounts::start(&["alice --connections 2", "bob"]);
+    let (first, _) = hello(&accounts, "alice", "c", 0);
+    let (_second, answer) = hello(&accounts, "alice", "c", 1);
+    assert!(answer["hello"].is_u64(), "{answer}");
+    let (beyond, answer) = hello(&accounts, "alice", "c", 2);
+    refused(&answer, 0, "busy");
+    assert_eq!(answer["retry"], true);
+    assert!(answer["message"].as_str().unwrap().contains("`alice` has 2 connections"), "{answer}");
+    assert_eq!(beyond.end().unwrap(), b"");
+    let (mut newer, answer) = hello(&accounts, "alice", "c", 0);
+    assert!(answer["hello"].is_u64(), "{answer}");
+    assert_eq!(newer.ask(&put(1, "x", b"x"), b"x").unwrap()["ack"], 1);
+    drop(first);
+    let (_, answer) = hello(&accounts, "alice", "other", 0);
+    refused(&answer, 0, "busy");
+    let (_bobs, answer) = hello(&accounts, "bob", "c", 2);
+    assert!(answer["hello"].is_u64(), "{answer}");
+    drop(newer);
+    eventually("a place is free", || hello(&accounts, "alice", "d", 0).1["hello"].is_u64());
+}
+
+/// Two seconds' worth over four connections takes the account a second, and nobody else. The client whose bytes wait was
+/// silent for longer than a body may pause, for no fault of its own.
+#[test]
+fn account_sends_no_faster_than_its_rate_over_all_connections_and_is_not_called_slow() {
+    const EACH: usize = 600_000;
+    let words = ["--durability", "none", "--body-timeout", "300ms", "--header-timeout", "300ms"];
+    let accounts = Accounts::start_with(&words, &["alice --rate 800000", "bob"]);
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let send = |name: &'static str, slot: usize| {
+            let accounts = &accounts;
+            move || {
+                let mut peer = accounts.peer(name);
+                let bytes = vec![b'x'; EACH];
+                let answer = peer.ask(&put(1, &format!("{slot}"), &bytes), &bytes).unwrap();
+                assert_eq!(answer["ack"], 1, "{answer}");
+                start.elapsed()
+            }
+        };
+        let alices: Vec<_> = (0..4).map(|slot| scope.spawn(send("alice", slot))).collect();
+        let bobs = scope.spawn(send("bob", 0)).join().unwrap();
+        let alices = alices.into_iter().map(|thread| thread.join().unwrap()).max().unwrap();
+        // 2.4 MB, of which 0.8 may come at once.
+        assert!(alices >= Duration::from_millis(1900), "{alices:?}");
+        assert!(alices < Duration::from_secs(20) && bobs < alices, "{bobs:?} {alices:?}");
+    });
+}
+
+#[test]
+fn rate_and_connections_that_are_changed_hold_for_connections_that_are_there() {
+    let accounts = Accounts::start(&["alice --rate 1000"]);
+    let mut peer = accounts.peer("alice");
+    let bytes = vec![b'x'; 100_000];
+    peer.send(&put(1, "x", &bytes), &bytes).unwrap();
+    let users = accounts.users().replace("rate = 1000", "connections = 1");
+    assert_ne!(users, accounts.users());
+    accounts.set_users(&users);
+    let start = Instant::now();
+    assert_eq!(peer.receive().unwrap().0["ack"], 1);
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+    let (_, answer) = hello(&accounts, "alice", "other", 0);
+    refused(&answer, 0, "busy");
+}
