@@ -24,6 +24,7 @@ pub mod relay;
 pub mod screen;
 pub mod setting;
 pub mod site;
+pub mod tls;
 pub mod tree;
 pub mod upload;
 pub mod user;
