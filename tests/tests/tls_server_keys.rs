@@ -2,7 +2,7 @@
 
 use haul_tests::prelude::*;
 
-use crate::tls_peer::TlsPeer;
+use crate::tls_peer::{Pinned, TlsPeer};
 
 /// `hauld` with words that are no options of a server, and the lines that it shows.
 fn hauld(config: &Path, words: &[&str]) -> Result<Vec<String>, String> {
