@@ -193,10 +193,7 @@ fn account_without_replace_puts_new_entries_and_changes_none_that_are_there() {
             ("one".into(), "old".into())
         );
         assert_eq!(accounts.text("in/d/in"), "x");
-        assert_eq!(
-            (mode(accounts.at("in/old")), mode(accounts.at("in/old/file"))),
-            (0o750, 0o640)
-        );
+        assert_eq!((mode(accounts.at("in/old")), mode(accounts.at("in/old/file"))), (0o750, 0o640));
         assert!(accounts.server.staged().unwrap().is_empty());
     }
 }
