@@ -274,12 +274,16 @@ fn joined(thread: JoinHandle<()>) {
 /// removed.
 fn accounts(config: &Config) -> Result<Accounts, StartError> {
     let is_open = config.listen.iter().any(|listen| !listen.is_local());
-    if let Some(path) = &config.config_dir
-        && UsersFile::in_directory(path).path().exists()
-    {
-        Directory::new(path).outside(&config.root)?;
+    let mut directory = config.config_dir.as_deref();
+    if let Some(path) = directory {
+        match Directory::new(path).outside(&config.root) {
+            Err(error) if UsersFile::in_directory(path).path().exists() => return Err(error.into()),
+            // Clients could put accounts there, so none are looked for.
+            Err(_) => directory = None,
+            Ok(()) => {}
+        }
     }
-    Ok(Accounts::open(config.config_dir.as_deref(), is_open && !config.insecure)?)
+    Ok(Accounts::open(directory, is_open && !config.insecure)?)
 }
 
 fn default_workers() -> usize {

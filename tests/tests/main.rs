@@ -7,6 +7,7 @@ mod accounts_apart;
 mod accounts_ends;
 mod accounts_limits;
 mod accounts_rights;
+mod accounts_unix;
 mod adopt;
 mod adrift;
 mod advice;

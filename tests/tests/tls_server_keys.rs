@@ -118,6 +118,11 @@ fn next_key_is_announced_and_then_taken_by_new_connections() {
     let mut new = TlsPeer::connect(server.address());
     assert_eq!(new.say_hello()["next_pin"], Value::Null);
     assert_eq!(hauld(config.path(), &["fingerprint"]).unwrap(), [&*next]);
+    // A server whose key is removed goes on with it, and makes no other.
+    fs::remove_file(config.path().join("key.pem")).unwrap();
+    eventually("it is told", || server.log_text().contains("the one before stays"));
+    assert_eq!(TlsPeer::connect(server.address()).pin().to_string(), next);
+    assert!(!config.path().join("key.pem").exists());
     old.put(1, "a", b"the old connection lives");
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use haul_protocol::{Digest, LinkTarget, Name};
 
-use super::line::{Line, Who};
+use super::line::Line;
+use super::who::Who;
 
 /// A change that a client has asked for.
 #[derive(Debug, Clone)]

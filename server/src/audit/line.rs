@@ -6,17 +6,8 @@ use data_encoding::BASE64;
 use haul_protocol::{Digest, is_plain};
 use jiff::Timestamp;
 
+use super::who::Who;
 use crate::accounts::AccountName;
-
-/// A client, for the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Who {
-    /// `None`: the server has no accounts.
-    pub(crate) account: Option<AccountName>,
-    /// The id of its token, which is no secret.
-    pub(crate) token: Option<String>,
-    pub(crate) address: String,
-}
 
 /// A line, without its end.
 #[derive(Debug)]

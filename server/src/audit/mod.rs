@@ -7,6 +7,7 @@
 mod event;
 mod file;
 mod line;
+mod who;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub(crate) use event::{Changed, Event, What};
 pub(crate) use file::AuditError;
 use file::Writer;
 use line::Line;
-pub(crate) use line::Who;
+pub(crate) use who::Who;
 
 /// Lines about refused logins that are written in a second, and about refused requests. The log tells how many more there were.
 const LOGINS: u64 = 10;

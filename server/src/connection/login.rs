@@ -22,23 +22,19 @@ impl Connection {
         if !services.accounts.are_needed() {
             return true;
         }
+        let waker = waker(turn.notify, self.id);
         let Some(token) = hello.token.take() else {
-            self.tell_refused_login(None);
-            self.end(without_account());
-            return false;
+            let user = self.user.and_then(|user| services.accounts.log_in_user(user, &waker));
+            let Some(login) = user else {
+                self.tell_refused_login(None);
+                self.end(without_account());
+                return false;
+            };
+            return self.logged_in(login, hello, turn);
         };
         let origin = || Origin::from(self.address());
-        let waker = waker(turn.notify, self.id);
         match services.accounts.log_in(&token, origin, services.now(), waker) {
-            Ok(login) => {
-                tracing::info!(
-                    peer = self.peer,
-                    account = %login.account.name,
-                    token = login.token(),
-                    "logged in"
-                );
-                self.logged_in(login, hello, turn)
-            }
+            Ok(login) => self.logged_in(login, hello, turn),
             Err(denied) => {
                 tracing::warn!(peer = self.peer, token = token.id(), "refused a login");
                 self.tell_refused_login(Some(token.id()));
@@ -53,6 +49,7 @@ impl Connection {
 
     fn logged_in(&mut self, login: Arc<Login>, hello: &mut Hello, turn: &mut Turn<'_>) -> bool {
         let (account, needs) = (Arc::clone(&login.account), hello.needs());
+        tracing::info!(peer = self.peer, account = %account.name, token = %login.proof(), "logged in");
         self.tell_login(&login);
         self.login = Some(login);
         self.view = account.view.clone();
