@@ -126,7 +126,7 @@ fn use_is_right_for_trees_of_a_client_too() {
         }
         let mut haul = haul();
         haul.env("HAUL_TOKEN", accounts.token("alice")).args(["publish", "--rollback"]);
-        haul.arg(format!("{}/t/s", accounts.server.address())).assert().success();
+        haul.arg(format!("{}/t", accounts.server.address())).assert().success();
         same(&accounts);
     }
 }

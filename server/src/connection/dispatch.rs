@@ -202,7 +202,7 @@ impl Connection {
                         if change.name().is_none_or(|name| turn.fresh.concerns(name)) {
                             self.publish_fresh(turn);
                         }
-                        self.submit(ReplyTo::Answer(id), *change, Some(publishing), turn);
+                        self.submit(ReplyTo::Answer(id), change, Some(*publishing), turn);
                     }
                 }
             }
