@@ -9,6 +9,7 @@ use rustix::fs::Mode;
 use tempfile::TempDir;
 
 use super::*;
+use crate::store::Store;
 
 fn limits(root: Option<&str>, bytes: u64, files: u64) -> Limits {
     let root = root.map(|root| Name::parse(root.as_bytes()).unwrap());
