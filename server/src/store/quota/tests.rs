@@ -106,9 +106,8 @@ fn amount_is_reserved_in_all_usages_or_in_none() {
     let store = store(&place);
     store.quotas.set(vec![limits(None, 100, 10), limits(Some("a"), 50, 10)]);
     let parents = store.parents();
-    let share = |name: &str, size| {
-        store.share(&parents, &Name::parse(name.as_bytes()).unwrap(), size)
-    };
+    let share =
+        |name: &str, size| store.share(&parents, &Name::parse(name.as_bytes()).unwrap(), size);
     let first = share("a/x", 40).unwrap();
     let refused = share("a/y", 20).unwrap_err();
     assert!(matches!(refused, StoreError::AccountFull { account, .. } if account == "a"));
