@@ -33,6 +33,8 @@ pub(crate) enum Rank {
     WriteTurn,
     /// The end of an upload's journal.
     PartialEnd,
+    /// One change after the other of those that count for a quota.
+    Count,
     /// A file that mtimes are tried on.
     Mtimes,
     /// The logins of connections.
@@ -64,6 +66,14 @@ pub(crate) enum Rank {
     Lists,
     /// Free room on the disk.
     Space,
+    /// Shares of quotas that partials and drafts have, and that of one draft.
+    Promised,
+    Drafted,
+    /// The directories with a quota, and the usage of one of them.
+    Quotas,
+    Usage,
+    /// The bell that wakes the thread that counts.
+    Counter,
     /// The bell that wakes the sweeper.
     Bell,
     /// The committer's queue.

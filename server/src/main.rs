@@ -3,7 +3,9 @@
 mod signals;
 
 use std::fmt::{self, Debug, Display};
+use std::fs::DirBuilder;
 use std::io::{IsTerminal, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::process::ExitCode;
 use std::thread;
 
@@ -77,10 +79,13 @@ fn start(arguments: &Arguments) -> Result<Server, StartError> {
     let user = arguments.user.as_deref().map(SystemUser::find).transpose()?;
     if let Some(user) = &user {
         user.make_directory(&config.root, 0o777 & !config.umask)?;
-        let is_reached = config.listen.iter().any(|listen| !listen.is_local());
-        if let Some(directory) = config.config_dir.as_deref().filter(|_| is_reached) {
+        if let Some(directory) = &config.config_dir {
             user.make_directory(directory, 0o700)?;
         }
+    } else if let Some(directory) = &config.config_dir {
+        // The first account may come while the server runs, and the sandbox lets it read only what is there. Without the
+        // directory, the server runs as well as ever.
+        let _ = DirBuilder::new().recursive(true).mode(0o700).create(directory);
     }
     let listening = Server::listen(&config)?;
     if let Some(user) = user {

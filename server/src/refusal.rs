@@ -7,7 +7,7 @@ use std::fmt;
 
 use haul_protocol::Code;
 
-use crate::accounts::View;
+use crate::accounts::{AccountOf, View};
 use crate::store::StoreError;
 
 /// The reason why a request is not carried out.
@@ -15,6 +15,8 @@ use crate::store::StoreError;
 pub(crate) struct Refusal {
     told: haul_protocol::Refusal,
     names: Names,
+    /// The account whose quota is full.
+    about: Option<String>,
 }
 
 /// The directory that the names in a message are below.
@@ -53,12 +55,22 @@ impl Refusal {
     /// The same, told in these words.
     pub(crate) fn in_words(&self, message: &str) -> Self {
         let told = haul_protocol::Refusal { message: message.to_owned(), ..self.told.clone() };
-        Self { told, names: Names::AsSent }
+        Self { told, names: Names::AsSent, about: self.about.clone() }
     }
 
-    /// The refusal on the wire: names are told below the client's root. `in_draft`: the connection is about a draft.
-    pub(crate) fn told(self, view: &View, in_draft: bool) -> haul_protocol::Refusal {
-        let Self { mut told, names } = self;
+    /// The refusal on the wire: names are told below the client's root, and the use of a quota to its own account alone. `in_draft`: the connection is about a draft.
+    pub(crate) fn told(
+        self,
+        view: &View,
+        account: AccountOf<'_>,
+        in_draft: bool,
+    ) -> haul_protocol::Refusal {
+        let Self { mut told, names, about } = self;
+        if about.is_some_and(|about| account.is_none_or(|account| account.as_str() != about)) {
+            told.message =
+                String::from("a quota of another account, whose directory this is, is full");
+            return told;
+        }
         match names {
             Names::AsSent => {}
             Names::Here if in_draft => {}
@@ -77,7 +89,7 @@ impl fmt::Display for Refusal {
 /// The protocol and the parts of the server below this one name no entries but as the client has sent them.
 impl From<haul_protocol::Refusal> for Refusal {
     fn from(told: haul_protocol::Refusal) -> Self {
-        Self { told, names: Names::AsSent }
+        Self { told, names: Names::AsSent, about: None }
     }
 }
 
@@ -93,6 +105,7 @@ impl From<StoreError> for Refusal {
             | StoreError::Quota { .. }
             | StoreError::NoRoom { .. }
             | StoreError::TooMany { .. } => Code::NoSpace,
+            StoreError::AccountFull { .. } => Code::Quota,
             StoreError::TooLarge { .. } => Code::TooLarge,
             StoreError::NameRefused { .. } => Code::BadName,
             StoreError::NoSymlinks { .. } => Code::Symlink,
@@ -108,11 +121,66 @@ impl From<StoreError> for Refusal {
             StoreError::Gone { .. } => Code::RootGone,
             StoreError::Io { .. } | StoreError::Group { .. } => Code::Io,
         };
+        let about = match &error {
+            StoreError::AccountFull { account, .. } => Some(account.clone()),
+            _ => None,
+        };
         let retry = code.retry() || matches!(error, StoreError::Group { .. });
         let told = haul_protocol::Refusal { retry, ..haul_protocol::Refusal::new(code, error) };
-        Self { told, names: Names::Here }
+        Self { told, names: Names::Here, about }
     }
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use haul_protocol::Code;
+    use rustix::io::Errno;
+
+    use super::*;
+
+    /// One row for each error number that a file system may answer with: `io` only for what is none of the
+    /// client's business.
+    #[test]
+    fn every_errno_has_the_code_that_tells_what_to_do() {
+        let rows = [
+            (Errno::NOSPC, "write", Code::NoSpace, "no space left"),
+            (Errno::DQUOT, "write", Code::NoSpace, "quota"),
+            (Errno::MLINK, "make directory", Code::NoSpace, "no more entries"),
+            (Errno::FBIG, "write", Code::TooLarge, "larger than the server may write"),
+            (Errno::NAMETOOLONG, "make link", Code::BadName, "target of a symlink"),
+            (Errno::NAMETOOLONG, "publish", Code::BadName, "no name that is so long"),
+            (Errno::NAMETOOLONG, "make directory", Code::BadName, "no name that is so long"),
+            (Errno::ILSEQ, "publish", Code::BadName, "no name of such bytes"),
+            (Errno::INVAL, "publish", Code::BadName, "no name of such characters"),
+            (Errno::INVAL, "flush", Code::Io, "flush"),
+            (Errno::PERM, "make link", Code::Symlink, "has no symlinks"),
+            (Errno::PERM, "publish", Code::Permission, "permission denied"),
+            (Errno::ACCESS, "publish", Code::Permission, "permission denied"),
+            (Errno::ROFS, "publish", Code::Permission, "read-only"),
+            (Errno::MFILE, "open", Code::Busy, "too much is open"),
+            (Errno::NFILE, "open", Code::Busy, "too much is open"),
+            (Errno::NOMEM, "open", Code::Busy, "too much is open"),
+            (Errno::AGAIN, "open", Code::Busy, "too much is open"),
+            (Errno::XDEV, "open", Code::CrossDevice, "another file system"),
+            (Errno::XDEV, "publish", Code::CrossDevice, "REFER of Landlock"),
+            (Errno::XDEV, "rename", Code::CrossDevice, "REFER of Landlock"),
+            (Errno::BUSY, "publish", Code::CrossDevice, "another file system"),
+            (Errno::NOENT, "open", Code::NotFound, "does not exist"),
+            (Errno::ISDIR, "publish", Code::Conflict, "a directory"),
+            (Errno::NOTEMPTY, "publish", Code::Conflict, "a directory"),
+            (Errno::NOTDIR, "open", Code::Conflict, "not a directory"),
+            (Errno::LOOP, "open", Code::Conflict, "a symbolic link"),
+            (Errno::IO, "flush", Code::Io, "flush"),
+            (Errno::OVERFLOW, "look at", Code::Io, "look at"),
+            (Errno::STALE, "open", Code::Io, "open"),
+        ];
+        for (errno, op, code, part) in rows {
+            let error = StoreError::at(op, String::from("the/name"), errno);
+            let refusal = Refusal::from(error).told(&View::default(), None, false);
+            assert_eq!(refusal.code, code, "{op}: {errno}");
+            assert!(refusal.message.contains(part), "{errno}: {}", refusal.message);
+            assert!(refusal.message.contains("the/name"), "{errno}: {}", refusal.message);
+            assert_eq!(refusal.retry, code == Code::Busy, "{errno}");
+        }
+    }
+}

@@ -34,6 +34,7 @@ pub struct Server {
     workers: Vec<JoinHandle<()>>,
     timer: JoinHandle<()>,
     committer: Option<JoinHandle<()>>,
+    counter: JoinHandle<()>,
     sweeper: Sweeper,
 }
 
@@ -104,6 +105,7 @@ impl Listening {
             Settings { accounts, audit, keys, limits, symlinks, timeouts, places: bounds.places };
         let services = Arc::new(Services::new(store, settings));
         services.make_roots();
+        services.set_quotas();
         let runtime = Runtime::new(services, listeners, bounds.connections)?;
         let keep_partials = config.keep_partials;
         Ok(Ready { runtime: Arc::new(runtime), workers, durable, keep_partials })
@@ -152,8 +154,9 @@ impl Ready {
             true => Some(spawn(String::from("committer"), commit)?),
             false => None,
         };
+        let counter = spawn(String::from("counter"), |runtime| runtime.services.store.count())?;
         let sweeper = Sweeper::start(Arc::clone(&runtime.services), keep_partials)?;
-        Ok(Server { runtime, workers, timer, committer, sweeper })
+        Ok(Server { runtime, workers, timer, committer, counter, sweeper })
     }
 }
 
@@ -211,6 +214,8 @@ impl Server {
             }
             joined(thread);
         }
+        services.store.stop_counting();
+        joined(self.counter);
         self.sweeper.stop();
         if let Some(audit) = &services.audit {
             audit.look();
@@ -269,12 +274,16 @@ fn joined(thread: JoinHandle<()>) {
 /// removed.
 fn accounts(config: &Config) -> Result<Accounts, StartError> {
     let is_open = config.listen.iter().any(|listen| !listen.is_local());
-    if let Some(path) = &config.config_dir
-        && UsersFile::in_directory(path).path().exists()
-    {
-        Directory::new(path).outside(&config.root)?;
+    let mut directory = config.config_dir.as_deref();
+    if let Some(path) = directory {
+        match Directory::new(path).outside(&config.root) {
+            Err(error) if UsersFile::in_directory(path).path().exists() => return Err(error.into()),
+            // Clients could put accounts there, so none are looked for.
+            Err(_) => directory = None,
+            Ok(()) => {}
+        }
     }
-    Ok(Accounts::open(config.config_dir.as_deref(), is_open && !config.insecure)?)
+    Ok(Accounts::open(directory, is_open && !config.insecure)?)
 }
 
 fn default_workers() -> usize {

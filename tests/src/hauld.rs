@@ -120,6 +120,12 @@ impl Hauld {
         Ok(server)
     }
 
+    /// Becomes another process with the same root, which must have ended before: the temporary directory stays.
+    pub fn becomes(&mut self, mut next: Self) {
+        next.temporary = self.temporary.take();
+        *self = next;
+    }
+
     /// The first address.
     #[must_use]
     pub fn address(&self) -> &str {

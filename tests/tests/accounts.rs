@@ -118,10 +118,14 @@ fn names_of_an_account_are_below_its_root_and_told_from_there() {
     assert_eq!(ask(&mut peer, rename)["ack"], 5);
     assert_eq!(accounts.text("teams/alice/g"), "one");
     let body = b"{\"filename\":\"g\",\"kind\":\"file\",\"filesize\":3}\n{\"filename\":\"outside\",\"kind\":\"file\",\"filesize\":11}\n";
+    // Nothing can have the last name, which is too long with the root before it.
+    let long = json!({"filename": "ab/".repeat(1364) + "abc", "kind": "file", "filesize": 1});
+    let body = [&body[..], format!("{long}\n").as_bytes()].concat();
     let check = json!({"cmd": "check", "id": 6, "length": body.len()});
-    peer.send(&check, body).unwrap();
+    peer.send(&check, &body).unwrap();
     let (answer, letters) = peer.receive().unwrap();
-    assert_eq!((&answer["answer"], letters.len()), (&json!(6), 2), "{answer}");
+    assert_eq!((&answer["answer"], letters.len()), (&json!(6), 3), "{answer}");
+    assert_eq!(letters[1], letters[2], "{letters:?}");
     assert_ne!(letters[0], letters[1], "{letters:?}");
     assert_eq!(ask(&mut peer, json!({"cmd": "remove", "id": 7, "filename": "g"}))["ack"], 7);
     assert!(!accounts.at("teams/alice/g").exists() && accounts.at("teams/outside").exists());
@@ -205,8 +209,9 @@ fn version_is_published_and_rolled_back_below_the_root_of_the_account() {
         let (mut peer, answer) = accounts.greeted(&hello);
         assert!(answer["upload"].is_string(), "{answer}");
         assert_eq!(put_file(&mut peer, 1, "f", text.as_bytes())["ack"], 1);
-        let publish = ask(&mut peer, json!({"cmd": "publish", "id": 2}));
-        assert_eq!(publish["answer"], 2, "{publish}");
+        assert_eq!(listed(&mut peer, &json!({"cmd": "list", "id": 2})), ["f"]);
+        let publish = ask(&mut peer, json!({"cmd": "publish", "id": 3}));
+        assert_eq!(publish["answer"], 3, "{publish}");
         assert_eq!(accounts.text("teams/alice/site/f"), text);
         peer.end().unwrap();
     }
@@ -278,4 +283,23 @@ fn accounts_that_can_not_be_understood_keep_the_server_from_starting_and_not_fro
         assert!(told.contains("users.toml") && told.contains(part), "{told}");
     }
     accounts.set_users(&whole);
+}
+
+/// Otherwise whoever may put a file could make an account.
+#[test]
+fn accounts_inside_of_the_root_are_not_looked_for() {
+    let place = place::in_memory().unwrap();
+    let config = place.path().join("root/config");
+    let words = ["--durability", "none", "--config-dir", config.to_str().unwrap()];
+    let server = Hauld::start_in(place, hauld_command(), &words).unwrap();
+    let mut peer = server.peer();
+    let eve = b"[user.eve]\nroot = \".\"\nrights = [\"put\"]\n";
+    assert_eq!(peer.ask(&put(1, "config/users.toml", eve), eve).unwrap()["ack"], 1);
+    // Another server would not even start with them.
+    let mut another = hauld_command();
+    another.args(["--listen", "127.0.0.1:0", "--root"]).arg(server.root()).args(words);
+    let output = another.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && told.contains("config"), "{told}");
+    assert!(!server.log_text().contains("other accounts hold"));
 }

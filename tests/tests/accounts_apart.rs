@@ -174,3 +174,35 @@ fn drop_account_is_answered_alike_whether_something_is_there_or_not() {
     assert_eq!(again.ask(&put(1, "more", b""), b"").unwrap()["ack"], 1);
     assert_eq!(fs::read_dir(accounts.at("box")).unwrap().count(), 3);
 }
+
+#[test]
+fn draft_of_another_account_is_neither_gone_on_with_nor_thrown_away() {
+    let accounts = same_root();
+    let draft = |name: &str| {
+        let mut hello = accounts.hello(name, "the same client");
+        hello["filename"] = json!("site");
+        let (peer, answer) = accounts.greeted(&hello);
+        (peer, answer["upload"].clone(), answer["resumed"] == true)
+    };
+    let (mut alice, token, _) = draft("alice");
+    assert_eq!(alice.ask(&put(1, "of alice", b"x"), b"x").unwrap()["ack"], 1);
+    alice.end().unwrap();
+    let (mut bob, bobs, resumed) = draft("bob");
+    assert!(!resumed && bobs != token);
+    assert_eq!(bob.ask(&put(1, "of bob", b"x"), b"x").unwrap()["ack"], 1);
+    // Nor with her token.
+    let mut hello = accounts.hello("bob", "another");
+    hello["filename"] = json!("site");
+    hello["upload"] = token.clone();
+    bob.end().unwrap();
+    refused(&accounts.greeted(&hello).1, 0, "taken_over");
+    let (mut alice, _, resumed) = draft("alice");
+    assert!(resumed);
+    assert_eq!(alice.ask(&json!({"cmd": "publish", "id": 1}), b"").unwrap()["answer"], 1);
+    alice.end().unwrap();
+    assert!(
+        accounts.at("same/site/of alice").exists() && !accounts.at("same/site/of bob").exists()
+    );
+    let (_bob, _, resumed) = draft("bob");
+    assert!(resumed);
+}

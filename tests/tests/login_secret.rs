@@ -120,3 +120,21 @@ fn client_that_has_a_token_writes_no_core_dump() {
     let is_usual = dumped(None);
     assert!(!dumped(Some(TOKEN)), "usually: {is_usual}");
 }
+
+/// Everybody on the way could read it. A server of another key gets none either, as `login_pair` shows.
+#[test]
+fn trap_11_no_token_is_sent_in_clear_unless_nobody_else_can_read_it() {
+    let place = Place::start();
+    place.write(&format!("% alice {TOKEN}\n"));
+    fs::write(place.directory.path().join("s"), "one").unwrap();
+    thread::scope(|scope| {
+        let server = scope
+            .spawn(|| place.refuse("unauthorized", "this server asks for an account: haul login"));
+        let words = ["put", "s", "alice@%", "--insecure"];
+        let output = place.haul(&words).assert().code(3).get_output().clone();
+        let expected =
+            "sends no token over a connection that others can read: leave --insecure out";
+        assert!(told(&output).contains(expected), "{}", told(&output));
+        assert!(server.join().unwrap().get("token").is_none());
+    });
+}

@@ -20,10 +20,11 @@ const CLIENT: [&str; 11] = [
 ];
 
 /// The same of the server.
-const SERVER: [&str; 20] = [
+const SERVER: [&str; 21] = [
     "locks",
     "symlinks",
     "accounts",
+    "audit",
     "store",
     "refusal",
     "uploads",

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use haul_tests::fake::refusal;
 use haul_tests::prelude::*;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustls::{CipherSuite, ProtocolVersion};
@@ -174,4 +175,19 @@ fn garbage_in_the_middle_is_a_lost_connection() {
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("the connection to the server broke: cannot decrypt"), "{told}");
+}
+
+#[test]
+fn last_words_of_a_server_are_heard_though_garbage_follows_them() {
+    let (output, ..) = puts(&["--retry-for", "0"], None, |caller, _| {
+        caller.header()?;
+        caller.send(&refusal(&json!(0), "shutting_down", false), b"")?;
+        caller.0.sock.write_all(&[0x17, 3, 3, 0, 30])?;
+        caller.0.sock.write_all(&[7; 30])?;
+        // Until the client has had enough.
+        let _ = caller.0.read_to_end(&mut Vec::new());
+        Ok(Vec::new())
+    });
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("the test says so"), "{told}");
 }

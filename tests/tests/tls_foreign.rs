@@ -73,16 +73,13 @@ fn server_of_another_protocol_is_named_before_any_time_is_up() {
     for (bytes, name) in
         [("SSH-2.0-OpenSSH_9.6\r\n", "SSH"), ("HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP")]
     {
-        let began = Instant::now();
-        let (code, text) = told(&[], |stream| {
+        let (code, text) = told(&["--timeout", "1h"], |stream| {
             stream.write_all(bytes.as_bytes())?;
             // It waits for more, as such a server does.
             io::copy(stream, &mut io::sink()).map(|_| ())
         });
         assert_eq!(code, Some(3), "{text}");
         assert!(text.contains(&format!("the peer speaks {name}, not haul")), "{text}");
-        // Far less than the time that a silent server has.
-        assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     }
 }
 

@@ -118,7 +118,24 @@ fn next_key_is_announced_and_then_taken_by_new_connections() {
     let mut new = TlsPeer::connect(server.address());
     assert_eq!(new.say_hello()["next_pin"], Value::Null);
     assert_eq!(hauld(config.path(), &["fingerprint"]).unwrap(), [&*next]);
+    // A server whose key is removed goes on with it, and makes no other.
+    fs::remove_file(config.path().join("key.pem")).unwrap();
+    eventually("it is told", || server.log_text().contains("the one before stays"));
+    assert_eq!(TlsPeer::connect(server.address()).pin().to_string(), next);
+    assert!(!config.path().join("key.pem").exists());
     old.put(1, "a", b"the old connection lives");
+}
+
+/// A client that has not seen the present key believes nothing about the next one.
+#[test]
+fn next_key_is_announced_inside_tls_alone() {
+    let config = TempDir::new().unwrap();
+    hauld(config.path(), &["fingerprint"]).unwrap();
+    let next = hauld(config.path(), &["key", "next"]).unwrap().remove(0);
+    let server = server_with(&["--config-dir", config.path().to_str().unwrap()]);
+    assert_eq!(TlsPeer::connect(server.address()).say_hello()["next_pin"], *next);
+    let (_peer, answer) = Peer::hello_as(server.address(), "c", 0).unwrap();
+    assert!(answer["hello"].is_u64() && answer["next_pin"].is_null(), "{answer}");
 }
 
 /// A certificate for this key, as an authority gives it.

@@ -25,8 +25,8 @@ use crate::trust::{NOTHING, Route};
 /// says how many connections were lost before.
 pub type Work<'a> = dyn FnMut(&mut Asking<'_>, u32) -> Result<(), ConnectionError> + 'a;
 
-/// Does the work at the server of a destination, with the rights that it needs, over a new connection if one is lost. The server lets no request of the lost connection take effect
-/// once it has answered the new one.
+/// Does the work at the server of a destination, with the rights that it needs, over a new connection if one is lost. The
+/// server lets no request of the lost connection take effect once it has answered the new one.
 ///
 /// # Errors
 /// The end that came before all was done, which is not told yet.

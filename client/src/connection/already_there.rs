@@ -13,8 +13,9 @@ use crate::work::known::Known;
 use crate::work::multipart::Large;
 
 impl Connection<'_> {
-    /// Whether the server may have a file already, and may be asked about it, because it holds all parts, none of which this run has sent. A file that
-    /// was opened with `replace` has no parts of the committed file, and nobody else changes a draft.
+    /// Whether the server may have a file already, because it holds all parts, none of which this run has sent, and the
+    /// account may ask about it. A file that was opened with `replace` has no parts of the committed file, and nobody else
+    /// changes a draft.
     pub(super) fn may_be_there(&self, large: &Large) -> bool {
         let item = &large.item;
         self.may_list

@@ -46,8 +46,8 @@ impl std::fmt::Debug for Asking<'_> {
 }
 
 impl<'a> Asking<'a> {
-    /// Connects, logs in with the rights that the command `needs`, and introduces itself as `client`, which is random: once this
-    /// succeeds, no request of an earlier connection of the same client takes effect any more.
+    /// Connects, logs in with the rights that the command `needs`, and introduces itself as `client`, which is random: once
+    /// this succeeds, no request of an earlier connection of the same client takes effect any more.
     ///
     /// # Errors
     /// If there is no haul server, or it is over.

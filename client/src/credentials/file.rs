@@ -11,7 +11,8 @@ use crate::trust::host::Host;
 const IN_PATHS: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 /// The first line of a new file.
-const HEADING: &str = "# Tokens of haul: HOST:PORT ACCOUNT TOKEN. `haul login` and `haul logout` write this file; keep it secret.\n";
+const HEADING: &str =
+    "# HOST:PORT ACCOUNT TOKEN, by `haul login` and `haul logout`. Keep this file secret.\n";
 
 /// The word for a server, however it is written.
 pub(super) fn word(server: &Server) -> String {
@@ -108,7 +109,7 @@ mod tests {
         assert_eq!(found(&text, "box:8080")[1], (String::from("alice"), token(1).expose()));
         let left = without(&text, "box:8080", None);
         assert_eq!(*left, "# mine\n\nbox:8080\nother:1 alice x later-word\nstray\n");
-        assert!(with("", "box:1", "alice", &token(1)).starts_with("# Tokens of haul"));
+        assert!(with("", "box:1", "alice", &token(1)).starts_with("# HOST:PORT ACCOUNT TOKEN"));
     }
 
     #[test]

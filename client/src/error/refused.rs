@@ -22,7 +22,6 @@ pub(crate) fn advice(code: &Code) -> &'static str {
             "; remove something there, or ask the server's administrator for a larger quota; `haul whoami HOST` tells both"
         }
         Code::Exists => "; send it under another name, or ask for the right `replace`",
-        Code::Tls => "; leave --insecure out",
         _ => "",
     }
 }

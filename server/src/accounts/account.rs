@@ -1,5 +1,7 @@
 //! One account, as `users.toml` has it.
 
+use std::fmt;
+
 use haul_protocol::{AccountFacts, Digest, Rights};
 
 use super::client::AccountName;
@@ -22,18 +24,28 @@ pub(crate) struct Account {
     pub(crate) connections: Option<u32>,
     /// The most bytes of bodies a second, of all its connections.
     pub(crate) rate: Option<u64>,
-    /// Users of this machine who need no token on a Unix socket.
-    pub(crate) unix_users: Vec<UnixUser>,
+    /// Users of this machine, by number, who need no token on a Unix socket.
+    pub(crate) unix_users: Vec<u32>,
     pub(crate) tokens: Vec<KnownToken>,
 }
 
-/// A user of this machine.
+/// The proof by which a connection has its account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum UnixUser {
-    /// By name.
-    Named(String),
-    /// By number.
-    Id(u32),
+pub(crate) enum Proof {
+    /// The token with this id, and the digest of its secret.
+    Token(String, Digest),
+    /// The user at the other end of the Unix socket, as the kernel tells (unix(7), `SO_PEERCRED`).
+    User(u32),
+}
+
+/// As the log tells it: the id of a token, or `user:1000`.
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(id, _) => f.write_str(id),
+            Self::User(id) => write!(f, "user:{id}"),
+        }
+    }
 }
 
 /// The facts about a token that a server keeps: all but the secret.

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 
-use super::account::{Account, KnownToken, UnixUser};
+use super::account::{Account, KnownToken};
 use super::client::AccountName;
 use super::file::{FileError, HASH, parse};
 
@@ -152,10 +152,7 @@ fn written(account: &Account) -> String {
         line("expires", moment(end));
     }
     if !account.unix_users.is_empty() {
-        let users = account.unix_users.iter().map(|user| match user {
-            UnixUser::Named(name) => quoted(name),
-            UnixUser::Id(id) => id.to_string(),
-        });
+        let users = account.unix_users.iter().map(ToString::to_string);
         line("unix_users", format!("[{}]", users.collect::<Vec<_>>().join(", ")));
     }
     let tokens =
@@ -217,7 +214,7 @@ mod tests {
             quota_files: None,
             connections: Some(8),
             rate: None,
-            unix_users: vec![UnixUser::Id(7), UnixUser::Named("x\"y".into())],
+            unix_users: vec![7, 1000],
             tokens: vec![token(id)],
         }
     }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::value::Datetime;
 
-use super::account::{Account, KnownToken, UnixUser};
+use super::account::{Account, KnownToken};
 use super::client::AccountName;
 use super::view::View;
 
@@ -74,7 +74,7 @@ enum Size {
     Text(String),
 }
 
-/// A user of the machine: 1000 or "alice".
+/// A user of the machine. A name is read for its error only.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum User {
@@ -201,11 +201,13 @@ fn size(size: Option<&Spanned<Size>>) -> Result<Option<u64>, At> {
     }
 }
 
-fn user(user: &Spanned<User>) -> Result<UnixUser, At> {
+fn user(user: &Spanned<User>) -> Result<u32, At> {
     match user.get_ref() {
-        User::Id(id) => Ok(UnixUser::Id(*id)),
-        User::Name(name) if name.is_empty() => Err(at(user, "the name of a user is empty")),
-        User::Name(name) => Ok(UnixUser::Named(name.clone())),
+        User::Id(id) => Ok(*id),
+        // A confined server can't look names up when it reads the file again.
+        User::Name(name) => {
+            Err(at(user, format!("a user is a number here, as `id -u {}` tells", Shown(name))))
+        }
     }
 }
 
@@ -244,7 +246,7 @@ quota_files = 1000000
 connections = 8
 rate = "50MiB"
 expires = 2027-01-01
-unix_users = ["alice", 1000]
+unix_users = [7, 1000]
 
 [[user.alice.token]]
 id = "k3v7x2ab"
@@ -264,7 +266,7 @@ created = 2026-11-26
         assert_eq!((alice.quota_bytes, alice.quota_files), (Some(200 << 30), Some(1_000_000)));
         assert_eq!((alice.connections, alice.rate), (Some(8), Some(50 << 20)));
         assert_eq!(alice.expires, Some(1_798_761_600));
-        assert_eq!(alice.unix_users, [UnixUser::Named("alice".into()), UnixUser::Id(1000)]);
+        assert_eq!(alice.unix_users, [7, 1000]);
         let token = &alice.tokens[0];
         assert_eq!((&*token.id, token.hash, token.expires), ("k3v7x2ab", Digest([1; 32]), None));
         // Without a root of its own, that of its name; and the same moment in another zone.

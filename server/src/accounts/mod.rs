@@ -22,7 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use haul_protocol::{AccessToken, AccountFacts};
 
 use crate::locks::{Mutex, Rank};
-pub(crate) use account::{Account, KnownToken};
+pub(crate) use account::{Account, KnownToken, Proof};
 pub(crate) use client::{AccountName, AccountOf, ClientId};
 use failures::Failures;
 pub(crate) use failures::Origin;
@@ -57,8 +57,7 @@ struct Present {
 #[derive(Debug)]
 pub(crate) struct Login {
     pub(crate) account: Arc<Account>,
-    /// The id of its token.
-    token: String,
+    proof: Proof,
     expires: Option<i64>,
     is_over: AtomicBool,
     /// Wakes the connection when the login is over.
@@ -66,6 +65,14 @@ pub(crate) struct Login {
 }
 
 impl Login {
+    fn begin(known: Known, waker: Waker, logins: &mut Vec<Weak<Self>>) -> Arc<Self> {
+        let Known { account, proof, expires } = known;
+        let is_over = AtomicBool::new(false);
+        let login = Arc::new(Self { account, proof, expires, is_over, waker });
+        logins.push(Arc::downgrade(&login));
+        login
+    }
+
     /// Whether the account, its token or its rights are no longer those of the `hello`.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
@@ -76,9 +83,9 @@ impl Login {
         self.account.facts(self.expires)
     }
 
-    /// The id of the token, which is no secret.
-    pub(crate) fn token(&self) -> &str {
-        &self.token
+    /// The proof that the client has the account, which is no secret.
+    pub(crate) fn proof(&self) -> &Proof {
+        &self.proof
     }
 }
 
@@ -143,18 +150,22 @@ impl Accounts {
     ) -> Result<Arc<Login>, Denied> {
         // The login is in the list before the table is looked at: a change of the table that comes later ends it.
         let mut logins = self.logins.lock();
-        let Some(Known { account, token, expires }) = self.table().find(token, self.second())
-        else {
+        let Some(known) = self.table().find(token, self.second()) else {
             drop(logins);
             return Err(match self.failures.note(origin(), now) {
                 true => Denied::Told,
                 false => Denied::Silently,
             });
         };
-        let is_over = AtomicBool::new(false);
-        let login = Arc::new(Login { account, token, expires, is_over, waker });
-        logins.push(Arc::downgrade(&login));
-        Ok(login)
+        Ok(Login::begin(known, waker, &mut logins))
+    }
+
+    /// The account of a user of this machine, whom the kernel has told at the other end of a Unix socket. `None`: the user has
+    /// none, and needs a token.
+    pub(crate) fn log_in_user(&self, user: u32, waker: &Waker) -> Option<Arc<Login>> {
+        let mut logins = self.logins.lock();
+        let known = self.table().of_user(user, self.second())?;
+        Some(Login::begin(known, waker.clone(), &mut logins))
     }
 
     /// Reads the file again if it has changed, and ends logins that are over; to be called each second, by one thread.
@@ -167,7 +178,7 @@ impl Accounts {
         self.logins.lock().retain(|login| {
             let Some(login) = login.upgrade() else { return false };
             let name = &login.account.name;
-            let known = table.known(name, &login.token, now);
+            let known = table.known(name, login.proof.clone(), now);
             let goes_on = known.is_some_and(|known| known.account.serves_as(&login.account));
             if !goes_on {
                 over.push(login);
@@ -175,7 +186,7 @@ impl Accounts {
             goes_on
         });
         for login in over {
-            tracing::info!(account = %login.account.name, token = login.token, "a login is over");
+            tracing::info!(account = %login.account.name, token = %login.proof, "a login is over");
             login.is_over.store(true, Ordering::Release);
             login.waker.wake_by_ref();
         }

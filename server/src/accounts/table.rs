@@ -6,25 +6,25 @@ use std::sync::Arc;
 use haul_protocol::{AccessToken, Digest};
 use subtle::ConstantTimeEq;
 
-use super::account::{Account, KnownToken, earlier, is_over};
+use super::account::{Account, KnownToken, Proof, earlier, is_over};
 use super::client::AccountName;
 
 /// The digest that the secret of an unknown token is compared with, so that it costs as much as a wrong secret.
 const NOBODYS: Digest = Digest([0; 32]);
 
-/// The accounts, by name and by the ids of their tokens.
+/// The accounts, by name, by the ids of their tokens, and by the users of this machine who have them.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     accounts: BTreeMap<AccountName, Arc<Account>>,
     tokens: HashMap<String, (AccountName, KnownToken)>,
+    users: HashMap<u32, AccountName>,
 }
 
-/// The account that has a token.
+/// An account that somebody has proved to have.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     pub(super) account: Arc<Account>,
-    /// The id of the token.
-    pub(super) token: String,
+    pub(super) proof: Proof,
     /// The end of the account, or of the token if that is earlier.
     pub(super) expires: Option<i64>,
 }
@@ -36,9 +36,13 @@ impl Table {
             account.tokens.iter().map(|token| (token.id.clone(), (name.clone(), token.clone())))
         });
         let tokens = tokens.collect();
+        let users = accounts.iter().flat_map(|account| {
+            account.unix_users.iter().map(|user| (*user, account.name.clone()))
+        });
+        let users = users.collect();
         let accounts =
             accounts.into_iter().map(|account| (account.name.clone(), Arc::new(account)));
-        Self { accounts: accounts.collect(), tokens }
+        Self { accounts: accounts.collect(), tokens, users }
     }
 
     /// Whether there is no account.
@@ -57,15 +61,26 @@ impl Table {
         let found = self.tokens.get(token.id());
         let is_right = is_secret(token, found.map(|(_, known)| known));
         let (name, known) = found.filter(|_| is_right)?;
-        self.known(name, &known.id, now)
+        self.known(name, Proof::Token(known.id.clone(), known.hash), now)
     }
 
-    /// The account of this name with this token, if neither has ended.
-    pub(super) fn known(&self, name: &AccountName, token: &str, now: i64) -> Option<Known> {
+    /// The account of a user of this machine.
+    pub(super) fn of_user(&self, user: u32, now: i64) -> Option<Known> {
+        self.known(self.users.get(&user)?, Proof::User(user), now)
+    }
+
+    /// The account of this name, if the proof holds for it now and it has not ended.
+    pub(super) fn known(&self, name: &AccountName, proof: Proof, now: i64) -> Option<Known> {
         let account = self.accounts.get(name)?;
-        let (_, known) = self.tokens.get(token).filter(|(of, _)| of == name)?;
-        let expires = earlier(account.expires, known.expires);
-        let known = Known { account: Arc::clone(account), token: token.to_owned(), expires };
+        let end = match &proof {
+            Proof::Token(id, hash) => {
+                let (of, known) = self.tokens.get(id)?;
+                (of == name && known.hash == *hash).then_some(known.expires)?
+            }
+            Proof::User(user) => self.users.get(user).filter(|of| *of == name).map(|_| None)?,
+        };
+        let expires = earlier(account.expires, end);
+        let known = Known { account: Arc::clone(account), proof, expires };
         (!is_over(expires, now)).then_some(known)
     }
 }

@@ -52,6 +52,12 @@ fn login_is_over_when_its_token_account_root_or_rights_go_and_not_before() {
         // Another token, as after a rotation that keeps the old one for a while.
         (alice(&section(&token(2), "")) + &section(&token(1), "expires = 9999-01-01\n"), false),
         (alice(&section(&token(2), "")), true),
+        // The same id with another secret.
+        (
+            alice(&section(&token(1), ""))
+                .replace(&*token(1).hash().to_string(), &token(2).hash().to_string()),
+            true,
+        ),
         (alice(&section(&token(1), "expires = 2020-01-01\n")), true),
         (alice("expires = 2020-01-01\n") + &section(&token(1), ""), true),
         (alice("root = \"other\"\n") + &section(&token(1), ""), true),

@@ -5,17 +5,7 @@ use std::sync::Arc;
 use haul_protocol::{Digest, LinkTarget, Name};
 
 use super::line::Line;
-use crate::accounts::AccountName;
-
-/// A client, for the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Who {
-    /// `None`: the server has no accounts.
-    pub(crate) account: Option<AccountName>,
-    /// The id of its token, which is no secret.
-    pub(crate) token: Option<String>,
-    pub(crate) address: String,
-}
+use super::who::Who;
 
 /// A change that a client has asked for.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use data_encoding::BASE64;
 use haul_protocol::{Digest, is_plain};
 use jiff::Timestamp;
 
-use super::event::Who;
+use super::who::Who;
 use crate::accounts::AccountName;
 
 /// A line, without its end.

@@ -7,6 +7,7 @@
 mod event;
 mod file;
 mod line;
+mod who;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,10 +16,11 @@ use std::time::Instant;
 
 use crate::accounts::{Account, AccountName};
 use crate::locks::{Mutex, Rank};
-pub(crate) use event::{Changed, Event, What, Who};
+pub(crate) use event::{Changed, Event, What};
 pub(crate) use file::AuditError;
 use file::Writer;
 use line::Line;
+pub(crate) use who::Who;
 
 /// Lines about refused logins that are written in a second, and about refused requests. The log tells how many more there were.
 const LOGINS: u64 = 10;

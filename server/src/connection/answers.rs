@@ -133,7 +133,8 @@ impl Connection {
 
     /// The refusal on the wire.
     pub(super) fn told(&self, refusal: Refusal) -> protocol::Refusal {
-        refusal.told(&self.view, self.version().is_some())
+        let account = self.login.as_ref().map(|login| &login.account.name);
+        refusal.told(&self.view, account, self.version().is_some())
     }
 
     /// None of the requests of these ids is carried out. Only the first is told why at length: the message may

@@ -33,7 +33,7 @@ impl Connection {
         let Some(Teller { audit, who }) = &mut self.teller else { return };
         *who = Arc::new(Who {
             account: Some(login.account.name.clone()),
-            token: Some(login.token().to_owned()),
+            token: Some(login.proof().to_string()),
             address: who.address.clone(),
         });
         audit.login(who);

@@ -74,7 +74,12 @@ impl Check {
         }
         let mut entry =
             decode_entry(line).map_err(|error| Refusal::new(Code::BadRequest, error))?;
-        entry.name = turn.base.view.inward(entry.name)?;
+        let Ok(name) = turn.base.view.inward(entry.name) else {
+            // Nothing can have a name that is so long.
+            self.letters.push(Verdict::Missing.letter());
+            return Ok(());
+        };
+        entry.name = name;
         let place = InOrder { index: self.letters.len(), again: false };
         let letter = letter(self.compare(entry, place, turn))?;
         self.letters.push(letter);

@@ -13,19 +13,24 @@ use super::turn::{Base, Turn};
 use super::{Connection, Dialect};
 use crate::commit::notify::ReplyTo;
 use crate::refusal::Refusal;
-use crate::services::Services;
 use crate::store::{Change, DEEP, Replaces, Rollback, Swap};
 use crate::symlinks::Symlinks;
 use crate::uploads::{Commit, Sender, random_token};
 
 impl Connection {
     /// A later frame of the haul dialect.
-    pub(super) fn request(&mut self, mut request: Request, turn: &mut Turn<'_>) {
-        request.op = request.op.and_then(|op| self.let_in(op, &turn.base.view));
+    pub(super) fn request(&mut self, Request { id, length, op }: Request, turn: &mut Turn<'_>) {
         let version = self.version();
-        if let Some(version) = version.filter(|_| !matches!(request.op, Ok(Op::Ping))) {
+        if let Some(version) = version.filter(|_| !matches!(op, Ok(Op::Ping))) {
             version.touch();
         }
+        // A bundle is refused for each of its files, also before anything is known of them.
+        let ids = op.as_ref().map_or(1, Op::ids);
+        let op = match op.and_then(|op| self.let_in(op, &turn.base.view)) {
+            Ok(op) => op,
+            Err(refusal) => return self.refuse_all(id.row(ids), refusal.into()),
+        };
+        let request = Request { id, length, op: Ok(op) };
         // A question comes after earlier changes of its connection (PROTOCOL.md, section 5.4).
         if matches!(request.op, Ok(Op::List { .. } | Op::Check | Op::Adopt)) {
             self.publish_fresh(turn);
@@ -96,7 +101,7 @@ impl Connection {
         match op {
             Op::Put { name, size, digest, attributes } => {
                 let what = (Some(id), name, size);
-                let file = Incoming::admit(services, what, Some(digest), attributes)?;
+                let file = Incoming::admit((services, parents), what, Some(digest), attributes)?;
                 return Ok(Sink::File(file));
             }
             Op::Bundle { count, digest } => {
@@ -197,7 +202,7 @@ impl Connection {
                         if change.name().is_none_or(|name| turn.fresh.concerns(name)) {
                             self.publish_fresh(turn);
                         }
-                        self.submit(ReplyTo::Answer(id), change, Some(publishing), turn);
+                        self.submit(ReplyTo::Answer(id), change, Some(*publishing), turn);
                     }
                 }
             }
@@ -235,7 +240,7 @@ impl Connection {
     ) {
         match name {
             Ok(name) if name.depth() > DEEP => self.prepare(Deep::Classic(size), name, turn),
-            Ok(name) => self.classic_put(name, size, turn.services),
+            Ok(name) => self.classic_put(name, size, turn),
             Err(error) => {
                 if self.may_log() {
                     tracing::warn!(peer = self.peer, %error, "refused a classic put");
@@ -247,8 +252,9 @@ impl Connection {
 
     /// A file in the classic dialect: streamed, committed when its whole body is there, and never
     /// answered.
-    pub(super) fn classic_put(&mut self, name: Name, size: u64, services: &Services) {
-        let file = Incoming::admit(services, (None, name, size), None, Attributes::default());
+    pub(super) fn classic_put(&mut self, name: Name, size: u64, turn: &Turn<'_>) {
+        let (whence, what) = ((turn.services, &turn.base.parents), (None, name, size));
+        let file = Incoming::admit(whence, what, None, Attributes::default());
         self.sink = match file {
             Ok(file) => Sink::File(file),
             Err(refusal) => {

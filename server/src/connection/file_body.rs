@@ -7,7 +7,7 @@ use crate::commit::notify::ReplyTo;
 use crate::refusal::Refusal;
 use crate::services::Services;
 use crate::services::places::Place;
-use crate::store::{Reserved, Staged, StoreError};
+use crate::store::{Parents, Reserved, Share, Staged, StoreError};
 
 /// A file that comes in one body.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) struct Incoming {
     pub(super) attributes: Attributes,
     /// Until its bytes are written, and for its name until that is there.
     pub(super) room: Reserved,
+    /// Its part of the quotas that it counts for.
+    pub(super) share: Option<Share>,
     /// Made when the first bytes come without the last ones.
     pub(super) stream: Option<Box<Stream>>,
 }
@@ -47,17 +49,18 @@ pub(super) struct Stream {
 impl Incoming {
     /// A file that may come: it is not too large, and there is room.
     pub(super) fn admit(
-        services: &Services,
+        (services, parents): (&Services, &Parents),
         (id, name, size): (Option<RequestId>, Name, u64),
         digest: Option<Digest>,
         attributes: Attributes,
     ) -> Result<Self, Refusal> {
         within(size, services.limits.max_file)?;
+        let share = services.store.share(parents, &name, size)?;
         let room = services.store.admit(&name, size)?;
         // A header keeps no room from others before its body comes.
         room.used(room.left().saturating_sub(ADVANCE));
         let hashes = services.audit.is_some();
-        Ok(Self { id, name, size, digest, hashes, attributes, room, stream: None })
+        Ok(Self { id, name, size, digest, hashes, attributes, room, share, stream: None })
     }
 
     /// All bytes are here.

@@ -2,6 +2,7 @@
 //! waits here.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use haul_protocol::{Name, Request, RequestId, ServerHello, limits};
 
@@ -9,7 +10,7 @@ use super::bundle::Bundle;
 use super::compare::Check;
 use crate::services::fence::Fence;
 use crate::services::places::Place;
-use crate::store::{Closed, Listing, Rollback};
+use crate::store::{Closed, Listing, Rollback, Usage};
 use crate::uploads::Opening;
 use crate::versions::leases::Beginning;
 
@@ -39,8 +40,17 @@ pub(super) enum Job {
 pub(super) enum Greeting {
     /// Changes are under way in the directory whose next version the connection is about, and maybe behind these fences.
     Closing(Beginning, Vec<Arc<Fence>>),
-    /// Changes of older connections in the same place are under way, behind these fences.
-    Fenced(ServerHello, Vec<Arc<Fence>>),
+    /// Changes of older connections in the same place are under way, behind these fences; or the files of the account are
+    /// being counted.
+    Fenced(ServerHello, Vec<Arc<Fence>>, Option<Counted>),
+}
+
+/// The files of an account, which are being counted.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) usage: Arc<Usage>,
+    /// Woken when they are.
+    pub(super) waker: Waker,
 }
 
 impl Greeting {
@@ -49,7 +59,10 @@ impl Greeting {
         match self {
             // Those behind the fences are waited for afterwards.
             Self::Closing(beginning, _) => beginning.is_over(),
-            Self::Fenced(_, older) => older.iter().all(|fence| fence.is_over()),
+            Self::Fenced(_, older, counted) => {
+                let is_known = |counted: &Counted| counted.usage.is_known(&counted.waker);
+                counted.as_ref().is_none_or(is_known) && older.iter().all(|fence| fence.is_over())
+            }
         }
     }
 }

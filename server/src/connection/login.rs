@@ -22,23 +22,19 @@ impl Connection {
         if !services.accounts.are_needed() {
             return true;
         }
+        let waker = waker(turn.notify, self.id);
         let Some(token) = hello.token.take() else {
-            self.tell_refused_login(None);
-            self.end(without_account());
-            return false;
+            let user = self.user.and_then(|user| services.accounts.log_in_user(user, &waker));
+            let Some(login) = user else {
+                self.tell_refused_login(None);
+                self.end(without_account());
+                return false;
+            };
+            return self.logged_in(login, hello, turn);
         };
         let origin = || Origin::from(self.address());
-        let waker = waker(turn.notify, self.id);
         match services.accounts.log_in(&token, origin, services.now(), waker) {
-            Ok(login) => {
-                tracing::info!(
-                    peer = self.peer,
-                    account = %login.account.name,
-                    token = login.token(),
-                    "logged in"
-                );
-                self.logged_in(login, hello, turn)
-            }
+            Ok(login) => self.logged_in(login, hello, turn),
             Err(denied) => {
                 tracing::warn!(peer = self.peer, token = token.id(), "refused a login");
                 self.tell_refused_login(Some(token.id()));
@@ -53,6 +49,7 @@ impl Connection {
 
     fn logged_in(&mut self, login: Arc<Login>, hello: &mut Hello, turn: &mut Turn<'_>) -> bool {
         let (account, needs) = (Arc::clone(&login.account), hello.needs());
+        tracing::info!(peer = self.peer, account = %account.name, token = %login.proof(), "logged in");
         self.tell_login(&login);
         self.login = Some(login);
         self.view = account.view.clone();
@@ -115,17 +112,18 @@ impl Connection {
         }
     }
 
-    /// Whether the account's root is there. If it is gone, the connection ends.
+    /// Whether the account's root is there now. If it is gone, the connection ends.
     pub(super) fn has_own_root(&mut self, turn: &Turn<'_>) -> bool {
-        let root = self.login.as_ref().and_then(|login| login.account.view.root().cloned());
-        let Some(root) = root else { return true };
-        let found = turn.services.store.has_root(&turn.base.parents, &root);
-        if let Err(error) = &found {
-            tracing::error!(peer = self.peer, %root, %error, "the root of an account is gone");
-            let message = "the root of this account is not there, or no directory of the server's file system";
-            self.refuse_connection(Code::RootGone, message);
+        let Some(login) = self.login.clone() else { return true };
+        let Some(root) = login.account.view.root() else { return true };
+        if turn.services.store.has_root(root) {
+            return true;
         }
-        found.is_ok()
+        tracing::error!(peer = self.peer, %root, "the root of an account is gone");
+        let message =
+            "the root of this account is not there, or no directory of the server's file system";
+        self.refuse_connection(Code::RootGone, message);
+        false
     }
 
     /// The refusal of a connection that has no account any more, and needs one.

@@ -77,6 +77,7 @@ impl Connection {
             }
             if turn.fresh.file(&file.name, &file.attributes, bytes) {
                 file.note_digest(bytes);
+                turn.fresh.keep(file.share.take());
                 return self.wait_for_fresh(id, self.event_of_file(&file));
             }
             self.publish_fresh(turn);
@@ -91,7 +92,7 @@ impl Connection {
     /// A file that is written and verified: into the tree, or where it belongs.
     pub(super) fn file_staged(
         &mut self,
-        file: Incoming,
+        mut file: Incoming,
         staged: Result<Staged, StoreError>,
         turn: &mut Turn<'_>,
     ) {
@@ -104,12 +105,13 @@ impl Connection {
         if turn.fresh.concerns(&file.name) {
             match reply_to {
                 ReplyTo::Ack(id) if turn.fresh.staged(&mut staged, &file.name) => {
+                    turn.fresh.keep(file.share.take());
                     return self.wait_for_fresh(id, event);
                 }
                 _ => self.publish_fresh(turn),
             }
         }
-        staged.keep_room(&file.name, file.room);
+        staged.keep_room(&file.name, file.room, file.share);
         let change = Change::File { staged, name: file.name };
         self.submit_with(reply_to, change, None, event.into_iter().collect(), turn);
     }

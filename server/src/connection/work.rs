@@ -61,7 +61,7 @@ impl Connection {
         };
         match (made, deep) {
             (Ok(true), Deep::Request(request)) => self.carry_out(request, turn),
-            (Ok(true), Deep::Classic(size)) => self.classic_put(name, size, turn.services),
+            (Ok(true), Deep::Classic(size)) => self.classic_put(name, size, turn),
             (Ok(false), deep) => self.job = Some(Job::Parents(Box::new(deep), name)),
             (Err(refusal), Deep::Request(request)) => self.refuse(request.id, refusal),
             (Err(refusal), Deep::Classic(_)) => {
@@ -262,7 +262,8 @@ impl Connection {
             bundle.done += 1;
             let Bundled { name, attributes, digest, bytes } = file;
             let what = (Some(id), name, bytes.len() as u64);
-            match Incoming::admit(turn.services, what, digest, attributes) {
+            let whence = (turn.services, &turn.base.parents);
+            match Incoming::admit(whence, what, digest, attributes) {
                 Ok(file) => self.whole_file(file, bytes, turn),
                 Err(refusal) => self.refuse(id, refusal),
             }

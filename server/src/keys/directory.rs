@@ -36,16 +36,21 @@ impl Directory {
 
     /// Whether a key has been made.
     pub(crate) fn has_key(&self) -> bool {
-        self.key_file().symlink_metadata().is_ok()
+        self.look_for_key().is_ok()
+    }
+
+    /// Fails if the key is not there.
+    pub(crate) fn look_for_key(&self) -> Result<(), KeyError> {
+        let file = self.key_file();
+        match file.symlink_metadata() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(KeyError::File(file, error)),
+        }
     }
 
     /// Refuses a directory that clients of this root could write to.
     pub(crate) fn outside(&self, root: &Path) -> Result<(), KeyError> {
-        // A root that is not there yet has nothing in it.
-        let Ok(root) = root.canonicalize() else { return Ok(()) };
-        let absolute = std::path::absolute(&self.0).unwrap_or_else(|_| self.0.clone());
-        let real = absolute.ancestors().find_map(|path| path.canonicalize().ok());
-        match real.is_some_and(|real| real.starts_with(&root)) {
+        match resolved(&self.0).starts_with(resolved(root)) {
             true => Err(KeyError::InRoot(self.0.clone())),
             false => Ok(()),
         }
@@ -160,6 +165,12 @@ impl Directory {
         let write = || {
             let mut out: File =
                 OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+            // If root runs `hauld key next`, the server's own user has to read the file.
+            if rustix::process::geteuid().is_root()
+                && let Some((user, group)) = owner(Some(&self.0))
+            {
+                std::os::unix::fs::fchown(&out, Some(user), Some(group))?;
+            }
             out.write_all(bytes)?;
             out.sync_all()?;
             match existing {
@@ -185,6 +196,16 @@ impl Directory {
     }
 }
 
+/// The path as it is without symlinks, as far as it is there.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let found = absolute.ancestors().find_map(|above| {
+        let rest = absolute.strip_prefix(above).ok()?;
+        Some(above.canonicalize().ok()?.join(rest))
+    });
+    found.unwrap_or(absolute)
+}
+
 /// Reads a key that only its owner may read.
 fn read_key(file: &Path) -> Result<KeyPair, KeyError> {
     let found = fs::metadata(file).map_err(|error| KeyError::File(file.to_owned(), error))?;
@@ -192,12 +213,20 @@ fn read_key(file: &Path) -> Result<KeyPair, KeyError> {
         return Err(KeyError::Public(file.to_owned()));
     }
     let me = rustix::process::geteuid().as_raw();
-    if found.uid() != me && found.uid() != 0 {
+    // Root may look at the keys of a server that has a user of its own.
+    let is_of_directory = || owner(file.parent()).is_some_and(|(user, _)| user == found.uid());
+    if found.uid() != me && found.uid() != 0 && !is_of_directory() {
         return Err(KeyError::Foreign(file.to_owned()));
     }
     let pem = read(file)?;
     let der = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| content(file, error))?;
     KeyPair::try_from(&der).map_err(|error| content(file, error))
+}
+
+/// User and group of a directory.
+fn owner(directory: Option<&Path>) -> Option<(u32, u32)> {
+    let found = fs::metadata(directory?).ok()?;
+    Some((found.uid(), found.gid()))
 }
 
 fn pin(key: &KeyPair) -> Pin {
@@ -229,6 +258,25 @@ mod tests {
         let other = self_signed(&KeyPair::generate().unwrap()).unwrap();
         fs::write(directory.certificate_file(), other.pem()).unwrap();
         assert_eq!(directory.load().unwrap().pin, pin);
+    }
+
+    #[test]
+    fn files_that_root_makes_belong_to_the_owner_of_the_directory() {
+        let place = tempfile::TempDir::new().unwrap();
+        let directory = Directory::new(place.path());
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(place.path(), Some(1234), Some(1235)).unwrap();
+        }
+        let pin = directory.load().unwrap().pin;
+        assert_eq!(directory.pin().unwrap(), pin);
+        for file in [directory.key_file(), directory.certificate_file()] {
+            let found = fs::metadata(&file).unwrap();
+            assert_eq!(Some((found.uid(), found.gid())), owner(Some(place.path())));
+        }
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(directory.key_file(), Some(4321), None).unwrap();
+            assert!(matches!(directory.pin(), Err(KeyError::Foreign(_))));
+        }
     }
 
     #[test]

@@ -123,7 +123,7 @@ impl Keys {
         }
         let is_due = self.current.get().is_due_for_renewal();
         if has_changed || (is_due && matches!(self.source, Source::Own(_))) {
-            match self.source.load() {
+            match self.source.load_again() {
                 Ok(certified) if certified.same_as(&self.current.get()) => {}
                 Ok(certified) => {
                     tracing::info!(key = %certified.pin, "new connections see the new certificate");
@@ -169,6 +169,17 @@ impl Source {
                 }
                 Certified::read(chain, key)
             }
+        }
+    }
+
+    /// As [`load`](Self::load), for a server that runs: it makes no other key if its own one is gone.
+    fn load_again(&self) -> Result<Certified, KeyError> {
+        match self {
+            Self::Own(directory) => {
+                directory.look_for_key()?;
+                directory.load()
+            }
+            Self::Given { .. } => self.load(),
         }
     }
 

@@ -79,6 +79,10 @@ pub struct Add {
     /// Its end: a day (2027-01-01, UTC), a time with its offset, or a time from now (30d).
     #[arg(long, value_name = "WHEN", value_parser = end)]
     expires: Option<i64>,
+    /// A user of this machine, by name or number, who needs no token on a Unix socket of the server; may be given several
+    /// times.
+    #[arg(long, value_name = "USER", value_parser = system_user)]
+    unix_user: Vec<u32>,
     /// Where.
     #[command(flatten)]
     made: Made,
@@ -175,7 +179,7 @@ impl Add {
             quota_files: self.quota_files,
             connections: self.connections,
             rate: self.rate,
-            unix_users: Vec::new(),
+            unix_users: self.unix_user.clone(),
             tokens: Vec::new(),
         };
         self.made.make(account, usual, out, people)
@@ -384,6 +388,17 @@ fn now() -> i64 {
 
 fn seconds(time: Duration) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn system_user(text: &str) -> Result<u32, String> {
+    if let Ok(user) = text.parse() {
+        return Ok(user);
+    }
+    match nix::unistd::User::from_name(text) {
+        Ok(Some(user)) => Ok(user.uid.as_raw()),
+        Ok(None) => Err(String::from("this machine has no such user")),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Rights from the command line: a preset, or words.

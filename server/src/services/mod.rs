@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use haul_protocol::{Durability, ServerLimits};
 
-use crate::accounts::Accounts;
+use crate::accounts::{Account, Accounts};
 use crate::audit::Audit;
 use crate::commit::committer::Committer;
 use crate::keys::Keys;
-use crate::store::Store;
+use crate::store::{Limits, Store};
 use crate::symlinks::Symlinks;
 use crate::uploads::Uploads;
 use crate::versions::leases::Publications;
@@ -103,6 +103,7 @@ impl Services {
             }
             self.budgets.limit(accounts.iter().map(|account| &**account), self.now());
             self.make_roots();
+            self.set_quotas();
         }
         if let Some(audit) = &self.audit {
             audit.look();
@@ -114,6 +115,17 @@ impl Services {
         if let Some(audit) = &self.audit {
             audit.flush();
         }
+    }
+
+    /// Tells the store the quotas of all accounts.
+    pub(crate) fn set_quotas(&self) {
+        let limits = |account: &Arc<Account>| {
+            let (bytes, files) = (account.quota_bytes, account.quota_files);
+            let root = account.view.root().cloned();
+            let limits = || Limits { account: account.name.to_string(), root, bytes, files };
+            (bytes.is_some() || files.is_some()).then(limits)
+        };
+        self.store.quotas.set(self.accounts.all().iter().filter_map(limits).collect());
     }
 
     /// Makes the roots of accounts that are not there yet. One that can't be made is told when a client logs in.

@@ -122,6 +122,23 @@ pub(crate) enum StoreError {
         /// The file.
         name: String,
     },
+    /// The quota of an account is full.
+    #[error(
+        "the quota of account `{account}` is full: {} of {} used, {} needed",
+        counted(what, *.used), counted(what, *.quota), counted(what, *.more)
+    )]
+    AccountFull {
+        /// The account.
+        account: String,
+        /// Bytes, or files.
+        what: &'static str,
+        /// The use, the bytes and files that are promised included.
+        used: u64,
+        /// More than there is left.
+        more: u64,
+        /// The quota.
+        quota: u64,
+    },
     /// The server's user may not do this.
     #[error("the server may not {op} `{name}`: permission denied")]
     Permission {
@@ -307,6 +324,10 @@ impl fmt::Display for Gone {
             Self::Private => "the server's own directory `.haul` in its root",
         })
     }
+}
+
+fn counted(what: &str, number: u64) -> String {
+    if what == "bytes" { in_units(number) } else { format!("{number} {what}") }
 }
 
 fn in_units(bytes: u64) -> String {

@@ -9,6 +9,7 @@ use super::attributes::times;
 use super::commit::dirty::Touched;
 use super::error::{MAKE_LINK, StoreError};
 use super::inherit::{HandsDown, not_given};
+use super::quota::Amount;
 use super::replaces::Replaces;
 use super::root::Parents;
 use super::{Store, sys};
@@ -23,8 +24,22 @@ impl Store {
         replaces: Replaces,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
+        let bytes = target.as_bytes().len() as u64;
+        let _room = self.admit(name, bytes)?;
+        self.counted(parents, name, Some(Amount::file(bytes)), None, || {
+            self.stage_link(parents, name, (target, mtime), replaces, touched)
+        })
+    }
+
+    fn stage_link(
+        &self,
+        parents: &Parents,
+        name: &Name,
+        (target, mtime): (&LinkTarget, Option<Mtime>),
+        replaces: Replaces,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
         let failed = |op| move |errno| StoreError::new(op, name, errno);
-        let _room = self.admit(name, target.as_bytes().len() as u64)?;
         let (staging, staged) = self.staging.at(self.staging.place());
         let staged = staged.as_bytes();
         sys::make_link(staging, staged, target.as_bytes()).map_err(failed(MAKE_LINK))?;

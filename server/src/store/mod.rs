@@ -16,6 +16,7 @@ mod mode;
 mod open;
 mod present;
 mod private;
+mod quota;
 mod reading;
 mod recover;
 mod remove;
@@ -36,11 +37,13 @@ use std::sync::{Arc, OnceLock};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
+use rustix::io::Errno;
 
 pub(crate) use commit::change::{Change, DEEP};
 pub(crate) use commit::group::Committing;
 pub(crate) use error::{OpenError, StoreError};
 pub(crate) use list::{Enough, Listed, Listing};
+pub(crate) use quota::{Limits, Quotas, Share, Usage};
 pub(crate) use reading::Reading;
 pub(crate) use replaces::Replaces;
 pub(crate) use root::Parents;
@@ -55,6 +58,7 @@ pub(crate) use uploads::verifying::Verifying;
 pub(crate) use versions::adopt::{Adopted, Copying};
 pub(crate) use versions::closed::Closed;
 pub(crate) use versions::guard::meet;
+pub(crate) use versions::home::Owner;
 pub(crate) use versions::notes::Facts;
 pub(crate) use versions::swap::{Rollback, Swap};
 pub(crate) use versions::version::{Earlier, Room, State, Version, given_up};
@@ -90,6 +94,8 @@ pub(crate) struct Store {
     /// Names this boot of the machine.
     boot: String,
     space: Arc<space::Space>,
+    /// Quotas of accounts.
+    pub(crate) quotas: Arc<Quotas>,
     /// Directories that are opened up just now.
     rights: Arc<rights::Rights>,
     mtimes: attributes::mtimes::Mtimes,
@@ -155,6 +161,7 @@ impl Store {
         let root = Arc::new(root);
         let store = Self {
             space: Arc::new(space::Space::new(device, keep_free)),
+            quotas: Arc::default(),
             rights: Arc::new(rights::Rights::new(recovered.opened, root.path())),
             root,
             present,
@@ -208,7 +215,7 @@ impl Store {
 
     /// A cache of parent directories, to be kept for moments only (see [`Parents`]).
     pub(crate) fn parents(&self) -> Parents {
-        Parents::new(&self.root, self.making())
+        Parents::new(&self.root, self.making(None))
     }
 
     /// Makes a directory that a client sees as its root, unless it is there.
@@ -216,13 +223,11 @@ impl Store {
         self.parents().directory(name)
     }
 
-    /// Fails if a directory that a client sees as its root is none, or can't be reached.
-    pub(crate) fn has_root(
-        &self,
-        parents: &Parents,
-        name: &haul_protocol::Name,
-    ) -> Result<(), StoreError> {
-        parents.existing(name.as_bytes()).map(drop)
+    /// Whether a directory that a client sees as its root is there now. If it can't be reached for another reason, each request
+    /// learns that by itself.
+    pub(crate) fn has_root(&self, name: &haul_protocol::Name) -> bool {
+        let found = self.root.resolve(name.as_bytes());
+        !matches!(found, Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV))
     }
 
     /// Forgets handles that may lead to another directory than their names do now.
@@ -241,11 +246,15 @@ impl Store {
     }
 
     /// Everything that is needed to make directories that nobody sent.
-    fn making(&self) -> root::Making {
+    fn making(&self, draft: Option<&Arc<quota::Draft>>) -> root::Making {
         root::Making {
             mode: Mode::from_raw_mode(0o777) - self.umask,
             space: Arc::clone(&self.space),
             rights: Arc::clone(&self.rights),
+            counting: quota::Counting {
+                quotas: Arc::clone(&self.quotas),
+                draft: draft.map(Arc::clone),
+            },
         }
     }
 

@@ -14,7 +14,7 @@ use super::temp::staging::{DIRECTORIES, Staging, sweep};
 
 const STAGED: &str = "staged";
 const PARTIALS: &str = "partials";
-const TREES: &str = "trees";
+pub(super) const TREES: &str = "trees";
 const TRASH: &str = "trash";
 const OPENED: &str = "opened";
 const LOCK: &str = "lock";

@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use super::error::{OpenError, StoreError};
 use super::inherit::{Giver, HandsDown, left_by_acl};
 use super::open::{BENEATH, DIRECTORY};
+use super::quota::{Amount, Counting};
 use super::rights::Rights;
 use super::space::Space;
 use super::sys;
@@ -166,6 +167,7 @@ pub(super) struct Making {
     pub(super) mode: Mode,
     pub(super) space: Arc<Space>,
     pub(super) rights: Arc<Rights>,
+    pub(super) counting: Counting,
 }
 
 /// A directory by name, and what new entries of it inherit from.
@@ -269,7 +271,8 @@ impl Parents {
             };
             let start = at.checked_sub(1).map_or(0, |at| ends[at] + 1);
             let last = &name[start..end];
-            let Making { mode, space, rights } = &self.making;
+            let Making { mode, space, rights, counting } = &self.making;
+            let share = counting.share(&name[..end], Amount::DIRECTORY)?;
             let _room = space.reserve(&String::from_utf8_lossy(&name[..end]), 0)?;
             // A default ACL takes the place of the umask (umask(2)).
             let mode = match left_by_acl(&directory) {
@@ -277,8 +280,9 @@ impl Parents {
                 _ => *mode,
             };
             match rights.in_directory(&directory, || sys::make_directory(&directory, last, mode)) {
+                Ok(()) => counting.came(&name[..end], share, Amount::DIRECTORY),
                 // The first change that needs a directory makes it.
-                Ok(()) | Err(Errno::EXIST) => {}
+                Err(Errno::EXIST) => {}
                 Err(errno) => return Err(failed("make directory")(errno)),
             }
             directory = match rights.open_in(&directory, last) {
@@ -351,6 +355,11 @@ impl Parents {
                 .is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
         };
         self.givers.borrow_mut().retain(|(known, _)| !is_in(known));
+    }
+
+    /// Where new entries count.
+    pub(super) fn counting(&self) -> &Counting {
+        &self.making.counting
     }
 
     /// For looking at the entries of a directory.

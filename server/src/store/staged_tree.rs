@@ -18,6 +18,7 @@ use haul_protocol::{Attributes, LinkTarget, Mtime, Name};
 use super::commit::dirty::Touched;
 use super::error::StoreError;
 use super::mode::kept;
+use super::quota::Share;
 use super::root::Parents;
 use super::{Staged, Store};
 use rustix::fs::Mode;
@@ -63,6 +64,13 @@ impl<'a> Fresh<'a> {
     /// Takes a file whose bytes have been verified. `false` as for [`directory`](Self::directory).
     pub(crate) fn file(&mut self, name: &Name, attributes: &Attributes, bytes: &[u8]) -> bool {
         self.tree.as_mut().is_some_and(|tree| tree.file(name, attributes, bytes))
+    }
+
+    /// Keeps the share of the file that was taken last.
+    pub(crate) fn keep(&mut self, share: Option<Share>) {
+        if let Some(tree) = &mut self.tree {
+            tree.keep(share);
+        }
     }
 
     /// Takes a file that is staged already: then it becomes visible with the tree. `false` as for

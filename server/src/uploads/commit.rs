@@ -15,7 +15,7 @@ pub(crate) enum Commit {
     /// Nothing: it was done before.
     Done,
     /// This change, and to be told when it is over.
-    Change(Change, Publishing),
+    Change(Change, Box<Publishing>),
 }
 
 /// An upload on its way to its final name.
@@ -87,7 +87,7 @@ impl Uploads {
             }
         };
         match change {
-            Ok(change) => Ok(Commit::Change(change, publishing)),
+            Ok(change) => Ok(Commit::Change(change, Box::new(publishing))),
             Err(error) => {
                 self.not_published(&publishing);
                 Err(error.into())

@@ -41,6 +41,7 @@ pub(crate) struct Opening {
     owner: Owner,
     replaces: Replaces,
     stage: Stage,
+    promise: Promise,
     busy: Busy,
 }
 
@@ -62,11 +63,14 @@ impl Opening {
         (geometry, owner, replaces): (Geometry, Owner, Replaces),
         busy: Busy,
     ) -> Result<Self, Refusal> {
+        store.promise(parents, key.id(), &wanted.name, wanted.size)?;
+        let promise = Promise { of: Some((Arc::clone(store), key.id().to_owned())) };
         let stage = match store.journal(&key, &wanted.name, geometry)? {
             Some(reading) => Stage::Journal(Box::new(reading)),
             None => Self::resumed(store, parents, &key, &wanted, (geometry, replaces), None)?,
         };
-        Ok(Self { store: Arc::clone(store), key, wanted, geometry, owner, replaces, stage, busy })
+        let store = Arc::clone(store);
+        Ok(Self { store, key, wanted, geometry, owner, replaces, stage, promise, busy })
     }
 
     fn resumed(
@@ -114,7 +118,7 @@ impl Opening {
         parents: &Parents,
         buffer: &mut [u8],
     ) -> Result<(Self, usize), Refusal> {
-        let Self { store, key, wanted, geometry, owner, replaces, stage, busy } = self;
+        let Self { store, key, wanted, geometry, owner, replaces, stage, promise, busy } = self;
         let (stage, read) = match stage {
             Stage::Journal(mut reading) => match reading.advance(&wanted.name, buffer)? {
                 0 => {
@@ -133,12 +137,13 @@ impl Opening {
                 (Stage::Bytes(bytes), read)
             }
         };
-        Ok((Self { store, key, wanted, geometry, owner, replaces, stage, busy }, read))
+        let opening = Self { store, key, wanted, geometry, owner, replaces, stage, promise, busy };
+        Ok((opening, read))
     }
 
     /// The upload, the parts that it holds, and its key.
     pub(super) fn finish(self) -> Result<(OpenUpload, Bitmap, Busy), Refusal> {
-        let Self { store, wanted, geometry, owner, stage, busy, .. } = self;
+        let Self { store, wanted, geometry, owner, stage, mut promise, busy, .. } = self;
         let Stage::Bytes(bytes) = stage else { return Err(unknown()) };
         let (content, verifying) = *bytes;
         let held = verifying.held();
@@ -150,6 +155,7 @@ impl Opening {
         let missing = if content.is_ok() { state.missing_bytes() } else { 0 };
         match store.reserve(&wanted.name, missing) {
             Ok(reserved) => {
+                promise.of = None;
                 let upload =
                     OpenUpload::new(busy.key(), wanted.name, owner, state, content, reserved);
                 Ok((upload, bitmap, busy))
@@ -161,6 +167,20 @@ impl Opening {
                 }
                 Err(error.into())
             }
+        }
+    }
+}
+
+/// The share of a partial whose upload is not open yet. If it never is, the share is as large as the partial.
+#[derive(Debug)]
+struct Promise {
+    of: Option<(Arc<Store>, String)>,
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if let Some((store, id)) = &self.of {
+            store.settle_promise(id);
         }
     }
 }

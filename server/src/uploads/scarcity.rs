@@ -255,10 +255,12 @@ impl Scarcity {
 
 #[cfg(test)]
 mod tests {
-    use haul_protocol::Attributes;
+    use haul_protocol::{Attributes, Geometry, Name};
 
+    use super::super::part_table::Upload;
     use super::super::{Found, Owner};
     use super::*;
+    use crate::store::{Key, Resumed, Store};
 
     const NEW: Duration = Duration::ZERO;
 
@@ -320,5 +322,45 @@ mod tests {
         }
         assert!(table.make_room(1, &greedy).is_ok());
         assert_eq!((table.parts, table.opening.len(), table.busy.len()), (0, 0, 0));
+    }
+
+    /// An upload of which nothing has come.
+    fn upload(store: &Arc<Store>, key: &str) -> OpenUpload {
+        let geometry = Geometry::new(5000, 1024).unwrap();
+        let name = Name::parse(key.as_bytes()).unwrap();
+        let partial = Key::new(&name, geometry, "f", (None, "i"));
+        let opened = store.partial(&store.parents(), &partial, &name, (geometry, false), None);
+        let Ok(Resumed::Partial(partial, _)) = opened else { panic!("{opened:?}") };
+        let owner = Owner { token: Token([0; 16]), attributes: Attributes::default() };
+        let room = store.reserve(&name, 0).unwrap();
+        OpenUpload::new(key, name, owner, Upload::new(geometry, &[]), Ok(partial), room)
+    }
+
+    /// Otherwise an account would have as much as it has names for clients.
+    #[test]
+    fn new_client_of_an_account_takes_nothing_from_an_account_that_has_less() {
+        let root = tempfile::tempdir().unwrap();
+        let mode = rustix::fs::Mode::from_raw_mode(0o022);
+        let store = Arc::new(Store::open(root.path(), mode, false, 0).unwrap());
+        let full = |of: fn(&str) -> ClientId| {
+            let mut table = Table::default();
+            for (number, key) in (0_u8..).zip(["one", "two"]) {
+                let upload = Arc::new(upload(&store, key));
+                let entry = Entry { upload, client: ClientId::of("bob", "c"), parts: 1 };
+                table.open.insert(Token([number; 16]), entry);
+            }
+            for number in 0..MAX_OPEN - 2 {
+                let client = of(&number.to_string());
+                table.busy.insert(number.to_string());
+                table.opening.insert(client, share(1, 1));
+            }
+            table.parts = MAX_OPEN;
+            table
+        };
+        let alice = |client: &str| ClientId::of("alice", client);
+        assert!(full(alice).make_room(1, &alice("new")).is_err());
+        // A client of nobody's account has nothing yet, and one of bob's has as much as bob.
+        assert_eq!(full(alice).make_room(1, &ClientId::of("carol", "new")).unwrap().len(), 1);
+        assert_eq!(full(ClientId::alone).make_room(1, &ClientId::alone("new")).unwrap().len(), 1);
     }
 }

@@ -10,15 +10,18 @@ use std::time::Duration;
 
 use haul_protocol::{Code, Name, Publish, Token};
 
-use crate::accounts::ClientId;
+use crate::accounts::{AccountName, ClientId};
 use crate::commit::notify::{ConnectionId, Notify, waker};
 use crate::locks::{Mutex, MutexGuard, Rank};
 use crate::refusal::Refusal;
-use crate::store::{Closed, Earlier, Parents, Room, Store, StoreError, Version, meet};
+use crate::store::{Closed, Earlier, Owner, Parents, Room, Store, StoreError, Version, meet};
 use crate::uploads::{Uploads, random_token};
 
 /// Directories that may be published at once; each holds three open directories.
 pub(crate) const MAX_VERSIONS: usize = 64;
+
+/// The same of one account: four of them leave room for others.
+const MAX_VERSIONS_AN_ACCOUNT: usize = MAX_VERSIONS / 4;
 
 /// The same of one client; `haul` publishes one.
 const MAX_VERSIONS_A_CLIENT: usize = 8;
@@ -104,8 +107,16 @@ enum Found {
     Version(Arc<Version>),
     /// Nothing: the caller has to open it.
     Begun(Earlier),
-    /// Too many versions, of this client or of all.
-    Full { is_own: bool },
+    /// Too many versions.
+    Full(Whose),
+}
+
+/// Those who have too many versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Client,
+    Account,
+    All,
 }
 
 impl Publications {
@@ -135,15 +146,23 @@ impl Publications {
         connection: ConnectionId,
     ) -> Result<Begun, Refusal> {
         let mut found = self.table().find_or_begin(client, publish, connection)?;
-        if let Found::Full { is_own } = found {
-            self.make_room(&**notify, IDLE, |open| !is_own || open.client == *client);
+        if let Found::Full(whose) = found {
+            self.make_room(&**notify, IDLE, |open| match whose {
+                Whose::Client => open.client == *client,
+                Whose::Account => open.client.account() == client.account(),
+                Whose::All => true,
+            });
             found = self.table().find_or_begin(client, publish, connection)?;
         }
         let earlier = match found {
             Found::Version(version) => return Ok(Begun::Version(version)),
             Found::Begun(earlier) => earlier,
-            Found::Full { is_own } => {
-                let who = if is_own { " by this client" } else { "" };
+            Found::Full(whose) => {
+                let who = match whose {
+                    Whose::Client => " by this client",
+                    Whose::Account => " by this account",
+                    Whose::All => "",
+                };
                 let message = format_args!("too many directories are being published at once{who}");
                 return Err(Refusal::new(Code::Busy, message));
             }
@@ -172,7 +191,9 @@ impl Publications {
         parents: &Parents,
     ) -> Result<Arc<Version>, Refusal> {
         let Beginning { closed, earlier, entry } = beginning;
-        let version = Arc::new(Version::open(closed, parents, earlier, random_token()?)?);
+        let owner = Owner::of(entry.client.account().map(AccountName::as_str));
+        let new = (random_token()?, &owner);
+        let version = Arc::new(Version::open(closed, parents, earlier, new)?);
         let mut table = self.table();
         if let Some(open) = table.open.iter_mut().find(|open| open.is(&entry.client, &entry.name)) {
             open.version = Some(Arc::clone(&version));
@@ -265,6 +286,22 @@ impl Publications {
 }
 
 impl Table {
+    /// Those who have as many versions as they may, one of which is this client.
+    fn full(&self, client: &ClientId) -> Option<Whose> {
+        let count = |is_theirs: &dyn Fn(&Open) -> bool| {
+            self.open.iter().filter(|open| is_theirs(open)).count()
+        };
+        let of_account =
+            |open: &Open| client.account().is_some() && open.client.account() == client.account();
+        if count(&|open| open.client == *client) >= MAX_VERSIONS_A_CLIENT {
+            Some(Whose::Client)
+        } else if count(&of_account) >= MAX_VERSIONS_AN_ACCOUNT {
+            Some(Whose::Account)
+        } else {
+            (self.open.len() >= MAX_VERSIONS).then_some(Whose::All)
+        }
+    }
+
     fn find_or_begin(
         &mut self,
         client: &ClientId,
@@ -283,10 +320,8 @@ impl Table {
             open.connections.push(connection);
             return Ok(Found::Version(Arc::clone(version)));
         }
-        let own = self.open.iter().filter(|open| open.client == *client).count();
-        let is_own = own >= MAX_VERSIONS_A_CLIENT;
-        if is_own || self.open.len() >= MAX_VERSIONS {
-            return Ok(Found::Full { is_own });
+        if let Some(whose) = self.full(client) {
+            return Ok(Found::Full(whose));
         }
         let (client, name) = (client.clone(), publish.name.clone());
         let earlier = match publish.tree {
@@ -306,5 +341,34 @@ impl Open {
 
     fn has(&self, version: &Arc<Version>) -> bool {
         self.version.as_ref().is_some_and(|own| Arc::ptr_eq(own, version))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(client: &ClientId, number: usize) -> Open {
+        let name = Name::parse(number.to_string().as_bytes()).unwrap();
+        Open { client: client.clone(), name, version: None, connections: Vec::new() }
+    }
+
+    #[test]
+    fn account_leaves_versions_to_others_whatever_its_clients_are_called() {
+        let mut table = Table::default();
+        for number in 0..MAX_VERSIONS_AN_ACCOUNT {
+            let client = ClientId::of("alice", &number.to_string());
+            assert_eq!(table.full(&client), None, "{number}");
+            table.open.push(open(&client, number));
+        }
+        assert_eq!(table.full(&ClientId::of("alice", "another")), Some(Whose::Account));
+        assert_eq!(table.full(&ClientId::of("bob", "another")), None);
+        // Without accounts, each client is for itself.
+        for number in table.open.len()..MAX_VERSIONS {
+            let client = ClientId::alone(&number.to_string());
+            assert_eq!(table.full(&client), None, "{number}");
+            table.open.push(open(&client, number));
+        }
+        assert_eq!(table.full(&ClientId::of("bob", "another")), Some(Whose::All));
     }
 }

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::mode::kept;
+use crate::store::quota::Amount;
 use crate::store::replaces::Replaces;
 use crate::store::root::Parents;
 use crate::store::staged_tree::Tree;
@@ -252,17 +253,22 @@ impl Change {
                 store.make_link(parents, &name, (&target, mtime), replaces, touched)
             }
             Self::Directory { name, mode, replace, replaces } => {
-                if replace {
-                    store.replace_by_directory(parents, &name, mode, replaces)?;
-                }
-                store.make_directory(parents, &name, mode, replaces, touched)
+                store.counted(parents, &name, Some(Amount::DIRECTORY), None, || {
+                    if replace {
+                        store.replace_by_directory(parents, &name, mode, replaces)?;
+                    }
+                    store.make_directory(parents, &name, mode, replaces, touched)
+                })
             }
-            Self::Remove { name } => store.remove(parents, &name, touched),
+            Self::Remove { name } => {
+                let remove = || store.remove(parents, &name, touched);
+                store.counted(parents, &name, None, None, remove)
+            }
             Self::Rename { name, to, replace, replaces } => {
                 let is_new_only = replace && replaces == Replaces::Nothing;
-                let renamed =
-                    store.rename_entry(parents, (&name, &to), replace && !is_new_only, touched);
-                match renamed {
+                let replace = replace && !is_new_only;
+                let rename = || store.rename_entry(parents, (&name, &to), replace, touched);
+                match store.counted_rename(parents, (&name, &to), rename) {
                     Err(StoreError::Conflict { .. })
                         if is_new_only && store.stands_there(parents, &to) =>
                     {
@@ -275,7 +281,11 @@ impl Change {
                 if replaces == Replaces::Nothing {
                     store.may_set(parents, &name, is_file, &attributes)?;
                 }
-                store.set_attributes(parents, &name, is_file, &attributes, touched)
+                let set = store.set_attributes(parents, &name, is_file, &attributes, touched);
+                if is_file && set.is_ok() {
+                    store.touched_file(parents, &name);
+                }
+                set
             }
             Self::Version(swap) => swap.apply(store, parents, touched),
             Self::Rollback { wanted, closed } => store.roll_back(parents, &wanted, closed, touched),

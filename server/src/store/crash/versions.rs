@@ -43,8 +43,13 @@ fn closed(store: &Arc<Store>, of: &str) -> Closed {
 
 fn publish(store: &Arc<Store>, committing: &mut Committing<'_>, number: u8) {
     let token = Token([number; 16]);
-    let version =
-        Version::open(closed(store, "www/site"), &store.parents(), Earlier::Any, token).unwrap();
+    let version = Version::open(
+        closed(store, "www/site"),
+        &store.parents(),
+        Earlier::Any,
+        (token, &crate::store::Owner::default()),
+    )
+    .unwrap();
     let version = Arc::new(version);
     let (next, bytes) = (version.parents(), VERSIONS[usize::from(number)]);
     let put = |to: &str, bytes: &[u8]| {
@@ -218,7 +223,12 @@ fn version_that_nobody_came_back_for_goes_while_others_are_put_together() {
     let root = TempDir::new().unwrap();
     let store = store(root.path());
     let open = |of: &str, token| {
-        Version::open(closed(&store, of), &store.parents(), Earlier::Any, Token([token; 16]))
+        Version::open(
+            closed(&store, of),
+            &store.parents(),
+            Earlier::Any,
+            (Token([token; 16]), &crate::store::Owner::default()),
+        )
     };
     let (old, other) = (open("old", 1).unwrap(), open("other", 2).unwrap());
     for version in [&old, &other] {

@@ -13,6 +13,7 @@ use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::inherit::gives_to_children;
 use crate::store::list::mtime;
+use crate::store::quota::{Amount, Share};
 use crate::store::replaces::Replaces;
 use crate::store::root::Parents;
 use crate::store::sys;
@@ -66,6 +67,8 @@ impl Tree {
         if let Err(errno) = self.open_again() {
             return self.refused(|| StoreError::new("publish", self.top(), errno));
         }
+        // Each entry takes a share of its own.
+        self.share = Share::default();
         let results = self.entries.iter().map(|entry| {
             let _leave = store.guard.enter(&entry.0)?;
             parents.refresh(store.guard.swaps());
@@ -82,6 +85,9 @@ impl Tree {
     ) -> Vec<Result<(), StoreError>> {
         if !self.spoiled && self.rename(parents, touched).is_ok() {
             self.published = true;
+            let (top, share) = (self.top().clone(), std::mem::take(&mut self.share));
+            let amount = self.amount_below(&top);
+            self.counting.came(top.as_bytes(), Some(share), amount);
             let (directories, handles) = (&mut self.directories, &mut self.handles);
             parents.remember(directories.drain(..).zip(handles.drain(..)).collect());
             return self.entries.iter().map(|_| Ok(())).collect();
@@ -90,6 +96,7 @@ impl Tree {
             return self.refused(|| StoreError::new("publish", self.top(), errno));
         }
         // Somebody else has made the directory meanwhile, most likely. Those in it may still be moved whole.
+        self.share = Share::default();
         let mut whole: Vec<&Name> = Vec::new();
         let results = self.entries.iter().map(|entry| {
             let (name, kind) = entry;
@@ -144,11 +151,14 @@ impl Tree {
         let (Some(staged), Ok(parent)) = (self.parent(name), parents.of(name)) else {
             return false;
         };
+        let amount = self.amount_below(name);
+        let Ok(share) = self.counting.share(name.as_bytes(), amount) else { return false };
         let moved = !self.spoiled && !gives_to_children(&parent) && {
             let rename = || sys::rename_new(staged, last, &parent, last);
             self.store.rights.in_directory(&parent, rename).is_ok()
         };
         if moved {
+            self.counting.came(name.as_bytes(), share, amount);
             touched.directory(above, &parent);
         }
         moved
@@ -161,12 +171,13 @@ impl Tree {
         (name, kind): &(Name, Kind),
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
-        let has_mode = match kind {
+        let (has_mode, size) = match kind {
             Kind::Directory(mode) => {
-                return self.store.make_directory(parents, name, *mode, ANYTHING, touched);
+                let make = || self.store.make_directory(parents, name, *mode, ANYTHING, touched);
+                return self.store.counted(parents, name, Some(Amount::DIRECTORY), None, make);
             }
-            Kind::File { has_mode } => *has_mode,
-            Kind::Link => true,
+            Kind::File { has_mode, size } => (*has_mode, *size),
+            Kind::Link { size } => (true, *size),
         };
         let staged =
             self.parent(name).ok_or_else(|| StoreError::new("publish", name, Errno::NOENT))?;
@@ -175,7 +186,8 @@ impl Tree {
         if parents.giver(name).is_some() || (!has_mode && keeps_mode()?.is_some()) {
             return self.merge_again(parents, (staged, has_mode), name, touched);
         }
-        self.store.rename(parents, staged, name.split().1, name, ANYTHING, touched)
+        let rename = || self.store.rename(parents, staged, name.split().1, name, ANYTHING, touched);
+        self.store.counted(parents, name, Some(Amount::file(size)), None, rename)
     }
 
     /// Makes one entry visible in a directory that somebody else has made meanwhile, and that hands its group or

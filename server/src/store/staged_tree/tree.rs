@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::store::attributes::times;
 use crate::store::inherit::gives_to_children;
+use crate::store::quota::{Amount, Counting, Share};
 use crate::store::root::Parents;
 use crate::store::temp::staging;
 use crate::store::temp::staging::Place;
@@ -40,6 +41,9 @@ pub(crate) struct Tree {
     /// It may have an entry that nobody has asked for: it can't become visible as it is.
     pub(super) spoiled: bool,
     pub(super) published: bool,
+    /// Where its entries count, and what they have reserved.
+    pub(super) counting: Counting,
+    pub(super) share: Share,
     /// Flushes of the file system that had failed when it was begun.
     pub(in crate::store) failures_before: u64,
 }
@@ -48,10 +52,10 @@ pub(crate) struct Tree {
 pub(super) enum Kind {
     /// With the mode that was sent.
     Directory(Option<u32>),
-    /// A file, and whether its mode was sent.
-    File { has_mode: bool },
-    /// A symlink.
-    Link,
+    /// A file, its bytes, and whether its mode was sent.
+    File { has_mode: bool, size: u64 },
+    /// A symlink, and the bytes of its target.
+    Link { size: u64 },
 }
 
 impl Tree {
@@ -82,6 +86,8 @@ impl Tree {
             only: None,
             spoiled: false,
             published: false,
+            counting: parents.counting().clone(),
+            share: Share::default(),
             failures_before: store.flush_failures.load(Ordering::Acquire),
         };
         let made = missing.iter().all(|above| tree.make(above, None)) && tree.directory(name, mode);
@@ -104,6 +110,9 @@ impl Tree {
             return false;
         }
         let Ok(_room) = self.store.admit(name, 0) else { return false };
+        let Ok(share) = self.counting.share(name.as_bytes(), Amount::DIRECTORY) else {
+            return false;
+        };
         let opened = if self.directories.is_empty() {
             let (staged, temporary) = self.store.staging.at(self.place);
             make_open(staged, temporary.as_bytes(), mode)
@@ -115,6 +124,7 @@ impl Tree {
             Ok(directory) => {
                 self.directories.push(name.clone());
                 self.handles.push(directory);
+                self.keep(share);
                 true
             }
             Err(there) => {
@@ -139,13 +149,15 @@ impl Tree {
             return false;
         };
         self.only = only;
-        self.entries.push((name.clone(), Kind::File { has_mode: attributes.mode.is_some() }));
+        let (has_mode, size) = (attributes.mode.is_some(), bytes.len() as u64);
+        self.entries.push((name.clone(), Kind::File { has_mode, size }));
         true
     }
 
     /// Takes a file that is staged already.
     pub(super) fn staged(&mut self, staged: &mut Staged, name: &Name) -> bool {
         let Some(directory) = self.parent(name) else { return false };
+        let size = staged.amount().map_or(0, |amount| amount.bytes.unsigned_abs());
         if staged.failures_before != self.failures_before
             || staged.has_inherited()
             || staged.publish_new(directory, name).is_err()
@@ -153,14 +165,16 @@ impl Tree {
             return false;
         }
         self.only = None;
-        self.entries.push((name.clone(), Kind::File { has_mode: staged.mode.is_some() }));
+        self.entries.push((name.clone(), Kind::File { has_mode: staged.mode.is_some(), size }));
         true
     }
 
     /// Takes a symbolic link.
     pub(super) fn link(&mut self, name: &Name, target: &LinkTarget, mtime: Option<Mtime>) -> bool {
         let Some(directory) = self.parent(name) else { return false };
-        let Ok(_room) = self.store.admit(name, target.as_bytes().len() as u64) else {
+        let size = target.as_bytes().len() as u64;
+        let Ok(_room) = self.store.admit(name, size) else { return false };
+        let Ok(share) = self.counting.share(name.as_bytes(), Amount::file(size)) else {
             return false;
         };
         let last = name.split().1;
@@ -175,8 +189,28 @@ impl Tree {
             return false;
         }
         self.only = None;
-        self.entries.push((name.clone(), Kind::Link));
+        self.entries.push((name.clone(), Kind::Link { size }));
+        self.keep(share);
         true
+    }
+
+    /// Keeps the share of an entry that was taken.
+    pub(super) fn keep(&mut self, share: Option<Share>) {
+        if let Some(share) = share {
+            self.share.absorb(share);
+        }
+    }
+
+    /// What is in it at or below a name.
+    pub(super) fn amount_below(&self, name: &Name) -> Amount {
+        let directories = self.directories.iter().filter(|other| is_at_or_below(other, name));
+        let directories = directories.map(|_| Amount::DIRECTORY);
+        let entries = self.entries.iter().filter(|(other, _)| is_at_or_below(other, name));
+        let entries = entries.filter_map(|(_, kind)| match kind {
+            Kind::Directory(_) => None,
+            Kind::File { size, .. } | Kind::Link { size } => Some(Amount::file(*size)),
+        });
+        directories.chain(entries).fold(Amount::default(), |sum, amount| sum + amount)
     }
 
     pub(super) fn holds_directories_only(&self) -> bool {

@@ -13,6 +13,7 @@ use crate::store::attributes::times;
 use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::inherit::HandsDown;
+use crate::store::quota::{Amount, Share};
 use crate::store::replaces::Replaces;
 use crate::store::root::Parents;
 use crate::store::{Reserved, Store, sys};
@@ -36,6 +37,10 @@ pub(crate) struct Staged {
     given: Option<HandsDown>,
     /// For its name, until that is there.
     room: Option<Reserved>,
+    /// The same, of quotas.
+    pub(in crate::store) share: Option<Share>,
+    /// It counts for quotas; what is taken over from the present version counts there.
+    pub(in crate::store) counts: bool,
     /// Flushes of the file system that had failed when it was made.
     pub(in crate::store) failures_before: u64,
 }
@@ -66,6 +71,8 @@ impl Store {
             replaces: Replaces::Anything,
             given: giver.map(|(_, given)| given),
             room: None,
+            share: None,
+            counts: true,
             failures_before,
         })
     }
@@ -92,9 +99,10 @@ impl Staged {
     }
 
     /// It waits for the committer, and keeps of its room what its name needs.
-    pub(crate) fn keep_room(&mut self, name: &Name, room: Reserved) {
+    pub(crate) fn keep_room(&mut self, name: &Name, room: Reserved, share: Option<Share>) {
         room.keep_for(name);
         self.room = Some(room);
+        self.share = share;
     }
 
     /// Writes all of `bytes` at `offset`.
@@ -170,12 +178,34 @@ impl Staged {
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         self.adapt(name, parents)?;
-        let (store, replaces) = (Arc::clone(&self.store), self.replaces);
-        if replaces == Replaces::Nothing && self.stands(parents, name)? {
+        if self.replaces == Replaces::Nothing && self.stands(parents, name)? {
             // It may have come there by somebody who did not wait for the disk.
             touched.everything();
             return Ok(());
         }
+        let (store, share) = (Arc::clone(&self.store), self.share.take());
+        match self.amount() {
+            Some(amount) => store.counted(parents, name, Some(amount), share, || {
+                self.publish_as_it_is(name, parents, touched)
+            }),
+            None => self.publish_as_it_is(name, parents, touched),
+        }
+    }
+
+    /// Its bytes for quotas, if there are some.
+    pub(in crate::store) fn amount(&self) -> Option<Amount> {
+        let file = self.file.as_ref().filter(|_| self.counts && self.store.quotas.is_any())?;
+        let stat = rustix::fs::fstat(file).ok()?;
+        Some(Amount::file(stat.st_size.unsigned_abs()))
+    }
+
+    fn publish_as_it_is(
+        &mut self,
+        name: &Name,
+        parents: &Parents,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        let (store, replaces) = (Arc::clone(&self.store), self.replaces);
         if let Some(place) = self.place {
             self.close(name)?;
             let (directory, temporary) = store.staging.at(place);

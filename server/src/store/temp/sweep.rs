@@ -38,6 +38,8 @@ pub(crate) struct Listed {
     pub(crate) id: String,
     /// Its target, as far as its journal can be read.
     pub(crate) name: String,
+    /// The same, if it is not in a draft.
+    pub(in crate::store) seen: Option<Name>,
     /// Bytes of the whole file, and of the parts that are held.
     pub(crate) size: u64,
     pub(crate) held: u64,
@@ -75,8 +77,8 @@ impl Store {
             .into_iter()
             .filter_map(|Found { id, bytes, age }| {
                 let bytes = bytes?;
-                let (name, size, held) = self.described(&id);
-                Some(Listed { id, name, size, held, bytes, age })
+                let (name, seen, size, held) = self.described(&id);
+                Some(Listed { id, name, seen, size, held, bytes, age })
             })
             .collect();
         listed.sort_by_key(|listed| std::cmp::Reverse(listed.age));
@@ -84,8 +86,8 @@ impl Store {
     }
 
     /// Name, size and bytes held, by the journal.
-    fn described(&self, id: &str) -> (String, u64, u64) {
-        let unknown = || (String::from("?"), 0, 0);
+    fn described(&self, id: &str) -> (String, Option<Name>, u64, u64) {
+        let unknown = || (String::from("?"), None, 0, 0);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let journal = journal_name(id);
         let opened = rustix::fs::openat(&self.partials, journal.as_str(), flags, Mode::empty());
@@ -99,8 +101,9 @@ impl Store {
         let parts: HashSet<usize> = journal.held.iter().map(|held| held.part).collect();
         let ranges = parts.into_iter().filter_map(|part| geometry.range(part));
         let held = ranges.map(|range| range.end - range.start).sum();
-        let name = Name::parse(&begin.name).map_or_else(|_| String::from("?"), |n| n.to_string());
-        (name, begin.size, held)
+        let found = Name::parse(&begin.name).ok();
+        let name = found.as_ref().map_or_else(|| String::from("?"), Name::to_string);
+        (name, found.filter(|_| !begin.is_in_draft()), begin.size, held)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::store::commit::dirty::Touched;
 use crate::store::error::StoreError;
 use crate::store::identity::Identity;
 use crate::store::inherit::may_differ;
+use crate::store::quota::Amount;
 use crate::store::replaces::Replaces;
 use crate::store::root::Parents;
 use crate::store::{Store, sys};
@@ -126,8 +127,14 @@ impl Finished {
         let handle = self.partial.0.data.try_clone().map_err(failed)?;
         sys::close(handle).map_err(failed)?;
         let id = self.partial.0.id.as_bytes();
-        let renamed =
-            store.rename(parents, &store.partials, id, &self.name, self.replaces, touched);
+        let mut rename = || {
+            let to = &self.name;
+            store.rename(parents, &store.partials, id, to, self.replaces, touched)
+        };
+        let renamed = match store.quotas.is_any() {
+            true => self.counted(store, parents, rename),
+            false => rename(),
+        };
         if matches!(renamed, Err(StoreError::Exists { .. })) {
             // It can never have its name, so nobody comes back for it.
             self.journalled = None;
@@ -137,5 +144,19 @@ impl Finished {
         renamed?;
         self.journalled = None;
         Ok(())
+    }
+
+    /// The share of the partial becomes that of the file, or stays.
+    fn counted(
+        &self,
+        store: &Store,
+        parents: &Parents,
+        rename: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let (id, data) = (&self.partial.0.id, &self.partial.0.data);
+        let stat = rustix::fs::fstat(data)
+            .map_err(|errno| StoreError::new("look at", &self.name, errno))?;
+        let amount = Amount::file(stat.st_size.unsigned_abs());
+        store.counted_promise(parents, &self.name, amount, id, rename)
     }
 }

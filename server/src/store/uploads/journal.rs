@@ -84,6 +84,12 @@ pub(in crate::store) struct Begin {
 }
 
 impl Begin {
+    /// Whether the file is for a draft: then the identity ends with the name of the draft's home.
+    pub(in crate::store) fn is_in_draft(&self) -> bool {
+        let last = self.identity.rsplit_once(' ').map(|(_, last)| last);
+        last.is_some_and(|id| id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit()))
+    }
+
     /// The number of parts of the file.
     fn parts(&self) -> usize {
         usize::try_from(self.size.div_ceil(self.part_size.max(1))).unwrap_or(usize::MAX)

@@ -230,6 +230,7 @@ impl Partial {
     pub(crate) fn close(&self) {
         self.end().closed = true;
         self.0.closed.store(true, Ordering::Release);
+        self.0.store.settle_promise(&self.0.id);
     }
 
     /// Becomes true when a flush fails, or the partial is closed.

@@ -103,7 +103,7 @@ impl Store {
         {
             return Ok(resumed);
         }
-        if self.forget(key.id()).map_err(failed("discard the partial of"))? && self.durable {
+        if self.remove_files(key.id()).map_err(failed("discard the partial of"))? && self.durable {
             // The old journal must not come back beside the new bytes.
             sys::sync_directory(&self.partials).map_err(failed("discard the partial of"))?;
         }
@@ -201,6 +201,12 @@ impl Store {
     /// Removes the files of a partial; returns whether there were any. The journal goes first: a
     /// journal without a partial means that the file was committed.
     pub(crate) fn forget(&self, id: &str) -> Result<bool, Errno> {
+        let any = self.remove_files(id)?;
+        drop(self.quotas.take_promise(id));
+        Ok(any)
+    }
+
+    fn remove_files(&self, id: &str) -> Result<bool, Errno> {
         let mut any = false;
         for file in [&journal_name(id), id] {
             match sys::unlink(&self.partials, file.as_bytes()) {

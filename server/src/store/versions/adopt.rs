@@ -84,7 +84,8 @@ impl Store {
             mode: entry.mode.or(Some(before.mode)),
             mtime: entry.mtime.or(before.mtime),
         };
-        let to = self.stage(next, name, &attributes)?;
+        let mut to = self.stage(next, name, &attributes)?;
+        to.counts = false;
         let name = name.clone();
         let mut copying =
             Copying { from: file, before, to, room: None, name, attributes, offset: 0 };

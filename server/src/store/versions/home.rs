@@ -1,6 +1,6 @@
 //! The home of a directory's versions: names in it, and its own.
 
-use haul_protocol::{Digest, Name};
+use haul_protocol::{Digest, Name, Token};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType};
 
@@ -10,6 +10,33 @@ pub(super) const BACK: &str = "back-";
 pub(super) const DONE: &str = "done-";
 pub(super) const NOTE: &str = "version-";
 pub(super) const PREVIOUS: &str = "previous";
+
+/// The account of a client in the name of a draft, behind the token: a draft of one account is not that of another. Nothing if
+/// the server has no accounts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Owner(String);
+
+impl Owner {
+    /// Letters of the digest of an account's name.
+    const LETTERS: usize = 16;
+
+    /// The owner with this name.
+    pub(crate) fn of(account: Option<&str>) -> Self {
+        let digest = account.map(|name| Digest::of(name.as_bytes()).to_string());
+        let letters = |digest: String| digest.chars().take(Self::LETTERS).collect::<String>();
+        Self(digest.map_or_else(String::new, |digest| format!("~{}", letters(digest))))
+    }
+
+    /// The token with this behind it.
+    pub(super) fn tagged(&self, token: Token) -> String {
+        format!("{token}{}", self.0)
+    }
+
+    /// Whether a token from a name has this behind it.
+    pub(super) fn has(&self, tagged: &str) -> bool {
+        tagged.find('~').map_or("", |at| &tagged[at..]) == self.0
+    }
+}
 
 /// The name of the home of a directory's versions.
 pub(super) fn home_of(name: &Name) -> String {

@@ -4,7 +4,7 @@ pub(super) mod adopt;
 pub(super) mod closed;
 pub(super) mod guard;
 mod heritage;
-mod home;
+pub(super) mod home;
 pub(super) mod notes;
 mod settle;
 pub(super) mod swap;

@@ -73,6 +73,7 @@ impl Store {
         let mut first = Ok(());
         for next in entries(&home)?.iter().filter(|entry| entry.starts_with(NEXT)) {
             first = first.and(self.trash.throw(&home, next));
+            self.quotas.forget_draft(id);
         }
         // Unless something else is in it.
         self.forget_home(id);

@@ -90,8 +90,7 @@ impl Swap {
                 .ok_or_else(|| StoreError::Publishing { name: self.version.name.to_string() })?,
         };
         let Some(ready) = self.version.make_ready(&mut state, self.files)? else { return Ok(()) };
-        let Version { name, home, id, token, .. } = &*self.version;
-        let token = token.to_string();
+        let Version { name, home, id, tag, .. } = &*self.version;
         let mode = match kept(self.attributes.mode) {
             Some(mode) => Ok(Some(parents.counts(name, mode).as_raw_mode())),
             None => self.version.present_mode(),
@@ -104,8 +103,12 @@ impl Swap {
             self.version.check_heritage(parents)?;
             self.version.ask_for_room()?;
             let attributes = Attributes { mode, ..self.attributes };
-            store.exchange(parents, (home, &ready, name), &attributes, Some(&token), touched)
+            store.exchange(parents, (home, &ready, name), &attributes, Some(tag), touched)
         });
+        // It may have happened, too, though a flush has failed.
+        if matches!(swapped, Ok(()) | Err(StoreError::Uncertain { .. })) {
+            store.quotas.draft_published(id, name);
+        }
         store.touched_home(home, id, touched);
         if let Err(errno) = settle(home, id, &store.trash) {
             // It has happened all the same, or not; the next one settles what is left.
@@ -126,14 +129,14 @@ impl Store {
         closed: Option<Closed>,
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
-        if let Some(_closed) = closed {
-            return self.bring_back(parents, wanted, touched);
-        }
-        if !self.guard.close(&wanted.name) {
+        if closed.is_none() && !self.guard.close(&wanted.name) {
             return Err(StoreError::Publishing { name: wanted.name.to_string() });
         }
         let result = self.bring_back(parents, wanted, touched);
-        self.guard.open(&wanted.name);
+        self.quotas.count_around(&wanted.name);
+        if closed.is_none() {
+            self.guard.open(&wanted.name);
+        }
         result
     }
 

@@ -5,7 +5,7 @@
 //!
 //! | name in the home | meaning | after a crash |
 //! |---|---|---|
-//! | `next-BOOT-TOKEN` | the next version, being put together | stays, and the next run goes on with it; after a restart of the machine it is thrown away, since nothing in it was flushed |
+//! | `next-BOOT-TOKEN` | the next version, being put together; with accounts, `TOKEN` has [its owner](Owner) behind it everywhere | stays, and the next run goes on with it; after a restart of the machine it is thrown away, since nothing in it was flushed |
 //! | `ready-INODE-BOOT-TOKEN` | the next version, complete; or, if its inode is another, the version that it has replaced | `next-BOOT-TOKEN`, and `done-TOKEN` goes; or `previous`, and `done-TOKEN` is made |
 //! | `back-INODE` | the version before, about to come back; or the one that it has replaced | `previous` |
 //! | `previous` | the version before the present one | stays |
@@ -28,11 +28,14 @@ use rustix::io::Errno;
 
 use super::closed::Closed;
 use super::heritage::Heritage;
-use super::home::{DONE, NEXT, READY, home_of, is_directory};
+use super::home::{DONE, NEXT, Owner, READY, home_of, is_directory};
 use super::notes::{self, Facts, Note};
 use crate::locks::{Rank, ReadGuard, RwLock, WriteGuard};
 use crate::store::error::StoreError;
 use crate::store::open::BENEATH;
+use crate::store::private::PRIVATE;
+use crate::store::quota::Draft;
+use crate::store::recover::TREES;
 use crate::store::root::{Parents, Root};
 use crate::store::temp::entries;
 use crate::store::{Reserved, Store, sys};
@@ -50,6 +53,8 @@ const MADE_FIRST: u64 = 2;
 pub(crate) struct Version {
     pub(crate) name: Name,
     pub(crate) token: Token,
+    /// The token in the names of the draft, with its owner.
+    pub(in crate::store) tag: String,
     /// It was begun by an earlier run.
     pub(crate) resumed: bool,
     state: RwLock<State>,
@@ -68,6 +73,8 @@ pub(crate) struct Version {
     pub(in crate::store) id: String,
     pub(in crate::store) home: OwnedFd,
     root: Arc<Root>,
+    /// What was sent for it, for quotas.
+    counted: Arc<Draft>,
     present: Option<Arc<Root>>,
     /// Handed down to everything in the draft; `None` if that is not known to be what the present version had.
     heritage: Option<Heritage>,
@@ -95,7 +102,7 @@ impl Version {
         closed: Closed,
         parents: &Parents,
         earlier: Earlier,
-        new: Token,
+        (new, owner): (Token, &Owner),
     ) -> Result<Self, StoreError> {
         let (store, name) = (&closed.store, &closed.name);
         let present = present(parents, name)?;
@@ -114,7 +121,8 @@ impl Version {
                 (room, id, home)
             }
         };
-        let opened = Self::open_in(store, parents, name, (present, &id, home, room), earlier, new);
+        let opened =
+            Self::open_in(store, parents, name, (present, &id, home, room), earlier, (new, owner));
         match &opened {
             Ok(_) => closed.hand_over(),
             Err(_) => store.forget_home(&id),
@@ -128,7 +136,7 @@ impl Version {
         name: &Name,
         (present, id, home, room): (Option<Arc<Root>>, &str, OwnedFd, Reserved),
         earlier: Earlier,
-        new: Token,
+        (new, owner): (Token, &Owner),
     ) -> Result<Self, StoreError> {
         store.settle(&home, name)?;
         let failed = |op| move |errno| StoreError::new(op, name, errno);
@@ -138,6 +146,8 @@ impl Version {
         for next in found.iter().filter_map(|entry| entry.strip_prefix(NEXT)) {
             // A draft that was never flushed may look whole after a loss of power, and not be.
             match next.split_once('-') {
+                // Nobody else's business.
+                Some((of, token)) if of == boot && !owner.has(token) => {}
                 Some((of, token))
                     if of == boot
                         && started.is_none()
@@ -167,10 +177,12 @@ impl Version {
         }
         let is_heir = is_heir || started.is_none();
         let (token, resumed, done) = match (earlier, started) {
-            (Earlier::Tree(token), Some(found)) if found == token.to_string() => {
+            (Earlier::Tree(token), Some(found)) if found == owner.tagged(token) => {
                 (token, true, false)
             }
-            (Earlier::Tree(token), _) if found.contains(&format!("{DONE}{token}")) => {
+            (Earlier::Tree(token), _)
+                if found.contains(&format!("{DONE}{}", owner.tagged(token))) =>
+            {
                 (token, true, true)
             }
             // Somebody else has begun anew, or published, in the meantime.
@@ -178,14 +190,15 @@ impl Version {
                 return Err(StoreError::VersionGone { name: name.to_string() });
             }
             (Earlier::Any, Some(old)) => {
-                let (old, to) = (format!("{NEXT}{boot}-{old}"), format!("{NEXT}{boot}-{new}"));
+                let to = format!("{NEXT}{boot}-{}", owner.tagged(new));
+                let old = format!("{NEXT}{boot}-{old}");
                 sys::rename(&home, old.as_bytes(), &home, to.as_bytes())
                     .map_err(failed("go on with the next version of"))?;
                 (new, true, false)
             }
             (Earlier::Any | Earlier::GivenUp(_), None) => {
                 let token = if let Earlier::GivenUp(token) = earlier { token } else { new };
-                let to = format!("{NEXT}{boot}-{token}");
+                let to = format!("{NEXT}{boot}-{}", owner.tagged(token));
                 sys::make_directory(&home, to.as_bytes(), Mode::RWXU)
                     .map_err(failed("begin a version of"))?;
                 let draft = open_draft(&home, &to).map_err(failed("open the next version of"))?;
@@ -193,14 +206,21 @@ impl Version {
                 (token, false, false)
             }
         };
+        let tag = owner.tagged(token);
         let root = match &present {
             Some(present) if done => Arc::clone(present),
             _ => {
                 // Nothing is put into a version that is done. If somebody has removed it, any directory will do.
-                let tree = if done { String::from(".") } else { format!("{NEXT}{boot}-{token}") };
+                let tree = if done { String::from(".") } else { format!("{NEXT}{boot}-{tag}") };
                 let tree = open_draft(&home, &tree);
                 Arc::new(Root::of(tree.map_err(failed("open the next version of"))?, store.path()))
             }
+        };
+        let counted = if done {
+            Draft::of(name)
+        } else {
+            let path = format!("{PRIVATE}/{TREES}/{id}/{NEXT}{boot}-{token}");
+            store.quotas.draft(id, name, Some(&*path).filter(|_| resumed))
         };
         let (store, name) = (Arc::clone(store), name.clone());
         let state = RwLock::new(Rank::Version, if done { State::Done } else { State::Next });
@@ -211,6 +231,7 @@ impl Version {
         Ok(Self {
             name,
             token,
+            tag,
             resumed,
             state,
             done,
@@ -223,6 +244,7 @@ impl Version {
             id,
             home,
             root,
+            counted,
             present,
             heritage: is_heir.then_some(heritage),
             room,
@@ -297,7 +319,7 @@ impl Version {
             State::Next => {
                 let failed = |errno| StoreError::new("publish", &self.name, errno);
                 let inode = rustix::fs::fstat(&*self.root).map_err(failed)?.st_ino;
-                let tag = format!("{}-{}", self.store.boot_tag(), self.token);
+                let tag = format!("{}-{}", self.store.boot_tag(), self.tag);
                 let (next, ready) = (format!("{NEXT}{tag}"), format!("{READY}{inode}-{tag}"));
                 let note = Note { facts: Facts::now(files), rollback: None };
                 if let Err(errno) = notes::write(&self.home, inode, &note) {
@@ -319,20 +341,21 @@ impl Version {
 
     /// It is of no use to anybody.
     pub(in crate::store) fn throw_away(&self) -> Result<(), StoreError> {
-        let next = format!("{NEXT}{}-{}", self.store.boot_tag(), self.token);
+        let next = format!("{NEXT}{}-{}", self.store.boot_tag(), self.tag);
         let thrown = self.store.trash.throw(&self.home, &next);
+        self.store.quotas.forget_draft(&self.id);
         thrown.map_err(|errno| StoreError::new("throw away the next version of", &self.name, errno))
     }
 
     /// Directories of the draft.
     pub(crate) fn parents(&self) -> Parents {
-        Parents::new(&self.root, self.store.making())
+        Parents::new(&self.root, self.store.making(Some(&self.counted)))
     }
 
     /// Directories of the present version, if there is one.
     pub(crate) fn present(&self) -> Option<Parents> {
         let present = self.present.as_ref()?;
-        Some(Parents::new(present, self.store.making()))
+        Some(Parents::new(present, self.store.making(None)))
     }
 
     /// The permission bits of the present version, if there is one.

@@ -45,7 +45,7 @@ impl Tls {
                 Ok(Step::Closed) => return Err(HandshakeError::Closed),
                 Ok(Step::Blocked) => {}
                 Err(error) => {
-                    self.give_up();
+                    self.give_up(&error);
                     return Err(HandshakeError::Tls(error));
                 }
             }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 
 use super::socket::Socket;
 pub use handshake::HandshakeError;
@@ -35,6 +35,10 @@ const OUTGOING: usize = PIECE + (PIECE / RECORD + 2) * OVERHEAD + RECORD;
 /// Ciphertext that is read at once. A message of the handshake, of at most 64 KiB, has to fit whole.
 const INCOMING: usize = 96 * 1024;
 
+/// The number of times that ciphertext is read without any plaintext in it, before the caller looks after other things: a
+/// server may send empty records without end.
+const FRUITLESS: usize = 64;
+
 /// A TLS connection, in its handshake or after it.
 pub struct Tls {
     socket: Socket,
@@ -55,8 +59,8 @@ pub struct Tls {
     is_tls: bool,
     /// The server sends nothing more.
     is_closed: bool,
-    /// It can't go on.
-    is_broken: bool,
+    /// The reason why it can't go on.
+    broken: Option<rustls::Error>,
 }
 
 impl fmt::Debug for Tls {
@@ -103,7 +107,7 @@ impl Tls {
             moved: 0,
             is_tls: false,
             is_closed: false,
-            is_broken: false,
+            broken: None,
         })
     }
 
@@ -174,6 +178,7 @@ impl Tls {
     /// `WouldBlock` if none is there now, or if the connection is gone.
     pub(super) fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         let mut read = self.take_plain(room);
+        let mut fruitless = 0;
         while read < room.len() && !self.is_closed {
             match self.step(&mut room[read..], &[]) {
                 Ok(Step::Read(len)) => read += len,
@@ -181,8 +186,18 @@ impl Tls {
                 Ok(Step::Encoded | Step::Closed) => {}
                 // No whole record is left. The caller comes again, until nothing is there.
                 Ok(Step::Ready | Step::Blocked) if read > 0 => break,
-                Ok(Step::Ready | Step::Blocked) => self.is_closed = self.fill()? == 0,
-                Err(error) => return Err(self.broken(error)),
+                Ok(Step::Ready | Step::Blocked) => {
+                    fruitless += 1;
+                    if fruitless > FRUITLESS {
+                        return Err(io::ErrorKind::WouldBlock.into());
+                    }
+                    self.is_closed = self.fill()? == 0;
+                }
+                Err(error) => {
+                    let error = self.broken(error);
+                    // The server may have said why; the error comes again.
+                    return if read > 0 { Ok(read) } else { Err(error) };
+                }
             }
         }
         Ok(read)
@@ -220,8 +235,8 @@ impl Tls {
     /// One step of the connection. If it is ready, it encrypts `piece`; plaintext that comes goes into `room`, and
     /// what has no room there into the connection's own buffer, which then holds no more than was read at once.
     fn step(&mut self, room: &mut [u8], piece: &[u8]) -> Result<Step, rustls::Error> {
-        if self.is_broken {
-            return Err(rustls::Error::General(String::from("it has failed before")));
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
         }
         let incoming = &mut self.incoming[self.begin..self.end];
         let UnbufferedStatus { mut discard, state } = self.connection.process_tls_records(incoming);
@@ -244,7 +259,7 @@ impl Tls {
                     self.filled += len;
                     Ok(Step::Encoded)
                 }
-                Err(error) => Err(no_room(&error)),
+                Err(error) => Err(failed(&error)),
             },
             Ok(ConnectionState::TransmitTlsData(data)) => {
                 data.done();
@@ -256,7 +271,7 @@ impl Tls {
                         self.filled += len;
                         Ok(Step::Ready)
                     }
-                    Err(error) => Err(not_encrypted(&error)),
+                    Err(error) => Err(failed(&error)),
                 }
             }
             Ok(ConnectionState::BlockedHandshake) => Ok(Step::Blocked),
@@ -276,17 +291,17 @@ impl Tls {
     }
 
     /// Lets the server know why the connection can't go on, as far as the socket takes that now.
-    fn give_up(&mut self) {
+    fn give_up(&mut self, error: &rustls::Error) {
         // rustls must not see input again that it has refused.
         (self.begin, self.end) = (0, 0);
         while self.connection.wants_write() && self.step(&mut [], &[]).is_ok() {}
-        self.is_broken = true;
+        self.broken = Some(error.clone());
         let _ = self.flush();
     }
 
     /// The error of a connection whose bytes make no sense.
     fn broken(&mut self, error: rustls::Error) -> io::Error {
-        self.give_up();
+        self.give_up(&error);
         io::Error::new(io::ErrorKind::InvalidData, error)
     }
 
@@ -313,11 +328,7 @@ impl Tls {
     }
 }
 
-/// A peer that makes the connection send bytes of its own without end, and reads none of them.
-fn no_room(error: &EncodeError) -> rustls::Error {
-    rustls::Error::General(error.to_string())
-}
-
-fn not_encrypted(error: &EncryptError) -> rustls::Error {
+/// The error of a connection that has no room for bytes of its own, because the server reads none of them.
+fn failed(error: &dyn fmt::Display) -> rustls::Error {
     rustls::Error::General(error.to_string())
 }

@@ -74,9 +74,10 @@ impl Version {
 
     /// Removes the draft if it is empty; tells whether it was removed.
     fn forget(&self) -> bool {
-        let next = format!("{NEXT}{}-{}", self.store.boot_tag(), self.token);
+        let next = format!("{NEXT}{}-{}", self.store.boot_tag(), self.tag);
         let is_removed = sys::remove_directory(&self.home, next.as_bytes()).is_ok();
         if is_removed {
+            self.store.quotas.forget_draft(&self.id);
             self.store.forget_home(&self.id);
         }
         is_removed

@@ -17,7 +17,8 @@ fn publish_waits_for_no_change_of_the_version() {
     let (store, name) = (Arc::new(store), Name::parse(b"site").unwrap());
     let closed = Closed::begin(&store, &name, Waker::noop()).unwrap();
     let token = Token([1; 16]);
-    let version = Version::open(closed, &store.parents(), Earlier::Any, token).unwrap();
+    let version =
+        Version::open(closed, &store.parents(), Earlier::Any, (token, &Owner::default())).unwrap();
     let version = Arc::new(version);
     let publish = || {
         let swap = Swap::new(Arc::clone(&version), Attributes::default(), None);
@@ -39,7 +40,9 @@ fn nothing_is_changed_from_when_a_publish_is_asked_for() {
     let store = Store::open(root.path(), Mode::from_raw_mode(0o022), true, 0).unwrap();
     let (store, name) = (Arc::new(store), Name::parse(b"site").unwrap());
     let closed = Closed::begin(&store, &name, Waker::noop()).unwrap();
-    let version = Version::open(closed, &store.parents(), Earlier::Any, Token([1; 16])).unwrap();
+    let version =
+        Version::open(closed, &store.parents(), Earlier::Any, (Token([1; 16]), &Owner::default()))
+            .unwrap();
     let version = Arc::new(version);
     let swap = || Swap::new(Arc::clone(&version), Attributes::default(), None);
     let (first, again) = (swap(), swap());
@@ -61,7 +64,8 @@ fn version_for_which_there_is_no_room_is_not_begun() {
         let store = Arc::new(store.unwrap());
         let closed = Closed::begin(&store, &name, Waker::noop()).unwrap();
         let token = Token([1; 16]);
-        let opened = Version::open(closed, &store.parents(), Earlier::Any, token);
+        let opened =
+            Version::open(closed, &store.parents(), Earlier::Any, (token, &Owner::default()));
         match &opened {
             Ok(version) => assert!(fits && version.room.left() > 0, "the swap needs room"),
             Err(error) => assert!(!fits && matches!(error, StoreError::NoRoom { .. })),
@@ -82,7 +86,7 @@ fn version_that_was_begun_is_asked_for_again_without_room() {
         let store = Store::open(root.path(), Mode::from_raw_mode(0o022), false, keep_free);
         let store = Arc::new(store.unwrap());
         let closed = Closed::begin(&store, &name, Waker::noop()).unwrap();
-        Version::open(closed, &store.parents(), earlier, token)
+        Version::open(closed, &store.parents(), earlier, (token, &Owner::default()))
     };
     let begun = open(0, Earlier::Any).unwrap();
     let home = root.path().join(".haul/trees").join(&begun.id);
