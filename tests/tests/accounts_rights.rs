@@ -90,9 +90,9 @@ fn account_without_replace_puts_new_entries_and_changes_none_that_are_there() {
         let accounts = Accounts::start_with(&words, &["new --root in --rights put,list,delete"]);
         let time = |s| json!({"s": s, "ns": 5});
         fs::create_dir(accounts.at("in/old")).unwrap();
-        set_mode(&accounts.at("in/old"), 0o750);
+        set_mode(accounts.at("in/old"), 0o750);
         fs::write(accounts.at("in/old/file"), "old").unwrap();
-        set_mode(&accounts.at("in/old/file"), 0o640);
+        set_mode(accounts.at("in/old/file"), 0o640);
         symlink("old", accounts.at("in/old/link")).unwrap();
         let file = |name: &str, bytes: &[u8], mtime| {
             let mut header = put(0, name, bytes);
@@ -165,10 +165,7 @@ fn account_without_replace_puts_new_entries_and_changes_none_that_are_there() {
             ("one".into(), "old".into())
         );
         assert_eq!(accounts.text("in/d/in"), "x");
-        assert_eq!(
-            (mode(&accounts.at("in/old")), mode(&accounts.at("in/old/file"))),
-            (0o750, 0o640)
-        );
+        assert_eq!((mode(accounts.at("in/old")), mode(accounts.at("in/old/file"))), (0o750, 0o640));
         assert!(accounts.server.staged().unwrap().is_empty());
     }
 }
