@@ -16,7 +16,7 @@ use crate::limits::{self, MAX_BODY_LEN, MAX_HEADER_LEN};
 use crate::name::Name;
 use crate::op::Op;
 use crate::pin::Pin;
-use crate::rights::Right;
+use crate::rights::{Right, Rights};
 
 /// A point in time: `s` seconds since 1970 (may be negative), and `ns` nanoseconds after that, 0 to
 /// 999,999,999, counted forward also before 1970.
@@ -61,10 +61,10 @@ pub struct Hello {
 }
 
 impl Hello {
-    /// The right that the client's account must have for this connection, besides those of its requests.
+    /// The rights that the client's account must have for this connection, besides those of its requests.
     #[must_use]
-    pub fn needs(&self) -> Option<Right> {
-        self.publish.as_ref().map(|_| Right::Publish)
+    pub fn needs(&self) -> Rights {
+        self.publish.iter().map(|_| Right::Publish).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::string::String;
 use crate::digest::{Cv, Digest, Token};
 use crate::message::{Attributes, Mtime};
 use crate::name::{LinkTarget, Name};
-use crate::rights::Right;
+use crate::rights::{Right, Rights};
 
 /// The operation of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,29 +165,33 @@ enum Body {
 
 impl Op {
     /// The one table of the facts of each kind of request: its command on the wire, its way of being told, whether it
-    /// has a body, the right that it needs.
-    const fn row(&self) -> (&'static str, Told, Body, Option<Right>) {
+    /// has a body, the rights that it needs.
+    const fn row(&self) -> (&'static str, Told, Body, Rights) {
         use Body::{No, Yes};
-        use Right::{Delete, List, Publish, Put};
         use Told::{Apart, Together};
+        const PUT: Rights = Rights::of(&[Right::Put]);
+        const DELETE: Rights = Rights::of(&[Right::Delete]);
+        const MOVE: Rights = Rights::of(&[Right::Put, Right::Delete]);
+        const LIST: Rights = Rights::of(&[Right::List]);
+        const PUBLISH: Rights = Rights::of(&[Right::Publish]);
         match self {
-            Self::Put { .. } => ("put", Together, Yes, Some(Put)),
-            Self::Bundle { .. } => ("bundle", Together, Yes, Some(Put)),
-            Self::Open(_) => ("open", Apart, No, Some(Put)),
-            Self::Part { .. } => ("part", Together, Yes, Some(Put)),
-            Self::Commit { .. } => ("commit", Apart, No, Some(Put)),
-            Self::Abort { .. } => ("abort", Apart, No, Some(Put)),
-            Self::Mkdir { .. } => ("mkdir", Together, No, Some(Put)),
-            Self::Symlink { .. } => ("symlink", Together, No, Some(Put)),
-            Self::Setattr { .. } => ("setattr", Together, No, Some(Put)),
-            Self::Remove { .. } => ("remove", Together, No, Some(Delete)),
-            Self::Rename { .. } => ("rename", Together, No, Some(Delete)),
-            Self::Check => ("check", Apart, Yes, Some(List)),
-            Self::Adopt => ("adopt", Apart, Yes, Some(Publish)),
-            Self::Publish { .. } => ("publish", Apart, No, Some(Publish)),
-            Self::Rollback { .. } => ("rollback", Apart, No, Some(Publish)),
-            Self::List { .. } => ("list", Apart, No, Some(List)),
-            Self::Ping => ("ping", Apart, No, None),
+            Self::Put { .. } => ("put", Together, Yes, PUT),
+            Self::Bundle { .. } => ("bundle", Together, Yes, PUT),
+            Self::Open(_) => ("open", Apart, No, PUT),
+            Self::Part { .. } => ("part", Together, Yes, PUT),
+            Self::Commit { .. } => ("commit", Apart, No, PUT),
+            Self::Abort { .. } => ("abort", Apart, No, PUT),
+            Self::Mkdir { .. } => ("mkdir", Together, No, PUT),
+            Self::Symlink { .. } => ("symlink", Together, No, PUT),
+            Self::Setattr { .. } => ("setattr", Together, No, PUT),
+            Self::Remove { .. } => ("remove", Together, No, DELETE),
+            Self::Rename { .. } => ("rename", Together, No, MOVE),
+            Self::Check => ("check", Apart, Yes, LIST),
+            Self::Adopt => ("adopt", Apart, Yes, PUBLISH),
+            Self::Publish { .. } => ("publish", Apart, No, PUBLISH),
+            Self::Rollback { .. } => ("rollback", Apart, No, PUBLISH),
+            Self::List { .. } => ("list", Apart, No, LIST),
+            Self::Ping => ("ping", Apart, No, Rights::none()),
         }
     }
 
@@ -210,10 +214,10 @@ impl Op {
         matches!(self.row().2, Body::Yes)
     }
 
-    /// The right that the client's account must have; `None`: every account may. Whether the request may also replace the
-    /// entry that stands there is a right of its own ([`Right::Replace`]), for which only the store can ask.
+    /// The rights that the client's account must have, all of them. Whether the request may also replace the entry that stands
+    /// there is a right of its own ([`Right::Replace`]), for which only the store can ask.
     #[must_use]
-    pub const fn needs(&self) -> Option<Right> {
+    pub const fn needs(&self) -> Rights {
         self.row().3
     }
 
@@ -230,6 +234,7 @@ impl Op {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
     use alloc::vec::Vec;
 
     /// One request of each kind.
@@ -263,27 +268,29 @@ mod tests {
     }
 
     #[test]
-    fn every_request_needs_the_right_of_this_table() {
-        let found: Vec<_> = all().iter().map(|op| (op.command(), op.needs())).collect();
+    fn every_request_needs_the_rights_of_this_table() {
+        let found = all();
+        let found = found.iter().map(|op| (op.command(), op.needs().to_string()));
+        let found: Vec<_> = found.collect();
         let expected = [
-            ("put", Some(Right::Put)),
-            ("bundle", Some(Right::Put)),
-            ("open", Some(Right::Put)),
-            ("part", Some(Right::Put)),
-            ("commit", Some(Right::Put)),
-            ("abort", Some(Right::Put)),
-            ("mkdir", Some(Right::Put)),
-            ("symlink", Some(Right::Put)),
-            ("setattr", Some(Right::Put)),
-            ("remove", Some(Right::Delete)),
-            ("rename", Some(Right::Delete)),
-            ("check", Some(Right::List)),
-            ("adopt", Some(Right::Publish)),
-            ("publish", Some(Right::Publish)),
-            ("rollback", Some(Right::Publish)),
-            ("list", Some(Right::List)),
-            ("ping", None),
+            ("put", "put"),
+            ("bundle", "put"),
+            ("open", "put"),
+            ("part", "put"),
+            ("commit", "put"),
+            ("abort", "put"),
+            ("mkdir", "put"),
+            ("symlink", "put"),
+            ("setattr", "put"),
+            ("remove", "delete"),
+            ("rename", "put, delete"),
+            ("check", "list"),
+            ("adopt", "publish"),
+            ("publish", "publish"),
+            ("rollback", "publish"),
+            ("list", "list"),
+            ("ping", ""),
         ];
-        assert_eq!(found, expected);
+        assert_eq!(found, expected.map(|(command, rights)| (command, rights.to_string())));
     }
 }

@@ -10,7 +10,7 @@ pub enum Right {
     Put,
     /// To put a file or a symlink where another entry stands. No request needs it by itself: the store asks for it.
     Replace,
-    /// To remove entries, or to take them away from their names.
+    /// To remove entries, or, together with [`Put`](Self::Put), to give them other names.
     Delete,
     /// To learn which entries are there, and their differences.
     List,
@@ -75,7 +75,7 @@ impl Rights {
         Self(0)
     }
 
-    const fn of(rights: &[Right]) -> Self {
+    pub(crate) const fn of(rights: &[Right]) -> Self {
         let (mut bits, mut index) = (0, 0);
         while index < rights.len() {
             bits |= rights[index].bit();

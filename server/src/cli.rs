@@ -1,5 +1,6 @@
 //! The command line of `hauld`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -167,8 +168,16 @@ pub fn usual_config_dir() -> Option<PathBuf> {
         return Some(PathBuf::from("/var/lib/hauld"));
     }
     let state = set("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = state.or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/state")));
+    let state = state.or_else(|| Some(own_home(set("HOME")?)?.join(".local/state")));
     state.map(|state| state.join("hauld"))
+}
+
+/// The user's home; none if it is another user's, as after `su` without `-`.
+fn own_home(home: OsString) -> Option<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+
+    let (home, user) = (PathBuf::from(home), rustix::process::geteuid().as_raw());
+    home.metadata().is_ok_and(|found| found.uid() == user).then_some(home)
 }
 
 impl Arguments {

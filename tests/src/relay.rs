@@ -1,6 +1,7 @@
 //! A network between a client and a server that has bad days: a relay that passes bytes on, and cuts,
 //! truncates, stalls or delays connections at a word, or when so many bytes have passed.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -46,6 +47,8 @@ struct State {
     delay: Duration,
     /// The events to come, and the numbers of passed bytes at which they happen; the next one last.
     plan: Vec<(u64, Event)>,
+    /// All bytes of each direction of each connection, if they are kept.
+    kept: Option<BTreeMap<(usize, bool), Vec<u8>>>,
     over: bool,
 }
 
@@ -67,15 +70,27 @@ impl Relay {
     /// # Errors
     /// If no address can be had.
     pub fn start(target: &str, plan: &[(u64, Event)]) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let mut plan = plan.to_vec();
+        plan.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        Self::begin("127.0.0.1:0", State { target: target.to_owned(), plan, ..State::default() })
+    }
+
+    /// Passes on from an address to `target`, and keeps all bytes.
+    ///
+    /// # Errors
+    /// If the address can't be had.
+    pub fn tapped(address: &str, target: &str) -> io::Result<Self> {
+        let kept = Some(BTreeMap::new());
+        Self::begin(address, State { target: target.to_owned(), kept, ..State::default() })
+    }
+
+    fn begin(address: &str, state: State) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
         // Clients have sent bytes even if a stalled relay has not read them; the small buffer keeps these bytes
         // few.
         set_socket_recv_buffer_size(&listener, 64 << 10)?;
         let address = listener.local_addr()?.to_string();
-        let mut plan = plan.to_vec();
-        plan.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-        let state = Mutex::new(State { target: target.to_owned(), plan, ..State::default() });
-        let shared = Arc::new(Shared { state, resumed: Condvar::new() });
+        let shared = Arc::new(Shared { state: Mutex::new(state), resumed: Condvar::new() });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -136,6 +151,12 @@ impl Relay {
     pub fn passed(&self) -> u64 {
         self.shared.state().passed
     }
+
+    /// The bytes of each direction of each connection so far, if they are kept.
+    #[must_use]
+    pub fn kept(&self) -> Vec<Vec<u8>> {
+        self.shared.state().kept.iter().flat_map(BTreeMap::values).cloned().collect()
+    }
 }
 
 impl Drop for Relay {
@@ -182,6 +203,9 @@ impl Shared {
     fn pass(&self, number: usize, mut from: TcpStream, mut to: TcpStream, up: bool) {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(len @ 1..) = from.read(&mut buffer) {
+            if let Some(kept) = &mut self.state().kept {
+                kept.entry((number, up)).or_default().extend(&buffer[..len]);
+            }
             let may = self.may_pass(number, len, up);
             if to.write_all(&buffer[..may]).is_err() || may < len {
                 break;

@@ -209,8 +209,9 @@ fn version_is_published_and_rolled_back_below_the_root_of_the_account() {
         let (mut peer, answer) = accounts.greeted(&hello);
         assert!(answer["upload"].is_string(), "{answer}");
         assert_eq!(put_file(&mut peer, 1, "f", text.as_bytes())["ack"], 1);
-        let publish = ask(&mut peer, json!({"cmd": "publish", "id": 2}));
-        assert_eq!(publish["answer"], 2, "{publish}");
+        assert_eq!(listed(&mut peer, &json!({"cmd": "list", "id": 2})), ["f"]);
+        let publish = ask(&mut peer, json!({"cmd": "publish", "id": 3}));
+        assert_eq!(publish["answer"], 3, "{publish}");
         assert_eq!(accounts.text("teams/alice/site/f"), text);
         peer.end().unwrap();
     }

@@ -148,3 +148,45 @@ fn first_account_ends_connections_without_one_and_the_last_one_opens_nothing() {
     refused(&answer, 0, "unauthorized");
     assert!(!server.root().join("after").exists());
 }
+
+/// Nothing that comes later finds an empty directory, or makes the root again.
+#[test]
+fn connection_ends_whose_account_has_lost_its_root() {
+    for lose in [
+        |root: &Path| fs::remove_dir_all(root).unwrap(),
+        |root: &Path| fs::rename(root, root.with_extension("away")).unwrap(),
+        |root: &Path| {
+            fs::rename(root, root.with_extension("away")).unwrap();
+            symlink(root.with_extension("away"), root).unwrap();
+        },
+    ] {
+        for request in [put(2, "b", b""), json!({"cmd": "list", "id": 2})] {
+            let accounts = Accounts::start(&["alice --root teams/alice", "bob"]);
+            let (mut alice, mut bob) = (accounts.peer("alice"), accounts.peer("bob"));
+            assert_eq!(alice.ask(&put(1, "a", b""), b"").unwrap()["ack"], 1);
+            let root = accounts.at("teams/alice");
+            lose(&root);
+            let told = alice.ask(&request, b"").unwrap();
+            refused(&told, 0, "root_gone");
+            assert!(!told.to_string().contains("teams"), "{told}");
+            assert!(!root.is_dir() || root.is_symlink());
+            assert!(!root.with_extension("away").join("b").exists());
+            assert_eq!(bob.ask(&put(1, "a", b""), b"").unwrap()["ack"], 1);
+        }
+    }
+}
+
+#[test]
+fn drop_account_has_lost_its_root_and_not_the_directory_of_a_client() {
+    let accounts = Accounts::start(&["box --rights drop"]);
+    let (mut one, _) = accounts.greeted(&accounts.hello("box", "one"));
+    assert_eq!(one.ask(&put(1, "a", b""), b"").unwrap()["ack"], 1);
+    // Somebody has taken what came.
+    let first = fs::read_dir(accounts.at("box")).unwrap().next().unwrap().unwrap().path();
+    fs::remove_dir_all(&first).unwrap();
+    assert_eq!(one.ask(&put(2, "b", b""), b"").unwrap()["ack"], 2);
+    assert!(first.join("b").exists() && !first.join("a").exists());
+    fs::remove_dir_all(accounts.at("box")).unwrap();
+    refused(&one.ask(&put(3, "c", b""), b"").unwrap(), 0, "root_gone");
+    assert!(!accounts.at("box").exists());
+}

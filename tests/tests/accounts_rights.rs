@@ -3,15 +3,16 @@
 use haul_tests::prelude::*;
 
 /// The accounts of these tests: one for each set of rights.
-const USERS: [&str; 5] = [
-    "put --root all --rights put,list",
-    "list --root all --rights list",
-    "delete --root all --rights delete",
-    "publish --root all --rights publish",
-    "none --root all --rights get",
+const USERS: [(&str, &[&str]); 6] = [
+    ("put", &["put", "list"]),
+    ("list", &["list"]),
+    ("delete", &["delete"]),
+    ("move", &["put", "delete"]),
+    ("publish", &["publish"]),
+    ("none", &["get"]),
 ];
 
-/// Each request of the haul dialect, its body, and the right that it needs.
+/// Each request of the haul dialect, its body, and the rights that it needs.
 fn requests() -> Vec<(Value, &'static [u8], &'static str)> {
     let token = "0".repeat(32);
     let digest = blake3::hash(b"").to_string();
@@ -30,7 +31,7 @@ fn requests() -> Vec<(Value, &'static [u8], &'static str)> {
         (json!({"cmd": "symlink", "filename": "l", "target": "a"}), b"", "put"),
         (json!({"cmd": "setattr", "filename": "d", "mode": 493}), b"", "put"),
         (json!({"cmd": "remove", "filename": "a"}), b"", "delete"),
-        (json!({"cmd": "rename", "filename": "a", "to": "e"}), b"", "delete"),
+        (json!({"cmd": "rename", "filename": "a", "to": "e"}), b"", "put,delete"),
         (json!({"cmd": "check", "length": 0}), b"", "list"),
         (json!({"cmd": "list"}), b"", "list"),
         (json!({"cmd": "adopt", "length": 0}), b"", "publish"),
@@ -40,17 +41,21 @@ fn requests() -> Vec<(Value, &'static [u8], &'static str)> {
 }
 
 #[test]
-fn each_request_is_forbidden_to_accounts_without_its_right_and_to_no_other() {
-    let accounts = Accounts::start(&USERS);
-    for name in ["put", "list", "delete", "publish", "none"] {
+fn each_request_is_forbidden_to_accounts_without_its_rights_and_to_no_other() {
+    let words =
+        |(name, rights): &(_, &[_])| format!("{name} --root all --rights {}", rights.join(","));
+    let users: Vec<String> = USERS.iter().map(words).collect();
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    let accounts = Accounts::start(&users);
+    for (name, rights) in USERS {
         let mut peer = accounts.peer(name);
-        let rights = if name == "put" { &["put", "list"][..] } else { &[name] };
-        for (id, (mut header, body, right)) in (1_u64..).zip(requests()) {
+        for (id, (mut header, body, needed)) in (1_u64..).zip(requests()) {
             header["id"] = json!(id);
             peer.send(&header, body).unwrap();
             let (answer, _) = peer.receive().unwrap();
             let is_forbidden = answer["code"] == "forbidden";
-            assert_eq!(is_forbidden, !rights.contains(&right), "{name}: {header}: {answer}");
+            let may = needed.split(',').all(|right| rights.contains(&right));
+            assert_eq!(is_forbidden, !may, "{name}: {header}: {answer}");
             if is_forbidden {
                 refused(&answer, id, "forbidden");
                 let message = answer["message"].as_str().unwrap();
@@ -60,6 +65,29 @@ fn each_request_is_forbidden_to_accounts_without_its_right_and_to_no_other() {
         let ping = json!({"cmd": "ping", "id": requests().len() + 1});
         assert!(peer.ask(&ping, b"").unwrap()["answer"].is_u64());
     }
+}
+
+/// All of its ids are used up, so each is answered: an ack of a later change tells that the server has nothing left to say.
+#[test]
+fn bundle_that_is_forbidden_is_refused_once_for_each_of_its_files() {
+    let accounts = Accounts::start(&["in --root in --rights delete"]);
+    let mut peer = accounts.peer("in");
+    let lines = ["a", "b", "c"]
+        .map(|name| format!("{}\nx", json!({"kind": "file", "filename": name, "filesize": 1})));
+    let body = lines.concat();
+    let digest = blake3::hash(body.as_bytes()).to_string();
+    for first in [1, 5] {
+        let bundle = json!({
+            "cmd": "bundle", "id": first, "count": 3, "length": body.len(), "blake3": digest,
+        });
+        peer.send(&bundle, body.as_bytes()).unwrap();
+        for id in first..first + 3 {
+            refused(&peer.receive().unwrap().0, id, "forbidden");
+        }
+        let remove = json!({"cmd": "remove", "id": first + 3, "filename": "a"});
+        assert_eq!(peer.ask(&remove, b"").unwrap(), json!({"ack": first + 3}));
+    }
+    assert_eq!(fs::read_dir(accounts.at("in")).unwrap().count(), 0);
 }
 
 #[test]
@@ -195,8 +223,17 @@ fn large_file_of_an_account_without_replace_is_refused_before_it_is_sent_and_com
     }
     // Another entry comes first.
     fs::write(accounts.at("in/late"), "first").unwrap();
-    let commit = json!({"cmd": "commit", "id": 6, "upload": token, "blake3": large.digest});
-    refused(&peer.ask(&commit, b"").unwrap(), 6, "exists");
+    let commit =
+        |id: u64| json!({"cmd": "commit", "id": id, "upload": token, "blake3": large.digest});
+    // A refusal before that leaves the upload as it is, and the last one ends it.
+    let mut with_body = commit(6);
+    with_body["length"] = json!(1);
+    refused(&peer.ask(&with_body, b"x").unwrap(), 6, "bad_request");
+    let mut wrong = commit(7);
+    wrong["blake3"] = json!("0".repeat(64));
+    refused(&peer.ask(&wrong, b"").unwrap(), 7, "digest_mismatch");
+    refused(&peer.ask(&commit(8), b"").unwrap(), 8, "exists");
+    refused(&peer.ask(&commit(9), b"").unwrap(), 9, "unknown_upload");
     assert_eq!(accounts.text("in/late"), "first");
     eventually("nothing is kept of it", || accounts.server.partials().unwrap().is_empty());
 }

@@ -66,9 +66,8 @@ fn requests_need_the_rights_that_the_protocol_tells() {
     let section = section();
     let mut told = BTreeMap::new();
     for row in table(&section, "| request | needs |") {
-        let needed = quoted(row[1]).next();
-        assert_eq!(needed.is_none(), row[1] == "nothing", "{row:?}");
-        let needed = needed.map(|word| Right::parse(word).unwrap());
+        let needed: Rights = quoted(row[1]).map(|word| Right::parse(word).unwrap()).collect();
+        assert_eq!(needed.is_empty(), row[1] == "nothing", "{row:?}");
         told.extend(quoted(row[0]).map(|command| (command.to_owned(), needed)));
     }
     let FirstOrLater::Hello(hello) = header(Requests::default(), "", HELLO) else { panic!() };

@@ -67,7 +67,7 @@ fn command_that_needs_a_right_that_is_not_there_ends_at_the_start_and_asks_nothi
         (&["ls", "%"][..], "list"),
         (&["mkdir", "%/d"], "put"),
         (&["rm", "%/f"], "delete"),
-        (&["mv", "%/f", "%/g"], "delete"),
+        (&["mv", "%/f", "%/g"], "put"),
         (&["publish", "--rollback", "%/d"], "publish"),
     ] {
         let (output, requests) = run(&place, &["get"], words);
@@ -219,4 +219,28 @@ fn run_of_many_connections_costs_one_login_that_fails() {
     });
     place.fake.stop_waiting().unwrap();
     assert!(place.fake.accept().is_err(), "another connection has come");
+}
+
+#[test]
+fn user_who_brings_a_token_is_told_that_the_server_has_no_accounts() {
+    let place = logged_in();
+    let put = || {
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut peer = place.fake.accept().unwrap();
+                peer.receive().unwrap();
+                peer.send(&fake::hello_answer(), b"").unwrap();
+                while let Ok((request, _)) = peer.receive() {
+                    peer.send(&json!({"ack": request["id"]}), b"").unwrap();
+                }
+            });
+            told(&place.haul(&["put", "s/f", "%", "--connections", "1"]).output())
+        })
+    };
+    let note = format!("haul: {} has no accounts and looks at no token", place.address());
+    let text = put();
+    assert_eq!(text.matches(&note).count(), 1, "{text}");
+    place.write("");
+    let text = put();
+    assert!(!text.contains("no accounts"), "{text}");
 }

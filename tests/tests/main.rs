@@ -64,6 +64,7 @@ mod login_terminal;
 mod lost_removals;
 mod ls;
 mod moved;
+mod network;
 mod own_receipt;
 mod partials;
 mod parts;

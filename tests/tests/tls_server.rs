@@ -163,6 +163,11 @@ fn plain_client_is_told_that_an_address_takes_only_tls() {
     refused(&answer, 0, "tls");
     assert_eq!(answer["message"], "this server takes only TLS here");
     assert_eq!(peer.end().unwrap(), b"");
+    // Before anything else is said about its `hello`.
+    let mut peer = Peer::connect(server.address()).unwrap();
+    refused(&peer.ask(&json!({"cmd": "hello", "version": 2}), b"").unwrap(), 0, "tls");
+    let mut peer = Peer::connect(server.address()).unwrap();
+    refused(&peer.ask(&json!({"cmd": "hello", "version": 1}), b"").unwrap(), 0, "tls");
     let mut peer = Peer::connect(server.address()).unwrap();
     peer.stream.write_all(&classic("a", b"secret")).unwrap();
     assert_eq!(peer.end().unwrap(), b"");

@@ -2,7 +2,7 @@
 
 use haul_tests::prelude::*;
 
-use crate::tls_peer::TlsPeer;
+use crate::tls_peer::{Pinned, TlsPeer};
 
 /// `hauld` with words that are no options of a server, and the lines that it shows.
 fn hauld(config: &Path, words: &[&str]) -> Result<Vec<String>, String> {
@@ -124,6 +124,18 @@ fn next_key_is_announced_and_then_taken_by_new_connections() {
     assert_eq!(TlsPeer::connect(server.address()).pin().to_string(), next);
     assert!(!config.path().join("key.pem").exists());
     old.put(1, "a", b"the old connection lives");
+}
+
+/// A client that has not seen the present key believes nothing about the next one.
+#[test]
+fn next_key_is_announced_inside_tls_alone() {
+    let config = TempDir::new().unwrap();
+    hauld(config.path(), &["fingerprint"]).unwrap();
+    let next = hauld(config.path(), &["key", "next"]).unwrap().remove(0);
+    let server = server_with(&["--config-dir", config.path().to_str().unwrap()]);
+    assert_eq!(TlsPeer::connect(server.address()).say_hello()["next_pin"], *next);
+    let (_peer, answer) = Peer::hello_as(server.address(), "c", 0).unwrap();
+    assert!(answer["hello"].is_u64() && answer["next_pin"].is_null(), "{answer}");
 }
 
 /// A certificate for this key, as an authority gives it.

@@ -1,5 +1,7 @@
 //! Upload a real tree with the real binaries, and compare every name, byte, mode, mtime and link; and have
-//! b3sum check the receipt.
+//! b3sum check the receipt. Then the same over TLS with an account.
+
+mod account;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,11 +40,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         Some(tree) => vec![tree.canonicalize().with_context(|| tree.display().to_string())?],
         None => dependencies()?,
     };
-    let directory = match &options.tmp {
-        Some(tmp) => TempDir::new_in(tmp)?,
-        None => TempDir::new()?,
+    let directory = || match &options.tmp {
+        Some(tmp) => TempDir::new_in(tmp),
+        None => TempDir::new(),
     };
-    let mut server = Hauld::start_in(directory, Command::new(&binaries.hauld), &[])?;
+    let mut server = Hauld::start_in(directory()?, Command::new(&binaries.hauld), &[])?;
     println!("server {} on {}", server.root().display(), server.address());
 
     let mut haul = Command::new(&binaries.haul);
@@ -84,7 +86,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         bail!("hauld ended with {status}: {}", server.log_text());
     }
     report(&total, seconds);
-    Ok(())
+    drop(server);
+    account::run(&binaries, &sources, directory()?)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rates for people")]

@@ -18,7 +18,7 @@ use crate::error::refused::Refused;
 use crate::net::destination::{Destination, Server};
 
 /// The rights that it can't do without.
-const NEEDS: [Need; 2] = [(Right::Delete, "mv"), (Right::List, "mv")];
+const NEEDS: [Need; 3] = [(Right::Put, "mv"), (Right::Delete, "mv"), (Right::List, "mv")];
 
 /// The feature of a server that can rename.
 const RENAME: &str = "rename";

@@ -41,6 +41,11 @@ pub enum Note {
         /// The reason.
         why: String,
     },
+    /// The client has brought a token, and the server has no accounts.
+    NoAccounts {
+        /// The server.
+        server: String,
+    },
     /// The line of a connection that has ended. Only if names are wanted.
     Line {
         /// The number of the connection, from 1.
@@ -81,6 +86,10 @@ impl fmt::Display for Note {
                 f,
                 "congestion control `{}` can't be had, and is not used: {why}",
                 Shown(name)
+            ),
+            Self::NoAccounts { server } => write!(
+                f,
+                "{server} has no accounts and looks at no token: everyone who reaches it can change the files there"
             ),
             Self::Line { connection, algorithm, round_trip, retransmits } => write!(
                 f,

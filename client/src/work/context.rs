@@ -86,6 +86,8 @@ pub struct Reached {
     losses: AtomicUsize,
     /// The user was told that the congestion control can't be had.
     refusal_told: AtomicBool,
+    /// The user knows that the server has no accounts.
+    no_accounts_told: AtomicBool,
     /// When the server last answered any of them.
     heard: Mutex<Option<Instant>>,
 }
@@ -101,6 +103,7 @@ impl Reached {
             left,
             losses,
             refusal_told: AtomicBool::new(false),
+            no_accounts_told: AtomicBool::new(false),
             heard: Mutex::new(None),
         }
     }
@@ -196,6 +199,16 @@ impl Run<'_> {
         if !self.reached.refusal_told.swap(true, Ordering::Relaxed) {
             let (name, why) = (wanted.unwrap_or_default().to_owned(), why.to_string());
             self.progress.note(Note::NoCongestionControl { name, why });
+        }
+    }
+
+    /// The server has told nothing of an account. If the client has brought a token, the user is told once: it protects nothing.
+    pub fn is_without_account(&self) {
+        if self.login.token().is_some()
+            && !self.reached.no_accounts_told.swap(true, Ordering::Relaxed)
+        {
+            let server = self.login.server().to_string();
+            self.progress.note(Note::NoAccounts { server });
         }
     }
 

@@ -15,7 +15,14 @@ pub(crate) fn text(of: &str, body: &[u8], wrong: Wrong) -> Found {
         return Some(vec![("pin".to_owned(), json!(hex(&pin(text, wrong)?)))]);
     }
     let trims = !wrong.is("trims no white space of a token");
-    let text = if trims { text.trim() } else { text };
+    let text = match trims {
+        true if wrong.is("trims white space of ASCII only of a token") => text.trim_ascii(),
+        true if wrong.is("trims invisible characters of a token") => {
+            text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}'))
+        }
+        true => text.trim(),
+        false => text,
+    };
     let packed: String = match wrong.is("skips white space in a token") {
         true => text.split_whitespace().collect(),
         false => text.to_owned(),

@@ -178,7 +178,7 @@ const BODIES: [&str; 29] = [
 ];
 
 /// Wrong readers of texts.
-const TEXTS: [&str; 23] = [
+const TEXTS: [&str; 25] = [
     "takes a pin without its prefix",
     "takes the prefix in lower case only",
     "takes letters of a pin in lower case only",
@@ -199,6 +199,8 @@ const TEXTS: [&str; 23] = [
     "takes the letters of plain base64 in a token",
     "takes a bit behind the end of a secret",
     "trims no white space of a token",
+    "trims white space of ASCII only of a token",
+    "trims invisible characters of a token",
     "skips white space in a token",
     "takes a token without the line between id and secret",
     "takes the prefix of a token in upper case",

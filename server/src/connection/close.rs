@@ -21,6 +21,10 @@ impl Connection {
             self.half.end_with(HTTP_ANSWER);
             return Step::Again;
         }
+        // Nothing of a client that has to come in TLS is looked at, wrong or not.
+        if self.transport.is_refused() {
+            return self.end(no_tls());
+        }
         self.end(error.refusal())
     }
 
@@ -90,4 +94,9 @@ impl Connection {
         self.sink = Sink::Nothing;
         Step::Again
     }
+}
+
+/// The refusal of a client that comes without TLS to an address that takes nothing else.
+pub(super) fn no_tls() -> Refusal {
+    Refusal::new(Code::Tls, "this server takes only TLS here")
 }

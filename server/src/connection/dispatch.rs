@@ -19,12 +19,18 @@ use crate::uploads::{Commit, Sender, random_token};
 
 impl Connection {
     /// A later frame of the haul dialect.
-    pub(super) fn request(&mut self, mut request: Request, turn: &mut Turn<'_>) {
-        request.op = request.op.and_then(|op| self.let_in(op, &turn.base.view));
+    pub(super) fn request(&mut self, Request { id, length, op }: Request, turn: &mut Turn<'_>) {
         let version = self.version();
-        if let Some(version) = version.filter(|_| !matches!(request.op, Ok(Op::Ping))) {
+        if let Some(version) = version.filter(|_| !matches!(op, Ok(Op::Ping))) {
             version.touch();
         }
+        // A bundle is refused for each of its files, also before anything is known of them.
+        let ids = op.as_ref().map_or(1, Op::ids);
+        let op = match op.and_then(|op| self.let_in(op, &turn.base.view)) {
+            Ok(op) => op,
+            Err(refusal) => return self.refuse_all(id.row(ids), refusal.into()),
+        };
+        let request = Request { id, length, op: Ok(op) };
         // A question comes after earlier changes of its connection (PROTOCOL.md, section 5.4).
         if matches!(request.op, Ok(Op::List { .. } | Op::Check | Op::Adopt)) {
             self.publish_fresh(turn);

@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Code, Hello, ServerHello, Tree, limits};
+use haul_protocol::{Code, Hello, Pin, ServerHello, Tree, limits};
 
+use super::close::no_tls;
 use super::job::{Counted, Greeting, Job};
 use super::turn::Turn;
 use super::{Connection, Dialect, Haul};
 use crate::accounts::ClientId;
 use crate::commit::notify::waker;
-use crate::keys::Keys;
 use crate::refusal::Refusal;
 use crate::services::fence::{Entered, Fence};
 use crate::store::Version;
@@ -37,7 +37,7 @@ impl Connection {
                 peer = self.peer,
                 "speaks without TLS at an address that takes only TLS, and was refused"
             );
-            self.refuse_connection(Code::Tls, "this server takes only TLS here");
+            self.end(no_tls());
             return;
         }
         if hello.version != limits::VERSION {
@@ -56,7 +56,7 @@ impl Connection {
             self.refuse_connection(Code::Unsupported, &message);
             return;
         }
-        if !self.log_in(&mut hello, turn) || !self.has_root(turn) || !self.has_own_root(turn) {
+        if !self.log_in(&mut hello, turn) || !self.has_root(turn) {
             return;
         }
         let account = self.login.as_ref().map(|login| login.account.name.clone());
@@ -157,13 +157,19 @@ impl Connection {
             tree,
             features: FEATURES.map(String::from).to_vec(),
             account: self.login.as_ref().map(|login| login.facts()),
-            next_pin: turn.services.keys.as_ref().and_then(Keys::next_pin),
+            next_pin: self.next_pin(turn),
         };
         let greeting = Greeting::Fenced(hello, older, self.counted(turn));
         match greeting.is_over() {
             true => self.go_on_greeting(greeting, turn),
             false => self.job = Some(Job::Greet(Box::new(greeting))),
         }
+    }
+
+    /// The pin of the server's next key, for a client that has seen the present one.
+    fn next_pin(&self, turn: &Turn<'_>) -> Option<Pin> {
+        let keys = turn.services.keys.as_ref().filter(|_| self.transport.is_encrypted())?;
+        keys.next_pin()
     }
 
     /// The files of the account, if it has a quota.

@@ -112,17 +112,18 @@ impl Connection {
         }
     }
 
-    /// Whether the account's root is there. If it is gone, the connection ends.
+    /// Whether the account's root is there now. If it is gone, the connection ends.
     pub(super) fn has_own_root(&mut self, turn: &Turn<'_>) -> bool {
-        let root = self.login.as_ref().and_then(|login| login.account.view.root().cloned());
-        let Some(root) = root else { return true };
-        let found = turn.services.store.has_root(&turn.base.parents, &root);
-        if let Err(error) = &found {
-            tracing::error!(peer = self.peer, %root, %error, "the root of an account is gone");
-            let message = "the root of this account is not there, or no directory of the server's file system";
-            self.refuse_connection(Code::RootGone, message);
+        let Some(login) = self.login.clone() else { return true };
+        let Some(root) = login.account.view.root() else { return true };
+        if turn.services.store.has_root(root) {
+            return true;
         }
-        found.is_ok()
+        tracing::error!(peer = self.peer, %root, "the root of an account is gone");
+        let message =
+            "the root of this account is not there, or no directory of the server's file system";
+        self.refuse_connection(Code::RootGone, message);
+        false
     }
 
     /// The refusal of a connection that has no account any more, and needs one.

@@ -1,13 +1,13 @@
 //! The one place where requests begin: whether the account may ask, and the names in the store that the client means.
 
-use haul_protocol::{Code, Op, Refusal, Right};
+use haul_protocol::{Code, Op, Refusal, Right, Rights};
 
 use super::Connection;
 use crate::accounts::View;
 use crate::store::{Change, Replaces};
 
 impl Connection {
-    /// A request of the client as one about the store, if the account has the right that it needs. `view`: the root that names
+    /// A request of the client as one about the store, if the account has the rights that it needs. `view`: the root that names
     /// are below.
     pub(super) fn let_in(&self, op: Op, view: &View) -> Result<Op, Refusal> {
         if self.login.is_none() {
@@ -37,13 +37,13 @@ impl Connection {
         }
     }
 
-    /// Whether the account has a right.
-    pub(super) fn may(&self, right: Option<Right>) -> Result<(), Refusal> {
-        let (Some(login), Some(right)) = (&self.login, right) else { return Ok(()) };
+    /// Whether the account has these rights. The refusal tells the first one that it lacks.
+    pub(super) fn may(&self, rights: Rights) -> Result<(), Refusal> {
+        let Some(login) = &self.login else { return Ok(()) };
         let account = &login.account;
-        if account.rights.contains(right) {
+        let Some(right) = rights.iter().find(|right| !account.rights.contains(*right)) else {
             return Ok(());
-        }
+        };
         let what = match right {
             Right::Put => "put anything",
             Right::Replace => "replace anything",

@@ -79,14 +79,14 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Fails if the server's root is gone. The turn looks once for all requests that one read has brought: a look for each
-    /// request and each body costs 3 % of the server's time for small files (measured).
-    pub(super) fn look_for_root(&self) -> Result<(), Refusal> {
-        if !self.has_seen_root.get() {
-            self.services.store.look_for_root()?;
-            self.has_seen_root.set(true);
-        }
-        Ok(())
+    /// Whether the roots were there after the last bytes were read.
+    pub(super) fn has_seen_root(&self) -> bool {
+        self.has_seen_root.get()
+    }
+
+    /// They are.
+    pub(super) fn saw_root(&self) {
+        self.has_seen_root.set(true);
     }
 
     /// Bytes have been read that a peer may have sent after the last look for the root.

@@ -201,6 +201,11 @@ impl Transport {
         matches!(self, Self::Plain { allowed: false })
     }
 
+    /// Whether the stream is encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Whether the end of the stream has been read, which no event tells any more.
     pub(crate) fn has_peer_ended(&self) -> bool {
         matches!(self, Self::Tls(tls) if tls.has_peer_ended())

@@ -27,10 +27,9 @@ impl Services {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let name = |before: i64| directory(account, client, now - before * SECONDS_OF_A_DAY);
-        let parents = self.store.parents();
         for before in 0..=DAYS {
             let name = name(before)?;
-            if self.store.has_root(&parents, &name).is_ok() {
+            if self.store.has_root(&name) {
                 return Ok(View::below(Some(name)));
             }
         }

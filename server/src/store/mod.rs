@@ -37,6 +37,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
+use rustix::io::Errno;
 
 pub(crate) use commit::change::{Change, DEEP};
 pub(crate) use commit::group::Committing;
@@ -222,13 +223,11 @@ impl Store {
         self.parents().directory(name)
     }
 
-    /// Fails if a directory that a client sees as its root is none, or can't be reached.
-    pub(crate) fn has_root(
-        &self,
-        parents: &Parents,
-        name: &haul_protocol::Name,
-    ) -> Result<(), StoreError> {
-        parents.existing(name.as_bytes()).map(drop)
+    /// Whether a directory that a client sees as its root is there now. If it can't be reached for another reason, each request
+    /// learns that by itself.
+    pub(crate) fn has_root(&self, name: &haul_protocol::Name) -> bool {
+        let found = self.root.resolve(name.as_bytes());
+        !matches!(found, Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV))
     }
 
     /// Forgets handles that may lead to another directory than their names do now.

@@ -1,6 +1,8 @@
 //! The cost of thousands of idle and slow connections: time of an upload beside them, threads,
 //! memory; and whether every one of them still works afterwards.
 
+mod idle;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,12 +13,13 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use haul_tests::hauld::Hauld;
 use haul_tests::open_files;
-use haul_tests::peer::{Peer, classic, frame};
-use haul_tests::{binaries, eventually};
-use serde_json::json;
+use haul_tests::peer::{Peer, classic};
+use haul_tests::register::Register;
+use haul_tests::{binaries, eventually, tls};
 use tempfile::TempDir;
 
 use crate::median;
+use idle::Idle;
 
 /// Options of the chore.
 #[derive(Debug, Args)]
@@ -28,6 +31,10 @@ pub struct Options {
     /// Connections that send nothing; every other one is classic.
     #[arg(long, default_value_t = 2000)]
     idle: usize,
+
+    /// The idle connections are over TLS, and none is classic; their memory is told beside that of as many in clear.
+    #[arg(long)]
+    tls: bool,
 
     /// Connections that send one byte a second.
     #[arg(long, default_value_t = 200)]
@@ -45,6 +52,9 @@ pub struct Options {
 /// Bytes of a slow connection's file: more than it sends before it is let go.
 const SLOW_LEN: usize = 3600;
 
+/// KiB that an idle connection over TLS may cost.
+const TLS_KIB: f64 = 6.0;
+
 /// Uploads beside idle and slow connections, and prints a table.
 ///
 /// # Errors
@@ -58,8 +68,21 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let start = || {
         let directory = TempDir::new_in(&options.tmp)?;
         let args = ["--durability", "none", "--max-connections", &wanted];
+        let config = directory.path().join("config");
+        if options.tls {
+            // With a key there is TLS on loopback, and with an account everybody would need one.
+            Register::new(&binaries, &config, directory.path()).pin()?;
+        }
         Hauld::start_in(directory, Command::new(&binaries.hauld), &args)
     };
+    if options.tls {
+        let clear = idle::memory(&start()?, options.idle, Idle::clear)?;
+        let config = tls::shared();
+        let tls = idle::memory(&start()?, options.idle, |at, n| Idle::tls(at, n, &config))?;
+        idle::told(options.idle, clear, tls);
+        let most = tls.idle.max(tls.after_traffic);
+        ensure!(most <= TLS_KIB, "an idle connection over TLS costs more than {TLS_KIB} KiB");
+    }
     let (alone, crowded) = (start()?, start()?);
     let upload = |server: &Hauld, run: usize| upload(&binaries.haul, &options.tree, server, run);
     // The first uploads fill caches and buffers; they are not counted.
@@ -67,17 +90,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     upload(&crowded, 0)?;
     let (threads, before) = (crowded.status("Threads")?, crowded.status("VmRSS")?);
 
+    let config = options.tls.then(tls::shared);
     let mut idle = (0..options.idle)
-        .map(|index| match index % 2 {
-            0 => {
-                Peer::hello_as(crowded.address(), &format!("idle-{index}"), 0).map(|(peer, _)| peer)
-            }
-            _ => {
-                // A classic connection is one from its first frame on.
-                let mut peer = Peer::connect(crowded.address())?;
-                peer.stream.write_all(&classic(&format!("first-{index}"), b"x"))?;
-                Ok(peer)
-            }
+        .map(|index| match (&config, index % 2) {
+            (Some(config), _) => Idle::tls(crowded.address(), index, config),
+            (None, 0) => Idle::clear(crowded.address(), index),
+            (None, _) => Idle::classic(crowded.address(), index),
         })
         .collect::<Result<Vec<_>, _>>()?;
     let body = vec![b's'; SLOW_LEN];
@@ -142,23 +160,13 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 /// Every connection still works: each puts a file.
 fn complete(
     server: &Hauld,
-    idle: &mut [Peer],
+    idle: &mut [Idle],
     slow: &mut [Peer],
     sent: usize,
 ) -> anyhow::Result<()> {
-    const EMPTY: &str = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
-    for (index, peer) in idle.iter_mut().enumerate() {
-        let name = format!("idle-{index}");
-        if index % 2 == 0 {
-            let put =
-                json!({"cmd": "put", "id": 1, "filename": name, "filesize": 0, "blake3": EMPTY});
-            let answer = peer.ask(&put, b"")?;
-            ensure!(answer["ack"] == 1, "{name}: {answer}");
-        } else {
-            peer.stream
-                .write_all(&frame(&json!({"cmd": "put", "filename": name, "filesize": 0}), b""))?;
-        }
-    }
+    idle.iter_mut()
+        .enumerate()
+        .try_for_each(|(index, peer)| peer.puts(&format!("idle-{index}")))?;
     for peer in slow.iter_mut() {
         peer.stream.write_all(&vec![b's'; SLOW_LEN - sent])?;
     }

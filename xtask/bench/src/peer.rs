@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use haul_tests::binaries::Binaries;
+use haul_tests::register::Register;
 use serde::Serialize;
 
 use super::workload::Workload;
@@ -17,6 +18,8 @@ use super::workload::Workload;
 pub(crate) enum Peer {
     /// `haul put` to `hauld`; `haul sync` if all files are there already.
     Haul,
+    /// The same over TLS, as an account.
+    Tls,
     /// `rsync -a` to an rsync daemon.
     Rsync,
     /// `tar` through `nc`.
@@ -38,18 +41,21 @@ pub(crate) enum Peer {
 /// The peers of each workload. Peers that send one file at a time don't send trees, and a workload
 /// that would take another program too long has only the peers for which it does not.
 const MATRIX: [(Workload, &[Peer]); 8] = {
-    use Peer::{Classic, Cp, Curl, Haul, Lftp, Rsync, Scp, Socat, Tar};
+    use Peer::{Classic, Cp, Curl, Haul, Lftp, Rsync, Scp, Socat, Tar, Tls};
     [
-        (Workload::Tiny, &[Haul, Rsync, Tar, Cp, Lftp, Scp]),
+        (Workload::Tiny, &[Haul, Tls, Rsync, Tar, Cp, Lftp, Scp]),
         (Workload::Toolchain, &[Haul, Rsync, Tar, Cp]),
         (Workload::Share, &[Haul, Rsync, Tar, Cp]),
-        (Workload::Big, &[Haul, Rsync, Tar, Cp, Curl, Socat, Scp, Classic]),
+        (Workload::Big, &[Haul, Tls, Rsync, Tar, Cp, Curl, Socat, Scp, Classic]),
         (Workload::Durable, &[Haul, Rsync]),
         (Workload::Far, &[Haul, Rsync, Tar]),
         (Workload::Same, &[Haul, Rsync]),
         (Workload::SameShare, &[Haul, Rsync]),
     ]
 };
+
+/// The account of [`Peer::Tls`].
+const ACCOUNT: &str = "bench";
 
 /// The peers that do this work.
 pub(crate) fn peers_of(workload: Workload) -> &'static [Peer] {
@@ -67,12 +73,19 @@ pub(crate) struct Place<'a> {
     pub(crate) durable: bool,
     /// Whether all files are there already.
     pub(crate) is_there: bool,
+    /// Whether the turn does not count.
+    pub(crate) is_trial: bool,
 }
 
 impl Place<'_> {
     /// The directory in which files arrive.
     pub(crate) fn target(&self) -> PathBuf {
         self.directory.join("target")
+    }
+
+    /// The accounts of the server, in a configuration directory beside the target.
+    fn register(&self) -> Register {
+        Register::new(self.binaries, &self.directory.join("config"), &self.target())
     }
 
     fn file(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
@@ -87,6 +100,7 @@ impl Peer {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Haul => "haul",
+            Self::Tls => "haul, TLS",
             Self::Rsync => "rsync daemon",
             Self::Tar => "tar over nc",
             Self::Cp => "cp -r, local",
@@ -101,7 +115,7 @@ impl Peer {
     /// The programs that it needs and that are not there.
     pub(crate) fn missing(self) -> Vec<&'static str> {
         let needed: &[&str] = match self {
-            Self::Haul => &[],
+            Self::Haul | Self::Tls => &[],
             Self::Rsync => &["rsync"],
             Self::Tar => &["tar", "nc"],
             Self::Cp => &["cp"],
@@ -116,7 +130,7 @@ impl Peer {
 
     /// Whether modes and times arrive too, to the nanosecond. Bytes and names do with all.
     pub(crate) fn keeps_attributes(self) -> bool {
-        matches!(self, Self::Haul | Self::Rsync | Self::Cp)
+        matches!(self, Self::Haul | Self::Tls | Self::Rsync | Self::Cp)
     }
 
     /// Whether its server ends when the client has, and not before all files are written.
@@ -124,15 +138,30 @@ impl Peer {
         matches!(self, Self::Tar | Self::Socat)
     }
 
+    /// The directory in which its files arrive.
+    pub(crate) fn arrives(self, at: &Place<'_>) -> PathBuf {
+        match self {
+            Self::Tls => at.target().join(ACCOUNT),
+            _ => at.target(),
+        }
+    }
+
     /// The server, if it has one.
     pub(crate) fn server(self, source: &Path, at: &Place<'_>) -> anyhow::Result<Option<Command>> {
         let (port, target) = (at.port.to_string(), at.target());
         let command = match self {
             Self::Cp => return Ok(None),
-            Self::Haul => {
+            Self::Haul | Self::Tls => {
                 let mut hauld = Command::new(&at.binaries.hauld);
                 hauld.args(["--listen", &format!("127.0.0.1:{port}"), "--root"]).arg(target);
                 hauld.args(["--durability", if at.durable { "group" } else { "none" }]);
+                if self == Self::Tls {
+                    at.file("token", &at.register().add(ACCOUNT, &[])?.token)?;
+                    hauld.args(["--tls", "always"]);
+                    // The log has the cipher suite then, and more than a turn that counts may write.
+                    hauld.envs(at.is_trial.then_some(("HAUL_LOG", "debug")));
+                }
+                hauld.arg("--config-dir").arg(at.directory.join("config"));
                 hauld
             }
             Self::Rsync => {
@@ -217,7 +246,7 @@ impl Peer {
     ) -> anyhow::Result<Command> {
         let name = source.file_name().context("a source has a name")?;
         let mut command = match self {
-            Self::Haul => Command::new(&at.binaries.haul),
+            Self::Haul | Self::Tls => Command::new(&at.binaries.haul),
             Self::Rsync => Command::new("rsync"),
             Self::Tar => Command::new("sh"),
             Self::Cp => Command::new("cp"),
@@ -228,7 +257,15 @@ impl Peer {
             Self::Classic => Command::new("python3"),
         };
         match self {
-            Self::Haul => {
+            Self::Haul | Self::Tls => {
+                // Not the files of whoever runs the chore.
+                let files = at.directory.join("haul");
+                if self == Self::Tls {
+                    let link = at.register().link(ACCOUNT, &format!("127.0.0.1:{port}"))?;
+                    let token = fs::read_to_string(at.directory.join("token"))?;
+                    at.register().log_in(&link, &token, &files)?;
+                }
+                command.env("HAUL_CONFIG_DIR", files);
                 command.arg(if at.is_there { "sync" } else { "put" });
                 command.arg("--quiet").arg(source).arg(format!("127.0.0.1:{port}"));
             }

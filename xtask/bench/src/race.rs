@@ -39,6 +39,9 @@ pub(crate) struct Turn {
     pub(crate) seconds: f64,
     pub(crate) client: Figures,
     pub(crate) server: Option<Figures>,
+    /// The cipher suite, if the server's log has it.
+    #[serde(skip)]
+    suite: Option<String>,
 }
 
 /// The results of a workload.
@@ -54,6 +57,8 @@ pub(crate) struct Outcome {
     pub(crate) scaled: Vec<Peer>,
     /// Peers that have no time, and why.
     pub(crate) without: Vec<(Peer, String)>,
+    /// The cipher suite of haul over TLS.
+    pub(crate) suite: Option<String>,
 }
 
 /// A workload that is ready.
@@ -104,6 +109,7 @@ impl<'a> Race<'a> {
             turns: Vec::new(),
             scaled: Vec::new(),
             without: Vec::new(),
+            suite: None,
         };
         let mut peers = Vec::new();
         for &peer in peers_of(self.workload).iter().filter(|peer| wanted(peer)) {
@@ -113,7 +119,10 @@ impl<'a> Race<'a> {
                 continue;
             }
             // The first turn is not counted, unless it is the only one.
-            match self.turn(peer, &self.sample, 0) {
+            let first = self.turn(peer, &self.sample, 0);
+            let suite = first.as_ref().ok().and_then(|turn| turn.suite.clone());
+            outcome.suite = outcome.suite.or(suite);
+            match first {
                 Err(error) => {
                     println!("  {}: no time: {error:#}", peer.name());
                     outcome.without.push((peer, format!("{error:#}")));
@@ -152,8 +161,14 @@ impl<'a> Race<'a> {
         // Free in this moment, which is enough on one machine.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let is_there = self.workload.is_there();
-        let place =
-            Place { binaries: self.binaries, directory: turn.path(), port, durable, is_there };
+        let place = Place {
+            binaries: self.binaries,
+            directory: turn.path(),
+            port,
+            durable,
+            is_there,
+            is_trial: round == 0,
+        };
         fs::create_dir(place.target())?;
         let name = source.file_name().unwrap_or_default();
         if is_there {
@@ -185,18 +200,22 @@ impl<'a> Race<'a> {
             Some(server) if peer.server_ends() => client.ended.max(server.ended),
             _ => client.ended,
         };
-        let arrived = place.target().join(name);
+        let arrived = peer.arrives(&place).join(name);
         if peer.keeps_attributes() {
             tree::compare(source, &arrived)?;
         } else {
             tree::compare_bytes(source, &arrived)?;
         }
+        let log = turn.path().join("server/log");
         if durable {
             // A disk that is told of freed blocks and inodes is slow for a while; all go in the end.
             let _ = turn.keep();
         }
         let seconds = ended.saturating_sub(client.started).as_secs_f64();
-        Ok(Turn { peer, round, seconds, client, server })
+        let log = fs::read_to_string(log).unwrap_or_default();
+        let suite = log.split_once("suite=").map(|(_, suite)| suite.split_whitespace().next());
+        let suite = suite.flatten().map(str::to_owned);
+        Ok(Turn { peer, round, seconds, client, server, suite })
     }
 }
 

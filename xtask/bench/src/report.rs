@@ -12,6 +12,7 @@ use super::chart;
 use super::peer::Peer;
 use super::race::{Outcome, Turn};
 use super::timed::Figures;
+use super::workload::Workload;
 use crate::median;
 
 /// All measurements.
@@ -44,6 +45,8 @@ pub(crate) struct Row {
     pub(crate) most: f64,
     /// haul's time by this peer's, the median of all rounds.
     ratio: Option<f64>,
+    /// The time of haul over TLS by this peer's.
+    tls_ratio: Option<f64>,
     client_cpu: f64,
     server_cpu: Option<f64>,
     client_mib: f64,
@@ -116,23 +119,27 @@ pub(crate) fn rows(outcome: &Outcome) -> Vec<Row> {
         let mut figures: Vec<f64> = turns.iter().filter_map(|turn| figure(turn)).collect();
         (!figures.is_empty()).then(|| median(&mut figures))
     };
-    let haul = of(Peer::Haul);
+    let (haul, tls) = (of(Peer::Haul), of(Peer::Tls));
     let mut rows = Vec::new();
     for &peer in super::peer::peers_of(outcome.workload) {
         let turns = of(peer);
         let Some(median) = middle(&turns, &|turn| Some(turn.seconds)) else { continue };
         let scaled = outcome.scaled.contains(&peer);
         let seconds = || turns.iter().map(|turn| turn.seconds);
+        let ratio = |of: &[&Turn]| {
+            middle(of, &|mine| {
+                let other = turns.iter().find(|turn| scaled || turn.round == mine.round)?;
+                Some(mine.seconds / other.seconds)
+            })
+        };
         rows.push(Row {
             peer,
             scaled,
             median,
             least: seconds().fold(f64::INFINITY, f64::min),
             most: seconds().fold(0.0, f64::max),
-            ratio: middle(&haul, &|mine| {
-                let other = turns.iter().find(|turn| scaled || turn.round == mine.round)?;
-                Some(mine.seconds / other.seconds)
-            }),
+            ratio: ratio(&haul).filter(|_| peer != Peer::Haul),
+            tls_ratio: ratio(&tls).filter(|_| peer != Peer::Tls),
             client_cpu: middle(&turns, &|turn| Some(cpu(&turn.client))).unwrap_or_default(),
             server_cpu: middle(&turns, &|turn| turn.server.as_ref().map(cpu)),
             client_mib: middle(&turns, &|turn| Some(turn.client.peak_kib as f64 / 1024.0))
@@ -149,32 +156,65 @@ pub(crate) fn rows(outcome: &Outcome) -> Vec<Row> {
 fn table(outcome: &Outcome) -> String {
     let name = outcome.workload.name();
     let size = humansize::format_size(outcome.bytes, humansize::BINARY);
+    // Writing to a string never fails.
     let mut text =
         format!("\n### {name}: {} files, {size}, to {}\n\n", outcome.files, outcome.target);
-    text += "| | seconds | haul's time by this | CPU s, client + server | peak MiB, client + server |\n";
-    text += "|---|---|---|---|---|\n";
-    for row in rows(outcome) {
+    let rows = rows(outcome);
+    let has_tls = rows.iter().any(|row| row.tls_ratio.is_some());
+    let tls = |cell: &str| if has_tls { format!(" {cell} |") } else { String::new() };
+    let _ = writeln!(
+        text,
+        "| | seconds | haul's time by this |{} CPU s, client + server | peak MiB, client + server |",
+        tls("haul over TLS by this"),
+    );
+    let _ = writeln!(text, "|---|---|---|{}---|---|", if has_tls { "---|" } else { "" });
+    for row in &rows {
         let seconds = match row.scaled {
             true => format!("{:.1}, scaled from a part", row.median),
             false => format!("{:.2} ({:.2} to {:.2})", row.median, row.least, row.most),
         };
-        let ratio = row.ratio.filter(|_| row.peer != Peer::Haul);
-        let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+        let digits =
+            |ratio: Option<f64>| ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
+        let (ratio, tls) = (digits(row.ratio), tls(&digits(row.tls_ratio)));
         let both = |client: f64, server: Option<f64>, digits: usize| match server {
             Some(server) => format!("{client:.digits$} + {server:.digits$}"),
             None => format!("{client:.digits$}"),
         };
         let cpu = both(row.client_cpu, row.server_cpu, 2);
         let memory = both(row.client_mib, row.server_mib, 0);
-        // A string never fails.
-        let _ = writeln!(text, "| {} | {seconds} | {ratio} | {cpu} | {memory} |", row.peer.name());
+        let _ =
+            writeln!(text, "| {} | {seconds} | {ratio} |{tls} {cpu} | {memory} |", row.peer.name());
     }
     for (index, (peer, why)) in outcome.without.iter().enumerate() {
         if outcome.without[..index].iter().any(|(earlier, _)| earlier == peer) {
             continue;
         }
         let why = why.lines().next().unwrap_or_default();
-        let _ = writeln!(text, "| {} | no time: {why} | | | |", peer.name());
+        let _ = writeln!(text, "| {} | no time: {why} | | |{} |", peer.name(), tls(""));
     }
+    gates(outcome, &rows, &mut text);
     text
+}
+
+/// The most that haul over TLS may take, by the time of a peer in the same run, and the aim.
+const GATES: [(Workload, Peer, f64, f64); 4] = [
+    (Workload::Tiny, Peer::Haul, 1.15, 1.05),
+    (Workload::Tiny, Peer::Rsync, 0.5, 0.4),
+    (Workload::Big, Peer::Haul, 1.5, 1.3),
+    (Workload::Big, Peer::Rsync, 1.2, 0.9),
+];
+
+/// Whether each gate holds, below the table.
+fn gates(outcome: &Outcome, rows: &[Row], text: &mut String) {
+    let suite = outcome.suite.as_deref().unwrap_or("a suite that the log does not tell");
+    for (workload, peer, gate, aim) in GATES {
+        let row = rows.iter().find(|row| outcome.workload == workload && row.peer == peer);
+        let Some(ratio) = row.and_then(|row| row.tls_ratio) else { continue };
+        let verdict = if ratio <= gate { "holds" } else { "is missed" };
+        let _ = writeln!(
+            text,
+            "\nTLS ({suite}) by {}: {ratio:.2}; the gate of {gate:.2} {verdict}, the aim is {aim:.2}.",
+            peer.name(),
+        );
+    }
 }

@@ -89,6 +89,7 @@ impl Timed {
         if let Some(directory) = command.get_current_dir() {
             parent.current_dir(directory);
         }
+        parent.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let parent = parent
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)

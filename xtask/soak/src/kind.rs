@@ -1,5 +1,7 @@
 //! Every kind of memory that a peer can make grow at the server, as a script for one connection.
 
+mod tls;
+
 use std::time::Duration;
 
 use haul_tests::peer::{classic, frame, put};
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::ground::{BIG_ENTRIES, SPARSE_LEN, big, big_entry, changed, deep, wide};
 use super::peers::Step::{self, Forever, Own, Part, Pause, Read, Send};
+use super::peers::Way;
 
 /// Longest header.
 const HEADER: usize = 64 << 10;
@@ -25,6 +28,7 @@ pub(super) struct Kind {
     pub(super) most: usize,
     /// Bytes that the kernel takes from a peer and the server has not read.
     pub(super) send_buffer: usize,
+    pub(super) way: Way,
     pub(super) script: Vec<Step>,
 }
 
@@ -33,7 +37,7 @@ pub(super) fn all() -> Vec<Kind> {
     let mut kinds = Vec::new();
     // Little is on its way, so that the server is soon done with peers that have left.
     let mut add = |name, most, script: Vec<Step>| {
-        kinds.push(Kind { name, most, send_buffer: 16 << 10, script });
+        kinds.push(Kind { name, most, send_buffer: 16 << 10, way: Way::Unix, script });
     };
     let all = usize::MAX;
     add("connected, silent", all, vec![]);
@@ -111,7 +115,7 @@ pub(super) fn all() -> Vec<Kind> {
     );
     // The bytes behind a request that the server waits for have to be on their way at once.
     let mut behind = |name, script| {
-        kinds.push(Kind { name, most: all, send_buffer: 4 * AT_ONCE, script });
+        kinds.push(Kind { name, most: all, send_buffer: 4 * AT_ONCE, way: Way::Unix, script });
     };
     let pings_behind = |id| pings(id, 250_000 / pings(id, 1).len());
     behind(
@@ -123,6 +127,7 @@ pub(super) fn all() -> Vec<Kind> {
         greeted([Send([waiting_check(1), pings_behind(2)].concat())]),
     );
     behind("rest: behind a full queue of changes", greeted([Send(many_directories())]));
+    kinds.extend(tls::kinds());
     kinds
 }
 

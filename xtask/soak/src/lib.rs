@@ -18,12 +18,13 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use haul_tests::binaries::{self, Binaries};
 use haul_tests::hauld::Hauld;
+use haul_tests::register::Register;
 use haul_tests::{alive, open_files};
 use tempfile::TempDir;
 
 use gauge::Gauge;
 use kind::Kind;
-use peers::Peers;
+use peers::{Peers, Places};
 use report::{After, Row};
 
 /// Options of the chore.
@@ -124,6 +125,8 @@ impl<'a> Soak<'a> {
         let directory = TempDir::new_in(&options.tmp)?;
         let socket = directory.path().join("socket");
         ground::prepare(&directory.path().join("root"))?;
+        // With a key there is TLS on loopback, beside plain connections.
+        Register::new(binaries, &directory.path().join("config"), directory.path()).pin()?;
         let (unix, most) =
             (format!("unix:{}", socket.display()), (options.connections + 100).to_string());
         let grace = format!("{}s", GRACE.as_secs());
@@ -138,7 +141,12 @@ impl<'a> Soak<'a> {
     fn phase(&mut self, kind: &Kind) -> anyhow::Result<Row> {
         let mut gauge = Gauge::begin(&self.server)?;
         let count = self.options.connections.min(kind.most);
-        let mut peers = Peers::connect(&self.socket, count, kind.send_buffer, &kind.script)?;
+        let places = Places {
+            unix: &self.socket,
+            tcp: self.server.address(),
+            config: haul_tests::tls::shared(),
+        };
+        let mut peers = Peers::connect(&places, count, kind)?;
         let until = Instant::now() + FILL;
         peers.run(|tally| {
             let resident = gauge.sample(&self.server)?;

@@ -1,22 +1,27 @@
 //! Thousands of connections that follow one script, on one thread. Their own memory is small: all share the bytes of
 //! the script.
 
+mod stream;
+
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use haul_tests::peer::frame;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::sockopt::set_socket_send_buffer_size;
 use serde_json::{Value, json};
+
+use super::kind::Kind;
+use stream::Stream;
+pub(super) use stream::{Places, Way};
 
 /// A step of a peer.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     /// Sends these bytes, the same as all others.
     Send(Vec<u8>),
+    /// The same past TLS, if there is TLS.
+    Raw(Vec<u8>),
     /// Sends bytes that differ from peer to peer: of the peer with this number.
     Own(fn(usize) -> Vec<u8>),
     /// Begins the first part of the upload that it was told of; so many of its bytes.
@@ -56,7 +61,7 @@ pub(super) struct Peers<'a> {
 #[derive(Debug)]
 struct Peer {
     number: usize,
-    stream: UnixStream,
+    stream: Stream,
     /// The step, and how many of its bytes are sent or answers read.
     at: usize,
     done: usize,
@@ -80,19 +85,10 @@ struct Answers {
 
 impl<'a> Peers<'a> {
     /// Connects so many.
-    pub(super) fn connect(
-        socket: &Path,
-        count: usize,
-        send_buffer: usize,
-        script: &'a [Step],
-    ) -> io::Result<Self> {
-        let connect = |number| {
-            let stream = UnixStream::connect(socket)?;
-            set_socket_send_buffer_size(&stream, send_buffer)?;
-            stream.set_nonblocking(true)?;
-            Ok(Peer::new(number, stream))
-        };
-        Ok(Self { script, peers: (0..count).map(connect).collect::<io::Result<_>>()? })
+    pub(super) fn connect(places: &Places<'_>, count: usize, kind: &'a Kind) -> io::Result<Self> {
+        let connect = |number| Ok(Peer::new(number, places.connect(kind.way, kind.send_buffer)?));
+        let peers = (0..count).map(connect).collect::<io::Result<_>>()?;
+        Ok(Self { script: &kind.script, peers })
     }
 
     /// Lets all go on with their scripts for as long as `on` says so; `on` is asked a hundred times a second.
@@ -164,7 +160,7 @@ impl<'a> Peers<'a> {
 }
 
 impl Peer {
-    fn new(number: usize, stream: UnixStream) -> Self {
+    fn new(number: usize, stream: Stream) -> Self {
         let (own, answers) = (Vec::new(), Answers::default());
         Self { number, stream, at: 0, done: 0, own, not_before: None, answers, over: false }
     }
@@ -202,20 +198,27 @@ impl Peer {
                 }
                 unless_blocked(read)
             }
-            Step::Send(_) | Step::Own(_) | Step::Part { .. } | Step::Forever(_) => {
+            Step::Send(_) | Step::Raw(_) | Step::Own(_) | Step::Part { .. } | Step::Forever(_) => {
                 if self.done == 0 {
                     self.own = self.prepare(step);
                 }
                 let bytes = match step {
-                    Step::Send(bytes) | Step::Forever(bytes) => bytes,
+                    Step::Send(bytes) | Step::Raw(bytes) | Step::Forever(bytes) => bytes,
                     _ => &self.own,
                 };
-                let (len, sent) = (bytes.len(), self.stream.write(&bytes[self.done..]));
+                let (len, rest) = (bytes.len(), &bytes[self.done..]);
+                let sent = match step {
+                    Step::Raw(_) => self.stream.write_raw(rest),
+                    _ => self.stream.write(rest),
+                };
                 match sent {
                     Ok(sent) => self.done += sent,
                     Err(error) => return unless_blocked(Err(error)),
                 }
                 if self.done == len {
+                    if let Err(error) = self.stream.flush() {
+                        return unless_blocked(Err(error));
+                    }
                     if matches!(step, Step::Forever(_)) {
                         self.done = 0;
                         self.not_before = Some(Instant::now() + AGAIN);
@@ -305,6 +308,8 @@ fn first_header(bytes: &[u8]) -> Option<(Value, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     #[test]
@@ -331,7 +336,7 @@ mod tests {
         ours.set_nonblocking(true).unwrap();
         let script =
             [Step::Send(b"one".to_vec()), Step::Own(|number| vec![b'0'; number]), Step::Read(1)];
-        let mut peers = Peers { script: &script, peers: vec![Peer::new(2, ours)] };
+        let mut peers = Peers { script: &script, peers: vec![Peer::new(2, Stream::Unix(ours))] };
         peers.run(|_| Ok(false)).unwrap();
         let mut passes = 0;
         let mut some = |_: Tally| {

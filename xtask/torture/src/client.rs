@@ -69,11 +69,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Starts haul in the directory of the source. Its output is appended to `client.log` and `client.out`
-    /// among the logs.
+    /// Starts haul in the directory of the source, with its files in `own`. Its output is appended to `client.log` and
+    /// `client.out` among the logs.
     pub(crate) fn start(
         haul: &Path,
-        directory: &Path,
+        (directory, own): (&Path, &Path),
         args: &[String],
         logs: &Path,
         acks: &Arc<Acks>,
@@ -82,6 +82,7 @@ impl Client {
         let (log, copy) = (append("client.log")?, append("client.out")?);
         let mut child = Command::new(haul)
             .current_dir(directory)
+            .env("HAUL_CONFIG_DIR", own)
             .args(args)
             .args(["--json", "-v"])
             .stdin(Stdio::null())

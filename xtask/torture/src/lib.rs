@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
 
+mod accounts;
 mod check;
 mod client;
 mod disk;
@@ -30,7 +31,7 @@ use client::Acks;
 use disk::Disk;
 use disturb::Plan;
 use report::Counts;
-use round::{Round, Setting};
+use round::Round;
 use tree::{Tree, Version};
 use watch::{Expected, Watcher};
 
@@ -61,6 +62,14 @@ pub struct Options {
     #[arg(long)]
     only_rivals: bool,
 
+    /// Passes in each round in which two accounts with the same identity send the same names.
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    accounts: u64,
+
+    /// Run the two accounts only.
+    #[arg(long, conflicts_with = "only_rivals")]
+    only_accounts: bool,
+
     /// Debug builds of client and server, which check more of themselves and take longer.
     #[arg(long)]
     debug: bool,
@@ -86,7 +95,7 @@ fn minutes(text: &str) -> Result<f64, String> {
 /// # Errors
 /// If a round breaks a promise; the error names the seed, the round and its logs.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    if !options.inside && !options.only_rivals {
+    if !options.inside && options.has_rounds() {
         let error = disk::enter("--inside");
         println!("the disk will never be full: {error:#}");
     }
@@ -98,17 +107,18 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     println!("seed {}, in {}", options.seed, directory.path().display());
     let mut torture = Torture::new(options, binaries, directory.path().to_owned())?;
     let end = Instant::now() + Duration::from_secs_f64(options.minutes * 60.0);
-    let (mut total, mut rivals) = (Counts::default(), rivals::Counts::default());
+    let mut total = All::default();
     let start = Instant::now();
     loop {
         let begun = Instant::now();
-        match torture.both() {
-            Ok((counts, bout)) => {
+        match torture.all() {
+            Ok(counts) => {
                 let (number, seconds) = (torture.number, begun.elapsed().as_secs_f64());
                 println!("round {number} ({}), {seconds:.1} s", torture.about());
-                tell(options, &counts, &bout);
-                total += counts;
-                rivals += bout;
+                tell(options, &counts);
+                total.rounds += counts.rounds;
+                total.rivals += counts.rivals;
+                total.accounts += counts.accounts;
             }
             Err(error) => {
                 let logs = directory.keep().join(torture.logs());
@@ -127,17 +137,54 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     let seconds = start.elapsed().as_secs_f64();
     println!("seed {}: {} rounds in {seconds:.0} s", options.seed, torture.number);
-    tell(options, &total, &rivals);
+    tell(options, &total);
     Ok(())
 }
 
-fn tell(options: &Options, counts: &Counts, rivals: &rivals::Counts) {
-    if !options.only_rivals {
-        println!("  {counts}");
+/// The counts of a round, and of the bouts after it.
+#[derive(Debug, Default)]
+struct All {
+    rounds: Counts,
+    rivals: rivals::Counts,
+    accounts: accounts::Counts,
+}
+
+impl Options {
+    fn has_rounds(&self) -> bool {
+        !self.only_rivals && !self.only_accounts
     }
-    if options.rivals > 0 {
-        println!("  {rivals}");
+
+    /// Tries of the rivals.
+    fn tries(&self) -> u64 {
+        if self.only_accounts { 0 } else { self.rivals }
     }
+
+    /// Passes of the two accounts.
+    fn passes(&self) -> u64 {
+        if self.only_rivals { 0 } else { self.accounts }
+    }
+}
+
+fn tell(options: &Options, counts: &All) {
+    if options.has_rounds() {
+        println!("  {}", counts.rounds);
+    }
+    if options.tries() > 0 {
+        println!("  {}", counts.rivals);
+    }
+    if options.passes() > 0 {
+        println!("  {}", counts.accounts);
+    }
+}
+
+/// The place of a bout.
+#[derive(Debug)]
+struct Setting<'a> {
+    binaries: &'a Binaries,
+    /// Directory for the root and the sources; it is there and empty.
+    directory: &'a Path,
+    logs: &'a Path,
+    durability: &'a str,
 }
 
 /// The state that goes on from round to round.
@@ -176,35 +223,50 @@ impl<'a> Torture<'a> {
         self.disk.is_some() && (self.number - 1) / 2 % 2 == 1
     }
 
+    /// Whether clients come over TLS, as an account: every third round.
+    fn is_tls(&self) -> bool {
+        self.number % 3 == 2
+    }
+
     fn about(&self) -> String {
         let root = if self.again() { "older version there" } else { "new root" };
-        format!("{root}{}", if self.small() { ", small disk" } else { "" })
+        let disk = if self.small() { ", small disk" } else { "" };
+        format!("{root}{disk}{}", if self.is_tls() { ", TLS" } else { "" })
     }
 
     fn logs(&self) -> String {
         format!("logs{}", self.number)
     }
 
-    /// A round, and then a bout of rivals.
-    fn both(&mut self) -> anyhow::Result<(Counts, rivals::Counts)> {
+    /// A round, and then a bout of rivals and one of two accounts.
+    fn all(&mut self) -> anyhow::Result<All> {
         self.number += 1;
         std::fs::create_dir(self.directory.join(self.logs()))?;
-        let counts = if self.options.only_rivals { Counts::default() } else { self.round()? };
-        Ok((counts, self.rivals()?))
+        let rounds = if self.options.has_rounds() { self.round()? } else { Counts::default() };
+        // Other decisions than those of the round.
+        let random = || Random::new(!self.options.seed, self.number);
+        let rivals =
+            self.bout("rivals", |setting| rivals::bout(setting, random(), self.options.tries()))?;
+        let accounts = self
+            .bout("accounts", |setting| accounts::bout(setting, random(), self.options.passes()))?;
+        Ok(All { rounds, rivals, accounts })
     }
 
-    fn rivals(&self) -> anyhow::Result<rivals::Counts> {
-        let directory = self.directory.join("rivals");
+    /// A bout in a directory of its own, which goes with it if it ends well.
+    fn bout<T>(
+        &self,
+        name: &str,
+        bout: impl FnOnce(&Setting<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let directory = self.directory.join(name);
         std::fs::create_dir(&directory)?;
-        let setting = rivals::Setting {
+        let setting = Setting {
             binaries: &self.binaries,
             directory: &directory,
             logs: &self.directory.join(self.logs()),
             durability: self.durability(),
         };
-        // Other decisions than those of the round.
-        let random = Random::new(!self.options.seed, self.number);
-        let counts = rivals::bout(&setting, random, self.options.rivals)?;
+        let counts = bout(&setting)?;
         std::fs::remove_dir_all(directory)?;
         Ok(counts)
     }
@@ -231,7 +293,7 @@ impl<'a> Torture<'a> {
         }
         let logs = self.directory.join(self.logs());
         let acks = Arc::new(Acks::default());
-        let setting = Setting {
+        let setting = round::Setting {
             binaries: &self.binaries,
             source: &self.source,
             directory: &self.directory.join("source"),
@@ -239,6 +301,7 @@ impl<'a> Torture<'a> {
             logs: &logs,
             disk,
             acks: Arc::clone(&acks),
+            is_tls: self.is_tls(),
         };
         let durability = self.durability();
         let mut random = Random::new(self.options.seed, self.number);

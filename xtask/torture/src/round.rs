@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use haul_tests::alive;
 use haul_tests::hauld::Hauld;
+use haul_tests::register::Register;
 use haul_tests::relay::{Event, Relay};
 use haul_tests::{DEADLINE, binaries::Binaries, tree};
 use serde_json::Value;
@@ -40,7 +41,12 @@ pub(crate) struct Setting<'a> {
     /// The root is on it, if it can be filled.
     pub(crate) disk: Option<&'a Disk>,
     pub(crate) acks: Arc<Acks>,
+    /// Clients come over TLS, as an account whose root is the server's.
+    pub(crate) is_tls: bool,
 }
+
+/// The account of such a round.
+const ACCOUNT: &str = "torture";
 
 /// A round under way.
 pub(crate) struct Round<'a> {
@@ -60,8 +66,17 @@ pub(crate) struct Round<'a> {
 impl<'a> Round<'a> {
     /// Starts the server and the relay.
     pub(crate) fn new(setting: Setting<'a>, plan: Plan) -> anyhow::Result<Self> {
+        let config = setting.logs.join("config");
+        let register = Register::new(setting.binaries, &config, &setting.root);
+        let account =
+            setting.is_tls.then(|| register.add(ACCOUNT, &["--root", ".", "--rights", "mirror"]));
+        let account = account.transpose()?;
         let server = start(&setting, &plan)?;
         let relay = Relay::start(server.address(), &[])?;
+        if let Some(shown) = account {
+            let link = register.link(ACCOUNT, relay.address())?;
+            register.log_in(&link, &shown.token, &setting.own_files())?;
+        }
         relay.delay(plan.pace);
         let start_at = Instant::now();
         let counts = Counts { tree: setting.source.bytes(), ..Counts::default() };
@@ -178,7 +193,8 @@ impl<'a> Round<'a> {
         let Setting { binaries, directory, logs, acks, .. } = &self.setting;
         // A file that is acknowledged in a tree that nobody sees is not there yet.
         let acks = if verb == Verb::Publish { &Arc::default() } else { acks };
-        self.client = Some(Client::start(&binaries.haul, directory, &args, logs, acks)?);
+        let places = (*directory, &*self.setting.own_files());
+        self.client = Some(Client::start(&binaries.haul, places, &args, logs, acks)?);
         self.killed = false;
         self.counts.clients += 1;
         Ok(())
@@ -306,8 +322,18 @@ impl<'a> Round<'a> {
     }
 }
 
+impl Setting<'_> {
+    /// The directory of haul's own files.
+    fn own_files(&self) -> PathBuf {
+        self.logs.join("haul")
+    }
+}
+
 fn start(setting: &Setting<'_>, plan: &Plan) -> anyhow::Result<Hauld> {
-    let args: Vec<&str> = plan.server.iter().map(String::as_str).collect();
+    let mut args: Vec<&str> = plan.server.iter().map(String::as_str).collect();
+    if setting.is_tls {
+        args.extend(["--tls", "always"]);
+    }
     let command = Command::new(&setting.binaries.hauld);
     Hauld::start_at(&setting.root, &setting.logs.join("server.log"), command, &args)
 }

@@ -8,7 +8,8 @@ use anyhow::{Context, ensure};
 use haul_tests::hauld::Hauld;
 
 use super::plan::Pair;
-use super::{Content, Counts, Setting};
+use super::{Content, Counts};
+use crate::Setting;
 use crate::client::{Acks, Client};
 
 /// Time that both may take, one after the other and several times over.
@@ -37,7 +38,8 @@ impl Runs<'_> {
             let args = ["put", "--connections", &connections, SOURCE, self.server.address()];
             let args = args.map(String::from);
             let Setting { binaries, directory, logs, .. } = self.setting;
-            Client::start(&binaries.haul, directory, &args, logs, &acks)
+            let own = directory.join("haul");
+            Client::start(&binaries.haul, (directory, &own), &args, logs, &acks)
         };
         let one = start(plan.connections[0])?;
         std::thread::sleep(plan.apart);
