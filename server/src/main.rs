@@ -82,10 +82,6 @@ fn start(arguments: &Arguments) -> Result<Server, StartError> {
         if let Some(directory) = &config.config_dir {
             user.make_directory(directory, 0o700)?;
         }
-    } else if let Some(directory) = &config.config_dir {
-        // The first account may come while the server runs, and the sandbox lets it read only what is there. Without the
-        // directory, the server runs as well as ever.
-        let _ = DirBuilder::new().recursive(true).mode(0o700).create(directory);
     }
     let listening = Server::listen(&config)?;
     if let Some(user) = user {
@@ -97,6 +93,14 @@ fn start(arguments: &Arguments) -> Result<Server, StartError> {
         user.switch()?;
     }
     let ready = listening.open()?;
+    if let Some(directory) = config.config_dir.as_deref()
+        && let (Ok(path), Ok(root)) = (std::path::absolute(directory), config.root.canonicalize())
+        && !path.starts_with(root)
+    {
+        // The first account may come while the server runs, and the sandbox lets it read only what is there. Without the
+        // directory, the server runs as well as ever.
+        let _ = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    }
     if arguments.no_sandbox {
         tracing::warn!("not confined: --no-sandbox was given");
     } else {

@@ -10,7 +10,7 @@ mod plan;
 use std::fmt;
 use std::fs;
 use std::ops::AddAssign;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -121,8 +121,8 @@ struct Bout<'a> {
 
 impl<'a> Bout<'a> {
     fn start(setting: &'a Setting<'a>) -> anyhow::Result<Self> {
-        let (config, root) = (setting.logs.join("config"), setting.directory.join("root"));
-        let register = Register::new(setting.binaries, &config, &root);
+        let root = setting.directory.join("root");
+        let register = Register::new(setting.binaries, &config(setting), &root);
         let member = |(name, salt)| {
             let token = register.add(name, &["--rights", "mirror"])?.token;
             Member::new((name, salt), setting.directory, token)
@@ -323,8 +323,14 @@ impl Disturbed<'_> {
 fn start(setting: &Setting<'_>) -> anyhow::Result<Hauld> {
     let (root, grace) = (setting.directory.join("root"), format!("{}ms", GRACE.as_millis()));
     let args = ["--durability", setting.durability, "--grace", &grace];
-    let command = Command::new(&setting.binaries.hauld);
+    let mut command = Command::new(&setting.binaries.hauld);
+    command.args(["--config-dir".as_ref(), config(setting).as_os_str()]);
     Hauld::start_at(&root, &setting.logs.join("accounts.log"), command, &args)
+}
+
+/// The server's configuration directory, which no other server of the round has.
+fn config(setting: &Setting<'_>) -> PathBuf {
+    setting.logs.join("accounts-config")
 }
 
 /// There are no other entries than these.

@@ -66,8 +66,7 @@ pub(crate) struct Round<'a> {
 impl<'a> Round<'a> {
     /// Starts the server and the relay.
     pub(crate) fn new(setting: Setting<'a>, plan: Plan) -> anyhow::Result<Self> {
-        let config = setting.logs.join("config");
-        let register = Register::new(setting.binaries, &config, &setting.root);
+        let register = Register::new(setting.binaries, &setting.config(), &setting.root);
         let account =
             setting.is_tls.then(|| register.add(ACCOUNT, &["--root", ".", "--rights", "mirror"]));
         let account = account.transpose()?;
@@ -327,6 +326,11 @@ impl Setting<'_> {
     fn own_files(&self) -> PathBuf {
         self.logs.join("haul")
     }
+
+    /// The server's configuration directory, which no other server of the round has.
+    fn config(&self) -> PathBuf {
+        self.logs.join("round-config")
+    }
 }
 
 fn start(setting: &Setting<'_>, plan: &Plan) -> anyhow::Result<Hauld> {
@@ -334,6 +338,7 @@ fn start(setting: &Setting<'_>, plan: &Plan) -> anyhow::Result<Hauld> {
     if setting.is_tls {
         args.extend(["--tls", "always"]);
     }
-    let command = Command::new(&setting.binaries.hauld);
+    let mut command = Command::new(&setting.binaries.hauld);
+    command.args(["--config-dir".as_ref(), setting.config().as_os_str()]);
     Hauld::start_at(&setting.root, &setting.logs.join("server.log"), command, &args)
 }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, FileType, Mode, RawDir, SeekFrom, Stat};
 use rustix::io::Errno;
-use rustix::time::{ClockId, clock_gettime};
 
+use super::usage::{Moment, tick};
 use super::{Amount, Draft, Usage};
 use crate::locks::{Condvar, Mutex, Rank};
 use crate::store::Store;
@@ -178,7 +178,9 @@ impl Store {
     /// Counts one; tells whether nothing was missed.
     fn count_one(&self, usage: &Usage, tick: &dyn Fn() -> bool) -> bool {
         usage.begin();
-        let Some(since) = next_moment(tick) else { return false };
+        let since = usage.begun().and_then(|begun| next_moment(begun, tick));
+        let Some(since) = since else { return false };
+        usage.counts_until(since);
         let root = usage.root.as_ref().map_or(&[][..], |root| root.as_bytes());
         let is_old = |stat: &Stat| (stat.st_ctime, stat.st_ctime_nsec) < since;
         match self.walk(root, &is_old, tick) {
@@ -285,19 +287,13 @@ impl Store {
     }
 }
 
-/// The first moment of the next tick of the clock that gives files their change times: everything that was done before this
-/// call has an earlier one.
-fn next_moment(tick: &dyn Fn() -> bool) -> Option<(i64, u64)> {
-    let now = || {
-        let now = clock_gettime(ClockId::RealtimeCoarse);
-        (now.tv_sec, u64::try_from(now.tv_nsec).unwrap_or(0))
-    };
-    let begun = now();
-    while now() == begun {
-        if !tick() {
+/// Waits for the next tick of the clock after this one, and returns it. `None`: the server stops.
+fn next_moment(begun: Moment, goes_on: &dyn Fn() -> bool) -> Option<Moment> {
+    while tick() == begun {
+        if !goes_on() {
             return None;
         }
         std::thread::park_timeout(Duration::from_millis(1));
     }
-    Some(now())
+    Some(tick())
 }

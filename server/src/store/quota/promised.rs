@@ -188,12 +188,18 @@ impl Store {
             let usages = self.quotas.covering(name.as_bytes());
             let amount = Amount::file(partial.bytes.min(partial.size));
             let mut promised = self.quotas.promised.lock();
-            let share = promised.partials.entry(partial.id).or_default();
+            let share = promised.partials.entry(partial.id.clone()).or_default();
             for usage in usages {
                 if share.of(&usage) == Amount::default() {
                     usage.reserve_anyway(amount);
                     share.absorb(Share(vec![(usage, amount)]));
                 }
+            }
+            drop(promised);
+            // It may have been swept meanwhile, or have become a file.
+            let found = rustix::fs::statat(&self.partials, &*partial.id, AtFlags::SYMLINK_NOFOLLOW);
+            if found.is_err() {
+                drop(self.quotas.take_promise(&partial.id));
             }
         }
     }

@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use haul_protocol::{Name, Used};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::{Amount, Limits};
 use crate::locks::{Mutex, MutexGuard, Rank};
 use crate::store::error::StoreError;
 use crate::store::versions::guard::is_at_or_below;
+
+/// Seconds and nanoseconds.
+pub(super) type Moment = (i64, u64);
 
 /// The usage of one directory.
 #[derive(Debug)]
@@ -48,8 +52,12 @@ enum Knows {
 }
 
 /// Changes during a count.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Since {
+    /// The tick of the clock in which the count was asked for: entries of that tick are old for it.
+    begun: Moment,
+    /// The first tick whose files and symlinks it leaves out, once that has come.
+    from: Option<Moment>,
     /// Entries that have come. The count leaves files and symlinks out that are as new as it is.
     came: Amount,
     /// Entries have gone or were replaced which the count may have met or not, so the sum is too large, if anything.
@@ -155,8 +163,7 @@ impl Usage {
         let amount = |of: Option<Amount>| of.unwrap_or_default();
         state.used = state.used + amount(after) - amount(before);
         if let Some(since) = &mut state.since {
-            since.came = since.came + amount(after);
-            since.is_disturbed |= before.is_some() || after == Some(Amount::DIRECTORY);
+            since.changed(before.is_some() || after == Some(Amount::DIRECTORY), amount(after));
         }
     }
 
@@ -171,8 +178,7 @@ impl Usage {
     /// A file has moved, or has other attributes: a count under way takes it for a new one.
     pub(super) fn is_touched(&self, amount: Amount) {
         if let Some(since) = &mut self.state().since {
-            since.came = since.came + amount;
-            since.is_disturbed = true;
+            since.changed(true, amount);
         }
     }
 
@@ -195,7 +201,21 @@ impl Usage {
 
     /// A count begins.
     pub(super) fn begin(&self) {
-        self.state().since = Some(Since::default());
+        let (came, is_disturbed, is_void) = (Amount::default(), false, false);
+        let begun = tick();
+        self.state().since = Some(Since { begun, from: None, came, is_disturbed, is_void });
+    }
+
+    /// When it began.
+    pub(super) fn begun(&self) -> Option<Moment> {
+        self.state().since.as_ref().map(|since| since.begun)
+    }
+
+    /// It leaves out files and symlinks that are of this tick or newer.
+    pub(super) fn counts_until(&self, from: Moment) {
+        if let Some(since) = &mut self.state().since {
+            since.from = Some(from);
+        }
     }
 
     /// A count has met so much, leaving out what is as new as the count. `false`: it has missed something.
@@ -216,6 +236,26 @@ impl Usage {
     pub(super) fn is_not_counted(&self) {
         self.state().since = None;
     }
+}
+
+impl Since {
+    /// An entry has come, or another one has gone as well.
+    fn changed(&mut self, is_disturbed: bool, came: Amount) {
+        let now = tick();
+        if now == self.begun {
+            // Old for the count, which has not begun to look.
+            return;
+        }
+        self.came = self.came + came;
+        // The entry may be of the tick before.
+        self.is_disturbed |= is_disturbed || self.from.is_none_or(|from| from == now);
+    }
+}
+
+/// The tick of the clock that gives files their change times.
+pub(super) fn tick() -> Moment {
+    let now = clock_gettime(ClockId::RealtimeCoarse);
+    (now.tv_sec, u64::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 impl State {

@@ -40,7 +40,7 @@ impl Member {
         let directory = above.join(name);
         fs::create_dir_all(directory.join(TREE))?;
         let mut member = Self { name, directory, version: 0, salt, token };
-        let all = (0..FILES).map(|file| Change { file, len: Some(100 + 97 * file as usize) });
+        let all = (0..FILES).map(|file| Change { file, len: Some(3000) });
         let large = Change { file: 0, len: Some(5 << 20) };
         member.change(&all.chain([large]).collect::<Vec<_>>())?;
         Ok(member)
