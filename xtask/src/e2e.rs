@@ -1,8 +1,6 @@
 //! Upload a real tree with the real binaries, and compare every name, byte, mode, mtime and link; and have
 //! b3sum check the receipt. Then the same over TLS with an account.
 
-mod account;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -14,6 +12,8 @@ use haul_tests::{binaries, tree};
 use humansize::{BINARY, format_size};
 use rustix::process::Signal;
 use tempfile::TempDir;
+
+use crate::e2e_account;
 
 /// The version of `b3sum` that is built where there is none.
 const B3SUM: &str = "1.8.7";
@@ -87,7 +87,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     report(&total, seconds);
     drop(server);
-    account::run(&binaries, &sources, directory()?)
+    e2e_account::run(&binaries, &sources, directory()?)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rates for people")]

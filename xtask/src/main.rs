@@ -6,6 +6,7 @@
 mod ci;
 mod dist;
 mod e2e;
+mod e2e_account;
 
 use clap::Parser;
 use xtask_bench::{crowd, scale, timed};

@@ -1,8 +1,6 @@
 //! The cost of thousands of idle and slow connections: time of an upload beside them, threads,
 //! memory; and whether every one of them still works afterwards.
 
-mod idle;
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,8 +16,8 @@ use haul_tests::register::Register;
 use haul_tests::{binaries, eventually, tls};
 use tempfile::TempDir;
 
+use crate::idle::{self, Idle};
 use crate::median;
-use idle::Idle;
 
 /// Options of the chore.
 #[derive(Debug, Args)]
@@ -198,6 +196,6 @@ fn upload(haul: &Path, tree: &Path, server: &Hauld, run: usize) -> anyhow::Resul
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn to_f64(number: u64) -> f64 {
+pub(crate) fn to_f64(number: u64) -> f64 {
     number as f64
 }

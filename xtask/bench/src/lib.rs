@@ -7,6 +7,7 @@
 
 mod chart;
 pub mod crowd;
+mod idle;
 mod line;
 mod memory;
 mod peer;

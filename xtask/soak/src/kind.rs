@@ -1,7 +1,5 @@
 //! Every kind of memory that a peer can make grow at the server, as a script for one connection.
 
-mod tls;
-
 use std::time::Duration;
 
 use haul_tests::peer::{classic, frame, put};
@@ -127,12 +125,12 @@ pub(super) fn all() -> Vec<Kind> {
         greeted([Send([waiting_check(1), pings_behind(2)].concat())]),
     );
     behind("rest: behind a full queue of changes", greeted([Send(many_directories())]));
-    kinds.extend(tls::kinds());
+    kinds.extend(super::tls::kinds());
     kinds
 }
 
 /// The steps after `hello` and its answer.
-fn greeted(steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
+pub(super) fn greeted(steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
     [Own(hello), Read(1)].into_iter().chain(steps).collect()
 }
 
@@ -188,7 +186,7 @@ fn header_in_pieces() -> Vec<Step> {
     steps
 }
 
-fn idle_after_traffic() -> Vec<Step> {
+pub(super) fn idle_after_traffic() -> Vec<Step> {
     let body = vec![b'i'; 8 << 10];
     let sent = [
         frame(&put(1, "soak/idle", &body), &body),
@@ -203,7 +201,7 @@ fn begun_classic() -> Vec<u8> {
     frame(&header, &[b'c'; 16 << 10])
 }
 
-fn begun_put(id: u64) -> Vec<u8> {
+pub(super) fn begun_put(id: u64) -> Vec<u8> {
     let header = json!({
         "cmd": "put", "id": id, "length": BODY, "filename": "soak/half", "filesize": BODY,
         "blake3": "0".repeat(64),
@@ -269,7 +267,7 @@ fn half_a_tree(number: usize) -> Vec<u8> {
 }
 
 /// A list of some 23 KiB an entry, from this entry on.
-fn list(id: u64, from: usize) -> Vec<u8> {
+pub(super) fn list(id: u64, from: usize) -> Vec<u8> {
     let mut header = json!({"cmd": "list", "id": id, "filename": big()});
     if from > 0 {
         header["after"] = Value::from(big_entry(from - 1));
@@ -291,16 +289,16 @@ fn list_changed() -> Vec<u8> {
 
 /// A list of so many entries, which is not read: 9 of them fill the kernel's buffers, and 14 the outbox as well. The
 /// requests behind it have the ids from 2 on.
-fn clogged(entries: usize, then: &[u8]) -> Vec<u8> {
+pub(super) fn clogged(entries: usize, then: &[u8]) -> Vec<u8> {
     [&list(1, BIG_ENTRIES - entries), then].concat()
 }
 
-fn pings(first: u64, count: usize) -> Vec<u8> {
+pub(super) fn pings(first: u64, count: usize) -> Vec<u8> {
     (first..).take(count).flat_map(|id| frame(&json!({"cmd": "ping", "id": id}), b"")).collect()
 }
 
 /// Requests whose refusals repeat a name that JSON makes six times longer.
-fn refusals(first: u64, count: usize) -> Vec<u8> {
+pub(super) fn refusals(first: u64, count: usize) -> Vec<u8> {
     let name = format!("{}/missing", big());
     let request =
         |id| frame(&json!({"cmd": "setattr", "id": id, "filename": name, "mode": 0o700}), b"");

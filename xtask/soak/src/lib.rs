@@ -9,6 +9,8 @@ mod ground;
 mod kind;
 mod peers;
 mod report;
+mod stream;
+mod tls;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,8 +1,6 @@
 //! Thousands of connections that follow one script, on one thread. Their own memory is small: all share the bytes of
 //! the script.
 
-mod stream;
-
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -12,8 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 
 use super::kind::Kind;
-use stream::Stream;
-pub(super) use stream::{Places, Way};
+use super::stream::Stream;
+pub(super) use super::stream::{Places, Way};
 
 /// A step of a peer.
 #[derive(Debug, Clone)]

@@ -3,9 +3,9 @@
 
 use haul_tests::tls::{session, usual};
 
-use super::super::peers::Step::{self, Forever, Raw, Send};
-use super::super::peers::Way;
-use super::{Kind, begun_put, clogged, greeted, list, pings, refusals};
+use super::kind::{Kind, begun_put, clogged, greeted, idle_after_traffic, list, pings, refusals};
+use super::peers::Step::{self, Forever, Raw, Send};
+use super::peers::Way;
 
 /// Bytes of the longest handshake message, and of the longest record in clear.
 const MESSAGE: usize = 0xffff;
@@ -29,7 +29,7 @@ pub(super) fn kinds() -> Vec<Kind> {
         kind("TLS: handshake message of 64 KiB, unfinished", Way::Tcp, vec![Raw(long_message())]),
         kind("TLS: handshake done, silent", Way::Tls, vec![]),
         kind("TLS: idle after hello", Way::Tls, greeted([])),
-        kind("TLS: idle after traffic", Way::Tls, super::idle_after_traffic()),
+        kind("TLS: idle after traffic", Way::Tls, idle_after_traffic()),
         kind("TLS: record unfinished", Way::Tls, greeted([Raw(unfinished_record())])),
         kind(
             "TLS: record unfinished in a body",

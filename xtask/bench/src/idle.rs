@@ -9,11 +9,11 @@ use haul_tests::peer::{Peer, classic, frame, put};
 use haul_tests::tls::{Config, TlsPeer, hello_of};
 use serde_json::json;
 
-use super::to_f64;
+use crate::crowd::to_f64;
 
 /// One connection.
 #[derive(Debug)]
-pub(super) enum Idle {
+pub(crate) enum Idle {
     Clear(Peer),
     Classic(Peer),
     Tls(Box<TlsPeer>),
@@ -21,28 +21,28 @@ pub(super) enum Idle {
 
 /// The server's memory for each of many connections, in KiB.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     /// When they have said hello.
-    pub(super) idle: f64,
+    pub(crate) idle: f64,
     /// When each has put a file as well.
-    pub(super) after_traffic: f64,
+    pub(crate) after_traffic: f64,
 }
 
 impl Idle {
     /// One that has said hello.
-    pub(super) fn clear(address: &str, number: usize) -> anyhow::Result<Self> {
+    pub(crate) fn clear(address: &str, number: usize) -> anyhow::Result<Self> {
         Ok(Self::Clear(Peer::hello_as(address, &format!("idle-{number}"), 0)?.0))
     }
 
     /// A classic one, which is one from its first frame on.
-    pub(super) fn classic(address: &str, number: usize) -> anyhow::Result<Self> {
+    pub(crate) fn classic(address: &str, number: usize) -> anyhow::Result<Self> {
         let mut peer = Peer::connect(address)?;
         peer.stream.write_all(&classic(&format!("first-{number}"), b"x"))?;
         Ok(Self::Classic(peer))
     }
 
     /// One over TLS that has said hello.
-    pub(super) fn tls(address: &str, number: usize, config: &Arc<Config>) -> anyhow::Result<Self> {
+    pub(crate) fn tls(address: &str, number: usize, config: &Arc<Config>) -> anyhow::Result<Self> {
         let mut peer = TlsPeer::connect_with(address, Arc::clone(config))?;
         let answer = peer.ask(&hello_of(&format!("idle-{number}")), b"");
         ensure!(answer["hello"] == 1, "hello was answered with {answer}");
@@ -50,7 +50,7 @@ impl Idle {
     }
 
     /// Puts an empty file.
-    pub(super) fn puts(&mut self, name: &str) -> anyhow::Result<()> {
+    pub(crate) fn puts(&mut self, name: &str) -> anyhow::Result<()> {
         let answer = match self {
             Self::Clear(peer) => peer.ask(&put(1, name, b""), b"")?,
             Self::Tls(peer) => peer.ask(&put(1, name, b""), b""),
@@ -65,7 +65,7 @@ impl Idle {
 }
 
 /// Connects so many to a server that has nothing else to do.
-pub(super) fn memory(
+pub(crate) fn memory(
     server: &Hauld,
     count: usize,
     connect: impl Fn(&str, usize) -> anyhow::Result<Idle>,
@@ -88,7 +88,7 @@ pub(super) fn memory(
 
 /// Prints both, and their ratios.
 #[expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
-pub(super) fn told(count: usize, clear: Memory, tls: Memory) {
+pub(crate) fn told(count: usize, clear: Memory, tls: Memory) {
     for (what, clear, tls) in [
         ("idle", clear.idle, tls.idle),
         ("idle after a file each", clear.after_traffic, tls.after_traffic),

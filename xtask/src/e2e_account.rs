@@ -27,7 +27,7 @@ struct Leg<'a> {
 }
 
 /// Puts and verifies all sources, then syncs and publishes the first one again and again.
-pub(super) fn run(
+pub(crate) fn run(
     binaries: &Binaries,
     sources: &[PathBuf],
     directory: TempDir,

@@ -12,7 +12,7 @@ use rustix::net::sockopt::set_socket_send_buffer_size;
 
 /// The way to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Way {
+pub(super) enum Way {
     Unix,
     /// TCP, on which the script says all bytes.
     Tcp,
@@ -22,10 +22,10 @@ pub(in super::super) enum Way {
 
 /// The server's addresses.
 #[derive(Debug)]
-pub(in super::super) struct Places<'a> {
-    pub(in super::super) unix: &'a Path,
-    pub(in super::super) tcp: &'a str,
-    pub(in super::super) config: Arc<Config>,
+pub(super) struct Places<'a> {
+    pub(super) unix: &'a Path,
+    pub(super) tcp: &'a str,
+    pub(super) config: Arc<Config>,
 }
 
 #[derive(Debug)]
