@@ -9,8 +9,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::{CertificateFiles, Config, Durability, Tls};
 use crate::keys::command::{Key, Place};
+use crate::maintenance::new_account::Link;
 use crate::maintenance::partials::Partials;
-use crate::maintenance::users::{Link, Users};
+use crate::maintenance::users::Users;
 use crate::net::listen::Listen;
 use crate::services::timeouts::Timeouts;
 use crate::symlinks::Symlinks;

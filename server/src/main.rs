@@ -93,7 +93,10 @@ fn start(arguments: &Arguments) -> Result<Server, StartError> {
         user.switch()?;
     }
     let ready = listening.open()?;
-    if let Some(directory) = &arguments.config_dir {
+    if let Some(directory) = arguments.config_dir.as_deref()
+        && let (Ok(path), Ok(root)) = (std::path::absolute(directory), config.root.canonicalize())
+        && !path.starts_with(root)
+    {
         // The first account may come while the server runs, and the sandbox lets it read only what is there. Without the
         // directory, the server runs as well as ever.
         let _ = DirBuilder::new().recursive(true).mode(0o700).create(directory);

@@ -50,7 +50,11 @@ pub fn server_with(args: &[&str]) -> Hauld {
 /// `hauld`, for [`Hauld::start_in`] and [`Hauld::start_at`].
 #[must_use]
 pub fn hauld_command() -> Command {
-    Command::new(&binaries::get().hauld)
+    let hauld = &binaries::get().hauld;
+    let mut command = Command::new(hauld);
+    // Not the accounts of whoever runs the tests.
+    command.env("HAULD_CONFIG_DIR", hauld.with_file_name("config-of-tests"));
+    command
 }
 
 impl Hauld {

@@ -125,6 +125,7 @@ fn root_of_somebody_else_is_refused_and_stays_as_it_is() {
 fn refused(root: &Path, user: &str, why: &str) {
     let mut hauld = Client::from_std(hauld_command());
     hauld.args(["--listen", "127.0.0.1:0", "--user", user, "--root"]).arg(root).timeout(DEADLINE);
+    hauld.env("HAULD_CONFIG_DIR", root.with_file_name("config"));
     hauld.assert().code(2).stdout("").stderr(contains(why));
 }
 

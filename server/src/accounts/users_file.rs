@@ -28,6 +28,11 @@ pub(crate) enum UsersError {
     /// Another user decides who has an account.
     #[error("`{0}` belongs to user {1}; it has to belong to the user of hauld or to root")]
     NotOurs(PathBuf, u32),
+    /// The server's user may not look for it.
+    #[error(
+        "`{0}` can't be read by the user of hauld, to whom it and its directory have to belong (chown -R)"
+    )]
+    Unreadable(PathBuf),
     /// It is longer than any such file.
     #[error("`{0}` is larger than 64 MiB")]
     TooLong(PathBuf),
@@ -78,6 +83,9 @@ impl UsersFile {
         let file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                return Err(UsersError::Unreadable(self.path.clone()));
+            }
             Err(error) => return Err(self.failed()(error)),
         };
         let found = file.metadata().map_err(self.failed())?;
