@@ -56,7 +56,7 @@ pub fn walk(plan: &Plan, began: &[Arc<Anchor>], run: &Run<'_>) -> Result<(), Sto
     if policy.dry_run && !policy.verifies() {
         walk.above(plan)?;
     }
-    if matches!(policy.mode, Mode::Put) && plan.named.is_none() {
+    if matches!(policy.mode, Mode::Put) {
         walk.destinations(plan)?;
     }
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
