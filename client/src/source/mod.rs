@@ -17,6 +17,7 @@ pub(crate) mod hashing;
 pub(crate) mod held;
 pub mod links;
 mod mounted;
+mod renumbering;
 pub(crate) mod seen;
 pub(crate) mod settled;
 pub(crate) mod sources;

@@ -62,6 +62,7 @@ pub fn walk(plan: &Plan, began: &[Arc<Anchor>], run: &Run<'_>) -> Result<(), Sto
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
         let anchors = walk.anchors(began, Anchor::first_walk);
+        walk.sources.walked(&anchors);
         if let Some(anchor) = anchors.first() {
             walk.named(root, anchor, &mut names)?;
         }
