@@ -52,3 +52,29 @@ fn removal_whose_answer_was_lost_does_not_remove_a_newer_entry() {
         assert!(!setting.there(other));
     }
 }
+
+/// The server has removed the directory, and somebody has made an empty one of another mode.
+#[test]
+fn removal_whose_answer_was_lost_does_not_remove_a_newer_directory_of_another_mode() {
+    for (mode, stays) in [(0o750, true), (0o755, false)] {
+        let setting = setting();
+        let path = setting.target().join("gone");
+        fs::create_dir(&path).unwrap();
+        set_mode(&path, 0o755);
+        let there = path.clone();
+        let meanwhile = move || {
+            assert!(!there.exists(), "the server has removed it");
+            fs::create_dir(&there).unwrap();
+            set_mode(&there, mode);
+        };
+        let lost = Lost::start(setting.server.address(), "remove", meanwhile).unwrap();
+        let told = sync(&setting, &lost);
+        lost.end();
+        if stays {
+            told.code(1).stdout(contains("the connection was lost before"));
+        } else {
+            told.success();
+        }
+        assert_eq!(path.exists(), stays, "{mode:o}");
+    }
+}

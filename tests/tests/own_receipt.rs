@@ -181,6 +181,32 @@ fn receipt_takes_the_place_of_a_file_only_in_the_end() {
 }
 
 #[test]
+fn file_that_is_saved_under_the_name_of_the_receipt_while_haul_runs_stays() {
+    let setting = Setting::start();
+    setting.write("f", "x");
+    let receipt = setting.place.path().join("r");
+    let saves = "echo precious >r";
+    // An editor replaces the file, and keeps neither its size nor its time.
+    let edits = "echo precious >n; mv n r";
+    for (before, saved) in [(None, saves), (Some(""), saves), (Some("before"), edits)] {
+        match before {
+            Some(before) => fs::write(&receipt, before).unwrap(),
+            None => _ = fs::remove_file(&receipt),
+        }
+        let script =
+            format!("\"$H\" put --from-command '{saved}; echo x' --as x --receipt r \"$A\"");
+        let done = setting.script(&script).assert().code(1);
+        done.stderr(contains("r: a file was saved there while haul ran, and stays as it is"));
+        assert_eq!(fs::read_to_string(&receipt).unwrap(), "precious\n", "{before:?}");
+        fs::remove_file(setting.server.root().join("x")).unwrap();
+    }
+    // A file that has gone is in nobody's way.
+    let script = "\"$H\" put --from-command 'rm r; echo x' --as x --receipt r \"$A\"";
+    setting.script(script).assert().success();
+    assert!(fs::read_to_string(&receipt).unwrap().ends_with("  x\n"));
+}
+
+#[test]
 fn receipt_where_no_file_can_be_made_is_written_into_the_file_that_is_there() {
     use haul_tests::user::User;
     let (user, setting) = (User::new().unwrap(), Setting::start());

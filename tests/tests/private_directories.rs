@@ -43,10 +43,9 @@ fn too_early(fake: &Fake, private: &[&str]) -> Vec<String> {
     found.into_inner().unwrap()
 }
 
-#[test]
-fn every_connection_makes_a_private_directory_before_it_sends_anything_below_it() {
-    let place = TempDir::new().unwrap();
-    let source = place.path().join("home");
+/// A home that only its owner may look into, with 40 directories of mail.
+fn home(place: &Path) -> PathBuf {
+    let source = place.join("home");
     for at in 0..40 {
         let directory = source.join(format!("open/mail/{at}"));
         fs::create_dir_all(&directory).unwrap();
@@ -58,17 +57,68 @@ fn every_connection_makes_a_private_directory_before_it_sends_anything_below_it(
     for (path, mode) in [("", 0o700), ("open", 0o755), ("open/mail", 0o700)] {
         set_mode(source.join(path), mode);
     }
+    source
+}
+
+/// Sends a home to a server that looks what comes too early.
+fn send_home(source: &Path, words: &[&str], list: Vec<u8>) -> Vec<String> {
     let fake = Fake::start().unwrap();
     let address = fake.address().unwrap();
-    let early = thread::scope(|scope| {
+    thread::scope(|scope| {
         let server = scope.spawn(|| too_early(&fake, &["home", "home/open/mail"]));
-        haul()
-            .args(["put", "-q", "--connections", "4"])
-            .arg(&source)
-            .arg(&address)
-            .assert()
-            .success();
+        let mut command = haul();
+        command.args(["put", "-q", "--connections", "4"]).args(words).arg(source).arg(&address);
+        command.write_stdin(list).assert().success();
         server.join().unwrap()
-    });
+    })
+}
+
+#[test]
+fn every_connection_makes_a_private_directory_before_it_sends_anything_below_it() {
+    let place = TempDir::new().unwrap();
+    assert_eq!(send_home(&home(place.path()), &[], Vec::new()), [""; 0]);
+}
+
+#[test]
+fn every_connection_makes_a_private_directory_of_a_list_before_it_sends_anything_below_it() {
+    let place = TempDir::new().unwrap();
+    let source = home(place.path());
+    let mut list = String::from(".\nopen\nopen/mail\n");
+    (0..40).for_each(|at| list.push_str(&format!("open/mail/{at}\n")));
+    // As of a list that is sorted by another key: each name is in another directory than the one before.
+    for file in 0..40 {
+        (0..40).for_each(|at| list.push_str(&format!("open/mail/{at}/{file}\n")));
+    }
+    let early = send_home(&source, &["--files-from", "-"], list.into_bytes());
     assert_eq!(early, [""; 0]);
+}
+
+#[test]
+fn destination_that_a_list_names_gets_mode_and_mtime_of_the_source() {
+    let setting = Setting::start();
+    setting.write("f", "secret");
+    set_mode(setting.source(), 0o700);
+    let here = fs::metadata(setting.source()).unwrap();
+    let send = |mode: &str, list: &'static str| {
+        let to = setting.at("new");
+        let words = [mode, "--files-from", "-", "s/", &to];
+        setting.haul(&words).write_stdin(list).assert().success();
+        fs::metadata(setting.server.root().join("new")).unwrap()
+    };
+    for mode in ["put", "sync"] {
+        for list in [".\nf\n", "f\n.\n", "./\n"] {
+            let there = send(mode, list);
+            assert_eq!(there.mode() & 0o777, 0o700, "{mode} {list:?}");
+            assert_eq!((there.mtime(), there.mtime_nsec()), (here.mtime(), here.mtime_nsec()));
+            fs::remove_dir_all(setting.server.root().join("new")).unwrap();
+        }
+        // If the list does not name it, it is made as any directory is that is needed.
+        assert_ne!(send(mode, "f\n").mode() & 0o777, 0o700, "{mode}");
+        if mode == "put" {
+            assert_ne!(send(mode, ".\nf\n").mode() & 0o777, 0o700, "put leaves one that is there");
+        } else {
+            assert_eq!(send(mode, ".\nf\n").mode() & 0o777, 0o700);
+        }
+        fs::remove_dir_all(setting.server.root().join("new")).unwrap();
+    }
 }

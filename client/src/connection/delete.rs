@@ -286,7 +286,7 @@ impl Connection<'_> {
         if entry.kind != EntryKind::Directory {
             return self.removal(path, entry, above, lacking);
         }
-        let doomed = Doomed::new(entry.name.clone(), path.clone(), above, Arc::clone(lacking));
+        let doomed = Doomed::new(&entry, path.clone(), above, Arc::clone(lacking));
         let listing = Listing {
             anchor: Arc::clone(&listing.anchor),
             name: Some(entry.name.clone()),
@@ -323,8 +323,8 @@ impl Connection<'_> {
     /// An entry of a doomed directory, or the list of it, is over: the directory may be the next.
     pub(super) fn gone(&self, doomed: &Arc<Doomed>, removed: bool) {
         if let Some(empty) = doomed.over(removed) {
-            let (path, name, kind) = (empty.path.clone(), empty.name.clone(), EntryKind::Directory);
-            let entry = Entry { name, kind, mode: None, mtime: None };
+            let (path, name, mode) = (empty.path.clone(), empty.name.clone(), empty.mode);
+            let entry = Entry { name, kind: EntryKind::Directory, mode, mtime: None };
             if let Some(item) = self.removal(path, entry, empty.above.clone(), &empty.lacking) {
                 self.run.work.found(1);
                 self.run.work.add_next(item);

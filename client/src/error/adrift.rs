@@ -29,6 +29,12 @@ pub enum Adrift {
         "its directory was replaced while haul ran; nothing of the other one is sent or removed; run it again"
     )]
     Replaced,
+    /// The same of a directory that is there, and whose file system gives other numbers to directories while haul runs.
+    #[error(
+        "the file system has renumbered its directory while haul ran, so haul can't tell it from another one; nothing of it \
+         is sent or removed; put, and sync without --delete, send it"
+    )]
+    Renumbered,
     /// A file system was mounted below it and is not any more, or the other way round.
     #[error("what is mounted at {path} has come, is gone or another since this began", path = .0.display())]
     Unmounted(PathBuf),

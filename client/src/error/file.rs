@@ -146,7 +146,7 @@ impl FileError {
     /// Whether its directory is another one since it was found.
     #[must_use]
     pub(crate) fn is_replaced(&self) -> bool {
-        matches!(self, Self::Adrift(Adrift::Replaced))
+        matches!(self, Self::Adrift(Adrift::Replaced | Adrift::Renumbered))
     }
 
     /// Whether an entry of another kind stands in the way at the server.

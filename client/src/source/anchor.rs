@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::held::{Held, Here, Place, way};
 use super::mounted::{self, Mount};
+use super::renumbering;
 use super::seen::Seen;
 use super::start::Start;
 use super::{identity, platform};
@@ -27,6 +28,8 @@ pub struct Anchor {
     began: Result<Began, io::Error>,
     /// Kept open, so that no other directory gets its inode.
     held: Option<Arc<File>>,
+    /// Kept open if it may get another inode otherwise.
+    pinned: Option<Arc<File>>,
     /// The mounts below it, as the walk has seen them.
     mounts: Mutex<Vec<(PathBuf, [i64; 2])>>,
     /// The path of the source without symlinks, and the mounts at or below it when the run began.
@@ -87,6 +90,7 @@ impl Anchor {
     }
 
     fn at(path: &Path, hold: bool) -> Self {
+        let pinned = renumbering::pin(path).map(Arc::new);
         let found = path.metadata();
         let is_dir = found.as_ref().is_ok_and(Metadata::is_dir);
         let mounted = Some(path).filter(|_| hold && is_dir).and_then(|path| {
@@ -106,6 +110,7 @@ impl Anchor {
             path: path.to_owned(),
             began,
             held: held.map(Arc::new),
+            pinned,
             mounts: Mutex::default(),
             mounted,
             found: AtomicBool::new(false),
@@ -128,6 +133,7 @@ impl Anchor {
             path: self.path.clone(),
             began,
             held: self.held.clone(),
+            pinned: self.pinned.clone(),
             mounts: Mutex::default(),
             mounted: self.mounted.clone(),
             found: AtomicBool::new(false),

@@ -6,6 +6,8 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+#[cfg(target_os = "linux")]
+use super::sources::Opened;
 use super::sources::Sources;
 use crate::error::FileError;
 use crate::error::adrift::Adrift;
@@ -38,27 +40,30 @@ impl<'a> Bases<'a> {
         }
         let failed = |error| FileError::NotRemoved(std::sync::Arc::new(error));
         let base = Base::open(parent).map_err(failed)?;
-        if !self.is_as_found(parent, &base) {
-            return Err(Adrift::Replaced.into());
-        }
+        self.check(parent, &base)?;
         let base = Rc::new(base);
         *last = Some((parent.to_owned(), Rc::clone(&base)));
         Ok(base)
     }
 
+    /// Whether a directory is the one that the walk has found, if the walk has found one.
     #[cfg(target_os = "linux")]
-    fn is_as_found(&self, parent: &Path, base: &Base) -> bool {
+    fn check(&self, parent: &Path, base: &Base) -> Result<(), Adrift> {
         // Nothing is removed of what symlinks lead to.
-        let links = super::links::Links::Copy;
-        self.sources.is_as_found(parent, base.directory(), links) != Some(false)
+        match self.sources.compare(parent, base.directory(), super::links::Links::Copy) {
+            Opened::Unknown | Opened::Same => Ok(()),
+            Opened::Renumbered { .. } => Err(Adrift::Renumbered),
+            Opened::Another => Err(Adrift::Replaced),
+        }
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn is_as_found(&self, parent: &Path, _: &Base) -> bool {
+    fn check(&self, parent: &Path, _: &Base) -> Result<(), Adrift> {
         let found = parent.metadata().map(|found| super::identity(&found));
         let directories = self.sources.directories();
-        !directories.had_directory(parent)
-            || found.is_ok_and(|found| directories.was_directory(parent, found))
+        let is_as_found = !directories.had_directory(parent)
+            || found.is_ok_and(|found| directories.was_directory(parent, found));
+        if is_as_found { Ok(()) } else { Err(Adrift::Replaced) }
     }
 }
 

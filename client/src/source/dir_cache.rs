@@ -31,8 +31,8 @@ enum Reached<T> {
     Here(T),
     /// The file is opened by its path only.
     ByPath,
-    /// Another directory is at the path of the one that the walk has found.
-    Replaced,
+    /// The directory at its path may not be the one that the walk has found.
+    Adrift(Adrift),
 }
 
 impl<'a> Nearby<'a> {
@@ -50,7 +50,7 @@ impl<'a> Nearby<'a> {
         match self.kept.open(self.sources, path, links).map_err(&open)? {
             Reached::Here(file) => Ok(file),
             Reached::ByPath => source::open(path, links).map_err(open),
-            Reached::Replaced => Err(Adrift::Replaced.into()),
+            Reached::Adrift(error) => Err(error.into()),
         }
     }
 
@@ -67,7 +67,7 @@ impl<'a> Nearby<'a> {
         match self.kept.look(self.sources, path, links).map_err(&look)? {
             Reached::Here(found) => return Ok(found),
             Reached::ByPath => {}
-            Reached::Replaced => return Err(Adrift::Replaced.into()),
+            Reached::Adrift(error) => return Err(error.into()),
         }
         let metadata = links.look(path).map_err(look)?;
         Ok(metadata.is_file().then(|| (metadata.len(), attributes(&metadata))))
@@ -82,7 +82,7 @@ impl<'a> Nearby<'a> {
         match reached.map_err(FileError::local("read link"))? {
             Reached::Here((stamp, target)) => Link::new(stamp, &target),
             Reached::ByPath => source::link(path),
-            Reached::Replaced => Err(Adrift::Replaced.into()),
+            Reached::Adrift(error) => Err(error.into()),
         }
     }
 
@@ -103,10 +103,11 @@ mod platform {
     use haul_protocol::Attributes;
 
     use super::Reached;
+    use crate::error::adrift::Adrift;
     use crate::source::Stamp;
     use crate::source::directory::Directory;
     use crate::source::links::Links;
-    use crate::source::sources::Sources;
+    use crate::source::sources::{Opened, Sources};
 
     #[derive(Debug)]
     struct Last {
@@ -189,10 +190,13 @@ mod platform {
                     }
                     Err(_) => return Ok(Reached::ByPath),
                 };
-                let is_known = match sources.is_as_found(parent, &directory, links) {
-                    Some(false) => return Ok(Reached::Replaced),
-                    Some(true) => true,
-                    None => false,
+                let is_known = match sources.compare(parent, &directory, links) {
+                    Opened::Unknown => false,
+                    Opened::Same | Opened::Renumbered { may_be_read: true } => true,
+                    Opened::Renumbered { may_be_read: false } => {
+                        return Ok(Reached::Adrift(Adrift::Renumbered));
+                    }
+                    Opened::Another => return Ok(Reached::Adrift(Adrift::Replaced)),
                 };
                 self.last = Some(Last { path: parent.to_owned(), directory, is_known });
             }

@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
@@ -55,15 +56,7 @@ impl Directory {
     /// # Errors
     /// If there is no such entry, or it can't be looked at.
     pub(crate) fn stamp(&self, name: &OsStr) -> io::Result<Stamp> {
-        let found = self.look(name, Links::Copy)?;
-        let device = makedev(found.stx_dev_major, found.stx_dev_minor);
-        let changed = [found.stx_ctime.tv_sec, i64::from(found.stx_ctime.tv_nsec)];
-        Ok(Stamp {
-            size: found.stx_size,
-            mtime: mtime(&found),
-            inode: [device.cast_signed(), found.stx_ino.cast_signed(), changed[0], changed[1]],
-            names: found.stx_nlink.into(),
-        })
+        self.look(name, Links::Copy).map(|found| stamp(&found))
     }
 
     /// Size and attributes of a file; `None` if the entry is no regular one.
@@ -93,16 +86,12 @@ impl Directory {
         Ok(openat(&self.handle, name, flags, Mode::empty())?.into())
     }
 
-    /// The stamp of a symlink and the path that it points to. Two system calls rather than the four by which both are sure to be
-    /// of one symlink: if another one comes between the two calls, its mtime differs from the one that is sent, and the next sync
-    /// sends it again.
+    /// The stamp of a symlink and the path that it points to.
     ///
     /// # Errors
     /// If it can't be read, or is no symlink.
     pub(crate) fn link(&self, name: &OsStr) -> io::Result<(Stamp, OsString)> {
-        let stamp = self.stamp(name)?;
-        let target = readlinkat(&self.handle, name, Vec::new())?.into_bytes();
-        Ok((stamp, OsString::from_vec(target)))
+        link_at(&self.handle, Path::new(name))
     }
 
     fn look(&self, name: &OsStr, links: Links) -> io::Result<Statx> {
@@ -111,6 +100,33 @@ impl Directory {
             Links::Copy | Links::Skip => AtFlags::SYMLINK_NOFOLLOW,
         };
         Ok(statx(&self.handle, name, flags, StatxFlags::BASIC_STATS)?)
+    }
+}
+
+/// The stamp of a symlink below a directory and the path that it points to. Both are of one symlink, which is open meanwhile:
+/// another one may have the name at any moment, and `--remove-source` removes the symlink that was sent.
+///
+/// # Errors
+/// If it can't be read, or is no symlink.
+pub(crate) fn link_at(directory: impl AsFd, path: &Path) -> io::Result<(Stamp, OsString)> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let link = openat(directory, path, flags, Mode::empty())?;
+    let found = statx(&link, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS)?;
+    if FileType::from_raw_mode(found.stx_mode.into()) != FileType::Symlink {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let target = readlinkat(&link, "", Vec::new())?.into_bytes();
+    Ok((stamp(&found), OsString::from_vec(target)))
+}
+
+fn stamp(found: &Statx) -> Stamp {
+    let device = makedev(found.stx_dev_major, found.stx_dev_minor);
+    let changed = [found.stx_ctime.tv_sec, i64::from(found.stx_ctime.tv_nsec)];
+    Stamp {
+        size: found.stx_size,
+        mtime: mtime(found),
+        inode: [device.cast_signed(), found.stx_ino.cast_signed(), changed[0], changed[1]],
+        names: found.stx_nlink.into(),
     }
 }
 

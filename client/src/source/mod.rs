@@ -17,6 +17,7 @@ pub(crate) mod hashing;
 pub(crate) mod held;
 pub mod links;
 mod mounted;
+mod renumbering;
 pub(crate) mod seen;
 pub(crate) mod settled;
 pub(crate) mod sources;
@@ -372,10 +373,26 @@ impl Link {
 ///
 /// # Errors
 /// If it can't be read or is no link any more.
+#[cfg(target_os = "linux")]
 pub fn link(path: &Path) -> Result<Link, FileError> {
-    let metadata = path.symlink_metadata().map_err(FileError::local("look at"))?;
+    let found = directory::link_at(rustix::fs::CWD, path);
+    let (stamp, target) = found.map_err(FileError::local("read link"))?;
+    Link::new(stamp, &target)
+}
+
+/// Reads a symbolic link.
+///
+/// # Errors
+/// If it can't be read, is no link any more, or another one has come meanwhile.
+#[cfg(not(target_os = "linux"))]
+pub fn link(path: &Path) -> Result<Link, FileError> {
+    let look = || path.symlink_metadata().map_err(FileError::local("look at"));
+    let before = stamp(&look()?);
     let target = path.read_link().map_err(FileError::local("read link"))?;
-    Link::new(stamp(&metadata), target.as_os_str())
+    if stamp(&look()?) != before {
+        return Err(FileError::Changed);
+    }
+    Link::new(before, target.as_os_str())
 }
 
 #[cfg(test)]

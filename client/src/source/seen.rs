@@ -58,6 +58,8 @@ enum Fact {
     Before([u64; 5], [i64; 2]),
     /// The directory at this path has this device and inode.
     Inode([i64; 2]),
+    /// The directory at this path is on this device.
+    Device(i64),
 }
 
 impl Seen {
@@ -87,11 +89,18 @@ impl Seen {
         let mut facts = self.facts();
         facts.insert(self.hash(path, Fact::Directory));
         facts.insert(self.hash(path, Fact::Inode(inode)));
+        facts.insert(self.hash(path, Fact::Device(inode[0])));
     }
 
     /// Whether a directory at a path was this one, by device and inode.
     pub(crate) fn was_directory(&self, path: &Path, inode: [i64; 2]) -> bool {
         self.has(path, Fact::Inode(inode))
+    }
+
+    /// Whether a directory at a path was on this device.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn was_on_device(&self, path: &Path, device: i64) -> bool {
+        self.has(path, Fact::Device(device))
     }
 
     /// Anything but a directory, in which walk.

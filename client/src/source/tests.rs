@@ -59,3 +59,38 @@ fn what_is_below_a_directory_is_named_from_there() {
 fn longer_name_is_not_below() {
     assert_eq!(below(Path::new("ab/c"), Path::new("a")), Path::new(""));
 }
+
+/// Two symlinks exchange their names all the time. The size of a symlink is that of the path that it points to.
+#[cfg(target_os = "linux")]
+#[test]
+fn stamp_and_target_of_a_symlink_are_of_the_same_one() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+    let place = tempfile::TempDir::new().unwrap();
+    let [one, two] = ["one", "two"].map(|name| place.path().join(name));
+    std::os::unix::fs::symlink("a", &one).unwrap();
+    std::os::unix::fs::symlink("another", &two).unwrap();
+    let directory = directory::Directory::open(place.path()).unwrap();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                renameat_with(CWD, &one, CWD, &two, RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        let wrong = (0..5_000).find_map(|_| {
+            let (stamp, target) = directory.link(OsStr::new("one")).unwrap();
+            let by_path = link(&one).unwrap();
+            let sizes = [(stamp, target.len()), (by_path.stamp, by_path.target.as_bytes().len())];
+            sizes.into_iter().find(|(stamp, len)| stamp.size != *len as u64)
+        });
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(wrong, None);
+    });
+    assert!(directory.link(OsStr::new("none")).is_err());
+    std::fs::write(place.path().join("file"), "").unwrap();
+    let error = directory.link(OsStr::new("file")).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+}

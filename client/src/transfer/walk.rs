@@ -56,12 +56,13 @@ pub fn walk(plan: &Plan, began: &[Arc<Anchor>], run: &Run<'_>) -> Result<(), Sto
     if policy.dry_run && !policy.verifies() {
         walk.above(plan)?;
     }
-    if matches!(policy.mode, Mode::Put) && plan.named.is_none() {
+    if matches!(policy.mode, Mode::Put) {
         walk.destinations(plan)?;
     }
     if let (Some(names), Some(root)) = (&plan.named, plan.roots.first()) {
         let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
         let anchors = walk.anchors(began, Anchor::first_walk);
+        walk.sources.walked(&anchors);
         if let Some(anchor) = anchors.first() {
             walk.named(root, anchor, &mut names)?;
         }

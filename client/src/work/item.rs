@@ -185,7 +185,7 @@ pub enum Kind {
 /// An entry at the server that goes.
 #[derive(Debug, Clone)]
 pub struct Removal {
-    /// The entry as the server has listed it. Mode and mtime of a directory are left out: they change while it is emptied.
+    /// The entry as the server has listed it. The mtime of a directory is left out: it changes while the directory is emptied.
     pub entry: Entry,
     /// The directory that it is in, if that goes too.
     pub above: Option<Arc<Doomed>>,

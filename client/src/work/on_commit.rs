@@ -13,6 +13,7 @@ use std::sync::Arc;
 use haul_protocol::{Digest, Name};
 
 use crate::error::FileError;
+use crate::error::adrift::Adrift;
 use crate::error::receipt::ReceiptError;
 use crate::report::note::Note;
 use crate::report::progress::Progress;
@@ -105,6 +106,10 @@ pub(crate) fn remove_source(
     }
     match bases.of(path) {
         Ok(base) => remove(&base, path, stamp, digest, progress),
+        Err(FileError::Adrift(Adrift::Renumbered)) => progress.failed(
+            path,
+            &"arrived, but the file system has renumbered its directory while haul ran, so it is not removed here",
+        ),
         Err(error) if error.is_replaced() => progress.failed(
             path,
             &"arrived, but its directory was replaced while haul ran; nothing of the other one is removed",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use haul_protocol::Name;
+use haul_protocol::{Entry, Name};
 
 use super::Lacking;
 
@@ -13,6 +13,8 @@ use super::Lacking;
 pub struct Doomed {
     /// Its name there.
     pub name: Name,
+    /// Its mode there, as it was listed.
+    pub mode: Option<u32>,
     /// Where it would be here.
     pub path: PathBuf,
     /// The one that it is in, unless that one stays.
@@ -29,13 +31,14 @@ impl Doomed {
     /// Its list is asked for.
     #[must_use]
     pub fn new(
-        name: Name,
+        entry: &Entry,
         path: PathBuf,
         above: Option<Arc<Self>>,
         lacking: Arc<Lacking>,
     ) -> Arc<Self> {
         let (open, stays) = (AtomicUsize::new(1), AtomicBool::new(false));
-        Arc::new(Self { name, path, above, lacking, open, stays })
+        let (name, mode) = (entry.name.clone(), entry.mode);
+        Arc::new(Self { name, mode, path, above, lacking, open, stays })
     }
 
     /// An entry of it is found.
@@ -67,13 +70,17 @@ impl Doomed {
 
 #[cfg(test)]
 mod tests {
+    use haul_protocol::EntryKind;
+
     use super::*;
     use crate::source::anchor::Anchor;
 
     fn doomed(above: Option<Arc<Doomed>>) -> Arc<Doomed> {
         let anchor = Arc::new(Anchor::new(&PathBuf::new()));
         let lacking = Arc::new(Lacking { anchor, path: PathBuf::new() });
-        Doomed::new(Name::parse(b"d").unwrap(), PathBuf::new(), above, lacking)
+        let (name, kind) = (Name::parse(b"d").unwrap(), EntryKind::Directory);
+        let entry = Entry { name, kind, mode: Some(0o755), mtime: None };
+        Doomed::new(&entry, PathBuf::new(), above, lacking)
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl Walk<'_> {
             return !anchor.has_failed() && anchor.check().is_ok();
         }
         let links = self.policy.links;
-        self.directories.was_directory(path, identity(found))
+        self.sources.is_as_found(path, identity(found), links)
             && (!anchor.had_directory(path) || anchor.check_below(path, links).is_ok())
     }
 

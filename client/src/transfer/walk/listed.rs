@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::private::PrivateOfList;
 use super::{Walk, is_special, name, special};
 use crate::error::FileError;
 use crate::plan::Root;
@@ -32,6 +33,7 @@ impl Walk<'_> {
         let links = self.policy.links;
         let mut recent =
             Recent::new(Descent::new(&root.source, anchor.directory_identity(), links));
+        let mut private = PrivateOfList::of(self.policy);
         loop {
             let name = match names.next(&|| self.work.is_stopped()) {
                 Ok(Some(name)) => name,
@@ -42,12 +44,27 @@ impl Walk<'_> {
                     break;
                 }
             };
-            match self.name_of_list(root, &name, &mut directories, &mut recent) {
-                Ok(item) => batch.extend(item),
-                Err(error) => self.progress.failed(&name, &error),
-            }
-            if batch.len() >= BATCH {
+            let item = match self.name_of_list(root, anchor, &name, &mut directories, &mut recent) {
+                Ok(Some(item)) => item,
+                Ok(None) => continue,
+                Err(error) => {
+                    self.progress.failed(&name, &error);
+                    continue;
+                }
+            };
+            batch.extend(private.above(&item.path));
+            private.names(&item);
+            let is_new_destination =
+                item.path == root.source && self.course.was_missing(&item.name);
+            batch.push(item);
+            let is_settled = is_new_destination || private.is_full();
+            if is_settled || batch.len() >= BATCH {
                 self.work.push(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))?;
+                private.begins_batch();
+            }
+            if is_settled {
+                self.work.drain()?;
+                private.have_arrived();
             }
         }
         self.work.push(std::mem::take(&mut batch))?;
@@ -72,6 +89,7 @@ impl Walk<'_> {
     fn name_of_list(
         &self,
         root: &Root,
+        anchor: &Anchor,
         listed: &Path,
         directories: &mut Later,
         recent: &mut Recent,
@@ -100,9 +118,11 @@ impl Walk<'_> {
         }
         let excluded = self.policy.filter.excludes_above(&root.source, &path, is_dir);
         let excluded = excluded.map_err(FileError::Rules)?;
-        // The destination itself, which only takes the contents.
-        if excluded || (itself && root.contents) {
+        if excluded {
             return Ok(None);
+        }
+        if itself && root.contents {
+            return self.destination_of_list(root, anchor, directories);
         }
         if !is_dir && path.file_name().is_some_and(is_aside) {
             return Err(FileError::Aside);
@@ -138,6 +158,22 @@ impl Walk<'_> {
             recent.sent.push_front(path.clone());
         }
         Ok(Some(Item { inside, named: true, ..Item::new(path, name, kind) }))
+    }
+
+    /// The destination, which the list names as `.`: the directory that takes the contents of the source.
+    fn destination_of_list(
+        &self,
+        root: &Root,
+        anchor: &Anchor,
+        directories: &mut Later,
+    ) -> Result<Option<Item>, FileError> {
+        let found = anchor.check().ok().filter(|_| self.gives_attributes(root));
+        let (Some(found), Some(name)) = (found, &root.target) else { return Ok(None) };
+        let Some(kind) = self.kind(&root.source, found.file_type(), || Ok(found))? else {
+            return Ok(None);
+        };
+        directories.push(&root.source).map_err(FileError::local("remember"))?;
+        Ok(Some(Item::new(root.source.clone(), name.clone(), kind)))
     }
 }
 

@@ -6,10 +6,11 @@ use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use tempfile::{Builder, NamedTempFile};
 
-use crate::source::{HOPS, UNFINISHED, names, regular};
+use crate::source::{HOPS, UNFINISHED, identity, names, regular};
 
 /// The name that a new file has for a moment before it takes the place of the other one.
 static NAMED: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -20,6 +21,24 @@ pub(super) struct Replacement {
     target: PathBuf,
     /// Device and inode of the file that is there, if the platform has such.
     identity: Option<[i64; 2]>,
+    /// The file that is there, or that the client has put there.
+    expected: Mutex<Option<Version>>,
+    /// The file of the beginning, open, so that no other gets its number, and it keeps its number itself.
+    _held: Option<File>,
+}
+
+/// Tells a file from any other of its name, and from itself once it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    identity: [i64; 2],
+    size: u64,
+    mtime: Option<SystemTime>,
+}
+
+impl Version {
+    fn of(file: &Metadata) -> Self {
+        Self { identity: identity(file), size: file.len(), mtime: file.modified().ok() }
+    }
 }
 
 /// Removes the file that has a name for a moment. As long as the result is held, no file gets such a name.
@@ -49,15 +68,19 @@ impl Replacement {
             Err(error) => return Err(error),
         };
         let target = target(path)?;
-        let file = match &found {
+        let (file, held) = match &found {
             Some(_) => {
                 // A user who may not write to the file may not replace it.
-                File::options().write(true).open(&target)?;
-                beside(&target).or_else(|_| tempfile::tempfile())?
+                let held = File::options().write(true).open(&target)?;
+                (beside(&target).or_else(|_| tempfile::tempfile())?, Some(held))
             }
-            None => beside(&target)?,
+            None => (beside(&target)?, None),
         };
-        Ok(Some((Self { target, identity: found.and_then(|found| regular(&found)) }, file)))
+        let identity = found.as_ref().and_then(regular);
+        let expected = Mutex::new(found.as_ref().map(Version::of));
+        // Elsewhere an open file can't be replaced.
+        let held = held.filter(|_| cfg!(unix));
+        Ok(Some((Self { target, identity, expected, _held: held }, file)))
     }
 
     /// Whether the entry at a path is the file that is there now.
@@ -75,7 +98,8 @@ impl Replacement {
     }
 
     /// Puts the bytes of a file in the place. Where a new file can't be there, or could not belong to the same user and
-    /// group, the bytes are written into the file that is there.
+    /// group, the bytes are written into the file that is there. If a file has come or was written since the run began, it
+    /// stays: somebody may have saved it.
     ///
     /// # Errors
     /// If that fails; then the file that is there is as it was, unless the bytes were written into it.
@@ -91,6 +115,10 @@ impl Replacement {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
+        let mut expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
+        if before.as_ref().is_some_and(|before| *expected != Some(Version::of(before))) {
+            return Err(newer());
+        }
         match (self.replace(lines, before.as_ref()), before) {
             (Err(error), Some(before)) if names(&before) == 1 => match error.kind() {
                 CrossesDevices | PermissionDenied | ReadOnlyFilesystem | ResourceBusy
@@ -98,7 +126,10 @@ impl Replacement {
                 _ => Err(error),
             },
             (replaced, _) => replaced,
-        }
+        }?;
+        // The run may put it there once more.
+        *expected = self.target.symlink_metadata().ok().as_ref().map(Version::of);
+        Ok(())
     }
 
     fn replace(&self, lines: &File, before: Option<&Metadata>) -> io::Result<()> {
@@ -106,7 +137,14 @@ impl Replacement {
         let replaced = copy(lines, file.as_file_mut())
             .and_then(|()| before.map_or(Ok(()), |before| own(file.as_file(), before)))
             .and_then(|()| file.as_file().sync_all())
-            .and_then(|()| file.persist(&self.target).map(drop).map_err(|error| error.error));
+            .and_then(|()| match before {
+                Some(_) => file.persist(&self.target).map_err(|error| error.error),
+                None => file.persist_noclobber(&self.target).map_err(|error| match error.error {
+                    error if error.kind() == io::ErrorKind::AlreadyExists => newer(),
+                    error => error,
+                }),
+            })
+            .map(drop);
         *named() = None;
         replaced
     }
@@ -131,6 +169,10 @@ impl Replacement {
         file.set_len(len)?;
         file.sync_all()
     }
+}
+
+fn newer() -> io::Error {
+    io::Error::other("a file was saved there while haul ran, and stays as it is; name another file")
 }
 
 fn copy(mut lines: &File, to: &mut File) -> io::Result<()> {
