@@ -106,6 +106,32 @@ fn stream_that_is_cut_is_no_end_of_a_file() {
     assert!(!server.root().join("a").exists());
 }
 
+/// The end of TLS is read together with what ends the connection: no event of the socket tells of it again.
+#[test]
+fn peer_that_ends_tls_behind_its_last_frame_is_not_waited_for_beyond_the_timeout() {
+    let server = server_with(&["--tls", "always", "--header-timeout", "1s"]);
+    let sockets = server.sockets().unwrap();
+    let hello = frame(&tls_peer::hello_of("a"), b"");
+    let other_version = frame(&json!({"cmd": "hello", "version": 99}), b"");
+    let malformed = [&hello[..], &frame(&json!({"cmd": 7}), b"")].concat();
+    let http = b"GET / HTTP/1.1\r\nHost: box.example\r\n\r\n".to_vec();
+    for bytes in [other_version, malformed, http] {
+        let mut peer = TlsPeer::connect(server.address());
+        peer.stream.conn.writer().write_all(&bytes).unwrap();
+        peer.stream.conn.send_close_notify();
+        let mut records = Vec::new();
+        while peer.stream.conn.wants_write() {
+            peer.stream.conn.write_tls(&mut records).unwrap();
+        }
+        peer.stream.sock.write_all(&records).unwrap();
+        // The server says all, and ends its side; this side stays open.
+        peer.stream.read_to_end(&mut Vec::new()).unwrap();
+        eventually("it is gone", || server.sockets().unwrap() == sockets);
+    }
+    let log = server.log_text();
+    assert_eq!(log.matches("peer was silent for too long").count(), 3, "{log}");
+}
+
 /// Records of no or one byte are work for the server, but no more than for one turn at a time.
 #[test]
 fn flood_of_small_records_keeps_nobody_waiting() {

@@ -119,10 +119,12 @@ impl Connection {
         match owed {
             Owed::Reading(since) => after(since, timeouts.body, Owes::Reading)
                 .or_when_scarce(self.pace.since, PACE_TIME),
+            // The server has said all: this ends, whatever the connection waits for.
+            Owed::Close(since) => after(since, timeouts.header, Owes::Bytes),
             // It waits only for its next turn. If that does not come, the peer leaves so much unread that the socket can't
             // be written to, though nothing waits here to be sent.
             _ if interest.write => Deadline::after(services.now(), timeouts.body, Owes::Reading),
-            Owed::Close(since) | Owed::Header(since) => after(since, timeouts.header, Owes::Bytes),
+            Owed::Header(since) => after(since, timeouts.header, Owes::Bytes),
             Owed::Body(since) => {
                 after(since, timeouts.body, Owes::Bytes).or_when_scarce(self.pace.since, PACE_TIME)
             }

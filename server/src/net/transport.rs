@@ -206,9 +206,10 @@ impl Transport {
         matches!(self, Self::Tls(_))
     }
 
-    /// Whether the end of the stream has been read, which no event tells any more.
+    /// Whether the end of the stream has been read, which no event tells any more. Once the server has ended its own side, it
+    /// reads the socket itself, whose events tell all.
     pub(crate) fn has_peer_ended(&self) -> bool {
-        matches!(self, Self::Tls(tls) if tls.has_peer_ended())
+        matches!(self, Self::Tls(tls) if tls.has_peer_ended() && !tls.is_over())
     }
 
     /// Whether no whole record that was read waits undecrypted.
