@@ -49,8 +49,10 @@ pub(crate) struct Accounts {
 #[derive(Debug)]
 struct Present {
     table: Arc<Table>,
-    /// The state of the file when it was read last, also if it could not be understood.
+    /// The state of the file when it was read last, also if its text could not be understood.
     stamp: Option<Stamp>,
+    /// The last error of a file that is not the one of `stamp`: it is told once, and the file is read again.
+    failed: Option<String>,
 }
 
 /// A connection of an account.
@@ -108,7 +110,7 @@ impl Accounts {
         let stamp = file.as_ref().and_then(UsersFile::stamp);
         let table = file.as_ref().map(read).transpose()?.unwrap_or_default();
         let are_needed = AtomicBool::new(are_needed || !table.is_empty());
-        let present = Present { table: Arc::new(table), stamp };
+        let present = Present { table: Arc::new(table), stamp, failed: None };
         Ok(Self {
             file,
             present: Mutex::new(Rank::Accounts, present),
@@ -196,8 +198,12 @@ impl Accounts {
     fn read_again(&self) -> bool {
         let Some(file) = &self.file else { return false };
         let stamp = file.stamp();
-        if self.present.lock().stamp == stamp {
-            return false;
+        {
+            let mut present = self.present.lock();
+            if present.stamp == stamp {
+                present.failed = None;
+                return false;
+            }
         }
         let read = match stamp {
             Some(_) => read(file),
@@ -206,9 +212,9 @@ impl Accounts {
             }
         };
         let mut present = self.present.lock();
-        present.stamp = stamp;
         match read {
             Ok(table) => {
+                (present.stamp, present.failed) = (stamp, None);
                 if !table.is_empty() {
                     self.are_needed.store(true, Ordering::Release);
                 }
@@ -218,8 +224,17 @@ impl Accounts {
                 true
             }
             Err(error) => {
+                let is_new = if matches!(error, UsersError::Text(..)) {
+                    (present.stamp, present.failed) = (stamp, None);
+                    true
+                } else {
+                    let told = Some(error.to_string());
+                    std::mem::replace(&mut present.failed, told.clone()) != told
+                };
                 drop(present);
-                tracing::error!(%error, "the accounts stay as they were");
+                if is_new {
+                    tracing::error!(%error, "the accounts stay as they were");
+                }
                 false
             }
         }

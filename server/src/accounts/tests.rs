@@ -100,6 +100,31 @@ fn torn_file_keeps_the_accounts_and_a_sound_one_replaces_them() {
 }
 
 #[test]
+fn file_that_could_not_be_read_is_read_again_though_it_has_not_changed() {
+    let place = TempDir::new().unwrap();
+    write(&place, &alice(&section(&token(1), "")));
+    let accounts = open(&place);
+    let path = place.path().join("users.toml");
+    let state = || {
+        let present = accounts.present.lock();
+        (present.stamp, present.failed.clone())
+    };
+    let first = state();
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(!accounts.look());
+    let failed = state();
+    assert!(failed.0 == first.0 && failed.1.is_some());
+    assert!(!accounts.look() && state() == failed && log_in(&accounts, &token(1)).is_ok());
+    // Its text is looked at once.
+    fs::remove_dir(&path).unwrap();
+    write(&place, "[user.alice]\nright = []\n");
+    assert!(!accounts.look() && state().0 != first.0 && state().1.is_none());
+    write(&place, "");
+    assert!(accounts.look() && state().1.is_none() && log_in(&accounts, &token(1)).is_err());
+}
+
+#[test]
 fn server_serves_nobody_without_an_account_once_it_has_had_one() {
     let place = TempDir::new().unwrap();
     let accounts = open(&place);

@@ -77,6 +77,8 @@ pub(crate) struct Keys {
 #[derive(Debug)]
 pub(crate) struct Seen {
     stamps: Vec<certificate::Stamp>,
+    /// A file could not be read then: all are read again, changed or not.
+    has_failed: bool,
     /// The day for which the end of the certificate was told.
     told_on: i64,
 }
@@ -93,7 +95,7 @@ impl Keys {
 
     /// The state of the files at the start.
     pub(crate) fn seen(&self) -> Seen {
-        Seen { stamps: self.at_start.clone(), told_on: 0 }
+        Seen { stamps: self.at_start.clone(), has_failed: false, told_on: 0 }
     }
 
     /// The configuration of all TLS connections. New ones see the present key.
@@ -122,8 +124,11 @@ impl Keys {
             *self.next.write() = self.source.next();
         }
         let is_due = self.current.get().is_due_for_renewal();
-        if has_changed || (is_due && matches!(self.source, Source::Own(_))) {
-            match self.source.load_again() {
+        let renews = is_due && matches!(self.source, Source::Own(_));
+        if has_changed || seen.has_failed || renews {
+            let loaded = self.source.load_again();
+            seen.has_failed = matches!(loaded, Err(KeyError::File(..)));
+            match loaded {
                 Ok(certified) if certified.same_as(&self.current.get()) => {}
                 Ok(certified) => {
                     tracing::info!(key = %certified.pin, "new connections see the new certificate");
@@ -164,10 +169,11 @@ impl Source {
         match self {
             Self::Own(directory) => directory.load(),
             Self::Given { chain, key } => {
+                let certified = Certified::read(chain, key)?;
                 if certificate::is_public(key) {
                     tracing::warn!(key = %key.display(), "every user of this machine can read this key");
                 }
-                Certified::read(chain, key)
+                Ok(certified)
             }
         }
     }
@@ -199,5 +205,32 @@ impl Source {
             Self::Own(directory) => directory.files().iter().map(|path| stamp(path)).collect(),
             Self::Given { chain, key } => vec![stamp(chain), stamp(key)],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn files_that_could_not_be_read_are_read_again_though_they_have_not_changed() {
+        let place = tempfile::TempDir::new().unwrap();
+        let other = tempfile::TempDir::new().unwrap();
+        let next = Directory::new(other.path());
+        let pin = next.pin().unwrap();
+        let directory = Directory::new(place.path());
+        let key = directory.files()[0].clone();
+        let keys = Keys::open(Source::Own(directory)).unwrap();
+        let (mut seen, first) = (keys.seen(), keys.pin());
+        keys.look(&mut seen);
+        fs::remove_file(&key).unwrap();
+        keys.look(&mut seen);
+        assert!(seen.has_failed && keys.pin() == first);
+        fs::rename(&next.files()[0], &key).unwrap();
+        seen.stamps = keys.source.stamps();
+        keys.look(&mut seen);
+        assert!(!seen.has_failed && keys.pin() == pin);
     }
 }
