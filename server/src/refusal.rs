@@ -127,16 +127,45 @@ impl From<StoreError> for Refusal {
         };
         let retry = code.retry() || matches!(error, StoreError::Group { .. });
         let told = haul_protocol::Refusal { retry, ..haul_protocol::Refusal::new(code, error) };
-        Self { told, names: Names::Here, about }
+        // The name of an account is no name of an entry.
+        let names = if about.is_some() { Names::AsSent } else { Names::Here };
+        Self { told, names, about }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use haul_protocol::Code;
+    use haul_protocol::{Code, Name};
     use rustix::io::Errno;
 
     use super::*;
+    use crate::accounts::AccountName;
+
+    #[test]
+    fn full_quota_is_told_with_the_name_of_the_account_whatever_its_root_is() {
+        let full = || {
+            let account = String::from("alice");
+            Refusal::from(StoreError::AccountFull {
+                account,
+                what: "files",
+                used: 7,
+                more: 2,
+                quota: 8,
+            })
+        };
+        let (alice, bob) = (AccountName::parse("alice"), AccountName::parse("bob"));
+        for root in ["alice", "alice/in", "teams/alice"] {
+            let view = View::below(Some(Name::parse(root.as_bytes()).unwrap()));
+            for in_draft in [false, true] {
+                let told = full().told(&view, alice.as_ref(), in_draft);
+                assert_eq!(told.code, Code::Quota);
+                let begin = "the quota of account `alice` is full: 7 ";
+                assert!(told.message.starts_with(begin), "{}", told.message);
+                let told = full().of_root().told(&view, bob.as_ref(), in_draft).message;
+                assert!(!told.contains("alice") && !told.contains('7'), "{told}");
+            }
+        }
+    }
 
     /// One row for each error number that a file system may answer with: `io` only for what is none of the
     /// client's business.
