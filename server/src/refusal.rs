@@ -58,6 +58,14 @@ impl Refusal {
         Self { told, names: Names::AsSent, about: self.about.clone() }
     }
 
+    /// The same for a client of a drop account, which learns nothing of what others have sent: not how full a quota is.
+    pub(crate) fn without_numbers(self) -> Self {
+        if self.about.is_none() {
+            return self;
+        }
+        self.in_words("the quota of the account is full")
+    }
+
     /// The refusal on the wire: names are told below the client's root, and the use of a quota to its own account alone. `in_draft`: the connection is about a draft.
     pub(crate) fn told(
         self,
@@ -161,6 +169,8 @@ mod tests {
                 assert_eq!(told.code, Code::Quota);
                 let begin = "the quota of account `alice` is full: 7 ";
                 assert!(told.message.starts_with(begin), "{}", told.message);
+                let told = full().without_numbers().told(&view, alice.as_ref(), in_draft).message;
+                assert_eq!(told, "the quota of the account is full");
                 let told = full().of_root().told(&view, bob.as_ref(), in_draft).message;
                 assert!(!told.contains("alice") && !told.contains('7'), "{told}");
             }

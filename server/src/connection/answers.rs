@@ -133,7 +133,10 @@ impl Connection {
 
     /// The refusal on the wire.
     pub(super) fn told(&self, refusal: Refusal) -> protocol::Refusal {
-        let account = self.login.as_ref().map(|login| &login.account.name);
+        let account = self.login.as_ref().map(|login| &login.account);
+        let is_drop_box = account.is_some_and(|account| account.is_drop_box());
+        let account = account.map(|account| &account.name);
+        let refusal = if is_drop_box { refusal.without_numbers() } else { refusal };
         refusal.told(&self.view, account, self.version().is_some())
     }
 

@@ -180,7 +180,11 @@ impl Connection {
     }
 
     fn greet(&mut self, mut hello: ServerHello, counted: Option<&Counted>) {
-        if let (Some(account), Some(Counted { usage, .. })) = (&mut hello.account, counted) {
+        // A client of a drop account learns nothing of what others have sent.
+        let is_drop_box = self.login.as_ref().is_some_and(|login| login.account.is_drop_box());
+        if let (Some(account), Some(Counted { usage, .. }), false) =
+            (&mut hello.account, counted, is_drop_box)
+        {
             (account.bytes, account.files) = usage.told();
         }
         let said = self.half.greet(hello);
