@@ -111,6 +111,21 @@ fn client_s_files_are_told_whichever_way_they_come() {
 }
 
 #[test]
+fn classic_file_that_is_refused_at_its_header_is_told() {
+    let place = TempDir::new().unwrap();
+    let path = place.path().join("audit");
+    let server = server_with(&["--audit", path.to_str().unwrap(), "--max-file", "10"]);
+    let mut peer = Peer::connect(server.address()).unwrap();
+    peer.stream.write_all(&classic("../a", b"old")).unwrap();
+    peer.stream.write_all(&classic("large", &[7; 11])).unwrap();
+    drop(peer.end());
+    eventually("both are told", || named(&lines(&path), "refused").len() == 2);
+    let codes: Vec<_> =
+        named(&lines(&path), "refused").iter().map(|line| line["code"].clone()).collect();
+    assert_eq!(codes, ["bad_name", "too_large"]);
+}
+
+#[test]
 fn publish_and_rollback_are_told_and_files_of_a_draft_are_marked() {
     let place = TempDir::new().unwrap();
     let path = place.path().join("audit");

@@ -242,6 +242,7 @@ impl Connection {
             Ok(name) if name.depth() > DEEP => self.prepare(Deep::Classic(size), name, turn),
             Ok(name) => self.classic_put(name, size, turn),
             Err(error) => {
+                self.tell_refusal(&Refusal::new(Code::BadName, &error));
                 if self.may_log() {
                     tracing::warn!(peer = self.peer, %error, "refused a classic put");
                 }
@@ -258,6 +259,7 @@ impl Connection {
         self.sink = match file {
             Ok(file) => Sink::File(file),
             Err(refusal) => {
+                self.tell_refusal(&refusal);
                 if self.may_log() {
                     tracing::warn!(peer = self.peer, %refusal, "refused a classic put");
                 }
