@@ -28,13 +28,21 @@ fn used(store: &Store, account: &str) -> (u64, u64) {
     (bytes.unwrap().used, files.unwrap().used)
 }
 
+/// Stops the thread that counts, also if a test fails: otherwise the test would wait for it.
+struct Stop<'a>(&'a Store);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.stop_counting();
+    }
+}
+
 /// Runs the thread that counts for as long as `wait` takes.
 fn counting<T>(store: &Arc<Store>, wait: impl FnOnce() -> T) -> T {
     std::thread::scope(|scope| {
         scope.spawn(|| store.count());
-        let result = wait();
-        store.stop_counting();
-        result
+        let _stop = Stop(store);
+        wait()
     })
 }
 
