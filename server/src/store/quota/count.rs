@@ -159,7 +159,7 @@ impl Store {
     }
 
     /// Counts the files and directories in drafts of an earlier server. Files with several names were taken over.
-    fn count_drafts(&self) {
+    pub(in crate::store) fn count_drafts(&self) {
         let drafts = std::mem::take(&mut self.quotas.wanted.state.lock().drafts);
         for (draft, path) in drafts {
             let is_sent = |stat: &Stat| stat.st_nlink == 1;

@@ -219,7 +219,7 @@ impl Version {
         let counted = if done {
             Draft::of(name)
         } else {
-            let path = format!("{PRIVATE}/{TREES}/{id}/{NEXT}{boot}-{token}");
+            let path = format!("{PRIVATE}/{TREES}/{id}/{NEXT}{boot}-{tag}");
             store.quotas.draft(id, name, Some(&*path).filter(|_| resumed))
         };
         let (store, name) = (Arc::clone(store), name.clone());
