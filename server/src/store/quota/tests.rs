@@ -130,3 +130,13 @@ fn amount_is_reserved_in_all_usages_or_in_none() {
     drop((first, other));
     assert_eq!((used(&store, "all"), used(&store, "a")), ((0, 0), (0, 0)));
 }
+
+#[test]
+fn draft_of_one_account_is_known_when_that_of_another_in_the_same_home_is_gone() {
+    let (quotas, name) = (Quotas::default(), Name::parse(b"site").unwrap());
+    let one = quotas.draft(("home", "1~one"), &name, None);
+    let other = quotas.draft(("home", "2~other"), &name, None);
+    quotas.forget_draft(("home", "2~other"));
+    assert!(Arc::ptr_eq(&one, &quotas.draft(("home", "1~one"), &name, Some("path"))));
+    assert!(!Arc::ptr_eq(&other, &quotas.draft(("home", "2~other"), &name, Some("path"))));
+}
