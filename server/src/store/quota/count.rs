@@ -1,7 +1,7 @@
 //! Counting the entries below a directory with a quota: one thread, in the background, with one open directory and a few
 //! names in memory however large the tree is.
 //!
-//! Changes go on meanwhile. The count leaves out files and symlinks whose change time is not before its beginning, and adds
+//! Changes go on meanwhile. The count leaves out files and symlinks whose change time is after its beginning, and adds
 //! those that the server has made since ([`Usage::is_counted`]). Directories count whenever they are met. If something was
 //! replaced, removed or moved meanwhile, the sum may be too large, never too small, and the entries are counted again soon.
 
@@ -125,8 +125,8 @@ impl Store {
                 let is_known = self.count_one(&all[index].usage, &tick);
                 let due = &mut all[index];
                 let is_over = is_known && !due.usage.is_wanted();
-                due.pause = if is_over { SOON } else { (2 * due.pause).min(EVERY) };
                 due.at = Instant::now() + if is_over { EVERY } else { due.pause };
+                due.pause = if is_over { SOON } else { (2 * due.pause).min(EVERY) };
             }
         }
     }
@@ -159,7 +159,7 @@ impl Store {
     }
 
     /// Counts the files and directories in drafts of an earlier server. Files with several names were taken over.
-    fn count_drafts(&self) {
+    pub(in crate::store) fn count_drafts(&self) {
         let drafts = std::mem::take(&mut self.quotas.wanted.state.lock().drafts);
         for (draft, path) in drafts {
             let is_sent = |stat: &Stat| stat.st_nlink == 1;
@@ -178,11 +178,11 @@ impl Store {
     /// Counts one; tells whether nothing was missed.
     fn count_one(&self, usage: &Usage, tick: &dyn Fn() -> bool) -> bool {
         usage.begin();
-        let since = usage.begun().and_then(|begun| next_moment(begun, tick));
-        let Some(since) = since else { return false };
-        usage.counts_until(since);
+        let Some(begun) = usage.begun() else { return false };
+        let Some(first) = tick_after(begun, tick) else { return false };
+        usage.has_first_tick(first);
         let root = usage.root.as_ref().map_or(&[][..], |root| root.as_bytes());
-        let is_old = |stat: &Stat| (stat.st_ctime, stat.st_ctime_nsec) < since;
+        let is_old = |stat: &Stat| (stat.st_ctime, stat.st_ctime_nsec) <= begun;
         match self.walk(root, &is_old, tick) {
             Ok(met) => usage.is_counted(met),
             Err(errno) => {
@@ -287,13 +287,17 @@ impl Store {
     }
 }
 
-/// Waits for the next tick of the clock after this one, and returns it. `None`: the server stops.
-fn next_moment(begun: Moment, goes_on: &dyn Fn() -> bool) -> Option<Moment> {
-    while tick() == begun {
-        if !goes_on() {
+/// Waits for the first tick of the clock after a moment, and returns it. `None`: the server stops, or somebody has set the
+/// clock back.
+fn tick_after(begun: Moment, goes_on: &dyn Fn() -> bool) -> Option<Moment> {
+    loop {
+        let now = tick();
+        if now > begun {
+            return Some(now);
+        }
+        if now.0 + 1 < begun.0 || !goes_on() {
             return None;
         }
         std::thread::park_timeout(Duration::from_millis(1));
     }
-    Some(tick())
 }

@@ -15,11 +15,11 @@ use crate::store::root::Parents;
 /// Bytes of a block in the number of blocks of a file (stat(2)).
 const BLOCK: u64 = 512;
 
-/// The shares, by the ids of partials, and of the homes of drafts.
+/// The shares, by the ids of partials, and by the homes and owners of drafts.
 #[derive(Debug, Default)]
 pub(super) struct Promised {
     partials: HashMap<String, Share>,
-    drafts: HashMap<String, Arc<Draft>>,
+    drafts: HashMap<(String, String), Arc<Draft>>,
 }
 
 /// The next version of a directory: entries that were sent for it. Those that are taken over from the present version count
@@ -77,18 +77,31 @@ impl Share {
     }
 }
 
+/// The id of a home and the owner in the tag of a draft there: several accounts may have drafts in one home, each of them one,
+/// whose token changes when somebody goes on with it.
+fn owned((id, tag): (&str, &str)) -> (String, String) {
+    let owner = tag.find('~').map_or("", |at| &tag[at..]);
+    (id.to_owned(), owner.to_owned())
+}
+
 impl Quotas {
     /// A draft of a directory is opened. `left`: the path of the one that is gone on with. If an earlier server began it, what
     /// is in it is counted in the background.
-    pub(in crate::store) fn draft(&self, id: &str, name: &Name, left: Option<&str>) -> Arc<Draft> {
+    pub(in crate::store) fn draft(
+        &self,
+        key: (&str, &str),
+        name: &Name,
+        left: Option<&str>,
+    ) -> Arc<Draft> {
+        let key = owned(key);
         let mut promised = self.promised.lock();
         if left.is_some()
-            && let Some(known) = promised.drafts.get(id)
+            && let Some(known) = promised.drafts.get(&key)
         {
             return Arc::clone(known);
         }
         let draft = Draft::of(name);
-        let old = promised.drafts.insert(id.to_owned(), Arc::clone(&draft));
+        let old = promised.drafts.insert(key, Arc::clone(&draft));
         drop(promised);
         drop(old);
         if let Some(left) = left.filter(|_| self.is_any()) {
@@ -98,14 +111,14 @@ impl Quotas {
     }
 
     /// A draft is gone.
-    pub(in crate::store) fn forget_draft(&self, id: &str) {
-        let draft = self.promised.lock().drafts.remove(id);
+    pub(in crate::store) fn forget_draft(&self, key: (&str, &str)) {
+        let draft = self.promised.lock().drafts.remove(&owned(key));
         drop(draft.map(|draft| draft.take()));
     }
 
     /// A draft has taken the place of the directory. Until that is counted, the directory counts as well.
-    pub(in crate::store) fn draft_published(&self, id: &str, name: &Name) {
-        let draft = self.promised.lock().drafts.remove(id);
+    pub(in crate::store) fn draft_published(&self, key: (&str, &str), name: &Name) {
+        let draft = self.promised.lock().drafts.remove(&owned(key));
         let mut share = draft.map(|draft| draft.take()).unwrap_or_default();
         for (usage, amount) in share.0.drain(..) {
             usage.published(amount);

@@ -28,13 +28,21 @@ fn used(store: &Store, account: &str) -> (u64, u64) {
     (bytes.unwrap().used, files.unwrap().used)
 }
 
+/// Stops the thread that counts, also if a test fails: otherwise the test would wait for it.
+struct Stop<'a>(&'a Store);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.stop_counting();
+    }
+}
+
 /// Runs the thread that counts for as long as `wait` takes.
 fn counting<T>(store: &Arc<Store>, wait: impl FnOnce() -> T) -> T {
     std::thread::scope(|scope| {
         scope.spawn(|| store.count());
-        let result = wait();
-        store.stop_counting();
-        result
+        let _stop = Stop(store);
+        wait()
     })
 }
 
@@ -121,4 +129,14 @@ fn amount_is_reserved_in_all_usages_or_in_none() {
     assert!(share("c", 1).is_err() && share("a/z", 0).is_ok());
     drop((first, other));
     assert_eq!((used(&store, "all"), used(&store, "a")), ((0, 0), (0, 0)));
+}
+
+#[test]
+fn draft_of_one_account_is_known_when_that_of_another_in_the_same_home_is_gone() {
+    let (quotas, name) = (Quotas::default(), Name::parse(b"site").unwrap());
+    let one = quotas.draft(("home", "1~one"), &name, None);
+    let other = quotas.draft(("home", "2~other"), &name, None);
+    quotas.forget_draft(("home", "2~other"));
+    assert!(Arc::ptr_eq(&one, &quotas.draft(("home", "1~one"), &name, Some("path"))));
+    assert!(!Arc::ptr_eq(&other, &quotas.draft(("home", "2~other"), &name, Some("path"))));
 }

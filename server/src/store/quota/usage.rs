@@ -54,10 +54,10 @@ enum Knows {
 /// Changes during a count.
 #[derive(Debug)]
 struct Since {
-    /// The tick of the clock in which the count was asked for: entries of that tick are old for it.
+    /// When the count was asked for, by the exact clock: it leaves out files and symlinks that are newer.
     begun: Moment,
-    /// The first tick whose files and symlinks it leaves out, once that has come.
-    from: Option<Moment>,
+    /// The first tick of the coarse clock after that, once it has come.
+    first: Option<Moment>,
     /// Entries that have come. The count leaves files and symlinks out that are as new as it is.
     came: Amount,
     /// Entries have gone or were replaced which the count may have met or not, so the sum is too large, if anything.
@@ -202,8 +202,10 @@ impl Usage {
     /// A count begins.
     pub(super) fn begin(&self) {
         let (came, is_disturbed, is_void) = (Amount::default(), false, false);
-        let begun = tick();
-        self.state().since = Some(Since { begun, from: None, came, is_disturbed, is_void });
+        let mut state = self.state();
+        // With the lock: an entry of which the server has told before is not newer.
+        let begun = moment(ClockId::Realtime);
+        state.since = Some(Since { begun, first: None, came, is_disturbed, is_void });
     }
 
     /// When it began.
@@ -211,10 +213,10 @@ impl Usage {
         self.state().since.as_ref().map(|since| since.begun)
     }
 
-    /// It leaves out files and symlinks that are of this tick or newer.
-    pub(super) fn counts_until(&self, from: Moment) {
+    /// The first tick after its beginning has come.
+    pub(super) fn has_first_tick(&self, first: Moment) {
         if let Some(since) = &mut self.state().since {
-            since.from = Some(from);
+            since.first = Some(first);
         }
     }
 
@@ -242,19 +244,20 @@ impl Since {
     /// An entry has come, or another one has gone as well.
     fn changed(&mut self, is_disturbed: bool, came: Amount) {
         let now = tick();
-        if now == self.begun {
-            // Old for the count, which has not begun to look.
-            return;
-        }
         self.came = self.came + came;
-        // The entry may be of the tick before.
-        self.is_disturbed |= is_disturbed || self.from.is_none_or(|from| from == now);
+        // A kernel gives a change the time of the last tick, or the exact time, which is later. So until the tick after the
+        // first one, the entry may be old for the count, too.
+        self.is_disturbed |= is_disturbed || self.first.is_none_or(|first| now <= first);
     }
 }
 
-/// The tick of the clock that gives files their change times.
+/// The last tick of the clock: no change from now on has an earlier time.
 pub(super) fn tick() -> Moment {
-    let now = clock_gettime(ClockId::RealtimeCoarse);
+    moment(ClockId::RealtimeCoarse)
+}
+
+fn moment(clock: ClockId) -> Moment {
+    let now = clock_gettime(clock);
     (now.tv_sec, u64::try_from(now.tv_nsec).unwrap_or(0))
 }
 

@@ -73,7 +73,8 @@ impl Store {
         let mut first = Ok(());
         for next in entries(&home)?.iter().filter(|entry| entry.starts_with(NEXT)) {
             first = first.and(self.trash.throw(&home, next));
-            self.quotas.forget_draft(id);
+            let tag = next.split_once('-').map_or("", |(_, tag)| tag);
+            self.quotas.forget_draft((id, tag));
         }
         // Unless something else is in it.
         self.forget_home(id);

@@ -107,7 +107,7 @@ impl Swap {
         });
         // It may have happened, too, though a flush has failed.
         if matches!(swapped, Ok(()) | Err(StoreError::Uncertain { .. })) {
-            store.quotas.draft_published(id, name);
+            store.quotas.draft_published((id, tag), name);
         }
         store.touched_home(home, id, touched);
         if let Err(errno) = settle(home, id, &store.trash) {

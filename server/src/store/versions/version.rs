@@ -219,8 +219,8 @@ impl Version {
         let counted = if done {
             Draft::of(name)
         } else {
-            let path = format!("{PRIVATE}/{TREES}/{id}/{NEXT}{boot}-{token}");
-            store.quotas.draft(id, name, Some(&*path).filter(|_| resumed))
+            let path = format!("{PRIVATE}/{TREES}/{id}/{NEXT}{boot}-{tag}");
+            store.quotas.draft((id, &tag), name, Some(&*path).filter(|_| resumed))
         };
         let (store, name) = (Arc::clone(store), name.clone());
         let state = RwLock::new(Rank::Version, if done { State::Done } else { State::Next });
@@ -343,7 +343,7 @@ impl Version {
     pub(in crate::store) fn throw_away(&self) -> Result<(), StoreError> {
         let next = format!("{NEXT}{}-{}", self.store.boot_tag(), self.tag);
         let thrown = self.store.trash.throw(&self.home, &next);
-        self.store.quotas.forget_draft(&self.id);
+        self.store.quotas.forget_draft((&self.id, &self.tag));
         thrown.map_err(|errno| StoreError::new("throw away the next version of", &self.name, errno))
     }
 

@@ -77,7 +77,7 @@ impl Version {
         let next = format!("{NEXT}{}-{}", self.store.boot_tag(), self.tag);
         let is_removed = sys::remove_directory(&self.home, next.as_bytes()).is_ok();
         if is_removed {
-            self.store.quotas.forget_draft(&self.id);
+            self.store.quotas.forget_draft((&self.id, &self.tag));
             self.store.forget_home(&self.id);
         }
         is_removed

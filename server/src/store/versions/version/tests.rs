@@ -103,3 +103,31 @@ fn version_that_was_begun_is_asked_for_again_without_room() {
     let never = open(u64::MAX, Earlier::Tree(Token([2; 16])));
     assert!(matches!(never, Err(StoreError::VersionGone { .. })), "{never:?}");
 }
+
+/// The draft of an account is counted by the next server as well, under the name that its directory has.
+#[test]
+fn draft_that_another_server_goes_on_with_counts() {
+    let root = TempDir::new().unwrap();
+    let (name, owner) = (Name::parse(b"site").unwrap(), Owner::of(Some("alice")));
+    let open = || {
+        let store = Store::open(root.path(), Mode::from_raw_mode(0o022), false, 0).unwrap();
+        let store = Arc::new(store);
+        let (account, bytes) = (String::from("alice"), Some(1 << 20));
+        let limits = crate::store::quota::Limits { account, root: None, bytes, files: Some(100) };
+        store.quotas.set(vec![limits]);
+        let closed = Closed::begin(&store, &name, Waker::noop()).unwrap();
+        let to = (Token([1; 16]), &owner);
+        let version = Version::open(closed, &store.parents(), Earlier::Any, to).unwrap();
+        (store, version)
+    };
+    let (store, version) = open();
+    let draft =
+        format!("{PRIVATE}/{TREES}/{}/{NEXT}{}-{}", version.id, store.boot_tag(), version.tag);
+    fs::write(root.path().join(draft).join("file"), [0; 5]).unwrap();
+    drop((version, store));
+    let (store, version) = open();
+    assert!(version.resumed);
+    store.count_drafts();
+    let (bytes, files) = store.quotas.of("alice").unwrap().told();
+    assert_eq!((bytes.unwrap().used, files.unwrap().used), (5, 1));
+}
