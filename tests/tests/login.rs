@@ -95,6 +95,26 @@ fn text_that_is_no_token_is_told_and_nothing_is_sent() {
 }
 
 #[test]
+fn token_among_the_words_is_refused_and_not_repeated() {
+    let place = Place::start();
+    for words in [
+        &["login", TOKEN][..],
+        &["login", "alice@%", TOKEN],
+        &["ls", "%", TOKEN],
+        &["put", TOKEN, "%"],
+    ] {
+        let output = place.haul(words).assert().code(2).get_output().clone();
+        let told = told(&output);
+        assert!(told.contains("is never an") && told.contains("rotate"), "{told}");
+        assert!(
+            !told.contains(&TOKEN[5..]) && !text(&output.stdout).contains(&TOKEN[5..]),
+            "{told}"
+        );
+    }
+    assert!(!place.config().exists());
+}
+
+#[test]
 fn variables_come_before_stored_tokens() {
     let place = Place::start();
     place.write(&format!("% alice {TOKEN}\n"));
