@@ -134,10 +134,10 @@ fn link_pins_the_key_and_another_key_gets_no_token() {
     for words in [&["ls"][..], &["login"]] {
         let link = link(&other.to_string());
         let words = [words, &[&*link]].concat();
-        pair.haul(&words)
-            .write_stdin(token.clone())
-            .assert()
-            .code(4)
-            .stderr(contains("haul trust --replace"));
+        let refused = pair.haul(&words).write_stdin(token.clone()).assert().code(4);
+        let told = told(refused.get_output());
+        assert!(told.contains("haul has not connected") && told.contains("a new link"), "{told}");
+        assert!(told.contains(&format!("trusts {pin}, since")), "{told}");
+        assert!(!told.contains("haul trust"), "{told}");
     }
 }
