@@ -31,7 +31,9 @@ fn token_from_a_pipe_is_tried_stored_and_sent_by_later_commands() {
 fn token_that_is_not_taken_is_not_stored() {
     let place = Place::start();
     thread::scope(|scope| {
-        let server = scope.spawn(|| place.refuse("unauthorized", "no account has this token"));
+        // The server may not have read of the account yet, so haul asks three times.
+        let refuse = || place.refuse("unauthorized", "no account has this token");
+        let server = scope.spawn(move || (0..3).map(|_| refuse()).count());
         let mut command = place.haul(&["login", "%", "--json"]);
         let output = command.write_stdin(TOKEN).assert().code(3).get_output().clone();
         let told = text(&output.stderr);
