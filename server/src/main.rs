@@ -126,7 +126,7 @@ fn run(command: &Command) -> Result<(), StartError> {
         Command::Partials(partials) => partials.run(out),
         Command::User(users) => users.run(usual_config_dir(), out, people),
         Command::Link(link) => link.run(usual_config_dir(), out, people),
-        Command::Fingerprint(place) => Ok(place.fingerprint(usual_config_dir(), out)?),
+        Command::Fingerprint(place) => Ok(place.fingerprint(usual_config_dir(), out, people)?),
         Command::Key(key) => Ok(key.run(usual_config_dir(), out)?),
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn may_serve(listen: &Listen, tls: Tls, known: Known) -> Result<(), S
     if !known.has_accounts {
         return Err(StartError::Usage(format!(
             "{listen} can be reached from other machines, and nobody has an account yet: `hauld user add NAME` makes one, with the \
-             --root and --config-dir of this server; with --insecure everybody who reaches it may write"
+             root of this server as --server-root (or HAULD_ROOT) and its --config-dir; with --insecure everybody who reaches it may write"
         )));
     }
     Ok(())

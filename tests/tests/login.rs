@@ -31,7 +31,9 @@ fn token_from_a_pipe_is_tried_stored_and_sent_by_later_commands() {
 fn token_that_is_not_taken_is_not_stored() {
     let place = Place::start();
     thread::scope(|scope| {
-        let server = scope.spawn(|| place.refuse("unauthorized", "no account has this token"));
+        // The server may not have read of the account yet, so haul asks three times.
+        let refuse = || place.refuse("unauthorized", "no account has this token");
+        let server = scope.spawn(move || (0..3).map(|_| refuse()).count());
         let mut command = place.haul(&["login", "%", "--json"]);
         let output = command.write_stdin(TOKEN).assert().code(3).get_output().clone();
         let told = text(&output.stderr);
@@ -92,6 +94,26 @@ fn text_that_is_no_token_is_told_and_nothing_is_sent() {
     place.write("% alice haul_hunter2\n");
     let expected = format!("{}, line 1: an access token has", place.credentials().display());
     wrong(&mut place.haul(&["ls", "%"]), &expected);
+}
+
+#[test]
+fn token_among_the_words_is_refused_and_not_repeated() {
+    let place = Place::start();
+    for words in [
+        &["login", TOKEN][..],
+        &["login", "alice@%", TOKEN],
+        &["ls", "%", TOKEN],
+        &["put", TOKEN, "%"],
+    ] {
+        let output = place.haul(words).assert().code(2).get_output().clone();
+        let told = told(&output);
+        assert!(told.contains("is never an") && told.contains("rotate"), "{told}");
+        assert!(
+            !told.contains(&TOKEN[5..]) && !text(&output.stdout).contains(&TOKEN[5..]),
+            "{told}"
+        );
+    }
+    assert!(!place.config().exists());
 }
 
 #[test]

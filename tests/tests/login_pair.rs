@@ -40,13 +40,24 @@ fn writer_logs_in_by_pipe_and_works_below_its_own_root() {
 #[test]
 fn token_that_the_server_does_not_take_is_not_kept_and_ten_of_them_are_answered() {
     let (pair, _) = Pair::start("writer", &[]);
-    let try_it =
-        || pair.haul(&["login", "%"]).write_stdin(TOKEN).assert().code(3).get_output().clone();
-    let first = told(&try_it());
+    let first = told(pair.haul(&["login", "%"]).write_stdin(TOKEN).assert().code(3).get_output());
+    let try_it = || {
+        pair.haul(&["whoami", "%"]).env("HAUL_TOKEN", TOKEN).assert().code(3).get_output().clone()
+    };
     assert!(first.ends_with("does not take the token: no account has this token"), "{first}");
     let told: Vec<_> = (0..11).map(|_| told(&try_it())).collect();
     assert!(told[11 - 1].contains("too many logins from this address have failed"), "{told:?}");
     assert!(!pair.directory.path().join("config/credentials").exists());
+}
+
+#[test]
+fn token_of_an_account_that_is_added_while_the_server_runs_is_taken_at_once() {
+    let (pair, _) = Pair::start("writer", &[]);
+    for name in ["bob", "carol", "dave"] {
+        let token = pair.user(&["add", name]);
+        let login = format!("{name}@%");
+        pair.haul(&["login", &login]).write_stdin(token).assert().success();
+    }
 }
 
 #[test]
@@ -134,10 +145,10 @@ fn link_pins_the_key_and_another_key_gets_no_token() {
     for words in [&["ls"][..], &["login"]] {
         let link = link(&other.to_string());
         let words = [words, &[&*link]].concat();
-        pair.haul(&words)
-            .write_stdin(token.clone())
-            .assert()
-            .code(4)
-            .stderr(contains("haul trust --replace"));
+        let refused = pair.haul(&words).write_stdin(token.clone()).assert().code(4);
+        let told = told(refused.get_output());
+        assert!(told.contains("haul has not connected") && told.contains("a new link"), "{told}");
+        assert!(told.contains(&format!("trusts {pin}, since")), "{told}");
+        assert!(!told.contains("haul trust"), "{told}");
     }
 }

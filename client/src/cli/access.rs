@@ -49,7 +49,7 @@ fn of_link(server: &Server, pin: Pin) -> Result<Trust, TrustError> {
         let keys = Known::load(&directory)?.keys(&host)?;
         if !keys.is_empty() && !keys.iter().any(|key| key.pin == pin) {
             let (server, known) = (host.to_string(), keys.iter().map(Key::trusted).collect());
-            return Err(TrustError::Changed { server, known, found: pin });
+            return Err(TrustError::Link { server, known, link: pin });
         }
     }
     Ok(Trust::pins([pin]))

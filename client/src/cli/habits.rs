@@ -9,6 +9,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use super::habits_table::{ALIASES, HABITS, Habit, Says, Takes};
+use super::leaked;
 use super::order::options_first;
 
 use super::usage::{Unread, Usage};
@@ -21,6 +22,9 @@ pub(super) fn parse<P: CommandFactory + FromArgMatches>(
     words: impl IntoIterator<Item = OsString>,
 ) -> Result<P, Unread> {
     let words: Vec<OsString> = words.into_iter().collect();
+    if let Some(usage) = leaked::token(&words) {
+        return Err(Unread::Usage(usage));
+    }
     let mut command = P::command();
     for name in COMMANDS.into_iter().filter(|name| P::command().find_subcommand(name).is_some()) {
         command = command.mut_subcommand(name, |command| taught(name, command));

@@ -15,6 +15,7 @@ mod exit;
 mod habits;
 mod habits_table;
 mod inside;
+mod leaked;
 mod lookup;
 mod ls;
 mod mkdir;

@@ -55,6 +55,19 @@ pub enum TrustError {
         /// The key that it has now.
         found: Pin,
     },
+    /// A link names another key than the one that is trusted.
+    #[error(
+        "the link names the key {link} of {server}, and this machine trusts {}: haul has not connected. Ask the owner of the \
+         server for a new link", trusted(.known)
+    )]
+    Link {
+        /// The server's host and port.
+        server: String,
+        /// The keys that are trusted.
+        known: Vec<Trusted>,
+        /// The key of the link.
+        link: Pin,
+    },
     /// The server shows a certificate, and does not have its key.
     #[error(
         "the server at {server} shows a certificate and can't prove that it has the key: {why}; nothing was sent"
@@ -148,4 +161,16 @@ fn former(known: &[Trusted]) -> String {
         };
     }
     text
+}
+
+/// The keys that are trusted, in the middle of a sentence.
+fn trusted(known: &[Trusted]) -> String {
+    let keys: Vec<String> = known
+        .iter()
+        .map(|Trusted { pin, since }| match since {
+            Some(since) => format!("{pin}, since {since}"),
+            None => pin.to_string(),
+        })
+        .collect();
+    keys.join(" and ")
 }

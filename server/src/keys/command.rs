@@ -32,8 +32,8 @@ impl Place {
         Ok(Directory::new(&path))
     }
 
-    /// Shows the pin of the key, which is made if there is none, and that of the next one. `usual`: the directory if none is
-    /// named.
+    /// Shows the pin of the key, which is made if there is none, and to `people` that of the next one. `usual`: the directory
+    /// if none is named.
     ///
     /// # Errors
     /// If the key can't be had.
@@ -41,13 +41,15 @@ impl Place {
         &self,
         usual: Option<PathBuf>,
         out: &mut impl Write,
+        people: &mut impl Write,
     ) -> Result<(), KeyError> {
         let directory = self.directory(usual)?;
         tell(out, format_args!("{}", directory.pin()?))?;
-        match directory.next_pin()? {
-            Some(next) => tell(out, format_args!("{next} next")),
-            None => Ok(()),
+        if let Some(next) = directory.next_pin()? {
+            // Programs read the pin; nobody may read this.
+            let _ = writeln!(people, "the next key: {next}");
         }
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Words of the command line that are about accounts.
 
+use std::net::Ipv6Addr;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use haul_protocol::{Right, Rights};
@@ -13,7 +15,19 @@ pub(super) fn account_name(text: &str) -> Result<AccountName, StartError> {
     AccountName::parse(text).ok_or_else(wrong)
 }
 
-pub(super) fn root(name: &AccountName, root: Option<&str>) -> Result<View, StartError> {
+/// The view of an account below the server's root.
+pub(super) fn root(
+    name: &AccountName,
+    root: Option<&str>,
+    server_root: &Path,
+) -> Result<View, StartError> {
+    if let Some(text) = root
+        .filter(|text| text.starts_with('/') || (*text != "." && Path::new(text) == server_root))
+    {
+        return Err(StartError::Usage(format!(
+            "`{text}`: --root is the account's directory below the server's root; --server-root names that one"
+        )));
+    }
     file::root(root.unwrap_or(name.as_str())).map_err(StartError::Usage)
 }
 
@@ -46,11 +60,42 @@ pub(super) fn rights(text: &str) -> Result<Rights, String> {
 }
 
 pub(super) fn size(text: &str) -> Result<u64, String> {
-    parse_size::parse_size(text).map_err(|error| error.to_string())
+    match parse_size::parse_size(text) {
+        Ok(0) => {
+            Err(String::from("0 would let nothing through; without this option there is no limit"))
+        }
+        Ok(size) => Ok(size),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
-/// The second since 1970 of a day, a time, or a time from now.
+/// An address for a link.
+pub(super) fn address(text: &str) -> Result<String, String> {
+    let is_of_host =
+        |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte) || !byte.is_ascii();
+    let is_host = |host: &str| match host.strip_prefix('[').and_then(|host| host.strip_suffix(']'))
+    {
+        Some(host) => host.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.bytes().all(is_of_host),
+    };
+    match text.rsplit_once(':') {
+        Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0) => {
+            Ok(text.to_owned())
+        }
+        _ => Err(String::from("not HOST:PORT or [V6]:PORT with a port from 1 to 65535")),
+    }
+}
+
+/// The second since 1970 of a day, a time, or a time from now; not one that has passed.
 pub(super) fn end(text: &str) -> Result<i64, String> {
+    let end = moment(text)?;
+    if end <= now() {
+        return Err(String::from("this time has passed"));
+    }
+    Ok(end)
+}
+
+fn moment(text: &str) -> Result<i64, String> {
     if let Some(second) = text.parse().ok().as_ref().and_then(file::second) {
         return Ok(second);
     }
@@ -79,13 +124,49 @@ mod tests {
     fn words_of_the_command_line_are_rights_and_ends() {
         assert_eq!(rights("put,list").unwrap().to_string(), "put, list");
         assert!(rights("put,fly").unwrap_err().contains("`fly`"));
-        assert_eq!(end("2027-01-01"), Ok(1_798_761_600));
-        assert_eq!(end("2027-01-01T01:00:00+01:00"), Ok(1_798_761_600));
+        assert_eq!(moment("2027-01-01"), Ok(1_798_761_600));
+        assert_eq!(moment("2027-01-01T01:00:00+01:00"), Ok(1_798_761_600));
         assert!((end("7d").unwrap() - now() - 7 * 86_400).abs() < 5);
         assert!(
             end("2027-13-01").is_err()
                 && end("soon").is_err()
                 && end("2027-01-01T00:00:00").is_err()
         );
+    }
+
+    #[test]
+    fn limits_of_nothing_and_ends_that_have_passed_are_wrong() {
+        assert!(size("0").is_err() && size("1KiB") == Ok(1024));
+        assert!(end("2020-01-01").unwrap_err().contains("passed") && end("0s").is_err());
+    }
+
+    #[test]
+    fn address_is_a_host_and_a_port() {
+        for right in ["box:8080", "box.example:1", "127.0.0.1:65535", "[::1]:80"] {
+            assert_eq!(address(right).as_deref(), Ok(right));
+        }
+        for wrong in [
+            "box",
+            "box:0",
+            "box:65536",
+            "http://box:80",
+            "box:80/d",
+            ":80",
+            "::1:80",
+            "a@box:80",
+            "box:",
+        ] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn root_that_is_the_servers_is_told_with_the_option_for_it() {
+        let alice = AccountName::parse("alice").unwrap();
+        for wrong in ["/srv/haul", "./uploads"] {
+            let told = root(&alice, Some(wrong), Path::new("./uploads")).unwrap_err().to_string();
+            assert!(told.contains("--server-root"), "{told}");
+        }
+        assert!(root(&alice, Some("."), Path::new(".")).is_ok());
     }
 }

@@ -33,10 +33,10 @@ pub struct Add {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     quota_bytes: Option<u64>,
     /// The most files.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     quota_files: Option<u64>,
     /// The most connections at once.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     connections: Option<u32>,
     /// The most bytes a second, such as 50MiB.
     #[arg(long, value_name = "SIZE", value_parser = size)]
@@ -89,7 +89,7 @@ impl Add {
     ) -> Result<(), StartError> {
         let name = account_name(&self.name)?;
         let account = Account {
-            view: root(&name, self.root.as_deref())?,
+            view: root(&name, self.root.as_deref(), &self.made.server_root)?,
             name,
             rights: self.rights,
             expires: self.expires,
@@ -117,7 +117,7 @@ impl Link {
     ) -> Result<(), StartError> {
         let name = account_name(&self.name)?;
         let account = Account {
-            view: root(&name, self.root.as_deref())?,
+            view: root(&name, self.root.as_deref(), &self.made.server_root)?,
             name,
             rights: Rights::drop_box(),
             expires: Some(self.expires),

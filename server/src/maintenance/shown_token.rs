@@ -7,7 +7,7 @@ use clap::Args;
 use haul_protocol::{AccessToken, Shown};
 use zeroize::Zeroize;
 
-use super::account_words::now;
+use super::account_words::{address, now};
 use crate::accounts::edit::moment;
 use crate::accounts::users_file::UsersFile;
 use crate::accounts::{AccountName, KnownToken};
@@ -19,15 +19,15 @@ use crate::keys::directory::Directory;
 #[derive(Debug, Clone, Args)]
 pub struct Shows {
     /// An address at which clients reach the server, for the link; may be given several times.
-    #[arg(long, value_name = "HOST:PORT")]
-    address: Vec<String>,
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    pub(super) address: Vec<String>,
     /// Where.
     #[command(flatten)]
     pub(super) place: Place,
 }
 
 /// The directory of the accounts.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct Place {
     /// Directory of the server's key and accounts.
     #[arg(long, value_name = "DIR", env = "HAULD_CONFIG_DIR")]
@@ -44,17 +44,28 @@ impl Shows {
         out: &mut impl Write,
         people: &mut impl Write,
     ) -> Result<(), StartError> {
+        // If nobody reads the words for people, the token is still to be shown.
         let somewhere = [String::from("HOST:PORT")];
         let addresses = if self.address.is_empty() { &somewhere[..] } else { &self.address };
         let pin = keys.pin()?;
         for address in addresses {
-            writeln!(people, "haul login haul://{name}@{}#{pin}", Shown(address))?;
+            let _ = writeln!(people, "haul login haul://{name}@{}#{pin}", Shown(address));
         }
-        writeln!(people, "The token of `{name}`, which is shown this once:")?;
+        if self.address.is_empty() {
+            let _ = writeln!(
+                people,
+                "HOST:PORT stands for the address of the server, which --address names."
+            );
+        }
+        let _ = writeln!(people, "The token of `{name}`, which is shown this once:");
         let mut text = token.expose();
         let told = writeln!(out, "{text}").and_then(|()| out.flush());
         text.zeroize();
-        Ok(told?)
+        told.map_err(|error| {
+            StartError::Accounts(format!(
+                "the token of `{name}` is changed, but it could not be shown ({error}): run hauld user rotate {name}"
+            ))
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! A token is shown once, alone on a line of standard output; everything else goes to standard error, so that
 //! `hauld user add NAME | haul login LINK` passes it on.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,7 +61,14 @@ impl Users {
     ) -> Result<(), StartError> {
         match self {
             Self::Add(add) => add.run(usual, out, people),
-            Self::List(place) => list(&place.users(usual)?, out),
+            Self::List(place) => match list(&place.users(usual)?, out) {
+                // The reader has seen enough.
+                Err(StartError::Io(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+                Err(StartError::Io(error)) => {
+                    Err(StartError::Accounts(format!("could not show the accounts: {error}")))
+                }
+                done => done,
+            },
             Self::Remove { name, place } => remove(name, &place.users(usual)?, people),
             Self::Rotate { name, keep_old, shown } => {
                 let directory = shown.place.directory(usual)?;
@@ -232,6 +239,27 @@ mod tests {
         let tokens = accounts(place.path()).remove(0).tokens;
         assert_eq!(tokens.len(), 1);
         assert!(run(place.path(), &["rotate", "bob"]).0.is_err());
+    }
+
+    #[test]
+    fn token_that_could_not_be_shown_is_told_with_the_command_for_another() {
+        let place = tempfile::tempdir().unwrap();
+        run(place.path(), &["add", "alice"]).0.unwrap();
+        let rotate = Users::Rotate {
+            name: String::from("alice"),
+            keep_old: None,
+            shown: Shows { address: Vec::new(), place: Place::default() },
+        };
+        let mut full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let usual = || Some(place.path().to_owned());
+        let told = rotate.run(usual(), &mut full, &mut Vec::new()).unwrap_err().to_string();
+        assert!(told.contains("is changed") && told.contains("hauld user rotate alice"), "{told}");
+        let list = Users::List(Place::default());
+        let told = list.run(usual(), &mut full, &mut Vec::new()).unwrap_err().to_string();
+        assert!(told.starts_with("could not show the accounts"), "{told}");
+        let (reader, mut closed) = std::io::pipe().unwrap();
+        drop(reader);
+        list.run(usual(), &mut closed, &mut Vec::new()).unwrap();
     }
 
     #[test]

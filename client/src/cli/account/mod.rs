@@ -4,6 +4,9 @@ mod facts;
 mod secret;
 pub(super) mod words;
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use haul_protocol::AccountFacts;
 
 use super::ending::Ending;
@@ -21,6 +24,16 @@ use crate::trust::{NOTHING, Route};
 use secret::Secret;
 use words::{AccountOptions, LoginCommand, LogoutCommand, WhoamiCommand};
 
+/// How often `haul login` shows its token to a server that does not know it: a server reads its accounts once a second, and
+/// the account may be newer than that.
+const LOGINS: u32 = 3;
+
+/// The time between two of these logins.
+const BETWEEN: Duration = Duration::from_secs(1);
+
+/// The longest time in which a signal is not noticed between them.
+const STEP: Duration = Duration::from_millis(50);
+
 /// Carries `haul login` out, and returns the exit code.
 pub(super) fn login(words: &LoginCommand, signals: &Signals) -> u8 {
     let LoginCommand { destination, options } = words;
@@ -37,7 +50,7 @@ pub(super) fn login(words: &LoginCommand, signals: &Signals) -> u8 {
         Err(error) => return ending.fail(Reason::Usage, &error),
     };
     let login = Login::with_token(destination, token.clone());
-    let facts = match ask(destination, &login, options, signals) {
+    let facts = match ask(destination, &login, LOGINS, options, signals) {
         Ok(facts) => facts,
         Err((reason, error)) => return ending.fail(reason, &error),
     };
@@ -95,7 +108,7 @@ pub(super) fn whoami(words: &WhoamiCommand, signals: &Signals) -> u8 {
         Ok(login) => login,
         Err(error) => return ending.fail(Reason::of_credentials(&error), &error),
     };
-    match ask(destination, &login, options, signals) {
+    match ask(destination, &login, 1, options, signals) {
         Ok(facts) => {
             facts::tell(&destination.server, facts.as_ref(), &ending);
             ending.asked(Reason::Done)
@@ -104,10 +117,11 @@ pub(super) fn whoami(words: &WhoamiCommand, signals: &Signals) -> u8 {
     }
 }
 
-/// Logs in, and returns the account that the server tells.
+/// Logs in, and returns the account that the server tells. A server that does not take the token is asked `most` times.
 fn ask(
     destination: &Destination,
     login: &Login,
+    most: u32,
     options: &AccountOptions,
     signals: &Signals,
 ) -> Result<Option<AccountFacts>, (Reason, String)> {
@@ -120,12 +134,29 @@ fn ask(
     signals.begin();
     let (over, timeout) = (|| signals.is_set(), options.timeout);
     let (server, trust) = (login.server(), &trust);
-    let route = Route { server, trust, timeout, over: &over, prepare: NOTHING };
-    let asked = Asking::connect(route, login, &[], &client, &mut poller)
-        .map(|asking| asking.account().cloned());
+    let mut number = 1;
+    let asked = loop {
+        let route = Route { server, trust, timeout, over: &over, prepare: NOTHING };
+        let asked = Asking::connect(route, login, &[], &client, &mut poller)
+            .map(|asking| asking.account().cloned());
+        let is_unknown = matches!(asked, Err(ConnectionError::Unauthorized(_)));
+        if !is_unknown || number == most || signals.is_set() {
+            break asked;
+        }
+        number += 1;
+        pause(signals);
+    };
     let interrupted = signals.end();
     asked.map_err(|error| match error {
         _ if interrupted => (Reason::Interrupted, String::from("interrupted")),
         error => told(&error),
     })
+}
+
+/// Lets time pass between two logins, unless a signal comes.
+fn pause(signals: &Signals) {
+    let begun = Instant::now();
+    while begun.elapsed() < BETWEEN && !signals.is_set() {
+        thread::sleep(STEP);
+    }
 }
