@@ -52,7 +52,10 @@ fn server_without_accounts_serves_loopback_as_ever() {
 /// Trap 22: all that is no token of an account is told alike.
 #[test]
 fn unknown_account_wrong_secret_and_no_token_at_all_are_told_alike() {
-    let accounts = Accounts::start(&["alice", "bob --expires 2020-01-01"]);
+    let accounts = Accounts::start(&["alice", "bob --expires 2099-01-01"]);
+    let readings = accounts.readings();
+    accounts.set_users(&accounts.users().replace("expires = 2099", "expires = 2020"));
+    accounts.are_read_after(readings);
     let right = accounts.token("alice");
     let wrong_secret = format!("{}{}", &right[..14], "A".repeat(43));
     let wrong_id = format!("haul_aaaaaaaa{}", &right[13..]);
