@@ -75,7 +75,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     pub max_connections: Option<usize>,
 
-    /// Which addresses take TLS: "auto" takes nothing else where other machines reach it, and both where only this machine
+    /// Addresses that take TLS: "auto" takes nothing else where other machines reach it, and both where only this machine
     /// does, if there is a key; "always" takes nothing else over TCP; "never" takes none. Unix sockets take none.
     #[arg(long, value_enum, default_value = "auto", value_name = "WHEN", env = "HAULD_TLS")]
     pub tls: Tls,

@@ -1,4 +1,4 @@
-//! Which streams an address takes: plain ones, TLS, or both; and whether it may be served at all.
+//! The server decides whether an address takes plain streams, TLS, or both, and whether it may be served at all.
 
 use crate::config::{Config, Tls};
 use crate::error::StartError;
@@ -7,7 +7,7 @@ use crate::keys::{KeyError, Keys, Source};
 use crate::net::listen::{Listen, Listener};
 use crate::net::transport::Accepts;
 
-/// What is known of a server when it decides whether an address may be served.
+/// The facts by which a server decides whether an address may be served.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Known {
     /// Somebody has an account.

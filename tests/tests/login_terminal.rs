@@ -5,7 +5,7 @@ use haul_tests::prelude::*;
 use haul_tests::screen::Person;
 use rustix::process::{Pid, kill_process};
 
-/// What a person sees who answers the question for a token, and whether the terminal shows what is typed afterwards.
+/// The screen of a person who answers the question for a token, and whether the terminal shows what is typed afterwards.
 fn seen(place: &Place, answer: impl FnOnce(&mut Person)) -> String {
     let (config, address) = (place.config(), place.address());
     let environment = [("HAUL_CONFIG_DIR", config.to_str().unwrap()), ("A", &address)];

@@ -160,7 +160,7 @@ fn flood_of_small_records_keeps_nobody_waiting() {
     });
 }
 
-/// What a relay sees of a connection.
+/// The bytes of a connection that a relay sees.
 #[test]
 fn nothing_passes_in_clear() {
     let server = tls_server();

@@ -32,7 +32,7 @@ impl Terminal {
             if rustix::termios::tcgetpgrp(&both)? != rustix::process::getpgrp() {
                 return Err(io::Error::other("haul runs in the background"));
             }
-            // What was typed before is no answer.
+            // Keys that were typed before the question are no answer.
             rustix::termios::tcflush(&both, rustix::termios::QueueSelector::IFlush)?;
             (both.try_clone()?, both)
         };

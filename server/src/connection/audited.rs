@@ -1,4 +1,4 @@
-//! What a connection tells the audit log: its login, the changes that its client asks for, and refusals.
+//! A connection tells the audit log: its login, the changes that its client asks for, and refusals.
 
 use std::sync::Arc;
 

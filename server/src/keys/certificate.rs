@@ -111,7 +111,7 @@ fn seconds() -> Option<i64> {
     i64::try_from(since.as_secs()).ok()
 }
 
-/// What tells one state of a file from another.
+/// One state of a file, different from any other: inode, size and mtime.
 pub(super) type Stamp = Option<(u64, u64, i64, i64)>;
 
 /// The state of a file; `None` if there is none.

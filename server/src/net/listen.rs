@@ -174,7 +174,7 @@ fn tcp(address: SocketAddr) -> std::io::Result<Listener> {
     Ok(Listener { socket: socket.into(), address, accepts })
 }
 
-/// Who is at the other end of a connection.
+/// The program at the other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Peer {
     /// The address, for people: of a Unix socket the server's own.

@@ -269,7 +269,7 @@ fn long_body_comes_whole_whatever_a_read_may_take() {
     }
 }
 
-/// What is kept in the worker's room makes it smaller.
+/// Bytes that are kept in the worker's room make it smaller.
 #[test]
 fn plaintext_never_overflows_a_small_room() {
     let mut pair = Pair::shaken();

@@ -38,7 +38,7 @@ pub(crate) enum Transport {
     Tls(Box<Tls>),
 }
 
-/// What the first bytes of a stream tell.
+/// The kind of a stream, as its first bytes tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Plain,

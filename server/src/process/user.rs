@@ -85,7 +85,7 @@ impl SystemUser {
     /// If it is another file by now, or can't be given.
     pub fn own_socket(&self, path: &Path) -> Result<(), StartError> {
         let give = || {
-            // Whoever may write to the directory may have put a link there.
+            // A user who may write to the directory may have put a link there.
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let file = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
             let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);

@@ -22,7 +22,7 @@ const PERIOD: u64 = 4 * PAUSE;
 #[derive(Debug)]
 pub(crate) struct Budgets(Mutex<HashMap<AccountName, Arc<Budget>>>);
 
-/// What the connections of one account share.
+/// The limits that the connections of one account share.
 #[derive(Debug)]
 pub(crate) struct Budget(Mutex<State>);
 

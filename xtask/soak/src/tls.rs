@@ -60,7 +60,7 @@ pub(super) fn kinds() -> Vec<Kind> {
     ]
 }
 
-/// What a client says first; the same for all.
+/// The first words of a client; the same for all.
 fn client_hello() -> Vec<u8> {
     let mut hello = Vec::new();
     // A vector takes all.

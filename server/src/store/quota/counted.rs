@@ -54,7 +54,7 @@ impl Counting {
         after: Option<Amount>,
     ) {
         if let Some(draft) = &self.draft {
-            // What goes from a draft may come back from the present version, which nobody counts: it stays counted.
+            // An entry that goes from a draft may come back from the present version, which nobody counts: it stays counted.
             let grown = after.unwrap_or_default() - before.unwrap_or_default();
             draft.grow(usages, grown.positive(), share);
             return;

@@ -82,7 +82,7 @@ fn tree_is_counted_whole_however_deep_and_wide_it_is() {
     assert_eq!(used(&store, "all"), (inside.0, inside.1 + 1));
 }
 
-/// What the server adds while it counts is neither missed nor counted twice.
+/// The server neither misses nor counts twice the files that it adds while it counts.
 #[test]
 fn files_that_come_during_a_count_are_counted_once() {
     let place = TempDir::new().unwrap();

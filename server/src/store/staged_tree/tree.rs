@@ -201,7 +201,7 @@ impl Tree {
         }
     }
 
-    /// What is in it at or below a name.
+    /// The entries in it at or below a name.
     pub(super) fn amount_below(&self, name: &Name) -> Amount {
         let directories = self.directories.iter().filter(|other| is_at_or_below(other, name));
         let directories = directories.map(|_| Amount::DIRECTORY);

@@ -241,7 +241,7 @@ fn upload_for_which_there_is_no_room_leaves_no_file_behind() {
     assert_eq!(partials.count(), 0);
 }
 
-/// What an earlier server has left is found again by a server without accounts, and by no account.
+/// A server without accounts finds the partials of an earlier server again, and no account does.
 #[test]
 fn key_without_an_account_is_that_of_earlier_servers_and_each_account_has_its_own() {
     let name = Name::parse(b"a").unwrap();

@@ -73,7 +73,7 @@ pub(crate) struct Version {
     pub(in crate::store) id: String,
     pub(in crate::store) home: OwnedFd,
     root: Arc<Root>,
-    /// What was sent for it, for quotas.
+    /// The bytes and entries that were sent for it, for quotas.
     counted: Arc<Draft>,
     present: Option<Arc<Root>>,
     /// Handed down to everything in the draft; `None` if that is not known to be what the present version had.
