@@ -120,9 +120,7 @@ impl Audit {
     /// Writes all lines that wait.
     pub(crate) fn flush(&self) {
         if self.has_lines.load(Ordering::Acquire) {
-            let mut state = self.state.lock();
-            self.has_lines.store(false, Ordering::Release);
-            state.writer.flush();
+            self.write(&mut self.state.lock());
         }
     }
 
@@ -134,12 +132,18 @@ impl Audit {
         for few in [logins, requests] {
             few.second_over(second).into_iter().for_each(|line| writer.add(line));
         }
+        self.write(&mut state);
+    }
+
+    /// Until the lines are written, another thread waits for the lock rather than to answer before them.
+    fn write(&self, state: &mut State) {
+        state.writer.flush();
         self.has_lines.store(false, Ordering::Release);
-        writer.flush();
     }
 
     fn add(&self, line: Line) {
-        self.state.lock().writer.add(line);
+        let mut state = self.state.lock();
+        state.writer.add(line);
         self.has_lines.store(true, Ordering::Release);
     }
 
@@ -175,5 +179,40 @@ impl Few {
         let untold = std::mem::take(&mut self.untold);
         let line = || Line::new("not_told").text("kind", self.kind).number("count", untold);
         (untold > 0).then(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    /// A thread that answers after `flush` has its lines in the file, also while another thread writes them.
+    #[test]
+    fn lines_are_in_the_file_when_flush_is_over_whichever_thread_has_written_them() {
+        let place = tempfile::TempDir::new().unwrap();
+        let path = place.path().join("audit");
+        let audit = Audit::open(path.clone(), Path::new("/nowhere")).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (audit, path) = (&audit, &path);
+                scope.spawn(move || {
+                    let file = File::open(path).unwrap();
+                    for index in 0..5000 {
+                        let event = format!("{thread}-{index}");
+                        let before = file.metadata().unwrap().len();
+                        audit.add(Line::new(&event));
+                        audit.flush();
+                        let added = file.metadata().unwrap().len() - before;
+                        let mut text = vec![0; usize::try_from(added).unwrap()];
+                        file.read_exact_at(&mut text, before).unwrap();
+                        let text = String::from_utf8(text).unwrap();
+                        assert!(text.contains(&format!("\"{event}\"")), "{event}");
+                    }
+                });
+            }
+        });
     }
 }
