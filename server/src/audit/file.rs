@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::line::Line;
@@ -45,7 +45,8 @@ impl Writer {
             }
         }
         let file = open(&path)?;
-        Ok(Self { path, file, waiting: String::new(), lost: 0, is_torn: false, fails: false })
+        let is_torn = ends_within_a_line(&path).unwrap_or(false);
+        Ok(Self { path, file, waiting: String::new(), lost: 0, is_torn, fails: false })
     }
 
     /// Goes on in the file that has the name now.
@@ -53,8 +54,9 @@ impl Writer {
         self.flush();
         match open(&self.path) {
             Ok(file) => {
+                // A sandbox lets the server append to the file, and not read it; another file is a new one.
+                self.is_torn &= is_same(&self.file, &file);
                 self.file = file;
-                self.is_torn = false;
                 tracing::info!(path = %self.path.display(), "the audit log was opened again");
             }
             Err(error) => tracing::error!(%error, "the audit log goes on in the old file"),
@@ -117,6 +119,21 @@ fn write(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()>) {
     (written, Ok(()))
 }
 
+/// Whether the last line of a file has no end, as after a full disk.
+fn ends_within_a_line(path: &Path) -> io::Result<bool> {
+    let file = File::open(path)?;
+    let mut last = [b'\n'];
+    if let Some(at) = file.metadata()?.len().checked_sub(1) {
+        file.read_exact_at(&mut last, at)?;
+    }
+    Ok(last != *b"\n")
+}
+
+fn is_same(one: &File, other: &File) -> bool {
+    let identity = |file: &File| file.metadata().map(|found| (found.dev(), found.ino())).ok();
+    identity(one) == identity(other)
+}
+
 fn open(path: &Path) -> Result<File, AuditError> {
     let failed = |source| AuditError::Io { path: path.to_owned(), source };
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
@@ -139,6 +156,22 @@ mod tests {
     fn read(path: &Path) -> Vec<serde_json::Value> {
         let text = fs::read_to_string(path).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn line_that_an_earlier_server_could_not_end_stands_alone() {
+        let place = tempfile::TempDir::new().unwrap();
+        let path = place.path().join("audit");
+        fs::write(&path, "{\"time\":1}\n{\"time\":\"20").unwrap();
+        let mut writer = Writer::open(path.clone(), Path::new("/nowhere")).unwrap();
+        writer.reopen();
+        writer.add(Line::new("one"));
+        writer.flush();
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "{\"time\":\"20");
+        let last: serde_json::Value = serde_json::from_str(lines[2]).unwrap();
+        assert_eq!((lines.len(), &last["event"]), (3, &serde_json::json!("one")));
     }
 
     #[test]
