@@ -1,13 +1,9 @@
 //! Errors about files, in the store's own words.
 
-use std::fmt;
-use std::path::PathBuf;
-
-use haul_protocol::Name;
 use humansize::{BINARY, format_size};
-use rustix::io::Errno;
 use thiserror::Error;
 
+use super::bounds::{Gone, SizeLimit};
 use super::versions::notes::Facts;
 
 /// An operation on a file below the root failed. Other than with [`Uncertain`](Self::Uncertain),
@@ -273,59 +269,6 @@ fn after(facts: Option<Facts>) -> String {
     facts.map_or_else(String::new, |facts| format!("; {facts}"))
 }
 
-/// The operation that makes a symlink.
-pub(super) const MAKE_LINK: &str = "make link";
-
-/// The operations that rename or link an entry from one directory to another.
-const MOVES: [&str; 6] = ["publish", "rename", "replace", "remove", MAKE_LINK, "make directory"];
-
-/// Why a file can't be longer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SizeLimit {
-    /// The process may write files of so many bytes (`RLIMIT_FSIZE`, setrlimit(2)).
-    Process(u64),
-    /// The file system has longer ones for nobody.
-    FileSystem,
-}
-
-impl SizeLimit {
-    /// The tighter of the two that is known.
-    pub(crate) fn now() -> Self {
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
-        limit.map_or(Self::FileSystem, Self::Process)
-    }
-}
-
-impl fmt::Display for SizeLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Process(limit) => write!(
-                f,
-                "it is limited to files of {limit} bytes (ulimit -f, or LimitFSIZE= of systemd)"
-            ),
-            Self::FileSystem => f.write_str("its file system has no files of that size"),
-        }
-    }
-}
-
-/// The directory that is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gone {
-    /// The root.
-    Root,
-    /// `.haul` in it.
-    Private,
-}
-
-impl fmt::Display for Gone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Root => "the server's root",
-            Self::Private => "the server's own directory `.haul` in its root",
-        })
-    }
-}
-
 fn counted(what: &str, number: u64) -> String {
     if what == "bytes" { in_units(number) } else { format!("{number} {what}") }
 }
@@ -352,117 +295,4 @@ impl StoreError {
                 | Self::TooLarge { .. }
         )
     }
-
-    /// The meaning of an error number that comes from `op` on `name`.
-    pub(crate) fn new(op: &'static str, name: &Name, errno: Errno) -> Self {
-        Self::at(op, name.to_string(), errno)
-    }
-
-    /// As [`new`](Self::new), for what has no [`Name`] of its own.
-    pub(crate) fn at(op: &'static str, name: String, errno: Errno) -> Self {
-        match errno {
-            Errno::NOSPC => Self::NoSpace { name },
-            Errno::FBIG => Self::TooLarge { name, limit: SizeLimit::now() },
-            Errno::DQUOT => Self::Quota { name },
-            Errno::MLINK => Self::TooMany { op, name },
-            Errno::NAMETOOLONG if op == MAKE_LINK => {
-                Self::NameRefused { op, name, what: "target of a symlink that is so long" }
-            }
-            Errno::NAMETOOLONG => Self::NameRefused { op, name, what: "name that is so long" },
-            Errno::ILSEQ => Self::NameRefused { op, name, what: "name of such bytes" },
-            // The store has made sure that nothing but the name is wrong with making an entry (vfat).
-            Errno::INVAL if matches!(op, "publish" | "make directory" | MAKE_LINK) => {
-                Self::NameRefused { op, name, what: "name of such characters" }
-            }
-            // symlink(2): that is what a file system without symlinks says.
-            Errno::PERM | Errno::OPNOTSUPP if op == MAKE_LINK => Self::NoSymlinks { name },
-            Errno::ACCESS | Errno::PERM => Self::Permission { op, name },
-            Errno::ROFS => Self::ReadOnly { op, name },
-            Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS | Errno::AGAIN => {
-                Self::Scarce { op, name, source: errno.into() }
-            }
-            Errno::LOOP => Self::Conflict { name, found: "a symbolic link" },
-            // Names are resolved on one file system (`openat2`), so both directories of a rename are on one mount.
-            Errno::XDEV if MOVES.contains(&op) => Self::Apart { op, name },
-            Errno::XDEV | Errno::BUSY => Self::CrossDevice { name },
-            Errno::NOENT => Self::NotFound { name },
-            Errno::ISDIR | Errno::NOTEMPTY => Self::Conflict { name, found: "a directory" },
-            Errno::NOTDIR => Self::Conflict { name, found: "not a directory" },
-            errno => Self::Io { op, name, source: errno.into() },
-        }
-    }
-}
-
-/// The root can't be served.
-#[derive(Debug, Error)]
-pub(crate) enum OpenError {
-    /// Another server has it.
-    #[error("`{path}` is already served by process {pid}; one server a root")]
-    InUse {
-        /// The root.
-        path: PathBuf,
-        /// The other server's process id, as it wrote it.
-        pid: String,
-    },
-    /// `.haul` is on another file system, so nothing could be renamed out of it.
-    #[error("`{path}` is on another file system than the root above it, or is a symlink")]
-    StagingElsewhere {
-        /// `.haul` or something in it.
-        path: PathBuf,
-    },
-    /// An entry of another kind stands where a directory of the server's own is to be.
-    #[error(
-        "`{path}` is not a directory; hauld keeps its own files there, so move that away and start again"
-    )]
-    NotADirectory {
-        /// `.haul` or something in it.
-        path: PathBuf,
-    },
-    /// The owner of a directory of the server's own decides which entries become visible.
-    #[error(
-        "`{path}` belongs to user {owner}, who could change what is published; run hauld as that user, chown -R \
-         it to user {user}, or remove it with the interrupted uploads in it"
-    )]
-    NotOurs {
-        /// `.haul` or something in it.
-        path: PathBuf,
-        /// Its owner.
-        owner: u32,
-        /// The server's user.
-        user: u32,
-    },
-    /// Everybody could.
-    #[error(
-        "others may write to `{path}` (mode {mode:o}), and hauld could not change its mode: set it to 700, or \
-         mount the file system so that others may not write"
-    )]
-    OpenToOthers {
-        /// `.haul` or something in it.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// The kernel or a sandbox does not allow `openat2`, without which names can't be kept below
-    /// the root.
-    #[error("openat2 does not work here (Linux 5.6 or later needed; a sandbox may block it): {0}")]
-    NoOpenat2(std::io::Error),
-    /// A sandbox around the server does not let it rename, and so every upload would fail.
-    #[error(
-        "nothing can be moved from one directory in `{path}` to another: a sandbox around hauld lacks the right to (REFER \
-         of Landlock)"
-    )]
-    NoRefer {
-        /// `.haul`.
-        path: PathBuf,
-    },
-    /// Anything else.
-    #[error("could not {op} `{path}`: {source}")]
-    Io {
-        /// The operation.
-        op: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The kernel's error.
-        source: std::io::Error,
-    },
 }

@@ -7,7 +7,8 @@ use rustix::io::Errno;
 
 use super::attributes::times;
 use super::commit::dirty::Touched;
-use super::error::{MAKE_LINK, StoreError};
+use super::errno::MAKE_LINK;
+use super::error::StoreError;
 use super::inherit::{HandsDown, not_given};
 use super::quota::Amount;
 use super::replaces::Replaces;

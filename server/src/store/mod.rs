@@ -4,9 +4,11 @@
 //! opens the root's path, and resolves clients' names.
 
 mod attributes;
+mod bounds;
 mod commit;
 #[cfg(test)]
 mod crash;
+mod errno;
 mod error;
 mod identity;
 mod inherit;
@@ -28,6 +30,7 @@ mod space;
 mod staged_tree;
 mod sys;
 mod temp;
+mod unserved;
 mod uploads;
 mod versions;
 
@@ -41,7 +44,7 @@ use rustix::io::Errno;
 
 pub(crate) use commit::change::{Change, DEEP};
 pub(crate) use commit::group::Committing;
-pub(crate) use error::{OpenError, StoreError};
+pub(crate) use error::StoreError;
 pub(crate) use list::{Enough, Listed, Listing};
 pub(crate) use quota::{Limits, Quotas, Share, Usage};
 pub(crate) use reading::Reading;
@@ -51,6 +54,7 @@ pub(crate) use space::Reserved;
 pub(crate) use staged_tree::Fresh;
 pub(crate) use temp::staged::Staged;
 pub(crate) use temp::trash::Rung;
+pub(crate) use unserved::OpenError;
 pub(crate) use uploads::partial::{Flush, Key, Partial};
 pub(crate) use uploads::reading::JournalReading;
 pub(crate) use uploads::resume::{Published, Resumed};

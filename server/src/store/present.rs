@@ -7,7 +7,8 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, fstat, statat};
 use rustix::io::Errno;
 
-use super::error::{Gone, StoreError};
+use super::bounds::Gone;
+use super::error::StoreError;
 use super::open::DIRECTORY;
 use super::private::PRIVATE;
 use super::root::Root;

@@ -10,10 +10,10 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::error::OpenError;
 use super::inherit::{inherits_nothing, take_acls};
 use super::root::Root;
 use super::sys;
+use super::unserved::OpenError;
 
 /// The directory that no client can name.
 pub(super) const PRIVATE: &str = ".haul";

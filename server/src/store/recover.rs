@@ -7,10 +7,10 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::error::OpenError;
 use super::private::{PRIVATE, check_lock, private_directory};
 use super::root::Root;
 use super::temp::staging::{DIRECTORIES, Staging, sweep};
+use super::unserved::OpenError;
 
 const STAGED: &str = "staged";
 const PARTIALS: &str = "partials";

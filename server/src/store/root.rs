@@ -17,13 +17,14 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode};
 use rustix::io::Errno;
 
-use super::error::{OpenError, StoreError};
+use super::error::StoreError;
 use super::inherit::{Giver, HandsDown, left_by_acl};
 use super::open::{BENEATH, DIRECTORY};
 use super::quota::{Amount, Counting};
 use super::rights::Rights;
 use super::space::Space;
 use super::sys;
+use super::unserved::OpenError;
 use handles::Recent;
 
 /// Number of times that the store calls `openat2` again if it says that a rename or mount raced with it, and that it makes
