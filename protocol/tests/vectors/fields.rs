@@ -120,10 +120,17 @@ fn known_of(
     });
     let mut unknown = Vec::new();
     for (name, value) in fields {
+        if name.text.is_empty() && wrong.is("refuses a field without a name") {
+            return None;
+        }
         if name.half && !wrong.is("takes half a surrogate pair in the name of a field") {
             return None;
         }
-        let Some((_, kind)) = kinds.iter().find(|(known, _)| *known == name.text) else {
+        let is_it = |known: &str| match wrong.is("knows fields in upper and lower case") {
+            true => known.eq_ignore_ascii_case(&name.text),
+            false => known == name.text,
+        };
+        let Some((_, kind)) = kinds.iter().find(|(known, _)| is_it(known)) else {
             let doubled =
                 unknown.contains(&&name.text) && wrong.is("refuses a doubled unknown field");
             if doubled

@@ -95,7 +95,11 @@ pub(crate) fn of_kind(kind: Kind, value: &Json, wrong: Wrong) -> Option<Value> {
         }
         (Mtime, value) => {
             let ns = if wrong.is("takes any nanoseconds") { MAX } else { 999_999_999 };
-            let s = if wrong.is("takes any seconds") { i64::MAX.into() } else { MAX };
+            let s = match wrong.is("takes any seconds") {
+                true => i64::MAX.into(),
+                false if wrong.is("holds seconds in 32 bits") => i32::MAX.into(),
+                false => MAX,
+            };
             let least = if wrong.is("takes no mtime before 1970") { 0 } else { -s };
             object(value, &MTIME, &MTIME, wrong, |name, value| {
                 let (least, most) = if name == "s" { (least, s) } else { (0, ns) };

@@ -16,7 +16,10 @@ pub(crate) fn name(found: &Map<String, Value>, field: &str, wrong: Wrong) -> Nam
 /// The target of a link, under the field that has it.
 pub(crate) fn target(found: &Map<String, Value>, wrong: Wrong) -> Named {
     let Some((form, value, bytes)) = bytes(found, "target", wrong)? else { return Ok(None) };
-    let most = if wrong.is("takes a target of any length") { usize::MAX } else { 4095 };
+    let most = match wrong.is("takes a target of any length") {
+        true => usize::MAX,
+        false => 4095 - usize::from(wrong.is("takes no target of the longest length")),
+    };
     let least = usize::from(!wrong.is("takes an empty target"));
     let sound = (least..=most).contains(&bytes.len())
         && (!bytes.contains(&0) || wrong.is("takes a NUL in a target"))
@@ -30,13 +33,23 @@ fn bytes(found: &Map<String, Value>, field: &str, wrong: Wrong) -> Result<Option
     let other = format!("{field}_b64");
     match (found.get(field), found.get(&other)) {
         (None, None) => Ok(None),
-        (Some(_), Some(_)) if !wrong.is("takes the text of a name in both fields") => Err(()),
+        (Some(text), Some(base64)) if !wrong.is("takes the text of a name in both fields") => {
+            let text = text.as_str().unwrap_or_default().to_owned();
+            let is_same = *base64 == json!(BASE64.encode(text.as_bytes()));
+            match is_same && wrong.is("takes the same name in both fields") {
+                true => Ok(Some((field.to_owned(), json!(text), text.into_bytes()))),
+                false => Err(()),
+            }
+        }
         (Some(text), _) => {
             let bytes = text.as_str().unwrap_or_default().as_bytes().to_vec();
             Ok(Some((field.to_owned(), text.clone(), bytes)))
         }
         (None, Some(base64)) => {
             let text = base64.as_str().unwrap_or_default();
+            if text.is_empty() && wrong.is("takes an empty name in base64 for none") {
+                return Ok(None);
+            }
             let bytes = decoder(wrong).decode(padded(text, wrong).as_bytes()).map_err(|_| ())?;
             if std::str::from_utf8(&bytes).is_ok() && !wrong.is("takes base64 of a name in UTF-8") {
                 return Err(());
@@ -67,7 +80,23 @@ fn decoder(wrong: Wrong) -> Encoding {
 
 fn is_name(bytes: &[u8], wrong: Wrong) -> bool {
     let most = if wrong.is("takes a name of any length") { usize::MAX } else { 4096 };
-    if bytes.len() > most || (bytes.contains(&0) && !wrong.is("takes a NUL in a name")) {
+    let len = match wrong.is("counts a name in characters") {
+        true => String::from_utf8_lossy(bytes).chars().count(),
+        false => bytes.len(),
+    };
+    if len > most || (bytes.contains(&0) && !wrong.is("takes a NUL in a name")) {
+        return false;
+    }
+    let text = String::from_utf8_lossy(bytes);
+    if text.chars().any(char::is_control) && wrong.is("refuses control characters in a name") {
+        return false;
+    }
+    if text.split('/').any(|part| part.trim() != part)
+        && wrong.is("refuses spaces around a component")
+    {
+        return false;
+    }
+    if text.starts_with('-') && wrong.is("refuses a name that looks like an option") {
         return false;
     }
     if bytes.contains(&b'\\') && wrong.is("takes a backslash for a separator") {

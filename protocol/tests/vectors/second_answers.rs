@@ -10,6 +10,7 @@ pub(crate) fn answer(found: &Map<String, Value>, wrong: Wrong) -> Result<(Value,
     let kinds: Vec<_> = ["hello", "ack", "refused", "answer"]
         .into_iter()
         .filter(|kind| found.contains_key(*kind))
+        .filter(|kind| !(wrong.is("takes an ack of 0 for none") && found[*kind] == json!(0)))
         .collect();
     let kind = match kinds[..] {
         [kind] => kind,

@@ -108,7 +108,7 @@ pub(crate) fn request(
         && (command != "list"
             || wrong.is("does not check after")
             || named("after", name(found, "after", wrong)))
-        && (command != "rename"
+        && ((command != "rename" && !wrong.is("checks the new name of every request"))
             || wrong.is("does not check the new name")
             || named("to", name(found, "to", wrong)));
     if !sound {

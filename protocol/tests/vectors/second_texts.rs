@@ -93,6 +93,7 @@ pub(crate) fn pin(text: &str, wrong: Wrong) -> Option<Vec<u8>> {
     }
     let mut rest = match wrong.is("takes letters of a pin in lower case only") {
         true => rest.to_owned(),
+        false if wrong.is("folds the letters of a pin as Unicode does") => rest.to_lowercase(),
         false => rest.to_ascii_lowercase(),
     };
     if wrong.is("takes 0 and 1 in a pin for o and l") {
@@ -102,7 +103,7 @@ pub(crate) fn pin(text: &str, wrong: Wrong) -> Option<Vec<u8>> {
         rest.retain(|c| BASE32.contains(c));
     }
     if wrong.is("takes a pin with letters behind it") {
-        rest.truncate(55);
+        rest = rest.chars().take(55).collect();
     }
     let (key, check) = rest.split_at_checked(52)?;
     let (mut pin, left) = bytes(key, BASE32, 5)?;

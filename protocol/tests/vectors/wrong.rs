@@ -17,7 +17,7 @@ impl Wrong {
 }
 
 /// Wrong decoders of streams.
-const STREAMS: [&str; 124] = [
+const STREAMS: [&str; 136] = [
     "reads the prefix in big-endian order",
     "reads two bytes of the prefix",
     "counts the prefix itself",
@@ -142,6 +142,18 @@ const STREAMS: [&str; 124] = [
     "refuses an unknown right",
     "keeps unknown rights",
     "tells a quota without its use",
+    "takes no target of the longest length",
+    "takes the same name in both fields",
+    "takes an empty name in base64 for none",
+    "counts a name in characters",
+    "refuses control characters in a name",
+    "refuses spaces around a component",
+    "refuses a name that looks like an option",
+    "checks the new name of every request",
+    "knows fields in upper and lower case",
+    "refuses a field without a name",
+    "holds seconds in 32 bits",
+    "takes an ack of 0 for none",
 ];
 
 /// Wrong readers of bodies.
@@ -178,7 +190,7 @@ const BODIES: [&str; 29] = [
 ];
 
 /// Wrong readers of texts.
-const TEXTS: [&str; 25] = [
+const TEXTS: [&str; 26] = [
     "takes a pin without its prefix",
     "takes the prefix in lower case only",
     "takes letters of a pin in lower case only",
@@ -186,6 +198,7 @@ const TEXTS: [&str; 25] = [
     "takes only ASCII white space in a pin",
     "takes no dashes in a pin",
     "takes no invisible characters in a pin",
+    "folds the letters of a pin as Unicode does",
     "takes 0 and 1 in a pin for o and l",
     "skips letters that no pin has",
     "takes a pin that is cut",

@@ -15,6 +15,7 @@
 //! So every moment of a swap can be told from the names alone, and no file names the step that was under way.
 
 mod closing;
+mod opening;
 mod room;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use crate::store::root::{Parents, Root};
 use crate::store::temp::entries;
 use crate::store::{Reserved, Store, sys};
 pub(in crate::store) use closing::Closing;
+pub(in crate::store) use opening::present;
 pub(crate) use room::{Earlier, Room, given_up};
 
 /// Entries that a version makes: the home of the directory's versions and the tree; at the swap two notes, and the name.
@@ -96,161 +98,6 @@ pub(crate) enum State {
 }
 
 impl Version {
-    /// Begins the next version of a directory that is closed, or goes on with that of an earlier run. From then on nobody
-    /// changes the present one.
-    pub(crate) fn open(
-        closed: Closed,
-        parents: &Parents,
-        earlier: Earlier,
-        (new, owner): (Token, &Owner),
-    ) -> Result<Self, StoreError> {
-        let (store, name) = (&closed.store, &closed.name);
-        let present = present(parents, name)?;
-        let (room, id, home) = match store.admit_entries(name, ENTRIES) {
-            // It was begun when there was room, or is published. Its swap asks for room again.
-            Err(StoreError::NoRoom { .. }) if matches!(earlier, Earlier::Tree(_)) => {
-                let (id, home) = store.home_there(name).map_err(|error| match error {
-                    StoreError::NoVersion { name } => StoreError::VersionGone { name },
-                    error => error,
-                })?;
-                (store.reserve(name, 0)?, id, home)
-            }
-            room => {
-                let room = room?;
-                let (id, home) = store.home(name)?;
-                (room, id, home)
-            }
-        };
-        let opened =
-            Self::open_in(store, parents, name, (present, &id, home, room), earlier, (new, owner));
-        match &opened {
-            Ok(_) => closed.hand_over(),
-            Err(_) => store.forget_home(&id),
-        }
-        opened
-    }
-
-    fn open_in(
-        store: &Arc<Store>,
-        parents: &Parents,
-        name: &Name,
-        (present, id, home, room): (Option<Arc<Root>>, &str, OwnedFd, Reserved),
-        earlier: Earlier,
-        (new, owner): (Token, &Owner),
-    ) -> Result<Self, StoreError> {
-        store.settle(&home, name)?;
-        let failed = |op| move |errno| StoreError::new(op, name, errno);
-        let found = entries(&home).map_err(failed("look for versions of"))?;
-        let boot = store.boot_tag();
-        let mut started = None;
-        for next in found.iter().filter_map(|entry| entry.strip_prefix(NEXT)) {
-            // A draft that was never flushed may look whole after a loss of power, and not be.
-            match next.split_once('-') {
-                // Nobody else's business.
-                Some((of, token)) if of == boot && !owner.has(token) => {}
-                Some((of, token))
-                    if of == boot
-                        && started.is_none()
-                        && is_directory(&home, &format!("{NEXT}{next}")) =>
-                {
-                    started = Some(token);
-                }
-                _ => store
-                    .trash
-                    .throw(&home, &format!("{NEXT}{next}"))
-                    .map_err(failed("begin a version of"))?,
-            }
-        }
-        let heritage =
-            Heritage::now(parents, name, present.as_deref()).map_err(failed("look at"))?;
-        let is_heir = match started {
-            Some(token) => open_draft(&home, &format!("{NEXT}{boot}-{token}"))
-                .and_then(|draft| heritage.is_of(draft.as_fd()))
-                .map_err(failed("go on with the next version of"))?,
-            None => true,
-        };
-        // Everything in it has inherited something else.
-        if let (Earlier::Any, Some(token), false) = (earlier, started, is_heir) {
-            let thrown = store.trash.throw(&home, &format!("{NEXT}{boot}-{token}"));
-            thrown.map_err(failed("begin a version of"))?;
-            started = None;
-        }
-        let is_heir = is_heir || started.is_none();
-        let (token, resumed, done) = match (earlier, started) {
-            (Earlier::Tree(token), Some(found)) if found == owner.tagged(token) => {
-                (token, true, false)
-            }
-            (Earlier::Tree(token), _)
-                if found.contains(&format!("{DONE}{}", owner.tagged(token))) =>
-            {
-                (token, true, true)
-            }
-            // Somebody else has begun anew, or published, in the meantime.
-            (Earlier::Tree(_), _) | (Earlier::GivenUp(_), Some(_)) => {
-                return Err(StoreError::VersionGone { name: name.to_string() });
-            }
-            (Earlier::Any, Some(old)) => {
-                let to = format!("{NEXT}{boot}-{}", owner.tagged(new));
-                let old = format!("{NEXT}{boot}-{old}");
-                sys::rename(&home, old.as_bytes(), &home, to.as_bytes())
-                    .map_err(failed("go on with the next version of"))?;
-                (new, true, false)
-            }
-            (Earlier::Any | Earlier::GivenUp(_), None) => {
-                let token = if let Earlier::GivenUp(token) = earlier { token } else { new };
-                let to = format!("{NEXT}{boot}-{}", owner.tagged(token));
-                sys::make_directory(&home, to.as_bytes(), Mode::RWXU)
-                    .map_err(failed("begin a version of"))?;
-                let draft = open_draft(&home, &to).map_err(failed("open the next version of"))?;
-                heritage.give(&draft, name);
-                (token, false, false)
-            }
-        };
-        let tag = owner.tagged(token);
-        let root = match &present {
-            Some(present) if done => Arc::clone(present),
-            _ => {
-                // Nothing is put into a version that is done. If somebody has removed it, any directory will do.
-                let tree = if done { String::from(".") } else { format!("{NEXT}{boot}-{tag}") };
-                let tree = open_draft(&home, &tree);
-                Arc::new(Root::of(tree.map_err(failed("open the next version of"))?, store.path()))
-            }
-        };
-        let counted = if done {
-            Draft::of(name)
-        } else {
-            let path = format!("{PRIVATE}/{TREES}/{id}/{NEXT}{boot}-{tag}");
-            store.quotas.draft((id, &tag), name, Some(&*path).filter(|_| resumed))
-        };
-        let (store, name) = (Arc::clone(store), name.clone());
-        let state = RwLock::new(Rank::Version, if done { State::Done } else { State::Next });
-        let (id, done, given_up) = (id.to_owned(), AtomicBool::new(done), AtomicBool::new(false));
-        room.used_entries(MADE_FIRST, ENTRIES as u64);
-        let (begun, active) = (Instant::now(), AtomicU64::new(0));
-        let (completing, closings) = (AtomicBool::new(false), AtomicUsize::new(0));
-        Ok(Self {
-            name,
-            token,
-            tag,
-            resumed,
-            state,
-            done,
-            given_up,
-            completing,
-            closings,
-            begun,
-            active,
-            store,
-            id,
-            home,
-            root,
-            counted,
-            present,
-            heritage: is_heir.then_some(heritage),
-            room,
-        })
-    }
-
     /// Asks for the room that the swap takes, if the version was opened without.
     pub(super) fn ask_for_room(&self) -> Result<(), StoreError> {
         match self.room.left() {
@@ -382,62 +229,6 @@ impl Version {
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
-}
-
-impl Store {
-    /// The home of a directory's versions, made if there is none. The caller has room for it.
-    fn home(&self, name: &Name) -> Result<(String, OwnedFd), StoreError> {
-        let id = home_of(name);
-        match sys::make_directory(&self.trees, id.as_bytes(), Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => self.home_there(name),
-            Err(errno) => Err(StoreError::new("open the versions of", name, errno)),
-        }
-    }
-
-    /// The home of a directory's versions, if there is one.
-    pub(in crate::store) fn home_there(
-        &self,
-        name: &Name,
-    ) -> Result<(String, OwnedFd), StoreError> {
-        let id = home_of(name);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat2(&self.trees, &id, flags, Mode::empty(), BENEATH) {
-            Ok(home) => Ok((id, home)),
-            Err(Errno::NOENT) => Err(StoreError::NoVersion { name: name.to_string() }),
-            Err(errno) => Err(StoreError::new("open the versions of", name, errno)),
-        }
-    }
-}
-
-fn open_draft(home: &OwnedFd, draft: &str) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(home, draft, flags, Mode::empty())
-}
-
-/// The directory that stands under a name now, if there is one.
-pub(in crate::store) fn present(
-    parents: &Parents,
-    name: &Name,
-) -> Result<Option<Arc<Root>>, StoreError> {
-    let (above, last) = name.split();
-    let parent = match parents.existing(above) {
-        Ok(parent) => parent,
-        Err(StoreError::NotFound { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let failed = |errno| StoreError::new("open", name, errno);
-    let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
-    match parents.rights().in_directory(&parent, look) {
-        Err(Errno::NOENT) => return Ok(None),
-        Err(errno) => return Err(failed(errno)),
-        Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => {}
-            FileType::Symlink => return Err(StoreError::Escape { link: name.to_string() }),
-            _ => return Err(StoreError::new("publish", name, Errno::NOTDIR)),
-        },
-    }
-    let found = parents.rights().open_in(&parent, last);
-    Ok(Some(Arc::new(Root::of(found.map_err(failed)?, parents.path()))))
 }
 
 #[cfg(test)]
