@@ -152,6 +152,31 @@ fn requests_about_versions_that_never_were_leave_nothing_behind() {
     assert_eq!(homes(&server), 0);
 }
 
+/// A connection that is lost before anything was sent costs the run nothing: it asks for its draft, as it would for any.
+#[test]
+fn empty_draft_whose_connection_is_lost_is_there_again_for_its_client_until_another_begins_one() {
+    let server = server();
+    let (peer, answer) = begin(&server, "me", "site", None);
+    let tree = &answer["upload"];
+    drop(peer);
+    eventually("the draft is gone", || homes(&server) == 0);
+    let (mut peer, again) = begin(&server, "me", "site", Some(tree));
+    assert_eq!((&again["upload"], &again["resumed"]), (tree, &json!(false)), "{again}");
+    assert_eq!(peer.ask(&put(1, "f", b"f"), b"f").unwrap()["ack"], 1);
+    drop(peer);
+    // Somebody else goes on with it, so it is not that of the run any more.
+    let mut other = None;
+    eventually("another run begins", || {
+        let (peer, answer) = begin(&server, "other", "site", None);
+        other = Some(peer);
+        answer["hello"] == 1
+    });
+    drop(other);
+    eventually("the first run learns that", || {
+        begin(&server, "me", "site", Some(tree)).1["code"] == "taken_over"
+    });
+}
+
 /// Neither the owner's requests nor its connection are hurt by those who ask for the directory.
 #[test]
 fn version_that_is_filled_for_long_does_not_make_room_however_many_ask_for_it() {

@@ -32,7 +32,7 @@ use rustix::fd::OwnedFd;
 
 use crate::accounts::{AccountOf, ClientId, Login, View};
 use crate::audit::Event;
-use crate::commit::notify::ConnectionId;
+use crate::commit::notify::{ConnectionId, Notify};
 use crate::net::buffer;
 use crate::net::listen::Peer;
 use crate::net::poller::Interest;
@@ -394,13 +394,13 @@ impl Connection {
     }
 
     /// Tells the table of clients and the bounds that the connection is over.
-    pub(crate) fn closed(mut self, services: &Services) {
+    pub(crate) fn closed(mut self, services: &Services, notify: &dyn Notify) {
         self.sink = Sink::Nothing;
         if let Dialect::Haul(haul) = &self.dialect {
             services.fences.leave(&haul.client, haul.slot, self.id);
             services.uploads.disconnected(&haul.client);
             if let Some(version) = &haul.version {
-                services.publications.leave(version, self.id);
+                services.publications.leave(notify, version, self.id);
             }
         }
     }

@@ -242,34 +242,50 @@ impl Publications {
         }
         let Some(room) = version.give_up(self.forsaken()) else { return false };
         tracing::info!(name = %version.name, ?room, "a version has made room for others");
+        self.ended(notify, version, room);
+        true
+    }
+
+    /// A draft is given up: the table forgets it, remembers its name if it was empty, and wakes its connections, which end.
+    fn ended(&self, notify: &dyn Notify, version: &Arc<Version>, room: Room) {
         let mut table = self.table();
         let at = table.open.iter().position(|open| open.has(version));
         let ended = at.map(|at| table.open.remove(at));
-        if table.given_up.len() == REMEMBERED {
-            table.given_up.pop_front();
-        }
         if room == Room::Removed {
+            if table.given_up.len() == REMEMBERED {
+                table.given_up.pop_front();
+            }
             table.given_up.push_back((version.name.clone(), version.token));
         }
         drop(table);
         for connection in ended.into_iter().flat_map(|ended| ended.connections) {
             notify.wake(connection);
         }
-        true
     }
 
-    /// A connection has ended; with the last one of its client the directory may be changed again. The draft
-    /// stays.
-    pub(crate) fn leave(&self, version: &Arc<Version>, connection: ConnectionId) {
-        let mut table = self.table();
-        let Some(at) = table.open.iter().position(|open| open.has(version)) else { return };
-        table.open[at].connections.retain(|other| *other != connection);
-        if table.open[at].connections.is_empty() {
-            // Dropping a version may remove its directory, for which nobody else should wait.
-            let ended = table.open.remove(at);
-            drop(table);
-            drop(ended);
+    /// A connection has ended; with the last one of its client the directory may be changed again. A draft with entries
+    /// stays. An empty one is removed, and the client that asks for it again gets an empty one.
+    pub(crate) fn leave(
+        &self,
+        notify: &dyn Notify,
+        version: &Arc<Version>,
+        connection: ConnectionId,
+    ) {
+        if !self.table().left(version, connection) {
+            return;
         }
+        // It may remove a directory, for which nobody else should wait.
+        if let Some(room) = version.give_up(Duration::MAX) {
+            // A connection that came meanwhile ends, and its client asks again.
+            self.ended(notify, version, room);
+            return;
+        }
+        let mut table = self.table();
+        let at =
+            table.open.iter().position(|open| open.has(version) && open.connections.is_empty());
+        let ended = at.map(|at| table.open.remove(at));
+        drop(table);
+        drop(ended);
     }
 
     /// For how long nothing was done for an empty draft before its directory is left to others: as long as a
@@ -300,6 +316,13 @@ impl Table {
         } else {
             (self.open.len() >= MAX_VERSIONS).then_some(Whose::All)
         }
+    }
+
+    /// A connection is not about a version any more; tells whether it was the last one.
+    fn left(&mut self, version: &Arc<Version>, connection: ConnectionId) -> bool {
+        let Some(open) = self.open.iter_mut().find(|open| open.has(version)) else { return false };
+        open.connections.retain(|other| *other != connection);
+        open.connections.is_empty()
     }
 
     fn find_or_begin(

@@ -23,22 +23,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use haul_protocol::{Code, Name, Refusal, Token};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
-use super::closed::Closed;
 use super::heritage::Heritage;
-use super::home::{DONE, NEXT, Owner, READY, home_of, is_directory};
+use super::home::{NEXT, READY};
 use super::notes::{self, Facts, Note};
-use crate::locks::{Rank, ReadGuard, RwLock, WriteGuard};
+use crate::locks::{ReadGuard, RwLock, WriteGuard};
 use crate::store::error::StoreError;
-use crate::store::open::BENEATH;
-use crate::store::private::PRIVATE;
 use crate::store::quota::Draft;
-use crate::store::recover::TREES;
 use crate::store::root::{Parents, Root};
-use crate::store::temp::entries;
 use crate::store::{Reserved, Store, sys};
 pub(in crate::store) use closing::Closing;
 pub(in crate::store) use opening::present;

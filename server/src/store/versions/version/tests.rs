@@ -4,10 +4,14 @@ use std::fs;
 use std::task::Waker;
 
 use haul_protocol::Attributes;
+use rustix::fs::Mode;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::{Change, Swap};
+use crate::store::private::PRIVATE;
+use crate::store::recover::TREES;
+use crate::store::versions::home::DONE;
+use crate::store::{Change, Closed, Owner, Swap};
 
 /// Nor does a worker.
 #[test]
