@@ -6,6 +6,7 @@ pub mod acl;
 pub mod alive;
 pub mod attributes;
 pub mod binaries;
+pub mod bytes;
 pub mod client;
 mod failure;
 pub mod fake;

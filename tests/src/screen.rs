@@ -31,10 +31,13 @@ pub struct Person {
 
 impl Person {
     /// Runs a shell script on a terminal of 200 columns; `$H` is `haul`.
+    ///
+    /// Ctrl-C ends the program that the shell runs, never the shell: the terminal signals both. Without a trap, the signal ends a
+    /// shell that does not wait for its program yet, and the rest of the script would not run.
     #[must_use]
     pub fn run(line: &str, environment: &[(&str, &str)]) -> Self {
         let mut script = Command::new("script");
-        let line = format!("stty rows 24 cols 200; {line}");
+        let line = format!("trap : INT; stty rows 24 cols 200; {line}");
         script.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm");
         script.env("H", &binaries::get().haul).envs(environment.iter().copied());
         script.stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -1,6 +1,7 @@
 //! A large file whose bytes somebody has changed at the server, and whose mtime is the old one again: `haul put` does not
 //! take it for the file that it was.
 
+use haul_tests::bytes::{counted, repeated};
 use haul_tests::fake::{Fake, PART_SIZE, opened};
 use haul_tests::prelude::*;
 use std::os::unix::fs::FileExt;
@@ -10,7 +11,7 @@ const SIZE: usize = 20 << 20;
 /// A large file that was put, and whose bytes differ at the server by now.
 fn damaged() -> (Setting, Vec<u8>) {
     let setting = Setting::start_with(&["--durability", "group"]);
-    let bytes: Vec<u8> = (0..=250).cycle().take(SIZE).collect();
+    let bytes = counted(SIZE);
     fs::write(setting.source().join("large"), &bytes).unwrap();
     setting.haul(&["put", "s/large", &setting.at("")]).assert().success();
     let there = setting.server.root().join("large");
@@ -108,9 +109,9 @@ fn files_that_are_there_are_asked_about_between_the_bytes_of_others() {
     let (server, place) = (server(), TempDir::new().unwrap());
     let source = place.path().join("s");
     fs::create_dir(&source).unwrap();
+    let sevenfold: Vec<u8> = (0..=250).flat_map(|byte| [byte; 7]).collect();
     let large = |name: String, len: usize| {
-        let bytes: Vec<u8> = (0..len).map(|at| u8::try_from(at / 7 % 251).unwrap()).collect();
-        fs::write(source.join(name), bytes).unwrap();
+        fs::write(source.join(name), repeated(&sevenfold, len)).unwrap();
     };
     for at in 0..8 {
         large(format!("b{at}"), 3 << 20);

@@ -1,5 +1,6 @@
 //! A day in the life of haul: all that one person does with it, on a terminal of 80 columns. Every line fits, and is true.
 
+use haul_tests::bytes::counted;
 use haul_tests::prelude::*;
 use haul_tests::screen::{fit, left_in_the_end, terminal};
 
@@ -28,7 +29,7 @@ fn work(setting: &Setting) -> PathBuf {
     for name in ["protocol", "client", "docs"] {
         tree::copy(&project.join(name), &work.join(name));
     }
-    let bytes: Vec<u8> = (0..=250).cycle().take(20 << 20).collect();
+    let bytes = counted(20 << 20);
     fs::write(work.join("disk.img"), bytes).unwrap();
     symlink("docs", work.join("manual")).unwrap();
     setting.rests();

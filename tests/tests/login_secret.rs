@@ -2,6 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
+use haul_tests::bytes::counted;
 use haul_tests::login::{Pair, Place, TOKEN, answer, text, told};
 use haul_tests::prelude::*;
 use rustix::process::{Pid, kill_process};
@@ -13,10 +14,7 @@ fn secret(token: &str) -> String {
 
 /// Starts a put of a file of 12 MiB, which takes seconds, and waits until the server has parts of it.
 fn begin(pair: &Pair) -> Child {
-    pair.write(
-        "big",
-        (0..12 << 20).map(|byte: u32| byte.to_le_bytes()[byte as usize % 3]).collect::<Vec<u8>>(),
-    );
+    pair.write("big", counted(12 << 20));
     let mut command = haul_command();
     let directory = pair.directory.path();
     command.current_dir(directory).env("HAUL_CONFIG_DIR", directory.join("config"));

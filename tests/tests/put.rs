@@ -2,6 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
+use haul_tests::bytes::counted;
 use haul_tests::prelude::*;
 
 /// A tree with everything in it that haul carries.
@@ -24,7 +25,7 @@ fn everything(root: &Path) {
         ((1 << 20) + 1, "1M+1"),
         (5 * (1 << 20) + 17, "5M+17"),
     ] {
-        let bytes: Vec<u8> = (0..=250).cycle().take(size).collect();
+        let bytes = counted(size);
         fs::write(root.join(name), bytes).unwrap();
     }
     for bits in [0o000, 0o200, 0o444, 0o555, 0o640, 0o777] {

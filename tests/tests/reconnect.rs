@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use haul_tests::bytes::counted;
 use haul_tests::fake::{Fake, refusal};
 use haul_tests::prelude::*;
 
@@ -49,7 +50,7 @@ fn tree() -> TempDir {
         }
         std::os::unix::fs::symlink("f0", parent.join("link")).unwrap();
     }
-    let bytes: Vec<u8> = (0..=250).cycle().take(30 << 20).collect();
+    let bytes = counted(30 << 20);
     fs::write(source.path().join("t/large"), bytes).unwrap();
     source
 }

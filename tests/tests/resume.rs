@@ -1,6 +1,7 @@
 //! Large files that go on where they stopped: what the server holds is not sent again, and the digest
 //! is still that of the whole file.
 
+use haul_tests::bytes::counted;
 use haul_tests::fake::{Fake, PART_SIZE, opened, refusal};
 use haul_tests::prelude::*;
 
@@ -20,7 +21,7 @@ impl Upload {
     /// Starts a client with one connection and one large file.
     fn start() -> Self {
         let (fake, source) = (Fake::start().unwrap(), TempDir::new().unwrap());
-        let bytes: Vec<u8> = (0..=250).cycle().take(usize::try_from(SIZE).unwrap()).collect();
+        let bytes = counted(usize::try_from(SIZE).unwrap());
         fs::write(source.path().join("large"), &bytes).unwrap();
         let haul = put(&source, &fake, &["--json"]);
         Self { fake, haul, _source: source, digest: blake3::hash(&bytes).to_string() }

@@ -1,6 +1,7 @@
 //! What can be wrong on the client's side: sources, servers, signals; each is named, and the exit
 //! code says which kind it was.
 
+use haul_tests::bytes::counted;
 use haul_tests::fake::nobody;
 use haul_tests::prelude::*;
 use rustix::process::{Pid, kill_process};
@@ -195,7 +196,7 @@ fn large_tree() -> TempDir {
             fs::write(parent.join(format!("f{index}")), vec![b'x'; 20_000]).unwrap();
         }
     }
-    let bytes: Vec<u8> = (0..=250).cycle().take(64 << 20).collect();
+    let bytes = counted(64 << 20);
     fs::write(source.path().join("large"), bytes).unwrap();
     source
 }

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
+use haul_tests::bytes::repeated;
 use haul_tests::prelude::*;
 
 use crate::tls_fake::{Identity, haul_in, trusting};
@@ -88,7 +89,7 @@ fn tree_and_large_file_arrive_and_nobody_in_between_reads_a_word() {
         fs::write(s.join(format!("directoryname/smallname{index}")), "smallcontents").unwrap();
     }
     symlink("linktarget", s.join("linkname")).unwrap();
-    let large: Vec<u8> = b"largecontents".iter().copied().cycle().take(20 << 20).collect();
+    let large = repeated(b"largecontents", 20 << 20);
     fs::write(s.join("largename"), large).unwrap();
     let from = s.to_str().unwrap();
     pair.haul(&["put", from, &address]).assert().success();

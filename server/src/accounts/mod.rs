@@ -170,8 +170,13 @@ impl Accounts {
         Some(Login::begin(known, waker.clone(), &mut logins))
     }
 
-    /// Reads the file again if it has changed, and ends logins that are over; to be called each second, by one thread.
-    /// Returns whether other accounts hold from now on.
+    /// The state of the file.
+    pub(crate) fn state(&self) -> impl PartialEq + use<> {
+        self.file.as_ref().and_then(UsersFile::stamp)
+    }
+
+    /// Reads the file again if it has changed, and ends logins that are over; to be called each second and when the file has
+    /// changed, by one thread. Returns whether other accounts hold from now on.
     pub(crate) fn look(&self) -> bool {
         let has_changed = self.read_again();
         let now = self.second();

@@ -93,6 +93,11 @@ impl Keys {
         Ok(Self { source, current: Arc::new(Current::new(certified)), next, at_start })
     }
 
+    /// The state of the files.
+    pub(crate) fn state(&self) -> impl PartialEq + use<> {
+        self.source.stamps()
+    }
+
     /// The state of the files at the start.
     pub(crate) fn seen(&self) -> Seen {
         Seen { stamps: self.at_start.clone(), has_failed: false, told_on: 0 }

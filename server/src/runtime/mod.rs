@@ -5,6 +5,7 @@ mod allocator;
 mod conn_table;
 mod memory;
 mod ownership;
+mod settled;
 pub(crate) mod timer;
 pub(crate) mod worker;
 

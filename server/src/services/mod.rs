@@ -93,7 +93,8 @@ impl Services {
         if self.committer.is_some() { Durability::Group } else { Durability::None }
     }
 
-    /// Reads the accounts again if they have changed, and ends the logins that are over; to be called each second.
+    /// Reads the accounts again if they have changed, and ends the logins that are over; to be called each second and
+    /// when the file has changed.
     pub(crate) fn look_at_accounts(&self) {
         let before = self.audit.as_ref().map(|_| self.accounts.all());
         if self.accounts.look() {

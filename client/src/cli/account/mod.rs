@@ -24,12 +24,12 @@ use crate::trust::{NOTHING, Route};
 use secret::Secret;
 use words::{AccountOptions, LoginCommand, LogoutCommand, WhoamiCommand};
 
-/// How often `haul login` shows its token to a server that does not know it: a server reads its accounts once a second, and
-/// the account may be newer than that.
+/// How often `haul login` shows its token to a server that does not know it: a server reads its accounts when they have
+/// changed, a moment later, and the account may be newer than that.
 const LOGINS: u32 = 3;
 
 /// The time between two of these logins.
-const BETWEEN: Duration = Duration::from_secs(1);
+const BETWEEN: Duration = Duration::from_millis(500);
 
 /// The longest time in which a signal is not noticed between them.
 const STEP: Duration = Duration::from_millis(50);
