@@ -329,7 +329,7 @@ impl Connection {
         if is_open && self.version().is_some_and(|version| version.is_given_up()) {
             return self.end(given_up());
         }
-        if self.half.is_full() {
+        if self.half.is_full() || self.transport.is_full() {
             return Step::Wait(Interest::WRITE);
         }
         let unread = self.is_unread();
