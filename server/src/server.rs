@@ -47,6 +47,9 @@ const OTHER_FILES: u64 = 64;
 /// Connections at once if the limit of open files allows.
 const USUAL_CONNECTIONS: u64 = 10_000;
 
+/// Connections besides these, at most, whose clients have not logged in or are to leave.
+const MOST_AT_DOOR: usize = 64;
+
 /// A server that is bound to its addresses, and has opened nothing else.
 #[derive(Debug)]
 pub struct Listening {
@@ -101,12 +104,23 @@ impl Listening {
             );
         }
         let (symlinks, timeouts) = (config.symlinks, config.timeouts);
-        let settings =
-            Settings { accounts, audit, keys, limits, symlinks, timeouts, places: bounds.places };
+        let Bounds { connections, door, places } = bounds;
+        let settings = Settings {
+            accounts,
+            audit,
+            keys,
+            limits,
+            symlinks,
+            timeouts,
+            places,
+            connections,
+            door,
+        };
         let services = Arc::new(Services::new(store, settings));
+        services.set_budgets();
         services.make_roots();
         services.set_quotas();
-        let runtime = Runtime::new(services, listeners, bounds.connections)?;
+        let runtime = Runtime::new(services, listeners, connections, door)?;
         let keep_partials = config.keep_partials;
         Ok(Ready { runtime: Arc::new(runtime), workers, durable, keep_partials })
     }
@@ -294,6 +308,8 @@ fn default_workers() -> usize {
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     connections: usize,
+    /// Connections besides these if there are accounts: their clients have not logged in, or are to leave.
+    door: usize,
     /// Files whose bytes have come in part.
     places: usize,
 }
@@ -324,6 +340,7 @@ fn bounds(wanted: Option<usize>, workers: usize, durable: bool) -> Bounds {
     // Most connections are idle, or send requests that come whole in one read.
     let possible = (free / 4 * 3).max(1);
     let usual = usize::try_from(USUAL_CONNECTIONS).unwrap_or(usize::MAX);
-    let connections = wanted.unwrap_or(usual).clamp(1, possible);
-    Bounds { connections, places: free - connections }
+    let door = (possible / 8).clamp(1, MOST_AT_DOOR);
+    let connections = wanted.unwrap_or(usual).clamp(1, possible.saturating_sub(door).max(1));
+    Bounds { connections, door, places: free.saturating_sub(connections + door).max(1) }
 }

@@ -23,6 +23,7 @@ mod staged_tree;
 mod timeouts;
 mod turn;
 mod unread;
+mod way;
 mod work;
 
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use haul_protocol::{RequestId, ServerConnection, Time};
 use rustix::fd::OwnedFd;
 
-use crate::accounts::{AccountOf, ClientId, Login, View};
+use crate::accounts::{AccountOf, ClientId, Login, Origin, View};
 use crate::audit::Event;
 use crate::commit::notify::ConnectionId;
 use crate::net::buffer;
@@ -38,8 +39,9 @@ use crate::net::listen::Peer;
 use crate::net::poller::Interest;
 use crate::net::transport::{Accepts, Transport};
 use crate::services::Services;
-use crate::services::budget::Seat;
+use crate::services::budget::Meter;
 use crate::services::fence::{self, Fence};
+use crate::services::seats::Seat;
 use crate::services::timeouts::Deadline;
 use crate::store::{Version, given_up};
 use audited::Teller;
@@ -48,6 +50,7 @@ use sink::Sink;
 use timeouts::Pace;
 use turn::Base;
 pub(crate) use turn::Turn;
+pub(crate) use way::Way;
 
 /// The fewest bytes that a connection reads at once: after turns that ended before most of the bytes read were carried
 /// out, and at the end of a turn. The rest is kept in memory.
@@ -69,6 +72,8 @@ pub(crate) struct Connection {
     id: ConnectionId,
     /// The address of the peer, for the log.
     peer: String,
+    /// Its origin.
+    origin: Origin,
     /// The user of this machine who is the peer, if that is known.
     user: Option<u32>,
     /// The protocol's half of it, without I/O.
@@ -76,8 +81,10 @@ pub(crate) struct Connection {
     dialect: Dialect,
     /// The account, if the server has accounts.
     login: Option<Arc<Login>>,
-    /// Its place among the connections of the account.
-    seat: Option<Seat>,
+    /// Its seat among the connections that the server serves, until the server has done all that it will do for the client.
+    seat: Option<Arc<Seat>>,
+    /// Its part in the rate of the account.
+    meter: Option<Meter>,
     /// When the account may send more: nothing is read before, in milliseconds of the server's clock.
     throttled: Option<u64>,
     /// When the account could last send more.
@@ -118,6 +125,10 @@ pub(crate) struct Connection {
     opening: Option<u64>,
     /// When the socket last took ciphertext, or had taken all.
     flushed: u64,
+    /// When the peer came.
+    accepted: u64,
+    /// When the server had done all that it will do for the peer: the connection only has to be closed.
+    ended: Option<u64>,
     /// The sending side of the socket is shut once all is on the wire.
     shuts: bool,
 }
@@ -179,10 +190,12 @@ impl Connection {
             dialect: Dialect::Unknown,
             login: None,
             seat: None,
+            meter: None,
             throttled: None,
             freed: now,
             teller: Teller::new(services.audit.as_ref(), &peer.address),
             peer: peer.address,
+            origin: Origin::from(peer.at),
             user: peer.user,
             view: View::default(),
             sink: Sink::Nothing,
@@ -201,6 +214,8 @@ impl Connection {
             logged: 0,
             opening: None,
             flushed: now,
+            accepted: now,
+            ended: None,
             shuts: false,
         }
     }
@@ -305,6 +320,7 @@ impl Connection {
     fn step(&mut self, turn: &mut Turn<'_>) -> Step {
         self.held_up = false;
         turn.services.flush_audit();
+        self.note_end(turn.services.now());
         if self.flush(turn.services.now()).is_err() {
             return Step::Close;
         }

@@ -21,9 +21,9 @@ pub(crate) fn run(runtime: &Arc<Runtime>) {
     while !runtime.finished() {
         std::thread::park_timeout(TICK);
         let now = runtime.services.now();
-        let scarce = runtime.is_full();
-        runtime.expire(now, scarce);
+        runtime.expire(now, runtime.is_scarce());
         runtime.retry_listeners();
+        runtime.clear_the_door();
         runtime.give_memory_back();
         runtime.services.uploads.give_room_back();
         ticks = ticks.wrapping_add(1);
