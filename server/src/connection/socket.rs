@@ -40,7 +40,7 @@ impl Connection {
                 // Records without plaintext are work, too.
                 turn.share.took(taken.max(plain));
                 if let Some(meter) = &self.meter {
-                    meter.has_read(plain);
+                    meter.has_read(taken.max(plain));
                 }
                 if plain == 0 {
                     Step::Again
