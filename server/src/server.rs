@@ -18,6 +18,7 @@ use crate::config::{Config, Durability};
 use crate::error::StartError;
 use crate::keys::directory::Directory;
 use crate::maintenance::sweeper::Sweeper;
+use crate::maintenance::watcher;
 use crate::net::listen::{Listen, Listener};
 use crate::runtime::worker::Worker;
 use crate::runtime::{Runtime, timer};
@@ -36,6 +37,7 @@ pub struct Server {
     committer: Option<JoinHandle<()>>,
     counter: JoinHandle<()>,
     sweeper: Sweeper,
+    watcher: JoinHandle<()>,
 }
 
 /// Time between two looks whether the committer is done.
@@ -170,7 +172,10 @@ impl Ready {
         };
         let counter = spawn(String::from("counter"), |runtime| runtime.services.store.count())?;
         let sweeper = Sweeper::start(Arc::clone(&runtime.services), keep_partials)?;
-        Ok(Server { runtime, workers, timer, committer, counter, sweeper })
+        let watcher = spawn(String::from("watcher"), |runtime| {
+            watcher::run(&runtime.services, || runtime.has_stopped());
+        })?;
+        Ok(Server { runtime, workers, timer, committer, counter, sweeper, watcher })
     }
 }
 
@@ -231,6 +236,8 @@ impl Server {
         services.store.stop_counting();
         joined(self.counter);
         self.sweeper.stop();
+        self.watcher.thread().unpark();
+        joined(self.watcher);
         if let Some(audit) = &services.audit {
             audit.look();
         }

@@ -6,3 +6,4 @@ pub(crate) mod partials;
 mod shown_token;
 pub(crate) mod sweeper;
 pub(crate) mod users;
+pub(crate) mod watcher;

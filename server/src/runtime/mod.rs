@@ -136,6 +136,11 @@ impl Runtime {
         true
     }
 
+    /// Whether the server has nothing left to do, or no time.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.poller.is_stopped()
+    }
+
     /// Listens again where it was given up for a while.
     fn retry_listeners(&self) {
         if self.is_full()

@@ -8,16 +8,9 @@ use super::Runtime;
 /// Time between two looks at all deadlines: a look is one atomic load a connection.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Ticks between two looks at the files of the server's key and of its accounts.
-const LOOK: u32 = 10;
-
 /// Runs until the server has stopped: expires silent peers, lets listeners try again that ran out of
-/// file descriptors, gives back memory that is free and room that idle uploads have, reads a changed
-/// certificate and changed accounts, and ends the grace time.
+/// file descriptors, gives back memory that is free and room that idle uploads have, and ends the grace time.
 pub(crate) fn run(runtime: &Arc<Runtime>) {
-    let keys = runtime.services.keys.as_ref();
-    let mut keys = keys.map(|keys| (keys, keys.seen()));
-    let mut ticks = 0_u32;
     while !runtime.finished() {
         std::thread::park_timeout(TICK);
         let now = runtime.services.now();
@@ -26,13 +19,5 @@ pub(crate) fn run(runtime: &Arc<Runtime>) {
         runtime.clear_the_door();
         runtime.give_memory_back();
         runtime.services.uploads.give_room_back();
-        ticks = ticks.wrapping_add(1);
-        if ticks % LOOK != 1 {
-            continue;
-        }
-        runtime.services.look_at_accounts();
-        if let Some((keys, seen)) = &mut keys {
-            keys.look(seen);
-        }
     }
 }
