@@ -46,6 +46,8 @@ pub(crate) enum Rank {
     /// The budgets of accounts, and one of them: connections and bytes a second.
     Budgets,
     Budget,
+    /// The seats of connections, and those that wait for one.
+    Seats,
     /// The table of directories that are being published.
     Publications,
     /// The newest connection of each client and slot.

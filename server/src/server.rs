@@ -18,6 +18,7 @@ use crate::config::{Config, Durability};
 use crate::error::StartError;
 use crate::keys::directory::Directory;
 use crate::maintenance::sweeper::Sweeper;
+use crate::maintenance::watcher;
 use crate::net::listen::{Listen, Listener};
 use crate::runtime::worker::Worker;
 use crate::runtime::{Runtime, timer};
@@ -36,6 +37,7 @@ pub struct Server {
     committer: Option<JoinHandle<()>>,
     counter: JoinHandle<()>,
     sweeper: Sweeper,
+    watcher: JoinHandle<()>,
 }
 
 /// Time between two looks whether the committer is done.
@@ -46,6 +48,9 @@ const OTHER_FILES: u64 = 64;
 
 /// Connections at once if the limit of open files allows.
 const USUAL_CONNECTIONS: u64 = 10_000;
+
+/// Connections besides these, at most, whose clients have not logged in or are to leave.
+const MOST_AT_DOOR: usize = 64;
 
 /// A server that is bound to its addresses, and has opened nothing else.
 #[derive(Debug)]
@@ -101,12 +106,23 @@ impl Listening {
             );
         }
         let (symlinks, timeouts) = (config.symlinks, config.timeouts);
-        let settings =
-            Settings { accounts, audit, keys, limits, symlinks, timeouts, places: bounds.places };
+        let Bounds { connections, door, places } = bounds;
+        let settings = Settings {
+            accounts,
+            audit,
+            keys,
+            limits,
+            symlinks,
+            timeouts,
+            places,
+            connections,
+            door,
+        };
         let services = Arc::new(Services::new(store, settings));
+        services.set_budgets();
         services.make_roots();
         services.set_quotas();
-        let runtime = Runtime::new(services, listeners, bounds.connections)?;
+        let runtime = Runtime::new(services, listeners, connections, door)?;
         let keep_partials = config.keep_partials;
         Ok(Ready { runtime: Arc::new(runtime), workers, durable, keep_partials })
     }
@@ -156,7 +172,10 @@ impl Ready {
         };
         let counter = spawn(String::from("counter"), |runtime| runtime.services.store.count())?;
         let sweeper = Sweeper::start(Arc::clone(&runtime.services), keep_partials)?;
-        Ok(Server { runtime, workers, timer, committer, counter, sweeper })
+        let watcher = spawn(String::from("watcher"), |runtime| {
+            watcher::run(&runtime.services, || runtime.has_stopped());
+        })?;
+        Ok(Server { runtime, workers, timer, committer, counter, sweeper, watcher })
     }
 }
 
@@ -217,6 +236,8 @@ impl Server {
         services.store.stop_counting();
         joined(self.counter);
         self.sweeper.stop();
+        self.watcher.thread().unpark();
+        joined(self.watcher);
         if let Some(audit) = &services.audit {
             audit.look();
         }
@@ -294,6 +315,8 @@ fn default_workers() -> usize {
 #[derive(Debug, Clone, Copy)]
 struct Bounds {
     connections: usize,
+    /// Connections besides these if there are accounts: their clients have not logged in, or are to leave.
+    door: usize,
     /// Files whose bytes have come in part.
     places: usize,
 }
@@ -324,6 +347,7 @@ fn bounds(wanted: Option<usize>, workers: usize, durable: bool) -> Bounds {
     // Most connections are idle, or send requests that come whole in one read.
     let possible = (free / 4 * 3).max(1);
     let usual = usize::try_from(USUAL_CONNECTIONS).unwrap_or(usize::MAX);
-    let connections = wanted.unwrap_or(usual).clamp(1, possible);
-    Bounds { connections, places: free - connections }
+    let door = (possible / 8).clamp(1, MOST_AT_DOOR);
+    let connections = wanted.unwrap_or(usual).clamp(1, possible.saturating_sub(door).max(1));
+    Bounds { connections, door, places: free.saturating_sub(connections + door).max(1) }
 }

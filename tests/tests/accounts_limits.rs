@@ -2,6 +2,8 @@
 
 use haul_tests::prelude::*;
 
+use crate::tls_peer::TlsPeer;
+
 fn hello(accounts: &Accounts, name: &str, client: &str, slot: u64) -> (Peer, Value) {
     let mut hello = accounts.hello(name, client);
     hello["slot"] = json!(slot);
@@ -73,4 +75,24 @@ fn rate_and_connections_that_are_changed_hold_for_connections_that_are_there() {
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     let (_, answer) = hello(&accounts, "alice", "other", 0);
     refused(&answer, 0, "busy");
+}
+
+/// One byte a record: the line carries twenty times as much as the plaintext, which alone would be within the rate.
+#[test]
+fn rate_counts_what_encryption_adds() {
+    let accounts = Accounts::start(&["alice --rate 1000", "bob"]);
+    let mut alice = TlsPeer::connect(accounts.server.address());
+    let answer = alice.ask(&accounts.hello("alice", "c"), b"");
+    assert!(answer["account"].is_object(), "{answer}");
+    let bytes = [b'x'; 500];
+    alice.send(&put(1, "x", &bytes), b"");
+    for byte in bytes {
+        alice.stream.write_all(&[byte]).unwrap();
+        alice.stream.flush().unwrap();
+    }
+    let mut bob = accounts.peer("bob");
+    for id in 1..=200 {
+        assert_eq!(bob.ask(&put(id, "y", b"y"), b"y").unwrap()["ack"], id);
+    }
+    assert!(!accounts.at("alice/x").exists());
 }

@@ -90,6 +90,7 @@ mod room;
 mod rooms;
 mod sandbox;
 mod sandbox_user;
+mod scarce;
 mod seen;
 mod seen_words;
 mod server;

@@ -11,7 +11,7 @@ use crate::refusal::Refusal;
 use crate::store::Facts;
 
 /// Names a connection for as long as the server runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ConnectionId(pub(crate) u64);
 
 /// All connections. The runtime implements it.
@@ -25,6 +25,10 @@ pub(crate) trait Notify: fmt::Debug + Send + Sync {
 
     /// Has the connection give its place for an open file back that has had one for longest without using it.
     fn free_a_place(&self);
+
+    /// Ends that one of these connections for whose peer the server has waited longest, so that another one may have its seat,
+    /// and returns it; one that is gone already first of all.
+    fn free_a_seat(&self, connections: &[ConnectionId]) -> Option<ConnectionId>;
 }
 
 /// Wakes a connection, for code that knows none.

@@ -43,25 +43,6 @@ impl Connection {
         Step::Again
     }
 
-    /// All connections together hold too much in memory, or too many open files, and this one most or for longest.
-    pub(crate) fn make_room(&mut self) {
-        if std::mem::replace(&mut self.made_room, true) {
-            return;
-        }
-        tracing::warn!(peer = self.peer, "closed the connection, to make room for others");
-        // A peer that leaves its answers unread would not read this one either.
-        if self.is_unread() {
-            self.half.abandon();
-            self.transport.abandon();
-            self.rest = Vec::new();
-            self.job = None;
-            self.sink = Sink::Nothing;
-            self.pending = 0;
-            return;
-        }
-        self.refuse_connection(Code::Busy, "this connection holds too much while others need room");
-    }
-
     /// Tells why the connection ends, once all that was asked before has been told.
     pub(super) fn say_last_word(&mut self) {
         match self.pending {

@@ -61,9 +61,20 @@ impl Connection {
         }
         let account = self.login.as_ref().map(|login| login.account.name.clone());
         let client = ClientId { account, client: hello.client.clone() };
-        if !self.take_seat(&client, hello.slot, turn) {
-            return;
+        if self.login.is_some() {
+            let Some(seat) = self.take_seat(&client, hello.slot, turn) else { return };
+            if !seat.is_taken() {
+                tracing::info!(peer = self.peer, "waits until another connection ends");
+                let greeting = Greeting::Seat { hello, client, seat, since: turn.services.now() };
+                self.job = Some(Job::Greet(Box::new(greeting)));
+                return;
+            }
         }
+        self.come_in(hello, client, turn);
+    }
+
+    /// The client has come in: its connection has a seat if it needs one.
+    fn come_in(&mut self, hello: Hello, client: ClientId, turn: &mut Turn<'_>) {
         let begun = hello.publish.as_ref().map(|publish| {
             let (parents, notify) = (&turn.base.parents, turn.notify);
             turn.services.publications.enter(notify, parents, &client, publish, self.id)
@@ -88,6 +99,7 @@ impl Connection {
     /// The changes are over that the answer to `hello` waits for.
     pub(super) fn go_on_greeting(&mut self, greeting: Greeting, turn: &mut Turn<'_>) {
         match greeting {
+            Greeting::Seat { hello, client, .. } => self.come_in(hello, client, turn),
             Greeting::Closing(beginning, older) => {
                 match turn.services.publications.go_on(beginning, &turn.base.parents) {
                     Ok(version) => self.welcome(Some(version), older, turn),

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use haul_protocol::{Name, Request, RequestId, ServerHello, limits};
+use haul_protocol::{Hello, Name, Request, RequestId, ServerHello, limits};
 
 use super::bundle::Bundle;
 use super::compare::Check;
+use crate::accounts::ClientId;
 use crate::services::fence::Fence;
 use crate::services::places::Place;
+use crate::services::seats::Seat;
 use crate::store::{Closed, Listing, Rollback, Usage};
 use crate::uploads::Opening;
 use crate::versions::leases::Beginning;
@@ -38,6 +40,8 @@ pub(super) enum Job {
 /// The stages before a `hello` is answered.
 #[derive(Debug)]
 pub(super) enum Greeting {
+    /// Other connections have all seats. `since`: the moment at which the client logged in.
+    Seat { hello: Hello, client: ClientId, seat: Arc<Seat>, since: u64 },
     /// Changes are under way in the directory whose next version the connection is about, and maybe behind these fences.
     Closing(Beginning, Vec<Arc<Fence>>),
     /// Changes of older connections in the same place are under way, behind these fences; or the files of the account are
@@ -57,6 +61,7 @@ impl Greeting {
     /// Whether these changes are over.
     pub(super) fn is_over(&self) -> bool {
         match self {
+            Self::Seat { seat, .. } => seat.is_taken(),
             // Those behind the fences are waited for afterwards.
             Self::Closing(beginning, _) => beginning.is_over(),
             Self::Fenced(_, older, counted) => {

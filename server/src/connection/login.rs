@@ -1,17 +1,17 @@
 //! The account of a connection: found when `hello` comes, and lost when it ends.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use haul_protocol::{Code, Hello};
 
 use super::turn::Turn;
 use super::{Connection, Dialect};
-use crate::accounts::{ClientId, Denied, Login, Origin};
+use crate::accounts::{ClientId, Denied, Login};
 use crate::commit::notify::waker;
 use crate::refusal::Refusal;
 use crate::services::Services;
-use crate::services::budget::Full;
+use crate::services::budget::Meter;
+use crate::services::seats::{Newcomer, NoSeat, Seat};
 
 impl Connection {
     /// Finds the account of a client, if the server has accounts, and puts the name that is to be published below the account's
@@ -32,7 +32,7 @@ impl Connection {
             };
             return self.logged_in(login, hello, turn);
         };
-        let origin = || Origin::from(self.address());
+        let origin = || self.origin;
         match services.accounts.log_in(&token, origin, services.now(), waker) {
             Ok(login) => self.logged_in(login, hello, turn),
             Err(denied) => {
@@ -79,26 +79,57 @@ impl Connection {
         true
     }
 
-    /// Takes one of the places that the account has for connections. If all are taken, the connection ends.
-    pub(super) fn take_seat(&mut self, client: &ClientId, slot: u64, turn: &Turn<'_>) -> bool {
-        let (Some(login), services) = (&self.login, turn.services) else { return true };
-        let entered = services.budgets.enter(&login.account, client.clone(), slot, services.now());
-        match entered {
-            Ok(seat) => self.seat = Some(seat),
-            Err(Full(most)) => {
+    /// Takes a seat among the connections that the server serves, or waits for one. If there is none, the connection ends, and
+    /// this is `None`.
+    pub(super) fn take_seat(
+        &mut self,
+        client: &ClientId,
+        slot: u64,
+        turn: &Turn<'_>,
+    ) -> Option<Arc<Seat>> {
+        let (login, services) = (self.login.as_ref()?, turn.services);
+        let budget = services.budgets.of(&login.account, services.now());
+        let newcomer = Newcomer {
+            connection: self.id,
+            account: login.account.name.clone(),
+            client: client.clone(),
+            slot,
+            most: budget.connections(),
+            waker: waker(turn.notify, self.id),
+        };
+        let taken = services.seats.take(newcomer, |others| turn.notify.free_a_seat(others));
+        match taken {
+            Ok(seat) => {
+                let seat = Arc::new(seat);
+                self.meter = Some(Meter::new(budget));
+                self.seat = Some(Arc::clone(&seat));
+                Some(seat)
+            }
+            Err(NoSeat::OfAccount(most)) => {
                 let name = &login.account.name;
                 let message =
                     format!("account `{name}` has {most} connections, and may not have more");
                 self.refuse_connection(Code::Busy, &message);
+                None
+            }
+            Err(NoSeat::OfServer) => {
+                self.refuse_without_seat();
+                None
             }
         }
-        self.seat.is_some()
+    }
+
+    /// Ends the connection because other connections have all seats.
+    pub(super) fn refuse_without_seat(&mut self) {
+        let message =
+            "all connections of this server are taken, and no account has more than this one";
+        self.refuse_connection(Code::Busy, message);
     }
 
     /// The bytes that may be read now; `None` if the account has sent as much as it may for the moment.
     pub(super) fn may_read(&mut self, now: u64) -> Option<usize> {
-        let Some(seat) = &mut self.seat else { return Some(usize::MAX) };
-        match seat.may_read(now) {
+        let Some(meter) = &mut self.meter else { return Some(usize::MAX) };
+        match meter.may_read(now) {
             Ok(most) => {
                 if self.throttled.take().is_some() {
                     self.freed = now;
@@ -133,12 +164,6 @@ impl Connection {
             (None, Dialect::Unknown) => None,
             (None, _) => services.accounts.are_needed().then(without_account),
         }
-    }
-
-    fn address(&self) -> Option<SocketAddr> {
-        rustix::net::getpeername(&*self.socket)
-            .ok()?
-            .and_then(|peer| SocketAddr::try_from(peer).ok())
     }
 }
 

@@ -3,6 +3,11 @@
 //! A turn reads, decodes and stores until the socket would block or the turn's bounds are reached. Bytes that are read and
 //! not decoded by then are kept in `rest`: bytes in user space raise no event, so the connection asks for a turn by
 //! waiting until the socket can be written to, which is nearly always at once.
+//!
+//! The path of one request: a worker runs the connection (`step`), reads (`socket`), decodes (`input`), finds the sink of the
+//! request's body (`dispatch`, `sink`), has the store carry the request out (`file_body`, `bundle`, `compare`, or `work` for
+//! requests that take more than one turn), and answers (`answers`). A `hello` goes by `greet` and `login`. A connection ends
+//! by `close`; `timeouts` says when its peer is late, and `way` when it makes way for others.
 
 mod answers;
 mod audited;
@@ -20,9 +25,11 @@ mod rights;
 mod sink;
 mod socket;
 mod staged_tree;
+mod step;
 mod timeouts;
 mod turn;
 mod unread;
+mod way;
 mod work;
 
 use std::sync::Arc;
@@ -30,24 +37,26 @@ use std::sync::Arc;
 use haul_protocol::{RequestId, ServerConnection, Time};
 use rustix::fd::OwnedFd;
 
-use crate::accounts::{AccountOf, ClientId, Login, View};
+use crate::accounts::{AccountOf, ClientId, Login, Origin, View};
 use crate::audit::Event;
 use crate::commit::notify::{ConnectionId, Notify};
 use crate::net::buffer;
 use crate::net::listen::Peer;
-use crate::net::poller::Interest;
 use crate::net::transport::{Accepts, Transport};
 use crate::services::Services;
-use crate::services::budget::Seat;
-use crate::services::fence::{self, Fence};
-use crate::services::timeouts::Deadline;
-use crate::store::{Version, given_up};
+use crate::services::budget::Meter;
+use crate::services::fence::Fence;
+use crate::services::seats::Seat;
+use crate::store::Version;
 use audited::Teller;
 use job::Job;
 use sink::Sink;
+pub(crate) use step::Next;
+use step::Step;
 use timeouts::Pace;
 use turn::Base;
 pub(crate) use turn::Turn;
+pub(crate) use way::Way;
 
 /// The fewest bytes that a connection reads at once: after turns that ended before most of the bytes read were carried
 /// out, and at the end of a turn. The rest is kept in memory.
@@ -69,6 +78,8 @@ pub(crate) struct Connection {
     id: ConnectionId,
     /// The address of the peer, for the log.
     peer: String,
+    /// Its origin.
+    origin: Origin,
     /// The user of this machine who is the peer, if that is known.
     user: Option<u32>,
     /// The protocol's half of it, without I/O.
@@ -76,8 +87,10 @@ pub(crate) struct Connection {
     dialect: Dialect,
     /// The account, if the server has accounts.
     login: Option<Arc<Login>>,
-    /// Its place among the connections of the account.
-    seat: Option<Seat>,
+    /// Its seat among the connections that the server serves, until the server has done all that it will do for the client.
+    seat: Option<Arc<Seat>>,
+    /// Its part in the rate of the account.
+    meter: Option<Meter>,
     /// When the account may send more: nothing is read before, in milliseconds of the server's clock.
     throttled: Option<u64>,
     /// When the account could last send more.
@@ -118,6 +131,10 @@ pub(crate) struct Connection {
     opening: Option<u64>,
     /// When the socket last took ciphertext, or had taken all.
     flushed: u64,
+    /// When the peer came.
+    accepted: u64,
+    /// When the server had done all that it will do for the peer: the connection only has to be closed.
+    ended: Option<u64>,
     /// The sending side of the socket is shut once all is on the wire.
     shuts: bool,
 }
@@ -142,26 +159,6 @@ struct Haul {
     fence: Arc<Fence>,
 }
 
-/// The decision after one step of a turn.
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    /// The next step.
-    Again,
-    /// Nothing can be done until the socket is ready.
-    Wait(Interest),
-    /// The connection is over.
-    Close,
-}
-
-/// The fate of a connection after its turn.
-#[derive(Debug)]
-pub(crate) enum Next {
-    /// It waits.
-    Park(Interest, Deadline),
-    /// It is over.
-    Close,
-}
-
 impl Connection {
     pub(crate) fn new(
         socket: Arc<OwnedFd>,
@@ -179,10 +176,12 @@ impl Connection {
             dialect: Dialect::Unknown,
             login: None,
             seat: None,
+            meter: None,
             throttled: None,
             freed: now,
             teller: Teller::new(services.audit.as_ref(), &peer.address),
             peer: peer.address,
+            origin: Origin::from(peer.at),
             user: peer.user,
             view: View::default(),
             sink: Sink::Nothing,
@@ -201,51 +200,10 @@ impl Connection {
             logged: 0,
             opening: None,
             flushed: now,
+            accepted: now,
+            ended: None,
             shuts: false,
         }
-    }
-
-    /// Runs until there is nothing to do or others are due.
-    pub(crate) fn run(&mut self, turn: &mut Turn<'_>) -> Next {
-        if self.job.is_some() && self.is_gone() {
-            return Next::Close;
-        }
-        self.enter_view(turn);
-        let next = loop {
-            match self.step(turn) {
-                Step::Again => {}
-                Step::Wait(_) if turn.buffer.keeps() => {
-                    if matches!(self.take_kept(turn), Step::Close) {
-                        break Next::Close;
-                    }
-                }
-                Step::Close | Step::Wait(_) if !self.fresh.is_empty() => {
-                    self.publish_fresh(turn);
-                    self.acknowledge();
-                }
-                Step::Close => break Next::Close,
-                Step::Wait(interest) => {
-                    self.note_who_works(turn.services.now());
-                    let deadline = self.deadline(turn.services, interest);
-                    if !deadline.is_over(turn.services.now(), turn.is_scarce) {
-                        break Next::Park(interest, deadline);
-                    }
-                    if !self.expire(deadline.owes, turn.services.now()) {
-                        break Next::Close;
-                    }
-                }
-            }
-        };
-        self.appetite = match self.rest.len() <= self.appetite / 2 {
-            true => (2 * self.appetite).min(buffer::LEN),
-            false => (self.appetite / 2).max(LITTLE),
-        };
-        turn.buffer.keep(0, 0);
-        debug_assert!(self.transport.is_settled(), "a whole record waits undecrypted");
-        if matches!(next, Next::Close) {
-            self.say_goodbye();
-        }
-        next
     }
 
     /// Whether the client is one of the haul dialect, and was greeted.
@@ -301,98 +259,6 @@ impl Connection {
         }
     }
 
-    /// Writes what waits to be written, then does one thing: goes on with a request, or reads and decodes once.
-    fn step(&mut self, turn: &mut Turn<'_>) -> Step {
-        self.held_up = false;
-        turn.services.flush_audit();
-        if self.flush(turn.services.now()).is_err() {
-            return Step::Close;
-        }
-        if self.shut_when_said(turn.services.now()).is_err() {
-            return Step::Close;
-        }
-        if self.half.is_over(self.owes()) {
-            // Ciphertext of the last answers may still wait for the socket.
-            return if self.transport.wants_write() {
-                Step::Wait(Interest::WRITE)
-            } else {
-                Step::Close
-            };
-        }
-        let is_open = self.half.is_open();
-        if is_open && self.is_fenced() {
-            return self.end(fence::refusal());
-        }
-        if is_open && let Some(refusal) = self.lost_account(turn.services) {
-            return self.end(refusal);
-        }
-        if is_open && self.version().is_some_and(|version| version.is_given_up()) {
-            return self.end(given_up());
-        }
-        if self.half.is_full() {
-            return Step::Wait(Interest::WRITE);
-        }
-        let unread = self.is_unread();
-        let answers = if unread { Interest::WRITE } else { Interest::NONE };
-        if self.job.is_some() {
-            return self.step_of_job(answers, turn);
-        }
-        if self.half.has_input_ended() {
-            // Not armed for input, which has ended; the last completion wakes.
-            return Step::Wait(answers);
-        }
-        if is_open && self.must_wait(turn.services) {
-            self.held_up = true;
-            return Step::Wait(answers);
-        }
-        if !self.rest.is_empty() {
-            if self.is_over(turn) {
-                return Step::Wait(Interest::WRITE);
-            }
-            let rest = std::mem::take(&mut self.rest);
-            return self.take(&mut &rest[..], false, turn);
-        }
-        // No event tells of an end that has been read already.
-        let unread = unread || self.transport.has_peer_ended();
-        let waiting = if unread { Interest::BOTH } else { Interest::READ };
-        if self.is_over(turn) {
-            return Step::Wait(waiting);
-        }
-        match self.may_read(turn.services.now()) {
-            Some(most) => self.read(waiting, most, turn),
-            // The timer wakes it.
-            None => {
-                self.held_up = true;
-                Step::Wait(answers)
-            }
-        }
-    }
-
-    /// Goes on with the request that takes more than one turn. `answers`: what there is to wait for besides.
-    fn step_of_job(&mut self, answers: Interest, turn: &mut Turn<'_>) -> Step {
-        if self.is_over(turn) {
-            // A socket is nearly always writable, so this connection's next turn comes soon.
-            return Step::Wait(Interest::WRITE);
-        }
-        // The last of the changes that it waits for wakes it.
-        if self.job.as_ref().is_some_and(|job| job.waits(self.pending)) {
-            self.held_up = true;
-            return Step::Wait(answers);
-        }
-        // Its files are changes as those of any other request.
-        if matches!(self.job, Some(Job::Bundle(..))) && self.must_wait(turn.services) {
-            self.held_up = true;
-            return Step::Wait(answers);
-        }
-        self.work(turn);
-        let ends = self.job.is_none() && self.half.body_left() == Some(0);
-        match ends && self.rest.is_empty() {
-            // The end of a body that was held up.
-            true => self.take(&mut &[][..], false, turn),
-            false => Step::Again,
-        }
-    }
-
     /// Tells the table of clients and the bounds that the connection is over.
     pub(crate) fn closed(mut self, services: &Services, notify: &dyn Notify) {
         self.sink = Sink::Nothing;
@@ -403,28 +269,5 @@ impl Connection {
                 services.publications.leave(notify, version, self.id);
             }
         }
-    }
-
-    /// Whether the turn has taken all that it may, or a stopping server has no time left.
-    fn is_over(&self, turn: &Turn<'_>) -> bool {
-        turn.share.is_over(!self.fresh.is_empty()) || turn.services.clock.is_grace_over()
-    }
-
-    /// Whether the peer waits for an answer that is not in the outbox yet.
-    fn owes(&self) -> bool {
-        self.pending > 0 || self.job.is_some() || self.held_up
-    }
-
-    /// Whether a newer connection has taken this one's place.
-    fn is_fenced(&self) -> bool {
-        matches!(&self.dialect, Dialect::Haul(haul) if haul.fence.is_closed())
-    }
-
-    /// Whether the committer has so much to do that no more is read.
-    fn must_wait(&self, services: &Services) -> bool {
-        services
-            .committer
-            .as_ref()
-            .is_some_and(|committer| committer.is_full(self.id, self.pending == 0))
     }
 }

@@ -39,8 +39,8 @@ impl Connection {
             Ok(Received::Bytes { plain, taken }) => {
                 // Records without plaintext are work, too.
                 turn.share.took(taken.max(plain));
-                if let Some(seat) = &self.seat {
-                    seat.has_read(plain);
+                if let Some(meter) = &self.meter {
+                    meter.has_read(taken.max(plain));
                 }
                 if plain == 0 {
                     Step::Again

@@ -5,7 +5,7 @@ use std::time::Duration;
 use haul_protocol::{Code, Owed, Time};
 
 use super::Connection;
-use super::job::Job;
+use super::job::{Greeting, Job};
 use crate::net::poller::{Interest, is_writable};
 use crate::services::Services;
 use crate::services::timeouts::{Deadline, Owes};
@@ -48,6 +48,10 @@ impl Connection {
             self.half.repeat(Time::from_millis(now));
             return true;
         }
+        if self.seat_awaited_since().is_some() {
+            self.refuse_without_seat();
+            return true;
+        }
         if self.opening.is_some() {
             tracing::info!(peer = self.peer, "the TLS handshake took too long");
             return false;
@@ -68,6 +72,15 @@ impl Connection {
         if self.works {
             self.pace = Pace::begin(now);
             self.settled = now;
+        }
+    }
+
+    /// Since when the client has waited for a seat.
+    fn seat_awaited_since(&self) -> Option<u64> {
+        let Some(Job::Greet(greeting)) = &self.job else { return None };
+        match &**greeting {
+            Greeting::Seat { since, .. } => Some(*since),
+            Greeting::Closing(..) | Greeting::Fenced(..) => None,
         }
     }
 
@@ -112,6 +125,9 @@ impl Connection {
         if let Some(since) = self.opening {
             return Deadline::after(since, timeouts.header, Owes::Bytes);
         }
+        if let Some(since) = self.seat_awaited_since() {
+            return Deadline::after(since, timeouts.header, Owes::Bytes);
+        }
         let owed = match self.half.output().is_empty() && self.transport.wants_write() {
             true => Owed::Reading(Time::from_millis(self.flushed)),
             false => self.half.owed(works, self.owes()),
@@ -119,8 +135,8 @@ impl Connection {
         match owed {
             Owed::Reading(since) => after(since, timeouts.body, Owes::Reading)
                 .or_when_scarce(self.pace.since, PACE_TIME),
-            // The server has said all: this ends, whatever the connection waits for.
-            Owed::Close(since) => after(since, timeouts.header, Owes::Bytes),
+            // The server has said all: this ends, whatever the connection waits for, and however little its account may send.
+            Owed::Close(since) => Deadline::after(since.as_millis(), timeouts.header, Owes::Bytes),
             // It waits only for its next turn. If that does not come, the peer leaves so much unread that the socket can't
             // be written to, though nothing waits here to be sent.
             _ if interest.write => Deadline::after(services.now(), timeouts.body, Owes::Reading),

@@ -3,6 +3,8 @@
 mod account_words;
 pub(crate) mod new_account;
 pub(crate) mod partials;
+mod settled;
 mod shown_token;
 pub(crate) mod sweeper;
 pub(crate) mod users;
+pub(crate) mod watcher;

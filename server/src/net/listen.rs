@@ -179,6 +179,8 @@ fn tcp(address: SocketAddr) -> std::io::Result<Listener> {
 pub(crate) struct Peer {
     /// The address, for people: of a Unix socket the server's own.
     pub(crate) address: String,
+    /// The address, of a TCP connection.
+    pub(crate) at: Option<SocketAddr>,
     /// The user of this machine who has connected to a Unix socket, as the kernel says (unix(7), `SO_PEERCRED`).
     pub(crate) user: Option<u32>,
 }
@@ -203,7 +205,7 @@ impl Listener {
                 // The kernel has noted it when the peer connected.
                 let user = rustix::net::sockopt::socket_peercred(&socket);
                 let user = user.ok().map(|peer| peer.uid.as_raw());
-                Ok((socket, Peer { address: self.address.to_string(), user }))
+                Ok((socket, Peer { address: self.address.to_string(), at: None, user }))
             }
             Listen::Tcp(_) => {
                 let (socket, peer) = rustix::net::acceptfrom_with(&self.socket, flags)?;
@@ -216,7 +218,7 @@ impl Listener {
                 let _ = options.set_tcp_nodelay(true);
                 let _ = options.set_tcp_keepalive(&keepalive);
                 let address = peer.map_or_else(|| String::from("?"), |peer| peer.to_string());
-                Ok((socket, Peer { address, user: None }))
+                Ok((socket, Peer { address, at: peer, user: None }))
             }
         }
     }
@@ -254,8 +256,8 @@ mod tests {
         let Listen::Tcp(address) = listener.address else { panic!("{listener:?}") };
         let client = std::net::TcpStream::connect(address).unwrap();
         let (_socket, peer) = listener.accept().unwrap();
-        let address = client.local_addr().unwrap().to_string();
-        assert_eq!(peer, Peer { address, user: None });
+        let at = client.local_addr().unwrap();
+        assert_eq!(peer, Peer { address: at.to_string(), at: Some(at), user: None });
     }
 
     #[test]

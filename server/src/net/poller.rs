@@ -76,7 +76,7 @@ impl Poller {
 
     /// Blocks until a stream or listener is ready and returns its key; `None` when the pool stops.
     pub(crate) fn wait(&self) -> io::Result<Option<u64>> {
-        while !self.stopped.load(Ordering::Acquire) {
+        while !self.is_stopped() {
             // Room for one: events taken in a batch would sit behind a worker that is busy.
             let mut events = [const { std::mem::MaybeUninit::uninit() }; 1];
             match epoll::wait(&self.epoll, &mut events, None) {
@@ -90,6 +90,11 @@ impl Poller {
             }
         }
         Ok(None)
+    }
+
+    /// Whether all waiting has been ended.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
     }
 
     /// Ends all waiting, now and later.

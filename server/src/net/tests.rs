@@ -352,6 +352,39 @@ fn key_update_is_answered_though_there_is_nothing_to_say() {
     assert_eq!(pair.transport.held_bytes(), 0);
 }
 
+/// A worker reads no more once the transport is full.
+#[test]
+fn peer_that_asks_for_new_keys_without_end_and_reads_nothing_fills_the_transport() {
+    let mut pair = Pair::shaken();
+    set_socket_send_buffer_size(&pair.socket, 8 * 1024).unwrap();
+    let mut rounds = 0;
+    while !pair.transport.is_full() {
+        pair.client.writer().write_all(b"x").unwrap();
+        pair.client.refresh_traffic_keys().unwrap();
+        pair.client_sends();
+        let (room, scratch) = (&mut pair.room, &mut pair.scratch);
+        let received = pair.transport.receive(&pair.socket, room, scratch, LEN).unwrap();
+        assert!(matches!(received, Received::Bytes { plain: 1, .. }), "{received:?}");
+        pair.transport.flush(&pair.socket).unwrap();
+        rounds += 1;
+        assert!(rounds < 100_000, "{}", pair.transport.unsent());
+    }
+    assert!(pair.transport.unsent() < 130 * 1024 && pair.transport.held_bytes() < 512 * 1024);
+}
+
+/// Nor does one step of a worker take long, however many there are.
+#[test]
+fn requests_for_new_keys_in_a_row_are_answered_once() {
+    let mut pair = Pair::shaken();
+    for _ in 0..1000 {
+        pair.client.writer().write_all(b"x").unwrap();
+        pair.client.refresh_traffic_keys().unwrap();
+    }
+    pair.client_sends();
+    assert_eq!(pair.receive().unwrap(), [b'x'; 1000]);
+    assert!(pair.transport.unsent() < 100, "{}", pair.transport.unsent());
+}
+
 #[test]
 fn end_is_said_in_both_directions() {
     let mut pair = Pair::shaken();

@@ -95,12 +95,20 @@ impl Tls {
                 self.session.process_tls_records(&mut input[at..]);
             let goes_on = match state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        let record = record?;
+                    let read = loop {
+                        let record = match traffic.next_record() {
+                            Some(Ok(record)) => record,
+                            Some(Err(error)) => break Err(error),
+                            None => break Ok(()),
+                        };
                         let end = plain + record.payload.len();
                         room[plain..end].copy_from_slice(record.payload);
                         plain = end;
                         discard += record.discard;
+                    };
+                    if let Err(error) = read {
+                        self.fail();
+                        return Err(error.into());
                     }
                     true
                 }

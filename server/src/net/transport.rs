@@ -13,6 +13,9 @@ use super::tls::Tls;
 /// The answer to a TLS client at an address that takes no TLS: a fatal alert, `protocol_version`.
 pub(crate) const NO_TLS_HERE: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 
+/// Bytes that may wait for the socket before no more are read: more than one piece of plaintext becomes.
+const MOST_UNSENT: usize = 128 * 1024;
+
 /// The streams that an address takes.
 #[derive(Debug, Clone)]
 pub(crate) struct Accepts {
@@ -165,6 +168,11 @@ impl Transport {
             Self::Tls(tls) => tls.unsent(),
             Self::Sniffing { .. } | Self::Plain { .. } => 0,
         }
+    }
+
+    /// Whether so many of them wait that no more should be read: reading makes answers of TLS's own.
+    pub(crate) fn is_full(&self) -> bool {
+        self.unsent() > MOST_UNSENT
     }
 
     /// Whether accepted bytes wait for the socket.

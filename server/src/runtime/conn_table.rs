@@ -10,8 +10,9 @@ use slab::Slab;
 
 use super::memory::Held;
 use super::ownership::Ownership;
+use crate::accounts::Origin;
 use crate::commit::notify::Done;
-use crate::connection::Connection;
+use crate::connection::{Connection, Way};
 use crate::locks::{Mutex, Rank, RwLock};
 use crate::net::poller::{Interest, Poller, is_writable};
 use crate::services::timeouts::{Deadline, NEVER, Owes};
@@ -34,6 +35,12 @@ pub(crate) struct Slot {
     completions: Mutex<Vec<Done>>,
     /// The memory that it holds.
     pub(crate) held: Held,
+    /// Whom it comes from.
+    pub(crate) origin: Origin,
+    /// Since when it has been at the door, in milliseconds of the server's clock; [`NEVER`]: it is not there.
+    door: AtomicU64,
+    /// The reason for which it has to make way, as [`Way`]; 0: none.
+    way: AtomicU8,
 }
 
 impl Slot {
@@ -88,6 +95,30 @@ impl Slot {
             let _ = rustix::net::shutdown(&*self.socket, Shutdown::Both);
         }
         self.wake(poller);
+    }
+
+    /// Since when the connection has been at the door, as its owner says.
+    pub(crate) fn set_at_door(&self, since: Option<u64>) {
+        self.door.store(since.unwrap_or(NEVER), Ordering::Relaxed);
+    }
+
+    /// The same, as others see it.
+    pub(crate) fn at_door(&self) -> Option<u64> {
+        Some(self.door.load(Ordering::Relaxed)).filter(|since| *since != NEVER)
+    }
+
+    /// Has its owner see to it that the connection makes way, once it is woken.
+    pub(crate) fn has_to_make_way(&self, way: Way) {
+        if way == Way::Door {
+            self.set_at_door(None);
+        }
+        self.way.store(way as u8, Ordering::Release);
+    }
+
+    /// The reason for which its owner has to make it make way now.
+    pub(crate) fn takes_way(&self) -> Option<Way> {
+        let way = self.way.swap(0, Ordering::AcqRel);
+        [Way::Seat, Way::Door].into_iter().find(|known| *known as u8 == way)
     }
 
     pub(crate) fn set_deadline(&self, deadline: Deadline) {
@@ -145,7 +176,7 @@ impl Default for Slots {
 
 impl Slots {
     /// Enters a connection as running: the caller parks it.
-    pub(crate) fn add(&self, socket: Arc<OwnedFd>) -> Arc<Slot> {
+    pub(crate) fn add(&self, socket: Arc<OwnedFd>, origin: Origin) -> Arc<Slot> {
         let generation = self.generation.fetch_add(1, Ordering::Relaxed) % (1 << 37);
         let mut slots = self.slots.write();
         let entry = slots.vacant_entry();
@@ -158,6 +189,9 @@ impl Slots {
             owner: Ownership::running(),
             completions: Mutex::new(Rank::Completions, Vec::new()),
             held: Held::default(),
+            origin,
+            door: AtomicU64::new(NEVER),
+            way: AtomicU8::new(0),
         });
         entry.insert(Arc::clone(&slot));
         self.len.store(slots.len(), Ordering::Release);

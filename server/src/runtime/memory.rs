@@ -57,6 +57,14 @@ impl Held {
         }
     }
 
+    /// For how long the server has waited for its peer, in milliseconds.
+    pub(crate) fn waited(&self, now: u64) -> u64 {
+        match self.since.load(Ordering::Relaxed) {
+            WORKS => 0,
+            since => now.saturating_sub(since),
+        }
+    }
+
     /// For how long it has had a place for which nothing has come, in milliseconds.
     pub(crate) fn idle_place(&self, now: u64) -> Option<u64> {
         let since = self.place.load(Ordering::Relaxed);

@@ -3,9 +3,9 @@
 mod account;
 mod allocator;
 mod conn_table;
+mod door;
 mod memory;
 mod ownership;
-mod settled;
 pub(crate) mod timer;
 pub(crate) mod worker;
 
@@ -14,12 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::commit::notify::{ConnectionId, Done, Notify};
+use crate::connection::Way;
 use crate::net::buffer::Buffers;
 use crate::net::listen::{Listen, Listener};
 use crate::net::poller::{Interest, Poller};
 use crate::services::Services;
 use account::Account;
 use conn_table::{FIRST_OTHER_KEY, Slot, Slots};
+use door::Door;
 
 /// For how long no byte has come for a half-written file, or the peer has taken no answer while a file or directory of
 /// its request is read, in milliseconds, before it makes room for another one.
@@ -32,7 +34,7 @@ pub(crate) struct Runtime {
     slots: Slots,
     poller: Poller,
     listeners: Vec<Listener>,
-    max_connections: usize,
+    door: Door,
     /// A listener waits for a connection to end, or for a file descriptor.
     paused: AtomicBool,
     memory: Account,
@@ -40,11 +42,13 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    /// Without a connection yet; at most `max_connections` at once.
+    /// Without a connection yet; at most `connections` at once, and if there are accounts `door` more whose clients have not
+    /// logged in, or are to leave.
     pub(crate) fn new(
         services: Arc<Services>,
         listeners: Vec<Listener>,
-        max_connections: usize,
+        connections: usize,
+        door: usize,
     ) -> io::Result<Self> {
         let poller = Poller::new()?;
         for (index, listener) in (FIRST_OTHER_KEY..).zip(&listeners) {
@@ -55,7 +59,7 @@ impl Runtime {
             slots: Slots::default(),
             poller,
             listeners,
-            max_connections,
+            door: Door::new(connections, door),
             paused: AtomicBool::new(false),
             memory: Account::default(),
             buffers: Buffers::default(),
@@ -73,7 +77,26 @@ impl Runtime {
 
     /// Whether no more connections are accepted for the time being.
     fn is_full(&self) -> bool {
-        self.slots.len() >= self.max_connections
+        self.door.is_full(self.slots.len(), self.services.accounts.are_needed())
+    }
+
+    /// Whether the server can serve no more connections than there are.
+    fn is_scarce(&self) -> bool {
+        match self.services.accounts.are_needed() {
+            true => self.services.seats.are_taken(),
+            false => self.is_full(),
+        }
+    }
+
+    /// If newcomers wait because there is no room for them, ends a connection that is at the door.
+    fn clear_the_door(&self) {
+        if self.paused.load(Ordering::Acquire)
+            && self.is_full()
+            && let Some(slot) = door::first_to_leave(&self.slots, self.services.now())
+        {
+            slot.has_to_make_way(Way::Door);
+            slot.wake_or_shut(&self.poller);
+        }
     }
 
     /// Gives memory back to the system once much of it is free.
@@ -113,6 +136,11 @@ impl Runtime {
         true
     }
 
+    /// Whether the server has nothing left to do, or no time.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.poller.is_stopped()
+    }
+
     /// Listens again where it was given up for a while.
     fn retry_listeners(&self) {
         if self.is_full()
@@ -148,5 +176,19 @@ impl Notify for Runtime {
             self.evict(&idle);
             idle.wake_or_shut(&self.poller);
         }
+    }
+
+    fn free_a_seat(&self, connections: &[ConnectionId]) -> Option<ConnectionId> {
+        let now = self.services.now();
+        let slot = |connection: &ConnectionId| self.slots.get(connection.0);
+        let waited = |connection: &&ConnectionId| {
+            slot(connection).map_or(u64::MAX, |slot| slot.held.waited(now))
+        };
+        let longest = *connections.iter().max_by_key(waited)?;
+        if let Some(slot) = slot(&longest) {
+            slot.has_to_make_way(Way::Seat);
+            slot.wake_or_shut(&self.poller);
+        }
+        Some(longest)
     }
 }

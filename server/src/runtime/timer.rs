@@ -4,40 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Runtime;
-use super::settled::Settled;
 
 /// Time between two looks at all deadlines: a look is one atomic load a connection.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Ticks between two looks at the key and the accounts whose files have not changed: a certificate or an account may end meanwhile,
-/// and a file that could not be read may be readable.
-const LOOK: u32 = 10;
-
 /// Runs until the server has stopped: expires silent peers, lets listeners try again that ran out of
-/// file descriptors, gives back memory that is free and room that idle uploads have, reads a changed
-/// certificate and changed accounts, and ends the grace time.
+/// file descriptors, gives back memory that is free and room that idle uploads have, and ends the grace time.
 pub(crate) fn run(runtime: &Arc<Runtime>) {
-    let keys = runtime.services.keys.as_ref();
-    let mut keys = keys.map(|keys| (keys, keys.seen()));
-    let (mut users, mut pair) = (Settled::new(), Settled::new());
-    let mut ticks = 0_u32;
     while !runtime.finished() {
         std::thread::park_timeout(TICK);
         let now = runtime.services.now();
-        let scarce = runtime.is_full();
-        runtime.expire(now, scarce);
+        runtime.expire(now, runtime.is_scarce());
         runtime.retry_listeners();
+        runtime.clear_the_door();
         runtime.give_memory_back();
         runtime.services.uploads.give_room_back();
-        ticks = ticks.wrapping_add(1);
-        let is_time = ticks % LOOK == 1;
-        if users.is_due(runtime.services.accounts.state()) || is_time {
-            runtime.services.look_at_accounts();
-        }
-        if let Some((keys, seen)) = &mut keys
-            && (pair.is_due(keys.state()) || is_time)
-        {
-            keys.look(seen);
-        }
     }
 }

@@ -9,8 +9,9 @@ use rustix::io::Errno;
 
 use super::Runtime;
 use super::conn_table::{FIRST_OTHER_KEY, Slot};
+use crate::accounts::Origin;
 use crate::commit::notify::{ConnectionId, Notify};
-use crate::connection::{Connection, Next, Turn};
+use crate::connection::{Connection, Next, Turn, Way};
 use crate::net::buffer::Buffer;
 use crate::net::listen::Peer;
 use crate::net::poller::Interest;
@@ -83,10 +84,14 @@ impl<'a> Worker<'a> {
         {
             connection.completed(slot.completions());
             if slot.held.is_evicted() {
-                connection.make_room();
+                connection.make_way(Way::Memory);
+            }
+            if let Some(way) = slot.takes_way() {
+                connection.make_way(way);
             }
             let next = self.turn(&mut connection);
             let now = self.runtime.services.now();
+            slot.set_at_door(connection.at_door());
             heavy.extend(self.runtime.memory.note(&self.runtime.slots, slot, &connection, now));
             match next {
                 Next::Park(interest, deadline) => {
@@ -107,7 +112,7 @@ impl<'a> Worker<'a> {
     fn turn(&mut self, connection: &mut Connection) -> Next {
         let runtime = self.runtime;
         let buffer = mem::take(&mut self.buffer);
-        let mut turn = Turn::begin(&runtime.services, &self.notify, runtime.is_full(), buffer);
+        let mut turn = Turn::begin(&runtime.services, &self.notify, runtime.is_scarce(), buffer);
         let next = connection.run(&mut turn);
         self.buffer = turn.end();
         next
@@ -124,11 +129,9 @@ impl<'a> Worker<'a> {
                 return;
             }
             if runtime.is_full() {
-                tracing::warn!(
-                    connections = runtime.max_connections,
-                    "no more connections for now"
-                );
+                runtime.door.tell_full(runtime.services.now());
                 runtime.paused.store(true, Ordering::Release);
+                runtime.clear_the_door();
                 // One may have ended in this moment, and nobody would listen again.
                 runtime.retry_listeners();
                 return;
@@ -151,7 +154,7 @@ impl<'a> Worker<'a> {
 
     fn connected(&mut self, socket: OwnedFd, peer: Peer, accepts: Accepts) {
         let socket = Arc::new(socket);
-        let slot = self.runtime.slots.add(Arc::clone(&socket));
+        let slot = self.runtime.slots.add(Arc::clone(&socket), Origin::from(peer.at));
         // Registered without interest; parking arms it.
         let (id, services) = (ConnectionId(slot.key), &self.runtime.services);
         let connection = Connection::new(Arc::clone(&socket), id, peer, accepts, services);
@@ -162,6 +165,7 @@ impl<'a> Worker<'a> {
             return;
         }
         slot.set_deadline(connection.first_deadline(&self.runtime.services));
+        slot.set_at_door(connection.at_door());
         // A peer that is gone already is told of before that, whatever was asked for (`EPOLLHUP`, epoll_ctl(2)).
         if let Some(connection) = slot.park(&self.runtime.poller, connection, Interest::READ) {
             self.take_turns(&slot, connection);

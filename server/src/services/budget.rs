@@ -1,11 +1,12 @@
-//! The limits of an account over all of its connections: how many there may be, and how many bytes a second they may send.
+//! The limits of an account over all of its connections: how many there may be ([`super::seats`] counts them), and how many
+//! bytes a second they may send.
 //!
 //! Time is that of the server's clock, which no setting of the machine's clock changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::accounts::{Account, AccountName, ClientId};
+use crate::accounts::{Account, AccountName};
 use crate::locks::{Mutex, Rank};
 
 /// Bytes that a connection reads at once at least, if so many may come in a second: fewer are hardly worth a system call.
@@ -17,8 +18,8 @@ const PAUSE: u64 = 100;
 /// Milliseconds for which connections that have waited are counted: all of them have asked again by then.
 const PERIOD: u64 = 4 * PAUSE;
 
-/// The budgets of all accounts that have logged in. A budget outlives the connections of its account: whoever connects again
-/// finds no more than others have left.
+/// The budgets of all accounts. A budget outlives the connections of its account: whoever connects again finds no more than
+/// others have left.
 #[derive(Debug)]
 pub(crate) struct Budgets(Mutex<HashMap<AccountName, Arc<Budget>>>);
 
@@ -30,8 +31,6 @@ pub(crate) struct Budget(Mutex<State>);
 struct State {
     /// The most connections at once.
     connections: Option<u32>,
-    /// The connections of each client and slot: those that a newer one replaces are still there for a moment.
-    places: HashMap<(ClientId, u64), usize>,
     /// The most bytes a second.
     rate: Option<u64>,
     /// Bytes that may be read now; fewer than none after more has come than was asked for.
@@ -44,20 +43,15 @@ struct State {
     period: u64,
 }
 
-/// One connection of an account. Dropping it gives its place back.
+/// One connection's part in the rate of its account.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Meter {
     budget: Arc<Budget>,
-    place: (ClientId, u64),
     /// The last period in which it waited.
     period: Option<u64>,
     /// It has had its share: until then others that wait have theirs.
     pauses_until: u64,
 }
-
-/// The account has as many connections as it may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Full(pub(crate) u32);
 
 impl Default for Budgets {
     fn default() -> Self {
@@ -66,51 +60,33 @@ impl Default for Budgets {
 }
 
 impl Budgets {
-    /// A place for one more connection, at this slot of a client. A connection that takes the place of an older one is not
-    /// counted twice.
-    pub(crate) fn enter(
-        &self,
-        account: &Account,
-        client: ClientId,
-        slot: u64,
-        now: u64,
-    ) -> Result<Seat, Full> {
+    /// The budget of an account. The account is as it was when its client logged in, which may have been before the last call of
+    /// [`limit`](Self::limit): its limits count only if that call did not know the account.
+    pub(crate) fn of(&self, account: &Account, now: u64) -> Arc<Budget> {
         let mut budgets = self.0.lock();
-        let budget = budgets.entry(account.name.clone()).or_insert_with(|| Arc::new(Budget::new()));
-        let budget = Arc::clone(budget);
-        drop(budgets);
-        budget.limit(account, now);
-        let place = (client, slot);
-        let mut state = budget.0.lock();
-        if let Some(most) = state.connections
-            && state.places.len() >= usize::try_from(most).unwrap_or(usize::MAX)
-            && !state.places.contains_key(&place)
-        {
-            return Err(Full(most));
-        }
-        *state.places.entry(place.clone()).or_default() += 1;
-        drop(state);
-        Ok(Seat { budget, place, period: None, pauses_until: 0 })
+        let begin = || Arc::new(Budget::begin(account, now));
+        Arc::clone(budgets.entry(account.name.clone()).or_insert_with(begin))
     }
 
-    /// Other accounts hold from now on: connections that are there keep their places, under the new limits.
+    /// These accounts hold from now on: connections that are there go on, under the new limits.
     pub(crate) fn limit<'a>(&self, accounts: impl Iterator<Item = &'a Account>, now: u64) {
         let known: HashMap<_, _> = accounts.map(|account| (&account.name, account)).collect();
         let mut budgets = self.0.lock();
         budgets.retain(|name, _| known.contains_key(name));
-        let all: Vec<_> = budgets.iter().map(|(name, of)| (name.clone(), Arc::clone(of))).collect();
-        drop(budgets);
-        for (name, budget) in all {
-            if let Some(account) = known.get(&name) {
-                budget.limit(account, now);
+        for (name, account) in known {
+            match budgets.get(name) {
+                Some(budget) => budget.limit(account, now),
+                None => drop(budgets.insert(name.clone(), Arc::new(Budget::begin(account, now)))),
             }
         }
     }
 }
 
 impl Budget {
-    fn new() -> Self {
-        Self(Mutex::new(Rank::Budget, State::default()))
+    fn begin(account: &Account, now: u64) -> Self {
+        let budget = Self(Mutex::new(Rank::Budget, State::default()));
+        budget.limit(account, now);
+        budget
     }
 
     fn limit(&self, account: &Account, now: u64) {
@@ -123,6 +99,11 @@ impl Budget {
             state.tokens = rate.map_or(0, to_signed);
             state.given = now;
         }
+    }
+
+    /// The most connections at once; `None`: any number.
+    pub(crate) fn connections(&self) -> Option<u32> {
+        self.0.lock().connections
     }
 }
 
@@ -165,7 +146,12 @@ fn to_signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-impl Seat {
+impl Meter {
+    /// Of one more connection.
+    pub(crate) fn new(budget: Arc<Budget>) -> Self {
+        Self { budget, period: None, pauses_until: 0 }
+    }
+
     /// The bytes that the connection may read now (`None`: as many as it likes), or else the moment at which to ask again.
     /// Connections that want more than there is have as much each: after its share a connection waits until the others can
     /// have had theirs.
@@ -203,18 +189,6 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut state = self.budget.0.lock();
-        if let Some(count) = state.places.get_mut(&self.place) {
-            *count -= 1;
-            if *count == 0 {
-                state.places.remove(&self.place);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,26 +199,24 @@ mod tests {
         parse(&text).unwrap().remove(0)
     }
 
-    fn seat(budgets: &Budgets, account: &Account, client: &str, slot: u64) -> Result<Seat, Full> {
-        budgets.enter(account, ClientId::of("alice", client), slot, 0)
+    fn meter(budgets: &Budgets, account: &Account) -> Meter {
+        Meter::new(budgets.of(account, 0))
     }
 
+    /// The client of an account may have logged in just before the account was changed.
     #[test]
-    fn account_has_no_more_connections_than_it_may_but_for_those_that_are_replaced() {
-        let (budgets, two) = (Budgets::default(), account("connections = 2"));
-        let first = seat(&budgets, &two, "c", 0).unwrap();
-        let other = seat(&budgets, &two, "d", 0).unwrap();
-        assert_eq!(seat(&budgets, &two, "c", 1).unwrap_err(), Full(2));
-        let newer = seat(&budgets, &two, "c", 0).unwrap();
-        drop(first);
-        assert_eq!(seat(&budgets, &two, "c", 1).unwrap_err(), Full(2));
-        drop(newer);
-        let third = seat(&budgets, &two, "c", 1).unwrap();
-        budgets.limit(std::iter::once(&account("connections = 3")), 0);
-        let fourth = seat(&budgets, &account("connections = 3"), "c", 2);
-        assert!(fourth.is_ok());
-        drop((other, third));
-        assert!(seat(&budgets, &account(""), "e", 9).is_ok());
+    fn limits_of_an_older_account_do_not_replace_the_present_ones() {
+        let (budgets, now) = (Budgets::default(), 0);
+        let (old, new) = (account("rate = 1000\nconnections = 9"), account("connections = 2"));
+        budgets.limit(std::iter::once(&old), now);
+        let mut meter = meter(&budgets, &old);
+        budgets.limit(std::iter::once(&new), now);
+        let budget = budgets.of(&old, now);
+        assert_eq!((budget.connections(), meter.may_read(now)), (Some(2), Ok(None)));
+        // Also if no client had logged in before the change.
+        let budgets = Budgets::default();
+        budgets.limit(std::iter::once(&new), now);
+        assert_eq!(budgets.of(&old, now).connections(), Some(2));
     }
 
     /// However often it reconnects, and whatever its connections ask for.
@@ -253,10 +225,10 @@ mod tests {
         let (budgets, limited) = (Budgets::default(), account("rate = 100000"));
         let mut read = 0;
         for now in (0..10_000).step_by(7) {
-            let mut seat = seat(&budgets, &limited, "c", now).unwrap();
-            while let Ok(most) = seat.may_read(now) {
+            let mut meter = meter(&budgets, &limited);
+            while let Ok(most) = meter.may_read(now) {
                 let most = most.unwrap().min(256 * 1024);
-                seat.has_read(most);
+                meter.has_read(most);
                 read += most;
             }
         }
@@ -267,14 +239,13 @@ mod tests {
     #[test]
     fn connections_that_wait_have_equal_shares() {
         let (budgets, limited) = (Budgets::default(), account("rate = 1000000"));
-        let mut seats: Vec<_> =
-            (0..4).map(|slot| seat(&budgets, &limited, "c", slot).unwrap()).collect();
+        let mut meters: Vec<_> = (0..4).map(|_| meter(&budgets, &limited)).collect();
         let mut read = [0; 4];
         for now in (0..20_000).step_by(100) {
-            for (seat, read) in seats.iter_mut().zip(&mut read) {
-                while let Ok(most) = seat.may_read(now) {
+            for (meter, read) in meters.iter_mut().zip(&mut read) {
+                while let Ok(most) = meter.may_read(now) {
                     let most = most.unwrap().min(256 * 1024);
-                    seat.has_read(most);
+                    meter.has_read(most);
                     *read += most;
                 }
             }
@@ -287,7 +258,7 @@ mod tests {
     #[test]
     fn slow_rate_gives_a_byte_now_and_then_and_none_is_no_limit() {
         let budgets = Budgets::default();
-        let mut slow = seat(&budgets, &account("rate = 3"), "c", 0).unwrap();
+        let mut slow = meter(&budgets, &account("rate = 3"));
         assert_eq!(slow.may_read(0), Ok(Some(3)));
         slow.has_read(3);
         assert_eq!(slow.may_read(333), Err(433));

@@ -6,6 +6,7 @@ pub(crate) mod clock;
 mod drop_box;
 pub(crate) mod fence;
 pub(crate) mod places;
+pub(crate) mod seats;
 pub(crate) mod start;
 pub(crate) mod timeouts;
 
@@ -25,6 +26,7 @@ use budget::Budgets;
 use clock::Clock;
 use fence::Fences;
 use places::Places;
+use seats::Seats;
 use timeouts::Timeouts;
 
 /// All that workers serve requests with.
@@ -32,6 +34,8 @@ use timeouts::Timeouts;
 pub(crate) struct Services {
     pub(crate) accounts: Accounts,
     pub(crate) budgets: Budgets,
+    /// Connections that are served at once, if there are accounts.
+    pub(crate) seats: Arc<Seats>,
     /// `None`: nobody wants one.
     pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) store: Arc<Store>,
@@ -60,12 +64,26 @@ pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
     /// Files whose bytes may have come in part.
     pub(crate) places: usize,
+    /// Connections that are served at once.
+    pub(crate) connections: usize,
+    /// Connections besides them, whose clients have not logged in, or are to leave.
+    pub(crate) door: usize,
 }
 
 impl Services {
     /// Over a store. If it is durable, there is a committer, which the caller has to run.
     pub(crate) fn new(store: Store, settings: Settings) -> Self {
-        let Settings { accounts, audit, keys, limits, symlinks, timeouts, places } = settings;
+        let Settings {
+            accounts,
+            audit,
+            keys,
+            limits,
+            symlinks,
+            timeouts,
+            places,
+            connections,
+            door,
+        } = settings;
         let committer = store.is_durable().then(Committer::new);
         let (store, uploads) = (Arc::new(store), Arc::new(Uploads::default()));
         let publications =
@@ -73,6 +91,8 @@ impl Services {
         Self {
             accounts,
             budgets: Budgets::default(),
+            // The other half is for those that come.
+            seats: Seats::new(connections, door / 2),
             audit: audit.map(Arc::new),
             store,
             uploads,
@@ -102,7 +122,7 @@ impl Services {
             if let (Some(audit), Some(before)) = (&self.audit, before) {
                 audit.accounts(&before, &accounts);
             }
-            self.budgets.limit(accounts.iter().map(|account| &**account), self.now());
+            self.set_budgets();
             self.make_roots();
             self.set_quotas();
         }
@@ -116,6 +136,12 @@ impl Services {
         if let Some(audit) = &self.audit {
             audit.flush();
         }
+    }
+
+    /// Tells the limits of all accounts over their connections.
+    pub(crate) fn set_budgets(&self) {
+        let accounts = self.accounts.all();
+        self.budgets.limit(accounts.iter().map(|account| &**account), self.now());
     }
 
     /// Tells the store the quotas of all accounts.

@@ -1,0 +1,211 @@
+//! The steps of a turn, in their order, and the fate of the connection after the turn.
+//!
+//! A step sends what waits to be sent, ends the connection if there is a reason to, and then does one thing: it goes on with the
+//! request that takes more than one turn, decodes bytes that were kept, or reads once and decodes that.
+
+use super::job::Job;
+use super::turn::Turn;
+use super::{Connection, Dialect, LITTLE};
+use crate::net::buffer;
+use crate::net::poller::Interest;
+use crate::net::received::TransportError;
+use crate::refusal::Refusal;
+use crate::services::Services;
+use crate::services::fence;
+use crate::services::timeouts::Deadline;
+use crate::store::given_up;
+
+/// The decision after one step of a turn.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step {
+    /// The next step.
+    Again,
+    /// Nothing can be done until the socket is ready.
+    Wait(Interest),
+    /// The connection is over.
+    Close,
+}
+
+/// The fate of a connection after its turn.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// It waits.
+    Park(Interest, Deadline),
+    /// It is over.
+    Close,
+}
+
+impl Connection {
+    /// Runs until there is nothing to do or others are due.
+    pub(crate) fn run(&mut self, turn: &mut Turn<'_>) -> Next {
+        if self.job.is_some() && self.is_gone() {
+            return Next::Close;
+        }
+        self.enter_view(turn);
+        let next = loop {
+            match self.step(turn) {
+                Step::Again => {}
+                Step::Wait(_) if turn.buffer.keeps() => {
+                    if matches!(self.take_kept(turn), Step::Close) {
+                        break Next::Close;
+                    }
+                }
+                Step::Close | Step::Wait(_) if !self.fresh.is_empty() => {
+                    self.publish_fresh(turn);
+                    self.acknowledge();
+                }
+                Step::Close => break Next::Close,
+                Step::Wait(interest) => {
+                    self.note_who_works(turn.services.now());
+                    let deadline = self.deadline(turn.services, interest);
+                    if !deadline.is_over(turn.services.now(), turn.is_scarce) {
+                        break Next::Park(interest, deadline);
+                    }
+                    if !self.expire(deadline.owes, turn.services.now()) {
+                        break Next::Close;
+                    }
+                }
+            }
+        };
+        self.appetite = match self.rest.len() <= self.appetite / 2 {
+            true => (2 * self.appetite).min(buffer::LEN),
+            false => (self.appetite / 2).max(LITTLE),
+        };
+        turn.buffer.keep(0, 0);
+        debug_assert!(self.transport.is_settled(), "a whole record waits undecrypted");
+        if matches!(next, Next::Close) {
+            self.say_goodbye();
+        }
+        next
+    }
+
+    /// One step.
+    fn step(&mut self, turn: &mut Turn<'_>) -> Step {
+        self.held_up = false;
+        turn.services.flush_audit();
+        self.note_end(turn.services.now());
+        if self.say(turn.services.now()).is_err() {
+            return Step::Close;
+        }
+        if self.half.is_over(self.owes()) {
+            // Ciphertext of the last answers may still wait for the socket.
+            return match self.transport.wants_write() {
+                true => Step::Wait(Interest::WRITE),
+                false => Step::Close,
+            };
+        }
+        if self.half.is_open()
+            && let Some(refusal) = self.reason_to_end(turn.services)
+        {
+            return self.end(refusal);
+        }
+        if self.half.is_full() || self.transport.is_full() {
+            return Step::Wait(Interest::WRITE);
+        }
+        self.go_on(turn)
+    }
+
+    /// Sends as much as the socket takes; shuts the sending side once all is said.
+    fn say(&mut self, now: u64) -> Result<(), TransportError> {
+        self.flush(now)?;
+        self.shut_when_said(now)
+    }
+
+    /// The reason for which the client may ask for nothing more, though it has done nothing wrong.
+    fn reason_to_end(&self, services: &Services) -> Option<Refusal> {
+        if self.is_fenced() {
+            return Some(fence::refusal());
+        }
+        if let Some(refusal) = self.lost_account(services) {
+            return Some(refusal);
+        }
+        let is_given_up = self.version().is_some_and(|version| version.is_given_up());
+        is_given_up.then(|| given_up().into())
+    }
+
+    /// Does one thing.
+    fn go_on(&mut self, turn: &mut Turn<'_>) -> Step {
+        let unread = self.is_unread();
+        let answers = if unread { Interest::WRITE } else { Interest::NONE };
+        if self.job.is_some() {
+            return self.go_on_with_job(answers, turn);
+        }
+        if self.half.has_input_ended() {
+            // Not armed for input, which has ended; the last completion wakes.
+            return Step::Wait(answers);
+        }
+        if self.half.is_open() && self.must_wait(turn.services) {
+            self.held_up = true;
+            return Step::Wait(answers);
+        }
+        if !self.rest.is_empty() {
+            if self.is_over(turn) {
+                return Step::Wait(Interest::WRITE);
+            }
+            let rest = std::mem::take(&mut self.rest);
+            return self.take(&mut &rest[..], false, turn);
+        }
+        // No event tells of an end that has been read already.
+        let unread = unread || self.transport.has_peer_ended();
+        let waiting = if unread { Interest::BOTH } else { Interest::READ };
+        if self.is_over(turn) {
+            return Step::Wait(waiting);
+        }
+        match self.may_read(turn.services.now()) {
+            Some(most) => self.read(waiting, most, turn),
+            // The timer wakes it.
+            None => {
+                self.held_up = true;
+                Step::Wait(answers)
+            }
+        }
+    }
+
+    /// Goes on with the request that takes more than one turn. `answers`: what there is to wait for besides.
+    fn go_on_with_job(&mut self, answers: Interest, turn: &mut Turn<'_>) -> Step {
+        if self.is_over(turn) {
+            // A socket is nearly always writable, so this connection's next turn comes soon.
+            return Step::Wait(Interest::WRITE);
+        }
+        // The last of the changes that it waits for wakes it.
+        if self.job.as_ref().is_some_and(|job| job.waits(self.pending)) {
+            self.held_up = true;
+            return Step::Wait(answers);
+        }
+        // Its files are changes as those of any other request.
+        if matches!(self.job, Some(Job::Bundle(..))) && self.must_wait(turn.services) {
+            self.held_up = true;
+            return Step::Wait(answers);
+        }
+        self.work(turn);
+        let ends = self.job.is_none() && self.half.body_left() == Some(0);
+        match ends && self.rest.is_empty() {
+            // The end of a body that was held up.
+            true => self.take(&mut &[][..], false, turn),
+            false => Step::Again,
+        }
+    }
+
+    /// Whether the turn has taken all that it may, or a stopping server has no time left.
+    pub(super) fn is_over(&self, turn: &Turn<'_>) -> bool {
+        turn.share.is_over(!self.fresh.is_empty()) || turn.services.clock.is_grace_over()
+    }
+
+    /// Whether the peer waits for an answer that is not in the outbox yet.
+    pub(super) fn owes(&self) -> bool {
+        self.pending > 0 || self.job.is_some() || self.held_up
+    }
+
+    /// Whether a newer connection has taken this one's place.
+    fn is_fenced(&self) -> bool {
+        matches!(&self.dialect, Dialect::Haul(haul) if haul.fence.is_closed())
+    }
+
+    /// Whether the committer has so much to do that no more is read.
+    pub(super) fn must_wait(&self, services: &Services) -> bool {
+        services
+            .committer
+            .as_ref()
+            .is_some_and(|committer| committer.is_full(self.id, self.pending == 0))
+    }
+}

@@ -1,0 +1,77 @@
+//! A connection makes way for others: because it holds too much, because others need its seat, or because it is at the door
+//! and newcomers wait.
+//!
+//! A connection is *at the door* before the first header of its peer is whole, and after the server has done all that it will do
+//! for the peer. There the peer gets nothing, and keeps a socket of the server's from others.
+
+use haul_protocol::Code;
+
+use super::sink::Sink;
+use super::{Connection, Dialect};
+
+/// The reason for which a connection has to make way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Way {
+    /// All connections together hold too much in memory, or too many open files, and this one most or for longest.
+    Memory = 1,
+    /// Another account has fewer seats: this connection has lost its own.
+    Seat,
+    /// Newcomers wait, and this one has been at the door for longest.
+    Door,
+}
+
+impl Connection {
+    /// Since when it has been at the door; `None`: the server works for its peer.
+    pub(crate) fn at_door(&self) -> Option<u64> {
+        let is_new = matches!(self.dialect, Dialect::Unknown) && self.job.is_none();
+        self.ended.or(is_new.then_some(self.accepted))
+    }
+
+    /// Notes when the server has done all that it will do for the peer, before the peer is told: its next connection may come at
+    /// once.
+    pub(super) fn note_end(&mut self, now: u64) {
+        if self.ended.is_none() && !self.half.is_open() && !self.owes() {
+            self.ended = Some(now);
+            self.seat = None;
+        }
+    }
+
+    /// Ends the connection, or makes it end soon.
+    pub(crate) fn make_way(&mut self, way: Way) {
+        match way {
+            Way::Door if self.at_door().is_some() => {
+                tracing::debug!(peer = self.peer, "closed the connection, others wait to come in");
+                self.give_up();
+            }
+            // It has come in meanwhile.
+            Way::Door => {}
+            Way::Memory => self.make_room("this connection holds too much while others need room"),
+            Way::Seat => self.make_room(
+                "all connections of this server are taken, and this account has most of them",
+            ),
+        }
+    }
+
+    fn make_room(&mut self, why: &str) {
+        if std::mem::replace(&mut self.made_room, true) {
+            return;
+        }
+        tracing::warn!(peer = self.peer, "closed the connection, to make room for others");
+        // A peer that leaves its answers unread would not read this one either.
+        match self.is_unread() {
+            true => self.give_up(),
+            false => self.refuse_connection(Code::Busy, why),
+        }
+    }
+
+    /// The next step closes the connection, without a word.
+    fn give_up(&mut self) {
+        self.half.abandon();
+        self.transport.abandon();
+        self.rest = Vec::new();
+        self.job = None;
+        self.sink = Sink::Nothing;
+        self.pending = 0;
+    }
+}
