@@ -33,20 +33,19 @@ use super::notes::{self, Facts, Note};
 use crate::locks::{Rank, ReadGuard, RwLock, WriteGuard};
 use crate::store::error::StoreError;
 use crate::store::open::BENEATH;
-use crate::store::private::PRIVATE;
 use crate::store::quota::Draft;
-use crate::store::recover::TREES;
 use crate::store::root::{Parents, Root};
 use crate::store::temp::entries;
 use crate::store::{Reserved, Store, sys};
 pub(in crate::store) use closing::Closing;
 pub(crate) use room::{Earlier, Room, given_up};
 
-/// Entries that a version makes: the home of the directory's versions and the tree; at the swap two notes, and the name.
-const ENTRIES: usize = 5;
+/// Entries that a version makes: the home of the directory's versions, its name and the tree; at the swap two notes, and the
+/// name of the directory.
+const ENTRIES: usize = 6;
 
 /// Those of them that are made when it is opened.
-const MADE_FIRST: u64 = 2;
+const MADE_FIRST: u64 = 3;
 
 /// A draft. While it is open nobody else changes the present version.
 #[derive(Debug)]
@@ -216,12 +215,8 @@ impl Version {
                 Arc::new(Root::of(tree.map_err(failed("open the next version of"))?, store.path()))
             }
         };
-        let counted = if done {
-            Draft::of(name)
-        } else {
-            let path = format!("{PRIVATE}/{TREES}/{id}/{NEXT}{boot}-{tag}");
-            store.quotas.draft((id, &tag), name, Some(&*path).filter(|_| resumed))
-        };
+        let counted =
+            if done { Draft::of(name) } else { store.quotas.draft((id, &tag), name, resumed) };
         let (store, name) = (Arc::clone(store), name.clone());
         let state = RwLock::new(Rank::Version, if done { State::Done } else { State::Next });
         let (id, done, given_up) = (id.to_owned(), AtomicBool::new(done), AtomicBool::new(false));
@@ -388,6 +383,7 @@ impl Store {
     /// The home of a directory's versions, made if there is none. The caller has room for it.
     fn home(&self, name: &Name) -> Result<(String, OwnedFd), StoreError> {
         let id = home_of(name);
+        self.note_home(&id, name);
         match sys::make_directory(&self.trees, id.as_bytes(), Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => self.home_there(name),
             Err(errno) => Err(StoreError::new("open the versions of", name, errno)),
