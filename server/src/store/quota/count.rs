@@ -16,7 +16,7 @@ use rustix::fs::{Mode, Stat};
 use rustix::io::Errno;
 
 use super::Usage;
-use super::usage::{Moment, tick};
+use super::since::{Moment, tick};
 use super::walk::{Met, Place, Walk};
 use crate::locks::{Condvar, Mutex, Rank};
 use crate::store::Store;

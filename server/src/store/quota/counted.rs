@@ -147,9 +147,11 @@ impl Store {
         then: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let counting = parents.counting();
-        // Nothing that is renamed in a draft counts more or less.
-        if !self.quotas.is_any() || counting.draft.is_some() || from == to {
+        if !self.quotas.is_any() || from == to {
             return then();
+        }
+        if let Some(draft) = &counting.draft {
+            return self.renamed_in_draft(parents, draft, (from, to), then);
         }
         let (old, new) = (counting.usages(from.as_bytes()), counting.usages(to.as_bytes()));
         let _turn = self.quotas.turn();
@@ -183,6 +185,28 @@ impl Store {
         counting.changed(&entered, share, replaced, Some(amount));
         self.may_be_left(&None, &left, Some(&moved));
         self.may_be_left(&None, &new, before.as_ref());
+        Ok(())
+    }
+
+    /// Of a rename in a draft only the entry counts that makes way.
+    fn renamed_in_draft(
+        &self,
+        parents: &Parents,
+        draft: &Arc<Draft>,
+        (from, to): (&Name, &Name),
+        then: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let counting = parents.counting();
+        let _turn = draft.turn();
+        let inode = |stat: &Stat| (stat.st_dev, stat.st_ino);
+        let moved = self.entry(parents, from);
+        let replaced = self.entry(parents, to);
+        let replaced = replaced.filter(|to| moved.is_some_and(|moved| inode(&moved) != inode(to)));
+        let freed = replaced.map(|stat| self.freed(counting, to, &stat));
+        then()?;
+        if let Some(freed) = freed {
+            counting.changed(&counting.usages(to.as_bytes()), Share::default(), Some(freed), None);
+        }
         Ok(())
     }
 

@@ -68,6 +68,11 @@ impl Draft {
         is_exact
     }
 
+    /// Forgets its shares in usages that are there no more.
+    pub(super) fn retain(&self, is_there: impl Fn(&Arc<Usage>) -> bool) {
+        self.share.lock().retain(is_there);
+    }
+
     /// One change after the other.
     pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock()

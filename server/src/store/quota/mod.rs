@@ -13,6 +13,7 @@ mod counted;
 mod drafts;
 mod promised;
 mod share;
+mod since;
 mod usage;
 mod walk;
 
@@ -102,9 +103,8 @@ impl Quotas {
         let is_any = !table.is_empty();
         *self.table.write() = Arc::new(table);
         self.is_any.store(is_any, Ordering::Release);
-        if is_any {
-            self.wanted.ring();
-        }
+        self.forget_the_gone();
+        self.wanted.ring();
     }
 
     /// The usage of an account, if it has a quota.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use haul_protocol::Name;
 use rustix::fs::AtFlags;
 
-use super::{Amount, Draft, Quotas, Share};
+use super::{Amount, Draft, Quotas, Share, Usage};
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::root::Parents;
@@ -22,6 +22,25 @@ pub(super) struct Promised {
 }
 
 impl Quotas {
+    /// Forgets the shares in usages of accounts that are gone, or have no quota any more.
+    pub(super) fn forget_the_gone(&self) {
+        let table = self.table();
+        let is_there =
+            |usage: &Arc<Usage>| table.values().flatten().any(|of| Arc::ptr_eq(of, usage));
+        let mut promised = self.promised.lock();
+        promised.partials.retain(|_, share| {
+            share.retain(is_there);
+            !share.is_empty()
+        });
+        promised.drafts.values().for_each(|draft| draft.retain(is_there));
+    }
+
+    /// The number of partials that have shares.
+    #[cfg(test)]
+    pub(super) fn promises(&self) -> usize {
+        self.promised.lock().partials.len()
+    }
+
     /// Takes the share of a partial.
     pub(in crate::store) fn take_promise(&self, id: &str) -> Option<Share> {
         if self.is_any() { self.promised.lock().partials.remove(id) } else { None }

@@ -142,6 +142,17 @@ impl Share {
         }
     }
 
+    /// Leaves out usages that are there no more.
+    pub(super) fn retain(&mut self, is_there: impl Fn(&Arc<Usage>) -> bool) {
+        self.0.retain(|(usage, held)| {
+            let stays = is_there(usage);
+            if !stays {
+                usage.put_back(*held, Held::default());
+            }
+            stays
+        });
+    }
+
     /// The usages in which it is, and the part in each, which the caller gives back.
     pub(super) fn into_parts(mut self) -> Vec<(Arc<Usage>, Held)> {
         std::mem::take(&mut self.0)

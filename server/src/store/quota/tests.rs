@@ -250,3 +250,19 @@ fn count_ends_whatever_is_renamed_meanwhile() {
     assert!(refusals > 0);
     store.quotas.may_move(&from).unwrap();
 }
+
+#[test]
+fn share_does_not_outlive_the_quota_that_it_is_of() {
+    let place = TempDir::new().unwrap();
+    let store = store(&place);
+    let quotas = || store.quotas.set(vec![limits(None, 100, 100)]);
+    quotas();
+    counting(&store, || until_known(&store, "all"));
+    store.promise(&store.parents(), "id", &name("file"), 70).unwrap();
+    assert_eq!(store.quotas.promises(), 1);
+    store.quotas.set(Vec::new());
+    assert_eq!(store.quotas.promises(), 0);
+    quotas();
+    counting(&store, || until_known(&store, "all"));
+    assert_eq!(used(&store, "all"), (0, 0));
+}

@@ -5,10 +5,11 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use haul_protocol::{Name, Used};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::ClockId;
 
 use super::count::Counted;
 use super::share::Held;
+use super::since::{Moment, Since, moment};
 use super::{Amount, Limits};
 use crate::locks::{Mutex, MutexGuard, Rank};
 use crate::store::error::StoreError;
@@ -16,9 +17,6 @@ use crate::store::versions::guard::is_at_or_below;
 
 /// Time for which a client that logs in waits for the first count.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Seconds and nanoseconds.
-pub(super) type Moment = (i64, u64);
 
 /// The usage of one directory.
 #[derive(Debug)]
@@ -71,21 +69,6 @@ enum Lack {
     Count,
     /// Another upload is spared the file that it replaces.
     Turn,
-}
-
-/// Changes during a count.
-#[derive(Debug)]
-struct Since {
-    /// When the count was asked for, by the exact clock: it leaves out files and symlinks that are newer.
-    begun: Moment,
-    /// The first tick of the coarse clock after that, once it has come.
-    first: Option<Moment>,
-    /// Entries that have come. The count leaves files and symlinks out that are as new as it is.
-    came: Amount,
-    /// Entries have gone or were replaced which the count may have met or not, so the sum is too large, if anything.
-    is_disturbed: bool,
-    /// Directories have moved: the count may have missed some.
-    is_void: bool,
 }
 
 impl Usage {
@@ -316,27 +299,6 @@ impl Usage {
         let mut state = self.state();
         (state.since, state.is_still) = (None, false);
     }
-}
-
-impl Since {
-    /// An entry has come, or another one has gone as well.
-    fn changed(&mut self, is_disturbed: bool, came: Amount) {
-        let now = tick();
-        self.came = self.came + came;
-        // A kernel gives a change the time of the last tick, or the exact time, which is later. So until the tick after the
-        // first one, the entry may be old for the count, too.
-        self.is_disturbed |= is_disturbed || self.first.is_none_or(|first| now <= first);
-    }
-}
-
-/// The last tick of the clock: no change from now on has an earlier time.
-pub(super) fn tick() -> Moment {
-    moment(ClockId::RealtimeCoarse)
-}
-
-fn moment(clock: ClockId) -> Moment {
-    let now = clock_gettime(clock);
-    (now.tv_sec, u64::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 impl State {
