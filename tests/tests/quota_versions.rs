@@ -84,12 +84,12 @@ fn entry_of_a_draft_counts_no_more_when_it_is_removed_or_replaced() {
     let mut peer = draft(&accounts);
     for round in 0..5 {
         for (at, len) in [(1, 9000), (2, 6000)] {
-            let answer = put_file(&mut peer, 10 * round + at, "d/file", len);
-            assert_eq!(answer["ack"], 10 * round + at, "{answer}");
+            let answer = put_file(&mut peer, 4 * round + at, "d/file", len);
+            assert_eq!(answer["ack"], 4 * round + at, "{answer}");
             assert_eq!(told(&accounts, "alice"), (len as u64, 2));
         }
-        done(&mut peer, &json!({"cmd": "remove", "id": 10 * round + 3, "filename": "d/file"}));
-        done(&mut peer, &json!({"cmd": "remove", "id": 10 * round + 4, "filename": "d"}));
+        done(&mut peer, &json!({"cmd": "remove", "id": 4 * round + 3, "filename": "d/file"}));
+        done(&mut peer, &json!({"cmd": "remove", "id": 4 * round + 4, "filename": "d"}));
         assert_eq!(told(&accounts, "alice"), (0, 0));
     }
 }
