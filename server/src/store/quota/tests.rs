@@ -236,7 +236,10 @@ fn count_ends_whatever_is_renamed_meanwhile() {
             let rename = || {
                 fs::rename(place.path().join(from.to_string()), place.path().join(to.to_string()))
             };
-            let renamed = store.counted_rename(&parents, (&from, &to), || Ok(rename().unwrap()));
+            let renamed = store.counted_rename(&parents, (&from, &to), || {
+                rename().unwrap();
+                Ok(())
+            });
             match renamed {
                 Ok(()) => std::mem::swap(&mut from, &mut to),
                 Err(error) => {
