@@ -63,7 +63,7 @@ impl Refusal {
         if self.about.is_none() {
             return self;
         }
-        self.in_words("the quota of the account is full")
+        self.in_words(&format!("the quota of the account {}", is_full(&self.told)))
     }
 
     /// The refusal on the wire: names are told below the client's root, and the use of a quota to its own account alone. `in_draft`: the connection is about a draft.
@@ -75,8 +75,9 @@ impl Refusal {
     ) -> haul_protocol::Refusal {
         let Self { mut told, names, about } = self;
         if about.is_some_and(|about| account.is_none_or(|account| account.as_str() != about)) {
+            let is_full = is_full(&told);
             told.message =
-                String::from("a quota of another account, whose directory this is, is full");
+                format!("a quota of another account, whose directory this is, {is_full}");
             return told;
         }
         match names {
@@ -91,6 +92,14 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.told.fmt(f)
+    }
+}
+
+/// The state of a quota, without numbers.
+fn is_full(told: &haul_protocol::Refusal) -> &'static str {
+    match told.code {
+        Code::Quota => "is full",
+        _ => "has no room in this moment",
     }
 }
 
@@ -117,7 +126,9 @@ impl From<StoreError> for Refusal {
             StoreError::TooLarge { .. } => Code::TooLarge,
             StoreError::NameRefused { .. } => Code::BadName,
             StoreError::NoSymlinks { .. } => Code::Symlink,
-            StoreError::Scarce { .. } => Code::Busy,
+            StoreError::Scarce { .. }
+            | StoreError::AccountReplaces { .. }
+            | StoreError::AccountUncounted { .. } => Code::Busy,
             StoreError::Uncertain { .. } => Code::Uncertain,
             StoreError::Spoiled { .. } | StoreError::Replaced { .. } => Code::UnknownUpload,
             StoreError::Permission { .. } | StoreError::ReadOnly { .. } => Code::Permission,
@@ -130,7 +141,9 @@ impl From<StoreError> for Refusal {
             StoreError::Io { .. } | StoreError::Group { .. } => Code::Io,
         };
         let about = match &error {
-            StoreError::AccountFull { account, .. } => Some(account.clone()),
+            StoreError::AccountFull { account, .. }
+            | StoreError::AccountReplaces { account }
+            | StoreError::AccountUncounted { account } => Some(account.clone()),
             _ => None,
         };
         let retry = code.retry() || matches!(error, StoreError::Group { .. });

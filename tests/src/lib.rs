@@ -19,6 +19,7 @@ pub mod open_files;
 pub mod peer;
 pub mod place;
 pub mod prelude;
+pub mod quotas;
 pub mod random;
 pub mod register;
 pub mod relay;

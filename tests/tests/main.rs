@@ -77,6 +77,7 @@ mod publish_heritage;
 mod publish_room;
 mod put;
 mod quota;
+mod quota_versions;
 mod read_only;
 mod reconnect;
 mod refused_source;

@@ -1,58 +1,7 @@
 //! Quotas of accounts: what counts, and who is refused.
 
 use haul_tests::prelude::*;
-
-/// Bytes and entries below a directory, as anyone can count them.
-fn counted(directory: &Path) -> (u64, u64) {
-    let entries = walkdir::WalkDir::new(directory).min_depth(1).into_iter().map(Result::unwrap);
-    entries.filter(|entry| !entry.path().components().any(|c| c.as_os_str() == ".haul")).fold(
-        (0, 0),
-        |(bytes, files), entry| {
-            let is_directory = entry.file_type().is_dir();
-            let size =
-                if is_directory { 0 } else { entry.path().symlink_metadata().unwrap().len() };
-            (bytes + size, files + 1)
-        },
-    )
-}
-
-/// The use that the server tells.
-fn told(accounts: &Accounts, name: &str) -> (u64, u64) {
-    let (peer, answer) = accounts.greeted(&accounts.hello(name, "asks"));
-    let account = &answer["account"];
-    drop(peer.end());
-    (account["used_bytes"].as_u64().unwrap(), account["used_files"].as_u64().unwrap())
-}
-
-/// A server with an account `alice` whose quota is so large.
-fn with_quota(words: &[&str], bytes: u64, files: u64) -> Accounts {
-    let user =
-        format!("alice --root a --rights mirror --quota-bytes {bytes} --quota-files {files}");
-    Accounts::start_with(words, &[&user])
-}
-
-/// Starts the server again with the same accounts, root and words, after a signal.
-fn again(accounts: &mut Accounts, words: &[&str], signal: Signal) {
-    let (root, log) = (accounts.server.root().to_owned(), accounts.server.log.clone());
-    // It may have ended already.
-    let _ = accounts.server.signal(signal);
-    accounts.server.wait().unwrap();
-    let config = accounts.config.path().to_str().unwrap();
-    let words = [words, &["--config-dir", config]].concat();
-    let next = Hauld::start_at(&root, &log, hauld_command(), &words).unwrap();
-    accounts.server.becomes(next);
-}
-
-fn put_file(peer: &mut Peer, id: u64, name: &str, len: usize) -> Value {
-    let bytes = vec![b'x'; len];
-    peer.ask(&put(id, name, &bytes), &bytes).unwrap()
-}
-
-#[track_caller]
-fn same(accounts: &Accounts) {
-    let on_disk = counted(&accounts.at("a"));
-    eventually("the use is right", || told(accounts, "alice") == on_disk);
-}
+use haul_tests::quotas::*;
 
 #[test]
 fn use_is_that_of_the_disk_whatever_is_done() {

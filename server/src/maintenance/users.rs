@@ -92,7 +92,7 @@ fn list(users: &UsersFile, out: &mut impl Write) -> Result<(), StartError> {
         write!(out, "{}", end(account.expires).unwrap_or_default())?;
         for (quota, what) in [
             (account.quota_bytes.map(|bytes| format_size(bytes, BINARY)), ""),
-            (account.quota_files.map(|files| files.to_string()), " files"),
+            (account.quota_files.map(|files| files.to_string()), " files and directories"),
             (account.connections.map(|most| most.to_string()), " connections"),
             (account.rate.map(|rate| format_size(rate, BINARY)), " a second"),
         ] {

@@ -120,8 +120,9 @@ pub(crate) enum StoreError {
     },
     /// The quota of an account is full.
     #[error(
-        "the quota of account `{account}` is full: {} of {} used, {} needed",
-        counted(what, *.used), counted(what, *.quota), counted(what, *.more)
+        "the quota of account `{account}` is full: {} of {} used{}, {} more needed, {} left",
+        counted(what, *.used), counted(what, *.quota), explained(what), counted(what, *.more),
+        counted(what, quota.saturating_sub(*.used))
     )]
     AccountFull {
         /// The account.
@@ -134,6 +135,24 @@ pub(crate) enum StoreError {
         more: u64,
         /// The quota.
         quota: u64,
+    },
+    /// The entries of an account with a quota are being counted.
+    #[error(
+        "the files of account `{account}` are being counted, or could not be (the server's log tells), so it can't be told yet \
+         whether there is room: the same request can succeed in a moment"
+    )]
+    AccountUncounted {
+        /// The account.
+        account: String,
+    },
+    /// There is no room for two uploads at once that are larger than the files that they replace leave it.
+    #[error(
+        "the quota of account `{account}` has no room for a file beside the one that it replaces, and another upload has its \
+         turn: the same request can succeed in a moment"
+    )]
+    AccountReplaces {
+        /// The account.
+        account: String,
     },
     /// The server's user may not do this.
     #[error("the server may not {op} `{name}`: permission denied")]
@@ -271,6 +290,11 @@ fn after(facts: Option<Facts>) -> String {
 
 fn counted(what: &str, number: u64) -> String {
     if what == "bytes" { in_units(number) } else { format!("{number} {what}") }
+}
+
+/// The entries that count as files.
+fn explained(what: &str) -> &'static str {
+    if what == "bytes" { "" } else { " (directories and links count, too)" }
 }
 
 fn in_units(bytes: u64) -> String {

@@ -83,6 +83,8 @@ pub(crate) struct Store {
     partials: OwnedFd,
     /// `.haul/trees`: versions of directories that are published as a whole.
     trees: OwnedFd,
+    /// The names of the directories that these are of.
+    names: OwnedFd,
     /// `.haul/trash`: trees that are to be removed.
     pub(crate) trash: temp::trash::Trash,
     /// The guard of directories that are being published.
@@ -172,6 +174,7 @@ impl Store {
             staging: recovered.staging,
             partials: recovered.partials,
             trees: recovered.trees,
+            names: recovered.names,
             trash: temp::trash::Trash::new(recovered.trash),
             guard: versions::guard::Guard::default(),
             shares_blocks: OnceLock::new(),
@@ -224,7 +227,10 @@ impl Store {
 
     /// Makes a directory that a client sees as its root, unless it is there.
     pub(crate) fn make_account_root(&self, name: &haul_protocol::Name) -> Result<(), StoreError> {
-        self.parents().directory(name)
+        // A quota of another account, whose root is above, is no reason not to have it.
+        let counting = quota::Counting { quotas: Arc::default(), draft: None };
+        let making = root::Making { counting, ..self.making(None) };
+        Parents::new(&self.root, making).directory(name)
     }
 
     /// Whether a directory that a client sees as its root is there now. If it can't be reached for another reason, each request

@@ -15,6 +15,7 @@ use super::unserved::OpenError;
 const STAGED: &str = "staged";
 const PARTIALS: &str = "partials";
 pub(super) const TREES: &str = "trees";
+const NAMES: &str = "names";
 const TRASH: &str = "trash";
 const OPENED: &str = "opened";
 const LOCK: &str = "lock";
@@ -34,6 +35,8 @@ pub(super) struct Recovered {
     pub(super) partials: OwnedFd,
     /// The directory of versions, and that of trees that are to be removed.
     pub(super) trees: OwnedFd,
+    /// The directory of the names that versions are of.
+    pub(super) names: OwnedFd,
     pub(super) trash: OwnedFd,
     /// The directory of notes about modes.
     pub(super) opened: OwnedFd,
@@ -82,6 +85,7 @@ pub(super) fn recover(root: &Root) -> Result<Recovered, OpenError> {
     }
     let partials = private_directory(root, private.as_fd(), PARTIALS)?;
     let trees = private_directory(root, private.as_fd(), TREES)?;
+    let names = private_directory(root, private.as_fd(), NAMES)?;
     let trash = private_directory(root, private.as_fd(), TRASH)?;
     let opened = private_directory(root, private.as_fd(), OPENED)?;
     let boot = std::fs::read_to_string(BOOT_ID).map_err(|source| OpenError::Io {
@@ -90,5 +94,5 @@ pub(super) fn recover(root: &Root) -> Result<Recovered, OpenError> {
         source,
     })?;
     let boot = boot.trim().to_owned();
-    Ok(Recovered { lock: file.into(), staging, swept, partials, trees, trash, opened, boot })
+    Ok(Recovered { lock: file.into(), staging, swept, partials, trees, names, trash, opened, boot })
 }

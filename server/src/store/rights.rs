@@ -108,17 +108,27 @@ impl Rights {
     /// read; for each look at an entry there is [`in_directory`](Self::in_directory).
     pub(super) fn open_in(&self, parent: &OwnedFd, last: &[u8]) -> Result<OwnedFd, Errno> {
         let open = |flags| rustix::fs::openat2(parent, last, flags, Mode::empty(), BENEATH);
-        self.in_directory(parent, || {
-            match open(DIRECTORY) {
-                Err(Errno::ACCESS) => {}
-                opened => return opened,
-            }
-            let found = open(OFlags::PATH | DIRECTORY)?;
-            match self.open_up(&found)? {
-                Some(_opened) => rustix::fs::openat(&found, c".", DIRECTORY, Mode::empty()),
-                None => Err(Errno::ACCESS),
-            }
+        self.in_directory(parent, || match open(DIRECTORY) {
+            Err(Errno::ACCESS) => self.open_closed(&open(OFlags::PATH | DIRECTORY)?),
+            opened => opened,
         })
+    }
+
+    /// Opens the directory above another one, in the same way.
+    pub(super) fn open_above(&self, directory: &OwnedFd) -> Result<OwnedFd, Errno> {
+        let open = |flags| rustix::fs::openat(directory, c"..", flags, Mode::empty());
+        self.in_directory(directory, || match open(DIRECTORY) {
+            Err(Errno::ACCESS) => self.open_closed(&open(OFlags::PATH | DIRECTORY)?),
+            opened => opened,
+        })
+    }
+
+    /// Opens a directory, of which there is a handle, for reading, which its mode forbids.
+    fn open_closed(&self, found: &OwnedFd) -> Result<OwnedFd, Errno> {
+        match self.open_up(found)? {
+            Some(_opened) => rustix::fs::openat(found, c".", DIRECTORY, Mode::empty()),
+            None => Err(Errno::ACCESS),
+        }
     }
 
     /// `None` if that would change nothing, or the directory is not the server's own.

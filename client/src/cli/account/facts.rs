@@ -40,7 +40,7 @@ fn lines(server: &Server, facts: Option<&AccountFacts>) -> Vec<String> {
         lines.push(format!("bytes: {used} of {quota}"));
     }
     if let Some(Used { used, quota }) = files {
-        lines.push(format!("files: {used} of {quota}"));
+        lines.push(format!("files, directories and links: {used} of {quota}"));
     }
     if let Some(expires) = expires {
         let at = jiff::Timestamp::from_second(*expires)
@@ -78,7 +78,7 @@ mod tests {
         let (bytes, files) = (used(3 << 20, 1 << 30), used(2, 10));
         let all = AccountFacts { expires: Some(0), bytes, files, ..facts };
         let lines = lines(&server, Some(&all));
-        assert_eq!(lines[2..4], ["bytes: 3 MiB of 1 GiB", "files: 2 of 10"]);
+        assert_eq!(lines[2..4], ["bytes: 3 MiB of 1 GiB", "files, directories and links: 2 of 10"]);
         assert!(lines[4].starts_with("expires: 19"), "{lines:?}");
     }
 }

@@ -1,24 +1,27 @@
-//! Counting the entries below a directory with a quota: one thread, in the background, with one open directory and a few
-//! names in memory however large the tree is.
+//! Counting the entries below a directory with a quota, and the previous versions of directories in it: one thread, in the
+//! background.
 //!
 //! Changes go on meanwhile. The count leaves out files and symlinks whose change time is after its beginning, and adds
 //! those that the server has made since ([`Usage::is_counted`]). Directories count whenever they are met. If something was
-//! replaced, removed or moved meanwhile, the sum may be too large, never too small, and the entries are counted again soon.
+//! replaced, removed or published meanwhile, the sum may be too large, never too small, and the entries are counted again soon.
+//! If a directory was moved or a version brought back, the count is void; after two such counts, directories stay where they
+//! are until the third one is over.
 
-use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use haul_protocol::Name;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Mode, RawDir, SeekFrom, Stat};
+use rustix::fs::{Mode, Stat};
 use rustix::io::Errno;
 
-use super::usage::{Moment, tick};
-use super::{Amount, Draft, Usage};
+use super::Usage;
+use super::since::{Moment, tick};
+use super::walk::{Met, Place, Walk};
 use crate::locks::{Condvar, Mutex, Rank};
 use crate::store::Store;
 use crate::store::open::DIRECTORY;
-use crate::store::private::PRIVATE;
+use crate::store::versions::home::PREVIOUS;
 
 /// Time after which everything is counted again: other programs change files as well.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -26,14 +29,8 @@ const EVERY: Duration = Duration::from_secs(3600);
 /// Time after which a count that was disturbed is made again, the first time; then twice as long.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Time for which a client that logs in waits for the first count.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Entries between two looks whether that is over.
-const SOME: usize = 256;
-
-/// Bytes of entries that are read at once.
-const READ: usize = 32 * 1024;
+/// Counts one after the other that may be void.
+const VOID: u32 = 2;
 
 /// Wakes the thread that counts.
 #[derive(Debug)]
@@ -45,8 +42,8 @@ pub(super) struct Wanted {
 #[derive(Debug, Default)]
 struct Asked {
     rung: bool,
-    /// Drafts of an earlier server, and their paths.
-    drafts: Vec<(Arc<Draft>, String)>,
+    /// Homes with drafts of an earlier server.
+    homes: Vec<String>,
     stopped: bool,
 }
 
@@ -64,9 +61,9 @@ impl Wanted {
         self.changed.notify_all();
     }
 
-    /// There is a draft of which nobody knows what is in it.
-    pub(super) fn draft(&self, draft: Arc<Draft>, path: String) {
-        self.state.lock().drafts.push((draft, path));
+    /// In this home there is a draft of which nobody knows what is in it.
+    pub(super) fn draft(&self, home: &str) {
+        self.state.lock().homes.push(home.to_owned());
         self.ring();
     }
 
@@ -96,35 +93,55 @@ struct Due {
     at: Instant,
     /// The pause after the next count that is disturbed.
     pause: Duration,
+    /// Counts that were void, one after the other.
+    void: u32,
+}
+
+/// The end of a count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// It is exact.
+    Exactly,
+    /// The sum may be too large.
+    AtMost,
+    /// Something was moved meanwhile.
+    Void,
+    /// Nothing could be counted, or the server stops.
+    Not,
 }
 
 impl Store {
     /// Counts whatever is to be counted, until [`stop_counting`](Self::stop_counting).
     pub(crate) fn count(&self) {
         let mut all: Vec<Due> = Vec::new();
+        let mut drafts = Instant::now() + EVERY;
         loop {
             let now = Instant::now();
-            let next = all.iter().map(|due| due.at).min();
+            let ends = all.iter().filter_map(|due| due.usage.patience());
+            let next = all.iter().map(|due| due.at).chain(ends).chain([drafts]).min();
             let wait = next.map_or(EVERY, |at| at.saturating_duration_since(now));
             if self.quotas.wanted.wait(wait.min(EVERY)) {
                 return;
             }
             self.look_for_usages(&mut all);
-            self.count_drafts();
-            let begun = Instant::now();
+            all.iter().for_each(|due| due.usage.look_at_the_clock());
+            let is_over = drafts > Instant::now() && !self.quotas.wanted.has_homes();
+            if !is_over {
+                drafts = Instant::now() + if self.count_drafts() { EVERY } else { SOON };
+            }
             for index in 0..all.len() {
                 if all[index].at > Instant::now() {
                     continue;
                 }
-                let tick = || {
-                    if begun.elapsed() > PATIENCE {
-                        all.iter().for_each(|due| due.usage.is_late());
-                    }
+                let goes_on = || {
+                    all.iter().for_each(|due| due.usage.look_at_the_clock());
                     !self.quotas.wanted.is_stopped()
                 };
-                let is_known = self.count_one(&all[index].usage, &tick);
+                let Due { usage, void, .. } = &all[index];
+                let counted = self.count_one(usage, *void >= VOID, &goes_on);
                 let due = &mut all[index];
-                let is_over = is_known && !due.usage.is_wanted();
+                let is_over = counted == Counted::Exactly && !due.usage.is_wanted();
+                due.void = if counted == Counted::Void { due.void + 1 } else { 0 };
                 due.at = Instant::now() + if is_over { EVERY } else { due.pause };
                 due.pause = if is_over { SOON } else { (2 * due.pause).min(EVERY) };
             }
@@ -149,141 +166,157 @@ impl Store {
                 Some(_) => {}
                 None => {
                     is_new = true;
-                    all.push(Due { usage: Arc::clone(usage), at: now, pause: SOON });
+                    let usage = Arc::clone(usage);
+                    all.push(Due { usage, at: now, pause: SOON, void: 0 });
                 }
             }
         }
         if is_new {
             self.promise_what_is_there();
+            self.look_for_drafts();
         }
     }
 
-    /// Counts the files and directories in drafts of an earlier server. Files with several names were taken over.
-    pub(in crate::store) fn count_drafts(&self) {
-        let drafts = std::mem::take(&mut self.quotas.wanted.state.lock().drafts);
-        for (draft, path) in drafts {
-            let is_sent = |stat: &Stat| stat.st_nlink == 1;
-            match self.walk(path.as_bytes(), &is_sent, &|| !self.quotas.wanted.is_stopped()) {
-                Ok(amount) => {
-                    let inside = [draft.name.as_bytes(), b"/x"].concat();
-                    draft.had(&self.quotas.covering(&inside), amount);
-                }
-                Err(errno) => {
-                    tracing::warn!(name = %draft.name, %errno, "could not count the files of a version");
-                }
+    /// Everything that is in drafts counts for new usages too.
+    fn look_for_drafts(&self) {
+        match self.homes() {
+            Ok(homes) => {
+                homes.iter().for_each(|home| self.quotas.wanted.draft(&home.id));
+            }
+            Err(errno) => tracing::warn!(%errno, "could not look for versions"),
+        }
+    }
+
+    /// Counts drafts of an earlier server; tells whether all are known exactly. Files that the present version has count there.
+    pub(in crate::store) fn count_drafts(&self) -> bool {
+        let mut homes = self.quotas.wanted.take_homes();
+        homes.sort_unstable();
+        homes.dedup();
+        homes
+            .retain(|home| self.drafts_in(home).iter().any(|draft| !self.count_draft(home, draft)));
+        self.quotas.wanted.put_back(homes)
+    }
+
+    /// Counts one; tells whether it is known exactly.
+    fn count_draft(&self, home: &str, (entry, tag): &(String, String)) -> bool {
+        let Some(name) = self.name_of_home(home) else { return true };
+        let draft = self.quotas.left_draft((home, tag), &name);
+        let changes = draft.changes();
+        let Some(directory) = self.in_home(home, entry) else { return true };
+        let place = Place { directory, beside: self.present_beside(&name) };
+        let mut walk = self.a_walk(|_: &Stat| true, || !self.quotas.wanted.is_stopped());
+        match walk.below(place, false) {
+            Ok(()) => {
+                tell(&name.to_string(), walk.met);
+                let usages = self.quotas.covering(&draft.inside());
+                draft.is_counted(&usages, walk.met.amount, changes)
+            }
+            Err(Errno::CANCELED) => true,
+            Err(errno) => {
+                tracing::warn!(%name, %errno, "could not count the files of a version");
+                errno != Errno::STALE
             }
         }
     }
 
-    /// Counts one; tells whether nothing was missed.
-    fn count_one(&self, usage: &Usage, tick: &dyn Fn() -> bool) -> bool {
-        usage.begin();
-        let Some(begun) = usage.begun() else { return false };
-        let Some(first) = tick_after(begun, tick) else { return false };
+    /// Counts one. `is_still`: directories stay where they are meanwhile.
+    fn count_one(&self, usage: &Usage, is_still: bool, goes_on: &dyn Fn() -> bool) -> Counted {
+        usage.begin(is_still);
+        let Some(begun) = usage.begun() else { return Counted::Not };
+        let Some(first) = tick_after(begun, goes_on) else {
+            usage.is_not_counted();
+            return Counted::Not;
+        };
         usage.has_first_tick(first);
         let root = usage.root.as_ref().map_or(&[][..], |root| root.as_bytes());
         let is_old = |stat: &Stat| (stat.st_ctime, stat.st_ctime_nsec) <= begun;
-        match self.walk(root, &is_old, tick) {
-            Ok(met) => usage.is_counted(met),
+        match self.walk_all(root, is_old, goes_on) {
+            Ok(met) => {
+                tell(&String::from_utf8_lossy(root), met);
+                usage.is_counted(met.amount)
+            }
+            // Another program has moved a directory.
+            Err(Errno::STALE) => {
+                usage.is_not_counted();
+                Counted::Void
+            }
+            // The server stops.
+            Err(Errno::CANCELED) => {
+                usage.is_not_counted();
+                Counted::Not
+            }
             Err(errno) => {
                 usage.is_not_counted();
-                // Not if the server stops.
-                if errno != Errno::CANCELED {
-                    let root = String::from_utf8_lossy(root);
-                    tracing::warn!(%root, %errno, "could not count the files of an account");
-                    usage.is_late();
-                }
-                false
+                let root = String::from_utf8_lossy(root);
+                tracing::warn!(%root, %errno, "could not count the files of an account: it may send nothing until they are counted");
+                Counted::Not
             }
         }
     }
 
-    /// All directories below one, and those of the other entries that count.
-    fn walk(
+    /// All directories below one, and those of the other entries that count; then previous versions of directories there.
+    fn walk_all(
         &self,
         root: &[u8],
-        counts: &dyn Fn(&Stat) -> bool,
-        tick: &dyn Fn() -> bool,
-    ) -> Result<Amount, Errno> {
-        let open = |path: &[u8]| {
-            let handle = self.parents().find(path)?;
-            rustix::fs::openat(&handle, c".", DIRECTORY, Mode::empty())
-        };
-        let mut path = root.to_vec();
-        // Where each directory above goes on, and the length of its path.
-        let mut above: Vec<(u64, usize)> = Vec::new();
-        let mut directory = open(&path)?;
-        let (mut sum, mut seen) = (Amount::default(), 0);
-        let mut room = [MaybeUninit::uninit(); READ];
-        loop {
-            let met = self.read_on(&directory, &mut room, path.is_empty(), |stat| {
-                if counts(stat) || FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                    sum = sum + Amount::found(stat);
-                }
-                seen += 1;
-                if seen % SOME == 0 && !tick() { Err(Errno::CANCELED) } else { Ok(()) }
-            })?;
-            match met {
-                Some((name, next)) => match self.rights.open_in(&directory, &name) {
-                    Ok(inner) => {
-                        above.push((next, path.len()));
-                        if !path.is_empty() {
-                            path.push(b'/');
-                        }
-                        path.extend_from_slice(&name);
-                        directory = inner;
-                    }
-                    // It has gone, is another file system, or the server may not read it.
-                    Err(_) => drop(rustix::fs::seek(&directory, SeekFrom::Start(next))?),
-                },
-                None => loop {
-                    let Some((next, len)) = above.pop() else { return Ok(sum) };
-                    path.truncate(len);
-                    match open(&path) {
-                        Ok(opened) => {
-                            directory = opened;
-                            rustix::fs::seek(&directory, SeekFrom::Start(next))?;
-                            break;
-                        }
-                        // It has gone meanwhile, and the change that took it has told.
-                        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                        Err(errno) => return Err(errno),
-                    }
-                },
+        is_old: impl Fn(&Stat) -> bool,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Met, Errno> {
+        let place = Place { directory: self.open_to_read(root)?, beside: None };
+        let mut walk = self.a_walk(is_old, goes_on);
+        walk.below(place, root.is_empty())?;
+        for home in self.homes()? {
+            let is_inside = home.name.as_bytes().starts_with(root)
+                && (root.is_empty()
+                    || matches!(home.name.as_bytes().get(root.len()), None | Some(b'/')));
+            if is_inside && let Some(directory) = self.in_home(&home.id, PREVIOUS) {
+                self.quotas.has_versions();
+                walk.below(Place { directory, beside: self.present_beside(&home.name) }, false)?;
             }
         }
+        Ok(walk.met)
     }
 
-    /// Reads entries on from where the handle stands, up to the next directory: returns its name, and where the entry after
-    /// it stands.
-    fn read_on(
+    fn a_walk<C: Fn(&Stat) -> bool, G: Fn() -> bool>(
         &self,
-        directory: &OwnedFd,
-        room: &mut [MaybeUninit<u8>],
-        is_root: bool,
-        mut each: impl FnMut(&Stat) -> Result<(), Errno>,
-    ) -> Result<Option<(Vec<u8>, u64)>, Errno> {
-        let mut entries = RawDir::new(directory, room);
-        while let Some(entry) = entries.next() {
-            let entry = entry?;
-            let name = entry.file_name();
-            let is_private = is_root && name.to_bytes() == PRIVATE.as_bytes();
-            if matches!(name.to_bytes(), b"." | b"..") || is_private {
-                continue;
-            }
-            let look = || rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
-            match self.rights.in_directory(directory, look) {
-                Ok(stat) => {
-                    each(&stat)?;
-                    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                        return Ok(Some((name.to_bytes().to_vec(), entry.next_entry_cookie())));
-                    }
-                }
-                Err(Errno::NOENT) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        Ok(None)
+        counts: C,
+        goes_on: G,
+    ) -> Walk<'_, C, G> {
+        let (rights, shares_blocks) = (&*self.rights, self.shares_blocks());
+        Walk { rights, counts, goes_on, shares_blocks, seen: 0, met: Met::default() }
+    }
+
+    fn present_beside(&self, name: &Name) -> Option<OwnedFd> {
+        self.open_to_read(name.as_bytes()).ok()
+    }
+
+    fn open_to_read(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        let handle = self.parents().find(path)?;
+        rustix::fs::openat(&handle, c".", DIRECTORY, Mode::empty())
+    }
+}
+
+/// Tells of entries that could not be counted.
+fn tell(root: &str, met: Met) {
+    if let Some(errno) = met.why {
+        let missed = met.missed;
+        tracing::warn!(root, missed, %errno, "could not count some files of an account: its use is larger than it says");
+    }
+}
+
+impl Wanted {
+    fn has_homes(&self) -> bool {
+        !self.state.lock().homes.is_empty()
+    }
+
+    fn take_homes(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.lock().homes)
+    }
+
+    /// These are to be looked at again; tells whether there are none.
+    fn put_back(&self, homes: Vec<String>) -> bool {
+        let is_over = homes.is_empty();
+        self.state.lock().homes.extend(homes);
+        is_over
     }
 }
 

@@ -1,12 +1,14 @@
 //! Changes that count: the entry that a name had before, the one that it gets, and the share for the difference.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use haul_protocol::Name;
 use rustix::fs::{AtFlags, Stat};
 
+use super::share::Held;
 use super::usage::shared;
-use super::{Amount, Draft, Quotas, Share, Usage, enough, reserve};
+use super::{Amount, Draft, Quotas, Share, Usage, have_same_bytes};
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::root::Parents;
@@ -37,7 +39,7 @@ impl Counting {
         amount: Amount,
     ) -> Result<Option<Share>, StoreError> {
         let usages = self.usages(name);
-        if usages.is_empty() { Ok(None) } else { reserve(&usages, amount).map(Some) }
+        if usages.is_empty() { Ok(None) } else { Share::reserved(&usages, amount).map(Some) }
     }
 
     /// So much is there under a name that was free, or below it, and has used its share.
@@ -54,21 +56,17 @@ impl Counting {
         after: Option<Amount>,
     ) {
         if let Some(draft) = &self.draft {
-            // An entry that goes from a draft may come back from the present version, which nobody counts: it stays counted.
-            let grown = after.unwrap_or_default() - before.unwrap_or_default();
-            draft.grow(usages, grown.positive(), share);
+            draft.changed(usages, share, before.unwrap_or_default(), after.unwrap_or_default());
             return;
         }
         for usage in usages {
-            usage.changed(share.of(usage), before, after);
+            usage.changed(share.take(usage), before, after);
         }
-        share.0.retain(|(of, _)| !usages.iter().any(|usage| Arc::ptr_eq(usage, of)));
     }
 }
 
 impl Store {
-    /// A share for a file of so many bytes that will come under a name: for as much as it is more than the entry that it
-    /// replaces. `None`: nobody has a quota there.
+    /// A share for a file of so many bytes that will come under a name. `None`: nobody has a quota there.
     pub(crate) fn share(
         &self,
         parents: &Parents,
@@ -79,9 +77,9 @@ impl Store {
         if usages.is_empty() {
             return Ok(None);
         }
-        let before = self.entry(parents, name).map(|stat| Amount::found(&stat));
-        let more = (Amount::file(size) - before.unwrap_or_default()).positive();
-        reserve(&usages, more).map(Some)
+        let mut share = Share::default();
+        share.raise(&usages, Amount::file(size), self.replaced(parents, name))?;
+        Ok(Some(share))
     }
 
     /// Does something after which a name has an entry of this amount, or none. Refuses that if it would pass a quota: the
@@ -95,6 +93,16 @@ impl Store {
         then: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.counted_or(parents, name, after, share, &mut None, then)
+    }
+
+    /// Does something after which a name of a draft has a file of the present version, which counts there.
+    pub(in crate::store) fn counted_as_present<T>(
+        &self,
+        parents: &Parents,
+        name: &Name,
+        then: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.counted(parents, name, Some(Amount::default()), None, then)
     }
 
     /// The same. If it does not happen, the share is `left`.
@@ -116,12 +124,16 @@ impl Store {
             Some(draft) => draft.turn(),
             None => self.quotas.turn(),
         };
-        let before = self.entry(parents, name).map(|stat| Amount::found(&stat));
+        let entry = self.entry(parents, name);
+        let before = entry.as_ref().map(|stat| self.freed(counting, name, stat));
         let grown = (after.unwrap_or_default() - before.unwrap_or_default()).positive();
-        let (share, is_enough) = enough(&usages, share.unwrap_or_default(), grown);
-        let done = is_enough.and_then(|()| then());
+        let mut share = share.unwrap_or_default();
+        let done = share.is_enough(&usages, grown).and_then(|()| then());
         match done {
-            Ok(_) => counting.changed(&usages, share, before, after),
+            Ok(_) => {
+                counting.changed(&usages, share, before, after);
+                self.may_be_left(&counting.draft, &usages, entry.as_ref());
+            }
             Err(_) => *left = Some(share),
         }
         done
@@ -135,23 +147,29 @@ impl Store {
         then: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let counting = parents.counting();
-        // Nothing that is renamed in a draft counts more or less.
-        if !self.quotas.is_any() || counting.draft.is_some() || from == to {
+        if !self.quotas.is_any() || from == to {
             return then();
+        }
+        if let Some(draft) = &counting.draft {
+            return self.renamed_in_draft(parents, draft, (from, to), then);
         }
         let (old, new) = (counting.usages(from.as_bytes()), counting.usages(to.as_bytes()));
         let _turn = self.quotas.turn();
         let (moved, before) = (self.entry(parents, from), self.entry(parents, to));
         let Some(moved) = moved else { return then() };
-        let replaced = before.as_ref().map(Amount::found);
+        let replaced = before.as_ref().map(Amount::freed);
         let [both, left, entered] = shared(&old, &new);
         let is_directory = is_directory(&moved);
+        if is_directory {
+            self.quotas.may_move(from)?;
+            self.quotas.may_move(to)?;
+        }
         let amount = Amount::found(&moved);
         let grown = (amount - replaced.unwrap_or_default()).positive();
-        let share = if is_directory { Share::default() } else { reserve(&entered, grown)? };
+        let share = if is_directory { Share::default() } else { Share::reserved(&entered, grown)? };
         then()?;
         if let Some(replaced) = replaced {
-            both.iter().for_each(|usage| usage.changed(Amount::default(), Some(replaced), None));
+            both.iter().for_each(|usage| usage.changed(Held::default(), Some(replaced), None));
         }
         if is_directory {
             both.iter().for_each(|usage| usage.has_moved());
@@ -162,8 +180,33 @@ impl Store {
             return Ok(());
         }
         both.iter().for_each(|usage| usage.is_touched(amount));
-        left.iter().for_each(|usage| usage.changed(Amount::default(), Some(amount), None));
+        let freed = Amount::freed(&moved);
+        left.iter().for_each(|usage| usage.changed(Held::default(), Some(freed), None));
         counting.changed(&entered, share, replaced, Some(amount));
+        self.may_be_left(&None, &left, Some(&moved));
+        self.may_be_left(&None, &new, before.as_ref());
+        Ok(())
+    }
+
+    /// Of a rename in a draft only the entry counts that makes way.
+    fn renamed_in_draft(
+        &self,
+        parents: &Parents,
+        draft: &Arc<Draft>,
+        (from, to): (&Name, &Name),
+        then: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let counting = parents.counting();
+        let _turn = draft.turn();
+        let inode = |stat: &Stat| (stat.st_dev, stat.st_ino);
+        let moved = self.entry(parents, from);
+        let replaced = self.entry(parents, to);
+        let replaced = replaced.filter(|to| moved.is_some_and(|moved| inode(&moved) != inode(to)));
+        let freed = replaced.map(|stat| self.freed(counting, to, &stat));
+        then()?;
+        if let Some(freed) = freed {
+            counting.changed(&counting.usages(to.as_bytes()), Share::default(), Some(freed), None);
+        }
         Ok(())
     }
 
@@ -176,6 +219,39 @@ impl Store {
         {
             let amount = Amount::found(&stat);
             counting.usages(name.as_bytes()).iter().for_each(|usage| usage.is_touched(amount));
+        }
+    }
+
+    /// As much goes when something comes under a name.
+    pub(super) fn replaced(&self, parents: &Parents, name: &Name) -> Amount {
+        let freed = |stat| self.freed(parents.counting(), name, &stat);
+        self.entry(parents, name).map_or_else(Amount::default, freed)
+    }
+
+    /// As much goes with an entry: of a draft nothing that counts for the present version.
+    fn freed(&self, counting: &Counting, name: &Name, stat: &Stat) -> Amount {
+        match &counting.draft {
+            Some(draft) if self.shares_blocks() && self.is_shared(&draft.name, name, stat) => {
+                Amount::default()
+            }
+            _ => Amount::freed(stat),
+        }
+    }
+
+    /// Whether an entry of a draft has the bytes of the present version's.
+    fn is_shared(&self, directory: &Name, name: &Name, stat: &Stat) -> bool {
+        let name = [directory.as_bytes(), b"/", name.as_bytes()].concat();
+        let present = Name::parse(&name).ok().and_then(|name| self.entry(&self.parents(), &name));
+        present.is_some_and(|present| have_same_bytes(stat, &present, true))
+    }
+
+    /// An entry has gone, whose bytes may be left in other versions: only a count can tell.
+    fn may_be_left(&self, draft: &Option<Arc<Draft>>, usages: &[Arc<Usage>], gone: Option<&Stat>) {
+        let Some(gone) = gone.filter(|gone| draft.is_none() && !is_directory(gone)) else { return };
+        let has_versions = || self.quotas.has_versions.load(Ordering::Acquire);
+        let is_left = gone.st_nlink > 1 || (has_versions() && self.shares_blocks());
+        if is_left && usages.iter().fold(false, |is_news, usage| usage.has_at_most() | is_news) {
+            self.quotas.wanted.ring();
         }
     }
 
@@ -195,10 +271,8 @@ fn is_directory(stat: &Stat) -> bool {
 impl Quotas {
     /// A directory has moved, and with it those with a quota of their own that are at or below it.
     fn count_below(&self, from: &Name, to: &Name) {
-        for usage in self.table().values().flatten() {
-            if usage.is_below(from) || usage.is_below(to) {
-                usage.is_unknown();
-            }
+        for usage in self.below(from).iter().chain(&self.below(to)) {
+            usage.is_unknown();
         }
         self.wanted.ring();
     }

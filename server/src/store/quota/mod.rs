@@ -10,8 +10,12 @@
 
 mod count;
 mod counted;
+mod drafts;
 mod promised;
+mod share;
+mod since;
 mod usage;
+mod walk;
 
 use std::collections::HashMap;
 use std::ops::{Add, Sub};
@@ -19,14 +23,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use haul_protocol::Name;
-use rustix::fs::Stat;
+use rustix::fs::{FileType, Stat};
 
 use super::error::StoreError;
 use crate::locks::{Mutex, MutexGuard, Rank, RwLock};
 use count::Wanted;
 pub(super) use counted::Counting;
-pub(crate) use promised::Draft;
+pub(crate) use drafts::Draft;
 use promised::Promised;
+pub(crate) use share::Share;
 pub(crate) use usage::Usage;
 
 /// Bytes and entries.
@@ -52,6 +57,8 @@ pub(crate) struct Limits {
 pub(crate) struct Quotas {
     /// For a look without the lock: most servers have none.
     is_any: AtomicBool,
+    /// Whether there may be versions whose files share their blocks with those of present ones.
+    has_versions: AtomicBool,
     table: RwLock<Arc<Table>>,
     /// One change after the other of those that count: it is known what each of them replaces.
     turn: Mutex<()>,
@@ -62,14 +69,11 @@ pub(crate) struct Quotas {
 /// Usages by the names of their directories; empty is the root.
 type Table = HashMap<Box<[u8]>, Vec<Arc<Usage>>>;
 
-/// Bytes and entries that are reserved. Dropping it gives them back.
-#[derive(Debug, Default)]
-pub(crate) struct Share(Vec<(Arc<Usage>, Amount)>);
-
 impl Default for Quotas {
     fn default() -> Self {
         Self {
             is_any: AtomicBool::new(false),
+            has_versions: AtomicBool::new(false),
             table: RwLock::new(Rank::Quotas, Arc::default()),
             turn: Mutex::new(Rank::Count, ()),
             promised: Mutex::new(Rank::Promised, Promised::default()),
@@ -99,9 +103,8 @@ impl Quotas {
         let is_any = !table.is_empty();
         *self.table.write() = Arc::new(table);
         self.is_any.store(is_any, Ordering::Release);
-        if is_any {
-            self.wanted.ring();
-        }
+        self.forget_the_gone();
+        self.wanted.ring();
     }
 
     /// The usage of an account, if it has a quota.
@@ -122,15 +125,45 @@ impl Quotas {
         above.filter_map(|end| table.get(&name[..end])).flatten().cloned().collect()
     }
 
+    /// A version of this directory is published: directories above are known to have its files at most, until they are counted
+    /// again. Of those below nobody knows what is there.
+    fn published(&self, name: &Name) {
+        self.has_versions();
+        for usage in self.covering(name.as_bytes()) {
+            usage.has_at_most();
+        }
+        for usage in self.below(name) {
+            usage.is_unknown();
+        }
+        self.wanted.ring();
+    }
+
+    /// Refuses to move a directory, or to bring a version back, while a count of it has to be right.
+    pub(super) fn may_move(&self, name: &Name) -> Result<(), StoreError> {
+        if !self.is_any() {
+            return Ok(());
+        }
+        let around = self.covering(name.as_bytes());
+        around.iter().chain(&self.below(name)).try_for_each(|usage| usage.may_move())
+    }
+
+    /// The usages of directories at or below a name.
+    fn below(&self, name: &Name) -> Vec<Arc<Usage>> {
+        let is_below = |usage: &&Arc<Usage>| usage.is_below(name);
+        self.table().values().flatten().filter(is_below).cloned().collect()
+    }
+
+    /// There are versions beside the present ones.
+    fn has_versions(&self) {
+        self.has_versions.store(true, Ordering::Release);
+    }
+
     /// Has those directories counted again that are around a name, or below it: nobody knows what is there now.
     pub(super) fn count_around(&self, name: &Name) {
         if !self.is_any() {
             return;
         }
-        let is_below = |usage: &Usage| usage.is_below(name);
-        let below: Vec<_> =
-            self.table().values().flatten().filter(|usage| is_below(usage)).cloned().collect();
-        for usage in self.covering(name.as_bytes()).into_iter().chain(below) {
+        for usage in self.covering(name.as_bytes()).into_iter().chain(self.below(name)) {
             usage.is_unknown();
         }
         self.wanted.ring();
@@ -139,63 +172,6 @@ impl Quotas {
     /// One after the other.
     fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock()
-    }
-}
-
-/// Reserves so much in each of these usages, or in none.
-fn reserve(usages: &[Arc<Usage>], amount: Amount) -> Result<Share, StoreError> {
-    let mut share = Share::default();
-    for usage in usages {
-        usage.reserve(amount)?;
-        share.0.push((Arc::clone(usage), amount));
-    }
-    Ok(share)
-}
-
-/// A share with as much as is missing of an amount; as it was, if there is not so much.
-fn enough(
-    usages: &[Arc<Usage>],
-    mut share: Share,
-    amount: Amount,
-) -> (Share, Result<(), StoreError>) {
-    let mut more = Share::default();
-    for usage in usages {
-        let missing = (amount - share.of(usage)).positive();
-        if missing == Amount::default() {
-            continue;
-        }
-        if let Err(error) = usage.reserve(missing) {
-            return (share, Err(error));
-        }
-        more.0.push((Arc::clone(usage), missing));
-    }
-    share.absorb(more);
-    (share, Ok(()))
-}
-
-impl Share {
-    /// The amount that is reserved in a usage.
-    fn of(&self, usage: &Arc<Usage>) -> Amount {
-        let found = self.0.iter().find(|(of, _)| Arc::ptr_eq(of, usage));
-        found.map_or_else(Amount::default, |(_, amount)| *amount)
-    }
-
-    /// Takes another share in.
-    pub(super) fn absorb(&mut self, mut other: Self) {
-        for (usage, more) in other.0.drain(..) {
-            match self.0.iter_mut().find(|(of, _)| Arc::ptr_eq(of, &usage)) {
-                Some((_, amount)) => *amount = *amount + more,
-                None => self.0.push((usage, more)),
-            }
-        }
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        for (usage, amount) in &self.0 {
-            usage.give_back(*amount);
-        }
     }
 }
 
@@ -210,11 +186,26 @@ impl Amount {
 
     /// An entry that is there.
     fn found(stat: &Stat) -> Self {
-        use rustix::fs::FileType;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile | FileType::Symlink => Self::file(stat.st_size.unsigned_abs()),
             _ => Self::DIRECTORY,
         }
+    }
+
+    /// As much goes with an entry: nothing, if the file has other names, most likely in another version.
+    fn freed(stat: &Stat) -> Self {
+        let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if stat.st_nlink > 1 && !is_directory { Self::default() } else { Self::found(stat) }
+    }
+
+    /// The smaller one of both, for each of bytes and files.
+    fn least(self, other: Self) -> Self {
+        Self { bytes: self.bytes.min(other.bytes), files: self.files.min(other.files) }
+    }
+
+    /// The larger one of both.
+    fn most(self, other: Self) -> Self {
+        Self { bytes: self.bytes.max(other.bytes), files: self.files.max(other.files) }
     }
 
     /// The same, where it is over nothing.
@@ -239,6 +230,15 @@ impl Sub for Amount {
         let bytes = self.bytes.saturating_sub(other.bytes);
         Self { bytes, files: self.files.saturating_sub(other.files) }
     }
+}
+
+/// Whether two entries of one name, in two versions of a directory, have one another's bytes: they are one file, or the second
+/// one was taken over from the first one, and the file system lets files share their blocks.
+fn have_same_bytes(one: &Stat, other: &Stat, shares_blocks: bool) -> bool {
+    let is_file = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    let stamp = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+    (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+        || (shares_blocks && is_file(one) && is_file(other) && stamp(one) == stamp(other))
 }
 
 #[cfg(test)]

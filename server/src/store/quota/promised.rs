@@ -1,4 +1,4 @@
-//! Shares of bytes that are on the disk and nobody sees yet: partials, and drafts.
+//! Shares of partials: bytes that are on the disk, and nobody sees yet.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,8 +6,7 @@ use std::sync::Arc;
 use haul_protocol::Name;
 use rustix::fs::AtFlags;
 
-use super::{Amount, Quotas, Share, Usage, enough};
-use crate::locks::{Mutex, MutexGuard, Rank};
+use super::{Amount, Draft, Quotas, Share, Usage};
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::root::Parents;
@@ -19,111 +18,27 @@ const BLOCK: u64 = 512;
 #[derive(Debug, Default)]
 pub(super) struct Promised {
     partials: HashMap<String, Share>,
-    drafts: HashMap<(String, String), Arc<Draft>>,
-}
-
-/// The next version of a directory: entries that were sent for it. Those that are taken over from the present version count
-/// there.
-#[derive(Debug)]
-pub(crate) struct Draft {
-    pub(super) name: Name,
-    share: Mutex<Share>,
-    /// As that of all quotas: nobody sees what changes here.
-    turn: Mutex<()>,
-}
-
-impl Draft {
-    /// One in which there is nothing.
-    pub(in crate::store) fn of(name: &Name) -> Arc<Self> {
-        let share = Mutex::new(Rank::Drafted, Share::default());
-        let turn = Mutex::new(Rank::Count, ());
-        Arc::new(Self { name: name.clone(), share, turn })
-    }
-
-    /// So much was in it when this server began.
-    pub(super) fn had(&self, usages: &[Arc<Usage>], amount: Amount) {
-        usages.iter().for_each(|usage| usage.reserve_anyway(amount));
-        let share = usages.iter().map(|usage| (Arc::clone(usage), amount)).collect();
-        self.share.lock().absorb(Share(share));
-    }
-
-    /// The draft has grown by so much, for which there is a share.
-    pub(super) fn grow(&self, usages: &[Arc<Usage>], grown: Amount, mut share: Share) {
-        share.shrink(usages, grown);
-        self.share.lock().absorb(share);
-    }
-
-    /// One change after the other.
-    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock()
-    }
-
-    fn take(&self) -> Share {
-        std::mem::take(&mut self.share.lock())
-    }
-}
-
-impl Share {
-    /// Gives back all but so much in each of these usages, and everything in others.
-    fn shrink(&mut self, usages: &[Arc<Usage>], most: Amount) {
-        for (usage, amount) in &mut self.0 {
-            let is_one = usages.iter().any(|of| Arc::ptr_eq(of, usage));
-            let most = if is_one { most } else { Amount::default() };
-            let kept =
-                Amount { bytes: amount.bytes.min(most.bytes), files: amount.files.min(most.files) };
-            usage.give_back(*amount - kept);
-            *amount = kept;
-        }
-    }
-}
-
-/// The id of a home and the owner in the tag of a draft there: several accounts may have drafts in one home, each of them one,
-/// whose token changes when somebody goes on with it.
-fn owned((id, tag): (&str, &str)) -> (String, String) {
-    let owner = tag.find('~').map_or("", |at| &tag[at..]);
-    (id.to_owned(), owner.to_owned())
+    pub(super) drafts: HashMap<(String, String), Arc<Draft>>,
 }
 
 impl Quotas {
-    /// A draft of a directory is opened. `left`: the path of the one that is gone on with. If an earlier server began it, what
-    /// is in it is counted in the background.
-    pub(in crate::store) fn draft(
-        &self,
-        key: (&str, &str),
-        name: &Name,
-        left: Option<&str>,
-    ) -> Arc<Draft> {
-        let key = owned(key);
+    /// Forgets the shares in usages of accounts that are gone, or have no quota any more.
+    pub(super) fn forget_the_gone(&self) {
+        let table = self.table();
+        let is_there =
+            |usage: &Arc<Usage>| table.values().flatten().any(|of| Arc::ptr_eq(of, usage));
         let mut promised = self.promised.lock();
-        if left.is_some()
-            && let Some(known) = promised.drafts.get(&key)
-        {
-            return Arc::clone(known);
-        }
-        let draft = Draft::of(name);
-        let old = promised.drafts.insert(key, Arc::clone(&draft));
-        drop(promised);
-        drop(old);
-        if let Some(left) = left.filter(|_| self.is_any()) {
-            self.wanted.draft(Arc::clone(&draft), left.to_owned());
-        }
-        draft
+        promised.partials.retain(|_, share| {
+            share.retain(is_there);
+            !share.is_empty()
+        });
+        promised.drafts.values().for_each(|draft| draft.retain(is_there));
     }
 
-    /// A draft is gone.
-    pub(in crate::store) fn forget_draft(&self, key: (&str, &str)) {
-        let draft = self.promised.lock().drafts.remove(&owned(key));
-        drop(draft.map(|draft| draft.take()));
-    }
-
-    /// A draft has taken the place of the directory. Until that is counted, the directory counts as well.
-    pub(in crate::store) fn draft_published(&self, key: (&str, &str), name: &Name) {
-        let draft = self.promised.lock().drafts.remove(&owned(key));
-        let mut share = draft.map(|draft| draft.take()).unwrap_or_default();
-        for (usage, amount) in share.0.drain(..) {
-            usage.published(amount);
-        }
-        self.count_around(name);
+    /// The number of partials that have shares.
+    #[cfg(test)]
+    pub(super) fn promises(&self) -> usize {
+        self.promised.lock().partials.len()
     }
 
     /// Takes the share of a partial.
@@ -152,11 +67,9 @@ impl Store {
         if usages.is_empty() {
             return Ok(());
         }
-        let before = self.entry(parents, name).map(|stat| Amount::found(&stat));
-        let wanted = (Amount::file(size) - before.unwrap_or_default()).positive();
-        let share = self.quotas.take_promise(id).unwrap_or_default();
-        let (share, result) = enough(&usages, share, wanted);
-        if !share.0.is_empty() {
+        let mut share = self.quotas.take_promise(id).unwrap_or_default();
+        let result = share.raise(&usages, Amount::file(size), self.replaced(parents, name));
+        if !share.is_empty() {
             self.quotas.put_back_promise(id, share);
         }
         result
@@ -188,8 +101,7 @@ impl Store {
         let found = rustix::fs::statat(&self.partials, id, AtFlags::SYMLINK_NOFOLLOW);
         let Some(mut share) = self.quotas.take_promise(id) else { return };
         if let Ok(stat) = found {
-            let usages: Vec<_> = share.0.iter().map(|(usage, _)| Arc::clone(usage)).collect();
-            share.shrink(&usages, Amount::file(stat.st_blocks.unsigned_abs() * BLOCK));
+            share.shrink(Amount::file(stat.st_blocks.unsigned_abs() * BLOCK));
             self.quotas.put_back_promise(id, share);
         }
     }
@@ -197,15 +109,20 @@ impl Store {
     /// Partials of earlier servers, and those of before there was a quota, have their shares too.
     pub(super) fn promise_what_is_there(&self) {
         for partial in self.listed() {
-            let Some(name) = partial.seen else { continue };
-            let usages = self.quotas.covering(name.as_bytes());
+            // A file of a draft counts as the draft does.
+            let inside = |home: &str| [self.name_of_home(home)?.as_bytes(), b"/x"].concat().into();
+            let name = match (&partial.seen, &partial.home) {
+                (Some(name), _) => Some(name.as_bytes().to_vec()),
+                (None, home) => home.as_deref().and_then(inside),
+            };
+            let Some(name) = name else { continue };
+            let usages = self.quotas.covering(&name);
             let amount = Amount::file(partial.bytes.min(partial.size));
             let mut promised = self.quotas.promised.lock();
             let share = promised.partials.entry(partial.id.clone()).or_default();
             for usage in usages {
-                if share.of(&usage) == Amount::default() {
-                    usage.reserve_anyway(amount);
-                    share.absorb(Share(vec![(usage, amount)]));
+                if share.of(&usage).whole == Amount::default() {
+                    share.raise_anyway(&usage, amount);
                 }
             }
             drop(promised);

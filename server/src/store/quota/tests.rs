@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
-use std::task::Waker;
 
+use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
 use tempfile::TempDir;
 
@@ -48,9 +48,13 @@ fn counting<T>(store: &Arc<Store>, wait: impl FnOnce() -> T) -> T {
 
 fn until_known(store: &Store, account: &str) {
     let usage = store.quotas.of(account).unwrap();
-    while !usage.is_known(Waker::noop()) {
+    while usage.told() == (None, None) {
         std::thread::yield_now();
     }
+}
+
+fn name(text: &str) -> Name {
+    Name::parse(text.as_bytes()).unwrap()
 }
 
 /// A deep tree, a directory with more entries than are read at once between two that have directories, links out of the root,
@@ -94,8 +98,11 @@ fn files_that_come_during_a_count_are_counted_once() {
     let parents = store.parents();
     let added = counting(&store, || {
         let usage = store.quotas.of("all").unwrap();
+        until_known(&store, "all");
+        usage.has_at_most();
+        store.quotas.wanted.ring();
         let mut added = 0;
-        while added < 500 || !usage.is_known(Waker::noop()) {
+        while added < 500 || usage.is_wanted() && added < 2000 {
             let name = Name::parse(format!("new-{added}").as_bytes()).unwrap();
             let attributes = haul_protocol::Attributes::default();
             let staged = store.stage_whole(&parents, &name, &attributes, &[0; 5]).unwrap();
@@ -116,27 +123,149 @@ fn files_that_come_during_a_count_are_counted_once() {
 #[test]
 fn amount_is_reserved_in_all_usages_or_in_none() {
     let place = TempDir::new().unwrap();
+    fs::create_dir(place.path().join("a")).unwrap();
     let store = store(&place);
     store.quotas.set(vec![limits(None, 100, 10), limits(Some("a"), 50, 10)]);
     let parents = store.parents();
+    counting(&store, || ["all", "a"].iter().for_each(|account| until_known(&store, account)));
     let share =
         |name: &str, size| store.share(&parents, &Name::parse(name.as_bytes()).unwrap(), size);
     let first = share("a/x", 40).unwrap();
     let refused = share("a/y", 20).unwrap_err();
     assert!(matches!(refused, StoreError::AccountFull { account, .. } if account == "a"));
-    assert_eq!((used(&store, "all"), used(&store, "a")), ((40, 1), (40, 1)));
+    assert_eq!((used(&store, "all"), used(&store, "a")), ((40, 2), (40, 1)));
     let other = share("b", 60).unwrap();
     assert!(share("c", 1).is_err() && share("a/z", 0).is_ok());
     drop((first, other));
-    assert_eq!((used(&store, "all"), used(&store, "a")), ((0, 0), (0, 0)));
+    assert_eq!((used(&store, "all"), used(&store, "a")), ((0, 1), (0, 0)));
 }
 
 #[test]
 fn draft_of_one_account_is_known_when_that_of_another_in_the_same_home_is_gone() {
     let (quotas, name) = (Quotas::default(), Name::parse(b"site").unwrap());
-    let one = quotas.draft(("home", "1~one"), &name, None);
-    let other = quotas.draft(("home", "2~other"), &name, None);
+    let one = quotas.draft(("home", "1~one"), &name, false);
+    let other = quotas.draft(("home", "2~other"), &name, false);
     quotas.forget_draft(("home", "2~other"));
-    assert!(Arc::ptr_eq(&one, &quotas.draft(("home", "1~one"), &name, Some("path"))));
-    assert!(!Arc::ptr_eq(&other, &quotas.draft(("home", "2~other"), &name, Some("path"))));
+    assert!(Arc::ptr_eq(&one, &quotas.draft(("home", "1~one"), &name, true)));
+    assert!(!Arc::ptr_eq(&other, &quotas.draft(("home", "2~other"), &name, true)));
+}
+
+/// Nobody can open a path of more than 4,096 bytes.
+#[test]
+fn tree_is_counted_whole_below_the_longest_path_too() {
+    let place = TempDir::new().unwrap();
+    let flags = rustix::fs::OFlags::DIRECTORY;
+    let open = |directory: &OwnedFd, name: &str| {
+        rustix::fs::openat(directory, name, flags, Mode::empty()).unwrap()
+    };
+    let mut directory = OwnedFd::from(fs::File::open(place.path()).unwrap());
+    let level = "d".repeat(200);
+    for at in 0..60 {
+        rustix::fs::mkdirat(&directory, &level, Mode::RWXU).unwrap();
+        directory = open(&directory, &level);
+        let flags = rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY;
+        let file = rustix::fs::openat(&directory, format!("{at}"), flags, Mode::RUSR).unwrap();
+        rustix::io::write(file, &[0; 10]).unwrap();
+    }
+    let store = store(&place);
+    store.quotas.set(vec![limits(None, 1 << 30, 1 << 20)]);
+    counting(&store, || until_known(&store, "all"));
+    assert_eq!(used(&store, "all"), (600, 120));
+}
+
+/// Whatever other identities there are, and however many connections.
+#[test]
+fn partials_of_a_file_that_is_there_count_whole_and_one_at_a_time_is_spared_the_file() {
+    let place = TempDir::new().unwrap();
+    fs::write(place.path().join("file"), [0; 60]).unwrap();
+    let store = store(&place);
+    store.quotas.set(vec![limits(None, 100, 100)]);
+    counting(&store, || until_known(&store, "all"));
+    let parents = store.parents();
+    let promise = |id: &str, size| store.promise(&parents, id, &name("file"), size);
+    promise("one", 70).unwrap();
+    assert_eq!(used(&store, "all"), (130, 2));
+    for id in ["two", "three"] {
+        let refused = promise(id, 70);
+        assert!(
+            matches!(
+                refused,
+                Err(StoreError::AccountReplaces { .. } | StoreError::AccountFull { .. })
+            ),
+            "{refused:?}"
+        );
+    }
+    assert!(matches!(promise("two", 40), Err(StoreError::AccountReplaces { .. })));
+    // What is beside the file has room.
+    promise("small", 30).unwrap();
+    assert_eq!(used(&store, "all"), (160, 3));
+    drop(store.quotas.take_promise("one"));
+    promise("two", 70).unwrap();
+}
+
+/// It is not taken for an empty one.
+#[test]
+fn account_grows_only_when_its_files_are_counted() {
+    let place = TempDir::new().unwrap();
+    fs::write(place.path().join("file"), [0; 60]).unwrap();
+    let store = store(&place);
+    store.quotas.set(vec![limits(None, 100, 100)]);
+    let parents = store.parents();
+    let refused = store.share(&parents, &name("new"), 1);
+    assert!(matches!(refused, Err(StoreError::AccountUncounted { .. })), "{refused:?}");
+    assert_eq!(store.quotas.of("all").unwrap().told(), (None, None));
+    counting(&store, || until_known(&store, "all"));
+    assert!(store.share(&parents, &name("new"), 41).is_err());
+    assert!(store.share(&parents, &name("new"), 40).is_ok());
+}
+
+/// Directories that are renamed all the time make two counts void, and wait for the third one.
+#[test]
+fn count_ends_whatever_is_renamed_meanwhile() {
+    let place = TempDir::new().unwrap();
+    for at in 0..2000 {
+        fs::create_dir_all(place.path().join(format!("{at}/d"))).unwrap();
+    }
+    let store = store(&place);
+    store.quotas.set(vec![limits(None, 1 << 30, 1 << 20)]);
+    let parents = store.parents();
+    let (mut from, mut to) = (name("0/d"), name("1999/e"));
+    let mut refusals = 0;
+    counting(&store, || {
+        while store.quotas.of("all").unwrap().told() == (None, None) {
+            let rename = || {
+                fs::rename(place.path().join(from.to_string()), place.path().join(to.to_string()))
+            };
+            let renamed = store.counted_rename(&parents, (&from, &to), || {
+                rename().unwrap();
+                Ok(())
+            });
+            match renamed {
+                Ok(()) => std::mem::swap(&mut from, &mut to),
+                Err(error) => {
+                    assert!(matches!(error, StoreError::AccountUncounted { .. }), "{error}");
+                    refusals += 1;
+                }
+            }
+        }
+    });
+    assert_eq!(used(&store, "all"), (0, 4000));
+    assert!(refusals > 0);
+    store.quotas.may_move(&from).unwrap();
+}
+
+#[test]
+fn share_does_not_outlive_the_quota_that_it_is_of() {
+    let place = TempDir::new().unwrap();
+    let store = store(&place);
+    let quotas = || store.quotas.set(vec![limits(None, 100, 100)]);
+    quotas();
+    counting(&store, || until_known(&store, "all"));
+    store.promise(&store.parents(), "id", &name("file"), 70).unwrap();
+    assert_eq!(store.quotas.promises(), 1);
+    store.quotas.set(Vec::new());
+    assert_eq!(store.quotas.promises(), 0);
+    quotas();
+    counting(&store, || until_known(&store, "all"));
+    assert_eq!(used(&store, "all"), (0, 0));
 }

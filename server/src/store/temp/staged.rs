@@ -188,7 +188,9 @@ impl Staged {
             Some(amount) => store.counted(parents, name, Some(amount), share, || {
                 self.publish_as_it_is(name, parents, touched)
             }),
-            None => self.publish_as_it_is(name, parents, touched),
+            None => store.counted_as_present(parents, name, || {
+                self.publish_as_it_is(name, parents, touched)
+            }),
         }
     }
 

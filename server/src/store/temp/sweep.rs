@@ -40,6 +40,8 @@ pub(crate) struct Listed {
     pub(crate) name: String,
     /// The same, if it is not in a draft.
     pub(in crate::store) seen: Option<Name>,
+    /// The home of the draft that it is in.
+    pub(in crate::store) home: Option<String>,
     /// Bytes of the whole file, and of the parts that are held.
     pub(crate) size: u64,
     pub(crate) held: u64,
@@ -77,8 +79,8 @@ impl Store {
             .into_iter()
             .filter_map(|Found { id, bytes, age }| {
                 let bytes = bytes?;
-                let (name, seen, size, held) = self.described(&id);
-                Some(Listed { id, name, seen, size, held, bytes, age })
+                let (name, seen, home, size, held) = self.described(&id);
+                Some(Listed { id, name, seen, home, size, held, bytes, age })
             })
             .collect();
         listed.sort_by_key(|listed| std::cmp::Reverse(listed.age));
@@ -86,8 +88,8 @@ impl Store {
     }
 
     /// Name, size and bytes held, by the journal.
-    fn described(&self, id: &str) -> (String, Option<Name>, u64, u64) {
-        let unknown = || (String::from("?"), None, 0, 0);
+    fn described(&self, id: &str) -> (String, Option<Name>, Option<String>, u64, u64) {
+        let unknown = || (String::from("?"), None, None, 0, 0);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let journal = journal_name(id);
         let opened = rustix::fs::openat(&self.partials, journal.as_str(), flags, Mode::empty());
@@ -103,7 +105,8 @@ impl Store {
         let held = ranges.map(|range| range.end - range.start).sum();
         let found = Name::parse(&begin.name).ok();
         let name = found.as_ref().map_or_else(|| String::from("?"), Name::to_string);
-        (name, found.filter(|_| !begin.is_in_draft()), begin.size, held)
+        let home = begin.home().map(str::to_owned);
+        (name, found.filter(|_| home.is_none()), home, begin.size, held)
     }
 }
 

@@ -84,10 +84,10 @@ pub(in crate::store) struct Begin {
 }
 
 impl Begin {
-    /// Whether the file is for a draft: then the identity ends with the name of the draft's home.
-    pub(in crate::store) fn is_in_draft(&self) -> bool {
+    /// The name of the draft's home, if the file is for a draft: the identity ends with it.
+    pub(in crate::store) fn home(&self) -> Option<&str> {
         let last = self.identity.rsplit_once(' ').map(|(_, last)| last);
-        last.is_some_and(|id| id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit()))
+        last.filter(|id| id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit()))
     }
 
     /// The number of parts of the file.

@@ -67,7 +67,8 @@ impl Store {
         if same
             && !self.shares_blocks()
             && is_linked(&from, last)
-            && let Some(adopted) = self.second_name(&from, next, name)?
+            && let Some(adopted) =
+                self.counted_as_present(next, name, || self.second_name(&from, next, name))?
         {
             return Ok(adopted);
         }
@@ -84,23 +85,25 @@ impl Store {
             mode: entry.mode.or(Some(before.mode)),
             mtime: entry.mtime.or(before.mtime),
         };
-        let mut to = self.stage(next, name, &attributes)?;
-        to.counts = false;
+        let to = self.stage(next, name, &attributes)?;
         let name = name.clone();
         let mut copying =
             Copying { from: file, before, to, room: None, name, attributes, offset: 0 };
         if copying.to.share_blocks(&copying.from) {
             copying.offset = size;
             copying.room = Some(room);
+            // Otherwise nobody could tell the file from another one of that size.
+            copying.to.counts = attributes.mtime != before.mtime;
         } else {
             drop(room);
             copying.room = Some(self.admit(&entry.name, size)?);
+            copying.to.share = self.share(next, &entry.name, size)?;
         }
         Ok(Adopted::Copying(Box::new(copying)))
     }
 
     /// Whether the file system lets files share their blocks; tried once.
-    fn shares_blocks(&self) -> bool {
+    pub(in crate::store) fn shares_blocks(&self) -> bool {
         *self.shares_blocks.get_or_init(|| {
             let place = self.staging.place();
             let directory = self.staging.directory(place);

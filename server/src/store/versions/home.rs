@@ -9,7 +9,7 @@ pub(super) const READY: &str = "ready-";
 pub(super) const BACK: &str = "back-";
 pub(super) const DONE: &str = "done-";
 pub(super) const NOTE: &str = "version-";
-pub(super) const PREVIOUS: &str = "previous";
+pub(in crate::store) const PREVIOUS: &str = "previous";
 
 /// The account of a client in the name of a draft, behind the token: a draft of one account is not that of another. Nothing if
 /// the server has no accounts.

@@ -132,7 +132,10 @@ impl Store {
         if closed.is_none() && !self.guard.close(&wanted.name) {
             return Err(StoreError::Publishing { name: wanted.name.to_string() });
         }
-        let result = self.bring_back(parents, wanted, touched);
+        let result = self
+            .quotas
+            .may_move(&wanted.name)
+            .and_then(|()| self.bring_back(parents, wanted, touched));
         self.quotas.count_around(&wanted.name);
         if closed.is_none() {
             self.guard.open(&wanted.name);

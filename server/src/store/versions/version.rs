@@ -38,11 +38,12 @@ pub(in crate::store) use closing::Closing;
 pub(in crate::store) use opening::present;
 pub(crate) use room::{Earlier, Room, given_up};
 
-/// Entries that a version makes: the home of the directory's versions and the tree; at the swap two notes, and the name.
-const ENTRIES: usize = 5;
+/// Entries that a version makes: the home of the directory's versions, its name and the tree; at the swap two notes, and the
+/// name of the directory.
+const ENTRIES: usize = 6;
 
 /// Those of them that are made when it is opened.
-const MADE_FIRST: u64 = 2;
+const MADE_FIRST: u64 = 3;
 
 /// A draft. While it is open nobody else changes the present version.
 #[derive(Debug)]

@@ -13,9 +13,7 @@ use super::{ENTRIES, Earlier, MADE_FIRST, State, Version};
 use crate::locks::{Rank, RwLock};
 use crate::store::error::StoreError;
 use crate::store::open::BENEATH;
-use crate::store::private::PRIVATE;
 use crate::store::quota::Draft;
-use crate::store::recover::TREES;
 use crate::store::root::{Parents, Root};
 use crate::store::temp::entries;
 use crate::store::versions::closed::Closed;
@@ -105,12 +103,8 @@ impl Version {
                 Arc::new(Root::of(tree, store.path()))
             }
         };
-        let counted = if done {
-            Draft::of(name)
-        } else {
-            let path = format!("{PRIVATE}/{TREES}/{id}/{}", store.draft_name(&tag));
-            store.quotas.draft((&id, &tag), name, Some(&*path).filter(|_| resumed))
-        };
+        let counted =
+            if done { Draft::of(name) } else { store.quotas.draft((&id, &tag), name, resumed) };
         room.used_entries(MADE_FIRST, ENTRIES as u64);
         Ok(Self {
             name: name.clone(),
@@ -270,6 +264,7 @@ impl Store {
     /// The home of a directory's versions, made if there is none. The caller has room for it.
     fn home(&self, name: &Name) -> Result<(String, OwnedFd), StoreError> {
         let id = home_of(name);
+        self.note_home(&id, name);
         match sys::make_directory(&self.trees, id.as_bytes(), Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => self.home_there(name),
             Err(errno) => Err(StoreError::new("open the versions of", name, errno)),

@@ -101,7 +101,9 @@ impl Drop for Version {
 impl Store {
     /// Removes the home of a directory's versions if nothing is in it.
     pub(in crate::store) fn forget_home(&self, id: &str) {
-        let _ = sys::remove_directory(&self.trees, id.as_bytes());
+        if sys::remove_directory(&self.trees, id.as_bytes()).is_ok() {
+            self.forget_name(id);
+        }
     }
 }
 
