@@ -9,6 +9,7 @@ pub(crate) mod descriptor;
 pub(crate) mod dir_cache;
 #[cfg(target_os = "linux")]
 pub(crate) mod directory;
+pub(crate) mod facts;
 #[cfg(unix)]
 pub(crate) mod fifo;
 pub mod file_list;
