@@ -146,15 +146,15 @@ impl Source {
     /// # Errors
     /// If it can't be looked at or is no regular file.
     pub fn of(file: File) -> Result<Self, FileError> {
-        let metadata = file.metadata().map_err(FileError::local("look at"))?;
-        if !metadata.is_file() {
+        let Look { is_file, mode, stamp } =
+            platform::look(&file).map_err(FileError::local("look at"))?;
+        if !is_file {
             return Err(FileError::Changed);
         }
-        let stamp = stamp(&metadata);
         Ok(Self {
-            size: metadata.len(),
-            attributes: attributes(&metadata),
-            special_bits: has_special_bits(&metadata),
+            size: stamp.size,
+            attributes: Attributes { mode: mode.map(|mode| mode & 0o777), mtime: stamp.mtime },
+            special_bits: mode.is_some_and(|mode| mode & 0o7000 != 0),
             stamp,
             file,
         })
@@ -258,8 +258,8 @@ impl Source {
     /// # Errors
     /// [`FileError::Changed`] if not.
     pub fn check_unchanged(&self) -> Result<(), FileError> {
-        let now = self.file.metadata().map_err(FileError::local("look at"))?;
-        if stamp(&now) == self.stamp { Ok(()) } else { Err(FileError::Changed) }
+        let now = platform::look(&self.file).map_err(FileError::local("look at"))?;
+        if now.stamp == self.stamp { Ok(()) } else { Err(FileError::Changed) }
     }
 
     /// The stamp of the file when it was opened.
@@ -275,6 +275,14 @@ impl Source {
         let (s, ns) = mtime.map_or((0, 0), |mtime| (mtime.s, mtime.ns));
         format!("{device:x}-{inode:x}-{size:x}-{s:x}.{ns:x}-{ctime:x}.{ctime_ns:x}")
     }
+}
+
+/// An open file at one moment.
+struct Look {
+    is_file: bool,
+    /// With setuid, setgid and sticky.
+    mode: Option<u32>,
+    stamp: Stamp,
 }
 
 /// The stamp of a file. Another file has another one, and so has the same file once it was written.
