@@ -331,6 +331,12 @@ pub fn below<'a>(path: &'a Path, root: &Path) -> &'a Path {
     rest.unwrap_or_else(|| Path::new(""))
 }
 
+/// The directory that a path is in and its name there, as [`Path::parent`] and [`Path::file_name`] have them; `None` if a
+/// path has not both.
+pub(crate) fn split(path: &Path) -> Option<(&Path, &OsStr)> {
+    platform::split(path).or_else(|| path.parent().zip(path.file_name()))
+}
+
 /// Opens what may be a source, in the way of [`Source::open`].
 pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
     platform::open(path, links)

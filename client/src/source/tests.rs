@@ -7,6 +7,41 @@ fn now(path: &Path) -> Stamp {
     stamp(&path.symlink_metadata().unwrap())
 }
 
+#[test]
+fn path_is_split_into_its_parent_and_its_file_name() {
+    for path in [
+        "a/b",
+        "/a",
+        "/a/b",
+        "a//b",
+        "a/b/",
+        "a/b//",
+        "a/./b",
+        "./b",
+        "a/b/.",
+        "a/..",
+        "a/../b",
+        "..",
+        ".",
+        "/",
+        "",
+        "a",
+        "//a",
+        "/./a",
+        ".//a",
+        "a/...",
+        "a/.b",
+        "a./b",
+        "a b/c\nd/é",
+    ] {
+        let path = Path::new(path);
+        assert_eq!(split(path), path.parent().zip(path.file_name()), "{path:?}");
+        if let Some((parent, _)) = split(path) {
+            assert_eq!(Some(parent.as_os_str()), path.parent().map(Path::as_os_str), "{path:?}");
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn open_file_is_as_its_path_shows_it() {

@@ -141,6 +141,17 @@ pub(super) fn below<'a>(path: &'a Path, root: &Path) -> Option<&'a Path> {
     is_path(rest).then(|| Path::new(OsStr::from_bytes(rest)))
 }
 
+/// The part of a path before its last slash and the part behind it, if that needs no more thought. Component by component
+/// takes 2 % of the client's work for a small file.
+pub(super) fn split(path: &Path) -> Option<(&Path, &OsStr)> {
+    let bytes = path.as_os_str().as_bytes();
+    let (parent, name) = bytes.split_at(bytes.iter().rposition(|&byte| byte == b'/')?);
+    let name = &name[1..];
+    let is_plain = !matches!(name, b"" | b"." | b"..")
+        && !(parent.is_empty() || parent.ends_with(b"/") || parent.ends_with(b"/."));
+    is_plain.then(|| (Path::new(OsStr::from_bytes(parent)), OsStr::from_bytes(name)))
+}
+
 /// The bytes of a name; any are allowed here.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! One walk over a source: every entry becomes an item, parents before children.
 
 use std::cell::{Cell, RefCell};
+use std::ffi::OsStr;
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::source::descent::Descent;
 use crate::source::facts::Facts;
 use crate::source::links::Links;
 use crate::source::spool::Opened;
-use crate::source::{attributes, is_aside, is_unfinished};
+use crate::source::{attributes, is_aside, is_unfinished, split};
 use crate::work::{BATCH, Item, Kind, Stopped};
 
 /// Items of one batch, if they are all in one directory.
@@ -113,7 +114,7 @@ impl Walk<'_> {
                 continue;
             }
             let is_file = entry.file_type().is_file();
-            if is_file && is_unfinished(entry.file_name()) {
+            if is_file && is_unfinished(last_name(&entry)) {
                 self.leave_unfinished(entry.path());
                 continue;
             }
@@ -403,7 +404,12 @@ impl Walk<'_> {
 
 /// Whether a killed run has left an entry under a name of its own. haul gives such names to no directories.
 fn is_put_aside(entry: &DirEntry) -> bool {
-    !entry.file_type().is_dir() && is_aside(entry.file_name())
+    !entry.file_type().is_dir() && is_aside(last_name(entry))
+}
+
+/// [`DirEntry::file_name`] looks at each component of the path.
+fn last_name(entry: &DirEntry) -> &OsStr {
+    split(entry.path()).map_or_else(|| entry.file_name(), |(_, name)| name)
 }
 
 fn unreadable(root: &Root, error: walkdir::Error, progress: &Progress) {
