@@ -16,6 +16,7 @@ pub mod file_list;
 pub mod filter;
 pub(crate) mod hashing;
 pub(crate) mod held;
+mod link;
 pub mod links;
 mod mounted;
 mod renumbering;
@@ -36,10 +37,11 @@ use std::io;
 use std::path::Path;
 
 use haul_protocol::limits::{MAX_NUMBER, NANOS_PER_SECOND};
-use haul_protocol::{Attributes, LinkTarget, Mtime};
+use haul_protocol::{Attributes, Mtime};
 
 use crate::error::FileError;
 use crate::source::links::Links;
+pub use link::{Link, link};
 pub use platform::{bytes, from_bytes};
 #[cfg(unix)]
 use unix as platform;
@@ -364,50 +366,6 @@ pub fn mtime(metadata: &Metadata) -> Option<Mtime> {
             }
         }
     })
-}
-
-/// A symbolic link.
-#[derive(Debug)]
-pub struct Link {
-    /// Where it points.
-    pub target: LinkTarget,
-    /// Its own.
-    pub mtime: Option<Mtime>,
-    /// The stamp of the link when it was read.
-    pub stamp: Stamp,
-}
-
-impl Link {
-    pub(crate) fn new(stamp: Stamp, target: &OsStr) -> Result<Self, FileError> {
-        let target = LinkTarget::parse(&platform::bytes(target)?)?;
-        Ok(Self { target, mtime: stamp.mtime, stamp })
-    }
-}
-
-/// Reads a symbolic link.
-///
-/// # Errors
-/// If it can't be read or is no link any more.
-#[cfg(target_os = "linux")]
-pub fn link(path: &Path) -> Result<Link, FileError> {
-    let found = directory::link_at(rustix::fs::CWD, path);
-    let (stamp, target) = found.map_err(FileError::local("read link"))?;
-    Link::new(stamp, &target)
-}
-
-/// Reads a symbolic link.
-///
-/// # Errors
-/// If it can't be read, is no link any more, or another one has come meanwhile.
-#[cfg(not(target_os = "linux"))]
-pub fn link(path: &Path) -> Result<Link, FileError> {
-    let look = || path.symlink_metadata().map_err(FileError::local("look at"));
-    let before = stamp(&look()?);
-    let target = path.read_link().map_err(FileError::local("read link"))?;
-    if stamp(&look()?) != before {
-        return Err(FileError::Changed);
-    }
-    Link::new(before, target.as_os_str())
 }
 
 #[cfg(test)]

@@ -147,9 +147,9 @@ pub(super) fn split(path: &Path) -> Option<(&Path, &OsStr)> {
     let bytes = path.as_os_str().as_bytes();
     let (parent, name) = bytes.split_at(bytes.iter().rposition(|&byte| byte == b'/')?);
     let name = &name[1..];
-    let is_plain = !matches!(name, b"" | b"." | b"..")
-        && !(parent.is_empty() || parent.ends_with(b"/") || parent.ends_with(b"/."));
-    is_plain.then(|| (Path::new(OsStr::from_bytes(parent)), OsStr::from_bytes(name)))
+    let is_special = matches!(name, b"" | b"." | b"..")
+        || (parent.is_empty() || parent.ends_with(b"/") || parent.ends_with(b"/."));
+    (!is_special).then(|| (Path::new(OsStr::from_bytes(parent)), OsStr::from_bytes(name)))
 }
 
 /// The bytes of a name; any are allowed here.

@@ -1,7 +1,6 @@
 //! One walk over a source: every entry becomes an item, parents before children.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::OsStr;
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use haul_protocol::Name;
 use walkdir::DirEntry;
 
 use super::private::Private;
-use super::{Found, Walk, is_special, name, special};
+use super::{Found, Walk, is_put_aside, is_special, last_name, name, special};
 use crate::error::FileError;
 use crate::error::rules::RulesError;
 use crate::plan::Root;
@@ -22,7 +21,7 @@ use crate::source::descent::Descent;
 use crate::source::facts::Facts;
 use crate::source::links::Links;
 use crate::source::spool::Opened;
-use crate::source::{attributes, is_aside, is_unfinished, split};
+use crate::source::{attributes, is_unfinished};
 use crate::work::{BATCH, Item, Kind, Stopped};
 
 /// Items of one batch, if they are all in one directory.
@@ -400,16 +399,6 @@ impl Walk<'_> {
             Ok(None)
         }
     }
-}
-
-/// Whether a killed run has left an entry under a name of its own. haul gives such names to no directories.
-fn is_put_aside(entry: &DirEntry) -> bool {
-    !entry.file_type().is_dir() && is_aside(last_name(entry))
-}
-
-/// [`DirEntry::file_name`] looks at each component of the path.
-fn last_name(entry: &DirEntry) -> &OsStr {
-    split(entry.path()).map_or_else(|| entry.file_name(), |(_, name)| name)
 }
 
 fn unreadable(root: &Root, error: walkdir::Error, progress: &Progress) {
