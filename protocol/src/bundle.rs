@@ -5,6 +5,8 @@
 
 use alloc::vec::Vec;
 
+use memchr::memchr;
+
 use crate::digest::Digest;
 use crate::encode::{check, check_attributes};
 use crate::entry::{Entry, EntryKind, decode_entry};
@@ -70,7 +72,7 @@ pub fn decode_bundle(body: &[u8], count: u64) -> Result<Vec<Bundled<'_>>, Bundle
         if files.len() as u64 == count {
             return Err(BundleError::Rest(rest.len()));
         }
-        let end = rest.iter().take(MAX_HEADER_LEN).position(|&byte| byte == b'\n');
+        let end = memchr(b'\n', &rest[..rest.len().min(MAX_HEADER_LEN)]);
         let end = end.ok_or(BundleError::Line)?;
         let Entry { name, kind, mode, mtime } = decode_entry(&rest[..end])?;
         let EntryKind::File { size, digest } = kind else { return Err(BundleError::Kind) };

@@ -88,11 +88,22 @@ impl<T> Requester<T> {
     /// Enters a bundle with a body of `length` bytes: the notes on its files, in their order. The first has
     /// [`next_id`](Self::next_id); the window has the body until the last one is answered.
     pub fn sent_bundle(&mut self, files: impl IntoIterator<Item = T>, length: u64) {
-        let mut files = files.into_iter().peekable();
-        while let Some(what) = files.next() {
-            let is_last = files.peek().is_none();
-            self.sent(what, true, if is_last { length } else { 0 });
+        let before = self.waiting.len();
+        files.into_iter().for_each(|what| self.sent(what, true, 0));
+        if let Some(Some(last)) = self.waiting.range_mut(before..).last() {
+            last.length = length;
+            self.bytes += length;
         }
+    }
+
+    /// The number of requests that an `ack` of this id can confirm, at most.
+    pub(crate) fn acked_at_most(&self, id: RequestId) -> usize {
+        usize::try_from(self.up_to(id).min(self.requests)).unwrap_or(usize::MAX)
+    }
+
+    /// Requests from the oldest one without an answer to this one.
+    fn up_to(&self, id: RequestId) -> u64 {
+        (id.get() + 1).saturating_sub(self.first.get())
     }
 
     /// Takes an `ack`: gives every change that it confirms, in order, to `done`.
@@ -103,8 +114,7 @@ impl<T> Requester<T> {
         if id >= self.next_id() {
             return Err(OrderError::NotWaiting(id));
         }
-        let count = (id.get() + 1).saturating_sub(self.first.get());
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let count = usize::try_from(self.up_to(id)).unwrap_or(usize::MAX);
         for slot in self.waiting.iter_mut().take(count) {
             if let Some(waiting) = slot.take_if(|waiting| waiting.change) {
                 self.requests -= 1;

@@ -108,6 +108,7 @@ mod platform {
     use crate::source::directory::Directory;
     use crate::source::links::Links;
     use crate::source::sources::{Opened, Sources};
+    use crate::source::split;
 
     #[derive(Debug)]
     struct Last {
@@ -172,9 +173,7 @@ mod platform {
             links: Links,
             with: impl FnOnce(&Directory, &OsStr) -> io::Result<T>,
         ) -> io::Result<Reached<T>> {
-            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-                return Ok(Reached::ByPath);
-            };
+            let Some((parent, name)) = split(path) else { return Ok(Reached::ByPath) };
             // A file of the working directory is opened by its name, which is its path.
             if parent.as_os_str().is_empty() {
                 return Ok(Reached::ByPath);

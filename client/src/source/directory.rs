@@ -13,6 +13,7 @@ use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Statx, StatxFlags, makedev, open, openat, readlinkat, statx,
 };
 
+use super::facts::Facts;
 use super::links::Links;
 use super::{Stamp, carried, identity, open_flags};
 
@@ -95,12 +96,31 @@ impl Directory {
     }
 
     fn look(&self, name: &OsStr, links: Links) -> io::Result<Statx> {
-        let flags = match links {
-            Links::Follow => AtFlags::empty(),
-            Links::Copy | Links::Skip => AtFlags::SYMLINK_NOFOLLOW,
-        };
-        Ok(statx(&self.handle, name, flags, StatxFlags::BASIC_STATS)?)
+        look_at(&self.handle, name, links)
     }
+}
+
+/// The facts of a directory in another one that is open.
+///
+/// # Errors
+/// If there is no such directory, or it can't be looked at.
+pub(super) fn facts_at(directory: &File, name: &OsStr, links: Links) -> io::Result<Facts> {
+    let found = look_at(directory, name, links)?;
+    let mode = u32::from(found.stx_mode);
+    if FileType::from_raw_mode(mode) != FileType::Directory {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    let [device, inode, ..] = stamp(&found).inode;
+    let identity = [device, inode];
+    Ok(Facts { size: found.stx_size, mode: Some(mode & 0o777), identity })
+}
+
+fn look_at(directory: &File, name: &OsStr, links: Links) -> io::Result<Statx> {
+    let flags = match links {
+        Links::Follow => AtFlags::empty(),
+        Links::Copy | Links::Skip => AtFlags::SYMLINK_NOFOLLOW,
+    };
+    Ok(statx(directory, name, flags, StatxFlags::BASIC_STATS)?)
 }
 
 /// The stamp of a symlink below a directory and the path that it points to. Both are of one symlink, which is open meanwhile:

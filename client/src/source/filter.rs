@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::{below, bytes, stdin};
+use super::{below, bytes, split, stdin};
 use absent::Waits;
 use glob::Flaw;
 use known::{File, Found, Known};
@@ -161,7 +161,8 @@ impl Filter {
         path: &Path,
         is_dir: bool,
     ) -> Result<bool, Arc<RulesError>> {
-        self.excludes_by(root, path.parent().unwrap_or(root), path, is_dir)
+        let directory = split(path).map_or(root, |(directory, _)| directory);
+        self.excludes_by(root, directory, path, is_dir)
     }
 
     /// Whether `path` or a directory between it and `root` is left out.

@@ -9,12 +9,14 @@ pub(crate) mod descriptor;
 pub(crate) mod dir_cache;
 #[cfg(target_os = "linux")]
 pub(crate) mod directory;
+pub(crate) mod facts;
 #[cfg(unix)]
 pub(crate) mod fifo;
 pub mod file_list;
 pub mod filter;
 pub(crate) mod hashing;
 pub(crate) mod held;
+mod link;
 pub mod links;
 mod mounted;
 mod renumbering;
@@ -35,10 +37,11 @@ use std::io;
 use std::path::Path;
 
 use haul_protocol::limits::{MAX_NUMBER, NANOS_PER_SECOND};
-use haul_protocol::{Attributes, LinkTarget, Mtime};
+use haul_protocol::{Attributes, Mtime};
 
 use crate::error::FileError;
 use crate::source::links::Links;
+pub use link::{Link, link};
 pub use platform::{bytes, from_bytes};
 #[cfg(unix)]
 use unix as platform;
@@ -145,15 +148,15 @@ impl Source {
     /// # Errors
     /// If it can't be looked at or is no regular file.
     pub fn of(file: File) -> Result<Self, FileError> {
-        let metadata = file.metadata().map_err(FileError::local("look at"))?;
-        if !metadata.is_file() {
+        let Look { is_file, mode, stamp } =
+            platform::look(&file).map_err(FileError::local("look at"))?;
+        if !is_file {
             return Err(FileError::Changed);
         }
-        let stamp = stamp(&metadata);
         Ok(Self {
-            size: metadata.len(),
-            attributes: attributes(&metadata),
-            special_bits: has_special_bits(&metadata),
+            size: stamp.size,
+            attributes: Attributes { mode: mode.map(|mode| mode & 0o777), mtime: stamp.mtime },
+            special_bits: mode.is_some_and(|mode| mode & 0o7000 != 0),
             stamp,
             file,
         })
@@ -257,8 +260,8 @@ impl Source {
     /// # Errors
     /// [`FileError::Changed`] if not.
     pub fn check_unchanged(&self) -> Result<(), FileError> {
-        let now = self.file.metadata().map_err(FileError::local("look at"))?;
-        if stamp(&now) == self.stamp { Ok(()) } else { Err(FileError::Changed) }
+        let now = platform::look(&self.file).map_err(FileError::local("look at"))?;
+        if now.stamp == self.stamp { Ok(()) } else { Err(FileError::Changed) }
     }
 
     /// The stamp of the file when it was opened.
@@ -274,6 +277,14 @@ impl Source {
         let (s, ns) = mtime.map_or((0, 0), |mtime| (mtime.s, mtime.ns));
         format!("{device:x}-{inode:x}-{size:x}-{s:x}.{ns:x}-{ctime:x}.{ctime_ns:x}")
     }
+}
+
+/// An open file at one moment.
+struct Look {
+    is_file: bool,
+    /// With setuid, setgid and sticky.
+    mode: Option<u32>,
+    stamp: Stamp,
 }
 
 /// The stamp of a file. Another file has another one, and so has the same file once it was written.
@@ -322,6 +333,12 @@ pub fn below<'a>(path: &'a Path, root: &Path) -> &'a Path {
     rest.unwrap_or_else(|| Path::new(""))
 }
 
+/// The directory that a path is in and its name there, as [`Path::parent`] and [`Path::file_name`] have them; `None` if a
+/// path has not both.
+pub(crate) fn split(path: &Path) -> Option<(&Path, &OsStr)> {
+    platform::split(path).or_else(|| path.parent().zip(path.file_name()))
+}
+
 /// Opens what may be a source, in the way of [`Source::open`].
 pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
     platform::open(path, links)
@@ -349,50 +366,6 @@ pub fn mtime(metadata: &Metadata) -> Option<Mtime> {
             }
         }
     })
-}
-
-/// A symbolic link.
-#[derive(Debug)]
-pub struct Link {
-    /// Where it points.
-    pub target: LinkTarget,
-    /// Its own.
-    pub mtime: Option<Mtime>,
-    /// The stamp of the link when it was read.
-    pub stamp: Stamp,
-}
-
-impl Link {
-    pub(crate) fn new(stamp: Stamp, target: &OsStr) -> Result<Self, FileError> {
-        let target = LinkTarget::parse(&platform::bytes(target)?)?;
-        Ok(Self { target, mtime: stamp.mtime, stamp })
-    }
-}
-
-/// Reads a symbolic link.
-///
-/// # Errors
-/// If it can't be read or is no link any more.
-#[cfg(target_os = "linux")]
-pub fn link(path: &Path) -> Result<Link, FileError> {
-    let found = directory::link_at(rustix::fs::CWD, path);
-    let (stamp, target) = found.map_err(FileError::local("read link"))?;
-    Link::new(stamp, &target)
-}
-
-/// Reads a symbolic link.
-///
-/// # Errors
-/// If it can't be read, is no link any more, or another one has come meanwhile.
-#[cfg(not(target_os = "linux"))]
-pub fn link(path: &Path) -> Result<Link, FileError> {
-    let look = || path.symlink_metadata().map_err(FileError::local("look at"));
-    let before = stamp(&look()?);
-    let target = path.read_link().map_err(FileError::local("read link"))?;
-    if stamp(&look()?) != before {
-        return Err(FileError::Changed);
-    }
-    Link::new(before, target.as_os_str())
 }
 
 #[cfg(test)]

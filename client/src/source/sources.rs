@@ -15,8 +15,6 @@ use super::anchor::Anchor;
 use super::descent::Descent;
 #[cfg(target_os = "linux")]
 use super::directory::Directory;
-#[cfg(target_os = "linux")]
-use super::identity;
 use super::links::Links;
 #[cfg(target_os = "linux")]
 use super::renumbering::renumbers;
@@ -92,7 +90,7 @@ impl Sources {
         self.directories.was_on_device(path, device)
             && above.any(|anchor| {
                 let mut descent = Descent::new(anchor.path(), anchor.directory_identity(), links);
-                descent.look(path).is_ok_and(|found| identity(&found) == [device, inode])
+                descent.look(path).is_ok_and(|found| found.identity == [device, inode])
             })
     }
 
@@ -124,6 +122,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::source::identity;
 
     /// As of a directory that the file system has renumbered: no file system of a test does so.
     #[test]

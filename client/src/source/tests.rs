@@ -7,6 +7,67 @@ fn now(path: &Path) -> Stamp {
     stamp(&path.symlink_metadata().unwrap())
 }
 
+#[test]
+fn path_is_split_into_its_parent_and_its_file_name() {
+    for path in [
+        "a/b",
+        "/a",
+        "/a/b",
+        "a//b",
+        "a/b/",
+        "a/b//",
+        "a/./b",
+        "./b",
+        "a/b/.",
+        "a/..",
+        "a/../b",
+        "..",
+        ".",
+        "/",
+        "",
+        "a",
+        "//a",
+        "/./a",
+        ".//a",
+        "a/...",
+        "a/.b",
+        "a./b",
+        "a b/c\nd/é",
+    ] {
+        let path = Path::new(path);
+        assert_eq!(split(path), path.parent().zip(path.file_name()), "{path:?}");
+        if let Some((parent, _)) = split(path) {
+            assert_eq!(Some(parent.as_os_str()), path.parent().map(Path::as_os_str), "{path:?}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn open_file_is_as_its_path_shows_it() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::{Duration, SystemTime};
+
+    let place = tempfile::TempDir::new().unwrap();
+    let path = place.path().join("file");
+    std::fs::write(&path, "12345").unwrap();
+    std::fs::hard_link(&path, place.path().join("second name")).unwrap();
+    let times = [Duration::new(1_700_000_000, 5), Duration::from_millis(500)];
+    for time in times.map(|time| [SystemTime::UNIX_EPOCH + time, SystemTime::UNIX_EPOCH - time]) {
+        for (time, mode) in time.into_iter().zip([0o640, 0o6755]) {
+            let file = File::options().append(true).open(&path).unwrap();
+            file.set_modified(time).unwrap();
+            file.set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();
+            let (source, found) = (Source::of(file).unwrap(), path.metadata().unwrap());
+            assert_eq!((source.size, source.attributes), (5, attributes(&found)));
+            assert_eq!((source.stamp(), source.special_bits), (stamp(&found), mode == 0o6755));
+            source.check_unchanged().unwrap();
+        }
+    }
+    let directory = Source::of(File::open(place.path()).unwrap());
+    assert!(matches!(directory, Err(FileError::Changed)));
+}
+
 #[cfg(unix)]
 #[test]
 fn file_with_two_names_is_another_if_it_was_written_and_may_be_the_same_if_a_name_goes() {

@@ -8,8 +8,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+#[cfg(target_os = "linux")]
+use haul_protocol::Mtime;
 use rustix::fs::OFlags;
 
+use super::Look;
+#[cfg(not(target_os = "linux"))]
+use super::stamp;
+#[cfg(target_os = "linux")]
+use super::{Stamp, carried};
 use crate::error::FileError;
 use crate::source::links::Links;
 
@@ -30,6 +37,36 @@ pub(super) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::
 
 pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     file.read_at(buffer, offset)
+}
+
+/// By fstat(2): twice for each file, and a fifth quicker than the statx(2) of [`File::metadata`] (measured).
+#[cfg(target_os = "linux")]
+pub(super) fn look(file: &File) -> io::Result<Look> {
+    use rustix::fs::FileType;
+
+    let found = rustix::fs::fstat(file)?;
+    let mtime = Mtime { s: found.st_mtime, ns: u32::try_from(found.st_mtime_nsec).unwrap_or(0) };
+    let changed = [found.st_ctime, i64::try_from(found.st_ctime_nsec).unwrap_or(0)];
+    let stamp = Stamp {
+        size: found.st_size.cast_unsigned(),
+        mtime: carried(mtime),
+        inode: [found.st_dev.cast_signed(), found.st_ino.cast_signed(), changed[0], changed[1]],
+        names: wide(found.st_nlink),
+    };
+    let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+    Ok(Look { is_file, mode: Some(found.st_mode & 0o7777), stamp })
+}
+
+/// A number that has another length on other processors.
+#[cfg(target_os = "linux")]
+fn wide(number: impl Into<u64>) -> u64 {
+    number.into()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn look(file: &File) -> io::Result<Look> {
+    let found = file.metadata()?;
+    Ok(Look { is_file: found.is_file(), mode: mode(&found), stamp: stamp(&found) })
 }
 
 pub(super) fn inode(metadata: &Metadata) -> [i64; 4] {
@@ -102,6 +139,17 @@ pub(super) fn below<'a>(path: &'a Path, root: &Path) -> Option<&'a Path> {
         None => return None,
     };
     is_path(rest).then(|| Path::new(OsStr::from_bytes(rest)))
+}
+
+/// The part of a path before its last slash and the part behind it, if that needs no more thought. Component by component
+/// takes 2 % of the client's work for a small file.
+pub(super) fn split(path: &Path) -> Option<(&Path, &OsStr)> {
+    let bytes = path.as_os_str().as_bytes();
+    let (parent, name) = bytes.split_at(bytes.iter().rposition(|&byte| byte == b'/')?);
+    let name = &name[1..];
+    let is_special = matches!(name, b"" | b"." | b"..")
+        || (parent.is_empty() || parent.ends_with(b"/") || parent.ends_with(b"/."));
+    (!is_special).then(|| (Path::new(OsStr::from_bytes(parent)), OsStr::from_bytes(name)))
 }
 
 /// The bytes of a name; any are allowed here.

@@ -7,6 +7,7 @@ use std::io;
 use std::os::windows::fs::FileExt;
 use std::path::Path;
 
+use super::{Look, stamp};
 use crate::error::FileError;
 use crate::source::links::Links;
 
@@ -58,6 +59,16 @@ pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
 #[must_use]
 pub fn from_bytes(bytes: &[u8]) -> Cow<'_, OsStr> {
     Cow::Owned(String::from_utf8_lossy(bytes).into_owned().into())
+}
+
+pub(super) fn look(file: &File) -> io::Result<Look> {
+    let found = file.metadata()?;
+    Ok(Look { is_file: found.is_file(), mode: mode(&found), stamp: stamp(&found) })
+}
+
+/// Paths have more than one form here.
+pub(super) fn split(_: &Path) -> Option<(&Path, &OsStr)> {
+    None
 }
 
 pub(super) fn inode(_: &Metadata) -> [i64; 4] {

@@ -13,12 +13,13 @@ mod listed;
 mod private;
 mod sent;
 
+use std::ffi::OsStr;
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use haul_protocol::Name;
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::error::FileError;
 use crate::plan::policy::{Mode, Policy};
@@ -30,7 +31,7 @@ use crate::source::links::Links;
 use crate::source::seen::Seen;
 use crate::source::sources::Sources;
 use crate::source::start::Start;
-use crate::source::{below, bytes, identity};
+use crate::source::{below, bytes, identity, is_aside, split};
 use crate::work::context::Run;
 use crate::work::course::Course;
 use crate::work::on_commit::Committed;
@@ -201,6 +202,16 @@ fn name(root: &Root, path: &Path, progress: &Progress) -> Option<Name> {
         })
     };
     found().map_err(|error| progress.failed(path, &error)).ok()
+}
+
+/// Whether a killed run has left an entry under a name of its own. haul gives such names to no directories.
+fn is_put_aside(entry: &DirEntry) -> bool {
+    !entry.file_type().is_dir() && is_aside(last_name(entry))
+}
+
+/// [`DirEntry::file_name`] looks at each component of the path.
+fn last_name(entry: &DirEntry) -> &OsStr {
+    split(entry.path()).map_or_else(|| entry.file_name(), |(_, name)| name)
 }
 
 /// Whether it is of a kind that is not carried.

@@ -337,7 +337,8 @@ impl<T> ClientConnection<T> {
     fn header(&mut self, answer: Answer, now: Time) -> Result<Option<ClientEvent<T>>, ClientError> {
         match answer {
             Answer::Ack(id) => {
-                let (mut done, before) = (Vec::new(), self.book.unanswered());
+                let before = self.book.unanswered();
+                let mut done = Vec::with_capacity(self.book.acked_at_most(id));
                 self.book.acked(id, |asked| {
                     if let Asked::Request(what) = asked {
                         done.push(what);

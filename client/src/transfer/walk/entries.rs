@@ -1,7 +1,7 @@
 //! One walk over a source: every entry becomes an item, parents before children.
 
 use std::cell::{Cell, RefCell};
-use std::fs::{FileType, Metadata};
+use std::fs::FileType;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use haul_protocol::Name;
 use walkdir::DirEntry;
 
 use super::private::Private;
-use super::{Found, Walk, is_special, name, special};
+use super::{Found, Walk, is_put_aside, is_special, last_name, name, special};
 use crate::error::FileError;
 use crate::error::rules::RulesError;
 use crate::plan::Root;
@@ -18,9 +18,10 @@ use crate::plan::namesakes::Sort;
 use crate::report::progress::Progress;
 use crate::source::anchor::{Adrift, Anchor};
 use crate::source::descent::Descent;
+use crate::source::facts::Facts;
 use crate::source::links::Links;
 use crate::source::spool::Opened;
-use crate::source::{attributes, identity, is_aside, is_unfinished};
+use crate::source::{attributes, is_unfinished};
 use crate::work::{BATCH, Item, Kind, Stopped};
 
 /// Items of one batch, if they are all in one directory.
@@ -112,7 +113,7 @@ impl Walk<'_> {
                 continue;
             }
             let is_file = entry.file_type().is_file();
-            if is_file && is_unfinished(entry.file_name()) {
+            if is_file && is_unfinished(last_name(&entry)) {
                 self.leave_unfinished(entry.path());
                 continue;
             }
@@ -124,14 +125,14 @@ impl Walk<'_> {
                 continue;
             };
             let directory = Cell::new(None);
-            let metadata = || {
+            let look_at = || {
                 let is_below = entry.depth() > 0 && entry.file_type().is_dir();
-                let metadata = match is_below {
+                let found = match is_below {
                     true => descent.look(entry.path())?,
-                    false => entry.metadata().map_err(|error| look(error.into()))?,
+                    false => Facts::from(&entry.metadata().map_err(|error| look(error.into()))?),
                 };
-                directory.set(Some(identity(&metadata)));
-                Ok(metadata)
+                directory.set(Some(found.identity));
+                Ok(found)
             };
             if entry.depth() == 0 && is_special(entry.file_type()) {
                 self.progress.failed(entry.path(), FileError::NoFile(special(entry.file_type())));
@@ -142,7 +143,7 @@ impl Walk<'_> {
                 self.progress.failed(entry.path(), &error);
                 continue;
             }
-            let kind = match self.kind(entry.path(), entry.file_type(), metadata) {
+            let kind = match self.kind(entry.path(), entry.file_type(), look_at) {
                 Ok(Some(Kind::Directory(_))) if self.is_of_earlier_source(root, &name) => {
                     Kind::Directory(None)
                 }
@@ -367,18 +368,18 @@ impl Walk<'_> {
         &self,
         path: &Path,
         file_type: FileType,
-        metadata: impl FnOnce() -> Result<Metadata, FileError>,
+        look: impl FnOnce() -> Result<Facts, FileError>,
     ) -> Result<Option<Kind>, FileError> {
         let (progress, is_new) = (self.progress, !self.course.is_again());
         if file_type.is_file() {
-            let size = if self.sizes { metadata()?.len() } else { 0 };
+            let size = if self.sizes { look()?.size } else { 0 };
             if is_new {
                 progress.found(size);
             }
             self.course.found_file();
             Ok(Some(Kind::File))
         } else if file_type.is_dir() {
-            let mode = attributes(&metadata()?).mode;
+            let mode = look()?.mode;
             Ok(Some(Kind::Directory(mode.map(|mode| mode | WRITABLE))))
         } else if file_type.is_symlink() && self.policy.links == Links::Skip {
             if is_new {
@@ -398,11 +399,6 @@ impl Walk<'_> {
             Ok(None)
         }
     }
-}
-
-/// Whether a killed run has left an entry under a name of its own. haul gives such names to no directories.
-fn is_put_aside(entry: &DirEntry) -> bool {
-    !entry.file_type().is_dir() && is_aside(entry.file_name())
 }
 
 fn unreadable(root: &Root, error: walkdir::Error, progress: &Progress) {

@@ -10,10 +10,11 @@ use crate::error::FileError;
 use crate::plan::Root;
 use crate::source::anchor::Anchor;
 use crate::source::descent::Descent;
+use crate::source::facts::Facts;
 use crate::source::file_list::{Later, Names, below};
 use crate::source::links::Links;
 use crate::source::stdin::is_descriptor;
-use crate::source::{identity, is_aside, is_unfinished};
+use crate::source::{is_aside, is_unfinished};
 use crate::work::{BATCH, Item, Kind, Stopped};
 
 /// Directories of a list that are remembered for the names that follow, which are usually in them.
@@ -101,17 +102,16 @@ impl Walk<'_> {
         if self.policy.links != Links::Follow {
             recent.check(&root.source, &path)?;
         }
-        let mut metadata = self.policy.links.look(&path).map_err(FileError::local("look at"))?;
-        let is_dir = metadata.is_dir();
+        let metadata = self.policy.links.look(&path).map_err(FileError::local("look at"))?;
+        let (is_dir, mut facts) = (metadata.is_dir(), Facts::from(&metadata));
         if let Some(parent) = path.parent().filter(|_| !itself && recent.is_other_parent(&path)) {
             let found = recent.descent.look(parent)?;
-            self.found_directory(parent, identity(&found));
+            self.found_directory(parent, found.identity);
             parent.clone_into(&mut recent.parent);
         }
         if is_dir && !itself {
-            metadata = recent.descent.look(&path)?;
+            facts = recent.descent.look(&path)?;
         }
-        let inode = identity(&metadata);
         let above = path.ancestors().skip(usize::from(!is_dir));
         for directory in above.take_while(|above| above.starts_with(&root.source)) {
             self.committed.needs_rules(directory);
@@ -143,12 +143,12 @@ impl Walk<'_> {
             self.leave_receipt(&path);
             return Ok(None);
         }
-        let Some(kind) = self.kind(&path, metadata.file_type(), || Ok(metadata))? else {
+        let Some(kind) = self.kind(&path, metadata.file_type(), || Ok(facts))? else {
             return Ok(None);
         };
         let Some(name) = name(root, &path, self.progress) else { return Ok(None) };
         if matches!(kind, Kind::Directory(_)) && !self.policy.verifies() {
-            self.found_directory(&path, inode);
+            self.found_directory(&path, facts.identity);
             directories.push(&path).map_err(FileError::local("remember"))?;
         }
         let inside =
@@ -169,7 +169,8 @@ impl Walk<'_> {
     ) -> Result<Option<Item>, FileError> {
         let found = anchor.check().ok().filter(|_| self.gives_attributes(root));
         let (Some(found), Some(name)) = (found, &root.target) else { return Ok(None) };
-        let Some(kind) = self.kind(&root.source, found.file_type(), || Ok(found))? else {
+        let Some(kind) = self.kind(&root.source, found.file_type(), || Ok(Facts::from(&found)))?
+        else {
             return Ok(None);
         };
         directories.push(&root.source).map_err(FileError::local("remember"))?;
