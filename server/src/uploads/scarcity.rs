@@ -25,8 +25,9 @@ use std::time::Duration;
 
 use haul_protocol::{Code, Token};
 
+use super::table::{Entry, Table};
 use super::writer::OpenUpload;
-use super::{Entry, IDLE, MAX_OPEN, MAX_OPEN_A_CLIENT, MAX_OPEN_PARTS, Table};
+use super::{IDLE, MAX_OPEN, MAX_OPEN_A_CLIENT, MAX_OPEN_PARTS};
 
 use crate::accounts::{AccountName, ClientId};
 use crate::refusal::Refusal;
@@ -258,7 +259,8 @@ mod tests {
     use haul_protocol::{Attributes, Geometry, Name};
 
     use super::super::part_table::Upload;
-    use super::super::{Found, Owner};
+    use super::super::table::Found;
+    use super::super::writer::Owner;
     use super::*;
     use crate::store::{Key, Resumed, Store};
 
