@@ -11,6 +11,7 @@ mod end;
 mod entries;
 mod listed;
 mod private;
+mod refused;
 mod sent;
 
 use std::fs::FileType;
@@ -82,6 +83,7 @@ pub fn walk(plan: &Plan, began: &[Arc<Anchor>], run: &Run<'_>) -> Result<(), Sto
         }
         walk.end(plan, walked)?;
     }
+    walk.tell_refusal();
     work.close();
     Ok(())
 }
