@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use haul_protocol::{Digest, Token};
 
-use super::table::REMEMBERED;
+use super::REMEMBERED;
 use crate::accounts::{AccountName, AccountOf};
 
 /// The last of them, the oldest first. The journal of each is kept as long as it is remembered here.

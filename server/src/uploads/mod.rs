@@ -5,6 +5,7 @@ mod committed;
 mod opening;
 pub(crate) mod part_table;
 mod scarcity;
+mod share;
 mod table;
 pub(crate) mod writer;
 
@@ -41,6 +42,9 @@ const WORTH_KEEPING: u64 = 64 * 1024;
 /// Time without a part after which an upload makes room for another one. Its client finds the parts that the server holds
 /// when it opens the file again.
 const IDLE: Duration = Duration::from_secs(5);
+
+/// Tokens that are remembered after they have become invalid, for clients that ask again because the answer was lost.
+const REMEMBERED: usize = 256;
 
 /// The table of uploads, and which client has how many connections.
 #[derive(Debug)]

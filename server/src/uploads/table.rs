@@ -6,18 +6,15 @@ use std::sync::Arc;
 use haul_protocol::{Code, Name, Token};
 
 use super::committed::Published;
-use super::scarcity::{Holder, Share};
+use super::share::{Holder, Share};
 use super::writer::{OpenUpload, Owner};
-use super::{MAX_OPEN_PARTS, taken_over, unknown};
+use super::{MAX_OPEN_PARTS, REMEMBERED, taken_over, unknown};
 use crate::accounts::{AccountName, AccountOf, ClientId};
 use crate::refusal::Refusal;
 
 /// Parts of the uploads of one client whose files are being opened, but for a single file: after a restart of the machine that
 /// takes long, and they make no room.
 const MAX_OPENING_PARTS: usize = MAX_OPEN_PARTS / 8;
-
-/// Tokens that are remembered after they have become invalid, for clients that ask again because the answer was lost.
-pub(super) const REMEMBERED: usize = 256;
 
 /// Invariant: no lock of an upload is taken under that of the table, but for the owner's, and nothing is read or
 /// written: every `hello` needs the table.
