@@ -15,6 +15,7 @@ use crate::attributes::set_mode;
 use crate::client::{Client, haul, output_of};
 use crate::fake::{Fake, hello_answer};
 use crate::hauld::{Hauld, hauld_command, server_with};
+use crate::peer::Peer;
 use crate::place;
 
 /// The token of alice.
@@ -76,12 +77,31 @@ impl Place {
         })
     }
 
+    /// Takes a connection that brings a token, and returns it with its `hello`. One that brings none is told before that the
+    /// server asks for a login.
+    pub fn accept(&self) -> (Peer, Value) {
+        loop {
+            let mut peer = self.fake.accept().unwrap();
+            let (hello, _) = peer.receive().unwrap();
+            if !hello["token"].is_null() {
+                return (peer, hello);
+            }
+            let message = "this server asks for an account: haul login";
+            peer.send(&refusal("unauthorized", message), b"").unwrap();
+        }
+    }
+
     /// Takes one connection of an account with these rights, and returns its `hello`.
     pub fn welcome(&self, account: &str, rights: &[&str]) -> Value {
-        let mut peer = self.fake.accept().unwrap();
-        let (hello, _) = peer.receive().unwrap();
+        let (mut peer, hello) = self.accept();
         peer.send(&answer(account, rights), b"").unwrap();
         hello
+    }
+
+    /// Does not take the token of one connection.
+    pub fn refuse_token(&self) {
+        let (mut peer, _) = self.accept();
+        peer.send(&refusal("unauthorized", "no account has this token"), b"").unwrap();
     }
 
     /// Refuses one connection, and returns its `hello`.

@@ -32,8 +32,7 @@ fn token_that_is_not_taken_is_not_stored() {
     let place = Place::start();
     thread::scope(|scope| {
         // The server may not have read of the account yet, so haul asks three times.
-        let refuse = || place.refuse("unauthorized", "no account has this token");
-        let server = scope.spawn(move || (0..3).for_each(|_| drop(refuse())));
+        let server = scope.spawn(|| (0..3).for_each(|_| place.refuse_token()));
         let mut command = place.haul(&["login", "%", "--json"]);
         let output = command.write_stdin(TOKEN).assert().code(3).get_output().clone();
         let told = text(&output.stderr);
@@ -140,7 +139,7 @@ fn variables_come_before_stored_tokens() {
     assert_eq!(sent(&[("HAUL_TOKEN", ""), ("HAUL_TOKEN_FILE", path)]), two);
     assert_eq!(sent(&[("HAUL_TOKEN", ""), ("HAUL_TOKEN_FILE", "")]), TOKEN);
     thread::scope(|scope| {
-        let server = scope.spawn(|| place.refuse("unauthorized", "no account has this token"));
+        let server = scope.spawn(|| place.refuse_token());
         let mut command = place.haul(&["ls", "%"]);
         command.env("HAUL_TOKEN_FILE", path);
         let told = format!("does not take the token in {path}: no account has this token\n");
@@ -174,8 +173,7 @@ fn logins_at_once_are_all_kept_and_logout_forgets_one_or_all() {
     thread::scope(|scope| {
         let server = scope.spawn(|| {
             for _ in names {
-                let mut peer = place.fake.accept().unwrap();
-                let (hello, _) = peer.receive().unwrap();
+                let (mut peer, hello) = place.accept();
                 // Each token's id begins with its account's letter.
                 let account = &hello["token"].as_str().unwrap()[5..6];
                 peer.send(&answer(account, &["put"]), b"").unwrap();
@@ -289,7 +287,7 @@ fn server_that_closes_without_an_answer_to_a_login_is_told_as_such() {
     let place = Place::start();
     place.write(&format!("% alice {TOKEN}\n"));
     thread::scope(|scope| {
-        scope.spawn(|| drop(place.fake.accept().unwrap()));
+        scope.spawn(|| drop(place.accept()));
         let output = place.haul(&["whoami", "%"]).assert().code(3).get_output().clone();
         assert!(
             told(&output).contains("too many logins from this address have failed"),

@@ -68,7 +68,9 @@ fn reader_reads_and_writes_nothing() {
     pair.haul(&["ls", "%"]).assert().success().stdout("s/\n");
     let ended = pair.haul(&["verify", "s", "%"]).assert().code(1).get_output().clone();
     assert!(text(&ended.stdout).contains("missing s/f"), "{ended:?}");
-    pair.haul(&["sync", "-n", "s", "%"]).assert().success();
+    let ended = pair.haul(&["sync", "-n", "s", "%"]).assert().code(1).get_output().clone();
+    assert!(text(&ended.stdout).contains("would send s/f: new"), "{ended:?}");
+    assert!(told(&ended).contains("the run itself would be refused"), "{}", told(&ended));
     for words in [&["put", "s", "%"][..], &["sync", "s", "%"], &["mkdir", "%/d"]] {
         let ended = pair.haul(words).assert().code(3).get_output().clone();
         assert!(told(&ended).contains("lacks the right `put`"), "{}", told(&ended));

@@ -105,6 +105,103 @@ fn reader_may_compare_and_a_dry_run_needs_no_right_to_change() {
     same(&["sync", "-n", "--delete", "s", "%", "--connections", "1"]);
 }
 
+/// Serves one connection of an account with these rights, whose server answers each comparison with these letters; returns
+/// the events of the client, and its exit code.
+fn dry_run(place: &Place, rights: &[&str], letters: char, words: &[&str]) -> (Vec<Value>, i32) {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut peer = place.fake.accept().unwrap();
+            peer.receive().unwrap();
+            peer.send(&answer("alice", rights), b"").unwrap();
+            while let Ok((request, body)) = peer.receive() {
+                let lines = body.iter().filter(|byte| **byte == b'\n').count();
+                let (answered, body) = match request["cmd"].as_str().unwrap() {
+                    "check" => {
+                        let letters: String = std::iter::repeat_n(letters, lines).collect();
+                        (json!({"answer": request["id"], "length": lines}), letters)
+                    }
+                    "list" => (json!({"answer": request["id"], "more": false}), String::new()),
+                    other => panic!("{other}"),
+                };
+                peer.send(&answered, body.as_bytes()).unwrap();
+            }
+        });
+        let output = place.haul(&[words, &["--json", "--connections", "1"]].concat()).output();
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let events = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (events, output.status.code().unwrap())
+    })
+}
+
+#[test]
+fn dry_run_tells_the_refusal_that_the_run_itself_would_get() {
+    let place = logged_in();
+    let lacks = |right: &str, need: &str| {
+        let address = place.address();
+        format!(
+            "account alice at {address} lacks the right `{right}`, which {need} needs: the run itself would be refused"
+        )
+    };
+    let told = |events: &[Value], event: &str, field: &str| -> Vec<String> {
+        let told = events.iter().filter(|one| one["event"] == event);
+        told.map(|one| one[field].as_str().unwrap().to_owned()).collect()
+    };
+    for (rights, words, right, need) in [
+        (&["list"][..], &["sync", "-n", "s", "%"][..], "put", "sync"),
+        (&["list", "put"], &["sync", "-n", "--delete", "s", "%"], "delete", "--delete"),
+        (&["list"], &["put", "-n", "s", "%"], "put", "put"),
+        (&["list", "put", "replace"], &["publish", "-n", "s", "%/d"], "publish", "publish"),
+    ] {
+        let (events, code) = dry_run(&place, rights, '+', words);
+        assert_eq!(told(&events, "failed", "error"), [lacks(right, need)], "{words:?} {events:?}");
+        assert_eq!(told(&events, "failed", "source"), ["--dry-run"], "{words:?}");
+        assert!(!told(&events, "would", "name").is_empty(), "{words:?}");
+        let last = events.last().unwrap();
+        assert_eq!((code, &last["exit"], &last["reason"]), (1, &json!(1), &json!("failed")));
+    }
+    // The run itself would change nothing, and would be refused all the same.
+    let (events, code) = dry_run(&place, &["list"], '=', &["sync", "-n", "s", "%"]);
+    assert_eq!(told(&events, "note", "text"), [lacks("put", "sync")]);
+    assert_eq!((code, told(&events, "failed", "error")), (0, Vec::new()));
+    // An account that may do all has nothing to hear.
+    let all = ["list", "put", "replace", "delete"];
+    let (events, code) = dry_run(&place, &all, '+', &["sync", "-n", "--delete", "s", "%"]);
+    assert_eq!((code, told(&events, "note", "text")), (0, Vec::new()));
+}
+
+#[test]
+fn dry_run_of_an_account_that_may_not_replace_tells_each_entry_that_stands_there() {
+    let place = logged_in();
+    symlink("f", place.directory.path().join("s/l")).unwrap();
+    let (events, code) = dry_run(&place, &["list", "put"], 's', &["sync", "-n", "s/", "%/d"]);
+    let failed: Vec<_> = events.iter().filter(|event| event["event"] == "failed").collect();
+    assert_eq!((failed.len(), code), (2, 1), "{events:?}");
+    for failed in failed {
+        let error = failed["error"].as_str().unwrap();
+        assert!(error.contains("lacks the right `replace`"), "{error}");
+    }
+    assert!(!events.iter().any(|event| event["do"] == "send"), "{events:?}");
+    let (events, code) = dry_run(&place, &["list", "put"], '+', &["sync", "-n", "s/", "%/d"]);
+    assert_eq!(code, 0, "{events:?}");
+}
+
+#[test]
+fn publish_that_the_server_forbids_ends_as_every_other_command_without_its_right() {
+    let place = logged_in();
+    thread::scope(|scope| {
+        scope.spawn(|| place.refuse("forbidden", "account `alice` may not publish here"));
+        let words = ["publish", "s", "%/d", "--connections", "1", "--json"];
+        let output = place.haul(&words).assert().code(3).get_output().clone();
+        assert_eq!(last(&output.stdout)["reason"], "refused");
+        let expected = format!(
+            "haul: account alice at {} lacks the right `publish`, which publish needs, so nothing is done; the server's \
+             administrator gives rights",
+            place.address()
+        );
+        assert_eq!(told(&output), expected);
+    });
+}
+
 #[test]
 fn account_that_may_only_put_is_asked_for_nothing() {
     let place = logged_in();
@@ -213,7 +310,7 @@ fn login_that_ends_in_the_middle_ends_the_run_and_nothing_connects_again() {
 fn run_of_many_connections_costs_one_login_that_fails() {
     let place = logged_in();
     thread::scope(|scope| {
-        let server = scope.spawn(|| place.refuse("unauthorized", "no account has this token"));
+        let server = scope.spawn(|| place.refuse_token());
         place.haul(&["put", "s", "%", "--connections", "8"]).assert().code(3);
         server.join().unwrap();
     });

@@ -18,6 +18,14 @@ fn seen(place: &Place, answer: impl FnOnce(&mut Person)) -> String {
     seen.split_once("\r\n").unwrap().1.to_owned()
 }
 
+/// The same of a server that only says that it asks for a login.
+fn asked(place: &Place, answer: impl FnOnce(&mut Person)) -> String {
+    thread::scope(|scope| {
+        scope.spawn(|| place.refuse("unauthorized", "this server asks for an account: haul login"));
+        seen(place, answer)
+    })
+}
+
 fn typed(place: &Place, keys: &str) -> String {
     seen(place, |person| person.types("Token for ", keys))
 }
@@ -48,7 +56,7 @@ fn terminal_shows_again_what_is_typed_after_every_end_of_the_question() {
         ("\u{1a}\u{1c}hunter2\n", 2, "this is no token"),
         ("haul_hunter2\u{3}", 130, "interrupted"),
     ] {
-        let seen = typed(&place, keys);
+        let seen = asked(&place, |person| person.types("Token for ", keys));
         assert!(seen.contains(told), "{seen}");
         assert!(seen.ends_with(&format!("exit {code}\r\necho\r\n")), "{seen}");
         assert!(!seen.contains("hunter2"), "{seen}");
@@ -67,7 +75,7 @@ fn terminal_shows_again_what_is_typed_after_a_signal() {
         (Signal::QUIT, 131),
         (Signal::USR1, 138),
     ] {
-        let seen = seen(&place, |person| {
+        let seen = asked(&place, |person| {
             let shown = person.seen();
             let process = shown.lines().find_map(|line| line.strip_prefix("process ")).unwrap();
             let process = Pid::from_raw(process.trim().parse().unwrap()).unwrap();

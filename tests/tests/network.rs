@@ -129,7 +129,8 @@ fn client_without_an_account_is_told_how_to_log_in_and_stores_nothing() {
     fs::write(machines.path("file"), SECRETS[2]).unwrap();
     let (code, told) = machines.run("stranger", &["put", "file", "%"]);
     let expected = format!(
-        "haul: {known_as} is not known here; nothing was sent. To trust it: haul trust {known_as} haul1-"
+        "haul: {known_as} is not known here; nothing was sent. If `hauld fingerprint` prints the same key on the server, \
+         trust it: haul trust {known_as} haul1-"
     );
     assert!(code == Some(4) && told.contains(&expected), "{told}");
     let (code, told) =

@@ -44,7 +44,10 @@ fn unknown_server_gets_nothing_without_a_terminal_and_the_line_that_is_told_trus
     let line = format!("haul trust {address} {pin}");
     assert_eq!(
         told(&output),
-        format!("haul: {address} is not known here; nothing was sent. To trust it: {line}\n")
+        format!(
+            "haul: {address} is not known here; nothing was sent. If `hauld fingerprint` prints the same key on the server, \
+             trust it: {line}\n"
+        )
     );
     let last = last(&output.stdout);
     assert_eq!((&last["exit"], &last["reason"]), (&json!(4), &json!("untrusted")));
@@ -107,6 +110,11 @@ fn enter_means_no_and_only_the_whole_word_or_the_key_trusts() {
         let (code, shown) = person.ends();
         assert_eq!(code, Some(4), "{typed:?}: {shown}");
         assert!(shown.contains(reason), "{typed:?}: {shown}");
+        // Each end says how the user can find out which key is right.
+        let after = shown.split(QUESTION).last().unwrap();
+        assert!(after.contains("`hauld fingerprint`"), "{typed:?}: {shown}");
+        let line = format!("haul trust {address} {pin}\r\n");
+        assert_eq!(shown.contains(&line), !typed.starts_with("haul1"), "{typed:?}: {shown}");
         assert_eq!((known(&configuration).as_str(), asked.load(Ordering::SeqCst)), ("", 0));
     }
     let configuration = TempDir::new().unwrap();

@@ -35,7 +35,7 @@ pub(super) fn nobody_vouches(server: &str, why: Option<&str>) -> String {
 pub(super) fn ask(first: &str, pin: Pin, signals: &Signals) -> io::Result<Answer> {
     let mut terminal = Terminal::open()?;
     terminal.line(&format_args!("haul: {first}"))?;
-    terminal.line(&format_args!("Its key is {pin}"))?;
+    terminal.fact("Its key is", &pin)?;
     terminal.line(&"`hauld fingerprint` on the server prints the same if nobody is in between.")?;
     for _ in 0..TRIES {
         terminal.prompt("Trust it from now on? Type yes, no, or the key: ")?;

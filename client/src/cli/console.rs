@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use haul_protocol::{Shown, is_plain};
 use serde::Serialize;
 
-use fold::{columns, fold, middle};
+use fold::{columns, fold, message, middle};
 
 /// The first failure of standard output, for [`take_failure`].
 static FAILURE: Mutex<Option<io::Error>> = Mutex::new(None);
@@ -52,7 +52,7 @@ impl Stream {
     pub(crate) fn line(self, text: &dyn Display) {
         let text = Shown(text).to_string();
         match self.columns() {
-            Some(width) => self.write(&fold(text.split(' '), width)),
+            Some(width) => self.write(&message(&text, width)),
             None => self.write(&[text]),
         }
     }

@@ -4,14 +4,19 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read, Write};
 
+use haul_protocol::Shown;
+use terminal_size::terminal_size_of;
 use zeroize::Zeroizing;
 
-use super::console;
+use super::console::fold;
 #[cfg(unix)]
 use super::silence::Silent;
 
 /// The most bytes of a line that a user types.
 const LONGEST: usize = 4096;
+
+/// The columns of a terminal that does not tell.
+const USUAL: usize = 80;
 
 /// The terminal, for a question and its answer.
 #[derive(Debug)]
@@ -44,13 +49,30 @@ impl Terminal {
         Ok(Self { input, output })
     }
 
-    /// Writes a text as one line.
+    /// Writes a message, folded at words.
     ///
     /// # Errors
     /// If the terminal is gone.
     pub(super) fn line(&mut self, text: &dyn Display) -> io::Result<()> {
-        console::line(&mut self.output, text);
+        let text = Shown(text).to_string();
+        self.lines(&fold::message(&text, self.columns()))
+    }
+
+    /// Writes a text, and behind it a word that can be copied whole.
+    ///
+    /// # Errors
+    /// If the terminal is gone.
+    pub(super) fn fact(&mut self, text: &str, word: &dyn Display) -> io::Result<()> {
+        self.lines(&fold::whole(text, &Shown(word).to_string(), self.columns()))
+    }
+
+    fn lines(&mut self, lines: &[String]) -> io::Result<()> {
+        lines.iter().try_for_each(|line| writeln!(self.output, "{line}"))?;
         self.output.flush()
+    }
+
+    fn columns(&self) -> usize {
+        terminal_size_of(&self.output).map_or(USUAL, |(width, _)| usize::from(width.0)).max(1)
     }
 
     /// Writes a text that the answer follows.
@@ -58,7 +80,8 @@ impl Terminal {
     /// # Errors
     /// If the terminal is gone.
     pub(super) fn prompt(&mut self, text: &str) -> io::Result<()> {
-        self.output.write_all(text.as_bytes())?;
+        let lines = fold::fold(text.trim_end().split(' '), self.columns().saturating_sub(1));
+        write!(self.output, "{} ", lines.join("\n"))?;
         self.output.flush()
     }
 

@@ -212,7 +212,7 @@ fn ask(host: &Host, look: &Look, signals: &Signals) -> Result<(), TrustError> {
         Answer::Yes => Ok(()),
         Answer::Key(typed) if typed == pin => Ok(()),
         Answer::Key(typed) => Err(TrustError::Other { server, found: pin, typed }),
-        Answer::No => Err(TrustError::Declined { server }),
+        Answer::No => Err(TrustError::Declined { server, pin }),
         Answer::Nobody => Err(TrustError::Unknown { server, pin, why }),
     }
 }

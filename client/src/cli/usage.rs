@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
+use super::console::fold::{self, columns};
 use super::console::{self, Stream};
 use crate::net::destination::Destination;
 
@@ -49,7 +50,15 @@ impl From<clap::Error> for Unread {
 pub(super) fn tell(text: &str) {
     for mistake in text.lines() {
         let width = Stream::Error.columns().unwrap_or(COLUMNS).clamp(MIN_COLUMNS, COLUMNS);
-        console::lines(&mut io::stderr(), &wrapped(&format!("haul: {mistake}"), width));
+        let text = format!("haul: {mistake}");
+        let text = match fold::command(&text).filter(|_| columns(&text) > width) {
+            Some((before, command, after)) => {
+                let after = wrapped(after, width.saturating_sub(2)).replace('\n', "\n  ");
+                format!("{}\n  {command}\n  {after}", wrapped(before, width))
+            }
+            None => wrapped(&text, width),
+        };
+        console::lines(&mut io::stderr(), text.trim_end());
     }
 }
 

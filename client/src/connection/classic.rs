@@ -103,7 +103,7 @@ fn file(
 ) -> Result<Result<(), FileError>, ConnectionError> {
     let To { server, trust } = to;
     let unreachable = |source| ConnectionError::Unreachable { server: server.to_string(), source };
-    let lost = ConnectionError::Lost;
+    let lost = ended;
     let Server::Tcp { host, port } = server else {
         return Err(unreachable(io::Error::other("a classic server listens on TCP only")));
     };
@@ -165,10 +165,19 @@ fn write(
                 return Err(ConnectionError::Silent(SILENCE));
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(ConnectionError::Lost(error)),
+            Err(error) => return Err(ended(error)),
         }
     }
     Ok(())
+}
+
+/// The error of a connection that the server has ended too early.
+fn ended(error: io::Error) -> ConnectionError {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    match error.kind() {
+        BrokenPipe | ConnectionReset | NotConnected => ConnectionError::ClassicEnded,
+        _ => ConnectionError::Lost(error),
+    }
 }
 
 fn is_timeout(error: &io::Error) -> bool {

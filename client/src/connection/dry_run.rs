@@ -1,6 +1,6 @@
 //! A dry run: instead of changing an entry at the server, the client tells what it would do, and why.
 
-use haul_protocol::{Attributes, Verdict};
+use haul_protocol::{AccountFacts, Attributes, Right, Verdict};
 
 use super::Connection;
 use super::bundle::Read;
@@ -10,15 +10,50 @@ use super::perform::{IN_THE_WAY, Perform};
 use crate::error::FileError;
 use crate::work::context::Run;
 use crate::work::decide::Action;
-use crate::work::foreseen::Fate;
+use crate::work::foreseen::{Fate, Refusals};
 use crate::work::{Item, Kind, Listing, Removal};
+
+/// The reason why the run itself would leave an entry as it is.
+const STANDS: &str = "an entry stands there, and the account lacks the right `replace`: the run itself would be refused (exists)";
+
+/// Notes the refusals that the run itself would get, if this is its dry run.
+pub(super) fn foresee(run: &Run<'_>, account: &AccountFacts) {
+    if !run.policy.dry_run || run.policy.verifies() {
+        return;
+    }
+    let refusal = run.login.foreseen(account, &run.policy.foresees());
+    let keeps = !account.rights.contains(Right::Replace);
+    run.course.foreseen().know(Refusals { run: refusal, keeps });
+}
 
 /// Tells what would be done, and why.
 pub(super) struct DryRun<'c, 'a>(pub(super) &'c mut Connection<'a>);
 
 impl DryRun<'_, '_> {
     fn would(&self, what: &'static str, item: &Item, size: Option<u64>) {
-        self.0.run.progress.would(what, &item.name, item.compared.known.why(), size);
+        self.change(what, item, item.compared.known.why(), size);
+    }
+
+    fn change(&self, what: &'static str, item: &Item, why: &'static str, size: Option<u64>) {
+        let Run { course, progress, .. } = self.0.run;
+        progress.would(what, &item.name, why, size);
+        course.foreseen().changes();
+    }
+
+    /// Whether the server would refuse to change an item, because an entry stands there; tells it.
+    fn would_be_kept(&self, item: &Item) -> bool {
+        let Run { course, progress, policy, .. } = self.0.run;
+        if !course.foreseen().keeps() || !item.compared.known.stands() {
+            return false;
+        }
+        if policy.is_whole() {
+            // In a draft everything is the client's own, until it is published.
+            course.foreseen().keeps_version();
+            return false;
+        }
+        progress.failed(&item.path, &STANDS);
+        self.done();
+        true
     }
 
     fn done(&self) {
@@ -89,7 +124,7 @@ impl Perform for DryRun<'_, '_> {
     }
 
     fn adjust(&mut self, item: &Item, _: Attributes) -> Result<(), Failure> {
-        if self.is_told() {
+        if self.is_told() || self.would_be_kept(item) {
             return Ok(());
         }
         self.would("adjust", item, None);
@@ -104,7 +139,7 @@ impl Perform for DryRun<'_, '_> {
     }
 
     fn file(&mut self, item: &Item) -> Result<Option<Read>, Failure> {
-        if self.is_over(item) {
+        if self.is_over(item) || self.would_be_kept(item) {
             return Ok(None);
         }
         let (size, source_bits) = self.size(item)?;
@@ -122,7 +157,7 @@ impl Perform for DryRun<'_, '_> {
     }
 
     fn symlink(&mut self, item: &Item) -> Result<(), Failure> {
-        if self.is_over(item) {
+        if self.is_over(item) || self.would_be_kept(item) {
             return Ok(());
         }
         self.would("send", item, None);
@@ -133,7 +168,7 @@ impl Perform for DryRun<'_, '_> {
     }
 
     fn directory(&mut self, item: &Item, _: Option<u32>, action: Action) -> Result<(), Failure> {
-        if self.is_over(item) {
+        if self.is_over(item) || action == Action::Replace && self.would_be_kept(item) {
             return Ok(());
         }
         if action == Action::Replace {
@@ -158,7 +193,7 @@ impl Perform for DryRun<'_, '_> {
     fn remove(&mut self, item: &Item, removal: &Removal) -> Result<(), Failure> {
         let Run { progress, course, .. } = self.0.run;
         course.foreseen().tell(&item.name, Fate::Removed);
-        progress.would("remove", &item.name, "not in the source", None);
+        self.change("remove", item, "not in the source", None);
         progress.removed(&item.name);
         course.foreseen().fills_parent(&item.name);
         if let Some(above) = &removal.above {

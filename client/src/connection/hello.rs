@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use haul_protocol::{ClientEvent, Code, Hello, Publish, ServerHello, limits::VERSION};
+use haul_protocol::{ClientEvent, Code, Hello, Publish, Right, ServerHello, limits::VERSION};
 
 use crate::credentials::{Login, Need};
 use crate::error::{ConnectionError, ProtocolError};
@@ -51,6 +51,10 @@ impl Who<'_> {
     pub(super) fn refused(&self, error: ConnectionError, transport: &Transport) -> ConnectionError {
         let is_sent = transport.may_carry_token() && self.login.token().is_some();
         match (error, &self.publish) {
+            // The server names no right, and `hello` needs this one alone.
+            (ConnectionError::Ended(refusal), Some(_)) if refusal.code == Code::Forbidden => {
+                self.login.lacking(None, (Right::Publish, "publish"))
+            }
             (ConnectionError::Ended(refusal), Some(publish)) if is_of_a_request(&refusal.code) => {
                 ConnectionError::NotPublished { name: publish.name.clone(), refusal }
             }

@@ -161,8 +161,9 @@ impl<'a> Connection<'a> {
             return Err(ConnectionError::VersionGone);
         }
         run.announced(hello.durability.to_string());
-        if hello.account.is_none() {
-            run.is_without_account();
+        match &hello.account {
+            Some(account) => dry_run::foresee(run, account),
+            None => run.is_without_account(),
         }
         if run.more.is_some() {
             wire.watch();

@@ -123,22 +123,41 @@ impl Login {
         facts: Option<&AccountFacts>,
         needs: &[Need],
     ) -> Result<(), ConnectionError> {
-        let server = self.server.to_string();
         let found = facts.map(|facts| facts.name.clone());
         if let (true, Some(wanted)) = (self.is_named, &self.account)
             && found.as_ref() != Some(wanted)
         {
-            let wanted = wanted.clone();
+            let (server, wanted) = (self.server.to_string(), wanted.clone());
             let other = OtherAccount { server, wanted, found };
             return Err(ConnectionError::OtherAccount(Box::new(other)));
         }
         let Some(facts) = facts else { return Ok(()) };
-        match needs.iter().find(|(right, _)| !facts.rights.contains(*right)) {
-            Some(&(right, need)) => {
-                let lacking = Lacking { server, account: facts.name.clone(), right, need };
-                Err(ConnectionError::Lacking(Box::new(lacking)))
-            }
+        match lacked(facts, needs) {
+            Some(need) => Err(self.lacking(Some(facts), need)),
             None => Ok(()),
         }
     }
+
+    /// The error of an account that lacks a right which the command needs.
+    pub(crate) fn lacking(
+        &self,
+        facts: Option<&AccountFacts>,
+        (right, need): Need,
+    ) -> ConnectionError {
+        let account = facts.map(|facts| facts.name.clone()).or_else(|| self.account.clone());
+        let server = self.server.to_string();
+        ConnectionError::Lacking(Box::new(Lacking { server, account, right, need }))
+    }
+
+    /// The refusal that a run with these needs would get.
+    pub(crate) fn foreseen(&self, facts: &AccountFacts, needs: &[Need]) -> Option<String> {
+        let (right, need) = lacked(facts, needs)?;
+        let (server, account) = (self.server.to_string(), Some(facts.name.clone()));
+        Some(Lacking { server, account, right, need }.foreseen())
+    }
+}
+
+/// The first of these needs that an account does not meet.
+fn lacked(facts: &AccountFacts, needs: &[Need]) -> Option<Need> {
+    needs.iter().find(|(right, _)| !facts.rights.contains(*right)).copied()
 }

@@ -110,8 +110,8 @@ impl fmt::Display for OtherAccount {
 pub struct Lacking {
     /// The server, as it was given.
     pub server: String,
-    /// The account.
-    pub account: String,
+    /// The account, as far as it is known.
+    pub account: Option<String>,
     /// The right.
     pub right: Right,
     /// The part of the command that needs it.
@@ -120,11 +120,8 @@ pub struct Lacking {
 
 impl fmt::Display for Lacking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { server, account, right, need } = self;
-        write!(
-            f,
-            "account {account} at {server} lacks the right `{right}`, which {need} needs, so nothing is done"
-        )?;
+        write!(f, "{}, so nothing is done", self.fact())?;
+        let Self { right, need, .. } = self;
         match (*right, *need) {
             (Right::List, "sync" | "--ignore-existing") => {
                 write!(f, "; `haul put` sends without asking what is there")
@@ -132,6 +129,23 @@ impl fmt::Display for Lacking {
             (Right::Delete, "--delete") => write!(f, "; without --delete nothing is removed"),
             _ => write!(f, "; the server's administrator gives rights"),
         }
+    }
+}
+
+impl Lacking {
+    /// The fact alone.
+    fn fact(&self) -> String {
+        let Self { server, account, right, need } = self;
+        let account = match account {
+            Some(account) => format!("account {account}"),
+            None => String::from("this account"),
+        };
+        format!("{account} at {server} lacks the right `{right}`, which {need} needs")
+    }
+
+    /// The fact, as a dry run tells it.
+    pub(crate) fn foreseen(&self) -> String {
+        format!("{}: the run itself would be refused", self.fact())
     }
 }
 

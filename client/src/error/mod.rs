@@ -73,6 +73,23 @@ pub enum ConnectionError {
          --insecure sends everything to it in clear"
     )]
     NoTls(String),
+    /// The server has ended a connection of the classic dialect before it had closed it in order.
+    #[error(
+        "the server has broken off the connection, so nothing says that the file is there. It may ask for an account or take \
+         only TLS, and the classic dialect has neither: leave --classic out"
+    )]
+    ClassicEnded,
+    /// The server is on this machine, under a name that may lead elsewhere, and takes no TLS, so it gets no token.
+    #[error(
+        "{server} leads to this machine now, and the server there takes no TLS. haul sends a token in clear only to a name \
+         that never leads elsewhere, so the token was not sent: write localhost:{port}"
+    )]
+    NoTlsHere {
+        /// The server's host and port.
+        server: String,
+        /// The port.
+        port: u16,
+    },
     /// The TLS handshake has failed.
     #[error("the TLS handshake with {server} failed: {why}; nothing was sent")]
     Handshake {
@@ -181,6 +198,8 @@ impl ConnectionError {
             // Another attempt counts as one more login that has failed.
             Self::Unauthorized(_) | Self::OtherAccount(_) | Self::Lacking(_) => false,
             Self::GaveUp { .. }
+            | Self::NoTlsHere { .. }
+            | Self::ClassicEnded
             | Self::NotDurable(_)
             | Self::VersionGone
             | Self::Encode(_)

@@ -13,7 +13,8 @@ use thiserror::Error;
 pub enum TrustError {
     /// The server has a key that nobody has vouched for.
     #[error(
-        "{server} is not known here{}; nothing was sent. To trust it: haul trust {server} {pin}", because(.why)
+        "{server} is not known here{}; nothing was sent. If `hauld fingerprint` prints the same key on the server, trust it: \
+         haul trust {server} {pin}", because(.why)
     )]
     Unknown {
         /// The server's host and port.
@@ -24,14 +25,20 @@ pub enum TrustError {
         why: Option<String>,
     },
     /// The user does not trust the key.
-    #[error("{server} is not trusted; nothing was sent")]
+    #[error(
+        "{server} is not trusted; nothing was sent. If `hauld fingerprint` prints the same key on the server, trust it: \
+         haul trust {server} {pin}"
+    )]
     Declined {
         /// The server's host and port.
         server: String,
+        /// Its key.
+        pin: Pin,
     },
     /// The user has typed the key of another server.
     #[error(
-        "the key of {server} is {found}, and the key that was typed is {typed}: this is another server; nothing was sent"
+        "the key of {server} is {found}, and the key that was typed is {typed}: this is another server; nothing was sent. \
+         `hauld fingerprint` prints the right key on the server"
     )]
     Other {
         /// The server's host and port.

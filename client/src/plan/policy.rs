@@ -174,6 +174,19 @@ impl Policy {
     /// The rights without which the run can't do what the user wants, each with the word for the part that needs it.
     #[must_use]
     pub fn needs(&self) -> Vec<(Right, &'static str)> {
+        self.rights(self.dry_run)
+    }
+
+    /// The same of the run itself, if this is its dry run.
+    #[must_use]
+    pub fn foresees(&self) -> Vec<(Right, &'static str)> {
+        if self.dry_run { self.rights(false) } else { Vec::new() }
+    }
+
+    fn rights(&self, dry_run: bool) -> Vec<(Right, &'static str)> {
+        let is_publish = self.is_whole() && !dry_run;
+        let compares = self.only_changed() || self.ignore_existing || dry_run;
+        let removes = matches!(self.mode, Mode::Sync(Some(_))) && !dry_run;
         let command = match self.mode {
             Mode::Put => "put",
             Mode::Sync(_) => "sync",
@@ -182,16 +195,16 @@ impl Policy {
         };
         let asks = match command {
             _ if self.verifies() => "verify",
-            _ if self.dry_run => "--dry-run",
+            _ if dry_run => "--dry-run",
             "put" => "--ignore-existing",
             command => command,
         };
-        let changes = !self.dry_run && !self.verifies();
+        let changes = !dry_run && !self.verifies();
         [
             (changes, Right::Put, command),
-            (self.compares() && !self.is_publish(), Right::List, asks),
-            (self.removes(), Right::Delete, "--delete"),
-            (self.is_publish(), Right::Publish, command),
+            (compares && !is_publish, Right::List, asks),
+            (removes, Right::Delete, "--delete"),
+            (is_publish, Right::Publish, command),
         ]
         .into_iter()
         .filter_map(|(is_needed, right, need)| is_needed.then_some((right, need)))
@@ -233,5 +246,14 @@ mod tests {
         assert_eq!(needs(Mode::Verify(delete()), dry), [(List, "verify")]);
         assert_eq!(needs(publish(), |_| ()), [(Put, "publish"), (Publish, "publish")]);
         assert_eq!(needs(publish(), dry), [(List, "--dry-run")]);
+        let foresees = |mode| {
+            let mut policy = Policy::new(mode, Filter::new(&Rules::default()).unwrap());
+            assert_eq!(policy.foresees(), []);
+            dry(&mut policy);
+            policy.foresees()
+        };
+        assert_eq!(foresees(Mode::Put), [(Put, "put")]);
+        assert_eq!(foresees(Mode::Sync(delete())), all);
+        assert_eq!(foresees(publish()), [(Put, "publish"), (Publish, "publish")]);
     }
 }

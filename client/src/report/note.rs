@@ -59,6 +59,8 @@ pub enum Note {
     },
     /// No entry is removed at the server.
     NothingRemoved(&'static str),
+    /// A dry run has nothing to change; the run itself would be refused.
+    Foreseen(String),
     /// The directory of this name gets no new version, because an entry or a request has failed.
     NotPublished(Name),
 }
@@ -97,6 +99,7 @@ impl fmt::Display for Note {
                 round_trip.as_secs_f64() * 1000.0
             ),
             Self::NothingRemoved(why) => write!(f, "nothing is removed, because {why}"),
+            Self::Foreseen(refusal) => f.write_str(refusal),
             Self::NotPublished(name) => {
                 write!(f, "nothing is published, because of what failed above; {name} is as it was")
             }

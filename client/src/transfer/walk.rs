@@ -11,6 +11,7 @@ mod end;
 mod entries;
 mod listed;
 mod private;
+mod refused;
 mod sent;
 
 use std::ffi::OsStr;
@@ -83,6 +84,7 @@ pub fn walk(plan: &Plan, began: &[Arc<Anchor>], run: &Run<'_>) -> Result<(), Sto
         }
         walk.end(plan, walked)?;
     }
+    walk.tell_refusal();
     work.close();
     Ok(())
 }

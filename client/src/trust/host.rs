@@ -36,6 +36,20 @@ impl Host {
         Self::of(&destination.server).filter(|_| destination.path.is_none())
     }
 
+    /// The port.
+    #[must_use]
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether it means this machine wherever it is read: `localhost`, or an address of loopback. Any other name may lead to
+    /// loopback today and elsewhere tomorrow.
+    #[must_use]
+    pub(super) fn is_this_machine(&self) -> bool {
+        self.host == "localhost"
+            || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
     /// The name that the server's certificate is for. A name that no certificate can have is given up for the address.
     #[must_use]
     pub(super) fn server_name(&self, address: IpAddr) -> ServerName<'static> {
@@ -76,6 +90,29 @@ mod tests {
         }
         for text in ["box/a", "unix:/x", "", "a b"] {
             assert_eq!(Host::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_localhost_and_addresses_of_loopback_mean_this_machine() {
+        let here = |text| Host::parse(text).unwrap().is_this_machine();
+        for text in ["localhost", "LocalHost.:9", "127.0.0.1", "127.9.9.9:1", "[::1]:8080"] {
+            assert!(here(text), "{text}");
+        }
+        assert!(here("[::ffff:127.0.0.1]"));
+        for text in [
+            "box",
+            "localhost.localdomain",
+            "x.localhost",
+            "localhost.evil.example",
+            "0.0.0.0",
+            "128.0.0.1",
+            "[::]",
+            "[::2]",
+            "127.1",
+            "localhosts",
+        ] {
+            assert!(!here(text), "{text}");
         }
     }
 

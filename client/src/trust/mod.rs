@@ -8,25 +8,22 @@ pub mod directory;
 mod handshake;
 pub mod host;
 pub mod known;
+mod route;
 mod verifier;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use haul_protocol::Pin;
 
-use crate::error::ConnectionError;
 use crate::error::trust::{KnownError, TrustError};
-use crate::net::connect::connect;
 use crate::net::destination::Server;
-use crate::net::poller::Poller;
-use crate::net::transport::{Secrecy, Socket, Transport};
+use crate::net::transport::Transport;
 use directory::Directory;
 pub use handshake::Look;
 use host::Host;
 use known::{Key, Known};
+pub use route::{NOTHING, Route};
 use verifier::Authorities;
 
 /// A server whose key nobody has vouched for; it has proved that it has the key.
@@ -69,8 +66,10 @@ pub struct Trust {
     authorities: Arc<Authorities>,
     /// Held while somebody is asked: all other connections wait for that answer.
     answers: Arc<Mutex<Vec<(Host, Pin, Answer)>>>,
-    /// Servers on loopback that want TLS.
+    /// Servers on loopback that get TLS.
     wanting: Arc<Mutex<Vec<Host>>>,
+    /// Servers on loopback that have asked for a login in clear, and may have one.
+    asking: Arc<Mutex<Vec<Host>>>,
 }
 
 /// Where the pins are.
@@ -100,30 +99,6 @@ impl Default for Trust {
     }
 }
 
-/// A way to a server.
-#[derive(Clone, Copy)]
-pub struct Route<'a> {
-    /// The server.
-    pub server: &'a Server,
-    /// The rules by which it is trusted.
-    pub trust: &'a Trust,
-    /// Time that it may be silent.
-    pub timeout: Duration,
-    /// Whether nobody wants the connection any more.
-    pub over: &'a dyn Fn() -> bool,
-    /// Prepares each socket that is connected.
-    pub prepare: &'a dyn Fn(&Socket),
-}
-
-impl fmt::Debug for Route<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route").field("server", self.server).finish_non_exhaustive()
-    }
-}
-
-/// Nothing is to be prepared.
-pub const NOTHING: &dyn Fn(&Socket) = &|_| ();
-
 impl Trust {
     fn new(pins: Pins) -> Self {
         Self {
@@ -133,6 +108,7 @@ impl Trust {
             authorities: Arc::default(),
             answers: Arc::default(),
             wanting: Arc::default(),
+            asking: Arc::default(),
         }
     }
 
@@ -205,11 +181,24 @@ impl Trust {
     /// A server on loopback takes only TLS; returns whether it gets that from now on.
     pub fn wants_tls(&self, server: &Server) -> bool {
         let Some(host) = Host::of(server).filter(|_| !self.is_insecure) else { return false };
-        let mut wanting = lock(&self.wanting);
-        if !wanting.contains(&host) {
-            wanting.push(host);
-        }
+        note(&self.wanting, host);
         true
+    }
+
+    /// A server on loopback has asked for a login; returns whether another connection may bring a token: in clear if the
+    /// server's name means this machine wherever it is read, or else with TLS, because the name may lead elsewhere.
+    pub fn asked_for_login(&self, server: &Server) -> bool {
+        let Some(host) = Host::of(server).filter(|_| !self.is_insecure) else { return false };
+        note(if host.is_this_machine() { &self.asking } else { &self.wanting }, host);
+        true
+    }
+
+    /// A token will be sent to this server: if its name leads to loopback and only happens to, the server gets TLS from the
+    /// first connection on, so its key is known before anybody types a token.
+    pub fn expects_login(&self, server: &Server) {
+        if Host::of(server).is_some_and(|host| !host.is_this_machine()) {
+            let _ = self.asked_for_login(server);
+        }
     }
 
     /// The server has answered `hello` and announced the key that it will have next, or none. Only a server that was
@@ -244,45 +233,17 @@ impl Trust {
         };
         match answer {
             Answer::Yes => Ok(()),
-            Answer::No => Err(TrustError::Declined { server }),
+            Answer::No => Err(TrustError::Declined { server, pin }),
             Answer::Key(typed) => Err(TrustError::Other { server, found: pin, typed }),
             Answer::Nobody => Err(unknown()),
         }
     }
 }
 
-impl Route<'_> {
-    /// Connects, and sees to it that the server may be sent something.
-    ///
-    /// # Errors
-    /// If the server can't be reached or is not trusted, or nobody wants the connection any more.
-    pub fn connect(&self, poller: &mut Poller) -> Result<Transport, ConnectionError> {
-        let Self { server, trust, timeout, over, prepare } = *self;
-        loop {
-            let host = Host::of(server);
-            let keys = match &host {
-                Some(host) if !trust.is_insecure => trust.keys(host).map_err(TrustError::Known)?,
-                _ => Vec::new(),
-            };
-            let socket = connect(server, timeout, poller, over)?;
-            prepare(&socket);
-            let Some(host) = host else {
-                return Ok(Transport::plain(socket, Secrecy::Local));
-            };
-            if trust.is_insecure {
-                return Ok(Transport::plain(socket, Secrecy::Clear));
-            }
-            let address = socket.peer();
-            let is_local = address.is_some_and(|address| address.to_canonical().is_loopback());
-            if is_local && keys.is_empty() && !lock(&trust.wanting).contains(&host) {
-                return Ok(Transport::plain(socket, Secrecy::Local));
-            }
-            let address = address.unwrap_or(IpAddr::from([0, 0, 0, 0]));
-            if let Some(transport) = self.encrypted(&host, &keys, (socket, address), poller)? {
-                return Ok(transport);
-            }
-            // The user trusts the server now.
-        }
+fn note(hosts: &Mutex<Vec<Host>>, host: Host) {
+    let mut hosts = lock(hosts);
+    if !hosts.contains(&host) {
+        hosts.push(host);
     }
 }
 

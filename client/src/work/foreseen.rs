@@ -1,6 +1,7 @@
 //! The server as it would be after what a dry run has told: nothing is changed, so the server's answers don't show it.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use haul_protocol::Name;
@@ -26,9 +27,55 @@ pub enum Fate {
 pub struct Foreseen {
     told: Seen,
     any: AtomicBool,
+    refusals: OnceLock<Refusals>,
+    has_changes: AtomicBool,
+    has_version: AtomicBool,
+}
+
+/// The reason why the run itself would publish nothing.
+const HAS_VERSION: &str = "the directory is there, and the account lacks the right `replace`: the run itself would be refused (exists)";
+
+/// The refusals that the run itself would get, because the account lacks rights.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    /// That of the whole run, for people.
+    pub run: Option<String>,
+    /// The account may not replace what stands at the server.
+    pub keeps: bool,
 }
 
 impl Foreseen {
+    /// The server has told the rights of the account; those that are told first hold.
+    pub fn know(&self, refusals: Refusals) {
+        let _ = self.refusals.set(refusals);
+    }
+
+    /// The run itself would change something.
+    pub fn changes(&self) {
+        self.has_changes.store(true, Ordering::Relaxed);
+    }
+
+    /// The directory that would get its next version has a version, which the account may not replace.
+    pub fn keeps_version(&self) {
+        self.has_version.store(true, Ordering::Relaxed);
+    }
+
+    /// The refusal that the whole run would get, and whether something is left undone by it.
+    #[must_use]
+    pub fn refusal(&self) -> Option<(&str, bool)> {
+        let refusal = self.refusals.get()?.run.as_deref();
+        match refusal {
+            Some(refusal) => Some((refusal, self.has_changes.load(Ordering::Relaxed))),
+            None => self.has_version.load(Ordering::Relaxed).then_some((HAS_VERSION, true)),
+        }
+    }
+
+    /// Whether the account may not replace what stands at the server.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.refusals.get().is_some_and(|refusals| refusals.keeps)
+    }
+
     /// This would become of an entry.
     pub fn tell(&self, name: &Name, fate: Fate) {
         self.told.entry(Path::new(&from_bytes(name.as_bytes())), fate as u32);

@@ -20,6 +20,12 @@ impl Known {
         self == Self::Is(verdict)
     }
 
+    /// Whether the server has said that an entry stands there.
+    #[must_use]
+    pub fn stands(self) -> bool {
+        matches!(self, Self::Is(verdict) if verdict != Verdict::Missing)
+    }
+
     /// The reason for sending or changing the item, for people.
     #[must_use]
     pub fn why(self) -> &'static str {

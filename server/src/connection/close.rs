@@ -1,6 +1,9 @@
 //! Ends a connection: with a last word, after the answers to all earlier requests.
 
+use std::time::Duration;
+
 use haul_protocol::{Code, DecodeError, ServerError};
+use rustix::net::sockopt::set_socket_linger;
 
 use super::sink::Sink;
 use super::{Connection, Dialect, HTTP_ANSWER, Step};
@@ -33,10 +36,16 @@ impl Connection {
         let refusal = refusal.into();
         self.tell_end(&refusal);
         let refusal = self.told(refusal);
+        let is_denied = matches!(refusal.code, Code::Unauthorized | Code::Tls);
         self.sink = Sink::Nothing;
         self.job = None;
         self.rest = Vec::new();
         if !self.half.end(refusal) {
+            // Nothing is ever told to a classic peer: only a reset shows it that its file has gone nowhere.
+            if is_denied && let Err(errno) = set_socket_linger(&*self.socket, Some(Duration::ZERO))
+            {
+                tracing::debug!(peer = self.peer, %errno, "could not have the connection reset");
+            }
             return Step::Close;
         }
         self.say_last_word();

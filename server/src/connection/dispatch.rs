@@ -190,7 +190,9 @@ impl Connection {
                         Some(_) => Replaces::Anything,
                         None => self.replaces(),
                     };
-                    let sender = Sender { client: &haul.client, identity: &identity, replaces };
+                    let (client, goes_on_as) = (&haul.client, self.goes_on_as(&wanted.name));
+                    let (identity, goes_on_as) = (&*identity, goes_on_as.as_ref());
+                    let sender = Sender { client, identity, replaces, goes_on_as };
                     uploads.open(store, parents, sender, *wanted)?
                 };
                 self.opened(id, opened);

@@ -119,13 +119,18 @@ impl Connection {
                 if !self.has_root(turn) => {}
             ServerEvent::Request(request) => self.request(request, turn),
             ServerEvent::Classic(classic) => {
-                if matches!(self.dialect, Dialect::Unknown) {
-                    tracing::info!(peer = self.peer, "speaks the classic dialect");
-                    self.dialect = Dialect::Classic;
-                }
+                let is_first = matches!(self.dialect, Dialect::Unknown);
+                self.dialect = Dialect::Classic;
                 // It can't log in: the next step ends it.
                 if turn.services.accounts.are_needed() {
+                    tracing::warn!(
+                        peer = self.peer,
+                        "speaks the classic dialect, which has no login, and was sent away: its file is not stored"
+                    );
                     return;
+                }
+                if is_first {
+                    tracing::info!(peer = self.peer, "speaks the classic dialect");
                 }
                 match classic {
                     Classic::Put { name, size } => self.begin_classic(name, size, turn),

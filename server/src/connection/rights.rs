@@ -1,6 +1,6 @@
 //! The one place where requests begin: whether the account may ask, and the names in the store that the client means.
 
-use haul_protocol::{Code, Op, Refusal, Right, Rights};
+use haul_protocol::{Code, Name, Op, Refusal, Right, Rights};
 
 use super::Connection;
 use crate::accounts::View;
@@ -35,6 +35,14 @@ impl Connection {
             }
             _ => Replaces::Anything,
         }
+    }
+
+    /// The name by which a large file of a drop account goes on: that of the client below the account's root, because the next
+    /// run of the client has another directory. `None`: the name itself.
+    pub(super) fn goes_on_as(&self, name: &Name) -> Option<Name> {
+        let account = &self.login.as_ref()?.account;
+        let told = self.view.outward(name).filter(|_| account.is_drop_box())?;
+        account.view.inward(told).ok()
     }
 
     /// Whether the account has these rights. The refusal tells the first one that it lacks.

@@ -5,24 +5,24 @@ mod committed;
 mod opening;
 pub(crate) mod part_table;
 mod scarcity;
+mod share;
+mod table;
 pub(crate) mod writer;
 
-use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use haul_protocol::{Code, Cv, Geometry, Token, Wanted, limits};
+use haul_protocol::{Code, Cv, Geometry, Name, Token, Wanted, limits};
 
 use crate::accounts::{AccountName, AccountOf, ClientId};
 use crate::locks::{Mutex, MutexGuard, Rank};
 use crate::refusal::Refusal;
 use crate::store::{Key, Parents, Replaces, Store};
 pub(crate) use commit::{Commit, Publishing};
-use committed::Published;
 use opening::Busy;
 pub(crate) use opening::{Opened, Opening};
 use part_table::{Decision, superseded};
-use scarcity::{Holder, Share};
+use table::{Entry, Found, Table};
 use writer::{OpenUpload, Owner, PartWriter};
 
 /// Large files that may be under way at once; each holds two open files.
@@ -34,10 +34,6 @@ const MAX_OPEN_A_CLIENT: usize = 64;
 /// Parts of all files under way together: bounds the memory of their states (40 bytes a part) to
 /// 20 MiB.
 const MAX_OPEN_PARTS: usize = 1 << 19;
-
-/// Parts of the uploads of one client whose files are being opened, but for a single file: after a restart of the machine that
-/// takes long, and they make no room.
-const MAX_OPENING_PARTS: usize = MAX_OPEN_PARTS / 8;
 
 /// Bytes that an interrupted upload must hold to be kept: sending fewer again costs less than two files on the disk for
 /// days.
@@ -56,37 +52,6 @@ pub(crate) struct Uploads {
     table: Arc<Mutex<Table>>,
 }
 
-/// Invariant: no lock of an upload is taken under that of the table, but for the owner's, and nothing is read or
-/// written: every `hello` needs the table.
-#[derive(Debug, Default)]
-struct Table {
-    open: HashMap<Token, Entry>,
-    /// The token of each key that is open.
-    by_key: HashMap<String, Token>,
-    /// Keys whose files are being opened, renamed or removed just now.
-    busy: HashSet<String>,
-    /// The share of each client in uploads whose files are being opened.
-    opening: HashMap<ClientId, Share>,
-    /// Tokens whose commit is being carried out, and their accounts.
-    publishing: HashMap<Token, Option<AccountName>>,
-    parts: usize,
-    connections: HashMap<ClientId, usize>,
-    /// Clients that had to give an upload to another client before it was idle.
-    gave: HashSet<ClientId>,
-    /// Tokens that a newer `open` has replaced, and their accounts.
-    taken_over: VecDeque<(Token, Option<AccountName>)>,
-    published: Published,
-}
-
-/// An upload, its client and its parts, for the table.
-#[derive(Debug)]
-struct Entry {
-    upload: Arc<OpenUpload>,
-    /// The client that has opened it last.
-    client: ClientId,
-    parts: usize,
-}
-
 /// The sender of a large file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sender<'a> {
@@ -95,14 +60,9 @@ pub(crate) struct Sender<'a> {
     pub(crate) identity: &'a str,
     /// Whether the file may take the place of an entry that stands there.
     pub(crate) replaces: Replaces,
-}
-
-/// The answer of the table to an `open`.
-enum Found {
-    /// The upload, which is the caller's from now on.
-    TakenOver(Arc<OpenUpload>),
-    /// Nothing: the key is busy until the caller has opened its files. These uploads make room.
-    Begun(Vec<Arc<OpenUpload>>),
+    /// The name by which the file goes on, if that is not where it goes: each run of a client of a drop account has a
+    /// directory of its own.
+    pub(crate) goes_on_as: Option<&'a Name>,
 }
 
 impl Default for Uploads {
@@ -170,16 +130,19 @@ impl Uploads {
         &self,
         store: &Arc<Store>,
         parents: &Parents,
-        Sender { client, identity, replaces }: Sender<'_>,
+        Sender { client, identity, replaces, goes_on_as }: Sender<'_>,
         wanted: Wanted,
     ) -> Result<Opened, Refusal> {
         let part_size = limits::part_size_for(wanted.size).unwrap_or(limits::MAX_BODY_LEN);
         let geometry = Geometry::new(wanted.size, part_size)
             .map_err(|error| Refusal::new(Code::BadRequest, error))?;
         let sender = (client.account().map(AccountName::as_str), identity);
-        let key = Key::new(&wanted.name, geometry, &wanted.fingerprint, sender);
+        let known_as = goes_on_as.unwrap_or(&wanted.name);
+        let key = Key::new(known_as, geometry, &wanted.fingerprint, sender);
         let token = random_token()?;
         let owner = Owner { token, attributes: wanted.attributes };
+        let elsewhere = self.table().take_elsewhere(key.id(), &wanted.name, &owner);
+        self.interrupt(elsewhere);
         let found = {
             let mut table = self.table();
             if wanted.replace {
@@ -305,100 +268,6 @@ impl Uploads {
 
     fn find(&self, account: AccountOf<'_>, token: &Token) -> Result<Arc<OpenUpload>, Refusal> {
         self.table().find(account, token).map(|entry| Arc::clone(&entry.upload))
-    }
-}
-
-impl Table {
-    /// The upload of a token. A token of another account is not known.
-    fn find(&self, account: AccountOf<'_>, token: &Token) -> Result<&Entry, Refusal> {
-        let is_taken_over =
-            |(taken, of): &(Token, Option<_>)| taken == token && of.as_ref() == account;
-        match self.open.get(token) {
-            Some(entry) if entry.client.account() == account => Ok(entry),
-            None if self.taken_over.iter().any(is_taken_over) => Err(taken_over()),
-            _ => Err(unknown()),
-        }
-    }
-
-    /// The client says that the entry under the name is not its file. An upload that was opened as if it were holds no part any
-    /// more.
-    fn forget_published(&mut self, key: &str) {
-        if let Some(old) = self.by_key.get(key).copied()
-            && self.open.get(&old).is_some_and(|entry| entry.upload.published.is_some())
-            && let Some(entry) = self.remove(&old)
-        {
-            self.remember_taken_over(old, entry.client.account);
-        }
-    }
-
-    /// The open upload of a key, with its new owner; or room for a new one.
-    fn find_or_begin(
-        &mut self,
-        key: &str,
-        parts: usize,
-        owner: &Owner,
-        client: &ClientId,
-    ) -> Result<Found, Refusal> {
-        if let Some(old) = self.by_key.get(key).copied()
-            && self.open.get(&old).is_some_and(|entry| entry.upload.is_spoiled())
-        {
-            // Its disk has failed, so it starts again.
-            self.remove(&old);
-        }
-        if let Some(old) = self.by_key.get(key).copied()
-            && let Some(mut entry) = self.open.remove(&old)
-        {
-            self.remember_taken_over(old, entry.client.account.take());
-            *entry.upload.owner() = owner.clone();
-            entry.client = client.clone();
-            let upload = Arc::clone(&entry.upload);
-            self.by_key.insert(key.to_owned(), owner.token);
-            self.open.insert(owner.token, entry);
-            return Ok(Found::TakenOver(upload));
-        }
-        if self.busy.contains(key) {
-            return Err(Refusal::new(Code::Busy, "this very file is being published or opened"));
-        }
-        let holder = Holder::of(client);
-        let opening = self.opening.iter().filter(|(client, _)| Holder::of(client) == holder);
-        let opening: usize = opening.map(|(_, share)| share.parts()).sum();
-        if opening > 0 && opening + parts > MAX_OPENING_PARTS {
-            return Err(Refusal::new(Code::Busy, "too many parts of this client are being read"));
-        }
-        let idle = self.make_room(parts, client)?;
-        self.busy.insert(key.to_owned());
-        self.parts += parts;
-        self.opening.entry(client.clone()).or_default().add(parts);
-        Ok(Found::Begun(idle))
-    }
-
-    /// Removes uploads, whose keys are busy from then on.
-    fn take_all(&mut self, which: impl Fn(&Token, &Entry) -> bool) -> Vec<Arc<OpenUpload>> {
-        let tokens = self.open.iter().filter(|(token, entry)| which(token, entry));
-        let tokens: Vec<Token> = tokens.map(|(token, _)| *token).collect();
-        let entries = tokens.iter().filter_map(|token| self.remove(token));
-        let uploads: Vec<_> = entries.map(|entry| entry.upload).collect();
-        self.busy.extend(uploads.iter().map(|upload| upload.key.clone()));
-        uploads
-    }
-
-    /// Marks a key as busy that is neither open nor busy.
-    fn begin_alone(&mut self, key: &str) -> bool {
-        !self.by_key.contains_key(key) && self.busy.insert(key.to_owned())
-    }
-
-    fn remove(&mut self, token: &Token) -> Option<Entry> {
-        let entry = self.open.remove(token)?;
-        self.by_key.remove(&entry.upload.key);
-        self.parts -= entry.parts;
-        Some(entry)
-    }
-
-    fn remember_taken_over(&mut self, token: Token, account: Option<AccountName>) {
-        if self.taken_over.len() == REMEMBERED {
-            self.taken_over.pop_front();
-        }
-        self.taken_over.push_back((token, account));
     }
 }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use haul_protocol::{Bitmap, Geometry, Token, Wanted};
 
 use super::part_table::Upload;
+use super::table::Table;
+use super::unknown;
 use super::writer::{OpenUpload, Owner};
-use super::{Table, unknown};
 use crate::accounts::ClientId;
 use crate::locks::Mutex;
 use crate::refusal::Refusal;

@@ -25,10 +25,12 @@ use std::time::Duration;
 
 use haul_protocol::{Code, Token};
 
+use super::share::{Holder, Share};
+use super::table::{Entry, Table};
 use super::writer::OpenUpload;
-use super::{Entry, IDLE, MAX_OPEN, MAX_OPEN_A_CLIENT, MAX_OPEN_PARTS, Table};
+use super::{IDLE, MAX_OPEN, MAX_OPEN_A_CLIENT, MAX_OPEN_PARTS};
 
-use crate::accounts::{AccountName, ClientId};
+use crate::accounts::ClientId;
 use crate::refusal::Refusal;
 
 impl Table {
@@ -95,20 +97,6 @@ impl Table {
     }
 }
 
-/// The account of an upload, or its client if the server has no accounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Holder<'a> {
-    Account(&'a AccountName),
-    Client(&'a str),
-}
-
-impl<'a> Holder<'a> {
-    /// Of this client's uploads.
-    pub(super) fn of(client: &'a ClientId) -> Self {
-        client.account.as_ref().map_or(Self::Client(&client.client), Self::Account)
-    }
-}
-
 /// The shares of all clients, and of their holders.
 #[derive(Debug, Default)]
 struct Shares<'a> {
@@ -151,45 +139,6 @@ impl<'a> Shares<'a> {
     fn most_of_clients(&self, holder: Holder<'_>) -> Share {
         let clients = self.clients.iter().filter(|(client, _)| Holder::of(client) == holder);
         Share::most(clients.map(|(_, share)| share))
-    }
-}
-
-/// A share: uploads and their parts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Share {
-    uploads: usize,
-    parts: usize,
-}
-
-impl Share {
-    /// One more upload, of so many parts.
-    pub(super) fn add(&mut self, parts: usize) {
-        self.uploads += 1;
-        self.parts += parts;
-    }
-
-    /// One upload less.
-    pub(super) fn remove(&mut self, parts: usize) {
-        self.uploads -= 1;
-        self.parts -= parts;
-    }
-
-    /// Parts of all of them.
-    pub(super) fn parts(self) -> usize {
-        self.parts
-    }
-
-    /// Whether there is none.
-    pub(super) fn is_none(&self) -> bool {
-        self.uploads == 0
-    }
-
-    /// The most that any of them has of either.
-    fn most<'a>(shares: impl Iterator<Item = &'a Self>) -> Self {
-        shares.fold(Self::default(), |most, share| Self {
-            uploads: most.uploads.max(share.uploads),
-            parts: most.parts.max(share.parts),
-        })
     }
 }
 
@@ -258,7 +207,8 @@ mod tests {
     use haul_protocol::{Attributes, Geometry, Name};
 
     use super::super::part_table::Upload;
-    use super::super::{Found, Owner};
+    use super::super::table::Found;
+    use super::super::writer::Owner;
     use super::*;
     use crate::store::{Key, Resumed, Store};
 

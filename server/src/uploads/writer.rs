@@ -218,7 +218,7 @@ impl PartWriter {
             return Err(Refusal::new(Code::BadPart, "more bytes than the part has"));
         }
         let partial = self.upload.partial.read();
-        let partial = partial.as_ref().ok_or_else(unknown)?;
+        let partial = partial.as_ref().ok_or_else(|| self.late())?;
         if !self.upload.state().is_valid(&self.claim) {
             return Err(self.replaced());
         }
@@ -238,7 +238,7 @@ impl PartWriter {
         self.finished = true;
         let upload = &self.upload;
         let partial = upload.partial.read();
-        let partial = partial.as_ref().ok_or_else(unknown)?;
+        let partial = partial.as_ref().ok_or_else(|| self.late())?;
         let mut state = upload.state();
         if !state.is_valid(&self.claim) {
             drop(state);
@@ -256,6 +256,11 @@ impl PartWriter {
         upload.reserved.used(len);
         upload.reserve_ahead(2 * len);
         Ok(flush)
+    }
+
+    /// Why the partial is gone.
+    fn late(&self) -> Refusal {
+        if self.upload.owner().token == self.token { unknown() } else { taken_over() }
     }
 
     /// Why the claim is gone.

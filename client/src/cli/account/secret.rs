@@ -41,22 +41,33 @@ impl fmt::Display for NoSecret {
     }
 }
 
-/// Reads the token for a login.
+/// Reads the token that standard input brings, which is read before anything is connected; `None`: standard input is a terminal.
 ///
 /// # Errors
 /// If it can't be read, or is none.
-pub(super) fn read(login: &str, signals: &Signals) -> Result<Secret, NoSecret> {
-    let line = if io::stdin().is_terminal() {
-        match ask(login, signals).map_err(NoSecret::Input)? {
-            Some(line) => line,
-            None => return Ok(Secret::Interrupted),
-        }
-    } else {
-        first_line().map_err(NoSecret::Input)?
-    };
-    let text = std::str::from_utf8(&line).unwrap_or_default();
+pub(super) fn piped() -> Result<Option<AccessToken>, NoSecret> {
+    if io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    token(&first_line().map_err(NoSecret::Input)?).map(Some)
+}
+
+/// Asks for the token of a login on the terminal.
+///
+/// # Errors
+/// If it can't be read, or is none.
+pub(super) fn typed(login: &str, signals: &Signals) -> Result<Secret, NoSecret> {
+    match ask(login, signals).map_err(NoSecret::Input)? {
+        Some(line) => token(&line).map(Secret::Token),
+        None => Ok(Secret::Interrupted),
+    }
+}
+
+/// The token in a line.
+fn token(line: &[u8]) -> Result<AccessToken, NoSecret> {
+    let text = std::str::from_utf8(line).unwrap_or_default();
     match text.parse() {
-        Ok(token) => Ok(Secret::Token(token)),
+        Ok(token) => Ok(token),
         Err(_) if line.trim_ascii().is_empty() => Err(NoSecret::Empty),
         Err(error) => Err(NoSecret::Malformed(error)),
     }

@@ -32,6 +32,40 @@ pub(crate) fn fold<'a>(items: impl IntoIterator<Item = &'a str>, width: usize) -
     folded.lines
 }
 
+/// Folds a message at words. If the message is too long for a line, a command in it ([`command`]) stands whole on a line of
+/// its own, which the terminal breaks if it must: so it can be copied.
+pub(crate) fn message(text: &str, width: usize) -> Vec<String> {
+    let command = command(text).filter(|_| columns(text) > width);
+    let Some((before, command, after)) = command else { return fold(text.split(' '), width) };
+    let mut lines = fold(before.split(' '), width);
+    lines.push(format!("{INDENT}{command}"));
+    if !after.is_empty() {
+        let after = fold(after.split(' '), width.saturating_sub(INDENT.len()));
+        lines.extend(after.iter().map(|line| format!("{INDENT}{}", line.trim_start())));
+    }
+    lines
+}
+
+/// A word behind a text. If both are too long for a line, the word stands whole on a line of its own, which the terminal
+/// breaks if it must.
+pub(crate) fn whole(text: &str, word: &str, width: usize) -> Vec<String> {
+    let both = format!("{text} {word}");
+    if columns(&both) <= width {
+        return vec![both];
+    }
+    let mut lines = fold(text.split(' '), width);
+    lines.push(format!("{INDENT}{word}"));
+    lines
+}
+
+/// Splits a message around a command that the user is to run: from `haul ` or `chmod ` behind a colon to the next semicolon.
+pub(crate) fn command(text: &str) -> Option<(&str, &str, &str)> {
+    let starts = [": haul ", ": chmod "].map(|start| text.rfind(start));
+    let at = starts.into_iter().flatten().max()? + ": ".len();
+    let end = text[at..].find("; ").map_or(text.len(), |end| at + end + 1);
+    Some((text[..at].trim_end(), &text[at..end], text[end..].trim_start()))
+}
+
 /// A text with the middle left out, if it takes more columns.
 pub(crate) fn middle(text: &str, most: usize) -> String {
     if columns(text) <= most {
@@ -124,6 +158,28 @@ mod tests {
         let lines = fold(["haul:", &"x".repeat(45)], 20);
         assert!(lines.iter().all(|line| columns(line) <= 20), "{lines:?}");
         assert_eq!(lines.concat().matches('x').count(), 45);
+    }
+
+    #[test]
+    fn command_in_a_message_that_is_too_long_for_a_line_is_whole() {
+        let text = "haul: box:8080 does not take this token; with a new one: haul login alice@box:8080; then again";
+        assert_eq!(message(text, 200), [text]);
+        assert_eq!(
+            message(text, 40),
+            [
+                "haul: box:8080 does not take this token;",
+                "  with a new one:",
+                "  haul login alice@box:8080;",
+                "  then again",
+            ]
+        );
+        let long = format!("haul: it is new here: haul trust box {}", "x".repeat(60));
+        let lines = message(&long, 40);
+        assert_eq!(
+            lines,
+            ["haul: it is new here:", &format!("  haul trust box {}", "x".repeat(60))]
+        );
+        assert_eq!(message("haul: a b: haul", 20), ["haul: a b: haul"]);
     }
 
     #[test]

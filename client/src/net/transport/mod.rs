@@ -13,8 +13,10 @@ pub use tls::{HandshakeError, Tls};
 /// The people who can read and change the bytes on their way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secrecy {
-    /// Only users of this machine that may do anything here: a Unix socket, or loopback.
+    /// Only a process of this machine that has asked for a login: at a Unix socket, or on loopback.
     Local,
+    /// A process of this machine, on loopback, that has not asked for a login.
+    Unasked,
     /// Only the server, whose key is trusted.
     Verified,
     /// Everybody on the way, as the user wants it.

@@ -1,0 +1,155 @@
+//! Connections of `haul login` and `haul whoami`, which ask a server for nothing but the account.
+
+use std::fmt::Display;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use haul_protocol::{AccountFacts, Token};
+
+use super::words::AccountOptions;
+use crate::cli::exit::Reason;
+use crate::cli::oneshot::random;
+use crate::cli::signals::Signals;
+use crate::cli::{access, unreached};
+use crate::connection::rpc::Asking;
+use crate::credentials::Login;
+use crate::error::ConnectionError;
+use crate::net::destination::{Destination, Server};
+use crate::net::poller::Poller;
+use crate::trust::{NOTHING, Route, Trust};
+
+/// The time between two logins with a token that the server does not know yet.
+const BETWEEN: Duration = Duration::from_millis(500);
+
+/// The longest time in which a signal is not noticed between them.
+const STEP: Duration = Duration::from_millis(50);
+
+/// A failure of a command, for people.
+pub(super) type Failed = (Reason, String);
+
+/// The end of a connection that has told no account.
+pub(super) enum Refused {
+    /// By a signal.
+    Interrupted,
+    /// By this error.
+    By(ConnectionError),
+}
+
+impl Refused {
+    /// The same for people.
+    pub(super) fn into_failed(self) -> Failed {
+        match self {
+            Self::Interrupted => interrupted(),
+            Self::By(error) => told(&error),
+        }
+    }
+}
+
+/// Connections to one server, which is trusted by the same answers.
+pub(super) struct Asker<'a> {
+    destination: &'a Destination,
+    timeout: Duration,
+    signals: &'a Signals,
+    trust: Trust,
+    poller: Poller,
+    client: Token,
+}
+
+impl<'a> Asker<'a> {
+    /// To the server of this destination.
+    ///
+    /// # Errors
+    /// If the system has no room, or a link has another key than the one that the user trusts.
+    pub(super) fn new(
+        destination: &'a Destination,
+        options: &AccountOptions,
+        signals: &'a Signals,
+    ) -> Result<Self, Failed> {
+        let of_system = |error: &dyn Display| (Reason::System, error.to_string());
+        let trust = access::trust_of_requests(destination, false, signals)
+            .map_err(|error| told(&error.into()))?;
+        let poller = Poller::new().map_err(|error| of_system(&error))?;
+        let client = random().map_err(|error| of_system(&error))?;
+        Ok(Self { destination, timeout: options.timeout, signals, trust, poller, client })
+    }
+
+    /// Sees to it that the server is trusted and asks for a login, before anybody types a token.
+    ///
+    /// # Errors
+    /// If it is not so.
+    pub(super) fn asks_for_login(&mut self) -> Result<(), Failed> {
+        let Self { destination, ref trust, .. } = *self;
+        let server = &destination.server;
+        // A server behind a Unix socket may know its client without a token, and still take one.
+        if matches!(server, Server::Unix(_)) {
+            return Ok(());
+        }
+        trust.expects_login(server);
+        let nobody = Destination { account: None, ..destination.clone() };
+        match self.ask(&Login::without_token(&nobody), 1) {
+            Err(Refused::By(ConnectionError::Unauthorized(_))) => {
+                let _ = self.trust.asked_for_login(server);
+                Ok(())
+            }
+            Err(refused) => Err(refused.into_failed()),
+            Ok(None) => Err(asks_nobody(server)),
+            Ok(Some(facts)) => {
+                let named = Login::without_token(destination);
+                named.check(Some(&facts), &[]).map_err(|error| told(&error))?;
+                let error = format!("{server} asks for no token, so nothing is stored");
+                Err((Reason::Refused, error))
+            }
+        }
+    }
+
+    /// Logs in, and returns the account that the server tells. A server that does not take the token is asked `most` times.
+    ///
+    /// # Errors
+    /// If the server can't be reached, or does not take the login.
+    pub(super) fn ask(
+        &mut self,
+        login: &Login,
+        most: u32,
+    ) -> Result<Option<AccountFacts>, Refused> {
+        let Self { timeout, signals, ref trust, client, .. } = *self;
+        let client = client.to_string();
+        signals.begin();
+        let (over, server) = (|| signals.is_set(), login.server());
+        let mut number = 1;
+        let asked = loop {
+            let route = Route { server, trust, timeout, over: &over, prepare: NOTHING };
+            let asked = Asking::connect(route, login, &[], &client, &mut self.poller)
+                .map(|asking| asking.account().cloned());
+            let is_unknown = matches!(asked, Err(ConnectionError::Unauthorized(_)));
+            if !is_unknown || number == most || signals.is_set() {
+                break asked;
+            }
+            number += 1;
+            pause(signals);
+        };
+        let interrupted = signals.end();
+        asked.map_err(|error| if interrupted { Refused::Interrupted } else { Refused::By(error) })
+    }
+}
+
+/// The error of a command that a signal has ended.
+pub(super) fn interrupted() -> Failed {
+    (Reason::Interrupted, String::from("interrupted"))
+}
+
+/// The error of a login at a server without accounts.
+pub(super) fn asks_nobody(server: &Server) -> Failed {
+    (Reason::Refused, format!("{server} asks nobody for an account, so nothing is stored"))
+}
+
+fn told(error: &ConnectionError) -> Failed {
+    (Reason::of(error, false), unreached::told(error))
+}
+
+/// Lets time pass between two logins, unless a signal comes.
+fn pause(signals: &Signals) {
+    let begun = Instant::now();
+    while begun.elapsed() < BETWEEN && !signals.is_set() {
+        thread::sleep(STEP);
+    }
+}

@@ -1,0 +1,81 @@
+//! The way to a server: in clear where nobody else can listen, and with TLS everywhere else.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::host::Host;
+use super::{Trust, lock};
+use crate::error::ConnectionError;
+use crate::error::trust::TrustError;
+use crate::net::connect::connect;
+use crate::net::destination::Server;
+use crate::net::poller::Poller;
+use crate::net::transport::{Secrecy, Socket, Transport};
+
+/// A way to a server.
+#[derive(Clone, Copy)]
+pub struct Route<'a> {
+    /// The server.
+    pub server: &'a Server,
+    /// The rules by which it is trusted.
+    pub trust: &'a Trust,
+    /// Time that it may be silent.
+    pub timeout: Duration,
+    /// Whether nobody wants the connection any more.
+    pub over: &'a dyn Fn() -> bool,
+    /// Prepares each socket that is connected.
+    pub prepare: &'a dyn Fn(&Socket),
+}
+
+impl fmt::Debug for Route<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route").field("server", self.server).finish_non_exhaustive()
+    }
+}
+
+/// Nothing is to be prepared.
+pub const NOTHING: &dyn Fn(&Socket) = &|_| ();
+
+impl Route<'_> {
+    /// Connects, and sees to it that the server may be sent something.
+    ///
+    /// # Errors
+    /// If the server can't be reached or is not trusted, or nobody wants the connection any more.
+    pub fn connect(&self, poller: &mut Poller) -> Result<Transport, ConnectionError> {
+        let Self { server, trust, timeout, over, prepare } = *self;
+        loop {
+            let host = Host::of(server);
+            let keys = match &host {
+                Some(host) if !trust.is_insecure => trust.keys(host).map_err(TrustError::Known)?,
+                _ => Vec::new(),
+            };
+            let socket = connect(server, timeout, poller, over)?;
+            prepare(&socket);
+            let Some(host) = host else {
+                return Ok(Transport::plain(socket, Secrecy::Local));
+            };
+            if trust.is_insecure {
+                return Ok(Transport::plain(socket, Secrecy::Clear));
+            }
+            let address = socket.peer();
+            let is_loopback = address.is_some_and(|address| address.to_canonical().is_loopback());
+            let may_be_plain = is_loopback && keys.is_empty();
+            if may_be_plain && !lock(&trust.wanting).contains(&host) {
+                let has_asked = lock(&trust.asking).contains(&host);
+                let secrecy = if has_asked { Secrecy::Local } else { Secrecy::Unasked };
+                return Ok(Transport::plain(socket, secrecy));
+            }
+            let address = address.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+            match self.encrypted(&host, &keys, (socket, address), poller) {
+                Ok(Some(transport)) => return Ok(transport),
+                // The user trusts the server now.
+                Ok(None) => {}
+                Err(ConnectionError::NoTls(server)) if may_be_plain => {
+                    return Err(ConnectionError::NoTlsHere { server, port: host.port() });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
