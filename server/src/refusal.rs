@@ -36,6 +36,11 @@ impl Refusal {
         haul_protocol::Refusal::new(code, message).into()
     }
 
+    /// Whether the request may have been carried out all the same.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        self.told.code == Code::Uncertain
+    }
+
     /// Its code.
     pub(crate) fn code(&self) -> &Code {
         &self.told.code
@@ -118,7 +123,7 @@ impl From<StoreError> for Refusal {
             StoreError::NameRefused { .. } => Code::BadName,
             StoreError::NoSymlinks { .. } => Code::Symlink,
             StoreError::Scarce { .. } => Code::Busy,
-            StoreError::Uncertain { .. } => Code::Uncertain,
+            StoreError::Uncertain { .. } | StoreError::Unfinished { .. } => Code::Uncertain,
             StoreError::Spoiled { .. } | StoreError::Replaced { .. } => Code::UnknownUpload,
             StoreError::Permission { .. } | StoreError::ReadOnly { .. } => Code::Permission,
             StoreError::NotFound { .. } | StoreError::NoVersion { .. } => Code::NotFound,
