@@ -218,7 +218,7 @@ impl Server {
         joined(self.counter);
         self.sweeper.stop();
         if let Some(audit) = &services.audit {
-            audit.look();
+            audit.end();
         }
     }
 
