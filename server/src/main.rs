@@ -37,6 +37,8 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
+        // Otherwise an error of standard error is told on standard error, and that it can't be told there ends the process.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .fmt_fields(debug_fn(field).delimited(" "))
         .init();
