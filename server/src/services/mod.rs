@@ -5,6 +5,7 @@ pub(crate) mod budget;
 pub(crate) mod clock;
 mod drop_box;
 pub(crate) mod fence;
+pub(crate) mod lines;
 pub(crate) mod places;
 pub(crate) mod start;
 pub(crate) mod timeouts;
@@ -24,6 +25,7 @@ use crate::versions::leases::Publications;
 use budget::Budgets;
 use clock::Clock;
 use fence::Fences;
+use lines::Lines;
 use places::Places;
 use timeouts::Timeouts;
 
@@ -47,6 +49,7 @@ pub(crate) struct Services {
     pub(crate) symlinks: Option<Symlinks>,
     pub(crate) timeouts: Timeouts,
     pub(crate) clock: Clock,
+    pub(crate) lines: Lines,
 }
 
 /// Settings of a server.
@@ -85,6 +88,7 @@ impl Services {
             symlinks,
             timeouts,
             clock: Clock::default(),
+            lines: Lines::default(),
         }
     }
 
@@ -108,6 +112,7 @@ impl Services {
         if let Some(audit) = &self.audit {
             audit.look();
         }
+        self.lines.look();
     }
 
     /// Has the audit log written as far as it is known: before an answer leaves.
