@@ -90,7 +90,11 @@ impl UsersFile {
         };
         let found = file.metadata().map_err(self.failed())?;
         let user = rustix::process::geteuid().as_raw();
-        if found.uid() != user && found.uid() != 0 {
+        // Root may change the accounts of a server that has a user of its own, whose directory it is.
+        let is_of_directory =
+            || fs::metadata(&self.directory).is_ok_and(|directory| directory.uid() == found.uid());
+        let may_be_others = user == 0 && is_of_directory();
+        if found.uid() != user && found.uid() != 0 && !may_be_others {
             return Err(UsersError::NotOurs(self.path.clone(), found.uid()));
         }
         if found.mode() & 0o022 != 0 {
