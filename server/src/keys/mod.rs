@@ -183,7 +183,10 @@ impl Source {
                     tracing::warn!(key = %key.display(), "every user of this machine can read this key");
                 }
                 for fault in certified.faults() {
-                    tracing::warn!(certificate = %chain.display(), "the certificate {fault}: clients that trust authorities refuse it");
+                    tracing::warn!(
+                        certificate = %chain.display(),
+                        "the certificate {fault}: clients that trust authorities refuse it"
+                    );
                 }
                 Ok(certified)
             }

@@ -1,5 +1,5 @@
-//! Lines of the log about peers that are sent away, break off or break the rules: so many a second, and then the number of the others. A
-//! peer who connects again and again can't fill the disk with them.
+//! Lines of the log about peers that are sent away, break off or break the rules: so many a second, and then the number of
+//! the others. A peer who connects again and again can't fill the disk with them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
