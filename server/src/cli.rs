@@ -8,7 +8,8 @@ use clap::builder::PossibleValue;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::{CertificateFiles, Config, Durability, Tls};
-use crate::keys::command::{Key, Place};
+pub use crate::maintenance::environment::Environment;
+use crate::maintenance::key::{Fingerprint, Key};
 use crate::maintenance::new_account::Link;
 use crate::maintenance::partials::Partials;
 use crate::maintenance::users::Users;
@@ -86,11 +87,11 @@ pub struct Arguments {
     pub config_dir: Option<PathBuf>,
 
     /// PEM file of a certificate that an authority vouches for, and of those above it; read again when it changes.
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, value_name = "FILE", requires = "key", env = "HAULD_CERT")]
     pub cert: Option<PathBuf>,
 
     /// PEM file of the key of that certificate.
-    #[arg(long, value_name = "FILE", requires = "cert")]
+    #[arg(long, value_name = "FILE", requires = "cert", env = "HAULD_KEY")]
     pub key: Option<PathBuf>,
 
     /// File to which the audit log is appended, a line of JSON for each login, refusal, change, and change of the accounts.
@@ -145,7 +146,7 @@ pub enum Command {
     #[command(subcommand)]
     Partials(Partials),
     /// Shows the pin of the server's key, which clients ask for; makes the key if there is none.
-    Fingerprint(Place),
+    Fingerprint(Fingerprint),
     /// The key that comes next.
     #[command(subcommand)]
     Key(Key),

@@ -12,7 +12,7 @@ use std::thread;
 use anyhow::Context;
 use clap::Parser;
 use haul_protocol::Shown;
-use haul_server::cli::{Arguments, Command, HOW_TO_START, usual_config_dir};
+use haul_server::cli::{Arguments, Command, Environment, HOW_TO_START, usual_config_dir};
 use haul_server::process::{self, Reach, SystemUser};
 use haul_server::{Listen, Server, StartError};
 use tracing::field::Field;
@@ -37,6 +37,8 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
+        // Otherwise an error of standard error is told on standard error, and that it can't be told there ends the process.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .fmt_fields(debug_fn(field).delimited(" "))
         .init();
@@ -122,12 +124,13 @@ fn start(arguments: &Arguments) -> Result<Server, StartError> {
 /// Does something else than to serve.
 fn run(command: &Command) -> Result<(), StartError> {
     let (out, people) = (&mut std::io::stdout().lock(), &mut std::io::stderr().lock());
+    let mut environment = Environment { usual: usual_config_dir(), out, people };
     match command {
-        Command::Partials(partials) => partials.run(out),
-        Command::User(users) => users.run(usual_config_dir(), out, people),
-        Command::Link(link) => link.run(usual_config_dir(), out, people),
-        Command::Fingerprint(place) => Ok(place.fingerprint(usual_config_dir(), out, people)?),
-        Command::Key(key) => Ok(key.run(usual_config_dir(), out)?),
+        Command::Partials(partials) => partials.run(environment.out),
+        Command::User(users) => users.run(&mut environment),
+        Command::Link(link) => link.run(&mut environment),
+        Command::Fingerprint(fingerprint) => Ok(fingerprint.run(&mut environment)?),
+        Command::Key(key) => Ok(key.run(&mut environment)?),
     }
 }
 

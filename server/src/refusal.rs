@@ -36,6 +36,11 @@ impl Refusal {
         haul_protocol::Refusal::new(code, message).into()
     }
 
+    /// Whether the request may have been carried out all the same.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        self.told.code == Code::Uncertain
+    }
+
     /// Its code.
     pub(crate) fn code(&self) -> &Code {
         &self.told.code
@@ -129,7 +134,7 @@ impl From<StoreError> for Refusal {
             StoreError::Scarce { .. }
             | StoreError::AccountReplaces { .. }
             | StoreError::AccountUncounted { .. } => Code::Busy,
-            StoreError::Uncertain { .. } => Code::Uncertain,
+            StoreError::Uncertain { .. } | StoreError::Unfinished { .. } => Code::Uncertain,
             StoreError::Spoiled { .. } | StoreError::Replaced { .. } => Code::UnknownUpload,
             StoreError::Permission { .. } | StoreError::ReadOnly { .. } => Code::Permission,
             StoreError::NotFound { .. } | StoreError::NoVersion { .. } => Code::NotFound,

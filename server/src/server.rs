@@ -239,7 +239,7 @@ impl Server {
         self.watcher.thread().unpark();
         joined(self.watcher);
         if let Some(audit) = &services.audit {
-            audit.look();
+            audit.end();
         }
     }
 

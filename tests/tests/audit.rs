@@ -245,3 +245,71 @@ fn log_below_the_root_is_refused() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("below the root"), "{said}");
 }
+
+/// `before` in the first lines of all runs.
+fn starts(path: &Path) -> Vec<String> {
+    let starts = named(&lines(path), "start");
+    starts.iter().map(|line| line["before"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn run_that_was_cut_short_is_told_by_the_next_one() {
+    let (mut accounts, place, path) = audited(&["--durability", "none"], &[ALL]);
+    let mut peer = accounts.peer("alice");
+    assert_eq!(peer.ask(&put(1, "x", b"x"), b"x").unwrap()["ack"], 1);
+    accounts.server.signal(Signal::TERM).unwrap();
+    assert!(accounts.server.wait().unwrap().success());
+    assert_eq!(lines(&path).last().unwrap()["event"], "stop");
+    let mut server = server_with(&["--audit", path.to_str().unwrap()]);
+    server.signal(Signal::KILL).unwrap();
+    server.wait().unwrap();
+    let server = server_with(&["--audit", path.to_str().unwrap()]);
+    assert_eq!(starts(&path), ["none", "stopped", "unknown"]);
+    // The same after the file has another name.
+    fs::rename(&path, place.path().join("audit.1")).unwrap();
+    server.signal(Signal::HUP).unwrap();
+    eventually("there is a new file", || !lines(&path).is_empty());
+    assert_eq!(lines(&path)[0]["event"], "reopen");
+    drop(server);
+    let _server = server_with(&["--audit", path.to_str().unwrap()]);
+    assert_eq!(starts(&path), ["unknown"]);
+}
+
+/// Lines that could not be written are told by the server, or by the next one: here a limit of the size of files takes the
+/// place of a full disk. The limit holds for the server's own log as well, whose errors must not end the server.
+#[test]
+fn server_that_ends_while_its_log_can_not_be_written_is_told_by_the_next_one() {
+    let place = TempDir::new().unwrap();
+    let path = place.path().join("audit");
+    fs::write(&path, "").unwrap();
+    let mut server = server_with(&["--audit", path.to_str().unwrap(), "--durability", "none"]);
+    let pid = rustix::process::Pid::from_raw(i32::try_from(server.pid()).unwrap());
+    let limit = |bytes: Option<u64>| {
+        let limit = rustix::process::Rlimit { current: bytes, maximum: None };
+        rustix::process::prlimit(pid, rustix::process::Resource::Fsize, limit).unwrap();
+    };
+    let mut peer = server.peer();
+    let len = fs::metadata(&path).unwrap().len();
+    limit(Some(len + 10));
+    assert_eq!(
+        peer.ask(&json!({"cmd": "mkdir", "id": 1, "filename": "d"}), b"").unwrap()["ack"],
+        1
+    );
+    limit(None);
+    eventually("lines are written again", || {
+        fs::read_to_string(&path).unwrap().contains("\"event\":\"lost\",\"lines\":1")
+    });
+    let len = fs::metadata(&path).unwrap().len();
+    limit(Some(len));
+    assert_eq!(
+        peer.ask(&json!({"cmd": "mkdir", "id": 2, "filename": "e"}), b"").unwrap()["ack"],
+        2
+    );
+    server.signal(Signal::TERM).unwrap();
+    assert!(server.wait().unwrap().success());
+    assert_eq!(fs::metadata(&path).unwrap().len(), len);
+    let _server = server_with(&["--audit", path.to_str().unwrap()]);
+    let text = fs::read_to_string(&path).unwrap();
+    let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["event"], &last["before"]), (&json!("start"), &json!("unknown")));
+}

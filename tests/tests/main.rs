@@ -4,6 +4,7 @@
 
 mod accounts;
 mod accounts_apart;
+mod accounts_change;
 mod accounts_ends;
 mod accounts_limits;
 mod accounts_rights;
@@ -98,6 +99,7 @@ mod scarce;
 mod seen;
 mod seen_words;
 mod server;
+mod server_certificate;
 mod settled;
 mod shell;
 mod shown;

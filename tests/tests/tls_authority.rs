@@ -6,13 +6,13 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_tim
 use crate::tls_fake::{Identity, TlsFake, config, haul_in, trusting};
 
 /// An authority that a system trusts whose `SSL_CERT_FILE` is this file.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     directory: TempDir,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut parameters = CertificateParams::new(Vec::new()).unwrap();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -22,10 +22,19 @@ impl Authority {
         Self { issuer: Issuer::new(parameters, key), directory }
     }
 
-    fn identity(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+    pub(crate) fn identity(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Identity {
         let mut parameters = CertificateParams::new([name.to_owned()]).unwrap();
         change(&mut parameters);
         Identity::signed(&parameters, &self.issuer)
+    }
+
+    /// The file with its certificate.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.directory.path().join("ca.pem")
     }
 
     /// `haul mkdir` at a server that has this identity and takes only TLS.
@@ -34,7 +43,7 @@ impl Authority {
         let pins: Vec<_> = pin.into_iter().map(|pin| (address.as_str(), pin)).collect();
         let configuration = if pins.is_empty() { TempDir::new().unwrap() } else { trusting(&pins) };
         let mut haul = haul_in(configuration.path(), &["mkdir", &format!("{address}/d")]);
-        haul.env("SSL_CERT_FILE", self.directory.path().join("ca.pem"));
+        haul.env("SSL_CERT_FILE", self.file());
         let output = haul.output();
         (output, fs::read_to_string(configuration.path().join("known_servers")).ok())
     }

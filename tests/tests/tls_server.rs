@@ -173,7 +173,7 @@ fn plain_client_is_told_that_an_address_takes_only_tls() {
     assert_eq!(peer.end().unwrap(), b"");
     assert!(!server.root().join("a").exists());
     let log = server.log_text();
-    assert_eq!(log.matches("at an address that takes only TLS").count(), 2, "{log}");
+    assert_eq!(log.matches("at an address that takes only TLS").count(), 4, "{log}");
 }
 
 /// Trap 10, the other way round.

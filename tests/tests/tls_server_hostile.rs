@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use haul_tests::prelude::*;
 
+use crate::tls_fake::haul_in;
 use crate::tls_peer::{self, TlsPeer};
 
 fn tls_server() -> Hauld {
@@ -248,4 +249,128 @@ fn openssl_may_renew_its_keys() {
     let Some((_, text)) = s_client(&server, &["-tls1_3"], b"K\n") else { return };
     assert!(text.contains("KEYUPDATE"), "{text}");
     assert!(!server.log_text().contains("TLS failed"), "{}", server.log_text());
+}
+
+/// A session of another server, with which a client may send bytes before the handshake: hauld takes none of them.
+#[test]
+fn bytes_before_the_handshake_are_not_taken() {
+    let server = tls_server();
+    let place = TempDir::new().unwrap();
+    let path = |name: &str| place.path().join(name).to_str().unwrap().to_owned();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-subj", "/CN=hauld", "-keyout", &path("key"), "-out", &path("cert")])
+        .output();
+    // A machine without openssl leaves this test out.
+    if made.is_err() {
+        return;
+    }
+    let mut other = Command::new("openssl")
+        .args(["s_server", "-tls1_3", "-early_data", "-max_early_data", "16384", "-accept", "0"])
+        .args(["-cert", &path("cert"), "-key", &path("key")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(other.stdout.take().unwrap()).lines();
+    let port = said.find_map(|line| {
+        let line = line.unwrap();
+        Some(line.strip_prefix("ACCEPT ")?.rsplit_once(':')?.1.to_owned())
+    });
+    let client = Command::new("openssl")
+        .args(["s_client", "-tls1_3", "-connect", &format!("127.0.0.1:{}", port.unwrap())])
+        .args(["-sess_out", &path("session")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("there is a session", || {
+        fs::read_to_string(path("session")).is_ok_and(|text| text.contains("END SSL SESSION"))
+    });
+    for mut process in [client, other] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    let early = [
+        frame(
+            &json!({"cmd": "hello", "version": 1, "agent": "a", "client": "c", "slot": 0, "must": []}),
+            b"",
+        ),
+        frame(&put(1, "early", b"x"), b"x"),
+    ];
+    fs::write(path("early"), early.concat()).unwrap();
+    let words = ["-tls1_3", "-sess_in", &path("session"), "-early_data", &path("early")];
+    let (_, text) = s_client(&server, &words, b"Q\n").unwrap();
+    assert!(text.contains("Early data was rejected"), "{text}");
+    assert!(text.contains("New, TLSv1.3"), "{text}");
+    TlsPeer::hello(server.address()).put(1, "late", b"x");
+    assert!(server.root().join("late").exists() && !server.root().join("early").exists());
+}
+
+/// Whoever looks after the server reads why a peer was sent away, and from where it came.
+#[test]
+fn log_tells_why_tls_has_failed_in_words_and_with_the_address() {
+    let server = tls_server();
+    let told = |peer: &str, words: &str| {
+        let mut log = String::new();
+        eventually(words, || {
+            log = server.log_text();
+            log.lines()
+                .any(|line| line.contains(words) && line.ends_with(&format!("peer=\"{peer}\"")))
+        });
+    };
+    let send = |bytes: &[u8]| {
+        let mut peer = Peer::connect(server.address()).unwrap();
+        let address = peer.stream.local_addr().unwrap().to_string();
+        let _ = peer.stream.write_all(bytes);
+        let _ = peer.stream.shutdown(Shutdown::Write);
+        let _ = peer.stream.read_to_end(&mut Vec::new());
+        address
+    };
+    let plain = "at an address that takes only TLS";
+    told(&send(&frame(&json!({"cmd": "hello", "version": 1}), b"")), plain);
+    told(&send(b"GET / HTTP/1.1\r\n\r\n"), plain);
+    told(&send(&classic("a", b"b")), plain);
+    let garbage = [&[22, 3, 1, 0, 200][..], &[9; 200]].concat();
+    told(&send(&garbage), "TLS failed: the peer sent bytes that are no TLS");
+    told(&send(&client_hello()), "broke the TLS handshake off");
+    told(&send(&client_hello()[..50]), "broke the TLS handshake off");
+    let hello = client_hello();
+    let alert = |description| [&hello[..], &record(21, &[2, description])].concat();
+    for description in [48, 42, 46] {
+        let words = "TLS failed: the peer does not trust the certificate of this server";
+        told(&send(&alert(description)), words);
+    }
+    told(&send(&alert(90)), "TLS failed: the peer gave up");
+    if s_client(&server, &["-tls1_2"], b"").is_some() {
+        let words = "the peer offers no TLS 1.3, and this server takes nothing older";
+        eventually("it is told", || server.log_text().contains(words));
+    }
+    // A real client that trusts no such key.
+    let configuration = TempDir::new().unwrap();
+    let output = haul_in(configuration.path(), &["ls", server.address()]).output();
+    assert_eq!(output.status.code(), Some(4));
+    let words = "does not trust the certificate of this server";
+    eventually("it is told", || server.log_text().matches(words).count() == 4);
+    let log = server.log_text();
+    assert!(!log.contains("InvalidMessage") && !log.contains("AlertReceived"), "{log}");
+}
+
+#[test]
+fn log_does_not_grow_with_each_peer_that_breaks_off() {
+    let server = tls_server();
+    let garbage = [&[22, 3, 1, 0, 200][..], &[9; 200]].concat();
+    for _ in 0..200 {
+        assert!(!answer_to(&server, &garbage).is_empty());
+    }
+    let left_out = || {
+        let log = server.log_text();
+        let left = log
+            .lines()
+            .filter_map(|line| line.rsplit_once("broke off lines=")?.1.parse::<usize>().ok());
+        (log.matches("TLS failed").count(), left.sum::<usize>())
+    };
+    eventually("the others are counted", || left_out().0 + left_out().1 == 200);
 }

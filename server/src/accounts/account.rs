@@ -61,6 +61,22 @@ pub(crate) struct KnownToken {
 }
 
 impl Account {
+    /// One without limits and without a token.
+    pub(crate) fn new(name: AccountName, view: View, rights: Rights) -> Self {
+        Self {
+            name,
+            view,
+            rights,
+            expires: None,
+            quota_bytes: None,
+            quota_files: None,
+            connections: None,
+            rate: None,
+            unix_users: Vec::new(),
+            tokens: Vec::new(),
+        }
+    }
+
     /// Whether its clients may only put, and learn nothing: each gets a directory of its own.
     pub(crate) fn is_drop_box(&self) -> bool {
         self.rights == Rights::drop_box()

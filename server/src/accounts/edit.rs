@@ -26,6 +26,23 @@ pub(crate) fn with_account(text: &str, account: Account) -> Result<String, FileE
     Ok(agreed(new, accounts))
 }
 
+/// The text in which the account of this name is this one. Its tokens stay as they are written.
+pub(crate) fn with_changed(text: &str, account: Account) -> Result<String, FileError> {
+    let mut accounts = parse(text)?;
+    let is_meant = |path: &[String]| matches!(path, [user, of] if user == "user" && of == account.name.as_str());
+    let place = sections(text).into_iter().find(|(path, _)| is_meant(path));
+    let new = match place {
+        Some((_, range)) => {
+            let (before, after) = (&text[..range.start], &text[range.end..]);
+            format!("{before}{}{after}", written_account(&account))
+        }
+        None => text.to_owned(),
+    };
+    accounts.retain(|other| other.name != account.name);
+    accounts.push(account);
+    Ok(agreed(new, accounts))
+}
+
 /// The text without an account.
 pub(crate) fn without_account(text: &str, name: &AccountName) -> Result<String, FileError> {
     let mut accounts = parse(text)?;
@@ -129,6 +146,13 @@ fn path(header: &str) -> Option<Vec<String>> {
 
 /// An account as its sections.
 fn written(account: &Account) -> String {
+    let tokens =
+        account.tokens.iter().map(|token| format!("\n{}", written_token(&account.name, token)));
+    written_account(account) + &tokens.collect::<String>()
+}
+
+/// An account as its section, without its tokens.
+fn written_account(account: &Account) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: String| {
         // A String takes all that is written to it.
@@ -155,9 +179,7 @@ fn written(account: &Account) -> String {
         let users = account.unix_users.iter().map(ToString::to_string);
         line("unix_users", format!("[{}]", users.collect::<Vec<_>>().join(", ")));
     }
-    let tokens =
-        account.tokens.iter().map(|token| format!("\n{}", written_token(&account.name, token)));
-    format!("[user.{}]\n{text}{}", key(&account.name), tokens.collect::<String>())
+    format!("[user.{}]\n{text}", key(&account.name))
 }
 
 /// A token as its section.
@@ -244,6 +266,28 @@ mod tests {
         assert_eq!(without.trim_end(), text.trim_end());
         let without = without_account(&without, &name("b")).unwrap();
         assert_eq!(without.trim_end(), "# ours\n\n# about a\n[user.a]\nrights = []");
+    }
+
+    #[test]
+    fn account_that_is_changed_stays_in_its_place_with_its_tokens() {
+        let text = "# ours\n[user.b]\nrights = []\n\n# about a\n[user.\"a.b\"]\nrights = []\nrate = 5\n\n# t\n";
+        let text = with_tokens(text, &name("a.b"), vec![token("aaaaaaaa")]).unwrap();
+        let mut changed = account("a.b", "aaaaaaaa");
+        changed.quota_files = Some(7);
+        let new = with_changed(&text, changed.clone()).unwrap();
+        assert_eq!(parse(&new).unwrap()[0], changed);
+        assert!(
+            new.starts_with("# ours\n[user.b]\nrights = []\n\n# about a\n[user.\"a.b\"]\n"),
+            "{new}"
+        );
+        assert!(
+            new.ends_with(&text[text.find("\n# t\n").unwrap()..]) && !new.contains("rate"),
+            "{new}"
+        );
+        let inline = "user = { a = { rights = [] }, b = { rights = [\"put\"] } }\n";
+        let b = Account::new(name("b"), parse(inline).unwrap()[1].view.clone(), Rights::reader());
+        let found = with_changed(inline, b.clone()).unwrap();
+        assert_eq!(parse(&found).unwrap()[1], b);
     }
 
     #[test]

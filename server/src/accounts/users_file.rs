@@ -90,7 +90,11 @@ impl UsersFile {
         };
         let found = file.metadata().map_err(self.failed())?;
         let user = rustix::process::geteuid().as_raw();
-        if found.uid() != user && found.uid() != 0 {
+        // Root may change the accounts of a server that has a user of its own, whose directory it is.
+        let is_of_directory =
+            || fs::metadata(&self.directory).is_ok_and(|directory| directory.uid() == found.uid());
+        let may_be_others = user == 0 && is_of_directory();
+        if found.uid() != user && found.uid() != 0 && !may_be_others {
             return Err(UsersError::NotOurs(self.path.clone(), found.uid()));
         }
         if found.mode() & 0o022 != 0 {
@@ -120,7 +124,9 @@ impl UsersFile {
             open_new(OpenOptions::new().create(true).truncate(false), &lock).and_then(|file| {
                 flock(&file, FlockOperation::LockExclusive).map(|()| file).map_err(io::Error::from)
             });
-        let _locked = locked.map_err(|error| UsersError::Io(lock, error))?;
+        let locked = locked.map_err(|error| UsersError::Io(lock.clone(), error))?;
+        // The server's own user has to lock it after root.
+        keep_owner(&locked, &self.directory).map_err(|error| UsersError::Io(lock, error))?;
         let (text, told) = edit(&self.read()?)?;
         let temporary = self.directory.join(format!("{NAME}.new"));
         // Of a command that was ended: the lock is ours.
@@ -129,22 +135,23 @@ impl UsersFile {
             let mut file = open_new(OpenOptions::new().create_new(true), &temporary)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
-            self.keep_owner(&file)?;
+            let is_there = self.path.exists();
+            keep_owner(&file, if is_there { &self.path } else { &self.directory })?;
             fs::rename(&temporary, &self.path)?;
             File::open(&self.directory)?.sync_all()
         };
         write().map_err(self.failed())?;
         Ok(told)
     }
+}
 
-    /// If root changes the file of another user, the file stays that user's.
-    fn keep_owner(&self, new: &File) -> io::Result<()> {
-        if !rustix::process::geteuid().is_root() {
-            return Ok(());
-        }
-        let owner = fs::metadata(&self.path).or_else(|_| fs::metadata(&self.directory))?;
-        std::os::unix::fs::fchown(new, Some(owner.uid()), Some(owner.gid()))
+/// A file that root makes beside or in place of something of another user is that user's.
+fn keep_owner(new: &File, other: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
     }
+    let owner = fs::metadata(other)?;
+    std::os::unix::fs::fchown(new, Some(owner.uid()), Some(owner.gid()))
 }
 
 fn open_new(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
@@ -180,6 +187,24 @@ mod tests {
         assert_eq!(fs::metadata(users.path()).unwrap().mode() & 0o777, 0o600);
         let refused: Result<(), _> = users.change(|_| Err(UsersError::Command("no".into())));
         assert!(refused.is_err() && users.read().unwrap().ends_with("two\n"));
+    }
+
+    /// Otherwise the server's own user could not change the accounts after root.
+    #[test]
+    fn files_that_root_makes_belong_to_the_owner_of_the_directory() {
+        let place = tempfile::tempdir().unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(place.path(), Some(1234), Some(1235)).unwrap();
+        }
+        let users = UsersFile::in_directory(place.path());
+        let owner = |path: &Path| fs::metadata(path).map(|found| (found.uid(), found.gid()));
+        for _ in 0..2 {
+            users.change(|before| Ok((format!("{before}# one\n"), ()))).unwrap();
+            for entry in fs::read_dir(place.path()).unwrap() {
+                let path = entry.unwrap().path();
+                assert_eq!(owner(&path).unwrap(), owner(place.path()).unwrap(), "{path:?}");
+            }
+        }
     }
 
     #[test]

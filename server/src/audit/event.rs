@@ -56,6 +56,11 @@ impl What {
 }
 
 impl Event {
+    /// The line of a change that has happened, and may not last.
+    pub(super) fn uncertain(&self) -> Line {
+        self.line().flag("uncertain")
+    }
+
     pub(super) fn line(&self) -> Line {
         let line = |event| Line::of(event, &self.who);
         let line = match &self.what {

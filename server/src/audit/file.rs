@@ -10,6 +10,12 @@ use super::line::Line;
 /// Bytes of lines that wait at most.
 const MOST: usize = 256 * 1024;
 
+/// The event of the last line of a server that has ended and lacks no line.
+pub(super) const STOP: &str = "stop";
+
+/// More bytes than that line has.
+const LAST: u64 = 256;
+
 /// The audit log can't be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AuditError {
@@ -26,6 +32,8 @@ pub(crate) enum AuditError {
 pub(super) struct Writer {
     path: PathBuf,
     file: File,
+    /// The line that has to be the first one of this run, or of this file. It is never given up.
+    first: Option<String>,
     waiting: String,
     /// Lines that could not be written, and are not counted in the file yet.
     lost: u64,
@@ -45,8 +53,13 @@ impl Writer {
             }
         }
         let file = open(&path)?;
-        let is_torn = ends_within_a_line(&path).unwrap_or(false);
-        Ok(Self { path, file, waiting: String::new(), lost: 0, is_torn, fails: false })
+        let before = Before::of(&path);
+        let first = Line::new("start").text("before", before.as_str()).end();
+        let is_torn = before == Before::Torn;
+        let (first, waiting) = (Some(first), String::new());
+        let mut writer = Self { path, file, first, waiting, lost: 0, is_torn, fails: false };
+        writer.flush();
+        Ok(writer)
     }
 
     /// Goes on in the file that has the name now.
@@ -55,8 +68,13 @@ impl Writer {
         match open(&self.path) {
             Ok(file) => {
                 // A sandbox lets the server append to the file, and not read it; another file is a new one.
-                self.is_torn &= is_same(&self.file, &file);
+                if !is_same(&self.file, &file) {
+                    self.is_torn = false;
+                    // A run that is not over, so a server that finds no other line here knows that lines may be missing.
+                    self.first = self.first.take().or(Some(Line::new("reopen").end()));
+                }
                 self.file = file;
+                self.flush();
                 tracing::info!(path = %self.path.display(), "the audit log was opened again");
             }
             Err(error) => tracing::error!(%error, "the audit log goes on in the old file"),
@@ -72,13 +90,15 @@ impl Writer {
 
     /// Writes all lines that wait. Lines that can't be written are counted.
     pub(super) fn flush(&mut self) {
-        if self.waiting.is_empty() && self.lost == 0 {
+        if self.waiting.is_empty() && self.lost == 0 && self.first.is_none() {
             return;
         }
         let mut text = String::new();
         if self.is_torn {
             text.push('\n');
         }
+        text.push_str(self.first.as_deref().unwrap_or_default());
+        let first = text.len();
         if self.lost > 0 {
             text.push_str(&Line::new("lost").number("lines", self.lost).end());
         }
@@ -86,6 +106,9 @@ impl Writer {
         text.push_str(&self.waiting);
         self.waiting.clear();
         let (written, result) = write(&mut self.file, text.as_bytes());
+        if written >= first {
+            self.first = None;
+        }
         if written >= own {
             self.lost = 0;
         }
@@ -101,7 +124,7 @@ impl Writer {
                 tracing::error!(path = %self.path.display(), %error, "the audit log can't be written; its lines are counted");
             }
         }
-        self.fails = self.lost > 0;
+        self.fails = self.lost > 0 || self.first.is_some();
     }
 }
 
@@ -119,14 +142,54 @@ fn write(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()>) {
     (written, Ok(()))
 }
 
-/// Whether the last line of a file has no end, as after a full disk.
-fn ends_within_a_line(path: &Path) -> io::Result<bool> {
-    let file = File::open(path)?;
-    let mut last = [b'\n'];
-    if let Some(at) = file.metadata()?.len().checked_sub(1) {
-        file.read_exact_at(&mut last, at)?;
+/// The end of the log before this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// There is none: the file is new, or its lines have been moved away.
+    None,
+    /// The server before has written its last line.
+    Stopped,
+    /// It has not: it was killed, or could not write. Lines may be missing.
+    Unknown,
+    /// The same, and the last line has no end, as after a full disk.
+    Torn,
+}
+
+impl Before {
+    fn of(path: &Path) -> Self {
+        match end_of(path) {
+            Ok(end) if end.is_empty() => Self::None,
+            Ok(end) if !end.ends_with(b"\n") => Self::Torn,
+            Ok(end) if is_stop(&end) => Self::Stopped,
+            // A file that can't be read may lack anything.
+            Ok(_) | Err(_) => Self::Unknown,
+        }
     }
-    Ok(last != *b"\n")
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Stopped => "stopped",
+            Self::Unknown | Self::Torn => "unknown",
+        }
+    }
+}
+
+/// The last bytes of a file.
+fn end_of(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let len = file.metadata()?.len();
+    let last = len.min(LAST);
+    let mut end = vec![0; usize::try_from(last).unwrap_or_default()];
+    file.read_exact_at(&mut end, len - last)?;
+    Ok(end)
+}
+
+/// Whether these bytes end with the last line of a server.
+fn is_stop(end: &[u8]) -> bool {
+    let last = end.trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
+    let line = last.and_then(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
+    line.is_some_and(|line| line["event"] == STOP)
 }
 
 fn is_same(one: &File, other: &File) -> bool {
@@ -151,6 +214,8 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
+    use serde_json::json;
+
     use super::*;
 
     fn read(path: &Path) -> Vec<serde_json::Value> {
@@ -170,8 +235,51 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1], "{\"time\":\"20");
-        let last: serde_json::Value = serde_json::from_str(lines[2]).unwrap();
-        assert_eq!((lines.len(), &last["event"]), (3, &serde_json::json!("one")));
+        let told = lines[2..].iter().map(|line| serde_json::from_str(line).unwrap());
+        let told: Vec<serde_json::Value> = told.collect();
+        assert_eq!((&told[0]["event"], &told[0]["before"]), (&json!("start"), &json!("unknown")));
+        assert_eq!((told.len(), &told[1]["event"]), (2, &json!("one")));
+    }
+
+    #[test]
+    fn server_that_has_not_written_its_last_line_is_told_by_the_next_one() {
+        let place = tempfile::TempDir::new().unwrap();
+        let path = place.path().join("audit");
+        let start = || Writer::open(path.clone(), Path::new("/nowhere")).unwrap();
+        drop(start());
+        let mut writer = start();
+        writer.add(Line::new(STOP));
+        writer.flush();
+        let mut writer = start();
+        writer.add(Line::new("one").text("name", "\"event\":\"stop\""));
+        writer.flush();
+        drop(start());
+        let lines = read(&path);
+        let starts = lines.iter().filter(|line| line["event"] == "start");
+        let before: Vec<_> = starts.map(|line| line["before"].as_str().unwrap()).collect();
+        assert_eq!(before, ["none", "unknown", "stopped", "unknown"]);
+    }
+
+    /// On a disk that is still full, the first line waits until it can be written.
+    #[test]
+    fn first_line_of_a_run_is_never_given_up() {
+        let place = tempfile::TempDir::new().unwrap();
+        let path = place.path().join("audit");
+        fs::write(&path, "{}\n").unwrap();
+        let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut writer = Writer::open(path.clone(), Path::new("/nowhere")).unwrap();
+        fs::write(&path, "{}\n").unwrap();
+        writer.first = Some(Line::new("start").end());
+        writer.file = file;
+        writer.add(Line::new("lost"));
+        writer.flush();
+        assert!(writer.fails && writer.lost == 1);
+        writer.file = open(&path).unwrap();
+        writer.flush();
+        assert!(!writer.fails);
+        let told = read(&path);
+        let told: Vec<_> = told.iter().map(|line| line["event"].as_str()).collect();
+        assert_eq!(told, [None, Some("start"), Some("lost")]);
     }
 
     #[test]
@@ -189,8 +297,8 @@ mod tests {
         again.add(Line::new("three"));
         again.flush();
         let events = |path| read(path).into_iter().map(|line| line["event"].clone());
-        assert_eq!(events(&old).collect::<Vec<_>>(), ["one"]);
-        assert_eq!(events(&path).collect::<Vec<_>>(), ["two", "three"]);
+        assert_eq!(events(&old).collect::<Vec<_>>(), ["start", "one"]);
+        assert_eq!(events(&path).collect::<Vec<_>>(), ["reopen", "two", "start", "three"]);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
@@ -213,8 +321,8 @@ mod tests {
         assert!(!writer.fails && writer.lost == 0);
         let lines = read(&path);
         let told: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
-        assert_eq!(told, ["one", "lost", "two"]);
-        assert_eq!(lines[1]["lines"], 3);
+        assert_eq!(told, ["start", "one", "lost", "two"]);
+        assert_eq!(lines[2]["lines"], 3);
     }
 
     #[test]

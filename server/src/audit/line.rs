@@ -65,6 +65,12 @@ impl Line {
         self
     }
 
+    /// A field that is there because it is true.
+    pub(super) fn flag(mut self, field: &str) -> Self {
+        let _ = write!(self.0, ",\"{field}\":true");
+        self
+    }
+
     pub(super) fn digest(self, digest: Option<Digest>) -> Self {
         let digest = digest.map(|digest| digest.to_hex());
         self.maybe("digest", digest.as_deref())

@@ -1,8 +1,12 @@
 //! The audit log: one line of JSON for each login, each refusal, each change that clients have made, and each change of the
 //! accounts.
 //!
-//! A change is told when it is over, and durable if that was promised. Its line is with the kernel before its answer leaves:
-//! a crash of the process loses no line of a change that was acknowledged. A loss of power may.
+//! A change is told when it is over, and durable if that was promised; one that has happened and may not last is told as
+//! uncertain. Its line is with the kernel before its answer leaves: a crash of the process loses no line of a change that was
+//! acknowledged. A loss of power may.
+//!
+//! Each run of a server begins with a line and ends with one. If the last line is missing, lines may be missing as well, and
+//! the first line of the next run says so.
 
 mod event;
 mod file;
@@ -92,11 +96,20 @@ impl Audit {
         self.add_few(|state| &mut state.requests, line);
     }
 
-    /// Changes are over that nobody refuses any more.
-    pub(crate) fn done(&self, events: &[Event]) {
-        for event in events {
-            self.add(event.line());
-        }
+    /// Changes are over. Those that were refused have not happened, and are not told here; those that are uncertain have, and
+    /// may not last.
+    pub(crate) fn over<E>(
+        &self,
+        events: &[Event],
+        result: &Result<(), E>,
+        is_uncertain: impl Fn(&E) -> bool,
+    ) {
+        let line = match result {
+            Ok(()) => Event::line,
+            Err(error) if is_uncertain(error) => Event::uncertain,
+            Err(_) => return,
+        };
+        events.iter().for_each(|event| self.add(line(event)));
     }
 
     /// Other accounts hold from now on.
@@ -132,6 +145,17 @@ impl Audit {
         for few in [logins, requests] {
             few.second_over(second).into_iter().for_each(|line| writer.add(line));
         }
+        self.write(&mut state);
+    }
+
+    /// The server has ended: nothing more is told, and nothing is missing.
+    pub(crate) fn end(&self) {
+        let mut state = self.state.lock();
+        let State { writer, logins, requests } = &mut *state;
+        for few in [logins, requests] {
+            few.untold().into_iter().for_each(|line| writer.add(line));
+        }
+        writer.add(Line::new(file::STOP));
         self.write(&mut state);
     }
 
@@ -176,6 +200,11 @@ impl Few {
             return None;
         }
         (self.second, self.told) = (second, 0);
+        self.untold()
+    }
+
+    /// A line about those that were not told.
+    fn untold(&mut self) -> Option<Line> {
         let untold = std::mem::take(&mut self.untold);
         let line = || Line::new("not_told").text("kind", self.kind).number("count", untold);
         (untold > 0).then(line)

@@ -122,8 +122,8 @@ fn tell(
     // Before any of them can be answered.
     if let Some(audit) = audit {
         for (result, (ticket, _)) in &done {
-            if let (Ok(()), Some(ticket)) = (result, ticket) {
-                audit.done(&ticket.events);
+            if let Some(ticket) = ticket {
+                audit.over(&ticket.events, result, StoreError::is_uncertain);
             }
         }
         audit.flush();

@@ -61,10 +61,10 @@ impl Connection {
         }
     }
 
-    /// An entry of the staged tree is visible.
-    pub(super) fn tell_done(&self, event: &Event) {
+    /// A change of an entry of the staged tree is over.
+    pub(super) fn tell_over(&self, event: &Event, result: &Result<(), Refusal>) {
         if let Some(Teller { audit, .. }) = &self.teller {
-            audit.done(std::slice::from_ref(event));
+            audit.over(std::slice::from_ref(event), result, Refusal::is_uncertain);
         }
     }
 

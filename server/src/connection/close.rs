@@ -12,8 +12,10 @@ use crate::services::Services;
 
 impl Connection {
     /// The peer breaks the protocol: the stream is no frame any more, or a request may not come now.
-    pub(super) fn broken(&mut self, error: &ServerError) -> Step {
+    pub(super) fn broken(&mut self, error: &ServerError, services: &Services) -> Step {
         match error {
+            _ if !self.may_tell(services) => {}
+            _ if self.transport.is_refused() => self.tell_plain(),
             ServerError::Order(error) => {
                 tracing::warn!(peer = self.peer, %error, "request out of order");
             }
@@ -29,6 +31,19 @@ impl Connection {
             return self.end(no_tls());
         }
         self.end(error.refusal())
+    }
+
+    /// Whether one more line of the log may tell that this peer has broken off, or breaks the rules.
+    pub(super) fn may_tell(&self, services: &Services) -> bool {
+        services.lines.may_tell(services.now())
+    }
+
+    /// The peer speaks without TLS where it may not.
+    pub(super) fn tell_plain(&self) {
+        tracing::warn!(
+            peer = self.peer,
+            "speaks without TLS at an address that takes only TLS, and was refused"
+        );
     }
 
     /// Ends the connection: with a last refusal in the haul dialect, in silence in the classic one.
@@ -77,8 +92,10 @@ impl Connection {
             }
     }
 
-    pub(super) fn input_ended(&mut self) -> Step {
-        if let Err(error) = self.half.input_ended() {
+    pub(super) fn input_ended(&mut self, services: &Services) -> Step {
+        if let Err(error) = self.half.input_ended()
+            && self.may_tell(services)
+        {
             tracing::warn!(peer = self.peer, %error, "connection ended too early");
         }
         self.sink = Sink::Nothing;

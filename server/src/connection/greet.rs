@@ -33,10 +33,9 @@ impl Connection {
             "hello"
         );
         if self.transport.is_refused() {
-            tracing::warn!(
-                peer = self.peer,
-                "speaks without TLS at an address that takes only TLS, and was refused"
-            );
+            if self.may_tell(turn.services) {
+                self.tell_plain();
+            }
             self.end(no_tls());
             return;
         }

@@ -75,7 +75,7 @@ impl Connection {
         if let Some(error) = broken {
             *input = &[];
             self.publish_fresh(turn);
-            return self.broken(&error);
+            return self.broken(&error, turn.services);
         }
         if !self.half.is_open() {
             // The half throws these bytes away, and counts them.
@@ -108,10 +108,12 @@ impl Connection {
         match header {
             ServerEvent::Hello(hello) => self.hello(hello, turn),
             ServerEvent::Classic(_) if self.transport.is_refused() => {
-                tracing::warn!(
-                    peer = self.peer,
-                    "speaks the classic dialect at an address that takes only TLS, and was sent away"
-                );
+                if self.may_tell(turn.services) {
+                    tracing::warn!(
+                        peer = self.peer,
+                        "speaks the classic dialect at an address that takes only TLS, and was sent away"
+                    );
+                }
                 // Nothing is ever told to a classic peer.
                 let _ = self.end(Refusal::new(Code::Tls, ""));
             }

@@ -36,7 +36,9 @@ impl Connection {
         match services.accounts.log_in(&token, origin, services.now(), waker) {
             Ok(login) => self.logged_in(login, hello, turn),
             Err(denied) => {
-                tracing::warn!(peer = self.peer, token = token.id(), "refused a login");
+                if self.may_tell(services) {
+                    tracing::warn!(peer = self.peer, token = token.id(), "refused a login");
+                }
                 self.tell_refused_login(Some(token.id()));
                 match denied {
                     Denied::Told => drop(self.end(unknown_token())),

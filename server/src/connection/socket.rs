@@ -12,6 +12,7 @@ use super::{Connection, Dialect, LITTLE, Step};
 use crate::net::poller::Interest;
 use crate::net::received::{Received, TransportError};
 use crate::net::transport::{NO_TLS_HERE, Transport};
+use crate::services::Services;
 
 impl Connection {
     /// Reads once, `most` bytes at most, and decodes what has come. If nothing has, the connection waits for `waiting`.
@@ -28,13 +29,16 @@ impl Connection {
         }
         let step = match received {
             Ok(Received::End { cut }) => {
-                if cut {
+                if self.transport.is_opening() && self.may_tell(turn.services) {
+                    tracing::info!(peer = self.peer, "broke the TLS handshake off");
+                }
+                if cut && self.may_tell(turn.services) {
                     tracing::info!(
                         peer = self.peer,
                         "ended the stream without the words of TLS for it"
                     );
                 }
-                self.input_ended()
+                self.input_ended(turn.services)
             }
             Ok(Received::Bytes { plain, taken }) => {
                 // Records without plaintext are work, too.
@@ -68,7 +72,7 @@ impl Connection {
                 tracing::debug!(peer = self.peer, %errno, "connection lost");
                 Step::Close
             }
-            Err(error) => self.transport_failed(&error),
+            Err(error) => self.transport_failed(&error, turn.services),
         };
         turn.buffer = buffer;
         step
@@ -148,20 +152,25 @@ impl Connection {
     }
 
     /// The stream breaks the rules of TLS, or is one that the address does not take. The peer is told by an alert.
-    fn transport_failed(&mut self, error: &TransportError) -> Step {
+    fn transport_failed(&mut self, error: &TransportError, services: &Services) -> Step {
         self.sink = Sink::Nothing;
         self.job = None;
         self.rest = Vec::new();
         self.opening = None;
         self.half.abandon();
+        let is_told = self.may_tell(services);
         if matches!(error, TransportError::NoTls) {
-            tracing::warn!(
-                peer = self.peer,
-                "speaks TLS at an address that takes none, and was sent away"
-            );
+            if is_told {
+                tracing::warn!(
+                    peer = self.peer,
+                    "speaks TLS at an address that takes none, and was sent away"
+                );
+            }
             self.half.end_with(&NO_TLS_HERE);
         } else {
-            tracing::warn!(peer = self.peer, %error, "TLS failed");
+            if is_told {
+                tracing::warn!(peer = self.peer, "TLS failed: {error}");
+            }
             self.half.end_with(&[]);
         }
         Step::Again

@@ -133,8 +133,8 @@ impl Connection {
             let results = self.publish_now(turn, ids.len());
             let mut events = events.into_iter();
             for (id, result) in ids.into_iter().zip(results) {
-                if let (Some(event), Ok(())) = (events.next(), &result) {
-                    self.tell_done(&event);
+                if let Some(event) = events.next() {
+                    self.tell_over(&event, &result);
                 }
                 self.complete(Done { reply_to: ReplyTo::Ack(id), result });
             }

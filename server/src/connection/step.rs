@@ -61,7 +61,7 @@ impl Connection {
                     if !deadline.is_over(turn.services.now(), turn.is_scarce) {
                         break Next::Park(interest, deadline);
                     }
-                    if !self.expire(deadline.owes, turn.services.now()) {
+                    if !self.expire(deadline.owes, turn.services) {
                         break Next::Close;
                     }
                 }

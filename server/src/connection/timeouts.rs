@@ -40,7 +40,8 @@ impl Pace {
 
 impl Connection {
     /// The peer was silent for too long. Returns whether there is still work to do.
-    pub(super) fn expire(&mut self, owes: Owes, now: u64) -> bool {
+    pub(super) fn expire(&mut self, owes: Owes, services: &Services) -> bool {
+        let now = services.now();
         if self.throttled.take_if(|at| *at <= now).is_some() {
             return true;
         }
@@ -52,11 +53,17 @@ impl Connection {
             self.refuse_without_seat();
             return true;
         }
-        if self.opening.is_some() {
-            tracing::info!(peer = self.peer, "the TLS handshake took too long");
+        let is_opening = self.opening.is_some();
+        if self.may_tell(services) {
+            let what = match is_opening {
+                true => "the TLS handshake took too long",
+                false => "peer was silent for too long",
+            };
+            tracing::info!(peer = self.peer, "{what}");
+        }
+        if is_opening {
             return false;
         }
-        tracing::info!(peer = self.peer, "peer was silent for too long");
         if !self.half.is_open() || owes == Owes::Reading {
             return false;
         }

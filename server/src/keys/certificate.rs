@@ -14,13 +14,17 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::public_key::PublicKey;
 
-use super::KeyError;
+use super::{KeyError, LEAST_RSA};
 
 /// Days before its end at which a certificate ends soon.
 pub(super) const SOON: i64 = 30;
 
 const DAY: i64 = 24 * 3600;
+
+/// Algorithms of signatures that anybody can forge: MD5 and SHA-1, with RSA (RFC 8017) and ECDSA (RFC 3279).
+const WEAK: [&str; 3] = ["1.2.840.113549.1.1.4", "1.2.840.113549.1.1.5", "1.2.840.10045.4.1"];
 
 /// Bytes of the longest file of certificates or of a key that is read.
 const LONGEST: u64 = 1024 * 1024;
@@ -30,8 +34,11 @@ const LONGEST: u64 = 1024 * 1024;
 pub(crate) struct Certified {
     pub(super) key: Arc<CertifiedKey>,
     pub(super) pin: Pin,
-    /// The moment at which the certificate ends, in seconds since 1970.
+    /// The moments at which the certificate begins and ends, in seconds since 1970.
+    begins: i64,
     ends: i64,
+    /// The signature of its authority proves nothing.
+    is_signed_weakly: bool,
 }
 
 impl Certified {
@@ -58,14 +65,22 @@ impl Certified {
         let (_, parsed) =
             X509Certificate::from_der(first).map_err(|error| content(chain_file, error))?;
         let pin = Pin::of_spki(parsed.tbs_certificate.subject_pki.raw);
+        let begins = parsed.validity().not_before.timestamp();
         let ends = parsed.validity().not_after.timestamp();
+        let signature = parsed.signature_algorithm.algorithm.to_id_string();
+        let is_signed_weakly = WEAK.contains(&signature.as_str());
+        if let Ok(PublicKey::RSA(rsa)) = parsed.subject_pki.parsed()
+            && rsa.key_size() < LEAST_RSA
+        {
+            return Err(KeyError::Weak(chain_file.to_owned(), rsa.key_size()));
+        }
         let key = any_supported_type(&key).map_err(|error| content(key_file, error))?;
         let key = CertifiedKey::new(chain, key);
         match key.keys_match() {
             Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
                 Err(KeyError::Mismatch(chain_file.to_owned(), key_file.to_owned()))
             }
-            _ => Ok(Self { key: Arc::new(key), pin, ends }),
+            _ => Ok(Self { key: Arc::new(key), pin, begins, ends, is_signed_weakly }),
         }
     }
 
@@ -79,8 +94,40 @@ impl Certified {
         Some((self.ends - seconds()?).div_euclid(DAY))
     }
 
+    /// The reasons for which clients that trust authorities refuse it, but for its end.
+    pub(super) fn faults(&self) -> impl Iterator<Item = &'static str> {
+        let is_early = seconds().is_some_and(|now| now < self.begins);
+        let faults = [
+            (is_early, "is not valid yet"),
+            (self.is_signed_weakly, "is signed with SHA-1 or MD5"),
+        ];
+        faults.into_iter().filter(|(has, _)| *has).map(|(_, fault)| fault)
+    }
+
     pub(super) fn is_due_for_renewal(&self) -> bool {
         self.days_left().is_some_and(|days| days < SOON)
+    }
+}
+
+/// The facts about a certificate in a file by which clients know its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Vouched {
+    /// The pin of its key.
+    pub(crate) pin: Pin,
+    /// It names itself as its issuer, so no authority has signed it.
+    pub(crate) is_by_itself: bool,
+}
+
+impl Vouched {
+    /// Of the first certificate in a file.
+    pub(crate) fn read(file: &Path) -> Result<Self, KeyError> {
+        let first = CertificateDer::from_pem_slice(&read(file)?);
+        let first = first.map_err(|error| content(file, error))?;
+        let (_, parsed) =
+            X509Certificate::from_der(&first).map_err(|error| content(file, error))?;
+        let pin = Pin::of_spki(parsed.tbs_certificate.subject_pki.raw);
+        let is_by_itself = parsed.issuer() == parsed.subject();
+        Ok(Self { pin, is_by_itself })
     }
 }
 

@@ -1,7 +1,6 @@
 //! The server's key and certificate: made, read, told by their pin, and replaced while the server runs.
 
 mod certificate;
-pub(crate) mod command;
 pub(crate) mod directory;
 mod resolver;
 
@@ -15,8 +14,12 @@ use thiserror::Error;
 
 use crate::locks::{Rank, RwLock};
 use certificate::Certified;
+pub(crate) use certificate::Vouched;
 use directory::Directory;
 use resolver::Current;
+
+/// The fewest bits of a key of RSA.
+const LEAST_RSA: usize = 2048;
 
 /// A key or a certificate can't be had.
 #[derive(Debug, Error)]
@@ -36,6 +39,12 @@ pub enum KeyError {
     /// A certificate is that of another key.
     #[error("{}: this certificate is not that of the key in {}", .0.display(), .1.display())]
     Mismatch(PathBuf, PathBuf),
+    /// Clients trust no certificate of this key.
+    #[error(
+        "{file}: the key of this certificate has {1} bits, with which nobody can trust it; a key of RSA needs {LEAST_RSA}",
+        file = .0.display()
+    )]
+    Weak(PathBuf, usize),
     /// There is no next key to switch to.
     #[error("{}: there is no next key; `hauld key next` makes one", .0.display())]
     NoNext(PathBuf),
@@ -177,6 +186,12 @@ impl Source {
                 let certified = Certified::read(chain, key)?;
                 if certificate::is_public(key) {
                     tracing::warn!(key = %key.display(), "every user of this machine can read this key");
+                }
+                for fault in certified.faults() {
+                    tracing::warn!(
+                        certificate = %chain.display(),
+                        "the certificate {fault}: clients that trust authorities refuse it"
+                    );
                 }
                 Ok(certified)
             }

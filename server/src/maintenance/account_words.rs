@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 use std::path::Path;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use haul_protocol::{Right, Rights};
@@ -66,6 +67,14 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         }
         Ok(size) => Ok(size),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A number of things of which there is one at least.
+pub(super) fn count<T: FromStr + Default + PartialEq>(text: &str) -> Result<T, String> {
+    match text.parse() {
+        Ok(count) if count != T::default() => Ok(count),
+        _ => Err(String::from("not a whole number from 1 on")),
     }
 }
 
@@ -137,6 +146,8 @@ mod tests {
     #[test]
     fn limits_of_nothing_and_ends_that_have_passed_are_wrong() {
         assert!(size("0").is_err() && size("1KiB") == Ok(1024));
+        assert!(count::<u32>("0").is_err() && count::<u32>("4294967296").is_err());
+        assert_eq!(count::<u64>("7"), Ok(7));
         assert!(end("2020-01-01").unwrap_err().contains("passed") && end("0s").is_err());
     }
 

@@ -41,7 +41,7 @@ impl Partials {
     ///
     /// # Errors
     /// If the root can't be opened or is served, or a partial can't be removed.
-    pub fn run(&self, out: &mut impl Write) -> Result<(), StartError> {
+    pub fn run(&self, out: &mut dyn Write) -> Result<(), StartError> {
         match self {
             Self::List(at) => {
                 for partial in at.open()?.listed() {

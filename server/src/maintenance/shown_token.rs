@@ -4,16 +4,16 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use haul_protocol::{AccessToken, Shown};
+use haul_protocol::{AccessToken, Pin, Shown};
 use zeroize::Zeroize;
 
 use super::account_words::{address, now};
+use super::environment::{Environment, Place};
 use crate::accounts::edit::moment;
-use crate::accounts::users_file::UsersFile;
 use crate::accounts::{AccountName, KnownToken};
 use crate::error::StartError;
-use crate::keys::KeyError;
 use crate::keys::directory::Directory;
+use crate::keys::{KeyError, Vouched};
 
 /// The places that a new token needs.
 #[derive(Debug, Clone, Args)]
@@ -21,35 +21,56 @@ pub struct Shows {
     /// An address at which clients reach the server, for the link; may be given several times.
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     pub(super) address: Vec<String>,
+    /// PEM file of the certificate that the server shows (`hauld --cert`). If an authority has signed it, the link has no pin:
+    /// clients trust the authority, and the key may change when the certificate is renewed.
+    #[arg(long, value_name = "FILE", env = "HAULD_CERT")]
+    pub(super) cert: Option<PathBuf>,
     /// Where.
     #[command(flatten)]
     pub(super) place: Place,
 }
 
-/// The directory of the accounts.
-#[derive(Debug, Clone, Default, Args)]
-pub struct Place {
-    /// Directory of the server's key and accounts.
-    #[arg(long, value_name = "DIR", env = "HAULD_CONFIG_DIR")]
-    config_dir: Option<PathBuf>,
+/// The way in which clients know the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// By its key.
+    Pin(Pin),
+    /// By the name in its certificate, which an authority has signed.
+    Authority,
 }
 
 impl Shows {
+    /// The identity of the server, for the link.
+    pub(super) fn identity(&self, keys: &Directory) -> Result<Identity, KeyError> {
+        let Some(file) = &self.cert else { return Ok(Identity::Pin(keys.pin()?)) };
+        let certificate = Vouched::read(file)?;
+        Ok(match certificate.is_by_itself {
+            true => Identity::Pin(certificate.pin),
+            false => Identity::Authority,
+        })
+    }
+
     /// Shows a token, and the links with which it is of use.
     pub(super) fn tell(
         &self,
         name: &AccountName,
         token: AccessToken,
-        keys: &Directory,
-        out: &mut impl Write,
-        people: &mut impl Write,
+        identity: Identity,
+        environment: &mut Environment<'_>,
     ) -> Result<(), StartError> {
+        let Environment { out, people, .. } = environment;
         // If nobody reads the words for people, the token is still to be shown.
         let somewhere = [String::from("HOST:PORT")];
         let addresses = if self.address.is_empty() { &somewhere[..] } else { &self.address };
-        let pin = keys.pin()?;
         for address in addresses {
-            let _ = writeln!(people, "haul login haul://{name}@{}#{pin}", Shown(address));
+            let _ = match identity {
+                Identity::Pin(pin) => {
+                    writeln!(people, "haul login haul://{name}@{}#{pin}", Shown(address))
+                }
+                Identity::Authority => {
+                    writeln!(people, "haul login haul://{name}@{}", Shown(address))
+                }
+            };
         }
         if self.address.is_empty() {
             let _ = writeln!(
@@ -63,20 +84,9 @@ impl Shows {
         text.zeroize();
         told.map_err(|error| {
             StartError::Accounts(format!(
-                "the token of `{name}` is changed, but it could not be shown ({error}): run hauld user rotate {name}"
+                "`{name}` has a new token, but it could not be shown ({error}); another one is shown by: hauld user rotate {name}"
             ))
         })
-    }
-}
-
-impl Place {
-    pub(super) fn directory(&self, usual: Option<PathBuf>) -> Result<PathBuf, StartError> {
-        let path = self.config_dir.clone().or(usual);
-        Ok(path.ok_or(KeyError::NoDirectory)?)
-    }
-
-    pub(super) fn users(&self, usual: Option<PathBuf>) -> Result<UsersFile, StartError> {
-        Ok(UsersFile::in_directory(&self.directory(usual)?))
     }
 }
 

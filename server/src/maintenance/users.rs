@@ -4,29 +4,39 @@
 //! `hauld user add NAME | haul login LINK` passes it on.
 
 use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
-use humansize::{BINARY, format_size};
 
+use super::account_table::{Row, show_json};
 use super::account_words::{account_name, now, seconds};
+use super::changed_account::Change;
+use super::environment::{Environment, Place};
 use super::new_account::Add;
-use super::shown_token::{Place, Shows, new_token};
-use crate::accounts::edit::{self, moment};
+use super::shown_token::{Shows, new_token};
+use crate::accounts::edit;
 use crate::accounts::file::{self, FileError};
 use crate::accounts::users_file::{UsersError, UsersFile};
 use crate::accounts::{AccountName, KnownToken};
 use crate::error::StartError;
-use crate::keys::directory::Directory;
 
 /// A command about accounts.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Users {
     /// Makes an account, and shows its token, once.
     Add(Box<Add>),
-    /// Shows all accounts.
-    List(Place),
+    /// Changes rights or limits of an account, and shows the account as it is then. If the rights change, its connections
+    /// end within two seconds, and its clients connect again; other changes hold for connections that are there.
+    Change(Box<Change>),
+    /// Shows all accounts as a table.
+    List {
+        /// One object of JSON for each account, on a line of its own, with the ids of its tokens.
+        #[arg(long)]
+        json: bool,
+        /// Where.
+        #[command(flatten)]
+        place: Place,
+    },
     /// Removes an account. Its connections end within two seconds, its files stay.
     Remove {
         /// The account.
@@ -49,72 +59,55 @@ pub enum Users {
 }
 
 impl Users {
-    /// Does it. `usual`: the configuration directory if none is named. `out` is told tokens and lists, `people` the rest.
+    /// Does it.
     ///
     /// # Errors
     /// If the accounts can't be read or changed, or there is no such account.
-    pub fn run(
-        &self,
-        usual: Option<PathBuf>,
-        out: &mut impl Write,
-        people: &mut impl Write,
-    ) -> Result<(), StartError> {
+    pub fn run(&self, environment: &mut Environment<'_>) -> Result<(), StartError> {
         match self {
-            Self::Add(add) => add.run(usual, out, people),
-            Self::List(place) => match list(&place.users(usual)?, out) {
-                // The reader has seen enough.
-                Err(StartError::Io(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-                Err(StartError::Io(error)) => {
-                    Err(StartError::Accounts(format!("could not show the accounts: {error}")))
+            Self::Add(add) => add.run(environment),
+            Self::Change(change) => change.run(environment),
+            Self::List { json, place } => {
+                let users = place.users(environment)?;
+                match list(&users, *json, environment.out) {
+                    // The reader has seen enough.
+                    Err(StartError::Io(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+                    Err(StartError::Io(error)) => {
+                        Err(StartError::Accounts(format!("could not show the accounts: {error}")))
+                    }
+                    done => done,
                 }
-                done => done,
-            },
-            Self::Remove { name, place } => remove(name, &place.users(usual)?, people),
+            }
+            Self::Remove { name, place } => {
+                remove(name, &place.users(environment)?, environment.people)
+            }
             Self::Rotate { name, keep_old, shown } => {
-                let directory = shown.place.directory(usual)?;
-                let users = UsersFile::in_directory(&directory);
+                let keys = shown.place.keys(environment)?;
+                let (users, identity) = (shown.place.users(environment)?, shown.identity(&keys)?);
                 let name = account_name(name)?;
                 let (token, known) = new_token()?;
                 let last = keep_old.map(|time| now().saturating_add(seconds(time)));
                 users.change(|text| rotated(text, &users, &name, last, known))?;
-                shown.tell(&name, token, &Directory::new(&directory), out, people)
+                shown.tell(&name, token, identity, environment)
             }
         }
     }
 }
 
-fn list(users: &UsersFile, out: &mut impl Write) -> Result<(), StartError> {
+fn list(users: &UsersFile, json: bool, out: &mut dyn Write) -> Result<(), StartError> {
     let told = |error| UsersError::Text(users.path().to_owned(), error);
-    for account in file::parse(&users.read()?).map_err(told)? {
-        let root = account.view.root().map_or_else(|| ".".to_owned(), ToString::to_string);
-        write!(out, "{}  {root}  {}", account.name, account.rights)?;
-        let end = |expires: Option<i64>| expires.map(|end| format!(" until {}", moment(end)));
-        write!(out, "{}", end(account.expires).unwrap_or_default())?;
-        for (quota, what) in [
-            (account.quota_bytes.map(|bytes| format_size(bytes, BINARY)), ""),
-            (account.quota_files.map(|files| files.to_string()), " files and directories"),
-            (account.connections.map(|most| most.to_string()), " connections"),
-            (account.rate.map(|rate| format_size(rate, BINARY)), " a second"),
-        ] {
-            if let Some(quota) = quota {
-                write!(out, ", at most {quota}{what}")?;
-            }
-        }
-        writeln!(out)?;
-        for token in account.tokens {
-            let created = token.created.map(|day| format!(" of {day}")).unwrap_or_default();
-            writeln!(
-                out,
-                "    token {}{created}{}",
-                token.id,
-                end(token.expires).unwrap_or_default()
-            )?;
-        }
+    let accounts = file::parse(&users.read()?).map_err(told)?;
+    if json {
+        show_json(&accounts, now(), out)?;
+    } else if accounts.is_empty() {
+        writeln!(out, "There is no account. One is made by: hauld user add NAME")?;
+    } else {
+        Row::show(&accounts, now(), out)?;
     }
     Ok(())
 }
 
-fn remove(name: &str, users: &UsersFile, people: &mut impl Write) -> Result<(), StartError> {
+fn remove(name: &str, users: &UsersFile, people: &mut dyn Write) -> Result<(), StartError> {
     let name = account_name(name)?;
     let left = users.change(|text| {
         let told = |error| UsersError::Text(users.path().to_owned(), error);
@@ -183,7 +176,9 @@ mod tests {
 
         let line = Line::parse_from([&["hauld"], words].concat());
         let (mut out, mut people) = (Vec::new(), Vec::new());
-        let done = line.users.run(Some(users.to_owned()), &mut out, &mut people);
+        let usual = Some(users.to_owned());
+        let mut environment = Environment { usual, out: &mut out, people: &mut people };
+        let done = line.users.run(&mut environment);
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (done, text(out), text(people))
     }
@@ -219,10 +214,13 @@ mod tests {
         let (again, ..) = run(place.path(), &words);
         assert!(again.unwrap_err().to_string().contains("already"));
         let (_, listed, _) = run(place.path(), &["list"]);
-        assert!(
-            listed.starts_with("alice  alice  put, replace") && listed.contains("until 2030-01-01"),
-            "{listed}"
-        );
+        let row = listed.lines().nth(1).unwrap();
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(cells, ["alice", "mirror", "alice", "none", "2030-01-01", "active"]);
+        let (_, listed, _) = run(place.path(), &["list", "--json"]);
+        let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+        assert_eq!((&listed["account"], &listed["quota_bytes"]), (&"alice".into(), &().into()));
+        assert_eq!(listed["tokens"][0]["id"], token.id());
     }
 
     #[test]
@@ -248,18 +246,51 @@ mod tests {
         let rotate = Users::Rotate {
             name: String::from("alice"),
             keep_old: None,
-            shown: Shows { address: Vec::new(), place: Place::default() },
+            shown: Shows { address: Vec::new(), cert: None, place: Place::default() },
+        };
+        let run = |users: &Users, out: &mut dyn Write| {
+            let usual = Some(place.path().to_owned());
+            users.run(&mut Environment { usual, out, people: &mut Vec::new() })
         };
         let mut full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-        let usual = || Some(place.path().to_owned());
-        let told = rotate.run(usual(), &mut full, &mut Vec::new()).unwrap_err().to_string();
-        assert!(told.contains("is changed") && told.contains("hauld user rotate alice"), "{told}");
-        let list = Users::List(Place::default());
-        let told = list.run(usual(), &mut full, &mut Vec::new()).unwrap_err().to_string();
+        let told = run(&rotate, &mut full).unwrap_err().to_string();
+        let (begin, end) = ("`alice` has a new token, but", "hauld user rotate alice");
+        assert!(told.starts_with(begin) && told.ends_with(end), "{told}");
+        let list = Users::List { json: false, place: Place::default() };
+        let told = run(&list, &mut full).unwrap_err().to_string();
         assert!(told.starts_with("could not show the accounts"), "{told}");
         let (reader, mut closed) = std::io::pipe().unwrap();
         drop(reader);
-        list.run(usual(), &mut closed, &mut Vec::new()).unwrap();
+        run(&list, &mut closed).unwrap();
+    }
+
+    #[test]
+    fn account_that_is_changed_keeps_all_that_is_not_stated() {
+        let place = tempfile::tempdir().unwrap();
+        let run = |words: &str| run(place.path(), &words.split(' ').collect::<Vec<_>>());
+        run("add alice --quota-files 5 --rate 1MiB --expires 2030-01-01").0.unwrap();
+        run("add bob").0.unwrap();
+        let before = accounts(place.path());
+        let (done, out, people) =
+            run("change alice --rights reader --quota-bytes 1GiB --rate none");
+        done.unwrap();
+        assert!(out.is_empty() && people.contains("1 GiB, 5 files"), "{people}");
+        let mut expected = before.clone();
+        let alice = &mut expected[0];
+        (alice.rights, alice.quota_bytes, alice.rate) = (Rights::reader(), Some(1 << 30), None);
+        assert_eq!(accounts(place.path()), expected);
+        run("change alice --expires never --quota-files none --connections 3").0.unwrap();
+        let alice = &mut expected[0];
+        (alice.expires, alice.quota_files, alice.connections) = (None, None, Some(3));
+        assert_eq!(accounts(place.path()), expected);
+        for (wrong, why) in [
+            ("change alice", "nothing would change"),
+            ("change carol --rate none", "no account `carol`"),
+        ] {
+            let told = run(wrong).0.unwrap_err().to_string();
+            assert!(told.contains(why), "{told}");
+        }
+        assert_eq!(accounts(place.path()), expected);
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub(crate) mod budget;
 pub(crate) mod clock;
 mod drop_box;
 pub(crate) mod fence;
+pub(crate) mod lines;
 pub(crate) mod places;
 pub(crate) mod seats;
 pub(crate) mod start;
@@ -25,6 +26,7 @@ use crate::versions::leases::Publications;
 use budget::Budgets;
 use clock::Clock;
 use fence::Fences;
+use lines::Lines;
 use places::Places;
 use seats::Seats;
 use timeouts::Timeouts;
@@ -51,6 +53,7 @@ pub(crate) struct Services {
     pub(crate) symlinks: Option<Symlinks>,
     pub(crate) timeouts: Timeouts,
     pub(crate) clock: Clock,
+    pub(crate) lines: Lines,
 }
 
 /// Settings of a server.
@@ -105,6 +108,7 @@ impl Services {
             symlinks,
             timeouts,
             clock: Clock::default(),
+            lines: Lines::default(),
         }
     }
 
@@ -129,6 +133,7 @@ impl Services {
         if let Some(audit) = &self.audit {
             audit.look();
         }
+        self.lines.look();
     }
 
     /// Has the audit log written as far as it is known: before an answer leaves.

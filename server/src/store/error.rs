@@ -6,8 +6,8 @@ use thiserror::Error;
 use super::bounds::{Gone, SizeLimit};
 use super::versions::notes::Facts;
 
-/// An operation on a file below the root failed. Other than with [`Uncertain`](Self::Uncertain),
-/// what stood there before has not changed.
+/// An operation on a file below the root failed. Unless it [is uncertain](Self::is_uncertain), what stood there before has
+/// not changed.
 #[derive(Debug, Error)]
 pub(crate) enum StoreError {
     /// A parent is a symbolic link.
@@ -212,6 +212,16 @@ pub(crate) enum StoreError {
         /// The kernel's error.
         source: std::io::Error,
     },
+    /// The change is visible, and lacks its last step.
+    #[error("`{name}` is there, but the server could not set its {what}: {source}")]
+    Unfinished {
+        /// The entry.
+        name: String,
+        /// The attribute that it lacks.
+        what: &'static str,
+        /// The kernel's error.
+        source: std::io::Error,
+    },
     /// The next version of a directory is being put together.
     #[error("`{name}` is being published, and nothing in it can be changed until that is over")]
     Publishing {
@@ -302,6 +312,11 @@ fn in_units(bytes: u64) -> String {
 }
 
 impl StoreError {
+    /// Whether the change may have happened all the same.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        matches!(self, Self::Uncertain { .. } | Self::Unfinished { .. })
+    }
+
     /// Whether it is about one name only, and others may go well.
     pub(crate) fn is_of_one_name(&self) -> bool {
         matches!(

@@ -120,8 +120,11 @@ impl Store {
         }
         touched.directory(above, &parent);
         // Should this fail, the symlink is there, whole; its mtime is now.
-        set_mtime(&parent, last, mtime)
-            .map_err(|errno| StoreError::new("set mtime of", name, errno))?;
+        set_mtime(&parent, last, mtime).map_err(|errno| StoreError::Unfinished {
+            name: name.to_string(),
+            what: "mtime",
+            source: errno.into(),
+        })?;
         Ok(true)
     }
 }

@@ -26,13 +26,18 @@ impl Setup {
     }
 
     pub(crate) fn with_workers(durability: Durability, workers: Option<u16>) -> Self {
+        Self::with(durability, |config| config.workers = workers)
+    }
+
+    pub(crate) fn with(durability: Durability, change: impl FnOnce(&mut Config)) -> Self {
         let root = TempDir::new().unwrap();
         fs::write(root.path().join("small"), "old").unwrap();
         fs::write(root.path().join("large"), "old").unwrap();
         // Modes are compared.
         let _ = process::prepare();
         let listen = vec!["127.0.0.1:0".parse().unwrap()];
-        let config = Config { listen, durability, workers, ..Config::new(root.path()) };
+        let mut config = Config { listen, durability, ..Config::new(root.path()) };
+        change(&mut config);
         let server = Server::start(&config).unwrap();
         let address = server.addresses().next().unwrap().to_string();
         Self { root, server: Some(server), address }

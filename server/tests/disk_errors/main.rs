@@ -10,6 +10,7 @@ use fail::FailScenario;
 use haul_protocol::{Answer, Attributes, Digest, LinkTarget, Mtime, Name, Op, encode};
 use haul_server::Durability;
 
+mod audit;
 mod client;
 mod rename;
 mod slow;

@@ -106,7 +106,7 @@ impl Swap {
             store.exchange(parents, (home, &ready, name), &attributes, Some(tag), touched)
         });
         // It may have happened, too, though a flush has failed.
-        if matches!(swapped, Ok(()) | Err(StoreError::Uncertain { .. })) {
+        if swapped.as_ref().err().is_none_or(StoreError::is_uncertain) {
             store.quotas.draft_published((id, tag), name);
         }
         store.touched_home(home, id, touched);
@@ -297,7 +297,12 @@ impl Store {
             }
         }
         touched.directory(above, &parent);
-        let result = set_mode_of_directory(&tree, mode, name).map_err(failed("set mode of"));
+        let unfinished = |errno: Errno| StoreError::Unfinished {
+            name: name.to_string(),
+            what: "mode",
+            source: errno.into(),
+        };
+        let result = set_mode_of_directory(&tree, mode, name).map_err(unfinished);
         touched.attributes(name.as_bytes(), &tree.into());
         result
     }
