@@ -208,6 +208,9 @@ impl Connection<'_> {
                 continue;
             }
             if compared == Compared::Settled {
+                if matches!(item.kind, Kind::Directory(_)) {
+                    course.unmade().settled(&item.name);
+                }
                 if policy.dry_run
                     && matches!(item.kind, Kind::Directory(_))
                     && verdict == Some(Verdict::Kind)

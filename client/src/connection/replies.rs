@@ -84,6 +84,9 @@ impl Connection<'_> {
                 if matches!(item.kind, Kind::File | Kind::Link) {
                     self.arrived(&item, digest, stamp);
                 }
+                if matches!(item.kind, Kind::Directory(_)) {
+                    self.run.course.unmade().settled(&item.name);
+                }
                 match &item.kind {
                     Kind::File if item.only_attributes().is_some() => progress.adjusted(&item.name),
                     Kind::File => progress.file_done(&item.name, size),

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use haul_protocol::{Name, Publish, Tree};
 
 use super::foreseen::Foreseen;
+use super::private::Unmade;
 use crate::error::{Failure, FileError};
 use crate::plan::policy::Delete;
 use crate::source::from_bytes;
@@ -32,6 +33,8 @@ pub struct Course {
     halted: AtomicBool,
     /// In a dry run, the server as it would be.
     foreseen: Foreseen,
+    /// Private directories that the server has not acknowledged.
+    unmade: Unmade,
     /// Directories that have got another mode before anything was put into them.
     changed_modes: Seen,
     /// Directories that the server did not have when the run began.
@@ -105,6 +108,12 @@ impl Course {
     #[must_use]
     pub fn foreseen(&self) -> &Foreseen {
         &self.foreseen
+    }
+
+    /// The private directories that the server has not acknowledged.
+    #[must_use]
+    pub fn unmade(&self) -> &Unmade {
+        &self.unmade
     }
 
     /// A directory that the server has had got another mode before anything was put into it.

@@ -53,7 +53,7 @@ impl Walk<'_> {
                 }
             };
             batch.extend(private.above(&item.path));
-            private.names(&item);
+            private.names(&item, self.course);
             let is_new_destination =
                 item.path == root.source && self.course.was_missing(&item.name);
             batch.push(item);
