@@ -81,6 +81,7 @@ mod read_only;
 mod reconnect;
 mod refused_source;
 mod remove;
+mod removed_here;
 mod replaced;
 mod restless;
 mod resume;

@@ -11,7 +11,7 @@ use crate::work::context::Run;
 use crate::work::foreseen::Fate;
 use crate::work::known::Known;
 use crate::work::multipart::Large;
-use crate::work::on_commit::remove_source;
+use crate::work::on_commit::{Arrived, remove_source};
 use crate::work::{Item, Kind, Task};
 
 /// Bytes of answers that are read before the connection is looked after.
@@ -149,7 +149,13 @@ impl Connection<'_> {
         let (true, Some(stamp)) = (committed.remove_source, stamp) else { return };
         match namesakes.other(&item.path, &item.name, policy) {
             Some(other) => progress.failed(&item.path, FileError::Namesake(other)),
-            None => remove_source(&self.bases, &item.path, stamp, digest, progress),
+            None => {
+                let arrived = match item.kind {
+                    Kind::Link => Arrived::Symlink,
+                    _ => Arrived::File(digest),
+                };
+                remove_source(&self.bases, &item.path, stamp, arrived, progress);
+            }
         }
     }
 
