@@ -8,6 +8,7 @@ mod accounts_ends;
 mod accounts_limits;
 mod accounts_rights;
 mod accounts_unix;
+mod adjusted;
 mod adopt;
 mod adrift;
 mod advice;

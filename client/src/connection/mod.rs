@@ -4,6 +4,7 @@
 //! One thread and one poller do both directions: a peer that is blocked in a write with answers
 //! unread is a deadlock.
 
+mod adjusted;
 mod already_there;
 mod bundle;
 pub mod classic;

@@ -9,7 +9,6 @@ use crate::error::{ConnectionError, FileError, ProtocolError};
 use crate::source::Stamp;
 use crate::work::context::Run;
 use crate::work::foreseen::Fate;
-use crate::work::known::Known;
 use crate::work::multipart::Large;
 use crate::work::on_commit::{Arrived, remove_source};
 use crate::work::{Item, Kind, Task};
@@ -81,6 +80,9 @@ impl Connection<'_> {
                 if special_bits {
                     progress.special_bits_dropped();
                 }
+                if item.only_attributes().is_some() {
+                    return self.set_attributes(item);
+                }
                 if matches!(item.kind, Kind::File | Kind::Link) {
                     self.arrived(&item, digest, stamp);
                 }
@@ -88,7 +90,6 @@ impl Connection<'_> {
                     self.run.course.unmade().settled(&item.name);
                 }
                 match &item.kind {
-                    Kind::File if item.only_attributes().is_some() => progress.adjusted(&item.name),
                     Kind::File => progress.file_done(&item.name, size),
                     Kind::Link => {
                         committed.removed(&item.name);
@@ -292,10 +293,7 @@ impl Connection<'_> {
                 self.run.work.settle(1);
             }
             // It is not only this name's, or somebody else's: sent whole, the name gets a file of its own.
-            Pending::Item(mut item, _) if item.only_attributes().is_some() => {
-                (item.compared.known, item.compared.stated) = (Known::Unknown, None);
-                self.run.work.add_urgent(Task::Item(item));
-            }
+            Pending::Item(item, _) if item.only_attributes().is_some() => self.send_whole(item),
             Pending::Item(item, _) => self.give_up(item, &FileError::Refused(refusal)),
             // It would be one part at this server.
             Pending::Open(mut item, source)
