@@ -81,6 +81,28 @@ fn dry_run_counts_what_the_run_itself_does() {
     }
 }
 
+/// The counts of a dry run of the source and those of the run itself.
+fn counts(setting: &Setting, words: &[&str]) -> [Vec<Value>; 2] {
+    [&["-n"][..], &[]].map(|dry| {
+        let events = events(setting, &[words, dry].concat());
+        COUNTS.map(|count| events[events.len() - 1][count].clone()).to_vec()
+    })
+}
+
+#[test]
+fn directory_takes_the_place_of_a_fifo_in_every_run() {
+    for words in [&["sync"][..], &["sync", "--delete"]] {
+        let setting = Setting::start();
+        setting.write("d/f", "x");
+        fs::create_dir(setting.target()).unwrap();
+        let made = Command::new("mkfifo").arg(setting.target().join("d")).status();
+        assert!(made.unwrap().success());
+        let [dry, run] = counts(&setting, words);
+        assert_eq!(dry, run, "{words:?}");
+        assert_eq!(fs::read(setting.target().join("d/f")).unwrap(), b"x", "{words:?}");
+    }
+}
+
 #[test]
 fn dry_run_names_what_the_run_itself_does() {
     let setting = changed("sync");
