@@ -44,3 +44,21 @@ fn small_file_that_only_loses_another_name_is_removed() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(!one.exists());
 }
+
+/// Also if the list has it in other words.
+#[test]
+fn file_that_a_list_names_twice_is_sent_once_and_removed() {
+    let setting = Setting::start_with(&[]);
+    setting.write("a", "x");
+    setting.write("d/b", "x");
+    let list = "a\n./a\nd/b\n.//d/./b\na\n";
+    let mut command = setting.command("put", &["--files-from", "-", "--remove-source", "--json"]);
+    let output = command.write_stdin(list).output();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let summary = last(&output.stdout);
+    assert_eq!((&summary["files"], &summary["failed"]), (&json!(2), &json!(0)), "{summary}");
+    for name in ["a", "d/b"] {
+        assert!(!setting.source().join(name).exists() && setting.there(name), "{name}");
+    }
+}
