@@ -34,6 +34,7 @@ mod failing;
 mod filter;
 mod foreseen;
 mod foreseen_counts;
+mod foreseen_lists;
 mod frames;
 mod fresh;
 mod given;

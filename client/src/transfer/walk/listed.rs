@@ -58,6 +58,7 @@ impl Walk<'_> {
                     continue;
                 }
             };
+            batch.extend(self.above_name(root, &item, &mut asked));
             batch.extend(private.above(&item.path));
             private.names(&item, self.course);
             let is_new_destination =
