@@ -90,6 +90,29 @@ fn counts(setting: &Setting, words: &[&str]) -> [Vec<Value>; 2] {
 }
 
 #[test]
+fn directory_without_write_permission_counts_only_if_something_is_put_into_it() {
+    for words in [&["sync"][..], &["put", "--ignore-existing"]] {
+        let setting = Setting::start();
+        setting.write("d/f", "x");
+        let closed = setting.source().join("d");
+        set_mode(&closed, 0o555);
+        setting.haul(&["sync", "-q", "s/", &setting.at("s")]).assert().success();
+        set_mode(closed.join("f"), 0o640);
+        let [dry, run] = counts(&setting, words);
+        assert_eq!(dry, run, "{words:?}");
+        assert_eq!(run[2], 0, "{words:?}: {run:?}");
+        set_mode(&closed, 0o755);
+        setting.write("d/new", "x");
+        set_mode(&closed, 0o555);
+        let [dry, run] = counts(&setting, words);
+        assert_eq!(dry, run, "{words:?}");
+        assert_eq!(run[2], 1, "{words:?}: {run:?}");
+        set_mode(&closed, 0o755);
+        set_mode(setting.target().join("d"), 0o755);
+    }
+}
+
+#[test]
 fn directory_takes_the_place_of_a_fifo_in_every_run() {
     for words in [&["sync"][..], &["sync", "--delete"]] {
         let setting = Setting::start();

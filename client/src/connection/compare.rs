@@ -14,7 +14,7 @@ use crate::source::dir_cache::Nearby;
 use crate::source::hashing::Hashing;
 use crate::source::{Link, Source, attributes};
 use crate::work::context::Run;
-use crate::work::decide::{self, Compared};
+use crate::work::decide::{self, Action, Compared};
 use crate::work::foreseen::Fate;
 use crate::work::known::Known;
 use crate::work::{Item, Kind, Stated};
@@ -263,7 +263,10 @@ impl Connection<'_> {
             if course.is_again() && matches!(item.kind, Kind::File | Kind::Link) {
                 self.run.progress.found(item.compared.stated.map_or(0, |stated| stated.size));
             }
-            if item.inside && matches!(item.kind, Kind::File | Kind::Link) && !policy.dry_run {
+            // Mode and mtime of a file can be set in any directory.
+            let is_put = matches!(item.kind, Kind::File | Kind::Link)
+                && !matches!(decide::decide(&item, policy), Action::Adjust(_));
+            if item.inside && is_put && !policy.dry_run {
                 self.open_up(&item, &mut opened);
             }
             self.batch.push_back(item);
