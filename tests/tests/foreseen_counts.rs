@@ -112,6 +112,31 @@ fn directory_without_write_permission_counts_only_if_something_is_put_into_it() 
     }
 }
 
+/// A directory of the draft stands where the version has a file again: that waits until the directory is gone.
+#[test]
+fn file_that_waits_for_a_directory_of_a_draft_counts_as_unchanged() {
+    let setting = Setting::start();
+    let (file, bad) = (setting.source().join("f"), setting.source().join("bad"));
+    let write = |name: &str| {
+        setting.write(name, "same");
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
+        set_mtime(setting.source().join(name), at);
+    };
+    ["f", "h"].into_iter().for_each(write);
+    let publish = || setting.haul(&["publish", "-q", "s/", &setting.at("s")]);
+    publish().assert().success();
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    fs::create_dir_all(bad.join(".haulignore")).unwrap();
+    publish().assert().code(1);
+    fs::remove_dir(&file).unwrap();
+    fs::remove_dir_all(&bad).unwrap();
+    write("f");
+    let [dry, run] = counts(&setting, &["publish"]);
+    assert_eq!(dry, run);
+    assert_eq!((&run[0], &run[5]), (&json!(0), &json!(2)), "{run:?}");
+}
+
 #[test]
 fn directory_takes_the_place_of_a_fifo_in_every_run() {
     for words in [&["sync"][..], &["sync", "--delete"]] {

@@ -245,7 +245,9 @@ impl Connection<'_> {
                     self.run.progress.directory_done(&item.name);
                 }
                 let is_again = course.is_again();
-                if matches!(item.kind, Kind::File | Kind::Link) && !is_again {
+                if matches!(item.kind, Kind::File | Kind::Link)
+                    && (!is_again || course.has_waited(&item.path))
+                {
                     self.run
                         .progress
                         .unchanged(item.compared.stated.map_or(0, |stated| stated.size));

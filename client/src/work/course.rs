@@ -16,6 +16,12 @@ use crate::source::seen::Seen;
 /// Conflicts that are remembered, to be told if nothing comes of them.
 const REMEMBERED: usize = 1000;
 
+/// An entry waits for a later round.
+const WAITS: u32 = 0;
+
+/// And was counted in it.
+const COUNTED: u32 = 1;
+
 /// The state of a run, which its threads share and change.
 #[derive(Debug, Default)]
 pub struct Course {
@@ -25,6 +31,8 @@ pub struct Course {
     /// Files and symlinks that the last walk has found.
     files: AtomicU64,
     conflicts: Mutex<Conflicts>,
+    /// Entries that wait for a later round, and those of them that were counted.
+    waits: Seen,
     /// Something was removed that may have to be sent.
     lacks: AtomicBool,
     last_round: AtomicBool,
@@ -148,6 +156,7 @@ impl Course {
     pub fn comes_again(&self, path: &Path, error: impl Failure) -> bool {
         let again = !self.is_last_round();
         if again {
+            self.waits.entry(path, WAITS);
             let mut conflicts = self.conflicts();
             conflicts.count += 1;
             if conflicts.first.len() < REMEMBERED {
@@ -155,6 +164,16 @@ impl Course {
             }
         }
         again
+    }
+
+    /// Whether an entry has waited for a later round and is settled in it without being sent; true once for each.
+    #[must_use]
+    pub fn has_waited(&self, path: &Path) -> bool {
+        let has_waited = self.waits.had_entry(path, WAITS) && !self.waits.had_entry(path, COUNTED);
+        if has_waited {
+            self.waits.entry(path, COUNTED);
+        }
+        has_waited
     }
 
     /// There is no later round: the conflicts that waited for one, as far as they are remembered, and how many more there
