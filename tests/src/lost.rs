@@ -1,7 +1,10 @@
-//! A server whose answer is lost, or a request to it: it is there and works, and one frame never reaches the other side.
+//! A server whose answer is lost, or a request to it: it is there and works, and one frame never reaches the other side, or
+//! reaches it late.
 
 use std::io;
 use std::thread::JoinHandle;
+
+use serde_json::Value;
 
 use crate::fake::Fake;
 use crate::peer::Peer;
@@ -11,6 +14,21 @@ use crate::peer::Peer;
 pub struct Lost {
     address: String,
     passing: Option<JoinHandle<io::Result<()>>>,
+}
+
+/// The fate of one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    AnswerIsLost,
+    RequestIsLost,
+    RequestIsLate,
+}
+
+/// Passes a request on, and the answer to it.
+fn pass(client: &mut Peer, server: &mut Peer, header: &Value, body: &[u8]) -> io::Result<()> {
+    server.send(header, body)?;
+    let (answer, bytes) = server.receive()?;
+    client.send(&answer, &bytes)
 }
 
 impl Lost {
@@ -24,7 +42,7 @@ impl Lost {
         command: &'static str,
         meanwhile: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
-        Self::losing(server, command, true, meanwhile)
+        Self::begin(server, command, Fate::AnswerIsLost, meanwhile)
     }
 
     /// Like [`start`](Self::start), but the request itself is lost, so the server never has it.
@@ -36,38 +54,52 @@ impl Lost {
         command: &'static str,
         meanwhile: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
-        Self::losing(server, command, false, meanwhile)
+        Self::begin(server, command, Fate::RequestIsLost, meanwhile)
     }
 
-    fn losing(
+    /// Like [`start`](Self::start), but nothing is lost: `meanwhile` runs before the server has the request. The client must
+    /// use one connection.
+    ///
+    /// # Errors
+    /// If no address can be had.
+    pub fn late(
         server: &str,
         command: &'static str,
-        reaches: bool,
+        meanwhile: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::begin(server, command, Fate::RequestIsLate, meanwhile)
+    }
+
+    fn begin(
+        server: &str,
+        command: &'static str,
+        fate: Fate,
         meanwhile: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
         let fake = Fake::start()?;
         let (address, server) = (fake.address()?, server.to_owned());
         let passing = std::thread::spawn(move || {
             let (mut client, mut there) = (fake.accept()?, Peer::connect(&server)?);
-            loop {
+            let (header, body) = loop {
                 let (header, body) = client.receive()?;
-                if header["cmd"] == command && !reaches {
-                    break;
-                }
-                there.send(&header, &body)?;
-                let (answer, bytes) = there.receive()?;
                 if header["cmd"] == command {
-                    break;
+                    break (header, body);
                 }
-                client.send(&answer, &bytes)?;
+                pass(&mut client, &mut there, &header, &body)?;
+            };
+            if fate == Fate::AnswerIsLost {
+                there.send(&header, &body)?;
+                there.receive()?;
             }
             meanwhile();
-            drop(client);
-            let (mut client, mut again) = (fake.accept()?, Peer::connect(&server)?);
+            if fate == Fate::RequestIsLate {
+                pass(&mut client, &mut there, &header, &body)?;
+            } else {
+                drop(client);
+                (client, there) = (fake.accept()?, Peer::connect(&server)?);
+            }
             while let Ok((header, body)) = client.receive() {
-                again.send(&header, &body)?;
-                let (answer, bytes) = again.receive()?;
-                client.send(&answer, &bytes)?;
+                pass(&mut client, &mut there, &header, &body)?;
             }
             Ok(())
         });
@@ -80,7 +112,7 @@ impl Lost {
         &self.address
     }
 
-    /// Waits until the client has connected again, and has ended its connection.
+    /// Waits until the client has ended its connection, and has connected again before if it was lost.
     ///
     /// # Panics
     /// If a connection has failed otherwise.

@@ -81,6 +81,76 @@ fn dry_run_counts_what_the_run_itself_does() {
     }
 }
 
+/// The counts of a dry run of the source and those of the run itself.
+fn counts(setting: &Setting, words: &[&str]) -> [Vec<Value>; 2] {
+    [&["-n"][..], &[]].map(|dry| {
+        let events = events(setting, &[words, dry].concat());
+        COUNTS.map(|count| events[events.len() - 1][count].clone()).to_vec()
+    })
+}
+
+#[test]
+fn directory_without_write_permission_counts_only_if_something_is_put_into_it() {
+    for words in [&["sync"][..], &["put", "--ignore-existing"]] {
+        let setting = Setting::start();
+        setting.write("d/f", "x");
+        let closed = setting.source().join("d");
+        set_mode(&closed, 0o555);
+        setting.haul(&["sync", "-q", "s/", &setting.at("s")]).assert().success();
+        set_mode(closed.join("f"), 0o640);
+        let [dry, run] = counts(&setting, words);
+        assert_eq!(dry, run, "{words:?}");
+        assert_eq!(run[2], 0, "{words:?}: {run:?}");
+        set_mode(&closed, 0o755);
+        setting.write("d/new", "x");
+        set_mode(&closed, 0o555);
+        let [dry, run] = counts(&setting, words);
+        assert_eq!(dry, run, "{words:?}");
+        assert_eq!(run[2], 1, "{words:?}: {run:?}");
+        set_mode(&closed, 0o755);
+        set_mode(setting.target().join("d"), 0o755);
+    }
+}
+
+/// A directory of the draft stands where the version has a file again: that waits until the directory is gone.
+#[test]
+fn file_that_waits_for_a_directory_of_a_draft_counts_as_unchanged() {
+    let setting = Setting::start();
+    let (file, bad) = (setting.source().join("f"), setting.source().join("bad"));
+    let write = |name: &str| {
+        setting.write(name, "same");
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000);
+        set_mtime(setting.source().join(name), at);
+    };
+    ["f", "h"].into_iter().for_each(write);
+    let publish = || setting.haul(&["publish", "-q", "s/", &setting.at("s")]);
+    publish().assert().success();
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    fs::create_dir_all(bad.join(".haulignore")).unwrap();
+    publish().assert().code(1);
+    fs::remove_dir(&file).unwrap();
+    fs::remove_dir_all(&bad).unwrap();
+    write("f");
+    let [dry, run] = counts(&setting, &["publish"]);
+    assert_eq!(dry, run);
+    assert_eq!((&run[0], &run[5]), (&json!(0), &json!(2)), "{run:?}");
+}
+
+#[test]
+fn directory_takes_the_place_of_a_fifo_in_every_run() {
+    for words in [&["sync"][..], &["sync", "--delete"]] {
+        let setting = Setting::start();
+        setting.write("d/f", "x");
+        fs::create_dir(setting.target()).unwrap();
+        let made = Command::new("mkfifo").arg(setting.target().join("d")).status();
+        assert!(made.unwrap().success());
+        let [dry, run] = counts(&setting, words);
+        assert_eq!(dry, run, "{words:?}");
+        assert_eq!(fs::read(setting.target().join("d/f")).unwrap(), b"x", "{words:?}");
+    }
+}
+
 #[test]
 fn dry_run_names_what_the_run_itself_does() {
     let setting = changed("sync");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::thread;
 
-use haul_tests::fake::Fake;
+use haul_tests::fake::{Fake, hello_answer};
 use haul_tests::prelude::*;
 
 /// Connections of the client.
@@ -40,6 +40,50 @@ fn too_early(fake: &Fake, private: &[&str]) -> Vec<String> {
     let made = made.into_inner().unwrap();
     let slots: BTreeSet<_> = made.iter().map(|(slot, _)| slot).collect();
     assert!(slots.len() > 1, "all went over one connection: {made:?}");
+    found.into_inner().unwrap()
+}
+
+/// Requests below a private directory `s/d` that a connection sends before it has made that directory, when another connection
+/// is lost while its request to make the directory has no answer. A connection may have four requests without an answer, so
+/// nearly all of the directory is left for the other connections.
+fn too_early_after_a_loss(fake: &Fake) -> Vec<String> {
+    let (found, below, is_lost) =
+        (Mutex::new(Vec::new()), AtomicUsize::new(0), AtomicBool::new(false));
+    let serve = || -> Option<()> {
+        let mut peer = fake.accept().unwrap();
+        peer.receive().unwrap();
+        let mut hello = hello_answer();
+        hello["limits"]["window_requests"] = 4.into();
+        peer.send(&hello, b"").unwrap();
+        let mut is_made = false;
+        while let Ok((request, _)) = peer.receive() {
+            let name = request["filename"].as_str().unwrap_or_default();
+            if name == "s/d" && request["cmd"] == "mkdir" {
+                if !is_lost.swap(true, Ordering::SeqCst) {
+                    return None;
+                }
+                is_made = true;
+            }
+            if name.starts_with("s/d/") {
+                below.fetch_add(1, Ordering::SeqCst);
+                if !is_made {
+                    found.lock().unwrap().push(name.to_owned());
+                }
+            }
+            peer.send(&json!({"ack": request["id"]}), b"").unwrap();
+        }
+        Some(())
+    };
+    thread::scope(|scope| {
+        for _ in 0..CONNECTIONS {
+            scope.spawn(|| {
+                if serve().is_none() {
+                    eventually("others send what is left", || below.load(Ordering::SeqCst) > 0);
+                    serve();
+                }
+            });
+        }
+    });
     found.into_inner().unwrap()
 }
 
@@ -90,6 +134,28 @@ fn every_connection_makes_a_private_directory_of_a_list_before_it_sends_anything
         (0..40).for_each(|at| list.push_str(&format!("open/mail/{at}/{file}\n")));
     }
     let early = send_home(&source, &["--files-from", "-"], list.into_bytes());
+    assert_eq!(early, [""; 0]);
+}
+
+#[test]
+fn private_directory_of_a_lost_connection_is_made_by_the_others_before_they_send_anything_below_it()
+{
+    let place = TempDir::new().unwrap();
+    let source = place.path().join("s");
+    fs::create_dir_all(source.join("d")).unwrap();
+    for file in 0..400 {
+        fs::write(source.join(format!("d/{file}")), b"secret").unwrap();
+    }
+    set_mode(source.join("d"), 0o700);
+    let fake = Fake::start().unwrap();
+    let address = fake.address().unwrap();
+    let early = thread::scope(|scope| {
+        let server = scope.spawn(|| too_early_after_a_loss(&fake));
+        let mut command = haul();
+        command.args(["put", "-q", "--connections", "4"]).arg(&source).arg(&address);
+        command.assert().success();
+        server.join().unwrap()
+    });
     assert_eq!(early, [""; 0]);
 }
 

@@ -95,8 +95,10 @@ impl Connection<'_> {
         source.read_whole(room)?;
         let room = &room[..len];
         source.check_unchanged()?;
-        let digest = self.run.committed.wants_digests().then(|| Digest::of(room));
-        let sent = Sent { size, special_bits, digest, stamp: item.stamp(source) };
+        let stamp = item.stamp(source);
+        let is_wanted = self.run.committed.wants_digest(source.stamp());
+        let digest = is_wanted.then(|| Digest::of(room));
+        let sent = Sent { size, special_bits, digest, stamp };
         Ok(Read { len: bundle.line.len() + len, sent })
     }
 

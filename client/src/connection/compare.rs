@@ -14,7 +14,7 @@ use crate::source::dir_cache::Nearby;
 use crate::source::hashing::Hashing;
 use crate::source::{Link, Source, attributes};
 use crate::work::context::Run;
-use crate::work::decide::{self, Compared};
+use crate::work::decide::{self, Action, Compared};
 use crate::work::foreseen::Fate;
 use crate::work::known::Known;
 use crate::work::{Item, Kind, Stated};
@@ -100,6 +100,10 @@ impl Connection<'_> {
                 continue;
             }
             let Some(mut item) = self.batch.pop_front() else { break };
+            if let (Known::Adjusted, Some(stated)) = (item.compared.known, item.compared.stated) {
+                self.gather_stated(item, stated)?;
+                continue;
+            }
             // The server takes over at once whatever is the same, so bytes have to be known by then.
             let policy = self.run.policy;
             item.compared.by_digest |=
@@ -148,6 +152,17 @@ impl Connection<'_> {
         Ok(false)
     }
 
+    /// Asks for a file by the facts that are stated about it.
+    fn gather_stated(&mut self, item: Item, stated: Stated) -> Result<(), ConnectionError> {
+        let Stated { attributes, size, digest } = stated;
+        let Attributes { mode, mtime } = compared(attributes, self.run.policy);
+        let (name, kind) = (item.name.clone(), EntryKind::File { size, digest });
+        if digest.is_some() {
+            self.gathered.bytes = self.gathered.bytes.saturating_add(size);
+        }
+        self.gathered.add(item, &Entry { name, kind, mode, mtime })
+    }
+
     /// A file is hashed: it is asked for with its digest.
     fn hashed(&mut self, file: Unfinished) -> Result<(), ConnectionError> {
         let Unfinished { mut item, source, hashing } = file;
@@ -158,11 +173,9 @@ impl Connection<'_> {
                 return Ok(());
             }
         };
-        item.compared.stated = Some(Stated { attributes: source.attributes, size, digest });
-        let Attributes { mode, mtime } = compared(source.attributes, self.run.policy);
-        let (name, kind) = (item.name.clone(), EntryKind::File { size, digest });
-        self.gathered.bytes = self.gathered.bytes.saturating_add(size);
-        self.gathered.add(item, &Entry { name, kind, mode, mtime })
+        let stated = Stated { attributes: source.attributes, size, digest };
+        item.compared.stated = Some(stated);
+        self.gather_stated(item, stated)
     }
 
     /// Hashing may take longer than a server waits for a word.
@@ -193,6 +206,10 @@ impl Connection<'_> {
                 settled += 1;
                 continue;
             }
+            if item.compared.known == Known::Adjusted {
+                settled += self.adjusted(item, verdict);
+                continue;
+            }
             let mut compared = decide::compared(&item, verdict, false, policy);
             if compared == Compared::Doubtful {
                 if self.is_untrue(&item) {
@@ -208,6 +225,9 @@ impl Connection<'_> {
                 continue;
             }
             if compared == Compared::Settled {
+                if matches!(item.kind, Kind::Directory(_)) {
+                    course.unmade().settled(&item.name);
+                }
                 if policy.dry_run
                     && matches!(item.kind, Kind::Directory(_))
                     && verdict == Some(Verdict::Kind)
@@ -225,7 +245,9 @@ impl Connection<'_> {
                     self.run.progress.directory_done(&item.name);
                 }
                 let is_again = course.is_again();
-                if matches!(item.kind, Kind::File | Kind::Link) && !is_again {
+                if matches!(item.kind, Kind::File | Kind::Link)
+                    && (!is_again || course.has_waited(&item.path))
+                {
                     self.run
                         .progress
                         .unchanged(item.compared.stated.map_or(0, |stated| stated.size));
@@ -243,7 +265,10 @@ impl Connection<'_> {
             if course.is_again() && matches!(item.kind, Kind::File | Kind::Link) {
                 self.run.progress.found(item.compared.stated.map_or(0, |stated| stated.size));
             }
-            if item.inside && matches!(item.kind, Kind::File | Kind::Link) && !policy.dry_run {
+            // Mode and mtime of a file can be set in any directory.
+            let is_put = matches!(item.kind, Kind::File | Kind::Link)
+                && !matches!(decide::decide(&item, policy), Action::Adjust(_));
+            if item.inside && is_put && !policy.dry_run {
                 self.open_up(&item, &mut opened);
             }
             self.batch.push_back(item);
@@ -261,7 +286,7 @@ impl Connection<'_> {
 
     /// A directory that its owner may not write to is opened up before something is put into it; its
     /// attributes come in the end, as always.
-    fn open_up(&mut self, item: &Item, opened: &mut Option<PathBuf>) {
+    pub(super) fn open_up(&mut self, item: &Item, opened: &mut Option<PathBuf>) {
         let (Some(parent), Ok(name)) = (item.path.parent(), Name::parse(item.name.split().0))
         else {
             return;

@@ -91,7 +91,7 @@ impl DryRun<'_, '_> {
     fn is_over(&self, item: &Item) -> bool {
         let Run { course, progress, policy, .. } = self.0.run;
         let waits = item.compared.known.is(Verdict::Directory) && policy.delete().is_some();
-        let is_over = if course.foreseen().is_at_or_above(&item.name, Fate::Blocks) {
+        let is_over = if course.foreseen().is_blocked(&item.name) {
             progress.failed(&item.path, &IN_THE_WAY);
             true
         } else if !waits {
@@ -168,11 +168,14 @@ impl Perform for DryRun<'_, '_> {
     }
 
     fn directory(&mut self, item: &Item, _: Option<u32>, action: Action) -> Result<(), Failure> {
-        if self.is_over(item) || action == Action::Replace && self.would_be_kept(item) {
+        if action == Action::Replace && self.would_be_kept(item) {
             return Ok(());
         }
         if action == Action::Replace {
             self.0.run.course.foreseen().tell(&item.name, Fate::Replaced);
+        }
+        if self.is_over(item) {
+            return Ok(());
         }
         // It is there, and would be opened up for a moment.
         if !item.is_told && !item.compared.known.is(Verdict::Mode) {

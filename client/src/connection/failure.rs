@@ -53,6 +53,9 @@ impl Connection<'_> {
                 } else if !item.is_repeated && !self.comes_again(&item, error) {
                     progress.failed(&item.path, error);
                 }
+                if matches!(item.kind, Kind::Directory(_)) {
+                    self.run.course.unmade().settled(&item.name);
+                }
                 match &item.kind {
                     Kind::Directory(_) if error.is_conflict() => {
                         self.run.course.foreseen().tell(&item.name, Fate::Blocks);

@@ -17,7 +17,7 @@ pub(super) fn settled(item: &Item, verdict: Option<Verdict>, run: &Run<'_>) {
             true
         }
         Some(Verdict::Same) => !policy.spares_directories(),
-        _ => !foreseen.is_at_or_above(&item.name, Fate::Blocks),
+        _ => !foreseen.is_blocked(&item.name),
     };
     if counts {
         progress.directory_done(&item.name);

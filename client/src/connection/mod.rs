@@ -4,6 +4,7 @@
 //! One thread and one poller do both directions: a peer that is blocked in a write with answers
 //! unread is a deadlock.
 
+mod adjusted;
 mod already_there;
 mod bundle;
 pub mod classic;
@@ -17,16 +18,17 @@ mod foreseen_directory;
 mod hello;
 mod lacking;
 mod perform;
+mod private;
 mod reach;
 mod recover;
 mod replies;
 pub mod rpc;
 mod send;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use haul_protocol::{Cv, Digest, Durability, Right, limits::MAX_BODY_LEN};
+use haul_protocol::{Cv, Digest, Durability, Name, Right, limits::MAX_BODY_LEN};
 
 use crate::error::ConnectionError;
 use crate::net::body::Body;
@@ -108,6 +110,8 @@ pub struct Connection<'a> {
     max_body: u64,
     /// Items that are this connection's to send.
     batch: VecDeque<Item>,
+    /// Private directories that it has sent, among them all that the server has not acknowledged.
+    private: HashSet<Name>,
     /// Where they are found.
     nearby: Nearby<'a>,
     /// Where they are removed.
@@ -176,6 +180,7 @@ impl<'a> Connection<'a> {
             max_file: hello.limits.max_file,
             max_body: hello.limits.max_body,
             batch: VecDeque::new(),
+            private: HashSet::new(),
             nearby: Nearby::new(&run.sources),
             bases: Bases::new(&run.sources),
             bundles: hello.features.iter().any(|feature| feature == bundle::FEATURE),

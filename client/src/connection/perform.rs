@@ -73,9 +73,8 @@ impl Perform for Network<'_, '_> {
     }
 
     fn adjust(&mut self, item: &Item, attributes: Attributes) -> Result<(), Failure> {
-        let digest = item.compared.stated.and_then(|stated| stated.digest);
         let op = Op::Setattr { name: item.name.clone(), is_file: true, attributes };
-        self.request(item, Sent { digest, ..Sent::default() }, &op)
+        self.request(item, Sent::default(), &op)
     }
 
     fn file(&mut self, item: &Item) -> Result<Option<Read>, Failure> {

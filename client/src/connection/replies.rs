@@ -9,9 +9,8 @@ use crate::error::{ConnectionError, FileError, ProtocolError};
 use crate::source::Stamp;
 use crate::work::context::Run;
 use crate::work::foreseen::Fate;
-use crate::work::known::Known;
 use crate::work::multipart::Large;
-use crate::work::on_commit::remove_source;
+use crate::work::on_commit::{Arrived, remove_source};
 use crate::work::{Item, Kind, Task};
 
 /// Bytes of answers that are read before the connection is looked after.
@@ -81,11 +80,16 @@ impl Connection<'_> {
                 if special_bits {
                     progress.special_bits_dropped();
                 }
+                if item.only_attributes().is_some() {
+                    return self.set_attributes(item);
+                }
                 if matches!(item.kind, Kind::File | Kind::Link) {
                     self.arrived(&item, digest, stamp);
                 }
+                if matches!(item.kind, Kind::Directory(_)) {
+                    self.run.course.unmade().settled(&item.name);
+                }
                 match &item.kind {
-                    Kind::File if item.only_attributes().is_some() => progress.adjusted(&item.name),
                     Kind::File => progress.file_done(&item.name, size),
                     Kind::Link => {
                         committed.removed(&item.name);
@@ -146,7 +150,13 @@ impl Connection<'_> {
         let (true, Some(stamp)) = (committed.remove_source, stamp) else { return };
         match namesakes.other(&item.path, &item.name, policy) {
             Some(other) => progress.failed(&item.path, FileError::Namesake(other)),
-            None => remove_source(&self.bases, &item.path, stamp, digest, progress),
+            None => {
+                let arrived = match item.kind {
+                    Kind::Link => Arrived::Symlink,
+                    _ => Arrived::File(digest),
+                };
+                remove_source(&self.bases, &item.path, stamp, arrived, progress);
+            }
         }
     }
 
@@ -283,10 +293,7 @@ impl Connection<'_> {
                 self.run.work.settle(1);
             }
             // It is not only this name's, or somebody else's: sent whole, the name gets a file of its own.
-            Pending::Item(mut item, _) if item.only_attributes().is_some() => {
-                (item.compared.known, item.compared.stated) = (Known::Unknown, None);
-                self.run.work.add_urgent(Task::Item(item));
-            }
+            Pending::Item(item, _) if item.only_attributes().is_some() => self.send_whole(item),
             Pending::Item(item, _) => self.give_up(item, &FileError::Refused(refusal)),
             // It would be one part at this server.
             Pending::Open(mut item, source)

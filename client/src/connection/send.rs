@@ -33,15 +33,18 @@ impl Connection<'_> {
                 self.run.work.settle(1);
                 Ok(())
             }
-            Task::Item(item) => match self.send_item(&item) {
-                Ok(None) => Ok(()),
-                Ok(Some(read)) => self.add_to_bundle(item, read),
-                Err(Failure::File(error)) => {
-                    self.give_up(item, &error);
-                    Ok(())
+            Task::Item(item) => {
+                let Some(item) = self.after_private(item) else { return Ok(()) };
+                match self.send_item(&item) {
+                    Ok(None) => Ok(()),
+                    Ok(Some(read)) => self.add_to_bundle(item, read),
+                    Err(Failure::File(error)) => {
+                        self.give_up(item, &error);
+                        Ok(())
+                    }
+                    Err(Failure::Connection(error)) => Err(error),
                 }
-                Err(Failure::Connection(error)) => Err(error),
-            },
+            }
             Task::Part(large, index) => match self.read_part(&large, index) {
                 Ok(cv) => {
                     let op = Op::Part {

@@ -1,6 +1,8 @@
 //! Sources that are named in a list, `--files-from`: in a memory that does not grow with it.
 
+use std::collections::HashSet;
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
@@ -19,6 +21,9 @@ const BUFFER: usize = 64 * 1024;
 
 /// Bytes of directories that are remembered in memory; more go to a temporary file.
 const IN_MEMORY: usize = 1024 * 1024;
+
+/// Names that are known to have been read: a MiB or two.
+const KNOWN: usize = 64 * 1024;
 
 /// The end of each name in a list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -207,6 +212,29 @@ mod platform {
     }
 }
 
+/// Names in a list that were read before: up to the last [`KNOWN`] or twice as many, so that the memory does not grow with the
+/// list.
+#[derive(Debug, Default)]
+pub struct ReadBefore {
+    hasher: RandomState,
+    last: HashSet<u64>,
+    before: HashSet<u64>,
+}
+
+impl ReadBefore {
+    /// Whether a name is new among those that are known; it is one of them from now on.
+    pub fn is_new(&mut self, name: &Path) -> bool {
+        let hash = self.hasher.hash_one(name);
+        if self.before.contains(&hash) || !self.last.insert(hash) {
+            return false;
+        }
+        if self.last.len() >= KNOWN {
+            self.before = std::mem::take(&mut self.last);
+        }
+        true
+    }
+}
+
 /// The path of a name in a list below its directory, without `.`; `None` if it leads elsewhere.
 #[must_use]
 pub fn below(name: &Path) -> Option<PathBuf> {
@@ -281,6 +309,16 @@ mod tests {
             end,
         };
         std::iter::from_fn(|| names.next(&|| false).unwrap()).collect()
+    }
+
+    #[test]
+    fn name_that_is_read_again_soon_is_known() {
+        let mut known = ReadBefore::default();
+        let name = |number: usize| PathBuf::from(number.to_string());
+        assert!((0..2 * KNOWN).all(|number| known.is_new(&name(number))));
+        assert!((KNOWN..2 * KNOWN).all(|number| !known.is_new(&name(number))));
+        assert!(known.last.len() + known.before.len() <= 2 * KNOWN);
+        assert!(known.is_new(&name(0)));
     }
 
     #[test]

@@ -120,6 +120,11 @@ impl Stamp {
         if has_fewer && now == self { Now::FewerNames } else { Now::Other }
     }
 
+    /// Whether it had other names. If it loses one, only its bytes tell whether it was written as well.
+    pub(crate) fn has_other_names(self) -> bool {
+        self.names > 1
+    }
+
     /// Whether this is its stamp now that it has just got another name.
     pub(crate) fn is_moved(self, mut now: Self) -> bool {
         now.changed_as(self);

@@ -132,6 +132,7 @@ mod tests {
         let [inner, symlinked, other] = ["d/e", "symlink/e", "f/e"].map(|name| root.join(name));
         fs::create_dir_all(&inner).unwrap();
         fs::create_dir_all(&other).unwrap();
+        fs::write(inner.join("file"), "x").unwrap();
         symlink("d", root.join("symlink")).unwrap();
         let sources = Sources::default();
         sources.walked(&[Arc::new(Anchor::new(&root))]);

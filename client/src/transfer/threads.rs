@@ -46,8 +46,9 @@ impl Transfer {
         observer: &mut dyn Observer,
     ) -> io::Result<Ended> {
         // Where a directory can't be made, a dry run tells the same of all that is in it, so it must come to the directory
-        // first.
-        let connections = match self.policy.dry_run && self.policy.may_block_directories() {
+        // first. A list may name the directory later, or not at all.
+        let may_block = self.policy.may_block_directories() || self.plan.named.is_some();
+        let connections = match self.policy.dry_run && may_block {
             true => 1,
             false => self.options.connections.unwrap_or_else(connections),
         };

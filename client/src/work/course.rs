@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use haul_protocol::{Name, Publish, Tree};
 
 use super::foreseen::Foreseen;
+use super::private::Unmade;
 use crate::error::{Failure, FileError};
 use crate::plan::policy::Delete;
 use crate::source::from_bytes;
@@ -14,6 +15,12 @@ use crate::source::seen::Seen;
 
 /// Conflicts that are remembered, to be told if nothing comes of them.
 const REMEMBERED: usize = 1000;
+
+/// An entry waits for a later round.
+const WAITS: u32 = 0;
+
+/// And was counted in it.
+const COUNTED: u32 = 1;
 
 /// The state of a run, which its threads share and change.
 #[derive(Debug, Default)]
@@ -24,6 +31,8 @@ pub struct Course {
     /// Files and symlinks that the last walk has found.
     files: AtomicU64,
     conflicts: Mutex<Conflicts>,
+    /// Entries that wait for a later round, and those of them that were counted.
+    waits: Seen,
     /// Something was removed that may have to be sent.
     lacks: AtomicBool,
     last_round: AtomicBool,
@@ -32,6 +41,8 @@ pub struct Course {
     halted: AtomicBool,
     /// In a dry run, the server as it would be.
     foreseen: Foreseen,
+    /// Private directories that the server has not acknowledged.
+    unmade: Unmade,
     /// Directories that have got another mode before anything was put into them.
     changed_modes: Seen,
     /// Directories that the server did not have when the run began.
@@ -107,6 +118,12 @@ impl Course {
         &self.foreseen
     }
 
+    /// The private directories that the server has not acknowledged.
+    #[must_use]
+    pub fn unmade(&self) -> &Unmade {
+        &self.unmade
+    }
+
     /// A directory that the server has had got another mode before anything was put into it.
     pub fn mode_changed(&self, name: &Name) {
         self.changed_modes.entry(Path::new(&from_bytes(name.as_bytes())), 0);
@@ -139,6 +156,7 @@ impl Course {
     pub fn comes_again(&self, path: &Path, error: impl Failure) -> bool {
         let again = !self.is_last_round();
         if again {
+            self.waits.entry(path, WAITS);
             let mut conflicts = self.conflicts();
             conflicts.count += 1;
             if conflicts.first.len() < REMEMBERED {
@@ -146,6 +164,16 @@ impl Course {
             }
         }
         again
+    }
+
+    /// Whether an entry has waited for a later round and is settled in it without being sent; true once for each.
+    #[must_use]
+    pub fn has_waited(&self, path: &Path) -> bool {
+        let has_waited = self.waits.had_entry(path, WAITS) && !self.waits.had_entry(path, COUNTED);
+        if has_waited {
+            self.waits.entry(path, COUNTED);
+        }
+        has_waited
     }
 
     /// There is no later round: the conflicts that waited for one, as far as they are remembered, and how many more there

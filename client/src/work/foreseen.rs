@@ -103,6 +103,17 @@ impl Foreseen {
         self.any.load(Ordering::Acquire) && above.chain([name]).any(|name| self.has(name, fate))
     }
 
+    /// Whether nothing can be put under a name, because an entry there or above it stays where the source has a directory.
+    #[must_use]
+    pub fn is_blocked(&self, name: &Name) -> bool {
+        let name = name.as_bytes();
+        let above = (0..name.len()).filter(|&at| name[at] == b'/').map(|at| &name[..at]);
+        self.any.load(Ordering::Acquire)
+            && above
+                .chain([name])
+                .any(|name| self.has(name, Fate::Blocks) && !self.has(name, Fate::Replaced))
+    }
+
     fn has(&self, name: &[u8], fate: Fate) -> bool {
         self.told.had_entry(Path::new(&from_bytes(name)), fate as u32)
     }
@@ -120,7 +131,11 @@ mod tests {
         for (below, is_blocked) in [("a/b", true), ("a/b/c/d", true), ("a", false), ("a/bc", false)]
         {
             assert_eq!(foreseen.is_at_or_above(&name(below), Fate::Blocks), is_blocked, "{below}");
+            assert_eq!(foreseen.is_blocked(&name(below)), is_blocked, "{below}");
             assert!(!foreseen.is_at_or_above(&name(below), Fate::Replaced));
         }
+        // A list has named the directory later.
+        foreseen.tell(&name("a/b"), Fate::Replaced);
+        assert!(!foreseen.is_blocked(&name("a/b/c")));
     }
 }

@@ -122,20 +122,20 @@ impl Item {
         }
     }
 
-    /// Whether the server was not asked what it has of it, and could be.
+    /// Whether the server was not asked what it has of it, or not since that has changed, and could be.
     #[must_use]
     pub fn is_unchecked(&self) -> bool {
-        self.compared.known == Known::Unasked
+        matches!(self.compared.known, Known::Unasked | Known::Adjusted)
             && !matches!(self.kind, Kind::List(_) | Kind::Remove(_) | Kind::Publish(_))
     }
 
     /// Whether the server has the bytes of this file already, and only its mode or mtime differ; what they
-    /// are to be.
+    /// are to be. If the mtime is right it is left out: should another file have come there since, that file keeps its own.
     #[must_use]
     pub fn only_attributes(&self) -> Option<Attributes> {
         let stated = self.compared.stated.filter(|_| matches!(self.kind, Kind::File))?;
         match self.compared.known {
-            Known::Is(Verdict::Mode) => Some(stated.attributes),
+            Known::Is(Verdict::Mode) => Some(Attributes { mtime: None, ..stated.attributes }),
             Known::Is(Verdict::Mtime) if stated.digest.is_some() => Some(stated.attributes),
             _ => None,
         }

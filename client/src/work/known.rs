@@ -9,6 +9,9 @@ pub enum Known {
     Unasked,
     /// The server has said something that this client does not know.
     Unknown,
+    /// The file has got mode or mtime without its bytes. The server is asked once more: somebody may have replaced the file
+    /// since it was compared.
+    Adjusted,
     /// The server has compared its entry with the item, and says this.
     Is(Verdict),
 }
@@ -39,7 +42,7 @@ impl Known {
             Self::Is(Verdict::Mtime) => "mtime differs",
             Self::Is(Verdict::Mode) => "mode differs",
             Self::Is(Verdict::Same) => "the same is there",
-            Self::Is(_) | Self::Unknown | Self::Unasked => "differs",
+            Self::Is(_) | Self::Unknown | Self::Unasked | Self::Adjusted => "differs",
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod multipart;
 pub mod on_commit;
 pub mod part_tracker;
 pub mod pending_delete;
+pub mod private;
 mod state;
 mod task;
 

@@ -23,6 +23,15 @@ use crate::source::{Now, Source, Stamp, filter};
 pub use receipt::Receipt;
 pub(crate) use replacement::remove_unfinished;
 
+/// The bytes of a source that has arrived.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Arrived {
+    /// A file, and its digest if that is known.
+    File(Option<Digest>),
+    /// A symlink, into which nobody can write.
+    Symlink,
+}
+
 /// The steps for each file that the server has acknowledged.
 #[derive(Debug, Default)]
 pub struct Committed {
@@ -35,9 +44,10 @@ pub struct Committed {
 }
 
 impl Committed {
-    /// Whether the digests of single files are asked for.
-    pub fn wants_digests(&self) -> bool {
-        self.receipt.is_some()
+    /// Whether the digest of a single file is asked for: for the receipt, or because only its bytes may tell in the end whether
+    /// the file has changed.
+    pub fn wants_digest(&self, stamp: Stamp) -> bool {
+        self.receipt.is_some() || (self.remove_source && stamp.has_other_names())
     }
 
     /// The server has a file with this digest.
@@ -97,7 +107,7 @@ pub(crate) fn remove_source(
     bases: &Bases<'_>,
     path: &Path,
     stamp: Stamp,
-    digest: Option<Digest>,
+    arrived: Arrived,
     progress: &Progress,
 ) {
     if filter::is_rules(path) {
@@ -105,7 +115,7 @@ pub(crate) fn remove_source(
         return;
     }
     match bases.of(path) {
-        Ok(base) => remove(&base, path, stamp, digest, progress),
+        Ok(base) => remove(&base, path, stamp, arrived, progress),
         Err(FileError::Adrift(Adrift::Renumbered)) => progress.failed(
             path,
             &"arrived, but the file system has renumbered its directory while haul ran, so it is not removed here",
@@ -118,15 +128,15 @@ pub(crate) fn remove_source(
     }
 }
 
-fn remove(base: &Base, path: &Path, stamp: Stamp, digest: Option<Digest>, progress: &Progress) {
+fn remove(base: &Base, path: &Path, stamp: Stamp, arrived: Arrived, progress: &Progress) {
     let name = path.file_name().unwrap_or_default();
     let now = base.stamp(name).map_or(Now::Other, |now| stamp.now(now));
-    let is_it = match (now, digest) {
-        (Now::Same, _) => true,
-        // Nobody can write into a symlink.
-        (Now::FewerNames, None) => true,
-        (Now::FewerNames, Some(digest)) => digest_of(base, name).is_ok_and(|now| now == digest),
-        (Now::Other, _) => false,
+    let is_it = match (now, arrived) {
+        (Now::Same, _) | (Now::FewerNames, Arrived::Symlink) => true,
+        (Now::FewerNames, Arrived::File(Some(digest))) => {
+            digest_of(base, name).is_ok_and(|now| now == digest)
+        }
+        (Now::FewerNames, Arrived::File(None)) | (Now::Other, _) => false,
     };
     // A removal would lose bytes that somebody has written since.
     if !is_it {

@@ -48,7 +48,8 @@ impl Store {
         }
     }
 
-    /// Puts a directory in the place of a file or link, if there is one, with nothing in between.
+    /// Puts a directory in the place of a file or link, if there is one, with nothing in between. A FIFO, socket or device goes,
+    /// and the caller makes the directory.
     pub(super) fn replace_by_directory(
         &self,
         parents: &Parents,
@@ -59,18 +60,25 @@ impl Store {
         let parent = parents.of(name)?;
         let last = name.split().1;
         let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
-        match self.rights.in_directory(&parent, look) {
+        let is_exchanged = match self.rights.in_directory(&parent, look) {
             Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile | FileType::Symlink if replaces == Replaces::Nothing => {
+                FileType::Directory => return Ok(()),
+                _ if replaces == Replaces::Nothing => {
                     return Err(StoreError::Exists { name: name.to_string() });
                 }
-                FileType::RegularFile | FileType::Symlink => {}
-                _ => return Ok(()),
+                kind => matches!(kind, FileType::RegularFile | FileType::Symlink),
             },
             Err(Errno::NOENT) => return Ok(()),
             Err(errno) => return Err(StoreError::new("look at", name, errno)),
-        }
+        };
         let _room = self.admit(name, 0)?;
+        if !is_exchanged {
+            // The sandbox lets no process of the server put such an entry anywhere, so none is exchanged.
+            return match self.rights.in_directory(&parent, || sys::unlink(&parent, last)) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(errno) => Err(StoreError::new("remove", name, errno)),
+            };
+        }
         let (staging, staged) = self.staging.at(self.staging.place());
         let staged = staged.as_bytes();
         // A directory that its owner can't write to can't be moved.

@@ -1,11 +1,14 @@
 //! Before a run: whether the server has the destination, and what stands above it.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use haul_protocol::Name;
 
 use super::Walk;
-use crate::plan::Plan;
+use crate::plan::{Plan, Root};
+use crate::source::file_list::ReadBefore;
+use crate::source::from_bytes;
 use crate::work::{Item, Kind, Stopped};
 
 impl Walk<'_> {
@@ -45,5 +48,25 @@ impl Walk<'_> {
         }
         self.work.push(items)?;
         self.work.drain()
+    }
+
+    /// In a dry run, the questions about the directories above an entry of a list, from the top: the list need not name them,
+    /// and below a file or symlink the entry would fail. `asked`: those that the client has asked about.
+    pub(super) fn above_name(&self, root: &Root, item: &Item, asked: &mut ReadBefore) -> Vec<Item> {
+        let mut above = Vec::new();
+        if !self.policy.dry_run || self.policy.verifies() {
+            return above;
+        }
+        let mut below = item.name.clone();
+        while let Ok(name) = Name::parse(below.split().0) {
+            if !asked.is_new(Path::new(&from_bytes(name.as_bytes()))) {
+                break;
+            }
+            let item = Item::new(root.source.clone(), name.clone(), Kind::Directory(None));
+            above.push(Item { above: true, ..item });
+            below = name;
+        }
+        above.reverse();
+        above
     }
 }

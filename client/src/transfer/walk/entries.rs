@@ -76,7 +76,7 @@ impl Walk<'_> {
             let is_told = self.before(root, &name, Sort::Directory).is_some();
             let is_new = self.course.was_missing(&name);
             batch.push(Item { is_told, ..Item::new(path, name, kind) });
-            private.enters(batch.last());
+            private.enters(batch.last(), self.course);
             if is_new {
                 // Over another connection an entry could come first, and its missing parent would have another mode.
                 self.work.push(self.of_refused(anchor, std::mem::take(&mut batch)))?;
@@ -229,7 +229,7 @@ impl Walk<'_> {
             let named = entry.depth() == 0;
             let is_told = before.is_some();
             batch.push(Item { inside, named, is_told, ..Item::new(entry.into_path(), name, kind) });
-            private.enters(batch.last());
+            private.enters(batch.last(), self.course);
         }
         self.work.push(self.of_refused(anchor, batch))?;
         Ok(found)

@@ -11,7 +11,7 @@ use crate::plan::Root;
 use crate::source::anchor::Anchor;
 use crate::source::descent::Descent;
 use crate::source::facts::Facts;
-use crate::source::file_list::{Later, Names, below};
+use crate::source::file_list::{Later, Names, ReadBefore, below};
 use crate::source::links::Links;
 use crate::source::stdin::is_descriptor;
 use crate::source::{is_aside, is_unfinished};
@@ -30,11 +30,13 @@ impl Walk<'_> {
         names: &mut Names,
     ) -> Result<(), Stopped> {
         let (mut batch, mut directories) = (Vec::with_capacity(BATCH), Later::default());
+        let mut asked = ReadBefore::default();
         self.found_source(root, anchor);
         let links = self.policy.links;
         let mut recent =
             Recent::new(Descent::new(&root.source, anchor.directory_identity(), links));
         let mut private = PrivateOfList::of(self.policy);
+        let mut known = ReadBefore::default();
         loop {
             let name = match names.next(&|| self.work.is_stopped()) {
                 Ok(Some(name)) => name,
@@ -45,6 +47,10 @@ impl Walk<'_> {
                     break;
                 }
             };
+            // Sent twice, and removed here in between, it would count as gone or changed.
+            if below(&name).is_some_and(|name| !known.is_new(&name)) {
+                continue;
+            }
             let item = match self.name_of_list(root, anchor, &name, &mut directories, &mut recent) {
                 Ok(Some(item)) => item,
                 Ok(None) => continue,
@@ -53,8 +59,9 @@ impl Walk<'_> {
                     continue;
                 }
             };
+            batch.extend(self.above_name(root, &item, &mut asked));
             batch.extend(private.above(&item.path));
-            private.names(&item);
+            private.names(&item, self.course);
             let is_new_destination =
                 item.path == root.source && self.course.was_missing(&item.name);
             batch.push(item);

@@ -2,16 +2,16 @@
 //!
 //! Connections overtake each other. If an entry reaches the server before the directory that it is in, the server makes the
 //! directory with its own umask, and others could look into it until the directory itself comes. So each batch, which goes
-//! over one connection, begins with the private directories above its first entry.
+//! over one connection, begins with the private directories above its first entry. Where entries go over a connection that
+//! has no whole batch, the connection takes care of the directories that are not acknowledged.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::plan::policy::Policy;
-use crate::work::{Item, Kind};
-
-/// The bits of a directory's mode that nearly every umask leaves to others.
-const OPEN: u32 = 0o055;
+use crate::work::Item;
+use crate::work::course::Course;
+use crate::work::private::{counts, is_private};
 
 /// Private directories of a list that are remembered until they have arrived: some hundred KiB.
 const REMEMBERED: usize = 1024;
@@ -29,9 +29,10 @@ impl Private {
     }
 
     /// The walk has found an entry, and goes on below it if it is a directory.
-    pub(super) fn enters(&mut self, item: Option<&Item>) {
+    pub(super) fn enters(&mut self, item: Option<&Item>, course: &Course) {
         let Some(item) = item.filter(|_| self.counts) else { return };
         if is_private(item) {
+            course.unmade().found(item);
             self.leave(&item.path);
             self.directories.push(item.clone());
         }
@@ -65,8 +66,9 @@ impl PrivateOfList {
     }
 
     /// The list has named an entry, which goes into the present batch.
-    pub(super) fn names(&mut self, item: &Item) {
+    pub(super) fn names(&mut self, item: &Item, course: &Course) {
         if self.counts && is_private(item) {
+            course.unmade().found(item);
             self.directories.insert(item.path.clone(), (item.clone(), self.batch));
         }
     }
@@ -105,20 +107,12 @@ impl PrivateOfList {
     }
 }
 
-/// A dry run makes nothing, and nobody sees a version before it is published.
-fn counts(policy: &Policy) -> bool {
-    !policy.dry_run && !policy.verifies() && !policy.is_publish()
-}
-
-fn is_private(item: &Item) -> bool {
-    matches!(item.kind, Kind::Directory(Some(mode)) if mode & OPEN != OPEN)
-}
-
 #[cfg(test)]
 mod tests {
     use haul_protocol::Name;
 
     use super::*;
+    use crate::work::Kind;
 
     fn directory(path: &str, mode: u32) -> Item {
         let name = Name::parse(path.as_bytes()).unwrap();
@@ -129,7 +123,7 @@ mod tests {
     fn batch_begins_with_the_private_directories_above_it() {
         let mut private = Private { counts: true, directories: Vec::new() };
         for (path, mode) in [("a", 0o700), ("a/b", 0o755), ("a/b/c", 0o750), ("a/b/c/d", 0o711)] {
-            private.enters(Some(&directory(path, mode)));
+            private.enters(Some(&directory(path, mode)), &Course::default());
         }
         let mut above = |path: &str| -> Vec<_> {
             private.above(Path::new(path)).map(|item| item.name.to_string()).collect()
@@ -144,7 +138,7 @@ mod tests {
     fn batch_of_a_list_has_each_private_directory_before_the_first_entry_in_it() {
         let mut private = PrivateOfList { counts: true, directories: HashMap::new(), batch: 0 };
         for (path, mode) in [("a", 0o700), ("b", 0o700), ("a/c", 0o755), ("a/c/d", 0o750)] {
-            private.names(&directory(path, mode));
+            private.names(&directory(path, mode), &Course::default());
         }
         let above = |private: &mut PrivateOfList, path: &str| -> Vec<_> {
             let items = private.above(Path::new(path)).into_iter();
@@ -163,7 +157,7 @@ mod tests {
     #[test]
     fn run_that_nobody_sees_needs_none() {
         let mut private = Private { counts: false, directories: Vec::new() };
-        private.enters(Some(&directory("a", 0o700)));
+        private.enters(Some(&directory("a", 0o700)), &Course::default());
         assert_eq!(private.above(Path::new("a/b")).count(), 0);
     }
 }
