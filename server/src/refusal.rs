@@ -105,7 +105,9 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::Escape { .. } => Code::Escape,
-            StoreError::Conflict { .. } | StoreError::OtherHeritage { .. } => Code::Conflict,
+            StoreError::Conflict { .. }
+            | StoreError::OtherSpelling { .. }
+            | StoreError::OtherHeritage { .. } => Code::Conflict,
             StoreError::Exists { .. } => Code::Exists,
             StoreError::CrossDevice { .. } | StoreError::Apart { .. } => Code::CrossDevice,
             StoreError::DigestMismatch { .. } => Code::DigestMismatch,

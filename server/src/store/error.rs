@@ -34,6 +34,17 @@ pub(crate) enum StoreError {
         /// The entry.
         name: String,
     },
+    /// The file system takes the name for that of an entry that is spelled otherwise.
+    #[error(
+        "`{name}` is there already {}, and the server's file system does not tell the two spellings apart",
+        spelled(stored.as_deref())
+    )]
+    OtherSpelling {
+        /// The name, or that of a directory above it.
+        name: String,
+        /// The last component as it is stored.
+        stored: Option<String>,
+    },
     /// A mount point lies between the root and the file.
     #[error("`{name}` is on another file system than the root")]
     CrossDevice {
@@ -278,6 +289,10 @@ pub(super) const MAKE_LINK: &str = "make link";
 
 /// The operations that rename or link an entry from one directory to another.
 const MOVES: [&str; 6] = ["publish", "rename", "replace", "remove", MAKE_LINK, "make directory"];
+fn spelled(stored: Option<&str>) -> String {
+    stored.map_or_else(|| "under another spelling".to_owned(), |stored| format!("as `{stored}`"))
+}
+
 
 /// Why a file can't be longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -351,6 +366,7 @@ impl StoreError {
                 | Self::TooMany { .. }
                 | Self::TooLarge { .. }
         )
+                | Self::OtherSpelling { .. }
     }
 
     /// The meaning of an error number that comes from `op` on `name`.

@@ -117,6 +117,9 @@ impl Listing {
         let failed = |errno| {
             StoreError::at("read directory", String::from_utf8_lossy(path).into_owned(), errno)
         };
+        if let (State::Begun, Some(directory)) = (&self.state, &self.directory) {
+            store.check_spelling(parents, directory).map_err(missing)?;
+        }
         let mut handle = parents.existing(path)?;
         let mut stat = rustix::fs::fstat(&handle).map_err(failed)?;
         // A directory that was removed after an earlier request of this turn looks empty by its handle.
@@ -217,6 +220,10 @@ impl Store {
         let Some(found) = look(&self.rights, &parent, &wanted.name)? else {
             return Ok(Verdict::Missing);
         };
+        match self.check_spelling(parents, &wanted.name) {
+            Err(StoreError::OtherSpelling { .. }) => return Ok(Verdict::Missing),
+            checked => checked?,
+        }
         Ok(match (&found.kind, &wanted.kind) {
             (EntryKind::File { size, .. }, EntryKind::File { size: wanted, .. })
                 if size != wanted =>
@@ -252,6 +259,14 @@ impl Store {
         } else {
             Verdict::Mode
         }
+    }
+}
+
+/// A name that is spelled otherwise is not there.
+fn missing(error: StoreError) -> StoreError {
+    match error {
+        StoreError::OtherSpelling { name, .. } => StoreError::NotFound { name },
+        error => error,
     }
 }
 

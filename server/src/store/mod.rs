@@ -26,6 +26,7 @@ mod rights;
 mod root;
 mod space;
 mod staged_tree;
+mod spelling;
 mod sys;
 mod temp;
 mod uploads;
@@ -97,6 +98,8 @@ pub(crate) struct Store {
     /// Quotas of accounts.
     pub(crate) quotas: Arc<Quotas>,
     /// Directories that are opened up just now.
+    /// Whether the root's file system takes two spellings for one name.
+    spelling: spelling::Spelling,
     rights: Arc<rights::Rights>,
     mtimes: attributes::mtimes::Mtimes,
     /// Sorted names of the entries of directories that are being listed.
@@ -170,6 +173,7 @@ impl Store {
             trees: recovered.trees,
             trash: temp::trash::Trash::new(recovered.trash),
             guard: versions::guard::Guard::default(),
+            spelling: recovered.spelling,
             shares_blocks: OnceLock::new(),
             flush_failures: AtomicU64::new(0),
             flushes_all: AtomicBool::new(true),

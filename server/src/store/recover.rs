@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::error::OpenError;
 use super::private::{PRIVATE, check_lock, private_directory};
 use super::root::Root;
+use super::spelling::Spelling;
 use super::temp::staging::{DIRECTORIES, Staging, sweep};
 
 const STAGED: &str = "staged";
@@ -37,6 +38,8 @@ pub(super) struct Recovered {
     pub(super) trash: OwnedFd,
     /// The directory of notes about modes.
     pub(super) opened: OwnedFd,
+    /// How names are compared.
+    pub(super) spelling: Spelling,
     /// Names this boot of the machine.
     pub(super) boot: String,
 }
@@ -90,5 +93,7 @@ pub(super) fn recover(root: &Root) -> Result<Recovered, OpenError> {
         source,
     })?;
     let boot = boot.trim().to_owned();
-    Ok(Recovered { lock: file.into(), staging, swept, partials, trees, trash, opened, boot })
+    let spelling = Spelling::of(&private);
+    let lock = file.into();
+    Ok(Recovered { lock, staging, swept, partials, trees, trash, opened, spelling, boot })
 }

@@ -132,7 +132,7 @@ impl Root {
 const SOME: usize = 8;
 
 /// Where each component of a name ends.
-fn ends(name: &[u8]) -> Vec<usize> {
+pub(super) fn ends(name: &[u8]) -> Vec<usize> {
     let slashes = name.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
     slashes.chain((!name.is_empty()).then_some(name.len())).collect()
 }

@@ -53,6 +53,7 @@ impl Store {
 
     /// Makes the parents of a large file and refuses a file at once that could never be made visible.
     pub(crate) fn prepare(&self, parents: &Parents, name: &Name) -> Result<(), StoreError> {
+        self.check_spelling(parents, name)?;
         let parent = parents.of(name)?;
         let look = || rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW);
         match self.rights.in_directory(&parent, look) {

@@ -59,6 +59,11 @@ impl Swap {
         Self { version, attributes, files, replaces, _closing }
     }
 
+    /// The name of the directory.
+    pub(in crate::store) fn name(&self) -> &Name {
+        &self.version.name
+    }
+
     /// Everything in the draft is flushed, and then its name says that it is complete.
     pub(in crate::store) fn sync(&mut self) -> Result<(), StoreError> {
         let Version { name, home, .. } = &*self.version;
