@@ -129,7 +129,9 @@ impl From<StoreError> for Refusal {
             StoreError::NotLast { .. } => Code::TakenOver,
             StoreError::VersionGone { .. } => Code::TakenOver,
             StoreError::Gone { .. } => Code::RootGone,
-            StoreError::Io { .. } | StoreError::Group { .. } => Code::Io,
+            StoreError::Io { .. } | StoreError::Group { .. } | StoreError::Unable { .. } => {
+                Code::Io
+            }
         };
         let about = match &error {
             StoreError::AccountFull { account, .. } => Some(account.clone()),

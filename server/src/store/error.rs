@@ -103,6 +103,16 @@ pub(crate) enum StoreError {
         /// The thing that it does not take.
         what: &'static str,
     },
+    /// The file system lacks something without which that can't be done safely.
+    #[error("the server could not {op} `{name}`: its file system {lacks}")]
+    Unable {
+        /// The operation.
+        op: &'static str,
+        /// The file.
+        name: String,
+        /// As a clause about the file system.
+        lacks: &'static str,
+    },
     /// The file system has no symlinks.
     #[error("the server could not make the symlink `{name}`: its file system has no symlinks")]
     NoSymlinks {
@@ -279,6 +289,10 @@ pub(crate) enum StoreError {
     },
 }
 
+fn spelled(stored: Option<&str>) -> String {
+    stored.map_or_else(|| "under another spelling".to_owned(), |stored| format!("as `{stored}`"))
+}
+
 /// The clause that says which version is present.
 fn after(facts: Option<Facts>) -> String {
     facts.map_or_else(String::new, |facts| format!("; {facts}"))
@@ -289,10 +303,6 @@ pub(super) const MAKE_LINK: &str = "make link";
 
 /// The operations that rename or link an entry from one directory to another.
 const MOVES: [&str; 6] = ["publish", "rename", "replace", "remove", MAKE_LINK, "make directory"];
-fn spelled(stored: Option<&str>) -> String {
-    stored.map_or_else(|| "under another spelling".to_owned(), |stored| format!("as `{stored}`"))
-}
-
 
 /// Why a file can't be longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -356,6 +366,7 @@ impl StoreError {
             self,
             Self::Escape { .. }
                 | Self::Conflict { .. }
+                | Self::OtherSpelling { .. }
                 | Self::Exists { .. }
                 | Self::CrossDevice { .. }
                 | Self::Apart { .. }
@@ -363,10 +374,10 @@ impl StoreError {
                 | Self::NotFound { .. }
                 | Self::NameRefused { .. }
                 | Self::NoSymlinks { .. }
+                | Self::Unable { .. }
                 | Self::TooMany { .. }
                 | Self::TooLarge { .. }
         )
-                | Self::OtherSpelling { .. }
     }
 
     /// The meaning of an error number that comes from `op` on `name`.

@@ -12,6 +12,7 @@ mod identity;
 mod inherit;
 mod link;
 mod list;
+mod mark;
 mod mode;
 mod open;
 mod present;
@@ -25,8 +26,8 @@ pub(crate) mod replaces;
 mod rights;
 mod root;
 mod space;
-mod staged_tree;
 mod spelling;
+mod staged_tree;
 mod sys;
 mod temp;
 mod uploads;
@@ -97,9 +98,11 @@ pub(crate) struct Store {
     space: Arc<space::Space>,
     /// Quotas of accounts.
     pub(crate) quotas: Arc<Quotas>,
-    /// Directories that are opened up just now.
     /// Whether the root's file system takes two spellings for one name.
     spelling: spelling::Spelling,
+    /// Whether there can be versions, and what tells them apart.
+    abilities: mark::Abilities,
+    /// Directories that are opened up just now.
     rights: Arc<rights::Rights>,
     mtimes: attributes::mtimes::Mtimes,
     /// Sorted names of the entries of directories that are being listed.
@@ -161,19 +164,24 @@ impl Store {
             path: root.path().to_owned(),
             source: errno.into(),
         })?;
+        let abilities =
+            mark::Abilities::of(&recovered.trees, &lock, &recovered.staging).map_err(|errno| {
+                OpenError::Io { op: "look at", path: root.path().to_owned(), source: errno.into() }
+            })?;
         let root = Arc::new(root);
         let store = Self {
+            abilities,
             space: Arc::new(space::Space::new(device, keep_free)),
             quotas: Arc::default(),
-            rights: Arc::new(rights::Rights::new(recovered.opened, root.path())),
+            rights: Arc::new(rights::Rights::new(recovered.opened, root.path(), abilities.marking)),
             root,
+            spelling: recovered.spelling,
             present,
             staging: recovered.staging,
             partials: recovered.partials,
             trees: recovered.trees,
             trash: temp::trash::Trash::new(recovered.trash),
             guard: versions::guard::Guard::default(),
-            spelling: recovered.spelling,
             shares_blocks: OnceLock::new(),
             flush_failures: AtomicU64::new(0),
             flushes_all: AtomicBool::new(true),

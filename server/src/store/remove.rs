@@ -93,6 +93,9 @@ impl Store {
             }
             Err(errno) => {
                 let _ = sys::remove_directory(staging, staged);
+                if errno == Errno::INVAL && !self.abilities.exchanges {
+                    return Err(self.abilities.no_flags("replace", name));
+                }
                 Err(StoreError::new("replace", name, errno))
             }
         }

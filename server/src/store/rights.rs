@@ -20,6 +20,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Gid, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::mark::Marking;
 use super::open::{BENEATH, DIRECTORY};
 use super::sys;
 use crate::locks::{Mutex, MutexGuard, Rank};
@@ -68,9 +69,9 @@ impl Default for Rights {
 }
 
 impl Rights {
-    /// With notes in a directory of ours, about directories below a root.
-    pub(super) fn new(notes: OwnedFd, root: &Path) -> Self {
-        Self { notes: Some(Notes::new(notes, root)), ..Self::default() }
+    /// With notes in a directory of ours, about directories below a root that have such marks.
+    pub(super) fn new(notes: OwnedFd, root: &Path, marking: Marking) -> Self {
+        Self { notes: Some(Notes::new(notes, root, marking)), ..Self::default() }
     }
 
     pub(super) fn notes(&self) -> Option<&Notes> {

@@ -131,6 +131,9 @@ impl Store {
                     touched.everything();
                 }
                 Err(Errno::EXIST) if replaces == Replaces::Nothing => return Err(exists(name)),
+                Err(Errno::INVAL) if replaces == Replaces::Nothing && !self.abilities.exchanges => {
+                    return Err(self.abilities.no_flags("publish", name));
+                }
                 Err(errno) => return Err(StoreError::new("publish", name, errno)),
             }
         }
