@@ -14,6 +14,7 @@ mod link;
 mod list;
 mod mark;
 mod mode;
+mod mounted;
 mod open;
 mod present;
 mod private;
@@ -227,6 +228,7 @@ impl Store {
 
     /// A cache of parent directories, to be kept for moments only (see [`Parents`]).
     pub(crate) fn parents(&self) -> Parents {
+        self.rights.refresh_mounts();
         Parents::new(&self.root, self.making(None))
     }
 

@@ -115,7 +115,7 @@ impl Store {
                 continue;
             }
             let shown = || String::from_utf8_lossy(&name[..end]).into_owned();
-            let look = || rustix::fs::statat(&directory, last, AtFlags::SYMLINK_NOFOLLOW);
+            let look = || self.rights.stat_at(&directory, last);
             let found = match self.rights.in_directory(&directory, look) {
                 Ok(found) => found,
                 Err(Errno::NOENT) => break,

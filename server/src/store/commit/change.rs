@@ -1,7 +1,7 @@
 //! One change of the entries that clients see, with all that it needs: its bytes are staged and verified.
 
 use haul_protocol::{Attributes, LinkTarget, Mtime, Name};
-use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 
 use super::dirty::Touched;
@@ -365,7 +365,7 @@ impl Store {
                 Err(errno) => return Err(StoreError::new("make directory", name, errno)),
             }
         }
-        let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
+        let look = || self.rights.stat_at(&parent, last);
         let stat = match self.rights.in_directory(&parent, || self.rights.stat(look)) {
             // One that is there takes no room.
             Err(Errno::NOENT) if let Err(error) = room => return Err(error),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use haul_protocol::{Attributes, Name};
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::dirty::Touched;
@@ -55,7 +55,7 @@ impl Store {
     pub(crate) fn prepare(&self, parents: &Parents, name: &Name) -> Result<(), StoreError> {
         self.check_spelling(parents, name)?;
         let parent = parents.of(name)?;
-        let look = || rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW);
+        let look = || self.rights.stat_at(&parent, name.split().1);
         match self.rights.in_directory(&parent, look) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
                 Err(StoreError::new("replace", name, Errno::ISDIR))

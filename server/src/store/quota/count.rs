@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Mode, RawDir, SeekFrom, Stat};
+use rustix::fs::{FileType, Mode, RawDir, SeekFrom, Stat};
 use rustix::io::Errno;
 
 use super::usage::{Moment, tick};
@@ -271,7 +271,7 @@ impl Store {
             if matches!(name.to_bytes(), b"." | b"..") || is_private {
                 continue;
             }
-            let look = || rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+            let look = || self.rights.stat_at(directory, name);
             match self.rights.in_directory(directory, look) {
                 Ok(stat) => {
                     each(&stat)?;

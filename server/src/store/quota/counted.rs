@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use haul_protocol::Name;
-use rustix::fs::{AtFlags, Stat};
+use rustix::fs::Stat;
 
 use super::usage::shared;
 use super::{Amount, Draft, Quotas, Share, Usage, enough, reserve};
@@ -182,7 +182,7 @@ impl Store {
     /// The entry that a name has.
     pub(super) fn entry(&self, parents: &Parents, name: &Name) -> Option<Stat> {
         let parent = parents.find(name.split().0).ok()?;
-        let look = || rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW);
+        let look = || self.rights.stat_at(&parent, name.split().1);
         self.rights.in_directory(&parent, || self.rights.stat(look)).ok()
     }
 }

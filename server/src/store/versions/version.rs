@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use haul_protocol::{Code, Name, Refusal, Token};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::closed::Closed;
@@ -428,7 +428,7 @@ pub(in crate::store) fn present(
         Err(error) => return Err(error),
     };
     let failed = |errno| StoreError::new("open", name, errno);
-    let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
+    let look = || parents.rights().stat_at(&parent, last);
     match parents.rights().in_directory(&parent, look) {
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(failed(errno)),
