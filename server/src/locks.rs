@@ -25,6 +25,8 @@ pub(crate) enum Rank {
     Version,
     /// A rollback waits until the changes under way are over; a change under way counts as holding this.
     GuardTurn,
+    /// One change after the other where names are not compared by their bytes.
+    Spelling,
     /// The partial of an upload: writers share it, a commit has it alone.
     Partial,
     /// The table of the parts of an upload.

@@ -119,7 +119,9 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::Escape { .. } => Code::Escape,
-            StoreError::Conflict { .. } | StoreError::OtherHeritage { .. } => Code::Conflict,
+            StoreError::Conflict { .. }
+            | StoreError::OtherSpelling { .. }
+            | StoreError::OtherHeritage { .. } => Code::Conflict,
             StoreError::Exists { .. } => Code::Exists,
             StoreError::CrossDevice { .. } | StoreError::Apart { .. } => Code::CrossDevice,
             StoreError::DigestMismatch { .. } => Code::DigestMismatch,
@@ -143,7 +145,9 @@ impl From<StoreError> for Refusal {
             StoreError::NotLast { .. } => Code::TakenOver,
             StoreError::VersionGone { .. } => Code::TakenOver,
             StoreError::Gone { .. } => Code::RootGone,
-            StoreError::Io { .. } | StoreError::Group { .. } => Code::Io,
+            StoreError::Io { .. } | StoreError::Group { .. } | StoreError::Unable { .. } => {
+                Code::Io
+            }
         };
         let about = match &error {
             StoreError::AccountFull { account, .. }

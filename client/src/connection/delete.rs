@@ -189,9 +189,8 @@ impl Connection<'_> {
             Look::In(directory) => {
                 directory.look(&from_bytes(entry.name.split().1), path, policy.links)
             }
-            Look::Unseen => {
-                held::look(path, policy.links).map(|here| here.map_or(Found::Nothing, Found::Here))
-            }
+            Look::Unseen => held::look_spelled(path, policy.links)
+                .map(|here| here.map_or(Found::Nothing, Found::Here)),
         };
         match found {
             Ok(Found::Here(here)) => Some(Some(here)),

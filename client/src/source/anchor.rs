@@ -400,7 +400,10 @@ impl Directory<'_> {
     /// # Errors
     /// If it can't be looked at.
     pub(crate) fn look(&self, name: &OsStr, path: &Path, links: Links) -> io::Result<Found> {
-        Ok(match self.held.look(name, links)? {
+        let found = self.held.look(name, links)?;
+        // The walk has found it with just this spelling, or it has come since.
+        let is_it = found.is_none() || self.had_entry(path)? || self.held.has_spelling(name)?;
+        Ok(match found.filter(|_| is_it) {
             Some(here) => Found::Here(here),
             None if self.had_entry(path)? => Found::Gone,
             None => Found::Nothing,

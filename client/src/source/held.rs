@@ -89,6 +89,33 @@ impl Held {
     pub(crate) fn look(&self, name: &OsStr, links: Links) -> io::Result<Option<Here>> {
         find(links, |follow| self.held.look(name, follow))
     }
+
+    /// Whether an entry that was found under a name has just this spelling: some file systems take `File` and `file` for one
+    /// name, or two forms of a letter with an accent. The directory is read only if it may be on one of these.
+    pub(crate) fn has_spelling(&self, name: &OsStr) -> io::Result<bool> {
+        let Some(text) = name.to_str().filter(|text| text.is_ascii()) else {
+            return self.held.lists(name);
+        };
+        let swap = |c: char| match c.is_ascii_uppercase() {
+            true => c.to_ascii_lowercase(),
+            false => c.to_ascii_uppercase(),
+        };
+        let other: String = text.chars().map(swap).collect();
+        if other == text || self.look(OsStr::new(&other), Links::Copy)?.is_none() {
+            return Ok(true);
+        }
+        self.held.lists(name)
+    }
+}
+
+/// As [`look`], for an entry with just the spelling of the path.
+pub(crate) fn look_spelled(path: &Path, links: Links) -> io::Result<Option<Here>> {
+    let found = look(path, links)?;
+    let (Some(_), Some(parent), Some(name)) = (&found, path.parent(), path.file_name()) else {
+        return Ok(found);
+    };
+    let is_spelled = Held::open(parent, true)?.has_spelling(name)?;
+    Ok(found.filter(|_| is_spelled))
 }
 
 /// The entry at a path, as it would be sent; `None` only if there is nothing. A symlink that leads nowhere is an entry,
@@ -142,10 +169,13 @@ mod platform {
     use std::ffi::OsStr;
     use std::io;
     use std::os::fd::{AsFd, OwnedFd};
+    use std::os::unix::ffi::OsStrExt;
     use std::path::Path;
 
     use haul_protocol::{Attributes, Mtime};
-    use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Statx, StatxFlags, makedev, statx};
+    use rustix::fs::{
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, Statx, StatxFlags, makedev, statx,
+    };
 
     use super::{Here, Place};
     use crate::source::carried;
@@ -165,6 +195,18 @@ mod platform {
 
         pub(super) fn place(&self) -> io::Result<Place> {
             of(&self.0)
+        }
+
+        /// Whether one of its entries has just this name.
+        pub(super) fn lists(&self, name: &OsStr) -> io::Result<bool> {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let open = rustix::fs::openat(&self.0, c".", flags, Mode::empty())?;
+            for entry in Dir::new(open)? {
+                if entry?.file_name().to_bytes() == name.as_bytes() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
         }
 
         pub(super) fn look(&self, name: &OsStr, follow: bool) -> io::Result<Here> {
@@ -239,6 +281,16 @@ mod platform {
 
         pub(super) fn place(&self) -> io::Result<Place> {
             place(&self.0, self.1)
+        }
+
+        /// Whether one of its entries has just this name.
+        pub(super) fn lists(&self, name: &OsStr) -> io::Result<bool> {
+            for entry in std::fs::read_dir(&self.0)? {
+                if entry?.file_name() == name {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
         }
 
         pub(super) fn look(&self, name: &OsStr, follow: bool) -> io::Result<Here> {

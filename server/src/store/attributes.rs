@@ -112,7 +112,7 @@ pub(super) fn mode_of_file(parents: &Parents, name: &Name) -> Result<Option<Mode
     let (above, last) = name.split();
     // If the parent can't be had, the commit of the file will be told why.
     let Ok(parent) = parents.find(above) else { return Ok(None) };
-    let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
+    let look = || parents.rights().stat_at(&parent, last);
     match parents.rights().in_directory(&parent, look) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
             Ok(Some(Mode::from_raw_mode(stat.st_mode & 0o777)))

@@ -30,6 +30,17 @@ pub(crate) enum StoreError {
         /// The entry.
         name: String,
     },
+    /// The file system takes the name for that of an entry that is spelled otherwise.
+    #[error(
+        "`{name}` is there already {}, and the server's file system does not tell the two spellings apart",
+        spelled(stored.as_deref())
+    )]
+    OtherSpelling {
+        /// The name, or that of a directory above it.
+        name: String,
+        /// The last component as it is stored.
+        stored: Option<String>,
+    },
     /// A mount point lies between the root and the file.
     #[error("`{name}` is on another file system than the root")]
     CrossDevice {
@@ -87,6 +98,16 @@ pub(crate) enum StoreError {
         name: String,
         /// The thing that it does not take.
         what: &'static str,
+    },
+    /// The file system lacks something without which that can't be done safely.
+    #[error("the server could not {op} `{name}`: its file system {lacks}")]
+    Unable {
+        /// The operation.
+        op: &'static str,
+        /// The file.
+        name: String,
+        /// As a clause about the file system.
+        lacks: &'static str,
     },
     /// The file system has no symlinks.
     #[error("the server could not make the symlink `{name}`: its file system has no symlinks")]
@@ -293,6 +314,10 @@ pub(crate) enum StoreError {
     },
 }
 
+fn spelled(stored: Option<&str>) -> String {
+    stored.map_or_else(|| "under another spelling".to_owned(), |stored| format!("as `{stored}`"))
+}
+
 /// The clause that says which version is present.
 fn after(facts: Option<Facts>) -> String {
     facts.map_or_else(String::new, |facts| format!("; {facts}"))
@@ -323,6 +348,7 @@ impl StoreError {
             self,
             Self::Escape { .. }
                 | Self::Conflict { .. }
+                | Self::OtherSpelling { .. }
                 | Self::Exists { .. }
                 | Self::CrossDevice { .. }
                 | Self::Apart { .. }
@@ -330,6 +356,7 @@ impl StoreError {
                 | Self::NotFound { .. }
                 | Self::NameRefused { .. }
                 | Self::NoSymlinks { .. }
+                | Self::Unable { .. }
                 | Self::TooMany { .. }
                 | Self::TooLarge { .. }
         )

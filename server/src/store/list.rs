@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use haul_protocol::{Entry, EntryKind, LinkTarget, Mtime, Name, Verdict};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::fs::{Dir, FileType, Stat};
 use rustix::io::Errno;
 
 use super::Store;
@@ -117,6 +117,9 @@ impl Listing {
         let failed = |errno| {
             StoreError::at("read directory", String::from_utf8_lossy(path).into_owned(), errno)
         };
+        if let (State::Begun, Some(directory)) = (&self.state, &self.directory) {
+            store.check_spelling(parents, directory).map_err(missing)?;
+        }
         let mut handle = parents.existing(path)?;
         let mut stat = rustix::fs::fstat(&handle).map_err(failed)?;
         // A directory that was removed after an earlier request of this turn looks empty by its handle.
@@ -217,6 +220,10 @@ impl Store {
         let Some(found) = look(&self.rights, &parent, &wanted.name)? else {
             return Ok(Verdict::Missing);
         };
+        match self.check_spelling(parents, &wanted.name) {
+            Err(StoreError::OtherSpelling { .. }) => return Ok(Verdict::Missing),
+            checked => checked?,
+        }
         Ok(match (&found.kind, &wanted.kind) {
             (EntryKind::File { size, .. }, EntryKind::File { size: wanted, .. })
                 if size != wanted =>
@@ -255,6 +262,14 @@ impl Store {
     }
 }
 
+/// A name that is spelled otherwise is not there.
+fn missing(error: StoreError) -> StoreError {
+    match error {
+        StoreError::OtherSpelling { name, .. } => StoreError::NotFound { name },
+        error => error,
+    }
+}
+
 /// An entry that stands under a name.
 #[derive(Debug)]
 struct Found {
@@ -267,11 +282,15 @@ struct Found {
 fn look(rights: &Rights, parent: &OwnedFd, name: &Name) -> Result<Option<Found>, StoreError> {
     let last = name.split().1;
     let failed = |errno| StoreError::new("look at", name, errno);
-    let stat = || rights.stat(|| rustix::fs::statat(parent, last, AtFlags::SYMLINK_NOFOLLOW));
+    let stat = || rights.stat(|| rights.stat_at(parent, last));
     let target = || rustix::fs::readlinkat(parent, last, Vec::new());
     let stat = match rights.in_directory(parent, stat) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::XDEV) => {
+            let listed = rights.in_directory(parent, || kind_in(parent, last)).map_err(failed)?;
+            return Ok(listed.map(|kind| Found { kind, mode: None, mtime: None }));
+        }
         Err(errno) => return Err(failed(errno)),
     };
     let kind = match FileType::from_raw_mode(stat.st_mode) {
@@ -291,6 +310,18 @@ fn look(rights: &Rights, parent: &OwnedFd, name: &Name) -> Result<Option<Found>,
     };
     let mode = (!matches!(kind, EntryKind::Link { .. })).then_some(stat.st_mode & 0o777);
     Ok(Some(Found { kind, mode, mtime: mtime(&stat) }))
+}
+
+/// The kind of an entry that another file system is mounted on, as its directory says it.
+fn kind_in(directory: &OwnedFd, last: &[u8]) -> Result<Option<EntryKind>, Errno> {
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_bytes() == last {
+            let is_directory = entry.file_type() == FileType::Directory;
+            return Ok(Some(if is_directory { EntryKind::Directory } else { EntryKind::Other }));
+        }
+    }
+    Ok(None)
 }
 
 /// The time at which an entry was last changed.

@@ -14,7 +14,9 @@ mod identity;
 mod inherit;
 mod link;
 mod list;
+mod mark;
 mod mode;
+mod mounted;
 mod open;
 mod present;
 mod private;
@@ -27,6 +29,7 @@ pub(crate) mod replaces;
 mod rights;
 mod root;
 mod space;
+mod spelling;
 mod staged_tree;
 mod sys;
 mod temp;
@@ -102,6 +105,10 @@ pub(crate) struct Store {
     space: Arc<space::Space>,
     /// Quotas of accounts.
     pub(crate) quotas: Arc<Quotas>,
+    /// Whether the root's file system takes two spellings for one name.
+    spelling: spelling::Spelling,
+    /// Whether there can be versions, and what tells them apart.
+    abilities: mark::Abilities,
     /// Directories that are opened up just now.
     rights: Arc<rights::Rights>,
     mtimes: attributes::mtimes::Mtimes,
@@ -164,12 +171,18 @@ impl Store {
             path: root.path().to_owned(),
             source: errno.into(),
         })?;
+        let abilities =
+            mark::Abilities::of(&recovered.trees, &lock, &recovered.staging).map_err(|errno| {
+                OpenError::Io { op: "look at", path: root.path().to_owned(), source: errno.into() }
+            })?;
         let root = Arc::new(root);
         let store = Self {
+            abilities,
             space: Arc::new(space::Space::new(device, keep_free)),
             quotas: Arc::default(),
-            rights: Arc::new(rights::Rights::new(recovered.opened, root.path())),
+            rights: Arc::new(rights::Rights::new(recovered.opened, root.path(), abilities.marking)),
             root,
+            spelling: recovered.spelling,
             present,
             staging: recovered.staging,
             partials: recovered.partials,
@@ -222,6 +235,7 @@ impl Store {
 
     /// A cache of parent directories, to be kept for moments only (see [`Parents`]).
     pub(crate) fn parents(&self) -> Parents {
+        self.rights.refresh_mounts();
         Parents::new(&self.root, self.making(None))
     }
 

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::private::{PRIVATE, check_lock, private_directory};
 use super::root::Root;
+use super::spelling::Spelling;
 use super::temp::staging::{DIRECTORIES, Staging, sweep};
 use super::unserved::OpenError;
 
@@ -40,6 +41,8 @@ pub(super) struct Recovered {
     pub(super) trash: OwnedFd,
     /// The directory of notes about modes.
     pub(super) opened: OwnedFd,
+    /// How names are compared.
+    pub(super) spelling: Spelling,
     /// Names this boot of the machine.
     pub(super) boot: String,
 }
@@ -94,5 +97,7 @@ pub(super) fn recover(root: &Root) -> Result<Recovered, OpenError> {
         source,
     })?;
     let boot = boot.trim().to_owned();
-    Ok(Recovered { lock: file.into(), staging, swept, partials, trees, names, trash, opened, boot })
+    let spelling = Spelling::of(&private);
+    let lock = file.into();
+    Ok(Recovered { lock, staging, swept, partials, trees, names, trash, opened, spelling, boot })
 }

@@ -1,7 +1,7 @@
 //! Removing: one name at a time, so that nothing goes that nobody has named.
 
 use haul_protocol::Name;
-use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 
 use super::commit::dirty::Touched;
@@ -59,7 +59,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let parent = parents.of(name)?;
         let last = name.split().1;
-        let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
+        let look = || self.rights.stat_at(&parent, last);
         let is_exchanged = match self.rights.in_directory(&parent, look) {
             Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
                 FileType::Directory => return Ok(()),
@@ -101,6 +101,9 @@ impl Store {
             }
             Err(errno) => {
                 let _ = sys::remove_directory(staging, staged);
+                if errno == Errno::INVAL && !self.abilities.exchanges {
+                    return Err(self.abilities.no_flags("replace", name));
+                }
                 Err(StoreError::new("replace", name, errno))
             }
         }

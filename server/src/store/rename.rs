@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use haul_protocol::Name;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, Stat};
+use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
 use super::commit::dirty::Touched;
@@ -41,7 +41,7 @@ impl Store {
         let (source, target, is_directory) = loop {
             let source = parents.existing(from.split().0)?;
             let look = |parent: &OwnedFd, name: &Name| {
-                let stat = || rustix::fs::statat(parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW);
+                let stat = || self.rights.stat_at(parent, name.split().1);
                 self.rights.in_directory(parent, || self.rights.stat(stat))
             };
             let found = match look(&source, from) {

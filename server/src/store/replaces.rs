@@ -3,7 +3,7 @@
 
 use haul_protocol::{Attributes, Entry, EntryKind, LinkTarget, Mtime, Name, Verdict};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, fstat};
+use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 
 use super::Store;
@@ -37,7 +37,7 @@ impl Store {
             Err(Errno::NOENT) => return Ok(None),
             parent => parent?,
         };
-        let look = || rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW);
+        let look = || self.rights.stat_at(&parent, name.split().1);
         match self.rights.in_directory(&parent, look) {
             Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
             Err(Errno::NOENT) => Ok(None),
@@ -97,7 +97,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let failed = |errno| StoreError::new("look at", name, errno);
         let parent = parents.existing(name.split().0)?;
-        let look = || rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW);
+        let look = || self.rights.stat_at(&parent, name.split().1);
         let found = self.rights.in_directory(&parent, look).map_err(failed)?;
         let owners = if is_file { 0 } else { OWNERS };
         let is_other_mode = kept(attributes.mode).is_some_and(|mode| {

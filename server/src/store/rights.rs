@@ -16,10 +16,12 @@ use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Gid, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::mark::Marking;
+use super::mounted::Mounts;
 use super::open::{BENEATH, DIRECTORY};
 use super::sys;
 use crate::locks::{Mutex, MutexGuard, Rank};
@@ -33,6 +35,7 @@ pub(super) const NEEDED: Mode = Mode::RWXU;
 pub(super) struct Rights {
     /// Notes for the next start.
     notes: Option<Notes>,
+    mounts: Mounts,
     open: Mutex<HashMap<Inode, Opened>>,
     /// Number of times that a directory was closed again.
     closed: AtomicU64,
@@ -63,14 +66,16 @@ pub(super) struct OpenedUp<'a> {
 impl Default for Rights {
     fn default() -> Self {
         let open = Mutex::new(Rank::Rights, HashMap::new());
-        Self { notes: None, open, closed: AtomicU64::new(0) }
+        let mounts = Mounts::default();
+        Self { notes: None, mounts, open, closed: AtomicU64::new(0) }
     }
 }
 
 impl Rights {
-    /// With notes in a directory of ours, about directories below a root.
-    pub(super) fn new(notes: OwnedFd, root: &Path) -> Self {
-        Self { notes: Some(Notes::new(notes, root)), ..Self::default() }
+    /// With notes in a directory of ours, about directories below a root that have such marks.
+    pub(super) fn new(notes: OwnedFd, root: &Path, marking: Marking) -> Self {
+        let notes = Some(Notes::new(notes, root, marking));
+        Self { notes, mounts: Mounts::below(root), ..Self::default() }
     }
 
     pub(super) fn notes(&self) -> Option<&Notes> {
@@ -175,6 +180,20 @@ impl Rights {
             };
             return Ok(opened.then(|| OpenedUp { rights: self, directory, inode }));
         }
+    }
+
+    /// Looks at an entry of a directory; `XDEV` if another file system is mounted on it (see [`mounted`](super::mounted)).
+    pub(super) fn stat_at(
+        &self,
+        directory: impl AsFd,
+        last: impl rustix::path::Arg + Copy,
+    ) -> Result<Stat, Errno> {
+        self.mounts.stat(directory, last)
+    }
+
+    /// Before the looks of a turn.
+    pub(super) fn refresh_mounts(&self) {
+        self.mounts.refresh();
     }
 
     /// Looks at an entry: a directory has the mode that it has when nobody has opened it up.

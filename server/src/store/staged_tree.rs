@@ -57,6 +57,10 @@ impl<'a> Fresh<'a> {
             let is_enough = self.store.durable && tree.len() >= ENOUGH;
             return !is_enough && tree.directory(name, mode);
         }
+        // There each name is looked at when it appears.
+        if self.store.spelling.may_fold() {
+            return false;
+        }
         self.tree = Tree::begin(self.store, parents, name, mode);
         self.tree.is_some()
     }

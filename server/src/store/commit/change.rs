@@ -1,7 +1,7 @@
 //! One change of the entries that clients see, with all that it needs: its bytes are staged and verified.
 
 use haul_protocol::{Attributes, LinkTarget, Mtime, Name};
-use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 
 use super::dirty::Touched;
@@ -238,8 +238,39 @@ impl Change {
         self.apply(store, parents, touched)
     }
 
-    /// Makes it visible, and notes the directories whose entries changed by that.
+    /// Makes it visible, and notes the directories whose entries changed by that. No entry of another spelling is reached.
     pub(in crate::store) fn apply(
+        self,
+        store: &Store,
+        parents: &Parents,
+        touched: &mut Touched,
+    ) -> Result<(), StoreError> {
+        if !store.spelling.may_fold() {
+            return self.carry_out(store, parents, touched);
+        }
+        // An exchange of versions waits for locks of its own.
+        let (_turn, stays) = match &self {
+            Self::Version(swap) => (None, store.look_before(parents, swap.name(), None)?),
+            Self::Rollback { wanted, .. } => {
+                (None, store.look_before(parents, &wanted.name, None)?)
+            }
+            Self::Rename { name, to, .. } => {
+                let turn = store.spelling.turn();
+                store.look_before(parents, name, None)?;
+                (Some(turn), store.look_before(parents, to, Some(name))?)
+            }
+            change => {
+                let turn = store.spelling.turn();
+                let name = change.name().filter(|_| !matches!(change, Self::Flush(_)));
+                let stays = name.map(|name| store.look_before(parents, name, None)).transpose()?;
+                (Some(turn), stays.flatten().filter(|_| !matches!(change, Self::Remove { .. })))
+            }
+        };
+        self.carry_out(store, parents, touched)?;
+        stays.map_or(Ok(()), |name| store.check_spelling(parents, &name))
+    }
+
+    fn carry_out(
         self,
         store: &Store,
         parents: &Parents,
@@ -334,7 +365,7 @@ impl Store {
                 Err(errno) => return Err(StoreError::new("make directory", name, errno)),
             }
         }
-        let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
+        let look = || self.rights.stat_at(&parent, last);
         let stat = match self.rights.in_directory(&parent, || self.rights.stat(look)) {
             // One that is there takes no room.
             Err(Errno::NOENT) if let Err(error) = room => return Err(error),

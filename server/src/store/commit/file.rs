@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use haul_protocol::{Attributes, Name};
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, FileType};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::dirty::Touched;
@@ -53,8 +53,9 @@ impl Store {
 
     /// Makes the parents of a large file and refuses a file at once that could never be made visible.
     pub(crate) fn prepare(&self, parents: &Parents, name: &Name) -> Result<(), StoreError> {
+        self.check_spelling(parents, name)?;
         let parent = parents.of(name)?;
-        let look = || rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW);
+        let look = || self.rights.stat_at(&parent, name.split().1);
         match self.rights.in_directory(&parent, look) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
                 Err(StoreError::new("replace", name, Errno::ISDIR))
@@ -130,6 +131,9 @@ impl Store {
                     touched.everything();
                 }
                 Err(Errno::EXIST) if replaces == Replaces::Nothing => return Err(exists(name)),
+                Err(Errno::INVAL) if replaces == Replaces::Nothing && !self.abilities.exchanges => {
+                    return Err(self.abilities.no_flags("publish", name));
+                }
                 Err(errno) => return Err(StoreError::new("publish", name, errno)),
             }
         }

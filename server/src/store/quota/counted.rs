@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use haul_protocol::Name;
-use rustix::fs::{AtFlags, Stat};
+use rustix::fs::Stat;
 
 use super::share::Held;
 use super::usage::shared;
@@ -258,7 +258,7 @@ impl Store {
     /// The entry that a name has.
     pub(super) fn entry(&self, parents: &Parents, name: &Name) -> Option<Stat> {
         let parent = parents.find(name.split().0).ok()?;
-        let look = || rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW);
+        let look = || self.rights.stat_at(&parent, name.split().1);
         self.rights.in_directory(&parent, || self.rights.stat(look)).ok()
     }
 }

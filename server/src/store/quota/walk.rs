@@ -164,7 +164,7 @@ where
                 return Err(Errno::CANCELED);
             }
             let look = |directory: &OwnedFd| {
-                let look = || rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+                let look = || self.rights.stat_at(directory, name);
                 self.rights.in_directory(directory, look)
             };
             let stat = match look(directory) {

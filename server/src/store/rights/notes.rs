@@ -1,7 +1,8 @@
 //! Notes of the directories that are opened up just now (see [`rights`](crate::store::rights)): if the server is killed
 //! meanwhile, the next start gives each directory its mode back.
 //!
-//! A note is a symlink in `.haul/opened`. Its name has mode, inode and time of birth of the directory; its target is the
+//! A note is a symlink in `.haul/opened`. Its name has mode, inode and time of birth of the directory (on a file system that keeps no
+//! inode numbers, the time of birth alone); its target is the
 //! directory's path. To make a note is one system call, and the server flushes none: a loss of power may leave a directory
 //! opened up.
 
@@ -12,11 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{Mode, Stat};
+use rustix::fs::{AtFlags, Mode, Stat, statx};
 use rustix::io::Errno;
 
 use super::{NEEDED, is_own, mode};
 use crate::store::identity::Identity;
+use crate::store::mark::Marking;
 use crate::store::{Store, sys};
 
 /// Where notes are kept.
@@ -24,6 +26,7 @@ use crate::store::{Store, sys};
 pub(in crate::store) struct Notes {
     directory: OwnedFd,
     root: PathBuf,
+    marking: Marking,
     next: AtomicU64,
 }
 
@@ -36,22 +39,22 @@ pub(in crate::store) struct Note(Vec<u8>);
 struct Left {
     note: Note,
     mode: Mode,
-    /// As [`which`] says it.
+    /// As [`Notes::which`] says it.
     which: Vec<u8>,
     /// Below the root.
     path: Vec<u8>,
 }
 
 impl Notes {
-    pub(in crate::store) fn new(directory: OwnedFd, root: &Path) -> Self {
-        Self { directory, root: root.to_owned(), next: AtomicU64::new(0) }
+    pub(in crate::store) fn new(directory: OwnedFd, root: &Path, marking: Marking) -> Self {
+        Self { directory, root: root.to_owned(), marking, next: AtomicU64::new(0) }
     }
 
     /// Notes the mode of a directory. `None` if it can't be noted, which is no reason to refuse a change: on a full disk
     /// entries must be removed.
     pub(in crate::store) fn make(&self, directory: &OwnedFd, stat: &Stat) -> Option<Note> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let which = which(directory, stat).ok()?;
+        let which = self.which(directory, stat).ok()?;
         let name = format!("{:o}-{which}-{number}", stat.st_mode & 0o7777).into_bytes();
         let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
         let path = rustix::fs::readlink(link, Vec::new()).ok()?;
@@ -67,6 +70,20 @@ impl Notes {
             let note = String::from_utf8_lossy(&note.0);
             tracing::warn!(%note, %errno, "could not remove a note of a directory's mode");
         }
+    }
+
+    /// Tells a directory from a later one in its place; where the file system keeps no time of birth, only inode number and
+    /// mode do. Where it keeps no inode numbers, the time of birth does, or only path and mode.
+    fn which(&self, directory: &OwnedFd, stat: &Stat) -> Result<String, Errno> {
+        if self.marking != Marking::ByInode {
+            let found = statx(directory, c"", AtFlags::EMPTY_PATH, Identity::WANTED)?;
+            return Ok(self
+                .marking
+                .of(&found)
+                .map_or_else(|_| "?".to_owned(), |it| it.to_string()));
+        }
+        let identity = Identity::of_open(directory)?;
+        Ok(identity.map_or_else(|| format!("{}-?", stat.st_ino), |identity| identity.to_string()))
     }
 
     fn all(&self) -> Result<Vec<Left>, Errno> {
@@ -96,13 +113,6 @@ fn parse(name: &[u8]) -> Option<(Mode, Vec<u8>)> {
     Some((Mode::from_raw_mode(mode & 0o7777), which.as_bytes().to_vec()))
 }
 
-/// Tells a directory from a later one in its place; where the file system keeps no time of birth, only inode number and mode
-/// do.
-fn which(directory: &OwnedFd, stat: &Stat) -> Result<String, Errno> {
-    let identity = Identity::of_open(directory)?;
-    Ok(identity.map_or_else(|| format!("{}-?", stat.st_ino), |identity| identity.to_string()))
-}
-
 impl Store {
     /// Gives directories their mode back that an earlier server had opened up when it was killed.
     pub(in crate::store) fn close_up(&self) -> Result<(), Errno> {
@@ -113,7 +123,7 @@ impl Store {
             let closed = parents.find(&path).and_then(|directory| {
                 let stat = rustix::fs::fstat(&*directory)?;
                 // Another one, or another mode, is somebody else's.
-                let is_it = which(&directory, &stat)?.as_bytes() == noted;
+                let is_it = notes.which(&directory, &stat)?.as_bytes() == noted;
                 let is_open = is_it && mode(&stat) == after | NEEDED;
                 if is_open && is_own(&stat) { sys::set_mode(&*directory, after) } else { Ok(()) }
             });

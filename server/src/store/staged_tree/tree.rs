@@ -73,7 +73,7 @@ impl Tree {
         }
         let (missing, parent) = missing(parents, name)?;
         let top = missing.first().unwrap_or(name);
-        let found = rustix::fs::statat(&parent, top.split().1, AtFlags::SYMLINK_NOFOLLOW);
+        let found = parents.rights().stat_at(&parent, top.split().1);
         if !matches!(found, Err(Errno::NOENT)) || gives_to_children(&parent) {
             return None;
         }

@@ -9,7 +9,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::entries;
@@ -77,6 +77,24 @@ impl Staging {
                 errno != Errno::XDEV
             }
         }
+    }
+
+    /// Whether the file system exchanges two names in one step (renameat2(2)). Other errors, as of a full disk, are for the
+    /// requests that meet them.
+    pub(in crate::store) fn can_exchange(&self) -> bool {
+        let ((here, one), (there, other)) = (self.at(self.place()), self.at(self.place()));
+        let make = |directory: &OwnedFd, name: &str| {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR).map(drop)
+        };
+        let flags = RenameFlags::EXCHANGE;
+        let tried = make(here, &one)
+            .and_then(|()| make(there, &other))
+            .and_then(|()| rustix::fs::renameat_with(here, &*one, there, &*other, flags));
+        for (directory, name) in [(here, &one), (there, &other)] {
+            let _ = rustix::fs::unlinkat(directory, &**name, AtFlags::empty());
+        }
+        !matches!(tried, Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::NOTTY))
     }
 
     /// A staging name of the caller's own.

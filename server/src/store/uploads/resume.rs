@@ -194,7 +194,7 @@ impl Store {
     /// The entry that stands under a name.
     fn at(&self, parents: &Parents, name: &Name) -> Result<Stat, Errno> {
         let parent = parents.find(name.split().0)?;
-        let look = || rustix::fs::statat(&parent, name.split().1, AtFlags::SYMLINK_NOFOLLOW);
+        let look = || self.rights.stat_at(&parent, name.split().1);
         self.rights.in_directory(&parent, look)
     }
 

@@ -1,8 +1,8 @@
 //! Notes about the versions of a directory, in its home: when each was published, how many files it has, and whether it
 //! has come back by a rollback.
 //!
-//! A note is an empty file, `version-INODE-TIME-FILES` or `version-INODE-TIME-FILES-TOKEN`. It is about the directory that
-//! is this inode, whether that is the draft, the present version or the previous one. `TOKEN` names the rollback that
+//! A note is an empty file, `version-MARK-TIME-FILES` or `version-MARK-TIME-FILES-TOKEN`. It is about the directory that
+//! has this [mark](crate::store::mark), whether that is the draft, the present version or the previous one. `TOKEN` names the rollback that
 //! brought the version back. The server writes both before it exchanges versions, and flushes them with the name of the
 //! step: so whatever a crash leaves, the note of the present version is right. If the present version has a `TOKEN`, the
 //! last exchange was a rollback.
@@ -17,6 +17,7 @@ use rustix::io::Errno;
 
 use super::home::NOTE;
 use crate::store::identity::Identity;
+use crate::store::mark::Mark;
 use crate::store::sys;
 use crate::store::temp::entries;
 
@@ -78,17 +79,17 @@ pub(super) struct Note {
 }
 
 impl Note {
-    fn name(&self, inode: u64) -> String {
+    fn name(&self, mark: Mark) -> String {
         let text = |number: Option<u64>| number.map_or(UNKNOWN.to_owned(), |it| it.to_string());
         let Self { facts: Facts { published, files }, rollback } = self;
         let rollback = rollback.map_or_else(String::new, |token| format!("-{token}"));
-        format!("{NOTE}{inode}-{}-{}{rollback}", text(*published), text(*files))
+        format!("{NOTE}{mark}-{}-{}{rollback}", text(*published), text(*files))
     }
 
-    /// The inode that a name is about, and the note; `None` if the name is that of no note.
-    fn parse(name: &str) -> Option<(u64, Self)> {
+    /// The mark that a name is about, and the note; `None` if the name is that of no note.
+    fn parse(name: &str) -> Option<(Mark, Self)> {
         let mut parts = name.strip_prefix(NOTE)?.split('-');
-        let inode = parts.next()?.parse().ok()?;
+        let mark = Mark::parse(parts.next()?)?;
         let mut number = || match parts.next()? {
             UNKNOWN => Some(None),
             text => text.parse().ok().map(Some),
@@ -98,7 +99,7 @@ impl Note {
             None => None,
             Some(token) => Some(Token::parse(token).ok()?),
         };
-        Some((inode, Self { facts, rollback }))
+        Some((mark, Self { facts, rollback }))
     }
 }
 
@@ -107,7 +108,7 @@ pub(super) fn find(home: &OwnedFd, directory: impl AsFd, name: &str) -> Result<N
     let version = look(directory.as_fd(), name)?;
     let mut notes = Vec::new();
     for name in entries(home)? {
-        let Some((_, note)) = Note::parse(&name).filter(|(of, _)| *of == version.stx_ino) else {
+        let Some((_, note)) = Note::parse(&name).filter(|(of, _)| of.is_of(&version)) else {
             continue;
         };
         if is_about(&look(home.as_fd(), &name)?, &version) {
@@ -119,12 +120,15 @@ pub(super) fn find(home: &OwnedFd, directory: impl AsFd, name: &str) -> Result<N
     Ok(found.copied().unwrap_or_default())
 }
 
-fn look(directory: BorrowedFd<'_>, name: &str) -> Result<Statx, Errno> {
+pub(super) fn look(
+    directory: BorrowedFd<'_>,
+    name: impl rustix::path::Arg,
+) -> Result<Statx, Errno> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
     rustix::fs::statx(directory, name, flags, Identity::WANTED)
 }
 
-/// Whether a note is about the version that has its inode number, and not about an earlier directory of that number: the
+/// Whether a note is about the version that has its mark, and not about an earlier directory of that inode number: the
 /// server has written or renamed it after the directory was made.
 fn is_about(note: &Statx, version: &Statx) -> bool {
     let known = StatxFlags::from_bits_retain(version.stx_mask);
@@ -132,13 +136,13 @@ fn is_about(note: &Statx, version: &Statx) -> bool {
     !sys::keeps_birth(known) || time(note.stx_ctime) >= time(version.stx_btime)
 }
 
-/// Writes the note of the version that is this inode, in the place of the one that it has. A note that is there is renamed,
+/// Writes the note of the version that has this mark, in the place of the one that it has. A note that is there is renamed,
 /// which takes no room on the disk.
-pub(super) fn write(home: &OwnedFd, inode: u64, note: &Note) -> Result<(), Errno> {
-    let new = note.name(inode);
+pub(super) fn write(home: &OwnedFd, mark: Mark, note: &Note) -> Result<(), Errno> {
+    let new = note.name(mark);
     let mut old: Vec<_> = entries(home)?
         .into_iter()
-        .filter(|name| *name != new && Note::parse(name).is_some_and(|(of, _)| of == inode))
+        .filter(|name| *name != new && Note::parse(name).is_some_and(|(of, _)| of == mark))
         .collect();
     match old.pop() {
         Some(one) => sys::rename(home, one.as_bytes(), home, new.as_bytes())?,
@@ -150,9 +154,10 @@ pub(super) fn write(home: &OwnedFd, inode: u64, note: &Note) -> Result<(), Errno
 }
 
 /// Removes the notes of versions that are gone.
-pub(super) fn keep(home: &OwnedFd, inodes: &[u64]) -> Result<(), Errno> {
+pub(super) fn keep(home: &OwnedFd, versions: &[Statx]) -> Result<(), Errno> {
     for name in entries(home)? {
-        if name.starts_with(NOTE) && !Note::parse(&name).is_some_and(|(of, _)| inodes.contains(&of))
+        if name.starts_with(NOTE)
+            && !Note::parse(&name).is_some_and(|(of, _)| versions.iter().any(|it| of.is_of(it)))
         {
             sys::unlink(home, name.as_bytes())?;
         }
@@ -175,9 +180,9 @@ mod tests {
         std::fs::create_dir(home.path().join("version")).unwrap();
         let mut version = stat("version");
         let note = Note { facts: Facts { published: Some(7), files: Some(1) }, rollback: None };
-        write(&open, version.stx_ino, &note).unwrap();
+        write(&open, Mark::Inode(version.stx_ino), &note).unwrap();
         assert_eq!(find(&open, &open, "version"), Ok(note));
-        let written = stat(&note.name(version.stx_ino));
+        let written = stat(&note.name(Mark::Inode(version.stx_ino)));
         assert!(is_about(&written, &version));
         version.stx_btime.tv_sec = written.stx_ctime.tv_sec + 1;
         assert!(!is_about(&written, &version));
@@ -190,8 +195,8 @@ mod tests {
         for published in [None, Some(0), Some(u64::MAX)] {
             for (files, rollback) in [(None, None), (Some(7), Some(Token([0xab; 16])))] {
                 let note = Note { facts: Facts { published, files }, rollback };
-                assert_eq!(Note::parse(&note.name(42)), Some((42, note)));
-                assert!(note.name(u64::MAX).len() < 255);
+                assert_eq!(Note::parse(&note.name(Mark::Birth(42))), Some((Mark::Birth(42), note)));
+                assert!(note.name(Mark::Birth(u64::MAX)).len() < 255);
             }
         }
         for odd in [

@@ -5,12 +5,14 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use haul_protocol::Name;
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::home::{BACK, DONE, NEXT, PREVIOUS, READY, home_of, is_directory};
+use super::notes::look;
 use crate::store::error::StoreError;
+use crate::store::mark::Mark;
 use crate::store::temp::entries;
 use crate::store::temp::trash::Trash;
 use crate::store::{Store, sys};
@@ -108,10 +110,10 @@ fn settle_entry(home: &OwnedFd, entry: &str, trash: &Trash) -> Result<(), Errno>
     if !is_directory(home, entry) {
         return trash.throw(home, entry);
     }
-    let Some((inode, tag)) = ready else { return becomes_previous() };
-    let stat = rustix::fs::statat(home, entry, AtFlags::SYMLINK_NOFOLLOW)?;
+    let Some((mark, tag)) = ready else { return becomes_previous() };
+    let found = look(home.as_fd(), entry)?;
     let token = tag.rsplit('-').next().unwrap_or(tag);
-    if stat.st_ino.to_string() == inode {
+    if Mark::parse(mark).is_some_and(|mark| mark.is_of(&found)) {
         // It was not published, whatever a note says that came before its move.
         if forget_note(home, &format!("{DONE}{token}"), trash)? {
             sys::sync_directory(home)?;
@@ -168,18 +170,26 @@ mod tests {
     /// A move that a crash has cut off: the note of it came before.
     #[test]
     fn draft_that_was_not_published_has_no_note_that_it_was() {
-        let root = TempDir::new().unwrap();
-        drop(open(&root));
-        let home = root.path().join(".haul/trees/1");
-        fs::create_dir_all(home.join("draft")).unwrap();
-        let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(home.join("draft")).unwrap());
-        fs::rename(home.join("draft"), home.join(format!("ready-{inode}-aaaa-f00"))).unwrap();
-        for note in ["done-f00", "done-f01"] {
-            fs::write(home.join(note), "").unwrap();
+        for by_birth in [false, true] {
+            let root = TempDir::new().unwrap();
+            drop(open(&root));
+            let home = root.path().join(".haul/trees/1");
+            fs::create_dir_all(home.join("draft")).unwrap();
+            let found = fs::metadata(home.join("draft")).unwrap();
+            let born = found.created().unwrap().duration_since(UNIX_EPOCH).unwrap();
+            let mark = match by_birth {
+                false => Mark::Inode(std::os::unix::fs::MetadataExt::ino(&found)),
+                true => Mark::Birth(born.as_nanos().try_into().unwrap()),
+            };
+            fs::rename(home.join("draft"), home.join(format!("ready-{mark}-aaaa-f00"))).unwrap();
+            for note in ["done-f00", "done-f01"] {
+                fs::write(home.join(note), "").unwrap();
+            }
+            drop(open(&root));
+            let is_draft = home.join("next-aaaa-f00").is_dir() && !home.join("done-f00").exists();
+            assert!(is_draft, "{mark}");
+            assert!(home.join("done-f01").exists(), "that one was published");
         }
-        drop(open(&root));
-        assert!(home.join("next-aaaa-f00").is_dir() && !home.join("done-f00").exists());
-        assert!(home.join("done-f01").exists(), "that one was published");
     }
 
     #[test]

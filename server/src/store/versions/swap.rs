@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use haul_protocol::{Attributes, Name, Token};
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::closed::Closed;
@@ -57,6 +57,11 @@ impl Swap {
         let _closing = version.close();
         let replaces = Replaces::Anything;
         Self { version, attributes, files, replaces, _closing }
+    }
+
+    /// The name of the directory.
+    pub(in crate::store) fn name(&self) -> &Name {
+        &self.version.name
     }
 
     /// Everything in the draft is flushed, and then its name says that it is complete.
@@ -150,6 +155,7 @@ impl Store {
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         let failed = |errno| StoreError::new("bring back the version before of", name, errno);
+        self.abilities.check(name)?;
         let present = present(parents, name)?;
         let (id, home) = self.home_there(name)?;
         self.settle(&home, name)?;
@@ -174,8 +180,8 @@ impl Store {
         if *replaces == Replaces::Nothing && self.stands_there(parents, name) {
             return Err(StoreError::Exists { name: name.to_string() });
         }
-        let stat = match rustix::fs::statat(&home, PREVIOUS, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => stat,
+        let mark = match notes::look(home.as_fd(), PREVIOUS) {
+            Ok(found) => self.abilities.marking.of(&found).map_err(failed)?,
             Err(Errno::NOENT) => {
                 self.forget_home(&id);
                 return Err(StoreError::NoVersion { name: name.to_string() });
@@ -191,11 +197,11 @@ impl Store {
             return Err(not_last());
         }
         let note = Note { facts, rollback: Some(*token) };
-        if let Err(errno) = notes::write(&home, stat.st_ino, &note) {
+        if let Err(errno) = notes::write(&home, mark, &note) {
             // A version without a note, on a disk that is full: it comes back all the same.
             tracing::warn!(%name, %errno, "could not note that a version comes back");
         }
-        let back = format!("{BACK}{}", stat.st_ino);
+        let back = format!("{BACK}{mark}");
         sys::rename(&home, PREVIOUS.as_bytes(), &home, back.as_bytes()).map_err(failed)?;
         if self.durable {
             sys::sync_directory(&home).map_err(failed)?;
@@ -216,17 +222,17 @@ impl Store {
     /// Removes the notes of versions that are neither present nor the previous one.
     fn tidy(&self, parents: &Parents, name: &Name, home: &OwnedFd) {
         let look = |directory: &OwnedFd, entry: &[u8]| {
-            let stat = || rustix::fs::statat(directory, entry, AtFlags::SYMLINK_NOFOLLOW);
-            match self.rights.in_directory(directory, stat) {
-                Ok(stat) => Ok(Some(stat.st_ino)),
+            let look = || notes::look(directory.as_fd(), entry);
+            match self.rights.in_directory(directory, look) {
+                Ok(found) => Ok(Some(found)),
                 Err(Errno::NOENT) => Ok(None),
                 Err(errno) => Err(errno),
             }
         };
         let (above, last) = name.split();
         let tidied = parents.find(above).and_then(|parent| {
-            let inodes = [look(&parent, last)?, look(home, PREVIOUS.as_bytes())?];
-            notes::keep(home, &inodes.into_iter().flatten().collect::<Vec<_>>())
+            let versions = [look(&parent, last)?, look(home, PREVIOUS.as_bytes())?];
+            notes::keep(home, &versions.into_iter().flatten().collect::<Vec<_>>())
         });
         if let Err(errno) = tidied {
             tracing::warn!(%name, %errno, "could not remove notes of versions that are gone");

@@ -6,10 +6,10 @@
 //! | name in the home | meaning | after a crash |
 //! |---|---|---|
 //! | `next-BOOT-TOKEN` | the next version, being put together; with accounts, `TOKEN` has [its owner](Owner) behind it everywhere | stays, and the next run goes on with it; after a restart of the machine it is thrown away, since nothing in it was flushed |
-//! | `ready-INODE-BOOT-TOKEN` | the next version, complete; or, if its inode is another, the version that it has replaced | `next-BOOT-TOKEN`, and `done-TOKEN` goes; or `previous`, and `done-TOKEN` is made |
-//! | `back-INODE` | the version before, about to come back; or the one that it has replaced | `previous` |
+//! | `ready-MARK-BOOT-TOKEN` | the next version, complete; or, if its [mark](crate::store::mark) is another, the version that it has replaced | `next-BOOT-TOKEN`, and `done-TOKEN` goes; or `previous`, and `done-TOKEN` is made |
+//! | `back-MARK` | the version before, about to come back; or the one that it has replaced | `previous` |
 //! | `previous` | the version before the present one | stays |
-//! | `version-INODE-TIME-FILES`, `version-INODE-TIME-FILES-TOKEN` | the facts about the version that is this inode; with a `TOKEN`, that a rollback has brought it back (see [`notes`]) | stays |
+//! | `version-MARK-TIME-FILES`, `version-MARK-TIME-FILES-TOKEN` | the facts about the version that has this mark; with a `TOKEN`, that a rollback has brought it back (see [`notes`]) | stays |
 //! | `done-TOKEN` | the last draft that was published: a client that asks again is answered the same | stays |
 //!
 //! So every moment of a swap can be told from the names alone, and no file names the step that was under way.
@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use haul_protocol::{Code, Name, Refusal, Token};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::heritage::Heritage;
@@ -160,11 +160,12 @@ impl Version {
             State::GivenUp => Err(StoreError::VersionGone { name: self.name.to_string() }),
             State::Next => {
                 let failed = |errno| StoreError::new("publish", &self.name, errno);
-                let inode = rustix::fs::fstat(&*self.root).map_err(failed)?.st_ino;
+                let found = notes::look(self.root.as_fd(), "").map_err(failed)?;
+                let mark = self.store.abilities.marking.of(&found).map_err(failed)?;
                 let tag = format!("{}-{}", self.store.boot_tag(), self.tag);
-                let (next, ready) = (format!("{NEXT}{tag}"), format!("{READY}{inode}-{tag}"));
+                let (next, ready) = (format!("{NEXT}{tag}"), format!("{READY}{mark}-{tag}"));
                 let note = Note { facts: Facts::now(files), rollback: None };
-                if let Err(errno) = notes::write(&self.home, inode, &note) {
+                if let Err(errno) = notes::write(&self.home, mark, &note) {
                     // It is for people.
                     tracing::warn!(name = %self.name, %errno, "could not note when a version is published");
                 }

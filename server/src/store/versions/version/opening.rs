@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use haul_protocol::{Name, Token};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{ENTRIES, Earlier, MADE_FIRST, State, Version};
@@ -56,6 +56,7 @@ impl Version {
         (new, owner): (Token, &Owner),
     ) -> Result<Self, StoreError> {
         let (store, name) = (&closed.store, &closed.name);
+        store.abilities.check(name)?;
         let present = present(parents, name)?;
         let home = store.home_with_room(name, earlier)?;
         let id = home.id.clone();
@@ -303,7 +304,7 @@ pub(in crate::store) fn present(
         Err(error) => return Err(error),
     };
     let failed = |errno| StoreError::new("open", name, errno);
-    let look = || rustix::fs::statat(&parent, last, AtFlags::SYMLINK_NOFOLLOW);
+    let look = || parents.rights().stat_at(&parent, last);
     match parents.rights().in_directory(&parent, look) {
         Err(Errno::NOENT) => return Ok(None),
         Err(errno) => return Err(failed(errno)),
