@@ -17,6 +17,7 @@ const DISABLED: u8 = 0xff;
 pub(super) struct Silent {
     terminal: File,
     before: Termios,
+    is_answered: bool,
 }
 
 impl Silent {
@@ -34,15 +35,64 @@ impl Silent {
         for stops in [SpecialCodeIndex::VSUSP, SpecialCodeIndex::VQUIT] {
             modes.special_codes[stops] = DISABLED;
         }
-        let silent = Self { terminal, before };
+        let silent = Self { terminal, before, is_answered: false };
         tcsetattr(&silent.terminal, OptionalActions::Flush, &modes)?;
         Ok(silent)
+    }
+
+    /// The line was read. Without that, all that was typed is dropped in the end: the shell would show it.
+    pub(super) fn answered(mut self) {
+        self.is_answered = true;
     }
 }
 
 impl Drop for Silent {
     fn drop(&mut self) {
         // A terminal that is gone needs nothing.
-        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+        let when = match self.is_answered {
+            true => OptionalActions::Now,
+            false => OptionalActions::Flush,
+        };
+        let _ = tcsetattr(&self.terminal, when, &self.before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::fs::OpenOptions;
+    use std::io::Write;
+    use std::os::unix::ffi::OsStrExt;
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    use super::*;
+
+    fn has_input(terminal: &File, seconds: i64) -> bool {
+        let wait = Timespec { tv_sec: seconds, tv_nsec: 0 };
+        poll(&mut [PollFd::new(terminal, PollFlags::IN)], Some(&wait)).unwrap() > 0
+    }
+
+    #[test]
+    fn input_that_is_no_answer_is_left_for_nobody() {
+        let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&person).unwrap();
+        unlockpt(&person).unwrap();
+        let path = ptsname(&person, Vec::new()).unwrap();
+        let path = OsStr::from_bytes(path.as_bytes());
+        let terminal = OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let mut person = File::from(person);
+        for is_answered in [false, true] {
+            let silent = Silent::new(terminal.try_clone().unwrap()).unwrap();
+            person.write_all(b"haul_hunter2\n").unwrap();
+            assert!(has_input(&terminal, 10));
+            if is_answered {
+                silent.answered();
+            } else {
+                drop(silent);
+            }
+            assert_eq!(has_input(&terminal, 0), is_answered);
+        }
     }
 }

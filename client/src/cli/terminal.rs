@@ -110,8 +110,8 @@ impl Terminal {
         // With all its room from the start: a buffer that grows leaves copies behind.
         let mut line = Zeroizing::new(Vec::with_capacity(2 * LONGEST));
         let is_answered = self.read_into(&mut line, is_over)?;
-        drop(silent);
         if is_answered {
+            silent.answered();
             // The end of the line was not shown either.
             self.output.write_all(b"\n")?;
         }

@@ -64,7 +64,9 @@ impl Bundle {
     fn room(&mut self, len: usize) -> &mut [u8] {
         let from = self.len + self.line.len();
         if self.buffer.len() < from + len {
-            self.buffer.resize(from + len, 0);
+            let mut larger = vec![0; (from + len).next_power_of_two()];
+            larger[..self.len].copy_from_slice(&self.buffer[..self.len]);
+            self.buffer = larger;
         }
         self.buffer[self.len..from].copy_from_slice(&self.line);
         &mut self.buffer[from..from + len]

@@ -21,7 +21,9 @@ impl Body {
     /// Room for so many bytes, all of which the caller must replace.
     pub(crate) fn room(&mut self, len: usize) -> &mut [u8] {
         if self.buffer.len() < self.start + len {
-            self.buffer.resize(PAGE + len, 0);
+            // The old bytes are of no use, and the system gives pages that are zero.
+            self.buffer = Vec::new();
+            self.buffer = vec![0; PAGE + len];
             self.start = self.buffer.as_ptr().align_offset(PAGE).min(PAGE);
         }
         self.len = len;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, RawDir, SeekFrom, Stat};
+use rustix::fs::{FileType, RawDir, SeekFrom, Stat};
 use rustix::io::Errno;
 
 use super::{Amount, have_same_bytes};
