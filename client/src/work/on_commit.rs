@@ -194,7 +194,7 @@ mod tests {
             File::options().append(true).open(&one).unwrap().set_modified(mtime).unwrap();
             remove_file(&two).unwrap();
             let base = Base::open(place.path()).unwrap();
-            remove(&base, &one, stamp, Some(Digest::of(b"old")), &progress);
+            remove(&base, &one, stamp, Arrived::File(Some(Digest::of(b"old"))), &progress);
             assert_eq!(one.exists(), stays);
             assert!(!stays || read(&one).unwrap() == written.as_bytes());
         }
