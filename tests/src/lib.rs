@@ -14,6 +14,7 @@ pub mod hauld;
 pub mod login;
 pub mod lost;
 pub mod meanwhile;
+pub mod mounts;
 pub mod network;
 pub mod open_files;
 pub mod peer;

@@ -1,5 +1,6 @@
 //! What a put does to what stands there, row by row, and names that lead elsewhere.
 
+use haul_tests::mounts::hauld_after;
 use haul_tests::prelude::*;
 
 #[test]
@@ -108,10 +109,8 @@ fn mounted(setup: &str) -> Hauld {
     let directory = TempDir::new().unwrap();
     let root = directory.path().join("root");
     fs::create_dir(&root).unwrap();
-    let mut command = Command::new("unshare");
-    let script = format!("set -e; {setup}; exec \"$HAULD\" \"$@\"");
-    command.args(["-rm", "sh", "-c", &script, "sh"]);
-    command.env("ROOT", &root).env("HAULD", &binaries::get().hauld);
+    let mut command = hauld_after(setup, directory.path());
+    command.env("ROOT", &root);
     Hauld::start_in(directory, command, &["--keep-free", "0"]).unwrap()
 }
 

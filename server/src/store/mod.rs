@@ -3,6 +3,7 @@
 //! Knows names, attributes and bytes; knows nothing of connections or requests. [`root`] alone
 //! opens the root's path, and resolves clients' names.
 
+mod abilities;
 mod attributes;
 mod bounds;
 mod commit;
@@ -108,7 +109,7 @@ pub(crate) struct Store {
     /// Whether the root's file system takes two spellings for one name.
     spelling: spelling::Spelling,
     /// Whether there can be versions, and what tells them apart.
-    abilities: mark::Abilities,
+    abilities: abilities::Abilities,
     /// Directories that are opened up just now.
     rights: Arc<rights::Rights>,
     mtimes: attributes::mtimes::Mtimes,
@@ -171,9 +172,11 @@ impl Store {
             path: root.path().to_owned(),
             source: errno.into(),
         })?;
-        let abilities =
-            mark::Abilities::of(&recovered.trees, &lock, &recovered.staging).map_err(|errno| {
-                OpenError::Io { op: "look at", path: root.path().to_owned(), source: errno.into() }
+        let abilities = abilities::Abilities::of(&recovered.trees, &lock, &recovered.staging)
+            .map_err(|errno| OpenError::Io {
+                op: "look at",
+                path: root.path().to_owned(),
+                source: errno.into(),
             })?;
         let root = Arc::new(root);
         let store = Self {

@@ -79,6 +79,9 @@ impl Store {
                     fresh = true;
                     parents.clear();
                 }
+                Err(Errno::INVAL) if !replace && !self.abilities.exchanges => {
+                    return Err(self.abilities.no_flags("rename", from));
+                }
                 Err(errno) => return Err(refused(from, to, errno)),
             }
         };

@@ -57,6 +57,10 @@ impl Store {
         let name = &entry.name;
         let failed = |op| move |errno| StoreError::new(op, name, errno);
         let (above, last) = name.split();
+        // The draft of an earlier run may have it under another spelling.
+        if self.check_spelling(next, name).is_err() {
+            return Ok(Adopted::No);
+        }
         let Ok(from) = present.find(above) else { return Ok(Adopted::No) };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let counts = |parents: &Parents| kept(entry.mode).map(|mode| parents.counts(name, mode));

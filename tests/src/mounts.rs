@@ -1,0 +1,34 @@
+//! Programs in a mount namespace of their own.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::binaries;
+
+/// A file system of `tests/peers/folding.py` over the directory `$PLACE/back` at `$PLACE/folds`, which takes `File` and `file`
+/// for one name: for [`hauld_after`] and [`haul_after`].
+pub const FOLDS: &str = "mkdir -p $PLACE/back $PLACE/folds; \
+    python3 $PEERS/folding.py $PLACE/back $PLACE/folds >$PLACE/told & \
+    while ! grep -q mounted $PLACE/told; do kill -0 $!; sleep 0.01; done";
+
+/// `hauld` that first runs `setup` in a shell, which may mount and sees the directory as `$PLACE`. All mounts go with the
+/// server.
+#[must_use]
+pub fn hauld_after(setup: &str, place: &Path) -> Command {
+    after(setup, place, &binaries::get().hauld)
+}
+
+/// The same for `haul`.
+#[must_use]
+pub fn haul_after(setup: &str, place: &Path) -> Command {
+    after(setup, place, &binaries::get().haul)
+}
+
+fn after(setup: &str, place: &Path, program: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    let script = format!("set -e; {setup}; exec \"$PROGRAM\" \"$@\"");
+    command.args(["-rm", "sh", "-c", &script, "sh"]);
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+    command.env("PLACE", place).env("PROGRAM", program).env("PEERS", peers);
+    command
+}
