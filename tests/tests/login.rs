@@ -238,7 +238,7 @@ fn whoami_tells_rights_quota_and_end_for_people_and_programs() {
     assert_eq!(
         who(&["whoami", "%"], &facts),
         format!(
-            "alice at {server}\nrights: put, list\nbytes: 3 MiB of 1 GiB\nfiles: 2 of 10\n\
+            "alice at {server}\nrights: put, list\nbytes: 3 MiB of 1 GiB\nfiles, directories and links: 2 of 10\n\
              expires: 2027-01-01 00:00:00+00:00\n"
         )
     );

@@ -387,4 +387,15 @@ mod tests {
     fn command_line_is_consistent() {
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn messages_may_tell_to_run_every_command() {
+        let command = Cli::command();
+        let shown = command.get_subcommands().filter(|one| !one.is_hide_set());
+        let mut shown: Vec<_> = shown.map(|one| one.get_name()).collect();
+        let mut told = crate::cli::console::fold::COMMANDS;
+        shown.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(shown, told);
+    }
 }

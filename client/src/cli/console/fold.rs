@@ -58,10 +58,21 @@ pub(crate) fn whole(text: &str, word: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Splits a message around a command that the user is to run: from `haul ` or `chmod ` behind a colon to the next semicolon.
+/// The commands of haul that messages tell users to run.
+pub(crate) const COMMANDS: [&str; 14] = [
+    "put", "sync", "publish", "verify", "ls", "mkdir", "rm", "mv", "login", "logout", "whoami",
+    "shell", "trust", "partials",
+];
+
+/// Splits a message around a command that the user is to run: `haul` and one of its commands, or `chmod`, behind a colon to the
+/// next semicolon.
 pub(crate) fn command(text: &str) -> Option<(&str, &str, &str)> {
-    let starts = [": haul ", ": chmod "].map(|start| text.rfind(start));
-    let at = starts.into_iter().flatten().max()? + ": ".len();
+    let is_command = |at: &usize| {
+        let mut words = text[at + ": haul ".len()..].split(' ');
+        words.next().is_some_and(|word| COMMANDS.contains(&word))
+    };
+    let haul = text.rmatch_indices(": haul ").map(|(at, _)| at).find(is_command);
+    let at = haul.max(text.rfind(": chmod "))? + ": ".len();
     let end = text[at..].find("; ").map_or(text.len(), |end| at + end + 1);
     Some((text[..at].trim_end(), &text[at..end], text[end..].trim_start()))
 }
@@ -180,6 +191,8 @@ mod tests {
             ["haul: it is new here:", &format!("  haul trust box {}", "x".repeat(60))]
         );
         assert_eq!(message("haul: a b: haul", 20), ["haul: a b: haul"]);
+        // A sentence about haul is none.
+        assert_eq!(message("haul: haul can't do that", 20), ["haul: haul can't do", "  that"]);
     }
 
     #[test]
