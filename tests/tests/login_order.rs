@@ -119,7 +119,7 @@ fn command_that_a_message_tells_is_whole_on_a_narrow_terminal() {
     };
     for columns in [40, 80] {
         let mut person = person(directory, columns, &format!("ls {address}"));
-        person.types("or the key:", "no\n");
+        person.types("key: ", "no\n");
         let (code, shown) = person.ends();
         assert_eq!(code, Some(4), "{shown}");
         assert!(shown.contains(&format!("\r\n  {pin}\r\n")), "{columns}: {shown}");
