@@ -65,8 +65,8 @@ fn move_between_this_machine_and_a_server_is_told_with_what_does_it() {
     let there = setting.at("x");
     let up = |path: &str| {
         format!(
-            "haul: `{path}` is on this machine, and haul mv renames at a server: haul put\n  \
-             --remove-source {path} DEST moves files from here to a server\n"
+            "haul: `{path}` is on this machine, and haul mv renames at a server:\n  \
+             haul put --remove-source {path} DEST moves files from here to a server\n"
         )
     };
     for path in ["s", "s/f", "./s/f"] {

@@ -185,9 +185,17 @@ fn garbage_in_the_middle_is_a_lost_connection() {
 fn last_words_of_a_server_are_heard_though_garbage_follows_them() {
     let (output, ..) = puts(&["--retry-for", "0"], None, |caller, _| {
         caller.header()?;
-        caller.send(&refusal(&json!(0), "shutting_down", false), b"")?;
-        caller.0.sock.write_all(&[0x17, 3, 3, 0, 30])?;
-        caller.0.sock.write_all(&[7; 30])?;
+        // Both at once: the client may end as soon as it has the last words.
+        let mut bytes = Vec::new();
+        caller
+            .0
+            .conn
+            .writer()
+            .write_all(&frame(&refusal(&json!(0), "shutting_down", false), b""))?;
+        caller.0.conn.write_tls(&mut bytes)?;
+        bytes.extend([0x17, 3, 3, 0, 30]);
+        bytes.extend([7; 30]);
+        caller.0.sock.write_all(&bytes)?;
         // Until the client has had enough.
         let _ = caller.0.read_to_end(&mut Vec::new());
         Ok(Vec::new())
