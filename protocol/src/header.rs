@@ -309,12 +309,8 @@ pub(crate) struct EntryLine<'a> {
 impl EntryLine<'_> {
     /// Appends it, with its line feed.
     pub(crate) fn append(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        let written = self.serialize(&mut serde_json::ser::Serializer::new(&mut *out));
         // Strings and numbers only: serializing them can't fail.
-        if written.is_err() {
-            out.truncate(start);
-        }
+        out.extend_from_slice(&serde_json::to_vec(self).unwrap_or_default());
         out.push(b'\n');
     }
 }

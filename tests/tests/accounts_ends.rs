@@ -50,7 +50,9 @@ fn removed_accounts_upload_ends_and_goes_on_after_the_next_login() {
     assert!(accounts.hauld(&["user", "remove", "alice"]).status.success());
     let told = ends(&mut peer, since);
     refused(&told, 0, "unauthorized");
-    assert_eq!(told["message"], "no account has this token");
+    let message =
+        "this login has ended: the account or the token was changed or removed, or has ended";
+    assert_eq!(told["message"], message);
     refused(&accounts.greeted(&hello(&accounts, "second")).1, 0, "unauthorized");
     let _ = accounts.peer("bob");
 

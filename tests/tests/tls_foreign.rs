@@ -40,7 +40,7 @@ fn hello(stream: &mut TcpStream) -> io::Result<()> {
 }
 
 #[test]
-fn server_without_tls_is_told_in_one_sentence_with_the_way_out() {
+fn server_of_a_known_key_without_tls_is_not_trusted_and_told_in_one_sentence() {
     let alert = |description| {
         move |stream: &mut TcpStream| {
             hello(stream)?;
@@ -61,9 +61,9 @@ fn server_without_tls_is_told_in_one_sentence_with_the_way_out() {
         // The beginning is enough.
         told(&[], says(refused[..3].to_vec())),
     ] {
-        assert_eq!(code, Some(3), "{text}");
-        assert!(text.contains("takes no TLS 1.3: it was started with --tls never"), "{text}");
-        assert!(text.contains("--insecure sends everything to it in clear"), "{text}");
+        assert_eq!(code, Some(4), "{text}");
+        assert!(text.contains("takes no TLS 1.3, though its key is known here"), "{text}");
+        assert!(text.contains("Somebody may be in between"), "{text}");
         assert_eq!(text.lines().count(), 1, "{text}");
     }
 }

@@ -66,11 +66,12 @@ impl fmt::Display for Unauthorized {
             _ => {}
         }
         write!(f, ": {message}")?;
-        if *place == TokenPlace::Stored {
-            write!(f, "; with a new token: haul login {login}")?;
-        }
         if *was_taken {
-            write!(f, "; then run the same command again, large files go on where they stopped")?;
+            write!(f, "; run the same command again, large files go on where they stopped")?;
+        }
+        if *place == TokenPlace::Stored {
+            let then = if *was_taken { "; if the token is refused then," } else { ";" };
+            write!(f, "{then} with a new token: haul login {login}")?;
         }
         Ok(())
     }
@@ -176,7 +177,9 @@ mod tests {
         let later = Unauthorized { was_taken: true, ..unauthorized(TokenPlace::Stored) };
         let told = later.to_string();
         assert!(told.starts_with("box:8080 no longer takes the token of alice: "), "{told}");
-        assert!(told.ends_with("large files go on where they stopped"), "{told}");
+        let ends = "; run the same command again, large files go on where they stopped; if the token is refused then, \
+                    with a new token: haul login alice@box:8080";
+        assert!(told.ends_with(ends), "{told}");
         let unsent = Unauthorized { is_sent: false, ..unauthorized(TokenPlace::Stored) };
         assert!(unsent.to_string().ends_with("leave --insecure out"), "{unsent}");
     }

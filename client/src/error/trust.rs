@@ -48,6 +48,15 @@ pub enum TrustError {
         /// The key that was typed.
         typed: Pin,
     },
+    /// The key of the server is known, and the server takes no TLS.
+    #[error(
+        "{server} takes no TLS 1.3, though its key is known here, so nothing was sent. Somebody may be in between, or the \
+         server was started with --tls never or --insecure: ask those who run it"
+    )]
+    Clear {
+        /// The server's host and port.
+        server: String,
+    },
     /// The server has another key than before.
     #[error(
         "{server} has another key than before, and nothing was sent. {}Now it is {found}. Somebody may be in between, or \

@@ -22,6 +22,14 @@ use crate::net::wire::first_answer;
 /// Time between two looks whether anybody still wants the connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// A server whose key is known and which takes no TLS: somebody may be in between, who lacks the key.
+fn without_tls_now(error: ConnectionError, keys: &[Key]) -> ConnectionError {
+    match error {
+        ConnectionError::NoTls(server) if !keys.is_empty() => TrustError::Clear { server }.into(),
+        error => error,
+    }
+}
+
 impl Route<'_> {
     /// Encrypts a connection to a host with these keys. `None`: the user has just trusted the server, and a new
     /// connection will be trusted.
@@ -35,8 +43,11 @@ impl Route<'_> {
         let pins = keys.iter().map(|key| key.pin).collect();
         let (mut tls, seen) = match self.shaken(host, pins, (socket, address), poller) {
             Ok(shaken) => shaken,
-            Err(Failure::Connection(error)) => return Err(error),
-            Err(Failure::Tls(failed)) => return self.untrusted(host, keys, failed.1, &failed.0),
+            Err(Failure::Connection(error)) => return Err(without_tls_now(error, keys)),
+            Err(Failure::Tls(failed)) => {
+                let untrusted = self.untrusted(host, keys, failed.1, &failed.0);
+                return untrusted.map_err(|error| without_tls_now(error, keys));
+            }
         };
         let pinned = match seen {
             Some(Seen { pin, verdict: Verdict::Pinned, is_proved: true }) => Some(pin),

@@ -162,7 +162,7 @@ impl Connection {
     /// The refusal of a connection that has no account any more, and needs one.
     pub(super) fn lost_account(&self, services: &Services) -> Option<Refusal> {
         match (&self.login, &self.dialect) {
-            (Some(login), _) => login.is_over().then(unknown_token),
+            (Some(login), _) => login.is_over().then(login_has_ended),
             (None, Dialect::Unknown) => None,
             (None, _) => services.accounts.are_needed().then(without_account),
         }
@@ -172,6 +172,13 @@ impl Connection {
 /// One answer for an unknown account, a wrong secret, an account or token that has ended or was removed.
 fn unknown_token() -> Refusal {
     Refusal::new(Code::Unauthorized, "no account has this token")
+}
+
+/// The peer had logged in: so it may know more.
+fn login_has_ended() -> Refusal {
+    let message =
+        "this login has ended: the account or the token was changed or removed, or has ended";
+    Refusal::new(Code::Unauthorized, message)
 }
 
 fn without_account() -> Refusal {

@@ -100,7 +100,8 @@ fn list(users: &UsersFile, json: bool, out: &mut dyn Write) -> Result<(), StartE
     if json {
         show_json(&accounts, now(), out)?;
     } else if accounts.is_empty() {
-        writeln!(out, "There is no account. One is made by: hauld user add NAME")?;
+        let path = users.path().display();
+        writeln!(out, "There is no account in {path}. One is made by: hauld user add NAME")?;
     } else {
         Row::show(&accounts, now(), out)?;
     }
