@@ -175,10 +175,10 @@ impl Accounts {
         self.file.as_ref().and_then(UsersFile::stamp)
     }
 
-    /// Reads the file again if it has changed, and ends logins that are over; to be called each second and when the file has
-    /// changed, by one thread. Returns whether other accounts hold from now on.
-    pub(crate) fn look(&self) -> bool {
-        let has_changed = self.read_again();
+    /// Reads the file again if that has changed and stands still (`reads`), and ends logins that are over; to be called each
+    /// second and when the file has changed, by one thread. Returns whether other accounts hold from now on.
+    pub(crate) fn look(&self, reads: bool) -> bool {
+        let has_changed = reads && self.read_again();
         let now = self.second();
         let table = self.table();
         let mut over = Vec::new();

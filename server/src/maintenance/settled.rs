@@ -24,6 +24,11 @@ impl<S: PartialEq> Settled<S> {
         }
         !std::mem::replace(&mut self.was_due, true)
     }
+
+    /// Whether the files have stood still since they were due.
+    pub(super) fn is_still(&self) -> bool {
+        self.was_due
+    }
 }
 
 #[cfg(test)]
@@ -33,11 +38,11 @@ mod tests {
     #[test]
     fn state_is_due_once_when_it_has_stood_still_for_a_look() {
         let mut files = Settled::new();
-        let due: Vec<bool> = [1, 1, 1, 2, 3, 4, 4, 4, 1, 4, 4]
-            .into_iter()
-            .map(|state| files.is_due(state))
-            .collect();
-        let expected = [false, true, false, false, false, false, true, false, false, false, true];
-        assert_eq!(due, expected);
+        let states = [1, 1, 1, 2, 3, 4, 4, 4, 1, 4, 4];
+        let due = [false, true, false, false, false, false, true, false, false, false, true];
+        let still = [false, true, true, false, false, false, true, true, false, false, true];
+        for ((state, is_due), is_still) in states.into_iter().zip(due).zip(still) {
+            assert_eq!((files.is_due(state), files.is_still()), (is_due, is_still), "{state}");
+        }
     }
 }

@@ -11,8 +11,8 @@ use crate::services::Services;
 /// Time between two looks.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// Looks between two that take files up whose state has not changed: a certificate or an account may end meanwhile, and a
-/// file that could not be read may be readable.
+/// Looks between two that are made though no file has changed: a certificate or an account may end meanwhile, and a file that
+/// could not be read may be readable. A file that does not stand still is not read then either.
 const ANYWAY: u32 = 10;
 
 /// Takes a changed certificate and changed accounts, until `is_over` says so after the thread has been unparked.
@@ -24,10 +24,10 @@ pub(crate) fn run(services: &Services, is_over: impl Fn() -> bool) {
     while !is_over() {
         let is_time = looks.is_multiple_of(ANYWAY);
         if users.is_due(services.accounts.state()) || is_time {
-            services.look_at_accounts();
+            services.look_at_accounts(users.is_still());
         }
         if let Some((keys, seen)) = &mut keys
-            && (pair.is_due(keys.state()) || is_time)
+            && (pair.is_due(keys.state()) || is_time && pair.is_still())
         {
             keys.look(seen);
         }

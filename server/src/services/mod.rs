@@ -117,11 +117,11 @@ impl Services {
         if self.committer.is_some() { Durability::Group } else { Durability::None }
     }
 
-    /// Reads the accounts again if they have changed, and ends the logins that are over; to be called each second and
-    /// when the file has changed.
-    pub(crate) fn look_at_accounts(&self) {
+    /// Reads the accounts again if they have changed, unless the file does not stand still, and ends the logins that are over;
+    /// to be called each second and when the file has changed.
+    pub(crate) fn look_at_accounts(&self, reads: bool) {
         let before = self.audit.as_ref().map(|_| self.accounts.all());
-        if self.accounts.look() {
+        if self.accounts.look(reads) {
             let accounts = self.accounts.all();
             if let (Some(audit), Some(before)) = (&self.audit, before) {
                 audit.accounts(&before, &accounts);
