@@ -5,7 +5,7 @@
 //!
 //! | name in the home | meaning | after a crash |
 //! |---|---|---|
-//! | `next-BOOT-TOKEN` | the next version, being put together; with accounts, `TOKEN` has [its owner](Owner) behind it everywhere | stays, and the next run goes on with it; after a restart of the machine it is thrown away, since nothing in it was flushed |
+//! | `next-BOOT-TOKEN` | the next version, being put together; with accounts, `TOKEN` has [its owner](super::home::Owner) behind it everywhere | stays, and the next run goes on with it; after a restart of the machine it is thrown away, since nothing in it was flushed |
 //! | `ready-MARK-BOOT-TOKEN` | the next version, complete; or, if its [mark](crate::store::mark) is another, the version that it has replaced | `next-BOOT-TOKEN`, and `done-TOKEN` goes; or `previous`, and `done-TOKEN` is made |
 //! | `back-MARK` | the version before, about to come back; or the one that it has replaced | `previous` |
 //! | `previous` | the version before the present one | stays |
