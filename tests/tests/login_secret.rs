@@ -50,10 +50,11 @@ fn login_that_ends_in_the_middle_ends_the_run_and_the_next_one_goes_on() {
     let address = pair.server.address();
     let begins = format!("haul: {address} no longer takes the token of alice: ");
     assert!(told.starts_with(&begins), "{told}");
-    assert!(
-        told.ends_with("then run the same command again, large files go on where they stopped"),
-        "{told}"
+    let ends = format!(
+        "this login has ended: the account or the token was changed or removed, or has ended; run the same command again, \
+         large files go on where they stopped; if the token is refused then, with a new token: haul login alice@{address}"
     );
+    assert!(told.ends_with(&ends), "{told}");
     let summary = last(&output.stdout);
     assert_eq!((output.status.code(), &summary["reason"]), (Some(3), &json!("unauthorized")));
     assert!(!text(&output.stdout).contains("reconnecting"), "{output:?}");
