@@ -309,7 +309,7 @@ fn bytes_before_the_handshake_are_not_taken() {
     assert!(server.root().join("late").exists() && !server.root().join("early").exists());
 }
 
-/// Whoever looks after the server reads why a peer was sent away, and from where it came.
+/// The log tells its reader why a peer was sent away, and from where the peer came.
 #[test]
 fn log_tells_why_tls_has_failed_in_words_and_with_the_address() {
     let server = tls_server();

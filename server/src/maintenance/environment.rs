@@ -10,7 +10,7 @@ use crate::accounts::users_file::UsersFile;
 use crate::keys::KeyError;
 use crate::keys::directory::Directory;
 
-/// What a command needs besides its words.
+/// A command needs this besides its words.
 pub struct Environment<'a> {
     /// The configuration directory if the command names none.
     pub usual: Option<PathBuf>,

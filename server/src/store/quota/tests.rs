@@ -173,7 +173,7 @@ fn tree_is_counted_whole_below_the_longest_path_too() {
     assert_eq!(used(&store, "all"), (600, 120));
 }
 
-/// Whatever other identities there are, and however many connections.
+/// Other identities and more connections change nothing about that.
 #[test]
 fn partials_of_a_file_that_is_there_count_whole_and_one_at_a_time_is_spared_the_file() {
     let place = TempDir::new().unwrap();
@@ -196,7 +196,7 @@ fn partials_of_a_file_that_is_there_count_whole_and_one_at_a_time_is_spared_the_
         );
     }
     assert!(matches!(promise("two", 40), Err(StoreError::AccountReplaces { .. })));
-    // What is beside the file has room.
+    // The quota has room for a smaller one beside the file.
     promise("small", 30).unwrap();
     assert_eq!(used(&store, "all"), (160, 3));
     drop(store.quotas.take_promise("one"));

@@ -131,8 +131,8 @@ impl Version {
     }
 }
 
-/// Which draft a client gets: of an owner the one that is `started`, if it is the one that the client knows or if the client
-/// knows of none; one that is done, if the client knows that one; or a new one.
+/// Chooses the draft that a client gets: of its owner the one that is `started`, if the client knows that one or none; one that
+/// is done, if the client knows it; or a new one.
 fn choose(
     name: &Name,
     earlier: Earlier,
