@@ -1,13 +1,13 @@
 //! A server that follows a test's script, right or wrong: speaks raw frames, written from PROTOCOL.md alone.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 
 use rustix::net::{self, AddressFamily, SocketType};
 use serde_json::{Value, json};
 
-use crate::DEADLINE;
+use crate::listening::Listening;
 use crate::peer::Peer;
 
 /// The size of parts that it asks for unless told otherwise.
@@ -19,7 +19,7 @@ pub const TOKEN: &str = "000102030405060708090a0b0c0d0e0f";
 /// A server without connections.
 #[derive(Debug)]
 pub struct Fake {
-    listener: TcpListener,
+    listening: Listening,
 }
 
 impl Fake {
@@ -28,7 +28,7 @@ impl Fake {
     /// # Errors
     /// If there is none.
     pub fn start() -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind("127.0.0.1:0")? })
+        Ok(Self { listening: Listening::start()? })
     }
 
     /// The address that it listens on.
@@ -36,18 +36,15 @@ impl Fake {
     /// # Errors
     /// If the system doesn't say.
     pub fn address(&self) -> io::Result<String> {
-        Ok(self.listener.local_addr()?.to_string())
+        self.listening.address()
     }
 
     /// Takes the next connection; says nothing yet.
     ///
     /// # Errors
-    /// If there is none.
+    /// As [`Listening::accept`].
     pub fn accept(&self) -> io::Result<Peer> {
-        let stream: TcpStream = self.listener.accept()?.0;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        Ok(Peer { stream })
+        Ok(Peer { stream: self.listening.accept()? })
     }
 
     /// From now on only connections are taken that have come already.
@@ -55,7 +52,7 @@ impl Fake {
     /// # Errors
     /// If the system does not let it.
     pub fn stop_waiting(&self) -> io::Result<()> {
-        self.listener.set_nonblocking(true)
+        self.listening.stop_waiting()
     }
 
     /// Takes the next connection, reads its `hello` and answers it; returns the `hello`.

@@ -1,6 +1,7 @@
 //! A directory that is private at the source is never open at the server, whichever connection its entries go over.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Mutex;
 use std::thread;
 
@@ -49,18 +50,19 @@ fn too_early(fake: &Fake, private: &[&str]) -> Vec<String> {
 fn too_early_after_a_loss(fake: &Fake) -> Vec<String> {
     let (found, below, is_lost) =
         (Mutex::new(Vec::new()), AtomicUsize::new(0), AtomicBool::new(false));
-    let serve = || -> Option<()> {
-        let mut peer = fake.accept().unwrap();
-        peer.receive().unwrap();
+    // Whether it is the connection that is lost. The run may be over before another one comes, or has said hello.
+    let serve = || -> io::Result<bool> {
+        let mut peer = fake.accept()?;
+        peer.receive()?;
         let mut hello = hello_answer();
         hello["limits"]["window_requests"] = 4.into();
-        peer.send(&hello, b"").unwrap();
+        peer.send(&hello, b"")?;
         let mut is_made = false;
         while let Ok((request, _)) = peer.receive() {
             let name = request["filename"].as_str().unwrap_or_default();
             if name == "s/d" && request["cmd"] == "mkdir" {
                 if !is_lost.swap(true, Ordering::SeqCst) {
-                    return None;
+                    return Ok(true);
                 }
                 is_made = true;
             }
@@ -70,20 +72,21 @@ fn too_early_after_a_loss(fake: &Fake) -> Vec<String> {
                     found.lock().unwrap().push(name.to_owned());
                 }
             }
-            peer.send(&json!({"ack": request["id"]}), b"").unwrap();
+            peer.send(&json!({"ack": request["id"]}), b"")?;
         }
-        Some(())
+        Ok(false)
     };
     thread::scope(|scope| {
         for _ in 0..CONNECTIONS {
             scope.spawn(|| {
-                if serve().is_none() {
+                if serve().is_ok_and(|is_lost| is_lost) {
                     eventually("others send what is left", || below.load(Ordering::SeqCst) > 0);
-                    serve();
+                    let _ = serve();
                 }
             });
         }
     });
+    assert!(is_lost.into_inner() && below.into_inner() > 0);
     found.into_inner().unwrap()
 }
 
@@ -154,6 +157,7 @@ fn private_directory_of_a_lost_connection_is_made_by_the_others_before_they_send
         let mut command = haul();
         command.args(["put", "-q", "--connections", "4"]).arg(&source).arg(&address);
         command.assert().success();
+        fake.stop_waiting().unwrap();
         server.join().unwrap()
     });
     assert_eq!(early, [""; 0]);

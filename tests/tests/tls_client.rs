@@ -49,7 +49,7 @@ fn puts(
     let pin = identity.pin();
     let fake = TlsFake::start(config(&identity));
     if let Some(size) = receive_buffer {
-        set_socket_recv_buffer_size(&fake.listener, size).unwrap();
+        set_socket_recv_buffer_size(fake.listening.socket(), size).unwrap();
     }
     let address = fake.address();
     let (_source, path, contents) = source(900_000);

@@ -1,11 +1,12 @@
 //! A server that follows a test's script, right or wrong, over TLS.
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use haul_protocol::Pin;
 use haul_tests::fake::{hello_answer, refusal};
+use haul_tests::listening::Listening;
 use haul_tests::prelude::*;
 use rcgen::{CertificateParams, Issuer, KeyPair, PublicKeyData};
 use rustls::crypto::aws_lc_rs;
@@ -66,7 +67,7 @@ pub(crate) fn with_key(identity: &Identity, key: &KeyPair) -> ServerConfig {
 
 /// The server.
 pub(crate) struct TlsFake {
-    pub(crate) listener: TcpListener,
+    pub(crate) listening: Arc<Listening>,
     config: Arc<ServerConfig>,
 }
 
@@ -75,19 +76,16 @@ pub(crate) struct Caller(pub(crate) StreamOwned<ServerConnection, TcpStream>);
 
 impl TlsFake {
     pub(crate) fn start(config: ServerConfig) -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").unwrap(), config: Arc::new(config) }
+        Self { listening: Arc::new(Listening::start().unwrap()), config: Arc::new(config) }
     }
 
     pub(crate) fn address(&self) -> String {
-        self.listener.local_addr().unwrap().to_string()
+        self.listening.address().unwrap()
     }
 
     /// The next connection, in clear.
     pub(crate) fn accept_plain(&self) -> io::Result<TcpStream> {
-        let stream = self.listener.accept()?.0;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        Ok(stream)
+        self.listening.accept()
     }
 
     /// The next connection that speaks TLS; the handshake is not done yet. One that speaks plain haul is refused as by a

@@ -1,6 +1,9 @@
 //! The key that a server will have next, which it announces before.
 
+use std::sync::Arc;
+
 use haul_tests::fake::hello_answer;
+use haul_tests::listening::Listening;
 use haul_tests::prelude::*;
 
 use crate::tls_fake::{Identity, TlsFake, config, haul_in, trusting};
@@ -12,14 +15,14 @@ fn known(configuration: &TempDir) -> Vec<String> {
 
 /// A server with several keys, one connection after the other.
 struct Keys {
-    listener: std::net::TcpListener,
+    listening: Arc<Listening>,
 }
 
 impl Keys {
     /// `haul mkdir`, if the server has this key and announces that one.
     fn mkdir(&self, configuration: &TempDir, now: &Identity, next: Option<&Identity>) -> Output {
         let mut fake = TlsFake::start(config(now));
-        fake.listener = self.listener.try_clone().unwrap();
+        fake.listening = Arc::clone(&self.listening);
         let address = fake.address();
         let mut answer = hello_answer();
         if let Some(next) = next {
@@ -40,8 +43,8 @@ impl Keys {
 
 #[test]
 fn announced_key_is_noted_and_takes_the_place_of_the_one_before() {
-    let keys = Keys { listener: std::net::TcpListener::bind("127.0.0.1:0").unwrap() };
-    let address = keys.listener.local_addr().unwrap().to_string();
+    let keys = Keys { listening: Arc::new(Listening::start().unwrap()) };
+    let address = keys.listening.address().unwrap();
     let [old, new, third] = [(); 3].map(|()| Identity::own());
     let configuration = trusting(&[(&address, &old.pin())]);
     let first = known(&configuration);
