@@ -20,18 +20,12 @@ pub(crate) fn begin(pair: &Pair) -> Child {
     command.current_dir(directory).env("HAUL_CONFIG_DIR", directory.join("config"));
     command.args(["put", "big", pair.server.address(), "--json", "--limit-rate", "2MiB"]);
     let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let journal = || {
+    eventually("the server has written down a part", || {
         let partials = fs::read_dir(pair.server.root().join(".haul/partials")).unwrap();
         let paths = partials.map(|entry| entry.unwrap().path());
         let mut journals =
             paths.filter(|path| path.extension().is_some_and(|end| end == "journal"));
-        journals.next().map(|path| path.metadata().unwrap().len())
-    };
-    let mut first = None;
-    eventually("the server has written down a part", || {
-        let len = journal();
-        first = first.or(len);
-        len > first
+        journals.any(|path| fs::read_to_string(path).unwrap().contains("\"held\""))
     });
     running
 }
