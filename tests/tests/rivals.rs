@@ -62,8 +62,16 @@ fn lock_order_of_an_open_within_the_commit_of_the_same_file_stops_nobody() {
             end.send(()).unwrap();
         }
     });
-    // Whoever was cut off last, the file can still be committed.
-    let mut upload = Upload::open(&server, &large).unwrap();
+    // Whoever was cut off last, the file can still be committed, once the server is done with it.
+    let mut opened = None;
+    eventually("the last commit is over", || {
+        match Upload::open(&server, &large) {
+            Ok(upload) => opened = Some(upload),
+            Err(error) => assert!(error.to_string().contains("\"busy\""), "{error}"),
+        }
+        opened.is_some()
+    });
+    let mut upload = opened.unwrap();
     for index in 0..large.cvs.len() {
         if !upload.held.contains(&index) {
             upload.good(&large, index).unwrap();
