@@ -257,3 +257,29 @@ fn change_that_comes_after_publish_is_not_part_of_the_version() {
         assert_eq!(there.len(), 1, "{there:?}");
     }
 }
+
+/// Its draft is no more, and would refuse whatever the next run sends.
+#[test]
+fn directory_that_was_published_is_begun_anew_once_nobody_may_ask_for_the_answer_again() {
+    let server = server();
+    let (mut first, answer) = begin(&server, "client", "site", None);
+    let tree = answer["upload"].clone();
+    assert_eq!(first.ask(&put(1, "f", b"x"), b"x").unwrap()["ack"], 1);
+    assert_eq!(first.ask(&json!({"cmd": "publish", "id": 2}), b"").unwrap()["ack"], 2);
+    let (_, answer) = begin(&server, "client", "site", None);
+    assert_eq!((&answer["code"], &answer["retry"]), (&json!("busy"), &json!(true)), "{answer}");
+    let (mut second, answer) = begin(&server, "client", "site", Some(&tree));
+    assert_eq!(answer["upload"], tree, "{answer}");
+    assert_eq!(second.ask(&json!({"cmd": "publish", "id": 1}), b"").unwrap()["ack"], 1);
+    drop((first, second));
+    let mut begun = None;
+    eventually("a new draft is begun", || {
+        let (peer, answer) = begin(&server, "client", "site", None);
+        assert!(answer["hello"] == 1 || answer["code"] == "busy", "{answer}");
+        begun = (answer["hello"] == 1).then_some((peer, answer));
+        begun.is_some()
+    });
+    let (mut third, answer) = begun.unwrap();
+    assert!(answer["upload"] != tree && answer["resumed"] == false, "{answer}");
+    assert_eq!(third.ask(&put(1, "f", b"y"), b"y").unwrap()["ack"], 1);
+}

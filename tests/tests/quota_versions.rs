@@ -10,9 +10,14 @@ fn draft(accounts: &Accounts) -> Peer {
     let mut hello = accounts.hello("alice", "publishes");
     hello["filename"] = json!("t");
     hello["must"] = json!(["publish"]);
-    let (peer, answer) = accounts.greeted(&hello);
-    assert!(answer["upload"].is_string(), "{answer}");
-    peer
+    let mut begun = None;
+    eventually("no connection about the version before is open", || {
+        let (peer, answer) = accounts.greeted(&hello);
+        assert!(answer["upload"].is_string() || answer["code"] == "busy", "{answer}");
+        begun = answer["upload"].is_string().then_some(peer);
+        begun.is_some()
+    });
+    begun.unwrap()
 }
 
 fn done(peer: &mut Peer, header: &Value) {

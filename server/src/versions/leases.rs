@@ -340,6 +340,10 @@ impl Table {
             if publish.tree.is_some_and(|tree| tree != version.token) {
                 return Err(Refusal::new(Code::TakenOver, "this tree is not that of the run"));
             }
+            if publish.tree.is_none() && version.is_done() {
+                let message = "the connection on which this directory was published is still open";
+                return Err(Refusal::new(Code::Busy, message));
+            }
             open.connections.push(connection);
             return Ok(Found::Version(Arc::clone(version)));
         }
