@@ -1,5 +1,7 @@
 //! A source that changes while haul walks it: what was there all the time is not missed.
 
+use std::sync::mpsc::{RecvTimeoutError, channel};
+
 use haul_protocol::Digest;
 use haul_tests::prelude::*;
 
@@ -260,35 +262,30 @@ fn file_that_is_moved_while_others_are_removed_keeps_its_old_name() {
     }
 }
 
-/// Threads end also if a test fails.
-struct Stops<'a>(&'a AtomicBool);
-
-impl Drop for Stops<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn source_that_never_stands_still_is_not_published_nor_loses_anything_and_that_is_told() {
     let setting = Setting::start();
     setting.write_there("gone", "x");
     setting.write("d/f", "x");
-    let over = AtomicBool::new(false);
     let relay = Relay::start(setting.server.address(), &[]).unwrap();
     thread::scope(|scope| {
+        // Dropped at the end, or by a panic.
+        let mut ends = Vec::new();
         for number in 0..2 {
             setting.write(&format!("d/{number}"), "x");
             let path = |name: &str| setting.source().join(format!("d/{number}{name}"));
-            let (over, path, other) = (&over, path(""), path("-other"));
+            let (path, other) = (path(""), path("-other"));
+            let (end, over) = channel::<()>();
+            ends.push(end);
             scope.spawn(move || {
-                while !over.load(Ordering::Relaxed) {
+                // Far more often than haul looks, and others keep the processor.
+                while over.recv_timeout(Duration::from_millis(1)) == Err(RecvTimeoutError::Timeout)
+                {
                     fs::rename(&path, &other).unwrap();
                     fs::rename(&other, &path).unwrap();
                 }
             });
         }
-        let _stops = Stops(&over);
         for (words, says) in [
             (&["publish"][..], "nothing is published"),
             (&["sync", "--delete"], "nothing is removed"),
