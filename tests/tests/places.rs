@@ -1,5 +1,9 @@
 //! Places for open files: peers that do nothing keep none, whatever they have asked for.
 
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
 use haul_tests::prelude::*;
 
 /// Sparse, and so large that it is not read to its end here.
@@ -15,63 +19,62 @@ fn reading(server: &Hauld) -> usize {
     places.filter(|place| *place == server.root().join("f")).count()
 }
 
-/// Bytes that wait in the sockets of a connection for its peer to read them.
-fn unread(server: &Hauld, peer: &Peer) -> u64 {
-    let port = |address: &str| {
-        let port: u16 = address.rsplit(':').next().unwrap().parse().unwrap();
-        format!(":{port:04X}")
-    };
-    let (here, there) =
-        (port(server.address()), port(&peer.stream.local_addr().unwrap().to_string()));
-    let table = fs::read_to_string("/proc/net/tcp").unwrap();
-    let queue = table.lines().find_map(|line| {
-        let words: Vec<_> = line.split_whitespace().collect();
-        let is_it = words[1].ends_with(&here) && words[2].ends_with(&there);
-        is_it.then(|| u64::from_str_radix(words[4].split(':').next().unwrap(), 16).unwrap())
-    });
-    queue.unwrap() + rustix::io::ioctl_fionread(&peer.stream).unwrap()
+/// A connection over a Unix socket: the system gives it no more room for bytes on their way than it has at first, as it does
+/// with one of TCP.
+fn connect(path: &Path) -> Peer {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut peer = Peer { stream: TcpStream::from(OwnedFd::from(stream)) };
+    let client = COUNT.fetch_add(1, Ordering::Relaxed).to_string();
+    peer.say_hello(&client, 0, None).unwrap();
+    peer
+}
+
+/// A peer that pings: the single worker answers it when it has done what others have asked for before.
+struct Pinging(Peer, u64);
+
+impl Pinging {
+    fn turn(&mut self) {
+        for _ in 0..2 {
+            self.1 += 1;
+            let answer = self.0.ask(&json!({"cmd": "ping", "id": self.1}), b"").unwrap();
+            assert_eq!(answer["answer"], self.1, "{answer}");
+        }
+    }
 }
 
 /// A peer that has a file read for a `check`, and leaves so many answers unread before that no more of them go into its
 /// socket.
-fn stalled(server: &Hauld) -> Peer {
+fn stalled(server: &Hauld, socket: &Path) -> Peer {
     let before = reading(server);
-    let mut peer = server.peer();
-    rustix::net::sockopt::set_socket_recv_buffer_size(&peer.stream, 4096).unwrap();
-    let mut other = server.peer();
-    let (mut ids, mut asked, mut before_these, mut full) = (1.., 0, 0, 0);
-    // Bytes on their way may be counted twice, so the socket counts as full when it has twice taken few of the answers. Then
-    // some wait in the server.
-    while full < 2 {
+    let (mut peer, mut other) = (connect(socket), Pinging(server.peer(), 0));
+    let mut ids = 1_u64..;
+    let (mut queued, mut full) = (0, 0);
+    // Until the answers of many rounds wait in the server itself.
+    while full < 10 {
         let lists = ids.by_ref().take(2);
         let lists: Vec<u8> = lists
             .flat_map(|id| frame(&json!({"cmd": "list", "id": id, "filename": "long"}), b""))
             .collect();
         peer.stream.write_all(&lists).unwrap();
-        // The single worker answers these after those.
-        for _ in 0..2 {
-            asked += 1;
-            let answer = other.ask(&json!({"cmd": "ping", "id": asked}), b"").unwrap();
-            assert_eq!(answer["answer"], asked, "{answer}");
-        }
-        let now = unread(server, &peer);
-        full = if now < before_these + 2 * NAMES * 100 { full + 1 } else { 0 };
-        before_these = now;
+        other.turn();
+        let now = rustix::io::ioctl_fionread(&peer.stream).unwrap();
+        full = if now == queued { full + 1 } else { 0 };
+        queued = now;
     }
     let id = ids.next();
     let line = json!({"kind": "file", "filename": "f", "filesize": SIZE, "blake3": "0".repeat(64)});
     let line = line.to_string();
     let check = json!({"cmd": "check", "id": id, "length": line.len()});
     peer.send(&check, line.as_bytes()).unwrap();
-    // If so many answers wait in the server that it reads nothing, it goes on when a few of them are taken.
+    other.turn();
+    // If so many answers wait in the server that it reads no request, it goes on when a few of them are taken.
     let mut piece = [0; 1024];
-    peer.stream.set_nonblocking(true).unwrap();
-    eventually("the file is read", || {
-        reading(server) > before || {
-            let _ = peer.stream.read(&mut piece);
-            false
-        }
-    });
+    while reading(server) == before {
+        peer.stream.read_exact(&mut piece).unwrap();
+        other.turn();
+    }
     peer
 }
 
@@ -89,7 +92,11 @@ fn peers_that_read_no_answers_while_a_file_is_read_for_them_make_room_for_anothe
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 56; exec \"$HAULD\" \"$@\"", "sh"]);
     command.env("HAULD", &binaries::get().hauld);
+    let place = TempDir::new().unwrap();
+    let socket = place.path().join("socket");
+    let unix = format!("unix:{}", socket.display());
     let words = ["--workers", "1", "--durability", "none", "--body-timeout", "1h"];
+    let words = [&words[..], &["--listen", "127.0.0.1:0", "--listen", &unix]].concat();
     let server = Hauld::start_in(TempDir::new().unwrap(), command, &words).unwrap();
     fs::File::create(server.root().join("f")).unwrap().set_len(SIZE).unwrap();
     fs::create_dir(server.root().join("long")).unwrap();
@@ -98,7 +105,7 @@ fn peers_that_read_no_answers_while_a_file_is_read_for_them_make_room_for_anothe
     }
     let mut peers = Vec::new();
     while is_stored(&server) {
-        peers.push(stalled(&server));
+        peers.push(stalled(&server, &socket));
         assert!(peers.len() < 20, "there is no end of places");
     }
     eventually("there is room", || is_stored(&server));
