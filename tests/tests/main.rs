@@ -8,6 +8,7 @@ mod accounts_change;
 mod accounts_ends;
 mod accounts_limits;
 mod accounts_rights;
+mod accounts_tokens;
 mod accounts_unix;
 mod adjusted;
 mod adopt;

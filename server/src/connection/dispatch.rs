@@ -109,7 +109,7 @@ impl Connection {
                 return Ok(Sink::Bundle(Box::new(bundle)));
             }
             Op::Part { upload, offset, cv } => {
-                return Ok(match uploads.part(self.account(), &upload, offset, length, cv)? {
+                return Ok(match uploads.part(&self.scope(), &upload, offset, length, cv)? {
                     Some(writer) => Sink::Part { id, writer: Box::new(writer) },
                     None => Sink::Held { id },
                 });
@@ -192,13 +192,14 @@ impl Connection {
                     };
                     let (client, goes_on_as) = (&haul.client, self.goes_on_as(&wanted.name));
                     let (identity, goes_on_as) = (&*identity, goes_on_as.as_ref());
-                    let sender = Sender { client, identity, replaces, goes_on_as };
+                    let scope = self.scope();
+                    let sender = Sender { client, scope, identity, replaces, goes_on_as };
                     uploads.open(store, parents, sender, *wanted)?
                 };
                 self.opened(id, opened);
             }
             Op::Commit { upload, digest } => {
-                match uploads.commit(self.account(), &upload, digest)? {
+                match uploads.commit(&self.scope(), &upload, digest)? {
                     Commit::Done => self.answer(id, Reply::Done, &[]),
                     Commit::Change(change, publishing) => {
                         if change.name().is_none_or(|name| turn.fresh.concerns(name)) {
@@ -213,7 +214,7 @@ impl Connection {
                     return Ok(Sink::Nothing);
                 };
                 let leave = haul.fence.enter()?;
-                uploads.abort(haul.client.account(), &upload)?;
+                uploads.abort(&self.scope(), &upload)?;
                 drop(leave);
                 self.answer(id, Reply::Done, &[]);
             }

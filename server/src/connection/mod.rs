@@ -37,7 +37,7 @@ use std::sync::Arc;
 use haul_protocol::{RequestId, ServerConnection, Time};
 use rustix::fd::OwnedFd;
 
-use crate::accounts::{AccountOf, ClientId, Login, Origin, View};
+use crate::accounts::{ClientId, Login, Origin, Scope, View};
 use crate::audit::Event;
 use crate::commit::notify::{ConnectionId, Notify};
 use crate::net::buffer;
@@ -211,12 +211,10 @@ impl Connection {
         matches!(self.dialect, Dialect::Haul(_))
     }
 
-    /// The account of the client.
-    fn account(&self) -> AccountOf<'_> {
-        match &self.dialect {
-            Dialect::Haul(haul) => haul.client.account(),
-            Dialect::Unknown | Dialect::Classic => None,
-        }
+    /// The scope of the tokens of its uploads.
+    fn scope(&self) -> Scope {
+        let account = self.login.as_ref().map(|login| &login.account);
+        Scope::of(account, self.version().map(|version| version.token))
     }
 
     /// The next version of a directory that this connection is about.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use haul_protocol::{Code, Digest, Token};
 
 use super::{Uploads, unknown};
-use crate::accounts::{AccountName, AccountOf};
+use crate::accounts::Scope;
 use crate::refusal::Refusal;
 use crate::store::{Change, Store};
 
@@ -22,7 +22,7 @@ pub(crate) enum Commit {
 #[derive(Debug)]
 pub(crate) struct Publishing {
     token: Token,
-    account: Option<AccountName>,
+    scope: Scope,
     digest: Digest,
     size: u64,
     key: String,
@@ -39,19 +39,19 @@ impl Uploads {
     /// Checks that an upload is complete, and takes it out of the hands of its writers.
     pub(crate) fn commit(
         &self,
-        account: AccountOf<'_>,
+        scope: &Scope,
         token: &Token,
         digest: Digest,
     ) -> Result<Commit, Refusal> {
         let table = self.table();
-        if let Some(published) = table.published.digest(account, token) {
+        if let Some(published) = table.published.digest(scope, token) {
             return if published == digest { Ok(Commit::Done) } else { Err(wrong_digest()) };
         }
-        if table.publishing.get(token).is_some_and(|of| of.as_ref() == account) {
+        if table.publishing.get(token).is_some_and(|of| of == scope) {
             return Err(Refusal::new(Code::Busy, "this upload is being published"));
         }
         drop(table);
-        let upload = self.find(account, token)?;
+        let upload = self.find(scope, token)?;
         // Alone: a late writer finds nothing to write to.
         let mut writers = upload.writers_alone();
         upload.state().commit(digest)?;
@@ -59,17 +59,17 @@ impl Uploads {
         if !table.open.get(token).is_some_and(|open| Arc::ptr_eq(&open.upload, &upload)) {
             drop(table);
             // Taken over, or committed, since it was looked up.
-            return Err(self.find(account, token).err().unwrap_or_else(unknown));
+            return Err(self.find(scope, token).err().unwrap_or_else(unknown));
         }
         table.remove(token);
         table.busy.insert(upload.key.clone());
-        table.publishing.insert(*token, account.cloned());
+        table.publishing.insert(*token, scope.clone());
         drop(table);
         let partial = writers.take();
         drop(writers);
-        let (account, key) = (account.cloned(), upload.key.clone());
+        let (scope, key) = (scope.clone(), upload.key.clone());
         let size = upload.state().geometry().size();
-        let publishing = Publishing { token: *token, account, digest, size, key };
+        let publishing = Publishing { token: *token, scope, digest, size, key };
         let change = match (partial, &upload.published) {
             (Some(partial), _) => {
                 let attributes = upload.owner().attributes;
@@ -107,9 +107,9 @@ impl Uploads {
         if !done {
             return;
         }
-        let Publishing { token, account, digest, key, .. } = publishing;
+        let Publishing { token, scope, digest, key, .. } = publishing;
         let mut table = self.table();
-        let forgotten = table.published.remember((token, account), digest, key);
+        let forgotten = table.published.remember((token, scope), digest, key);
         let forgotten = forgotten.filter(|key| table.begin_alone(key));
         drop(table);
         let Some(key) = forgotten else { return };

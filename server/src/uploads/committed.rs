@@ -6,17 +6,17 @@ use std::collections::VecDeque;
 use haul_protocol::{Digest, Token};
 
 use super::REMEMBERED;
-use crate::accounts::{AccountName, AccountOf};
+use crate::accounts::Scope;
 
 /// The last of them, the oldest first. The journal of each is kept as long as it is remembered here.
 #[derive(Debug, Default)]
-pub(super) struct Published(VecDeque<(Token, Option<AccountName>, Digest, String)>);
+pub(super) struct Published(VecDeque<(Token, Scope, Digest, String)>);
 
 impl Published {
     /// The digest that an upload was committed with.
-    pub(super) fn digest(&self, account: AccountOf<'_>, token: &Token) -> Option<Digest> {
-        let is_it = |(published, of, ..): &&(Token, Option<AccountName>, Digest, String)| {
-            published == token && of.as_ref() == account
+    pub(super) fn digest(&self, scope: &Scope, token: &Token) -> Option<Digest> {
+        let is_it = |(published, of, ..): &&(Token, Scope, Digest, String)| {
+            published == token && of == scope
         };
         self.0.iter().find(is_it).map(|(_, _, digest, _)| *digest)
     }
@@ -25,11 +25,11 @@ impl Published {
     /// its journal any more: the same file may have been committed again since.
     pub(super) fn remember(
         &mut self,
-        (token, account): (Token, Option<AccountName>),
+        (token, scope): (Token, Scope),
         digest: Digest,
         key: String,
     ) -> Option<String> {
-        self.0.push_back((token, account, digest, key));
+        self.0.push_back((token, scope, digest, key));
         if self.0.len() <= REMEMBERED {
             return None;
         }
@@ -46,8 +46,8 @@ mod tests {
         Token((number as u128).to_le_bytes())
     }
 
-    fn numbered(number: usize) -> (Token, Option<AccountName>) {
-        (token(number), None)
+    fn numbered(number: usize) -> (Token, Scope) {
+        (token(number), Scope::default())
     }
 
     #[test]
@@ -60,8 +60,8 @@ mod tests {
         }
         // The first one leaves, but the same file is the newest as well.
         assert_eq!(published.remember(numbered(1000), digest, String::from("same")), None);
-        assert_eq!(published.digest(None, &token(0)), None);
-        assert_eq!(published.digest(None, &token(1000)), Some(digest));
+        assert_eq!(published.digest(&Scope::default(), &token(0)), None);
+        assert_eq!(published.digest(&Scope::default(), &token(1000)), Some(digest));
         for number in 1..REMEMBERED {
             let forgotten =
                 published.remember(numbered(2000 + number), digest, format!("x{number}"));

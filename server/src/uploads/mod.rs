@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use haul_protocol::{Code, Cv, Geometry, Name, Token, Wanted, limits};
 
-use crate::accounts::{AccountName, AccountOf, ClientId};
+use crate::accounts::{AccountName, ClientId, Scope};
 use crate::locks::{Mutex, MutexGuard, Rank};
 use crate::refusal::Refusal;
 use crate::store::{Key, Parents, Replaces, Store};
@@ -53,9 +53,11 @@ pub(crate) struct Uploads {
 }
 
 /// The sender of a large file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Sender<'a> {
     pub(crate) client: &'a ClientId,
+    /// The scope of the token that it gets.
+    pub(crate) scope: Scope,
     /// The client's name across its runs.
     pub(crate) identity: &'a str,
     /// Whether the file may take the place of an entry that stands there.
@@ -130,7 +132,7 @@ impl Uploads {
         &self,
         store: &Arc<Store>,
         parents: &Parents,
-        Sender { client, identity, replaces, goes_on_as }: Sender<'_>,
+        Sender { client, scope, identity, replaces, goes_on_as }: Sender<'_>,
         wanted: Wanted,
     ) -> Result<Opened, Refusal> {
         let part_size = limits::part_size_for(wanted.size).unwrap_or(limits::MAX_BODY_LEN);
@@ -140,7 +142,7 @@ impl Uploads {
         let known_as = goes_on_as.unwrap_or(&wanted.name);
         let key = Key::new(known_as, geometry, &wanted.fingerprint, sender);
         let token = random_token()?;
-        let owner = Owner { token, attributes: wanted.attributes };
+        let owner = Owner { token, scope, attributes: wanted.attributes };
         let elsewhere = self.table().take_elsewhere(key.id(), &wanted.name, &owner);
         self.interrupt(elsewhere);
         let found = {
@@ -198,13 +200,13 @@ impl Uploads {
     /// Announces a part. `None`: it is held already.
     pub(crate) fn part(
         &self,
-        account: AccountOf<'_>,
+        scope: &Scope,
         token: &Token,
         offset: u64,
         len: u64,
         cv: Cv,
     ) -> Result<Option<PartWriter>, Refusal> {
-        let upload = self.find(account, token)?;
+        let upload = self.find(scope, token)?;
         let mut state = upload.state();
         let geometry = state.geometry();
         let decision = state.claim(offset, len, cv)?;
@@ -230,9 +232,9 @@ impl Uploads {
     }
 
     /// Discards an upload.
-    pub(crate) fn abort(&self, account: AccountOf<'_>, token: &Token) -> Result<(), Refusal> {
+    pub(crate) fn abort(&self, scope: &Scope, token: &Token) -> Result<(), Refusal> {
         let mut table = self.table();
-        table.find(account, token)?;
+        table.find(scope, token)?;
         let Some(Entry { upload, .. }) = table.remove(token) else { return Err(unknown()) };
         table.busy.insert(upload.key.clone());
         drop(table);
@@ -266,8 +268,8 @@ impl Uploads {
         }
     }
 
-    fn find(&self, account: AccountOf<'_>, token: &Token) -> Result<Arc<OpenUpload>, Refusal> {
-        self.table().find(account, token).map(|entry| Arc::clone(&entry.upload))
+    fn find(&self, scope: &Scope, token: &Token) -> Result<Arc<OpenUpload>, Refusal> {
+        self.table().find(scope, token).map(|entry| Arc::clone(&entry.upload))
     }
 }
 

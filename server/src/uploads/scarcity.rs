@@ -210,6 +210,7 @@ mod tests {
     use super::super::table::Found;
     use super::super::writer::Owner;
     use super::*;
+    use crate::accounts::Scope;
     use crate::store::{Key, Resumed, Store};
 
     const NEW: Duration = Duration::ZERO;
@@ -261,7 +262,7 @@ mod tests {
         let mut table = Table::default();
         let (greedy, other) = (ClientId::alone("greedy"), ClientId::alone("other"));
         for upload in 0..MAX_OPEN_A_CLIENT {
-            let owner = Owner { token: Token([0; 16]), attributes: Attributes::default() };
+            let owner = owner();
             let found = table.find_or_begin(&upload.to_string(), 10, &owner, &greedy);
             assert!(matches!(found, Ok(Found::Begun(_))), "{upload}");
         }
@@ -274,6 +275,11 @@ mod tests {
         assert_eq!((table.parts, table.opening.len(), table.busy.len()), (0, 0, 0));
     }
 
+    fn owner() -> Owner {
+        let (scope, attributes) = (Scope::default(), Attributes::default());
+        Owner { token: Token([0; 16]), scope, attributes }
+    }
+
     /// An upload of which nothing has come.
     fn upload(store: &Arc<Store>, key: &str) -> OpenUpload {
         let geometry = Geometry::new(5000, 1024).unwrap();
@@ -281,7 +287,7 @@ mod tests {
         let partial = Key::new(&name, geometry, "f", (None, "i"));
         let opened = store.partial(&store.parents(), &partial, &name, (geometry, false), None);
         let Ok(Resumed::Partial(partial, _)) = opened else { panic!("{opened:?}") };
-        let owner = Owner { token: Token([0; 16]), attributes: Attributes::default() };
+        let owner = owner();
         let room = store.reserve(&name, 0).unwrap();
         OpenUpload::new(key, name, owner, Upload::new(geometry, &[]), Ok(partial), room)
     }

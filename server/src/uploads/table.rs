@@ -9,7 +9,7 @@ use super::committed::Published;
 use super::share::{Holder, Share};
 use super::writer::{OpenUpload, Owner};
 use super::{MAX_OPEN_PARTS, REMEMBERED, taken_over, unknown};
-use crate::accounts::{AccountName, AccountOf, ClientId};
+use crate::accounts::{ClientId, Scope};
 use crate::refusal::Refusal;
 
 /// Parts of the uploads of one client whose files are being opened, but for a single file: after a restart of the machine that
@@ -27,14 +27,14 @@ pub(super) struct Table {
     pub(super) busy: HashSet<String>,
     /// The share of each client in uploads whose files are being opened.
     pub(super) opening: HashMap<ClientId, Share>,
-    /// Tokens whose commit is being carried out, and their accounts.
-    pub(super) publishing: HashMap<Token, Option<AccountName>>,
+    /// Tokens whose commit is being carried out, and their scopes.
+    pub(super) publishing: HashMap<Token, Scope>,
     pub(super) parts: usize,
     pub(super) connections: HashMap<ClientId, usize>,
     /// Clients that had to give an upload to another client before it was idle.
     pub(super) gave: HashSet<ClientId>,
-    /// Tokens that a newer `open` has replaced, and their accounts.
-    pub(super) taken_over: VecDeque<(Token, Option<AccountName>)>,
+    /// Tokens that a newer `open` has replaced, and their scopes.
+    pub(super) taken_over: VecDeque<(Token, Scope)>,
     pub(super) published: Published,
 }
 
@@ -56,12 +56,11 @@ pub(super) enum Found {
 }
 
 impl Table {
-    /// The upload of a token. A token of another account is not known.
-    pub(super) fn find(&self, account: AccountOf<'_>, token: &Token) -> Result<&Entry, Refusal> {
-        let is_taken_over =
-            |(taken, of): &(Token, Option<_>)| taken == token && of.as_ref() == account;
+    /// The upload of a token. A token of another scope is not known.
+    pub(super) fn find(&self, scope: &Scope, token: &Token) -> Result<&Entry, Refusal> {
+        let is_taken_over = |(taken, of): &(Token, Scope)| taken == token && of == scope;
         match self.open.get(token) {
-            Some(entry) if entry.client.account() == account => Ok(entry),
+            Some(entry) if entry.upload.owner().scope == *scope => Ok(entry),
             None if self.taken_over.iter().any(is_taken_over) => Err(taken_over()),
             _ => Err(unknown()),
         }
@@ -74,24 +73,28 @@ impl Table {
             && self.open.get(&old).is_some_and(|entry| entry.upload.published.is_some())
             && let Some(entry) = self.remove(&old)
         {
-            self.remember_taken_over(old, entry.client.account);
+            let scope = entry.upload.owner().scope.clone();
+            self.remember_taken_over(old, scope);
         }
     }
 
-    /// Removes the upload of a key that goes to another name: an earlier run of a client of a drop account has begun it.
+    /// Removes the upload of a key that goes to another name, because an earlier run of a client of a drop account has begun
+    /// it, or whose token has another scope: with other rights, say, the file may not be opened.
     pub(super) fn take_elsewhere(
         &mut self,
         key: &str,
         name: &Name,
         owner: &Owner,
     ) -> Vec<Arc<OpenUpload>> {
-        let goes_elsewhere = |entry: &&Entry| entry.upload.name != *name;
+        let goes_elsewhere = |entry: &&Entry| {
+            entry.upload.name != *name || entry.upload.owner().scope != owner.scope
+        };
         let old = self.by_key.get(key).copied();
         let entry = old.and_then(|old| self.open.get(&old)).filter(goes_elsewhere);
         let (Some(old), Some(entry)) = (old, entry) else { return Vec::new() };
         // A client that still sends parts of it is told that a newer `open` has them.
-        *entry.upload.owner() = owner.clone();
-        self.remember_taken_over(old, entry.client.account.clone());
+        let before = std::mem::replace(&mut *entry.upload.owner(), owner.clone());
+        self.remember_taken_over(old, before.scope);
         self.take_all(|token, _| *token == old)
     }
 
@@ -112,8 +115,8 @@ impl Table {
         if let Some(old) = self.by_key.get(key).copied()
             && let Some(mut entry) = self.open.remove(&old)
         {
-            self.remember_taken_over(old, entry.client.account.take());
-            *entry.upload.owner() = owner.clone();
+            let before = std::mem::replace(&mut *entry.upload.owner(), owner.clone());
+            self.remember_taken_over(old, before.scope);
             entry.client = client.clone();
             let upload = Arc::clone(&entry.upload);
             self.by_key.insert(key.to_owned(), owner.token);
@@ -161,10 +164,10 @@ impl Table {
         Some(entry)
     }
 
-    pub(super) fn remember_taken_over(&mut self, token: Token, account: Option<AccountName>) {
+    pub(super) fn remember_taken_over(&mut self, token: Token, scope: Scope) {
         if self.taken_over.len() == REMEMBERED {
             self.taken_over.pop_front();
         }
-        self.taken_over.push_back((token, account));
+        self.taken_over.push_back((token, scope));
     }
 }

@@ -8,6 +8,7 @@ use haul_protocol::{Attributes, Code, Name, PartHasher, Token};
 
 use super::part_table::{Claim, Upload, superseded};
 use super::{taken_over, unknown};
+use crate::accounts::Scope;
 use crate::locks::{Mutex, MutexGuard, Rank, RwLock, WriteGuard};
 use crate::refusal::Refusal;
 use crate::store::{Flush, Partial, Published, Reserved};
@@ -47,6 +48,8 @@ pub(crate) struct OpenUpload {
 #[derive(Debug, Clone)]
 pub(crate) struct Owner {
     pub(crate) token: Token,
+    /// The scope of the token.
+    pub(crate) scope: Scope,
     pub(crate) attributes: Attributes,
 }
 
