@@ -265,12 +265,12 @@ fn directory_that_was_published_is_begun_anew_once_nobody_may_ask_for_the_answer
     let (mut first, answer) = begin(&server, "client", "site", None);
     let tree = answer["upload"].clone();
     assert_eq!(first.ask(&put(1, "f", b"x"), b"x").unwrap()["ack"], 1);
-    assert_eq!(first.ask(&json!({"cmd": "publish", "id": 2}), b"").unwrap()["ack"], 2);
+    assert_eq!(first.ask(&json!({"cmd": "publish", "id": 2}), b"").unwrap()["answer"], 2);
     let (_, answer) = begin(&server, "client", "site", None);
     assert_eq!((&answer["code"], &answer["retry"]), (&json!("busy"), &json!(true)), "{answer}");
     let (mut second, answer) = begin(&server, "client", "site", Some(&tree));
     assert_eq!(answer["upload"], tree, "{answer}");
-    assert_eq!(second.ask(&json!({"cmd": "publish", "id": 1}), b"").unwrap()["ack"], 1);
+    assert_eq!(second.ask(&json!({"cmd": "publish", "id": 1}), b"").unwrap()["answer"], 1);
     drop((first, second));
     let mut begun = None;
     eventually("a new draft is begun", || {
