@@ -1,4 +1,4 @@
-//! Tokens of uploads, when an account changes meanwhile.
+//! Tokens of uploads and drafts: an account changes meanwhile, or another one publishes.
 
 use haul_tests::prelude::*;
 
@@ -151,6 +151,22 @@ fn draft(accounts: &Accounts, name: &str, client: &str, upload: &Value) -> (Peer
     greeted.unwrap()
 }
 
+/// The same with a name of the client that no other has, and an entry in it; it has ended. Returns the token of the draft.
+fn left(accounts: &Accounts, name: &str, entry: &str) -> Value {
+    let (mut peer, answer) = draft(accounts, name, entry, &Value::Null);
+    assert!(answer["upload"].is_string(), "{answer}");
+    assert_eq!(peer.ask(&put(1, entry, b"x"), b"x").unwrap()["ack"], 1);
+    peer.end().unwrap();
+    answer["upload"].clone()
+}
+
+fn published(accounts: &Accounts, name: &str, client: &str, upload: &Value) {
+    let (mut peer, answer) = draft(accounts, name, client, upload);
+    assert!(answer["upload"].is_string(), "{answer}");
+    assert_eq!(peer.ask(&json!({"cmd": "publish", "id": 1}), b"").unwrap()["answer"], 1);
+    peer.end().unwrap();
+}
+
 /// Names in a draft are below the draft, and those of an account below its root: a token must not lead from one to the other.
 #[test]
 fn upload_of_a_draft_is_unknown_outside_of_it_and_one_of_no_draft_inside() {
@@ -175,4 +191,66 @@ fn upload_of_a_draft_is_unknown_outside_of_it_and_one_of_no_draft_inside() {
     assert_eq!(commit(&mut other, 1, &large, &in_draft)["answer"], 1, "{answer}");
     assert_eq!(other.ask(&json!({"cmd": "publish", "id": 2}), b"").unwrap()["answer"], 2);
     assert_eq!(fs::read(accounts.at("alice/site/bob/large")).unwrap(), large.bytes);
+}
+
+fn two(durability: &str) -> Accounts {
+    let users = ["alice --root same --rights mirror", "bob --root same --rights mirror"];
+    Accounts::start_with(&["--durability", durability], &users)
+}
+
+#[test]
+fn draft_does_not_undo_a_version_that_another_account_has_published_since() {
+    for durability in ["none", "group"] {
+        let accounts = two(durability);
+        // The first version is moved to its name, later ones change names with the present one.
+        for (alices, bobs) in [("a1", "b1"), ("a2", "b2")] {
+            let token = left(&accounts, "alice", alices);
+            let there = left(&accounts, "bob", bobs);
+            // So far nothing was published, and neither draft knows of the other.
+            let (peer, answer) = draft(&accounts, "alice", alices, &token);
+            assert_eq!((&answer["upload"], &answer["resumed"]), (&token, &json!(true)), "{answer}");
+            peer.end().unwrap();
+            published(&accounts, "bob", bobs, &there);
+            refused(&draft(&accounts, "alice", alices, &token).1, 0, "taken_over");
+            let files = fs::read_dir(accounts.at("same/site")).unwrap();
+            let files: Vec<_> = files.map(|entry| entry.unwrap().file_name()).collect();
+            assert_eq!(files, [bobs], "{durability}");
+            // Nothing is lost: the next run goes on with it, and knows that.
+            let (mut peer, answer) = draft(&accounts, "alice", "next", &Value::Null);
+            assert!(answer["resumed"] == true && answer["upload"] != token, "{answer}");
+            let remove = json!({"cmd": "remove", "id": 1, "filename": alices});
+            assert_eq!(peer.ask(&remove, b"").unwrap()["ack"], 1);
+            peer.end().unwrap();
+            // The answer to bob's publish may have been lost.
+            published(&accounts, "bob", bobs, &there);
+        }
+    }
+}
+
+/// It can't begin again as if nothing had happened since.
+#[test]
+fn empty_draft_begins_again_unless_a_version_was_published_since() {
+    let accounts = two("none");
+    for other in ["alice", "bob"] {
+        let (peer, answer) = draft(&accounts, "alice", "c", &Value::Null);
+        let token = answer["upload"].clone();
+        peer.end().unwrap();
+        let (peer, answer) = draft(&accounts, other, "other", &Value::Null);
+        assert!(answer["upload"].is_string(), "{answer}");
+        peer.end().unwrap();
+        let (peer, answer) = draft(&accounts, "alice", "c", &token);
+        assert_eq!(answer["upload"], token, "nothing was published: {answer}");
+        peer.end().unwrap();
+        let (peer, answer) = draft(&accounts, other, "other", &Value::Null);
+        peer.end().unwrap();
+        published(&accounts, other, "other", &answer["upload"]);
+        refused(&draft(&accounts, "alice", "c", &token).1, 0, "taken_over");
+        // A version that was published before hurts no draft of later.
+        let (peer, begun) = draft(&accounts, "alice", "c", &Value::Null);
+        peer.end().unwrap();
+        published(&accounts, other, "other", &answer["upload"]);
+        let (peer, again) = draft(&accounts, "alice", "c", &begun["upload"]);
+        assert_eq!(again["upload"], begun["upload"], "{again}");
+        peer.end().unwrap();
+    }
 }

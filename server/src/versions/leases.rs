@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use haul_protocol::{Code, Name, Publish, Token};
@@ -88,7 +89,23 @@ impl Drop for Entry {
 struct Table {
     open: Vec<Open>,
     /// Drafts that were empty when they made room, and their directories.
-    given_up: VecDeque<(Name, Token)>,
+    given_up: VecDeque<GivenUp>,
+}
+
+/// A draft that was empty when it made room.
+#[derive(Debug)]
+struct GivenUp {
+    name: Name,
+    tree: Token,
+    /// Whether the last draft of the directory that was begun since was published; `None`: none was begun.
+    since: Option<Arc<AtomicBool>>,
+}
+
+impl GivenUp {
+    /// Whether it may begin again: no other version was published since.
+    fn may_begin_again(&self) -> bool {
+        self.since.as_ref().is_none_or(|published| !published.load(Ordering::Acquire))
+    }
 }
 
 #[derive(Debug)]
@@ -199,7 +216,12 @@ impl Publications {
             open.version = Some(Arc::clone(&version));
         }
         // From now on something may be in it.
-        table.given_up.retain(|(_, tree)| *tree != version.token);
+        table.given_up.retain(|draft| draft.tree != version.token && draft.may_begin_again());
+        // One that was published before only tells that again.
+        let is_begun = |draft: &&mut GivenUp| draft.name == version.name && !version.is_done();
+        for draft in table.given_up.iter_mut().filter(is_begun) {
+            draft.since = Some(version.done());
+        }
         drop(table);
         Ok(version)
     }
@@ -255,7 +277,8 @@ impl Publications {
             if table.given_up.len() == REMEMBERED {
                 table.given_up.pop_front();
             }
-            table.given_up.push_back((version.name.clone(), version.token));
+            let (name, tree) = (version.name.clone(), version.token);
+            table.given_up.push_back(GivenUp { name, tree, since: None });
         }
         drop(table);
         for connection in ended.into_iter().flat_map(|ended| ended.connections) {
@@ -353,7 +376,13 @@ impl Table {
         let (client, name) = (client.clone(), publish.name.clone());
         let earlier = match publish.tree {
             None => Earlier::Any,
-            Some(tree) if self.given_up.contains(&(name.clone(), tree)) => Earlier::GivenUp(tree),
+            Some(tree)
+                if self.given_up.iter().any(|draft| {
+                    (&draft.name, draft.tree) == (&name, tree) && draft.may_begin_again()
+                }) =>
+            {
+                Earlier::GivenUp(tree)
+            }
             Some(tree) => Earlier::Tree(tree),
         };
         self.open.push(Open { client, name, version: None, connections: vec![connection] });

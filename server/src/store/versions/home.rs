@@ -9,6 +9,9 @@ pub(super) const READY: &str = "ready-";
 pub(super) const BACK: &str = "back-";
 pub(super) const DONE: &str = "done-";
 pub(super) const NOTE: &str = "version-";
+/// In the place of the token of a left draft: a version has been published since, so nobody goes on with the draft who asks for
+/// it by its token.
+const STALE: &str = "stale";
 pub(in crate::store) const PREVIOUS: &str = "previous";
 
 /// The account of a client in the name of a draft, behind the token: a draft of one account is not that of another. Nothing if
@@ -30,6 +33,15 @@ impl Owner {
     /// The token with this behind it.
     pub(super) fn tagged(&self, token: Token) -> String {
         format!("{token}{}", self.0)
+    }
+
+    /// The name of a left draft, of any owner, once its token holds no more. `None`: it holds none already, or the name is that of
+    /// no draft.
+    pub(super) fn stale(draft: &str) -> Option<String> {
+        let (boot, tag) = draft.strip_prefix(NEXT)?.split_once('-')?;
+        let owner = tag.find('~').map_or("", |at| &tag[at..]);
+        let stale = format!("{NEXT}{boot}-{STALE}{owner}");
+        (stale != draft).then_some(stale)
     }
 
     /// Whether a token from a name has this behind it.

@@ -8,5 +8,6 @@ pub(super) mod home;
 pub(super) mod names;
 pub(super) mod notes;
 mod settle;
+mod stale;
 pub(super) mod swap;
 pub(super) mod version;

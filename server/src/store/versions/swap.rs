@@ -11,6 +11,7 @@ use super::closed::Closed;
 use super::home::{BACK, PREVIOUS};
 use super::notes::{self, Facts, Note};
 use super::settle::{done, note, settle};
+use super::stale::Stale;
 use super::version::{Closing, State, Version, present};
 use crate::store::attributes::{set_mode_of_directory, times};
 use crate::store::commit::dirty::Touched;
@@ -263,6 +264,8 @@ impl Store {
         if let Some(mtime) = attributes.mtime {
             sys::set_times(&tree, &times(mtime)).map_err(failed("set mtime of"))?;
         }
+        // Before the exchange: after a crash no client may go on with a draft that would undo the new version.
+        let stale = token.map(|_| Stale::make(home)).transpose().map_err(failed("publish"))?;
         let rights = &self.rights;
         let exchange =
             || rights.in_directory(&parent, || sys::exchange(home, from.as_bytes(), &parent, last));
@@ -290,6 +293,9 @@ impl Store {
             }
             swapped => swapped,
         };
+        if let (Err(_), Some(stale)) = (&swapped, stale) {
+            stale.take_back(home);
+        }
         swapped.map_err(failed("publish"))?;
         self.guard.swapped();
         parents.clear();

@@ -6,6 +6,7 @@
 //! | name in the home | meaning | after a crash |
 //! |---|---|---|
 //! | `next-BOOT-TOKEN` | the next version, being put together; with accounts, `TOKEN` has [its owner](super::home::Owner) behind it everywhere | stays, and the next run goes on with it; after a restart of the machine it is thrown away, since nothing in it was flushed |
+//! | `next-BOOT-stale`, the owner behind it | such a draft that was left before another owner has published: its token holds no more, and the next run of its owner gives it another | the same |
 //! | `ready-MARK-BOOT-TOKEN` | the next version, complete; or, if its [mark](crate::store::mark) is another, the version that it has replaced | `next-BOOT-TOKEN`, and `done-TOKEN` goes; or `previous`, and `done-TOKEN` is made |
 //! | `back-MARK` | the version before, about to come back; or the one that it has replaced | `previous` |
 //! | `previous` | the version before the present one | stays |
@@ -56,7 +57,7 @@ pub(crate) struct Version {
     pub(crate) resumed: bool,
     state: RwLock<State>,
     /// As `state`, for a look that waits for nobody.
-    done: AtomicBool,
+    done: Arc<AtomicBool>,
     /// The same: it is given up, or that is being tried.
     given_up: AtomicBool,
     /// Somebody completes it, which may take as long as a flush.
@@ -115,6 +116,11 @@ impl Version {
             self.completing.store(false, Ordering::Release);
         }
         state
+    }
+
+    /// Becomes true when it is published, and says so also when the version is over.
+    pub(crate) fn done(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.done)
     }
 
     /// Whether it has been published.

@@ -113,7 +113,7 @@ impl Version {
             tag,
             resumed,
             state: RwLock::new(Rank::Version, if done { State::Done } else { State::Next }),
-            done: AtomicBool::new(done),
+            done: Arc::new(AtomicBool::new(done)),
             given_up: AtomicBool::new(false),
             completing: AtomicBool::new(false),
             closings: AtomicUsize::new(0),
