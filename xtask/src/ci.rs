@@ -23,6 +23,11 @@ const CHECKS: &[(&str, &[&str])] = &[
         ],
     ),
     ("documentation", &["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"]),
+    // Otherwise the first tests that need them wait for the compiler.
+    (
+        "the binaries under test",
+        &["build", "--locked", "-p", "haul-server", "-p", "haul-client", "--bins"],
+    ),
     ("tests", &["test", "--workspace", "--locked", "--no-fail-fast"]),
     ("the protocol package", &["package", "-p", "haul-protocol", "--locked", "--allow-dirty"]),
     ("end to end", &["xtask", "e2e"]),
