@@ -21,6 +21,8 @@ use std::time::Duration;
 /// calls only: `Mtimes` (`futimens`, `fstat`), `Rights` (`fstat`, `fstatat`, `fchmod`, `unlink`) and `Space` (`fstatvfs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
+    /// One reading of the accounts after the other.
+    Rereading,
     /// The state of the next version of a directory.
     Version,
     /// A rollback waits until the changes under way are over; a change under way counts as holding this.

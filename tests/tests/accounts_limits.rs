@@ -75,6 +75,7 @@ fn rate_and_connections_that_are_changed_hold_for_connections_that_are_there() {
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     let (_, answer) = hello(&accounts, "alice", "other", 0);
     refused(&answer, 0, "busy");
+    assert!(answer["message"].as_str().unwrap().contains("has 1 connection, and"), "{answer}");
 }
 
 /// One byte a record: the line carries twenty times as much as the plaintext, which alone would be within the rate.

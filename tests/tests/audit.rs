@@ -198,6 +198,32 @@ fn refused_logins_and_changes_of_the_accounts_are_told() {
     }
 }
 
+/// Over loopback the first `hello` of a run brings no token: haul waits until the server asks for one.
+#[test]
+fn hello_without_a_token_is_no_refused_login() {
+    let (accounts, place, path) = audited(&["--durability", "none"], &[ALL]);
+    fs::write(place.path().join("f"), "x").unwrap();
+    let mut put = haul();
+    let put = put.env("HAUL_TOKEN", accounts.token("alice")).arg("put").arg(place.path().join("f"));
+    put.arg(accounts.server.address()).assert().success();
+    let mut hello = accounts.hello("alice", "c");
+    hello.as_object_mut().unwrap().remove("token");
+    let ask = |hello: &Value| Peer::connect(accounts.server.address()).unwrap().ask(hello, b"");
+    for _ in 0..20 {
+        assert_eq!(ask(&hello).unwrap()["code"], "unauthorized");
+    }
+    let told = lines(&path);
+    assert!(!named(&told, "login").is_empty(), "{told:?}");
+    assert_eq!(named(&told, "login_refused"), Vec::<Value>::new());
+    // Nor are they among the ten failures in a minute that are answered.
+    hello["token"] = json!("haul_aaaaaaaa_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+    for number in 1..=10 {
+        assert_eq!(ask(&hello).unwrap()["message"], "no account has this token");
+        eventually("it is told", || named(&lines(&path), "login_refused").len() == number);
+    }
+    assert!(ask(&hello).is_err());
+}
+
 /// Trap of P13: a name with control characters moves no cursor of whoever reads the log.
 #[test]
 fn log_has_no_control_characters_of_names() {

@@ -164,6 +164,18 @@ impl Accounts {
         Ok(Login::begin(known, waker, &mut logins))
     }
 
+    /// Whether an account has the token, as far as the file was read.
+    pub(crate) fn knows(&self, token: &AccessToken) -> bool {
+        self.table().find(token, self.second()).is_some()
+    }
+
+    /// Whether another file has taken the place of the one that was read last. `hauld user` changes accounts so: such a file is
+    /// whole from its first moment on.
+    pub(crate) fn is_replaced(&self) -> bool {
+        let Some(stamp) = self.file.as_ref().and_then(UsersFile::stamp) else { return false };
+        self.present.lock().stamp.is_none_or(|read| !read.is_of_same_file(&stamp))
+    }
+
     /// The account of a user of this machine, whom the kernel has told at the other end of a Unix socket. `None`: the user has
     /// none, and needs a token.
     pub(crate) fn log_in_user(&self, user: u32, waker: &Waker) -> Option<Arc<Login>> {

@@ -159,6 +159,11 @@ fn open_new(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 }
 
 impl Stamp {
+    /// Whether both are of one file, whatever was written into it.
+    pub(super) fn is_of_same_file(&self, other: &Self) -> bool {
+        self.inode == other.inode
+    }
+
     fn of(found: &fs::Metadata) -> Self {
         Self {
             inode: (found.dev(), found.ino()),

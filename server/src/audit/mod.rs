@@ -85,8 +85,8 @@ impl Audit {
     }
 
     /// A login is refused. `token`: the id of its token.
-    pub(crate) fn login_refused(&self, address: &str, token: Option<&str>) {
-        let who = Who { account: None, token: token.map(str::to_owned), address: address.into() };
+    pub(crate) fn login_refused(&self, address: &str, token: &str) {
+        let who = Who { account: None, token: Some(token.to_owned()), address: address.into() };
         self.add_few(|state| &mut state.logins, || Line::of("login_refused", &who));
     }
 

@@ -39,8 +39,8 @@ impl Connection {
         audit.login(who);
     }
 
-    /// A login is refused. `token`: the id of the token, if there was one.
-    pub(super) fn tell_refused_login(&self, token: Option<&str>) {
+    /// A login is refused. `token`: the id of its token.
+    pub(super) fn tell_refused_login(&self, token: &str) {
         if let Some(Teller { audit, who }) = &self.teller {
             audit.login_refused(&who.address, token);
         }

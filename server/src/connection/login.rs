@@ -25,13 +25,16 @@ impl Connection {
         let waker = waker(turn.notify, self.id);
         let Some(token) = hello.token.take() else {
             let user = self.user.and_then(|user| services.accounts.log_in_user(user, &waker));
+            // The client has shown nothing that could be wrong: it may only ask whether it needs an account.
             let Some(login) = user else {
-                self.tell_refused_login(None);
                 self.end(without_account());
                 return false;
             };
             return self.logged_in(login, hello, turn);
         };
+        if !services.accounts.knows(&token) {
+            services.catch_up_with_accounts();
+        }
         let origin = || self.origin;
         match services.accounts.log_in(&token, origin, services.now(), waker) {
             Ok(login) => self.logged_in(login, hello, turn),
@@ -39,7 +42,7 @@ impl Connection {
                 if self.may_tell(services) {
                     tracing::warn!(peer = self.peer, token = token.id(), "refused a login");
                 }
-                self.tell_refused_login(Some(token.id()));
+                self.tell_refused_login(token.id());
                 match denied {
                     Denied::Told => drop(self.end(unknown_token())),
                     Denied::Silently => self.half.abandon(),
@@ -109,8 +112,9 @@ impl Connection {
             }
             Err(NoSeat::OfAccount(most)) => {
                 let name = &login.account.name;
+                let connections = if most == 1 { "connection" } else { "connections" };
                 let message =
-                    format!("account `{name}` has {most} connections, and may not have more");
+                    format!("account `{name}` has {most} {connections}, and may not have more");
                 self.refuse_connection(Code::Busy, &message);
                 None
             }

@@ -19,6 +19,7 @@ use crate::accounts::{Account, Accounts};
 use crate::audit::Audit;
 use crate::commit::committer::Committer;
 use crate::keys::Keys;
+use crate::locks::{Mutex, Rank};
 use crate::store::{Limits, Store};
 use crate::symlinks::Symlinks;
 use crate::uploads::Uploads;
@@ -35,6 +36,8 @@ use timeouts::Timeouts;
 #[derive(Debug)]
 pub(crate) struct Services {
     pub(crate) accounts: Accounts,
+    /// Held by the thread that reads the accounts again.
+    rereading: Mutex<()>,
     pub(crate) budgets: Budgets,
     /// Connections that are served at once, if there are accounts.
     pub(crate) seats: Arc<Seats>,
@@ -93,6 +96,7 @@ impl Services {
             Publications::new(Arc::clone(&store), Arc::clone(&uploads), timeouts.body);
         Self {
             accounts,
+            rereading: Mutex::new(Rank::Rereading, ()),
             budgets: Budgets::default(),
             // The other half is for those that come.
             seats: Seats::new(connections, door / 2),
@@ -120,6 +124,7 @@ impl Services {
     /// Reads the accounts again if they have changed, unless the file does not stand still, and ends the logins that are over;
     /// to be called each second and when the file has changed.
     pub(crate) fn look_at_accounts(&self, reads: bool) {
+        let _turn = self.rereading.lock();
         let before = self.audit.as_ref().map(|_| self.accounts.all());
         if self.accounts.look(reads) {
             let accounts = self.accounts.all();
@@ -134,6 +139,13 @@ impl Services {
             audit.look();
         }
         self.lines.look();
+    }
+
+    /// Before a token is refused: if `hauld user` has replaced the accounts since they were read, reads them now.
+    pub(crate) fn catch_up_with_accounts(&self) {
+        if self.accounts.is_replaced() {
+            self.look_at_accounts(true);
+        }
     }
 
     /// Has the audit log written as far as it is known: before an answer leaves.
