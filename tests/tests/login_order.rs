@@ -55,6 +55,43 @@ fn key_is_trusted_before_anybody_types_a_token() {
 }
 
 #[test]
+fn token_from_a_pipe_that_is_not_stored_is_told_with_the_way_to_a_new_one() {
+    let (pair, token) = with_tls();
+    let (directory, address) = (pair.directory.path(), pair.server.address());
+    let lost = format!(
+        "haul: the token from standard input is stored nowhere. If it is nowhere else either, `hauld user rotate alice` \
+         prints a new one on the server; then: haul login alice@{address}"
+    );
+    // The key is not known: nobody is there to be asked, or says no.
+    let login = ["login", "alice@%"];
+    let output = pair.haul(&login).write_stdin(token.clone()).assert().code(4).get_output().clone();
+    assert!(told(&output).contains("is not known here; nothing was sent"), "{output:?}");
+    assert!(told(&output).ends_with(&lost), "{output:?}");
+    let config = directory.join("config");
+    let answered = |line: &str, answer: &str| {
+        let line = format!("stty cols 400; {line}");
+        let mut person = Person::run(&line, &[("HAUL_CONFIG_DIR", config.to_str().unwrap())]);
+        person.types(QUESTION, answer);
+        person.ends()
+    };
+    let piped = |token: &str| format!("printf %s {} | $H login alice@{address}", token.trim());
+    let (code, shown) = answered(&piped(&token), "no\n");
+    assert!(code == Some(4) && shown.contains("is stored nowhere"), "{shown}");
+    // A file is still there.
+    let file = directory.join("token");
+    fs::write(&file, &token).unwrap();
+    let from_file = format!("$H login alice@{address} <{}", file.display());
+    let (code, shown) = answered(&from_file, "no\n");
+    assert!(code == Some(4) && !shown.contains("is stored nowhere"), "{shown}");
+    // The server has not taken the token, so it is of no use.
+    let (code, shown) = answered(&piped(TOKEN), "yes\n");
+    assert!(code == Some(3) && !shown.contains("is stored nowhere"), "{shown}");
+    // What was told helps.
+    let token = pair.user(&["rotate", "alice"]);
+    pair.haul(&login).write_stdin(token).assert().success();
+}
+
+#[test]
 fn nobody_types_a_token_for_a_server_that_is_down_or_asks_nobody_for_one() {
     let (server, place) = (server(), Place::start());
     let (_socket, down) = nobody().unwrap();

@@ -1,8 +1,7 @@
 //! Connections of `haul login` and `haul whoami`, which ask a server for nothing but the account.
 
 use std::fmt::Display;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use haul_protocol::{AccountFacts, Token};
 
@@ -18,12 +17,6 @@ use crate::net::destination::{Destination, Server};
 use crate::net::poller::Poller;
 use crate::trust::{NOTHING, Route, Trust};
 
-/// The time between two logins with a token that the server does not know yet.
-const BETWEEN: Duration = Duration::from_millis(500);
-
-/// The longest time in which a signal is not noticed between them.
-const STEP: Duration = Duration::from_millis(50);
-
 /// A failure of a command, for people.
 pub(super) type Failed = (Reason, String);
 
@@ -36,6 +29,11 @@ pub(super) enum Refused {
 }
 
 impl Refused {
+    /// Whether the server knows no account of the token.
+    pub(super) fn is_by_token(&self) -> bool {
+        matches!(self, Self::By(ConnectionError::Unauthorized(_)))
+    }
+
     /// The same for people.
     pub(super) fn into_failed(self) -> Failed {
         match self {
@@ -86,7 +84,7 @@ impl<'a> Asker<'a> {
         }
         trust.expects_login(server);
         let nobody = Destination { account: None, ..destination.clone() };
-        match self.ask(&Login::without_token(&nobody), 1) {
+        match self.ask(&Login::without_token(&nobody)) {
             Err(Refused::By(ConnectionError::Unauthorized(_))) => {
                 let _ = self.trust.asked_for_login(server);
                 Ok(())
@@ -102,31 +100,18 @@ impl<'a> Asker<'a> {
         }
     }
 
-    /// Logs in, and returns the account that the server tells. A server that does not take the token is asked `most` times.
+    /// Logs in, once, and returns the account that the server tells.
     ///
     /// # Errors
     /// If the server can't be reached, or does not take the login.
-    pub(super) fn ask(
-        &mut self,
-        login: &Login,
-        most: u32,
-    ) -> Result<Option<AccountFacts>, Refused> {
+    pub(super) fn ask(&mut self, login: &Login) -> Result<Option<AccountFacts>, Refused> {
         let Self { timeout, signals, ref trust, client, .. } = *self;
         let client = client.to_string();
         signals.begin();
         let (over, server) = (|| signals.is_set(), login.server());
-        let mut number = 1;
-        let asked = loop {
-            let route = Route { server, trust, timeout, over: &over, prepare: NOTHING };
-            let asked = Asking::connect(route, login, &[], &client, &mut self.poller)
-                .map(|asking| asking.account().cloned());
-            let is_unknown = matches!(asked, Err(ConnectionError::Unauthorized(_)));
-            if !is_unknown || number == most || signals.is_set() {
-                break asked;
-            }
-            number += 1;
-            pause(signals);
-        };
+        let route = Route { server, trust, timeout, over: &over, prepare: NOTHING };
+        let asked = Asking::connect(route, login, &[], &client, &mut self.poller)
+            .map(|asking| asking.account().cloned());
         let interrupted = signals.end();
         asked.map_err(|error| if interrupted { Refused::Interrupted } else { Refused::By(error) })
     }
@@ -144,12 +129,4 @@ pub(super) fn asks_nobody(server: &Server) -> Failed {
 
 fn told(error: &ConnectionError) -> Failed {
     (Reason::of(error, false), unreached::told(error))
-}
-
-/// Lets time pass between two logins, unless a signal comes.
-fn pause(signals: &Signals) {
-    let begun = Instant::now();
-    while begun.elapsed() < BETWEEN && !signals.is_set() {
-        thread::sleep(STEP);
-    }
 }

@@ -12,34 +12,59 @@ use super::signals::Signals;
 use crate::credentials::{Login, Store};
 use crate::error::credentials::CredentialsError;
 use crate::net::account::is_account;
+use crate::net::destination::Destination;
 use asker::{Asker, Failed, Refused, asks_nobody, interrupted};
 use secret::{NoSecret, Secret};
 use words::{LoginCommand, LogoutCommand, WhoamiCommand};
-
-/// How often `haul login` shows its token to a server that does not know it: a server reads its accounts when they have
-/// changed, a moment later, and the account may be newer than that.
-const LOGINS: u32 = 3;
 
 /// Carries `haul login` out, and returns the exit code.
 pub(super) fn login(words: &LoginCommand, signals: &Signals) -> u8 {
     let ending = Ending::of_requests(words.options.output, signals);
     // Nobody types a token that can't be kept then.
     access::hide();
-    match log_in(words, &ending) {
+    let mut token = Piped::Nothing;
+    match log_in(words, &ending, &mut token) {
         Ok(()) => ending.asked(Reason::Done),
+        Err((reason, error)) if token == Piped::Once => {
+            ending.error(&error);
+            ending.error(&lost(&words.destination));
+            ending.asked(reason)
+        }
         Err((reason, error)) => ending.fail(reason, &error),
     }
 }
 
+/// A token that standard input has brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Piped {
+    /// There is none, or none that anybody needs again.
+    Nothing,
+    /// It can't be read once more.
+    Once,
+}
+
+/// The words about a token that came through a pipe and is not stored.
+fn lost(destination: &Destination) -> String {
+    let account = destination.account.as_deref();
+    let (name, login) = (account.unwrap_or("NAME"), destination.login());
+    format!(
+        "the token from standard input is stored nowhere. If it is nowhere else either, `hauld user rotate {name}` prints a \
+         new one on the server; then: haul login {login}"
+    )
+}
+
 /// The server's key is trusted first, and the server asks for a login; then the user is asked for the token, and the server
 /// takes it; then the token is kept.
-fn log_in(words: &LoginCommand, ending: &Ending<'_>) -> Result<(), Failed> {
+fn log_in(words: &LoginCommand, ending: &Ending<'_>, given: &mut Piped) -> Result<(), Failed> {
     let LoginCommand { destination, options } = words;
     let (server, signals) = (&destination.server, ending.signals());
     let unusable = |error: CredentialsError| (Reason::Usage, error.to_string());
     let store = Store::own().and_then(|store| store.check().map(|()| store)).map_err(unusable)?;
     let no_token = |error: NoSecret| (Reason::Usage, error.to_string());
     let piped = secret::piped().map_err(no_token)?;
+    if piped.is_some() && !secret::is_file() {
+        *given = Piped::Once;
+    }
     let mut asker = Asker::new(destination, options, signals)?;
     asker.asks_for_login()?;
     let token = match piped.map_or_else(
@@ -51,7 +76,12 @@ fn log_in(words: &LoginCommand, ending: &Ending<'_>) -> Result<(), Failed> {
         Err(error) => return Err(no_token(error)),
     };
     let login = Login::with_token(destination, token.clone());
-    let facts = asker.ask(&login, LOGINS).map_err(Refused::into_failed)?;
+    let facts = asker.ask(&login).map_err(|refused| {
+        if refused.is_by_token() {
+            *given = Piped::Nothing;
+        }
+        refused.into_failed()
+    })?;
     let facts = facts.ok_or_else(|| asks_nobody(server))?;
     if !is_account(&facts.name) {
         let error = format!("{server} tells an account `{}`, which is no name", facts.name);
@@ -100,7 +130,7 @@ pub(super) fn whoami(words: &WhoamiCommand, signals: &Signals) -> u8 {
         Err(error) => return ending.fail(Reason::of_credentials(&error), &error),
     };
     let asked = Asker::new(destination, options, signals)
-        .and_then(|mut asker| asker.ask(&login, 1).map_err(Refused::into_failed));
+        .and_then(|mut asker| asker.ask(&login).map_err(Refused::into_failed));
     match asked {
         Ok(facts) => {
             facts::tell(&destination.server, facts.as_ref(), &ending);

@@ -52,6 +52,18 @@ pub(super) fn piped() -> Result<Option<AccessToken>, NoSecret> {
     token(&first_line().map_err(NoSecret::Input)?).map(Some)
 }
 
+/// Whether standard input is a file, which can be read once more.
+pub(super) fn is_file() -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::fs::{FileType, fstat};
+        let is_file = |found: rustix::fs::Stat| FileType::from_raw_mode(found.st_mode).is_file();
+        fstat(io::stdin()).is_ok_and(is_file)
+    }
+    #[cfg(not(unix))]
+    false
+}
+
 /// Asks for the token of a login on the terminal.
 ///
 /// # Errors
