@@ -51,6 +51,19 @@ fn token_that_the_server_does_not_take_is_not_kept_and_ten_of_them_are_answered(
 }
 
 #[test]
+fn mistyped_token_is_one_of_the_ten_failures_that_are_answered() {
+    let (pair, _) = Pair::start("writer", &[]);
+    for number in 1..=10 {
+        let output = pair.haul(&["login", "alice@%"]).write_stdin(TOKEN).assert().code(3);
+        let told = told(output.get_output());
+        assert!(told.contains("no account has this token"), "{number}: {told}");
+    }
+    let output = pair.haul(&["login", "alice@%"]).write_stdin(TOKEN).assert().code(3);
+    let told = told(output.get_output());
+    assert!(told.contains("too many logins from this address have failed"), "{told}");
+}
+
+#[test]
 fn token_of_an_account_that_is_added_while_the_server_runs_is_taken_at_once() {
     let (pair, _) = Pair::start("writer", &[]);
     for name in ["bob", "carol", "dave"] {
@@ -152,5 +165,46 @@ fn link_pins_the_key_and_another_key_gets_no_token() {
         assert!(told.contains("haul has not connected") && told.contains("a new link"), "{told}");
         assert!(told.contains(&format!("trusts {pin}, since")), "{told}");
         assert!(!told.contains("haul trust"), "{told}");
+        // The destination without the key does what was wanted.
+        assert!(
+            told.contains(&format!("Write alice@{address} in the place of the link")),
+            "{told}"
+        );
     }
+    pair.haul(&["login", &format!("alice@{address}")]).write_stdin(token).assert().success();
+}
+
+/// Whoever has only an old link gets to the server by the one command that is told.
+#[test]
+fn old_link_is_told_with_the_link_of_the_key_that_came() {
+    let (pair, token) = Pair::start("writer", &[]);
+    let address = pair.server.address();
+    let mut command = hauld_command();
+    command.arg("fingerprint").arg("--config-dir").arg(pair.directory.path().join("server"));
+    let pin = text(&output_of(&mut command).stdout).trim().to_owned();
+    let old = haul_protocol::Pin::of_spki(b"another key").to_string();
+    let link = format!("haul://alice@{address}#{old}");
+    let refused = |words: &[&str]| {
+        let mut command = pair.haul(words);
+        let command = command.env("HAUL_TOKEN", token.trim()).write_stdin(token.clone());
+        told(command.assert().code(4).get_output())
+    };
+    let names =
+        format!("haul: the link names the key {old} of {address}, which has another key: {pin};");
+    let command = |option: &str| {
+        format!(
+            "If it is this one, write alice@{address} in the place of the link after: haul trust {option}{address} {pin}"
+        )
+    };
+    for words in [["login", &link], ["ls", &link]] {
+        let told = refused(&words);
+        assert!(told.starts_with(&names) && told.contains(&command("")), "{told}");
+        assert!(told.contains("no key of it is trusted here, and nothing was sent"), "{told}");
+    }
+    pair.haul(&["trust", "%", &old]).assert().success();
+    let told = refused(&["ls", &link]);
+    assert!(told.starts_with(&names) && told.contains(&command("--replace ")), "{told}");
+    assert!(told.contains("the key of the link is trusted here, and nothing was sent"), "{told}");
+    pair.haul(&["trust", "--replace", "%", &pin]).assert().success();
+    pair.haul(&["login", &format!("alice@{address}")]).write_stdin(token).assert().success();
 }

@@ -79,6 +79,11 @@ impl TlsFake {
         Self { listening: Arc::new(Listening::start().unwrap()), config: Arc::new(config) }
     }
 
+    /// The same server, which has this key from now on.
+    pub(crate) fn changed(&self, config: ServerConfig) -> Self {
+        Self { listening: Arc::clone(&self.listening), config: Arc::new(config) }
+    }
+
     pub(crate) fn address(&self) -> String {
         self.listening.address().unwrap()
     }

@@ -191,6 +191,63 @@ fn server_whose_key_has_changed_gets_nothing_and_nobody_is_asked() {
 }
 
 #[test]
+fn trust_in_the_place_of_a_known_key_shows_both_keys_and_asks() {
+    let (address, pin, _) = stranger();
+    let old = Identity::own().pin();
+    for option in ["--replace", "--add"] {
+        let configuration = trusting(&[(&address, &old)]);
+        let output = haul_in(configuration.path(), &["trust", option, &address]).output();
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        let shown = told(&output);
+        let both = format!(
+            "haul: {address} has another key than before, and nothing was sent. It was {old}, since 2026-11-27. Now it is {pin}."
+        );
+        assert!(shown.starts_with(&both), "{shown}");
+        let line = format!("haul trust {option} {address} {pin}\n");
+        assert!(shown.ends_with(&line), "{shown}");
+        let at = [("HAUL_CONFIG_DIR", configuration.path().to_str().unwrap())];
+        let mut person = Person::run(&format!("$H trust {option} {address}"), &at);
+        person.types(QUESTION, "yes\n");
+        let (code, shown) = person.ends();
+        assert_eq!(code, Some(0), "{shown}");
+        let question = format!(
+            "{address} has another key than before. It was {old}, since 2026-11-27.\r\nIts key is {pin}\r\n"
+        );
+        assert!(shown.contains(&question) && !shown.contains("is not known here"), "{shown}");
+        let text = known(&configuration);
+        assert_eq!((text.contains(&pin), text.contains(&old)), (true, option == "--add"), "{text}");
+    }
+}
+
+#[test]
+fn key_that_changes_in_mid_run_is_told_without_a_word_that_nothing_was_sent() {
+    for words in [&["put", "--connections", "1", "f", "%"][..], &["mkdir", "%/d"]] {
+        let (first, second) = (Identity::own(), Identity::own());
+        let fake = TlsFake::start(config(&first));
+        let address = fake.address();
+        let serving = thread::spawn(move || {
+            let mut caller = fake.accept().unwrap();
+            caller.greet().unwrap();
+            caller.receive().unwrap();
+            drop(caller);
+            let mut caller = fake.changed(config(&second)).accept().unwrap();
+            caller.receive().map(|(header, _)| header)
+        });
+        let configuration = trusting(&[(&address, &first.pin())]);
+        fs::write(configuration.path().join("f"), "x").unwrap();
+        let words: Vec<_> = words.iter().map(|word| word.replace('%', &address)).collect();
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let output =
+            haul_in(configuration.path(), &words).current_dir(configuration.path()).output();
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        let told = told(&output);
+        assert!(told.contains("has another key than before, and nothing more was sent"), "{told}");
+        assert!(!told.contains("nothing was sent"), "{told}");
+        assert!(serving.join().unwrap().is_err());
+    }
+}
+
+#[test]
 fn server_in_clear_on_loopback_is_reached_in_clear_and_one_that_is_pinned_is_not() {
     let setting = Setting::start();
     setting.write("f", "x");

@@ -9,11 +9,11 @@ use super::signals::Signals;
 use crate::credentials::Login;
 use crate::error::credentials::CredentialsError;
 use crate::error::trust::TrustError;
-use crate::net::destination::{Destination, Server};
-use crate::trust::Trust;
+use crate::net::destination::Destination;
 use crate::trust::directory::Directory;
 use crate::trust::host::Host;
 use crate::trust::known::{Key, Known};
+use crate::trust::{Link, Trust};
 
 /// The rules by which the server of a destination is trusted: by the pin of a link alone, or else as the user has said
 /// before, or says now. While the user is asked, `bar` is not shown.
@@ -27,7 +27,7 @@ pub(super) fn trust(
     bar: &ProgressBar,
 ) -> Result<Trust, TrustError> {
     match destination.pin {
-        Some(pin) if !is_insecure => of_link(&destination.server, pin),
+        Some(pin) if !is_insecure => of_link(destination, pin),
         _ => Ok(ask::trust(is_insecure, signals, bar)),
     }
 }
@@ -44,15 +44,17 @@ pub(super) fn trust_of_requests(
     trust(destination, is_insecure, signals, &ProgressBar::hidden())
 }
 
-fn of_link(server: &Server, pin: Pin) -> Result<Trust, TrustError> {
-    if let (Ok(directory), Some(host)) = (Directory::of_user(), Host::of(server)) {
+fn of_link(destination: &Destination, pin: Pin) -> Result<Trust, TrustError> {
+    let (login, mut is_trusted) = (destination.login(), false);
+    if let (Ok(directory), Some(host)) = (Directory::of_user(), Host::of(&destination.server)) {
         let keys = Known::load(&directory)?.keys(&host)?;
-        if !keys.is_empty() && !keys.iter().any(|key| key.pin == pin) {
+        is_trusted = keys.iter().any(|key| key.pin == pin);
+        if !keys.is_empty() && !is_trusted {
             let (server, known) = (host.to_string(), keys.iter().map(Key::trusted).collect());
-            return Err(TrustError::Link { server, known, link: pin });
+            return Err(TrustError::Link { server, login, known, link: pin });
         }
     }
-    Ok(Trust::pins([pin]))
+    Ok(Trust::link(Link { login, pin, is_trusted }))
 }
 
 /// The pin of a link has proved right: the server is trusted by it from now on.

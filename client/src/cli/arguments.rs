@@ -21,7 +21,7 @@ use crate::net::destination::Destination;
 ///
 /// Exit codes: 0 everything is committed; 1 some files failed or a request was refused, each is named; 2 wrong
 /// usage; 3 the server could not be reached, was lost for good, or wants no such connection or login; 4 the server is
-/// not trusted, and nothing was sent; 130 interrupted. After 1, 3 and 130 the same command sends the rest, and large
+/// not trusted, and gets nothing; 130 interrupted. After 1, 3 and 130 the same command sends the rest, and large
 /// files go on where they stopped.
 #[derive(Debug, Parser)]
 #[command(name = "haul", version)]

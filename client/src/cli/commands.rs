@@ -266,10 +266,13 @@ fn carry_out(
         None => Reason::Failed,
     };
     if interrupted {
-        ending.error(
-            &"interrupted; what was counted is there, run the same command again for the rest: \
-              large files go on where they stopped",
-        );
+        let large = match report.counts.bytes_held {
+            0 => "",
+            _ => ": large files go on where they stopped",
+        };
+        ending.error(&format_args!(
+            "interrupted; what was counted is there, run the same command again for the rest{large}"
+        ));
     }
     ending.over(Some(&report), reason)
 }

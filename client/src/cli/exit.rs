@@ -13,7 +13,7 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// The server could not be reached, or was lost for good.
 pub const UNREACHABLE: u8 = 3;
-/// The server is not trusted, and nothing was sent.
+/// The server is not trusted, and gets nothing.
 pub const UNTRUSTED: u8 = 4;
 /// Interrupted by Ctrl-C or SIGTERM.
 pub const INTERRUPTED: u8 = 130;
@@ -71,6 +71,7 @@ impl Reason {
         match error {
             ConnectionError::NotPublished { .. } | ConnectionError::VersionGone => Self::Failed,
             ConnectionError::Untrusted(_) => Self::Untrusted,
+            ConnectionError::Later(error) => Self::of(error, is_reached),
             ConnectionError::Unauthorized(_) | ConnectionError::OtherAccount(_) => {
                 Self::Unauthorized
             }

@@ -52,7 +52,8 @@ pub(super) fn at(
         (Patience::new(tries.retry_for, tries.retries), 0, false);
     let error = loop {
         let mut has_changed = false;
-        let connected = Asking::connect(route, &login, needs, &client, &mut poller);
+        let connected = Asking::connect(route, &login, needs, &client, &mut poller)
+            .map_err(|error| error.later(is_reached));
         let done = connected.and_then(|mut asking| {
             is_reached = true;
             let done = work(&mut asking, lost);

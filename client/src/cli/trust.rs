@@ -9,7 +9,7 @@ use super::options::{BasicOutput, duration};
 use super::signals::Signals;
 use super::{ask, unreached};
 use crate::error::ConnectionError;
-use crate::error::trust::{KnownError, TrustError};
+use crate::error::trust::{KnownError, TrustError, former};
 use crate::net::destination::{Destination, Server};
 use crate::net::poller::Poller;
 use crate::transfer::builder::TIMEOUT;
@@ -158,7 +158,10 @@ fn of_server(
                     let (server, found) = (host.to_string(), look.pin);
                     return Err(TrustError::Changed { server, known, found }.into());
                 }
-                ask(&host, &look, ending.signals())?;
+                match keys.is_empty() {
+                    true => ask(&host, &look, ending.signals())?,
+                    false => ask_about_another(words, &host, &keys, &look, ending.signals())?,
+                }
             }
             look.pin
         }
@@ -205,14 +208,46 @@ fn ask(host: &Host, look: &Look, signals: &Signals) -> Result<(), TrustError> {
         true => format!("{host} is not known here, but a public authority vouches for it."),
         false => ask::nobody_vouches(&server, why.as_deref()),
     };
-    signals.begin();
-    let answer = ask::ask(&first, pin, signals);
-    signals.end();
-    match answer.unwrap_or(Answer::Nobody) {
+    match answer(&first, pin, signals) {
         Answer::Yes => Ok(()),
         Answer::Key(typed) if typed == pin => Ok(()),
         Answer::Key(typed) => Err(TrustError::Other { server, found: pin, typed }),
         Answer::No => Err(TrustError::Declined { server, pin }),
         Answer::Nobody => Err(TrustError::Unknown { server, pin, why }),
     }
+}
+
+/// The same of a host that has other keys here.
+fn ask_about_another(
+    words: &TrustCommand,
+    host: &Host,
+    keys: &[Key],
+    look: &Look,
+    signals: &Signals,
+) -> Result<(), Failure> {
+    let (pin, known) = (look.pin, keys.iter().map(Key::trusted).collect::<Vec<_>>());
+    let (begin, former) = (format!("{host} has another key than before"), former(&known));
+    match answer(format!("{begin}. {former}").trim_end(), pin, signals) {
+        Answer::Yes => Ok(()),
+        Answer::Key(typed) if typed == pin => Ok(()),
+        Answer::Key(typed) => {
+            Err(TrustError::Other { server: host.to_string(), found: pin, typed }.into())
+        }
+        Answer::No | Answer::Nobody => {
+            let option = if words.replace { "--replace" } else { "--add" };
+            let text = format!(
+                "{begin}, and nothing was sent. {former}Now it is {pin}. Somebody may be in between, or the server has a new \
+                 key: `hauld fingerprint` prints it there. If it is this one: haul trust {option} {host} {pin}"
+            );
+            Err(Failure::Wrong(Reason::Untrusted, text))
+        }
+    }
+}
+
+/// The answer of the user to the question whether this key is to be trusted.
+fn answer(first: &str, pin: Pin, signals: &Signals) -> Answer {
+    signals.begin();
+    let answer = ask::ask(first, pin, signals);
+    signals.end();
+    answer.unwrap_or(Answer::Nobody)
 }

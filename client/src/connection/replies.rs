@@ -64,7 +64,8 @@ impl Connection<'_> {
                     self.answered(pending, reply, body)?;
                 }
                 ClientEvent::Ended(refusal) => {
-                    return Err(self.run.login.ended(refusal, true, true));
+                    let ended = self.run.login.ended(refusal, true, true);
+                    return Err(ended.of_run(self.run.progress.has_large()));
                 }
                 _ => return Err(ProtocolError::Kind.into()),
             }

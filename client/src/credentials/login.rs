@@ -109,6 +109,7 @@ impl Login {
             place: self.place.clone(),
             is_sent,
             was_taken,
+            has_large: false,
             message: refusal.message,
         }))
     }

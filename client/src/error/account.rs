@@ -35,13 +35,15 @@ pub struct Unauthorized {
     pub is_sent: bool,
     /// Whether the server had taken the token before.
     pub was_taken: bool,
+    /// Whether a large file was on its way.
+    pub has_large: bool,
     /// The server's reason.
     pub message: String,
 }
 
 impl fmt::Display for Unauthorized {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { server, account, place, is_sent, was_taken, message } = self;
+        let Self { server, account, place, is_sent, was_taken, has_large, message } = self;
         let login = account.as_ref().map_or(server.clone(), |name| format!("{name}@{server}"));
         if *place == TokenPlace::None {
             return write!(f, "{server} asks for an account: haul login {login}");
@@ -67,7 +69,10 @@ impl fmt::Display for Unauthorized {
         }
         write!(f, ": {message}")?;
         if *was_taken {
-            write!(f, "; run the same command again, large files go on where they stopped")?;
+            f.write_str("; run the same command again")?;
+            if *has_large {
+                f.write_str(", large files go on where they stopped")?;
+            }
         }
         if *place == TokenPlace::Stored {
             let then = if *was_taken { "; if the token is refused then," } else { ";" };
@@ -158,7 +163,8 @@ mod tests {
         let (server, message) =
             (String::from("box:8080"), String::from("no account has this token"));
         let account = Some(String::from("alice"));
-        Unauthorized { server, account, place, is_sent: true, was_taken: false, message }
+        let (was_taken, has_large) = (false, false);
+        Unauthorized { server, account, place, is_sent: true, was_taken, has_large, message }
     }
 
     #[test]
@@ -174,7 +180,10 @@ mod tests {
             Unauthorized { account: None, ..unauthorized(TokenPlace::Variable) }.to_string(),
             "box:8080 does not take the token in HAUL_TOKEN: no account has this token"
         );
-        let later = Unauthorized { was_taken: true, ..unauthorized(TokenPlace::Stored) };
+        let small = Unauthorized { was_taken: true, ..unauthorized(TokenPlace::Variable) };
+        assert!(small.to_string().ends_with("token; run the same command again"), "{small}");
+        let later =
+            Unauthorized { was_taken: true, has_large: true, ..unauthorized(TokenPlace::Stored) };
         let told = later.to_string();
         assert!(told.starts_with("box:8080 no longer takes the token of alice: "), "{told}");
         let ends = "; run the same command again, large files go on where they stopped; if the token is refused then, \

@@ -67,6 +67,10 @@ pub enum ConnectionError {
     /// The server is not trusted, or the connection would be in clear.
     #[error(transparent)]
     Untrusted(#[from] TrustError),
+    /// A server that the client has reached before is not trusted any more, or takes no TLS any more: what was sent before is
+    /// sent.
+    #[error("{}", .0.to_string().replace("nothing was sent", "nothing more was sent"))]
+    Later(Box<Self>),
     /// The server takes no TLS.
     #[error(
         "{0} takes no TLS 1.3: it was started with --tls never or --insecure, or is no haul server; nothing was sent. \
@@ -190,6 +194,7 @@ impl ConnectionError {
     pub(crate) fn is_lost(&self) -> bool {
         match self {
             Self::Ended(refusal) | Self::NotPublished { refusal, .. } => refusal.retry,
+            Self::Later(error) => error.is_lost(),
             // A balancer or the like answers in the server's place while the server is away.
             Self::NotHaul(_) | Self::ClosedAtHello | Self::ClosedAtLogin | Self::NoHello(_) => true,
             Self::NoTls(_) | Self::ClosedAtHandshake | Self::NoHandshake(_) => true,
@@ -211,6 +216,26 @@ impl ConnectionError {
             | Self::Handshake { .. }
             | Self::Stopped => false,
         }
+    }
+
+    /// The error of a connection whose server had answered another one before. `was_reached`: it had.
+    #[must_use]
+    pub(crate) fn later(self, was_reached: bool) -> Self {
+        match self {
+            Self::Untrusted(_) | Self::NoTls(_) | Self::Handshake { .. } if was_reached => {
+                Self::Later(Box::new(self))
+            }
+            error => error,
+        }
+    }
+
+    /// The error of a run. `has_large`: large files were on their way.
+    #[must_use]
+    pub(crate) fn of_run(mut self, has_large: bool) -> Self {
+        if let Self::Unauthorized(error) = &mut self {
+            error.has_large = has_large;
+        }
+        self
     }
 
     /// Whether the server has too much to do, or another client is at work on the same directory.

@@ -73,16 +73,37 @@ pub enum TrustError {
     },
     /// A link names another key than the one that is trusted.
     #[error(
-        "the link names the key {link} of {server}, and this machine trusts {}: haul has not connected. Ask the owner of the \
-         server for a new link", trusted(.known)
+        "the link names the key {link} of {server}, and this machine trusts {}: haul has not connected. Write {login} in the \
+         place of the link, and haul asks for the key that is trusted, and tells if the server has another one; or ask the \
+         owner of the server for a new link", trusted(.known)
     )]
     Link {
         /// The server's host and port.
         server: String,
+        /// The same with the account, as users write both.
+        login: String,
         /// The keys that are trusted.
         known: Vec<Trusted>,
         /// The key of the link.
         link: Pin,
+    },
+    /// The server has another key than the link names.
+    #[error(
+        "the link names the key {link} of {server}, which has another key: {found}; {}, and nothing was sent. Somebody may be \
+         in between, or the link is an old one: `hauld fingerprint` prints the key on the server. If it is this one, write \
+         {login} in the place of the link after: haul trust {}{server} {found}", here(*.is_trusted), replace(*.is_trusted)
+    )]
+    OldLink {
+        /// The server's host and port.
+        server: String,
+        /// The same with the account, as users write both.
+        login: String,
+        /// The key of the link.
+        link: Pin,
+        /// The key that the server has.
+        found: Pin,
+        /// The key of the link is trusted on this machine.
+        is_trusted: bool,
     },
     /// The server shows a certificate, and does not have its key.
     #[error(
@@ -166,8 +187,21 @@ fn because(why: &Option<String>) -> String {
     why.as_ref().map(|why| format!(", and no authority vouches for it: {why}")).unwrap_or_default()
 }
 
+/// The part of a sentence about the key of a link.
+fn here(is_trusted: bool) -> &'static str {
+    match is_trusted {
+        true => "the key of the link is trusted here",
+        false => "no key of it is trusted here",
+    }
+}
+
+/// The option with which `haul trust` takes a key, if others are trusted.
+fn replace(is_trusted: bool) -> &'static str {
+    if is_trusted { "--replace " } else { "" }
+}
+
 /// The sentences about the keys before.
-fn former(known: &[Trusted]) -> String {
+pub(crate) fn former(known: &[Trusted]) -> String {
     let mut text = String::new();
     for Trusted { pin, since } in known {
         // A string takes all that is written to it.

@@ -48,6 +48,8 @@ pub struct Progress {
     spared: AtomicU64,
     hashed: AtomicU64,
     held: AtomicU64,
+    /// A large file was opened at the server.
+    has_large: AtomicBool,
     sending: Mutex<Sending>,
     connections: Mutex<Links>,
     told: Mutex<Told>,
@@ -90,6 +92,7 @@ impl Progress {
             spared: zero(),
             hashed: zero(),
             held: zero(),
+            has_large: AtomicBool::new(false),
             sending: Mutex::default(),
             connections: Mutex::default(),
             told: Mutex::default(),
@@ -172,9 +175,16 @@ impl Progress {
         self.held.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// The server holds bytes of a large file already.
+    /// A large file is open at the server, which holds so many bytes of it already.
     pub fn resumed(&self, bytes: u64) {
+        self.has_large.store(true, Ordering::Relaxed);
         self.resumed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether a large file was opened at the server: its parts are there when the run is over.
+    #[must_use]
+    pub fn has_large(&self) -> bool {
+        self.has_large.load(Ordering::Relaxed)
     }
 
     /// Bytes that were told to [`resumed`](Self::resumed) are of no use, or will be told again.

@@ -112,7 +112,8 @@ impl Slot<'_> {
                 return Err(ConnectionError::Stopped);
             }
         }
-        let mut connection = Connection::greet(run, self.number, self.slot, poller)?;
+        let mut connection = Connection::greet(run, self.number, self.slot, poller)
+            .map_err(|error| error.later(run.is_reached()))?;
         (self.greeted, self.was_greeted) = (true, true);
         run.progress.connected();
         let up = Instant::now();

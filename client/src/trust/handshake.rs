@@ -173,10 +173,7 @@ impl Route<'_> {
         };
         Err(match verdict {
             _ if !is_proved => TrustError::Unproved { server, why }.into(),
-            Verdict::Changed => {
-                let known = keys.iter().map(Key::trusted).collect();
-                TrustError::Changed { server, known, found: pin }.into()
-            }
+            Verdict::Changed => self.trust.changed(host, keys, pin).into(),
             Verdict::Unknown(why) => {
                 self.trust.judge(host, &Stranger { server, pin, why })?;
                 return Ok(None);

@@ -54,6 +54,17 @@ pub enum Answer {
 
 type Ask = dyn Fn(&Stranger) -> Answer + Send + Sync;
 
+/// The link by whose key a server is trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// The server, with the account, as users write both.
+    pub(crate) login: String,
+    /// Its key.
+    pub(crate) pin: Pin,
+    /// The user trusts the key on this machine, too.
+    pub(crate) is_trusted: bool,
+}
+
 /// The rules by which servers are trusted. Clones share what was answered.
 ///
 /// A Unix socket, and a server on loopback without pins, is reached in clear; all others with TLS.
@@ -63,6 +74,7 @@ pub struct Trust {
     pins: Pins,
     is_insecure: bool,
     ask: Option<Arc<Ask>>,
+    link: Option<Link>,
     authorities: Arc<Authorities>,
     /// Held while somebody is asked: all other connections wait for that answer.
     answers: Arc<Mutex<Vec<(Host, Pin, Answer)>>>,
@@ -105,6 +117,7 @@ impl Trust {
             pins,
             is_insecure: false,
             ask: None,
+            link: None,
             authorities: Arc::default(),
             answers: Arc::default(),
             wanting: Arc::default(),
@@ -126,6 +139,26 @@ impl Trust {
     /// By these keys, and by nothing else if there are any; no file is read or written.
     pub fn pins(pins: impl IntoIterator<Item = Pin>) -> Self {
         Self::new(Pins::Given(pins.into_iter().collect()))
+    }
+
+    /// By the key of a link, and by nothing else.
+    pub(crate) fn link(link: Link) -> Self {
+        Self { link: Some(link.clone()), ..Self::pins([link.pin]) }
+    }
+
+    /// The error of a server that has another key than these.
+    fn changed(&self, host: &Host, keys: &[Key], found: Pin) -> TrustError {
+        let server = host.to_string();
+        match self.link.clone() {
+            Some(Link { login, pin: link, is_trusted }) => {
+                TrustError::OldLink { server, login, link, found, is_trusted }
+            }
+            None => TrustError::Changed {
+                server,
+                known: keys.iter().map(Key::trusted).collect(),
+                found,
+            },
+        }
     }
 
     /// Asks about a server that nobody vouches for, one question at a time, and once for all connections of a run. The
