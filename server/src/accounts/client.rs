@@ -8,6 +8,10 @@ use std::sync::Arc;
 pub(crate) struct AccountName(Arc<str>);
 
 impl AccountName {
+    /// The names that there can be, for people.
+    pub(crate) const RULE: &str =
+        "a name has up to 32 of a-z, 0-9, `.`, `_` and `-`, and begins with a letter or digit";
+
     /// Letters of the longest name.
     const LONGEST: usize = 32;
 

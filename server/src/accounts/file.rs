@@ -122,8 +122,7 @@ fn account(
 ) -> Result<Account, At> {
     let text = name.get_ref();
     let wrong = || {
-        let rule =
-            "a name has up to 32 of a-z, 0-9, `.`, `_` and `-`, and begins with a letter or digit";
+        let rule = AccountName::RULE;
         at(name, format!("`{text}` can't be the name of an account: {rule}"))
     };
     let account = AccountName::parse(text).ok_or_else(wrong)?;

@@ -12,7 +12,10 @@ use crate::accounts::{AccountName, View};
 use crate::error::StartError;
 
 pub(super) fn account_name(text: &str) -> Result<AccountName, StartError> {
-    let wrong = || StartError::Usage(format!("`{text}` can't be the name of an account"));
+    let wrong = || {
+        let rule = AccountName::RULE;
+        StartError::Usage(format!("`{text}` can't be the name of an account: {rule}"))
+    };
     AccountName::parse(text).ok_or_else(wrong)
 }
 
@@ -91,6 +94,7 @@ pub(super) fn address(text: &str) -> Result<String, String> {
         Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0) => {
             Ok(text.to_owned())
         }
+        _ if is_host(text) => Err(format!("the port is missing: {text}:8080, say")),
         _ => Err(String::from("not HOST:PORT or [V6]:PORT with a port from 1 to 65535")),
     }
 }
@@ -169,6 +173,27 @@ mod tests {
         ] {
             assert!(address(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn address_without_a_port_is_told_with_one() {
+        for (wrong, right) in
+            [("box", "box:8080"), ("[::1]", "[::1]:8080"), ("box.lan", "box.lan:8080")]
+        {
+            assert_eq!(address(wrong), Err(format!("the port is missing: {right}, say")));
+            assert_eq!(address(right).as_deref(), Ok(right));
+        }
+    }
+
+    #[test]
+    fn name_that_no_account_can_have_is_told_with_the_rule() {
+        for wrong in ["Alice", "al ice", "-a", "", &"a".repeat(33)] {
+            let told = account_name(wrong).unwrap_err().to_string();
+            assert!(told.ends_with(
+                "has up to 32 of a-z, 0-9, `.`, `_` and `-`, and begins with a letter or digit"
+            ));
+        }
+        assert_eq!(account_name("a.b_c-0").unwrap().as_str(), "a.b_c-0");
     }
 
     #[test]
