@@ -1,6 +1,6 @@
 //! Errors about the keys of servers.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::path::PathBuf;
 
@@ -88,23 +88,8 @@ pub enum TrustError {
         link: Pin,
     },
     /// The server has another key than the link names.
-    #[error(
-        "the link names the key {link} of {server}, which has another key: {found}; {}, and nothing was sent. Somebody may be \
-         in between, or the link is an old one: `hauld fingerprint` prints the key on the server. If it is this one, write \
-         {login} in the place of the link after: haul trust {}{server} {found}", here(*.is_trusted), replace(*.is_trusted)
-    )]
-    OldLink {
-        /// The server's host and port.
-        server: String,
-        /// The same with the account, as users write both.
-        login: String,
-        /// The key of the link.
-        link: Pin,
-        /// The key that the server has.
-        found: Pin,
-        /// The key of the link is trusted on this machine.
-        is_trusted: bool,
-    },
+    #[error("{0}")]
+    OldLink(Box<OldLink>),
     /// The server shows a certificate, and does not have its key.
     #[error(
         "the server at {server} shows a certificate and can't prove that it has the key: {why}; nothing was sent"
@@ -127,6 +112,38 @@ pub enum TrustError {
         /// The server's host and port.
         server: String,
     },
+}
+
+/// A link that names another key than the server has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OldLink {
+    /// The server's host and port.
+    pub server: String,
+    /// The same with the account, as users write both.
+    pub login: String,
+    /// The key of the link.
+    pub link: Pin,
+    /// The key that the server has.
+    pub found: Pin,
+    /// The key of the link is trusted on this machine.
+    pub is_trusted: bool,
+}
+
+impl fmt::Display for OldLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { server, login, link, found, is_trusted } = self;
+        let (here, option) = match is_trusted {
+            true => ("the key of the link is trusted here", "--replace "),
+            false => ("no key of it is trusted here", ""),
+        };
+        write!(
+            f,
+            "the link names the key {link} of {server}, which has another key: {found}; {here}, and nothing was sent. Somebody \
+             may be in between, or the link is an old one: `hauld fingerprint` prints the key on the server. If it is this \
+             one, write {login} in the place of the link after: haul trust {option}{server} {found}"
+        )
+    }
 }
 
 /// A key that is trusted.
@@ -185,19 +202,6 @@ impl KnownError {
 /// The reason in the middle of a sentence.
 fn because(why: &Option<String>) -> String {
     why.as_ref().map(|why| format!(", and no authority vouches for it: {why}")).unwrap_or_default()
-}
-
-/// The part of a sentence about the key of a link.
-fn here(is_trusted: bool) -> &'static str {
-    match is_trusted {
-        true => "the key of the link is trusted here",
-        false => "no key of it is trusted here",
-    }
-}
-
-/// The option with which `haul trust` takes a key, if others are trusted.
-fn replace(is_trusted: bool) -> &'static str {
-    if is_trusted { "--replace " } else { "" }
 }
 
 /// The sentences about the keys before.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use haul_protocol::Pin;
 
-use crate::error::trust::{KnownError, TrustError};
+use crate::error::trust::{KnownError, OldLink, TrustError};
 use crate::net::destination::Server;
 use crate::net::transport::Transport;
 use directory::Directory;
@@ -151,7 +151,7 @@ impl Trust {
         let server = host.to_string();
         match self.link.clone() {
             Some(Link { login, pin: link, is_trusted }) => {
-                TrustError::OldLink { server, login, link, found, is_trusted }
+                TrustError::OldLink(Box::new(OldLink { server, login, link, found, is_trusted }))
             }
             None => TrustError::Changed {
                 server,

@@ -26,8 +26,9 @@ pub(super) fn login(words: &LoginCommand, signals: &Signals) -> u8 {
     match log_in(words, &ending, &mut token) {
         Ok(()) => ending.asked(Reason::Done),
         Err((reason, error)) if token == Piped::Once => {
-            ending.error(&error);
+            // The last line has the first thing to do.
             ending.error(&lost(&words.destination));
+            ending.error(&error);
             ending.asked(reason)
         }
         Err((reason, error)) => ending.fail(reason, &error),
@@ -48,8 +49,8 @@ fn lost(destination: &Destination) -> String {
     let account = destination.account.as_deref();
     let (name, login) = (account.unwrap_or("NAME"), destination.login());
     format!(
-        "the token from standard input is stored nowhere. If it is nowhere else either, `hauld user rotate {name}` prints a \
-         new one on the server; then: haul login {login}"
+        "the token from standard input is stored nowhere, as told below. If it is nowhere else either, `hauld user rotate \
+         {name}` prints a new one on the server; then: haul login {login}"
     )
 }
 
