@@ -198,12 +198,12 @@ fn old_link_is_told_with_the_link_of_the_key_that_came() {
     };
     for words in [["login", &link], ["ls", &link]] {
         let told = refused(&words);
-        assert!(told.starts_with(&names) && told.contains(&command("")), "{told}");
+        assert!(told.contains(&names) && told.contains(&command("")), "{told}");
         assert!(told.contains("no key of it is trusted here, and nothing was sent"), "{told}");
     }
     pair.haul(&["trust", "%", &old]).assert().success();
     let told = refused(&["ls", &link]);
-    assert!(told.starts_with(&names) && told.contains(&command("--replace ")), "{told}");
+    assert!(told.contains(&names) && told.contains(&command("--replace ")), "{told}");
     assert!(told.contains("the key of the link is trusted here, and nothing was sent"), "{told}");
     pair.haul(&["trust", "--replace", "%", &pin]).assert().success();
     pair.haul(&["login", &format!("alice@{address}")]).write_stdin(token).assert().success();
