@@ -142,7 +142,7 @@ pub struct Arguments {
 /// Commands other than to serve.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// The rests of interrupted uploads of large files; only while no server serves that root.
+    /// The rests of interrupted uploads of large files, and of interrupted publishes; only while no server serves that root.
     #[command(subcommand)]
     Partials(Partials),
     /// Shows the pin of the server's key, which clients ask for; makes the key if there is none.

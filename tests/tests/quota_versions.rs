@@ -144,3 +144,120 @@ fn partials_of_many_identities_for_one_file_do_not_pass_a_quota() {
     drop(peers);
     eventually("its share is back", || told(&accounts, "alice") == (SIZE as u64, 1));
 }
+
+/// Takes the file `f` of the present version, with these bytes, over into the draft.
+fn adopt(peer: &mut Peer, id: u64, bytes: &[u8]) {
+    let digest = blake3::hash(bytes).to_hex();
+    let line = json!({
+        "kind": "file", "filename": "f", "filesize": bytes.len(), "blake3": digest.as_str(),
+    });
+    let body = format!("{line}\n");
+    let adopt = json!({"cmd": "adopt", "id": id, "length": body.len()});
+    peer.send(&adopt, body.as_bytes()).unwrap();
+    let (answer, letters) = peer.receive().unwrap();
+    assert_eq!((&answer["answer"], &*letters), (&json!(id), &b"="[..]), "{answer}");
+}
+
+/// The use that the server tells is never less than what is on the disk.
+#[track_caller]
+fn not_less(accounts: &Accounts) {
+    let (told, disk) = (told(accounts, "alice"), on_disk(accounts.server.root(), "a"));
+    assert!(told.0 >= disk.0 && told.1 >= disk.1, "{told:?} for {disk:?}");
+}
+
+/// Puts `t/f`, takes it over into the draft under that name, and removes it under the first one.
+fn leave_in_draft(accounts: &Accounts, bytes: &[u8]) {
+    let mut peer = accounts.peer("alice");
+    eventually("the file is there", || {
+        let answer = peer.ask(&put(1, "t/f", bytes), bytes).unwrap();
+        assert!(answer["ack"] == 1 || answer["code"] == "busy", "{answer}");
+        answer["ack"] == 1
+    });
+    let mut next = draft(accounts);
+    adopt(&mut next, 1, bytes);
+    done(
+        &mut next,
+        &json!({"cmd": "rename", "id": 2, "filename": "f", "to": "g", "replace": true}),
+    );
+    drop(next);
+    let remove = json!({"cmd": "remove", "id": 2, "filename": "t/f"});
+    eventually("it is removed", || {
+        let answer = peer.ask(&remove, b"").unwrap();
+        assert!(answer["ack"] == 2 || answer["code"] == "busy", "{answer}");
+        answer["ack"] == 2
+    });
+}
+
+#[test]
+fn file_that_only_a_draft_has_kept_counts() {
+    let accounts = with_quota(&WORDS, 1 << 20, 100);
+    let bytes = vec![b'x'; 300_000];
+    let mut peer = draft(&accounts);
+    assert_eq!(put_file(&mut peer, 1, "own", 1000)["ack"], 1);
+    drop(peer);
+    leave_in_draft(&accounts, &bytes);
+    not_less(&accounts);
+    same(&accounts);
+    assert!(told(&accounts, "alice").0 == 301_000);
+    // The one that came into the draft last takes the place of the one before.
+    for _ in 0..3 {
+        leave_in_draft(&accounts, &bytes);
+        not_less(&accounts);
+        same(&accounts);
+    }
+}
+
+/// It never counted there, so nothing is taken off the draft's other files.
+#[test]
+fn file_that_only_a_draft_has_kept_is_removed_from_it() {
+    let accounts = with_quota(&WORDS, 1 << 20, 100);
+    let mut peer = draft(&accounts);
+    assert_eq!(put_file(&mut peer, 1, "own", 500_000)["ack"], 1);
+    drop(peer);
+    for _ in 0..3 {
+        leave_in_draft(&accounts, &[b'x'; 150_000]);
+        let mut peer = draft(&accounts);
+        done(&mut peer, &json!({"cmd": "remove", "id": 1, "filename": "g"}));
+        not_less(&accounts);
+        drop(peer);
+    }
+    same(&accounts);
+    assert_eq!(told(&accounts, "alice").0, 500_000);
+}
+
+/// The draft is left after its publish was refused, and then the directory goes.
+#[test]
+fn draft_whose_directory_is_gone_counts_and_is_listed_and_removed() {
+    let words = [&WORDS[..], &["--grace", "100ms"]].concat();
+    let mut accounts = with_quota(&words, 1 << 20, 100);
+    let bytes = vec![b'x'; 600_000];
+    let mut peer = accounts.peer("alice");
+    assert_eq!(peer.ask(&put(1, "t/f", &bytes), &bytes).unwrap()["ack"], 1);
+    let mut next = draft(&accounts);
+    adopt(&mut next, 1, &bytes);
+    refused(&put_file(&mut next, 2, "more", 600_000), 2, "quota");
+    drop(next);
+    drop(peer);
+    let mut haul = haul();
+    haul.env("HAUL_TOKEN", accounts.token("alice"));
+    haul.args(["rm", "-r", &format!("{}/t", accounts.server.address())]).assert().success();
+    not_less(&accounts);
+    same(&accounts);
+    assert!(told(&accounts, "alice").0 >= 600_000);
+    accounts.server.signal(Signal::TERM).unwrap();
+    accounts.server.wait().unwrap();
+    let root = accounts.server.root().to_str().unwrap().to_owned();
+    let partials = |words: &[&str]| {
+        let output =
+            hauld_command().args(["partials"]).args(words).args(["--root", &root]).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let listed = partials(&["list"]);
+    let fields: Vec<_> = listed.trim_end().split("  ").collect();
+    assert!(matches!(fields[..], [_, "draft", "585.94 KiB in 1 entry", _, "a/t"]), "{listed}");
+    assert_eq!(partials(&["clean", "--older-than", "1h"]), "removed 0 partials, 0 B\n");
+    assert_eq!(partials(&["clean"]), "removed 0 partials and 1 draft, 585.94 KiB\n");
+    assert_eq!(partials(&["list"]), "");
+    again(&mut accounts, &words, Signal::TERM);
+    eventually("nothing counts", || told(&accounts, "alice") == (0, 0));
+}

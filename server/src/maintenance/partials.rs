@@ -1,4 +1,5 @@
-//! `hauld partials`: what interrupted uploads have left, listed and removed while no server runs.
+//! `hauld partials`: partials and drafts that interrupted uploads and publishes have left, listed and removed while no server
+//! runs.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,12 +13,13 @@ use rustix::fs::Mode;
 use crate::error::StartError;
 use crate::store::Store;
 
-/// A command about partials.
+/// A command about partials and drafts.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Partials {
-    /// Shows each: id, how much of it is held, since when, and its name.
+    /// Shows each partial: id, how much of it is held, since when, and its name; then each draft of a directory: its size,
+    /// since when, and the directory.
     List(Where),
-    /// Removes them; what has been sent of these files is sent again.
+    /// Removes partials and drafts; what has been sent of these files and versions is sent again.
     Clean {
         /// Where.
         #[command(flatten)]
@@ -44,7 +46,8 @@ impl Partials {
     pub fn run(&self, out: &mut dyn Write) -> Result<(), StartError> {
         match self {
             Self::List(at) => {
-                for partial in at.open()?.listed() {
+                let store = at.open()?;
+                for partial in store.listed() {
                     let held = format_size(partial.held, BINARY);
                     let size = format_size(partial.size, BINARY);
                     let age =
@@ -55,6 +58,13 @@ impl Partials {
                         partial.id,
                         Shown(partial.name)
                     )?;
+                }
+                for draft in store.left_drafts() {
+                    let (size, count) = (format_size(draft.bytes, BINARY), draft.entries);
+                    let entries = if count == 1 { "entry" } else { "entries" };
+                    let age = humantime::format_duration(Duration::from_secs(draft.age.as_secs()));
+                    let (home, name) = (draft.home.escape_debug(), Shown(draft.name));
+                    writeln!(out, "{home}  draft  {size} in {count} {entries}  {age}  {name}")?;
                 }
             }
             Self::Clean { root, older_than } => {
@@ -79,9 +89,31 @@ impl Partials {
                         }
                     }
                 }
+                let mut drafts = 0;
+                for draft in store.left_drafts() {
+                    if older_than.is_some_and(|older| draft.age < older) {
+                        continue;
+                    }
+                    match store.forget_left_draft(&draft).map_err(io::Error::from) {
+                        Ok(()) => {
+                            drafts += 1;
+                            bytes += draft.bytes;
+                        }
+                        Err(error) => {
+                            let home = draft.home.escape_debug();
+                            writeln!(out, "could not remove the draft {home}: {error}")?;
+                            first = first.and(Err(error));
+                        }
+                    }
+                }
+                let drafts = match drafts {
+                    0 => String::new(),
+                    1 => String::from(" and 1 draft"),
+                    drafts => format!(" and {drafts} drafts"),
+                };
                 let plural = if count == 1 { "" } else { "s" };
                 let bytes = format_size(bytes, BINARY);
-                writeln!(out, "removed {count} partial{plural}, {bytes}")?;
+                writeln!(out, "removed {count} partial{plural}{drafts}, {bytes}")?;
                 first?;
             }
         }

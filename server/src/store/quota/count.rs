@@ -63,7 +63,11 @@ impl Wanted {
 
     /// In this home there is a draft of which nobody knows what is in it.
     pub(super) fn draft(&self, home: &str) {
-        self.state.lock().homes.push(home.to_owned());
+        let mut state = self.state.lock();
+        if !state.homes.iter().any(|of| of == home) {
+            state.homes.push(home.to_owned());
+        }
+        drop(state);
         self.ring();
     }
 
@@ -95,6 +99,8 @@ struct Due {
     pause: Duration,
     /// Counts that were void, one after the other.
     void: u32,
+    /// Until then it isn't counted again for somebody who was refused: after a long count there is a long pause.
+    rests: Instant,
 }
 
 /// The end of a count.
@@ -114,23 +120,30 @@ impl Store {
     /// Counts whatever is to be counted, until [`stop_counting`](Self::stop_counting).
     pub(crate) fn count(&self) {
         let mut all: Vec<Due> = Vec::new();
-        let mut drafts = Instant::now() + EVERY;
+        let (mut drafts, mut pause) = (None, SOON);
         loop {
             let now = Instant::now();
+            if drafts.is_none() && self.quotas.wanted.has_homes() {
+                drafts = Some(now + pause);
+            }
             let ends = all.iter().filter_map(|due| due.usage.patience());
-            let next = all.iter().map(|due| due.at).chain(ends).chain([drafts]).min();
+            let next = all.iter().map(|due| due.at).chain(ends).chain(drafts).min();
             let wait = next.map_or(EVERY, |at| at.saturating_duration_since(now));
             if self.quotas.wanted.wait(wait.min(EVERY)) {
                 return;
             }
             self.look_for_usages(&mut all);
             all.iter().for_each(|due| due.usage.look_at_the_clock());
-            let is_over = drafts > Instant::now() && !self.quotas.wanted.has_homes();
-            if !is_over {
-                drafts = Instant::now() + if self.count_drafts() { EVERY } else { SOON };
+            // Before any usage is lowered: a file may have no name left but that in a draft.
+            let now = Instant::now();
+            let is_due = drafts.is_some_and(|at| at <= now) || all.iter().any(|due| due.at <= now);
+            if is_due && self.quotas.wanted.has_homes() {
+                let is_over = self.count_drafts();
+                (drafts, pause) = (None, if is_over { SOON } else { (2 * pause).min(EVERY) });
+                pause = pause.max(now.elapsed());
             }
             for index in 0..all.len() {
-                if all[index].at > Instant::now() {
+                if all[index].at > now {
                     continue;
                 }
                 let goes_on = || {
@@ -138,9 +151,11 @@ impl Store {
                     !self.quotas.wanted.is_stopped()
                 };
                 let Due { usage, void, .. } = &all[index];
+                let begun = Instant::now();
                 let counted = self.count_one(usage, *void >= VOID, &goes_on);
                 let due = &mut all[index];
                 let is_over = counted == Counted::Exactly && !due.usage.is_wanted();
+                due.rests = Instant::now() + begun.elapsed();
                 due.void = if counted == Counted::Void { due.void + 1 } else { 0 };
                 due.at = Instant::now() + if is_over { EVERY } else { due.pause };
                 due.pause = if is_over { SOON } else { (2 * due.pause).min(EVERY) };
@@ -162,12 +177,13 @@ impl Store {
         let mut is_new = false;
         for usage in present {
             match all.iter_mut().find(|due| Arc::ptr_eq(usage, &due.usage)) {
+                Some(due) if usage.was_urgent() => due.at = due.at.min(due.rests.max(now)),
                 Some(due) if usage.is_wanted() => due.at = due.at.min(now + due.pause),
                 Some(_) => {}
                 None => {
                     is_new = true;
                     let usage = Arc::clone(usage);
-                    all.push(Due { usage, at: now, pause: SOON, void: 0 });
+                    all.push(Due { usage, at: now, pause: SOON, void: 0, rests: now });
                 }
             }
         }
@@ -276,6 +292,17 @@ impl Store {
         Ok(walk.met)
     }
 
+    /// Bytes and entries of a draft, but for the files that the present version has too.
+    pub(in crate::store) fn amount_in(&self, draft: OwnedFd, name: Option<&Name>) -> (u64, u64) {
+        let beside = name.and_then(|name| self.present_beside(name));
+        let mut walk = self.a_walk(|_: &Stat| true, || true);
+        if let Err(errno) = walk.below(Place { directory: draft, beside }, false) {
+            tracing::warn!(%errno, "could not count the files of a draft");
+        }
+        let Met { amount, .. } = walk.met;
+        (amount.bytes.unsigned_abs(), amount.files.unsigned_abs())
+    }
+
     fn a_walk<C: Fn(&Stat) -> bool, G: Fn() -> bool>(
         &self,
         counts: C,
@@ -304,7 +331,8 @@ fn tell(root: &str, met: Met) {
 }
 
 impl Wanted {
-    fn has_homes(&self) -> bool {
+    /// Whether there are drafts to count.
+    pub(super) fn has_homes(&self) -> bool {
         !self.state.lock().homes.is_empty()
     }
 

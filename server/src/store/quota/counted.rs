@@ -12,6 +12,7 @@ use super::{Amount, Draft, Quotas, Share, Usage, have_same_bytes};
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::root::Parents;
+use crate::store::versions::home::home_of;
 
 /// Where entries below one root count: among those that all see, or for a draft.
 #[derive(Debug, Clone)]
@@ -132,7 +133,7 @@ impl Store {
         match done {
             Ok(_) => {
                 counting.changed(&usages, share, before, after);
-                self.may_be_left(&counting.draft, &usages, entry.as_ref());
+                self.may_be_left(&counting.draft, &usages, (name, entry.as_ref()));
             }
             Err(_) => *left = Some(share),
         }
@@ -176,6 +177,8 @@ impl Store {
             // Of the directory only a count can tell what is in it.
             let unknown = left.iter().chain(&entered);
             unknown.for_each(|usage| usage.is_unknown());
+            self.quotas.drafts_are_unknown(from);
+            self.quotas.drafts_are_unknown(to);
             self.quotas.count_below(from, to);
             return Ok(());
         }
@@ -183,8 +186,8 @@ impl Store {
         let freed = Amount::freed(&moved);
         left.iter().for_each(|usage| usage.changed(Held::default(), Some(freed), None));
         counting.changed(&entered, share, replaced, Some(amount));
-        self.may_be_left(&None, &left, Some(&moved));
-        self.may_be_left(&None, &new, before.as_ref());
+        self.may_be_left(&None, &left, (from, Some(&moved)));
+        self.may_be_left(&None, &new, (to, before.as_ref()));
         Ok(())
     }
 
@@ -202,10 +205,13 @@ impl Store {
         let moved = self.entry(parents, from);
         let replaced = self.entry(parents, to);
         let replaced = replaced.filter(|to| moved.is_some_and(|moved| inode(&moved) != inode(to)));
-        let freed = replaced.map(|stat| self.freed(counting, to, &stat));
+        let freed = replaced.as_ref().map(|stat| self.freed(counting, to, stat));
         then()?;
+        draft.has_moved();
         if let Some(freed) = freed {
-            counting.changed(&counting.usages(to.as_bytes()), Share::default(), Some(freed), None);
+            let usages = counting.usages(to.as_bytes());
+            counting.changed(&usages, Share::default(), Some(freed), None);
+            self.may_be_left(&counting.draft, &usages, (to, replaced.as_ref()));
         }
         Ok(())
     }
@@ -228,10 +234,13 @@ impl Store {
         self.entry(parents, name).map_or_else(Amount::default, freed)
     }
 
-    /// As much goes with an entry: of a draft nothing that counts for the present version.
+    /// As much goes with an entry: of a draft nothing that counts for the present version, or may not have been counted.
     fn freed(&self, counting: &Counting, name: &Name, stat: &Stat) -> Amount {
         match &counting.draft {
-            Some(draft) if self.shares_blocks() && self.is_shared(&draft.name, name, stat) => {
+            Some(draft)
+                if !draft.is_known()
+                    || self.shares_blocks() && self.is_shared(&draft.name, name, stat) =>
+            {
                 Amount::default()
             }
             _ => Amount::freed(stat),
@@ -245,12 +254,28 @@ impl Store {
         present.is_some_and(|present| have_same_bytes(stat, &present, true))
     }
 
-    /// An entry has gone, whose bytes may be left in other versions: only a count can tell.
-    fn may_be_left(&self, draft: &Option<Arc<Draft>>, usages: &[Arc<Usage>], gone: Option<&Stat>) {
-        let Some(gone) = gone.filter(|gone| draft.is_none() && !is_directory(gone)) else { return };
-        let has_versions = || self.quotas.has_versions.load(Ordering::Acquire);
-        let is_left = gone.st_nlink > 1 || (has_versions() && self.shares_blocks());
-        if is_left && usages.iter().fold(false, |is_news, usage| usage.has_at_most() | is_news) {
+    /// An entry has gone from a name, whose bytes may be left in other versions and drafts: only a count can tell.
+    fn may_be_left(
+        &self,
+        draft: &Option<Arc<Draft>>,
+        usages: &[Arc<Usage>],
+        (name, gone): (&Name, Option<&Stat>),
+    ) {
+        let Some(gone) = gone.filter(|gone| !is_directory(gone)) else { return };
+        if let Some(draft) = draft {
+            if gone.st_nlink > 1 {
+                self.quotas.wanted.draft(&home_of(&draft.name));
+            }
+            return;
+        }
+        let has_others = || {
+            self.quotas.has_versions.load(Ordering::Acquire) || self.quotas.has_draft_above(name)
+        };
+        if gone.st_nlink < 2 && !(self.shares_blocks() && has_others()) {
+            return;
+        }
+        self.quotas.may_be_in_drafts(name, Amount::found(gone));
+        if usages.iter().fold(false, |is_news, usage| usage.has_at_most() | is_news) {
             self.quotas.wanted.ring();
         }
     }

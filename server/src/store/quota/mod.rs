@@ -63,7 +63,7 @@ pub(crate) struct Quotas {
     /// One change after the other of those that count: it is known what each of them replaces.
     turn: Mutex<()>,
     promised: Mutex<Promised>,
-    wanted: Wanted,
+    wanted: Arc<Wanted>,
 }
 
 /// Usages by the names of their directories; empty is the root.
@@ -77,7 +77,7 @@ impl Default for Quotas {
             table: RwLock::new(Rank::Quotas, Arc::default()),
             turn: Mutex::new(Rank::Count, ()),
             promised: Mutex::new(Rank::Promised, Promised::default()),
-            wanted: Wanted::default(),
+            wanted: Arc::default(),
         }
     }
 }
@@ -96,7 +96,8 @@ impl Quotas {
             let root = limits.root.as_ref().map_or(&[][..], Name::as_bytes);
             let known = before.get(root).into_iter().flatten();
             let known = known.into_iter().find(|usage| usage.is_of(&limits.account));
-            let usage = known.map_or_else(|| Arc::new(Usage::new(&limits)), Arc::clone);
+            let usage =
+                known.map_or_else(|| Arc::new(Usage::new(&limits, &self.wanted)), Arc::clone);
             usage.limit(&limits);
             table.entry(root.into()).or_default().push(usage);
         }
@@ -129,6 +130,7 @@ impl Quotas {
     /// again. Of those below nobody knows what is there.
     fn published(&self, name: &Name) {
         self.has_versions();
+        self.drafts_are_unknown(name);
         for usage in self.covering(name.as_bytes()) {
             usage.has_at_most();
         }
@@ -163,6 +165,7 @@ impl Quotas {
         if !self.is_any() {
             return;
         }
+        self.drafts_are_unknown(name);
         for usage in self.covering(name.as_bytes()).into_iter().chain(self.below(name)) {
             usage.is_unknown();
         }

@@ -254,6 +254,33 @@ fn count_ends_whatever_is_renamed_meanwhile() {
     store.quotas.may_move(&from).unwrap();
 }
 
+/// The next try after a refusal is right, whenever the count was due.
+#[test]
+fn refusal_has_the_files_counted_at_once_if_there_may_be_room() {
+    let place = TempDir::new().unwrap();
+    fs::write(place.path().join("file"), [0; 60]).unwrap();
+    let store = store(&place);
+    store.quotas.set(vec![limits(None, 100, 100)]);
+    let parents = store.parents();
+    counting(&store, || {
+        until_known(&store, "all");
+        fs::remove_file(place.path().join("file")).unwrap();
+        let usage = store.quotas.of("all").unwrap();
+        // Nobody rings for the count, which is due in an hour.
+        while usage.is_wanted() {
+            std::thread::yield_now();
+        }
+        usage.has_at_most();
+        assert!(store.share(&parents, &name("new"), 70).is_err());
+        let begun = std::time::Instant::now();
+        while usage.is_wanted() && begun.elapsed().as_secs() < 20 {
+            std::thread::yield_now();
+        }
+        assert!(!usage.is_wanted(), "it is not counted");
+        assert!(store.share(&parents, &name("new"), 70).is_ok());
+    });
+}
+
 #[test]
 fn share_does_not_outlive_the_quota_that_it_is_of() {
     let place = TempDir::new().unwrap();

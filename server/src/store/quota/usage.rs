@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use haul_protocol::{Name, Used};
 use rustix::time::ClockId;
 
-use super::count::Counted;
+use super::count::{Counted, Wanted};
 use super::share::Held;
 use super::since::{Moment, Since, moment};
 use super::{Amount, Limits};
@@ -24,6 +24,7 @@ pub(crate) struct Usage {
     account: String,
     pub(super) root: Option<Name>,
     state: Mutex<State>,
+    wanted: Arc<Wanted>,
 }
 
 #[derive(Debug)]
@@ -37,6 +38,8 @@ struct State {
     /// As much goes when one of these has come.
     spared: Option<Amount>,
     knows: Knows,
+    /// Something was refused, and there may be room: it is counted at once.
+    is_urgent: bool,
     /// Changes since the count began that is under way.
     since: Option<Since>,
     /// Connections that wait until the entries are counted for the first time.
@@ -72,7 +75,7 @@ enum Lack {
 }
 
 impl Usage {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, wanted: &Arc<Wanted>) -> Self {
         let (account, root) = (limits.account.clone(), limits.root.clone());
         let state = State {
             bytes: limits.bytes,
@@ -81,12 +84,13 @@ impl Usage {
             reserved: Amount::default(),
             spared: None,
             knows: Knows::Nothing,
+            is_urgent: false,
             since: None,
             waiting: Vec::new(),
             patience: Some(Instant::now() + PATIENCE),
             is_still: false,
         };
-        Self { account, root, state: Mutex::new(Rank::Usage, state) }
+        Self { account, root, state: Mutex::new(Rank::Usage, state), wanted: Arc::clone(wanted) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -164,6 +168,12 @@ impl Usage {
         state.give_back(held);
         let new = state.room(held.whole, whole, instead).map_err(|lack| {
             state.take(held);
+            if matches!(lack, Lack::Bytes | Lack::Files)
+                && (state.knows != Knows::All || self.wanted.has_homes())
+            {
+                state.is_urgent = true;
+                self.wanted.ring();
+            }
             self.lacks(&state, lack, (whole - held.whole) - instead)
         })?;
         state.take(new);
@@ -255,6 +265,11 @@ impl Usage {
     /// Whether the entries should be counted, or counted again.
     pub(super) fn is_wanted(&self) -> bool {
         self.state().knows != Knows::All
+    }
+
+    /// Whether somebody was refused since this was asked last, and there may be room.
+    pub(super) fn was_urgent(&self) -> bool {
+        std::mem::take(&mut self.state().is_urgent)
     }
 
     /// A count begins. `is_still`: directories stay where they are until it is over.

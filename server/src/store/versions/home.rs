@@ -51,7 +51,7 @@ impl Owner {
 }
 
 /// The name of the home of a directory's versions.
-pub(super) fn home_of(name: &Name) -> String {
+pub(in crate::store) fn home_of(name: &Name) -> String {
     Digest::of(name.as_bytes()).to_string().chars().take(32).collect()
 }
 

@@ -5,6 +5,7 @@ pub(super) mod closed;
 pub(super) mod guard;
 mod heritage;
 pub(super) mod home;
+mod left;
 pub(super) mod names;
 pub(super) mod notes;
 mod settle;
