@@ -44,12 +44,12 @@ fn too_early(fake: &Fake, private: &[&str]) -> Vec<String> {
     found.into_inner().unwrap()
 }
 
-/// Requests below a private directory `s/d` that a connection sends before it has made that directory, when another connection
-/// is lost while its request to make the directory has no answer. A connection may have four requests without an answer, so
-/// nearly all of the directory is left for the other connections.
+/// Requests below a private directory `s/d` that a connection sends before it has made that directory, and before the server
+/// has told any connection that it is made, when another connection is lost while its request to make the directory has no
+/// answer. A connection may have four requests without an answer, so nearly all of the directory is left for the others.
 fn too_early_after_a_loss(fake: &Fake) -> Vec<String> {
-    let (found, below, is_lost) =
-        (Mutex::new(Vec::new()), AtomicUsize::new(0), AtomicBool::new(false));
+    let (found, below) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+    let (is_lost, is_told) = (AtomicBool::new(false), AtomicBool::new(false));
     // Whether it is the connection that is lost. The run may be over before another one comes, or has said hello.
     let serve = || -> io::Result<bool> {
         let mut peer = fake.accept()?;
@@ -65,10 +65,11 @@ fn too_early_after_a_loss(fake: &Fake) -> Vec<String> {
                     return Ok(true);
                 }
                 is_made = true;
+                is_told.store(true, Ordering::SeqCst);
             }
             if name.starts_with("s/d/") {
                 below.fetch_add(1, Ordering::SeqCst);
-                if !is_made {
+                if !is_made && !is_told.load(Ordering::SeqCst) {
                     found.lock().unwrap().push(name.to_owned());
                 }
             }
