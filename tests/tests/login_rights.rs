@@ -295,8 +295,8 @@ fn login_that_ends_in_the_middle_ends_the_run_and_nothing_connects_again() {
         let output = place.haul(&words).assert().code(3).get_output().clone();
         server.join().unwrap();
         let expected = format!(
-            "haul: {address} no longer takes the token of alice: no account has this token; run the same command again, large \
-             files go on where they stopped; if the token is refused then, with a new token: haul login alice@{address}",
+            "haul: {address} no longer takes the token of alice: no account has this token; run the same command again; \
+             if the token is refused then, with a new token: haul login alice@{address}",
             address = place.address()
         );
         assert_eq!(told(&output), expected);
