@@ -133,9 +133,9 @@ impl Keys {
     pub(crate) fn look(&self, seen: &mut Seen) {
         let stamps = self.source.stamps();
         let has_changed = stamps != seen.stamps;
+        let next = has_changed.then(|| self.source.next());
         if has_changed {
             seen.stamps = stamps;
-            *self.next.write() = self.source.next();
         }
         let is_due = self.current.get().is_due_for_renewal();
         let renews = is_due && matches!(self.source, Source::Own(_));
@@ -153,6 +153,10 @@ impl Keys {
                 }
                 Err(_) => {}
             }
+        }
+        // Not before: a client that is shown the key before, and is told of no other, would not know this one when it comes.
+        if let Some(next) = next {
+            *self.next.write() = next;
         }
         self.tell_the_end(seen);
     }
