@@ -6,9 +6,10 @@ use std::process::Command;
 use crate::binaries;
 
 /// A file system of `tests/peers/folding.py` over the directory `$PLACE/back` at `$PLACE/folds`, which takes `File` and `file`
-/// for one name: for [`hauld_after`] and [`haul_after`].
-pub const FOLDS: &str = "mkdir -p $PLACE/back $PLACE/folds; \
-    python3 $PEERS/folding.py $PLACE/back $PLACE/folds >$PLACE/told & \
+/// for one name: for [`hauld_after`] and [`haul_after`]. What an earlier one has told counts for nothing, and it keeps no pipe
+/// of the program's open.
+pub const FOLDS: &str = "mkdir -p $PLACE/back $PLACE/folds; rm -f $PLACE/told; touch $PLACE/told; \
+    python3 $PEERS/folding.py $PLACE/back $PLACE/folds >>$PLACE/told 2>&1 & \
     while ! grep -q mounted $PLACE/told; do kill -0 $!; sleep 0.01; done";
 
 /// `hauld` that first runs `setup` in a shell, which may mount and sees the directory as `$PLACE`. All mounts go with the

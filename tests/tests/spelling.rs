@@ -65,6 +65,7 @@ fn entry_is_reached_by_its_own_spelling_only() {
     haul().args(["rm", &at("Dir/file")]).assert().code(1).stderr(contains("does not exist"));
     haul().args(["mv", &at("dir/File"), &at("new")]).assert().code(1);
     haul().args(["ls", &at("dir")]).assert().code(1).stderr(contains("does not exist"));
+    fs::write(place.path().join("s/f"), "x").unwrap();
     haul().args(["publish"]).arg(place.path().join("s")).arg(at("p")).assert().code(1).stderr(
         contains("its file system can't exchange two names in one step").and(contains("(io)")),
     );
