@@ -66,6 +66,8 @@ fn upload_that_was_opened_below_another_root_goes_on_no_more() {
     let (_old, mut new, token) = changed(&accounts, &large, || {
         let users = accounts.users().replace("root = \"former\"", "root = \"present\"");
         assert!(users.contains("present"), "{users}");
+        // The server makes it as well, a moment after the account has it.
+        fs::create_dir(accounts.at("present")).unwrap();
         accounts.set_users(&users);
     });
     is_unknown(&mut new, 1, &large, &token);
@@ -94,6 +96,8 @@ fn commit_below_another_root_is_not_told_again() {
         assert_eq!(part(&mut old, id, &large, &token, index)["ack"], id);
     }
     assert_eq!(commit(&mut old, 5, &large, &token)["answer"], 5);
+    // The server makes it as well, a moment after the account has it.
+    fs::create_dir(accounts.at("present")).unwrap();
     accounts.set_users(&accounts.users().replace("\"former\"", "\"present\""));
     refused(&old.receive().unwrap().0, 0, "unauthorized");
     refused(&commit(&mut login(&accounts, 1), 1, &large, &token), 1, "unknown_upload");
