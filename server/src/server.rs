@@ -119,9 +119,7 @@ impl Listening {
             door,
         };
         let services = Arc::new(Services::new(store, settings));
-        services.set_budgets();
-        services.make_roots();
-        services.set_quotas();
+        services.prepare_for(&services.accounts.all());
         let runtime = Runtime::new(services, listeners, connections, door)?;
         let keep_partials = config.keep_partials;
         Ok(Ready { runtime: Arc::new(runtime), workers, durable, keep_partials })

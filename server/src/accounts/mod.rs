@@ -138,11 +138,6 @@ impl Accounts {
         self.table().accounts().cloned().collect()
     }
 
-    /// The roots of all accounts.
-    pub(crate) fn views(&self) -> Vec<View> {
-        self.table().accounts().map(|account| account.view.clone()).collect()
-    }
-
     /// The account of a token, for a connection that is woken when the login is over. `now`: milliseconds of the server's
     /// clock.
     pub(crate) fn log_in(
@@ -190,9 +185,10 @@ impl Accounts {
     }
 
     /// Reads the file again if that has changed and stands still (`reads`), and ends logins that are over; to be called each
-    /// second and when the file has changed, by one thread. Returns whether other accounts hold from now on.
-    pub(crate) fn look(&self, reads: bool) -> bool {
-        let has_changed = reads && self.read_again();
+    /// second and when the file has changed, by one thread. Returns whether other accounts hold from now on. `prepare` gets
+    /// these accounts before any client is one of them.
+    pub(crate) fn look(&self, reads: bool, prepare: impl FnOnce(&[Arc<Account>])) -> bool {
+        let has_changed = reads && self.read_again(prepare);
         let now = self.second();
         let table = self.table();
         let mut over = Vec::new();
@@ -214,7 +210,7 @@ impl Accounts {
         has_changed
     }
 
-    fn read_again(&self) -> bool {
+    fn read_again(&self, prepare: impl FnOnce(&[Arc<Account>])) -> bool {
         let Some(file) = &self.file else { return false };
         let stamp = file.stamp();
         {
@@ -230,6 +226,9 @@ impl Accounts {
                 Err(UsersError::Io(file.path().to_owned(), std::io::ErrorKind::NotFound.into()))
             }
         };
+        if let Ok(table) = &read {
+            prepare(&table.accounts().cloned().collect::<Vec<_>>());
+        }
         let mut present = self.present.lock();
         match read {
             Ok(table) => {

@@ -44,6 +44,27 @@ fn log_in(accounts: &Accounts, token: &AccessToken) -> Result<Arc<Login>, Denied
     accounts.log_in(token, || Origin::Local, 0, Waker::noop().clone())
 }
 
+fn look(accounts: &Accounts) -> bool {
+    accounts.look(true, |_| ())
+}
+
+#[test]
+fn nobody_logs_in_to_new_accounts_before_all_is_prepared_for_them() {
+    let place = TempDir::new().unwrap();
+    write(&place, &alice(&section(&token(1), "")));
+    let accounts = open(&place);
+    write(&place, &(alice("root = \"other\"\n") + &section(&token(2), "")));
+    let mut roots = Vec::new();
+    let has_changed = accounts.look(true, |all| {
+        roots.extend(all.iter().map(|account| account.view.root().unwrap().to_string()));
+        assert!(log_in(&accounts, &token(2)).is_err());
+    });
+    assert!(has_changed && roots == ["other"], "{roots:?}");
+    assert!(log_in(&accounts, &token(2)).is_ok());
+    assert!(!accounts.look(true, |_| panic!("nothing has changed")));
+    assert!(!accounts.look(false, |_| panic!("nothing is read")));
+}
+
 #[test]
 fn login_is_over_when_its_token_account_root_or_rights_go_and_not_before() {
     for (after, is_over) in [
@@ -72,12 +93,12 @@ fn login_is_over_when_its_token_account_root_or_rights_go_and_not_before() {
         let waker = Waker::from(Arc::clone(&woken));
         let login = accounts.log_in(&token(1), || Origin::Local, 0, waker).unwrap();
         assert_eq!(login.facts().rights, Rights::drop_box());
-        assert!(!accounts.look(true) && !login.is_over());
+        assert!(!look(&accounts) && !login.is_over());
         write(&place, &after);
-        assert!(accounts.look(true));
+        assert!(look(&accounts));
         assert_eq!(login.is_over(), is_over, "{after}");
         assert_eq!(woken.0.load(Ordering::SeqCst), usize::from(is_over));
-        assert!(!accounts.look(true) && accounts.are_needed());
+        assert!(!look(&accounts) && accounts.are_needed());
     }
 }
 
@@ -90,13 +111,13 @@ fn torn_file_keeps_the_accounts_and_a_sound_one_replaces_them() {
     let login = log_in(&accounts, &token(1)).unwrap();
     for torn in [&whole[..whole.len() / 2], "[user.alice]\nright = []\n"] {
         write(&place, torn);
-        assert!(!accounts.look(true) && !login.is_over());
+        assert!(!look(&accounts) && !login.is_over());
         assert!(log_in(&accounts, &token(1)).is_ok());
     }
     fs::remove_file(place.path().join("users.toml")).unwrap();
-    assert!(!accounts.look(true) && !login.is_over());
+    assert!(!look(&accounts) && !login.is_over());
     write(&place, &whole.replace(&*token(1).hash().to_string(), &token(2).hash().to_string()));
-    assert!(accounts.look(true) && log_in(&accounts, &token(1)).is_err());
+    assert!(look(&accounts) && log_in(&accounts, &token(1)).is_err());
 }
 
 #[test]
@@ -112,16 +133,16 @@ fn file_that_could_not_be_read_is_read_again_though_it_has_not_changed() {
     let first = state();
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    assert!(!accounts.look(true));
+    assert!(!look(&accounts));
     let failed = state();
     assert!(failed.0 == first.0 && failed.1.is_some());
-    assert!(!accounts.look(true) && state() == failed && log_in(&accounts, &token(1)).is_ok());
+    assert!(!look(&accounts) && state() == failed && log_in(&accounts, &token(1)).is_ok());
     // Its text is looked at once.
     fs::remove_dir(&path).unwrap();
     write(&place, "[user.alice]\nright = []\n");
-    assert!(!accounts.look(true) && state().0 != first.0 && state().1.is_none());
+    assert!(!look(&accounts) && state().0 != first.0 && state().1.is_none());
     write(&place, "");
-    assert!(accounts.look(true) && state().1.is_none() && log_in(&accounts, &token(1)).is_err());
+    assert!(look(&accounts) && state().1.is_none() && log_in(&accounts, &token(1)).is_err());
 }
 
 #[test]
@@ -130,9 +151,9 @@ fn server_serves_nobody_without_an_account_once_it_has_had_one() {
     let accounts = open(&place);
     assert!(!accounts.are_needed() && !accounts.are_there());
     write(&place, &alice(""));
-    assert!(accounts.look(true) && accounts.are_needed() && accounts.are_there());
+    assert!(look(&accounts) && accounts.are_needed() && accounts.are_there());
     write(&place, "");
-    assert!(accounts.look(true) && accounts.are_needed() && !accounts.are_there());
+    assert!(look(&accounts) && accounts.are_needed() && !accounts.are_there());
     assert!(Accounts::open(None, true).unwrap().are_needed());
     assert!(!Accounts::open(None, false).unwrap().are_needed());
 }
@@ -164,7 +185,7 @@ fn logins_that_are_gone_are_forgotten() {
     let accounts = open(&place);
     let one = log_in(&accounts, &token(1)).unwrap();
     (0..100).for_each(|_| drop(log_in(&accounts, &token(1)).unwrap()));
-    accounts.look(true);
+    look(&accounts);
     assert_eq!(accounts.logins.lock().len(), 1);
     drop(one);
 }

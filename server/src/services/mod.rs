@@ -125,16 +125,12 @@ impl Services {
     /// to be called each second and when the file has changed.
     pub(crate) fn look_at_accounts(&self, reads: bool) {
         let _turn = self.rereading.lock();
-        let before = self.audit.as_ref().map(|_| self.accounts.all());
-        if self.accounts.look(reads) {
-            let accounts = self.accounts.all();
-            if let (Some(audit), Some(before)) = (&self.audit, before) {
-                audit.accounts(&before, &accounts);
+        self.accounts.look(reads, |accounts| {
+            if let Some(audit) = &self.audit {
+                audit.accounts(&self.accounts.all(), accounts);
             }
-            self.set_budgets();
-            self.make_roots();
-            self.set_quotas();
-        }
+            self.prepare_for(accounts);
+        });
         if let Some(audit) = &self.audit {
             audit.look();
         }
@@ -155,32 +151,23 @@ impl Services {
         }
     }
 
-    /// Tells the limits of all accounts over their connections.
-    pub(crate) fn set_budgets(&self) {
-        let accounts = self.accounts.all();
+    /// Before any client is one of these accounts, which are all that there are: sets their limits, and makes the roots that
+    /// are not there yet. A root that can't be made is told when a client logs in.
+    pub(crate) fn prepare_for(&self, accounts: &[Arc<Account>]) {
         self.budgets.limit(accounts.iter().map(|account| &**account), self.now());
-    }
-
-    /// Tells the store the quotas of all accounts.
-    pub(crate) fn set_quotas(&self) {
+        for root in accounts.iter().filter_map(|account| account.view.root()) {
+            if let Err(error) = self.store.make_account_root(root) {
+                tracing::error!(%root, %error, "an account's root can't be had");
+            }
+        }
+        // A root is counted from when it is there.
         let limits = |account: &Arc<Account>| {
             let (bytes, files) = (account.quota_bytes, account.quota_files);
             let root = account.view.root().cloned();
             let limits = || Limits { account: account.name.to_string(), root, bytes, files };
             (bytes.is_some() || files.is_some()).then(limits)
         };
-        self.store.quotas.set(self.accounts.all().iter().filter_map(limits).collect());
-    }
-
-    /// Makes the roots of accounts that are not there yet. One that can't be made is told when a client logs in.
-    pub(crate) fn make_roots(&self) {
-        for view in self.accounts.views() {
-            if let Some(root) = view.root()
-                && let Err(error) = self.store.make_account_root(root)
-            {
-                tracing::error!(%root, %error, "an account's root can't be had");
-            }
-        }
+        self.store.quotas.set(accounts.iter().filter_map(limits).collect());
     }
 
     /// Milliseconds since the server started.
