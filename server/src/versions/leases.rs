@@ -4,13 +4,12 @@
 //! be, or for a client that wants to change its directory. Its connections end, and its client loses nothing: when the
 //! client connects again and asks for the same draft, it gets an empty one of that name.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use haul_protocol::{Code, Name, Publish, Token};
+use haul_protocol::{Code, Name, Publish};
 
+use super::given_up::GivenUp;
 use crate::accounts::{AccountName, ClientId};
 use crate::commit::notify::{ConnectionId, Notify, waker};
 use crate::locks::{Mutex, MutexGuard, Rank};
@@ -29,9 +28,6 @@ const MAX_VERSIONS_A_CLIENT: usize = 8;
 
 /// For how long nothing was done for an empty draft before it makes room for another draft.
 const IDLE: Duration = Duration::from_secs(5);
-
-/// Drafts that have made room and are remembered.
-const REMEMBERED: usize = 256;
 
 /// The table of them.
 #[derive(Debug)]
@@ -89,23 +85,7 @@ impl Drop for Entry {
 struct Table {
     open: Vec<Open>,
     /// Drafts that were empty when they made room, and their directories.
-    given_up: VecDeque<GivenUp>,
-}
-
-/// A draft that was empty when it made room.
-#[derive(Debug)]
-struct GivenUp {
-    name: Name,
-    tree: Token,
-    /// Whether the last draft of the directory that was begun since was published; `None`: none was begun.
-    since: Option<Arc<AtomicBool>>,
-}
-
-impl GivenUp {
-    /// Whether it may begin again: no other version was published since.
-    fn may_begin_again(&self) -> bool {
-        self.since.as_ref().is_none_or(|published| !published.load(Ordering::Acquire))
-    }
+    given_up: GivenUp,
 }
 
 #[derive(Debug)]
@@ -215,13 +195,7 @@ impl Publications {
         if let Some(open) = table.open.iter_mut().find(|open| open.is(&entry.client, &entry.name)) {
             open.version = Some(Arc::clone(&version));
         }
-        // From now on something may be in it.
-        table.given_up.retain(|draft| draft.tree != version.token && draft.may_begin_again());
-        // One that was published before only tells that again.
-        let is_begun = |draft: &&mut GivenUp| draft.name == version.name && !version.is_done();
-        for draft in table.given_up.iter_mut().filter(is_begun) {
-            draft.since = Some(version.done());
-        }
+        table.given_up.begun(&version);
         drop(table);
         Ok(version)
     }
@@ -274,11 +248,7 @@ impl Publications {
         let at = table.open.iter().position(|open| open.has(version));
         let ended = at.map(|at| table.open.remove(at));
         if room == Room::Removed {
-            if table.given_up.len() == REMEMBERED {
-                table.given_up.pop_front();
-            }
-            let (name, tree) = (version.name.clone(), version.token);
-            table.given_up.push_back(GivenUp { name, tree, since: None });
+            table.given_up.remember(version);
         }
         drop(table);
         for connection in ended.into_iter().flat_map(|ended| ended.connections) {
@@ -376,13 +346,7 @@ impl Table {
         let (client, name) = (client.clone(), publish.name.clone());
         let earlier = match publish.tree {
             None => Earlier::Any,
-            Some(tree)
-                if self.given_up.iter().any(|draft| {
-                    (&draft.name, draft.tree) == (&name, tree) && draft.may_begin_again()
-                }) =>
-            {
-                Earlier::GivenUp(tree)
-            }
+            Some(tree) if self.given_up.may_begin(&name, tree) => Earlier::GivenUp(tree),
             Some(tree) => Earlier::Tree(tree),
         };
         self.open.push(Open { client, name, version: None, connections: vec![connection] });
