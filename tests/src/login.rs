@@ -187,6 +187,14 @@ impl Pair {
         user(&self.directory.path().join("server"), words)
     }
 
+    /// The pin of the server's key.
+    #[must_use]
+    pub fn pin(&self) -> String {
+        let mut command = hauld_command();
+        command.arg("fingerprint").arg("--config-dir").arg(self.directory.path().join("server"));
+        text(&output_of(&mut command).stdout).trim().to_owned()
+    }
+
     /// `haul` with the files of this place only, in which `%` stands for the server.
     #[must_use]
     pub fn haul(&self, words: &[&str]) -> Client {

@@ -50,6 +50,20 @@ impl Large {
     }
 }
 
+/// Asks to open the upload of a large file without mode and mtime; returns the answer, and how many parts are held.
+///
+/// # Errors
+/// If the connection is gone.
+pub fn open(peer: &mut Peer, id: u64, large: &Large, name: &str) -> io::Result<(Value, u32)> {
+    let header = json!({
+        "cmd": "open", "id": id, "filename": name, "filesize": large.bytes.len(),
+        "fingerprint": large.fingerprint,
+    });
+    peer.send(&header, b"")?;
+    let (answer, bitmap) = peer.receive()?;
+    Ok((answer, bitmap.iter().map(|byte| byte.count_ones()).sum()))
+}
+
 /// A connection with an upload of `dir/large` opened, and the last id that was used.
 #[derive(Debug)]
 pub struct Upload {

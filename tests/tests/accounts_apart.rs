@@ -1,6 +1,7 @@
 //! Two accounts attack each other.
 
 use haul_tests::prelude::*;
+use haul_tests::upload;
 
 /// Two accounts with the same root, so that nothing but the account tells them apart.
 fn same_root() -> Accounts {
@@ -9,14 +10,8 @@ fn same_root() -> Accounts {
 
 /// Opens the upload of a large file; returns the token and how many parts are held.
 fn open(peer: &mut Peer, id: u64, large: &Large, name: &str) -> (String, u32) {
-    let open = json!({
-        "cmd": "open", "id": id, "filename": name, "filesize": large.bytes.len(),
-        "fingerprint": large.fingerprint,
-    });
-    peer.send(&open, b"").unwrap();
-    let (answer, bitmap) = peer.receive().unwrap();
+    let (answer, held) = upload::open(peer, id, large, name).unwrap();
     assert_eq!(answer["answer"], id, "{answer}");
-    let held = bitmap.iter().map(|byte| byte.count_ones()).sum();
     (answer["upload"].as_str().unwrap().to_owned(), held)
 }
 

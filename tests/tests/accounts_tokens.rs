@@ -1,16 +1,23 @@
 //! Tokens of uploads and drafts: an account changes meanwhile, or another one publishes.
 
 use haul_tests::prelude::*;
+use haul_tests::upload;
 
-/// Opens the upload of a large file.
 fn open(peer: &mut Peer, id: u64, large: &Large, name: &str) -> (Value, u32) {
-    let header = json!({
-        "cmd": "open", "id": id, "filename": name, "filesize": large.bytes.len(),
-        "fingerprint": large.fingerprint,
-    });
-    peer.send(&header, b"").unwrap();
-    let (answer, bitmap) = peer.receive().unwrap();
-    (answer, bitmap.iter().map(|byte| byte.count_ones()).sum())
+    upload::open(peer, id, large, name).unwrap()
+}
+
+/// A server where alice may change everything, and a file stands under the name of the large one that she will send.
+fn with_an_old_file() -> Accounts {
+    let accounts = Accounts::start(&["alice --root in --rights mirror"]);
+    fs::write(accounts.at("in/large"), "old").unwrap();
+    accounts
+}
+
+/// Gives alice other rights.
+fn set_rights(accounts: &Accounts, rights: &str) {
+    let output = accounts.hauld(&["user", "change", "alice", "--rights", rights]);
+    assert!(output.status.success(), "{output:?}");
 }
 
 fn part(peer: &mut Peer, id: u64, large: &Large, token: &Value, index: usize) -> Value {
@@ -66,8 +73,6 @@ fn upload_that_was_opened_below_another_root_goes_on_no_more() {
     let (_old, mut new, token) = changed(&accounts, &large, || {
         let users = accounts.users().replace("root = \"former\"", "root = \"present\"");
         assert!(users.contains("present"), "{users}");
-        // The server makes it as well, a moment after the account has it.
-        fs::create_dir(accounts.at("present")).unwrap();
         accounts.set_users(&users);
     });
     is_unknown(&mut new, 1, &large, &token);
@@ -96,8 +101,6 @@ fn commit_below_another_root_is_not_told_again() {
         assert_eq!(part(&mut old, id, &large, &token, index)["ack"], id);
     }
     assert_eq!(commit(&mut old, 5, &large, &token)["answer"], 5);
-    // The server makes it as well, a moment after the account has it.
-    fs::create_dir(accounts.at("present")).unwrap();
     accounts.set_users(&accounts.users().replace("\"former\"", "\"present\""));
     refused(&old.receive().unwrap().0, 0, "unauthorized");
     refused(&commit(&mut login(&accounts, 1), 1, &large, &token), 1, "unknown_upload");
@@ -105,13 +108,9 @@ fn commit_below_another_root_is_not_told_again() {
 
 #[test]
 fn upload_of_an_account_that_may_only_add_by_now_replaces_nothing() {
-    let accounts = Accounts::start(&["alice --root in --rights mirror"]);
-    let large = Large::new(3);
-    fs::write(accounts.at("in/large"), "old").unwrap();
-    let rights = ["user", "change", "alice", "--rights", "drop"];
-    let (_old, mut new, token) = changed(&accounts, &large, || {
-        assert!(accounts.hauld(&rights).status.success());
-    });
+    let (accounts, large) = (with_an_old_file(), Large::new(3));
+    let change = || set_rights(&accounts, "drop");
+    let (_old, mut new, token) = changed(&accounts, &large, change);
     is_unknown(&mut new, 1, &large, &token);
     // It goes on with what it has sent, into the directory of its run.
     let (answer, held) = open(&mut new, 4, &large, "large");
@@ -124,14 +123,9 @@ fn upload_of_an_account_that_may_only_add_by_now_replaces_nothing() {
 /// Before the first byte, as if nothing had been open.
 #[test]
 fn file_is_opened_again_with_the_rights_that_hold_now() {
-    let accounts = Accounts::start(&["alice --root in --rights mirror"]);
-    let large = Large::new(4);
-    fs::write(accounts.at("in/large"), "old").unwrap();
-    let rights = ["user", "change", "alice", "--rights", "put,list"];
-    let (_old, mut new, token) = changed(&accounts, &large, || {
-        let output = accounts.hauld(&rights);
-        assert!(output.status.success(), "{output:?}");
-    });
+    let (accounts, large) = (with_an_old_file(), Large::new(4));
+    let change = || set_rights(&accounts, "put,list");
+    let (_old, mut new, token) = changed(&accounts, &large, change);
     refused(&open(&mut new, 1, &large, "large").0, 1, "exists");
     is_unknown(&mut new, 2, &large, &token);
     assert_eq!(accounts.text("in/large"), "old");

@@ -86,7 +86,7 @@ fn token_from_a_pipe_that_is_not_stored_is_told_with_the_way_to_a_new_one() {
     // The server has not taken the token, so it is of no use.
     let (code, shown) = answered(&piped(TOKEN), "yes\n");
     assert!(code == Some(3) && !shown.contains("is stored nowhere"), "{shown}");
-    // What was told helps.
+    // The command that haul has told gives a token that the server takes.
     let token = pair.user(&["rotate", "alice"]);
     pair.haul(&login).write_stdin(token).assert().success();
 }

@@ -138,9 +138,7 @@ fn account_that_may_not_replace_is_told_of_each_entry_that_stands_there() {
 fn link_pins_the_key_and_another_key_gets_no_token() {
     let (pair, token) = Pair::start("writer", &[]);
     let address = pair.server.address();
-    let mut command = hauld_command();
-    command.arg("fingerprint").arg("--config-dir").arg(pair.directory.path().join("server"));
-    let pin = text(&output_of(&mut command).stdout).trim().to_owned();
+    let pin = pair.pin();
     let other = haul_protocol::Pin::of_spki(b"another key");
     let link = |pin: &str| format!("haul://alice@{address}#{pin}");
     let refused = pair
@@ -174,14 +172,12 @@ fn link_pins_the_key_and_another_key_gets_no_token() {
     pair.haul(&["login", &format!("alice@{address}")]).write_stdin(token).assert().success();
 }
 
-/// Whoever has only an old link gets to the server by the one command that is told.
+/// haul tells somebody who has only an old link the one command that helps.
 #[test]
 fn old_link_is_told_with_the_link_of_the_key_that_came() {
     let (pair, token) = Pair::start("writer", &[]);
     let address = pair.server.address();
-    let mut command = hauld_command();
-    command.arg("fingerprint").arg("--config-dir").arg(pair.directory.path().join("server"));
-    let pin = text(&output_of(&mut command).stdout).trim().to_owned();
+    let pin = pair.pin();
     let old = haul_protocol::Pin::of_spki(b"another key").to_string();
     let link = format!("haul://alice@{address}#{old}");
     let refused = |words: &[&str]| {

@@ -62,7 +62,7 @@ fn lock_order_of_an_open_within_the_commit_of_the_same_file_stops_nobody() {
             end.send(()).unwrap();
         }
     });
-    // Whoever was cut off last, the file can still be committed, once the server is done with it.
+    // The server cuts one of both off last, and lets the file be committed once it is done with that.
     let mut opened = None;
     eventually("the last commit is over", || {
         match Upload::open(&server, &large) {

@@ -203,13 +203,19 @@ fn partials_of_a_file_that_is_there_count_whole_and_one_at_a_time_is_spared_the_
     promise("two", 70).unwrap();
 }
 
-/// It is not taken for an empty one.
-#[test]
-fn account_grows_only_when_its_files_are_counted() {
+/// An account whose quota is 100 bytes, and that has a file of 60, which is not counted yet.
+fn with_a_file() -> (TempDir, Arc<Store>) {
     let place = TempDir::new().unwrap();
     fs::write(place.path().join("file"), [0; 60]).unwrap();
     let store = store(&place);
     store.quotas.set(vec![limits(None, 100, 100)]);
+    (place, store)
+}
+
+/// It is not taken for an empty one.
+#[test]
+fn account_grows_only_when_its_files_are_counted() {
+    let (_place, store) = with_a_file();
     let parents = store.parents();
     let refused = store.share(&parents, &name("new"), 1);
     assert!(matches!(refused, Err(StoreError::AccountUncounted { .. })), "{refused:?}");
@@ -257,10 +263,7 @@ fn count_ends_whatever_is_renamed_meanwhile() {
 /// The next try after a refusal is right, whenever the count was due.
 #[test]
 fn refusal_has_the_files_counted_at_once_if_there_may_be_room() {
-    let place = TempDir::new().unwrap();
-    fs::write(place.path().join("file"), [0; 60]).unwrap();
-    let store = store(&place);
-    store.quotas.set(vec![limits(None, 100, 100)]);
+    let (place, store) = with_a_file();
     let parents = store.parents();
     counting(&store, || {
         until_known(&store, "all");
