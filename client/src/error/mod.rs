@@ -73,8 +73,8 @@ pub enum ConnectionError {
     Later(Box<Self>),
     /// The server takes no TLS.
     #[error(
-        "{0} takes no TLS 1.3: it was started with --tls never or --insecure, or is no haul server; nothing was sent. \
-         --insecure sends everything to it in clear"
+        "{0} takes no TLS 1.3: hauld was started with --tls never or --insecure, or on loopback without --tls always, or this \
+         is no haul server; nothing was sent. --insecure sends everything to it in clear"
     )]
     NoTls(String),
     /// The server has ended a connection of the classic dialect before it had closed it in order.
