@@ -59,6 +59,8 @@ pub enum Code {
     Permission,
     /// No entry of that name is there.
     NotFound,
+    /// The file is not in the state any more that the request states, or it changed while the server read it.
+    Changed,
     /// No open upload has this token.
     UnknownUpload,
     /// The range is not a part, or a part with another chaining value is held already.
@@ -85,7 +87,7 @@ pub enum Code {
 /// connection end.
 type Row = (Code, &'static str, bool, bool);
 
-const ROWS: [Row; 35] = [
+const ROWS: [Row; 36] = [
     (Code::Malformed, "malformed", false, true),
     (Code::Version, "version", false, true),
     (Code::Unsupported, "unsupported", false, true),
@@ -112,6 +114,7 @@ const ROWS: [Row; 35] = [
     (Code::TooLarge, "too_large", false, false),
     (Code::Permission, "permission", false, false),
     (Code::NotFound, "not_found", false, false),
+    (Code::Changed, "changed", true, false),
     (Code::UnknownUpload, "unknown_upload", true, false),
     (Code::BadPart, "bad_part", false, false),
     (Code::Superseded, "superseded", false, false),

@@ -17,7 +17,7 @@ use crate::limits::{
     MAX_BODY_LEN, MAX_BUNDLED, MAX_HEADER_LEN, MAX_MODE, MAX_NUMBER, MAX_TEXT_LEN,
     NANOS_PER_SECOND, PREFIX_LEN,
 };
-use crate::message::{Answer, Attributes, Hello, Mtime, Reply};
+use crate::message::{Answer, Attributes, Hello, Mtime, PartFacts, Reply};
 use crate::name::Name;
 use crate::op::Op;
 
@@ -148,10 +148,19 @@ pub fn request(id: RequestId, length: u64, op: &Op, out: &mut Vec<u8>) -> Result
                 (header.after, header.after_b64) = forms(after.as_bytes());
             }
         }
-        Op::Check | Op::Adopt | Op::Ping => {}
+        Op::Get { name, offset, part_size, state } => {
+            named(&mut header, name);
+            (header.offset, header.part_size) = (Some(*offset), Some(*part_size));
+            header.state = *state;
+        }
+        Op::Check | Op::Adopt | Op::Fetch | Op::Ping => {}
     }
-    let numbers =
-        [("filesize", header.filesize), ("offset", header.offset), ("files", header.files)];
+    let numbers = [
+        ("filesize", header.filesize),
+        ("offset", header.offset),
+        ("part_size", header.part_size),
+        ("files", header.files),
+    ];
     for (field, value) in numbers {
         check(field, value.unwrap_or(0), MAX_NUMBER)?;
     }
@@ -226,6 +235,10 @@ pub fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<(), EncodeError> {
                     header.part_size = Some(*part_size);
                 }
                 Reply::Listed { more } => header.more = Some(*more),
+                Reply::Part(facts) => part(&mut header, facts)?,
+                Reply::Fetched { more, digest } => {
+                    (header.more, header.blake3) = (Some(*more), Some(*digest));
+                }
                 Reply::Version { published, files } => {
                     check_attributes(None, Some(*published))?;
                     check("files", files.unwrap_or(0), MAX_NUMBER)?;
@@ -235,6 +248,15 @@ pub fn answer(answer: &Answer, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         }
     }
     frame(&header, out)
+}
+
+fn part(header: &mut AnswerHeader<'_>, facts: &PartFacts) -> Result<(), EncodeError> {
+    let PartFacts { size, attributes: Attributes { mode, mtime }, state, cv, digest } = *facts;
+    check("filesize", size, MAX_NUMBER)?;
+    check_attributes(mode, mtime)?;
+    (header.filesize, header.mode, header.mtime) = (Some(size), mode, mtime);
+    (header.state, header.cv, header.blake3) = (Some(state), cv, digest);
+    Ok(())
 }
 
 fn named<'a>(header: &mut RequestHeader<'a>, name: &'a Name) {

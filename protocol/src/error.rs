@@ -9,8 +9,8 @@ use thiserror::Error;
 use crate::code::{Code, Refusal};
 use crate::id::RequestId;
 use crate::limits::{
-    MAX_BODY_LEN, MAX_COMPONENT_LEN, MAX_HEADER_DEPTH, MAX_HEADER_LEN, MAX_LINK_LEN, MAX_NAME_LEN,
-    VERSION,
+    MAX_BODY_LEN, MAX_BUNDLE_LEN, MAX_BUNDLED, MAX_COMPONENT_LEN, MAX_FETCHED_SIZE,
+    MAX_HEADER_DEPTH, MAX_HEADER_LEN, MAX_LINK_LEN, MAX_NAME_LEN, VERSION,
 };
 
 /// The protocol of a peer whose first four bytes are this prefix, as far as they tell.
@@ -102,9 +102,33 @@ pub enum BundleError {
     /// There are fewer files than the header says.
     #[error("it holds only {0} files, fewer than its header says")]
     Count(usize),
+    /// A file is longer than [`MAX_FETCHED_SIZE`]; only in the answer to `fetch`.
+    #[error("a file of {0} bytes; the limit is {MAX_FETCHED_SIZE}")]
+    Size(u64),
+    /// The body is longer than [`MAX_BUNDLE_LEN`]; only in the answer to `fetch`.
+    #[error("a body of {0} bytes; the limit is {MAX_BUNDLE_LEN}")]
+    Long(u64),
     /// So many bytes follow the last of the files that the header says.
     #[error("{0} bytes follow its last file")]
     Rest(usize),
+}
+
+/// The body of a `fetch` is not names. The frame around it is sound.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum WantedError {
+    /// A name breaks the rules.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// There is no name, or the last one has no NUL behind it.
+    #[error("the body is not names with a NUL behind each")]
+    End,
+    /// There are more names than [`MAX_BUNDLED`].
+    #[error("more than {MAX_BUNDLED} names")]
+    Many,
+    /// The body is longer than [`MAX_BUNDLE_LEN`].
+    #[error("a body of {0} bytes; the limit is {MAX_BUNDLE_LEN}")]
+    Long(u64),
 }
 
 /// The three parts of a frame.

@@ -76,6 +76,10 @@ pub(crate) struct RequestHeader<'a> {
     pub(crate) upload: Option<Token>,
     #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) offset: Option<u64>,
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
+    pub(crate) part_size: Option<u64>,
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<Token>,
     #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
     pub(crate) cv: Option<Cv>,
     #[serde(
@@ -213,6 +217,18 @@ pub(crate) struct AnswerHeader<'a> {
     pub(crate) part_size: Option<u64>,
     #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
     pub(crate) more: Option<bool>,
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
+    pub(crate) filesize: Option<u64>,
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
+    pub(crate) blake3: Option<Digest>,
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
+    pub(crate) cv: Option<Cv>,
+    #[serde(default, deserialize_with = "field::mode", skip_serializing_if = "Option::is_none")]
+    pub(crate) mode: Option<u32>,
+    #[serde(default, deserialize_with = "field::mtime", skip_serializing_if = "Option::is_none")]
+    pub(crate) mtime: Option<Mtime>,
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<Token>,
     #[serde(default, deserialize_with = "field::mtime", skip_serializing_if = "Option::is_none")]
     pub(crate) published: Option<Mtime>,
     #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
@@ -256,6 +272,42 @@ pub(crate) struct AnswerHeader<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     pub(crate) next_pin: Option<Pin>,
+}
+
+/// The line before each file in the body of the answer to `fetch`: the facts of the file, or the reason why it does not come.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct FetchedLine<'a> {
+    #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
+    pub(crate) filesize: Option<u64>,
+    #[serde(default, deserialize_with = "field::mode", skip_serializing_if = "Option::is_none")]
+    pub(crate) mode: Option<u32>,
+    #[serde(default, deserialize_with = "field::mtime", skip_serializing_if = "Option::is_none")]
+    pub(crate) mtime: Option<Mtime>,
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "field::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) code: Option<Text<'a>>,
+    #[serde(
+        borrow,
+        default,
+        deserialize_with = "field::present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) message: Option<Text<'a>>,
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
+    pub(crate) retry: Option<bool>,
+}
+
+impl FetchedLine<'_> {
+    /// Appends it, with its line feed.
+    pub(crate) fn append(&self, out: &mut Vec<u8>) {
+        // Strings and numbers only: serializing them can't fail.
+        out.extend_from_slice(&serde_json::to_vec(self).unwrap_or_default());
+        out.push(b'\n');
+    }
 }
 
 /// One line of the body of `check`, of `bundle` and of the answer to `list`.

@@ -92,6 +92,7 @@ mod digest;
 pub mod encode;
 mod entry;
 mod error;
+mod fetched;
 mod field;
 mod header;
 mod id;
@@ -120,12 +121,15 @@ pub use digest::{Cv, Digest, FileHasher, Geometry, GeometryError, PartHasher, To
 pub use entry::{Entry, EntryKind, decode_entry, encode_entry, trim_line};
 pub use error::{
     BundleError, ClientError, DecodeError, EncodeError, NameError, OrderError, ParseHexError,
-    Place, ServerError,
+    Place, ServerError, WantedError,
+};
+pub use fetched::{
+    Fetched, decode_fetched, decode_wanted, encode_fetched, encode_unfetched, encode_wanted,
 };
 pub use id::RequestId;
 pub use message::{
-    Answer, Attributes, Classic, Durability, FirstOrLater, Hello, Mtime, Publish, Reply, Request,
-    ServerHello, ServerLimits, Tree,
+    Answer, Attributes, Classic, Durability, FirstOrLater, Hello, Mtime, PartFacts, Publish, Reply,
+    Request, ServerHello, ServerLimits, Tree,
 };
 pub use name::{LinkTarget, Name};
 pub use op::{Op, Wanted};

@@ -23,6 +23,10 @@ pub const MAX_BUNDLE_LEN: u64 = 256 * 1024;
 /// Most files of one bundle: each may be an open file until it is durable.
 pub const MAX_BUNDLED: u64 = 256;
 
+/// Largest file in bytes that an answer to `fetch` has: several of them, and their lines, fit
+/// [`MAX_BUNDLE_LEN`]. A larger one comes by `get`.
+pub const MAX_FETCHED_SIZE: u64 = 128 * 1024;
+
 /// Largest number in a header (2^53 − 1): every JSON reader holds it exactly (RFC 8259, section 6).
 pub const MAX_NUMBER: u64 = (1 << 53) - 1;
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::access_token::AccessToken;
 use crate::account::AccountFacts;
 use crate::code::Refusal;
-use crate::digest::Token;
+use crate::digest::{Cv, Digest, Token};
 use crate::id::RequestId;
 use crate::limits::{self, MAX_BODY_LEN, MAX_HEADER_LEN};
 use crate::name::Name;
@@ -245,6 +245,21 @@ pub enum Answer {
     },
 }
 
+/// The facts of a part that a server sends, and of its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartFacts {
+    /// Bytes of the whole file.
+    pub size: u64,
+    /// Mode and mtime of the file.
+    pub attributes: Attributes,
+    /// Differs whenever the file does: two parts of one file belong together only if they have the same.
+    pub state: Token,
+    /// The chaining value of the part; none if the file has no other part.
+    pub cv: Option<Cv>,
+    /// BLAKE3 of the whole file, if the server knows it; always if the file has no other part.
+    pub digest: Option<Digest>,
+}
+
 /// The fields of an answer by id, besides its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -269,5 +284,14 @@ pub enum Reply {
     Listed {
         /// Whether there are entries after the last one in the body.
         more: bool,
+    },
+    /// Answers `get`; the body is the bytes of the part.
+    Part(PartFacts),
+    /// Answers `fetch`; the body is files.
+    Fetched {
+        /// Whether names are left that the body has no file for.
+        more: bool,
+        /// BLAKE3 of the body.
+        digest: Digest,
     },
 }

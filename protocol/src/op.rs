@@ -128,6 +128,22 @@ pub enum Op {
         /// Entries after this name only; absent: from the first.
         after: Option<Name>,
     },
+    /// Asks for one part of a file, or for all of a file that has only one. Answered with
+    /// [`Reply::Part`](crate::Reply::Part) and the bytes.
+    Get {
+        /// Its name.
+        name: Name,
+        /// Offset of the part in the file: a multiple of `part_size`.
+        offset: u64,
+        /// Bytes of every part but the last: a power of two from [`CHUNK_LEN`](crate::limits::CHUNK_LEN) to
+        /// [`MAX_BODY_LEN`](crate::limits::MAX_BODY_LEN).
+        part_size: u64,
+        /// The state of the file in the answer about its first part; the file must still be in this state.
+        state: Option<Token>,
+    },
+    /// Asks for small files, whose names are the body (see [`encode_wanted`](crate::encode_wanted)). Answered with
+    /// [`Reply::Fetched`](crate::Reply::Fetched) and the files (see [`decode_fetched`](crate::decode_fetched)).
+    Fetch,
     /// Are you there?
     Ping,
 }
@@ -173,6 +189,7 @@ impl Op {
         const DELETE: Rights = Rights::of(&[Right::Delete]);
         const MOVE: Rights = Rights::of(&[Right::Put, Right::Delete]);
         const LIST: Rights = Rights::of(&[Right::List]);
+        const GET: Rights = Rights::of(&[Right::Get]);
         const PUBLISH: Rights = Rights::of(&[Right::Publish]);
         match self {
             Self::Put { .. } => ("put", Together, Yes, PUT),
@@ -191,6 +208,8 @@ impl Op {
             Self::Publish { .. } => ("publish", Apart, No, PUBLISH),
             Self::Rollback { .. } => ("rollback", Apart, No, PUBLISH),
             Self::List { .. } => ("list", Apart, No, LIST),
+            Self::Get { .. } => ("get", Apart, No, GET),
+            Self::Fetch => ("fetch", Apart, Yes, GET),
             Self::Ping => ("ping", Apart, No, Rights::none()),
         }
     }
@@ -263,6 +282,8 @@ mod tests {
             Op::Publish { attributes, files: None },
             rollback,
             Op::List { name: None, after: None },
+            Op::Get { name: name(), offset: 0, part_size: 1024, state: None },
+            Op::Fetch,
             Op::Ping,
         ]
     }
@@ -289,6 +310,8 @@ mod tests {
             ("publish", "publish"),
             ("rollback", "publish"),
             ("list", "list"),
+            ("get", "get"),
+            ("fetch", "get"),
             ("ping", ""),
         ];
         assert_eq!(found, expected.map(|(command, rights)| (command, rights.to_string())));

@@ -10,10 +10,10 @@ use crate::error::{DecodeError, NameError};
 use crate::field::{Text, link, name, parse};
 use crate::header::{AnswerHeader, CommandHeader, RequestHeader, VersionHeader};
 use crate::id::RequestId;
-use crate::limits::{MAX_BODY_LEN, VERSION};
+use crate::limits::{CHUNK_LEN, MAX_BODY_LEN, VERSION};
 use crate::message::{
-    Answer, Attributes, Classic, Durability, FirstOrLater, Hello, Publish, Reply, Request,
-    ServerHello, Tree,
+    Answer, Attributes, Classic, Durability, FirstOrLater, Hello, PartFacts, Publish, Reply,
+    Request, ServerHello, Tree,
 };
 use crate::name::Name;
 use crate::op::{Op, Wanted};
@@ -213,6 +213,16 @@ fn op(
             Err(error) => return Ok(Err(bad_name(&error))),
             Ok(after) => Op::List { name: named, after },
         },
+        "get" => {
+            let name = need(command, "filename", named)?;
+            let offset = need(command, "offset", header.offset)?;
+            let part_size = need(command, "part_size", header.part_size)?;
+            if !is_part(offset, part_size) {
+                return wrong("`offset` and `part_size` are not those of a part");
+            }
+            Op::Get { name, offset, part_size, state: header.state }
+        }
+        "fetch" => Op::Fetch,
         "ping" => Op::Ping,
         unknown => {
             let message = alloc::format!("command `{}` is not known", unknown.escape_debug());
@@ -223,6 +233,12 @@ fn op(
         return wrong("this request has no body");
     }
     Ok(Ok(op))
+}
+
+/// Whether a part of some file begins there.
+fn is_part(offset: u64, part_size: u64) -> bool {
+    let is_length = part_size.is_power_of_two() && (CHUNK_LEN..=MAX_BODY_LEN).contains(&part_size);
+    is_length && offset.is_multiple_of(part_size)
 }
 
 fn bad_name(error: &NameError) -> Refusal {
@@ -262,23 +278,35 @@ impl Headers for Answers {
                 },
             },
             (None, None, None, Some(id)) => {
-                let reply = match (header.upload, header.part_size, header.more) {
-                    (Some(upload), part_size, _) => {
-                        let part_size = need("open", "part_size", part_size)?;
-                        Reply::Opened { upload, part_size }
-                    }
-                    (None, _, Some(more)) => Reply::Listed { more },
-                    (None, _, None) => match header.published {
-                        Some(published) => Reply::Version { published, files: header.files },
-                        None => Reply::Done,
-                    },
-                };
-                Answer::Answered { id: RequestId::new(id), length, reply }
+                Answer::Answered { id: RequestId::new(id), length, reply: reply(&header)? }
             }
             _ => return Err(DecodeError::UnknownAnswer),
         };
         Ok((answer, length))
     }
+}
+
+/// The fields of an answer by id, whose kind they tell.
+fn reply(header: &AnswerHeader<'_>) -> Result<Reply, DecodeError> {
+    if let Some(upload) = header.upload {
+        let part_size = need("open", "part_size", header.part_size)?;
+        return Ok(Reply::Opened { upload, part_size });
+    }
+    if let Some(state) = header.state {
+        return Ok(Reply::Part(PartFacts {
+            size: need("get", "filesize", header.filesize)?,
+            attributes: Attributes { mode: header.mode, mtime: header.mtime },
+            state,
+            cv: header.cv,
+            digest: header.blake3,
+        }));
+    }
+    Ok(match (header.more, header.blake3, header.published) {
+        (Some(more), Some(digest), _) => Reply::Fetched { more, digest },
+        (Some(more), None, _) => Reply::Listed { more },
+        (None, _, Some(published)) => Reply::Version { published, files: header.files },
+        (None, _, None) => Reply::Done,
+    })
 }
 
 fn need<T>(command: &str, field: &'static str, value: Option<T>) -> Result<T, DecodeError> {

@@ -54,6 +54,7 @@ fn request(command: &str) -> Op {
     let json = json!({
         "cmd": command, "id": 1, "filename": "a", "filesize": 0, "blake3": hex, "fingerprint": "f",
         "upload": hex[..32], "offset": 0, "cv": hex, "target": "t", "to": "b", "count": 1,
+        "part_size": 1024,
     });
     match header(Requests::default(), HELLO, &json.to_string()) {
         FirstOrLater::Request(request) => request.op.unwrap(),
@@ -72,7 +73,7 @@ fn requests_need_the_rights_that_the_protocol_tells() {
     }
     let FirstOrLater::Hello(hello) = header(Requests::default(), "", HELLO) else { panic!() };
     assert_eq!(told.remove("hello"), Some(hello.needs()));
-    assert_eq!(told.len(), 17);
+    assert_eq!(told.len(), 19);
     for (command, needed) in told {
         assert_eq!(request(&command).needs(), needed, "{command}");
     }

@@ -65,13 +65,14 @@ fn lines(block: &str) -> Vec<Line> {
     found
 }
 
-/// The header, and the bytes of the body as its `length` says. `…` is left out.
-fn step(step: &Step) -> (Value, Vec<u8>) {
+/// The header, and the bytes of the body as its `length` says. `…` is left out. A part of a large file begins at its
+/// `offset`, or at that of the request that it answers.
+fn step(step: &Step, asked: u64) -> (Value, Vec<u8>) {
     let header: Value = serde_json::from_str(&step.header.replace(",…", "")).unwrap();
     let length = usize::try_from(header["length"].as_u64().unwrap_or(0)).unwrap();
-    let text = step.body.join("\n");
+    let text = step.body.join("\n").replace("\\0", "\0");
     let body = if text == format!("{} bytes", with_commas(length)) {
-        let offset = usize::try_from(header["offset"].as_u64().unwrap()).unwrap();
+        let offset = usize::try_from(header["offset"].as_u64().unwrap_or(asked)).unwrap();
         (offset..offset + length).map(|at| u8::try_from(at % 251).unwrap()).collect()
     } else if let Some(hex) = text.strip_prefix("the byte ") {
         vec![u8::from_str_radix(hex, 16).unwrap()]
@@ -91,6 +92,9 @@ fn with_commas(number: usize) -> String {
     groups.iter().map(|g| std::str::from_utf8(g).unwrap()).collect::<Vec<_>>().join(",")
 }
 
+/// Fields whose values differ each time.
+const TOKENS: [&str; 2] = ["upload", "state"];
+
 /// The player of the document's client. Tokens differ each time: those of the document by those of this server.
 struct Player<'a> {
     server: &'a Hauld,
@@ -105,8 +109,10 @@ impl Player<'_> {
 
     fn send(&mut self, (mut header, body): (Value, Vec<u8>)) {
         // One that the server has not named is the client's own.
-        if let Some(own) = header["upload"].as_str().and_then(|token| self.tokens.get(token)) {
-            header["upload"] = json!(own);
+        for field in TOKENS {
+            if let Some(own) = header[field].as_str().and_then(|token| self.tokens.get(token)) {
+                header[field] = json!(own);
+            }
         }
         self.peer().send(&header, &body).unwrap();
     }
@@ -127,11 +133,14 @@ impl Player<'_> {
             }
             let (expected, bytes, is_part) = others.next().unwrap_or_else(|| panic!("{header}"));
             let mut shown = header.clone();
-            if let (Some(token), Some(own)) =
-                (expected["upload"].as_str(), header["upload"].as_str())
-            {
-                self.tokens.insert(token.to_owned(), own.to_owned());
-                shown["upload"] = json!(token);
+            for field in TOKENS {
+                if let (Some(token), Some(own)) = (expected[field].as_str(), header[field].as_str())
+                {
+                    // Answers about one state of a file have the same token.
+                    let before = self.tokens.insert(token.to_owned(), own.to_owned());
+                    assert!(field == "upload" || before.is_none_or(|it| it == own), "{header}");
+                    shown[field] = json!(token);
+                }
             }
             match is_part {
                 true => {
@@ -181,9 +190,23 @@ impl Player<'_> {
 
     fn play(&mut self, block: &str) {
         let mut lines = lines(block).into_iter().peekable();
+        // Offsets that were asked for on this connection, by the ids of their requests.
+        let mut offsets: HashMap<u64, u64> = HashMap::new();
         while let Some(line) = lines.next() {
+            if let Line::Connection(_) = line {
+                offsets.clear();
+            }
+            if let Line::Sent(sent) = &line {
+                let header = step(sent, 0).0;
+                if let (Some(id), Some(offset)) = (header["id"].as_u64(), header["offset"].as_u64())
+                {
+                    offsets.insert(id, offset);
+                }
+            }
             let told_of = |told: &Step| {
-                let (header, body) = step(told);
+                let header: Value = serde_json::from_str(&told.header.replace(",…", "")).unwrap();
+                let asked = header["answer"].as_u64().and_then(|id| offsets.get(&id)).copied();
+                let (header, body) = step(told, asked.unwrap_or(0));
                 (header, body, told.header.contains('…'))
             };
             match line {
@@ -201,13 +224,13 @@ impl Player<'_> {
                         panic!("no hello in {block}");
                     };
                     // An older connection of a directory is closed, so that the next run finds it free.
-                    let hello = step(&hello).0;
+                    let hello = step(&hello, 0).0;
                     if hello["filename"].is_string() {
                         self.peers.clear();
                     }
                     self.hello(&hello, &told_of(&told));
                 }
-                Line::Sent(sent) => self.send(step(&sent)),
+                Line::Sent(sent) => self.send(step(&sent, 0)),
                 Line::Told(first) => {
                     let mut told = vec![told_of(&first)];
                     while let Some(Line::Told(next)) = lines.next_if(|l| matches!(l, Line::Told(_)))
@@ -229,7 +252,7 @@ fn examples_of_the_protocol_are_true() {
     let mut peer = Peer::connect(server.address()).unwrap();
     peer.stream.write_all(&dumped(hello)).unwrap();
     let (mut header, _) = peer.receive().unwrap();
-    assert_eq!(header.to_string().len(), 237);
+    assert_eq!(header.to_string().len(), 243);
     header["agent"] = json!("hauld/0.1.0");
     assert_eq!(header, serde_json::from_str::<Value>(answer).unwrap());
     peer.stream.write_all(&dumped(put)).unwrap();
@@ -239,7 +262,7 @@ fn examples_of_the_protocol_are_true() {
 
     let mut player = Player { server: &server, peers: vec![peer], tokens: HashMap::new() };
     let more = blocks("## 14. ", "## 15. ");
-    assert_eq!(more.len(), 11);
+    assert_eq!(more.len(), 12);
     let (classic, transcripts) = more.split_last().unwrap();
     for block in transcripts {
         player.play(block);

@@ -1,20 +1,23 @@
 //! A client and a toy server in one process, with two byte vectors instead of sockets: how a
 //! program that is not haul uses this crate.
 //!
-//! The client puts a small file whole and a larger one in parts. The server keeps files in memory,
-//! verifies every body before it believes it, and answers.
+//! The client puts a small file whole and a larger one in parts, and reads both back: the small one
+//! with `fetch`, the large one part by part with `get`. The server keeps files in memory, verifies
+//! every body before it believes it, and answers. The client believes no body that it reads, either.
 
 #![expect(clippy::print_stdout, reason = "an example talks")]
 
+mod read_back;
 mod server;
 
 use std::error::Error;
 
 use haul_protocol::{
     Attributes, Bitmap, ClientConfig, ClientConnection, ClientEvent, Cv, Digest, Geometry, Hello,
-    Name, Op, Reply, Time, Wanted, limits, merge,
+    Name, Op, Refusal, Reply, Time, Wanted, limits, merge,
 };
 
+use read_back::{fetch, get};
 use server::Server;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -31,7 +34,8 @@ fn main() -> Result<()> {
         slot: 0,
         identity: None,
         publish: None,
-        must: Vec::new(),
+        // This client can't do without reading.
+        must: vec!["get".to_string()],
         // A real client has it from a person, and sends it only to a server that it has checked.
         token: Some("haul_a4dqobyh_CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk".parse()?),
     };
@@ -39,24 +43,26 @@ fn main() -> Result<()> {
     exchange(&mut client, &mut server)?;
 
     let small = b"small enough to be sent whole\n";
-    let name = Name::parse(b"notes/small.txt")?;
+    let small_name = Name::parse(b"notes/small.txt")?;
     let (size, digest) = (small.len() as u64, Digest::of(small));
     let attributes = Attributes { mode: Some(0o644), mtime: None };
-    request(&mut client, "the small file", &Op::Put { name, size, digest, attributes }, small)?;
+    let put = Op::Put { name: small_name.clone(), size, digest, attributes };
+    request(&mut client, "the small file", &put, small)?;
 
     let large: Vec<u8> = (0..2_500_000_u32).map(|n| n.to_le_bytes()[1]).collect();
+    let large_name = Name::parse(b"data/large.bin")?;
     let wanted = Wanted {
-        name: Name::parse(b"data/large.bin")?,
+        name: large_name.clone(),
         size: large.len() as u64,
         attributes: Attributes::default(),
         fingerprint: "changes when the source does".to_string(),
         replace: false,
     };
     request(&mut client, "open", &Op::Open(Box::new(wanted)), b"")?;
-    let Some((Reply::Opened { upload, part_size }, held)) = exchange(&mut client, &mut server)?
-    else {
-        return Err("`open` was not answered".into());
+    let (Reply::Opened { upload, part_size }, held) = answer(&mut client, &mut server)? else {
+        return Err("`open` has another answer".into());
     };
+    let held = Bitmap::from_bytes(held);
 
     let geometry = Geometry::new(large.len() as u64, part_size)?;
     let mut cvs = Vec::new();
@@ -77,8 +83,16 @@ fn main() -> Result<()> {
     for (name, bytes) in &server.files {
         println!("server has {name}: {} bytes, blake3 {}", bytes.len(), Digest::of(bytes));
     }
-    assert_eq!(client.unanswered(), 0);
     assert_eq!(server.files.len(), 2);
+
+    let nothing = Name::parse(b"notes/nothing.txt")?;
+    let found = fetch(&mut client, &mut server, &[small_name.clone(), nothing])?;
+    assert_eq!(found, [Some(small.to_vec()), None]);
+    assert!(get(&mut client, &mut server, &large_name, 1 << 20)? == large);
+    assert!(get(&mut client, &mut server, &small_name, 1 << 20)? == small);
+    server.replaces_after_one_part(large_name.clone(), b"another file".to_vec());
+    assert_eq!(get(&mut client, &mut server, &large_name, 1 << 20)?, b"another file");
+    assert_eq!(client.unanswered(), 0);
     Ok(())
 }
 
@@ -93,8 +107,17 @@ fn request(client: &mut Client, what: &'static str, op: &Op, body: &[u8]) -> Res
     Ok(())
 }
 
-/// Sends the output and reads the answers to it; returns the last answer by id, if any.
-fn exchange(client: &mut Client, server: &mut Server) -> Result<Option<(Reply, Bitmap)>> {
+/// The outcome of a request that is no change: an answer and its body, or a refusal.
+type Outcome = std::result::Result<(Reply, Vec<u8>), Refusal>;
+
+/// The answer to the only request that is under way.
+fn answer(client: &mut Client, server: &mut Server) -> Result<(Reply, Vec<u8>)> {
+    let outcome = exchange(client, server)?.ok_or("there is no answer")?;
+    Ok(outcome.map_err(|refusal| refusal.to_string())?)
+}
+
+/// Sends the output and reads the answers to it; returns the last one by id, if any.
+fn exchange(client: &mut Client, server: &mut Server) -> Result<Option<Outcome>> {
     let back = server.read(client.output())?;
     client.sent(client.output().len(), NOW);
     let (mut input, mut last) = (&back[..], None);
@@ -110,10 +133,13 @@ fn exchange(client: &mut Client, server: &mut Server) -> Result<Option<(Reply, B
             ClientEvent::Acked(done) => {
                 done.iter().for_each(|what| println!("client: {what} is done"));
             }
-            ClientEvent::Refused(what, refusal) => println!("client: {what} is refused: {refusal}"),
+            ClientEvent::Refused(what, refusal) => {
+                println!("client: {what} is refused: {refusal}");
+                last = Some(Err(refusal));
+            }
             ClientEvent::Answered(what, reply, body) => {
                 println!("client: {what} is answered: {reply:?}");
-                last = Some((reply, Bitmap::from_bytes(body)));
+                last = Some(Ok((reply, body)));
             }
             ClientEvent::Ended(refusal) => return Err(refusal.to_string().into()),
             other => println!("client: {other:?}"),

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use haul_protocol::{
-    AccessToken, AccountFacts, Code, Cv, Digest, Durability, Geometry, Name, Op, Refusal, Reply,
-    Request, Rights, ServerConnection, ServerEvent, ServerHello, ServerLimits, Token, limits,
+    AccessToken, AccountFacts, Attributes, Code, Cv, Digest, Durability, Geometry, Name, Op,
+    PartFacts, Refusal, Reply, Request, Rights, ServerConnection, ServerEvent, ServerHello,
+    ServerLimits, Token, WantedError, decode_wanted, encode_fetched, encode_unfetched, limits,
     merge,
 };
 
@@ -12,6 +13,9 @@ use crate::{NOW, Result, chaining_value};
 
 /// A real server makes each token of random bytes; this one has one upload only.
 const TOKEN: Token = Token(*b"not very random!");
+
+/// The outcome of a request. `None` for a change, else the answer and its body.
+type Outcome = std::result::Result<Option<(Reply, Vec<u8>)>, Refusal>;
 
 pub(crate) struct Server {
     connection: ServerConnection,
@@ -21,6 +25,8 @@ pub(crate) struct Server {
     body: Vec<u8>,
     upload: Option<Upload>,
     pub(crate) files: BTreeMap<Name, Vec<u8>>,
+    /// A file that somebody else will put when the next part is read.
+    replaced: Option<(Name, Vec<u8>)>,
 }
 
 /// The one large file that is under way.
@@ -40,7 +46,13 @@ impl Server {
             body: Vec::new(),
             upload: None,
             files: BTreeMap::new(),
+            replaced: None,
         }
+    }
+
+    /// Behind the back of a client that reads a file, somebody puts another one in its place.
+    pub(crate) fn replaces_after_one_part(&mut self, name: Name, bytes: Vec<u8>) {
+        self.replaced = Some((name, bytes));
     }
 
     /// Takes bytes, in pieces of any length, and returns the bytes of answers.
@@ -60,7 +72,7 @@ impl Server {
                         limits: ServerLimits::default(),
                         durability: Durability::None,
                         tree: None,
-                        features: vec!["accounts".to_string()],
+                        features: vec!["accounts".to_string(), "get".to_string()],
                         account: Some(AccountFacts {
                             name: "alice".to_string(),
                             rights: Rights::mirror(),
@@ -92,14 +104,14 @@ impl Server {
         let id = request.id;
         match request.op.and_then(|op| self.carry_out(op, body)) {
             Ok(None) => self.connection.done(id),
-            Ok(Some(reply)) => self.connection.answer(id, reply, &[])?,
+            Ok(Some((reply, body))) => self.connection.answer(id, reply, &body)?,
             Err(refusal) => self.connection.refuse(id, refusal)?,
         }
         Ok(())
     }
 
     /// `None` for a change, which is acknowledged together with others.
-    fn carry_out(&mut self, op: Op, body: &[u8]) -> std::result::Result<Option<Reply>, Refusal> {
+    fn carry_out(&mut self, op: Op, body: &[u8]) -> Outcome {
         let refuse = |code, message| Err(Refusal::new(code, message));
         match op {
             Op::Put { name, digest, .. } if Digest::of(body) == digest => {
@@ -113,7 +125,7 @@ impl Server {
                     .map_err(|error| Refusal::new(Code::BadRequest, error))?;
                 let (bytes, cvs) = (Vec::new(), vec![None; geometry.parts()]);
                 self.upload = Some(Upload { name: wanted.name, geometry, bytes, cvs });
-                Ok(Some(Reply::Opened { upload: TOKEN, part_size }))
+                Ok(Some((Reply::Opened { upload: TOKEN, part_size }, Vec::new())))
             }
             Op::Part { upload: TOKEN, offset, cv } => {
                 let Some(upload) = &mut self.upload else {
@@ -145,9 +157,85 @@ impl Server {
                     return refuse(Code::DigestMismatch, "the parts make another file");
                 }
                 self.files.insert(upload.name, upload.bytes);
-                Ok(Some(Reply::Done))
+                Ok(Some((Reply::Done, Vec::new())))
             }
-            _ => refuse(Code::UnknownCommand, "the toy knows put, open, part and commit"),
+            Op::Get { name, offset, part_size, state } => {
+                let part = self.part(&name, offset, part_size, state)?;
+                self.files.extend(self.replaced.take());
+                Ok(Some(part))
+            }
+            Op::Fetch => self.fetched(body).map(Some),
+            _ => refuse(Code::UnknownCommand, "the toy knows no such request"),
         }
+    }
+
+    /// The answer to `get`. The protocol has checked `offset` and `part_size`, but knows no file.
+    fn part(
+        &self,
+        name: &Name,
+        offset: u64,
+        part_size: u64,
+        wanted: Option<Token>,
+    ) -> std::result::Result<(Reply, Vec<u8>), Refusal> {
+        let none = || Refusal::new(Code::NotFound, format!("`{name}` does not exist"));
+        let file = self.files.get(name).ok_or_else(none)?;
+        let (size, digest) = (file.len() as u64, Digest::of(file));
+        // The toy has all of a file, and so tells its state by its digest. A server with a disk takes what its file
+        // system says of the file: inode, size and times.
+        let state = Token(digest.0[..16].try_into().unwrap_or_default());
+        if wanted.is_some_and(|wanted| wanted != state) {
+            return Err(Refusal::new(Code::Changed, format!("`{name}` has changed")));
+        }
+        let (cv, bytes) = if size <= part_size {
+            let bytes = (offset == 0).then_some(&file[..]);
+            (None, bytes.ok_or_else(|| Refusal::new(Code::BadRequest, "no such part"))?)
+        } else {
+            let bad = |error| Refusal::new(Code::BadRequest, error);
+            let geometry = Geometry::new(size, part_size).map_err(bad)?;
+            let range = usize::try_from(offset / part_size).ok().and_then(|at| geometry.range(at));
+            let Some(range) = range else {
+                return Err(Refusal::new(Code::BadRequest, "the file ends before this offset"));
+            };
+            let index = usize::try_from(offset / part_size).unwrap_or(usize::MAX);
+            let [start, end] = [range.start, range.end].map(|at| usize::try_from(at).unwrap_or(0));
+            (chaining_value(&geometry, index, &file[start..end]), &file[start..end])
+        };
+        let attributes = Attributes::default();
+        let facts = PartFacts { size, attributes, state, cv, digest: Some(digest) };
+        Ok((Reply::Part(facts), bytes.to_vec()))
+    }
+
+    /// The answer to `fetch`.
+    fn fetched(&self, body: &[u8]) -> std::result::Result<(Reply, Vec<u8>), Refusal> {
+        let names = decode_wanted(body).map_err(|error| {
+            let code = match error {
+                WantedError::Name(_) => Code::BadName,
+                _ => Code::BadRequest,
+            };
+            Refusal::new(code, error)
+        })?;
+        let (mut out, mut more) = (Vec::new(), false);
+        for name in &names {
+            let before = out.len();
+            match self.files.get(name) {
+                None => encode_unfetched(&Refusal::new(Code::NotFound, "not here"), &mut out),
+                Some(file) => {
+                    let size = file.len() as u64;
+                    match encode_fetched(size, &Attributes::default(), &mut out) {
+                        Ok(()) => out.extend_from_slice(file),
+                        Err(_) => {
+                            let refusal = Refusal::new(Code::TooLarge, "it comes with `get`");
+                            encode_unfetched(&refusal, &mut out);
+                        }
+                    }
+                }
+            }
+            if out.len() as u64 > limits::MAX_BUNDLE_LEN {
+                out.truncate(before);
+                more = true;
+                break;
+            }
+        }
+        Ok((Reply::Fetched { more, digest: Digest::of(&out) }, out))
     }
 }

@@ -13,7 +13,9 @@ use crate::digest::Digest;
 use crate::encode;
 use crate::error::{ClientError, EncodeError};
 use crate::id::RequestId;
-use crate::limits::{MAX_BODY_LEN, MAX_HEADER_LEN, MAX_PARTED_SIZE, MAX_PARTS, PREFIX_LEN};
+use crate::limits::{
+    MAX_BODY_LEN, MAX_BUNDLE_LEN, MAX_HEADER_LEN, MAX_PARTED_SIZE, MAX_PARTS, PREFIX_LEN,
+};
 use crate::message::{Answer, Hello, Reply, ServerHello, ServerLimits};
 use crate::op::Op;
 use crate::pending::Requester;
@@ -365,7 +367,13 @@ impl<T> ClientConnection<T> {
             }
             Answer::Answered { id, reply, .. } => {
                 let room = match reply {
-                    Reply::Listed { .. } => usize::try_from(MAX_BODY_LEN).unwrap_or(usize::MAX),
+                    Reply::Listed { .. } | Reply::Part(_) => {
+                        usize::try_from(MAX_BODY_LEN).unwrap_or(usize::MAX)
+                    }
+                    // One byte more tells that it is too long.
+                    Reply::Fetched { .. } => {
+                        usize::try_from(MAX_BUNDLE_LEN + 1).unwrap_or(usize::MAX)
+                    }
                     Reply::Done | Reply::Opened { .. } | Reply::Version { .. } => MAX_BITMAP,
                 };
                 self.answer = Some(Unfinished { id, reply, body: Vec::new(), room });

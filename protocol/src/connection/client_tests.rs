@@ -10,11 +10,14 @@ use super::client_config::ClientConfig;
 use super::plain_hello;
 use super::time::Time;
 use crate::code::Refusal;
+use crate::digest::{Digest, Token};
 use crate::encode;
-use crate::error::ClientError;
+use crate::error::{BundleError, ClientError};
+use crate::fetched::{decode_fetched, encode_fetched};
 use crate::id::RequestId;
 use crate::limits::{MAX_BODY_LEN, MAX_NUMBER, MAX_PARTED_SIZE, VERSION};
-use crate::message::{Answer, Durability, Reply, ServerHello, ServerLimits};
+use crate::message::{Answer, Attributes, Durability, PartFacts, Reply, ServerHello, ServerLimits};
+use crate::name::Name;
 use crate::op::Op;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -136,4 +139,56 @@ fn answers_that_belong_to_nothing_are_errors() {
         client.request(1, &Op::Ping, 0, START).unwrap();
         assert!(receive(&mut client, &answer, START).is_err(), "{answer:?}");
     }
+}
+
+/// Gives an answer with a body to a client that has sent `op`.
+fn answered(op: &Op, reply: Reply, body: &[u8]) -> Result<Option<ClientEvent<u32>>, ClientError> {
+    let mut client = greeted();
+    client.request(1, op, 0, START).unwrap();
+    let mut bytes = Vec::new();
+    let answer = Answer::Answered { id: RequestId::FIRST, length: body.len() as u64, reply };
+    encode::answer(&answer, &mut bytes).unwrap();
+    bytes.extend_from_slice(body);
+    client.receive(&mut &bytes[..], START)
+}
+
+#[test]
+fn answer_to_fetch_that_is_too_long_is_cut_and_told_by_its_length() {
+    let mut body = Vec::new();
+    for _ in 0..3 {
+        encode_fetched(100_000, &Attributes::default(), &mut body).unwrap();
+        body.resize(body.len() + 100_000, b'x');
+    }
+    let reply = Reply::Fetched { more: false, digest: Digest::of(&body) };
+    let event = answered(&Op::Fetch, reply, &body).unwrap();
+    let Some(ClientEvent::Answered(1, found, held)) = event else { panic!("{event:?}") };
+    assert_eq!((found, held.len()), (reply, 262_145));
+    assert_eq!(decode_fetched(&held, 3).err(), Some(BundleError::Long(262_145)));
+}
+
+#[test]
+fn part_of_the_longest_size_is_held_whole() {
+    let body: Vec<u8> = [b"begin".as_slice(), &alloc::vec![0; (8 << 20) - 8], b"end"].concat();
+    let facts = PartFacts {
+        size: 8 << 20,
+        attributes: Attributes::default(),
+        state: Token([5; 16]),
+        cv: None,
+        digest: Some(Digest::of(&body)),
+    };
+    let name = Name::parse(b"a").unwrap();
+    let get = Op::Get { name, offset: 0, part_size: 8 << 20, state: None };
+    let event = answered(&get, Reply::Part(facts), &body).unwrap();
+    let Some(ClientEvent::Answered(1, reply, held)) = event else { panic!("{event:?}") };
+    assert!((reply, &held) == (Reply::Part(facts), &body), "{} bytes", held.len());
+}
+
+#[test]
+fn ping_of_the_connections_own_takes_no_file() {
+    let mut client = greeted();
+    let idle = START.after(60 * SECOND);
+    client.expire(idle).unwrap();
+    let reply = Reply::Fetched { more: false, digest: Digest::of(b"") };
+    let answer = Answer::Answered { id: RequestId::FIRST, length: 0, reply };
+    assert_eq!(receive(&mut client, &answer, idle), Err(ClientError::Kind));
 }

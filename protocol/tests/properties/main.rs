@@ -3,6 +3,7 @@
 mod books;
 mod digests;
 mod events;
+mod fetched;
 mod messages;
 mod order;
 mod pair;

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use haul_protocol::{
-    Attributes, ClientConfig, ClientConnection, ClientEvent, Digest, Name, Op, Reply, Time,
+    Attributes, ClientConfig, ClientConnection, ClientEvent, Code, Digest, Geometry, Name, Op,
+    Reply, Time, Token, decode_fetched, encode_wanted,
 };
 
 use crate::pair_link::Pipe;
@@ -25,17 +26,62 @@ pub(crate) enum Kind {
     Bundled,
     /// A question, which is answered with a body.
     Question,
+    /// One part of a file, which is read.
+    Get,
+    /// Small files, which are read.
+    Fetch,
 }
 
 impl Kind {
     pub(crate) fn of(item: usize) -> Self {
-        match item % 11 {
+        match item % 13 {
             0 | 3 | 7 => Self::Put,
             1 => Self::Remove,
             2 | 9 => Self::Question,
+            4 => Self::Get,
+            11 => Self::Fetch,
             _ => Self::Bundled,
         }
     }
+
+    /// Whether the item is acknowledged together with others.
+    pub(crate) fn is_change(self) -> bool {
+        matches!(self, Self::Put | Self::Remove | Self::Bundled)
+    }
+}
+
+/// Size of the parts in which files are read, and of which an item is the first or the second.
+pub(crate) const PART: u64 = 1024;
+
+/// The offset and the state that the client asks for.
+pub(crate) fn part(item: usize) -> (u64, Option<Token>) {
+    match item % 2 {
+        0 => (0, None),
+        _ => (PART, Some(state(item))),
+    }
+}
+
+/// The state of the item's file.
+pub(crate) fn state(item: usize) -> Token {
+    let mut token = [7; 16];
+    token[..8].copy_from_slice(&(item as u64).to_le_bytes());
+    Token(token)
+}
+
+/// The file of an item that is read: of two parts.
+pub(crate) fn file(item: usize) -> Vec<u8> {
+    let first = u8::try_from(item % 251).expect("less than 251");
+    let length = 1025 + (item * 37) % 1000;
+    (0..length).map(|at| first.wrapping_add(at.to_le_bytes()[0])).collect()
+}
+
+/// The names that an item of small files asks for: its own, and one of which there is no file.
+pub(crate) fn wanted(item: usize) -> Vec<u8> {
+    let mut names = Vec::new();
+    for name in [item.to_string(), format!("{item}/none")] {
+        encode_wanted(&Name::parse(name.as_bytes()).expect("a name"), &mut names);
+    }
+    names
 }
 
 /// The bytes of an item.
@@ -108,7 +154,11 @@ impl Client {
                 sent.expect("a sound bundle");
                 self.half.body(&body);
             } else {
-                let body = if Kind::of(item) == Kind::Put { body(item) } else { Vec::new() };
+                let body = match Kind::of(item) {
+                    Kind::Put => body(item),
+                    Kind::Fetch => wanted(item),
+                    _ => Vec::new(),
+                };
                 if !self.half.has_room(body.len() as u64) {
                     break;
                 }
@@ -153,7 +203,7 @@ impl Client {
                     ClientEvent::Greeted(hello) => assert_eq!(hello.agent, "pair/1"),
                     ClientEvent::Acked(items) => {
                         for item in items {
-                            assert!(Kind::of(item) != Kind::Question, "a question is acked");
+                            assert!(Kind::of(item).is_change(), "a question is acked");
                             assert!(server.has_done(item), "an ack lies about item {item}");
                             self.settle(item);
                         }
@@ -164,8 +214,7 @@ impl Client {
                         self.settle(item);
                     }
                     ClientEvent::Answered(item, reply, answer) => {
-                        assert_eq!(reply, Reply::Listed { more: false });
-                        assert!(answer == body(item), "item {item} has another answer");
+                        check_answer(item, &reply, &answer);
                         self.settle(item);
                     }
                     ClientEvent::Ended(_) => return true,
@@ -214,11 +263,44 @@ impl Client {
     }
 }
 
+/// Asserts that an answer is that to the item, as a client has to.
+fn check_answer(item: usize, reply: &Reply, answer: &[u8]) {
+    match (Kind::of(item), reply) {
+        (Kind::Question, reply) => {
+            assert_eq!(*reply, Reply::Listed { more: false });
+            assert!(answer == body(item), "item {item} has another answer");
+        }
+        (Kind::Get, Reply::Part(facts)) => {
+            let (file, (offset, _)) = (file(item), part(item));
+            assert_eq!((facts.size, facts.state), (file.len() as u64, state(item)));
+            let geometry = Geometry::new(facts.size, PART).expect("two parts");
+            let index = geometry.locate(offset, answer.len() as u64).expect("a whole part");
+            let mut hasher = geometry.hasher(index).expect("a part");
+            assert!(hasher.update(answer));
+            assert_eq!((hasher.finish(), facts.digest), (facts.cv, Some(Digest::of(&file))));
+            let start = usize::try_from(offset).expect("small");
+            assert!(*answer == file[start..start + answer.len()], "item {item}: other bytes");
+        }
+        (Kind::Fetch, Reply::Fetched { more: false, digest }) => {
+            assert_eq!(*digest, Digest::of(answer));
+            let files = decode_fetched(answer, 2).expect("two lines");
+            let [Ok(file), Err(refusal)] = &files[..] else { panic!("{files:?}") };
+            assert_eq!((file.bytes, &refusal.code), (&body(item)[..], &Code::NotFound));
+        }
+        (kind, reply) => panic!("{reply:?} answers {kind:?}"),
+    }
+}
+
 fn op(item: usize, body: &[u8]) -> Op {
     let name = Name::parse(item.to_string().as_bytes()).expect("a number is a name");
     match Kind::of(item) {
         Kind::Remove => Op::Remove { name },
         Kind::Question => Op::List { name: Some(name), after: None },
+        Kind::Get => {
+            let (offset, state) = part(item);
+            Op::Get { name, offset, part_size: PART, state }
+        }
+        Kind::Fetch => Op::Fetch,
         Kind::Put | Kind::Bundled => Op::Put {
             name,
             size: body.len() as u64,

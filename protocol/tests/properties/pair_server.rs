@@ -3,14 +3,48 @@
 use std::collections::BTreeSet;
 
 use haul_protocol::{
-    Code, Digest, Durability, Name, Op, Refusal, Reply, Request, RequestId, ServerConnection,
-    ServerEvent, ServerHello, ServerLimits, Time,
+    Attributes, Code, Digest, Durability, Geometry, Name, Op, PartFacts, Refusal, Reply, Request,
+    RequestId, ServerConnection, ServerEvent, ServerHello, ServerLimits, Time, decode_wanted,
+    encode_fetched, encode_unfetched,
     limits::{MAX_BODY_LEN, MAX_HEADER_LEN, VERSION},
 };
 
-use crate::pair_client::{Kind, body};
+use crate::pair_client::{Kind, PART, body, file, part, state, wanted};
 use crate::pair_link::Pipe;
 use crate::random::Random;
+
+/// The answer to a question.
+fn answer(item: usize) -> (Reply, Vec<u8>) {
+    match Kind::of(item) {
+        Kind::Get => {
+            let (file, (offset, _)) = (file(item), part(item));
+            let geometry = Geometry::new(file.len() as u64, PART).expect("two parts");
+            let index = usize::from(offset > 0);
+            let range = geometry.range(index).expect("a part");
+            let [start, end] =
+                [range.start, range.end].map(|at| usize::try_from(at).expect("small"));
+            let mut hasher = geometry.hasher(index).expect("a part");
+            assert!(hasher.update(&file[start..end]));
+            let facts = PartFacts {
+                size: file.len() as u64,
+                attributes: Attributes::default(),
+                state: state(item),
+                cv: hasher.finish(),
+                digest: Some(Digest::of(&file)),
+            };
+            (Reply::Part(facts), file[start..end].to_vec())
+        }
+        Kind::Fetch => {
+            let (mut files, bytes) = (Vec::new(), body(item));
+            encode_fetched(bytes.len() as u64, &Attributes::default(), &mut files)
+                .expect("a small file");
+            files.extend_from_slice(&bytes);
+            encode_unfetched(&Refusal::new(Code::NotFound, "nothing of that name"), &mut files);
+            (Reply::Fetched { more: false, digest: Digest::of(&files) }, files)
+        }
+        _ => (Reply::Listed { more: false }, body(item)),
+    }
+}
 
 pub(crate) struct Server {
     pub(crate) half: ServerConnection,
@@ -79,11 +113,12 @@ impl Server {
                 self.half.refuse(id, Refusal::new(Code::Io, item))
             } else {
                 self.done.insert(item);
-                if Kind::of(item) == Kind::Question {
-                    self.half.answer(id, Reply::Listed { more: false }, &body(item))
-                } else {
+                if Kind::of(item).is_change() {
                     self.half.done(id);
                     Ok(())
+                } else {
+                    let (reply, body) = answer(item);
+                    self.half.answer(id, reply, &body)
                 }
             };
             said.expect("a sound answer");
@@ -154,6 +189,17 @@ impl Server {
                 vec![item]
             }
             Op::Remove { name } | Op::List { name: Some(name), .. } => vec![number(&name)],
+            Op::Get { name, offset, part_size, state } => {
+                let item = number(&name);
+                assert_eq!(((offset, state), part_size), (part(item), PART));
+                vec![item]
+            }
+            Op::Fetch => {
+                let names = decode_wanted(sent).expect("names");
+                let item = number(&names[0]);
+                assert_eq!(sent, wanted(item));
+                vec![item]
+            }
             Op::Bundle { count, digest } => {
                 assert_eq!(digest, Digest::of(sent));
                 let text = std::str::from_utf8(sent).expect("text");

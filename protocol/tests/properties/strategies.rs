@@ -2,8 +2,8 @@
 
 use haul_protocol::{
     AccessToken, AccountFacts, Answer, Attributes, Code, Cv, Digest, Durability, Entry, EntryKind,
-    Hello, LinkTarget, Mtime, Name, Op, Pin, Publish, Refusal, Reply, Right, ServerHello,
-    ServerLimits, Token, Tree, Used, Wanted, limits,
+    Hello, LinkTarget, Mtime, Name, Op, PartFacts, Pin, Publish, Refusal, Reply, Right,
+    ServerHello, ServerLimits, Token, Tree, Used, Wanted, limits,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -103,6 +103,19 @@ pub(crate) fn hello() -> impl Strategy<Value = Hello> {
     )
 }
 
+fn get() -> impl Strategy<Value = Op> {
+    let part = (10..=23_u32, 0..=limits::MAX_NUMBER).prop_map(|(log, offset)| {
+        let part_size = 1_u64 << log;
+        (offset / part_size * part_size, part_size)
+    });
+    (name(), part, option::of(token())).prop_map(|(name, (offset, part_size), state)| Op::Get {
+        name,
+        offset,
+        part_size,
+        state,
+    })
+}
+
 /// A request and its body, of at most `max_body` bytes.
 pub(crate) fn request(max_body: usize) -> impl Strategy<Value = (Op, Vec<u8>)> {
     let body = move || vec(any::<u8>(), 0..=max_body);
@@ -139,6 +152,7 @@ pub(crate) fn request(max_body: usize) -> impl Strategy<Value = (Op, Vec<u8>)> {
             to,
             replace
         }),
+        get(),
         Just(Op::Ping),
     ];
     prop_oneof![
@@ -149,6 +163,7 @@ pub(crate) fn request(max_body: usize) -> impl Strategy<Value = (Op, Vec<u8>)> {
         1 => (token(), number(), any::<[u8; 32]>(), body())
             .prop_map(|(upload, offset, cv, body)| (Op::Part { upload, offset, cv: Cv(cv) }, body)),
         1 => body().prop_map(|body| (Op::Check, body)),
+        1 => body().prop_map(|body| (Op::Fetch, body)),
         1 => (1..=3_u64, body()).prop_map(|(count, body)| {
             (Op::Bundle { count, digest: Digest::of(&body) }, body)
         }),
@@ -181,12 +196,22 @@ fn server_limits() -> impl Strategy<Value = ServerLimits> {
     )
 }
 
+fn part() -> impl Strategy<Value = PartFacts> {
+    let hashes = (option::of(any::<[u8; 32]>()), option::of(any::<[u8; 32]>()));
+    (number(), attributes(), token(), hashes).prop_map(|(size, attributes, state, (cv, digest))| {
+        PartFacts { size, attributes, state, cv: cv.map(Cv), digest: digest.map(Digest) }
+    })
+}
+
 /// An answer and its body.
 pub(crate) fn answer() -> impl Strategy<Value = (Answer, Vec<u8>)> {
     let reply = prop_oneof![
         Just(Reply::Done),
         (token(), number()).prop_map(|(upload, part_size)| Reply::Opened { upload, part_size }),
         any::<bool>().prop_map(|more| Reply::Listed { more }),
+        part().prop_map(Reply::Part),
+        (any::<bool>(), any::<[u8; 32]>())
+            .prop_map(|(more, digest)| Reply::Fetched { more, digest: Digest(digest) }),
         (mtime(), option::of(number())).prop_map(|(published, files)| match published {
             Some(published) => Reply::Version { published, files },
             None => Reply::Done,

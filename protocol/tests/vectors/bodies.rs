@@ -1,15 +1,16 @@
-//! Runs the vectors of bodies (`testdata/bodies`): entries, bundles, bitmaps and letters.
+//! Runs the vectors of bodies (`testdata/bodies`): entries, bundles, bitmaps, letters, and names and files of `fetch`.
 
 use std::fs;
 use std::path::Path;
 
 use haul_protocol::limits::MAX_HEADER_LEN;
 use haul_protocol::{
-    Attributes, Bitmap, Bundled, Entry, EntryKind, Verdict, decode_bundle, decode_entry, trim_line,
+    Attributes, Bitmap, Bundled, Entry, EntryKind, Verdict, decode_bundle, decode_entry,
+    decode_fetched, decode_wanted, trim_line,
 };
 use serde_json::{Map, Value, json};
 
-use crate::show::bytes;
+use crate::show::{attributes, bytes};
 
 /// The values in a body, or `None` if the body is refused.
 pub(crate) type Found = Option<Vec<(String, Value)>>;
@@ -89,6 +90,41 @@ fn bundle(body: &[u8], count: u64) -> Found {
     Some(found)
 }
 
+fn wanted(body: &[u8]) -> Found {
+    let name = |name: &haul_protocol::Name| {
+        let mut all = Map::new();
+        bytes(&mut all, "filename", name.as_bytes());
+        ("name".to_owned(), Value::Object(all))
+    };
+    Some(decode_wanted(body).ok()?.iter().map(name).collect())
+}
+
+fn fetched(body: &[u8], count: u64) -> Found {
+    let mut found = Vec::new();
+    for file in decode_fetched(body, usize::try_from(count).expect("a small count")).ok()? {
+        match file {
+            Ok(file) => {
+                let mut all = Map::from_iter([("filesize".to_owned(), json!(file.bytes.len()))]);
+                attributes(&mut all, file.attributes);
+                found.push(("file".to_owned(), Value::Object(all)));
+                if !file.bytes.is_empty() {
+                    let hex = data_encoding::HEXLOWER.encode(file.bytes);
+                    found.push(("body".to_owned(), json!(hex)));
+                }
+            }
+            Err(refusal) => {
+                let refusal = json!({
+                    "code": refusal.code.as_str(),
+                    "message": refusal.message,
+                    "retry": refusal.retry,
+                });
+                found.push(("refused".to_owned(), refusal));
+            }
+        }
+    }
+    Some(found)
+}
+
 fn shown(entry: &Entry) -> Value {
     let mut all = Map::new();
     bytes(&mut all, "filename", entry.name.as_bytes());
@@ -134,6 +170,8 @@ fn bodies_are_read_as_their_vectors_say() {
         let found = match of.as_str() {
             "entries" => entries(&body),
             "bundle" => bundle(&body, count),
+            "wanted" => wanted(&body),
+            "fetched" => fetched(&body, count),
             "bitmap" => bitmap(&body),
             "letters" => letters(&body),
             other => panic!("{name}: {other}"),

@@ -12,7 +12,7 @@ use Kind::{
     Text as Short, Token,
 };
 
-const REQUEST: [(&str, Kind); 31] = [
+const REQUEST: [(&str, Kind); 33] = [
     ("cmd", Any),
     ("id", Number),
     ("length", Number),
@@ -44,9 +44,11 @@ const REQUEST: [(&str, Kind); 31] = [
     ("slot", Number),
     ("must", Strings),
     ("token", Token),
+    ("part_size", Number),
+    ("state", Hex(32)),
 ];
 const KIND: (&str, Kind) = ("kind", Any);
-const ANSWER: [(&str, Kind); 20] = [
+const ANSWER: [(&str, Kind); 26] = [
     ("hello", Number),
     ("ack", Number),
     ("refused", Number),
@@ -67,6 +69,12 @@ const ANSWER: [(&str, Kind); 20] = [
     ("features", Strings),
     ("account", Account),
     ("next_pin", Pin),
+    ("filesize", Number),
+    ("state", Hex(32)),
+    ("blake3", Hex(64)),
+    ("cv", Hex(64)),
+    ("mode", Mode),
+    ("mtime", Mtime),
 ];
 const ENTRY: [(&str, Kind); 9] = [
     ("kind", Any),
@@ -79,6 +87,15 @@ const ENTRY: [(&str, Kind); 9] = [
     ("target", Any),
     ("target_b64", Any),
 ];
+/// Those of a line in the answer to `fetch`.
+const FETCHED: [(&str, Kind); 6] = [
+    ("filesize", Number),
+    ("mode", Mode),
+    ("mtime", Mtime),
+    ("code", Any),
+    ("message", Any),
+    ("retry", Bool),
+];
 /// The known fields of a header. `None`: one of them is doubled, or has a wrong type or range.
 pub(crate) fn known(
     side: Side,
@@ -89,6 +106,19 @@ pub(crate) fn known(
         Side::Requests => REQUEST.iter().chain([&KIND]).collect(),
         Side::Answers => ANSWER.iter().collect(),
     };
+    known_of(&kinds, fields, wrong)
+}
+
+/// The known fields of a line in the answer to `fetch`.
+pub(crate) fn known_in_fetched(
+    fields: &[(Text, Json)],
+    wrong: Wrong,
+) -> Option<Map<String, Value>> {
+    let mut kinds: Vec<_> = FETCHED.iter().collect();
+    if wrong.is("knows the fields of an entry in a line of fetch") {
+        let is_known = |name: &str| FETCHED.iter().any(|(known, _)| *known == name);
+        kinds.extend(ENTRY.iter().filter(|(name, _)| !is_known(name)));
+    }
     known_of(&kinds, fields, wrong)
 }
 

@@ -202,7 +202,7 @@ fn what_a_truncated_vector_lacks_completes_it() {
 /// The decoder compares no digests, but a published vector should hold true ones.
 #[test]
 fn digests_in_vectors_are_those_of_the_bodies() {
-    let mut checked = 0;
+    let (mut checked, mut fetched) = (0, 0);
     each(|vector| {
         let meant_wrong = ["put-body-not-matching-its-digest.txt"].contains(&&vector.name[..]);
         for pair in vector.events.windows(2) {
@@ -213,8 +213,31 @@ fn digests_in_vectors_are_those_of_the_bodies() {
                 let right = header["blake3"] == json!(Digest::of(body).to_string());
                 assert_eq!(right, !meant_wrong, "{}", vector.name);
             }
+            if let [Seen::Header(header), Seen::Body(body)] = pair
+                && header["is"] == "fetched"
+                && vector.outcome == Outcome::Events
+            {
+                let right = json!(Digest::of(body).to_string());
+                assert_eq!(header["blake3"], right, "{}", vector.name);
+                fetched += 1;
+            }
         }
     });
+    assert!(fetched > 0, "an answer to fetch is there");
+    for vector in Vector::all().iter().filter(|vector| vector.name == "answer-part-of-three.txt") {
+        let (mut cvs, mut file) = (Vec::new(), Vec::new());
+        for event in &vector.events {
+            match event {
+                Seen::Header(header) => {
+                    cvs.push(Cv::parse(header["cv"].as_str().unwrap()).unwrap())
+                }
+                Seen::Body(body) => file.extend_from_slice(body),
+                Seen::End => {}
+            }
+        }
+        assert_eq!(merge(&cvs), Some(Digest::of(&file)));
+        checked += 1;
+    }
     for vector in Vector::all().iter().filter(|vector| vector.name == "parts-and-commit.txt") {
         let (mut cvs, mut file) = (Vec::new(), Vec::new());
         for event in &vector.events {
@@ -232,5 +255,5 @@ fn digests_in_vectors_are_those_of_the_bodies() {
             }
         }
     }
-    assert_eq!(checked, 1, "the vector with parts is there");
+    assert_eq!(checked, 2, "the vectors with parts are there");
 }

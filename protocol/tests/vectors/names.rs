@@ -78,7 +78,8 @@ fn decoder(wrong: Wrong) -> Encoding {
     BASE64
 }
 
-fn is_name(bytes: &[u8], wrong: Wrong) -> bool {
+/// Whether the bytes are a name.
+pub(crate) fn is_name(bytes: &[u8], wrong: Wrong) -> bool {
     let most = if wrong.is("takes a name of any length") { usize::MAX } else { 4096 };
     let len = match wrong.is("counts a name in characters") {
         true => String::from_utf8_lossy(bytes).chars().count(),

@@ -67,6 +67,34 @@ pub(crate) fn answer(found: &Map<String, Value>, wrong: Wrong) -> Result<(Value,
             }
             _ => copy("opened", &["upload", "part_size"])?,
         },
+        "answer"
+            if found.contains_key("state")
+                && !(found.contains_key("more") && wrong.is("looks for more before state")) =>
+        {
+            let fields: &[&str] = match wrong.is("takes a part without the size of its file") {
+                true => &["state"],
+                false => &["filesize", "state"],
+            };
+            let mut shown = copy("part", fields)?;
+            for field in ["filesize", "mode", "mtime", "cv", "blake3"] {
+                shown[field] = found.get(field).cloned().unwrap_or_default();
+            }
+            shown.as_object_mut().expect("an object").retain(|_, value| !value.is_null());
+            shown
+        }
+        "answer"
+            if found.contains_key("filesize")
+                && wrong.is("takes a part without the state of its file") =>
+        {
+            copy("part", &["filesize"])?
+        }
+        "answer"
+            if found.contains_key("more")
+                && found.contains_key("blake3")
+                && !wrong.is("takes the answer to fetch for a list") =>
+        {
+            copy("fetched", &["more", "blake3"])?
+        }
         "answer" if found.contains_key("more") => copy("listed", &["more"])?,
         "answer"
             if found.contains_key("files")

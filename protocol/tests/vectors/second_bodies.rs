@@ -1,10 +1,10 @@
-//! Bodies, as the second decoder reads them (PROTOCOL.md, sections 5.3, 6.10 and 9).
+//! Bodies, as the second decoder reads them (PROTOCOL.md, sections 5.3, 6.10, 6.15 and 9).
 
 use serde_json::{Map, Value, json};
 
 use crate::bodies::Found;
-use crate::fields::known_in_entry;
-use crate::names::{name, target};
+use crate::fields::{known_in_entry, known_in_fetched};
+use crate::names::{is_name, name, target};
 use crate::second::object;
 use crate::second_texts::text;
 use crate::wrong::Wrong;
@@ -16,6 +16,8 @@ pub(crate) fn read(of: &str, count: u64, body: &[u8], wrong: Wrong) -> Found {
     match of {
         "entries" => entries(body, wrong),
         "bundle" => bundle(body, count, wrong),
+        "wanted" => wanted(body, wrong),
+        "fetched" => fetched(body, count, wrong),
         "bitmap" => Some(bitmap(body, wrong)),
         "pin" | "access_token" => text(of, body, wrong),
         _ => letters(body, wrong),
@@ -131,6 +133,126 @@ fn bundle(body: &[u8], count: u64, wrong: Wrong) -> Found {
         || (files < count && wrong.is("takes fewer files in a bundle"))
         || (files > count && wrong.is("takes more files in a bundle"));
     sound.then_some(found)
+}
+
+/// The body of `fetch`.
+fn wanted(body: &[u8], wrong: Wrong) -> Found {
+    let most = if wrong.is("takes names of any length together") { usize::MAX } else { 262_144 };
+    if body.len() > most {
+        return None;
+    }
+    let end = if wrong.is("takes a line feed for the end of a name") { b'\n' } else { 0 };
+    let mut names: Vec<_> = body.split(|byte| *byte == end).collect();
+    let last = names.pop().unwrap_or_default();
+    if !last.is_empty() {
+        if !wrong.is("takes a last name without its NUL") {
+            return None;
+        }
+        names.push(last);
+    }
+    if wrong.is("skips empty names") {
+        names.retain(|name| !name.is_empty());
+    }
+    let most = match wrong.is("takes any number of names") {
+        true => usize::MAX,
+        false if wrong.is("takes one name less") => 255,
+        false => 256,
+    };
+    let least = usize::from(!wrong.is("takes no names"));
+    if !(least..=most).contains(&names.len()) {
+        return None;
+    }
+    let mut found = Vec::new();
+    for bytes in names {
+        if !(is_name(bytes, wrong) || wrong.is("takes any bytes for a name")) {
+            return None;
+        }
+        if std::str::from_utf8(bytes).is_err() && wrong.is("takes wanted names in UTF-8 only") {
+            return None;
+        }
+        let is_there = |(_, value): &(String, Value)| *value == shown_name(bytes);
+        if found.iter().any(is_there) && wrong.is("takes each name once only") {
+            return None;
+        }
+        found.push(("name".to_owned(), shown_name(bytes)));
+    }
+    Some(found)
+}
+
+fn shown_name(bytes: &[u8]) -> Value {
+    let mut all = Map::new();
+    crate::show::bytes(&mut all, "filename", bytes);
+    Value::Object(all)
+}
+
+/// The body of the answer to a `fetch` of so many names.
+fn fetched(body: &[u8], count: u64, wrong: Wrong) -> Found {
+    if body.len() > 262_144 && !wrong.is("takes files of any length together") {
+        return None;
+    }
+    let (mut found, mut rest, mut files) = (Vec::new(), body, 0);
+    while !rest.is_empty() {
+        if wrong.is("skips a line feed behind a file")
+            && let Some(after) = rest.strip_prefix(b"\n")
+        {
+            rest = after;
+            continue;
+        }
+        let end = match rest.iter().position(|byte| *byte == b'\n') {
+            None if wrong.is("takes a last line of fetch without a line feed") => rest.len(),
+            end => end?,
+        };
+        let most = if wrong.is("takes a longer line of fetch") { usize::MAX } else { LINE };
+        if end + 1 > most {
+            return None;
+        }
+        let all = known_in_fetched(&object(&rest[..end], wrong).ok()?, wrong)?;
+        let after = rest.get(end + 1..).unwrap_or_default();
+        let is_refused = match wrong.is("takes a line with a size for a file") {
+            true => !all.contains_key("filesize"),
+            false => all.contains_key("code"),
+        };
+        let (shown, bytes, after) = if is_refused {
+            let absent = |field: &str| match field {
+                "message" if wrong.is("takes a refused file without a message") => Some(json!("")),
+                "retry" if wrong.is("takes a refused file without retry") => Some(json!(false)),
+                _ => None,
+            };
+            let mut shown = Map::new();
+            for field in ["code", "message", "retry"] {
+                shown.insert(field.to_owned(), all.get(field).cloned().or_else(|| absent(field))?);
+            }
+            let size = match wrong.is("takes bytes behind a refused file") {
+                true => all.get("filesize").and_then(Value::as_u64).unwrap_or(0),
+                false => 0,
+            };
+            let (_, after) = after.split_at_checked(usize::try_from(size).ok()?)?;
+            (("refused".to_owned(), Value::Object(shown)), &b""[..], after)
+        } else {
+            let mut shown = all;
+            shown.retain(|field, _| ["filesize", "mode", "mtime"].contains(&field.as_str()));
+            if wrong.is("takes a fetched file without a size for an empty one") {
+                shown.entry("filesize").or_insert(json!(0));
+            }
+            let size = shown.get("filesize")?.as_u64()?;
+            if size > 131_072 && !wrong.is("takes a fetched file of any size") {
+                return None;
+            }
+            let size = usize::try_from(size).ok()?;
+            let cuts = wrong.is("takes a cut file of fetch");
+            let size = if cuts { size.min(after.len()) } else { size };
+            let (bytes, after) = after.split_at_checked(size)?;
+            (("file".to_owned(), Value::Object(shown)), bytes, after)
+        };
+        found.push(shown);
+        if !bytes.is_empty() {
+            found.push(("body".to_owned(), json!(data_encoding::HEXLOWER.encode(bytes))));
+        }
+        (rest, files) = (after, files + 1);
+    }
+    let most = if wrong.is("takes more files than names") { u64::MAX } else { count };
+    let least = u64::from(!wrong.is("takes an answer to fetch without a line"));
+    (least..=most).contains(&files).then_some(found)
 }
 
 fn bitmap(body: &[u8], wrong: Wrong) -> Vec<(String, Value)> {

@@ -42,7 +42,7 @@ pub(crate) fn classic(
 }
 
 /// The fields of each command, required ones with a star; `@` stands for mode and mtime.
-const COMMANDS: [(&str, &[&str]); 17] = [
+const COMMANDS: [(&str, &[&str]); 19] = [
     ("put", &["filename*", "filesize*", "blake3*", "@"]),
     ("bundle", &["count*", "blake3*"]),
     ("open", &["filename*", "filesize*", "fingerprint*", "replace", "@"]),
@@ -59,6 +59,8 @@ const COMMANDS: [(&str, &[&str]); 17] = [
     ("adopt", &[]),
     ("publish", &["@", "files"]),
     ("list", &["filename", "after"]),
+    ("get", &["filename*", "offset*", "part_size*", "state"]),
+    ("fetch", &[]),
     ("ping", &[]),
 ];
 
@@ -126,8 +128,11 @@ pub(crate) fn request(
     let kind = found.get("kind").and_then(Value::as_str);
     let odd = command == "setattr" && !matches!(kind, None | Some("file" | "directory"));
     let differs = command == "put" && found.get("filesize") != Some(&json!(length));
-    let no_body = !["put", "part", "check", "bundle", "adopt"].contains(&command);
+    let no_body = !["put", "part", "check", "bundle", "adopt", "fetch"].contains(&command);
+    let no_body = no_body || (command == "fetch" && wrong.is("takes no body of a fetch"));
+    let no_part = command == "get" && !is_part(found, wrong);
     if (odd && !wrong.is("takes any kind in setattr"))
+        || no_part
         || (differs && !wrong.is("takes a put whose length is not its filesize"))
         || (no_body && length > 0 && !wrong.is("takes a body where none belongs"))
     {
@@ -143,4 +148,23 @@ pub(crate) fn request(
         }
     }
     Ok((shown, length))
+}
+
+/// Whether `offset` and `part_size` of a `get` are those of a part.
+fn is_part(found: &Map<String, Value>, wrong: Wrong) -> bool {
+    let number = |field| found.get(field).and_then(Value::as_u64).unwrap_or(0);
+    let (offset, part_size) = (number("offset"), number("part_size"));
+    let most = match wrong.is("takes parts of any size") {
+        true => u64::MAX,
+        false if wrong.is("takes no part of the largest size") => BODY - 1,
+        false => BODY,
+    };
+    let least = match wrong.is("takes parts of half a chunk") {
+        true => 512,
+        false if wrong.is("takes no part of one chunk") => 1025,
+        false => 1024,
+    };
+    let is_length = (least..=most).contains(&part_size)
+        && (part_size.is_power_of_two() || wrong.is("takes a part size that is no power of two"));
+    is_length && (offset % part_size == 0 || wrong.is("takes a get from any offset"))
 }

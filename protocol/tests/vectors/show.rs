@@ -124,6 +124,21 @@ pub(crate) fn answer(header: &Answer) -> Value {
                 object.extend(files.map(|files| ("files".into(), json!(files))));
                 Value::Object(object)
             }
+            Reply::Part(facts) => {
+                let mut object = object("part");
+                object.insert("id".into(), json!(id.get()));
+                object.insert("length".into(), json!(length));
+                object.insert("filesize".into(), json!(facts.size));
+                object.insert("state".into(), json!(facts.state.to_string()));
+                attributes(&mut object, facts.attributes);
+                object.extend(facts.cv.map(|cv| ("cv".into(), json!(cv.to_string()))));
+                object.extend(facts.digest.map(|it| ("blake3".into(), json!(it.to_string()))));
+                Value::Object(object)
+            }
+            Reply::Fetched { more, digest } => json!({
+                "is": "fetched", "id": id.get(), "length": length,
+                "more": more, "blake3": digest.to_string(),
+            }),
             other => panic!("no vector knows {other:?}"),
         },
         other => panic!("no vector knows {other:?}"),
@@ -184,9 +199,16 @@ fn asked(op: &Op) -> Map<String, Value> {
             }
         }
         Op::Rename { replace: true, .. } => set("replace", json!(true)),
+        Op::Get { offset, part_size, state, .. } => {
+            set("offset", json!(offset));
+            set("part_size", json!(part_size));
+            if let Some(state) = state {
+                set("state", json!(state.to_string()));
+            }
+        }
         _ => {}
     }
-    let (name, attributes) = named(op);
+    let (name, own) = named(op);
     if let Some(name) = name {
         bytes(&mut all, "filename", name.as_bytes());
     }
@@ -198,13 +220,14 @@ fn asked(op: &Op) -> Map<String, Value> {
         Op::Rename { to, .. } => bytes(&mut all, "to", to.as_bytes()),
         _ => {}
     }
-    if let Some(mode) = attributes.mode {
-        all.insert("mode".into(), json!(mode));
-    }
-    if let Some(mtime) = attributes.mtime {
-        all.insert("mtime".into(), json!({ "s": mtime.s, "ns": mtime.ns }));
-    }
+    attributes(&mut all, own);
     all
+}
+
+/// Mode and mtime, as far as they are stated.
+pub(crate) fn attributes(object: &mut Map<String, Value>, Attributes { mode, mtime }: Attributes) {
+    object.extend(mode.map(|mode| ("mode".to_owned(), json!(mode))));
+    object.extend(mtime.map(|at| ("mtime".to_owned(), json!({ "s": at.s, "ns": at.ns }))));
 }
 
 fn named(op: &Op) -> (Option<&Name>, Attributes) {
@@ -213,9 +236,10 @@ fn named(op: &Op) -> (Option<&Name>, Attributes) {
             (Some(name), *attributes)
         }
         Op::Open(wanted) => (Some(&wanted.name), wanted.attributes),
-        Op::Remove { name } | Op::Rollback { name, .. } | Op::Rename { name, .. } => {
-            (Some(name), Attributes::default())
-        }
+        Op::Remove { name }
+        | Op::Rollback { name, .. }
+        | Op::Rename { name, .. }
+        | Op::Get { name, .. } => (Some(name), Attributes::default()),
         Op::Publish { attributes, .. } => (None, *attributes),
         Op::Mkdir { name, mode, .. } => (Some(name), Attributes { mode: *mode, mtime: None }),
         Op::Symlink { name, mtime, .. } => (Some(name), Attributes { mode: None, mtime: *mtime }),

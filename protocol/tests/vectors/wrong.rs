@@ -17,7 +17,7 @@ impl Wrong {
 }
 
 /// Wrong decoders of streams.
-const STREAMS: [&str; 136] = [
+const STREAMS: [&str; 147] = [
     "reads the prefix in big-endian order",
     "reads two bytes of the prefix",
     "counts the prefix itself",
@@ -154,10 +154,21 @@ const STREAMS: [&str; 136] = [
     "refuses a field without a name",
     "holds seconds in 32 bits",
     "takes an ack of 0 for none",
+    "takes no body of a fetch",
+    "takes parts of any size",
+    "takes no part of the largest size",
+    "takes parts of half a chunk",
+    "takes no part of one chunk",
+    "takes a part size that is no power of two",
+    "takes a get from any offset",
+    "looks for more before state",
+    "takes a part without the size of its file",
+    "takes a part without the state of its file",
+    "takes the answer to fetch for a list",
 ];
 
 /// Wrong readers of bodies.
-const BODIES: [&str; 29] = [
+const BODIES: [&str; 53] = [
     "knows the fields of requests in an entry",
     "knows only the fields of its kind in an entry",
     "leaves out a last line without a line feed",
@@ -187,6 +198,30 @@ const BODIES: [&str; 29] = [
     "skips line feeds between letters",
     "refuses an unknown letter",
     "takes an unknown letter for the same",
+    "knows the fields of an entry in a line of fetch",
+    "takes names of any length together",
+    "takes a line feed for the end of a name",
+    "takes a last name without its NUL",
+    "skips empty names",
+    "takes any number of names",
+    "takes one name less",
+    "takes no names",
+    "takes any bytes for a name",
+    "takes wanted names in UTF-8 only",
+    "takes each name once only",
+    "takes files of any length together",
+    "skips a line feed behind a file",
+    "takes a last line of fetch without a line feed",
+    "takes a longer line of fetch",
+    "takes a line with a size for a file",
+    "takes a refused file without a message",
+    "takes a refused file without retry",
+    "takes bytes behind a refused file",
+    "takes a fetched file without a size for an empty one",
+    "takes a fetched file of any size",
+    "takes a cut file of fetch",
+    "takes more files than names",
+    "takes an answer to fetch without a line",
 ];
 
 /// Wrong readers of texts.
