@@ -141,6 +141,7 @@ impl From<StoreError> for Refusal {
             StoreError::Permission { .. } | StoreError::ReadOnly { .. } => Code::Permission,
             StoreError::NotFound { .. } | StoreError::NoVersion { .. } => Code::NotFound,
             StoreError::Publishing { .. } => Code::Busy,
+            StoreError::Changed { .. } => Code::Changed,
             StoreError::RolledBack { .. } => Code::RolledBack,
             StoreError::NotLast { .. } => Code::TakenOver,
             StoreError::VersionGone { .. } => Code::TakenOver,

@@ -34,6 +34,8 @@ fn requests() -> Vec<(Value, &'static [u8], &'static str)> {
         (json!({"cmd": "rename", "filename": "a", "to": "e"}), b"", "put,delete"),
         (json!({"cmd": "check", "length": 0}), b"", "list"),
         (json!({"cmd": "list"}), b"", "list"),
+        (json!({"cmd": "get", "filename": "a", "part_size": 1024, "offset": 0}), b"", "get"),
+        (json!({"cmd": "fetch", "length": 2}), b"a\0", "get"),
         (json!({"cmd": "adopt", "length": 0}), b"", "publish"),
         (json!({"cmd": "publish"}), b"", "publish"),
         (json!({"cmd": "rollback", "filename": "d"}), b"", "publish"),

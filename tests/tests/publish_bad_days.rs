@@ -269,7 +269,7 @@ fn answer_that_was_lost_is_given_again() {
     let answer = first.ask(&hello(None), b"").unwrap();
     assert_eq!(
         (&answer["resumed"], &answer["features"]),
-        (&json!(false), &json!(["publish", "bundle", "rename", "repeated", "accounts"]))
+        (&json!(false), &json!(["publish", "bundle", "rename", "repeated", "accounts", "get"]))
     );
     let token = answer["upload"].clone();
     assert_eq!(first.ask(&put(1, "file", b"x"), b"x").unwrap()["ack"], 1);

@@ -6,7 +6,9 @@ use haul_protocol::{Attributes, Code, Name, NameError, Op, Reply, Request, Reque
 
 use super::bundle::Bundle;
 use super::compare::Check;
+use super::fetch::Wants;
 use super::file_body::{Incoming, within};
+use super::get::{Get, Wanted};
 use super::job::{Deep, Job};
 use super::sink::Sink;
 use super::turn::{Base, Turn};
@@ -32,7 +34,11 @@ impl Connection {
         };
         let request = Request { id, length, op: Ok(op) };
         // A question comes after earlier changes of its connection (PROTOCOL.md, section 5.4).
-        if matches!(request.op, Ok(Op::List { .. } | Op::Check | Op::Adopt)) {
+        let is_question = matches!(
+            request.op,
+            Ok(Op::List { .. } | Op::Get { .. } | Op::Fetch | Op::Check | Op::Adopt)
+        );
+        if is_question {
             self.publish_fresh(turn);
             if self.pending > 0 {
                 self.job = Some(Job::Question(Box::new(request)));
@@ -219,6 +225,15 @@ impl Connection {
                 self.answer(id, Reply::Done, &[]);
             }
             Op::List { name, after } => self.list(id, name, after.as_ref(), turn),
+            Op::Get { .. } | Op::Fetch if version.is_some() => {
+                let message = "files are not read over a connection that publishes a directory";
+                return Err(Refusal::new(Code::BadRequest, message));
+            }
+            Op::Get { name, offset, part_size, state } => {
+                let wanted = Wanted { id, name, offset, part_size, state };
+                self.job = Some(Job::Get(Box::new(Get::new(wanted, turn.services.now()))));
+            }
+            Op::Fetch => return Ok(Sink::Fetch(Box::new(Wants::begin(id, length)?))),
             Op::Ping => {
                 if let (Some(version), Dialect::Haul(haul)) = (&version, &self.dialect) {
                     services.publications.yield_to_others(&**turn.notify, version, &haul.client);

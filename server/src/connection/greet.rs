@@ -20,7 +20,7 @@ use crate::store::Version;
 use crate::versions::leases::Begun;
 
 /// The extensions of the protocol that this server has.
-const FEATURES: [&str; 5] = ["publish", "bundle", "rename", "repeated", "accounts"];
+const FEATURES: [&str; 6] = ["publish", "bundle", "rename", "repeated", "accounts", "get"];
 
 impl Connection {
     /// The first frame of the haul dialect.

@@ -8,6 +8,8 @@ use haul_protocol::{Hello, Name, Request, RequestId, ServerHello, limits};
 
 use super::bundle::Bundle;
 use super::compare::Check;
+use super::fetch::Fetch;
+use super::get::Get;
 use crate::accounts::ClientId;
 use crate::services::fence::Fence;
 use crate::services::places::Place;
@@ -23,6 +25,10 @@ pub(super) enum Job {
     Check(Box<Check>),
     /// A directory is listed.
     List(Box<List>),
+    /// One part of a file is read.
+    Get(Box<Get>),
+    /// Small files are read.
+    Fetch(Box<Fetch>),
     /// The files of a bundle that are not stored yet, and its body.
     Bundle(Box<Bundle>, Vec<u8>),
     /// The directories above a deep name are made before the request is carried out; its body is not read before.
@@ -115,6 +121,9 @@ impl Job {
         match self {
             Self::Check(check) => check.has_place(),
             Self::List(list) => list.place.is_some(),
+            Self::Get(get) => get.has_place(),
+            // No file of it is open between two turns.
+            Self::Fetch(_) => false,
             // An upload has its files from an account of its own.
             Self::Bundle(..) | Self::Parents(..) | Self::Question(_) | Self::Open(..) => false,
             Self::Greet(_) | Self::Rollback(..) => false,
@@ -126,6 +135,8 @@ impl Job {
         match self {
             Self::Check(check) => check.held_bytes(),
             Self::List(list) => list.body.capacity() + list.listing.held_bytes(),
+            Self::Get(get) => get.held_bytes(),
+            Self::Fetch(fetch) => fetch.held_bytes(),
             Self::Bundle(_, body) => body.capacity(),
             // Two names or a name and a target at most.
             Self::Parents(..) | Self::Question(_) | Self::Greet(_) | Self::Rollback(..) => {

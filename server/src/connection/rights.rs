@@ -90,6 +90,9 @@ fn inward(op: Op, view: &View) -> Result<Op, Refusal> {
         Op::Rollback { name, again, token, repeated } => {
             Op::Rollback { name: view.inward(name)?, again, token, repeated }
         }
+        Op::Get { name, offset, part_size, state } => {
+            Op::Get { name: view.inward(name)?, offset, part_size, state }
+        }
         Op::List { name, after } => Op::List {
             name: view.directory(name)?,
             after: after.map(|after| view.inward(after)).transpose()?,
@@ -102,6 +105,7 @@ fn inward(op: Op, view: &View) -> Result<Op, Refusal> {
         | Op::Check
         | Op::Adopt
         | Op::Publish { .. }
+        | Op::Fetch
         | Op::Ping) => op,
         // A request of a later version of the protocol may have names that are not known here.
         op => {

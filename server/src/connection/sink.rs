@@ -5,7 +5,9 @@ use haul_protocol::RequestId;
 use super::Connection;
 use super::bundle::Bundle;
 use super::compare::Check;
+use super::fetch::Wants;
 use super::file_body::Incoming;
+use super::job::Job;
 use super::turn::Turn;
 use crate::commit::notify::Done;
 use crate::net::buffer;
@@ -41,6 +43,8 @@ pub(super) enum Sink {
     Check(Box<Check>),
     /// Small files together.
     Bundle(Box<Bundle>),
+    /// Names of small files that the peer wants.
+    Fetch(Box<Wants>),
 }
 
 impl Sink {
@@ -49,7 +53,8 @@ impl Sink {
         match self {
             Self::File(file) => file.stream.as_ref().map_or(0, |stream| stream.offset),
             Self::Part { writer, .. } => writer.offset(),
-            Self::Nothing | Self::Held { .. } | Self::Check(_) | Self::Bundle(_) => 0,
+            Self::Nothing | Self::Held { .. } | Self::Check(_) => 0,
+            Self::Bundle(_) | Self::Fetch(_) => 0,
         }
     }
 
@@ -67,6 +72,7 @@ impl Sink {
         match self {
             Self::Check(check) => check.held_bytes(),
             Self::Bundle(bundle) => bundle.held_bytes(),
+            Self::Fetch(wants) => wants.held_bytes(),
             Self::Nothing | Self::Held { .. } | Self::File(_) | Self::Part { .. } => 0,
         }
     }
@@ -124,6 +130,10 @@ impl Connection {
                 bundle.append(bytes);
                 Ok(())
             }
+            Sink::Fetch(wants) => {
+                wants.append(bytes);
+                Ok(())
+            }
         };
         if let Err(refusal) = result {
             match std::mem::replace(&mut self.sink, Sink::Nothing) {
@@ -133,6 +143,7 @@ impl Connection {
                 Sink::Part { id, .. } => self.refuse(id, refusal),
                 Sink::Check(check) => self.refuse(check.id, refusal),
                 Sink::Bundle(bundle) => self.refuse_all(bundle.ids(), refusal),
+                Sink::Fetch(wants) => self.refuse(wants.id, refusal),
                 Sink::Nothing | Sink::Held { .. } => {}
             }
         }
@@ -161,6 +172,7 @@ impl Connection {
             },
             Sink::Check(check) => self.check_complete(check, turn),
             Sink::Bundle(bundle) => self.bundle_complete(*bundle, turn),
+            Sink::Fetch(wants) => self.job = self.begin_fetch(&wants).map(Job::Fetch),
         }
     }
 }

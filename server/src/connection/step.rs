@@ -172,6 +172,11 @@ impl Connection {
             self.held_up = true;
             return Step::Wait(answers);
         }
+        // A part is read when the peer has taken all before it, so that a connection holds one at most.
+        let is_get = matches!(self.job, Some(Job::Get(_)));
+        if is_get && !self.half.output().is_empty() {
+            return Step::Wait(Interest::WRITE);
+        }
         // Its files are changes as those of any other request.
         if matches!(self.job, Some(Job::Bundle(..))) && self.must_wait(turn.services) {
             self.held_up = true;

@@ -30,6 +30,8 @@ impl Connection {
         match self.job.take() {
             Some(Job::Check(check)) => self.read_for_check(check, turn),
             Some(Job::List(list)) => self.go_on_listing(list, turn),
+            Some(Job::Get(get)) => self.job = self.go_on_getting(get, turn).map(Job::Get),
+            Some(Job::Fetch(fetch)) => self.job = self.go_on_fetching(fetch, turn).map(Job::Fetch),
             Some(Job::Bundle(bundle, body)) => self.bundle(*bundle, &body, turn),
             Some(Job::Question(request)) => self.carry_out(*request, turn),
             Some(Job::Parents(deep, name)) => self.prepare(*deep, name, turn),

@@ -249,6 +249,12 @@ pub(crate) enum StoreError {
         /// The directory.
         name: String,
     },
+    /// A file that is read is not in the state any more that it was in.
+    #[error("`{name}` has changed in the meantime")]
+    Changed {
+        /// The file.
+        name: String,
+    },
     /// There is no version before the present one.
     #[error("there is no earlier version of `{name}` to go back to")]
     NoVersion {
@@ -359,6 +365,7 @@ impl StoreError {
                 | Self::Unable { .. }
                 | Self::TooMany { .. }
                 | Self::TooLarge { .. }
+                | Self::Changed { .. }
         )
     }
 }

@@ -263,7 +263,7 @@ impl Store {
 }
 
 /// A name that is spelled otherwise is not there.
-fn missing(error: StoreError) -> StoreError {
+pub(super) fn missing(error: StoreError) -> StoreError {
     match error {
         StoreError::OtherSpelling { name, .. } => StoreError::NotFound { name },
         error => error,

@@ -2,12 +2,13 @@
 
 use haul_protocol::{Digest, FileHasher, Name};
 use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 
 use super::Store;
 use super::error::StoreError;
 use super::open::BENEATH;
+use super::readable::READ;
 use super::root::Parents;
 
 /// A file that is read from its start, piece by piece.
@@ -31,10 +32,7 @@ impl Store {
     ) -> Result<Option<Reading>, StoreError> {
         let (above, last) = name.split();
         let Ok(parent) = parents.find(above) else { return Ok(None) };
-        // Without waiting for the other end of a FIFO that has come there meanwhile.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let flags = flags | OFlags::CLOEXEC;
-        let open = || rustix::fs::openat2(&parent, last, flags, Mode::empty(), BENEATH);
+        let open = || rustix::fs::openat2(&parent, last, READ, Mode::empty(), BENEATH);
         let file = match self.rights.in_directory(&parent, open) {
             Ok(file) => file,
             Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {

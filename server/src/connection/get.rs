@@ -1,0 +1,193 @@
+//! One part of a file for the peer, read a little in each turn.
+//!
+//! The part is in memory as a whole before its answer begins, because the answer tells the chaining value first.
+
+use haul_protocol::{
+    Code, FileHasher, Geometry, Name, PartFacts, PartHasher, Reply, RequestId, Token,
+};
+
+use super::Connection;
+use super::turn::Turn;
+use crate::refusal::Refusal;
+use crate::services::places::Place;
+use crate::store::Readable;
+
+/// Milliseconds after which the server gives up on a file that changes all the time.
+const RESTLESS: u64 = 200;
+
+/// The part that is asked for.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) id: RequestId,
+    pub(super) name: Name,
+    pub(super) offset: u64,
+    pub(super) part_size: u64,
+    /// The state that the file must be in.
+    pub(super) state: Option<Token>,
+}
+
+/// A part on its way out of its file.
+#[derive(Debug)]
+pub(super) struct Get {
+    wanted: Wanted,
+    /// When it was asked for, in milliseconds of the server's clock.
+    since: u64,
+    reading: Option<Reading>,
+}
+
+/// The part of a file that is open.
+#[derive(Debug)]
+struct Reading {
+    file: Readable,
+    hasher: Hasher,
+    /// As long as the part.
+    bytes: Vec<u8>,
+    /// Number of those that have been read.
+    read: usize,
+    _place: Place,
+}
+
+#[derive(Debug)]
+enum Hasher {
+    /// Of a file that has only this part.
+    Whole(FileHasher),
+    Part(PartHasher),
+}
+
+impl Get {
+    /// `now`: the moment, in milliseconds of the server's clock.
+    pub(super) fn new(wanted: Wanted, now: u64) -> Self {
+        Self { wanted, since: now, reading: None }
+    }
+
+    /// Bytes of memory that it takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        let bytes = self.reading.as_ref().map_or(0, |reading| reading.bytes.capacity());
+        self.wanted.name.as_bytes().len() + bytes
+    }
+
+    /// Whether it has a file open.
+    pub(super) fn has_place(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    /// Opens the file, or reads a little; returns the facts and the bytes of the part if all are there.
+    fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Option<(PartFacts, Vec<u8>)>, Refusal> {
+        let Some(reading) = &mut self.reading else {
+            self.reading = self.open(turn)?;
+            return Ok(None);
+        };
+        if reading.read < reading.bytes.len() {
+            let offset = self.wanted.offset + reading.read as u64;
+            let room = &mut reading.bytes[reading.read..];
+            let len = reading.file.read(offset, room)?;
+            reading.hasher.update(&room[..len]);
+            reading.read += len;
+            turn.share.took(len);
+            if reading.read < reading.bytes.len() {
+                return Ok(None);
+            }
+        }
+        reading.file.check_unchanged()?;
+        let facts = reading.file.facts();
+        let (cv, digest) = match &reading.hasher {
+            Hasher::Whole(hasher) => (None, Some(hasher.finish())),
+            Hasher::Part(hasher) => (hasher.finish(), None),
+        };
+        let (size, attributes, state) = (facts.size, facts.attributes, facts.state);
+        let bytes = std::mem::take(&mut reading.bytes);
+        Ok(Some((PartFacts { size, attributes, state, cv, digest }, bytes)))
+    }
+
+    /// Opens the file. `None`: it has changed just now, so that another change might not show.
+    fn open(&self, turn: &Turn<'_>) -> Result<Option<Reading>, Refusal> {
+        let Wanted { name, offset, part_size, state, .. } = &self.wanted;
+        let busy = || Refusal::new(Code::Busy, "too many files are open at once");
+        let place = turn.place().ok_or_else(busy)?;
+        let store = &turn.services.store;
+        store.refresh(&turn.base.parents);
+        let file = store.open_for_client(&turn.base.parents, name)?;
+        let facts = file.facts();
+        if state.is_some_and(|state| state != facts.state) {
+            return Err(file.has_changed().into());
+        }
+        let (hasher, len) = part(facts.size, *offset, *part_size)?;
+        if !file.is_settled() {
+            return match turn.services.now().saturating_sub(self.since) > RESTLESS {
+                true => Err(file.has_changed().into()),
+                false => Ok(None),
+            };
+        }
+        Ok(Some(Reading { file, hasher, bytes: vec![0; len], read: 0, _place: place }))
+    }
+}
+
+impl Hasher {
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Whole(hasher) => hasher.update(bytes),
+            // There are as many bytes as the part has.
+            Self::Part(hasher) => drop(hasher.update(bytes)),
+        }
+    }
+}
+
+/// The hasher and the length of the part at an offset in a file of `size` bytes.
+fn part(size: u64, offset: u64, part_size: u64) -> Result<(Hasher, usize), Refusal> {
+    let bad = |message: &dyn std::fmt::Display| Refusal::new(Code::BadRequest, message);
+    let past = || bad(&format_args!("offset {offset} is past the end of a file of {size} bytes"));
+    let length = |len: u64| usize::try_from(len).map_err(|error| bad(&error));
+    if size <= part_size {
+        return match offset {
+            0 => Ok((Hasher::Whole(FileHasher::new()), length(size)?)),
+            _ => Err(past()),
+        };
+    }
+    let geometry = Geometry::new(size, part_size).map_err(|error| bad(&error))?;
+    let index = usize::try_from(offset / part_size).map_err(|error| bad(&error))?;
+    let (Some(range), Some(hasher)) = (geometry.range(index), geometry.hasher(index)) else {
+        return Err(past());
+    };
+    Ok((Hasher::Part(hasher), length(range.end - range.start)?))
+}
+
+impl Connection {
+    /// Reads a little of the part that the peer wants, and answers if that was all; returns it otherwise.
+    pub(super) fn go_on_getting(
+        &mut self,
+        mut get: Box<Get>,
+        turn: &mut Turn<'_>,
+    ) -> Option<Box<Get>> {
+        match get.advance(turn) {
+            Ok(None) => return Some(get),
+            Ok(Some((facts, bytes))) => self.answer(get.wanted.id, Reply::Part(facts), &bytes),
+            Err(refusal) => self.refuse(get.wanted.id, refusal),
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_those_of_the_geometry_and_no_others() {
+        let len = |size, offset, part_size| part(size, offset, part_size).ok().map(|(_, len)| len);
+        for (size, offset, part_size, expected) in [
+            (0, 0, 1024, Some(0)),
+            (0, 1024, 1024, None),
+            (1024, 0, 1024, Some(1024)),
+            (1024, 1024, 1024, None),
+            (1025, 0, 1024, Some(1024)),
+            (1025, 1024, 1024, Some(1)),
+            (1025, 2048, 1024, None),
+            (131_072 * 1024, 131_071 * 1024, 1024, Some(1024)),
+            (131_072 * 1024 + 1, 0, 1024, None),
+            (u64::MAX, u64::MAX - 1023, 1024, None),
+            (u64::MAX, 0, 8_388_608, None),
+        ] {
+            assert_eq!(len(size, offset, part_size), expected, "{offset} of {size}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A file that a client reads.
+
+use haul_protocol::{Attributes, Digest, Name, Token};
+use rustix::fd::OwnedFd;
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+use super::Store;
+use super::error::StoreError;
+use super::list::{missing, mtime};
+use super::open::BENEATH;
+use super::root::Parents;
+
+/// Flags for reading a file: without waiting for the other end of a FIFO that has come in its place meanwhile.
+pub(super) const READ: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+
+/// Bytes that are read at once.
+const AT_ONCE: usize = 256 * 1024;
+
+/// Longest tick of the clock from which file systems take the times of changes (100 Hz), in nanoseconds, and some more.
+const TICK: i128 = 20_000_000;
+
+/// A regular file that is open for reading, as it was when it was opened.
+#[derive(Debug)]
+pub(crate) struct Readable {
+    file: OwnedFd,
+    name: Name,
+    facts: FileFacts,
+    changed: Moment,
+}
+
+/// The facts of a file that a client reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileFacts {
+    /// Bytes of the file.
+    pub(crate) size: u64,
+    /// Its mode and mtime.
+    pub(crate) attributes: Attributes,
+    /// Differs whenever the file is another one or has changed.
+    pub(crate) state: Token,
+}
+
+/// Seconds and nanoseconds.
+type Moment = (i64, u64);
+
+impl Store {
+    /// Opens a regular file, through no symlink.
+    pub(crate) fn open_for_client(
+        &self,
+        parents: &Parents,
+        name: &Name,
+    ) -> Result<Readable, StoreError> {
+        let (above, last) = name.split();
+        let parent = parents.existing(above)?;
+        let failed = |op| move |errno| StoreError::new(op, name, errno);
+        // Opening a device or a socket may do something, or fail for a reason that tells nothing.
+        let look = || self.rights.stat_at(&parent, last);
+        let found = self.rights.in_directory(&parent, look).map_err(failed("look at"))?;
+        must_be_file(name, &found)?;
+        self.check_spelling(parents, name).map_err(missing)?;
+        let open = || rustix::fs::openat2(&parent, last, READ, Mode::empty(), BENEATH);
+        let file = self.rights.in_directory(&parent, open).map_err(failed("read"))?;
+        let stat = rustix::fs::fstat(&file).map_err(failed("look at"))?;
+        must_be_file(name, &stat)?;
+        let (facts, changed) = (FileFacts::of(&stat), changed(&stat));
+        Ok(Readable { file, name: name.clone(), facts, changed })
+    }
+}
+
+impl Readable {
+    pub(crate) fn facts(&self) -> FileFacts {
+        self.facts
+    }
+
+    /// Whether every later change shows. If the file was last changed within the present tick of the clock, another change
+    /// within that tick would leave all times as they are. One change does not show: the rest of a single write(2) that began
+    /// before an earlier tick.
+    pub(crate) fn is_settled(&self) -> bool {
+        let nanoseconds = |(s, ns): Moment| i128::from(s) * 1_000_000_000 + i128::from(ns);
+        let age = nanoseconds(now()) - nanoseconds(self.changed);
+        // The time of a change is never one that is far ahead of the clock, unless the clock was wrong then.
+        !(-TICK..=0).contains(&age)
+    }
+
+    /// Fills the first bytes of `buffer` from this offset on, a bounded number of them; returns how many, of which there is one
+    /// at least. The file must have as many bytes.
+    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, StoreError> {
+        let len = buffer.len().min(AT_ONCE);
+        loop {
+            match rustix::io::pread(&self.file, &mut buffer[..len], offset) {
+                Ok(0) if len > 0 => return Err(self.has_changed()),
+                Ok(read) => return Ok(read),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(StoreError::new("read", &self.name, errno)),
+            }
+        }
+    }
+
+    /// Fails if the file is not as it was when it was opened.
+    pub(crate) fn check_unchanged(&self) -> Result<(), StoreError> {
+        let stat = rustix::fs::fstat(&self.file);
+        let stat = stat.map_err(|errno| StoreError::new("look at", &self.name, errno))?;
+        if FileFacts::of(&stat).state == self.facts.state {
+            Ok(())
+        } else {
+            Err(self.has_changed())
+        }
+    }
+
+    /// The file is not in the state that the client has stated, or not as it was when it was opened.
+    pub(crate) fn has_changed(&self) -> StoreError {
+        StoreError::Changed { name: self.name.to_string() }
+    }
+}
+
+impl FileFacts {
+    fn of(stat: &Stat) -> Self {
+        let size = stat.st_size.unsigned_abs();
+        let (s, ns) = changed(stat);
+        // No number of a device: that may be another one after a restart of the machine.
+        let facts =
+            format!("{} {size} {} {} {s} {ns}", stat.st_ino, stat.st_mtime, stat.st_mtime_nsec);
+        let digest = Digest::of(facts.as_bytes());
+        let mut state = [0; 16];
+        state.copy_from_slice(&digest.0[..16]);
+        let attributes = Attributes { mode: Some(stat.st_mode & 0o777), mtime: mtime(stat) };
+        Self { size, attributes, state: Token(state) }
+    }
+}
+
+/// The time at which the file system noted the last change of bytes or attributes.
+fn changed(stat: &Stat) -> Moment {
+    (stat.st_ctime, stat.st_ctime_nsec)
+}
+
+/// The time that a change would be noted with.
+fn now() -> Moment {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::RealtimeCoarse);
+    (tv_sec, tv_nsec.try_into().unwrap_or_default())
+}
+
+fn must_be_file(name: &Name, stat: &Stat) -> Result<(), StoreError> {
+    let found = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => return Ok(()),
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symbolic link",
+        _ => "neither file, directory nor symbolic link",
+    };
+    Err(StoreError::Conflict { name: name.to_string(), found })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::FileExt;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn change_after_a_file_was_opened_shows_whatever_its_size_and_mtime() {
+        let place = TempDir::new().unwrap();
+        let store = Store::open(place.path(), Mode::from_raw_mode(0o022), false, 0).unwrap();
+        let (name, path) = (Name::parse(b"file").unwrap(), place.path().join("file"));
+        let change = |how: usize| {
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            match how {
+                0 => file.write_all_at(b"other", 0).unwrap(),
+                1 => {
+                    let mtime = file.metadata().unwrap().modified().unwrap();
+                    file.write_all_at(b"third", 0).unwrap();
+                    file.set_modified(mtime).unwrap();
+                }
+                _ => file.set_len(3).unwrap(),
+            }
+        };
+        fs::write(&path, "bytes").unwrap();
+        for how in 0..3 {
+            // The tick in which the file was last changed ends soon.
+            let file = loop {
+                let file = store.open_for_client(&store.parents(), &name).unwrap();
+                if file.is_settled() {
+                    break file;
+                }
+            };
+            file.check_unchanged().unwrap();
+            assert_eq!(file.read(0, &mut [0; 10]).unwrap(), 5);
+            change(how);
+            let changed = file.check_unchanged().unwrap_err();
+            assert!(matches!(changed, StoreError::Changed { .. }), "{how}: {changed}");
+            if how == 2 {
+                let ended = file.read(3, &mut [0; 2]).unwrap_err();
+                assert!(matches!(ended, StoreError::Changed { .. }), "{ended}");
+            }
+        }
+    }
+}
