@@ -5,17 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layers of the client, the lowest first: each imports only what stands before it.
-const CLIENT: [&str; 11] = [
+const CLIENT: [&str; 13] = [
     "error",
     "net",
     "trust",
     "credentials",
     "report",
     "source",
+    "target",
     "plan",
     "work",
     "connection",
     "transfer",
+    "get",
     "cli",
 ];
 

@@ -9,11 +9,12 @@ use clap::{Args, Parser, Subcommand};
 
 use super::account::words::{LoginCommand, LogoutCommand, WhoamiCommand};
 use super::entries::{MkdirCommand, MvCommand, RmCommand};
+use super::get_words::{CatCommand, GetCommand};
 use super::options::{
     ConnectionOptions, OutputOptions, Security, Selection, SendOptions, duration, receipt,
 };
 use super::trust::TrustCommand;
-use super::usage::destination;
+use super::usage::{End, destination, end};
 use crate::net::destination::Destination;
 
 /// Uploads files and whole directories to a haul server: in parallel, verified, each file whole or
@@ -57,6 +58,15 @@ pub(crate) enum Command {
     /// server, that `differs` (kind, size, bytes, or where a link points), or that is `extra` there. Modes and
     /// mtimes are not compared. The exit code is 1 if there is any such name.
     Verify(VerifyCommand),
+    /// Bring files and whole directories of a server to this machine: in parallel, verified, each file whole or not at
+    /// all.
+    ///
+    /// A file that is there is replaced. An interrupted large file goes on where it stopped when the same command is
+    /// run again.
+    #[command(allow_missing_positional = true)]
+    Get(GetCommand),
+    /// Write files of a server to standard output.
+    Cat(CatCommand),
     /// List a directory at a server.
     ///
     /// Prints one name a line, a directory with a `/` after it, sorted by the bytes of the names.
@@ -82,7 +92,7 @@ pub(crate) enum Command {
     Logout(LogoutCommand),
     /// Tell the account that a server knows this user as, its rights, quota and end.
     Whoami(WhoamiCommand),
-    /// A prompt that takes `put`, `sync`, `verify`, `ls`, `mkdir`, `rm` and `mv`; also reads them from a pipe.
+    /// A prompt that takes `put`, `sync`, `verify`, `get`, `cat`, `ls`, `mkdir`, `rm` and `mv`; also reads them from a pipe.
     Shell(ShellCommand),
     /// Trust the key of a server, or list the keys that are trusted.
     ///
@@ -175,12 +185,14 @@ pub(crate) struct SyncCommand {
     /// Source to send: a file, a link, or a directory; there may be several. `DIR` becomes a directory at the
     /// destination, `DIR/` and `.` mean that the destination itself becomes like the source, with its mode and mtime.
     /// With --delete and several SRC, entries are removed below each `DIR` only, and `DIR/` is an error.
+    /// A SRC with a scheme, a port or brackets is at a server (`haul://box/www`, `box:8080/www`, `[::1]/www`): then DEST is a
+    /// directory on this machine, which becomes like SRC. `box/www` is a path on this machine.
     #[arg(value_name = "SRC", required = true)]
     pub sources: Vec<PathBuf>,
 
-    /// Destination, as for `haul put`.
-    #[arg(value_name = "DEST", value_parser = destination)]
-    pub destination: Destination,
+    /// Destination, as for `haul put`; or a directory on this machine if SRC is at a server.
+    #[arg(value_name = "DEST", value_parser = end)]
+    pub destination: End,
 
     /// Options of the sync.
     #[command(flatten)]

@@ -21,6 +21,7 @@ use crate::source::links::Links;
 use crate::transfer::Transfer;
 use crate::transfer::builder::Builder;
 use crate::transfer::error::{BuildError, TransferError};
+use crate::transfer::outcome::Report;
 
 /// Carries `haul put` out, and returns the exit code.
 ///
@@ -237,16 +238,50 @@ fn carry_out(
     let interrupted = signals.end();
     display.end();
     let is_classic = display.is_classic();
-    let (report, error) = match result {
-        Ok(report) => (report, None),
-        Err(TransferError::Connection { source, report }) => (*report, Some(source)),
+    let (report, error) = match ended(result) {
+        Ok(ended) => ended,
         Err(TransferError::Stopped) => {
             ending.error(&"interrupted before anything was sent");
             return ending.over(None, Reason::Interrupted);
         }
         Err(error) => return ending.fail(Reason::System, &error),
     };
-    if let Some(error) = &error
+    let reason = tell(ending, &report, error.as_ref(), is_classic, interrupted);
+    if interrupted {
+        let large = match report.counts.bytes_held {
+            0 => "",
+            _ => ": large files go on where they stopped",
+        };
+        ending.error(&format_args!(
+            "interrupted; what was counted is there, run the same command again for the rest{large}"
+        ));
+    }
+    ending.over(Some(&report), reason)
+}
+
+/// The report of a run, and the error that has ended it early.
+///
+/// # Errors
+/// If there is no report.
+pub(super) fn ended(
+    result: Result<Report, TransferError>,
+) -> Result<(Report, Option<ConnectionError>), TransferError> {
+    match result {
+        Ok(report) => Ok((report, None)),
+        Err(TransferError::Connection { source, report }) => Ok((*report, Some(source))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Tells the error that has ended a run early, and returns the reason for the end.
+pub(super) fn tell(
+    ending: &Ending<'_>,
+    report: &Report,
+    error: Option<&ConnectionError>,
+    is_classic: bool,
+    interrupted: bool,
+) -> Reason {
+    if let Some(error) = error
         && !(interrupted && matches!(error, ConnectionError::Stopped))
     {
         // A classic server is no hauld.
@@ -258,21 +293,11 @@ fn carry_out(
     if let Some(error) = &report.receipt_error {
         ending.error(&format_args!("the receipt is not complete: {error}"));
     }
-    let reason = match &error {
+    match error {
         _ if interrupted => Reason::Interrupted,
         Some(error) => Reason::of(error, report.durability.is_some()),
         None if report.is_success() => Reason::Done,
         None if report.counts.failed == 0 && report.receipt_error.is_none() => Reason::Different,
         None => Reason::Failed,
-    };
-    if interrupted {
-        let large = match report.counts.bytes_held {
-            0 => "",
-            _ => ": large files go on where they stopped",
-        };
-        ending.error(&format_args!(
-            "interrupted; what was counted is there, run the same command again for the rest{large}"
-        ));
     }
-    ending.over(Some(&report), reason)
 }

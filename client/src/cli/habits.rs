@@ -15,7 +15,7 @@ use super::order::options_first;
 use super::usage::{Unread, Usage};
 
 /// The commands that take these options.
-const COMMANDS: [&str; 4] = ["put", "sync", "publish", "verify"];
+const COMMANDS: [&str; 5] = ["put", "sync", "publish", "verify", "get"];
 
 /// Reads a command line, in which these options may be.
 pub(super) fn parse<P: CommandFactory + FromArgMatches>(
@@ -63,13 +63,11 @@ fn help(command: &mut Command, words: &[OsString], error: &clap::Error) -> Optio
     Some(Unread::Help(command.render_help().to_string()))
 }
 
-/// A command that would bring files back from a server.
+/// Another word for the command that brings files back from a server.
 fn fetches(words: &[OsString]) -> Option<Usage> {
-    let names = ["get", "download", "fetch", "pull", "cat"];
+    let names = ["download", "fetch", "pull"];
     let name = names.into_iter().find(|name| words.get(1).is_some_and(|word| word == name))?;
-    Some(Usage(format!(
-        "`{name}`: haul brings no files back yet; fetch them from hauld's root with scp or rsync"
-    )))
+    Some(Usage(format!("`{name}`: to bring files here, write haul get HOST/PATH DIR")))
 }
 
 /// The port of scp, curl or ssh: a number behind `-P` or `-p` would be a source, and all others would go to another port.

@@ -4,6 +4,7 @@ mod access;
 mod account;
 mod arguments;
 mod ask;
+mod cat;
 mod commands;
 mod console;
 mod deadly;
@@ -12,6 +13,8 @@ mod ending;
 mod entries;
 mod events;
 mod exit;
+mod get;
+mod get_words;
 mod habits;
 mod habits_table;
 mod inside;
@@ -33,6 +36,7 @@ mod signals;
 mod silence;
 mod streams;
 mod summary;
+mod sync_back;
 mod terminal;
 mod trust;
 mod unreached;
@@ -98,14 +102,14 @@ fn is_plain_word(word: &OsStr) -> bool {
 fn carry_out(command: &Command, signals: &Signals) -> anyhow::Result<u8> {
     match command {
         Command::Put(put) => commands::put(&put.sources, &put.destination, &put.options, signals),
-        Command::Sync(sync) => {
-            commands::sync(&sync.sources, &sync.destination, &sync.options, signals)
-        }
+        Command::Sync(sync) => sync_back::sync(sync, signals),
         Command::Publish(publish) if publish.rollback => rollback::roll_back(publish, signals),
         Command::Publish(publish) => commands::publish(publish, signals),
         Command::Verify(verify) => {
             commands::verify(&verify.sources, &verify.destination, &verify.options, signals)
         }
+        Command::Get(words) => Ok(get::get(words, signals)),
+        Command::Cat(words) => Ok(cat::run(words, signals)),
         Command::Ls(ls) => ls::run(&ls.destination, ls.options, signals),
         Command::Mkdir(words) => {
             let ending = Ending::of_requests(words.output, signals);

@@ -51,7 +51,7 @@ pub(super) fn entry_to_move(text: &str) -> Result<Destination, Usage> {
 pub(super) fn new_place(text: &str) -> Result<Place, Usage> {
     text.parse().map_err(|error: DestinationError| match error {
         DestinationError::LocalPath(_) => Usage(format!(
-            "`{text}` is a path on this machine, and haul mv renames at a server; haul brings no files back yet"
+            "`{text}` is a path on this machine, and haul mv renames at a server; to bring it here, write haul get"
         )),
         error => Usage(error.to_string()),
     })

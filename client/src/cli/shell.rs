@@ -11,11 +11,14 @@ use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 
 use super::arguments::ShellCommand;
+
 use super::console::{self, tell};
 use super::ending::Ending;
+use super::get_words::{CatCommand, GetCommand};
 use super::mv::{self, Place};
 use super::signals::Signals;
-use super::{commands, exit, ls, mkdir, rm};
+use super::{cat, commands, exit, get, ls, mkdir, rm};
+use crate::get::source::Source;
 use crate::net::destination::Destination;
 use crate::source::stdin;
 use complete::Completion;
@@ -28,6 +31,8 @@ const HELP: &str = "\
 put FILE...          upload files and directories (quote names with spaces)
 sync DIR [PATH]      upload only what differs; --delete, --dry-run, --checksum as for haul sync
 verify DIR [PATH]    compare byte for byte with what is there
+get PATH [DIR]       bring a file or directory here, into DIR
+cat PATH...          show files
 ls [PATH]            what is there; -l, -R, --json as for haul ls
 mkdir PATH...        make directories
 rm PATH...           remove files; -r: directories with all that is in them
@@ -107,18 +112,19 @@ impl Prompt<'_> {
             Word::Put { options, .. } => &options.selection.files_from,
             Word::Sync { options, .. } => &options.selection.files_from,
             Word::Verify { options, .. } => &options.selection.files_from,
-            Word::Ls { .. } | Word::Mkdir { .. } | Word::Rm { .. } | Word::Mv { .. } => &None,
+            _ => &None,
         };
         let sources = match &word {
             Word::Put { files, .. } => &files[..],
             Word::Sync { source, .. } | Word::Verify { source, .. } => std::slice::from_ref(source),
-            Word::Ls { .. } | Word::Mkdir { .. } | Word::Rm { .. } | Word::Mv { .. } => &[],
+            _ => &[],
         };
         let rules = match &word {
             Word::Put { options, .. } => options.selection.rules.reads_stdin(),
             Word::Sync { options, .. } => options.selection.rules.reads_stdin(),
             Word::Verify { options, .. } => options.selection.rules.reads_stdin(),
-            Word::Ls { .. } | Word::Mkdir { .. } | Word::Rm { .. } | Word::Mv { .. } => 0,
+            Word::Get { options, .. } => options.rules.reads_stdin(),
+            _ => 0,
         };
         if rules > 0 || sources.iter().chain(list).any(|path| stdin::is_stdin(path)) {
             anyhow::bail!(
@@ -140,6 +146,15 @@ impl Prompt<'_> {
                 &options,
                 signals,
             ),
+            Word::Get { path, directory, options } => {
+                let words = GetCommand { sources: vec![self.source(&path)?], directory, options };
+                Ok(get::get(&words, signals))
+            }
+            Word::Cat { paths } => {
+                let sources: anyhow::Result<_> =
+                    paths.iter().map(|path| self.source(path)).collect();
+                Ok(cat::run(&CatCommand { sources: sources?, reaching }, signals))
+            }
             Word::Ls { path, mut options } => {
                 options.timeout = options.timeout.or(Some(reaching.tries.timeout));
                 options.security.insecure |= reaching.security.insecure;
@@ -162,6 +177,13 @@ impl Prompt<'_> {
                 Ok(mv::mv(&below(destination, Some(&from))?, &place, force, reaching, &ending))
             }
         }
+    }
+
+    /// A source that is relative to the destination of the shell.
+    fn source(&self, path: &str) -> anyhow::Result<Source> {
+        let place = below(&self.options.destination, Some(path))?;
+        let source = Source::from(place);
+        Ok(Source { contents: source.contents || path.ends_with('/'), ..source })
     }
 
     /// Paths that are relative to the destination of the shell.

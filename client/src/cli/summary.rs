@@ -42,6 +42,8 @@ pub(super) struct Summary {
 pub(super) enum Kind {
     /// They count changes that were made.
     Run,
+    /// They count entries that have come from a server.
+    Get,
     /// They count changes that would be made.
     DryRun,
     /// They count comparisons.
@@ -60,7 +62,7 @@ impl Summary {
             counts,
             seconds: report.map_or(0.0, |report| report.elapsed.as_secs_f64()),
             seconds_sending: sending,
-            bytes_per_second: rate(counts.bytes_sent, sending),
+            bytes_per_second: rate(counts.bytes_sent + counts.bytes_received, sending),
             durability: report.and_then(|report| report.durability.clone()),
             interrupted: reason == Reason::Interrupted,
             dry_run: kind == Kind::DryRun,
@@ -106,6 +108,7 @@ impl Summary {
             ("modes without setuid, setgid or sticky", counts.special_bits_dropped.to_string()),
             ("bytes of files committed", bytes(counts.bytes_total)),
             ("bytes sent", bytes(counts.bytes_sent)),
+            ("bytes received", bytes(counts.bytes_received)),
             ("bytes resumed", bytes(counts.bytes_resumed)),
             ("bytes held for the next run", bytes(counts.bytes_held)),
             ("bytes read to compare", bytes(counts.bytes_compared)),
@@ -149,12 +152,16 @@ impl Summary {
             None => String::new(),
         };
         let total = format_size(counts.bytes_total, BINARY);
-        if counts.bytes_sent == counts.bytes_total {
+        let (moved, word) = match counts.bytes_received {
+            0 => (counts.bytes_sent, "sent"),
+            received => (received, "received"),
+        };
+        if moved == counts.bytes_total {
             clauses.add(format!("{total} in {:.2} s{rate}", self.seconds));
         } else {
             clauses.add(format!("{total} in {:.2} s", self.seconds));
-            if counts.bytes_sent > 0 {
-                clauses.add(format!("{} sent{rate}", format_size(counts.bytes_sent, BINARY)));
+            if moved > 0 {
+                clauses.add(format!("{} {word}{rate}", format_size(moved, BINARY)));
             }
         }
         if counts.bytes_resumed > 0 {

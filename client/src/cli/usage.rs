@@ -1,5 +1,6 @@
 //! Wrong usage: a sentence about the mistake and the right form, in lines that a terminal shows whole.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -102,6 +103,20 @@ pub(super) fn destination(text: &str) -> Result<Destination, Usage> {
         "`{text}` is {kind} on this machine, and the last word is the server that files go to, HOST/PATH; \
          if a server has that name, write haul://{text}"
     )))
+}
+
+/// The last word of `haul sync`: a place at a server, or a directory on this machine if SRC is at a server.
+#[derive(Debug, Clone)]
+pub(crate) struct End {
+    /// As it is written.
+    pub(super) text: String,
+    /// The place at a server that it is.
+    pub(super) server: Result<Destination, Usage>,
+}
+
+/// Reads it; whether it has to be a place at a server is known when SRC is.
+pub(super) fn end(text: &str) -> Result<End, Infallible> {
+    Ok(End { text: text.to_owned(), server: destination(text) })
 }
 
 #[cfg(test)]

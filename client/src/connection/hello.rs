@@ -14,19 +14,19 @@ use crate::net::wire::Wire;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The owner of a connection.
-pub(super) struct Who<'a> {
+pub(crate) struct Who<'a> {
     /// The account, and its token.
-    pub(super) login: &'a Login,
+    pub(crate) login: &'a Login,
     /// The rights that the command can't do without.
-    pub(super) needs: &'a [Need],
+    pub(crate) needs: &'a [Need],
     /// Random for each run.
-    pub(super) client: &'a str,
+    pub(crate) client: &'a str,
     /// The same in all runs of this user; only who uploads large files needs one.
-    pub(super) identity: Option<&'a str>,
+    pub(crate) identity: Option<&'a str>,
     /// The next version of a directory that it is about.
-    pub(super) publish: Option<Publish>,
+    pub(crate) publish: Option<Publish>,
     /// Its number at the server.
-    pub(super) slot: usize,
+    pub(crate) slot: usize,
 }
 
 impl Who<'_> {

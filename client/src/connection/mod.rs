@@ -6,6 +6,7 @@
 
 mod adjusted;
 mod already_there;
+pub(crate) mod before;
 mod bundle;
 pub mod classic;
 mod compare;
@@ -15,11 +16,11 @@ mod doubtful_removal;
 mod dry_run;
 mod failure;
 mod foreseen_directory;
-mod hello;
+pub(crate) mod hello;
 mod lacking;
 mod perform;
 mod private;
-mod reach;
+pub(crate) mod reach;
 mod recover;
 mod replies;
 pub mod rpc;

@@ -16,7 +16,7 @@ use crate::trust::{Route, Trust};
 ///
 /// # Errors
 /// If there is no haul server, or it is not trusted, or it wants no connection or no such login, or nobody wants it any more.
-pub(super) fn reach<'a, T>(
+pub(crate) fn reach<'a, T>(
     route: Route<'_>,
     who: &Who<'_>,
     poller: &'a mut Poller,

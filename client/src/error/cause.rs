@@ -36,10 +36,13 @@ impl FileError {
             Self::Other(text) => return text.clone(),
             Self::Local { .. }
             | Self::Adrift(_)
+            | Self::Target(_)
             | Self::List(_)
             | Self::NotRemoved(_)
             | Self::Changed
             | Self::Size
+            | Self::NotThere
+            | Self::Damaged
             | Self::Name(_)
             | Self::TakenOver
             | Self::Aside

@@ -15,6 +15,7 @@ use super::receipt::ReceiptError;
 use super::refused::Refused;
 use super::rules::RulesError;
 use super::system::words;
+use super::target::TargetError;
 
 /// One file did not arrive. The others go on.
 #[derive(Debug, Clone, Error)]
@@ -31,6 +32,9 @@ pub enum FileError {
     /// The source is not the one that the run began with.
     #[error(transparent)]
     Adrift(#[from] Adrift),
+    /// This machine could not take it from the server.
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// A list of names could not be read to its end.
     #[error(transparent)]
     List(Arc<io::Error>),
@@ -107,6 +111,12 @@ pub enum FileError {
     /// The rest of the command's output is not known.
     #[error("the command failed ({0}), so nothing that it wrote is stored")]
     Command(ExitStatus),
+    /// The server has no entry of that name.
+    #[error("no such entry at the server")]
+    NotThere,
+    /// The bytes that arrived are not those of their digest, every time that they were asked for.
+    #[error("arrived damaged; the file here is as it was. Get it again")]
+    Damaged,
     /// Larger than the server takes.
     #[error("{size} bytes are over the server's limit of {max}")]
     TooLarge {
@@ -174,6 +184,7 @@ impl FileError {
             Self::Changed => Retry::Now(3),
             // Then it is read to its end first.
             Self::Size => Retry::Now(2),
+            Self::Damaged => Retry::Now(3),
             // Other clients have all of the server's places.
             Self::Refused(refusal) if refusal.code == Code::Busy => {
                 Retry::Later(Duration::from_millis(250))
@@ -190,6 +201,7 @@ impl FileError {
             Self::Refused(_)
             | Self::Local { .. }
             | Self::Adrift(_)
+            | Self::Target(_)
             | Self::List(_)
             | Self::Receipt(_)
             | Self::NotRemoved(_)
@@ -205,6 +217,7 @@ impl FileError {
             | Self::NoFile(_)
             | Self::Spool { .. }
             | Self::Command(_)
+            | Self::NotThere
             | Self::TooLarge { .. } => Retry::Never,
         }
     }

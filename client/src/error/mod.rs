@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod adrift;
+mod at_target;
 mod cause;
 pub mod credentials;
 pub mod destination;
@@ -10,6 +11,7 @@ pub mod receipt;
 pub(crate) mod refused;
 pub mod rules;
 pub(crate) mod system;
+pub mod target;
 pub mod trust;
 
 use std::io;
@@ -176,6 +178,9 @@ pub enum ConnectionError {
         /// The least value that haul works with.
         least: u64,
     },
+    /// The server is an older one.
+    #[error("this server gives no files back: its hauld is older than this haul")]
+    GivesNothingBack,
     /// The server speaks another version of the protocol than it was asked for.
     #[error("this haul can't work with the server: it answers with version {0} of the protocol")]
     Version(u64),
@@ -211,6 +216,7 @@ impl ConnectionError {
             | Self::Poller(_)
             | Self::Protocol(_)
             | Self::Limit { .. }
+            | Self::GivesNothingBack
             | Self::Version(_)
             | Self::Untrusted(_)
             | Self::Handshake { .. }
@@ -307,4 +313,7 @@ pub enum ProtocolError {
     /// A list with names in it that are not of the directory that was asked for, or not in order.
     #[error("the list of a directory has something else in it")]
     List,
+    /// An answer with files that are not those that were asked for, or not whole.
+    #[error("the answer with files is not what was asked for")]
+    Fetched,
 }

@@ -97,6 +97,17 @@ impl FromStr for Destination {
     }
 }
 
+/// Whether a word that may be either is a place at a server, and no path on this machine: it has a scheme, a port or
+/// brackets. So `box/www` is a path, and `box:8080/www` and `haul://box/www` are not.
+pub(crate) fn is_remote(text: &str) -> bool {
+    let authority = text.split('/').next().unwrap_or(text);
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let has_port = host.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    text.contains("://") || text.starts_with("unix:") || host.starts_with('[') || has_port
+}
+
 /// Splits `[ACCOUNT@]HOST…` into the account and the rest. `scheme` stood before it.
 ///
 /// # Errors
@@ -278,6 +289,18 @@ mod tests {
             let told = text.parse::<Destination>().unwrap_err().to_string();
             assert!(told.contains(&format!("write {right}, and `haul login`")), "{told}");
             assert!(!told.contains("hunter2"), "{told}");
+        }
+    }
+
+    #[test]
+    fn scheme_port_or_brackets_tell_a_server_from_a_path() {
+        for text in ["haul://box/www", "box:8080/www", "a@box:1", "[::1]/www", "unix:/s:/www"] {
+            assert!(is_remote(text), "{text}");
+        }
+        for text in
+            ["box/www", "box", "./box:1", "a@box/www", "box:www", "box:", "/x/haul:1/y", ":80"]
+        {
+            assert!(!is_remote(text), "{text}");
         }
     }
 

@@ -16,7 +16,9 @@ pub struct Counts {
     pub bytes_total: u64,
     /// Bytes of bodies sent, those sent again included.
     pub bytes_sent: u64,
-    /// Bytes of large files that the server held already.
+    /// Bytes of bodies received, those that were received again included: of a run that reads back.
+    pub bytes_received: u64,
+    /// Bytes of large files that the server held already; of a run that reads back, that were here already.
     pub bytes_resumed: u64,
     /// Entries that failed, each named.
     pub failed: u64,

@@ -57,6 +57,15 @@ pub enum Note {
         /// Segments that were sent again.
         retransmits: u32,
     },
+    /// A symlink of the server leads out of the directory that entries go to.
+    LeadsOut {
+        /// The symlink, here.
+        link: PathBuf,
+        /// The path that it points to.
+        target: PathBuf,
+    },
+    /// So do others, which are not told.
+    MoreLeadOut,
     /// No entry is removed at the server.
     NothingRemoved(&'static str),
     /// A dry run has nothing to change; the run itself would be refused.
@@ -98,6 +107,13 @@ impl fmt::Display for Note {
                 "connection {connection}: {algorithm}, round trip {:.1} ms, {retransmits} retransmits",
                 round_trip.as_secs_f64() * 1000.0
             ),
+            Self::LeadsOut { link, target } => write!(
+                f,
+                "{} is a symlink that leads elsewhere: to {} (--links skip leaves symlinks out)",
+                quote(link),
+                quote(target)
+            ),
+            Self::MoreLeadOut => f.write_str("more symlinks lead elsewhere"),
             Self::NothingRemoved(why) => write!(f, "nothing is removed, because {why}"),
             Self::Foreseen(refusal) => f.write_str(refusal),
             Self::NotPublished(name) => {

@@ -40,6 +40,8 @@ pub struct Progress {
     bytes: AtomicU64,
     /// Bytes of bodies that were given to connections.
     sent: AtomicU64,
+    /// Bytes of bodies that have come.
+    received: AtomicU64,
     /// Bytes of these that no socket has taken: yet, or ever if the connection is lost.
     waiting: AtomicU64,
     lost: AtomicU64,
@@ -86,6 +88,7 @@ impl Progress {
             directories: zero(),
             bytes: zero(),
             sent: zero(),
+            received: zero(),
             waiting: zero(),
             lost: zero(),
             resumed: zero(),
@@ -148,6 +151,16 @@ impl Progress {
         if bytes > 0 {
             self.clock().answered(bytes, Instant::now());
         }
+    }
+
+    /// Bytes of files were asked for.
+    pub fn asked(&self, bytes: u64) {
+        self.clock().sent(bytes, Instant::now());
+    }
+
+    /// Bytes of files have come, and are those of their digest.
+    pub fn received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn clock(&self) -> MutexGuard<'_, Sending> {
@@ -274,6 +287,7 @@ impl Progress {
             directories: get(&self.directories),
             bytes_total: get(&self.bytes),
             bytes_sent: get(&self.sent).saturating_sub(get(&self.waiting)),
+            bytes_received: get(&self.received),
             bytes_resumed: get(&self.resumed),
             failed: get(&self.failed),
             skipped: get(&self.skipped),

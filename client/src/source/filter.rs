@@ -165,6 +165,13 @@ impl Filter {
         self.excludes_by(root, directory, path, is_dir)
     }
 
+    /// Whether an entry of a server is left out by the rules of the command line, the only ones that hold for it. `name` is
+    /// that below its source.
+    #[must_use]
+    pub fn leaves_out(&self, name: &[u8], is_dir: bool) -> bool {
+        self.given.leaves_out(name, is_dir).unwrap_or(false)
+    }
+
     /// Whether `path` or a directory between it and `root` is left out.
     ///
     /// # Errors

@@ -69,6 +69,16 @@ pub(crate) const ASIDE: &str = ".haul-removes-";
 /// The beginning of the name that a receipt has for a moment, before it gets its own.
 pub(crate) const UNFINISHED: &str = ".haul-receipt-";
 
+/// The beginning of the names that entries from a server have here until they are whole.
+pub(crate) const ARRIVING: &str = ".haul-arrives-";
+
+/// Whether a run of haul has not finished an entry from a server under such a name, in whatever case: the file system may
+/// ignore that.
+pub(crate) fn is_arriving(name: &OsStr) -> bool {
+    let start = name.as_encoded_bytes().get(..ARRIVING.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(ARRIVING.as_bytes()))
+}
+
 /// Whether a run of haul that was killed has left a receipt under such a name.
 pub(crate) fn is_unfinished(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes())

@@ -60,6 +60,20 @@ pub enum BuildError {
     /// A version of which only some names are sent.
     #[error("--files-from names single files, and a version is a whole directory")]
     PublishesNames,
+    /// Links of a server are to be followed.
+    #[error("a server reads no file through a symlink: --links copy or skip")]
+    FollowsAtServer,
+    /// Sources at several servers, or of several accounts.
+    #[error(
+        "the sources are at {0} and at {1}: haul gets from one server, as one account, at a time"
+    )]
+    TwoServers(String, String),
+    /// One name for several sources.
+    #[error("--as takes a single SRC")]
+    RenamesMany,
+    /// Two sources with one name here.
+    #[error("two SRC would both become `{}` here; get one of them into another directory", .0.display())]
+    SameName(PathBuf),
     /// An account at a server of the classic dialect.
     #[error("a classic server knows no accounts: write {0}")]
     ClassicAccount(String),

@@ -33,6 +33,7 @@ impl Display {
                 files_done: files(status),
                 files_total: status.files_total,
                 bytes_sent: counts.bytes_sent,
+                bytes_received: counts.bytes_received,
                 bytes_resumed: counts.bytes_resumed,
                 bytes_compared: counts.bytes_compared,
                 removed: counts.removed,
@@ -66,6 +67,7 @@ fn files(status: &Status) -> u64 {
 fn moved(status: &Status, kind: Kind) -> u64 {
     match kind {
         Kind::Run => status.counts.bytes_sent,
+        Kind::Get => status.counts.bytes_received,
         Kind::Verify => status.counts.bytes_compared,
         Kind::DryRun => status.counts.bytes_total,
     }
@@ -83,6 +85,7 @@ fn behind(status: &Status, kind: Kind) -> u64 {
         Kind::Run if is_hashing(status, kind) => counts.bytes_compared.max(status.bytes_spared),
         Kind::Run => (counts.bytes_sent + counts.bytes_resumed + status.bytes_spared)
             .saturating_sub(status.bytes_lost),
+        Kind::Get => counts.bytes_received + counts.bytes_resumed + status.bytes_spared,
         Kind::Verify => counts.bytes_compared,
         Kind::DryRun => counts.bytes_total + status.bytes_spared,
     }
@@ -144,7 +147,7 @@ fn pieces(status: &Status, kind: Kind, rate: &Rate) -> Vec<Piece> {
                 ),
                 _ => format!("{} compared", format_size(hashed, BINARY)),
             },
-            Kind::Run => bytes,
+            Kind::Run | Kind::Get => bytes,
             Kind::Verify => format!("{bytes} compared"),
             Kind::DryRun => format!("{bytes} to send"),
         },

@@ -78,7 +78,8 @@ fn place(before: &str) -> Place {
     let Some((command, rest)) = words.split_first() else { return Place::Command };
     let operands = rest.iter().filter(|word| !word.starts_with('-')).count();
     match (command.as_str(), operands) {
-        ("ls" | "mkdir" | "rm" | "mv", _) | ("sync" | "verify", 1..) => Place::Remote,
+        ("ls" | "mkdir" | "rm" | "mv" | "cat", _) => Place::Remote,
+        ("sync" | "verify", 1..) | ("get", 0) => Place::Remote,
         _ => Place::Local,
     }
 }
@@ -132,6 +133,9 @@ mod tests {
             ("mkdir a ", Place::Remote),
             ("rm -r ", Place::Remote),
             ("mv a ", Place::Remote),
+            ("cat a ", Place::Remote),
+            ("get ", Place::Remote),
+            ("get a ", Place::Local),
         ] {
             assert_eq!(place(before), expected, "{before}");
         }

@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::cli::arguments::{LsOptions, PutOptions, ShellCommand, SyncOptions, VerifyOptions};
+use crate::cli::get_words::GetOptions;
 use crate::cli::habits;
 use crate::cli::options::BasicOutput;
 use crate::cli::rm::How;
@@ -61,6 +62,22 @@ pub(super) enum Word {
         #[command(flatten)]
         options: VerifyOptions,
     },
+    /// Bring files and directories here.
+    Get {
+        /// Entry below the destination of the shell; `DIR/` means its contents.
+        path: String,
+        /// Directory on this machine that it goes into.
+        #[arg(default_value = ".", value_name = "DIR")]
+        directory: PathBuf,
+        #[command(flatten)]
+        options: GetOptions,
+    },
+    /// Write files to standard output.
+    Cat {
+        /// File below the destination of the shell.
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<String>,
+    },
     /// List a directory.
     Ls {
         /// Directory below the destination of the shell.
@@ -101,8 +118,8 @@ pub(super) enum Word {
 }
 
 /// The commands, for completion.
-pub(super) const WORDS: [&str; 9] =
-    ["help", "ls", "mkdir", "mv", "put", "quit", "rm", "sync", "verify"];
+pub(super) const WORDS: [&str; 11] =
+    ["cat", "get", "help", "ls", "mkdir", "mv", "put", "quit", "rm", "sync", "verify"];
 
 pub(super) fn parse(line: &str, shell: &ShellCommand) -> Command {
     let Some(words) = shlex::split(line) else {
@@ -114,14 +131,15 @@ pub(super) fn parse(line: &str, shell: &ShellCommand) -> Command {
         ("quit" | "exit", []) => return Command::Quit,
         ("put", []) => return Command::Wrong(String::from("put what? put FILE...")),
         ("put", _) => {}
-        ("sync" | "verify" | "ls" | "mkdir" | "rm" | "mv", _) if shell.classic => {
+        ("sync" | "verify" | "get" | "cat" | "ls" | "mkdir" | "rm" | "mv", _) if shell.classic => {
             return Command::Wrong(format!("a classic server knows no `{first}`, only put"));
         }
-        ("sync" | "verify" | "ls" | "mkdir" | "rm" | "mv", _) => {}
+        ("sync" | "verify" | "get" | "cat" | "ls" | "mkdir" | "rm" | "mv", _) => {}
         _ => return Command::Wrong(format!("`{first}` is not a command; `help` shows them")),
     }
     // Options of the shell hold unless the line says otherwise.
-    let takes_options = matches!(first.as_str(), "put" | "sync" | "verify") && !shell.classic;
+    let takes_options =
+        matches!(first.as_str(), "put" | "sync" | "verify" | "get") && !shell.classic;
     let told = if takes_options { shell.connection.words() } else { Vec::new() };
     let words = [first.clone()].into_iter().chain(told).chain(rest.iter().cloned());
     match habits::parse::<Line>(words.map(OsString::from)) {
@@ -158,9 +176,18 @@ mod tests {
         assert!(matches!(parse("quit"), Command::Quit));
         assert!(matches!(parse("help"), Command::Help(None)));
         assert!(matches!(parse("sync --help"), Command::Help(Some(_))));
-        for wrong in
-            ["put", "get a", "put 'a", "ls a b", "sync", "mkdir", "put --what a", "quit now"]
-        {
+        for wrong in [
+            "put",
+            "fetch a",
+            "get",
+            "cat",
+            "put 'a",
+            "ls a b",
+            "sync",
+            "mkdir",
+            "put --what a",
+            "quit now",
+        ] {
             assert!(matches!(parse(wrong), Command::Wrong(_)), "{wrong}");
         }
         let Command::Do(word) = parse("put a 'b c'") else { panic!("no command") };
@@ -194,7 +221,7 @@ mod tests {
     fn classic_server_knows_put_only() {
         let shell = shell(&["--classic"]);
         assert!(matches!(parse("put a", &shell), Command::Do(_)));
-        for line in ["ls", "sync a", "verify a", "mkdir a"] {
+        for line in ["ls", "sync a", "verify a", "mkdir a", "get a", "cat a"] {
             assert!(matches!(parse(line, &shell), Command::Wrong(_)), "{line}");
         }
     }

@@ -37,6 +37,14 @@ impl Progress {
         }
     }
 
+    /// An entry here that the server lacks stays, because enough has been removed; told once.
+    pub fn kept_here(&self, name: &Name) {
+        if !self.limit_told.swap(true, Ordering::Relaxed) {
+            let told = format!("{name} stays here, and all else that the server lacks");
+            self.failed(Path::new("--max-delete"), told);
+        }
+    }
+
     /// In a dry run: a change that would be made of a name, and the reason.
     pub fn would(&self, action: &'static str, name: &Name, why: &'static str, bytes: Option<u64>) {
         self.tell(Event::Would { action, name: name.clone(), why, bytes });

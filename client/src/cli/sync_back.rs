@@ -1,0 +1,111 @@
+//! `haul sync` in either direction: to a server, or from one.
+
+use std::path::Path;
+
+use super::arguments::{SyncCommand, SyncOptions};
+use super::commands;
+use super::ending::Ending;
+use super::exit::Reason;
+use super::get;
+use super::get_words::{self, GetOptions};
+use super::options::{Selection, SendOptions};
+use super::signals::Signals;
+use super::summary::Kind;
+use super::usage::Usage;
+use crate::get::Get;
+use crate::get::source::Source;
+use crate::net::destination::is_remote;
+use crate::plan::policy::Delete;
+
+/// Carries `haul sync` out, and returns the exit code.
+///
+/// # Errors
+/// If threads can't be had.
+pub(super) fn sync(words: &SyncCommand, signals: &Signals) -> anyhow::Result<u8> {
+    let SyncCommand { sources, destination, options } = words;
+    let texts: Vec<_> = sources.iter().filter_map(|source| source.to_str()).collect();
+    let kind = if options.send.dry_run { Kind::DryRun } else { Kind::Get };
+    let wrong =
+        |usage: &Usage| Ok(Ending::new(options.output, kind, signals).fail(Reason::Usage, usage));
+    if texts.iter().any(|text| is_remote(text)) {
+        let found: Result<Vec<Source>, Usage> =
+            texts.iter().map(|text| from_server(text)).collect();
+        return match found.and_then(|sources| checked(options).map(|()| sources)) {
+            Ok(found) if found.len() == sources.len() => {
+                Ok(back(&found, Path::new(&destination.text), options, signals))
+            }
+            Ok(_) => {
+                wrong(&Usage(String::from("SRC are all at one server, or all on this machine")))
+            }
+            Err(usage) => wrong(&usage),
+        };
+    }
+    match &destination.server {
+        Ok(server) => commands::sync(sources, server, options, signals),
+        Err(usage) => match sources.first().filter(|source| !source.exists()) {
+            Some(source) => wrong(&Usage(format!(
+                "there is no `{source}` on this machine, and `{end}` is no server: to send, write haul sync {source} \
+                 HOST/PATH; to get, haul sync haul://{source} {end}",
+                source = source.display(),
+                end = destination.text,
+            ))),
+            None => wrong(usage),
+        },
+    }
+}
+
+/// A source at a server. Beside one at a server, one on this machine is wrong.
+fn from_server(text: &str) -> Result<Source, Usage> {
+    match is_remote(text) {
+        true => get_words::source(text),
+        false => Err(Usage(format!(
+            "`{text}` is on this machine and another SRC at a server: one sync goes one way"
+        ))),
+    }
+}
+
+/// Options that only make sense for a source on this machine.
+fn checked(options: &SyncOptions) -> Result<(), Usage> {
+    let SyncOptions { checksum, selection, send, .. } = options;
+    let Selection { one_file_system, files_from, .. } = selection;
+    let wrong = [
+        (options.connection.congestion.is_some(), "--congestion"),
+        (*checksum, "--checksum"),
+        (*one_file_system, "--one-file-system"),
+        (files_from.is_some(), "--files-from"),
+        (send.receipt.is_some(), "--receipt"),
+    ];
+    match wrong.into_iter().find(|(is_given, _)| *is_given) {
+        Some((_, option)) => Err(Usage(format!(
+            "{option} is for a SRC on this machine, and this one is at a server"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Makes a directory on this machine like those of a server.
+fn back(sources: &[Source], directory: &Path, options: &SyncOptions, signals: &Signals) -> u8 {
+    let SyncOptions { selection, send, connection, output, .. } = options;
+    let SendOptions { dry_run, ignore_existing, .. } = send;
+    let delete = options.delete.then_some(Delete {
+        force: options.force_delete,
+        all: options.delete_all,
+        max: options.max_delete,
+    });
+    let options = GetOptions {
+        rules: selection.rules.clone(),
+        links: selection.links,
+        dry_run: *dry_run,
+        ignore_existing: *ignore_existing,
+        connection: connection.clone(),
+        output: *output,
+        ..GetOptions::default()
+    };
+    let kind = if *dry_run { Kind::DryRun } else { Kind::Get };
+    let ending = Ending::new(*output, kind, signals);
+    if let Some(usage) = get::server(directory) {
+        return ending.fail(Reason::Usage, &usage);
+    }
+    let builder = Get::builder(sources.iter().cloned(), directory).sync(delete);
+    get::carry_out(&sources[0], builder, &options, &ending)
+}

@@ -1,0 +1,56 @@
+//! Errors of entries that this machine is to get from a server.
+
+use std::io;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::system::words;
+
+/// This machine could not take an entry from the server. What stood in its place is as it was.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// The system said no.
+    #[error("could not {op}: {}{}", words(source), advice(source))]
+    System {
+        /// The operation.
+        op: &'static str,
+        /// The system's error.
+        source: Arc<io::Error>,
+    },
+    /// An entry that does not make way has its name here.
+    #[error("{0} is in its place on this machine; move that away, or name another directory")]
+    InTheWay(&'static str),
+    /// Its name begins as those of haul's temporary files do.
+    #[error(
+        "its name begins with .haul-arrives-, as those of files that haul has not finished; rename it at the server"
+    )]
+    Reserved,
+    /// Its name is none of one entry of a directory.
+    #[error("its name can't be that of an entry on this machine")]
+    Component,
+    /// A part has another length or place than the file's size tells.
+    #[error("the server has sent bytes that are no part of the file")]
+    NoPart,
+    /// haul can write no trees on this system.
+    #[error("haul can't write directories on this system yet; run it on Linux or another Unix")]
+    Unsupported,
+}
+
+/// What helps against an error of the system, after a semicolon.
+fn advice(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{
+        NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+    };
+    match error.kind() {
+        StorageFull => "; make room and run it again: it goes on where it stopped",
+        QuotaExceeded => {
+            "; remove files of this user and run it again: it goes on where it stopped"
+        }
+        ReadOnlyFilesystem => "; name a directory on a file system that can be written to",
+        PermissionDenied => "; name a directory that this user may write to, or change its mode",
+        NotADirectory => "; name a directory",
+        _ => "",
+    }
+}

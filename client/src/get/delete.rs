@@ -1,0 +1,228 @@
+//! Removing entries here that the server lacks: in the end, and only if everything else has gone well.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::sync::PoisonError;
+
+use haul_protocol::Name;
+
+use super::listed::{Beside, Listed};
+use super::run::Run;
+use crate::error::{Failure, FileError};
+use crate::plan::policy::Delete;
+use crate::report::note::Note;
+use crate::source::bytes;
+use crate::target::{Directory, Kind, Over, Parts};
+
+/// Removes what the server lacks, within the bounds that the user has given. Directories get their mode and mtime
+/// afterwards.
+pub(super) fn delete(run: &Run<'_>) {
+    let Some(bounds) = run.wishes.delete else { return };
+    let listed = std::mem::take(&mut *run.listed.lock().unwrap_or_else(PoisonError::into_inner));
+    let target = run.place.opened();
+    let mut removing = Removing { run, bounds, removed: 0, changed: HashSet::new() };
+    if let Some(target) = &target
+        && !run.is_stopped()
+        && run.queue.is_finished()
+        && may_remove(run, bounds, &listed)
+    {
+        run.progress.removing(true);
+        listed.iter().for_each(|listed| removing.directory(target, listed));
+        run.progress.removing(false);
+    }
+    let changed = removing.changed;
+    let finished = run.ends.take();
+    for mut finished in finished {
+        finished.is_changed |= changed.contains(&finished.components);
+        let is_dry = run.wishes.dry_run;
+        let opened = |target| (target, open(target, &finished.components, is_dry));
+        let opened = target.as_deref().map(opened);
+        match opened {
+            None | Some((_, Ok(None))) => finished.finish(None, &run.ends),
+            Some((target, Ok(Some(directory)))) => {
+                finished.finish(Some(directory.as_ref().unwrap_or(target)), &run.ends);
+            }
+            Some((_, Err(error))) => {
+                run.progress.failed(&run.ends.below(&finished.components), error);
+            }
+        }
+    }
+}
+
+/// Whether anything may be removed; the reason why not is told.
+fn may_remove(run: &Run<'_>, bounds: Delete, listed: &[Listed]) -> bool {
+    let progress = run.progress;
+    if progress.counts().failed > 0 && !bounds.force {
+        progress.note(Note::NothingRemoved("of what failed above"));
+        return false;
+    }
+    let is_source = |name: &Option<Name>| {
+        let base = name.as_ref().map(|name| [name.as_bytes(), b"/"].concat());
+        base.is_none_or(|base| run.wishes.bases.contains(&base))
+    };
+    let is_empty = |listed: &&Listed| listed.names.is_empty() && is_source(&listed.name);
+    if let Some(empty) = listed.iter().find(is_empty).filter(|_| !bounds.all) {
+        let why = "the server has nothing in it, so --delete would remove everything here; nothing is removed, and \
+                   --delete-all does that";
+        progress.failed(&run.ends.below(&empty.components), &why);
+        return false;
+    }
+    true
+}
+
+struct Removing<'r, 'a> {
+    run: &'r Run<'a>,
+    bounds: Delete,
+    removed: u64,
+    /// Directories in which entries were removed, by the names down to them.
+    changed: HashSet<Vec<OsString>>,
+}
+
+impl Removing<'_, '_> {
+    /// Looks through one directory.
+    fn directory(&mut self, target: &Directory, listed: &Listed) {
+        if self.run.is_stopped() {
+            return;
+        }
+        let path = self.run.ends.below(&listed.components);
+        let found = (|| {
+            let is_dry = self.run.wishes.dry_run;
+            let Some(directory) = open(target, &listed.components, is_dry)? else { return Ok(()) };
+            let directory = directory.as_ref().unwrap_or(target);
+            // Parts of files that have not come are gone on with.
+            if !is_dry && self.run.progress.counts().failed == 0 {
+                let _ = directory.sweep(Parts::Go);
+            }
+            let entries: Vec<_> = directory.entries()?.collect::<Result<_, FileError>>()?;
+            let here = entries.iter().map(|(component, _)| component.as_os_str());
+            let beside = Beside::new(&listed.names, &self.run.hasher, directory, here);
+            for (component, kind) in entries {
+                if beside.has(&component) {
+                    continue;
+                }
+                let name = join(listed.name.as_ref(), &component);
+                if self.entry(directory, &component, kind, name.as_ref(), &path) {
+                    self.changed.insert(listed.components.clone());
+                }
+            }
+            Ok(())
+        })();
+        if let Err(error) = found {
+            let error: FileError = error;
+            self.run.progress.failed(&path, error);
+        }
+    }
+
+    /// Removes an entry with all that is in it; returns whether it is gone.
+    fn entry(
+        &mut self,
+        directory: &Directory,
+        component: &OsStr,
+        kind: Kind,
+        name: Option<&Name>,
+        above: &Path,
+    ) -> bool {
+        let (progress, path) = (self.run.progress, above.join(component));
+        let Some(name) = name else {
+            // No name of the server's is like it, so no rule speaks of it.
+            fail(self.run, &path, "its name can't be that of an entry at a server, so it stays");
+            return false;
+        };
+        if self.run.is_stopped() {
+            return false;
+        }
+        if self.run.is_left_out_of_any(name, kind == Kind::Directory) {
+            return false;
+        }
+        if kind == Kind::Directory && !self.contents(directory, component, name, &path) {
+            return false;
+        }
+        if self.bounds.max.is_some_and(|most| self.removed >= most) {
+            progress.kept_here(name);
+            return false;
+        }
+        self.removed += 1;
+        if self.run.wishes.dry_run {
+            progress.would("remove", name, "the server lacks it", None);
+            progress.removed(name);
+            return true;
+        }
+        match directory.remove(component) {
+            Ok(()) => {
+                progress.removed(name);
+                true
+            }
+            Err(error) => {
+                progress.failed(&path, error);
+                false
+            }
+        }
+    }
+
+    /// Removes the entries of a directory that goes; returns whether all are gone.
+    fn contents(
+        &mut self,
+        directory: &Directory,
+        component: &OsStr,
+        name: &Name,
+        path: &Path,
+    ) -> bool {
+        let entries = enter(directory, component, self.run.wishes.dry_run).and_then(|inside| {
+            if inside.is_mounted() {
+                return Err((&"something is mounted on it, so it stays").into_error());
+            }
+            let entries: Vec<_> = inside.entries()?.collect::<Result<_, FileError>>()?;
+            Ok((inside, entries))
+        });
+        match entries {
+            Ok((inside, entries)) => {
+                let mut all = true;
+                for (component, kind) in entries {
+                    let name = join(Some(name), &component);
+                    all &= self.entry(&inside, &component, kind, name.as_ref(), path);
+                }
+                all
+            }
+            Err(error) => {
+                self.run.progress.failed(path, error);
+                false
+            }
+        }
+    }
+}
+
+fn fail(run: &Run<'_>, path: &Path, why: &'static str) {
+    run.progress.failed(path, (&why).into_error());
+}
+
+/// The name of an entry in a directory of the server.
+fn join(directory: Option<&Name>, component: &OsStr) -> Option<Name> {
+    let component = bytes(component).ok()?;
+    match directory {
+        Some(directory) => directory.join(&component).ok(),
+        None => Name::parse(&component).ok(),
+    }
+}
+
+/// The directory below the target of these names; the inner `None` is the target itself, the outer one: it is not there.
+fn open(
+    target: &Directory,
+    components: &[OsString],
+    is_dry: bool,
+) -> Result<Option<Option<Directory>>, FileError> {
+    let mut opened: Option<Directory> = None;
+    for component in components {
+        let directory = opened.as_ref().unwrap_or(target);
+        match directory.look(component)?.map(|found| found.kind) {
+            Some(Kind::Directory) => opened = Some(enter(directory, component, is_dry)?),
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(opened))
+}
+
+/// Opens a directory in another one, so that entries can be removed in it unless this is a dry run.
+fn enter(above: &Directory, component: &OsStr, is_dry: bool) -> Result<Directory, FileError> {
+    if is_dry { above.visit(component) } else { Ok(above.enter(component, Over::Nothing)?.0) }
+}

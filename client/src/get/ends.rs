@@ -1,0 +1,106 @@
+//! The ends of directories: mode and mtime, when nothing comes any more and nothing is removed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use haul_protocol::{Attributes, Name};
+
+use super::decide::Mode;
+use super::wishes::Wishes;
+use crate::report::progress::Progress;
+use crate::target::{Directory, may_open};
+
+/// Where directories go that are over.
+#[derive(Debug)]
+pub(super) struct Ends<'a> {
+    pub(super) progress: &'a Progress,
+    pub(super) wishes: &'a Wishes,
+    /// The path of the target, for messages.
+    pub(super) target: PathBuf,
+    /// Directories that end when nothing more is removed, those in others before those.
+    later: Mutex<Vec<Finished>>,
+    /// Directories that are open, without the target.
+    entered: AtomicU64,
+    /// The most of those.
+    most_entered: u64,
+}
+
+impl<'a> Ends<'a> {
+    pub(super) fn new(progress: &'a Progress, wishes: &'a Wishes, target: PathBuf) -> Self {
+        let (entered, most_entered) = (AtomicU64::new(0), may_open());
+        Self { progress, wishes, target, later: Mutex::default(), entered, most_entered }
+    }
+
+    /// One more directory is open.
+    pub(super) fn entered(&self) {
+        self.entered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A directory is closed as soon as nobody looks at it any more.
+    pub(super) fn left(&self) {
+        self.entered.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether more directories may be open.
+    pub(super) fn may_enter(&self) -> bool {
+        self.entered.load(Ordering::Relaxed) < self.most_entered
+    }
+
+    /// The path of a directory of the target, for messages.
+    pub(super) fn below(&self, components: &[OsString]) -> PathBuf {
+        components.iter().fold(self.target.clone(), |path, name| path.join(name))
+    }
+
+    /// A directory is over, but for entries that may still be removed in it.
+    pub(super) fn later(&self, finished: Finished) {
+        self.later.lock().unwrap_or_else(PoisonError::into_inner).push(finished);
+    }
+
+    /// Takes those directories.
+    pub(super) fn take(&self) -> Vec<Finished> {
+        std::mem::take(&mut *self.later.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A directory in which nothing comes any more.
+#[derive(Debug)]
+pub(super) struct Finished {
+    /// The names from the target down to it.
+    pub(super) components: Vec<OsString>,
+    /// Its name at the server.
+    pub(super) name: Name,
+    pub(super) attributes: Attributes,
+    /// An entry in it has come or gone, or would have in a dry run.
+    pub(super) is_changed: bool,
+}
+
+impl Finished {
+    /// Gives it its mode and mtime; a dry run tells what it would get. `None`: a dry run would make it.
+    pub(super) fn finish(&self, directory: Option<&Directory>, ends: &Ends<'_>) {
+        let Self { name, attributes, is_changed, .. } = self;
+        let Some(directory) = directory else { return ends.progress.directory_done(name) };
+        let has = directory.has(attributes);
+        if has && !is_changed && ends.wishes.mode == Mode::Sync {
+            return;
+        }
+        if ends.wishes.dry_run {
+            match (is_changed, has) {
+                (true, _) => ends.progress.would("adjust", name, "its entries change", None),
+                (false, false) => {
+                    ends.progress.would("adjust", name, "its mode or mtime is another one", None);
+                }
+                (false, true) => {}
+            }
+            return ends.progress.directory_done(name);
+        }
+        match directory.set_attributes(attributes) {
+            Ok(()) => ends.progress.directory_done(name),
+            Err(error) => {
+                let path = ends.below(&self.components);
+                ends.progress.failed(&path, error);
+            }
+        }
+    }
+}

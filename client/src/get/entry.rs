@@ -1,0 +1,252 @@
+//! Entries that a server lists: each becomes an entry here, or a task.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::hash::BuildHasher;
+use std::path::Path;
+use std::sync::Arc;
+
+use haul_protocol::{Attributes, Entry, EntryKind, LinkTarget, Name, limits};
+
+use super::connection::Connection;
+use super::decide::{Action, Mode, decide};
+use super::item::{Batch, File, Page, last};
+use super::listed::fold;
+use super::node::Node;
+use super::task::Task;
+use crate::connection::delete::entries;
+use crate::error::{ConnectionError, ProtocolError};
+use crate::source::links::Links;
+use crate::target::Directory;
+
+/// Two names of the server are one here.
+const FOLDED: &str = "another entry of the server has this name in other case, and here both are one; rename one of them there";
+
+/// Bytes of a line in the answer about small files, more or less.
+const LINE: u64 = 80;
+
+impl Connection<'_> {
+    /// A page of a directory has come.
+    pub(super) fn listed(
+        &mut self,
+        page: Page,
+        body: &[u8],
+        more: bool,
+    ) -> Result<(), ConnectionError> {
+        let found = entries(page.name.as_ref(), page.after.as_ref(), body)?;
+        let next = found.last().map(|entry| entry.name.clone());
+        let Page { node, name, after, .. } = page;
+        let page_is_part = more || after.is_some();
+        // Only now, since an entry of another kind may make way: the server has the directory, and lists it.
+        if let Err(error) = node.enter(&self.run.ends) {
+            self.run.progress.failed(node.own_path(), error);
+            self.run.is_listed();
+            node.settle(&self.run.ends);
+            self.run.queue.settle(1);
+            return Ok(());
+        }
+        if self.run.wishes.delete.is_some() {
+            let mut names = node.names();
+            found.iter().for_each(|entry| names.add(entry.name.split().1, &self.run.hasher));
+            drop(names);
+            if !more {
+                self.run.listed_whole(&node, name.as_ref());
+            }
+        }
+        let mut tasks = Vec::new();
+        if more {
+            let after = Some(next.ok_or(ProtocolError::List)?);
+            node.begin(1);
+            self.run.lists(1);
+            tasks.push(Task::List(Page { node: Arc::clone(&node), name, after, tries: 0 }));
+        }
+        let mut files = Vec::new();
+        let folded = self.folded(&node, &found, page_is_part);
+        for entry in found {
+            if folded.contains(&entry.name) {
+                let path = node.path(&last(&entry.name));
+                self.run.progress.failed(&path, &FOLDED);
+                continue;
+            }
+            let is_dir = entry.kind == EntryKind::Directory;
+            if self.run.wishes.filter.leaves_out(self.run.below(&entry.name), is_dir) {
+                continue;
+            }
+            let component = last(&entry.name);
+            tasks.extend(self.entry(&node, component, None, entry, &mut files));
+        }
+        tasks.extend(self.tasks(files));
+        self.run.queue.push(tasks);
+        self.run.is_listed();
+        node.settle(&self.run.ends);
+        self.run.queue.settle(1);
+        Ok(())
+    }
+
+    /// The entries whose names differ from that of an earlier one of the list in case only, where this machine takes both for
+    /// one name: the second would come over the first.
+    fn folded(&self, node: &Node, found: &[Entry], page_is_part: bool) -> HashSet<Name> {
+        let (mut seen, mut folded) = (HashSet::with_capacity(found.len()), HashSet::new());
+        let folds = || node.directory().is_some_and(|directory| directory.folds_case());
+        if page_is_part && !self.run.wishes.dry_run {
+            // Another page may have the other one of two names.
+            let Some(mut known) = node.folded(folds) else { return folded };
+            for entry in found {
+                let name = fold(entry.name.split().1);
+                if !known.insert(self.run.hasher.hash_one(name.as_bytes())) {
+                    folded.insert(entry.name.clone());
+                }
+            }
+            return folded;
+        }
+        for entry in found {
+            let name = fold(entry.name.split().1);
+            if !seen.insert(name) {
+                folded.insert(entry.name.clone());
+            }
+        }
+        if !folded.is_empty() && (self.run.wishes.dry_run || !folds()) {
+            folded.clear();
+        }
+        folded
+    }
+
+    /// Makes an entry of the server here, under this name; returns a task if the server has to be asked for more. Files are
+    /// gathered, so that the small ones go together.
+    pub(super) fn entry(
+        &mut self,
+        node: &Arc<Node>,
+        component: OsString,
+        renamed: Option<OsString>,
+        entry: Entry,
+        files: &mut Vec<File>,
+    ) -> Option<Task> {
+        let path = node.path(&component);
+        let progress = self.run.progress;
+        match &entry.kind {
+            EntryKind::Directory => {
+                self.run.lists(1);
+                let Entry { name, mode, mtime, .. } = entry;
+                let node = node.below(component, name.clone(), Attributes { mode, mtime });
+                return Some(Task::List(Page { node, name: Some(name), after: None, tries: 0 }));
+            }
+            EntryKind::File { size, .. } => {
+                progress.found(*size);
+                if self.decide(node, &component, &path, &entry) {
+                    node.begin(1);
+                    let (node, name, size) = (Arc::clone(node), entry.name, *size);
+                    files.push(File { node, name, renamed, size, tries: 0, losses: 0 });
+                }
+            }
+            EntryKind::Link { .. } if self.run.wishes.links == Links::Skip => {
+                progress.found(0);
+                progress.left_out(&path, "a symlink; --links skip");
+            }
+            EntryKind::Link { target } => {
+                progress.found(0);
+                if self.decide(node, &component, &path, &entry) {
+                    self.run.leads.look(&path, node.depth(), target, progress);
+                    self.link(node, &component, &path, &entry, target);
+                }
+            }
+            _ => progress.skipped(&path, "a device, socket or FIFO at the server"),
+        }
+        None
+    }
+
+    /// Decides about a file or symlink, and does everything but bringing it; returns whether it is to come.
+    fn decide(&self, node: &Node, component: &OsStr, path: &Path, entry: &Entry) -> bool {
+        let (wishes, progress) = (self.run.wishes, self.run.progress);
+        // A get replaces whatever is there, and finds out then what can't be replaced.
+        if wishes.mode == Mode::Get && !wishes.dry_run && !wishes.ignore_existing {
+            return true;
+        }
+        let looked = node.directory().map_or(Ok(None), |directory| directory.look(component));
+        let there = match looked {
+            Ok(there) => there,
+            Err(error) => {
+                progress.failed(path, error);
+                return false;
+            }
+        };
+        let size = match entry.kind {
+            EntryKind::File { size, .. } => Some(size),
+            _ => None,
+        };
+        let name = &entry.name;
+        match decide(entry, there.as_ref(), wishes.mode, wishes.ignore_existing) {
+            Action::Bring(_) if !wishes.dry_run => {
+                node.change();
+                return true;
+            }
+            Action::Bring(why) => {
+                node.change();
+                progress.would("get", name, why, size);
+                match size {
+                    Some(size) => progress.file_done(name, size),
+                    None => progress.link_done(name),
+                }
+            }
+            Action::Adjust(_, why) if wishes.dry_run => {
+                progress.would("adjust", name, why, None);
+                progress.adjusted(name);
+            }
+            Action::Adjust(attributes, _) => {
+                let set = |directory: &Arc<Directory>| {
+                    directory.set_attributes_of(component, &attributes)
+                };
+                match node.directory().map_or(Ok(()), set) {
+                    Ok(()) => progress.adjusted(name),
+                    Err(error) => progress.failed(path, error),
+                }
+            }
+            Action::Keep => progress.unchanged(size.unwrap_or(0)),
+            Action::Blocked(kind) => progress.failed(path, kind.in_the_way()),
+        }
+        false
+    }
+
+    /// Makes a symlink here.
+    fn link(
+        &self,
+        node: &Node,
+        component: &OsStr,
+        path: &Path,
+        entry: &Entry,
+        target: &LinkTarget,
+    ) {
+        let Some(directory) = node.directory() else { return };
+        match directory.symlink(component, target, entry.mtime, self.run.wishes.over()) {
+            Ok(()) => self.run.progress.link_done(&entry.name),
+            Err(error) => self.run.progress.failed(path, error),
+        }
+    }
+
+    /// The tasks for files: small ones together, as many as one answer has.
+    pub(super) fn tasks(&self, files: Vec<File>) -> Vec<Task> {
+        let (mut tasks, mut batch) = (Vec::new(), Batch::default());
+        let mut names = 0;
+        for file in files {
+            if file.size > limits::MAX_FETCHED_SIZE {
+                tasks.push(Task::First(file));
+                continue;
+            }
+            let (bytes, name) = (file.size + LINE, file.name.as_bytes().len() as u64 + 1);
+            let is_full = batch.files.len() as u64 == limits::MAX_BUNDLED
+                || batch.bytes + bytes > limits::MAX_BUNDLE_LEN
+                || names + name > limits::MAX_BUNDLE_LEN;
+            if is_full {
+                tasks.push(Task::Small(std::mem::take(&mut batch)));
+                names = 0;
+            }
+            (batch.bytes, names) = (batch.bytes + bytes, names + name);
+            batch.files.push(file);
+        }
+        if !batch.files.is_empty() {
+            tasks.push(Task::Small(batch));
+        }
+        // The last of them is taken first.
+        tasks.reverse();
+        tasks
+    }
+}

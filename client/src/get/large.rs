@@ -1,0 +1,131 @@
+//! A large file under way: its parts, which any connection of the run asks for and writes.
+
+use std::collections::VecDeque;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use haul_protocol::{Attributes, Cv, Digest, Geometry, Op, PartFacts, Token};
+
+use super::item::File;
+use crate::error::FileError;
+use crate::target::Partial;
+
+/// A large file under way.
+#[derive(Debug)]
+pub(super) struct Large {
+    pub(super) file: File,
+    pub(super) geometry: Geometry,
+    pub(super) state: Token,
+    pub(super) attributes: Attributes,
+    parts: Mutex<Parts>,
+    /// Until the file is over. Parts are written by all who read it at once.
+    partial: RwLock<Option<Partial>>,
+    /// Bytes that were here before the run.
+    pub(super) held: u64,
+    /// Parts that came damaged.
+    pub(super) tries: AtomicU32,
+    /// Parts that were refused since one has come.
+    pub(super) refusals: AtomicU32,
+}
+
+#[derive(Debug)]
+struct Parts {
+    /// Parts that nobody asks for.
+    missing: VecDeque<usize>,
+    is_over: bool,
+    /// The digest that the server knows.
+    digest: Option<Digest>,
+}
+
+impl Large {
+    /// A file of which these parts are here, in order, and the first one has just come.
+    pub(super) fn new(
+        file: File,
+        geometry: Geometry,
+        facts: &PartFacts,
+        partial: Partial,
+        held: &[usize],
+    ) -> Self {
+        let is_missing = |index: &usize| held.binary_search(index).is_err();
+        let missing: VecDeque<_> = (1..geometry.parts()).filter(is_missing).collect();
+        let bytes = held.iter().filter_map(|index| geometry.range(*index));
+        let held = bytes.map(|range| range.end - range.start).sum();
+        Self {
+            file,
+            geometry,
+            state: facts.state,
+            attributes: facts.attributes,
+            parts: Mutex::new(Parts { missing, is_over: false, digest: facts.digest }),
+            partial: RwLock::new(Some(partial)),
+            held,
+            tries: AtomicU32::new(0),
+            refusals: AtomicU32::new(0),
+        }
+    }
+
+    /// Whether all parts are here.
+    pub(super) fn is_whole(&self) -> bool {
+        let partial = self.partial.read().unwrap_or_else(PoisonError::into_inner);
+        partial.as_ref().is_some_and(Partial::is_whole)
+    }
+
+    /// The digest that the server knows, if it has told one.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        self.parts().digest
+    }
+
+    /// The server has told the digest.
+    pub(super) fn learn(&self, digest: Option<Digest>) {
+        if digest.is_some() {
+            self.parts().digest = digest;
+        }
+    }
+
+    /// Writes a part, if the file is not over; returns whether it was the last one.
+    pub(super) fn write(&self, index: usize, bytes: &[u8], cv: Cv) -> Result<bool, FileError> {
+        let partial = self.partial.read().unwrap_or_else(PoisonError::into_inner);
+        partial.as_ref().map_or(Ok(false), |partial| partial.write(index, bytes, cv))
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A part that nobody asks for, and that the caller asks for now.
+    pub(super) fn next(&self) -> Option<usize> {
+        let mut parts = self.parts();
+        if parts.is_over { None } else { parts.missing.pop_front() }
+    }
+
+    /// Nobody asks for a part any more.
+    pub(super) fn put_back(&self, index: usize) {
+        self.parts().missing.push_front(index);
+    }
+
+    /// Bytes of a part.
+    pub(super) fn part_len(&self, index: usize) -> u64 {
+        self.geometry.range(index).map_or(0, |range| range.end - range.start)
+    }
+
+    /// The request for a part.
+    pub(super) fn op(&self, index: usize) -> Op {
+        Op::Get {
+            name: self.file.name.clone(),
+            offset: self.geometry.range(index).map_or(0, |range| range.start),
+            part_size: self.geometry.part_size(),
+            state: Some(self.state),
+        }
+    }
+
+    /// The file, unless it is over; it is over from now on.
+    pub(super) fn end(&self) -> Option<Partial> {
+        self.parts().is_over = true;
+        self.partial.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The chaining value of the bytes of a part, if they are so many as the part has.
+pub(super) fn hash(geometry: &Geometry, index: usize, bytes: &[u8]) -> Option<Cv> {
+    let mut hasher = geometry.hasher(index)?;
+    if hasher.update(bytes) { hasher.finish() } else { None }
+}

@@ -1,0 +1,203 @@
+//! Reading back: files and whole directories of a server come to this machine.
+//!
+//! All threads of a run share a [queue](queue::Queue) of tasks: directories to be listed, and files to be fetched. Each
+//! connection takes tasks, asks the server, and carries out the answers on this machine ([`target`](crate::target)): an
+//! answer about a directory makes entries here and puts new tasks into the queue, an answer about files writes them.
+//! Nothing that is read changes the server, so a task whose connection is lost is simply done again.
+//!
+//! Memory is bounded by the depth of the tree and the length of an answer, not by the number of files: the newest task
+//! goes first, and no more directories are listed while many files wait.
+
+mod answers;
+pub mod builder;
+mod connection;
+mod decide;
+mod delete;
+mod ends;
+mod entry;
+mod item;
+mod large;
+mod leads;
+mod listed;
+mod lost;
+mod node;
+mod parts;
+mod queue;
+mod run;
+mod slot;
+mod small;
+pub mod source;
+mod task;
+mod top;
+mod wishes;
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::credentials::Login;
+use crate::error::ConnectionError;
+use crate::net::rate_limit::Limit;
+use crate::report::events::Event;
+use crate::report::observer::Observer;
+use crate::report::progress::Progress;
+use crate::report::watch::watch;
+use crate::transfer::error::TransferError;
+use crate::transfer::outcome::Report;
+use crate::trust::Trust;
+use crate::work::interrupt::Interrupt;
+use builder::Builder;
+use ends::Ends;
+use queue::Queue;
+use run::Run;
+use source::Source;
+use task::Task;
+use wishes::Wishes;
+
+/// One run that brings entries of a server to this machine, ready to begin: nothing is connected or written yet.
+#[derive(Debug)]
+pub struct Get {
+    sources: Vec<Source>,
+    target: std::path::PathBuf,
+    login: Login,
+    trust: Trust,
+    wishes: Wishes,
+    interrupt: Interrupt,
+}
+
+impl Get {
+    /// A run that gets these sources, all of them at one server, into a directory of this machine.
+    pub fn builder(
+        sources: impl IntoIterator<Item = Source>,
+        target: impl Into<std::path::PathBuf>,
+    ) -> Builder {
+        Builder::new(sources.into_iter().collect(), target.into())
+    }
+
+    /// The handle that stops this run from another thread, or from the observer.
+    #[must_use]
+    pub fn interrupt(&self) -> Interrupt {
+        self.interrupt.clone()
+    }
+
+    /// Carries it out, to the end or until it is stopped. The observer is told on this thread, which waits meanwhile.
+    ///
+    /// Single entries that fail are no error: the observer is told each, and the report counts them.
+    ///
+    /// # Errors
+    /// If the server can't be reached or is lost for good, or this machine has no room for the run's threads, or the
+    /// target can't be opened.
+    pub fn run(self, observer: &mut impl Observer) -> Result<Report, TransferError> {
+        let (progress, events) = Progress::new(observer);
+        observer.begun();
+        let (error, is_reached) = self.get(&progress, events, observer)?;
+        let report = Report {
+            counts: progress.counts(),
+            elapsed: progress.elapsed(),
+            sending: progress.sending(),
+            durability: is_reached.then(|| self.durability().to_owned()),
+            interrupted: self.interrupt.is_set(),
+            published: false,
+            receipt_error: None,
+        };
+        match error {
+            None => Ok(report),
+            Some(source) => Err(TransferError::Connection { source, report: Box::new(report) }),
+        }
+    }
+
+    /// The word for what holds of a file that is counted.
+    fn durability(&self) -> &'static str {
+        if self.wishes.durable { "group" } else { "none" }
+    }
+
+    /// Returns the error that has ended the run early, and whether the server was reached.
+    fn get(
+        &self,
+        progress: &Progress,
+        events: Receiver<Event>,
+        observer: &mut dyn Observer,
+    ) -> Result<(Option<ConnectionError>, bool), TransferError> {
+        let connections = self.wishes.connections.unwrap_or_else(connections);
+        let queue = Queue::default();
+        let tops = self.sources.iter().map(|source| Task::Top(source.top()));
+        queue.push_tops(tops.collect());
+        let run = Run {
+            login: &self.login,
+            trust: &self.trust,
+            queue: &queue,
+            progress,
+            wishes: &self.wishes,
+            interrupt: &self.interrupt,
+            limit: self.wishes.rate.map(Limit::new),
+            client: random()?,
+            unlisted: AtomicUsize::new(self.sources.len()),
+            place: Arc::new(run::Place::new(self.target.clone())),
+            reached: run::Reached::new(connections),
+            leads: leads::Leads::default(),
+            listed: Mutex::default(),
+            hasher: std::hash::RandomState::new(),
+            ends: Ends::new(progress, &self.wishes, self.target.clone()),
+        };
+        // A pool of its own: its threads block, and rayon's global pool must never.
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(connections)
+            .thread_name(|index| format!("connection-{index}"))
+            .build()
+            .map_err(std::io::Error::other)?;
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _end = EndOnDrop(progress);
+                pool.scope(|scope| {
+                    for slot in 0..connections {
+                        let run = &run;
+                        scope.spawn(move |_| {
+                            let _guard = StopOnPanic(run.queue);
+                            if let Err(error) = slot::run(run, slot) {
+                                run.queue.stop(error);
+                            }
+                        });
+                    }
+                });
+                delete::delete(&run);
+                run.make_durable();
+            });
+            let _guard = StopOnPanic(&queue);
+            watch(progress, events, observer);
+        });
+        Ok((queue.take_error(), run.is_reached()))
+    }
+}
+
+/// Random for each run.
+fn random() -> std::io::Result<String> {
+    let mut client = [0; 16];
+    getrandom::fill(&mut client).map_err(std::io::Error::other)?;
+    Ok(haul_protocol::Token(client).to_string())
+}
+
+/// The number of connections if nobody says otherwise: each costs this machine one thread, which hashes and writes.
+fn connections() -> usize {
+    thread::available_parallelism().map_or(2, usize::from).clamp(2, 8)
+}
+
+/// A bug in one thread must not leave the others waiting for it.
+struct StopOnPanic<'a>(&'a Queue);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.stop(ConnectionError::Stopped);
+        }
+    }
+}
+
+/// The observer's thread waits for nothing more, however the others end.
+struct EndOnDrop<'a>(&'a Progress);
+
+impl Drop for EndOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}

@@ -1,0 +1,230 @@
+//! Directories of a run: each is open here while entries in it are under way, and gets its mode and mtime when all of
+//! them are over.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use haul_protocol::{Attributes, Name};
+
+use super::decide::Mode;
+use super::ends::{Ends, Finished};
+use super::listed::Names;
+use crate::error::FileError;
+use crate::target::{Directory, Kind, Over, Parts};
+
+/// Why a directory would be made that is not there.
+pub(super) const LACKS: &str = "this machine lacks it";
+
+/// A directory here.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// The one that it is in, and its name there; `None` for the target itself.
+    above: Option<(Arc<Self>, OsString)>,
+    /// Where it is, for messages.
+    path: PathBuf,
+    /// Its name at the server.
+    name: Option<Name>,
+    /// Open from when the client first needs it; `None` inside: a dry run would make it.
+    directory: OnceLock<Option<Arc<Directory>>>,
+    /// Its final mode and mtime, if they are this run's to set.
+    attributes: Option<Attributes>,
+    /// The names of its entries at the server, if entries here are to be removed that it lacks.
+    names: Mutex<Names>,
+    /// Hashes of the names of its entries at the server in lower case, if the list of it has several pages and names that
+    /// differ in case only are one name here.
+    folded: OnceLock<Option<Mutex<HashSet<u64>>>>,
+    /// An entry in it has come, or would in a dry run.
+    is_changed: AtomicBool,
+    /// Entries in it that are not over, and the list of them.
+    open: AtomicUsize,
+}
+
+impl Node {
+    /// The target itself, with one entry under way in it. It gets mode and mtime of a source if it was made for that.
+    pub(super) fn target(
+        path: PathBuf,
+        directory: Option<Arc<Directory>>,
+        source: Option<(Name, Attributes)>,
+    ) -> Arc<Self> {
+        let (name, attributes) = source.unzip();
+        let directory = OnceLock::from(directory);
+        Arc::new(Self {
+            above: None,
+            path,
+            name,
+            directory,
+            attributes,
+            names: Mutex::default(),
+            folded: OnceLock::new(),
+            is_changed: AtomicBool::new(false),
+            open: AtomicUsize::new(1),
+        })
+    }
+
+    /// A directory in this one, which is not over before the new one is. It is made when it is [entered](Self::enter).
+    pub(super) fn below(
+        self: &Arc<Self>,
+        component: OsString,
+        name: Name,
+        attributes: Attributes,
+    ) -> Arc<Self> {
+        self.begin(1);
+        Arc::new(Self {
+            path: self.path(&component),
+            above: Some((Arc::clone(self), component)),
+            name: Some(name),
+            directory: OnceLock::new(),
+            attributes: Some(attributes),
+            names: Mutex::default(),
+            folded: OnceLock::new(),
+            is_changed: AtomicBool::new(false),
+            open: AtomicUsize::new(1),
+        })
+    }
+
+    /// The path of an entry in it, for messages.
+    pub(super) fn path(&self, component: &OsStr) -> PathBuf {
+        self.path.join(component)
+    }
+
+    /// Its own path, for messages.
+    pub(super) fn own_path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    /// How deep in the target it is.
+    pub(super) fn depth(&self) -> usize {
+        let above = std::iter::successors(self.above.as_ref(), |(above, _)| above.above.as_ref());
+        above.count()
+    }
+
+    /// So many more entries are under way.
+    pub(super) fn begin(&self, entries: usize) {
+        self.open.fetch_add(entries, Ordering::Relaxed);
+    }
+
+    /// Opens it here, made if it is missing. In a dry run it is only looked for.
+    ///
+    /// # Errors
+    /// If another entry is in its way, or this machine does not allow it.
+    pub(super) fn enter(&self, ends: &Ends<'_>) -> Result<(), FileError> {
+        let (Some((above, component)), None) = (&self.above, self.directory.get()) else {
+            return Ok(());
+        };
+        let above_node = above;
+        let over = match ends.wishes.mode {
+            Mode::Get => Over::Nothing,
+            Mode::Sync if ends.wishes.ignore_existing => Over::Nothing,
+            Mode::Sync => Over::File,
+        };
+        let mut why = LACKS;
+        let directory = match above.directory() {
+            Some(above) if ends.wishes.dry_run => match above.look(component)?.map(|it| it.kind) {
+                None => None,
+                Some(Kind::Directory) => Some(above.visit(component)?),
+                Some(Kind::File | Kind::Symlink) if over == Over::File => {
+                    why = "another kind of entry is here";
+                    None
+                }
+                Some(other) => return Err(other.in_the_way()),
+            },
+            Some(above) => {
+                let (directory, is_made) = above.enter(component, over)?;
+                if is_made {
+                    above_node.change();
+                } else {
+                    // A killed run may have left files there, which nobody would miss.
+                    let _ = directory.sweep(Parts::Stay);
+                }
+                Some(directory)
+            }
+            None => None,
+        };
+        let is_open = directory.is_some();
+        if self.directory.set(directory.map(Arc::new)).is_ok() && is_open {
+            ends.entered();
+        }
+        if self.tell_made(why, ends) {
+            above_node.change();
+        }
+        Ok(())
+    }
+
+    /// Tells that the run would make it, and why, if this is a dry run and it is not there.
+    pub(super) fn tell_made(&self, why: &'static str, ends: &Ends<'_>) -> bool {
+        let made = self.name.as_ref().filter(|_| ends.wishes.dry_run && self.directory().is_none());
+        if let Some(name) = made {
+            ends.progress.would("make", name, why, None);
+        }
+        made.is_some()
+    }
+
+    /// The open directory; `None` if a dry run would make it, or it was not entered.
+    pub(super) fn directory(&self) -> Option<&Arc<Directory>> {
+        self.directory.get().and_then(Option::as_ref)
+    }
+
+    /// An entry in it, or the list of them, is over. If it is the last one, the directory gets its attributes, and so on
+    /// upwards.
+    pub(super) fn settle(self: &Arc<Self>, ends: &Ends<'_>) {
+        let mut node = self;
+        while node.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            node.finish(ends);
+            let Some((above, _)) = &node.above else { return };
+            if node.directory().is_some() {
+                ends.left();
+            }
+            node = above;
+        }
+    }
+
+    /// The names from the target down to it.
+    pub(super) fn components(&self) -> Vec<OsString> {
+        let above = std::iter::successors(self.above.as_ref(), |(above, _)| above.above.as_ref());
+        let mut components: Vec<_> = above.map(|(_, component)| component.clone()).collect();
+        components.reverse();
+        components
+    }
+
+    /// The names of the entries that the server has in it, as far as it has listed them.
+    pub(super) fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hashes of names in lower case; `None` if it has no need of them. `folds`: names that differ in case only are one here.
+    pub(super) fn folded(
+        &self,
+        folds: impl FnOnce() -> bool,
+    ) -> Option<MutexGuard<'_, HashSet<u64>>> {
+        let known = self.folded.get_or_init(|| folds().then(Mutex::default)).as_ref()?;
+        Some(known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The names of all entries that the server has in it.
+    pub(super) fn take_names(&self) -> Names {
+        std::mem::take(&mut *self.names())
+    }
+
+    /// An entry in it comes, or would in a dry run.
+    pub(super) fn change(&self) {
+        self.is_changed.store(true, Ordering::Relaxed);
+    }
+
+    /// All entries in it are over: it gets its mode and mtime, after all that may still be removed in it.
+    fn finish(&self, ends: &Ends<'_>) {
+        let (Some(name), Some(attributes)) = (&self.name, self.attributes) else { return };
+        if self.directory.get().is_none() && self.above.is_some() {
+            return;
+        }
+        let name = name.clone();
+        let is_changed = self.is_changed.load(Ordering::Relaxed);
+        let finished = Finished { components: self.components(), name, attributes, is_changed };
+        match ends.wishes.delete {
+            Some(_) => ends.later(finished),
+            None => finished.finish(self.directory().map(|directory| &**directory), ends),
+        }
+    }
+}

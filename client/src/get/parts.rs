@@ -1,0 +1,181 @@
+//! The answers about large files: each part is verified and written, until all are there.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use haul_protocol::{Cv, Digest, Fetched, Geometry, PartFacts, Refusal};
+
+use super::connection::Connection;
+use super::item::{File, part_size};
+use super::large::{Large, hash};
+use super::task::Task;
+use crate::error::{ConnectionError, FileError, ProtocolError};
+use crate::target::{Kind, Partial};
+
+/// How often parts of one file may be refused in a row.
+const REFUSALS: u32 = 10_000;
+
+/// How often one file is begun anew because it changes, and how often a part is asked for again.
+const TRIES: u32 = 3;
+
+impl Connection<'_> {
+    /// The first part of a file has come, and the facts of all of it.
+    pub(super) fn first(
+        &mut self,
+        file: File,
+        facts: &PartFacts,
+        body: &[u8],
+    ) -> Result<(), ConnectionError> {
+        let part_size = part_size(file.size);
+        let Ok(geometry) = Geometry::new(facts.size, part_size) else {
+            return self.whole(file, facts, body);
+        };
+        let len = geometry.range(0).map_or(0, |range| range.end - range.start);
+        let stated = facts.cv.filter(|_| body.len() as u64 == len).ok_or(ProtocolError::Fetched)?;
+        let Some(cv) = hash(&geometry, 0, body).filter(|cv| *cv == stated) else {
+            self.refused_file(file, FileError::Damaged);
+            return Ok(());
+        };
+        self.run.progress.received(body.len() as u64);
+        let Some(directory) = file.node.directory() else {
+            self.refused_file(file, FileError::Changed);
+            return Ok(());
+        };
+        let component = file.component();
+        let opened = match directory.look(&component) {
+            // Its parts would all come, and be of no use.
+            Ok(Some(found)) if matches!(found.kind, Kind::Directory | Kind::Other) => {
+                Err(found.kind.in_the_way())
+            }
+            Ok(_) => Partial::open(directory, &component, facts.state, geometry),
+            Err(error) => Err(error),
+        };
+        let (partial, held) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.run.queue.end_large();
+                self.run.queue.settle(1);
+                self.failed(&file, error);
+                return Ok(());
+            }
+        };
+        let large = Large::new(file, geometry, facts, partial, &held);
+        self.run.progress.resumed(large.held);
+        let is_whole = large.is_whole();
+        let large = Arc::new(large);
+        if is_whole {
+            self.complete(&large);
+            return Ok(());
+        }
+        self.run.queue.add_large(Arc::clone(&large));
+        self.write(&large, 0, body, cv);
+        Ok(())
+    }
+
+    /// A file that has only one part has come.
+    fn whole(&mut self, file: File, facts: &PartFacts, body: &[u8]) -> Result<(), ConnectionError> {
+        let stated = facts.digest.filter(|_| facts.size == body.len() as u64);
+        if stated.ok_or(ProtocolError::Fetched)? != Digest::of(body) {
+            self.refused_file(file, FileError::Damaged);
+            return Ok(());
+        }
+        self.run.progress.received(body.len() as u64);
+        self.run.queue.end_large();
+        self.run.queue.settle(1);
+        self.stage(file, &Fetched { attributes: facts.attributes, bytes: body });
+        Ok(())
+    }
+
+    /// A part of a large file has come.
+    pub(super) fn part(
+        &mut self,
+        large: &Arc<Large>,
+        index: usize,
+        facts: &PartFacts,
+        body: &[u8],
+    ) -> Result<(), ConnectionError> {
+        let is_asked = facts.state == large.state
+            && facts.size == large.geometry.size()
+            && body.len() as u64 == large.part_len(index);
+        let stated = facts.cv.filter(|_| is_asked).ok_or(ProtocolError::Fetched)?;
+        let Some(cv) = hash(&large.geometry, index, body).filter(|cv| *cv == stated) else {
+            if large.tries.fetch_add(1, Ordering::Relaxed) < TRIES {
+                self.run.queue.put_back(vec![Task::Part(Arc::clone(large), index)]);
+            } else {
+                self.end_large(large, Some(FileError::Damaged));
+            }
+            return Ok(());
+        };
+        self.run.progress.received(body.len() as u64);
+        large.learn(facts.digest);
+        large.refusals.store(0, Ordering::Relaxed);
+        self.write(large, index, body, cv);
+        Ok(())
+    }
+
+    /// Writes a part; with the last one the file is complete.
+    fn write(&mut self, large: &Arc<Large>, index: usize, body: &[u8], cv: Cv) {
+        match large.write(index, body, cv) {
+            Ok(false) => {}
+            Ok(true) => self.complete(large),
+            Err(error) => self.end_large(large, Some(error)),
+        }
+    }
+
+    /// All parts are there: the file gets its name, if they are those that the server knows.
+    fn complete(&mut self, large: &Arc<Large>) {
+        let known = large.digest();
+        let Some(partial) = large.end() else { return };
+        if known.is_some() && partial.digest() != known {
+            partial.discard();
+            self.restart(large, FileError::Damaged);
+            return;
+        }
+        self.run.queue.end_large();
+        self.run.queue.settle(1);
+        match partial.commit(&large.attributes, self.run.wishes.over(), self.run.wishes.durable) {
+            Ok(()) => {
+                self.run.progress.file_done(&large.file.name, large.geometry.size());
+                large.file.node.settle(&self.run.ends);
+            }
+            Err(error) => self.failed(&large.file, error),
+        }
+    }
+
+    /// The file is another one at the server: its parts are of no use, and it is begun anew.
+    pub(super) fn begin_again(&mut self, large: &Arc<Large>, error: FileError) {
+        let Some(partial) = large.end() else { return };
+        partial.discard();
+        self.restart(large, error);
+    }
+
+    /// A file that is over is begun anew, a few times.
+    fn restart(&mut self, large: &Arc<Large>, error: FileError) {
+        self.run.progress.not_resumed(large.held);
+        self.refused_file(large.file.clone(), error);
+    }
+
+    /// A part was refused, which may pass.
+    pub(super) fn part_again(&mut self, large: &Arc<Large>, index: usize, refusal: Refusal) {
+        /// A server that has no room for it has it soon.
+        const PAUSE: Duration = Duration::from_millis(250);
+        if large.refusals.fetch_add(1, Ordering::Relaxed) > REFUSALS {
+            return self.end_large(large, Some(FileError::Refused(refusal)));
+        }
+        let task = Task::Part(Arc::clone(large), index);
+        self.run.queue.put_back_later(task, PAUSE);
+    }
+
+    /// The file does not come. Its parts stay for the next run.
+    pub(super) fn end_large(&mut self, large: &Arc<Large>, error: Option<FileError>) {
+        if large.end().is_none() {
+            return;
+        }
+        self.run.queue.end_large();
+        self.run.queue.settle(1);
+        if let Some(error) = error {
+            self.failed(&large.file, error);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The context that all threads of a run share.
+
+use std::hash::RandomState;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use haul_protocol::{Attributes, Name};
+
+use super::decide::Mode;
+use super::ends::Ends;
+use super::leads::Leads;
+use super::listed::Listed;
+use super::node::Node;
+use super::queue::Queue;
+use super::wishes::Wishes;
+use crate::credentials::Login;
+use crate::error::FileError;
+use crate::net::rate_limit::Limit;
+use crate::report::progress::Progress;
+use crate::target::{Directory, Parts};
+use crate::trust::Trust;
+use crate::work::interrupt::Interrupt;
+
+/// Time between two looks whether the run is over.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The context that all threads of a run share.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
+    pub(super) login: &'a Login,
+    pub(super) trust: &'a Trust,
+    pub(super) queue: &'a Queue,
+    pub(super) progress: &'a Progress,
+    pub(super) wishes: &'a Wishes,
+    pub(super) interrupt: &'a Interrupt,
+    /// Bounds the bytes that are read.
+    pub(super) limit: Option<Limit>,
+    /// Random for this run.
+    pub(super) client: String,
+    /// Sources and directories that are not listed to their end.
+    pub(super) unlisted: AtomicUsize,
+    /// The directory here that entries go to.
+    pub(super) place: Arc<Place>,
+    pub(super) reached: Reached,
+    /// Symlinks that lead out of the target.
+    pub(super) leads: Leads,
+    /// Directories that the server has listed to their end, if entries here are to be removed that it lacks.
+    pub(super) listed: Mutex<Vec<Listed>>,
+    /// Hashes names by a key of this run that no server knows.
+    pub(super) hasher: RandomState,
+    pub(super) ends: Ends<'a>,
+}
+
+/// The directory that entries go to, which is opened when the first entry has come.
+#[derive(Debug)]
+pub(super) struct Place {
+    path: PathBuf,
+    /// All directories of the run are below this one.
+    opened: Mutex<Option<Arc<Directory>>>,
+    /// A source has begun to go there.
+    begun: AtomicBool,
+}
+
+/// The fate of the connections of a run.
+#[derive(Debug)]
+pub(super) struct Reached {
+    is_reached: Mutex<bool>,
+    /// Told when the server was reached.
+    changed: Condvar,
+    /// Connections that are not given up.
+    left: AtomicUsize,
+    /// When the server last answered any of them.
+    heard: Mutex<Option<Instant>>,
+    no_accounts_told: AtomicBool,
+}
+
+impl Place {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, opened: Mutex::new(None), begun: AtomicBool::new(false) }
+    }
+
+    /// The target, if it was opened.
+    pub(super) fn opened(&self) -> Option<Arc<Directory>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The target as a node, with one entry under way in it. In a dry run it is not made.
+    ///
+    /// # Errors
+    /// If it can't be opened or made, or is no directory.
+    pub(super) fn node(
+        &self,
+        wishes: &Wishes,
+        source: Option<(Name, Attributes)>,
+    ) -> Result<Arc<Node>, FileError> {
+        let (is_dry, is_like_source) = (wishes.dry_run, wishes.mode == Mode::Sync);
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_there = self.begun.swap(true, Ordering::Relaxed) || self.path.is_dir();
+        // An existing target keeps its mode and mtime, unless it is to become like the source.
+        let source = source.filter(|_| !is_there || is_like_source);
+        if let Some(directory) = &*opened {
+            return Ok(Node::target(self.path.clone(), Some(Arc::clone(directory)), source));
+        }
+        let is_missing = || {
+            let found = std::fs::metadata(&self.path);
+            found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        if is_dry && is_missing() {
+            return Ok(Node::target(self.path.clone(), None, source));
+        }
+        let directory =
+            if is_dry { Directory::open(&self.path)? } else { Directory::make(&self.path)? };
+        if !is_dry {
+            // A killed run may have left files there, which nobody would miss.
+            let _ = directory.sweep(Parts::Stay);
+        }
+        if is_like_source && !is_dry {
+            directory.open_up();
+        }
+        let directory = Arc::new(directory);
+        *opened = Some(Arc::clone(&directory));
+        Ok(Node::target(self.path.clone(), Some(directory), source))
+    }
+}
+
+impl Reached {
+    pub(super) fn new(connections: usize) -> Self {
+        Self {
+            is_reached: Mutex::new(false),
+            changed: Condvar::new(),
+            left: AtomicUsize::new(connections),
+            heard: Mutex::new(None),
+            no_accounts_told: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Run<'_> {
+    fn reached(&self) -> MutexGuard<'_, bool> {
+        self.reached.is_reached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server was reached.
+    pub(super) fn reach(&self) {
+        *self.reached() = true;
+        self.reached.changed.notify_all();
+    }
+
+    /// Whether any connection has got an answer to `hello`.
+    pub(super) fn is_reached(&self) -> bool {
+        *self.reached()
+    }
+
+    /// Waits until any connection has got an answer to `hello`, or the run is over.
+    pub(super) fn wait_until_reached(&self) {
+        let mut reached = self.reached();
+        while !*reached && !self.is_over() {
+            let waited = self.reached.changed.wait_timeout(reached, PAUSE);
+            reached = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The part of a name that rules are about: below the source.
+    pub(super) fn below<'n>(&self, name: &'n Name) -> &'n [u8] {
+        let bytes = name.as_bytes();
+        let bases = self.wishes.bases.iter().filter(|base| bytes.starts_with(base));
+        let base = bases.map(Vec::len).max().unwrap_or(0);
+        bytes.get(base..).unwrap_or_default()
+    }
+
+    /// Whether a rule leaves an entry here out of any source that it may be from: of a directory, and of one in that, both can
+    /// be sources.
+    pub(super) fn is_left_out_of_any(&self, name: &Name, is_dir: bool) -> bool {
+        let (bytes, filter) = (name.as_bytes(), &self.wishes.filter);
+        let mut below = self.wishes.bases.iter().filter_map(|base| bytes.strip_prefix(&base[..]));
+        filter.leaves_out(self.below(name), is_dir)
+            || below.any(|rest| !rest.is_empty() && filter.leaves_out(rest, is_dir))
+    }
+
+    /// The server has listed a directory to its end.
+    pub(super) fn listed_whole(&self, node: &Node, name: Option<&Name>) {
+        let (components, name, names) = (node.components(), name.cloned(), node.take_names());
+        let listed = Listed { components, name, names };
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).push(listed);
+    }
+
+    /// So many more directories are to be listed.
+    pub(super) fn lists(&self, more: usize) {
+        self.unlisted.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// A source or directory is listed to its end, or never will be. Totals are known after the last one.
+    pub(super) fn is_listed(&self) {
+        if self.unlisted.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.progress.walk_ended();
+        }
+    }
+
+    /// Whether the user or an error has ended the run.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.queue.is_stopped() || self.interrupt.is_set()
+    }
+
+    /// Whether there is nothing left to do, or nothing shall be done any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_stopped() || self.queue.is_finished()
+    }
+
+    /// The server has just answered.
+    pub(super) fn hear(&self) {
+        *self.reached.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// The moment at which the server last answered.
+    pub(super) fn heard(&self) -> Option<Instant> {
+        *self.reached.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection is given up; returns whether it was the last one.
+    pub(super) fn is_last(&self) -> bool {
+        self.reached.left.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// The server has told nothing of an account. Returns whether the user is to be told, which happens once.
+    pub(super) fn tells_no_accounts(&self) -> bool {
+        self.login.token().is_some() && !self.reached.no_accounts_told.swap(true, Ordering::Relaxed)
+    }
+
+    /// All entries have come: names and directories become durable as well, if the user wants that.
+    pub(super) fn make_durable(&self) {
+        let opened = self.place.opened();
+        if let (true, Some(directory)) = (self.wishes.durable && !self.wishes.dry_run, opened)
+            && let Err(error) = directory.sync_file_system()
+        {
+            self.progress.failed(&self.place.path, error);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The wishes of a run's user.
+
+use std::time::Duration;
+
+use super::decide::Mode;
+use crate::plan::policy::Delete;
+use crate::source::filter::Filter;
+use crate::source::links::Links;
+use crate::target::Over;
+
+/// Everything that a run needs to know of its user's wishes.
+#[derive(Debug)]
+pub(super) struct Wishes {
+    /// Connections at once, if the user has given a number.
+    pub(super) connections: Option<usize>,
+    pub(super) retry_for: Duration,
+    pub(super) retries: Option<u32>,
+    pub(super) timeout: Duration,
+    /// Bytes a second that are read at most.
+    pub(super) rate: Option<u64>,
+    pub(super) links: Links,
+    pub(super) filter: Filter,
+    /// The names of the sources, each with a slash behind it: rules are about the rest.
+    pub(super) bases: Vec<Vec<u8>>,
+    pub(super) mode: Mode,
+    /// The bounds within which entries are removed here that the server lacks.
+    pub(super) delete: Option<Delete>,
+    pub(super) dry_run: bool,
+    pub(super) ignore_existing: bool,
+    /// A file that is counted survives a loss of power.
+    pub(super) durable: bool,
+}
+
+impl Wishes {
+    /// What makes way for a file or symlink that comes.
+    pub(super) fn over(&self) -> Over {
+        if self.ignore_existing { Over::Nothing } else { Over::File }
+    }
+}

@@ -1,0 +1,60 @@
+//! The target: entries of this machine that come from a server.
+//!
+//! - Nothing shows under its final name before every byte is there. The callers verify bytes; this room writes them under a
+//!   temporary name beside the place, and renames it. If anything fails, the entry that stood there is as it was.
+//! - Names are single components, and every step is taken from the handle of an open [`Directory`], through no symlink. No
+//!   path is opened again from its start, so neither a name nor a symlink that is put there at any moment leads out of the
+//!   target.
+//! - A killed run leaves at most temporary files. The next run goes on with those of large files ([`Partial`]), and makes
+//!   those of small files anew. A lock tells a file that another run uses from a leftover, so two runs at once never share
+//!   one. [`Directory::sweep`] removes leftovers that no run asks for any more.
+//! - A file gets its mode after its bytes; until then only its owner may read it. Modes have no setuid, setgid or sticky
+//!   bits. New entries have group and default ACL of their directory, since they are made in it.
+//! - `durable` means: a file is on the disk (fsync(2)) before it gets its final name. Directories, symlinks and names become
+//!   durable by one [`Directory::sync_file_system`] at the end of a run, which the caller asks for.
+
+#[cfg(unix)]
+mod attributes;
+#[cfg(unix)]
+mod boot;
+#[cfg(unix)]
+mod contents;
+#[cfg(unix)]
+mod directory;
+#[cfg(not(unix))]
+mod elsewhere;
+#[cfg(unix)]
+mod group;
+#[cfg(unix)]
+mod leftovers;
+#[cfg(unix)]
+mod lock;
+#[cfg(unix)]
+mod names;
+#[cfg(unix)]
+mod partial;
+#[cfg(unix)]
+mod records;
+#[cfg(unix)]
+mod staged;
+#[cfg(unix)]
+mod standing;
+#[cfg(unix)]
+mod symlink;
+#[cfg(unix)]
+mod temporary;
+
+#[cfg(unix)]
+pub(crate) use self::{
+    directory::Directory,
+    group::{Group, may_open},
+    leftovers::Parts,
+    partial::Partial,
+    standing::{Kind, Over, Standing},
+};
+#[cfg(not(unix))]
+pub(crate) use elsewhere::{Directory, Group, Kind, Over, Partial, Parts, Standing, may_open};
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;
