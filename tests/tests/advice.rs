@@ -73,7 +73,7 @@ fn move_between_this_machine_and_a_server_is_told_with_what_does_it() {
         setting.haul(&["mv", path, &there]).assert().code(2).stderr(up(path)).stdout("");
     }
     setting.haul(&["mv", &there, "./f"]).assert().code(2).stderr(
-        "haul: `./f` is a path on this machine, and haul mv renames at a server; haul\n  brings no files back yet\n",
+        "haul: `./f` is a path on this machine, and haul mv renames at a server; to bring\n  it here, write haul get\n",
     );
 }
 
@@ -100,8 +100,8 @@ fn wrong_words_are_told_with_what_to_write() {
     let to = setting.at("d");
     for (words, told) in [
         (
-            &["get", &to, "."][..],
-            "haul: `get`: haul brings no files back yet; fetch them from hauld's root with\n  scp or rsync\n",
+            &["download", &to, "."][..],
+            "haul: `download`: to bring files here, write haul get HOST/PATH DIR\n",
         ),
         (
             &["put", "s/f", &to, "--receipt", "-"],

@@ -54,7 +54,7 @@ fn day_in_the_life() {
     // The first night, over a line that breaks four times.
     let cuts: Vec<_> = (1..=4).map(|number| (number * 4 * MIB, Event::Cut)).collect();
     let relay = Relay::start(setting.server.address(), &cuts).unwrap();
-    let sync = "sync --delete --exclude target/ --exclude '*.log' work/";
+    let sync = "sync --delete --exclude client/target/ --exclude '*.log' work/";
     let lines = types(&setting, &format!("$H {sync} {}/backup", relay.address()), 0);
     let there = tree::compare(&kept, &backup).unwrap();
     let counts = format!("{} files, 1 link, {} directories, ", there.files, there.directories);
@@ -76,7 +76,7 @@ fn day_in_the_life() {
     fs::write(&path, &bytes).unwrap();
     set_mtime(&path, mtime);
     assert!(told(&types(&setting, &sync, 0)).starts_with("0 files, "));
-    let verify = "$H verify --exclude target/ --exclude '*.log' work/ $A/backup";
+    let verify = "$H verify --exclude client/target/ --exclude '*.log' work/ $A/backup";
     let lines = told(&types(&setting, verify, 1));
     assert!(lines.starts_with(&format!("differs backup/{name}: bytes differ ")), "{lines}");
     assert!(told(&types(&setting, &format!("{sync} --checksum"), 0)).starts_with("1 file, "));

@@ -28,8 +28,8 @@ fn mistakes_are_named_and_the_rest_goes_on() {
     let server = server();
     let source = TempDir::new().unwrap();
     fs::write(source.path().join("a"), "x").unwrap();
-    shell(&server, &source, "get a\nput missing\nput\nput a\nquit\nput b\n").code(1).stderr(
-        contains("`get` is not a command")
+    shell(&server, &source, "fetch a\nput missing\nput\nput a\nquit\nput b\n").code(1).stderr(
+        contains("`fetch` is not a command")
             .and(contains("missing: could not read"))
             .and(contains("put what?"))
             .and(contains("haul: b").not()),

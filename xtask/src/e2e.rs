@@ -1,5 +1,5 @@
-//! Upload a real tree with the real binaries, and compare every name, byte, mode, mtime and link; and have
-//! b3sum check the receipt. Then the same over TLS with an account.
+//! Upload a real tree with the real binaries, and compare every name, byte, mode, mtime and link; have b3sum check the
+//! receipt; get the tree back, and compare again. Then the same upload over TLS with an account.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -80,14 +80,41 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let found = std::fs::read_dir(server.root())?.count();
     ensure!(found == expected, "{found} entries in the root, not {expected}");
     ensure!(server.staged()?.is_empty(), "half-written files are left");
+    let got = get_back(&binaries.haul, &server, &sources, directory()?)?;
     server.signal(Signal::TERM)?;
     let status = server.wait()?;
     if !status.success() {
         bail!("hauld ended with {status}: {}", server.log_text());
     }
     report(&total, seconds);
+    println!("got back in {got:.2} s, the same in everything");
     drop(server);
     e2e_account::run(&binaries, &sources, directory()?)
+}
+
+/// Gets everything back into another directory, and compares it with the sources; returns the time that `haul get` took.
+fn get_back(
+    haul: &Path,
+    server: &Hauld,
+    sources: &[PathBuf],
+    place: TempDir,
+) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    let output = Command::new(haul)
+        .args(["get", "--json", &format!("haul://{}/", server.address())])
+        .arg(place.path().join("back"))
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    let seconds = start.elapsed().as_secs_f64();
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "haul get ended with {}:\n{text}", output.status);
+    for source in sources {
+        let name = source.file_name().context("a tree has a name")?;
+        tree::compare(source, &place.path().join("back").join(name))?;
+    }
+    let found = std::fs::read_dir(place.path().join("back"))?.count();
+    ensure!(found == sources.len(), "{found} entries came back, not {}", sources.len());
+    Ok(seconds)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rates for people")]
