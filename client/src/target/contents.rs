@@ -42,7 +42,7 @@ impl Directory {
     /// not there is removed.
     ///
     /// # Errors
-    /// [`FileError::is_not_empty`] if it is a directory with entries. Otherwise if it can't be removed.
+    /// The system's error of a directory that is not empty if it is a directory with entries. Otherwise if it can't be removed.
     pub fn remove(&self, component: &OsStr) -> Result<(), FileError> {
         self.try_remove(single(component)?).map_err(FileError::target("remove it"))
     }
@@ -73,7 +73,7 @@ impl Directory {
     /// Sets mode and mtime of a file that has the right bytes.
     ///
     /// # Errors
-    /// [`TargetError::InTheWay`] if it is no file. Otherwise if they can't be set.
+    /// [`FileError::is_in_the_way`] if it is no file. Otherwise if they can't be set.
     pub fn set_attributes_of(
         &self,
         component: &OsStr,

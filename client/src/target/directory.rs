@@ -94,7 +94,7 @@ impl Directory {
     /// [`set_attributes`](Self::set_attributes), or else back when the result is dropped.
     ///
     /// # Errors
-    /// [`TargetError::InTheWay`] if an entry of another kind is there that does not make way. Otherwise if the directory
+    /// [`FileError::is_in_the_way`] if an entry of another kind is there that does not make way. Otherwise if the directory
     /// can't be made or opened.
     pub fn enter(&self, component: &OsStr, over: Over) -> Result<(Self, bool), FileError> {
         let name = single(component)?;
@@ -142,7 +142,7 @@ impl Directory {
     /// [`enter`](Self::enter), only if this user may not read it otherwise.
     ///
     /// # Errors
-    /// [`TargetError::InTheWay`] if it is none. Otherwise if it can't be opened.
+    /// [`FileError::is_in_the_way`] if it is none. Otherwise if it can't be opened.
     pub fn visit(&self, component: &OsStr) -> Result<Self, FileError> {
         let name = single(component)?;
         let failed = FileError::target::<io::Error>("open the directory");

@@ -18,7 +18,7 @@ impl Directory {
     /// Makes a symlink, in one step also where a file or symlink makes way.
     ///
     /// # Errors
-    /// [`TargetError::InTheWay`] if an entry that does not make way is there. Otherwise if it can't be made.
+    /// [`FileError::is_in_the_way`] if an entry that does not make way is there. Otherwise if it can't be made.
     pub fn symlink(
         &self,
         component: &OsStr,
