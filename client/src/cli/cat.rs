@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-use haul_protocol::{Code, Digest, Geometry, Name, Op, PartFacts, Reply, Right, limits};
+use haul_protocol::{Code, Cv, Digest, Geometry, Name, Op, PartFacts, Reply, Right, limits, merge};
 
 use super::ending::Ending;
 use super::exit::{self, Reason};
@@ -114,6 +114,10 @@ impl From<ConnectionError> for Failure {
     }
 }
 
+fn damaged() -> Failure {
+    Failure::File(String::from("arrived damaged; run it again"))
+}
+
 /// One file on its way to standard output.
 struct Cat {
     name: Name,
@@ -123,11 +127,13 @@ struct Cat {
     part: u64,
     /// Bytes that are written.
     written: u64,
+    /// The chaining values of the parts that are written, if the file has several.
+    cvs: Vec<Cv>,
 }
 
 impl Cat {
     fn new(name: Name) -> Self {
-        Self { name, facts: None, part: PART, written: 0 }
+        Self { name, facts: None, part: PART, written: 0, cvs: Vec::new() }
     }
 
     /// Writes the rest of the file.
@@ -143,7 +149,7 @@ impl Cat {
                 asked.push_back((asking.ask(&op)?, next));
                 next += self.part;
             }
-            let Some((id, offset)) = asked.pop_front() else { return Ok(()) };
+            let Some((id, offset)) = asked.pop_front() else { return self.check() };
             let (answered, said) = asking.answer()?;
             if answered != id {
                 return Err(ConnectionError::from(ProtocolError::Kind).into());
@@ -164,6 +170,12 @@ impl Cat {
                 _ => return Err(ConnectionError::from(ProtocolError::Kind).into()),
             }
         }
+    }
+
+    /// Compares the digest of a file in several parts, all of which are written, with the one that the server knows.
+    fn check(&self) -> Result<(), Failure> {
+        let known = self.facts.and_then(|facts| facts.digest).filter(|_| !self.cvs.is_empty());
+        if known.is_some() && merge(&self.cvs) != known { Err(damaged()) } else { Ok(()) }
     }
 
     fn refused(&self, refusal: &haul_protocol::Refusal) -> Failure {
@@ -197,12 +209,16 @@ impl Cat {
                         if hasher.update(body) { hasher.finish() } else { None }
                     },
                 );
+                self.cvs.extend(cv);
                 cv.is_some() && cv == facts.cv
             }
             Err(_) => body.len() as u64 == facts.size && facts.digest == Some(Digest::of(body)),
         };
+        if facts.digest.is_some() {
+            known.digest = facts.digest;
+        }
         if !is_right {
-            return Err(Failure::File(String::from("arrived damaged; run it again")));
+            return Err(damaged());
         }
         out.write_all(body).map_err(Failure::Output)?;
         self.written += body.len() as u64;
