@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use haul_protocol::{Attributes, Cv, Digest, Geometry, Op, PartFacts, Token};
 
@@ -18,8 +18,9 @@ pub(super) struct Large {
     pub(super) state: Token,
     pub(super) attributes: Attributes,
     parts: Mutex<Parts>,
-    /// Until the file is over. Parts are written by all who read it at once.
-    partial: RwLock<Option<Partial>>,
+    /// Until the file is over. The kernel lets one thread write to a file at a time; a thread that waits here sleeps, where
+    /// it would spin in the kernel and take a processor from others.
+    partial: Mutex<Option<Partial>>,
     /// Bytes that were here before the run.
     pub(super) held: u64,
     /// Parts that came damaged.
@@ -56,7 +57,7 @@ impl Large {
             state: facts.state,
             attributes: facts.attributes,
             parts: Mutex::new(Parts { missing, is_over: false, digest: facts.digest }),
-            partial: RwLock::new(Some(partial)),
+            partial: Mutex::new(Some(partial)),
             held,
             tries: AtomicU32::new(0),
             refusals: AtomicU32::new(0),
@@ -65,7 +66,7 @@ impl Large {
 
     /// Whether all parts are here.
     pub(super) fn is_whole(&self) -> bool {
-        let partial = self.partial.read().unwrap_or_else(PoisonError::into_inner);
+        let partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
         partial.as_ref().is_some_and(Partial::is_whole)
     }
 
@@ -83,7 +84,7 @@ impl Large {
 
     /// Writes a part, if the file is not over; returns whether it was the last one.
     pub(super) fn write(&self, index: usize, bytes: &[u8], cv: Cv) -> Result<bool, FileError> {
-        let partial = self.partial.read().unwrap_or_else(PoisonError::into_inner);
+        let partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
         partial.as_ref().map_or(Ok(false), |partial| partial.write(index, bytes, cv))
     }
 
@@ -120,7 +121,7 @@ impl Large {
     /// The file, unless it is over; it is over from now on.
     pub(super) fn end(&self) -> Option<Partial> {
         self.parts().is_over = true;
-        self.partial.write().unwrap_or_else(PoisonError::into_inner).take()
+        self.partial.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
