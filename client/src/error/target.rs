@@ -38,7 +38,7 @@ pub enum TargetError {
     Unsupported,
 }
 
-/// What helps against an error of the system, after a semicolon.
+/// Advice against an error of the system, after a semicolon.
 fn advice(error: &io::Error) -> &'static str {
     use io::ErrorKind::{
         NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,

@@ -13,7 +13,7 @@ pub(super) enum Mode {
     Sync,
 }
 
-/// What is done about a file or symlink.
+/// The action of a client about a file or symlink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     /// It comes, for this reason.

@@ -62,7 +62,7 @@ pub(super) fn run(run: &Run<'_>, slot: usize) -> Result<(), ConnectionError> {
     }
 }
 
-/// What has become of a connection before it ended.
+/// The course of a connection that has ended.
 #[derive(Debug, Default)]
 struct Past {
     /// The server has greeted it.

@@ -32,7 +32,7 @@ pub(super) struct Wishes {
 }
 
 impl Wishes {
-    /// What makes way for a file or symlink that comes.
+    /// The entries that make way for a file or symlink that comes.
     pub(super) fn over(&self) -> Over {
         if self.ignore_existing { Over::Nothing } else { Over::File }
     }

@@ -24,7 +24,7 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// What an entry may take the place of.
+/// The entries that make way for one that comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Over {
     /// No entry.
@@ -33,7 +33,7 @@ pub(crate) enum Over {
     File,
 }
 
-/// What happens to parts of large files that no run uses at the moment.
+/// The fate of parts of large files that no run uses at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parts {
     /// They stay.

@@ -12,7 +12,7 @@ use super::names::is_usual_of_parts;
 use super::standing::{Kind, kind, stat};
 use crate::source::is_arriving;
 
-/// What happens to parts of large files that no run uses at the moment.
+/// The fate of parts of large files that no run uses at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Parts {
     /// They stay: a later run may go on with them.

@@ -9,7 +9,7 @@ use crate::error::FileError;
 use crate::error::target::TargetError;
 use crate::source::{ARRIVING, is_arriving};
 
-/// What has a temporary name.
+/// The subject of a temporary name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum For {
     /// A file that is written whole.

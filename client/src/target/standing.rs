@@ -51,7 +51,7 @@ impl Kind {
     }
 }
 
-/// What an entry may take the place of.
+/// The entries that make way for one that comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Over {
     /// No entry: its place must be free.
