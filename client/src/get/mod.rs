@@ -44,6 +44,7 @@ use crate::report::observer::Observer;
 use crate::report::progress::Progress;
 use crate::report::watch::watch;
 use crate::transfer::error::TransferError;
+use crate::transfer::guards::{EndOnDrop, StopOnPanic, client, connections};
 use crate::transfer::outcome::Report;
 use crate::trust::Trust;
 use crate::work::interrupt::Interrupt;
@@ -131,7 +132,7 @@ impl Get {
             wishes: &self.wishes,
             interrupt: &self.interrupt,
             limit: self.wishes.rate.map(Limit::new),
-            client: random()?,
+            client: client()?,
             unlisted: AtomicUsize::new(self.sources.len()),
             place: Arc::new(run::Place::new(self.target.clone())),
             reached: run::Reached::new(connections),
@@ -153,7 +154,7 @@ impl Get {
                     for slot in 0..connections {
                         let run = &run;
                         scope.spawn(move |_| {
-                            let _guard = StopOnPanic(run.queue);
+                            let _guard = StopOnPanic(|| run.queue.stop(ConnectionError::Stopped));
                             if let Err(error) = slot::run(run, slot) {
                                 run.queue.stop(error);
                             }
@@ -163,41 +164,9 @@ impl Get {
                 delete::delete(&run);
                 run.make_durable();
             });
-            let _guard = StopOnPanic(&queue);
+            let _guard = StopOnPanic(|| queue.stop(ConnectionError::Stopped));
             watch(progress, events, observer);
         });
         Ok((queue.take_error(), run.is_reached()))
-    }
-}
-
-/// Random for each run.
-fn random() -> std::io::Result<String> {
-    let mut client = [0; 16];
-    getrandom::fill(&mut client).map_err(std::io::Error::other)?;
-    Ok(haul_protocol::Token(client).to_string())
-}
-
-/// The number of connections if nobody says otherwise: each costs this machine one thread, which hashes and writes.
-fn connections() -> usize {
-    thread::available_parallelism().map_or(2, usize::from).clamp(2, 8)
-}
-
-/// A bug in one thread must not leave the others waiting for it.
-struct StopOnPanic<'a>(&'a Queue);
-
-impl Drop for StopOnPanic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.stop(ConnectionError::Stopped);
-        }
-    }
-}
-
-/// The observer's thread waits for nothing more, however the others end.
-struct EndOnDrop<'a>(&'a Progress);
-
-impl Drop for EndOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.end();
     }
 }

@@ -3,6 +3,7 @@
 mod build;
 pub mod builder;
 pub mod error;
+pub(crate) mod guards;
 mod identity;
 pub mod outcome;
 pub(crate) mod patience;

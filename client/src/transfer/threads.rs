@@ -5,8 +5,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use haul_protocol::Token;
-
+use super::guards::{EndOnDrop, StopOnPanic, client, connections};
 use super::identity::identity;
 use super::{Transfer, reconnect, walk};
 use crate::connection::classic;
@@ -55,8 +54,6 @@ impl Transfer {
         let most = if self.may_add() { connections.max(MOST) } else { connections };
         let work = Arc::new(Work::new(connections));
         self.interrupt.attach(Arc::downgrade(&work));
-        let mut client = [0; 16];
-        getrandom::fill(&mut client).map_err(io::Error::other)?;
         let course = Course::default();
         let run = Run {
             login: &self.login,
@@ -70,7 +67,7 @@ impl Transfer {
             sources: Sources::default(),
             hash_threads: HashThreads::default(),
             limit: self.options.rate.map(Limit::new),
-            client: Token(client).to_string(),
+            client: client()?,
             identity: identity(),
             retry_for: self.options.retry_for,
             retries: self.options.retries,
@@ -91,7 +88,7 @@ impl Transfer {
                 let _end = EndOnDrop(progress);
                 thread::scope(|scope| {
                     scope.spawn(|| {
-                        let _guard = StopOnPanic(&work);
+                        let _guard = StopOnPanic(|| work.stop(ConnectionError::Stopped));
                         // Stopped: whoever stopped it has told why.
                         let _ = walk::walk(&self.plan, &self.anchors, &run);
                     });
@@ -100,7 +97,7 @@ impl Transfer {
                     });
                 });
             });
-            let _guard = StopOnPanic(&work);
+            let _guard = StopOnPanic(|| work.stop(ConnectionError::Stopped));
             watch(progress, events, observer);
         });
         Ok(Ended { error: work.take_error(), durability: run.promised() })
@@ -142,35 +139,9 @@ impl Transfer {
 /// each has its thread to the end.
 fn begin<'a>(scope: &rayon::Scope<'a>, run: &'a Run<'a>, slot: usize) {
     scope.spawn(move |scope| {
-        let _guard = StopOnPanic(run.work);
+        let _guard = StopOnPanic(|| run.work.stop(ConnectionError::Stopped));
         if let Err(error) = reconnect::run(run, slot, &|slot| begin(scope, run, slot)) {
             run.work.stop(error);
         }
     });
-}
-
-/// The number of connections if nobody says otherwise: each costs the server little and the client one thread that
-/// hashes, so one a core; at least two, so that one is sending while another waits.
-fn connections() -> usize {
-    thread::available_parallelism().map_or(2, usize::from).clamp(2, MOST)
-}
-
-/// A bug in one thread must not leave the others waiting for it.
-struct StopOnPanic<'a>(&'a Work);
-
-impl Drop for StopOnPanic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.stop(ConnectionError::Stopped);
-        }
-    }
-}
-
-/// The observer's thread waits for nothing more, however the others end.
-struct EndOnDrop<'a>(&'a Progress);
-
-impl Drop for EndOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.end();
-    }
 }
