@@ -171,11 +171,10 @@ impl Connection {
         let store = &turn.services.store;
         store.refresh(&turn.base.parents);
         let file = store.open_for_client(&turn.base.parents, &name)?;
-        let facts = file.facts();
-        if facts.size > limits::MAX_FETCHED_SIZE {
+        if file.size() > limits::MAX_FETCHED_SIZE {
             let message = format!(
                 "a file of {} bytes is over {}, and comes by `get`",
-                facts.size,
+                file.size(),
                 limits::MAX_FETCHED_SIZE
             );
             return Err(Refusal::new(Code::TooLarge, message));
@@ -186,9 +185,9 @@ impl Connection {
                 false => Ok(Next::Restless),
             };
         }
-        encode_fetched(facts.size, &facts.attributes, body)
+        encode_fetched(file.size(), &file.attributes(), body)
             .map_err(|error| Refusal::new(Code::Io, error))?;
-        let size = usize::try_from(facts.size).unwrap_or(MOST);
+        let size = usize::try_from(file.size()).unwrap_or(MOST);
         if body.len() + size > MOST {
             return Ok(Next::Full);
         }

@@ -89,14 +89,13 @@ impl Get {
             }
         }
         reading.file.check_unchanged()?;
-        let facts = reading.file.facts();
         let (cv, digest) = match &reading.hasher {
             Hasher::Whole(hasher) => (None, Some(hasher.finish())),
             Hasher::Part(hasher) => (hasher.finish(), None),
         };
-        let (size, attributes, state) = (facts.size, facts.attributes, facts.state);
-        let bytes = std::mem::take(&mut reading.bytes);
-        Ok(Some((PartFacts { size, attributes, state, cv, digest }, bytes)))
+        let (size, attributes) = (reading.file.size(), reading.file.attributes());
+        let facts = PartFacts { size, attributes, state: reading.file.state(), cv, digest };
+        Ok(Some((facts, std::mem::take(&mut reading.bytes))))
     }
 
     /// Opens the file. `None`: it has changed just now, so that another change might not show.
@@ -107,11 +106,10 @@ impl Get {
         let store = &turn.services.store;
         store.refresh(&turn.base.parents);
         let file = store.open_for_client(&turn.base.parents, name)?;
-        let facts = file.facts();
-        if state.is_some_and(|state| state != facts.state) {
+        if state.is_some_and(|state| state != file.state()) {
             return Err(file.has_changed().into());
         }
-        let (hasher, len) = part(facts.size, *offset, *part_size)?;
+        let (hasher, len) = part(file.size(), *offset, *part_size)?;
         if !file.is_settled() {
             return match turn.services.now().saturating_sub(self.since) > RESTLESS {
                 true => Err(file.has_changed().into()),

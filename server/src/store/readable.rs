@@ -30,19 +30,18 @@ const TICK: i128 = 20_000_000;
 pub(crate) struct Readable {
     file: OwnedFd,
     name: Name,
-    facts: FileFacts,
-    changed: Moment,
+    identity: Identity,
+    attributes: Attributes,
 }
 
-/// The facts of a file that a client reads.
+/// What differs whenever a file is another one or has changed. It has no number of a device: that may be another one after
+/// a restart of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileFacts {
-    /// Bytes of the file.
-    pub(crate) size: u64,
-    /// Its mode and mtime.
-    pub(crate) attributes: Attributes,
-    /// Differs whenever the file is another one or has changed.
-    pub(crate) state: Token,
+struct Identity {
+    inode: u64,
+    size: u64,
+    modified: Moment,
+    changed: Moment,
 }
 
 /// Seconds and nanoseconds.
@@ -67,14 +66,25 @@ impl Store {
         let file = self.rights.in_directory(&parent, open).map_err(failed("read"))?;
         let stat = rustix::fs::fstat(&file).map_err(failed("look at"))?;
         must_be_file(name, &stat)?;
-        let (facts, changed) = (FileFacts::of(&stat), changed(&stat));
-        Ok(Readable { file, name: name.clone(), facts, changed })
+        let attributes = Attributes { mode: Some(stat.st_mode & 0o777), mtime: mtime(&stat) };
+        Ok(Readable { file, name: name.clone(), identity: Identity::of(&stat), attributes })
     }
 }
 
 impl Readable {
-    pub(crate) fn facts(&self) -> FileFacts {
-        self.facts
+    /// Bytes of the file.
+    pub(crate) fn size(&self) -> u64 {
+        self.identity.size
+    }
+
+    /// Its mode and mtime.
+    pub(crate) fn attributes(&self) -> Attributes {
+        self.attributes
+    }
+
+    /// Differs whenever the file is another one or has changed.
+    pub(crate) fn state(&self) -> Token {
+        self.identity.token()
     }
 
     /// Whether every later change shows. If the file was last changed within the present tick of the clock, another change
@@ -82,7 +92,7 @@ impl Readable {
     /// before an earlier tick.
     pub(crate) fn is_settled(&self) -> bool {
         let nanoseconds = |(s, ns): Moment| i128::from(s) * 1_000_000_000 + i128::from(ns);
-        let age = nanoseconds(now()) - nanoseconds(self.changed);
+        let age = nanoseconds(now()) - nanoseconds(self.identity.changed);
         // The time of a change is never one that is far ahead of the clock, unless the clock was wrong then.
         !(-TICK..=0).contains(&age)
     }
@@ -105,11 +115,7 @@ impl Readable {
     pub(crate) fn check_unchanged(&self) -> Result<(), StoreError> {
         let stat = rustix::fs::fstat(&self.file);
         let stat = stat.map_err(|errno| StoreError::new("look at", &self.name, errno))?;
-        if FileFacts::of(&stat).state == self.facts.state {
-            Ok(())
-        } else {
-            Err(self.has_changed())
-        }
+        if Identity::of(&stat) == self.identity { Ok(()) } else { Err(self.has_changed()) }
     }
 
     /// The file is not in the state that the client has stated, or not as it was when it was opened.
@@ -118,24 +124,24 @@ impl Readable {
     }
 }
 
-impl FileFacts {
+impl Identity {
     fn of(stat: &Stat) -> Self {
-        let size = stat.st_size.unsigned_abs();
-        let (s, ns) = changed(stat);
-        // No number of a device: that may be another one after a restart of the machine.
-        let facts =
-            format!("{} {size} {} {} {s} {ns}", stat.st_ino, stat.st_mtime, stat.st_mtime_nsec);
-        let digest = Digest::of(facts.as_bytes());
-        let mut state = [0; 16];
-        state.copy_from_slice(&digest.0[..16]);
-        let attributes = Attributes { mode: Some(stat.st_mode & 0o777), mtime: mtime(stat) };
-        Self { size, attributes, state: Token(state) }
+        Self {
+            inode: stat.st_ino,
+            size: stat.st_size.unsigned_abs(),
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
     }
-}
 
-/// The time at which the file system noted the last change of bytes or attributes.
-fn changed(stat: &Stat) -> Moment {
-    (stat.st_ctime, stat.st_ctime_nsec)
+    fn token(&self) -> Token {
+        let Self { inode, size, modified, changed } = self;
+        let text =
+            format!("{inode} {size} {} {} {} {}", modified.0, modified.1, changed.0, changed.1);
+        let mut token = [0; 16];
+        token.copy_from_slice(&Digest::of(text.as_bytes()).0[..16]);
+        Token(token)
+    }
 }
 
 /// The time that a change would be noted with.
