@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +14,8 @@ use rustix::io::Errno;
 use super::attributes::{set_mode, set_mtime};
 use super::names::single;
 use super::standing::{Kind, Over, Standing, kind, look, mtime_of, stat, wide};
+use super::systems::{System, Systems};
+use super::unnamed::Way;
 use crate::error::FileError;
 
 const OPEN: OFlags = OFlags::RDONLY
@@ -30,13 +32,10 @@ pub(crate) struct Directory {
     path: PathBuf,
     /// The permission bits that it gets back, if haul has opened it up and nobody states others.
     before: Mutex<Option<u32>>,
-    /// A directory of each file system that entries were taken to, the target's own first.
-    systems: Arc<Mutex<Vec<(i128, OwnedFd)>>>,
-}
-
-/// The number of an entry's file system.
-fn system(found: &Stat) -> i128 {
-    found.st_dev.into()
+    /// Its file system.
+    system: Arc<System>,
+    /// The file systems that entries were taken to, the target's own first.
+    systems: Arc<Systems>,
 }
 
 impl Directory {
@@ -50,8 +49,9 @@ impl Directory {
         let open = || -> io::Result<Self> {
             let handle = rustix::fs::open(path, OPEN, Mode::empty())?;
             let found = fstat(&handle)?;
-            let systems = Arc::new(Mutex::new(vec![(system(&found), handle.try_clone()?)]));
-            Ok(Self { handle, path: path.to_owned(), before: Mutex::default(), systems })
+            let systems = Arc::new(Systems::default());
+            let system = systems.of(&handle, &found)?;
+            Ok(Self { handle, path: path.to_owned(), before: Mutex::default(), system, systems })
         };
         open().map_err(failed)
     }
@@ -79,6 +79,17 @@ impl Directory {
     /// The open directory itself, for system calls.
     pub(super) fn handle(&self) -> &OwnedFd {
         &self.handle
+    }
+
+    /// How a file without a name gets one in it.
+    pub(super) fn way(&self) -> Way {
+        self.system.way(&self.handle)
+    }
+
+    /// Before anybody has asked.
+    #[cfg(test)]
+    pub(super) fn set_way(&self, way: Way) {
+        self.system.set_way(way);
     }
 
     /// The entry that stands under a name, if there is one.
@@ -193,14 +204,9 @@ impl Directory {
         needs: u32,
     ) -> io::Result<Self> {
         let found = fstat(&handle)?;
-        {
-            let mut systems = self.systems.lock().unwrap_or_else(PoisonError::into_inner);
-            if systems.iter().all(|(known, _)| *known != system(&found)) {
-                systems.push((system(&found), handle.try_clone()?));
-            }
-        }
+        let (system, systems) = (self.systems.of(&handle, &found)?, Arc::clone(&self.systems));
         let before = Mutex::new(was.or_else(|| opened_up(&handle, &found, needs)));
-        Ok(Self { handle, path: self.path.join(name), before, systems: Arc::clone(&self.systems) })
+        Ok(Self { handle, path: self.path.join(name), before, system, systems })
     }
 
     /// Sets mode and mtime of the directory itself: when all entries are in it, since each of them changes its mtime and
@@ -257,11 +263,7 @@ impl Directory {
     /// # Errors
     /// If one of them could not.
     pub fn sync_file_system(&self) -> Result<(), FileError> {
-        let systems = self.systems.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, directory) in &*systems {
-            flush(directory).map_err(FileError::target("flush the file system"))?;
-        }
-        Ok(())
+        self.systems.flush().map_err(FileError::target("flush the file system"))
     }
 }
 
@@ -271,18 +273,6 @@ fn opened_up(handle: &OwnedFd, found: &Stat, needs: u32) -> Option<u32> {
     let mode = wide(found.st_mode) & 0o777;
     let is_opened = mode & needs != needs && set_mode(handle, mode | 0o700, true).is_ok();
     is_opened.then_some(mode)
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn flush(directory: impl AsFd) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(directory)?)
-}
-
-/// All file systems; this tells of no failure.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn flush(directory: impl AsFd) -> io::Result<()> {
-    rustix::fs::sync();
-    Ok(rustix::fs::fsync(directory)?)
 }
 
 impl Drop for Directory {

@@ -2,8 +2,8 @@
 
 use rustix::process::{Resource, getrlimit};
 
+use super::incoming::open_now;
 use super::staged::Staged;
-use super::temporary::open_now;
 use crate::error::FileError;
 
 /// Files that a group takes.
@@ -65,11 +65,11 @@ impl<T> Group<T> {
     pub fn commit(&mut self, durable: bool) -> Vec<(T, Result<(), FileError>)> {
         self.bytes = 0;
         if durable && self.files.len() > 1 {
-            self.files.iter().for_each(|(file, _)| file.start_writeback());
+            self.files.iter().for_each(|(file, _)| file.incoming().start_writeback());
         }
         // All flushes before the first name: the journal of the file system then has no names to write with each.
         let flushed = self.files.drain(..).map(|(file, note)| {
-            let flushed = if durable { file.sync() } else { Ok(()) };
+            let flushed = if durable { file.incoming().sync() } else { Ok(()) };
             (file, note, flushed)
         });
         let flushed: Vec<_> = flushed.collect();

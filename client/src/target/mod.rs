@@ -1,7 +1,8 @@
 //! The target: entries of this machine that come from a server.
 //!
-//! - Nothing shows under its final name before every byte is there. The callers verify bytes; this room writes them under a
-//!   temporary name beside the place, and renames it. If anything fails, the entry that stood there is as it was.
+//! - Nothing shows under its final name before every byte is there. The callers verify bytes; this room writes them to a file
+//!   without a name ([`unnamed`]) or with a temporary one beside the place ([`temporary`]), and then gives it its name. If
+//!   anything fails, the entry that stood there is as it was.
 //! - Names are single components, and every step is taken from the handle of an open [`Directory`], through no symlink. No
 //!   path is opened again from its start, so neither a name nor a symlink that is put there at any moment leads out of the
 //!   target.
@@ -26,6 +27,8 @@ mod elsewhere;
 #[cfg(unix)]
 mod group;
 #[cfg(unix)]
+mod incoming;
+#[cfg(unix)]
 mod leftovers;
 #[cfg(unix)]
 mod lock;
@@ -42,7 +45,11 @@ mod standing;
 #[cfg(unix)]
 mod symlink;
 #[cfg(unix)]
+mod systems;
+#[cfg(unix)]
 mod temporary;
+#[cfg(unix)]
+mod unnamed;
 
 #[cfg(unix)]
 pub(crate) use self::{

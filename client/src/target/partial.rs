@@ -198,7 +198,7 @@ impl Partial {
         self.temporary.check_place(over)?;
         if durable {
             // Most of the time is spent while the records are still there.
-            self.temporary.sync()?;
+            self.temporary.incoming().sync()?;
         }
         self.finish(attributes, over, durable)?;
         self.is_settled = true;
@@ -208,9 +208,9 @@ impl Partial {
     fn finish(&self, attributes: &Attributes, over: Over, durable: bool) -> Result<(), FileError> {
         ftruncate(self.temporary.file(), self.geometry.size())
             .map_err(FileError::target("cut off its records"))?;
-        self.temporary.complete(attributes)?;
+        self.temporary.incoming().complete(attributes)?;
         if durable {
-            self.temporary.sync()?;
+            self.temporary.incoming().sync()?;
         }
         self.temporary.place(over)
     }

@@ -9,22 +9,30 @@ use rustix::fd::AsFd;
 use rustix::io::Errno;
 
 use super::directory::Directory;
+use super::incoming::Incoming;
 use super::names::{For, single};
 use super::standing::Over;
 use super::temporary::Temporary;
+use super::unnamed::Unnamed;
 use crate::error::FileError;
 
-/// A file with all of its bytes and attributes, but a temporary name. Dropping it removes it.
+/// A file with all of its bytes and attributes, but not its name. Dropping it removes it.
 #[derive(Debug)]
 pub(crate) struct Staged {
-    temporary: Temporary,
+    held: Held,
     over: Over,
     size: u64,
-    is_placed: bool,
+}
+
+/// How it is there.
+#[derive(Debug)]
+enum Held {
+    Unnamed(Unnamed),
+    Named { temporary: Temporary, is_placed: bool },
 }
 
 impl Directory {
-    /// Writes a file whole, under a temporary name. The caller has verified its bytes.
+    /// Writes a file whole, under no name or a temporary one. The caller has verified its bytes.
     ///
     /// # Errors
     /// If it can't be written.
@@ -35,11 +43,21 @@ impl Directory {
         attributes: &Attributes,
         over: Over,
     ) -> Result<Staged, FileError> {
-        let temporary = Temporary::make(self, For::Whole, single(component)?)
-            .map_err(FileError::target("make the file"))?;
-        let staged = Staged { temporary, over, size: bytes.len() as u64, is_placed: false };
-        write_at(staged.temporary.file(), bytes, 0).map_err(FileError::target("write it"))?;
-        staged.temporary.complete(attributes)?;
+        let component = single(component)?;
+        let make = || {
+            Ok(match Unnamed::make(self, component, attributes.mode)? {
+                Some(unnamed) => Held::Unnamed(unnamed),
+                None => {
+                    let temporary = Temporary::make(self, For::Whole, component)?;
+                    Held::Named { temporary, is_placed: false }
+                }
+            })
+        };
+        let held = make().map_err(FileError::target::<io::Error>("make the file"))?;
+        let staged = Staged { held, over, size: bytes.len() as u64 };
+        let incoming = staged.incoming();
+        write_at(&incoming.file, bytes, 0).map_err(FileError::target("write it"))?;
+        incoming.complete(attributes)?;
         Ok(staged)
     }
 }
@@ -51,26 +69,31 @@ impl Staged {
         self.size
     }
 
-    pub(super) fn start_writeback(&self) {
-        self.temporary.start_writeback();
-    }
-
-    pub(super) fn sync(&self) -> Result<(), FileError> {
-        self.temporary.sync()
+    /// The file itself.
+    pub(super) fn incoming(&self) -> &Incoming {
+        match &self.held {
+            Held::Unnamed(unnamed) => unnamed.incoming(),
+            Held::Named { temporary, .. } => temporary.incoming(),
+        }
     }
 
     /// Gives it its final name.
     pub(super) fn place(mut self) -> Result<(), FileError> {
-        self.temporary.place(self.over)?;
-        self.is_placed = true;
-        Ok(())
+        match &mut self.held {
+            Held::Unnamed(unnamed) => unnamed.place(self.over),
+            Held::Named { temporary, is_placed } => {
+                temporary.place(self.over)?;
+                *is_placed = true;
+                Ok(())
+            }
+        }
     }
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if !self.is_placed {
-            self.temporary.remove();
+        if let Held::Named { temporary, is_placed: false } = &self.held {
+            temporary.remove();
         }
     }
 }

@@ -4,42 +4,24 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use haul_protocol::Attributes;
-use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
-use super::attributes::{set_mode, set_mtime};
 use super::directory::Directory;
+use super::incoming::Incoming;
 use super::lock::{self, Lock};
 use super::names::{For, random, usual};
-use super::standing::{Kind, Over, kind, stat, wide};
+use super::standing::{Kind, Over, kind, stat};
 use crate::error::FileError;
-
-/// Temporary files of this process that are open.
-static OPEN: AtomicU64 = AtomicU64::new(0);
-
-/// How many temporary files of this process are open.
-pub(super) fn open_now() -> u64 {
-    OPEN.load(Ordering::Relaxed)
-}
 
 /// A file that has only a temporary name yet.
 #[derive(Debug)]
 pub(super) struct Temporary {
-    directory: Arc<Directory>,
-    component: OsString,
+    incoming: Incoming,
     name: OsString,
-    file: OwnedFd,
     /// The name is the one that a later run looks for.
     is_usual: bool,
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        OPEN.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Temporary {
@@ -50,9 +32,7 @@ impl Temporary {
         file: OwnedFd,
         is_usual: bool,
     ) -> Self {
-        OPEN.fetch_add(1, Ordering::Relaxed);
-        let (directory, component) = (Arc::clone(directory), component.to_owned());
-        Self { directory, component, name, file, is_usual }
+        Self { incoming: Incoming::new(directory, component, file), name, is_usual }
     }
 
     /// A new file for an entry, that only its owner may read and write.
@@ -112,9 +92,14 @@ impl Temporary {
         Ok(file.map(|file| Self::of(directory, component, name, file, true)))
     }
 
+    /// The file itself.
+    pub(super) fn incoming(&self) -> &Incoming {
+        &self.incoming
+    }
+
     /// For system calls.
     pub(super) fn file(&self) -> &OwnedFd {
-        &self.file
+        &self.incoming.file
     }
 
     /// Whether a later run finds it.
@@ -122,61 +107,19 @@ impl Temporary {
         self.is_usual
     }
 
-    /// All bytes are there: sets its mtime, and then its mode. A mode that nobody states is that of the file which it
-    /// replaces, or else 0666 as the directory's new files get it.
-    pub(super) fn complete(&self, attributes: &Attributes) -> Result<(), FileError> {
-        if let Some(mtime) = attributes.mtime {
-            set_mtime(&self.file, mtime).map_err(FileError::target("set its mtime"))?;
-        }
-        let failed = FileError::target::<io::Error>("set its mode");
-        let mode = match attributes.mode {
-            Some(mode) => mode,
-            None => self.usual_mode().map_err(&failed)?,
-        };
-        set_mode(&self.file, mode, false).map_err(&failed)
-    }
-
-    fn usual_mode(&self) -> io::Result<u32> {
-        let directory = self.directory.handle();
-        if let Some(found) = stat(directory, &self.component)?
-            && kind(&found) == Kind::File
-        {
-            return Ok(wide(found.st_mode) & 0o777);
-        }
-        // Only a new file tells umask and default ACL without changing the process.
-        let name = random(For::Moment, &self.component)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-        let all = Mode::from_bits_truncate(0o666);
-        let file = openat(directory, &name, flags | OFlags::CLOEXEC, all)?;
-        let found = fstat(&file);
-        unlinkat(directory, &name, AtFlags::empty())?;
-        Ok(wide(found?.st_mode) & 0o777)
-    }
-
-    /// Starts to write it to the disk.
-    pub(super) fn start_writeback(&self) {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
-    }
-
-    /// Waits until its bytes and attributes would survive a loss of power.
-    pub(super) fn sync(&self) -> Result<(), FileError> {
-        rustix::fs::fsync(&self.file).map_err(FileError::target("flush it"))
-    }
-
     /// Whether its place can be taken, as far as one can tell before.
     pub(super) fn check_place(&self, over: Over) -> Result<(), FileError> {
-        check(self.directory.handle(), &self.component, over)
+        check(self.incoming.directory.handle(), &self.incoming.component, over)
     }
 
     /// Gives it its final name.
     pub(super) fn place(&self, over: Over) -> Result<(), FileError> {
-        place(&self.directory, &self.name, &self.component, over)
+        place(&self.incoming.directory, &self.name, &self.incoming.component, over)
     }
 
     /// Removes it.
     pub(super) fn remove(&self) {
-        let _ = unlinkat(self.directory.handle(), &self.name, AtFlags::empty());
+        let _ = unlinkat(self.incoming.directory.handle(), &self.name, AtFlags::empty());
     }
 }
 
@@ -185,7 +128,8 @@ fn create(directory: &OwnedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
     openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
 }
 
-fn check(directory: &OwnedFd, component: &OsStr, over: Over) -> Result<(), FileError> {
+/// Whether an entry that stands under a name makes way.
+pub(super) fn check(directory: &OwnedFd, component: &OsStr, over: Over) -> Result<(), FileError> {
     let found = stat(directory, component).map_err(FileError::target("look at its place"))?;
     match found.as_ref().map(kind) {
         Some(found @ (Kind::Directory | Kind::Other)) => Err(found.in_the_way()),
@@ -203,10 +147,22 @@ pub(super) fn place(
 ) -> Result<(), FileError> {
     let failed = FileError::target::<io::Error>("give it its name");
     let directory = directory.handle();
-    check(directory, component, over)?;
-    let renamed = match over {
-        Over::File => renameat(directory, temporary, directory, component),
-        Over::Nothing => rename_to_free(directory, temporary, component),
+    let rename = || renameat(directory, temporary, directory, component);
+    let renamed = match rename_to_free(directory, temporary, component) {
+        Err(Errno::EXIST) => {
+            check(directory, component, over)?;
+            match over {
+                Over::File => rename(),
+                // It has gone since.
+                Over::Nothing => rename_to_free(directory, temporary, component),
+            }
+        }
+        // The file system can't.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            check(directory, component, over)?;
+            rename()
+        }
+        renamed => renamed,
     };
     match renamed {
         Ok(()) => Ok(()),
@@ -219,15 +175,10 @@ pub(super) fn place(
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn rename_to_free(directory: &OwnedFd, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
     let flags = rustix::fs::RenameFlags::NOREPLACE;
-    match rustix::fs::renameat_with(directory, from, directory, to, flags) {
-        // The file system can't; the caller has looked.
-        Err(Errno::INVAL | Errno::NOSYS) => renameat(directory, from, directory, to),
-        renamed => renamed,
-    }
+    rustix::fs::renameat_with(directory, from, directory, to, flags)
 }
 
-/// The caller has looked.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn rename_to_free(directory: &OwnedFd, from: &OsStr, to: &OsStr) -> Result<(), Errno> {
-    renameat(directory, from, directory, to)
+fn rename_to_free(_: &OwnedFd, _: &OsStr, _: &OsStr) -> Result<(), Errno> {
+    Err(Errno::NOSYS)
 }

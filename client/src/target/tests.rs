@@ -2,6 +2,7 @@
 
 mod files;
 mod partials;
+mod unnamed;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,6 +14,7 @@ use haul_protocol::{Attributes, LinkTarget, Mtime};
 use tempfile::TempDir;
 
 use super::names::{For, usual};
+use super::unnamed::Way;
 use super::*;
 
 fn name(text: &str) -> &OsStr {
@@ -23,6 +25,23 @@ fn place() -> (TempDir, Arc<Directory>) {
     let place = TempDir::new().unwrap();
     let directory = Directory::open(place.path()).unwrap();
     (place, Arc::new(directory))
+}
+
+/// Where files have a temporary name before they have their own, as on file systems that can't do better.
+fn named_place() -> (TempDir, Arc<Directory>) {
+    let (place, directory) = place();
+    directory.set_way(Way::None);
+    (place, directory)
+}
+
+/// In memory, so that the file system has files without a name, and one place for each way in which a file gets its name.
+fn places() -> impl Iterator<Item = (TempDir, Arc<Directory>)> {
+    [Way::None, Way::Handle, Way::Proc].into_iter().map(|way| {
+        let place = TempDir::new_in("/dev/shm").unwrap();
+        let directory = Directory::open(place.path()).unwrap();
+        directory.set_way(way);
+        (place, Arc::new(directory))
+    })
 }
 
 fn mode(path: impl AsRef<Path>) -> u32 {
