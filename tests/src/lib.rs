@@ -26,6 +26,7 @@ pub mod random;
 pub mod register;
 pub mod relay;
 pub mod screen;
+pub mod scripted;
 pub mod setting;
 pub mod site;
 pub mod tls;
