@@ -410,7 +410,10 @@ fn file_that_breaks_every_connection_fails_and_is_named() {
     let output = ended(haul);
     exits(&output, 1);
     let said = text(&output.stderr);
-    assert!(said.contains("poison: the connection was lost 3 times while this was sent"), "{said}");
+    assert!(
+        said.contains("poison: the connection was lost 3 times while this waited for its answer"),
+        "{said}"
+    );
     assert!(text(&output.stdout).starts_with("3 files"), "{}", text(&output.stdout));
 }
 

@@ -17,7 +17,9 @@ impl FileError {
             }
             Self::Receipt(_) => "arrived, but is not in the receipt",
             Self::Rules(_) => "the rules of the directory could not be read",
-            Self::Lost { .. } => "the connection was lost again and again while this was sent",
+            Self::Lost { .. } => {
+                "the connection was lost again and again while this waited for its answer"
+            }
             Self::Through(_) => {
                 "a symlink leads there, through which haul goes only with --links follow"
             }

@@ -68,7 +68,7 @@ pub enum FileError {
     )]
     TakenOver,
     /// The connection was lost, again and again, while this waited for its answer before all others.
-    #[error("the connection was lost {} while this was sent: {reason}", times_in_words(*.times))]
+    #[error("the connection was lost {} while this waited for its answer: {reason}", times_in_words(*.times))]
     Lost {
         /// The number of losses.
         times: u32,
