@@ -44,6 +44,7 @@ mod get;
 mod get_fails;
 mod get_hostile;
 mod get_interrupted;
+mod get_lost;
 mod get_sync;
 mod get_usage;
 mod given;

@@ -11,7 +11,7 @@ use super::habits::bwlimit;
 use super::usage::Usage;
 use crate::source::filter::Rules;
 use crate::source::links::Links;
-use crate::transfer::builder::{RETRY_FOR, TIMEOUT};
+use crate::work::settings::{RETRY_FOR, TIMEOUT};
 
 /// Choice of a source's entries.
 #[derive(Debug, Default, Args)]

@@ -12,11 +12,11 @@ use crate::error::ConnectionError;
 use crate::error::trust::{KnownError, TrustError, former};
 use crate::net::destination::{Destination, Server};
 use crate::net::poller::Poller;
-use crate::transfer::builder::TIMEOUT;
 use crate::trust::directory::Directory;
 use crate::trust::host::Host;
 use crate::trust::known::{Key, Known};
 use crate::trust::{Answer, Look, NOTHING, Route, Trust};
+use crate::work::settings::TIMEOUT;
 
 /// `haul trust`.
 #[derive(Debug, Args)]

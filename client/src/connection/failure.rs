@@ -37,7 +37,7 @@ impl Connection<'_> {
         item.tries.count(retry);
         match retry {
             Retry::Now(times) if item.tries.attempts <= times => work.add_urgent(Task::Item(item)),
-            Retry::Later(pause) if pause * item.tries.busy <= self.run.retry_for => {
+            Retry::Later(pause) if pause * item.tries.busy <= self.run.settings.retry_for => {
                 work.add_delayed(item, pause)
             }
             Retry::Last(times) if item.tries.attempts <= times => work.add_last(item),
@@ -136,7 +136,9 @@ impl Connection<'_> {
         let has_progress = large.parts().has_progress();
         if !has_progress || large.is_reopened_too_often() {
             item.tries.interrupted += 1;
-            if large.opened_after == run.losses() || item.tries.interrupted > run.most_losses() {
+            if large.opened_after == run.reached.losses()
+                || item.tries.interrupted > run.settings.most_losses()
+            {
                 return self.end_large(large, FileError::Refused(refusal));
             }
         }

@@ -36,6 +36,7 @@ use crate::net::body::Body;
 use crate::net::line::Facts;
 use crate::net::poller::Poller;
 use crate::net::wire::Wire;
+use crate::report::note::Note;
 use crate::source::base::Bases;
 use crate::source::dir_cache::Nearby;
 use crate::source::{Source, Stamp};
@@ -154,7 +155,7 @@ impl<'a> Connection<'a> {
         let route = Route {
             server: run.login.server(),
             trust: run.trust,
-            timeout: run.timeout,
+            timeout: run.settings.timeout,
             over: &|| run.is_over(),
             prepare: &|socket| run.choose_congestion(socket),
         };
@@ -165,10 +166,10 @@ impl<'a> Connection<'a> {
         if !run.course.entered(hello.tree, run.policy.is_publish()) {
             return Err(ConnectionError::VersionGone);
         }
-        run.announced(hello.durability.to_string());
+        run.reached.announce(&hello.durability.to_string());
         match &hello.account {
             Some(account) => dry_run::foresee(run, account),
-            None => run.is_without_account(),
+            None => run.reached.is_without_account(run.login, run.progress),
         }
         if run.more.is_some() {
             wire.watch();
@@ -207,10 +208,13 @@ impl<'a> Connection<'a> {
         self.wire.unanswered() == 0
     }
 
-    /// The algorithm of its line and the line's facts, if they are of interest.
-    #[must_use]
-    pub fn line(&self) -> Option<(String, Facts)> {
-        self.wire.line(self.run.congestion.is_some())
+    /// Tells the algorithm of its line and the line's facts, if they are of interest.
+    pub fn tell_line(&self) {
+        let line = self.wire.line(self.run.congestion.is_some());
+        if let Some((algorithm, Facts { round_trip, retransmits })) = line {
+            let connection = self.slot + 1;
+            self.run.progress.detail(Note::Line { connection, algorithm, round_trip, retransmits });
+        }
     }
 
     /// Works until there is nothing left to do. `add` begins connections in more slots of the run.

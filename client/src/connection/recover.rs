@@ -34,7 +34,7 @@ impl Connection<'_> {
         let (unsent, mut given) = (self.wire.unsent(), 0);
         let Unanswered { oldest, newer } = self.wire.lost();
         let mut left = Left::default();
-        let oldest = oldest.map(|pending| (pending, Some(self.run.most_losses())));
+        let oldest = oldest.map(|pending| (pending, Some(self.run.settings.most_losses())));
         for (pending, most) in oldest.into_iter().chain(newer.into_iter().map(|p| (p, None))) {
             given += pending.body();
             self.run.progress.lost(pending.body());
@@ -117,6 +117,6 @@ impl Connection<'_> {
     }
 
     fn lost_too_often(&self, reason: &ConnectionError) -> FileError {
-        FileError::Lost { times: self.run.most_losses() + 1, reason: reason.to_string() }
+        FileError::Lost { times: self.run.settings.most_losses() + 1, reason: reason.to_string() }
     }
 }

@@ -47,7 +47,7 @@ impl Connection<'_> {
             match event {
                 ClientEvent::Acked(done) => {
                     if !done.is_empty() {
-                        self.run.hear();
+                        self.run.reached.hear();
                     }
                     self.run.progress.answered(done.iter().map(Pending::body).sum());
                     let settled = done.into_iter().map(|pending| self.done(pending)).sum();
@@ -60,7 +60,7 @@ impl Connection<'_> {
                     self.refused(pending, refusal);
                 }
                 ClientEvent::Answered(pending, reply, body) => {
-                    self.run.hear();
+                    self.run.reached.hear();
                     self.answered(pending, reply, body)?;
                 }
                 ClientEvent::Ended(refusal) => {
@@ -195,7 +195,7 @@ impl Connection<'_> {
                     return Err(ProtocolError::PartSize { part_size, max_body }.into());
                 }
                 let held = Bitmap::from_bytes(body);
-                let losses = self.run.losses();
+                let losses = self.run.reached.losses();
                 let large = Arc::new(Large::new(item, source, upload, geometry, held, losses));
                 self.run.progress.resumed(large.resumed);
                 large.opened(self.run.progress);

@@ -1,9 +1,14 @@
 //! The meaning of each answer for the task that has asked.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
 use haul_protocol::{Code, Refusal, Reply};
 
 use super::connection::{Connection, Pending};
 use super::item::{Arrived, File};
+use super::node::Node;
 use super::task::Task;
 use crate::error::{ConnectionError, FileError, ProtocolError, Retry};
 
@@ -37,29 +42,25 @@ impl Connection<'_> {
                 let (tries, path) = (top.tries, top.path());
                 if let Some(error) = self.again(FileError::Refused(refusal), tries, Task::Top(top))
                 {
-                    self.run.progress.failed(&path, error);
-                    self.run.is_listed();
-                    self.run.queue.settle(1);
+                    self.source_failed(&path, error);
                 }
             }
             Pending::List(mut page) => {
                 page.tries += 1;
-                let (tries, node) = (page.tries, std::sync::Arc::clone(&page.node));
+                let (tries, node) = (page.tries, Arc::clone(&page.node));
                 if let Some(error) =
                     self.again(FileError::Refused(refusal), tries, Task::List(page))
                 {
-                    self.run.progress.failed(node.own_path(), error);
-                    self.run.is_listed();
-                    node.settle(&self.run.ends);
-                    self.run.queue.settle(1);
+                    self.list_failed(&node, error);
                 }
             }
             Pending::Small(batch) => {
                 // Each alone: one of the names may be at fault.
+                let retry_for = self.run.wishes.settings.retry_for;
                 let tasks = batch.files.into_iter().filter_map(|mut file| {
                     file.tries += 1;
                     let error = FileError::Refused(refusal.clone());
-                    match may_be_done_again(&error, file.tries) {
+                    match may_be_done_again(&error, file.tries, retry_for) {
                         Some(_) => Some(Task::First(file)),
                         None => {
                             self.failed(&file, error);
@@ -84,7 +85,7 @@ impl Connection<'_> {
     pub(super) fn refused_file(&mut self, mut file: File, error: FileError) {
         file.tries += 1;
         let tries = file.tries;
-        match may_be_done_again(&error, tries) {
+        match may_be_done_again(&error, tries, self.run.wishes.settings.retry_for) {
             Some(pause) => self.run.queue.put_back_later(Task::First(file), pause),
             None => {
                 self.run.queue.end_large();
@@ -96,13 +97,28 @@ impl Connection<'_> {
 
     /// Does a task again, if that can help; otherwise returns its error.
     fn again(&self, error: FileError, tries: u32, task: Task) -> Option<FileError> {
-        match may_be_done_again(&error, tries) {
+        match may_be_done_again(&error, tries, self.run.wishes.settings.retry_for) {
             Some(pause) => {
                 self.run.queue.put_back_later(task, pause);
                 None
             }
             None => Some(error),
         }
+    }
+
+    /// A source has failed for good.
+    pub(super) fn source_failed(&self, path: &Path, error: FileError) {
+        self.run.progress.failed(path, error);
+        self.run.is_listed();
+        self.run.queue.settle(1);
+    }
+
+    /// A directory can't be listed to its end.
+    pub(super) fn list_failed(&self, node: &Arc<Node>, error: FileError) {
+        self.run.progress.failed(node.own_path(), error);
+        self.run.is_listed();
+        node.settle(&self.run.ends);
+        self.run.queue.settle(1);
     }
 
     /// A file has failed for good, and its task is settled otherwise.
@@ -129,13 +145,38 @@ impl Connection<'_> {
     }
 }
 
-/// Whether the same may be asked again after so many tries that have failed like this, and after which pause.
-fn may_be_done_again(error: &FileError, tries: u32) -> Option<std::time::Duration> {
-    /// How often a busy server is asked again.
-    const BUSY: u32 = 100;
+/// Whether the same may be asked again after so many tries that have failed like this, and after which pause. A busy
+/// server is asked as long as a lost one is.
+fn may_be_done_again(error: &FileError, tries: u32, retry_for: Duration) -> Option<Duration> {
     match error.retry(false) {
-        Retry::Now(most) if tries < most => Some(std::time::Duration::ZERO),
-        Retry::Later(pause) if tries < BUSY => Some(pause),
+        Retry::Now(most) if tries < most => Some(Duration::ZERO),
+        Retry::Later(pause) if pause * tries <= retry_for => Some(pause),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: Code) -> FileError {
+        FileError::Refused(Refusal { code, message: String::new(), retry: true })
+    }
+
+    #[test]
+    fn busy_server_is_asked_again_as_long_as_a_lost_one() {
+        let (error, minute) = (refused(Code::Busy), Duration::from_secs(60));
+        let pause = may_be_done_again(&error, 1, minute).unwrap();
+        let tries = u32::try_from(minute.as_millis() / pause.as_millis()).unwrap();
+        assert_eq!(may_be_done_again(&error, tries, minute), Some(pause));
+        assert_eq!(may_be_done_again(&error, tries + 1, minute), None);
+        assert_eq!(may_be_done_again(&error, 1, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn error_that_may_pass_is_tried_again_at_once_and_seldom() {
+        let error = refused(Code::Io);
+        assert_eq!(may_be_done_again(&error, 2, Duration::ZERO), Some(Duration::ZERO));
+        assert_eq!(may_be_done_again(&error, 3, Duration::ZERO), None);
     }
 }

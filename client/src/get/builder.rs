@@ -15,7 +15,7 @@ use crate::net::destination::Destination;
 use crate::plan::policy::Delete;
 use crate::source::filter::{Filter, Rule, Rules};
 use crate::source::links::Links;
-use crate::transfer::builder::{RETRY_FOR, TIMEOUT};
+use crate::transfer::common::Common;
 use crate::transfer::error::BuildError;
 use crate::trust::Trust;
 use crate::work::interrupt::Interrupt;
@@ -26,22 +26,10 @@ use crate::work::interrupt::Interrupt;
 pub struct Builder {
     sources: Vec<Source>,
     target: PathBuf,
-    token: Option<AccessToken>,
-    find_login: fn(&Destination) -> Result<Login, CredentialsError>,
-    trust: Option<Trust>,
-    rules: Rules,
-    links: Links,
-    connections: Option<usize>,
-    retry_for: Duration,
-    retries: Option<u32>,
-    timeout: Duration,
-    rate: Option<u64>,
+    common: Common,
     mode: Mode,
     delete: Option<Delete>,
-    dry_run: bool,
-    ignore_existing: bool,
     durable: bool,
-    interrupt: Interrupt,
 }
 
 impl Builder {
@@ -49,90 +37,88 @@ impl Builder {
         Self {
             sources,
             target,
-            token: None,
-            find_login: Login::find,
-            trust: None,
-            rules: Rules::default(),
-            links: Links::Copy,
-            connections: None,
-            retry_for: RETRY_FOR,
-            retries: None,
-            timeout: TIMEOUT,
-            rate: None,
+            common: Common::default(),
             mode: Mode::Get,
             delete: None,
-            dry_run: false,
-            ignore_existing: false,
             durable: true,
-            interrupt: Interrupt::default(),
         }
     }
 
     /// Logs in with this token, as [`crate::Builder::token`] does.
-    pub fn token(self, token: AccessToken) -> Self {
-        Self { token: Some(token), ..self }
+    pub fn token(mut self, token: AccessToken) -> Self {
+        self.common.token = Some(token);
+        self
     }
 
     /// Finds the token in this way if none is given.
     pub(crate) fn find_login(
-        self,
+        mut self,
         find_login: fn(&Destination) -> Result<Login, CredentialsError>,
     ) -> Self {
-        Self { find_login, ..self }
+        self.common.find_login = find_login;
+        self
     }
 
     /// The rules by which the server is trusted; otherwise those of the user.
-    pub fn trust(self, trust: Trust) -> Self {
-        Self { trust: Some(trust), ..self }
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.common.trust = Some(trust);
+        self
     }
 
     /// Leaves out what fits a pattern, in gitignore's syntax and relative to the source. The last rule that fits decides.
     pub fn exclude(mut self, pattern: impl Into<String>) -> Self {
-        self.rules.push(Rule::Exclude(pattern.into()));
+        self.common.rules.push(Rule::Exclude(pattern.into()));
         self
     }
 
     /// Takes what fits a pattern, though a rule before it leaves that out.
     pub fn include(mut self, pattern: impl Into<String>) -> Self {
-        self.rules.push(Rule::Include(pattern.into()));
+        self.common.rules.push(Rule::Include(pattern.into()));
         self
     }
 
     /// All rules at once.
-    pub(crate) fn rules(self, rules: Rules) -> Self {
-        Self { rules, ..self }
+    pub(crate) fn rules(mut self, rules: Rules) -> Self {
+        self.common.rules = rules;
+        self
     }
 
     /// Sets the treatment of symbolic links of the server: [`Links::Copy`] (otherwise) makes them here, [`Links::Skip`] leaves
     /// them out. A server reads no file through a link, so [`Links::Follow`] is an error.
-    pub fn links(self, links: Links) -> Self {
-        Self { links, ..self }
+    pub fn links(mut self, links: Links) -> Self {
+        self.common.links = links;
+        self
     }
 
     /// The number of connections at once, 1 to 64; otherwise one for each core, 2 to 8.
-    pub fn connections(self, connections: usize) -> Self {
-        Self { connections: Some(connections), ..self }
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.common.settings.connections = Some(connections);
+        self
     }
 
     /// Time for which the run tries to connect again; otherwise 5 minutes.
-    pub fn retry_for(self, time: Duration) -> Self {
-        Self { retry_for: time, ..self }
+    pub fn retry_for(mut self, time: Duration) -> Self {
+        self.common.settings.retry_for = time;
+        self
     }
 
     /// Number of attempts in a row to connect again, otherwise any number; and number of times that an entry is asked for
     /// again that seems to break connections, otherwise 10.
-    pub fn retries(self, retries: u32) -> Self {
-        Self { retries: Some(retries), ..self }
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.common.settings.retries = Some(retries);
+        self
     }
 
     /// Time that the server may be silent while it owes answers; otherwise a minute.
-    pub fn timeout(self, timeout: Duration) -> Self {
-        Self { timeout, ..self }
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.common.settings.timeout = timeout;
+        self
     }
 
     /// The most bytes a second that all connections read together; at least 1000.
-    pub fn rate(self, bytes: u64) -> Self {
-        Self { rate: Some(bytes), ..self }
+    pub fn rate(mut self, bytes: u64) -> Self {
+        self.common.settings.rate = Some(bytes);
+        self
     }
 
     /// Gets only what this machine lacks or has differently; with `delete` also removes here what the server lacks, within
@@ -142,13 +128,15 @@ impl Builder {
     }
 
     /// Changes nothing, and tells what [would](crate::Observer::would) come.
-    pub fn dry_run(self) -> Self {
-        Self { dry_run: true, ..self }
+    pub fn dry_run(mut self) -> Self {
+        self.common.dry_run = true;
+        self
     }
 
     /// Leaves entries alone that are there, whatever they are.
-    pub fn ignore_existing(self) -> Self {
-        Self { ignore_existing: true, ..self }
+    pub fn ignore_existing(mut self) -> Self {
+        self.common.ignore_existing = true;
+        self
     }
 
     /// Does not wait for the disk: a file that is counted survives a crash of this process, and not a loss of power.
@@ -157,8 +145,9 @@ impl Builder {
     }
 
     /// Is stopped by this handle.
-    pub(crate) fn interrupted_by(self, interrupt: &Interrupt) -> Self {
-        Self { interrupt: interrupt.clone(), ..self }
+    pub(crate) fn interrupted_by(mut self, interrupt: &Interrupt) -> Self {
+        self.common.interrupt = interrupt.clone();
+        self
     }
 
     /// Decides where everything goes. Nothing is connected or written.
@@ -168,44 +157,28 @@ impl Builder {
     pub fn build(mut self) -> Result<Get, BuildError> {
         self.check()?;
         let Some(first) = self.sources.first() else { return Err(BuildError::NoSources) };
-        let login = match self.token.take() {
-            Some(token) => Login::with_token(&first.place, token),
-            None => (self.find_login)(&first.place)?,
-        };
-        let pin = first.place.pin;
-        let trust = self.trust.take();
-        let trust =
-            trust.unwrap_or_else(|| pin.map_or_else(Trust::default, |pin| Trust::pins([pin])));
+        let login = self.common.login(&first.place)?;
+        let trust = self.common.trust(&first.place);
+        let Common { rules, links, settings, dry_run, ignore_existing, interrupt, .. } =
+            self.common;
         let wishes = Wishes {
-            connections: self.connections,
-            retry_for: self.retry_for,
-            retries: self.retries,
-            timeout: self.timeout,
-            rate: self.rate,
-            links: self.links,
-            filter: Filter::new(&self.rules)?,
+            settings,
+            links,
+            filter: Filter::new(&rules)?,
             bases: bases(&self.sources),
             mode: self.mode,
             delete: self.delete,
-            dry_run: self.dry_run,
-            ignore_existing: self.ignore_existing,
+            dry_run,
+            ignore_existing,
             durable: self.durable,
         };
-        let Self { sources, target, interrupt, .. } = self;
+        let Self { sources, target, .. } = self;
         Ok(Get { sources, target, login, trust, wishes, interrupt })
     }
 
     fn check(&self) -> Result<(), BuildError> {
-        if let Some(count) = self.connections.filter(|count| !(1..=64).contains(count)) {
-            return Err(BuildError::Connections(count));
-        }
-        if self.timeout.is_zero() {
-            return Err(BuildError::Timeout);
-        }
-        if self.rate.is_some_and(|rate| rate < 1000) {
-            return Err(BuildError::Rate);
-        }
-        if self.links == Links::Follow {
+        self.common.check()?;
+        if self.common.links == Links::Follow {
             return Err(BuildError::FollowsAtServer);
         }
         let Some((first, others)) = self.sources.split_first() else {

@@ -17,12 +17,11 @@ use crate::connection::reach::reach;
 use crate::error::{ConnectionError, ProtocolError};
 use crate::net::poller::Poller;
 use crate::net::wire::Wire;
-use crate::report::note::Note;
 use crate::target::Group;
 use crate::trust::{NOTHING, Route};
 
 /// Time between two looks whether the run was stopped.
-pub(super) const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Time that a staged file waits for others to get its name with, while the connection goes on.
 const STAGED: Duration = Duration::from_secs(1);
@@ -108,7 +107,7 @@ impl<'a> Connection<'a> {
         let route = Route {
             server: run.login.server(),
             trust: run.trust,
-            timeout: run.wishes.timeout,
+            timeout: run.wishes.settings.timeout,
             over: &|| run.is_over(),
             prepare: NOTHING,
         };
@@ -116,16 +115,10 @@ impl<'a> Connection<'a> {
         if !hello.features.iter().any(|feature| feature == FEATURE) {
             return Err(ConnectionError::GivesNothingBack);
         }
-        if hello.account.is_none() && run.tells_no_accounts() {
-            let server = run.login.server().to_string();
-            run.progress.note(Note::NoAccounts { server });
+        if hello.account.is_none() {
+            run.reached.is_without_account(run.login, run.progress);
         }
         Ok(Self { run, number, wire, asked: 0, lists: 0, group: Group::new(), staged: None })
-    }
-
-    /// Whether the server has answered anything but `hello`.
-    pub(super) fn has_progress(&self) -> bool {
-        self.wire.has_progress()
     }
 
     /// Works until there is nothing left to do.
@@ -266,12 +259,12 @@ impl<'a> Connection<'a> {
             match event {
                 ClientEvent::Acked(_) => {}
                 ClientEvent::Refused(pending, refusal) => {
-                    self.run.hear();
+                    self.run.reached.hear();
                     self.over(&pending);
                     self.refused(pending, refusal);
                 }
                 ClientEvent::Answered(pending, reply, body) => {
-                    self.run.hear();
+                    self.run.reached.hear();
                     self.over(&pending);
                     self.answered(pending, reply, &body)?;
                 }

@@ -58,7 +58,13 @@ impl Connection<'_> {
             let after = Some(next.ok_or(ProtocolError::List)?);
             node.begin(1);
             self.run.lists(1);
-            tasks.push(Task::List(Page { node: Arc::clone(&node), name, after, tries: 0 }));
+            tasks.push(Task::List(Page {
+                node: Arc::clone(&node),
+                name,
+                after,
+                tries: 0,
+                losses: 0,
+            }));
         }
         let mut files = Vec::new();
         let folded = self.folded(&node, &found, page_is_part);
@@ -128,7 +134,13 @@ impl Connection<'_> {
                 self.run.lists(1);
                 let Entry { name, mode, mtime, .. } = entry;
                 let node = node.below(component, name.clone(), Attributes { mode, mtime });
-                return Some(Task::List(Page { node, name: Some(name), after: None, tries: 0 }));
+                return Some(Task::List(Page {
+                    node,
+                    name: Some(name),
+                    after: None,
+                    tries: 0,
+                    losses: 0,
+                }));
             }
             EntryKind::File { size, .. } => {
                 progress.found(*size);

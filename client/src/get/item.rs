@@ -21,6 +21,8 @@ pub(super) struct Page {
     pub(super) after: Option<Name>,
     /// How often it was tried.
     pub(super) tries: u32,
+    /// How often a connection was lost when it had to be answered next.
+    pub(super) losses: u32,
 }
 
 /// Small files that are asked for together.

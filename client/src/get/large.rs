@@ -1,6 +1,6 @@
 //! A large file under way: its parts, which any connection of the run asks for and writes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -33,6 +33,8 @@ pub(super) struct Large {
 struct Parts {
     /// Parts that nobody asks for.
     missing: VecDeque<usize>,
+    /// How often a connection was lost when a part had to be answered next.
+    losses: BTreeMap<usize, u32>,
     is_over: bool,
     /// The digest that the server knows.
     digest: Option<Digest>,
@@ -56,7 +58,12 @@ impl Large {
             geometry,
             state: facts.state,
             attributes: facts.attributes,
-            parts: Mutex::new(Parts { missing, is_over: false, digest: facts.digest }),
+            parts: Mutex::new(Parts {
+                missing,
+                losses: BTreeMap::new(),
+                is_over: false,
+                digest: facts.digest,
+            }),
             partial: Mutex::new(Some(partial)),
             held,
             tries: AtomicU32::new(0),
@@ -101,6 +108,14 @@ impl Large {
     /// Nobody asks for a part any more.
     pub(super) fn put_back(&self, index: usize) {
         self.parts().missing.push_front(index);
+    }
+
+    /// A connection was lost when a part had to be answered next; returns how often that has happened.
+    pub(super) fn lose(&self, index: usize) -> u32 {
+        let mut parts = self.parts();
+        let losses = parts.losses.entry(index).or_default();
+        *losses += 1;
+        *losses
     }
 
     /// Bytes of a part.

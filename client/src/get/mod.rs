@@ -31,23 +31,23 @@ mod task;
 mod top;
 mod wishes;
 
+use std::io;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use crate::credentials::Login;
 use crate::error::ConnectionError;
-use crate::net::rate_limit::Limit;
 use crate::report::events::Event;
 use crate::report::observer::Observer;
 use crate::report::progress::Progress;
-use crate::report::watch::watch;
 use crate::transfer::error::TransferError;
-use crate::transfer::guards::{EndOnDrop, StopOnPanic, client, connections};
+use crate::transfer::guards::{client, connections};
 use crate::transfer::outcome::Report;
+use crate::transfer::pool;
 use crate::trust::Trust;
 use crate::work::interrupt::Interrupt;
+use crate::work::reached::Reached;
 use builder::Builder;
 use ends::Ends;
 use queue::Queue;
@@ -92,12 +92,12 @@ impl Get {
     pub fn run(self, observer: &mut impl Observer) -> Result<Report, TransferError> {
         let (progress, events) = Progress::new(observer);
         observer.begun();
-        let (error, is_reached) = self.get(&progress, events, observer)?;
+        let (error, durability) = self.get(&progress, events, observer)?;
         let report = Report {
             counts: progress.counts(),
             elapsed: progress.elapsed(),
             sending: progress.sending(),
-            durability: is_reached.then(|| self.durability().to_owned()),
+            durability,
             interrupted: self.interrupt.is_set(),
             published: false,
             receipt_error: None,
@@ -108,20 +108,17 @@ impl Get {
         }
     }
 
-    /// The word for what holds of a file that is counted.
-    fn durability(&self) -> &'static str {
-        if self.wishes.durable { "group" } else { "none" }
-    }
-
-    /// Returns the error that has ended the run early, and whether the server was reached.
+    /// Returns the error that has ended the run early, and the word for what holds of each file that is counted, if
+    /// the server was reached.
     fn get(
         &self,
         progress: &Progress,
         events: Receiver<Event>,
         observer: &mut dyn Observer,
-    ) -> Result<(Option<ConnectionError>, bool), TransferError> {
-        let connections = self.wishes.connections.unwrap_or_else(connections);
-        let queue = Queue::default();
+    ) -> io::Result<(Option<ConnectionError>, Option<String>)> {
+        let connections = self.wishes.settings.connections.unwrap_or_else(connections);
+        let queue = Arc::new(Queue::default());
+        self.interrupt.attach(&queue);
         let tops = self.sources.iter().map(|source| Task::Top(source.top()));
         queue.push_tops(tops.collect());
         let run = Run {
@@ -131,42 +128,28 @@ impl Get {
             progress,
             wishes: &self.wishes,
             interrupt: &self.interrupt,
-            limit: self.wishes.rate.map(Limit::new),
+            limit: self.wishes.settings.limit(),
             client: client()?,
             unlisted: AtomicUsize::new(self.sources.len()),
             place: Arc::new(run::Place::new(self.target.clone())),
-            reached: run::Reached::new(connections),
+            reached: Reached::new(connections),
+            connections,
             leads: leads::Leads::default(),
             listed: Mutex::default(),
             hasher: std::hash::RandomState::new(),
             ends: Ends::new(progress, &self.wishes, self.target.clone()),
         };
-        // A pool of its own: its threads block, and rayon's global pool must never.
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(connections)
-            .thread_name(|index| format!("connection-{index}"))
-            .build()
-            .map_err(std::io::Error::other)?;
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let _end = EndOnDrop(progress);
-                pool.scope(|scope| {
-                    for slot in 0..connections {
-                        let run = &run;
-                        scope.spawn(move |_| {
-                            let _guard = StopOnPanic(|| run.queue.stop(ConnectionError::Stopped));
-                            if let Err(error) = slot::run(run, slot) {
-                                run.queue.stop(error);
-                            }
-                        });
-                    }
-                });
+        pool::carry_out(
+            &run,
+            connections,
+            events,
+            observer,
+            || {},
+            || {
                 delete::delete(&run);
                 run.make_durable();
-            });
-            let _guard = StopOnPanic(|| queue.stop(ConnectionError::Stopped));
-            watch(progress, events, observer);
-        });
-        Ok((queue.take_error(), run.is_reached()))
+            },
+        )?;
+        Ok((queue.take_error(), run.reached.promised()))
     }
 }

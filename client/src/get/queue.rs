@@ -9,6 +9,7 @@ use mio::Waker;
 use super::large::Large;
 use super::task::Task;
 use crate::error::ConnectionError;
+use crate::work::interrupt::Stop;
 
 /// Files that wait at which no more directories are listed.
 const ENOUGH: usize = 20_000;
@@ -230,5 +231,11 @@ impl Queue {
     /// The error that ended the run early.
     pub(super) fn take_error(&self) -> Option<ConnectionError> {
         self.state().error.take()
+    }
+}
+
+impl Stop for Queue {
+    fn stop(&self, error: ConnectionError) {
+        self.stop(error);
     }
 }

@@ -4,8 +4,7 @@ use std::hash::RandomState;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use haul_protocol::{Attributes, Name};
 
@@ -23,9 +22,7 @@ use crate::report::progress::Progress;
 use crate::target::{Directory, Parts};
 use crate::trust::Trust;
 use crate::work::interrupt::Interrupt;
-
-/// Time between two looks whether the run is over.
-const PAUSE: Duration = Duration::from_millis(50);
+use crate::work::reached::Reached;
 
 /// The context that all threads of a run share.
 #[derive(Debug)]
@@ -44,7 +41,10 @@ pub(super) struct Run<'a> {
     pub(super) unlisted: AtomicUsize,
     /// The directory here that entries go to.
     pub(super) place: Arc<Place>,
+    /// The fate of its connections.
     pub(super) reached: Reached,
+    /// Connections that it begins with.
+    pub(super) connections: usize,
     /// Symlinks that lead out of the target.
     pub(super) leads: Leads,
     /// Directories that the server has listed to their end, if entries here are to be removed that it lacks.
@@ -62,19 +62,6 @@ pub(super) struct Place {
     opened: Mutex<Option<Arc<Directory>>>,
     /// A source has begun to go there.
     begun: AtomicBool,
-}
-
-/// The fate of the connections of a run.
-#[derive(Debug)]
-pub(super) struct Reached {
-    is_reached: Mutex<bool>,
-    /// Told when the server was reached.
-    changed: Condvar,
-    /// Connections that are not given up.
-    left: AtomicUsize,
-    /// When the server last answered any of them.
-    heard: Mutex<Option<Instant>>,
-    no_accounts_told: AtomicBool,
 }
 
 impl Place {
@@ -126,43 +113,7 @@ impl Place {
     }
 }
 
-impl Reached {
-    pub(super) fn new(connections: usize) -> Self {
-        Self {
-            is_reached: Mutex::new(false),
-            changed: Condvar::new(),
-            left: AtomicUsize::new(connections),
-            heard: Mutex::new(None),
-            no_accounts_told: AtomicBool::new(false),
-        }
-    }
-}
-
 impl Run<'_> {
-    fn reached(&self) -> MutexGuard<'_, bool> {
-        self.reached.is_reached.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The server was reached.
-    pub(super) fn reach(&self) {
-        *self.reached() = true;
-        self.reached.changed.notify_all();
-    }
-
-    /// Whether any connection has got an answer to `hello`.
-    pub(super) fn is_reached(&self) -> bool {
-        *self.reached()
-    }
-
-    /// Waits until any connection has got an answer to `hello`, or the run is over.
-    pub(super) fn wait_until_reached(&self) {
-        let mut reached = self.reached();
-        while !*reached && !self.is_over() {
-            let waited = self.reached.changed.wait_timeout(reached, PAUSE);
-            reached = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
     /// The part of a name that rules are about: below the source.
     pub(super) fn below<'n>(&self, name: &'n Name) -> &'n [u8] {
         let bytes = name.as_bytes();
@@ -207,26 +158,6 @@ impl Run<'_> {
     /// Whether there is nothing left to do, or nothing shall be done any more.
     pub(super) fn is_over(&self) -> bool {
         self.is_stopped() || self.queue.is_finished()
-    }
-
-    /// The server has just answered.
-    pub(super) fn hear(&self) {
-        *self.reached.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    /// The moment at which the server last answered.
-    pub(super) fn heard(&self) -> Option<Instant> {
-        *self.reached.heard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A connection is given up; returns whether it was the last one.
-    pub(super) fn is_last(&self) -> bool {
-        self.reached.left.fetch_sub(1, Ordering::AcqRel) == 1
-    }
-
-    /// The server has told nothing of an account. Returns whether the user is to be told, which happens once.
-    pub(super) fn tells_no_accounts(&self) -> bool {
-        self.login.token().is_some() && !self.reached.no_accounts_told.swap(true, Ordering::Relaxed)
     }
 
     /// All entries have come: names and directories become durable as well, if the user wants that.

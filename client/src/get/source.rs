@@ -46,6 +46,7 @@ impl Source {
             contents: self.contents,
             renamed: self.renamed.clone(),
             tries: 0,
+            losses: 0,
         }
     }
 }
@@ -75,6 +76,8 @@ pub(super) struct Top {
     pub(super) renamed: Option<OsString>,
     /// How often it was tried.
     pub(super) tries: u32,
+    /// How often a connection was lost when it had to be answered next.
+    pub(super) losses: u32,
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ impl Connection<'_> {
     /// A source that is the root of the server: its contents go into the target.
     pub(super) fn root(&mut self) {
         if let Some(node) = self.target(None) {
-            let page = Page { node, name: None, after: None, tries: 0 };
+            let page = Page { node, name: None, after: None, tries: 0, losses: 0 };
             self.run.lists(1);
             self.run.queue.push(vec![Task::List(page)]);
         }
@@ -57,7 +57,8 @@ impl Connection<'_> {
             let source = Some((name.clone(), Attributes { mode, mtime }));
             if let Some(node) = self.target(source) {
                 node.tell_made(LACKS, &self.run.ends);
-                let page = Page { node, name: Some(name.clone()), after: None, tries: 0 };
+                let page =
+                    Page { node, name: Some(name.clone()), after: None, tries: 0, losses: 0 };
                 self.run.lists(1);
                 self.run.queue.push(vec![Task::List(page)]);
             }

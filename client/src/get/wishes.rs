@@ -1,23 +1,17 @@
 //! The wishes of a run's user.
 
-use std::time::Duration;
-
 use super::decide::Mode;
 use crate::plan::policy::Delete;
 use crate::source::filter::Filter;
 use crate::source::links::Links;
 use crate::target::Over;
+use crate::work::settings::Settings;
 
 /// Everything that a run needs to know of its user's wishes.
 #[derive(Debug)]
 pub(super) struct Wishes {
-    /// Connections at once, if the user has given a number.
-    pub(super) connections: Option<usize>,
-    pub(super) retry_for: Duration,
-    pub(super) retries: Option<u32>,
-    pub(super) timeout: Duration,
-    /// Bytes a second that are read at most.
-    pub(super) rate: Option<u64>,
+    /// The settings of the connections.
+    pub(super) settings: Settings,
     pub(super) links: Links,
     pub(super) filter: Filter,
     /// The names of the sources, each with a slash behind it: rules are about the rest.
@@ -32,6 +26,11 @@ pub(super) struct Wishes {
 }
 
 impl Wishes {
+    /// The word for what holds of a file that is counted.
+    pub(super) fn durability(&self) -> &'static str {
+        if self.durable { "group" } else { "none" }
+    }
+
     /// The entries that make way for a file or symlink that comes.
     pub(super) fn over(&self) -> Over {
         if self.ignore_existing { Over::Nothing } else { Over::File }

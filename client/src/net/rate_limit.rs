@@ -1,4 +1,4 @@
-//! A bound on how many bytes a second all connections of a run send together.
+//! A bound on how many bytes a second all connections of a run send, or read, together.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Transfer;
-use super::builder::{Builder, Dialect, Options, Task};
+use super::builder::{Builder, Dialect, Task};
+use super::common::Common;
 use super::error::BuildError;
 use super::unfit::unfit;
 use crate::credentials::Login;
@@ -18,12 +19,6 @@ use crate::source::filter::{Filter, is_rules};
 use crate::source::links::Links;
 use crate::source::{regular, stdin};
 use crate::work::on_commit::{Committed, Receipt};
-
-/// The most connections of one run.
-const MAX_CONNECTIONS: usize = 64;
-
-/// The least bytes a second.
-const MIN_RATE: u64 = 1000;
 
 impl Builder {
     /// Decides what goes where, reads rules, opens the list of names and makes the receipt. Nothing is connected.
@@ -49,7 +44,7 @@ impl Builder {
             plan = plan.only(list, *separator)?;
         }
         let policy = self.policy(mode)?;
-        let notes = unfit(&self.rules, &plan.roots);
+        let notes = unfit(&self.common.rules, &plan.roots);
         let receipt =
             self.receipt.as_deref().map(|path| self.create_receipt(path, &plan)).transpose()?;
         let below = match &policy.mode {
@@ -57,7 +52,8 @@ impl Builder {
             _ => None,
         };
         let committed = Committed { receipt, remove_source: self.remove_source, below };
-        let Self { options, congestion, trust, dialect, interrupt, .. } = self;
+        let trust = self.common.trust(&self.destination);
+        let Self { common: Common { settings, interrupt, .. }, congestion, dialect, .. } = self;
         Ok(Transfer {
             plan,
             anchors,
@@ -65,7 +61,7 @@ impl Builder {
             policy,
             notes,
             committed,
-            options,
+            settings,
             congestion,
             trust,
             dialect,
@@ -76,13 +72,12 @@ impl Builder {
     /// The account and its token.
     fn login(&mut self) -> Result<Login, BuildError> {
         let destination = &self.destination;
-        match (self.dialect, self.token.take()) {
-            (Dialect::Classic, _) if destination.account.is_some() => {
+        match self.dialect {
+            Dialect::Classic if destination.account.is_some() => {
                 Err(BuildError::ClassicAccount(destination.server.to_string()))
             }
-            (Dialect::Classic, _) => Ok(Login::without_token(destination)),
-            (Dialect::Haul, Some(token)) => Ok(Login::with_token(destination, token)),
-            (Dialect::Haul, None) => Ok((self.find_login)(destination)?),
+            Dialect::Classic => Ok(Login::without_token(destination)),
+            Dialect::Haul => Ok(self.common.login(destination)?),
         }
     }
 
@@ -95,21 +90,25 @@ impl Builder {
         let deletes = matches!(task, Task::Sync { delete: Some(_), .. });
         let conflicts = [
             (self.remove_source && !is_put, "remove_source", name),
-            (self.remove_source && self.dry_run, "remove_source", "dry_run"),
+            (self.remove_source && self.common.dry_run, "remove_source", "dry_run"),
             (self.remove_source && is_classic, "remove_source", "classic"),
-            (self.receipt.is_some() && self.dry_run, "receipt", "dry_run"),
+            (self.receipt.is_some() && self.common.dry_run, "receipt", "dry_run"),
             (self.receipt.is_some() && name == "verify", "receipt", name),
-            (self.ignore_existing && matches!(name, "verify" | "publish"), "ignore_existing", name),
+            (
+                self.common.ignore_existing && matches!(name, "verify" | "publish"),
+                "ignore_existing",
+                name,
+            ),
             (self.publish_empty && name != "publish", "publish_empty", name),
             (self.by_digest && !may_compare, "checksum", name),
             (self.names.is_some() && deletes, "files_from", "delete"),
             (self.names.is_some() && self.one_file_system, "files_from", "one_file_system"),
             (is_classic && self.one_file_system, "classic", "one_file_system"),
             (is_classic && !is_put, "classic", name),
-            (is_classic && !self.rules.is_empty(), "classic", "exclude"),
+            (is_classic && !self.common.rules.is_empty(), "classic", "exclude"),
             (is_classic && self.names.is_some(), "classic", "files_from"),
-            (is_classic && self.dry_run, "classic", "dry_run"),
-            (is_classic && self.ignore_existing, "classic", "ignore_existing"),
+            (is_classic && self.common.dry_run, "classic", "dry_run"),
+            (is_classic && self.common.ignore_existing, "classic", "ignore_existing"),
             (is_classic && self.receipt.is_some(), "classic", "receipt"),
         ];
         let (_, one, other) = conflicts.iter().find(|(is_so, ..)| *is_so)?;
@@ -124,17 +123,8 @@ impl Builder {
         if matches!(task, Task::Put { sources, .. } if sources.is_empty()) {
             return Err(BuildError::NoSources);
         }
-        let Options { connections, timeout, rate, .. } = self.options;
-        if let Some(wrong) = connections.filter(|count| !(1..=MAX_CONNECTIONS).contains(count)) {
-            return Err(BuildError::Connections(wrong));
-        }
-        if timeout.is_zero() {
-            return Err(BuildError::Timeout);
-        }
-        if rate.is_some_and(|rate| rate < MIN_RATE) {
-            return Err(BuildError::Rate);
-        }
-        if self.remove_source && self.links == Links::Follow {
+        self.common.check()?;
+        if self.remove_source && self.common.links == Links::Follow {
             return Err(BuildError::RemovesFollowed);
         }
         Ok(())
@@ -166,7 +156,7 @@ impl Builder {
         if self.names.is_some() {
             return Err(BuildError::PublishesNames);
         }
-        let target = self.dry_run.then(|| name.clone());
+        let target = self.common.dry_run.then(|| name.clone());
         let source = source.to_owned();
         let root = Root { source, target, contents: true, given: Given::Path };
         Ok(Plan { roots: vec![root], named: None })
@@ -190,12 +180,12 @@ impl Builder {
     /// How entries of the server are treated.
     fn policy(&self, mode: Mode) -> Result<Policy, BuildError> {
         let verifies = matches!(mode, Mode::Verify(_));
-        let filter = Filter::new(&self.rules)?;
+        let filter = Filter::new(&self.common.rules)?;
         Ok(Policy {
-            links: self.links,
+            links: self.common.links,
             one_file_system: self.one_file_system,
-            dry_run: self.dry_run || verifies,
-            ignore_existing: self.ignore_existing,
+            dry_run: self.common.dry_run || verifies,
+            ignore_existing: self.common.ignore_existing,
             by_digest: self.by_digest || verifies,
             ..Policy::new(mode, filter)
         })
@@ -219,7 +209,7 @@ impl Builder {
         let is_receipt =
             |file: &Path| file.metadata().is_ok_and(|found| regular(&found) == Some(receipt));
         let is_sent = |root: &Root| {
-            let found = self.links.look(&root.source);
+            let found = self.common.links.look(&root.source);
             matches!(root.given, Given::Path)
                 && found.is_ok_and(|found| regular(&found) == Some(receipt))
         };
@@ -227,7 +217,7 @@ impl Builder {
         if input.is_ok_and(|input| regular(&input) == Some(receipt)) {
             Some("standard input; name another file")
         } else if path.canonicalize().is_ok_and(|path| is_rules(&path))
-            || self.rules.files().any(is_receipt)
+            || self.common.rules.files().any(is_receipt)
         {
             Some("a file of rules; name another file")
         } else if self.names.as_ref().is_some_and(|(list, _)| is_receipt(list)) {

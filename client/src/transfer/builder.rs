@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use haul_protocol::AccessToken;
 
+use super::common::Common;
 use crate::credentials::Login;
 use crate::error::credentials::CredentialsError;
 use crate::net::destination::Destination;
@@ -16,27 +17,6 @@ use crate::source::filter::{Rule, Rules};
 use crate::source::links::Links;
 use crate::trust::Trust;
 use crate::work::interrupt::Interrupt;
-
-/// How long a run tries to connect again if nobody says otherwise.
-pub(crate) const RETRY_FOR: Duration = Duration::from_secs(300);
-
-/// Time that a server may be silent unless the caller states another.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The options of a run's connections.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Options {
-    /// Connections at once, if the user has given a number.
-    pub(super) connections: Option<usize>,
-    /// Time for which the run tries to connect again.
-    pub(super) retry_for: Duration,
-    /// Attempts to connect again, in a row; and the number of losses of a connection that one entry may have.
-    pub(super) retries: Option<u32>,
-    /// Time that the server may be silent while it owes answers.
-    pub(super) timeout: Duration,
-    /// Bytes a second that are sent at most.
-    pub(super) rate: Option<u64>,
-}
 
 /// The language of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,69 +55,45 @@ impl Task {
 #[must_use]
 pub struct Builder {
     pub(super) destination: Destination,
-    pub(super) token: Option<AccessToken>,
-    pub(super) find_login: fn(&Destination) -> Result<Login, CredentialsError>,
+    pub(super) common: Common,
     pub(super) task: Option<Task>,
-    pub(super) rules: Rules,
-    pub(super) links: Links,
     pub(super) one_file_system: bool,
     pub(super) names: Option<(PathBuf, Separator)>,
-    pub(super) options: Options,
     pub(super) congestion: Option<String>,
-    pub(super) trust: Trust,
     pub(super) by_digest: bool,
-    pub(super) dry_run: bool,
-    pub(super) ignore_existing: bool,
     pub(super) publish_empty: bool,
     pub(super) remove_source: bool,
     pub(super) receipt: Option<PathBuf>,
     pub(super) check_receipt: fn(&Path) -> io::Result<()>,
     pub(super) dialect: Dialect,
     pub(super) conflicts_are_checked: bool,
-    pub(super) interrupt: Interrupt,
 }
 
 impl Builder {
     pub(super) fn new(destination: Destination) -> Self {
-        let options = Options {
-            connections: None,
-            retry_for: RETRY_FOR,
-            retries: None,
-            timeout: TIMEOUT,
-            rate: None,
-        };
-        // A link has the server's key in it.
-        let trust = destination.pin.map_or_else(Trust::default, |pin| Trust::pins([pin]));
         Self {
             destination,
-            token: None,
-            find_login: Login::find,
+            common: Common::default(),
             task: None,
-            rules: Rules::default(),
-            links: Links::Copy,
             one_file_system: false,
             names: None,
-            options,
             congestion: None,
-            trust,
             by_digest: false,
-            dry_run: false,
-            ignore_existing: false,
             publish_empty: false,
             remove_source: false,
             receipt: None,
             check_receipt: |_| Ok(()),
             dialect: Dialect::Haul,
             conflicts_are_checked: false,
-            interrupt: Interrupt::default(),
         }
     }
 
     /// Logs in with this token. Without this method the run takes the token that `haul` takes: that of `HAUL_TOKEN` or
     /// `HAUL_TOKEN_FILE`, or else the one that `haul login` has stored for the server. A token is sent only over a connection
     /// that nobody else can read, and only after the server's key was checked.
-    pub fn token(self, token: AccessToken) -> Self {
-        Self { token: Some(token), ..self }
+    pub fn token(mut self, token: AccessToken) -> Self {
+        self.common.token = Some(token);
+        self
     }
 
     /// The account, as in `ACCOUNT@HOST`: its stored token is taken, and it is an error if the server knows the token as
@@ -149,10 +105,11 @@ impl Builder {
 
     /// Finds the token in this way if none is given.
     pub(crate) fn find_login(
-        self,
+        mut self,
         find_login: fn(&Destination) -> Result<Login, CredentialsError>,
     ) -> Self {
-        Self { find_login, ..self }
+        self.common.find_login = find_login;
+        self
     }
 
     fn task(self, task: Task) -> Self {
@@ -218,7 +175,7 @@ impl Builder {
     /// The number of connections at once, 1 to 64; otherwise one for each core, 2 to 8, and up to 8 over a line that loses
     /// segments.
     pub fn connections(mut self, connections: usize) -> Self {
-        self.options.connections = Some(connections);
+        self.common.settings.connections = Some(connections);
         self
     }
 
@@ -229,63 +186,66 @@ impl Builder {
     }
 
     /// The rules by which the server is trusted; otherwise [those of the user](Trust::of_user).
-    pub fn trust(self, trust: Trust) -> Self {
-        Self { trust, ..self }
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.common.trust = Some(trust);
+        self
     }
 
     /// Time for which the run tries to connect again when the server is lost, counted from the loss or the last answer of
     /// the server to any connection of the run; otherwise 5 minutes. If no server was reached when the run began, the
     /// run ends at once.
     pub fn retry_for(mut self, time: Duration) -> Self {
-        self.options.retry_for = time;
+        self.common.settings.retry_for = time;
         self
     }
 
     /// Number of attempts in a row to connect again within [that time](Self::retry_for), otherwise any number; and number
     /// of times that an entry is sent again which seems to break connections, otherwise 10.
     pub fn retries(mut self, retries: u32) -> Self {
-        self.options.retries = Some(retries);
+        self.common.settings.retries = Some(retries);
         self
     }
 
     /// Time that the server may be silent while it owes answers; otherwise a minute.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = timeout;
+        self.common.settings.timeout = timeout;
         self
     }
 
     /// The most bytes a second that all connections send together; at least 1000.
     pub fn rate(mut self, bytes: u64) -> Self {
-        self.options.rate = Some(bytes);
+        self.common.settings.rate = Some(bytes);
         self
     }
 
     /// Leaves out what fits a pattern, in gitignore's syntax and relative to the source. The last rule that fits decides.
     pub fn exclude(mut self, pattern: impl Into<String>) -> Self {
-        self.rules.push(Rule::Exclude(pattern.into()));
+        self.common.rules.push(Rule::Exclude(pattern.into()));
         self
     }
 
     /// Takes what fits a pattern, though a rule before it leaves that out.
     pub fn include(mut self, pattern: impl Into<String>) -> Self {
-        self.rules.push(Rule::Include(pattern.into()));
+        self.common.rules.push(Rule::Include(pattern.into()));
         self
     }
 
     /// Leaves out what fits a pattern of a file, which has one a line. `-` is standard input.
     pub fn exclude_from(mut self, file: impl Into<PathBuf>) -> Self {
-        self.rules.push(Rule::From(file.into()));
+        self.common.rules.push(Rule::From(file.into()));
         self
     }
 
     /// All rules at once.
-    pub(crate) fn rules(self, rules: Rules) -> Self {
-        Self { rules, ..self }
+    pub(crate) fn rules(mut self, rules: Rules) -> Self {
+        self.common.rules = rules;
+        self
     }
 
     /// Sets the treatment of symbolic links; by default they are sent as links.
-    pub fn links(self, links: Links) -> Self {
-        Self { links, ..self }
+    pub fn links(mut self, links: Links) -> Self {
+        self.common.links = links;
+        self
     }
 
     /// Leaves out all below a directory that another file system than that of its source is mounted on. The directory
@@ -305,13 +265,15 @@ impl Builder {
     }
 
     /// Changes nothing, and tells what [would](crate::Observer::would) be done.
-    pub fn dry_run(self) -> Self {
-        Self { dry_run: true, ..self }
+    pub fn dry_run(mut self) -> Self {
+        self.common.dry_run = true;
+        self
     }
 
     /// Leaves files and symbolic links alone that the server has, whatever they are.
-    pub fn ignore_existing(self) -> Self {
-        Self { ignore_existing: true, ..self }
+    pub fn ignore_existing(mut self) -> Self {
+        self.common.ignore_existing = true;
+        self
     }
 
     /// Publishes an empty version if the source has nothing in it, or nothing that the rules leave; otherwise that is a
@@ -350,7 +312,8 @@ impl Builder {
     }
 
     /// Is stopped by this handle.
-    pub(crate) fn interrupted_by(self, interrupt: &Interrupt) -> Self {
-        Self { interrupt: interrupt.clone(), ..self }
+    pub(crate) fn interrupted_by(mut self, interrupt: &Interrupt) -> Self {
+        self.common.interrupt = interrupt.clone();
+        self
     }
 }

@@ -2,12 +2,15 @@
 
 mod build;
 pub mod builder;
+pub(crate) mod common;
 pub mod error;
 pub(crate) mod guards;
 mod identity;
 pub mod outcome;
 pub(crate) mod patience;
-mod reconnect;
+pub(crate) mod pool;
+pub(crate) mod reconnect;
+mod slot;
 mod threads;
 mod unfit;
 mod walk;
@@ -26,7 +29,8 @@ use crate::source::anchor::Anchor;
 use crate::trust::Trust;
 use crate::work::interrupt::Interrupt;
 use crate::work::on_commit::Committed;
-use builder::{Builder, Dialect, Options};
+use crate::work::settings::Settings;
+use builder::{Builder, Dialect};
 use error::TransferError;
 use outcome::Report;
 use threads::Ended;
@@ -42,7 +46,7 @@ pub struct Transfer {
     /// Notes about its wishes.
     notes: Vec<Note>,
     committed: Committed,
-    options: Options,
+    settings: Settings,
     congestion: Option<String>,
     trust: Trust,
     dialect: Dialect,
@@ -110,3 +114,6 @@ impl Transfer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

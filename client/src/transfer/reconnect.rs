@@ -1,28 +1,117 @@
-//! One of a run's connections, through all its losses: connects, works, and connects again.
+//! One of a run's connections, through all its losses: connects, works, and connects again. The runs of both directions
+//! live so.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use mio::Waker;
+
 use super::patience::Patience;
-use crate::connection::Connection;
 use crate::error::ConnectionError;
 use crate::net::backoff;
-use crate::net::line::Facts;
 use crate::net::poller::Poller;
 use crate::report::note::Note;
-use crate::work::Item;
-use crate::work::context::Run;
+use crate::report::progress::Progress;
+use crate::work::reached::Reached;
+use crate::work::settings::Settings;
 
 /// Time for which the client asks a server again that is busy when the run begins. The server may not have noticed yet
 /// that the run before this one, about the same directory, has ended.
 const BUSY: Duration = Duration::from_secs(1);
 
+/// A run of either direction, as its slots see it.
+pub(crate) trait Connecting: Sync {
+    /// One of its connections, from when its `hello` is answered.
+    type Connection<'c>: Connected<Unfenced = Self::Unfenced>
+    where
+        Self: 'c;
+    /// Work that a lost connection leaves for the time when the server has fenced it.
+    type Unfenced: Default;
+
+    /// The parts that every run has.
+    fn shared(&self) -> Shared<'_>;
+
+    /// Makes a slot known to the work, which wakes it when there is any; returns the slot's number there.
+    fn register(&self, waker: Arc<Waker>) -> usize;
+
+    /// Whether there will never be anything to do again.
+    fn is_finished(&self) -> bool;
+
+    /// Whether the user or an error has ended the run.
+    fn is_stopped(&self) -> bool;
+
+    /// Ends the run early; the first error is kept.
+    fn stop(&self, error: ConnectionError);
+
+    /// Connects, introduces the client, and waits for the answer.
+    ///
+    /// # Errors
+    /// If there is no server that takes the connection, or the run is over.
+    fn greet<'c>(
+        &'c self,
+        place: Place,
+        poller: &'c mut Poller,
+    ) -> Result<Self::Connection<'c>, ConnectionError>;
+
+    /// Gives work that a lost connection of the slot has left to any connection.
+    fn put_back(&self, number: usize, unfenced: Self::Unfenced);
+}
+
+/// A connection whose `hello` is answered.
+pub(crate) trait Connected {
+    /// As [`Connecting::Unfenced`].
+    type Unfenced;
+
+    /// Works until there is nothing left to do. `add` begins connections in more slots of the run.
+    ///
+    /// # Errors
+    /// If the connection breaks, or the run is stopped.
+    fn work(&mut self, add: &dyn Fn(usize)) -> Result<(), ConnectionError>;
+
+    /// Whether the server has answered anything but `hello`.
+    fn has_progress(&self) -> bool;
+
+    /// Whether the server owes no answer.
+    fn is_idle(&self) -> bool;
+
+    /// The connection is over, for the reason that [`work`](Self::work) has given. Other connections get all work that it
+    /// has left, but for the unfenced.
+    fn leave(self, error: Option<&ConnectionError>) -> Left<Self::Unfenced>;
+}
+
+/// The remains of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Left<U> {
+    /// Work that may be done again only when the connection has been replaced by one of the same slot.
+    pub(crate) unfenced: U,
+    /// The request that broke the connection, as far as one can know, will not be sent again.
+    pub(crate) culprit_gone: bool,
+}
+
+/// The parts of a run that its slots need, whatever the direction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shared<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) reached: &'a Reached,
+    pub(crate) progress: &'a Progress,
+    /// Connections that the run began with.
+    pub(crate) connections: usize,
+}
+
+/// The numbers of a slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// In the work.
+    pub(crate) number: usize,
+    /// At the server.
+    pub(crate) slot: usize,
+}
+
 /// A slot: one connection after the other, with the same number at the server.
-struct Slot<'a> {
-    run: &'a Run<'a>,
-    /// Its number at the server.
-    slot: usize,
-    /// Its number in the work.
-    number: usize,
+struct Slot<'a, R: Connecting> {
+    run: &'a R,
+    shared: Shared<'a>,
+    place: Place,
     /// The attempts to connect again since the server last answered something.
     patience: Patience,
     /// Begins connections in more slots.
@@ -31,8 +120,10 @@ struct Slot<'a> {
     was_greeted: bool,
     /// Whether the last attempt got as far as an answer to `hello`.
     greeted: bool,
-    /// Items that the lost connection has left, to be sent when the server has fenced it.
-    unfenced: Vec<Item>,
+    /// Left by the lost connection.
+    unfenced: R::Unfenced,
+    /// The request that broke the last connection is given up.
+    culprit_gone: bool,
 }
 
 /// Works until there is nothing left to do, or this connection is given up and others are left. `add` begins
@@ -40,40 +131,44 @@ struct Slot<'a> {
 ///
 /// # Errors
 /// If the run can't go on.
-pub fn run(run: &Run<'_>, slot: usize, add: &dyn Fn(usize)) -> Result<(), ConnectionError> {
+pub(crate) fn run<R: Connecting>(
+    run: &R,
+    slot: usize,
+    add: &dyn Fn(usize),
+) -> Result<(), ConnectionError> {
     let mut poller = Poller::new().map_err(ConnectionError::Poller)?;
-    let number = run.work.register(poller.waker());
-    let patience = Patience::new(run.retry_for, run.retries);
+    let shared = run.shared();
     let slot = Slot {
         run,
-        slot,
-        number,
-        patience,
+        shared,
+        place: Place { number: run.register(poller.waker()), slot },
+        patience: Patience::new(shared.settings.retry_for, shared.settings.retries),
         add,
         was_greeted: false,
         greeted: false,
-        unfenced: Vec::new(),
+        unfenced: R::Unfenced::default(),
+        culprit_gone: false,
     };
     slot.live(&mut poller)
 }
 
-impl Slot<'_> {
+impl<R: Connecting> Slot<'_, R> {
     fn live(mut self, poller: &mut Poller) -> Result<(), ConnectionError> {
-        let run = self.run;
+        let (run, Shared { reached, progress, .. }) = (self.run, self.shared);
         let begun = Instant::now();
         let mut asked = 0;
         loop {
             let error = match self.connection(poller) {
                 Ok(()) => return Ok(()),
                 // The others have done everything meanwhile.
-                Err(ConnectionError::Stopped) if !run.work.is_stopped() => return Ok(()),
+                Err(ConnectionError::Stopped) if !run.is_stopped() => return Ok(()),
                 Err(error) => error,
             };
-            if run.work.is_stopped() {
+            if run.is_stopped() {
                 return Err(error);
             }
             // A user who has mistyped the address wants to know at once.
-            if !run.is_reached() {
+            if !reached.is_reached() {
                 if !error.is_busy() || begun.elapsed() >= BUSY {
                     return Err(error);
                 }
@@ -82,63 +177,71 @@ impl Slot<'_> {
                 self.pause(poller, backoff::pause(asked))?;
                 continue;
             }
-            // Everything has been answered before it was lost.
-            if run.work.is_finished() {
-                return Ok(());
+            if run.is_finished() {
+                // Everything is answered, or given up because of a server that has answered nothing.
+                let is_mute = self.culprit_gone && reached.heard().is_none();
+                return if is_mute { Err(Self::gave_up(0, error)) } else { Ok(()) };
             }
             // A connection that was added is worth no second attempt.
-            if self.slot >= run.connections && !self.was_greeted {
+            if self.was_added() && !self.was_greeted {
                 return self.give_up(error);
             }
+            // The client can't rely on a server that it has worked with and that makes no sense now.
             if !error.is_lost() {
                 return if self.greeted { Err(error) } else { self.give_up(error) };
             }
-            let Some(attempt) = self.patience.next(Instant::now(), run.heard()) else {
+            let Some(attempt) = self.patience.next(Instant::now(), reached.heard()) else {
                 return self.give_up(error);
             };
-            run.progress.reconnecting(attempt, &error);
+            progress.reconnecting(attempt, &error);
             self.pause(poller, backoff::pause(attempt.number).min(attempt.left))?;
         }
     }
 
+    /// Whether the run has begun this slot later.
+    fn was_added(&self) -> bool {
+        self.place.slot >= self.shared.connections
+    }
+
+    /// Whether there is nothing left to do, or nothing shall be done any more.
+    fn is_over(&self) -> bool {
+        self.run.is_stopped() || self.run.is_finished()
+    }
+
     /// One connection, to its end.
     fn connection(&mut self, poller: &mut Poller) -> Result<(), ConnectionError> {
-        let run = self.run;
-        self.greeted = false;
-        // A token that the server does not take is one login that has failed, and not one for each connection.
-        if self.slot > 0 && run.login.token().is_some() {
-            run.wait_until_reached();
-            if run.is_over() {
+        let (run, Shared { reached, progress, .. }) = (self.run, self.shared);
+        (self.greeted, self.culprit_gone) = (false, false);
+        // A server that takes no connection is asked once, and a token that it does not take is one login that has failed.
+        if self.place.slot > 0 {
+            reached.wait(|| self.is_over());
+            if self.is_over() {
                 return Err(ConnectionError::Stopped);
             }
         }
-        let mut connection = Connection::greet(run, self.number, self.slot, poller)
-            .map_err(|error| error.later(run.is_reached()))?;
+        let mut connection =
+            run.greet(self.place, poller).map_err(|error| error.later(reached.is_reached()))?;
         (self.greeted, self.was_greeted) = (true, true);
-        run.progress.connected();
+        progress.connected();
         let up = Instant::now();
         // The server has fenced the old connection: what is sent now comes after all that it had.
-        run.work.put_back(self.number, std::mem::take(&mut self.unfenced));
+        run.put_back(self.place.number, std::mem::take(&mut self.unfenced));
         let result = connection.work(self.add);
-        if let Some((algorithm, Facts { round_trip, retransmits })) = connection.line() {
-            let connection = self.slot + 1;
-            run.progress.detail(Note::Line { connection, algorithm, round_trip, retransmits });
-        }
-        run.progress.disconnected();
+        progress.disconnected();
         // A server that is lost when it has had nothing to answer for a while is lost anew.
         let is_new = connection.is_idle() && up.elapsed() > backoff::LONGEST;
         if connection.has_progress() || is_new {
             self.patience.renew();
         }
-        if let Err(error) = &result
-            && error.is_lost()
-        {
-            run.lost();
-            let left = connection.leave(error);
-            self.unfenced = left.items;
-            if left.culprit_gone {
-                self.patience.renew();
-            }
+        let error = result.as_ref().err();
+        if error.is_some_and(ConnectionError::is_lost) {
+            reached.lose();
+        }
+        let left = connection.leave(error);
+        (self.unfenced, self.culprit_gone) = (left.unfenced, left.culprit_gone);
+        // Without the request that has broken connection after connection the next one may hold.
+        if left.culprit_gone {
+            self.patience.renew();
         }
         result
     }
@@ -146,7 +249,7 @@ impl Slot<'_> {
     /// Waits before the next attempt, unless nobody needs it any more.
     fn pause(&self, poller: &mut Poller, pause: Duration) -> Result<(), ConnectionError> {
         let until = Instant::now() + pause;
-        while !self.run.is_over() {
+        while !self.is_over() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -158,17 +261,20 @@ impl Slot<'_> {
 
     /// The others go on without this one; without others, the run ends.
     fn give_up(self, error: ConnectionError) -> Result<(), ConnectionError> {
-        self.run.work.put_back(self.number, self.unfenced);
-        if !self.run.is_last() {
-            if self.slot < self.run.connections || self.was_greeted {
-                self.run.progress.note(Note::ConnectionGivenUp(error.to_string()));
+        let attempts = self.patience.attempts();
+        let is_worth_a_word = !self.was_added() || self.was_greeted;
+        self.run.put_back(self.place.number, self.unfenced);
+        if !self.shared.reached.is_last() {
+            if is_worth_a_word {
+                self.shared.progress.note(Note::ConnectionGivenUp(error.to_string()));
             }
             return Ok(());
         }
-        if !error.is_lost() {
-            return Err(error);
-        }
-        let source = Box::new(error);
-        Err(ConnectionError::GaveUp { attempts: self.patience.attempts(), source })
+        Err(if error.is_lost() { Self::gave_up(attempts, error) } else { error })
+    }
+
+    /// The error of a server that is lost for good.
+    fn gave_up(attempts: u32, error: ConnectionError) -> ConnectionError {
+        ConnectionError::GaveUp { attempts, source: Box::new(error) }
     }
 }

@@ -1,17 +1,16 @@
-//! The threads of a run.
+//! The threads of a run that sends.
 
 use std::io;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::guards::{EndOnDrop, StopOnPanic, client, connections};
+use super::guards::{EndOnDrop, client, connections};
 use super::identity::identity;
-use super::{Transfer, reconnect, walk};
+use super::{Transfer, pool, walk};
 use crate::connection::classic;
 use crate::error::ConnectionError;
 use crate::net::destination::Server;
-use crate::net::rate_limit::Limit;
 use crate::plan::namesakes::Namesakes;
 use crate::report::events::Event;
 use crate::report::observer::Observer;
@@ -20,9 +19,10 @@ use crate::report::watch::watch;
 use crate::source::hashing::HashThreads;
 use crate::source::sources::Sources;
 use crate::work::Work;
-use crate::work::context::{Reached, Run};
+use crate::work::context::Run;
 use crate::work::course::Course;
 use crate::work::more::{MOST, More};
+use crate::work::reached::Reached;
 
 /// The end of a run's threads.
 #[derive(Debug)]
@@ -49,11 +49,11 @@ impl Transfer {
         let may_block = self.policy.may_block_directories() || self.plan.named.is_some();
         let connections = match self.policy.dry_run && may_block {
             true => 1,
-            false => self.options.connections.unwrap_or_else(connections),
+            false => self.settings.connections.unwrap_or_else(connections),
         };
         let most = if self.may_add() { connections.max(MOST) } else { connections };
         let work = Arc::new(Work::new(connections));
-        self.interrupt.attach(Arc::downgrade(&work));
+        self.interrupt.attach(&work);
         let course = Course::default();
         let run = Run {
             login: &self.login,
@@ -66,46 +66,26 @@ impl Transfer {
             namesakes: Namesakes::new(&self.plan),
             sources: Sources::default(),
             hash_threads: HashThreads::default(),
-            limit: self.options.rate.map(Limit::new),
+            limit: self.settings.limit(),
             client: client()?,
             identity: identity(),
-            retry_for: self.options.retry_for,
-            retries: self.options.retries,
-            timeout: self.options.timeout,
+            settings: self.settings,
             congestion: self.congestion.clone(),
             more: self.may_add().then(|| Mutex::new(More::new(connections))),
             connections,
             reached: Reached::new(connections),
         };
-        // A pool of its own: its threads block, and rayon's global pool must never.
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(most)
-            .thread_name(|index| format!("connection-{index}"))
-            .build()
-            .map_err(io::Error::other)?;
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let _end = EndOnDrop(progress);
-                thread::scope(|scope| {
-                    scope.spawn(|| {
-                        let _guard = StopOnPanic(|| work.stop(ConnectionError::Stopped));
-                        // Stopped: whoever stopped it has told why.
-                        let _ = walk::walk(&self.plan, &self.anchors, &run);
-                    });
-                    pool.scope(|scope| {
-                        (0..connections).for_each(|slot| begin(scope, &run, slot));
-                    });
-                });
-            });
-            let _guard = StopOnPanic(|| work.stop(ConnectionError::Stopped));
-            watch(progress, events, observer);
-        });
-        Ok(Ended { error: work.take_error(), durability: run.promised() })
+        let walk = || {
+            // Stopped: whoever stopped it has told why.
+            let _ = walk::walk(&self.plan, &self.anchors, &run);
+        };
+        pool::carry_out(&run, most, events, observer, walk, || {})?;
+        Ok(Ended { error: work.take_error(), durability: run.reached.promised() })
     }
 
     /// Whether connections may be added while it runs.
     fn may_add(&self) -> bool {
-        self.options.connections.is_none()
+        self.settings.connections.is_none()
             && matches!(self.login.server(), Server::Tcp { .. })
             && !self.policy.dry_run
     }
@@ -133,15 +113,4 @@ impl Transfer {
         });
         Ended { error, durability: None }
     }
-}
-
-/// Begins the connection of a slot on a thread of the pool. There are as many threads as a run may have slots, since
-/// each has its thread to the end.
-fn begin<'a>(scope: &rayon::Scope<'a>, run: &'a Run<'a>, slot: usize) {
-    scope.spawn(move |scope| {
-        let _guard = StopOnPanic(|| run.work.stop(ConnectionError::Stopped));
-        if let Err(error) = reconnect::run(run, slot, &|slot| begin(scope, run, slot)) {
-            run.work.stop(error);
-        }
-    });
 }

@@ -1,17 +1,23 @@
 //! Ending a run in order before everything is done.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::Work;
 use crate::error::ConnectionError;
+
+/// The work of a run, which can be stopped.
+pub(crate) trait Stop: fmt::Debug + Send + Sync {
+    /// Ends the run early; the first error is kept.
+    fn stop(&self, error: ConnectionError);
+}
 
 /// Stops a run, from any thread. All clones of a handle stop the same run.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt {
     /// A flag by itself, which a signal handler may set.
     is_set: Arc<AtomicBool>,
-    work: Arc<Mutex<Weak<Work>>>,
+    work: Arc<Mutex<Option<Weak<dyn Stop>>>>,
 }
 
 impl Interrupt {
@@ -20,7 +26,7 @@ impl Interrupt {
     pub fn stop(&self) {
         let work = self.work();
         self.is_set.store(true, Ordering::Release);
-        if let Some(work) = work.upgrade() {
+        if let Some(work) = work.as_ref().and_then(Weak::upgrade) {
             work.stop(ConnectionError::Stopped);
         }
     }
@@ -43,16 +49,17 @@ impl Interrupt {
     }
 
     /// This is what a stop stops from now on.
-    pub(crate) fn attach(&self, work: Weak<Work>) {
+    pub(crate) fn attach(&self, work: &Arc<impl Stop + 'static>) {
         let mut attached = self.work();
         // It was stopped while the client still read what is sent.
-        if let (true, Some(work)) = (self.is_set(), work.upgrade()) {
+        if self.is_set() {
             work.stop(ConnectionError::Stopped);
         }
-        *attached = work;
+        let work = Arc::downgrade(work);
+        *attached = Some(work);
     }
 
-    fn work(&self) -> MutexGuard<'_, Weak<Work>> {
+    fn work(&self) -> MutexGuard<'_, Option<Weak<dyn Stop>>> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -18,6 +18,8 @@ pub mod on_commit;
 pub mod part_tracker;
 pub mod pending_delete;
 pub mod private;
+pub mod reached;
+pub mod settings;
 mod state;
 mod task;
 
@@ -28,6 +30,7 @@ use std::time::{Duration, Instant};
 use mio::Waker;
 
 use crate::error::ConnectionError;
+use interrupt::Stop;
 pub use item::{Item, Kind, Lacking, Listing, Removal, Stated};
 use multipart::Large;
 use state::State;
@@ -369,5 +372,11 @@ impl Work {
     /// The error that ended the run early.
     pub fn take_error(&self) -> Option<ConnectionError> {
         self.state().error.take()
+    }
+}
+
+impl Stop for Work {
+    fn stop(&self, error: ConnectionError) {
+        self.stop(error);
     }
 }
