@@ -20,8 +20,8 @@ pub struct Selection {
     #[command(flatten)]
     pub rules: Rules,
 
-    /// Treatment of symbolic links: "copy" sends them as links, "follow" sends their targets, "skip" leaves
-    /// them out.
+    /// Treatment of symbolic links: "copy" makes the same links on the other side, "follow" sends their targets, "skip"
+    /// leaves them out.
     #[arg(long, value_enum, value_name = "WHAT", default_value = "copy")]
     pub links: Links,
 
@@ -44,7 +44,7 @@ pub struct Selection {
 /// Options about sending, and about its results.
 #[derive(Debug, Default, Args)]
 pub struct SendOptions {
-    /// Only tell which entries would be sent or removed and why; nothing is changed.
+    /// Only tell which entries would be transferred or removed and why; nothing is changed.
     #[arg(long, short = 'n')]
     pub dry_run: bool,
 
@@ -62,12 +62,12 @@ pub struct SendOptions {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Tries {
     /// Time for which haul tries to connect again when the server is lost, such as 90s or 1h; it starts again with
-    /// each progress. 0 ends the command with the loss. When haul sends or compares entries, it asks a server that is
-    /// busy again for the same time. If no server was reached when the command began, the command ends at once.
+    /// each progress. 0 ends the command with the loss. When haul transfers or compares entries, it asks a server that
+    /// is busy again for the same time. If no server was reached when the command began, the command ends at once.
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "5m")]
     pub retry_for: Duration,
 
-    /// At most so many attempts to connect again, in a row, even if --retry-for leaves time for more. When haul sends
+    /// At most so many attempts to connect again, in a row, even if --retry-for leaves time for more. When haul transfers
     /// or compares entries, it also gives an entry up if more than N connections were lost while the server had it to
     /// answer next [default: any number of attempts, 10 connections].
     #[arg(long, value_name = "N")]
@@ -110,7 +110,7 @@ pub struct Security {
 /// Options of the connections.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ConnectionOptions {
-    /// Parallel connections [default: one a core, 2 to 8, and up to 8 over a line that loses segments].
+    /// Parallel connections [default: one a core, 2 to 8; to send, up to 8 over a line that loses segments].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub connections: Option<u16>,
 
@@ -118,12 +118,12 @@ pub struct ConnectionOptions {
     #[command(flatten)]
     pub reaching: Reaching,
 
-    /// Congestion control of the connections, such as bbr or cubic, by the system's name [default: bbr where
+    /// Congestion control of connections that send, such as bbr or cubic, by the system's name [default: bbr where
     /// connections leave this machine and the system allows it].
     #[arg(long, value_name = "NAME")]
     pub congestion: Option<String>,
 
-    /// Bytes a second that are sent at most, such as 500KB or 10MiB.
+    /// Bytes a second that are sent or received at most, such as 500KB or 10MiB.
     #[arg(long, value_name = "SIZE", value_parser = rate)]
     pub limit_rate: Option<u64>,
 
@@ -162,7 +162,7 @@ pub struct OutputOptions {
 }
 
 impl ConnectionOptions {
-    /// Bytes a second that are sent at most.
+    /// Bytes a second that are sent or received at most.
     #[must_use]
     pub fn rate(&self) -> Option<u64> {
         self.limit_rate.or(self.bwlimit).filter(|&rate| rate > 0)
@@ -191,10 +191,10 @@ impl ValueEnum for Links {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(match self {
-            Self::Copy => PossibleValue::new("copy").help("They are sent as links"),
-            Self::Follow => {
-                PossibleValue::new("follow").help("Their targets are sent in their place")
+            Self::Copy => {
+                PossibleValue::new("copy").help("They are links on the other side as well")
             }
+            Self::Follow => PossibleValue::new("follow").help("Their targets come in their place"),
             Self::Skip => PossibleValue::new("skip").help("They are left out"),
         })
     }
@@ -234,7 +234,25 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::get_words::GetOptions;
     use super::*;
+
+    #[test]
+    fn options_of_both_directions_speak_of_both() {
+        let helps = [
+            ConnectionOptions::augment_args(clap::Command::new("connection")),
+            GetOptions::augment_args(clap::Command::new("get")),
+        ];
+        for mut command in helps {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Bytes a second that are sent or received at most"), "{help}");
+            assert!(help.contains("When haul transfers or compares entries"), "{help}");
+            for wrong in ["sent at most", "sends or compares", "are sent", "sends them"] {
+                let help = help.replace("are sent or received", "");
+                assert!(!help.contains(wrong), "{wrong}: {help}");
+            }
+        }
+    }
 
     #[test]
     fn durations_have_a_unit_or_are_seconds() {
