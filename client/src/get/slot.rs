@@ -19,9 +19,10 @@ impl Connecting for Run<'_> {
     type Unfenced = ();
 
     fn shared(&self) -> Shared<'_> {
-        let Self { wishes, reached, progress, connections, .. } = self;
+        let Self { login, wishes, reached, progress, connections, .. } = self;
         let settings = &wishes.settings;
-        Shared { settings, reached, progress, connections: *connections }
+        let has_token = login.token().is_some();
+        Shared { settings, reached, progress, connections: *connections, has_token }
     }
 
     fn register(&self, waker: Arc<Waker>) -> usize {

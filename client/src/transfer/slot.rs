@@ -20,8 +20,9 @@ impl Connecting for Run<'_> {
     type Unfenced = Vec<Item>;
 
     fn shared(&self) -> Shared<'_> {
-        let Self { settings, reached, progress, connections, .. } = self;
-        Shared { settings, reached, progress, connections: *connections }
+        let Self { login, settings, reached, progress, connections, .. } = self;
+        let has_token = login.token().is_some();
+        Shared { settings, reached, progress, connections: *connections, has_token }
     }
 
     fn register(&self, waker: Arc<Waker>) -> usize {

@@ -41,6 +41,7 @@ struct Scripted {
     progress: Progress,
     events: Mutex<Receiver<Event>>,
     connections: usize,
+    has_token: bool,
     steps: Mutex<VecDeque<Step>>,
     finished: AtomicBool,
     /// Unfenced work that was given back, and how many attempts were left in the script then.
@@ -72,6 +73,7 @@ impl Scripted {
             progress,
             events: Mutex::new(events),
             connections,
+            has_token: true,
             steps: Mutex::new(steps.into_iter().collect()),
             finished: AtomicBool::new(false),
             given_back: Mutex::default(),
@@ -99,8 +101,9 @@ impl Connecting for Scripted {
     type Unfenced = Option<&'static str>;
 
     fn shared(&self) -> Shared<'_> {
-        let Self { settings, reached, progress, connections, .. } = self;
-        Shared { settings, reached, progress, connections: *connections }
+        let Self { settings, reached, progress, .. } = self;
+        let Self { connections, has_token, .. } = *self;
+        Shared { settings, reached, progress, connections, has_token }
     }
 
     fn register(&self, _: Arc<Waker>) -> usize {
@@ -244,7 +247,14 @@ fn added_connection_that_was_never_greeted_is_given_up_in_silence() {
 }
 
 #[test]
-fn connections_wait_for_the_first_one() {
+fn connections_without_a_token_wait_for_nobody() {
+    let run = Scripted { has_token: false, ..Scripted::new(2, [ends(Ok(()))]) };
+    run.live(1).unwrap();
+    assert_eq!(run.left(), 0);
+}
+
+#[test]
+fn connections_with_a_token_wait_for_the_first_one() {
     let run = Scripted::new(2, [ends(Ok(()))]);
     std::thread::scope(|scope| {
         let waits = scope.spawn(|| run.live(1));
