@@ -126,6 +126,14 @@ impl<T> Requester<T> {
         Ok(())
     }
 
+    /// The note on a request that waits for its answer.
+    #[must_use]
+    pub fn waiting(&self, id: RequestId) -> Option<&T> {
+        let index = id.get().checked_sub(self.first.get())?;
+        let waiting = self.waiting.get(usize::try_from(index).ok()?)?;
+        waiting.as_ref().map(|waiting| &waiting.what)
+    }
+
     /// Takes a refusal or an answer by id.
     ///
     /// # Errors

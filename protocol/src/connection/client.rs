@@ -231,6 +231,22 @@ impl<T> ClientConnection<T> {
         input: &mut &[u8],
         now: Time,
     ) -> Result<Option<ClientEvent<T>>, ClientError> {
+        self.receive_with(input, now, |_, _, _| false)
+    }
+
+    /// As [`receive`](Self::receive), but bodies of answers need not be kept until they are complete: `take` is shown each
+    /// piece of a body as it comes, with the caller's note on the request and the answer's header. The connection keeps the
+    /// pieces for which it returns `false`, and the [event](ClientEvent::Answered) has only these. The number of bytes is
+    /// the server's choice, so `take` must bear more of them than it has asked for.
+    ///
+    /// # Errors
+    /// As for [`receive`](Self::receive).
+    pub fn receive_with(
+        &mut self,
+        input: &mut &[u8],
+        now: Time,
+        mut take: impl FnMut(&T, &Reply, &[u8]) -> bool,
+    ) -> Result<Option<ClientEvent<T>>, ClientError> {
         if !input.is_empty() {
             self.moved = now;
             self.silence.heard(now);
@@ -245,8 +261,14 @@ impl<T> ClientConnection<T> {
                 Some(Event::Header(answer)) if self.greeting.is_some() => self.greeted(answer)?,
                 Some(Event::Header(answer)) => self.header(answer, now)?,
                 Some(Event::Body(bytes)) => {
-                    if let Some(Unfinished { body, room, .. }) = &mut self.answer {
-                        body.extend_from_slice(&bytes[..bytes.len().min(*room - body.len())]);
+                    if let Some(Unfinished { id, reply, body, room }) = &mut self.answer {
+                        let is_taken = match self.book.waiting(*id) {
+                            Some(Asked::Request(what)) => take(what, reply, bytes),
+                            _ => false,
+                        };
+                        if !is_taken {
+                            body.extend_from_slice(&bytes[..bytes.len().min(*room - body.len())]);
+                        }
                     }
                     None
                 }

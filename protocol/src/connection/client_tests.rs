@@ -153,6 +153,40 @@ fn answered(op: &Op, reply: Reply, body: &[u8]) -> Result<Option<ClientEvent<u32
 }
 
 #[test]
+fn pieces_of_a_body_that_are_taken_are_not_kept() {
+    let facts = PartFacts {
+        size: 5,
+        attributes: Attributes::default(),
+        state: Token([5; 16]),
+        cv: None,
+        digest: Some(Digest::of(b"piece")),
+    };
+    let reply = Reply::Part(facts);
+    let answer = Answer::Answered { id: RequestId::FIRST, length: 5, reply };
+    let mut bytes = Vec::new();
+    encode::answer(&answer, &mut bytes).unwrap();
+    bytes.extend_from_slice(b"piece");
+    for takes in [false, true] {
+        let mut client = greeted();
+        client.request(1, &Op::List { name: None, after: None }, 0, START).unwrap();
+        let mut seen = Vec::new();
+        let mut last = None;
+        for byte in &bytes {
+            let take = |what: &u32, found: &Reply, piece: &[u8]| {
+                assert_eq!((*what, *found), (1, reply));
+                seen.extend_from_slice(piece);
+                takes
+            };
+            last = client.receive_with(&mut &[*byte][..], START, take).unwrap();
+        }
+        assert_eq!(seen, b"piece");
+        let kept = if takes { Vec::new() } else { b"piece".to_vec() };
+        assert_eq!(last, Some(ClientEvent::Answered(1, reply, kept)));
+        assert_eq!(client.unanswered(), 0);
+    }
+}
+
+#[test]
 fn answer_to_fetch_that_is_too_long_is_cut_and_told_by_its_length() {
     let mut body = Vec::new();
     for _ in 0..3 {

@@ -4,23 +4,32 @@ use alloc::vec::Vec;
 
 use zeroize::Zeroize;
 
-/// Encoded frames that the transport did not take yet.
+/// Bytes of a body that stand behind its header, so that the transport never takes a header alone.
+const TOGETHER: usize = 16 * 1024;
+
+/// Encoded frames that the transport did not take yet: some, then a large body that was not copied, then those behind it.
 ///
-/// Invariant: bytes that were taken need no more memory than those that were not.
+/// Invariants: bytes of frames that were taken need no more memory than those that were not; a large body stays in memory
+/// until all of it is taken. Without a body, nothing is behind it.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     bytes: Vec<u8>,
     taken: usize,
+    body: Vec<u8>,
+    body_taken: usize,
+    behind: Vec<u8>,
 }
 
 impl Outbox {
     /// Bytes that the transport is to take next.
     pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.bytes[self.taken..]
+        let first = &self.bytes[self.taken..];
+        if first.is_empty() { &self.body[self.body_taken..] } else { first }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len() - self.taken
+        let body = self.body.len() - self.body_taken;
+        self.bytes.len() - self.taken + body + self.behind.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -29,16 +38,44 @@ impl Outbox {
 
     /// Bytes of memory.
     pub(crate) fn held(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.body.capacity() + self.behind.capacity()
     }
 
     /// The end of the buffer, to append frames to.
     pub(crate) fn end(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
+        if self.body.is_empty() { &mut self.bytes } else { &mut self.behind }
+    }
+
+    /// Appends the body of the frame that was appended last. A large one is taken as it is, if no other one waits.
+    pub(crate) fn append(&mut self, body: Vec<u8>) {
+        if self.body.is_empty() && body.len() > TOGETHER {
+            self.bytes.extend_from_slice(&body[..TOGETHER]);
+            (self.body, self.body_taken) = (body, TOGETHER);
+        } else {
+            self.end().extend_from_slice(&body);
+        }
     }
 
     /// The transport has taken so many bytes from the front, at most all.
     pub(crate) fn take(&mut self, len: usize) {
+        let mut left = len;
+        while left > 0 && !self.is_empty() {
+            let before = self.len();
+            self.take_front(left);
+            left -= before - self.len();
+        }
+    }
+
+    /// Takes bytes of what is in front.
+    fn take_front(&mut self, len: usize) {
+        if self.taken == self.bytes.len() {
+            self.body_taken = (self.body_taken + len).min(self.body.len());
+            if self.body_taken == self.body.len() {
+                (self.body, self.body_taken) = (Vec::new(), 0);
+                (self.bytes, self.taken) = (core::mem::take(&mut self.behind), 0);
+            }
+            return;
+        }
         self.taken = (self.taken + len).min(self.bytes.len());
         if self.taken == self.bytes.len() {
             self.bytes.clear();
@@ -52,14 +89,16 @@ impl Outbox {
 
     /// Overwrites everything, also bytes that were taken.
     pub(crate) fn wipe(&mut self) {
-        self.bytes.zeroize();
-        self.taken = 0;
+        for bytes in [&mut self.bytes, &mut self.body, &mut self.behind] {
+            bytes.zeroize();
+        }
+        (self.taken, self.body_taken) = (0, 0);
     }
 
     /// Gives the memory of an empty outbox back.
     pub(crate) fn shrink(&mut self) {
         if self.is_empty() {
-            self.bytes = Vec::new();
+            *self = Self::default();
         }
     }
 }
@@ -90,5 +129,52 @@ mod tests {
         assert!(outbox.is_empty() && outbox.held() > 0);
         outbox.shrink();
         assert_eq!(outbox.held(), 0);
+    }
+
+    #[test]
+    fn large_body_comes_between_the_frames_around_it_and_is_not_copied() {
+        for step in [1, 1000, TOGETHER, TOGETHER + 3, usize::MAX] {
+            let mut outbox = Outbox::default();
+            let body = |first: u8| -> Vec<u8> {
+                (0..=250).cycle().map(|at| first ^ at).take(50_000).collect()
+            };
+            let mut expected = Vec::new();
+            let mut append = |outbox: &mut Outbox, frame: &[u8], body: Vec<u8>| {
+                expected.extend_from_slice(frame);
+                expected.extend_from_slice(&body);
+                outbox.end().extend_from_slice(frame);
+                outbox.append(body);
+            };
+            append(&mut outbox, b"small", b"body".to_vec());
+            let large = body(1);
+            let place = large.as_ptr();
+            append(&mut outbox, b"large", large);
+            assert_eq!(outbox.body.as_ptr(), place);
+            append(&mut outbox, b"behind", body(2));
+            append(&mut outbox, b"last", Vec::new());
+            assert_eq!(outbox.len(), expected.len());
+            let mut taken = Vec::new();
+            while !outbox.is_empty() {
+                let len = outbox.as_slice().len().min(step);
+                taken.extend_from_slice(&outbox.as_slice()[..len]);
+                outbox.take(len);
+            }
+            assert!(taken == expected, "{step}");
+            outbox.shrink();
+            assert_eq!(outbox.held(), 0);
+            outbox.append(body(3));
+            outbox.take(usize::MAX);
+            assert!(outbox.is_empty());
+        }
+    }
+
+    #[test]
+    fn wiped_outbox_has_nothing_left() {
+        let mut outbox = Outbox::default();
+        outbox.end().push(1);
+        outbox.append([2; 3 * TOGETHER].to_vec());
+        outbox.end().push(3);
+        outbox.wipe();
+        assert!(outbox.is_empty() && outbox.as_slice().is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! A server's half of a connection: takes bytes and moments, gives bytes, events and the peer's debt.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::outbox::Outbox;
@@ -255,6 +256,23 @@ impl ServerConnection {
     /// As for [`greet`](Self::greet).
     pub fn answer(&mut self, id: RequestId, reply: Reply, body: &[u8]) -> Result<(), EncodeError> {
         self.say(&Answer::Answered { id, length: body.len() as u64, reply }, body)?;
+        self.book.told(id);
+        Ok(())
+    }
+
+    /// As [`answer`](Self::answer), but a large body is not copied.
+    ///
+    /// # Errors
+    /// As for [`greet`](Self::greet).
+    pub fn answer_with(
+        &mut self,
+        id: RequestId,
+        reply: Reply,
+        body: Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let answer = Answer::Answered { id, length: body.len() as u64, reply };
+        encode::answer(&answer, self.outbox.end())?;
+        self.outbox.append(body);
         self.book.told(id);
         Ok(())
     }
