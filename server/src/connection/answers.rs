@@ -163,6 +163,12 @@ impl Connection {
         self.note_unsaid(said);
     }
 
+    /// As [`answer`](Self::answer), but a large body is not copied.
+    pub(super) fn answer_with(&mut self, id: RequestId, reply: Reply, body: Vec<u8>) {
+        let said = self.half.answer_with(id, reply, body);
+        self.note_unsaid(said);
+    }
+
     /// An answer that can't be put into words is a bug of the server's.
     pub(super) fn note_unsaid(&self, said: Result<(), EncodeError>) {
         if let Err(error) = said {

@@ -129,7 +129,7 @@ impl Connection {
             }
         };
         let Fetch { id, body, .. } = *fetch;
-        self.answer(id, Reply::Fetched { more, digest: Digest::of(&body) }, &body);
+        self.answer_with(id, Reply::Fetched { more, digest: Digest::of(&body) }, body);
         None
     }
 

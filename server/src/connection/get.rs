@@ -40,10 +40,10 @@ pub(super) struct Get {
 struct Reading {
     file: Readable,
     hasher: Hasher,
-    /// As long as the part.
+    /// Bytes of the part.
+    len: usize,
+    /// Those that have been read, with room for the others.
     bytes: Vec<u8>,
-    /// Number of those that have been read.
-    read: usize,
     _place: Place,
 }
 
@@ -77,14 +77,17 @@ impl Get {
             self.reading = self.open(turn)?;
             return Ok(None);
         };
-        if reading.read < reading.bytes.len() {
-            let offset = self.wanted.offset + reading.read as u64;
-            let room = &mut reading.bytes[reading.read..];
-            let len = reading.file.read(offset, room)?;
-            reading.hasher.update(&room[..len]);
-            reading.read += len;
-            turn.share.took(len);
-            if reading.read < reading.bytes.len() {
+        let left = reading.len - reading.bytes.len();
+        if left > 0 {
+            let offset = self.wanted.offset + reading.bytes.len() as u64;
+            // The bytes are hashed and copied while they are in the second-level cache.
+            let room = turn.buffer.room(offset);
+            let most = room.len().min(left);
+            let read = reading.file.read(offset, &mut room[..most])?;
+            reading.hasher.update(&room[..read]);
+            reading.bytes.extend_from_slice(&room[..read]);
+            turn.share.took(read);
+            if read < left {
                 return Ok(None);
             }
         }
@@ -116,7 +119,7 @@ impl Get {
                 false => Ok(None),
             };
         }
-        Ok(Some(Reading { file, hasher, bytes: vec![0; len], read: 0, _place: place }))
+        Ok(Some(Reading { file, hasher, len, bytes: Vec::with_capacity(len), _place: place }))
     }
 }
 
@@ -158,7 +161,7 @@ impl Connection {
     ) -> Option<Box<Get>> {
         match get.advance(turn) {
             Ok(None) => return Some(get),
-            Ok(Some((facts, bytes))) => self.answer(get.wanted.id, Reply::Part(facts), &bytes),
+            Ok(Some((facts, bytes))) => self.answer_with(get.wanted.id, Reply::Part(facts), bytes),
             Err(refusal) => self.refuse(get.wanted.id, refusal),
         }
         None
