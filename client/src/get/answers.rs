@@ -27,9 +27,7 @@ impl Connection<'_> {
                 self.fetched(batch, body, more, digest)
             }
             (Pending::First(file), Reply::Part(facts)) => self.first(file, &facts, body),
-            (Pending::Part(large, index), Reply::Part(facts)) => {
-                self.part(&large, index, &facts, body)
-            }
+            (Pending::Part(large, index), Reply::Part(facts)) => self.part(&large, index, &facts),
             _ => Err(ProtocolError::Kind.into()),
         }
     }

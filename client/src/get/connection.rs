@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use haul_protocol::{ClientEvent, Name, Op, Right, encode_wanted, limits};
 
+use super::coming::{Coming, Input};
 use super::item::{Arrived, Batch, File, Page, part_size};
 use super::large::Large;
 use super::run::Run;
@@ -80,6 +81,8 @@ pub(super) struct Connection<'a> {
     /// Its number in the queue.
     number: usize,
     pub(super) wire: Wire<'a, Pending>,
+    /// The part of a large file whose bytes come at the moment.
+    pub(super) coming: Option<Coming>,
     /// Bytes of files that it has asked for and not got.
     asked: u64,
     /// Pages that it has asked for and not got.
@@ -118,7 +121,16 @@ impl<'a> Connection<'a> {
         if hello.account.is_none() {
             run.reached.is_without_account(run.login, run.progress);
         }
-        Ok(Self { run, number, wire, asked: 0, lists: 0, group: Group::new(), staged: None })
+        Ok(Self {
+            run,
+            number,
+            wire,
+            coming: None,
+            asked: 0,
+            lists: 0,
+            group: Group::new(),
+            staged: None,
+        })
     }
 
     /// Works until there is nothing left to do.
@@ -126,7 +138,7 @@ impl<'a> Connection<'a> {
     /// # Errors
     /// If the connection breaks, or the run is stopped.
     pub(super) fn work(&mut self) -> Result<(), ConnectionError> {
-        let mut input = std::mem::take(&mut self.wire.input);
+        let mut input = Input::new();
         loop {
             if self.run.is_stopped() {
                 return Err(ConnectionError::Stopped);
@@ -226,9 +238,10 @@ impl<'a> Connection<'a> {
     }
 
     /// Reads answers that are there; returns whether there were any.
-    fn read(&mut self, input: &mut [u8]) -> Result<bool, ConnectionError> {
+    fn read(&mut self, input: &mut Input) -> Result<bool, ConnectionError> {
         let (mut any, mut left) = (false, TURN);
         while left > 0 {
+            let input = input.room(self.coming.as_ref());
             let mut most = input.len();
             if let Some(limit) = &self.run.limit {
                 match limit.take(most) {
@@ -255,7 +268,12 @@ impl<'a> Connection<'a> {
     }
 
     fn receive(&mut self, mut bytes: &[u8]) -> Result<(), ConnectionError> {
-        while let Some(event) = self.wire.receive(&mut bytes)? {
+        loop {
+            let coming = &mut self.coming;
+            let take = |pending: &Pending, reply: &_, piece: &[u8]| {
+                Coming::take(coming, pending, reply, piece)
+            };
+            let Some(event) = self.wire.receive_with(&mut bytes, take)? else { return Ok(()) };
             match event {
                 ClientEvent::Acked(_) => {}
                 ClientEvent::Refused(pending, refusal) => {
@@ -274,7 +292,6 @@ impl<'a> Connection<'a> {
                 _ => return Err(ProtocolError::Kind.into()),
             }
         }
-        Ok(())
     }
 
     /// A request has its answer.

@@ -89,10 +89,16 @@ impl Large {
         }
     }
 
-    /// Writes a part, if the file is not over; returns whether it was the last one.
-    pub(super) fn write(&self, index: usize, bytes: &[u8], cv: Cv) -> Result<bool, FileError> {
+    /// Writes bytes of a part, if the file is not over.
+    pub(super) fn write(&self, index: usize, at: u64, bytes: &[u8]) -> Result<(), FileError> {
         let partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
-        partial.as_ref().map_or(Ok(false), |partial| partial.write(index, bytes, cv))
+        partial.as_ref().map_or(Ok(()), |partial| partial.write(index, at, bytes))
+    }
+
+    /// All of a part is written, and right; returns whether it was the last one of a file that is not over.
+    pub(super) fn hold(&self, index: usize, cv: Cv) -> Result<bool, FileError> {
+        let partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
+        partial.as_ref().map_or(Ok(false), |partial| partial.hold(index, cv))
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {

@@ -10,6 +10,7 @@
 
 mod answers;
 pub mod builder;
+mod coming;
 mod connection;
 mod decide;
 mod delete;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use haul_protocol::{Cv, Digest, Fetched, Geometry, PartFacts, Refusal};
 
+use super::coming::{Came, Coming};
 use super::connection::Connection;
 use super::item::{File, part_size};
 use super::large::{Large, hash};
@@ -69,7 +70,10 @@ impl Connection<'_> {
             return Ok(());
         }
         self.run.queue.add_large(Arc::clone(&large));
-        self.write(&large, 0, body, cv);
+        match large.write(0, 0, body) {
+            Ok(()) => self.hold(&large, 0, cv),
+            Err(error) => self.end_large(&large, Some(error)),
+        }
         Ok(())
     }
 
@@ -93,30 +97,35 @@ impl Connection<'_> {
         large: &Arc<Large>,
         index: usize,
         facts: &PartFacts,
-        body: &[u8],
     ) -> Result<(), ConnectionError> {
-        let is_asked = facts.state == large.state
-            && facts.size == large.geometry.size()
-            && body.len() as u64 == large.part_len(index);
-        let stated = facts.cv.filter(|_| is_asked).ok_or(ProtocolError::Fetched)?;
-        let Some(cv) = hash(&large.geometry, index, body).filter(|cv| *cv == stated) else {
+        let came = self.coming.take().map_or(Came::Other, Coming::end);
+        let stated = facts.cv.ok_or(ProtocolError::Fetched)?;
+        let cv = match came {
+            Came::Other => return Err(ProtocolError::Fetched.into()),
+            Came::Unwritten(error) => {
+                self.end_large(large, Some(error));
+                return Ok(());
+            }
+            Came::Whole(cv) => cv,
+        };
+        if cv != stated {
             if large.tries.fetch_add(1, Ordering::Relaxed) < TRIES {
                 self.run.queue.put_back(vec![Task::Part(Arc::clone(large), index)]);
             } else {
                 self.end_large(large, Some(FileError::Damaged));
             }
             return Ok(());
-        };
-        self.run.progress.received(body.len() as u64);
+        }
+        self.run.progress.received(large.part_len(index));
         large.learn(facts.digest);
         large.refusals.store(0, Ordering::Relaxed);
-        self.write(large, index, body, cv);
+        self.hold(large, index, cv);
         Ok(())
     }
 
-    /// Writes a part; with the last one the file is complete.
-    fn write(&mut self, large: &Arc<Large>, index: usize, body: &[u8], cv: Cv) {
-        match large.write(index, body, cv) {
+    /// A part is written and right; with the last one the file is complete.
+    fn hold(&mut self, large: &Arc<Large>, index: usize, cv: Cv) {
+        match large.hold(index, cv) {
             Ok(false) => {}
             Ok(true) => self.complete(large),
             Err(error) => self.end_large(large, Some(error)),

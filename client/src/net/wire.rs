@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use haul_protocol::{
-    ClientConfig, ClientConnection, ClientEvent, Digest, Hello, Op, Time, Unanswered,
+    ClientConfig, ClientConnection, ClientEvent, Digest, Hello, Op, Reply, Time, Unanswered,
 };
 
 use super::body::Body;
@@ -274,8 +274,17 @@ impl<'a, T> Wire<'a, T> {
         &mut self,
         bytes: &mut &[u8],
     ) -> Result<Option<ClientEvent<T>>, ConnectionError> {
+        self.receive_with(bytes, |_, _, _| false)
+    }
+
+    /// As [`receive`](Self::receive); `take` is shown each piece of a body first, and the connection keeps those that it does not take.
+    pub(crate) fn receive_with(
+        &mut self,
+        bytes: &mut &[u8],
+        take: impl FnMut(&T, &Reply, &[u8]) -> bool,
+    ) -> Result<Option<ClientEvent<T>>, ConnectionError> {
         let now = self.now();
-        Ok(self.half.receive(bytes, now)?)
+        Ok(self.half.receive_with(bytes, now, take)?)
     }
 
     /// Sends a `ping` if one is due, and returns the time to wait for more. The output may have grown.

@@ -142,24 +142,39 @@ impl Partial {
         numbers.filter_map(|(index, cv)| cv.map(|_| index)).collect()
     }
 
-    /// Writes a part, whose chaining value the caller has computed from these bytes. Returns `true` if all parts are there
-    /// now, and were not before: once for each file whose last part is written.
+    /// Writes the bytes of a part from `at` on, counted from its start. They need not be right yet, and count for nothing before
+    /// the part [is held](Self::hold).
     ///
     /// # Errors
-    /// If it is no part of the file, or can't be written; parts that are there stay.
-    pub fn write(&self, index: usize, bytes: &[u8], cv: Cv) -> Result<bool, FileError> {
+    /// If they are no bytes of a part, or can't be written; parts that are there stay.
+    pub fn write(&self, index: usize, at: u64, bytes: &[u8]) -> Result<(), FileError> {
         let range = self.geometry.range(index).ok_or(TargetError::NoPart)?;
-        if range.end - range.start != bytes.len() as u64 {
+        let left = (range.end - range.start).checked_sub(at).ok_or(TargetError::NoPart)?;
+        if bytes.len() as u64 > left {
             return Err(TargetError::NoPart.into());
         }
-        let failed = FileError::target::<io::Error>("write it");
         if self.held().cvs[index].is_some() {
             // It has come twice, and is not written over.
-            return Ok(false);
+            return Ok(());
         }
-        write_at(self.temporary.file(), bytes, range.start).map_err(&failed)?;
+        let written = write_at(self.temporary.file(), bytes, range.start + at);
+        written.map_err(FileError::target("write it"))
+    }
+
+    /// A part is there: the caller has written all of it, and computed its chaining value from these bytes. Returns `true` if
+    /// all parts are there now, and were not before: once for each file whose last part is written.
+    ///
+    /// # Errors
+    /// If it is no part of the file, or its record can't be written; parts that are there stay.
+    pub fn hold(&self, index: usize, cv: Cv) -> Result<bool, FileError> {
+        match self.held().cvs.get(index) {
+            None => return Err(TargetError::NoPart.into()),
+            Some(Some(_)) => return Ok(false),
+            Some(None) => {}
+        }
         let record = self.records.write(index, &Record { boot: self.boot, cv });
-        write_at(self.temporary.file(), &record, self.records.offset(index)).map_err(&failed)?;
+        write_at(self.temporary.file(), &record, self.records.offset(index))
+            .map_err(FileError::target("write it"))?;
         let mut held = self.held();
         if held.cvs[index].replace(cv).is_some() {
             return Ok(false);

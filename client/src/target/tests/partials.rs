@@ -32,7 +32,10 @@ fn part(index: usize) -> (Vec<u8>, Cv) {
 
 fn write(partial: &Partial, index: usize) -> bool {
     let (bytes, cv) = part(index);
-    partial.write(index, &bytes, cv).unwrap()
+    let (start, end) = bytes.split_at(bytes.len() / 3);
+    partial.write(index, 0, start).unwrap();
+    partial.write(index, start.len() as u64, end).unwrap();
+    partial.hold(index, cv).unwrap()
 }
 
 /// A run that is killed after it has written these parts; returns its temporary file.
@@ -93,11 +96,35 @@ fn bytes_that_are_no_part_are_not_written() {
     let (_place, directory) = place();
     let (partial, _) = open(&directory, 1);
     let (bytes, cv) = part(0);
-    for (index, bytes) in [(0, &bytes[1..]), (2, &bytes), (3, &bytes), (usize::MAX, &bytes)] {
-        assert!(partial.write(index, bytes, cv).is_err(), "{index}");
+    for (index, at) in [(0, 1), (0, u64::MAX), (2, 0), (3, 0), (usize::MAX, 0)] {
+        assert!(partial.write(index, at, &bytes).is_err(), "{index} from {at} on");
+    }
+    for index in [3, usize::MAX] {
+        assert!(partial.hold(index, cv).is_err(), "{index}");
     }
     assert_eq!((partial.is_whole(), partial.digest()), (false, None));
     assert!(partial.commit(&Attributes::default(), Over::File, false).is_err());
+}
+
+#[test]
+fn part_that_is_held_is_not_written_over_and_other_bytes_count_for_nothing() {
+    let (place, directory) = place();
+    let (partial, _) = open(&directory, 1);
+    let (bytes, _) = part(0);
+    let wrong = vec![!bytes[0]; bytes.len()];
+    // Bytes that nobody has verified, as of a connection that is lost.
+    partial.write(1, 0, &wrong[..10]).unwrap();
+    assert!(!write(&partial, 0));
+    partial.write(0, 0, &wrong).unwrap();
+    drop(partial);
+    free(&place);
+    let (partial, held) = open(&directory, 1);
+    assert_eq!(held, [0]);
+    for index in [1, 2] {
+        write(&partial, index);
+    }
+    partial.commit(&Attributes::default(), Over::File, false).unwrap();
+    assert_eq!(fs::read(place.path().join("f")).unwrap(), self::bytes());
 }
 
 #[test]
