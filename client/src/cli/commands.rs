@@ -203,7 +203,7 @@ fn sending(mut builder: Builder, options: &SendOptions, output: OutputOptions) -
 }
 
 /// Whether a receipt is another file than standard output: each would write over the other.
-fn is_not_stdout(path: &Path) -> io::Result<()> {
+pub(super) fn is_not_stdout(path: &Path) -> io::Result<()> {
     if is_file_of_stdout(path) {
         return Err(io::Error::other(
             "it is standard output, where the summary goes; name another file, or add --quiet",

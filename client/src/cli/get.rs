@@ -3,18 +3,21 @@
 use std::fmt::Display as Show;
 use std::path::Path;
 
-use super::commands::{ended, tell};
+use super::commands::{ended, is_not_stdout, tell};
 use super::display::Display;
 use super::ending::Ending;
 use super::exit::Reason;
 use super::get_words::{GetCommand, GetOptions};
+use super::options::Selection;
 use super::signals::Signals;
+use super::streams::one_reader;
 use super::summary::Kind;
 use super::{access, cat};
 use crate::get::Get;
 use crate::get::builder::Builder;
 use crate::get::source::Source;
 use crate::net::destination::is_remote;
+use crate::source::file_list::Separator;
 use crate::source::links::Links;
 use crate::source::stdin::is_stdin;
 use crate::transfer::error::BuildError;
@@ -92,6 +95,16 @@ fn wished(builder: Builder, options: &GetOptions, signals: &Signals) -> Builder 
     if options.ignore_existing {
         builder = builder.ignore_existing();
     }
+    if let Some(list) = &options.files_from {
+        let separator = if options.null { Separator::Nul } else { Separator::Line };
+        builder = builder.files_from(list, separator);
+    }
+    if let Some(receipt) = &options.receipt {
+        builder = builder.receipt(receipt);
+    }
+    if !options.output.basic.quiet {
+        builder = builder.check_receipt(is_not_stdout);
+    }
     if options.durability.as_deref() == Some("none") {
         builder = builder.not_durable();
     }
@@ -107,6 +120,15 @@ pub(super) fn carry_out(
 ) -> u8 {
     let (signals, insecure) = (ending.signals(), options.connection.reaching.security.insecure);
     let kind = if options.dry_run { Kind::DryRun } else { Kind::Get };
+    let selection = Selection {
+        rules: options.rules.clone(),
+        files_from: options.files_from.clone(),
+        ..Selection::default()
+    };
+    if let Err(error) = one_reader([], 0, &selection) {
+        return ending.fail(Reason::Usage, &error);
+    }
+    let _held = options.receipt.is_some().then(|| signals.hold_deadly());
     let mut display = Display::new(options.output, kind, false);
     let trust = match access::trust(first.place(), insecure, signals, display.bar()) {
         Ok(trust) => trust,
@@ -129,10 +151,13 @@ pub(super) fn carry_out(
     };
     let reason = tell(ending, &report, error.as_ref(), false, interrupted);
     if interrupted {
-        ending.error(
-            &"interrupted; what was counted is here, run the same command again for the rest: large files go on \
-              where they stopped",
-        );
+        let large = match report.counts.bytes_held {
+            0 => "",
+            _ => ": large files go on where they stopped",
+        };
+        ending.error(&format_args!(
+            "interrupted; what was counted is here, run the same command again for the rest{large}"
+        ));
     }
     ending.over(Some(&report), reason)
 }
@@ -142,6 +167,8 @@ fn refused(options: &GetOptions, is_stdout: bool) -> Option<String> {
     let GetOptions { rules, links, dry_run, ignore_existing, connection, output, .. } = options;
     let not_here = [
         (*dry_run, "--dry-run"),
+        (options.files_from.is_some(), "--files-from"),
+        (options.receipt.is_some(), "--receipt"),
         (*ignore_existing, "--ignore-existing"),
         (!rules.is_empty(), "--exclude"),
         (*links != Links::Copy, "--links"),

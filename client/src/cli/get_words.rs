@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use super::options::{ConnectionOptions, OutputOptions, Reaching};
+use super::options::{ConnectionOptions, OutputOptions, Reaching, receipt};
 use super::usage::Usage;
 use crate::error::destination::DestinationError;
 use crate::get::source::Source;
@@ -42,6 +43,19 @@ pub(crate) struct GetOptions {
     /// Treatment of symbolic links: "copy" makes them here, and tells those that lead out of DIR, "skip" leaves them out.
     #[arg(long, value_enum, value_name = "WHAT", default_value = "copy")]
     pub links: Links,
+
+    /// Only the names in FILE (`-`: standard input), one a line, below SRC, which is one directory. The entries of a
+    /// directory are not meant unless they are named as well. Lines are read as by `haul put --files-from`.
+    #[arg(long, value_name = "FILE", conflicts_with = "rename")]
+    pub files_from: Option<PathBuf>,
+
+    /// With --files-from: names end with a NUL byte, as `find -print0` writes them.
+    #[arg(long = "null", short = '0', requires = "files_from")]
+    pub null: bool,
+
+    /// Write the digest of each file that has come to FILE, for `b3sum --check` in DIR.
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(receipt), conflicts_with = "dry_run")]
+    pub receipt: Option<PathBuf>,
 
     /// Only tell which entries would come and why; nothing is changed.
     #[arg(long, short = 'n')]

@@ -112,6 +112,7 @@ impl Prompt<'_> {
             Word::Put { options, .. } => &options.selection.files_from,
             Word::Sync { options, .. } => &options.selection.files_from,
             Word::Verify { options, .. } => &options.selection.files_from,
+            Word::Get { options, .. } => &options.files_from,
             _ => &None,
         };
         let sources = match &word {

@@ -8,7 +8,7 @@ use super::ending::Ending;
 use super::exit::Reason;
 use super::get;
 use super::get_words::{self, GetOptions};
-use super::options::{Selection, SendOptions};
+use super::options::SendOptions;
 use super::signals::Signals;
 use super::summary::Kind;
 use super::usage::Usage;
@@ -66,14 +66,9 @@ fn from_server(text: &str) -> Result<Source, Usage> {
 
 /// Options that only make sense for a source on this machine.
 fn checked(options: &SyncOptions) -> Result<(), Usage> {
-    let SyncOptions { checksum, selection, send, .. } = options;
-    let Selection { one_file_system, files_from, .. } = selection;
     let wrong = [
         (options.connection.congestion.is_some(), "--congestion"),
-        (*checksum, "--checksum"),
-        (*one_file_system, "--one-file-system"),
-        (files_from.is_some(), "--files-from"),
-        (send.receipt.is_some(), "--receipt"),
+        (options.selection.one_file_system, "--one-file-system"),
     ];
     match wrong.into_iter().find(|(is_given, _)| *is_given) {
         Some((_, option)) => Err(Usage(format!(
@@ -86,7 +81,8 @@ fn checked(options: &SyncOptions) -> Result<(), Usage> {
 /// Makes a directory on this machine like those of a server.
 fn back(sources: &[Source], directory: &Path, options: &SyncOptions, signals: &Signals) -> u8 {
     let SyncOptions { selection, send, connection, output, .. } = options;
-    let SendOptions { dry_run, ignore_existing, .. } = send;
+    let SendOptions { dry_run, ignore_existing, receipt } = send;
+    let checksum = options.checksum;
     let delete = options.delete.then_some(Delete {
         force: options.force_delete,
         all: options.delete_all,
@@ -95,6 +91,9 @@ fn back(sources: &[Source], directory: &Path, options: &SyncOptions, signals: &S
     let options = GetOptions {
         rules: selection.rules.clone(),
         links: selection.links,
+        files_from: selection.files_from.clone(),
+        null: selection.null,
+        receipt: receipt.clone(),
         dry_run: *dry_run,
         ignore_existing: *ignore_existing,
         connection: connection.clone(),
@@ -106,6 +105,9 @@ fn back(sources: &[Source], directory: &Path, options: &SyncOptions, signals: &S
     if let Some(usage) = get::server(directory) {
         return ending.fail(Reason::Usage, &usage);
     }
-    let builder = Get::builder(sources.iter().cloned(), directory).sync(delete);
+    let mut builder = Get::builder(sources.iter().cloned(), directory).sync(delete);
+    if checksum {
+        builder = builder.checksum();
+    }
     get::carry_out(&sources[0], builder, &options, &ending)
 }

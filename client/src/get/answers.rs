@@ -28,6 +28,7 @@ impl Connection<'_> {
             }
             (Pending::First(file), Reply::Part(facts)) => self.first(file, &facts, body),
             (Pending::Part(large, index), Reply::Part(facts)) => self.part(&large, index, &facts),
+            (Pending::Check(comparing), Reply::Done) => self.checked(comparing, body),
             _ => Err(ProtocolError::Kind.into()),
         }
     }
@@ -71,6 +72,7 @@ impl Connection<'_> {
                 self.run.queue.settle(1);
             }
             Pending::First(file) => self.refused_file(file, FileError::Refused(refusal)),
+            Pending::Check(comparing) => self.refused_check(comparing, refusal),
             Pending::Part(large, index) => match refusal.code {
                 Code::Changed => self.begin_again(&large, FileError::Refused(refusal)),
                 _ if refusal.retry => self.part_again(&large, index, refusal),
@@ -115,6 +117,7 @@ impl Connection<'_> {
     pub(super) fn list_failed(&self, node: &Arc<Node>, error: FileError) {
         self.run.progress.failed(node.own_path(), error);
         self.run.is_listed();
+        node.is_refused();
         node.settle(&self.run.ends);
         self.run.queue.settle(1);
     }
@@ -127,10 +130,11 @@ impl Connection<'_> {
 
     /// A file that was staged has its name, or could not get it.
     pub(super) fn named(&mut self, arrived: Arrived, result: Result<(), FileError>) {
-        let Arrived { file, bytes } = arrived;
+        let Arrived { file, bytes, digest } = arrived;
         match result {
             Ok(()) => {
                 self.run.progress.file_done(&file.name, bytes);
+                self.run.write_down(&file, digest);
                 file.node.settle(&self.run.ends);
             }
             // It has come while the run went on.
@@ -145,7 +149,11 @@ impl Connection<'_> {
 
 /// Whether the same may be asked again after so many tries that have failed like this, and after which pause. A busy
 /// server is asked as long as a lost one is.
-fn may_be_done_again(error: &FileError, tries: u32, retry_for: Duration) -> Option<Duration> {
+pub(super) fn may_be_done_again(
+    error: &FileError,
+    tries: u32,
+    retry_for: Duration,
+) -> Option<Duration> {
     match error.retry(false) {
         Retry::Now(most) if tries < most => Some(Duration::ZERO),
         Retry::Later(pause) if pause * tries <= retry_for => Some(pause),

@@ -1,18 +1,23 @@
 //! The wishes for a run that reads back.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use haul_protocol::AccessToken;
 
 use super::Get;
 use super::decide::Mode;
+use super::receipt::{Lines, Others};
 use super::source::Source;
 use super::wishes::Wishes;
 use crate::credentials::Login;
 use crate::error::credentials::CredentialsError;
 use crate::net::destination::Destination;
+use crate::plan::PlanError;
 use crate::plan::policy::Delete;
+use crate::source::file_list::{Names, Separator};
 use crate::source::filter::{Filter, Rule, Rules};
 use crate::source::links::Links;
 use crate::transfer::common::Common;
@@ -30,6 +35,10 @@ pub struct Builder {
     mode: Mode,
     delete: Option<Delete>,
     durable: bool,
+    by_digest: bool,
+    names: Option<(PathBuf, Separator)>,
+    receipt: Option<PathBuf>,
+    check_receipt: fn(&Path) -> io::Result<()>,
 }
 
 impl Builder {
@@ -41,6 +50,10 @@ impl Builder {
             mode: Mode::Get,
             delete: None,
             durable: true,
+            by_digest: false,
+            names: None,
+            receipt: None,
+            check_receipt: |_| Ok(()),
         }
     }
 
@@ -144,6 +157,28 @@ impl Builder {
         Self { durable: false, ..self }
     }
 
+    /// With [`sync`](Self::sync): compares files of one size by the digests of their bytes, which both sides read, and not by
+    /// mtime.
+    pub fn checksum(self) -> Self {
+        Self { by_digest: true, ..self }
+    }
+
+    /// Gets only the names in a list, or in standard input if it is `-`, below the one source, which is a directory.
+    pub fn files_from(self, list: impl Into<PathBuf>, separator: Separator) -> Self {
+        Self { names: Some((list.into(), separator)), ..self }
+    }
+
+    /// Writes the digest of each file that has come into a file, for `b3sum --check` in the target; with
+    /// [`checksum`](Self::checksum) also of each that is the same.
+    pub fn receipt(self, path: impl Into<PathBuf>) -> Self {
+        Self { receipt: Some(path.into()), ..self }
+    }
+
+    /// Asks before a receipt is written to a path.
+    pub(crate) fn check_receipt(self, check_receipt: fn(&Path) -> io::Result<()>) -> Self {
+        Self { check_receipt, ..self }
+    }
+
     /// Is stopped by this handle.
     pub(crate) fn interrupted_by(mut self, interrupt: &Interrupt) -> Self {
         self.common.interrupt = interrupt.clone();
@@ -159,6 +194,20 @@ impl Builder {
         let Some(first) = self.sources.first() else { return Err(BuildError::NoSources) };
         let login = self.common.login(&first.place)?;
         let trust = self.common.trust(&first.place);
+        let names = self.names.as_ref().map(|(path, separator)| {
+            let opened = Names::open(path, *separator);
+            opened.map_err(|source| PlanError::Names { path: path.clone(), source })
+        });
+        let names = names.transpose()?.map(Mutex::new);
+        let receipt = self.receipt.as_deref().map(|path| {
+            let others = Others {
+                rules: &self.common.rules,
+                list: self.names.as_ref().map(|(path, _)| &**path),
+                mirrored: self.delete.map(|_| &*self.target),
+            };
+            Lines::create(path, &self.sources, &others, self.check_receipt)
+        });
+        let receipt = receipt.transpose()?;
         let Common { rules, links, settings, dry_run, ignore_existing, interrupt, .. } =
             self.common;
         let wishes = Wishes {
@@ -171,13 +220,26 @@ impl Builder {
             dry_run,
             ignore_existing,
             durable: self.durable,
+            by_digest: self.by_digest,
         };
         let Self { sources, target, .. } = self;
-        Ok(Get { sources, target, login, trust, wishes, interrupt })
+        Ok(Get { sources, target, login, trust, wishes, names, receipt, interrupt })
     }
 
     fn check(&self) -> Result<(), BuildError> {
         self.common.check()?;
+        let conflicts = [
+            (self.by_digest && self.mode == Mode::Get, "checksum", "get"),
+            (self.names.is_some() && self.delete.is_some(), "files_from", "delete"),
+            (self.receipt.is_some() && self.common.dry_run, "receipt", "dry_run"),
+        ];
+        if let Some((_, one, other)) = conflicts.iter().find(|(is_so, ..)| *is_so) {
+            return Err(BuildError::Conflict(one, other));
+        }
+        let renames = self.sources.iter().any(|source| source.renamed.is_some());
+        if self.names.is_some() && (self.sources.len() > 1 || renames) {
+            return Err(PlanError::NamedMany.into());
+        }
         if self.common.links == Links::Follow {
             return Err(BuildError::FollowsAtServer);
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use haul_protocol::{ClientEvent, Name, Op, Right, encode_wanted, limits};
 
 use super::coming::{Coming, Input};
+use super::comparing::{Compared, Comparing};
 use super::item::{Arrived, Batch, File, Page, part_size};
 use super::large::Large;
 use super::run::Run;
@@ -50,13 +51,14 @@ pub(super) enum Pending {
     Small(Batch),
     First(File),
     Part(Arc<Large>, usize),
+    Check(Comparing),
 }
 
 impl Pending {
     /// Bytes of files that its answer has, as far as is known.
     pub(super) fn bytes(&self) -> u64 {
         match self {
-            Self::Top(_) | Self::List(_) => 0,
+            Self::Top(_) | Self::List(_) | Self::Check(_) => 0,
             Self::Small(batch) => batch.bytes,
             Self::First(file) => file.size.min(part_size(file.size)),
             Self::Part(large, index) => large.part_len(*index),
@@ -70,6 +72,7 @@ impl Pending {
             Self::Small(batch) => Task::Small(batch),
             Self::First(file) => Task::First(file),
             Self::Part(large, index) => Task::Part(large, index),
+            Self::Check(comparing) => Task::Check(comparing),
         }
     }
 }
@@ -91,6 +94,8 @@ pub(super) struct Connection<'a> {
     pub(super) group: Group<Arrived>,
     /// Since when the first of them waits.
     pub(super) staged: Option<Instant>,
+    /// Files that are to be compared by their digests.
+    pub(super) unread: Vec<Compared>,
 }
 
 impl<'a> Connection<'a> {
@@ -121,16 +126,9 @@ impl<'a> Connection<'a> {
         if hello.account.is_none() {
             run.reached.is_without_account(run.login, run.progress);
         }
-        Ok(Self {
-            run,
-            number,
-            wire,
-            coming: None,
-            asked: 0,
-            lists: 0,
-            group: Group::new(),
-            staged: None,
-        })
+        let (group, unread) = (Group::new(), Vec::new());
+        let (coming, staged) = (None, None);
+        Ok(Self { run, number, wire, coming, asked: 0, lists: 0, group, staged, unread })
     }
 
     /// Works until there is nothing left to do.
@@ -213,6 +211,7 @@ impl<'a> Connection<'a> {
                 let op = large.op(index);
                 self.request(Pending::Part(large, index), &op, &[])
             }
+            Task::Check(comparing) | Task::Unread(comparing) => self.ask_check(comparing),
         }
     }
 
@@ -220,7 +219,7 @@ impl<'a> Connection<'a> {
     fn ask_top(&mut self, top: Top) -> Result<(), ConnectionError> {
         let Some(name) = &top.name else {
             // The root is no entry of any directory.
-            self.root();
+            self.root(&top);
             return Ok(());
         };
         self.lists += 1;

@@ -20,26 +20,34 @@ pub(super) enum Action {
     Bring(&'static str),
     /// The bytes are there, and get this mode.
     Adjust(Attributes, &'static str),
+    /// The digest of its bytes decides.
+    Compare,
     /// It stays as it is.
     Keep,
     /// An entry that does not make way has its place.
     Blocked(Kind),
 }
 
+/// The part of the wishes that decides.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Policy {
+    pub(super) mode: Mode,
+    pub(super) ignore_existing: bool,
+    pub(super) by_digest: bool,
+}
+
 /// Decides about a file or symlink of the server. `there`: the entry here.
-pub(super) fn decide(
-    entry: &Entry,
-    there: Option<&Standing>,
-    mode: Mode,
-    ignore_existing: bool,
-) -> Action {
+pub(super) fn decide(entry: &Entry, there: Option<&Standing>, policy: Policy) -> Action {
     let Some(there) = there else { return Action::Bring("this machine lacks it") };
-    if ignore_existing {
+    if policy.ignore_existing {
         return Action::Keep;
     }
     match (&entry.kind, there.kind) {
         (_, blocked @ (Kind::Directory | Kind::Other)) => Action::Blocked(blocked),
-        (_, _) if mode == Mode::Get => Action::Bring("it is replaced"),
+        (_, _) if policy.mode == Mode::Get => Action::Bring("it is replaced"),
+        (EntryKind::File { size, .. }, Kind::File) if policy.by_digest && there.size == *size => {
+            Action::Compare
+        }
         (EntryKind::File { size, .. }, Kind::File) => file(entry, *size, there),
         (EntryKind::Link { target }, Kind::Symlink) => match &there.link {
             Some(link) if link == target => mtime(entry, there),
@@ -63,6 +71,21 @@ fn file(entry: &Entry, size: u64, there: &Standing) -> Action {
             Action::Adjust(attributes, "its mode is another one")
         }
         (action, _) => action,
+    }
+}
+
+/// Decides about a file that has the same bytes here.
+pub(super) fn same_bytes(attributes: &Attributes, there: &Standing) -> Action {
+    let mode = attributes.mode.filter(|mode| mode & 0o777 != there.mode & 0o777);
+    let mtime = attributes.mtime.filter(|mtime| there.mtime != Some(*mtime));
+    match (mode, mtime) {
+        (None, None) => Action::Keep,
+        // Under its other names it keeps both.
+        _ if there.has_other_names => {
+            Action::Bring("its mode or mtime is another one, and it is a hard link")
+        }
+        (_, None) => Action::Adjust(Attributes { mode, mtime }, "its mode is another one"),
+        _ => Action::Adjust(Attributes { mode, mtime }, "its mtime is another one"),
     }
 }
 
@@ -98,7 +121,9 @@ mod tests {
         let link =
             |to: &[u8]| entry(EntryKind::Link { target: LinkTarget::parse(to).unwrap() }, None);
         let (same, symlink) = (there(Kind::File, 3, THEN), there(Kind::Symlink, 1, THEN));
-        let sync = |entry: &Entry, there: &Standing| decide(entry, Some(there), Mode::Sync, false);
+        let policy = |mode, ignore_existing| Policy { mode, ignore_existing, by_digest: false };
+        let sync =
+            |entry: &Entry, there: &Standing| decide(entry, Some(there), policy(Mode::Sync, false));
         assert_eq!(sync(&file, &same), Action::Keep);
         assert_eq!(sync(&link(b"t"), &symlink), Action::Keep);
         for (entry, there) in [
@@ -118,19 +143,41 @@ mod tests {
         let linked = Standing { has_other_names: true, ..same.clone() };
         assert!(matches!(sync(&other, &linked), Action::Bring(_)));
         assert_eq!(sync(&file, &linked), Action::Keep);
-        let get = decide(&file, Some(&same), Mode::Get, false);
+        let get = decide(&file, Some(&same), policy(Mode::Get, false));
         assert!(matches!(get, Action::Bring(_)));
-        assert!(matches!(decide(&file, None, Mode::Sync, true), Action::Bring(_)));
+        assert!(matches!(decide(&file, None, policy(Mode::Sync, true)), Action::Bring(_)));
+    }
+
+    #[test]
+    fn digests_decide_about_files_of_one_size_only_and_then_mode_and_mtime_are_set() {
+        let policy = Policy { mode: Mode::Sync, ignore_existing: false, by_digest: true };
+        let file = entry(EntryKind::File { size: 3, digest: None }, Some(0o644));
+        let decided = |there: &Standing| decide(&file, Some(there), policy);
+        for mtime in [THEN, LATER, None] {
+            assert_eq!(decided(&there(Kind::File, 3, mtime)), Action::Compare);
+            assert!(matches!(decided(&there(Kind::File, 4, mtime)), Action::Bring(_)));
+        }
+        assert!(matches!(decided(&there(Kind::Symlink, 3, THEN)), Action::Bring(_)));
+        let attributes = |mode, mtime| Attributes { mode, mtime };
+        let same = there(Kind::File, 3, THEN);
+        assert_eq!(same_bytes(&attributes(Some(0o644), THEN), &same), Action::Keep);
+        assert_eq!(same_bytes(&attributes(None, None), &same), Action::Keep);
+        let both = attributes(Some(0o600), LATER);
+        assert!(matches!(same_bytes(&both, &same), Action::Adjust(found, _) if found == both));
+        let linked = Standing { has_other_names: true, ..same };
+        assert!(matches!(same_bytes(&both, &linked), Action::Bring(_)));
     }
 
     #[test]
     fn directory_here_makes_way_for_no_file() {
         let file = entry(EntryKind::File { size: 3, digest: None }, None);
         for mode in [Mode::Get, Mode::Sync] {
-            let decided = decide(&file, Some(&there(Kind::Directory, 0, THEN)), mode, false);
-            assert_eq!(decided, Action::Blocked(Kind::Directory));
+            let policy = Policy { mode, ignore_existing: false, by_digest: true };
+            let action = decide(&file, Some(&there(Kind::Directory, 0, THEN)), policy);
+            assert_eq!(action, Action::Blocked(Kind::Directory));
         }
-        let kept = decide(&file, Some(&there(Kind::Directory, 0, THEN)), Mode::Get, true);
+        let policy = Policy { mode: Mode::Get, ignore_existing: true, by_digest: false };
+        let kept = decide(&file, Some(&there(Kind::Directory, 0, THEN)), policy);
         assert_eq!(kept, Action::Keep);
     }
 }

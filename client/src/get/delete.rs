@@ -142,6 +142,12 @@ impl Removing<'_, '_> {
             progress.kept_here(name);
             return false;
         }
+        if self.run.wishes.dry_run
+            && let Err(error) = directory.takes_entries("remove it", true)
+        {
+            progress.failed(&path, error);
+            return false;
+        }
         self.removed += 1;
         if self.run.wishes.dry_run {
             progress.would("remove", name, "the server lacks it", None);

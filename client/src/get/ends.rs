@@ -85,7 +85,11 @@ impl Finished {
         if has && !is_changed && ends.wishes.mode == Mode::Sync {
             return;
         }
+        let failed = |error| ends.progress.failed(&ends.below(&self.components), error);
         if ends.wishes.dry_run {
+            if let Err(error) = directory.takes_attributes(attributes) {
+                return failed(error);
+            }
             match (is_changed, has) {
                 (true, _) => ends.progress.would("adjust", name, "its entries change", None),
                 (false, false) => {
@@ -97,10 +101,7 @@ impl Finished {
         }
         match directory.set_attributes(attributes) {
             Ok(()) => ends.progress.directory_done(name),
-            Err(error) => {
-                let path = ends.below(&self.components);
-                ends.progress.failed(&path, error);
-            }
+            Err(error) => failed(error),
         }
     }
 }

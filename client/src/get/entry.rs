@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use haul_protocol::{Attributes, Entry, EntryKind, LinkTarget, Name, limits};
 
+use super::comparing::{Compared, groups};
 use super::connection::Connection;
 use super::decide::{Action, Mode, decide};
 use super::item::{Batch, File, Page, last};
@@ -20,7 +21,7 @@ use crate::source::links::Links;
 use crate::target::Directory;
 
 /// Two names of the server are one here.
-const FOLDED: &str = "another entry of the server has this name in other case, and here both are one; rename one of them there";
+pub(super) const FOLDED: &str = "another entry of the server has this name in other case, and here both are one; rename one of them there";
 
 /// Bytes of a line in the answer about small files, more or less.
 const LINE: u64 = 80;
@@ -29,10 +30,13 @@ impl Connection<'_> {
     /// A page of a directory has come.
     pub(super) fn listed(
         &mut self,
-        page: Page,
+        mut page: Page,
         body: &[u8],
         more: bool,
     ) -> Result<(), ConnectionError> {
+        if let Some(only) = page.only.take() {
+            return self.listed_only(page, only, body, more);
+        }
         let found = entries(page.name.as_ref(), page.after.as_ref(), body)?;
         let next = found.last().map(|entry| entry.name.clone());
         let Page { node, name, after, .. } = page;
@@ -58,13 +62,8 @@ impl Connection<'_> {
             let after = Some(next.ok_or(ProtocolError::List)?);
             node.begin(1);
             self.run.lists(1);
-            tasks.push(Task::List(Page {
-                node: Arc::clone(&node),
-                name,
-                after,
-                tries: 0,
-                losses: 0,
-            }));
+            let node = Arc::clone(&node);
+            tasks.push(Task::List(Page { node, name, after, tries: 0, losses: 0, only: None }));
         }
         let mut files = Vec::new();
         let folded = self.folded(&node, &found, page_is_part);
@@ -91,7 +90,7 @@ impl Connection<'_> {
 
     /// The entries whose names differ from that of an earlier one of the list in case only, where this machine takes both for
     /// one name: the second would come over the first.
-    fn folded(&self, node: &Node, found: &[Entry], page_is_part: bool) -> HashSet<Name> {
+    pub(super) fn folded(&self, node: &Node, found: &[Entry], page_is_part: bool) -> HashSet<Name> {
         let (mut seen, mut folded) = (HashSet::with_capacity(found.len()), HashSet::new());
         let folds = || node.directory().is_some_and(|directory| directory.folds_case());
         if page_is_part && !self.run.wishes.dry_run {
@@ -133,14 +132,8 @@ impl Connection<'_> {
             EntryKind::Directory => {
                 self.run.lists(1);
                 let Entry { name, mode, mtime, .. } = entry;
-                let node = node.below(component, name.clone(), Attributes { mode, mtime });
-                return Some(Task::List(Page {
-                    node,
-                    name: Some(name),
-                    after: None,
-                    tries: 0,
-                    losses: 0,
-                }));
+                let node = node.below(component, name.clone(), Some(Attributes { mode, mtime }));
+                return Some(Task::List(Page::first(node, Some(name))));
             }
             EntryKind::File { size, .. } => {
                 progress.found(*size);
@@ -167,7 +160,7 @@ impl Connection<'_> {
     }
 
     /// Decides about a file or symlink, and does everything but bringing it; returns whether it is to come.
-    fn decide(&self, node: &Node, component: &OsStr, path: &Path, entry: &Entry) -> bool {
+    fn decide(&mut self, node: &Arc<Node>, component: &OsStr, path: &Path, entry: &Entry) -> bool {
         let (wishes, progress) = (self.run.wishes, self.run.progress);
         // A get replaces whatever is there, and finds out then what can't be replaced.
         if wishes.mode == Mode::Get && !wishes.dry_run && !wishes.ignore_existing {
@@ -185,13 +178,42 @@ impl Connection<'_> {
             EntryKind::File { size, .. } => Some(size),
             _ => None,
         };
-        let name = &entry.name;
-        match decide(entry, there.as_ref(), wishes.mode, wishes.ignore_existing) {
+        let action = decide(entry, there.as_ref(), wishes.policy());
+        if let (Action::Compare, Some(size)) = (action, size) {
+            node.begin(1);
+            let Entry { name, mode, mtime, .. } = entry.clone();
+            let node = Arc::clone(node);
+            let renamed = Some(component.to_owned());
+            let file = File { node, name, renamed, size, tries: 0, losses: 0 };
+            let attributes = Attributes { mode, mtime };
+            self.unread.push(Compared { file, attributes, digest: None });
+            return false;
+        }
+        self.carry_out(action, node, component, path, &entry.name, size)
+    }
+
+    /// Does everything about a file or symlink but bringing it; returns whether it is to come.
+    pub(super) fn carry_out(
+        &self,
+        action: Action,
+        node: &Node,
+        component: &OsStr,
+        path: &Path,
+        name: &Name,
+        size: Option<u64>,
+    ) -> bool {
+        let (wishes, progress) = (self.run.wishes, self.run.progress);
+        match action {
             Action::Bring(_) if !wishes.dry_run => {
                 node.change();
                 return true;
             }
             Action::Bring(why) => {
+                let op = if size.is_some() { "make the file" } else { "make the symlink" };
+                if let Err(error) = node.takes_entries(op, wishes) {
+                    progress.failed(path, error);
+                    return false;
+                }
                 node.change();
                 progress.would("get", name, why, size);
                 match size {
@@ -212,6 +234,8 @@ impl Connection<'_> {
                     Err(error) => progress.failed(path, error),
                 }
             }
+            // Only its digest can tell.
+            Action::Compare => return true,
             Action::Keep => progress.unchanged(size.unwrap_or(0)),
             Action::Blocked(kind) => progress.failed(path, kind.in_the_way()),
         }
@@ -234,9 +258,11 @@ impl Connection<'_> {
         }
     }
 
-    /// The tasks for files: small ones together, as many as one answer has.
-    pub(super) fn tasks(&self, files: Vec<File>) -> Vec<Task> {
-        let (mut tasks, mut batch) = (Vec::new(), Batch::default());
+    /// The tasks for files: small ones together, as many as one answer has; and those for files that are to be compared.
+    pub(super) fn tasks(&mut self, files: Vec<File>) -> Vec<Task> {
+        let unread = groups(std::mem::take(&mut self.unread));
+        let mut tasks: Vec<_> = unread.into_iter().map(Task::Unread).collect();
+        let mut batch = Batch::default();
         let mut names = 0;
         for file in files {
             if file.size > limits::MAX_FETCHED_SIZE {

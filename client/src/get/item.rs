@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use haul_protocol::limits::part_size_for;
-use haul_protocol::{Name, limits};
+use haul_protocol::{Digest, Name, limits};
 
 use super::node::Node;
+use super::only::Only;
 use crate::source::from_bytes;
 
 /// One page of the entries of a directory.
@@ -23,6 +24,15 @@ pub(super) struct Page {
     pub(super) tries: u32,
     /// How often a connection was lost when it had to be answered next.
     pub(super) losses: u32,
+    /// The entries that are wanted, if not all.
+    pub(super) only: Option<Only>,
+}
+
+impl Page {
+    /// The first page of all entries of a directory.
+    pub(super) fn first(node: Arc<Node>, name: Option<Name>) -> Self {
+        Self { node, name, after: None, tries: 0, losses: 0, only: None }
+    }
 }
 
 /// Small files that are asked for together.
@@ -67,6 +77,8 @@ impl File {
 pub(super) struct Arrived {
     pub(super) file: File,
     pub(super) bytes: u64,
+    /// The digest of its bytes, if there is a receipt.
+    pub(super) digest: Option<Digest>,
 }
 
 /// The last component of a name, as a name of this machine.

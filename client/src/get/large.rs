@@ -1,13 +1,14 @@
 //! A large file under way: its parts, which any connection of the run asks for and writes.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use haul_protocol::{Attributes, Cv, Digest, Geometry, Op, PartFacts, Token};
 
 use super::item::File;
 use crate::error::FileError;
+use crate::report::progress::Progress;
 use crate::target::Partial;
 
 /// A large file under way.
@@ -23,6 +24,8 @@ pub(super) struct Large {
     partial: Mutex<Option<Partial>>,
     /// Bytes that were here before the run.
     pub(super) held: u64,
+    /// Bytes that are told to be held for the next run.
+    kept: AtomicU64,
     /// Parts that came damaged.
     pub(super) tries: AtomicU32,
     /// Parts that were refused since one has come.
@@ -66,6 +69,7 @@ impl Large {
             }),
             partial: Mutex::new(Some(partial)),
             held,
+            kept: AtomicU64::new(0),
             tries: AtomicU32::new(0),
             refusals: AtomicU32::new(0),
         }
@@ -96,9 +100,31 @@ impl Large {
     }
 
     /// All of a part is written, and right; returns whether it was the last one of a file that is not over.
-    pub(super) fn hold(&self, index: usize, cv: Cv) -> Result<bool, FileError> {
+    pub(super) fn hold(
+        &self,
+        index: usize,
+        cv: Cv,
+        progress: &Progress,
+    ) -> Result<bool, FileError> {
         let partial = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
-        partial.as_ref().map_or(Ok(false), |partial| partial.hold(index, cv))
+        let Some(partial) = &*partial else { return Ok(false) };
+        let missing = partial.missing();
+        let is_last = partial.hold(index, cv)?;
+        if partial.missing() < missing && partial.stays() {
+            self.keep(self.part_len(index), progress);
+        }
+        Ok(is_last)
+    }
+
+    /// Bytes are here for the next run, if this one does not finish the file.
+    pub(super) fn keep(&self, bytes: u64, progress: &Progress) {
+        self.kept.fetch_add(bytes, Ordering::Relaxed);
+        progress.held(bytes);
+    }
+
+    /// The file is whole, or its bytes are of no use.
+    pub(super) fn keep_nothing(&self, progress: &Progress) {
+        progress.not_held(self.kept.swap(0, Ordering::Relaxed));
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {

@@ -1,5 +1,6 @@
 //! The tasks of a connection that is over.
 
+use super::comparing::Comparing;
 use super::connection::Connection;
 use super::item::{Batch, File};
 use super::task::Task;
@@ -49,6 +50,9 @@ impl Connection<'_> {
                 self.list_failed(&page.node, error);
             }
             Task::Small(batch) => return self.blame_batch(batch, reason),
+            Task::Check(comparing) => return self.blame_comparing(comparing, reason),
+            // No connection asks about files that are still to be read here.
+            Task::Unread(_) => return Some(task),
             Task::First(mut file) => {
                 if self.is_spared(&mut file, reason) {
                     return Some(Task::First(file));
@@ -75,6 +79,20 @@ impl Connection<'_> {
             return Some(Task::Small(batch));
         }
         self.run.queue.push(batch.files.into_iter().map(Task::First).collect());
+        self.run.queue.settle(1);
+        None
+    }
+
+    /// The same of files that are compared.
+    fn blame_comparing(&self, mut comparing: Comparing, reason: &ConnectionError) -> Option<Task> {
+        comparing.files.retain_mut(|compared| self.is_spared(&mut compared.file, reason));
+        let has_repeated = comparing.files.iter().any(|compared| compared.file.losses > 1);
+        let is_kept = if has_repeated { 1..=1 } else { 1..=usize::MAX };
+        if is_kept.contains(&comparing.files.len()) {
+            return Some(Task::Check(comparing));
+        }
+        let alone = |compared| Task::Check(Comparing { files: vec![compared], tries: 0 });
+        self.run.queue.push(comparing.files.into_iter().map(alone).collect());
         self.run.queue.settle(1);
         None
     }

@@ -11,6 +11,8 @@
 mod answers;
 pub mod builder;
 mod coming;
+mod compare;
+mod comparing;
 mod connection;
 mod decide;
 mod delete;
@@ -21,9 +23,12 @@ mod large;
 mod leads;
 mod listed;
 mod lost;
+mod named;
 mod node;
+mod only;
 mod parts;
 mod queue;
+mod receipt;
 mod run;
 mod slot;
 mod small;
@@ -33,15 +38,16 @@ mod top;
 mod wishes;
 
 use std::io;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::credentials::Login;
 use crate::error::ConnectionError;
 use crate::report::events::Event;
 use crate::report::observer::Observer;
 use crate::report::progress::Progress;
+use crate::source::file_list::Names;
 use crate::transfer::error::TransferError;
 use crate::transfer::guards::{client, connections};
 use crate::transfer::outcome::Report;
@@ -52,6 +58,7 @@ use crate::work::reached::Reached;
 use builder::Builder;
 use ends::Ends;
 use queue::Queue;
+use receipt::Lines;
 use run::Run;
 use source::Source;
 use task::Task;
@@ -65,6 +72,9 @@ pub struct Get {
     login: Login,
     trust: Trust,
     wishes: Wishes,
+    /// Only these names below the one source.
+    names: Option<Mutex<Names>>,
+    receipt: Option<Lines>,
     interrupt: Interrupt,
 }
 
@@ -93,7 +103,10 @@ impl Get {
     pub fn run(self, observer: &mut impl Observer) -> Result<Report, TransferError> {
         let (progress, events) = Progress::new(observer);
         observer.begun();
-        let (error, durability) = self.get(&progress, events, observer)?;
+        let Ended { error, durability, is_durable } = self.get(&progress, events, observer)?;
+        // If no server was reached, an earlier receipt stays.
+        let receipt = self.receipt.as_ref().filter(|_| durability.is_some());
+        let receipt_error = receipt.and_then(|receipt| receipt.finish(is_durable).err());
         let report = Report {
             counts: progress.counts(),
             elapsed: progress.elapsed(),
@@ -101,7 +114,7 @@ impl Get {
             durability,
             interrupted: self.interrupt.is_set(),
             published: false,
-            receipt_error: None,
+            receipt_error,
         };
         match error {
             None => Ok(report),
@@ -109,19 +122,16 @@ impl Get {
         }
     }
 
-    /// Returns the error that has ended the run early, and the word for what holds of each file that is counted, if
-    /// the server was reached.
+    /// Everything but the report.
     fn get(
         &self,
         progress: &Progress,
         events: Receiver<Event>,
         observer: &mut dyn Observer,
-    ) -> io::Result<(Option<ConnectionError>, Option<String>)> {
+    ) -> io::Result<Ended> {
         let connections = self.wishes.settings.connections.unwrap_or_else(connections);
         let queue = Arc::new(Queue::default());
         self.interrupt.attach(&queue);
-        let tops = self.sources.iter().map(|source| Task::Top(source.top()));
-        queue.push_tops(tops.collect());
         let run = Run {
             login: &self.login,
             trust: &self.trust,
@@ -139,18 +149,42 @@ impl Get {
             listed: Mutex::default(),
             hasher: std::hash::RandomState::new(),
             ends: Ends::new(progress, &self.wishes, self.target.clone()),
+            receipt: self.receipt.as_ref(),
         };
-        pool::carry_out(
-            &run,
-            connections,
-            events,
-            observer,
-            || {},
-            || {
-                delete::delete(&run);
-                run.make_durable();
-            },
-        )?;
-        Ok((queue.take_error(), run.reached.promised()))
+        let is_durable = AtomicBool::new(false);
+        let readers = self.wishes.by_digest.then(compare::readers).transpose()?;
+        // Open until the sources are in the queue.
+        queue.expect(1);
+        let beside = || {
+            let list = self.names.as_ref().map(|names| {
+                let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+                let source = self.sources.first().and_then(|source| source.place.path.as_ref());
+                named::read(&mut names, source, &run)
+            });
+            let tops = self.sources.iter().map(|source| Task::Top(source.top(list.clone())));
+            queue.push_tops(tops.collect());
+            queue.settle(1);
+            if let Some(readers) = &readers {
+                compare::read_files(&run, readers);
+            }
+        };
+        let after = || {
+            delete::delete(&run);
+            is_durable.store(run.make_durable(), Ordering::Relaxed);
+        };
+        pool::carry_out(&run, connections, events, observer, beside, after)?;
+        let (error, durability) = (queue.take_error(), run.reached.promised());
+        Ok(Ended { error, durability, is_durable: is_durable.into_inner() })
     }
+}
+
+/// The end of a run.
+#[derive(Debug)]
+struct Ended {
+    /// The error that has ended it early.
+    error: Option<ConnectionError>,
+    /// The word for what holds of each file that is counted, if the server was reached.
+    durability: Option<String>,
+    /// What has come is as durable as the user wants it.
+    is_durable: bool,
 }

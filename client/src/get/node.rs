@@ -12,6 +12,7 @@ use haul_protocol::{Attributes, Name};
 use super::decide::Mode;
 use super::ends::{Ends, Finished};
 use super::listed::Names;
+use super::wishes::Wishes;
 use crate::error::FileError;
 use crate::target::{Directory, Kind, Over, Parts};
 
@@ -38,6 +39,8 @@ pub(super) struct Node {
     folded: OnceLock<Option<Mutex<HashSet<u64>>>>,
     /// An entry in it has come, or would in a dry run.
     is_changed: AtomicBool,
+    /// The server has not listed it to its end, and will not.
+    is_unlisted: AtomicBool,
     /// Entries in it that are not over, and the list of them.
     open: AtomicUsize,
 }
@@ -60,6 +63,7 @@ impl Node {
             names: Mutex::default(),
             folded: OnceLock::new(),
             is_changed: AtomicBool::new(false),
+            is_unlisted: AtomicBool::new(false),
             open: AtomicUsize::new(1),
         })
     }
@@ -69,7 +73,7 @@ impl Node {
         self: &Arc<Self>,
         component: OsString,
         name: Name,
-        attributes: Attributes,
+        attributes: Option<Attributes>,
     ) -> Arc<Self> {
         self.begin(1);
         Arc::new(Self {
@@ -77,10 +81,11 @@ impl Node {
             above: Some((Arc::clone(self), component)),
             name: Some(name),
             directory: OnceLock::new(),
-            attributes: Some(attributes),
+            attributes,
             names: Mutex::default(),
             folded: OnceLock::new(),
             is_changed: AtomicBool::new(false),
+            is_unlisted: AtomicBool::new(false),
             open: AtomicUsize::new(1),
         })
     }
@@ -123,9 +128,13 @@ impl Node {
         let mut why = LACKS;
         let directory = match above.directory() {
             Some(above) if ends.wishes.dry_run => match above.look(component)?.map(|it| it.kind) {
-                None => None,
+                None => {
+                    above_node.takes_entries("make the directory", ends.wishes)?;
+                    None
+                }
                 Some(Kind::Directory) => Some(above.visit(component)?),
                 Some(Kind::File | Kind::Symlink) if over == Over::File => {
+                    above_node.takes_entries("remove the file in its place", ends.wishes)?;
                     why = "another kind of entry is here";
                     None
                 }
@@ -151,6 +160,16 @@ impl Node {
             above_node.change();
         }
         Ok(())
+    }
+
+    /// In a dry run: whether entries can be made and replaced in it.
+    ///
+    /// # Errors
+    /// The error that the `op` would have.
+    pub(super) fn takes_entries(&self, op: &'static str, wishes: &Wishes) -> Result<(), FileError> {
+        // As `enter` and `Place::node` open it up.
+        let opens_up = self.above.is_some() || wishes.mode == Mode::Sync;
+        self.directory().map_or(Ok(()), |directory| directory.takes_entries(op, opens_up))
     }
 
     /// Tells that the run would make it, and why, if this is a dry run and it is not there.
@@ -213,10 +232,21 @@ impl Node {
         self.is_changed.store(true, Ordering::Relaxed);
     }
 
+    /// Whether it gets mode and mtime of the server's.
+    pub(super) fn is_like_source(&self) -> bool {
+        self.attributes.is_some()
+    }
+
+    /// The server refuses to list it: with the mtime of the server's it would seem to have all entries.
+    pub(super) fn is_refused(&self) {
+        self.is_unlisted.store(true, Ordering::Relaxed);
+    }
+
     /// All entries in it are over: it gets its mode and mtime, after all that may still be removed in it.
     fn finish(&self, ends: &Ends<'_>) {
         let (Some(name), Some(attributes)) = (&self.name, self.attributes) else { return };
-        if self.directory.get().is_none() && self.above.is_some() {
+        let is_entered = self.directory.get().is_some() || self.above.is_none();
+        if !is_entered || self.is_unlisted.load(Ordering::Relaxed) {
             return;
         }
         let name = name.clone();

@@ -63,6 +63,7 @@ impl Connection<'_> {
         };
         let large = Large::new(file, geometry, facts, partial, &held);
         self.run.progress.resumed(large.held);
+        large.keep(large.held, self.run.progress);
         let is_whole = large.is_whole();
         let large = Arc::new(large);
         if is_whole {
@@ -125,7 +126,7 @@ impl Connection<'_> {
 
     /// A part is written and right; with the last one the file is complete.
     fn hold(&mut self, large: &Arc<Large>, index: usize, cv: Cv) {
-        match large.hold(index, cv) {
+        match large.hold(index, cv, self.run.progress) {
             Ok(false) => {}
             Ok(true) => self.complete(large),
             Err(error) => self.end_large(large, Some(error)),
@@ -136,6 +137,7 @@ impl Connection<'_> {
     fn complete(&mut self, large: &Arc<Large>) {
         let known = large.digest();
         let Some(partial) = large.end() else { return };
+        large.keep_nothing(self.run.progress);
         if known.is_some() && partial.digest() != known {
             partial.discard();
             self.restart(large, FileError::Damaged);
@@ -143,9 +145,11 @@ impl Connection<'_> {
         }
         self.run.queue.end_large();
         self.run.queue.settle(1);
+        let digest = self.run.receipt.and_then(|_| partial.digest());
         match partial.commit(&large.attributes, self.run.wishes.over(), self.run.wishes.durable) {
             Ok(()) => {
                 self.run.progress.file_done(&large.file.name, large.geometry.size());
+                self.run.write_down(&large.file, digest);
                 large.file.node.settle(&self.run.ends);
             }
             Err(error) => self.failed(&large.file, error),
@@ -155,6 +159,7 @@ impl Connection<'_> {
     /// The file is another one at the server: its parts are of no use, and it is begun anew.
     pub(super) fn begin_again(&mut self, large: &Arc<Large>, error: FileError) {
         let Some(partial) = large.end() else { return };
+        large.keep_nothing(self.run.progress);
         partial.discard();
         self.restart(large, error);
     }

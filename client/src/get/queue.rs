@@ -1,11 +1,12 @@
 //! The tasks of a run that wait for a connection.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mio::Waker;
 
+use super::comparing::Comparing;
 use super::large::Large;
 use super::task::Task;
 use crate::error::ConnectionError;
@@ -13,6 +14,9 @@ use crate::work::interrupt::Stop;
 
 /// Files that wait at which no more directories are listed.
 const ENOUGH: usize = 20_000;
+
+/// Time between two looks whether the run was stopped.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Large files under way at once: an open file each.
 const LARGE: usize = 8;
@@ -23,6 +27,8 @@ const LARGE: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
+    /// Told when files are to be read here, and at the end.
+    has_unread: Condvar,
     stopped: AtomicBool,
 }
 
@@ -34,6 +40,8 @@ struct State {
     waiting: usize,
     /// Pages of directories, the newest last.
     lists: Vec<Task>,
+    /// Files that are to be read here, the newest last.
+    unread: Vec<Comparing>,
     /// Large files of which parts are to be asked for.
     large: Vec<Arc<Large>>,
     /// Large files that have begun and are not over.
@@ -52,6 +60,10 @@ impl State {
     fn put(&mut self, task: Task) {
         match task {
             Task::List(_) => self.lists.push(task),
+            Task::Unread(comparing) => {
+                self.waiting += comparing.files.len();
+                self.unread.push(comparing);
+            }
             task => {
                 self.waiting += files(&task);
                 self.files.push(task);
@@ -100,6 +112,7 @@ impl State {
 fn files(task: &Task) -> usize {
     match task {
         Task::Small(batch) => batch.files.len(),
+        Task::Check(comparing) | Task::Unread(comparing) => comparing.files.len(),
         _ => 1,
     }
 }
@@ -122,6 +135,11 @@ impl Queue {
         self.push(tasks);
     }
 
+    /// So many more tasks are open, which nobody has put in yet.
+    pub(super) fn expect(&self, tasks: usize) {
+        self.state().open += tasks;
+    }
+
     /// Puts tasks in, of which the last goes first.
     pub(super) fn push(&self, tasks: Vec<Task>) {
         if tasks.is_empty() {
@@ -130,6 +148,9 @@ impl Queue {
         let mut state = self.state();
         state.open += tasks.len();
         tasks.into_iter().for_each(|task| state.put(task));
+        if !state.unread.is_empty() {
+            self.has_unread.notify_all();
+        }
         state.wake();
     }
 
@@ -185,6 +206,7 @@ impl Queue {
         let mut state = self.state();
         state.open -= tasks;
         if state.open == 0 {
+            self.has_unread.notify_all();
             state.wake();
         }
     }
@@ -223,9 +245,28 @@ impl Queue {
         if state.error.is_none() && !matches!(error, ConnectionError::Stopped) {
             state.error = Some(error);
         }
+        self.has_unread.notify_all();
         for (waker, _) in &state.wakers {
             let _ = waker.wake();
         }
+    }
+
+    /// Files that are to be read here; waits until there are some. `None`: there will be none, or nothing shall be done any
+    /// more, as `is_stopped` says.
+    pub(super) fn take_unread(&self, is_stopped: &dyn Fn() -> bool) -> Option<Comparing> {
+        let mut state = self.state();
+        while !is_stopped() {
+            if state.open == 0 {
+                return None;
+            }
+            if let Some(comparing) = state.unread.pop() {
+                state.waiting -= comparing.files.len();
+                return Some(comparing);
+            }
+            let waited = self.has_unread.wait_timeout(state, LOOK);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        None
     }
 
     /// The error that ended the run early.

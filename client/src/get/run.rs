@@ -6,14 +6,16 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use haul_protocol::{Attributes, Name};
+use haul_protocol::{Attributes, Digest, Name};
 
 use super::decide::Mode;
 use super::ends::Ends;
+use super::item::File;
 use super::leads::Leads;
 use super::listed::Listed;
 use super::node::Node;
 use super::queue::Queue;
+use super::receipt::Lines;
 use super::wishes::Wishes;
 use crate::credentials::Login;
 use crate::error::FileError;
@@ -52,6 +54,8 @@ pub(super) struct Run<'a> {
     /// Hashes names by a key of this run that no server knows.
     pub(super) hasher: RandomState,
     pub(super) ends: Ends<'a>,
+    /// Where digests are written.
+    pub(super) receipt: Option<&'a Lines>,
 }
 
 /// The directory that entries go to, which is opened when the first entry has come.
@@ -96,6 +100,7 @@ impl Place {
             found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         };
         if is_dry && is_missing() {
+            Directory::can_be_made(&self.path)?;
             return Ok(Node::target(self.path.clone(), None, source));
         }
         let directory =
@@ -160,13 +165,23 @@ impl Run<'_> {
         self.is_stopped() || self.queue.is_finished()
     }
 
-    /// All entries have come: names and directories become durable as well, if the user wants that.
-    pub(super) fn make_durable(&self) {
+    /// A file is here under its name, with these bytes.
+    pub(super) fn write_down(&self, file: &File, digest: Option<Digest>) {
+        if let (Some(lines), Some(digest)) = (self.receipt, digest) {
+            lines.add(file, digest, self.progress);
+        }
+    }
+
+    /// All entries have come: names and directories become durable as well, if the user wants that. Returns whether all is as
+    /// durable as that.
+    pub(super) fn make_durable(&self) -> bool {
         let opened = self.place.opened();
         if let (true, Some(directory)) = (self.wishes.durable && !self.wishes.dry_run, opened)
             && let Err(error) = directory.sync_file_system()
         {
             self.progress.failed(&self.place.path, error);
+            return false;
         }
+        true
     }
 }

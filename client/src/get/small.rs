@@ -81,7 +81,8 @@ impl Connection<'_> {
         match directory.stage(&file.component(), found.bytes, &found.attributes, over) {
             Ok(staged) => {
                 self.staged.get_or_insert_with(Instant::now);
-                self.group.add(staged, Arrived { file, bytes: found.bytes.len() as u64 });
+                let digest = self.run.receipt.map(|_| Digest::of(found.bytes));
+                self.group.add(staged, Arrived { file, bytes: found.bytes.len() as u64, digest });
             }
             Err(error) => self.failed(&file, error),
         }

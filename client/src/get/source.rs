@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use haul_protocol::Name;
 
+use super::only::Only;
 use crate::error::destination::DestinationError;
 use crate::net::destination::Destination;
 
@@ -40,8 +41,9 @@ impl Source {
         format!("{}{path}{}", self.place.login(), if self.contents { "/" } else { "" })
     }
 
-    pub(super) fn top(&self) -> Top {
+    pub(super) fn top(&self, only: Option<Only>) -> Top {
         Top {
+            only,
             name: self.place.path.clone(),
             contents: self.contents,
             renamed: self.renamed.clone(),
@@ -74,6 +76,8 @@ pub(super) struct Top {
     pub(super) name: Option<Name>,
     pub(super) contents: bool,
     pub(super) renamed: Option<OsString>,
+    /// The names of a list below it, if not all of it comes.
+    pub(super) only: Option<Only>,
     /// How often it was tried.
     pub(super) tries: u32,
     /// How often a connection was lost when it had to be answered next.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::comparing::Comparing;
 use super::item::{Batch, File, Page};
 use super::large::Large;
 use super::source::Top;
@@ -19,4 +20,8 @@ pub(super) enum Task {
     First(File),
     /// One part of a file of which the facts are known.
     Part(Arc<Large>, usize),
+    /// Files that have to be read here before they are compared.
+    Unread(Comparing),
+    /// Files whose digests the server is to compare.
+    Check(Comparing),
 }

@@ -25,11 +25,14 @@ impl Top {
 
 impl Connection<'_> {
     /// A source that is the root of the server: its contents go into the target.
-    pub(super) fn root(&mut self) {
-        if let Some(node) = self.target(None) {
-            let page = Page { node, name: None, after: None, tries: 0, losses: 0 };
-            self.run.lists(1);
-            self.run.queue.push(vec![Task::List(page)]);
+    pub(super) fn root(&mut self, top: &Top) {
+        match (self.target(None), &top.only) {
+            (Some(node), Some(only)) => self.contents_only(node, None, only.clone()),
+            (Some(node), None) => {
+                self.run.lists(1);
+                self.run.queue.push(vec![Task::List(Page::first(node, None))]);
+            }
+            (None, _) => {}
         }
         self.run.is_listed();
         self.run.queue.settle(1);
@@ -52,13 +55,15 @@ impl Connection<'_> {
 
     /// Begins with the entry that a source is.
     fn begin(&mut self, top: &Top, name: &Name, entry: Entry) {
+        if let Some(only) = &top.only {
+            return self.begin_only(top, name, entry, only);
+        }
         let Entry { mode, mtime, .. } = entry;
         if top.contents {
             let source = Some((name.clone(), Attributes { mode, mtime }));
             if let Some(node) = self.target(source) {
                 node.tell_made(LACKS, &self.run.ends);
-                let page =
-                    Page { node, name: Some(name.clone()), after: None, tries: 0, losses: 0 };
+                let page = Page::first(node, Some(name.clone()));
                 self.run.lists(1);
                 self.run.queue.push(vec![Task::List(page)]);
             }
@@ -75,7 +80,7 @@ impl Connection<'_> {
     }
 
     /// The target, open; a failure is told.
-    fn target(&self, source: Option<(Name, Attributes)>) -> Option<Arc<Node>> {
+    pub(super) fn target(&self, source: Option<(Name, Attributes)>) -> Option<Arc<Node>> {
         let node = self.run.place.node(self.run.wishes, source);
         node.map_err(|error| self.run.progress.failed(&self.run.ends.target, error)).ok()
     }

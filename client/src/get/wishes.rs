@@ -1,6 +1,6 @@
 //! The wishes of a run's user.
 
-use super::decide::Mode;
+use super::decide::{Mode, Policy};
 use crate::plan::policy::Delete;
 use crate::source::filter::Filter;
 use crate::source::links::Links;
@@ -21,6 +21,8 @@ pub(super) struct Wishes {
     pub(super) delete: Option<Delete>,
     pub(super) dry_run: bool,
     pub(super) ignore_existing: bool,
+    /// Files of one size are compared by their digests.
+    pub(super) by_digest: bool,
     /// A file that is counted survives a loss of power.
     pub(super) durable: bool,
 }
@@ -29,6 +31,12 @@ impl Wishes {
     /// The word for what holds of a file that is counted.
     pub(super) fn durability(&self) -> &'static str {
         if self.durable { "group" } else { "none" }
+    }
+
+    /// The part of them that decides about entries.
+    pub(super) fn policy(&self) -> Policy {
+        let Self { mode, ignore_existing, by_digest, .. } = *self;
+        Policy { mode, ignore_existing, by_digest }
     }
 
     /// The entries that make way for a file or symlink that comes.

@@ -98,6 +98,17 @@ impl Directory {
         times.map_err(FileError::target("set its mtime"))
     }
 
+    /// Opens a file to read it.
+    ///
+    /// # Errors
+    /// If there is none, or it can't be read.
+    pub fn open_to_read(&self, component: &OsStr) -> Result<std::fs::File, FileError> {
+        let name = single(component)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = openat(self.handle(), name, flags | OFlags::CLOEXEC, Mode::empty());
+        opened.map(Into::into).map_err(FileError::target("open it"))
+    }
+
     /// A file in any way of opening, and the mode that it had if haul had to give a right to open it.
     fn open_file(&self, name: &OsStr) -> io::Result<(OwnedFd, Option<u32>)> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;

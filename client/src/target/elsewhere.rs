@@ -114,6 +114,18 @@ impl Directory {
         match self.0 {}
     }
 
+    pub fn takes_entries(&self, _: &'static str, _: bool) -> Result<(), FileError> {
+        match self.0 {}
+    }
+
+    pub fn takes_attributes(&self, _: &Attributes) -> Result<(), FileError> {
+        match self.0 {}
+    }
+
+    pub fn can_be_made(_: &Path) -> Result<(), FileError> {
+        Err(TargetError::Unsupported.into())
+    }
+
     pub fn open_up(&self) {
         match self.0 {}
     }
@@ -137,6 +149,10 @@ impl Directory {
     }
 
     pub fn set_attributes_of(&self, _: &OsStr, _: &Attributes) -> Result<(), FileError> {
+        match self.0 {}
+    }
+
+    pub fn open_to_read(&self, _: &OsStr) -> Result<std::fs::File, FileError> {
         match self.0 {}
     }
 
@@ -210,11 +226,23 @@ impl Partial {
         match directory.0 {}
     }
 
-    pub fn write(&self, _: usize, _: &[u8], _: Cv) -> Result<bool, FileError> {
+    pub fn write(&self, _: usize, _: u64, _: &[u8]) -> Result<(), FileError> {
+        match self.0 {}
+    }
+
+    pub fn hold(&self, _: usize, _: Cv) -> Result<bool, FileError> {
         match self.0 {}
     }
 
     pub fn is_whole(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub fn missing(&self) -> usize {
+        match self.0 {}
+    }
+
+    pub fn stays(&self) -> bool {
         match self.0 {}
     }
 

@@ -189,6 +189,18 @@ impl Partial {
         self.held().missing == 0
     }
 
+    /// Parts that are not there.
+    #[must_use]
+    pub fn missing(&self) -> usize {
+        self.held().missing
+    }
+
+    /// Whether the next run goes on with its parts if this one does not finish it.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        self.temporary.is_usual()
+    }
+
     /// The digest of the whole file, if all parts are there.
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {
