@@ -334,3 +334,27 @@ fn server_that_never_answers_is_left() {
         server.run(&["get", "--timeout", "1s", "--retry-for", "1s", &server.address, "d"]);
     assert_eq!(code, Some(3), "{told}");
 }
+
+/// A letter too few or too many, or one that nobody knows: only `=` spares a file.
+#[test]
+fn verdicts_that_are_no_answer_never_spare_a_file() {
+    for letters in ["", "==", "=", "d", "!"] {
+        let hostile = Scripted::start(move |request, _| match request["cmd"].as_str() {
+            Some("list") => page(&[file("f", 3)]),
+            Some("check") => (json!({}), letters.as_bytes().to_vec()),
+            _ => (json!({"refused": 0, "code": "not_found", "message": ""}), Vec::new()),
+        });
+        let place = hostile.place.path().join("d");
+        fs::create_dir(&place).unwrap();
+        fs::write(place.join("f"), "old").unwrap();
+        let from = format!("haul://{}/", hostile.address);
+        let (code, told) = hostile.run(&["sync", "--checksum", &from, "d"]);
+        let expected = match letters {
+            "=" => 0,
+            "d" | "!" => 1,
+            _ => 3,
+        };
+        assert_eq!(code, Some(expected), "{letters}: {told}");
+        assert_eq!(fs::read_to_string(place.join("f")).unwrap(), "old");
+    }
+}

@@ -77,8 +77,43 @@ fn run_that_is_interrupted_says_so_and_the_next_one_goes_on() {
     assert_eq!(output.status.code(), Some(130));
     let told = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(told.contains("interrupted; what was counted is here"), "{told}");
-    assert_eq!(last(&output.stdout)["interrupted"], true);
-    goes_on(&setting);
+    let summary = last(&output.stdout);
+    assert_eq!(summary["interrupted"], true);
+    // The next run goes on with just these bytes.
+    let held = summary["bytes_held"].as_u64().unwrap();
+    assert!(held >= MIB as u64 && held < SIZE as u64, "{summary}");
+    assert!(told.contains("large files go on where they stopped"), "{told}");
+    let place = setting.place.path().join("d");
+    let words = ["get", "--json", &setting.at("large"), "d"];
+    let output = setting.haul(&words).assert().success();
+    let summary = last(&output.get_output().stdout);
+    assert_eq!(summary["bytes_resumed"], held, "{summary}");
+    assert_eq!(summary["bytes_held"], 0, "{summary}");
+    tree::compare(&setting.server.root().join("large"), &place.join("large")).unwrap();
+}
+
+#[test]
+fn interrupted_run_that_has_no_part_of_a_large_file_says_nothing_of_large_files() {
+    let setting = Setting::start();
+    for number in 0..2_000 {
+        setting.write_there(&format!("{number}"), &"x".repeat(30_000));
+    }
+    let mut command = haul_command();
+    command.current_dir(setting.place.path());
+    command.args(["get", "--json", "--limit-rate", "1MiB", &setting.at("s/"), "d"]);
+    let client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("some files are there", || tree_len(&setting.place.path().join("d")) > 0);
+    signal(&client, Signal::INT);
+    let output = ended(client);
+    assert_eq!(output.status.code(), Some(130));
+    let told = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(told.contains("run the same command again for the rest\""), "{told}");
+    assert_eq!(last(&output.stdout)["bytes_held"], 0);
+}
+
+/// The number of entries in a directory.
+fn tree_len(place: &Path) -> usize {
+    fs::read_dir(place).map_or(0, Iterator::count)
 }
 
 #[test]

@@ -210,8 +210,8 @@ fn words_tell_which_side_is_which() {
         (&["sync", "box/www", "./x"][..], "to get, haul sync haul://box/www ./x"),
         (&["sync", "haul://box/www", "s", "x"], "one sync goes one way"),
         (&["sync", "box:1/www", "haul://other/x"], "is a server"),
-        (&["sync", "--checksum", "box:1/www", "x"], "--checksum is for a SRC on this machine"),
-        (&["sync", "--receipt", "r", "box:1/www", "x"], "--receipt is for a SRC on this machine"),
+        (&["sync", "-x", "box:1/www", "x"], "--one-file-system is for a SRC on this machine"),
+        (&["sync", "--congestion", "bbr", "box:1/www", "x"], "--congestion is for a SRC on"),
         (&["sync", "--delete", "box:1/a/", "box:1/b/", "x"], "--delete with several SRC"),
     ] {
         setting.haul(words).assert().code(2).stdout("").stderr(contains(told));

@@ -1,0 +1,139 @@
+//! What a dry run of `haul get` foresees, and directories that the server does not list.
+
+use haul_tests::bytes::counted;
+use haul_tests::prelude::*;
+
+/// `haul`, run by a user without privileges; returns the code, the summary and standard output with its failures.
+#[track_caller]
+fn run(user: &User, words: &[&str]) -> (Option<i32>, Value, String) {
+    let mut command = user.command("haul");
+    let output = output_of(command.args(words).arg("--json").env("HAUL_CONFIG_DIR", user.path()));
+    let told = String::from_utf8(output.stdout).unwrap();
+    (output.status.code(), last(told.as_bytes()), told)
+}
+
+/// The failures of a run, each with its path.
+fn failures(told: &str) -> Vec<(String, String)> {
+    let events = told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let failed = events.filter(|event| event["event"] == "failed").map(|event| {
+        let text = |field: &str| event[field].as_str().unwrap().to_owned();
+        (text("source"), text("error"))
+    });
+    let mut failed: Vec<_> = failed.collect();
+    failed.sort();
+    failed
+}
+
+/// Gives a directory to another user, and lets only that one write to it.
+fn closed(place: &Path) -> PathBuf {
+    std::os::unix::fs::chown(place, Some(0), None).unwrap();
+    set_mode(place, 0o755);
+    place.to_owned()
+}
+
+/// Whether directories can be given to another user.
+fn may_give() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[test]
+fn dry_run_foresees_that_a_directory_may_not_be_written_to() {
+    if !may_give() {
+        return;
+    }
+    let setting = Setting::start();
+    for name in ["small", "same", "open/file", "closed/file", "new/file", "closed/new/file"] {
+        setting.write_there(name, "new");
+    }
+    fs::write(setting.target().join("large"), counted(3 << 20)).unwrap();
+    symlink("x", setting.target().join("link")).unwrap();
+    let user = User::new().unwrap();
+    let place = user.path().join("d");
+    fs::create_dir_all(place.join("open")).unwrap();
+    fs::create_dir_all(place.join("closed")).unwrap();
+    fs::write(place.join("small"), "old").unwrap();
+    user.own_all(place.clone()).unwrap();
+    // Its owner may open it up; the target itself is the user's business.
+    set_mode(place.join("open"), 0o555);
+    set_mode(&place, 0o555);
+    closed(&place.join("closed"));
+    let from = setting.at("s/");
+    for to in ["d", "d/none", "d/none/below"] {
+        let (code, foreseen, told) = run(&user, &["get", "-n", &from, to]);
+        let (really, done, done_told) = run(&user, &["get", &from, to]);
+        assert_eq!((code, really), (Some(1), Some(1)), "{to}: {told}");
+        assert_eq!(failures(&told), failures(&done_told), "{to}");
+        for count in ["files", "links", "failed", "directories", "bytes_total"] {
+            assert_eq!(foreseen[count], done[count], "{to} {count}: {told} {done_told}");
+        }
+    }
+    assert_eq!(fs::read_to_string(place.join("small")).unwrap(), "old");
+}
+
+#[test]
+fn dry_run_of_sync_foresees_what_may_not_be_removed() {
+    if !may_give() {
+        return;
+    }
+    let setting = Setting::start();
+    setting.write_there("closed/file", "x");
+    let user = User::new().unwrap();
+    let place = user.path().join("d");
+    fs::create_dir_all(place.join("closed")).unwrap();
+    for name in ["closed/extra", "extra"] {
+        fs::write(place.join(name), "x").unwrap();
+    }
+    user.own_all(place.clone()).unwrap();
+    let closed_here = closed(&place.join("closed"));
+    let from = format!("haul://{}", setting.at("s/"));
+    let words = ["sync", "--delete", "--force-delete", &from, "d"];
+    let (code, foreseen, told) = run(&user, &[&words[..], &["-n"]].concat());
+    assert_eq!((code, &foreseen["removed"]), (Some(1), &json!(1)), "{told}");
+    let (code, done, _) = run(&user, &words);
+    assert_eq!((code, &done["removed"]), (Some(1), &json!(1)));
+    let told = failures(&told);
+    assert!(told.iter().any(|(path, _)| path == "d/closed/extra"), "{told:?}");
+    assert!(closed_here.join("extra").exists() && !place.join("extra").exists());
+}
+
+#[test]
+fn directory_whose_list_is_refused_gets_no_mode_and_no_mtime() {
+    if !may_give() {
+        return;
+    }
+    let user = User::new().unwrap();
+    let place = user.path().join("server");
+    fs::create_dir(&place).unwrap();
+    user.own(&place).unwrap();
+    let root = place.join("root");
+    let command = user.command("hauld");
+    let words = ["--durability", "none"];
+    let server = Hauld::start_at(&root, &place.join("log"), command, &words).unwrap();
+    fs::create_dir(root.join("closed")).unwrap();
+    user.own_all(root.clone()).unwrap();
+    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    set_mtime(root.join("closed"), then);
+    set_mode(closed(&root.join("closed")), 0o500);
+    let here = TempDir::new().unwrap();
+    let from = format!("haul://{}/closed/", server.address());
+    for (verb, is_there) in [("get", false), ("sync", false), ("sync", true)] {
+        let target = here.path().join(format!("{verb} {is_there}"));
+        if is_there {
+            fs::create_dir(&target).unwrap();
+            set_mode(&target, 0o751);
+        }
+        for dry in [&["-n"][..], &[]] {
+            let mut command = haul();
+            command.args([verb, "--json", &from]).args(dry).arg(&target);
+            let out = command.assert().code(1).get_output().stdout.clone();
+            let counts = last(&out);
+            assert_eq!((&counts["failed"], &counts["directories"]), (&json!(1), &json!(0)));
+        }
+        let found = target.metadata().unwrap();
+        assert_ne!(found.modified().unwrap(), then, "{verb} {is_there}");
+        assert_eq!(found.mode() & 0o700, 0o700, "{verb} {is_there}");
+        if is_there {
+            assert_eq!(mode(&target), 0o751);
+        }
+    }
+}
