@@ -342,7 +342,7 @@ fn verdicts_that_are_no_answer_never_spare_a_file() {
         let hostile = Scripted::start(move |request, _| match request["cmd"].as_str() {
             Some("list") => page(&[file("f", 3)]),
             Some("check") => (json!({}), letters.as_bytes().to_vec()),
-            _ => (json!({"refused": 0, "code": "not_found", "message": ""}), Vec::new()),
+            _ => (refusal(&json!(0), "not_found", false), Vec::new()),
         });
         let place = hostile.place.path().join("d");
         fs::create_dir(&place).unwrap();
