@@ -133,6 +133,68 @@ fn small_files_that_a_killed_run_has_not_named_are_gone_after_the_next_run() {
     }
 }
 
+/// A directory at the server with `large`, the parts of which a killed run has left here.
+fn killed_in_a_directory() -> Setting {
+    let setting = Setting::start();
+    setting.write_there("in/other", "x");
+    fs::write(setting.target().join("in/large"), counted(SIZE)).unwrap();
+    let mut command = haul_command();
+    command.current_dir(setting.place.path()).args(["get", "--limit-rate", "6MiB"]);
+    command.args([&setting.at("s/in/"), "d"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut client = command.spawn().unwrap();
+    let place = setting.place.path().join("d");
+    has_begun(&place);
+    client.kill().unwrap();
+    drop(ended(client));
+    assert_eq!(unfinished(&place).len(), 1);
+    setting
+}
+
+#[test]
+fn parts_of_a_file_that_has_come_otherwise_are_gone_after_the_next_run() {
+    let setting = killed_in_a_directory();
+    let place = setting.place.path().join("d");
+    tree::copy(&setting.target().join("in/large"), &place.join("large"));
+    let from = format!("haul://{}/", setting.at("s/in"));
+    setting.haul(&["sync", &from, "d"]).assert().success();
+    assert_eq!(unfinished(&place), Vec::<PathBuf>::new());
+    tree::compare(&setting.target().join("in"), &place).unwrap();
+}
+
+#[test]
+fn parts_of_a_file_that_is_small_by_now_are_gone_after_the_next_run() {
+    for source in ["s/in/", "s"] {
+        let setting = killed_in_a_directory();
+        let place = setting.place.path().join("d");
+        let left = unfinished(&place).remove(0);
+        let inside = place.join("s/in");
+        fs::create_dir_all(&inside).unwrap();
+        tree::copy(&left, &inside.join(left.file_name().unwrap()));
+        setting.write_there("in/large", "small");
+        setting.haul(&["get", &setting.at(source), "d"]).assert().success();
+        let got = if source == "s" { inside } else { place };
+        assert_eq!(unfinished(&got), Vec::<PathBuf>::new(), "{source}");
+        assert_eq!(fs::read(got.join("large")).unwrap(), b"small");
+    }
+}
+
+#[test]
+fn parts_of_a_file_that_is_not_in_the_source_stay() {
+    let setting = killed_in_a_directory();
+    let place = setting.place.path().join("d");
+    setting.write_there("b/file", "b");
+    for sources in
+        [&[setting.at("s/in/other")][..], &[setting.at("s/b/"), setting.at("s/in/other")]]
+    {
+        let words = [&["get".to_owned()][..], sources, &["d".to_owned()]].concat();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        setting.haul(&words).assert().success();
+        assert_eq!(unfinished(&place).len(), 1, "{words:?}");
+    }
+    let output = setting.haul(&["get", "--json", &setting.at("s/in/"), "d"]).assert().success();
+    assert!(last(&output.get_output().stdout)["bytes_resumed"].as_u64() >= Some(MIB as u64));
+}
+
 #[test]
 fn run_goes_on_with_a_server_that_was_killed_and_started_again() {
     let mut setting = start();

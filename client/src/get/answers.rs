@@ -117,7 +117,7 @@ impl Connection<'_> {
     pub(super) fn list_failed(&self, node: &Arc<Node>, error: FileError) {
         self.run.progress.failed(node.own_path(), error);
         self.run.is_listed();
-        node.is_refused();
+        node.refuse();
         node.settle(&self.run.ends);
         self.run.queue.settle(1);
     }

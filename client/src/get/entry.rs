@@ -57,6 +57,9 @@ impl Connection<'_> {
                 self.run.listed_whole(&node, name.as_ref());
             }
         }
+        if !more {
+            node.listed();
+        }
         let mut tasks = Vec::new();
         if more {
             let after = Some(next.ok_or(ProtocolError::List)?);

@@ -39,8 +39,10 @@ pub(super) struct Node {
     folded: OnceLock<Option<Mutex<HashSet<u64>>>>,
     /// An entry in it has come, or would in a dry run.
     is_changed: AtomicBool,
-    /// The server has not listed it to its end, and will not.
-    is_unlisted: AtomicBool,
+    /// The server refuses to list it.
+    is_refused: AtomicBool,
+    /// The server has listed it to its end.
+    is_listed: AtomicBool,
     /// Entries in it that are not over, and the list of them.
     open: AtomicUsize,
 }
@@ -63,7 +65,8 @@ impl Node {
             names: Mutex::default(),
             folded: OnceLock::new(),
             is_changed: AtomicBool::new(false),
-            is_unlisted: AtomicBool::new(false),
+            is_refused: AtomicBool::new(false),
+            is_listed: AtomicBool::new(false),
             open: AtomicUsize::new(1),
         })
     }
@@ -85,7 +88,8 @@ impl Node {
             names: Mutex::default(),
             folded: OnceLock::new(),
             is_changed: AtomicBool::new(false),
-            is_unlisted: AtomicBool::new(false),
+            is_refused: AtomicBool::new(false),
+            is_listed: AtomicBool::new(false),
             open: AtomicUsize::new(1),
         })
     }
@@ -238,15 +242,34 @@ impl Node {
     }
 
     /// The server refuses to list it: with the mtime of the server's it would seem to have all entries.
-    pub(super) fn is_refused(&self) {
-        self.is_unlisted.store(true, Ordering::Relaxed);
+    pub(super) fn refuse(&self) {
+        self.is_refused.store(true, Ordering::Relaxed);
+    }
+
+    /// The server has listed it to its end.
+    pub(super) fn listed(&self) {
+        self.is_listed.store(true, Ordering::Relaxed);
+    }
+
+    /// Removes parts that a killed run has left of files that have come otherwise, or come no more. They stay if a file has
+    /// failed, and if another source may have the same directory with more files in it.
+    fn sweep(&self, ends: &Ends<'_>) {
+        let keeps = |directory: &&Arc<Directory>| directory.keeps_parts();
+        if let Some(directory) = self.directory().filter(keeps)
+            && self.is_listed.load(Ordering::Relaxed)
+            && ends.wishes.bases.len() == 1
+            && ends.progress.counts().failed == 0
+        {
+            let _ = directory.sweep(Parts::Go);
+        }
     }
 
     /// All entries in it are over: it gets its mode and mtime, after all that may still be removed in it.
     fn finish(&self, ends: &Ends<'_>) {
+        self.sweep(ends);
         let (Some(name), Some(attributes)) = (&self.name, self.attributes) else { return };
         let is_entered = self.directory.get().is_some() || self.above.is_none();
-        if !is_entered || self.is_unlisted.load(Ordering::Relaxed) {
+        if !is_entered || self.is_refused.load(Ordering::Relaxed) {
             return;
         }
         let name = name.clone();

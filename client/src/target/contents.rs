@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::atomic::Ordering;
 
 use haul_protocol::Attributes;
 use rustix::fs::{AtFlags, Mode, OFlags, fstat, openat, unlinkat};
@@ -35,7 +36,16 @@ impl Directory {
     /// # Errors
     /// If it can't be read.
     pub fn sweep(&self, parts: Parts) -> Result<usize, FileError> {
-        leftovers::sweep(self.handle(), parts).map_err(FileError::target("read the directory"))
+        let swept = leftovers::sweep(self.handle(), parts);
+        let swept = swept.map_err(FileError::target("read the directory"))?;
+        self.keeps_parts.store(swept.kept > 0, Ordering::Relaxed);
+        Ok(swept.removed)
+    }
+
+    /// Whether the last sweep has left parts of large files in it.
+    #[must_use]
+    pub fn keeps_parts(&self) -> bool {
+        self.keeps_parts.load(Ordering::Relaxed)
     }
 
     /// Removes a file, symlink, or directory without entries; haul's temporary files in it go with it. An entry that is

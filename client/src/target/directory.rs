@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use haul_protocol::Attributes;
@@ -34,6 +35,8 @@ pub(crate) struct Directory {
     path: PathBuf,
     /// The permission bits that it gets back, if haul has opened it up and nobody states others.
     before: Mutex<Option<u32>>,
+    /// The last sweep has left parts of large files in it.
+    pub(super) keeps_parts: AtomicBool,
     /// Its file system.
     system: Arc<System>,
     /// The file systems that entries were taken to, the target's own first.
@@ -53,7 +56,9 @@ impl Directory {
             let found = fstat(&handle)?;
             let systems = Arc::new(Systems::default());
             let system = systems.of(&handle, &found)?;
-            Ok(Self { handle, path: path.to_owned(), before: Mutex::default(), system, systems })
+            let (path, before) = (path.to_owned(), Mutex::default());
+            let keeps_parts = AtomicBool::default();
+            Ok(Self { handle, path, before, keeps_parts, system, systems })
         };
         open().map_err(failed)
     }
@@ -208,7 +213,8 @@ impl Directory {
         let found = fstat(&handle)?;
         let (system, systems) = (self.systems.of(&handle, &found)?, Arc::clone(&self.systems));
         let before = Mutex::new(was.or_else(|| opened_up(&handle, &found, needs)));
-        Ok(Self { handle, path: self.path.join(name), before, system, systems })
+        let (path, keeps_parts) = (self.path.join(name), AtomicBool::default());
+        Ok(Self { handle, path, before, keeps_parts, system, systems })
     }
 
     /// Whether entries can be made and removed in it, also if this user may [open it up](Self::enter) only with `opens_up`.

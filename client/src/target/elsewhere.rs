@@ -144,6 +144,10 @@ impl Directory {
         match self.0 {}
     }
 
+    pub fn keeps_parts(&self) -> bool {
+        match self.0 {}
+    }
+
     pub fn remove(&self, _: &OsStr) -> Result<(), FileError> {
         match self.0 {}
     }

@@ -21,15 +21,26 @@ pub(crate) enum Parts {
     Go,
 }
 
-/// Removes the leftovers of a directory that no run uses; returns how many. Those that can't be removed stay.
-pub(super) fn sweep(directory: &OwnedFd, parts: Parts) -> io::Result<usize> {
-    let mut swept = 0;
+/// The leftovers of a directory.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Swept {
+    /// Those that were removed.
+    pub(super) removed: usize,
+    /// Parts of large files that were to stay.
+    pub(super) kept: usize,
+}
+
+/// Removes the leftovers of a directory that no run uses. Those that can't be removed stay.
+pub(super) fn sweep(directory: &OwnedFd, parts: Parts) -> io::Result<Swept> {
+    let mut swept = Swept::default();
     for entry in Dir::read_from(directory.as_fd())? {
         let entry = entry?;
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         let stays = parts == Parts::Stay && is_usual_of_parts(name);
-        if is_arriving(name) && !stays && remove(directory, name, entry.file_type()) {
-            swept += 1;
+        if stays {
+            swept.kept += 1;
+        } else if is_arriving(name) && remove(directory, name, entry.file_type()) {
+            swept.removed += 1;
         }
     }
     Ok(swept)
