@@ -1,9 +1,15 @@
-//! A source that is edited at random, synced after every edit, and compared by rsync.
+//! Trees that are edited at random and synced after every edit, in both directions: rsync finds nothing that differs, or
+//! does the same work beside haul.
+
+use std::collections::BTreeSet;
 
 use haul_tests::prelude::*;
 use haul_tests::random::Random;
 
 const ROUNDS: u64 = 50;
+
+/// Rounds in which the tree comes back.
+const ROUNDS_BACK: u64 = 12;
 
 /// A name that others have had, up to four levels deep.
 fn path(random: &mut Random, root: &Path) -> PathBuf {
@@ -105,4 +111,121 @@ fn nothing_differs_after_random_edits() {
 fn nothing_differs_after_random_edits_with_rules() {
     let rules = ["--exclude", "*.o", "--include", "*.keep.o"];
     churn(2, &rules, &["--include=*.keep.o", "--exclude=*.o"]);
+}
+
+/// A server's tree that comes back, and the same tree as rsync copies it.
+struct Back {
+    server: Hauld,
+    place: TempDir,
+}
+
+impl Back {
+    fn start() -> Self {
+        let (server, place) = (server_with(&["--durability", "none"]), TempDir::new().unwrap());
+        for directory in [server.root().join("s"), place.path().join("h/s"), place.path().join("r")]
+        {
+            fs::create_dir_all(directory).unwrap();
+        }
+        Self { server, place }
+    }
+
+    fn source(&self) -> PathBuf {
+        self.server.root().join("s")
+    }
+
+    /// The tree here as haul makes it.
+    fn here(&self) -> PathBuf {
+        self.place.path().join("h/s")
+    }
+
+    /// The tree as rsync makes it.
+    fn copy(&self) -> PathBuf {
+        self.place.path().join("r")
+    }
+
+    /// A run of haul with its events.
+    fn sync(&self, rules: &[&str], words: &[&str]) -> Vec<Value> {
+        let mut sync = haul();
+        sync.args(["sync", "--delete", "--json", "-v"]).args(words).args(rules);
+        sync.arg(format!("haul://{}/s", self.server.address())).arg(self.place.path().join("h"));
+        let output = sync.assert().success().get_output().stdout.clone();
+        let text = String::from_utf8(output).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// A directory here makes way for no file of the server, as it does for rsync: somebody has to remove it.
+    fn make_way(&self) {
+        for name in tree::names(&self.source()) {
+            let here = self.here().join(name);
+            if here.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+                fs::remove_dir_all(here).unwrap();
+            }
+        }
+    }
+}
+
+fn rsync(words: &[&str], from: &Path, to: &Path) {
+    let mut rsync = Command::new("rsync");
+    rsync.args(["-a", "--delete", "--modify-window=-1"]).args(words);
+    let output = rsync.arg(from.join("")).arg(to.join("")).output().expect("this test needs rsync");
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// The names that events of this kind are about.
+fn about(events: &[Value], is_wanted: impl Fn(&Value) -> bool) -> BTreeSet<String> {
+    let wanted = events.iter().filter(|event| is_wanted(event));
+    wanted.map(|event| event["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The server's tree changes, and if nothing is left out also the one here: haul and rsync make the same of both, and a
+/// dry run of haul has told exactly that.
+fn churn_back(seed: u64, rules: &[&str], words: &[&str]) {
+    let back = Back::start();
+    let (mut random, mut removed) = (Random::new(seed, 0), 0);
+    for round in 0..ROUNDS_BACK {
+        for _ in 0..1 + random.below(30) {
+            edit(&mut random, &back.source());
+        }
+        if rules.is_empty() {
+            for _ in 0..random.below(10) {
+                edit(&mut random, &back.here());
+            }
+        }
+        back.make_way();
+        rsync(&[], &back.here(), &back.copy());
+        let when = format!("seed {seed}, round {round}");
+        let told = back.sync(rules, &["--dry-run"]);
+        let before = tree::compare(&back.copy(), &back.here());
+        assert!(before.is_ok(), "{when}: the dry run has changed something: {before:?}");
+        let done = back.sync(rules, &[]);
+        rsync(words, &back.source(), &back.copy());
+        let same = tree::compare(&back.copy(), &back.here());
+        assert!(same.is_ok(), "{when}: {same:?}");
+
+        let would = |remove| {
+            about(&told, |event| event["event"] == "would" && (event["do"] == "remove") == remove)
+        };
+        let has = |kind: &str| about(&done, |event| event["event"] == kind);
+        assert_eq!(would(true), has("removed"), "{when}");
+        assert_eq!(would(false), has("committed"), "{when}");
+        let counts = |events: &[Value]| {
+            let summary = events.last().unwrap();
+            ["files", "links", "directories", "adjusted", "unchanged", "removed", "bytes_total"]
+                .map(|count| summary[count].clone())
+        };
+        assert_eq!(counts(&told), counts(&done), "{when}");
+        removed += would(true).len();
+    }
+    assert!(removed > 0, "nothing had to be removed");
+}
+
+#[test]
+fn tree_that_comes_back_after_random_edits_is_that_of_rsync() {
+    churn_back(3, &[], &[]);
+}
+
+#[test]
+fn tree_that_comes_back_after_random_edits_with_rules_is_that_of_rsync() {
+    let rules = ["--exclude", "*.o", "--include", "*.keep.o"];
+    churn_back(4, &rules, &["--include=*.keep.o", "--exclude=*.o"]);
 }
