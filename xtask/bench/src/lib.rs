@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "chores report to whoever runs them")]
 
 mod chart;
+mod client;
 pub mod crowd;
 mod idle;
 mod line;
@@ -32,7 +33,7 @@ use workload::{Amounts, Workload};
 /// Options of the chore.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Do a useful part of all work, in two minutes.
+    /// Do a useful part of all work, in three minutes.
     #[arg(long)]
     quick: bool,
 
@@ -66,7 +67,8 @@ pub struct Options {
 }
 
 /// The workloads that `--quick` runs.
-const QUICK: [Workload; 3] = [Workload::Tiny, Workload::Big, Workload::Durable];
+const QUICK: [Workload; 5] =
+    [Workload::Tiny, Workload::Big, Workload::Durable, Workload::GetTiny, Workload::GetBig];
 
 /// Runs the races of all work that is wanted, and writes table, chart and samples.
 ///
@@ -77,8 +79,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let (work, amounts, rounds): (&[_], _, _) = if options.quick {
         (&QUICK, Amounts { tiny: 20_000, big_mib: 512 }, 3)
     } else {
-        use Workload::{Big, Durable, Far, Same, SameShare, Share, Tiny, Toolchain};
-        let all = &[Tiny, Toolchain, Share, Big, Durable, Far, Same, SameShare];
+        use Workload::{
+            Big, Durable, Far, GetBig, GetTiny, Same, SameShare, Share, Tiny, Toolchain,
+        };
+        let all = &[Tiny, Toolchain, Share, Big, Durable, Far, Same, SameShare, GetTiny, GetBig];
         (all, Amounts { tiny: 100_000, big_mib: 4096 }, 5)
     };
     let rounds = options.rounds.unwrap_or(rounds);

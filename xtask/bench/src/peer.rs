@@ -10,17 +10,17 @@ use haul_tests::binaries::Binaries;
 use haul_tests::register::Register;
 use serde::Serialize;
 
-use super::workload::Workload;
+use super::workload::{Direction, Workload};
 
 /// A way to get files to another machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Peer {
-    /// `haul put` to `hauld`; `haul sync` if all files are there already.
+    /// `haul put` to `hauld`; `haul sync` if all files are there already; `haul get` from `hauld`.
     Haul,
     /// The same over TLS, as an account.
     Tls,
-    /// `rsync -a` to an rsync daemon.
+    /// `rsync -a` to an rsync daemon, or from one.
     Rsync,
     /// `tar` through `nc`.
     Tar,
@@ -40,7 +40,7 @@ pub(crate) enum Peer {
 
 /// The peers of each workload. Peers that send one file at a time don't send trees, and a workload
 /// that would take another program too long has only the peers for which it does not.
-const MATRIX: [(Workload, &[Peer]); 8] = {
+const MATRIX: [(Workload, &[Peer]); 10] = {
     use Peer::{Classic, Cp, Curl, Haul, Lftp, Rsync, Scp, Socat, Tar, Tls};
     [
         (Workload::Tiny, &[Haul, Tls, Rsync, Tar, Cp, Lftp, Scp]),
@@ -51,11 +51,13 @@ const MATRIX: [(Workload, &[Peer]); 8] = {
         (Workload::Far, &[Haul, Rsync, Tar]),
         (Workload::Same, &[Haul, Rsync]),
         (Workload::SameShare, &[Haul, Rsync]),
+        (Workload::GetTiny, &[Haul, Rsync, Cp]),
+        (Workload::GetBig, &[Haul, Rsync, Cp]),
     ]
 };
 
 /// The account of [`Peer::Tls`].
-const ACCOUNT: &str = "bench";
+pub(super) const ACCOUNT: &str = "bench";
 
 /// The peers that do this work.
 pub(crate) fn peers_of(workload: Workload) -> &'static [Peer] {
@@ -69,6 +71,7 @@ pub(crate) struct Place<'a> {
     /// A directory of its own, with the target in it.
     pub(crate) directory: &'a Path,
     pub(crate) port: u16,
+    pub(crate) direction: Direction,
     /// Whether all files are flushed.
     pub(crate) durable: bool,
     /// Whether all files are there already.
@@ -83,8 +86,16 @@ impl Place<'_> {
         self.directory.join("target")
     }
 
+    /// The directory that the server serves.
+    fn served(&self, source: &Path) -> anyhow::Result<PathBuf> {
+        match self.direction {
+            Direction::Send => Ok(self.target()),
+            Direction::Read => Ok(source.parent().context("a source has a parent")?.to_owned()),
+        }
+    }
+
     /// The accounts of the server, in a configuration directory beside the target.
-    fn register(&self) -> Register {
+    pub(super) fn register(&self) -> Register {
         Register::new(self.binaries, &self.directory.join("config"), &self.target())
     }
 
@@ -148,7 +159,7 @@ impl Peer {
 
     /// The server, if it has one.
     pub(crate) fn server(self, source: &Path, at: &Place<'_>) -> anyhow::Result<Option<Command>> {
-        let (port, target) = (at.port.to_string(), at.target());
+        let (port, target) = (at.port.to_string(), at.served(source)?);
         let command = match self {
             Self::Cp => return Ok(None),
             Self::Haul | Self::Tls => {
@@ -235,85 +246,6 @@ impl Peer {
             }
         };
         Ok(Some(command))
-    }
-
-    /// The command that sends `source` to the server behind `port`.
-    pub(crate) fn client(
-        self,
-        source: &Path,
-        port: u16,
-        at: &Place<'_>,
-    ) -> anyhow::Result<Command> {
-        let name = source.file_name().context("a source has a name")?;
-        let mut command = match self {
-            Self::Haul | Self::Tls => Command::new(&at.binaries.haul),
-            Self::Rsync => Command::new("rsync"),
-            Self::Tar => Command::new("sh"),
-            Self::Cp => Command::new("cp"),
-            Self::Lftp => Command::new("lftp"),
-            Self::Curl => Command::new("curl"),
-            Self::Socat => Command::new("socat"),
-            Self::Scp => Command::new("scp"),
-            Self::Classic => Command::new("python3"),
-        };
-        match self {
-            Self::Haul | Self::Tls => {
-                // Not the files of whoever runs the chore.
-                let files = at.directory.join("haul");
-                if self == Self::Tls {
-                    let link = at.register().link(ACCOUNT, &format!("127.0.0.1:{port}"))?;
-                    let token = fs::read_to_string(at.directory.join("token"))?;
-                    at.register().log_in(&link, &token, &files)?;
-                }
-                command.env("HAUL_CONFIG_DIR", files);
-                command.arg(if at.is_there { "sync" } else { "put" });
-                command.arg("--quiet").arg(source).arg(format!("127.0.0.1:{port}"));
-            }
-            Self::Rsync => {
-                command.args(["-a", "--whole-file"]);
-                command.args(at.durable.then_some("--fsync"));
-                command.arg(source).arg(format!("rsync://127.0.0.1:{port}/t/"));
-            }
-            Self::Tar => {
-                let script = "tar c -C \"$1\" \"$2\" | nc -N 127.0.0.1 \"$3\"";
-                command.args(["-c", script, "sh"]);
-                command.arg(source.parent().context("a source has a parent")?).arg(name);
-                command.arg(port.to_string());
-            }
-            Self::Cp => {
-                command.args(["-r", "--preserve=mode,timestamps"]).arg(source).arg(at.target());
-            }
-            Self::Lftp => {
-                let (from, to) = (source.display(), Path::new(name).display());
-                command.args([
-                    "-c",
-                    &format!(
-                        "set net:max-retries 1; open -u anonymous, ftp://127.0.0.1:{port}; \
-                     mirror -R -P 8 {from} {to}"
-                    ),
-                ]);
-            }
-            Self::Curl => {
-                command.args(["-sS", "-T"]).arg(source).arg(format!("ftp://127.0.0.1:{port}/"));
-            }
-            Self::Socat => {
-                command.args(["-u", "-b", "262144"]);
-                command.arg(format!("OPEN:{}", source.display()));
-                command.arg(format!("TCP:127.0.0.1:{port}"));
-            }
-            Self::Scp => {
-                command.args(["-q", "-r", "-p", "-P", &port.to_string(), "-i"]);
-                command.arg(at.directory.join("user"));
-                command.args(["-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes"]);
-                command.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]);
-                command.arg(source).arg(format!("127.0.0.1:{}", at.target().display()));
-            }
-            Self::Classic => {
-                command.arg(at.directory.join("classic.py")).args(["send", &port.to_string()]);
-                command.arg(source);
-            }
-        }
-        Ok(command)
     }
 }
 

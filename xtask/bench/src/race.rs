@@ -83,7 +83,10 @@ impl<'a> Race<'a> {
         amounts: Amounts,
     ) -> anyhow::Result<Self> {
         println!("{}: making the source", workload.name());
-        let source = workload.make(memory.path(), amounts)?;
+        // A server that has the source has nothing else.
+        let directory = memory.path().join("sources");
+        fs::create_dir(&directory)?;
+        let source = workload.make(&directory, amounts)?;
         let part = memory.path().join("part");
         fs::create_dir(&part)?;
         let sample = sample(&source, &part, PART)?;
@@ -165,6 +168,7 @@ impl<'a> Race<'a> {
             binaries: self.binaries,
             directory: turn.path(),
             port,
+            direction: self.workload.direction(),
             durable,
             is_there,
             is_trial: round == 0,

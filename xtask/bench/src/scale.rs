@@ -1,5 +1,6 @@
-//! Time and memory as work grows: more and more files, and more and more clients at once.
+//! Time and memory as work grows: more and more files, sent and read back, and more and more clients at once.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,7 +16,7 @@ use crate::workload::{count, small};
 /// Options of the chore.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Numbers of small files, each sent by one client.
+    /// Numbers of small files, each sent by one client and then read back by another.
     #[arg(
         long,
         value_name = "N",
@@ -37,7 +38,7 @@ pub struct Options {
     dir: PathBuf,
 }
 
-/// Sends more and more files, then with more and more clients, and prints a table each.
+/// Sends more and more files and reads them back, then sends with more and more clients, and prints a table each.
 ///
 /// # Errors
 /// If a client or the server fails, or files are missing.
@@ -45,13 +46,24 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let binaries = binaries::build(true)?;
     println!("| files | seconds | files/s | CPU s, client + server | peak MiB, client + server |");
     println!("|---|---|---|---|---|");
+    let mut back = Vec::new();
     for &files in &options.files {
         let place = TempDir::new_in(&options.dir)?;
         let source = place.path().join("source");
         small(&source, files)?;
-        let (clients, server) = send(&binaries, place.path(), &[source])?;
+        let (clients, server) = send(&binaries, place.path(), std::slice::from_ref(&source))?;
         println!("| {files} | {}", row(files, &clients, &server));
+        // There may be no room for the files three times.
+        fs::remove_dir_all(source)?;
+        let (client, server) = read_back(&binaries, place.path())?;
+        back.push(format!("| {files} | {}", row(files, &[client], &server)));
     }
+    println!();
+    println!(
+        "| files read back | seconds | files/s | CPU s, client + server | peak MiB, client + server |"
+    );
+    println!("|---|---|---|---|---|");
+    back.iter().for_each(|row| println!("{row}"));
     println!();
     println!(
         "| clients | seconds | files/s | CPU s, clients + server | peak MiB, largest client + server |"
@@ -76,28 +88,47 @@ fn send(
     place: &Path,
     sources: &[PathBuf],
 ) -> anyhow::Result<(Vec<Figures>, Figures)> {
-    let (socket, root) = (place.join("socket"), place.join("root"));
-    let mut hauld = Command::new(&binaries.hauld);
-    hauld.args(["--durability", "none", "--listen"]).arg(format!("unix:{}", socket.display()));
-    hauld.arg("--root").arg(&root);
-    let server = Timed::start(&hauld, &place.join("server"))?;
-    eventually("the server listens", || socket.exists());
+    let (server, socket) = serve(binaries, place, "server")?;
     let clients: Vec<Timed> = sources
         .iter()
         .enumerate()
         .map(|(index, source)| {
             let mut haul = Command::new(&binaries.haul);
-            haul.args(["put", "--quiet"]).arg(source).arg(format!("unix:{}", socket.display()));
+            haul.args(["put", "--quiet"]).arg(source).arg(&socket);
             Timed::start(&haul, &place.join(format!("client{index}")))
         })
         .collect::<anyhow::Result<_>>()?;
     let clients = clients.into_iter().map(Timed::wait).collect::<anyhow::Result<Vec<_>>>()?;
     let server = server.stop()?;
     for source in sources {
-        let arrived = root.join(source.file_name().context("a source has a name")?);
+        let arrived = place.join("root").join(source.file_name().context("a source has a name")?);
         anyhow::ensure!(count(source)? == count(&arrived)?, "{} differs", arrived.display());
     }
     Ok((clients, server))
+}
+
+/// Starts a server for the root that the server before has left, and a client that reads everything back.
+fn read_back(binaries: &Binaries, place: &Path) -> anyhow::Result<(Figures, Figures)> {
+    let (server, socket) = serve(binaries, place, "reading-server")?;
+    let mut haul = Command::new(&binaries.haul);
+    haul.args(["get", "--quiet", "--durability", "none"]).arg(format!("{socket}:/source"));
+    let back = place.join("back");
+    let client = Timed::start(haul.arg(&back), &place.join("reader"))?.wait()?;
+    let server = server.stop()?;
+    let (sent, came) = (place.join("root/source"), back.join("source"));
+    anyhow::ensure!(count(&sent)? == count(&came)?, "{} differs", came.display());
+    Ok((client, server))
+}
+
+/// Starts a server, with its figures in a directory of this name; returns its address too.
+fn serve(binaries: &Binaries, place: &Path, name: &str) -> anyhow::Result<(Timed, String)> {
+    let socket = place.join(format!("{name}.socket"));
+    let address = format!("unix:{}", socket.display());
+    let mut hauld = Command::new(&binaries.hauld);
+    hauld.args(["--durability", "none", "--listen", &address, "--root"]).arg(place.join("root"));
+    let server = Timed::start(&hauld, &place.join(name))?;
+    eventually("the server listens", || socket.exists());
+    Ok((server, address))
 }
 
 /// The figures of one line of a table.

@@ -32,6 +32,19 @@ pub(crate) enum Workload {
     Same,
     /// `/usr/share`, all of it there already.
     SameShare,
+    /// The files of `tiny`, read back from a server.
+    GetTiny,
+    /// The file of `big`, read back from a server.
+    GetBig,
+}
+
+/// The way that files take between client and server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// The client has them, and sends them.
+    Send,
+    /// The server has them, and the client reads them back.
+    Read,
 }
 
 /// The amounts of the workloads.
@@ -53,6 +66,16 @@ impl Workload {
             Self::Far => "far",
             Self::Same => "same",
             Self::SameShare => "same-share",
+            Self::GetTiny => "get-tiny",
+            Self::GetBig => "get-big",
+        }
+    }
+
+    /// The side that has the source.
+    pub(crate) fn direction(self) -> Direction {
+        match self {
+            Self::GetTiny | Self::GetBig => Direction::Read,
+            _ => Direction::Send,
         }
     }
 
@@ -65,13 +88,13 @@ impl Workload {
     pub(crate) fn make(self, directory: &Path, amounts: Amounts) -> anyhow::Result<PathBuf> {
         let source = directory.join(self.name());
         match self {
-            Self::Tiny | Self::Same => small(&source, amounts.tiny)?,
+            Self::Tiny | Self::Same | Self::GetTiny => small(&source, amounts.tiny)?,
             Self::Toolchain => {
                 let output = Command::new("rustc").args(["--print", "sysroot"]).output()?;
                 copy(Path::new(String::from_utf8(output.stdout)?.trim()), &source)?;
             }
             Self::Share | Self::SameShare => copy(Path::new("/usr/share"), &source)?,
-            Self::Big => noise(&source, amounts.big_mib)?,
+            Self::Big | Self::GetBig => noise(&source, amounts.big_mib)?,
             Self::Durable => small(&source, 5000)?,
             Self::Far => {
                 small(&source, 10_000)?;
