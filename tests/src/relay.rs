@@ -43,6 +43,8 @@ struct State {
     accepted: usize,
     /// Bytes from clients to the server.
     passed: u64,
+    /// Bytes from the server to clients, as far as they have been passed on.
+    brought: u64,
     /// Pause of each piece before it is passed on.
     delay: Duration,
     /// The events to come, and the numbers of passed bytes at which they happen; the next one last.
@@ -152,6 +154,12 @@ impl Relay {
         self.shared.state().passed
     }
 
+    /// Bytes that have been passed on from the server to clients.
+    #[must_use]
+    pub fn brought(&self) -> u64 {
+        self.shared.state().brought
+    }
+
     /// The bytes of each direction of each connection so far, if they are kept.
     #[must_use]
     pub fn kept(&self) -> Vec<Vec<u8>> {
@@ -207,7 +215,13 @@ impl Shared {
                 kept.entry((number, up)).or_default().extend(&buffer[..len]);
             }
             let may = self.may_pass(number, len, up);
-            if to.write_all(&buffer[..may]).is_err() || may < len {
+            if to.write_all(&buffer[..may]).is_err() {
+                break;
+            }
+            if !up {
+                self.state().brought += may as u64;
+            }
+            if may < len {
                 break;
             }
         }

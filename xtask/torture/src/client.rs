@@ -1,4 +1,4 @@
-//! One run of `haul put` or `haul sync`, and its output while it runs.
+//! One run of haul, and its output while it runs.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -54,6 +54,7 @@ pub(crate) struct Told {
     pub(crate) failed: Vec<String>,
     /// The last word about them; for a run that was killed, perhaps from seconds before.
     pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
     pub(crate) bytes_resumed: u64,
     /// The last line of a run that was not killed.
     pub(crate) summary: Option<Value>,
@@ -94,6 +95,11 @@ impl Client {
         let acks = Arc::clone(acks);
         let reader = std::thread::spawn(move || read(out, copy, &acks));
         Ok(Self { child, reader: Some(reader) })
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal. The client may have ended meanwhile.
@@ -148,6 +154,7 @@ fn read(out: ChildStdout, copy: File, acks: &Acks) -> Told {
             Some("error") if line.contains("not published: refused") => told.failed.push(line),
             Some(kind @ ("progress" | "summary")) => {
                 told.bytes_sent = event["bytes_sent"].as_u64().unwrap_or(0);
+                told.bytes_received = event["bytes_received"].as_u64().unwrap_or(0);
                 told.bytes_resumed = event["bytes_resumed"].as_u64().unwrap_or(0);
                 told.summary = (kind == "summary").then_some(event);
             }

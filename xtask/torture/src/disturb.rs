@@ -79,11 +79,12 @@ impl Plan {
     }
 }
 
-fn step(random: &mut Random, small: bool) -> Step {
+/// Any action. `small` says that the disk can be filled.
+pub(crate) fn action(random: &mut Random, small: bool) -> Action {
     let mut millis = |least: u64, more: u64| Duration::from_millis(least + random.below(more));
     let (short, long, tiny) = (millis(0, 300), millis(50, 2500), millis(1, 15));
     let all = random.chance(50);
-    let action = match random.below(if small { 100 } else { 85 }) {
+    match random.below(if small { 100 } else { 85 }) {
         0..18 => Action::KillServer { down: short },
         18..22 => Action::StopServer,
         22..36 => Action::KillClient { pause: short / 2 },
@@ -96,7 +97,11 @@ fn step(random: &mut Random, small: bool) -> Step {
             let most = 1 << (10 + random.below(16));
             Action::Fill { left: random.below(most), time: long }
         }
-    };
+    }
+}
+
+fn step(random: &mut Random, small: bool) -> Step {
+    let action = action(random, small);
     // Short steps are as frequent as long ones: some things come together, and others when a large
     // file is half there.
     let bytes = 1 << (12 + random.below(15));

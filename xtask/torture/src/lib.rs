@@ -9,6 +9,8 @@ mod check;
 mod client;
 mod disk;
 mod disturb;
+mod options;
+mod reading;
 mod report;
 mod rivals;
 mod round;
@@ -22,7 +24,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use clap::{Args, ValueEnum};
 use haul_tests::binaries::{self, Binaries};
 use haul_tests::random::Random;
 use tempfile::TempDir;
@@ -30,72 +31,19 @@ use tempfile::TempDir;
 use client::Acks;
 use disk::Disk;
 use disturb::Plan;
+use options::Durability;
+pub use options::Options;
 use report::Counts;
 use round::Round;
 use tree::{Tree, Version};
 use watch::{Expected, Watcher};
-
-/// Options of the chore.
-#[derive(Debug, Args)]
-pub struct Options {
-    /// Seed of all decisions. The same seed decides the same, but processes take their own time.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-
-    /// Minutes to run; the round that is under way then is completed.
-    #[arg(long, default_value_t = 10.0, value_parser = minutes)]
-    minutes: f64,
-
-    /// Directory for source and roots [default: the system's temporary directory].
-    #[arg(long, value_name = "DIR")]
-    tmp: Option<PathBuf>,
-
-    /// The servers' durability.
-    #[arg(long, value_enum, default_value = "group")]
-    durability: Durability,
-
-    /// Tries in each round in which two clients of one identity send the same large file at once.
-    #[arg(long, value_name = "N", default_value_t = 400)]
-    rivals: u64,
-
-    /// Run the rivals only.
-    #[arg(long)]
-    only_rivals: bool,
-
-    /// Passes in each round in which two accounts with the same identity send the same names.
-    #[arg(long, value_name = "N", default_value_t = 6)]
-    accounts: u64,
-
-    /// Run the two accounts only.
-    #[arg(long, conflicts_with = "only_rivals")]
-    only_accounts: bool,
-
-    /// Debug builds of client and server, which check more of themselves and take longer.
-    #[arg(long)]
-    debug: bool,
-
-    /// Set for the process that has its own mounts.
-    #[arg(long, hide = true)]
-    inside: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Durability {
-    None,
-    Group,
-}
-
-fn minutes(text: &str) -> Result<f64, String> {
-    let minutes: f64 = text.parse().map_err(|error| format!("{error}"))?;
-    if (0.0..=100_000.0).contains(&minutes) { Ok(minutes) } else { Err(String::from("too many")) }
-}
 
 /// Runs rounds until the time is over.
 ///
 /// # Errors
 /// If a round breaks a promise; the error names the seed, the round and its logs.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    if !options.inside && options.has_rounds() {
+    if !options.inside && (options.has_rounds() || options.returns() > 0) {
         let error = disk::enter("--inside");
         println!("the disk will never be full: {error:#}");
     }
@@ -119,6 +67,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
                 total.rounds += counts.rounds;
                 total.rivals += counts.rivals;
                 total.accounts += counts.accounts;
+                total.reading += counts.reading;
             }
             Err(error) => {
                 let logs = directory.keep().join(torture.logs());
@@ -147,22 +96,7 @@ struct All {
     rounds: Counts,
     rivals: rivals::Counts,
     accounts: accounts::Counts,
-}
-
-impl Options {
-    fn has_rounds(&self) -> bool {
-        !self.only_rivals && !self.only_accounts
-    }
-
-    /// Tries of the rivals.
-    fn tries(&self) -> u64 {
-        if self.only_accounts { 0 } else { self.rivals }
-    }
-
-    /// Passes of the two accounts.
-    fn passes(&self) -> u64 {
-        if self.only_rivals { 0 } else { self.accounts }
-    }
+    reading: reading::Counts,
 }
 
 fn tell(options: &Options, counts: &All) {
@@ -174,6 +108,9 @@ fn tell(options: &Options, counts: &All) {
     }
     if options.passes() > 0 {
         println!("  {}", counts.accounts);
+    }
+    if options.returns() > 0 {
+        println!("  {}", counts.reading);
     }
 }
 
@@ -238,7 +175,7 @@ impl<'a> Torture<'a> {
         format!("logs{}", self.number)
     }
 
-    /// A round, and then a bout of rivals and one of two accounts.
+    /// A round, and then a bout of rivals, one of two accounts, and one of reading back.
     fn all(&mut self) -> anyhow::Result<All> {
         self.number += 1;
         std::fs::create_dir(self.directory.join(self.logs()))?;
@@ -249,7 +186,13 @@ impl<'a> Torture<'a> {
             self.bout("rivals", |setting| rivals::bout(setting, random(), self.options.tries()))?;
         let accounts = self
             .bout("accounts", |setting| accounts::bout(setting, random(), self.options.passes()))?;
-        Ok(All { rounds, rivals, accounts })
+        if self.number == 1 && self.options.returns() > 0 && self.options.half > 0 {
+            self.bout("halves", |setting| reading::halves(setting, self.options.half))?;
+        }
+        let reading = self.bout("reading", |setting| {
+            reading::bout(setting, self.disk.as_ref(), random(), self.options.returns())
+        })?;
+        Ok(All { rounds, rivals, accounts, reading })
     }
 
     /// A bout in a directory of its own, which goes with it if it ends well.
