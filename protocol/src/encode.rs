@@ -153,7 +153,8 @@ pub fn request(id: RequestId, length: u64, op: &Op, out: &mut Vec<u8>) -> Result
             (header.offset, header.part_size) = (Some(*offset), Some(*part_size));
             header.state = *state;
         }
-        Op::Check | Op::Adopt | Op::Fetch | Op::Ping => {}
+        Op::Check { reread } => header.reread = reread.then_some(true),
+        Op::Adopt | Op::Fetch | Op::Ping => {}
     }
     let numbers = [
         ("filesize", header.filesize),

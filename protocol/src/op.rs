@@ -97,7 +97,10 @@ pub enum Op {
     },
     /// Asks which of the entries in the body are missing or different. Answered with a letter for each, see
     /// [`Verdict`](crate::Verdict).
-    Check,
+    Check {
+        /// Whether the server reads the bytes of every file whose digest is stated, also if it knows their digest.
+        reread: bool,
+    },
     /// As [`Check`](Self::Check), in the next version of a directory; files that are the same in the present version
     /// are taken over.
     Adopt,
@@ -203,7 +206,7 @@ impl Op {
             Self::Setattr { .. } => ("setattr", Together, No, PUT),
             Self::Remove { .. } => ("remove", Together, No, DELETE),
             Self::Rename { .. } => ("rename", Together, No, MOVE),
-            Self::Check => ("check", Apart, Yes, LIST),
+            Self::Check { .. } => ("check", Apart, Yes, LIST),
             Self::Adopt => ("adopt", Apart, Yes, PUBLISH),
             Self::Publish { .. } => ("publish", Apart, No, PUBLISH),
             Self::Rollback { .. } => ("rollback", Apart, No, PUBLISH),
@@ -277,7 +280,7 @@ mod tests {
             Op::Setattr { name: name(), is_file: true, attributes },
             Op::Remove { name: name() },
             Op::Rename { name: name(), to: name(), replace },
-            Op::Check,
+            Op::Check { reread: false },
             Op::Adopt,
             Op::Publish { attributes, files: None },
             rollback,

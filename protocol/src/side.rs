@@ -192,7 +192,7 @@ fn op(
             Op::Setattr { name, is_file, attributes }
         }
         "remove" => Op::Remove { name: need(command, "filename", named)? },
-        "check" => Op::Check,
+        "check" => Op::Check { reread: header.reread.unwrap_or(false) },
         "adopt" => Op::Adopt,
         "publish" => Op::Publish { attributes, files: header.files },
         "rollback" => Op::Rollback {

@@ -54,6 +54,11 @@ pub struct Arguments {
     #[arg(long, value_enum, default_value = "group")]
     pub durability: Durability,
 
+    /// Keep no digests with files, and believe none. Otherwise the digest of each file of more than 128 KiB is kept in the
+    /// extended attribute user.haul.blake3, and files whose size, mtime and inode are unchanged are compared by it, unread.
+    #[arg(long)]
+    pub no_kept_digests: bool,
+
     /// Symbolic links that are stored: "any" as they are; "inside" only those that can't lead out of the
     /// root, of an account out of its own; "none". No link is ever followed [default: inside for accounts, otherwise any].
     #[arg(long, value_enum, value_name = "WHICH")]
@@ -195,6 +200,7 @@ impl Arguments {
             listen: self.listen.clone(),
             workers: self.workers,
             durability: self.durability,
+            kept_digests: !self.no_kept_digests,
             symlinks: self.symlinks,
             keep_partials: self.keep_partials,
             keep_free: self.keep_free,

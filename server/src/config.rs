@@ -21,6 +21,8 @@ pub struct Config {
     pub workers: Option<u16>,
     /// The promise of an acknowledgement. Default: [`Durability::Group`].
     pub durability: Durability,
+    /// Digests of large files are kept with them, and believed. Default: yes.
+    pub kept_digests: bool,
     /// The symlinks that are stored. Default: those that stay inside of the root of an account, and any of a server without
     /// accounts.
     pub symlinks: Option<Symlinks>,
@@ -59,6 +61,7 @@ impl Config {
             root: root.to_owned(),
             workers: None,
             durability: Durability::Group,
+            kept_digests: true,
             symlinks: None,
             keep_partials: Duration::from_secs(7 * 24 * 3600),
             keep_free: 16 << 20,

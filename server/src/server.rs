@@ -83,6 +83,7 @@ impl Listening {
         let durable = config.durability == Durability::Group;
         let store = Store::open(&config.root, umask, durable, config.keep_free)
             .map_err(|error| StartError::Root(error.to_string()))?;
+        let store = if config.kept_digests { store } else { store.without_kept_digests() };
         let limits = ServerLimits {
             max_file: largest_file(config.max_file),
             window_requests: config.window_requests,

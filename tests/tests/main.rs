@@ -69,6 +69,7 @@ mod ignore_file;
 mod inherit;
 mod inherit_meanwhile;
 mod kept;
+mod kept_digests;
 mod library;
 mod links;
 mod login;

@@ -52,7 +52,7 @@ pub(crate) enum Command {
     /// nothing is published; the same command goes on where this one stopped.
     #[command(allow_missing_positional = true)]
     Publish(PublishCommand),
-    /// Compare a source with the server's files, byte for byte; nothing is changed.
+    /// Compare a source with the server's files by their contents; nothing is changed.
     ///
     /// Both sides read every file. Prints one line on standard output for each name that is `missing` at the
     /// server, that `differs` (kind, size, bytes, or where a link points), or that is `extra` there. Modes and
@@ -324,6 +324,11 @@ pub(crate) struct VerifyCommand {
 /// The options of `haul verify`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct VerifyOptions {
+    /// Have the server read every byte again, as when you doubt its disk. Otherwise it compares a large file by the digest
+    /// that it has kept with it, if size, mtime and inode are those that it had then.
+    #[arg(long)]
+    pub reread: bool,
+
     /// Choice of the source's entries.
     #[command(flatten)]
     pub selection: Selection,

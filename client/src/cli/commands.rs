@@ -106,12 +106,15 @@ pub(super) fn verify(
     options: &VerifyOptions,
     signals: &Signals,
 ) -> anyhow::Result<u8> {
-    let VerifyOptions { selection, connection, output } = options;
+    let VerifyOptions { reread, selection, connection, output } = options;
     let ending = Ending::new(*output, Kind::Verify, signals);
     if let Err(error) = one_reader(sources.iter().map(PathBuf::as_path), 0, selection) {
         return Ok(ending.fail(Reason::Usage, &error));
     }
-    let builder = common(destination, selection, connection, signals).verify_all(sources);
+    let mut builder = common(destination, selection, connection, signals).verify_all(sources);
+    if *reread {
+        builder = builder.reread();
+    }
     Ok(carry_out(
         destination,
         builder,

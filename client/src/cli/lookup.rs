@@ -30,7 +30,7 @@ pub(super) fn kind(
     let entry = Entry { name: name.clone(), kind: EntryKind::Other, mode: None, mtime: None };
     let mut line = Vec::new();
     encode_entry(&entry, &mut line)?;
-    asking.ask_with(&Op::Check, &line)?;
+    asking.ask_with(&Op::Check { reread: false }, &line)?;
     match asking.answer()?.1 {
         Said::Answered(Reply::Done, letters) => {
             let &[letter] = &letters[..] else {

@@ -30,7 +30,7 @@ const PROMPT: &str = ">>: ";
 const HELP: &str = "\
 put FILE...          upload files and directories (quote names with spaces)
 sync DIR [PATH]      upload only what differs; --delete, --dry-run, --checksum as for haul sync
-verify DIR [PATH]    compare byte for byte with what is there
+verify DIR [PATH]    compare contents with what is there
 get PATH [DIR]       bring a file or directory here, into DIR
 cat PATH...          show files
 ls [PATH]            what is there; -l, -R, --json as for haul ls

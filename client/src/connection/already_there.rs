@@ -84,7 +84,7 @@ impl Connection<'_> {
 
     fn request_check(&mut self, pending: Pending, line: &[u8]) -> Result<(), ConnectionError> {
         self.send_bundle()?;
-        self.wire.request(pending, &Op::Check, line)
+        self.wire.request(pending, &Op::Check { reread: false }, line)
     }
 }
 

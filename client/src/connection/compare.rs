@@ -130,7 +130,10 @@ impl Connection<'_> {
             return Ok(());
         }
         self.asked += items.len();
-        let op = if self.run.policy.is_publish() { Op::Adopt } else { Op::Check };
+        let op = match self.run.policy.is_publish() {
+            true => Op::Adopt,
+            false => Op::Check { reread: self.run.policy.rereads },
+        };
         self.send_bundle()?;
         self.wire.request(Pending::Check(items), &op, &lines)?;
         self.wire.reads(bytes);

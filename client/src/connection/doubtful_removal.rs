@@ -27,7 +27,7 @@ impl Connection<'_> {
         encode_entry(&entry, &mut line)?;
         self.send_bundle()?;
         self.asked += 1;
-        self.wire.request(Pending::Check(vec![item.clone()]), &Op::Check, &line)
+        self.wire.request(Pending::Check(vec![item.clone()]), &Op::Check { reread: false }, &line)
     }
 
     /// The server has told of the entry: the client counts it as removed, asks for the removal again, or leaves the entry.

@@ -95,7 +95,7 @@ impl Connection<'_> {
         if lines.is_empty() {
             return self.checked(comparing, &[]);
         }
-        self.wire.request(Pending::Check(comparing), &Op::Check, &lines)?;
+        self.wire.request(Pending::Check(comparing), &Op::Check { reread: false }, &lines)?;
         self.wire.reads(bytes);
         Ok(())
     }

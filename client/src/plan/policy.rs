@@ -12,6 +12,8 @@ pub struct Policy {
     pub mode: Mode,
     /// Files are compared by the digests of their bytes, whatever their mtimes.
     pub by_digest: bool,
+    /// The server reads all bytes that are compared, also where it has kept their digest.
+    pub rereads: bool,
     /// Files and symlinks that are there, whatever they are, stay as they are.
     pub ignore_existing: bool,
     /// Nothing is sent or removed, only told.
@@ -94,6 +96,7 @@ impl Policy {
         Self {
             mode,
             by_digest: false,
+            rereads: false,
             ignore_existing: false,
             dry_run: false,
             links: Links::Copy,

@@ -101,6 +101,7 @@ impl Builder {
             ),
             (self.publish_empty && name != "publish", "publish_empty", name),
             (self.by_digest && !may_compare, "checksum", name),
+            (self.rereads && name != "verify", "reread", name),
             (self.names.is_some() && deletes, "files_from", "delete"),
             (self.names.is_some() && self.one_file_system, "files_from", "one_file_system"),
             (is_classic && self.one_file_system, "classic", "one_file_system"),
@@ -187,6 +188,7 @@ impl Builder {
             dry_run: self.common.dry_run || verifies,
             ignore_existing: self.common.ignore_existing,
             by_digest: self.by_digest || verifies,
+            rereads: self.rereads,
             ..Policy::new(mode, filter)
         })
     }

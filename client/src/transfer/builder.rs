@@ -61,6 +61,7 @@ pub struct Builder {
     pub(super) names: Option<(PathBuf, Separator)>,
     pub(super) congestion: Option<String>,
     pub(super) by_digest: bool,
+    pub(super) rereads: bool,
     pub(super) publish_empty: bool,
     pub(super) remove_source: bool,
     pub(super) receipt: Option<PathBuf>,
@@ -79,6 +80,7 @@ impl Builder {
             names: None,
             congestion: None,
             by_digest: false,
+            rereads: false,
             publish_empty: false,
             remove_source: false,
             receipt: None,
@@ -155,7 +157,7 @@ impl Builder {
         self.task(Task::Sync { sources, delete })
     }
 
-    /// Compares a source with what the server has, byte for byte, and changes nothing. What
+    /// Compares a source with what the server has by their contents, and changes nothing. What
     /// [differs](crate::Observer::differs) is told.
     pub fn verify(self, source: impl Into<PathBuf>) -> Self {
         self.verify_all([source])
@@ -262,6 +264,11 @@ impl Builder {
     /// Compares files of the same size by the digests of their bytes, which both sides read, and not by mtime.
     pub fn checksum(self) -> Self {
         Self { by_digest: true, ..self }
+    }
+
+    /// Has the server read every byte that is compared, also of files whose digest it has kept. With `verify` only.
+    pub fn reread(self) -> Self {
+        Self { rereads: true, ..self }
     }
 
     /// Changes nothing, and tells what [would](crate::Observer::would) be done.

@@ -162,7 +162,7 @@ pub(crate) fn request(max_body: usize) -> impl Strategy<Value = (Op, Vec<u8>)> {
         }),
         1 => (token(), number(), any::<[u8; 32]>(), body())
             .prop_map(|(upload, offset, cv, body)| (Op::Part { upload, offset, cv: Cv(cv) }, body)),
-        1 => body().prop_map(|body| (Op::Check, body)),
+        1 => (any::<bool>(), body()).prop_map(|(reread, body)| (Op::Check { reread }, body)),
         1 => body().prop_map(|body| (Op::Fetch, body)),
         1 => (1..=3_u64, body()).prop_map(|(count, body)| {
             (Op::Bundle { count, digest: Digest::of(&body) }, body)

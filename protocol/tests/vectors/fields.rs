@@ -12,7 +12,7 @@ use Kind::{
     Text as Short, Token,
 };
 
-const REQUEST: [(&str, Kind); 33] = [
+const REQUEST: [(&str, Kind); 34] = [
     ("cmd", Any),
     ("id", Number),
     ("length", Number),
@@ -26,6 +26,7 @@ const REQUEST: [(&str, Kind); 33] = [
     ("replace", Bool),
     ("again", Bool),
     ("repeated", Bool),
+    ("reread", Bool),
     ("files", Number),
     ("to", Any),
     ("to_b64", Any),

@@ -55,7 +55,7 @@ const COMMANDS: [(&str, &[&str]); 19] = [
     ("remove", &["filename*"]),
     ("rename", &["filename*", "to*", "replace"]),
     ("rollback", &["filename*", "again", "upload", "repeated"]),
-    ("check", &[]),
+    ("check", &["reread"]),
     ("adopt", &[]),
     ("publish", &["@", "files"]),
     ("list", &["filename", "after"]),

@@ -198,6 +198,7 @@ fn asked(op: &Op) -> Map<String, Value> {
                 set("upload", json!(token.to_string()));
             }
         }
+        Op::Check { reread: true } => set("reread", json!(true)),
         Op::Rename { replace: true, .. } => set("replace", json!(true)),
         Op::Get { offset, part_size, state, .. } => {
             set("offset", json!(offset));

@@ -12,7 +12,7 @@ use super::turn::Turn;
 use super::unread::{InOrder, Opened, Present, Read, Unread, adopt, is_deep, spared};
 use crate::refusal::Refusal;
 use crate::services::places::Place;
-use crate::store::{Adopted, Change, Replaces};
+use crate::store::{Adopted, Believe, Change, Replaces};
 
 /// The letter of an entry that can't be looked at.
 const UNKNOWN: u8 = b'?';
@@ -23,6 +23,8 @@ pub(super) struct Check {
     pub(super) id: RequestId,
     /// Files and links that are the same in the present version of the directory are taken over into the draft.
     adopt: bool,
+    /// The digests that were kept with files count.
+    believe: Believe,
     /// The line that has no end yet.
     line: Vec<u8>,
     /// The letter of each verdict: far fewer bytes than the lines, whose number the body bounds. That of
@@ -37,10 +39,11 @@ pub(super) struct Check {
 }
 
 impl Check {
-    pub(super) fn new(id: RequestId, adopt: bool) -> Self {
+    pub(super) fn new(id: RequestId, adopt: bool, believe: Believe) -> Self {
         Self {
             id,
             adopt,
+            believe,
             line: Vec::new(),
             letters: Vec::new(),
             unread: VecDeque::new(),
@@ -198,7 +201,7 @@ impl Check {
         let Some((read, _)) = &mut self.reading else {
             let busy = || Refusal::new(Code::Busy, "too many files are open at once");
             let place = turn.place().ok_or_else(busy)?;
-            match unread.open(turn)? {
+            match unread.open(self.believe, turn)? {
                 Opened::Read(read) => self.reading = Some((read, place)),
                 Opened::Decided(right) => self.settle(right),
                 Opened::Other => self.decide_again(turn)?,

@@ -15,7 +15,7 @@ use super::turn::{Base, Turn};
 use super::{Connection, Dialect};
 use crate::commit::notify::ReplyTo;
 use crate::refusal::Refusal;
-use crate::store::{Change, DEEP, Replaces, Rollback, Swap};
+use crate::store::{Believe, Change, DEEP, Replaces, Rollback, Swap};
 use crate::symlinks::Symlinks;
 use crate::uploads::{Commit, Sender, random_token};
 
@@ -36,7 +36,7 @@ impl Connection {
         // A question comes after earlier changes of its connection (PROTOCOL.md, section 5.4).
         let is_question = matches!(
             request.op,
-            Ok(Op::List { .. } | Op::Get { .. } | Op::Fetch | Op::Check | Op::Adopt)
+            Ok(Op::List { .. } | Op::Get { .. } | Op::Fetch | Op::Check { .. } | Op::Adopt)
         );
         if is_question {
             self.publish_fresh(turn);
@@ -120,9 +120,12 @@ impl Connection {
                     None => Sink::Held { id },
                 });
             }
-            Op::Check => return Ok(Sink::Check(Box::new(Check::new(id, false)))),
+            Op::Check { reread } => {
+                let believe = if reread { Believe::Bytes } else { Believe::Kept };
+                return Ok(Sink::Check(Box::new(Check::new(id, false, believe))));
+            }
             Op::Adopt if version.is_some() => {
-                return Ok(Sink::Check(Box::new(Check::new(id, true))));
+                return Ok(Sink::Check(Box::new(Check::new(id, true, Believe::Kept))));
             }
             Op::Publish { attributes, files } if version.is_some() => match version {
                 Some(version) if !version.is_done() => {

@@ -1,6 +1,6 @@
 //! A file that comes in one body: its limits, and how it is staged.
 
-use haul_protocol::{Attributes, Code, Digest, FileHasher, Name, RequestId};
+use haul_protocol::{Attributes, Code, Digest, FileHasher, Name, RequestId, limits};
 
 use super::turn::Turn;
 use crate::commit::notify::ReplyTo;
@@ -90,7 +90,12 @@ impl Incoming {
     /// All bytes are here at once.
     pub(super) fn stage(&self, bytes: &[u8], turn: &Turn<'_>) -> Result<Staged, StoreError> {
         self.verify(bytes)?;
-        turn.services.store.stage_whole(&turn.base.parents, &self.name, &self.attributes, bytes)
+        let (store, parents) = (&turn.services.store, &turn.base.parents);
+        let staged = store.stage_whole(parents, &self.name, &self.attributes, bytes)?;
+        if bytes.len() as u64 > limits::MAX_FETCHED_SIZE {
+            staged.keep_digest(self.digest);
+        }
+        Ok(staged)
     }
 
     /// Some bytes are here.
@@ -136,6 +141,9 @@ impl Incoming {
             self.digest = Some(actual);
         }
         stream.staged.complete(&self.name, &self.attributes)?;
+        if self.size > limits::MAX_FETCHED_SIZE {
+            stream.staged.keep_digest(self.digest);
+        }
         Ok(stream.staged)
     }
 }

@@ -94,6 +94,10 @@ impl Get {
         reading.file.check_unchanged()?;
         let (cv, digest) = match &reading.hasher {
             Hasher::Whole(hasher) => (None, Some(hasher.finish())),
+            // The client compares it once all parts are there.
+            Hasher::Part(hasher) if self.wanted.offset == 0 => {
+                (hasher.finish(), reading.file.kept_digest(&turn.services.store))
+            }
             Hasher::Part(hasher) => (hasher.finish(), None),
         };
         let (size, attributes) = (reading.file.size(), reading.file.attributes());

@@ -102,7 +102,7 @@ fn inward(op: Op, view: &View) -> Result<Op, Refusal> {
         | Op::Part { .. }
         | Op::Commit { .. }
         | Op::Abort { .. }
-        | Op::Check
+        | Op::Check { .. }
         | Op::Adopt
         | Op::Publish { .. }
         | Op::Fetch

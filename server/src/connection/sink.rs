@@ -180,10 +180,11 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Believe;
 
     #[test]
     fn comparison_takes_few_entries_or_a_long_one_between_two_looks_at_the_clock() {
-        let check = Sink::Check(Box::new(Check::new(RequestId::FIRST, false)));
+        let check = Sink::Check(Box::new(Check::new(RequestId::FIRST, false, Believe::Kept)));
         let (long, many) = ("x".repeat(ENTRIES), "0123456789\n".repeat(200));
         let last = ENTRIES / 11 * 11;
         for (input, taken) in [

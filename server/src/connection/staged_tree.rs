@@ -75,7 +75,7 @@ impl Connection {
                 return self
                     .complete(Done { reply_to: ReplyTo::Ack(id), result: Err(error.into()) });
             }
-            if turn.fresh.file(&file.name, &file.attributes, bytes) {
+            if turn.fresh.file(&file.name, &file.attributes, bytes, file.digest) {
                 file.note_digest(bytes);
                 turn.fresh.keep(file.share.take());
                 return self.wait_for_fresh(id, self.event_of_file(&file));

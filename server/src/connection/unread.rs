@@ -4,7 +4,7 @@ use haul_protocol::{Digest, Entry, Verdict};
 
 use super::turn::Turn;
 use crate::refusal::Refusal;
-use crate::store::{Adopted, Copying, DEEP, Reading, StoreError};
+use crate::store::{Adopted, Believe, Copying, DEEP, Reading, StoreError};
 
 /// A file that has to be read for its verdict.
 #[derive(Debug)]
@@ -66,11 +66,11 @@ impl Unread {
         spared(store.make_parents_unseen(&turn.base.parents, name, &is_over))
     }
 
-    pub(super) fn open(&self, turn: &Turn<'_>) -> Result<Opened, Refusal> {
+    pub(super) fn open(&self, believe: Believe, turn: &Turn<'_>) -> Result<Opened, Refusal> {
         let store = &turn.services.store;
         let (name, size) = (&self.entry.name, self.size);
         let hash = |parents| {
-            let reading = store.read(parents, name, size)?;
+            let reading = store.read(parents, name, size, believe)?;
             Ok(reading.map_or(Opened::Decided(false), |reading| {
                 Opened::Read(Read::Hash(Box::new(reading)))
             }))

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::Store;
 use super::commit::dirty::Touched;
 use super::error::StoreError;
+use super::kept_digest;
 use super::mode::kept;
 use super::open::BENEATH;
 use super::root::Parents;
@@ -143,6 +144,9 @@ impl Store {
         is_file: bool,
         attributes: &Attributes,
     ) -> Result<(), Errno> {
+        if is_file && attributes.mtime.is_some() {
+            kept_digest::forget(target)?;
+        }
         self.set_mode_of(target, is_file, attributes, |mode| sys::set_mode(target, mode))?;
         match attributes.mtime {
             Some(mtime) => sys::set_times(target, &times(mtime)),
@@ -159,6 +163,9 @@ impl Store {
         attributes: &Attributes,
     ) -> Result<(), Errno> {
         use rustix::fd::AsRawFd;
+        if is_file && attributes.mtime.is_some() {
+            kept_digest::forget(target)?;
+        }
         self.set_mode_of(target, is_file, attributes, |mode| {
             sys::set_mode_by_path_handle(target, mode)
         })?;

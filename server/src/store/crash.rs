@@ -54,6 +54,10 @@ pub(super) enum Op {
         file: Object,
         len: u64,
     },
+    /// A file gets an attribute with the digest of its bytes.
+    KeepDigest {
+        file: Object,
+    },
     Sync {
         object: Object,
     },
@@ -181,6 +185,10 @@ impl Op {
 
     pub(super) fn truncate(file: impl AsFd, len: u64) -> Self {
         Self::Truncate { file: object(file), len }
+    }
+
+    pub(super) fn keep_digest(file: impl AsFd) -> Self {
+        Self::KeepDigest { file: object(file) }
     }
 
     pub(super) fn sync(file: impl AsFd) -> Self {

@@ -13,6 +13,7 @@ mod errno;
 mod error;
 mod identity;
 mod inherit;
+mod kept_digest;
 mod link;
 mod list;
 mod mark;
@@ -53,7 +54,7 @@ pub(crate) use error::StoreError;
 pub(crate) use list::{Enough, Listed, Listing};
 pub(crate) use quota::{Limits, Quotas, Share, Usage};
 pub(crate) use readable::Readable;
-pub(crate) use reading::Reading;
+pub(crate) use reading::{Believe, Reading};
 pub(crate) use replaces::Replaces;
 pub(crate) use root::Parents;
 pub(crate) use space::Reserved;
@@ -103,6 +104,8 @@ pub(crate) struct Store {
     flushes_all: AtomicBool,
     /// Changes are flushed before they are told to be done.
     durable: bool,
+    /// Digests are kept with files, and believed.
+    keeps_digests: bool,
     /// Names this boot of the machine.
     boot: String,
     space: Arc<space::Space>,
@@ -199,6 +202,7 @@ impl Store {
             flush_failures: AtomicU64::new(0),
             flushes_all: AtomicBool::new(true),
             durable,
+            keeps_digests: true,
             boot: recovered.boot,
             mtimes: attributes::mtimes::Mtimes::new(lock),
             ahead: list::ahead::Ahead::default(),

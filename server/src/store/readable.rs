@@ -23,15 +23,14 @@ pub(super) const READ: OFlags = OFlags::RDONLY
 const AT_ONCE: usize = 256 * 1024;
 
 /// Longest tick of the clock from which file systems take the times of changes (100 Hz), in nanoseconds, and some more.
-const TICK: i128 = 20_000_000;
+pub(super) const TICK: i128 = 20_000_000;
 
 /// A regular file that is open for reading, as it was when it was opened.
 #[derive(Debug)]
 pub(crate) struct Readable {
     file: OwnedFd,
     name: Name,
-    identity: Identity,
-    attributes: Attributes,
+    stat: Stat,
 }
 
 /// What differs whenever a file is another one or has changed. It has no number of a device: that may be another one after
@@ -66,25 +65,29 @@ impl Store {
         let file = self.rights.in_directory(&parent, open).map_err(failed("read"))?;
         let stat = rustix::fs::fstat(&file).map_err(failed("look at"))?;
         must_be_file(name, &stat)?;
-        let attributes = Attributes { mode: Some(stat.st_mode & 0o777), mtime: mtime(&stat) };
-        Ok(Readable { file, name: name.clone(), identity: Identity::of(&stat), attributes })
+        Ok(Readable { file, name: name.clone(), stat })
     }
 }
 
 impl Readable {
     /// Bytes of the file.
     pub(crate) fn size(&self) -> u64 {
-        self.identity.size
+        self.stat.st_size.unsigned_abs()
     }
 
     /// Its mode and mtime.
     pub(crate) fn attributes(&self) -> Attributes {
-        self.attributes
+        Attributes { mode: Some(self.stat.st_mode & 0o777), mtime: mtime(&self.stat) }
     }
 
     /// Differs whenever the file is another one or has changed.
     pub(crate) fn state(&self) -> Token {
-        self.identity.token()
+        Identity::of(&self.stat).token()
+    }
+
+    /// The digest of the whole file, if this store has kept it.
+    pub(crate) fn kept_digest(&self, store: &Store) -> Option<Digest> {
+        store.kept_digest(&self.file, &self.stat)
     }
 
     /// Whether every later change shows. If the file was last changed within the present tick of the clock, another change
@@ -92,7 +95,7 @@ impl Readable {
     /// before an earlier tick.
     pub(crate) fn is_settled(&self) -> bool {
         let nanoseconds = |(s, ns): Moment| i128::from(s) * 1_000_000_000 + i128::from(ns);
-        let age = nanoseconds(now()) - nanoseconds(self.identity.changed);
+        let age = nanoseconds(now()) - nanoseconds(Identity::of(&self.stat).changed);
         // The time of a change is never one that is far ahead of the clock, unless the clock was wrong then.
         !(-TICK..=0).contains(&age)
     }
@@ -115,7 +118,11 @@ impl Readable {
     pub(crate) fn check_unchanged(&self) -> Result<(), StoreError> {
         let stat = rustix::fs::fstat(&self.file);
         let stat = stat.map_err(|errno| StoreError::new("look at", &self.name, errno))?;
-        if Identity::of(&stat) == self.identity { Ok(()) } else { Err(self.has_changed()) }
+        if Identity::of(&stat) == Identity::of(&self.stat) {
+            Ok(())
+        } else {
+            Err(self.has_changed())
+        }
     }
 
     /// The file is not in the state that the client has stated, or not as it was when it was opened.

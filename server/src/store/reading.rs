@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::Store;
 use super::error::StoreError;
+use super::kept_digest::forget;
 use super::open::BENEATH;
 use super::readable::READ;
 use super::root::Parents;
@@ -20,6 +21,23 @@ pub(crate) struct Reading {
     /// Bytes that it must have.
     size: u64,
     failed: bool,
+    kept: Kept,
+}
+
+/// The treatment of the digest that was kept with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Believe {
+    /// It counts, and the file is not read.
+    Kept,
+    /// All bytes are read, and the digest goes if it is not theirs.
+    Bytes,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kept {
+    Nothing,
+    Believed(Digest),
+    Doubted(Digest),
 }
 
 impl Store {
@@ -29,6 +47,7 @@ impl Store {
         parents: &Parents,
         name: &Name,
         size: u64,
+        believe: Believe,
     ) -> Result<Option<Reading>, StoreError> {
         let (above, last) = name.split();
         let Ok(parent) = parents.find(above) else { return Ok(None) };
@@ -49,13 +68,22 @@ impl Store {
         if !is_file || stat.st_size.unsigned_abs() != size {
             return Ok(None);
         }
-        Ok(Some(Reading { file, hasher: FileHasher::new(), offset: 0, size, failed: false }))
+        let kept = match (self.kept_digest(&file, &stat), believe) {
+            (None, _) => Kept::Nothing,
+            (Some(digest), Believe::Kept) => Kept::Believed(digest),
+            (Some(digest), Believe::Bytes) => Kept::Doubted(digest),
+        };
+        let hasher = FileHasher::new();
+        Ok(Some(Reading { file, hasher, offset: 0, size, failed: false, kept }))
     }
 }
 
 impl Reading {
     /// Reads the next bytes, through `buffer`; returns how many, and whether the file is over.
     pub(crate) fn advance(&mut self, buffer: &mut [u8]) -> (usize, bool) {
+        if let Kept::Believed(_) = self.kept {
+            return (0, true);
+        }
         loop {
             match rustix::io::pread(&self.file, &mut *buffer, self.offset) {
                 Ok(0) => return (0, true),
@@ -92,7 +120,20 @@ impl Reading {
 
     /// The digest of the whole file; `None` if its bytes could not be read.
     pub(crate) fn digest(&self) -> Option<Digest> {
-        (!self.failed && self.offset == self.size).then(|| self.hasher.finish())
+        if let Kept::Believed(digest) = self.kept {
+            return Some(digest);
+        }
+        let digest = (!self.failed && self.offset == self.size).then(|| self.hasher.finish())?;
+        if let Kept::Doubted(kept) = self.kept
+            && kept != digest
+        {
+            let forgotten = forget(&self.file).err();
+            tracing::warn!(
+                kept = %kept, read = %digest, not_forgotten = ?forgotten,
+                "the bytes of a file are not those that it came with, though its size and mtime are"
+            );
+        }
+        Some(digest)
     }
 }
 

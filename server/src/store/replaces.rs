@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use super::Store;
 use super::error::StoreError;
 use super::mode::kept;
+use super::reading::Believe;
 use super::root::Parents;
 
 /// Bytes that are compared at once.
@@ -69,7 +70,9 @@ impl Store {
         if self.compare(parents, &wanted)? != Verdict::Same {
             return Ok(false);
         }
-        let Some(reading) = self.read(parents, name, size)? else { return Ok(false) };
+        let Some(reading) = self.read(parents, name, size, Believe::Bytes)? else {
+            return Ok(false);
+        };
         reading.has_bytes_of(file, COMPARED).map_err(failed)
     }
 

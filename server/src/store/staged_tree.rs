@@ -13,7 +13,7 @@ mod tree;
 
 use std::sync::Arc;
 
-use haul_protocol::{Attributes, LinkTarget, Mtime, Name};
+use haul_protocol::{Attributes, Digest, LinkTarget, Mtime, Name};
 
 use super::commit::dirty::Touched;
 use super::error::StoreError;
@@ -65,9 +65,15 @@ impl<'a> Fresh<'a> {
         self.tree.is_some()
     }
 
-    /// Takes a file whose bytes have been verified. `false` as for [`directory`](Self::directory).
-    pub(crate) fn file(&mut self, name: &Name, attributes: &Attributes, bytes: &[u8]) -> bool {
-        self.tree.as_mut().is_some_and(|tree| tree.file(name, attributes, bytes))
+    /// Takes a file whose bytes have been verified, with their digest if it is known. `false` as for [`directory`](Self::directory).
+    pub(crate) fn file(
+        &mut self,
+        name: &Name,
+        attributes: &Attributes,
+        bytes: &[u8],
+        digest: Option<Digest>,
+    ) -> bool {
+        self.tree.as_mut().is_some_and(|tree| tree.file(name, attributes, bytes, digest))
     }
 
     /// Keeps the share of the file that was taken last.

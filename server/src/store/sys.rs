@@ -177,6 +177,15 @@ pub(super) fn set_acl(file: impl AsFd, which: &CStr, acl: &[u8]) -> Result<(), E
     rustix::fs::fsetxattr(file, which, acl, XattrFlags::empty())
 }
 
+/// Sets an attribute of a file of ours that keeps the digest of its bytes.
+pub(super) fn set_kept_digest(file: impl AsFd, which: &CStr, value: &[u8]) -> Result<(), Errno> {
+    may_fail!("keep_digest");
+    rustix::fs::fsetxattr(&file, which, value, XattrFlags::empty())?;
+    #[cfg(test)]
+    record(|| Op::keep_digest(&file));
+    Ok(())
+}
+
 /// Sets a file's or directory's times.
 pub(super) fn set_times(file: impl AsFd, times: &Timestamps) -> Result<(), Errno> {
     may_fail!("times");

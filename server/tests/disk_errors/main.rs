@@ -352,3 +352,30 @@ fn no_room_in_a_new_directory_costs_that_file_only() {
     }
     scenario.teardown();
 }
+
+#[test]
+fn digest_that_can_not_be_kept_fails_no_file() {
+    let scenario = FailScenario::setup();
+    let setup = Setup::new(Durability::Group);
+    let mut client = Client::connect(&setup);
+    let bytes = vec![7; 300_000];
+    for error in ["ENOSPC", "EPERM", "EIO", "none"] {
+        fail::cfg("disk::keep_digest", &format!("1*return({error})")).unwrap();
+        if error == "none" {
+            fail::remove("disk::keep_digest");
+        }
+        let op = Op::Put {
+            name: Name::parse(error.as_bytes()).unwrap(),
+            size: bytes.len() as u64,
+            digest: Digest::of(&bytes),
+            attributes: Attributes { mode: Some(0o644), mtime: Some(Mtime { s: 1, ns: 0 }) },
+        };
+        assert_eq!(Client::code(&client.ask(&op, &bytes).0), "ack", "{error}");
+        assert_eq!(setup.read(error), bytes, "{error}");
+        let mut value = [0; 100];
+        let path = setup.root.path().join(error);
+        let kept = rustix::fs::getxattr(path, "user.haul.blake3", &mut value[..]);
+        assert_eq!(kept.ok(), (error == "none").then_some(60), "{error}");
+    }
+    scenario.teardown();
+}

@@ -52,7 +52,7 @@ pub(super) enum Word {
         #[command(flatten)]
         options: SyncOptions,
     },
-    /// Compare byte for byte with the files at the server.
+    /// Compare contents with the files at the server.
     Verify {
         /// Directory or file to compare; `DIR/` means its contents.
         #[arg(value_name = "DIR")]

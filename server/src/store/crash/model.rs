@@ -34,6 +34,8 @@ pub(super) struct Disk {
     pub(super) root: Object,
     directories: BTreeMap<Object, BTreeMap<Vec<u8>, Node>>,
     files: BTreeMap<Object, Vec<u8>>,
+    /// The bytes whose digest a file keeps.
+    digests: BTreeMap<Object, Vec<u8>>,
     /// The number of a directory, as inode in names that tell directories apart.
     inodes: BTreeMap<Object, u64>,
 }
@@ -140,7 +142,7 @@ fn next(random: &mut u64) -> u64 {
 /// Whether nothing after the operation has flushed it.
 fn is_pending(ops: &[Op], at: usize) -> bool {
     let object = match &ops[at] {
-        Op::Write { file, .. } | Op::Truncate { file, .. } => *file,
+        Op::Write { file, .. } | Op::Truncate { file, .. } | Op::KeepDigest { file } => *file,
         Op::Create { directory, .. } => *directory,
         Op::Rename { to, .. } | Op::Link { to, .. } => *to,
         Op::SecondName { to, .. } => *to,
@@ -173,6 +175,7 @@ fn replay(start: &Disk, ops: &[Op], lost: &HashSet<usize>, how: Lost) -> Disk {
         match op {
             Op::Create { directory, name, file } => {
                 disk.files.insert(*file, Vec::new());
+                live.files.insert(*file, Vec::new());
                 live.enter(*directory, name, Node::File(*file));
                 if kept {
                     disk.enter(*directory, name, Node::File(*file));
@@ -180,6 +183,7 @@ fn replay(start: &Disk, ops: &[Op], lost: &HashSet<usize>, how: Lost) -> Disk {
             }
             Op::CreateUnnamed { file } => {
                 disk.files.insert(*file, Vec::new());
+                live.files.insert(*file, Vec::new());
             }
             Op::Link { file, to, target } => {
                 live.enter(*to, target, Node::File(*file));
@@ -205,14 +209,23 @@ fn replay(start: &Disk, ops: &[Op], lost: &HashSet<usize>, how: Lost) -> Disk {
                     exchange(&mut disk);
                 }
             }
-            Op::Write { file, offset, bytes } => match (kept, how) {
-                (true, _) => disk.write(*file, *offset, bytes),
-                (false, Lost::Zeros) => disk.write(*file, *offset, &vec![0; bytes.len()]),
-                (false, Lost::Nothing) => {}
-            },
-            Op::Truncate { file, len } if kept => {
-                let file = disk.files.get_mut(file).unwrap();
-                file.truncate(usize::try_from(*len).unwrap());
+            Op::Write { file, offset, bytes } => {
+                live.write(*file, *offset, bytes);
+                match (kept, how) {
+                    (true, _) => disk.write(*file, *offset, bytes),
+                    (false, Lost::Zeros) => disk.write(*file, *offset, &vec![0; bytes.len()]),
+                    (false, Lost::Nothing) => {}
+                }
+            }
+            Op::KeepDigest { file } if kept => {
+                disk.digests.insert(*file, live.files[file].clone());
+            }
+            Op::Truncate { file, len } => {
+                let len = usize::try_from(*len).unwrap();
+                live.files.get_mut(file).unwrap().truncate(len);
+                if kept {
+                    disk.files.get_mut(file).unwrap().truncate(len);
+                }
             }
             Op::Rename { from, name, to, target } => {
                 let node = live.node(*from, name);
@@ -246,7 +259,7 @@ fn replay(start: &Disk, ops: &[Op], lost: &HashSet<usize>, how: Lost) -> Disk {
                     disk.remove(*parent, name);
                 }
             }
-            Op::Truncate { .. } | Op::Sync { .. } | Op::SyncAll | Op::Told(_) => {}
+            Op::KeepDigest { .. } | Op::Sync { .. } | Op::SyncAll | Op::Told(_) => {}
         }
     }
     disk
@@ -287,6 +300,22 @@ impl Disk {
             visible.insert(name.to_vec(), bytes);
         });
         visible
+    }
+
+    /// Whether each file that clients can see and that keeps a digest has the bytes of that digest; and the number of
+    /// these files.
+    pub(super) fn digests_fit(&self) -> (bool, usize) {
+        let (mut fit, mut count) = (true, 0);
+        self.walk(self.root, b"", &mut |name, node| {
+            if let Node::File(file) = node
+                && !name.starts_with(b".haul")
+                && let Some(bytes) = self.digests.get(file)
+            {
+                fit &= self.files[file] == *bytes;
+                count += 1;
+            }
+        });
+        (fit, count)
     }
 
     /// The entries that clients can see: bytes by name; links as `-> target`, directories without bytes.

@@ -153,7 +153,7 @@ fn trees(root: &TempDir, at_once: bool) -> (Disk, Vec<Op>, Expected) {
         let mut fresh = Fresh::new(&store);
         assert!(fresh.directory(&parents, &name(directory), None));
         for file in files {
-            assert!(fresh.file(&name(&format!("{directory}/{file}")), &attributes, b"bytes"));
+            assert!(fresh.file(&name(&format!("{directory}/{file}")), &attributes, b"bytes", None));
         }
         Change::Tree(Box::new(fresh.take().unwrap()))
     };
@@ -189,6 +189,55 @@ fn every_crash_of_trees_keeps_the_promises() {
         assert_eq!(all, if at_once { 4 } else { 1 });
         let states = every_crash(&disk, &ops, SEED, |disk, told| expected.check(disk, told));
         assert!(states > 25, "only {states} states: is anything recorded?");
+    }
+}
+
+/// A file that is so large that its digest is kept: alone, in a tree, in parts.
+fn kept_digest(store: &Arc<Store>, way: usize) -> Change {
+    let parents = store.parents();
+    let bytes = vec![7; 131_073];
+    let digest = Digest::of(&bytes);
+    let attributes = Attributes { mode: Some(0o644), mtime: Some(Mtime { s: 1, ns: 2 }) };
+    if way == 0 {
+        let staged = store.stage_whole(&parents, &name("file"), &attributes, &bytes).unwrap();
+        staged.keep_digest(Some(digest));
+        return Change::File { staged, name: name("file") };
+    }
+    if way == 1 {
+        let mut fresh = Fresh::new(store);
+        assert!(fresh.directory(&parents, &name("new"), None));
+        assert!(fresh.file(&name("new/file"), &attributes, &bytes, Some(digest)));
+        return Change::Tree(Box::new(fresh.take().unwrap()));
+    }
+    let (large, geometry) = (name("large"), Geometry::new(131_073, 131_072).unwrap());
+    let key = Key::new(&large, geometry, "fingerprint", (None, "identity"));
+    let opened = store.partial(&parents, &key, &large, (geometry, false), None).unwrap();
+    let Resumed::Partial(partial, _) = opened else { panic!("it is new") };
+    partial.write_at(&large, 0, &bytes).unwrap();
+    Change::Upload(Box::new(partial.finish(large, &attributes, digest).unwrap()))
+}
+
+#[test]
+fn no_crash_leaves_a_digest_with_bytes_that_are_not_its_own() {
+    for (way, at_once) in [(0, false), (0, true), (1, false), (1, true), (2, false)] {
+        let root = in_memory();
+        let store = store(&root);
+        let mut committing = Committing::at_once(&store, if at_once { 1 } else { usize::MAX });
+        let disk = start(root.path());
+        let change = kept_digest(&store, way);
+        for result in committing.commit(vec![change]) {
+            result.unwrap();
+        }
+        let ops = stop();
+        let kept = ops.iter().filter(|op| matches!(op, Op::KeepDigest { .. })).count();
+        assert_eq!(kept, 1, "{way}: does the file system have user attributes?");
+        let mut most = 0;
+        every_crash(&disk, &ops, SEED, |disk, _| {
+            let (fit, count) = disk.digests_fit();
+            assert!(fit, "{way}: a digest is there, and its bytes are not");
+            most = most.max(count);
+        });
+        assert_eq!(most, 1, "{way}");
     }
 }
 

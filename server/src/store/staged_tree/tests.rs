@@ -44,9 +44,9 @@ fn filled<'a>(setup: &'a Setup, parents: &Parents) -> Fresh<'a> {
     let mut fresh = Fresh::new(&setup.store);
     let attributes = Attributes { mode: Some(0o640), mtime: None };
     assert!(fresh.directory(parents, &name("new"), Some(0o755)));
-    assert!(fresh.file(&name("new/a"), &attributes, b"ours"));
+    assert!(fresh.file(&name("new/a"), &attributes, b"ours", None));
     assert!(fresh.directory(parents, &name("new/inner"), None));
-    assert!(fresh.file(&name("new/inner/b"), &attributes, b"ours"));
+    assert!(fresh.file(&name("new/inner/b"), &attributes, b"ours", None));
     assert!(!setup.path("new").exists());
     for (free, text) in [
         (true, "new/c"),
@@ -104,7 +104,7 @@ fn file_without_a_mode_gets_that_of_the_one_that_has_come_meanwhile() {
     let setup = Setup::new();
     let parents = setup.store.parents();
     let mut fresh = filled(&setup, &parents);
-    assert!(fresh.file(&name("new/unstated"), &Attributes::default(), b"ours"));
+    assert!(fresh.file(&name("new/unstated"), &Attributes::default(), b"ours", None));
     fs::create_dir(setup.path("new")).unwrap();
     for file in ["a", "unstated"] {
         let path = setup.path("new").join(file);
@@ -151,7 +151,7 @@ fn parent_that_was_removed_is_made_again() {
     let parents = setup.store.parents();
     let mut fresh = Fresh::new(&setup.store);
     assert!(fresh.directory(&parents, &name("above/new"), None));
-    assert!(fresh.file(&name("above/new/a"), &Attributes::default(), b"ours"));
+    assert!(fresh.file(&name("above/new/a"), &Attributes::default(), b"ours", None));
     fs::remove_dir(setup.path("above")).unwrap();
     parents.clear();
     assert!(fresh.publish(&parents).iter().all(Result::is_ok));
@@ -181,7 +181,7 @@ fn not_taken_where_it_could_not_be_the_same() {
     let mut fresh = filled(&setup, &parents);
     let attributes = Attributes::default();
     for what in ["new/a", "new/missing/a", "newer", "elsewhere/a"] {
-        assert!(!fresh.file(&name(what), &attributes, b"again"), "{what}");
+        assert!(!fresh.file(&name(what), &attributes, b"again", None), "{what}");
     }
     assert!(!fresh.concerns(&name("newer")) && fresh.concerns(&name("new")));
     fresh.publish(&parents);
@@ -195,7 +195,7 @@ fn missing_parents_are_made_with_it() {
     let parents = setup.store.parents();
     let mut fresh = Fresh::new(&setup.store);
     assert!(fresh.directory(&parents, &name("no/parent/new"), Some(0o700)));
-    assert!(fresh.file(&name("no/parent/new/a"), &Attributes::default(), b"ours"));
+    assert!(fresh.file(&name("no/parent/new/a"), &Attributes::default(), b"ours", None));
     assert!(fresh.concerns(&name("no")) && !setup.path("no").exists());
     let results = fresh.publish(&parents);
     assert_eq!(results.len(), 2);

@@ -4,7 +4,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use haul_protocol::{Attributes, LinkTarget, Mtime, Name};
+use haul_protocol::limits::MAX_FETCHED_SIZE;
+use haul_protocol::{Attributes, Digest, LinkTarget, Mtime, Name};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
@@ -134,8 +135,14 @@ impl Tree {
         }
     }
 
-    /// Takes a file whose bytes have been verified.
-    pub(super) fn file(&mut self, name: &Name, attributes: &Attributes, bytes: &[u8]) -> bool {
+    /// Takes a file whose bytes have been verified, with their digest if it is known.
+    pub(super) fn file(
+        &mut self,
+        name: &Name,
+        attributes: &Attributes,
+        bytes: &[u8],
+        digest: Option<Digest>,
+    ) -> bool {
         let mode = self.store.file_mode(attributes);
         let Some(directory) = self.parent(name) else { return false };
         let last = name.split().1;
@@ -143,6 +150,11 @@ impl Tree {
         let Ok(file) = sys::create(directory, last, flags, mode) else { return false };
         let keeps = self.store.keeps_alone() && self.holds_directories_only();
         let filled = fill(&file, attributes, bytes)
+            .inspect(|()| {
+                if let Some(digest) = digest.filter(|_| bytes.len() as u64 > MAX_FETCHED_SIZE) {
+                    self.store.keep_digest(&file, digest);
+                }
+            })
             .and_then(|()| if keeps { Ok(Some(file)) } else { sys::close(file).map(|()| None) });
         let Ok(only) = filled else {
             self.spoiled |= sys::unlink(directory, last).is_err();

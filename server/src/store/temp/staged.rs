@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use haul_protocol::{Attributes, Mtime, Name};
+use haul_protocol::{Attributes, Digest, Mtime, Name};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -128,6 +128,13 @@ impl Staged {
                 .map_err(|errno| StoreError::new("set mtime of", target, errno))?;
         }
         Ok(())
+    }
+
+    /// The file is [complete](Self::complete): its digest is kept with it, if that is known.
+    pub(crate) fn keep_digest(&self, digest: Option<Digest>) {
+        if let (Some(file), Some(digest)) = (self.file.as_ref(), digest) {
+            self.store.keep_digest(file, digest);
+        }
     }
 
     /// Makes it share the blocks of another file, if the file system can.

@@ -121,6 +121,7 @@ impl Finished {
         touched: &mut Touched,
     ) -> Result<(), StoreError> {
         self.journal()?;
+        store.keep_digest(&self.partial.0.data, self.committing.digest);
         self.adapt(store, parents)?;
         // The close of any handle on the file tells of a write that has failed.
         let failed = |source| StoreError::Io { op: "close", name: self.name.to_string(), source };
