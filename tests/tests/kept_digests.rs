@@ -191,7 +191,7 @@ fn server_without_kept_digests_keeps_none_and_believes_none() {
 }
 
 #[test]
-fn get_of_a_first_part_tells_the_kept_digest() {
+fn get_tells_the_kept_digest_with_each_part() {
     let setting = filled(&[]);
     let path = setting.target().join("large");
     let digest = blake3::hash(&fs::read(&path).unwrap()).to_hex().to_string();
@@ -201,14 +201,14 @@ fn get_of_a_first_part_tells_the_kept_digest() {
         });
         setting.server.peer().ask(&part, b"").unwrap()["blake3"].clone()
     };
-    assert_eq!((ask(0), ask(1 << 20)), (json!(digest), Value::Null));
+    assert_eq!((ask(0), ask(1 << 20)), (json!(digest), json!(digest)));
     let back = setting.place.path().join("back");
-    setting.haul(&["get", &setting.at("s/large"), "back"]).assert().success();
+    setting.haul(&["get", "--as", "back", &setting.at("s/large"), "."]).assert().success();
     assert_eq!(fs::read(&back).unwrap(), fs::read(&path).unwrap());
     assert_eq!(kept(&back), None);
     rot(&path);
     fs::remove_file(&back).unwrap();
-    setting.haul(&["get", &setting.at("s/large"), "back"]).assert().failure();
+    setting.haul(&["get", "--as", "back", &setting.at("s/large"), "."]).assert().code(1);
     assert!(!back.exists());
     change(&path);
     assert_eq!(ask(0), Value::Null);

@@ -202,7 +202,7 @@ pub(crate) struct SyncCommand {
 /// The options of `haul sync`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct SyncOptions {
-    /// Compare files of the same size by the digests of their bytes, which both sides read, and not by
+    /// Compare files of the same size by the digests of their bytes, read here and kept or read there, and not by
     /// mtime.
     #[arg(long, short)]
     pub checksum: bool,
@@ -272,7 +272,7 @@ pub(crate) struct PublishCommand {
 /// The options of `haul publish`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct PublishOptions {
-    /// Compare files with the present version by the digests of their bytes, which both sides read, and not by
+    /// Compare files with the present version by the digests of their bytes, read here and kept or read there, and not by
     /// mtime.
     #[arg(long, short)]
     pub checksum: bool,

@@ -84,7 +84,8 @@ impl Connection<'_> {
 
     fn request_check(&mut self, pending: Pending, line: &[u8]) -> Result<(), ConnectionError> {
         self.send_bundle()?;
-        self.wire.request(pending, &Op::Check { reread: false }, line)
+        // The source may go for that, so the server reads its bytes.
+        self.wire.request(pending, &Op::Check { reread: true }, line)
     }
 }
 

@@ -157,7 +157,7 @@ impl Builder {
         Self { durable: false, ..self }
     }
 
-    /// With [`sync`](Self::sync): compares files of one size by the digests of their bytes, which both sides read, and not by
+    /// With [`sync`](Self::sync): compares files of one size by the digests of their bytes, read here and kept or read there, and not by
     /// mtime.
     pub fn checksum(self) -> Self {
         Self { by_digest: true, ..self }

@@ -261,7 +261,7 @@ impl Builder {
         Self { names: Some((list.into(), separator)), ..self }
     }
 
-    /// Compares files of the same size by the digests of their bytes, which both sides read, and not by mtime.
+    /// Compares files of the same size by the digests of their bytes, read here and kept or read there, and not by mtime.
     pub fn checksum(self) -> Self {
         Self { by_digest: true, ..self }
     }

@@ -125,7 +125,7 @@ impl Connection {
                 return Ok(Sink::Check(Box::new(Check::new(id, false, believe))));
             }
             Op::Adopt if version.is_some() => {
-                return Ok(Sink::Check(Box::new(Check::new(id, true, Believe::Kept))));
+                return Ok(Sink::Check(Box::new(Check::new(id, true, Believe::Bytes))));
             }
             Op::Publish { attributes, files } if version.is_some() => match version {
                 Some(version) if !version.is_done() => {

@@ -95,10 +95,9 @@ impl Get {
         let (cv, digest) = match &reading.hasher {
             Hasher::Whole(hasher) => (None, Some(hasher.finish())),
             // The client compares it once all parts are there.
-            Hasher::Part(hasher) if self.wanted.offset == 0 => {
+            Hasher::Part(hasher) => {
                 (hasher.finish(), reading.file.kept_digest(&turn.services.store))
             }
-            Hasher::Part(hasher) => (hasher.finish(), None),
         };
         let (size, attributes) = (reading.file.size(), reading.file.attributes());
         let facts = PartFacts { size, attributes, state: reading.file.state(), cv, digest };

@@ -168,12 +168,14 @@ fn read(file: impl AsFd, stat: &Stat) -> Option<Digest> {
     (Kept::of(stat, kept.digest) == Some(kept)).then_some(kept.digest)
 }
 
-/// Whether the mtime of a file is over: a write from now on gives the file a later one.
+/// Whether the mtime of a file is over: a write from now on gives the file a later one, also where a file system keeps only
+/// even seconds.
 fn is_over(stat: &Stat) -> bool {
+    const COARSEST: i128 = 2_000_000_000;
     let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::RealtimeCoarse);
     let nanoseconds = |s: i64, ns: i64| i128::from(s) * 1_000_000_000 + i128::from(ns);
     let mtime = nanoseconds(stat.st_mtime, stat.st_mtime_nsec.cast_signed());
-    nanoseconds(tv_sec, tv_nsec) - mtime > TICK
+    nanoseconds(tv_sec, tv_nsec) - mtime > COARSEST + TICK
 }
 
 #[cfg(test)]
