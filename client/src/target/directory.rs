@@ -18,7 +18,7 @@ use super::attributes::{set_mode, set_mtime};
 use super::names::single;
 use super::standing::{Kind, Over, Standing, kind, look, mtime_of, stat, wide};
 use super::systems::{System, Systems};
-use super::unnamed::Way;
+use super::way::Way;
 use crate::error::FileError;
 
 const OPEN: OFlags = OFlags::RDONLY

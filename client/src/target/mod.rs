@@ -9,7 +9,7 @@
 //! - A killed run leaves at most temporary files. The next run goes on with those of large files ([`Partial`]), and makes
 //!   those of small files anew. A lock tells a file that another run uses from a leftover, so two runs at once never share
 //!   one. [`Directory::sweep`] removes leftovers that no run asks for any more.
-//! - A file gets its mode after its bytes; until then only its owner may read it. Modes have no setuid, setgid or sticky
+//! - A file with a temporary name gets its mode after its bytes; until then only its owner may read it. Modes have no setuid, setgid or sticky
 //!   bits. New entries have group and default ACL of their directory, since they are made in it.
 //! - `durable` means: a file is on the disk (fsync(2)) before it gets its final name. Directories, symlinks and names become
 //!   durable by one [`Directory::sync_file_system`] at the end of a run, which the caller asks for.
@@ -50,6 +50,8 @@ mod systems;
 mod temporary;
 #[cfg(unix)]
 mod unnamed;
+#[cfg(unix)]
+mod way;
 
 #[cfg(unix)]
 pub(crate) use self::{

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fs::Stat;
 
-use super::unnamed::Way;
+use super::way::Way;
 
 /// A file system.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use haul_protocol::{Attributes, LinkTarget, Mtime};
 use tempfile::TempDir;
 
 use super::names::{For, usual};
-use super::unnamed::Way;
+use super::way::Way;
 use super::*;
 
 fn name(text: &str) -> &OsStr {
