@@ -19,10 +19,10 @@ impl Connecting for Run<'_> {
     type Unfenced = ();
 
     fn shared(&self) -> Shared<'_> {
-        let Self { login, wishes, reached, progress, connections, .. } = self;
+        let Self { wishes, reached, progress, connections, .. } = self;
         let settings = &wishes.settings;
-        let has_token = login.token().is_some();
-        Shared { settings, reached, progress, connections: *connections, has_token }
+        // A server that gives nothing back says so once.
+        Shared { settings, reached, progress, connections: *connections, one_first: true }
     }
 
     fn register(&self, waker: Arc<Waker>) -> usize {

@@ -96,8 +96,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) progress: &'a Progress,
     /// Connections that the run began with.
     pub(crate) connections: usize,
-    /// The client logs in: a token that the server does not take is one login that has failed, and not one for each connection.
-    pub(crate) has_token: bool,
+    /// The others wait until one is greeted.
+    pub(crate) one_first: bool,
 }
 
 /// The numbers of a slot.
@@ -212,9 +212,9 @@ impl<R: Connecting> Slot<'_, R> {
 
     /// One connection, to its end.
     fn connection(&mut self, poller: &mut Poller) -> Result<(), ConnectionError> {
-        let (run, Shared { reached, progress, has_token, .. }) = (self.run, self.shared);
+        let (run, Shared { reached, progress, one_first, .. }) = (self.run, self.shared);
         (self.greeted, self.culprit_gone) = (false, false);
-        if self.place.slot > 0 && has_token {
+        if self.place.slot > 0 && one_first {
             reached.wait(|| self.is_over());
             if self.is_over() {
                 return Err(ConnectionError::Stopped);

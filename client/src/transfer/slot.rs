@@ -21,8 +21,9 @@ impl Connecting for Run<'_> {
 
     fn shared(&self) -> Shared<'_> {
         let Self { login, settings, reached, progress, connections, .. } = self;
-        let has_token = login.token().is_some();
-        Shared { settings, reached, progress, connections: *connections, has_token }
+        // A token that the server does not take is one login that has failed, and not one for each connection.
+        let one_first = login.token().is_some();
+        Shared { settings, reached, progress, connections: *connections, one_first }
     }
 
     fn register(&self, waker: Arc<Waker>) -> usize {

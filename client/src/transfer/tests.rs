@@ -41,7 +41,7 @@ struct Scripted {
     progress: Progress,
     events: Mutex<Receiver<Event>>,
     connections: usize,
-    has_token: bool,
+    one_first: bool,
     steps: Mutex<VecDeque<Step>>,
     finished: AtomicBool,
     /// Unfenced work that was given back, and how many attempts were left in the script then.
@@ -73,7 +73,7 @@ impl Scripted {
             progress,
             events: Mutex::new(events),
             connections,
-            has_token: true,
+            one_first: true,
             steps: Mutex::new(steps.into_iter().collect()),
             finished: AtomicBool::new(false),
             given_back: Mutex::default(),
@@ -102,8 +102,8 @@ impl Connecting for Scripted {
 
     fn shared(&self) -> Shared<'_> {
         let Self { settings, reached, progress, .. } = self;
-        let Self { connections, has_token, .. } = *self;
-        Shared { settings, reached, progress, connections, has_token }
+        let Self { connections, one_first, .. } = *self;
+        Shared { settings, reached, progress, connections, one_first }
     }
 
     fn register(&self, _: Arc<Waker>) -> usize {
@@ -247,14 +247,14 @@ fn added_connection_that_was_never_greeted_is_given_up_in_silence() {
 }
 
 #[test]
-fn connections_without_a_token_wait_for_nobody() {
-    let run = Scripted { has_token: false, ..Scripted::new(2, [ends(Ok(()))]) };
+fn connections_wait_for_nobody_if_they_need_not() {
+    let run = Scripted { one_first: false, ..Scripted::new(2, [ends(Ok(()))]) };
     run.live(1).unwrap();
     assert_eq!(run.left(), 0);
 }
 
 #[test]
-fn connections_with_a_token_wait_for_the_first_one() {
+fn connections_wait_for_the_first_one_if_they_are_to() {
     let run = Scripted::new(2, [ends(Ok(()))]);
     std::thread::scope(|scope| {
         let waits = scope.spawn(|| run.live(1));
