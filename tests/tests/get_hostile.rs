@@ -358,3 +358,26 @@ fn verdicts_that_are_no_answer_never_spare_a_file() {
         assert_eq!(fs::read_to_string(place.join("f")).unwrap(), "old");
     }
 }
+
+#[test]
+fn file_that_changes_here_while_the_server_compares_it_comes() {
+    let place = TempDir::new().unwrap();
+    let path = place.path().join("f");
+    fs::write(&path, "old").unwrap();
+    let file_here = File::options().write(true).open(&path).unwrap();
+    file_here.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    let changes = path.clone();
+    let server = Scripted::start(move |request, _| match request["cmd"].as_str() {
+        Some("list") => page(&[file("f", 3)]),
+        Some("check") => {
+            fs::write(&changes, "mix").unwrap();
+            (json!({}), b"=".to_vec())
+        }
+        Some("fetch") => fetched(whole(b"new")),
+        _ => (refusal(&json!(0), "not_found", false), Vec::new()),
+    });
+    let from = format!("haul://{}/", server.address);
+    let words = ["sync", "--checksum", &from, place.path().to_str().unwrap()];
+    let (code, told) = server.run(&words);
+    assert_eq!((code, fs::read(&path).unwrap().as_slice()), (Some(0), b"new".as_slice()), "{told}");
+}

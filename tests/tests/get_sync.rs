@@ -145,16 +145,18 @@ fn what_is_mounted_in_a_directory_that_goes_is_not_removed() {
 }
 
 #[test]
-fn parts_of_a_file_that_the_server_lacks_go_with_delete() {
+fn parts_of_a_file_that_the_server_lacks_go_but_not_in_a_dry_run() {
     let (setting, _, here) = setting();
     let left = here.join(format!(".haul-arrives-p{}", "0".repeat(32)));
-    fs::write(&left, "parts").unwrap();
-    for words in [&[][..], &["-n", "--delete"]] {
+    for words in [&[][..], &["--delete"]] {
+        fs::write(&left, "parts").unwrap();
+        for dry in ["-n", "--dry-run"] {
+            assert_eq!(sync(&setting, &[words, &[dry]].concat()).0, Some(0));
+            assert!(left.exists(), "{words:?}");
+        }
         assert_eq!(sync(&setting, words).0, Some(0));
-        assert!(left.exists(), "{words:?}");
+        assert_eq!(tree::names(&here), ["f", "sub/f"], "{words:?}");
     }
-    assert_eq!(sync(&setting, &["--delete"]).0, Some(0));
-    assert_eq!(tree::names(&here), ["f", "sub/f"]);
 }
 
 #[test]

@@ -33,6 +33,11 @@ pub enum TargetError {
     /// A part has another length or place than the file's size tells.
     #[error("the server has sent bytes that are no part of the file")]
     NoPart,
+    /// The server has read other bytes than those that came there.
+    #[error(
+        "its bytes at the server are not those that came there; there, a disk may be failing: `haul verify --reread` finds such files"
+    )]
+    Rotten,
     /// haul can write no trees on this system.
     #[error("haul can't write directories on this system yet; run it on Linux or another Unix")]
     Unsupported,

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use haul_protocol::{Code, Refusal, Reply};
 
-use super::connection::{Connection, Pending};
+use super::connection::Connection;
 use super::item::{Arrived, File};
 use super::node::Node;
+use super::pending::Pending;
 use super::task::Task;
 use crate::error::{ConnectionError, FileError, ProtocolError, Retry};
 
@@ -26,7 +27,9 @@ impl Connection<'_> {
             (Pending::Small(batch), Reply::Fetched { more, digest }) => {
                 self.fetched(batch, body, more, digest)
             }
-            (Pending::First(file), Reply::Part(facts)) => self.first(file, &facts, body),
+            (Pending::First(file, index), Reply::Part(facts)) => {
+                self.first(file, index, &facts, body)
+            }
             (Pending::Part(large, index), Reply::Part(facts)) => self.part(&large, index, &facts),
             (Pending::Check(comparing), Reply::Done) => self.checked(comparing, body),
             _ => Err(ProtocolError::Kind.into()),
@@ -71,7 +74,7 @@ impl Connection<'_> {
                 self.run.queue.push(tasks);
                 self.run.queue.settle(1);
             }
-            Pending::First(file) => self.refused_file(file, FileError::Refused(refusal)),
+            Pending::First(file, _) => self.refused_file(file, FileError::Refused(refusal)),
             Pending::Check(comparing) => self.refused_check(comparing, refusal),
             Pending::Part(large, index) => match refusal.code {
                 Code::Changed => self.begin_again(&large, FileError::Refused(refusal)),

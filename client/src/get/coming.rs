@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use haul_protocol::{Cv, PartHasher, Reply};
 
-use super::connection::Pending;
 use super::large::Large;
+use super::pending::Pending;
 use crate::error::FileError;
 
 /// Bytes of a page, as which files stand in memory.

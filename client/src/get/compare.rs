@@ -7,14 +7,17 @@
 use std::ffi::OsString;
 use std::{io, thread};
 
-use haul_protocol::{Attributes, Digest, Entry, EntryKind, Op, Refusal, Verdict, encode_entry};
+use haul_protocol::{
+    Attributes, Digest, Entry, EntryKind, Mtime, Op, Refusal, Verdict, encode_entry,
+};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::answers::may_be_done_again;
 use super::comparing::{Compared, Comparing};
-use super::connection::{Connection, Pending};
+use super::connection::Connection;
 use super::decide::{Action, same_bytes};
 use super::item::File;
+use super::pending::Pending;
 use super::run::Run;
 use super::task::Task;
 use crate::error::{ConnectionError, FileError, ProtocolError};
@@ -51,15 +54,17 @@ pub(super) fn read_files(run: &Run<'_>, readers: &ThreadPool) {
 fn read(run: &Run<'_>, threads: &HashThreads) {
     while let Some(mut comparing) = run.queue.take_unread(&|| run.is_stopped()) {
         for compared in &mut comparing.files {
-            compared.digest = digest(&compared.file, run, threads).ok();
+            let found = digest(&compared.file, run, threads).ok();
+            (compared.digest, compared.mtime) = found.unzip();
         }
         run.queue.put_back(vec![Task::Check(comparing)]);
     }
 }
 
 /// The digest of a file here.
-fn digest(file: &File, run: &Run<'_>, threads: &HashThreads) -> Result<Digest, FileError> {
+fn digest(file: &File, run: &Run<'_>, threads: &HashThreads) -> Result<(Digest, Mtime), FileError> {
     let directory = file.node.directory().ok_or(FileError::Changed)?;
+    let before = directory.look(&file.component())?.and_then(|there| there.mtime);
     let source = Source::of(directory.open_to_read(&file.component())?)?;
     if source.size != file.size {
         return Err(FileError::Changed);
@@ -76,7 +81,7 @@ fn digest(file: &File, run: &Run<'_>, threads: &HashThreads) -> Result<Digest, F
         }
     }
     source.check_unchanged()?;
-    Ok(hashing.finish()?.0)
+    Ok((hashing.finish()?.0, before.ok_or(FileError::Changed)?))
 }
 
 impl Connection<'_> {
@@ -117,7 +122,8 @@ impl Connection<'_> {
             let is_same =
                 letter.and_then(|letter| Verdict::from_letter(*letter)) == Some(Verdict::Same);
             let digest = compared.digest.filter(|_| is_same);
-            files.extend(self.compared(compared.file, compared.attributes, digest));
+            let same = digest.zip(compared.mtime);
+            files.extend(self.compared(compared.file, compared.attributes, same));
         }
         let tasks = self.tasks(files);
         self.run.queue.push(tasks);
@@ -125,20 +131,27 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Carries out what becomes of a file; returns it if it is to come. `digest`: that of its bytes here and at the server, if
-    /// these are the same.
-    fn compared(&self, file: File, attributes: Attributes, digest: Option<Digest>) -> Option<File> {
+    /// Carries out what becomes of a file; returns it if it is to come. `same`: the digest of its bytes here and at the server,
+    /// if these are the same, and its mtime here when they were.
+    fn compared(
+        &self,
+        file: File,
+        attributes: Attributes,
+        same: Option<(Digest, Mtime)>,
+    ) -> Option<File> {
         let component: OsString = file.component();
         let path = file.path();
         // It may be another one since it was read.
         let there = file.node.directory().map(|directory| directory.look(&component));
-        let action = match (digest, there) {
+        let action = match (same, there) {
             (_, Some(Err(error))) => {
                 self.failed(&file, error);
                 return None;
             }
-            (Some(_), Some(Ok(Some(there))))
-                if there.kind == Kind::File && there.size == file.size =>
+            (Some((_, mtime)), Some(Ok(Some(there))))
+                if there.kind == Kind::File
+                    && there.size == file.size
+                    && there.mtime == Some(mtime) =>
             {
                 same_bytes(&attributes, &there)
             }
@@ -148,7 +161,7 @@ impl Connection<'_> {
         if self.carry_out(action, &file.node, &component, &path, &file.name, size) {
             return Some(file);
         }
-        self.run.write_down(&file, digest);
+        self.run.write_down(&file, same.map(|(digest, _)| digest));
         file.node.settle(&self.run.ends);
         None
     }

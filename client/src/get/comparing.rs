@@ -1,6 +1,6 @@
 //! Files whose digests are to be compared, in groups.
 
-use haul_protocol::{Attributes, Digest};
+use haul_protocol::{Attributes, Digest, Mtime};
 
 use super::item::File;
 
@@ -24,6 +24,8 @@ pub(super) struct Compared {
     pub(super) attributes: Attributes,
     /// The digest of the bytes here, once they are read; none if they can't be, or change meanwhile.
     pub(super) digest: Option<Digest>,
+    /// The mtime of the file here while it was read.
+    pub(super) mtime: Option<Mtime>,
 }
 
 /// Files that are compared together.

@@ -1,15 +1,14 @@
 //! One connection of a run that reads back: takes tasks, asks the server, and carries the answers out while it asks for
 //! more.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use haul_protocol::{ClientEvent, Name, Op, Right, encode_wanted, limits};
 
 use super::coming::{Coming, Input};
-use super::comparing::{Compared, Comparing};
-use super::item::{Arrived, Batch, File, Page, part_size};
-use super::large::Large;
+use super::comparing::Compared;
+use super::item::Arrived;
+use super::pending::Pending;
 use super::run::Run;
 use super::source::Top;
 use super::task::Task;
@@ -42,40 +41,6 @@ const TURN: usize = 4 * 1024 * 1024;
 
 /// The feature of a server that gives files back.
 const FEATURE: &str = "get";
-
-/// The subject of a request.
-#[derive(Debug)]
-pub(super) enum Pending {
-    Top(Top),
-    List(Page),
-    Small(Batch),
-    First(File),
-    Part(Arc<Large>, usize),
-    Check(Comparing),
-}
-
-impl Pending {
-    /// Bytes of files that its answer has, as far as is known.
-    pub(super) fn bytes(&self) -> u64 {
-        match self {
-            Self::Top(_) | Self::List(_) | Self::Check(_) => 0,
-            Self::Small(batch) => batch.bytes,
-            Self::First(file) => file.size.min(part_size(file.size)),
-            Self::Part(large, index) => large.part_len(*index),
-        }
-    }
-
-    pub(super) fn task(self) -> Task {
-        match self {
-            Self::Top(top) => Task::Top(top),
-            Self::List(page) => Task::List(page),
-            Self::Small(batch) => Task::Small(batch),
-            Self::First(file) => Task::First(file),
-            Self::Part(large, index) => Task::Part(large, index),
-            Self::Check(comparing) => Task::Check(comparing),
-        }
-    }
-}
 
 /// One connection of a run.
 #[derive(Debug)]
@@ -203,9 +168,8 @@ impl<'a> Connection<'a> {
                 self.request(Pending::Small(batch), &Op::Fetch, &names)
             }
             Task::First(file) => {
-                let (name, part_size) = (file.name.clone(), part_size(file.size));
-                let op = Op::Get { name, offset: 0, part_size, state: None };
-                self.request(Pending::First(file), &op, &[])
+                let (pending, op) = Pending::first(file);
+                self.request(pending, &op, &[])
             }
             Task::Part(large, index) => {
                 let op = large.op(index);

@@ -189,7 +189,7 @@ impl Connection<'_> {
             let renamed = Some(component.to_owned());
             let file = File { node, name, renamed, size, tries: 0, losses: 0 };
             let attributes = Attributes { mode, mtime };
-            self.unread.push(Compared { file, attributes, digest: None });
+            self.unread.push(Compared { file, attributes, digest: None, mtime: None });
             return false;
         }
         self.carry_out(action, node, component, path, &entry.name, size)

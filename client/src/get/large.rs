@@ -44,16 +44,17 @@ struct Parts {
 }
 
 impl Large {
-    /// A file of which these parts are here, in order, and the first one has just come.
+    /// A file of which these parts are here, in order, and another one has just come.
     pub(super) fn new(
         file: File,
         geometry: Geometry,
         facts: &PartFacts,
         partial: Partial,
         held: &[usize],
+        come: usize,
     ) -> Self {
-        let is_missing = |index: &usize| held.binary_search(index).is_err();
-        let missing: VecDeque<_> = (1..geometry.parts()).filter(is_missing).collect();
+        let is_missing = |index: &usize| *index != come && held.binary_search(index).is_err();
+        let missing: VecDeque<_> = (0..geometry.parts()).filter(is_missing).collect();
         let bytes = held.iter().filter_map(|index| geometry.range(*index));
         let held = bytes.map(|range| range.end - range.start).sum();
         Self {

@@ -27,6 +27,7 @@ mod named;
 mod node;
 mod only;
 mod parts;
+mod pending;
 mod queue;
 mod receipt;
 mod run;

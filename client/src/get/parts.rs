@@ -11,6 +11,7 @@ use super::connection::Connection;
 use super::item::{File, part_size};
 use super::large::{Large, hash};
 use super::task::Task;
+use crate::error::target::TargetError;
 use crate::error::{ConnectionError, FileError, ProtocolError};
 use crate::target::{Kind, Partial};
 
@@ -21,20 +22,25 @@ const REFUSALS: u32 = 10_000;
 const TRIES: u32 = 3;
 
 impl Connection<'_> {
-    /// The first part of a file has come, and the facts of all of it.
+    /// A part of a file has come, the first one in this run, and with it the facts of all of it.
     pub(super) fn first(
         &mut self,
         file: File,
+        index: usize,
         facts: &PartFacts,
         body: &[u8],
     ) -> Result<(), ConnectionError> {
         let part_size = part_size(file.size);
         let Ok(geometry) = Geometry::new(facts.size, part_size) else {
-            return self.whole(file, facts, body);
+            return match index {
+                0 => self.whole(file, facts, body),
+                _ => Err(ProtocolError::Fetched.into()),
+            };
         };
-        let len = geometry.range(0).map_or(0, |range| range.end - range.start);
-        let stated = facts.cv.filter(|_| body.len() as u64 == len).ok_or(ProtocolError::Fetched)?;
-        let Some(cv) = hash(&geometry, 0, body).filter(|cv| *cv == stated) else {
+        let len = geometry.range(index).map(|range| range.end - range.start);
+        let stated =
+            facts.cv.filter(|_| Some(body.len() as u64) == len).ok_or(ProtocolError::Fetched)?;
+        let Some(cv) = hash(&geometry, index, body).filter(|cv| *cv == stated) else {
             self.refused_file(file, FileError::Damaged);
             return Ok(());
         };
@@ -61,7 +67,7 @@ impl Connection<'_> {
                 return Ok(());
             }
         };
-        let large = Large::new(file, geometry, facts, partial, &held);
+        let large = Large::new(file, geometry, facts, partial, &held, index);
         self.run.progress.resumed(large.held);
         large.keep(large.held, self.run.progress);
         let is_whole = large.is_whole();
@@ -71,8 +77,8 @@ impl Connection<'_> {
             return Ok(());
         }
         self.run.queue.add_large(Arc::clone(&large));
-        match large.write(0, 0, body) {
-            Ok(()) => self.hold(&large, 0, cv),
+        match large.write(index, 0, body) {
+            Ok(()) => self.hold(&large, index, cv),
             Err(error) => self.end_large(&large, Some(error)),
         }
         Ok(())
@@ -139,8 +145,11 @@ impl Connection<'_> {
         let Some(partial) = large.end() else { return };
         large.keep_nothing(self.run.progress);
         if known.is_some() && partial.digest() != known {
+            // Each part is as the server has read it, so asking again would help nobody.
             partial.discard();
-            self.restart(large, FileError::Damaged);
+            self.run.queue.end_large();
+            self.run.queue.settle(1);
+            self.failed(&large.file, TargetError::Rotten.into());
             return;
         }
         self.run.queue.end_large();
@@ -150,6 +159,11 @@ impl Connection<'_> {
             Ok(()) => {
                 self.run.progress.file_done(&large.file.name, large.geometry.size());
                 self.run.write_down(&large.file, digest);
+                large.file.node.settle(&self.run.ends);
+            }
+            // It has come while the run went on.
+            Err(error) if self.run.wishes.ignore_existing && error.is_in_the_way() => {
+                self.run.progress.unchanged(large.geometry.size());
                 large.file.node.settle(&self.run.ends);
             }
             Err(error) => self.failed(&large.file, error),

@@ -20,7 +20,7 @@ use crate::work::on_commit::Receipt;
 pub(super) struct Lines {
     receipt: Receipt,
     path: PathBuf,
-    /// Hashes of the names that have lines, if several sources may have a file of one name.
+    /// The names that have lines, if several sources may have a file of one name.
     names: Option<Mutex<HashSet<Name>>>,
 }
 

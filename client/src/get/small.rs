@@ -69,7 +69,7 @@ impl Connection<'_> {
         self.run.queue.settle(1);
     }
 
-    /// Writes a file under a name that nobody uses; the file gets its own name with others.
+    /// Writes a file that has no name yet, or one that nobody uses; it gets its own name with others.
     pub(super) fn stage(&mut self, file: File, found: &Fetched<'_>) {
         if self.group.is_full() {
             self.commit();

@@ -230,6 +230,10 @@ impl Partial {
         match directory.0 {}
     }
 
+    pub fn left(directory: &Arc<Directory>, _: &OsStr, _: Geometry) -> Option<(Token, usize)> {
+        match directory.0 {}
+    }
+
     pub fn write(&self, _: usize, _: u64, _: &[u8]) -> Result<(), FileError> {
         match self.0 {}
     }

@@ -76,6 +76,22 @@ impl Partial {
         Ok((partial, held))
     }
 
+    /// The state of the file whose parts an earlier run has left for an entry, and the first of its parts that is not there.
+    /// `None` if nobody can go on with them.
+    pub fn left(
+        directory: &Arc<Directory>,
+        component: &OsStr,
+        geometry: Geometry,
+    ) -> Option<(Token, usize)> {
+        let component = single(component).ok()?;
+        let temporary = Temporary::left(directory, For::Parts, component).ok()??;
+        let mut bytes = vec![0; Records::of(Token([0; 16]), geometry).len()];
+        let len = read_at(&temporary, &mut bytes, geometry.size()).ok()?;
+        let (records, state) = Records::of_header(&bytes[..len], geometry)?;
+        let missing = records.read(&bytes[..len])?.iter().position(Option::is_none);
+        Some((state, missing.unwrap_or(0)))
+    }
+
     fn begin(
         directory: &Arc<Directory>,
         component: &OsStr,

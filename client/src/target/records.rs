@@ -45,6 +45,13 @@ impl Records {
         Self { geometry, header }
     }
 
+    /// Of the file that a header is about, if it is one of files with these parts.
+    pub(super) fn of_header(bytes: &[u8], geometry: Geometry) -> Option<(Self, Token)> {
+        let state = Token(bytes.get(24..40)?.try_into().ok()?);
+        let records = Self::of(state, geometry);
+        bytes.starts_with(&records.header).then_some((records, state))
+    }
+
     /// The header's bytes, which follow the data.
     pub(super) fn header(&self) -> &[u8] {
         &self.header
@@ -94,6 +101,17 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn header_tells_the_state_of_files_of_the_same_parts_only() {
+        let records = records(7, 5000);
+        let (found, state) = Records::of_header(records.header(), records.geometry).unwrap();
+        assert_eq!((found.header, state), (records.header, Token([7; 16])));
+        let other = Geometry::new(5001, 1024).unwrap();
+        assert!(Records::of_header(records.header(), other).is_none());
+        assert!(Records::of_header(&records.header()[..47], records.geometry).is_none());
+        assert!(Records::of_header(&[0; 48], records.geometry).is_none());
+    }
 
     fn records(state: u8, size: u64) -> Records {
         Records::of(Token([state; 16]), Geometry::new(size, 1024).unwrap())
