@@ -25,6 +25,8 @@ mod directory;
 #[cfg(not(unix))]
 mod elsewhere;
 #[cfg(unix)]
+mod foreseen;
+#[cfg(unix)]
 mod group;
 #[cfg(unix)]
 mod incoming;
