@@ -106,9 +106,8 @@ fn interrupted(
             finish(run)?
         }
     };
-    // Of each connection the part that was not whole, and for the second run the first part, which tells the state of the
-    // file.
-    let twice = (CONNECTIONS + 1) * PART;
+    // Of each connection the part that was not whole.
+    let twice = CONNECTIONS * PART;
     let most = size + twice + size.div_ceil(PART) * HEADER;
     let sent = relay.brought();
     ensure!(
