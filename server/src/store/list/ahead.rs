@@ -169,8 +169,15 @@ impl Sorting {
 
     /// All that was read, in order.
     pub(in crate::store) fn sorted(self) -> Names {
-        let Self { stamp, is_settled, after, smallest, bytes, more, .. } = self;
-        Names { stamp, is_settled, from: after, names: smallest.into_sorted_vec(), bytes, more }
+        let Self { stamp, is_settled, after, smallest, mut bytes, more, .. } = self;
+        let mut names = smallest.into_sorted_vec();
+        // An entry that is replaced while the directory is read may be given twice (readdir(3p)).
+        names.dedup_by(|later, earlier| {
+            let is_repeated = later == earlier;
+            bytes -= if is_repeated { later.len() } else { 0 };
+            is_repeated
+        });
+        Names { stamp, is_settled, from: after, names, bytes, more }
     }
 }
 
@@ -278,6 +285,19 @@ mod tests {
         let found: Vec<_> = names.names.iter().map(|name| String::from_utf8_lossy(name)).collect();
         assert_eq!(found, wanted);
         assert!(!names.has_more(names.names.len()));
+    }
+
+    #[test]
+    fn name_that_the_file_system_gives_twice_is_listed_once() {
+        let (handle, stamp) = open(&TempDir::new().unwrap());
+        let mut sorting = Sorting::begin(&handle, stamp, b"").unwrap();
+        for name in ["b", "aa", "b", "aa", "c"] {
+            sorting.add(name.as_bytes());
+        }
+        let names = sorting.sorted();
+        let found: Vec<_> = (0..4).filter_map(|at| names.get(at)).collect();
+        assert_eq!(found, [&b"aa"[..], b"b", b"c"]);
+        assert_eq!(names.held_bytes(), 4 + 3 * BESIDE);
     }
 
     #[test]
