@@ -1,4 +1,4 @@
-//! What a dry run of `haul get` foresees, and directories that the server does not list.
+//! A dry run of `haul get` foresees its own failures; and directories that the server does not list.
 
 use haul_tests::bytes::counted;
 use haul_tests::prelude::*;

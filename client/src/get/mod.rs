@@ -186,6 +186,6 @@ struct Ended {
     error: Option<ConnectionError>,
     /// The word for what holds of each file that is counted, if the server was reached.
     durability: Option<String>,
-    /// What has come is as durable as the user wants it.
+    /// The entries that have come are as durable as the user wants them.
     is_durable: bool,
 }

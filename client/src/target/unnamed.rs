@@ -51,7 +51,7 @@ impl Unnamed {
         let failed = FileError::target::<io::Error>("give it its name");
         let Incoming { directory, component, file } = &self.incoming;
         let directory = directory.handle();
-        // What is in the way may go meanwhile.
+        // The entry in the way may go meanwhile.
         for _ in 0..2 {
             match self.way.link(file, directory, component) {
                 Ok(()) => return Ok(()),

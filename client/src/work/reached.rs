@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The fate of the connections of a run.
 #[derive(Debug)]
 pub struct Reached {
-    /// What holds of each file that is counted, once the server was reached.
+    /// The word for how durable each counted file is, once the server was reached.
     durability: Mutex<Option<String>>,
     /// Told when the server was reached.
     changed: Condvar,

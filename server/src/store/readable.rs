@@ -33,8 +33,8 @@ pub(crate) struct Readable {
     stat: Stat,
 }
 
-/// What differs whenever a file is another one or has changed. It has no number of a device: that may be another one after
-/// a restart of the machine.
+/// Numbers of a file, of which one differs whenever the file is another one or has changed. The number of the device is not
+/// among them: it may be another one after a restart of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity {
     inode: u64,

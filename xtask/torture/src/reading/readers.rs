@@ -27,7 +27,7 @@ pub(super) struct Reader {
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) run: Client,
-    /// What it sends.
+    /// The version of each file that it sends.
     pub(super) sends: BTreeMap<u64, u64>,
 }
 
@@ -118,7 +118,7 @@ impl Bout<'_> {
             let is_newer = shown.is_some_and(|shown| {
                 shown >= *oldest && self.eye.here.get(file).is_none_or(|here| *here != shown)
             });
-            // What was here before may be what the server has.
+            // The version that was here before may be the one that the server has.
             let is_same = shown == Some(*oldest);
             let name = super::name(*file);
             ensure!(
