@@ -13,6 +13,7 @@ use super::get_words::{CatCommand, GetCommand};
 use super::options::{
     ConnectionOptions, OutputOptions, Security, Selection, SendOptions, duration, receipt,
 };
+use super::over_ssh::SshOptions;
 use super::trust::TrustCommand;
 use super::usage::{End, destination, end};
 use crate::net::destination::Destination;
@@ -124,7 +125,8 @@ pub(crate) struct PutCommand {
 
     /// Destination: `HOST[:PORT][/PATH]`, `[V6][:PORT][/PATH]`, `haul://HOST[:PORT][/PATH]` or
     /// `unix:SOCKET[:/PATH]`. The port is 8080 by default. PATH is a directory below the server's root, made if it
-    /// is missing; SRC goes into it also if it is a single file, and gets another name only with --as.
+    /// is missing; SRC goes into it also if it is a single file, and gets another name only with --as. Over ssh:
+    /// `[USER@]HOST:PATH` or `ssh://[USER@]HOST[:PORT]/PATH`, where PATH is a directory as for scp; ssh starts hauld there.
     #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
 
@@ -185,8 +187,9 @@ pub(crate) struct SyncCommand {
     /// Source to send: a file, a link, or a directory; there may be several. `DIR` becomes a directory at the
     /// destination, `DIR/` and `.` mean that the destination itself becomes like the source, with its mode and mtime.
     /// With --delete and several SRC, entries are removed below each `DIR` only, and `DIR/` is an error.
-    /// A SRC with a scheme, a port or brackets is at a server (`haul://box/www`, `box:8080/www`, `[::1]/www`): then DEST is a
-    /// directory on this machine, which becomes like SRC. `box/www` is a path on this machine.
+    /// A SRC with a scheme, brackets, or a colon before its first slash is at a server (`haul://box/www`, `box:8080/www`,
+    /// `[::1]/www`, and over ssh `box:www`): then DEST is a directory on this machine, which becomes like SRC. `box/www` and
+    /// `./box:www` are paths on this machine.
     #[arg(value_name = "SRC", required = true)]
     pub sources: Vec<PathBuf>,
 
@@ -348,6 +351,10 @@ pub(crate) struct LsCommand {
     /// Destination to list: a directory at a server, or a single file, as for `haul put`.
     #[arg(value_name = "DEST", value_parser = destination)]
     pub destination: Destination,
+
+    /// How ssh leads to the server.
+    #[command(flatten)]
+    pub ssh: SshOptions,
 
     /// Options of the listing.
     #[command(flatten)]

@@ -18,6 +18,8 @@ use crate::credentials::Need;
 use crate::error::refused::Refused;
 use crate::error::{ConnectionError, ProtocolError};
 use crate::get::source::Source;
+use crate::net::destination::root_above;
+use crate::net::ssh::Access;
 
 /// The right that it can't do without.
 const NEEDS: [Need; 1] = [(Right::Get, "cat")];
@@ -39,6 +41,8 @@ pub(super) fn run(words: &CatCommand, signals: &super::signals::Signals) -> u8 {
 
 /// Writes files to standard output, one after the other.
 pub(super) fn cat(sources: &[Source], reaching: Reaching, ending: &Ending<'_>) -> u8 {
+    let mut sources = sources.to_vec();
+    root_above(sources.iter_mut().map(Source::place_mut), Access::Reads);
     let Some((first, others)) = sources.split_first() else {
         return ending.fail(Reason::Usage, &"there is no SRC");
     };
@@ -47,7 +51,7 @@ pub(super) fn cat(sources: &[Source], reaching: Reaching, ending: &Ending<'_>) -
     }
     let mut out = io::stdout().lock();
     let (mut cats, mut failed, mut broken) = (VecDeque::new(), false, None);
-    for source in sources {
+    for source in &sources {
         match &source.place().path {
             Some(name) if !source.contents => cats.push_back(Cat::new(name.clone())),
             _ => {

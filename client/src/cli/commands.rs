@@ -219,10 +219,11 @@ pub(super) fn is_not_stdout(path: &Path) -> io::Result<()> {
 fn carry_out(
     destination: &Destination,
     builder: Builder,
-    mut display: Display,
+    display: Display,
     ending: &Ending<'_>,
     connection: &ConnectionOptions,
 ) -> u8 {
+    let mut display = display.to(destination);
     let (signals, insecure) = (ending.signals(), connection.reaching.security.insecure);
     let trust = match access::trust(destination, insecure, signals, display.bar()) {
         Ok(trust) => trust,
@@ -285,7 +286,7 @@ pub(super) fn tell(
     interrupted: bool,
 ) -> Reason {
     if let Some(error) = error
-        && !(interrupted && matches!(error, ConnectionError::Stopped))
+        && !(interrupted && error.may_be_ctrl_c())
     {
         // A classic server is no hauld.
         match is_classic {

@@ -20,6 +20,7 @@ use super::options::OutputOptions;
 use super::summary::Kind;
 use crate::connection::classic;
 use crate::error::FileError;
+use crate::net::destination::Destination;
 use crate::report::note::{Note, quote};
 use crate::report::observer::Observer;
 use crate::report::status::{Attempt, Status};
@@ -72,6 +73,8 @@ pub(super) struct Display {
     alike: Alike,
     /// How often progress was shown.
     moment: usize,
+    /// ssh may be asking the user on the terminal.
+    waits: bool,
 }
 
 impl Display {
@@ -93,7 +96,13 @@ impl Display {
             rate: Rate::new(),
             alike: Alike::new(options.verbose),
             moment: 0,
+            waits: false,
         }
+    }
+
+    /// Shows no progress before the server has answered if ssh leads there: ssh may ask for a password.
+    pub(super) fn to(self, destination: &Destination) -> Self {
+        Self { waits: destination.is_over_ssh(), ..self }
     }
 
     /// The bar, which is not there unless a person watches.
@@ -169,7 +178,9 @@ impl Observer for Display {
     }
 
     fn status(&mut self, status: &Status) {
-        self.show(status);
+        if !self.waits {
+            self.show(status);
+        }
     }
 
     fn file_done(&mut self, name: &Name, size: u64) {
@@ -263,6 +274,12 @@ impl Observer for Display {
     }
 
     fn note(&mut self, note: &Note) {
+        if matches!(note, Note::OverSsh { .. }) {
+            self.waits = false;
+            if !self.options.verbose {
+                return;
+            }
+        }
         if self.view == View::Json {
             console::json(&Event::Note { text: note.to_string() });
         } else if self.view != View::Quiet || matches!(note, Note::NotPublished(_)) {

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::mv::{Place, entry_to_move, new_place};
 use super::options::{BasicOutput, Reaching};
+use super::over_ssh::SshOptions;
 use super::rm::How;
 use super::usage::at_server;
 use crate::net::destination::Destination;
@@ -22,6 +23,10 @@ pub(crate) struct MkdirCommand {
     /// Options of the connection.
     #[command(flatten)]
     pub reaching: Reaching,
+
+    /// How ssh leads to a server.
+    #[command(flatten)]
+    pub ssh: SshOptions,
 
     /// Options of the output.
     #[command(flatten)]
@@ -42,6 +47,10 @@ pub(crate) struct RmCommand {
     /// Options of the connection.
     #[command(flatten)]
     pub reaching: Reaching,
+
+    /// How ssh leads to a server.
+    #[command(flatten)]
+    pub ssh: SshOptions,
 
     /// Options of the output.
     #[command(flatten)]
@@ -66,6 +75,10 @@ pub(crate) struct MvCommand {
     /// Options of the connection.
     #[command(flatten)]
     pub reaching: Reaching,
+
+    /// How ssh leads to a server.
+    #[command(flatten)]
+    pub ssh: SshOptions,
 
     /// Options of the output.
     #[command(flatten)]

@@ -69,6 +69,8 @@ impl Reason {
     /// The reason that an error of the last connection is. `is_reached`: the server has answered the client before.
     pub(super) fn of(error: &ConnectionError, is_reached: bool) -> Self {
         match error {
+            ConnectionError::Ssh(error) if error.is_about_the_root() => Self::Failed,
+            ConnectionError::Ssh(error) if error.is_answered() => Self::Refused,
             ConnectionError::NotPublished { .. } | ConnectionError::VersionGone => Self::Failed,
             ConnectionError::Untrusted(_) => Self::Untrusted,
             ConnectionError::Later(error) => Self::of(error, is_reached),

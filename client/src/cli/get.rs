@@ -129,7 +129,7 @@ pub(super) fn carry_out(
         return ending.fail(Reason::Usage, &error);
     }
     let _held = options.receipt.is_some().then(|| signals.hold_deadly());
-    let mut display = Display::new(options.output, kind, false);
+    let mut display = Display::new(options.output, kind, false).to(first.place());
     let trust = match access::trust(first.place(), insecure, signals, display.bar()) {
         Ok(trust) => trust,
         Err(error) => return ending.fail(Reason::Untrusted, &error),

@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::options::{ConnectionOptions, OutputOptions, Reaching, receipt};
+use super::over_ssh::SshOptions;
 use super::usage::Usage;
 use crate::error::destination::DestinationError;
 use crate::get::source::Source;
@@ -99,4 +100,8 @@ pub(crate) struct CatCommand {
     /// How the server is reached.
     #[command(flatten)]
     pub reaching: Reaching,
+
+    /// How ssh leads to it.
+    #[command(flatten)]
+    pub ssh: SshOptions,
 }

@@ -13,6 +13,7 @@ use super::leaked;
 use super::order::options_first;
 
 use super::usage::{Unread, Usage};
+use crate::net::destination::Destination;
 
 /// The commands that take these options.
 const COMMANDS: [&str; 5] = ["put", "sync", "publish", "verify", "get"];
@@ -78,7 +79,16 @@ fn port(words: &[OsString]) -> Option<String> {
         let is_port = (pair[0] == "-P" || pair[0] == "-p") && !Path::new(text).exists();
         is_port.then_some(text)
     });
-    text.map(|text| format!("`{text}`: a port is part of the last word: write HOST:{text}"))
+    let is_ssh = |word: &OsString| {
+        let place = word.to_str().and_then(|text| text.parse::<Destination>().ok());
+        place.is_some_and(|place| place.is_over_ssh())
+    };
+    text.map(|text| match words.iter().skip(2).any(is_ssh) {
+        true => {
+            format!("`{text}`: the port of ssh is part of the place: write ssh://HOST:{text}/PATH")
+        }
+        false => format!("`{text}`: a port is part of the last word: write HOST:{text}"),
+    })
 }
 
 /// A command that knows these options as well.
@@ -216,6 +226,8 @@ mod tests {
             "haul put --remove-source-files --bwlimit 1000 -q --silent a box:1",
             "haul verify -avnc a box:1",
             "haul publish -a --delete a box:1/d",
+            "haul put -e ssh a box:d",
+            "haul sync --rsh ssh a box:d",
         ] {
             assert!(parsed(line).is_ok(), "{line}: {:?}", parsed(line));
         }
@@ -248,6 +260,8 @@ mod tests {
         let right = "`65000`: a port is part of the last word: write HOST:65000";
         assert_eq!(told("haul put -P 65000 dir box"), right);
         assert_eq!(told("haul sync -p 65000 dir box"), right);
+        let right = "`22`: the port of ssh is part of the place: write ssh://HOST:22/PATH";
+        assert_eq!(told("haul put -P 22 dir box:dir"), right);
         for line in ["haul put -P -- 65000 box", "haul put -aP dir box"] {
             assert!(parsed(line).is_ok(), "{line}");
         }
@@ -255,9 +269,9 @@ mod tests {
 
     #[test]
     fn option_that_haul_has_no_use_for_is_named_by_its_letter_with_what_to_use() {
-        let told_of = told("haul put -avzuP -e ssh a box:1");
+        let told_of = told("haul put -avzuP --rsync-path x a box:1");
         let names: Vec<_> = told_of.lines().filter_map(|line| line.split(':').next()).collect();
-        assert_eq!(names, ["-e (--rsh)", "-z (--compress)", "-u (--update)"]);
+        assert_eq!(names, ["--rsync-path", "-z (--compress)", "-u (--update)"]);
         assert!(told("haul put --delete a box:1").contains("haul sync --delete"));
         assert!(told("haul put -k a box:1").contains("haul trust HOST"));
         assert!(told("haul sync --info=progress2,name a box:1").contains("-v"));

@@ -61,8 +61,7 @@ const SPECIAL: Says = Instead("haul carries no devices, sockets and FIFOs: leave
 const EXTENDED: Says = Instead("haul carries no ACLs and extended attributes: leave it out");
 const LINKS: Says =
     Instead("use --links copy, follow or skip; on the server, hauld --symlinks inside");
-const SSH: Says =
-    Instead("haul can't use ssh yet: run hauld on the other machine, and write HOST/DIR");
+const REMOTE: Says = Instead("use --hauld PATH");
 const RULES: Says = Instead("use --exclude, --include, --exclude-from and .haulignore files");
 const TAKEN_OVER: Says =
     Instead("`haul publish` takes unchanged files over from the present version by itself");
@@ -122,8 +121,7 @@ pub(super) const HABITS: &[Habit] = &[
         SameFor(&["progress", "flist"], "use -v to name each file, and --stats for all counts")
     ),
     // How haul gets there.
-    habit!("e", "rsh", Value, SSH),
-    habit!("", "rsync-path", Value, SSH),
+    habit!("", "rsync-path", Value, REMOTE),
     habit!("z", "compress", Nothing, COMPRESS),
     habit!("", "compress-level", Value, COMPRESS),
     habit!("", "compress-choice", Value, COMPRESS),

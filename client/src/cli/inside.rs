@@ -13,6 +13,7 @@ pub(super) fn hint(
     destination: &Destination,
     options: &PutOptions,
 ) -> Option<String> {
+    // Over ssh, a directory may be missing, and a file have the name.
     let ([file], Some(place)) = (sources, &destination.path) else { return None };
     let is_named = options.rename.is_some() || options.selection.files_from.is_some();
     if is_named || !std::fs::metadata(file).is_ok_and(|found| found.is_file()) {

@@ -29,6 +29,7 @@ use crate::error::refused::Refused;
 use crate::error::{ConnectionError, ProtocolError};
 use crate::net::destination::Destination;
 use crate::net::poller::Poller;
+use crate::net::ssh::Access;
 use crate::trust::{NOTHING, Route, Trust};
 
 /// Time that a server may be silent.
@@ -45,6 +46,7 @@ const AHEAD: usize = 16;
 /// # Errors
 /// If the system has no room.
 pub fn run(destination: &Destination, options: LsOptions, signals: &Signals) -> anyhow::Result<u8> {
+    let destination = &destination.clone().itself(Access::Reads);
     let login = match access::login(destination) {
         Ok(login) => login,
         Err(error) => {

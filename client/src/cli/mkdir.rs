@@ -8,7 +8,8 @@ use super::oneshot;
 use super::options::Reaching;
 use crate::connection::rpc::Said;
 use crate::credentials::Need;
-use crate::net::destination::Destination;
+use crate::net::destination::{Destination, root_above};
+use crate::net::ssh::Access;
 
 /// The rights that it can't do without.
 const NEEDS: [Need; 1] = [(Right::Put, "mkdir")];
@@ -20,6 +21,8 @@ pub(super) fn mkdir(destinations: &[Destination], reaching: Reaching, ending: &E
         let error = "the server's root is there already; name a directory in it: HOST/DIR";
         return ending.fail(Reason::Usage, &error);
     }
+    let mut destinations = destinations.to_vec();
+    root_above(&mut destinations, Access::Makes);
     let mut reason = Reason::Done;
     for same in destinations.chunk_by(Destination::is_beside) {
         let mut left = same.iter().filter_map(|destination| destination.path.as_ref()).peekable();

@@ -26,6 +26,7 @@ mod mv;
 mod oneshot;
 mod options;
 mod order;
+mod over_ssh;
 mod partials;
 mod rm;
 mod rollback;
@@ -61,7 +62,11 @@ use usage::Unread;
 pub fn main() -> ExitCode {
     // First of all: descriptors that are opened later are haul's own.
     stdin::note_descriptors();
-    let cli: Cli = match habits::parse(std::env::args_os()) {
+    let parsed = habits::parse(std::env::args_os()).and_then(|mut cli: Cli| {
+        over_ssh::prepare(&mut cli.command).map_err(Unread::Usage)?;
+        Ok(cli)
+    });
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(Unread::Usage(error)) => {
             unread::events(&error);

@@ -15,7 +15,8 @@ use crate::credentials::Need;
 use crate::error::ConnectionError;
 use crate::error::destination::DestinationError;
 use crate::error::refused::Refused;
-use crate::net::destination::{Destination, Server};
+use crate::net::destination::{Destination, Server, root_above};
+use crate::net::ssh::Access;
 
 /// The rights that it can't do without.
 const NEEDS: [Need; 3] = [(Right::Put, "mv"), (Right::Delete, "mv"), (Right::List, "mv")];
@@ -83,6 +84,9 @@ pub(super) fn mv(
     reaching: Reaching,
     ending: &Ending<'_>,
 ) -> u8 {
+    let (mut source, mut place) = (source.clone(), place.clone());
+    root_above([&mut source, &mut place.destination], Access::Changes);
+    let (source, place) = (&source, &place);
     let is_beside = source.is_beside(&place.destination);
     if !is_beside && let Some(text) = is_here(source) {
         return ending.fail(Reason::Usage, &moves_up(&text));

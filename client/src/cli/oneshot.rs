@@ -64,7 +64,7 @@ pub(super) fn at(
         if has_changed {
             patience.renew();
         }
-        if over() || !is_reached || !error.is_lost() {
+        if over() || !is_reached || !error.is_lost() || !server.reconnects() {
             break Some(error);
         }
         let Some(attempt) = patience.next(Instant::now(), None) else { break Some(error) };
@@ -81,7 +81,7 @@ pub(super) fn at(
         None => Ok(()),
         Some(_) if interrupted => {
             let error = String::from("interrupted");
-            Err(Ended { reason: Reason::Interrupted, error, is_lost: false })
+            Err(Ended { reason: Reason::Interrupted, error, is_lost: false, is_missing: false })
         }
         Some(error) => Err(Ended::of(&error, is_reached)),
     }
@@ -103,24 +103,27 @@ pub(super) struct Ended {
     pub(super) error: String,
     /// The connection is lost, and so may be an answer.
     pub(super) is_lost: bool,
+    /// The directory is missing that ssh leads to.
+    pub(super) is_missing: bool,
 }
 
 impl Ended {
     /// The system has no room.
     fn of_system(error: &dyn Display) -> Self {
-        Self { reason: Reason::System, error: error.to_string(), is_lost: false }
+        Self { reason: Reason::System, error: error.to_string(), is_lost: false, is_missing: false }
     }
 
     /// The error of the last connection. `is_reached`: the server has answered the client before.
     fn of(error: &ConnectionError, is_reached: bool) -> Self {
         let (reason, is_lost) = (Reason::of(error, is_reached), error.is_lost());
-        Self { reason, error: unreached::told(error), is_lost }
+        let is_missing = matches!(error, ConnectionError::Ssh(error) if error.is_missing());
+        Self { reason, error: unreached::told(error), is_lost, is_missing }
     }
 
     /// There is no token, or none that can be used.
     fn of_credentials(error: &CredentialsError) -> Self {
         let reason = Reason::of_credentials(error);
-        Self { reason, error: error.to_string(), is_lost: false }
+        Self { reason, error: error.to_string(), is_lost: false, is_missing: false }
     }
 
     /// Tells it as the end of the command, and returns the exit code.

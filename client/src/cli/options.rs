@@ -8,6 +8,7 @@ use clap::builder::{OsStringValueParser, PossibleValue, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::habits::bwlimit;
+use super::over_ssh::SshOptions;
 use super::usage::Usage;
 use crate::source::filter::Rules;
 use crate::source::links::Links;
@@ -117,6 +118,10 @@ pub struct ConnectionOptions {
     /// How the server is reached.
     #[command(flatten)]
     pub reaching: Reaching,
+
+    /// How ssh leads to a server.
+    #[command(flatten)]
+    pub ssh: SshOptions,
 
     /// Congestion control of connections that send, such as bbr or cubic, by the system's name [default: bbr where
     /// connections leave this machine and the system allows it].

@@ -16,7 +16,8 @@ use super::options::Reaching;
 use crate::connection::rpc::{Asking, Said};
 use crate::credentials::Need;
 use crate::error::ConnectionError;
-use crate::net::destination::Destination;
+use crate::net::destination::{Destination, root_above};
+use crate::net::ssh::Access;
 use tree::Tree;
 
 /// The rights that it can't do without.
@@ -45,6 +46,8 @@ pub(super) fn rm(
         let error = "the server's root can't be removed; name an entry in it: HOST/NAME";
         return ending.fail(Reason::Usage, &error);
     }
+    let mut destinations = destinations.to_vec();
+    root_above(&mut destinations, Access::Changes);
     let mut reason = Reason::Done;
     for same in destinations.chunk_by(Destination::is_beside) {
         let names = same.iter().filter_map(|destination| destination.path.as_ref());
@@ -59,8 +62,11 @@ pub(super) fn rm(
             }
             Ok(())
         });
-        if let Err(ended) = done {
-            return ended.tell(ending);
+        match done {
+            // No directory, so no entry in it.
+            Err(ended) if ended.is_missing && how.force => {}
+            Err(ended) => return ended.tell(ending),
+            Ok(()) => {}
         }
     }
     ending.asked(reason)

@@ -14,6 +14,8 @@ use crate::connection::rpc::Said;
 use crate::credentials::Need;
 use crate::error::refused::Refused;
 use crate::error::{ConnectionError, ProtocolError};
+use crate::net::destination::root_above;
+use crate::net::ssh::Access;
 use crate::transfer::error::BuildError;
 
 /// The rights that it can't do without.
@@ -29,6 +31,9 @@ const REPEATED: &str = "repeated";
 pub(super) fn roll_back(words: &PublishCommand, signals: &Signals) -> anyhow::Result<u8> {
     let PublishCommand { destination, again, options, .. } = words;
     let ending = Ending::new(options.output, Kind::Run, signals);
+    let mut destination = destination.clone();
+    root_above([&mut destination], Access::Changes);
+    let destination = &destination;
     let Some(name) = &destination.path else {
         return Ok(ending.fail(Reason::Usage, &BuildError::PublishesRoot));
     };

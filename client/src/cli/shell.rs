@@ -16,6 +16,7 @@ use super::console::{self, tell};
 use super::ending::Ending;
 use super::get_words::{CatCommand, GetCommand};
 use super::mv::{self, Place};
+use super::over_ssh::SshOptions;
 use super::signals::Signals;
 use super::{cat, commands, exit, get, ls, mkdir, rm};
 use crate::get::source::Source;
@@ -154,7 +155,8 @@ impl Prompt<'_> {
             Word::Cat { paths } => {
                 let sources: anyhow::Result<_> =
                     paths.iter().map(|path| self.source(path)).collect();
-                Ok(cat::run(&CatCommand { sources: sources?, reaching }, signals))
+                let ssh = SshOptions::default();
+                Ok(cat::run(&CatCommand { sources: sources?, reaching, ssh }, signals))
             }
             Word::Ls { path, mut options } => {
                 options.timeout = options.timeout.or(Some(reaching.tries.timeout));

@@ -31,7 +31,10 @@ pub(super) fn sync(words: &SyncCommand, signals: &Signals) -> anyhow::Result<u8>
         let found: Result<Vec<Source>, Usage> =
             texts.iter().map(|text| from_server(text)).collect();
         return match found.and_then(|sources| checked(options).map(|()| sources)) {
-            Ok(found) if found.len() == sources.len() => {
+            Ok(mut found) if found.len() == sources.len() => {
+                if let Err(usage) = options.connection.ssh.tell_sources(&mut found) {
+                    return wrong(&usage);
+                }
                 Ok(back(&found, Path::new(&destination.text), options, signals))
             }
             Ok(_) => {

@@ -167,6 +167,7 @@ impl<'a> Connection<'a> {
             return Err(ConnectionError::VersionGone);
         }
         run.reached.announce(&hello.durability.to_string());
+        run.progress.reached_by(wire.transport());
         match &hello.account {
             Some(account) => dry_run::foresee(run, account),
             None => run.reached.is_without_account(run.login, run.progress),

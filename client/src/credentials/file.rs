@@ -23,6 +23,8 @@ pub(super) fn word(server: &Server) -> String {
             let bytes = path.as_os_str().as_encoded_bytes();
             format!("unix:{}", percent_encode(bytes, IN_PATHS))
         }
+        // No token is ever stored for it.
+        Server::Ssh(_) => String::new(),
     }
 }
 

@@ -32,6 +32,10 @@ impl Login {
     /// none, and tokens of several are there.
     pub(crate) fn find(destination: &Destination) -> Result<Self, CredentialsError> {
         let Destination { server, account, .. } = destination;
+        // Over ssh there are no accounts.
+        if destination.is_over_ssh() {
+            return Ok(Self::without_token(destination));
+        }
         if let Some((token, place)) = variables::find()? {
             return Ok(Self { place, ..Self::with_token(destination, token) });
         }

@@ -3,8 +3,8 @@
 use thiserror::Error;
 
 /// The right form, for messages.
-const FORMS: &str = "[ACCOUNT@]HOST[:PORT][/PATH], [V6][:PORT][/PATH], haul://HOST[:PORT][/PATH] or \
-                     unix:SOCKET[:/PATH]";
+const FORMS: &str = "[ACCOUNT@]HOST[:PORT][/PATH], [V6][:PORT][/PATH], haul://HOST[:PORT][/PATH], \
+                     unix:SOCKET[:/PATH], or over ssh [USER@]HOST:PATH";
 
 /// A destination can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -15,18 +15,35 @@ pub enum DestinationError {
         "`{0}` is a path on this machine, but the last word is a server, which hauld runs on: {FORMS}"
     )]
     LocalPath(String),
-    /// The form of scp and of rsync over ssh.
-    #[error(
-        "`{given}` means ssh, which haul can't use yet: run hauld on {host}, and write {instead}{}", below_root(.instead)
-    )]
-    Ssh {
-        /// The destination as given.
-        given: String,
-        /// The host in it.
+    /// A host that ssh would take for an option or a command, or none at all.
+    #[error("`{0}` is not a name of a host for ssh")]
+    SshHost(String),
+    /// The same of a user.
+    #[error("`{0}` is not a name of a user for ssh")]
+    SshUser(String),
+    /// Not a port.
+    #[error("`{port}` is not a port of ssh from 1 to 65535: ssh://{host}:PORT/PATH")]
+    SshPort {
+        /// The text in the port's place.
+        port: String,
+        /// The host before it.
         host: String,
-        /// The same for a hauld there.
-        instead: String,
     },
+    /// The home of another user, which only a shell finds.
+    #[error(
+        "`{path}`: haul finds no homes of other users; write the whole path, as in {host}:/home/NAME"
+    )]
+    OtherHome {
+        /// The path as given.
+        path: String,
+        /// The host.
+        host: String,
+    },
+    /// A password before the host, which is not repeated.
+    #[error(
+        "a secret does not belong into a command line, where others can read it: write {0}, and ssh asks for it"
+    )]
+    SshSecret(String),
     /// The form of a module of an rsync daemon.
     #[error("`{given}` is an rsync daemon's, and haul sends to hauld: write {instead}")]
     Daemon {
@@ -82,7 +99,9 @@ pub enum DestinationError {
     #[error("`{0}` is not an IPv6 address in brackets: the right form is [V6][:PORT][/PATH]")]
     Brackets(String),
     /// Not a port.
-    #[error("`{port}` is not a port from 1 to 65535; a path comes after a slash: {host}/PATH")]
+    #[error(
+        "`{port}` is not a port from 1 to 65535; a path comes after a slash: {host}/PATH; over ssh: {host}:./{port}"
+    )]
     Port {
         /// The text in the port's place.
         port: String,
@@ -106,9 +125,4 @@ pub enum DestinationError {
         /// The error.
         source: haul_protocol::NameError,
     },
-}
-
-/// Advice for who writes a path: hauld knows only those in its root.
-fn below_root(instead: &str) -> &'static str {
-    if instead.contains('/') { ", whose path begins at hauld's root" } else { "" }
 }

@@ -10,6 +10,7 @@ mod file;
 pub mod receipt;
 pub(crate) mod refused;
 pub mod rules;
+pub mod ssh;
 pub(crate) mod system;
 pub mod target;
 pub mod trust;
@@ -22,6 +23,7 @@ use thiserror::Error;
 
 use account::{Lacking, OtherAccount, Unauthorized};
 use refused::{Refused, advice};
+use ssh::SshError;
 use trust::TrustError;
 
 pub(crate) use file::Retry;
@@ -39,6 +41,9 @@ pub enum ConnectionError {
         /// The error of the last address.
         source: io::Error,
     },
+    /// There is no connection over ssh, or no longer.
+    #[error(transparent)]
+    Ssh(Box<SshError>),
     /// The connection broke.
     #[error("the connection to the server broke: {0}")]
     Lost(#[source] io::Error),
@@ -200,6 +205,7 @@ impl ConnectionError {
         match self {
             Self::Ended(refusal) | Self::NotPublished { refusal, .. } => refusal.retry,
             Self::Later(error) => error.is_lost(),
+            Self::Ssh(error) => error.is_lost(),
             // A balancer or the like answers in the server's place while the server is away.
             Self::NotHaul(_) | Self::ClosedAtHello | Self::ClosedAtLogin | Self::NoHello(_) => true,
             Self::NoTls(_) | Self::ClosedAtHandshake | Self::NoHandshake(_) => true,
@@ -221,6 +227,17 @@ impl ConnectionError {
             | Self::Untrusted(_)
             | Self::Handshake { .. }
             | Self::Stopped => false,
+        }
+    }
+
+    /// Whether Ctrl-C may be the reason: it also reaches the ssh that haul has started.
+    #[must_use]
+    pub(crate) fn may_be_ctrl_c(&self) -> bool {
+        match self {
+            Self::Stopped => true,
+            Self::Ssh(error) => !error.is_answered(),
+            Self::GaveUp { source, .. } => source.may_be_ctrl_c(),
+            _ => false,
         }
     }
 
@@ -249,6 +266,12 @@ impl ConnectionError {
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self, Self::Ended(refusal) | Self::NotPublished { refusal, .. }
             if refusal.code == Code::Busy)
+    }
+}
+
+impl From<SshError> for ConnectionError {
+    fn from(error: SshError) -> Self {
+        Self::Ssh(Box::new(error))
     }
 }
 

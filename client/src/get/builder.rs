@@ -14,7 +14,8 @@ use super::source::Source;
 use super::wishes::Wishes;
 use crate::credentials::Login;
 use crate::error::credentials::CredentialsError;
-use crate::net::destination::Destination;
+use crate::net::destination::{Destination, root_above};
+use crate::net::ssh::Access;
 use crate::plan::PlanError;
 use crate::plan::policy::Delete;
 use crate::source::file_list::{Names, Separator};
@@ -190,6 +191,7 @@ impl Builder {
     /// # Errors
     /// If the wishes make no sense together, or a file that they name can't be used.
     pub fn build(mut self) -> Result<Get, BuildError> {
+        root_above(self.sources.iter_mut().map(|source| &mut source.place), Access::Reads);
         self.check()?;
         let Some(first) = self.sources.first() else { return Err(BuildError::NoSources) };
         let login = self.common.login(&first.place)?;

@@ -88,6 +88,7 @@ impl<'a> Connection<'a> {
         if !hello.features.iter().any(|feature| feature == FEATURE) {
             return Err(ConnectionError::GivesNothingBack);
         }
+        run.progress.reached_by(wire.transport());
         if hello.account.is_none() {
             run.reached.is_without_account(run.login, run.progress);
         }

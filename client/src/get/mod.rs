@@ -130,7 +130,11 @@ impl Get {
         events: Receiver<Event>,
         observer: &mut dyn Observer,
     ) -> io::Result<Ended> {
-        let connections = self.wishes.settings.connections.unwrap_or_else(connections);
+        let connections = match self.login.server().reconnects() {
+            true => self.wishes.settings.connections.unwrap_or_else(connections),
+            // A second one would be a second login.
+            false => 1,
+        };
         let queue = Arc::new(Queue::default());
         self.interrupt.attach(&queue);
         let run = Run {

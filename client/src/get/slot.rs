@@ -19,10 +19,11 @@ impl Connecting for Run<'_> {
     type Unfenced = ();
 
     fn shared(&self) -> Shared<'_> {
-        let Self { wishes, reached, progress, connections, .. } = self;
+        let Self { login, wishes, reached, progress, connections, .. } = self;
         let settings = &wishes.settings;
         // A server that gives nothing back says so once.
-        Shared { settings, reached, progress, connections: *connections, one_first: true }
+        let (one_first, reconnects) = (true, login.server().reconnects());
+        Shared { settings, reached, progress, connections: *connections, one_first, reconnects }
     }
 
     fn register(&self, waker: Arc<Waker>) -> usize {

@@ -35,9 +35,16 @@ impl Source {
         &self.place
     }
 
+    /// The same, to be changed.
+    pub(crate) fn place_mut(&mut self) -> &mut Destination {
+        &mut self.place
+    }
+
     /// As it is written.
     pub(super) fn shown(&self) -> String {
-        let path = self.place.path.as_ref().map_or_else(String::new, |path| format!("/{path}"));
+        let slash = if self.place.is_over_ssh() { "" } else { "/" };
+        let path = self.place.path.as_ref();
+        let path = path.map_or_else(String::new, |path| format!("{slash}{path}"));
         format!("{}{path}{}", self.place.login(), if self.contents { "/" } else { "" })
     }
 

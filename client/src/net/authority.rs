@@ -16,7 +16,7 @@ pub(super) fn split(text: &str) -> Result<(String, u16, &str), DestinationError>
     let (host, port) = match authority.strip_prefix('[') {
         Some(bracketed) => in_brackets(authority, bracketed)?,
         None if authority.matches(':').count() > 1 => without_brackets(authority, path)?,
-        None => named(authority, path, text)?,
+        None => named(authority, text)?,
     };
     Ok((host, port, path))
 }
@@ -73,7 +73,9 @@ fn scp_or_daemon(text: &str, path: &str) -> DestinationError {
                 Some(_) => {
                     DestinationError::Port { port: rest.to_owned(), host: format!("{host}:{port}") }
                 }
-                None => ssh(given, host, &format!("{port}:{rest}{path}")),
+                None => {
+                    DestinationError::Port { port: format!("{port}:{rest}"), host: host.to_owned() }
+                }
             }
         }
         _ => DestinationError::NoHost(given),
@@ -81,7 +83,7 @@ fn scp_or_daemon(text: &str, path: &str) -> DestinationError {
 }
 
 /// `HOST[:PORT]` with at most one colon.
-fn named(text: &str, path: &str, whole: &str) -> Result<(String, u16), DestinationError> {
+fn named(text: &str, whole: &str) -> Result<(String, u16), DestinationError> {
     let (host, port) = match text.split_once(':') {
         Some((host, port)) => (host, Some(port)),
         None => (text, None),
@@ -101,36 +103,27 @@ fn named(text: &str, path: &str, whole: &str) -> Result<(String, u16), Destinati
     let Some(port) = port else { return Ok((host.to_owned(), PORT)) };
     match number(port) {
         Some(port) => Ok((host.to_owned(), port)),
-        // A path that begins with a digit looks just like a port that is mistyped.
-        None if port.starts_with(|first: char| first.is_ascii_digit()) => {
-            Err(DestinationError::Port { port: port.to_owned(), host: host.to_owned() })
-        }
-        None => Err(ssh(whole.to_owned(), host, &format!("{port}{path}"))),
+        None => Err(DestinationError::Port { port: port.to_owned(), host: host.to_owned() }),
     }
-}
-
-/// The error about scp's `HOST:PATH`.
-pub(super) fn ssh(given: String, host: &str, path: &str) -> DestinationError {
-    DestinationError::Ssh { given, host: host.to_owned(), instead: below(host, path) }
 }
 
 /// The form for a path at a host.
 fn below(host: &str, path: &str) -> String {
-    match path.trim_start_matches("~/").trim_matches('/') {
+    match path.trim_matches('/') {
         "" => host.to_owned(),
         path => format!("{host}/{path}"),
     }
 }
 
 /// A port.
-fn number(text: &str) -> Option<u16> {
+pub(super) fn number(text: &str) -> Option<u16> {
     // `parse` takes a sign as well.
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|&port| is_number && port > 0)
 }
 
 /// An IPv6 address, with or without a zone.
-fn is_v6(text: &str) -> bool {
+pub(super) fn is_v6(text: &str) -> bool {
     let (address, zone) = text.split_once('%').unwrap_or((text, "x"));
     let is_zone = !zone.is_empty() && !zone.contains([':', '%', '[', ']']);
     is_zone && address.parse::<Ipv6Addr>().is_ok()

@@ -40,6 +40,8 @@ pub fn connect(
             let socket = unix(path, limit, poller, over).map_err(failed)?;
             return socket.ok_or(ConnectionError::Stopped);
         }
+        // Only a route knows how to get there.
+        Server::Ssh(_) => return Err(failed(io::ErrorKind::Unsupported.into())),
     };
     let addresses = resolve(host, port, poller, over).map_err(failed)?;
     let socket =

@@ -1,4 +1,4 @@
-//! Destinations of uploads: `[ACCOUNT@]HOST[:PORT][/PATH]` and its other forms.
+//! Destinations of uploads: `[ACCOUNT@]HOST[:PORT][/PATH]`, `[USER@]HOST:PATH` over ssh, and other forms.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,6 +9,8 @@ use percent_encoding::percent_decode_str;
 
 use super::account::{self, is_account};
 use super::authority;
+use super::ssh::place::{self, Parts};
+use super::ssh::{Access, Runs, Ssh, common};
 use crate::error::destination::DestinationError;
 
 /// A server, the account there, and the directory below the account's root that uploads go to.
@@ -40,10 +42,64 @@ impl Destination {
         }
     }
 
+    /// The same, reached over ssh with these programs if ssh leads there.
+    #[must_use]
+    pub fn by(mut self, runs: &Runs) -> Self {
+        if let Server::Ssh(ssh) = &mut self.server {
+            ssh.runs = runs.clone();
+        }
+        self
+    }
+
+    /// Whether ssh leads there.
+    #[must_use]
+    pub fn is_over_ssh(&self) -> bool {
+        matches!(self.server, Server::Ssh(_))
+    }
+
+    /// The same place; if ssh leads there, the directory itself is hauld's root.
+    #[must_use]
+    pub(crate) fn itself(mut self, access: Access) -> Self {
+        if let Server::Ssh(ssh) = &mut self.server {
+            ssh.access = access;
+            if let Some(name) = self.path.take() {
+                ssh.root = ssh.below(name.as_bytes());
+            }
+        }
+        self
+    }
+
     /// Whether both are below one root: that of one account at one server, as it is written.
     #[must_use]
     pub fn is_beside(&self, other: &Self) -> bool {
         (&self.server, &self.account) == (&other.server, &other.account)
+    }
+}
+
+/// Makes the deepest directory in which all of these places are hauld's root, for each machine that ssh leads to.
+pub(crate) fn root_above<'a>(
+    places: impl IntoIterator<Item = &'a mut Destination>,
+    access: Access,
+) {
+    let mut places: Vec<_> = places.into_iter().filter(|place| place.is_over_ssh()).collect();
+    while let Some(first) = places.first() {
+        let first = (**first).clone();
+        let (mut same, others): (Vec<_>, Vec<_>) =
+            places.into_iter().partition(|place| place.is_beside(&first));
+        let above = common(same.iter().filter_map(|place| place.path.as_ref()));
+        let is_inside = !above.is_empty() && same.iter().all(|place| place.path.is_some());
+        for Destination { server, path, .. } in same.iter_mut().map(|place| &mut **place) {
+            let Server::Ssh(ssh) = server else { continue };
+            ssh.access = access;
+            let name = path.as_ref().filter(|_| is_inside);
+            // A name that can't begin so stays as it is.
+            let below = name.map(|name| Name::parse(&name.as_bytes()[above.len() + 1..]));
+            if let Some(Ok(below)) = below {
+                ssh.root = ssh.below(&above);
+                *path = Some(below);
+            }
+        }
+        places = others;
     }
 }
 
@@ -60,6 +116,16 @@ pub enum Server {
     },
     /// A Unix socket on this machine.
     Unix(PathBuf),
+    /// A machine on which ssh starts a server for each connection.
+    Ssh(Box<Ssh>),
+}
+
+impl Server {
+    /// Whether a lost connection is made again by itself. ssh could ask for a password once more.
+    #[must_use]
+    pub(crate) fn reconnects(&self) -> bool {
+        !matches!(self, Self::Ssh(_))
+    }
 }
 
 impl fmt::Display for Server {
@@ -68,6 +134,7 @@ impl fmt::Display for Server {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Ssh(ssh) => ssh.fmt(f),
         }
     }
 }
@@ -83,12 +150,18 @@ impl FromStr for Destination {
         if scheme.eq_ignore_ascii_case("haul://") {
             return url(scheme, rest);
         }
+        if scheme.eq_ignore_ascii_case("ssh://") {
+            return over_ssh(place::uri(rest)?);
+        }
         check_scheme(text)?;
         if text.starts_with("haul:") {
             return Err(DestinationError::NoHost(text.to_owned()));
         }
         if is_local(text) {
             return Err(DestinationError::LocalPath(text.to_owned()));
+        }
+        if let Some(parts) = Parts::of(text) {
+            return over_ssh(parts.read()?);
         }
         let (account, rest) = account("", text)?;
         let (host, port, path) = authority::split(rest)?;
@@ -97,15 +170,26 @@ impl FromStr for Destination {
     }
 }
 
-/// Whether a word that may be either is a place at a server, and no path on this machine: it has a scheme, a port or
-/// brackets. So `box/www` is a path, and `box:8080/www` and `haul://box/www` are not.
+/// A place that ssh leads to. Accounts and pins are for servers that listen.
+#[expect(clippy::unnecessary_wraps, reason = "the end of a function that fails otherwise")]
+fn over_ssh((ssh, path): (Ssh, Option<Name>)) -> Result<Destination, DestinationError> {
+    Ok(Destination { server: Server::Ssh(Box::new(ssh)), account: None, pin: None, path })
+}
+
+/// Whether a word that may be either is a place at a server, and no path on this machine: it has a scheme, brackets, or a
+/// colon before its first slash, as rsync and scp read it. So `box/www` and `./box:www` are paths; `box:www`,
+/// `box:8080/www` and `haul://box/www` are not.
 pub(crate) fn is_remote(text: &str) -> bool {
+    if is_local(text) {
+        return false;
+    }
     let authority = text.split('/').next().unwrap_or(text);
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let has_port = host.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty() && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
     });
-    text.contains("://") || text.starts_with("unix:") || host.starts_with('[') || has_port
+    let is_server = text.contains("://") || text.starts_with("unix:") || host.starts_with('[');
+    is_server || has_port || Parts::of(text).is_some()
 }
 
 /// Splits `[ACCOUNT@]HOST…` into the account and the rest. `scheme` stood before it.
@@ -122,9 +206,6 @@ fn account<'a>(scheme: &str, text: &'a str) -> Result<(Option<String>, &'a str),
     match instead.parse::<Destination>() {
         Ok(_) if is_account(account) => Ok((Some(account.to_owned()), rest)),
         Ok(_) => Err(DestinationError::Account { account: account.to_owned(), instead }),
-        Err(DestinationError::Ssh { host, instead, .. }) => {
-            Err(DestinationError::Ssh { given, host, instead })
-        }
         Err(DestinationError::Daemon { instead, .. }) => {
             Err(DestinationError::Daemon { given, instead })
         }
@@ -294,12 +375,33 @@ mod tests {
 
     #[test]
     fn scheme_port_or_brackets_tell_a_server_from_a_path() {
-        for text in ["haul://box/www", "box:8080/www", "a@box:1", "[::1]/www", "unix:/s:/www"] {
+        for text in [
+            "haul://box/www",
+            "box:8080/www",
+            "a@box:1",
+            "[::1]/www",
+            "unix:/s:/www",
+            "box:www",
+            "box:",
+            "me@box:/www",
+            "[::1]:www",
+            "ssh://box/www",
+        ] {
             assert!(is_remote(text), "{text}");
         }
-        for text in
-            ["box/www", "box", "./box:1", "a@box/www", "box:www", "box:", "/x/haul:1/y", ":80"]
-        {
+        for text in [
+            "box/www",
+            "box",
+            "./box:1",
+            "./box:www",
+            "a@box/www",
+            "/x/haul:1/y",
+            ":80",
+            "~/a:b",
+            "../a:b",
+            "./ssh://x",
+            "a/b:c",
+        ] {
             assert!(!is_remote(text), "{text}");
         }
     }
@@ -317,19 +419,11 @@ mod tests {
     #[test]
     fn form_of_another_program_is_told_with_the_right_one() {
         for (text, right) in [
-            ("me@box:in/x", "box/in/x"),
-            ("box:in/x", "box/in/x"),
-            ("box:/in", "box/in"),
-            ("box:", "box"),
-            ("box:~/in", "box/in"),
             ("box::mod/x", "box/mod/x"),
             ("me@box::mod/x", "box/mod/x"),
-            ("me@box:~/in", "box/in"),
-            ("Me@box:in", "box/in"),
             ("rsync://me@box:873/mod/x", "haul://box/mod/x"),
             ("http://box:8080/in", "haul://box:8080/in"),
             ("https://box/in", "haul://box/in"),
-            ("ssh://me@box:22/in", "haul://box/in"),
             ("sftp://[::1]:22/in", "haul://[::1]/in"),
             ("ftp://box", "haul://box"),
         ] {
@@ -339,6 +433,66 @@ mod tests {
         }
         for text in ["http://", "://box", "haul:box", "haul:/box", "a b", "box?", ""] {
             assert!(text.parse::<Destination>().is_err(), "{text}");
+        }
+    }
+
+    fn root(text: &str, how: impl FnOnce(Destination) -> Destination) -> (String, String) {
+        let found = how(text.parse().unwrap());
+        let Server::Ssh(ssh) = found.server else { panic!("{text}") };
+        let path = found.path.map(|path| path.to_string());
+        (String::from_utf8(ssh.root).unwrap(), path.unwrap_or_default())
+    }
+
+    #[test]
+    fn root_over_ssh_is_the_directory_itself_or_the_one_above() {
+        let above = |mut place: Destination| {
+            root_above([&mut place], Access::Makes);
+            place
+        };
+        for (text, itself, root_of_entry, entry) in [
+            ("box:a/b/", "a/b", "a", "b"),
+            ("box:a", "a", "", "a"),
+            ("box:", "", "", ""),
+            ("box:/", "/", "/", ""),
+            ("box:/srv/up", "/srv/up", "/srv", "up"),
+            ("box:/srv", "/srv", "/", "srv"),
+            ("box:../a/b", "../a/b", "../a", "b"),
+            ("box:../a", "../a", "..", "a"),
+            ("box:..", "..", "..", ""),
+            ("me@[::1]:a/b", "a/b", "a", "b"),
+            ("ssh://me@box:22/a/b", "/a/b", "/a", "b"),
+        ] {
+            let found = root(text, |place| place.itself(Access::Makes));
+            assert_eq!(found, (itself.to_owned(), String::new()), "{text}");
+            assert_eq!(root(text, above), (root_of_entry.to_owned(), entry.to_owned()), "{text}");
+        }
+        let tcp: Destination = "box/a/b".parse().unwrap();
+        assert_eq!(tcp.clone().itself(Access::Makes), tcp);
+    }
+
+    #[test]
+    fn several_places_have_the_deepest_root_above_all() {
+        let mut places: Vec<Destination> =
+            ["box:a/b/c", "box:a/d", "me@box:x/y", "box/a/b", "box:a/b/e"]
+                .map(|it| it.parse().unwrap())
+                .into();
+        root_above(&mut places, Access::Reads);
+        let shown: Vec<_> = places
+            .iter()
+            .map(|it| format!("{}|{}", it.server, it.path.as_ref().unwrap()))
+            .collect();
+        let expected = ["box:a/|b/c", "box:a/|d", "me@box:x/|y", "box:8080|a/b", "box:a/|b/e"];
+        assert_eq!(shown, expected);
+        assert!(places[0].is_beside(&places[4]) && !places[0].is_beside(&places[2]));
+    }
+
+    #[test]
+    fn form_of_ssh_is_shown_as_it_is_written() {
+        for text in
+            ["box:a/", "me@box:", "box:/", "ssh://me@box:22/a/", "ssh://box:1/~/a/", "me@[::1]:a/"]
+        {
+            let place = text.parse::<Destination>().unwrap().itself(Access::Reads);
+            assert_eq!(place.server.to_string(), text);
         }
     }
 }

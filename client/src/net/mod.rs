@@ -1,6 +1,7 @@
 //! Sockets: connecting, polling, frames in and out, rate. Knows no file.
 
 pub(crate) mod account;
+pub mod aes;
 mod authority;
 pub mod backoff;
 pub(crate) mod body;
@@ -12,5 +13,6 @@ pub mod poller;
 mod race;
 pub mod rate_limit;
 mod resolve;
+pub mod ssh;
 pub mod transport;
 pub(crate) mod wire;

@@ -232,7 +232,7 @@ impl<'a, T> Wire<'a, T> {
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(ConnectionError::Lost(error)),
+                Err(error) => return Err(self.transport.closed(Some(error))),
             }
         }
         if self.tail_sent == self.tail.len() {
@@ -260,11 +260,11 @@ impl<'a, T> Wire<'a, T> {
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ConnectionError> {
         loop {
             return match self.transport.read(buffer) {
-                Ok(0) => Err(ConnectionError::Closed),
+                Ok(0) => Err(self.transport.closed(None)),
                 Ok(len) => Ok(len),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => Err(ConnectionError::Lost(error)),
+                Err(error) => Err(self.transport.closed(Some(error))),
             };
         }
     }

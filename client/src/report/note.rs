@@ -46,6 +46,17 @@ pub enum Note {
         /// The server.
         server: String,
     },
+    /// A hauld that ssh has started has answered.
+    OverSsh {
+        /// The command line of ssh.
+        command: String,
+        /// The version of hauld there.
+        version: String,
+        /// The directory there that is its root.
+        root: String,
+        /// It has joined a server that serves the root already.
+        joined: bool,
+    },
     /// The line of a connection that has ended. Only if names are wanted.
     Line {
         /// The number of the connection, from 1.
@@ -102,6 +113,11 @@ impl fmt::Display for Note {
                 f,
                 "{server} has no accounts and looks at no token: everyone who reaches it can change the files there"
             ),
+            Self::OverSsh { command, version, root, joined } => {
+                let how = if *joined { ", served there already" } else { "" };
+                let (version, root) = (Shown(version), Shown(root));
+                write!(f, "`{}`: hauld {version}, root {root}{how}", Shown(command))
+            }
             Self::Line { connection, algorithm, round_trip, retransmits } => write!(
                 f,
                 "connection {connection}: {algorithm}, round trip {:.1} ms, {retransmits} retransmits",

@@ -11,6 +11,8 @@ use super::error::BuildError;
 use super::unfit::unfit;
 use crate::credentials::Login;
 use crate::error::receipt::ReceiptError;
+use crate::net::destination::root_above;
+use crate::net::ssh::Access;
 use crate::plan::given::{self, Given};
 use crate::plan::policy::{Delete, Mode, Policy};
 use crate::plan::{Plan, Root};
@@ -31,6 +33,7 @@ impl Builder {
     pub fn build(mut self) -> Result<Transfer, BuildError> {
         let task = self.task.take().ok_or(BuildError::NoTask)?;
         self.check(&task)?;
+        self.choose_root(&task);
         let login = self.login()?;
         let mut plan = self.plan(&task)?;
         let mode = self.mode(task)?;
@@ -67,6 +70,19 @@ impl Builder {
             dialect,
             interrupt,
         })
+    }
+
+    /// If ssh leads to the destination, decides which directory is hauld's root there. A version needs the directory above.
+    fn choose_root(&mut self, task: &Task) {
+        let access = match task {
+            Task::Verify { .. } => Access::Reads,
+            _ if self.common.dry_run => Access::Reads,
+            _ => Access::Makes,
+        };
+        match task {
+            Task::Publish { .. } => root_above([&mut self.destination], access),
+            _ => self.destination = self.destination.clone().itself(access),
+        }
     }
 
     /// The account and its token.

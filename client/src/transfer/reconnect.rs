@@ -98,6 +98,8 @@ pub(crate) struct Shared<'a> {
     pub(crate) connections: usize,
     /// The others wait until one is greeted.
     pub(crate) one_first: bool,
+    /// A lost connection is made again.
+    pub(crate) reconnects: bool,
 }
 
 /// The numbers of a slot.
@@ -171,7 +173,7 @@ impl<R: Connecting> Slot<'_, R> {
             }
             // A user who has mistyped the address wants to know at once.
             if !reached.is_reached() {
-                if !error.is_busy() || begun.elapsed() >= BUSY {
+                if !self.shared.reconnects || !error.is_busy() || begun.elapsed() >= BUSY {
                     return Err(error);
                 }
                 // Each time a line in the server's log.
@@ -192,9 +194,11 @@ impl<R: Connecting> Slot<'_, R> {
             if !error.is_lost() {
                 return if self.greeted { Err(error) } else { self.give_up(error) };
             }
-            let Some(attempt) = self.patience.next(Instant::now(), reached.heard()) else {
-                return self.give_up(error);
+            let attempt = match self.shared.reconnects {
+                true => self.patience.next(Instant::now(), reached.heard()),
+                false => None,
             };
+            let Some(attempt) = attempt else { return self.give_up(error) };
             progress.reconnecting(attempt, &error);
             self.pause(poller, backoff::pause(attempt.number).min(attempt.left))?;
         }

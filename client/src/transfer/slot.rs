@@ -23,7 +23,8 @@ impl Connecting for Run<'_> {
         let Self { login, settings, reached, progress, connections, .. } = self;
         // A token that the server does not take is one login that has failed, and not one for each connection.
         let one_first = login.token().is_some();
-        Shared { settings, reached, progress, connections: *connections, one_first }
+        let reconnects = login.server().reconnects();
+        Shared { settings, reached, progress, connections: *connections, one_first, reconnects }
     }
 
     fn register(&self, waker: Arc<Waker>) -> usize {

@@ -103,7 +103,7 @@ impl Connecting for Scripted {
     fn shared(&self) -> Shared<'_> {
         let Self { settings, reached, progress, .. } = self;
         let Self { connections, one_first, .. } = *self;
-        Shared { settings, reached, progress, connections, one_first }
+        Shared { settings, reached, progress, connections, one_first, reconnects: true }
     }
 
     fn register(&self, _: Arc<Waker>) -> usize {

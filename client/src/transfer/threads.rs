@@ -47,7 +47,8 @@ impl Transfer {
         // Where a directory can't be made, a dry run tells the same of all that is in it, so it must come to the directory
         // first. A list may name the directory later, or not at all.
         let may_block = self.policy.may_block_directories() || self.plan.named.is_some();
-        let connections = match self.policy.dry_run && may_block {
+        let is_one = self.policy.dry_run && may_block || !self.login.server().reconnects();
+        let connections = match is_one {
             true => 1,
             false => self.settings.connections.unwrap_or_else(connections),
         };

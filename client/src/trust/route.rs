@@ -11,6 +11,7 @@ use crate::error::trust::TrustError;
 use crate::net::connect::connect;
 use crate::net::destination::Server;
 use crate::net::poller::Poller;
+use crate::net::ssh::connect::{self as by_ssh, Line};
 use crate::net::transport::{Secrecy, Socket, Transport};
 
 /// A way to a server.
@@ -44,6 +45,11 @@ impl Route<'_> {
     /// If the server can't be reached or is not trusted, or nobody wants the connection any more.
     pub fn connect(&self, poller: &mut Poller) -> Result<Transport, ConnectionError> {
         let Self { server, trust, timeout, over, prepare } = *self;
+        // ssh knows whom it trusts, and asks its user itself.
+        if let Server::Ssh(place) = server {
+            let (socket, session) = by_ssh::connect(place, &Line::of(place), poller, over)?;
+            return Ok(Transport::over_ssh(socket, session));
+        }
         loop {
             let host = Host::of(server);
             let keys = match &host {

@@ -105,6 +105,8 @@ impl Completer for Completion<'_> {
                 };
                 Ok((start, words.map(pair).collect()))
             }
+            // ssh could ask for a password at each Tab.
+            Place::Remote if self.destination.is_over_ssh() => Ok((start, Vec::new())),
             Place::Remote if !self.classic => Ok((start, self.remote(&word))),
             Place::Local | Place::Remote => {
                 let (start, mut names) = self.files.complete(line, pos, context)?;

@@ -7,6 +7,10 @@ use std::io;
 
 use haul_protocol::Pin;
 
+use super::ssh::child::Session;
+use crate::error::ConnectionError;
+use crate::error::ssh::{Remote, SshError};
+
 pub use socket::Socket;
 pub use tls::{HandshakeError, Tls};
 
@@ -21,6 +25,8 @@ pub enum Secrecy {
     Verified,
     /// Everybody on the way, as the user wants it.
     Clear,
+    /// Only the server, as ssh has made sure of. There are no accounts, so no token is sent.
+    Ssh,
 }
 
 /// A connected stream.
@@ -32,6 +38,8 @@ pub struct Transport {
     pinned: Option<Pin>,
     /// Bytes that the socket has taken in clear.
     moved: u64,
+    /// The ssh at the other end of the socket, which ends when the socket is closed.
+    ssh: Option<Box<Session>>,
 }
 
 #[derive(Debug)]
@@ -44,14 +52,41 @@ impl Transport {
     /// A stream in clear.
     #[must_use]
     pub fn plain(socket: Socket, secrecy: Secrecy) -> Self {
-        Self { stream: Stream::Plain(socket), secrecy, pinned: None, moved: 0 }
+        Self { stream: Stream::Plain(socket), secrecy, pinned: None, moved: 0, ssh: None }
+    }
+
+    /// A stream to a hauld that ssh has started.
+    #[must_use]
+    pub(crate) fn over_ssh(socket: Socket, session: Session) -> Self {
+        let ssh = Some(Box::new(session));
+        Self { ssh, ..Self::plain(socket, Secrecy::Ssh) }
+    }
+
+    /// The hauld that ssh has started, and the command line, if the stream goes over ssh.
+    #[must_use]
+    pub(crate) fn remote(&self) -> Option<(&Remote, &str)> {
+        let session = self.ssh.as_ref()?;
+        Some((session.remote.as_ref()?, &session.command))
+    }
+
+    /// The error of a stream that is closed, for a reason that the system may know.
+    #[must_use]
+    pub fn closed(&mut self, error: Option<io::Error>) -> ConnectionError {
+        match (&mut self.ssh, error) {
+            (Some(session), _) => {
+                let status = session.ended();
+                SshError::Lost { host: session.host.clone(), status }.into()
+            }
+            (None, Some(error)) => ConnectionError::Lost(error),
+            (None, None) => ConnectionError::Closed,
+        }
     }
 
     /// A stream whose handshake is done: the server has the key that is trusted, by this pin or by an authority.
     #[must_use]
     pub fn verified(tls: Tls, pinned: Option<Pin>) -> Self {
         let stream = Stream::Tls(Box::new(tls));
-        Self { stream, secrecy: Secrecy::Verified, pinned, moved: 0 }
+        Self { stream, secrecy: Secrecy::Verified, pinned, moved: 0, ssh: None }
     }
 
     /// The pin by which the server was verified, if it was by one.

@@ -10,6 +10,7 @@ use haul_protocol::Name;
 
 use super::Progress;
 use crate::error::Failure;
+use crate::net::transport::Transport;
 use crate::report::events::Event;
 use crate::report::note::Note;
 use crate::report::status::Attempt;
@@ -88,6 +89,18 @@ impl Progress {
     /// A user may want to know this.
     pub fn note(&self, note: Note) {
         self.tell(Event::Note(note));
+    }
+
+    /// A server has answered; if ssh leads there, the user may want to know how.
+    pub fn reached_by(&self, transport: &Transport) {
+        if let Some((remote, command)) = transport.remote() {
+            self.note(Note::OverSsh {
+                command: command.to_owned(),
+                version: remote.version.clone(),
+                root: remote.root.clone(),
+                joined: remote.joined,
+            });
+        }
     }
 
     /// The same of a note for a user who wants names.

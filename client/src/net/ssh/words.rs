@@ -1,0 +1,155 @@
+//! The command line of ssh.
+
+use super::{Ssh, ciphers};
+
+/// The programs that are run for a destination of ssh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runs {
+    /// The words before the host; none for the system's ssh.
+    ssh: Option<Vec<String>>,
+    /// The remote program, in the words of the shell there.
+    hauld: String,
+    /// The destination as written, if an entry on this machine has the same name.
+    pub(crate) is_here_too: Option<String>,
+}
+
+/// The name of the remote program.
+const HAULD: &str = "hauld";
+
+/// Characters that mean nothing to any shell.
+const PLAIN: &[u8] = b"_./@%+=:,-";
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self { ssh: None, hauld: HAULD.to_owned(), is_here_too: None }
+    }
+}
+
+impl Runs {
+    /// Another program for ssh, with words that stand before the host. `command` is split as a shell splits it, and no shell
+    /// is run. `None`: it has no word, or a quotation mark without its other one.
+    #[must_use]
+    pub fn ssh(self, command: &str) -> Option<Self> {
+        let words = shlex::split(command).filter(|words| words.iter().any(|it| !it.is_empty()))?;
+        let has_nul = words.iter().any(|word| word.contains('\0'));
+        (!has_nul && !words[0].is_empty()).then_some(Self { ssh: Some(words), ..self })
+    }
+
+    /// Another name or path of the remote hauld, in the words of the shell there. `None`: ssh would take it for an option, or
+    /// it has control characters.
+    #[must_use]
+    pub fn hauld(self, hauld: &str) -> Option<Self> {
+        let is_word = !hauld.trim().is_empty() && !hauld.trim_start().starts_with('-');
+        let is_plain = !hauld.chars().any(char::is_control);
+        (is_word && is_plain).then(|| Self { hauld: hauld.to_owned(), ..self })
+    }
+
+    /// The name of the remote program.
+    pub(crate) fn remote(&self) -> &str {
+        &self.hauld
+    }
+
+    /// The name of the program that is run here.
+    pub(crate) fn program(&self) -> &str {
+        self.ssh.as_ref().map_or("ssh", |words| &words[0])
+    }
+}
+
+/// The words with which ssh is run: those of the user, the port, the machine, and the remote command. The root is in it only
+/// if it means the same to every shell; the greeting has it in any case.
+pub(super) fn words(place: &Ssh) -> Vec<String> {
+    let Ssh { port, runs, .. } = place;
+    let mut words = match &runs.ssh {
+        Some(words) => words.clone(),
+        None => vec![String::from("ssh")],
+    };
+    if runs.ssh.is_none() {
+        words.extend(ciphers::wanted(place));
+    }
+    if let Some(port) = port {
+        words.extend([String::from("-p"), port.to_string()]);
+    }
+    words.extend([place.login(), runs.hauld.clone(), String::from("--stdio")]);
+    if let Some(root) = plain(root(place)) {
+        words.extend([String::from("--root"), root.to_owned()]);
+    }
+    words
+}
+
+/// The root as hauld gets it: the directory in which hauld starts is the home.
+pub(super) fn root(place: &Ssh) -> &[u8] {
+    if place.root.is_empty() { b"." } else { &place.root }
+}
+
+/// A root that every shell takes for itself.
+fn plain(root: &[u8]) -> Option<&str> {
+    let may = |byte: &u8| byte.is_ascii_alphanumeric() || PLAIN.contains(byte);
+    let is_plain = root.iter().all(may) && !root.starts_with(b"-");
+    std::str::from_utf8(root).ok().filter(|_| is_plain)
+}
+
+/// Words as they are shown.
+pub(super) fn shown(words: &[String]) -> String {
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Access;
+    use super::*;
+
+    fn place(root: &str, runs: Runs) -> Ssh {
+        Ssh {
+            user: Some(String::from("me")),
+            host: String::from("box"),
+            port: Some(2222),
+            root: root.into(),
+            access: Access::Changes,
+            runs,
+        }
+    }
+
+    #[test]
+    fn words_of_the_user_come_first_and_no_shell_splits_them() {
+        let runs = Runs::default().ssh(r#"/opt/my\ ssh -o 'A=b c' -vv"#).unwrap();
+        let runs = runs.hauld("~/bin/hauld").unwrap();
+        let found = words(&place("/srv/up", runs));
+        let expected = [
+            "/opt/my ssh",
+            "-o",
+            "A=b c",
+            "-vv",
+            "-p",
+            "2222",
+            "me@box",
+            "~/bin/hauld",
+            "--stdio",
+            "--root",
+            "/srv/up",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn root_that_a_shell_would_change_is_in_the_greeting_only() {
+        let runs = || Runs::default().ssh("ssh").unwrap();
+        for root in
+            ["a b", "a;b", "-a", "$HOME", "a'b", "~me", "ä", "a*", "a!", "{a,b}", "a^b", "#a"]
+        {
+            assert_eq!(words(&place(root, runs())).last().unwrap(), "--stdio", "{root}");
+        }
+        assert_eq!(words(&place("", runs())).last().unwrap(), ".");
+        assert_eq!(words(&place("..", runs())).last().unwrap(), "..");
+    }
+
+    #[test]
+    fn command_without_a_word_and_remote_that_is_an_option_are_refused() {
+        for text in ["", "  ", "''", "'a", "a\\"] {
+            assert_eq!(Runs::default().ssh(text), None, "{text}");
+        }
+        for text in ["", " ", "-oProxyCommand=x", " -x", "a\nb"] {
+            assert_eq!(Runs::default().hauld(text), None, "{text}");
+        }
+        assert!(Runs::default().hauld("nice /opt/hauld").is_some());
+    }
+}
