@@ -30,6 +30,11 @@ pub struct Arguments {
     #[command(subcommand)]
     pub command: Option<Command>,
 
+    /// Serve one client over standard input and output, and end with it: `haul` starts this over ssh. The client says which
+    /// directory becomes the root; with --root it is that one, or one in it. Takes no option about addresses and accounts.
+    #[arg(long)]
+    pub stdio: bool,
+
     /// Address to listen on: `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; may be given several times. Port 0
     /// takes a free port.
     #[arg(

@@ -1,11 +1,14 @@
 //! Why a server can't start.
 
+use std::io::ErrorKind;
+
 use thiserror::Error;
 
 use crate::accounts::users_file::UsersError;
 use crate::audit::AuditError;
 use crate::keys::KeyError;
 use crate::net::listen::ListenError;
+use crate::store::OpenError;
 
 /// The server can't start.
 #[derive(Debug, Error)]
@@ -22,6 +25,12 @@ pub enum StartError {
     /// The root directory.
     #[error("{0}")]
     Root(String),
+    /// Another process serves the root directory.
+    #[error("{0}")]
+    Busy(String),
+    /// The user may not use the root directory, or the server's own one in it.
+    #[error("{0}")]
+    Denied(String),
     /// The user or the sandbox of the process.
     #[error("{0}")]
     Process(String),
@@ -34,6 +43,25 @@ pub enum StartError {
     /// A thread or a file descriptor could not be had.
     #[error("could not start: {0}")]
     Io(#[from] std::io::Error),
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        let text = error.to_string();
+        match error {
+            OpenError::InUse { .. } => Self::Busy(text),
+            OpenError::NotOurs { .. } | OpenError::OpenToOthers { .. } => Self::Denied(text),
+            OpenError::Io { source, .. }
+                if matches!(
+                    source.kind(),
+                    ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                Self::Denied(text)
+            }
+            _ => Self::Root(text),
+        }
+    }
 }
 
 impl From<UsersError> for StartError {

@@ -42,6 +42,8 @@ mod refusal;
 mod runtime;
 mod server;
 mod services;
+#[doc(hidden)]
+pub mod stdio;
 mod store;
 mod streams;
 mod symlinks;

@@ -10,10 +10,11 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use haul_protocol::Shown;
 use haul_server::cli::{Arguments, Command, Environment, HOW_TO_START, usual_config_dir};
 use haul_server::process::{self, Reach, SystemUser};
+use haul_server::stdio::{self, Caller, StdioError};
 use haul_server::{Listen, Server, StartError};
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
@@ -26,13 +27,16 @@ use signals::{Wanted, Watch};
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = Arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if is_bare() && (std::io::stdin().is_terminal() || std::io::stdout().is_terminal()) {
         // Nothing can be told if standard error is gone.
         let _ = writeln!(std::io::stderr(), "hauld: {HOW_TO_START}");
         return ExitCode::from(USAGE);
     }
-    let filter = EnvFilter::try_from_env("HAUL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // The client's terminal shows the log of a server that it has started.
+    let usual = if arguments.stdio { "warn" } else { "info" };
+    let filter = EnvFilter::try_from_env("HAUL_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -50,6 +54,9 @@ fn main() -> ExitCode {
                 ExitCode::from(USAGE)
             }
         };
+    }
+    if arguments.stdio {
+        return stdio(&matches, &arguments);
     }
     // Before the first thread and the first write: a signal must find its handler.
     let watch = match Watch::start() {
@@ -73,6 +80,53 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Serves the client at standard input and output.
+fn stdio(matches: &ArgMatches, arguments: &Arguments) -> ExitCode {
+    if std::io::stdin().is_terminal() {
+        tell(&stdio::WHAT_FOR);
+        return ExitCode::from(USAGE);
+    }
+    let options = stdio::Options::new(matches, arguments, process::prepare());
+    let served = serve_caller(options.unwrap_or_else(|error| error.exit()));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(StdioError::Told(why)) => {
+            tracing::info!("{why}");
+            ExitCode::from(USAGE)
+        }
+        Err(StdioError::Untold(why)) => {
+            tell(&why);
+            ExitCode::from(USAGE)
+        }
+        Err(StdioError::CutOff(why)) => {
+            tell(&why);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve_caller(options: stdio::Options) -> Result<(), StdioError> {
+    // Until then nothing has been done, and a signal just ends the process.
+    let Some(caller) = Caller::receive(options)? else { return Ok(()) };
+    let mut watch = Watch::start()
+        .map_err(|error| StdioError::Untold(format!("could not watch signals: {error}")))?;
+    caller.open()?.serve(move |stopper| {
+        let watch = thread::Builder::new().name(String::from("signals")).spawn(move || {
+            if watch.next().is_some() {
+                stopper.stop();
+            }
+            while let Some(wanted) = watch.next() {
+                if wanted == Wanted::Stop {
+                    stopper.stop_now();
+                }
+            }
+        });
+        if let Err(error) = watch {
+            tracing::warn!(%error, "signals end nothing, because a thread could not be had");
+        }
+    })
 }
 
 /// Starts the server. Root binds its addresses, the user opens its root, and the sandbox is on before the first thread.

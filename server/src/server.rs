@@ -1,12 +1,14 @@
 //! Start and stop.
 
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use haul_protocol::ServerLimits;
 use haul_protocol::limits::MAX_BUNDLED;
-use rustix::fd::BorrowedFd;
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit};
 
@@ -14,12 +16,13 @@ use crate::accounts::Accounts;
 use crate::accounts::users_file::UsersFile;
 use crate::audit::Audit;
 use crate::commit::committer::MAX_QUEUED;
+use crate::commit::notify::ConnectionId;
 use crate::config::{Config, Durability};
 use crate::error::StartError;
 use crate::keys::directory::Directory;
 use crate::maintenance::sweeper::Sweeper;
 use crate::maintenance::watcher;
-use crate::net::listen::{Listen, Listener};
+use crate::net::listen::{Listen, Listener, Peer};
 use crate::runtime::worker::Worker;
 use crate::runtime::{Runtime, timer};
 use crate::services::{Services, Settings};
@@ -57,6 +60,8 @@ const MOST_AT_DOOR: usize = 64;
 pub struct Listening {
     config: Config,
     listeners: Vec<Listener>,
+    /// The root, if it is open already.
+    directory: Option<OwnedFd>,
 }
 
 impl Listening {
@@ -70,7 +75,7 @@ impl Listening {
     /// # Errors
     /// If an address may not be served, or the root, a key, the accounts or a resource can't be had.
     pub fn open(self) -> Result<Ready, StartError> {
-        let Self { config, mut listeners } = self;
+        let Self { config, mut listeners, directory } = self;
         let keys = streams::keys(&config)?;
         let accounts = accounts(&config)?;
         let known = Known { has_accounts: accounts.are_there(), is_insecure: config.insecure };
@@ -81,8 +86,10 @@ impl Listening {
         let audit = config.audit.clone().map(|path| Audit::open(path, &config.root)).transpose()?;
         let umask = Mode::from_raw_mode(config.umask);
         let durable = config.durability == Durability::Group;
-        let store = Store::open(&config.root, umask, durable, config.keep_free)
-            .map_err(|error| StartError::Root(error.to_string()))?;
+        let store = match directory {
+            Some(root) => Store::open_at(root, &config.root, umask, durable, config.keep_free)?,
+            None => Store::open(&config.root, umask, durable, config.keep_free)?,
+        };
         let store = if config.kept_digests { store } else { store.without_kept_digests() };
         let limits = ServerLimits {
             max_file: largest_file(config.max_file),
@@ -101,7 +108,8 @@ impl Listening {
         if let Some(keys) = &keys {
             tracing::info!(key = %keys.pin(), "takes TLS");
         }
-        if rustix::process::geteuid().is_root() {
+        // Whoever starts a server for one client is the client.
+        if !listeners.is_empty() && rustix::process::geteuid().is_root() {
             tracing::warn!(
                 "running as root: uploaded files belong to root; use a user of its own (--user)"
             );
@@ -146,6 +154,18 @@ impl Ready {
     /// The addresses that are listened on.
     pub fn addresses(&self) -> impl Iterator<Item = &Listen> {
         self.runtime.addresses()
+    }
+
+    /// Takes a connection before the first thread starts: over this socket, of a peer that could change the root itself.
+    pub(crate) fn adopt(
+        &self,
+        socket: UnixStream,
+        address: &str,
+    ) -> Result<ConnectionId, StartError> {
+        let user = Some(rustix::process::geteuid().as_raw());
+        let peer = Peer { address: address.to_owned(), at: None, user, is_owner: true };
+        socket.set_nonblocking(true)?;
+        self.runtime.adopt(socket.into(), peer).ok_or(StartError::Io(ErrorKind::Other.into()))
     }
 
     /// Starts all threads.
@@ -197,10 +217,14 @@ impl Server {
     /// If an address can't be had, or the root is missing and can't be made.
     pub fn listen(config: &Config) -> Result<Listening, StartError> {
         // The file of a Unix socket may be in it.
-        Store::make_root(&config.root, Mode::from_raw_mode(config.umask))
-            .map_err(|error| StartError::Root(error.to_string()))?;
+        Store::make_root(&config.root, Mode::from_raw_mode(config.umask))?;
         let listeners = config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
-        Ok(Listening { config: config.clone(), listeners })
+        Ok(Listening { config: config.clone(), listeners, directory: None })
+    }
+
+    /// The same for a root that is open already, whose path is for people, and without any address.
+    pub(crate) fn at(directory: OwnedFd, config: Config) -> Listening {
+        Listening { config, listeners: Vec::new(), directory: Some(directory) }
     }
 
     /// The addresses that are listened on.
@@ -212,6 +236,25 @@ impl Server {
     pub fn stopper(&self) -> impl FnOnce() + Send + 'static {
         let runtime = Arc::clone(&self.runtime);
         move || runtime.stop()
+    }
+
+    /// Stops if there is no connection; none comes in between.
+    pub(crate) fn stop_if_idle(&self) -> bool {
+        let stops = self.runtime.stop_if_idle();
+        if stops {
+            self.timer.thread().unpark();
+        }
+        stops
+    }
+
+    /// Whether a connection still is.
+    pub(crate) fn is_connected(&self, connection: ConnectionId) -> bool {
+        self.runtime.is_connected(connection)
+    }
+
+    /// Number of connections.
+    pub(crate) fn connections(&self) -> usize {
+        self.runtime.connections()
     }
 
     /// Waits until the server has been stopped and all its threads have ended.

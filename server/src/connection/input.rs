@@ -124,7 +124,7 @@ impl Connection {
                 let is_first = matches!(self.dialect, Dialect::Unknown);
                 self.dialect = Dialect::Classic;
                 // It can't log in: the next step ends it.
-                if turn.services.accounts.are_needed() {
+                if self.needs_account(turn.services) {
                     tracing::warn!(
                         peer = self.peer,
                         "speaks the classic dialect, which has no login, and was sent away: its file is not stored"

@@ -19,7 +19,7 @@ impl Connection {
     pub(super) fn log_in(&mut self, hello: &mut Hello, turn: &mut Turn<'_>) -> bool {
         let services = turn.services;
         // Without accounts a token has no meaning.
-        if !services.accounts.are_needed() {
+        if !self.needs_account(services) {
             return true;
         }
         let waker = waker(turn.notify, self.id);
@@ -163,12 +163,17 @@ impl Connection {
         false
     }
 
+    /// Whether the peer may do nothing without an account.
+    pub(super) fn needs_account(&self, services: &Services) -> bool {
+        services.accounts.are_needed() && !self.is_owner
+    }
+
     /// The refusal of a connection that has no account any more, and needs one.
     pub(super) fn lost_account(&self, services: &Services) -> Option<Refusal> {
         match (&self.login, &self.dialect) {
             (Some(login), _) => login.is_over().then(login_has_ended),
             (None, Dialect::Unknown) => None,
-            (None, _) => services.accounts.are_needed().then(without_account),
+            (None, _) => self.needs_account(services).then(without_account),
         }
     }
 }

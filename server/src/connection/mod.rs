@@ -84,6 +84,8 @@ pub(crate) struct Connection {
     origin: Origin,
     /// The user of this machine who is the peer, if that is known.
     user: Option<u32>,
+    /// Whether the peer needs no account, because it comes through the root itself.
+    is_owner: bool,
     /// The protocol's half of it, without I/O.
     half: ServerConnection,
     dialect: Dialect,
@@ -185,6 +187,7 @@ impl Connection {
             peer: peer.address,
             origin: Origin::from(peer.at),
             user: peer.user,
+            is_owner: peer.is_owner,
             view: View::default(),
             sink: Sink::Nothing,
             rest: Vec::new(),

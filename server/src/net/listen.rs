@@ -183,6 +183,9 @@ pub(crate) struct Peer {
     pub(crate) at: Option<SocketAddr>,
     /// The user of this machine who has connected to a Unix socket, as the kernel says (unix(7), `SO_PEERCRED`).
     pub(crate) user: Option<u32>,
+    /// Whether it comes through the root itself: over the socket in `.haul`, or over the standard input of this process. Such
+    /// a peer could change everything below the root without the server, so it needs no account.
+    pub(crate) is_owner: bool,
 }
 
 /// A socket that takes connections.
@@ -205,7 +208,8 @@ impl Listener {
                 // The kernel has noted it when the peer connected.
                 let user = rustix::net::sockopt::socket_peercred(&socket);
                 let user = user.ok().map(|peer| peer.uid.as_raw());
-                Ok((socket, Peer { address: self.address.to_string(), at: None, user }))
+                let address = self.address.to_string();
+                Ok((socket, Peer { address, at: None, user, is_owner: false }))
             }
             Listen::Tcp(_) => {
                 let (socket, peer) = rustix::net::acceptfrom_with(&self.socket, flags)?;
@@ -218,7 +222,7 @@ impl Listener {
                 let _ = options.set_tcp_nodelay(true);
                 let _ = options.set_tcp_keepalive(&keepalive);
                 let address = peer.map_or_else(|| String::from("?"), |peer| peer.to_string());
-                Ok((socket, Peer { address, at: peer, user: None }))
+                Ok((socket, Peer { address, at: peer, user: None, is_owner: false }))
             }
         }
     }
@@ -257,7 +261,8 @@ mod tests {
         let client = std::net::TcpStream::connect(address).unwrap();
         let (_socket, peer) = listener.accept().unwrap();
         let at = client.local_addr().unwrap();
-        assert_eq!(peer, Peer { address: at.to_string(), at: Some(at), user: None });
+        let address = at.to_string();
+        assert_eq!(peer, Peer { address, at: Some(at), user: None, is_owner: false });
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! [`super::ownership`] says which thread runs a connection.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use rustix::fd::OwnedFd;
 use rustix::net::Shutdown;
@@ -159,6 +159,8 @@ pub(crate) struct Slots {
     /// Number of connections.
     len: AtomicUsize,
     generation: AtomicU64,
+    /// Changes only while the table is locked.
+    is_closed: AtomicBool,
 }
 
 /// Bits of a key that are the entry's index; the rest is its generation.
@@ -170,15 +172,23 @@ pub(crate) const FIRST_OTHER_KEY: u64 = 1 << 62;
 impl Default for Slots {
     fn default() -> Self {
         let slots = RwLock::new(Rank::Slots, Slab::new());
-        Self { slots, len: AtomicUsize::new(0), generation: AtomicU64::new(0) }
+        Self {
+            slots,
+            len: AtomicUsize::new(0),
+            generation: AtomicU64::new(0),
+            is_closed: AtomicBool::new(false),
+        }
     }
 }
 
 impl Slots {
-    /// Enters a connection as running: the caller parks it.
-    pub(crate) fn add(&self, socket: Arc<OwnedFd>, origin: Origin) -> Arc<Slot> {
+    /// Enters a connection as running: the caller parks it. `None`: the table was closed.
+    pub(crate) fn add(&self, socket: Arc<OwnedFd>, origin: Origin) -> Option<Arc<Slot>> {
         let generation = self.generation.fetch_add(1, Ordering::Relaxed) % (1 << 37);
         let mut slots = self.slots.write();
+        if self.is_closed.load(Ordering::Relaxed) {
+            return None;
+        }
         let entry = slots.vacant_entry();
         let slot = Arc::new(Slot {
             key: (generation << INDEX_BITS) | entry.key() as u64,
@@ -195,7 +205,17 @@ impl Slots {
         });
         entry.insert(Arc::clone(&slot));
         self.len.store(slots.len(), Ordering::Release);
-        slot
+        Some(slot)
+    }
+
+    /// Takes no more connections, if there is none now.
+    pub(crate) fn close_if_empty(&self) -> bool {
+        let slots = self.slots.write();
+        let is_empty = slots.is_empty();
+        if is_empty {
+            self.is_closed.store(true, Ordering::Relaxed);
+        }
+        is_empty
     }
 
     /// The entry of a key, if that connection still is.

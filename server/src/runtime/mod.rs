@@ -13,11 +13,15 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::fd::OwnedFd;
+
+use crate::accounts::Origin;
 use crate::commit::notify::{ConnectionId, Done, Notify};
-use crate::connection::Way;
+use crate::connection::{Connection, Way};
 use crate::net::buffer::Buffers;
-use crate::net::listen::{Listen, Listener};
+use crate::net::listen::{Listen, Listener, Peer};
 use crate::net::poller::{Interest, Poller};
+use crate::net::transport::Accepts;
 use crate::services::Services;
 use account::Account;
 use conn_table::{FIRST_OTHER_KEY, Slot, Slots};
@@ -64,6 +68,60 @@ impl Runtime {
             memory: Account::default(),
             buffers: Buffers::default(),
         })
+    }
+
+    /// Enters a connection. Returns it if it has to be run at once.
+    pub(crate) fn connect(
+        &self,
+        socket: OwnedFd,
+        peer: Peer,
+        accepts: Accepts,
+    ) -> Option<(Arc<Slot>, Box<Connection>)> {
+        let socket = Arc::new(socket);
+        let slot = self.slots.add(Arc::clone(&socket), Origin::from(peer.at))?;
+        // Registered without interest; parking arms it.
+        let id = ConnectionId(slot.key);
+        let connection = Connection::new(Arc::clone(&socket), id, peer, accepts, &self.services);
+        let connection = Box::new(connection);
+        if let Err(error) = self.poller.add(&*socket, slot.key, Interest::NONE) {
+            tracing::error!(%error, "could not watch a connection");
+            self.slots.remove(&slot);
+            return None;
+        }
+        slot.set_deadline(connection.first_deadline(&self.services));
+        slot.set_at_door(connection.at_door());
+        // A peer that is gone already is told of before that, whatever was asked for (`EPOLLHUP`, epoll_ctl(2)).
+        let running = slot.park(&self.poller, connection, Interest::READ);
+        running.map(|connection| (slot, connection))
+    }
+
+    /// Enters a connection before there is a worker. `None`: that failed.
+    pub(crate) fn adopt(&self, socket: OwnedFd, peer: Peer) -> Option<ConnectionId> {
+        let mut entered = None;
+        // Nobody wakes it, so it waits.
+        if self.connect(socket, peer, Accepts::PLAIN).is_none() {
+            self.slots.for_each(|slot| entered = Some(ConnectionId(slot.key)));
+        }
+        entered
+    }
+
+    /// Whether a connection still is.
+    pub(crate) fn is_connected(&self, connection: ConnectionId) -> bool {
+        self.slots.get(connection.0).is_some()
+    }
+
+    /// Number of connections.
+    pub(crate) fn connections(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Stops if there is no connection; none comes in between.
+    pub(crate) fn stop_if_idle(&self) -> bool {
+        let is_idle = self.slots.close_if_empty();
+        if is_idle {
+            self.stop();
+        }
+        is_idle
     }
 
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &Listen> {

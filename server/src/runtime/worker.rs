@@ -9,8 +9,7 @@ use rustix::io::Errno;
 
 use super::Runtime;
 use super::conn_table::{FIRST_OTHER_KEY, Slot};
-use crate::accounts::Origin;
-use crate::commit::notify::{ConnectionId, Notify};
+use crate::commit::notify::Notify;
 use crate::connection::{Connection, Next, Turn, Way};
 use crate::net::buffer::Buffer;
 use crate::net::listen::Peer;
@@ -153,21 +152,7 @@ impl<'a> Worker<'a> {
     }
 
     fn connected(&mut self, socket: OwnedFd, peer: Peer, accepts: Accepts) {
-        let socket = Arc::new(socket);
-        let slot = self.runtime.slots.add(Arc::clone(&socket), Origin::from(peer.at));
-        // Registered without interest; parking arms it.
-        let (id, services) = (ConnectionId(slot.key), &self.runtime.services);
-        let connection = Connection::new(Arc::clone(&socket), id, peer, accepts, services);
-        let connection = Box::new(connection);
-        if let Err(error) = self.runtime.poller.add(&*socket, slot.key, Interest::NONE) {
-            tracing::error!(%error, "could not watch a connection");
-            self.runtime.slots.remove(&slot);
-            return;
-        }
-        slot.set_deadline(connection.first_deadline(&self.runtime.services));
-        slot.set_at_door(connection.at_door());
-        // A peer that is gone already is told of before that, whatever was asked for (`EPOLLHUP`, epoll_ctl(2)).
-        if let Some(connection) = slot.park(&self.runtime.poller, connection, Interest::READ) {
+        if let Some((slot, connection)) = self.runtime.connect(socket, peer, accepts) {
             self.take_turns(&slot, connection);
         }
     }

@@ -151,6 +151,26 @@ impl Store {
         keep_free: u64,
     ) -> Result<Self, OpenError> {
         let root = Root::open(path, Mode::from_raw_mode(0o777) - umask)?;
+        Self::open_root(root, umask, durable, keep_free)
+    }
+
+    /// The same with a root that is open already, whose path is for people.
+    pub(crate) fn open_at(
+        directory: OwnedFd,
+        path: &Path,
+        umask: Mode,
+        durable: bool,
+        keep_free: u64,
+    ) -> Result<Self, OpenError> {
+        Self::open_root(Root::at(directory, path)?, umask, durable, keep_free)
+    }
+
+    fn open_root(
+        root: Root,
+        umask: Mode,
+        durable: bool,
+        keep_free: u64,
+    ) -> Result<Self, OpenError> {
         let recovered = recover::recover(&root)?;
         if recovered.swept > 0 {
             tracing::info!(files = recovered.swept, "removed half-written files of an earlier run");

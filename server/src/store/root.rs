@@ -55,7 +55,12 @@ impl Root {
         let path = path.canonicalize().map_err(|source| failed("resolve", source))?;
         let directory = rustix::fs::openat(CWD, &path, DIRECTORY, Mode::empty())
             .map_err(|errno| failed("open", errno.into()))?;
-        let root = Self { directory, path };
+        Self::at(directory, &path)
+    }
+
+    /// With a directory that is open already.
+    pub(super) fn at(directory: OwnedFd, path: &Path) -> Result<Self, OpenError> {
+        let root = Self { directory, path: path.to_owned() };
         match root.resolve(b".") {
             Ok(_) => Ok(root),
             Err(errno) => Err(OpenError::NoOpenat2(errno.into())),

@@ -1,0 +1,188 @@
+//! `hauld --stdio`: one client over standard input and output, as `ssh box hauld --stdio` connects them.
+//!
+//! The client's first line says which directory it wants ([`greeting`], [`place`]). Then the process serves that directory
+//! with a server like any other, whose first connection is one end of a socket pair; two threads relay between the other end
+//! and standard input and output ([`relay`]).
+//!
+//! ```text
+//!   ssh ~~ stdin  → relay → socket pair → server → store
+//!   ssh ~~ stdout ← relay ← socket pair ←
+//! ```
+
+mod greeting;
+mod options;
+mod place;
+mod relay;
+mod session;
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use thiserror::Error;
+
+use crate::error::StartError;
+use greeting::{Beginning, Declined, Failure, Reason, Wishes};
+pub use options::Options;
+use place::{Place, Search};
+pub use session::{Session, Stopper};
+
+/// The sentence for a person who has typed `hauld --stdio`.
+pub const WHAT_FOR: &str = "--stdio is for programs: `haul put FILE user@this-machine:DIR` starts `hauld --stdio` over ssh \
+                            and speaks to it over standard input and output; `hauld --help` says more";
+
+/// A client was not served, or not to its end.
+#[derive(Debug, Error)]
+pub enum StdioError {
+    /// The client has been told why, on standard output.
+    #[error("the client was told why it is not served: {0}")]
+    Told(String),
+    /// Nobody has been told why the client is not served.
+    #[error("{0}")]
+    Untold(String),
+    /// The time was over before all was done.
+    #[error("{0}")]
+    CutOff(String),
+}
+
+/// A client that has said what it wants, or speaks frames at once.
+#[derive(Debug)]
+pub struct Caller {
+    options: Options,
+    /// `None`: it speaks frames.
+    wishes: Option<Wishes>,
+    /// Bytes that came after its line.
+    first: Vec<u8>,
+}
+
+impl Caller {
+    /// Reads the client's line from standard input. `None`: the input has ended before its first byte.
+    ///
+    /// # Errors
+    /// If no line comes, or it can't be read. The client is told that.
+    pub fn receive(options: Options) -> Result<Option<Self>, StdioError> {
+        let deadline = Instant::now() + options.config.timeouts.idle;
+        let mut bytes = Vec::new();
+        let (line, rest) = loop {
+            match greeting::beginning(&bytes) {
+                Beginning::Frames => return Ok(Some(Self { options, wishes: None, first: bytes })),
+                Beginning::Line(len) => {
+                    let rest = bytes.split_off(len);
+                    break (bytes, rest);
+                }
+                Beginning::Endless => return Err(decline(malformed("it is too long"))),
+                Beginning::Unknown => {}
+            }
+            match read(&mut bytes, deadline) {
+                Ok(0) if bytes.is_empty() => return Ok(None),
+                Ok(0) => return Err(decline(malformed("standard input ended in it"))),
+                Ok(_) => {}
+                Err(error) => {
+                    let message =
+                        format!("nobody has said on standard input what is wanted: {error}");
+                    return Err(StdioError::Untold(message));
+                }
+            }
+        };
+        let wishes = greeting::parse(&line).map_err(decline)?;
+        Ok(Some(Self { options, wishes: Some(wishes), first: rest }))
+    }
+
+    /// Opens the root that the client wants, and tells the client that the protocol follows. To be called before the first thread starts.
+    ///
+    /// # Errors
+    /// If there can be no server. The client is told that.
+    pub fn open(self) -> Result<Session, StdioError> {
+        let Self { options, wishes, first } = self;
+        let nonce = wishes.as_ref().map(|wishes| wishes.nonce.clone());
+        let fail = |failure| match &wishes {
+            Some(wishes) => decline(Declined { nonce: Some(wishes.nonce.clone()), failure }),
+            None => StdioError::Untold(failure.message),
+        };
+        let place = find(&options, wishes.as_ref()).map_err(fail)?;
+        let session =
+            Session::open(options, place, first).map_err(|error| fail(start_failure(&error)))?;
+        if let Some(nonce) = nonce {
+            let line = greeting::welcome(&nonce, session.root(), session.is_joined());
+            relay::write_all(rustix::stdio::stdout(), line.as_bytes()).map_err(|errno| {
+                StdioError::Untold(format!("the client takes no answer: {errno}"))
+            })?;
+        }
+        Ok(session)
+    }
+}
+
+/// Finds the root.
+fn find(options: &Options, wishes: Option<&Wishes>) -> Result<Place, Failure> {
+    let given = options.root.as_deref();
+    let mode = Mode::from_raw_mode(0o777 & !options.config.umask);
+    match (wishes, given) {
+        (Some(wishes), given) => {
+            Search { given, make: wishes.make.then_some(mode) }.wanted(&wishes.root)
+        }
+        (None, Some(given)) => Search { given: None, make: Some(mode) }.open(given),
+        (None, None) => Err(Failure::new(
+            Reason::Malformed,
+            "standard input begins with no greeting of haul, and without one --root has to say which directory is served",
+        )),
+    }
+}
+
+/// Why there is no server, for the client.
+fn start_failure(error: &StartError) -> Failure {
+    let reason = match error {
+        StartError::Busy(_) => Reason::Busy,
+        StartError::Denied(_) => Reason::Denied,
+        _ => Reason::Io,
+    };
+    Failure::new(reason, error.to_string())
+}
+
+fn malformed(what: &str) -> Declined {
+    let failure = Failure::new(Reason::Malformed, format!("the first line is no greeting: {what}"));
+    Declined { nonce: None, failure }
+}
+
+/// Tells the client why it is not served.
+fn decline(declined: Declined) -> StdioError {
+    let line = greeting::refusal(&declined);
+    let written = relay::write_all(rustix::stdio::stdout(), line.as_bytes());
+    let message = declined.failure.message;
+    // Without its own word the client may take the line for anything.
+    match (written, declined.nonce) {
+        (Ok(()), Some(_)) => StdioError::Told(message),
+        _ => StdioError::Untold(message),
+    }
+}
+
+/// Reads more of standard input.
+fn read(bytes: &mut Vec<u8>, deadline: Instant) -> io::Result<usize> {
+    let mut piece = [0; 4096];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left == Duration::ZERO {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let stdin = rustix::stdio::stdin();
+        let timeout = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        let mut ready = [PollFd::from_borrowed_fd(stdin, PollFlags::IN)];
+        match poll(&mut ready, Some(&timeout)) {
+            Ok(0) | Err(Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        match rustix::io::read(stdin, &mut piece) {
+            Ok(len) => {
+                bytes.extend_from_slice(&piece[..len]);
+                return Ok(len);
+            }
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
