@@ -50,6 +50,11 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", env = "HAULD_ROOT", default_value = "./uploads")]
     pub root: PathBuf,
 
+    /// Change nothing: files can be listed and read, and every other request is refused. The root must be there, and may be
+    /// one that this user can't write to, or that another hauld serves.
+    #[arg(long)]
+    pub read_only: bool,
+
     /// Worker threads [default: twice the cores, at least 4].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub workers: Option<u16>,
@@ -203,6 +208,7 @@ impl Arguments {
         };
         Config {
             listen: self.listen.clone(),
+            read_only: self.read_only,
             workers: self.workers,
             durability: self.durability,
             kept_digests: !self.no_kept_digests,

@@ -17,6 +17,9 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Directory that uploads go to; made if it is missing.
     pub root: PathBuf,
+    /// Nothing is changed: files are listed and read, and all other requests are refused. The root must be there; nothing is
+    /// made in it, and it is not locked. Default: no.
+    pub read_only: bool,
     /// Worker threads. Default: twice the cores, at least 4.
     pub workers: Option<u16>,
     /// The promise of an acknowledgement. Default: [`Durability::Group`].
@@ -59,6 +62,7 @@ impl Config {
         Self {
             listen: vec![Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))],
             root: root.to_owned(),
+            read_only: false,
             workers: None,
             durability: Durability::Group,
             kept_digests: true,

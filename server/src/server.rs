@@ -22,7 +22,8 @@ use crate::error::StartError;
 use crate::keys::directory::Directory;
 use crate::maintenance::sweeper::Sweeper;
 use crate::maintenance::watcher;
-use crate::net::listen::{Listen, Listener, Peer};
+use crate::net::listen::{Entrance, Listen, Listener, Peer};
+use crate::net::root_socket;
 use crate::runtime::worker::Worker;
 use crate::runtime::{Runtime, timer};
 use crate::services::{Services, Settings};
@@ -39,7 +40,7 @@ pub struct Server {
     timer: JoinHandle<()>,
     committer: Option<JoinHandle<()>>,
     counter: JoinHandle<()>,
-    sweeper: Sweeper,
+    sweeper: Option<Sweeper>,
     watcher: JoinHandle<()>,
 }
 
@@ -85,10 +86,13 @@ impl Listening {
         }
         let audit = config.audit.clone().map(|path| Audit::open(path, &config.root)).transpose()?;
         let umask = Mode::from_raw_mode(config.umask);
-        let durable = config.durability == Durability::Group;
-        let store = match directory {
-            Some(root) => Store::open_at(root, &config.root, umask, durable, config.keep_free)?,
-            None => Store::open(&config.root, umask, durable, config.keep_free)?,
+        let durable = config.durability == Durability::Group && !config.read_only;
+        let (path, keep_free) = (&config.root, config.keep_free);
+        let store = match (directory, config.read_only) {
+            (Some(root), false) => Store::open_at(root, path, umask, durable, keep_free)?,
+            (None, false) => Store::open(path, umask, durable, keep_free)?,
+            (Some(root), true) => Store::open_read_only_at(root, path, umask)?,
+            (None, true) => Store::open_read_only(path, umask)?,
         };
         let store = if config.kept_digests { store } else { store.without_kept_digests() };
         let limits = ServerLimits {
@@ -114,9 +118,13 @@ impl Listening {
                 "running as root: uploaded files belong to root; use a user of its own (--user)"
             );
         }
+        if !config.read_only {
+            listeners.extend(root_listener(&store));
+        }
         let (symlinks, timeouts) = (config.symlinks, config.timeouts);
         let Bounds { connections, door, places } = bounds;
         let settings = Settings {
+            may_change: !config.read_only,
             accounts,
             audit,
             keys,
@@ -130,7 +138,7 @@ impl Listening {
         let services = Arc::new(Services::new(store, settings));
         services.prepare_for(&services.accounts.all());
         let runtime = Runtime::new(services, listeners, connections, door)?;
-        let keep_partials = config.keep_partials;
+        let keep_partials = (!config.read_only).then_some(config.keep_partials);
         Ok(Ready { runtime: Arc::new(runtime), workers, durable, keep_partials })
     }
 }
@@ -141,7 +149,8 @@ pub struct Ready {
     runtime: Arc<Runtime>,
     workers: usize,
     durable: bool,
-    keep_partials: Duration,
+    /// `None`: there is nothing to sweep.
+    keep_partials: Option<Duration>,
 }
 
 impl Ready {
@@ -163,7 +172,7 @@ impl Ready {
         address: &str,
     ) -> Result<ConnectionId, StartError> {
         let user = Some(rustix::process::geteuid().as_raw());
-        let peer = Peer { address: address.to_owned(), at: None, user, is_owner: true };
+        let peer = Peer { address: address.to_owned(), at: None, user, entrance: Entrance::Input };
         socket.set_nonblocking(true)?;
         self.runtime.adopt(socket.into(), peer).ok_or(StartError::Io(ErrorKind::Other.into()))
     }
@@ -190,7 +199,8 @@ impl Ready {
             false => None,
         };
         let counter = spawn(String::from("counter"), |runtime| runtime.services.store.count())?;
-        let sweeper = Sweeper::start(Arc::clone(&runtime.services), keep_partials)?;
+        let sweep = |keep| Sweeper::start(Arc::clone(&runtime.services), keep);
+        let sweeper = keep_partials.map(sweep).transpose()?;
         let watcher = spawn(String::from("watcher"), |runtime| {
             watcher::run(&runtime.services, || runtime.has_stopped());
         })?;
@@ -217,7 +227,9 @@ impl Server {
     /// If an address can't be had, or the root is missing and can't be made.
     pub fn listen(config: &Config) -> Result<Listening, StartError> {
         // The file of a Unix socket may be in it.
-        Store::make_root(&config.root, Mode::from_raw_mode(config.umask))?;
+        if !config.read_only {
+            Store::make_root(&config.root, Mode::from_raw_mode(config.umask))?;
+        }
         let listeners = config.listen.iter().map(Listen::bind).collect::<Result<_, _>>()?;
         Ok(Listening { config: config.clone(), listeners, directory: None })
     }
@@ -252,6 +264,11 @@ impl Server {
         self.runtime.is_connected(connection)
     }
 
+    /// Whether trees that nobody needs wait to be removed.
+    pub(crate) fn is_sweeping(&self) -> bool {
+        self.sweeper.is_some() && self.runtime.services.store.trash.has_any()
+    }
+
     /// Number of connections.
     pub(crate) fn connections(&self) -> usize {
         self.runtime.connections()
@@ -259,10 +276,29 @@ impl Server {
 
     /// Waits until the server has been stopped and all its threads have ended.
     pub fn join(self) {
+        self.stopped();
+    }
+
+    /// The same, for a server that came for one client: removes what it has made in the root of its own and nobody needs.
+    pub(crate) fn join_and_leave(self) {
+        let services = Arc::clone(&self.runtime.services);
+        self.stopped();
+        if services.may_change {
+            services.store.leave();
+        }
+    }
+
+    fn stopped(self) {
         for thread in self.workers.into_iter().chain([self.timer]) {
             joined(thread);
         }
         let services = &self.runtime.services;
+        // While the root is still locked: the next server has a socket of its own.
+        if services.may_change
+            && let Ok(private) = services.store.own_directory()
+        {
+            let _ = root_socket::remove(&private);
+        }
         // The committer makes the changes that workers have queued durable before the process ends, as far as there is time.
         if let (Some(committer), Some(thread)) = (&services.committer, self.committer) {
             committer.stop();
@@ -277,7 +313,9 @@ impl Server {
         }
         services.store.stop_counting();
         joined(self.counter);
-        self.sweeper.stop();
+        if let Some(sweeper) = self.sweeper {
+            sweeper.stop();
+        }
         self.watcher.thread().unpark();
         joined(self.watcher);
         if let Some(audit) = &services.audit {
@@ -290,6 +328,19 @@ impl Server {
     pub fn audit_reopener(&self) -> Option<impl Fn() + Send + 'static> {
         let audit = Arc::clone(self.runtime.services.audit.as_ref()?);
         Some(move || audit.reopen())
+    }
+}
+
+/// The listener in the root's own directory. Without one nobody can join this server.
+fn root_listener(store: &Store) -> Option<Listener> {
+    let path = store.path().join(".haul");
+    let private = store.own_directory().map_err(std::io::Error::from);
+    match private.and_then(|private| root_socket::listen(&private, &path)) {
+        Ok(listener) => Some(listener),
+        Err(error) => {
+            tracing::debug!(%error, "no socket in `.haul`: other processes can't join this server");
+            None
+        }
     }
 }
 

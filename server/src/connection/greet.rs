@@ -10,6 +10,7 @@ use haul_protocol::{Code, Hello, Pin, ServerHello, Tree, limits};
 
 use super::close::no_tls;
 use super::job::{Counted, Greeting, Job};
+use super::rights::only_reads;
 use super::turn::Turn;
 use super::{Connection, Dialect, Haul};
 use crate::accounts::ClientId;
@@ -53,6 +54,10 @@ impl Connection {
         {
             let message = format!("feature `{}` is not known here", unknown.escape_debug());
             self.refuse_connection(Code::Unsupported, &message);
+            return;
+        }
+        if !self.may_change && hello.publish.is_some() {
+            self.end(only_reads());
             return;
         }
         if !self.log_in(&mut hello, turn) || !self.has_root(turn) {

@@ -2,6 +2,7 @@
 
 use haul_protocol::{Classic, Code, Refusal, ServerEvent, Time};
 
+use super::rights::only_reads;
 use super::sink::Sink;
 use super::timeouts::Pace;
 use super::turn::Turn;
@@ -123,6 +124,14 @@ impl Connection {
             ServerEvent::Classic(classic) => {
                 let is_first = matches!(self.dialect, Dialect::Unknown);
                 self.dialect = Dialect::Classic;
+                if !self.may_change {
+                    tracing::warn!(
+                        peer = self.peer,
+                        "speaks the classic dialect, and nothing may be changed here: its file is not stored"
+                    );
+                    let _ = self.end(only_reads());
+                    return;
+                }
                 // It can't log in: the next step ends it.
                 if self.needs_account(turn.services) {
                     tracing::warn!(

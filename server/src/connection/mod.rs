@@ -86,6 +86,8 @@ pub(crate) struct Connection {
     user: Option<u32>,
     /// Whether the peer needs no account, because it comes through the root itself.
     is_owner: bool,
+    /// Whether anything may be changed here.
+    may_change: bool,
     /// The protocol's half of it, without I/O.
     half: ServerConnection,
     dialect: Dialect,
@@ -187,7 +189,8 @@ impl Connection {
             peer: peer.address,
             origin: Origin::from(peer.at),
             user: peer.user,
-            is_owner: peer.is_owner,
+            is_owner: peer.entrance.is_of_owner(),
+            may_change: services.may_change,
             view: View::default(),
             sink: Sink::Nothing,
             rest: Vec::new(),

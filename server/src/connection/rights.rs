@@ -10,6 +10,9 @@ impl Connection {
     /// A request of the client as one about the store, if the account has the rights that it needs. `view`: the root that names
     /// are below.
     pub(super) fn let_in(&self, op: Op, view: &View) -> Result<Op, Refusal> {
+        if !self.may_change && !is_reading(op.needs()) {
+            return Err(only_reads());
+        }
         if self.login.is_none() {
             return Ok(op);
         }
@@ -64,6 +67,17 @@ impl Connection {
         let message = format!("account `{}` may not {what} here", account.name);
         Err(Refusal::new(Code::Forbidden, message))
     }
+}
+
+/// Whether these rights are enough to change nothing.
+fn is_reading(rights: Rights) -> bool {
+    rights.iter().all(|right| matches!(right, Right::List | Right::Get))
+}
+
+/// The refusal of a change where nothing may be changed.
+pub(super) fn only_reads() -> Refusal {
+    let message = "hauld was started to read only here, and changes nothing";
+    Refusal::new(Code::Permission, message)
 }
 
 /// Puts each name of a request below the client's root.

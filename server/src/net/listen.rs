@@ -150,8 +150,8 @@ impl Listen {
                 });
                 match bound {
                     Ok(listener) => {
-                        let (address, accepts) = (self.clone(), Accepts::PLAIN);
-                        Ok(Listener { socket: listener.into(), address, accepts })
+                        let address = self.clone();
+                        Ok(Listener::new(listener.into(), address))
                     }
                     Err(error) => Err(ListenError::Io(self.clone(), error)),
                 }
@@ -170,8 +170,7 @@ fn tcp(address: SocketAddr) -> std::io::Result<Listener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     let bound = socket.local_addr()?.as_socket().unwrap_or(address);
-    let (address, accepts) = (Listen::Tcp(bound), Accepts::PLAIN);
-    Ok(Listener { socket: socket.into(), address, accepts })
+    Ok(Listener::new(socket.into(), Listen::Tcp(bound)))
 }
 
 /// The program at the other end of a connection.
@@ -183,9 +182,26 @@ pub(crate) struct Peer {
     pub(crate) at: Option<SocketAddr>,
     /// The user of this machine who has connected to a Unix socket, as the kernel says (unix(7), `SO_PEERCRED`).
     pub(crate) user: Option<u32>,
-    /// Whether it comes through the root itself: over the socket in `.haul`, or over the standard input of this process. Such
-    /// a peer could change everything below the root without the server, so it needs no account.
-    pub(crate) is_owner: bool,
+    pub(crate) entrance: Entrance,
+}
+
+/// Where a peer comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    /// One of the server's addresses.
+    Address,
+    /// The socket in the root's `.haul`, which only the server's user and root reach. A first byte tells the peer that it has
+    /// come in: a server that ends takes nobody in, whatever waits at its socket.
+    Root,
+    /// The standard input of this process.
+    Input,
+}
+
+impl Entrance {
+    /// Whether a peer could change everything below the root without the server, so that it needs no account.
+    pub(crate) fn is_of_owner(self) -> bool {
+        self != Self::Address
+    }
 }
 
 /// A socket that takes connections.
@@ -196,9 +212,19 @@ pub(crate) struct Listener {
     pub(crate) address: Listen,
     /// The streams that it takes.
     pub(crate) accepts: Accepts,
+    pub(crate) entrance: Entrance,
 }
 
 impl Listener {
+    fn new(socket: OwnedFd, address: Listen) -> Self {
+        Self { socket, address, accepts: Accepts::PLAIN, entrance: Entrance::Address }
+    }
+
+    /// Of the socket in a root's `.haul`.
+    pub(super) fn of_root(socket: OwnedFd, address: Listen) -> Self {
+        Self { socket, address, accepts: Accepts::PLAIN, entrance: Entrance::Root }
+    }
+
     /// The next connection that waits, and who it is.
     pub(crate) fn accept(&self) -> Result<(OwnedFd, Peer), Errno> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -209,7 +235,7 @@ impl Listener {
                 let user = rustix::net::sockopt::socket_peercred(&socket);
                 let user = user.ok().map(|peer| peer.uid.as_raw());
                 let address = self.address.to_string();
-                Ok((socket, Peer { address, at: None, user, is_owner: false }))
+                Ok((socket, Peer { address, at: None, user, entrance: self.entrance }))
             }
             Listen::Tcp(_) => {
                 let (socket, peer) = rustix::net::acceptfrom_with(&self.socket, flags)?;
@@ -222,7 +248,7 @@ impl Listener {
                 let _ = options.set_tcp_nodelay(true);
                 let _ = options.set_tcp_keepalive(&keepalive);
                 let address = peer.map_or_else(|| String::from("?"), |peer| peer.to_string());
-                Ok((socket, Peer { address, at: peer, user: None, is_owner: false }))
+                Ok((socket, Peer { address, at: peer, user: None, entrance: Entrance::Address }))
             }
         }
     }
@@ -236,7 +262,7 @@ impl AsFd for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Listen::Unix(path) = &self.address {
+        if let (Listen::Unix(path), Entrance::Address) = (&self.address, self.entrance) {
             let _ = std::fs::remove_file(path);
         }
     }
@@ -262,7 +288,7 @@ mod tests {
         let (_socket, peer) = listener.accept().unwrap();
         let at = client.local_addr().unwrap();
         let address = at.to_string();
-        assert_eq!(peer, Peer { address, at: Some(at), user: None, is_owner: false });
+        assert_eq!(peer, Peer { address, at: Some(at), user: None, entrance: Entrance::Address });
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(crate) mod buffer;
 pub(crate) mod listen;
 pub(crate) mod poller;
 pub(crate) mod received;
+pub(crate) mod root_socket;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -78,6 +78,7 @@ mod tests {
         let socket = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap());
         let add = |host: u8, since: Option<u64>| {
             let slot = slots.add(Arc::clone(&socket), Origin::V4([10, 0, 0, host]));
+            let slot = slot.unwrap();
             slot.set_at_door(since);
             slot.key
         };

@@ -19,8 +19,9 @@ use crate::accounts::Origin;
 use crate::commit::notify::{ConnectionId, Done, Notify};
 use crate::connection::{Connection, Way};
 use crate::net::buffer::Buffers;
-use crate::net::listen::{Listen, Listener, Peer};
+use crate::net::listen::{Entrance, Listen, Listener, Peer};
 use crate::net::poller::{Interest, Poller};
+use crate::net::root_socket;
 use crate::net::transport::Accepts;
 use crate::services::Services;
 use account::Account;
@@ -79,6 +80,7 @@ impl Runtime {
     ) -> Option<(Arc<Slot>, Box<Connection>)> {
         let socket = Arc::new(socket);
         let slot = self.slots.add(Arc::clone(&socket), Origin::from(peer.at))?;
+        root_socket::welcome(&socket, peer.entrance);
         // Registered without interest; parking arms it.
         let id = ConnectionId(slot.key);
         let connection = Connection::new(Arc::clone(&socket), id, peer, accepts, &self.services);
@@ -124,8 +126,10 @@ impl Runtime {
         is_idle
     }
 
+    /// The addresses that the server was told to listen on.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &Listen> {
-        self.listeners.iter().map(|listener| &listener.address)
+        let told = self.listeners.iter().filter(|it| it.entrance == Entrance::Address);
+        told.map(|listener| &listener.address)
     }
 
     /// Lets owners look at deadlines that have passed.

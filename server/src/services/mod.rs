@@ -44,6 +44,8 @@ pub(crate) struct Services {
     /// `None`: nobody wants one.
     pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) store: Arc<Store>,
+    /// Whether anything may be changed: not by a server that only reads.
+    pub(crate) may_change: bool,
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) publications: Publications,
     pub(crate) fences: Fences,
@@ -62,6 +64,7 @@ pub(crate) struct Services {
 /// Settings of a server.
 #[derive(Debug)]
 pub(crate) struct Settings {
+    pub(crate) may_change: bool,
     pub(crate) accounts: Accounts,
     pub(crate) audit: Option<Audit>,
     pub(crate) keys: Option<Keys>,
@@ -80,6 +83,7 @@ impl Services {
     /// Over a store. If it is durable, there is a committer, which the caller has to run.
     pub(crate) fn new(store: Store, settings: Settings) -> Self {
         let Settings {
+            may_change,
             accounts,
             audit,
             keys,
@@ -102,6 +106,7 @@ impl Services {
             seats: Seats::new(connections, door / 2),
             audit: audit.map(Arc::new),
             store,
+            may_change,
             uploads,
             publications,
             fences: Fences::default(),

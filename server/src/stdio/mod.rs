@@ -95,7 +95,9 @@ impl Caller {
     /// # Errors
     /// If there can be no server. The client is told that.
     pub fn open(self) -> Result<Session, StdioError> {
-        let Self { options, wishes, first } = self;
+        let Self { mut options, wishes, first } = self;
+        // A client that only reads needs neither lock nor `.haul`, and gets no more than it has asked for.
+        options.config.read_only |= wishes.as_ref().is_some_and(|wishes| !wishes.change);
         let nonce = wishes.as_ref().map(|wishes| wishes.nonce.clone());
         let fail = |failure| match &wishes {
             Some(wishes) => decline(Declined { nonce: Some(wishes.nonce.clone()), failure }),

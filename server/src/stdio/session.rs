@@ -1,6 +1,8 @@
 //! One client, from the opened root to the end of the process.
 
 use std::fmt::Display;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,16 +10,23 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fd::{AsFd, OwnedFd};
+
 use super::place::Place;
 use super::relay::{self, Ended};
 use super::{Options, StdioError};
 use crate::commit::notify::ConnectionId;
+use crate::config::Config;
 use crate::error::StartError;
+use crate::net::root_socket;
 use crate::process::Reach;
 use crate::server::{Ready, Server};
 
 /// Time between two looks whether all connections have ended.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// Time for which a process that can neither lock the root nor join who has locked it tries both again.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The least time for which a server may stop.
 const AT_LEAST: Duration = Duration::from_secs(1);
@@ -58,37 +67,37 @@ impl Stopper {
     }
 }
 
-/// A client whose root is open.
+/// A client whose root is open, here or in another process.
 #[derive(Debug)]
 pub struct Session {
-    server: Ready,
-    /// The client's connection.
-    own: ConnectionId,
+    /// The server, and the client's connection to it. `None`: another process serves the root.
+    server: Option<(Ready, ConnectionId)>,
     root: PathBuf,
     socket: UnixStream,
     /// Bytes that came after the client's line.
     first: Vec<u8>,
     grace: Duration,
+    /// Standard input and output become this when the client has gone and others are still served.
+    nothing: File,
 }
 
 impl Session {
-    /// Locks and opens the root, and puts the sandbox on.
+    /// Locks and opens the root, and puts the sandbox on; or joins the process that has locked the root.
     pub(super) fn open(options: Options, place: Place, first: Vec<u8>) -> Result<Self, StartError> {
         let Options { mut config, is_confined, .. } = options;
         let Place { directory, path } = place;
         config.root.clone_from(&path);
         let (audit, grace) = (config.audit.clone(), config.timeouts.grace);
-        let server = Server::at(directory, config).open()?;
-        let (socket, other) = UnixStream::pair()?;
-        let own = server.adopt(other, "standard input")?;
-        if is_confined {
+        let nothing = File::options().read(true).write(true).open("/dev/null")?;
+        let (server, socket) = open_or_join(&directory, &config)?;
+        if let Some((server, _)) = server.as_ref().filter(|_| is_confined) {
             let mut reach = Reach::new(server.root());
             if let Some(audit) = &audit {
                 reach = reach.appending(audit);
             }
             reach.confine()?;
         }
-        Ok(Self { server, own, root: path, socket, first, grace })
+        Ok(Self { server, root: path, socket, first, grace, nothing })
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -96,7 +105,7 @@ impl Session {
     }
 
     pub(super) fn is_joined(&self) -> bool {
-        false
+        self.server.is_none()
     }
 
     /// Serves the client to its end: that of standard input or output, or a signal. `watch` is told how the session is ended
@@ -105,15 +114,21 @@ impl Session {
     /// # Errors
     /// If a thread can't be had, or the time is over before all is done.
     pub fn serve(self, watch: impl FnOnce(Stopper)) -> Result<(), StdioError> {
-        let Self { server, own, socket, first, grace, .. } = self;
+        let Self { server, socket, first, grace, nothing, .. } = self;
         let failed = |error: &dyn Display| StdioError::CutOff(format!("could not start: {error}"));
         let (tell, told) = channel();
         watch(Stopper(tell.clone()));
-        let server = server.start().map_err(|error| failed(&error))?;
+        let server = server.map(|(ready, own)| Ok((ready.start()?, own))).transpose();
+        let server = server.map_err(|error: StartError| failed(&error))?;
         let socket = Arc::new(socket);
         relay::start(&socket, first, &tell).map_err(|error| failed(&error))?;
         let mut end = End { told, grace, deadline: None };
-        match end.of_client().or_else(|| end.of_others(&server, own)) {
+        let early = end.of_client();
+        let Some((server, own)) = server else {
+            // The other process goes on, and ends the connection as one whose client has gone.
+            return Ok(());
+        };
+        match early.or_else(|| end.of_others(&server, own, &nothing)) {
             Some(Early::Late) => return Err(late()),
             Some(Early::SecondSignal) => return Ok(()),
             Some(Early::Signal) => {
@@ -125,7 +140,7 @@ impl Session {
         thread::Builder::new()
             .name(String::from("joiner"))
             .spawn(move || {
-                server.join();
+                server.join_and_leave();
                 // This process may have given up waiting.
                 let _ = tell.send(Event::Stopped);
             })
@@ -134,10 +149,55 @@ impl Session {
     }
 }
 
+/// Opens a server with the client's connection, or joins the process that has locked the root: one of both, however often
+/// processes that end let go of the root meanwhile.
+fn open_or_join(
+    directory: &OwnedFd,
+    config: &Config,
+) -> Result<(Option<(Ready, ConnectionId)>, UnixStream), StartError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let root = directory.try_clone()?;
+        let busy = match Server::at(root, config.clone()).open() {
+            Ok(server) => {
+                let (socket, other) = UnixStream::pair()?;
+                let own = server.adopt(other, "standard input")?;
+                return Ok((Some((server, own)), socket));
+            }
+            Err(error @ (StartError::Busy(_) | StartError::Denied(_))) => error,
+            Err(error) => return Err(error),
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        match root_socket::join(directory.as_fd(), left.max(LOOK)) {
+            Ok(socket) => return Ok((None, socket)),
+            Err(error) if matches!(busy, StartError::Denied(_)) => {
+                tracing::debug!(%error, "could not join");
+                return Err(busy);
+            }
+            // Somebody else's, or the server ends just now, or begins.
+            Err(error) if left == Duration::ZERO || error.kind() == ErrorKind::PermissionDenied => {
+                return Err(StartError::Busy(format!("{busy}; it can't be joined: {error}")));
+            }
+            Err(_) => thread::sleep(LOOK),
+        }
+    }
+}
+
 fn late() -> StdioError {
     StdioError::CutOff(String::from(
         "the grace time is over, and the disk is not done: transfers are cut off",
     ))
+}
+
+/// Lets go of the client's ends of standard input, output and error, so that `sshd` ends the client's session though this process
+/// serves others.
+fn let_go(nothing: &File) {
+    let let_go = rustix::stdio::dup2_stdin(nothing)
+        .and_then(|()| rustix::stdio::dup2_stdout(nothing))
+        .and_then(|()| rustix::stdio::dup2_stderr(nothing));
+    if let Err(errno) = let_go {
+        tracing::debug!(%errno, "could not let go of standard input and output");
+    }
 }
 
 /// A reason to end before the client does.
@@ -193,13 +253,21 @@ impl End {
     }
 
     /// Waits until all connections have ended, and has the server stop.
-    fn of_others(&mut self, server: &Server, own: ConnectionId) -> Option<Early> {
+    fn of_others(&mut self, server: &Server, own: ConnectionId, nothing: &File) -> Option<Early> {
+        let mut is_let_go = false;
         loop {
-            if server.stop_if_idle() {
+            let is_late = self.is_late();
+            // The next server of this root may be far in the future.
+            let waits = server.connections() == 0 && server.is_sweeping() && !is_late;
+            if !waits && server.stop_if_idle() {
                 return None;
             }
-            if server.connections() == usize::from(server.is_connected(own)) && self.is_late() {
+            let others = server.connections() > usize::from(server.is_connected(own));
+            if !others && is_late && !waits {
                 return Some(Early::Late);
+            }
+            if others && !std::mem::replace(&mut is_let_go, true) {
+                let_go(nothing);
             }
             match self.told.recv_timeout(LOOK) {
                 Ok(Event::Stop) => return Some(Early::Signal),

@@ -14,6 +14,7 @@ mod error;
 mod identity;
 mod inherit;
 mod kept_digest;
+mod leave;
 mod link;
 mod list;
 mod mark;
@@ -23,6 +24,7 @@ mod open;
 mod present;
 mod private;
 mod quota;
+mod read_only;
 mod readable;
 mod reading;
 mod recover;
@@ -175,7 +177,8 @@ impl Store {
         if recovered.swept > 0 {
             tracing::info!(files = recovered.swept, "removed half-written files of an earlier run");
         }
-        if durable {
+        // An earlier server that was killed has left `.haul` behind.
+        if durable && !recovered.is_new {
             sys::sync_file_system(&root).map_err(|errno| OpenError::Io {
                 op: "flush",
                 path: root.path().to_owned(),
@@ -240,6 +243,11 @@ impl Store {
             source: errno.into(),
         })?;
         Ok(store)
+    }
+
+    /// The server's own directory, for its socket.
+    pub(crate) fn own_directory(&self) -> Result<OwnedFd, Errno> {
+        self.root.resolve(private::PRIVATE.as_bytes())
     }
 
     /// The absolute path of the root, for people.

@@ -17,7 +17,8 @@ use super::root::Root;
 #[derive(Debug)]
 pub(super) struct Present {
     root: (OwnedFd, Inode),
-    private: (OwnedFd, Inode),
+    /// `None`: the server has none, because it only reads.
+    private: Option<(OwnedFd, Inode)>,
     /// The path of `.haul`: one look finds both.
     path: PathBuf,
     /// The log has been told.
@@ -31,10 +32,15 @@ impl Present {
     /// Of a root that has its `.haul`.
     pub(super) fn of(root: &Root) -> Result<Self, Errno> {
         let private = root.resolve(PRIVATE.as_bytes())?;
+        Ok(Self { private: Some(with_inode(private)?), ..Self::of_root_alone(root)? })
+    }
+
+    /// Of a root whose `.haul` is not this server's.
+    pub(super) fn of_root_alone(root: &Root) -> Result<Self, Errno> {
         let handle = rustix::fs::openat(root, ".", DIRECTORY, Mode::empty())?;
         Ok(Self {
             root: with_inode(handle)?,
-            private: with_inode(private)?,
+            private: None,
             path: root.path().join(PRIVATE),
             is_told: AtomicBool::new(false),
         })
@@ -71,15 +77,24 @@ impl Present {
 
     fn gone(&self) -> Option<Gone> {
         let at = |path: &Path| statat(CWD, path, AtFlags::empty()).map(|stat| inode(&stat));
+        let Some((private, inode)) = &self.private else {
+            return match at(self.root_path()) {
+                Ok(found) if found == self.root.1 => None,
+                Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE) => {
+                    Some(Gone::Root)
+                }
+                Err(_) => is_removed(&self.root.0).then_some(Gone::Root),
+            };
+        };
         match at(&self.path) {
-            Ok(found) if found == self.private.1 => None,
+            Ok(found) if found == *inode => None,
             Ok(_) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE) => {
                 let is_root = at(self.root_path()) == Ok(self.root.1);
                 Some(if is_root { Gone::Private } else { Gone::Root })
             }
             // The path tells nothing, as when a directory above may not be entered any more.
             Err(_) if is_removed(&self.root.0) => Some(Gone::Root),
-            Err(_) if is_removed(&self.private.0) => Some(Gone::Private),
+            Err(_) if is_removed(private) => Some(Gone::Private),
             Err(_) => None,
         }
     }

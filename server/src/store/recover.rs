@@ -1,10 +1,10 @@
 //! Start: the private directory `.haul`, the lock, and the rests of an earlier server.
 
-use std::io::Read;
-use std::io::Write;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::private::{PRIVATE, check_lock, private_directory};
@@ -13,13 +13,17 @@ use super::spelling::Spelling;
 use super::temp::staging::{DIRECTORIES, Staging, sweep};
 use super::unserved::OpenError;
 
-const STAGED: &str = "staged";
-const PARTIALS: &str = "partials";
+pub(super) const STAGED: &str = "staged";
+pub(super) const PARTIALS: &str = "partials";
 pub(super) const TREES: &str = "trees";
-const NAMES: &str = "names";
-const TRASH: &str = "trash";
-const OPENED: &str = "opened";
-const LOCK: &str = "lock";
+pub(super) const NAMES: &str = "names";
+pub(super) const TRASH: &str = "trash";
+pub(super) const OPENED: &str = "opened";
+pub(super) const LOCK: &str = "lock";
+pub(super) const SOCKET: &str = "socket";
+
+/// Attempts to lock `.haul` if servers that end remove it meanwhile.
+const RACES: usize = 100;
 
 /// See random(4).
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -45,6 +49,8 @@ pub(super) struct Recovered {
     pub(super) spelling: Spelling,
     /// Names this boot of the machine.
     pub(super) boot: String,
+    /// `.haul` was not there, so no earlier server was killed here.
+    pub(super) is_new: bool,
 }
 
 /// Locks the root before anything in it is touched, then sweeps.
@@ -52,22 +58,7 @@ pub(super) fn recover(root: &Root) -> Result<Recovered, OpenError> {
     let at = |name: &str| root.path().join(PRIVATE).join(name);
     let io = |op, path, errno: Errno| OpenError::Io { op, path, source: errno.into() };
 
-    let private = private_directory(root, root.as_fd(), PRIVATE)?;
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let lock = rustix::fs::openat(&private, LOCK, flags, Mode::RUSR | Mode::WUSR)
-        .map_err(|errno| io("open", at(LOCK), errno))?;
-    check_lock(&lock).map_err(|errno| io("use as a lock", at(LOCK), errno))?;
-    let mut file = std::fs::File::from(lock);
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => {
-            let mut pid = String::new();
-            let read = (&mut file).take(20).read_to_string(&mut pid);
-            let pid = if read.is_ok() { pid.trim().to_owned() } else { String::from("?") };
-            return Err(OpenError::InUse { path: root.path().to_owned(), pid });
-        }
-        Err(errno) => return Err(io("lock", at(LOCK), errno)),
-    }
+    let (private, mut file, is_new) = locked(root)?;
     // The lock is held; the number is for people, and a full disk is no reason not to start.
     if let Err(error) = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
         tracing::warn!(%error, "could not write the process id into the lock file");
@@ -99,5 +90,73 @@ pub(super) fn recover(root: &Root) -> Result<Recovered, OpenError> {
     let boot = boot.trim().to_owned();
     let spelling = Spelling::of(&private);
     let lock = file.into();
-    Ok(Recovered { lock, staging, swept, partials, trees, names, trash, opened, spelling, boot })
+    Ok(Recovered {
+        lock,
+        staging,
+        swept,
+        partials,
+        trees,
+        names,
+        trash,
+        opened,
+        spelling,
+        boot,
+        is_new,
+    })
+}
+
+/// Opens or makes `.haul`, and locks it. Also tells whether it was made.
+fn locked(root: &Root) -> Result<(OwnedFd, File, bool), OpenError> {
+    let mut races = 0;
+    loop {
+        match try_lock(root) {
+            Ok(Some(locked)) => return Ok(locked),
+            // A server that ended has removed it in this moment.
+            Ok(None) if races < RACES => races += 1,
+            Err(OpenError::Io { source, .. })
+                if source.kind() == ErrorKind::NotFound && races < RACES =>
+            {
+                races += 1;
+            }
+            Ok(None) => {
+                let path = root.path().join(PRIVATE).join(LOCK);
+                return Err(OpenError::Io { op: "lock", path, source: Errno::NOENT.into() });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The same once. `None`: the file that is locked has lost its name.
+fn try_lock(root: &Root) -> Result<Option<(OwnedFd, File, bool)>, OpenError> {
+    let path = || root.path().join(PRIVATE).join(LOCK);
+    let io = |op, errno: Errno| OpenError::Io { op, path: path(), source: errno.into() };
+    let found = rustix::fs::statat(root, PRIVATE, AtFlags::SYMLINK_NOFOLLOW);
+    let is_new = found.is_err_and(|errno| errno == Errno::NOENT);
+    let private = private_directory(root, root.as_fd(), PRIVATE)?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let lock = rustix::fs::openat(&private, LOCK, flags, Mode::RUSR | Mode::WUSR)
+        .map_err(|errno| io("open", errno))?;
+    check_lock(&lock).or_else(|errno| {
+        if has_no_name(&lock) { Ok(()) } else { Err(io("use as a lock", errno)) }
+    })?;
+    let mut file = File::from(lock);
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            let mut pid = String::new();
+            let read = (&mut file).take(20).read_to_string(&mut pid);
+            let pid = if read.is_ok() { pid.trim().to_owned() } else { String::from("?") };
+            return Err(OpenError::InUse { path: root.path().to_owned(), pid });
+        }
+        Err(errno) => return Err(io("lock", errno)),
+    }
+    if has_no_name(&file) {
+        return Ok(None);
+    }
+    Ok(Some((private, file, is_new)))
+}
+
+fn has_no_name(file: impl AsFd) -> bool {
+    rustix::fs::fstat(file).is_ok_and(|stat| stat.st_nlink == 0)
 }

@@ -35,6 +35,8 @@ pub(super) const NEEDED: Mode = Mode::RWXU;
 pub(super) struct Rights {
     /// Notes for the next start.
     notes: Option<Notes>,
+    /// Whether any directory may be opened up.
+    opens: bool,
     mounts: Mounts,
     open: Mutex<HashMap<Inode, Opened>>,
     /// Number of times that a directory was closed again.
@@ -67,7 +69,7 @@ impl Default for Rights {
     fn default() -> Self {
         let open = Mutex::new(Rank::Rights, HashMap::new());
         let mounts = Mounts::default();
-        Self { notes: None, mounts, open, closed: AtomicU64::new(0) }
+        Self { notes: None, opens: true, mounts, open, closed: AtomicU64::new(0) }
     }
 }
 
@@ -76,6 +78,11 @@ impl Rights {
     pub(super) fn new(notes: OwnedFd, root: &Path, marking: Marking) -> Self {
         let notes = Some(Notes::new(notes, root, marking));
         Self { notes, mounts: Mounts::below(root), ..Self::default() }
+    }
+
+    /// For a store that changes nothing.
+    pub(super) fn of_a_reader(root: &Path) -> Self {
+        Self { opens: false, mounts: Mounts::below(root), ..Self::default() }
     }
 
     pub(super) fn notes(&self) -> Option<&Notes> {
@@ -142,6 +149,9 @@ impl Rights {
         directory: &'a OwnedFd,
     ) -> Result<Option<OpenedUp<'a>>, Errno> {
         loop {
+            if !self.opens {
+                return Ok(None);
+            }
             let stat = rustix::fs::fstat(directory)?;
             let inode = (stat.st_dev, stat.st_ino);
             // Noted without the lock, which everybody needs.

@@ -50,8 +50,13 @@ impl Root {
 
     /// Opens the root itself, making it if it is missing. The store opens no other path without a handle, but for the boot's id in /proc.
     pub(super) fn open(path: &Path, mode: Mode) -> Result<Self, OpenError> {
-        let failed = |op, source| OpenError::Io { op, path: path.to_owned(), source };
         Self::make(path, mode)?;
+        Self::open_existing(path)
+    }
+
+    /// The same, and makes nothing.
+    pub(super) fn open_existing(path: &Path) -> Result<Self, OpenError> {
+        let failed = |op, source| OpenError::Io { op, path: path.to_owned(), source };
         let path = path.canonicalize().map_err(|source| failed("resolve", source))?;
         let directory = rustix::fs::openat(CWD, &path, DIRECTORY, Mode::empty())
             .map_err(|errno| failed("open", errno.into()))?;

@@ -54,6 +54,11 @@ impl Spelling {
         Self { folding, turn: Mutex::new(Rank::Spelling, ()) }
     }
 
+    /// Of a store that tries nothing out.
+    pub(super) fn of_a_reader() -> Self {
+        Self { folding: Folding::Flagged, turn: Mutex::new(Rank::Spelling, ()) }
+    }
+
     /// Whether any directory may take two spellings for one name.
     pub(super) fn may_fold(&self) -> bool {
         self.folding != Folding::Nowhere

@@ -88,6 +88,11 @@ impl Trash {
         format!("{:x}", self.next.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Whether there is anything to remove.
+    pub(crate) fn has_any(&self) -> bool {
+        entries(&self.directory).is_ok_and(|names| !names.is_empty())
+    }
+
     /// Moves a directory here, if it is there.
     pub(in crate::store) fn throw(&self, from: &OwnedFd, name: &str) -> Result<(), Errno> {
         let throw = || sys::rename(from, name.as_bytes(), &self.directory, self.free().as_bytes());
