@@ -51,7 +51,8 @@
 //! - never changes its process: no signal handler, umask, limit, working directory, environment or global thread pool;
 //! - never leaves half a file under its final name at the server, and never harms the file that stood there before;
 //! - never takes a source that can't be read whole for a smaller one: nothing is removed or published because of it;
-//! - never needs a second process or an async runtime: it blocks, and any thread may call it.
+//! - never needs an async runtime, nor a second process but ssh if ssh leads to its destination: it blocks, and any thread
+//!   may call it.
 //!
 //! Errors that come from the system or from the server are the [`source`](std::error::Error::source) of those that are
 //! told. Names and refusals are types of [`haul_protocol`].

@@ -130,10 +130,11 @@ fn wrong_usage_with_json_ends_with_an_error_and_a_summary() {
     for words in [
         &["put", "--json"][..],
         &["put", "--json", "--delete", "s", "box"],
-        &["sync", "s", "box:in", "--json"],
+        &["sync", "s", "box::in", "--json"],
         &["verify", "--teleport", "--json", "s", "box"],
     ] {
-        let wrong = setting.haul(words).assert().code(2).stderr(contains("-").or(contains("ssh")));
+        let wrong =
+            setting.haul(words).assert().code(2).stderr(contains("-").or(contains("rsync")));
         let stdout = &wrong.get_output().stdout;
         let lines: Vec<Value> = String::from_utf8_lossy(stdout)
             .lines()

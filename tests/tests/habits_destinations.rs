@@ -16,14 +16,6 @@ fn destination_of_another_program_is_wrong_usage_with_the_right_form() {
     let setting = Setting::start();
     for (given, told) in [
         (
-            "me@box:in",
-            "haul: `me@box:in` means ssh, which haul can't use yet: run hauld on box, and\n  write box/in, whose path begins at hauld's root\n",
-        ),
-        (
-            "box:/in",
-            "haul: `box:/in` means ssh, which haul can't use yet: run hauld on box, and write\n  box/in, whose path begins at hauld's root\n",
-        ),
-        (
             "box::mod",
             "haul: `box::mod` is an rsync daemon's, and haul sends to hauld: write box/mod\n",
         ),
@@ -51,7 +43,7 @@ fn destination_of_another_program_is_wrong_usage_with_the_right_form() {
         assert_eq!(seen(&setting, &["put", "s", given]), told);
         assert_eq!(seen(&setting, &["ls", given]), told);
     }
-    for scheme in ["https", "ssh", "ftp", "scp", "webdav"] {
+    for scheme in ["https", "ftp", "scp", "webdav"] {
         let told = seen(&setting, &["sync", "s", &format!("{scheme}://box/in")]);
         assert!(told.contains("haul://box/in"), "{told}");
     }
@@ -63,11 +55,11 @@ fn port_that_is_mistyped_is_told_and_never_taken_for_a_directory() {
     for (given, told) in [
         (
             "box:18a",
-            "haul: `18a` is not a port from 1 to 65535; a path comes after a slash: box/PATH\n",
+            "haul: `18a` is not a port from 1 to 65535; a path comes after a slash: box/PATH;\n  over ssh: box:./18a\n",
         ),
         (
             "127.0.0.1:2860x",
-            "haul: `2860x` is not a port from 1 to 65535; a path comes after a slash:\n  127.0.0.1/PATH\n",
+            "haul: `2860x` is not a port from 1 to 65535; a path comes after a slash:\n  127.0.0.1/PATH; over ssh: 127.0.0.1:./2860x\n",
         ),
         (
             ":18222",

@@ -44,10 +44,6 @@ fn option_that_haul_has_no_use_for_is_told_with_what_to_use() {
             "haul: -z (--compress): haul does not compress: leave it out\n",
         ),
         (
-            &["put", "-av", "-e", "ssh -p 22", "s"],
-            "haul: -e (--rsh): haul can't use ssh yet: run hauld on the other machine, and\n  write HOST/DIR\n",
-        ),
-        (
             &["put", "-a", "--delete", "s"],
             "haul: --delete: `haul put` removes nothing at the server: use `haul sync\n  --delete`\n",
         ),
@@ -84,7 +80,7 @@ fn option_that_haul_has_no_use_for_is_told_with_what_to_use() {
     assert!(!setting.there("f"), "nothing is sent with wrong usage");
     for word in [
         "--update",
-        "--rsh=ssh",
+        "--rsync-path=x",
         "--compress",
         "-k",
         "-C",

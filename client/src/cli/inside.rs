@@ -13,7 +13,6 @@ pub(super) fn hint(
     destination: &Destination,
     options: &PutOptions,
 ) -> Option<String> {
-    // Over ssh, a directory may be missing, and a file have the name.
     let ([file], Some(place)) = (sources, &destination.path) else { return None };
     let is_named = options.rename.is_some() || options.selection.files_from.is_some();
     if is_named || !std::fs::metadata(file).is_ok_and(|found| found.is_file()) {
@@ -26,12 +25,14 @@ pub(super) fn hint(
         return None;
     }
     let (own, last) = (own.display(), last.display());
+    let host = if destination.is_over_ssh() { "HOST:" } else { "HOST/" };
+    let root = if destination.is_over_ssh() { "HOST:" } else { "HOST" };
     Some(match std::str::from_utf8(place.split().0) {
         Ok("") => {
-            format!("goes into a directory, as {place}/{own}; to name it so: HOST --as {last}")
+            format!("goes into a directory, as {place}/{own}; to name it so: {root} --as {last}")
         }
         Ok(above) => format!(
-            "goes into a directory, as {place}/{own}; to name it so: HOST/{above} --as {last}"
+            "goes into a directory, as {place}/{own}; to name it so: {host}{above} --as {last}"
         ),
         Err(_) => format!("goes into a directory, as {place}/{own}; --as gives it another name"),
     })

@@ -28,6 +28,7 @@ mod options;
 mod order;
 mod over_ssh;
 mod partials;
+mod prepare;
 mod rm;
 mod rollback;
 mod rules;
@@ -63,7 +64,7 @@ pub fn main() -> ExitCode {
     // First of all: descriptors that are opened later are haul's own.
     stdin::note_descriptors();
     let parsed = habits::parse(std::env::args_os()).and_then(|mut cli: Cli| {
-        over_ssh::prepare(&mut cli.command).map_err(Unread::Usage)?;
+        prepare::prepare(&mut cli.command).map_err(Unread::Usage)?;
         Ok(cli)
     });
     let cli = match parsed {

@@ -59,8 +59,8 @@ pub enum SshError {
     },
     /// The remote shell does not find hauld.
     #[error(
-        "there is no `{hauld}` at {host}{}: install it there (README, \"Install it\"), or say with --hauld PATH where it \
-         is{noise}", hint(*.code)
+        "there is no `{hauld}` at {host}{}: copy hauld into a directory of the PATH there, or say with --hauld PATH where \
+         it is{noise}", hint(*.code)
     )]
     NoHauld {
         /// The user and the host.
@@ -74,7 +74,7 @@ pub enum SshError {
     },
     /// A hauld that does not know `--stdio`.
     #[error(
-        "`{hauld}` at {host} ended with exit code 2, so it is older than `--stdio`, or no hauld: install a newer one there, \
+        "`{hauld}` at {host} ended with exit code 2, so it is older than `--stdio`, or no hauld: copy a newer one there, \
          or say with --hauld PATH where it is{noise}"
     )]
     Old {

@@ -3,7 +3,7 @@
 use super::{Ssh, ciphers};
 
 /// The programs that are run for a destination of ssh.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Runs {
     /// The words before the host; none for the system's ssh.
     ssh: Option<Vec<String>>,
@@ -18,6 +18,15 @@ const HAULD: &str = "hauld";
 
 /// Characters that mean nothing to any shell.
 const PLAIN: &[u8] = b"_./@%+=:,-";
+
+/// Two that run the same programs are equal.
+impl PartialEq for Runs {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.ssh, &self.hauld) == (&other.ssh, &other.hauld)
+    }
+}
+
+impl Eq for Runs {}
 
 impl Default for Runs {
     fn default() -> Self {

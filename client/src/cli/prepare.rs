@@ -1,0 +1,67 @@
+//! A command before it is carried out: its destinations that ssh leads to are told which programs are run for them.
+
+use super::arguments::Command;
+use super::usage::Usage;
+use crate::net::destination::{Destination, Server};
+
+/// Tells each destination of a command that ssh leads to which programs are run for it.
+///
+/// # Errors
+/// If the command knows no ssh, or the words make no command.
+pub(super) fn prepare(command: &mut Command) -> Result<(), Usage> {
+    match command {
+        Command::Put(put) => {
+            let ssh = put.options.connection.ssh.clone();
+            no_classic(put.options.classic, &put.destination)?;
+            ssh.tell(&mut put.destination)
+        }
+        Command::Sync(sync) => match &mut sync.destination.server {
+            Ok(server) => sync.options.connection.ssh.tell(server),
+            Err(_) => Ok(()),
+        },
+        Command::Publish(publish) => publish.options.connection.ssh.tell(&mut publish.destination),
+        Command::Verify(verify) => verify.options.connection.ssh.tell(&mut verify.destination),
+        Command::Get(get) => get.options.connection.ssh.tell_sources(&mut get.sources),
+        Command::Cat(cat) => cat.ssh.tell_sources(&mut cat.sources),
+        Command::Ls(ls) => ls.ssh.tell(&mut ls.destination),
+        Command::Mkdir(mkdir) => {
+            mkdir.destinations.iter_mut().try_for_each(|place| mkdir.ssh.tell(place))
+        }
+        Command::Rm(rm) => rm.destinations.iter_mut().try_for_each(|place| rm.ssh.tell(place)),
+        Command::Mv(mv) => {
+            mv.ssh.tell(&mut mv.source)?;
+            mv.ssh.tell(&mut mv.place.destination)
+        }
+        Command::Shell(shell) => {
+            no_classic(shell.classic, &shell.destination)?;
+            shell.connection.ssh.tell(&mut shell.destination)
+        }
+        Command::Login(words) => no_accounts("login", Some(&words.destination)),
+        Command::Logout(words) => no_accounts("logout", Some(&words.destination)),
+        Command::Whoami(words) => no_accounts("whoami", Some(&words.destination)),
+        Command::Trust(words) => no_accounts("trust", words.server.as_ref()),
+        Command::Partials(_) => Ok(()),
+    }
+}
+
+fn no_classic(is_classic: bool, destination: &Destination) -> Result<(), Usage> {
+    match &destination.server {
+        Server::Ssh(_) if is_classic => Err(Usage(format!(
+            "--classic is for a server that listens, HOST:PORT, and {} is reached over ssh",
+            destination.server
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Over ssh there is nothing to log in at but ssh.
+fn no_accounts(command: &str, destination: Option<&Destination>) -> Result<(), Usage> {
+    match destination.map(|destination| &destination.server) {
+        Some(Server::Ssh(ssh)) => Err(Usage(format!(
+            "haul {command} is for a hauld that listens, and {} is reached over ssh, which has its own users and keys: \
+             no {command} is needed",
+            ssh.login()
+        ))),
+        _ => Ok(()),
+    }
+}

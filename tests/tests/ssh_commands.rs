@@ -1,0 +1,249 @@
+//! Every command over ssh, by a stand-in that starts the real `hauld --stdio`.
+
+use haul_tests::over_ssh::OverSsh;
+use haul_tests::prelude::*;
+
+/// A small tree in `s`.
+fn tree_in(machine: &OverSsh) {
+    machine.write("a.txt", "a");
+    machine.write("d/b.txt", "bb");
+    machine.write("d/empty/.keep", "");
+    machine.write("large", vec![7; 3_000_000]);
+    symlink("a.txt", machine.here().join("s/link")).unwrap();
+}
+
+/// Only the entries that were sent are there: nothing of hauld's own.
+#[track_caller]
+fn equal(machine: &OverSsh, name: &str) {
+    tree::compare(&machine.here().join("s"), &machine.home().join(name)).unwrap();
+}
+
+#[test]
+fn put_makes_a_directory_the_root_and_leaves_nothing_else() {
+    let machine = OverSsh::new();
+    tree_in(&machine);
+    for (destination, at) in [
+        ("box:", "s"),
+        ("me@box:in/deep", "in/deep/s"),
+        ("box:~/tilde/", "tilde/s"),
+        ("ssh://me@box:22/~/uri%20x", "uri x/s"),
+        ("box:it's $HOME; \"*\"", "it's $HOME; \"*\"/s"),
+        ("box:./99", "99/s"),
+    ] {
+        let _ = machine.haul(&["put", "s", destination]).assert().success();
+        equal(&machine, at);
+    }
+    let absolute = machine.here().join("absolute");
+    let destination = format!("box:{}", absolute.display());
+    let _ = machine.haul(&["put", "s/", &destination]).assert().success();
+    assert!(absolute.join("a.txt").exists());
+    let left = walk(machine.here());
+    assert!(!left.iter().any(|name| name.contains(".haul")), "{left:?}");
+    assert_eq!(machine.words().len(), 7, "one ssh for each command");
+    let words = &machine.words()[3];
+    assert!(words.starts_with("-p 22 me@box ") && words.ends_with(" --stdio"), "{words}");
+    assert!(machine.words()[1].ends_with(" --stdio --root in/deep"), "{:?}", machine.words());
+}
+
+/// All names below a directory.
+fn walk(root: &Path) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            found.push(entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+            if entry.file_type().unwrap().is_dir() {
+                open.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn sync_goes_both_ways_and_verify_compares() {
+    let machine = OverSsh::new();
+    tree_in(&machine);
+    let _ = machine.haul(&["sync", "s/", "box:copy"]).assert().success();
+    tree::compare_bytes(&machine.here().join("s"), &machine.home().join("copy")).unwrap();
+    fs::write(machine.home().join("copy/more"), "more").unwrap();
+    let assert = machine.haul(&["verify", "s/", "box:copy"]).assert().code(1);
+    let _ = assert.stdout(contains("extra more"));
+    let _ = machine.haul(&["sync", "-n", "--delete", "s/", "box:copy"]).assert().success();
+    assert!(machine.home().join("copy/more").exists());
+    let _ = machine.haul(&["sync", "--delete", "s/", "box:copy"]).assert().success();
+    assert!(!machine.home().join("copy/more").exists());
+    let _ = machine.haul(&["verify", "s/", "box:copy"]).assert().success();
+    let _ = machine.haul(&["sync", "box:copy/", "back"]).assert().success();
+    tree::compare_bytes(&machine.here().join("s"), &machine.here().join("back")).unwrap();
+}
+
+#[test]
+fn get_and_cat_bring_entries_and_contents() {
+    let machine = OverSsh::new();
+    tree_in(&machine);
+    let _ = machine.haul(&["put", "s", "box:x/y"]).assert().success();
+    let _ = machine.haul(&["get", "box:x/y/s", "one"]).assert().success();
+    tree::compare(&machine.here().join("s"), &machine.here().join("one/s")).unwrap();
+    let _ = machine.haul(&["get", "box:x/y/s/", "two"]).assert().success();
+    tree::compare_bytes(&machine.here().join("s"), &machine.here().join("two")).unwrap();
+    let several = ["get", "box:x/y/s/a.txt", "ssh://box/~/x/y/s/d", "three"];
+    let _ = machine.haul(&["get", "box:x/y/s/a.txt", "box:x/y/s/d", "three"]).assert().success();
+    assert!(machine.here().join("three/d/b.txt").exists());
+    assert!(machine.here().join("three/a.txt").exists());
+    let _ = machine.haul(&several).assert().success();
+    let before = machine.words().len();
+    let cat = machine.haul(&["cat", "box:x/y/s/d/b.txt", "box:x/y/s/a.txt"]).assert().success();
+    let _ = cat.stdout("bba");
+    assert_eq!(machine.words().len(), before + 1, "one ssh for all");
+    assert!(machine.words()[before].ends_with(" --root x/y/s"), "{:?}", machine.words());
+}
+
+#[test]
+fn ls_mkdir_mv_and_rm_change_entries_below_the_directory_above() {
+    let machine = OverSsh::new();
+    let _ = machine.haul(&["mkdir", "box:a/b/c", "box:a/e"]).assert().success();
+    assert!(machine.home().join("a/b/c").is_dir() && machine.home().join("a/e").is_dir());
+    fs::write(machine.home().join("a/b/f"), "x").unwrap();
+    let _ = machine.haul(&["ls", "box:a"]).assert().success().stdout("b/\ne/\n");
+    let _ = machine.haul(&["ls", "-R", "box:a"]).assert().success().stdout(contains("b/f\n"));
+    let _ = machine.haul(&["mv", "box:a/b/f", "box:a/e/g"]).assert().success();
+    assert!(machine.home().join("a/e/g").exists());
+    let _ = machine.haul(&["mv", "box:a/e/g", "other:a/e/h"]).assert().code(2);
+    let _ = machine.haul(&["rm", "box:a/e/g"]).assert().success();
+    let _ = machine.haul(&["rm", "box:a/e/g"]).assert().code(1);
+    let _ = machine.haul(&["rm", "-f", "box:nowhere/g"]).assert().success();
+    let _ =
+        machine.haul(&["rm", "box:nowhere/g"]).assert().code(1).stderr(contains("no directory"));
+    let _ = machine.haul(&["rm", "-r", "box:a/b", "box:a/e"]).assert().success();
+    let _ = machine.haul(&["ls", "box:a"]).assert().success().stdout("");
+    let _ = machine.haul(&["ls", "box:nowhere"]).assert().code(1).stderr(contains("no directory"));
+    assert!(!machine.home().join("nowhere").exists(), "reading makes nothing");
+}
+
+#[test]
+fn publish_puts_the_next_version_beside_the_present_one() {
+    let machine = OverSsh::new();
+    tree_in(&machine);
+    let _ = machine.haul(&["publish", "s", "box:www/site"]).assert().success();
+    tree::compare_bytes(&machine.here().join("s"), &machine.home().join("www/site")).unwrap();
+    machine.write("a.txt", "second");
+    let _ = machine.haul(&["publish", "s", "box:www/site"]).assert().success();
+    assert_eq!(fs::read(machine.home().join("www/site/a.txt")).unwrap(), b"second");
+    let _ = machine.haul(&["publish", "--rollback", "box:www/site"]).assert().success();
+    assert_eq!(fs::read(machine.home().join("www/site/a.txt")).unwrap(), b"a");
+}
+
+#[test]
+fn noise_before_the_answer_does_no_harm() {
+    let machine = OverSsh::with(
+        "echo; printf 'Welcome to box\\r\\n'; printf 'no end of line'; exec sh -c \"$*\"",
+    );
+    tree_in(&machine);
+    let assert = machine.haul(&["put", "s", "box:in"]).assert().success();
+    let _ = assert.stderr(contains("Welcome").not());
+    equal(&machine, "in/s");
+}
+
+#[test]
+fn verbose_tells_the_command_and_the_remote() {
+    let machine = OverSsh::new();
+    tree_in(&machine);
+    let assert = machine.haul(&["put", "-v", "s", "me@box:in"]).assert().success();
+    let told = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    let first = told.lines().next().unwrap();
+    assert!(first.contains("me@box ") && first.contains(" --stdio --root in`: hauld 0."), "{told}");
+    assert!(first.contains(&format!("root {}", machine.home().join("in").display())), "{told}");
+    let assert = machine.haul(&["put", "s", "me@box:in"]).assert().success();
+    let _ = assert.stderr(contains("--stdio").not());
+}
+
+#[test]
+fn standard_input_is_sent_and_belongs_to_haul_alone() {
+    let machine = OverSsh::new();
+    let mut put = machine.haul(&["put", "-", "box:in", "--as", "n"]);
+    let _ = put.write_stdin("from here").assert().success();
+    assert_eq!(fs::read(machine.home().join("in/n")).unwrap(), b"from here");
+    let mut shell = machine.haul(&["shell", "box:in"]);
+    let _ = shell.write_stdin("ls\nmkdir d\nls\n").assert().success().stdout("n\nd/\nn\n");
+}
+
+#[test]
+fn no_token_goes_over_ssh() {
+    // What haul sends is kept.
+    let machine = OverSsh::with("tee -a ../sent | sh -c \"$*\"");
+    tree_in(&machine);
+    let token = "haul_tqeetzcd_CBGnjggTtpNtCBGnjggTtpNtCBGnjggTtpNtCBGnjggTtpN";
+    let mut put = machine.haul(&["put", "s", "box:in"]);
+    let _ = put.env("HAUL_TOKEN", token).assert().success();
+    let sent = fs::read(machine.here().join("sent")).unwrap();
+    assert!(sent.windows(5).any(|window| window == b"hello"));
+    assert!(!sent.windows(13).any(|window| window == &token.as_bytes()[..13]));
+}
+
+#[test]
+fn ssh_that_is_killed_in_the_middle_is_told_once_and_the_next_run_goes_on() {
+    let machine = OverSsh::new();
+    let bytes: Vec<u8> = (0..40_000_000_u32).map(|index| (index / 977) as u8).collect();
+    machine.write("large", &bytes);
+    let slow = ["put", "s", "box:in", "--limit-rate", "8MB", "--json"];
+    let mut command = machine.command(&slow);
+    let client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let parts = machine.home().join("in/.haul");
+    eventually("parts are there", || size(&parts) > 10_000_000);
+    let pid = rustix::process::Pid::from_raw(machine.pid().unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    let output = ended(client);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("the connection to box broke: ssh was killed by signal 9"), "{told}");
+    assert!(
+        told.contains("run the same command again, it goes on where this one stopped"),
+        "{told}"
+    );
+    assert_eq!(machine.words().len(), 1, "it connects no second time by itself");
+    let again = machine.haul(&["put", "s", "box:in", "--json"]).assert().success();
+    let summary = last(&again.get_output().stdout);
+    assert!(summary["bytes_sent"].as_u64().unwrap() < 35_000_000, "{summary}");
+    assert_eq!(fs::read(machine.home().join("in/s/large")).unwrap(), bytes);
+}
+
+/// Bytes on the disk below a directory.
+fn size(root: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(root) else { return 0 };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(found) if found.is_dir() => size(&entry.path()),
+        Ok(found) => found.blocks() * 512,
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).sum()
+}
+
+#[test]
+fn interruption_in_the_middle_is_no_lost_connection() {
+    let machine = OverSsh::new();
+    machine.write("large", vec![1; 40_000_000]);
+    let words = ["put", "s", "box:in", "--limit-rate", "8MB"];
+    let mut command = machine.command(&words);
+    let client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("parts are there", || size(&machine.home().join("in/.haul")) > 5_000_000);
+    let pid = rustix::process::Pid::from_raw(machine.pid().unwrap()).unwrap();
+    // The terminal signals both.
+    signal(&client, Signal::INT);
+    let _ = rustix::process::kill_process(pid, Signal::INT);
+    let output = ended(client);
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("interrupted") && !told.contains("broke"), "{told}");
+    assert!(rustix::process::test_kill_process(pid).is_err(), "ssh was left behind");
+}
+
+#[test]
+fn name_of_an_entry_here_is_read_as_ssh_and_told() {
+    let machine = OverSsh::with("exit 255");
+    fs::create_dir(machine.here().join("a:b")).unwrap();
+    let told = "if you mean the `a:b` on this machine, write ./a:b";
+    let _ = machine.haul(&["sync", "a:b", "x"]).assert().code(3).stderr(contains(told));
+    let _ = machine.haul(&["put", "s", "a:b"]).assert().code(3).stderr(contains(told));
+    let _ = machine.haul(&["put", "./a:b", "c:d"]).assert().code(3).stderr(contains(told).not());
+}
