@@ -35,6 +35,10 @@ pub struct Arguments {
     #[arg(long)]
     pub stdio: bool,
 
+    /// Serve the directory that this process was started in, and the client at standard input, a socket: `--stdio` starts this.
+    #[arg(long, hide = true, requires = "stdio")]
+    pub stdio_host: bool,
+
     /// Address to listen on: `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; may be given several times. Port 0
     /// takes a free port.
     #[arg(

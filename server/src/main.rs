@@ -88,8 +88,13 @@ fn stdio(matches: &ArgMatches, arguments: &Arguments) -> ExitCode {
         tell(&stdio::WHAT_FOR);
         return ExitCode::from(USAGE);
     }
-    let options = stdio::Options::new(matches, arguments, process::prepare());
-    let served = serve_caller(options.unwrap_or_else(|error| error.exit()));
+    let options =
+        |umask| stdio::Options::new(matches, arguments, umask).unwrap_or_else(|error| error.exit());
+    // The process that serves is another one, and its files get no umask.
+    let served = match arguments.stdio_host {
+        true => host(options(process::prepare())),
+        false => relay(options(0)),
+    };
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(StdioError::Told(why)) => {
@@ -107,26 +112,49 @@ fn stdio(matches: &ArgMatches, arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn serve_caller(options: stdio::Options) -> Result<(), StdioError> {
+/// Relays between the client and a server.
+fn relay(options: stdio::Options) -> Result<(), StdioError> {
     // Until then nothing has been done, and a signal just ends the process.
     let Some(caller) = Caller::receive(options)? else { return Ok(()) };
-    let mut watch = Watch::start()
-        .map_err(|error| StdioError::Untold(format!("could not watch signals: {error}")))?;
-    caller.open()?.serve(move |stopper| {
-        let watch = thread::Builder::new().name(String::from("signals")).spawn(move || {
-            if watch.next().is_some() {
-                stopper.stop();
-            }
-            while let Some(wanted) = watch.next() {
-                if wanted == Wanted::Stop {
-                    stopper.stop_now();
-                }
-            }
+    let watch = watch_signals()?;
+    caller.open()?.serve(|stopper| {
+        follow(watch, move |is_first| match is_first {
+            true => stopper.stop(),
+            false => stopper.stop_now(),
         });
-        if let Err(error) = watch {
-            tracing::warn!(%error, "signals end nothing, because a thread could not be had");
-        }
     })
+}
+
+/// Serves a client for a process that relays.
+fn host(options: stdio::Options) -> Result<(), StdioError> {
+    let watch = watch_signals()?;
+    stdio::host(options, |stopper| {
+        follow(watch, move |is_first| match is_first {
+            true => stopper.stop(),
+            false => std::process::exit(0),
+        });
+    })
+}
+
+fn watch_signals() -> Result<Watch, StdioError> {
+    Watch::start().map_err(|error| StdioError::Untold(format!("could not watch signals: {error}")))
+}
+
+/// Has a thread tell of each signal that is to end the process, and whether it is the first.
+fn follow(mut watch: Watch, mut tell: impl FnMut(bool) + Send + 'static) {
+    let followed = thread::Builder::new().name(String::from("signals")).spawn(move || {
+        if watch.next().is_some() {
+            tell(true);
+        }
+        while let Some(wanted) = watch.next() {
+            if wanted == Wanted::Stop {
+                tell(false);
+            }
+        }
+    });
+    if let Err(error) = followed {
+        tracing::warn!(%error, "signals end nothing, because a thread could not be had");
+    }
 }
 
 /// Starts the server. Root binds its addresses, the user opens its root, and the sandbox is on before the first thread.

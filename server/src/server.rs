@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use haul_protocol::ServerLimits;
@@ -257,6 +257,11 @@ impl Server {
             self.timer.thread().unpark();
         }
         stops
+    }
+
+    /// Unparks this thread whenever a connection has ended.
+    pub(crate) fn is_followed_by(&self, thread: Thread) {
+        self.runtime.is_followed_by(thread);
     }
 
     /// Whether a connection still is.

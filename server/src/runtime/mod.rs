@@ -10,8 +10,9 @@ pub(crate) mod timer;
 pub(crate) mod worker;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
 
 use rustix::fd::OwnedFd;
 
@@ -44,6 +45,8 @@ pub(crate) struct Runtime {
     paused: AtomicBool,
     memory: Account,
     buffers: Buffers,
+    /// Unparked whenever a connection has ended.
+    follower: OnceLock<Thread>,
 }
 
 impl Runtime {
@@ -68,6 +71,7 @@ impl Runtime {
             paused: AtomicBool::new(false),
             memory: Account::default(),
             buffers: Buffers::default(),
+            follower: OnceLock::new(),
         })
     }
 
@@ -105,6 +109,19 @@ impl Runtime {
             self.slots.for_each(|slot| entered = Some(ConnectionId(slot.key)));
         }
         entered
+    }
+
+    /// Unparks this thread whenever a connection has ended.
+    pub(crate) fn is_followed_by(&self, thread: Thread) {
+        let _ = self.follower.set(thread);
+    }
+
+    /// A connection has ended.
+    pub(crate) fn remove(&self, slot: &Slot) {
+        self.slots.remove(slot);
+        if let Some(follower) = self.follower.get() {
+            follower.unpark();
+        }
     }
 
     /// Whether a connection still is.

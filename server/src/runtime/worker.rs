@@ -100,7 +100,7 @@ impl<'a> Worker<'a> {
                 Next::Close => {
                     self.runtime.memory.less(slot.held.set(0, None, None));
                     connection.closed(&self.runtime.services, &*self.notify);
-                    self.runtime.slots.remove(slot);
+                    self.runtime.remove(slot);
                     self.runtime.retry_listeners();
                 }
             }

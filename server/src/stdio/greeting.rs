@@ -166,7 +166,7 @@ pub(super) enum Reason {
 
 impl Reason {
     /// The word in the answer.
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
             Self::Denied => "denied",

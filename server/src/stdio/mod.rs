@@ -1,15 +1,16 @@
 //! `hauld --stdio`: one client over standard input and output, as `ssh box hauld --stdio` connects them.
 //!
-//! The client's first line says which directory it wants ([`greeting`], [`place`]). Then the process serves that directory
-//! with a server like any other, whose first connection is one end of a socket pair; two threads relay between the other end
-//! and standard input and output ([`relay`]).
+//! The client's first line says which directory it wants ([`greeting`], [`place`]). Then the process starts another one that
+//! serves that directory ([`host`]), or joins a process that serves it already, and relays between a socket to that one and
+//! standard input and output ([`relay`], [`session`]).
 //!
 //! ```text
-//!   ssh ~~ stdin  → relay → socket pair → server → store
-//!   ssh ~~ stdout ← relay ← socket pair ←
+//!   ssh ~~ stdin  → relay → socket → server → store
+//!   ssh ~~ stdout ← relay ← socket ←
 //! ```
 
 mod greeting;
+mod host;
 mod options;
 mod place;
 mod relay;
@@ -19,12 +20,11 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::Mode;
 use rustix::io::Errno;
 use thiserror::Error;
 
-use crate::error::StartError;
 use greeting::{Beginning, Declined, Failure, Reason, Wishes};
+pub use host::{Stopper as HostStopper, host};
 pub use options::Options;
 use place::{Place, Search};
 pub use session::{Session, Stopper};
@@ -90,22 +90,22 @@ impl Caller {
         Ok(Some(Self { options, wishes: Some(wishes), first: rest }))
     }
 
-    /// Opens the root that the client wants, and tells the client that the protocol follows. To be called before the first thread starts.
+    /// Opens the root that the client wants, and tells the client that the protocol follows.
     ///
     /// # Errors
     /// If there can be no server. The client is told that.
     pub fn open(self) -> Result<Session, StdioError> {
         let Self { mut options, wishes, first } = self;
         // A client that only reads needs neither lock nor `.haul`, and gets no more than it has asked for.
-        options.config.read_only |= wishes.as_ref().is_some_and(|wishes| !wishes.change);
+        let only_reads = wishes.as_ref().is_some_and(|wishes| !wishes.change);
+        options.only_reads = only_reads && !options.config.read_only;
         let nonce = wishes.as_ref().map(|wishes| wishes.nonce.clone());
         let fail = |failure| match &wishes {
             Some(wishes) => decline(Declined { nonce: Some(wishes.nonce.clone()), failure }),
             None => StdioError::Untold(failure.message),
         };
         let place = find(&options, wishes.as_ref()).map_err(fail)?;
-        let session =
-            Session::open(options, place, first).map_err(|error| fail(start_failure(&error)))?;
+        let session = Session::open(&options, place, first).map_err(fail)?;
         if let Some(nonce) = nonce {
             let line = greeting::welcome(&nonce, session.root(), session.is_joined());
             relay::write_all(rustix::stdio::stdout(), line.as_bytes()).map_err(|errno| {
@@ -119,27 +119,14 @@ impl Caller {
 /// Finds the root.
 fn find(options: &Options, wishes: Option<&Wishes>) -> Result<Place, Failure> {
     let given = options.root.as_deref();
-    let mode = Mode::from_raw_mode(0o777 & !options.config.umask);
     match (wishes, given) {
-        (Some(wishes), given) => {
-            Search { given, make: wishes.make.then_some(mode) }.wanted(&wishes.root)
-        }
-        (None, Some(given)) => Search { given: None, make: Some(mode) }.open(given),
+        (Some(wishes), given) => Search { given, make: wishes.make }.wanted(&wishes.root),
+        (None, Some(given)) => Search { given: None, make: true }.open(given),
         (None, None) => Err(Failure::new(
             Reason::Malformed,
             "standard input begins with no greeting of haul, and without one --root has to say which directory is served",
         )),
     }
-}
-
-/// Why there is no server, for the client.
-fn start_failure(error: &StartError) -> Failure {
-    let reason = match error {
-        StartError::Busy(_) => Reason::Busy,
-        StartError::Denied(_) => Reason::Denied,
-        _ => Reason::Io,
-    };
-    Failure::new(reason, error.to_string())
 }
 
 fn malformed(what: &str) -> Declined {

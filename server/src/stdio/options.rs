@@ -26,6 +26,8 @@ pub struct Options {
     /// The root of the command line.
     pub(super) root: Option<PathBuf>,
     pub(super) is_confined: bool,
+    /// The client only reads, though the command line lets it do more.
+    pub(super) only_reads: bool,
 }
 
 impl Options {
@@ -53,9 +55,13 @@ impl Options {
         config.certificate = None;
         config.insecure = false;
         config.audit = config.audit.filter(|_| is_typed("audit"));
+        if config.audit.as_ref().is_some_and(|path| path.is_relative()) {
+            let message = "--audit needs an absolute path here: the server has the root as its working directory";
+            return Err(Arguments::command().error(ErrorKind::ValueValidation, message));
+        }
         config.workers = config.workers.or(Some(WORKERS));
         config.max_connections = config.max_connections.or(Some(CONNECTIONS));
         let root = is_typed("root").then(|| arguments.root.clone());
-        Ok(Self { config, root, is_confined: !arguments.no_sandbox })
+        Ok(Self { config, root, is_confined: !arguments.no_sandbox, only_reads: false })
     }
 }

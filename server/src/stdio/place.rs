@@ -14,11 +14,14 @@ use super::greeting::{Failure, Reason};
 const PRIVATE: &[u8] = b".haul";
 
 /// Flags for a handle on a directory that is to be a root.
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Names below the directory of the command line are no more followed through symlinks than those of files: a client could
 /// have put one there.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
+
+/// The mode of directories that are made, before the umask of the process.
+const MODE: Mode = Mode::from_raw_mode(0o777);
 
 /// Calls of openat2 for one name, if a rename races with it.
 const RACES: usize = 16;
@@ -35,8 +38,8 @@ pub(super) struct Place {
 pub(super) struct Search<'a> {
     /// The root of the command line.
     pub(super) given: Option<&'a Path>,
-    /// Missing directories are made, with this mode. The umask of the process is 0.
-    pub(super) make: Option<Mode>,
+    /// Missing directories are made, as the umask of the process has it.
+    pub(super) make: bool,
 }
 
 impl Search<'_> {
@@ -52,10 +55,8 @@ impl Search<'_> {
     /// Opens a directory by any path.
     pub(super) fn open(self, path: &Path) -> Result<Place, Failure> {
         let failed = |error| failure(path, error);
-        if let Some(mode) = self.make {
-            use std::os::unix::fs::DirBuilderExt;
-            let mut builder = std::fs::DirBuilder::new();
-            builder.recursive(true).mode(mode.as_raw_mode()).create(path).map_err(failed)?;
+        if self.make {
+            std::fs::create_dir_all(path).map_err(failed)?;
         }
         let opened = rustix::fs::openat(CWD, path, DIRECTORY, Mode::empty());
         place(opened.map_err(|errno| failed(errno.into()))?).map_err(failed)
@@ -106,7 +107,7 @@ impl Search<'_> {
             }
         };
         match (open(), self.make) {
-            (Err(Errno::NOENT), Some(mode)) => match rustix::fs::mkdirat(directory, name, mode) {
+            (Err(Errno::NOENT), true) => match rustix::fs::mkdirat(directory, name, MODE) {
                 Ok(()) | Err(Errno::EXIST) => open(),
                 Err(errno) => Err(errno),
             },
@@ -127,7 +128,7 @@ fn inner(mut wanted: &[u8]) -> &[u8] {
 }
 
 /// A handle's path is where it is now, whatever led there.
-fn place(directory: OwnedFd) -> io::Result<Place> {
+pub(super) fn place(directory: OwnedFd) -> io::Result<Place> {
     let path = std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))?;
     Ok(Place { directory, path })
 }

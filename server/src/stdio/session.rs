@@ -1,35 +1,41 @@
-//! One client, from the opened root to the end of the process.
+//! One client, from the opened root to the end of the process that relays for it.
 
-use std::fmt::Display;
-use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::Shutdown;
 
+use super::greeting::{Failure, Reason};
+use super::host::{OPEN, OTHERS};
 use super::place::Place;
 use super::relay::{self, Ended};
 use super::{Options, StdioError};
-use crate::commit::notify::ConnectionId;
-use crate::config::Config;
-use crate::error::StartError;
 use crate::net::root_socket;
-use crate::process::Reach;
-use crate::server::{Ready, Server};
 
-/// Time between two looks whether all connections have ended.
+/// Time between two looks at what wakes nobody.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Time for which a process that can neither lock the root nor join who has locked it tries both again.
+/// Time between two attempts to lock a root or to join who has locked it.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Time for which both are tried again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The least time for which a server may stop.
+/// The least time that a server has to end.
 const AT_LEAST: Duration = Duration::from_secs(1);
+
+/// Bytes of what a host tells at once.
+const MAX_WORD: usize = 16 * 1024;
 
 /// Something that this process waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +46,6 @@ enum Event {
     Stop,
     /// Another signal: end at once.
     StopNow,
-    /// All threads of the server have ended.
-    Stopped,
 }
 
 impl From<Ended> for Event {
@@ -67,37 +71,64 @@ impl Stopper {
     }
 }
 
-/// A client whose root is open, here or in another process.
+/// A client whose root is open, in another process.
 #[derive(Debug)]
 pub struct Session {
-    /// The server, and the client's connection to it. `None`: another process serves the root.
-    server: Option<(Ready, ConnectionId)>,
+    /// The process that serves the root. `None`: it serves others already, and goes on.
+    host: Option<Host>,
     root: PathBuf,
     socket: UnixStream,
     /// Bytes that came after the client's line.
     first: Vec<u8>,
     grace: Duration,
-    /// Standard input and output become this when the client has gone and others are still served.
-    nothing: File,
+}
+
+/// A process that was started to serve the root.
+#[derive(Debug)]
+struct Host {
+    process: Child,
+    words: ChildStdout,
 }
 
 impl Session {
-    /// Locks and opens the root, and puts the sandbox on; or joins the process that has locked the root.
-    pub(super) fn open(options: Options, place: Place, first: Vec<u8>) -> Result<Self, StartError> {
-        let Options { mut config, is_confined, .. } = options;
+    /// Starts a process that locks and serves the root, or joins the process that has locked it: one of both, however often
+    /// processes that end let go of the root meanwhile.
+    pub(super) fn open(options: &Options, place: Place, first: Vec<u8>) -> Result<Self, Failure> {
+        let io = |error: io::Error| {
+            Failure::new(Reason::Io, format!("hauld could not start its server: {error}"))
+        };
         let Place { directory, path } = place;
-        config.root.clone_from(&path);
-        let (audit, grace) = (config.audit.clone(), config.timeouts.grace);
-        let nothing = File::options().read(true).write(true).open("/dev/null")?;
-        let (server, socket) = open_or_join(&directory, &config)?;
-        if let Some((server, _)) = server.as_ref().filter(|_| is_confined) {
-            let mut reach = Reach::new(server.root());
-            if let Some(audit) = &audit {
-                reach = reach.appending(audit);
+        let grace = options.config.timeouts.grace;
+        let session = |host, socket| Self { host, root: path.clone(), socket, first, grace };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (socket, other) = UnixStream::pair().map_err(io)?;
+            let mut host = Host::start(options, &directory, other).map_err(io)?;
+            let said = host.word(None).map_err(io)?;
+            if said.as_deref() == Some(OPEN) {
+                return Ok(session(Some(host), socket));
             }
-            reach.confine()?;
+            let failure = failure(said.as_deref().unwrap_or_default());
+            if !matches!(failure.reason, Reason::Busy | Reason::Denied) {
+                return Err(failure);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match root_socket::join(directory.as_fd(), left.max(LOOK)) {
+                Ok(socket) => return Ok(session(None, socket)),
+                Err(error) if failure.reason == Reason::Denied => {
+                    tracing::debug!(%error, "could not join");
+                    return Err(failure);
+                }
+                Err(error)
+                    if left == Duration::ZERO || error.kind() == ErrorKind::PermissionDenied =>
+                {
+                    let message = format!("{}; it can't be joined: {error}", failure.message);
+                    return Err(Failure::new(Reason::Busy, message));
+                }
+                // That process ends just now, or begins.
+                Err(_) => thread::sleep(AGAIN.min(left)),
+            }
         }
-        Ok(Self { server, root: path, socket, first, grace, nothing })
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -105,105 +136,98 @@ impl Session {
     }
 
     pub(super) fn is_joined(&self) -> bool {
-        self.server.is_none()
+        self.host.is_none()
     }
 
     /// Serves the client to its end: that of standard input or output, or a signal. `watch` is told how the session is ended
     /// from outside.
     ///
     /// # Errors
-    /// If a thread can't be had, or the time is over before all is done.
+    /// If a thread can't be had, the server fails, or the time is over before all is done.
     pub fn serve(self, watch: impl FnOnce(Stopper)) -> Result<(), StdioError> {
-        let Self { server, socket, first, grace, nothing, .. } = self;
-        let failed = |error: &dyn Display| StdioError::CutOff(format!("could not start: {error}"));
+        let Self { host, socket, first, grace, .. } = self;
         let (tell, told) = channel();
         watch(Stopper(tell.clone()));
-        let server = server.map(|(ready, own)| Ok((ready.start()?, own))).transpose();
-        let server = server.map_err(|error: StartError| failed(&error))?;
         let socket = Arc::new(socket);
-        relay::start(&socket, first, &tell).map_err(|error| failed(&error))?;
+        relay::start(&socket, first, &tell)
+            .map_err(|error| StdioError::CutOff(format!("could not start: {error}")))?;
         let mut end = End { told, grace, deadline: None };
-        let early = end.of_client();
-        let Some((server, own)) = server else {
-            // The other process goes on, and ends the connection as one whose client has gone.
-            return Ok(());
-        };
-        match early.or_else(|| end.of_others(&server, own, &nothing)) {
-            Some(Early::Late) => return Err(late()),
+        match end.of_client(&socket) {
             Some(Early::SecondSignal) => return Ok(()),
-            Some(Early::Signal) => {
-                server.stopper()();
-                end.deadline = Some(Instant::now() + grace);
-            }
+            Some(Early::Late) => return Err(late()),
             None => {}
         }
-        thread::Builder::new()
-            .name(String::from("joiner"))
-            .spawn(move || {
-                server.join_and_leave();
-                // This process may have given up waiting.
-                let _ = tell.send(Event::Stopped);
-            })
-            .map_err(|error| failed(&error))?;
-        end.of_server()
+        // A process that was joined goes on, and has ended the connection as that of a client that has gone.
+        host.map_or(Ok(()), |host| end.of_host(host))
     }
 }
 
-/// Opens a server with the client's connection, or joins the process that has locked the root: one of both, however often
-/// processes that end let go of the root meanwhile.
-fn open_or_join(
-    directory: &OwnedFd,
-    config: &Config,
-) -> Result<(Option<(Ready, ConnectionId)>, UnixStream), StartError> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let root = directory.try_clone()?;
-        let busy = match Server::at(root, config.clone()).open() {
-            Ok(server) => {
-                let (socket, other) = UnixStream::pair()?;
-                let own = server.adopt(other, "standard input")?;
-                return Ok((Some((server, own)), socket));
+/// What a host has said about its failure.
+fn failure(said: &str) -> Failure {
+    let (reason, message) = said.split_once(' ').unwrap_or(("io", "the server has ended at once"));
+    let known = [Reason::Busy, Reason::Denied];
+    let reason = known.into_iter().find(|known| known.as_str() == reason);
+    Failure::new(reason.unwrap_or(Reason::Io), message)
+}
+
+impl Host {
+    /// Starts this program as a server of a directory, with this socket as its first connection.
+    fn start(options: &Options, directory: &OwnedFd, client: UnixStream) -> io::Result<Self> {
+        let mut command = Command::new("/proc/self/exe");
+        command
+            .arg0("hauld")
+            .args(std::env::args_os().skip(1))
+            .arg("--stdio-host")
+            .args(options.only_reads.then_some("--read-only"))
+            .current_dir(format!("/proc/self/fd/{}", directory.as_raw_fd()))
+            // Signals of a terminal are for the process that relays.
+            .process_group(0)
+            .stdin(OwnedFd::from(client))
+            .stdout(Stdio::piped());
+        let mut process = command.spawn()?;
+        let words = process.stdout.take().ok_or(ErrorKind::BrokenPipe)?;
+        Ok(Self { process, words })
+    }
+
+    /// The next line that the host says; `None` at its end.
+    fn word(&mut self, deadline: Option<Instant>) -> io::Result<Option<String>> {
+        let mut line = Vec::new();
+        loop {
+            let timeout = deadline.map(|at| {
+                let left = at.saturating_duration_since(Instant::now());
+                Timespec {
+                    tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                    tv_nsec: i64::from(left.subsec_nanos()),
+                }
+            });
+            match poll(&mut [PollFd::new(&self.words, PollFlags::IN)], timeout.as_ref()) {
+                Ok(0) => return Err(ErrorKind::TimedOut.into()),
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(errno.into()),
             }
-            Err(error @ (StartError::Busy(_) | StartError::Denied(_))) => error,
-            Err(error) => return Err(error),
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        match root_socket::join(directory.as_fd(), left.max(LOOK)) {
-            Ok(socket) => return Ok((None, socket)),
-            Err(error) if matches!(busy, StartError::Denied(_)) => {
-                tracing::debug!(%error, "could not join");
-                return Err(busy);
+            let mut byte = [0];
+            match rustix::io::read(&self.words, &mut byte) {
+                Ok(0) => return Ok(None),
+                Ok(_) if byte == *b"\n" => {
+                    return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
+                }
+                Ok(_) if line.len() < MAX_WORD => line.push(byte[0]),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
             }
-            // Somebody else's, or the server ends just now, or begins.
-            Err(error) if left == Duration::ZERO || error.kind() == ErrorKind::PermissionDenied => {
-                return Err(StartError::Busy(format!("{busy}; it can't be joined: {error}")));
-            }
-            Err(_) => thread::sleep(LOOK),
         }
     }
 }
 
 fn late() -> StdioError {
-    StdioError::CutOff(String::from(
-        "the grace time is over, and the disk is not done: transfers are cut off",
-    ))
+    let message = "the grace time is over, and the disk is not done with what was sent last";
+    StdioError::CutOff(String::from(message))
 }
 
-/// Lets go of the client's ends of standard input, output and error, so that `sshd` ends the client's session though this process
-/// serves others.
-fn let_go(nothing: &File) {
-    let let_go = rustix::stdio::dup2_stdin(nothing)
-        .and_then(|()| rustix::stdio::dup2_stdout(nothing))
-        .and_then(|()| rustix::stdio::dup2_stderr(nothing));
-    if let Err(errno) = let_go {
-        tracing::debug!(%errno, "could not let go of standard input and output");
-    }
-}
-
-/// A reason to end before the client does.
+/// A reason to end before the client's connection does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Early {
-    Signal,
     SecondSignal,
     Late,
 }
@@ -217,13 +241,6 @@ struct End {
 }
 
 impl End {
-    /// The next event, if one comes before the deadline and within `most`.
-    fn next(&self, most: Duration) -> Option<Event> {
-        let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        // The sender of this thread lives as long as the receiver.
-        self.told.recv_timeout(left.map_or(most, |left| left.min(most))).ok()
-    }
-
     fn is_late(&self) -> bool {
         self.deadline.is_some_and(|at| at <= Instant::now())
     }
@@ -235,59 +252,45 @@ impl End {
     }
 
     /// Waits until the client's connection has ended.
-    fn of_client(&mut self) -> Option<Early> {
+    fn of_client(&mut self, socket: &UnixStream) -> Option<Early> {
         loop {
-            match self.next(Duration::MAX) {
-                Some(Event::Ended(Ended::Input)) => self.is_near(),
-                Some(Event::Ended(Ended::Output | Ended::Broken)) => {
+            let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            match self.told.recv_timeout(left.unwrap_or(Duration::MAX)) {
+                Ok(Event::Ended(Ended::Input)) => self.is_near(),
+                Ok(Event::Ended(Ended::Output | Ended::Broken)) => {
                     self.is_near();
                     return None;
                 }
-                Some(Event::Stop) => return Some(Early::Signal),
-                Some(Event::StopNow) => return Some(Early::SecondSignal),
-                Some(Event::Stopped) => {}
-                None if self.is_late() => return None,
-                None => {}
-            }
-        }
-    }
-
-    /// Waits until all connections have ended, and has the server stop.
-    fn of_others(&mut self, server: &Server, own: ConnectionId, nothing: &File) -> Option<Early> {
-        let mut is_let_go = false;
-        loop {
-            let is_late = self.is_late();
-            // The next server of this root may be far in the future.
-            let waits = server.connections() == 0 && server.is_sweeping() && !is_late;
-            if !waits && server.stop_if_idle() {
-                return None;
-            }
-            let others = server.connections() > usize::from(server.is_connected(own));
-            if !others && is_late && !waits {
-                return Some(Early::Late);
-            }
-            if others && !std::mem::replace(&mut is_let_go, true) {
-                let_go(nothing);
-            }
-            match self.told.recv_timeout(LOOK) {
-                Ok(Event::Stop) => return Some(Early::Signal),
+                Ok(Event::Stop) => {
+                    self.is_near();
+                    // The server does all that has come, and then ends the connection.
+                    let _ = rustix::net::shutdown(socket, Shutdown::Write);
+                }
                 Ok(Event::StopNow) => return Some(Early::SecondSignal),
-                _ => {}
+                Err(_) if self.is_late() => return Some(Early::Late),
+                Err(_) => {}
             }
         }
     }
 
-    /// Waits until a server that stops has done so.
-    fn of_server(mut self) -> Result<(), StdioError> {
+    /// Waits until the process that serves has ended, or serves others.
+    fn of_host(self, mut host: Host) -> Result<(), StdioError> {
         let least = Instant::now() + AT_LEAST;
-        self.deadline = Some(self.deadline.map_or(least, |at| at.max(least)));
+        let deadline = self.deadline.map_or(least, |at| at.max(least));
+        match host.word(Some(deadline)) {
+            Ok(Some(word)) if word == OTHERS => return Ok(()),
+            Ok(_) => {}
+            Err(_) => return Err(late()),
+        }
         loop {
-            match self.next(Duration::MAX) {
-                Some(Event::Stopped | Event::StopNow) => return Ok(()),
-                // A service manager and a closed terminal may both send one.
-                Some(Event::Stop | Event::Ended(_)) => {}
-                None if self.is_late() => return Err(late()),
-                None => {}
+            match host.process.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => {
+                    return Err(StdioError::CutOff(format!("the server has ended with {status}")));
+                }
+                Ok(None) if Instant::now() < deadline => thread::sleep(LOOK.min(AT_LEAST)),
+                Ok(None) => return Err(late()),
+                Err(error) => return Err(StdioError::CutOff(error.to_string())),
             }
         }
     }
