@@ -2,13 +2,14 @@
 
 use haul_tests::over_ssh::OverSsh;
 use haul_tests::prelude::*;
+use haul_tests::screen::{Person, is_spinner};
 
 /// A small tree in `s`.
 fn tree_in(machine: &OverSsh) {
     machine.write("a.txt", "a");
     machine.write("d/b.txt", "bb");
     machine.write("d/empty/.keep", "");
-    machine.write("large", vec![7; 3_000_000]);
+    machine.write("larger", vec![7; 300_000]);
     symlink("a.txt", machine.here().join("s/link")).unwrap();
 }
 
@@ -181,33 +182,6 @@ fn no_token_goes_over_ssh() {
     assert!(!sent.windows(13).any(|window| window == &token.as_bytes()[..13]));
 }
 
-#[test]
-fn ssh_that_is_killed_in_the_middle_is_told_once_and_the_next_run_goes_on() {
-    let machine = OverSsh::new();
-    let bytes: Vec<u8> = (0..40_000_000_u32).map(|index| (index / 977) as u8).collect();
-    machine.write("large", &bytes);
-    let slow = ["put", "s", "box:in", "--limit-rate", "8MB", "--json"];
-    let mut command = machine.command(&slow);
-    let client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let parts = machine.home().join("in/.haul");
-    eventually("parts are there", || size(&parts) > 10_000_000);
-    let pid = rustix::process::Pid::from_raw(machine.pid().unwrap()).unwrap();
-    rustix::process::kill_process(pid, Signal::KILL).unwrap();
-    let output = ended(client);
-    assert_eq!(output.status.code(), Some(3), "{output:?}");
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("the connection to box broke: ssh was killed by signal 9"), "{told}");
-    assert!(
-        told.contains("run the same command again, it goes on where this one stopped"),
-        "{told}"
-    );
-    assert_eq!(machine.words().len(), 1, "it connects no second time by itself");
-    let again = machine.haul(&["put", "s", "box:in", "--json"]).assert().success();
-    let summary = last(&again.get_output().stdout);
-    assert!(summary["bytes_sent"].as_u64().unwrap() < 35_000_000, "{summary}");
-    assert_eq!(fs::read(machine.home().join("in/s/large")).unwrap(), bytes);
-}
-
 /// Bytes on the disk below a directory.
 fn size(root: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(root) else { return 0 };
@@ -246,4 +220,92 @@ fn name_of_an_entry_here_is_read_as_ssh_and_told() {
     let _ = machine.haul(&["sync", "a:b", "x"]).assert().code(3).stderr(contains(told));
     let _ = machine.haul(&["put", "s", "a:b"]).assert().code(3).stderr(contains(told));
     let _ = machine.haul(&["put", "./a:b", "c:d"]).assert().code(3).stderr(contains(told).not());
+}
+
+#[test]
+fn ssh_asks_on_the_terminal_and_no_bar_moves_meanwhile() {
+    // It asks for as long as the user wants, and takes the echo away.
+    let machine = OverSsh::with(
+        "stty -echo </dev/tty; printf 'Password: ' >/dev/tty; read word </dev/tty; stty echo </dev/tty; exec sh -c \"$*\"",
+    );
+    machine.write("large", vec![3; 3_000_000]);
+    let mut environment = machine.environment();
+    environment.push(("HAULD", binaries::get().hauld.to_str().unwrap().to_owned()));
+    let environment: Vec<_> = environment.iter().map(|(key, value)| (*key, &**value)).collect();
+    let mut person = Person::run("cd $PLACE && $H put s box:in --hauld $HAULD", &environment);
+    let asked = Instant::now();
+    eventually("ssh asks", || person.seen().contains("Password: "));
+    eventually("a bar would have moved", || asked.elapsed() > Duration::from_millis(600));
+    assert!(!person.seen().contains(is_spinner), "{}", person.seen());
+    person.types("Password: ", "secret\n");
+    let (code, seen) = person.ends();
+    assert_eq!(code, Some(0), "{seen}");
+    assert_eq!(seen.matches("Password: ").count(), 1, "{seen}");
+    equal(&machine, "in/s");
+}
+
+#[test]
+fn interruption_at_the_question_gives_the_terminal_back() {
+    let machine =
+        OverSsh::with("printf 'Password: ' >/dev/tty; read word </dev/tty; exec sh -c \"$*\"");
+    let environment = machine.environment();
+    let environment: Vec<_> = environment.iter().map(|(key, value)| (*key, &**value)).collect();
+    let mut person = Person::run("cd $PLACE; $H ls box:in; echo ended with $?", &environment);
+    person.types("Password: ", "\x03");
+    let (code, seen) = person.ends();
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(seen.contains("haul: interrupted") && seen.contains("ended with 130"), "{seen}");
+}
+
+#[test]
+fn cheapest_cipher_is_used_unless_somebody_has_chosen() {
+    let usual = "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com";
+    for (chosen, expected) in [
+        (usual, "-c aes128-gcm@openssh.com,chacha20-poly1305@openssh.com box "),
+        ("aes256-ctr", "box "),
+    ] {
+        let machine = OverSsh::new();
+        machine.write("f", "x");
+        // Another process writes the program, so it can be run at once.
+        let script = machine.here().join("script");
+        let text = format!(
+            "#!/bin/sh\ncase $* in '-F none -G box') echo ciphers {usual}; exit ;; '-G box') echo ciphers {chosen}; exit ;; \
+             esac\nexec sh $PLACE/ssh \"$@\"\n"
+        );
+        fs::write(&script, text).unwrap();
+        fs::create_dir(machine.here().join("bin")).unwrap();
+        let mut install = Command::new("install");
+        install.args(["-m", "755"]).arg(&script).arg(machine.here().join("bin/ssh"));
+        assert!(install.status().unwrap().success());
+        let path =
+            format!("{}:{}", machine.here().join("bin").display(), std::env::var("PATH").unwrap());
+        let mut put = machine.haul(&["put", "s", "box:in"]);
+        let _ = put.env("HAUL_SSH", "").env("PATH", path).assert().success();
+        let has_aes = fs::read_to_string("/proc/cpuinfo").unwrap().contains(" aes ");
+        let expected = if has_aes { expected } else { "box " };
+        assert!(machine.words()[0].starts_with(expected), "{:?}", machine.words());
+    }
+}
+
+#[test]
+fn library_goes_over_ssh_as_well() {
+    use haul_client::{Destination, Get, Runs, Server, Source, Transfer};
+    let machine = OverSsh::new();
+    tree_in(&machine);
+    let place = machine.here().display();
+    let runs = Runs::default().ssh(&format!("env PLACE={place} sh {place}/ssh")).unwrap();
+    let runs = runs.hauld(binaries::get().hauld.to_str().unwrap()).unwrap();
+    let destination: Destination = "me@box:a/b".parse().unwrap();
+    let destination = destination.by(&runs);
+    let Server::Ssh(ssh) = &destination.server else { panic!("{destination:?}") };
+    assert_eq!((ssh.user.as_deref(), &*ssh.host), (Some("me"), "box"));
+    let transfer = Transfer::builder(destination.clone()).put([machine.here().join("s")]);
+    let report = transfer.build().unwrap().run(&mut ()).unwrap();
+    assert_eq!(report.counts.failed, 0);
+    equal(&machine, "a/b/s");
+    let get = Get::builder([Source::from(destination)], machine.here().join("got"));
+    let report = get.build().unwrap().run(&mut ()).unwrap();
+    assert_eq!(report.counts.failed, 0);
+    assert_eq!(fs::read(machine.here().join("got/b/s/d/b.txt")).unwrap(), b"bb");
+    assert_eq!(machine.words().len(), 2);
 }

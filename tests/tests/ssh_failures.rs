@@ -7,7 +7,7 @@ use haul_tests::prelude::*;
 /// `haul put` of the source over a stand-in, which fails; its standard error.
 fn told(machine: &OverSsh, words: &[&str], code: i32) -> String {
     machine.write("f", "x");
-    let all = [&["put", "s", "me@box:in"], words].concat();
+    let all = [&["put", "-q", "s", "me@box:in"], words].concat();
     let output = machine.haul(&all).assert().code(code).stdout("").get_output().clone();
     String::from_utf8(output.stderr).unwrap()
 }
