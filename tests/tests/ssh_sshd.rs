@@ -14,7 +14,7 @@ fn write_tree(root: &Path) {
     fs::create_dir(root.join("empty")).unwrap();
     fs::write(root.join("large"), vec![42; 5_000_000]).unwrap();
     fs::write(root.join("run.sh"), "#!/bin/sh\n").unwrap();
-    set_mode(&root.join("run.sh"), 0o755);
+    set_mode(root.join("run.sh"), 0o755);
     symlink("large", root.join("link")).unwrap();
 }
 
@@ -51,7 +51,7 @@ fn child_of(client: &Child) -> Option<rustix::process::Pid> {
 #[test]
 fn ssh_that_is_killed_at_half_of_a_large_file_is_told_and_the_next_run_goes_on() {
     let sshd = Sshd::start();
-    let bytes: Vec<u8> = (0..40_000_000_u32).map(|index| (index / 1013) as u8).collect();
+    let bytes: Vec<u8> = (0..40_000_000_u32).map(|index| (index / 1013).to_le_bytes()[0]).collect();
     fs::write(sshd.here().join("s/large"), &bytes).unwrap();
     let to = at(&sshd, "in");
     let words = ["put", "s", &to, "--limit-rate", "8MB"];

@@ -210,6 +210,8 @@ fn end(status: &Option<ExitStatus>) -> String {
 }
 
 fn denied(host: &str, root: &str, Denial { code, message }: &Denial) -> String {
+    let message: String = message.chars().take(MOST_CHARS).collect();
+    let code: String = code.chars().take(MOST_CHARS).collect();
     let (root, message) = (Shown(root), Shown(message));
     match code.as_str() {
         "not_found" => format!("there is no directory {root} at {host}"),
