@@ -18,7 +18,7 @@ use crate::credentials::Need;
 use crate::error::refused::Refused;
 use crate::error::{ConnectionError, ProtocolError};
 use crate::get::source::Source;
-use crate::net::destination::root_above;
+use crate::net::root::root_above;
 use crate::net::ssh::Access;
 
 /// The right that it can't do without.

@@ -8,7 +8,8 @@ use super::oneshot;
 use super::options::Reaching;
 use crate::connection::rpc::Said;
 use crate::credentials::Need;
-use crate::net::destination::{Destination, root_above};
+use crate::net::destination::Destination;
+use crate::net::root::root_above;
 use crate::net::ssh::Access;
 
 /// The rights that it can't do without.

@@ -15,7 +15,8 @@ use crate::credentials::Need;
 use crate::error::ConnectionError;
 use crate::error::destination::DestinationError;
 use crate::error::refused::Refused;
-use crate::net::destination::{Destination, Server, root_above};
+use crate::net::destination::{Destination, Server};
+use crate::net::root::root_above;
 use crate::net::ssh::Access;
 
 /// The rights that it can't do without.

@@ -16,7 +16,8 @@ use super::options::Reaching;
 use crate::connection::rpc::{Asking, Said};
 use crate::credentials::Need;
 use crate::error::ConnectionError;
-use crate::net::destination::{Destination, root_above};
+use crate::net::destination::Destination;
+use crate::net::root::root_above;
 use crate::net::ssh::Access;
 use tree::Tree;
 

@@ -14,7 +14,7 @@ use crate::connection::rpc::Said;
 use crate::credentials::Need;
 use crate::error::refused::Refused;
 use crate::error::{ConnectionError, ProtocolError};
-use crate::net::destination::root_above;
+use crate::net::root::root_above;
 use crate::net::ssh::Access;
 use crate::transfer::error::BuildError;
 

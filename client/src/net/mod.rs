@@ -13,6 +13,7 @@ pub mod poller;
 mod race;
 pub mod rate_limit;
 mod resolve;
+pub(crate) mod root;
 pub mod ssh;
 pub mod transport;
 pub(crate) mod wire;

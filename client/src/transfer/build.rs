@@ -11,7 +11,7 @@ use super::error::BuildError;
 use super::unfit::unfit;
 use crate::credentials::Login;
 use crate::error::receipt::ReceiptError;
-use crate::net::destination::root_above;
+use crate::net::root::root_above;
 use crate::net::ssh::Access;
 use crate::plan::given::{self, Given};
 use crate::plan::policy::{Delete, Mode, Policy};
