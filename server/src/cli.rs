@@ -1,13 +1,16 @@
 //! The command line of `hauld`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::PossibleValue;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use haul_protocol::Shown;
 
 use crate::config::{CertificateFiles, Config, Durability, Tls};
+use crate::error::StartError;
 pub use crate::maintenance::environment::Environment;
 use crate::maintenance::key::{Fingerprint, Key};
 use crate::maintenance::new_account::Link;
@@ -15,6 +18,7 @@ use crate::maintenance::partials::Partials;
 use crate::maintenance::users::Users;
 use crate::net::listen::Listen;
 use crate::services::timeouts::Timeouts;
+use crate::settings_file::{self, SettingsFile, with_variables};
 use crate::symlinks::Symlinks;
 
 /// Takes uploads from `haul` under one root directory: each file appears whole and verified, or not
@@ -39,19 +43,17 @@ pub struct Arguments {
     #[arg(long, hide = true, requires = "stdio")]
     pub stdio_host: bool,
 
+    /// File of settings, in TOML: each key is the name of an option here, without dashes in front, such as keep-free = "1GiB".
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
     /// Address to listen on: `HOST:PORT`, `[V6]:PORT` or `unix:PATH`; may be given several times. Port 0
     /// takes a free port.
-    #[arg(
-        long,
-        value_name = "ADDR",
-        env = "HAULD_LISTEN",
-        value_delimiter = ',',
-        default_value = "127.0.0.1:8080"
-    )]
+    #[arg(long, value_name = "ADDR", value_delimiter = ',', default_value = "127.0.0.1:8080")]
     pub listen: Vec<Listen>,
 
     /// Directory that uploads go to; made if it is missing.
-    #[arg(long, value_name = "DIR", env = "HAULD_ROOT", default_value = "./uploads")]
+    #[arg(long, value_name = "DIR", default_value = "./uploads")]
     pub root: PathBuf,
 
     /// Change nothing: files can be listed and read, and every other request is refused. The root must be there, and may be
@@ -97,25 +99,25 @@ pub struct Arguments {
 
     /// Addresses that take TLS: "auto" takes nothing else where other machines reach it, and both where only this machine
     /// does, if there is a key; "always" takes nothing else over TCP; "never" takes none. Unix sockets take none.
-    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN", env = "HAULD_TLS")]
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
     pub tls: Tls,
 
     /// Directory of the server's key, certificate and accounts, never inside of the root [default: $STATE_DIRECTORY, /var/lib/hauld for root, or
     /// ~/.local/state/hauld].
-    #[arg(long, value_name = "DIR", env = "HAULD_CONFIG_DIR")]
+    #[arg(long, value_name = "DIR")]
     pub config_dir: Option<PathBuf>,
 
     /// PEM file of a certificate that an authority vouches for, and of those above it; read again when it changes.
-    #[arg(long, value_name = "FILE", requires = "key", env = "HAULD_CERT")]
+    #[arg(long, value_name = "FILE", requires = "key")]
     pub cert: Option<PathBuf>,
 
     /// PEM file of the key of that certificate.
-    #[arg(long, value_name = "FILE", requires = "cert", env = "HAULD_KEY")]
+    #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
 
     /// File to which the audit log is appended, a line of JSON for each login, refusal, change, and change of the accounts.
     /// SIGHUP opens the file anew. Never inside of the root.
-    #[arg(long, value_name = "FILE", env = "HAULD_AUDIT")]
+    #[arg(long, value_name = "FILE")]
     pub audit: Option<PathBuf>,
 
     /// Listen on an address that other machines reach, though nobody is asked who they are and nothing needs to be
@@ -125,7 +127,7 @@ pub struct Arguments {
 
     /// User of this machine as whom to go on once the addresses are bound, as root only; GROUP is that of new files. A
     /// root that is missing is made for that user.
-    #[arg(long, value_name = "NAME[:GROUP]", env = "HAULD_USER")]
+    #[arg(long, value_name = "NAME[:GROUP]")]
     pub user: Option<String>,
 
     /// Do not confine the process. Otherwise the kernel (Landlock) lets it reach nothing but the root and its own
@@ -172,8 +174,48 @@ pub enum Command {
     /// The accounts: who may connect, and what each may do.
     #[command(subcommand)]
     User(Users),
+    /// The settings: whether a file is right, and where each comes from.
+    #[command(subcommand)]
+    Config(SettingsCommand),
     /// Makes an account that may only put, into fresh directories, and that ends; shows its link and its token.
     Link(Link),
+}
+
+/// A command about the settings.
+#[derive(Debug, Clone, Subcommand)]
+pub enum SettingsCommand {
+    /// Reads a file of settings, and tells all that is wrong in it.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Shows every setting as `hauld --config FILE` would have it, and where it comes from.
+    Show {
+        /// The file; without one, defaults and variables.
+        #[arg(env = "HAULD_CONFIG")]
+        file: Option<PathBuf>,
+    },
+}
+
+impl SettingsCommand {
+    /// # Errors
+    /// If the file can't be read or is wrong, or nothing can be written.
+    pub fn run(&self, out: &mut dyn Write) -> Result<(), StartError> {
+        let command = command();
+        match self {
+            Self::Check { file } => {
+                let settings = SettingsFile::read(file, &command)?.count();
+                let noun = if settings == 1 { "setting" } else { "settings" };
+                writeln!(out, "{}: {settings} {noun}, all right", Shown(file.display()))?;
+            }
+            Self::Show { file } => {
+                let read = |file: &PathBuf| SettingsFile::read(file, &command);
+                let file = file.as_ref().map(read).transpose()?.unwrap_or_default();
+                settings_file::show(&command, &file, out)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The directory of the server's key if nobody names one: that of a service, or that of the user.
@@ -200,7 +242,55 @@ fn own_home(home: OsString) -> Option<PathBuf> {
     home.metadata().is_ok_and(|found| found.uid() == user).then_some(home)
 }
 
+/// All words of `hauld`, each option with its variable.
+#[must_use]
+pub fn command() -> clap::Command {
+    with_variables(Arguments::command())
+}
+
 impl Arguments {
+    /// Reads the command line, the variables `HAULD_*`, and the file of settings if one is named. Ends the process if the
+    /// words are wrong, or ask for help.
+    ///
+    /// # Errors
+    /// If the file can't be read or is wrong.
+    pub fn read() -> Result<(Self, ArgMatches), StartError> {
+        let command = command();
+        let matches = command.clone().get_matches();
+        let arguments = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        match &arguments.config {
+            Some(file) if arguments.command.is_none() && !arguments.stdio => {
+                Ok((Self::with_file(command, file)?, matches))
+            }
+            _ => Ok((arguments.whole()?, matches)),
+        }
+    }
+
+    /// The same once more, if a file of settings is named: it may have changed.
+    ///
+    /// # Errors
+    /// If the file can't be read or is wrong.
+    pub fn read_again(&self) -> Option<Result<Self, StartError>> {
+        let file = self.config.as_ref()?;
+        Some(Self::with_file(command(), file))
+    }
+
+    fn with_file(command: clap::Command, file: &Path) -> Result<Self, StartError> {
+        let wrong = |error: clap::Error| StartError::Usage(error.to_string());
+        let command = SettingsFile::read(file, &command)?.apply(command);
+        let matches = command.try_get_matches().map_err(wrong)?;
+        Self::from_arg_matches(&matches).map_err(wrong)?.whole()
+    }
+
+    /// Itself, if no part of it lacks another one.
+    fn whole(self) -> Result<Self, StartError> {
+        match (&self.cert, &self.key) {
+            (Some(_), None) => Err(StartError::Usage(String::from("`cert` needs `key`, too"))),
+            (None, Some(_)) => Err(StartError::Usage(String::from("`key` needs `cert`, too"))),
+            _ => Ok(self),
+        }
+    }
+
     /// The configuration that these words ask for. `umask`: of the process, before it was changed.
     #[must_use]
     pub fn config(&self, umask: u32) -> Config {
@@ -307,10 +397,9 @@ which directory do uploads go to?
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn command_line_is_consistent() {
-        Arguments::command().debug_assert();
+        command().debug_assert();
     }
 }

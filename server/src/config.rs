@@ -81,6 +81,27 @@ impl Config {
             umask: 0o022,
         }
     }
+
+    /// The settings that this server was started with, and that another configuration has otherwise, as on the command line.
+    /// The ones that may change while it runs are not among them.
+    pub(crate) fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
+        let (a, b) = (self, other);
+        let differ = [
+            ("listen", a.listen != b.listen),
+            ("root", a.root != b.root),
+            ("read-only", a.read_only != b.read_only),
+            ("workers", a.workers != b.workers),
+            ("durability", a.durability != b.durability),
+            ("no-kept-digests", a.kept_digests != b.kept_digests),
+            ("max-connections", a.max_connections != b.max_connections),
+            ("tls", a.tls != b.tls),
+            ("config-dir", a.config_dir != b.config_dir),
+            ("cert, key", a.certificate != b.certificate),
+            ("audit", a.audit != b.audit),
+            ("insecure", a.insecure != b.insecure),
+        ];
+        differ.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
+    }
 }
 
 /// The addresses that take TLS, and those that take nothing else. Unix sockets take none.
@@ -96,7 +117,7 @@ pub enum Tls {
 }
 
 /// Files of a certificate and its key, which are read again when they change.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles {
     /// PEM file of the certificates, the server's own one first.
     pub chain: PathBuf,

@@ -8,6 +8,7 @@ use crate::accounts::users_file::UsersError;
 use crate::audit::AuditError;
 use crate::keys::KeyError;
 use crate::net::listen::ListenError;
+use crate::settings_file::SettingsError;
 use crate::store::OpenError;
 
 /// The server can't start.
@@ -16,6 +17,9 @@ pub enum StartError {
     /// The command line asks for what isn't there.
     #[error("{0}")]
     Usage(String),
+    /// The file of settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// An address.
     #[error(transparent)]
     Listen(#[from] ListenError),

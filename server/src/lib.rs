@@ -42,6 +42,7 @@ mod refusal;
 mod runtime;
 mod server;
 mod services;
+mod settings_file;
 #[doc(hidden)]
 pub mod stdio;
 mod store;
@@ -56,4 +57,5 @@ pub use keys::KeyError;
 pub use net::listen::{Listen, ListenError};
 pub use server::{Listening, Ready, Server};
 pub use services::timeouts::Timeouts;
+pub use settings_file::SettingsError;
 pub use symlinks::Symlinks;

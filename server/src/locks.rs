@@ -98,6 +98,8 @@ pub(crate) enum Rank {
     Certificate,
     /// The pin of the key that comes next.
     NextPin,
+    /// The settings that may change.
+    Tuning,
 }
 
 /// The locks that this thread holds.

@@ -10,12 +10,12 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::Context;
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::ArgMatches;
 use haul_protocol::Shown;
 use haul_server::cli::{Arguments, Command, Environment, HOW_TO_START, usual_config_dir};
 use haul_server::process::{self, Reach, SystemUser};
 use haul_server::stdio::{self, Caller, StdioError};
-use haul_server::{Listen, Server, StartError};
+use haul_server::{Config, Listen, Server, StartError};
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
@@ -27,15 +27,15 @@ use signals::{Wanted, Watch};
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let matches = Arguments::command().get_matches();
-    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let arguments = Arguments::read();
     if is_bare() && (std::io::stdin().is_terminal() || std::io::stdout().is_terminal()) {
         // Nothing can be told if standard error is gone.
         let _ = writeln!(std::io::stderr(), "hauld: {HOW_TO_START}");
         return ExitCode::from(USAGE);
     }
     // The client's terminal shows the log of a server that it has started.
-    let usual = if arguments.stdio { "warn" } else { "info" };
+    let is_stdio = arguments.as_ref().is_ok_and(|(arguments, _)| arguments.stdio);
+    let usual = if is_stdio { "warn" } else { "info" };
     let filter = EnvFilter::try_from_env("HAUL_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -46,11 +46,18 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .fmt_fields(debug_fn(field).delimited(" "))
         .init();
+    let (arguments, matches) = match arguments {
+        Ok(read) => read,
+        Err(error) => {
+            tell_each(&error);
+            return ExitCode::from(USAGE);
+        }
+    };
     if let Some(command) = &arguments.command {
         return match run(command) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                tell(&error);
+                tell_each(&error);
                 ExitCode::from(USAGE)
             }
         };
@@ -66,14 +73,15 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let server = match start(&arguments) {
+    let umask = process::prepare();
+    let server = match start(&arguments, umask) {
         Ok(server) => server,
         Err(error) => {
             tell(&error);
             return ExitCode::from(USAGE);
         }
     };
-    match serve(server, watch) {
+    match serve(server, watch, &arguments, umask) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tell(&format_args!("{error:#}"));
@@ -158,8 +166,8 @@ fn follow(mut watch: Watch, mut tell: impl FnMut(bool) + Send + 'static) {
 }
 
 /// Starts the server. Root binds its addresses, the user opens its root, and the sandbox is on before the first thread.
-fn start(arguments: &Arguments) -> Result<Server, StartError> {
-    let config = arguments.config(process::prepare());
+fn start(arguments: &Arguments, umask: u32) -> Result<Server, StartError> {
+    let config = arguments.config(umask);
     let user = arguments.user.as_deref().map(SystemUser::find).transpose()?;
     if let Some(user) = &user {
         user.make_directory(&config.root, 0o777 & !config.umask)?;
@@ -195,6 +203,9 @@ fn start(arguments: &Arguments) -> Result<Server, StartError> {
         if let Some(given) = &config.certificate {
             reach = reach.reading_file(&given.chain).reading_file(&given.key);
         }
+        if let Some(file) = &arguments.config {
+            reach = reach.reading_file(file);
+        }
         if let Some(audit) = &config.audit {
             reach = reach.appending(audit);
         }
@@ -212,13 +223,15 @@ fn run(command: &Command) -> Result<(), StartError> {
         Command::User(users) => users.run(&mut environment),
         Command::Link(link) => link.run(&mut environment),
         Command::Fingerprint(fingerprint) => Ok(fingerprint.run(&mut environment)?),
+        Command::Config(settings) => settings.run(environment.out),
         Command::Key(key) => Ok(key.run(&mut environment)?),
     }
 }
 
 /// Whether nobody has said anything. Without a terminal the defaults hold, for a service.
 fn is_bare() -> bool {
-    std::env::args_os().len() <= 1 && std::env::var_os("HAULD_ROOT").is_none()
+    let is_set = |name| std::env::var_os(name).is_some();
+    std::env::args_os().len() <= 1 && !is_set("HAULD_ROOT") && !is_set("HAULD_CONFIG")
 }
 
 /// One field of a line of the log. Peers and file names have a say in most of them.
@@ -237,11 +250,49 @@ fn tell(text: &dyn Display) {
     let _ = writeln!(std::io::stderr(), "hauld: {}", Shown(text));
 }
 
+/// The same of an error that has several lines.
+fn tell_each(error: &StartError) {
+    error.to_string().lines().for_each(|line| tell(&line));
+}
+
+/// Reads the file of settings again, if there is one: either all of it counts, or nothing of it.
+fn reload(arguments: &Arguments, umask: u32, tune: &impl Fn(&Config) -> Vec<&'static str>) {
+    match arguments.read_again() {
+        None => {}
+        Some(Ok(again)) => {
+            let mut others = tune(&again.config(umask));
+            others.extend((again.user != arguments.user).then_some("user"));
+            others.extend((again.no_sandbox != arguments.no_sandbox).then_some("no-sandbox"));
+            if others.is_empty() {
+                tracing::info!("the settings were read again");
+            } else {
+                let settings = others.join(", ");
+                tracing::warn!(
+                    settings,
+                    "the settings were read again; these count when hauld is started again"
+                );
+            }
+        }
+        Some(Err(error)) => {
+            for line in error.to_string().lines() {
+                tracing::error!("{line}");
+            }
+            tracing::error!("the settings stay as they were");
+        }
+    }
+}
+
 /// The first signal stops with grace, the second at once.
-fn serve(server: Server, mut watch: Watch) -> anyhow::Result<()> {
+fn serve(
+    server: Server,
+    mut watch: Watch,
+    arguments: &Arguments,
+    umask: u32,
+) -> anyhow::Result<()> {
     let addresses: Vec<String> = server.addresses().map(ToString::to_string).collect();
     let stop = server.stopper();
     let reopen = server.audit_reopener();
+    let tune = server.tuner();
     let handle = watch.handle();
     // This thread watches signals to the end; the others are joined by one that then ends the watch.
     let joiner = thread::Builder::new()
@@ -261,15 +312,21 @@ fn serve(server: Server, mut watch: Watch) -> anyhow::Result<()> {
     drop(out);
 
     let mut next = || loop {
-        match (watch.next(), &reopen) {
-            (Some(Wanted::Reload), Some(reopen)) => reopen(),
-            (Some(Wanted::Reload), None) => {
+        match watch.next() {
+            Some(Wanted::Reload) if reopen.is_none() && arguments.config.is_none() => {
                 tracing::warn!(
-                    "SIGHUP: hauld has nothing to reload without an audit log, and stops; start it again"
+                    "SIGHUP: without --config and without an audit log hauld has nothing to reload, and stops; start it \
+                     again"
                 );
                 return Some(Wanted::Stop);
             }
-            (wanted, _) => return wanted,
+            Some(Wanted::Reload) => {
+                if let Some(reopen) = &reopen {
+                    reopen();
+                }
+                reload(arguments, umask, &tune);
+            }
+            wanted => return wanted,
         }
     };
     if next().is_some() {

@@ -26,6 +26,7 @@ use crate::net::listen::{Entrance, Listen, Listener, Peer};
 use crate::net::root_socket;
 use crate::runtime::worker::Worker;
 use crate::runtime::{Runtime, timer};
+use crate::services::tuning::Tuning;
 use crate::services::{Services, Settings};
 use crate::store::Store;
 use crate::streams::{self, Known, may_serve};
@@ -42,6 +43,7 @@ pub struct Server {
     counter: JoinHandle<()>,
     sweeper: Option<Sweeper>,
     watcher: JoinHandle<()>,
+    config: Config,
 }
 
 /// Time between two looks whether the committer is done.
@@ -95,11 +97,7 @@ impl Listening {
             (None, true) => Store::open_read_only(path, umask)?,
         };
         let store = if config.kept_digests { store } else { store.without_kept_digests() };
-        let limits = ServerLimits {
-            max_file: largest_file(config.max_file),
-            window_requests: config.window_requests,
-            ..ServerLimits::default()
-        };
+        let tuning = tuning(&config);
         let workers = config.workers.map_or_else(default_workers, usize::from);
         let bounds = bounds(config.max_connections, workers, durable);
         tracing::info!(
@@ -121,25 +119,14 @@ impl Listening {
         if !config.read_only {
             listeners.extend(root_listener(&store));
         }
-        let (symlinks, timeouts) = (config.symlinks, config.timeouts);
         let Bounds { connections, door, places } = bounds;
-        let settings = Settings {
-            may_change: !config.read_only,
-            accounts,
-            audit,
-            keys,
-            limits,
-            symlinks,
-            timeouts,
-            places,
-            connections,
-            door,
-        };
+        let may_change = !config.read_only;
+        let settings =
+            Settings { may_change, accounts, audit, keys, tuning, places, connections, door };
         let services = Arc::new(Services::new(store, settings));
         services.prepare_for(&services.accounts.all());
         let runtime = Runtime::new(services, listeners, connections, door)?;
-        let keep_partials = (!config.read_only).then_some(config.keep_partials);
-        Ok(Ready { runtime: Arc::new(runtime), workers, durable, keep_partials })
+        Ok(Ready { runtime: Arc::new(runtime), workers, durable, config })
     }
 }
 
@@ -149,8 +136,7 @@ pub struct Ready {
     runtime: Arc<Runtime>,
     workers: usize,
     durable: bool,
-    /// `None`: there is nothing to sweep.
-    keep_partials: Option<Duration>,
+    config: Config,
 }
 
 impl Ready {
@@ -182,7 +168,7 @@ impl Ready {
     /// # Errors
     /// If a thread can't be had.
     pub fn start(self) -> Result<Server, StartError> {
-        let Self { runtime, workers, durable, keep_partials } = self;
+        let Self { runtime, workers, durable, config } = self;
         let spawn = |name: String, run: fn(&Arc<Runtime>)| {
             let runtime = Arc::clone(&runtime);
             thread::Builder::new().name(name).spawn(move || {
@@ -199,12 +185,13 @@ impl Ready {
             false => None,
         };
         let counter = spawn(String::from("counter"), |runtime| runtime.services.store.count())?;
-        let sweep = |keep| Sweeper::start(Arc::clone(&runtime.services), keep);
-        let sweeper = keep_partials.map(sweep).transpose()?;
+        // In a root that nothing may change there is nothing to sweep.
+        let sweep = || Sweeper::start(Arc::clone(&runtime.services));
+        let sweeper = (!config.read_only).then(sweep).transpose()?;
         let watcher = spawn(String::from("watcher"), |runtime| {
             watcher::run(&runtime.services, || runtime.has_stopped());
         })?;
-        Ok(Server { runtime, workers, timer, committer, counter, sweeper, watcher })
+        Ok(Server { runtime, workers, timer, committer, counter, sweeper, watcher, config })
     }
 }
 
@@ -328,6 +315,16 @@ impl Server {
         }
     }
 
+    /// A function that takes over the settings of another configuration that may change while the server runs; returns the
+    /// names of the other ones that differ, for which the server has to be started again.
+    pub fn tuner(&self) -> impl Fn(&Config) -> Vec<&'static str> + Send + 'static {
+        let (runtime, started) = (Arc::clone(&self.runtime), self.config.clone());
+        move |config| {
+            runtime.services.tune(tuning(config), config.keep_free);
+            started.needs_restart(config)
+        }
+    }
+
     /// A function that opens the audit log anew, for a program that is told that the file was renamed. `None`: the server
     /// has no audit log.
     pub fn audit_reopener(&self) -> Option<impl Fn() + Send + 'static> {
@@ -347,6 +344,17 @@ fn root_listener(store: &Store) -> Option<Listener> {
             None
         }
     }
+}
+
+/// The settings that may change while the server runs.
+fn tuning(config: &Config) -> Tuning {
+    let limits = ServerLimits {
+        max_file: largest_file(config.max_file),
+        window_requests: config.window_requests,
+        ..ServerLimits::default()
+    };
+    let Config { symlinks, timeouts, keep_partials, .. } = *config;
+    Tuning { limits, symlinks, timeouts, keep_partials }
 }
 
 fn commit(runtime: &Arc<Runtime>) {

@@ -120,6 +120,7 @@ mod seen;
 mod seen_words;
 mod server;
 mod server_certificate;
+mod settings;
 mod settled;
 mod shell;
 mod shown;

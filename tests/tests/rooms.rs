@@ -22,7 +22,8 @@ const CLIENT: [&str; 13] = [
 ];
 
 /// The same of the server.
-const SERVER: [&str; 21] = [
+const SERVER: [&str; 22] = [
+    "settings_file",
     "locks",
     "symlinks",
     "accounts",

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::{Shell, generate_to};
 use clap_mangen::Man;
-use haul_server::cli::Arguments;
 use haul_tests::binaries;
 
 /// Documents that go with the binaries.
@@ -75,7 +74,7 @@ fn man_pages(directory: &Path) -> anyhow::Result<()> {
             named(command.clone(), &name).bin_name(typed)
         })
         .collect();
-    let pages = [(haul, "1"), (named(Arguments::command(), "hauld"), "8")];
+    let pages = [(haul, "1"), (named(haul_server::cli::command(), "hauld"), "8")];
     for (command, section) in pages.into_iter().chain(commands.into_iter().map(|c| (c, "1"))) {
         let place = directory.join(format!("man{section}"));
         fs::create_dir_all(&place)?;
@@ -96,7 +95,7 @@ fn completions(directory: &Path) -> anyhow::Result<()> {
         let place = directory.join(shell.to_string());
         fs::create_dir_all(&place)?;
         generate_to(shell, &mut haul_client::cli::command(), "haul", &place)?;
-        generate_to(shell, &mut Arguments::command(), "hauld", &place)?;
+        generate_to(shell, &mut haul_server::cli::command(), "hauld", &place)?;
     }
     Ok(())
 }

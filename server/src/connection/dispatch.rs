@@ -168,7 +168,8 @@ impl Connection {
                 };
                 let whole = whole.as_ref().unwrap_or(&name);
                 let seen = self.view.outward(whole);
-                let symlinks = Symlinks::of_client(services.symlinks, self.login.is_some());
+                let symlinks =
+                    Symlinks::of_client(services.tuning().symlinks, self.login.is_some());
                 symlinks.check(seen.as_ref().unwrap_or(whole), &target)?;
                 self.make_link(id, name, target, mtime, turn);
             }
@@ -178,7 +179,7 @@ impl Connection {
                 self.submit(ReplyTo::Ack(id), change, None, turn);
             }
             Op::Open(wanted) => {
-                within(wanted.size, services.limits.max_file)?;
+                within(wanted.size, services.tuning().limits.max_file)?;
                 let Dialect::Haul(haul) = &self.dialect else {
                     return Ok(Sink::Nothing);
                 };

@@ -54,7 +54,7 @@ impl Incoming {
         digest: Option<Digest>,
         attributes: Attributes,
     ) -> Result<Self, Refusal> {
-        within(size, services.limits.max_file)?;
+        within(size, services.tuning().limits.max_file)?;
         let share = services.store.share(parents, &name, size)?;
         let room = services.store.admit(&name, size)?;
         // A header keeps no room from others before its body comes.

@@ -168,7 +168,7 @@ impl Connection {
         let hello = ServerHello {
             version: limits::VERSION,
             agent: concat!("hauld/", env!("CARGO_PKG_VERSION")).to_owned(),
-            limits: turn.services.limits,
+            limits: turn.services.tuning().limits,
             durability: turn.services.durability(),
             tree,
             features: FEATURES.map(String::from).to_vec(),

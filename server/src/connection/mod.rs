@@ -178,7 +178,7 @@ impl Connection {
             socket,
             transport: Transport::new(accepts),
             id,
-            half: ServerConnection::new(&services.limits, Time::from_millis(now)),
+            half: ServerConnection::new(&services.tuning().limits, Time::from_millis(now)),
             dialect: Dialect::Unknown,
             login: None,
             seat: None,

@@ -124,7 +124,7 @@ impl Connection {
 
     /// The moment by which the peer must have sent or read bytes.
     pub(super) fn peer_deadline(&self, services: &Services, interest: Interest) -> Deadline {
-        let timeouts = &services.timeouts;
+        let timeouts = services.tuning().timeouts;
         let works = self.job.is_some() || !self.rest.is_empty() || self.held_up;
         // While the account could send nothing more, the peer was not late.
         let moment = |since: Time| since.as_millis().max(self.freed);

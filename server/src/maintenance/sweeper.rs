@@ -21,10 +21,10 @@ pub(crate) struct Sweeper {
 
 impl Sweeper {
     /// Starts it.
-    pub(crate) fn start(services: Arc<Services>, keep: Duration) -> io::Result<Self> {
+    pub(crate) fn start(services: Arc<Services>) -> io::Result<Self> {
         let ours = Arc::clone(&services);
         let thread =
-            thread::Builder::new().name(String::from("sweeper")).spawn(move || run(&ours, keep))?;
+            thread::Builder::new().name(String::from("sweeper")).spawn(move || run(&ours))?;
         Ok(Self { services, thread })
     }
 
@@ -37,11 +37,11 @@ impl Sweeper {
     }
 }
 
-fn run(services: &Services, keep: Duration) {
+fn run(services: &Services) {
     let mut due = Instant::now();
     loop {
         // Trees may be thrown away faster than they are removed: what has expired has its turn between two of them.
-        let emptied = services.store.trash.empty(&mut || expire(services, keep, &mut due));
+        let emptied = services.store.trash.empty(&mut || expire(services, &mut due));
         if let Err(errno) = emptied {
             tracing::warn!(%errno, "could not remove a tree that nobody needs; trying again later");
         }
@@ -49,16 +49,17 @@ fn run(services: &Services, keep: Duration) {
         if why == Rung::Stop {
             return;
         }
-        expire(services, keep, &mut due);
+        expire(services, &mut due);
     }
 }
 
 /// Removes what has expired, if that is due.
-fn expire(services: &Services, keep: Duration, due: &mut Instant) {
+fn expire(services: &Services, due: &mut Instant) {
     if Instant::now() < *due {
         return;
     }
     *due = Instant::now() + EVERY;
+    let keep = services.tuning().keep_partials;
     services.uploads.sweep(&services.store, keep);
     if let Err(errno) = services.store.forget_versions(keep) {
         tracing::warn!(%errno, "could not look for expired versions");

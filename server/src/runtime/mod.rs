@@ -190,7 +190,7 @@ impl Runtime {
 
     /// Stops accepting; connections end when their transfers do, at the latest after the grace time.
     pub(crate) fn stop(&self) {
-        self.services.clock.stop(self.services.timeouts.grace);
+        self.services.clock.stop(self.services.tuning().timeouts.grace);
         self.slots.for_each(|slot| slot.wake(&self.poller));
     }
 

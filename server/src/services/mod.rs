@@ -10,10 +10,11 @@ pub(crate) mod places;
 pub(crate) mod seats;
 pub(crate) mod start;
 pub(crate) mod timeouts;
+pub(crate) mod tuning;
 
 use std::sync::Arc;
 
-use haul_protocol::{Durability, ServerLimits};
+use haul_protocol::Durability;
 
 use crate::accounts::{Account, Accounts};
 use crate::audit::Audit;
@@ -21,7 +22,6 @@ use crate::commit::committer::Committer;
 use crate::keys::Keys;
 use crate::locks::{Mutex, Rank};
 use crate::store::{Limits, Store};
-use crate::symlinks::Symlinks;
 use crate::uploads::Uploads;
 use crate::versions::leases::Publications;
 use budget::Budgets;
@@ -30,7 +30,7 @@ use fence::Fences;
 use lines::Lines;
 use places::Places;
 use seats::Seats;
-use timeouts::Timeouts;
+use tuning::{Tuned, Tuning};
 
 /// All that workers serve requests with.
 #[derive(Debug)]
@@ -54,9 +54,7 @@ pub(crate) struct Services {
     pub(crate) places: Places,
     /// The server's key, if it takes TLS.
     pub(crate) keys: Option<Keys>,
-    pub(crate) limits: ServerLimits,
-    pub(crate) symlinks: Option<Symlinks>,
-    pub(crate) timeouts: Timeouts,
+    tuned: Tuned,
     pub(crate) clock: Clock,
     pub(crate) lines: Lines,
 }
@@ -68,9 +66,7 @@ pub(crate) struct Settings {
     pub(crate) accounts: Accounts,
     pub(crate) audit: Option<Audit>,
     pub(crate) keys: Option<Keys>,
-    pub(crate) limits: ServerLimits,
-    pub(crate) symlinks: Option<Symlinks>,
-    pub(crate) timeouts: Timeouts,
+    pub(crate) tuning: Tuning,
     /// Files whose bytes may have come in part.
     pub(crate) places: usize,
     /// Connections that are served at once.
@@ -82,22 +78,12 @@ pub(crate) struct Settings {
 impl Services {
     /// Over a store. If it is durable, there is a committer, which the caller has to run.
     pub(crate) fn new(store: Store, settings: Settings) -> Self {
-        let Settings {
-            may_change,
-            accounts,
-            audit,
-            keys,
-            limits,
-            symlinks,
-            timeouts,
-            places,
-            connections,
-            door,
-        } = settings;
+        let Settings { may_change, accounts, audit, keys, tuning, places, connections, door } =
+            settings;
         let committer = store.is_durable().then(Committer::new);
         let (store, uploads) = (Arc::new(store), Arc::new(Uploads::default()));
         let publications =
-            Publications::new(Arc::clone(&store), Arc::clone(&uploads), timeouts.body);
+            Publications::new(Arc::clone(&store), Arc::clone(&uploads), tuning.timeouts.body);
         Self {
             accounts,
             rereading: Mutex::new(Rank::Rereading, ()),
@@ -113,12 +99,21 @@ impl Services {
             committer,
             places: Places::new(places),
             keys,
-            limits,
-            symlinks,
-            timeouts,
+            tuned: Tuned::new(tuning),
             clock: Clock::default(),
             lines: Lines::default(),
         }
+    }
+
+    /// The settings that may change, as they are now.
+    pub(crate) fn tuning(&self) -> Tuning {
+        self.tuned.get()
+    }
+
+    /// From now on these hold, and so many bytes stay free on the disk.
+    pub(crate) fn tune(&self, tuning: Tuning, keep_free: u64) {
+        self.tuned.set(tuning);
+        self.store.keep_free(keep_free);
     }
 
     /// The promise of an ack, in the word of `hello`.

@@ -48,6 +48,10 @@ impl Options {
             );
             return Err(Arguments::command().error(ErrorKind::ArgumentConflict, message));
         }
+        if is_typed("config") {
+            let message = "--stdio takes its options on the command line, and no --config: the client decides what is served";
+            return Err(Arguments::command().error(ErrorKind::ArgumentConflict, message));
+        }
         let mut config = arguments.config(umask);
         config.listen = Vec::new();
         config.tls = Tls::Never;

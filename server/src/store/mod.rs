@@ -296,6 +296,11 @@ impl Store {
         parents.refresh(self.guard.swaps());
     }
 
+    /// So many bytes stay free on the file system of the root from now on.
+    pub(crate) fn keep_free(&self, bytes: u64) {
+        self.space.keep_free(bytes);
+    }
+
     /// Whether changes have to become durable.
     pub(crate) fn is_durable(&self) -> bool {
         self.durable

@@ -42,7 +42,8 @@ const ENTRY: u64 = 16;
 pub(super) struct Space {
     /// On the file system of the root.
     root: OwnedFd,
-    keep_free: u64,
+    /// Bytes that stay free.
+    keep_free: AtomicU64,
     /// Bytes of entries that are admitted and not written yet.
     reserved: AtomicU64,
     seen: Mutex<Option<Seen>>,
@@ -61,7 +62,15 @@ struct Seen {
 
 impl Space {
     pub(super) fn new(root: OwnedFd, keep_free: u64) -> Self {
-        Self { root, keep_free, reserved: AtomicU64::new(0), seen: Mutex::new(Rank::Space, None) }
+        let (keep_free, reserved) = (AtomicU64::new(keep_free), AtomicU64::new(0));
+        Self { root, keep_free, reserved, seen: Mutex::new(Rank::Space, None) }
+    }
+
+    /// So many bytes stay free from now on.
+    pub(super) fn keep_free(&self, bytes: u64) {
+        let mut seen = self.seen.lock();
+        self.keep_free.store(bytes, Ordering::Release);
+        *seen = None;
     }
 
     /// Admits an entry of `size` bytes, or refuses it: less is available than it takes.
@@ -83,12 +92,12 @@ impl Space {
         // Before the look: bytes that are written meanwhile count in both, rather than in none.
         let reserved = self.reserved.load(Ordering::Acquire);
         let (free, block) = self.look();
-        let available = free.saturating_sub(self.keep_free).saturating_sub(reserved);
+        let keep_free = self.keep_free.load(Ordering::Acquire);
+        let available = free.saturating_sub(keep_free).saturating_sub(reserved);
         let cost = cost(size, block);
         let spent = if cost <= available { cost } else { 0 };
         *seen = Some(Seen { at: Instant::now(), block, available, spent });
         if cost > available {
-            let keep_free = self.keep_free;
             tracing::debug!(%name, size, free, keep_free, reserved, "no room for a file");
             return Err(StoreError::NoRoom { cost, room: available, keep_free });
         }
