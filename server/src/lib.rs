@@ -38,6 +38,7 @@ mod locks;
 mod maintenance;
 mod net;
 pub mod process;
+mod pulse;
 mod refusal;
 mod runtime;
 mod server;

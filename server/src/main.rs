@@ -1,5 +1,6 @@
 //! `hauld`: reads the command line, starts the server and waits for signals.
 
+mod service;
 mod signals;
 
 use std::fmt::{self, Debug, Display};
@@ -293,6 +294,7 @@ fn serve(
     let stop = server.stopper();
     let reopen = server.audit_reopener();
     let tune = server.tuner();
+    service::watch(server.watcher()).context("could not start a thread")?;
     let handle = watch.handle();
     // This thread watches signals to the end; the others are joined by one that then ends the watch.
     let joiner = thread::Builder::new()
@@ -304,12 +306,13 @@ fn serve(
         .context("could not start a thread")?;
 
     let mut out = std::io::stdout().lock();
-    for address in addresses {
+    for address in &addresses {
         writeln!(out, "listening on {}", Shown(address))
             .context("could not write to standard output")?;
     }
     out.flush().context("could not write to standard output")?;
     drop(out);
+    service::serves(&addresses);
 
     let mut next = || loop {
         match watch.next() {
@@ -321,16 +324,19 @@ fn serve(
                 return Some(Wanted::Stop);
             }
             Some(Wanted::Reload) => {
+                service::reloads();
                 if let Some(reopen) = &reopen {
                     reopen();
                 }
                 reload(arguments, umask, &tune);
+                service::serves(&addresses);
             }
             wanted => return wanted,
         }
     };
     if next().is_some() {
         tracing::info!("stopping; transfers under way may finish, a second signal stops at once");
+        service::stops();
         stop();
         while let Some(wanted) = next() {
             if wanted == Wanted::Stop {

@@ -125,7 +125,7 @@ impl Listening {
             Settings { may_change, accounts, audit, keys, tuning, places, connections, door };
         let services = Arc::new(Services::new(store, settings));
         services.prepare_for(&services.accounts.all());
-        let runtime = Runtime::new(services, listeners, connections, door)?;
+        let runtime = Runtime::new(services, listeners, workers, (connections, door))?;
         Ok(Ready { runtime: Arc::new(runtime), workers, durable, config })
     }
 }
@@ -323,6 +323,12 @@ impl Server {
             runtime.services.tune(tuning(config), config.keep_free);
             started.needs_restart(config)
         }
+    }
+
+    /// A function that tells whether a worker, the committer or the timer has been at one piece of work for longer than a time.
+    pub fn watcher(&self) -> impl Fn(Duration) -> bool + Send + 'static {
+        let runtime = Arc::clone(&self.runtime);
+        move |limit| runtime.is_stuck(limit)
     }
 
     /// A function that opens the audit log anew, for a program that is told that the file was renamed. `None`: the server

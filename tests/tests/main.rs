@@ -120,6 +120,7 @@ mod seen;
 mod seen_words;
 mod server;
 mod server_certificate;
+mod service;
 mod settings;
 mod settled;
 mod shell;

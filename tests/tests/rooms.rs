@@ -22,7 +22,8 @@ const CLIENT: [&str; 13] = [
 ];
 
 /// The same of the server.
-const SERVER: [&str; 22] = [
+const SERVER: [&str; 23] = [
+    "pulse",
     "settings_file",
     "locks",
     "symlinks",

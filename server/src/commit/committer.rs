@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::notify::{ConnectionId, Done, Notify, ReplyTo, Ticket};
 use super::queue::Queue;
 use crate::audit::Audit;
+use crate::pulse::Pulse;
 use crate::store::{Change, Committing, Store, StoreError};
 use crate::uploads::{Publishing, Uploads};
 
@@ -30,12 +31,12 @@ pub(crate) struct Work {
 
 /// The queue of changes.
 #[derive(Debug)]
-pub(crate) struct Committer(Queue<Work>);
+pub(crate) struct Committer(Queue<Work>, Pulse);
 
 impl Committer {
     /// With nothing to do.
     pub(crate) fn new() -> Self {
-        Self(Queue::new(MAX_QUEUED))
+        Self(Queue::new(MAX_QUEUED), Pulse::default())
     }
 
     /// Queues a change.
@@ -54,6 +55,11 @@ impl Committer {
     /// how many that are.
     pub(crate) fn abandon(&self) -> usize {
         self.0.abandon()
+    }
+
+    /// The pulse of the thread that runs it.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.1
     }
 
     /// Ends [`run`](Self::run) when everything is done.
@@ -79,11 +85,13 @@ impl Committer {
         let (mut visible, mut weight) = (Vec::<ToTell>::new(), 0);
         loop {
             let group = if visible.is_empty() {
+                self.1.rest();
                 let Some(group) = self.0.take(MAX_GROUP) else { return };
                 group
             } else {
                 self.0.take_now(MAX_GROUP)
             };
+            self.1.beat();
             let (mut changes, mut to_tell) = (Vec::with_capacity(group.len()), Vec::new());
             let next = group.iter().map(|work| work.change.weight()).sum();
             for Work { change, publishing, ticket } in group {

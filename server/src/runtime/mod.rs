@@ -10,13 +10,15 @@ pub(crate) mod timer;
 pub(crate) mod worker;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
+use std::time::Duration;
 
 use rustix::fd::OwnedFd;
 
 use crate::accounts::Origin;
+use crate::commit::committer::Committer;
 use crate::commit::notify::{ConnectionId, Done, Notify};
 use crate::connection::{Connection, Way};
 use crate::net::buffer::Buffers;
@@ -24,6 +26,7 @@ use crate::net::listen::{Entrance, Listen, Listener, Peer};
 use crate::net::poller::{Interest, Poller};
 use crate::net::root_socket;
 use crate::net::transport::Accepts;
+use crate::pulse::Pulse;
 use crate::services::Services;
 use account::Account;
 use conn_table::{FIRST_OTHER_KEY, Slot, Slots};
@@ -47,6 +50,16 @@ pub(crate) struct Runtime {
     buffers: Buffers,
     /// Unparked whenever a connection has ended.
     follower: OnceLock<Thread>,
+    pulses: Pulses,
+}
+
+/// The pulses of the threads whose work every connection needs.
+#[derive(Debug)]
+struct Pulses {
+    workers: Vec<Pulse>,
+    /// Workers that have theirs.
+    given: AtomicUsize,
+    timer: Pulse,
 }
 
 impl Runtime {
@@ -55,8 +68,8 @@ impl Runtime {
     pub(crate) fn new(
         services: Arc<Services>,
         listeners: Vec<Listener>,
-        connections: usize,
-        door: usize,
+        workers: usize,
+        (connections, door): (usize, usize),
     ) -> io::Result<Self> {
         let poller = Poller::new()?;
         for (index, listener) in (FIRST_OTHER_KEY..).zip(&listeners) {
@@ -72,6 +85,11 @@ impl Runtime {
             memory: Account::default(),
             buffers: Buffers::default(),
             follower: OnceLock::new(),
+            pulses: Pulses {
+                workers: (0..workers).map(|_| Pulse::default()).collect(),
+                given: AtomicUsize::new(0),
+                timer: Pulse::default(),
+            },
         })
     }
 
@@ -141,6 +159,18 @@ impl Runtime {
             self.stop();
         }
         is_idle
+    }
+
+    /// Whether a worker, the committer or the timer has been at one piece of work for longer than this.
+    pub(crate) fn is_stuck(&self, limit: Duration) -> bool {
+        let Pulses { workers, timer, .. } = &self.pulses;
+        let committer = self.services.committer.as_ref().map(Committer::pulse);
+        workers.iter().chain([timer]).chain(committer).any(|pulse| pulse.is_stuck(limit))
+    }
+
+    /// The pulse of the next worker.
+    fn worker_pulse(&self) -> Option<&Pulse> {
+        self.pulses.workers.get(self.pulses.given.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The addresses that the server was told to listen on.

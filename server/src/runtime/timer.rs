@@ -11,8 +11,10 @@ const TICK: Duration = Duration::from_millis(100);
 /// Runs until the server has stopped: expires silent peers, lets listeners try again that ran out of
 /// file descriptors, gives back memory that is free and room that idle uploads have, and ends the grace time.
 pub(crate) fn run(runtime: &Arc<Runtime>) {
+    runtime.pulses.timer.beat();
     while !runtime.finished() {
         std::thread::park_timeout(TICK);
+        runtime.pulses.timer.beat();
         let now = runtime.services.now();
         runtime.expire(now, runtime.is_scarce());
         runtime.retry_listeners();
@@ -20,4 +22,5 @@ pub(crate) fn run(runtime: &Arc<Runtime>) {
         runtime.give_memory_back();
         runtime.services.uploads.give_room_back();
     }
+    runtime.pulses.timer.rest();
 }

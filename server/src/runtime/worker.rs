@@ -15,6 +15,7 @@ use crate::net::buffer::Buffer;
 use crate::net::listen::Peer;
 use crate::net::poller::Interest;
 use crate::net::transport::Accepts;
+use crate::pulse::Pulse;
 
 /// Connections accepted before others have their turn.
 const ACCEPTS: usize = 64;
@@ -25,18 +26,28 @@ pub(crate) struct Worker<'a> {
     runtime: &'a Runtime,
     notify: Arc<dyn Notify>,
     buffer: Buffer,
+    pulse: Option<&'a Pulse>,
 }
 
 impl<'a> Worker<'a> {
     pub(crate) fn new(runtime: &'a Arc<Runtime>) -> Self {
         let notify: Arc<dyn Notify> = Arc::clone(runtime) as _;
-        Self { runtime, notify, buffer: Buffer::default() }
+        let pulse = runtime.worker_pulse();
+        Self { runtime, notify, buffer: Buffer::default(), pulse }
     }
 
     /// Runs until the pool stops: when nothing is left to do, or with the turn in which the grace time ends.
     pub(crate) fn run(&mut self) {
+        self.take_events();
+        self.pulse.inspect(|pulse| pulse.rest());
+    }
+
+    fn take_events(&mut self) {
         while !self.runtime.services.clock.is_grace_over() {
-            match self.runtime.poller.wait() {
+            self.pulse.inspect(|pulse| pulse.rest());
+            let event = self.runtime.poller.wait();
+            self.pulse.inspect(|pulse| pulse.beat());
+            match event {
                 Ok(None) => return,
                 Ok(Some(key)) if key >= FIRST_OTHER_KEY => self.accept(key),
                 Ok(Some(key)) => {
