@@ -148,10 +148,10 @@ pub fn request(id: RequestId, length: u64, op: &Op, out: &mut Vec<u8>) -> Result
                 (header.after, header.after_b64) = forms(after.as_bytes());
             }
         }
-        Op::Get { name, offset, part_size, state } => {
+        Op::Get { name, offset, part_size, state, whole } => {
             named(&mut header, name);
             (header.offset, header.part_size) = (Some(*offset), Some(*part_size));
-            header.state = *state;
+            (header.state, header.whole) = (*state, whole.then_some(true));
         }
         Op::Check { reread } => header.reread = reread.then_some(true),
         Op::Adopt | Op::Fetch | Op::Ping => {}

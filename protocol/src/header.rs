@@ -104,6 +104,8 @@ pub(crate) struct RequestHeader<'a> {
     pub(crate) repeated: Option<bool>,
     #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
     pub(crate) reread: Option<bool>,
+    #[serde(default, deserialize_with = "field::present", skip_serializing_if = "Option::is_none")]
+    pub(crate) whole: Option<bool>,
     #[serde(default, deserialize_with = "field::number", skip_serializing_if = "Option::is_none")]
     pub(crate) files: Option<u64>,
     #[serde(

@@ -143,6 +143,9 @@ pub enum Op {
         part_size: u64,
         /// The state of the file in the answer about its first part; the file must still be in this state.
         state: Option<Token>,
+        /// Whether the client compares the digest of the whole file in the end, and so needs no chaining value of a part
+        /// if the answer has that digest.
+        whole: bool,
     },
     /// Asks for small files, whose names are the body (see [`encode_wanted`](crate::encode_wanted)). Answered with
     /// [`Reply::Fetched`](crate::Reply::Fetched) and the files (see [`decode_fetched`](crate::decode_fetched)).
@@ -285,7 +288,7 @@ mod tests {
             Op::Publish { attributes, files: None },
             rollback,
             Op::List { name: None, after: None },
-            Op::Get { name: name(), offset: 0, part_size: 1024, state: None },
+            Op::Get { name: name(), offset: 0, part_size: 1024, state: None, whole: false },
             Op::Fetch,
             Op::Ping,
         ]

@@ -220,7 +220,8 @@ fn op(
             if !is_part(offset, part_size) {
                 return wrong("`offset` and `part_size` are not those of a part");
             }
-            Op::Get { name, offset, part_size, state: header.state }
+            let whole = header.whole.unwrap_or(false);
+            Op::Get { name, offset, part_size, state: header.state, whole }
         }
         "fetch" => Op::Fetch,
         "ping" => Op::Ping,

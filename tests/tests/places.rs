@@ -6,6 +6,9 @@ use std::os::unix::net::UnixStream;
 
 use haul_tests::prelude::*;
 
+use crate::reading::get;
+use crate::reading_whole::keep;
+
 /// Sparse, and so large that it is not read to its end here.
 const SIZE: u64 = 1 << 40;
 
@@ -86,8 +89,29 @@ fn is_stored(server: &Hauld) -> bool {
     answer["ack"] == 1
 }
 
+/// A peer that takes none of a part of a file, which the server sends from the file.
+fn unread(server: &Hauld, socket: &Path) -> Peer {
+    keep(&server.root().join("f"), [7; 32]);
+    let before = reading(server);
+    let mut peer = connect(socket);
+    let mut part = get(1, "f", 8 << 20, 0);
+    part["whole"] = json!(true);
+    peer.send(&part, b"").unwrap();
+    eventually("the file is open", || reading(server) > before);
+    peer
+}
+
 #[test]
 fn peers_that_read_no_answers_while_a_file_is_read_for_them_make_room_for_another() {
+    room_is_made(stalled);
+}
+
+#[test]
+fn peers_that_take_no_bytes_of_a_file_make_room_for_another() {
+    room_is_made(unread);
+}
+
+fn room_is_made(stalled: fn(&Hauld, &Path) -> Peer) {
     // So few open files that there are only some places.
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 56; exec \"$HAULD\" \"$@\"", "sh"]);

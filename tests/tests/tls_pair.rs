@@ -77,6 +77,22 @@ fn has(bytes: &[u8], word: &str) -> bool {
     bytes.windows(word.len()).any(|window| window == word.as_bytes())
 }
 
+/// The server knows the digest of such a file, and can't send it as it is.
+#[test]
+fn large_file_whose_digest_is_kept_comes_back_as_it_was() {
+    let (pair, place) = (Pair::start(), TempDir::new().unwrap());
+    let address = pair.server.address();
+    pair.trust(address);
+    let path = place.path().join("large");
+    fs::write(&path, repeated(b"encrypted", 20_000_000)).unwrap();
+    set_mtime(&path, SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000));
+    pair.haul(&["put", path.to_str().unwrap(), address]).assert().success();
+    let back = place.path().join("back");
+    let words = ["get", &format!("{address}/large"), back.to_str().unwrap()];
+    pair.haul(&words).assert().success();
+    tree::compare(&path, &back.join("large")).unwrap();
+}
+
 #[test]
 fn tree_and_large_file_arrive_and_nobody_in_between_reads_a_word() {
     let pair = Pair::start();

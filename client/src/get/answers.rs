@@ -27,8 +27,8 @@ impl Connection<'_> {
             (Pending::Small(batch), Reply::Fetched { more, digest }) => {
                 self.fetched(batch, body, more, digest)
             }
-            (Pending::First(file, index), Reply::Part(facts)) => {
-                self.first(file, index, &facts, body)
+            (Pending::First(file, index, whole), Reply::Part(facts)) => {
+                self.first(file, (index, whole), &facts, body)
             }
             (Pending::Part(large, index), Reply::Part(facts)) => self.part(&large, index, &facts),
             (Pending::Check(comparing), Reply::Done) => self.checked(comparing, body),
@@ -74,7 +74,7 @@ impl Connection<'_> {
                 self.run.queue.push(tasks);
                 self.run.queue.settle(1);
             }
-            Pending::First(file, _) => self.refused_file(file, FileError::Refused(refusal)),
+            Pending::First(file, ..) => self.refused_file(file, FileError::Refused(refusal)),
             Pending::Check(comparing) => self.refused_check(comparing, refusal),
             Pending::Part(large, index) => match refusal.code {
                 Code::Changed => self.begin_again(&large, FileError::Refused(refusal)),

@@ -143,7 +143,15 @@ impl Connection<'_> {
                 if self.decide(node, &component, &path, &entry) {
                     node.begin(1);
                     let (node, name, size) = (Arc::clone(node), entry.name, *size);
-                    files.push(File { node, name, renamed, size, tries: 0, losses: 0 });
+                    files.push(File {
+                        node,
+                        name,
+                        renamed,
+                        size,
+                        tries: 0,
+                        losses: 0,
+                        is_doubted: false,
+                    });
                 }
             }
             EntryKind::Link { .. } if self.run.wishes.links == Links::Skip => {
@@ -187,7 +195,7 @@ impl Connection<'_> {
             let Entry { name, mode, mtime, .. } = entry.clone();
             let node = Arc::clone(node);
             let renamed = Some(component.to_owned());
-            let file = File { node, name, renamed, size, tries: 0, losses: 0 };
+            let file = File { node, name, renamed, size, tries: 0, losses: 0, is_doubted: false };
             let attributes = Attributes { mode, mtime };
             self.unread.push(Compared { file, attributes, digest: None, mtime: None });
             return false;

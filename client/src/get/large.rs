@@ -24,6 +24,8 @@ pub(super) struct Large {
     partial: Mutex<Option<Partial>>,
     /// Bytes that were here before the run.
     pub(super) held: u64,
+    /// The digest of the file, noted with its parts here: parts need no chaining value of the server's then.
+    promised: Option<Digest>,
     /// Bytes that are told to be held for the next run.
     kept: AtomicU64,
     /// Parts that came damaged.
@@ -41,6 +43,8 @@ struct Parts {
     is_over: bool,
     /// The digest that the server knows.
     digest: Option<Digest>,
+    /// Some part may have been compared with no chaining value of the server's.
+    has_uncompared: bool,
 }
 
 impl Large {
@@ -57,6 +61,7 @@ impl Large {
         let missing: VecDeque<_> = (0..geometry.parts()).filter(is_missing).collect();
         let bytes = held.iter().filter_map(|index| geometry.range(*index));
         let held = bytes.map(|range| range.end - range.start).sum();
+        let promised = partial.promised();
         Self {
             file,
             geometry,
@@ -66,8 +71,10 @@ impl Large {
                 missing,
                 losses: BTreeMap::new(),
                 is_over: false,
-                digest: facts.digest,
+                digest: promised.or(facts.digest),
+                has_uncompared: promised.is_some() && (held > 0 || facts.cv.is_none()),
             }),
+            promised,
             partial: Mutex::new(Some(partial)),
             held,
             kept: AtomicU64::new(0),
@@ -87,11 +94,34 @@ impl Large {
         self.parts().digest
     }
 
-    /// The server has told the digest.
-    pub(super) fn learn(&self, digest: Option<Digest>) {
-        if digest.is_some() {
-            self.parts().digest = digest;
+    /// Whether parts have come that the server may have told no chaining value of.
+    pub(super) fn has_uncompared(&self) -> bool {
+        self.parts().has_uncompared
+    }
+
+    /// The server has told this about a part that was asked for. Whether it may be held, if its chaining value here is `cv`;
+    /// `None`: the server had to tell more.
+    pub(super) fn is_right(&self, index: usize, facts: &PartFacts, cv: Cv) -> Option<bool> {
+        if let Some(stated) = facts.cv {
+            if stated == cv && self.promised.is_none() && facts.digest.is_some() {
+                self.parts().digest = facts.digest;
+            }
+            return Some(stated == cv);
         }
+        let is_promised = facts.digest.is_some() && facts.digest == self.promised;
+        if !is_promised || !self.asks_whole(index) {
+            return None;
+        }
+        self.parts().has_uncompared = true;
+        Some(true)
+    }
+
+    /// Whether the digest of the whole file will do for a part. If a connection was lost over the part, the server reads it
+    /// before it answers, so that it can tell an error of its disk.
+    fn asks_whole(&self, index: usize) -> bool {
+        self.promised.is_some()
+            && !self.file.is_doubted
+            && !self.parts().losses.contains_key(&index)
     }
 
     /// Writes bytes of a part, if the file is not over.
@@ -163,6 +193,7 @@ impl Large {
             offset: self.geometry.range(index).map_or(0, |range| range.start),
             part_size: self.geometry.part_size(),
             state: Some(self.state),
+            whole: self.asks_whole(index),
         }
     }
 

@@ -13,7 +13,7 @@ use super::large::{Large, hash};
 use super::task::Task;
 use crate::error::target::TargetError;
 use crate::error::{ConnectionError, FileError, ProtocolError};
-use crate::target::{Kind, Partial};
+use crate::target::{Kind, Partial, Subject};
 
 /// How often parts of one file may be refused in a row.
 const REFUSALS: u32 = 10_000;
@@ -26,7 +26,7 @@ impl Connection<'_> {
     pub(super) fn first(
         &mut self,
         file: File,
-        index: usize,
+        (index, whole): (usize, bool),
         facts: &PartFacts,
         body: &[u8],
     ) -> Result<(), ConnectionError> {
@@ -38,9 +38,12 @@ impl Connection<'_> {
             };
         };
         let len = geometry.range(index).map(|range| range.end - range.start);
-        let stated =
-            facts.cv.filter(|_| Some(body.len() as u64) == len).ok_or(ProtocolError::Fetched)?;
-        let Some(cv) = hash(&geometry, index, body).filter(|cv| *cv == stated) else {
+        let is_told = facts.cv.is_some() || (whole && facts.digest.is_some());
+        if Some(body.len() as u64) != len || !is_told {
+            return Err(ProtocolError::Fetched.into());
+        }
+        let is_right = |cv: &Cv| facts.cv.is_none_or(|stated| stated == *cv);
+        let Some(cv) = hash(&geometry, index, body).filter(is_right) else {
             self.refused_file(file, FileError::Damaged);
             return Ok(());
         };
@@ -55,7 +58,10 @@ impl Connection<'_> {
             Ok(Some(found)) if matches!(found.kind, Kind::Directory | Kind::Other) => {
                 Err(found.kind.in_the_way())
             }
-            Ok(_) => Partial::open(directory, &component, facts.state, geometry),
+            Ok(_) => {
+                let subject = Subject { state: facts.state, digest: facts.digest };
+                Partial::open(directory, &component, subject, geometry, facts.cv.is_some())
+            }
             Err(error) => Err(error),
         };
         let (partial, held) = match opened {
@@ -106,7 +112,6 @@ impl Connection<'_> {
         facts: &PartFacts,
     ) -> Result<(), ConnectionError> {
         let came = self.coming.take().map_or(Came::Other, Coming::end);
-        let stated = facts.cv.ok_or(ProtocolError::Fetched)?;
         let cv = match came {
             Came::Other => return Err(ProtocolError::Fetched.into()),
             Came::Unwritten(error) => {
@@ -115,7 +120,7 @@ impl Connection<'_> {
             }
             Came::Whole(cv) => cv,
         };
-        if cv != stated {
+        if !large.is_right(index, facts, cv).ok_or(ProtocolError::Fetched)? {
             if large.tries.fetch_add(1, Ordering::Relaxed) < TRIES {
                 self.run.queue.put_back(vec![Task::Part(Arc::clone(large), index)]);
             } else {
@@ -124,7 +129,6 @@ impl Connection<'_> {
             return Ok(());
         }
         self.run.progress.received(large.part_len(index));
-        large.learn(facts.digest);
         large.refusals.store(0, Ordering::Relaxed);
         self.hold(large, index, cv);
         Ok(())
@@ -145,8 +149,15 @@ impl Connection<'_> {
         let Some(partial) = large.end() else { return };
         large.keep_nothing(self.run.progress);
         if known.is_some() && partial.digest() != known {
-            // Each part is as the server has read it, so asking again would help nobody.
             partial.discard();
+            if large.has_uncompared() && !large.file.is_doubted {
+                // Now the server has to tell a chaining value of each part.
+                self.run.progress.not_resumed(large.held);
+                let file = File { is_doubted: true, ..large.file.clone() };
+                self.refused_file(file, FileError::Damaged);
+                return;
+            }
+            // Each part is as the server has read it, so asking again would help nobody.
             self.run.queue.end_large();
             self.run.queue.settle(1);
             self.failed(&large.file, TargetError::Rotten.into());

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use haul_protocol::{Geometry, Op, Token};
+use haul_protocol::{Geometry, Op};
 
 use super::comparing::Comparing;
 use super::item::{Batch, File, Page, part_size};
 use super::large::Large;
 use super::source::Top;
 use super::task::Task;
-use crate::target::Partial;
+use crate::target::{Partial, Subject};
 
 /// The subject of a request.
 #[derive(Debug)]
@@ -17,8 +17,9 @@ pub(super) enum Pending {
     Top(Top),
     List(Page),
     Small(Batch),
-    /// The first question about a large file, and the number of the part that it asks for.
-    First(File, usize),
+    /// The first question about a large file, the number of the part that it asks for, and whether the digest of the whole
+    /// file will do for it.
+    First(File, usize, bool),
     Part(Arc<Large>, usize),
     Check(Comparing),
 }
@@ -28,9 +29,12 @@ impl Pending {
     pub(super) fn first(file: File) -> (Self, Op) {
         let (name, part_size) = (file.name.clone(), part_size(file.size));
         let left = geometry(&file).and_then(|geometry| left(&file, geometry));
-        let (state, index) = left.map_or((None, 0), |(state, index)| (Some(state), index));
-        let op = Op::Get { name, offset: index as u64 * part_size, part_size, state };
-        (Self::First(file, index), op)
+        let (state, index) = left.map_or((None, 0), |(left, index)| (Some(left.state), index));
+        // Without a digest, parts that are here were compared one by one, and so are the others.
+        let has_digest = left.is_none_or(|(left, _)| left.digest.is_some());
+        let whole = file.asks_whole() && has_digest;
+        let op = Op::Get { name, offset: index as u64 * part_size, part_size, state, whole };
+        (Self::First(file, index, whole), op)
     }
 
     /// Bytes of files that its answer has, as far as is known.
@@ -38,7 +42,7 @@ impl Pending {
         match self {
             Self::Top(_) | Self::List(_) | Self::Check(_) => 0,
             Self::Small(batch) => batch.bytes,
-            Self::First(file, index) => match geometry(file) {
+            Self::First(file, index, _) => match geometry(file) {
                 Some(geometry) => geometry.range(*index).map_or(0, |range| range.end - range.start),
                 None => file.size.min(part_size(file.size)),
             },
@@ -52,7 +56,7 @@ impl Pending {
             Self::Top(top) => Task::Top(top),
             Self::List(page) => Task::List(page),
             Self::Small(batch) => Task::Small(batch),
-            Self::First(file, _) => Task::First(file),
+            Self::First(file, ..) => Task::First(file),
             Self::Part(large, index) => Task::Part(large, index),
             Self::Check(comparing) => Task::Check(comparing),
         }
@@ -64,9 +68,9 @@ fn geometry(file: &File) -> Option<Geometry> {
     Geometry::new(file.size, part_size(file.size)).ok()
 }
 
-/// The state of the parts that an earlier run has left of a file, and the first that is missing. `None` as well if the server
+/// The subject of the parts that an earlier run has left of a file, and the first that is missing. `None` as well if the server
 /// has refused to go on with them.
-fn left(file: &File, geometry: Geometry) -> Option<(Token, usize)> {
+fn left(file: &File, geometry: Geometry) -> Option<(Subject, usize)> {
     let is_first = file.tries == 0 && file.losses == 0;
     let directory = file.node.directory().filter(|it| is_first && it.keeps_parts())?;
     Partial::left(directory, &file.component(), geometry)

@@ -224,13 +224,14 @@ impl Partial {
     pub fn open(
         directory: &Arc<Directory>,
         _: &OsStr,
-        _: Token,
+        _: Subject,
         _: Geometry,
+        _: bool,
     ) -> Result<(Self, Vec<usize>), FileError> {
         match directory.0 {}
     }
 
-    pub fn left(directory: &Arc<Directory>, _: &OsStr, _: Geometry) -> Option<(Token, usize)> {
+    pub fn left(directory: &Arc<Directory>, _: &OsStr, _: Geometry) -> Option<(Subject, usize)> {
         match directory.0 {}
     }
 
@@ -247,6 +248,10 @@ impl Partial {
     }
 
     pub fn missing(&self) -> usize {
+        match self.0 {}
+    }
+
+    pub fn promised(&self) -> Option<Digest> {
         match self.0 {}
     }
 

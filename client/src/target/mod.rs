@@ -44,6 +44,7 @@ mod records;
 mod staged;
 #[cfg(unix)]
 mod standing;
+mod subject;
 #[cfg(unix)]
 mod symlink;
 #[cfg(unix)]
@@ -55,6 +56,7 @@ mod unnamed;
 #[cfg(unix)]
 mod way;
 
+pub(crate) use self::subject::Subject;
 #[cfg(unix)]
 pub(crate) use self::{
     directory::Directory,

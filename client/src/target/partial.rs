@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use haul_protocol::{Attributes, Cv, Digest, Geometry, Token, merge};
+use haul_protocol::{Attributes, Cv, Digest, Geometry, merge};
 use rustix::fs::{fstat, ftruncate};
 use rustix::io::{Errno, pread};
 
@@ -18,6 +18,7 @@ use super::names::{For, single};
 use super::records::{Record, Records};
 use super::staged::write_at;
 use super::standing::{Over, wide};
+use super::subject::Subject;
 use super::temporary::Temporary;
 use crate::error::FileError;
 use crate::error::target::TargetError;
@@ -45,27 +46,29 @@ struct Held {
 }
 
 impl Partial {
-    /// Opens the file for an entry: the one that an earlier run has left of the same state, size and part size, or a new one.
+    /// Opens the file for an entry: the one that an earlier run has left of the same subject, size and part size, or a new one.
     /// Returns the parts that it has already, in order.
     ///
-    /// `state` is the server's word for the present bytes of the file.
+    /// If `is_compared`, each part that comes is compared with a chaining value of the server's before it is held; then the
+    /// parts of a run that has done the same are of use, though that run knew no digest of the file.
     ///
     /// # Errors
     /// If it can't be made, or read.
     pub fn open(
         directory: &Arc<Directory>,
         component: &OsStr,
-        state: Token,
+        subject: Subject,
         geometry: Geometry,
+        is_compared: bool,
     ) -> Result<(Self, Vec<usize>), FileError> {
         let component = single(component)?;
-        let records = Records::of(state, geometry);
+        let records = Records::of(subject, geometry);
         let open = || -> io::Result<Option<Self>> {
             let Some(temporary) = Temporary::left(directory, For::Parts, component)? else {
                 return Ok(None);
             };
             let boot = Boot::now(temporary.file());
-            Self::resume(temporary, geometry, records, boot)
+            Self::resume(temporary, geometry, (subject, is_compared), boot)
         };
         let partial =
             match open().map_err(FileError::target("go on with the parts that are here"))? {
@@ -76,20 +79,20 @@ impl Partial {
         Ok((partial, held))
     }
 
-    /// The state of the file whose parts an earlier run has left for an entry, and the first of its parts that is not there.
+    /// The file whose parts an earlier run has left for an entry, and the first of its parts that is not there.
     /// `None` if nobody can go on with them.
     pub fn left(
         directory: &Arc<Directory>,
         component: &OsStr,
         geometry: Geometry,
-    ) -> Option<(Token, usize)> {
+    ) -> Option<(Subject, usize)> {
         let component = single(component).ok()?;
         let temporary = Temporary::left(directory, For::Parts, component).ok()??;
-        let mut bytes = vec![0; Records::of(Token([0; 16]), geometry).len()];
+        let mut bytes = vec![0; Records::len_of(geometry)];
         let len = read_at(&temporary, &mut bytes, geometry.size()).ok()?;
-        let (records, state) = Records::of_header(&bytes[..len], geometry)?;
+        let records = Records::of_header(&bytes[..len], geometry)?;
         let missing = records.read(&bytes[..len])?.iter().position(Option::is_none);
-        Some((state, missing.unwrap_or(0)))
+        Some((records.subject(), missing.unwrap_or(0)))
     }
 
     fn begin(
@@ -113,7 +116,7 @@ impl Partial {
     fn resume(
         temporary: Temporary,
         geometry: Geometry,
-        records: Records,
+        (subject, is_compared): (Subject, bool),
         boot: Boot,
     ) -> io::Result<Option<Self>> {
         let found = fstat(temporary.file())?;
@@ -121,9 +124,14 @@ impl Partial {
         if wide(found.st_mode) & 0o777 != 0o600 {
             return Ok(None);
         }
-        let mut bytes = vec![0; records.len()];
+        let mut bytes = vec![0; Records::len_of(geometry)];
         let len = read_at(&temporary, &mut bytes, geometry.size())?;
-        let Some(found) = records.read(&bytes[..len]) else { return Ok(None) };
+        let records = Records::of_header(&bytes[..len], geometry)
+            .filter(|records| goes_on(records.subject(), subject, is_compared));
+        let Some((records, found)) = records.and_then(|it| Some((it, it.read(&bytes[..len])?)))
+        else {
+            return Ok(None);
+        };
         let mut cvs = Vec::with_capacity(found.len());
         let mut buffer = Vec::new();
         for (index, record) in found.into_iter().enumerate() {
@@ -211,6 +219,12 @@ impl Partial {
         self.held().missing
     }
 
+    /// The digest that all parts together must have, if they are not each compared with a chaining value of the server's.
+    #[must_use]
+    pub fn promised(&self) -> Option<Digest> {
+        self.records.subject().digest
+    }
+
     /// Whether the next run goes on with its parts if this one does not finish it.
     #[must_use]
     pub fn stays(&self) -> bool {
@@ -272,6 +286,17 @@ impl Drop for Partial {
             self.temporary.remove();
         }
     }
+}
+
+/// Whether parts of one subject are of use for the other, which the server tells now.
+fn goes_on(left: Subject, now: Subject, is_compared: bool) -> bool {
+    let is_same = match (left.digest, now.digest) {
+        (Some(left), Some(now)) => left == now,
+        // The server knows it no more.
+        (Some(_), None) => true,
+        (None, _) => is_compared,
+    };
+    left.state == now.state && is_same
 }
 
 /// Reads as many bytes as there are, at most those that the buffer takes.

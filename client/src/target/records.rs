@@ -6,12 +6,13 @@
 use haul_protocol::{Cv, Digest, Geometry, Token};
 
 use super::boot::{Boot, first};
+use super::subject::Subject;
 
 /// The first bytes of a header, with the number of this format.
-const MAGIC: [u8; 8] = *b"haulprt1";
+const MAGIC: [u8; 8] = *b"haulprt2";
 
 /// Bytes of a header.
-const HEADER_LEN: usize = 48;
+const HEADER_LEN: usize = 88;
 
 /// Bytes of a record.
 const RECORD_LEN: usize = 48;
@@ -20,6 +21,7 @@ const RECORD_LEN: usize = 48;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Records {
     geometry: Geometry,
+    subject: Subject,
     header: [u8; HEADER_LEN],
 }
 
@@ -33,23 +35,34 @@ pub(super) struct Record {
 }
 
 impl Records {
-    /// Of a file's state and parts.
-    pub(super) fn of(state: Token, geometry: Geometry) -> Self {
+    /// Of a file and its parts.
+    pub(super) fn of(subject: Subject, geometry: Geometry) -> Self {
         let mut header = [0; HEADER_LEN];
         header[..8].copy_from_slice(&MAGIC);
         header[8..16].copy_from_slice(&geometry.size().to_le_bytes());
         header[16..24].copy_from_slice(&geometry.part_size().to_le_bytes());
-        header[24..40].copy_from_slice(&state.0);
-        let check = first(&Digest::of(&header[..40]));
-        header[40..].copy_from_slice(&check);
-        Self { geometry, header }
+        header[24..40].copy_from_slice(&subject.state.0);
+        if let Some(digest) = subject.digest {
+            header[40] = 1;
+            header[48..80].copy_from_slice(&digest.0);
+        }
+        let check = first(&Digest::of(&header[..80]));
+        header[80..].copy_from_slice(&check);
+        Self { geometry, subject, header }
     }
 
     /// Of the file that a header is about, if it is one of files with these parts.
-    pub(super) fn of_header(bytes: &[u8], geometry: Geometry) -> Option<(Self, Token)> {
+    pub(super) fn of_header(bytes: &[u8], geometry: Geometry) -> Option<Self> {
         let state = Token(bytes.get(24..40)?.try_into().ok()?);
-        let records = Self::of(state, geometry);
-        bytes.starts_with(&records.header).then_some((records, state))
+        let digest = Digest(bytes.get(48..80)?.try_into().ok()?);
+        let digest = (bytes[40] == 1).then_some(digest);
+        let records = Self::of(Subject { state, digest }, geometry);
+        bytes.starts_with(&records.header).then_some(records)
+    }
+
+    /// The file that they are about.
+    pub(super) fn subject(&self) -> Subject {
+        self.subject
     }
 
     /// The header's bytes, which follow the data.
@@ -57,9 +70,9 @@ impl Records {
         &self.header
     }
 
-    /// Bytes behind the data.
-    pub(super) fn len(&self) -> usize {
-        HEADER_LEN + self.geometry.parts() * RECORD_LEN
+    /// Bytes behind the data of a file with these parts.
+    pub(super) fn len_of(geometry: Geometry) -> usize {
+        HEADER_LEN + geometry.parts() * RECORD_LEN
     }
 
     /// The place of a part's record in the file.
@@ -104,22 +117,31 @@ mod tests {
 
     #[test]
     fn header_tells_the_state_of_files_of_the_same_parts_only() {
-        let records = records(7, 5000);
-        let (found, state) = Records::of_header(records.header(), records.geometry).unwrap();
-        assert_eq!((found.header, state), (records.header, Token([7; 16])));
-        let other = Geometry::new(5001, 1024).unwrap();
-        assert!(Records::of_header(records.header(), other).is_none());
-        assert!(Records::of_header(&records.header()[..47], records.geometry).is_none());
-        assert!(Records::of_header(&[0; 48], records.geometry).is_none());
+        for digest in [None, Some(Digest([9; 32]))] {
+            let subject = Subject { state: Token([7; 16]), digest };
+            let records = Records::of(subject, Geometry::new(5000, 1024).unwrap());
+            let found = Records::of_header(records.header(), records.geometry).unwrap();
+            assert_eq!((found.header, found.subject()), (records.header, subject));
+            let other = Geometry::new(5001, 1024).unwrap();
+            assert!(Records::of_header(records.header(), other).is_none());
+            let cut = &records.header()[..HEADER_LEN - 1];
+            assert!(Records::of_header(cut, records.geometry).is_none());
+            for at in 0..HEADER_LEN {
+                let mut bytes = records.header;
+                bytes[at] ^= 1;
+                assert!(Records::of_header(&bytes, records.geometry).is_none(), "{at}");
+            }
+        }
     }
 
     fn records(state: u8, size: u64) -> Records {
-        Records::of(Token([state; 16]), Geometry::new(size, 1024).unwrap())
+        let subject = Subject { state: Token([state; 16]), digest: None };
+        Records::of(subject, Geometry::new(size, 1024).unwrap())
     }
 
     fn bytes(records: &Records, held: &[usize]) -> Vec<u8> {
         let mut bytes = records.header().to_vec();
-        bytes.resize(records.len(), 0);
+        bytes.resize(Records::len_of(records.geometry), 0);
         for &index in held {
             let record = records.write(index, &record());
             let offset = HEADER_LEN + index * RECORD_LEN;

@@ -211,7 +211,7 @@ fn part_of_the_longest_size_is_held_whole() {
         digest: Some(Digest::of(&body)),
     };
     let name = Name::parse(b"a").unwrap();
-    let get = Op::Get { name, offset: 0, part_size: 8 << 20, state: None };
+    let get = Op::Get { name, offset: 0, part_size: 8 << 20, state: None, whole: false };
     let event = answered(&get, Reply::Part(facts), &body).unwrap();
     let Some(ClientEvent::Answered(1, reply, held)) = event else { panic!("{event:?}") };
     assert!((reply, &held) == (Reply::Part(facts), &body), "{} bytes", held.len());

@@ -7,16 +7,19 @@ use zeroize::Zeroize;
 /// Bytes of a body that stand behind its header, so that the transport never takes a header alone.
 const TOGETHER: usize = 16 * 1024;
 
-/// Encoded frames that the transport did not take yet: some, then a large body that was not copied, then those behind it.
+/// Encoded frames that the transport did not take yet: some, then a large body that was not copied or that is not here at
+/// all, then those behind it.
 ///
 /// Invariants: bytes of frames that were taken need no more memory than those that were not; a large body stays in memory
-/// until all of it is taken. Without a body, nothing is behind it.
+/// until all of it is taken. There is one large body at most, and without one nothing is behind it.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     bytes: Vec<u8>,
     taken: usize,
     body: Vec<u8>,
     body_taken: usize,
+    /// Bytes of a body that the caller has, and that it has not sent yet.
+    apart: u64,
     behind: Vec<u8>,
 }
 
@@ -28,8 +31,14 @@ impl Outbox {
     }
 
     pub(crate) fn len(&self) -> usize {
-        let body = self.body.len() - self.body_taken;
-        self.bytes.len() - self.taken + body + self.behind.len()
+        let apart = usize::try_from(self.apart).unwrap_or(usize::MAX);
+        let body = (self.body.len() - self.body_taken).saturating_add(apart);
+        (self.bytes.len() - self.taken + self.behind.len()).saturating_add(body)
+    }
+
+    /// Bytes of a body that the caller has to send: the next ones, if [`as_slice`](Self::as_slice) has none.
+    pub(crate) fn apart(&self) -> u64 {
+        self.apart
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -43,12 +52,29 @@ impl Outbox {
 
     /// The end of the buffer, to append frames to.
     pub(crate) fn end(&mut self) -> &mut Vec<u8> {
-        if self.body.is_empty() { &mut self.bytes } else { &mut self.behind }
+        if self.has_body() { &mut self.behind } else { &mut self.bytes }
+    }
+
+    /// Whether a large body waits.
+    pub(crate) fn has_body(&self) -> bool {
+        !self.body.is_empty() || self.apart > 0
+    }
+
+    /// The frame that was appended last has a body of so many bytes, which the caller sends. No other large body may wait.
+    pub(crate) fn append_apart(&mut self, len: u64) {
+        debug_assert!(!self.has_body(), "two large bodies wait");
+        self.apart = len;
+    }
+
+    /// The caller has sent so many bytes of that body, at most all.
+    pub(crate) fn take_apart(&mut self, len: u64) {
+        self.apart = self.apart.saturating_sub(len);
+        self.end_body();
     }
 
     /// Appends the body of the frame that was appended last. A large one is taken as it is, if no other one waits.
     pub(crate) fn append(&mut self, body: Vec<u8>) {
-        if self.body.is_empty() && body.len() > TOGETHER {
+        if !self.has_body() && body.len() > TOGETHER {
             self.bytes.extend_from_slice(&body[..TOGETHER]);
             (self.body, self.body_taken) = (body, TOGETHER);
         } else {
@@ -56,10 +82,10 @@ impl Outbox {
         }
     }
 
-    /// The transport has taken so many bytes from the front, at most all.
+    /// The transport has taken so many bytes from the front, at most all that are here.
     pub(crate) fn take(&mut self, len: usize) {
         let mut left = len;
-        while left > 0 && !self.is_empty() {
+        while left > 0 && !self.as_slice().is_empty() {
             let before = self.len();
             self.take_front(left);
             left -= before - self.len();
@@ -70,10 +96,7 @@ impl Outbox {
     fn take_front(&mut self, len: usize) {
         if self.taken == self.bytes.len() {
             self.body_taken = (self.body_taken + len).min(self.body.len());
-            if self.body_taken == self.body.len() {
-                (self.body, self.body_taken) = (Vec::new(), 0);
-                (self.bytes, self.taken) = (core::mem::take(&mut self.behind), 0);
-            }
+            self.end_body();
             return;
         }
         self.taken = (self.taken + len).min(self.bytes.len());
@@ -87,12 +110,24 @@ impl Outbox {
         }
     }
 
+    /// If all of the large body is taken, the frames behind it come next.
+    fn end_body(&mut self) {
+        if self.body_taken == self.body.len() && self.apart == 0 {
+            (self.body, self.body_taken) = (Vec::new(), 0);
+            if self.taken == self.bytes.len() {
+                (self.bytes, self.taken) = (core::mem::take(&mut self.behind), 0);
+            } else {
+                self.bytes.append(&mut self.behind);
+            }
+        }
+    }
+
     /// Overwrites everything, also bytes that were taken.
     pub(crate) fn wipe(&mut self) {
         for bytes in [&mut self.bytes, &mut self.body, &mut self.behind] {
             bytes.zeroize();
         }
-        (self.taken, self.body_taken) = (0, 0);
+        (self.taken, self.body_taken, self.apart) = (0, 0, 0);
     }
 
     /// Gives the memory of an empty outbox back.
@@ -166,6 +201,27 @@ mod tests {
             outbox.take(usize::MAX);
             assert!(outbox.is_empty());
         }
+    }
+
+    #[test]
+    fn body_that_the_caller_sends_comes_between_the_frames_around_it() {
+        let mut outbox = Outbox::default();
+        outbox.end().extend_from_slice(b"header");
+        outbox.append_apart(5);
+        outbox.end().extend_from_slice(b"behind");
+        outbox.append([7; 2 * TOGETHER].to_vec());
+        assert_eq!(outbox.len(), 17 + 2 * TOGETHER);
+        assert_eq!((outbox.as_slice(), outbox.apart()), (&b"header"[..], 5));
+        // No more than there is in front of the body.
+        outbox.take(100);
+        assert_eq!((outbox.as_slice(), outbox.apart()), (&b""[..], 5));
+        outbox.take_apart(3);
+        assert_eq!((outbox.as_slice(), outbox.apart(), outbox.is_empty()), (&b""[..], 2, false));
+        outbox.take_apart(2);
+        assert_eq!((&outbox.as_slice()[..7], outbox.apart()), (&b"behind\x07"[..], 0));
+        outbox.take(usize::MAX);
+        outbox.shrink();
+        assert_eq!((outbox.is_empty(), outbox.held()), (true, 0));
     }
 
     #[test]

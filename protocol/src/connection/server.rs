@@ -277,6 +277,24 @@ impl ServerConnection {
         Ok(())
     }
 
+    /// As [`answer`](Self::answer), but the caller sends the body itself, which has `length` bytes: when there is no more
+    /// [`output`](Self::output), as many bytes as [`apart`](Self::apart) says. Only if nothing waits to be sent
+    /// ([`is_said`](Self::is_said)).
+    ///
+    /// # Errors
+    /// As for [`greet`](Self::greet).
+    pub fn answer_apart(
+        &mut self,
+        id: RequestId,
+        reply: Reply,
+        length: u64,
+    ) -> Result<(), EncodeError> {
+        encode::answer(&Answer::Answered { id, length, reply }, self.outbox.end())?;
+        self.outbox.append_apart(length);
+        self.book.told(id);
+        Ok(())
+    }
+
     /// Tells of all changes that are done since the last ack.
     pub fn acknowledge(&mut self) {
         if let Some(id) = self.book.ack() {
@@ -354,9 +372,32 @@ impl ServerConnection {
         self.outbox.as_slice()
     }
 
+    /// Bytes of a body that the caller sends itself, and has not sent yet. They are next if there is no
+    /// [`output`](Self::output).
+    #[must_use]
+    pub fn apart(&self) -> u64 {
+        self.outbox.apart()
+    }
+
+    /// Whether all answers so far are sent.
+    #[must_use]
+    pub fn is_said(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
     /// So many bytes of the output are sent.
     pub fn sent(&mut self, len: usize, now: Time) {
         self.outbox.take(len);
+        self.has_sent(now);
+    }
+
+    /// So many bytes are sent of the body that the caller has.
+    pub fn sent_apart(&mut self, len: u64, now: Time) {
+        self.outbox.take_apart(len);
+        self.has_sent(now);
+    }
+
+    fn has_sent(&mut self, now: Time) {
         // An idle connection holds no buffer.
         self.outbox.shrink();
         self.progress = now;

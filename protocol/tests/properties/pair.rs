@@ -162,7 +162,7 @@ impl World {
             Owed::Request(since) | Owed::First(since) => later(since, request),
             _ => Time::NEVER,
         };
-        if owes && half.output().is_empty() { peer.min(half.repeats_at()) } else { peer }
+        if owes && half.is_said() { peer.min(half.repeats_at()) } else { peer }
     }
 
     fn expire(&mut self) {

@@ -9,7 +9,7 @@ use haul_protocol::{
     limits::{MAX_BODY_LEN, MAX_HEADER_LEN, VERSION},
 };
 
-use crate::pair_client::{Kind, PART, body, file, part, state, wanted};
+use crate::pair_client::{Kind, PART, body, file, is_whole, part, state, wanted};
 use crate::pair_link::Pipe;
 use crate::random::Random;
 
@@ -29,7 +29,7 @@ fn answer(item: usize) -> (Reply, Vec<u8>) {
                 size: file.len() as u64,
                 attributes: Attributes::default(),
                 state: state(item),
-                cv: hasher.finish(),
+                cv: hasher.finish().filter(|_| !is_whole(item)),
                 digest: Some(Digest::of(&file)),
             };
             (Reply::Part(facts), file[start..end].to_vec())
@@ -51,6 +51,8 @@ pub(crate) struct Server {
     limits: ServerLimits,
     /// Bytes that have come and are not read.
     inbox: Vec<u8>,
+    /// The rest of a body that the half does not have.
+    apart: Vec<u8>,
     current: Option<(Request, Vec<u8>)>,
     /// Requests under way: when each is done, its id, and its item.
     pub(crate) tasks: Vec<(Time, RequestId, usize)>,
@@ -76,6 +78,7 @@ impl Server {
             half: ServerConnection::new(&limits, now),
             limits,
             inbox: Vec::new(),
+            apart: Vec::new(),
             current: None,
             tasks: Vec::new(),
             slow,
@@ -118,7 +121,13 @@ impl Server {
                     Ok(())
                 } else {
                     let (reply, body) = answer(item);
-                    self.half.answer(id, reply, &body)
+                    if Kind::of(item) == Kind::Get && is_whole(item) && self.half.is_said() {
+                        let said = self.half.answer_apart(id, reply, body.len() as u64);
+                        self.apart = body;
+                        said
+                    } else {
+                        self.half.answer(id, reply, &body)
+                    }
                 }
             };
             said.expect("a sound answer");
@@ -131,6 +140,13 @@ impl Server {
     }
 
     pub(crate) fn write(&mut self, now: Time, random: &mut Random, pipe: &mut Pipe) -> bool {
+        if self.half.output().is_empty() && self.half.apart() > 0 {
+            assert_eq!(self.half.apart(), self.apart.len() as u64);
+            let len = pipe.send(&self.apart, now, random);
+            self.apart.drain(..len);
+            self.half.sent_apart(len as u64, now);
+            return len > 0;
+        }
         let len = pipe.send(self.half.output(), now, random);
         if len > 0 {
             self.half.sent(len, now);
@@ -189,9 +205,10 @@ impl Server {
                 vec![item]
             }
             Op::Remove { name } | Op::List { name: Some(name), .. } => vec![number(&name)],
-            Op::Get { name, offset, part_size, state } => {
+            Op::Get { name, offset, part_size, state, whole } => {
                 let item = number(&name);
                 assert_eq!(((offset, state), part_size), (part(item), PART));
+                assert_eq!(whole, is_whole(item));
                 vec![item]
             }
             Op::Fetch => {
@@ -226,7 +243,7 @@ impl Server {
             }
         }
         self.half = ServerConnection::new(&self.limits, now);
-        (self.inbox, self.current) = (Vec::new(), None);
+        (self.inbox, self.apart, self.current) = (Vec::new(), Vec::new(), None);
     }
 
     /// One header, the answers that make it full and the last of them, and a book of the requests under way.

@@ -108,12 +108,15 @@ fn get() -> impl Strategy<Value = Op> {
         let part_size = 1_u64 << log;
         (offset / part_size * part_size, part_size)
     });
-    (name(), part, option::of(token())).prop_map(|(name, (offset, part_size), state)| Op::Get {
-        name,
-        offset,
-        part_size,
-        state,
-    })
+    (name(), part, option::of(token()), any::<bool>()).prop_map(
+        |(name, (offset, part_size), state, whole)| Op::Get {
+            name,
+            offset,
+            part_size,
+            state,
+            whole,
+        },
+    )
 }
 
 /// A request and its body, of at most `max_body` bytes.

@@ -12,7 +12,7 @@ use Kind::{
     Text as Short, Token,
 };
 
-const REQUEST: [(&str, Kind); 34] = [
+const REQUEST: [(&str, Kind); 35] = [
     ("cmd", Any),
     ("id", Number),
     ("length", Number),
@@ -27,6 +27,7 @@ const REQUEST: [(&str, Kind); 34] = [
     ("again", Bool),
     ("repeated", Bool),
     ("reread", Bool),
+    ("whole", Bool),
     ("files", Number),
     ("to", Any),
     ("to_b64", Any),

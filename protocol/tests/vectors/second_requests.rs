@@ -59,7 +59,7 @@ const COMMANDS: [(&str, &[&str]); 19] = [
     ("adopt", &[]),
     ("publish", &["@", "files"]),
     ("list", &["filename", "after"]),
-    ("get", &["filename*", "offset*", "part_size*", "state"]),
+    ("get", &["filename*", "offset*", "part_size*", "state", "whole"]),
     ("fetch", &[]),
     ("ping", &[]),
 ];

@@ -200,11 +200,14 @@ fn asked(op: &Op) -> Map<String, Value> {
         }
         Op::Check { reread: true } => set("reread", json!(true)),
         Op::Rename { replace: true, .. } => set("replace", json!(true)),
-        Op::Get { offset, part_size, state, .. } => {
+        Op::Get { offset, part_size, state, whole, .. } => {
             set("offset", json!(offset));
             set("part_size", json!(part_size));
             if let Some(state) = state {
                 set("state", json!(state.to_string()));
+            }
+            if *whole {
+                set("whole", json!(true));
             }
         }
         _ => {}

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use haul_protocol::{self as protocol, EncodeError, Reply, RequestId};
 
+use super::sending::Sending;
 use super::turn::Turn;
 use super::{Connection, Dialect};
 use crate::audit::Event;
@@ -166,6 +167,13 @@ impl Connection {
     /// As [`answer`](Self::answer), but a large body is not copied.
     pub(super) fn answer_with(&mut self, id: RequestId, reply: Reply, body: Vec<u8>) {
         let said = self.half.answer_with(id, reply, body);
+        self.note_unsaid(said);
+    }
+
+    /// As [`answer`](Self::answer), but the body is `len` bytes that are sent from a file. Only if nothing else waits to be sent.
+    pub(super) fn answer_from(&mut self, id: RequestId, reply: Reply, file: Sending, len: u64) {
+        let said = self.half.answer_apart(id, reply, len);
+        self.sending = said.is_ok().then_some(file);
         self.note_unsaid(said);
     }
 

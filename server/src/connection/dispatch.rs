@@ -233,8 +233,8 @@ impl Connection {
                 let message = "files are not read over a connection that publishes a directory";
                 return Err(Refusal::new(Code::BadRequest, message));
             }
-            Op::Get { name, offset, part_size, state } => {
-                let wanted = Wanted { id, name, offset, part_size, state };
+            Op::Get { name, offset, part_size, state, whole } => {
+                let wanted = Wanted { id, name, offset, part_size, state, whole };
                 self.job = Some(Job::Get(Box::new(Get::new(wanted, turn.services.now()))));
             }
             Op::Fetch => return Ok(Sink::Fetch(Box::new(Wants::begin(id, length)?))),

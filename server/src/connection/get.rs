@@ -1,12 +1,15 @@
 //! One part of a file for the peer, read a little in each turn.
 //!
-//! The part is in memory as a whole before its answer begins, because the answer tells the chaining value first.
+//! The part is in memory as a whole before its answer begins, because the answer tells the chaining value first. If the client
+//! needs none, since it compares the digest of the whole file, and the server knows this digest, nothing is hashed, and over
+//! a plain transport the part [is sent](super::sending) from the file.
 
 use haul_protocol::{
-    Code, FileHasher, Geometry, Name, PartFacts, PartHasher, Reply, RequestId, Token,
+    Code, Cv, Digest, FileHasher, Geometry, Name, PartFacts, PartHasher, Reply, RequestId, Token,
 };
 
 use super::Connection;
+use super::sending::Sending;
 use super::turn::Turn;
 use crate::refusal::Refusal;
 use crate::services::places::Place;
@@ -24,6 +27,8 @@ pub(super) struct Wanted {
     pub(super) part_size: u64,
     /// The state that the file must be in.
     pub(super) state: Option<Token>,
+    /// Whether the digest of the whole file will do instead of a chaining value.
+    pub(super) whole: bool,
 }
 
 /// A part on its way out of its file.
@@ -44,7 +49,7 @@ struct Reading {
     len: usize,
     /// Those that have been read, with room for the others.
     bytes: Vec<u8>,
-    _place: Place,
+    place: Place,
 }
 
 #[derive(Debug)]
@@ -52,6 +57,17 @@ enum Hasher {
     /// Of a file that has only this part.
     Whole(FileHasher),
     Part(PartHasher),
+    /// The client compares this digest of the whole file.
+    Known(Digest),
+}
+
+/// A part that can be sent.
+#[derive(Debug)]
+enum Ready {
+    /// From memory.
+    Read(PartFacts, Vec<u8>),
+    /// From the file.
+    File(PartFacts, Sending, u64),
 }
 
 impl Get {
@@ -71,12 +87,20 @@ impl Get {
         self.reading.is_some()
     }
 
-    /// Opens the file, or reads a little; returns the facts and the bytes of the part if all are there.
-    fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Option<(PartFacts, Vec<u8>)>, Refusal> {
+    /// Opens the file, or reads a little; returns the part if it can be sent. `sends`: bytes can be sent from a file.
+    fn advance(&mut self, sends: bool, turn: &mut Turn<'_>) -> Result<Option<Ready>, Refusal> {
         let Some(reading) = &mut self.reading else {
             self.reading = self.open(turn)?;
             return Ok(None);
         };
+        if sends && let Hasher::Known(digest) = reading.hasher {
+            let facts = reading.facts(None, Some(digest));
+            let Some(Reading { file, place, len, .. }) = self.reading.take() else {
+                return Ok(None);
+            };
+            let sending = Sending::new(file, self.wanted.offset, place, turn.services.now());
+            return Ok(Some(Ready::File(facts, sending, len as u64)));
+        }
         let left = reading.len - reading.bytes.len();
         if left > 0 {
             let offset = self.wanted.offset + reading.bytes.len() as u64;
@@ -85,6 +109,8 @@ impl Get {
             let most = room.len().min(left);
             let read = reading.file.read(offset, &mut room[..most])?;
             reading.hasher.update(&room[..read]);
+            // All of it at once, so that nothing is copied twice.
+            reading.bytes.reserve_exact(left);
             reading.bytes.extend_from_slice(&room[..read]);
             turn.share.took(read);
             if read < left {
@@ -98,15 +124,15 @@ impl Get {
             Hasher::Part(hasher) => {
                 (hasher.finish(), reading.file.kept_digest(&turn.services.store))
             }
+            Hasher::Known(digest) => (None, Some(*digest)),
         };
-        let (size, attributes) = (reading.file.size(), reading.file.attributes());
-        let facts = PartFacts { size, attributes, state: reading.file.state(), cv, digest };
-        Ok(Some((facts, std::mem::take(&mut reading.bytes))))
+        let facts = reading.facts(cv, digest);
+        Ok(Some(Ready::Read(facts, std::mem::take(&mut reading.bytes))))
     }
 
     /// Opens the file. `None`: it has changed just now, so that another change might not show.
     fn open(&self, turn: &Turn<'_>) -> Result<Option<Reading>, Refusal> {
-        let Wanted { name, offset, part_size, state, .. } = &self.wanted;
+        let Wanted { name, offset, part_size, state, whole, .. } = &self.wanted;
         let busy = || Refusal::new(Code::Busy, "too many files are open at once");
         let place = turn.place().ok_or_else(busy)?;
         let store = &turn.services.store;
@@ -115,14 +141,24 @@ impl Get {
         if state.is_some_and(|state| state != file.state()) {
             return Err(file.has_changed().into());
         }
-        let (hasher, len) = part(file.size(), *offset, *part_size)?;
+        let (mut hasher, len) = part(file.size(), *offset, *part_size)?;
+        if *whole && matches!(hasher, Hasher::Part(_)) {
+            hasher = file.kept_digest(store).map_or(hasher, Hasher::Known);
+        }
         if !file.is_settled() {
             return match turn.services.now().saturating_sub(self.since) > RESTLESS {
                 true => Err(file.has_changed().into()),
                 false => Ok(None),
             };
         }
-        Ok(Some(Reading { file, hasher, len, bytes: Vec::with_capacity(len), _place: place }))
+        Ok(Some(Reading { file, hasher, len, bytes: Vec::new(), place }))
+    }
+}
+
+impl Reading {
+    fn facts(&self, cv: Option<Cv>, digest: Option<Digest>) -> PartFacts {
+        let (size, attributes) = (self.file.size(), self.file.attributes());
+        PartFacts { size, attributes, state: self.file.state(), cv, digest }
     }
 }
 
@@ -132,6 +168,7 @@ impl Hasher {
             Self::Whole(hasher) => hasher.update(bytes),
             // There are as many bytes as the part has.
             Self::Part(hasher) => drop(hasher.update(bytes)),
+            Self::Known(_) => {}
         }
     }
 }
@@ -162,10 +199,14 @@ impl Connection {
         mut get: Box<Get>,
         turn: &mut Turn<'_>,
     ) -> Option<Box<Get>> {
-        match get.advance(turn) {
+        let id = get.wanted.id;
+        match get.advance(self.transport.sends_files(), turn) {
             Ok(None) => return Some(get),
-            Ok(Some((facts, bytes))) => self.answer_with(get.wanted.id, Reply::Part(facts), bytes),
-            Err(refusal) => self.refuse(get.wanted.id, refusal),
+            Ok(Some(Ready::Read(facts, bytes))) => self.answer_with(id, Reply::Part(facts), bytes),
+            Ok(Some(Ready::File(facts, sending, len))) => {
+                self.answer_from(id, Reply::Part(facts), sending, len);
+            }
+            Err(refusal) => self.refuse(id, refusal),
         }
         None
     }

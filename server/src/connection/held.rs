@@ -27,6 +27,9 @@ impl Connection {
     /// Since when its place is not used though the peer could see to it, if it has one: since so many bytes had come for a
     /// half-written file, not with each single byte; since the last step of the request that reads a file or directory.
     pub(crate) fn place_since(&self) -> Option<u64> {
+        if let Some(sending) = self.sending.as_ref().filter(|_| !self.works) {
+            return Some(sending.place_since());
+        }
         match (&self.job, &self.sink) {
             _ if self.works => None,
             (Some(job), _) if job.has_place() => Some(self.worked),

@@ -24,6 +24,7 @@ mod input;
 mod job;
 mod login;
 mod rights;
+mod sending;
 mod sink;
 mod socket;
 mod staged_tree;
@@ -52,6 +53,7 @@ use crate::services::seats::Seat;
 use crate::store::Version;
 use audited::Teller;
 use job::Job;
+use sending::Sending;
 use sink::Sink;
 pub(crate) use step::Next;
 use step::Step;
@@ -106,6 +108,8 @@ pub(crate) struct Connection {
     /// The root that its client sees.
     view: View,
     sink: Sink,
+    /// The file whose bytes are the body of the answer that is being sent.
+    sending: Option<Sending>,
     /// Bytes that came when the outbox was full or the turn over: they are decoded later.
     rest: Vec<u8>,
     /// Bytes that are read at once: less if much of them had to be kept as `rest`.
@@ -193,6 +197,7 @@ impl Connection {
             may_change: services.may_change,
             view: View::default(),
             sink: Sink::Nothing,
+            sending: None,
             rest: Vec::new(),
             appetite: buffer::LEN,
             pace: Pace::begin(now),

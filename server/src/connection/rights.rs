@@ -104,8 +104,8 @@ fn inward(op: Op, view: &View) -> Result<Op, Refusal> {
         Op::Rollback { name, again, token, repeated } => {
             Op::Rollback { name: view.inward(name)?, again, token, repeated }
         }
-        Op::Get { name, offset, part_size, state } => {
-            Op::Get { name: view.inward(name)?, offset, part_size, state }
+        Op::Get { name, offset, part_size, state, whole } => {
+            Op::Get { name: view.inward(name)?, offset, part_size, state, whole }
         }
         Op::List { name, after } => Op::List {
             name: view.directory(name)?,

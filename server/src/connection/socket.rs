@@ -103,7 +103,7 @@ impl Connection {
     }
 
     /// The peer has taken bytes.
-    fn is_taken(&mut self, now: u64) {
+    pub(super) fn is_taken(&mut self, now: u64) {
         self.flushed = now;
         if !self.is_unread() {
             self.settled = now;
@@ -113,7 +113,7 @@ impl Connection {
 
     /// Whether the peer has not taken all that it was told.
     pub(super) fn is_unread(&self) -> bool {
-        !self.half.output().is_empty() || self.transport.wants_write()
+        !self.half.is_said() || self.transport.wants_write()
     }
 
     /// Shuts the sending side of the socket once all is said and on the wire.
@@ -155,6 +155,7 @@ impl Connection {
     fn transport_failed(&mut self, error: &TransportError, services: &Services) -> Step {
         self.sink = Sink::Nothing;
         self.job = None;
+        self.sending = None;
         self.rest = Vec::new();
         self.opening = None;
         self.half.abandon();

@@ -99,6 +99,9 @@ impl Connection {
         {
             return self.end(refusal);
         }
+        if self.is_sending() {
+            return self.send_file(turn);
+        }
         if self.half.is_full() || self.transport.is_full() {
             return Step::Wait(Interest::WRITE);
         }
@@ -174,7 +177,7 @@ impl Connection {
         }
         // A part is read when the peer has taken all before it, so that a connection holds one at most.
         let is_get = matches!(self.job, Some(Job::Get(_)));
-        if is_get && !self.half.output().is_empty() {
+        if is_get && !self.half.is_said() {
             return Step::Wait(Interest::WRITE);
         }
         // Its files are changes as those of any other request.

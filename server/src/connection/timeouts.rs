@@ -135,7 +135,7 @@ impl Connection {
         if let Some(since) = self.seat_awaited_since() {
             return Deadline::after(since, timeouts.header, Owes::Bytes);
         }
-        let owed = match self.half.output().is_empty() && self.transport.wants_write() {
+        let owed = match self.half.is_said() && self.transport.wants_write() {
             true => Owed::Reading(Time::from_millis(self.flushed)),
             false => self.half.owed(works, self.owes()),
         };

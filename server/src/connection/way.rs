@@ -71,6 +71,7 @@ impl Connection {
         self.transport.abandon();
         self.rest = Vec::new();
         self.job = None;
+        self.sending = None;
         self.sink = Sink::Nothing;
         self.pending = 0;
     }

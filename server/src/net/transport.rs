@@ -154,6 +154,11 @@ impl Transport {
         }
     }
 
+    /// Whether bytes of a file may go straight into the socket, when all that was accepted before is on the wire.
+    pub(crate) fn sends_files(&self) -> bool {
+        matches!(self, Self::Plain { .. })
+    }
+
     /// Sends accepted bytes; returns whether all are on the wire.
     pub(crate) fn flush(&mut self, socket: &OwnedFd) -> Result<bool, Errno> {
         match self {

@@ -55,7 +55,7 @@ pub(crate) use commit::group::Committing;
 pub(crate) use error::StoreError;
 pub(crate) use list::{Enough, Listed, Listing};
 pub(crate) use quota::{Limits, Quotas, Share, Usage};
-pub(crate) use readable::Readable;
+pub(crate) use readable::{Readable, Sent};
 pub(crate) use reading::{Believe, Reading};
 pub(crate) use replaces::Replaces;
 pub(crate) use root::Parents;

@@ -33,6 +33,15 @@ pub(crate) struct Readable {
     stat: Stat,
 }
 
+/// The outcome of sending bytes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// So many went.
+    Bytes(usize),
+    /// The file system has no way into a socket: they have to be read.
+    NoWay,
+}
+
 /// Numbers of a file, of which one differs whenever the file is another one or has changed. The number of the device is not
 /// among them: it may be another one after a restart of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +119,27 @@ impl Readable {
                 Ok(read) => return Ok(read),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(StoreError::new("read", &self.name, errno)),
+            }
+        }
+    }
+
+    /// Sends bytes from this offset on, of which there are `left`, or fewer of them, to a socket that takes them as they are;
+    /// returns how many: none if the socket takes nothing now. The file must have as many bytes.
+    pub(crate) fn send(
+        &self,
+        socket: &OwnedFd,
+        mut offset: u64,
+        left: u64,
+    ) -> Result<Sent, StoreError> {
+        let most = usize::try_from(left).map_or(AT_ONCE, |left| left.min(AT_ONCE));
+        loop {
+            match rustix::fs::sendfile(socket, &self.file, Some(&mut offset), most) {
+                Ok(0) => return Err(self.has_changed()),
+                Ok(sent) => return Ok(Sent::Bytes(sent)),
+                Err(Errno::AGAIN) => return Ok(Sent::Bytes(0)),
+                Err(Errno::INTR) => {}
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => return Ok(Sent::NoWay),
+                Err(errno) => return Err(StoreError::new("send", &self.name, errno)),
             }
         }
     }

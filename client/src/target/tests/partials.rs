@@ -17,8 +17,12 @@ fn geometry() -> Geometry {
     Geometry::new(bytes().len() as u64, PART as u64).unwrap()
 }
 
+fn subject(state: u8) -> Subject {
+    Subject { state: Token([state; 16]), digest: None }
+}
+
 fn open(directory: &Arc<Directory>, state: u8) -> (Partial, Vec<usize>) {
-    Partial::open(directory, name("f"), Token([state; 16]), geometry()).unwrap()
+    Partial::open(directory, name("f"), subject(state), geometry(), true).unwrap()
 }
 
 fn part(index: usize) -> (Vec<u8>, Cv) {
@@ -69,7 +73,7 @@ fn damage(path: &Path, at: u64, bytes: &[u8]) {
 
 /// The place of a part's record.
 fn record(index: usize) -> u64 {
-    geometry().size() + 48 + index as u64 * 48
+    geometry().size() + 88 + index as u64 * 48
 }
 
 #[test]
@@ -188,16 +192,46 @@ fn parts_of_other_bytes_are_begun_anew() {
     assert_eq!(open(&directory, 1).1, [0; 0]);
     killed(&place, &directory, &[0]);
     let other = Geometry::new(geometry().size() + 1, PART as u64).unwrap();
-    let opened = Partial::open(&directory, name("f"), Token([1; 16]), other).unwrap();
+    let opened = Partial::open(&directory, name("f"), subject(1), other, true).unwrap();
     assert_eq!(opened.1, [0; 0]);
     assert_eq!(names(place.path()).len(), 1);
+}
+
+/// Parts that were not compared one by one are of use only together with the digest that the server had told.
+#[test]
+fn parts_go_on_with_the_digest_that_all_of_them_must_have() {
+    let [one, two] = [1, 2].map(|byte| Some(Digest([byte; 32])));
+    for (left, now, is_compared, promised) in [
+        (one, one, false, Some(one)),
+        (one, two, true, None),
+        // The server keeps no digests any more.
+        (one, None, true, Some(one)),
+        (None, one, true, Some(None)),
+        (None, one, false, None),
+    ] {
+        let (place, directory) = place();
+        let open = |digest, is_compared| {
+            let subject = Subject { digest, ..subject(1) };
+            Partial::open(&directory, name("f"), subject, geometry(), is_compared).unwrap()
+        };
+        let (partial, _) = open(left, true);
+        write(&partial, 1);
+        drop(partial);
+        free(&place);
+        let told = Partial::left(&directory, name("f"), geometry()).unwrap();
+        assert_eq!(told, (Subject { digest: left, ..subject(1) }, 0));
+        let (partial, held) = open(now, is_compared);
+        let expected = if promised.is_some() { vec![1] } else { Vec::new() };
+        assert_eq!(held, expected, "{left:?} {now:?}");
+        assert_eq!(partial.promised(), promised.unwrap_or(now), "{left:?} {now:?}");
+    }
 }
 
 #[test]
 fn parts_of_before_a_restart_count_only_if_their_bytes_are_there() {
     let (place, directory) = place();
     let path = killed(&place, &directory, &[0, 1, 2]);
-    let records = super::super::records::Records::of(Token([1; 16]), geometry());
+    let records = super::super::records::Records::of(subject(1), geometry());
     for index in 0..3 {
         let boot = super::super::boot::Boot([9; 8]);
         let old = super::super::records::Record { boot, cv: part(index).1 };
