@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::Context;
 
 use super::peer::{ACCOUNT, Peer, Place};
+use super::ssh;
 use super::workload::Direction;
 
 impl Peer {
@@ -20,7 +21,7 @@ impl Peer {
         let name = source.file_name().context("a source has a name")?;
         let mut command = match self {
             Self::Haul | Self::Tls => Command::new(&at.binaries.haul),
-            Self::Rsync => Command::new("rsync"),
+            Self::Rsync | Self::RsyncSsh => Command::new("rsync"),
             Self::Tar => Command::new("sh"),
             Self::Cp => Command::new("cp"),
             Self::Lftp => Command::new("lftp"),
@@ -30,6 +31,9 @@ impl Peer {
             Self::Classic => Command::new("python3"),
         };
         match self {
+            Self::Haul if at.over_ssh => ssh::haul(&mut command, source, port, at),
+            Self::RsyncSsh => ssh::rsync(&mut command, source, port, at),
+            Self::Scp => ssh::scp(&mut command, source, port, at),
             Self::Haul | Self::Tls => {
                 // Not the files of whoever runs the chore.
                 let files = at.directory.join("haul");
@@ -91,13 +95,6 @@ impl Peer {
                 command.args(["-u", "-b", "262144"]);
                 command.arg(format!("OPEN:{}", source.display()));
                 command.arg(format!("TCP:127.0.0.1:{port}"));
-            }
-            Self::Scp => {
-                command.args(["-q", "-r", "-p", "-P", &port.to_string(), "-i"]);
-                command.arg(at.directory.join("user"));
-                command.args(["-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes"]);
-                command.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]);
-                command.arg(source).arg(format!("127.0.0.1:{}", at.target().display()));
             }
             Self::Classic => {
                 command.arg(at.directory.join("classic.py")).args(["send", &port.to_string()]);

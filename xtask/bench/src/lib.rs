@@ -15,6 +15,7 @@ mod peer;
 mod race;
 mod report;
 pub mod scale;
+mod ssh;
 pub mod timed;
 mod workload;
 
@@ -70,6 +71,15 @@ pub struct Options {
 const QUICK: [Workload; 5] =
     [Workload::Tiny, Workload::Big, Workload::Durable, Workload::GetTiny, Workload::GetBig];
 
+/// All workloads.
+const ALL: [Workload; 12] = {
+    use Workload::{
+        Big, Durable, Far, GetBig, GetTiny, Same, SameShare, Share, SshBig, SshTiny, Tiny,
+        Toolchain,
+    };
+    [Tiny, Toolchain, Share, Big, Durable, Far, Same, SameShare, GetTiny, GetBig, SshTiny, SshBig]
+};
+
 /// Runs the races of all work that is wanted, and writes table, chart and samples.
 ///
 /// # Errors
@@ -79,11 +89,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let (work, amounts, rounds): (&[_], _, _) = if options.quick {
         (&QUICK, Amounts { tiny: 20_000, big_mib: 512 }, 3)
     } else {
-        use Workload::{
-            Big, Durable, Far, GetBig, GetTiny, Same, SameShare, Share, Tiny, Toolchain,
-        };
-        let all = &[Tiny, Toolchain, Share, Big, Durable, Far, Same, SameShare, GetTiny, GetBig];
-        (all, Amounts { tiny: 100_000, big_mib: 4096 }, 5)
+        (&ALL, Amounts { tiny: 100_000, big_mib: 4096 }, 5)
     };
     let rounds = options.rounds.unwrap_or(rounds);
     let mut report = Report::new(rounds)?;

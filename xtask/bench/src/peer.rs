@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use clap::ValueEnum;
 use haul_tests::binaries::Binaries;
 use haul_tests::register::Register;
 use serde::Serialize;
 
+use super::ssh;
 use super::workload::{Direction, Workload};
 
 /// A way to get files to another machine.
@@ -32,6 +33,8 @@ pub(crate) enum Peer {
     Curl,
     /// `socat`, one file.
     Socat,
+    /// `rsync -a -e ssh` to sshd.
+    RsyncSsh,
     /// `scp -r` to sshd.
     Scp,
     /// A few lines of Python: a connection a file.
@@ -40,8 +43,8 @@ pub(crate) enum Peer {
 
 /// The peers of each workload. Peers that send one file at a time don't send trees, and a workload
 /// that would take another program too long has only the peers for which it does not.
-const MATRIX: [(Workload, &[Peer]); 10] = {
-    use Peer::{Classic, Cp, Curl, Haul, Lftp, Rsync, Scp, Socat, Tar, Tls};
+const MATRIX: [(Workload, &[Peer]); 12] = {
+    use Peer::{Classic, Cp, Curl, Haul, Lftp, Rsync, RsyncSsh, Scp, Socat, Tar, Tls};
     [
         (Workload::Tiny, &[Haul, Tls, Rsync, Tar, Cp, Lftp, Scp]),
         (Workload::Toolchain, &[Haul, Rsync, Tar, Cp]),
@@ -53,6 +56,8 @@ const MATRIX: [(Workload, &[Peer]); 10] = {
         (Workload::SameShare, &[Haul, Rsync]),
         (Workload::GetTiny, &[Haul, Rsync, Cp]),
         (Workload::GetBig, &[Haul, Rsync, Cp]),
+        (Workload::SshTiny, &[Haul, RsyncSsh, Scp]),
+        (Workload::SshBig, &[Haul, RsyncSsh, Scp]),
     ]
 };
 
@@ -72,6 +77,8 @@ pub(crate) struct Place<'a> {
     pub(crate) directory: &'a Path,
     pub(crate) port: u16,
     pub(crate) direction: Direction,
+    /// Whether haul's server is started by ssh.
+    pub(crate) over_ssh: bool,
     /// Whether all files are flushed.
     pub(crate) durable: bool,
     /// Whether all files are there already.
@@ -99,7 +106,7 @@ impl Place<'_> {
         Register::new(self.binaries, &self.directory.join("config"), &self.target())
     }
 
-    fn file(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+    pub(super) fn file(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
         let path = self.directory.join(name);
         fs::write(&path, text)?;
         Ok(path)
@@ -118,6 +125,7 @@ impl Peer {
             Self::Lftp => "lftp, vsftpd",
             Self::Curl => "curl, vsftpd",
             Self::Socat => "socat",
+            Self::RsyncSsh => "rsync, ssh",
             Self::Scp => "scp",
             Self::Classic => "classic pair",
         }
@@ -133,6 +141,7 @@ impl Peer {
             Self::Lftp => &["lftp", "vsftpd"],
             Self::Curl => &["curl", "vsftpd"],
             Self::Socat => &["socat"],
+            Self::RsyncSsh => &["rsync", "ssh", "sshd", "ssh-keygen"],
             Self::Scp => &["scp", "sshd", "ssh-keygen"],
             Self::Classic => &["python3"],
         };
@@ -141,7 +150,7 @@ impl Peer {
 
     /// Whether modes and times arrive too, to the nanosecond. Bytes and names do with all.
     pub(crate) fn keeps_attributes(self) -> bool {
-        matches!(self, Self::Haul | Self::Tls | Self::Rsync | Self::Cp)
+        matches!(self, Self::Haul | Self::Tls | Self::Rsync | Self::RsyncSsh | Self::Cp)
     }
 
     /// Whether its server ends when the client has, and not before all files are written.
@@ -162,6 +171,7 @@ impl Peer {
         let (port, target) = (at.port.to_string(), at.served(source)?);
         let command = match self {
             Self::Cp => return Ok(None),
+            Self::Haul if at.over_ssh => ssh::server(at)?,
             Self::Haul | Self::Tls => {
                 let mut hauld = Command::new(&at.binaries.hauld);
                 hauld.args(["--listen", &format!("127.0.0.1:{port}"), "--root"]).arg(target);
@@ -217,27 +227,7 @@ impl Peer {
                 vsftpd.arg(at.file("vsftpd.conf", &config)?);
                 vsftpd
             }
-            Self::Scp => {
-                for key in ["host", "user"] {
-                    let mut keygen = Command::new("ssh-keygen");
-                    keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]);
-                    ensure!(keygen.arg(at.directory.join(key)).status()?.success(), "no key");
-                }
-                let place = at.directory.display();
-                let config = format!(
-                    "Port {port}\nListenAddress 127.0.0.1\nHostKey {place}/host\n\
-                     AuthorizedKeysFile {place}/user.pub\nStrictModes no\nUsePAM no\n\
-                     PidFile none\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n",
-                );
-                // If sshd is not a service here, nobody has made this directory. If that fails, sshd
-                // says so.
-                let _ = fs::create_dir_all("/run/sshd");
-                // sshd starts itself again for each connection, and wants to be named in full for
-                // that.
-                let mut sshd = Command::new(path_of("sshd").context("sshd is there")?);
-                sshd.args(["-D", "-e", "-f"]).arg(at.file("sshd.conf", &config)?);
-                sshd
-            }
+            Self::RsyncSsh | Self::Scp => ssh::server(at)?,
             Self::Classic => {
                 let mut python = Command::new("python3");
                 python.arg(at.file("classic.py", include_str!("classic.py"))?);
@@ -250,7 +240,7 @@ impl Peer {
 }
 
 /// The path of a program; servers may be where users don't look.
-fn path_of(program: &str) -> Option<PathBuf> {
+pub(super) fn path_of(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let servers = ["/usr/sbin", "/sbin"].map(PathBuf::from);
     std::env::split_paths(&path)

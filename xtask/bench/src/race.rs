@@ -169,6 +169,7 @@ impl<'a> Race<'a> {
             directory: turn.path(),
             port,
             direction: self.workload.direction(),
+            over_ssh: self.workload.is_over_ssh(),
             durable,
             is_there,
             is_trial: round == 0,

@@ -205,12 +205,12 @@ struct Gate {
     aim: f64,
 }
 
-const GATES: [Gate; 6] = {
+const GATES: [Gate; 9] = {
     const fn gate(workload: Workload, (of, by): (Peer, Peer), (most, aim): (f64, f64)) -> Gate {
         Gate { workload, of, by, most, aim }
     }
-    use Peer::{Haul, Rsync, Tls};
-    use Workload::{Big, GetBig, GetTiny, Tiny};
+    use Peer::{Haul, Rsync, RsyncSsh, Scp, Tls};
+    use Workload::{Big, GetBig, GetTiny, SshBig, SshTiny, Tiny};
     [
         gate(Tiny, (Tls, Haul), (1.15, 1.05)),
         gate(Tiny, (Tls, Rsync), (0.5, 0.4)),
@@ -218,6 +218,9 @@ const GATES: [Gate; 6] = {
         gate(Big, (Tls, Rsync), (1.2, 0.9)),
         gate(GetTiny, (Haul, Rsync), (0.5, 0.35)),
         gate(GetBig, (Haul, Rsync), (0.8, 0.6)),
+        gate(SshTiny, (Haul, RsyncSsh), (0.7, 0.5)),
+        gate(SshTiny, (Haul, Scp), (0.1, 0.1)),
+        gate(SshBig, (Haul, RsyncSsh), (1.0, 0.4)),
     ]
 };
 

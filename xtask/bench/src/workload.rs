@@ -36,6 +36,10 @@ pub(crate) enum Workload {
     GetTiny,
     /// The file of `big`, read back from a server.
     GetBig,
+    /// 20,000 small files over ssh.
+    SshTiny,
+    /// One file of 1 GiB over ssh.
+    SshBig,
 }
 
 /// The way that files take between client and server.
@@ -68,6 +72,8 @@ impl Workload {
             Self::SameShare => "same-share",
             Self::GetTiny => "get-tiny",
             Self::GetBig => "get-big",
+            Self::SshTiny => "ssh-tiny",
+            Self::SshBig => "ssh-big",
         }
     }
 
@@ -77,6 +83,11 @@ impl Workload {
             Self::GetTiny | Self::GetBig => Direction::Read,
             _ => Direction::Send,
         }
+    }
+
+    /// Whether ssh carries the bytes.
+    pub(crate) fn is_over_ssh(self) -> bool {
+        matches!(self, Self::SshTiny | Self::SshBig)
     }
 
     /// Whether all files have arrived before.
@@ -95,6 +106,8 @@ impl Workload {
             }
             Self::Share | Self::SameShare => copy(Path::new("/usr/share"), &source)?,
             Self::Big | Self::GetBig => noise(&source, amounts.big_mib)?,
+            Self::SshTiny => small(&source, amounts.tiny / 5)?,
+            Self::SshBig => noise(&source, amounts.big_mib / 4)?,
             Self::Durable => small(&source, 5000)?,
             Self::Far => {
                 small(&source, 10_000)?;
