@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
+use haul_tests::mounts::hauld_after;
 use haul_tests::prelude::*;
 use rustix::fs::XattrFlags;
 
@@ -169,6 +170,29 @@ fn old_mtime_that_a_client_sets_again_does_not_bring_the_digest_back() {
         assert_eq!(peer.ask(&request, b"").unwrap()["ack"], 1);
     }
     verify(&setting, &[], &FILES.map(|(name, _)| name));
+}
+
+/// A server in a sandbox of the system's may see next to nothing of /proc.
+#[test]
+fn mtime_of_a_large_file_is_set_without_proc() {
+    let directory = TempDir::new().unwrap();
+    let setup = "boot=$(cat /proc/sys/kernel/random/boot_id); mount -t tmpfs none /proc; \
+                 mkdir -p /proc/sys/kernel/random; echo $boot >/proc/sys/kernel/random/boot_id";
+    let command = hauld_after(setup, directory.path());
+    let server = Hauld::start_in(directory, command, &["--durability", "none"]).unwrap();
+    for (name, mode) in [("writable", 0o644), ("read-only", 0o444)] {
+        let path = server.root().join(name);
+        fs::write(&path, vec![7; 300_000]).unwrap();
+        set(&path, b"of other bytes");
+        set_mode(&path, mode);
+        let request = json!({
+            "cmd": "setattr", "id": 1, "kind": "file", "filename": name, "mtime": {"s": 1, "ns": 0},
+        });
+        let answer = server.peer().ask(&request, b"").unwrap();
+        assert_eq!(answer["ack"], 1, "{answer}");
+        let found = path.metadata().unwrap();
+        assert_eq!((found.mtime(), found.mode() & 0o777, kept(&path)), (1, mode, None), "{name}");
+    }
 }
 
 #[test]

@@ -128,9 +128,9 @@ pub(super) fn forget(file: &OwnedFd) -> Result<(), Errno> {
     match remove(file) {
         Err(Errno::ACCESS | Errno::PERM) if has_one(file) => {
             let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
-            sys::set_mode_by_path_handle(file, mode | Mode::RUSR | Mode::WUSR)?;
+            set_mode(file, mode | Mode::RUSR | Mode::WUSR)?;
             let removed = remove(file);
-            sys::set_mode_by_path_handle(file, mode)?;
+            set_mode(file, mode)?;
             removed
         }
         Err(Errno::ACCESS | Errno::PERM) => Ok(()),
@@ -139,7 +139,11 @@ pub(super) fn forget(file: &OwnedFd) -> Result<(), Errno> {
 }
 
 fn remove(file: &OwnedFd) -> Result<(), Errno> {
-    match rustix::fs::removexattr(link(file), ATTRIBUTE) {
+    let removed = match rustix::fs::fremovexattr(file, ATTRIBUTE) {
+        Err(Errno::BADF) => rustix::fs::removexattr(link(file), ATTRIBUTE),
+        removed => removed,
+    };
+    match removed {
         // The second: the file system has no such attributes.
         Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
         removed => removed,
@@ -149,13 +153,22 @@ fn remove(file: &OwnedFd) -> Result<(), Errno> {
 /// Whether a file has one, or may have one that can't be read.
 fn has_one(file: &OwnedFd) -> bool {
     let mut nothing: [u8; 0] = [];
-    !matches!(
-        rustix::fs::getxattr(link(file), ATTRIBUTE, &mut nothing),
-        Err(Errno::NODATA | Errno::OPNOTSUPP)
-    )
+    let found = match rustix::fs::fgetxattr(file, ATTRIBUTE, &mut nothing) {
+        Err(Errno::BADF) => rustix::fs::getxattr(link(file), ATTRIBUTE, &mut nothing),
+        found => found,
+    };
+    !matches!(found, Err(Errno::NODATA | Errno::OPNOTSUPP))
 }
 
-/// A handle's link in /proc, which leads to nothing else: system calls for attributes take no `O_PATH` handle.
+fn set_mode(file: &OwnedFd, mode: Mode) -> Result<(), Errno> {
+    match sys::set_mode(file, mode) {
+        Err(Errno::BADF) => sys::set_mode_by_path_handle(file, mode),
+        set => set,
+    }
+}
+
+/// The link in /proc of an `O_PATH` handle, which leads to nothing else: system calls for attributes and modes take no such
+/// handle (`EBADF`). Other handles need no /proc.
 fn link(file: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
