@@ -95,6 +95,10 @@ fn verify_reads_no_file_whose_digest_is_kept_unless_it_is_told_to() {
     let between = read(&setting.server);
     verify(&setting, &["--reread"], &[]);
     let after = read(&setting.server);
+    for (words, expected) in [(&["--json"][..], false), (&["--json", "--reread"], true)] {
+        let output = setting.command("verify", words).assert().success();
+        assert_eq!(last(&output.get_output().stdout)["reread"], expected, "{words:?}");
+    }
     assert!(between - before < 1_000_000, "{} bytes", between - before);
     assert!(after - between > 20_000_000, "{} bytes", after - between);
     assert!(FILES.iter().all(|(name, _)| kept(setting.target().join(name)).is_some()));

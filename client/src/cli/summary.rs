@@ -33,6 +33,8 @@ pub(super) struct Summary {
     dry_run: bool,
     /// The next version has taken the present one's place.
     published: bool,
+    /// `verify`: the server was asked to read every byte, also of files whose digest it knows.
+    reread: bool,
     #[serde(skip)]
     verify: bool,
 }
@@ -67,6 +69,7 @@ impl Summary {
             interrupted: reason == Reason::Interrupted,
             dry_run: kind == Kind::DryRun,
             published: report.is_some_and(|report| report.published),
+            reread: report.is_some_and(|report| report.reread),
             verify: kind == Kind::Verify,
         }
     }

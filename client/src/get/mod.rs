@@ -115,6 +115,7 @@ impl Get {
             durability,
             interrupted: self.interrupt.is_set(),
             published: false,
+            reread: false,
             receipt_error,
         };
         match error {
