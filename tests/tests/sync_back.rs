@@ -220,3 +220,22 @@ fn words_tell_which_side_is_which() {
     setting.haul(&["sync", &setting.at("s"), "d"]).assert().success();
     equal(&setting);
 }
+
+/// Only a sync from a server writes to this machine's disk.
+#[test]
+fn durability_is_that_of_the_machine_that_is_written_to() {
+    let setting = Setting::start_with(&["--durability", "none"]);
+    setting.write_there("file", "x");
+    let from = format!("haul://{}/", setting.at("s"));
+    for (words, level) in [
+        (&[][..], "group"),
+        (&["--durability", "group"], "group"),
+        (&["--durability", "none"], "none"),
+    ] {
+        let words = [&["sync", "--json"][..], words, &[&from, "d"]].concat();
+        let output = setting.haul(&words).assert().success();
+        assert_eq!(last(&output.get_output().stdout)["durability"], level, "{words:?}");
+    }
+    let words = ["sync", "--durability", "none", "s", &setting.at("t")];
+    setting.haul(&words).assert().code(2).stderr(contains("hauld --durability"));
+}

@@ -229,6 +229,11 @@ pub(crate) struct SyncOptions {
     #[arg(long, requires = "delete")]
     pub delete_all: bool,
 
+    /// With SRC at a server: "group" (the default) waits for the disk here: a file that is counted survives a loss of power.
+    /// "none" does not. With SRC on this machine the server decides (hauld --durability).
+    #[arg(long, value_name = "LEVEL", value_parser = ["group", "none"])]
+    pub durability: Option<String>,
+
     /// Choice of the source's entries.
     #[command(flatten)]
     pub selection: Selection,

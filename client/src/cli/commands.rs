@@ -79,6 +79,10 @@ pub(super) fn sync(
     let SyncOptions { selection, send, connection, output, .. } = options;
     let kind = if send.dry_run { Kind::DryRun } else { Kind::Run };
     let ending = Ending::new(*output, kind, signals);
+    if options.durability.is_some() {
+        let message = "--durability is for a SRC at a server; with one on this machine the server decides: hauld --durability";
+        return Ok(ending.fail(Reason::Usage, &message));
+    }
     if let Err(error) = one_reader(sources.iter().map(PathBuf::as_path), 0, selection) {
         return Ok(ending.fail(Reason::Usage, &error));
     }

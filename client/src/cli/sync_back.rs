@@ -99,6 +99,7 @@ fn back(sources: &[Source], directory: &Path, options: &SyncOptions, signals: &S
         receipt: receipt.clone(),
         dry_run: *dry_run,
         ignore_existing: *ignore_existing,
+        durability: options.durability.clone(),
         connection: connection.clone(),
         output: *output,
         ..GetOptions::default()
