@@ -6,11 +6,11 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use super::Store;
 use super::error::StoreError;
 use super::list::{missing, mtime};
 use super::open::BENEATH;
 use super::root::Parents;
+use super::{Store, sys};
 
 /// Flags for reading a file: without waiting for the other end of a FIFO that has come in its place meanwhile.
 pub(super) const READ: OFlags = OFlags::RDONLY
@@ -128,12 +128,12 @@ impl Readable {
     pub(crate) fn send(
         &self,
         socket: &OwnedFd,
-        mut offset: u64,
+        offset: u64,
         left: u64,
     ) -> Result<Sent, StoreError> {
         let most = usize::try_from(left).map_or(AT_ONCE, |left| left.min(AT_ONCE));
         loop {
-            match rustix::fs::sendfile(socket, &self.file, Some(&mut offset), most) {
+            match sys::send(socket, &self.file, offset, most) {
                 Ok(0) => return Err(self.has_changed()),
                 Ok(sent) => return Ok(Sent::Bytes(sent)),
                 Err(Errno::AGAIN) => return Ok(Sent::Bytes(0)),
@@ -242,5 +242,45 @@ mod tests {
                 assert!(matches!(ended, StoreError::Changed { .. }), "{ended}");
             }
         }
+    }
+
+    #[test]
+    fn file_goes_into_a_socket_as_far_as_that_takes_it_and_tells_if_it_has_become_shorter() {
+        use std::io::Read;
+        use std::os::unix::net::UnixStream;
+
+        let place = TempDir::new().unwrap();
+        let store = Store::open(place.path(), Mode::from_raw_mode(0o022), false, 0).unwrap();
+        let (name, path) = (Name::parse(b"file").unwrap(), place.path().join("file"));
+        let bytes: Vec<u8> = (0..=250).cycle().take(2_000_000).collect();
+        fs::write(&path, &bytes).unwrap();
+        let file = store.open_for_client(&store.parents(), &name).unwrap();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let ours = OwnedFd::from(ours);
+        let (mut offset, mut found) = (7, Vec::new());
+        let end = bytes.len() as u64 - 3;
+        let mut was_full = false;
+        while offset < end {
+            match file.send(&ours, offset, end - offset).unwrap() {
+                Sent::Bytes(0) => {
+                    was_full = true;
+                    let mut piece = [0; 10_000];
+                    let len = theirs.read(&mut piece).unwrap();
+                    found.extend_from_slice(&piece[..len]);
+                }
+                Sent::Bytes(sent) => {
+                    assert!(sent <= AT_ONCE, "{sent}");
+                    offset += sent as u64;
+                }
+                Sent::NoWay => panic!("a regular file has a way into a socket"),
+            }
+        }
+        fs::File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
+        let ended = file.send(&ours, 1000, 5).unwrap_err();
+        assert!(matches!(ended, StoreError::Changed { .. }), "{ended}");
+        drop(ours);
+        theirs.read_to_end(&mut found).unwrap();
+        assert!(was_full && found == bytes[7..bytes.len() - 3]);
     }
 }

@@ -26,10 +26,22 @@ macro_rules! may_fail {
             Some("EPERM") => Errno::PERM,
             Some("EROFS") => Errno::ROFS,
             Some("EMFILE") => Errno::MFILE,
+            Some("EINVAL") => Errno::INVAL,
             _ => Errno::IO,
         }
         .into()));
     };
+}
+
+/// Sends bytes of a file, from this offset on, into a socket.
+pub(super) fn send(
+    socket: impl AsFd,
+    file: impl AsFd,
+    mut offset: u64,
+    len: usize,
+) -> Result<usize, Errno> {
+    may_fail!("send");
+    rustix::fs::sendfile(socket, file, Some(&mut offset), len)
 }
 
 /// Makes a new file.

@@ -13,6 +13,7 @@ use haul_server::Durability;
 mod audit;
 mod client;
 mod rename;
+mod send;
 mod slow;
 
 use client::{Client, Setup, large, leftovers, open_large, send_large, send_large_when_free};
