@@ -63,7 +63,7 @@ pub(crate) fn part(item: usize) -> (u64, Option<Token>) {
 
 /// Whether the client asks for the digest of the whole file only. The server sends the body itself then, if it can.
 pub(crate) fn is_whole(item: usize) -> bool {
-    item % 3 == 0
+    item.is_multiple_of(3)
 }
 
 /// The state of the item's file.
