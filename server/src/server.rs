@@ -271,13 +271,15 @@ impl Server {
         self.stopped();
     }
 
-    /// The same, for a server that came for one client: removes what it has made in the root of its own and nobody needs.
-    pub(crate) fn join_and_leave(self) {
+    /// The same, for a server that came for one client: removes what it has made in the root of its own and nobody needs, and
+    /// calls `left`. To close the handles on removed directories takes the kernel some time after that.
+    pub(crate) fn join_and_leave(self, left: impl FnOnce()) {
         let services = Arc::clone(&self.runtime.services);
         self.stopped();
         if services.may_change {
             services.store.leave();
         }
+        left();
     }
 
     fn stopped(self) {

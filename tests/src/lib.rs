@@ -31,6 +31,7 @@ pub mod scripted;
 pub mod setting;
 pub mod site;
 pub mod sshd;
+pub mod stdio;
 pub mod tls;
 pub mod tree;
 pub mod upload;

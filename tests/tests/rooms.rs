@@ -22,7 +22,7 @@ const CLIENT: [&str; 13] = [
 ];
 
 /// The same of the server.
-const SERVER: [&str; 23] = [
+const SERVER: [&str; 24] = [
     "pulse",
     "settings_file",
     "locks",
@@ -46,6 +46,7 @@ const SERVER: [&str; 23] = [
     "process",
     "streams",
     "server",
+    "stdio",
 ];
 
 type Module = Vec<String>;

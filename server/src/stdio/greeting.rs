@@ -1,4 +1,4 @@
-//! The first line that each side of a `hauld --stdio` sends (PROTOCOL.md, "Over standard input and output"). Bytes in, values
+//! The first line that each side of a `hauld --stdio` sends (PROTOCOL.md, section 17). Bytes in, values
 //! out: nothing here reads or writes.
 
 use std::ffi::OsString;

@@ -32,7 +32,10 @@ const ANYWAY: Duration = Duration::from_secs(10);
 pub(super) const OPEN: &str = "open";
 
 /// The word to it: other clients are served still.
-pub(super) const OTHERS: &str = "others";
+const OTHERS: &str = "others";
+
+/// The word to it: everything is done.
+const DONE: &str = "done";
 
 /// Asks a host from another thread to end in order.
 #[derive(Debug, Clone)]
@@ -92,7 +95,7 @@ pub fn host(options: Options, watch: impl FnOnce(Stopper)) -> Result<(), StdioEr
         // The next server of this root may be far in the future.
         let sweeps = others == 0 && Instant::now() < late && server.is_sweeping();
         if !sweeps && server.stop_if_idle() {
-            server.join_and_leave();
+            server.join_and_leave(|| done(&nothing));
             return Ok(());
         }
         if others > 0 && !std::mem::replace(&mut is_let_go, true) {
@@ -102,7 +105,7 @@ pub fn host(options: Options, watch: impl FnOnce(Stopper)) -> Result<(), StdioEr
         thread::park_timeout(if sweeps { LOOK } else { ANYWAY });
     }
     server.stopper()();
-    server.join_and_leave();
+    server.join_and_leave(|| done(&nothing));
     Ok(())
 }
 
@@ -147,6 +150,12 @@ fn tell(text: &str) {
     let text = text.replace('\n', " ");
     let _ = std::io::stdout().write_all(format!("{text}\n").as_bytes());
     let _ = std::io::stdout().flush();
+}
+
+/// Tells the process that relays that it need not wait for anything more.
+fn done(nothing: &File) {
+    tell(DONE);
+    let_go(nothing);
 }
 
 /// Lets go of standard output and error, so that whoever reads them waits for nothing more: this process serves others.

@@ -15,6 +15,8 @@ mod options;
 mod place;
 mod relay;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::time::{Duration, Instant};

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::net::Shutdown;
 
 use super::greeting::{Failure, Reason};
-use super::host::{OPEN, OTHERS};
+use super::host::OPEN;
 use super::place::Place;
 use super::relay::{self, Ended};
 use super::{Options, StdioError};
@@ -278,8 +278,9 @@ impl End {
         let least = Instant::now() + AT_LEAST;
         let deadline = self.deadline.map_or(least, |at| at.max(least));
         match host.word(Some(deadline)) {
-            Ok(Some(word)) if word == OTHERS => return Ok(()),
-            Ok(_) => {}
+            // It is done, or serves others.
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) => {}
             Err(_) => return Err(late()),
         }
         loop {
@@ -288,7 +289,7 @@ impl End {
                 Ok(Some(status)) => {
                     return Err(StdioError::CutOff(format!("the server has ended with {status}")));
                 }
-                Ok(None) if Instant::now() < deadline => thread::sleep(LOOK.min(AT_LEAST)),
+                Ok(None) if Instant::now() < deadline => thread::sleep(LOOK),
                 Ok(None) => return Err(late()),
                 Err(error) => return Err(StdioError::CutOff(error.to_string())),
             }
