@@ -203,9 +203,9 @@ fn umask_of_whoever_connects_holds_for_directories_that_nobody_has_sent() {
     stdio.put(1, "dir/file", b"x");
     stdio.end().is_well();
     for name in ["", "made", "made/dir"] {
-        assert_eq!(mode(&root.join(name)), 0o750, "{name}");
+        assert_eq!(mode(root.join(name)), 0o750, "{name}");
     }
-    assert_eq!(mode(&root.join("made/dir/file")), 0o640);
+    assert_eq!(mode(root.join("made/dir/file")), 0o640);
 }
 
 /// Whoever has made the pipes may go on with them.

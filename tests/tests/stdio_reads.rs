@@ -102,15 +102,15 @@ fn root_that_is_served_is_read_beside_its_server() {
 fn no_mode_is_changed_to_read() {
     let (user, root) = tree();
     user.own_all(root.clone()).unwrap();
-    set_mode(&root.join("dir"), 0o000);
+    set_mode(root.join("dir"), 0o000);
     let mut stdio = Stdio::of(user.command("hauld"), &[]);
     stdio.greet(&json!({"root": root, "change": false}));
     stdio.hello("one");
     let answer = stdio.ask(&json!({"cmd": "list", "id": 1, "filename": "dir"}), b"");
     refused(&answer, 1, "permission");
     stdio.end().is_well();
-    assert_eq!(mode(&root.join("dir")), 0);
-    set_mode(&root.join("dir"), 0o755);
+    assert_eq!(mode(root.join("dir")), 0);
+    set_mode(root.join("dir"), 0o755);
 }
 
 #[test]

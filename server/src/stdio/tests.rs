@@ -103,8 +103,8 @@ proptest! {
     #[test]
     fn beginning_is_the_same_however_the_bytes_come(bytes in proptest::collection::vec(any::<u8>(), 4..80)) {
         let whole = beginning(&bytes);
-        let first = (0..=bytes.len()).map(|len| beginning(&bytes[..len]));
-        let known = first.filter(|known| *known != Beginning::Unknown).next();
+        let mut first = (0..=bytes.len()).map(|len| beginning(&bytes[..len]));
+        let known = first.find(|known| *known != Beginning::Unknown);
         prop_assert_eq!(known.unwrap_or(Beginning::Unknown), whole);
     }
 }

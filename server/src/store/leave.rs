@@ -14,6 +14,9 @@ use super::temp::staging::{DIRECTORIES, sweep};
 /// Directories whose entries a later run needs.
 const KEPT: [&str; 4] = [PARTIALS, TREES, TRASH, OPENED];
 
+/// The end of the names of journals.
+const JOURNAL: &str = ".journal";
+
 impl Store {
     /// Removes `.haul` if it holds no partial, version or other rest that a later run needs. Nothing else may be done with the
     /// store after that; the lock is held to its end, so no other server has begun.
@@ -30,12 +33,16 @@ impl Store {
         }
         let private = self.root.resolve(PRIVATE.as_bytes())?;
         for name in KEPT {
-            if !entries(&open(&private, name)?)?.is_empty() {
+            let found = entries(&open(&private, name)?)?;
+            // The journal of a committed file is for a client that did not get the answer, and this one has gone. If it has left an
+            // upload half done, it has been interrupted, and will come back for both.
+            let is_needed = |entry: &String| name != PARTIALS || !entry.ends_with(JOURNAL);
+            if found.iter().any(is_needed) {
                 return Ok(());
             }
         }
         let staged = |number| format!("{STAGED}/{number}");
-        for name in (0..DIRECTORIES).map(staged).chain([String::from(NAMES)]) {
+        for name in (0..DIRECTORIES).map(staged).chain([NAMES, PARTIALS].map(String::from)) {
             sweep(&open(&private, &name)?)?;
         }
         let inner = (0..DIRECTORIES).map(staged);
