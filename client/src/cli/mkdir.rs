@@ -19,7 +19,7 @@ const NEEDS: [Need; 1] = [(Right::Put, "mkdir")];
 /// is no failure.
 pub(super) fn mkdir(destinations: &[Destination], reaching: Reaching, ending: &Ending<'_>) -> u8 {
     if destinations.iter().any(|destination| destination.path.is_none()) {
-        let error = "the server's root is there already; name a directory in it: HOST/DIR";
+        let error = "the server's root is there already; name a directory in it: HOST/DIR, or HOST:DIR over ssh";
         return ending.fail(Reason::Usage, &error);
     }
     let mut destinations = destinations.to_vec();

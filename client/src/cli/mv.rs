@@ -93,7 +93,7 @@ pub(super) fn mv(
         return ending.fail(Reason::Usage, &moves_up(&text));
     }
     let Some(from) = &source.path else {
-        let error = "the server's root can't be moved; name an entry in it: HOST/NAME";
+        let error = "the server's root can't be moved; name an entry in it: HOST/NAME, or HOST:NAME over ssh";
         return ending.fail(Reason::Usage, &error);
     };
     if !is_beside {

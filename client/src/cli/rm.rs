@@ -44,7 +44,7 @@ pub(super) fn rm(
     ending: &Ending<'_>,
 ) -> u8 {
     if destinations.iter().any(|destination| destination.path.is_none()) {
-        let error = "the server's root can't be removed; name an entry in it: HOST/NAME";
+        let error = "the server's root can't be removed; name an entry in it: HOST/NAME, or HOST:NAME over ssh";
         return ending.fail(Reason::Usage, &error);
     }
     let mut destinations = destinations.to_vec();

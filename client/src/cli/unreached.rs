@@ -24,6 +24,31 @@ pub(super) fn told(error: &ConnectionError) -> String {
         ErrorKind::TimedOut => {
             format!("{error}; is the address right, or a firewall in the way?")
         }
-        _ => error.to_string(),
+        _ => match source.to_string().split_once(LOOKUP) {
+            // People who know a host by its name in the configuration of ssh write it as for scp without a path.
+            Some((_, reason)) => {
+                format!("could not reach {server}: {reason}; is it a host of ssh? Write HOST:PATH")
+            }
+            None => error.to_string(),
+        },
+    }
+}
+
+/// The beginning of an error of getaddrinfo(3), as the standard library tells it.
+const LOOKUP: &str = "failed to lookup address information: ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_that_is_not_known_may_be_one_of_ssh() {
+        let source =
+            std::net::ToSocketAddrs::to_socket_addrs("no.such.host.invalid:1").unwrap_err();
+        let error = ConnectionError::Unreachable { server: String::from("box:8080"), source };
+        let told = told(&error);
+        assert!(told.starts_with("could not reach box:8080: "), "{told}");
+        assert!(told.ends_with("; is it a host of ssh? Write HOST:PATH"), "{told}");
+        assert!(!told.contains("lookup"), "{told}");
     }
 }

@@ -52,7 +52,9 @@ pub enum BuildError {
     )]
     VerifiesUnion(PathBuf),
     /// A version of the server's root.
-    #[error("publish gives a directory its next version, and the server's root is none: HOST/DIR")]
+    #[error(
+        "publish gives a directory its next version, and the server's root is none: HOST/DIR, or HOST:DIR over ssh"
+    )]
     PublishesRoot,
     /// A version of something else than a directory.
     #[error("there is no directory {}, of which to publish the contents", .0.display())]
