@@ -8,11 +8,11 @@ use haul_server::Durability;
 
 use crate::client::{Client, Setup};
 
-const PART: u64 = 64 * 1024;
+const PART: usize = 64 * 1024;
 
 fn get(whole: bool) -> Op {
     let name = Name::parse(b"new").unwrap();
-    Op::Get { name, offset: PART, part_size: PART, state: None, whole }
+    Op::Get { name, offset: PART as u64, part_size: PART as u64, state: None, whole }
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn file_that_has_no_way_into_a_socket_is_read_and_an_error_ends_the_connection_w
             panic!("{answer:?}")
         };
         assert_eq!((facts.cv, facts.digest), (None, Some(Digest::of(&bytes))), "{action}");
-        assert!(body == bytes[PART as usize..2 * PART as usize], "{action}");
+        assert!(body == bytes[PART..2 * PART], "{action}");
     }
     fail::cfg("disk::send", "return(EIO)").unwrap();
     client.id += 1;
@@ -49,6 +49,6 @@ fn file_that_has_no_way_into_a_socket_is_read_and_an_error_ends_the_connection_w
     assert!(!rest.is_empty() && rest.len() < 4096, "{} bytes", rest.len());
     // A client that asks for a chaining value is served.
     let (answer, body) = Client::connect(&setup).ask(&get(false), b"");
-    assert_eq!((Client::code(&answer).as_str(), body.len() as u64), ("answer", PART));
+    assert_eq!((Client::code(&answer).as_str(), body.len()), ("answer", PART));
     scenario.teardown();
 }
