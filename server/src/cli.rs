@@ -18,7 +18,7 @@ use crate::maintenance::partials::Partials;
 use crate::maintenance::users::Users;
 use crate::net::listen::Listen;
 use crate::services::timeouts::Timeouts;
-use crate::settings_file::{self, SettingsFile, with_variables};
+use crate::settings_file::{self, SettingsFile, alone, with_variables};
 use crate::symlinks::Symlinks;
 
 /// Takes uploads from `haul` under one root directory: each file appears whole and verified, or not
@@ -204,7 +204,9 @@ impl SettingsCommand {
         let command = command();
         match self {
             Self::Check { file } => {
-                let settings = SettingsFile::read(file, &command)?.count();
+                let read = SettingsFile::read(file, &command)?;
+                let settings = read.count();
+                Arguments::of(read.apply(alone(command)).try_get_matches_from(["hauld"]))?;
                 let noun = if settings == 1 { "setting" } else { "settings" };
                 writeln!(out, "{}: {settings} {noun}, all right", Shown(file.display()))?;
             }
@@ -255,7 +257,11 @@ impl Arguments {
     /// # Errors
     /// If the file can't be read or is wrong.
     pub fn read() -> Result<(Self, ArgMatches), StartError> {
-        let command = command();
+        let mut command = command();
+        if std::env::args_os().any(|word| word == "--stdio") {
+            // The environment is that of the user whom ssh has let in, and means other servers.
+            command = alone(command);
+        }
         let matches = command.clone().get_matches();
         let arguments = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         match &arguments.config {
@@ -276,10 +282,12 @@ impl Arguments {
     }
 
     fn with_file(command: clap::Command, file: &Path) -> Result<Self, StartError> {
+        Self::of(SettingsFile::read(file, &command)?.apply(command).try_get_matches())
+    }
+
+    fn of(matches: Result<ArgMatches, clap::Error>) -> Result<Self, StartError> {
         let wrong = |error: clap::Error| StartError::Usage(error.to_string());
-        let command = SettingsFile::read(file, &command)?.apply(command);
-        let matches = command.try_get_matches().map_err(wrong)?;
-        Self::from_arg_matches(&matches).map_err(wrong)?.whole()
+        Self::from_arg_matches(&matches.map_err(wrong)?).map_err(wrong)?.whole()
     }
 
     /// Itself, if no part of it lacks another one.

@@ -47,6 +47,8 @@ pub struct Config {
     pub audit: Option<PathBuf>,
     /// Serve also on addresses that other machines reach, though nothing is encrypted and nobody is asked who they are.
     pub insecure: bool,
+    /// Other servers may serve directories below the root: their own directories `.haul` are nobody's. Default: no.
+    pub guards_others: bool,
     /// Times for which peers may be silent.
     pub timeouts: Timeouts,
     /// Unanswered requests that a client may have on one connection. Default: [`limits::WINDOW_REQUESTS`].
@@ -76,6 +78,7 @@ impl Config {
             certificate: None,
             audit: None,
             insecure: false,
+            guards_others: false,
             timeouts: Timeouts::default(),
             window_requests: limits::WINDOW_REQUESTS,
             umask: 0o022,

@@ -12,8 +12,8 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit};
 
-use crate::accounts::Accounts;
 use crate::accounts::users_file::UsersFile;
+use crate::accounts::{Accounts, View};
 use crate::audit::Audit;
 use crate::commit::committer::MAX_QUEUED;
 use crate::commit::notify::ConnectionId;
@@ -121,8 +121,21 @@ impl Listening {
         }
         let Bounds { connections, door, places } = bounds;
         let may_change = !config.read_only;
-        let settings =
-            Settings { may_change, accounts, audit, keys, tuning, places, connections, door };
+        let whole = match config.guards_others {
+            true => View::guarding_others(),
+            false => View::default(),
+        };
+        let settings = Settings {
+            may_change,
+            whole,
+            accounts,
+            audit,
+            keys,
+            tuning,
+            places,
+            connections,
+            door,
+        };
         let services = Arc::new(Services::new(store, settings));
         services.prepare_for(&services.accounts.all());
         let runtime = Runtime::new(services, listeners, workers, (connections, door))?;

@@ -177,18 +177,24 @@ impl SettingsFile {
 /// The whole file, if it is one of settings by its size.
 fn read(path: &Path) -> std::io::Result<String> {
     use std::io::Read;
+    use std::os::unix::fs::OpenOptionsExt;
 
+    // Nobody may write to a FIFO that stands there, and the server would wait for that and hear no signal.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = std::fs::File::options().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("not a regular file"));
+    }
     let mut text = String::new();
-    let mut file = std::fs::File::open(path)?.take(MOST + 1);
-    file.read_to_string(&mut text)?;
+    file.take(MOST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MOST {
         return Err(std::io::Error::other("larger than 1 MiB"));
     }
     Ok(text)
 }
 
-/// The same options, without their variables: these say nothing of a file.
-fn alone(command: Command) -> Command {
+/// The same options, without their variables.
+pub(crate) fn alone(command: Command) -> Command {
     command.mut_args(|arg| arg.env(Resettable::<OsStr>::Reset))
 }
 
@@ -221,7 +227,13 @@ fn setting(
         true => format!("`{name}` takes a text in quotes, or several: [\"…\", \"…\"]"),
         false => format!("`{name}` takes one value: a text in quotes, a number, true or false"),
     })?;
+    if values.is_empty() {
+        return Err(format!("`{name}` takes at least one value"));
+    }
     for value in &values {
+        if value.contains('\0') {
+            return Err(format!("`{name}` has a NUL in it"));
+        }
         let words = [String::from("hauld"), format!("--{name}={value}")];
         match command.clone().try_get_matches_from(words) {
             // Another option that it needs may stand elsewhere.
@@ -264,7 +276,9 @@ fn near(command: &Command, name: &str) -> Option<String> {
 /// The cause of an option's refusal, without the form of the command line.
 fn cause(error: &clap::Error, name: &str, value: &str) -> String {
     let text = error.to_string();
-    let first = text.lines().next().unwrap_or_default();
+    // Behind an empty line stands the form of the command line.
+    let lines: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let first = lines.join(" ");
     let reason = first.split_once("': ").map(|(_, reason)| reason.trim_end_matches('.').to_owned());
     let words = error.get(ContextKind::ValidValue).map(|words| match words {
         ContextValue::Strings(words) => format!("it is one of {}", words.join(", ")),
@@ -403,6 +417,18 @@ mod tests {
         for (text, line) in [("root = \"a\"\nroot = \"b\"", 2), ("\n\nroot =", 3), ("a b", 1)] {
             let told = parsed(text).unwrap_err();
             assert!(told.starts_with(&format!("hauld.toml:{line}: ")), "{told}");
+        }
+    }
+
+    #[test]
+    fn value_that_no_command_line_could_have_is_told() {
+        for (text, said) in [
+            ("listen = \"8080\"", "a port needs an address: 127.0.0.1:8080 for this machine"),
+            ("listen = []", "at least one"),
+            ("root = \"a\\u0000\"", "NUL"),
+        ] {
+            let told = parsed(text).unwrap_err();
+            assert!(told.contains(said), "{told}");
         }
     }
 

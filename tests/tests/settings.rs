@@ -63,6 +63,15 @@ fn file_that_is_wrong_is_told_line_by_line_and_starts_nothing() {
     let output = output_of(hauld_command().args(["--config", "/there/is/none"]));
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("/there/is/none: No such file"));
+    let fifo = place.path().join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .unwrap();
+    for path in [fifo.as_path(), Path::new("/dev/zero"), place.path()] {
+        let output = output_of(hauld_command().arg("--config").arg(path));
+        assert_eq!(output.status.code(), Some(2));
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains("not a regular file"), "{told}");
+    }
 }
 
 #[test]
@@ -84,6 +93,10 @@ fn file_is_checked_and_shown_without_a_server() {
         let is_shown = |line: &str| line.starts_with(setting) && line.ends_with(&from);
         assert!(shown.lines().any(is_shown), "{setting}: {shown}");
     }
+    let (_place, half) = settings("cert = \"c\"");
+    let output = config(&["check", &half]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("`cert` needs `key`, too"));
     let (_place, wrong) = settings("durability = \"always\"");
     for command in ["check", "show"] {
         let output = config(&[command, &wrong]);

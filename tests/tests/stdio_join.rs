@@ -118,6 +118,35 @@ fn process_that_holds_a_root_and_takes_nobody_in_is_named() {
     assert_eq!(first.end().code, Some(0));
 }
 
+/// The lock is held, so the next process looks for the socket: what is there is that of another root.
+#[test]
+fn symlink_to_the_socket_of_another_root_is_not_joined() {
+    let other = server();
+    let (_place, root) = root();
+    let first = Stdio::serving(&root, "first");
+    let socket = root.join(".haul/socket");
+    fs::remove_file(&socket).unwrap();
+    symlink(other.root().join(".haul/socket"), &socket).unwrap();
+    let mut second = Stdio::start(&[]);
+    let answer = second.greet(&json!({"root": root}));
+    assert_eq!(answer["error"]["code"], "busy", "{answer}");
+    assert_eq!(second.end().code, Some(2));
+    drop(first.end());
+
+    // The server can't use this `.haul` of its own user, which is no reason to join either.
+    let crafted = root.join("crafted");
+    fs::create_dir_all(crafted.join(".haul")).unwrap();
+    set_mode(crafted.join(".haul"), 0o700);
+    fs::write(crafted.join(".haul/staged"), "no directory").unwrap();
+    symlink(other.root().join(".haul/socket"), crafted.join(".haul/socket")).unwrap();
+    let mut third = Stdio::start(&[]);
+    let answer = third.greet(&json!({"root": crafted}));
+    assert!(answer["error"]["code"].is_string(), "{answer}");
+    let peer = other.peer();
+    assert_eq!(fs::read_dir(other.root()).unwrap().count(), 1, "`.haul` alone");
+    drop(peer);
+}
+
 /// Somebody else's `.haul` may hold anybody's socket.
 #[test]
 fn other_users_root_is_not_joined() {

@@ -104,6 +104,46 @@ fn forced_command_makes_missing_directories_beneath_its_root_only() {
     assert_eq!(answer["error"]["code"], "io", "{answer}");
 }
 
+/// A client may have any directory in its root served as well. No server of `--stdio` lets it change what the server of such a
+/// directory keeps in there, nor see it.
+#[test]
+fn forced_command_names_no_directory_of_another_server() {
+    let place = Place::new();
+    let deep = place.inside.join("dir");
+    let _inner = Stdio::serving(&deep, "inner");
+    let (answer, mut outer) = place.forced(&json!({"root": "/"}));
+    assert_eq!(answer["root"], json!(place.inside), "{answer}");
+    outer.hello("outer");
+    let answer = outer.ask(&json!({"cmd": "remove", "id": 1, "filename": "dir/.haul/socket"}), b"");
+    refused(&answer, 1, "bad_name");
+    let link = json!({"cmd": "symlink", "id": 2, "filename": "dir/.haul/link", "target": "/"});
+    refused(&outer.ask(&link, b""), 2, "bad_name");
+    let answer = outer.ask(&put(3, "dir/.Haul/new", b"x"), b"x");
+    refused(&answer, 3, "bad_name");
+    let (_, body) = outer.asks(&json!({"cmd": "list", "id": 4, "filename": "dir"}), b"");
+    let listed = String::from_utf8_lossy(&body).into_owned();
+    assert!(listed.contains("deep") && !listed.contains("haul"), "{listed}");
+    outer.put(5, "dir/file", b"x");
+    outer.end().is_well();
+    assert!(deep.join(".haul/socket").exists());
+}
+
+#[test]
+fn forced_command_that_only_reads_makes_nothing() {
+    let place = Place::new();
+    let root = place.inside.to_str().unwrap();
+    let mut stdio = Stdio::start(&["--root", root, "--read-only"]);
+    let answer = stdio.greet(&json!({"root": "new/dir", "make": true}));
+    assert_eq!(answer["error"]["code"], "not_found", "{answer}");
+    let (answer, _stdio) = place.forced(&json!({"root": "new", "make": true, "change": false}));
+    assert_eq!(answer["error"]["code"], "not_found", "{answer}");
+    let missing = place.place.path().join("missing");
+    let mut stdio = Stdio::start(&["--root", missing.to_str().unwrap(), "--read-only"]);
+    let answer = stdio.greet(&json!({"root": missing, "make": true}));
+    assert_eq!(answer["error"]["code"], "not_found", "{answer}");
+    assert!(!place.inside.join("new").exists() && !missing.exists());
+}
+
 #[test]
 fn name_that_is_not_utf8_comes_as_base64() {
     let place = Place::new();

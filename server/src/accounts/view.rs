@@ -13,12 +13,28 @@ use haul_protocol::{Code, Entry, Name, Refusal};
 pub(crate) struct View {
     /// `None`: the store's.
     root: Option<Arc<Name>>,
+    /// Directories `.haul` below the store's root may be those of other servers, and are nobody's.
+    guards_others: bool,
+}
+
+/// The directory of a server's own in its root.
+const PRIVATE: &[u8] = b".haul";
+
+/// Whether a name leads into the own directory of a server whose root is below that of this one.
+fn is_of_another_server(name: &Name) -> bool {
+    name.as_bytes().split(|byte| *byte == b'/').any(|part| part.eq_ignore_ascii_case(PRIVATE))
 }
 
 impl View {
     /// The view of a client whose root is this directory; `None`: the store's root.
     pub(crate) fn below(root: Option<Name>) -> Self {
-        Self { root: root.map(Arc::new) }
+        Self { root: root.map(Arc::new), guards_others: false }
+    }
+
+    /// The store's root, without the own directories of servers that serve directories in it: a client that may have any of
+    /// these directories served could otherwise tell the next server what to find in its own.
+    pub(crate) fn guarding_others() -> Self {
+        Self { root: None, guards_others: true }
     }
 
     /// The client's root in the store; `None`: the store's.
@@ -28,6 +44,10 @@ impl View {
 
     /// The name in the store that a client means.
     pub(crate) fn inward(&self, name: Name) -> Result<Name, Refusal> {
+        if self.guards_others && is_of_another_server(&name) {
+            let why = "directories `.haul` are those of servers, and no client's";
+            return Err(Refusal::new(Code::BadName, why));
+        }
         let Some(root) = &self.root else { return Ok(name) };
         // How long it may be would tell how long the part is that the client does not see.
         let too_long = |_| Refusal::new(Code::BadName, "the name is too long on this server");
@@ -56,6 +76,9 @@ impl View {
         entry: &Entry,
         show: impl FnOnce(&Entry) -> Result<(), E>,
     ) -> Result<(), E> {
+        if self.guards_others && is_of_another_server(&entry.name) {
+            return Ok(());
+        }
         if self.root.is_none() {
             return show(entry);
         }
@@ -93,6 +116,18 @@ mod tests {
 
     fn view() -> View {
         View::below(Some(name("teams/alice")))
+    }
+
+    #[test]
+    fn directories_of_other_servers_are_neither_named_nor_shown() {
+        let guarding = View::guarding_others();
+        for text in ["a/.haul", "a/.haul/socket", "a/b/.HAUL/x"] {
+            assert!(guarding.inward(name(text)).is_err(), "{text}");
+            assert!(View::default().inward(name(text)).is_ok(), "{text}");
+        }
+        for text in ["a/.hauls", "a/x.haul", "a"] {
+            assert_eq!(guarding.inward(name(text)).unwrap(), name(text));
+        }
     }
 
     #[test]

@@ -195,7 +195,7 @@ impl Connection {
             user: peer.user,
             is_owner: peer.entrance.is_of_owner(),
             may_change: services.may_change,
-            view: View::default(),
+            view: services.whole.clone(),
             sink: Sink::Nothing,
             sending: None,
             rest: Vec::new(),

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::net::SendFlags;
 
 use super::listen::{Entrance, Listen, Listener};
@@ -61,9 +61,17 @@ pub(crate) fn join(root: BorrowedFd<'_>, patience: Duration) -> io::Result<UnixS
     if !is_trusted || owner.st_mode & 0o022 != 0 {
         return Err(ErrorKind::PermissionDenied.into());
     }
-    let mut socket = UnixStream::connect(at(private.as_fd()))?;
+    // connect(2) would follow a symlink to the socket of another root: the handle is that of the entry itself.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let entry = rustix::fs::openat(&private, NAME, flags, Mode::empty())?;
+    let found = rustix::fs::fstat(&entry)?;
+    let is_socket = FileType::from_raw_mode(found.st_mode) == FileType::Socket;
+    if !is_socket || found.st_uid != owner.st_uid {
+        return Err(ErrorKind::PermissionDenied.into());
+    }
+    let mut socket = UnixStream::connect(format!("/proc/self/fd/{}", entry.as_raw_fd()))?;
     let server = rustix::net::sockopt::socket_peercred(&socket)?.uid;
-    if server.as_raw() != owner.st_uid && !server.is_root() {
+    if server.as_raw() != owner.st_uid {
         return Err(ErrorKind::PermissionDenied.into());
     }
     socket.set_read_timeout(Some(patience))?;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use haul_protocol::Durability;
 
-use crate::accounts::{Account, Accounts};
+use crate::accounts::{Account, Accounts, View};
 use crate::audit::Audit;
 use crate::commit::committer::Committer;
 use crate::keys::Keys;
@@ -46,6 +46,8 @@ pub(crate) struct Services {
     pub(crate) store: Arc<Store>,
     /// Whether anything may be changed: not by a server that only reads.
     pub(crate) may_change: bool,
+    /// The root that a client without an account sees.
+    pub(crate) whole: View,
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) publications: Publications,
     pub(crate) fences: Fences,
@@ -63,6 +65,7 @@ pub(crate) struct Services {
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) may_change: bool,
+    pub(crate) whole: View,
     pub(crate) accounts: Accounts,
     pub(crate) audit: Option<Audit>,
     pub(crate) keys: Option<Keys>,
@@ -78,8 +81,17 @@ pub(crate) struct Settings {
 impl Services {
     /// Over a store. If it is durable, there is a committer, which the caller has to run.
     pub(crate) fn new(store: Store, settings: Settings) -> Self {
-        let Settings { may_change, accounts, audit, keys, tuning, places, connections, door } =
-            settings;
+        let Settings {
+            may_change,
+            whole,
+            accounts,
+            audit,
+            keys,
+            tuning,
+            places,
+            connections,
+            door,
+        } = settings;
         let committer = store.is_durable().then(Committer::new);
         let (store, uploads) = (Arc::new(store), Arc::new(Uploads::default()));
         let publications =
@@ -93,6 +105,7 @@ impl Services {
             audit: audit.map(Arc::new),
             store,
             may_change,
+            whole,
             uploads,
             publications,
             fences: Fences::default(),

@@ -120,10 +120,13 @@ impl Caller {
 
 /// Finds the root.
 fn find(options: &Options, wishes: Option<&Wishes>) -> Result<Place, Failure> {
-    let given = options.root.as_deref();
+    let (given, may_change) = (options.root.as_deref(), !options.config.read_only);
     match (wishes, given) {
-        (Some(wishes), given) => Search { given, make: wishes.make }.wanted(&wishes.root),
-        (None, Some(given)) => Search { given: None, make: true }.open(given),
+        (Some(wishes), given) => {
+            let make = wishes.make && wishes.change && may_change;
+            Search { given, make }.wanted(&wishes.root)
+        }
+        (None, Some(given)) => Search { given: None, make: may_change }.open(given),
         (None, None) => Err(Failure::new(
             Reason::Malformed,
             "standard input begins with no greeting of haul, and without one --root has to say which directory is served",

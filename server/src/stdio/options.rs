@@ -65,6 +65,8 @@ impl Options {
         }
         config.workers = config.workers.or(Some(WORKERS));
         config.max_connections = config.max_connections.or(Some(CONNECTIONS));
+        // Each directory that a client names is served by a process of its own.
+        config.guards_others = true;
         let root = is_typed("root").then(|| arguments.root.clone());
         Ok(Self { config, root, is_confined: !arguments.no_sandbox, only_reads: false })
     }

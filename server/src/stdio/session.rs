@@ -109,6 +109,7 @@ impl Session {
                 return Ok(session(Some(host), socket));
             }
             let failure = failure(said.as_deref().unwrap_or_default());
+            // Root is denied a root that is another user's, and may join that user's server.
             if !matches!(failure.reason, Reason::Busy | Reason::Denied) {
                 return Err(failure);
             }
