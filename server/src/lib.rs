@@ -33,6 +33,7 @@ mod commit;
 mod config;
 mod connection;
 mod error;
+mod http;
 mod keys;
 mod locks;
 mod maintenance;

@@ -22,7 +22,7 @@ const CLIENT: [&str; 13] = [
 ];
 
 /// The same of the server.
-const SERVER: [&str; 24] = [
+const SERVER: [&str; 25] = [
     "pulse",
     "settings_file",
     "locks",
@@ -37,6 +37,7 @@ const SERVER: [&str; 24] = [
     "net",
     "keys",
     "error",
+    "http",
     "services",
     "connection",
     "runtime",

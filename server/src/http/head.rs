@@ -1,0 +1,213 @@
+//! The head of one request: its first line and the fields that mean something here.
+
+use super::credentials::Credentials;
+use super::lines::MAX_LINES;
+use super::method::Method;
+use super::status::{Status, Wrong};
+
+/// A field that means something here. All others have none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    Host,
+    Origin,
+    Range,
+    IfRange,
+    IfMatch,
+    IfNoneMatch,
+    IfModifiedSince,
+    IfUnmodifiedSince,
+    ContentDigest,
+    ReprDigest,
+    ContentEncoding,
+    ContentRange,
+    Destination,
+    Overwrite,
+    ContentLength,
+    TransferEncoding,
+    Connection,
+    Expect,
+    Authorization,
+}
+
+const FIELDS: [(&str, Field); 19] = [
+    ("host", Field::Host),
+    ("origin", Field::Origin),
+    ("range", Field::Range),
+    ("if-range", Field::IfRange),
+    ("if-match", Field::IfMatch),
+    ("if-none-match", Field::IfNoneMatch),
+    ("if-modified-since", Field::IfModifiedSince),
+    ("if-unmodified-since", Field::IfUnmodifiedSince),
+    ("content-digest", Field::ContentDigest),
+    ("repr-digest", Field::ReprDigest),
+    ("content-encoding", Field::ContentEncoding),
+    ("content-range", Field::ContentRange),
+    ("destination", Field::Destination),
+    ("overwrite", Field::Overwrite),
+    ("content-length", Field::ContentLength),
+    ("transfer-encoding", Field::TransferEncoding),
+    ("connection", Field::Connection),
+    ("expect", Field::Expect),
+    ("authorization", Field::Authorization),
+];
+
+impl Field {
+    /// Whether it may come several times, and is one list then.
+    fn is_list(self) -> bool {
+        matches!(
+            self,
+            Self::IfMatch
+                | Self::IfNoneMatch
+                | Self::ContentDigest
+                | Self::ReprDigest
+                | Self::Connection
+        )
+    }
+}
+
+/// How the end of a body is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// So many bytes.
+    Length(u64),
+    Chunked,
+}
+
+/// The head of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) method: Method,
+    /// As it came: printable ASCII.
+    pub(crate) target: String,
+    pub(crate) framing: Framing,
+    /// The client speaks HTTP/1.0.
+    pub(crate) is_old: bool,
+    /// The client wants to ask for more over this connection.
+    pub(crate) keeps: bool,
+    /// The client waits for a word before it sends the body.
+    pub(crate) expects: bool,
+    pub(crate) credentials: Credentials,
+    fields: Vec<(Field, String)>,
+}
+
+impl Head {
+    /// The value of a field.
+    pub(crate) fn field(&self, field: Field) -> Option<&str> {
+        let found = self.fields.iter().find(|(name, _)| *name == field);
+        found.map(|(_, value)| &**value)
+    }
+
+    /// Bytes of memory that it takes, about.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let values: usize = self.fields.iter().map(|(_, value)| value.len() + 32).sum();
+        size_of::<Self>() + self.target.len() + values
+    }
+
+    /// Reads a whole head, up to the empty line, whose lines all end with CR LF.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Wrong> {
+        let mut room = [httparse::EMPTY_HEADER; MAX_LINES];
+        let mut request = httparse::Request::new(&mut room);
+        match request.parse(bytes) {
+            Ok(httparse::Status::Complete(len)) if len == bytes.len() => {}
+            Err(httparse::Error::TooManyHeaders) => {
+                return Err(Wrong::new(Status::HEAD_TOO_LARGE, "more than 100 header fields"));
+            }
+            Err(httparse::Error::Version) => {
+                return Err(Wrong::bad("only version 1.1 of HTTP is spoken here"));
+            }
+            Err(httparse::Error::HeaderName) => return Err(Wrong::bad("the name of a field")),
+            Err(httparse::Error::HeaderValue) => return Err(Wrong::bad("the value of a field")),
+            _ => return Err(Wrong::bad("the first line of the request")),
+        }
+        let (Some(method), Some(target), Some(minor)) =
+            (request.method, request.path, request.version)
+        else {
+            return Err(Wrong::bad("the first line of the request"));
+        };
+        if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Wrong::bad("the address has bytes that have to be encoded"));
+        }
+        let fields = fields(request.headers)?;
+        let mut head = Self {
+            method: Method::parse(method),
+            target: target.to_owned(),
+            framing: Framing::Length(0),
+            is_old: minor == 0,
+            keeps: minor > 0,
+            expects: false,
+            credentials: Credentials::None,
+            fields,
+        };
+        if let Some(at) = head.fields.iter().position(|(name, _)| *name == Field::Authorization) {
+            let (_, value) = head.fields.swap_remove(at);
+            head.credentials = Credentials::parse(value);
+        }
+        head.framing = framing(&head)?;
+        head.keeps = keeps(&head);
+        head.expects = match head.field(Field::Expect) {
+            Some(value) if value.eq_ignore_ascii_case("100-continue") => {
+                !head.is_old && head.framing != Framing::Length(0)
+            }
+            Some(_) => {
+                return Err(Wrong::new(Status::EXPECTATION, "expects what is not known here"));
+            }
+            None => false,
+        };
+        if head.field(Field::Host).is_none() && !head.is_old {
+            return Err(Wrong::bad("no Host"));
+        }
+        Ok(head)
+    }
+}
+
+/// The fields that mean something.
+fn fields(headers: &[httparse::Header<'_>]) -> Result<Vec<(Field, String)>, Wrong> {
+    let mut fields: Vec<(Field, String)> = Vec::new();
+    for header in headers {
+        let known = FIELDS.iter().find(|(name, _)| name.eq_ignore_ascii_case(header.name));
+        let Some((_, field)) = known else { continue };
+        let is_plain = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
+        if !header.value.iter().all(is_plain) {
+            return Err(Wrong::bad("a field has bytes that it can't have"));
+        }
+        let value = String::from_utf8_lossy(header.value);
+        let value = value.trim_matches([' ', '\t']);
+        match fields.iter_mut().find(|(name, _)| name == field) {
+            Some((_, list)) if field.is_list() => {
+                list.push_str(", ");
+                list.push_str(value);
+            }
+            Some(_) => return Err(Wrong::bad("a field came twice that may come once")),
+            None => fields.push((*field, value.to_owned())),
+        }
+    }
+    Ok(fields)
+}
+
+/// RFC 9112, section 6.3, without anything that two readers could take for two things.
+fn framing(head: &Head) -> Result<Framing, Wrong> {
+    match (head.field(Field::TransferEncoding), head.field(Field::ContentLength)) {
+        (None, None) => Ok(Framing::Length(0)),
+        (Some(_), Some(_)) => Err(Wrong::bad("both Transfer-Encoding and Content-Length")),
+        (Some(_), None) if head.is_old => Err(Wrong::bad("Transfer-Encoding in HTTP/1.0")),
+        (Some(coding), None) if coding.eq_ignore_ascii_case("chunked") => Ok(Framing::Chunked),
+        (Some(_), None) => {
+            Err(Wrong::new(Status::NOT_IMPLEMENTED, "a Transfer-Encoding other than chunked"))
+        }
+        (None, Some(length)) => match length.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => length.parse().map(Framing::Length).map_err(|_| Wrong::bad("Content-Length")),
+            false => Err(Wrong::bad("Content-Length")),
+        },
+    }
+}
+
+/// Whether the client wants to ask for more.
+fn keeps(head: &Head) -> bool {
+    let options = head.field(Field::Connection).unwrap_or_default();
+    let has = |wanted: &str| {
+        options
+            .split(',')
+            .any(|option| option.trim_matches([' ', '\t']).eq_ignore_ascii_case(wanted))
+    };
+    if head.is_old { has("keep-alive") && !has("close") } else { !has("close") }
+}

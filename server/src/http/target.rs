@@ -1,0 +1,195 @@
+//! The target of a request: decoded once, and then a name by the rules of the protocol or nothing.
+
+use haul_protocol::{Name, NameError};
+
+use super::status::{Status, Wrong};
+
+/// The entry that a request is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The name; `None`: the root.
+    pub(crate) name: Option<Name>,
+    /// It ends with a slash, so a directory is meant. The root always is.
+    pub(crate) is_directory: bool,
+    /// The part behind the question mark.
+    pub(crate) query: String,
+    /// The authority, if the target is a whole address.
+    pub(crate) authority: Option<String>,
+}
+
+impl Target {
+    /// Reads a target, or the value of `Destination`: a path, or a whole address.
+    pub(crate) fn parse(text: &str) -> Result<Self, Wrong> {
+        let (authority, path) = match text.strip_prefix('/') {
+            Some(path) => (None, path),
+            None => absolute(text)?,
+        };
+        if path.contains('#') {
+            return Err(Wrong::bad("the address has a fragment"));
+        }
+        let (raw, query) = path.split_once('?').unwrap_or((path, ""));
+        let path = decode(raw)?;
+        let (path, is_directory) = match path.strip_suffix(b"/") {
+            Some(path) => (path, true),
+            None => (&path[..], raw.is_empty()),
+        };
+        let name = match raw.is_empty() {
+            true => None,
+            false => Some(Name::parse(path).map_err(|error| match error {
+                NameError::Reserved => {
+                    Wrong::new(Status::NOT_FOUND, "names below .haul are the server's own")
+                }
+                NameError::Dots => Wrong::bad("the address has . or .. in it"),
+                NameError::EmptyComponent | NameError::Absolute | NameError::TrailingSlash => {
+                    Wrong::bad("the address has // in it")
+                }
+                _ => Wrong::bad("the address is no name that this server can have"),
+            })?),
+        };
+        Ok(Self { name, is_directory, query: query.to_owned(), authority })
+    }
+
+    /// Whether the query has this word.
+    pub(crate) fn asks_for(&self, word: &str) -> bool {
+        self.query.split('&').any(|part| part == word || part.split('=').next() == Some(word))
+    }
+}
+
+/// The authority and the path of a whole address.
+fn absolute(text: &str) -> Result<(Option<String>, &str), Wrong> {
+    let rest = ["http://", "https://"].iter().find_map(|scheme| {
+        let (begin, rest) = text.split_at_checked(scheme.len())?;
+        begin.eq_ignore_ascii_case(scheme).then_some(rest)
+    });
+    let rest = rest.ok_or(Wrong::bad("the address does not begin with a slash"))?;
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    Ok((Some(authority.to_owned()), path))
+}
+
+/// Decodes each `%XX` once.
+fn decode(path: &str) -> Result<Vec<u8>, Wrong> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(bytes.next()?).to_digit(16);
+        let value = digit().zip(digit()).and_then(|(high, low)| u8::try_from(high << 4 | low).ok());
+        match value {
+            Some(0 | b'/') => return Err(Wrong::bad("the address has an encoded slash or NUL")),
+            Some(value) => decoded.push(value),
+            None => return Err(Wrong::bad("the address has a % that encodes nothing")),
+        }
+    }
+    Ok(decoded)
+}
+
+/// Encodes a name, or a part of one, so that it reads back: slashes stay.
+pub(crate) fn encode(name: &[u8], out: &mut String) {
+    for byte in name {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                out.push(char::from(*byte));
+            }
+            _ => {
+                out.push('%');
+                let digit = |value: u8| char::from(b"0123456789ABCDEF"[usize::from(value & 15)]);
+                out.extend([digit(byte >> 4), digit(*byte)]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(text: &str) -> Option<Name> {
+        Some(Name::parse(text.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn targets_are_decoded_once_and_are_names_of_the_protocol() {
+        for (text, expected, is_directory, query) in [
+            ("/", None, true, ""),
+            ("/?json", None, true, "json"),
+            ("/a", name("a"), false, ""),
+            ("/a/", name("a"), true, ""),
+            ("/a/b.txt?x=1", name("a/b.txt"), false, "x=1"),
+            ("/a%20b", name("a b"), false, ""),
+            ("/a%2520b", name("a%20b"), false, ""),
+            ("/%C3%BC%2e", name("ü."), false, ""),
+            ("/.haulrc", name(".haulrc"), false, ""),
+            ("/a/.haul", name("a/.haul"), false, ""),
+            ("http://h/a", name("a"), false, ""),
+            ("HTTPS://h:1/a/?json", name("a"), true, "json"),
+            ("http://h", None, true, ""),
+        ] {
+            let target = Target::parse(text).unwrap();
+            let read = (target.name, target.is_directory, &*target.query);
+            assert_eq!(read, (expected, is_directory, query), "{text}");
+        }
+        assert_eq!(Target::parse("http://h:1/a").unwrap().authority.as_deref(), Some("h:1"));
+        let asks = |text| Target::parse(text).unwrap().asks_for("json");
+        assert!(asks("/?json") && asks("/?a&json=1") && !asks("/?jsonp") && !asks("/json"));
+    }
+
+    #[test]
+    fn targets_that_could_name_anything_else_are_refused() {
+        for text in [
+            "",
+            "*",
+            "a",
+            "h:80",
+            "//",
+            "//a",
+            "/a//b",
+            "/a//",
+            "/..",
+            "/../a",
+            "/a/../b",
+            "/a/..",
+            "/./a",
+            "/%2e%2e/a",
+            "/%2E./a",
+            "/a%2fb",
+            "/a%2Fb",
+            "/%00",
+            "/a%",
+            "/a%2",
+            "/a%zz",
+            "/a#b",
+            "ftp://h/a",
+            &format!("/{}", "a".repeat(256)),
+            &format!("/{}", "a/".repeat(3000)),
+        ] {
+            assert_eq!(Target::parse(text).unwrap_err().status, Status::BAD, "{text}");
+        }
+        for text in ["/.haul", "/.haul/", "/.haul/staged/x", "/.HAUL/tus", "/%2ehaul/x"] {
+            assert_eq!(Target::parse(text).unwrap_err().status, Status::NOT_FOUND, "{text}");
+        }
+    }
+
+    proptest! {
+        /// Whatever a target is, it is no panic and no name that the protocol does not have.
+        #[test]
+        fn any_target_is_a_name_or_refused(text in "[ -~]{0,40}") {
+            if let Ok(Target { name: Some(name), .. }) = Target::parse(&text) {
+                prop_assert_eq!(Name::parse(name.as_bytes()), Ok(name));
+            }
+        }
+
+        #[test]
+        fn encoded_name_reads_back(bytes in prop::collection::vec(any::<u8>(), 1..40)) {
+            if let Ok(name) = Name::parse(&bytes) {
+                let mut text = String::from("/");
+                encode(name.as_bytes(), &mut text);
+                prop_assert_eq!(Target::parse(&text).unwrap().name, Some(name));
+            }
+        }
+    }
+}
